@@ -1,0 +1,1 @@
+"""The labelling site: who gets which image, what they said, and what it adds up to."""

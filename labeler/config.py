@@ -1,0 +1,171 @@
+"""Settings, read once from `SIDELIGHT_*` environment variables and validated at start.
+
+Every variable is documented in docs/settings.md; a test compares that page with this file.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from labeler.errors import ConfigError
+
+T = TypeVar("T")
+
+MIN_SECRET_LENGTH = 32
+MIN_SECRET_ALPHABET = 8  # distinct characters; "aaaa…" and "changeme" style keys fall below
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All that can be configured. Immutable; tests build it directly."""
+
+    home: Path
+    database_url: str
+    secret_key: str
+    host: str = "127.0.0.1"
+    port: int = 8000
+    workers: int = 2
+    public_url: str | None = None
+    cookie_secure: bool = False
+    required_votes: int = 3
+    blind_share: float = 0.25
+    lease_seconds: int = 300
+    prefetch: int = 5
+    session_days: int = 14
+    login_attempts: int = 5
+    login_window_seconds: int = 300
+
+    @property
+    def jobs_path(self) -> Path:
+        """Queue of background jobs: its own file, never the database of the votes."""
+        return self.home / "jobs.sqlite3"
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read and validate the settings; creates the home folder and a secret key on first use.
+
+    Raises:
+        ConfigError: names every wrong variable, what was given and what is allowed.
+    """
+    reader = _Reader(os.environ if environ is None else environ)
+    home = Path(reader.get("SIDELIGHT_HOME", "instance", str)).expanduser().resolve()
+    values = {
+        "database_url": reader.get(
+            "SIDELIGHT_DATABASE_URL", f"sqlite:///{home / 'sidelight.sqlite3'}", _database_url
+        ),
+        "host": reader.get("SIDELIGHT_HOST", "127.0.0.1", str),
+        "port": reader.get("SIDELIGHT_PORT", "8000", _whole(1, 65535)),
+        "workers": reader.get("SIDELIGHT_WORKERS", "2", _whole(1, 64)),
+        "public_url": reader.get("SIDELIGHT_PUBLIC_URL", "", _public_url),
+        "cookie_secure": reader.get("SIDELIGHT_COOKIE_SECURE", "no", _boolean),
+        "required_votes": reader.get("SIDELIGHT_REQUIRED_VOTES", "3", _whole(1, 99)),
+        "blind_share": reader.get("SIDELIGHT_BLIND_SHARE", "0.25", _share),
+        "lease_seconds": reader.get("SIDELIGHT_LEASE_SECONDS", "300", _whole(10, 86_400)),
+        "prefetch": reader.get("SIDELIGHT_PREFETCH", "5", _whole(1, 50)),
+        "session_days": reader.get("SIDELIGHT_SESSION_DAYS", "14", _whole(1, 365)),
+        "login_attempts": reader.get("SIDELIGHT_LOGIN_ATTEMPTS", "5", _whole(1, 1000)),
+        "login_window_seconds": reader.get(
+            "SIDELIGHT_LOGIN_WINDOW_SECONDS", "300", _whole(1, 86_400)
+        ),
+    }
+    secret = reader.get("SIDELIGHT_SECRET_KEY", "", _secret)
+    reader.raise_if_wrong()
+    home.mkdir(parents=True, exist_ok=True)
+    return Settings(home=home, secret_key=secret or _kept_secret(home), **values)  # type: ignore[arg-type]
+
+
+class _Reader:
+    """Collects all mistakes, so that a person mends them in one go."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._mistakes: list[str] = []
+
+    def get(self, name: str, default: str, parse: Callable[[str], T]) -> T | None:
+        text = self._environ.get(name, default)
+        try:
+            return parse(text)
+        except ValueError as error:
+            shown = "(not shown)" if "SECRET" in name else repr(text)
+            self._mistakes.append(f"{name}={shown}: {error}")
+            return None
+
+    def raise_if_wrong(self) -> None:
+        if self._mistakes:
+            raise ConfigError("Wrong settings:\n  " + "\n  ".join(self._mistakes))
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.strip().isdigit() or not low <= int(text) <= high:
+            raise ValueError(f"a whole number from {low} to {high} is needed")
+        return int(text)
+
+    return parse
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 1.0:
+        raise ValueError("a share from 0 to 1 is needed, such as 0.25")
+    return value
+
+
+def _boolean(text: str) -> bool:
+    lowered = text.strip().lower()
+    if lowered not in _TRUE | _FALSE:
+        raise ValueError("yes or no is needed")
+    return lowered in _TRUE
+
+
+def _database_url(text: str) -> str:
+    if text.startswith(("postgres://", "postgresql://")):
+        return "postgresql+psycopg://" + text.split("://", 1)[1]
+    if not text.startswith(("sqlite:///", "postgresql+psycopg://")):
+        raise ValueError("sqlite:///FILE or postgresql://USER@HOST/NAME is needed")
+    return text
+
+
+def _public_url(text: str) -> str | None:
+    if text and not text.startswith(("http://", "https://")):
+        raise ValueError("an address that starts with http:// or https:// is needed")
+    return text.rstrip("/") or None
+
+
+def _secret(text: str) -> str:
+    if text and (len(text) < MIN_SECRET_LENGTH or len(set(text)) < MIN_SECRET_ALPHABET):
+        raise ValueError(
+            f"too weak: at least {MIN_SECRET_LENGTH} characters, {MIN_SECRET_ALPHABET} of them "
+            "different, are needed; leave it unset to have one generated and kept"
+        )
+    return text
+
+
+def _kept_secret(home: Path) -> str:
+    """The key in `home/secret_key`, made once with mode 0600; survives two starts at once."""
+    path = home / "secret_key"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return _read_secret(path)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_urlsafe(48))
+    return _read_secret(path)
+
+
+def _read_secret(path: Path) -> str:
+    secret = path.read_text().strip()
+    try:
+        _secret(secret or "empty")
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}. Delete the file to have a new key made.") from None
+    return secret

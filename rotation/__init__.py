@@ -1,0 +1,1 @@
+"""Sidelight's rotation engine: turns heads along directions in a diffusion model's latent space."""

@@ -1,0 +1,1 @@
+"""Reading images and CelebA's text files, in place. No torch: the labeler uses it too."""

@@ -1,0 +1,208 @@
+"""Image sources: a folder or a zip of images, read in place and never unpacked.
+
+CelebA is recognised as it is distributed: a folder that holds `img_align_celeba.zip` or
+`img_align_celeba/` beside its text files stands for those images, and the `img_align_celeba/`
+prefix is left out of the names, so that an image is `000001.jpg` whichever way it came.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Self
+
+from rotation.errors import DatasetError, ImageError
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
+)
+CELEBA_FOLDER = "img_align_celeba"
+MAX_IMAGE_BYTES = 64 * 2**20  # a larger entry is a mistake or a zip bomb
+
+
+class ImageSource(ABC):
+    """Images by name. Safe to use from several threads at once; not across a fork."""
+
+    @abstractmethod
+    def names(self) -> Sequence[str]:
+        """All image names, sorted: posix paths relative to the root."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """The bytes of one image.
+
+        Raises:
+            DatasetError: the name leaves the root or is not in the source.
+            ImageError: the file cannot be read (damaged entry, too large, no permission).
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what is open. Reading afterwards is an error."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def open_source(path: str | os.PathLike[str]) -> ImageSource:
+    """Open a folder of images, a zip of images, or a folder with CelebA as distributed.
+
+    Raises:
+        DatasetError: there is nothing there, it is no folder or zip, or it holds no image.
+    """
+    root = Path(path).expanduser()
+    if not root.exists():
+        raise DatasetError(f"{root}: there is no such file or folder")
+    images = locate_images(root)
+    source: ImageSource = FolderSource(images) if images.is_dir() else ZipSource(images)
+    if not source.names():
+        source.close()
+        raise DatasetError(
+            f"{root}: no images found; files that end in {', '.join(sorted(IMAGE_SUFFIXES))} count"
+        )
+    return source
+
+
+def locate_images(root: Path) -> Path:
+    """The folder or zip that holds the images of `root`; CelebA's own is preferred."""
+    if not root.is_dir():
+        return root
+    places = [root / CELEBA_FOLDER, root / f"{CELEBA_FOLDER}.zip"]
+    places += [root / "Img" / place.name for place in places]  # the layout of CelebA's own drive
+    return next((place for place in places if place.exists()), root)
+
+
+class FolderSource(ImageSource):
+    """A folder, searched recursively. Links that lead out of the folder are not followed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.resolve()
+        strip = _common_celeba_folder(self.root)
+        self._base = self.root / strip if strip else self.root
+        self._names = sorted(_walk(self._base))
+
+    def names(self) -> Sequence[str]:
+        return self._names
+
+    def read(self, name: str) -> bytes:
+        path = (self._base / safe_name(name)).resolve()
+        if not path.is_relative_to(self.root):
+            raise DatasetError(f"{name!r}: leads out of {self.root}")
+        try:
+            if path.stat().st_size > MAX_IMAGE_BYTES:
+                raise ImageError(f"{name}: larger than {MAX_IMAGE_BYTES >> 20} MiB")
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise DatasetError(f"{name!r}: not in {self.root}") from None
+        except OSError as error:
+            raise ImageError(f"{name}: cannot be read ({error.strerror})") from None
+
+    def close(self) -> None:
+        """A folder holds nothing open."""
+
+
+class ZipSource(ImageSource):
+    """A zip, read in place. One lock: `zipfile` shares one file position between readers."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError) as error:
+            raise DatasetError(f"{path}: neither a folder nor a readable zip ({error})") from None
+        try:
+            self._entries = _entries(self._zip, path)
+        except DatasetError:
+            self._zip.close()
+            raise
+        self._names = sorted(self._entries)
+        self._lock = threading.Lock()
+
+    def names(self) -> Sequence[str]:
+        return self._names
+
+    def read(self, name: str) -> bytes:
+        entry = self._entries.get(safe_name(name))
+        if entry is None:
+            raise DatasetError(f"{name!r}: not in {self.path}")
+        if entry.file_size > MAX_IMAGE_BYTES:
+            raise ImageError(f"{name}: larger than {MAX_IMAGE_BYTES >> 20} MiB")
+        try:
+            with self._lock:
+                return self._zip.read(entry)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            raise ImageError(f"{name}: damaged in {self.path.name} ({error})") from None
+        except (NotImplementedError, RuntimeError) as error:  # unknown compression, encrypted
+            raise ImageError(f"{name}: cannot be read from {self.path.name} ({error})") from None
+        except ValueError as error:
+            raise DatasetError(f"{self.path}: the source is closed") from error
+
+    def close(self) -> None:
+        self._zip.close()
+
+
+def safe_name(name: str) -> str:
+    """`name` as a relative posix path.
+
+    Raises:
+        DatasetError: it is empty, absolute, or goes up with `..`.
+    """
+    path = PurePosixPath(name)
+    unsafe = not path.parts or path.is_absolute() or ".." in path.parts
+    if unsafe or "\\" in name or "\0" in name or ":" in path.parts[0]:
+        raise DatasetError(f"{name!r}: leaves the data set; a relative path without .. is needed")
+    return path.as_posix()
+
+
+def is_image_name(name: str) -> bool:
+    """Whether the name ends as an image's does and is not a hidden or system file."""
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return path.suffix.lower() in IMAGE_SUFFIXES and not hidden
+
+
+def _common_celeba_folder(root: Path) -> str:
+    """CelebA's zip, unpacked with "extract here", nests the folder in one of the same name."""
+    return CELEBA_FOLDER if (root / CELEBA_FOLDER).is_dir() else ""
+
+
+def _walk(base: Path) -> Iterator[str]:
+    """Names of the images under `base`; folders that are links are not entered."""
+    prefix = len(str(base)) + 1
+    for folder, subfolders, files in os.walk(base):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        for file in files:
+            path = f"{folder}/{file}"
+            name = path[prefix:].replace(os.sep, "/")
+            if is_image_name(name) and _stays_inside(path, base):
+                yield name
+
+
+def _stays_inside(path: str, base: Path) -> bool:
+    if not os.path.islink(path):
+        return True
+    return Path(path).resolve().is_relative_to(base)
+
+
+def _entries(archive: zipfile.ZipFile, path: Path) -> Mapping[str, zipfile.ZipInfo]:
+    """The images of the zip by name, less a leading `img_align_celeba/` that all have."""
+    found = {}
+    for entry in archive.infolist():
+        if entry.is_dir() or not is_image_name(entry.filename):
+            continue
+        name = safe_name(entry.filename)
+        if name in found:
+            raise DatasetError(f"{path}: holds {name} twice; make the zip anew")
+        found[name] = entry
+    prefix = f"{CELEBA_FOLDER}/"
+    while found and all(name.startswith(prefix) for name in found):
+        found = {name.removeprefix(prefix): entry for name, entry in found.items()}
+    return found

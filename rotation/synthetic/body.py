@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
+from numpy.typing import NDArray
 
 from rotation.synthetic.fields import Floats, ramp
 from rotation.synthetic.parameters import Identity
 from rotation.synthetic.shape import Surface, Ints, grid_triangles, unit
 
+Doubles = NDArray[np.float64]
+
+RIM_COLUMNS, BRIDGE_COLUMNS, ARM_COLUMNS = 29, 7, 9
 EAR_ROWS, EAR_COLUMNS = 11, 12
 CURTAIN_ROWS, CURTAIN_COLUMNS = 16, 37
 NECK_ROWS, NECK_COLUMNS = 6, 28
@@ -23,7 +29,9 @@ def ball(rows: int, columns: int) -> Floats:
     return np.stack([x, y, z], -1).astype(np.float32)
 
 
-def ellipsoid(grid: Floats, centre: tuple[float, float, float], radii: tuple[float, ...]) -> Surface:
+def ellipsoid(
+    grid: Floats, centre: tuple[float, float, float], radii: tuple[float, ...]
+) -> Surface:
     """The unit sphere grid stretched and moved, with exact normals."""
     size = np.asarray(radii, np.float32)
     points = grid * size + np.asarray(centre, np.float32)
@@ -59,8 +67,8 @@ def curtain(person: Identity) -> Surface:
     across = np.linspace(-1, 1, CURTAIN_COLUMNS)[None]
     opening = 1.28 - 0.34 * ramp(down, 0.35, 1.0)
     turn = np.pi + across * (np.pi - opening)
-    y = 0.55 - down * (0.55 + person.hair_length) + 0.0 * across
-    spread = 1 + 0.16 * ramp(down, 0.0, 0.7) - 0.10 * ramp(down, 0.75, 1.0)
+    y = 0.45 - down * (0.45 + person.hair_length - 0.16 * across**4)
+    spread = 0.9 + 0.26 * ramp(y, 0.45, -0.45) - 0.12 * ramp(down, 0.7, 1.0)
     wide = (0.72 * person.face_width + 0.8 * person.hair_volume) * spread
     deep = (0.78 + person.hair_volume) * (1 - 0.25 * ramp(down, 0.3, 0.8))
     x, z = np.sin(turn) * wide, np.cos(turn) * deep
@@ -69,48 +77,55 @@ def curtain(person: Identity) -> Surface:
     return _surface(points, unit(normals.astype(np.float32)))
 
 
-def glasses(person: Identity) -> tuple[Surface, Ints]:
+def glasses(person: Identity) -> Surface:
     """Frame of a pair of glasses: two flat rims, a bridge and two arms, two-sided."""
-    turn = np.linspace(-np.pi, np.pi, 29)
-    reach = np.array([1.0, 1.3])[:, None]
-    pieces: list[Floats] = []
-    tri: list[Ints] = []
-    count = 0
-    square = (np.abs(np.cos(turn)) ** 4 + np.abs(np.sin(turn)) ** 4) ** -0.25
-    rx, ry = 0.205 * square, 0.155 * square
     eye = max(person.eye_spacing, 0.30)
-    x = np.cos(turn) * (rx + 0.045 * (reach - 1) / 0.3)
-    y = np.sin(turn) * (ry + 0.045 * (reach - 1) / 0.3) - 0.02
-    for side in (-1, 1):
-        rim_x = side * (eye + x)
-        rim = np.stack([rim_x, y, _glass_depth(rim_x)], -1)
-        count = _add(pieces, tri, rim, count)
-    bx = np.linspace(-1, 1, 7)[None] * (eye - 0.2)
-    by = 0.04 + np.array([-0.02, 0.025])[:, None] + 0.02 * (1 - (bx / bx.max()) ** 2)
-    count = _add(pieces, tri, np.stack(np.broadcast_arrays(bx, by, _glass_depth(bx)), -1), count)
-    out = 0.79 * person.face_width
-    az = np.linspace(1, 0, 9)[None]
-    edge = eye + 0.23
-    for side in (-1, 1):
-        ax = side * (edge + (out - edge) * ramp(az.astype(np.float32), 1.0, 0.45))
-        height = 0.05 + np.array([-0.028, 0.028])[:, None]
-        depth = -0.05 + az * (_glass_depth(np.array(edge)) + 0.05)
-        count = _add(pieces, tri, np.stack(np.broadcast_arrays(ax, height, depth), -1), count)
-    points = np.concatenate(pieces).astype(np.float32)
-    normals = np.zeros_like(points)
-    normals[:, 1:] = (0.6, 0.8)
-    return Surface(points, points, normals), np.concatenate(tri)
+    rim = _rim(eye)
+    bridge = _bridge(eye)
+    arm = _arm(person, eye + 0.23)
+    flip = np.array([-1, 1, 1])
+    strips = [rim, rim * flip, bridge, arm, arm * flip]
+    points = np.concatenate([strip.reshape(-1, 3) for strip in strips]).astype(np.float32)
+    normals = np.broadcast_to(np.array([0, 0.6, 0.8], np.float32), points.shape)
+    return Surface(points, points, normals)
 
 
-def _glass_depth(x: np.ndarray) -> np.ndarray:
-    return 0.93 - 0.42 * x * x
+@cache
+def glasses_triangles() -> Ints:
+    """Triangles of the frame's five strips, in the order of ``glasses``."""
+    triangles, start = [], 0
+    for columns in (RIM_COLUMNS, RIM_COLUMNS, BRIDGE_COLUMNS, ARM_COLUMNS, ARM_COLUMNS):
+        triangles.append(grid_triangles(2, columns, False) + start)
+        start += 2 * columns
+    return np.concatenate(triangles)
 
 
-def _add(pieces: list[Floats], triangles: list[Ints], strip: np.ndarray, count: int) -> int:
-    rows, columns = strip.shape[:2]
-    triangles.append(grid_triangles(rows, columns, False) + count)
-    pieces.append(strip.reshape(-1, 3))
-    return count + rows * columns
+def _rim(eye: float) -> Doubles:
+    turn = np.linspace(-np.pi, np.pi, RIM_COLUMNS)
+    out = np.array([0.0, 0.045])[:, None]
+    square = (np.cos(turn) ** 4 + np.sin(turn) ** 4) ** -0.25
+    x = eye + np.cos(turn) * (0.205 * square + out)
+    y = np.sin(turn) * (0.150 * square + out) - 0.02
+    return np.stack([x, y, _glass_depth(x)], -1)
+
+
+def _bridge(eye: float) -> Doubles:
+    t = np.linspace(-1, 1, BRIDGE_COLUMNS)[None]
+    x = t * (eye - 0.2) + np.zeros((2, 1))
+    y = 0.05 + np.array([-0.02, 0.03])[:, None] + 0.03 * (1 - t * t)
+    return np.stack([x, y, _glass_depth(x) + 0.08 * (1 - t * t)], -1)
+
+
+def _arm(person: Identity, edge: float) -> Doubles:
+    back = np.linspace(0, 1, ARM_COLUMNS)[None] + np.zeros((2, 1))
+    x = edge + (0.80 * person.face_width - edge) * np.sqrt(np.minimum(back / 0.5, 1))
+    y = 0.05 + np.array([-0.028, 0.028])[:, None] + 0 * back
+    front = 0.90 - 0.46 * edge * edge
+    return np.stack([x, y, front + (-0.05 - front) * back], -1)
+
+
+def _glass_depth(x: Doubles) -> Doubles:
+    return 0.90 - 0.46 * x * x
 
 
 def neck(person: Identity, top: Floats) -> Surface:

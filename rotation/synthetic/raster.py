@@ -25,7 +25,7 @@ _EDGE = 2e-4
 class Coverage:
     """The nearest triangle of each covered pixel.
 
-    ``pixels`` (P,) flat indices; ``triangles`` (P,); ``weights`` (P, 3) barycentric; ``depth`` (P,).
+    ``pixels`` (P,) flat indices; ``triangles`` (P,); ``weights`` (3, P) barycentric; ``depth`` (P,).
     """
 
     pixels: Ints
@@ -36,7 +36,10 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class _Planes:
-    """Linear functions of the pixel (x, y): second and third barycentric weight, and depth."""
+    """Linear functions of the pixel (x, y), (3, T): constant, by x, by y.
+
+    They give the second and third barycentric weight and the depth.
+    """
 
     low: Ints
     box: Ints
@@ -69,31 +72,44 @@ def rasterise(
 def _set_up(
     points: Floats, triangles: Ints, two_sided: NDArray[np.bool_], width: int, height: int
 ) -> _Planes:
-    xyz = points[triangles]
-    x, y, z = xyz[:, :, 0], xyz[:, :, 1], xyz[:, :, 2]
+    px, py, pz = np.ascontiguousarray(points.T)
+    first, second, third = triangles.T
     # y points down, so a triangle facing the viewer has a negative area here.
-    area = (x[:, 1] - x[:, 0]) * (y[:, 2] - y[:, 0]) - (y[:, 1] - y[:, 0]) * (x[:, 2] - x[:, 0])
-    corners = xyz[:, :, :2]
-    low = np.maximum(np.ceil(corners.min(1) - np.float32(0.5)), 0).astype(np.intp)
-    limit = np.array([width - 1, height - 1])
-    high = np.minimum(np.floor(corners.max(1) - np.float32(0.5)), limit).astype(np.intp)
-    box = (high - low).max(1) + 1
-    seen = ((high >= low).all(1)) & ((area < 0) | (two_sided & (area > 0)))
-    index = np.flatnonzero(seen)
-    x, y, z, area = x[index], y[index], z[index], area[index]
-    inverse = 1 / area
-    ex, ey = x - x[:, :1], y - y[:, :1]
-    second = _plane(ey[:, 2] * inverse, -ex[:, 2] * inverse, x[:, 0], y[:, 0])
-    third = _plane(-ey[:, 1] * inverse, ex[:, 1] * inverse, x[:, 0], y[:, 0])
-    dz = z - z[:, :1]
-    depth = second * dz[:, 1:2] + third * dz[:, 2:3]
-    depth[:, 0] += z[:, 0]
-    return _Planes(low[index], box[index], index, second, third, depth)
+    area = _area(px, py, first, second, third)
+    index = np.flatnonzero((area < 0) | (two_sided & (area > 0)))
+    corners = [t[index] for t in (first, second, third)]
+    low_x, high_x = _reach([px[c] for c in corners], width)
+    low_y, high_y = _reach([py[c] for c in corners], height)
+    box = np.maximum(high_x - low_x, high_y - low_y) + 1
+    seen = np.flatnonzero((high_x >= low_x) & (high_y >= low_y))
+    index = index[seen]
+    low = np.stack([low_x[seen], low_y[seen]], axis=1)
+    a, b, c = (t[seen] for t in corners)
+    inverse = 1 / area[index]
+    to_b = _plane((py[c] - py[a]) * inverse, (px[a] - px[c]) * inverse, px[a], py[a])
+    to_c = _plane((py[a] - py[b]) * inverse, (px[b] - px[a]) * inverse, px[a], py[a])
+    depth = to_b * (pz[b] - pz[a]) + to_c * (pz[c] - pz[a])
+    depth[0] += pz[a]
+    return _Planes(low, box[seen], index, to_b, to_c, depth)
+
+
+def _area(x: Floats, y: Floats, a: Ints, b: Ints, c: Ints) -> Floats:
+    xa, ya = x[a], y[a]
+    return (x[b] - xa) * (y[c] - ya) - (y[b] - ya) * (x[c] - xa)
+
+
+def _reach(corners: list[Floats], size: int) -> tuple[Ints, Ints]:
+    """First and last pixel, within the picture, whose centre can lie between the corners."""
+    a, b, c = corners
+    low = np.ceil(np.minimum(np.minimum(a, b), c) - np.float32(0.5 + _EDGE))
+    high = np.floor(np.maximum(np.maximum(a, b), c) - np.float32(0.5 - _EDGE))
+    low, high = np.maximum(low, 0), np.minimum(high, size - 1)
+    return low.astype(np.intp), high.astype(np.intp)
 
 
 def _plane(by_x: Floats, by_y: Floats, x0: Floats, y0: Floats) -> Floats:
     half = np.float32(0.5)
-    return np.stack([by_x * (half - x0) + by_y * (half - y0), by_x, by_y], axis=1)
+    return np.stack([by_x * (half - x0) + by_y * (half - y0), by_x, by_y])
 
 
 def _draw(
@@ -103,33 +119,31 @@ def _draw(
     column = planes.low[group, 0, None] + steps
     row = planes.low[group, 1, None] + steps
     columns, rows = column.astype(np.float32), row.astype(np.float32)
-    second = _spread(planes.second[group], columns, rows)
-    third = _spread(planes.third[group], columns, rows)
+    second = _spread(planes.second[:, group], columns, rows)
+    third = _spread(planes.third[:, group], columns, rows)
     inside = (second >= -_EDGE) & (third >= -_EDGE) & (second + third <= 1 + _EDGE)
     inside &= (row < height)[:, :, None] & (column < width)[:, None, :]
     which, i, j = np.nonzero(inside)
-    depth = _spread(planes.depth[group], columns, rows)[which, i, j]
-    level = ((depth + np.float32(_DEPTH_RANGE / 2)) * np.float32(_DEPTH_STEPS / _DEPTH_RANGE)).astype(
-        np.int64
-    )
+    depth = _spread(planes.depth[:, group], columns, rows)[which, i, j]
+    level = (
+        (depth + np.float32(_DEPTH_RANGE / 2)) * np.float32(_DEPTH_STEPS / _DEPTH_RANGE)
+    ).astype(np.int64)
     pixel = row[which, i] * width + column[which, j]
     np.maximum.at(buffer, pixel, (level << _ID_BITS) | group[which])
 
 
 def _spread(plane: Floats, columns: Floats, rows: Floats) -> Floats:
-    along = plane[:, 0, None] + plane[:, 1, None] * columns
-    return along[:, None, :] + (plane[:, 2, None] * rows)[:, :, None]
+    along = plane[0, :, None] + plane[1, :, None] * columns
+    return along[:, None, :] + (plane[2, :, None] * rows)[:, :, None]
 
 
 def _resolve(buffer: NDArray[np.int64], planes: _Planes, width: int) -> Coverage:
     pixels = np.flatnonzero(buffer >= 0)
     winner = buffer[pixels] & ((1 << _ID_BITS) - 1)
-    column = (pixels % width).astype(np.float32)
-    row = (pixels // width).astype(np.float32)
-    weights = np.empty((pixels.size, 3), np.float32)
-    for k, plane in ((1, planes.second[winner]), (2, planes.third[winner])):
-        weights[:, k] = plane[:, 0] + plane[:, 1] * column + plane[:, 2] * row
-    weights[:, 0] = 1 - weights[:, 1] - weights[:, 2]
-    plane = planes.depth[winner]
-    depth = plane[:, 0] + plane[:, 1] * column + plane[:, 2] * row
+    row, column = (v.astype(np.float32) for v in np.divmod(pixels, width))
+    second, third, depth = (
+        p[0, winner] + p[1, winner] * column + p[2, winner] * row
+        for p in (planes.second, planes.third, planes.depth)
+    )
+    weights = np.stack([1 - second - third, second, third])
     return Coverage(pixels, planes.index[winner], weights, depth)

@@ -80,7 +80,7 @@ def _skull(person: Identity, polar: Floats, azimuth: Floats) -> Floats:
     x = np.sin(azimuth) * wide
     height = CENTRE_Y + np.where(upper, UP, DOWN * person.face_length) * y
     # The jaw's lower edge rises from the chin to the ears.
-    rise = 0.62 * ramp(below, 0.25, 1.0) * np.maximum(0.55 - z, 0) * lower
+    rise = 0.62 * ramp(below, 0.25, 1.0) * np.clip(0.55 - z, 0, 0.75) * lower
     return np.stack(np.broadcast_arrays(x, height + rise, z), axis=-1).astype(np.float32)
 
 
@@ -93,7 +93,9 @@ def relief(person: Identity, smile: float, x: Floats, y: Floats) -> Floats:
     dent = -0.115 * bump((s - eye) / 0.17, (y - 0.02) / 0.105)
     ball = 0.055 * bump((s - eye) / 0.10, y / 0.075)
     ridge = (0.012 + 0.05 * person.brow_ridge) * bump((s - 0.24) / 0.2, (y - 0.19) / 0.07)
-    cheek = (0.02 + 0.05 * person.cheeks + 0.03 * smile) * bump((s - 0.42) / 0.16, (y + 0.30) / 0.15)
+    cheek = (0.02 + 0.05 * person.cheeks + 0.03 * smile) * bump(
+        (s - 0.42) / 0.16, (y + 0.30) / 0.15
+    )
     lips = 0.055 * bump(x / 0.19, (y + 0.68) / 0.085) * (1 + 0.5 * person.lip_fullness)
     groove = -0.03 * bump(x / 0.2, (y + 0.85) / 0.05)
     chin = (0.05 + 0.08 * person.chin) * bump(x / (0.15 + 0.04 * male), (y + 1.0) / 0.11)
@@ -104,11 +106,12 @@ def relief(person: Identity, smile: float, x: Floats, y: Floats) -> Floats:
 def _nose(person: Identity, s: Floats, y: Floats) -> Floats:
     tip = nose_tip_height(person)
     along = np.clip((0.10 - y) / (0.10 - tip), 0, 1)
-    drop = ramp(y, tip - 0.13, tip - 0.005)
-    width = (0.062 + 0.05 * along) * person.nose_width
+    drop = ramp(y, tip - 0.165, tip + 0.03)
+    width = (0.060 + 0.034 * along) * person.nose_width
     bridge = person.nose_height * (0.05 + 0.25 * along**1.35) * ramp(y, 0.24, 0.02) * drop
-    wings = 0.11 * bump((s - 0.135 * person.nose_width) / 0.052, (y - tip + 0.035) / 0.06)
-    return bridge * np.exp(-0.5 * (s / width) ** 2) + wings
+    wings = 0.085 * bump((s - 0.122 * person.nose_width) / 0.047, (y - tip + 0.03) / 0.062)
+    bulb = 0.045 * bump(s / (0.085 * person.nose_width), (y - tip - 0.01) / 0.065)
+    return bridge * np.exp(-0.5 * (s / width) ** 2) + wings + bulb
 
 
 def nose_tip_height(person: Identity) -> float:
@@ -124,7 +127,7 @@ def face_height(person: Identity, y: Floats) -> Floats:
 def _outward(base: Floats) -> Floats:
     x, y, z = base[..., 0], base[..., 1], base[..., 2]
     n = np.stack([x / 0.57, (y - CENTRE_Y) / 1.25, np.where(z > 0, z / 0.74, z / 0.96)], -1)
-    return n / np.maximum(np.sqrt((n * n).sum(-1, keepdims=True)), np.float32(1e-6))
+    return unit(n)
 
 
 def hair_field(person: Identity, base: Floats) -> Floats:
@@ -136,16 +139,19 @@ def hair_field(person: Identity, base: Floats) -> Floats:
     front = front - 0.18 * ramp(s, 0.2, 0.55) + person.hair_part * x * 0.32
     side = np.float32(person.hair_sides)
     nape = np.minimum(side, -0.55)
-    edge = front + (side - front) * ramp(turn, 0.95, 1.32)
+    low, high = 0.72, 1.30
+    edge = front + (side - front) * ramp(turn, low, high)
+    t = np.clip((turn - low) / (high - low), 0, 1)
+    slope = (front - side) * (6 / (high - low) / 0.72) * t * (1 - t)
     edge = edge + (0.26 - edge) * ramp(turn, 1.42, 1.5) * ramp(turn, 1.9, 1.72) * (side > -0.4)
     edge = edge + (nape - edge) * ramp(turn, 1.74, 1.95)
-    return (y - edge).astype(np.float32)
+    return ((y - edge) / np.sqrt(1 + slope * slope)).astype(np.float32)
 
 
 def hair_thickness(person: Identity, base: Floats) -> Floats:
     """How far hair pushes the surface out; 0 on skin."""
     field = hair_field(person, base)
-    lip = ramp(field, -0.01, 0.13)
+    lip = ramp(field, -0.02, 0.16)
     top = 0.55 + 0.45 * ramp(base[..., 1], 0.1, 0.8)
     return (person.hair_volume * lip * top).astype(np.float32)
 
@@ -168,5 +174,6 @@ def _cross(a: Floats, b: Floats) -> Floats:
 
 def unit(vectors: Floats) -> Floats:
     """Vectors (..., 3) scaled to length 1."""
-    length = np.sqrt((vectors * vectors).sum(-1, keepdims=True))
-    return vectors / np.maximum(length, np.float32(1e-9))
+    x, y, z = vectors[..., 0], vectors[..., 1], vectors[..., 2]
+    length = np.sqrt(x * x + y * y + z * z)
+    return vectors / np.maximum(length, np.float32(1e-9))[..., None]

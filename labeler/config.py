@@ -54,7 +54,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         ConfigError: names every wrong variable, what was given and what is allowed.
     """
     reader = _Reader(os.environ if environ is None else environ)
-    home = Path(reader.get("SIDELIGHT_HOME", "instance", str)).expanduser().resolve()
+    home = Path(reader.get("SIDELIGHT_HOME", "instance", str) or "instance").expanduser().resolve()
     values = {
         "database_url": reader.get(
             "SIDELIGHT_DATABASE_URL", f"sqlite:///{home / 'sidelight.sqlite3'}", _database_url

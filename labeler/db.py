@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
+
+from labeler.errors import SidelightError
 
 BUSY_TIMEOUT_MS = 15_000
 
@@ -41,13 +44,41 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction: committed at the end, rolled back when an exception leaves it."""
-        with self._write.begin() as session:
-            yield session
+        """A transaction: committed at the end, rolled back when an exception leaves it.
+
+        The exception to this is an expected error that `keeps_writes`: it leaves after a commit.
+        """
+        with self._write() as session:
+            try:
+                yield session
+            except SidelightError as error:
+                if error.keeps_writes:
+                    session.commit()
+                raise
+            session.commit()
 
     def dispose(self) -> None:
         """Close the pool; to be called after a fork and at the end of a test."""
         self.engine.dispose()
+
+
+def is_sqlite(session: Session) -> bool:
+    """Whether the session speaks to SQLite."""
+    return session.get_bind().dialect.name == "sqlite"
+
+
+def is_writing(session: Session) -> bool:
+    """Whether the session is a `Database.write` one, so that what it writes will stay."""
+    options = session.get_bind().get_execution_options()
+    return bool(options.get("sidelight_write", False))
+
+
+def insert_or(session: Session, model: Any) -> Any:
+    """An INSERT that can say `on_conflict_do_nothing()` or `on_conflict_do_update()`.
+
+    Both databases know them by the same names, but SQLAlchemy keeps one class for each.
+    """
+    return sqlite.insert(model) if is_sqlite(session) else postgresql.insert(model)
 
 
 def _make_engine(url: str) -> Engine:
@@ -63,7 +94,7 @@ def _make_engine(url: str) -> Engine:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # The driver's own transaction handling starts too late (at the first write); we begin ourselves.
+    # The driver would begin only at the first write, which is too late; we begin ourselves.
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")

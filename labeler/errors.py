@@ -8,10 +8,14 @@ from __future__ import annotations
 
 
 class SidelightError(Exception):
-    """An expected error. `message` is for people; `code` is for programs and never changes."""
+    """An expected error. `message` is for people; `code` is for programs and never changes.
+
+    `keeps_writes`: what the transaction wrote before the error stays (see `Database.write`).
+    """
 
     status = 400
     code = "error"
+    keeps_writes = False
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -37,6 +41,13 @@ class NotSignedIn(SidelightError):
 
     status = 401
     code = "not_signed_in"
+
+
+class WrongPassword(NotSignedIn):
+    """A failed sign-in. Its record must outlive it, or there would be no throttling."""
+
+    code = "wrong_password"
+    keeps_writes = True
 
 
 class Forbidden(SidelightError):

@@ -8,7 +8,7 @@ of constraints follow one convention, so that migrations can speak of them.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
@@ -30,8 +30,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-LABELS = ("left", "center", "right")
-ANSWERS = (*LABELS, "unsure")
+from labeler.domain.labels import ANSWERS, LABELS
+
 ROLES = ("annotator", "supervisor", "admin")
 IMAGE_STATUSES = ("unchecked", "ok", "broken")
 CONSENSUS_STATUSES = ("open", "agreed", "contested")
@@ -80,7 +80,7 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON}
+    type_annotation_map: ClassVar = {datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON}
 
 
 class Dataset(Base):
@@ -215,7 +215,7 @@ class InviteUse(Base):
 
 
 class LoginSession(Base):
-    """A signed-in browser. The cookie holds the token, this table its hash, so it can be revoked."""
+    """A signed-in browser. The cookie holds the token, this table its hash; can be revoked."""
 
     __tablename__ = "login_session"
 

@@ -134,7 +134,7 @@ def _find(stem: str, folders: Iterable[Path]) -> Path | None:
 
 @dataclass(frozen=True)
 class _Rows:
-    """The rows of a file as text: `numbers[i]` are the values of `filenames[i]`, from `lines[i]`."""
+    """Rows as text: `numbers[i]` are the values of `filenames[i]`, read from `lines[i]`."""
 
     path: Path
     filenames: list[str] = field(default_factory=list)

@@ -1,0 +1,22 @@
+"""The words of an answer, and what a mirror does to them.
+
+`left` means that the light comes from the left of the picture, as the viewer sees it.
+"""
+
+from __future__ import annotations
+
+LABELS = ("left", "center", "right")
+UNSURE = "unsure"
+ANSWERS = (*LABELS, UNSURE)
+_MIRRORED = {"left": "right", "right": "left"}
+
+
+def mirror_label(answer: str) -> str:
+    """The answer for the mirrored picture: left and right swap, the rest stays.
+
+    Raises:
+        ValueError: not one of `ANSWERS`.
+    """
+    if answer not in ANSWERS:
+        raise ValueError(f"{answer!r} is not an answer; allowed are {', '.join(ANSWERS)}")
+    return _MIRRORED.get(answer, answer)

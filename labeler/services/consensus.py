@@ -1,0 +1,147 @@
+"""The derived table: what the current votes on an image add up to."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from labeler.domain.consensus import METHOD, VoteCounts, majority
+from labeler.models import Consensus, Image, Vote, utc_now
+
+RANDOM_KEYS = 2**31  # random_key is drawn from 0 .. RANDOM_KEYS - 1
+_BATCH = 5_000
+_random = random.SystemRandom()  # the order of the queue must not be guessable from the code
+_DERIVED = (
+    "status", "label", "probability", "votes_left", "votes_center", "votes_right",
+    "votes_unsure", "method", "priority",
+)  # fmt: skip
+
+
+def recount(session: Session, image_id: int, required: int, *, now: datetime | None = None) -> None:
+    """Set the consensus row of one image from its current votes.
+
+    The caller holds the row (`FOR UPDATE` on PostgreSQL, any write transaction on SQLite), so
+    that no vote slips in between the count and the update.
+    """
+    counted = session.execute(
+        select(Vote.answer, func.count())
+        .where(Vote.image_id == image_id, Vote.superseded_at.is_(None))
+        .group_by(Vote.answer)
+    )
+    values = _derive(VoteCounts(**dict(counted.tuples())), required)
+    session.execute(
+        update(Consensus)
+        .where(Consensus.image_id == image_id)
+        .values(**values, updated_at=now or utc_now())
+        .execution_options(synchronize_session="fetch")
+    )
+
+
+def add_rows(session: Session, dataset_id: int, image_ids: list[int]) -> None:
+    """Let images into the queue: open, at a random place. They must have no row yet."""
+    if image_ids:
+        rows = [_new_row(dataset_id, image_id, VoteCounts(), 1) for image_id in image_ids]
+        session.execute(insert(Consensus), rows)
+
+
+def rebuild(
+    session: Session, dataset_id: int, required: int, *, now: datetime | None = None
+) -> int:
+    """Make the consensus of a data set anew from the votes; returns how many rows changed.
+
+    Rows of images that decode and have none are made, rows of the others are removed.
+    """
+    lost = _remove_unfit_rows(session, dataset_id)
+    counts = _count_by_image(session, dataset_id)
+    changed = _update_rows(session, dataset_id, counts, required, now or utc_now())
+    return lost + changed + _add_missing_rows(session, dataset_id, counts, required)
+
+
+def _derive(counts: VoteCounts, required: int) -> dict[str, Any]:
+    outcome = majority(counts, required)
+    return {
+        "status": outcome.status,
+        "label": outcome.label,
+        "probability": outcome.probability,
+        "votes_left": counts.left,
+        "votes_center": counts.center,
+        "votes_right": counts.right,
+        "votes_unsure": counts.unsure,
+        "method": METHOD,
+        "priority": counts.total,
+    }
+
+
+def _new_row(dataset_id: int, image_id: int, counts: VoteCounts, required: int) -> dict[str, Any]:
+    return {
+        "image_id": image_id,
+        "dataset_id": dataset_id,
+        "random_key": _random.randrange(RANDOM_KEYS),
+        **_derive(counts, required),
+    }
+
+
+def _count_by_image(session: Session, dataset_id: int) -> Mapping[int, VoteCounts]:
+    counted = session.execute(
+        select(Vote.image_id, Vote.answer, func.count())
+        .join(Image, Image.id == Vote.image_id)
+        .where(Image.dataset_id == dataset_id, Vote.superseded_at.is_(None))
+        .group_by(Vote.image_id, Vote.answer)
+    )
+    by_image: dict[int, dict[str, int]] = {}
+    for image_id, answer, count in counted:
+        by_image.setdefault(image_id, {})[answer] = count
+    return {image_id: VoteCounts(**counts) for image_id, counts in by_image.items()}
+
+
+def _remove_unfit_rows(session: Session, dataset_id: int) -> int:
+    fit = select(Image.id).where(Image.dataset_id == dataset_id, Image.status == "ok")
+    unfit = Consensus.dataset_id == dataset_id, Consensus.image_id.not_in(fit)
+    doomed = session.scalar(select(func.count()).select_from(Consensus).where(*unfit)) or 0
+    if doomed:
+        session.execute(
+            delete(Consensus).where(*unfit).execution_options(synchronize_session=False)
+        )
+    return doomed
+
+
+def _update_rows(
+    session: Session,
+    dataset_id: int,
+    counts: Mapping[int, VoteCounts],
+    required: int,
+    now: datetime,
+) -> int:
+    table = Consensus.__table__
+    stored = session.execute(
+        select(table.c.image_id, *(table.c[name] for name in _DERIVED))
+        .where(table.c.dataset_id == dataset_id)
+        .with_for_update()
+    ).all()
+    changes = []
+    for image_id, *was in stored:
+        derived = _derive(counts.get(image_id, VoteCounts()), required)
+        if was != [derived[name] for name in _DERIVED]:
+            changes.append({"image_id": image_id, "updated_at": now, **derived})
+    for start in range(0, len(changes), _BATCH):
+        session.execute(update(Consensus), changes[start : start + _BATCH])
+    return len(changes)
+
+
+def _add_missing_rows(
+    session: Session, dataset_id: int, counts: Mapping[int, VoteCounts], required: int
+) -> int:
+    missing = session.scalars(
+        select(Image.id)
+        .outerjoin(Consensus, Consensus.image_id == Image.id)
+        .where(Image.dataset_id == dataset_id, Image.status == "ok", Consensus.image_id.is_(None))
+    ).all()
+    rows = [_new_row(dataset_id, i, counts.get(i, VoteCounts()), required) for i in missing]
+    for start in range(0, len(rows), _BATCH):
+        session.execute(insert(Consensus), rows[start : start + _BATCH])
+    return len(rows)

@@ -1,0 +1,172 @@
+"""Signing in and out. A browser holds a random token, the database its hash: revocable."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from labeler.config import Settings
+from labeler.db import is_writing
+from labeler.errors import TooManyAttempts, WrongPassword
+from labeler.models import Annotator, LoginFailure, LoginSession, utc_now
+from labeler.services.passwords import (
+    hash_password,
+    hash_token,
+    is_outdated,
+    new_token,
+    verify_password,
+)
+
+ADDRESS_FACTOR = 20  # a whole class may sit behind one address
+TOUCH_AFTER = timedelta(minutes=5)
+
+
+def sign_in(
+    session: Session,
+    username: str,
+    password: str,
+    address: str,
+    user_agent: str,
+    settings: Settings,
+    *,
+    now: datetime | None = None,
+) -> tuple[Annotator, str]:
+    """Check a password and open a session; returns the person and the token for the cookie.
+
+    Unknown, closed and wrong are told by the same error after the same time. A failure is
+    recorded although an error leaves the transaction: `WrongPassword.keeps_writes`.
+
+    Raises:
+        WrongPassword: the account or the password is wrong, or the account is closed.
+        TooManyAttempts: too many failures on this account or from this address.
+    """
+    now = now or utc_now()
+    name = username.strip().casefold()[:60]
+    keys = {
+        f"account:{name}": settings.login_attempts,
+        f"address:{address[:60]}": settings.login_attempts * ADDRESS_FACTOR,
+    }
+    for key, limit in keys.items():
+        _refuse_too_many(session, key, limit, settings, now)
+    annotator = session.scalar(select(Annotator).where(Annotator.username == name))
+    active = annotator is not None and annotator.deactivated_at is None
+    if not verify_password(annotator.password_hash if annotator else None, password) or not active:
+        _record_failure(session, list(keys), settings, now)
+        raise WrongPassword("The username or the password is wrong.")
+    assert annotator is not None
+    if is_outdated(annotator.password_hash):
+        annotator.password_hash = hash_password(password)
+    session.execute(delete(LoginFailure).where(LoginFailure.key == f"account:{name}"))
+    return annotator, open_session(session, annotator, user_agent, settings, now=now)
+
+
+def open_session(
+    session: Session,
+    annotator: Annotator,
+    user_agent: str,
+    settings: Settings,
+    *,
+    now: datetime | None = None,
+) -> str:
+    """Sign a person in without a password (just after sign-up); returns the token."""
+    now = now or utc_now()
+    token = new_token()
+    session.add(
+        LoginSession(
+            token_hash=hash_token(token),
+            annotator_id=annotator.id,
+            user_agent=user_agent[:200],
+            created_at=now,
+            last_seen_at=now,
+            expires_at=now + timedelta(days=settings.session_days),
+        )
+    )
+    session.flush()
+    return token
+
+
+def authenticate(session: Session, token: str, *, now: datetime | None = None) -> Annotator | None:
+    """Whose token it is; None if it is unknown, expired or revoked or the account is closed.
+
+    In a write transaction the session is also prolonged, at most once in `TOUCH_AFTER`; in a
+    read transaction nothing is written (`needs_touch` tells whether it is worth a write).
+    """
+    now = now or utc_now()
+    found = _find(session, token, now)
+    if found is None:
+        return None
+    annotator, login = found
+    if is_writing(session) and now - login.last_seen_at >= TOUCH_AFTER:
+        lifetime = login.expires_at - login.last_seen_at
+        login.last_seen_at, login.expires_at = now, now + lifetime
+        session.flush()
+    return annotator
+
+
+def needs_touch(session: Session, token: str, *, now: datetime | None = None) -> bool:
+    """Whether `authenticate` in a write transaction would prolong the session."""
+    now = now or utc_now()
+    found = _find(session, token, now)
+    return found is not None and now - found[1].last_seen_at >= TOUCH_AFTER
+
+
+def sign_out(session: Session, token: str, *, now: datetime | None = None) -> None:
+    """Revoke the session of one browser. An unknown token is no error."""
+    _revoke(session, LoginSession.token_hash == hash_token(token), now)
+
+
+def revoke_sessions(
+    session: Session, annotator_id: int, *, keep: str | None = None, now: datetime | None = None
+) -> None:
+    """Sign a person out everywhere, but for the browser that holds the token `keep`."""
+    condition = LoginSession.annotator_id == annotator_id
+    if keep is not None:
+        condition &= LoginSession.token_hash != hash_token(keep)
+    _revoke(session, condition, now)
+
+
+def _find(session: Session, token: str, now: datetime) -> tuple[Annotator, LoginSession] | None:
+    row = session.execute(
+        select(Annotator, LoginSession)
+        .join(LoginSession, LoginSession.annotator_id == Annotator.id)
+        .where(
+            LoginSession.token_hash == hash_token(token),
+            LoginSession.revoked_at.is_(None),
+            LoginSession.expires_at > now,
+            Annotator.deactivated_at.is_(None),
+        )
+    ).one_or_none()
+    return (row[0], row[1]) if row else None
+
+
+def _revoke(session: Session, condition: object, now: datetime | None) -> None:
+    session.execute(
+        update(LoginSession)
+        .where(condition, LoginSession.revoked_at.is_(None))  # type: ignore[arg-type]
+        .values(revoked_at=now or utc_now())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _refuse_too_many(
+    session: Session, key: str, limit: int, settings: Settings, now: datetime
+) -> None:
+    window = timedelta(seconds=settings.login_window_seconds)
+    count, oldest = session.execute(
+        select(func.count(), func.min(LoginFailure.at)).where(
+            LoginFailure.key == key, LoginFailure.at > now - window
+        )
+    ).one()
+    if count >= limit:
+        wait = max(1, math.ceil((oldest + window - now).total_seconds()))
+        raise TooManyAttempts(f"Too many wrong passwords; try again in {wait} seconds.", wait)
+
+
+def _record_failure(session: Session, keys: list[str], settings: Settings, now: datetime) -> None:
+    window = timedelta(seconds=settings.login_window_seconds)
+    session.execute(delete(LoginFailure).where(LoginFailure.at <= now - window))
+    session.add_all(LoginFailure(key=key, at=now) for key in keys)
+    session.flush()

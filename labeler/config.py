@@ -16,6 +16,7 @@ from labeler.errors import ConfigError
 
 T = TypeVar("T")
 
+DEFAULT_REQUIRED_VOTES = 3
 MIN_SECRET_LENGTH = 32
 MIN_SECRET_ALPHABET = 8  # distinct characters; "aaaa…" and "changeme" style keys fall below
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
@@ -33,7 +34,7 @@ class Settings:
     workers: int = 2
     public_url: str | None = None
     cookie_secure: bool = False
-    required_votes: int = 3
+    required_votes: int = DEFAULT_REQUIRED_VOTES
     blind_share: float = 0.25
     lease_seconds: int = 300
     prefetch: int = 5

@@ -102,6 +102,8 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # ones) when the machine loses power; the database is never corrupted.
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
+    # INSERT OR REPLACE would otherwise delete rows behind the back of the append-only triggers.
+    cursor.execute("PRAGMA recursive_triggers = ON")
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     cursor.close()
 

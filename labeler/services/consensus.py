@@ -49,6 +49,14 @@ def add_rows(session: Session, dataset_id: int, image_ids: list[int]) -> None:
         session.execute(insert(Consensus), rows)
 
 
+def remove_rows(session: Session, image_ids: list[int]) -> None:
+    """Take images out of the queue."""
+    for start in range(0, len(image_ids), _BATCH):
+        batch = image_ids[start : start + _BATCH]
+        doomed = delete(Consensus).where(Consensus.image_id.in_(batch))
+        session.execute(doomed.execution_options(synchronize_session=False))
+
+
 def rebuild(
     session: Session, dataset_id: int, required: int, *, now: datetime | None = None
 ) -> int:

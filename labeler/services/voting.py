@@ -138,6 +138,19 @@ def recent_votes(session: Session, annotator_id: int, n: int) -> Sequence[Vote]:
     ).all()
 
 
+def supersede_votes_on(
+    session: Session, image_ids: Sequence[int], *, now: datetime | None = None
+) -> None:
+    """Let the votes on some images no longer count: their files hold other pictures now."""
+    if image_ids:
+        session.execute(
+            update(Vote)
+            .where(Vote.image_id.in_(image_ids), Vote.superseded_at.is_(None))
+            .values(superseded_at=now or utc_now())
+            .execution_options(synchronize_session=False)
+        )
+
+
 def _validate(answer: str, request_id: str, elapsed_ms: int | None) -> int | None:
     if answer not in ANSWERS:
         raise InvalidInput(f"{answer!r} is not an answer; allowed are {', '.join(ANSWERS)}.")

@@ -1,0 +1,161 @@
+"""Decoding every image once, so that a broken file is known before a person meets it."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+from sqlalchemy import exists, select, update
+
+from labeler.config import DEFAULT_REQUIRED_VOTES
+from labeler.db import Database
+from labeler.errors import NotFound
+from labeler.models import Dataset, Image, Vote
+from labeler.services.consensus import add_rows, rebuild
+from rotation.dataset.decoding import decode
+from rotation.dataset.sources import ImageSource, open_source
+from rotation.errors import DatasetError
+
+CHUNK = 250  # images of a task and of a transaction
+FEW = 500  # as many are done sooner here than it takes to start processes
+Progress = Callable[[int, int], None]
+Task = Sequence[tuple[int, str]]  # image id and filename
+
+_source: ImageSource | None = None  # of a worker process
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What decoding found: width and height as seen, or what is wrong."""
+
+    image_id: int
+    filename: str
+    width: int | None
+    height: int | None
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """`checked` in this run; `ok` and `broken` (filename, problem) of the whole data set."""
+
+    checked: int
+    ok: int
+    broken: list[tuple[str, str]]
+
+
+def check_images(
+    db: Database,
+    dataset_id: int,
+    progress: Progress | None = None,
+    processes: int = 2,
+    required_votes: int = DEFAULT_REQUIRED_VOTES,
+) -> CheckReport:
+    """Decode the images of a data set that have not been checked; let the sound ones in.
+
+    Commits as it goes: a killed check goes on where it was. Votes that were cast before (the
+    image was away for a time) are counted with `required_votes`.
+
+    Raises:
+        NotFound: no such data set.
+        DatasetError: its folder or zip cannot be opened.
+    """
+    path, todo = _unchecked(db, dataset_id)
+    done = 0
+    for findings in _examine_all(path, todo, processes):
+        _store(db, dataset_id, findings)
+        done += len(findings)
+        if progress is not None:
+            progress(done, len(todo))
+    if todo:
+        _count_earlier_votes(db, dataset_id, required_votes)
+    return _report(db, dataset_id, done)
+
+
+def _unchecked(db: Database, dataset_id: int) -> tuple[str, Task]:
+    with db.read() as session:
+        dataset = session.get(Dataset, dataset_id)
+        if dataset is None:
+            raise NotFound(f"There is no data set with the number {dataset_id}.")
+        rows = session.execute(
+            select(Image.id, Image.filename)
+            .where(Image.dataset_id == dataset_id, Image.status == "unchecked")
+            .order_by(Image.filename)
+        )
+        return dataset.path, [(image_id, name) for image_id, name in rows]
+
+
+def _examine_all(path: str, todo: Task, processes: int) -> Iterator[list[Finding]]:
+    tasks = [todo[start : start + CHUNK] for start in range(0, len(todo), CHUNK)]
+    if not todo:
+        return
+    if processes == 1 or len(todo) <= FEW:
+        with open_source(path) as source:
+            yield from (_examine(source, task) for task in tasks)
+        return
+    # Not forked: the caller may have threads and database connections.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, _open, (path,)) as pool:
+        try:
+            yield from pool.map(_examine_opened, tasks)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _open(path: str) -> None:
+    global _source  # noqa: PLW0603  one a process, set by the pool's initialiser
+    _source = open_source(path)
+
+
+def _examine_opened(task: Task) -> list[Finding]:
+    assert _source is not None
+    return _examine(_source, task)
+
+
+def _examine(source: ImageSource, task: Task) -> list[Finding]:
+    return [_examine_one(source, image_id, name) for image_id, name in task]
+
+
+def _examine_one(source: ImageSource, image_id: int, name: str) -> Finding:
+    try:
+        width, height = decode(source.read(name), name).size
+    except DatasetError as error:
+        return Finding(image_id, name, None, None, str(error))
+    return Finding(image_id, name, width, height, None)
+
+
+def _store(db: Database, dataset_id: int, findings: Sequence[Finding]) -> None:
+    rows = [
+        {
+            "id": one.image_id,
+            "status": "ok" if one.problem is None else "broken",
+            "problem": one.problem,
+            "width": one.width,
+            "height": one.height,
+        }
+        for one in findings
+    ]
+    with db.write() as session:
+        session.execute(update(Image), rows)
+        add_rows(session, dataset_id, [one.image_id for one in findings if one.problem is None])
+
+
+def _count_earlier_votes(db: Database, dataset_id: int, required_votes: int) -> None:
+    with db.write() as session:
+        voted = exists().where(Vote.image_id == Image.id, Vote.superseded_at.is_(None))
+        if session.scalar(select(Image.id).where(Image.dataset_id == dataset_id, voted).limit(1)):
+            rebuild(session, dataset_id, required_votes)
+
+
+def _report(db: Database, dataset_id: int, checked: int) -> CheckReport:
+    with db.read() as session:
+        rows = session.execute(
+            select(Image.filename, Image.problem)
+            .where(Image.dataset_id == dataset_id, Image.status == "broken")
+            .order_by(Image.filename)
+        )
+        broken = [(name, problem or "") for name, problem in rows]
+        sound = select(Image.id).where(Image.dataset_id == dataset_id, Image.status == "ok")
+        return CheckReport(checked, len(session.scalars(sound).all()), broken)

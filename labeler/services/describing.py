@@ -1,0 +1,110 @@
+"""What is known of the files of a data set: size, hash, and the rows of CelebA's text files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from labeler.errors import BrokenData
+from labeler.models import MAX_ATTRIBUTES
+from rotation.dataset.celeba import Table, Tables, read_tables
+from rotation.dataset.sources import ImageSource
+from rotation.errors import ImageError
+
+Lookup = Callable[[str], Any]
+_NOTHING_READ = hashlib.sha256(b"").hexdigest()
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """The text files of a data set, ready to be asked by filename."""
+
+    attribute_names: tuple[str, ...]
+    columns: dict[str, Lookup]  # column of the image table -> value by filename, or None
+    problems: tuple[str, ...]
+
+
+def read_annotations(path: str | Path, names: Sequence[str]) -> Annotations:
+    """Read the text files beside the images.
+
+    Rows about images that are not there, and images without a row, are no error but are told.
+
+    Raises:
+        DatasetError: a file is malformed.
+        BrokenData: more attributes than fit into a column.
+    """
+    tables = read_tables(path)
+    attribute_names = tables.attributes.columns if tables.attributes else ()
+    if len(attribute_names) > MAX_ATTRIBUTES:
+        raise BrokenData(
+            f"{path}: {len(attribute_names)} attributes; at most {MAX_ATTRIBUTES} can be kept"
+        )
+    columns = {
+        "attribute_bits": _lookup(tables.attributes, _pack),
+        "identity": _lookup(tables.identities, _first_column),
+        "partition": _lookup(tables.partitions, _first_column),
+        "landmarks": _lookup(tables.landmarks, _rows),
+    }
+    return Annotations(attribute_names, columns, tuple(_mismatches(tables, names)))
+
+
+def describe(source: ImageSource, name: str, annotations: Annotations) -> dict[str, Any]:
+    """The columns of the image table that come from outside; `problem` if it cannot be read."""
+    try:
+        data = source.read(name)
+        found = {
+            "byte_size": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "problem": None,
+        }
+    except ImageError as error:
+        found = {"byte_size": 0, "sha256": _NOTHING_READ, "problem": str(error)}
+    return found | {column: get(name) for column, get in annotations.columns.items()}
+
+
+def unpack_attributes(bits: int, names: Sequence[str]) -> dict[str, bool]:
+    """`attribute_bits` as a dictionary: bit i belongs to `names[i]`."""
+    return {name: bool(bits >> i & 1) for i, name in enumerate(names)}
+
+
+def _lookup(table: Table | None, values_of: Callable[[Table], list[Any]]) -> Lookup:
+    if table is None:
+        return lambda name: None
+    return dict(zip(table.filenames, values_of(table), strict=True)).get
+
+
+def _pack(table: Table) -> list[int]:
+    bits = np.left_shift(np.int64(1), np.arange(len(table.columns), dtype=np.int64))
+    packed: list[int] = (table.values @ bits).tolist()
+    return packed
+
+
+def _first_column(table: Table) -> list[int]:
+    column: list[int] = table.values[:, 0].tolist()
+    return column
+
+
+def _rows(table: Table) -> list[list[int]]:
+    rows: list[list[int]] = table.values.tolist()
+    return rows
+
+
+def _mismatches(tables: Tables, names: Sequence[str]) -> Iterator[str]:
+    here = set(names)
+    found = (tables.attributes, tables.identities, tables.partitions, tables.landmarks)
+    for table in (table for table in found if table is not None):
+        listed = set(table.filenames)
+        yield from _mismatch(
+            table.path.name, "rows are about images that are not here", listed - here
+        )
+        yield from _mismatch(table.path.name, "images have no row in it", here - listed)
+
+
+def _mismatch(file: str, what: str, names: set[str]) -> Iterator[str]:
+    if names:
+        yield f"{file}: {len(names)} {what} (such as {min(names)})"

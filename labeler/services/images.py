@@ -1,0 +1,234 @@
+"""Registering a data set. The images stay where they are; the database knows about them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Row, insert, select, update
+from sqlalchemy.orm import Session
+
+from labeler.db import Database
+from labeler.errors import Conflict, InvalidInput, NotFound
+from labeler.models import Dataset, Image
+from labeler.services.consensus import remove_rows
+from labeler.services.describing import Annotations, describe, read_annotations
+from labeler.services.serving import read_image
+from labeler.services.voting import supersede_votes_on
+from rotation.dataset.sources import ImageSource, open_source
+
+__all__ = ["RegisterReport", "activate_dataset", "read_image", "register_dataset"]
+
+BATCH = 2_000  # rows of a transaction: what a killed import has to do again
+GONE = "no longer in the data set"
+Progress = Callable[[int, int], None]
+_COMPARED = (
+    "byte_size", "sha256", "problem", "attribute_bits", "identity", "partition", "landmarks"
+)  # fmt: skip
+
+
+@dataclass
+class RegisterReport:
+    """What a registration did. `changed` counts images whose file or text rows are new."""
+
+    dataset_id: int
+    name: str
+    path: str
+    added: int = 0
+    unchanged: int = 0
+    changed: int = 0
+    gone: int = 0
+    attributes: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        """Images that are in the data set now."""
+        return self.added + self.unchanged + self.changed
+
+
+def register_dataset(
+    db: Database,
+    path: str | os.PathLike[str],
+    name: str | None = None,
+    activate: bool = True,
+    progress: Progress | None = None,
+) -> RegisterReport:
+    """Register a folder or zip of images with CelebA's text files, where they are there.
+
+    May be repeated, also after having been killed: what is known already stays as it is. A file
+    whose content is new has to be checked anew, and its votes no longer count, since they were
+    about another picture. A file that is gone leaves the queue; its votes stay.
+
+    Parameters:
+        path: as `rotation.dataset.sources.open_source` takes it.
+        name: of the data set; default: that of the folder or file. An existing name given here
+            means that the data set has moved to `path`.
+        activate: hand out the images of this data set from now on.
+        progress: called with how many images are done and how many there are.
+
+    Raises:
+        DatasetError: no images there, or a malformed text file.
+        Conflict: the default name belongs to a data set elsewhere.
+        InvalidInput: the name is empty or longer than 100 characters.
+    """
+    path = Path(path).expanduser().resolve()
+    with open_source(path) as source:
+        names = source.names()
+        annotations = read_annotations(path, names)
+        report = _open_report(db, path, name, annotations)
+        known = _known_images(db, report.dataset_id)
+        done = 0
+        for batch in _batches(names):
+            _store(db, report, source, batch, known, annotations)
+            done += len(batch)
+            if progress is not None:
+                progress(done, len(names))
+    _retire_gone(db, report, known, set(names))
+    if activate:
+        with db.write() as session:
+            activate_dataset(session, report.name)
+    return report
+
+
+def activate_dataset(session: Session, name: str) -> Dataset:
+    """Hand out the images of this data set, and of no other, from now on.
+
+    Raises:
+        NotFound: no such data set; lists those there are.
+    """
+    datasets = {one.name: one for one in session.scalars(select(Dataset).with_for_update())}
+    if name not in datasets:
+        known = ", ".join(sorted(datasets)) or "none"
+        raise NotFound(f"There is no data set {name!r}; registered: {known}.")
+    session.execute(update(Dataset).where(Dataset.name != name).values(active=False))
+    datasets[name].active = True
+    session.flush()
+    return datasets[name]
+
+
+def _open_report(
+    db: Database, path: Path, name: str | None, annotations: Annotations
+) -> RegisterReport:
+    """Find or make the data set."""
+    with db.write() as session:
+        dataset = _find_dataset(session, path, name)
+        dataset.path = str(path)
+        dataset.attribute_names = list(annotations.attribute_names)
+        session.add(dataset)
+        session.flush()
+        return RegisterReport(
+            dataset.id,
+            dataset.name,
+            dataset.path,
+            attributes=len(annotations.attribute_names),
+            problems=list(annotations.problems),
+        )
+
+
+def _find_dataset(session: Session, path: Path, name: str | None) -> Dataset:
+    if name is not None:
+        if not 1 <= len(name.strip()) <= 100:
+            raise InvalidInput("A name of 1 to 100 characters is needed.")
+        named = session.scalar(select(Dataset).where(Dataset.name == name.strip()))
+        return named or Dataset(name=name.strip())
+    same_path = session.scalar(select(Dataset).where(Dataset.path == str(path)))
+    if same_path is not None:
+        return same_path
+    default = (path.name if path.is_dir() else path.stem)[:100] or "images"
+    other = session.scalar(select(Dataset).where(Dataset.name == default))
+    if other is not None:
+        raise Conflict(
+            f"A data set {default!r} is registered from {other.path}. Give this one another name "
+            f"with --name, or say --name {default} if it has moved."
+        )
+    return Dataset(name=default)
+
+
+def _known_images(db: Database, dataset_id: int) -> Mapping[str, Row[Any]]:
+    columns = [getattr(Image, name) for name in _COMPARED]
+    with db.read() as session:
+        rows = session.execute(
+            select(Image.filename, Image.id, Image.status, *columns).where(
+                Image.dataset_id == dataset_id
+            )
+        )
+        return {row.filename: row for row in rows}
+
+
+def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(names), BATCH):
+        yield names[start : start + BATCH]
+
+
+def _store(
+    db: Database,
+    report: RegisterReport,
+    source: ImageSource,
+    names: Sequence[str],
+    known: Mapping[str, Row[Any]],
+    annotations: Annotations,
+) -> None:
+    """Compare one batch with what is known and write what is new, in one transaction."""
+    added, changed, replaced = [], [], []
+    for name in names:
+        found = describe(source, name, annotations)
+        row = known.get(name)
+        if row is None:
+            new = {"dataset_id": report.dataset_id, "filename": name, **_status(found)}
+            added.append(new | found)
+        elif not _is_same(row, found):
+            changed.append({"id": row.id, **found, **_new_status(row, found)})
+            if row.sha256 != found["sha256"]:
+                replaced.append(row.id)
+    with db.write() as session:
+        if added:
+            session.execute(insert(Image), added)
+        _write_changes(session, changed, replaced)
+    report.added += len(added)
+    report.changed += len(changed)
+    report.unchanged += len(names) - len(added) - len(changed)
+
+
+def _is_same(row: Row[Any], found: Mapping[str, Any]) -> bool:
+    """A problem of decoding (found by the check, not by reading) stays as it is."""
+    return row.problem != GONE and all(
+        getattr(row, name) == found[name] for name in _COMPARED if name != "problem"
+    )
+
+
+def _status(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {"status": "unchecked" if found["problem"] is None else "broken"}
+
+
+def _new_status(row: Row[Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """An image keeps its status as long as its content is the same and it is there."""
+    if row.sha256 == found["sha256"] and row.problem != GONE:
+        return {"status": row.status, "problem": row.problem}
+    return _status(found)
+
+
+def _write_changes(
+    session: Session, changed: list[dict[str, Any]], replaced: Sequence[int]
+) -> None:
+    if changed:
+        session.execute(update(Image), changed)
+        uncheckable = [row["id"] for row in changed if row["status"] != "ok"]
+        remove_rows(session, uncheckable)
+    supersede_votes_on(session, replaced)
+
+
+def _retire_gone(
+    db: Database, report: RegisterReport, known: Mapping[str, Row[Any]], here: set[str]
+) -> None:
+    gone = [row.id for name, row in known.items() if name not in here]
+    values = [{"id": image_id, "status": "broken", "problem": GONE} for image_id in gone]
+    for start in range(0, len(gone), BATCH):
+        with db.write() as session:
+            _write_changes(session, values[start : start + BATCH], ())
+    report.gone = len(gone)
+    if gone:
+        report.problems.append(f"{len(gone)} images are gone; they are not handed out any more")

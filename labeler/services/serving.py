@@ -1,0 +1,103 @@
+"""Images for the browser: passed on as they are, unless a browser cannot show them."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections import OrderedDict
+
+from PIL import Image as Pillow
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from labeler.errors import BrokenData, NotFound
+from labeler.models import Dataset, Image
+from rotation.dataset.decoding import decode, read_header
+from rotation.dataset.sources import ImageSource, open_source
+from rotation.errors import DatasetError, ImageError
+
+MIME = {
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",
+    "PNG": "image/png",
+    "GIF": "image/gif",
+    "WEBP": "image/webp",
+    "BMP": "image/bmp",
+}
+PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
+OPEN_SOURCES = 4
+JPEG_QUALITY = 95
+
+
+class _Sources:
+    """A few open sources, by path. A process that was forked off opens its own."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[str, ImageSource] = OrderedDict()
+        self._lock = threading.Lock()
+        self._owner = os.getpid()
+
+    def get(self, path: str) -> ImageSource:
+        with self._lock:
+            if path not in self._open:
+                self._open[path] = open_source(path)
+            self._open.move_to_end(path)
+            while len(self._open) > OPEN_SOURCES:
+                # Not closed here: another thread may be reading; it goes with its last user.
+                self._open.popitem(last=False)
+            return self._open[path]
+
+    @property
+    def is_ours(self) -> bool:
+        return self._owner == os.getpid()
+
+
+_sources = _Sources()
+
+
+def read_image(session: Session, image_id: int) -> tuple[bytes, str, Image]:
+    """The bytes for the browser, their MIME type, and the image's row.
+
+    Raises:
+        NotFound: no such image.
+        BrokenData: the file is gone or cannot be decoded.
+    """
+    row = session.execute(
+        select(Image, Dataset.path).join(Dataset).where(Image.id == image_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"There is no image {image_id}.")
+    image, path = row
+    try:
+        data, mime = for_browser(_source(path).read(image.filename), image.filename)
+    except (ImageError, DatasetError) as error:
+        raise BrokenData(str(error)) from None
+    return data, mime, image
+
+
+def for_browser(data: bytes, name: str) -> tuple[bytes, str]:
+    """The same bytes, if every browser shows them rightly; otherwise made anew as PNG or JPEG.
+
+    Raises:
+        ImageError: the data cannot be decoded.
+    """
+    header = read_header(data, name)
+    if header.format in MIME and header.mode in PLAIN_MODES:
+        return data, MIME[header.format]
+    if header.format == "JPEG":  # CMYK: lossy already
+        return _encode(decode(data, name), "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return _encode(decode(data, name), "PNG")
+
+
+def _encode(image: Pillow.Image, kind: str, **options: int) -> tuple[bytes, str]:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue(), MIME[kind]
+
+
+def _source(path: str) -> ImageSource:
+    global _sources  # noqa: PLW0603  a fork shares file positions with its parent
+    if not _sources.is_ours:
+        _sources = _Sources()
+    return _sources.get(path)

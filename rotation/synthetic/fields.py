@@ -25,5 +25,6 @@ def cover(signed_distance: Floats, softness: float) -> Floats:
 
 
 def mix(colour: Floats, other: Floats | tuple[float, ...], amount: Floats) -> Floats:
-    """Blend (P, 3) colours towards another colour by (P,) amounts."""
-    return colour + (np.asarray(other, np.float32) - colour) * amount[:, None]
+    """Blend (3, P) colours by (P,) amounts towards other colours (3, P) or one colour."""
+    target = np.asarray(other, np.float32)
+    return colour + ((target[:, None] if target.ndim == 1 else target) - colour) * amount

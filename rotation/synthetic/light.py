@@ -28,26 +28,26 @@ def lamp_direction(scene: Scene) -> NDArray[np.float32]:
 
 
 def lamp_frame(scene: Scene, points: Floats) -> Floats:
-    """Points (P, 3) as the lamp sees them: x and y in texels (y down), z towards the lamp."""
+    """Points (3, P) as the lamp sees them (3, P): x, y in texels (y down), z towards the lamp."""
     azimuth = np.deg2rad(scene.light_azimuth_deg)
     lamp = lamp_direction(scene)
     right = np.array([np.cos(azimuth), 0, np.sin(azimuth)], np.float32)
     up = np.array(
         [lamp[1] * right[2], lamp[2] * right[0] - lamp[0] * right[2], -lamp[1] * right[0]]
     )
-    x, y, z = points.T
+    x, y, z = points
     y = y - np.float32(MAP_CENTRE_Y)
     texels = np.float32(1 / MAP_TEXEL)
     across = (x * right[0] + z * right[2]) * texels + np.float32(MAP_SIZE / 2)
     along = np.float32(MAP_SIZE / 2) - (x * up[0] + z * up[2] + y * up[1]) * texels
-    return np.stack([across, along, x * lamp[0] + z * lamp[2] + y * lamp[1]], axis=1)
+    return np.stack([across, along, x * lamp[0] + z * lamp[2] + y * lamp[1]])
 
 
 def shadow_map(
     scene: Scene, points: Floats, triangles: Ints, two_sided: NDArray[np.bool_]
 ) -> Floats:
     """Height towards the lamp of the nearest surface, (MAP_SIZE, MAP_SIZE); very low where none."""
-    hit = rasterise(lamp_frame(scene, points), triangles, two_sided, MAP_SIZE, MAP_SIZE)
+    hit = rasterise(lamp_frame(scene, points.T).T, triangles, two_sided, MAP_SIZE, MAP_SIZE)
     nearest = np.full(MAP_SIZE * MAP_SIZE, -100, np.float32)
     nearest[hit.pixels] = hit.depth
     return nearest.reshape(MAP_SIZE, MAP_SIZE)
@@ -59,17 +59,17 @@ def lit_share(scene: Scene, nearest: Floats, points: Floats, normals: Floats) ->
     Nine texels are weighed by a quadratic B-spline, so the edge of a shadow is smooth.
     """
     seen = lamp_frame(scene, points + np.float32(NORMAL_OFFSET) * normals)
-    x, y = np.clip(seen[:, 0], 1.5, MAP_SIZE - 1.5), np.clip(seen[:, 1], 1.5, MAP_SIZE - 1.5)
-    column = np.clip(np.floor(x).astype(np.int32), 1, MAP_SIZE - 2)
-    row = np.clip(np.floor(y).astype(np.int32), 1, MAP_SIZE - 2)
-    wx, wy = _spline(x - column - np.float32(0.5)), _spline(y - row - np.float32(0.5))
-    flat = nearest.ravel()
-    start = row * MAP_SIZE + column
-    level = seen[:, 2] * np.float32(1 / SOFT_DEPTH) + 1
-    total = np.zeros(len(points), np.float32)
+    x, y = np.clip(seen[0], 1.5, MAP_SIZE - 1.5), np.clip(seen[1], 1.5, MAP_SIZE - 1.5)
+    column = np.clip(np.floor(x), 1, MAP_SIZE - 2)
+    row = np.clip(np.floor(y), 1, MAP_SIZE - 2)
+    wx, wy = _spline(x - column - 0.5), _spline(y - row - 0.5)
+    flat = nearest.ravel() * np.float32(1 / SOFT_DEPTH)
+    start = (row * MAP_SIZE + column).astype(np.intp)
+    level = seen[2] * np.float32(1 / SOFT_DEPTH) + 1
+    total = np.zeros_like(level)
     for j in (-1, 0, 1):
         line = [
-            wx[i + 1] * np.clip(level - flat[start + (j * MAP_SIZE + i)] * (1 / SOFT_DEPTH), 0, 1)
+            wx[i + 1] * np.clip(level - flat[start + (j * MAP_SIZE + i)], 0, 1)
             for i in (-1, 0, 1)
         ]
         total += wy[j + 1] * ((line[0] + line[2]) + line[1])
@@ -108,17 +108,17 @@ def shade(
     lit: Floats,
     gloss: Floats,
 ) -> Floats:
-    """Linear colours (P, 3) under the lamp and the ambient light, with a soft highlight."""
+    """Linear colours (3, P) under the lamp and the ambient light, with a soft highlight."""
     lamp = lamp_direction(scene)
-    facing = normals[:, 0] * lamp[0] + normals[:, 2] * lamp[2] + normals[:, 1] * lamp[1]
+    facing = normals[0] * lamp[0] + normals[2] * lamp[2] + normals[1] * lamp[1]
     diffuse = np.maximum((facing + WRAP) * (1 / (1 + WRAP)), 0) * lit
     strength = scene.light_strength
-    ambient = (0.62 - 0.46 * strength) * occlusion * (0.80 + 0.20 * normals[:, 1])
+    ambient = (0.62 - 0.46 * strength) * occlusion * (0.80 + 0.20 * normals[1])
     key = (0.36 + 0.70 * strength) * (0.35 + 0.65 * occlusion) * diffuse
     half = lamp + np.array([0, 0, 1], np.float32)
     half = half / np.sqrt((half * half).sum())
     mirror = np.maximum(
-        normals[:, 0] * half[0] + normals[:, 2] * half[2] + normals[:, 1] * half[1], 0
+        normals[0] * half[0] + normals[2] * half[2] + normals[1] * half[1], 0
     )
     highlight = gloss * mirror**16 * lit * strength
-    return colour * (ambient + key)[:, None] + highlight[:, None]
+    return colour * (ambient + key) + highlight

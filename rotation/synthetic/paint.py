@@ -12,6 +12,7 @@ import numpy as np
 
 from rotation.synthetic.fields import Floats, bump, cover, mix, ramp
 from rotation.synthetic.parameters import Head, Identity
+from rotation.synthetic.raster import Ints
 from rotation.synthetic.shape import face_height, hair_field, nose_tip_height
 
 SOFT = 0.03
@@ -19,28 +20,38 @@ SOFT = 0.03
 
 @dataclass(slots=True)
 class Paint:
-    """Per point: ``colour`` (P, 3), ``occlusion`` (P,) share of ambient light, ``gloss`` (P,)."""
+    """Per point: ``colour`` (3, P), ``occlusion`` (P,) share of ambient light, ``gloss`` (P,)."""
 
     colour: Floats
     occlusion: Floats
     gloss: Floats
 
+    def take(self, where: Ints) -> Paint:
+        """A copy of the paint at some points."""
+        return Paint(self.colour[:, where], self.occlusion[where], self.gloss[where])
+
+    def put(self, where: Ints, part: Paint) -> None:
+        """Write back what ``take`` gave."""
+        self.colour[:, where] = part.colour
+        self.occlusion[where] = part.occlusion
+        self.gloss[where] = part.gloss
+
 
 def plain(colour: tuple[float, ...], count: int, gloss: float = 0.0) -> Paint:
     """One colour everywhere, fully open to the ambient light."""
-    shape = np.full((count, 3), colour, np.float32)
-    return Paint(shape, np.ones(count, np.float32), np.full(count, gloss, np.float32))
+    flat = np.empty((3, count), np.float32)
+    flat[:] = np.asarray(colour, np.float32)[:, None]
+    return Paint(flat, np.ones(count, np.float32), np.full(count, gloss, np.float32))
 
 
 def paint_head(head: Head, base: Floats) -> Paint:
-    """Skin with a face, and hair where it grows. ``base`` (P, 3) in head coordinates."""
+    """Skin with a face, and hair where it grows. ``base`` (3, P) in head coordinates."""
     person = head.identity
-    paint = plain(person.skin, len(base), 0.05)
-    front = np.flatnonzero((base[:, 2] > 0.1) & (base[:, 1] < 0.6))
-    face = Paint(paint.colour[front], paint.occlusion[front], paint.gloss[front])
-    _paint_face(head, base[front, 0], face_height(person, base[front, 1]), face)
-    paint.colour[front], paint.occlusion[front] = face.colour, face.occlusion
-    paint.gloss[front] = face.gloss
+    paint = plain(person.skin, base.shape[1], 0.05)
+    front = np.flatnonzero((base[2] > 0.1) & (base[1] < 0.6))
+    face = paint.take(front)
+    _paint_face(head, base[0, front], face_height(person, base[1, front]), face)
+    paint.put(front, face)
     if person.hair_volume > 0:
         _paint_short_hair(person, base, paint)
     return paint
@@ -52,19 +63,21 @@ def _paint_face(head: Head, x: Floats, y: Floats, paint: Paint) -> None:
     _hollows(person, head.smile, s, y, paint)
     if person.beard > 0:
         _beard(person, head.smile, s, y, paint)
-    _mouth(head, s, y, paint)
-    near_eye = np.flatnonzero((y > -0.2) & (y < 0.45))
-    eye = Paint(paint.colour[near_eye], paint.occlusion[near_eye], paint.gloss[near_eye])
-    _eyes(person, s[near_eye], y[near_eye], eye)
-    _brows(person, s[near_eye], y[near_eye], eye)
-    paint.colour[near_eye], paint.occlusion[near_eye] = eye.colour, eye.occlusion
-    paint.gloss[near_eye] = eye.gloss
+    low = np.flatnonzero((y < -0.45) & (y > -0.95) & (s < 0.45))
+    mouth = paint.take(low)
+    _mouth(head, s[low], y[low], mouth)
+    paint.put(low, mouth)
+    high = np.flatnonzero((y > -0.2) & (y < 0.45))
+    eyes = paint.take(high)
+    _eyes(person, s[high], y[high], eyes)
+    _brows(person, s[high], y[high], eyes)
+    paint.put(high, eyes)
 
 
 def _blush(person: Identity, s: Floats, y: Floats, paint: Paint) -> None:
     tip = nose_tip_height(person)
     warm = bump((s - 0.42) / 0.17, (y + 0.32) / 0.14) + 0.7 * bump(s / 0.13, (y - tip) / 0.1)
-    paint.colour *= 1 - warm[:, None] * np.array([-0.02, 0.09, 0.08], np.float32)
+    paint.colour *= 1 - warm * np.array([[-0.02], [0.09], [0.08]], np.float32)
 
 
 def _hollows(person: Identity, smile: float, s: Floats, y: Floats, paint: Paint) -> None:
@@ -86,8 +99,8 @@ def _hollows(person: Identity, smile: float, s: Floats, y: Floats, paint: Paint)
     dark = socket + beside + under_nose + under_lip + fold + bag + lines
     paint.occlusion *= np.maximum(1 - dark, 0.15)
     nostril = bump((s - 0.065 * person.nose_width) / 0.030, (y - tip + 0.085) / 0.022)
-    paint.colour *= (1 - 0.6 * nostril)[:, None]
-    paint.colour *= (1 - 0.35 * np.minimum(fold + bag + lines, 1))[:, None]
+    paint.colour *= (1 - 0.6 * nostril)
+    paint.colour *= (1 - 0.35 * np.minimum(fold + bag + lines, 1))
 
 
 def _beard(person: Identity, smile: float, s: Floats, y: Floats, paint: Paint) -> None:
@@ -124,10 +137,10 @@ def _mouth(head: Head, s: Floats, y: Floats, paint: Paint) -> None:
     inside = cover(np.minimum(line + gap * 0.4 - y, y - line + gap), 0.02) * cover(0.97 - t, 0.1)
     if smile > 0.45:
         teeth = mix(np.full_like(paint.colour, 0.88), (0.35, 0.10, 0.10), ramp(t, 0.6, 1.0))
-        paint.colour += (teeth - paint.colour) * (inside * min((smile - 0.45) * 6, 1))[:, None]
+        paint.colour += (teeth - paint.colour) * (inside * min((smile - 0.45) * 6, 1))
     seam = np.abs(y - line) if smile <= 0.45 else np.minimum(np.abs(y - line + gap), 9)
     dark = cover(0.014 - seam, 0.03) * cover(1.05 - t, 0.15) * 0.75
-    paint.colour *= (1 - dark)[:, None]
+    paint.colour *= (1 - dark)
 
 
 def _eyes(person: Identity, s: Floats, y: Floats, paint: Paint) -> None:
@@ -138,11 +151,11 @@ def _eyes(person: Identity, s: Floats, y: Floats, paint: Paint) -> None:
     top, bottom = tall * taper**0.75, -0.72 * tall * taper**0.9
     opening = cover(np.minimum(top - v, v - bottom), 0.022) * cover(1 - np.abs(u), 0.1)
     r = np.hypot(s - person.eye_spacing, v - 0.08 * tall)
-    white = np.full_like(paint.colour, (0.93, 0.91, 0.89))
+    white = plain((0.93, 0.91, 0.89), len(s)).colour
     eye = mix(white, person.iris, cover(0.070 - r, 0.025))
     eye = mix(eye, (0.03, 0.02, 0.02), cover(0.032 - r, 0.025))
-    eye *= (1 - 0.35 * cover(v - top + 0.025, 0.05))[:, None]
-    paint.colour += (eye - paint.colour) * opening[:, None]
+    eye *= (1 - 0.35 * cover(v - top + 0.025, 0.05))
+    paint.colour += (eye - paint.colour) * opening
     paint.occlusion += (1.0 - paint.occlusion) * 0.6 * opening
     glint = cover(0.016 - np.hypot(s - person.eye_spacing, v - 0.035), 0.02)
     paint.gloss += opening * 0.05
@@ -167,34 +180,36 @@ def _brows(person: Identity, s: Floats, y: Floats, paint: Paint) -> None:
 
 def _paint_short_hair(person: Identity, base: Floats, paint: Paint) -> None:
     field = hair_field(person, base)
+    near = np.flatnonzero(field > -0.25)
+    field, hair = field[near], paint.take(near)
     amount = cover(field, 0.05 if person.hair_volume > 0.03 else 0.12)
-    strands = hair_colour(person, base)
-    paint.colour += (strands - paint.colour) * amount[:, None]
+    hair.colour += (hair_colour(person, base[:, near]) - hair.colour) * amount
     # The hair's lip shades the skin under it.
-    paint.occlusion *= 1 - 0.35 * np.exp(-((field / 0.06) ** 2)) * (1 - amount)
-    paint.occlusion *= 1 - 0.25 * amount * ramp(field, 0.15, 0.0)
-    paint.gloss += (0.035 - paint.gloss) * amount
+    hair.occlusion *= 1 - 0.35 * np.exp(-((field / 0.06) ** 2)) * (1 - amount)
+    hair.occlusion *= 1 - 0.25 * amount * ramp(field, 0.15, 0.0)
+    hair.gloss += (0.035 - hair.gloss) * amount
+    paint.put(near, hair)
 
 
 def hair_colour(person: Identity, base: Floats) -> Floats:
-    """Hair with broad strands (P, 3)."""
-    turn = np.arctan2(np.abs(base[:, 0]), base[:, 2])
-    strands = 1 + 0.10 * np.sin(turn * 9 + base[:, 1] * 2.5) + 0.06 * np.sin(turn * 17)
-    return np.asarray(person.hair, np.float32) * strands[:, None].astype(np.float32)
+    """Hair with broad strands (3, P)."""
+    turn = np.arctan2(np.abs(base[0]), base[2])
+    strands = 1 + 0.10 * np.sin(turn * 9 + base[1] * 2.5) + 0.06 * np.sin(turn * 17)
+    return np.asarray(person.hair, np.float32)[:, None] * strands
 
 
 def paint_curtain(person: Identity, base: Floats) -> Paint:
-    """Long hair, darker towards the neck."""
-    paint = plain(person.hair, len(base), 0.03)
+    """Long hair."""
+    paint = plain(person.hair, base.shape[1], 0.03)
     paint.colour[:] = hair_colour(person, base)
     return paint
 
 
 def paint_torso(person: Identity, points: Floats) -> Paint:
-    """Clothes below the neckline, skin above it; ``points`` (P, 3) in camera coordinates."""
-    paint = plain(person.cloth, len(points))
-    s, y = np.abs(points[:, 0]), points[:, 1]
-    skin = cover(y + 1.42 + person.neckline - 0.9 * np.maximum(0, s - 0.25) * 0.8, 0.03)
+    """Clothes below the neckline, skin above it; ``points`` (3, P) in camera coordinates."""
+    paint = plain(person.cloth, points.shape[1])
+    s, y = np.abs(points[0]), points[1]
+    skin = cover(y + 1.42 + person.neckline - 0.72 * np.maximum(0, s - 0.25), 0.03)
     skin = skin * cover(0.62 - s, 0.05)
     paint.colour[:] = mix(paint.colour, person.skin, skin)
     return paint

@@ -12,7 +12,7 @@ Ints = NDArray[np.intp]
 
 # Triangles are handled in groups by the size of their bounding box in pixels, so that each
 # group is one dense (triangles, box, box) array.
-_BOXES = (2, 3, 5, 9, 17, 33, 65, 129, 257, 513)
+_BOXES = (2, 3, 4, 5, 7, 9, 17, 33, 65, 129, 257, 513)
 _ID_BITS = 20
 _DEPTH_STEPS = float(1 << 24)
 _DEPTH_RANGE = 16.0
@@ -83,7 +83,7 @@ def _set_up(
     box = np.maximum(high_x - low_x, high_y - low_y) + 1
     seen = np.flatnonzero((high_x >= low_x) & (high_y >= low_y))
     index = index[seen]
-    low = np.stack([low_x[seen], low_y[seen]], axis=1)
+    low = np.stack([low_x[seen], low_y[seen]])
     a, b, c = (t[seen] for t in corners)
     inverse = 1 / area[index]
     to_b = _plane((py[c] - py[a]) * inverse, (px[a] - px[c]) * inverse, px[a], py[a])
@@ -116,25 +116,33 @@ def _draw(
     buffer: NDArray[np.int64], planes: _Planes, group: Ints, box: int, width: int, height: int
 ) -> None:
     steps = np.arange(box)
-    column = planes.low[group, 0, None] + steps
-    row = planes.low[group, 1, None] + steps
+    column, row = planes.low[0, group, None] + steps, planes.low[1, group, None] + steps
     columns, rows = column.astype(np.float32), row.astype(np.float32)
     second = _spread(planes.second[:, group], columns, rows)
     third = _spread(planes.third[:, group], columns, rows)
-    inside = (second >= -_EDGE) & (third >= -_EDGE) & (second + third <= 1 + _EDGE)
-    inside &= (row < height)[:, :, None] & (column < width)[:, None, :]
-    which, i, j = np.nonzero(inside)
-    depth = _spread(planes.depth[:, group], columns, rows)[which, i, j]
-    level = (
-        (depth + np.float32(_DEPTH_RANGE / 2)) * np.float32(_DEPTH_STEPS / _DEPTH_RANGE)
-    ).astype(np.int64)
-    pixel = row[which, i] * width + column[which, j]
-    np.maximum.at(buffer, pixel, (level << _ID_BITS) | group[which])
+    inside = np.minimum(second, third) >= -_EDGE
+    second += third
+    inside &= second <= 1 + _EDGE
+    which, cell = np.divmod(np.flatnonzero(inside), box * box)
+    i, j = np.divmod(cell, box)
+    i, j = row[which, i], column[which, j]
+    kept = np.flatnonzero((i < height) & (j < width))
+    i, j, triangle = i[kept], j[kept], group[which[kept]]
+    depth = _at(planes.depth, triangle, j.astype(np.float32), i.astype(np.float32))
+    level = (depth + np.float32(_DEPTH_RANGE / 2)) * np.float32(_DEPTH_STEPS / _DEPTH_RANGE)
+    np.maximum.at(buffer, i * width + j, (level.astype(np.int64) << _ID_BITS) | triangle)
 
 
 def _spread(plane: Floats, columns: Floats, rows: Floats) -> Floats:
-    along = plane[0, :, None] + plane[1, :, None] * columns
-    return along[:, None, :] + (plane[2, :, None] * rows)[:, :, None]
+    """A plane's values (T, box, box) on the pixels of each triangle's box."""
+    constant, by_x, by_y = plane[:, :, None]
+    return (constant + by_x * columns)[:, None, :] + (by_y * rows)[:, :, None]
+
+
+def _at(plane: Floats, triangle: Ints, column: Floats, row: Floats) -> Floats:
+    """A plane's values (P,) at single pixels."""
+    constant, by_x, by_y = plane
+    return constant[triangle] + by_x[triangle] * column + by_y[triangle] * row
 
 
 def _resolve(buffer: NDArray[np.int64], planes: _Planes, width: int) -> Coverage:
@@ -142,8 +150,7 @@ def _resolve(buffer: NDArray[np.int64], planes: _Planes, width: int) -> Coverage
     winner = buffer[pixels] & ((1 << _ID_BITS) - 1)
     row, column = (v.astype(np.float32) for v in np.divmod(pixels, width))
     second, third, depth = (
-        p[0, winner] + p[1, winner] * column + p[2, winner] * row
-        for p in (planes.second, planes.third, planes.depth)
+        _at(p, winner, column, row) for p in (planes.second, planes.third, planes.depth)
     )
     weights = np.stack([1 - second - third, second, third])
     return Coverage(pixels, planes.index[winner], weights, depth)

@@ -22,7 +22,7 @@ from rotation.synthetic.camera import (
 from rotation.synthetic.fields import Floats, ramp
 from rotation.synthetic.parameters import Head
 from rotation.synthetic.raster import Coverage, Ints, rasterise
-from rotation.synthetic.shape import COLUMNS, ROWS, Surface, grid_triangles, head_surface, unit
+from rotation.synthetic.shape import COLUMNS, ROWS, Surface, grid_triangles, head_surface
 
 SUPERSAMPLING = 2
 HEAD, EAR, CURTAIN, GLASSES, NECK, TORSO = range(6)
@@ -58,7 +58,7 @@ def _render_one(head: Head, view: View) -> NDArray[np.uint8]:
         project(mesh.points, fine), mesh.triangles, mesh.two_sided, fine.width, fine.height
     )
     picture = _background(head, fine)
-    picture[seen.pixels] = _colour(head, mesh, seen, fine)
+    picture[seen.pixels] = _colour(head, mesh, seen, fine).T
     return _reduce(picture.reshape(fine.height, fine.width, 3))
 
 
@@ -119,16 +119,16 @@ def _background(head: Head, view: View) -> Floats:
 
 
 def _colour(head: Head, mesh: _Mesh, seen: Coverage, view: View) -> Floats:
-    """sRGB colours (P, 3) of the covered pixels."""
-    corners = mesh.triangles[seen.triangles]
+    """sRGB colours (3, P) of the covered pixels."""
+    corners = np.ascontiguousarray(mesh.triangles[seen.triangles].T)
     part = mesh.part[seen.triangles]
     base, points = _blend(mesh.base, corners, seen), _blend(mesh.points, corners, seen)
-    normals = unit(_blend(mesh.normals, corners, seen))
-    away = (normals[:, 2] < 0) & (part == CURTAIN)
-    inside = away[:, None]
-    normals = np.where(inside, -normals, normals)
+    normals = _blend(mesh.normals, corners, seen)
+    normals /= np.sqrt(normals[0] ** 2 + normals[1] ** 2 + normals[2] ** 2)
+    inside = (normals[2] < 0) & (part == CURTAIN)
+    normals[:, inside] *= -1
     painted = _paint(head, part, base, points)
-    painted.occlusion *= np.where(away, 0.45, 1.0).astype(np.float32)
+    painted.occlusion[inside] *= 0.45
     casts = slice(0, np.count_nonzero(mesh.part != GLASSES))
     nearest = light.shadow_map(head, mesh.points, mesh.triangles[casts], mesh.two_sided[casts])
     lit = light.lit_share(head, nearest, points, normals)
@@ -139,20 +139,18 @@ def _colour(head: Head, mesh: _Mesh, seen: Coverage, view: View) -> Floats:
 
 
 def _blend(values: Floats, corners: Ints, seen: Coverage) -> Floats:
-    a, b, c = corners.T
+    """Vertex values (V, 3) at the covered pixels, (3, P)."""
+    a, b, c = corners
     wa, wb, wc = seen.weights
-    columns = [v[a] * wa + (v[b] * wb + v[c] * wc) for v in np.ascontiguousarray(values.T)]
-    return np.stack(columns, axis=1)
+    return np.stack([v[a] * wa + (v[b] * wb + v[c] * wc) for v in np.ascontiguousarray(values.T)])
 
 
 def _paint(head: Head, part: NDArray[np.intp], base: Floats, points: Floats) -> paint.Paint:
-    person = head.identity
-    out = paint.plain(person.skin, len(base), 0.04)
-    for kind in np.unique(part):
+    out = paint.plain(head.identity.skin, len(part))
+    for kind in (HEAD, EAR, CURTAIN, NECK, TORSO, GLASSES):
         where = np.flatnonzero(part == kind)
-        some = _paint_part(head, int(kind), base[where], points[where])
-        out.colour[where], out.occlusion[where] = some.colour, some.occlusion
-        out.gloss[where] = some.gloss
+        if where.size:
+            out.put(where, _paint_part(head, kind, base[:, where], points[:, where]))
     return out
 
 
@@ -165,10 +163,10 @@ def _paint_part(head: Head, kind: int, base: Floats, points: Floats) -> paint.Pa
     if kind == TORSO:
         return paint.paint_torso(person, points)
     if kind == GLASSES:
-        return paint.plain(person.frame, len(base), 0.05)
-    some = paint.plain(person.skin, len(base), 0.03)
+        return paint.plain(person.frame, base.shape[1], 0.05)
+    some = paint.plain(person.skin, base.shape[1], 0.03)
     if kind == NECK:
-        some.occlusion *= 0.35 + 0.5 * ramp(points[:, 1], -0.95, -1.45)
+        some.occlusion *= 0.35 + 0.5 * ramp(points[1], -0.95, -1.45)
     return some
 
 

@@ -131,8 +131,8 @@ def _outward(base: Floats) -> Floats:
 
 
 def hair_field(person: Identity, base: Floats) -> Floats:
-    """Signed height above the hair's lower edge: positive where hair grows (units of length)."""
-    x, y, z = base[..., 0], base[..., 1], base[..., 2]
+    """Signed distance from the hair's edge at ``base`` (3, ...): positive where hair grows."""
+    x, y, z = base
     s = np.abs(x)
     turn = np.arctan2(s, z)
     front = person.hairline - person.fringe * (0.30 - 0.10 * ramp(s, 0.1, 0.5))
@@ -150,7 +150,7 @@ def hair_field(person: Identity, base: Floats) -> Floats:
 
 def hair_thickness(person: Identity, base: Floats) -> Floats:
     """How far hair pushes the surface out; 0 on skin."""
-    field = hair_field(person, base)
+    field = hair_field(person, np.moveaxis(base, -1, 0))
     lip = ramp(field, -0.02, 0.16)
     top = 0.55 + 0.45 * ramp(base[..., 1], 0.1, 0.8)
     return (person.hair_volume * lip * top).astype(np.float32)

@@ -1,0 +1,59 @@
+"""What every command needs: the settings, the database, the data set that is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import inspect, select
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.orm import Session
+
+from labeler.config import Settings, load_settings
+from labeler.db import Database
+from labeler.errors import ConfigError, NotFound
+from labeler.models import Dataset
+
+
+@contextmanager
+def open_database(settings: Settings | None = None) -> Iterator[Database]:
+    """The database of the settings (default: of the environment), closed at the end.
+
+    Raises:
+        ConfigError: it cannot be reached, or has no tables yet.
+    """
+    db = Database((settings or load_settings()).database_url)
+    try:
+        _check_tables(db)
+        yield db
+    finally:
+        db.dispose()
+
+
+def find_dataset(session: Session, name: str | None) -> Dataset:
+    """The data set of that name; without a name the active one.
+
+    Raises:
+        NotFound: there is none; lists those there are.
+    """
+    wanted = Dataset.active if name is None else Dataset.name == name
+    found = session.scalars(select(Dataset).where(wanted)).first()
+    if found is not None:
+        return found
+    names = session.scalars(select(Dataset.name).order_by(Dataset.name)).all()
+    if not names:
+        raise NotFound(
+            "No data set is registered. Register one with `python manage.py images import PATH`, "
+            "or the demo with `python manage.py demo`."
+        )
+    what = "No data set is active" if name is None else f"There is no data set {name!r}"
+    raise NotFound(f"{what}. Registered: {', '.join(names)}. Choose one with --dataset NAME.")
+
+
+def _check_tables(db: Database) -> None:
+    try:
+        ready = inspect(db.engine).has_table(Dataset.__tablename__)
+    except OperationalError as error:
+        raise ConfigError(f"The database cannot be reached: {error.orig}") from None
+    if not ready:
+        raise ConfigError("The database has no tables yet. Run `python manage.py init` first.")

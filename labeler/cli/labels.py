@@ -1,0 +1,210 @@
+"""Commands about labels: `consensus rebuild`, `propose`, `export labels|votes`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from labeler.cli.context import find_dataset, open_database
+from labeler.config import load_settings
+from labeler.domain.labels import LABELS
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+UNREADABLE_SHOWN = 10
+
+
+def dataset_option(command: F) -> F:
+    """`--dataset NAME`."""
+    return click.option(
+        "--dataset", "dataset_name", metavar="NAME", help="Data set; default: the active one."
+    )(command)
+
+
+def out_option(command: F) -> F:
+    """`--out FILE`, `-` for standard output."""
+    return click.option(
+        "--out", required=True, metavar="FILE", help="File to write, or - for standard output."
+    )(command)
+
+
+@click.group()
+def consensus() -> None:
+    """What the votes on each image add up to."""
+
+
+@consensus.command()
+@dataset_option
+def rebuild(dataset_name: str | None) -> None:
+    """Make the consensus anew from the votes.
+
+    To be run after SIDELIGHT_REQUIRED_VOTES was changed. The result is the same as the one kept
+    up to date vote by vote, else it says how many images were mended.
+
+    \b
+    Example:
+      python manage.py consensus rebuild
+    """
+    from labeler.services import consensus as service
+
+    settings = load_settings()
+    with open_database(settings) as db, db.write() as session:
+        dataset = find_dataset(session, dataset_name)
+        changed = service.rebuild(session, dataset.id, settings.required_votes)
+        name = dataset.name
+    click.echo(f"{name}: {changed:,} images changed, with {settings.required_votes} votes required")
+
+
+@click.command()
+@dataset_option
+@click.option(
+    "--processes", type=click.IntRange(1, 64), help="For reading images; default: one a processor."
+)
+def propose(dataset_name: str | None, processes: int | None) -> None:
+    """Train the proposer on the votes so far and propose a label for every image.
+
+    People can keep labelling meanwhile; the proposals appear all at once at the end. Only votes
+    teach, never earlier proposals. The accuracy is measured on people left out of the training.
+
+    \b
+    Examples:
+      python manage.py propose
+      python manage.py propose --dataset celeba --processes 1
+    """
+    from labeler.services.proposing import train_and_propose
+
+    with open_database() as db:
+        with db.read() as session:
+            dataset = find_dataset(session, dataset_name)
+        with _Bar("Proposing") as bar:
+            result = train_and_propose(db, dataset.id, bar.report, processes)
+    _report_run(dataset.name, result)
+
+
+@click.group()
+def export() -> None:
+    """Write labels or votes as CSV (docs/export.md describes the columns)."""
+
+
+@export.command()
+@out_option
+@dataset_option
+@click.option(
+    "--with-proposals", is_flag=True, help="Label what the votes have not, by the current model."
+)
+def labels(out: str, dataset_name: str | None, with_proposals: bool) -> None:
+    """Write one row an image: the label, the votes, the probabilities.
+
+    \b
+    Examples:
+      python manage.py export labels --out labels.csv
+      python manage.py export labels --out - --with-proposals | gzip > labels.csv.gz
+    """
+    from labeler.services.exporting import stream_labels
+
+    with open_database() as db:
+        with db.read() as session:
+            dataset = find_dataset(session, dataset_name)
+        write_csv(stream_labels(db, dataset.id, with_proposals), out)
+
+
+@export.command()
+@out_option
+@dataset_option
+def votes(out: str, dataset_name: str | None) -> None:
+    """Write one row a vote, superseded ones too, people by pseudonym.
+
+    \b
+    Example:
+      python manage.py export votes --out votes.csv
+    """
+    from labeler.services.exporting import stream_votes
+
+    with open_database() as db:
+        with db.read() as session:
+            dataset = find_dataset(session, dataset_name)
+        write_csv(stream_votes(db, dataset.id), out)
+
+
+def write_csv(chunks: Iterable[str], out: str) -> None:
+    """Write UTF-8 text to a file, all of it or nothing; `-` is standard output."""
+    if out == "-":
+        for chunk in chunks:
+            sys.stdout.buffer.write(chunk.encode())
+        sys.stdout.buffer.flush()
+        return
+    try:
+        rows = _replace_file(Path(out).expanduser(), chunks)
+    except OSError as error:
+        raise click.ClickException(f"Cannot write {out}: {error.strerror}") from None
+    click.echo(f"{out}: {rows:,} rows")
+
+
+def _replace_file(path: Path, chunks: Iterable[str]) -> int:
+    """Write beside the file and rename, so that a reader never sees half of it; counts rows."""
+    if path.is_dir():
+        raise click.ClickException(f"{path} is a folder; name a file, such as {path}/labels.csv")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    lines = 0
+    try:
+        with part.open("x", encoding="utf-8", newline="") as file:
+            for chunk in chunks:
+                file.write(chunk)
+                lines += chunk.count("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return lines - 1
+
+
+class _Bar:
+    """A progress bar on standard error, made when the first report tells how long it is."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._bar: Any = None
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.render_finish()
+
+    def report(self, done: int, total: int) -> None:
+        if self._bar is None:
+            self._bar = click.progressbar(length=total, label=self._label, file=sys.stderr)
+        self._bar.update(done - self._bar.pos)
+
+
+def _report_run(name: str, result: Any) -> None:
+    metrics = result.metrics
+    click.echo(
+        f"{name}: model run {result.run_id} learned from {metrics['n_training']:,} images "
+        f"({metrics['n_agreed']:,} agreed) in {metrics['training_seconds']} s and proposes a label "
+        f"for {result.n_proposed:,} in {metrics['proposing_seconds']} s"
+    )
+    click.echo(_describe_accuracy(metrics["cross_validation"]))
+    shares = metrics["mean_probabilities"]
+    click.echo("expected: " + ", ".join(f"{shares[label]:.0%} {label}" for label in LABELS))
+    for problem in result.unreadable[:UNREADABLE_SHOWN]:
+        click.echo(f"no proposal: {problem}", err=True)
+    if len(result.unreadable) > UNREADABLE_SHOWN:
+        click.echo(f"no proposal for {len(result.unreadable) - UNREADABLE_SHOWN} more", err=True)
+
+
+def _describe_accuracy(figures: dict[str, Any] | None) -> str:
+    if figures is None:
+        return "accuracy: not known, since all labelled images show one person"
+    return (
+        f"on people left out: accuracy {figures['accuracy']:.1%} (always the commonest label: "
+        f"{figures['accuracy_of_commonest_label']:.1%}), macro F1 {figures['macro_f1']:.3f}, "
+        f"log loss {figures['log_loss']:.3f}, calibration error {figures['ece']:.3f}"
+    )

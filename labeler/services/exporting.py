@@ -1,0 +1,202 @@
+"""Labels and votes as CSV, streamed: docs/export.md is the contract with the readers.
+
+Each export is one read transaction, so that it shows one moment even while people vote, and the
+same state of the database gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, collate, literal, or_, select
+from sqlalchemy.orm import Session
+
+from labeler.db import Database, is_sqlite
+from labeler.domain.labels import LABELS
+from labeler.errors import Conflict, NotFound
+from labeler.models import Annotator, Consensus, Dataset, Image, Proposal, Vote
+from labeler.services.runs import current_run
+
+LABEL_COLUMNS = (
+    "image_id", "filename", "label", "p_left", "p_center", "p_right", "votes_left",
+    "votes_center", "votes_right", "votes_unsure", "status", "source",
+)  # fmt: skip
+VOTE_COLUMNS = (
+    "image_id", "filename", "annotator", "answer", "created_at", "elapsed_ms", "mode", "blind",
+    "proposal_shown", "model_run_id", "superseded_at",
+)  # fmt: skip
+BATCH = 2_000  # rows held in memory and rows a chunk
+
+# What a spreadsheet takes for a formula, and such text that has been neutralised before: the
+# second makes `restore_text` exact for every text.
+_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
+_NEUTRALISED = re.compile(r"'+[=+\-@\t\r\n]")
+
+
+def neutralise_text(text: str) -> str:
+    """Put an apostrophe before text that a spreadsheet would run as a formula."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def restore_text(cell: str) -> str:
+    """Undo `neutralise_text`."""
+    return cell[1:] if _NEUTRALISED.match(cell) else cell
+
+
+def stream_labels(db: Database, dataset_id: int, with_proposals: bool = False) -> Iterator[str]:
+    """The labels of a data set as CSV text, in chunks, the header first, rows by filename.
+
+    Parameters:
+        with_proposals: label what the votes have not, from the current model run.
+
+    Raises:
+        NotFound: no such data set.
+        Conflict: proposals are asked for and none are published. Both are raised here, before
+            the first chunk.
+    """
+    with db.read() as session:
+        _check_dataset(session, dataset_id)
+        if with_proposals:
+            _published_run_id(session, dataset_id)
+    return _stream(db, LABEL_COLUMNS, _label_rows, dataset_id, with_proposals)
+
+
+def stream_votes(db: Database, dataset_id: int) -> Iterator[str]:
+    """Every vote ever cast in a data set, superseded ones too, as CSV text in order of arrival.
+
+    Raises:
+        NotFound: no such data set.
+    """
+    with db.read() as session:
+        _check_dataset(session, dataset_id)
+    return _stream(db, VOTE_COLUMNS, _vote_rows, dataset_id)
+
+
+def _stream(db: Database, columns: Sequence[str], rows: Any, *arguments: Any) -> Iterator[str]:
+    with db.read() as session:
+        if not db.is_sqlite:
+            # Several statements see one moment; SQLite's transactions are snapshots anyway.
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        yield _to_csv([columns])
+        batch: list[Sequence[Any]] = []
+        for row in rows(session, *arguments):
+            batch.append(row)
+            if len(batch) == BATCH:
+                yield _to_csv(batch)
+                batch = []
+        if batch:
+            yield _to_csv(batch)
+
+
+def _to_csv(rows: Iterable[Sequence[Any]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+def _check_dataset(session: Session, dataset_id: int) -> None:
+    if session.get(Dataset, dataset_id) is None:
+        raise NotFound(f"There is no data set {dataset_id}.")
+
+
+def _published_run_id(session: Session, dataset_id: int) -> int:
+    run = current_run(session, dataset_id)
+    if run is None:
+        raise Conflict(
+            "There are no proposals yet. Run `python manage.py propose`, or export without them."
+        )
+    return run.id
+
+
+def _label_rows(session: Session, dataset_id: int, with_proposals: bool) -> Iterator[Sequence[Any]]:
+    run_id = _published_run_id(session, dataset_id) if with_proposals else None
+    statement = _select_labels(dataset_id, run_id).order_by(_by_filename(session))
+    for row in session.execute(statement.execution_options(yield_per=BATCH)):
+        proposed = run_id is not None and row.status != "agreed" and row.p_left is not None
+        yield _proposed_row(row) if proposed else _voted_row(row)
+
+
+def _select_labels(dataset_id: int, run_id: int | None) -> Any:
+    """Images with votes and, given a run, those with its proposals, p_* null where it has none."""
+    columns = (
+        Image.id.label("image_id"), Image.filename, Consensus.label, Consensus.votes_left,
+        Consensus.votes_center, Consensus.votes_right, Consensus.votes_unsure, Consensus.status,
+    )  # fmt: skip
+    voted: ColumnElement[bool] = (
+        Consensus.votes_left + Consensus.votes_center
+        + Consensus.votes_right + Consensus.votes_unsure
+    ) > 0  # fmt: skip
+    mine = Image.dataset_id == dataset_id
+    if run_id is None:
+        statement = select(*columns, literal(None).label("p_left"))
+        return statement.join(Consensus, Consensus.image_id == Image.id).where(mine, voted)
+    return (
+        select(*columns, Proposal.p_left, Proposal.p_center, Proposal.p_right)
+        .join(Consensus, Consensus.image_id == Image.id)
+        .outerjoin(Proposal, and_(Proposal.image_id == Image.id, Proposal.model_run_id == run_id))
+        .where(mine, or_(voted, Proposal.image_id.is_not(None)))
+    )
+
+
+def _by_filename(session: Session) -> Any:
+    """By code point in both databases; PostgreSQL would else sort as its language does."""
+    return Image.filename if is_sqlite(session) else collate(Image.filename, "C")
+
+
+def _voted_row(row: Row[Any]) -> Sequence[Any]:
+    """Label and shares of the votes; the shares are empty where no vote names a label."""
+    counts = (row.votes_left, row.votes_center, row.votes_right)
+    named = sum(counts)
+    shares = [f"{count / named:.6f}" if named else "" for count in counts]
+    return _label_row(row, row.label or "", shares, "votes")
+
+
+def _proposed_row(row: Row[Any]) -> Sequence[Any]:
+    """The likeliest label; none where the two likeliest are exactly as likely."""
+    probabilities = (row.p_left, row.p_center, row.p_right)
+    best = max(probabilities)
+    label = LABELS[probabilities.index(best)] if probabilities.count(best) == 1 else ""
+    return _label_row(row, label, [f"{p:.6f}" for p in probabilities], "proposal")
+
+
+def _label_row(row: Row[Any], label: str, p: list[str], source: str) -> Sequence[Any]:
+    votes = (row.votes_left, row.votes_center, row.votes_right, row.votes_unsure)
+    return (row.image_id, neutralise_text(row.filename), label, *p, *votes, row.status, source)
+
+
+def _vote_rows(session: Session, dataset_id: int) -> Iterator[Sequence[Any]]:
+    statement = (
+        select(Vote, Image.filename, Annotator.pseudonym)
+        .join(Image, Image.id == Vote.image_id)
+        .join(Annotator, Annotator.id == Vote.annotator_id)
+        .where(Image.dataset_id == dataset_id)
+        .order_by(Vote.id)
+    )
+    for vote, filename, pseudonym in session.execute(statement.execution_options(yield_per=BATCH)):
+        yield _vote_row(vote, filename, pseudonym)
+
+
+def _vote_row(vote: Vote, filename: str, pseudonym: str) -> Sequence[Any]:
+    return (
+        vote.image_id,
+        neutralise_text(filename),
+        neutralise_text(pseudonym),
+        vote.answer,
+        _time(vote.created_at),
+        vote.elapsed_ms,
+        vote.mode,
+        "true" if vote.blind else "false",
+        vote.shown_label,
+        vote.shown_run_id,
+        _time(vote.superseded_at),
+    )
+
+
+def _time(moment: datetime | None) -> str:
+    """ISO 8601 in UTC to the microsecond; empty for none."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if moment else ""

@@ -1,0 +1,254 @@
+"""Train the proposer on the votes and propose a label for every image.
+
+The only teachers are votes: proposals of earlier runs are never read. People keep labelling
+meanwhile: proposals are stored in many short transactions under a run that nobody looks at yet,
+and one last transaction publishes it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
+
+from labeler.db import Database
+from labeler.domain.labels import LABELS
+from labeler.errors import BrokenData, Conflict, NotFound
+from labeler.models import Consensus, Dataset, Image, Proposal
+from labeler.services.extracting import FeatureChunk, extract_features
+from labeler.services.runs import (
+    current_run,
+    failing,
+    prune_proposals,
+    publish_run,
+    start_run,
+)
+
+if TYPE_CHECKING:
+    from labeler.classifier.model import MirrorLogistic
+
+__all__ = ["ProposingResult", "current_run", "select_training", "train_and_propose"]
+
+METHOD = "mirror-logistic-1"
+MIN_IMAGES = 6
+MIN_LABELS = 2
+MAX_TRAINING = 10_000  # more does not help 385 weights a label, and a fit would take minutes
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingImage:
+    """An image whose votes name one label. `weight` in (0, 1]: the share that does."""
+
+    filename: str
+    label: str
+    weight: float
+    group: int
+    agreed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProposingResult:
+    """What a run did. `unreadable`: reasons, one an image that got no proposal."""
+
+    run_id: int
+    n_proposed: int
+    unreadable: list[str]
+    metrics: dict[str, Any]
+
+
+def train_and_propose(
+    db: Database, dataset_id: int, progress: Progress | None = None, processes: int | None = None
+) -> ProposingResult:
+    """Train on the votes so far, propose for every decodable image, publish.
+
+    Parameters:
+        progress: called with (images done, images in all) as the proposals are made.
+        processes: for reading images; default: one a processor.
+
+    Raises:
+        NotFound: no such data set.
+        Conflict: too few votes to learn from; says what is missing. No run is made.
+        BrokenData, DatasetError: images cannot be read. The run is marked as failed.
+    """
+    with db.read() as session:
+        dataset = session.get(Dataset, dataset_id)
+        if dataset is None:
+            raise NotFound(f"There is no data set {dataset_id}.")
+        training = select_training(session, dataset_id)
+        check_enough([image.label for image in training], dataset.name)
+        images = _proposable(session, dataset_id)
+    run_id = start_run(db, dataset_id, METHOD, _settings())
+    with failing(db, run_id):
+        model, metrics = _train(dataset, training, processes)
+        report = progress or (lambda _done, _total: None)
+        result = _propose(db, run_id, dataset.path, images, model, report, processes)
+        result.metrics.update(metrics)
+        publish_run(db, run_id, result.metrics)
+    prune_proposals(db, dataset_id)
+    return result
+
+
+def select_training(session: Session, dataset_id: int) -> list[TrainingImage]:
+    """The images to learn from, by filename.
+
+    An agreed image teaches its label with the weight of the consensus probability. Any other
+    teaches the label that has more than half of the votes that name one, if there is such a
+    label, with the weight of its share of all votes, *unsure* included.
+    """
+    rows = session.execute(
+        select(Image.id, Image.filename, Image.identity, Consensus)
+        .join(Consensus, Consensus.image_id == Image.id)
+        .where(
+            Image.dataset_id == dataset_id,
+            Image.status == "ok",
+            Consensus.votes_left + Consensus.votes_center + Consensus.votes_right > 0,
+        )
+        .order_by(Image.filename)
+    )
+    found = []
+    for image_id, filename, identity, consensus in rows:
+        label, weight = _teaching(consensus)
+        # Pictures of one person stay together in cross-validation; one of nobody stands alone.
+        group = -image_id if identity is None else identity
+        if label is not None and weight > 0:
+            agreed = consensus.status == "agreed"
+            found.append(TrainingImage(filename, label, weight, group, agreed))
+    return found
+
+
+def check_enough(labels: Sequence[str], dataset_name: str) -> None:
+    """Refuse to learn from too little.
+
+    Raises:
+        Conflict: fewer than `MIN_IMAGES` images or `MIN_LABELS` different labels.
+    """
+    kinds = sorted(set(labels))
+    if len(labels) >= MIN_IMAGES and len(kinds) >= MIN_LABELS:
+        return
+    there = f"{len(labels)} image(s) labelled" + (f" {' or '.join(kinds)}" if kinds else "")
+    raise Conflict(
+        f"Not enough votes in {dataset_name!r} to propose anything: {there}; at least "
+        f"{MIN_IMAGES} images with {MIN_LABELS} different labels of {', '.join(LABELS)} are "
+        "needed. Label some more images, then run `python manage.py propose`."
+    )
+
+
+def _proposable(session: Session, dataset_id: int) -> list[tuple[int, str]]:
+    rows = session.execute(
+        select(Image.id, Image.filename)
+        .where(Image.dataset_id == dataset_id, Image.status == "ok")
+        .order_by(Image.filename)
+    )
+    return [(image_id, filename) for image_id, filename in rows]
+
+
+def _teaching(consensus: Consensus) -> tuple[str | None, float]:
+    if consensus.label is not None:
+        return consensus.label, consensus.probability or 0.0
+    counts = [consensus.votes_left, consensus.votes_center, consensus.votes_right]
+    best = int(np.argmax(counts))
+    if 2 * counts[best] <= sum(counts):
+        return None, 0.0
+    return LABELS[best], counts[best] / (sum(counts) + consensus.votes_unsure)
+
+
+def _settings() -> dict[str, Any]:
+    from labeler.classifier.model import INVERSE_PENALTY, PRIOR_WEIGHT
+
+    return {
+        "inverse_penalty": INVERSE_PENALTY,
+        "prior_weight": PRIOR_WEIGHT,
+        "min_images": MIN_IMAGES,
+        "max_training": MAX_TRAINING,
+    }
+
+
+def _train(
+    dataset: Dataset, training: list[TrainingImage], processes: int | None
+) -> tuple[MirrorLogistic, dict[str, Any]]:
+    """The model, and its figures by cross-validation."""
+    from labeler.classifier.evaluation import evaluate, out_of_fold
+    from labeler.classifier.model import fit
+
+    started = time.perf_counter()
+    chosen = _sample(training)
+    chunks = list(extract_features(dataset.path, [each.filename for each in chosen], processes))
+    chosen = [chosen[position] for chunk in chunks for position in chunk.positions]
+    _check_readable(chosen, [why for chunk in chunks for why in chunk.unreadable], dataset.name)
+    features = np.concatenate([chunk.features for chunk in chunks])
+    labels = np.array([LABELS.index(each.label) for each in chosen])
+    weights = np.array([each.weight for each in chosen])
+    held_out = out_of_fold(features, labels, weights, np.array([each.group for each in chosen]))
+    model = fit(features, labels, weights)
+    return model, {
+        "n_training": len(chosen),
+        "n_agreed": sum(each.agreed for each in chosen),
+        "cross_validation": None if held_out is None else evaluate(held_out, labels).as_dict(),
+        "training_seconds": round(time.perf_counter() - started, 2),
+    }
+
+
+def _check_readable(readable: list[TrainingImage], unreadable: list[str], name: str) -> None:
+    try:
+        check_enough([each.label for each in readable], name)
+    except Conflict:
+        raise BrokenData(
+            f"{len(unreadable)} of the {len(readable) + len(unreadable)} labelled images of "
+            f"{name!r} cannot be read, and the rest is not enough to learn from. "
+            f"First of all: {unreadable[0]}"
+        ) from None
+
+
+def _sample(training: list[TrainingImage]) -> list[TrainingImage]:
+    """At most `MAX_TRAINING`, drawn with a fixed seed."""
+    if len(training) <= MAX_TRAINING:
+        return training
+    picked = np.random.default_rng(0).choice(len(training), MAX_TRAINING, replace=False)
+    return [training[index] for index in sorted(picked)]
+
+
+def _propose(
+    db: Database, run_id: int, path: str, images: list[tuple[int, str]], model: MirrorLogistic,
+    progress: Progress, processes: int | None,
+) -> ProposingResult:  # fmt: skip
+    started, done, total = time.perf_counter(), 0, np.zeros(len(LABELS))
+    unreadable: list[str] = []
+    for chunk in extract_features(path, [filename for _, filename in images], processes):
+        total += _store(db, run_id, images, chunk, model)
+        unreadable += chunk.unreadable
+        done += len(chunk.positions) + len(chunk.unreadable)
+        progress(done, len(images))
+    proposed = len(images) - len(unreadable)
+    metrics = {
+        "n_proposed": proposed,
+        "n_unreadable": len(unreadable),
+        "mean_probabilities": dict(zip(LABELS, (total / total.sum()).tolist(), strict=True)),
+        "proposing_seconds": round(time.perf_counter() - started, 2),
+    }
+    return ProposingResult(run_id, proposed, unreadable, metrics)
+
+
+def _store(
+    db: Database, run_id: int, images: list[tuple[int, str]], chunk: FeatureChunk,
+    model: MirrorLogistic,
+) -> Any:  # fmt: skip
+    """Insert the proposals of a chunk in one short transaction; the sum of its probabilities."""
+    if not chunk.positions:
+        return 0.0
+    probabilities = model.predict(chunk.features)
+    rows = [
+        {"model_run_id": run_id, "image_id": images[position][0],
+         "p_left": left, "p_center": center, "p_right": right}
+        for position, (left, center, right) in zip(
+            chunk.positions, probabilities.tolist(), strict=True)
+    ]  # fmt: skip
+    with db.write() as session:
+        session.execute(insert(Proposal), rows)
+    return probabilities.sum(axis=0)

@@ -1,0 +1,90 @@
+"""Pictures with a known light in a registered data set, and votes on them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pixels
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from labeler.domain.labels import LABELS
+from labeler.models import Annotator, Dataset, Image, Vote
+from labeler.services import consensus
+
+START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+REQUIRED = 3
+
+
+def write_faces(folder: Path, labels: Mapping[str, str], seed: int = 0) -> None:
+    """One noisy grey picture a name, brighter on the side of its label."""
+    rng = np.random.default_rng(seed)
+    across = np.linspace(0.6, -0.6, 64)
+    for name, label in labels.items():
+        slope = (1 - LABELS.index(label)) * across
+        grey = 110 * np.exp(slope + 0.2 * rng.standard_normal((64, 64)))
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Pixels.fromarray(np.clip(grey, 0, 255).astype(np.uint8)).save(path)
+
+
+def cycle_labels(count: int) -> dict[str, str]:
+    """`face000.png` left, `face001.png` center, `face002.png` right and so on."""
+    return {f"face{i:03d}.png": LABELS[i % 3] for i in range(count)}
+
+
+def register(session: Session, folder: Path, names: Iterable[str], name: str = "faces") -> Dataset:
+    """An active data set whose images all decode, each with an open consensus row."""
+    dataset = Dataset(name=name, path=str(folder), attribute_names=[], active=True)
+    session.add(dataset)
+    session.flush()
+    images = [
+        Image(dataset_id=dataset.id, filename=each, status="ok", width=64, height=64,
+              byte_size=1, sha256="0" * 64)
+        for each in names
+    ]  # fmt: skip
+    session.add_all(images)
+    session.flush()
+    consensus.rebuild(session, dataset.id, REQUIRED)
+    return dataset
+
+
+def add_people(session: Session, count: int) -> list[Annotator]:
+    """Annotators `person0` and so on with pseudonyms `P0000`."""
+    people = [
+        Annotator(username=f"person{i}", pseudonym=f"P{i:04d}", password_hash="x")
+        for i in range(count)
+    ]
+    session.add_all(people)
+    session.flush()
+    return people
+
+
+def vote(
+    session: Session,
+    dataset: Dataset,
+    answers: Mapping[str, Sequence[str]],
+    people: list[Annotator],
+) -> list[Vote]:
+    """One vote an answer, by different people, and the consensus made from them."""
+    ids = dict(
+        session.execute(
+            select(Image.filename, Image.id).where(Image.dataset_id == dataset.id)
+        ).all()
+    )
+    votes = [
+        Vote(image_id=ids[name], annotator_id=person.id, answer=answer, blind=False,
+             request_id=uuid.uuid4().hex, elapsed_ms=1200)
+        for name, given in answers.items()
+        for person, answer in zip(people, given, strict=False)
+    ]  # fmt: skip
+    for second, each in enumerate(votes):
+        each.created_at = START + timedelta(seconds=second)
+    session.add_all(votes)
+    session.flush()
+    consensus.rebuild(session, dataset.id, REQUIRED)
+    return votes

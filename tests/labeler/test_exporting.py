@@ -1,0 +1,246 @@
+"""The CSV files: their columns, their rows, and what a spreadsheet and a reader make of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from labeler.db import Database
+from labeler.errors import Conflict, NotFound
+from labeler.models import Image, ModelRun, Proposal, Vote, utc_now
+from labeler.services.exporting import (
+    LABEL_COLUMNS,
+    VOTE_COLUMNS,
+    neutralise_text,
+    restore_text,
+    stream_labels,
+    stream_votes,
+)
+from tests.labeler.lit_faces import START, add_people, register, vote
+
+NAMES = ["c.png", "a.png", "b.png", "d.png", "e.png", "sub/f.png"]
+ANSWERS = {
+    "a.png": ["left", "left", "center"],
+    "b.png": ["left", "right"],
+    "c.png": ["right", "center", "left"],
+    "d.png": ["unsure"],
+}
+
+
+@pytest.fixture
+def dataset_id(db: Database, tmp_path: Path) -> int:
+    """Agreed a, open b, contested c, d with no named label, e and f without votes."""
+    with db.write() as session:
+        dataset = register(session, tmp_path, NAMES)
+        vote(session, dataset, ANSWERS, add_people(session, 3))
+        return dataset.id
+
+
+def publish(
+    db: Database, dataset_id: int, probabilities: Callable[[str], tuple[float, float, float] | None]
+) -> int:
+    """A published run with the proposals that the function gives by file name."""
+    with db.write() as session:
+        run = ModelRun(dataset_id=dataset_id, method="test", status="published", settings={},
+                       metrics={}, published_at=utc_now())  # fmt: skip
+        session.add(run)
+        session.flush()
+        for image in session.scalars(select(Image).where(Image.dataset_id == dataset_id)):
+            p = probabilities(image.filename)
+            if p is not None:
+                left, center, right = p
+                session.add(Proposal(model_run_id=run.id, image_id=image.id, p_left=left,
+                                     p_center=center, p_right=right))  # fmt: skip
+        return run.id
+
+
+def read(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_header_is_the_documented_one(db: Database, dataset_id: int) -> None:
+    header = next(iter(stream_labels(db, dataset_id)))
+    assert header == (
+        "image_id,filename,label,p_left,p_center,p_right,votes_left,votes_center,votes_right,"
+        "votes_unsure,status,source\n"
+    )
+    assert next(iter(stream_votes(db, dataset_id))) == (
+        "image_id,filename,annotator,answer,created_at,elapsed_ms,mode,blind,proposal_shown,"
+        "model_run_id,superseded_at\n"
+    )
+
+
+def test_each_image_with_votes_has_a_row_and_a_label_only_if_agreed(
+    db: Database, dataset_id: int
+) -> None:
+    rows = read("".join(stream_labels(db, dataset_id)))
+    assert [(r["filename"], r["label"], r["status"]) for r in rows] == [
+        ("a.png", "left", "agreed"),
+        ("b.png", "", "open"),
+        ("c.png", "", "contested"),
+        ("d.png", "", "open"),
+    ]
+    assert {r["source"] for r in rows} == {"votes"}
+    a, b, _, d = rows
+    assert [a[f"p_{k}"] for k in ("left", "center", "right")] == [
+        "0.666667",
+        "0.333333",
+        "0.000000",
+    ]
+    assert [b[f"votes_{k}"] for k in ("left", "center", "right", "unsure")] == ["1", "0", "1", "0"]
+    assert (d["p_left"], d["p_center"], d["p_right"], d["votes_unsure"]) == ("", "", "", "1")
+
+
+def test_proposals_label_what_the_votes_have_not(db: Database, dataset_id: int) -> None:
+    publish(db, dataset_id, lambda name: None if name == "e.png" else (0.125, 0.25, 0.625))
+    rows = read("".join(stream_labels(db, dataset_id, with_proposals=True)))
+    assert [(r["filename"], r["label"], r["status"], r["source"]) for r in rows] == [
+        ("a.png", "left", "agreed", "votes"),
+        ("b.png", "right", "open", "proposal"),
+        ("c.png", "right", "contested", "proposal"),
+        ("d.png", "right", "open", "proposal"),
+        ("sub/f.png", "right", "open", "proposal"),
+    ]
+    assert rows[1]["p_right"] == "0.625000"
+    assert rows[1]["votes_left"] == "1"
+
+
+def test_image_with_votes_and_no_proposal_keeps_its_row(db: Database, dataset_id: int) -> None:
+    publish(db, dataset_id, lambda name: (1.0, 0.0, 0.0) if name == "e.png" else None)
+    rows = read("".join(stream_labels(db, dataset_id, with_proposals=True)))
+    sources = {r["filename"]: (r["label"], r["source"]) for r in rows}
+    assert sources["b.png"] == ("", "votes")
+    assert sources["e.png"] == ("left", "proposal")
+    assert "sub/f.png" not in sources
+
+
+def test_proposal_that_cannot_choose_gives_no_label(db: Database, dataset_id: int) -> None:
+    publish(db, dataset_id, lambda _name: (0.4, 0.2, 0.4))
+    rows = read("".join(stream_labels(db, dataset_id, with_proposals=True)))
+    assert {r["label"] for r in rows if r["source"] == "proposal"} == {""}
+
+
+def test_last_published_run_counts(db: Database, dataset_id: int) -> None:
+    publish(db, dataset_id, lambda _name: (1.0, 0.0, 0.0))
+    publish(db, dataset_id, lambda _name: (0.0, 1.0, 0.0))
+    with db.write() as session:
+        run = ModelRun(dataset_id=dataset_id, method="test", settings={}, metrics={})
+        session.add(run)  # still training
+    rows = read("".join(stream_labels(db, dataset_id, with_proposals=True)))
+    assert {r["label"] for r in rows if r["source"] == "proposal"} == {"center"}
+
+
+def test_proposals_must_exist_before_the_first_byte(db: Database, dataset_id: int) -> None:
+    with pytest.raises(Conflict, match=r"manage\.py propose"):
+        stream_labels(db, dataset_id, with_proposals=True)
+
+
+def test_unknown_data_set_is_refused_before_the_first_byte(db: Database) -> None:
+    with pytest.raises(NotFound):
+        stream_labels(db, 999)
+    with pytest.raises(NotFound):
+        stream_votes(db, 999)
+
+
+def test_same_state_gives_the_same_bytes(db: Database, dataset_id: int) -> None:
+    publish(db, dataset_id, lambda _name: (0.1, 0.2, 0.7))
+    for export in (
+        lambda: stream_labels(db, dataset_id, True),
+        lambda: stream_votes(db, dataset_id),
+    ):
+        assert "".join(export()) == "".join(export())
+
+
+def test_votes_after_the_first_byte_are_not_in_the_file(db: Database, dataset_id: int) -> None:
+    expected = "".join(stream_votes(db, dataset_id))
+    chunks = stream_votes(db, dataset_id)
+    begun = next(chunks) + next(chunks)
+    with db.write() as session:
+        first = session.scalars(select(Vote).order_by(Vote.id)).first()
+        assert first is not None
+        first.superseded_at = utc_now()
+    assert begun + "".join(chunks) == expected
+
+
+def test_every_vote_is_there_with_its_circumstances(db: Database, dataset_id: int) -> None:
+    run_id = publish(db, dataset_id, lambda _name: (1.0, 0.0, 0.0))
+    with db.write() as session:
+        votes = session.scalars(select(Vote).order_by(Vote.id)).all()
+        votes[0].superseded_at = START + timedelta(minutes=5, microseconds=7)
+        image = session.scalars(select(Image).where(Image.filename == "e.png")).one()
+        session.add(Vote(image_id=image.id, annotator_id=votes[0].annotator_id, answer="unsure",
+                         blind=False, request_id="request-1", shown_run_id=run_id,
+                         shown_label="left", created_at=START + timedelta(hours=1)))  # fmt: skip
+        session.add(Vote(image_id=image.id, annotator_id=votes[1].annotator_id, answer="left",
+                         blind=True, request_id="request-2", elapsed_ms=0,
+                         created_at=START + timedelta(hours=2)))  # fmt: skip
+        count = len(votes) + 2
+    rows = read("".join(stream_votes(db, dataset_id)))
+    assert len(rows) == count
+    assert rows[0]["superseded_at"] == "2026-03-02T09:05:00.000007Z"
+    assert rows[0]["created_at"] == "2026-03-02T09:00:00.000000Z"
+    assert rows[0]["annotator"] == "P0000"
+    shown, blind = rows[-2:]
+    assert (shown["proposal_shown"], shown["model_run_id"]) == ("left", str(run_id))
+    assert (shown["blind"], shown["elapsed_ms"], shown["superseded_at"]) == ("false", "", "")
+    assert (blind["blind"], blind["elapsed_ms"], blind["proposal_shown"]) == ("true", "0", "")
+
+
+def test_other_data_sets_stay_out(db: Database, dataset_id: int, tmp_path: Path) -> None:
+    with db.write() as session:
+        session.connection().exec_driver_sql("UPDATE dataset SET active = false")
+        other = register(session, tmp_path, ["z.png"], name="other")
+        other_id = other.id
+    assert read("".join(stream_labels(db, other_id))) == []
+    assert read("".join(stream_votes(db, other_id))) == []
+
+
+def test_rows_come_by_code_point_in_chunks(db: Database, tmp_path: Path) -> None:
+    names = [f"{i:05d}.jpg" for i in range(2100)] + ["B.jpg", "a.jpg", "É.jpg"]
+    with db.write() as session:
+        dataset = register(session, tmp_path, reversed(names))
+        vote(session, dataset, dict.fromkeys(names, ("left",)), add_people(session, 1))
+        dataset_id = dataset.id
+    chunks = list(stream_labels(db, dataset_id))
+    assert [row["filename"] for row in read("".join(chunks))] == names
+    assert len(chunks) == 3
+
+
+def test_awkward_file_names_survive_a_reader(db: Database, tmp_path: Path) -> None:
+    names = [
+        "=cmd()|'x'!A0.png",
+        "-1.png",
+        "'=a.png",
+        "'plain.png",
+        'a "b", c.png',
+        "new\nline.png",
+    ]
+    with db.write() as session:
+        dataset = register(session, tmp_path, names)
+        vote(session, dataset, dict.fromkeys(names, ("left",)), add_people(session, 1))
+        dataset_id = dataset.id
+    for text in ("".join(stream_labels(db, dataset_id)), "".join(stream_votes(db, dataset_id))):
+        cells = [row["filename"] for row in read(text)]
+        assert not [cell for cell in cells if cell[0] in "=+-@\t\r\n"]
+        assert sorted(map(restore_text, cells)) == sorted(names)
+        assert "'plain.png" in cells
+
+
+@given(st.text(alphabet=st.sampled_from("'=+-@\t\r\nab"), max_size=6) | st.text(max_size=20))
+def test_neutralised_text_can_be_restored_and_starts_no_formula(text: str) -> None:
+    neutral = neutralise_text(text)
+    assert restore_text(neutral) == text
+    assert not neutral.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+
+
+def test_columns_are_unique() -> None:
+    assert len(set(LABEL_COLUMNS)) == len(LABEL_COLUMNS) == 12
+    assert len(set(VOTE_COLUMNS)) == len(VOTE_COLUMNS) == 11

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from labeler.domain.consensus import METHOD, VoteCounts, majority
@@ -33,7 +33,7 @@ def recount(session: Session, image_id: int, required: int, *, now: datetime | N
         .where(Vote.image_id == image_id, Vote.superseded_at.is_(None))
         .group_by(Vote.answer)
     )
-    values = _derive(VoteCounts(**dict(counted.tuples())), required)
+    values = _derive(VoteCounts(**dict(counted.all())), required)
     session.execute(
         update(Consensus)
         .where(Consensus.image_id == image_id)
@@ -65,8 +65,9 @@ def rebuild(
     Rows of images that decode and have none are made, rows of the others are removed.
     """
     lost = _remove_unfit_rows(session, dataset_id)
+    stored = _lock_rows(session, dataset_id)  # before the votes are counted: see `recount`
     counts = _count_by_image(session, dataset_id)
-    changed = _update_rows(session, dataset_id, counts, required, now or utc_now())
+    changed = _update_rows(session, stored, counts, required, now or utc_now())
     return lost + changed + _add_missing_rows(session, dataset_id, counts, required)
 
 
@@ -118,19 +119,24 @@ def _remove_unfit_rows(session: Session, dataset_id: int) -> int:
     return doomed
 
 
+def _lock_rows(session: Session, dataset_id: int) -> Sequence[Row[Any]]:
+    """`image_id` and the derived columns of each row, held until the commit."""
+    table = Consensus.__table__
+    return session.execute(
+        select(table.c.image_id, *(table.c[name] for name in _DERIVED))
+        .where(table.c.dataset_id == dataset_id)
+        .order_by(table.c.image_id)
+        .with_for_update()
+    ).all()
+
+
 def _update_rows(
     session: Session,
-    dataset_id: int,
+    stored: Sequence[Row[Any]],
     counts: Mapping[int, VoteCounts],
     required: int,
     now: datetime,
 ) -> int:
-    table = Consensus.__table__
-    stored = session.execute(
-        select(table.c.image_id, *(table.c[name] for name in _DERIVED))
-        .where(table.c.dataset_id == dataset_id)
-        .with_for_update()
-    ).all()
     changes = []
     for image_id, *was in stored:
         derived = _derive(counts.get(image_id, VoteCounts()), required)

@@ -69,7 +69,7 @@ def dataset_progress(session: Session, dataset_id: int) -> DatasetProgress:
         .where(Image.dataset_id == dataset_id)
         .group_by(Image.status)
     )
-    images = dict(states.tuples().all())
+    images = dict(states.all())
     sums = [func.sum(getattr(Consensus, f"votes_{answer}")) for answer in ANSWERS]
     groups = session.execute(
         select(Consensus.status, Consensus.label, func.count(), *sums)

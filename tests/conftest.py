@@ -1,0 +1,172 @@
+"""Databases, people and data sets for the tests. The real parts throughout: files, SQL, hashes."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import numpy as np
+import psycopg
+import pytest
+from PIL import Image as Pillow
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+
+from labeler.config import Settings
+from labeler.db import Database
+from labeler.migrate import upgrade
+from labeler.models import Annotator
+from labeler.services.checking import check_images
+from labeler.services.images import register_dataset
+
+POSTGRES_CANDIDATES = (
+    "postgresql://postgres@127.0.0.1:5432/postgres",
+    "postgresql:///postgres",
+    "postgresql://root@127.0.0.1:5432/postgres",
+)
+SECRET = "tests-only-0123456789-abcdefghij-KLMNOP"
+
+MakeAnnotator = Callable[..., Annotator]
+MakeDataset = Callable[..., int]
+CountQueries = Callable[[Database], AbstractContextManager[list[str]]]
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings with everything inside the test's own folder; nobody is blind."""
+    return Settings(
+        home=tmp_path,
+        database_url=f"sqlite:///{tmp_path / 'test.sqlite3'}",
+        secret_key=SECRET,
+        blind_share=0.0,
+    )
+
+
+@pytest.fixture(scope="session")
+def _template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database, made once; a copy is quicker than migrating for each test."""
+    path = tmp_path_factory.mktemp("template") / "template.sqlite3"
+    database = Database(f"sqlite:///{path}")
+    upgrade(database)
+    with database.engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.dispose()
+    return path
+
+
+@pytest.fixture
+def db(settings: Settings, _template: Path) -> Iterator[Database]:
+    """An empty, migrated SQLite database: the file of `settings`."""
+    shutil.copyfile(_template, make_url(settings.database_url).database or "")
+    database = Database(settings.database_url)
+    yield database
+    database.dispose()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> str:
+    """The address of a PostgreSQL server where databases may be made; skips if there is none."""
+    given = os.environ.get("SIDELIGHT_TEST_POSTGRES")
+    problems = []
+    for url in [given] if given else POSTGRES_CANDIDATES:
+        try:
+            psycopg.connect(url, connect_timeout=3).close()
+        except psycopg.OperationalError as error:
+            problems.append(f"{url}: {str(error).splitlines()[0]}")
+        else:
+            return url
+    pytest.skip("no PostgreSQL server (SIDELIGHT_TEST_POSTGRES): " + "; ".join(problems))
+
+
+@pytest.fixture
+def empty_postgres_db(postgres_server: str) -> Iterator[Database]:
+    """A database of its own on the server, without tables; dropped afterwards."""
+    name = f"sidelight_test_{secrets.token_hex(6)}"
+    with psycopg.connect(postgres_server, autocommit=True) as server:
+        server.execute(f'CREATE DATABASE "{name}"')
+    url = make_url(postgres_server).set(drivername="postgresql+psycopg", database=name)
+    database = Database(url.render_as_string(hide_password=False))
+    yield database
+    database.dispose()
+    with psycopg.connect(postgres_server, autocommit=True) as server:
+        server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def postgres_db(empty_postgres_db: Database) -> Database:
+    """An empty, migrated PostgreSQL database."""
+    upgrade(empty_postgres_db)
+    return empty_postgres_db
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def any_db(request: pytest.FixtureRequest) -> Database:
+    """The test runs twice: on SQLite and on PostgreSQL."""
+    database: Database = request.getfixturevalue(
+        "db" if request.param == "sqlite" else "postgres_db"
+    )
+    return database
+
+
+@pytest.fixture
+def make_annotator() -> MakeAnnotator:
+    """`make_annotator(db, "ada", role="annotator")`; has no password: open a session for it."""
+
+    def make(database: Database, username: str | None = None, role: str = "annotator") -> Annotator:
+        name = username or f"person-{secrets.token_hex(4)}"
+        annotator = Annotator(
+            username=name, pseudonym=f"p-{secrets.token_hex(4)}", role=role, password_hash="!"
+        )
+        with database.write() as session:
+            session.add(annotator)
+        return annotator
+
+    return make
+
+
+@pytest.fixture
+def make_dataset(tmp_path: Path) -> MakeDataset:
+    """`make_dataset(db, count=6, name="faces")`: real JPEGs, registered, checked and active."""
+
+    def make(database: Database, count: int = 6, name: str = "faces") -> int:
+        folder = write_images(tmp_path / name, count)
+        report = register_dataset(database, folder)
+        check_images(database, report.dataset_id, processes=1)
+        return report.dataset_id
+
+    return make
+
+
+def write_images(folder: Path, count: int, size: tuple[int, int] = (20, 24)) -> Path:
+    """`count` JPEGs, `000001.jpg` and on, each lit otherwise."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(7)
+    for number in range(1, count + 1):
+        ramp = np.linspace(rng.uniform(0, 255), rng.uniform(0, 255), size[0])
+        pixels = np.repeat(np.tile(ramp, (size[1], 1))[:, :, None], 3, axis=2)
+        Pillow.fromarray(pixels.astype(np.uint8)).save(folder / f"{number:06d}.jpg")
+    return folder
+
+
+@pytest.fixture
+def count_queries() -> CountQueries:
+    """`with count_queries(db) as statements: ...` collects the SQL that ran."""
+
+    @contextmanager
+    def counting(database: Database) -> Iterator[list[str]]:
+        statements: list[str] = []
+
+        def note(_conn: object, _cursor: object, statement: str, *_rest: object) -> None:
+            statements.append(statement)
+
+        event.listen(database.engine, "before_cursor_execute", note)
+        try:
+            yield statements
+        finally:
+            event.remove(database.engine, "before_cursor_execute", note)
+
+    return counting

@@ -56,5 +56,7 @@ def _cell_means(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
             f"with S a multiple of {GRID} is needed"
         )
     cell = size // GRID
-    colour_sums = crops.reshape(len(crops), GRID, cell, GRID, cell, 3).sum(axis=(2, 4), dtype=np.int64)
+    colour_sums = crops.reshape(len(crops), GRID, cell, GRID, cell, 3).sum(
+        axis=(2, 4), dtype=np.int64
+    )
     return (colour_sums @ _LUMA) / (1000 * cell**2)

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from labeler.classifier.features import N_FEATURES, N_ODD, Features, mirror_features
 
@@ -75,15 +76,16 @@ def fit(
         ValueError: nothing to learn from, or shapes and values that do not fit together.
     """
     _check_training(features, labels, weights)
-    rows = np.concatenate([features, mirror_features(features)])
-    odd, even = _split(rows)
+    odd, even = _split(np.concatenate([features, mirror_features(features)]))
     average = np.concatenate([np.zeros(N_ODD), even.mean(axis=0)])
     solver = LogisticRegression(C=inverse_penalty, max_iter=1000, tol=1e-5)
-    solver.fit(
-        np.concatenate([np.concatenate([odd, even], axis=1), np.tile(average, (N_LABELS, 1))]),
-        np.concatenate([labels, N_LABELS - 1 - labels, np.arange(N_LABELS)]),
-        np.concatenate([weights, weights, np.full(N_LABELS, PRIOR_WEIGHT / N_LABELS)]),
-    )
+    rows = np.concatenate([odd, even], axis=1)
+    with threadpool_limits(1):  # threads only wait for each other on matrices as small as these
+        solver.fit(
+            np.concatenate([rows, np.tile(average, (N_LABELS, 1))]),
+            np.concatenate([labels, N_LABELS - 1 - labels, np.arange(N_LABELS)]),
+            np.concatenate([weights, weights, np.full(N_LABELS, PRIOR_WEIGHT / N_LABELS)]),
+        )
     return _tie(solver.coef_, solver.intercept_)
 
 

@@ -36,19 +36,21 @@ ANSWERS = {
 
 
 @pytest.fixture
-def dataset_id(db: Database, tmp_path: Path) -> int:
+def dataset_id(any_db: Database, tmp_path: Path) -> int:
     """Agreed a, open b, contested c, d with no named label, e and f without votes."""
-    with db.write() as session:
+    with any_db.write() as session:
         dataset = register(session, tmp_path, NAMES)
         vote(session, dataset, ANSWERS, add_people(session, 3))
         return dataset.id
 
 
 def publish(
-    db: Database, dataset_id: int, probabilities: Callable[[str], tuple[float, float, float] | None]
+    any_db: Database,
+    dataset_id: int,
+    probabilities: Callable[[str], tuple[float, float, float] | None],
 ) -> int:
     """A published run with the proposals that the function gives by file name."""
-    with db.write() as session:
+    with any_db.write() as session:
         run = ModelRun(dataset_id=dataset_id, method="test", status="published", settings={},
                        metrics={}, published_at=utc_now())  # fmt: skip
         session.add(run)
@@ -66,22 +68,22 @@ def read(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_header_is_the_documented_one(db: Database, dataset_id: int) -> None:
-    header = next(iter(stream_labels(db, dataset_id)))
+def test_header_is_the_documented_one(any_db: Database, dataset_id: int) -> None:
+    header = next(iter(stream_labels(any_db, dataset_id)))
     assert header == (
         "image_id,filename,label,p_left,p_center,p_right,votes_left,votes_center,votes_right,"
         "votes_unsure,status,source\n"
     )
-    assert next(iter(stream_votes(db, dataset_id))) == (
+    assert next(iter(stream_votes(any_db, dataset_id))) == (
         "image_id,filename,annotator,answer,created_at,elapsed_ms,mode,blind,proposal_shown,"
         "model_run_id,superseded_at\n"
     )
 
 
 def test_each_image_with_votes_has_a_row_and_a_label_only_if_agreed(
-    db: Database, dataset_id: int
+    any_db: Database, dataset_id: int
 ) -> None:
-    rows = read("".join(stream_labels(db, dataset_id)))
+    rows = read("".join(stream_labels(any_db, dataset_id)))
     assert [(r["filename"], r["label"], r["status"]) for r in rows] == [
         ("a.png", "left", "agreed"),
         ("b.png", "", "open"),
@@ -99,9 +101,9 @@ def test_each_image_with_votes_has_a_row_and_a_label_only_if_agreed(
     assert (d["p_left"], d["p_center"], d["p_right"], d["votes_unsure"]) == ("", "", "", "1")
 
 
-def test_proposals_label_what_the_votes_have_not(db: Database, dataset_id: int) -> None:
-    publish(db, dataset_id, lambda name: None if name == "e.png" else (0.125, 0.25, 0.625))
-    rows = read("".join(stream_labels(db, dataset_id, with_proposals=True)))
+def test_proposals_label_what_the_votes_have_not(any_db: Database, dataset_id: int) -> None:
+    publish(any_db, dataset_id, lambda name: None if name == "e.png" else (0.125, 0.25, 0.625))
+    rows = read("".join(stream_labels(any_db, dataset_id, with_proposals=True)))
     assert [(r["filename"], r["label"], r["status"], r["source"]) for r in rows] == [
         ("a.png", "left", "agreed", "votes"),
         ("b.png", "right", "open", "proposal"),
@@ -113,66 +115,66 @@ def test_proposals_label_what_the_votes_have_not(db: Database, dataset_id: int) 
     assert rows[1]["votes_left"] == "1"
 
 
-def test_image_with_votes_and_no_proposal_keeps_its_row(db: Database, dataset_id: int) -> None:
-    publish(db, dataset_id, lambda name: (1.0, 0.0, 0.0) if name == "e.png" else None)
-    rows = read("".join(stream_labels(db, dataset_id, with_proposals=True)))
+def test_image_with_votes_and_no_proposal_keeps_its_row(any_db: Database, dataset_id: int) -> None:
+    publish(any_db, dataset_id, lambda name: (1.0, 0.0, 0.0) if name == "e.png" else None)
+    rows = read("".join(stream_labels(any_db, dataset_id, with_proposals=True)))
     sources = {r["filename"]: (r["label"], r["source"]) for r in rows}
     assert sources["b.png"] == ("", "votes")
     assert sources["e.png"] == ("left", "proposal")
     assert "sub/f.png" not in sources
 
 
-def test_proposal_that_cannot_choose_gives_no_label(db: Database, dataset_id: int) -> None:
-    publish(db, dataset_id, lambda _name: (0.4, 0.2, 0.4))
-    rows = read("".join(stream_labels(db, dataset_id, with_proposals=True)))
+def test_proposal_that_cannot_choose_gives_no_label(any_db: Database, dataset_id: int) -> None:
+    publish(any_db, dataset_id, lambda _name: (0.4, 0.2, 0.4))
+    rows = read("".join(stream_labels(any_db, dataset_id, with_proposals=True)))
     assert {r["label"] for r in rows if r["source"] == "proposal"} == {""}
 
 
-def test_last_published_run_counts(db: Database, dataset_id: int) -> None:
-    publish(db, dataset_id, lambda _name: (1.0, 0.0, 0.0))
-    publish(db, dataset_id, lambda _name: (0.0, 1.0, 0.0))
-    with db.write() as session:
+def test_last_published_run_counts(any_db: Database, dataset_id: int) -> None:
+    publish(any_db, dataset_id, lambda _name: (1.0, 0.0, 0.0))
+    publish(any_db, dataset_id, lambda _name: (0.0, 1.0, 0.0))
+    with any_db.write() as session:
         run = ModelRun(dataset_id=dataset_id, method="test", settings={}, metrics={})
         session.add(run)  # still training
-    rows = read("".join(stream_labels(db, dataset_id, with_proposals=True)))
+    rows = read("".join(stream_labels(any_db, dataset_id, with_proposals=True)))
     assert {r["label"] for r in rows if r["source"] == "proposal"} == {"center"}
 
 
-def test_proposals_must_exist_before_the_first_byte(db: Database, dataset_id: int) -> None:
+def test_proposals_must_exist_before_the_first_byte(any_db: Database, dataset_id: int) -> None:
     with pytest.raises(Conflict, match=r"manage\.py propose"):
-        stream_labels(db, dataset_id, with_proposals=True)
+        stream_labels(any_db, dataset_id, with_proposals=True)
 
 
-def test_unknown_data_set_is_refused_before_the_first_byte(db: Database) -> None:
+def test_unknown_data_set_is_refused_before_the_first_byte(any_db: Database) -> None:
     with pytest.raises(NotFound):
-        stream_labels(db, 999)
+        stream_labels(any_db, 999)
     with pytest.raises(NotFound):
-        stream_votes(db, 999)
+        stream_votes(any_db, 999)
 
 
-def test_same_state_gives_the_same_bytes(db: Database, dataset_id: int) -> None:
-    publish(db, dataset_id, lambda _name: (0.1, 0.2, 0.7))
+def test_same_state_gives_the_same_bytes(any_db: Database, dataset_id: int) -> None:
+    publish(any_db, dataset_id, lambda _name: (0.1, 0.2, 0.7))
     for export in (
-        lambda: stream_labels(db, dataset_id, True),
-        lambda: stream_votes(db, dataset_id),
+        lambda: stream_labels(any_db, dataset_id, True),
+        lambda: stream_votes(any_db, dataset_id),
     ):
         assert "".join(export()) == "".join(export())
 
 
-def test_votes_after_the_first_byte_are_not_in_the_file(db: Database, dataset_id: int) -> None:
-    expected = "".join(stream_votes(db, dataset_id))
-    chunks = stream_votes(db, dataset_id)
+def test_votes_after_the_first_byte_are_not_in_the_file(any_db: Database, dataset_id: int) -> None:
+    expected = "".join(stream_votes(any_db, dataset_id))
+    chunks = stream_votes(any_db, dataset_id)
     begun = next(chunks) + next(chunks)
-    with db.write() as session:
+    with any_db.write() as session:
         first = session.scalars(select(Vote).order_by(Vote.id)).first()
         assert first is not None
         first.superseded_at = utc_now()
     assert begun + "".join(chunks) == expected
 
 
-def test_every_vote_is_there_with_its_circumstances(db: Database, dataset_id: int) -> None:
-    run_id = publish(db, dataset_id, lambda _name: (1.0, 0.0, 0.0))
-    with db.write() as session:
+def test_every_vote_is_there_with_its_circumstances(any_db: Database, dataset_id: int) -> None:
+    run_id = publish(any_db, dataset_id, lambda _name: (1.0, 0.0, 0.0))
+    with any_db.write() as session:
         votes = session.scalars(select(Vote).order_by(Vote.id)).all()
         votes[0].superseded_at = START + timedelta(minutes=5, microseconds=7)
         image = session.scalars(select(Image).where(Image.filename == "e.png")).one()
@@ -183,7 +185,7 @@ def test_every_vote_is_there_with_its_circumstances(db: Database, dataset_id: in
                          blind=True, request_id="request-2", elapsed_ms=0,
                          created_at=START + timedelta(hours=2)))  # fmt: skip
         count = len(votes) + 2
-    rows = read("".join(stream_votes(db, dataset_id)))
+    rows = read("".join(stream_votes(any_db, dataset_id)))
     assert len(rows) == count
     assert rows[0]["superseded_at"] == "2026-03-02T09:05:00.000007Z"
     assert rows[0]["created_at"] == "2026-03-02T09:00:00.000000Z"
@@ -194,27 +196,27 @@ def test_every_vote_is_there_with_its_circumstances(db: Database, dataset_id: in
     assert (blind["blind"], blind["elapsed_ms"], blind["proposal_shown"]) == ("true", "0", "")
 
 
-def test_other_data_sets_stay_out(db: Database, dataset_id: int, tmp_path: Path) -> None:
-    with db.write() as session:
+def test_other_data_sets_stay_out(any_db: Database, dataset_id: int, tmp_path: Path) -> None:
+    with any_db.write() as session:
         session.connection().exec_driver_sql("UPDATE dataset SET active = false")
         other = register(session, tmp_path, ["z.png"], name="other")
         other_id = other.id
-    assert read("".join(stream_labels(db, other_id))) == []
-    assert read("".join(stream_votes(db, other_id))) == []
+    assert read("".join(stream_labels(any_db, other_id))) == []
+    assert read("".join(stream_votes(any_db, other_id))) == []
 
 
-def test_rows_come_by_code_point_in_chunks(db: Database, tmp_path: Path) -> None:
+def test_rows_come_by_code_point_in_chunks(any_db: Database, tmp_path: Path) -> None:
     names = [f"{i:05d}.jpg" for i in range(2100)] + ["B.jpg", "a.jpg", "É.jpg"]
-    with db.write() as session:
+    with any_db.write() as session:
         dataset = register(session, tmp_path, reversed(names))
         vote(session, dataset, dict.fromkeys(names, ("left",)), add_people(session, 1))
         dataset_id = dataset.id
-    chunks = list(stream_labels(db, dataset_id))
+    chunks = list(stream_labels(any_db, dataset_id))
     assert [row["filename"] for row in read("".join(chunks))] == names
     assert len(chunks) == 3
 
 
-def test_awkward_file_names_survive_a_reader(db: Database, tmp_path: Path) -> None:
+def test_awkward_file_names_survive_a_reader(any_db: Database, tmp_path: Path) -> None:
     names = [
         "=cmd()|'x'!A0.png",
         "-1.png",
@@ -223,11 +225,14 @@ def test_awkward_file_names_survive_a_reader(db: Database, tmp_path: Path) -> No
         'a "b", c.png',
         "new\nline.png",
     ]
-    with db.write() as session:
+    with any_db.write() as session:
         dataset = register(session, tmp_path, names)
         vote(session, dataset, dict.fromkeys(names, ("left",)), add_people(session, 1))
         dataset_id = dataset.id
-    for text in ("".join(stream_labels(db, dataset_id)), "".join(stream_votes(db, dataset_id))):
+    for text in (
+        "".join(stream_labels(any_db, dataset_id)),
+        "".join(stream_votes(any_db, dataset_id)),
+    ):
         cells = [row["filename"] for row in read(text)]
         assert not [cell for cell in cells if cell[0] in "=+-@\t\r\n"]
         assert sorted(map(restore_text, cells)) == sorted(names)

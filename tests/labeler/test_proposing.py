@@ -301,3 +301,17 @@ def test_processes_give_the_same_features_in_the_same_order(tmp_path: Path) -> N
         assert (one.features == other.features).all()
     positions = [position for chunk in together for position in chunk.positions]
     assert [names[position] for position in positions] == [n for n in names if n != "face003.png"]
+
+
+@pytest.mark.postgres
+def test_works_on_postgresql(postgres_db: Database, tmp_path: Path, truth: dict[str, str]) -> None:
+    with postgres_db.write() as session:
+        dataset_id = register(session, tmp_path / "faces", truth).id
+        add_people(session, 1)
+    cast(postgres_db, dataset_id, {name: [truth[name]] for name in list(truth)[:LABELLED]})
+    runs = [train_and_propose(postgres_db, dataset_id).run_id for _ in range(KEEP_RUNS + 1)]
+    assert count_proposals(postgres_db) == dict.fromkeys(runs[1:], 60)
+    with postgres_db.read() as session:
+        current = current_run(session, dataset_id)
+    assert current is not None
+    assert current.id == runs[-1]

@@ -138,10 +138,10 @@ def _update_rows(
     now: datetime,
 ) -> int:
     changes = []
-    for image_id, *was in stored:
-        derived = _derive(counts.get(image_id, VoteCounts()), required)
-        if was != [derived[name] for name in _DERIVED]:
-            changes.append({"image_id": image_id, "updated_at": now, **derived})
+    for row in stored:
+        derived = _derive(counts.get(row.image_id, VoteCounts()), required)
+        if any(getattr(row, name) != derived[name] for name in _DERIVED):
+            changes.append({"image_id": row.image_id, "updated_at": now, **derived})
     for start in range(0, len(changes), _BATCH):
         session.execute(update(Consensus), changes[start : start + _BATCH])
     return len(changes)

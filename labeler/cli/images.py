@@ -1,0 +1,159 @@
+"""Commands about data sets: `images import|list|check|activate`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from labeler.cli.bar import progress_bar
+from labeler.cli.context import find_dataset, open_database
+from labeler.config import load_settings
+from labeler.db import Database
+from labeler.models import Dataset, Image
+from labeler.services.checking import CheckReport, check_images
+from labeler.services.images import RegisterReport, activate_dataset, register_dataset
+from labeler.services.progress import DatasetProgress, dataset_progress
+
+BROKEN_SHOWN = 10
+
+
+@click.group()
+def images() -> None:
+    """Register, check and list data sets."""
+
+
+@images.command("import")
+@click.argument("path")
+@click.option("--name", help="Name of the data set; default: that of the folder or zip.")
+@click.option("--check/--no-check", default=True, help="Decode every image now.  [default: check]")
+@click.option(
+    "--activate/--no-activate",
+    default=True,
+    help="Hand out the images of this data set from now on.  [default: activate]",
+)
+@click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True)
+def import_images(path: str, name: str | None, check: bool, activate: bool, processes: int) -> None:
+    """Register a folder or zip of images, read in place.
+
+    CelebA is taken as it is distributed: PATH holds img_align_celeba.zip (or the folder) and, where
+    they are there, list_attr_celeba, identity_CelebA, list_eval_partition and
+    list_landmarks_align_celeba, as .txt or .csv. Running it again changes nothing, or picks up
+    where it was stopped.
+
+    \b
+    Examples:
+      python manage.py images import ~/CelebA
+      python manage.py images import ~/pictures --name pictures --no-activate
+    """
+    settings = load_settings()
+    with open_database(settings) as db:
+        with progress_bar("Registering") as report:
+            registered = register_dataset(db, path, name, activate, report)
+        _tell_registered(registered, activate)
+        if check:
+            _check(db, registered.dataset_id, processes, settings.required_votes)
+        else:
+            click.echo("Not checked yet: `python manage.py images check` lets the images in.")
+
+
+@images.command("list")
+@click.option("--broken", is_flag=True, help="Name the images that cannot be used, and why.")
+@click.option("--dataset", "name", metavar="NAME", help="Only this data set.")
+def list_images(broken: bool, name: str | None) -> None:
+    """List the data sets; the active one is marked with *.
+
+    \b
+    Examples:
+      python manage.py images list
+      python manage.py images list --broken
+    """
+    with open_database() as db, db.read() as session:
+        wanted = [find_dataset(session, name)] if name else _all_datasets(session)
+        for dataset in wanted:
+            click.echo(_line(dataset, dataset_progress(session, dataset.id)))
+            if broken:
+                for filename, problem in _broken(session, dataset.id):
+                    click.echo(f"    {filename}: {problem}")
+    if not wanted:
+        click.echo("No data set is registered; `python manage.py images import PATH` does it.")
+
+
+@images.command()
+@click.option("--dataset", "name", metavar="NAME", help="Data set; default: the active one.")
+@click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True)
+def check(name: str | None, processes: int) -> None:
+    """Decode the images that have not been checked; the sound ones can be labelled then.
+
+    \b
+    Example:
+      python manage.py images check
+    """
+    settings = load_settings()
+    with open_database(settings) as db:
+        with db.read() as session:
+            dataset_id = find_dataset(session, name).id
+        _check(db, dataset_id, processes, settings.required_votes)
+
+
+@images.command()
+@click.argument("name")
+def activate(name: str) -> None:
+    """Hand out the images of this data set, and of no other, from now on.
+
+    \b
+    Example:
+      python manage.py images activate img_align_celeba
+    """
+    with open_database() as db, db.write() as session:
+        activate_dataset(session, name)
+    click.echo(f"{name} is active.")
+
+
+def _tell_registered(report: RegisterReport, activate: bool) -> None:
+    click.echo(
+        f"{report.name}: {report.total:,} images ({report.added:,} new, "
+        f"{report.changed:,} changed, {report.unchanged:,} as before), "
+        f"{report.attributes} attributes" + (", active" if activate else "")
+    )
+    for problem in report.problems:
+        click.echo(f"Note: {problem}", err=True)
+
+
+def _check(db: Database, dataset_id: int, processes: int, required_votes: int) -> None:
+    with progress_bar("Checking") as progress:
+        report = check_images(db, dataset_id, progress, processes, required_votes)
+    _tell_checked(report)
+
+
+def _tell_checked(report: CheckReport) -> None:
+    click.echo(f"Checked {report.checked:,}: {report.ok:,} can be labelled, "
+               f"{len(report.broken):,} are broken")  # fmt: skip
+    for filename, problem in report.broken[:BROKEN_SHOWN]:
+        click.echo(f"Broken: {filename}: {problem.removeprefix(filename + ': ')}", err=True)
+    if len(report.broken) > BROKEN_SHOWN:
+        click.echo("All of them: `python manage.py images list --broken`", err=True)
+
+
+def _all_datasets(session: Session) -> Sequence[Dataset]:
+    return session.scalars(select(Dataset).order_by(Dataset.name)).all()
+
+
+def _broken(session: Session, dataset_id: int) -> list[tuple[str, str]]:
+    rows = session.execute(
+        select(Image.filename, Image.problem)
+        .where(Image.dataset_id == dataset_id, Image.status == "broken")
+        .order_by(Image.filename)
+    )
+    return [(name, (problem or "").removeprefix(f"{name}: ")) for name, problem in rows]
+
+
+def _line(dataset: Dataset, progress: DatasetProgress) -> str:
+    mark = "*" if dataset.active else " "
+    return (
+        f"{mark} {dataset.name}: {progress.images:,} images, {progress.broken:,} broken, "
+        f"{progress.unchecked:,} unchecked; {progress.votes:,} votes, {progress.agreed:,} agreed, "
+        f"{progress.contested:,} contested, {progress.open:,} open; {dataset.path}"
+    )

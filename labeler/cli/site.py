@@ -1,0 +1,112 @@
+"""Commands about the site: `init`, `serve`, `worker`."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import click
+from sqlalchemy import select
+
+from labeler.config import Settings, load_settings
+from labeler.db import Database
+from labeler.migrate import upgrade
+from labeler.models import Dataset
+from labeler.services.accounts import has_admin, one_time_admin_link
+
+
+@click.command()
+def init() -> None:
+    """Create the database, or bring it to the newest tables. Your data stays.
+
+    \b
+    Example:
+      python manage.py init
+    """
+    settings = load_settings()
+    db = Database(settings.database_url)
+    try:
+        before, after = upgrade(db)
+        where = db.engine.url.render_as_string(hide_password=True)
+    finally:
+        db.dispose()
+    did = "is up to date" if before == after else "was upgraded" if before else "was created"
+    click.echo(f"The database {did}: {where}")
+
+
+@click.command()
+@click.option("--host", help="Address to listen on; default: SIDELIGHT_HOST or 127.0.0.1.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Default: SIDELIGHT_PORT or 8000.")
+@click.option("--workers", type=click.IntRange(1, 64), help="Default: SIDELIGHT_WORKERS or 2.")
+@click.option("--no-worker", is_flag=True, help="Run no background jobs beside the site.")
+@click.option("--open-link", is_flag=True, help="Open the address in a browser.")
+def serve(
+    host: str | None, port: int | None, workers: int | None, no_worker: bool, open_link: bool
+) -> None:
+    """Serve the labelling site until ctrl-C or SIGTERM.
+
+    The database is migrated first. As long as there is no admin, a sign-up link for one is shown;
+    it is good once and for a day.
+
+    \b
+    Examples:
+      python manage.py serve
+      SIDELIGHT_PUBLIC_URL=https://light.example.org python manage.py serve --host 0.0.0.0
+    """
+    from labeler.cli.server import run_server
+
+    settings = load_settings()
+    settings = dataclasses.replace(
+        settings,
+        host=host or settings.host,
+        port=port or settings.port,
+        workers=workers or settings.workers,
+    )
+    run_server(settings, lambda: _welcome(settings, open_link), with_worker=not no_worker)
+
+
+@click.command()
+@click.option("--with-parent", is_flag=True, hidden=True, help="End when the parent process ends.")
+def worker(with_parent: bool) -> None:
+    """Run background jobs (proposals, checks) until ctrl-C or SIGTERM.
+
+    `serve` starts one by itself; this is for running it elsewhere.
+
+    \b
+    Example:
+      python manage.py worker
+    """
+    from labeler.cli.server import end_with_parent
+    from labeler.jobs import run_worker
+
+    if with_parent:
+        end_with_parent()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s worker: %(message)s")
+    logging.getLogger("labeler").setLevel(logging.INFO)
+    run_worker(load_settings())
+
+
+def _welcome(settings: Settings, open_link: bool) -> None:
+    """Migrate, then tell where the site is and what is missing."""
+    db = Database(settings.database_url)
+    try:
+        upgrade(db)
+        with db.write() as session:
+            link = None if has_admin(session) else one_time_admin_link(session, settings)
+            active = session.scalar(select(Dataset.name).where(Dataset.active))
+    finally:
+        db.dispose()
+    address = settings.public_url or f"http://{settings.host}:{settings.port}"
+    click.echo(f"Sidelight is at {address}  (ctrl-C ends it)")
+    if link:
+        click.echo(f"Sign up as admin, once, within 24 hours: {link}")
+    else:
+        click.echo("Another admin link: python manage.py users invite --role admin")
+    if active is None:
+        click.echo(
+            "No data set is active, so there is nothing to label yet: "
+            "python manage.py images import PATH",
+            err=True,
+        )
+    if open_link:
+        click.launch(link or address)

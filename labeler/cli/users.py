@@ -1,0 +1,119 @@
+"""Commands about people: `users invite|list|set-role|deactivate|reactivate|reset-password`."""
+
+from __future__ import annotations
+
+import click
+
+from labeler.cli.context import open_database
+from labeler.config import load_settings
+from labeler.models import ROLES
+from labeler.services import accounts
+
+
+@click.group()
+def users() -> None:
+    """Invite, list and deactivate people."""
+
+
+@users.command()
+@click.option("--role", type=click.Choice(ROLES), default="annotator", show_default=True)
+@click.option("--uses", default=1, show_default=True, help="How many people may use the link.")
+@click.option("--days", default=14, show_default=True, help="How long the link is good.")
+@click.option("--note", default="", help="Whom it is for; shown in the list of invites.")
+def invite(role: str, uses: int, days: int, note: str) -> None:
+    """Make an invite link: one for each person, or one for a class with a limit.
+
+    The link is shown once; only its hash is kept.
+
+    \b
+    Examples:
+      python manage.py users invite --uses 60 --note "Monday's class"
+      python manage.py users invite --role admin --days 1
+    """
+    settings = load_settings()
+    with open_database(settings) as db, db.write() as session:
+        made, token = accounts.create_invite(session, role, uses, days, note)
+        address = accounts.invite_address(settings, token)
+        until = f"{made.expires_at:%Y-%m-%d %H:%M} UTC"
+    click.echo(address)
+    click.echo(f"For {uses} {role}{'s' if uses > 1 else ''}, until {until}.", err=True)
+
+
+@users.command("list")
+def list_users() -> None:
+    """List the accounts with their roles and votes.
+
+    \b
+    Example:
+      python manage.py users list
+    """
+    with open_database() as db, db.read() as session:
+        people = accounts.list_people(session)
+    for person in people:
+        one = person.annotator
+        seen = f"{person.last_seen_at:%Y-%m-%d %H:%M}" if person.last_seen_at else "never"
+        closed = "  (deactivated)" if one.deactivated_at else ""
+        click.echo(
+            f"{one.username:24} {one.role:10} {one.pseudonym}  {person.votes:8,} votes  "
+            f"last seen {seen}{closed}"
+        )
+    if not people:
+        click.echo("Nobody has an account yet; `python manage.py users invite --role admin`.")
+
+
+@users.command("set-role")
+@click.argument("name")
+@click.argument("role", type=click.Choice(ROLES))
+def set_role(name: str, role: str) -> None:
+    """Make a person an annotator, a supervisor or an admin.
+
+    \b
+    Example:
+      python manage.py users set-role ada supervisor
+    """
+    with open_database() as db, db.write() as session:
+        accounts.set_role(session, accounts.find_person(session, name).id, role)
+    click.echo(f"{name} is {role} now.")
+
+
+@users.command()
+@click.argument("name")
+def deactivate(name: str) -> None:
+    """Close an account: signed out at once, images handed back, votes kept.
+
+    \b
+    Example:
+      python manage.py users deactivate ada
+    """
+    with open_database() as db, db.write() as session:
+        accounts.deactivate(session, accounts.find_person(session, name).id)
+    click.echo(f"{name} is deactivated; the votes stay.")
+
+
+@users.command()
+@click.argument("name")
+def reactivate(name: str) -> None:
+    """Open a closed account again, with its old password.
+
+    \b
+    Example:
+      python manage.py users reactivate ada
+    """
+    with open_database() as db, db.write() as session:
+        accounts.reactivate(session, accounts.find_person(session, name).id)
+    click.echo(f"{name} is active again.")
+
+
+@users.command("reset-password")
+@click.argument("name")
+def reset_password(name: str) -> None:
+    """Give an account a new random password, shown once; it is signed out everywhere.
+
+    \b
+    Example:
+      python manage.py users reset-password ada
+    """
+    with open_database() as db, db.write() as session:
+        password = accounts.reset_password(session, name)
+    click.echo(password)
+    click.echo("Pass it on safely; it is not shown again and can be changed on the site.", err=True)

@@ -1,0 +1,84 @@
+"""Background jobs: put into a file of their own, taken out by `manage.py worker`.
+
+The queue must never share the SQLite file of the votes: a job that is taken or finished would
+wait for the same lock as every vote.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+from huey import SqliteHuey
+
+from labeler.config import Settings
+from labeler.db import Database
+from labeler.errors import SidelightError
+from labeler.services.checking import check_images
+from rotation.errors import RotationError
+
+log = logging.getLogger(__name__)
+
+
+def propose_labels(settings: Settings, dataset_id: int) -> None:
+    """Queue a training on the votes so far and new proposals for the data set."""
+    _queue(settings).propose(dataset_id)
+
+
+def check_dataset(settings: Settings, dataset_id: int) -> None:
+    """Queue the decoding of the images that have not been checked."""
+    _queue(settings).check(dataset_id)
+
+
+def count_waiting(settings: Settings) -> int:
+    """How many jobs wait for a worker."""
+    waiting: int = _queue(settings).huey.pending_count()
+    return waiting
+
+
+def run_worker(settings: Settings) -> None:
+    """Work until SIGTERM or SIGINT; one job at a time, since each uses all processors."""
+    consumer = _queue(settings).huey.create_consumer(workers=1, worker_type="thread", max_delay=2.0)
+    consumer.run()
+
+
+class _Queue:
+    """The queue of one set of settings, with the tasks registered in it."""
+
+    def __init__(self, settings: Settings) -> None:
+        settings.home.mkdir(parents=True, exist_ok=True)
+        self.settings = settings
+        self.huey = SqliteHuey("sidelight", filename=str(settings.jobs_path), results=False)
+        self.propose = self._task("propose_labels", _propose)
+        self.check = self._task("check_dataset", _check)
+
+    def _task(self, name: str, work: Callable[[Database, Settings, int], None]) -> Any:
+        def task(dataset_id: int) -> None:
+            db = Database(self.settings.database_url)
+            try:
+                work(db, self.settings, dataset_id)
+                log.info("%s of data set %s is done", name, dataset_id)
+            except (SidelightError, RotationError) as error:
+                # Expected: too few votes, a folder that has moved. The log is where people look.
+                log.error("%s of data set %s: %s", name, dataset_id, error)
+            finally:
+                db.dispose()
+
+        return self.huey.task(name=name)(task)
+
+
+def _propose(db: Database, settings: Settings, dataset_id: int) -> None:
+    from labeler.services.proposing import train_and_propose  # late: scikit-learn takes seconds
+
+    train_and_propose(db, dataset_id)
+
+
+def _check(db: Database, settings: Settings, dataset_id: int) -> None:
+    check_images(db, dataset_id, required_votes=settings.required_votes)
+
+
+@lru_cache(maxsize=4)
+def _queue(settings: Settings) -> _Queue:
+    return _Queue(settings)

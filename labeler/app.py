@@ -1,0 +1,57 @@
+"""The application factory: settings in, a WSGI application out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from labeler.config import Settings, load_settings
+from labeler.db import Database
+from labeler.web import BLUEPRINTS, access, errors, security
+
+ROOT = Path(__file__).resolve().parent.parent
+MAX_REQUEST_BYTES = 64 * 1024  # the largest honest request is a form
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Build the site.
+
+    Parameters:
+        settings: default: read from the environment.
+
+    Raises:
+        ConfigError: a setting is wrong.
+    """
+    settings = settings or load_settings()
+    app = Flask("sidelight", root_path=str(ROOT))
+    app.config.from_mapping(_flask_config(settings))
+    app.extensions["sidelight_settings"] = settings
+    app.extensions["sidelight_db"] = Database(settings.database_url)
+    if settings.public_url:
+        # Only a site that says its public address stands behind a proxy whose headers are true.
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign]
+    errors.register(app)
+    access.register(app)
+    security.register(app)
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+    access.refuse_undeclared(app)
+    return app
+
+
+def _flask_config(settings: Settings) -> dict[str, object]:
+    return {
+        "SECRET_KEY": settings.secret_key,
+        "MAX_CONTENT_LENGTH": MAX_REQUEST_BYTES,
+        "SESSION_COOKIE_NAME": "sidelight",
+        "SESSION_COOKIE_HTTPONLY": True,
+        "SESSION_COOKIE_SAMESITE": "Lax",
+        "SESSION_COOKIE_SECURE": settings.cookie_secure,
+        "PERMANENT_SESSION_LIFETIME": timedelta(days=settings.session_days),
+        # A labelling page stays open for hours; the token lives as long as the session.
+        "WTF_CSRF_TIME_LIMIT": None,
+        "WTF_CSRF_CHECK_DEFAULT": False,  # `access` calls it, after the question who this is
+    }

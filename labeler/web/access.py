@@ -1,0 +1,129 @@
+"""Who may do what: the only place that asks.
+
+Each view declares itself with `public`, `signed_in` or `only(...)`; the factory refuses to start
+with a view that does not. The check runs before every view: who is this, may they, and (for
+writes) does the request come from our own page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Flask, current_app, g, request, session
+from flask_wtf import CSRFProtect
+
+from labeler.errors import Forbidden, NotSignedIn
+from labeler.models import ROLES
+from labeler.services import accounts
+from labeler.web.state import Account, account_or_none, db
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+PUBLIC: frozenset[str] = frozenset()
+_UNWATCHED = {"static", "site.healthz"}  # need no account: neither asks the database who this is
+_csrf = CSRFProtect()
+
+
+class OtherAccount(NotSignedIn):
+    """The page was opened by one person, the browser is signed in as another by now."""
+
+    code = "other_account"
+
+
+def public(view: View) -> View:
+    """Anybody may use the view."""
+    return _declare(view, PUBLIC)
+
+
+def signed_in(view: View) -> View:
+    """Anybody with an account may use the view."""
+    return _declare(view, frozenset(ROLES))
+
+
+def only(*roles: str) -> Callable[[View], View]:
+    """Only people of these roles may use the view."""
+    return lambda view: _declare(view, frozenset(roles))
+
+
+def roles_of(app: Flask, endpoint: str) -> frozenset[str] | None:
+    """The roles that may use an endpoint; empty: public; None: not declared."""
+    if endpoint == "static":
+        return PUBLIC
+    return getattr(app.view_functions[endpoint], "allowed_roles", None)
+
+
+def register(app: Flask) -> None:
+    """Put the check before every view, and `account` into every template."""
+    _csrf.init_app(app)
+    app.before_request(_check)
+    app.context_processor(lambda: {"account": account_or_none()})
+
+
+def refuse_undeclared(app: Flask) -> None:
+    """Raise `LookupError` if a view does not say who may use it."""
+    undeclared = [name for name in app.view_functions if roles_of(app, name) is None]
+    if undeclared:
+        raise LookupError(f"Who may use these views? {', '.join(undeclared)}")
+
+
+def remember(token: str) -> None:
+    """Sign this browser in; whatever its cookie held before is gone."""
+    session.clear()
+    session.permanent = True
+    session["token"] = token
+
+
+def forget() -> None:
+    """Empty the cookie."""
+    session.clear()
+
+
+def _declare(view: View, roles: frozenset[str]) -> View:
+    view.allowed_roles = roles  # type: ignore[attr-defined]
+    return view
+
+
+def _check() -> None:
+    if request.endpoint in _UNWATCHED:
+        return
+    g.account = _load_account()
+    if request.endpoint is None:
+        return  # the router's 404 or 405 follows
+    roles = roles_of(current_app, request.endpoint)
+    if roles != PUBLIC:
+        _require(roles or frozenset())
+    _csrf.protect()
+
+
+def _load_account() -> Account | None:
+    token = session.get("token")
+    if not isinstance(token, str):
+        return None
+    with db().read() as read:
+        found = accounts.authenticate(read, token)
+        touch = found is not None and _is_visit() and accounts.needs_touch(read, token)
+    if touch:
+        with db().write() as write:
+            found = accounts.authenticate(write, token)
+    if found is None:
+        return None
+    return Account(found.id, found.username, found.pseudonym, found.role, token)
+
+
+def _is_visit() -> bool:
+    """Opening a page prolongs the session; votes and pictures are too many to ask each time."""
+    return request.method == "GET" and request.blueprint != "pictures"
+
+
+def _require(roles: frozenset[str]) -> None:
+    found = account_or_none()
+    if found is None:
+        raise NotSignedIn("You are not signed in, or no longer.")
+    claimed = request.headers.get("X-Annotator", str(found.id))
+    if claimed != str(found.id):
+        raise OtherAccount("This browser is signed in as somebody else now.")
+    if found.role not in roles:
+        raise Forbidden(
+            f"This is for the role {' or '.join(sorted(roles))}; yours is {found.role}."
+        )

@@ -1,0 +1,141 @@
+"""The one place that renders errors: as a page, or as JSON for programs, with the true status.
+
+JSON: `{"ok": false, "error": {"code": "stale_lease", "message": "..."}}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from flask import Flask, Response, current_app, jsonify, make_response, request, url_for
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import OperationalError
+from werkzeug.exceptions import HTTPException
+
+from labeler.errors import NotSignedIn, SidelightError, TooManyAttempts
+from labeler.web.auth import SignInPage
+from labeler.web.state import Page, account_or_none, render
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+BUSY = "The database is busy or cannot be reached; nothing was stored. Try again in a moment."
+# status: (code for programs, title of the page, what to say)
+HTTP_ERRORS = {
+    400: ("bad_request", "The request is not understood", "It was incomplete or malformed."),
+    404: ("not_found", "There is no such page", "The address is wrong, or what was here is gone."),
+    405: ("method_not_allowed", "This address is not used that way", "Use the buttons of a page."),
+    413: ("too_large", "The request is too large", "At most 64 kB are taken."),
+    415: ("unsupported_media_type", "The request is not understood", "JSON or a form is needed."),
+    500: ("internal_error", "Something broke on our side", "It has been logged; try again."),
+}  # fmt: skip
+TITLES = {
+    401: "Sign in first",
+    403: "This is not yours to do",
+    404: "There is no such thing",
+    409: "It has changed meanwhile",
+    422: "That does not fit",
+    429: "Too many attempts",
+    503: "The site is busy",
+}
+CSRF_MESSAGE = (
+    "The form is too old or comes from elsewhere. Go back, reload the page and send again."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where to go from here."""
+
+    address: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorPage(Page):
+    """What went wrong and where to go."""
+
+    template = "error.html"
+    status: int
+    title: str
+    message: str
+    links: list[Link]
+
+
+def always_json(view: View) -> View:
+    """The view is for programs: its errors are JSON whatever the request says it accepts."""
+    view.always_json = True  # type: ignore[attr-defined]
+    return view
+
+
+def wants_json() -> bool:
+    """Whether this request is to be answered in JSON."""
+    view = current_app.view_functions.get(request.endpoint or "")
+    accepted = request.accept_mimetypes.best_match(["text/html", "application/json"])
+    return request.is_json or accepted == "application/json" or hasattr(view, "always_json")
+
+
+def register(app: Flask) -> None:
+    """Take over all errors of an application."""
+    app.register_error_handler(SidelightError, _on_sidelight_error)
+    app.register_error_handler(CSRFError, _on_csrf_error)
+    app.register_error_handler(OperationalError, _on_database_error)
+    app.register_error_handler(HTTPException, _on_http_error)
+
+
+def _on_sidelight_error(error: SidelightError) -> Response:
+    if isinstance(error, NotSignedIn) and not wants_json():
+        return _sign_in_here(error)
+    response = _respond(
+        error.status, error.code, TITLES.get(error.status, "Not possible"), error.message
+    )
+    if isinstance(error, TooManyAttempts):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
+
+
+def _on_csrf_error(error: CSRFError) -> Response:
+    return _respond(400, "csrf_failed", "This form cannot be taken", CSRF_MESSAGE)
+
+
+def _on_database_error(error: OperationalError) -> Response:
+    current_app.logger.error("the database refused: %s", error.orig)
+    response = _respond(503, "database_busy", TITLES[503], BUSY)
+    response.headers["Retry-After"] = "2"
+    return response
+
+
+def _on_http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    if status < 400:
+        return make_response(error.get_response())
+    code, title, message = HTTP_ERRORS.get(
+        status, ("http_error", error.name, error.description or "")
+    )
+    response = _respond(status, code, title, message)
+    if status == 405:
+        response.headers["Allow"] = ", ".join(getattr(error, "valid_methods", None) or [])
+    return response
+
+
+def _respond(status: int, code: str, title: str, message: str) -> Response:
+    if wants_json():
+        body = jsonify(ok=False, error={"code": code, "message": message})
+        return make_response(body, status)
+    return make_response(render(ErrorPage(status, title, message, _ways_out()), status))
+
+
+def _sign_in_here(error: NotSignedIn) -> Response:
+    """The sign-in page in place of what was asked for, with the status that says so."""
+    back = request.full_path.rstrip("?") if request.method == "GET" else url_for("site.home")
+    return make_response(render(SignInPage(next=back), error.status))
+
+
+def _ways_out() -> list[Link]:
+    if account_or_none() is None:
+        return [Link(url_for("auth.sign_in"), "Sign in")]
+    return [
+        Link(url_for("labelling.label"), "Go on labelling"),
+        Link(url_for("progress.own"), "Your progress"),
+    ]

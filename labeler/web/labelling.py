@@ -1,0 +1,206 @@
+"""The labelling page and the addresses that its local queue speaks to (docs/labelling.md)."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from flask import Blueprint, jsonify, redirect, request, url_for
+from flask_wtf.csrf import generate_csrf
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from labeler.models import Image, utc_now
+from labeler.services import assigning, overview, progress, voting
+from labeler.services.assigning import LeasedImage
+from labeler.services.voting import CastVote
+from labeler.web import access, forms
+from labeler.web.errors import always_json, wants_json
+from labeler.web.pictures import address_of
+from labeler.web.state import Page, account, db, render, settings
+
+bp = Blueprint("labelling", __name__, url_prefix="/label")
+
+MAX_LEASES = 120
+# Without scripts the page cannot know the window: the picture is scaled to fit a phone.
+PLAIN_WIDTH, PLAIN_HEIGHT = 356, 436
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """The proposal as the person sees it."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A leased image as the page's script knows it."""
+
+    image_id: int
+    url: str
+    width: int
+    height: int
+    shown: Hint | None
+    expires_in_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class LastVote:
+    """What undo would take back."""
+
+    vote_id: int
+    answer: str
+    image: Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Votes of this person, and how many images are left for them; None if not known."""
+
+    votes: int
+    left: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPage(Page):
+    """The picture to judge, or none. `data` is for the script."""
+
+    template = "label/label.html"
+    image: Picture | None
+    image_width: int
+    image_height: int
+    last_vote: LastVote | None
+    progress: Count
+    has_dataset: bool
+    request_id: str
+    data: dict[str, Any]
+
+
+@bp.get("")
+@access.signed_in
+def label() -> tuple[str, int]:
+    with db().write() as session:
+        leased = assigning.lease_images(session, account().id, 1, settings=settings())
+        page = _label_page(session, leased[0] if leased else None)
+    return render(page)
+
+
+@bp.post("/leases")
+@access.signed_in
+@always_json
+def leases() -> Response:
+    count = forms.json_whole(forms.json_object(), "count", 1, MAX_LEASES)
+    with db().write() as session:
+        leased = assigning.lease_images(session, account().id, count, settings=settings())
+        done = _count(session)
+    return jsonify(ok=True, images=[asdict(_picture(one)) for one in leased], progress=asdict(done))
+
+
+@bp.post("/votes")
+@access.signed_in
+def cast() -> Response | tuple[Response, int]:
+    """Store an answer: 201 when it is new, 200 when this request had been stored before."""
+    with db().write() as session:
+        vote = voting.cast_vote(session, account().id, settings=settings(), **_answer_sent())
+    if not wants_json():
+        return redirect(url_for("labelling.label"), 303)
+    return jsonify(ok=True, vote=_vote_json(vote)), 201 if vote.created else 200
+
+
+@bp.post("/votes/<int:vote_id>/undo")
+@access.signed_in
+def undo(vote_id: int) -> Response:
+    with db().write() as session:
+        leased = voting.undo_vote(session, account().id, vote_id, settings=settings())
+    if not wants_json():
+        return redirect(url_for("labelling.label"), 303)
+    return jsonify(ok=True, image=asdict(_picture(leased)))
+
+
+@bp.get("/state")
+@access.signed_in
+@always_json
+def state() -> Response:
+    """A fresh CSRF token for a page that has been open since before a new sign-in."""
+    return jsonify(ok=True, annotator_id=account().id, csrf_token=generate_csrf())
+
+
+def _answer_sent() -> dict[str, Any]:
+    """The arguments of `cast_vote`, from JSON or from the plain form."""
+    if request.is_json:
+        body = forms.json_object()
+        image_id = forms.json_whole(body, "image_id", 1, 2**62)
+        words = {name: str(body.get(name, "")) for name in ("answer", "request_id")}
+        return {"image_id": image_id, "elapsed_ms": body.get("elapsed_ms"), **words}
+    return {
+        "image_id": forms.whole("image_id"),
+        "answer": forms.text("answer"),
+        "request_id": forms.text("request_id"),
+    }
+
+
+def _label_page(session: Session, leased: LeasedImage | None) -> LabelPage:
+    image = _picture(leased) if leased else None
+    width, height = _plain_size(image)
+    last, done = _last_vote(session), _count(session)
+    data = {
+        "annotatorId": account().id,
+        "csrfToken": generate_csrf(),
+        "prefetch": settings().prefetch,
+        "leaseSeconds": settings().lease_seconds,
+        "addresses": _addresses(),
+        "images": [asdict(image)] if image else [],
+        "lastVote": asdict(last) if last else None,
+        "progress": asdict(done),
+    }
+    has_dataset = image is not None or overview.active_dataset(session) is not None
+    return LabelPage(image, width, height, last, done, has_dataset, str(uuid.uuid4()), data)
+
+
+def _addresses() -> dict[str, str]:
+    return {
+        "leases": url_for("labelling.leases"),
+        "votes": url_for("labelling.cast"),
+        "undo": url_for("labelling.undo", vote_id=0),
+        "state": url_for("labelling.state"),
+        "signIn": url_for("auth.sign_in", next=url_for("labelling.label")),
+    }
+
+
+def _picture(leased: LeasedImage) -> Picture:
+    shown = leased.shown
+    hint = Hint(shown.label, max(shown.p_left, shown.p_center, shown.p_right)) if shown else None
+    seconds = max(0, int((leased.expires_at - utc_now()).total_seconds()))
+    address = address_of(leased.image_id, leased.sha256)
+    return Picture(leased.image_id, address, leased.width, leased.height, hint, seconds)
+
+
+def _plain_size(image: Picture | None) -> tuple[int, int]:
+    """The size of the picture before a script has measured the window: a whole multiple."""
+    if image is None or not image.width or not image.height:
+        return 0, 0
+    factor = max(1, min(PLAIN_WIDTH // image.width, PLAIN_HEIGHT // image.height))
+    return image.width * factor, image.height * factor
+
+
+def _last_vote(session: Session) -> LastVote | None:
+    vote = voting.last_vote(session, account().id)
+    if vote is None:
+        return None
+    image = session.get_one(Image, vote.image_id)
+    address = address_of(image.id, image.sha256)
+    # What was shown beside it comes with the answer to the undo.
+    picture = Picture(image.id, address, image.width or 0, image.height or 0, None, 0)
+    return LastVote(vote.id, vote.answer, picture)
+
+
+def _count(session: Session) -> Count:
+    own = progress.own_progress(session, account().id)
+    return Count(own.votes, own.remaining)
+
+
+def _vote_json(vote: CastVote) -> dict[str, Any]:
+    return {"id": vote.vote_id, "image_id": vote.image_id, "answer": vote.answer}

@@ -1,0 +1,88 @@
+// The three calls to the server. Every answer comes back as an Outcome, never as an exception,
+// and only an answer in the site's own JSON shape counts: a captive portal's "200 OK" does not.
+
+const TIMEOUT_MS = 10_000;
+
+/**
+ * @typedef {"done" | "refused" | "signed-out" | "retry"} Kind
+ * @typedef {{kind: Kind, status: number, body: any}} Outcome
+ */
+
+export class Api {
+  #addresses;
+  #annotatorId;
+  #csrfToken;
+
+  /** @param {{addresses: Record<string, string>, annotatorId: number, csrfToken: string}} options */
+  constructor({ addresses, annotatorId, csrfToken }) {
+    this.#addresses = addresses;
+    this.#annotatorId = annotatorId;
+    this.#csrfToken = csrfToken;
+  }
+
+  /** Ask for the next pictures. @param {number} count */
+  lease(count) {
+    return this.#write(this.#addresses.leases, { count });
+  }
+
+  vote(entry) {
+    return this.#write(this.#addresses.votes, {
+      image_id: entry.image.image_id,
+      answer: entry.answer,
+      request_id: entry.requestId,
+      elapsed_ms: entry.elapsedMs,
+    });
+  }
+
+  undo(voteId) {
+    return this.#write(this.#addresses.undo.replace("/0/", `/${voteId}/`), {});
+  }
+
+  /** A write; when the token has grown stale (signed in again elsewhere), once more with a new one. */
+  async #write(address, body) {
+    const outcome = await this.#post(address, body);
+    if (outcome.body?.error?.code !== "csrf_failed") return outcome;
+    const state = await this.#request(this.#addresses.state, { headers: this.#headers() });
+    if (state.kind !== "done") return state;
+    this.#csrfToken = state.body.csrf_token;
+    const again = await this.#post(address, body);
+    return again.body?.error?.code === "csrf_failed" ? { ...again, kind: "retry" } : again;
+  }
+
+  #post(address, body) {
+    const headers = { ...this.#headers(), "Content-Type": "application/json" };
+    return this.#request(address, { method: "POST", headers, body: JSON.stringify(body) });
+  }
+
+  #headers() {
+    return {
+      Accept: "application/json",
+      "X-CSRFToken": this.#csrfToken,
+      // The server refuses (401) when the browser is signed in as somebody else by now.
+      "X-Annotator": String(this.#annotatorId),
+    };
+  }
+
+  async #request(address, options) {
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(), TIMEOUT_MS);
+    try {
+      const response = await fetch(address, {
+        ...options, signal: abort.signal, credentials: "same-origin", redirect: "manual",
+      });
+      return judge(response.status, await response.json());
+    } catch {
+      return { kind: "retry", status: 0, body: null };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/** What a status means for the queue. @returns {Outcome} */
+function judge(status, body) {
+  const ours = typeof body?.ok === "boolean";
+  if (!ours || status >= 500 || status === 408 || status === 429) return { kind: "retry", status, body };
+  if (status === 401) return { kind: "signed-out", status, body };
+  return { kind: body.ok ? "done" : "refused", status, body };
+}

@@ -1,0 +1,203 @@
+// The labelling page: keys and buttons in, votes into the queue, the next picture on the stage.
+// Without this file the same forms post to the same addresses.
+
+import { Api } from "./api.js";
+import { Feed, load } from "./prefetch.js";
+import { openStorage, VoteQueue } from "./queue.js";
+import { View } from "./view.js";
+
+const LATE_MS = 2000; // a vote on its way for longer is worth a word
+const HISTORY = 20;
+const KEYS = {
+  ArrowLeft: "left", 1: "left",
+  ArrowUp: "center", ArrowDown: "center", 2: "center",
+  ArrowRight: "right", 3: "right",
+  u: "unsure",
+};
+
+class LabelPage {
+  #data;
+  #view = new View();
+  #queue;
+  #feed;
+  #current = null;
+  #shownAt = 0;
+  /** @type {{requestId: ?string, voteId: ?number, answer: string, image: object}[]} */ #history;
+  #answered = new Set();
+  #progress;
+
+  constructor(data) {
+    this.#data = data;
+    this.#progress = data.progress;
+    const api = new Api(data);
+    const { storage, durable } = openStorage();
+    this.#queue = new VoteQueue({ annotatorId: data.annotatorId, api, storage });
+    this.#feed = new Feed({
+      api,
+      size: data.prefetch,
+      isTaken: (id) => this.#isTaken(id),
+      busy: () => this.#queue.pending().length + 1,
+    });
+    this.#history = this.#recall(data.lastVote);
+    for (const { image } of this.#history) this.#answered.add(image.image_id);
+    this.#listen();
+    if (!durable) this.#view.notify("This browser forbids storage: votes not sent yet are lost when you close the page.");
+  }
+
+  start() {
+    void this.#queue.drain();
+    this.#feed.add(this.#data.images);
+    this.#advance();
+    this.#showState();
+  }
+
+  answer(answer) {
+    if (this.#current?.state !== "ready") return;
+    const elapsedMs = Math.round(performance.now() - this.#shownAt);
+    const { image } = this.#current;
+    this.#answered.add(image.image_id);
+    const { requestId } = this.#queue.addVote({ image, answer, elapsedMs });
+    this.#history = [...this.#history, { requestId, voteId: null, answer, image }].slice(-HISTORY);
+    this.#count(+1);
+    this.#advance();
+  }
+
+  undo() {
+    const last = this.#history.pop();
+    if (!last) return;
+    this.#queue.addUndo(last);
+    this.#answered.delete(last.image.image_id);
+    if (this.#current) this.#feed.putBack(this.#current);
+    this.#current = load({ ...last.image, expires_in_s: this.#data.leaseSeconds }, () => this.#refresh());
+    this.#count(-1);
+    this.#refresh();
+  }
+
+  #listen() {
+    document.addEventListener("keydown", (event) => this.#onKey(event));
+    document.getElementById("answers").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.answer(event.submitter.value);
+    });
+    document.getElementById("undo-form").addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.undo();
+    });
+    this.#feed.addEventListener("change", () => this.#refresh());
+    this.#feed.addEventListener("leased", ({ detail }) => this.#learn(detail));
+    this.#feed.addEventListener("refused", ({ detail }) => this.#complain(detail));
+    this.#queue.addEventListener("change", () => this.#onQueueChange());
+    this.#queue.addEventListener("signed-out", ({ detail }) => this.#askToSignIn(detail));
+    this.#queue.addEventListener("refused", ({ detail }) => this.#onRefused(detail));
+    for (const type of ["online", "focus", "pageshow", "storage"]) {
+      window.addEventListener(type, () => this.#wake());
+    }
+    setInterval(() => this.#showWaiting(), 500);
+  }
+
+  #onKey(event) {
+    const busy = event.repeat || event.ctrlKey || event.metaKey || event.altKey;
+    const help = document.getElementById("help");
+    if (busy || help.open) return;
+    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    if (key in KEYS) this.answer(KEYS[key]);
+    else if (key === "z") this.undo();
+    else if (key === "?") help.showModal();
+    else return;
+    event.preventDefault();
+  }
+
+  /** Show the next picture; when none is ready, the feed's "change" will come back here. */
+  #advance() {
+    this.#current = this.#feed.take() ?? null;
+    this.#refresh();
+    void this.#feed.fill();
+  }
+
+  #refresh() {
+    if (!this.#current || this.#current.state === "failed") this.#current = this.#feed.take() ?? null;
+    if (this.#current?.state === "ready") this.#show(this.#current);
+    else this.#view.showNothing(!this.#current && this.#feed.exhausted && this.#queue.pending().length === 0);
+  }
+
+  #show(item) {
+    if (item.element.isConnected) return;
+    this.#view.show(item);
+    this.#shownAt = performance.now();
+  }
+
+  /** On the screen, or answered here: a lease that crossed the vote on its way may name it again. */
+  #isTaken(imageId) {
+    return this.#current?.image.image_id === imageId || this.#answered.has(imageId);
+  }
+
+  /** What `z` can take back after a reload: the server's last vote, then what waits in the queue. */
+  #recall(lastVote) {
+    const votes = lastVote ? [{ ...lastVote, requestId: null, voteId: lastVote.vote_id }] : [];
+    for (const entry of this.#queue.pending()) {
+      if (entry.kind === "vote") votes.push({ ...entry, voteId: null });
+      else {
+        const at = votes.findLastIndex((v) =>
+          entry.requestId ? v.requestId === entry.requestId : v.voteId === entry.voteId);
+        if (at >= 0) votes.splice(at, 1);
+      }
+    }
+    return votes;
+  }
+
+  #onQueueChange() {
+    this.#showWaiting();
+    if (!this.#current && this.#queue.pending().length === 0) void this.#feed.fill();
+  }
+
+  #onRefused({ entry, error }) {
+    if (entry.kind === "undo") return this.#view.notify(`The undo was not taken: ${error.message}`);
+    this.#history = this.#history.filter((vote) => vote.requestId !== entry.requestId);
+    this.#answered.delete(entry.image.image_id);
+    this.#count(-1);
+    this.#view.notify(`One answer was not taken: ${error.message}`);
+  }
+
+  #complain({ kind, body }) {
+    if (kind === "signed-out") this.#askToSignIn(body.error);
+    else this.#view.notify(body.error.message);
+  }
+
+  #askToSignIn(error) {
+    const count = this.#queue.pending().length;
+    const kept = count > 0 ? ` Your answers not sent yet (${count}) are kept in this browser.` : "";
+    this.#view.notify(error.message + kept, { href: this.#data.addresses.signIn, textContent: "Sign in again" });
+  }
+
+  /** The connection or the person may be back. */
+  #wake() {
+    void this.#queue.drain();
+    void this.#feed.fill();
+    this.#showWaiting();
+  }
+
+  #count(step) {
+    const { votes, left } = this.#progress;
+    this.#progress = { votes: votes + step, left: left === null ? null : Math.max(left - step, 0) };
+    this.#showState();
+  }
+
+  #learn(progress) {
+    if (this.#queue.pending().length > 0) return; // the server does not know of these yet
+    this.#progress = progress;
+    this.#showState();
+  }
+
+  #showState() {
+    this.#view.showCount(this.#progress);
+    this.#view.showLast(this.#history.at(-1)?.answer ?? null);
+  }
+
+  #showWaiting() {
+    const pending = this.#queue.pending();
+    const late = pending.length > 0 && Date.now() - pending[0].madeAt > LATE_MS;
+    this.#view.showWaiting(late ? pending.length : 0);
+  }
+}
+
+new LabelPage(JSON.parse(document.getElementById("label-data").textContent)).start();

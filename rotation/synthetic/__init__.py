@@ -1,5 +1,7 @@
 """Synthetic heads: rendered faces whose yaw, light and identity are known."""
 
+from rotation.synthetic.dataset import write_dataset
+from rotation.synthetic.marks import landmarks
 from rotation.synthetic.parameters import Head, Identity, Scene, light_class, mirror
 from rotation.synthetic.renderer import render
 from rotation.synthetic.sampling import (
@@ -15,6 +17,7 @@ __all__ = [
     "Head",
     "Identity",
     "Scene",
+    "landmarks",
     "light_class",
     "mirror",
     "pose_head",
@@ -22,4 +25,5 @@ __all__ = [
     "sample_heads",
     "sample_identity",
     "sample_scene",
+    "write_dataset",
 ]

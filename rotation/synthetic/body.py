@@ -5,13 +5,10 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rotation.synthetic.fields import Floats, ramp
+from rotation.synthetic.fields import Floats, Ints, ramp
 from rotation.synthetic.parameters import Identity
-from rotation.synthetic.shape import Surface, Ints, grid_triangles, unit
-
-Doubles = NDArray[np.float64]
+from rotation.synthetic.shape import Surface, grid_triangles, unit
 
 RIM_COLUMNS, BRIDGE_COLUMNS, ARM_COLUMNS = 29, 7, 9
 EAR_ROWS, EAR_COLUMNS = 11, 12
@@ -100,7 +97,7 @@ def glasses_triangles() -> Ints:
     return np.concatenate(triangles)
 
 
-def _rim(eye: float) -> Doubles:
+def _rim(eye: float) -> Floats:
     turn = np.linspace(-np.pi, np.pi, RIM_COLUMNS)
     out = np.array([0.0, 0.045])[:, None]
     square = (np.cos(turn) ** 4 + np.sin(turn) ** 4) ** -0.25
@@ -109,14 +106,14 @@ def _rim(eye: float) -> Doubles:
     return np.stack([x, y, _glass_depth(x)], -1)
 
 
-def _bridge(eye: float) -> Doubles:
+def _bridge(eye: float) -> Floats:
     t = np.linspace(-1, 1, BRIDGE_COLUMNS)[None]
     x = t * (eye - 0.2) + np.zeros((2, 1))
     y = 0.05 + np.array([-0.02, 0.03])[:, None] + 0.03 * (1 - t * t)
     return np.stack([x, y, _glass_depth(x) + 0.08 * (1 - t * t)], -1)
 
 
-def _arm(person: Identity, edge: float) -> Doubles:
+def _arm(person: Identity, edge: float) -> Floats:
     back = np.linspace(0, 1, ARM_COLUMNS)[None] + np.zeros((2, 1))
     x = edge + (0.80 * person.face_width - edge) * np.sqrt(np.minimum(back / 0.5, 1))
     y = 0.05 + np.array([-0.028, 0.028])[:, None] + 0 * back
@@ -124,7 +121,7 @@ def _arm(person: Identity, edge: float) -> Doubles:
     return np.stack([x, y, front + (-0.05 - front) * back], -1)
 
 
-def _glass_depth(x: Doubles) -> Doubles:
+def _glass_depth(x: Floats) -> Floats:
     return 0.90 - 0.46 * x * x
 
 

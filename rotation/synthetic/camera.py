@@ -47,7 +47,7 @@ def square_view(size: int) -> View:
     return View(size, size, size / 2, size / 2, CROP_SCALE * size / 64)
 
 
-# CelebA's aligned pictures, placed so that the project's crop (24, 56, 152, 184) is square_view(128).
+# CelebA's aligned pictures: the project's crop (24, 56, 152, 184) of them is square_view(128).
 CELEBA_VIEW = View(178, 218, 88.0, 120.0, CROP_SCALE * 2)
 
 

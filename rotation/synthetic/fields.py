@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+# float32 wherever there are many: vertices and pixels.
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.intp]
 
 
 def ramp(value: Floats, low: float, high: float) -> Floats:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rotation.synthetic.fields import Floats
+from rotation.synthetic.fields import Floats, Ints
 from rotation.synthetic.parameters import Scene
-from rotation.synthetic.raster import Ints, rasterise
+from rotation.synthetic.raster import rasterise
 
 # Shadow map: texels of MAP_TEXEL decimetres around the head; wide texels make soft edges.
 MAP_SIZE = 64
@@ -69,8 +69,7 @@ def lit_share(scene: Scene, nearest: Floats, points: Floats, normals: Floats) ->
     total = np.zeros_like(level)
     for j in (-1, 0, 1):
         line = [
-            wx[i + 1] * np.clip(level - flat[start + (j * MAP_SIZE + i)], 0, 1)
-            for i in (-1, 0, 1)
+            wx[i + 1] * np.clip(level - flat[start + (j * MAP_SIZE + i)], 0, 1) for i in (-1, 0, 1)
         ]
         total += wy[j + 1] * ((line[0] + line[2]) + line[1])
     return total
@@ -117,8 +116,6 @@ def shade(
     key = (0.36 + 0.70 * strength) * (0.35 + 0.65 * occlusion) * diffuse
     half = lamp + np.array([0, 0, 1], np.float32)
     half = half / np.sqrt((half * half).sum())
-    mirror = np.maximum(
-        normals[0] * half[0] + normals[2] * half[2] + normals[1] * half[1], 0
-    )
+    mirror = np.maximum(normals[0] * half[0] + normals[2] * half[2] + normals[1] * half[1], 0)
     highlight = gloss * mirror**16 * lit * strength
     return colour * (ambient + key) + highlight

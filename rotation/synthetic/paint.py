@@ -10,9 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rotation.synthetic.fields import Floats, bump, cover, mix, ramp
+from rotation.synthetic.fields import Floats, Ints, bump, cover, mix, ramp
 from rotation.synthetic.parameters import Head, Identity
-from rotation.synthetic.raster import Ints
 from rotation.synthetic.shape import face_height, hair_field, nose_tip_height
 
 SOFT = 0.03
@@ -62,7 +61,7 @@ def _paint_face(head: Head, x: Floats, y: Floats, paint: Paint) -> None:
     _blush(person, s, y, paint)
     _hollows(person, head.smile, s, y, paint)
     if person.beard > 0:
-        _beard(person, head.smile, s, y, paint)
+        _beard(person, s, y, paint)
     low = np.flatnonzero((y < -0.45) & (y > -0.95) & (s < 0.45))
     mouth = paint.take(low)
     _mouth(head, s[low], y[low], mouth)
@@ -99,11 +98,11 @@ def _hollows(person: Identity, smile: float, s: Floats, y: Floats, paint: Paint)
     dark = socket + beside + under_nose + under_lip + fold + bag + lines
     paint.occlusion *= np.maximum(1 - dark, 0.15)
     nostril = bump((s - 0.065 * person.nose_width) / 0.030, (y - tip + 0.085) / 0.022)
-    paint.colour *= (1 - 0.6 * nostril)
-    paint.colour *= (1 - 0.35 * np.minimum(fold + bag + lines, 1))
+    paint.colour *= 1 - 0.6 * nostril
+    paint.colour *= 1 - 0.35 * np.minimum(fold + bag + lines, 1)
 
 
-def _beard(person: Identity, smile: float, s: Floats, y: Floats, paint: Paint) -> None:
+def _beard(person: Identity, s: Floats, y: Floats, paint: Paint) -> None:
     jaw = -0.52 - 0.20 * ramp(s, 0.5, 0.15) + 0.30 * ramp(s, 0.42, 0.6)
     lower = cover(jaw - y, 0.12)
     moustache = cover(0.035 - np.abs(y + 0.575 + 0.15 * s * s), 0.05) * cover(0.27 - s, 0.08)
@@ -138,9 +137,9 @@ def _mouth(head: Head, s: Floats, y: Floats, paint: Paint) -> None:
     if smile > 0.45:
         teeth = mix(np.full_like(paint.colour, 0.88), (0.35, 0.10, 0.10), ramp(t, 0.6, 1.0))
         paint.colour += (teeth - paint.colour) * (inside * min((smile - 0.45) * 6, 1))
-    seam = np.abs(y - line) if smile <= 0.45 else np.minimum(np.abs(y - line + gap), 9)
+    seam = np.abs(y - line + (gap if smile > 0.45 else 0))
     dark = cover(0.014 - seam, 0.03) * cover(1.05 - t, 0.15) * 0.75
-    paint.colour *= (1 - dark)
+    paint.colour *= 1 - dark
 
 
 def _eyes(person: Identity, s: Floats, y: Floats, paint: Paint) -> None:
@@ -154,7 +153,7 @@ def _eyes(person: Identity, s: Floats, y: Floats, paint: Paint) -> None:
     white = plain((0.93, 0.91, 0.89), len(s)).colour
     eye = mix(white, person.iris, cover(0.070 - r, 0.025))
     eye = mix(eye, (0.03, 0.02, 0.02), cover(0.032 - r, 0.025))
-    eye *= (1 - 0.35 * cover(v - top + 0.025, 0.05))
+    eye *= 1 - 0.35 * cover(v - top + 0.025, 0.05)
     paint.colour += (eye - paint.colour) * opening
     paint.occlusion += (1.0 - paint.occlusion) * 0.6 * opening
     glint = cover(0.016 - np.hypot(s - person.eye_spacing, v - 0.035), 0.02)

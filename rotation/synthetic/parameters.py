@@ -63,7 +63,7 @@ class Scene:
     clockwise as seen. ``light_azimuth_deg`` > 0 is light from the viewer's left (the sign of the
     Extended Yale B file names), ``light_elevation_deg`` > 0 from above; ``light_strength`` in
     [0, 1] is the lamp's share against the ambient light. ``smile`` is in [0, 1].
-    The background runs from ``background_near`` in the middle to its two edge colours.
+    The background runs from its left colour to its right one.
     """
 
     yaw_deg: float = 0.0

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Ints = NDArray[np.intp]
+from rotation.synthetic.fields import Floats, Ints
 
 # Triangles are handled in groups by the size of their bounding box in pixels, so that each
 # group is one dense (triangles, box, box) array.
@@ -25,7 +24,8 @@ _EDGE = 2e-4
 class Coverage:
     """The nearest triangle of each covered pixel.
 
-    ``pixels`` (P,) flat indices; ``triangles`` (P,); ``weights`` (3, P) barycentric; ``depth`` (P,).
+    ``pixels`` (P,) are flat indices, ``triangles`` (P,), ``weights`` (3, P) barycentric,
+    ``depth`` (P,) towards the viewer.
     """
 
     pixels: Ints

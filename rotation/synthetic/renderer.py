@@ -19,9 +19,9 @@ from rotation.synthetic.camera import (
     square_view,
     turn,
 )
-from rotation.synthetic.fields import Floats, ramp
+from rotation.synthetic.fields import Floats, Ints, ramp
 from rotation.synthetic.parameters import Head
-from rotation.synthetic.raster import Coverage, Ints, rasterise
+from rotation.synthetic.raster import Coverage, rasterise
 from rotation.synthetic.shape import COLUMNS, ROWS, Surface, grid_triangles, head_surface
 
 SUPERSAMPLING = 2

@@ -228,8 +228,8 @@ def sample_heads(
     """
     if n < 0 or seed < 0 or first_identity < 0 or images_per_identity < 1:
         raise ValueError(
-            f"n, seed and first_identity must be >= 0 and images_per_identity >= 1; got n={n}, "
-            f"seed={seed}, first_identity={first_identity}, images_per_identity={images_per_identity}"
+            "n, seed and first_identity must be >= 0 and images_per_identity >= 1; got "
+            f"{n}, {seed}, {first_identity} and {images_per_identity}"
         )
     if not yaw_range[0] <= yaw_range[1]:
         raise ValueError(f"yaw_range must be (low, high) in degrees, got {yaw_range}")

@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rotation.synthetic.fields import Floats, bump, ramp
+from rotation.synthetic.fields import Floats, Ints, bump, ramp
 from rotation.synthetic.parameters import Identity
-
-Ints = NDArray[np.intp]
 
 ROWS, COLUMNS = 74, 76
 CENTRE_Y, UP, DOWN = 0.02, 1.10, 1.17
 FRONT, BACK = 0.86, 0.98
+JAW_FRONT = 0.55
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class Surface:
 
 @cache
 def sphere_angles() -> tuple[Floats, Floats]:
-    """Polar angle from the top (ROWS, 1) and azimuth from the front (1, COLUMNS), dense in front."""
+    """Polar angle from the top (ROWS, 1) and azimuth, denser in front (1, COLUMNS)."""
     polar = np.linspace(0, np.pi, ROWS)[:, None]
     u = np.arange(COLUMNS) / COLUMNS * 2 - 1
     azimuth = np.pi * (0.45 * u + 0.55 * u**3)
@@ -68,20 +66,40 @@ def head_surface(person: Identity, smile: float) -> Surface:
 
 def _skull(person: Identity, polar: Floats, azimuth: Floats) -> Floats:
     y = np.cos(polar)
-    ring = np.sqrt(np.maximum(1 - y * y, 0))
-    below = np.maximum(-y, 0)
-    upper, lower = y >= 0, y < 0
-    wide = np.where(upper, ring**0.9, ring**person.jaw_square)
-    wide *= 0.755 * person.face_width * (1 - person.jaw_width * ramp(below, 0.1, 0.95))
-    front = FRONT * np.where(upper, ring**0.75, ring**0.42)
-    back = BACK * np.where(upper, ring**0.9, ring**1.3)
+    wide, front, back = _outline(person, y)
     z = np.cos(azimuth)
     z = z * np.where(z > 0, front, back)
     x = np.sin(azimuth) * wide
-    height = CENTRE_Y + np.where(upper, UP, DOWN * person.face_length) * y
+    height = CENTRE_Y + np.where(y >= 0, UP, DOWN * person.face_length) * y
     # The jaw's lower edge rises from the chin to the ears.
-    rise = 0.62 * ramp(below, 0.25, 1.0) * np.clip(0.55 - z, 0, 0.75) * lower
+    below = np.maximum(-y, 0)
+    rise = 0.62 * ramp(below, 0.25, 1.0) * np.clip(JAW_FRONT - z, 0, 0.75)
     return np.stack(np.broadcast_arrays(x, height + rise, z), axis=-1).astype(np.float32)
+
+
+def _outline(person: Identity, y: Floats) -> tuple[Floats, Floats, Floats]:
+    """Half width, front and back of the skull at the height ``y`` of the unit sphere."""
+    ring = np.sqrt(np.maximum(1 - y * y, 0))
+    below = np.maximum(-y, 0)
+    upper = y >= 0
+    wide = np.where(upper, ring**0.9, ring**person.jaw_square)
+    wide = wide * (0.755 * person.face_width * (1 - person.jaw_width * ramp(below, 0.1, 0.95)))
+    front = FRONT * np.where(upper, ring**0.75, ring**0.42)
+    return wide, front, BACK * np.where(upper, ring**0.9, ring**1.3)
+
+
+def face_points(person: Identity, smile: float, x: Floats, y: Floats) -> Floats:
+    """Points (P, 3) of the bare face at (x, y), for x and y well inside the front of the face.
+
+    ``y`` is on a face of length 1, where the features are drawn (see ``face_height``).
+    """
+    height = np.where(y < 0, y * person.face_length, y)
+    above = height >= CENTRE_Y
+    sphere = (height - CENTRE_Y) / np.where(above, UP, DOWN * person.face_length)
+    wide, front, _ = _outline(person, sphere)
+    depth = np.sqrt(np.maximum(1 - (x / wide) ** 2, 0))
+    z = front * depth + relief(person, smile, x, height) * ramp(depth, 0.05, 0.45)
+    return np.stack([x, height, z], axis=1).astype(np.float32)
 
 
 def relief(person: Identity, smile: float, x: Floats, y: Floats) -> Floats:

@@ -1,0 +1,184 @@
+"""A data set of synthetic heads in CelebA's own file formats, with the truth beside it.
+
+img_align_celeba/000001.jpg ...     178 x 218, JPEG quality 95
+list_attr_celeba.txt, identity_CelebA.txt, list_landmarks_align_celeba.txt,
+list_eval_partition.txt             as CelebA writes them
+truth.csv                           pose and light of every picture
+synthetic.json                      what was asked for; written last
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from rotation.errors import DatasetError
+from rotation.synthetic.attributes import attributes
+from rotation.synthetic.camera import CELEBA_VIEW
+from rotation.synthetic.marks import landmarks_in_view
+from rotation.synthetic.parameters import Head, light_class
+from rotation.synthetic.renderer import render_view
+from rotation.synthetic.sampling import pose_head, sample_identity, sample_scene
+
+# Persons of the demo data set: in no training set and no benchmark.
+DEMO_IDENTITY = 2_000_000
+YAW_LIMIT = 40.0
+IMAGE_FOLDER = "img_align_celeba"
+LANDMARK_NAMES = (
+    "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y "
+    "leftmouth_x leftmouth_y rightmouth_x rightmouth_y"
+)
+TRUTH_COLUMNS = (
+    "filename",
+    "identity",
+    "yaw_deg",
+    "pitch_deg",
+    "roll_deg",
+    "light_azimuth_deg",
+    "light_elevation_deg",
+    "light_strength",
+    "light",
+)
+_RECIPE, _VERSION = "synthetic.json", 1
+_QUALITY = 95
+_DATASET = 4
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One picture of a data set; ``person`` counts from 1 within the set."""
+
+    filename: str
+    person: int
+    head: Head
+
+
+def write_dataset(
+    folder: str | os.PathLike[str],
+    n_images: int = 480,
+    n_identities: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Path:
+    """Write ``n_images`` pictures of ``n_identities`` persons (by default one person for four).
+
+    The folder appears complete or not at all; if the same data set is there already, nothing is
+    done. ``progress`` is called with (pictures done, pictures in all). Returns the folder.
+
+    Raises ``DatasetError`` where the counts make no sense or the folder holds something else.
+    """
+    persons = max(1, n_images // 4) if n_identities is None else n_identities
+    if not 1 <= persons <= n_images or seed < 0:
+        raise DatasetError(
+            f"A data set needs 1 <= identities <= images and a seed >= 0; got {n_images} images, "
+            f"{persons} identities, seed {seed}."
+        )
+    target = Path(folder)
+    recipe = {"version": _VERSION, "images": n_images, "identities": persons, "seed": seed}
+    if _is_there(target, recipe):
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        _write(partial, plan_dataset(n_images, persons, seed), progress)
+        (partial / _RECIPE).write_text(json.dumps(recipe) + "\n", encoding="utf-8")
+        partial.chmod(0o755)
+        partial.replace(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return target
+
+
+def plan_dataset(n_images: int, n_identities: int, seed: int) -> list[Entry]:
+    """Who is on which picture, how posed and lit; a person's pictures spread over the yaws."""
+    entries = []
+    for k in range(n_images):
+        person, turn = k % n_identities, k // n_identities
+        turns = (n_images - person - 1) // n_identities + 1
+        rng = np.random.default_rng((_DATASET, seed, person))
+        slots = (rng.permutation(turns) + rng.random(turns)) / turns
+        scene = sample_scene(int(rng.integers(2**62, size=turns)[turn]))
+        yaw_deg = round(float(YAW_LIMIT * (2 * slots[turn] - 1)), 3)
+        head = pose_head(sample_identity(DEMO_IDENTITY + person), replace(scene, yaw_deg=yaw_deg))
+        entries.append(Entry(f"{k + 1:06d}.jpg", person + 1, head))
+    return entries
+
+
+def _is_there(target: Path, recipe: dict[str, int]) -> bool:
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return False
+    try:
+        found = json.loads((target / _RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    if found == recipe:
+        return True
+    holds = f"a data set made with {found}" if found else "other files"
+    raise DatasetError(
+        f"{target} holds {holds}, not the data set asked for ({recipe}). "
+        "Name another folder, or remove this one."
+    )
+
+
+def _write(folder: Path, entries: Sequence[Entry], progress: Progress | None) -> None:
+    images = folder / IMAGE_FOLDER
+    images.mkdir()
+    for done, entry in enumerate(entries, start=1):
+        picture = render_view([entry.head], CELEBA_VIEW)[0]
+        Image.fromarray(picture).save(images / entry.filename, quality=_QUALITY, subsampling=0)
+        if progress is not None:
+            progress(done, len(entries))
+    _write_lines(folder / "list_attr_celeba.txt", _attribute_lines(entries))
+    _write_lines(folder / "identity_CelebA.txt", (f"{e.filename} {e.person}" for e in entries))
+    _write_lines(folder / "list_landmarks_align_celeba.txt", _landmark_lines(entries))
+    _write_lines(
+        folder / "list_eval_partition.txt", (f"{e.filename} {_partition(e)}" for e in entries)
+    )
+    _write_truth(folder / "truth.csv", entries)
+
+
+def _write_lines(path: Path, lines: Iterator[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="ascii", newline="\n")
+
+
+def _attribute_lines(entries: Sequence[Entry]) -> Iterator[str]:
+    rows = [attributes(entry.head) for entry in entries]
+    yield str(len(entries))
+    yield " ".join(rows[0])
+    for entry, row in zip(entries, rows, strict=True):
+        yield f"{entry.filename} " + " ".join(" 1" if held else "-1" for held in row.values())
+
+
+def _landmark_lines(entries: Sequence[Entry]) -> Iterator[str]:
+    yield str(len(entries))
+    yield LANDMARK_NAMES
+    points = landmarks_in_view([entry.head for entry in entries], CELEBA_VIEW)
+    for entry, row in zip(entries, np.rint(points - 0.5).astype(int), strict=True):
+        yield f"{entry.filename} " + " ".join(f"{value:3d}" for value in row.ravel())
+
+
+def _partition(entry: Entry) -> int:
+    """0 train, 1 validation, 2 test: whole persons, about 80 / 10 / 10 %."""
+    return {8: 1, 9: 2}.get((entry.person - 1) % 10, 0)
+
+
+def _write_truth(path: Path, entries: Sequence[Entry]) -> None:
+    with path.open("w", encoding="ascii", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(TRUTH_COLUMNS)
+        for entry in entries:
+            head = entry.head
+            numbers = [f"{getattr(head, name):.3f}" for name in TRUTH_COLUMNS[2:-1]]
+            light = light_class(head.light_azimuth_deg)
+            writer.writerow([entry.filename, entry.person, *numbers, light])

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import inspect, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from labeler import migrate
 from labeler.config import Settings, load_settings
 from labeler.db import Database
 from labeler.errors import ConfigError, NotFound
@@ -20,11 +20,11 @@ def open_database(settings: Settings | None = None) -> Iterator[Database]:
     """The database of the settings (default: of the environment), closed at the end.
 
     Raises:
-        ConfigError: it cannot be reached, or has no tables yet.
+        ConfigError: it cannot be reached, or its tables are not those of this program.
     """
     db = Database((settings or load_settings()).database_url)
     try:
-        _check_tables(db)
+        _check_revision(db)
         yield db
     finally:
         db.dispose()
@@ -50,10 +50,10 @@ def find_dataset(session: Session, name: str | None) -> Dataset:
     raise NotFound(f"{what}. Registered: {', '.join(names)}. Choose one with --dataset NAME.")
 
 
-def _check_tables(db: Database) -> None:
-    try:
-        ready = inspect(db.engine).has_table(Dataset.__tablename__)
-    except OperationalError as error:
-        raise ConfigError(f"The database cannot be reached: {error.orig}") from None
-    if not ready:
-        raise ConfigError("The database has no tables yet. Run `python manage.py init` first.")
+def _check_revision(db: Database) -> None:
+    found, needed = migrate.current(db), migrate.head()
+    if found != needed:
+        raise ConfigError(
+            f"The tables of the database are {'those of ' + found if found else 'missing'}; this "
+            f"program needs {needed}. Run `python manage.py init` first."
+        )

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from labeler.cli.bar import progress_bar
 from labeler.cli.context import find_dataset, open_database
 from labeler.config import load_settings
 from labeler.domain.labels import LABELS
@@ -81,8 +82,8 @@ def propose(dataset_name: str | None, processes: int | None) -> None:
     with open_database() as db:
         with db.read() as session:
             dataset = find_dataset(session, dataset_name)
-        with _Bar("Proposing") as bar:
-            result = train_and_propose(db, dataset.id, bar.report, processes)
+        with progress_bar("Proposing") as report:
+            result = train_and_propose(db, dataset.id, report, processes)
     _report_run(dataset.name, result)
 
 
@@ -162,26 +163,6 @@ def _replace_file(path: Path, chunks: Iterable[str]) -> int:
     finally:
         part.unlink(missing_ok=True)
     return lines - 1
-
-
-class _Bar:
-    """A progress bar on standard error, made when the first report tells how long it is."""
-
-    def __init__(self, label: str) -> None:
-        self._label = label
-        self._bar: Any = None
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.render_finish()
-
-    def report(self, done: int, total: int) -> None:
-        if self._bar is None:
-            self._bar = click.progressbar(length=total, label=self._label, file=sys.stderr)
-        self._bar.update(done - self._bar.pos)
 
 
 def _report_run(name: str, result: Any) -> None:

@@ -165,8 +165,11 @@ def safe_name(name: str) -> str:
 def is_image_name(name: str) -> bool:
     """Whether the name ends as an image's does and is not a hidden or system file."""
     path = PurePosixPath(name)
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not hidden
+    return path.suffix.lower() in IMAGE_SUFFIXES and not any(map(_is_hidden, path.parts))
+
+
+def _is_hidden(part: str) -> bool:
+    return part == "__MACOSX" or (part.startswith(".") and part != "..")
 
 
 def _common_celeba_folder(root: Path) -> str:

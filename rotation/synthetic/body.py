@@ -15,47 +15,44 @@ EAR_ROWS, EAR_COLUMNS = 11, 12
 CURTAIN_ROWS, CURTAIN_COLUMNS = 16, 37
 NECK_ROWS, NECK_COLUMNS = 6, 28
 TORSO_ROWS, TORSO_COLUMNS = 14, 40
+NECK_FOOT = (0.0, -1.75, -0.22)
 
 
+@cache
 def ball(rows: int, columns: int) -> Floats:
-    """Unit sphere grid (rows, columns, 3), poles up and down, first column at the back."""
+    """Unit sphere grid (3, rows * columns), poles up and down, first column at the back."""
     polar = np.linspace(0, np.pi, rows)[:, None]
     turn = (np.arange(columns) / columns * 2 - 1)[None] * np.pi
     x, z = np.sin(polar) * np.sin(turn), np.sin(polar) * np.cos(turn)
-    y = np.broadcast_to(np.cos(polar), x.shape)
-    return np.stack([x, y, z], -1).astype(np.float32)
+    return _flat(x, np.cos(polar), z)
 
 
-def ellipsoid(
-    grid: Floats, centre: tuple[float, float, float], radii: tuple[float, ...]
-) -> Surface:
+def ellipsoid(grid: Floats, centre: tuple[float, ...], radii: tuple[float, ...]) -> Surface:
     """The unit sphere grid stretched and moved, with exact normals."""
-    size = np.asarray(radii, np.float32)
-    points = grid * size + np.asarray(centre, np.float32)
-    return _surface(points, unit(grid / size))
+    size = np.asarray(radii, np.float32)[:, None]
+    points = grid * size + np.asarray(centre, np.float32)[:, None]
+    return Surface(points, points, unit(grid / size))
 
 
-def _surface(points: Floats, normals: Floats) -> Surface:
-    flat = points.reshape(-1, 3)
-    return Surface(flat, flat, normals.reshape(-1, 3))
+def _flat(x: Floats, y: Floats, z: Floats) -> Floats:
+    """Coordinates of a grid, broadcast together, as (3, V)."""
+    return np.stack(np.broadcast_arrays(x, y, z)).reshape(3, -1).astype(np.float32)
 
 
 def mirrored(surface: Surface) -> Surface:
     """The same mesh on the other side (its triangles must be turned round)."""
-    flip = np.array([-1, 1, 1], np.float32)
+    flip = np.array([[-1], [1], [1]], np.float32)
     return Surface(surface.base * flip, surface.points * flip, surface.normals * flip)
 
 
 def ear(person: Identity) -> Surface:
     """The ear on the viewer's right."""
-    wide = 0.735 * person.face_width
-    ear_shape = ellipsoid(
-        ball(EAR_ROWS, EAR_COLUMNS), (wide + 0.02, -0.10, -0.06), (0.075, 0.25, 0.15)
-    )
+    centre = (0.735 * person.face_width + 0.02, -0.10, -0.06)
+    plain = ellipsoid(ball(EAR_ROWS, EAR_COLUMNS), centre, (0.075, 0.25, 0.15))
     # Tilted back, and standing off the head behind.
-    x, y, z = ear_shape.points.T
-    points = np.stack([x + 0.25 * np.maximum(-0.06 - z, 0), y, z - 0.22 * (y + 0.1)], -1)
-    return Surface(ear_shape.base, points.astype(np.float32), ear_shape.normals)
+    x, y, z = plain.points
+    points = np.stack([x + 0.25 * np.maximum(-0.06 - z, 0), y, z - 0.22 * (y + 0.1)])
+    return Surface(plain.base, points, plain.normals)
 
 
 def curtain(person: Identity) -> Surface:
@@ -69,9 +66,8 @@ def curtain(person: Identity) -> Surface:
     wide = (0.72 * person.face_width + 0.8 * person.hair_volume) * spread
     deep = (0.78 + person.hair_volume) * (1 - 0.25 * ramp(down, 0.3, 0.8))
     x, z = np.sin(turn) * wide, np.cos(turn) * deep
-    points = np.stack(np.broadcast_arrays(-x, y, z), -1).astype(np.float32)
-    normals = np.stack(np.broadcast_arrays(-x / wide**2, 0 * y, z / deep**2), -1)
-    return _surface(points, unit(normals.astype(np.float32)))
+    points = _flat(-x, y, z)
+    return Surface(points, points, unit(_flat(-x / wide**2, 0 * y, z / deep**2)))
 
 
 def glasses(person: Identity) -> Surface:
@@ -80,10 +76,10 @@ def glasses(person: Identity) -> Surface:
     rim = _rim(eye)
     bridge = _bridge(eye)
     arm = _arm(person, eye + 0.23)
-    flip = np.array([-1, 1, 1])
+    flip = np.array([-1, 1, 1])[:, None, None]
     strips = [rim, rim * flip, bridge, arm, arm * flip]
-    points = np.concatenate([strip.reshape(-1, 3) for strip in strips]).astype(np.float32)
-    normals = np.broadcast_to(np.array([0, 0.6, 0.8], np.float32), points.shape)
+    points = np.concatenate([strip.reshape(3, -1) for strip in strips], axis=1).astype(np.float32)
+    normals = np.broadcast_to(np.array([[0], [0.6], [0.8]], np.float32), points.shape)
     return Surface(points, points, normals)
 
 
@@ -103,14 +99,14 @@ def _rim(eye: float) -> Floats:
     square = (np.cos(turn) ** 4 + np.sin(turn) ** 4) ** -0.25
     x = eye + np.cos(turn) * (0.205 * square + out)
     y = np.sin(turn) * (0.150 * square + out) - 0.02
-    return np.stack([x, y, _glass_depth(x)], -1)
+    return np.stack([x, y, _glass_depth(x)])
 
 
 def _bridge(eye: float) -> Floats:
     t = np.linspace(-1, 1, BRIDGE_COLUMNS)[None]
     x = t * (eye - 0.2) + np.zeros((2, 1))
     y = 0.05 + np.array([-0.02, 0.03])[:, None] + 0.03 * (1 - t * t)
-    return np.stack([x, y, _glass_depth(x) + 0.08 * (1 - t * t)], -1)
+    return np.stack([x, y, _glass_depth(x) + 0.08 * (1 - t * t)])
 
 
 def _arm(person: Identity, edge: float) -> Floats:
@@ -118,7 +114,7 @@ def _arm(person: Identity, edge: float) -> Floats:
     x = edge + (0.80 * person.face_width - edge) * np.sqrt(np.minimum(back / 0.5, 1))
     y = 0.05 + np.array([-0.028, 0.028])[:, None] + 0 * back
     front = 0.90 - 0.46 * edge * edge
-    return np.stack([x, y, front + (-0.05 - front) * back], -1)
+    return np.stack([x, y, front + (-0.05 - front) * back])
 
 
 def _glass_depth(x: Floats) -> Floats:
@@ -127,13 +123,12 @@ def _glass_depth(x: Floats) -> Floats:
 
 def neck(person: Identity, top: Floats) -> Surface:
     """From under the skull at ``top`` (3,), in camera coordinates, down into the shoulders."""
-    down = np.linspace(0, 1, NECK_ROWS, dtype=np.float32)[:, None]
+    down = np.linspace(0, 1, NECK_ROWS)[:, None]
     turn = (np.arange(NECK_COLUMNS) / NECK_COLUMNS * 2 - 1)[None] * np.pi
     radius = (0.50 if person.male else 0.40) + 0.10 * ramp(down, 0.45, 1.0)
-    foot = np.array([0.0, -1.75, -0.22], np.float32)
-    ring = np.stack([np.sin(turn) + 0 * down, 0 * turn + 0 * down, np.cos(turn) + 0 * down], -1)
-    points = top + (foot - top) * down[..., None] + ring * radius[..., None]
-    return _surface(points.astype(np.float32), ring.astype(np.float32))
+    x, y, z = (high + (low - high) * down for high, low in zip(top, NECK_FOOT, strict=True))
+    points = _flat(x + np.sin(turn) * radius, y, z + np.cos(turn) * radius)
+    return Surface(points, points, _flat(np.sin(turn), 0 * down, np.cos(turn)))
 
 
 def torso(person: Identity) -> Surface:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rotation.synthetic.fields import Floats
 from rotation.synthetic.parameters import Scene
 
-PIVOT = np.array([0.0, -0.10, 0.32], np.float32)
+PIVOT = np.array([[0.0], [-0.10], [0.32]], np.float32)
 DISTANCE = 12.0
 AIM_Y = -0.20
 # Pixels per decimetre in the 64-pixel face crop: eyes 18 pixels apart.
@@ -62,9 +62,9 @@ def rotation_matrix(scene: Scene) -> NDArray[np.float32]:
 
 
 def turn(vectors: Floats, matrix: NDArray[np.float32]) -> Floats:
-    """Rotate vectors (V, 3); written out so that a mirrored input gives a mirrored output."""
-    x, y, z = vectors.T
-    return np.stack([row[0] * x + row[2] * z + row[1] * y for row in matrix], axis=1)
+    """Rotate vectors (3, V); written out so that a mirrored input gives a mirrored output."""
+    x, y, z = vectors
+    return np.stack([row[0] * x + row[2] * z + row[1] * y for row in matrix])
 
 
 def place(points: Floats, matrix: NDArray[np.float32]) -> Floats:
@@ -73,9 +73,8 @@ def place(points: Floats, matrix: NDArray[np.float32]) -> Floats:
 
 
 def project(points: Floats, view: View) -> Floats:
-    """Camera coordinates (V, 3) to pixels x right, y down, and depth towards the viewer."""
-    x, y, z = points.T
+    """Camera coordinates (3, V) to pixels x right, y down, and depth towards the viewer."""
+    x, y, z = points
     near = np.float32(view.scale * DISTANCE) / (np.float32(DISTANCE) - z)
-    return np.stack([view.axis_x + x * near, view.axis_y - (y - AIM_Y) * near, z], axis=1).astype(
-        np.float32
-    )
+    across, down = view.axis_x + x * near, view.axis_y - (y - AIM_Y) * near
+    return np.stack([across, down, z]).astype(np.float32)

@@ -47,7 +47,7 @@ def shadow_map(
     scene: Scene, points: Floats, triangles: Ints, two_sided: NDArray[np.bool_]
 ) -> Floats:
     """Height towards the lamp of the nearest surface, (MAP_SIZE, MAP_SIZE); very low where none."""
-    hit = rasterise(lamp_frame(scene, points.T).T, triangles, two_sided, MAP_SIZE, MAP_SIZE)
+    hit = rasterise(lamp_frame(scene, points), triangles, two_sided, MAP_SIZE, MAP_SIZE)
     nearest = np.full(MAP_SIZE * MAP_SIZE, -100, np.float32)
     nearest[hit.pixels] = hit.depth
     return nearest.reshape(MAP_SIZE, MAP_SIZE)

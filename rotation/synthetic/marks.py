@@ -27,7 +27,7 @@ def landmarks_in_view(heads: Sequence[Head], view: View) -> NDArray[np.float32]:
     """``landmarks`` in another view, for example ``camera.CELEBA_VIEW``."""
     out = np.empty((len(heads), 5, 2), np.float32)
     for row, head in zip(out, heads, strict=True):
-        row[:] = project(place(_features(head), rotation_matrix(head)), view)[:, :2]
+        row[:] = project(place(_features(head), rotation_matrix(head)), view)[:2].T
     return out
 
 

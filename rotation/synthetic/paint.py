@@ -66,11 +66,15 @@ def _paint_face(head: Head, x: Floats, y: Floats, paint: Paint) -> None:
     mouth = paint.take(low)
     _mouth(head, s[low], y[low], mouth)
     paint.put(low, mouth)
-    high = np.flatnonzero((y > -0.2) & (y < 0.45))
-    eyes = paint.take(high)
-    _eyes(person, s[high], y[high], eyes)
-    _brows(person, s[high], y[high], eyes)
-    paint.put(high, eyes)
+    beside = np.abs(s - person.eye_spacing)
+    near = np.flatnonzero((np.abs(y) < 0.2) & (beside < 0.24))
+    eyes = paint.take(near)
+    _eyes(person, s[near], y[near], eyes)
+    paint.put(near, eyes)
+    near = np.flatnonzero((y > 0.0) & (y < 0.32) & (beside < 0.28))
+    brows = paint.take(near)
+    _brows(person, s[near], y[near], brows)
+    paint.put(near, brows)
 
 
 def _blush(person: Identity, s: Floats, y: Floats, paint: Paint) -> None:

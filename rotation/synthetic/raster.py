@@ -54,7 +54,7 @@ def rasterise(
 ) -> Coverage:
     """Find the nearest triangle at every pixel centre.
 
-    ``points`` (V, 3): x right and y down in pixels, z towards the viewer. ``triangles`` (T, 3) are
+    ``points`` (3, V): x right and y down in pixels, z towards the viewer. ``triangles`` (3, T) are
     counter-clockwise as seen when they face the viewer; those with ``two_sided`` (T,) False are
     dropped when they face away. Pixels that nothing covers are absent from the answer.
     """
@@ -72,8 +72,8 @@ def rasterise(
 def _set_up(
     points: Floats, triangles: Ints, two_sided: NDArray[np.bool_], width: int, height: int
 ) -> _Planes:
-    px, py, pz = np.ascontiguousarray(points.T)
-    first, second, third = triangles.T
+    px, py, pz = points
+    first, second, third = triangles
     # y points down, so a triangle facing the viewer has a negative area here.
     area = _area(px, py, first, second, third)
     index = np.flatnonzero((area < 0) | (two_sided & (area > 0)))
@@ -115,17 +115,18 @@ def _plane(by_x: Floats, by_y: Floats, x0: Floats, y0: Floats) -> Floats:
 def _draw(
     buffer: NDArray[np.int64], planes: _Planes, group: Ints, box: int, width: int, height: int
 ) -> None:
-    steps = np.arange(box)
-    column, row = planes.low[0, group, None] + steps, planes.low[1, group, None] + steps
+    # Triangles run along the last, longest axis: (box, box, triangles).
+    steps = np.arange(box)[:, None]
+    column, row = planes.low[0, group] + steps, planes.low[1, group] + steps
     columns, rows = column.astype(np.float32), row.astype(np.float32)
     second = _spread(planes.second[:, group], columns, rows)
     third = _spread(planes.third[:, group], columns, rows)
     inside = np.minimum(second, third) >= -_EDGE
     second += third
     inside &= second <= 1 + _EDGE
-    which, cell = np.divmod(np.flatnonzero(inside), box * box)
+    cell, which = np.divmod(np.flatnonzero(inside), group.size)
     i, j = np.divmod(cell, box)
-    i, j = row[which, i], column[which, j]
+    i, j = row[i, which], column[j, which]
     kept = np.flatnonzero((i < height) & (j < width))
     i, j, triangle = i[kept], j[kept], group[which[kept]]
     depth = _at(planes.depth, triangle, j.astype(np.float32), i.astype(np.float32))
@@ -134,9 +135,9 @@ def _draw(
 
 
 def _spread(plane: Floats, columns: Floats, rows: Floats) -> Floats:
-    """A plane's values (T, box, box) on the pixels of each triangle's box."""
-    constant, by_x, by_y = plane[:, :, None]
-    return (constant + by_x * columns)[:, None, :] + (by_y * rows)[:, :, None]
+    """A plane's values (box, box, T) on the rows and columns (box, T) of each triangle's box."""
+    constant, by_x, by_y = plane
+    return (constant + by_x * columns)[None] + (by_y * rows)[:, None]
 
 
 def _at(plane: Floats, triangle: Ints, column: Floats, row: Floats) -> Floats:

@@ -72,7 +72,7 @@ def _assemble(head: Head) -> _Mesh:
         (k, Surface(s.base, place(s.points, matrix), turn(s.normals, matrix))) for k, s in parts
     ]
     # Frames are too thin for the shadow map: they come last and cast no shadow.
-    top = place(np.array([[0.0, -0.35, -0.12]], np.float32), matrix)[0]
+    top = place(np.array([[0.0], [-0.35], [-0.12]], np.float32), matrix)[:, 0]
     moved += [(NECK, body.neck(person, top)), (TORSO, body.torso(person))]
     if person.glasses > 0:
         frame = body.glasses(person)
@@ -81,7 +81,7 @@ def _assemble(head: Head) -> _Mesh:
         )
     triangles, part = _topology(tuple(k for k, _ in moved))
     base, points, normals = (
-        np.concatenate([getattr(s, name) for _, s in moved])
+        np.concatenate([getattr(s, name) for _, s in moved], axis=1)
         for name in ("base", "points", "normals")
     )
     return _Mesh(base, points, normals, triangles, part, (part == CURTAIN) | (part == GLASSES))
@@ -89,7 +89,7 @@ def _assemble(head: Head) -> _Mesh:
 
 @cache
 def _topology(parts: tuple[int, ...]) -> tuple[Ints, NDArray[np.intp]]:
-    """Triangles of the parts in this order, and the part of each; a second ear is a mirror."""
+    """Triangles (3, T) of the parts in this order and the part of each; the second ear mirrored."""
     grids = {
         HEAD: (ROWS, COLUMNS, True),
         EAR: (body.EAR_ROWS, body.EAR_COLUMNS, True),
@@ -104,7 +104,7 @@ def _topology(parts: tuple[int, ...]) -> tuple[Ints, NDArray[np.intp]]:
         triangles.append((own[:, ::-1] if mirrored else own) + start)
         kinds.append(np.full(len(own), part))
         start += int(own.max()) + 1
-    return np.concatenate(triangles), np.concatenate(kinds)
+    return np.ascontiguousarray(np.concatenate(triangles).T), np.concatenate(kinds)
 
 
 def _background(head: Head, view: View) -> Floats:
@@ -120,7 +120,7 @@ def _background(head: Head, view: View) -> Floats:
 
 def _colour(head: Head, mesh: _Mesh, seen: Coverage, view: View) -> Floats:
     """sRGB colours (3, P) of the covered pixels."""
-    corners = np.ascontiguousarray(mesh.triangles[seen.triangles].T)
+    corners = mesh.triangles[:, seen.triangles]
     part = mesh.part[seen.triangles]
     base, points = _blend(mesh.base, corners, seen), _blend(mesh.points, corners, seen)
     normals = _blend(mesh.normals, corners, seen)
@@ -130,7 +130,7 @@ def _colour(head: Head, mesh: _Mesh, seen: Coverage, view: View) -> Floats:
     painted = _paint(head, part, base, points)
     painted.occlusion[inside] *= 0.45
     casts = slice(0, np.count_nonzero(mesh.part != GLASSES))
-    nearest = light.shadow_map(head, mesh.points, mesh.triangles[casts], mesh.two_sided[casts])
+    nearest = light.shadow_map(head, mesh.points, mesh.triangles[:, casts], mesh.two_sided[casts])
     lit = light.lit_share(head, nearest, points, normals)
     lit = light.soften(lit, seen.pixels, view.width, view.height, round(view.scale / CROP_SCALE))
     squared = painted.colour * painted.colour
@@ -139,10 +139,10 @@ def _colour(head: Head, mesh: _Mesh, seen: Coverage, view: View) -> Floats:
 
 
 def _blend(values: Floats, corners: Ints, seen: Coverage) -> Floats:
-    """Vertex values (V, 3) at the covered pixels, (3, P)."""
+    """Vertex values (3, V) at the covered pixels, (3, P)."""
     a, b, c = corners
     wa, wb, wc = seen.weights
-    return np.stack([v[a] * wa + (v[b] * wb + v[c] * wc) for v in np.ascontiguousarray(values.T)])
+    return np.stack([v[a] * wa + (v[b] * wb + v[c] * wc) for v in values])
 
 
 def _paint(head: Head, part: NDArray[np.intp], base: Floats, points: Floats) -> paint.Paint:

@@ -23,7 +23,7 @@ JAW_FRONT = 0.55
 
 @dataclass(frozen=True, slots=True)
 class Surface:
-    """A mesh: ``base`` (V, 3) paints, ``points`` (V, 3) and ``normals`` (V, 3) are seen."""
+    """A mesh: ``base`` (3, V) paints, ``points`` (3, V) and ``normals`` (3, V) are seen."""
 
     base: Floats
     points: Floats
@@ -56,12 +56,14 @@ def head_surface(person: Identity, smile: float) -> Surface:
     """Skull, face and short hair as one mesh of ROWS x COLUMNS vertices."""
     polar, azimuth = sphere_angles()
     base = _skull(person, polar, azimuth)
-    base[..., 2] += relief(person, smile, base[..., 0], base[..., 1]) * ramp(
-        np.cos(azimuth), 0.05, 0.45
-    )
-    points = base + _outward(base) * hair_thickness(person, base)[..., None]
+    facing = ramp(np.cos(azimuth), 0.05, 0.45)
+    front = slice(*np.flatnonzero(facing[0])[[0, -1]] + [0, 1])
+    base[2, :, front] += relief(person, smile, *base[:2, :, front]) * facing[:, front]
+    points = base
+    if person.hair_volume > 0:
+        points = base + _outward(base) * hair_thickness(person, base)
     normals = grid_normals(points)
-    return Surface(base.reshape(-1, 3), points.reshape(-1, 3), normals.reshape(-1, 3))
+    return Surface(base.reshape(3, -1), points.reshape(3, -1), normals.reshape(3, -1))
 
 
 def _skull(person: Identity, polar: Floats, azimuth: Floats) -> Floats:
@@ -74,7 +76,7 @@ def _skull(person: Identity, polar: Floats, azimuth: Floats) -> Floats:
     # The jaw's lower edge rises from the chin to the ears.
     below = np.maximum(-y, 0)
     rise = 0.62 * ramp(below, 0.25, 1.0) * np.clip(JAW_FRONT - z, 0, 0.75)
-    return np.stack(np.broadcast_arrays(x, height + rise, z), axis=-1).astype(np.float32)
+    return np.stack(np.broadcast_arrays(x, height + rise, z)).astype(np.float32)
 
 
 def _outline(person: Identity, y: Floats) -> tuple[Floats, Floats, Floats]:
@@ -89,7 +91,7 @@ def _outline(person: Identity, y: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def face_points(person: Identity, smile: float, x: Floats, y: Floats) -> Floats:
-    """Points (P, 3) of the bare face at (x, y), for x and y well inside the front of the face.
+    """Points (3, P) of the bare face at (x, y), for x and y well inside the front of the face.
 
     ``y`` is on a face of length 1, where the features are drawn (see ``face_height``).
     """
@@ -99,7 +101,7 @@ def face_points(person: Identity, smile: float, x: Floats, y: Floats) -> Floats:
     wide, front, _ = _outline(person, sphere)
     depth = np.sqrt(np.maximum(1 - (x / wide) ** 2, 0))
     z = front * depth + relief(person, smile, x, height) * ramp(depth, 0.05, 0.45)
-    return np.stack([x, height, z], axis=1).astype(np.float32)
+    return np.stack([x, height, z]).astype(np.float32)
 
 
 def relief(person: Identity, smile: float, x: Floats, y: Floats) -> Floats:
@@ -143,9 +145,8 @@ def face_height(person: Identity, y: Floats) -> Floats:
 
 
 def _outward(base: Floats) -> Floats:
-    x, y, z = base[..., 0], base[..., 1], base[..., 2]
-    n = np.stack([x / 0.57, (y - CENTRE_Y) / 1.25, np.where(z > 0, z / 0.74, z / 0.96)], -1)
-    return unit(n)
+    x, y, z = base
+    return unit(np.stack([x / 0.57, (y - CENTRE_Y) / 1.25, np.where(z > 0, z / 0.74, z / 0.96)]))
 
 
 def hair_field(person: Identity, base: Floats) -> Floats:
@@ -168,30 +169,27 @@ def hair_field(person: Identity, base: Floats) -> Floats:
 
 def hair_thickness(person: Identity, base: Floats) -> Floats:
     """How far hair pushes the surface out; 0 on skin."""
-    field = hair_field(person, np.moveaxis(base, -1, 0))
+    field = hair_field(person, base)
     lip = ramp(field, -0.02, 0.16)
-    top = 0.55 + 0.45 * ramp(base[..., 1], 0.1, 0.8)
+    top = 0.55 + 0.45 * ramp(base[1], 0.1, 0.8)
     return (person.hair_volume * lip * top).astype(np.float32)
 
 
 def grid_normals(points: Floats) -> Floats:
-    """Unit normals (rows, columns, 3) of a grid that is closed around and has poles at its ends."""
-    around = np.roll(points, -1, axis=1) - np.roll(points, 1, axis=1)
+    """Unit normals (3, rows, columns) of a grid that is closed around and has poles at its ends."""
+    around = np.roll(points, -1, axis=2) - np.roll(points, 1, axis=2)
     down = np.empty_like(points)
-    down[1:-1] = points[2:] - points[:-2]
-    down[0], down[-1] = points[1] - points[0], points[-1] - points[-2]
+    down[:, 1:-1] = points[:, 2:] - points[:, :-2]
+    down[:, 0], down[:, -1] = points[:, 1] - points[:, 0], points[:, -1] - points[:, -2]
     return unit(_cross(down, around))
 
 
 def _cross(a: Floats, b: Floats) -> Floats:
-    out = np.empty_like(a)
-    for k, (i, j) in enumerate(((1, 2), (2, 0), (0, 1))):
-        out[..., k] = a[..., i] * b[..., j] - a[..., j] * b[..., i]
-    return out
+    pairs = ((1, 2), (2, 0), (0, 1))
+    return np.stack([a[i] * b[j] - a[j] * b[i] for i, j in pairs])
 
 
 def unit(vectors: Floats) -> Floats:
-    """Vectors (..., 3) scaled to length 1."""
-    x, y, z = vectors[..., 0], vectors[..., 1], vectors[..., 2]
-    length = np.sqrt(x * x + y * y + z * z)
-    return vectors / np.maximum(length, np.float32(1e-9))[..., None]
+    """Vectors (3, ...) scaled to length 1."""
+    x, y, z = vectors
+    return vectors / np.maximum(np.sqrt(x * x + y * y + z * z), np.float32(1e-9))

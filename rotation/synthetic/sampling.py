@@ -41,6 +41,8 @@ _IRISES = (
     (0.36, 0.48, 0.32),
     (0.42, 0.44, 0.46),
 )
+# The colour of what a person does not have: hidden differences would be no ground truth.
+UNSEEN: RGB = (0.0, 0.0, 0.0)
 _FRAMES = ((0.08, 0.08, 0.09), (0.30, 0.16, 0.08), (0.45, 0.08, 0.10))
 
 
@@ -83,7 +85,8 @@ def _sample_face(rng: Generator, male: bool) -> dict[str, Any]:
     values["lips"] = _sample_lips(rng, male, skin)
     values["iris"] = _jitter(rng, _IRISES[rng.choice(5, p=_iris_odds(skin))], 0.03)
     values["glasses"] = 1.0 if rng.random() < 0.16 else 0.0
-    values["frame"] = _jitter(rng, _FRAMES[rng.integers(3)], 0.02)
+    frame = _jitter(rng, _FRAMES[rng.integers(3)], 0.02)
+    values["frame"] = frame if values["glasses"] else UNSEEN
     values["cloth"] = _rgb(rng.uniform(0.08, 0.85, 3))
     return values
 
@@ -113,7 +116,7 @@ def _sample_hair(rng: Generator, male: bool, old: bool, skin: RGB) -> dict[str, 
     style = _sample_style(rng, male, old)
     bearded = male and rng.random() < 0.4
     return {
-        "hair": colour,
+        "hair": colour if style["hair_volume"] else UNSEEN,
         "brows": _rgb(brows),
         "beard": float(rng.uniform(0.3, 1.0)) if bearded else 0.0,
         **style,

@@ -72,6 +72,13 @@ def test_benchmark_people_are_not_training_people():
     assert all(head.identity not in training for head in sample_heads(50, 0, BENCHMARK_IDENTITY))
 
 
+def test_people_do_not_differ_in_what_cannot_be_seen():
+    people = [sample_identity(k) for k in range(300)]
+    assert len({p.frame for p in people if not p.glasses}) == 1
+    assert len({(p.hair, p.hair_part, p.hair_length) for p in people if not p.hair_volume}) == 1
+    assert len({p.frame for p in people if p.glasses}) > 10
+
+
 def test_sampled_yaws_fill_the_range_and_all_light_classes_occur():
     heads = sample_heads(300, seed=5, yaw_range=(-30, 30))
     yaws = np.array([head.yaw_deg for head in heads])

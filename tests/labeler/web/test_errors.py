@@ -1,0 +1,102 @@
+"""One shape for all errors, with the status that is true."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy.exc import OperationalError
+
+from labeler.web import access
+from tests.labeler.web.conftest import Visit
+
+JSON = {"Accept": "application/json"}
+
+
+def error_of(answer: Any) -> tuple[int, str]:
+    """Status and code, after a look at the shape."""
+    body = answer.get_json()
+    assert set(body) == {"ok", "error"}
+    assert body["ok"] is False
+    assert set(body["error"]) == {"code", "message"}
+    assert len(body["error"]["message"]) > 10
+    return answer.status_code, body["error"]["code"]
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("/nowhere", (404, "not_found")),
+        ("/images/999/abc", (404, "not_found")),
+        ("/join/unknown", (404, "not_found")),
+        ("/sign-out", (405, "method_not_allowed")),
+        ("/admin/export/labels.csv", (404, "not_found")),
+    ],
+)
+def test_json_where_json_is_asked_for(
+    visit: Visit, address: str, expected: tuple[int, str]
+) -> None:
+    assert error_of(visit("admin").get(address, headers=JSON)) == expected
+
+
+def test_a_page_where_a_page_is_asked_for(visit: Visit) -> None:
+    for browser in (visit("annotator"), visit(None)):
+        answer = browser.get("/nowhere")
+        assert answer.status_code == 404
+        assert "There is no such page" in answer.text
+
+
+def test_signed_out_page_is_the_sign_in_page_with_the_way_back(visit: Visit) -> None:
+    answer = visit(None).get("/me?day=2")
+    assert answer.status_code == 401
+    assert 'name="next" value="/me?day=2"' in answer.text
+
+
+def test_programs_get_json_whatever_they_accept(visit: Visit) -> None:
+    answer = visit(None).client.post("/label/leases", data="count=1")
+    assert error_of(answer) == (401, "not_signed_in")
+
+
+@pytest.mark.parametrize("body", [[], "text", {"count": 0}, {"count": "1"}, {"count": True}])
+def test_malformed_json_values(visit: Visit, body: Any) -> None:
+    assert error_of(visit("annotator").send("/label/leases", body)) == (422, "invalid_input")
+
+
+def test_malformed_json_text(visit: Visit) -> None:
+    browser = visit("annotator")
+    headers = {"X-CSRFToken": browser.token()}
+    answer = browser.client.post(
+        "/label/votes", data=b"{", content_type="application/json", headers=headers
+    )
+    assert error_of(answer) == (400, "bad_request")
+    answer = browser.client.post(
+        "/label/leases", data=b"x", content_type="text/plain", headers=headers
+    )
+    assert error_of(answer) == (415, "unsupported_media_type")
+
+
+def test_too_large(visit: Visit) -> None:
+    answer = visit("annotator").send("/label/votes", {"answer": "x" * 70_000})
+    assert error_of(answer) == (413, "too_large")
+
+
+def test_a_defect_tells_nothing_about_itself(app: Flask, visit: Visit) -> None:
+    def broken() -> str:
+        raise RuntimeError("the secret of the defect")
+
+    app.add_url_rule("/broken", view_func=access.public(broken))
+    answer = visit("annotator").get("/broken")
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert error_of(visit(None).get("/broken", headers=JSON)) == (500, "internal_error")
+
+
+def test_a_database_that_is_away_says_come_back(app: Flask, visit: Visit) -> None:
+    def refused() -> str:
+        raise OperationalError("SELECT 1", {}, Exception("database is locked"))
+
+    app.add_url_rule("/refused", view_func=access.public(refused))
+    answer = visit(None).get("/refused", headers=JSON)
+    assert error_of(answer) == (503, "database_busy")
+    assert answer.headers["Retry-After"] == "2"

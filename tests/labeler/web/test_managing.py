@@ -1,0 +1,78 @@
+"""The managing pages: what they show, what they download, what they start."""
+
+from __future__ import annotations
+
+import csv
+import io
+import uuid
+
+from sqlalchemy import select, update
+
+from labeler import jobs
+from labeler.config import Settings
+from labeler.db import Database
+from labeler.models import Image
+from tests.labeler.web.conftest import Visit, lease
+
+
+def test_without_a_data_set_the_next_step_is_named(visit: Visit) -> None:
+    admin = visit("admin")
+    for address in ("/admin/", "/admin/data-sets", "/label"):
+        assert "python manage.py images import PATH" in admin.get(address).text
+    assert admin.get("/admin/export/votes.csv").status_code == 404
+    assert admin.submit("/admin/propose").status_code == 404
+
+
+def test_downloads(visit: Visit, dataset_id: int) -> None:
+    ann, supervisor = visit("annotator"), visit("supervisor")
+    for image in lease(ann, 3):
+        vote = {"image_id": image["image_id"], "answer": "left", "request_id": str(uuid.uuid4())}
+        ann.send("/label/votes", vote)
+    for name, key in (("labels", "votes_left"), ("votes", "answer")):
+        answer = supervisor.get(f"/admin/export/{name}.csv")
+        assert answer.mimetype == "text/csv"
+        assert answer.headers["Content-Disposition"] == f"attachment; filename={name}.csv"
+        rows = list(csv.DictReader(io.StringIO(answer.text)))
+        assert [row[key] for row in rows] == ["1" if name == "labels" else "left"] * 3
+    assert supervisor.get("/admin/export/labels.csv?proposals=yes").status_code == 409
+
+
+def test_broken_files_are_listed_by_name(visit: Visit, db: Database, dataset_id: int) -> None:
+    with db.write() as session:
+        first = session.scalars(select(Image.id).order_by(Image.id)).first()
+        session.execute(
+            update(Image)
+            .where(Image.id == first)
+            .values(status="broken", problem="truncated <JPEG>")
+        )
+    page = visit("supervisor").get("/admin/data-sets").text
+    assert "000001.jpg" in page
+    assert "truncated &lt;JPEG&gt;" in page
+    assert "1 broken file is kept out" in visit("supervisor").get("/admin/").text
+
+
+def test_proposing_queues_a_job(visit: Visit, settings: Settings, dataset_id: int) -> None:
+    supervisor = visit("supervisor")
+    assert jobs.count_waiting(settings) == 0
+    assert supervisor.submit("/admin/propose").status_code == 303
+    assert jobs.count_waiting(settings) == 1
+    assert "1 job is waiting" in supervisor.get("/admin/").text
+
+
+def test_supervisors_see_no_links_that_are_not_theirs(visit: Visit, dataset_id: int) -> None:
+    page = visit("supervisor").get("/admin/").text
+    assert "/admin/invites" not in page
+    assert "/admin/people" not in page
+    assert "/admin/invites" in visit("admin").get("/admin/").text
+
+
+def test_own_progress_counts_own_votes(visit: Visit, dataset_id: int) -> None:
+    ann, bob = visit("annotator"), visit("annotator")
+    assert "You have not answered yet" in bob.get("/me").text
+    [image] = lease(ann)
+    vote = {"image_id": image["image_id"], "answer": "unsure", "request_id": str(uuid.uuid4())}
+    ann.send("/label/votes", vote)
+    page = ann.get("/me").text
+    assert "Your last answers" in page
+    assert image["url"] in page
+    assert "You have not answered yet" in bob.get("/me").text

@@ -1,0 +1,76 @@
+"""Every template compiles and keeps to the house rules that a machine can check."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from labeler.app import ROOT
+from tests.labeler.web.conftest import Visit
+
+TEMPLATES = sorted(
+    path.relative_to(ROOT / "templates") for path in (ROOT / "templates").rglob("*.html")
+)
+STATIC = sorted(path for path in (ROOT / "static").rglob("*") if path.suffix in (".js", ".css"))
+PAGES = (
+    "/sign-in", "/guide", "/label", "/me", "/account", "/admin/", "/admin/data-sets",
+    "/admin/people", "/admin/invites", "/nowhere",
+)  # fmt: skip
+
+
+class Outline(HTMLParser):
+    """Collects what the checks ask about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: list[str] = []
+        self.headings: list[str] = []
+        self.forms_without_token = 0
+        self._in_post = self._has_token = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if given.get("id"):
+            self.ids.append(given["id"] or "")
+        if re.fullmatch(r"h[1-6]", tag):
+            self.headings.append(tag)
+        if tag == "form":
+            self._in_post, self._has_token = given.get("method") == "post", False
+        self._has_token |= tag == "input" and given.get("name") == "csrf_token"
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form" and self._in_post:
+            self.forms_without_token += not self._has_token
+            self._in_post = False
+
+
+@pytest.mark.parametrize("name", TEMPLATES, ids=str)
+def test_template(app: Flask, name: Path) -> None:
+    source = (ROOT / "templates" / name).read_text()
+    app.jinja_env.get_template(name.as_posix())
+    assert not re.search(r"\sstyle=|\son[a-z]+=\"", source), "inline styles and handlers are barred"
+    assert not re.search(r"<script(?![^>]*(src=|application/json))", source)
+    assert "|safe" not in source.replace(" ", "")
+    assert not re.search(r"(src|href)=\"(https?:)?//", source), "nothing comes from elsewhere"
+
+
+@pytest.mark.parametrize("path", STATIC, ids=lambda path: path.name)
+def test_static(path: Path) -> None:
+    assert not re.search(r"https?://|innerHTML|eval\(", path.read_text())
+
+
+@pytest.mark.parametrize("address", PAGES)
+def test_page(visit: Visit, dataset_id: int, address: str) -> None:
+    browser = visit(None if address == "/sign-in" else "admin")
+    html = browser.get(address).text
+    outline = Outline()
+    outline.feed(html.partition("<template")[0])
+    assert len(outline.ids) == len(set(outline.ids))
+    assert outline.headings.count("h1") == 1
+    assert outline.forms_without_token == 0
+    assert re.search(r"<title>.+ – Sidelight</title>", html)
+    assert '<html lang="en">' in html

@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 from labeler.config import Settings
 from labeler.db import Database
 from labeler.migrate import upgrade
-from labeler.models import Annotator
+from labeler.models import Annotator, Base
 from labeler.services.checking import check_images
 from labeler.services.images import register_dataset
 
@@ -85,22 +85,48 @@ def postgres_server() -> str:
 @pytest.fixture
 def empty_postgres_db(postgres_server: str) -> Iterator[Database]:
     """A database of its own on the server, without tables; dropped afterwards."""
-    name = f"sidelight_test_{secrets.token_hex(6)}"
-    with psycopg.connect(postgres_server, autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}"')
-    url = make_url(postgres_server).set(drivername="postgresql+psycopg", database=name)
-    database = Database(url.render_as_string(hide_password=False))
-    yield database
-    database.dispose()
-    with psycopg.connect(postgres_server, autocommit=True) as server:
-        server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with _new_postgres_db(postgres_server) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def _migrated_postgres(postgres_server: str) -> Iterator[str]:
+    """The address of a migrated database; emptying it is quicker than making one for each test."""
+    with _new_postgres_db(postgres_server) as database:
+        upgrade(database)
+        database.dispose()
+        yield database.url
 
 
 @pytest.fixture
-def postgres_db(empty_postgres_db: Database) -> Database:
+def postgres_db(_migrated_postgres: str) -> Iterator[Database]:
     """An empty, migrated PostgreSQL database."""
-    upgrade(empty_postgres_db)
-    return empty_postgres_db
+    database = Database(_migrated_postgres)
+    tables = ", ".join(Base.metadata.tables)
+    with database.engine.begin() as connection:
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '10s'")
+        connection.exec_driver_sql("ALTER TABLE vote DISABLE TRIGGER USER")
+        connection.exec_driver_sql(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+        connection.exec_driver_sql("ALTER TABLE vote ENABLE TRIGGER USER")
+    yield database
+    database.dispose()
+
+
+@contextmanager
+def _new_postgres_db(server: str) -> Iterator[Database]:
+    name = f"sidelight_test_{secrets.token_hex(6)}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+        # A test database need not survive a power cut.
+        connection.execute(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
+    url = make_url(server).set(drivername="postgresql+psycopg", database=name)
+    database = Database(url.render_as_string(hide_password=False))
+    try:
+        yield database
+    finally:
+        database.dispose()
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

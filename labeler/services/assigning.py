@@ -142,7 +142,7 @@ def _renew_leases(
     rows = session.execute(
         held.join(Dataset, Dataset.id == Consensus.dataset_id)
         .where(Lease.expires_at > now, Consensus.status == "open", Dataset.active)
-        .order_by(Lease.created_at, Lease.image_id)
+        .order_by(Lease.created_at, Consensus.priority, Consensus.random_key)
         .limit(count)
     ).all()
     if rows:

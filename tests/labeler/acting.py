@@ -1,0 +1,90 @@
+"""What tests do over and over: lease, vote, count."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import func, select
+
+from labeler.config import Settings
+from labeler.db import Database
+from labeler.models import Consensus, Lease, ModelRun, Proposal, Vote
+from labeler.services.assigning import LeasedImage, lease_images
+from labeler.services.voting import CastVote, cast_vote
+
+NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+
+
+def after(seconds: float) -> datetime:
+    """So many seconds after noon."""
+    return NOON + timedelta(seconds=seconds)
+
+
+def lease(
+    db: Database, annotator_id: int, count: int, settings: Settings, now: datetime = NOON
+) -> list[LeasedImage]:
+    with db.write() as session:
+        return lease_images(session, annotator_id, count, settings=settings, now=now)
+
+
+def ids(leased: Sequence[LeasedImage]) -> list[int]:
+    return [one.image_id for one in leased]
+
+
+def vote(
+    db: Database,
+    annotator_id: int,
+    image_id: int,
+    answer: str,
+    settings: Settings,
+    now: datetime = NOON,
+    request_id: str | None = None,
+) -> CastVote:
+    with db.write() as session:
+        return cast_vote(
+            session,
+            annotator_id,
+            image_id=image_id,
+            answer=answer,
+            request_id=request_id or str(uuid.uuid4()),
+            settings=settings,
+            now=now,
+        )
+
+
+def consensus_row(db: Database, image_id: int) -> Consensus:
+    with db.read() as session:
+        return session.get_one(Consensus, image_id)
+
+
+def current_votes(db: Database) -> int:
+    with db.read() as session:
+        counted = select(func.count()).select_from(Vote).where(Vote.superseded_at.is_(None))
+        return session.scalar(counted) or 0
+
+
+def lease_count(db: Database) -> int:
+    with db.read() as session:
+        return session.scalar(select(func.count()).select_from(Lease)) or 0
+
+
+def publish_run(
+    db: Database, dataset_id: int, chances: dict[int, tuple[float, float, float]], at: datetime
+) -> int:
+    """A published model run with the given probabilities by image."""
+    with db.write() as session:
+        run = ModelRun(
+            dataset_id=dataset_id, method="test", status="published", settings={}, metrics={},
+            published_at=at,
+        )  # fmt: skip
+        session.add(run)
+        session.flush()
+        session.add_all(
+            Proposal(
+                model_run_id=run.id, image_id=image_id, p_left=p[0], p_center=p[1], p_right=p[2]
+            )
+            for image_id, p in chances.items()
+        )
+        return run.id

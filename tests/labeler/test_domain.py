@@ -1,0 +1,93 @@
+"""Labels and the majority: pure rules, checked as properties."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labeler.domain.consensus import Outcome, VoteCounts, count_votes, majority
+from labeler.domain.labels import ANSWERS, LABELS, mirror_label
+
+answers = st.lists(st.sampled_from(ANSWERS), max_size=12)
+required_votes = st.integers(1, 8)
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_mirroring_twice_changes_nothing(answer: str) -> None:
+    assert mirror_label(mirror_label(answer)) == answer
+
+
+def test_a_mirror_swaps_left_and_right() -> None:
+    assert [mirror_label(answer) for answer in ANSWERS] == ["right", "center", "left", "unsure"]
+
+
+def test_an_unknown_answer_is_refused() -> None:
+    with pytest.raises(ValueError, match="'top' is not an answer; allowed are left"):
+        mirror_label("top")
+    with pytest.raises(ValueError, match="'top' is not an answer"):
+        count_votes(["left", "top"])
+
+
+@pytest.mark.parametrize(
+    ("votes", "expected"),
+    [
+        ("", Outcome("open")),
+        ("left left", Outcome("open")),
+        ("left left right", Outcome("agreed", "left", 2 / 3)),
+        ("left left unsure", Outcome("agreed", "left", 1.0)),
+        ("center center center", Outcome("agreed", "center", 1.0)),
+        ("left center right", Outcome("contested")),
+        ("left unsure unsure", Outcome("contested")),
+        ("unsure unsure unsure", Outcome("contested")),
+        ("left left right right", Outcome("contested")),
+        ("left left unsure unsure", Outcome("contested")),
+        ("left left right unsure", Outcome("agreed", "left", 2 / 3)),
+    ],
+)
+def test_what_three_required_votes_decide(votes: str, expected: Outcome) -> None:
+    assert majority(count_votes(votes.split()), 3) == expected
+
+
+@given(answers, required_votes, st.randoms())
+def test_the_order_of_the_votes_does_not_matter(
+    votes: list[str], required: int, rng: random.Random
+) -> None:
+    shuffled = rng.sample(votes, len(votes))
+    assert majority(count_votes(shuffled), required) == majority(count_votes(votes), required)
+
+
+@given(answers, required_votes)
+def test_the_mirrored_votes_have_the_mirrored_outcome(votes: list[str], required: int) -> None:
+    outcome = majority(count_votes(votes), required)
+    mirrored = majority(count_votes(map(mirror_label, votes)), required)
+    label = mirror_label(outcome.label) if outcome.label else None
+    assert mirrored == Outcome(outcome.status, label, outcome.probability)
+    assert majority(count_votes(votes).mirrored(), required) == mirrored
+
+
+@given(answers, required_votes)
+def test_a_label_beats_every_other_answer(votes: list[str], required: int) -> None:
+    outcome = majority(count_votes(votes), required)
+    assert (outcome.status == "open") == (len(votes) < required)
+    assert (outcome.label is None) == (outcome.probability is None)
+    if outcome.status == "agreed":
+        rivals = [answer for answer in ANSWERS if answer != outcome.label]
+        assert outcome.label in LABELS
+        assert all(votes.count(outcome.label) > votes.count(rival) for rival in rivals)
+        named = [vote for vote in votes if vote in LABELS]
+        assert outcome.probability == votes.count(outcome.label) / len(named)
+
+
+@given(answers.filter(bool))
+def test_one_more_vote_for_the_agreed_label_keeps_it(votes: list[str]) -> None:
+    outcome = majority(count_votes(votes), 1)
+    if outcome.label:
+        assert majority(count_votes([*votes, outcome.label]), 1).label == outcome.label
+
+
+def test_no_votes_required_makes_no_sense() -> None:
+    with pytest.raises(ValueError, match="at least one vote"):
+        majority(VoteCounts(), 0)

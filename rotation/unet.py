@@ -1,0 +1,308 @@
+"""A trained diffusion model as an encoder and decoder of images. The only module with diffusers.
+
+A model is a folder in diffusers' own format, `unet/` and `scheduler/`. Its network either takes
+RGB images, or r x r blocks of them stacked as channels (`pixel_unshuffle`, 3 r^2 channels at a
+side r times smaller): known from the number of channels. Latents are always (N, 3, S, S). The
+blocks only reorder numbers, so norms and Gaussianity are those of the stacked form, and the
+mirror image of a latent is its flip along the last axis.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import UNet2DModel
+from diffusers.models.attention_processor import Attention, AttnProcessor
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch.nn.functional import pixel_shuffle, pixel_unshuffle
+
+from rotation import ddim
+from rotation.errors import ModelError
+from rotation.schedule import NoiseSchedule, timesteps
+
+BUNDLED = Path(__file__).parent / "models" / "synthetic-heads-64"
+UNET_CONFIG = Path("unet/config.json")
+UNET_WEIGHTS = Path("unet/diffusion_pytorch_model.safetensors")
+SCHEDULER_CONFIG = Path("scheduler/scheduler_config.json")
+CHECKSUMS = Path("SHA256SUMS")
+PREDICTIONS = ("epsilon", "sample", "v_prediction")
+CHUNK = 64  # images through the network at once: enough to fill it, little enough memory
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The torch device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+
+    `auto` takes the first GPU, else the CPU. Raises `ModelError` naming what there is when the
+    one asked for is not.
+    """
+    available = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        available.append("mps")
+    if name == "auto":
+        return torch.device(available[1] if len(available) > 1 else "cpu")
+    wanted = "cuda:0" if name == "cuda" else name
+    if wanted not in available:
+        raise ModelError(f"There is no device {name!r} here; take auto or {', '.join(available)}.")
+    return torch.device(wanted)
+
+
+@dataclass(frozen=True)
+class Denoising:
+    """A network with what it needs to be read: its schedule and what it predicts.
+
+    `unet` maps (N, 3 r^2, S/r, S/r) and times (N,) to a prediction of the same shape.
+    """
+
+    unet: Any  # a UNet2DModel, which diffusers leaves half untyped
+    schedule: NoiseSchedule
+    prediction: str = "v_prediction"
+    bf16: bool = False
+
+    def __post_init__(self) -> None:
+        if self.prediction not in PREDICTIONS:
+            known = ", ".join(PREDICTIONS)
+            raise ModelError(f"Unknown prediction_type {self.prediction!r}; known: {known}.")
+
+    @property
+    def patch(self) -> int:
+        """r, the side of the blocks stacked as channels; 1 for a model of plain RGB."""
+        return block_side(self.unet.config)
+
+    @property
+    def image_size(self) -> int:
+        """S, the side of images and latents in pixels."""
+        return int(self.unet.config["sample_size"]) * self.patch
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's weights are."""
+        return next(self.unet.parameters()).device
+
+    def predict(self, x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
+        """The network's own output, float32 (N, 3, S, S), for x (N, 3, S, S) and times (N,)."""
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+            stacked = self.unet(pixel_unshuffle(x, self.patch), times, return_dict=False)[0]
+        return pixel_shuffle(stacked.float(), self.patch)
+
+    def eps(self, x: torch.Tensor, time: int) -> torch.Tensor:
+        """The noise in x (N, 3, S, S) at `time`: a `ddim.Denoiser`.
+
+        v = a eps - sigma x_0 (arXiv 2202.00512, appendix D), hence eps = a v + sigma x_t; from
+        a predicted x_0, eps = (x_t - a x_0) / sigma.
+        """
+        output = self.predict(x, torch.full((len(x),), time, device=x.device))
+        signal, noise = self.schedule.signal(time), self.schedule.noise(time)
+        if self.prediction == "v_prediction":
+            return signal * output + noise * x
+        if self.prediction == "sample":
+            return (x - signal * output) / noise
+        return output
+
+
+class LatentModel:
+    """Encodes images into latents and decodes latents into images, with one fixed sampler.
+
+    Attributes:
+        name: the folder's name. fingerprint: SHA-256 over weights, configs and sampler: latents
+            of models with different fingerprints have nothing to do with each other.
+        steps, times: the sampler's steps and its falling times. iterations: corrections a step
+            when encoding (see `ddim.invert`).
+    """
+
+    def __init__(
+        self,
+        denoising: Denoising,
+        steps: int = 10,
+        iterations: int = 5,
+        name: str = "unnamed",
+        content: str = "",
+    ) -> None:
+        self._denoising = denoising
+        self.name = name
+        self.steps = steps
+        self.iterations = iterations
+        self.times = timesteps(len(denoising.schedule), steps)
+        settings = f"{content} times={self.times} iterations={iterations} bf16={denoising.bf16}"
+        self.fingerprint = hashlib.sha256(settings.encode()).hexdigest()
+
+    @classmethod
+    def load(
+        cls,
+        folder: Path | str | None = None,
+        device: str = "auto",
+        steps: int = 10,
+        iterations: int = 5,
+        bf16: bool = False,
+    ) -> LatentModel:
+        """Open a model folder; None opens the bundled model of synthetic heads.
+
+        Weights in half precision are computed with in float32; `bf16` asks for bfloat16, which
+        is quicker on CPUs and GPUs that have it and moves pixels by less than a grey level.
+        Raises `ModelError` for a folder that is no model, is damaged or does not fit together.
+        """
+        path = BUNDLED if folder is None else Path(folder)
+        denoising = load_denoising(path, choose_device(device), bf16)
+        return cls(denoising, steps, iterations, path.name, _content_hash(path))
+
+    @property
+    def image_size(self) -> int:
+        """S, the side of images and latents in pixels."""
+        return self._denoising.image_size
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The noise schedule the model was trained with."""
+        return self._denoising.schedule
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes. Inputs are moved there; results come back to the CPU."""
+        return self._denoising.device
+
+    def eps(self, x: torch.Tensor, time: int) -> torch.Tensor:
+        """The predicted noise in x (N, 3, S, S) at `time`; see `ddim.Denoiser`."""
+        return self._denoising.eps(x, time)
+
+    @torch.inference_mode()
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Images (N, 3, S, S), float32 in [0, 1], of latents z (N, 3, S, S)."""
+        self._check(z, "latents")
+        parts = [
+            ddim.sample(self.eps, part.to(self.device, torch.float32), self.schedule, self.times)
+            for part in z.split(CHUNK)
+        ]
+        return ((torch.cat(parts) + 1) / 2).clamp(0, 1).cpu() if parts else z.float()
+
+    @torch.inference_mode()
+    def encode(self, images: torch.Tensor, iterations: int | None = None) -> torch.Tensor:
+        """Latents (N, 3, S, S), float32, that decode to `images` (N, 3, S, S) in [0, 1].
+
+        `iterations` overrides the model's own, for comparisons; latents made so do not belong
+        under the model's fingerprint.
+        """
+        self._check(images, "images")
+        count = self.iterations if iterations is None else iterations
+        parts = [
+            ddim.invert(self.eps, self._to_signal(part), self.schedule, self.times, count)
+            for part in images.split(CHUNK)
+        ]
+        return torch.cat(parts).cpu() if parts else images.float()
+
+    def _to_signal(self, images: torch.Tensor) -> torch.Tensor:
+        return images.to(self.device, torch.float32) * 2 - 1
+
+    def _check(self, values: torch.Tensor, what: str) -> None:
+        wanted = (3, self.image_size, self.image_size)
+        if values.ndim != 4 or tuple(values.shape[1:]) != wanted:
+            size = self.image_size
+            raise ModelError(
+                f"{self.name} takes {what} of shape (N, 3, {size}, {size}), "
+                f"not {tuple(values.shape)}."
+            )
+
+
+def load_denoising(
+    folder: Path, device: torch.device | None = None, bf16: bool = False
+) -> Denoising:
+    """Read a model folder into a network in evaluation mode, float32.
+
+    Raises `ModelError` for a folder that is no model, is damaged or does not fit together.
+    """
+    config = _read_config(folder, UNET_CONFIG)
+    scheduler = _read_config(folder, SCHEDULER_CONFIG)
+    if config.get("_class_name") != "UNet2DModel":
+        raise ModelError(
+            f"{folder}: the network is a {config.get('_class_name')}, not UNet2DModel."
+        )
+    verify_checksums(folder)
+    unet = build_unet(config)
+    _load_weights(unet, folder / UNET_WEIGHTS)
+    prediction = scheduler.get("prediction_type", "epsilon")
+    unet = unet.to(device or torch.device("cpu")).eval().requires_grad_(False)
+    return Denoising(unet, NoiseSchedule.from_config(scheduler), prediction, bf16)
+
+
+def build_unet(config: dict[str, Any]) -> Any:
+    """A network with fresh weights from a diffusers config; `ModelError` where it has none.
+
+    Attention is computed by plain matrix products: at 8x8 that is a tenth quicker to train on
+    CPUs than the fused kernel, and on GPUs the difference cannot be seen.
+    """
+    try:
+        unet = UNet2DModel.from_config(config)
+    except (TypeError, ValueError, KeyError, NotImplementedError) as error:
+        raise ModelError(f"The network's config cannot be built: {error}") from error
+    block_side(unet.config)
+    for module in unet.modules():
+        if isinstance(module, Attention):
+            module.set_processor(AttnProcessor())
+    return unet
+
+
+def block_side(config: Any) -> int:
+    """r of a network with 3 r^2 channels in and out; `ModelError` for any other number."""
+    channels = int(config["in_channels"])
+    side = math.isqrt(channels // 3)
+    if channels != int(config["out_channels"]) or side < 1 or 3 * side * side != channels:
+        raise ModelError(
+            f"The network has {channels} channels in and {config['out_channels']} out; "
+            "both must be 3 (RGB) or 3 r^2 (r x r blocks: 12, 27, 48)."
+        )
+    return side
+
+
+def verify_checksums(folder: Path) -> None:
+    """Compare the files with the folder's SHA256SUMS, where there is one.
+
+    Raises `ModelError` naming the file that differs or is missing.
+    """
+    listing = folder / CHECKSUMS
+    if not listing.is_file():
+        return
+    for line in listing.read_text("utf-8").splitlines():
+        wanted, _, name = line.partition("  ")
+        file = folder / name
+        if not file.is_file():
+            raise ModelError(f"{folder}: {name} is missing; copy the model anew.")
+        if hashlib.sha256(file.read_bytes()).hexdigest() != wanted:
+            raise ModelError(f"{folder}: {name} is damaged (its checksum differs); copy it anew.")
+
+
+def _read_config(folder: Path, name: Path) -> dict[str, Any]:
+    path = folder / name
+    if not path.is_file():
+        raise ModelError(f"{folder} is no model folder: it has no {name.as_posix()}.")
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except (ValueError, OSError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{path} holds no object.")
+    return config
+
+
+def _load_weights(unet: torch.nn.Module, path: Path) -> None:
+    if not path.is_file():
+        raise ModelError(f"{path} is missing. Only safetensors are read, never pickles (.bin).")
+    try:
+        weights = load_file(path)
+        unet.load_state_dict(weights)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is no readable safetensors file: {error}") from error
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ModelError(f"{path} does not fit unet/config.json: {reason}") from error
+
+
+def _content_hash(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for name in (UNET_CONFIG, SCHEDULER_CONFIG, UNET_WEIGHTS):
+        digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
+    return digest.hexdigest()

@@ -1,0 +1,71 @@
+"""The model card: what a model was made from, how far it got, and what it cannot do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rotation.training.config import TrainingConfig
+from rotation.training.data import Split
+
+CARD = """# {title}
+
+A denoising diffusion model (`UNet2DModel`, diffusers format, half precision) of {size}x{size}
+images, trained with Sidelight's `manage.py rotation train`.
+
+- **Data**: {data}; {train} images to train on, {held_out} held out (no person on both sides),
+  each also mirrored.
+- **Network**: {prediction}, images as {patch}x{patch} blocks stacked as channels, widths {width}.
+- **Training**: {steps} updates of {batch} images in {minutes} minutes; AdamW, peak learning rate
+  {rate}, falling to zero from {decay:.0%} of the budget on; weights averaged with decay {ema}.
+- **Held out** (fixed noise and times): v-loss {loss}. Image -> latent -> image in 10 steps with 5
+  corrections each, mean squared error in [0, 1]: {mse}.
+- **Limits**: {size}x{size} pixels; only what the data shows. It is no judge of a face's light,
+  pose or person, and images far from its data come back changed.
+
+## Settings
+
+```json
+{settings}
+```
+
+## Curve
+
+| step | minutes | training loss | held-out v-loss | reconstruction MSE |
+|---|---|---|---|---|
+{curve}
+"""
+
+
+def model_card(
+    config: TrainingConfig, data: str, split: Split, log: Sequence[Mapping[str, Any]]
+) -> str:
+    """The README.md of a model folder; `log` are the lines of log.jsonl, one at least."""
+    last = log[-1]
+    settings = json.dumps(config.to_dict() | {"device": "auto", "init": None}, indent=2)
+    return CARD.format(
+        title=f"Diffusion model of {data}",
+        size=config.image_size,
+        data=data,
+        train=len(split.train),
+        held_out=len(split.held_out),
+        prediction=config.prediction,
+        patch=config.patch,
+        width=", ".join(map(str, config.width)),
+        steps=last["step"],
+        batch=config.batch_size,
+        minutes=round(last["minutes"]),
+        rate=config.learning_rate,
+        decay=config.decay_from,
+        ema=config.ema,
+        loss=last["held_out_v_loss"],
+        mse=last.get("reconstruction_mse", "not measured"),
+        settings=settings,
+        curve="\n".join(map(_row, log)),
+    )
+
+
+def _row(line: Mapping[str, Any]) -> str:
+    keys = ("step", "minutes", "loss", "held_out_v_loss", "reconstruction_mse")
+    return "| " + " | ".join(str(line.get(key, "")) for key in keys) + " |"

@@ -1,0 +1,141 @@
+"""`manage.py rotation train` and `rotation samples`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+SYNTHETIC = "synthetic"
+
+
+@click.command("train")
+@click.option(
+    "--data",
+    default=SYNTHETIC,
+    show_default=True,
+    help="'synthetic' for rendered heads, or a folder or zip of images (CelebA as distributed).",
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Budget of time.")
+@click.option("--steps", type=click.IntRange(min=1), help="Budget of updates.")
+@click.option("--resume/--no-resume", default=True, help="Go on from the checkpoint in --out.")
+@click.option("--init", type=click.Path(path_type=Path), help="Model folder to start from.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option(
+    "--lr", "learning_rate", type=float, default=5e-4, show_default=True, help="Peak learning rate."
+)
+@click.option(
+    "--width",
+    default="64,96,128",
+    show_default=True,
+    help="Channels per level, parted by commas.",
+)
+@click.option(
+    "--prediction",
+    type=click.Choice(["v_prediction", "epsilon", "sample"]),
+    default="v_prediction",
+    show_default=True,
+)
+@click.option("--holdout", type=click.IntRange(min=0), default=500, show_default=True)
+@click.option(
+    "--images",
+    "count",
+    type=click.IntRange(min=2),
+    default=30_000,
+    show_default=True,
+    help="How many heads to render (synthetic data).",
+)
+@click.option("--size", "image_size", default=64, show_default=True, help="Side of the images.")
+@click.option("--patch", default=2, show_default=True, help="Side of the blocks taken as channels.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, mps.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--preview-minutes", type=float, default=5.0, show_default=True)
+@click.option("--checkpoint-minutes", type=float, default=2.0, show_default=True)
+@click.option("--cache", type=click.Path(path_type=Path), help="Prepared images [--out/images].")
+def train_command(
+    data: str,
+    out: Path,
+    resume: bool,
+    width: str,
+    count: int,
+    cache: Path | None,
+    init: Path | None,
+    **settings: Any,
+) -> None:
+    """Train a diffusion model, or go on with one.
+
+    Ends at --minutes or --steps, whichever comes first; the learning rate falls to zero there.
+    Stop it with Ctrl-C at any time: it saves, and the same command goes on. The finished model
+    is OUT/model, sheets of samples are in OUT/sheets, figures in OUT/log.jsonl.
+
+    \b
+    Examples:
+      python manage.py rotation train --minutes 60 --out runs/heads
+      python manage.py rotation train --data ~/CelebA --minutes 600 --out runs/celeba
+    """
+    from rotation.errors import RotationError
+    from rotation.training.config import TrainingConfig
+    from rotation.training.data import folder_images, synthetic_images
+    from rotation.training.loop import train
+
+    _require(settings["minutes"] or settings["steps"], "Give a budget: --minutes or --steps.")
+    store = cache or out / "images"
+    try:
+        config = TrainingConfig(width=_widths(width), init=str(init) if init else None, **settings)
+        if data == SYNTHETIC:
+            images = synthetic_images(count, store, config.image_size)
+            name = "rendered synthetic heads"
+        else:
+            images = folder_images(Path(data), store, config.image_size)
+            name = f"face crops of {Path(data).name}"
+        model = train(config, images, out, resume, name)
+    except RotationError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"The model is in {model}.")
+
+
+@click.command("samples")
+@click.option("--model", type=click.Path(path_type=Path), help="Model folder [the bundled one].")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="PNG to write.")
+@click.option("--count", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--steps", type=click.IntRange(min=1), default=10, show_default=True)
+@click.option("--device", default="auto", show_default=True)
+@click.option("--reconstruct", is_flag=True, help="Rendered heads over their reconstructions.")
+def samples_command(
+    model: Path | None, out: Path, count: int, steps: int, device: str, reconstruct: bool
+) -> None:
+    """Draw a sheet of what a model makes from noise, or of images it reconstructs.
+
+    \b
+    Examples:
+      python manage.py rotation samples --out samples.png
+      python manage.py rotation samples --reconstruct --count 16 --out again.png
+    """
+    from rotation.errors import RotationError
+    from rotation.training.sheets import save_reconstructions, save_samples, unseen_heads
+    from rotation.unet import LatentModel
+
+    try:
+        loaded = LatentModel.load(model, device, steps)
+        if not reconstruct:
+            save_samples(loaded, out, count)
+            return
+        mse = save_reconstructions(loaded, unseen_heads(count, loaded.image_size), out)
+    except RotationError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"Mean squared error in [0, 1]: {mse:.5f}")
+
+
+def _widths(text: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    _require(
+        all(part.isdecimal() for part in parts), f"--width takes numbers as 64,96, not {text}."
+    )
+    return tuple(int(part) for part in parts)
+
+
+def _require(condition: object, message: str) -> None:
+    if not condition:
+        raise click.UsageError(message)

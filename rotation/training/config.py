@@ -1,0 +1,113 @@
+"""What a training run is: every number that decides its outcome, in one frozen record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from rotation.errors import ModelError
+from rotation.unet import PREDICTIONS
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Settings of a run. Two runs with the same settings, images and step budget end equal.
+
+    Attributes:
+        minutes, steps: the budget; whichever is used up first ends the run, and the learning
+            rate falls to zero at that moment. A budget of steps alone is exactly repeatable.
+        width: channels per level, each level at half the size of the one before; attention
+            sits at the last. patch: side of the pixel blocks stacked as channels.
+        learning_rate: the peak, reached after `warmup` steps and kept until `decay_from` (a
+            share of the budget), then falling to zero along a half cosine.
+        ema: decay of the averaged weights, which are the ones exported.
+        holdout: images (or, with known identities, about as many) never trained on.
+    """
+
+    minutes: float | None = None
+    steps: int | None = None
+    image_size: int = 64
+    patch: int = 2
+    width: tuple[int, ...] = (64, 96, 128)
+    layers: int = 1
+    prediction: str = "v_prediction"
+    batch_size: int = 32
+    learning_rate: float = 5e-4
+    warmup: int = 200
+    decay_from: float = 0.5
+    weight_decay: float = 0.01
+    ema: float = 0.998
+    seed: int = 0
+    holdout: int = 500
+    device: str = "auto"
+    preview_minutes: float = 5.0
+    checkpoint_minutes: float = 2.0
+    init: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.minutes is None and self.steps is None:
+            raise ModelError("A run needs a budget: minutes, steps or both.")
+        if self.prediction not in PREDICTIONS:
+            raise ModelError(f"prediction must be one of {', '.join(PREDICTIONS)}.")
+        smallest = self.patch * 2 ** (len(self.width) - 1)
+        if not self.width or self.image_size % smallest:
+            raise ModelError(f"image_size must be a multiple of {smallest} for this network.")
+        if any(channels % 16 for channels in self.width):
+            raise ModelError(f"Each width must be a multiple of 16, not {self.width}.")
+        for name in ("batch_size", "learning_rate", "preview_minutes", "checkpoint_minutes"):
+            if getattr(self, name) <= 0:
+                raise ModelError(f"{name} must be more than 0, not {getattr(self, name)}.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return asdict(self) | {"width": list(self.width)}
+
+    def unet_config(self) -> dict[str, Any]:
+        """The diffusers config of the network."""
+        last = len(self.width) - 1
+        down = ["AttnDownBlock2D" if i == last else "DownBlock2D" for i in range(last + 1)]
+        return {
+            "_class_name": "UNet2DModel",
+            "sample_size": self.image_size // self.patch,
+            "in_channels": 3 * self.patch**2,
+            "out_channels": 3 * self.patch**2,
+            "layers_per_block": self.layers,
+            "block_out_channels": list(self.width),
+            "down_block_types": down,
+            "up_block_types": [name.replace("Down", "Up") for name in reversed(down)],
+            "norm_num_groups": 16,
+            "attention_head_dim": 32,
+        }
+
+    def scheduler_config(self) -> dict[str, Any]:
+        """The diffusers config of the schedule: cosine, 1000 times, nothing clipped."""
+        return {
+            "_class_name": "DDIMScheduler",
+            "beta_schedule": "squaredcos_cap_v2",
+            "num_train_timesteps": 1000,
+            "prediction_type": self.prediction,
+            "clip_sample": False,
+            "set_alpha_to_one": True,
+            "timestep_spacing": "trailing",
+        }
+
+
+RESUMABLE = frozenset(
+    {"minutes", "steps", "device", "preview_minutes", "checkpoint_minutes", "init"}
+)
+"""Settings that may differ when a run goes on; all others make it another run."""
+
+
+def refuse_other_settings(config: TrainingConfig, saved: Mapping[str, Any], out: Path) -> None:
+    """Raise `ModelError` where a checkpoint was made with other settings than `config`."""
+    now = config.to_dict()
+    names = [field.name for field in fields(config) if field.name not in RESUMABLE]
+    other = [name for name in names if now[name] != saved.get(name)]
+    if other:
+        changed = ", ".join(f"{name} was {saved.get(name)}, is {now[name]}" for name in other)
+        raise ModelError(
+            f"{out} holds a run with other settings ({changed}). "
+            "Give the same settings, another --out, or --no-resume to begin anew."
+        )

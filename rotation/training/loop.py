@@ -1,0 +1,245 @@
+"""The training loop: batches, average of the weights, learning rate, previews, checkpoints."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from rotation.schedule import NoiseSchedule
+from rotation.training.card import model_card
+from rotation.training.config import TrainingConfig, refuse_other_settings
+from rotation.training.data import Images, Split, batch_rows, split_rows
+from rotation.training.export import export_model
+from rotation.training.objective import draw_batch, held_out_loss, power_table, training_loss
+from rotation.training.sheets import save_reconstructions, save_samples
+from rotation.training.state import (
+    CHECKPOINT,
+    Progress,
+    Trainee,
+    load_checkpoint,
+    read_config,
+    save_checkpoint,
+)
+from rotation.unet import Denoising, LatentModel, build_unet, choose_device, load_denoising
+
+LOG = logging.getLogger(__name__)
+LOG_FILE, MODEL, SHEETS = "log.jsonl", "model", "sheets"
+RECONSTRUCTED = 16  # held-out images on each reconstruction sheet
+
+
+@dataclass
+class _Run:
+    """All that a running training holds."""
+
+    config: TrainingConfig
+    images: Images
+    split: Split
+    out: Path
+    trainee: Trainee
+    live: Denoising
+    averaged: Denoising
+    progress: Progress
+    data_name: str
+    smooth_loss: float = float("nan")
+
+    @property
+    def share(self) -> float:
+        """Used share of the budget, 0 to 1: of the steps or the time, whichever is further."""
+        steps = self.progress.step / self.config.steps if self.config.steps else 0.0
+        spent = self.progress.seconds / 60
+        return max(steps, spent / self.config.minutes if self.config.minutes else 0.0)
+
+
+def train(
+    config: TrainingConfig,
+    images: Images,
+    out: Path,
+    resume: bool = True,
+    data_name: str = "images",
+    quiet: bool = False,
+) -> Path:
+    """Train a diffusion model and return the folder of the finished model, `out`/model.
+
+    Every few minutes `out` gets a checkpoint (one file, replaced whole), a model folder of the
+    averaged weights, sheets of samples and reconstructions, and a line in log.jsonl. With
+    `resume` a run whose checkpoint lies in `out` goes on from there; under a budget of steps it
+    ends with the very weights it would have had uninterrupted (same machine, same threads).
+    SIGINT and SIGTERM save before they end the run: the function then returns early.
+
+    Raises `ModelError` for a checkpoint of another run, `DatasetError` for too few images.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    run = _begin(config, images, out, data_name)
+    if resume and (out / CHECKPOINT).is_file():
+        refuse_other_settings(config, read_config(out), out)
+        run.progress = load_checkpoint(out, run.trainee)
+    elif (out / LOG_FILE).is_file():
+        (out / LOG_FILE).unlink()
+    with _stop_on_signals() as stop:
+        _loop(run, stop, quiet)
+    _save(run)
+    _preview(run)
+    return out / MODEL
+
+
+def _begin(config: TrainingConfig, images: Images, out: Path, data_name: str) -> _Run:
+    torch.manual_seed(config.seed)
+    device = choose_device(config.device)
+    start = _starting_model(config)
+    unet = start.unet.to(device).train().requires_grad_(True)
+    average = copy.deepcopy(unet).eval().requires_grad_(False)
+    optimizer = torch.optim.AdamW(
+        unet.parameters(),
+        lr=config.learning_rate,
+        betas=(0.9, 0.99),
+        weight_decay=config.weight_decay,
+        fused=device.type in ("cpu", "cuda"),
+    )
+    bf16 = supports_bf16(device)
+    live = Denoising(unet, start.schedule, start.prediction, bf16)
+    averaged = Denoising(average, start.schedule, start.prediction, bf16)
+    split = split_rows(images.people, config.holdout, config.seed)
+    trainee = Trainee(unet, average, optimizer)
+    return _Run(config, images, split, out, trainee, live, averaged, Progress(), data_name)
+
+
+def _starting_model(config: TrainingConfig) -> Denoising:
+    """The model named by `init`, its own architecture and prediction kept; else a fresh one."""
+    if config.init:
+        return load_denoising(Path(config.init))
+    schedule = NoiseSchedule.from_config(config.scheduler_config())
+    return Denoising(build_unet(config.unet_config()), schedule, config.prediction)
+
+
+def supports_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 pays on this device: CUDA since Ampere, CPUs with AVX-512 BF16 or AMX."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def _loop(run: _Run, stop: threading.Event, quiet: bool) -> None:
+    powers = power_table(run.live.schedule, run.live.device)
+    saved = previewed = run.progress.seconds
+    begun = time.monotonic() - run.progress.seconds  # of a run never interrupted
+    with tqdm(initial=run.progress.step, total=run.config.steps, unit="step", disable=quiet) as bar:
+        while run.share < 1 and not stop.is_set():
+            loss = _step(run, powers)
+            run.progress.seconds = time.monotonic() - begun
+            _report(run, bar, loss)
+            if run.progress.seconds - saved > 60 * run.config.checkpoint_minutes:
+                _save(run)
+                saved = run.progress.seconds
+            if run.progress.seconds - previewed > 60 * run.config.preview_minutes:
+                _preview(run)
+                previewed = run.progress.seconds
+
+
+def _step(run: _Run, powers: torch.Tensor) -> float:
+    """One update. All randomness comes from (seed, step): see `state`."""
+    config, step = run.config, run.progress.step
+    rows = batch_rows(run.split.train, config.batch_size, step, config.seed)
+    generator = torch.Generator().manual_seed(config.seed * 2**32 + step)
+    images = run.images.pixels[torch.from_numpy(rows)].contiguous()
+    batch = draw_batch(images, generator, len(run.live.schedule)).to(run.live.device)
+    optimizer = run.trainee.optimizer
+    for group in optimizer.param_groups:
+        group["lr"] = config.learning_rate * rate(config, step, run.share)
+    optimizer.zero_grad(set_to_none=True)
+    loss = training_loss(run.live, batch, powers)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(run.trainee.unet.parameters(), 1.0)
+    optimizer.step()
+    _average(run)
+    run.progress.step += 1
+    return float(loss.detach())
+
+
+def rate(config: TrainingConfig, step: int, share: float) -> float:
+    """The learning rate as a share of its peak: warm-up, plateau, then half a cosine to zero."""
+    warm = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
+    late = max(0.0, share - config.decay_from) / max(1e-9, 1 - config.decay_from)
+    return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, late)))
+
+
+@torch.no_grad()
+def _average(run: _Run) -> None:
+    """Exponential moving average; quicker at first, when the weights are still far away."""
+    step = run.progress.step
+    decay = min(run.config.ema, (1 + step) / (10 + step))
+    mean: list[torch.Tensor] = list(run.trainee.average.parameters())
+    new: list[torch.Tensor] = list(run.trainee.unet.parameters())
+    torch._foreach_lerp_(mean, new, 1 - decay)
+
+
+def _report(run: _Run, bar: Any, loss: float) -> None:
+    before = loss if math.isnan(run.smooth_loss) else run.smooth_loss
+    run.smooth_loss = 0.98 * before + 0.02 * loss
+    minutes = run.progress.seconds / 60
+    left = minutes / run.share - minutes if run.share else float("nan")
+    bar.set_postfix_str(f"loss {run.smooth_loss:.4f}, {left:.0f} min left", refresh=False)
+    bar.update()
+
+
+def _save(run: _Run) -> None:
+    save_checkpoint(run.out, run.trainee, run.progress, run.config.to_dict())
+
+
+def _preview(run: _Run) -> None:
+    """Export the averaged weights, draw the sheets and log the figures."""
+    held_out = run.images.pixels[torch.from_numpy(run.split.held_out)]
+    model = LatentModel(run.averaged)
+    line: dict[str, Any] = {
+        "step": run.progress.step,
+        "minutes": round(run.progress.seconds / 60, 2),
+        "images": run.progress.step * run.config.batch_size,
+        "loss": round(run.smooth_loss, 5),
+        "held_out_v_loss": round(held_out_loss(run.averaged, held_out), 5),
+    }
+    name = f"{run.progress.step:07d}.png"
+    save_samples(model, run.out / SHEETS / f"samples-{name}")
+    if len(held_out):
+        shown = held_out[:RECONSTRUCTED].float() / 255
+        path = run.out / SHEETS / f"reconstructions-{name}"
+        line["reconstruction_mse"] = round(save_reconstructions(model, shown, path), 6)
+    with (run.out / LOG_FILE).open("a", encoding="utf-8") as log:
+        log.write(json.dumps(line) + "\n")
+    LOG.info("%s", line)
+    _export(run)
+
+
+def _export(run: _Run) -> None:
+    lines = (run.out / LOG_FILE).read_text("utf-8").splitlines()
+    card = model_card(run.config, run.data_name, run.split, [json.loads(line) for line in lines])
+    scheduler = run.config.scheduler_config() | {"prediction_type": run.averaged.prediction}
+    unet = {k: v for k, v in run.averaged.unet.config.items() if k != "_use_default_values"}
+    export_model(run.out / MODEL, run.trainee.average, (unet, scheduler), card)
+
+
+@contextmanager
+def _stop_on_signals() -> Iterator[threading.Event]:
+    """An event set by SIGINT or SIGTERM; elsewhere than in the main thread, one never set."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {n: signal.signal(n, lambda *_: stop.set()) for n in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,108 @@
+"""Checkpoints: one safetensors file with weights, average, optimiser and progress.
+
+One file replaced in one rename is whole or absent, whatever happens. There is no generator to
+store: every random draw of a run is a function of its seed and the step's number.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from rotation.errors import ModelError
+
+CHECKPOINT = "checkpoint.safetensors"
+
+
+@dataclass
+class Progress:
+    """How far a run is: steps done and seconds spent training, over all its sittings."""
+
+    step: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """The parts of a run that learn: network, its average, optimiser."""
+
+    unet: torch.nn.Module
+    average: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+
+
+def save_checkpoint(
+    out: Path, trainee: Trainee, progress: Progress, config: Mapping[str, Any]
+) -> Path:
+    """Write the checkpoint of a run into `out`, replacing the one before atomically."""
+    tensors = {f"unet.{key}": value for key, value in trainee.unet.state_dict().items()}
+    tensors |= {f"average.{key}": value for key, value in trainee.average.state_dict().items()}
+    for index, values in trainee.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items()}
+    plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    header = {"progress": json.dumps(asdict(progress)), "config": json.dumps(dict(config))}
+    path, partial = out / CHECKPOINT, out / f"{CHECKPOINT}.partial"
+    save_file(plain, partial, metadata=header)
+    _flush(partial)
+    os.replace(partial, path)
+    return path
+
+
+def read_config(out: Path) -> dict[str, Any]:
+    """The settings of the run whose checkpoint lies in `out`."""
+    _, header = _read(out / CHECKPOINT, tensors=False)
+    config: dict[str, Any] = json.loads(header["config"])
+    return config
+
+
+def load_checkpoint(out: Path, trainee: Trainee) -> Progress:
+    """Put the checkpoint of `out` into the trainee; returns how far it was.
+
+    Raises `ModelError` where the file is damaged or of another network.
+    """
+    tensors, header = _read(out / CHECKPOINT)
+    try:
+        trainee.unet.load_state_dict(_under(tensors, "unet."))
+        trainee.average.load_state_dict(_under(tensors, "average."))
+    except RuntimeError as error:
+        raise ModelError(f"{out / CHECKPOINT} is of another network: {error}") from error
+    _load_optimizer(trainee.optimizer, _under(tensors, "optimizer."))
+    return Progress(**json.loads(header["progress"]))
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for key, value in tensors.items():
+        index, _, name = key.partition(".")
+        state.setdefault(int(index), {})[name] = value
+    optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
+
+
+def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _read(path: Path, tensors: bool = True) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            keys = file.keys() if tensors else []
+            values = {key: file.get_tensor(key) for key in keys}
+            header = file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} cannot be read ({error}); --no-resume begins anew.") from error
+    if not {"progress", "config"} <= header.keys():
+        raise ModelError(f"{path} is no checkpoint of a training run.")
+    return values, header
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

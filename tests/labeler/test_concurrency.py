@@ -1,0 +1,242 @@
+"""Many at once, on both databases: nothing is handed out twice, lost or doubled."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import random
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from threading import Barrier
+from typing import TypeVar
+
+import pytest
+from sqlalchemy import func, select
+
+from labeler.config import Settings
+from labeler.db import Database
+from labeler.domain.labels import ANSWERS
+from labeler.errors import Conflict
+from labeler.models import Annotator, Consensus, InviteUse, Lease, Vote, utc_now
+from labeler.services import accounts
+from labeler.services.assigning import lease_images
+from labeler.services.consensus import rebuild
+from labeler.services.voting import cast_vote, undo_vote
+from tests.conftest import MakeAnnotator, MakeDataset
+from tests.labeler.acting import current_votes, ids, lease, vote
+
+WORKERS = 8
+IMAGES = 30
+T = TypeVar("T")
+
+
+def at_once(work: Callable[[int], T], count: int = WORKERS) -> list[T | Exception]:
+    """Run `work(0)`, `work(1)`, … in as many threads, started together; errors are returned."""
+    barrier = Barrier(count)
+
+    def start(number: int) -> T | Exception:
+        barrier.wait()
+        try:
+            return work(number)
+        except Exception as error:  # noqa: BLE001  looked at by the test
+            return error
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(start, range(count)))
+
+
+def over_leased(db: Database, required: int) -> int:
+    """Images with more votes and leases than votes are needed, in one snapshot."""
+    holders = (
+        select(func.count())
+        .where(Lease.image_id == Consensus.image_id, Lease.expires_at > utc_now())
+        .scalar_subquery()
+    )
+    with db.read() as session:
+        return session.scalar(
+            select(func.count()).where(Consensus.priority + holders > required)
+        ) or 0  # fmt: skip
+
+
+def label_all(settings: Settings, annotator_id: int) -> tuple[list[tuple[int, str]], int]:
+    """One person labels until nothing is left: acknowledged votes, and over-leased images seen.
+
+    Some votes are sent twice, some are undone and cast again.
+    """
+    rng = random.Random(annotator_id)
+    db = Database(settings.database_url)
+    acknowledged, over = [], 0
+    while leased := _lease(db, settings, annotator_id):
+        over += over_leased(db, settings.required_votes)
+        for image_id in leased:
+            answer, request = rng.choice(ANSWERS), str(uuid.uuid4())
+            if rng.random() < 0.2:
+                cast = _cast(db, settings, annotator_id, image_id, "left", str(uuid.uuid4()))
+                with db.write() as session:
+                    undo_vote(session, annotator_id, cast, settings=settings)
+            for _ in range(2 if rng.random() < 0.3 else 1):
+                _cast(db, settings, annotator_id, image_id, answer, request)
+            acknowledged.append((image_id, answer))
+    db.dispose()
+    return acknowledged, over
+
+
+def _lease(db: Database, settings: Settings, annotator_id: int) -> list[int]:
+    with db.write() as session:
+        return ids(lease_images(session, annotator_id, 3, settings=settings))
+
+
+def _cast(db: Database, settings: Settings, person: int, image: int, answer: str, key: str) -> int:
+    with db.write() as session:
+        return cast_vote(
+            session, person, image_id=image, answer=answer, request_id=key, settings=settings
+        ).vote_id
+
+
+def label_together(
+    settings: Settings, people: list[int]
+) -> list[tuple[list[tuple[int, str]], int]]:
+    """Several people at once in one process."""
+    with ThreadPoolExecutor(len(people)) as pool:
+        return list(pool.map(lambda person: label_all(settings, person), people))
+
+
+def test_a_class_labels_everything_exactly_as_often_as_needed(
+    any_db: Database, settings: Settings, make_annotator: MakeAnnotator, make_dataset: MakeDataset
+) -> None:
+    dataset_id = make_dataset(any_db, IMAGES)
+    settings = dataclasses.replace(settings, database_url=any_db.url)
+    people = [make_annotator(any_db).id for _ in range(WORKERS)]
+    halves = [people[::2], people[1::2]]
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        parts = [pool.submit(label_together, settings, half) for half in halves]
+        results = [result for part in parts for result in part.result()]
+    by_person = dict(zip(halves[0] + halves[1], results, strict=True))
+
+    assert sum(over for _, over in results) == 0
+    acknowledged = Counter(
+        (person, image_id, answer)
+        for person, (votes, _) in by_person.items()
+        for image_id, answer in votes
+    )
+    with any_db.read() as session:
+        current = select(Vote.annotator_id, Vote.image_id, Vote.answer)
+        stored = Counter(
+            tuple(row) for row in session.execute(current.where(Vote.superseded_at.is_(None)))
+        )
+    assert stored == acknowledged
+    assert sum(stored.values()) == IMAGES * settings.required_votes
+    with any_db.write() as session:
+        assert rebuild(session, dataset_id, settings.required_votes) == 0
+        still_open = select(func.count()).where(Consensus.status == "open")
+        assert session.scalar(still_open) == 0
+        assert session.scalar(select(func.count()).select_from(Lease)) == 0
+
+
+def test_the_same_request_at_once_is_stored_once(
+    any_db: Database, settings: Settings, make_annotator: MakeAnnotator, make_dataset: MakeDataset
+) -> None:
+    make_dataset(any_db, 2)
+    ada = make_annotator(any_db).id
+    image_id = ids(lease(any_db, ada, 1, settings))[0]
+    request = str(uuid.uuid4())
+    results = at_once(lambda _: vote(any_db, ada, image_id, "left", settings, request_id=request))
+    errors = [result for result in results if isinstance(result, Exception)]
+    assert errors == []
+    cast = [result for result in results if not isinstance(result, Exception)]
+    assert sorted(one.created for one in cast) == [False] * (WORKERS - 1) + [True]
+    assert len({one.vote_id for one in cast}) == 1
+    assert current_votes(any_db) == 1
+
+
+def test_one_person_in_many_windows_has_one_current_vote(
+    any_db: Database, settings: Settings, make_annotator: MakeAnnotator, make_dataset: MakeDataset
+) -> None:
+    dataset_id = make_dataset(any_db, 1)
+    ada = make_annotator(any_db).id
+    image_id = ids(lease(any_db, ada, 1, settings))[0]
+    results = at_once(lambda number: vote(any_db, ada, image_id, ANSWERS[number % 4], settings))
+    assert [result for result in results if isinstance(result, Exception)] == []
+    assert current_votes(any_db) == 1
+    with any_db.write() as session:
+        assert rebuild(session, dataset_id, settings.required_votes) == 0
+
+
+def test_rebuilding_beside_votes_loses_none(
+    any_db: Database, settings: Settings, make_annotator: MakeAnnotator, make_dataset: MakeDataset
+) -> None:
+    dataset_id = make_dataset(any_db, 8)
+    people = [make_annotator(any_db).id for _ in range(3)]
+    for person in people:
+        lease(any_db, person, 8, settings)
+
+    def work(number: int) -> None:
+        if number == len(people):
+            for _ in range(5):
+                with any_db.write() as session:
+                    rebuild(session, dataset_id, settings.required_votes)
+            return
+        for image_id in ids(lease(any_db, people[number], 8, settings)):
+            vote(any_db, people[number], image_id, "left", settings)
+
+    assert at_once(work, len(people) + 1) == [None] * 4
+    with any_db.write() as session:
+        assert rebuild(session, dataset_id, settings.required_votes) == 0
+        assert session.scalar(select(func.sum(Consensus.priority))) == 24
+
+
+def test_an_invite_is_never_used_more_often_than_allowed(any_db: Database) -> None:
+    with any_db.write() as session:
+        _, token = accounts.create_invite(session, max_uses=3)
+
+    def join(number: int) -> Annotator:
+        with any_db.write() as session:
+            return accounts.accept_invite(session, token, f"student{number}", "a fine password")
+
+    results = at_once(join)
+    assert sum(isinstance(result, Annotator) for result in results) == 3
+    assert sum(isinstance(result, Conflict) for result in results) == WORKERS - 3
+    with any_db.read() as session:
+        assert session.scalar(select(func.count()).select_from(InviteUse)) == 3
+
+
+def test_a_username_is_given_once(any_db: Database) -> None:
+    with any_db.write() as session:
+        _, token = accounts.create_invite(session, max_uses=WORKERS)
+
+    def join(_number: int) -> Annotator:
+        with any_db.write() as session:
+            return accounts.accept_invite(session, token, "Ada", "a fine password")
+
+    results = at_once(join)
+    assert sum(isinstance(result, Annotator) for result in results) == 1
+    assert sum(isinstance(result, Conflict) for result in results) == WORKERS - 1
+
+
+def test_two_admins_cannot_close_each_other(
+    any_db: Database, make_annotator: MakeAnnotator
+) -> None:
+    admins = [make_annotator(any_db, role="admin").id for _ in range(2)]
+
+    def close(number: int) -> None:
+        with any_db.write() as session:
+            accounts.deactivate(session, admins[1 - number])
+
+    results = at_once(close, 2)
+    assert sum(isinstance(result, Conflict) for result in results) == 1
+    with any_db.read() as session:
+        assert accounts.has_admin(session)
+
+
+@pytest.mark.parametrize("starters", [4])
+def test_several_servers_that_start_at_once_migrate_once(
+    tmp_path_factory: pytest.TempPathFactory, starters: int
+) -> None:
+    from labeler.migrate import differences, upgrade
+
+    url = f"sqlite:///{tmp_path_factory.mktemp('fresh') / 'fresh.sqlite3'}"
+    results = at_once(lambda _: upgrade(Database(url))[1], starters)
+    assert len(set(results)) == 1
+    assert differences(Database(url)) == []

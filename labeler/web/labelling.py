@@ -83,8 +83,7 @@ class LabelPage(Page):
 @access.signed_in
 def label() -> tuple[str, int]:
     with db().write() as session:
-        leased = assigning.lease_images(session, account().id, 1, settings=settings())
-        page = _label_page(session, leased[0] if leased else None)
+        page = _label_page(session, _asked_for(session) or _next(session))
     return render(page)
 
 
@@ -116,7 +115,7 @@ def undo(vote_id: int) -> Response:
     with db().write() as session:
         leased = voting.undo_vote(session, account().id, vote_id, settings=settings())
     if not wants_json():
-        return redirect(url_for("labelling.label"), 303)
+        return redirect(url_for("labelling.label", image=leased.image_id), 303)
     return jsonify(ok=True, image=asdict(_picture(leased)))
 
 
@@ -126,6 +125,18 @@ def undo(vote_id: int) -> Response:
 def state() -> Response:
     """A fresh CSRF token for a page that has been open since before a new sign-in."""
     return jsonify(ok=True, annotator_id=account().id, csrf_token=generate_csrf())
+
+
+def _asked_for(session: Session) -> LeasedImage | None:
+    """The picture named in the address (the one just undone), if this person holds it."""
+    image_id = request.args.get("image", type=int)
+    held = assigning.find_lease(session, account().id, image_id) if image_id else None
+    return held if held and held.expires_at > utc_now() else None
+
+
+def _next(session: Session) -> LeasedImage | None:
+    leased = assigning.lease_images(session, account().id, 1, settings=settings())
+    return leased[0] if leased else None
 
 
 def _answer_sent() -> dict[str, Any]:

@@ -24,6 +24,7 @@ class LabelPage {
   #shownAt = 0;
   /** @type {{requestId: ?string, voteId: ?number, answer: string, image: object}[]} */ #history;
   #answered = new Set();
+  #changedAt = 0; // when the queue changed last
   #progress;
 
   constructor(data) {
@@ -146,6 +147,7 @@ class LabelPage {
   }
 
   #onQueueChange() {
+    this.#changedAt = performance.now();
     this.#showWaiting();
     if (!this.#current && this.#queue.pending().length === 0) void this.#feed.fill();
   }
@@ -182,8 +184,9 @@ class LabelPage {
     this.#showState();
   }
 
-  #learn(progress) {
-    if (this.#queue.pending().length > 0) return; // the server does not know of these yet
+  /** The server's count, unless a vote was on its way when it counted. */
+  #learn({ progress, askedAt }) {
+    if (this.#queue.pending().length > 0 || askedAt < this.#changedAt) return;
     this.#progress = progress;
     this.#showState();
   }

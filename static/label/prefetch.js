@@ -68,18 +68,19 @@ export class Feed extends EventTarget {
     clearTimeout(this.#timer);
     // The server names the pictures in this person's hands first, so these are asked for as well.
     const count = this.#size + this.#busy() + this.#extra;
+    const askedAt = performance.now();
     const outcome = await this.#api.lease(count);
     this.#filling = false;
-    if (outcome.kind === "done") this.#accept(outcome.body, count);
+    if (outcome.kind === "done") this.#accept(outcome.body, count, askedAt);
     else if (outcome.kind === "retry") this.#timer = setTimeout(() => void this.fill(), RETRY_MS);
     else this.#announce("refused", outcome);
   }
 
-  #accept({ images, progress }, count) {
+  #accept({ images, progress }, count, askedAt) {
     const fresh = this.add(images);
     const none = fresh === 0 && this.#items.length === 0;
     this.exhausted = none && images.length < count;
-    this.#announce("leased", progress);
+    this.#announce("leased", { progress, askedAt });
     this.#announce("change");
     // All that came is answered here already or could not be loaded: look behind it.
     this.#extra = none && !this.exhausted ? this.#extra + this.#size : 0;

@@ -1,0 +1,201 @@
+"""A real server process, the distribution's Chromium, and people who sign in."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from sqlalchemy import select
+
+from labeler.config import Settings, load_settings
+from labeler.db import Database
+from labeler.migrate import upgrade
+from labeler.models import Annotator, Vote
+from labeler.services import accounts
+from labeler.services.checking import check_images
+from labeler.services.images import register_dataset
+from tests.conftest import SECRET, write_images
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+IMAGES = 60
+START_S = 60
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@dataclass
+class Site:
+    """`manage.py serve` on a port of its own, which can be killed and started again."""
+
+    home: Path
+    port: int
+    settings: Settings
+    db: Database
+    process: subprocess.Popen[bytes] | None = None
+    log: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.log = self.home / "server.log"
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        command = [sys.executable, str(ROOT / "manage.py"), "serve", "--no-worker"]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, env=_environment(self.home, self.port), stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        deadline = time.monotonic() + START_S
+        while not self._answers():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """End the master and its workers at once, as a power cut would."""
+        assert self.process is not None
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def admin_link(self) -> str:
+        found = re.search(r"https?://\S+/join/\S+", self.log.read_text())
+        assert found is not None, self.log.read_text()
+        return found[0]
+
+    def votes_of(self, username: str) -> list[Vote]:
+        with self.db.read() as session:
+            return list(
+                session.scalars(
+                    select(Vote)
+                    .join(Annotator, Annotator.id == Vote.annotator_id)
+                    .where(Annotator.username == username)
+                    .order_by(Vote.id)
+                )
+            )
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/healthz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+
+def _environment(home: Path, port: int) -> dict[str, str]:
+    inherited = {
+        key: value for key, value in os.environ.items() if not key.startswith("SIDELIGHT_")
+    }
+    return {
+        **inherited,
+        "SIDELIGHT_HOME": str(home),
+        "SIDELIGHT_PORT": str(port),
+        "SIDELIGHT_SECRET_KEY": SECRET,
+        "SIDELIGHT_REQUIRED_VOTES": "50",
+    }
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The distribution's Chromium, headless; each test opens contexts of its own in it."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("no Chromium on this machine (apt install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Site]:
+    """The site with a data set and nobody in it, running."""
+    home = tmp_path_factory.mktemp("site")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = load_settings(_environment(home, port))
+    db = Database(settings.database_url)
+    upgrade(db)
+    report = register_dataset(db, write_images(home / "faces", IMAGES, (64, 64)))
+    check_images(db, report.dataset_id, processes=1)
+    running = Site(home, port, settings, db)
+    running.start()
+    yield running
+    running.kill()
+    db.dispose()
+
+
+@dataclass
+class Person:
+    """A browser context that is signed in, with a page in it."""
+
+    username: str
+    context: BrowserContext
+    page: Page
+
+
+SignIn = Callable[..., Person]
+
+
+@pytest.fixture
+def sign_in(site: Site, chromium: Browser) -> Iterator[SignIn]:
+    """`sign_in("admin", viewport=...)`: a fresh account in a fresh browser context."""
+    contexts: list[BrowserContext] = []
+
+    def make(role: str = "annotator", **options: Any) -> Person:
+        name = f"{role[:3]}-{secrets.token_hex(4)}"
+        with site.db.write() as session:
+            annotator = Annotator(
+                username=name, pseudonym=f"p-{name}", role=role, password_hash="!"
+            )
+            session.add(annotator)
+            session.flush()
+            token = accounts.open_session(session, annotator, "", site.settings)
+        context = chromium.new_context(base_url=site.url, **options)
+        context.add_cookies([{"name": "sidelight", "value": _cookie(site, token), "url": site.url}])
+        contexts.append(context)
+        return Person(name, context, context.new_page())
+
+    yield make
+    for context in contexts:
+        context.close()
+
+
+def _cookie(site: Site, token: str) -> str:
+    """The cookie that the site itself would set for this token."""
+    from flask.sessions import SecureCookieSessionInterface
+
+    from labeler.app import create_app
+
+    app = create_app(site.settings)
+    serializer = SecureCookieSessionInterface().get_signing_serializer(app)
+    app.extensions["sidelight_db"].dispose()
+    assert serializer is not None
+    return str(serializer.dumps({"token": token, "_permanent": True}))

@@ -1,0 +1,140 @@
+"""Every page: accessible, without errors in the console, fitting a phone; keyboard only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Person, SignIn, Site
+from tests.browser.labelling import Diary, open_label_page
+
+AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 375, "height": 667}, "is_mobile": True, "has_touch": True,
+    "device_scale_factor": 2,
+}  # fmt: skip
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
+PAGES = (
+    "/sign-in", "/guide", "/label", "/me", "/account", "/admin/", "/admin/data-sets",
+    "/admin/people", "/admin/invites", "/nowhere",
+)  # fmt: skip
+BOX = "e => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; }"
+
+
+def violations(person: Person) -> list[str]:
+    """What axe-core finds, one line each; run beside the page's own policy."""
+    person.page.evaluate(AXE)
+    found = person.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    return [
+        f"{one['id']}: {node['html'][:120]} {node['failureSummary'][:200]}"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_every_page_is_accessible_and_fits(
+    site: Site, sign_in: SignIn, device: dict[str, Any], scheme: str
+) -> None:
+    person = sign_in("admin", color_scheme=scheme, reduced_motion="reduce", **device)
+    complaints: list[str] = []
+    person.page.on("pageerror", lambda error: complaints.append(str(error)))
+    person.page.on(
+        "console",
+        lambda said: complaints.append(said.text) if "Security Policy" in said.text else None,
+    )
+    for address in PAGES:
+        person.page.goto(address)
+        person.page.wait_for_load_state("networkidle")
+        assert violations(person) == [], address
+        width = person.page.evaluate("document.documentElement.scrollWidth")
+        assert width <= device["viewport"]["width"], address
+    assert complaints == []
+
+
+def test_help_dialog_and_sign_in_page_are_accessible(site: Site, sign_in: SignIn) -> None:
+    person = sign_in()
+    open_label_page(person.page)
+    person.page.keyboard.press("?")
+    expect(person.page.get_by_role("dialog")).to_be_visible()
+    assert violations(person) == []
+    person.page.keyboard.press("ArrowLeft")  # no answer while the help is open
+    person.page.keyboard.press("Escape")
+    expect(person.page.get_by_role("dialog")).not_to_be_visible()
+    assert site.votes_of(person.username) == []
+    person.context.clear_cookies()
+    person.page.goto("/sign-in")
+    assert violations(person) == []
+
+
+def test_phone_shows_all_without_scrolling(site: Site, sign_in: SignIn) -> None:
+    person = sign_in(**PHONE)
+    open_label_page(person.page)
+    size = person.page.evaluate("[innerWidth, innerHeight, document.documentElement.scrollHeight]")
+    assert size == [375, 667, 667]
+    boxes = {}
+    for name in ("Left", "Center", "Right", "Unsure", "Undo"):
+        left, top, right, bottom = boxes[name] = person.page.get_by_role(
+            "button", name=name
+        ).evaluate(BOX)
+        assert min(right - left, bottom - top) >= 48, name
+        assert 0 <= left < right <= 375
+        assert 667 / 2 < top < bottom <= 667, "within reach of a thumb"
+    assert boxes["Left"][2] <= boxes["Center"][0] < boxes["Center"][2] <= boxes["Right"][0]
+    assert boxes["Unsure"][1] >= boxes["Center"][3]
+    picture = person.page.locator("#stage img")
+    left, top, right, bottom = picture.evaluate(BOX)
+    assert 0 <= left < right <= 375
+    assert 0 <= top < bottom <= boxes["Left"][1]
+    assert (right - left) % 64 == 0, "a whole factor"
+    assert right - left >= 320, "large"
+
+
+def test_nothing_else_moves(site: Site, sign_in: SignIn) -> None:
+    person = sign_in(**DESKTOP)
+    open_label_page(person.page)
+    diary = Diary(person.page)
+    parts = "#stage, #stage img, #hint, .answers button, #undo, .status, .top"
+    places = (
+        "es => es.map(e => { const b = e.getBoundingClientRect(); return [b.x, b.y, b.width]; })"
+    )
+    before = person.page.locator(parts).evaluate_all(places)
+    for key in ("ArrowLeft", "u", "ArrowRight"):
+        diary.press(key)
+        assert person.page.locator(parts).evaluate_all(places) == before
+
+
+def test_surround_is_neutral_grey_in_both_schemes(site: Site, sign_in: SignIn) -> None:
+    for scheme in ("light", "dark"):
+        person = sign_in(color_scheme=scheme)
+        open_label_page(person.page)
+        colour = person.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert colour == "rgb(122, 122, 122)"
+        for style in ("filter", "boxShadow", "mixBlendMode"):
+            value = person.page.locator("#stage img").evaluate(f"e => getComputedStyle(e).{style}")
+            assert value in ("none", "normal")
+
+
+def test_keyboard_alone(site: Site, sign_in: SignIn) -> None:
+    """Tab reaches everything, and Enter on a target answers like its key."""
+    person = sign_in()
+    open_label_page(person.page)
+    reached = []
+    for _ in range(14):
+        person.page.keyboard.press("Tab")
+        reached.append(
+            person.page.evaluate("document.activeElement.textContent.trim().match(/^[A-Za-z]*/)[0]")
+        )
+        outline = person.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline != "none", reached
+        if reached[-1] == "Center":
+            break
+    assert reached[0] == "Skip"
+    assert {"Label", "Progress", "Guide", "Account", "Left", "Center"} <= set(reached)
+    person.page.keyboard.press("Enter")
+    Diary(person.page).wait_until_sent()
+    assert [vote.answer for vote in site.votes_of(person.username)] == ["center"]

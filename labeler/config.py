@@ -5,6 +5,7 @@ Every variable is documented in docs/settings.md; a test compares that page with
 
 from __future__ import annotations
 
+import difflib
 import os
 import secrets
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ T = TypeVar("T")
 DEFAULT_REQUIRED_VOTES = 3
 MIN_SECRET_LENGTH = 32
 MIN_SECRET_ALPHABET = 8  # distinct characters; "aaaa…" and "changeme" style keys fall below
+_PREFIX, _TEST_PREFIX = "SIDELIGHT_", "SIDELIGHT_TEST_"
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -87,8 +89,10 @@ class _Reader:
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
         self._mistakes: list[str] = []
+        self._known: list[str] = []
 
     def get(self, name: str, default: str, parse: Callable[[str], T]) -> T | None:
+        self._known.append(name)
         text = self._environ.get(name, default)
         try:
             return parse(text)
@@ -98,13 +102,24 @@ class _Reader:
             return None
 
     def raise_if_wrong(self) -> None:
+        self._refuse_unknown_names()
         if self._mistakes:
             raise ConfigError("Wrong settings:\n  " + "\n  ".join(self._mistakes))
+
+    def _refuse_unknown_names(self) -> None:
+        """A misspelt name would otherwise leave its setting at the default without a word."""
+        for name in self._environ:
+            if not name.startswith(_PREFIX) or name.startswith(_TEST_PREFIX):
+                continue
+            if name not in self._known:
+                close = difflib.get_close_matches(name, self._known, n=1)
+                hint = f"; {close[0]} is" if close else "; docs/settings.md lists them"
+                self._mistakes.append(f"{name} is not a setting{hint}")
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not text.strip().isdigit() or not low <= int(text) <= high:
+        if not text.strip().isdecimal() or not low <= int(text) <= high:
             raise ValueError(f"a whole number from {low} to {high} is needed")
         return int(text)
 

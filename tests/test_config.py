@@ -1,0 +1,106 @@
+"""Settings: defaults, mistakes, the secret key, and the page that documents them."""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+
+import pytest
+
+from labeler.config import load_settings
+from labeler.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+STRONG = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+
+def test_the_defaults(tmp_path: Path) -> None:
+    settings = load_settings({"SIDELIGHT_HOME": str(tmp_path / "home")})
+    assert settings.home == tmp_path / "home"
+    assert settings.database_url == f"sqlite:///{tmp_path / 'home' / 'sidelight.sqlite3'}"
+    assert (settings.host, settings.port, settings.required_votes) == ("127.0.0.1", 8000, 3)
+    assert settings.jobs_path != Path(settings.database_url.removeprefix("sqlite:///"))
+
+
+def test_the_secret_key_is_made_once_and_kept_private(tmp_path: Path) -> None:
+    environ = {"SIDELIGHT_HOME": str(tmp_path)}
+    first = load_settings(environ).secret_key
+    assert len(first) >= 32
+    assert load_settings(environ).secret_key == first
+    assert stat.S_IMODE((tmp_path / "secret_key").stat().st_mode) == 0o600
+
+
+def test_a_given_secret_key_is_used_and_none_is_made(tmp_path: Path) -> None:
+    environ = {"SIDELIGHT_HOME": str(tmp_path), "SIDELIGHT_SECRET_KEY": STRONG}
+    assert load_settings(environ).secret_key == STRONG
+    assert not (tmp_path / "secret_key").exists()
+
+
+@pytest.mark.parametrize("weak", ["short", "a" * 64, "abc" * 20])
+def test_a_weak_secret_key_is_refused_and_not_shown(tmp_path: Path, weak: str) -> None:
+    with pytest.raises(ConfigError, match=r"SIDELIGHT_SECRET_KEY=.*too weak") as caught:
+        load_settings({"SIDELIGHT_HOME": str(tmp_path), "SIDELIGHT_SECRET_KEY": weak})
+    assert weak not in str(caught.value)
+
+
+def test_a_spoilt_secret_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "secret_key").write_text("")
+    with pytest.raises(ConfigError, match=r"secret_key: too weak.*Delete the file"):
+        load_settings({"SIDELIGHT_HOME": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("SIDELIGHT_PORT", "http", "a whole number from 1 to 65535"),
+        ("SIDELIGHT_PORT", "70000", "a whole number from 1 to 65535"),
+        ("SIDELIGHT_PORT", "²", "a whole number from 1 to 65535"),
+        ("SIDELIGHT_WORKERS", "0", "a whole number from 1 to 64"),
+        ("SIDELIGHT_BLIND_SHARE", "25", "a share from 0 to 1"),
+        ("SIDELIGHT_BLIND_SHARE", "nan", "a share from 0 to 1"),
+        ("SIDELIGHT_COOKIE_SECURE", "maybe", "yes or no"),
+        ("SIDELIGHT_DATABASE_URL", "mysql://x", "sqlite:///FILE or postgresql://"),
+        ("SIDELIGHT_PUBLIC_URL", "example.org", "starts with http"),
+    ],
+)
+def test_a_wrong_value_is_named(tmp_path: Path, name: str, value: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings({"SIDELIGHT_HOME": str(tmp_path), name: value})
+    assert f"{name}={value!r}" in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+    wrong = {"SIDELIGHT_PORT": "x", "SIDELIGHT_PREFETCH": "y", "SIDELIGHT_LEASE_SECONDS": "1"}
+    with pytest.raises(ConfigError) as caught:
+        load_settings({"SIDELIGHT_HOME": str(tmp_path), **wrong})
+    assert all(name in str(caught.value) for name in wrong)
+
+
+def test_a_misspelt_setting_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"SIDELIGHT_PROT.*is not a setting.*SIDELIGHT_PORT"):
+        load_settings({"SIDELIGHT_HOME": str(tmp_path), "SIDELIGHT_PROT": "8000"})
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_postgres_addresses_use_the_driver_that_is_installed(tmp_path: Path, scheme: str) -> None:
+    environ = {"SIDELIGHT_HOME": str(tmp_path), "SIDELIGHT_DATABASE_URL": f"{scheme}://h/d"}
+    assert load_settings(environ).database_url == "postgresql+psycopg://h/d"
+
+
+def test_the_public_address_loses_its_last_slash(tmp_path: Path) -> None:
+    environ = {"SIDELIGHT_HOME": str(tmp_path), "SIDELIGHT_PUBLIC_URL": "https://x.org/"}
+    assert load_settings(environ).public_url == "https://x.org"
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    source = (ROOT / "labeler" / "config.py").read_text()
+    page = (ROOT / "docs" / "settings.md").read_text()
+    known = set(re.findall(r'"(SIDELIGHT_[A-Z_]*[A-Z])"', source))
+    documented = set(re.findall(r"^## `(SIDELIGHT_[A-Z_]+)`$", page, re.MULTILINE))
+    assert len(known) >= 15
+    assert documented == known
+    for name, default in re.findall(r'"(SIDELIGHT_[A-Z_]*[A-Z])",\s*"([^"]+)"', source):
+        section = page.split(f"## `{name}`")[1].split("\n## ")[0]
+        assert f"Default: `{default}`" in section, name

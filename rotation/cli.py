@@ -1,0 +1,210 @@
+"""Commands of the rotation engine: run, poses. Heavy libraries are imported inside of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rotation.errors import RotationError
+
+FolderPath = click.Path(path_type=Path)
+METHOD_NAMES = ("paper", "samples", "one-line")
+
+
+class Yaws(click.ParamType[tuple[float, ...]]):
+    """`-30:30:10` (first:last:step) or `-20,0,15`, in degrees."""
+
+    name = "YAWS"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """The angles as they are asked for, each within +-60 degrees."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            yaws = _parse_yaws(str(value))
+        except ValueError:
+            self.fail(f"{value!r}: give first:last:step or a,b,c in degrees", param, ctx)
+        if not yaws or max(map(abs, yaws)) > 60 or len(yaws) > 200:
+            self.fail(f"{value!r}: 1 to 200 angles within -60..60 are allowed", param, ctx)
+        return yaws
+
+
+def _parse_yaws(text: str) -> tuple[float, ...]:
+    if ":" not in text:
+        return tuple(float(part) for part in text.split(","))
+    first, last, step = (float(part) for part in text.split(":"))
+    count = int((last - first) / step + 1e-9) + 1
+    if step <= 0 or count < 1:
+        raise ValueError
+    return tuple(round(first + k * step, 6) for k in range(min(count, 201)))
+
+
+class Gain(click.ParamType[float | None]):
+    """A positive number, or `auto`."""
+
+    name = "auto|NUMBER"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | None:
+        """The factor; None stands for auto."""
+        if value is None or value == "auto":
+            return None
+        try:
+            gain = float(value)
+        except ValueError:
+            gain = 0.0
+        if not 0 < gain <= 10:
+            self.fail(f"{value!r}: auto, or a number above 0 and up to 10, is allowed", param, ctx)
+        return gain
+
+
+def default_cache() -> Path:
+    """Where latents and poses are kept: `$XDG_CACHE_HOME/sidelight`, else `~/.cache/sidelight`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sidelight"
+
+
+def _common(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that `run` and `poses` share."""
+    options = (
+        click.option("--images", type=FolderPath, required=True, help="Folder or zip of images."),
+        click.option(
+            "--landmarks",
+            default="auto",
+            show_default=True,
+            metavar="FILE|auto|mtcnn",
+            help="CelebA's landmark file; auto: the one beside the images, else MTCNN.",
+        ),
+        click.option(
+            "--cache", type=FolderPath, help="Keeps latents and poses [~/.cache/sidelight]."
+        ),
+        click.option(
+            "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N."
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_common
+@click.option("--labels", type=FolderPath, required=True, help="labels.csv of `export labels`.")
+@click.option("--source", required=True, metavar="NAME", help="The image whose head is turned.")
+@click.option("--yaw", "yaws", type=Yaws(), default="-30:30:10", show_default=True,
+              help="Degrees, > 0 to the viewer's right: first:last:step or a,b,c.")  # fmt: skip
+@click.option("--out", type=FolderPath, required=True, help="Folder for frames, strip, report.")
+@click.option("--model", type=FolderPath, help="Model folder [the bundled synthetic heads].")
+@click.option("--poses", type=FolderPath, help="Your own poses.csv instead of landmarks.")
+@click.option("--attributes", metavar="A,B|none",
+              help="To share with the source [Male,Young,Eyeglasses,Smiling].")  # fmt: skip
+@click.option("--light", type=click.Choice(["auto", "left", "center", "right"]), default="auto",
+              show_default=True, help="The source's light; auto: its label.")  # fmt: skip
+@click.option("--no-light-filter", is_flag=True, help="Clusters of every light, for comparison.")
+@click.option("--min-cluster", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--max-cluster", type=click.IntRange(1), default=300, show_default=True)
+@click.option("--window", type=click.FloatRange(0.5, 30), default=5.0, show_default=True,
+              help="Half width of a cluster in degrees.")  # fmt: skip
+@click.option("--method", type=click.Choice(METHOD_NAMES), default="samples", show_default=True,
+              help="paper: lines through centroids; samples: through all images.")  # fmt: skip
+@click.option("--shrink/--no-shrink", default=True, show_default=True,
+              help="Damp frequencies on which halves of the images disagree.")  # fmt: skip
+@click.option("--gain", type=Gain(), default="1.0", show_default=True,
+              help="Multiplies the turn; auto: measure it by landmarks.")  # fmt: skip
+@click.option("--keep-norm/--no-keep-norm", default=True, show_default=True)
+@click.option("--steps", type=click.IntRange(2, 500), default=10, show_default=True)
+@click.option("--iterations", type=click.IntRange(0, 100), default=2, show_default=True,
+              help="Corrections a step when embedding the clusters.")  # fmt: skip
+@click.option("--bf16/--no-bf16", default=None, help="bfloat16 [where the processor has it].")
+@click.option("--contact-sheets", is_flag=True, help="Also the mean image of each cluster.")
+@click.option("--gif", is_flag=True, help="Also an animation.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+def run(**given: Any) -> None:
+    """Turn the head of a source face.
+
+    Clusters of other people with the same light are taken from the labels, embedded in the
+    model's latent space, and a line through them per side gives the way to turn.
+
+    \b
+    Example:
+      python manage.py rotation run --images ~/CelebA --labels labels.csv \\
+          --source 000123.jpg --yaw -30:30:10 --out turned/
+    """
+    _quietly(_run, given)
+
+
+def _run(given: Mapping[str, Any]) -> None:
+    from rotation.job import run_rotation
+
+    with Progress() as progress:
+        report = run_rotation(given, " ".join(sys.argv), progress)
+    sizes = " ".join(str(size) for size in report["clusters"]["sizes"])
+    click.echo(f"clusters: {sizes} images at {report['clusters']['angles_deg']} degrees")
+    click.echo(f"strip: {given['out'] / 'strip.png'}")
+
+
+@click.command()
+@_common
+@click.option("--out", type=FolderPath, required=True, help="The poses.csv to write.")
+def poses(**given: Any) -> None:
+    """Measure yaw, pitch and roll of every image.
+
+    An interrupted run goes on where it was.
+
+    \b
+    Example:
+      python manage.py rotation poses --images ~/CelebA --out poses.csv
+    """
+    _quietly(_poses, given)
+
+
+def _poses(given: Mapping[str, Any]) -> None:
+    from rotation.job import measure_all
+
+    with Progress() as progress:
+        found, total = measure_all(given, progress)
+    click.echo(f"{found} of {total} images have a pose: {given['out']}")
+
+
+def _quietly(action: Callable[[Mapping[str, Any]], None], given: Mapping[str, Any]) -> None:
+    """Run, and show an expected error as one message and exit code 1."""
+    try:
+        action({**given, "cache": given["cache"] or default_cache()})
+    except RotationError as error:
+        raise click.ClickException(str(error)) from None
+
+
+class Progress:
+    """One line per stage on stderr, redrawn on a terminal."""
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._start = 0.0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._end()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if stage != self._stage:
+            self._end()
+            self._stage, self._start = stage, time.monotonic()
+        terminal = sys.stderr.isatty()
+        if terminal or done == total:
+            spent = time.monotonic() - self._start
+            left = f", {spent / done * (total - done):.0f} s left" if 0 < done < total else ""
+            click.echo(f"\r{stage}: {done}/{total}{left}   ", err=True, nl=not terminal)
+
+    def _end(self) -> None:
+        if self._stage and sys.stderr.isatty():
+            click.echo("", err=True)

@@ -1,0 +1,107 @@
+"""Frames, strips and sheets: arrays of pixels to files that a person looks at."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+Pixels = NDArray[np.uint8]
+
+GROUND = (245, 245, 243)
+INK = (40, 40, 40)
+GAP = 4
+CAPTION = 20
+
+
+def to_pixels(images: NDArray[np.floating]) -> Pixels:
+    """uint8 (N, S, S, 3) of images (N, 3, S, S) in [0, 1]; values outside are clipped."""
+    scaled = np.clip(np.asarray(images), 0, 1) * 255
+    return np.rint(scaled).astype(np.uint8).transpose(0, 2, 3, 1)
+
+
+def from_pixels(pixels: Pixels) -> NDArray[np.float32]:
+    """float32 (N, 3, S, S) in [0, 1] of uint8 (N, S, S, 3)."""
+    return (pixels.astype(np.float32) / np.float32(255)).transpose(0, 3, 1, 2)
+
+
+def degrees(yaw_deg: float) -> str:
+    """The caption of an angle: −30°, 0°, +12.5°."""
+    text = f"{yaw_deg:+g}°" if yaw_deg else "0°"
+    return text.replace("-", "−")
+
+
+def draw_strip(frames: Pixels, captions: Sequence[str], scale: int = 2) -> Image.Image:
+    """One row of frames (N, S, S, 3) with a caption under each, enlarged by a whole factor."""
+    return draw_sheet(frames[None], columns=captions, scale=scale)
+
+
+def draw_sheet(
+    rows: Pixels, columns: Sequence[str] = (), labels: Sequence[str] = (), scale: int = 1
+) -> Image.Image:
+    """A sheet of frames (R, N, S, S, 3): captions under the columns, labels left of the rows."""
+    count, across, side = rows.shape[0], rows.shape[1], rows.shape[2] * scale
+    margin = max((len(label) for label in labels), default=0) * 8 + (GAP if labels else 0)
+    width = margin + across * (side + GAP) + GAP
+    height = count * (side + GAP) + GAP + (CAPTION if columns else 0)
+    sheet = Image.new("RGB", (width, height), GROUND)
+    for i, row in enumerate(rows):
+        for j, frame in enumerate(row):
+            tile = Image.fromarray(frame).resize((side, side), Image.Resampling.NEAREST)
+            sheet.paste(tile, (margin + GAP + j * (side + GAP), GAP + i * (side + GAP)))
+    _write_captions(sheet, columns, labels, side, margin)
+    return sheet
+
+
+def _write_captions(
+    sheet: Image.Image, columns: Sequence[str], labels: Sequence[str], side: int, margin: int
+) -> None:
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=min(14, 8 + side // 16))
+    for j, caption in enumerate(columns):
+        place = (margin + GAP + j * (side + GAP) + side / 2, sheet.height - CAPTION / 2 - 1)
+        draw.text(place, caption, fill=INK, font=font, anchor="mm")
+    for i, label in enumerate(labels):
+        draw.text((GAP, GAP + i * (side + GAP) + side / 2), label, fill=INK, font=font, anchor="lm")
+
+
+def save_png(image: Image.Image, path: Path) -> None:
+    """Write a PNG that appears complete or not at all."""
+    _save(path, lambda target: image.save(target, format="PNG", optimize=True))
+
+
+def save_gif(frames: Pixels, path: Path, scale: int = 2, milliseconds: int = 120) -> None:
+    """Write frames (N, S, S, 3) as a GIF that swings there and back without end."""
+    swing = [*frames, *frames[-2:0:-1]]
+    tiles = [
+        Image.fromarray(frame).resize((frame.shape[1] * scale,) * 2, Image.Resampling.BICUBIC)
+        for frame in swing
+    ]
+    _save(
+        path,
+        lambda target: tiles[0].save(
+            target, format="GIF", save_all=True, append_images=tiles[1:],
+            duration=milliseconds, loop=0,
+        ),
+    )  # fmt: skip
+
+
+def save_text(text: str, path: Path) -> None:
+    """Write a text file that appears complete or not at all."""
+    _save(path, lambda target: Path(target).write_text(text, encoding="utf-8"))
+
+
+def _save(path: Path, write: Callable[[str], object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    os.close(handle)
+    try:
+        write(partial)
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    finally:
+        Path(partial).unlink(missing_ok=True)

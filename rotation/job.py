@@ -1,0 +1,214 @@
+"""What the commands do: files opened, the pipeline run, frames and report written."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from rotation.dataset.celeba import Tables, read_tables
+from rotation.dataset.sources import ImageSource, open_source
+from rotation.embedding import Progress
+from rotation.errors import DatasetError
+from rotation.images import degrees, draw_sheet, draw_strip, save_gif, save_png
+from rotation.latents import LatentStore
+from rotation.pipeline import Data, Options, Rotation, rotate
+from rotation.poses import append_poses
+from rotation.posing import (
+    PoseBook,
+    book_from_csv,
+    book_from_detector,
+    book_from_landmarks,
+    cache_file,
+)
+from rotation.records import read_labels
+from rotation.report import versions, write_report
+from rotation.unet import LatentModel, choose_device
+
+
+def run_rotation(given: Mapping[str, Any], command: str, progress: Progress) -> dict[str, Any]:
+    """`rotation run`: turn one head and write frames, strip and report into `given["out"]`.
+
+    `given` holds the command's options by name. Returns the report.
+    """
+    clock = Clock(progress)
+    options = _options(given)
+    labels = read_labels(given["labels"])
+    with open_source(given["images"]) as images:
+        tables = read_tables(given["images"])
+        poses = open_poses(given, images, tables, given["cache"])
+        model = load_model(
+            given["model"], given["device"], given["steps"], given["iterations"], given["bf16"]
+        )
+        store = open_store(given["cache"], model)
+        clock.mark("load")
+        data = Data(images, tables, labels, poses, given["source"])
+        result = rotate(data, model, store, options, clock)
+    clock.mark("turn")
+    write_pictures(result, options, given["out"], given["gif"], given["contact_sheets"])
+    clock.mark("write")
+    report = describe(result, options, given) | {
+        "model": {
+            "name": model.name,
+            "fingerprint": model.fingerprint,
+            "steps": model.steps,
+            "iterations": model.iterations,
+        },
+        "seconds": clock.seconds,
+        "command": command,
+    }
+    write_report(report, given["out"] / "report.json")
+    return report
+
+
+def measure_all(given: Mapping[str, Any], progress: Progress) -> tuple[int, int]:
+    """`rotation poses`: the poses of all images into `given["out"]`; how many have one, of all."""
+    with open_source(given["images"]) as images:
+        book = open_poses({**given, "poses": None}, images, read_tables(given["images"]), None)
+        if book.measure is not None:
+            book = book_from_detector(images, given["out"], choose_device(given["device"]))
+        names = images.names()
+        found = book.poses(names, progress)
+    if book.cache is None:  # from a landmark file: written anew, nothing is lost
+        given["out"].unlink(missing_ok=True)
+        append_poses(given["out"], names, found)
+    return int(np.isfinite(found.yaw_deg).sum()), len(names)
+
+
+class Clock:
+    """Hands progress on, and adds up the seconds of each stage."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._last = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        self.mark(stage)
+        self._progress(stage, done, total)
+
+    def mark(self, stage: str) -> None:
+        """Book the time since the last mark on `stage`."""
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+        self._last = now
+
+
+def open_poses(
+    given: Mapping[str, Any], images: ImageSource, tables: Tables, cache: Path | None
+) -> PoseBook:
+    """Where poses come from: the user's CSV, a landmark file, or the detector."""
+    if given["poses"] is not None:
+        return book_from_csv(given["poses"])
+    choice = given["landmarks"]
+    if choice not in ("auto", "mtcnn"):
+        if not Path(choice).is_file():
+            raise DatasetError(f"--landmarks {choice}: no such file; give a file, auto or mtcnn.")
+        return book_from_landmarks(Path(choice))
+    if choice == "auto" and tables.landmarks is not None:
+        return book_from_landmarks(tables.landmarks)
+    file = None if cache is None else cache_file(cache, given["images"])
+    return book_from_detector(images, file, choose_device(given["device"]))
+
+
+def load_model(
+    folder: Path | None, device: str, steps: int, iterations: int, bf16: bool | None
+) -> LatentModel:
+    """The model; `bf16` None takes bfloat16 where the device computes with it natively."""
+    place = choose_device(device)
+    native = bf16_is_native(place) if bf16 is None else bf16
+    return LatentModel.load(
+        folder, device=str(place), steps=steps, iterations=iterations, bf16=native
+    )
+
+
+def bf16_is_native(device: torch.device) -> bool:
+    """Whether bfloat16 pays: tensor cores, or a CPU with AMX (measured there: 14 times quicker)."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
+
+
+def open_store(cache: Path, model: LatentModel) -> LatentStore:
+    """The model's latents on disk."""
+    shape = (3, model.image_size, model.image_size)
+    try:
+        return LatentStore(cache / "latents", model.fingerprint, shape)
+    except OSError as error:
+        raise DatasetError(f"--cache {cache}: cannot be written ({error.strerror}).") from None
+
+
+def write_pictures(
+    result: Rotation, options: Options, out: Path, gif: bool, contact_sheets: bool
+) -> None:
+    """Frames, the strip, and where asked for an animation and the clusters' mean images."""
+    captions = [degrees(yaw) for yaw in options.yaws_deg]
+    for yaw, frame in zip(options.yaws_deg, result.frames, strict=True):
+        save_png(Image.fromarray(frame), out / f"frame_{yaw:+06.1f}.png")
+    row = np.concatenate([result.source[None], result.reconstruction[None], result.frames])
+    save_png(draw_strip(row, ["source", "decoded", *captions]), out / "strip.png")
+    if gif:
+        save_gif(result.frames, out / "turn.gif")
+    if contact_sheets:
+        angles = [degrees(yaw) for yaw in result.selection.angles_deg]
+        save_png(draw_sheet(result.means[None], angles, scale=2), out / "cluster_means.png")
+
+
+def describe(result: Rotation, options: Options, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The report of a rotation, less what only the command knows."""
+    selection, direction = result.selection, result.fit.direction
+    return {
+        "source": {
+            "name": given["source"],
+            "yaw_deg": result.source_yaw_deg,
+            "light": result.light,
+        },
+        "yaws_deg": options.yaws_deg,
+        "clusters": {
+            "angles_deg": selection.angles_deg,
+            "sizes": selection.sizes,
+            "attributes": selection.attributes,
+            "attributes_dropped": selection.dropped,
+            "half_width_deg": options.half_width_deg,
+        },
+        "fit": {
+            "method": options.method,
+            "shrink": options.shrink,
+            "r2_left": direction.r2_left,
+            "r2_right": direction.r2_right,
+            "split_half_cosine_left": result.fit.cosine_left,
+            "split_half_cosine_right": result.fit.cosine_right,
+        },
+        "gain": result.gain,
+        "latent_norm": {"source": result.source_norm, "frames": result.norms},
+        "reconstruction_mse": result.reconstruction_mse,
+        "seed": options.seed,
+        "versions": versions(),
+    }
+
+
+def _options(given: Mapping[str, Any]) -> Options:
+    named = given["attributes"]
+    attributes = None
+    if named is not None:
+        listed = () if named == "none" else named.split(",")
+        attributes = tuple(name.strip() for name in listed if name.strip())
+    return Options(
+        yaws_deg=given["yaws"],
+        light=given["light"],
+        light_filter=not given["no_light_filter"],
+        attributes=attributes,
+        minimum=given["min_cluster"],
+        maximum=max(given["max_cluster"], given["min_cluster"]),
+        half_width_deg=given["window"],
+        method=given["method"],
+        shrink=given["shrink"],
+        keep_norm=given["keep_norm"],
+        gain=given["gain"],
+        seed=given["seed"],
+    )

@@ -1,0 +1,98 @@
+"""Measures of turned heads, on images (N, S, S, 3) uint8 and on numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.floating]
+
+LUMA = np.array([0.299, 0.587, 0.114])
+SIDE_THRESHOLD = 0.06
+"""Left-minus-right brightness of the face from which a side counts as lit."""
+
+
+def mean_square_error(first: Pixels, second: Pixels) -> NDArray[np.float64]:
+    """Mean square difference (N,) on the scale [0, 1]."""
+    difference = (first.astype(np.float64) - second) / 255
+    return np.square(difference).mean(axis=(1, 2, 3))
+
+
+def psnr(first: Pixels, second: Pixels) -> NDArray[np.float64]:
+    """Peak signal to noise ratio (N,) in dB, -10 log10(MSE); equal images give 100."""
+    return -10 * np.log10(np.maximum(mean_square_error(first, second), 1e-10))
+
+
+def side_contrast(images: Pixels) -> NDArray[np.float64]:
+    """Brightness of the face's left half less its right half (N,), in [-1, 1].
+
+    Taken in the middle of the crop, where a face is at any yaw to +-30 degrees: positive where
+    the light comes from the viewer's left. Exactly negated by a mirror.
+    """
+    side = images.shape[1]
+    rows, columns = slice(side // 4, side - side // 8), slice(side // 4, side - side // 4)
+    luma = images[:, rows, columns].astype(np.float64) @ LUMA / 255
+    half = luma.shape[2] // 2
+    return luma[:, :, :half].mean(axis=(1, 2)) - luma[:, :, -half:].mean(axis=(1, 2))
+
+
+def contrast_class(
+    contrast: float, threshold: float = SIDE_THRESHOLD
+) -> Literal["left", "center", "right"]:
+    """left, center or right of a side contrast."""
+    if abs(contrast) < threshold:
+        return "center"
+    return "left" if contrast > 0 else "right"
+
+
+def nearest(images: Pixels, references: Pixels) -> NDArray[np.int64]:
+    """For each image (N) the index of the reference (M) with the least mean square error."""
+    flat = images.reshape(len(images), -1).astype(np.float32)
+    other = references.reshape(len(references), -1).astype(np.float32)
+    squares = np.square(flat).sum(1)[:, None] + np.square(other).sum(1) - 2 * flat @ other.T
+    return squares.argmin(axis=1)
+
+
+def vertex(grid: Floats, errors: Floats) -> float:
+    """The place of the least error on an even grid (K,), refined by a parabola through three."""
+    best = int(np.argmin(errors))
+    if best in (0, len(grid) - 1):
+        return float(grid[best])
+    before, here, after = errors[best - 1 : best + 2]
+    bend = before - 2 * here + after
+    shift = 0.5 * (before - after) / bend if bend > 0 else 0.0
+    return float(grid[best] + shift * (grid[best + 1] - grid[best]))
+
+
+def kendall_tau(values: Floats) -> float:
+    """Kendall's tau of values against their order: 1 where they rise all the way."""
+    steps = np.sign(values[None, :] - values[:, None])[np.triu_indices(len(values), 1)]
+    return float(steps.mean()) if len(steps) else 1.0
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean with its 95 % bootstrap interval."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def bootstrap(
+    values: Sequence[float] | Floats, rng: np.random.Generator, resamples: int = 2000
+) -> Interval:
+    """The mean of values (n,) and its percentile interval over resampled values.
+
+    Values that belong together (the frames of one source) must be averaged first: they are not
+    independent.
+    """
+    sample = np.asarray(values, dtype=np.float64)
+    picks = rng.integers(len(sample), size=(resamples, len(sample)))
+    low, high = np.percentile(sample[picks].mean(axis=1), [2.5, 97.5])
+    return Interval(float(sample.mean()), float(low), float(high))

@@ -1,0 +1,264 @@
+"""A rotation from files to files: every stage of the method in its order.
+
+labels.csv and images -> records -> poses -> clusters -> latents -> direction -> moved latents ->
+frames, strip and report. The stages pass plain values on, so that each can be used alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rotation.dataset.celeba import Tables
+from rotation.dataset.sources import ImageSource, safe_name
+from rotation.embedding import (
+    Encoder,
+    Latents,
+    Progress,
+    Store,
+    decode_pixels,
+    embed,
+    embed_source,
+    read_crop,
+)
+from rotation.errors import ImageError, SelectionError
+from rotation.fitting import Fit, fit_direction
+from rotation.images import Pixels
+from rotation.metrics import mean_square_error
+from rotation.poses import Poses
+from rotation.posing import PoseBook
+from rotation.records import Records, join_records, source_record
+from rotation.selection import (
+    DEFAULT_ATTRIBUTES,
+    Criteria,
+    Members,
+    Selection,
+    candidates,
+    select,
+    usable_attributes,
+)
+from rotation.trajectory import trajectory
+
+CLUSTER_STEP_DEG = 10.0
+CLUSTER_REACH_DEG = (20.0, 40.0)
+"""Clusters reach as far as the yaws asked for, but at least and at most so far: a slope needs a
+lever, and beyond 40 degrees landmarks and faces run out."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """An image set with what is known of it. `source` names the face to turn."""
+
+    images: ImageSource
+    tables: Tables
+    labels: dict[str, str]
+    poses: PoseBook
+    source: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to turn a head. Angles in degrees, positive towards the viewer's right.
+
+    `light` overrides the source's label (`auto`: read it from the labels); `light_filter` False
+    takes clusters of every light. `attributes` None takes those of `DEFAULT_ATTRIBUTES` that
+    the files tell. `gain` multiplies the displacement, None finds it by measuring the frames.
+    """
+
+    yaws_deg: tuple[float, ...]
+    light: str = "auto"
+    light_filter: bool = True
+    attributes: tuple[str, ...] | None = None
+    minimum: int = 8
+    maximum: int = 300
+    half_width_deg: float = 5.0
+    method: str = "samples"
+    shrink: bool = True
+    keep_norm: bool = True
+    gain: float | None = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """A turned head. `frames` (K, S, S, 3) go with `Options.yaws_deg`."""
+
+    source: Pixels
+    reconstruction: Pixels
+    source_yaw_deg: float
+    light: str | None
+    frames: Pixels
+    norms: tuple[float, ...]
+    gain: float
+    selection: Selection
+    members: Records
+    fit: Fit
+    source_norm: float
+    means: Pixels = field(repr=False)
+
+    @property
+    def reconstruction_mse(self) -> float:
+        """Mean square error of the source decoded from its own latent, on [0, 1]."""
+        return float(mean_square_error(self.source[None], self.reconstruction[None])[0])
+
+
+def rotate(
+    data: Data, model: Encoder, store: Store, options: Options, progress: Progress | None = None
+) -> Rotation:
+    """Turn the head of `data.source` to each of `options.yaws_deg`.
+
+    Raises `SelectionError` where clusters are too small or the source has no light or pose,
+    `DatasetError` where files do not fit together, `ImageError` where the source is no image.
+    """
+    rng = np.random.default_rng(options.seed)
+    crop = read_crop(data.images, safe_name(data.source), model.image_size)
+    light = source_light(data, options) if options.light_filter else None
+    records = join_records(data.labels, data.images.names(), data.tables)
+    person = source_record(data.source, light or "center", data.tables)
+    criteria = _criteria(options, light, records, person)
+    records, poses, yaw = _measure(data, records, criteria, progress)
+    angles = cluster_angles(options.yaws_deg)
+    selection = select(records, poses, person, angles, criteria, rng)
+    selection, crops = _read_members(data, selection, records, model.image_size, criteria, progress)
+    latents = _embed_members(model, store, selection.members, crops, progress)
+    fit = fit_direction(selection, latents, options.method, options.shrink, rng)
+    source = embed_source(model, crop)
+    gain = options.gain
+    if gain is None:
+        gain = _measured_gain(model, source, fit, yaw, options)
+    moved = turn_latent(source, fit, yaw, options.yaws_deg, gain, options.keep_norm)
+    return Rotation(
+        source=crop,
+        reconstruction=decode_pixels(model, source[None])[0],
+        source_yaw_deg=yaw,
+        light=light,
+        frames=decode_pixels(model, moved),
+        norms=tuple(float(np.linalg.norm(z)) for z in moved),
+        gain=gain,
+        selection=selection,
+        members=records,
+        fit=fit,
+        source_norm=float(np.linalg.norm(source)),
+        means=_mean_images(selection, crops),
+    )
+
+
+def source_light(data: Data, options: Options) -> str:
+    """The light of the source: as asked for, else its label; `SelectionError` without either."""
+    if options.light != "auto":
+        return options.light
+    if data.source in data.labels:
+        return data.labels[data.source]
+    raise SelectionError(
+        f"{data.source} has no label, so its light is not known. Say it with "
+        "--light left|center|right, label the image, or give --no-light-filter."
+    )
+
+
+def cluster_angles(yaws_deg: Sequence[float]) -> tuple[float, ...]:
+    """The yaws of the clusters: tens, symmetric about 0, as far as asked (20 to 40 degrees)."""
+    low, high = CLUSTER_REACH_DEG
+    reach = min(max(abs(yaw) for yaw in yaws_deg), high)
+    count = int(np.ceil(max(reach, low) / CLUSTER_STEP_DEG))
+    return tuple(CLUSTER_STEP_DEG * k for k in range(-count, count + 1))
+
+
+def turn_latent(
+    source: Latents,
+    fit: Fit,
+    from_deg: float,
+    to_deg: Sequence[float],
+    gain: float,
+    keep_norm: bool,
+) -> Latents:
+    """Latents (K, C, H, W) of a source (C, H, W) at `from_deg` turned to each of `to_deg`."""
+    moved = trajectory(source.reshape(-1), fit.direction, from_deg, to_deg, gain, keep_norm)
+    return moved.reshape(-1, *source.shape)
+
+
+def _criteria(options: Options, light: str | None, records: Records, person: Records) -> Criteria:
+    explicit = options.attributes is not None
+    wanted = DEFAULT_ATTRIBUTES if options.attributes is None else options.attributes
+    return Criteria(
+        light=light,
+        attributes=usable_attributes(wanted, records, person, explicit),
+        half_width_deg=options.half_width_deg,
+        minimum=options.minimum,
+        maximum=options.maximum,
+    )
+
+
+def _measure(
+    data: Data, records: Records, criteria: Criteria, progress: Progress | None
+) -> tuple[Records, Poses, float]:
+    """The candidates with their poses, and the yaw of the source."""
+    rows = candidates(records, criteria)
+    records = records.take(rows)
+    poses = data.poses.poses([*records.filenames, data.source], progress)
+    yaw = float(poses.yaw_deg[-1])
+    if not np.isfinite(yaw):
+        raise SelectionError(
+            f"No pose is known of {data.source}: no face was found, or the file of poses or "
+            "landmarks lacks it. Bring its yaw with --poses, or choose another source."
+        )
+    return records, Poses(*(column[:-1] for column in poses.columns)), yaw
+
+
+def _read_members(
+    data: Data, selection: Selection, records: Records, size: int, criteria: Criteria,
+    progress: Progress | None,
+) -> tuple[Selection, dict[int, Pixels]]:  # fmt: skip
+    """Crops of the members by row. Broken files leave their clusters, which must stay large."""
+    crops: dict[int, Pixels] = {}
+    rows = np.unique(selection.members.rows)
+    for done, row in enumerate(rows.tolist(), start=1):
+        try:
+            crops[row] = read_crop(data.images, records.filenames[row], size)
+        except ImageError:
+            continue
+        if progress is not None:
+            progress("read", done, len(rows))
+    return selection.keep(list(crops), criteria), crops
+
+
+def _embed_members(
+    model: Encoder, store: Store, members: Members, crops: dict[int, Pixels],
+    progress: Progress | None,
+) -> Latents:  # fmt: skip
+    """Latents (n, C, H, W) of the members as used.
+
+    A mirrored member's latent is the flip of the plain one's: z(flip x) = flip z holds for a
+    generator trained with mirrors, and halves the embedding.
+    """
+    rows = list(crops)
+    latents = embed(model, store, np.stack([crops[row] for row in rows]), progress)
+    place = {row: k for k, row in enumerate(rows)}
+    used = latents[[place[row] for row in members.rows.tolist()]]
+    used[members.mirrored] = used[members.mirrored][..., ::-1]
+    return used
+
+
+def _mean_images(selection: Selection, crops: dict[int, Pixels]) -> Pixels:
+    """The mean image (K, S, S, 3) of each cluster, mirrored members mirrored."""
+    means = []
+    for cluster in selection.clusters:
+        pictures = np.stack([crops[row] for row in cluster.rows.tolist()]).astype(np.float64)
+        pictures[cluster.mirrored] = pictures[cluster.mirrored][:, :, ::-1]
+        means.append(np.rint(pictures.mean(axis=0)).astype(np.uint8))
+    return np.stack(means)
+
+
+def _measured_gain(
+    model: Encoder, source: Latents, fit: Fit, yaw: float, options: Options
+) -> float:
+    """The gain that makes the landmarks of the frames turn as far as asked."""
+    from rotation.landmarks import LandmarkDetector
+    from rotation.trajectory import calibrated_gain
+
+    asked = sorted({yaw, *(a for a in (-30.0, -20.0, -10.0, 0.0, 10.0, 20.0, 30.0))})
+    frames = decode_pixels(model, turn_latent(source, fit, yaw, asked, 1.0, options.keep_norm))
+    found = LandmarkDetector().crop_poses(frames)
+    reached = np.where(found.confidence > 0.3, found.yaw_deg, np.nan)
+    return calibrated_gain(asked, reached.tolist())

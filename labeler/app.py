@@ -10,7 +10,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from labeler.config import Settings, load_settings
 from labeler.db import Database
-from labeler.web import BLUEPRINTS, access, errors, security
+from labeler.web import BLUEPRINTS, access, errors, routing, security
 
 ROOT = Path(__file__).resolve().parent.parent
 MAX_REQUEST_BYTES = 64 * 1024  # the largest honest request is a form
@@ -33,6 +33,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     if settings.public_url:
         # Only a site that says its public address stands behind a proxy whose headers are true.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign]
+    routing.register(app)
     errors.register(app)
     access.register(app)
     security.register(app)

@@ -68,7 +68,7 @@ def change_password() -> tuple[str, int] | Response:
     return redirect(url_for("account.show"), 303)
 
 
-@bp.post("/sessions/<int:session_id>/revoke")
+@bp.post("/sessions/<id:session_id>/revoke")
 @access.signed_in
 def revoke_session(session_id: int) -> Response:
     with db().write() as session:

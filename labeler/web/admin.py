@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from labeler import jobs
-from labeler.domain.labels import LABELS
+from labeler.domain.labels import ANSWERS, LABELS
 from labeler.errors import NotFound
 from labeler.models import Dataset, ModelRun
 from labeler.services import exporting, overview, progress, runs
@@ -64,6 +64,7 @@ class OverviewPage(Page):
     broken: int = 0
     required_votes: int = 0
     labels: list[Tally] | None = None
+    answers: list[Tally] | None = None
     runs: list[RunRow] | None = None
     has_proposals: bool = False
     waiting_jobs: int = 0
@@ -164,6 +165,7 @@ def _overview(session: Session, dataset: Dataset) -> OverviewPage:
         broken=done.broken,
         required_votes=settings().required_votes,
         labels=[Tally(label, done.labels.get(label, 0)) for label in LABELS],
+        answers=[Tally(answer, done.answers.get(answer, 0)) for answer in ANSWERS],
         runs=[_run_row(run) for run in overview.list_runs(session, dataset.id, RUNS_SHOWN)],
         has_proposals=runs.current_run(session, dataset.id) is not None,
         waiting_jobs=jobs.count_waiting(settings()),

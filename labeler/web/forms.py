@@ -11,8 +11,15 @@ from labeler.errors import InvalidInput
 
 
 def text(name: str) -> str:
-    """A field of the form; empty where it is missing."""
-    return request.form.get(name, "")
+    """A field of the form; empty where it is missing.
+
+    Raises:
+        InvalidInput: it holds a NUL, which no database text can.
+    """
+    given = request.form.get(name, "")
+    if "\0" in given:
+        raise InvalidInput(f"{name}: a NUL character is not allowed.")
+    return given
 
 
 def whole(name: str) -> int:

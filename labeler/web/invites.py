@@ -75,7 +75,7 @@ def create_invite() -> tuple[str, int]:
     return render(InvitesPage(_rows(), link=_link(token)), 201)
 
 
-@bp.post("/invites/<int:invite_id>/revoke")
+@bp.post("/invites/<id:invite_id>/revoke")
 @access.only("admin")
 def revoke_invite(invite_id: int) -> Response:
     with db().write() as session:

@@ -18,6 +18,7 @@ from labeler.services.voting import CastVote
 from labeler.web import access, forms
 from labeler.web.errors import always_json, wants_json
 from labeler.web.pictures import address_of
+from labeler.web.routing import MAX_ID
 from labeler.web.state import Page, account, db, render, settings
 
 bp = Blueprint("labelling", __name__, url_prefix="/label")
@@ -109,7 +110,7 @@ def cast() -> Response | tuple[Response, int]:
     return jsonify(ok=True, vote=_vote_json(vote)), 201 if vote.created else 200
 
 
-@bp.post("/votes/<int:vote_id>/undo")
+@bp.post("/votes/<id:vote_id>/undo")
 @access.signed_in
 def undo(vote_id: int) -> Response:
     with db().write() as session:
@@ -129,8 +130,9 @@ def state() -> Response:
 
 def _asked_for(session: Session) -> LeasedImage | None:
     """The picture named in the address (the one just undone), if this person holds it."""
-    image_id = request.args.get("image", type=int)
-    held = assigning.find_lease(session, account().id, image_id) if image_id else None
+    image_id = request.args.get("image", 0, type=int)
+    known = 0 < image_id <= MAX_ID
+    held = assigning.find_lease(session, account().id, image_id) if known else None
     return held if held and held.expires_at > utc_now() else None
 
 
@@ -143,7 +145,7 @@ def _answer_sent() -> dict[str, Any]:
     """The arguments of `cast_vote`, from JSON or from the plain form."""
     if request.is_json:
         body = forms.json_object()
-        image_id = forms.json_whole(body, "image_id", 1, 2**62)
+        image_id = forms.json_whole(body, "image_id", 1, MAX_ID)
         words = {name: str(body.get(name, "")) for name in ("answer", "request_id")}
         return {"image_id": image_id, "elapsed_ms": body.get("elapsed_ms"), **words}
     return {

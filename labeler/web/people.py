@@ -47,7 +47,7 @@ def people() -> tuple[str, int]:
     return render(PeoplePage(rows))
 
 
-@bp.post("/people/<int:annotator_id>/role")
+@bp.post("/people/<id:annotator_id>/role")
 @access.only("admin")
 def set_role(annotator_id: int) -> Response:
     with db().write() as session:
@@ -55,7 +55,7 @@ def set_role(annotator_id: int) -> Response:
     return _back(f"{person.username} is {person.role} now.")
 
 
-@bp.post("/people/<int:annotator_id>/deactivate")
+@bp.post("/people/<id:annotator_id>/deactivate")
 @access.only("admin")
 def deactivate(annotator_id: int) -> Response:
     with db().write() as session:
@@ -63,7 +63,7 @@ def deactivate(annotator_id: int) -> Response:
     return _back(f"The account of {person.username} is closed; the votes stay.")
 
 
-@bp.post("/people/<int:annotator_id>/reactivate")
+@bp.post("/people/<id:annotator_id>/reactivate")
 @access.only("admin")
 def reactivate(annotator_id: int) -> Response:
     with db().write() as session:

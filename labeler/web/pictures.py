@@ -20,7 +20,7 @@ def address_of(image_id: int, sha256: str) -> str:
     return url_for("pictures.picture", image_id=image_id, sha_prefix=sha256[:PREFIX])
 
 
-@bp.get("/images/<int:image_id>/<sha_prefix>")
+@bp.get("/images/<id:image_id>/<sha_prefix>")
 @access.signed_in
 def picture(image_id: int, sha_prefix: str) -> Response:
     with db().read() as session:

@@ -84,6 +84,10 @@ class LabelPage {
       event.preventDefault();
       this.undo();
     });
+    document.getElementById("help-link").addEventListener("click", (event) => {
+      event.preventDefault();
+      document.getElementById("help").showModal();
+    });
     this.#feed.addEventListener("change", () => this.#refresh());
     this.#feed.addEventListener("leased", ({ detail }) => this.#learn(detail));
     this.#feed.addEventListener("refused", ({ detail }) => this.#complain(detail));
@@ -154,7 +158,9 @@ class LabelPage {
 
   #onRefused({ entry, error }) {
     if (entry.kind === "undo") return this.#view.notify(`The undo was not taken: ${error.message}`);
-    this.#history = this.#history.filter((vote) => vote.requestId !== entry.requestId);
+    const at = this.#history.findIndex((vote) => vote.requestId === entry.requestId);
+    if (at < 0) return; // undone meanwhile, so nothing is lost
+    this.#history.splice(at, 1);
     this.#answered.delete(entry.image.image_id);
     this.#count(-1);
     this.#view.notify(`One answer was not taken: ${error.message}`);

@@ -7,6 +7,7 @@
 const BACKOFF_MS = [500, 1000, 2000, 4000, 8000, 15_000, 30_000];
 const REMEMBERED_ACKNOWLEDGEMENTS = 50;
 
+/** Tells of itself by the events "change", "refused" ({entry, error}) and "signed-out" (error). */
 export class VoteQueue extends EventTarget {
   #prefix;
   #acknowledgedKey;
@@ -116,7 +117,6 @@ export class VoteQueue extends EventTarget {
     }
     this.#remove(entry);
     if (outcome.kind === "refused") this.#announce("refused", { entry, error: outcome.body.error });
-    else this.#announce("acknowledged", { entry, body: outcome.body });
   }
 
   #remove(...entries) {

@@ -94,18 +94,26 @@ def test_phone_shows_all_without_scrolling(site: Site, sign_in: SignIn) -> None:
     assert right - left >= 320, "large"
 
 
-def test_nothing_else_moves(site: Site, sign_in: SignIn) -> None:
-    person = sign_in(**DESKTOP)
+@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_nothing_else_moves(site: Site, sign_in: SignIn, device: dict[str, Any]) -> None:
+    """Neither at an answer nor when the words about the connection come and go."""
+    person = sign_in(**device)
     open_label_page(person.page)
     diary = Diary(person.page)
-    parts = "#stage, #stage img, #hint, .answers button, #undo, .status, .top"
-    places = (
-        "es => es.map(e => { const b = e.getBoundingClientRect(); return [b.x, b.y, b.width]; })"
-    )
-    before = person.page.locator(parts).evaluate_all(places)
+
+    def places() -> Any:
+        parts = "#stage, #stage img, #hint, .answers button, #undo, .status, .top"
+        return person.page.locator(parts).evaluate_all(f"es => es.map({BOX})")
+
+    before = places()
     for key in ("ArrowLeft", "u", "ArrowRight"):
         diary.press(key)
-        assert person.page.locator(parts).evaluate_all(places) == before
+        assert places() == before
+    diary.wait_until_sent()
+    person.context.set_offline(True)
+    diary.press("ArrowLeft")
+    expect(person.page.locator("#connection")).to_have_text("1 vote waiting to be sent")
+    assert places() == before
 
 
 def test_surround_is_neutral_grey_in_both_schemes(site: Site, sign_in: SignIn) -> None:

@@ -29,6 +29,7 @@ def error_of(answer: Any) -> tuple[int, str]:
     [
         ("/nowhere", (404, "not_found")),
         ("/images/999/abc", (404, "not_found")),
+        (f"/images/{10**30}/abc", (404, "not_found")),
         ("/join/unknown", (404, "not_found")),
         ("/sign-out", (405, "method_not_allowed")),
         ("/admin/export/labels.csv", (404, "not_found")),
@@ -100,3 +101,12 @@ def test_a_database_that_is_away_says_come_back(app: Flask, visit: Visit) -> Non
     answer = visit(None).get("/refused", headers=JSON)
     assert error_of(answer) == (503, "database_busy")
     assert answer.headers["Retry-After"] == "2"
+
+
+def test_numbers_and_texts_that_no_database_holds(visit: Visit) -> None:
+    browser = visit("annotator")
+    assert browser.submit(f"/label/votes/{2**63}/undo").status_code == 404
+    assert browser.submit(f"/label/votes/{2**63 - 1}/undo").status_code == 404
+    assert browser.get(f"/label?image={10**30}").status_code == 200
+    signing_in = {"username": "a\0b", "password": "x"}
+    assert visit(None).submit("/sign-in", signing_in).status_code == 422

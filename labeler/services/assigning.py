@@ -8,7 +8,6 @@ that comes late (a phone in a tunnel) is still known to be honest.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,6 +18,7 @@ from sqlalchemy.orm import Session, aliased
 
 from labeler.config import Settings
 from labeler.db import insert_or, is_sqlite
+from labeler.domain.blinding import is_blind
 from labeler.domain.labels import LABELS
 from labeler.models import Consensus, Dataset, Image, Lease, ModelRun, Proposal, Vote, utc_now
 
@@ -102,15 +102,6 @@ def find_lease(session: Session, annotator_id: int, image_id: int) -> LeasedImag
     """One image that the person holds (or held until lately: look at `expires_at`)."""
     row = session.execute(_lease_rows(annotator_id).where(Lease.image_id == image_id)).one_or_none()
     return _to_leased(row) if row else None
-
-
-def is_blind(annotator_id: int, image_id: int, blind_share: float) -> bool:
-    """Whether the person sees this image without the proposal: always the same answer.
-
-    A hash, not a die: who reloads the page does not get another draw.
-    """
-    digest = hashlib.sha256(f"blind:{annotator_id}:{image_id}".encode()).digest()
-    return int.from_bytes(digest[:8]) < blind_share * 2**64
 
 
 def _take_turn(session: Session) -> None:

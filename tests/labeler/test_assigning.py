@@ -11,11 +11,11 @@ from sqlalchemy import select
 
 from labeler.config import Settings
 from labeler.db import Database
+from labeler.domain.blinding import is_blind
 from labeler.models import Consensus, Lease
 from labeler.services.assigning import (
     REMEMBER_LEASES,
     ShownProposal,
-    is_blind,
     lease_images,
     release_leases,
 )

@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP_FLAGS := --disable-pip-version-check --no-input
 # The site, its worker and the tests share the machine: no process takes all cores for itself.
 export OMP_NUM_THREADS ?= 2
 
@@ -44,9 +45,10 @@ $(VENV)/.venv:
 	@touch $@
 
 $(VENV)/.run: requirements.txt $(VENV)/.venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on -r requirements.txt
+	@echo "Installing the libraries into $(VENV): minutes the first time, some 5 GB with torch and CUDA."
+	$(BIN)/pip install $(PIP_FLAGS) -r requirements.txt
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
-	$(BIN)/pip install --quiet --disable-pip-version-check --progress-bar on -r requirements-dev.txt
+	$(BIN)/pip install $(PIP_FLAGS) -r requirements-dev.txt
 	@touch $@

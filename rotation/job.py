@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from rotation.dataset.celeba import Tables, read_tables
 from rotation.dataset.sources import ImageSource, open_source
 from rotation.embedding import Progress
 from rotation.errors import DatasetError
+from rotation.evaluation import benchmark_heads, evaluate, summarise, table
 from rotation.images import degrees, draw_sheet, draw_strip, save_gif, save_png
 from rotation.latents import LatentStore
 from rotation.pipeline import Data, Options, Rotation, rotate
@@ -26,8 +29,9 @@ from rotation.posing import (
     book_from_landmarks,
     cache_file,
 )
-from rotation.records import read_labels
+from rotation.records import LABELS, read_labels
 from rotation.report import versions, write_report
+from rotation.synthetic import write_dataset
 from rotation.unet import LatentModel, choose_device
 
 
@@ -78,6 +82,56 @@ def measure_all(given: Mapping[str, Any], progress: Progress) -> tuple[int, int]
         given["out"].unlink(missing_ok=True)
         append_poses(given["out"], names, found)
     return int(np.isfinite(found.yaw_deg).sum()), len(names)
+
+
+def run_evaluation(given: Mapping[str, Any], command: str, progress: Progress) -> str:
+    """`rotation evaluate`: writes `evaluation.json` and a sheet; returns the table."""
+    options = Options(
+        yaws_deg=given["yaws"],
+        light_filter=not given["no_light_filter"],
+        attributes=() if given["no_attributes"] else None,
+        minimum=given["min_cluster"],
+        method=given["method"],
+        shrink=given["shrink"],
+        gain=given["gain"],
+        seed=given["seed"],
+    )
+    folder = given["images"] or given["cache"] / f"heads-{given['heads']}"
+    write_dataset(folder, given["heads"], progress=lambda d, n: progress("render", d, n))
+    truth = read_truth(folder)
+    model = load_model(
+        given["model"], given["device"], given["steps"], given["iterations"], given["bf16"]
+    )
+    heads = benchmark_heads(given["sources"], given["seed"])
+    with open_source(folder) as images:
+        poses = book_from_csv(folder / "truth.csv")
+        data = Data(images, read_tables(folder), truth, poses, "")
+        store = open_store(given["cache"], model)
+        verdicts, pictures = evaluate(
+            data, model, store, heads, options, given["gallery"], progress
+        )
+    summary = summarise(verdicts, options.yaws_deg, given["seed"])
+    report = summary | {
+        "heads": given["heads"],
+        "options": asdict(options),
+        "model": {"name": model.name, "fingerprint": model.fingerprint},
+        "versions": versions(),
+        "command": command,
+        "verdicts": [asdict(verdict) for verdict in verdicts],
+    }
+    write_report(report, given["out"] / "evaluation.json")
+    captions = [degrees(yaw) for yaw in options.yaws_deg]
+    rows = [row for frames, true in pictures[: given["strips"]] for row in (true, frames)]
+    labels = ["truth", "turned"] * (len(rows) // 2)
+    save_png(draw_sheet(np.stack(rows), captions, labels), given["out"] / "strips.png")
+    return table(summary)
+
+
+def read_truth(folder: Path) -> dict[str, str]:
+    """Filename -> light of a synthetic data set, less those on the boundary of two classes."""
+    with (folder / "truth.csv").open(encoding="ascii", newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {row["filename"]: row["light"] for row in rows if row["light"] in LABELS}
 
 
 class Clock:
@@ -150,7 +204,7 @@ def write_pictures(
     captions = [degrees(yaw) for yaw in options.yaws_deg]
     for yaw, frame in zip(options.yaws_deg, result.frames, strict=True):
         save_png(Image.fromarray(frame), out / f"frame_{yaw:+06.1f}.png")
-    row = np.concatenate([result.source[None], result.reconstruction[None], result.frames])
+    row = np.concatenate([result.source.crop[None], result.reconstruction[None], result.frames])
     save_png(draw_strip(row, ["source", "decoded", *captions]), out / "strip.png")
     if gif:
         save_gif(result.frames, out / "turn.gif")
@@ -165,8 +219,8 @@ def describe(result: Rotation, options: Options, given: Mapping[str, Any]) -> di
     return {
         "source": {
             "name": given["source"],
-            "yaw_deg": result.source_yaw_deg,
-            "light": result.light,
+            "yaw_deg": result.source.yaw_deg,
+            "light": result.source.light,
         },
         "yaws_deg": options.yaws_deg,
         "clusters": {

@@ -7,7 +7,7 @@ frames, strip and report. The stages pass plain values on, so that each can be u
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,7 +27,6 @@ from rotation.errors import ImageError, SelectionError
 from rotation.fitting import Fit, fit_direction
 from rotation.images import Pixels
 from rotation.metrics import mean_square_error
-from rotation.poses import Poses
 from rotation.posing import PoseBook
 from rotation.records import Records, join_records, source_record
 from rotation.selection import (
@@ -82,26 +81,34 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Rotation:
-    """A turned head. `frames` (K, S, S, 3) go with `Options.yaws_deg`."""
+class Source:
+    """The face to turn: its crop (S, S, 3), what is known of it, its light, its yaw."""
 
-    source: Pixels
-    reconstruction: Pixels
-    source_yaw_deg: float
+    crop: Pixels
+    record: Records
     light: str | None
+    yaw_deg: float
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """A turned head. `frames` (K, S, S, 3) and `norms` go with `Options.yaws_deg`, `means`
+    (the clusters' mean images) with `selection.angles_deg`."""
+
+    source: Source
+    reconstruction: Pixels
     frames: Pixels
     norms: tuple[float, ...]
+    source_norm: float
     gain: float
     selection: Selection
-    members: Records
     fit: Fit
-    source_norm: float
-    means: Pixels = field(repr=False)
+    means: Pixels
 
     @property
     def reconstruction_mse(self) -> float:
         """Mean square error of the source decoded from its own latent, on [0, 1]."""
-        return float(mean_square_error(self.source[None], self.reconstruction[None])[0])
+        return float(mean_square_error(self.source.crop[None], self.reconstruction[None])[0])
 
 
 def rotate(
@@ -112,36 +119,59 @@ def rotate(
     Raises `SelectionError` where clusters are too small or the source has no light or pose,
     `DatasetError` where files do not fit together, `ImageError` where the source is no image.
     """
-    rng = np.random.default_rng(options.seed)
-    crop = read_crop(data.images, safe_name(data.source), model.image_size)
+    return turn(data, find_source(data, model.image_size, options), model, store, options, progress)
+
+
+def find_source(data: Data, size: int, options: Options) -> Source:
+    """The face to turn, from the image set; errors as of `rotate`."""
+    crop = read_crop(data.images, safe_name(data.source), size)
     light = source_light(data, options) if options.light_filter else None
+    yaw = float(data.poses.poses([data.source]).yaw_deg[0])
+    if not np.isfinite(yaw):
+        raise SelectionError(
+            f"No pose is known of {data.source}: no face was found, or the file of poses or "
+            "landmarks lacks it. Bring its yaw with --poses, or choose another source."
+        )
+    return Source(crop, source_record(data.source, light or "center", data.tables), light, yaw)
+
+
+def turn(
+    data: Data, source: Source, model: Encoder, store: Store, options: Options,
+    progress: Progress | None = None,
+) -> Rotation:  # fmt: skip
+    """Turn a given face by clusters of the image set; errors as of `rotate`."""
+    rng = np.random.default_rng(options.seed)
     records = join_records(data.labels, data.images.names(), data.tables)
-    person = source_record(data.source, light or "center", data.tables)
-    criteria = _criteria(options, light, records, person)
-    records, poses, yaw = _measure(data, records, criteria, progress)
+    criteria = _criteria(options, source.light, records, source.record)
+    records = records.take(candidates(records, criteria))
+    poses = data.poses.poses(records.filenames, progress)
     angles = cluster_angles(options.yaws_deg)
-    selection = select(records, poses, person, angles, criteria, rng)
+    selection = select(records, poses, source.record, angles, criteria, rng)
     selection, crops = _read_members(data, selection, records, model.image_size, criteria, progress)
     latents = _embed_members(model, store, selection.members, crops, progress)
     fit = fit_direction(selection, latents, options.method, options.shrink, rng)
-    source = embed_source(model, crop)
+    return _render(model, source, selection, fit, _mean_images(selection, crops), options)
+
+
+def _render(
+    model: Encoder, source: Source, selection: Selection, fit: Fit, means: Pixels, options: Options
+) -> Rotation:
+    """The frames: the source's latent moved and decoded."""
+    latent = embed_source(model, source.crop)
     gain = options.gain
     if gain is None:
-        gain = _measured_gain(model, source, fit, yaw, options)
-    moved = turn_latent(source, fit, yaw, options.yaws_deg, gain, options.keep_norm)
+        gain = _measured_gain(model, latent, fit, source.yaw_deg, options)
+    moved = turn_latent(latent, fit, source.yaw_deg, options.yaws_deg, gain, options.keep_norm)
     return Rotation(
-        source=crop,
-        reconstruction=decode_pixels(model, source[None])[0],
-        source_yaw_deg=yaw,
-        light=light,
+        source=source,
+        reconstruction=decode_pixels(model, latent[None])[0],
         frames=decode_pixels(model, moved),
         norms=tuple(float(np.linalg.norm(z)) for z in moved),
+        source_norm=float(np.linalg.norm(latent)),
         gain=gain,
         selection=selection,
-        members=records,
         fit=fit,
-        source_norm=float(np.linalg.norm(source)),
-        means=_mean_images(selection, crops),
+        means=means,
     )
 
 
@@ -188,22 +218,6 @@ def _criteria(options: Options, light: str | None, records: Records, person: Rec
         minimum=options.minimum,
         maximum=options.maximum,
     )
-
-
-def _measure(
-    data: Data, records: Records, criteria: Criteria, progress: Progress | None
-) -> tuple[Records, Poses, float]:
-    """The candidates with their poses, and the yaw of the source."""
-    rows = candidates(records, criteria)
-    records = records.take(rows)
-    poses = data.poses.poses([*records.filenames, data.source], progress)
-    yaw = float(poses.yaw_deg[-1])
-    if not np.isfinite(yaw):
-        raise SelectionError(
-            f"No pose is known of {data.source}: no face was found, or the file of poses or "
-            "landmarks lacks it. Bring its yaw with --poses, or choose another source."
-        )
-    return records, Poses(*(column[:-1] for column in poses.columns)), yaw
 
 
 def _read_members(

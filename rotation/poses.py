@@ -105,8 +105,10 @@ def _gauss_newton(target: Floats) -> tuple[Floats, Floats]:
 
     With the face centred, t vanishes and the best s is <q, p> / <q, q>: three unknowns are left.
     """
+    eyes = target[:, 1] - target[:, 0]
     angles = np.zeros((len(target), 3))
-    limit = np.deg2rad(LIMIT_DEG)
+    angles[:, 2] = np.arctan2(-eyes[:, 1], eyes[:, 0])
+    limit = np.deg2rad([LIMIT_DEG, LIMIT_DEG, np.inf])
     for _ in range(_ITERATIONS):
         residual = _residuals(angles, target)
         jacobian = _jacobian(angles, target)

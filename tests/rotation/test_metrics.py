@@ -1,0 +1,72 @@
+"""Measures of images and of numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rotation.metrics import (
+    bootstrap,
+    contrast_class,
+    kendall_tau,
+    mean_square_error,
+    nearest,
+    psnr,
+    side_contrast,
+    vertex,
+)
+from rotation.synthetic import render, sample_heads
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+
+
+def test_psnr_of_known_differences() -> None:
+    black, grey = np.zeros_like(IMAGES), np.full_like(IMAGES, 51)
+    np.testing.assert_allclose(mean_square_error(black, grey), 0.04)
+    np.testing.assert_allclose(psnr(black, grey), 10 * np.log10(25))
+    np.testing.assert_allclose(psnr(IMAGES, IMAGES), 100)
+
+
+def test_a_mirror_negates_the_side_contrast() -> None:
+    np.testing.assert_allclose(side_contrast(IMAGES[:, :, ::-1]), -side_contrast(IMAGES))
+
+
+def test_the_brighter_half_names_the_class() -> None:
+    picture = np.full((1, 64, 64, 3), 100, dtype=np.uint8)
+    picture[:, :, :32] = 180
+    assert contrast_class(side_contrast(picture)[0]) == "left"
+    assert contrast_class(side_contrast(picture[:, :, ::-1])[0]) == "right"
+    assert contrast_class(0.0) == "center"
+
+
+def test_side_contrast_follows_the_lamp_of_synthetic_heads() -> None:
+    heads = sample_heads(60, seed=2, yaw_range=(-20, 20))
+    azimuth = np.array([head.light_azimuth_deg for head in heads])
+    contrast = side_contrast(render(heads))
+    assert np.corrcoef(azimuth, contrast)[0, 1] > 0.8
+
+
+def test_nearest_finds_itself() -> None:
+    order = np.array([3, 1, 4, 0, 2])
+    assert nearest(IMAGES[order], IMAGES).tolist() == order.tolist()
+
+
+def test_the_vertex_of_a_parabola() -> None:
+    grid = np.arange(-10.0, 11, 2)
+    assert vertex(grid, (grid - 3.3) ** 2) == pytest.approx(3.3)
+    assert vertex(grid, (grid - 50) ** 2) == 10
+
+
+def test_kendall_tau() -> None:
+    assert kendall_tau(np.array([1.0, 2, 5])) == 1
+    assert kendall_tau(np.array([3.0, 2, 1])) == -1
+    assert kendall_tau(np.array([1.0, 3, 2])) == pytest.approx(1 / 3)
+
+
+def test_the_interval_holds_the_mean_and_narrows() -> None:
+    values = np.random.default_rng(1).normal(5, 2, 400)
+    wide = bootstrap(values[:25], np.random.default_rng(2))
+    narrow = bootstrap(values, np.random.default_rng(2))
+    assert wide.low < wide.mean < wide.high
+    assert narrow.high - narrow.low < (wide.high - wide.low) / 2
+    assert narrow.low < 5 < narrow.high

@@ -1,0 +1,203 @@
+"""The whole of a rotation, on synthetic heads in CelebA's formats and a tiny untrained model."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from rotation.cli import poses as poses_command
+from rotation.cli import run
+from rotation.dataset.celeba import read_tables
+from rotation.dataset.sources import open_source
+from rotation.embedding import content_key, embed, read_crop
+from rotation.job import read_truth
+from rotation.latents import LatentStore
+from rotation.pipeline import Data, Options, cluster_angles, rotate
+from rotation.posing import book_from_csv
+from rotation.synthetic import write_dataset
+from rotation.unet import LatentModel
+from tests.rotation.modelling import SIZE, tiny_folder
+
+COUNT = 60
+SOURCE = "000004.jpg"
+
+
+@pytest.fixture(scope="module")
+def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set with its truth, labels.csv beside it."""
+    folder = write_dataset(tmp_path_factory.mktemp("heads") / "set", COUNT, seed=5)
+    with (folder / "labels.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image_id", "filename", "label", "status"])
+        writer.writerows([i, *row, "agreed"] for i, row in enumerate(read_truth(folder).items()))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model's folder."""
+    return tiny_folder(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def turn(heads: Path, model: Path, out: Path, *more: str) -> Result:
+    """`rotation run` with what every call needs."""
+    options = {
+        "--images": heads, "--labels": heads / "labels.csv", "--source": SOURCE,
+        "--model": model, "--out": out / "turned", "--cache": out / "cache",
+        "--min-cluster": 1, "--iterations": 0, "--device": "cpu", "--light": "left",
+    }  # fmt: skip
+    words = [str(word) for pair in options.items() for word in pair]
+    return CliRunner().invoke(run, [*words, *more])
+
+
+def test_from_files_to_files(heads: Path, model: Path, tmp_path: Path) -> None:
+    result = turn(heads, model, tmp_path, "--gif", "--contact-sheets", "--yaw", "-20:20:10")
+    assert result.exit_code == 0, result.output
+    out = tmp_path / "turned"
+    names = sorted(path.name for path in out.iterdir())
+    assert names == [
+        "cluster_means.png", "frame_+000.0.png", "frame_+010.0.png", "frame_+020.0.png",
+        "frame_-010.0.png", "frame_-020.0.png", "report.json", "strip.png", "turn.gif",
+    ]  # fmt: skip
+    with Image.open(out / "strip.png") as strip:
+        assert strip.width > 7 * SIZE
+    report = json.loads((out / "report.json").read_text())
+    assert report["clusters"]["angles_deg"] == [-20, -10, 0, 10, 20]
+    assert min(report["clusters"]["sizes"]) >= 1
+    assert report["source"]["light"] == "left"
+    assert report["latent_norm"]["frames"] == pytest.approx([report["latent_norm"]["source"]] * 5)
+    assert report["reconstruction_mse"] < 0.01
+    assert report["model"]["fingerprint"]
+    assert {"load", "read", "embed", "turn"} <= set(report["seconds"])
+
+
+def test_a_second_run_is_the_same_and_embeds_nothing(
+    heads: Path, model: Path, tmp_path: Path
+) -> None:
+    first = turn(heads, model, tmp_path)
+    frames = (tmp_path / "turned" / "strip.png").read_bytes()
+    second = turn(heads, model, tmp_path)
+    assert first.exit_code == second.exit_code == 0
+    assert (tmp_path / "turned" / "strip.png").read_bytes() == frames
+    assert "embed:" in first.stderr
+    assert "embed:" not in second.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--source", "../000004.jpg"], "leaves the data set"),
+        (["--source", "999999.jpg"], "'999999.jpg': not in"),
+        (["--light", "auto", "--source", "boundary"], "has no label"),
+        (["--min-cluster", "50"], "50 needed"),
+        (["--attributes", "Handsome"], "no attribute 'Handsome'"),
+        (["--device", "abacus"], "no device 'abacus'"),
+        (["--model", "/nowhere"], "is no model folder"),
+        (["--landmarks", "nowhere.txt"], "--landmarks nowhere.txt: no such file"),
+        (["--labels", "nowhere.csv"], "cannot be read"),
+        (["--images", "nowhere"], "no such file or folder"),
+    ],
+)
+def test_bad_input_is_one_message(
+    heads: Path, model: Path, tmp_path: Path, more: list[str], message: str
+) -> None:
+    labelled = read_truth(heads)
+    unlabelled = next(p.name for p in sorted((heads / "img_align_celeba").iterdir())
+                      if p.name not in labelled)  # fmt: skip
+    result = turn(heads, model, tmp_path, *(unlabelled if w == "boundary" else w for w in more))
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+    assert not (tmp_path / "turned").exists()
+
+
+@pytest.mark.parametrize(
+    "yaw", ["a:b:c", "-30:30", "30:-30:10", "0:90:10", "-30:30:0", "nan", "1e9,2", ""]
+)
+def test_yaws_that_make_no_sense_are_usage_errors(
+    heads: Path, model: Path, tmp_path: Path, yaw: str
+) -> None:
+    assert turn(heads, model, tmp_path, "--yaw", yaw).exit_code == 2
+
+
+def test_broken_images_are_passed_over_but_not_as_the_source(
+    heads: Path, model: Path, tmp_path: Path
+) -> None:
+    from shutil import copytree
+
+    folder = copytree(heads, tmp_path / "set")
+    victim = folder / "img_align_celeba" / next(n for n in read_truth(heads) if n != SOURCE)
+    victim.write_bytes(b"")
+    assert turn(folder, model, tmp_path).exit_code == 0
+    (folder / "img_align_celeba" / SOURCE).write_bytes(b"no image")
+    result = turn(folder, model, tmp_path)
+    assert result.exit_code == 1
+    assert "not an image" in result.stderr
+
+
+def test_a_mirrored_world_gives_mirrored_frames(heads: Path, tmp_path: Path, model: Path) -> None:
+    """Clusters hold each image and its mirror image, so centre light has mirror-tied sides."""
+    encoder = LatentModel.load(model, device="cpu", iterations=0)
+    store = LatentStore(tmp_path, encoder.fingerprint, (3, SIZE, SIZE))
+    with open_source(heads) as images:
+        book = book_from_csv(heads / "truth.csv")
+        data = Data(images, read_tables(heads), read_truth(heads), book, SOURCE)
+        options = Options((-20.0, 20.0), light="center", attributes=(), minimum=1, shrink=False)
+        fit = rotate(data, encoder, store, options).fit
+    tied = fit.direction.mirrored((3, SIZE, SIZE))
+    np.testing.assert_allclose(fit.direction.right, tied.right, atol=1e-6)
+    np.testing.assert_allclose(fit.direction.left, tied.left, atol=1e-6)
+
+
+def test_equal_crops_share_a_latent(heads: Path, model: Path, tmp_path: Path) -> None:
+    encoder = LatentModel.load(model, device="cpu", iterations=0)
+    store = LatentStore(tmp_path, encoder.fingerprint, (3, SIZE, SIZE))
+    with open_source(heads) as images:
+        crops = np.stack([read_crop(images, f"{i:06d}.jpg", SIZE) for i in (1, 2, 1)])
+    latents = embed(encoder, store, crops)
+    assert len(store) == 2
+    assert np.array_equal(latents[0], latents[2])
+    assert content_key(crops[0]) == content_key(crops[2]) != content_key(crops[1])
+
+
+def test_clusters_reach_as_far_as_asked() -> None:
+    assert cluster_angles((-30.0, 30.0)) == (-30, -20, -10, 0, 10, 20, 30)
+    assert cluster_angles((5.0,)) == (-20, -10, 0, 10, 20)
+    assert max(cluster_angles((60.0,))) == 40
+
+
+def test_poses_of_a_landmark_file(heads: Path, tmp_path: Path) -> None:
+    out = tmp_path / "poses.csv"
+    words = ["--images", str(heads), "--out", str(out), "--cache", str(tmp_path)]
+    result = CliRunner().invoke(poses_command, words)
+    assert result.exit_code == 0, result.output
+    assert f"{COUNT} of {COUNT} images have a pose" in result.output
+    found = book_from_csv(out).poses([f"{i:06d}.jpg" for i in range(1, COUNT + 1)])
+    truth = book_from_csv(heads / "truth.csv").poses([f"{i:06d}.jpg" for i in range(1, COUNT + 1)])
+    assert np.abs(found.yaw_deg - truth.yaw_deg).mean() < 5
+
+
+def test_poses_by_the_detector_are_resumed(heads: Path, tmp_path: Path) -> None:
+    out = tmp_path / "poses.csv"
+    words = ["--images", str(heads), "--out", str(out), "--landmarks", "mtcnn", "--device", "cpu"]
+    assert CliRunner().invoke(poses_command, words).exit_code == 0
+    whole = out.read_text().splitlines()
+    out.write_text("\n".join(whole[:41]) + "\n")
+    assert CliRunner().invoke(poses_command, words).exit_code == 0
+    again = out.read_text().splitlines()
+    assert again[:41] == whole[:41]
+    assert sorted(line.split(",")[0] for line in again) == sorted(
+        line.split(",")[0] for line in whole
+    )
+    names = [line.split(",")[0] for line in whole[1:]]
+    measured = book_from_csv(out).poses(names).yaw_deg
+    truth = book_from_csv(heads / "truth.csv").poses(names).yaw_deg
+    known = np.isfinite(measured)
+    assert known.mean() > 0.9
+    assert np.corrcoef(measured[known], truth[known])[0, 1] > 0.9

@@ -1,0 +1,129 @@
+"""Angles from five landmarks: known rotations, mirrors, signs, files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rotation.errors import DatasetError
+from rotation.poses import (
+    MEAN_FACE,
+    Poses,
+    append_poses,
+    estimate_poses,
+    mirror_landmarks,
+    read_poses,
+    rotation_matrices,
+)
+from rotation.synthetic import BENCHMARK_IDENTITY, landmarks, sample_heads
+
+angle = st.floats(-40, 40)
+
+
+def picture_of(yaw: float, pitch: float, roll: float, scale: float = 19.0) -> np.ndarray:
+    """The mean face turned, in pixels (1, 5, 2)."""
+    turned = MEAN_FACE @ rotation_matrices(np.deg2rad([[yaw, pitch, roll]]))[0].T
+    return (turned[None, :, :2] * [1, -1]) * scale + [88.0, 111.0]
+
+
+@settings(deadline=None, max_examples=40)
+@given(angle, st.floats(-25, 25), st.floats(-30, 30), st.floats(0.5, 300))
+def test_recovers_a_rotation_at_any_scale(
+    yaw: float, pitch: float, roll: float, scale: float
+) -> None:
+    poses = estimate_poses(picture_of(yaw, pitch, roll, scale))
+    found = [poses.yaw_deg[0], poses.pitch_deg[0], poses.roll_deg[0]]
+    np.testing.assert_allclose(found, [yaw, pitch, roll], atol=0.05)
+    assert poses.confidence[0] > 0.99
+
+
+def test_signs() -> None:
+    face = picture_of(0, 0, 0)
+    right, lower = face.copy(), face.copy()
+    right[0, 2, 0] += 5  # the nose moves to the right of the picture
+    lower[0, 2, 1] -= 5  # the nose moves up
+    assert estimate_poses(right).yaw_deg[0] > 5
+    assert estimate_poses(lower).pitch_deg[0] > 5
+    clockwise = face[..., ::-1] * [-1, 1]  # x' = -y, y' = x: a quarter turn clockwise as seen
+    assert estimate_poses(clockwise).roll_deg[0] == pytest.approx(90)
+    assert np.abs(estimate_poses(face).yaw_deg[0]) < 1e-9
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**31), st.floats(0, 6))
+def test_mirror_negates_to_the_last_bit(seed: int, noise: float) -> None:
+    rng = np.random.default_rng(seed)
+    points = picture_of(*rng.uniform(-30, 30, 3)) + noise * rng.standard_normal((1, 5, 2))
+    plain, flipped = estimate_poses(points), estimate_poses(mirror_landmarks(points))
+    assert plain.yaw_deg[0] == -flipped.yaw_deg[0]
+    assert plain.roll_deg[0] == -flipped.roll_deg[0]
+    assert plain.pitch_deg[0] == flipped.pitch_deg[0]
+    assert plain.confidence[0] == flipped.confidence[0]
+
+
+def test_a_row_does_not_depend_on_its_neighbours() -> None:
+    points = np.concatenate([picture_of(yaw, 3, 0) for yaw in (-30, 0, 20)])
+    together = estimate_poses(points).yaw_deg
+    alone = [estimate_poses(points[i : i + 1]).yaw_deg[0] for i in range(3)]
+    np.testing.assert_allclose(together, alone, atol=1e-9)
+
+
+def test_confidence_falls_with_the_misfit() -> None:
+    points = picture_of(10, 0, 0)
+    bent = points + np.array([[[0, 0], [0, 0], [0, 0], [0, 18], [0, -18]]])
+    assert estimate_poses(bent).confidence[0] < 0.8 * estimate_poses(points).confidence[0]
+
+
+def test_no_landmarks_no_pose() -> None:
+    points = np.concatenate([np.full((1, 5, 2), np.nan), picture_of(5, 0, 0), np.ones((1, 5, 2))])
+    poses = estimate_poses(points)
+    assert np.isnan(poses.yaw_deg).tolist() == [True, False, True]
+    assert poses.confidence[0] == poses.confidence[2] == 0
+
+
+def test_refuses_another_shape() -> None:
+    with pytest.raises(DatasetError, match=r"\(N, 5, 2\)"):
+        estimate_poses(np.zeros((5, 2)))
+
+
+def test_agrees_with_the_truth_of_synthetic_heads() -> None:
+    heads = sample_heads(300, seed=3, first_identity=BENCHMARK_IDENTITY)
+    truth = np.array([head.yaw_deg for head in heads])
+    poses = estimate_poses(landmarks(heads))
+    assert np.corrcoef(truth, poses.yaw_deg)[0, 1] > 0.99
+    assert np.abs(poses.yaw_deg - truth).mean() < 4
+    roll = np.array([head.roll_deg for head in heads])
+    assert np.abs(poses.roll_deg - roll).mean() < 2
+
+
+def test_a_file_of_poses_goes_there_and_back(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "poses.csv"
+    nan = float("nan")
+    append_poses(path, ["a.png"], Poses(*(np.array([v]) for v in (10.5, -3.0, 0.25, 0.9))))
+    append_poses(path, ["b.png"], Poses(*(np.array([v]) for v in (nan, nan, nan, 0.0))))
+    poses = read_poses(path)
+    assert poses["a.png"] == (10.5, -3.0, 0.25, 0.9)
+    assert np.isnan(poses["b.png"][0])
+    assert poses["b.png"][3] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("filename,pitch_deg\na,1\n", "line 1: the column 'yaw_deg' is missing"),
+        ("filename,yaw_deg\na,1\na,2\n", "line 3: 'a' is empty or stands there already"),
+        ("filename,yaw_deg\na,left\n", "line 2: could not convert"),
+        ("filename,yaw_deg\na,270\n", "line 2: angles must be within"),
+        ("filename,yaw_deg,confidence\na,1,7\n", "line 2: angles must be within"),
+    ],
+)
+def test_refuses_a_file_of_poses_with_the_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "poses.csv"
+    path.write_text(text)
+    with pytest.raises(DatasetError) as error:
+        read_poses(path)
+    assert message in str(error.value)

@@ -1,0 +1,148 @@
+"""Clusters: the same light, mirrors, attributes, other people, sizes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rotation.errors import DatasetError, SelectionError
+from rotation.poses import Poses
+from rotation.records import UNKNOWN, Records
+from rotation.selection import Criteria, candidates, select, usable_attributes
+
+ANGLES = (-20.0, -10.0, 0.0, 10.0, 20.0)
+LIGHTS = np.array(["left", "center", "right"])
+
+
+def records_of(n: int, seed: int = 0) -> tuple[Records, Poses]:
+    rng = np.random.default_rng(seed)
+    records = Records(
+        filenames=tuple(f"{i:04d}.jpg" for i in range(n)),
+        labels=LIGHTS[rng.integers(3, size=n)],
+        identities=rng.integers(n // 3, size=n),
+        attribute_names=("Male", "Young"),
+        attributes=rng.integers(2, size=(n, 2)),
+    )
+    zero = np.zeros(n)
+    return records, Poses(rng.uniform(-45, 45, n), zero, zero, np.ones(n))
+
+
+def choose(records: Records, poses: Poses, row: int = 0, **given: object):  # type: ignore[no-untyped-def]
+    source = records.take(np.array([row]))
+    defaults = {"light": str(records.labels[row]), "attributes": ("Male", "Young"), "minimum": 3}
+    criteria = Criteria(**{**defaults, **given})  # type: ignore[arg-type]
+    return select(records, poses, source, ANGLES, criteria, np.random.default_rng(1))
+
+
+def test_members_have_the_light_the_looks_and_the_yaw() -> None:
+    records, poses = records_of(2000)
+    selection = choose(records, poses)
+    swap = {"left": "right", "center": "center", "right": "left"}
+    for angle, cluster in zip(ANGLES, selection.clusters, strict=True):
+        assert np.all(np.abs(cluster.yaw_deg - angle) <= 5)
+        for row, mirrored, yaw in zip(cluster.rows, cluster.mirrored, cluster.yaw_deg, strict=True):
+            light = str(records.labels[row])
+            assert (swap[light] if mirrored else light) == records.labels[0]
+            assert yaw == (-1 if mirrored else 1) * poses.yaw_deg[row]
+            assert records.attributes[row].tolist() == records.attributes[0].tolist()
+            assert records.identities[row] != records.identities[0]
+            assert row != 0
+    assert selection.dropped == ()
+
+
+def test_mirroring_the_whole_set_mirrors_the_clusters() -> None:
+    records, poses = records_of(600, seed=4)
+    source = np.flatnonzero(records.labels == "left")[0]
+    flipped = Records(
+        records.filenames,
+        np.array([{"left": "right", "right": "left"}.get(x, x) for x in records.labels.tolist()]),
+        records.identities, records.attribute_names, records.attributes,
+    )  # fmt: skip
+    flipped_poses = Poses(-poses.yaw_deg, poses.pitch_deg, -poses.roll_deg, poses.confidence)
+    plain = choose(records, poses, source)
+    mirror = choose(flipped, flipped_poses, source)
+    for a, b in zip(plain.clusters, mirror.clusters[::-1], strict=True):
+        seen = sorted(zip(a.rows.tolist(), a.mirrored.tolist(), strict=True))
+        other = sorted(zip(b.rows.tolist(), b.mirrored.tolist(), strict=True))
+        assert seen == other
+
+
+def test_every_light_without_the_filter() -> None:
+    records, poses = records_of(500)
+    members = choose(records, poses, light=None).members
+    assert set(records.labels[members.rows].tolist()) == set(LIGHTS.tolist())
+
+
+def test_widens_from_the_last_attribute_and_says_so() -> None:
+    records, poses = records_of(300)
+    sizes = choose(records, poses, minimum=1).sizes
+    wider = choose(records, poses, minimum=min(sizes) + 1)
+    assert wider.dropped
+    assert wider.attributes + wider.dropped == ("Male", "Young")
+    assert min(wider.sizes) > min(sizes)
+
+
+def test_too_small_names_the_yaw_and_the_numbers() -> None:
+    records, poses = records_of(300)
+    poses.yaw_deg[np.abs(poses.yaw_deg) > 14] = 0.0
+    with pytest.raises(SelectionError) as error:
+        choose(records, poses, minimum=5)
+    message = str(error.value)
+    assert "yaw -20°: 0 found" in message
+    assert "yaw +20°: 0 found" in message
+    assert "5 needed" in message
+    assert "yaw +0°" not in message
+    assert "--min-cluster" in message
+
+
+def test_unknown_poses_odd_pitch_and_low_confidence_stay_out() -> None:
+    records, poses = records_of(900)
+    poses.yaw_deg[::3] = np.nan
+    poses.pitch_deg[1::3] = 40
+    poses.confidence[2::9] = 0.01
+    rows = choose(records, poses, minimum=1, attributes=()).members.rows
+    assert len(rows)
+    assert np.all(rows % 3 == 2)
+    assert np.all(rows % 9 != 2)
+
+
+def test_large_clusters_are_thinned_by_the_seed() -> None:
+    records, poses = records_of(3000)
+    first, again = (choose(records, poses, attributes=(), maximum=20) for _ in range(2))
+    assert first.sizes == (20,) * 5
+    assert first.members.rows.tolist() == again.members.rows.tolist()
+
+
+def test_keep_leaves_out_rows_and_checks_the_sizes() -> None:
+    records, poses = records_of(600)
+    selection = choose(records, poses, attributes=())
+    criteria = Criteria(light="left", minimum=3)
+    rows = selection.members.rows
+    kept = selection.keep(rows[rows != rows[0]].tolist(), criteria)
+    assert rows[0] not in kept.members.rows
+    with pytest.raises(SelectionError, match="Too few images"):
+        selection.keep([], criteria)
+
+
+def test_attributes_are_abstained_from_where_unknown() -> None:
+    records, _ = records_of(10)
+    source = records.take(np.array([0]))
+    assert usable_attributes(("Bald", "Young"), records, source, explicit=False) == ("Young",)
+    with pytest.raises(DatasetError, match="no attribute 'Bald'"):
+        usable_attributes(("Bald",), records, source, explicit=True)
+    source.attributes[:] = UNKNOWN
+    assert usable_attributes(("Male",), records, source, explicit=True) == ()
+
+
+def test_candidates_are_what_a_mirror_can_use() -> None:
+    records, _ = records_of(200)
+    rows = candidates(records, Criteria(light="left"))
+    assert set(records.labels[rows].tolist()) == {"left", "right"}
+    assert set(records.labels[candidates(records, Criteria(light="center"))].tolist()) == {"center"}
+    assert len(candidates(records, Criteria(light=None))) == 200
+
+
+@pytest.mark.parametrize("given", [{"light": "top"}, {"light": "left", "minimum": 0}])
+def test_refuses_criteria_that_make_no_sense(given: dict[str, object]) -> None:
+    with pytest.raises(SelectionError):
+        Criteria(**given)  # type: ignore[arg-type]

@@ -200,6 +200,23 @@ def test_a_captive_portal_is_not_an_acknowledgement(site: Site, sign_in: SignIn)
     assert_stored_once(site, person.username, diary)
 
 
+def test_on_plain_http(site: Site, sign_in: SignIn) -> None:
+    """Outside this machine, browsers offer neither locks nor random UUIDs without https."""
+    person = sign_in()
+    person.context.add_init_script(
+        "Object.defineProperty(Navigator.prototype, 'locks', { value: undefined });"
+        "Object.defineProperty(Crypto.prototype, 'randomUUID', { value: undefined });"
+    )
+    open_label_page(person.page)
+    diary = Diary(person.page)
+    for key in TEN[:3]:
+        diary.press(key)
+    diary.undo()
+    diary.press("u")
+    diary.wait_until_sent()
+    assert_stored_once(site, person.username, diary)
+
+
 def test_next_picture_at_the_key_press(
     site: Site, sign_in: SignIn, record_testsuite_property: Callable[[str, object], None]
 ) -> None:

@@ -43,8 +43,8 @@ def list_runs(session: Session, dataset_id: int, limit: int) -> Sequence[ModelRu
 def count_answers(session: Session, annotator_id: int) -> dict[str, int]:
     """How often the person gave each answer, in votes that count."""
     rows = session.execute(
-        select(Vote.answer, func.count())
+        select(Vote.answer, func.count().label("votes"))
         .where(Vote.annotator_id == annotator_id, Vote.superseded_at.is_(None))
         .group_by(Vote.answer)
     )
-    return dict(rows.tuples().all())
+    return {row.answer: row.votes for row in rows}

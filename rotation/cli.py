@@ -117,7 +117,7 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
               help="Half width of a cluster in degrees.")  # fmt: skip
 @click.option("--method", type=click.Choice(METHOD_NAMES), default="samples", show_default=True,
               help="paper: lines through centroids; samples: through all images.")  # fmt: skip
-@click.option("--shrink/--no-shrink", default=True, show_default=True,
+@click.option("--shrink/--no-shrink", default=False, show_default=True,
               help="Damp frequencies on which halves of the images disagree.")  # fmt: skip
 @click.option("--gain", type=Gain(), default="1.0", show_default=True,
               help="Multiplies the turn; auto: measure it by landmarks.")  # fmt: skip
@@ -185,7 +185,7 @@ def _poses(given: Mapping[str, Any]) -> None:
 @click.option("--sources", type=click.IntRange(1), default=24, show_default=True)
 @click.option("--yaw", "yaws", type=Yaws(), default="-30:30:10", show_default=True)
 @click.option("--method", type=click.Choice(METHOD_NAMES), default="samples", show_default=True)
-@click.option("--shrink/--no-shrink", default=True, show_default=True)
+@click.option("--shrink/--no-shrink", default=False, show_default=True)
 @click.option("--gain", type=Gain(), default="1.0", show_default=True)
 @click.option("--no-light-filter", is_flag=True)
 @click.option("--no-attributes", is_flag=True)

@@ -152,7 +152,8 @@ def shrink_spectrum(
         gain_b = clip(S / (S + N / 2), 0, 1),   S = <a, b>,   N = (<a, a> + <b, b>) / 2 - S
 
     with a and b the slopes of the two halves, N / 2 the noise of the whole; no band is
-    amplified. `shape` is (C, H, W) with D = C H W.
+    amplified, so a turn along a damped slope falls short: combine it with a gain. `shape` is
+    (C, H, W) with D = C H W.
     """
     whole, first, second = (
         np.fft.rfft2(np.asarray(part, dtype=np.float64).reshape(shape)) for part in (slope, *halves)

@@ -74,7 +74,7 @@ class Options:
     maximum: int = 300
     half_width_deg: float = 5.0
     method: str = "samples"
-    shrink: bool = True
+    shrink: bool = False
     keep_norm: bool = True
     gain: float | None = 1.0
     seed: int = 0

@@ -12,10 +12,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
 from diffusers import UNet2DModel
 from diffusers.models.attention_processor import Attention, AttnProcessor
@@ -32,6 +34,7 @@ UNET_CONFIG = Path("unet/config.json")
 UNET_WEIGHTS = Path("unet/diffusion_pytorch_model.safetensors")
 SCHEDULER_CONFIG = Path("scheduler/scheduler_config.json")
 CHECKSUMS = Path("SHA256SUMS")
+DIFFUSERS_VERSION: str = diffusers.__version__
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 CHUNK = 64  # images through the network at once: enough to fill it, little enough memory
 
@@ -64,6 +67,7 @@ class Denoising:
     schedule: NoiseSchedule
     prediction: str = "v_prediction"
     bf16: bool = False
+    scheduler: Mapping[str, Any] = field(default_factory=dict)  # the config it all was read from
 
     def __post_init__(self) -> None:
         if self.prediction not in PREDICTIONS:
@@ -174,11 +178,13 @@ class LatentModel:
     def decode(self, z: torch.Tensor) -> torch.Tensor:
         """Images (N, 3, S, S), float32 in [0, 1], of latents z (N, 3, S, S)."""
         self._check(z, "latents")
+        if not len(z):
+            return z.float()
         parts = [
             ddim.sample(self.eps, part.to(self.device, torch.float32), self.schedule, self.times)
             for part in z.split(CHUNK)
         ]
-        return ((torch.cat(parts) + 1) / 2).clamp(0, 1).cpu() if parts else z.float()
+        return ((torch.cat(parts) + 1) / 2).clamp(0, 1).cpu()
 
     @torch.inference_mode()
     def encode(self, images: torch.Tensor, iterations: int | None = None) -> torch.Tensor:
@@ -188,12 +194,14 @@ class LatentModel:
         under the model's fingerprint.
         """
         self._check(images, "images")
+        if not len(images):
+            return images.float()
         count = self.iterations if iterations is None else iterations
         parts = [
             ddim.invert(self.eps, self._to_signal(part), self.schedule, self.times, count)
             for part in images.split(CHUNK)
         ]
-        return torch.cat(parts).cpu() if parts else images.float()
+        return torch.cat(parts).cpu()
 
     def _to_signal(self, images: torch.Tensor) -> torch.Tensor:
         return images.to(self.device, torch.float32) * 2 - 1
@@ -215,18 +223,30 @@ def load_denoising(
 
     Raises `ModelError` for a folder that is no model, is damaged or does not fit together.
     """
-    config = _read_config(folder, UNET_CONFIG)
-    scheduler = _read_config(folder, SCHEDULER_CONFIG)
-    if config.get("_class_name") != "UNet2DModel":
-        raise ModelError(
-            f"{folder}: the network is a {config.get('_class_name')}, not UNet2DModel."
-        )
+    config, scheduler = read_configs(folder)
     verify_checksums(folder)
-    unet = build_unet(config)
-    _load_weights(unet, folder / UNET_WEIGHTS)
+    denoising = build_denoising(config, scheduler, bf16)
+    _load_weights(denoising.unet, folder / UNET_WEIGHTS)
+    denoising.unet.to(device or torch.device("cpu")).eval().requires_grad_(False)
+    return denoising
+
+
+def read_configs(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The network's and the scheduler's config of a model folder; `ModelError` without them."""
+    config = _read_config(folder, UNET_CONFIG)
+    kind = config.get("_class_name")
+    if kind != "UNet2DModel":
+        raise ModelError(f"{folder}: the network is a {kind}, not a UNet2DModel.")
+    return config, _read_config(folder, SCHEDULER_CONFIG)
+
+
+def build_denoising(
+    config: dict[str, Any], scheduler: dict[str, Any], bf16: bool = False
+) -> Denoising:
+    """A network with fresh weights and its schedule, from diffusers configs."""
     prediction = scheduler.get("prediction_type", "epsilon")
-    unet = unet.to(device or torch.device("cpu")).eval().requires_grad_(False)
-    return Denoising(unet, NoiseSchedule.from_config(scheduler), prediction, bf16)
+    schedule = NoiseSchedule.from_config(scheduler)
+    return Denoising(build_unet(config), schedule, prediction, bf16, scheduler)
 
 
 def build_unet(config: dict[str, Any]) -> Any:

@@ -21,7 +21,11 @@ SYNTHETIC = "synthetic"
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Budget of time.")
 @click.option("--steps", type=click.IntRange(min=1), help="Budget of updates.")
 @click.option("--resume/--no-resume", default=True, help="Go on from the checkpoint in --out.")
-@click.option("--init", type=click.Path(path_type=Path), help="Model folder to start from.")
+@click.option(
+    "--init",
+    type=click.Path(path_type=Path),
+    help="Model folder to start from; brings its own --width, --size, --patch, --prediction.",
+)
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option(
     "--lr", "learning_rate", type=float, default=5e-4, show_default=True, help="Peak learning rate."
@@ -53,6 +57,7 @@ SYNTHETIC = "synthetic"
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--preview-minutes", type=float, default=5.0, show_default=True)
 @click.option("--checkpoint-minutes", type=float, default=2.0, show_default=True)
+@click.option("--sheet", type=click.IntRange(min=1), default=64, help="Samples on a sheet.")
 @click.option("--cache", type=click.Path(path_type=Path), help="Prepared images [--out/images].")
 def train_command(
     data: str,
@@ -76,24 +81,26 @@ def train_command(
       python manage.py rotation train --data ~/CelebA --minutes 600 --out runs/celeba
     """
     from rotation.errors import RotationError
-    from rotation.training.config import TrainingConfig
+    from rotation.training.config import TrainingConfig, adopt_architecture
     from rotation.training.data import folder_images, synthetic_images
     from rotation.training.loop import train
 
     _require(settings["minutes"] or settings["steps"], "Give a budget: --minutes or --steps.")
     store = cache or out / "images"
     try:
-        config = TrainingConfig(width=_widths(width), init=str(init) if init else None, **settings)
+        asked = TrainingConfig(width=_widths(width), init=str(init) if init else None, **settings)
+        config = adopt_architecture(asked)
         if data == SYNTHETIC:
             images = synthetic_images(count, store, config.image_size)
             name = "rendered synthetic heads"
         else:
             images = folder_images(Path(data), store, config.image_size)
             name = f"face crops of {Path(data).name}"
-        model = train(config, images, out, resume, name)
+        outcome = train(config, images, out, resume, name)
     except RotationError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"The model is in {model}.")
+    state = "Finished" if outcome.finished else "Interrupted; the same command goes on"
+    click.echo(f"{state}, after {outcome.steps} steps. The model is in {outcome.model}.")
 
 
 @click.command("samples")

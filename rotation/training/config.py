@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rotation.errors import ModelError
-from rotation.unet import PREDICTIONS
+from rotation.unet import PREDICTIONS, block_side, read_configs
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class TrainingConfig:
             share of the budget), then falling to zero along a half cosine.
         ema: decay of the averaged weights, which are the ones exported.
         holdout: images (or, with known identities, about as many) never trained on.
+        init: model folder whose weights to start from.
+        sheet: samples on each sheet; a quarter as many held-out images are reconstructed.
     """
 
     minutes: float | None = None
@@ -45,6 +47,7 @@ class TrainingConfig:
     preview_minutes: float = 5.0
     checkpoint_minutes: float = 2.0
     init: str | None = None
+    sheet: int = 64
 
     def __post_init__(self) -> None:
         if self.minutes is None and self.steps is None:
@@ -56,7 +59,13 @@ class TrainingConfig:
             raise ModelError(f"image_size must be a multiple of {smallest} for this network.")
         if any(channels % 16 for channels in self.width):
             raise ModelError(f"Each width must be a multiple of 16, not {self.width}.")
-        for name in ("batch_size", "learning_rate", "preview_minutes", "checkpoint_minutes"):
+        for name in (
+            "sheet",
+            "batch_size",
+            "learning_rate",
+            "preview_minutes",
+            "checkpoint_minutes",
+        ):
             if getattr(self, name) <= 0:
                 raise ModelError(f"{name} must be more than 0, not {getattr(self, name)}.")
 
@@ -94,17 +103,35 @@ class TrainingConfig:
         }
 
 
+def adopt_architecture(config: TrainingConfig) -> TrainingConfig:
+    """With `init`, the same settings for the architecture of that model; else unchanged."""
+    if config.init is None:
+        return config
+    unet, scheduler = read_configs(Path(config.init))
+    patch = block_side(unet)
+    return replace(
+        config,
+        image_size=int(unet["sample_size"]) * patch,
+        patch=patch,
+        width=tuple(unet["block_out_channels"]),
+        layers=int(unet["layers_per_block"]),
+        prediction=scheduler.get("prediction_type", "epsilon"),
+    )
+
+
 RESUMABLE = frozenset(
-    {"minutes", "steps", "device", "preview_minutes", "checkpoint_minutes", "init"}
+    {"minutes", "steps", "device", "preview_minutes", "checkpoint_minutes", "init", "sheet"}
 )
 """Settings that may differ when a run goes on; all others make it another run."""
 
 
-def refuse_other_settings(config: TrainingConfig, saved: Mapping[str, Any], out: Path) -> None:
-    """Raise `ModelError` where a checkpoint was made with other settings than `config`."""
-    now = config.to_dict()
-    names = [field.name for field in fields(config) if field.name not in RESUMABLE]
-    other = [name for name in names if now[name] != saved.get(name)]
+def refuse_other_settings(now: Mapping[str, Any], saved: Mapping[str, Any], out: Path) -> None:
+    """Raise `ModelError` where a checkpoint was made with other settings than those of `now`.
+
+    A longer budget is no other setting: the run goes on, its learning rate with it.
+    """
+    names = [name for name in now if name in saved and name not in RESUMABLE]
+    other = [name for name in names if now[name] != saved[name]]
     if other:
         changed = ", ".join(f"{name} was {saved.get(name)}, is {now[name]}" for name in other)
         raise ModelError(

@@ -9,31 +9,35 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import torch
-from diffusers import __version__ as diffusers_version
 from safetensors.torch import save_file
 
-from rotation.unet import CHECKSUMS, SCHEDULER_CONFIG, UNET_CONFIG, UNET_WEIGHTS
+from rotation.unet import (
+    CHECKSUMS,
+    DIFFUSERS_VERSION,
+    SCHEDULER_CONFIG,
+    UNET_CONFIG,
+    UNET_WEIGHTS,
+    Denoising,
+)
 
 CARD = "README.md"
+_NOT_EXPORTED = {"_use_default_values", "_name_or_path"}
 
 
-def export_model(
-    folder: Path, unet: torch.nn.Module, configs: tuple[dict[str, Any], dict[str, Any]], card: str
-) -> Path:
-    """Write `unet` with its (unet, scheduler) configs and model card as a model folder.
+def export_model(folder: Path, model: Denoising, card: str) -> Path:
+    """Write a network with its configs and model card as a model folder.
 
     Weights go out in half precision. A folder of three channels is also one that diffusers'
     `DDIMPipeline.from_pretrained` opens. The folder appears whole or not at all.
     """
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    unet_config, scheduler_config = configs
-    _write_json(partial / UNET_CONFIG, unet_config)
-    _write_json(partial / SCHEDULER_CONFIG, scheduler_config)
-    if unet_config["in_channels"] == 3:
+    unet = {k: v for k, v in model.unet.config.items() if k not in _NOT_EXPORTED}
+    _write_json(partial / UNET_CONFIG, unet)
+    _write_json(partial / SCHEDULER_CONFIG, dict(model.scheduler))
+    if model.patch == 1:
         _write_json(partial / "model_index.json", _pipeline_index())
-    half = {key: value.cpu().half().contiguous() for key, value in unet.state_dict().items()}
+    half = {key: value.cpu().half().contiguous() for key, value in model.unet.state_dict().items()}
     save_file(half, partial / UNET_WEIGHTS, metadata={"format": "pt"})
     (partial / CARD).write_text(card, "utf-8")
     (partial / CHECKSUMS).write_text(_checksums(partial), "utf-8")
@@ -45,7 +49,7 @@ def export_model(
 def _pipeline_index() -> dict[str, Any]:
     return {
         "_class_name": "DDIMPipeline",
-        "_diffusers_version": diffusers_version,
+        "_diffusers_version": DIFFUSERS_VERSION,
         "scheduler": ["diffusers", "DDIMScheduler"],
         "unet": ["diffusers", "UNet2DModel"],
     }

@@ -9,18 +9,22 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from rotation.schedule import NoiseSchedule
+from rotation.errors import ModelError
 from rotation.training.card import model_card
-from rotation.training.config import TrainingConfig, refuse_other_settings
+from rotation.training.config import (
+    TrainingConfig,
+    adopt_architecture,
+    refuse_other_settings,
+)
 from rotation.training.data import Images, Split, batch_rows, split_rows
 from rotation.training.export import export_model
 from rotation.training.objective import draw_batch, held_out_loss, power_table, training_loss
@@ -33,11 +37,20 @@ from rotation.training.state import (
     read_config,
     save_checkpoint,
 )
-from rotation.unet import Denoising, LatentModel, build_unet, choose_device, load_denoising
+from rotation.unet import Denoising, LatentModel, build_denoising, choose_device, load_denoising
 
+Callback = Callable[[int, float], None]
 LOG = logging.getLogger(__name__)
 LOG_FILE, MODEL, SHEETS = "log.jsonl", "model", "sheets"
-RECONSTRUCTED = 16  # held-out images on each reconstruction sheet
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a sitting: the model folder, steps done in all, whether the budget is used."""
+
+    model: Path
+    steps: int
+    finished: bool
 
 
 @dataclass
@@ -70,29 +83,33 @@ def train(
     resume: bool = True,
     data_name: str = "images",
     quiet: bool = False,
-) -> Path:
-    """Train a diffusion model and return the folder of the finished model, `out`/model.
+    callback: Callback | None = None,
+) -> Outcome:
+    """Train a diffusion model into `out`/model.
 
     Every few minutes `out` gets a checkpoint (one file, replaced whole), a model folder of the
     averaged weights, sheets of samples and reconstructions, and a line in log.jsonl. With
     `resume` a run whose checkpoint lies in `out` goes on from there; under a budget of steps it
     ends with the very weights it would have had uninterrupted (same machine, same threads).
-    SIGINT and SIGTERM save before they end the run: the function then returns early.
+    SIGINT and SIGTERM save before they end the sitting: the outcome is then not finished.
+    `callback` is told the number of steps done, and the loss, after each.
 
     Raises `ModelError` for a checkpoint of another run, `DatasetError` for too few images.
     """
+    config = adopt_architecture(config)
+    _check_size(config, images)
     out.mkdir(parents=True, exist_ok=True)
     run = _begin(config, images, out, data_name)
     if resume and (out / CHECKPOINT).is_file():
-        refuse_other_settings(config, read_config(out), out)
+        refuse_other_settings(_settings(run), read_config(out), out)
         run.progress = load_checkpoint(out, run.trainee)
     elif (out / LOG_FILE).is_file():
         (out / LOG_FILE).unlink()
     with _stop_on_signals() as stop:
-        _loop(run, stop, quiet)
+        _loop(run, stop, quiet, callback)
     _save(run)
     _preview(run)
-    return out / MODEL
+    return Outcome(out / MODEL, run.progress.step, run.share >= 1)
 
 
 def _begin(config: TrainingConfig, images: Images, out: Path, data_name: str) -> _Run:
@@ -109,19 +126,23 @@ def _begin(config: TrainingConfig, images: Images, out: Path, data_name: str) ->
         fused=device.type in ("cpu", "cuda"),
     )
     bf16 = supports_bf16(device)
-    live = Denoising(unet, start.schedule, start.prediction, bf16)
-    averaged = Denoising(average, start.schedule, start.prediction, bf16)
+    live = replace(start, unet=unet, bf16=bf16)
+    averaged = replace(start, unet=average, bf16=bf16)
     split = split_rows(images.people, config.holdout, config.seed)
     trainee = Trainee(unet, average, optimizer)
     return _Run(config, images, split, out, trainee, live, averaged, Progress(), data_name)
 
 
 def _starting_model(config: TrainingConfig) -> Denoising:
-    """The model named by `init`, its own architecture and prediction kept; else a fresh one."""
     if config.init:
         return load_denoising(Path(config.init))
-    schedule = NoiseSchedule.from_config(config.scheduler_config())
-    return Denoising(build_unet(config.unet_config()), schedule, config.prediction)
+    return build_denoising(config.unet_config(), config.scheduler_config())
+
+
+def _check_size(config: TrainingConfig, images: Images) -> None:
+    found, wanted = tuple(images.pixels.shape[1:]), (3, config.image_size, config.image_size)
+    if found != wanted:
+        raise ModelError(f"The model takes images of {wanted}, these are {found}.")
 
 
 def supports_bf16(device: torch.device) -> bool:
@@ -131,7 +152,7 @@ def supports_bf16(device: torch.device) -> bool:
     return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
-def _loop(run: _Run, stop: threading.Event, quiet: bool) -> None:
+def _loop(run: _Run, stop: threading.Event, quiet: bool, callback: Callback | None) -> None:
     powers = power_table(run.live.schedule, run.live.device)
     saved = previewed = run.progress.seconds
     begun = time.monotonic() - run.progress.seconds  # of a run never interrupted
@@ -140,6 +161,8 @@ def _loop(run: _Run, stop: threading.Event, quiet: bool) -> None:
             loss = _step(run, powers)
             run.progress.seconds = time.monotonic() - begun
             _report(run, bar, loss)
+            if callback:
+                callback(run.progress.step, loss)
             if run.progress.seconds - saved > 60 * run.config.checkpoint_minutes:
                 _save(run)
                 saved = run.progress.seconds
@@ -195,7 +218,11 @@ def _report(run: _Run, bar: Any, loss: float) -> None:
 
 
 def _save(run: _Run) -> None:
-    save_checkpoint(run.out, run.trainee, run.progress, run.config.to_dict())
+    save_checkpoint(run.out, run.trainee, run.progress, _settings(run))
+
+
+def _settings(run: _Run) -> dict[str, Any]:
+    return run.config.to_dict() | {"images": len(run.images)}
 
 
 def _preview(run: _Run) -> None:
@@ -210,9 +237,9 @@ def _preview(run: _Run) -> None:
         "held_out_v_loss": round(held_out_loss(run.averaged, held_out), 5),
     }
     name = f"{run.progress.step:07d}.png"
-    save_samples(model, run.out / SHEETS / f"samples-{name}")
+    save_samples(model, run.out / SHEETS / f"samples-{name}", run.config.sheet)
     if len(held_out):
-        shown = held_out[:RECONSTRUCTED].float() / 255
+        shown = held_out[: max(1, run.config.sheet // 4)].float() / 255
         path = run.out / SHEETS / f"reconstructions-{name}"
         line["reconstruction_mse"] = round(save_reconstructions(model, shown, path), 6)
     with (run.out / LOG_FILE).open("a", encoding="utf-8") as log:
@@ -224,9 +251,7 @@ def _preview(run: _Run) -> None:
 def _export(run: _Run) -> None:
     lines = (run.out / LOG_FILE).read_text("utf-8").splitlines()
     card = model_card(run.config, run.data_name, run.split, [json.loads(line) for line in lines])
-    scheduler = run.config.scheduler_config() | {"prediction_type": run.averaged.prediction}
-    unet = {k: v for k, v in run.averaged.unet.config.items() if k != "_use_default_values"}
-    export_model(run.out / MODEL, run.trainee.average, (unet, scheduler), card)
+    export_model(run.out / MODEL, run.averaged, card)
 
 
 @contextmanager

@@ -1,0 +1,58 @@
+"""Tiny untrained models for the tests: real networks and real folders, quick to make."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rotation.training.config import TrainingConfig
+from rotation.training.data import Images
+from rotation.training.export import export_model
+from rotation.unet import Denoising, build_denoising
+
+SIZE = 16
+
+
+def tiny_config(**settings) -> TrainingConfig:
+    """Settings of a run of two small levels on 16x16 images."""
+    chosen = {
+        "steps": 6,
+        "image_size": SIZE,
+        "width": (16, 32),
+        "batch_size": 4,
+        "holdout": 4,
+        "warmup": 2,
+        "device": "cpu",
+        "sheet": 4,
+        **settings,
+    }
+    return TrainingConfig(**chosen)
+
+
+def tiny_denoising(seed: int = 0, **settings) -> Denoising:
+    """An untrained model; the same weights for the same seed."""
+    config = tiny_config(**settings)
+    torch.manual_seed(seed)
+    model = build_denoising(config.unet_config(), config.scheduler_config())
+    model.unet.eval().requires_grad_(False)
+    return model
+
+
+def tiny_folder(folder: Path, **settings) -> Path:
+    """The model folder of an untrained model."""
+    return export_model(folder, tiny_denoising(**settings), "A model for tests.")
+
+
+def gradients(count: int, size: int = SIZE, seed: int = 0) -> torch.Tensor:
+    """Images (N, 3, S, S) in [0, 1]: smooth, each another."""
+    rng = np.random.default_rng(seed)
+    across = np.linspace(-1, 1, size)
+    slopes = rng.uniform(-0.4, 0.4, (2, count, 3, 1, 1))
+    values = 0.5 + slopes[0] * across[None, :] + slopes[1] * across[:, None]
+    return torch.from_numpy(np.clip(values, 0, 1).astype(np.float32))
+
+
+def training_images(count: int, size: int = SIZE) -> Images:
+    """Images to train on, of as many people."""
+    pixels = (gradients(count, size) * 255).round().byte()
+    return Images(pixels, np.arange(count, dtype=np.int64))

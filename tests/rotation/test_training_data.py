@@ -1,0 +1,201 @@
+"""Training images: who is held out, in which order, cropped how."""
+
+import io
+import logging
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rotation.dataset.crop import standard_crop
+from rotation.errors import DatasetError, ImageError
+from rotation.synthetic import render
+from rotation.training.data import (
+    batch_rows,
+    folder_images,
+    split_rows,
+    synthetic_images,
+)
+from rotation.training.sheets import save_sheet, unseen_heads
+
+
+def test_no_person_is_on_both_sides():
+    people = np.repeat(np.arange(40), 3)
+    split = split_rows(people, 20, seed=0)
+    assert 20 <= len(split.held_out) <= 22
+    assert not set(people[split.train]) & set(people[split.held_out])
+    together = np.sort(np.concatenate([split.train, split.held_out]))
+    np.testing.assert_array_equal(together, np.arange(len(people)))
+
+
+def test_images_of_unknown_people_are_held_out_one_by_one():
+    split = split_rows(np.full(50, -1), 7, seed=3)
+    assert len(split.held_out) == 7
+    mixed = np.array([-1, 4, 4, 4, -1, -1, 4])
+    for seed in range(20):
+        aside = set(split_rows(mixed, 1, seed).held_out)
+        assert len(aside) == 1 or aside == {1, 2, 3, 6}
+
+
+def test_another_seed_holds_out_others_and_none_when_none_are_asked():
+    people = np.arange(100)
+    first, again, other = (split_rows(people, 10, seed).held_out for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert len(split_rows(people, 0, 0).held_out) == 0
+
+
+@pytest.mark.parametrize(("people", "holdout"), [([1, 2], 2), ([1, 2], 5), ([1, 1, 1], 1)])
+def test_a_split_that_leaves_nobody_is_refused(people, holdout):
+    with pytest.raises(DatasetError):
+        split_rows(np.array(people), holdout, 0)
+
+
+@pytest.mark.parametrize("size", [4, 10, 25])
+def test_every_epoch_has_every_image_once(size):
+    rows = np.arange(100, 110)
+    taken = np.concatenate([batch_rows(rows, size, step, seed=0) for step in range(20)])
+    assert len(taken) == 20 * size
+    for epoch in taken[: len(taken) // 10 * 10].reshape(-1, 10):
+        assert sorted(epoch) == list(rows)
+
+
+def test_epochs_differ_in_order():
+    rows = np.arange(50)
+    assert not np.array_equal(batch_rows(rows, 50, 0, 0), batch_rows(rows, 50, 1, 0))
+    assert not np.array_equal(batch_rows(rows, 50, 0, 0), batch_rows(rows, 50, 0, 1))
+
+
+def picture(width, height):
+    """Red rises to the right, green downwards: the crop's place can be read from its colours."""
+    across = np.linspace(0, 255, width)
+    down = np.linspace(0, 255, height)
+    pixels = np.zeros((height, width, 3))
+    pixels[..., 0], pixels[..., 1] = across, down[:, None]
+    return Image.fromarray(pixels.round().astype(np.uint8))
+
+
+def test_whole_and_half_size_celeba_give_the_same_crop():
+    whole, half = standard_crop(picture(178, 218)), standard_crop(picture(89, 109))
+    assert whole.shape == half.shape == (64, 64, 3)
+    assert np.abs(whole.astype(int) - half.astype(int)).max() <= 2
+
+
+def test_the_crop_of_a_half_size_image_is_cut_without_resampling():
+    image = picture(89, 109)
+    np.testing.assert_array_equal(standard_crop(image), np.asarray(image.crop((12, 28, 76, 92))))
+
+
+def test_crops_of_a_whole_image_are_means_of_two_by_two():
+    image = picture(178, 218)
+    box = np.asarray(image.crop((24, 56, 152, 184)), dtype=float)
+    means = box.reshape(64, 2, 64, 2, 3).mean(axis=(1, 3))
+    assert np.abs(standard_crop(image) - means).max() <= 1
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 64), (300, 200), (50, 90)])
+def test_other_images_give_their_central_square(width, height):
+    crop = standard_crop(picture(width, height), 32)
+    assert crop.shape == (32, 32, 3)
+    for channel in range(2):
+        assert abs(crop[..., channel].mean() - 127.5) < 2
+    sides = [np.ptp(crop[..., channel]) for channel in range(2)]
+    share = min(width, height) / np.array([width, height])
+    assert np.abs(sides - 255 * share).max() < 16
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1"])
+def test_odd_modes_become_rgb(mode):
+    crop = standard_crop(picture(89, 109).convert(mode))
+    assert crop.shape == (64, 64, 3)
+    assert crop.dtype == np.uint8
+
+
+@pytest.mark.parametrize("size", [(1, 1), (15, 200), (200, 15)])
+def test_tiny_images_are_refused_with_their_size(size):
+    with pytest.raises(ImageError, match=f"{size[0]}x{size[1]}"):
+        standard_crop(Image.new("RGB", size))
+
+
+def jpeg(image):
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=95)
+    return data.getvalue()
+
+
+@pytest.fixture
+def celeba(tmp_path):
+    """CelebA as distributed: six good files of three people, one empty, one cut short."""
+    root = tmp_path / "celeba"
+    root.mkdir()
+    with zipfile.ZipFile(root / "img_align_celeba.zip", "w") as archive:
+        for number in range(1, 7):
+            shade = Image.new("RGB", (178, 218), (number * 40, 0, 0))
+            archive.writestr(f"img_align_celeba/{number:06d}.jpg", jpeg(shade))
+        archive.writestr("img_align_celeba/000007.jpg", b"")
+        archive.writestr("img_align_celeba/000008.jpg", jpeg(picture(178, 218))[:700])
+    lines = [f"{number:06d}.jpg {(number + 1) // 2}" for number in range(1, 9)]
+    (root / "identity_CelebA.txt").write_text("\n".join(lines))
+    return root
+
+
+def test_celeba_is_cropped_with_its_people_and_without_its_broken_files(celeba, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        images = folder_images(celeba, tmp_path / "cache")
+    assert images.pixels.shape == (6, 3, 64, 64)
+    np.testing.assert_array_equal(images.people, [1, 1, 2, 2, 3, 3])
+    reds = images.pixels[:, 0].float().mean(dim=(1, 2)).numpy()
+    np.testing.assert_allclose(reds, [40, 80, 120, 160, 200, 240], atol=2)
+    assert "000007.jpg" in caplog.text
+    assert "000008.jpg" in caplog.text
+
+
+def test_crops_are_made_once(celeba, tmp_path):
+    folder_images(celeba, tmp_path / "cache")
+    (file,) = (tmp_path / "cache").glob("*.npy")
+    made = file.stat().st_mtime_ns
+    again = folder_images(celeba, tmp_path / "cache")
+    assert len(again) == 6
+    assert file.stat().st_mtime_ns == made
+
+
+def test_a_zip_alone_has_images_of_unknown_people(celeba, tmp_path):
+    (celeba / "identity_CelebA.txt").unlink()
+    images = folder_images(celeba / "img_align_celeba.zip", tmp_path / "cache")
+    np.testing.assert_array_equal(images.people, [-1] * 6)
+
+
+def test_a_folder_of_broken_files_is_refused(tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").write_bytes(b"nothing")
+    with pytest.raises(DatasetError, match="none of the 1 images"):
+        folder_images(tmp_path / "photos", tmp_path / "cache")
+
+
+def test_synthetic_heads_are_the_same_however_many(tmp_path):
+    few = synthetic_images(3, tmp_path, 32, workers=1)
+    more = synthetic_images(5, tmp_path, 32, workers=2)
+    np.testing.assert_array_equal(few.pixels, more.pixels[:3])
+    np.testing.assert_array_equal(more.people, np.arange(5))
+    assert len({image.numpy().tobytes() for image in more.pixels}) == 5
+    again = synthetic_images(5, tmp_path, 32)
+    np.testing.assert_array_equal(again.pixels, more.pixels)
+
+
+def test_unseen_heads_are_those_of_the_benchmarks():
+    from rotation.synthetic import BENCHMARK_IDENTITY, sample_heads
+
+    heads = sample_heads(2, seed=1, first_identity=BENCHMARK_IDENTITY)
+    expected = render(heads, 32).transpose(0, 3, 1, 2) / np.float32(255)
+    np.testing.assert_allclose(unseen_heads(2, 32).numpy(), expected, atol=1e-6)
+
+
+def test_sheets_hold_their_images_in_rows(tmp_path):
+    images = unseen_heads(3, 16)
+    save_sheet(images, tmp_path / "sub" / "sheet.png", columns=2, gap=2)
+    sheet = np.asarray(Image.open(tmp_path / "sub" / "sheet.png"))
+    assert sheet.shape == (2 * 18 + 2, 2 * 18 + 2, 3)
+    for image, (top, left) in zip(images, [(2, 2), (2, 20), (20, 2)], strict=True):
+        pixels = (image.permute(1, 2, 0).numpy() * 255).round()
+        np.testing.assert_array_equal(sheet[top : top + 16, left : left + 16], pixels)

@@ -1,0 +1,197 @@
+"""The whole main job on a real data set, with the time of each step.
+
+Imports a data set, has several accounts vote at once over HTTP, proposes, exports, turns a head.
+The annotators here are scripts that call the brighter half of the face: their labels are no
+ground truth, they only make the road be driven from one end to the other.
+
+    python benchmarks/end_to_end.py ~/CelebA --model MODEL_DIR --source 009600.jpg
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import re
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import requests
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+from rotation.dataset.crop import standard_crop  # noqa: E402
+
+THRESHOLD = 0.06  # log-luminance difference of the halves of the face; below it is `center`
+PASSWORD = secrets.token_urlsafe(12)
+
+
+class Road:
+    """The commands, run one after the other in a home of their own, with their times."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.port = _free_port()
+        self.times: dict[str, float] = {}
+        self.environment = {
+            **os.environ, "SIDELIGHT_HOME": str(home), "SIDELIGHT_PORT": str(self.port),
+        }  # fmt: skip
+
+    def run(self, step: str, *arguments: str) -> str:
+        started = time.perf_counter()
+        command = [sys.executable, str(ROOT / "manage.py"), *arguments]
+        done = subprocess.run(
+            command, env=self.environment, stdout=subprocess.PIPE, text=True, check=False
+        )
+        if done.returncode:
+            raise SystemExit(f"{step} failed: {' '.join(command)}")
+        self.times[step] = time.perf_counter() - started
+        print(f"{step}: {self.times[step]:.1f} s", flush=True)
+        return done.stdout
+
+    def serve(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, str(ROOT / "manage.py"), "serve", "--no-worker"]
+        with (self.home / "server.log").open("wb") as log:
+            server = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+        for _ in range(600):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return server
+            time.sleep(0.1)
+        raise SystemExit(f"The server did not start; see {log.name}")
+
+
+class Annotator:
+    """A person with a browser: signs up by the invite link, leases, looks, votes."""
+
+    def __init__(self, link: str, number: int) -> None:
+        self.http = requests.Session()
+        self.root = link.partition("/join/")[0]
+        form = self._get(link).text
+        fields = {"username": f"student{number}", "password": PASSWORD, "csrf_token": _csrf(form)}
+        self.http.post(link, data=fields).raise_for_status()
+        self.token = self._get(f"{self.root}/label/state").json()["csrf_token"]
+
+    def vote(self, count: int) -> list[str]:
+        """Answer `count` images; returns the request ids that the server acknowledged."""
+        acknowledged: list[str] = []
+        while len(acknowledged) < count:
+            leased = self._post("/label/leases", {"count": min(5, count - len(acknowledged))})
+            acknowledged.extend(self._answer(image) for image in leased["images"])
+        return acknowledged
+
+    def _answer(self, image: dict) -> str:
+        data = self._get(f"{self.root}{image['url']}").content
+        request_id = str(uuid.uuid4())
+        vote = {"image_id": image["image_id"], "answer": brighter_half(data), "elapsed_ms": 900}
+        self._post("/label/votes", {**vote, "request_id": request_id})
+        return request_id
+
+    def _get(self, url: str) -> requests.Response:
+        answer = self.http.get(url)
+        answer.raise_for_status()
+        return answer
+
+    def _post(self, path: str, body: dict) -> dict:
+        headers = {"X-CSRFToken": self.token, "Accept": "application/json"}
+        answer = self.http.post(self.root + path, json=body, headers=headers)
+        answer.raise_for_status()
+        return answer.json()
+
+
+def brighter_half(data: bytes) -> str:
+    """Left, center or right by the mean log luminance of the two halves of the face."""
+    crop = standard_crop(Image.open(io.BytesIO(data)).convert("RGB"), 64).astype(float)
+    luminance = np.log((crop @ [0.299, 0.587, 0.114])[16:52, 12:52] / 255 + 0.05)
+    difference = luminance[:, :20].mean() - luminance[:, 20:].mean()
+    if abs(difference) < THRESHOLD:
+        return "center"
+    return "left" if difference > 0 else "right"
+
+
+def vote_at_once(link: str, people: int, votes: int) -> tuple[list[str], float]:
+    """All people sign up, then all vote at the same time; seconds of the voting alone."""
+    with ThreadPoolExecutor(people) as pool:
+        class_room = list(pool.map(lambda n: Annotator(link, n), range(people)))
+        gate = threading.Barrier(people + 1)
+
+        def work(person: Annotator) -> list[str]:
+            gate.wait()
+            return person.vote(votes // people)
+
+        results = [pool.submit(work, person) for person in class_room]
+        gate.wait()
+        started = time.perf_counter()
+        acknowledged = [request for result in results for request in result.result()]
+        return acknowledged, time.perf_counter() - started
+
+
+def main() -> None:
+    options = _options()
+    home = Path(options.home or tempfile.mkdtemp(prefix="sidelight-"))
+    home.mkdir(parents=True, exist_ok=True)
+    road = Road(home)
+    road.run("init", "init")
+    road.run("import", "images", "import", options.images)
+    link = re.search(r"http\S+", road.run("invite", "users", "invite", "--uses", "60"))[0]
+    server = road.serve()
+    try:
+        acknowledged, road.times["vote"] = vote_at_once(link, options.people, options.votes)
+    finally:
+        server.terminate()
+        server.wait(30)
+    print(f"vote: {road.times['vote']:.1f} s, {len(acknowledged)} votes by {options.people} people")
+    _check_votes(road, acknowledged)
+    road.run("propose", "propose")
+    labels = str(home / "labels.csv")
+    road.run("export", "export", "labels", "--out", labels, "--with-proposals")
+    arguments = ["--images", options.images, "--labels", labels, "--source", options.source]
+    arguments += ["--out", str(home / "turned"), "--cache", str(home / "cache")]
+    arguments += ["--model", options.model] if options.model else []
+    arguments += ["--max-cluster", str(options.max_cluster)]
+    road.run("rotate", "rotation", "run", *arguments)
+    print(json.dumps({"home": str(home), "votes": len(acknowledged), "seconds": road.times}))
+
+
+def _check_votes(road: Road, acknowledged: list[str]) -> None:
+    """Every acknowledged vote is stored once, and no other."""
+    stored = road.run("export votes", "export", "votes", "--out", "-").splitlines()[1:]
+    if len(stored) != len(acknowledged) or len(set(acknowledged)) != len(acknowledged):
+        raise SystemExit(f"{len(acknowledged)} votes were acknowledged, {len(stored)} are stored")
+
+
+def _csrf(page: str) -> str:
+    return re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)[1]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("images", help="CelebA's folder")
+    parser.add_argument("--model", help="model folder; default: the bundled one")
+    parser.add_argument("--source", default="000123.jpg")
+    parser.add_argument("--votes", type=int, default=300)
+    parser.add_argument("--people", type=int, default=10)
+    parser.add_argument("--max-cluster", type=int, default=100)
+    parser.add_argument("--home", help="where everything is written; default: a new folder")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -20,7 +20,7 @@ images, trained with Sidelight's `manage.py rotation train`.
 - **Training**: {steps} updates of {batch} images in {minutes} minutes; AdamW, peak learning rate
   {rate}, falling to zero from {decay:.0%} of the budget on; weights averaged with decay {ema}.
 - **Held out** (fixed noise and times): v-loss {loss}. Image -> latent -> image in 10 steps with 5
-  corrections each, mean squared error in [0, 1]: {mse}.
+  corrections each, mean squared error in [0, 1]: {mse}; |z| / sqrt(d): {size_of_z}.
 - **Limits**: {size}x{size} pixels; only what the data shows. It is no judge of a face's light,
   pose or person, and images far from its data come back changed.
 
@@ -61,6 +61,7 @@ def model_card(
         ema=config.ema,
         loss=last["held_out_v_loss"],
         mse=last.get("reconstruction_mse", "not measured"),
+        size_of_z=last.get("latent_size", "not measured"),
         settings=settings,
         curve="\n".join(map(_row, log)),
     )

@@ -109,9 +109,27 @@ def train_command(
 @click.option("--count", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--steps", type=click.IntRange(min=1), default=10, show_default=True)
 @click.option("--device", default="auto", show_default=True)
-@click.option("--reconstruct", is_flag=True, help="Rendered heads over their reconstructions.")
+@click.option("--reconstruct", is_flag=True, help="Draw images over their reconstructions.")
+@click.option(
+    "--data",
+    default=SYNTHETIC,
+    show_default=True,
+    help="Images to reconstruct: rendered heads, or the last ones of a folder or zip.",
+)
+@click.option(
+    "--iterations",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="Corrections a step when encoding; 0 is naive inversion.",
+)
 def samples_command(
-    model: Path | None, out: Path, count: int, steps: int, device: str, reconstruct: bool
+    model: Path | None,
+    out: Path,
+    count: int,
+    reconstruct: bool,
+    data: str,
+    **settings: Any,
 ) -> None:
     """Draw a sheet of what a model makes from noise, or of images it reconstructs.
 
@@ -119,20 +137,28 @@ def samples_command(
     Examples:
       python manage.py rotation samples --out samples.png
       python manage.py rotation samples --reconstruct --count 16 --out again.png
+      python manage.py rotation samples --reconstruct --data ~/CelebA --out again.png
     """
     from rotation.errors import RotationError
+    from rotation.training.data import last_crops
     from rotation.training.sheets import save_reconstructions, save_samples, unseen_heads
     from rotation.unet import LatentModel
 
     try:
-        loaded = LatentModel.load(model, device, steps)
+        loaded = LatentModel.load(model, **settings)
         if not reconstruct:
             save_samples(loaded, out, count)
             return
-        mse = save_reconstructions(loaded, unseen_heads(count, loaded.image_size), out)
+        size = loaded.image_size
+        known = data == SYNTHETIC
+        images = unseen_heads(count, size) if known else last_crops(Path(data), count, size)
+        result = save_reconstructions(loaded, images, out)
     except RotationError as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"Mean squared error in [0, 1]: {mse:.5f}")
+    click.echo(
+        f"Mean squared error in [0, 1]: {result.mse:.5f}; size of the latents: "
+        f"{result.latent_size:.3f} (noise: 1)."
+    )
 
 
 def _widths(text: str) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -110,6 +111,18 @@ def folder_images(source: Path, cache: Path, size: int = 64) -> Images:
     return _open(path, _people(source, kept))
 
 
+def last_crops(source: Path, count: int, size: int = 64) -> torch.Tensor:
+    """The crops of the last `count` readable images of a folder or zip, (N, 3, S, S) in [0, 1].
+
+    Raises `DatasetError` where there is none.
+    """
+    with open_source(source) as images:
+        crops = list(islice(_Crops(images, images.names()[::-1], size), count))
+    if not crops:
+        raise DatasetError(f"{source}: no image can be decoded.")
+    return torch.from_numpy(np.concatenate(crops[::-1])).permute(0, 3, 1, 2).float() / 255
+
+
 class _Crops:
     """Iterates over the crops of the images that can be read; `read` has their names after."""
 
@@ -119,7 +132,7 @@ class _Crops:
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         self.read = []
-        for name in tqdm(self._names, desc="cropping", unit="image"):
+        for name in tqdm(self._names, desc="cropping", unit="image", delay=2):
             try:
                 with Image.open(BytesIO(self._source.read(name))) as image:
                     crop = standard_crop(image, self._size)

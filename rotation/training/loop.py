@@ -241,7 +241,9 @@ def _preview(run: _Run) -> None:
     if len(held_out):
         shown = held_out[: max(1, run.config.sheet // 4)].float() / 255
         path = run.out / SHEETS / f"reconstructions-{name}"
-        line["reconstruction_mse"] = round(save_reconstructions(model, shown, path), 6)
+        result = save_reconstructions(model, shown, path)
+        line["reconstruction_mse"] = round(result.mse, 6)
+        line["latent_size"] = round(result.latent_size, 4)
     with (run.out / LOG_FILE).open("a", encoding="utf-8") as log:
         log.write(json.dumps(line) + "\n")
     LOG.info("%s", line)

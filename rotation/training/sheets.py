@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,18 +27,28 @@ def save_samples(model: LatentModel, path: Path, count: int = 64, columns: int =
     save_sheet(model.decode(noise(count, model.image_size)), path, columns)
 
 
+@dataclass(frozen=True)
+class Reconstruction:
+    """How well images survive encoding: `mse` in [0, 1] over images, pixels and channels;
+    `latent_size`, the mean of |z| / sqrt(d), 1 for Gaussian noise."""
+
+    mse: float
+    latent_size: float
+
+
 def save_reconstructions(
     model: LatentModel, images: torch.Tensor, path: Path, columns: int = 8
-) -> float:
-    """A sheet of images (N, 3, S, S) in [0, 1] over what is left of them after encode and decode.
-
-    Returns the mean squared error in [0, 1], over all images, pixels and channels.
-    """
-    decoded = model.decode(model.encode(images))
-    pairs = zip(images.split(columns), decoded.split(columns), strict=True)
-    rows = [torch.cat(pair) for pair in pairs]
-    save_sheet(torch.cat(rows), path, columns)
-    return float((decoded - images).square().mean())
+) -> Reconstruction:
+    """A sheet of images (N, 3, S, S) in [0, 1] over what encoding and decoding leave of them."""
+    z = model.encode(images)
+    decoded = model.decode(z)
+    columns = min(columns, len(images))
+    blank = torch.full((-len(images) % columns, *images.shape[1:]), GREY / 255)
+    above, below = torch.cat([images, blank]), torch.cat([decoded, blank])
+    pairs = zip(above.split(columns), below.split(columns), strict=True)
+    save_sheet(torch.cat([torch.cat(pair) for pair in pairs]), path, columns)
+    size = z.square().mean(dim=(1, 2, 3)).sqrt().mean()
+    return Reconstruction(float((decoded - images).square().mean()), float(size))
 
 
 def unseen_heads(count: int, size: int) -> torch.Tensor:

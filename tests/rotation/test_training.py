@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from rotation.errors import DatasetError, ModelError
@@ -354,3 +355,29 @@ def test_settings_are_kept_as_they_were(tmp_path):
     assert config.to_dict()["width"] == [16, 32]
     assert TrainingConfig(**{**config.to_dict(), "width": (16, 32)}) == config
     assert replace(config, seed=1) != config
+
+
+def draw(*options):
+    command = [sys.executable, "-c", "from rotation.training.cli import samples_command as s; s()"]
+    return subprocess.run(
+        [*command, "--device", "cpu", *options], capture_output=True, text=True, check=False
+    )
+
+
+def test_sheets_are_drawn_by_command(tmp_path):
+    model = tiny_folder(tmp_path / "m")
+    options = ["--model", model, "--count", "10", "--steps", "2"]
+    assert draw(*options, "--out", tmp_path / "samples.png").returncode == 0
+    done = draw(*options, "--reconstruct", "--iterations", "2", "--out", tmp_path / "again.png")
+    assert "Mean squared error" in done.stdout, done.stderr
+    with (
+        Image.open(tmp_path / "samples.png") as samples,
+        Image.open(tmp_path / "again.png") as both,
+    ):
+        assert both.height == 2 * samples.height - 2
+
+
+def test_a_sheet_of_no_model_is_refused(tmp_path):
+    done = draw("--model", tmp_path / "none", "--out", tmp_path / "x.png")
+    assert done.returncode == 1
+    assert "no model folder" in done.stderr

@@ -14,6 +14,7 @@ from rotation.synthetic import render
 from rotation.training.data import (
     batch_rows,
     folder_images,
+    last_crops,
     split_rows,
     synthetic_images,
 )
@@ -158,6 +159,13 @@ def test_crops_are_made_once(celeba, tmp_path):
     again = folder_images(celeba, tmp_path / "cache")
     assert len(again) == 6
     assert file.stat().st_mtime_ns == made
+
+
+def test_the_last_crops_are_those_of_the_last_images_that_can_be_read(celeba):
+    crops = last_crops(celeba, 3, size=32)
+    assert crops.shape == (3, 3, 32, 32)
+    np.testing.assert_allclose(crops[:, 0].mean(dim=(1, 2)) * 255, [160, 200, 240], atol=2)
+    assert len(last_crops(celeba, 100)) == 6
 
 
 def test_a_zip_alone_has_images_of_unknown_people(celeba, tmp_path):

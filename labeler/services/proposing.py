@@ -78,11 +78,7 @@ def train_and_propose(
         BrokenData, DatasetError: images cannot be read. The run is marked as failed.
     """
     with db.read() as session:
-        dataset = session.get(Dataset, dataset_id)
-        if dataset is None:
-            raise NotFound(f"There is no data set {dataset_id}.")
-        training = select_training(session, dataset_id)
-        check_enough([image.label for image in training], dataset.name)
+        dataset, training = check_trainable(session, dataset_id)
         images = _proposable(session, dataset_id)
     run_id = start_run(db, dataset_id, METHOD, _settings())
     with failing(db, run_id):
@@ -93,6 +89,16 @@ def train_and_propose(
         publish_run(db, run_id, result.metrics)
     prune_proposals(db, dataset_id)
     return result
+
+
+def check_trainable(session: Session, dataset_id: int) -> tuple[Dataset, list[TrainingImage]]:
+    """The data set and what there is to learn from; errors as of `train_and_propose`."""
+    dataset = session.get(Dataset, dataset_id)
+    if dataset is None:
+        raise NotFound(f"There is no data set {dataset_id}.")
+    training = select_training(session, dataset_id)
+    check_enough([image.label for image in training], dataset.name)
+    return dataset, training
 
 
 def select_training(session: Session, dataset_id: int) -> list[TrainingImage]:

@@ -16,7 +16,7 @@ from labeler import jobs
 from labeler.domain.labels import ANSWERS, LABELS
 from labeler.errors import NotFound
 from labeler.models import Dataset, ModelRun
-from labeler.services import exporting, overview, progress, runs
+from labeler.services import exporting, overview, progress, proposing, runs
 from labeler.services.progress import DatasetProgress
 from labeler.web import access
 from labeler.web.progress import Figure, Tally
@@ -119,9 +119,11 @@ def datasets() -> tuple[str, int]:
 @bp.post("/propose")
 @access.only("supervisor", "admin")
 def propose() -> Response:
-    from labeler import jobs
-
-    jobs.propose_labels(settings(), _active_id())
+    dataset_id = _active_id()
+    with db().read() as session:
+        # Asked here as well as in the job, so that a person learns at once what is missing.
+        proposing.check_trainable(session, dataset_id)
+    jobs.propose_labels(settings(), dataset_id)
     flash("The training is queued. Its run appears below when it has begun.", "success")
     return redirect(url_for("admin.overview"), 303)
 

@@ -51,8 +51,21 @@ def test_broken_files_are_listed_by_name(visit: Visit, db: Database, dataset_id:
     assert "1 broken file is kept out" in visit("supervisor").get("/admin/").text
 
 
+def test_proposing_without_votes_says_what_is_missing(
+    visit: Visit, settings: Settings, dataset_id: int
+) -> None:
+    answer = visit("supervisor").submit("/admin/propose")
+    assert answer.status_code == 409
+    assert "Not enough votes" in answer.text
+    assert jobs.count_waiting(settings) == 0
+
+
 def test_proposing_queues_a_job(visit: Visit, settings: Settings, dataset_id: int) -> None:
-    supervisor = visit("supervisor")
+    ann, supervisor = visit("annotator"), visit("supervisor")
+    for number, image in enumerate(lease(ann, 6)):
+        answer = ("left", "right")[number % 2]
+        vote = {"image_id": image["image_id"], "answer": answer, "request_id": str(uuid.uuid4())}
+        ann.send("/label/votes", vote)
     assert jobs.count_waiting(settings) == 0
     assert supervisor.submit("/admin/propose").status_code == 303
     assert jobs.count_waiting(settings) == 1

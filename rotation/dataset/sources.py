@@ -116,7 +116,8 @@ class ZipSource(ImageSource):
         self.path = path
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            # The last two: names that are not in the encoding they claim, an unknown version.
             raise DatasetError(f"{path}: neither a folder nor a readable zip ({error})") from None
         try:
             self._entries = _entries(self._zip, path)
@@ -136,8 +137,9 @@ class ZipSource(ImageSource):
         if entry.file_size > MAX_IMAGE_BYTES:
             raise ImageError(f"{name}: larger than {MAX_IMAGE_BYTES >> 20} MiB")
         try:
-            with self._lock:
-                return self._zip.read(entry)
+            # No more than the stated size is unpacked, whatever the compressed bytes hold.
+            with self._lock, self._zip.open(entry) as file:
+                return file.read(entry.file_size)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise ImageError(f"{name}: damaged in {self.path.name} ({error})") from None
         except (NotImplementedError, RuntimeError) as error:  # unknown compression, encrypted
@@ -153,12 +155,15 @@ def safe_name(name: str) -> str:
     """`name` as a relative posix path.
 
     Raises:
-        DatasetError: it is empty, absolute, or goes up with `..`.
+        DatasetError: it is empty, absolute, goes up with `..`, or would do so on Windows.
     """
     path = PurePosixPath(name)
     unsafe = not path.parts or path.is_absolute() or ".." in path.parts
     if unsafe or "\\" in name or "\0" in name or ":" in path.parts[0]:
-        raise DatasetError(f"{name!r}: leaves the data set; a relative path without .. is needed")
+        raise DatasetError(
+            f"{name!r}: leaves the data set, or would on another system; a relative path without "
+            "'..', '\\' and drive letter is needed"
+        )
     return path.as_posix()
 
 
@@ -199,9 +204,10 @@ def _entries(archive: zipfile.ZipFile, path: Path) -> Mapping[str, zipfile.ZipIn
     """The images of the zip by name, less a leading `img_align_celeba/` that all have."""
     found = {}
     for entry in archive.infolist():
-        if entry.is_dir() or not is_image_name(entry.filename):
+        stored = entry.filename.replace("\\", "/")  # as some programs on Windows write it
+        if stored.endswith("/") or not is_image_name(stored):
             continue
-        name = safe_name(entry.filename)
+        name = safe_name(stored)
         if name in found:
             raise DatasetError(f"{path}: holds {name} twice; make the zip anew")
         found[name] = entry

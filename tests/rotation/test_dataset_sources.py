@@ -80,6 +80,34 @@ def test_a_zip_entry_that_leaves_the_root_is_refused(tmp_path: Path) -> None:
         open_source(path)
 
 
+def test_a_zip_with_backslashes_is_read_like_any_other(tmp_path: Path) -> None:
+    names = ("img_align_celeba\\", "img_align_celeba\\a.jpg", "img_align_celeba\\sub\\b.jpg")
+    path = write_zip(tmp_path / "windows.zip", {name: name.encode() for name in names})
+    with open_source(path) as source:
+        assert list(source.names()) == ["a.jpg", "sub/b.jpg"]
+        assert source.read("sub/b.jpg") == names[2].encode()
+    evil = write_zip(tmp_path / "evil.zip", {"ok.jpg": b"1", "..\\evil.jpg": b"2"})
+    with pytest.raises(DatasetError, match="leaves the data set"):
+        open_source(evil)
+
+
+def test_a_zip_whose_names_are_not_in_their_encoding_is_refused(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "names.zip", {"é.jpg": b"1"})
+    path.write_bytes(path.read_bytes().replace("é".encode(), b"\xff\xff"))
+    with pytest.raises(DatasetError, match="neither a folder nor a readable zip"):
+        open_source(path)
+
+
+def test_an_entry_that_holds_more_than_it_states_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.jpg", bytes(70_000))
+    stated, claimed = (70_000).to_bytes(4, "little"), (9).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes().replace(stated, claimed))
+    with open_source(path) as source, pytest.raises(ImageError, match=r"bomb\.jpg: damaged"):
+        source.read("bomb.jpg")
+
+
 def test_a_zip_that_holds_a_name_twice_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "twice.zip"
     with zipfile.ZipFile(path, "w") as archive:

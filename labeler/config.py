@@ -5,9 +5,11 @@ Every variable is documented in docs/settings.md; a test compares that page with
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import secrets
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +51,17 @@ class Settings:
         """Queue of background jobs: its own file, never the database of the votes."""
         return self.home / "jobs.sqlite3"
 
+    @property
+    def listen_on(self) -> str:
+        """HOST:PORT, an IPv6 address in brackets."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def address(self) -> str:
+        """Where people reach the site; links begin with it."""
+        return self.public_url or f"http://{self.listen_on}"
+
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read and validate the settings; creates the home folder and a secret key on first use.
@@ -62,7 +75,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         "database_url": reader.get(
             "SIDELIGHT_DATABASE_URL", f"sqlite:///{home / 'sidelight.sqlite3'}", _database_url
         ),
-        "host": reader.get("SIDELIGHT_HOST", "127.0.0.1", str),
+        "host": reader.get("SIDELIGHT_HOST", "127.0.0.1", _host),
         "port": reader.get("SIDELIGHT_PORT", "8000", _whole(1, 65535)),
         "workers": reader.get("SIDELIGHT_WORKERS", "2", _whole(1, 64)),
         "public_url": reader.get("SIDELIGHT_PUBLIC_URL", "", _public_url),
@@ -79,7 +92,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     }
     secret = reader.get("SIDELIGHT_SECRET_KEY", "", _secret)
     reader.raise_if_wrong()
-    home.mkdir(parents=True, exist_ok=True)
+    _make_home(home)
     return Settings(home=home, secret_key=secret or _kept_secret(home), **values)  # type: ignore[arg-type]
 
 
@@ -97,7 +110,8 @@ class _Reader:
         try:
             return parse(text)
         except ValueError as error:
-            shown = "(not shown)" if "SECRET" in name else repr(text)
+            # An address with an @ may hold a password.
+            shown = "(not shown)" if "SECRET" in name or "@" in text else repr(text)
             self._mistakes.append(f"{name}={shown}: {error}")
             return None
 
@@ -148,7 +162,15 @@ def _database_url(text: str) -> str:
         return "postgresql+psycopg://" + text.split("://", 1)[1]
     if not text.startswith(("sqlite:///", "postgresql+psycopg://")):
         raise ValueError("sqlite:///FILE or postgresql://USER@HOST/NAME is needed")
+    if text == "sqlite:///" or ":memory:" in text:
+        raise ValueError("votes in memory would be lost; sqlite:///FILE is needed")
     return text
+
+
+def _host(text: str) -> str:
+    if not text.strip():  # a server takes that as "every address of this machine"
+        raise ValueError("an address of this machine is needed, such as 127.0.0.1 or 0.0.0.0")
+    return text.strip()
 
 
 def _public_url(text: str) -> str | None:
@@ -166,22 +188,32 @@ def _secret(text: str) -> str:
     return text
 
 
+def _make_home(home: Path) -> None:
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"SIDELIGHT_HOME={str(home)!r}: {error.strerror}") from None
+
+
 def _kept_secret(home: Path) -> str:
     """The key in `home/secret_key`, made once with mode 0600; survives two starts at once."""
     path = home / "secret_key"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return _read_secret(path)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(secrets.token_urlsafe(48))
+    if not path.exists():
+        # Written beside it and linked: it appears whole, and only the first of two starts wins.
+        with tempfile.NamedTemporaryFile("w", dir=home, prefix=".secret_key.") as file:
+            file.write(secrets.token_urlsafe(48))
+            file.flush()
+            with contextlib.suppress(FileExistsError):
+                os.link(file.name, path)
     return _read_secret(path)
 
 
 def _read_secret(path: Path) -> str:
-    secret = path.read_text().strip()
     try:
+        secret = path.read_text().strip()
         _secret(secret or "empty")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise ConfigError(f"{path}: {error}. Delete the file to have a new key made.") from None
     return secret

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -44,6 +46,37 @@ def test_a_weak_secret_key_is_refused_and_not_shown(tmp_path: Path, weak: str) -
     assert weak not in str(caught.value)
 
 
+def test_starts_at_once_agree_on_the_secret_key(tmp_path: Path) -> None:
+    barrier = Barrier(8)
+
+    def start(_number: int) -> str:
+        barrier.wait()
+        return load_settings({"SIDELIGHT_HOME": str(tmp_path)}).secret_key
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(start, range(8)))) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["secret_key"]
+
+
+def test_a_password_in_a_wrong_address_is_not_shown(tmp_path: Path) -> None:
+    environ = {"SIDELIGHT_HOME": str(tmp_path), "SIDELIGHT_DATABASE_URL": "mysql://u:hidden@h/d"}
+    with pytest.raises(ConfigError, match=r"SIDELIGHT_DATABASE_URL=\(not shown\)") as caught:
+        load_settings(environ)
+    assert "hidden" not in str(caught.value)
+
+
+def test_a_home_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"SIDELIGHT_HOME=.*file"):
+        load_settings({"SIDELIGHT_HOME": str(tmp_path / "file")})
+
+
+@pytest.mark.parametrize(("host", "address"), [("::1", "[::1]"), ("10.0.0.1", "10.0.0.1")])
+def test_the_address_of_the_site(tmp_path: Path, host: str, address: str) -> None:
+    settings = load_settings({"SIDELIGHT_HOME": str(tmp_path), "SIDELIGHT_HOST": host})
+    assert settings.address == f"http://{address}:8000"
+
+
 def test_a_spoilt_secret_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret_key").write_text("")
     with pytest.raises(ConfigError, match=r"secret_key: too weak.*Delete the file"):
@@ -61,6 +94,9 @@ def test_a_spoilt_secret_file_is_refused(tmp_path: Path) -> None:
         ("SIDELIGHT_BLIND_SHARE", "nan", "a share from 0 to 1"),
         ("SIDELIGHT_COOKIE_SECURE", "maybe", "yes or no"),
         ("SIDELIGHT_DATABASE_URL", "mysql://x", "sqlite:///FILE or postgresql://"),
+        ("SIDELIGHT_DATABASE_URL", "sqlite:///", "sqlite:///FILE is needed"),
+        ("SIDELIGHT_DATABASE_URL", "sqlite:///:memory:", "votes in memory would be lost"),
+        ("SIDELIGHT_HOST", " ", "an address of this machine"),
         ("SIDELIGHT_PUBLIC_URL", "example.org", "starts with http"),
     ],
 )

@@ -11,15 +11,16 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session, sessionmaker
 
-from labeler.errors import SidelightError
+from labeler.errors import ConfigError
 
 BUSY_TIMEOUT_MS = 15_000
 
@@ -46,22 +47,30 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction: committed at the end, rolled back when an exception leaves it.
-
-        The exception to this is an expected error that `keeps_writes`: it leaves after a commit.
-        """
-        with self._write() as session:
-            try:
-                yield session
-            except SidelightError as error:
-                if error.keeps_writes:
-                    session.commit()
-                raise
-            session.commit()
+        """A transaction: committed at the end, rolled back when an exception leaves it."""
+        with self._write.begin() as session:
+            yield session
 
     def dispose(self) -> None:
         """Close the pool; to be called after a fork and at the end of a test."""
         self.engine.dispose()
+
+
+class Turn(IntEnum):
+    """What only one transaction does at a time: the names of PostgreSQL's advisory locks."""
+
+    HANDOUT = 0x51DE
+    MIGRATION = 0x51DF
+    SIGN_IN = 0x51E0
+
+
+def take_turn(session: Session, turn: Turn) -> None:
+    """Wait until no other transaction has this turn; it is ours until the commit.
+
+    SQLite's write transaction is that already.
+    """
+    if not is_sqlite(session):
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": int(turn)})
 
 
 def is_sqlite(session: Session) -> bool:
@@ -88,11 +97,18 @@ def _make_engine(url: str) -> Engine:
     if parsed.get_backend_name() != "sqlite":
         return create_engine(parsed, pool_pre_ping=True)
     if parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(Path(parsed.database).parent)
     engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be made for the database: {error.strerror}") from None
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

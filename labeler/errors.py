@@ -8,14 +8,10 @@ from __future__ import annotations
 
 
 class SidelightError(Exception):
-    """An expected error. `message` is for people; `code` is for programs and never changes.
-
-    `keeps_writes`: what the transaction wrote before the error stays (see `Database.write`).
-    """
+    """An expected error. `message` is for people; `code` is for programs and never changes."""
 
     status = 400
     code = "error"
-    keeps_writes = False
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -44,10 +40,9 @@ class NotSignedIn(SidelightError):
 
 
 class WrongPassword(NotSignedIn):
-    """A failed sign-in. Its record must outlive it, or there would be no throttling."""
+    """A failed sign-in, or a wrong present password."""
 
     code = "wrong_password"
-    keeps_writes = True
 
 
 class Forbidden(SidelightError):

@@ -13,14 +13,13 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
-from labeler.db import Database
+from labeler.db import Database, Turn
 from labeler.errors import ConfigError
 from labeler.models import Base
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "migrations"
-_MIGRATION_LOCK = 0x51DF  # two servers that start at once: one migrates, the other waits
 
 
 def upgrade(database: Database, revision: str = "head") -> tuple[str | None, str | None]:
@@ -48,7 +47,7 @@ def downgrade(database: Database, revision: str = "base") -> None:
 
 def current(database: Database) -> str | None:
     """The revision of the database; None if it is empty."""
-    with _connect(database) as connection:
+    with _connect(database, to_write=False) as connection:
         return _revision(connection)
 
 
@@ -59,7 +58,7 @@ def head() -> str | None:
 
 def differences(database: Database) -> list[Any]:
     """What the database has otherwise than the models; empty if the migrations are complete."""
-    with _connect(database) as connection:
+    with _connect(database, to_write=False) as connection:
         options = {"compare_type": True, "include_object": include_object}
         context = MigrationContext.configure(connection, opts=options)
         found: list[Any] = compare_metadata(context, Base.metadata)
@@ -72,17 +71,18 @@ def include_object(item: Any, name: str | None, kind: str, reflected: bool, othe
 
 
 @contextmanager
-def _connect(database: Database) -> Iterator[Connection]:
-    """A transaction that nobody else migrates in."""
-    engine = database.engine.execution_options(sidelight_write=True)
+def _connect(database: Database, to_write: bool = True) -> Iterator[Connection]:
+    """A transaction; `to_write`: one beside which nobody else migrates."""
+    engine = database.engine.execution_options(sidelight_write=to_write)
     try:
         connection = engine.connect()
-    except OperationalError as error:
+    except DBAPIError as error:
         url = database.engine.url.render_as_string(hide_password=True)
         raise ConfigError(f"{url} cannot be reached: {error.orig}") from None
     with connection, connection.begin():
-        if not database.is_sqlite:
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+        if to_write and not database.is_sqlite:
+            # Two servers that start at once: one migrates, the other waits.
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({int(Turn.MIGRATION)})"))
         yield connection
 
 

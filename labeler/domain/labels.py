@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 LABELS = ("left", "center", "right")
 UNSURE = "unsure"
 ANSWERS = (*LABELS, UNSURE)
@@ -20,3 +22,14 @@ def mirror_label(answer: str) -> str:
     if answer not in ANSWERS:
         raise ValueError(f"{answer!r} is not an answer; allowed are {', '.join(ANSWERS)}")
     return _MIRRORED.get(answer, answer)
+
+
+def likeliest_label(probabilities: Sequence[float]) -> str | None:
+    """The label with the highest of (p_left, p_center, p_right); None where two share the top.
+
+    Taking the first of a tie would favour `left`.
+    """
+    best = max(probabilities)
+    if list(probabilities).count(best) > 1:
+        return None
+    return LABELS[list(probabilities).index(best)]

@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, and_, delete, exists, func, select, text, update
+from sqlalchemy import ColumnElement, Row, Select, and_, delete, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from labeler.config import Settings
-from labeler.db import insert_or, is_sqlite
+from labeler.db import Turn, insert_or, take_turn
 from labeler.domain.blinding import is_blind
-from labeler.domain.labels import LABELS
+from labeler.domain.labels import likeliest_label
 from labeler.models import Consensus, Dataset, Image, Lease, ModelRun, Proposal, Vote, utc_now
 
 REMEMBER_LEASES = timedelta(days=7)
-_HANDOUT_LOCK = 0x51DE  # any fixed number: names the advisory lock among those of the database
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class ShownProposal:
 
 @dataclass(frozen=True, slots=True)
 class LeasedImage:
-    """An image in a person's hands until `expires_at`; `shown` None: blind, or none exists."""
+    """An image in a person's hands until `expires_at`. `shown` None: blind, none made, a tie."""
 
     image_id: int
     width: int
@@ -65,7 +64,9 @@ def lease_images(
     same ones. Needs a write transaction. An empty list means that nothing is left for them.
     """
     now = now or utc_now()
-    _take_turn(session)
+    # Two at once would both count the leases before the other's are there. A lock, not SKIP
+    # LOCKED: that would tell people that nothing is left while another's hand-out is under way.
+    take_turn(session, Turn.HANDOUT)
     held = _renew_leases(session, annotator_id, count, settings, now)
     wanted = count - len(held)
     fresh: list[LeasedImage] = []
@@ -86,6 +87,12 @@ def release_leases(session: Session, annotator_id: int) -> int:
     return len(mine)
 
 
+def withdraw_images(session: Session, image_ids: Sequence[int]) -> None:
+    """Take images out of all hands: their files hold other pictures than people look at."""
+    if image_ids:
+        _delete(session, Lease.image_id.in_(image_ids))
+
+
 def restore_lease(session: Session, vote: Vote, *, settings: Settings, now: datetime) -> None:
     """Hand an image back after an undo, shown as it was when the vote was cast."""
     values = {
@@ -102,16 +109,6 @@ def find_lease(session: Session, annotator_id: int, image_id: int) -> LeasedImag
     """One image that the person holds (or held until lately: look at `expires_at`)."""
     row = session.execute(_lease_rows(annotator_id).where(Lease.image_id == image_id)).one_or_none()
     return _to_leased(row) if row else None
-
-
-def _take_turn(session: Session) -> None:
-    """One hand-out at a time, or two would both count the leases before the other's are there.
-
-    SQLite's write transaction is that already. On PostgreSQL an advisory lock until the commit;
-    SKIP LOCKED would tell people that nothing is left while another's hand-out is under way.
-    """
-    if not is_sqlite(session):
-        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _HANDOUT_LOCK})
 
 
 def _lease_rows(annotator_id: int) -> Select[Lease, Image, Proposal]:
@@ -219,7 +216,7 @@ def _insert_leases(
     leased = []
     for image, proposal in rows:
         blind = is_blind(annotator_id, image.id, settings.blind_share)
-        shown = None if blind or proposal is None else _shown(proposal)
+        shown = None if blind else _shown(proposal)
         leased.append(_leased(image, blind, shown, _expiry(settings, now)))
     if leased:
         _write_leases(
@@ -267,9 +264,13 @@ def _expiry(settings: Settings, now: datetime) -> datetime:
     return now + timedelta(seconds=settings.lease_seconds)
 
 
-def _shown(proposal: Proposal) -> ShownProposal:
+def _shown(proposal: Proposal | None) -> ShownProposal | None:
+    """What a person who is not blind sees; nothing where the model favours no label."""
+    if proposal is None:
+        return None
     chances = (proposal.p_left, proposal.p_center, proposal.p_right)
-    return ShownProposal(LABELS[chances.index(max(chances))], *chances, proposal.model_run_id)
+    label = likeliest_label(chances)
+    return ShownProposal(label, *chances, proposal.model_run_id) if label else None
 
 
 def _leased(
@@ -289,5 +290,5 @@ def _leased(
 
 def _to_leased(row: Row[Lease, Image, Proposal]) -> LeasedImage:
     lease, image, proposal = row
-    shown = _shown(proposal) if proposal is not None and not lease.blind else None
+    shown = None if lease.blind else _shown(proposal)
     return _leased(image, lease.blind, shown, lease.expires_at)

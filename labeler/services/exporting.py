@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Row, and_, collate, literal, or_, select
 from sqlalchemy.orm import Session
 
 from labeler.db import Database, is_sqlite
-from labeler.domain.labels import LABELS
+from labeler.domain.labels import likeliest_label
 from labeler.errors import Conflict, NotFound
 from labeler.models import Annotator, Consensus, Dataset, Image, Proposal, Vote
 from labeler.services.runs import current_run
@@ -159,8 +159,7 @@ def _voted_row(row: Row[Any]) -> Sequence[Any]:
 def _proposed_row(row: Row[Any]) -> Sequence[Any]:
     """The likeliest label; none where the two likeliest are exactly as likely."""
     probabilities = (row.p_left, row.p_center, row.p_right)
-    best = max(probabilities)
-    label = LABELS[probabilities.index(best)] if probabilities.count(best) == 1 else ""
+    label = likeliest_label(probabilities) or ""
     return _label_row(row, label, [f"{p:.6f}" for p in probabilities], "proposal")
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from labeler.config import Settings
-from labeler.db import is_writing
+from labeler.db import Database, Turn, is_writing, take_turn
 from labeler.errors import TooManyAttempts, WrongPassword
 from labeler.models import Annotator, LoginFailure, LoginSession, utc_now
 from labeler.services.passwords import (
@@ -22,10 +22,11 @@ from labeler.services.passwords import (
 
 ADDRESS_FACTOR = 20  # a whole class may sit behind one address
 TOUCH_AFTER = timedelta(minutes=5)
+_WRONG = "The username or the password is wrong."
 
 
 def sign_in(
-    session: Session,
+    db: Database,
     username: str,
     password: str,
     address: str,
@@ -36,8 +37,10 @@ def sign_in(
 ) -> tuple[Annotator, str]:
     """Check a password and open a session; returns the person and the token for the cookie.
 
-    Unknown, closed and wrong are told by the same error after the same time. A failure is
-    recorded although an error leaves the transaction: `WrongPassword.keeps_writes`.
+    Unknown, closed and wrong are told by the same error after the same time. Takes the database
+    and not a session: the attempt is counted in one transaction, the password is checked in none
+    (that takes some 25 ms, and SQLite has one writer at a time), and the session is opened in
+    another. Attempts are counted before the check, so that many at once cannot outrun the limit.
 
     Raises:
         WrongPassword: the account or the password is wrong, or the account is closed.
@@ -45,22 +48,20 @@ def sign_in(
     """
     now = now or utc_now()
     name = username.strip().casefold()[:60]
-    keys = {
-        f"account:{name}": settings.login_attempts,
-        f"address:{address[:60]}": settings.login_attempts * ADDRESS_FACTOR,
-    }
-    for key, limit in keys.items():
-        _refuse_too_many(session, key, limit, settings, now)
-    annotator = session.scalar(select(Annotator).where(Annotator.username == name))
-    active = annotator is not None and annotator.deactivated_at is None
-    if not verify_password(annotator.password_hash if annotator else None, password) or not active:
-        _record_failure(session, list(keys), settings, now)
-        raise WrongPassword("The username or the password is wrong.")
-    assert annotator is not None
-    if is_outdated(annotator.password_hash):
-        annotator.password_hash = hash_password(password)
-    session.execute(delete(LoginFailure).where(LoginFailure.key == f"account:{name}"))
-    return annotator, open_session(session, annotator, user_agent, settings, now=now)
+    with db.write() as session:
+        attempt = _count_attempt(session, name, address, settings, now)
+        known = session.scalar(select(Annotator).where(Annotator.username == name))
+    stored = known.password_hash if known and known.deactivated_at is None else None
+    if not verify_password(stored, password) or known is None:
+        raise WrongPassword(_WRONG)
+    renewed = hash_password(password) if is_outdated(known.password_hash) else None
+    with db.write() as session:
+        annotator = session.get_one(Annotator, known.id, with_for_update=True)
+        if annotator.deactivated_at is not None or annotator.password_hash != stored:
+            raise WrongPassword(_WRONG)  # closed or changed while we were checking
+        annotator.password_hash = renewed or annotator.password_hash
+        _forgive(session, name, attempt)
+        return annotator, open_session(session, annotator, user_agent, settings, now=now)
 
 
 def open_session(
@@ -165,8 +166,27 @@ def _refuse_too_many(
         raise TooManyAttempts(f"Too many wrong passwords; try again in {wait} seconds.", wait)
 
 
-def _record_failure(session: Session, keys: list[str], settings: Settings, now: datetime) -> None:
+def _count_attempt(
+    session: Session, name: str, address: str, settings: Settings, now: datetime
+) -> list[int]:
+    """Record a failure on the account and from the address; `_forgive` takes them back."""
+    take_turn(session, Turn.SIGN_IN)
+    limits = {
+        f"account:{name}": settings.login_attempts,
+        f"address:{address[:60]}": settings.login_attempts * ADDRESS_FACTOR,
+    }
+    for key, limit in limits.items():
+        _refuse_too_many(session, key, limit, settings, now)
     window = timedelta(seconds=settings.login_window_seconds)
     session.execute(delete(LoginFailure).where(LoginFailure.at <= now - window))
-    session.add_all(LoginFailure(key=key, at=now) for key in keys)
+    attempt = [LoginFailure(key=key, at=now) for key in limits]
+    session.add_all(attempt)
     session.flush()
+    return [failure.id for failure in attempt]
+
+
+def _forgive(session: Session, name: str, attempt: list[int]) -> None:
+    """A success clears the account; of the address only this attempt, or one account of one's
+    own would be enough to go on guessing those of others."""
+    mine = or_(LoginFailure.key == f"account:{name}", LoginFailure.id.in_(attempt))
+    session.execute(delete(LoginFailure).where(mine))

@@ -59,10 +59,9 @@ def do_sign_in() -> tuple[str, int] | Response:
     username, wanted = forms.text("username"), forms.text("next")
     address, browser = request.remote_addr or "", request.user_agent.string
     try:
-        with db().write() as session:
-            _, token = accounts.sign_in(
-                session, username, forms.text("password"), address, browser, settings()
-            )
+        _, token = accounts.sign_in(
+            db(), username, forms.text("password"), address, browser, settings()
+        )
     except SidelightError as error:
         return render(SignInPage(wanted, username, error.message), error.status)
     access.remember(token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from labeler.errors import (
 )
 from labeler.models import Annotator, Invite, LoginFailure, LoginSession
 from labeler.services import accounts
-from labeler.services.passwords import COMMON, MIN_LENGTH, hash_token
+from labeler.services.passwords import COMMON, MIN_LENGTH, hash_token, verify_password
 from labeler.services.sessions import ADDRESS_FACTOR, TOUCH_AFTER
 from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler.acting import NOON, after, lease, lease_count
@@ -44,10 +45,9 @@ def sign_in(
     seconds: float = 0,
     address: str = "10.0.0.1",
 ) -> tuple[Annotator, str]:
-    with db.write() as session:
-        return accounts.sign_in(
-            session, username, password, address, "Firefox", settings, now=after(seconds)
-        )
+    return accounts.sign_in(
+        db, username, password, address, "Firefox", settings, now=after(seconds)
+    )
 
 
 def who(db: Database, token: str, seconds: float = 0) -> Annotator | None:
@@ -224,6 +224,60 @@ def test_a_success_forgives_the_account(db: Database, settings: Settings) -> Non
             with pytest.raises(WrongPassword):
                 sign_in(db, settings, password="wrong")
         sign_in(db, settings)
+
+
+def test_a_success_forgives_the_address_only_its_own_attempt(
+    db: Database, settings: Settings
+) -> None:
+    settings = dataclasses.replace(settings, login_attempts=1)
+    join(db)
+    for number in range(ADDRESS_FACTOR - 1):
+        with pytest.raises(WrongPassword):
+            sign_in(db, settings, f"guess{number}", "wrong")
+    for _ in range(3):
+        sign_in(db, settings)
+    with pytest.raises(WrongPassword):
+        sign_in(db, settings, "guess", "wrong")
+    with pytest.raises(TooManyAttempts):
+        sign_in(db, settings)
+
+
+def test_others_can_write_while_a_password_is_checked(
+    db: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    join(db)
+    beside = Database(db.url)
+
+    def verify(stored: str | None, password: str) -> bool:
+        with beside.write() as session:
+            accounts.create_invite(session)
+        return verify_password(stored, password)
+
+    monkeypatch.setattr("labeler.services.sessions.verify_password", verify)
+    assert sign_in(db, settings)
+    beside.dispose()
+
+
+@pytest.mark.parametrize("change", [accounts.deactivate, accounts.reset_password])
+def test_an_account_that_changes_while_its_password_is_checked_stays_out(
+    any_db: Database,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[..., object],
+) -> None:
+    ada = join(any_db)
+
+    def verify(stored: str | None, password: str) -> bool:
+        fits = verify_password(stored, password)
+        with any_db.write() as session:
+            change(session, ada.id if change is accounts.deactivate else ada.username)
+        return fits
+
+    monkeypatch.setattr("labeler.services.sessions.verify_password", verify)
+    with pytest.raises(WrongPassword):
+        sign_in(any_db, settings)
+    with any_db.read() as session:
+        assert session.scalars(select(LoginSession)).all() == []
 
 
 def test_old_failures_are_pruned(db: Database, settings: Settings) -> None:

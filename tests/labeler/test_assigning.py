@@ -12,7 +12,7 @@ from sqlalchemy import select
 from labeler.config import Settings
 from labeler.db import Database
 from labeler.domain.blinding import is_blind
-from labeler.models import Consensus, Lease
+from labeler.models import Consensus, Lease, Vote
 from labeler.services.assigning import (
     REMEMBER_LEASES,
     ShownProposal,
@@ -167,6 +167,19 @@ def test_the_newest_published_proposal_is_shown(
     assert shown[first] == ShownProposal("right", 0.2, 0.3, 0.5, run_id)
     assert shown[second] == ShownProposal("left", 0.8, 0.1, 0.1, run_id)
     assert shown[third] is None
+
+
+def test_a_proposal_that_favours_no_label_is_not_shown(
+    any_db: Database, faces: int, settings: Settings, make_annotator: MakeAnnotator
+) -> None:
+    publish_run(any_db, faces, dict.fromkeys(queue(any_db), (0.375, 0.25, 0.375)), NOON)
+    ada = make_annotator(any_db).id
+    for _reload in range(2):
+        for one in lease(any_db, ada, 6, settings):
+            assert (one.shown, one.blind) == (None, False)
+    vote(any_db, ada, queue(any_db)[0], "left", settings)
+    with any_db.read() as session:
+        assert session.scalars(select(Vote.shown_label)).all() == [None]
 
 
 def test_a_lease_keeps_what_was_shown_when_a_new_model_comes(

@@ -18,7 +18,7 @@ from sqlalchemy import func, select
 from labeler.config import Settings
 from labeler.db import Database
 from labeler.domain.labels import ANSWERS
-from labeler.errors import Conflict
+from labeler.errors import Conflict, TooManyAttempts, WrongPassword
 from labeler.models import Annotator, Consensus, InviteUse, Lease, Vote, utc_now
 from labeler.services import accounts
 from labeler.services.assigning import lease_images
@@ -200,6 +200,17 @@ def test_an_invite_is_never_used_more_often_than_allowed(any_db: Database) -> No
     assert sum(isinstance(result, Conflict) for result in results) == WORKERS - 3
     with any_db.read() as session:
         assert session.scalar(select(func.count()).select_from(InviteUse)) == 3
+
+
+def test_guesses_at_once_do_not_outrun_the_limit(any_db: Database, settings: Settings) -> None:
+    def guess(number: int) -> object:
+        return accounts.sign_in(any_db, "ada", f"guess {number}", "10.0.0.1", "", settings)
+
+    errors = [type(error) for error in at_once(guess)]
+    assert Counter(errors) == {
+        WrongPassword: settings.login_attempts,
+        TooManyAttempts: WORKERS - settings.login_attempts,
+    }
 
 
 def test_a_username_is_given_once(any_db: Database) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labeler.domain.consensus import Outcome, VoteCounts, count_votes, majority
-from labeler.domain.labels import ANSWERS, LABELS, mirror_label
+from labeler.domain.labels import ANSWERS, LABELS, likeliest_label, mirror_label
 
 answers = st.lists(st.sampled_from(ANSWERS), max_size=12)
 required_votes = st.integers(1, 8)
@@ -22,6 +22,13 @@ def test_mirroring_twice_changes_nothing(answer: str) -> None:
 
 def test_a_mirror_swaps_left_and_right() -> None:
     assert [mirror_label(answer) for answer in ANSWERS] == ["right", "center", "left", "unsure"]
+
+
+def test_the_likeliest_label_is_none_on_a_tie() -> None:
+    assert likeliest_label((0.2, 0.3, 0.5)) == "right"
+    assert likeliest_label((0.25, 0.5, 0.25)) == "center"
+    assert likeliest_label((0.375, 0.25, 0.375)) is None
+    assert likeliest_label((0.25, 0.375, 0.375)) is None
 
 
 def test_an_unknown_answer_is_refused() -> None:

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from labeler import migrate
 from labeler.config import Settings, load_settings
 from labeler.db import Database
-from labeler.errors import ConfigError, NotFound
+from labeler.errors import ConfigError, NotFound, SidelightError
 from labeler.models import Dataset
 
 
@@ -21,11 +22,16 @@ def open_database(settings: Settings | None = None) -> Iterator[Database]:
 
     Raises:
         ConfigError: it cannot be reached, or its tables are not those of this program.
+        SidelightError: it fails in the middle: locked for too long, gone, no space left.
     """
     db = Database((settings or load_settings()).database_url)
     try:
         _check_revision(db)
         yield db
+    except OperationalError as error:
+        raise SidelightError(
+            f"The database failed: {error.orig}. What was not finished was not stored; try again."
+        ) from None
     finally:
         db.dispose()
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,10 @@ from labeler.config import Settings
 
 THREADS = 4
 GRACE_S = 10
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0  # before a worker that died is started anew
+POLL_S = 0.5
+log = logging.getLogger(__name__)
+
 _MANAGE = Path(__file__).resolve().parent.parent.parent / "manage.py"
 
 
@@ -39,9 +45,8 @@ def run_server(settings: Settings, welcome: Callable[[], None], with_worker: boo
         _Site(settings).run()
 
 
-def end_with_parent() -> None:
-    """End this process gently when its parent is gone, however that ended."""
-    parent = os.getppid()
+def end_with_parent(parent: int) -> None:
+    """End this process gently when the parent of that number is gone, however that ended."""
 
     def watch() -> None:
         pause = threading.Event()
@@ -59,7 +64,7 @@ class _Site(BaseApplication):
 
     def load_config(self) -> None:
         options = {
-            "bind": f"{_bracketed(self._settings.host)}:{self._settings.port}",
+            "bind": self._settings.listen_on,
             "workers": self._settings.workers,
             "threads": THREADS,
             "worker_class": "gthread",
@@ -79,18 +84,50 @@ class _Site(BaseApplication):
 
 @contextlib.contextmanager
 def _worker() -> Iterator[None]:
-    command = [sys.executable, str(_MANAGE), "worker", "--with-parent"]
-    # Its own session: a ctrl-C in the terminal is for us, and we end it below.
-    process = subprocess.Popen(command, start_new_session=True)
+    """A worker beside the block: started anew when it dies, ended with the block."""
+    ending, owner = threading.Event(), os.getpid()
+    keeper = threading.Thread(target=_keep_worker, args=(ending,), name="keep-worker")
+    keeper.start()
     try:
         yield
     finally:
-        process.terminate()
-        try:
-            process.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        # The processes of the site are forked inside the block and leave it as well.
+        if os.getpid() == owner:
+            ending.set()
+            keeper.join()
+
+
+def _keep_worker(ending: threading.Event) -> None:
+    pause_s = FIRST_PAUSE_S
+    while not ending.is_set():
+        started = time.monotonic()
+        why = _run_worker(ending)
+        if ending.is_set():
+            return
+        if time.monotonic() - started > LONGEST_PAUSE_S:
+            pause_s = FIRST_PAUSE_S
+        log.warning("The worker of background jobs %s; another starts in %g s.", why, pause_s)
+        ending.wait(pause_s)
+        pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+
+def _run_worker(ending: threading.Event) -> str:
+    """Start a worker and wait until it or the site ends; returns what became of it."""
+    command = [sys.executable, str(_MANAGE), "worker", "--with-parent", str(os.getpid())]
+    try:
+        # Its own session: a ctrl-C in the terminal is for us, and we end it below.
+        process = subprocess.Popen(command, start_new_session=True)
+    except OSError as error:
+        return f"could not be started ({error.strerror})"
+    while process.poll() is None and not ending.wait(POLL_S):
+        pass
+    process.terminate()  # nothing happens to one that has ended
+    try:
+        process.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    return "has ended"
 
 
 def _refuse_taken_port(host: str, port: int) -> None:
@@ -109,7 +146,3 @@ def _refuse_taken_port(host: str, port: int) -> None:
             f"Cannot listen on {host}:{port}: {error.strerror}. SIDELIGHT_HOST must be an address "
             "of this machine."
         ) from None
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

@@ -66,11 +66,11 @@ def serve(
 
 
 @click.command()
-@click.option("--with-parent", is_flag=True, hidden=True, help="End when the parent process ends.")
-def worker(with_parent: bool) -> None:
+@click.option("--with-parent", type=int, hidden=True, help="End when this parent process ends.")
+def worker(with_parent: int | None) -> None:
     """Run background jobs (proposals, checks) until ctrl-C or SIGTERM.
 
-    `serve` starts one by itself; this is for running it elsewhere.
+    `serve` starts one by itself, and another when it dies; this is for running it elsewhere.
 
     \b
     Example:
@@ -79,8 +79,8 @@ def worker(with_parent: bool) -> None:
     from labeler.cli.server import end_with_parent
     from labeler.jobs import run_worker
 
-    if with_parent:
-        end_with_parent()
+    if with_parent is not None:
+        end_with_parent(with_parent)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s worker: %(message)s")
     logging.getLogger("labeler").setLevel(logging.INFO)
     run_worker(load_settings())
@@ -96,8 +96,7 @@ def _welcome(settings: Settings, open_link: bool) -> None:
             active = session.scalar(select(Dataset.name).where(Dataset.active))
     finally:
         db.dispose()
-    address = settings.public_url or f"http://{settings.host}:{settings.port}"
-    click.echo(f"Sidelight is at {address}  (ctrl-C ends it)")
+    click.echo(f"Sidelight is at {settings.address}  (ctrl-C ends it)")
     if link:
         click.echo(f"Sign up as admin, once, within 24 hours: {link}")
     else:
@@ -109,4 +108,4 @@ def _welcome(settings: Settings, open_link: bool) -> None:
             err=True,
         )
     if open_link:
-        click.launch(link or address)
+        click.launch(link or settings.address)

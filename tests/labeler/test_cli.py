@@ -51,6 +51,34 @@ def test_commands_need_the_tables(home: Path) -> None:
         run("users", "list")
 
 
+def test_a_file_that_is_no_database_is_told(home: Path) -> None:
+    home.mkdir()
+    (home / "sidelight.sqlite3").write_bytes(b"not a database" * 100)
+    for command in (["init"], ["users", "list"]):
+        with pytest.raises(SidelightError, match="cannot be reached: file is not a database"):
+            run(*command)
+
+
+def test_reading_does_not_wait_for_a_writer(ready: Path) -> None:
+    db = open_db()
+    with db.write() as session:
+        accounts.create_invite(session)
+        assert "Nobody has an account yet" in run("users", "list").output
+    db.dispose()
+
+
+def test_a_database_that_is_locked_for_long_is_told(
+    ready: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("labeler.db.BUSY_TIMEOUT_MS", 50)
+    db = open_db()
+    with db.write() as session:
+        accounts.create_invite(session)
+        with pytest.raises(SidelightError, match=r"database is locked.*try again"):
+            run("users", "invite")
+    db.dispose()
+
+
 def test_importing_tells_what_came_and_what_is_broken(ready: Path, tmp_path: Path) -> None:
     folder = write_images(tmp_path / "faces", 3)
     (folder / "broken.jpg").write_bytes(b"nothing")
@@ -111,9 +139,7 @@ def test_people_are_managed(ready: Path) -> None:
     assert "(deactivated)" in run("users", "list").output
     assert "ada is active again" in run("users", "reactivate", "ada").output
     password = run("users", "reset-password", "ada").stdout.strip()
-    with db.write() as session:
-        settings = load_settings()
-        assert accounts.sign_in(session, "ada", password, "127.0.0.1", "", settings)
+    assert accounts.sign_in(db, "ada", password, "127.0.0.1", "", load_settings())
     with pytest.raises(SidelightError, match="last active admin"):
         run("users", "deactivate", "root")
     db.dispose()

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -112,6 +112,30 @@ def test_nothing_outlives_a_site_that_was_killed(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         wait_for(lambda: all(map(is_gone, children)), tmp_path)
+
+
+def workers_of(pid: int) -> list[int]:
+    """Those children that do background jobs."""
+    found = []
+    for child in children_of(pid):
+        with suppress(OSError):
+            if b"worker" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
+                found.append(child)
+    return found
+
+
+def test_a_worker_that_dies_is_started_anew(tmp_path: Path) -> None:
+    with manage(tmp_path, "serve", "--port", str(free_port())) as process:
+        wait_for(lambda: len(workers_of(process.pid)) == 1, tmp_path)
+        (first,) = workers_of(process.pid)
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: workers_of(process.pid) not in ([], [first]), tmp_path)
+        (second,) = workers_of(process.pid)
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+        wait_for(lambda: is_gone(second), tmp_path)
+    told = (tmp_path / "output.txt").read_text()
+    assert "The worker of background jobs has ended; another starts in 1 s." in told
 
 
 def test_a_taken_port_is_a_clear_error(tmp_path: Path) -> None:

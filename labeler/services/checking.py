@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import func, select, update
 
 from labeler.config import DEFAULT_REQUIRED_VOTES
 from labeler.db import Database
 from labeler.errors import NotFound
-from labeler.models import Dataset, Image, Vote
-from labeler.services.consensus import add_rows, rebuild
+from labeler.models import Dataset, Image
+from labeler.services.consensus import add_rows
 from rotation.dataset.decoding import decode
 from rotation.dataset.sources import ImageSource, open_source
 from rotation.errors import DatasetError
@@ -65,12 +65,10 @@ def check_images(
     path, todo = _unchecked(db, dataset_id)
     done = 0
     for findings in _examine_all(path, todo, processes):
-        _store(db, dataset_id, findings)
+        _store(db, dataset_id, findings, required_votes)
         done += len(findings)
         if progress is not None:
             progress(done, len(todo))
-    if todo:
-        _count_earlier_votes(db, dataset_id, required_votes)
     return _report(db, dataset_id, done)
 
 
@@ -126,7 +124,7 @@ def _examine_one(source: ImageSource, image_id: int, name: str) -> Finding:
     return Finding(image_id, name, width, height, None)
 
 
-def _store(db: Database, dataset_id: int, findings: Sequence[Finding]) -> None:
+def _store(db: Database, dataset_id: int, findings: Sequence[Finding], required: int) -> None:
     rows = [
         {
             "id": one.image_id,
@@ -139,14 +137,8 @@ def _store(db: Database, dataset_id: int, findings: Sequence[Finding]) -> None:
     ]
     with db.write() as session:
         session.execute(update(Image), rows)
-        add_rows(session, dataset_id, [one.image_id for one in findings if one.problem is None])
-
-
-def _count_earlier_votes(db: Database, dataset_id: int, required_votes: int) -> None:
-    with db.write() as session:
-        voted = exists().where(Vote.image_id == Image.id, Vote.superseded_at.is_(None))
-        if session.scalar(select(Image.id).where(Image.dataset_id == dataset_id, voted).limit(1)):
-            rebuild(session, dataset_id, required_votes)
+        sound = [one.image_id for one in findings if one.problem is None]
+        add_rows(session, dataset_id, sound, required)
 
 
 def _report(db: Database, dataset_id: int, checked: int) -> CheckReport:
@@ -157,5 +149,5 @@ def _report(db: Database, dataset_id: int, checked: int) -> CheckReport:
             .order_by(Image.filename)
         )
         broken = [(name, problem or "") for name, problem in rows]
-        sound = select(Image.id).where(Image.dataset_id == dataset_id, Image.status == "ok")
-        return CheckReport(checked, len(session.scalars(sound).all()), broken)
+        sound = select(func.count()).where(Image.dataset_id == dataset_id, Image.status == "ok")
+        return CheckReport(checked, session.scalar(sound) or 0, broken)

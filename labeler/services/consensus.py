@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, delete, func, select, update
 from sqlalchemy.orm import Session
 
+from labeler.db import insert_or
 from labeler.domain.consensus import METHOD, VoteCounts, majority
 from labeler.models import Consensus, Image, Vote, utc_now
 
@@ -42,11 +43,15 @@ def recount(session: Session, image_id: int, required: int, *, now: datetime | N
     )
 
 
-def add_rows(session: Session, dataset_id: int, image_ids: list[int]) -> None:
-    """Let images into the queue: open, at a random place. They must have no row yet."""
-    if image_ids:
-        rows = [_new_row(dataset_id, image_id, VoteCounts(), 1) for image_id in image_ids]
-        session.execute(insert(Consensus), rows)
+def add_rows(session: Session, dataset_id: int, image_ids: Sequence[int], required: int) -> None:
+    """Let images into the queue at a random place, with the votes that they have already.
+
+    One that has a row keeps it: another process may have let it in meanwhile.
+    """
+    counts = _count_by_image(session, Vote.image_id.in_(image_ids))
+    rows = [_new_row(dataset_id, i, counts.get(i, VoteCounts()), required) for i in image_ids]
+    if rows:
+        session.execute(insert_or(session, Consensus).on_conflict_do_nothing(), rows)
 
 
 def remove_rows(session: Session, image_ids: list[int]) -> None:
@@ -66,9 +71,9 @@ def rebuild(
     """
     lost = _remove_unfit_rows(session, dataset_id)
     stored = _lock_rows(session, dataset_id)  # before the votes are counted: see `recount`
-    counts = _count_by_image(session, dataset_id)
+    counts = _count_by_image(session, Image.dataset_id == dataset_id)
     changed = _update_rows(session, stored, counts, required, now or utc_now())
-    return lost + changed + _add_missing_rows(session, dataset_id, counts, required)
+    return lost + changed + _add_missing_rows(session, dataset_id, required)
 
 
 def _derive(counts: VoteCounts, required: int) -> dict[str, Any]:
@@ -95,11 +100,11 @@ def _new_row(dataset_id: int, image_id: int, counts: VoteCounts, required: int) 
     }
 
 
-def _count_by_image(session: Session, dataset_id: int) -> Mapping[int, VoteCounts]:
+def _count_by_image(session: Session, which: ColumnElement[bool]) -> Mapping[int, VoteCounts]:
     counted = session.execute(
         select(Vote.image_id, Vote.answer, func.count())
         .join(Image, Image.id == Vote.image_id)
-        .where(Image.dataset_id == dataset_id, Vote.superseded_at.is_(None))
+        .where(which, Vote.superseded_at.is_(None))
         .group_by(Vote.image_id, Vote.answer)
     )
     by_image: dict[int, dict[str, int]] = {}
@@ -147,15 +152,12 @@ def _update_rows(
     return len(changes)
 
 
-def _add_missing_rows(
-    session: Session, dataset_id: int, counts: Mapping[int, VoteCounts], required: int
-) -> int:
+def _add_missing_rows(session: Session, dataset_id: int, required: int) -> int:
     missing = session.scalars(
         select(Image.id)
         .outerjoin(Consensus, Consensus.image_id == Image.id)
         .where(Image.dataset_id == dataset_id, Image.status == "ok", Consensus.image_id.is_(None))
     ).all()
-    rows = [_new_row(dataset_id, i, counts.get(i, VoteCounts()), required) for i in missing]
-    for start in range(0, len(rows), _BATCH):
-        session.execute(insert(Consensus), rows[start : start + _BATCH])
-    return len(rows)
+    for start in range(0, len(missing), _BATCH):
+        add_rows(session, dataset_id, missing[start : start + _BATCH], required)
+    return len(missing)

@@ -14,7 +14,7 @@ from labeler.errors import BrokenData
 from labeler.models import MAX_ATTRIBUTES
 from rotation.dataset.celeba import Table, Tables, read_tables
 from rotation.dataset.sources import ImageSource
-from rotation.errors import ImageError
+from rotation.errors import DatasetError
 
 Lookup = Callable[[str], Any]
 _NOTHING_READ = hashlib.sha256(b"").hexdigest()
@@ -62,7 +62,7 @@ def describe(source: ImageSource, name: str, annotations: Annotations) -> dict[s
             "sha256": hashlib.sha256(data).hexdigest(),
             "problem": None,
         }
-    except ImageError as error:
+    except DatasetError as error:  # damaged, gone since it was listed, or a name of no use
         found = {"byte_size": 0, "sha256": _NOTHING_READ, "problem": str(error)}
     return found | {column: get(name) for column, get in annotations.columns.items()}
 

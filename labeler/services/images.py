@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,8 @@ from sqlalchemy.orm import Session
 
 from labeler.db import Database
 from labeler.errors import Conflict, InvalidInput, NotFound
-from labeler.models import Dataset, Image
+from labeler.models import MAX_FILENAME, Dataset, Image
+from labeler.services.assigning import withdraw_images
 from labeler.services.consensus import remove_rows
 from labeler.services.describing import Annotations, describe, read_annotations
 from labeler.services.serving import read_image
@@ -23,7 +25,9 @@ from rotation.dataset.sources import ImageSource, open_source
 __all__ = ["RegisterReport", "activate_dataset", "read_image", "register_dataset"]
 
 BATCH = 2_000  # rows of a transaction: what a killed import has to do again
+LEFT_OUT_SHOWN = 10
 GONE = "no longer in the data set"
+_UNKEEPABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 Progress = Callable[[int, int], None]
 _COMPARED = (
     "byte_size", "sha256", "problem", "attribute_bits", "identity", "partition", "landmarks"
@@ -61,7 +65,7 @@ def register_dataset(
 
     May be repeated, also after having been killed: what is known already stays as it is. A file
     whose content is new has to be checked anew, and its votes no longer count, since they were
-    about another picture. A file that is gone leaves the queue; its votes stay.
+    about another picture. A file that is gone or cannot be read leaves the queue; its votes stay.
 
     Parameters:
         path: as `rotation.dataset.sources.open_source` takes it.
@@ -77,9 +81,10 @@ def register_dataset(
     """
     path = Path(path).expanduser().resolve()
     with open_source(path) as source:
-        names = source.names()
+        names = [name for name in source.names() if _can_be_kept(name)]
         annotations = read_annotations(path, names)
         report = _open_report(db, path, name, annotations)
+        _tell_left_out(report, source.names())
         known = _known_images(db, report.dataset_id)
         done = 0
         for batch in _batches(names):
@@ -148,6 +153,21 @@ def _find_dataset(session: Session, path: Path, name: str | None) -> Dataset:
     return Dataset(name=default)
 
 
+def _can_be_kept(name: str) -> bool:
+    """Whether both databases and a CSV can hold the name."""
+    return len(name) <= MAX_FILENAME and not _UNKEEPABLE.search(name)
+
+
+def _tell_left_out(report: RegisterReport, names: Sequence[str]) -> None:
+    left_out = [name for name in names if not _can_be_kept(name)]
+    if left_out:
+        shown = ", ".join(map(repr, left_out[:LEFT_OUT_SHOWN]))
+        report.problems.append(
+            f"{len(left_out)} images are left out; rename them: their names are longer than "
+            f"{MAX_FILENAME} characters, not UTF-8 or hold control characters: {shown}"
+        )
+
+
 def _known_images(db: Database, dataset_id: int) -> Mapping[str, Row[Any]]:
     columns = [getattr(Image, name) for name in _COMPARED]
     with db.read() as session:
@@ -177,6 +197,9 @@ def _store(
     for name in names:
         found = describe(source, name, annotations)
         row = known.get(name)
+        if row is not None and found["problem"] is not None:
+            # It cannot be read, perhaps only now: the votes are still about what was there.
+            found["sha256"] = row.sha256
         if row is None:
             new = {"dataset_id": report.dataset_id, "filename": name, **_status(found)}
             added.append(new | found)
@@ -205,8 +228,12 @@ def _status(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _new_status(row: Row[Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """An image keeps its status as long as its content is the same and it is there."""
-    if row.sha256 == found["sha256"] and row.problem != GONE:
+    """An image keeps its status as long as its content is the same and it is there.
+
+    What could not be read has no size, so that its return is a change.
+    """
+    is_same = (row.sha256, row.byte_size) == (found["sha256"], found["byte_size"])
+    if is_same and row.problem != GONE:
         return {"status": row.status, "problem": row.problem}
     return _status(found)
 
@@ -219,6 +246,7 @@ def _write_changes(
         uncheckable = [row["id"] for row in changed if row["status"] != "ok"]
         remove_rows(session, uncheckable)
     supersede_votes_on(session, replaced)
+    withdraw_images(session, replaced)
 
 
 def _retire_gone(

@@ -6,6 +6,7 @@ import io
 import os
 import threading
 from collections import OrderedDict
+from pathlib import Path
 
 from PIL import Image as Pillow
 from sqlalchemy import select
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 from labeler.errors import BrokenData, NotFound
 from labeler.models import Dataset, Image
 from rotation.dataset.decoding import decode, read_header
-from rotation.dataset.sources import ImageSource, open_source
+from rotation.dataset.sources import ImageSource, locate_images, open_source
 from rotation.errors import DatasetError, ImageError
 
 MIME = {
@@ -30,23 +31,36 @@ OPEN_SOURCES = 4
 JPEG_QUALITY = 95
 
 
+Identity = tuple[str, int, int, int]
+
+
+def _identify(path: str) -> Identity:
+    """A zip that was replaced is another one: what is open would still show the old pictures."""
+    images = locate_images(Path(path))
+    if not images.is_file():
+        return (path, 0, 0, 0)
+    stat = images.stat()
+    return (path, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+
+
 class _Sources:
-    """A few open sources, by path. A process that was forked off opens its own."""
+    """A few open sources. A process that was forked off opens its own."""
 
     def __init__(self) -> None:
-        self._open: OrderedDict[str, ImageSource] = OrderedDict()
+        self._open: OrderedDict[Identity, ImageSource] = OrderedDict()
         self._lock = threading.Lock()
         self._owner = os.getpid()
 
     def get(self, path: str) -> ImageSource:
+        key = _identify(path)
         with self._lock:
-            if path not in self._open:
-                self._open[path] = open_source(path)
-            self._open.move_to_end(path)
+            if key not in self._open:
+                self._open[key] = open_source(path)
+            self._open.move_to_end(key)
             while len(self._open) > OPEN_SOURCES:
                 # Not closed here: another thread may be reading; it goes with its last user.
                 self._open.popitem(last=False)
-            return self._open[path]
+            return self._open[key]
 
     @property
     def is_ours(self) -> bool:

@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from labeler.config import Settings
 from labeler.db import Database
-from labeler.errors import BrokenData, Conflict, NotFound
+from labeler.errors import BrokenData, Conflict, Forbidden, NotFound
 from labeler.models import Consensus, Dataset, Image, Vote
 from labeler.services.assigning import lease_images
 from labeler.services.checking import check_images
@@ -158,6 +158,123 @@ def test_a_file_that_is_gone_leaves_the_queue_and_comes_back_with_its_votes(
         assert session.get_one(Consensus, first.id).votes_left == 1
 
 
+def damaged_zip(folder: Path, path: Path, damaged: str = "") -> Path:
+    """The files of the folder, stored as they are; the bytes of one are spoilt."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.iterdir()):
+            archive.write(file, file.name)
+    if damaged:
+        whole = (folder / damaged).read_bytes()
+        path.write_bytes(path.read_bytes().replace(whole, whole[:-40] + bytes(40)))
+    return path
+
+
+def test_a_file_that_cannot_be_read_for_a_time_keeps_its_votes(
+    any_db: Database, settings: Settings, make_annotator: MakeAnnotator, tmp_path: Path
+) -> None:
+    folder = write_images(tmp_path / "faces", 2)
+    path = damaged_zip(folder, tmp_path / "faces.zip")
+    dataset_id = register_dataset(any_db, path).dataset_id
+    check_images(any_db, dataset_id, processes=1)
+    ada = make_annotator(any_db)
+    with any_db.write() as session:
+        for number, one in enumerate(lease_images(session, ada.id, 2, settings=settings)):
+            cast_vote(session, ada.id, image_id=one.image_id, answer="left",
+                      request_id=f"request-{number}", settings=settings)  # fmt: skip
+    damaged_zip(folder, path, "000001.jpg")
+    assert register_dataset(any_db, path).changed == 1
+    assert register_dataset(any_db, path).unchanged == 2
+    first = images_of(any_db, dataset_id)["000001.jpg"]
+    assert first.status == "broken"
+    assert first.id not in queue_of(any_db)
+    damaged_zip(folder, path)
+    assert register_dataset(any_db, path).changed == 1
+    assert check_images(any_db, dataset_id, processes=1).checked == 1
+    with any_db.read() as session:
+        assert session.get_one(Consensus, first.id).votes_left == 1
+
+
+def test_a_check_that_was_stopped_has_counted_the_earlier_votes(
+    db: Database, settings: Settings, make_annotator: MakeAnnotator, folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    dataset_id = register_dataset(db, folder).dataset_id
+    check_images(db, dataset_id, processes=1)
+    ada = make_annotator(db)
+    with db.write() as session:
+        for number, one in enumerate(lease_images(session, ada.id, 5, settings=settings)):
+            cast_vote(session, ada.id, image_id=one.image_id, answer="left",
+                      request_id=f"request-{number}", settings=settings)  # fmt: skip
+    names = ("000001.jpg", "000002.jpg")
+    for name in names:
+        (folder / name).rename(folder / f"{name}.away")
+    register_dataset(db, folder)
+    for name in names:
+        (folder / f"{name}.away").rename(folder / name)
+    register_dataset(db, folder)
+    monkeypatch.setattr("labeler.services.checking.CHUNK", 1)
+
+    def stop(_done: int, _total: int) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        check_images(db, dataset_id, stop, processes=1)
+    check_images(db, dataset_id, processes=1)
+    with db.read() as session:
+        assert session.scalars(select(Consensus.votes_left)).all() == [1] * 5
+
+
+def test_two_checks_at_once_let_each_image_in_once(any_db: Database, folder: Path) -> None:
+    dataset_id = register_dataset(any_db, folder).dataset_id
+    meanwhile: list[int] = []
+
+    def check_beside(_done: int, _total: int) -> None:
+        if not meanwhile:
+            meanwhile.append(check_images(any_db, dataset_id, processes=1).checked)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("labeler.services.checking.CHUNK", 1)
+        report = check_images(any_db, dataset_id, check_beside, processes=1)
+    assert (meanwhile, report.checked, report.ok) == ([4], 5, 5)
+    assert len(queue_of(any_db)) == 5
+
+
+def test_a_picture_that_was_replaced_is_taken_out_of_all_hands(
+    db: Database, settings: Settings, make_annotator: MakeAnnotator, folder: Path
+) -> None:
+    dataset_id = register_dataset(db, folder).dataset_id
+    check_images(db, dataset_id, processes=1)
+    ada = make_annotator(db)
+    with db.write() as session:
+        lease_images(session, ada.id, 5, settings=settings)
+    shutil.copy(folder / "000002.jpg", folder / "000001.jpg")
+    register_dataset(db, folder)
+    check_images(db, dataset_id, processes=1)
+    first = images_of(db, dataset_id)["000001.jpg"]
+    with db.write() as session, pytest.raises(Forbidden):
+        cast_vote(session, ada.id, image_id=first.id, answer="left", request_id="request-1",
+                  settings=settings)  # fmt: skip
+
+
+def test_odd_names_are_told_and_do_not_stop_the_rest(any_db: Database, folder: Path) -> None:
+    data = (folder / "000001.jpg").read_bytes()
+    (folder / "12:30.jpg").write_bytes(data)
+    (folder / "line\nbreak.jpg").write_bytes(data)
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xff.jpg")).write_bytes(data)
+    deep = folder / "/".join(["d" * 100] * 4)
+    deep.mkdir(parents=True)
+    (deep / "x.jpg").write_bytes(data)
+    (folder / "C:x.jpg").write_bytes(data)
+    report = register_dataset(any_db, folder)
+    told = "\n".join(report.problems)
+    assert "3 images are left out" in told
+    assert r"'line\nbreak.jpg'" in told
+    assert r"'\udcff.jpg'" in told
+    checked = check_images(any_db, report.dataset_id, processes=1)
+    assert checked.ok == 5
+    assert [name for name, _ in checked.broken] == ["12:30.jpg", "C:x.jpg"]
+
+
 def test_broken_files_are_named_and_kept_out(any_db: Database, folder: Path) -> None:
     whole = (folder / "000001.jpg").read_bytes()
     (folder / "empty.jpg").write_bytes(b"")
@@ -179,12 +296,7 @@ def test_broken_files_are_named_and_kept_out(any_db: Database, folder: Path) -> 
 
 def test_an_entry_damaged_in_the_zip_does_not_stop_the_rest(db: Database, tmp_path: Path) -> None:
     folder = write_images(tmp_path / "faces", 3)
-    path = tmp_path / "faces.zip"
-    with zipfile.ZipFile(path, "w") as archive:
-        for file in sorted(folder.iterdir()):
-            archive.write(file, file.name)
-    whole = (folder / "000002.jpg").read_bytes()
-    path.write_bytes(path.read_bytes().replace(whole, whole[:-40] + bytes(40)))
+    path = damaged_zip(folder, tmp_path / "faces.zip", "000002.jpg")
     dataset_id = register_dataset(db, path).dataset_id
     report = check_images(db, dataset_id, processes=1)
     assert report.ok == 2
@@ -290,6 +402,21 @@ def test_what_a_browser_cannot_show_is_converted(
     assert found == mime
     assert shown.mode == "RGB"
     assert np.abs(np.asarray(shown.convert("L")).astype(int) - grey).max() <= 6
+
+
+def test_a_zip_that_was_replaced_shows_its_new_pictures(db: Database, tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "faces", 2)
+    path = damaged_zip(folder, tmp_path / "faces.zip")
+    dataset_id = register_dataset(db, path).dataset_id
+    for _ in range(2):
+        image = images_of(db, dataset_id)["000001.jpg"]
+        with db.read() as session:
+            data, _mime, _row = read_image(session, image.id)
+        assert hashlib.sha256(data).hexdigest() == image.sha256
+        shutil.copy(folder / "000002.jpg", folder / "000001.jpg")
+        path.unlink()
+        damaged_zip(folder, path)
+        register_dataset(db, path)
 
 
 def test_a_picture_that_is_gone_is_a_clear_error(db: Database, make_dataset: MakeDataset) -> None:

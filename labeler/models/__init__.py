@@ -1,0 +1,41 @@
+"""The tables and their invariants.
+
+An invariant that the database can hold is held there: named CHECK constraints, unique and
+partial unique indexes, and triggers (see `migrations`) that make votes append-only. The names
+of constraints follow one convention, so that migrations can speak of them.
+"""
+
+from __future__ import annotations
+
+from labeler.models.base import Base, UtcDateTime, utc_now
+from labeler.models.data import MAX_ATTRIBUTES, MAX_FILENAME, Consensus, Dataset, Image
+from labeler.models.people import (
+    ROLES,
+    Annotator,
+    Invite,
+    InviteUse,
+    LoginFailure,
+    LoginSession,
+)
+from labeler.models.votes import Lease, ModelRun, Proposal, Vote
+
+__all__ = [
+    "MAX_ATTRIBUTES",
+    "MAX_FILENAME",
+    "ROLES",
+    "Annotator",
+    "Base",
+    "Consensus",
+    "Dataset",
+    "Image",
+    "Invite",
+    "InviteUse",
+    "Lease",
+    "LoginFailure",
+    "LoginSession",
+    "ModelRun",
+    "Proposal",
+    "UtcDateTime",
+    "Vote",
+    "utc_now",
+]

@@ -1,0 +1,86 @@
+"""Accounts, the invites that open them, and who is signed in where."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from labeler.models.base import Base, one_of, utc_now
+
+ROLES = ("annotator", "supervisor", "admin")
+
+
+class Annotator(Base):
+    """A person with an account. Never deleted: `deactivated_at` closes it, the votes stay."""
+
+    __tablename__ = "annotator"
+    __table_args__ = (
+        CheckConstraint(one_of("role", ROLES), name="role_known"),
+        CheckConstraint("username = lower(username)", name="username_lower"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    username: Mapped[str] = mapped_column(String(60), unique=True)
+    pseudonym: Mapped[str] = mapped_column(String(20), unique=True)
+    role: Mapped[str] = mapped_column(String(12), default="annotator")
+    password_hash: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    deactivated_at: Mapped[datetime | None]
+
+
+class Invite(Base):
+    """A link that opens an account. How often it was used is counted from `InviteUse`."""
+
+    __tablename__ = "invite"
+    __table_args__ = (
+        CheckConstraint(one_of("role", ROLES), name="role_known"),
+        CheckConstraint("max_uses >= 1", name="max_uses_positive"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    role: Mapped[str] = mapped_column(String(12), default="annotator")
+    note: Mapped[str] = mapped_column(String(200), default="")
+    max_uses: Mapped[int] = mapped_column(default=1)
+    created_by_id: Mapped[int | None] = mapped_column(ForeignKey("annotator.id"))
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class InviteUse(Base):
+    """Which account an invite opened."""
+
+    __tablename__ = "invite_use"
+
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("annotator.id"), primary_key=True)
+    invite_id: Mapped[int] = mapped_column(ForeignKey("invite.id"), index=True)
+    used_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class LoginSession(Base):
+    """A signed-in browser. The cookie holds the token, this table its hash; can be revoked."""
+
+    __tablename__ = "login_session"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("annotator.id"), index=True)
+    user_agent: Mapped[str] = mapped_column(String(200), default="")
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    last_seen_at: Mapped[datetime] = mapped_column(default=utc_now)
+    expires_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+
+class LoginFailure(Base):
+    """A wrong password, for throttling by account and by address; old rows are pruned."""
+
+    __tablename__ = "login_failure"
+    __table_args__ = (Index("ix_login_failure_key_at", "key", "at"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(String(120))
+    at: Mapped[datetime] = mapped_column(default=utc_now)

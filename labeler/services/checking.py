@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
 from sqlalchemy import func, select, update
@@ -14,16 +12,15 @@ from labeler.db import Database
 from labeler.errors import NotFound
 from labeler.models import Dataset, Image
 from labeler.services.consensus import add_rows
+from labeler.services.pooling import map_chunks
 from rotation.dataset.decoding import decode
-from rotation.dataset.sources import ImageSource, open_source
+from rotation.dataset.sources import ImageSource
 from rotation.errors import DatasetError
 
 CHUNK = 250  # images of a task and of a transaction
 FEW = 500  # as many are done sooner here than it takes to start processes
 Progress = Callable[[int, int], None]
 Task = Sequence[tuple[int, str]]  # image id and filename
-
-_source: ImageSource | None = None  # of a worker process
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,29 +84,8 @@ def _unchecked(db: Database, dataset_id: int) -> tuple[str, Task]:
 
 def _examine_all(path: str, todo: Task, processes: int) -> Iterator[list[Finding]]:
     tasks = [todo[start : start + CHUNK] for start in range(0, len(todo), CHUNK)]
-    if not todo:
-        return
-    if processes == 1 or len(todo) <= FEW:
-        with open_source(path) as source:
-            yield from (_examine(source, task) for task in tasks)
-        return
-    # Not forked: the caller may have threads and database connections.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _open, (path,)) as pool:
-        try:
-            yield from pool.map(_examine_opened, tasks)
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _open(path: str) -> None:
-    global _source  # noqa: PLW0603  one a process, set by the pool's initialiser
-    _source = open_source(path)
-
-
-def _examine_opened(task: Task) -> list[Finding]:
-    assert _source is not None
-    return _examine(_source, task)
+    if tasks:
+        yield from map_chunks(path, _examine, tasks, processes if len(todo) > FEW else 1)
 
 
 def _examine(source: ImageSource, task: Task) -> list[Finding]:

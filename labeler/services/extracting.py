@@ -6,25 +6,21 @@ that a worker process starts quickly.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import repeat
 
 import numpy as np
 
 from labeler.classifier.features import Features, light_features
+from labeler.services.pooling import map_chunks
 from rotation.dataset.crop import standard_crop
 from rotation.dataset.decoding import decode
-from rotation.dataset.sources import ImageSource, open_source
+from rotation.dataset.sources import ImageSource
 from rotation.errors import DatasetError
 
 CHUNK = 256  # images a task
 FEW = 1024  # as many are done sooner here than it takes to start processes
-
-_source: ImageSource | None = None  # of a worker process, opened once
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,33 +51,13 @@ def extract_features(
         DatasetError: the folder or zip itself cannot be opened.
     """
     starts = range(0, len(filenames), CHUNK)
-    chunks = [filenames[start : start + CHUNK] for start in starts]
+    chunks = [(start, filenames[start : start + CHUNK]) for start in starts]
     processes = processes or os.cpu_count() or 1
-    # Opened here in any case: a data set that is gone is an error of ours, not of a worker's.
-    with open_source(path) as source:
-        if processes == 1 or len(filenames) <= FEW:
-            yield from map(_extract, repeat(source), chunks, starts)
-            return
-    # Not forked: this may run in a thread of a process that holds locks and database connections.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _open, (path,)) as pool:
-        try:
-            yield from pool.map(_extract_opened, chunks, starts)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    yield from map_chunks(path, _extract, chunks, processes if len(filenames) > FEW else 1)
 
 
-def _open(path: str) -> None:
-    global _source  # noqa: PLW0603  one a process, set by the pool's initialiser
-    _source = open_source(path)
-
-
-def _extract_opened(filenames: Sequence[str], start: int) -> FeatureChunk:
-    assert _source is not None
-    return _extract(_source, filenames, start)
-
-
-def _extract(source: ImageSource, filenames: Sequence[str], start: int) -> FeatureChunk:
+def _extract(source: ImageSource, chunk: tuple[int, Sequence[str]]) -> FeatureChunk:
+    start, filenames = chunk
     positions, crops, unreadable = [], [], []
     for position, filename in enumerate(filenames, start):
         try:

@@ -10,7 +10,6 @@ mirror image of a latent is its flip along the last axis.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,13 +26,10 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from rotation import ddim
 from rotation.errors import ModelError
+from rotation.model_folder import UNET_WEIGHTS, content_hash, read_configs, verify_checksums
 from rotation.schedule import NoiseSchedule, timesteps
 
 BUNDLED = Path(__file__).parent / "models" / "synthetic-heads-64"
-UNET_CONFIG = Path("unet/config.json")
-UNET_WEIGHTS = Path("unet/diffusion_pytorch_model.safetensors")
-SCHEDULER_CONFIG = Path("scheduler/scheduler_config.json")
-CHECKSUMS = Path("SHA256SUMS")
 DIFFUSERS_VERSION: str = diffusers.__version__
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 CHUNK = 64  # images through the network at once: enough to fill it, little enough memory
@@ -153,7 +149,7 @@ class LatentModel:
         """
         path = BUNDLED if folder is None else Path(folder)
         denoising = load_denoising(path, choose_device(device), bf16)
-        return cls(denoising, steps, iterations, path.name, _content_hash(path))
+        return cls(denoising, steps, iterations, path.name, content_hash(path))
 
     @property
     def image_size(self) -> int:
@@ -231,15 +227,6 @@ def load_denoising(
     return denoising
 
 
-def read_configs(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The network's and the scheduler's config of a model folder; `ModelError` without them."""
-    config = _read_config(folder, UNET_CONFIG)
-    kind = config.get("_class_name")
-    if kind != "UNet2DModel":
-        raise ModelError(f"{folder}: the network is a {kind}, not a UNet2DModel.")
-    return config, _read_config(folder, SCHEDULER_CONFIG)
-
-
 def build_denoising(
     config: dict[str, Any], scheduler: dict[str, Any], bf16: bool = False
 ) -> Denoising:
@@ -278,36 +265,6 @@ def block_side(config: Any) -> int:
     return side
 
 
-def verify_checksums(folder: Path) -> None:
-    """Compare the files with the folder's SHA256SUMS, where there is one.
-
-    Raises `ModelError` naming the file that differs or is missing.
-    """
-    listing = folder / CHECKSUMS
-    if not listing.is_file():
-        return
-    for line in listing.read_text("utf-8").splitlines():
-        wanted, _, name = line.partition("  ")
-        file = folder / name
-        if not file.is_file():
-            raise ModelError(f"{folder}: {name} is missing; copy the model anew.")
-        if hashlib.sha256(file.read_bytes()).hexdigest() != wanted:
-            raise ModelError(f"{folder}: {name} is damaged (its checksum differs); copy it anew.")
-
-
-def _read_config(folder: Path, name: Path) -> dict[str, Any]:
-    path = folder / name
-    if not path.is_file():
-        raise ModelError(f"{folder} is no model folder: it has no {name.as_posix()}.")
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except (ValueError, OSError) as error:
-        raise ModelError(f"{path} cannot be read: {error}") from error
-    if not isinstance(config, dict):
-        raise ModelError(f"{path} holds no object.")
-    return config
-
-
 def _load_weights(unet: torch.nn.Module, path: Path) -> None:
     if not path.is_file():
         raise ModelError(f"{path} is missing. Only safetensors are read, never pickles (.bin).")
@@ -319,10 +276,3 @@ def _load_weights(unet: torch.nn.Module, path: Path) -> None:
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise ModelError(f"{path} does not fit unet/config.json: {reason}") from error
-
-
-def _content_hash(folder: Path) -> str:
-    digest = hashlib.sha256()
-    for name in (UNET_CONFIG, SCHEDULER_CONFIG, UNET_WEIGHTS):
-        digest.update(hashlib.sha256((folder / name).read_bytes()).digest())
-    return digest.hexdigest()

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rotation.errors import ModelError
-from rotation.unet import PREDICTIONS, block_side, read_configs
+from rotation.model_folder import read_configs
+from rotation.unet import PREDICTIONS, block_side
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,8 @@ from typing import Any
 
 from safetensors.torch import save_file
 
-from rotation.unet import (
-    CHECKSUMS,
-    DIFFUSERS_VERSION,
-    SCHEDULER_CONFIG,
-    UNET_CONFIG,
-    UNET_WEIGHTS,
-    Denoising,
-)
+from rotation.model_folder import CHECKSUMS, SCHEDULER_CONFIG, UNET_CONFIG, UNET_WEIGHTS
+from rotation.unet import DIFFUSERS_VERSION, Denoising
 
 CARD = "README.md"
 _NOT_EXPORTED = {"_use_default_values", "_name_or_path"}

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from rotation import ddim
 from rotation.errors import ModelError
-from rotation.unet import CHECKSUMS, UNET_CONFIG, UNET_WEIGHTS, LatentModel, choose_device
+from rotation.model_folder import CHECKSUMS, UNET_CONFIG, UNET_WEIGHTS
+from rotation.unet import LatentModel, choose_device
 from tests.rotation.modelling import SIZE, gradients, tiny_denoising, tiny_folder
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"

@@ -119,8 +119,8 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
               help="paper: lines through centroids; samples: through all images.")  # fmt: skip
 @click.option("--shrink/--no-shrink", default=False, show_default=True,
               help="Damp frequencies on which halves of the images disagree.")  # fmt: skip
-@click.option("--gain", type=Gain(), default="1.0", show_default=True,
-              help="Multiplies the turn; auto: measure it by landmarks.")  # fmt: skip
+@click.option("--gain", type=Gain(), default="auto", show_default=True,
+              help="Multiplies the turn; auto: read off trial frames.")  # fmt: skip
 @click.option("--keep-norm/--no-keep-norm", default=True, show_default=True)
 @click.option("--steps", type=click.IntRange(2, 500), default=10, show_default=True)
 @click.option("--iterations", type=click.IntRange(0, 100), default=2, show_default=True,
@@ -150,6 +150,13 @@ def _run(given: Mapping[str, Any]) -> None:
         report = run_rotation(given, " ".join(sys.argv), progress)
     sizes = " ".join(str(size) for size in report["clusters"]["sizes"])
     click.echo(f"clusters: {sizes} images at {report['clusters']['angles_deg']} degrees")
+    missed = [
+        f"{yaw:+g}"
+        for yaw, reached in zip(report["yaws_deg"], report["turn"]["reached"] or (), strict=False)
+        if not reached
+    ]
+    if missed:
+        click.echo(f"not reached: {', '.join(missed)} degrees; the frames turn as far as they can")
     click.echo(f"strip: {given['out'] / 'strip.png'}")
 
 
@@ -186,7 +193,7 @@ def _poses(given: Mapping[str, Any]) -> None:
 @click.option("--yaw", "yaws", type=Yaws(), default="-30:30:10", show_default=True)
 @click.option("--method", type=click.Choice(METHOD_NAMES), default="samples", show_default=True)
 @click.option("--shrink/--no-shrink", default=False, show_default=True)
-@click.option("--gain", type=Gain(), default="1.0", show_default=True)
+@click.option("--gain", type=Gain(), default="auto", show_default=True)
 @click.option("--no-light-filter", is_flag=True)
 @click.option("--no-attributes", is_flag=True)
 @click.option("--min-cluster", type=click.IntRange(1), default=8, show_default=True)

@@ -238,7 +238,7 @@ def describe(result: Rotation, options: Options, given: Mapping[str, Any]) -> di
             "split_half_cosine_left": result.fit.cosine_left,
             "split_half_cosine_right": result.fit.cosine_right,
         },
-        "gain": result.gain,
+        "turn": asdict(result.turn),
         "latent_norm": {"source": result.source_norm, "frames": result.norms},
         "reconstruction_mse": result.reconstruction_mse,
         "seed": options.seed,

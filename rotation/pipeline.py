@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rotation.calibration import Calibration, calibrate, trial_steps
 from rotation.dataset.celeba import Tables
 from rotation.dataset.sources import ImageSource, safe_name
 from rotation.embedding import (
@@ -63,7 +64,8 @@ class Options:
 
     `light` overrides the source's label (`auto`: read it from the labels); `light_filter` False
     takes clusters of every light. `attributes` None takes those of `DEFAULT_ATTRIBUTES` that
-    the files tell. `gain` multiplies the displacement, None finds it by measuring the frames.
+    the files tell. `gain` multiplies the displacement; None finds, for each frame, the step that
+    turns as far as asked, by the landmarks of trial frames (`rotation.calibration`).
     """
 
     yaws_deg: tuple[float, ...]
@@ -76,7 +78,7 @@ class Options:
     method: str = "samples"
     shrink: bool = False
     keep_norm: bool = True
-    gain: float | None = 1.0
+    gain: float | None = None
     seed: int = 0
 
 
@@ -91,8 +93,19 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """Where on the path each frame lies (`path_deg`), and whether the yaw asked for is reached.
+
+    `reached` is None where nothing was measured: a gain was given, or no landmarks can be read.
+    """
+
+    path_deg: tuple[float, ...]
+    reached: tuple[bool, ...] | None
+
+
+@dataclass(frozen=True)
 class Rotation:
-    """A turned head. `frames` (K, S, S, 3) and `norms` go with `Options.yaws_deg`, `means`
+    """A turned head. `frames` (K, S, S, 3), `norms` and `turn` go with `Options.yaws_deg`, `means`
     (the clusters' mean images) with `selection.angles_deg`."""
 
     source: Source
@@ -100,7 +113,7 @@ class Rotation:
     frames: Pixels
     norms: tuple[float, ...]
     source_norm: float
-    gain: float
+    turn: Turn
     selection: Selection
     fit: Fit
     means: Pixels
@@ -158,17 +171,15 @@ def _render(
 ) -> Rotation:
     """The frames: the source's latent moved and decoded."""
     latent = embed_source(model, source.crop)
-    gain = options.gain
-    if gain is None:
-        gain = _measured_gain(model, latent, fit, source.yaw_deg, options)
-    moved = turn_latent(latent, fit, source.yaw_deg, options.yaws_deg, gain, options.keep_norm)
+    turn = _find_turn(model, latent, fit, source.yaw_deg, options)
+    moved = turn_latent(latent, fit, source.yaw_deg, turn.path_deg, options.keep_norm)
     return Rotation(
         source=source,
         reconstruction=decode_pixels(model, latent[None])[0],
         frames=decode_pixels(model, moved),
         norms=tuple(float(np.linalg.norm(z)) for z in moved),
         source_norm=float(np.linalg.norm(latent)),
-        gain=gain,
+        turn=turn,
         selection=selection,
         fit=fit,
         means=means,
@@ -200,11 +211,10 @@ def turn_latent(
     fit: Fit,
     from_deg: float,
     to_deg: Sequence[float],
-    gain: float,
     keep_norm: bool,
 ) -> Latents:
     """Latents (K, C, H, W) of a source (C, H, W) at `from_deg` turned to each of `to_deg`."""
-    moved = trajectory(source.reshape(-1), fit.direction, from_deg, to_deg, gain, keep_norm)
+    moved = trajectory(source.reshape(-1), fit.direction, from_deg, to_deg, keep_norm)
     return moved.reshape(-1, *source.shape)
 
 
@@ -264,15 +274,24 @@ def _mean_images(selection: Selection, crops: dict[int, Pixels]) -> Pixels:
     return np.stack(means)
 
 
-def _measured_gain(
-    model: Encoder, source: Latents, fit: Fit, yaw: float, options: Options
-) -> float:
-    """The gain that makes the landmarks of the frames turn as far as asked."""
-    from rotation.landmarks import LandmarkDetector
-    from rotation.trajectory import calibrated_gain
+def _find_turn(model: Encoder, latent: Latents, fit: Fit, yaw: float, options: Options) -> Turn:
+    """The path yaws that show the yaws asked for, measured or by the given gain."""
+    wanted = np.array(options.yaws_deg) - yaw
+    if options.gain is None:
+        calibration = _calibrate(model, latent, fit, yaw, options.keep_norm)
+        if calibration is not None:
+            steps, reached = calibration.steps(wanted)
+            return Turn(tuple((yaw + steps).tolist()), tuple(reached.tolist()))
+    return Turn(tuple((yaw + (options.gain or 1.0) * wanted).tolist()), None)
 
-    asked = sorted({yaw, *(a for a in (-30.0, -20.0, -10.0, 0.0, 10.0, 20.0, 30.0))})
-    frames = decode_pixels(model, turn_latent(source, fit, yaw, asked, 1.0, options.keep_norm))
-    found = LandmarkDetector().crop_poses(frames)
-    reached = np.where(found.confidence > 0.3, found.yaw_deg, np.nan)
-    return calibrated_gain(asked, reached.tolist())
+
+def _calibrate(
+    model: Encoder, latent: Latents, fit: Fit, yaw: float, keep_norm: bool
+) -> Calibration | None:
+    """Decode trial steps and read their yaws."""
+    from rotation.landmarks import LandmarkDetector  # late: loads MTCNN
+
+    steps = trial_steps()
+    trials = turn_latent(latent, fit, yaw, (yaw + steps).tolist(), keep_norm)
+    read = LandmarkDetector().crop_poses(decode_pixels(model, trials))
+    return calibrate(steps.tolist(), read.yaw_deg, read.confidence)

@@ -12,7 +12,7 @@ from rotation.errors import SelectionError
 from rotation.evaluation import benchmark_heads, judge, source_of, summarise, table
 from rotation.fitting import Fit
 from rotation.images import Pixels
-from rotation.pipeline import Rotation
+from rotation.pipeline import Rotation, Turn
 from rotation.records import LABELS
 from rotation.selection import Selection
 from rotation.synthetic import BENCHMARK_IDENTITY, Head, mirror, render, sample_identity
@@ -31,7 +31,7 @@ def turned(frames: Pixels, head: Head = HEAD) -> Rotation:
         frames=frames,
         norms=(0.0,) * len(frames),
         source_norm=0.0,
-        gain=1.0,
+        turn=Turn((0.0,), None),
         selection=Selection((), (), (), ()),
         fit=Fit(Direction(flat, flat, 1.0, 1.0), 1.0, 1.0),
         means=frames[:0],

@@ -29,8 +29,9 @@ MEAN_FACE: Floats = np.array(
 """A mean face in half eye distances (about 31 mm): x right, y up, z towards the viewer.
 
 Across and down it is the mean of aligned CelebA (eyes 38 px apart, nose 23 px and mouth 40 px
-below them). The depths leave the least residual on MTCNN's landmarks of CelebA within the range
-of adult faces: the nose tip about 36 mm before the eyes, the corners of the mouth level with them.
+below them). The depths, within the range of adult faces, leave little residual on MTCNN's landmarks
+of CelebA and little error in yaw on synthetic heads: the nose tip about 36 mm before the eyes, the
+corners of the mouth level with them. So the error on synthetic heads is no independent test of it.
 """
 MIRROR_ORDER = (1, 0, 2, 4, 3)
 POSE_COLUMNS = ("filename", "yaw_deg", "pitch_deg", "roll_deg", "confidence")

@@ -7,6 +7,7 @@ that means something else than it seems to is refused with the number of the lin
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ MIRRORED_LABEL = {"left": "right", "center": "center", "right": "left"}
 REQUIRED_COLUMNS = ("filename", "label")
 UNKNOWN = -1
 """An attribute or identity that no file tells."""
-_FORMULA_STARTS = "=+-@\t\r"
+_NEUTRALISED = re.compile(r"'+[=+\-@\t\r\n]")
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,8 @@ def _check_header(path: Path, found: object) -> None:
 
 
 def _plain(cell: str) -> str:
-    """Undo the apostrophe that neutralises formulas; a name's own apostrophe stays."""
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in _FORMULA_STARTS and cell[1:] else cell
+    """Undo the apostrophe that neutralises formulas (docs/export.md); other apostrophes stay."""
+    return cell[1:] if _NEUTRALISED.match(cell) else cell
 
 
 def _checked(name: str, where: str) -> str:

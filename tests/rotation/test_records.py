@@ -40,7 +40,7 @@ def test_reads_a_byte_order_mark_and_carriage_returns(tmp_path: Path) -> None:
     assert labels == {"a.png": "left"}
 
 
-@pytest.mark.parametrize("name", ["=sum.png", "+a.png", "-b.png", "@c.png"])
+@pytest.mark.parametrize("name", ["=sum.png", "+a.png", "-b.png", "@c.png", "'=odd.png"])
 def test_undoes_the_apostrophe_of_neutralised_formulas(tmp_path: Path, name: str) -> None:
     assert list(read_labels(write(tmp_path, f"filename,label\n'{name},left\n"))) == [name]
 

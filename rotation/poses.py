@@ -11,10 +11,13 @@ seen; the rotation is Rz(roll) Ry(yaw) Rx(pitch) in axes x right, y up, z toward
 from __future__ import annotations
 
 import csv
+import fcntl
+import io
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +41,7 @@ POSE_COLUMNS = ("filename", "yaw_deg", "pitch_deg", "roll_deg", "confidence")
 LIMIT_DEG = 89.0
 _ITERATIONS = 12
 _DAMPING = 1e-3
+_LONGEST_LINE = 1 << 16  # bytes
 _RESIDUAL_SCALE = 0.15  # half eye distances; a residual of this size halves the confidence
 
 
@@ -157,25 +161,30 @@ def rotation_matrices(angles: Floats) -> Floats:
     return np.einsum("ijn,jkn,kln->nil", about_z, about_y, about_x)
 
 
-def read_poses(path: Path) -> dict[str, tuple[float, float, float, float]]:
+def read_poses(path: Path, resume: bool = False) -> dict[str, tuple[float, float, float, float]]:
     """Filename -> (yaw, pitch, roll, confidence) of a `poses.csv`.
 
     `filename` and `yaw_deg` are needed; pitch and roll default to 0 and confidence to 1. An empty
-    yaw means that no face was found. Raises `DatasetError` with file and line.
+    yaw means that no face was found. `resume` reads what `append_poses` has written: a last line
+    that a crash cut short is passed over; of a name that two runs measured the later row counts.
+
+    Raises `DatasetError` with file and line.
     """
     poses: dict[str, tuple[float, float, float, float]] = {}
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            missing = {"filename", "yaw_deg"} - set(reader.fieldnames or ())
-            if missing:
-                raise DatasetError(f"{path}, line 1: the column {min(missing)!r} is missing.")
-            for row in reader:
-                where = f"{path}, line {reader.line_num}"
-                name = row["filename"] or ""
-                if not name or name in poses:
-                    raise DatasetError(f"{where}: {name!r} is empty or stands there already.")
-                poses[name] = _parse_pose(row, where)
+        text = path.read_bytes().decode("utf-8-sig")
+        if resume:
+            text = text[: text.rfind("\n") + 1] or ",".join(POSE_COLUMNS)
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        missing = {"filename", "yaw_deg"} - set(reader.fieldnames or ())
+        if missing:
+            raise DatasetError(f"{path}, line 1: the column {min(missing)!r} is missing.")
+        for row in reader:
+            where = f"{path}, line {reader.line_num}"
+            name = row["filename"] or ""
+            if not name or (name in poses and not resume):
+                raise DatasetError(f"{where}: {name!r} is empty or stands there already.")
+            poses[name] = _parse_pose(row, where)
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path}: not a CSV file in UTF-8 ({error}).") from None
     except OSError as error:
@@ -199,15 +208,38 @@ def _parse_pose(row: Mapping[str, str | None], where: str) -> tuple[float, float
 
 
 def append_poses(path: Path, names: Iterable[str], poses: Poses) -> None:
-    """Add rows to a `poses.csv`, making it with its header where it is not there yet."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if new:
-            writer.writerow(POSE_COLUMNS)
-        for name, yaw, pitch, roll, confidence in zip(names, *poses.columns, strict=True):
-            angles = ["" if np.isnan(a) else f"{a:.3f}" for a in (yaw, pitch, roll)]
-            writer.writerow([name, *angles, f"{confidence:.4f}"])
-        file.flush()
-        os.fsync(file.fileno())
+    """Add rows to a `poses.csv`, making it with its header where it is not there yet.
+
+    On return they are on the disk. A last line that a crash cut short is written over; processes
+    that add to one file wait for each other. Raises `DatasetError` where it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            end = _end_of_lines(file)
+            file.truncate(end)
+            header, rows = poses_csv(names, poses).split("\n", 1)
+            file.write((rows if end else f"{header}\n{rows}").encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be written ({error.strerror}).") from None
+
+
+def poses_csv(names: Iterable[str], poses: Poses) -> str:
+    """The text of a `poses.csv`."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(POSE_COLUMNS)
+    for name, yaw, pitch, roll, confidence in zip(names, *poses.columns, strict=True):
+        angles = ["" if np.isnan(a) else f"{a:.3f}" for a in (yaw, pitch, roll)]
+        writer.writerow([name, *angles, f"{confidence:.4f}"])
+    return text.getvalue()
+
+
+def _end_of_lines(file: BinaryIO) -> int:
+    """The offset behind the last line that is whole."""
+    start = max(0, file.seek(0, os.SEEK_END) - _LONGEST_LINE)
+    file.seek(start)
+    return start + file.read().rfind(b"\n") + 1

@@ -81,7 +81,7 @@ def book_from_detector(source: ImageSource, cache: Path | None, device: Any = "c
             detectors.append(LandmarkDetector(device))
         return _measure(source, names, detectors[0])
 
-    known = read_poses(cache) if cache is not None and cache.exists() else {}
+    known = read_poses(cache, resume=True) if cache is not None and cache.exists() else {}
     return PoseBook(known, measure, cache)
 
 

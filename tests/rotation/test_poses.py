@@ -127,3 +127,36 @@ def test_refuses_a_file_of_poses_with_the_line(tmp_path: Path, text: str, messag
     with pytest.raises(DatasetError) as error:
         read_poses(path)
     assert message in str(error.value)
+
+
+def test_a_torn_line_is_measured_again_and_a_name_measured_twice_is_no_fault(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "poses.csv"
+    one = Poses(*(np.array([v]) for v in (-12.5, 0.0, 0.0, 1.0)))
+    append_poses(path, ["a.png"], one)
+    whole = path.read_bytes()
+    append_poses(path, ["b.png"], one)
+    for size in range(len(whole), path.stat().st_size):
+        torn = tmp_path / f"{size}.csv"
+        torn.write_bytes(path.read_bytes()[:size])
+        assert list(read_poses(torn, resume=True)) == ["a.png"]
+        append_poses(torn, ["b.png"], one)
+        assert torn.read_bytes() == path.read_bytes()
+    append_poses(path, ["a.png"], Poses(*(np.array([v]) for v in (7.0, 0.0, 0.0, 1.0))))
+    assert read_poses(path, resume=True)["a.png"][0] == 7
+    with pytest.raises(DatasetError, match="stands there already"):
+        read_poses(path)
+
+
+def test_a_header_cut_short_is_written_anew(tmp_path: Path) -> None:
+    path = tmp_path / "poses.csv"
+    path.write_text("filename,ya")
+    assert read_poses(path, resume=True) == {}
+    append_poses(path, ["a.png"], Poses(*(np.array([v]) for v in (1.0, 0.0, 0.0, 1.0))))
+    assert list(read_poses(path)) == ["a.png"]
+
+
+def test_poses_that_cannot_be_written_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="cannot be written"):
+        append_poses(tmp_path, ["a.png"], Poses(*(np.array([0.0]) for _ in range(4))))

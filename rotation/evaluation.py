@@ -136,7 +136,8 @@ def summarise(
     identities = [np.mean(v.identity_kept) for v in verdicts if v.identity_kept]
     if identities:
         overall["identity_top1"] = asdict(bootstrap(np.array(identities), rng))
-    overall["kendall_tau"] = asdict(bootstrap([kendall_tau(row) for row in reached], rng))
+    rising = reached[:, np.argsort(asked)]
+    overall["kendall_tau"] = asdict(bootstrap([kendall_tau(row) for row in rising], rng))
     overall["reconstruction_psnr_db"] = asdict(bootstrap([v.bound_db for v in verdicts], rng))
     return {
         "sources": len(verdicts),

@@ -75,6 +75,8 @@ def _halves(selection: Selection, rng: np.random.Generator) -> NDArray[np.bool_]
     """A random half of the images, (n,). An image and its mirror image go the same way."""
     rows = selection.members.rows
     images = rng.permutation(np.unique(rows))
+    if len(images) < 2:
+        raise SelectionError("A direction needs two images at least; label more of them.")
     return np.isin(rows, images[: len(images) // 2])
 
 

@@ -75,8 +75,9 @@ def read_labels(path: Path) -> dict[str, str]:
     """
     labels: dict[str, str] = {}
     lines: dict[str, int] = {}
-    for line, name, label in _rows(path):
+    for line, cell, label in _rows(path):
         where = f"{path}, line {line}"
+        name = _checked(cell, where)
         if name in lines:
             raise DatasetError(
                 f"{where}: {name!r} stands in line {lines[name]} already; keep one row per image."
@@ -87,7 +88,7 @@ def read_labels(path: Path) -> dict[str, str]:
                 f"{where}: unknown label {label!r}; {', '.join(LABELS)} or nothing is allowed."
             )
         if label:
-            labels[_checked(name, where)] = label
+            labels[name] = label
     if not labels:
         raise DatasetError(f"{path}: no row has a label; export labels after some voting.")
     return labels

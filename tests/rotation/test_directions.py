@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from rotation.directions import (
+    METHODS,
     Direction,
     centroids,
     cosine,
@@ -16,6 +17,8 @@ from rotation.directions import (
     shrink_spectrum,
 )
 from rotation.errors import SelectionError
+from rotation.fitting import fit_direction
+from rotation.selection import Members, Selection
 
 SHAPE = (3, 8, 8)
 SIZE = 192
@@ -151,3 +154,12 @@ def test_cosine() -> None:
     assert cosine(a, 3 * a) == pytest.approx(1)
     assert cosine(a, -a) == pytest.approx(-1)
     assert cosine(a, np.zeros(SIZE)) == 0
+
+
+def test_one_image_and_its_mirror_image_are_no_direction() -> None:
+    both = Members(np.array([4, 4]), np.array([False, True]), np.array([15.0, -15.0]))
+    selection = Selection((-10.0, 10.0), (both, both), (), ())
+    latents = random(4, *SHAPE).astype(np.float32)
+    for method in METHODS:
+        with pytest.raises(SelectionError, match="two images at least"):
+            fit_direction(selection, latents, method, False, np.random.default_rng(0))

@@ -57,6 +57,7 @@ def test_keeps_an_apostrophe_that_belongs_to_the_name(tmp_path: Path) -> None:
         ("", "line 1: the column 'filename' is missing; found: nothing"),
         ("filename,label\na.png,left\nb.png,\na.png,right\n", "line 4: 'a.png' stands in line 2"),
         ("filename,label\na.png,\na.png,left\n", "line 3: 'a.png' stands in line 2"),
+        ("filename,label\na.png,left\n./a.png,right\n", "line 3: 'a.png' stands in line 2"),
         ("filename,label\na.png,top\n", "line 2: unknown label 'top'; left, center, right"),
         ("filename,label\na.png\n", "line 2: the row is too short"),
         ("filename,label\n../a.png,left\n", "line 2: '../a.png': leaves the data set"),

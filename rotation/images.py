@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from rotation.errors import DatasetError
+
 Pixels = NDArray[np.uint8]
 
 GROUND = (245, 245, 243)
@@ -95,7 +97,25 @@ def save_text(text: str, path: Path) -> None:
     _save(path, lambda target: Path(target).write_text(text, encoding="utf-8"))
 
 
+def check_writable(folder: Path) -> None:
+    """Refuse, before any long work, a folder that cannot be made or written into."""
+    place = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise DatasetError(
+            f"{folder}: cannot be written, since {place} is no folder that may be written into; "
+            "name another."
+        )
+
+
 def _save(path: Path, write: Callable[[str], object]) -> None:
+    """Write beside the target and rename; `DatasetError` where that cannot be done."""
+    try:
+        _replace(path, write)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be written ({error.strerror or error}).") from None
+
+
+def _replace(path: Path, write: Callable[[str], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     os.close(handle)

@@ -18,10 +18,18 @@ from rotation.dataset.sources import ImageSource, open_source
 from rotation.embedding import Progress
 from rotation.errors import DatasetError
 from rotation.evaluation import benchmark_heads, evaluate, summarise, table
-from rotation.images import degrees, draw_sheet, draw_strip, save_gif, save_png
+from rotation.images import (
+    check_writable,
+    degrees,
+    draw_sheet,
+    draw_strip,
+    save_gif,
+    save_png,
+    save_text,
+)
 from rotation.latents import LatentStore
 from rotation.pipeline import Data, Options, Rotation, rotate
-from rotation.poses import append_poses
+from rotation.poses import poses_csv
 from rotation.posing import (
     PoseBook,
     book_from_csv,
@@ -40,12 +48,13 @@ def run_rotation(given: Mapping[str, Any], command: str, progress: Progress) -> 
 
     `given` holds the command's options by name. Returns the report.
     """
+    check_writable(given["out"])
     clock = Clock(progress)
     options = _options(given)
     labels = read_labels(given["labels"])
     with open_source(given["images"]) as images:
         tables = read_tables(given["images"])
-        poses = open_poses(given, images, tables, given["cache"])
+        poses = open_poses(given, images, tables, cache_file(given["cache"], given["images"]))
         model = load_model(
             given["model"], given["device"], given["steps"], given["iterations"], given["bf16"]
         )
@@ -72,20 +81,20 @@ def run_rotation(given: Mapping[str, Any], command: str, progress: Progress) -> 
 
 def measure_all(given: Mapping[str, Any], progress: Progress) -> tuple[int, int]:
     """`rotation poses`: the poses of all images into `given["out"]`; how many have one, of all."""
+    check_writable(given["out"].parent)
     with open_source(given["images"]) as images:
-        book = open_poses({**given, "poses": None}, images, read_tables(given["images"]), None)
-        if book.measure is not None:
-            book = book_from_detector(images, given["out"], choose_device(given["device"]))
+        tables = read_tables(given["images"])
+        book = open_poses({**given, "poses": None}, images, tables, given["out"])
         names = images.names()
         found = book.poses(names, progress)
-    if book.cache is None:  # from a landmark file: written anew, nothing is lost
-        given["out"].unlink(missing_ok=True)
-        append_poses(given["out"], names, found)
+    if book.cache is None:  # from a landmark file: quick enough to be written anew
+        save_text(poses_csv(names, found), given["out"])
     return int(np.isfinite(found.yaw_deg).sum()), len(names)
 
 
 def run_evaluation(given: Mapping[str, Any], command: str, progress: Progress) -> str:
     """`rotation evaluate`: writes `evaluation.json` and a sheet; returns the table."""
+    check_writable(given["out"])
     options = Options(
         yaws_deg=given["yaws"],
         light_filter=not given["no_light_filter"],
@@ -154,9 +163,12 @@ class Clock:
 
 
 def open_poses(
-    given: Mapping[str, Any], images: ImageSource, tables: Tables, cache: Path | None
+    given: Mapping[str, Any], images: ImageSource, tables: Tables, measured: Path
 ) -> PoseBook:
-    """Where poses come from: the user's CSV, a landmark file, or the detector."""
+    """Where poses come from: the user's CSV, a landmark file, or the detector.
+
+    What the detector measures is kept in the file `measured`.
+    """
     if given["poses"] is not None:
         return book_from_csv(given["poses"])
     choice = given["landmarks"]
@@ -166,8 +178,7 @@ def open_poses(
         return book_from_landmarks(Path(choice))
     if choice == "auto" and tables.landmarks is not None:
         return book_from_landmarks(tables.landmarks)
-    file = None if cache is None else cache_file(cache, given["images"])
-    return book_from_detector(images, file, choose_device(given["device"]))
+    return book_from_detector(images, measured, choose_device(given["device"]))
 
 
 def load_model(

@@ -73,15 +73,18 @@ class LatentStore:
         """Store latents (N, C, H, W) under keys (N); on return they are on the disk.
 
         A key stored before gets the new latent. Raises `DatasetError` for another shape, or for
-        values that are no numbers or do not fit into float16.
+        values that are no numbers or do not fit into float16, or where the disk takes no more.
         """
         rows = self._checked(keys, values)
         entries = _entries([_digest(key) for key in keys], rows)
-        with self._locked():
-            self._refresh()
-            _overwrite(self._rows, len(self) * self._row_bytes, rows.tobytes())
-            _overwrite(self._index, len(self) * ENTRY.itemsize, entries.tobytes())
-            self._refresh()
+        try:
+            with self._locked():
+                self._refresh()
+                _overwrite(self._rows, len(self) * self._row_bytes, rows.tobytes())
+                _overwrite(self._index, len(self) * ENTRY.itemsize, entries.tobytes())
+                self._refresh()
+        except OSError as error:
+            raise DatasetError(f"{self._folder}: cannot be written ({error.strerror}).") from None
 
     @property
     def _rows(self) -> Path:

@@ -76,7 +76,8 @@ def write_dataset(
     The folder appears complete or not at all; if the same data set is there already, nothing is
     done. ``progress`` is called with (pictures done, pictures in all). Returns the folder.
 
-    Raises ``DatasetError`` where the counts make no sense or the folder holds something else.
+    Raises ``DatasetError`` where the counts make no sense, the folder holds something else or
+    cannot be made.
     """
     persons = max(1, n_images // 4) if n_identities is None else n_identities
     if not 1 <= persons <= n_images or seed < 0:
@@ -88,8 +89,7 @@ def write_dataset(
     recipe = {"version": _VERSION, "images": n_images, "identities": persons, "seed": seed}
     if _is_there(target, recipe):
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    partial = _make_beside(target)
     try:
         _write(partial, plan_dataset(n_images, persons, seed), progress)
         (partial / _RECIPE).write_text(json.dumps(recipe) + "\n", encoding="utf-8")
@@ -113,6 +113,14 @@ def plan_dataset(n_images: int, n_identities: int, seed: int) -> list[Entry]:
         head = pose_head(sample_identity(DEMO_IDENTITY + person), replace(scene, yaw_deg=yaw_deg))
         entries.append(Entry(f"{k + 1:06d}.jpg", person + 1, head))
     return entries
+
+
+def _make_beside(target: Path) -> Path:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise DatasetError(f"{target}: cannot be made ({error.strerror}).") from None
 
 
 def _is_there(target: Path, recipe: dict[str, int]) -> bool:

@@ -196,3 +196,9 @@ def test_the_command_writes_a_data_set_once(tmp_path):
     assert other.returncode == 1
     assert "Name another folder" in other.stderr
     assert "Traceback" not in other.stderr
+
+
+def test_a_place_that_is_no_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(DatasetError, match="cannot be made"):
+        write_dataset(tmp_path / "file" / "heads", 4)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+from tqdm import tqdm
 
 from rotation.errors import RotationError
 
@@ -32,21 +32,25 @@ class Yaws(click.ParamType[tuple[float, ...]]):
             yaws = _parse_yaws(str(value))
         except ValueError:
             self.fail(
-                f"{value!r}: give first:last:step or a,b,c, degrees within -60..60", param, ctx
+                f"{value!r}: give first:last:step (0.1 at least) or a,b,c, degrees in -60..60",
+                param,
+                ctx,
             )
         if len(yaws) > 200 or not all(abs(yaw) <= 60 for yaw in yaws):
             self.fail(f"{value!r}: at most 200 angles within -60..60 are allowed", param, ctx)
+        if len({round(yaw, 1) for yaw in yaws}) < len(yaws):
+            self.fail(f"{value!r}: angles must differ by 0.1 degrees at least", param, ctx)
         return yaws
 
 
 def _parse_yaws(text: str) -> tuple[float, ...]:
     if ":" not in text:
-        return tuple(float(part) for part in text.split(","))
+        return tuple(float(part) + 0.0 for part in text.split(","))
     first, last, step = (float(part) for part in text.split(":"))
-    if not step > 0 or not -60 <= first <= last <= 60:
+    if not step >= 0.1 or not -60 <= first <= last <= 60:
         raise ValueError
     count = int((last - first) / step + 1e-9) + 1
-    return tuple(round(first + k * step, 6) for k in range(min(count, 201)))
+    return tuple(round(first + k * step, 6) + 0.0 for k in range(count))  # + 0.0: no minus zero
 
 
 class Gain(click.ParamType[float | None]):
@@ -86,9 +90,6 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
             help="CelebA's landmark file; auto: the one beside the images, else MTCNN.",
         ),
         click.option(
-            "--cache", type=FolderPath, help="Keeps latents and poses [~/.cache/sidelight]."
-        ),
-        click.option(
             "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N."
         ),
     )
@@ -111,7 +112,8 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--light", type=click.Choice(["auto", "left", "center", "right"]), default="auto",
               show_default=True, help="The source's light; auto: its label.")  # fmt: skip
 @click.option("--no-light-filter", is_flag=True, help="Clusters of every light, for comparison.")
-@click.option("--min-cluster", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--min-cluster", type=click.IntRange(1), default=20, show_default=True,
+              help="Attributes are given up before a cluster is smaller.")  # fmt: skip
 @click.option("--max-cluster", type=click.IntRange(1), default=300, show_default=True)
 @click.option("--window", type=click.FloatRange(0.5, 30), default=5.0, show_default=True,
               help="Half width of a cluster in degrees.")  # fmt: skip
@@ -128,6 +130,7 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--bf16/--no-bf16", default=None, help="bfloat16 [where the processor has it].")
 @click.option("--contact-sheets", is_flag=True, help="Also the mean image of each cluster.")
 @click.option("--gif", is_flag=True, help="Also an animation.")
+@click.option("--cache", type=FolderPath, help="Keeps latents and poses [~/.cache/sidelight].")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def run(**given: Any) -> None:
     """Turn the head of a source face.
@@ -157,6 +160,8 @@ def _run(given: Mapping[str, Any]) -> None:
     ]
     if missed:
         click.echo(f"not reached: {', '.join(missed)} degrees; the frames turn as far as they can")
+    if given["gain"] is None and report["turn"]["reached"] is None:
+        click.echo("no face could be read off the trial frames: turned by the plain slope (gain 1)")
     click.echo(f"strip: {given['out'] / 'strip.png'}")
 
 
@@ -196,7 +201,8 @@ def _poses(given: Mapping[str, Any]) -> None:
 @click.option("--gain", type=Gain(), default="auto", show_default=True)
 @click.option("--no-light-filter", is_flag=True)
 @click.option("--no-attributes", is_flag=True)
-@click.option("--min-cluster", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--min-cluster", type=click.IntRange(1), default=20, show_default=True,
+              help="Attributes are given up before a cluster is smaller.")  # fmt: skip
 @click.option("--gallery", type=click.IntRange(0), default=50, show_default=True,
               help="Other people among whom the source must be the nearest.")  # fmt: skip
 @click.option("--strips", type=click.IntRange(1, 50), default=9, show_default=True)
@@ -229,34 +235,27 @@ def _evaluate(given: Mapping[str, Any]) -> None:
 def _quietly(action: Callable[[Mapping[str, Any]], None], given: Mapping[str, Any]) -> None:
     """Run, and show an expected error as one message and exit code 1."""
     try:
-        action({**given, "cache": given["cache"] or default_cache()})
+        action({**given, "cache": given.get("cache") or default_cache()})
     except RotationError as error:
         raise click.ClickException(str(error)) from None
 
 
 class Progress:
-    """One line per stage on stderr, redrawn on a terminal."""
+    """A bar a stage on standard error, with the time left; silent where that is no terminal."""
 
     def __init__(self) -> None:
         self._stage = ""
-        self._start = 0.0
+        self._bar = tqdm(disable=True)
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._end()
+        self._bar.close()
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        if stage != self._stage:
-            self._end()
-            self._stage, self._start = stage, time.monotonic()
-        terminal = sys.stderr.isatty()
-        if terminal or done == total:
-            spent = time.monotonic() - self._start
-            left = f", {spent / done * (total - done):.0f} s left" if 0 < done < total else ""
-            click.echo(f"\r{stage}: {done}/{total}{left}   ", err=True, nl=not terminal)
-
-    def _end(self) -> None:
-        if self._stage and sys.stderr.isatty():
-            click.echo("", err=True)
+        if self._stage != stage:
+            self._bar.close()
+            self._stage = stage
+            self._bar = tqdm(desc=stage, total=total, disable=None)
+        self._bar.update(done - self._bar.n)

@@ -6,7 +6,8 @@ frames, strip and report. The stages pass plain values on, so that each can be u
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,7 +73,7 @@ class Options:
     light: str = "auto"
     light_filter: bool = True
     attributes: tuple[str, ...] | None = None
-    minimum: int = 8
+    minimum: int = 20
     maximum: int = 300
     half_width_deg: float = 5.0
     method: str = "samples"
@@ -137,15 +138,16 @@ def rotate(
 
 def find_source(data: Data, size: int, options: Options) -> Source:
     """The face to turn, from the image set; errors as of `rotate`."""
-    crop = read_crop(data.images, safe_name(data.source), size)
-    light = source_light(data, options) if options.light_filter else None
-    yaw = float(data.poses.poses([data.source]).yaw_deg[0])
+    name = safe_name(data.source)  # ./a.jpg is a.jpg: else it would be taken for another image
+    crop = read_crop(data.images, name, size)
+    light = source_light(name, data.labels, options) if options.light_filter else None
+    yaw = float(data.poses.poses([name]).yaw_deg[0])
     if not np.isfinite(yaw):
         raise SelectionError(
-            f"No pose is known of {data.source}: no face was found, or the file of poses or "
+            f"No pose is known of {name}: no face was found, or the file of poses or "
             "landmarks lacks it. Bring its yaw with --poses, or choose another source."
         )
-    return Source(crop, source_record(data.source, light or "center", data.tables), light, yaw)
+    return Source(crop, source_record(name, light or "center", data.tables), light, yaw)
 
 
 def turn(
@@ -186,14 +188,14 @@ def _render(
     )
 
 
-def source_light(data: Data, options: Options) -> str:
+def source_light(name: str, labels: Mapping[str, str], options: Options) -> str:
     """The light of the source: as asked for, else its label; `SelectionError` without either."""
     if options.light != "auto":
         return options.light
-    if data.source in data.labels:
-        return data.labels[data.source]
+    if name in labels:
+        return labels[name]
     raise SelectionError(
-        f"{data.source} has no label, so its light is not known. Say it with "
+        f"{name} has no label, so its light is not known. Say it with "
         "--light left|center|right, label the image, or give --no-light-filter."
     )
 
@@ -238,10 +240,8 @@ def _read_members(
     crops: dict[int, Pixels] = {}
     rows = np.unique(selection.members.rows)
     for done, row in enumerate(rows.tolist(), start=1):
-        try:
+        with suppress(ImageError):
             crops[row] = read_crop(data.images, records.filenames[row], size)
-        except ImageError:
-            continue
         if progress is not None:
             progress("read", done, len(rows))
     return selection.keep(list(crops), criteria), crops

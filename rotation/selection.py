@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ class Criteria:
     light: str | None
     attributes: tuple[str, ...] = DEFAULT_ATTRIBUTES
     half_width_deg: float = 5.0
-    minimum: int = 8
+    minimum: int = 20
     maximum: int = 1000
     max_pitch_deg: float = 25.0
     min_confidence: float = 0.2
@@ -81,7 +82,7 @@ class Selection:
         """Only members of these rows; `SelectionError` where a cluster falls below the minimum."""
         kept = tuple(c.take(np.isin(c.rows, list(rows))) for c in self.clusters)
         if any(len(cluster) < criteria.minimum for cluster in kept):
-            _refuse(self.angles_deg, kept, criteria)
+            _refuse(self.angles_deg, kept, criteria, "images that cannot be read left out")
         return replace(self, clusters=kept)
 
     @property
@@ -132,7 +133,7 @@ def select(
         if all(len(cluster) >= criteria.minimum for cluster in clusters):
             break
     else:
-        _refuse(angles_deg, clusters, criteria)
+        _refuse(angles_deg, clusters, criteria, "all attributes given up already")
     return Selection(
         angles_deg=tuple(float(angle) for angle in angles_deg),
         clusters=tuple(_thin(cluster, criteria.maximum, rng) for cluster in clusters),
@@ -178,18 +179,20 @@ def _thin(cluster: Members, maximum: int, rng: np.random.Generator) -> Members:
     return cluster.take(np.sort(rng.choice(len(cluster), maximum, replace=False)))
 
 
-def _refuse(angles_deg: Sequence[float], clusters: Sequence[Members], criteria: Criteria) -> None:
+def _refuse(
+    angles_deg: Sequence[float], clusters: Sequence[Members], criteria: Criteria, state: str
+) -> NoReturn:
     sizes = {angle: len(cluster) for angle, cluster in zip(angles_deg, clusters, strict=True)}
-    raise SelectionError(too_small(sizes, criteria))
+    raise SelectionError(too_small(sizes, criteria, state))
 
 
-def too_small(sizes: Mapping[float, int], criteria: Criteria) -> str:
+def too_small(sizes: Mapping[float, int], criteria: Criteria, state: str) -> str:
     """The message for clusters below the minimum: which, how many, how many needed, what helps."""
     small = [(angle, size) for angle, size in sizes.items() if size < criteria.minimum]
     found = "; ".join(f"at yaw {angle:+g}°: {size} found" for angle, size in small)
     light = f"light {criteria.light!r}" if criteria.light else "any light"
     return (
-        f"Too few images with {light}, {found}, {criteria.minimum} needed (all attributes were "
-        "given up already). What would help: label more images, a narrower --yaw range, "
+        f"Too few images with {light}, {found}, {criteria.minimum} needed ({state}). "
+        "What would help: label more images, a narrower --yaw range, "
         "a wider --window, a smaller --min-cluster, or --no-light-filter."
     )

@@ -27,9 +27,11 @@ from rotation.poses import Poses, estimate_poses, mirror_landmarks
 
 Floats = NDArray[np.float64]
 
-CELEBA_FACE = (48.0, 68.0, 131.0, 182.0)
-"""Left, top, right, bottom of the face in aligned CelebA (178x218): MTCNN's mean box."""
+CELEBA_FACE = (47.5, 68.0, 130.5, 182.0)
+"""Left, top, right, bottom of the face in aligned CelebA (178x218): MTCNN's mean box, moved by half
+a pixel to the middle, so that a picture and its mirror image are read from the same place."""
 SIDE = 48
+SMALLEST_FACE = 20  # pixels; the cascade fails on an image with a shorter side
 _BATCH = 512
 
 
@@ -79,10 +81,13 @@ class LandmarkDetector:
         left, top, right, _ = CROP_BOX
         corner = np.array([left, top, left, top])
         box = (np.array(CELEBA_FACE) - corner) * (crops.shape[1] / (right - left))
+        box[[0, 2]] += (crops.shape[2] - box[0] - box[2]) / 2  # to the middle, for the mirror again
         return self._read_twice(images, np.tile(box, (len(images), 1)))
 
     def detect_anywhere(self, image: Image.Image) -> tuple[Floats, float]:
         """As `detect`, of one image by the whole cascade."""
+        if min(image.size) < SMALLEST_FACE:
+            return np.full((5, 2), np.nan), 0.0
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # ragged arrays inside the package
             boxes, scores, points = self._cascade.detect(image, landmarks=True)

@@ -92,9 +92,12 @@ class NoiseSchedule:
             if config.get(option):
                 raise ModelError(f"The scheduler's option {option!r} is not supported.")
         kind = config.get("beta_schedule", "linear")
-        length = int(config.get("num_train_timesteps", 1000))
-        start = float(config.get("beta_start", 0.0001))
-        end = float(config.get("beta_end", 0.02))
+        try:
+            length = int(config.get("num_train_timesteps", 1000))
+            start = float(config.get("beta_start", 0.0001))
+            end = float(config.get("beta_end", 0.02))
+        except (TypeError, ValueError) as error:
+            raise ModelError(f"The scheduler's config holds no usable numbers: {error}.") from None
         if kind == "squaredcos_cap_v2":
             return cls.cosine(length)
         if kind == "linear":

@@ -58,6 +58,12 @@ def test_what_is_not_known_is_refused_by_name(config):
         NoiseSchedule.from_config(config)
 
 
+@pytest.mark.parametrize("value", [None, "many", [1]])
+def test_a_config_without_numbers_is_refused(value):
+    with pytest.raises(ModelError, match="no usable numbers"):
+        NoiseSchedule.from_config({"num_train_timesteps": value})
+
+
 @pytest.mark.parametrize("values", [[0.5], [0.5, 0.6], [1.0, 0.5], [0.5, 0.0], [[0.5, 0.4]]])
 def test_powers_that_do_not_fall_inside_0_and_1_are_refused(values):
     with pytest.raises(ModelError, match="falling"):

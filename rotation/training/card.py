@@ -59,14 +59,14 @@ def model_card(
         rate=config.learning_rate,
         decay=config.decay_from,
         ema=config.ema,
-        loss=last["held_out_v_loss"],
+        loss=last.get("held_out_v_loss") or "not measured",
         mse=last.get("reconstruction_mse", "not measured"),
         size_of_z=last.get("latent_size", "not measured"),
         settings=settings,
-        curve="\n".join(map(_row, log)),
+        curve="\n".join({line["step"]: _row(line) for line in log}.values()),
     )
 
 
 def _row(line: Mapping[str, Any]) -> str:
     keys = ("step", "minutes", "loss", "held_out_v_loss", "reconstruction_mse")
-    return "| " + " | ".join(str(line.get(key, "")) for key in keys) + " |"
+    return "| " + " | ".join(str(line.get(key) or "") for key in keys) + " |"

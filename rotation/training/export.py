@@ -33,6 +33,7 @@ def export_model(folder: Path, model: Denoising, card: str) -> Path:
         _write_json(partial / "model_index.json", _pipeline_index())
     half = {key: value.cpu().half().contiguous() for key, value in model.unet.state_dict().items()}
     save_file(half, partial / UNET_WEIGHTS, metadata={"format": "pt"})
+    (partial / UNET_WEIGHTS).chmod(0o644)  # safetensors leaves it to the owner alone
     (partial / CARD).write_text(card, "utf-8")
     (partial / CHECKSUMS).write_text(_checksums(partial), "utf-8")
     shutil.rmtree(folder, ignore_errors=True)

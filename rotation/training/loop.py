@@ -105,10 +105,12 @@ def train(
         run.progress = load_checkpoint(out, run.trainee)
     elif (out / LOG_FILE).is_file():
         (out / LOG_FILE).unlink()
+    done = run.progress.step
     with _stop_on_signals() as stop:
         _loop(run, stop, quiet, callback)
-    _save(run)
-    _preview(run)
+    if run.progress.step > done or not (out / MODEL).is_dir():
+        _save(run)
+        _preview(run)
     return Outcome(out / MODEL, run.progress.step, run.share >= 1)
 
 
@@ -233,8 +235,8 @@ def _preview(run: _Run) -> None:
         "step": run.progress.step,
         "minutes": round(run.progress.seconds / 60, 2),
         "images": run.progress.step * run.config.batch_size,
-        "loss": round(run.smooth_loss, 5),
-        "held_out_v_loss": round(held_out_loss(run.averaged, held_out), 5),
+        "loss": _rounded(run.smooth_loss),
+        "held_out_v_loss": _rounded(held_out_loss(run.averaged, held_out)),
     }
     name = f"{run.progress.step:07d}.png"
     save_samples(model, run.out / SHEETS / f"samples-{name}", run.config.sheet)
@@ -248,6 +250,11 @@ def _preview(run: _Run) -> None:
         log.write(json.dumps(line) + "\n")
     LOG.info("%s", line)
     _export(run)
+
+
+def _rounded(value: float) -> float | None:
+    """For JSON, which has no nan."""
+    return None if math.isnan(value) else round(value, 5)
 
 
 def _export(run: _Run) -> None:

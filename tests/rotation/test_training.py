@@ -68,6 +68,12 @@ def test_a_run_ends_with_a_model_sheets_and_figures(tmp_path, prediction):
     assert line["held_out_v_loss"] > 0
 
 
+def test_a_run_that_holds_nobody_out_says_that_it_did_not_measure(tmp_path):
+    outcome = run(tmp_path, holdout=0)
+    assert log_of(tmp_path)[-1]["held_out_v_loss"] is None
+    assert "v-loss not measured" in (outcome.model / "README.md").read_text()
+
+
 @pytest.mark.parametrize("prediction", PREDICTIONS)
 def test_training_lowers_the_held_out_loss(tmp_path, prediction):
     settings = {"prediction": prediction, "learning_rate": 3e-3, "ema": 0.5}
@@ -111,7 +117,9 @@ def test_equal_settings_give_equal_weights_and_another_seed_others(tmp_path):
 
 def test_a_finished_run_does_nothing_more_and_a_longer_budget_goes_on(tmp_path):
     run(tmp_path)
+    before = (tmp_path / "log.jsonl").read_text()
     assert run(tmp_path).steps == 6
+    assert (tmp_path / "log.jsonl").read_text() == before
     assert run(tmp_path, steps=9).steps == 9
 
 

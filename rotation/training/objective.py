@@ -67,6 +67,8 @@ def held_out_loss(model: Denoising, images: torch.Tensor) -> float:
     Whatever the network predicts is turned into v first (arXiv 2202.00512, appendix D), so
     the figure compares runs of different kinds. nan for no images.
     """
+    if not len(images):
+        return float("nan")
     generator = torch.Generator().manual_seed(HELD_OUT_SEED)
     batch = draw_batch(images, generator, len(model.schedule)).to(model.device)
     powers = power_table(model.schedule, model.device)
@@ -74,7 +76,7 @@ def held_out_loss(model: Denoising, images: torch.Tensor) -> float:
     for rows in torch.arange(len(images)).split(HELD_OUT_CHUNK):
         part = Batch(batch.x[rows], batch.noise[rows], batch.times[rows])
         total += _v_loss(model, part, powers) * len(rows)
-    return total / len(images) if len(images) else float("nan")
+    return total / len(images)
 
 
 def _v_loss(model: Denoising, batch: Batch, powers: torch.Tensor) -> float:

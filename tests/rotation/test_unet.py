@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from rotation import ddim
 from rotation.errors import ModelError
 from rotation.model_folder import CHECKSUMS, UNET_CONFIG, UNET_WEIGHTS
-from rotation.unet import LatentModel, choose_device
+from rotation.training.sheets import unseen_heads
+from rotation.unet import BUNDLED, LatentModel, choose_device
 from tests.rotation.modelling import SIZE, gradients, tiny_denoising, tiny_folder
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
@@ -260,3 +261,26 @@ def test_the_first_real_face_model_keeps_its_figures():
     model = LatentModel.load(SHARED / "ddim64_start", "cpu")
     again = model.decode(model.encode(pixels / 255, iterations=3))
     assert (again - pixels / 255).square().mean() < MSE_OF_THE_README
+
+
+def test_the_bundled_model_is_small_and_keeps_heads_it_has_not_seen():
+    folder = BUNDLED
+    assert sum(path.stat().st_size for path in folder.rglob("*.safetensors")) <= 8_000_000
+    assert (folder / CHECKSUMS).is_file()
+    assert (folder / "README.md").is_file()
+    model, heads = LatentModel.load(device="cpu"), unseen_heads(8, 64)
+    z = model.encode(heads)
+    assert (model.decode(z) - heads).square().mean() < 0.001
+    assert z.square().mean().sqrt().item() == pytest.approx(1, abs=0.1)
+
+
+def test_the_bundled_model_draws_heads():
+    """What it draws is as bright, as coloured and as smooth as the heads it learned."""
+    drawn, heads = LatentModel.load(device="cpu").decode(noise(12, 64)), unseen_heads(60, 64)
+
+    def looks(images):
+        roughness = (images.diff(dim=-1).abs().mean() / images.std()).item()
+        middle = images[:, :, 16:48, 16:48].mean(dim=(0, 2, 3))
+        return [*middle.tolist(), roughness]
+
+    np.testing.assert_allclose(looks(drawn), looks(heads), atol=0.12)

@@ -125,7 +125,7 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
               help="Multiplies the turn; auto: read off trial frames.")  # fmt: skip
 @click.option("--keep-norm/--no-keep-norm", default=True, show_default=True)
 @click.option("--steps", type=click.IntRange(2, 500), default=10, show_default=True)
-@click.option("--iterations", type=click.IntRange(0, 100), default=2, show_default=True,
+@click.option("--iterations", type=click.IntRange(0, 100), default=4, show_default=True,
               help="Corrections a step when embedding the clusters.")  # fmt: skip
 @click.option("--bf16/--no-bf16", default=None, help="bfloat16 [where the processor has it].")
 @click.option("--contact-sheets", is_flag=True, help="Also the mean image of each cluster.")
@@ -207,7 +207,7 @@ def _poses(given: Mapping[str, Any]) -> None:
               help="Other people among whom the source must be the nearest.")  # fmt: skip
 @click.option("--strips", type=click.IntRange(1, 50), default=9, show_default=True)
 @click.option("--steps", type=click.IntRange(2, 500), default=10, show_default=True)
-@click.option("--iterations", type=click.IntRange(0, 100), default=2, show_default=True)
+@click.option("--iterations", type=click.IntRange(0, 100), default=4, show_default=True)
 @click.option("--bf16/--no-bf16", default=None)
 @click.option("--cache", type=FolderPath)
 @click.option("--device", default="auto", show_default=True)

@@ -33,9 +33,8 @@ def from_pixels(pixels: Pixels) -> NDArray[np.float32]:
 
 
 def degrees(yaw_deg: float) -> str:
-    """The caption of an angle: −30°, 0°, +12.5°."""
-    text = f"{yaw_deg:+g}°" if yaw_deg else "0°"
-    return text.replace("-", "−")
+    """The caption of an angle: -30°, 0°, +12.5° (a hyphen: Pillow's own font has no minus)."""
+    return f"{yaw_deg:+g}°" if yaw_deg else "0°"
 
 
 def draw_strip(frames: Pixels, captions: Sequence[str], scale: int = 2) -> Image.Image:

@@ -27,7 +27,7 @@ def test_pixels_go_there_and_back() -> None:
 
 
 def test_captions() -> None:
-    assert [degrees(yaw) for yaw in (-30.0, 0.0, 12.5)] == ["−30°", "0°", "+12.5°"]
+    assert [degrees(yaw) for yaw in (-30.0, 0.0, 12.5)] == ["-30°", "0°", "+12.5°"]
 
 
 def test_a_strip_shows_the_frames_in_order_enlarged() -> None:

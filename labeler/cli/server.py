@@ -27,6 +27,13 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0  # before a worker that died is start
 POLL_S = 0.5
 log = logging.getLogger(__name__)
 
+# Popen waits until its pipe to the new process is closed by all who hold it. A process of the site
+# forked in that moment would hold it for as long as it lives, so neither happens during the other.
+_starting = threading.Lock()
+os.register_at_fork(
+    before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_starting.release
+)
+
 _MANAGE = Path(__file__).resolve().parent.parent.parent / "manage.py"
 
 
@@ -116,7 +123,8 @@ def _run_worker(ending: threading.Event) -> str:
     command = [sys.executable, str(_MANAGE), "worker", "--with-parent", str(os.getpid())]
     try:
         # Its own session: a ctrl-C in the terminal is for us, and we end it below.
-        process = subprocess.Popen(command, start_new_session=True)
+        with _starting:
+            process = subprocess.Popen(command, start_new_session=True)
     except OSError as error:
         return f"could not be started ({error.strerror})"
     while process.poll() is None and not ending.wait(POLL_S):

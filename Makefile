@@ -50,5 +50,5 @@ $(VENV)/.run: requirements.txt $(VENV)/.venv
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
-	$(BIN)/pip install $(PIP_FLAGS) -r requirements-dev.txt
+	$(BIN)/pip install $(PIP_FLAGS) --quiet -r requirements-dev.txt
 	@touch $@

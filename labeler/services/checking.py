@@ -59,13 +59,13 @@ def check_images(
         NotFound: no such data set.
         DatasetError: its folder or zip cannot be opened.
     """
-    path, todo = _unchecked(db, dataset_id)
+    path, unchecked = _unchecked(db, dataset_id)
     done = 0
-    for findings in _examine_all(path, todo, processes):
+    for findings in _examine_all(path, unchecked, processes):
         _store(db, dataset_id, findings, required_votes)
         done += len(findings)
         if progress is not None:
-            progress(done, len(todo))
+            progress(done, len(unchecked))
     return _report(db, dataset_id, done)
 
 
@@ -82,10 +82,10 @@ def _unchecked(db: Database, dataset_id: int) -> tuple[str, Task]:
         return dataset.path, [(image_id, name) for image_id, name in rows]
 
 
-def _examine_all(path: str, todo: Task, processes: int) -> Iterator[list[Finding]]:
-    tasks = [todo[start : start + CHUNK] for start in range(0, len(todo), CHUNK)]
+def _examine_all(path: str, unchecked: Task, processes: int) -> Iterator[list[Finding]]:
+    tasks = [unchecked[start : start + CHUNK] for start in range(0, len(unchecked), CHUNK)]
     if tasks:
-        yield from map_chunks(path, _examine, tasks, processes if len(todo) > FEW else 1)
+        yield from map_chunks(path, _examine, tasks, processes if len(unchecked) > FEW else 1)
 
 
 def _examine(source: ImageSource, task: Task) -> list[Finding]:

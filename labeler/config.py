@@ -19,7 +19,6 @@ from labeler.errors import ConfigError
 
 T = TypeVar("T")
 
-DEFAULT_REQUIRED_VOTES = 3
 MIN_SECRET_LENGTH = 32
 MIN_SECRET_ALPHABET = 8  # distinct characters; "aaaa…" and "changeme" style keys fall below
 _PREFIX, _TEST_PREFIX = "SIDELIGHT_", "SIDELIGHT_TEST_"
@@ -38,8 +37,6 @@ class Settings:
     workers: int = 2
     public_url: str | None = None
     cookie_secure: bool = False
-    required_votes: int = DEFAULT_REQUIRED_VOTES
-    blind_share: float = 0.25
     lease_seconds: int = 300
     prefetch: int = 5
     session_days: int = 14
@@ -80,8 +77,6 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         "workers": reader.get("SIDELIGHT_WORKERS", "2", _whole(1, 64)),
         "public_url": reader.get("SIDELIGHT_PUBLIC_URL", "", _public_url),
         "cookie_secure": reader.get("SIDELIGHT_COOKIE_SECURE", "no", _boolean),
-        "required_votes": reader.get("SIDELIGHT_REQUIRED_VOTES", "3", _whole(1, 99)),
-        "blind_share": reader.get("SIDELIGHT_BLIND_SHARE", "0.25", _share),
         "lease_seconds": reader.get("SIDELIGHT_LEASE_SECONDS", "300", _whole(10, 86_400)),
         "prefetch": reader.get("SIDELIGHT_PREFETCH", "5", _whole(1, 50)),
         "session_days": reader.get("SIDELIGHT_SESSION_DAYS", "14", _whole(1, 365)),
@@ -138,16 +133,6 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= 1.0:
-        raise ValueError("a share from 0 to 1 is needed, such as 0.25")
-    return value
 
 
 def _boolean(text: str) -> bool:

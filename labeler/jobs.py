@@ -22,9 +22,9 @@ from rotation.errors import RotationError
 log = logging.getLogger(__name__)
 
 
-def propose_labels(settings: Settings, dataset_id: int) -> None:
-    """Queue a training on the votes so far and new proposals for the data set."""
-    _queue(settings).propose(dataset_id)
+def propose_labels(settings: Settings, campaign_id: int) -> None:
+    """Queue a training on the votes of a campaign so far, and new proposals."""
+    _queue(settings).propose(campaign_id)
 
 
 def check_dataset(settings: Settings, dataset_id: int) -> None:
@@ -55,28 +55,28 @@ class _Queue:
         self.check = self._task("check_dataset", _check)
 
     def _task(self, name: str, work: Callable[[Database, Settings, int], None]) -> Any:
-        def task(dataset_id: int) -> None:
+        def task(number: int) -> None:
             db = Database(self.settings.database_url)
             try:
-                work(db, self.settings, dataset_id)
-                log.info("%s of data set %s is done", name, dataset_id)
+                work(db, self.settings, number)
+                log.info("%s %s is done", name, number)
             except (SidelightError, RotationError) as error:
                 # Expected: too few votes, a folder that has moved. The log is where people look.
-                log.error("%s of data set %s: %s", name, dataset_id, error)
+                log.error("%s %s: %s", name, number, error)
             finally:
                 db.dispose()
 
         return self.huey.task(name=name)(task)
 
 
-def _propose(db: Database, settings: Settings, dataset_id: int) -> None:
+def _propose(db: Database, settings: Settings, campaign_id: int) -> None:
     from labeler.services.proposing import train_and_propose  # late: scikit-learn takes seconds
 
-    train_and_propose(db, dataset_id)
+    train_and_propose(db, campaign_id)
 
 
 def _check(db: Database, settings: Settings, dataset_id: int) -> None:
-    check_images(db, dataset_id, required_votes=settings.required_votes)
+    check_images(db, dataset_id)
 
 
 @lru_cache(maxsize=4)

@@ -13,13 +13,14 @@ import numpy as np
 import psycopg
 import pytest
 from PIL import Image as Pillow
-from sqlalchemy import event
+from sqlalchemy import event, select
 from sqlalchemy.engine import make_url
 
 from labeler.config import Settings
 from labeler.db import Database
+from labeler.domain.rules import Rules
 from labeler.migrate import upgrade
-from labeler.models import Annotator, Base
+from labeler.models import Annotator, Base, Campaign
 from labeler.services.checking import check_images
 from labeler.services.images import register_dataset
 
@@ -28,6 +29,7 @@ POSTGRES_CANDIDATES = (
     "postgresql:///postgres",
     "postgresql://root@127.0.0.1:5432/postgres",
 )
+PLAIN_RULES = Rules(method="majority", required_votes=3, proposals="shown", gold_rate=0.0)
 SECRET = "tests-only-0123456789-abcdefghij-KLMNOP"
 
 MakeAnnotator = Callable[..., Annotator]
@@ -37,12 +39,11 @@ CountQueries = Callable[[Database], AbstractContextManager[list[str]]]
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """Settings with everything inside the test's own folder; nobody is blind."""
+    """Settings with everything inside the test's own folder."""
     return Settings(
         home=tmp_path,
         database_url=f"sqlite:///{tmp_path / 'test.sqlite3'}",
         secret_key=SECRET,
-        blind_share=0.0,
     )
 
 
@@ -156,11 +157,17 @@ def make_annotator() -> MakeAnnotator:
 
 @pytest.fixture
 def make_dataset(tmp_path: Path) -> MakeDataset:
-    """`make_dataset(db, count=6, name="faces")`: real JPEGs, registered, checked and active."""
+    """`make_dataset(db, count=6, name="faces")`: real JPEGs, registered, checked and active.
+
+    Labelled by `PLAIN_RULES`; `acting.set_rules` changes them.
+    """
 
     def make(database: Database, count: int = 6, name: str = "faces") -> int:
         folder = write_images(tmp_path / name, count)
         report = register_dataset(database, folder)
+        with database.write() as session:
+            for campaign in session.scalars(select(Campaign)):
+                campaign.rules = PLAIN_RULES.as_dict()
         check_images(database, report.dataset_id, processes=1)
         return report.dataset_id
 

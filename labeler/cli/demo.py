@@ -52,7 +52,5 @@ def _prepare(db: Database, settings: Settings, images: int) -> None:
     with progress_bar("Rendering heads") as progress:
         folder = write_dataset(settings.home / NAME, images, progress=progress)
     registered = register_dataset(db, folder, NAME)
-    checked = check_images(
-        db, registered.dataset_id, processes=1, required_votes=settings.required_votes
-    )
+    checked = check_images(db, registered.dataset_id, processes=1)
     click.echo(f"The demo data set is ready: {checked.ok:,} images in {folder}")

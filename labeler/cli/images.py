@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from labeler.cli.bar import progress_bar
 from labeler.cli.context import find_dataset, open_database
-from labeler.config import load_settings
 from labeler.db import Database
 from labeler.models import Dataset, Image
 from labeler.services.checking import CheckReport, check_images
@@ -48,13 +47,12 @@ def import_images(path: str, name: str | None, check: bool, activate: bool, proc
       python manage.py images import ~/CelebA
       python manage.py images import ~/pictures --name pictures --no-activate
     """
-    settings = load_settings()
-    with open_database(settings) as db:
+    with open_database() as db:
         with progress_bar("Registering") as report:
             registered = register_dataset(db, path, name, activate, report)
         _tell_registered(registered, activate)
         if check:
-            _check(db, registered.dataset_id, processes, settings.required_votes)
+            _check(db, registered.dataset_id, processes)
         else:
             click.echo("Not checked yet: `python manage.py images check` lets the images in.")
 
@@ -91,11 +89,10 @@ def check(name: str | None, processes: int) -> None:
     Example:
       python manage.py images check
     """
-    settings = load_settings()
-    with open_database(settings) as db:
+    with open_database() as db:
         with db.read() as session:
             dataset_id = find_dataset(session, name).id
-        _check(db, dataset_id, processes, settings.required_votes)
+        _check(db, dataset_id, processes)
 
 
 @images.command()
@@ -122,9 +119,9 @@ def _tell_registered(report: RegisterReport, activate: bool) -> None:
         click.echo(f"Note: {problem}", err=True)
 
 
-def _check(db: Database, dataset_id: int, processes: int, required_votes: int) -> None:
+def _check(db: Database, dataset_id: int, processes: int) -> None:
     with progress_bar("Checking") as progress:
-        report = check_images(db, dataset_id, progress, processes, required_votes)
+        report = check_images(db, dataset_id, progress, processes)
     _tell_checked(report)
 
 
@@ -154,6 +151,5 @@ def _line(dataset: Dataset, progress: DatasetProgress) -> str:
     mark = "*" if dataset.active else " "
     return (
         f"{mark} {dataset.name}: {progress.images:,} images, {progress.broken:,} broken, "
-        f"{progress.unchecked:,} unchecked; {progress.votes:,} votes, {progress.agreed:,} agreed, "
-        f"{progress.contested:,} contested, {progress.open:,} open; {dataset.path}"
+        f"{progress.unchecked:,} unchecked; {dataset.path}"
     )

@@ -11,19 +11,19 @@ from typing import Any, TypeVar
 import click
 
 from labeler.cli.bar import progress_bar
-from labeler.cli.context import find_dataset, open_database
-from labeler.config import load_settings
+from labeler.cli.context import open_database
 from labeler.domain.labels import LABELS
+from labeler.services.campaigns import find_campaign
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 UNREADABLE_SHOWN = 10
 
 
-def dataset_option(command: F) -> F:
-    """`--dataset NAME`."""
+def campaign_option(command: F) -> F:
+    """`--campaign NAME`."""
     return click.option(
-        "--dataset", "dataset_name", metavar="NAME", help="Data set; default: the active one."
+        "--campaign", "campaign_name", metavar="NAME", help="Campaign; default: the active one."
     )(command)
 
 
@@ -40,12 +40,12 @@ def consensus() -> None:
 
 
 @consensus.command()
-@dataset_option
-def rebuild(dataset_name: str | None) -> None:
+@campaign_option
+def rebuild(campaign_name: str | None) -> None:
     """Make the consensus anew from the votes.
 
-    To be run after SIDELIGHT_REQUIRED_VOTES was changed. The result is the same as the one kept
-    up to date vote by vote, else it says how many images were mended.
+    The result is the same as the one kept up to date vote by vote, else it says how many images
+    were mended.
 
     \b
     Example:
@@ -53,20 +53,19 @@ def rebuild(dataset_name: str | None) -> None:
     """
     from labeler.services import consensus as service
 
-    settings = load_settings()
-    with open_database(settings) as db, db.write() as session:
-        dataset = find_dataset(session, dataset_name)
-        changed = service.rebuild(session, dataset.id, settings.required_votes)
-        name = dataset.name
-    click.echo(f"{name}: {changed:,} images changed, with {settings.required_votes} votes required")
+    with open_database() as db, db.write() as session:
+        campaign = find_campaign(session, campaign_name)
+        changed = service.rebuild(session, campaign.id)
+        name = campaign.name
+    click.echo(f"{name}: {changed:,} images changed")
 
 
 @click.command()
-@dataset_option
+@campaign_option
 @click.option(
     "--processes", type=click.IntRange(1, 64), help="For reading images; default: one a processor."
 )
-def propose(dataset_name: str | None, processes: int | None) -> None:
+def propose(campaign_name: str | None, processes: int | None) -> None:
     """Train the proposer on the votes so far and propose a label for every image.
 
     People can keep labelling meanwhile; the proposals appear all at once at the end. Only votes
@@ -75,16 +74,16 @@ def propose(dataset_name: str | None, processes: int | None) -> None:
     \b
     Examples:
       python manage.py propose
-      python manage.py propose --dataset celeba --processes 1
+      python manage.py propose --campaign celeba --processes 1
     """
     from labeler.services.proposing import train_and_propose
 
     with open_database() as db:
         with db.read() as session:
-            dataset = find_dataset(session, dataset_name)
+            campaign = find_campaign(session, campaign_name)
         with progress_bar("Proposing") as report:
-            result = train_and_propose(db, dataset.id, report, processes)
-    _report_run(dataset.name, result)
+            result = train_and_propose(db, campaign.id, report, processes)
+    _report_run(campaign.name, result)
 
 
 @click.group()
@@ -94,11 +93,11 @@ def export() -> None:
 
 @export.command()
 @out_option
-@dataset_option
+@campaign_option
 @click.option(
     "--with-proposals", is_flag=True, help="Label what the votes have not, by the current model."
 )
-def labels(out: str, dataset_name: str | None, with_proposals: bool) -> None:
+def labels(out: str, campaign_name: str | None, with_proposals: bool) -> None:
     """Write one row an image: the label, the votes, the probabilities.
 
     \b
@@ -110,14 +109,14 @@ def labels(out: str, dataset_name: str | None, with_proposals: bool) -> None:
 
     with open_database() as db:
         with db.read() as session:
-            dataset = find_dataset(session, dataset_name)
-        write_csv(stream_labels(db, dataset.id, with_proposals), out)
+            campaign = find_campaign(session, campaign_name)
+        write_csv(stream_labels(db, campaign.id, with_proposals), out)
 
 
 @export.command()
 @out_option
-@dataset_option
-def votes(out: str, dataset_name: str | None) -> None:
+@campaign_option
+def votes(out: str, campaign_name: str | None) -> None:
     """Write one row a vote, superseded ones too, people by pseudonym.
 
     \b
@@ -128,8 +127,8 @@ def votes(out: str, dataset_name: str | None) -> None:
 
     with open_database() as db:
         with db.read() as session:
-            dataset = find_dataset(session, dataset_name)
-        write_csv(stream_votes(db, dataset.id), out)
+            campaign = find_campaign(session, campaign_name)
+        write_csv(stream_votes(db, campaign.id), out)
 
 
 def write_csv(chunks: Iterable[str], out: str) -> None:

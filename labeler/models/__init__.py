@@ -8,7 +8,16 @@ of constraints follow one convention, so that migrations can speak of them.
 from __future__ import annotations
 
 from labeler.models.base import Base, UtcDateTime, utc_now
-from labeler.models.data import MAX_ATTRIBUTES, MAX_FILENAME, Consensus, Dataset, Image
+from labeler.models.campaigns import (
+    Campaign,
+    Consensus,
+    Decision,
+    Estimate,
+    Gold,
+    Participation,
+    Skill,
+)
+from labeler.models.data import MAX_ATTRIBUTES, MAX_FILENAME, Dataset, Image
 from labeler.models.people import (
     ROLES,
     Annotator,
@@ -17,16 +26,21 @@ from labeler.models.people import (
     LoginFailure,
     LoginSession,
 )
-from labeler.models.votes import Lease, ModelRun, Proposal, Vote
+from labeler.models.votes import NOT_COUNTED, Lease, ModelRun, Proposal, Vote
 
 __all__ = [
     "MAX_ATTRIBUTES",
     "MAX_FILENAME",
+    "NOT_COUNTED",
     "ROLES",
     "Annotator",
     "Base",
+    "Campaign",
     "Consensus",
     "Dataset",
+    "Decision",
+    "Estimate",
+    "Gold",
     "Image",
     "Invite",
     "InviteUse",
@@ -34,7 +48,9 @@ __all__ = [
     "LoginFailure",
     "LoginSession",
     "ModelRun",
+    "Participation",
     "Proposal",
+    "Skill",
     "UtcDateTime",
     "Vote",
     "utc_now",

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import func, select, update
 
-from labeler.config import DEFAULT_REQUIRED_VOTES
 from labeler.db import Database
 from labeler.errors import NotFound
 from labeler.models import Dataset, Image
-from labeler.services.consensus import add_rows
+from labeler.services.campaigns import admit_images
 from labeler.services.pooling import map_chunks
 from rotation.dataset.decoding import decode
 from rotation.dataset.sources import ImageSource
@@ -48,12 +47,11 @@ def check_images(
     dataset_id: int,
     progress: Progress | None = None,
     processes: int = 2,
-    required_votes: int = DEFAULT_REQUIRED_VOTES,
 ) -> CheckReport:
     """Decode the images of a data set that have not been checked; let the sound ones in.
 
     Commits as it goes: a killed check goes on where it was. Votes that were cast before (the
-    image was away for a time) are counted with `required_votes`.
+    image was away for a time) count again.
 
     Raises:
         NotFound: no such data set.
@@ -62,7 +60,7 @@ def check_images(
     path, unchecked = _unchecked(db, dataset_id)
     done = 0
     for findings in _examine_all(path, unchecked, processes):
-        _store(db, dataset_id, findings, required_votes)
+        _store(db, dataset_id, findings)
         done += len(findings)
         if progress is not None:
             progress(done, len(unchecked))
@@ -100,7 +98,7 @@ def _examine_one(source: ImageSource, image_id: int, name: str) -> Finding:
     return Finding(image_id, name, width, height, None)
 
 
-def _store(db: Database, dataset_id: int, findings: Sequence[Finding], required: int) -> None:
+def _store(db: Database, dataset_id: int, findings: Sequence[Finding]) -> None:
     rows = [
         {
             "id": one.image_id,
@@ -114,7 +112,7 @@ def _store(db: Database, dataset_id: int, findings: Sequence[Finding], required:
     with db.write() as session:
         session.execute(update(Image), rows)
         sound = [one.image_id for one in findings if one.problem is None]
-        add_rows(session, dataset_id, sound, required)
+        admit_images(session, dataset_id, sound)
 
 
 def _report(db: Database, dataset_id: int, checked: int) -> CheckReport:

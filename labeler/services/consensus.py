@@ -1,61 +1,99 @@
-"""The derived table: what the current votes on an image add up to."""
+"""The derived table: what is known of each image of a campaign."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, func, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from labeler.db import insert_or
-from labeler.domain.consensus import METHOD, VoteCounts, majority
-from labeler.models import Consensus, Image, Vote, utc_now
+from labeler.db import insert_or, is_sqlite
+from labeler.models import (
+    NOT_COUNTED,
+    Campaign,
+    Consensus,
+    Decision,
+    Gold,
+    Image,
+    ModelRun,
+    Proposal,
+    Vote,
+    utc_now,
+)
+from labeler.services.knowing import (
+    CountedVote,
+    ImageFacts,
+    Knowledge,
+    derive,
+    load_knowledge,
+)
 
 RANDOM_KEYS = 2**31  # random_key is drawn from 0 .. RANDOM_KEYS - 1
-_BATCH = 5_000
+_BATCH = 2_000
 _random = random.SystemRandom()  # the order of the queue must not be guessable from the code
-_DERIVED = (
-    "status", "label", "probability", "votes_left", "votes_center", "votes_right",
-    "votes_unsure", "method", "priority",
+DERIVED = (
+    "status", "label", "probability", "p_left", "p_center", "p_right", "votes_left",
+    "votes_center", "votes_right", "votes_unsure", "method", "priority",
 )  # fmt: skip
+_TOLERANCE = 1e-9  # of a probability: a sum in another order is no change
 
 
-def recount(session: Session, image_id: int, required: int, *, now: datetime | None = None) -> None:
-    """Set the consensus row of one image from its current votes.
+def lock_image(session: Session, campaign_id: int, image_id: int) -> None:
+    """Hold the consensus row until the commit; on SQLite a write transaction holds all of them.
 
-    The caller holds the row (`FOR UPDATE` on PostgreSQL, any write transaction on SQLite), so
-    that no vote slips in between the count and the update.
+    What is read after this is as new as the lock: on PostgreSQL a statement that waits for a row
+    sees the rest as it was before the wait.
     """
-    counted = session.execute(
-        select(Vote.answer, func.count())
-        .where(Vote.image_id == image_id, Vote.superseded_at.is_(None))
-        .group_by(Vote.answer)
-    )
-    values = _derive(VoteCounts(**dict(counted.all())), required)
-    session.execute(
-        update(Consensus)
-        .where(Consensus.image_id == image_id)
-        .values(**values, updated_at=now or utc_now())
-        .execution_options(synchronize_session="fetch")
-    )
+    if not is_sqlite(session):
+        session.execute(
+            select(Consensus.image_id)
+            .where(Consensus.campaign_id == campaign_id, Consensus.image_id == image_id)
+            .with_for_update()
+        )
 
 
-def add_rows(session: Session, dataset_id: int, image_ids: Sequence[int], required: int) -> None:
-    """Let images into the queue at a random place, with the votes that they have already.
+def recount(
+    session: Session, campaign_id: int, image_ids: Sequence[int], *, now: datetime | None = None
+) -> int:
+    """Derive the rows of some images of a campaign anew; returns how many changed.
+
+    The rows are held before the votes are read, so that no vote slips in between.
+    """
+    stored = _lock_rows(session, campaign_id, image_ids)
+    known = load_knowledge(session, campaign_id)
+    facts = load_facts(session, campaign_id, [row.image_id for row in stored])
+    return _update_rows(session, stored, facts, known, now or utc_now())
+
+
+def add_rows(session: Session, campaign_id: int, image_ids: Sequence[int]) -> None:
+    """Let images into the queue of a campaign at a random place, with the votes they have.
 
     One that has a row keeps it: another process may have let it in meanwhile.
     """
-    counts = _count_by_image(session, Vote.image_id.in_(image_ids))
-    rows = [_new_row(dataset_id, i, counts.get(i, VoteCounts()), required) for i in image_ids]
-    if rows:
+    if not image_ids:
+        return
+    known = load_knowledge(session, campaign_id)
+    now = utc_now()
+    for start in range(0, len(image_ids), _BATCH):
+        facts = load_facts(session, campaign_id, image_ids[start : start + _BATCH])
+        rows = [
+            {
+                "campaign_id": campaign_id,
+                "image_id": one.image_id,
+                "random_key": _random.randrange(RANDOM_KEYS),
+                "updated_at": now,
+                **derive(one, known),
+            }
+            for one in facts
+        ]
         session.execute(insert_or(session, Consensus).on_conflict_do_nothing(), rows)
 
 
-def remove_rows(session: Session, image_ids: list[int]) -> None:
-    """Take images out of the queue."""
+def remove_rows(session: Session, image_ids: Sequence[int]) -> None:
+    """Take images out of the queues of all campaigns."""
     for start in range(0, len(image_ids), _BATCH):
         batch = image_ids[start : start + _BATCH]
         doomed = delete(Consensus).where(Consensus.image_id.in_(batch))
@@ -63,59 +101,115 @@ def remove_rows(session: Session, image_ids: list[int]) -> None:
 
 
 def rebuild(
-    session: Session, dataset_id: int, required: int, *, now: datetime | None = None
+    session: Session,
+    campaign_id: int,
+    *,
+    batch: Sequence[int] | None = None,
+    now: datetime | None = None,
 ) -> int:
-    """Make the consensus of a data set anew from the votes; returns how many rows changed.
+    """Derive the consensus of a campaign anew; returns how many rows changed.
 
-    Rows of images that decode and have none are made, rows of the others are removed.
+    Parameters:
+        batch: only these images (see `batches`); default: all, in one transaction. Rows of images
+            that do not decode any more are removed then.
     """
-    lost = _remove_unfit_rows(session, dataset_id)
-    stored = _lock_rows(session, dataset_id)  # before the votes are counted: see `recount`
-    counts = _count_by_image(session, Image.dataset_id == dataset_id)
-    changed = _update_rows(session, stored, counts, required, now or utc_now())
-    return lost + changed + _add_missing_rows(session, dataset_id, required)
-
-
-def _derive(counts: VoteCounts, required: int) -> dict[str, Any]:
-    outcome = majority(counts, required)
-    return {
-        "status": outcome.status,
-        "label": outcome.label,
-        "probability": outcome.probability,
-        "votes_left": counts.left,
-        "votes_center": counts.center,
-        "votes_right": counts.right,
-        "votes_unsure": counts.unsure,
-        "method": METHOD,
-        "priority": counts.total,
-    }
-
-
-def _new_row(dataset_id: int, image_id: int, counts: VoteCounts, required: int) -> dict[str, Any]:
-    return {
-        "image_id": image_id,
-        "dataset_id": dataset_id,
-        "random_key": _random.randrange(RANDOM_KEYS),
-        **_derive(counts, required),
-    }
-
-
-def _count_by_image(session: Session, which: ColumnElement[bool]) -> Mapping[int, VoteCounts]:
-    counted = session.execute(
-        select(Vote.image_id, Vote.answer, func.count())
-        .join(Image, Image.id == Vote.image_id)
-        .where(which, Vote.superseded_at.is_(None))
-        .group_by(Vote.image_id, Vote.answer)
+    if batch is not None:
+        return recount(session, campaign_id, batch, now=now)
+    lost = _remove_unfit_rows(session, campaign_id)
+    return lost + sum(
+        recount(session, campaign_id, ids, now=now) for ids in batches(session, campaign_id)
     )
-    by_image: dict[int, dict[str, int]] = {}
-    for image_id, answer, count in counted:
-        by_image.setdefault(image_id, {})[answer] = count
-    return {image_id: VoteCounts(**counts) for image_id, counts in by_image.items()}
 
 
-def _remove_unfit_rows(session: Session, dataset_id: int) -> int:
-    fit = select(Image.id).where(Image.dataset_id == dataset_id, Image.status == "ok")
-    unfit = Consensus.dataset_id == dataset_id, Consensus.image_id.not_in(fit)
+def batches(session: Session, campaign_id: int, size: int = _BATCH) -> list[Sequence[int]]:
+    """The images of a campaign in parts, so that a long rebuild lets votes in between."""
+    ids = session.scalars(
+        select(Consensus.image_id)
+        .where(Consensus.campaign_id == campaign_id)
+        .order_by(Consensus.image_id)
+    ).all()
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
+
+
+def load_facts(session: Session, campaign_id: int, image_ids: Sequence[int]) -> list[ImageFacts]:
+    """What decides about each of these images, in their order; four statements."""
+    votes = _votes_by_image(session, campaign_id, image_ids)
+    models = _model_by_image(session, campaign_id, image_ids)
+    gold = _labels(session, Gold, Gold.revoked_at.is_(None), campaign_id, image_ids)
+    decisions = _labels(session, Decision, Decision.superseded_at.is_(None), campaign_id, image_ids)
+    return [
+        ImageFacts(
+            image_id,
+            votes.get(image_id, []),
+            models.get(image_id),
+            gold.get(image_id),
+            image_id in decisions,
+            decisions.get(image_id),
+        )
+        for image_id in image_ids
+    ]
+
+
+def current_run_of(campaign_id: Any) -> Any:
+    """Subquery: the published run whose proposals the campaign shows."""
+    dataset = select(Campaign.dataset_id).where(Campaign.id == campaign_id).scalar_subquery()
+    return (
+        select(ModelRun.id)
+        .where(ModelRun.dataset_id == dataset, ModelRun.status == "published")
+        .order_by(ModelRun.published_at.desc(), ModelRun.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def _votes_by_image(
+    session: Session, campaign_id: int, image_ids: Sequence[int]
+) -> Mapping[int, list[CountedVote]]:
+    rows = session.execute(
+        select(Vote.image_id, Vote.annotator_id, Vote.answer, Vote.shown_label)
+        .where(Vote.image_id.in_(image_ids), Vote.campaign_id == campaign_id, counts_now())
+        .order_by(Vote.id)
+    )
+    found: dict[int, list[CountedVote]] = {}
+    for image_id, annotator_id, answer, shown_label in rows:
+        found.setdefault(image_id, []).append(CountedVote(annotator_id, answer, shown_label))
+    return found
+
+
+def counts_now() -> ColumnElement[bool]:
+    """The condition that a vote counts: it is current, and more than an exercise."""
+    return and_(Vote.superseded_at.is_(None), Vote.mode.not_in(NOT_COUNTED))
+
+
+def _model_by_image(
+    session: Session, campaign_id: int, image_ids: Sequence[int]
+) -> Mapping[int, tuple[float, float, float]]:
+    rows = session.execute(
+        select(Proposal.image_id, Proposal.p_left, Proposal.p_center, Proposal.p_right).where(
+            Proposal.model_run_id == current_run_of(campaign_id), Proposal.image_id.in_(image_ids)
+        )
+    )
+    return {image_id: (left, center, right) for image_id, left, center, right in rows}
+
+
+def _labels(
+    session: Session,
+    table: Any,
+    current: ColumnElement[bool],
+    campaign_id: int,
+    image_ids: Sequence[int],
+) -> Mapping[int, str | None]:
+    rows = session.execute(
+        select(table.image_id, table.label).where(
+            table.campaign_id == campaign_id, table.image_id.in_(image_ids), current
+        )
+    )
+    return dict(rows.all())
+
+
+def _remove_unfit_rows(session: Session, campaign_id: int) -> int:
+    fit = select(Image.id).where(Image.status == "ok")
+    unfit = Consensus.campaign_id == campaign_id, Consensus.image_id.not_in(fit)
     doomed = session.scalar(select(func.count()).select_from(Consensus).where(*unfit)) or 0
     if doomed:
         session.execute(
@@ -124,12 +218,12 @@ def _remove_unfit_rows(session: Session, dataset_id: int) -> int:
     return doomed
 
 
-def _lock_rows(session: Session, dataset_id: int) -> Sequence[Row[Any]]:
+def _lock_rows(session: Session, campaign_id: int, image_ids: Sequence[int]) -> Sequence[Row[Any]]:
     """`image_id` and the derived columns of each row, held until the commit."""
     table = Consensus.__table__
     return session.execute(
-        select(table.c.image_id, *(table.c[name] for name in _DERIVED))
-        .where(table.c.dataset_id == dataset_id)
+        select(table.c.image_id, *(table.c[name] for name in DERIVED))
+        .where(table.c.campaign_id == campaign_id, table.c.image_id.in_(image_ids))
         .order_by(table.c.image_id)
         .with_for_update()
     ).all()
@@ -138,26 +232,31 @@ def _lock_rows(session: Session, dataset_id: int) -> Sequence[Row[Any]]:
 def _update_rows(
     session: Session,
     stored: Sequence[Row[Any]],
-    counts: Mapping[int, VoteCounts],
-    required: int,
+    facts: Sequence[ImageFacts],
+    known: Knowledge,
     now: datetime,
 ) -> int:
-    changes = []
-    for row in stored:
-        derived = _derive(counts.get(row.image_id, VoteCounts()), required)
-        if any(getattr(row, name) != derived[name] for name in _DERIVED):
-            changes.append({"image_id": row.image_id, "updated_at": now, **derived})
-    for start in range(0, len(changes), _BATCH):
-        session.execute(update(Consensus), changes[start : start + _BATCH])
+    changes = list(_changes(stored, facts, known, now))
+    if changes:
+        session.execute(update(Consensus), changes)
     return len(changes)
 
 
-def _add_missing_rows(session: Session, dataset_id: int, required: int) -> int:
-    missing = session.scalars(
-        select(Image.id)
-        .outerjoin(Consensus, Consensus.image_id == Image.id)
-        .where(Image.dataset_id == dataset_id, Image.status == "ok", Consensus.image_id.is_(None))
-    ).all()
-    for start in range(0, len(missing), _BATCH):
-        add_rows(session, dataset_id, missing[start : start + _BATCH], required)
-    return len(missing)
+def _changes(
+    stored: Sequence[Row[Any]], facts: Sequence[ImageFacts], known: Knowledge, now: datetime
+) -> Iterator[dict[str, Any]]:
+    for row, one in zip(stored, facts, strict=True):
+        derived = derive(one, known)
+        if not all(_is_same(getattr(row, name), derived[name]) for name in DERIVED):
+            yield {
+                "campaign_id": known.campaign_id,
+                "image_id": row.image_id,
+                "updated_at": now,
+                **derived,
+            }
+
+
+def _is_same(stored: Any, derived: Any) -> bool:
+    if isinstance(stored, float) and isinstance(derived, float):
+        return abs(stored - derived) < _TOLERANCE
+    return bool(stored == derived)

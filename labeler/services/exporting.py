@@ -17,18 +17,20 @@ from sqlalchemy import ColumnElement, Row, and_, collate, literal, or_, select
 from sqlalchemy.orm import Session
 
 from labeler.db import Database, is_sqlite
+from labeler.domain.consensus import METHOD as MAJORITY
 from labeler.domain.labels import likeliest_label
-from labeler.errors import Conflict, NotFound
-from labeler.models import Annotator, Consensus, Dataset, Image, Proposal, Vote
+from labeler.errors import Conflict
+from labeler.models import Annotator, Campaign, Consensus, Image, Proposal, Vote
+from labeler.services.campaigns import get_campaign
 from labeler.services.runs import current_run
 
 LABEL_COLUMNS = (
     "image_id", "filename", "label", "p_left", "p_center", "p_right", "votes_left",
-    "votes_center", "votes_right", "votes_unsure", "status", "source",
+    "votes_center", "votes_right", "votes_unsure", "status", "source", "method",
 )  # fmt: skip
 VOTE_COLUMNS = (
     "image_id", "filename", "annotator", "answer", "created_at", "elapsed_ms", "mode", "blind",
-    "proposal_shown", "model_run_id", "superseded_at",
+    "proposal_shown", "model_run_id", "superseded_at", "proposal_withheld", "planted", "mirrored",
 )  # fmt: skip
 BATCH = 2_000  # rows held in memory and rows a chunk
 
@@ -48,33 +50,33 @@ def restore_text(cell: str) -> str:
     return cell[1:] if _NEUTRALISED.match(cell) else cell
 
 
-def stream_labels(db: Database, dataset_id: int, with_proposals: bool = False) -> Iterator[str]:
-    """The labels of a data set as CSV text, in chunks, the header first, rows by filename.
+def stream_labels(db: Database, campaign_id: int, with_proposals: bool = False) -> Iterator[str]:
+    """The labels of a campaign as CSV text, in chunks, the header first, rows by filename.
 
     Parameters:
         with_proposals: label what the votes have not, from the current model run.
 
     Raises:
-        NotFound: no such data set.
+        NotFound: no such campaign.
         Conflict: proposals are asked for and none are published. Both are raised here, before
             the first chunk.
     """
     with db.read() as session:
-        _check_dataset(session, dataset_id)
+        campaign = get_campaign(session, campaign_id)
         if with_proposals:
-            _published_run_id(session, dataset_id)
-    return _stream(db, LABEL_COLUMNS, _label_rows, dataset_id, with_proposals)
+            _published_run_id(session, campaign)
+    return _stream(db, LABEL_COLUMNS, _label_rows, campaign, with_proposals)
 
 
-def stream_votes(db: Database, dataset_id: int) -> Iterator[str]:
-    """Every vote ever cast in a data set, superseded ones too, as CSV text in order of arrival.
+def stream_votes(db: Database, campaign_id: int) -> Iterator[str]:
+    """Every vote ever cast in a campaign, superseded ones too, as CSV text in order of arrival.
 
     Raises:
-        NotFound: no such data set.
+        NotFound: no such campaign.
     """
     with db.read() as session:
-        _check_dataset(session, dataset_id)
-    return _stream(db, VOTE_COLUMNS, _vote_rows, dataset_id)
+        get_campaign(session, campaign_id)
+    return _stream(db, VOTE_COLUMNS, _vote_rows, campaign_id)
 
 
 def _stream(db: Database, columns: Sequence[str], rows: Any, *arguments: Any) -> Iterator[str]:
@@ -99,13 +101,8 @@ def _to_csv(rows: Iterable[Sequence[Any]]) -> str:
     return text.getvalue()
 
 
-def _check_dataset(session: Session, dataset_id: int) -> None:
-    if session.get(Dataset, dataset_id) is None:
-        raise NotFound(f"There is no data set {dataset_id}.")
-
-
-def _published_run_id(session: Session, dataset_id: int) -> int:
-    run = current_run(session, dataset_id)
+def _published_run_id(session: Session, campaign: Campaign) -> int:
+    run = current_run(session, campaign.dataset_id)
     if run is None:
         raise Conflict(
             "There are no proposals yet. Run `python manage.py propose`, or export without them."
@@ -113,25 +110,29 @@ def _published_run_id(session: Session, dataset_id: int) -> int:
     return run.id
 
 
-def _label_rows(session: Session, dataset_id: int, with_proposals: bool) -> Iterator[Sequence[Any]]:
-    run_id = _published_run_id(session, dataset_id) if with_proposals else None
-    statement = _select_labels(dataset_id, run_id).order_by(_by_filename(session))
+def _label_rows(
+    session: Session, campaign: Campaign, with_proposals: bool
+) -> Iterator[Sequence[Any]]:
+    run_id = _published_run_id(session, campaign) if with_proposals else None
+    statement = _select_labels(campaign.id, run_id).order_by(_by_filename(session))
     for row in session.execute(statement.execution_options(yield_per=BATCH)):
         proposed = run_id is not None and row.status != "agreed" and row.p_left is not None
         yield _proposed_row(row) if proposed else _voted_row(row)
 
 
-def _select_labels(dataset_id: int, run_id: int | None) -> Any:
+def _select_labels(campaign_id: int, run_id: int | None) -> Any:
     """Images with votes and, given a run, those with its proposals, p_* null where it has none."""
     columns = (
         Image.id.label("image_id"), Image.filename, Consensus.label, Consensus.votes_left,
         Consensus.votes_center, Consensus.votes_right, Consensus.votes_unsure, Consensus.status,
+        Consensus.method, Consensus.p_left.label("posterior_left"),
+        Consensus.p_center.label("posterior_center"), Consensus.p_right.label("posterior_right"),
     )  # fmt: skip
     voted: ColumnElement[bool] = (
         Consensus.votes_left + Consensus.votes_center
         + Consensus.votes_right + Consensus.votes_unsure
     ) > 0  # fmt: skip
-    mine = Image.dataset_id == dataset_id
+    mine = Consensus.campaign_id == campaign_id
     if run_id is None:
         statement = select(*columns, literal(None).label("p_left"))
         return statement.join(Consensus, Consensus.image_id == Image.id).where(mine, voted)
@@ -149,7 +150,10 @@ def _by_filename(session: Session) -> Any:
 
 
 def _voted_row(row: Row[Any]) -> Sequence[Any]:
-    """Label and shares of the votes; the shares are empty where no vote names a label."""
+    """Label and probabilities by the votes: their shares where the majority decides."""
+    if row.method != MAJORITY:
+        posterior = (row.posterior_left, row.posterior_center, row.posterior_right)
+        return _label_row(row, row.label or "", [f"{p:.6f}" for p in posterior], "votes")
     counts = (row.votes_left, row.votes_center, row.votes_right)
     named = sum(counts)
     shares = [f"{count / named:.6f}" if named else "" for count in counts]
@@ -165,15 +169,16 @@ def _proposed_row(row: Row[Any]) -> Sequence[Any]:
 
 def _label_row(row: Row[Any], label: str, p: list[str], source: str) -> Sequence[Any]:
     votes = (row.votes_left, row.votes_center, row.votes_right, row.votes_unsure)
-    return (row.image_id, neutralise_text(row.filename), label, *p, *votes, row.status, source)
+    name = neutralise_text(row.filename)
+    return (row.image_id, name, label, *p, *votes, row.status, source, row.method)
 
 
-def _vote_rows(session: Session, dataset_id: int) -> Iterator[Sequence[Any]]:
+def _vote_rows(session: Session, campaign_id: int) -> Iterator[Sequence[Any]]:
     statement = (
         select(Vote, Image.filename, Annotator.pseudonym)
         .join(Image, Image.id == Vote.image_id)
         .join(Annotator, Annotator.id == Vote.annotator_id)
-        .where(Image.dataset_id == dataset_id)
+        .where(Vote.campaign_id == campaign_id)
         .order_by(Vote.id)
     )
     for vote, filename, pseudonym in session.execute(statement.execution_options(yield_per=BATCH)):
@@ -189,11 +194,18 @@ def _vote_row(vote: Vote, filename: str, pseudonym: str) -> Sequence[Any]:
         _time(vote.created_at),
         vote.elapsed_ms,
         vote.mode,
-        "true" if vote.blind else "false",
+        _truth(vote.blind),
         vote.shown_label,
         vote.shown_run_id,
         _time(vote.superseded_at),
+        vote.withheld_label,
+        _truth(vote.planted),
+        _truth(vote.mirrored),
     )
+
+
+def _truth(value: bool) -> str:
+    return "true" if value else "false"
 
 
 def _time(moment: datetime | None) -> str:

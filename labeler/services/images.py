@@ -16,6 +16,7 @@ from labeler.db import Database
 from labeler.errors import Conflict, InvalidInput, NotFound
 from labeler.models import MAX_FILENAME, Dataset, Image
 from labeler.services.assigning import withdraw_images
+from labeler.services.campaigns import activate_campaign, active_campaign, ensure_campaign
 from labeler.services.consensus import remove_rows
 from labeler.services.describing import Annotations, describe, read_annotations
 from labeler.services.serving import read_image
@@ -100,18 +101,18 @@ def register_dataset(
 
 
 def activate_dataset(session: Session, name: str) -> Dataset:
-    """Hand out the images of this data set, and of no other, from now on.
+    """Hand out the newest campaign of this data set from now on; the active one, if it is its own.
 
     Raises:
         NotFound: no such data set; lists those there are.
     """
-    datasets = {one.name: one for one in session.scalars(select(Dataset).with_for_update())}
+    datasets = {one.name: one for one in session.scalars(select(Dataset))}
     if name not in datasets:
         known = ", ".join(sorted(datasets)) or "none"
         raise NotFound(f"There is no data set {name!r}; registered: {known}.")
-    session.execute(update(Dataset).where(Dataset.name != name).values(active=False))
-    datasets[name].active = True
-    session.flush()
+    active = active_campaign(session)
+    if active is None or active.dataset_id != datasets[name].id:
+        activate_campaign(session, ensure_campaign(session, datasets[name]).id)
     return datasets[name]
 
 
@@ -125,6 +126,7 @@ def _open_report(
         dataset.attribute_names = list(annotations.attribute_names)
         session.add(dataset)
         session.flush()
+        ensure_campaign(session, dataset)
         return RegisterReport(
             dataset.id,
             dataset.name,

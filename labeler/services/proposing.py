@@ -18,8 +18,9 @@ from sqlalchemy.orm import Session
 
 from labeler.db import Database
 from labeler.domain.labels import LABELS
-from labeler.errors import BrokenData, Conflict, NotFound
-from labeler.models import Consensus, Dataset, Image, Proposal
+from labeler.errors import BrokenData, Conflict
+from labeler.models import Campaign, Consensus, Dataset, Image, Proposal
+from labeler.services.campaigns import get_campaign
 from labeler.services.extracting import FeatureChunk, extract_features
 from labeler.services.runs import (
     current_run,
@@ -64,44 +65,43 @@ class ProposingResult:
 
 
 def train_and_propose(
-    db: Database, dataset_id: int, progress: Progress | None = None, processes: int | None = None
+    db: Database, campaign_id: int, progress: Progress | None = None, processes: int | None = None
 ) -> ProposingResult:
-    """Train on the votes so far, propose for every decodable image, publish.
+    """Train on the votes of a campaign, propose for every decodable image of its data set, publish.
 
     Parameters:
         progress: called with (images done, images in all) as the proposals are made.
         processes: for reading images; default: one a processor.
 
     Raises:
-        NotFound: no such data set.
+        NotFound: no such campaign.
         Conflict: too few votes to learn from; says what is missing. No run is made.
         BrokenData, DatasetError: images cannot be read. The run is marked as failed.
     """
     with db.read() as session:
-        dataset, training = check_trainable(session, dataset_id)
-        images = _proposable(session, dataset_id)
-    run_id = start_run(db, dataset_id, METHOD, _settings())
+        campaign, training = check_trainable(session, campaign_id)
+        dataset = campaign.dataset
+        images = _proposable(session, dataset.id)
+    run_id = start_run(db, dataset.id, METHOD, {"campaign": campaign.name, **_settings()})
     with failing(db, run_id):
         model, metrics = _train(dataset, training, processes)
         report = progress or (lambda _done, _total: None)
         result = _propose(db, run_id, dataset.path, images, model, report, processes)
         result.metrics.update(metrics)
         publish_run(db, run_id, result.metrics)
-    prune_proposals(db, dataset_id)
+    prune_proposals(db, dataset.id)
     return result
 
 
-def check_trainable(session: Session, dataset_id: int) -> tuple[Dataset, list[TrainingImage]]:
-    """The data set and what there is to learn from; errors as of `train_and_propose`."""
-    dataset = session.get(Dataset, dataset_id)
-    if dataset is None:
-        raise NotFound(f"There is no data set {dataset_id}.")
-    training = select_training(session, dataset_id)
-    check_enough([image.label for image in training], dataset.name)
-    return dataset, training
+def check_trainable(session: Session, campaign_id: int) -> tuple[Campaign, list[TrainingImage]]:
+    """The campaign and what there is to learn from; errors as of `train_and_propose`."""
+    campaign = get_campaign(session, campaign_id)
+    training = select_training(session, campaign_id)
+    check_enough([image.label for image in training], campaign.name)
+    return campaign, training
 
 
-def select_training(session: Session, dataset_id: int) -> list[TrainingImage]:
+def select_training(session: Session, campaign_id: int) -> list[TrainingImage]:
     """The images to learn from, by filename.
 
     An agreed image teaches its label with the weight of the consensus probability. Any other
@@ -112,7 +112,7 @@ def select_training(session: Session, dataset_id: int) -> list[TrainingImage]:
         select(Image.id, Image.filename, Image.identity, Consensus)
         .join(Consensus, Consensus.image_id == Image.id)
         .where(
-            Image.dataset_id == dataset_id,
+            Consensus.campaign_id == campaign_id,
             Image.status == "ok",
             Consensus.votes_left + Consensus.votes_center + Consensus.votes_right > 0,
         )
@@ -129,7 +129,7 @@ def select_training(session: Session, dataset_id: int) -> list[TrainingImage]:
     return found
 
 
-def check_enough(labels: Sequence[str], dataset_name: str) -> None:
+def check_enough(labels: Sequence[str], name: str) -> None:
     """Refuse to learn from too little.
 
     Raises:
@@ -140,7 +140,7 @@ def check_enough(labels: Sequence[str], dataset_name: str) -> None:
         return
     there = f"{len(labels)} image(s) labelled" + (f" {' or '.join(kinds)}" if kinds else "")
     raise Conflict(
-        f"Not enough votes in {dataset_name!r} to propose anything: {there}; at least "
+        f"Not enough votes in {name!r} to propose anything: {there}; at least "
         f"{MIN_IMAGES} images with {MIN_LABELS} different labels of {', '.join(LABELS)} are "
         "needed. Label some more images, then run `python manage.py propose`."
     )

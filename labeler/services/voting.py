@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, and_, delete, select, update
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from labeler.config import Settings
 from labeler.db import insert_or
 from labeler.domain.labels import ANSWERS
 from labeler.errors import Conflict, Forbidden, InvalidInput, NotFound, StaleLease
-from labeler.models import Consensus, Dataset, Lease, Vote, utc_now
-from labeler.services.assigning import LeasedImage, find_lease, restore_lease
-from labeler.services.consensus import recount
+from labeler.models import NOT_COUNTED, Consensus, Vote, utc_now
+from labeler.services.assigning import find_lease, lease_more, write_leases
+from labeler.services.consensus import lock_image, recount
+from labeler.services.knowing import CountedVote, derive
+from labeler.services.scene import Scene, load_scene
+from labeler.services.viewing import LeasedImage, as_seen, view_values
 
 MAX_ELAPSED_MS = 86_400_000  # a day; more is a sleeping computer and is stored as this
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,36}")
@@ -25,27 +28,44 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,36}")
 
 @dataclass(frozen=True, slots=True)
 class CastVote:
-    """The vote as it is stored. `created` False: it had been stored before under this request."""
+    """The vote as it is stored, `answer` as the person saw the picture.
+
+    `created` False: it had been stored before under this request. `following`: the images that
+    were leased with it.
+    """
 
     vote_id: int
     image_id: int
     answer: str
     created: bool
     created_at: datetime
+    following: Sequence[LeasedImage] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """What a person sends.
+
+    `answer` is about the picture as the person saw it, mirrored or not. `request_id` is new for
+    each vote and the same for each attempt to send it. `then`: how many images to lease next.
+    """
+
+    image_id: int
+    answer: str
+    request_id: str
+    elapsed_ms: int | None = None
+    then: int = 0
 
 
 def cast_vote(
     session: Session,
     annotator_id: int,
+    ballot: Ballot,
     *,
-    image_id: int,
-    answer: str,
-    request_id: str,
     settings: Settings,
-    elapsed_ms: int | None = None,
     now: datetime | None = None,
 ) -> CastVote:
-    """Store an answer once, however often the request comes.
+    """Store an answer once, however often the request comes, and hand out the next images.
 
     The person must hold the image or have held it: a lease that has run out is good as long as
     the image is still open. Who has answered the image before may change their mind at any time;
@@ -53,35 +73,64 @@ def cast_vote(
 
     Raises:
         InvalidInput: an unknown answer, a malformed `request_id` or `elapsed_ms`.
-        NotFound: no such image in the active data set, or it is broken.
+        NotFound: no such image in the active campaign, or it is broken.
         Conflict: the `request_id` stands for another vote.
         StaleLease: the lease has run out and the image is no longer needed.
         Forbidden: the image was never handed to this person.
     """
     now = now or utc_now()
-    elapsed_ms = _validate(answer, request_id, elapsed_ms)
-    row = _lock_image(session, annotator_id, image_id, request_id)
-    if row.stored is not None:
-        return _replay(row.stored, annotator_id, image_id, answer)
-    shown = _entitlement(row.lease, row.current, row.Consensus, now)
-    vote = {
-        "image_id": image_id,
-        "annotator_id": annotator_id,
-        "answer": answer,
-        "mode": "single",
-        "request_id": request_id,
-        "elapsed_ms": elapsed_ms,
+    _check(ballot)
+    scene = load_scene(session, annotator_id, ballot.image_id, ballot.request_id)
+    if scene is None:
+        raise NotFound(
+            f"There is no image {ballot.image_id} to be labelled in the active campaign."
+        )
+    if scene.stored is None:
+        vote = _store_vote(session, scene, ballot, now)
+    else:
+        vote = _replay(scene.stored, annotator_id, ballot)
+    following = lease_more(session, scene.desk, ballot.then, settings=settings, now=now)
+    return replace(vote, following=following)
+
+
+def _store_vote(session: Session, scene: Scene, ballot: Ballot, now: datetime) -> CastVote:
+    """Insert the vote, which ends the lease, and derive the consensus."""
+    seen = _entitlement(scene, now)
+    person = scene.desk.annotator_id
+    elapsed = ballot.elapsed_ms
+    values = {
+        "campaign_id": scene.desk.campaign_id,
+        "image_id": ballot.image_id,
+        "annotator_id": person,
+        "answer": as_seen(ballot.answer, seen["mirrored"]),
+        "request_id": ballot.request_id,
+        "elapsed_ms": None if elapsed is None else min(elapsed, MAX_ELAPSED_MS),
         "created_at": now,
-        **shown,
+        **seen,
     }
-    if row.current is not None:
-        _supersede_current(session, annotator_id, image_id, now)
-    vote_id = _insert_vote(session, vote, now)
+    if scene.current is not None:
+        _supersede_current(session, values, now)
+    vote_id = _insert_vote(session, values, now)
     if vote_id is None:
-        return _replay(_stored(session, request_id), annotator_id, image_id, answer)
-    _drop_lease(session, annotator_id, image_id)
-    recount(session, image_id, settings.required_votes, now=now)
-    return CastVote(vote_id, image_id, answer, True, now)
+        return _replay(_stored(session, ballot.request_id), person, ballot)
+    if values["mode"] not in NOT_COUNTED:
+        _count_vote(session, scene, values, now)
+    return CastVote(vote_id, ballot.image_id, ballot.answer, True, now)
+
+
+def _count_vote(session: Session, scene: Scene, values: dict[str, Any], now: datetime) -> None:
+    """Derive the consensus of the image from its other votes and this one."""
+    others = [vote for vote in scene.facts.votes if vote.annotator_id != values["annotator_id"]]
+    mine = CountedVote(values["annotator_id"], values["answer"], values["shown_label"])
+    facts = replace(scene.facts, votes=[*others, mine])
+    session.execute(
+        update(Consensus)
+        .where(
+            Consensus.campaign_id == scene.desk.campaign_id, Consensus.image_id == facts.image_id
+        )
+        .values(**derive(facts, scene.known), updated_at=now)
+        .execution_options(synchronize_session=False)
+    )
 
 
 def undo_vote(
@@ -99,7 +148,7 @@ def undo_vote(
     Raises:
         NotFound: no such vote.
         Forbidden: somebody else's vote.
-        Conflict: the person has answered the image anew since.
+        Conflict: the person has answered the image anew since, or it was an exercise.
     """
     now = now or utc_now()
     vote = session.get(Vote, vote_id)
@@ -107,18 +156,19 @@ def undo_vote(
         raise NotFound(f"There is no vote {vote_id}.")
     if vote.annotator_id != annotator_id:
         raise Forbidden("This vote is somebody else's; only your own can be undone.")
-    session.execute(
-        select(Consensus.image_id).where(Consensus.image_id == vote.image_id).with_for_update()
-    )
+    if vote.mode in NOT_COUNTED:
+        raise Conflict("You were told what is right already; answers of the training stay.")
+    lock_image(session, vote.campaign_id, vote.image_id)
     session.refresh(vote)
     if vote.superseded_at is None:
         vote.superseded_at = now
         session.flush()
-        recount(session, vote.image_id, settings.required_votes, now=now)
-    elif _current(session, annotator_id, vote.image_id) is not None:
+        recount(session, vote.campaign_id, [vote.image_id], now=now)
+    elif _current(session, vote) is not None:
         raise Conflict("You have answered this image anew since; undo the newer answer.")
-    restore_lease(session, vote, settings=settings, now=now)
-    lease = find_lease(session, annotator_id, vote.image_id)
+    again = {"image_id": vote.image_id, **view_values(vote), "mode": "single"}
+    write_leases(session, vote.campaign_id, annotator_id, [again], settings, now)
+    lease = find_lease(session, vote.campaign_id, annotator_id, vote.image_id)
     assert lease is not None
     return lease
 
@@ -151,70 +201,29 @@ def supersede_votes_on(
         )
 
 
-def _validate(answer: str, request_id: str, elapsed_ms: int | None) -> int | None:
-    if answer not in ANSWERS:
-        raise InvalidInput(f"{answer!r} is not an answer; allowed are {', '.join(ANSWERS)}.")
+def _check(ballot: Ballot) -> None:
+    if ballot.answer not in ANSWERS:
+        raise InvalidInput(f"{ballot.answer!r} is not an answer; allowed: {', '.join(ANSWERS)}.")
+    request_id, elapsed = ballot.request_id, ballot.elapsed_ms
     if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
         raise InvalidInput(
             "request_id: 8 to 36 letters, digits, '-' or '_' are needed, such as a UUID."
         )
-    if elapsed_ms is None:
-        return None
-    if not isinstance(elapsed_ms, int) or isinstance(elapsed_ms, bool) or elapsed_ms < 0:
+    whole = isinstance(elapsed, int) and not isinstance(elapsed, bool)
+    if elapsed is not None and (not whole or elapsed < 0):
         raise InvalidInput("elapsed_ms: a whole number of milliseconds, 0 or more, is needed.")
-    return min(elapsed_ms, MAX_ELAPSED_MS)
 
 
-def _lock_image(
-    session: Session, annotator_id: int, image_id: int, request_id: str
-) -> Row[Consensus, Lease, Vote, Vote]:
-    """The consensus row, held until the commit, with all that decides about this vote.
-
-    On PostgreSQL the joined rows may be as old as the moment before the wait for the row;
-    `_insert_vote` therefore trusts the unique indexes, not what is read here.
-    """
-    current, stored = aliased(Vote, name="current"), aliased(Vote, name="stored")
-    lease = aliased(Lease, name="lease")
-    row = session.execute(
-        select(Consensus, lease, current, stored)
-        .join(Dataset, and_(Dataset.id == Consensus.dataset_id, Dataset.active))
-        .outerjoin(
-            lease,
-            and_(lease.image_id == Consensus.image_id, lease.annotator_id == annotator_id),
-        )
-        .outerjoin(
-            current,
-            and_(
-                current.image_id == Consensus.image_id,
-                current.annotator_id == annotator_id,
-                current.superseded_at.is_(None),
-            ),
-        )
-        .outerjoin(stored, stored.request_id == request_id)
-        .where(Consensus.image_id == image_id)
-        .with_for_update(of=Consensus)
-        .execution_options(populate_existing=True)
-    ).one_or_none()
-    if row is None:
-        raise NotFound(f"There is no image {image_id} to be labelled in the active data set.")
-    return row
-
-
-def _entitlement(
-    lease: Lease | None, current: Vote | None, consensus: Consensus, now: datetime
-) -> dict[str, Any]:
-    """What the person was shown, if they may answer at all; raises otherwise."""
+def _entitlement(scene: Scene, now: datetime) -> dict[str, Any]:
+    """How the person saw the image, if they may answer at all; raises otherwise."""
+    lease, current = scene.lease, scene.current
     seen = lease or current
     if seen is None:
         raise Forbidden("This image was not handed to you; ask for the next images first.")
     late = lease is not None and lease.expires_at <= now and current is None
-    if late and consensus.status != "open":
+    if late and scene.status != "open" and scene.facts.gold is None:
         raise StaleLease("Your time for this image is over and others have answered it meanwhile.")
-    return {
-        "blind": seen.blind,
-        "shown_run_id": seen.shown_run_id,
-        "shown_label": seen.shown_label,
-    }
+    return view_values(seen)
 
 
 def _insert_vote(session: Session, vote: dict[str, Any], now: datetime) -> int | None:
@@ -223,51 +232,47 @@ def _insert_vote(session: Session, vote: dict[str, Any], now: datetime) -> int |
     vote_id: int | None = session.scalar(statement)
     if vote_id is None and _stored(session, vote["request_id"]) is None:
         # The same person answered the same image in another window at the same time.
-        _supersede_current(session, vote["annotator_id"], vote["image_id"], now)
+        _supersede_current(session, vote, now)
         vote_id = session.scalar(statement)
     return vote_id
 
 
-def _replay(stored: Vote | None, annotator_id: int, image_id: int, answer: str) -> CastVote:
-    if stored is None or (stored.annotator_id, stored.image_id, stored.answer) != (
-        annotator_id,
-        image_id,
-        answer,
-    ):
+def _replay(stored: Any, annotator_id: int, ballot: Ballot) -> CastVote:
+    """The vote that this request stored before; raises if it was another one."""
+    same = stored is not None and (
+        stored.annotator_id == annotator_id
+        and stored.image_id == ballot.image_id
+        and as_seen(stored.answer, stored.mirrored) == ballot.answer
+    )
+    if not same:
         raise Conflict("request_id stands for another vote already; make a new one for each vote.")
-    return CastVote(stored.id, stored.image_id, stored.answer, False, stored.created_at)
+    return CastVote(stored.id, ballot.image_id, ballot.answer, False, stored.created_at)
 
 
 def _stored(session: Session, request_id: str) -> Vote | None:
     return session.scalar(select(Vote).where(Vote.request_id == request_id))
 
 
-def _current(session: Session, annotator_id: int, image_id: int) -> Vote | None:
+def _current(session: Session, vote: Vote) -> Vote | None:
     return session.scalar(
         select(Vote).where(
-            Vote.annotator_id == annotator_id,
-            Vote.image_id == image_id,
+            Vote.campaign_id == vote.campaign_id,
+            Vote.annotator_id == vote.annotator_id,
+            Vote.image_id == vote.image_id,
             Vote.superseded_at.is_(None),
         )
     )
 
 
-def _supersede_current(session: Session, annotator_id: int, image_id: int, now: datetime) -> None:
+def _supersede_current(session: Session, vote: dict[str, Any], now: datetime) -> None:
     session.execute(
         update(Vote)
         .where(
-            Vote.annotator_id == annotator_id,
-            Vote.image_id == image_id,
+            Vote.campaign_id == vote["campaign_id"],
+            Vote.annotator_id == vote["annotator_id"],
+            Vote.image_id == vote["image_id"],
             Vote.superseded_at.is_(None),
         )
         .values(superseded_at=now)
-        .execution_options(synchronize_session=False)
-    )
-
-
-def _drop_lease(session: Session, annotator_id: int, image_id: int) -> None:
-    session.execute(
-        delete(Lease)
-        .where(Lease.annotator_id == annotator_id, Lease.image_id == image_id)
         .execution_options(synchronize_session=False)
     )

@@ -15,9 +15,9 @@ from werkzeug.wrappers import Response
 from labeler import jobs
 from labeler.domain.labels import ANSWERS, LABELS
 from labeler.errors import NotFound
-from labeler.models import Dataset, ModelRun
-from labeler.services import exporting, overview, progress, proposing, runs
-from labeler.services.progress import DatasetProgress
+from labeler.models import Campaign, Dataset, ModelRun
+from labeler.services import campaigns, exporting, overview, progress, proposing, runs
+from labeler.services.progress import CampaignProgress
 from labeler.web import access
 from labeler.web.progress import Figure, Tally
 from labeler.web.state import Page, db, render, settings
@@ -104,8 +104,8 @@ class DatasetsPage(Page):
 @access.only("supervisor", "admin")
 def overview_page() -> tuple[str, int]:
     with db().read() as session:
-        dataset = overview.active_dataset(session)
-        return render(_overview(session, dataset) if dataset else OverviewPage("Overview"))
+        campaign = campaigns.active_campaign(session)
+        return render(_overview(session, campaign) if campaign else OverviewPage("Overview"))
 
 
 @bp.get("/data-sets")
@@ -119,11 +119,11 @@ def datasets() -> tuple[str, int]:
 @bp.post("/propose")
 @access.only("supervisor", "admin")
 def propose() -> Response:
-    dataset_id = _active_id()
+    campaign_id = _active_id()
     with db().read() as session:
         # Asked here as well as in the job, so that a person learns at once what is missing.
-        proposing.check_trainable(session, dataset_id)
-    jobs.propose_labels(settings(), dataset_id)
+        proposing.check_trainable(session, campaign_id)
+    jobs.propose_labels(settings(), campaign_id)
     flash("The training is queued. Its run appears below when it has begun.", "success")
     return redirect(url_for("admin.overview"), 303)
 
@@ -143,10 +143,10 @@ def votes_csv() -> Response:
 
 def _active_id() -> int:
     with db().read() as session:
-        dataset = overview.active_dataset(session)
-    if dataset is None:
+        campaign = campaigns.active_campaign(session)
+    if campaign is None:
         raise NotFound(NO_DATASET)
-    return dataset.id
+    return campaign.id
 
 
 def _csv(name: str, chunks: Iterator[str]) -> Response:
@@ -155,26 +155,29 @@ def _csv(name: str, chunks: Iterator[str]) -> Response:
     return response
 
 
-def _overview(session: Session, dataset: Dataset) -> OverviewPage:
-    done = progress.dataset_progress(session, dataset.id)
+def _overview(session: Session, campaign: Campaign) -> OverviewPage:
+    done = progress.campaign_progress(session, campaign.id)
+    images = progress.dataset_progress(session, campaign.dataset_id)
     return OverviewPage(
-        heading=dataset.name,
+        heading=campaign.name,
         dataset=True,
         figures=_figures(done),
         finished=done.agreed + done.contested,
-        total=done.open + done.agreed + done.contested,
+        total=done.images,
         votes=done.votes,
-        broken=done.broken,
-        required_votes=settings().required_votes,
+        broken=images.broken,
+        required_votes=campaign.rules["required_votes"],
         labels=[Tally(label, done.labels.get(label, 0)) for label in LABELS],
         answers=[Tally(answer, done.answers.get(answer, 0)) for answer in ANSWERS],
-        runs=[_run_row(run) for run in overview.list_runs(session, dataset.id, RUNS_SHOWN)],
-        has_proposals=runs.current_run(session, dataset.id) is not None,
+        runs=[
+            _run_row(run) for run in overview.list_runs(session, campaign.dataset_id, RUNS_SHOWN)
+        ],
+        has_proposals=runs.current_run(session, campaign.dataset_id) is not None,
         waiting_jobs=jobs.count_waiting(settings()),
     )
 
 
-def _figures(done: DatasetProgress) -> list[Figure]:
+def _figures(done: CampaignProgress) -> list[Figure]:
     words = {
         "votes": done.votes,
         "agreed": done.agreed,

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from labeler.models import Image, utc_now
-from labeler.services import assigning, overview, progress, voting
-from labeler.services.assigning import LeasedImage
-from labeler.services.voting import CastVote
+from labeler.services import assigning, campaigns, progress, voting
+from labeler.services.viewing import LeasedImage, as_seen
+from labeler.services.voting import Ballot, CastVote
 from labeler.web import access, forms
 from labeler.web.errors import always_json, wants_json
 from labeler.web.pictures import address_of
@@ -38,12 +38,13 @@ class Hint:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A leased image as the page's script knows it."""
+    """A leased image as the page's script knows it; `shown` is in the view of who sees it."""
 
     image_id: int
     url: str
     width: int
     height: int
+    mirrored: bool
     shown: Hint | None
     expires_in_s: int
 
@@ -103,11 +104,13 @@ def leases() -> Response:
 @access.signed_in
 def cast() -> Response | tuple[Response, int]:
     """Store an answer: 201 when it is new, 200 when this request had been stored before."""
+    ballot = _ballot_sent()
     with db().write() as session:
-        vote = voting.cast_vote(session, account().id, settings=settings(), **_answer_sent())
+        vote = voting.cast_vote(session, account().id, ballot, settings=settings())
     if not wants_json():
         return redirect(url_for("labelling.label"), 303)
-    return jsonify(ok=True, vote=_vote_json(vote)), 201 if vote.created else 200
+    images = [asdict(_picture(one)) for one in vote.following]
+    return jsonify(ok=True, vote=_vote_json(vote), images=images), 201 if vote.created else 200
 
 
 @bp.post("/votes/<id:vote_id>/undo")
@@ -131,8 +134,10 @@ def state() -> Response:
 def _asked_for(session: Session) -> LeasedImage | None:
     """The picture named in the address (the one just undone), if this person holds it."""
     image_id = request.args.get("image", 0, type=int)
-    known = 0 < image_id <= MAX_ID
-    held = assigning.find_lease(session, account().id, image_id) if known else None
+    campaign = campaigns.active_campaign(session) if 0 < image_id <= MAX_ID else None
+    if campaign is None:
+        return None
+    held = assigning.find_lease(session, campaign.id, account().id, image_id)
     return held if held and held.expires_at > utc_now() else None
 
 
@@ -141,18 +146,18 @@ def _next(session: Session) -> LeasedImage | None:
     return leased[0] if leased else None
 
 
-def _answer_sent() -> dict[str, Any]:
-    """The arguments of `cast_vote`, from JSON or from the plain form."""
+def _ballot_sent() -> Ballot:
+    """From JSON or from the plain form; `then` asks for the next pictures as well."""
     if request.is_json:
         body = forms.json_object()
-        image_id = forms.json_whole(body, "image_id", 1, MAX_ID)
-        words = {name: str(body.get(name, "")) for name in ("answer", "request_id")}
-        return {"image_id": image_id, "elapsed_ms": body.get("elapsed_ms"), **words}
-    return {
-        "image_id": forms.whole("image_id"),
-        "answer": forms.text("answer"),
-        "request_id": forms.text("request_id"),
-    }
+        return Ballot(
+            image_id=forms.json_whole(body, "image_id", 1, MAX_ID),
+            answer=str(body.get("answer", "")),
+            request_id=str(body.get("request_id", "")),
+            elapsed_ms=body.get("elapsed_ms"),
+            then=forms.json_whole(body, "then", 0, MAX_LEASES) if "then" in body else 0,
+        )
+    return Ballot(forms.whole("image_id"), forms.text("answer"), forms.text("request_id"))
 
 
 def _label_page(session: Session, leased: LeasedImage | None) -> LabelPage:
@@ -169,7 +174,7 @@ def _label_page(session: Session, leased: LeasedImage | None) -> LabelPage:
         "lastVote": asdict(last) if last else None,
         "progress": asdict(done),
     }
-    has_dataset = image is not None or overview.active_dataset(session) is not None
+    has_dataset = image is not None or campaigns.active_campaign(session) is not None
     return LabelPage(image, width, height, last, done, has_dataset, str(uuid.uuid4()), data)
 
 
@@ -184,11 +189,14 @@ def _addresses() -> dict[str, str]:
 
 
 def _picture(leased: LeasedImage) -> Picture:
-    shown = leased.shown
-    hint = Hint(shown.label, max(shown.p_left, shown.p_center, shown.p_right)) if shown else None
+    view = leased.view
+    label = leased.shown_as_seen
+    hint = Hint(label, view.shown_probability or 0.0) if label else None
     seconds = max(0, int((leased.expires_at - utc_now()).total_seconds()))
     address = address_of(leased.image_id, leased.sha256)
-    return Picture(leased.image_id, address, leased.width, leased.height, hint, seconds)
+    return Picture(
+        leased.image_id, address, leased.width, leased.height, view.mirrored, hint, seconds
+    )
 
 
 def _plain_size(image: Picture | None) -> tuple[int, int]:
@@ -206,8 +214,9 @@ def _last_vote(session: Session) -> LastVote | None:
     image = session.get_one(Image, vote.image_id)
     address = address_of(image.id, image.sha256)
     # What was shown beside it comes with the answer to the undo.
-    picture = Picture(image.id, address, image.width or 0, image.height or 0, None, 0)
-    return LastVote(vote.id, vote.answer, picture)
+    size = image.width or 0, image.height or 0
+    picture = Picture(image.id, address, *size, vote.mirrored, None, 0)
+    return LastVote(vote.id, as_seen(vote.answer, vote.mirrored) or "", picture)
 
 
 def _count(session: Session) -> Count:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from labeler.domain.labels import ANSWERS
 from labeler.models import Image, Vote
 from labeler.services import overview, progress, voting
+from labeler.services.viewing import as_seen
 from labeler.web import access
 from labeler.web.pictures import address_of
 from labeler.web.state import Page, account, db, render
@@ -43,6 +44,7 @@ class RecentVote:
     url: str
     width: int
     height: int
+    mirrored: bool
     filename: str
     answer: str
     at: datetime
@@ -81,4 +83,5 @@ def _recent(session: Session, vote: Vote) -> RecentVote:
     image = session.get_one(Image, vote.image_id)
     address = address_of(image.id, image.sha256)
     size = image.width or 0, image.height or 0
-    return RecentVote(address, *size, image.filename, vote.answer, vote.created_at)
+    answer = as_seen(vote.answer, vote.mirrored) or ""
+    return RecentVote(address, *size, vote.mirrored, image.filename, answer, vote.created_at)

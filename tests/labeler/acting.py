@@ -5,14 +5,18 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from sqlalchemy import func, select
 
 from labeler.config import Settings
 from labeler.db import Database
+from labeler.domain.rules import Rules
 from labeler.models import Consensus, Lease, ModelRun, Proposal, Vote
-from labeler.services.assigning import LeasedImage, lease_images
-from labeler.services.voting import CastVote, cast_vote
+from labeler.services.assigning import lease_images
+from labeler.services.campaigns import active_campaign
+from labeler.services.viewing import LeasedImage
+from labeler.services.voting import Ballot, CastVote, cast_vote
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
@@ -29,6 +33,14 @@ def lease(
         return lease_images(session, annotator_id, count, settings=settings, now=now)
 
 
+def set_rules(db: Database, **changes: Any) -> None:
+    """Change rules of the active campaign."""
+    with db.write() as session:
+        campaign = active_campaign(session)
+        assert campaign is not None
+        campaign.rules = Rules.from_dict({**campaign.rules, **changes}).as_dict()
+
+
 def ids(leased: Sequence[LeasedImage]) -> list[int]:
     return [one.image_id for one in leased]
 
@@ -43,20 +55,15 @@ def vote(
     request_id: str | None = None,
 ) -> CastVote:
     with db.write() as session:
-        return cast_vote(
-            session,
-            annotator_id,
-            image_id=image_id,
-            answer=answer,
-            request_id=request_id or str(uuid.uuid4()),
-            settings=settings,
-            now=now,
-        )
+        ballot = Ballot(image_id, answer, request_id or str(uuid.uuid4()))
+        return cast_vote(session, annotator_id, ballot, settings=settings, now=now)
 
 
 def consensus_row(db: Database, image_id: int) -> Consensus:
     with db.read() as session:
-        return session.get_one(Consensus, image_id)
+        campaign = active_campaign(session)
+        assert campaign is not None
+        return session.get_one(Consensus, (campaign.id, image_id))
 
 
 def current_votes(db: Database) -> int:

@@ -1,0 +1,289 @@
+"""Campaigns: made, copied, activated, paused, edited. One at most is handed out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from labeler.db import Database
+from labeler.domain.draws import draw
+from labeler.domain.rules import Rules, Selection
+from labeler.errors import Conflict, InvalidInput, NotFound
+from labeler.models import Campaign, Dataset, Image, utc_now
+from labeler.services.consensus import add_rows
+
+BATCH = 5_000  # rows of a transaction; people vote in another campaign meanwhile
+MAX_NAME = 100
+MAX_GUIDELINE = 20_000
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a campaign is to be.
+
+    `guideline`: Markdown, shown to everybody; empty: the guide of the site.
+    """
+
+    name: str
+    rules: Rules = field(default_factory=Rules)
+    selection: Selection = field(default_factory=Selection)
+    guideline: str = ""
+
+
+def create_campaign(
+    db: Database,
+    dataset_id: int,
+    plan: Plan,
+    created_by_id: int | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Make a campaign that nobody works on yet, and let its images in; returns its number.
+
+    Parameters:
+        progress: called with how many images are in and how many there will be.
+
+    Raises:
+        NotFound: no such data set; filenames or attributes that it does not have.
+        InvalidInput: a name or guideline that is too long or empty; no image is selected.
+        Conflict: the name is taken.
+    """
+    with db.write() as session:
+        dataset = session.get(Dataset, dataset_id)
+        if dataset is None:
+            raise NotFound(f"There is no data set {dataset_id}.")
+        selected = select_images(session, dataset, plan.selection)
+        if not selected and not plan.selection.is_everything:
+            raise InvalidInput(
+                f"No image of {dataset.name!r} is selected. Loosen the partition, the attributes "
+                "or the list; images that are not checked or are broken never count."
+            )
+        campaign = Campaign(
+            dataset_id=dataset_id,
+            name=_check_name(session, plan.name),
+            rules=plan.rules.as_dict(),
+            selection=plan.selection.as_dict(),
+            guideline=_check_guideline(plan.guideline),
+            created_by_id=created_by_id,
+        )
+        session.add(campaign)
+        session.flush()
+        campaign_id = campaign.id
+    for start in range(0, len(selected), BATCH):
+        with db.write() as session:
+            add_rows(session, campaign_id, selected[start : start + BATCH])
+        if progress is not None:
+            progress(min(start + BATCH, len(selected)), len(selected))
+    return campaign_id
+
+
+def clone_campaign(
+    db: Database, campaign_id: int, name: str, created_by_id: int | None = None
+) -> int:
+    """A new campaign with the same images and rules and no votes; returns its number.
+
+    Raises: as `create_campaign`.
+    """
+    with db.read() as session:
+        model = get_campaign(session, campaign_id)
+        plan = Plan(
+            name,
+            Rules.from_dict(model.rules),
+            Selection.from_dict(model.selection),
+            model.guideline,
+        )
+        dataset_id = model.dataset_id
+    return create_campaign(db, dataset_id, plan, created_by_id)
+
+
+def ensure_campaign(session: Session, dataset: Dataset) -> Campaign:
+    """The newest campaign of a data set; one about all its images is made if there is none."""
+    newest = session.scalars(
+        select(Campaign).where(Campaign.dataset_id == dataset.id).order_by(Campaign.id.desc())
+    ).first()
+    if newest is not None:
+        return newest
+    taken = set(session.scalars(select(Campaign.name)))
+    names = [dataset.name, *(f"{dataset.name[:90]} {n}" for n in range(2, len(taken) + 3))]
+    name = next(name for name in names if name not in taken)
+    campaign = Campaign(
+        dataset_id=dataset.id,
+        name=name,
+        rules=Rules().as_dict(),
+        selection=Selection().as_dict(),
+    )
+    session.add(campaign)
+    session.flush()
+    return campaign
+
+
+def admit_images(session: Session, dataset_id: int, image_ids: Sequence[int]) -> None:
+    """Let images that decode into the campaigns of their data set that select them."""
+    campaigns = session.scalars(select(Campaign).where(Campaign.dataset_id == dataset_id)).all()
+    for campaign in campaigns:
+        selection = Selection.from_dict(campaign.selection)
+        if selection.is_everything:
+            add_rows(session, campaign.id, image_ids)
+        else:
+            chosen = set(select_images(session, campaign.dataset, selection))
+            add_rows(session, campaign.id, [each for each in image_ids if each in chosen])
+
+
+def select_images(session: Session, dataset: Dataset, selection: Selection) -> list[int]:
+    """The images of a data set that are selected and can be labelled, by number.
+
+    The sample is the images with the lowest lots, so that it is the same in each call.
+
+    Raises:
+        NotFound: filenames or attributes that the data set does not have; names some.
+    """
+    condition = [Image.dataset_id == dataset.id, Image.status == "ok"]
+    if selection.partitions:
+        condition.append(Image.partition.in_(selection.partitions))
+    for name, wanted in selection.attributes.items():
+        bit = Image.attribute_bits.op("&")(1 << _attribute(dataset, name))
+        condition.append(bit != 0 if wanted else bit == 0)
+    rows = session.execute(select(Image.id, Image.filename).where(*condition).order_by(Image.id))
+    found = {row.filename: row.id for row in rows}
+    if selection.filenames is not None:
+        _refuse_unknown(session, dataset, selection.filenames)
+        listed = set(selection.filenames)
+        found = {name: image_id for name, image_id in found.items() if name in listed}
+    ids = sorted(found.values())
+    if selection.sample is None or selection.sample >= len(ids):
+        return ids
+    return sorted(
+        sorted(ids, key=lambda each: draw("sample", selection.seed, each))[: selection.sample]
+    )
+
+
+def activate_campaign(session: Session, campaign_id: int) -> Campaign:
+    """Hand out the images of this campaign, and of no other, from now on.
+
+    Raises:
+        NotFound: no such campaign.
+    """
+    campaign = get_campaign(session, campaign_id)
+    session.execute(
+        update(Campaign).where(Campaign.id != campaign_id, Campaign.active).values(active=False)
+    )
+    campaign.active = True
+    session.flush()
+    return campaign
+
+
+def pause_campaign(session: Session, campaign_id: int) -> None:
+    """Hand out no more images; votes on those in people's hands are still taken."""
+    campaign = get_campaign(session, campaign_id)
+    campaign.paused_at = campaign.paused_at or utc_now()
+
+
+def resume_campaign(session: Session, campaign_id: int) -> None:
+    """End a pause."""
+    get_campaign(session, campaign_id).paused_at = None
+
+
+def edit_campaign(
+    session: Session,
+    campaign_id: int,
+    *,
+    name: str | None = None,
+    rules: Rules | None = None,
+    guideline: str | None = None,
+) -> bool:
+    """Change what is given; returns whether the consensus has to be derived anew.
+
+    Raises: as `create_campaign`.
+    """
+    campaign = get_campaign(session, campaign_id)
+    if name is not None and name.strip() != campaign.name:
+        campaign.name = _check_name(session, name)
+    if guideline is not None:
+        campaign.guideline = _check_guideline(guideline)
+    changed = rules is not None and rules.as_dict() != campaign.rules
+    if rules is not None:
+        campaign.rules = rules.as_dict()
+    session.flush()
+    return changed
+
+
+def get_campaign(session: Session, campaign_id: int) -> Campaign:
+    """The campaign of that number.
+
+    Raises:
+        NotFound: there is none.
+    """
+    campaign = session.get(Campaign, campaign_id)
+    if campaign is None:
+        raise NotFound(f"There is no campaign {campaign_id}.")
+    return campaign
+
+
+def active_campaign(session: Session) -> Campaign | None:
+    """The campaign that is being labelled."""
+    return session.scalars(select(Campaign).where(Campaign.active)).first()
+
+
+def list_campaigns(session: Session) -> Sequence[Campaign]:
+    """All campaigns, the active one first, then the newest first."""
+    return session.scalars(
+        select(Campaign).order_by(Campaign.active.desc(), Campaign.id.desc())
+    ).all()
+
+
+def find_campaign(session: Session, name: str | None) -> Campaign:
+    """The campaign of that name; without a name the active one.
+
+    Raises:
+        NotFound: there is none; lists those there are.
+    """
+    wanted: Any = Campaign.active if name is None else Campaign.name == name
+    found = session.scalars(select(Campaign).where(wanted)).first()
+    if found is not None:
+        return found
+    names = [campaign.name for campaign in list_campaigns(session)]
+    if not names:
+        raise NotFound(
+            "There is no campaign. Register images with `python manage.py images import PATH`, "
+            "or the demo with `python manage.py demo`."
+        )
+    what = "No campaign is active" if name is None else f"There is no campaign {name!r}"
+    raise NotFound(f"{what}. There are: {', '.join(names)}. Choose one with --campaign NAME.")
+
+
+def _attribute(dataset: Dataset, name: str) -> int:
+    if name not in dataset.attribute_names:
+        known = ", ".join(dataset.attribute_names) or "none"
+        raise NotFound(f"{dataset.name!r} has no attribute {name!r}; it has: {known}.")
+    return dataset.attribute_names.index(name)
+
+
+def _refuse_unknown(session: Session, dataset: Dataset, filenames: Sequence[str]) -> None:
+    here = set(session.scalars(select(Image.filename).where(Image.dataset_id == dataset.id)))
+    missing = [name for name in filenames if name not in here]
+    if missing:
+        raise NotFound(
+            f"{len(missing)} of the {len(filenames)} listed images are not in {dataset.name!r}, "
+            f"such as {missing[0]!r}."
+        )
+
+
+def _check_name(session: Session, name: str) -> str:
+    name = name.strip()
+    if not 1 <= len(name) <= MAX_NAME:
+        raise InvalidInput(f"A name of 1 to {MAX_NAME} characters is needed.")
+    if session.scalar(select(Campaign.id).where(Campaign.name == name)) is not None:
+        raise Conflict(f"There is a campaign {name!r} already; choose another name.")
+    return name
+
+
+def _check_guideline(guideline: str) -> str:
+    if len(guideline) > MAX_GUIDELINE:
+        raise InvalidInput(
+            f"The guideline has {len(guideline):,} characters; at most {MAX_GUIDELINE:,} fit."
+        )
+    return guideline.strip()

@@ -32,6 +32,15 @@ def check_dataset(settings: Settings, dataset_id: int) -> None:
     _queue(settings).check(dataset_id)
 
 
+def queue_refresh(settings: Settings, campaign_id: int, *, all_images: bool = False) -> None:
+    """Queue a refresh of skills and consensus; with `all_images` after new rules, gold, proposals.
+
+    Without, it is only done if enough votes have come since the last one.
+    """
+    queue = _queue(settings)
+    (queue.refresh_all if all_images else queue.refresh)(campaign_id)
+
+
 def count_waiting(settings: Settings) -> int:
     """How many jobs wait for a worker."""
     waiting: int = _queue(settings).huey.pending_count()
@@ -53,6 +62,8 @@ class _Queue:
         self.huey = SqliteHuey("sidelight", filename=str(settings.jobs_path), results=False)
         self.propose = self._task("propose_labels", _propose)
         self.check = self._task("check_dataset", _check)
+        self.refresh = self._task("refresh_campaign", _refresh)
+        self.refresh_all = self._task("refresh_all_images", _refresh_all)
 
     def _task(self, name: str, work: Callable[[Database, Settings, int], None]) -> Any:
         def task(number: int) -> None:
@@ -73,10 +84,26 @@ def _propose(db: Database, settings: Settings, campaign_id: int) -> None:
     from labeler.services.proposing import train_and_propose  # late: scikit-learn takes seconds
 
     train_and_propose(db, campaign_id)
+    _refresh_all(db, settings, campaign_id)
 
 
 def _check(db: Database, settings: Settings, dataset_id: int) -> None:
     check_images(db, dataset_id)
+
+
+def _refresh(db: Database, settings: Settings, campaign_id: int) -> None:
+    from labeler.services.refreshing import is_due, refresh_campaign  # late: NumPy
+
+    with db.read() as session:
+        due = is_due(session, campaign_id)
+    if due:
+        refresh_campaign(db, campaign_id)
+
+
+def _refresh_all(db: Database, settings: Settings, campaign_id: int) -> None:
+    from labeler.services.refreshing import refresh_campaign
+
+    refresh_campaign(db, campaign_id, all_images=True)
 
 
 @lru_cache(maxsize=4)

@@ -9,6 +9,7 @@ from typing import Any
 ORDERS = ("breadth", "random", "uncertain", "contested", "mixed")
 METHODS = ("posterior", "majority")
 PROPOSALS = ("mixed", "shown", "hidden")
+REFRESH_EVERY = 100  # votes, at least, before skills and standings are looked at again
 _MAX_VOTES = 99
 
 

@@ -23,13 +23,7 @@ from labeler.models import (
     Vote,
     utc_now,
 )
-from labeler.services.knowing import (
-    CountedVote,
-    ImageFacts,
-    Knowledge,
-    derive,
-    load_knowledge,
-)
+from labeler.services.knowing import CountedVote, ImageFacts, derive, load_knowledge
 
 RANDOM_KEYS = 2**31  # random_key is drawn from 0 .. RANDOM_KEYS - 1
 _BATCH = 2_000
@@ -38,7 +32,7 @@ DERIVED = (
     "status", "label", "probability", "p_left", "p_center", "p_right", "votes_left",
     "votes_center", "votes_right", "votes_unsure", "method", "priority",
 )  # fmt: skip
-_TOLERANCE = 1e-9  # of a probability: a sum in another order is no change
+_TOLERANCE = 1e-3  # of a probability: skills move every image a little with each refresh
 
 
 def lock_image(session: Session, campaign_id: int, image_id: int) -> None:
@@ -62,10 +56,16 @@ def recount(
 
     The rows are held before the votes are read, so that no vote slips in between.
     """
-    stored = _lock_rows(session, campaign_id, image_ids)
-    known = load_knowledge(session, campaign_id)
-    facts = load_facts(session, campaign_id, [row.image_id for row in stored])
-    return _update_rows(session, stored, facts, known, now or utc_now())
+    changes = list(_changes(session, campaign_id, image_ids, now or utc_now(), lock=True))
+    if changes:
+        session.execute(update(Consensus), changes)
+    return len(changes)
+
+
+def find_stale(session: Session, campaign_id: int, image_ids: Sequence[int]) -> list[int]:
+    """Which of these images `recount` would change now; holds nothing."""
+    found = _changes(session, campaign_id, image_ids, utc_now(), lock=False)
+    return [change["image_id"] for change in found]
 
 
 def add_rows(session: Session, campaign_id: int, image_ids: Sequence[int]) -> None:
@@ -218,42 +218,35 @@ def _remove_unfit_rows(session: Session, campaign_id: int) -> int:
     return doomed
 
 
-def _lock_rows(session: Session, campaign_id: int, image_ids: Sequence[int]) -> Sequence[Row[Any]]:
-    """`image_id` and the derived columns of each row, held until the commit."""
-    table = Consensus.__table__
-    return session.execute(
-        select(table.c.image_id, *(table.c[name] for name in DERIVED))
-        .where(table.c.campaign_id == campaign_id, table.c.image_id.in_(image_ids))
-        .order_by(table.c.image_id)
-        .with_for_update()
-    ).all()
-
-
-def _update_rows(
-    session: Session,
-    stored: Sequence[Row[Any]],
-    facts: Sequence[ImageFacts],
-    known: Knowledge,
-    now: datetime,
-) -> int:
-    changes = list(_changes(stored, facts, known, now))
-    if changes:
-        session.execute(update(Consensus), changes)
-    return len(changes)
-
-
 def _changes(
-    stored: Sequence[Row[Any]], facts: Sequence[ImageFacts], known: Knowledge, now: datetime
+    session: Session, campaign_id: int, image_ids: Sequence[int], now: datetime, *, lock: bool
 ) -> Iterator[dict[str, Any]]:
+    """The rows whose derived columns are not what they should be, as they should be."""
+    stored = _load_rows(session, campaign_id, image_ids, lock=lock)
+    known = load_knowledge(session, campaign_id)
+    facts = load_facts(session, campaign_id, [row.image_id for row in stored])
     for row, one in zip(stored, facts, strict=True):
         derived = derive(one, known)
         if not all(_is_same(getattr(row, name), derived[name]) for name in DERIVED):
             yield {
-                "campaign_id": known.campaign_id,
+                "campaign_id": campaign_id,
                 "image_id": row.image_id,
                 "updated_at": now,
                 **derived,
             }
+
+
+def _load_rows(
+    session: Session, campaign_id: int, image_ids: Sequence[int], *, lock: bool
+) -> Sequence[Row[Any]]:
+    """`image_id` and the derived columns of each row; with `lock` held until the commit."""
+    table = Consensus.__table__
+    statement = (
+        select(table.c.image_id, *(table.c[name] for name in DERIVED))
+        .where(table.c.campaign_id == campaign_id, table.c.image_id.in_(image_ids))
+        .order_by(table.c.image_id)
+    )
+    return session.execute(statement.with_for_update() if lock else statement).all()
 
 
 def _is_same(stored: Any, derived: Any) -> bool:

@@ -134,7 +134,12 @@ def _chances(facts: ImageFacts, known: Knowledge) -> tuple[float, float, float]:
     if certain is not None:
         left, center, right = (float(label == certain) for label in LABELS)
         return left, center, right
-    prior = facts.model if known.rules.use_model and facts.model else known.class_prior
+    prior: Sequence[float] = known.class_prior
+    if known.rules.use_model and facts.model:
+        prior = facts.model
+    elif not facts.votes:
+        # The class prior moves a little with each refresh; an image that nobody has seen stays.
+        return DEFAULT_PRIOR
     evidence = (
         Evidence(vote.answer, *_seen(vote, known.habits_of(vote.annotator_id)))
         for vote in facts.votes

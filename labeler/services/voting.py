@@ -35,6 +35,7 @@ class CastVote:
     """
 
     vote_id: int
+    campaign_id: int
     image_id: int
     answer: str
     created: bool
@@ -115,7 +116,7 @@ def _store_vote(session: Session, scene: Scene, ballot: Ballot, now: datetime) -
         return _replay(_stored(session, ballot.request_id), person, ballot)
     if values["mode"] not in NOT_COUNTED:
         _count_vote(session, scene, values, now)
-    return CastVote(vote_id, ballot.image_id, ballot.answer, True, now)
+    return CastVote(vote_id, values["campaign_id"], ballot.image_id, ballot.answer, True, now)
 
 
 def _count_vote(session: Session, scene: Scene, values: dict[str, Any], now: datetime) -> None:
@@ -246,7 +247,9 @@ def _replay(stored: Any, annotator_id: int, ballot: Ballot) -> CastVote:
     )
     if not same:
         raise Conflict("request_id stands for another vote already; make a new one for each vote.")
-    return CastVote(stored.id, ballot.image_id, ballot.answer, False, stored.created_at)
+    return CastVote(
+        stored.id, stored.campaign_id, ballot.image_id, ballot.answer, False, stored.created_at
+    )
 
 
 def _stored(session: Session, request_id: str) -> Vote | None:

@@ -11,6 +11,8 @@ from flask_wtf.csrf import generate_csrf
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+from labeler import jobs
+from labeler.domain.rules import REFRESH_EVERY
 from labeler.models import Image, utc_now
 from labeler.services import assigning, campaigns, progress, voting
 from labeler.services.viewing import LeasedImage, as_seen
@@ -107,6 +109,8 @@ def cast() -> Response | tuple[Response, int]:
     ballot = _ballot_sent()
     with db().write() as session:
         vote = voting.cast_vote(session, account().id, ballot, settings=settings())
+    if vote.created and vote.vote_id % REFRESH_EVERY == 0:
+        jobs.queue_refresh(settings(), vote.campaign_id)
     if not wants_json():
         return redirect(url_for("labelling.label"), 303)
     images = [asdict(_picture(one)) for one in vote.following]

@@ -1,0 +1,117 @@
+"""The votes of a campaign that count, as columns of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from labeler.domain.labels import ANSWERS, LABELS
+from labeler.domain.votes import Floats, Integers, Votes
+from labeler.models import Campaign, Gold, Proposal, Vote
+from labeler.services.consensus import counts_now, current_run_of
+
+_CODE = {answer: code for code, answer in enumerate(ANSWERS)}
+_CODE[None] = -1  # type: ignore[index]
+MILLISECONDS = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ballots:
+    """V votes of P people on N images, in order of arrival.
+
+    Parameters:
+        people: (P,) numbers of the annotators; images: (N,) numbers of the images, ascending.
+        votes: with indices into these.
+        withheld: (V,) label of the proposal that a blind person was not shown, -1 for none.
+        planted, mirrored: (V,) bool, as in the vote.
+        elapsed_ms: (V,) NaN where unknown.
+        cast_at: (V,) seconds since 1970.
+        gold: (N,) label, -1 for none.
+        model: (N, 3) probabilities of the current run, NaN where there are none.
+        prior: the same if the campaign lets the model count, else None.
+    """
+
+    campaign_id: int
+    people: Integers
+    images: Integers
+    votes: Votes
+    withheld: Integers
+    planted: Integers
+    mirrored: Integers
+    elapsed_ms: Floats
+    cast_at: Floats
+    gold: Integers
+    model: Floats
+    prior: Floats | None
+
+    def __len__(self) -> int:
+        return len(self.votes.image)
+
+
+def load_ballots(session: Session, campaign_id: int) -> Ballots:
+    """All current votes of a campaign, with gold and proposals; four statements."""
+    rows = session.execute(
+        select(
+            Vote.image_id, Vote.annotator_id, Vote.answer, Vote.shown_label, Vote.withheld_label,
+            Vote.planted, Vote.mirrored, Vote.elapsed_ms, Vote.created_at,
+        )
+        .where(Vote.campaign_id == campaign_id, counts_now())
+        .order_by(Vote.id)
+    ).all()  # fmt: skip
+    image_ids, annotator_ids, answers, shown, withheld, planted, mirrored, elapsed, times = (
+        zip(*rows, strict=True) if rows else [()] * 9
+    )
+    images, image = np.unique(np.array(image_ids, dtype=np.int64), return_inverse=True)
+    people, annotator = np.unique(np.array(annotator_ids, dtype=np.int64), return_inverse=True)
+    model = _model(session, campaign_id, images)
+    return Ballots(
+        campaign_id,
+        people,
+        images,
+        Votes(image, annotator, _codes(answers), _codes(shown)),
+        _codes(withheld),
+        np.array(planted, dtype=bool),
+        np.array(mirrored, dtype=bool),
+        np.array([np.nan if ms is None else ms for ms in elapsed], dtype=float),
+        np.array([time.timestamp() for time in times], dtype=float),
+        _gold(session, campaign_id, images),
+        model,
+        model if _uses_model(session, campaign_id) and not np.isnan(model).all() else None,
+    )
+
+
+def _codes(words: tuple[str | None, ...]) -> Integers:
+    return np.array([_CODE[word] for word in words], dtype=np.int64)  # type: ignore[index]
+
+
+def _uses_model(session: Session, campaign_id: int) -> bool:
+    rules: Mapping[str, bool] = session.scalars(
+        select(Campaign.rules).where(Campaign.id == campaign_id)
+    ).one()
+    return rules["use_model"]
+
+
+def _gold(session: Session, campaign_id: int, images: Integers) -> Integers:
+    rows = session.execute(
+        select(Gold.image_id, Gold.label).where(
+            Gold.campaign_id == campaign_id, Gold.revoked_at.is_(None)
+        )
+    )
+    known = {image_id: LABELS.index(label) for image_id, label in rows}
+    return np.array([known.get(image_id, -1) for image_id in images.tolist()], dtype=np.int64)
+
+
+def _model(session: Session, campaign_id: int, images: Integers) -> Floats:
+    rows = session.execute(
+        select(Proposal.image_id, Proposal.p_left, Proposal.p_center, Proposal.p_right).where(
+            Proposal.model_run_id == current_run_of(campaign_id)
+        )
+    )
+    known = {image_id: chances for image_id, *chances in rows}
+    missing = [np.nan] * len(LABELS)
+    found = [known.get(image_id, missing) for image_id in images.tolist()]
+    return np.array(found, dtype=float).reshape(len(images), len(LABELS))

@@ -1,0 +1,165 @@
+"""Learning from all votes of a campaign how its people answer, and what follows from it.
+
+A refresh fits the skills (`domain.skills`), looks for people who cannot be trusted
+(`domain.quality`) and pauses them, and derives the consensus of the images anew. It runs in the
+worker after so many votes; people go on voting meanwhile. An image that was agreed may open again:
+when one of its voters turns out not to have looked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from labeler.db import Database, insert_or
+from labeler.domain.quality import Limits, flags, standing
+from labeler.domain.rules import REFRESH_EVERY
+from labeler.domain.skills import Skills, fit_skills
+from labeler.models import Campaign, Consensus, Estimate, Participation, Skill, Vote, utc_now
+from labeler.services.ballots import Ballots, load_ballots
+from labeler.services.consensus import counts_now, find_stale, recount
+from labeler.services.figures import campaign_figures, person_figures, record_of
+
+METHOD = "skills-1"
+DUE_SHARE = 0.02  # of the votes there are, so that the work stays in proportion
+LOOK_BATCH = 2_000  # images of a read transaction
+WRITE_BATCH = 200  # images of a write transaction; votes wait no longer than this takes
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshReport:
+    """What a refresh did: votes and people looked at, images changed, people paused by it."""
+
+    votes: int
+    people: int
+    changed: int
+    paused: Sequence[int]
+
+
+def refresh_campaign(
+    db: Database, campaign_id: int, *, all_images: bool = False, now: datetime | None = None
+) -> RefreshReport:
+    """Fit skills, judge people, derive the consensus anew.
+
+    Parameters:
+        all_images: also those without a vote; needed after new proposals and changed rules.
+    """
+    now = now or utc_now()
+    with db.read() as session:
+        ballots = load_ballots(session, campaign_id)
+        limits = _limits(session, campaign_id)
+    skills = _fit(ballots)
+    with db.write() as session:
+        paused = _store(session, ballots, skills, limits, now)
+    changed = _derive_anew(db, ballots, all_images)
+    return RefreshReport(len(ballots), len(ballots.people), changed, paused)
+
+
+def is_due(session: Session, campaign_id: int) -> bool:
+    """Whether enough votes have come since the last refresh."""
+    seen = session.scalar(select(Estimate.figures).where(Estimate.campaign_id == campaign_id))
+    before = seen["votes"] if seen else 0
+    votes = session.scalar(
+        select(func.count()).where(Vote.campaign_id == campaign_id, counts_now())
+    )
+    return abs((votes or 0) - before) >= max(REFRESH_EVERY, DUE_SHARE * before)
+
+
+def _limits(session: Session, campaign_id: int) -> Limits:
+    rules = session.scalars(select(Campaign.rules).where(Campaign.id == campaign_id)).one()
+    return Limits(gold_limit=rules["min_gold"])
+
+
+def _fit(ballots: Ballots) -> Skills:
+    return fit_skills(
+        ballots.votes,
+        len(ballots.images),
+        len(ballots.people),
+        prior=ballots.prior,
+        gold=ballots.gold,
+    )
+
+
+def _store(
+    session: Session, ballots: Ballots, skills: Skills, limits: Limits, now: datetime
+) -> list[int]:
+    """Write skills and standings; returns who has been paused."""
+    found = []
+    rows = []
+    for person, annotator_id in enumerate(ballots.people):
+        record = record_of(ballots, skills, person)
+        flagged = flags(record, limits)
+        found.append((annotator_id, flagged))
+        rows.append(
+            {
+                "campaign_id": ballots.campaign_id,
+                "annotator_id": int(annotator_id),
+                "confusion": np.round(skills.confusions[person], 9).tolist(),
+                "following": float(skills.following[person]),
+                "figures": person_figures(ballots, skills, person, record),
+                "flags": [list(flag) for flag in flagged],
+                "refreshed_at": now,
+            }
+        )
+    _upsert(session, Skill, rows, ["campaign_id", "annotator_id"])
+    estimate = {
+        "campaign_id": ballots.campaign_id,
+        "class_prior": skills.class_prior.tolist(),
+        "confusion": skills.average.tolist(),
+        "following": skills.average_following,
+        "figures": campaign_figures(ballots, skills),
+        "method": METHOD,
+        "refreshed_at": now,
+    }
+    _upsert(session, Estimate, [estimate], ["campaign_id"])
+    return [
+        int(annotator_id)
+        for annotator_id, flagged in found
+        if standing(flagged) == "pause"
+        and _pause(session, ballots.campaign_id, int(annotator_id), flagged[0].sentence, now)
+    ]
+
+
+def _upsert(session: Session, table: Any, rows: list[dict[str, Any]], keys: list[str]) -> None:
+    if not rows:
+        return
+    statement = insert_or(session, table)
+    changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    session.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+
+
+def _pause(
+    session: Session, campaign_id: int, annotator_id: int, reason: str, now: datetime
+) -> bool:
+    """Pause a person, unless a supervisor has had the last word; whether it is new."""
+    row = session.get(Participation, (campaign_id, annotator_id))
+    if row is not None and (row.changed_by_id is not None or row.standing == "paused"):
+        return False
+    if row is None:
+        row = Participation(campaign_id=campaign_id, annotator_id=annotator_id)
+        session.add(row)
+    row.standing, row.reason, row.changed_at = "paused", reason, now
+    return True
+
+
+def _derive_anew(db: Database, ballots: Ballots, all_images: bool) -> int:
+    with db.read() as session:
+        campaign_id = ballots.campaign_id
+        ids: Sequence[int] = ballots.images.tolist()
+        if all_images:
+            wanted = select(Consensus.image_id).where(Consensus.campaign_id == campaign_id)
+            ids = session.scalars(wanted.order_by(Consensus.image_id)).all()
+    changed = 0
+    for start in range(0, len(ids), LOOK_BATCH):
+        with db.read() as session:
+            stale = find_stale(session, campaign_id, ids[start : start + LOOK_BATCH])
+        for first in range(0, len(stale), WRITE_BATCH):
+            with db.write() as session:
+                changed += recount(session, campaign_id, stale[first : first + WRITE_BATCH])
+    return changed

@@ -10,11 +10,11 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from labeler.db import Database
-from labeler.domain.draws import draw
 from labeler.domain.rules import Rules, Selection
 from labeler.errors import Conflict, InvalidInput, NotFound
-from labeler.models import Campaign, Dataset, Image, utc_now
+from labeler.models import Campaign, Consensus, Dataset, utc_now
 from labeler.services.consensus import add_rows
+from labeler.services.selecting import count_selected, select_images
 
 BATCH = 5_000  # rows of a transaction; people vote in another campaign meanwhile
 MAX_NAME = 100
@@ -47,38 +47,68 @@ def create_campaign(
     Parameters:
         progress: called with how many images are in and how many there will be.
 
+    Raises: as `add_campaign`.
+    """
+    with db.write() as session:
+        campaign_id = add_campaign(session, dataset_id, plan, created_by_id).id
+    fill_campaign(db, campaign_id, progress)
+    return campaign_id
+
+
+def add_campaign(
+    session: Session, dataset_id: int, plan: Plan, created_by_id: int | None = None
+) -> Campaign:
+    """Make a campaign without images: `fill_campaign` lets them in.
+
     Raises:
         NotFound: no such data set; filenames or attributes that it does not have.
         InvalidInput: a name or guideline that is too long or empty; no image is selected.
         Conflict: the name is taken.
     """
-    with db.write() as session:
-        dataset = session.get(Dataset, dataset_id)
-        if dataset is None:
-            raise NotFound(f"There is no data set {dataset_id}.")
-        selected = select_images(session, dataset, plan.selection)
-        if not selected and not plan.selection.is_everything:
-            raise InvalidInput(
-                f"No image of {dataset.name!r} is selected. Loosen the partition, the attributes "
-                "or the list; images that are not checked or are broken never count."
-            )
-        campaign = Campaign(
-            dataset_id=dataset_id,
-            name=_check_name(session, plan.name),
-            rules=plan.rules.as_dict(),
-            selection=plan.selection.as_dict(),
-            guideline=_check_guideline(plan.guideline),
-            created_by_id=created_by_id,
+    dataset = session.get(Dataset, dataset_id)
+    if dataset is None:
+        raise NotFound(f"There is no data set {dataset_id}.")
+    everything = plan.selection.is_everything
+    if not everything and not count_selected(session, dataset, plan.selection):
+        raise InvalidInput(
+            f"No image of {dataset.name!r} is selected. Loosen the partition, the attributes "
+            "or the list; images that are not checked or are broken never count."
         )
-        session.add(campaign)
-        session.flush()
-        campaign_id = campaign.id
-    for start in range(0, len(selected), BATCH):
+    campaign = Campaign(
+        dataset_id=dataset_id,
+        name=_check_name(session, plan.name),
+        rules=plan.rules.as_dict(),
+        selection=plan.selection.as_dict(),
+        guideline=_check_guideline(plan.guideline),
+        created_by_id=created_by_id,
+    )
+    session.add(campaign)
+    session.flush()
+    return campaign
+
+
+def fill_campaign(db: Database, campaign_id: int, progress: Progress | None = None) -> int:
+    """Let the selected images in that are not in yet, batch by batch; returns how many came.
+
+    May be stopped and run again at any time.
+
+    Raises:
+        NotFound: no such campaign.
+    """
+    with db.read() as session:
+        campaign = get_campaign(session, campaign_id)
+        selection = Selection.from_dict(campaign.selection)
+        here = set(
+            session.scalars(select(Consensus.image_id).where(Consensus.campaign_id == campaign_id))
+        )
+        selected = select_images(session, campaign.dataset, selection)
+    missing = [image_id for image_id in selected if image_id not in here]
+    for start in range(0, len(missing), BATCH):
         with db.write() as session:
-            add_rows(session, campaign_id, selected[start : start + BATCH])
+            add_rows(session, campaign_id, missing[start : start + BATCH])
         if progress is not None:
-            progress(min(start + BATCH, len(selected)), len(selected))
-    return campaign_id
+            progress(min(start + BATCH, len(missing)), len(missing))
+    return len(missing)
 
 
 def clone_campaign(
@@ -131,34 +161,6 @@ def admit_images(session: Session, dataset_id: int, image_ids: Sequence[int]) ->
         else:
             chosen = set(select_images(session, campaign.dataset, selection))
             add_rows(session, campaign.id, [each for each in image_ids if each in chosen])
-
-
-def select_images(session: Session, dataset: Dataset, selection: Selection) -> list[int]:
-    """The images of a data set that are selected and can be labelled, by number.
-
-    The sample is the images with the lowest lots, so that it is the same in each call.
-
-    Raises:
-        NotFound: filenames or attributes that the data set does not have; names some.
-    """
-    condition = [Image.dataset_id == dataset.id, Image.status == "ok"]
-    if selection.partitions:
-        condition.append(Image.partition.in_(selection.partitions))
-    for name, wanted in selection.attributes.items():
-        bit = Image.attribute_bits.op("&")(1 << _attribute(dataset, name))
-        condition.append(bit != 0 if wanted else bit == 0)
-    rows = session.execute(select(Image.id, Image.filename).where(*condition).order_by(Image.id))
-    found = {row.filename: row.id for row in rows}
-    if selection.filenames is not None:
-        _refuse_unknown(session, dataset, selection.filenames)
-        listed = set(selection.filenames)
-        found = {name: image_id for name, image_id in found.items() if name in listed}
-    ids = sorted(found.values())
-    if selection.sample is None or selection.sample >= len(ids):
-        return ids
-    return sorted(
-        sorted(ids, key=lambda each: draw("sample", selection.seed, each))[: selection.sample]
-    )
 
 
 def activate_campaign(session: Session, campaign_id: int) -> Campaign:
@@ -253,23 +255,6 @@ def find_campaign(session: Session, name: str | None) -> Campaign:
         )
     what = "No campaign is active" if name is None else f"There is no campaign {name!r}"
     raise NotFound(f"{what}. There are: {', '.join(names)}. Choose one with --campaign NAME.")
-
-
-def _attribute(dataset: Dataset, name: str) -> int:
-    if name not in dataset.attribute_names:
-        known = ", ".join(dataset.attribute_names) or "none"
-        raise NotFound(f"{dataset.name!r} has no attribute {name!r}; it has: {known}.")
-    return dataset.attribute_names.index(name)
-
-
-def _refuse_unknown(session: Session, dataset: Dataset, filenames: Sequence[str]) -> None:
-    here = set(session.scalars(select(Image.filename).where(Image.dataset_id == dataset.id)))
-    missing = [name for name in filenames if name not in here]
-    if missing:
-        raise NotFound(
-            f"{len(missing)} of the {len(filenames)} listed images are not in {dataset.name!r}, "
-            f"such as {missing[0]!r}."
-        )
 
 
 def _check_name(session: Session, name: str) -> str:

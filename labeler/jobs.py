@@ -16,6 +16,7 @@ from huey import SqliteHuey
 from labeler.config import Settings
 from labeler.db import Database
 from labeler.errors import SidelightError
+from labeler.services import campaigns
 from labeler.services.checking import check_images
 from rotation.errors import RotationError
 
@@ -30,6 +31,11 @@ def propose_labels(settings: Settings, campaign_id: int) -> None:
 def check_dataset(settings: Settings, dataset_id: int) -> None:
     """Queue the decoding of the images that have not been checked."""
     _queue(settings).check(dataset_id)
+
+
+def fill_campaign(settings: Settings, campaign_id: int) -> None:
+    """Queue the admission of the images that a campaign selects."""
+    _queue(settings).fill(campaign_id)
 
 
 def queue_refresh(settings: Settings, campaign_id: int, *, all_images: bool = False) -> None:
@@ -62,6 +68,7 @@ class _Queue:
         self.huey = SqliteHuey("sidelight", filename=str(settings.jobs_path), results=False)
         self.propose = self._task("propose_labels", _propose)
         self.check = self._task("check_dataset", _check)
+        self.fill = self._task("fill_campaign", _fill)
         self.refresh = self._task("refresh_campaign", _refresh)
         self.refresh_all = self._task("refresh_all_images", _refresh_all)
 
@@ -89,6 +96,10 @@ def _propose(db: Database, settings: Settings, campaign_id: int) -> None:
 
 def _check(db: Database, settings: Settings, dataset_id: int) -> None:
     check_images(db, dataset_id)
+
+
+def _fill(db: Database, settings: Settings, campaign_id: int) -> None:
+    campaigns.fill_campaign(db, campaign_id)
 
 
 def _refresh(db: Database, settings: Settings, campaign_id: int) -> None:

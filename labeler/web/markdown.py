@@ -36,7 +36,7 @@ def render(text: str) -> Markup:
         url_schemes=_SCHEMES,
         link_rel="noopener noreferrer nofollow",
     )
-    return Markup(cleaned)  # noqa: S704
+    return Markup(cleaned)
 
 
 def _lower_heading(token: Token) -> None:

@@ -89,7 +89,12 @@ def insert_or(session: Session, model: Any) -> Any:
 
     Both databases know them by the same names, but SQLAlchemy keeps one class for each.
     """
-    return sqlite.insert(model) if is_sqlite(session) else postgresql.insert(model)
+    return insert_into(model, is_sqlite(session))
+
+
+def insert_into(model: Any, on_sqlite: bool) -> Any:
+    """`insert_or` for a statement that is built once and kept."""
+    return sqlite.insert(model) if on_sqlite else postgresql.insert(model)
 
 
 def _make_engine(url: str) -> Engine:

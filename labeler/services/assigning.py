@@ -12,13 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from labeler.config import Settings
-from labeler.db import insert_or
+from labeler.db import insert_into, is_sqlite
 from labeler.models import Consensus, Image, Lease, utc_now
 from labeler.services.desk import Desk, load_desk
 from labeler.services.knowing import GOLD_METHOD
@@ -114,13 +115,19 @@ def write_leases(
         "created_at": now,
         "expires_at": expiry(settings, now),
     }
-    statement = insert_or(session, Lease).values([{**row, **common} for row in rows])
-    changed = [name for name in (*rows[0], "created_at", "expires_at") if name != "image_id"]
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["campaign_id", "image_id", "annotator_id"],
-            set_={name: statement.excluded[name] for name in changed},
-        )
+    # Each says all of View: a lease that is written over keeps nothing of how it was seen.
+    values = [{**asdict(View()), **row, **common} for row in rows]
+    session.connection().execute(_upsert(is_sqlite(session)), values)
+
+
+@cache
+def _upsert(on_sqlite: bool) -> Any:
+    """Built once, on the table itself: an entity would be looked through for each vote."""
+    statement = insert_into(Lease.__table__, on_sqlite)
+    changed = (*View.__dataclass_fields__, "created_at", "expires_at")
+    return statement.on_conflict_do_update(
+        index_elements=["campaign_id", "image_id", "annotator_id"],
+        set_={name: statement.excluded[name] for name in changed},
     )
 
 
@@ -146,7 +153,7 @@ def _renew_leases(
         _held(desk.campaign_id, desk.annotator_id)
         .join(Consensus, and_(*of_image))
         .where(Lease.expires_at > now, Lease.mode == "single", wanted)
-        .order_by(Lease.created_at, Lease.image_id)
+        .order_by(Lease.created_at, *_in_order())
         .limit(count)
     ).all()
     if rows:
@@ -161,6 +168,11 @@ def _renew_leases(
             .execution_options(synchronize_session="evaluate")
         )
     return [_to_leased(image, lease) for image, lease in rows]
+
+
+def _in_order() -> tuple[Any, ...]:
+    """As images of one hand-out were given: gold, then the queue."""
+    return (Consensus.method == GOLD_METHOD).desc(), Consensus.priority, Consensus.random_key
 
 
 def _draw(desk: Desk, row: Row[Any]) -> View:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Row, and_, bindparam, exists, func, select
+from sqlalchemy.orm import Session, aliased
 
 from labeler.domain.rules import Rules
-from labeler.models import Campaign, Participation, Vote
+from labeler.models import Campaign, Gold, Participation, Vote
 from labeler.services.consensus import current_run_of
 
 
@@ -28,6 +29,7 @@ class Desk:
     standing: str
     turns: int
     run_id: int | None
+    has_gold: bool
 
     @property
     def works(self) -> bool:
@@ -37,33 +39,41 @@ class Desk:
 
 def load_desk(session: Session, annotator_id: int) -> Desk | None:
     """Where the person works; None if no campaign is active. One statement."""
-    row = session.execute(
-        select(*desk_columns(annotator_id))
-        .outerjoin(Participation, participates(annotator_id))
-        .where(Campaign.active)
-    ).one_or_none()
+    row = session.execute(_statement(), {"annotator": annotator_id}).one_or_none()
     return make_desk(annotator_id, row) if row else None
 
 
-def desk_columns(annotator_id: int) -> list[Any]:
+@cache
+def _statement() -> Any:
+    person: Any = bindparam("annotator")
+    return (
+        select(*desk_columns(person))
+        .outerjoin(Participation, participates(person))
+        .where(Campaign.active)
+    )
+
+
+def desk_columns(annotator_id: Any) -> list[Any]:
     """What `make_desk` needs, from `Campaign` and, joined to it, `Participation`."""
     cast = (
         select(func.count())
         .where(Vote.annotator_id == annotator_id, Vote.campaign_id == Campaign.id)
         .scalar_subquery()
     )
-    run_id = current_run_of(Campaign.id)
+    any_gold = aliased(Gold)
+    has_gold = exists().where(any_gold.campaign_id == Campaign.id, any_gold.revoked_at.is_(None))
     return [
         Campaign.id.label("campaign_id"),
         Campaign.paused_at,
         Campaign.rules,
         Participation.standing,
         cast.label("turns"),
-        run_id.label("run_id"),
+        has_gold.label("has_gold"),
+        current_run_of(Campaign.id).label("run_id"),
     ]
 
 
-def participates(annotator_id: int) -> ColumnElement[bool]:
+def participates(annotator_id: Any) -> ColumnElement[bool]:
     """How `Participation` is joined to `Campaign`."""
     return and_(
         Participation.campaign_id == Campaign.id, Participation.annotator_id == annotator_id
@@ -73,6 +83,10 @@ def participates(annotator_id: int) -> ColumnElement[bool]:
 def make_desk(annotator_id: int, row: Row[Any]) -> Desk:
     """From a row of `desk_columns`."""
     rules = Rules.from_dict(row.rules)
-    standing = row.standing or ("training" if rules.training else "working")
+    # Nobody can be taught where nothing is known.
+    begins = "training" if rules.training and row.has_gold else "working"
+    standing = row.standing or begins
     is_open = row.paused_at is None
-    return Desk(annotator_id, row.campaign_id, rules, is_open, standing, row.turns, row.run_id)
+    return Desk(
+        annotator_id, row.campaign_id, rules, is_open, standing, row.turns, row.run_id, row.has_gold
+    )

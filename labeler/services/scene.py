@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Row, Select, and_, select
+from sqlalchemy import Row, and_, bindparam, select
 from sqlalchemy.orm import Session, aliased
 
 from labeler.db import is_sqlite
@@ -29,11 +31,17 @@ from labeler.models import (
 )
 from labeler.services.desk import Desk, desk_columns, make_desk, participates
 from labeler.services.knowing import CountedVote, ImageFacts, Knowledge, make_knowledge
+from labeler.services.viewing import VIEW_COLUMNS
 
 _COUNTED = aliased(Vote, name="counted")
 _STORED = aliased(Vote, name="stored")
 _OWN_SKILL = aliased(Skill, name="own_skill")
 _SKILL = aliased(Skill, name="skill_of_voter")
+_OF_LEASE = (*VIEW_COLUMNS, "expires_at")
+_OF_VOTE = (*VIEW_COLUMNS, "id", "annotator_id", "answer")
+_OF_STORED = (
+    "id", "campaign_id", "annotator_id", "image_id", "answer", "mirrored", "created_at"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +49,16 @@ class Scene:
     """An image, one person and the votes.
 
     `lease`: the person's, run out or not; `current`: their vote that counts; `stored`: the vote
-    that the request has stored already.
+    that the request has stored already. All three have the columns of their table.
     """
 
     desk: Desk
     status: str
     facts: ImageFacts
     known: Knowledge
-    lease: Lease | None
-    current: Vote | None
-    stored: Vote | None
+    lease: Any
+    current: Any
+    stored: Any
 
 
 def load_scene(session: Session, annotator_id: int, image_id: int, request_id: str) -> Scene | None:
@@ -59,25 +67,36 @@ def load_scene(session: Session, annotator_id: int, image_id: int, request_id: s
     One statement on SQLite, two on PostgreSQL: what is joined to a row that had to be waited for
     is as old as the moment before the wait.
     """
+    asked = {"image": image_id, "annotator": annotator_id, "request": request_id}
     if not is_sqlite(session):
-        active = select(Campaign.id).where(Campaign.active).scalar_subquery()
-        session.execute(
-            select(Consensus.image_id)
-            .where(Consensus.campaign_id == active, Consensus.image_id == image_id)
-            .with_for_update()
-        )
-    statement = _select(annotator_id, image_id, request_id)
-    rows = session.execute(statement, execution_options={"populate_existing": True}).all()
+        session.execute(_lock_statement(), asked)
+    rows = session.execute(_statement(), asked).all()
     return _scene(annotator_id, image_id, rows) if rows else None
 
 
-def _select(annotator_id: int, image_id: int, request_id: str) -> Select[Any]:
+@cache
+def _lock_statement() -> Any:
+    active = select(Campaign.id).where(Campaign.active).scalar_subquery()
+    return (
+        select(Consensus.image_id)
+        .where(Consensus.campaign_id == active, Consensus.image_id == bindparam("image"))
+        .with_for_update()
+    )
+
+
+@cache
+def _statement() -> Any:
+    """Built once: putting it together takes longer than running it."""
     here = Consensus.campaign_id, Consensus.image_id
-    columns = desk_columns(annotator_id)
+    person: Any = bindparam("annotator")
+    columns = desk_columns(person)
     run_id = columns[-1].element
     return (
         select(
-            *columns, Consensus.status, Lease, _COUNTED, _STORED,
+            *columns, Consensus.status,
+            *_prefixed(Lease, "lease", _OF_LEASE),
+            *_prefixed(_COUNTED, "counted", _OF_VOTE),
+            *_prefixed(_STORED, "stored", _OF_STORED),
             Estimate.class_prior, Estimate.confusion.label("average"),
             Estimate.following.label("average_following"),
             _OWN_SKILL.confusion.label("own_confusion"),
@@ -88,9 +107,9 @@ def _select(annotator_id: int, image_id: int, request_id: str) -> Select[Any]:
         )
         .select_from(Consensus)
         .join(Campaign, and_(Campaign.id == Consensus.campaign_id, Campaign.active))
-        .outerjoin(Participation, participates(annotator_id))
+        .outerjoin(Participation, participates(person))
         .outerjoin(Estimate, Estimate.campaign_id == Campaign.id)
-        .outerjoin(Lease, and_(_same(Lease, *here), Lease.annotator_id == annotator_id))
+        .outerjoin(Lease, and_(_same(Lease, *here), Lease.annotator_id == person))
         .outerjoin(_COUNTED, and_(_same(_COUNTED, *here), _COUNTED.superseded_at.is_(None)))
         .outerjoin(
             _SKILL,
@@ -100,16 +119,16 @@ def _select(annotator_id: int, image_id: int, request_id: str) -> Select[Any]:
         )
         .outerjoin(
             _OWN_SKILL,
-            and_(_OWN_SKILL.campaign_id == Campaign.id, _OWN_SKILL.annotator_id == annotator_id),
+            and_(_OWN_SKILL.campaign_id == Campaign.id, _OWN_SKILL.annotator_id == person),
         )
-        .outerjoin(_STORED, _STORED.request_id == request_id)
+        .outerjoin(_STORED, _STORED.request_id == bindparam("request"))
         .outerjoin(
             Proposal,
             and_(Proposal.image_id == Consensus.image_id, Proposal.model_run_id == run_id),
         )
         .outerjoin(Gold, and_(_same(Gold, *here), Gold.revoked_at.is_(None)))
         .outerjoin(Decision, and_(_same(Decision, *here), Decision.superseded_at.is_(None)))
-        .where(Consensus.image_id == image_id)
+        .where(Consensus.image_id == bindparam("image"))
         .order_by(_COUNTED.id)
     )  # fmt: skip
 
@@ -118,23 +137,35 @@ def _same(table: Any, campaign_id: Any, image_id: Any) -> Any:
     return and_(table.campaign_id == campaign_id, table.image_id == image_id)
 
 
+def _prefixed(table: Any, prefix: str, names: Sequence[str]) -> list[Any]:
+    return [getattr(table, name).label(f"{prefix}_{name}") for name in names]
+
+
+def _part(row: Row[Any], prefix: str, names: Sequence[str], key: str) -> Any:
+    """The columns of one table in the row; None where nothing was joined."""
+    values = row._mapping
+    if values[f"{prefix}_{key}"] is None:
+        return None
+    return SimpleNamespace(**{name: values[f"{prefix}_{name}"] for name in names})
+
+
 def _scene(annotator_id: int, image_id: int, rows: Sequence[Row[Any]]) -> Scene:
     """From one row for each vote that counts, or one without a vote."""
     row = rows[0]
-    votes = [one for one in rows if one.counted is not None]
-    mine = [one.counted for one in votes if one.counted.annotator_id == annotator_id]
+    votes = [_part(one, "counted", _OF_VOTE, "id") for one in rows if one.counted_id is not None]
+    mine = [vote for vote in votes if vote.annotator_id == annotator_id]
     return Scene(
         desk=make_desk(annotator_id, row),
         status=row.status,
-        facts=_facts(image_id, row, [one.counted for one in votes]),
-        known=_knowledge(annotator_id, row, votes),
-        lease=row.Lease,
+        facts=_facts(image_id, row, votes),
+        known=_knowledge(annotator_id, rows),
+        lease=_part(row, "lease", _OF_LEASE, "expires_at"),
         current=mine[0] if mine else None,
-        stored=row.stored,
+        stored=_part(row, "stored", _OF_STORED, "id"),
     )
 
 
-def _facts(image_id: int, row: Row[Any], votes: Sequence[Vote]) -> ImageFacts:
+def _facts(image_id: int, row: Row[Any], votes: Sequence[Any]) -> ImageFacts:
     counted = [
         CountedVote(vote.annotator_id, vote.answer, vote.shown_label)
         for vote in votes
@@ -144,10 +175,11 @@ def _facts(image_id: int, row: Row[Any], votes: Sequence[Vote]) -> ImageFacts:
     return ImageFacts(image_id, counted, model, row.gold, row.decision_id is not None, row.label)
 
 
-def _knowledge(annotator_id: int, row: Row[Any], votes: Sequence[Row[Any]]) -> Knowledge:
+def _knowledge(annotator_id: int, rows: Sequence[Row[Any]]) -> Knowledge:
+    row = rows[0]
     skills = [
-        (one.counted.annotator_id, one.confusion, one.following)
-        for one in votes
+        (one.counted_annotator_id, one.confusion, one.following)
+        for one in rows
         if one.confusion is not None
     ]
     if row.own_confusion is not None:

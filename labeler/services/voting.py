@@ -6,18 +6,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from labeler.config import Settings
-from labeler.db import insert_or
+from labeler.db import insert_into, is_sqlite
 from labeler.domain.labels import ANSWERS
 from labeler.errors import Conflict, Forbidden, InvalidInput, NotFound, StaleLease
-from labeler.models import NOT_COUNTED, Consensus, Vote, utc_now
+from labeler.models import NOT_COUNTED, Campaign, Consensus, Vote, utc_now
 from labeler.services.assigning import find_lease, lease_more, write_leases
-from labeler.services.consensus import lock_image, recount
+from labeler.services.consensus import DERIVED, lock_image, recount
 from labeler.services.knowing import CountedVote, derive
 from labeler.services.scene import Scene, load_scene
 from labeler.services.viewing import LeasedImage, as_seen, view_values
@@ -124,13 +125,21 @@ def _count_vote(session: Session, scene: Scene, values: dict[str, Any], now: dat
     others = [vote for vote in scene.facts.votes if vote.annotator_id != values["annotator_id"]]
     mine = CountedVote(values["annotator_id"], values["answer"], values["shown_label"])
     facts = replace(scene.facts, votes=[*others, mine])
-    session.execute(
-        update(Consensus)
+    derived = {**derive(facts, scene.known), "updated_at": now}
+    where = {"of_campaign": scene.desk.campaign_id, "of_image": facts.image_id}
+    session.connection().execute(_update_consensus(), {**derived, **where})
+
+
+@cache
+def _update_consensus() -> Any:
+    table: Any = Consensus.__table__
+    return (
+        update(table)
         .where(
-            Consensus.campaign_id == scene.desk.campaign_id, Consensus.image_id == facts.image_id
+            table.c.campaign_id == bindparam("of_campaign"),
+            table.c.image_id == bindparam("of_image"),
         )
-        .values(**derive(facts, scene.known), updated_at=now)
-        .execution_options(synchronize_session=False)
+        .values({name: bindparam(name) for name in (*DERIVED, "updated_at")})
     )
 
 
@@ -180,10 +189,15 @@ def last_vote(session: Session, annotator_id: int) -> Vote | None:
 
 
 def recent_votes(session: Session, annotator_id: int, n: int) -> Sequence[Vote]:
-    """The person's newest `n` votes that count, newest first."""
+    """The person's newest `n` votes that count in the active campaign, newest first."""
     return session.scalars(
         select(Vote)
-        .where(Vote.annotator_id == annotator_id, Vote.superseded_at.is_(None))
+        .join(Campaign, and_(Campaign.id == Vote.campaign_id, Campaign.active))
+        .where(
+            Vote.annotator_id == annotator_id,
+            Vote.superseded_at.is_(None),
+            Vote.mode.not_in(NOT_COUNTED),
+        )
         .order_by(Vote.id.desc())
         .limit(n)
     ).all()
@@ -229,13 +243,19 @@ def _entitlement(scene: Scene, now: datetime) -> dict[str, Any]:
 
 def _insert_vote(session: Session, vote: dict[str, Any], now: datetime) -> int | None:
     """The new id, or None if the same request was stored by a transaction beside this one."""
-    statement = insert_or(session, Vote).values(**vote).on_conflict_do_nothing().returning(Vote.id)
-    vote_id: int | None = session.scalar(statement)
+    statement = _insert_statement(is_sqlite(session))
+    vote_id: int | None = session.connection().scalar(statement, vote)
     if vote_id is None and _stored(session, vote["request_id"]) is None:
         # The same person answered the same image in another window at the same time.
         _supersede_current(session, vote, now)
-        vote_id = session.scalar(statement)
+        vote_id = session.connection().scalar(statement, vote)
     return vote_id
+
+
+@cache
+def _insert_statement(on_sqlite: bool) -> Any:
+    table = Vote.__table__
+    return insert_into(table, on_sqlite).on_conflict_do_nothing().returning(table.c.id)
 
 
 def _replay(stored: Any, annotator_id: int, ballot: Ballot) -> CastVote:

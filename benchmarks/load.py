@@ -1,0 +1,297 @@
+#!/usr/bin/env python3
+"""A class at once against a data set of CelebA's size: speed, and whether every vote is safe.
+
+Starts the real site (`manage.py serve`) in a folder of its own and drives it over HTTP, each
+person on one connection that is kept alive. A vote asks for the next picture as well. The rows of
+the images are written straight into the tables; there are no files, and nobody looks at them.
+
+    python benchmarks/load.py --images 202599 --annotators 64 --votes 100000 --json
+    python benchmarks/load.py --votes 100000 --database postgres --kill --json
+    python benchmarks/load.py --votes 20000 --rate 250 --json
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import resource
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from _audit import Log, audit, double_grants, hands
+from _site import Person, Site, new_site, sign_up
+from _wire import Browser, RefusedError, Timing
+from sqlalchemy import insert
+
+from labeler.db import Database
+from labeler.domain.labels import LABELS
+from labeler.domain.rules import Rules
+from labeler.models import Dataset, Image
+from labeler.services.campaigns import Plan, activate_campaign, create_campaign
+
+ROWS = 5_000  # of images, in one statement
+SKILL = 0.85  # of the simulated answers
+SAMPLE_S = 0.5
+LAST_TRIES, LAST_PAUSE_S = 8, 0.5  # for images that others may still leave over
+RULES = {
+    "majority": Rules(method="majority", required_votes=3, gold_rate=0.0),
+    "posterior": Rules(gold_rate=0.0),
+}
+
+
+@dataclass
+class Drive:
+    """A load while it runs. `left`: votes that nobody has begun yet."""
+
+    site: Site
+    rules: Rules
+    campaign_id: int
+    people: int
+    votes: int
+    left: int
+    rate: float
+    prefetch: int
+    log: Log = field(default_factory=Log)
+    lease: Timing = field(default_factory=Timing)
+    vote: Timing = field(default_factory=Timing)
+    over_leased: int = 0
+    in_two_hands: int = 0
+    samples: int = 0
+    ends: list[float] = field(default_factory=list)
+
+
+async def annotate(drive: Drive, person: Person) -> None:
+    """One person: lease once, then vote and get the next one, at their pace."""
+    browser = Browser(drive.site.settings.port, person.cookie, person.id)
+    await browser.sign_in()
+    rng = random.Random(person.id)
+    period_s = drive.people / drive.rate if drive.rate else 0.0
+    due = time.perf_counter() + period_s * rng.random()
+    images = await _lease(drive, browser, person)
+    while images and drive.left > 0:
+        drive.left -= 1
+        if period_s:
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            # Who was held up goes on at the usual pace and does not catch up in a burst.
+            due = max(due, time.perf_counter() - period_s) + period_s * rng.uniform(0.5, 1.5)
+        images += await _vote(drive, browser, person, images.pop(0), rng)
+        images = images or await _lease(drive, browser, person)
+    browser.close()
+
+
+async def _lease(drive: Drive, browser: Browser, person: Person) -> list[int]:
+    """The next images; asks some more times when there are none: others may let some go."""
+    for _ in range(LAST_TRIES):
+        answer = await browser.post("/label/leases", {"count": drive.prefetch}, drive.lease)
+        images = _granted(drive, person, answer)
+        if images:
+            return images
+        await asyncio.sleep(LAST_PAUSE_S)
+    return []
+
+
+async def _vote(
+    drive: Drive, browser: Browser, person: Person, image: int, rng: random.Random
+) -> list[int]:
+    """Answer an image; returns the next ones."""
+    truth = LABELS[image * 2_654_435_761 % 2**32 % 3]
+    answer = truth if rng.random() < SKILL else rng.choice(LABELS)
+    request = str(uuid.UUID(int=rng.getrandbits(128)))
+    ballot = image, person.id, answer
+    drive.log.sent[request] = ballot
+    body = {"image_id": image, "answer": answer, "request_id": request, "elapsed_ms": 900}
+    try:
+        reply = await browser.post("/label/votes", {**body, "then": 1}, drive.vote)
+    except RefusedError as error:
+        drive.log.refused.append(str(error))
+        return []
+    now = time.perf_counter()
+    drive.log.acknowledged[request] = ballot
+    drive.log.voted[image, person.id] = now
+    drive.ends.append(now)
+    return _granted(drive, person, reply)
+
+
+def _granted(drive: Drive, person: Person, answer: dict[str, Any]) -> list[int]:
+    now = time.perf_counter()
+    images = [image["image_id"] for image in answer["images"]]
+    drive.log.granted.update({(image, person.id): now for image in images})
+    return images
+
+
+async def watch(drive: Drive) -> None:
+    """Look for images in too many hands, again and again."""
+    while True:
+        await asyncio.sleep(SAMPLE_S)
+        seen = await asyncio.to_thread(
+            hands, drive.site.db, drive.campaign_id, drive.rules.votes_needed
+        )
+        drive.over_leased = max(drive.over_leased, seen[0])
+        drive.in_two_hands = max(drive.in_two_hands, seen[1])
+        drive.samples += 1
+        drive.site.cpu_s()
+
+
+async def strike(drive: Drive) -> None:
+    """`kill -9` a process of the server after a third of the votes, all after two thirds."""
+    while len(drive.ends) < drive.votes / 3:
+        await asyncio.sleep(0.05)
+    drive.site.kill_worker()
+    while len(drive.ends) < 2 * drive.votes / 3:
+        await asyncio.sleep(0.05)
+    drive.site.kill_all()
+    await asyncio.to_thread(drive.site.start)
+
+
+async def run(drive: Drive, people: list[Person], kill: bool) -> float:
+    """All people at once; returns how many seconds passed."""
+    beside = [asyncio.create_task(watch(drive))]
+    if kill:
+        beside.append(asyncio.create_task(strike(drive)))
+    started = time.perf_counter()
+    await asyncio.gather(*(annotate(drive, person) for person in people))
+    seconds = max(drive.ends) - started
+    for task in beside:
+        task.cancel()
+    await asyncio.gather(*beside, return_exceptions=True)
+    return seconds
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Prepare, drive, check."""
+    rules = Rules.from_dict(RULES[options.rules].as_dict() | {"order": options.order})
+    with new_site(options.database, options.worker) as site:
+        with _timed() as preparing:
+            campaign_id = prepare(site.db, options.images, rules)
+            people = sign_up(site, options.annotators)
+        site.start()
+        drive = Drive(
+            site, rules, campaign_id, options.annotators, options.votes, options.votes,
+            options.rate, options.prefetch,
+        )  # fmt: skip
+        load, before, own = os.getloadavg()[0], site.cpu_s(), _own_cpu_s()
+        seconds = asyncio.run(run(drive, people, options.kill))
+        spent, own = site.cpu_s() - before, _own_cpu_s() - own
+        site.stop()
+        with _timed() as checking:
+            checks = audit(site.db, campaign_id, drive.log, options.worker)
+        log = site.log()
+    checks["double_leases_seen_by_people"] = double_grants(
+        drive.log, rules.votes_needed, site.settings.lease_seconds
+    )
+    checks["over_leased_in_samples"] = drive.over_leased
+    checks["most_images_in_two_hands"] = drive.in_two_hands
+    checks["samples"] = drive.samples
+    checks["tracebacks"] = log.count("Traceback")
+    votes = len(drive.log.acknowledged)
+    return {
+        "settings": {**vars(options), "processors": os.cpu_count(), "load_before": round(load, 2)},
+        "votes": votes,
+        "seconds": round(seconds, 2),
+        "votes_per_second": round(votes / seconds, 1),
+        "vote_and_next_ms": quantiles(drive.vote),
+        "leases_ms": quantiles(drive.lease),
+        "server_cpu_ms_per_vote": round(1000 * spent / votes, 2),
+        "client_cpu_ms_per_vote": round(1000 * own / votes, 2),
+        "preparing_seconds": round(preparing[0], 1),
+        "checking_seconds": round(checking[0], 1),
+        "checks": checks,
+        "sound": is_sound(checks),
+    }
+
+
+def is_sound(checks: dict[str, Any]) -> bool:
+    """Whether nothing was lost, doubled, invented or handed out too often."""
+    wrong = (
+        "lost", "changed", "doubled", "never_sent", "persons_twice_on_an_image",
+        "consensus_rows_mended_by_rebuild", "double_leases_seen_by_people",
+        "over_leased_in_samples", "refused",
+    )  # fmt: skip
+    return not any(checks[name] for name in wrong)
+
+
+def prepare(db: Database, images: int, rules: Rules) -> int:
+    """A data set of so many images without files, and an active campaign about it."""
+    with db.write() as session:
+        dataset = Dataset(name="load", path="/nowhere", attribute_names=[])
+        session.add(dataset)
+        session.flush()
+        dataset_id = dataset.id
+        for start in range(0, images, ROWS):
+            rows = [_image(dataset_id, n) for n in range(start, min(start + ROWS, images))]
+            session.execute(insert(Image), rows)
+    campaign_id = create_campaign(db, dataset_id, Plan("load", rules))
+    with db.write() as session:
+        activate_campaign(session, campaign_id)
+    if not db.is_sqlite:
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("ANALYZE")
+    return campaign_id
+
+
+def _image(dataset_id: int, number: int) -> dict[str, Any]:
+    size = {"width": 178, "height": 218, "byte_size": 8_000}
+    name = f"{number + 1:06d}.jpg"
+    return {"dataset_id": dataset_id, "filename": name, "status": "ok",
+            "sha256": f"{number:064x}", **size}  # fmt: skip
+
+
+def quantiles(timing: Timing) -> dict[str, float]:
+    """Of the requests answered at the first attempt; how many needed more, and how long."""
+    p50, p95, p99, most = np.percentile(timing.ms or [0.0], [50, 95, 99, 100]).round(1).tolist()
+    figures = {"n": len(timing.ms), "p50": p50, "p95": p95, "p99": p99, "max": most}
+    if timing.retried_ms:
+        figures |= {"retried": len(timing.retried_ms), "retried_max": max(timing.retried_ms)}
+    return figures
+
+
+def _own_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+@contextmanager
+def _timed() -> Iterator[list[float]]:
+    """A list that holds the seconds of the block afterwards."""
+    seconds: list[float] = []
+    started = time.perf_counter()
+    yield seconds
+    seconds.append(time.perf_counter() - started)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=202_599)
+    parser.add_argument("--annotators", type=int, default=64)
+    parser.add_argument("--votes", type=int, default=2_000)
+    parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
+    parser.add_argument("--rules", choices=list(RULES), default="majority")
+    parser.add_argument("--order", default="breadth", help="as in the rules of a campaign")
+    parser.add_argument("--prefetch", type=int, default=5, help="pictures in a person's hands")
+    parser.add_argument("--rate", type=float, default=0.0, help="votes a second of all people;\n"
+                        "0: each person sends as soon as the last vote is answered")  # fmt: skip
+    parser.add_argument("--worker", action="store_true", help="background jobs run beside it")
+    parser.add_argument("--kill", action="store_true", help="kill -9 a process, then the server")
+    parser.add_argument("--json", action="store_true", help="write JSON")
+    report = measure(parser.parse_args())
+    if report["settings"]["json"]:
+        print(json.dumps(report, indent=2))
+    else:
+        for key, value in report.items():
+            print(f"{key:>24}: {value}")
+    if not report["sound"]:
+        raise SystemExit("Votes or leases are not sound; see the checks.")
+
+
+if __name__ == "__main__":
+    main()

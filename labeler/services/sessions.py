@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import bindparam, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from labeler.config import Settings
 from labeler.db import Database, Turn, is_writing, take_turn
 from labeler.errors import TooManyAttempts, WrongPassword
-from labeler.models import Annotator, LoginFailure, LoginSession, utc_now
+from labeler.models import Annotator, LoginFailure, LoginSession, UtcDateTime, utc_now
 from labeler.services.passwords import (
     hash_password,
     hash_token,
@@ -130,17 +132,24 @@ def revoke_sessions(
 
 
 def _find(session: Session, token: str, now: datetime) -> tuple[Annotator, LoginSession] | None:
-    row = session.execute(
+    asked = {"hash": hash_token(token), "now": now}
+    row = session.execute(_find_statement(), asked).one_or_none()
+    return (row[0], row[1]) if row else None
+
+
+@cache
+def _find_statement() -> Any:
+    """Built once: it runs with each request."""
+    return (
         select(Annotator, LoginSession)
         .join(LoginSession, LoginSession.annotator_id == Annotator.id)
         .where(
-            LoginSession.token_hash == hash_token(token),
+            LoginSession.token_hash == bindparam("hash"),
             LoginSession.revoked_at.is_(None),
-            LoginSession.expires_at > now,
+            LoginSession.expires_at > bindparam("now", type_=UtcDateTime),
             Annotator.deactivated_at.is_(None),
         )
-    ).one_or_none()
-    return (row[0], row[1]) if row else None
+    )
 
 
 def _revoke(session: Session, condition: object, now: datetime | None) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, delete, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from labeler.db import insert_or, is_sqlite
 from labeler.models import (
@@ -152,12 +152,14 @@ def load_facts(session: Session, campaign_id: int, image_ids: Sequence[int]) -> 
 
 def current_run_of(campaign_id: Any) -> Any:
     """Subquery: the published run whose proposals the campaign shows."""
-    dataset = select(Campaign.dataset_id).where(Campaign.id == campaign_id).scalar_subquery()
+    mine = aliased(Campaign)  # not the table itself, which `campaign_id` may be a column of
+    dataset = select(mine.dataset_id).where(mine.id == campaign_id).correlate(Campaign)
     return (
         select(ModelRun.id)
-        .where(ModelRun.dataset_id == dataset, ModelRun.status == "published")
+        .where(ModelRun.dataset_id == dataset.scalar_subquery(), ModelRun.status == "published")
         .order_by(ModelRun.published_at.desc(), ModelRun.id.desc())
         .limit(1)
+        .correlate(Campaign)
         .scalar_subquery()
     )
 

@@ -41,10 +41,14 @@ def fill_campaign(settings: Settings, campaign_id: int) -> None:
 def queue_refresh(settings: Settings, campaign_id: int, *, all_images: bool = False) -> None:
     """Queue a refresh of skills and consensus; with `all_images` after new rules, gold, proposals.
 
-    Without, it is only done if enough votes have come since the last one.
+    Without, it is only done if enough votes have come since the last one. A refresh that waits
+    already sees what has changed until it begins, so it is not queued a second time.
     """
     queue = _queue(settings)
-    (queue.refresh_all if all_images else queue.refresh)(campaign_id)
+    task = queue.refresh_all if all_images else queue.refresh
+    wanted = (task.task_class.__name__, (campaign_id,))
+    if wanted not in [(one.name, one.args) for one in queue.huey.pending()]:
+        task(campaign_id)
 
 
 def count_waiting(settings: Settings) -> int:

@@ -26,6 +26,7 @@ FORMER_RULES = {
     "planted_share": 0.0,
 }
 
+ANSWERS = ("left", "center", "right", "unsure")
 VOTE_COLUMNS = (
     "id", "campaign_id", "image_id", "annotator_id", "answer", "mode", "request_id", "blind",
     "shown_run_id", "shown_label", "withheld_label", "planted", "mirrored", "elapsed_ms",
@@ -321,6 +322,8 @@ def _create_consensus() -> None:
         ["campaign_id", "status", "priority", "random_key"],
         unique=False,
     )
+    counted = ["status", "label", "method", *(f"votes_{answer}" for answer in ANSWERS)]
+    op.create_index("ix_consensus_tally", "consensus", ["campaign_id", *counted], unique=False)
 
 
 def _create_lease() -> None:

@@ -36,10 +36,8 @@ class CaseVote:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """All that is known of one image. `model`: the current run's (p_left, p_center, p_right).
-
-    `decision`: the one that holds now, by `decided_by` (pseudonym).
-    """
+    """All that is known of one image. `model`: the current run's (p_left, p_center, p_right);
+    `decision`: the one that holds now, by `decided_by` (pseudonym)."""
 
     image: Image
     consensus: Consensus
@@ -197,15 +195,30 @@ def list_decisions(
     wanted = [Decision.campaign_id == campaign_id]
     if before_id is not None:
         wanted.append(Decision.id < before_id)
-    rows = session.execute(
+    return [PastDecision(*row) for row in session.execute(_past().where(*wanted).limit(limit))]
+
+
+def last_decision(session: Session, campaign_id: int, supervisor_id: int) -> PastDecision | None:
+    """The newest decision of this person that holds: the one that undo takes back."""
+    row = session.execute(
+        _past()
+        .where(
+            Decision.campaign_id == campaign_id,
+            Decision.annotator_id == supervisor_id,
+            Decision.superseded_at.is_(None),
+        )
+        .limit(1)
+    ).one_or_none()
+    return PastDecision(*row) if row else None
+
+
+def _past() -> Any:
+    return (
         select(Decision, Image, Annotator.pseudonym)
         .join(Image, Image.id == Decision.image_id)
         .join(Annotator, Annotator.id == Decision.annotator_id)
-        .where(*wanted)
         .order_by(Decision.id.desc())
-        .limit(limit)
     )
-    return [PastDecision(*row) for row in rows]
 
 
 def _waiting(campaign_id: int) -> tuple[ColumnElement[bool], ...]:
@@ -270,10 +283,10 @@ def _end(session: Session, decision: Decision, now: datetime) -> None:
 
 def _who_was_first(session: Session, decision: Decision | None) -> str:
     if decision is None:
-        return "The earlier decision on this picture has been undone meanwhile; look again."
+        return "The earlier decision has been undone meanwhile. Yours is not stored; look again."
     who = session.get_one(Annotator, decision.annotator_id).pseudonym
     said = decision.label or "that it cannot be told"
-    return f"{who} has decided {said} on this picture meanwhile. Yours was not stored; look again."
+    return f"{who} has decided {said} on this picture meanwhile. Yours is not stored; look again."
 
 
 def _check(verdict: Verdict) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from labeler.db import Database
@@ -120,14 +120,17 @@ def clone_campaign(
     """
     with db.read() as session:
         model = get_campaign(session, campaign_id)
-        plan = Plan(
-            name,
-            Rules.from_dict(model.rules),
-            Selection.from_dict(model.selection),
-            model.guideline,
-        )
-        dataset_id = model.dataset_id
-    return create_campaign(db, dataset_id, plan, created_by_id)
+    return create_campaign(db, model.dataset_id, plan_of(model, name), created_by_id)
+
+
+def plan_of(campaign: Campaign, name: str) -> Plan:
+    """The plan of another campaign like this one."""
+    return Plan(
+        name,
+        Rules.from_dict(campaign.rules),
+        Selection.from_dict(campaign.selection),
+        campaign.guideline,
+    )
 
 
 def ensure_campaign(session: Session, dataset: Dataset) -> Campaign:
@@ -235,6 +238,19 @@ def list_campaigns(session: Session) -> Sequence[Campaign]:
     return session.scalars(
         select(Campaign).order_by(Campaign.active.desc(), Campaign.id.desc())
     ).all()
+
+
+def count_images(session: Session) -> dict[int, dict[str, int]]:
+    """How many images of each status each campaign has, by number; one statement."""
+    rows = session.execute(
+        select(Consensus.campaign_id, Consensus.status, func.count()).group_by(
+            Consensus.campaign_id, Consensus.status
+        )
+    )
+    counts: dict[int, dict[str, int]] = {}
+    for campaign_id, status, count in rows:
+        counts.setdefault(campaign_id, {})[status] = count
+    return counts
 
 
 def find_campaign(session: Session, name: str | None) -> Campaign:

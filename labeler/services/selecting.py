@@ -43,6 +43,14 @@ def count_selected(session: Session, dataset: Dataset, selection: Selection) -> 
     return count if selection.sample is None else min(count, selection.sample)
 
 
+def list_partitions(session: Session, dataset_id: int) -> list[int]:
+    """The partitions that images of a data set belong to; empty where none does."""
+    found = session.scalars(
+        select(Image.partition).where(Image.dataset_id == dataset_id).distinct()
+    )
+    return sorted(partition for partition in found if partition is not None)
+
+
 def _matching(session: Session, dataset: Dataset, selection: Selection) -> list[int]:
     """The images that the sample is drawn from."""
     conditions = _conditions(dataset, selection)

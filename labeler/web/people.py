@@ -1,4 +1,4 @@
-"""Managing people: roles, closing an account, opening it again."""
+"""Managing people: how they stand in the campaign, and (for admins) their accounts."""
 
 from __future__ import annotations
 
@@ -9,16 +9,32 @@ from flask import flash, redirect, url_for
 from werkzeug.wrappers import Response
 
 from labeler.models import ROLES
-from labeler.services import accounts
+from labeler.services import accounts, campaigns, participating
 from labeler.services.accounts import Person
+from labeler.services.participating import Standing
 from labeler.web import access, forms
 from labeler.web.admin import bp
-from labeler.web.state import Page, db, render
+from labeler.web.chosen import campaign
+from labeler.web.state import Page, account, db, render
+
+STATES = {"training": "in training", "working": "working", "paused": "paused"}
+
+
+@dataclass(frozen=True, slots=True)
+class StandingRow:
+    """How a person stands in the campaign, in words; `flags`: sentences of what looks wrong."""
+
+    standing: str
+    words: str
+    reason: str
+    by_rules: bool
+    changed_at: datetime | None
+    flags: list[str]
 
 
 @dataclass(frozen=True, slots=True)
 class PersonRow:
-    """One account in the list."""
+    """One account in the list; `standing` is None where no campaign is active."""
 
     id: int
     username: str
@@ -28,23 +44,61 @@ class PersonRow:
     created_at: datetime
     last_seen_at: datetime | None
     active: bool
+    standing: StandingRow | None
 
 
 @dataclass(frozen=True, slots=True)
 class PeoplePage(Page):
-    """All accounts."""
+    """All accounts. `trains`: the campaign has a training; `manages`: may close accounts."""
 
     template = "admin/people.html"
     people: list[PersonRow]
+    campaign: str
+    trains: bool
+    manages: bool
     roles: tuple[str, ...] = ROLES
 
 
 @bp.get("/people")
-@access.only("admin")
+@access.only("supervisor", "admin")
 def people() -> tuple[str, int]:
     with db().read() as session:
-        rows = [_row(person) for person in accounts.list_people(session)]
-    return render(PeoplePage(rows))
+        found = campaigns.active_campaign(session)
+        standings = participating.list_standings(session, found.id) if found else {}
+        rows = [
+            _row(person, standings.get(person.annotator.id))
+            for person in accounts.list_people(session)
+        ]
+    name, rules = (found.name, found.rules) if found else ("", {})
+    trains = bool(rules.get("training"))
+    return render(PeoplePage(rows, name, trains, account().role == "admin"))
+
+
+@bp.post("/people/<id:annotator_id>/pause")
+@access.only("supervisor", "admin")
+def pause_person(annotator_id: int) -> Response:
+    with db().write() as session:
+        participating.pause_person(
+            session, campaign(session).id, annotator_id, forms.text("reason"), account().id
+        )
+    return _back("Paused: no more pictures for this person, who reads the reason.")
+
+
+@bp.post("/people/<id:annotator_id>/resume")
+@access.only("supervisor", "admin")
+def resume_person(annotator_id: int) -> Response:
+    """Ends a pause, and excuses from the training."""
+    with db().write() as session:
+        participating.resume_person(session, campaign(session).id, annotator_id, account().id)
+    return _back("This person works from now on.")
+
+
+@bp.post("/people/<id:annotator_id>/train")
+@access.only("supervisor", "admin")
+def train_person(annotator_id: int) -> Response:
+    with db().write() as session:
+        participating.send_to_training(session, campaign(session).id, annotator_id, account().id)
+    return _back("The training comes first for this person from now on.")
 
 
 @bp.post("/people/<id:annotator_id>/role")
@@ -76,7 +130,7 @@ def _back(text: str) -> Response:
     return redirect(url_for("admin.people"), 303)
 
 
-def _row(person: Person) -> PersonRow:
+def _row(person: Person, standing: Standing | None) -> PersonRow:
     annotator = person.annotator
     return PersonRow(
         annotator.id,
@@ -87,4 +141,16 @@ def _row(person: Person) -> PersonRow:
         annotator.created_at,
         person.last_seen_at,
         annotator.deactivated_at is None,
+        _standing(standing) if standing else None,
+    )
+
+
+def _standing(found: Standing) -> StandingRow:
+    return StandingRow(
+        found.standing,
+        STATES[found.standing],
+        found.reason,
+        found.by_rules,
+        found.changed_at,
+        list(found.flags),
     )

@@ -1,0 +1,276 @@
+"""Contested images before a supervisor: the picture, the votes, the keys, the decision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask import flash, redirect, request, url_for
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from labeler import jobs
+from labeler.domain.labels import LABELS
+from labeler.errors import SidelightError
+from labeler.models import Decision, Image
+from labeler.services import adjudicating
+from labeler.services.adjudicating import CANNOT_TELL, Case, CaseVote, PastDecision, Verdict
+from labeler.web import access, forms
+from labeler.web.admin import bp
+from labeler.web.chosen import campaign, campaign_or_none
+from labeler.web.pictures import address_of
+from labeler.web.routing import MAX_ID
+from labeler.web.state import Page, account, db, render, settings
+
+SHOWN = 40
+MAX_SKIPPED = 50
+WIDTH, HEIGHT = 356, 436  # the picture is scaled by a whole factor into this, as large as fits
+ORDERS = {"oldest": "longest waiting first", "votes": "most votes first"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A picture with the size at which it is shown."""
+
+    image_id: int
+    url: str
+    width: int
+    height: int
+    filename: str
+
+
+@dataclass(frozen=True, slots=True)
+class VoteRow:
+    """A vote as a supervisor sees it."""
+
+    pseudonym: str
+    answer: str
+    seconds: float | None
+    at: datetime
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """A label with its probability, or probabilities, 0 to 1; None: not known."""
+
+    label: str
+    votes: float
+    model: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionRow:
+    """A decision of the list. `holds`: it has neither been undone nor superseded."""
+
+    id: int
+    shot: Shot
+    said: str
+    note: str
+    pseudonym: str
+    at: datetime
+    holds: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What holds for the image now; `decision` is 0 where nobody has decided."""
+
+    status: str
+    decision: int
+    said: str
+    by: str
+    gold: str
+
+
+@dataclass(frozen=True, slots=True)
+class CasePage(Page):
+    """One contested image, or none. `last`: the own decision that undo would take back."""
+
+    template = "adjudication/case.html"
+    campaign_id: int
+    order: str
+    skipped: str
+    waiting: int
+    shot: Shot | None = None
+    votes: tuple[VoteRow, ...] = ()
+    chances: tuple[Chance, ...] = ()
+    now: Standing | None = None
+    last: DecisionRow | None = None
+    note: str = ""
+    use_as_gold: bool = False
+    problem: str = ""
+    has_campaign: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionsPage(Page):
+    """Past decisions; `older`: the number for the next page, 0 at the end."""
+
+    template = "adjudication/decisions.html"
+    campaign_id: int
+    rows: list[DecisionRow]
+    older: int = 0
+
+
+@bp.get("/contested")
+@access.only("supervisor", "admin")
+def contested() -> tuple[str, int]:
+    """The next image of the queue."""
+    with db().read() as session:
+        found = campaign_or_none(session)
+        if found is None:
+            return render(CasePage(0, _order(), "", 0, has_campaign=False))
+        image_id = adjudicating.next_contested(session, found.id, _order(), _skipped())
+        return render(_case_page(session, found.id, image_id))
+
+
+@bp.get("/contested/<id:image_id>")
+@access.only("supervisor", "admin")
+def case(image_id: int) -> tuple[str, int]:
+    with db().read() as session:
+        return render(_case_page(session, campaign(session).id, image_id))
+
+
+@bp.post("/contested/<id:image_id>")
+@access.only("supervisor", "admin")
+def decide(image_id: int) -> tuple[str, int] | Response:
+    verdict = Verdict(
+        None if forms.text("decision") == CANNOT_TELL else forms.text("decision"),
+        forms.text("note"),
+        "use_as_gold" in request.form,
+        forms.whole("seen"),
+    )
+    try:
+        with db().write() as session:
+            campaign_id = campaign(session).id
+            adjudicating.decide(session, campaign_id, image_id, account().id, verdict)
+    except SidelightError as error:
+        with db().read() as session:
+            page = _case_page(session, campaign(session).id, image_id, verdict, error.message)
+        return render(page, error.status)
+    if verdict.use_as_gold:  # known answers tell how people answer; a decision is one image's
+        jobs.queue_refresh(settings(), campaign_id, all_images=True)
+    return redirect(_address("admin.contested", campaign_id), 303)
+
+
+@bp.get("/decisions")
+@access.only("supervisor", "admin")
+def decisions() -> tuple[str, int]:
+    before = request.args.get("before", 0, type=int)
+    with db().read() as session:
+        found = campaign_or_none(session)
+        if found is None:
+            return render(DecisionsPage(0, []))
+        past = adjudicating.list_decisions(
+            session, found.id, SHOWN + 1, before if 0 < before <= MAX_ID else None
+        )
+    rows = [_decision_row(one) for one in past]
+    older = rows[SHOWN - 1].id if len(rows) > SHOWN else 0
+    return render(DecisionsPage(found.id, rows[:SHOWN], older))
+
+
+@bp.post("/decisions/<id:decision_id>/undo")
+@access.only("supervisor", "admin")
+def undo_decision(decision_id: int) -> Response:
+    with db().write() as session:
+        undone = adjudicating.undo_decision(session, decision_id)
+    jobs.queue_refresh(settings(), undone.campaign_id, all_images=True)
+    flash("The decision is undone: the votes speak again.", "success")
+    return redirect(_address("admin.case", undone.campaign_id, image_id=undone.image_id), 303)
+
+
+def _case_page(
+    session: Session,
+    campaign_id: int,
+    image_id: int | None,
+    verdict: Verdict | None = None,
+    problem: str = "",
+) -> CasePage:
+    waiting = adjudicating.count_contested(session, campaign_id)
+    last = adjudicating.last_decision(session, campaign_id, account().id)
+    common = (campaign_id, _order(), ",".join(map(str, _skipped())), waiting)
+    past = _decision_row(last) if last else None
+    if image_id is None:
+        return CasePage(*common, last=past)
+    found = adjudicating.load_case(session, campaign_id, image_id)
+    return CasePage(
+        *common,
+        _shot(found.image),
+        tuple(_vote_row(one) for one in found.votes),
+        _chances(found),
+        _standing(found),
+        past,
+        verdict.note if verdict else "",
+        verdict.use_as_gold if verdict else False,
+        problem,
+    )
+
+
+def _order() -> str:
+    order = request.values.get("order", "")
+    return order if order in ORDERS else "oldest"
+
+
+def _skipped() -> list[int]:
+    """The images that are left for later, the last `MAX_SKIPPED` of them."""
+    given = request.values.get("skip", "").split(",")
+    return [int(one) for one in given if one.isascii() and one.isdigit() and len(one) < 19][
+        -MAX_SKIPPED:
+    ]
+
+
+def _address(endpoint: str, campaign_id: int, **values: int) -> str:
+    query: dict[str, Any] = {"campaign": campaign_id, "order": _order(), **values}
+    return url_for(endpoint, skip=",".join(map(str, _skipped())) or None, **query)
+
+
+def _shot(image: Image) -> Shot:
+    width, height = image.width or 0, image.height or 0
+    factor = max(1, min(WIDTH // max(width, 1), HEIGHT // max(height, 1)))
+    return Shot(image.id, address_of(image.id, image.sha256), width * factor, height * factor,
+                image.filename)  # fmt: skip
+
+
+def _vote_row(one: CaseVote) -> VoteRow:
+    vote = one.vote
+    seconds = None if vote.elapsed_ms is None else vote.elapsed_ms / 1000
+    return VoteRow(one.pseudonym, vote.answer, seconds, vote.created_at, _seen(one))
+
+
+def _seen(one: CaseVote) -> str:
+    """What stood beside the picture, in words."""
+    vote = one.vote
+    if vote.planted:
+        return f"wrong suggestion on purpose: {vote.shown_label}"
+    if vote.mode == "grid":
+        return f"on the grid as {vote.shown_label}"
+    if vote.shown_label is not None:
+        return f"suggestion: {vote.shown_label}"
+    return "nothing, on purpose" if vote.withheld_label else "nothing"
+
+
+def _chances(found: Case) -> tuple[Chance, ...]:
+    row, model = found.consensus, found.model or (None, None, None)
+    votes = row.p_left, row.p_center, row.p_right
+    return tuple(Chance(*three) for three in zip(LABELS, votes, model, strict=True))
+
+
+def _standing(found: Case) -> Standing:
+    decision = found.decision
+    said = _said(decision) if decision else ""
+    number = decision.id if decision else 0
+    return Standing(found.consensus.status, number, said, found.decided_by, found.gold or "")
+
+
+def _said(decision: Decision) -> str:
+    return decision.label or "cannot be told"
+
+
+def _decision_row(past: PastDecision) -> DecisionRow:
+    made = past.decision
+    return DecisionRow(
+        made.id, _shot(past.image), _said(made), made.note, past.pseudonym, made.created_at,
+        made.superseded_at is None,
+    )  # fmt: skip

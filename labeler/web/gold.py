@@ -1,0 +1,186 @@
+"""Gold over the site: what there is, how hard it is, where more comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import flash, redirect, request, url_for
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from labeler import jobs
+from labeler.domain.labels import LABELS
+from labeler.errors import InvalidInput, SidelightError
+from labeler.services import gold, gold_sources
+from labeler.services.gold import GoldReport, GoldStatus
+from labeler.services.sheets import read_gold_csv
+from labeler.web import access, forms
+from labeler.web.admin import bp
+from labeler.web.campaign_form import uploaded
+from labeler.web.chosen import campaign, campaign_or_none
+from labeler.web.pictures import address_of
+from labeler.web.progress import Figure
+from labeler.web.routing import MAX_ID
+from labeler.web.state import Page, account, db, render, settings
+
+SHOWN = 60
+SOURCES = {"csv": "a file", "supervisor": "a supervisor", "unanimous": "unanimous votes"}
+
+
+@dataclass(frozen=True, slots=True)
+class GoldRow:
+    """One gold image. `share`: of the people asked who were right; None: nobody was."""
+
+    id: int
+    url: str
+    width: int
+    height: int
+    filename: str
+    label: str
+    source: str
+    explanation: str
+    asked: int
+    right: int
+    share: float | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PromoteForm:
+    """What the form of the promotion holds."""
+
+    min_votes: str = "3"
+    count: str = "30"
+
+
+@dataclass(frozen=True, slots=True)
+class GoldPage(Page):
+    """The gold of a campaign; `older`: the number for the next page, 0 at the end."""
+
+    template = "gold/gold.html"
+    campaign_id: int
+    campaign: str
+    figures: list[Figure]
+    rows: list[GoldRow]
+    older: int = 0
+    total: int = 0
+    problem: str = ""
+    promote: PromoteForm = PromoteForm()
+    training: int = 0
+
+
+@bp.get("/gold", endpoint="gold")
+@access.only("supervisor", "admin")
+def gold_page() -> tuple[str, int]:
+    return render(_page())
+
+
+@bp.post("/gold/import")
+@access.only("supervisor", "admin")
+def import_gold() -> tuple[str, int] | Response:
+    try:
+        text = uploaded("file") or forms.text("lines")
+        lines = read_gold_csv(text)
+        with db().write() as session:
+            campaign_id = campaign(session).id
+            report = gold_sources.import_gold(session, campaign_id, lines, account().id)
+    except SidelightError as error:
+        return render(_page(error.message), error.status)
+    return _done(campaign_id, report)
+
+
+@bp.post("/gold/from-supervisors")
+@access.only("supervisor", "admin")
+def gold_from_supervisors() -> Response:
+    with db().write() as session:
+        campaign_id = campaign(session).id
+        report = gold_sources.gold_from_supervisors(session, campaign_id, account().id)
+    return _done(campaign_id, report)
+
+
+@bp.post("/gold/promote")
+@access.only("supervisor", "admin")
+def promote_gold() -> tuple[str, int] | Response:
+    form = PromoteForm(forms.text("min_votes"), forms.text("count"))
+    try:
+        wanted = forms.whole("min_votes"), forms.whole("count")
+        with db().write() as session:
+            campaign_id = campaign(session).id
+            report = gold_sources.promote_unanimous(session, campaign_id, *wanted, account().id)
+    except InvalidInput as error:
+        return render(_page(error.message, form), error.status)
+    return _done(campaign_id, report)
+
+
+@bp.post("/gold/<id:gold_id>/revoke")
+@access.only("supervisor", "admin")
+def revoke_gold(gold_id: int) -> Response:
+    with db().write() as session:
+        campaign_id = gold.revoke_gold(session, gold_id).campaign_id
+    jobs.queue_refresh(settings(), campaign_id, all_images=True)
+    flash("The image is among the others again; its votes decide.", "success")
+    return redirect(url_for("admin.gold", campaign=campaign_id), 303)
+
+
+def words_of(report: GoldReport) -> str:
+    """What was done, as a sentence."""
+    if report.added == report.changed == 0:
+        return "No image has become gold" + (
+            f"; {report.unchanged:,} were already." if report.unchanged else "."
+        )
+    return (
+        f"{report.added:,} images have become gold, {report.changed:,} have changed, "
+        f"{report.unchanged:,} were as they are."
+    )
+
+
+def _done(campaign_id: int, report: GoldReport) -> Response:
+    if report.added or report.changed:
+        jobs.queue_refresh(settings(), campaign_id, all_images=True)
+    flash(words_of(report), "success")
+    return redirect(url_for("admin.gold", campaign=campaign_id), 303)
+
+
+def _page(problem: str = "", promote: PromoteForm | None = None) -> GoldPage:
+    with db().read() as session:
+        found = campaign_or_none(session)
+        if found is None:
+            return GoldPage(0, "", [], [])
+        counts = gold.count_gold(session, found.id)
+        rows = _rows(session, found.id)
+    return GoldPage(
+        found.id,
+        found.name,
+        [Figure(label, f"{counts[label]:,}") for label in LABELS],
+        rows[:SHOWN],
+        rows[SHOWN - 1].id if len(rows) > SHOWN else 0,
+        sum(counts.values()),
+        problem,
+        promote or PromoteForm(),
+        found.rules.get("training", 0),
+    )
+
+
+def _rows(session: Session, campaign_id: int) -> list[GoldRow]:
+    before = request.args.get("before", 0, type=int)
+    older_than = before if 0 < before <= MAX_ID else None
+    return [_row(one) for one in gold.list_gold(session, campaign_id, SHOWN + 1, older_than)]
+
+
+def _row(status: GoldStatus) -> GoldRow:
+    found, image = status.gold, status.image
+    return GoldRow(
+        found.id,
+        address_of(image.id, image.sha256),
+        image.width or 0,
+        image.height or 0,
+        image.filename,
+        found.label,
+        SOURCES[found.source],
+        found.explanation,
+        status.asked,
+        status.right,
+        status.right / status.asked if status.asked else None,
+        found.created_at,
+    )

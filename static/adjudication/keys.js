@@ -1,0 +1,33 @@
+// The keys of the labelling page, for decisions. Each presses a button of the page, so that
+// without this file nothing is missing but the keys.
+
+const DECISIONS = {
+  ArrowLeft: "left", 1: "left",
+  ArrowUp: "center", ArrowDown: "center", 2: "center",
+  ArrowRight: "right", 3: "right",
+  u: "cannot tell",
+};
+const OTHERS = { g: "use_as_gold", s: "skip", z: "undo" };
+const form = document.getElementById("decision");
+let sent = false; // one decision a page, however often the key is pressed
+
+function isWriting(element) {
+  return element.matches("input:not([type=checkbox]), textarea, select");
+}
+
+document.addEventListener("keydown", (event) => {
+  const busy = event.repeat || event.ctrlKey || event.metaKey || event.altKey;
+  if (busy || sent || isWriting(event.target)) return;
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  const target = key in DECISIONS
+    ? form?.querySelector(`button[value="${DECISIONS[key]}"]`)
+    : document.getElementById(OTHERS[key] ?? "");
+  if (!target) return;
+  event.preventDefault();
+  target.click();
+});
+for (const one of document.querySelectorAll("#decision, #undo-form")) {
+  one.addEventListener("submit", () => { sent = true; });
+}
+// A page that comes back from the browser's history can be used again.
+window.addEventListener("pageshow", () => { sent = false; });

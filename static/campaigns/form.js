@@ -1,0 +1,59 @@
+// The form of a campaign: how many images are selected and how the guideline looks, while one
+// types. Without this file the button "Count and preview" does the same.
+
+const WAIT_MS = 400;
+const POLL_MS = 2000;
+
+const form = document.getElementById("campaign-form");
+const count = document.getElementById("count");
+const preview = document.getElementById("preview");
+let timer = 0;
+let latest = 0;
+
+function schedule() {
+  clearTimeout(timer);
+  timer = setTimeout(tryOut, WAIT_MS);
+}
+
+async function tryOut() {
+  const mine = ++latest;
+  const headers = { Accept: "application/json" };
+  try {
+    const answer = await fetch(form.dataset.try, { method: "POST", body: new FormData(form), headers });
+    const found = await answer.json();
+    if (mine === latest && found.ok) show(found);
+  } catch {
+    // Offline: the words stay as they were, and the button still works later.
+  }
+}
+
+function show({ selected, problems, preview: html }) {
+  const parsed = new DOMParser().parseFromString(html, "text/html");
+  preview.replaceChildren(...parsed.body.childNodes);
+  if (!html) preview.textContent = "The guide of the site.";
+  if (!count) return;
+  const wrong = ["sample", "seed", "filenames", "partitions", "selection"].filter((name) => problems[name]);
+  if (wrong.length) count.textContent = problems[wrong[0]];
+  else if (selected !== null) {
+    const noun = selected === 1 ? "image is" : "images are";
+    count.textContent = `${selected.toLocaleString("en")} ${noun} selected.`;
+  }
+}
+
+/** While the worker lets the images in, the bar follows. */
+async function follow(box) {
+  try {
+    const { images, selected } = await (await fetch(box.dataset.state)).json();
+    document.getElementById("filling-in").textContent = images.toLocaleString("en");
+    document.getElementById("filling-bar").value = images;
+    if (images >= selected) box.hidden = true;
+  } catch {
+    // Asked again below.
+  }
+  if (!box.hidden) setTimeout(follow, POLL_MS, box);
+}
+
+form.addEventListener("input", schedule);
+form.addEventListener("change", schedule);
+const filling = document.getElementById("filling");
+if (filling) setTimeout(follow, POLL_MS, filling);

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from labeler.web import (
     account,
+    adjudication,
     admin,
     auth,
+    campaigns,
+    gold,
     invites,
     labelling,
     people,
@@ -14,7 +17,7 @@ from labeler.web import (
     site,
 )
 
-# `admin`, `people` and `invites` are one area with one menu; the routes share a blueprint.
+# All that manages is one area with one menu; the routes share the blueprint of `admin`.
 BLUEPRINTS = (
     site.bp,
     auth.bp,
@@ -25,4 +28,4 @@ BLUEPRINTS = (
     admin.bp,
 )
 
-__all__ = ["BLUEPRINTS", "invites", "people"]
+__all__ = ["BLUEPRINTS", "adjudication", "campaigns", "gold", "invites", "people"]

@@ -21,7 +21,7 @@ def test_the_defaults(tmp_path: Path) -> None:
     settings = load_settings({"SIDELIGHT_HOME": str(tmp_path / "home")})
     assert settings.home == tmp_path / "home"
     assert settings.database_url == f"sqlite:///{tmp_path / 'home' / 'sidelight.sqlite3'}"
-    assert (settings.host, settings.port, settings.required_votes) == ("127.0.0.1", 8000, 3)
+    assert (settings.host, settings.port, settings.lease_seconds) == ("127.0.0.1", 8000, 300)
     assert settings.jobs_path != Path(settings.database_url.removeprefix("sqlite:///"))
 
 
@@ -90,8 +90,6 @@ def test_a_spoilt_secret_file_is_refused(tmp_path: Path) -> None:
         ("SIDELIGHT_PORT", "70000", "a whole number from 1 to 65535"),
         ("SIDELIGHT_PORT", "²", "a whole number from 1 to 65535"),
         ("SIDELIGHT_WORKERS", "0", "a whole number from 1 to 64"),
-        ("SIDELIGHT_BLIND_SHARE", "25", "a share from 0 to 1"),
-        ("SIDELIGHT_BLIND_SHARE", "nan", "a share from 0 to 1"),
         ("SIDELIGHT_COOKIE_SECURE", "maybe", "yes or no"),
         ("SIDELIGHT_DATABASE_URL", "mysql://x", "sqlite:///FILE or postgresql://"),
         ("SIDELIGHT_DATABASE_URL", "sqlite:///", "sqlite:///FILE is needed"),
@@ -135,7 +133,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     page = (ROOT / "docs" / "settings.md").read_text()
     known = set(re.findall(r'"(SIDELIGHT_[A-Z_]*[A-Z])"', source))
     documented = set(re.findall(r"^## `(SIDELIGHT_[A-Z_]+)`$", page, re.MULTILINE))
-    assert len(known) >= 15
+    assert len(known) >= 13
     assert documented == known
     for name, default in re.findall(r'"(SIDELIGHT_[A-Z_]*[A-Z])",\s*"([^"]+)"', source):
         section = page.split(f"## `{name}`")[1].split("\n## ")[0]

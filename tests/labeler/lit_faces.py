@@ -13,11 +13,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from labeler.domain.labels import LABELS
+from labeler.domain.rules import Rules
 from labeler.models import Annotator, Dataset, Image, Vote
-from labeler.services import consensus
+from labeler.services.campaigns import activate_campaign, ensure_campaign
+from labeler.services.consensus import add_rows, rebuild
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-REQUIRED = 3
+RULES = Rules(method="majority", required_votes=3, proposals="shown", gold_rate=0.0)
 
 
 def write_faces(folder: Path, labels: Mapping[str, str], seed: int = 0) -> None:
@@ -38,10 +40,12 @@ def cycle_labels(count: int) -> dict[str, str]:
 
 
 def register(session: Session, folder: Path, names: Iterable[str], name: str = "faces") -> Dataset:
-    """An active data set whose images all decode, each with an open consensus row."""
-    dataset = Dataset(name=name, path=str(folder), attribute_names=[], active=True)
+    """A data set whose images all decode, each open in its campaign, which is active."""
+    dataset = Dataset(name=name, path=str(folder), attribute_names=[])
     session.add(dataset)
     session.flush()
+    campaign = activate_campaign(session, ensure_campaign(session, dataset).id)
+    campaign.rules = RULES.as_dict()
     images = [
         Image(dataset_id=dataset.id, filename=each, status="ok", width=64, height=64,
               byte_size=1, sha256="0" * 64)
@@ -49,7 +53,7 @@ def register(session: Session, folder: Path, names: Iterable[str], name: str = "
     ]  # fmt: skip
     session.add_all(images)
     session.flush()
-    consensus.rebuild(session, dataset.id, REQUIRED)
+    add_rows(session, campaign.id, [image.id for image in images])
     return dataset
 
 
@@ -76,9 +80,10 @@ def vote(
             select(Image.filename, Image.id).where(Image.dataset_id == dataset.id)
         ).all()
     )
+    campaign_id = ensure_campaign(session, dataset).id
     votes = [
-        Vote(image_id=ids[name], annotator_id=person.id, answer=answer, blind=False,
-             request_id=uuid.uuid4().hex, elapsed_ms=1200)
+        Vote(campaign_id=campaign_id, image_id=ids[name], annotator_id=person.id, answer=answer,
+             blind=False, request_id=uuid.uuid4().hex, elapsed_ms=1200)
         for name, given in answers.items()
         for person, answer in zip(people, given, strict=False)
     ]  # fmt: skip
@@ -86,5 +91,5 @@ def vote(
         each.created_at = START + timedelta(seconds=second)
     session.add_all(votes)
     session.flush()
-    consensus.rebuild(session, dataset.id, REQUIRED)
+    rebuild(session, campaign_id)
     return votes

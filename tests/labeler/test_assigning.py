@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from itertools import chain
 from pathlib import Path
 
@@ -11,18 +10,19 @@ from sqlalchemy import select
 
 from labeler.config import Settings
 from labeler.db import Database
-from labeler.domain.blinding import is_blind
+from labeler.domain.draws import is_blind
 from labeler.models import Consensus, Lease, Vote
 from labeler.services.assigning import (
+    MANY,
     REMEMBER_LEASES,
-    ShownProposal,
     lease_images,
     release_leases,
 )
 from labeler.services.checking import check_images
 from labeler.services.images import register_dataset
+from labeler.services.viewing import View
 from tests.conftest import CountQueries, MakeAnnotator, MakeDataset, write_images
-from tests.labeler.acting import NOON, after, ids, lease, lease_count, publish_run, vote
+from tests.labeler.acting import NOON, after, ids, lease, lease_count, publish_run, set_rules, vote
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_people_get_different_images_as_long_as_there_are_some(
 def test_an_image_is_never_handed_to_more_people_than_votes_are_needed(
     any_db: Database, faces: int, settings: Settings, make_annotator: MakeAnnotator
 ) -> None:
-    settings = dataclasses.replace(settings, required_votes=2)
+    set_rules(any_db, required_votes=2)
     handed = [lease(any_db, make_annotator(any_db).id, 6, settings) for _ in range(3)]
     assert [len(leased) for leased in handed] == [6, 6, 0]
 
@@ -80,7 +80,7 @@ def test_an_image_is_never_handed_to_more_people_than_votes_are_needed(
 def test_votes_that_are_there_count_as_well(
     any_db: Database, faces: int, settings: Settings, make_annotator: MakeAnnotator
 ) -> None:
-    settings = dataclasses.replace(settings, required_votes=2)
+    set_rules(any_db, required_votes=2)
     ada, bob, eve = (make_annotator(any_db).id for _ in range(3))
     image_id = ids(lease(any_db, ada, 6, settings))[0]
     vote(any_db, ada, image_id, "left", settings)
@@ -111,7 +111,7 @@ def test_the_least_answered_images_come_first(
 def test_leases_that_ran_out_are_handed_to_others(
     any_db: Database, faces: int, settings: Settings, make_annotator: MakeAnnotator
 ) -> None:
-    settings = dataclasses.replace(settings, required_votes=1)
+    set_rules(any_db, required_votes=1)
     ada, bob = make_annotator(any_db).id, make_annotator(any_db).id
     assert len(lease(any_db, ada, 6, settings)) == 6
     late = after(settings.lease_seconds + 1)
@@ -126,14 +126,14 @@ def test_leases_from_long_ago_are_forgotten(
     ada, bob = make_annotator(any_db).id, make_annotator(any_db).id
     lease(any_db, ada, 3, settings)
     much_later = after(settings.lease_seconds + 1) + REMEMBER_LEASES
-    lease(any_db, bob, 2, settings, much_later)
-    assert lease_count(any_db) == 2
+    lease(any_db, bob, MANY, settings, much_later)
+    assert lease_count(any_db) == 6
 
 
 def test_released_images_are_free_at_once(
     any_db: Database, faces: int, settings: Settings, make_annotator: MakeAnnotator
 ) -> None:
-    settings = dataclasses.replace(settings, required_votes=1)
+    set_rules(any_db, required_votes=1)
     ada, bob = make_annotator(any_db).id, make_annotator(any_db).id
     lease(any_db, ada, 6, settings)
     with any_db.write() as session:
@@ -150,7 +150,7 @@ def test_only_the_active_data_set_is_handed_out(
     for report in reports:
         check_images(any_db, report.dataset_id, processes=1)
     with any_db.read() as session:
-        active = select(Consensus.image_id).where(Consensus.dataset_id == reports[1].dataset_id)
+        active = select(Consensus.image_id).where(Consensus.campaign_id == reports[1].dataset_id)
         expected = set(session.scalars(active))
     assert set(ids(lease(any_db, ada, 6, settings))) == expected
 
@@ -162,11 +162,11 @@ def test_the_newest_published_proposal_is_shown(
     publish_run(any_db, faces, {first: (0.9, 0.1, 0.0)}, NOON)
     run_id = publish_run(any_db, faces, {first: (0.2, 0.3, 0.5), second: (0.8, 0.1, 0.1)}, after(1))
     shown = {
-        one.image_id: one.shown for one in lease(any_db, make_annotator(any_db).id, 3, settings)
+        one.image_id: one.view for one in lease(any_db, make_annotator(any_db).id, 3, settings)
     }
-    assert shown[first] == ShownProposal("right", 0.2, 0.3, 0.5, run_id)
-    assert shown[second] == ShownProposal("left", 0.8, 0.1, 0.1, run_id)
-    assert shown[third] is None
+    assert shown[first] == View(shown_run_id=run_id, shown_label="right", shown_probability=0.5)
+    assert shown[second] == View(shown_run_id=run_id, shown_label="left", shown_probability=0.8)
+    assert shown[third] == View()
 
 
 def test_a_proposal_that_favours_no_label_is_not_shown(
@@ -176,7 +176,7 @@ def test_a_proposal_that_favours_no_label_is_not_shown(
     ada = make_annotator(any_db).id
     for _reload in range(2):
         for one in lease(any_db, ada, 6, settings):
-            assert (one.shown, one.blind) == (None, False)
+            assert one.view == View()
     vote(any_db, ada, queue(any_db)[0], "left", settings)
     with any_db.read() as session:
         assert session.scalars(select(Vote.shown_label)).all() == [None]
@@ -191,28 +191,29 @@ def test_a_lease_keeps_what_was_shown_when_a_new_model_comes(
     lease(any_db, ada, 1, settings)
     publish_run(any_db, faces, {image_id: (0.0, 0.1, 0.9)}, after(1))
     (again,) = lease(any_db, ada, 1, settings, after(2))
-    assert again.shown == ShownProposal("left", 0.9, 0.1, 0.0, run_id)
+    assert again.view == View(shown_run_id=run_id, shown_label="left", shown_probability=0.9)
 
 
 def test_the_blind_see_no_proposal_and_stay_blind(
     any_db: Database, faces: int, settings: Settings, make_annotator: MakeAnnotator
 ) -> None:
-    settings = dataclasses.replace(settings, blind_share=0.5)
+    set_rules(any_db, proposals="mixed", blind_share=0.5)
     publish_run(any_db, faces, dict.fromkeys(queue(any_db), (0.6, 0.2, 0.2)), NOON)
     for _ in range(4):
         ada = make_annotator(any_db).id
         leased = lease(any_db, ada, 6, settings)
-        assert all(one.blind == is_blind(ada, one.image_id, 0.5) for one in leased)
-        assert all((one.shown is None) == one.blind for one in leased)
+        assert all(one.view.blind == is_blind(faces, ada, one.image_id, 0.5) for one in leased)
+        assert all((one.view.shown_label is None) == one.view.blind for one in leased)
+        assert all((one.view.withheld_label == "left") == one.view.blind for one in leased)
         with any_db.write() as session:
             release_leases(session, ada)
-        again = {one.image_id: one.blind for one in lease(any_db, ada, 6, settings)}
-        assert again == {one.image_id: one.blind for one in leased}
+        again = {one.image_id: one.view for one in lease(any_db, ada, 6, settings)}
+        assert again == {one.image_id: one.view for one in leased}
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_the_blind_share_is_kept(share: float) -> None:
-    drawn = [is_blind(person, image, share) for person in range(50) for image in range(200)]
+    drawn = [is_blind(1, person, image, share) for person in range(50) for image in range(200)]
     assert abs(sum(drawn) / len(drawn) - share) < 0.02
 
 
@@ -232,4 +233,4 @@ def test_the_number_of_statements_does_not_grow_with_the_number_of_images(
         lease_images(session, ada, 5, settings=settings)
     assert len(many) == len(few) <= 5
     with any_db.read() as session:
-        assert session.get(Lease, (queue(any_db)[0], ada)) is not None
+        assert session.get(Lease, (faces, queue(any_db)[0], ada)) is not None

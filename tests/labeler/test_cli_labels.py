@@ -16,8 +16,9 @@ from sqlalchemy import select, update
 from labeler.cli.labels import write_csv
 from labeler.config import Settings
 from labeler.db import Database
-from labeler.models import Consensus, Dataset, ModelRun
+from labeler.models import Campaign, Consensus, ModelRun
 from manage import cli
+from tests.labeler.acting import set_rules
 from tests.labeler.lit_faces import (
     add_people,
     cycle_labels,
@@ -101,14 +102,14 @@ def test_runs_as_a_real_process(
         "SIDELIGHT_HOME": str(settings.home),
         "SIDELIGHT_DATABASE_URL": settings.database_url,
     }
-    command = [sys.executable, "manage.py", "export", "labels", "--out", "-", "--dataset", "none"]
+    command = [sys.executable, "manage.py", "export", "labels", "--out", "-", "--campaign", "none"]
     failed = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False
     )
     assert failed.returncode == 1
     assert failed.stdout == ""
     assert failed.stderr == (
-        "Error: There is no data set 'none'. Registered: faces. Choose one with --dataset NAME.\n"
+        "Error: There is no campaign 'none'. There are: faces. Choose one with --campaign NAME.\n"
     )
 
 
@@ -124,10 +125,10 @@ def test_rebuild_mends_a_wrong_consensus(run: Run, labelled: dict[str, str], db:
 
 
 def test_rebuild_applies_another_number_of_required_votes(
-    run: Run, labelled: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    run: Run, labelled: dict[str, str], db: Database
 ) -> None:
-    monkeypatch.setenv("SIDELIGHT_REQUIRED_VOTES", "5")
-    assert "12 images changed, with 5 votes required" in run("consensus", "rebuild").output
+    set_rules(db, required_votes=5)
+    assert "12 images changed" in run("consensus", "rebuild").output
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_rebuild_applies_another_number_of_required_votes(
         ["export", "votes", "--out", "-"],
     ],
 )
-class TestWithoutADataSet:
+class TestWithoutACampaign:
     def test_names_the_command_that_registers_one(
         self, run: Run, db: Database, arguments: list[str]
     ) -> None:
@@ -152,8 +153,8 @@ class TestWithoutADataSet:
         self, run: Run, db: Database, labelled: dict[str, str], arguments: list[str]
     ) -> None:
         with db.write() as session:
-            session.execute(update(Dataset).values(active=False))
-        assert "No data set is active. Registered: faces." in message(run(*arguments))
+            session.execute(update(Campaign).values(active=False))
+        assert "No campaign is active. There are: faces." in message(run(*arguments))
 
 
 def test_too_few_votes_propose_nothing(run: Run, db: Database, tmp_path: Path) -> None:

@@ -23,12 +23,13 @@ from labeler.models import Annotator, Consensus, InviteUse, Lease, Vote, utc_now
 from labeler.services import accounts
 from labeler.services.assigning import lease_images
 from labeler.services.consensus import rebuild
-from labeler.services.voting import cast_vote, undo_vote
-from tests.conftest import MakeAnnotator, MakeDataset
+from labeler.services.voting import Ballot, cast_vote, undo_vote
+from tests.conftest import PLAIN_RULES, MakeAnnotator, MakeDataset
 from tests.labeler.acting import current_votes, ids, lease, vote
 
 WORKERS = 8
 IMAGES = 30
+REQUIRED = PLAIN_RULES.required_votes
 T = TypeVar("T")
 
 
@@ -54,9 +55,10 @@ def over_leased(db: Database, required: int) -> int:
         .where(Lease.image_id == Consensus.image_id, Lease.expires_at > utc_now())
         .scalar_subquery()
     )
+    votes = sum(getattr(Consensus, f"votes_{answer}") for answer in ANSWERS)
     with db.read() as session:
         return session.scalar(
-            select(func.count()).where(Consensus.priority + holders > required)
+            select(func.count()).where(votes + holders > required)
         ) or 0  # fmt: skip
 
 
@@ -69,7 +71,7 @@ def label_all(settings: Settings, annotator_id: int) -> tuple[list[tuple[int, st
     db = Database(settings.database_url)
     acknowledged, over = [], 0
     while leased := _lease(db, settings, annotator_id):
-        over += over_leased(db, settings.required_votes)
+        over += over_leased(db, REQUIRED)
         for image_id in leased:
             answer, request = rng.choice(ANSWERS), str(uuid.uuid4())
             if rng.random() < 0.2:
@@ -90,9 +92,7 @@ def _lease(db: Database, settings: Settings, annotator_id: int) -> list[int]:
 
 def _cast(db: Database, settings: Settings, person: int, image: int, answer: str, key: str) -> int:
     with db.write() as session:
-        return cast_vote(
-            session, person, image_id=image, answer=answer, request_id=key, settings=settings
-        ).vote_id
+        return cast_vote(session, person, Ballot(image, answer, key), settings=settings).vote_id
 
 
 def label_together(
@@ -127,9 +127,9 @@ def test_a_class_labels_everything_exactly_as_often_as_needed(
             tuple(row) for row in session.execute(current.where(Vote.superseded_at.is_(None)))
         )
     assert stored == acknowledged
-    assert sum(stored.values()) == IMAGES * settings.required_votes
+    assert sum(stored.values()) == IMAGES * REQUIRED
     with any_db.write() as session:
-        assert rebuild(session, dataset_id, settings.required_votes) == 0
+        assert rebuild(session, dataset_id) == 0
         still_open = select(func.count()).where(Consensus.status == "open")
         assert session.scalar(still_open) == 0
         assert session.scalar(select(func.count()).select_from(Lease)) == 0
@@ -161,7 +161,7 @@ def test_one_person_in_many_windows_has_one_current_vote(
     assert [result for result in results if isinstance(result, Exception)] == []
     assert current_votes(any_db) == 1
     with any_db.write() as session:
-        assert rebuild(session, dataset_id, settings.required_votes) == 0
+        assert rebuild(session, dataset_id) == 0
 
 
 def test_rebuilding_beside_votes_loses_none(
@@ -176,15 +176,15 @@ def test_rebuilding_beside_votes_loses_none(
         if number == len(people):
             for _ in range(5):
                 with any_db.write() as session:
-                    rebuild(session, dataset_id, settings.required_votes)
+                    rebuild(session, dataset_id)
             return
         for image_id in ids(lease(any_db, people[number], 8, settings)):
             vote(any_db, people[number], image_id, "left", settings)
 
     assert at_once(work, len(people) + 1) == [None] * 4
     with any_db.write() as session:
-        assert rebuild(session, dataset_id, settings.required_votes) == 0
-        assert session.scalar(select(func.sum(Consensus.priority))) == 24
+        assert rebuild(session, dataset_id) == 0
+        assert session.scalar(select(func.sum(Consensus.votes_left))) == 24
 
 
 def test_an_invite_is_never_used_more_often_than_allowed(any_db: Database) -> None:

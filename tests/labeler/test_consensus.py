@@ -8,13 +8,15 @@ from sqlalchemy.exc import IntegrityError
 
 from labeler.config import Settings
 from labeler.db import Database
+from labeler.domain.consensus import METHOD
 from labeler.models import Consensus, Image
-from labeler.services.consensus import METHOD, RANDOM_KEYS, rebuild
+from labeler.services.assigning import release_leases
+from labeler.services.consensus import RANDOM_KEYS, add_rows, rebuild
 from tests.conftest import CountQueries, MakeAnnotator, MakeDataset
-from tests.labeler.acting import after, lease, vote
+from tests.labeler.acting import after, lease, set_rules, vote
 
 DERIVED = ("status", "label", "probability", "votes_left", "votes_center", "votes_right",
-           "votes_unsure", "priority", "method")  # fmt: skip
+           "votes_unsure", "priority", "p_left", "p_center", "p_right", "method")  # fmt: skip
 
 
 @pytest.fixture
@@ -32,8 +34,6 @@ def dataset_id(
         for image_id, answer in zip(order, answers, strict=False):
             vote(any_db, person, image_id, answer, settings)
         with any_db.write() as session:
-            from labeler.services.assigning import release_leases
-
             release_leases(session, person)
     return dataset_id
 
@@ -50,8 +50,8 @@ def test_what_was_spoilt_is_mended(any_db: Database, dataset_id: int) -> None:
               "votes_left": 0, "votes_right": 0, "votes_unsure": 0, "priority": 5}  # fmt: skip
     with any_db.write() as session:
         session.execute(update(Consensus).values(**spoilt))
-        assert rebuild(session, dataset_id, 3) == 4
-        assert rebuild(session, dataset_id, 3) == 0
+        assert rebuild(session, dataset_id) == 4
+        assert rebuild(session, dataset_id) == 0
     assert snapshot(any_db) == before
 
 
@@ -59,7 +59,7 @@ def test_lost_rows_are_made_again(any_db: Database, dataset_id: int) -> None:
     before = snapshot(any_db)
     with any_db.write() as session:
         session.execute(delete(Consensus))
-        assert rebuild(session, dataset_id, 3) == 4
+        add_rows(session, dataset_id, list(before))
         keys = session.scalars(select(Consensus.random_key)).all()
     assert snapshot(any_db) == before
     assert len(set(keys)) == 4
@@ -71,15 +71,16 @@ def test_images_that_became_broken_leave(any_db: Database, dataset_id: int) -> N
     broken = update(Image).where(Image.id == first).values(status="broken", problem="gone")
     with any_db.write() as session:
         session.execute(broken)
-        assert rebuild(session, dataset_id, 3) == 1
+        assert rebuild(session, dataset_id) == 1
     assert first not in snapshot(any_db)
 
 
 def test_another_number_of_required_votes_decides_anew(any_db: Database, dataset_id: int) -> None:
     first, second, *_ = sorted(snapshot(any_db))
     assert {row[0] for row in snapshot(any_db).values()} == {"open"}
+    set_rules(any_db, required_votes=2)
     with any_db.write() as session:
-        assert rebuild(session, dataset_id, 2) == 2
+        assert rebuild(session, dataset_id) == 2
     after_all = snapshot(any_db)
     assert after_all[first][:3] == ("agreed", "left", 1.0)
     assert after_all[second][:3] == ("contested", None, None)
@@ -92,9 +93,9 @@ def test_another_data_set_is_left_alone(
     other = make_dataset(any_db, 3, name="others")
     spoilt = update(Consensus).values(votes_left=1, priority=1)
     with any_db.write() as session:
-        session.execute(spoilt.where(Consensus.dataset_id == other))
-        assert rebuild(session, dataset_id, 3) == 0
-        assert rebuild(session, other, 3) == 3
+        session.execute(spoilt.where(Consensus.campaign_id == other))
+        assert rebuild(session, dataset_id) == 0
+        assert rebuild(session, other) == 3
 
 
 def test_the_number_of_statements_does_not_grow(
@@ -104,7 +105,7 @@ def test_the_number_of_statements_does_not_grow(
     numbers = []
     for one in (dataset_id, big):
         with count_queries(any_db) as statements, any_db.write() as session:
-            rebuild(session, one, 1)
+            rebuild(session, one)
         numbers.append(len(statements))
     assert numbers[1] <= numbers[0]
 
@@ -115,7 +116,7 @@ def test_the_number_of_statements_does_not_grow(
         {"status": "agreed"},
         {"label": "left", "probability": 1.0},
         {"status": "agreed", "label": "top", "probability": 1.0},
-        {"priority": 9},
+        {"p_left": 0.9},
         {"status": "done"},
     ],
 )

@@ -73,11 +73,11 @@ def test_header_is_the_documented_one(any_db: Database, dataset_id: int) -> None
     header = next(iter(stream_labels(any_db, dataset_id)))
     assert header == (
         "image_id,filename,label,p_left,p_center,p_right,votes_left,votes_center,votes_right,"
-        "votes_unsure,status,source\n"
+        "votes_unsure,status,source,method\n"
     )
     assert next(iter(stream_votes(any_db, dataset_id))) == (
         "image_id,filename,annotator,answer,created_at,elapsed_ms,mode,blind,proposal_shown,"
-        "model_run_id,superseded_at\n"
+        "model_run_id,superseded_at,proposal_withheld,planted,mirrored\n"
     )
 
 
@@ -179,11 +179,12 @@ def test_every_vote_is_there_with_its_circumstances(any_db: Database, dataset_id
         votes = session.scalars(select(Vote).order_by(Vote.id)).all()
         votes[0].superseded_at = START + timedelta(minutes=5, microseconds=7)
         image = session.scalars(select(Image).where(Image.filename == "e.png")).one()
-        session.add(Vote(image_id=image.id, annotator_id=votes[0].annotator_id, answer="unsure",
-                         blind=False, request_id="request-1", shown_run_id=run_id,
+        common = {"campaign_id": dataset_id, "image_id": image.id}
+        session.add(Vote(**common, annotator_id=votes[0].annotator_id, answer="unsure",
+                         blind=False, request_id="request-1", shown_run_id=run_id, mirrored=True,
                          shown_label="left", created_at=START + timedelta(hours=1)))  # fmt: skip
-        session.add(Vote(image_id=image.id, annotator_id=votes[1].annotator_id, answer="left",
-                         blind=True, request_id="request-2", elapsed_ms=0,
+        session.add(Vote(**common, annotator_id=votes[1].annotator_id, answer="left",
+                         blind=True, request_id="request-2", elapsed_ms=0, withheld_label="right",
                          created_at=START + timedelta(hours=2)))  # fmt: skip
         count = len(votes) + 2
     rows = read("".join(stream_votes(any_db, dataset_id)))
@@ -195,11 +196,16 @@ def test_every_vote_is_there_with_its_circumstances(any_db: Database, dataset_id
     assert (shown["proposal_shown"], shown["model_run_id"]) == ("left", str(run_id))
     assert (shown["blind"], shown["elapsed_ms"], shown["superseded_at"]) == ("false", "", "")
     assert (blind["blind"], blind["elapsed_ms"], blind["proposal_shown"]) == ("true", "0", "")
+    assert (shown["mirrored"], shown["planted"], shown["proposal_withheld"]) == (
+        "true",
+        "false",
+        "",
+    )
+    assert (blind["mirrored"], blind["proposal_withheld"]) == ("false", "right")
 
 
 def test_other_data_sets_stay_out(any_db: Database, dataset_id: int, tmp_path: Path) -> None:
     with any_db.write() as session:
-        session.connection().exec_driver_sql("UPDATE dataset SET active = false")
         other = register(session, tmp_path, ["z.png"], name="other")
         other_id = other.id
     assert read("".join(stream_labels(any_db, other_id))) == []

@@ -22,7 +22,7 @@ from labeler.services.assigning import lease_images
 from labeler.services.checking import check_images
 from labeler.services.describing import unpack_attributes
 from labeler.services.images import activate_dataset, read_image, register_dataset
-from labeler.services.voting import cast_vote
+from labeler.services.voting import Ballot, cast_vote
 from rotation.errors import DatasetError
 from tests.conftest import MakeAnnotator, MakeDataset, write_images
 
@@ -120,8 +120,8 @@ def test_a_file_with_new_content_is_checked_anew_and_loses_its_votes(
     with db.write() as session:
         leased = lease_images(session, ada.id, 5, settings=settings)
         for number, one in enumerate(leased):
-            cast_vote(session, ada.id, image_id=one.image_id, answer="left",
-                      request_id=f"request-{number}", settings=settings)  # fmt: skip
+            ballot = Ballot(one.image_id, "left", f"request-{number}")
+            cast_vote(session, ada.id, ballot, settings=settings)
     shutil.copy(folder / "000002.jpg", folder / "000001.jpg")
     assert register_dataset(db, folder).changed == 1
     first = images_of(db, dataset_id)["000001.jpg"]
@@ -129,7 +129,7 @@ def test_a_file_with_new_content_is_checked_anew_and_loses_its_votes(
     assert first.id not in queue_of(db)
     check_images(db, dataset_id, processes=1)
     with db.read() as session:
-        row = session.get_one(Consensus, first.id)
+        row = session.get_one(Consensus, (dataset_id, first.id))
         assert (row.priority, row.status) == (0, "open")
         current = select(func.count()).select_from(Vote).where(Vote.superseded_at.is_(None))
         assert session.scalar(current) == 4
@@ -143,8 +143,8 @@ def test_a_file_that_is_gone_leaves_the_queue_and_comes_back_with_its_votes(
     ada = make_annotator(db)
     with db.write() as session:
         for number, one in enumerate(lease_images(session, ada.id, 5, settings=settings)):
-            cast_vote(session, ada.id, image_id=one.image_id, answer="left",
-                      request_id=f"request-{number}", settings=settings)  # fmt: skip
+            ballot = Ballot(one.image_id, "left", f"request-{number}")
+            cast_vote(session, ada.id, ballot, settings=settings)
     (folder / "000001.jpg").rename(folder / "away.bak")
     report = register_dataset(db, folder)
     assert (report.gone, report.total) == (1, 4)
@@ -155,7 +155,7 @@ def test_a_file_that_is_gone_leaves_the_queue_and_comes_back_with_its_votes(
     register_dataset(db, folder)
     check_images(db, dataset_id, processes=1)
     with db.read() as session:
-        assert session.get_one(Consensus, first.id).votes_left == 1
+        assert session.get_one(Consensus, (dataset_id, first.id)).votes_left == 1
 
 
 def damaged_zip(folder: Path, path: Path, damaged: str = "") -> Path:
@@ -179,8 +179,8 @@ def test_a_file_that_cannot_be_read_for_a_time_keeps_its_votes(
     ada = make_annotator(any_db)
     with any_db.write() as session:
         for number, one in enumerate(lease_images(session, ada.id, 2, settings=settings)):
-            cast_vote(session, ada.id, image_id=one.image_id, answer="left",
-                      request_id=f"request-{number}", settings=settings)  # fmt: skip
+            ballot = Ballot(one.image_id, "left", f"request-{number}")
+            cast_vote(session, ada.id, ballot, settings=settings)
     damaged_zip(folder, path, "000001.jpg")
     assert register_dataset(any_db, path).changed == 1
     assert register_dataset(any_db, path).unchanged == 2
@@ -191,7 +191,7 @@ def test_a_file_that_cannot_be_read_for_a_time_keeps_its_votes(
     assert register_dataset(any_db, path).changed == 1
     assert check_images(any_db, dataset_id, processes=1).checked == 1
     with any_db.read() as session:
-        assert session.get_one(Consensus, first.id).votes_left == 1
+        assert session.get_one(Consensus, (dataset_id, first.id)).votes_left == 1
 
 
 def test_a_check_that_was_stopped_has_counted_the_earlier_votes(
@@ -203,8 +203,8 @@ def test_a_check_that_was_stopped_has_counted_the_earlier_votes(
     ada = make_annotator(db)
     with db.write() as session:
         for number, one in enumerate(lease_images(session, ada.id, 5, settings=settings)):
-            cast_vote(session, ada.id, image_id=one.image_id, answer="left",
-                      request_id=f"request-{number}", settings=settings)  # fmt: skip
+            ballot = Ballot(one.image_id, "left", f"request-{number}")
+            cast_vote(session, ada.id, ballot, settings=settings)
     names = ("000001.jpg", "000002.jpg")
     for name in names:
         (folder / name).rename(folder / f"{name}.away")
@@ -252,8 +252,7 @@ def test_a_picture_that_was_replaced_is_taken_out_of_all_hands(
     check_images(db, dataset_id, processes=1)
     first = images_of(db, dataset_id)["000001.jpg"]
     with db.write() as session, pytest.raises(Forbidden):
-        cast_vote(session, ada.id, image_id=first.id, answer="left", request_id="request-1",
-                  settings=settings)  # fmt: skip
+        cast_vote(session, ada.id, Ballot(first.id, "left", "request-1"), settings=settings)
 
 
 def test_odd_names_are_told_and_do_not_stop_the_rest(any_db: Database, folder: Path) -> None:

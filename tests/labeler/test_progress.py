@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 from labeler.config import Settings
 from labeler.db import Database
 from labeler.services.checking import check_images
 from labeler.services.images import register_dataset
-from labeler.services.progress import DatasetProgress, OwnProgress, dataset_progress, own_progress
+from labeler.services.progress import (
+    CampaignProgress,
+    DatasetProgress,
+    OwnProgress,
+    campaign_progress,
+    dataset_progress,
+    own_progress,
+)
 from labeler.services.voting import undo_vote
 from tests.conftest import CountQueries, MakeAnnotator, MakeDataset, write_images
-from tests.labeler.acting import after, ids, lease, vote
+from tests.labeler.acting import after, ids, lease, set_rules, vote
 
 DAY = 86_400
 
@@ -25,7 +31,7 @@ def test_the_own_progress(
     count_queries: CountQueries,
 ) -> None:
     make_dataset(any_db, 6)
-    settings = dataclasses.replace(settings, required_votes=2)
+    set_rules(any_db, required_votes=2)
     ada, bob = make_annotator(any_db).id, make_annotator(any_db).id
     images = ids(lease(any_db, ada, 6, settings))
     lease(any_db, bob, 6, settings)
@@ -47,9 +53,10 @@ def test_nothing_is_left_without_a_data_set(
     with any_db.read() as session:
         assert own_progress(session, make_annotator(any_db).id) == OwnProgress(0, 0, 0)
         assert dataset_progress(session, 1).images == 0
+        assert campaign_progress(session, 1).images == 0
 
 
-def test_the_progress_of_a_data_set(
+def test_the_progress_of_a_data_set_and_its_campaign(
     any_db: Database,
     settings: Settings,
     make_annotator: MakeAnnotator,
@@ -62,18 +69,16 @@ def test_the_progress_of_a_data_set(
     check_images(any_db, dataset_id, processes=1)
     write_images(folder, 6)
     register_dataset(any_db, folder)
-    settings = dataclasses.replace(settings, required_votes=1)
+    set_rules(any_db, method="majority", required_votes=1, gold_rate=0.0)
     ada = make_annotator(any_db).id
     images = ids(lease(any_db, ada, 5, settings))
     for image_id, answer in zip(images, ("left", "left", "center", "unsure"), strict=False):
         vote(any_db, ada, image_id, answer, settings)
     with count_queries(any_db) as statements, any_db.read() as session:
-        progress = dataset_progress(session, dataset_id)
-    assert progress == DatasetProgress(
-        images=7,
-        ok=5,
-        broken=1,
-        unchecked=1,
+        images_done = dataset_progress(session, dataset_id)
+        progress = campaign_progress(session, dataset_id)
+    assert images_done == DatasetProgress(images=7, ok=5, broken=1, unchecked=1)
+    assert progress == CampaignProgress(
         open=1,
         agreed=3,
         contested=1,
@@ -81,4 +86,5 @@ def test_the_progress_of_a_data_set(
         labels={"left": 2, "center": 1, "right": 0},
         answers={"left": 2, "center": 1, "right": 0, "unsure": 1},
     )
+    assert progress.images == 5
     assert len([one for one in statements if one.startswith("SELECT")]) == 2

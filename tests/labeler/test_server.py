@@ -190,6 +190,6 @@ def test_the_worker_does_what_is_queued_and_survives_an_error(
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0
     told = (tmp_path / "output.txt").read_text()
-    assert f"propose_labels of data set {dataset_id}: " in told
+    assert f"propose_labels {dataset_id}: " in told
     assert "Traceback" not in told
     assert jobs.count_waiting(settings) == 0

@@ -12,12 +12,13 @@ from sqlalchemy.exc import IntegrityError
 
 from labeler.config import Settings
 from labeler.db import Database
+from labeler.domain.queueing import STEPS
 from labeler.errors import Conflict, Forbidden, InvalidInput, NotFound, SidelightError, StaleLease
 from labeler.models import Image, Vote
 from labeler.services.checking import check_images
 from labeler.services.consensus import rebuild
 from labeler.services.images import register_dataset
-from labeler.services.voting import cast_vote, last_vote, recent_votes, undo_vote
+from labeler.services.voting import Ballot, cast_vote, last_vote, recent_votes, undo_vote
 from tests.conftest import CountQueries, MakeAnnotator, MakeDataset, write_images
 from tests.labeler.acting import (
     NOON,
@@ -27,6 +28,7 @@ from tests.labeler.acting import (
     ids,
     lease,
     publish_run,
+    set_rules,
     vote,
 )
 
@@ -80,7 +82,7 @@ def test_the_vote_counts_at_once_and_the_lease_is_over(
     image_id = ids(lease(any_db, ada, 1, settings))[0]
     vote(any_db, ada, image_id, "center", settings)
     row = consensus_row(any_db, image_id)
-    assert (row.votes_center, row.priority, row.status) == (1, 1, "open")
+    assert (row.votes_center, row.priority, row.status) == (1, STEPS, "open")
     assert image_id not in ids(lease(any_db, ada, 4, settings))
 
 
@@ -134,7 +136,7 @@ def test_a_request_id_cannot_stand_for_two_votes(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"answer": "top"}, "'top' is not an answer; allowed are left, center, right, unsure"),
+        ({"answer": "top"}, "'top' is not an answer; allowed: left, center, right, unsure"),
         ({"answer": ""}, "is not an answer"),
         ({"request_id": "short"}, "8 to 36 letters"),
         ({"request_id": "x" * 37}, "8 to 36 letters"),
@@ -149,15 +151,15 @@ def test_what_is_not_allowed_is_named(
     image_id = ids(lease(any_db, ada, 1, settings))[0]
     good = {"image_id": image_id, "answer": "left", "request_id": REQUEST}
     with pytest.raises(InvalidInput, match=message), any_db.write() as session:
-        cast_vote(session, ada, settings=settings, **(good | wrong))
+        cast_vote(session, ada, Ballot(**(good | wrong)), settings=settings)
     assert current_votes(any_db) == 0
 
 
 def test_a_very_long_time_is_cut_to_a_day(any_db: Database, ada: int, settings: Settings) -> None:
     image_id = ids(lease(any_db, ada, 1, settings))[0]
     with any_db.write() as session:
-        cast = cast_vote(session, ada, image_id=image_id, answer="left", request_id=REQUEST,
-                         elapsed_ms=10**15, settings=settings)  # fmt: skip
+        ballot = Ballot(image_id, "left", REQUEST, elapsed_ms=10**15)
+        cast = cast_vote(session, ada, ballot, settings=settings)
     assert stored(any_db, cast.vote_id).elapsed_ms == 86_400_000
 
 
@@ -195,7 +197,7 @@ def test_a_late_vote_is_welcome_as_long_as_the_image_is_open(
 def test_a_late_vote_on_a_finished_image_is_stale(
     any_db: Database, ada: int, bob: int, settings: Settings
 ) -> None:
-    settings = dataclasses.replace(settings, required_votes=1)
+    set_rules(any_db, required_votes=1)
     image_id = ids(lease(any_db, ada, 1, settings))[0]
     late = after(settings.lease_seconds + 60)
     lease(any_db, bob, 4, settings, late)
@@ -209,9 +211,9 @@ def test_a_valid_lease_is_a_promise_even_if_the_image_is_finished(
 ) -> None:
     image_id = ids(lease(any_db, ada, 1, settings))[0]
     lease(any_db, bob, 4, settings)
-    strict = dataclasses.replace(settings, required_votes=1)
-    vote(any_db, bob, image_id, "right", strict)
-    assert vote(any_db, ada, image_id, "right", strict).created
+    set_rules(any_db, required_votes=1)
+    vote(any_db, bob, image_id, "right", settings)
+    assert vote(any_db, ada, image_id, "right", settings).created
 
 
 def test_changing_ones_mind_supersedes(any_db: Database, ada: int, settings: Settings) -> None:
@@ -221,7 +223,7 @@ def test_changing_ones_mind_supersedes(any_db: Database, ada: int, settings: Set
     assert stored(any_db, first.vote_id).superseded_at == after(5)
     assert stored(any_db, second.vote_id).superseded_at is None
     row = consensus_row(any_db, image_id)
-    assert (row.votes_left, row.votes_right, row.priority) == (0, 1, 1)
+    assert (row.votes_left, row.votes_right, row.priority) == (0, 1, STEPS)
 
 
 def test_undo_takes_back_and_hands_back(any_db: Database, ada: int, settings: Settings) -> None:
@@ -242,7 +244,7 @@ def test_undo_twice_changes_nothing(any_db: Database, ada: int, settings: Settin
 
 
 def test_undo_reopens_a_finished_image(any_db: Database, ada: int, settings: Settings) -> None:
-    settings = dataclasses.replace(settings, required_votes=1)
+    set_rules(any_db, required_votes=1)
     image_id = ids(lease(any_db, ada, 1, settings))[0]
     cast = vote(any_db, ada, image_id, "left", settings)
     assert consensus_row(any_db, image_id).status == "agreed"
@@ -347,7 +349,7 @@ def test_a_vote_takes_few_statements(
 def test_counting_vote_by_vote_is_the_same_as_counting_anew(
     any_db: Database, faces: int, make_annotator: MakeAnnotator, settings: Settings
 ) -> None:
-    settings = dataclasses.replace(settings, required_votes=2)
+    set_rules(any_db, required_votes=2)
     answers = ["left", "right", "left", "unsure", "center", "center", "left", "left"]
     for person in (make_annotator(any_db).id for _ in range(3)):
         for image_id in ids(lease(any_db, person, 4, settings)):
@@ -357,6 +359,6 @@ def test_counting_vote_by_vote_is_the_same_as_counting_anew(
             elif (person + image_id) % 4 == 1:
                 vote(any_db, person, image_id, "right", settings)
     with any_db.write() as session:
-        assert rebuild(session, faces, settings.required_votes) == 0
+        assert rebuild(session, faces) == 0
     with any_db.read() as session:
         assert session.scalar(select(func.count()).select_from(Vote)) >= 8

@@ -9,12 +9,14 @@ from labeler.web import (
     auth,
     campaigns,
     gold,
+    grid,
     invites,
     labelling,
     people,
     pictures,
     progress,
     site,
+    training,
 )
 
 # All that manages is one area with one menu; the routes share the blueprint of `admin`.
@@ -23,6 +25,8 @@ BLUEPRINTS = (
     auth.bp,
     account.bp,
     labelling.bp,
+    training.bp,
+    grid.bp,
     pictures.bp,
     progress.bp,
     admin.bp,

@@ -19,36 +19,14 @@ from labeler.services.viewing import LeasedImage, as_seen
 from labeler.services.voting import Ballot, CastVote
 from labeler.web import access, forms
 from labeler.web.errors import always_json, wants_json
-from labeler.web.pictures import address_of
+from labeler.web.idle import Idle, why_idle
 from labeler.web.routing import MAX_ID
+from labeler.web.showing import Picture, answered_picture, picture_of, whole_size
 from labeler.web.state import Page, account, db, render, settings
 
 bp = Blueprint("labelling", __name__, url_prefix="/label")
 
 MAX_LEASES = 120
-# Without scripts the page cannot know the window: the picture is scaled to fit a phone.
-PLAIN_WIDTH, PLAIN_HEIGHT = 356, 436
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """The proposal as the person sees it."""
-
-    label: str
-    probability: float
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A leased image as the page's script knows it; `shown` is in the view of who sees it."""
-
-    image_id: int
-    url: str
-    width: int
-    height: int
-    mirrored: bool
-    shown: Hint | None
-    expires_in_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +48,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class LabelPage(Page):
-    """The picture to judge, or none. `data` is for the script."""
+    """The picture to judge, or why there is none. `data` is for the script."""
 
     template = "label/label.html"
     image: Picture | None
@@ -78,7 +56,7 @@ class LabelPage(Page):
     image_height: int
     last_vote: LastVote | None
     progress: Count
-    has_dataset: bool
+    idle: Idle | None
     request_id: str
     data: dict[str, Any]
 
@@ -87,7 +65,9 @@ class LabelPage(Page):
 @access.signed_in
 def label() -> tuple[str, int]:
     with db().write() as session:
-        page = _label_page(session, _asked_for(session) or _next(session))
+        leased = _asked_for(session) or _next(session)
+    with db().read() as session:
+        page = _label_page(session, leased)
     return render(page)
 
 
@@ -95,11 +75,19 @@ def label() -> tuple[str, int]:
 @access.signed_in
 @always_json
 def leases() -> Response:
+    """The next pictures; asked for again, those that are held are renewed."""
     count = forms.json_whole(forms.json_object(), "count", 1, MAX_LEASES)
     with db().write() as session:
         leased = assigning.lease_images(session, account().id, count, settings=settings())
+    with db().read() as session:
         done = _count(session)
-    return jsonify(ok=True, images=[asdict(_picture(one)) for one in leased], progress=asdict(done))
+        idle = None if leased else why_idle(session)
+    return jsonify(
+        ok=True,
+        images=[asdict(picture_of(one)) for one in leased],
+        progress=asdict(done),
+        idle=asdict(idle) if idle else None,
+    )
 
 
 @bp.post("/votes")
@@ -112,8 +100,8 @@ def cast() -> Response | tuple[Response, int]:
     if vote.created and vote.vote_id % REFRESH_EVERY == 0:
         jobs.queue_refresh(settings(), vote.campaign_id)
     if not wants_json():
-        return redirect(url_for("labelling.label"), 303)
-    images = [asdict(_picture(one)) for one in vote.following]
+        return redirect(forms.local_address(forms.text("back"), url_for("labelling.label")), 303)
+    images = [asdict(picture_of(one)) for one in vote.following]
     return jsonify(ok=True, vote=_vote_json(vote), images=images), 201 if vote.created else 200
 
 
@@ -124,7 +112,7 @@ def undo(vote_id: int) -> Response:
         leased = voting.undo_vote(session, account().id, vote_id, settings=settings())
     if not wants_json():
         return redirect(url_for("labelling.label", image=leased.image_id), 303)
-    return jsonify(ok=True, image=asdict(_picture(leased)))
+    return jsonify(ok=True, image=asdict(picture_of(leased)))
 
 
 @bp.get("/state")
@@ -165,8 +153,9 @@ def _ballot_sent() -> Ballot:
 
 
 def _label_page(session: Session, leased: LeasedImage | None) -> LabelPage:
-    image = _picture(leased) if leased else None
-    width, height = _plain_size(image)
+    image = picture_of(leased) if leased else None
+    idle = None if leased else why_idle(session)
+    width, height = whole_size(image.width, image.height) if image else (0, 0)
     last, done = _last_vote(session), _count(session)
     data = {
         "annotatorId": account().id,
@@ -177,9 +166,9 @@ def _label_page(session: Session, leased: LeasedImage | None) -> LabelPage:
         "images": [asdict(image)] if image else [],
         "lastVote": asdict(last) if last else None,
         "progress": asdict(done),
+        "idle": asdict(idle) if idle else None,
     }
-    has_dataset = image is not None or campaigns.active_campaign(session) is not None
-    return LabelPage(image, width, height, last, done, has_dataset, str(uuid.uuid4()), data)
+    return LabelPage(image, width, height, last, done, idle, str(uuid.uuid4()), data)
 
 
 def _addresses() -> dict[str, str]:
@@ -192,34 +181,13 @@ def _addresses() -> dict[str, str]:
     }
 
 
-def _picture(leased: LeasedImage) -> Picture:
-    view = leased.view
-    label = leased.shown_as_seen
-    hint = Hint(label, view.shown_probability or 0.0) if label else None
-    seconds = max(0, int((leased.expires_at - utc_now()).total_seconds()))
-    address = address_of(leased.image_id, leased.sha256)
-    return Picture(
-        leased.image_id, address, leased.width, leased.height, view.mirrored, hint, seconds
-    )
-
-
-def _plain_size(image: Picture | None) -> tuple[int, int]:
-    """The size of the picture before a script has measured the window: a whole multiple."""
-    if image is None or not image.width or not image.height:
-        return 0, 0
-    factor = max(1, min(PLAIN_WIDTH // image.width, PLAIN_HEIGHT // image.height))
-    return image.width * factor, image.height * factor
-
-
 def _last_vote(session: Session) -> LastVote | None:
     vote = voting.last_vote(session, account().id)
     if vote is None:
         return None
     image = session.get_one(Image, vote.image_id)
-    address = address_of(image.id, image.sha256)
     # What was shown beside it comes with the answer to the undo.
-    size = image.width or 0, image.height or 0
-    picture = Picture(image.id, address, *size, vote.mirrored, None, 0)
+    picture = answered_picture(image, vote.mirrored)
     return LastVote(vote.id, as_seen(vote.answer, vote.mirrored) or "", picture)
 
 

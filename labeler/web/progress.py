@@ -1,24 +1,34 @@
-"""A person's own page: how much they have done, and what they answered last."""
+"""A person's own page: how far, how fast, and the last answers, which can be changed here."""
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from flask import Blueprint
 from sqlalchemy.orm import Session
 
 from labeler.domain.labels import ANSWERS
-from labeler.models import Image, Vote
-from labeler.services import overview, progress, voting
+from labeler.models import Campaign, Image, Vote, utc_now
+from labeler.services import campaigns, pace, progress, voting
+from labeler.services.pace import Pace, Review
+from labeler.services.progress import OwnProgress
 from labeler.services.viewing import as_seen
 from labeler.web import access
-from labeler.web.pictures import address_of
+from labeler.web.showing import Picture, answered_picture, whole_size
 from labeler.web.state import Page, account, db, render
 
 bp = Blueprint("progress", __name__)
 
 RECENT = 10
+ROOM = (178, 218)  # of a picture of the last answers
+ADVICE = {
+    "low_gold": "Some of your answers differ from what is known. A look into the guide helps: left "
+    "and right are yours, as you look at the picture.",
+    "too_fast": "Many of your answers came very quickly. Give each picture the second that it "
+    "needs.",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +41,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How often an answer was given."""
+    """How often something was; for the table `balance`."""
 
     word: str
     count: int
@@ -39,15 +49,15 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class RecentVote:
-    """One of the last answers, with its picture."""
+    """One of the last answers with its picture, as it was seen; `request_id` for a change."""
 
-    url: str
+    picture: Picture
     width: int
     height: int
-    mirrored: bool
     filename: str
     answer: str
     at: datetime
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,33 +65,75 @@ class OwnProgressPage(Page):
     """`votes` 0 shows how to begin."""
 
     template = "label/progress.html"
+    campaign: str
     votes: int
     figures: list[Figure]
     answers: list[Tally]
+    days: list[Tally]
     recent: list[RecentVote]
+    advice: list[str]
+    paused_for: str | None
+    choices: tuple[str, ...] = ANSWERS
 
 
 @bp.get("/me")
 @access.signed_in
 def own() -> tuple[str, int]:
     with db().read() as session:
-        done = progress.own_progress(session, account().id)
-        counts = overview.count_answers(session, account().id)
-        recent = [
-            _recent(session, vote) for vote in voting.recent_votes(session, account().id, RECENT)
-        ]
+        campaign = campaigns.active_campaign(session)
+        page = _page(session, campaign) if campaign else _empty()
+    return render(page)
+
+
+def _page(session: Session, campaign: Campaign) -> OwnProgressPage:
+    me = account().id
+    done = progress.own_progress(session, me)
+    speed = pace.own_pace(session, me, campaign.id, now=utc_now())
+    review = pace.own_review(session, me, campaign)
+    return OwnProgressPage(
+        campaign=campaign.name,
+        votes=done.votes,
+        figures=_figures(done, speed, review),
+        answers=[Tally(answer, speed.answers.get(answer, 0)) for answer in ANSWERS],
+        days=[Tally(_day(day), count) for day, count in speed.days],
+        recent=[_recent(session, vote) for vote in voting.recent_votes(session, me, RECENT)],
+        advice=[ADVICE[code] for code in review.advice],
+        paused_for=review.paused_for,
+    )
+
+
+def _empty() -> OwnProgressPage:
+    return OwnProgressPage("", 0, [], [], [], [], [], None)
+
+
+def _figures(done: OwnProgress, speed: Pace, review: Review) -> list[Figure]:
     figures = [
         Figure("answers so far", f"{done.votes:,}"),
         Figure("today", f"{done.today:,}"),
         Figure("pictures left for you", f"{done.remaining:,}"),
     ]
-    tallies = [Tally(answer, counts.get(answer, 0)) for answer in ANSWERS]
-    return render(OwnProgressPage(done.votes, figures, tallies, recent))
+    if speed.median_s is not None:
+        figures.append(Figure("an answer, half of them quicker", f"{speed.median_s:.1f} s"))
+    if speed.per_hour is not None:
+        figures.append(Figure("answers an hour at work today", f"{speed.per_hour:,}"))
+    if review.gold_asked:
+        known = f"{review.gold_right} of {review.gold_asked}"
+        figures.append(Figure("right where the answer is known", known))
+    return figures
+
+
+def _day(day: date) -> str:
+    return f"{day:%a} {day.day} {day:%b}"
 
 
 def _recent(session: Session, vote: Vote) -> RecentVote:
     image = session.get_one(Image, vote.image_id)
-    address = address_of(image.id, image.sha256)
-    size = image.width or 0, image.height or 0
-    answer = as_seen(vote.answer, vote.mirrored) or ""
-    return RecentVote(address, *size, vote.mirrored, image.filename, answer, vote.created_at)
+    picture = answered_picture(image, vote.mirrored)
+    return RecentVote(
+        picture,
+        *whole_size(picture.width, picture.height, ROOM),
+        filename=image.filename,
+        answer=as_seen(vote.answer, vote.mirrored) or "",
+        at=vote.created_at,
+        request_id=str(uuid.uuid4()),
+    )

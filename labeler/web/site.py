@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flask import Blueprint, jsonify, redirect, url_for
-from sqlalchemy import text
+from markupsafe import Markup
+from sqlalchemy import select
 from werkzeug.wrappers import Response
 
-from labeler.web import access
+from labeler.services.campaigns import active_campaign
+from labeler.web import access, markdown
 from labeler.web.errors import always_json
 from labeler.web.state import Page, account_or_none, db, render
 
@@ -17,9 +19,10 @@ bp = Blueprint("site", __name__)
 
 @dataclass(frozen=True, slots=True)
 class GuidePage(Page):
-    """How to judge the light. The same for everybody."""
+    """How to judge the light: the guideline of the campaign, else the guide of the site."""
 
     template = "site/guide.html"
+    guideline: Markup | None
 
 
 @bp.get("/")
@@ -35,7 +38,10 @@ def home() -> Response:
 @bp.get("/guide")
 @access.public
 def guide() -> tuple[str, int]:
-    return render(GuidePage())
+    with db().read() as session:
+        campaign = active_campaign(session)
+        text = campaign.guideline if campaign else ""
+    return render(GuidePage(markdown.render(text) if text else None))
 
 
 @bp.get("/healthz")
@@ -44,5 +50,5 @@ def guide() -> tuple[str, int]:
 def healthz() -> Response:
     """200 when the database answers, else 503."""
     with db().read() as session:
-        session.execute(text("SELECT 1"))
+        session.execute(select(1))
     return jsonify(ok=True)

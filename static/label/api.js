@@ -25,12 +25,14 @@ export class Api {
     return this.#write(this.#addresses.leases, { count });
   }
 
-  vote(entry) {
+  /** Send an answer and ask for more pictures with it. @param {number} then how many */
+  vote(entry, then) {
     return this.#write(this.#addresses.votes, {
       image_id: entry.image.image_id,
       answer: entry.answer,
       request_id: entry.requestId,
       elapsed_ms: entry.elapsedMs,
+      then,
     });
   }
 

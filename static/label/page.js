@@ -25,6 +25,7 @@ class LabelPage {
   /** @type {{requestId: ?string, voteId: ?number, answer: string, image: object}[]} */ #history;
   #answered = new Set();
   #changedAt = 0; // when the queue changed last
+  #usedAt = Date.now(); // when the person did something last
   #progress;
 
   constructor(data) {
@@ -32,13 +33,13 @@ class LabelPage {
     this.#progress = data.progress;
     const api = new Api(data);
     const { storage, durable } = openStorage();
-    this.#queue = new VoteQueue({ annotatorId: data.annotatorId, api, storage });
     this.#feed = new Feed({
       api,
       size: data.prefetch,
       isTaken: (id) => this.#isTaken(id),
-      busy: () => this.#queue.pending().length + 1,
+      pending: () => this.#queue.pending().length,
     });
+    this.#queue = new VoteQueue({ annotatorId: data.annotatorId, api, storage, feed: this.#feed });
     this.#history = this.#recall(data.lastVote);
     for (const { image } of this.#history) this.#answered.add(image.image_id);
     this.#listen();
@@ -46,6 +47,7 @@ class LabelPage {
   }
 
   start() {
+    void this.#feed.fill({ renew: true });
     void this.#queue.drain();
     this.#feed.add(this.#data.images);
     this.#advance();
@@ -97,7 +99,11 @@ class LabelPage {
     for (const type of ["online", "focus", "pageshow", "storage"]) {
       window.addEventListener(type, () => this.#wake());
     }
+    for (const type of ["keydown", "pointerdown", "pointermove"]) {
+      document.addEventListener(type, () => { this.#usedAt = Date.now(); }, { passive: true });
+    }
     setInterval(() => this.#showWaiting(), 500);
+    setInterval(() => this.#keepHold(), this.#data.leaseSeconds * 500);
   }
 
   #onKey(event) {
@@ -122,7 +128,7 @@ class LabelPage {
   #refresh() {
     if (!this.#current || this.#current.state === "failed") this.#current = this.#feed.take() ?? null;
     if (this.#current?.state === "ready") this.#show(this.#current);
-    else this.#view.showNothing(!this.#current && this.#feed.exhausted && this.#queue.pending().length === 0);
+    else this.#view.showNothing(this.#current || this.#queue.pending().length > 0 ? null : this.#feed.idle);
   }
 
   #show(item) {
@@ -153,7 +159,13 @@ class LabelPage {
   #onQueueChange() {
     this.#changedAt = performance.now();
     this.#showWaiting();
-    if (!this.#current && this.#queue.pending().length === 0) void this.#feed.fill();
+    if (this.#queue.pending().length === 0) void this.#feed.fill();
+  }
+
+  /** The pictures stay in this person's hands as long as the page is looked at. */
+  #keepHold() {
+    const inUse = Date.now() - this.#usedAt < this.#data.leaseSeconds * 1000;
+    if (inUse && document.visibilityState === "visible") void this.#feed.fill({ renew: true });
   }
 
   #onRefused({ entry, error }) {

@@ -13,18 +13,24 @@ export class VoteQueue extends EventTarget {
   #acknowledgedKey;
   #api;
   #storage;
+  #feed;
   #lastStamp = 0;
   #failures = 0;
   #timer = 0;
   #draining = false;
 
-  /** @param {{annotatorId: number, api: import("./api.js").Api, storage: Storage}} options */
-  constructor({ annotatorId, api, storage }) {
+  /**
+   * @param {{annotatorId: number, api: import("./api.js").Api, storage: Storage,
+   *          feed: {expect: () => number, receive: (count: number, images: object[]) => void}}} options
+   *   `feed` says how many pictures a vote is to ask for, and takes what comes of it.
+   */
+  constructor({ annotatorId, api, storage, feed }) {
     super();
     this.#prefix = `sidelight.queue.${annotatorId}.`;
     this.#acknowledgedKey = `sidelight.acknowledged.${annotatorId}`;
     this.#api = api;
     this.#storage = storage;
+    this.#feed = feed;
   }
 
   /** Entries not settled yet, oldest first. */
@@ -103,12 +109,19 @@ export class VoteQueue extends EventTarget {
     if (entry.kind === "vote") {
       const { key, ...stored } = entry;
       this.#storage.setItem(key, JSON.stringify({ ...stored, attempted: true }));
-      return this.#api.vote(entry);
+      return this.#sendVote(entry);
     }
     const voteId = entry.voteId ?? this.#voteIdOf(entry.requestId);
     // The vote was refused, so there is nothing to take back.
     if (voteId === null) return { kind: "done", status: 0, body: null };
     return this.#api.undo(voteId);
+  }
+
+  async #sendVote(entry) {
+    const count = this.#feed.expect();
+    const outcome = await this.#api.vote(entry, count);
+    this.#feed.receive(count, outcome.kind === "done" ? outcome.body.images : null);
+    return outcome;
   }
 
   #settle(entry, outcome) {

@@ -1,5 +1,7 @@
 // What is on the screen. Knows nothing of queues and servers.
 
+import { fitTo } from "./fit.js";
+
 const WAITING = "The next picture is on its way.";
 
 export class View {
@@ -10,7 +12,6 @@ export class View {
   #last = document.getElementById("last");
   #notice = document.getElementById("notice");
   #undo = document.getElementById("undo");
-  #finished = document.getElementById("finished");
   #image = null;
 
   constructor() {
@@ -27,11 +28,11 @@ export class View {
     this.#offer(true);
   }
 
-  /** No picture is ready: either more will come (`exhausted` false) or all are answered. */
-  showNothing(exhausted) {
+  /** No picture is ready: either more will come (`idle` null), or the server has said why not. */
+  showNothing(idle) {
     this.#image = null;
     this.#hint.textContent = "";
-    this.#stage.replaceChildren(exhausted ? this.#finished.content.cloneNode(true) : paragraph(WAITING));
+    this.#stage.replaceChildren(idle ? explanation(idle) : paragraph(WAITING));
     this.#offer(false);
   }
 
@@ -67,20 +68,28 @@ export class View {
     for (const button of document.querySelectorAll("button[name=answer]")) button.disabled = !possible;
   }
 
-  /** Scale by a whole factor: pixels of the file become equal squares, none is favoured. */
   #fit() {
-    if (!this.#image) return;
-    const { image, element } = this.#image;
-    const fit = Math.min(this.#stage.clientWidth / image.width, this.#stage.clientHeight / image.height);
-    const factor = fit >= 1 ? Math.floor(fit) : 1 / Math.ceil(1 / Math.max(fit, 0.01));
-    element.width = Math.round(image.width * factor);
-    element.height = Math.round(image.height * factor);
+    if (this.#image) fitTo(this.#stage, this.#image.element, this.#image.image);
   }
 }
 
 function describe(shown) {
   if (!shown) return "";
-  return `Suggestion: ${shown.label} (${Math.round(shown.probability * 100)} %)`;
+  const sure = shown.probability === null ? "" : ` (${Math.round(shown.probability * 100)} %)`;
+  return `Suggestion: ${shown.label}${sure}`;
+}
+
+/** As `nothing` in macros.html. @param {{title: string, message: string, ways: object[]}} idle */
+function explanation({ title, message, ways }) {
+  const box = Object.assign(document.createElement("div"), { className: "finished" });
+  box.append(Object.assign(document.createElement("h2"), { textContent: title }), paragraph(message));
+  const row = Object.assign(paragraph(""), { className: "row" });
+  for (const { address, text } of ways) {
+    const link = { href: address, textContent: text, className: "button" };
+    row.append(Object.assign(document.createElement("a"), link), " ");
+  }
+  if (ways.length > 0) box.append(row);
+  return box;
 }
 
 function paragraph(text) {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import uuid
 from datetime import timedelta
@@ -10,12 +9,15 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
-from labeler.app import create_app
-from labeler.config import Settings
 from labeler.db import Database
-from labeler.models import Consensus, Image, Lease, ModelRun, Proposal, Vote, utc_now
+from labeler.models import Campaign, Consensus, Image, Lease, ModelRun, Proposal, Vote, utc_now
+from labeler.services.campaigns import active_campaign, pause_campaign, resume_campaign
+from labeler.services.gold import NewGold, add_gold
+from labeler.services.participating import pause_person
 from tests.conftest import CountQueries
+from tests.labeler.acting import set_rules
 from tests.labeler.web.conftest import Browser, Visit, lease
 
 pytestmark = pytest.mark.usefixtures("dataset_id")
@@ -208,22 +210,136 @@ def test_the_hint_is_words(visit: Visit, db: Database, dataset_id: int) -> None:
     assert stored(db)[0].shown_label == "right"
 
 
-def test_the_blind_see_no_hint(
-    visit: Visit, db: Database, dataset_id: int, settings: Settings
-) -> None:
+def test_the_blind_see_no_hint(visit: Visit, db: Database, dataset_id: int) -> None:
     propose(db, dataset_id)
+    set_rules(db, proposals="hidden")
     ann = visit("annotator")
-    blind = create_app(dataclasses.replace(settings, blind_share=1.0))
-    browser = Browser(blind.test_client(), ann.annotator_id)
-    with ann.client.session_transaction() as mine:
-        token = mine["token"]
-    with browser.client.session_transaction() as cookie:
-        cookie["token"] = token
-    assert "Suggestion" not in browser.get("/label").text
-    assert lease(browser)[0]["shown"] is None
-    browser.send("/label/votes", vote_for(lease(browser)[0]))
-    blind.extensions["sidelight_db"].dispose()
-    assert (stored(db)[0].blind, stored(db)[0].shown_label) == (True, None)
+    assert "Suggestion" not in ann.get("/label").text
+    assert lease(ann)[0]["shown"] is None
+    ann.send("/label/votes", vote_for(lease(ann)[0]))
+    vote = stored(db)[0]
+    assert (vote.blind, vote.shown_label, vote.withheld_label) == (True, None, "right")
+
+
+def test_a_vote_brings_the_next_pictures(visit: Visit, db: Database) -> None:
+    ann = visit("annotator")
+    [first] = lease(ann)
+    answer = ann.send("/label/votes", vote_for(first, then=2)).get_json()
+    assert "progress" not in answer
+    ids = [one["image_id"] for one in answer["images"]]
+    assert len(set(ids)) == 2
+    assert first["image_id"] not in ids
+    assert {one["image_id"] for one in lease(ann, 2)} == set(ids)
+    for image in answer["images"]:
+        assert image["expires_in_s"] > 200
+        assert ann.get(image["url"]).status_code == 200
+
+
+@pytest.mark.parametrize("then", [-1, 121, "2", None])
+def test_a_wrong_number_of_pictures_stores_nothing(visit: Visit, db: Database, then: Any) -> None:
+    ann = visit("annotator")
+    answer = ann.send("/label/votes", vote_for(lease(ann)[0], then=then))
+    assert answer.get_json()["error"]["code"] == "invalid_input"
+    assert stored(db) == []
+
+
+def test_mirrored_pictures_mean_what_is_seen(visit: Visit, db: Database, dataset_id: int) -> None:
+    """Half of the pictures are; whoever sees light from the left says left."""
+    propose(db, dataset_id)
+    set_rules(db, mirror_views=True)
+    ann = visit("annotator")
+    images = lease(ann, 6)
+    assert {one["mirrored"] for one in images} == {True, False}
+    for image in images:
+        assert image["shown"]["label"] == ("left" if image["mirrored"] else "right")
+        ann.send("/label/votes", vote_for(image, "left"))
+    answers = {vote.image_id: (vote.answer, vote.shown_label) for vote in stored(db)}
+    for image in images:
+        said = "right" if image["mirrored"] else "left"
+        assert answers[image["image_id"]] == (said, "right")
+    assert 'class="mirrored"' in ann.get("/me").text
+    last = next(one for one in images if one["image_id"] == stored(db)[-1].image_id)
+    assert "Last answer: left" in ann.get("/label").text
+    undone = ann.send(f"/label/votes/{stored(db)[-1].id}/undo", {}).get_json()["image"]
+    assert undone["mirrored"] == last["mirrored"]
+    assert undone["shown"]["label"] == last["shown"]["label"]
+    page = ann.get(f"/label?image={undone['image_id']}").text
+    assert ('class="mirrored"' in page) == undone["mirrored"]
+
+
+def reason(browser: Browser) -> tuple[str, str]:
+    """Why there is no picture: as the script is told, and the page without one."""
+    answer = browser.send("/label/leases", {"count": 3}).get_json()
+    assert answer["images"] == []
+    page = browser.get("/label").text
+    assert answer["idle"]["title"] in page
+    for way in answer["idle"]["ways"]:
+        assert f'href="{way["address"]}"' in page
+        assert browser.get(way["address"]).status_code == 200
+    return answer["idle"]["code"], page
+
+
+def campaign_of(session: Session) -> Campaign:
+    campaign = active_campaign(session)
+    assert campaign is not None
+    return campaign
+
+
+def test_pictures_come_without_a_reason(visit: Visit) -> None:
+    answer = visit("annotator").send("/label/leases", {"count": 1}).get_json()
+    assert answer["idle"] is None
+
+
+def test_why_there_is_no_picture(visit: Visit, db: Database) -> None:
+    ann = visit("annotator")
+    with db.write() as session:
+        pause_campaign(session, campaign_of(session).id)
+    assert reason(ann)[0] == "campaign_paused"
+    with db.write() as session:
+        resume_campaign(session, campaign_of(session).id)
+        pause_person(
+            session, campaign_of(session).id, ann.annotator_id, "Left & right are mixed up.", 1
+        )
+    code, page = reason(ann)
+    assert (code, "Why: Left &amp; right are mixed up." in page) == ("paused", True)
+    with db.write() as session:
+        campaign_of(session).active = False
+    assert reason(ann)[0] == "no_campaign"
+    assert "images import" in reason(visit("admin"))[1]
+
+
+def test_the_training_comes_first(visit: Visit, db: Database) -> None:
+    set_rules(db, training=2)
+    ann = visit("annotator")
+    assert len(lease(ann, 2)) == 2, "nothing is known, so nobody can be taught"
+    with db.write() as session:
+        image_id = session.scalars(select(Image.id)).first()
+        assert image_id is not None
+        add_gold(session, campaign_of(session).id, [NewGold(image_id, "left")], "csv")
+    code, page = reason(ann)
+    assert (code, 'href="/label/training"' in page) == ("training", True)
+
+
+def test_a_form_leads_back_only_within_the_site(visit: Visit) -> None:
+    ann = visit("annotator")
+    for back, expected in (("/me#last-answers", "/me#last-answers"), ("//evil.example", "/label")):
+        [image] = lease(ann)
+        fields = {**vote_for(image), "back": back}
+        assert ann.submit("/label/votes", fields).location == expected
+
+
+def test_an_answer_to_the_exercises_is_nothing_to_undo(
+    visit: Visit, db: Database, dataset_id: int
+) -> None:
+    ann = visit("annotator")
+    [image] = lease(ann)
+    with db.write() as session:
+        session.execute(update(Lease).values(mode="training"))
+    ann.send("/label/votes", vote_for(image))
+    assert stored(db)[0].mode == "training"
+    assert "Last answer: left" not in ann.get("/label").text
+    undo = ann.send(f"/label/votes/{stored(db)[0].id}/undo", {})
+    assert undo.status_code == 409
 
 
 def test_state_gives_a_token_that_works(visit: Visit) -> None:
@@ -236,7 +352,8 @@ def test_state_gives_a_token_that_works(visit: Visit) -> None:
 
 def test_a_vote_takes_few_statements(visit: Visit, app: Any, count_queries: CountQueries) -> None:
     ann = visit("annotator")
-    body, token = vote_for(lease(ann)[0]), ann.token()
+    body, token = vote_for(lease(ann)[0], then=3), ann.token()
     with count_queries(app.extensions["sidelight_db"]) as statements:
-        ann.client.post("/label/votes", json=body, headers={"X-CSRFToken": token})
-    assert len([one for one in statements if not one.startswith(("BEGIN", "SAVEPOINT"))]) <= 8
+        answer = ann.client.post("/label/votes", json=body, headers={"X-CSRFToken": token})
+    assert len(answer.get_json()["images"]) == 3
+    assert len([one for one in statements if not one.startswith(("BEGIN", "SAVEPOINT"))]) <= 6

@@ -1,0 +1,193 @@
+"""Which images a page of the verify grid shows, and who holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, or_, select, update
+from sqlalchemy.orm import Session
+
+from labeler.config import Settings
+from labeler.domain.draws import is_blind
+from labeler.domain.labels import LABELS
+from labeler.errors import InvalidInput
+from labeler.models import Consensus, Image, Lease, Proposal, Vote
+from labeler.services.assigning import expiry, write_leases
+from labeler.services.desk import Desk
+from labeler.services.queue import not_answered
+from labeler.services.viewing import View
+
+MODE = "grid"
+SOURCES = ("model", "votes")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Which images: those that the source calls `label`.
+
+    Raises:
+        InvalidInput: an unknown label or source.
+    """
+
+    label: str
+    source: str
+
+    def __post_init__(self) -> None:
+        if self.label not in LABELS:
+            raise InvalidInput(f"label={self.label!r}; allowed: {', '.join(LABELS)}.")
+        if self.source not in SOURCES:
+            raise InvalidInput(f"source={self.source!r}; allowed: {', '.join(SOURCES)}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """An image of the page; `answer`: what is chosen for it as the page opens."""
+
+    image_id: int
+    width: int
+    height: int
+    sha256: str
+    filename: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An image that is called the label with this probability, by this model run or the votes."""
+
+    image_id: int
+    probability: float
+    run_id: int | None
+
+
+def find_candidates(
+    session: Session, desk: Desk, call: Call, count: int, now: datetime
+) -> list[Candidate]:
+    """The most doubtful calls that are free for the person, at most `count`."""
+    is_model = call.source == "model"
+    source: Any = Proposal if is_model else Consensus
+    own = getattr(source, f"p_{call.label}")
+    others = [getattr(source, f"p_{label}") for label in LABELS if label != call.label]
+    statement = select(Consensus.image_id, own.label("probability"))
+    statement = statement.where(_is_free(desk, now), *(own > other for other in others))
+    if is_model:
+        of_image = Proposal.image_id == Consensus.image_id, Proposal.model_run_id == desk.run_id
+        statement = statement.join(Proposal, and_(*of_image))
+    else:
+        # Without a vote for it the posterior is the model's opinion.
+        statement = statement.where(getattr(Consensus, f"votes_{call.label}") > 0)
+    blind = desk.rules.blind_to_proposals()
+    enough = round(2 * count / max(1 - blind, 0.05)) + count  # so many that `count` are not blind
+    rows = session.execute(statement.order_by(own, Consensus.random_key).limit(enough))
+    return [
+        Candidate(row.image_id, row.probability, desk.run_id if is_model else None)
+        for row in rows
+        if not is_blind(desk.campaign_id, desk.annotator_id, row.image_id, blind)
+    ][:count]
+
+
+def claim_candidates(
+    session: Session,
+    desk: Desk,
+    call: Call,
+    found: Sequence[Candidate],
+    count: int,
+    *,
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """Lease the first `count` that are still free to the person."""
+    free = set(
+        session.scalars(
+            select(Consensus.image_id)
+            .where(Consensus.image_id.in_([one.image_id for one in found]), _is_free(desk, now))
+            .with_for_update(skip_locked=True)
+        )
+    )
+    rows = [
+        {
+            "image_id": one.image_id,
+            **asdict(
+                View(
+                    mode=MODE,
+                    shown_run_id=one.run_id,
+                    shown_label=call.label,
+                    shown_probability=one.probability,
+                )
+            ),
+        }
+        for one in [one for one in found if one.image_id in free][:count]
+    ]
+    write_leases(session, desk.campaign_id, desk.annotator_id, rows, settings, now)
+
+
+def renew_cells(
+    session: Session, desk: Desk, cells: Sequence[Cell], *, settings: Settings, now: datetime
+) -> None:
+    """Let the person hold the images of the page for longer."""
+    session.execute(
+        update(Lease)
+        .where(
+            Lease.campaign_id == desk.campaign_id,
+            Lease.annotator_id == desk.annotator_id,
+            Lease.image_id.in_([cell.image_id for cell in cells]),
+            Lease.mode == MODE,
+        )
+        .values(expires_at=expiry(settings, now))
+        .execution_options(synchronize_session=False)
+    )
+
+
+def held_cells(session: Session, desk: Desk, call: Call, size: int, now: datetime) -> list[Cell]:
+    """What the person holds of this call: in the order of the hand-outs, then of the doubt."""
+    is_model = call.source == "model"
+    run = Lease.shown_run_id.is_not(None) if is_model else Lease.shown_run_id.is_(None)
+    images = session.execute(
+        select(Image.id, Image.width, Image.height, Image.sha256, Image.filename)
+        .join(Lease, Lease.image_id == Image.id)
+        .where(
+            Lease.campaign_id == desk.campaign_id,
+            Lease.annotator_id == desk.annotator_id,
+            Lease.mode == MODE,
+            Lease.shown_label == call.label,
+            Lease.expires_at > now,
+            run,
+        )
+        .order_by(Lease.created_at, Lease.shown_probability, Image.id)
+        .limit(size)
+    ).all()
+    chosen = _former_answers(session, desk, [image.id for image in images])
+    return [
+        Cell(
+            image.id, image.width or 0, image.height or 0, image.sha256, image.filename,
+            chosen.get(image.id, call.label),
+        )
+        for image in images
+    ]  # fmt: skip
+
+
+def _is_free(desk: Desk, now: datetime) -> Any:
+    return and_(
+        Consensus.campaign_id == desk.campaign_id,
+        Consensus.status == "open",
+        or_(Consensus.leased_until.is_(None), Consensus.leased_until <= now),
+        not_answered(desk.annotator_id),
+    )
+
+
+def _former_answers(session: Session, desk: Desk, image_ids: Sequence[int]) -> dict[int, str]:
+    """The person's answers of before an undo, so that the page opens as it was."""
+    rows = session.execute(
+        select(Vote.image_id, Vote.answer)
+        .where(
+            Vote.campaign_id == desk.campaign_id,
+            Vote.annotator_id == desk.annotator_id,
+            Vote.image_id.in_(image_ids),
+            Vote.mode == MODE,
+        )
+        .order_by(Vote.id)
+    )
+    return dict(rows.all())

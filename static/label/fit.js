@@ -1,0 +1,15 @@
+// How large a picture is shown: pixels of the file become equal squares, none is favoured.
+
+/**
+ * Scale a picture to its stage by a whole factor, or a large one by a whole fraction.
+ *
+ * @param {HTMLElement} stage
+ * @param {HTMLImageElement} element
+ * @param {{width: number, height: number}} size of the file, in pixels
+ */
+export function fitTo(stage, element, { width, height }) {
+  const fit = Math.min(stage.clientWidth / width, stage.clientHeight / height);
+  const factor = fit >= 1 ? Math.floor(fit) : 1 / Math.ceil(1 / Math.max(fit, 0.01));
+  element.width = Math.round(width * factor);
+  element.height = Math.round(height * factor);
+}

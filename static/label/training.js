@@ -1,0 +1,28 @@
+// The training page: keys for its buttons. Without this file the buttons do the same.
+
+import { fitTo } from "./fit.js";
+
+const KEYS = {
+  ArrowLeft: "left", 1: "left",
+  ArrowUp: "center", ArrowDown: "center", 2: "center",
+  ArrowRight: "right", 3: "right",
+};
+
+const stage = document.getElementById("stage");
+const [image] = stage.getElementsByTagName("img");
+const size = { width: Number(image.dataset.width), height: Number(image.dataset.height) };
+new ResizeObserver(() => fitTo(stage, image, size)).observe(stage);
+
+document.addEventListener("keydown", (event) => {
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+  const onwards = document.getElementById("onwards");
+  if (onwards) {
+    // Enter goes on wherever the focus is, except on another link.
+    const elsewhere = event.target.closest?.("a") ?? onwards;
+    if (event.key === "Enter" && elsewhere === onwards) onwards.click();
+    else return;
+  } else if (event.key in KEYS) {
+    document.querySelector(`#answers button[value=${KEYS[event.key]}]`).click();
+  } else return;
+  event.preventDefault();
+});

@@ -29,6 +29,8 @@ COMMANDS: dict[str, Any] = {
     "demo": ("labeler.cli.demo:demo", "Make and register the demo data set."),
     "images": ("labeler.cli.images:images", "Register, check and list data sets."),
     "users": ("labeler.cli.users:users", "Invite, list and deactivate people."),
+    "campaigns": ("labeler.cli.campaigns:campaigns", "Make, list and change campaigns."),
+    "gold": ("labeler.cli.gold:gold", "Images whose answer is known."),
     "consensus": ("labeler.cli.labels:consensus", "Make the consensus anew from the votes."),
     "propose": ("labeler.cli.labels:propose", "Train the proposer on the votes; propose labels."),
     "export": ("labeler.cli.labels:export", "Write labels or votes as CSV."),

@@ -1,0 +1,249 @@
+"""Commands about campaigns: `campaigns list|create|clone|activate|pause|resume|set`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from labeler.cli.bar import progress_bar
+from labeler.cli.context import find_dataset, open_database
+from labeler.domain.rule_text import RuleError, read_rules, write_rule
+from labeler.domain.rules import Rules, Selection
+from labeler.models import Campaign
+from labeler.services import campaigns as service
+from labeler.services.campaigns import Plan
+from labeler.services.sheets import read_filenames
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+PARTITIONS = {"train": 0, "valid": 1, "test": 2}
+
+
+@click.group()
+def campaigns() -> None:
+    """Make, list and change campaigns: which images are labelled by which rules."""
+
+
+@campaigns.command("list")
+@click.option("--rules", "show_rules", is_flag=True, help="Name the rules that differ.")
+def list_campaigns(show_rules: bool) -> None:
+    """List the campaigns; the one that is handed out is marked with *.
+
+    \b
+    Examples:
+      python manage.py campaigns list
+      python manage.py campaigns list --rules
+    """
+    with open_database() as db, db.read() as session:
+        counts = service.count_images(session)
+        found = service.list_campaigns(session)
+        for campaign in found:
+            click.echo(_line(campaign, counts.get(campaign.id, {})))
+            if show_rules:
+                click.echo(f"    {_differing(campaign)}")
+    if not found:
+        click.echo("There is no campaign; `python manage.py images import PATH` makes one.")
+
+
+@campaigns.command()
+@click.argument("name")
+@click.option("--dataset", metavar="NAME", help="Data set; default: the active one.")
+@click.option("--partition", "partitions", type=click.Choice(list(PARTITIONS)), multiple=True,
+              help="Only images of this part of CelebA; may be given again.")  # fmt: skip
+@click.option("--with", "wanted", metavar="ATTRIBUTE", multiple=True, help="Only images with it.")
+@click.option("--without", "barred", metavar="ATTRIBUTE", multiple=True, help="None with it.")
+@click.option("--list", "listed", metavar="FILE", type=FILE,
+              help="Only these: a CSV with a column filename, or one name a line.")  # fmt: skip
+@click.option("--sample", type=click.IntRange(1), help="So many of these images at random.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
+@click.option("--rule", "rules", metavar="RULE=VALUE", multiple=True, help="May be given again.")
+@click.option("--guideline", metavar="FILE", type=FILE,
+              help="Markdown that people read on the page Guide.")  # fmt: skip
+@click.option("--activate", is_flag=True, help="Hand it out from now on.")
+def create(
+    name: str,
+    dataset: str | None,
+    rules: tuple[str, ...],
+    guideline: Path | None,
+    activate: bool,
+    **selection: Any,
+) -> None:
+    """Make a campaign. Nobody works on it until it is activated.
+
+    \b
+    Examples:
+      python manage.py campaigns create "First thousand" --sample 1000 --seed 7
+      python manage.py campaigns create test --partition test --without Eyeglasses \\
+          --rule training=10 --rule "blind_share=25 %" --activate
+    """
+    text = _read(guideline) if guideline else ""
+    plan = Plan(name, _rules(rules), _selection(**selection), text)
+    with open_database() as db:
+        with db.read() as session:
+            dataset_id = find_dataset(session, dataset).id
+        with progress_bar("Letting images in") as report:
+            campaign_id = service.create_campaign(db, dataset_id, plan, progress=report)
+        with db.write() as session:
+            if activate:
+                service.activate_campaign(session, campaign_id)
+        _tell(campaign_id)
+
+
+@campaigns.command()
+@click.argument("name")
+@click.argument("new_name")
+def clone(name: str, new_name: str) -> None:
+    """Make a campaign with the images and rules of another, and no votes.
+
+    \b
+    Example:
+      python manage.py campaigns clone "First thousand" "Once more"
+    """
+    with open_database() as db:
+        with db.read() as session:
+            campaign_id = service.find_campaign(session, name).id
+        made = service.clone_campaign(db, campaign_id, new_name)
+        _tell(made)
+
+
+@campaigns.command()
+@click.argument("name")
+def activate(name: str) -> None:
+    """Hand out the images of this campaign, and of no other, from now on.
+
+    \b
+    Example:
+      python manage.py campaigns activate "First thousand"
+    """
+    with open_database() as db, db.write() as session:
+        service.activate_campaign(session, service.find_campaign(session, name).id)
+    click.echo(f"{name} is active.")
+
+
+@campaigns.command()
+@click.argument("name")
+def pause(name: str) -> None:
+    """Hand out no more images; those in people's hands are still taken.
+
+    \b
+    Example:
+      python manage.py campaigns pause "First thousand"
+    """
+    with open_database() as db, db.write() as session:
+        service.pause_campaign(session, service.find_campaign(session, name).id)
+    click.echo(f"{name} is paused.")
+
+
+@campaigns.command()
+@click.argument("name")
+def resume(name: str) -> None:
+    """End a pause.
+
+    \b
+    Example:
+      python manage.py campaigns resume "First thousand"
+    """
+    with open_database() as db, db.write() as session:
+        service.resume_campaign(session, service.find_campaign(session, name).id)
+    click.echo(f"{name} goes on.")
+
+
+@campaigns.command("set")
+@click.argument("name")
+@click.argument("rules", nargs=-1, metavar="[RULE=VALUE]...")
+@click.option("--rename", metavar="NAME", help="Another name.")
+@click.option("--guideline", metavar="FILE", type=FILE,
+              help="Markdown that people read on the page Guide.")  # fmt: skip
+def set_rules(
+    name: str, rules: tuple[str, ...], rename: str | None, guideline: Path | None
+) -> None:
+    """Change rules (docs/campaigns.md explains each) and derive the consensus anew.
+
+    Without a rule, the present ones are shown.
+
+    \b
+    Examples:
+      python manage.py campaigns set celeba required_votes=2 threshold=0.97 mirror_views=yes
+      python manage.py campaigns set celeba --guideline guideline.md
+    """
+    from labeler.services.refreshing import refresh_campaign  # late: NumPy
+
+    with open_database() as db:
+        with db.write() as session:
+            campaign = service.find_campaign(session, name)
+            changed = service.edit_campaign(
+                session,
+                campaign.id,
+                name=rename,
+                rules=_rules(rules, Rules.from_dict(campaign.rules)) if rules else None,
+                guideline=_read(guideline) if guideline else None,
+            )
+        if changed:
+            report = refresh_campaign(db, campaign.id, all_images=True)
+            click.echo(f"{campaign.name}: {report.changed:,} images changed by the new rules")
+    for rule, value in Rules.from_dict(campaign.rules).as_dict().items():
+        click.echo(f"  {rule}={write_rule(value)}")
+
+
+def _selection(
+    partitions: tuple[str, ...],
+    wanted: tuple[str, ...],
+    barred: tuple[str, ...],
+    listed: Path | None,
+    sample: int | None,
+    seed: int,
+) -> Selection:
+    try:
+        return Selection(
+            partitions=tuple(PARTITIONS[one] for one in partitions),
+            attributes=dict.fromkeys(wanted, True) | dict.fromkeys(barred, False),
+            sample=sample,
+            seed=seed,
+            filenames=tuple(read_filenames(_read(listed))) if listed else None,
+        )
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _rules(pairs: Sequence[str], base: Rules | None = None) -> Rules:
+    split = [pair.partition("=") for pair in pairs]
+    unclear = [name for name, sign, _ in split if not sign]
+    if unclear:
+        raise click.UsageError(f"{unclear[0]!r}: write RULE=VALUE, such as required_votes=2.")
+    try:
+        return read_rules({name.strip(): value for name, _, value in split}, base)
+    except RuleError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.expanduser().read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "no text in UTF-8"
+        raise click.ClickException(f"Cannot read {path}: {reason}") from None
+
+
+def _tell(campaign_id: int) -> None:
+    with open_database() as db, db.read() as session:
+        counts = service.count_images(session).get(campaign_id, {})
+        click.echo(_line(service.get_campaign(session, campaign_id), counts).strip())
+
+
+def _line(campaign: Campaign, counts: dict[str, int]) -> str:
+    mark = "*" if campaign.active else " "
+    paused = ", paused" if campaign.paused_at else ""
+    return (
+        f"{mark} {campaign.name}: {sum(counts.values()):,} images of {campaign.dataset.name}, "
+        f"{counts.get('agreed', 0):,} agreed, {counts.get('contested', 0):,} contested{paused}"
+    )
+
+
+def _differing(campaign: Campaign) -> str:
+    defaults = Rules().as_dict()
+    rules = Rules.from_dict(campaign.rules).as_dict()
+    others = [f"{name}={write_rule(value)}" for name, value in rules.items()
+              if value != defaults[name]]  # fmt: skip
+    return " ".join(others) or "all rules have their defaults"

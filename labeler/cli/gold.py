@@ -1,0 +1,149 @@
+"""Commands about gold: `gold import|from-supervisors|promote|list|revoke`."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+import click
+from sqlalchemy import select
+
+from labeler.cli.context import open_database
+from labeler.cli.labels import campaign_option
+from labeler.db import Database
+from labeler.errors import NotFound
+from labeler.models import Gold, Image
+from labeler.services import gold as service
+from labeler.services import gold_sources as sources
+from labeler.services.campaigns import find_campaign
+from labeler.services.gold import GoldReport
+from labeler.services.sheets import read_gold_csv
+
+ALL = 1_000_000
+
+
+@click.group()
+def gold() -> None:
+    """Images whose answer is known."""
+
+
+@gold.command("import")
+@click.argument("file", type=click.File(encoding="utf-8-sig"))
+@campaign_option
+def import_gold(file: TextIO, campaign_name: str | None) -> None:
+    """Take over FILE, a CSV of filename,label and, where wanted, explanation; all or nothing.
+
+    The explanation is told in the training.
+
+    \b
+    Examples:
+      python manage.py gold import gold.csv
+      python manage.py gold import gold.csv --campaign celeba
+    """
+    try:
+        lines = read_gold_csv(file.read())
+    except UnicodeDecodeError:
+        raise click.ClickException(f"{file.name} is no text in UTF-8; save it as CSV.") from None
+    with open_database() as db:
+        with db.write() as session:
+            campaign = find_campaign(session, campaign_name)
+            report = sources.import_gold(session, campaign.id, lines)
+        _tell(db, campaign.id, campaign.name, report)
+
+
+@gold.command("from-supervisors")
+@campaign_option
+def from_supervisors(campaign_name: str | None) -> None:
+    """Make gold of the images whose answers by supervisors and admins agree.
+
+    \b
+    Example:
+      python manage.py gold from-supervisors
+    """
+    with open_database() as db:
+        with db.write() as session:
+            campaign = find_campaign(session, campaign_name)
+            report = sources.gold_from_supervisors(session, campaign.id)
+        _tell(db, campaign.id, campaign.name, report)
+
+
+@gold.command()
+@click.option("--min-votes", type=click.IntRange(2), default=3, show_default=True,
+              help="People who agree, while nobody differs.")  # fmt: skip
+@click.option("--count", type=click.IntRange(1), default=30, show_default=True,
+              help="Images in all, by lot, as many of each label as there are.")  # fmt: skip
+@campaign_option
+def promote(min_votes: int, count: int, campaign_name: str | None) -> None:
+    """Make gold of images about which everybody agrees.
+
+    \b
+    Example:
+      python manage.py gold promote --min-votes 4 --count 60
+    """
+    with open_database() as db:
+        with db.write() as session:
+            campaign = find_campaign(session, campaign_name)
+            report = sources.promote_unanimous(session, campaign.id, min_votes, count)
+        _tell(db, campaign.id, campaign.name, report)
+
+
+@gold.command("list")
+@campaign_option
+def list_gold(campaign_name: str | None) -> None:
+    """List the gold images: label, source, how many people were right.
+
+    \b
+    Example:
+      python manage.py gold list
+    """
+    with open_database() as db, db.read() as session:
+        campaign = find_campaign(session, campaign_name)
+        found = service.list_gold(session, campaign.id, ALL)
+    for one in found:
+        right = f"{one.right} of {one.asked} right" if one.asked else "not asked"
+        click.echo(f"{one.image.filename}  {one.gold.label}  ({one.gold.source})  {right}")
+    if not found:
+        click.echo("No image is gold; `python manage.py gold import FILE` makes some.", err=True)
+
+
+@gold.command()
+@click.argument("filename")
+@campaign_option
+def revoke(filename: str, campaign_name: str | None) -> None:
+    """Let an image be one among the others again.
+
+    \b
+    Example:
+      python manage.py gold revoke 000123.jpg
+    """
+    with open_database() as db:
+        with db.write() as session:
+            campaign = find_campaign(session, campaign_name)
+            gold_id = session.scalar(
+                select(Gold.id)
+                .join(Image, Image.id == Gold.image_id)
+                .where(
+                    Gold.campaign_id == campaign.id,
+                    Gold.revoked_at.is_(None),
+                    Image.filename == filename,
+                )
+            )
+            if gold_id is None:
+                raise NotFound(f"{filename!r} is no gold of {campaign.name!r}.")
+            service.revoke_gold(session, gold_id)
+        _refresh(db, campaign.id)
+    click.echo(f"{filename} is gold no more.")
+
+
+def _tell(db: Database, campaign_id: int, name: str, report: GoldReport) -> None:
+    if report.added or report.changed:
+        _refresh(db, campaign_id)
+    click.echo(
+        f"{name}: {report.added:,} images have become gold, {report.changed:,} have changed, "
+        f"{report.unchanged:,} were so already"
+    )
+
+
+def _refresh(db: Database, campaign_id: int) -> None:
+    from labeler.services.refreshing import refresh_campaign  # late: NumPy
+
+    refresh_campaign(db, campaign_id)

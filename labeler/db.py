@@ -21,11 +21,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from labeler.errors import ConfigError
 
 BUSY_TIMEOUT_MS = 15_000
+LOOK_AGAIN_S = 0.001  # of a process that waits for another to have written
 
 
 class Database:
@@ -67,8 +69,12 @@ class _WriteTurn(AbstractContextManager[None]):
     """Lets one transaction at a time write to an SQLite file: threads, then processes.
 
     SQLite itself makes a writer that finds the file locked sleep and look again, up to a tenth of
-    a second each time; with 64 people at once some would wait for seconds. A lock on a file
-    beside the database wakes the next one at once, and dies with the process that holds it.
+    a second each time; with 64 people at once some would wait for seconds. The threads of a process
+    wake each other, so that no more than one of each process waits for a lock on a file beside
+    the database and may look often. That lock dies with the process that holds it.
+
+    Raises:
+        OperationalError: the turn did not come for as long as SQLite itself would wait.
     """
 
     def __init__(self, database: str) -> None:
@@ -78,13 +84,15 @@ class _WriteTurn(AbstractContextManager[None]):
         self._owner = 0
 
     def __enter__(self) -> None:
-        self._lock.acquire()
+        end = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+        if not self._lock.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+            raise _locked()
         try:
             if self._owner != os.getpid():
                 self.close()  # a lock would be shared with the process that forked this one
                 self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
                 self._owner = os.getpid()
-            fcntl.flock(self._file, fcntl.LOCK_EX)
+            self._wait(end)
         except BaseException:
             self._lock.release()
             raise
@@ -93,10 +101,25 @@ class _WriteTurn(AbstractContextManager[None]):
         fcntl.flock(self._file, fcntl.LOCK_UN)
         self._lock.release()
 
+    def _wait(self, end: float) -> None:
+        while True:
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    raise _locked() from None
+                time.sleep(LOOK_AGAIN_S)
+
     def close(self) -> None:
         if self._file >= 0:
             os.close(self._file)
         self._file, self._owner = -1, 0
+
+
+def _locked() -> OperationalError:
+    """What SQLite says when it has waited long enough."""
+    return OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("database is locked"))
 
 
 class Turn(IntEnum):

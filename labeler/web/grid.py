@@ -127,7 +127,8 @@ def _answers() -> dict[int, str]:
         prefix, _, number = name.partition("-")
         if prefix != "answer":
             continue
-        if not number.isascii() or not number.isdigit() or not 0 < int(number[:19]) <= MAX_ID:
+        whole = number.isascii() and number.isdigit() and len(number) < 20
+        if not whole or not 0 < int(number) <= MAX_ID:
             raise InvalidInput(f"{name[:40]!r} names no picture.")
         found[int(number)] = forms.text(name)
     return found

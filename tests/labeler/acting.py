@@ -12,9 +12,10 @@ from sqlalchemy import func, select
 from labeler.config import Settings
 from labeler.db import Database
 from labeler.domain.rules import Rules
-from labeler.models import Consensus, Lease, ModelRun, Proposal, Vote
+from labeler.models import Campaign, Consensus, Lease, ModelRun, Proposal, Vote
 from labeler.services.assigning import lease_images
 from labeler.services.campaigns import active_campaign
+from labeler.services.gold import NewGold, add_gold
 from labeler.services.viewing import LeasedImage
 from labeler.services.voting import Ballot, CastVote, cast_vote
 
@@ -95,3 +96,25 @@ def publish_run(
             for image_id, p in chances.items()
         )
         return run.id
+
+
+def queue(db: Database) -> list[int]:
+    """The images of the active campaign in the order of the hand-out."""
+    with db.read() as session:
+        return list(
+            session.scalars(
+                select(Consensus.image_id)
+                .join(Campaign, Campaign.id == Consensus.campaign_id)
+                .where(Campaign.active)
+                .order_by(Consensus.priority, Consensus.random_key)
+            )
+        )
+
+
+def make_gold(db: Database, known: dict[int, str]) -> None:
+    """Make images of the active campaign gold: label by image."""
+    with db.write() as session:
+        campaign = active_campaign(session)
+        assert campaign is not None
+        new = [NewGold(image_id, label) for image_id, label in known.items()]
+        add_gold(session, campaign.id, new, "supervisor")

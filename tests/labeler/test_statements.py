@@ -1,0 +1,68 @@
+"""How many statements a vote takes on its way through the site: each is a round trip."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+
+from labeler.app import create_app
+from labeler.config import Settings
+from labeler.db import Database
+from labeler.services import accounts
+from tests.conftest import CountQueries, MakeAnnotator, MakeDataset
+from tests.labeler.acting import NOON, make_gold, publish_run, queue, set_rules
+from tests.labeler.web.conftest import Browser, lease
+
+MOST = {"sqlite": 6, "postgresql": 7}  # BEGIN and COMMIT are not counted
+
+
+@pytest.fixture
+def app(any_db: Database, settings: Settings) -> Iterator[Flask]:
+    """The site on either database."""
+    application = create_app(dataclasses.replace(settings, database_url=any_db.url))
+    yield application
+    application.extensions["sidelight_db"].dispose()
+
+
+@pytest.fixture
+def browser(
+    app: Flask, any_db: Database, settings: Settings, make_annotator: MakeAnnotator
+) -> Browser:
+    client, ada = app.test_client(), make_annotator(any_db)
+    with any_db.write() as session:
+        token = accounts.open_session(session, ada, "tests", settings)
+    with client.session_transaction() as cookie:
+        cookie["token"] = token
+    return Browser(client, ada.id)
+
+
+@pytest.mark.parametrize("method", ["majority", "posterior"])
+def test_a_vote_and_the_next_picture_take_few_statements(
+    any_db: Database,
+    app: Flask,
+    browser: Browser,
+    make_dataset: MakeDataset,
+    count_queries: CountQueries,
+    method: str,
+) -> None:
+    make_dataset(any_db, 12)
+    order = queue(any_db)
+    publish_run(any_db, 1, dict.fromkeys(order, (0.5, 0.3, 0.2)), NOON)
+    set_rules(any_db, method=method, gold_rate=0.5, gold_first=0, mirror_views=True)
+    make_gold(any_db, {order[-1]: "left"})
+    held = [image["image_id"] for image in lease(browser, 3)]
+    headers = {"X-CSRFToken": browser.token()}
+    browser_db: Database = app.extensions["sidelight_db"]
+    for image_id in held:
+        request_id = str(uuid.uuid4())
+        ballot = {"image_id": image_id, "answer": "left", "request_id": request_id, "then": 1}
+        with count_queries(browser_db) as statements:
+            answer = browser.client.post("/label/votes", json=ballot, headers=headers)
+        assert answer.status_code == 201
+        assert len(answer.get_json()["images"]) == 1
+        counted = [one for one in statements if not one.startswith("BEGIN")]
+        assert 3 <= len(counted) <= MOST[browser_db.engine.dialect.name], counted

@@ -28,15 +28,18 @@ class RetirementRule:
         threshold: the posterior from which a label is agreed, above 0.5 and below 1.
         min_votes: how many people must have named the label, >= 1: what no person
             said is a proposal, not a consensus.
+        named: False lets votes for any label count towards `min_votes`. Then a confident
+            model overrules a person known to err, which saves a fifth of the votes.
         vote_cap: the number of votes after which an image without agreement is contested.
 
     Raises:
         ValueError: a number outside of its range.
     """
 
-    threshold: float = 0.95
+    threshold: float = 0.9
     min_votes: int = 1
     vote_cap: int = 7
+    named: bool = True
 
     def __post_init__(self) -> None:
         if not 0.5 < self.threshold < 1:
@@ -67,7 +70,8 @@ def retire(
     label = likeliest_label(posterior)
     if label is not None:
         probability = posterior[LABELS.index(label)]
-        if probability >= rule.threshold and counts.of(label) >= rule.min_votes:
+        backing = counts.of(label) if rule.named else counts.labelled
+        if probability >= rule.threshold and backing >= rule.min_votes:
             return Outcome("agreed", label, probability)
     return Outcome("contested" if capped else "open")
 

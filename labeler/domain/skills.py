@@ -13,8 +13,12 @@ the person's own:
 
 where n_a(t, k) is the expected number of own (not repeated) answers k of person a to images of
 label t, m_a the expected number of repeated proposals among `shown_a` votes that saw one, pi_i
-the model's probabilities of the image or, where there are none, the smoothed shares of the labels.
+the model's probabilities of the image or, where there are none, the smoothed shares of
+the labels among the votes (fitted by EM they would drift together with C where few images overlap).
 A row of gold is fixed at its label.
+
+A lone vote on an image without pi_i or gold says nothing about the voter, whom only the vote itself
+would judge: such votes are left out of n_a, or the confusions would drift where few images overlap.
 
 **Proposals are right more often than not**, so people who look for themselves agree with them too.
 Where an image has no pi_i of its own, EM therefore learns P(proposal | label) as a nuisance; or
@@ -33,6 +37,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from labeler.domain.posterior import DEFAULT_CONFUSION, SMALLEST
 from labeler.domain.votes import N_ANSWERS, N_LABELS, Floats, Integers, Votes, check_prior
@@ -42,7 +47,7 @@ __all__ = ["Skills", "Votes", "fit_skills"]
 KAPPA = 6.0  # pseudo-votes of the class average in each row; chosen in docs/consensus.md
 KAPPA_FOLLOWING = 10.0  # pseudo-votes of the class average of the following rate
 PROPOSAL_SMOOTHING = 10.0  # pseudo-images in each row of P(proposal | label)
-AVERAGE_SMOOTHING = 20.0  # pseudo-votes of DEFAULT_CONFUSION in each row of the class average
+AVERAGE_SMOOTHING = 100.0  # pseudo-votes of DEFAULT_CONFUSION in each row of the class average
 PRIOR_SMOOTHING = 10.0  # pseudo-images, shared evenly by the labels
 DEFAULT_FOLLOWING = 0.1  # the class average before any vote beside a proposal
 FOLLOWING_SMOOTHING = 20.0  # pseudo-votes of DEFAULT_FOLLOWING in the class average
@@ -82,13 +87,14 @@ class _Data:
     prior: Floats | None
     gold: Integers | None
     proposed: Floats | None  # (N, 3) shares of the labels shown, 0 where there is a prior
+    class_prior: Floats  # (3,)
+    informed: npt.NDArray[np.bool_]  # (N,) there is more than one vote to judge the voter by
 
 
 @dataclass(frozen=True, slots=True)
 class _Parameters:
     confusions: Floats
     average: Floats
-    class_prior: Floats
     following: Floats
     average_following: float
     proposal: Floats  # (3, 3) P(proposal | label)
@@ -114,7 +120,8 @@ def fit_skills(
         prior: (N, 3) a model's calibrated probabilities; a row of NaN has none.
         gold: (N,) known labels, -1 where unknown.
         kappa: pseudo-votes of the class average in each row, > 0.
-        tolerance: stop when no entry of the confusions moves further than this.
+        tolerance: stop when no entry of the confusions moves further than this, and the following
+            rates on average a tenth of it (they creep: EM sees only indirectly who follows).
 
     Raises:
         ValueError: an index beyond n_images or n_annotators, or a prior or gold that does not fit.
@@ -124,14 +131,13 @@ def fit_skills(
     parameters = _start(n_annotators)
     for _ in range(max_iterations):
         posteriors = _expect(data, parameters, data.proposed)
-        before = parameters.confusions
-        parameters = _maximise(data, posteriors, parameters, kappa)
-        if np.abs(parameters.confusions - before).max(initial=0) < tolerance:
+        before, parameters = parameters, _maximise(data, posteriors, parameters, kappa)
+        if _moved(before, parameters) < tolerance:
             break
     return Skills(
         parameters.confusions,
         parameters.average,
-        parameters.class_prior,
+        data.class_prior,
         parameters.following,
         parameters.average_following,
         _expect(data, parameters, None),
@@ -152,27 +158,55 @@ def _check(
 
 
 def _arrange(votes: Votes, n_images: int, prior: Floats | None, gold: Integers | None) -> _Data:
-    shown = votes.shown_labels
-    codes = (votes.annotator * N_ANSWERS + votes.answer) * _N_SHOWN + shown + 1
-    if (shown < 0).all():
-        return _Data(votes, n_images, codes, prior, gold, None)
-    cells = (votes.image * N_LABELS + shown)[shown >= 0]
-    proposed = np.bincount(cells, minlength=n_images * N_LABELS).reshape(n_images, N_LABELS)
-    proposed = proposed / np.maximum(proposed.sum(axis=1, keepdims=True), 1)
+    codes = (votes.annotator * N_ANSWERS + votes.answer) * _N_SHOWN + votes.shown_labels + 1
+    n_votes = np.bincount(votes.image, minlength=n_images)
+    informed = n_votes > 1
     if prior is not None:
-        proposed[~np.isnan(prior).any(axis=1)] = 0
-    return _Data(votes, n_images, codes, prior, gold, proposed)
+        informed |= ~np.isnan(prior).any(axis=1)
+    if gold is not None:
+        informed |= gold >= 0
+    proposed = _proposed(votes, n_images, prior)
+    shares = _label_shares(votes, n_votes)
+    return _Data(votes, n_images, codes, prior, gold, proposed, shares, informed)
+
+
+def _label_shares(votes: Votes, n_votes: Integers) -> Floats:
+    """(3,) smoothed shares of the labels among the votes, each image counting once."""
+    weights = 1 / n_votes[votes.image]
+    counts = np.bincount(votes.answer, weights, minlength=N_ANSWERS)[:N_LABELS]
+    smoothed = np.asarray(counts + PRIOR_SMOOTHING / N_LABELS, dtype=np.float64)
+    shares: Floats = smoothed / _sum(smoothed)
+    return shares
+
+
+def _proposed(votes: Votes, n_images: int, prior: Floats | None) -> Floats | None:
+    """(N, 3) shares of the labels that were shown, 0 where there is a prior; None if none was."""
+    shown = votes.shown_labels
+    if (shown < 0).all():
+        return None
+    cells = (votes.image * N_LABELS + shown)[shown >= 0]
+    counts = np.bincount(cells, minlength=n_images * N_LABELS).reshape(n_images, N_LABELS)
+    shares: Floats = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    if prior is not None:
+        shares[~np.isnan(prior).any(axis=1)] = 0
+    return shares
 
 
 def _start(n_annotators: int) -> _Parameters:
     return _Parameters(
         np.broadcast_to(_DEFAULT, (n_annotators, N_LABELS, N_ANSWERS)),
         _DEFAULT,
-        np.full(N_LABELS, 1 / N_LABELS),
         np.full(n_annotators, DEFAULT_FOLLOWING),
         DEFAULT_FOLLOWING,
         _DEFAULT_PROPOSAL,
     )
+
+
+def _moved(before: _Parameters, after: _Parameters) -> float:
+    """How far the confusions moved at most, or ten times how far the following rates on average."""
+    confusions = np.abs(after.confusions - before.confusions).max(initial=0)
+    following = np.abs(after.following - before.following).sum() / max(len(after.following), 1)
+    return float(max(confusions, 10 * following))
 
 
 def _sum(columns: Floats) -> Floats:
@@ -191,7 +225,7 @@ def _likelihoods(parameters: _Parameters) -> tuple[Floats, Floats]:
 def _expect(data: _Data, parameters: _Parameters, proposed: Floats | None) -> Floats:
     """(N, 3) posteriors of the images."""
     table = np.log(_likelihoods(parameters)[0]).reshape(-1, N_LABELS)
-    logs = np.log(np.maximum(_priors(parameters, data.n_images, data.prior), SMALLEST))
+    logs = np.log(np.maximum(_priors(data), SMALLEST))
     for label in range(N_LABELS):
         votes = np.ascontiguousarray(table[:, label])[data.codes]
         logs[:, label] += np.bincount(data.votes.image, votes, minlength=data.n_images)
@@ -207,26 +241,23 @@ def _expect(data: _Data, parameters: _Parameters, proposed: Floats | None) -> Fl
     return posteriors
 
 
-def _priors(parameters: _Parameters, n_images: int, prior: Floats | None) -> Floats:
-    if prior is None:
-        return np.broadcast_to(parameters.class_prior, (n_images, N_LABELS))
-    return np.where(np.isnan(prior), parameters.class_prior, prior)
+def _priors(data: _Data) -> Floats:
+    if data.prior is None:
+        return np.broadcast_to(data.class_prior, (data.n_images, N_LABELS))
+    return np.where(np.isnan(data.prior), data.class_prior, data.prior)
 
 
 def _maximise(data: _Data, posteriors: Floats, old: _Parameters, kappa: float) -> _Parameters:
     image = data.votes.image
     flat = np.empty((len(old.confusions) * N_ANSWERS * _N_SHOWN, N_LABELS))
     for label in range(N_LABELS):
-        weights = np.ascontiguousarray(posteriors[:, label])[image]
+        weights = (posteriors[:, label] * data.informed)[image]
         flat[:, label] = np.bincount(data.codes, weights, minlength=len(flat))
     expected = flat.reshape(-1, N_ANSWERS, _N_SHOWN, N_LABELS)
     likelihoods, repeated = _likelihoods(old)
     parroted = expected * repeated / likelihoods
-    voted = np.bincount(image, minlength=len(posteriors)) > 0
-    shares = posteriors[voted].sum(axis=0) + PRIOR_SMOOTHING / N_LABELS
     return _Parameters(
         *_confusions((expected - parroted).sum(axis=2), kappa),
-        shares / _sum(shares),
         *_following(parroted, expected),
         old.proposal if data.proposed is None else _proposal(posteriors, data.proposed),
     )

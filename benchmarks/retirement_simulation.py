@@ -1,0 +1,292 @@
+"""Votes an image and accuracy of stopping rules: python benchmarks/retirement_simulation.py --json
+
+A simulated class, no database: 40 people (24 good, 6 careless, 4 who see too much center,
+3 spammers, 3 who always press the same side) answer images whose label is known. Votes come one by
+one from a random person, who gets an open image with the fewest votes (breadth) or with the most
+(finish); skills are fitted anew and flagged people are paused every 100 votes. Gold, where there
+is some, is answered by everybody first and not counted in votes per image. Compared are a fixed
+number of votes and the majority, adaptive retirement without a classifier, and with a simulated
+calibrated one. Each figure is the mean over the repetitions with its 95 % interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+from labeler.domain.consensus import VoteCounts
+from labeler.domain.labels import ANSWERS
+from labeler.domain.posterior import DEFAULT_CONFUSION, Evidence, label_posterior
+from labeler.domain.quality import Record, flags, standing, without_own
+from labeler.domain.retirement import RetirementRule, retire
+from labeler.domain.skills import Skills, Votes, fit_skills
+
+SKILL_MIX = {"good": 24, "careless": 6, "centrist": 4, "spammer": 3, "one-sided": 3}
+LABEL_SHARES = (0.3, 0.4, 0.3)
+REFRESH_EVERY = 100
+ORDERS = {"breadth": 1.0, "finish": -1.0}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One campaign to simulate."""
+
+    rule: RetirementRule
+    model: bool = False
+    order: str = "finish"
+    gold: int = 0
+    pause: bool = True
+
+
+SETTINGS = {
+    "no classifier": Setting(RetirementRule()),
+    "no classifier, threshold 0.88": Setting(RetirementRule(threshold=0.88)),
+    "no classifier, threshold 0.95": Setting(RetirementRule(threshold=0.95)),
+    "no classifier, two votes": Setting(RetirementRule(min_votes=2)),
+    "no classifier, breadth first": Setting(RetirementRule(), order="breadth"),
+    "no classifier, nobody paused": Setting(RetirementRule(), pause=False),
+    "no classifier, 10 gold": Setting(RetirementRule(), gold=10),
+    "classifier": Setting(RetirementRule(), model=True, order="breadth"),
+    "classifier, 10 gold": Setting(RetirementRule(), model=True, order="breadth", gold=10),
+    "classifier, any label": Setting(RetirementRule(named=False), model=True, order="breadth"),
+    "classifier, nobody paused": Setting(
+        RetirementRule(), model=True, order="breadth", pause=False
+    ),
+}
+
+
+def confusion_of(kind: str, rng: np.random.Generator) -> np.ndarray:
+    """(3, 4) how a person of this kind answers."""
+    if kind == "spammer":
+        return np.tile([0.33, 0.33, 0.33, 0.01], (3, 1))
+    if kind == "one-sided":
+        rows = np.tile([0.80, 0.10, 0.08, 0.02], (3, 1))
+        return rows if rng.random() < 0.5 else rows[:, [2, 1, 0, 3]]
+    if kind == "centrist":
+        sided = np.array([0.53, 0.43, 0.02, 0.02])
+        return np.stack([sided, [0.03, 0.92, 0.03, 0.02], sided[[2, 1, 0, 3]]])
+    right = rng.uniform(0.86, 0.94) if kind == "good" else rng.uniform(0.65, 0.75)
+    wrong = 0.98 - right
+    row = np.array([right, 0.7 * wrong, 0.3 * wrong, 0.02])
+    return np.stack([row, [wrong / 2, right, wrong / 2, 0.02], row[[2, 1, 0, 3]]])
+
+
+@dataclass
+class World:
+    """Truth, what each person would answer to each image, and a model's probabilities."""
+
+    images: int
+    seed: int
+    gold: int = 0  # further images, at the end, whose label is known
+    kinds: list[str] = field(init=False)
+    truth: np.ndarray = field(init=False)
+    answers: np.ndarray = field(init=False)
+    proposals: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rng = np.random.default_rng(self.seed)
+        self.kinds = [kind for kind, n in SKILL_MIX.items() for _ in range(n)]
+        confusions = np.stack([confusion_of(kind, self.rng) for kind in self.kinds])
+        self.total = self.images + self.gold
+        self.truth = self.rng.choice(3, self.total, p=LABEL_SHARES)
+        steps = confusions[:, self.truth].cumsum(axis=2)
+        draws = self.rng.random((len(self.kinds), self.total, 1))
+        self.answers = np.minimum((draws > steps).sum(axis=2), 3)
+        self.proposals = self._propose()
+
+    def _propose(self) -> np.ndarray:
+        """Calibrated by construction: the top label is right as often as its probability says.
+        85 % of the images are easy (0.992-1), the rest 0.7-1: right on 97.4 %."""
+        n = self.total
+        easy = self.rng.random(n) < 0.85
+        top = np.minimum(1 - np.where(easy, 0.008, 0.3) * self.rng.random(n), 0.999)
+        wrong = (self.truth + self.rng.integers(1, 3, n)) % 3
+        label = np.where(self.rng.random(n) < top, self.truth, wrong)
+        proposals = np.repeat((1 - top)[:, None] / 2, 3, axis=1)
+        proposals[np.arange(n), label] = top
+        return proposals
+
+
+class Campaign:
+    """Votes one by one until every image is agreed or contested."""
+
+    def __init__(self, world: World, setting: Setting) -> None:
+        self.world, self.setting = world, setting
+        people, images = world.answers.shape
+        self.confusions = [DEFAULT_CONFUSION] * people
+        self.prior = (
+            [tuple(row) for row in world.proposals] if setting.model else [(1 / 3,) * 3] * images
+        )
+        self.voters: list[list[int]] = [[] for _ in range(images)]
+        self.gold = np.where(np.arange(images) < world.images, -1, world.truth)
+        self.log = [(i, person) for person in range(people) for i in np.flatnonzero(self.gold >= 0)]
+        self.status = np.where(self.gold < 0, "open", "gold").astype(object)
+        self.n_votes = np.zeros(images, dtype=int)
+        self.asked = np.zeros((people, images), dtype=bool)
+        self.active = list(range(people))
+        self.paused_at: dict[int, int] = {}
+
+    def run(self) -> Skills:
+        """Until nobody has an open image left; the last refresh is returned."""
+        if self.log:
+            self.refresh()
+        while (self.status == "open").any():
+            person = self.active[self.world.rng.integers(len(self.active))]
+            image = self.next_image(person)
+            if image is None:
+                if not any(self.next_image(other) is not None for other in self.active):
+                    break
+                continue
+            self.vote(person, image)
+            if len(self.log) % REFRESH_EVERY == 0:
+                self.refresh()
+        return self.refresh()
+
+    def next_image(self, person: int) -> int | None:
+        """A random one of the open images with the fewest votes that this person has not had."""
+        free = (self.status == "open") & ~self.asked[person]
+        if not free.any():
+            return None
+        key = np.where(
+            free,
+            ORDERS[self.setting.order] * self.n_votes + self.world.rng.random(len(free)),
+            np.inf,
+        )
+        return int(key.argmin())
+
+    def vote(self, person: int, image: int) -> None:
+        self.asked[person, image] = True
+        self.voters[image].append(person)
+        self.n_votes[image] += 1
+        self.log.append((image, person))
+        self.decide(image)
+
+    def decide(self, image: int) -> None:
+        answers = [ANSWERS[self.world.answers[person, image]] for person in self.voters[image]]
+        pairs = zip(answers, self.voters[image], strict=True)
+        evidence = [Evidence(answer, self.confusions[person]) for answer, person in pairs]
+        counts = VoteCounts(*(answers.count(answer) for answer in ANSWERS))
+        posterior = label_posterior(self.prior[image], evidence)
+        self.status[image] = retire(posterior, counts, self.setting.rule).status
+
+    def refresh(self) -> Skills:
+        """New skills, new decisions (an image may open again), and who is paused."""
+        skills = self.fit()
+        self.confusions = [tuple(map(tuple, rows)) for rows in skills.confusions.tolist()]
+        if not self.setting.model:
+            self.prior = [tuple(skills.class_prior.tolist())] * self.world.total
+        for image in np.flatnonzero(self.n_votes):
+            self.decide(image)
+        if self.setting.pause:
+            self.pause_flagged(skills)
+        return skills
+
+    def fit(self) -> Skills:
+        image, person = np.array(self.log).T
+        votes = Votes(image, person, self.world.answers[person, image])
+        prior = self.world.proposals if self.setting.model else None
+        return fit_skills(
+            votes, self.world.total, len(self.world.kinds), prior=prior, gold=self.gold
+        )
+
+    def pause_flagged(self, skills: Skills) -> None:
+        for person in list(self.active):
+            images = np.array([image for image, other in self.log if other == person], dtype=int)
+            answers = self.world.answers[person, images]
+            rest = without_own(skills.posteriors[images], answers, skills.confusions[person])
+            known = self.gold[images] >= 0
+            right = int((answers == self.gold[images]).sum())
+            record = Record(answers, rest, gold_right=right, gold_asked=int(known.sum()))
+            if standing(flags(record)) == "pause":
+                self.active.remove(person)
+                self.paused_at[person] = len(images)
+
+
+def run_adaptive(setting: Setting, images: int, seed: int) -> dict[str, float]:
+    """Figures of one campaign. A contested image counts with the likeliest label of the batch."""
+    world = World(images, seed, setting.gold)
+    campaign, n = Campaign(world, setting), images
+    posteriors = campaign.run().posteriors[:n]
+    right = posteriors.argmax(axis=1) == world.truth[:n]
+    agreed = campaign.status[:n] == "agreed"
+    kinds = [world.kinds[person] for person in campaign.paused_at]
+    return {
+        "votes_per_image": campaign.n_votes.sum() / n,
+        "accuracy": right.mean(),
+        "agreed_share": agreed.mean(),
+        "accuracy_of_agreed": right[agreed].mean(),
+        "paused_spammers_and_one_sided": sum(kind in ("spammer", "one-sided") for kind in kinds),
+        "paused_good": kinds.count("good"),
+        "paused_others": sum(kind in ("careless", "centrist") for kind in kinds),
+    }
+
+
+def run_fixed(k: int, images: int, seed: int) -> dict[str, float]:
+    """k votes an image by k people: majority against the posterior of the same votes."""
+    world = World(images, seed)
+    people = len(world.kinds)
+    image = np.repeat(np.arange(images), k)
+    person = np.concatenate([world.rng.permutation(people)[:k] for _ in range(images)])
+    votes = Votes(image, person, world.answers[person, image])
+    counts = np.bincount(image * 4 + votes.answer, minlength=images * 4).reshape(-1, 4)[:, :3]
+    of_truth = counts[np.arange(images), world.truth]
+    best = counts == counts.max(axis=1, keepdims=True)
+    majority = np.where(of_truth == counts.max(axis=1), 1 / best.sum(axis=1), 0.0)
+    figures = {"majority_error": 1 - majority.mean(), "contested": (best.sum(axis=1) > 1).mean()}
+    for name, prior in (("skills", None), ("skills_with_model", world.proposals)):
+        fitted = fit_skills(votes, images, people, prior=prior)
+        figures[f"{name}_error"] = (fitted.posteriors.argmax(axis=1) != world.truth).mean()
+    return figures
+
+
+def summary(runs: list[dict[str, float]]) -> dict[str, list[float]]:
+    """Of each figure the mean and its 95 % limits over the runs (normal)."""
+    result = {}
+    for name in runs[0]:
+        values = np.array([run[name] for run in runs], dtype=float)
+        half = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
+        result[name] = [round(float(values.mean() + step * half), 4) for step in (0, -1, 1)]
+    return result
+
+
+def error_ratio(fixed: list[dict[str, float]], seed: int = 0) -> list[float]:
+    """Errors of the posterior over those of the majority on the same votes, with a bootstrap
+    interval over the runs."""
+    errors = np.array([[run["skills_error"], run["majority_error"]] for run in fixed])
+    draws = np.random.default_rng(seed).integers(len(errors), size=(2000, len(errors)))
+    sums = errors[draws].sum(axis=1)
+    low, high = np.quantile(sums[:, 0] / sums[:, 1], [0.025, 0.975])
+    ratio = errors[:, 0].sum() / errors[:, 1].sum()
+    return [round(float(value), 3) for value in (ratio, low, high)]
+
+
+def main() -> None:
+    """Simulate and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--repetitions", type=int, default=20)
+    parser.add_argument("--only", help="the settings whose name contains this")
+    parser.add_argument("--json", action="store_true")
+    asked = parser.parse_args()
+    seeds = range(asked.repetitions)
+    report: dict[str, object] = {"images": asked.images, "repetitions": asked.repetitions}
+    for k in (1, 2, 3, 5):
+        runs = [run_fixed(k, asked.images, seed) for seed in seeds]
+        report[f"fixed, {k} votes"] = summary(runs) | {"error_ratio": error_ratio(runs)}
+    for name, setting in SETTINGS.items():
+        if asked.only is None or asked.only in name:
+            report[name] = summary([run_adaptive(setting, asked.images, seed) for seed in seeds])
+    print(json.dumps(report, indent=None if asked.json else 2))
+
+
+if __name__ == "__main__":
+    main()

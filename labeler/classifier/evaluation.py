@@ -10,8 +10,18 @@ import numpy.typing as npt
 from sklearn.metrics import confusion_matrix, f1_score
 from sklearn.model_selection import GroupKFold
 
-from labeler.classifier.features import Features
-from labeler.classifier.model import N_LABELS, Labels, Probabilities, Weights, fit
+from labeler.classifier.features import N_FEATURES, Features
+from labeler.classifier.model import (
+    N_LABELS,
+    Labels,
+    Probabilities,
+    SoftLabels,
+    Weights,
+    as_shares,
+)
+from labeler.classifier.selftraining import fit_with_unlabeled
+
+Groups = npt.NDArray[np.int64]
 
 FOLDS = 5
 CONFIDENCE_BINS = 10
@@ -70,12 +80,14 @@ def expected_calibration_error(probabilities: Probabilities, labels: Labels) -> 
 
 
 def out_of_fold(
-    features: Features, labels: Labels, weights: Weights, groups: npt.NDArray[np.int64]
-) -> Probabilities | None:
-    """(N, 3) probabilities, each from a model that saw no picture of the same group.
+    features: Features, labels: Labels | SoftLabels, weights: Weights, groups: Groups,
+    unlabeled: Features | None = None,
+) -> Probabilities | None:  # fmt: skip
+    """(N, 3) probabilities, each from a model that saw no label of the same group.
 
     Parameters:
         groups: (N,) the person on each picture; a number of its own where unknown.
+        unlabeled: (M, N_FEATURES) pictures without a label, seen by every fold.
 
     Returns:
         None where all pictures are of one group: nothing can be held out.
@@ -83,8 +95,10 @@ def out_of_fold(
     folds = min(FOLDS, len(np.unique(groups)))
     if folds < 2:
         return None
-    result = np.empty((len(labels), N_LABELS))
-    for train, test in GroupKFold(folds, shuffle=True, random_state=0).split(labels, groups=groups):
-        model = fit(features[train], labels[train], weights[train])
+    pool = np.empty((0, N_FEATURES), np.float32) if unlabeled is None else unlabeled
+    shares = as_shares(labels)
+    result = np.empty(shares.shape)
+    for train, test in GroupKFold(folds, shuffle=True, random_state=0).split(shares, groups=groups):
+        model = fit_with_unlabeled(features[train], shares[train], weights[train], pool)
         result[test] = model.predict(features[test])
     return result

@@ -23,14 +23,22 @@ import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from labeler.classifier.features import N_FEATURES, N_ODD, Features, mirror_features
+from labeler.classifier.features import (
+    N_FEATURES,
+    N_ODD,
+    Features,
+    mirror_features,
+    typical_features,
+)
 
 LEFT, CENTER, RIGHT = 0, 1, 2
 N_LABELS = 3
-INVERSE_PENALTY = 0.3  # C of scikit-learn; chosen inside subjects 1-10 of Yale B and on CelebA
+INVERSE_PENALTY = 0.1  # C of scikit-learn; chosen inside subjects 1-10 of Yale B
 PRIOR_WEIGHT = 1.0  # in images, shared by the three labels
+NEGLIGIBLE = 1e-3  # a share of a label under this is not taught
 
 Labels = npt.NDArray[np.int64]
+SoftLabels = npt.NDArray[np.float64]
 Weights = npt.NDArray[np.float64]
 Probabilities = npt.NDArray[np.float64]
 
@@ -56,37 +64,75 @@ class MirrorLogistic:
         )
         return _softmax(scores)
 
+    def tempered(self, temperature: float) -> MirrorLogistic:
+        """The model whose scores are these divided by a temperature > 0: above 1 less sure."""
+        return MirrorLogistic(
+            self.odd / temperature,
+            self.side / temperature,
+            self.center / temperature,
+            self.side_bias / temperature,
+            self.center_bias / temperature,
+        )
+
 
 def fit(
-    features: Features, labels: Labels, weights: Weights, inverse_penalty: float = INVERSE_PENALTY
+    features: Features,
+    labels: Labels | SoftLabels,
+    weights: Weights,
+    inverse_penalty: float = INVERSE_PENALTY,
 ) -> MirrorLogistic:
     """Fit to labelled pictures.
 
-    One picture of each label at the average face with no asymmetry is added, together weighing
-    `PRIOR_WEIGHT` images: no label gets probability 0 because nobody has given it yet, and few
-    labels do not make a sure model.
+    The average rendered head of each label is added, together weighing `PRIOR_WEIGHT` images: no
+    label gets probability 0 because nobody has given it yet.
 
     Parameters:
         features: (N, N_FEATURES), see `light_features`.
-        labels: (N,) 0 left, 1 center, 2 right.
+        labels: (N,) 0 left, 1 center, 2 right; or (N, 3) the share of each, rows that sum to 1.
         weights: (N,) positive; 1 for a unanimous label.
         inverse_penalty: C of scikit-learn; smaller is smoother.
 
     Raises:
         ValueError: nothing to learn from, or shapes and values that do not fit together.
     """
-    _check_training(features, labels, weights)
-    odd, even = _split(np.concatenate([features, mirror_features(features)]))
-    average = np.concatenate([np.zeros(N_ODD), even.mean(axis=0)])
-    solver = LogisticRegression(C=inverse_penalty, max_iter=1000, tol=1e-5)
-    rows = np.concatenate([odd, even], axis=1)
+    shares = as_shares(labels)
+    _check_training(features, shares, weights)
+    rows, taught, weighing = _rows(
+        np.concatenate([features, mirror_features(features), typical_features()]),
+        np.concatenate([shares, shares[:, ::-1], np.eye(N_LABELS)]),
+        np.concatenate([weights, weights, np.full(N_LABELS, PRIOR_WEIGHT / N_LABELS)]),
+    )
+    solver = LogisticRegression(C=inverse_penalty, max_iter=3000, tol=1e-5)
     with threadpool_limits(1):  # threads only wait for each other on matrices as small as these
-        solver.fit(
-            np.concatenate([rows, np.tile(average, (N_LABELS, 1))]),
-            np.concatenate([labels, N_LABELS - 1 - labels, np.arange(N_LABELS)]),
-            np.concatenate([weights, weights, np.full(N_LABELS, PRIOR_WEIGHT / N_LABELS)]),
-        )
+        solver.fit(rows, taught, weighing)
     return _tie(solver.coef_, solver.intercept_)
+
+
+def as_shares(labels: Labels | SoftLabels) -> SoftLabels:
+    """(N,) labels as (N, 3) shares; (N, 3) shares as they are.
+
+    Raises:
+        ValueError: another shape, another label, or rows that do not sum to 1.
+    """
+    if labels.ndim == 1:
+        if not np.isin(labels, range(N_LABELS)).all():
+            raise ValueError("labels must be 0 (left), 1 (center) or 2 (right)")
+        return np.eye(N_LABELS)[labels.astype(np.int64)]
+    if labels.shape[1:] != (N_LABELS,):
+        raise ValueError(f"labels of shape (N,) or (N, {N_LABELS}) are needed, not {labels.shape}")
+    if not ((labels >= 0).all() and np.allclose(labels.sum(axis=1), 1)):
+        raise ValueError("shares of the labels must be 0 or more and sum to 1 in each row")
+    return labels.astype(np.float64)
+
+
+def _rows(
+    features: Features, shares: SoftLabels, weights: Weights
+) -> tuple[Weights, Labels, Weights]:
+    """One row for each label that a picture has a share of: scikit-learn takes no shares."""
+    odd, even = _split(features)
+    design = np.concatenate([odd, even], axis=1)
+    picture, label = np.nonzero(shares > NEGLIGIBLE)
+    return design[picture], label, shares[picture, label] * weights[picture]
 
 
 def _tie(weights: Weights, biases: Weights) -> MirrorLogistic:
@@ -120,15 +166,13 @@ def _check_features(features: Features) -> None:
         raise ValueError("features hold NaN or infinity")
 
 
-def _check_training(features: Features, labels: Labels, weights: Weights) -> None:
+def _check_training(features: Features, shares: SoftLabels, weights: Weights) -> None:
     _check_features(features)
     count = len(features)
-    if not count or labels.shape != (count,) or weights.shape != (count,):
+    if not count or len(shares) != count or weights.shape != (count,):
         raise ValueError(
-            f"{count} rows of features came with labels of shape {labels.shape} and weights of "
-            f"shape {weights.shape}; one of each a row, and at least one row, is needed"
+            f"{count} rows of features came with {len(shares)} labels and weights of shape "
+            f"{weights.shape}; one of each a row, and at least one row, is needed"
         )
-    if not np.isin(labels, range(N_LABELS)).all():
-        raise ValueError("labels must be 0 (left), 1 (center) or 2 (right)")
     if not (np.isfinite(weights).all() and (weights > 0).all()):
         raise ValueError("weights must be positive and finite")

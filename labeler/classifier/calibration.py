@@ -1,0 +1,77 @@
+"""Probabilities that mean what they say, and the threshold at which they may stand for a label."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from labeler.classifier.model import Labels, Probabilities, SoftLabels, Weights, as_shares
+from labeler.classifier.selftraining import sharpen
+
+COLDEST, HOTTEST = 0.5, 4.0
+STEPS = 61
+# The temperature starts at 1 and moves only as far as the labels carry it: with fifteen of them
+# the best one is mostly chance. log T is taken as normal with variance 1 / CAUTION.
+CAUTION = 10.0
+SMALLEST = 1e-12
+
+
+def fit_temperature(
+    probabilities: Probabilities, labels: Labels | SoftLabels, weights: Weights
+) -> float:
+    """The temperature T that makes held-out probabilities fit the labels best.
+
+    Minimises sum_i w_i NLL_i(p^(1/T)) + CAUTION / 2 log(T)^2 over a grid of T from `COLDEST` to
+    `HOTTEST`. Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2.
+
+    Parameters:
+        probabilities: (N, 3), of models that have not seen the row.
+        labels, weights: as in `fit`.
+    """
+    shares = as_shares(labels)
+    best, best_loss = 1.0, np.inf
+    for temperature in np.geomspace(COLDEST, HOTTEST, STEPS):
+        tempered = sharpen(np.maximum(probabilities, SMALLEST), temperature)
+        misfit = -(weights[:, None] * shares * np.log(np.maximum(tempered, SMALLEST))).sum()
+        loss = misfit + CAUTION / 2 * np.log(temperature) ** 2
+        if loss < best_loss:
+            best, best_loss = float(temperature), loss
+    return best
+
+
+def threshold_for_precision(
+    probabilities: Probabilities, labels: Labels, precision: float
+) -> float | None:
+    """The smallest confidence from which proposals may label the rest with that precision.
+
+    Of the held-out predictions at or above the threshold, at least `precision` are right, and
+    so they are above every higher threshold that still leaves `fewest_needed` of them.
+
+    Parameters:
+        probabilities: (N, 3), of models that have not seen the row, calibrated like those that
+            the threshold will meet.
+        precision: wanted share of right labels, 0 < precision < 1.
+
+    Returns:
+        None where no threshold keeps the promise, or too few labels are there to tell.
+
+    Raises:
+        ValueError: precision outside (0, 1).
+    """
+    if not 0 < precision < 1:
+        raise ValueError(f"precision must lie between 0 and 1, both excluded, not {precision}")
+    confidence = probabilities.max(axis=1)
+    order = np.argsort(-confidence, kind="stable")
+    right = (probabilities.argmax(axis=1) == labels)[order]
+    kept = np.arange(1, len(right) + 1)
+    good = np.cumsum(right) / kept >= precision
+    # One wrong among too few says nothing; equal confidences stand or fall together.
+    steady = np.logical_and.accumulate(good | (kept < fewest_needed(precision)))
+    sorted_confidence = confidence[order]
+    ends = np.append(sorted_confidence[1:] < sorted_confidence[:-1], True)
+    usable = np.flatnonzero(steady & good & ends & (kept >= fewest_needed(precision)))
+    return float(sorted_confidence[usable[-1]]) if len(usable) else None
+
+
+def fewest_needed(precision: float) -> int:
+    """Held-out predictions under which a precision cannot be told: one mistake would break it."""
+    return int(np.ceil(1 / (1 - precision) - 1e-9))

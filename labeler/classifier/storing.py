@@ -1,0 +1,80 @@
+"""A model as a folder: `model.safetensors` holds the numbers, `model.json` says what they are.
+
+Nothing in it is ever executed: safetensors and JSON are data alone.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from labeler.classifier.features import N_EVEN, N_ODD
+from labeler.classifier.model import MirrorLogistic
+from labeler.classifier.training import METHOD
+
+WEIGHTS_FILE, DESCRIPTION_FILE = "model.safetensors", "model.json"
+SHAPES = {
+    "odd": (N_ODD,),
+    "side": (N_EVEN + N_ODD,),
+    "center": (N_EVEN + N_ODD,),
+    "side_bias": (),
+    "center_bias": (),
+}
+
+
+def save_model(folder: Path, model: MirrorLogistic, description: dict[str, Any]) -> None:
+    """Write the two files; the folder is made.
+
+    Parameters:
+        description: what a reader should know, JSON values; `method` is added.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {f.name: np.asarray(getattr(model, f.name), np.float64) for f in fields(model)}
+    save_file(arrays, folder / WEIGHTS_FILE)
+    text = json.dumps({"method": METHOD, **description}, indent=2, sort_keys=True)
+    (folder / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def load_model(folder: Path) -> tuple[MirrorLogistic, dict[str, Any]]:
+    """The model of a folder and its description.
+
+    Raises:
+        ValueError: no folder of a model, one of another method, or damaged.
+    """
+    description = _read_description(folder / DESCRIPTION_FILE)
+    if description.get("method") != METHOD:
+        raise ValueError(
+            f"{folder} holds a model of method {description.get('method')!r}; this program reads "
+            f"{METHOD!r}. Fit it anew."
+        )
+    try:
+        arrays = load_file(folder / WEIGHTS_FILE)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{folder / WEIGHTS_FILE}: cannot be read ({error})") from None
+    if {name: array.shape for name, array in arrays.items()} != SHAPES:
+        raise ValueError(f"{folder / WEIGHTS_FILE}: not the arrays of a {METHOD} model")
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError(f"{folder / WEIGHTS_FILE}: holds NaN or infinity")
+    numbers = {name: float(arrays.pop(name)) for name in ("side_bias", "center_bias")}
+    return MirrorLogistic(**arrays, **numbers), description
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); is it a model?") from None
+    except ValueError:
+        raise ValueError(f"{path}: not JSON") from None
+    if not isinstance(description, dict):
+        raise ValueError(f"{path}: not a JSON object")
+    return description

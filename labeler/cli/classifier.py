@@ -1,0 +1,227 @@
+"""The light classifier on files alone: `classifier fit|predict|evaluate`. No database."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from labeler.cli.bar import progress_bar
+from labeler.cli.classifier_tables import (
+    match_tables,
+    proposal_lines,
+    read_labels,
+    read_proposals,
+)
+from labeler.cli.labels import write_csv
+from labeler.domain.labels import LABELS
+
+POOL_DRAWN = 4000  # unlabelled pictures that are read, as many as the training uses
+PRECISIONS = (0.95, 0.98, 0.99)
+NAMED = 5  # files named in a message about many
+
+
+def processes_option(command: Any) -> Any:
+    """`--processes N`."""
+    return click.option(
+        "--processes",
+        type=click.IntRange(1, 64),
+        help="For reading images; default: one a processor.",
+    )(command)
+
+
+@click.group()
+def classifier() -> None:
+    """Tell where the light comes from, on files alone: no database is needed."""
+
+
+@classifier.command()
+@click.option("--images", required=True, metavar="PATH", help="Folder or zip of images.")
+@click.option("--labels", required=True, metavar="CSV", help="Columns filename and label.")
+@click.option(
+    "--unlabeled",
+    metavar="PATH",
+    help="Folder or zip to learn from without labels; default: the images that --labels leaves.",
+)
+@click.option("--labels-only", is_flag=True, help="Learn from no image without a label.")
+@click.option("--out", required=True, metavar="DIR", help="Folder of the model, made or replaced.")
+@processes_option
+def fit(
+    images: str, labels: str, unlabeled: str | None, labels_only: bool, out: str,
+    processes: int | None,
+) -> None:  # fmt: skip
+    """Learn from labelled images, and from more without a label.
+
+    A folder is searched recursively; filenames in the CSV are relative to it. A label is left,
+    center or right; rows with another known answer (unsure, contested) or none are left out.
+
+    \b
+    Examples:
+      python manage.py classifier fit --images faces.zip --labels labels.csv --out model/
+      python manage.py classifier fit --images faces/ --labels labels.csv \\
+          --unlabeled more_faces/ --out model/
+    """
+    from labeler.classifier.training import train
+
+    if labels_only and unlabeled is not None:
+        raise click.UsageError("--labels-only and --unlabeled exclude each other.")
+    started = time.perf_counter()
+    table = read_labels(labels)
+    names = _labelled_names(images, table)
+    found, features = _features(images, names, "Reading labelled", processes)
+    columns = np.array([LABELS.index(table[name]) for name in found])
+    if len(set(columns.tolist())) < 2:
+        raise click.ClickException("Images of at least two different labels are needed.")
+    pool = None
+    if not labels_only:
+        pool = _pool(images, unlabeled, set(table), processes)
+    groups = np.arange(len(found))  # who is on the pictures is not known here
+    trained = train(features, columns, np.ones(len(found)), groups, pool)
+    _save(out, trained, columns, 0 if pool is None else len(pool), started)
+
+
+@classifier.command()
+@click.option("--model", required=True, metavar="DIR", help="Folder that `fit` made.")
+@click.option("--images", required=True, metavar="PATH", help="Folder or zip of images.")
+@click.option(
+    "--out", required=True, metavar="CSV", help="File to write, or - for standard output."
+)
+@processes_option
+def predict(model: str, images: str, out: str, processes: int | None) -> None:
+    """Write the probabilities of left, center and right of every image.
+
+    \b
+    Example:
+      python manage.py classifier predict --model model/ --images faces.zip --out proposals.csv
+    """
+    from labeler.classifier.storing import load_model
+
+    try:
+        fitted, _description = load_model(Path(model).expanduser())
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    names, features = _features(images, _all_names(images), "Reading", processes)
+    write_csv(proposal_lines(names, fitted.predict(features)), out)
+
+
+@classifier.command()
+@click.option("--proposals", required=True, metavar="CSV", help="File that `predict` wrote.")
+@click.option("--truth", required=True, metavar="CSV", help="Columns filename and label.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+def evaluate(proposals: str, truth: str, as_json: bool) -> None:
+    """Compare proposals with true labels: accuracy, macro F1, calibration, confusion.
+
+    \b
+    Example:
+      python manage.py classifier evaluate --proposals proposals.csv --truth truth.csv --json
+    """
+    from labeler.classifier.evaluation import evaluate as figures_of
+
+    probabilities, columns, missing = match_tables(read_proposals(proposals), read_labels(truth))
+    figures = figures_of(probabilities, columns).as_dict()
+    figures |= {"labels": list(LABELS), "n_without_proposal": missing}
+    if as_json:
+        click.echo(json.dumps(figures, indent=2))
+        return
+    click.echo(
+        f"{figures['n']:,} images: accuracy {figures['accuracy']:.2%}, macro F1 "
+        f"{figures['macro_f1']:.4f}, calibration error {figures['ece']:.4f}"
+    )
+    for label, row in zip(LABELS, figures["confusion"], strict=True):
+        given = ", ".join(f"{n:,} {name}" for n, name in zip(row, LABELS, strict=True))
+        click.echo(f"  {label}: proposed {given}")
+    if missing:
+        click.echo(f"{missing:,} images of {truth} have no proposal and do not count.", err=True)
+
+
+def _all_names(path: str) -> Sequence[str]:
+    from rotation.dataset.sources import open_source
+
+    with open_source(path) as source:
+        return list(source.names())
+
+
+def _labelled_names(images: str, table: dict[str, str]) -> list[str]:
+    """The labelled images that are there; a word about those that are not."""
+    there = set(_all_names(images))
+    names = [name for name in table if name in there]
+    lacking = [name for name in table if name not in there]
+    if not names:
+        raise click.ClickException(
+            f"None of the {len(table):,} labelled images is in {images}. Filenames must be "
+            f"relative to it: the CSV has {next(iter(table))!r}, there is {min(there)!r}."
+        )
+    if lacking:
+        shown = ", ".join(lacking[:NAMED]) + (", ..." if len(lacking) > NAMED else "")
+        click.echo(f"Not in {images}, left out: {len(lacking):,} images ({shown})", err=True)
+    return names
+
+
+def _pool(
+    images: str, unlabeled: str | None, labelled: set[str], processes: int | None
+) -> np.ndarray:
+    """Features of images without a label, at most `POOL_DRAWN`, drawn with a fixed seed."""
+    names = list(_all_names(unlabeled or images))
+    if unlabeled is None:
+        names = [name for name in names if name not in labelled]
+    order = np.random.default_rng(0).permutation(len(names))[:POOL_DRAWN]
+    chosen = [names[index] for index in sorted(order)]
+    return _features(unlabeled or images, chosen, "Reading unlabelled", processes)[1]
+
+
+def _features(
+    path: str, names: Sequence[str], title: str, processes: int | None
+) -> tuple[list[str], np.ndarray]:
+    """The readable ones of the named images and their features; a word about the others."""
+    from labeler.classifier.features import N_FEATURES
+    from labeler.services.extracting import extract_features
+
+    found, parts, unreadable = [], [np.empty((0, N_FEATURES), np.float32)], []
+    with progress_bar(title) as report:
+        for chunk in extract_features(path, names, processes):
+            found += [names[position] for position in chunk.positions]
+            parts.append(chunk.features)
+            unreadable += chunk.unreadable
+            report(len(found) + len(unreadable), len(names))
+    for problem in unreadable[:NAMED]:
+        click.echo(f"Left out: {problem}", err=True)
+    if len(unreadable) > NAMED:
+        click.echo(f"Left out: {len(unreadable) - NAMED:,} more", err=True)
+    if names and not found:
+        raise click.ClickException(f"None of the {len(names):,} images in {path} can be read.")
+    return found, np.concatenate(parts)
+
+
+def _save(out: str, trained: Any, columns: np.ndarray, n_unlabeled: int, started: float) -> None:
+    from labeler.classifier.evaluation import evaluate as figures_of
+    from labeler.classifier.storing import save_model
+    from labeler.classifier.training import threshold_of
+
+    held_out = trained.held_out
+    figures = None if held_out is None else figures_of(held_out, columns).as_dict()
+    description = {
+        "labels": list(LABELS),
+        "n_labelled": len(columns),
+        "n_unlabelled": n_unlabeled,
+        "temperature": trained.temperature,
+        "cross_validation": figures,
+        "thresholds": {str(p): threshold_of(trained, columns, p) for p in PRECISIONS},
+    }
+    try:
+        save_model(Path(out).expanduser(), trained.model, description)
+    except OSError as error:
+        raise click.ClickException(f"Cannot write {out}: {error.strerror}") from None
+    click.echo(
+        f"{out}: learned from {len(columns):,} labels and {n_unlabeled:,} images without one in "
+        f"{time.perf_counter() - started:.1f} s"
+    )
+    if figures is not None:
+        click.echo(
+            f"on labels left out: accuracy {figures['accuracy']:.1%}, calibration error "
+            f"{figures['ece']:.3f}, temperature {trained.temperature:.2f}"
+        )

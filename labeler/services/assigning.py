@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Row, and_, delete, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from labeler.config import Settings
@@ -23,7 +23,7 @@ from labeler.db import insert_into, is_sqlite
 from labeler.models import Consensus, Image, Lease, utc_now
 from labeler.services.desk import Desk, load_desk
 from labeler.services.knowing import GOLD_METHOD
-from labeler.services.queue import free_rows, gold_due, shared_rows
+from labeler.services.queue import free_rows, gold_due, shared_rows, wait_for_free_row
 from labeler.services.viewing import LeasedImage, View, draw_view, model_view
 
 REMEMBER_LEASES = timedelta(days=7)
@@ -49,7 +49,10 @@ def lease_images(
     if desk is None or not desk.works:
         return []
     held = _renew_leases(session, desk, count, settings, now)
-    return held + lease_more(session, desk, count - len(held), settings=settings, now=now)
+    more = lease_more(session, desk, count - len(held), settings=settings, now=now)
+    if not held and not more and wait_for_free_row(session, desk, now):
+        more = lease_more(session, desk, count, settings=settings, now=now)
+    return held + more
 
 
 def lease_more(
@@ -66,7 +69,7 @@ def lease_more(
     values = [{"image_id": row.id, **asdict(view)} for row, view in views]
     write_leases(session, desk.campaign_id, desk.annotator_id, values, settings, now)
     if count >= MANY:
-        _delete(session, Lease.expires_at < now - REMEMBER_LEASES)
+        _forget(session, now - REMEMBER_LEASES)
     until = expiry(settings, now)
     return [_leased(row, view, until) for row, view in views]
 
@@ -157,13 +160,12 @@ def _renew_leases(
         .limit(count)
     ).all()
     if rows:
+        mine = Lease.annotator_id == desk.annotator_id, Lease.campaign_id == desk.campaign_id
+        ids = [lease.image_id for _, lease in rows]
+        _hold_places(session, and_(*mine, Lease.image_id.in_(ids)))
         session.execute(
             update(Lease)
-            .where(
-                Lease.campaign_id == desk.campaign_id,
-                Lease.annotator_id == desk.annotator_id,
-                Lease.image_id.in_([lease.image_id for _, lease in rows]),
-            )
+            .where(*mine, Lease.image_id.in_(ids))
             .values(expires_at=expiry(settings, now))
             .execution_options(synchronize_session="evaluate")
         )
@@ -192,4 +194,34 @@ def _to_leased(image: Image, lease: Lease) -> LeasedImage:
 
 
 def _delete(session: Session, condition: ColumnElement[bool]) -> None:
+    _hold_places(session, condition)
     session.execute(delete(Lease).where(condition).execution_options(synchronize_session="fetch"))
+
+
+def _forget(session: Session, before: datetime) -> None:
+    """Delete the leases that ran out before then, but not where somebody else is at work."""
+    old = Lease.expires_at < before
+    if not is_sqlite(session):
+        rows = session.execute(_places(old).with_for_update(of=Consensus, skip_locked=True)).all()
+        old = and_(old, tuple_(Lease.campaign_id, Lease.image_id).in_([tuple(row) for row in rows]))
+    session.execute(delete(Lease).where(old).execution_options(synchronize_session="fetch"))
+
+
+def _hold_places(session: Session, condition: ColumnElement[bool]) -> None:
+    """Hold the consensus rows of some leases before these change, since triggers will.
+
+    In the order in which `services.consensus` holds many: two that wait in different orders would
+    wait for each other.
+    """
+    if not is_sqlite(session):
+        session.execute(_places(condition).with_for_update(of=Consensus))
+
+
+def _places(condition: ColumnElement[bool]) -> Any:
+    of_image = Consensus.campaign_id == Lease.campaign_id, Consensus.image_id == Lease.image_id
+    return (
+        select(Consensus.campaign_id, Consensus.image_id)
+        .join(Lease, and_(*of_image))
+        .where(condition)
+        .order_by(Consensus.campaign_id, Consensus.image_id)
+    )

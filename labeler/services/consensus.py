@@ -18,6 +18,7 @@ from labeler.models import (
     Decision,
     Gold,
     Image,
+    Lease,
     ModelRun,
     Proposal,
     Vote,
@@ -79,11 +80,13 @@ def add_rows(session: Session, campaign_id: int, image_ids: Sequence[int]) -> No
     now = utc_now()
     for start in range(0, len(image_ids), _BATCH):
         facts = load_facts(session, campaign_id, image_ids[start : start + _BATCH])
+        leases = _leases(session, campaign_id, image_ids[start : start + _BATCH])
         rows = [
             {
                 "campaign_id": campaign_id,
                 "image_id": one.image_id,
                 "random_key": _random.randrange(RANDOM_KEYS),
+                "leased_until": leases.get(one.image_id),
                 "updated_at": now,
                 **derive(one, known),
             }
@@ -205,6 +208,16 @@ def _labels(
         select(table.image_id, table.label).where(
             table.campaign_id == campaign_id, table.image_id.in_(image_ids), current
         )
+    )
+    return dict(rows.all())
+
+
+def _leases(session: Session, campaign_id: int, image_ids: Sequence[int]) -> Mapping[int, Any]:
+    """Until when images are held whose row was away for a time."""
+    rows = session.execute(
+        select(Lease.image_id, func.max(Lease.expires_at))
+        .where(Lease.campaign_id == campaign_id, Lease.image_id.in_(image_ids))
+        .group_by(Lease.image_id)
     )
     return dict(rows.all())
 

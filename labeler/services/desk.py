@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Row, and_, bindparam, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from labeler.domain.rules import Rules
-from labeler.models import Campaign, Gold, Participation, Vote
+from labeler.models import Campaign, Gold, Lease, Participation, Vote
 from labeler.services.consensus import current_run_of
 
 
@@ -18,8 +18,8 @@ from labeler.services.consensus import current_run_of
 class Desk:
     """A person at work in the active campaign.
 
-    `standing`: `training`, `working` or `paused`; `turns`: answers given so far; `run_id`: the
-    model run whose proposals are shown.
+    `standing`: `training`, `working` or `paused`; `turns`: images given so far, answered or in
+    their hands; `run_id`: the model run whose proposals are shown.
     """
 
     annotator_id: int
@@ -58,6 +58,13 @@ def desk_columns(annotator_id: Any) -> list[Any]:
     cast = (
         select(func.count())
         .where(Vote.annotator_id == annotator_id, Vote.campaign_id == Campaign.id)
+        .correlate(Campaign)
+        .scalar_subquery()
+    )
+    held = (
+        select(func.count())
+        .where(Lease.annotator_id == annotator_id, Lease.campaign_id == Campaign.id)
+        .correlate(Campaign)
         .scalar_subquery()
     )
     any_gold = aliased(Gold)
@@ -67,7 +74,7 @@ def desk_columns(annotator_id: Any) -> list[Any]:
         Campaign.paused_at,
         Campaign.rules,
         Participation.standing,
-        cast.label("turns"),
+        (cast + held).label("turns"),
         has_gold.label("has_gold"),
         current_run_of(Campaign.id).label("run_id"),
     ]

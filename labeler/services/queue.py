@@ -70,6 +70,17 @@ def shared_rows(session: Session, desk: Desk, count: int, now: datetime) -> list
     return list(rows)
 
 
+def wait_for_free_row(session: Session, desk: Desk, now: datetime) -> bool:
+    """Whether an image was passed over only because its row was locked; waits for that row.
+
+    While a whole campaign is counted anew all its rows are, and nobody is to be told that nothing
+    is left. For transactions that hold no row themselves.
+    """
+    if is_sqlite(session):
+        return False
+    return session.execute(_waiting_statement(), _parameters(desk, 1, now)).first() is not None
+
+
 def not_answered(annotator_id: Any) -> ColumnElement[bool]:
     """The person has no vote that counts on the image of the `Consensus` row."""
     return ~exists().where(
@@ -106,15 +117,25 @@ def _gold_statement() -> Any:
         .where(~_is_mine())
         .order_by(Consensus.random_key)
         .limit(bindparam("count"))
+        # Who waited here, with another image in hand, and who waits for that one, would for ever.
+        .with_for_update(of=Consensus, skip_locked=True)
     )
 
 
 @cache
 def _free_statement() -> Any:
+    return _free_queue().with_for_update(of=Consensus, skip_locked=True)
+
+
+@cache
+def _waiting_statement() -> Any:
+    return _free_queue().with_for_update(of=Consensus)
+
+
+def _free_queue() -> Any:
     now = bindparam("now", type_=UtcDateTime)
     free = or_(Consensus.leased_until.is_(None), Consensus.leased_until <= now)
-    queue = _queue().where(free).limit(bindparam("count"))
-    return queue.with_for_update(of=Consensus, skip_locked=True)
+    return _queue().where(free).limit(bindparam("count"))
 
 
 @cache

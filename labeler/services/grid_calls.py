@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from labeler.config import Settings
@@ -142,9 +142,16 @@ def renew_cells(
 
 
 def held_cells(session: Session, desk: Desk, call: Call, size: int, now: datetime) -> list[Cell]:
-    """What the person holds of this call: in the order of the hand-outs, then of the doubt."""
+    """What the person holds of this call: what an undo gave back, then in the order of the
+    hand-outs and of the doubt."""
     is_model = call.source == "model"
     run = Lease.shown_run_id.is_not(None) if is_model else Lease.shown_run_id.is_(None)
+    undone = exists().where(
+        Vote.campaign_id == Lease.campaign_id,
+        Vote.image_id == Lease.image_id,
+        Vote.annotator_id == desk.annotator_id,
+        Vote.mode == MODE,
+    )
     images = session.execute(
         select(Image.id, Image.width, Image.height, Image.sha256, Image.filename)
         .join(Lease, Lease.image_id == Image.id)
@@ -156,7 +163,7 @@ def held_cells(session: Session, desk: Desk, call: Call, size: int, now: datetim
             Lease.expires_at > now,
             run,
         )
-        .order_by(Lease.created_at, Lease.shown_probability, Image.id)
+        .order_by(undone.desc(), Lease.created_at, Lease.shown_probability, Image.id)
         .limit(size)
     ).all()
     chosen = _former_answers(session, desk, [image.id for image in images])

@@ -14,22 +14,27 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
 from labeler.config import Settings, load_settings
 from labeler.db import Database
 from labeler.migrate import upgrade
-from labeler.models import Annotator, Vote
+from labeler.models import Annotator, Campaign, Image, Lease, Vote, utc_now
 from labeler.services import accounts
 from labeler.services.checking import check_images
+from labeler.services.consensus import rebuild
 from labeler.services.images import register_dataset
-from tests.conftest import SECRET, write_images
+from labeler.services.participating import pause_person
+from tests.conftest import PLAIN_RULES, SECRET, write_images
+from tests.labeler.acting import publish_run, set_rules
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FLAGS = (
@@ -37,6 +42,7 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 IMAGES = 60
+RULES = replace(PLAIN_RULES, required_votes=50, vote_cap=50)
 START_S = 60
 
 
@@ -100,6 +106,37 @@ class Site:
                 )
             )
 
+    def lease_ends(self, username: str) -> dict[int, datetime]:
+        """Until when this person holds which picture."""
+        with self.db.read() as session:
+            rows = session.execute(
+                select(Lease.image_id, Lease.expires_at)
+                .join(Annotator, Annotator.id == Lease.annotator_id)
+                .where(Annotator.username == username)
+            )
+            return dict(rows.all())
+
+    def pause(self, username: str, reason: str) -> None:
+        with self.db.write() as session:
+            person = session.scalars(select(Annotator).where(Annotator.username == username)).one()
+            campaign = session.scalars(select(Campaign).where(Campaign.active)).one()
+            pause_person(session, campaign.id, person.id, reason, person.id)
+
+    def take_all_back(self) -> None:
+        """Out of everybody's hands: what other tests left open is free again."""
+        with self.db.write() as session:
+            session.execute(delete(Lease))
+
+    @contextmanager
+    def ruled_by(self, **changes: Any) -> Iterator[None]:
+        """Other rules for the length of a test."""
+        set_rules(self.db, **changes)
+        try:
+            yield
+        finally:
+            former = {name: getattr(RULES, name) for name in changes}
+            set_rules(self.db, **former)
+
     def _answers(self) -> bool:
         try:
             with urllib.request.urlopen(f"{self.url}/healthz", timeout=5) as answer:
@@ -117,7 +154,6 @@ def _environment(home: Path, port: int) -> dict[str, str]:
         "SIDELIGHT_HOME": str(home),
         "SIDELIGHT_PORT": str(port),
         "SIDELIGHT_SECRET_KEY": SECRET,
-        "SIDELIGHT_REQUIRED_VOTES": "50",
     }
 
 
@@ -145,11 +181,27 @@ def site(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterato
     upgrade(db)
     report = register_dataset(db, write_images(home / "faces", IMAGES, (64, 64)))
     check_images(db, report.dataset_id, processes=1)
+    _begin(db, report.dataset_id)
     running = Site(home, port, settings, db)
     running.start()
     yield running
     running.kill()
     db.dispose()
+
+
+def _begin(db: Database, dataset_id: int) -> None:
+    """Rules by which nobody runs out of pictures, and a model that calls most of them left."""
+    with db.write() as session:
+        session.execute(update(Campaign).values(rules=RULES.as_dict()))
+        ids = list(session.scalars(select(Image.id).order_by(Image.id)))
+    doubts = [0.4 + 0.5 * n / len(ids) for n in range(len(ids))]
+    chances = {
+        image_id: (p, (1 - p) / 2, (1 - p) / 2) if n % 10 else ((1 - p) / 2, (1 - p) / 2, p)
+        for n, (image_id, p) in enumerate(zip(ids, doubts, strict=True))
+    }
+    publish_run(db, dataset_id, chances, utc_now())
+    with db.write() as session:
+        rebuild(session, 1)
 
 
 @dataclass

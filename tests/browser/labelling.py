@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Page, Response, expect
 
+from tests.browser.conftest import Person
+
 KEYS = {"ArrowLeft": "left", "ArrowUp": "center", "ArrowRight": "right", "u": "unsure"}
+AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
+PHONE: dict[str, Any] = {
+    "viewport": {"width": 375, "height": 667}, "is_mobile": True, "has_touch": True,
+    "device_scale_factor": 2,
+}  # fmt: skip
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 EMPTY = "() => !Object.keys(localStorage).some(k => k.startsWith('sidelight.queue.'))"
 
 
@@ -17,6 +27,18 @@ def shown_image(page: Page) -> int:
     found = re.search(r"/images/(\d+)/", source)
     assert found is not None, source
     return int(found[1])
+
+
+def violations(person: Person) -> list[str]:
+    """What axe-core finds, one line each; run beside the page's own policy."""
+    person.page.wait_for_load_state("load")  # with the stylesheet
+    person.page.evaluate(AXE)
+    found = person.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    return [
+        f"{one['id']}: {node['html'][:120]} {node['failureSummary'][:200]}"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]
 
 
 def open_label_page(page: Page) -> None:

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from labeler.models import Vote
 from tests.browser.conftest import IMAGES, SignIn, Site
-from tests.browser.labelling import EMPTY, Diary, open_label_page, shown_image
+from tests.browser.labelling import EMPTY, KEYS, Diary, open_label_page, shown_image, violations
 
 PASSWORD = "a sentence that is long"
 TEN = ["ArrowLeft", "ArrowUp", "ArrowRight", "u", "ArrowLeft"] * 2
@@ -233,6 +233,82 @@ def test_next_picture_at_the_key_press(
     record_testsuite_property("next_picture_median_ms", round(waits[len(waits) // 2], 1))
     record_testsuite_property("next_picture_worst_ms", round(waits[-1], 1))
     assert len(waits) == 20
+
+
+def test_a_vote_brings_the_next_pictures(site: Site, sign_in: SignIn) -> None:
+    """After the start nothing else is asked for: one request for each answer."""
+    person = sign_in()
+    open_label_page(person.page)
+    asked: list[str] = []
+    person.page.on("request", lambda sent: asked.append(sent.url.removeprefix(site.url)))
+    diary = Diary(person.page)
+    for key in TEN:
+        diary.press(key)
+        person.page.wait_for_function(EMPTY)
+    calls = [address for address in asked if not address.startswith("/images/")]
+    assert calls == ["/label/votes"] * len(TEN)
+    assert_stored_once(site, person.username, diary)
+
+
+def test_pictures_stay_in_hand_as_long_as_the_page_is_used(site: Site, sign_in: SignIn) -> None:
+    person = sign_in()
+    person.page.clock.install()
+    open_label_page(person.page)
+    image = shown_image(person.page)
+    half = site.settings.lease_seconds * 1000 // 2
+    before = site.lease_ends(person.username)
+    with person.page.expect_response("**/label/leases"):
+        person.page.clock.run_for(half + 100)
+    after = site.lease_ends(person.username)
+    assert after.keys() == before.keys()
+    assert all(after[one] > before[one] for one in before)
+    assert shown_image(person.page) == image
+    asked: list[str] = []
+    person.page.clock.run_for(2 * half)  # nobody is there any more
+    person.page.on("request", lambda sent: asked.append(sent.url))
+    person.page.clock.run_for(4 * half)
+    assert asked == []
+
+
+def test_a_mirrored_picture_is_seen_mirrored(site: Site, sign_in: SignIn) -> None:
+    """What is pressed is what is seen; stored is what the file says."""
+    person = sign_in()
+    swapped = {"left": "right", "right": "left"}
+    with site.ruled_by(mirror_views=True):
+        open_label_page(person.page)
+        seen = {}
+        for key in TEN:
+            style = "e => getComputedStyle(e).transform"
+            turned = (
+                person.page.locator("#stage img").evaluate(style) == "matrix(-1, 0, 0, 1, 0, 0)"
+            )
+            diary = Diary(person.page)
+            seen[diary.press(key)] = turned
+            diary.wait_until_sent()
+        assert set(seen.values()) == {True, False}
+        votes = site.votes_of(person.username)
+        assert {vote.image_id: vote.mirrored for vote in votes} == seen
+        for vote, key in zip(votes, TEN, strict=True):
+            said = KEYS[key]
+            assert vote.answer == (swapped.get(said, said) if vote.mirrored else said)
+
+
+def test_the_page_says_why_there_is_no_picture(site: Site, sign_in: SignIn) -> None:
+    person = sign_in()
+    open_label_page(person.page)
+    site.pause(person.username, "Please talk to me first.")
+    stage = person.page.locator("#stage img, #stage h2").first
+    while person.page.locator("#stage h2").count() == 0:
+        person.page.keyboard.press("1")
+        stage.wait_for()
+    expect(person.page.get_by_role("heading", name="You are paused.")).to_be_visible()
+    expect(person.page.locator("#stage")).to_contain_text("Why: Please talk to me first.")
+    expect(person.page.get_by_role("button", name="Left")).to_be_disabled()
+    held = len(site.votes_of(person.username))
+    assert held == site.settings.prefetch + 1, "what was in hand could still be answered"
+    assert violations(person) == []
+    person.page.get_by_role("link", name="Read the guide").click()
+    expect(person.page.get_by_role("heading", level=1)).to_have_text("How to judge the light")
 
 
 def test_holding_a_key_answers_once(site: Site, sign_in: SignIn) -> None:

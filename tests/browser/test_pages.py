@@ -2,37 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import Person, SignIn, Site
-from tests.browser.labelling import Diary, open_label_page
+from tests.browser.conftest import SignIn, Site
+from tests.browser.labelling import DESKTOP, PHONE, Diary, open_label_page, violations
 
-AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
-PHONE: dict[str, Any] = {
-    "viewport": {"width": 375, "height": 667}, "is_mobile": True, "has_touch": True,
-    "device_scale_factor": 2,
-}  # fmt: skip
-DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 PAGES = (
-    "/sign-in", "/guide", "/label", "/me", "/account", "/admin/", "/admin/data-sets",
-    "/admin/people", "/admin/invites", "/nowhere",
+    "/sign-in", "/guide", "/label", "/me", "/grid", "/grid?label=left&source=model&size=24",
+    "/account", "/admin/", "/admin/data-sets", "/admin/people", "/admin/invites", "/nowhere",
 )  # fmt: skip
 BOX = "e => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; }"
-
-
-def violations(person: Person) -> list[str]:
-    """What axe-core finds, one line each; run beside the page's own policy."""
-    person.page.evaluate(AXE)
-    found = person.page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-    return [
-        f"{one['id']}: {node['html'][:120]} {node['failureSummary'][:200]}"
-        for one in found["violations"]
-        for node in one["nodes"]
-    ]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -11,8 +11,10 @@ from sqlalchemy import select, update
 from labeler.config import Settings
 from labeler.db import Database
 from labeler.models import Consensus, Image, Lease, Participation, Vote, utc_now
+from labeler.services.campaigns import activate_campaign
 from labeler.services.consensus import rebuild
 from labeler.services.grid import new_batch, store_page
+from tests.conftest import MakeDataset
 from tests.labeler.acting import lease, publish_run, set_rules, vote
 from tests.labeler.web.conftest import Browser, Visit
 from tests.labeler.web.conftest import lease as lease_by_page
@@ -153,6 +155,25 @@ def test_nobody_gets_what_others_hold_or_what_they_answered(
 def test_a_reload_shows_the_same_page(visit: Visit, images: list[int]) -> None:
     ann = visit("annotator")
     assert tiles(open_grid(ann)) == tiles(open_grid(ann))
+
+
+def test_undo_comes_before_the_page_that_is_open(
+    visit: Visit, db: Database, dataset_id: int, make_dataset: MakeDataset
+) -> None:
+    make_dataset(db, 60, "many")
+    with db.write() as session:
+        activate_campaign(session, 2)
+        ids = list(session.scalars(select(Consensus.image_id).where(Consensus.campaign_id == 2)))
+    publish_run(db, 2, dict.fromkeys(ids, (0.6, 0.2, 0.2)), utc_now())
+    ann = visit("annotator")
+    page = open_grid(ann)
+    first = list(tiles(page))
+    following = ann.get(ann.submit("/grid", fields(page)).location).text
+    assert len({*first, *tiles(following)}) == 48
+    batch = re.search(r'name="batch" value="(grid\w+)"', following.split("undo-form")[-1])
+    assert batch is not None
+    undone = ann.submit("/grid/undo", {**LEFT, "batch": batch[1]})
+    assert list(tiles(ann.get(undone.location).text)) == first
 
 
 def test_undo_opens_the_page_as_it_was(visit: Visit, db: Database, images: list[int]) -> None:

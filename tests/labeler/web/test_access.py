@@ -17,16 +17,17 @@ PUBLIC = {
     "static", "site.home", "site.guide", "site.healthz", "auth.sign_in", "auth.do_sign_in",
     "auth.join", "auth.do_join",
 }  # fmt: skip
-MANAGERS = {
-    "admin.overview", "admin.datasets", "admin.propose", "admin.labels_csv", "admin.votes_csv"
+ADMINS = {
+    "admin.invites", "admin.create_invite", "admin.revoke_invite",
+    "admin.set_role", "admin.deactivate", "admin.reactivate",
 }  # fmt: skip
 
 
 def allowed_roles(endpoint: str) -> set[str]:
     """The table that the site is to follow, said a second time and by area."""
-    if endpoint in MANAGERS:
-        return {"supervisor", "admin"}
-    return {"admin"} if endpoint.startswith("admin.") else set(ROLES)
+    if endpoint in ADMINS:
+        return {"admin"}
+    return {"supervisor", "admin"} if endpoint.startswith("admin.") else set(ROLES)
 
 
 def address_of(rule: Rule) -> str:

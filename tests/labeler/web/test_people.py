@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from labeler.db import Database
-from labeler.models import Annotator, Invite, utc_now
+from labeler.models import Annotator, Invite, Skill, utc_now
 from tests.labeler.web.conftest import PASSWORD, Browser, Visit
 
 
@@ -181,3 +181,39 @@ def test_the_last_admin_stays(visit: Visit) -> None:
 def test_start_page_leads_to_ones_work(visit: Visit, app: Flask) -> None:
     expected = {None: "/sign-in", "annotator": "/label", "supervisor": "/label", "admin": "/admin/"}
     assert {role: visit(role).get("/").location for role in expected} == expected
+
+
+def test_standing_is_changed_by_supervisors(visit: Visit, db: Database, dataset_id: int) -> None:
+    boss, ann = visit("supervisor"), visit("annotator", "ann")
+    person = f"/admin/people/{ann.annotator_id}"
+    assert boss.submit(f"{person}/pause", {"reason": " "}).status_code == 422
+    assert boss.submit(f"{person}/pause", {"reason": "See <me>."}).status_code == 303
+    page = boss.get("/admin/people").text
+    assert "See &lt;me&gt;." in page
+    assert "by a supervisor" in page
+    answer = ann.send("/label/leases", {"count": 1}).get_json()
+    assert answer["images"] == []
+    assert boss.submit(f"{person}/resume").status_code == 303
+    assert len(ann.send("/label/leases", {"count": 1}).get_json()["images"]) == 1
+    assert boss.submit(f"{person}/train").status_code == 409
+    assert boss.submit("/admin/people/999/resume").status_code == 404
+
+
+def test_flags_are_for_supervisors_only(visit: Visit, db: Database, dataset_id: int) -> None:
+    boss, ann, bob = visit("supervisor"), visit("annotator", "ann"), visit("annotator", "bob")
+    sentence = "Half of the answers took less than a blink."
+    with db.write() as session:
+        session.add(
+            Skill(campaign_id=1, annotator_id=ann.annotator_id or 0, confusion=[], following=0.0,
+                  figures={}, flags=[["one_sided", sentence]])
+        )  # fmt: skip
+    assert sentence in boss.get("/admin/people").text
+    assert ann.get("/admin/people").status_code == 403
+    for address in ("/me", "/label", "/guide"):
+        assert sentence not in bob.get(address).text
+
+
+def test_without_a_campaign_the_accounts_are_listed(visit: Visit) -> None:
+    admin = visit("admin", "root")
+    assert "root" in admin.get("/admin/people").text
+    assert admin.submit(f"/admin/people/{admin.annotator_id}/resume").status_code == 404

@@ -18,7 +18,9 @@ TEMPLATES = sorted(
 STATIC = sorted(path for path in (ROOT / "static").rglob("*") if path.suffix in (".js", ".css"))
 PAGES = (
     "/sign-in", "/guide", "/label", "/me", "/account", "/admin/", "/admin/data-sets",
-    "/admin/people", "/admin/invites", "/nowhere",
+    "/admin/people", "/admin/invites", "/admin/campaigns", "/admin/campaigns/new",
+    "/admin/campaigns/1", "/admin/gold", "/admin/contested", "/admin/contested/1",
+    "/admin/decisions", "/nowhere",
 )  # fmt: skip
 
 

@@ -98,11 +98,8 @@ def fill_campaign(db: Database, campaign_id: int, progress: Progress | None = No
     with db.read() as session:
         campaign = get_campaign(session, campaign_id)
         selection = Selection.from_dict(campaign.selection)
-        here = set(
-            session.scalars(select(Consensus.image_id).where(Consensus.campaign_id == campaign_id))
-        )
-        selected = select_images(session, campaign.dataset, selection)
-    missing = [image_id for image_id in selected if image_id not in here]
+        here = _images_of(session, campaign_id)
+        missing = select_images(session, campaign.dataset, selection, present=here)
     for start in range(0, len(missing), BATCH):
         with db.write() as session:
             add_rows(session, campaign_id, missing[start : start + BATCH])
@@ -115,6 +112,8 @@ def clone_campaign(
     db: Database, campaign_id: int, name: str, created_by_id: int | None = None
 ) -> int:
     """A new campaign with the same images and rules and no votes; returns its number.
+
+    A sample is drawn anew, the same as before unless images have come or gone since.
 
     Raises: as `create_campaign`.
     """
@@ -162,8 +161,11 @@ def admit_images(session: Session, dataset_id: int, image_ids: Sequence[int]) ->
         if selection.is_everything:
             add_rows(session, campaign.id, image_ids)
         else:
-            chosen = set(select_images(session, campaign.dataset, selection))
-            add_rows(session, campaign.id, [each for each in image_ids if each in chosen])
+            here = _images_of(session, campaign.id)
+            chosen = select_images(
+                session, campaign.dataset, selection, present=here, among=image_ids
+            )
+            add_rows(session, campaign.id, chosen)
 
 
 def activate_campaign(session: Session, campaign_id: int) -> Campaign:
@@ -271,6 +273,12 @@ def find_campaign(session: Session, name: str | None) -> Campaign:
         )
     what = "No campaign is active" if name is None else f"There is no campaign {name!r}"
     raise NotFound(f"{what}. There are: {', '.join(names)}. Choose one with --campaign NAME.")
+
+
+def _images_of(session: Session, campaign_id: int) -> set[int]:
+    return set(
+        session.scalars(select(Consensus.image_id).where(Consensus.campaign_id == campaign_id))
+    )
 
 
 def _check_name(session: Session, name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import func, select
@@ -14,20 +14,31 @@ from labeler.errors import NotFound
 from labeler.models import Dataset, Image
 
 
-def select_images(session: Session, dataset: Dataset, selection: Selection) -> list[int]:
+def select_images(
+    session: Session,
+    dataset: Dataset,
+    selection: Selection,
+    *,
+    present: Collection[int] = (),
+    among: Collection[int] | None = None,
+) -> list[int]:
     """The images of a data set that are selected and can be labelled, by number.
 
     The sample is the images with the lowest lots, so that it is the same in each call.
 
+    Parameters:
+        present: images that are in already and are not given again. A sample is filled up, not
+            drawn anew: images that came after it do not make it larger.
+        among: only of these; default: all.
+
     Raises:
         NotFound: filenames or attributes that the data set does not have; names some.
     """
-    ids = _matching(session, dataset, selection)
-    if selection.sample is None or selection.sample >= len(ids):
+    ids = [each for each in _matching(session, dataset, selection, among) if each not in present]
+    if selection.sample is None:
         return ids
-    return sorted(
-        sorted(ids, key=lambda each: draw("sample", selection.seed, each))[: selection.sample]
-    )
+    room = max(0, selection.sample - len(present))
+    return sorted(sorted(ids, key=lambda each: draw("sample", selection.seed, each))[:room])
 
 
 def count_selected(session: Session, dataset: Dataset, selection: Selection) -> int:
@@ -51,9 +62,16 @@ def list_partitions(session: Session, dataset_id: int) -> list[int]:
     return sorted(partition for partition in found if partition is not None)
 
 
-def _matching(session: Session, dataset: Dataset, selection: Selection) -> list[int]:
+def _matching(
+    session: Session,
+    dataset: Dataset,
+    selection: Selection,
+    among: Collection[int] | None = None,
+) -> list[int]:
     """The images that the sample is drawn from."""
     conditions = _conditions(dataset, selection)
+    if among is not None:
+        conditions.append(Image.id.in_(among))
     if selection.filenames is None:
         return list(session.scalars(select(Image.id).where(*conditions).order_by(Image.id)))
     _refuse_unknown(session, dataset, selection.filenames)

@@ -59,7 +59,7 @@ class TestOrder:
     ) -> list[int]:
         set_rules(any_db, order="random", required_votes=5)
         order = sorted(queue(any_db))
-        sure = {image_id: (0.98, 0.01, 0.01) for image_id in order}
+        sure = dict.fromkeys(order, (0.98, 0.01, 0.01))
         publish_run(any_db, faces, {**sure, order[2]: (0.34, 0.33, 0.33)}, NOON)
         for person, answers in enumerate((["left", "left"], ["", "right"])):
             annotator = make_annotator(any_db, f"voter{person}").id

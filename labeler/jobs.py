@@ -51,6 +51,11 @@ def queue_refresh(settings: Settings, campaign_id: int, *, all_images: bool = Fa
         task(campaign_id)
 
 
+def draw_mean_faces(settings: Settings, campaign_id: int, choices: dict[str, Any]) -> None:
+    """Queue the mean-face figure of a campaign; `choices` of `mean_faces_files.Choices`."""
+    _queue(settings).mean_faces(campaign_id, choices)
+
+
 def count_waiting(settings: Settings) -> int:
     """How many jobs wait for a worker."""
     waiting: int = _queue(settings).huey.pending_count()
@@ -75,12 +80,13 @@ class _Queue:
         self.fill = self._task("fill_campaign", _fill)
         self.refresh = self._task("refresh_campaign", _refresh)
         self.refresh_all = self._task("refresh_all_images", _refresh_all)
+        self.mean_faces = self._task("draw_mean_faces", _mean_faces)
 
-    def _task(self, name: str, work: Callable[[Database, Settings, int], None]) -> Any:
-        def task(number: int) -> None:
+    def _task(self, name: str, work: Callable[..., None]) -> Any:
+        def task(number: int, *more: Any) -> None:
             db = Database(self.settings.database_url)
             try:
-                work(db, self.settings, number)
+                work(db, self.settings, number, *more)
                 log.info("%s %s is done", name, number)
             except (SidelightError, RotationError) as error:
                 # Expected: too few votes, a folder that has moved. The log is where people look.
@@ -119,6 +125,14 @@ def _refresh_all(db: Database, settings: Settings, campaign_id: int) -> None:
     from labeler.services.refreshing import refresh_campaign
 
     refresh_campaign(db, campaign_id, all_images=True)
+
+
+def _mean_faces(
+    db: Database, settings: Settings, campaign_id: int, choices: dict[str, Any]
+) -> None:
+    from labeler.services import mean_faces_files  # late: NumPy and Pillow
+
+    mean_faces_files.make(db, settings.home, campaign_id, mean_faces_files.Choices(**choices))
 
 
 @lru_cache(maxsize=4)

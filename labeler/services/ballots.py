@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -17,6 +18,7 @@ from labeler.services.consensus import counts_now, current_run_of
 _CODE = {answer: code for code, answer in enumerate(ANSWERS)}
 _CODE[None] = -1  # type: ignore[index]
 MILLISECONDS = 1000.0
+Booleans = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,7 @@ class Ballots:
         votes: with indices into these.
         withheld: (V,) label of the proposal that a blind person was not shown, -1 for none.
         planted, mirrored: (V,) bool, as in the vote.
+        grid: (V,) bool, answered among others on the verify grid.
         elapsed_ms: (V,) NaN where unknown.
         cast_at: (V,) seconds since 1970.
         gold: (N,) label, -1 for none.
@@ -40,8 +43,9 @@ class Ballots:
     images: Integers
     votes: Votes
     withheld: Integers
-    planted: Integers
-    mirrored: Integers
+    planted: Booleans
+    mirrored: Booleans
+    grid: Booleans
     elapsed_ms: Floats
     cast_at: Floats
     gold: Integers
@@ -57,13 +61,13 @@ def load_ballots(session: Session, campaign_id: int) -> Ballots:
     rows = session.execute(
         select(
             Vote.image_id, Vote.annotator_id, Vote.answer, Vote.shown_label, Vote.withheld_label,
-            Vote.planted, Vote.mirrored, Vote.elapsed_ms, Vote.created_at,
+            Vote.planted, Vote.mirrored, Vote.mode == "grid", Vote.elapsed_ms, Vote.created_at,
         )
         .where(Vote.campaign_id == campaign_id, counts_now())
         .order_by(Vote.id)
     ).all()  # fmt: skip
-    image_ids, annotator_ids, answers, shown, withheld, planted, mirrored, elapsed, times = (
-        zip(*rows, strict=True) if rows else [()] * 9
+    image_ids, annotator_ids, answers, shown, withheld, planted, mirrored, grid, elapsed, times = (
+        zip(*rows, strict=True) if rows else [()] * 10
     )
     images, image = np.unique(np.array(image_ids, dtype=np.int64), return_inverse=True)
     people, annotator = np.unique(np.array(annotator_ids, dtype=np.int64), return_inverse=True)
@@ -76,6 +80,7 @@ def load_ballots(session: Session, campaign_id: int) -> Ballots:
         _codes(withheld),
         np.array(planted, dtype=bool),
         np.array(mirrored, dtype=bool),
+        np.array(grid, dtype=bool),
         np.array([np.nan if ms is None else ms for ms in elapsed], dtype=float),
         np.array([time.timestamp() for time in times], dtype=float),
         _gold(session, campaign_id, images),

@@ -6,14 +6,23 @@ from typing import Any
 
 import numpy as np
 
-from labeler.domain.intervals import Interval, wilson
+from labeler.domain.intervals import wilson
 from labeler.domain.labels import ANSWERS, LABELS
 from labeler.domain.quality import Record, gold_accuracy, information, without_own
 from labeler.domain.skills import Skills
 from labeler.domain.votes import Integers
 from labeler.services.ballots import Ballots
-
-UNSURE = len(LABELS)
+from labeler.services.measuring import (
+    alpha_figures,
+    anchoring_figures,
+    confusion_counts,
+    count_answers,
+    kappa_figures,
+    planted_figures,
+    proposal_figures,
+    share,
+    side_figures,
+)
 
 
 def record_of(ballots: Ballots, skills: Skills, person: int) -> Record:
@@ -31,27 +40,31 @@ def record_of(ballots: Ballots, skills: Skills, person: int) -> Record:
 
 
 def person_figures(ballots: Ballots, skills: Skills, person: int, record: Record) -> dict[str, Any]:
-    """Counts, and shares with intervals as [estimate, low, high] or null where n is 0.
+    """Counts, and shares with intervals as in `services.measuring`.
 
-    `gold` and `agreement`: right on gold, and on the consensus of the others. `planted`: repeated
-    a wrong proposal. `information`: 0 for answers that do not depend on the image, 1 for perfect.
+    `gold` and `agreement`: right on gold, and on what the others say where that is clear.
+    `planted`: repeated a wrong proposal. `information`: 0 for answers that do not depend on the
+    image, 1 for perfect. `confusion`: answers by the label of the others.
     """
     mine = np.flatnonzero(ballots.votes.annotator == person)
-    clear = (record.posteriors.max(axis=1) > 0.9) & (record.answers != UNSURE)
-    agreed = (record.answers == record.posteriors.argmax(axis=1)) & clear
-    planted = mine[ballots.planted[mine]]
-    followed = ballots.votes.answer[planted] == ballots.votes.shown_labels[planted]
+    confusion = confusion_counts(record.posteriors, record.answers)
+    right, named = _right_and_named(confusion)
     known_ms = record.elapsed_ms[~np.isnan(record.elapsed_ms)]
+    planted = planted_figures(ballots, mine)
     return {
         "votes": len(mine),
-        "answers": dict(zip(ANSWERS, _counts(record.answers), strict=True)),
+        "answers": dict(zip(ANSWERS, count_answers(record.answers), strict=True)),
         "gold_asked": record.gold_asked,
         "gold_right": record.gold_right,
-        "gold": share(gold_accuracy(record)) if record.gold_asked else None,
-        "agreement_n": int(clear.sum()),
-        "agreement": share(wilson(int(agreed.sum()), int(clear.sum()))) if clear.any() else None,
-        "planted_n": len(planted),
-        "planted": share(wilson(int(followed.sum()), len(planted))) if len(planted) else None,
+        "gold": share(gold_accuracy(record)),
+        "agreement_n": named,
+        "agreement": share(wilson(right, named)),
+        "confusion": confusion,
+        "planted_n": planted["n"],
+        "planted": planted["followed"],
+        "planted_following": planted["following"],
+        "anchoring": anchoring_figures(ballots, mine),
+        "side": side_figures(ballots, mine),
         "following": float(skills.following[person]),
         "information": information(skills.confusions[person]),
         "median_ms": float(np.median(known_ms)) if len(known_ms) else None,
@@ -62,23 +75,28 @@ def person_figures(ballots: Ballots, skills: Skills, person: int, record: Record
 
 def campaign_figures(ballots: Ballots, skills: Skills) -> dict[str, Any]:
     """What holds for the campaign as a whole; `votes` tells when the next refresh is due."""
+    everybody = np.arange(len(ballots))
     return {
         "votes": len(ballots),
         "people": len(ballots.people),
         "images": len(ballots.images),
-        "answers": dict(zip(ANSWERS, _counts(ballots.votes.answer), strict=True)),
+        "answers": dict(zip(ANSWERS, count_answers(ballots.votes.answer), strict=True)),
+        **alpha_figures(ballots),
+        "kappa": kappa_figures(ballots),
+        "proposal": proposal_figures(ballots, skills),
+        "anchoring": anchoring_figures(ballots, everybody),
+        "planted": planted_figures(ballots, everybody),
+        "side": side_figures(ballots, everybody),
+        "following": float(skills.average_following),
     }
 
 
-def share(interval: Interval) -> list[float]:
-    """[estimate, low, high], for JSON."""
-    return [interval.estimate, interval.low, interval.high]
+def _right_and_named(confusion: list[list[int]]) -> tuple[int, int]:
+    """Answers on the diagonal, and all that name a label."""
+    right = sum(confusion[label][label] for label in range(len(LABELS)))
+    return right, sum(sum(row[: len(LABELS)]) for row in confusion)
 
 
 def _asked(ballots: Ballots, mine: Integers) -> Any:
     """Which of these votes are honest questions with a known answer: gold, nothing planted."""
     return (ballots.gold[ballots.votes.image[mine]] >= 0) & ~ballots.planted[mine]
-
-
-def _counts(answers: Integers) -> list[int]:
-    return np.bincount(answers, minlength=len(ANSWERS)).tolist()

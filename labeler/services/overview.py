@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from labeler.models import Dataset, Image, ModelRun, Vote
+from labeler.models import Annotator, Dataset, Image, ModelRun, Skill, Vote
 
 
 def active_dataset(session: Session) -> Dataset | None:
@@ -38,6 +38,30 @@ def list_runs(session: Session, dataset_id: int, limit: int) -> Sequence[ModelRu
         .order_by(ModelRun.id.desc())
         .limit(limit)
     ).all()
+
+
+def latest_run(session: Session, dataset_id: int) -> ModelRun | None:
+    """The model run of a data set that began last, whatever became of it."""
+    return next(iter(list_runs(session, dataset_id, 1)), None)
+
+
+def list_skills(session: Session, campaign_id: int) -> list[tuple[Annotator, Skill]]:
+    """What the last refresh found of each person who has voted in a campaign; one statement."""
+    rows = session.execute(
+        select(Annotator, Skill)
+        .join(Skill, Skill.annotator_id == Annotator.id)
+        .where(Skill.campaign_id == campaign_id)
+        .order_by(Annotator.username)
+    )
+    return [(annotator, skill) for annotator, skill in rows]
+
+
+def name_people(session: Session, annotator_ids: Sequence[int]) -> dict[int, str]:
+    """The pseudonyms of some people."""
+    rows = session.execute(
+        select(Annotator.id, Annotator.pseudonym).where(Annotator.id.in_(annotator_ids))
+    )
+    return {row.id: row.pseudonym for row in rows}
 
 
 def count_answers(session: Session, annotator_id: int) -> dict[str, int]:

@@ -46,15 +46,16 @@ class DatasetProgress:
 class CampaignProgress:
     """Counts of images by state, of votes, of agreed labels and of answers.
 
-    `gold` and `decided`: images whose label or end is not the votes' work. `open_after` and
-    `finished_after`: number of votes -> images that are open, and that the votes have ended.
+    `gold`: images whose answer is known. `undecided`: contested, and no supervisor has looked.
+    `open_after`, `finished_after`: number of votes -> images that are open, and that the votes
+    have ended; gold and decided ones are in neither.
     """
 
     open: int = 0
     agreed: int = 0
     contested: int = 0
     gold: int = 0
-    decided: int = 0
+    undecided: int = 0
     votes: int = 0
     labels: dict[str, int] = field(default_factory=dict)
     answers: dict[str, int] = field(default_factory=dict)
@@ -155,7 +156,7 @@ def campaign_progress(session: Session, campaign_id: int) -> CampaignProgress:
 def _add_up(groups: Iterable[Sequence[Any]]) -> CampaignProgress:
     """From rows of status, label, method, votes by answer, images."""
     statuses = dict.fromkeys(("open", "agreed", "contested"), 0)
-    by_hand = {GOLD_METHOD: 0, DECISION_METHOD: 0}
+    gold = undecided = 0
     labels, answers = dict.fromkeys(LABELS, 0), dict.fromkeys(ANSWERS, 0)
     after: dict[bool, dict[int, int]] = {True: {}, False: {}}
     for status, label, method, *votes, images in groups:
@@ -164,15 +165,15 @@ def _add_up(groups: Iterable[Sequence[Any]]) -> CampaignProgress:
             labels[label] += images
         for answer, number in zip(ANSWERS, votes, strict=True):
             answers[answer] += number * images
-        if method in by_hand:
-            by_hand[method] += images
-        else:
+        gold += images * (method == GOLD_METHOD)
+        if method not in (GOLD_METHOD, DECISION_METHOD):
+            undecided += images * (status == "contested")
             counted = after[status == "open"]
             counted[sum(votes)] = counted.get(sum(votes), 0) + images
     return CampaignProgress(
         **statuses,
-        gold=by_hand[GOLD_METHOD],
-        decided=by_hand[DECISION_METHOD],
+        gold=gold,
+        undecided=undecided,
         votes=sum(answers.values()),
         labels=labels,
         answers=answers,

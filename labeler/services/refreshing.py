@@ -50,15 +50,23 @@ def refresh_campaign(
     Parameters:
         all_images: also those without a vote; needed after new proposals and changed rules.
     """
-    now = now or utc_now()
+    ballots, paused = judge_people(db, campaign_id, now=now)
+    changed = _derive_anew(db, ballots, all_images)
+    return RefreshReport(len(ballots), len(ballots.people), changed, paused)
+
+
+def judge_people(
+    db: Database, campaign_id: int, *, now: datetime | None = None
+) -> tuple[Ballots, list[int]]:
+    """The first half of a refresh: skills, figures, standings. Returns the votes that were looked
+    at, and who has been paused."""
     with db.read() as session:
         ballots = load_ballots(session, campaign_id)
         limits = _limits(session, campaign_id)
     skills = _fit(ballots)
     with db.write() as session:
-        paused = _store(session, ballots, skills, limits, now)
-    changed = _derive_anew(db, ballots, all_images)
-    return RefreshReport(len(ballots), len(ballots.people), changed, paused)
+        paused = _store(session, ballots, skills, limits, now or utc_now())
+    return ballots, paused
 
 
 def is_due(session: Session, campaign_id: int) -> bool:

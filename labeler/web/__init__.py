@@ -6,15 +6,21 @@ from labeler.web import (
     account,
     adjudication,
     admin,
+    agreement,
     auth,
     campaigns,
+    dashboard,
     gold,
     grid,
     invites,
     labelling,
+    mean_faces,
+    model_runs,
     people,
+    person,
     pictures,
     progress,
+    quality,
     site,
     training,
 )
@@ -32,4 +38,17 @@ BLUEPRINTS = (
     admin.bp,
 )
 
-__all__ = ["BLUEPRINTS", "adjudication", "campaigns", "gold", "invites", "people"]
+__all__ = [
+    "BLUEPRINTS",
+    "adjudication",
+    "agreement",
+    "campaigns",
+    "dashboard",
+    "gold",
+    "invites",
+    "mean_faces",
+    "model_runs",
+    "people",
+    "person",
+    "quality",
+]

@@ -85,6 +85,9 @@ def test_the_progress_of_a_data_set_and_its_campaign(
         votes=4,
         labels={"left": 2, "center": 1, "right": 0},
         answers={"left": 2, "center": 1, "right": 0, "unsure": 1},
+        undecided=1,
+        open_after={0: 1},
+        finished_after={1: 4},
     )
     assert progress.images == 5
     assert len([one for one in statements if one.startswith("SELECT")]) == 2

@@ -1,0 +1,181 @@
+"""The overview of a campaign: how far it is, when it will be done, what comes out, who works."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from flask import request
+from sqlalchemy.orm import Session
+
+from labeler import jobs
+from labeler.domain.labels import ANSWERS, LABELS
+from labeler.domain.rules import Rules
+from labeler.models import Campaign, utc_now
+from labeler.services import overview, progress, throughput
+from labeler.services.progress import CampaignProgress
+from labeler.services.runs import current_run
+from labeler.services.throughput import PERIODS, Forecast, Throughput
+from labeler.web import access, chosen
+from labeler.web.admin import bp, links
+from labeler.web.model_runs import RunRow, run_row
+from labeler.web.numbers import plural, span, whole
+from labeler.web.plots import Plot, draw_columns
+from labeler.web.progress import Figure, Tally
+from labeler.web.state import Page, db, render, settings
+
+PERIOD_WORDS = {"10min": "10 minutes", "hour": "hour", "day": "day"}
+TICK_EVERY = {"10min": 6, "hour": 12, "day": 7}  # columns
+TICK_FORMAT = {"10min": "%H:%M", "hour": "%d %b %H:%M", "day": "%d %b"}
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """A label: images agreed on it, and the share that the model expects of it, if any."""
+
+    word: str
+    count: int
+    expected: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodLink:
+    """A choice of the plot's stretches."""
+
+    code: str
+    text: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OverviewPage(Page):
+    """The state of a campaign; without a campaign, what to do first.
+
+    `run` is the model run whose proposals are shown, `latest` the last one if that is another.
+    """
+
+    template = "admin/overview.html"
+    as_of: datetime
+    heading: str
+    campaign: dict[str, int] | None = None  # what links carry to stay with it
+    has_campaign: bool = False
+    paused: bool = False
+    figures: Sequence[Figure] = ()
+    finished: int = 0
+    total: int = 0
+    votes: int = 0
+    undecided: int = 0
+    broken: int = 0
+    active_people: int = 0
+    forecast: Sequence[str] = ()
+    labels: Sequence[Expectation] = ()
+    answers: Sequence[Tally] = ()
+    throughput: Plot | None = None
+    periods: Sequence[PeriodLink] = ()
+    run: RunRow | None = None
+    latest: RunRow | None = None
+    waiting_jobs: int = 0
+
+
+@bp.get("/", endpoint="overview")
+@access.only("supervisor", "admin")
+def overview_page() -> tuple[str, int]:
+    with db().read() as session:
+        campaign = chosen.campaign_or_none(session)
+        if campaign is None:
+            return render(OverviewPage(utc_now(), "Overview"))
+        return render(_overview(session, campaign, utc_now()))
+
+
+def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPage:
+    done = progress.campaign_progress(session, campaign.id)
+    period = request.args.get("per", "10min")
+    period = period if period in PERIODS else "10min"
+    pace = throughput.count_throughput(session, campaign.id, period, now=now)
+    forecast = throughput.make_forecast(
+        session, campaign.id, Rules.from_dict(campaign.rules), done, now=now
+    )
+    run = current_run(session, campaign.dataset_id)
+    latest = overview.latest_run(session, campaign.dataset_id)
+    return OverviewPage(
+        now,
+        campaign.name,
+        links(campaign),
+        has_campaign=True,
+        paused=campaign.paused_at is not None,
+        figures=_figures(done),
+        finished=done.agreed + done.contested,
+        total=done.images,
+        votes=done.votes,
+        undecided=done.undecided,
+        broken=progress.dataset_progress(session, campaign.dataset_id).broken,
+        active_people=throughput.count_active(session, campaign.id, now=now),
+        forecast=_forecast(done, forecast, now),
+        labels=_expectations(done, run.metrics.get("mean_probabilities") if run else None),
+        answers=[Tally(answer, done.answers.get(answer, 0)) for answer in ANSWERS],
+        throughput=_plot(pace, period),
+        periods=[PeriodLink(code, f"per {PERIOD_WORDS[code]}", code == period) for code in PERIODS],
+        run=run_row(run) if run else None,
+        latest=run_row(latest) if latest and latest is not run else None,
+        waiting_jobs=jobs.count_waiting(settings()),
+    )
+
+
+def _figures(done: CampaignProgress) -> list[Figure]:
+    words = {
+        "votes": done.votes,
+        "agreed": done.agreed,
+        "contested": done.contested,
+        "open": done.open,
+        "gold": done.gold,
+    }
+    return [Figure(word, f"{number:,}") for word, number in words.items()]
+
+
+def _forecast(done: CampaignProgress, forecast: Forecast, now: datetime) -> list[str]:
+    """Sentences: what is needed, at which pace, and when it ends."""
+    if not done.images:
+        return ["No image is in the campaign yet."]
+    if not done.open:
+        return ["Every image is done."]
+    each = forecast.needed.estimate / done.open
+    said = [
+        f"{'About ' if forecast.needed.low < forecast.needed.high else ''}"
+        f"{whole(forecast.needed)} more votes are needed, {each:.1f} for each open image."
+    ]
+    if forecast.hours is None:
+        return [*said, "No votes lately, so that nobody can tell how long that takes."]
+    hours, pace = forecast.hours, forecast.per_hour
+    said.append(
+        f"At the pace of the last hours, {pace.estimate:,.0f} votes an hour, that takes "
+        f"{span(hours.estimate)} of work like theirs; with 95 % probability between "
+        f"{span(hours.low)} and {span(hours.high)}."
+    )
+    if hours.high < 12:
+        end, late = (now + timedelta(hours=value) for value in (hours.estimate, hours.high))
+        said.append(f"Without a break it ends at {end:%H:%M} UTC, at the latest {late:%H:%M} UTC.")
+    return said
+
+
+def _expectations(done: CampaignProgress, expected: dict[str, float] | None) -> list[Expectation]:
+    shares = expected or {}
+    return [Expectation(label, done.labels.get(label, 0), shares.get(label)) for label in LABELS]
+
+
+def _plot(pace: Throughput, period: str) -> Plot:
+    word, n = PERIOD_WORDS[period], len(pace.starts)
+    ticks = [
+        (place, f"{pace.starts[place]:{TICK_FORMAT[period]}}")
+        for place in range((n - 1) % TICK_EVERY[period], n, TICK_EVERY[period])
+    ]
+    total, most = sum(pace.counts), max(pace.counts)
+    form = "%d %b %Y" if period == "day" else "%d %b %Y, %H:%M"
+    return draw_columns(
+        (f"Votes per {word}", "day (UTC)" if period == "day" else "time of day (UTC)"),
+        f"{total:,} {plural(total, 'vote')} in all, at most {most:,} per {word}.",
+        pace.counts,
+        [f"{start:{form}}" for start in pace.starts],
+        ticks,
+        ("From (UTC)", "Votes"),
+    )

@@ -1,0 +1,140 @@
+"""The mean-face figure of a campaign: drawn by the worker, looked at and downloaded here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from flask import flash, redirect, request, send_file, url_for
+from werkzeug.wrappers import Response
+
+from labeler import jobs
+from labeler.domain.labels import LABELS
+from labeler.errors import InvalidInput, NotFound
+from labeler.models import utc_now
+from labeler.services import mean_faces_files
+from labeler.services.mean_faces_files import Choices, Kept
+from labeler.web import access, chosen
+from labeler.web.admin import bp, links
+from labeler.web.state import Page, db, render, settings
+
+PERCENTS = (0, 80, 90, 95, 99)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The figure that is there."""
+
+    made_at: datetime
+    width: int
+    height: int
+    images: int
+    version: int
+    left_out: Sequence[str]
+    poses: Sequence[str]
+    counts: Sequence[tuple[str, Sequence[int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class MeanFacesPage(Page):
+    """`query`: what the addresses of the picture carry."""
+
+    template = "admin/mean_faces.html"
+    as_of: datetime
+    campaign: dict[str, Any] | None = None
+    has_campaign: bool = False
+    choices: Choices | None = None
+    query: dict[str, Any] | None = None
+    percents: Sequence[int] = PERCENTS
+    picture: Picture | None = None
+    waiting_jobs: int = 0
+
+
+@bp.get("/mean-faces", endpoint="mean_faces")
+@access.only("supervisor", "admin")
+def mean_faces_page() -> tuple[str, int]:
+    with db().read() as session:
+        campaign = chosen.campaign_or_none(session)
+    if campaign is None:
+        return render(MeanFacesPage(utc_now()))
+    choices = _choices()
+    kept = mean_faces_files.find(settings().home, campaign.id, choices)
+    page = MeanFacesPage(
+        utc_now(),
+        links(campaign),
+        has_campaign=True,
+        choices=choices,
+        query={**links(campaign), **_query(choices)},
+        picture=_picture(kept) if kept else None,
+        waiting_jobs=jobs.count_waiting(settings()),
+    )
+    return render(page)
+
+
+@bp.get("/mean-faces.png")
+@access.only("supervisor", "admin")
+def mean_faces_png() -> Response:
+    with db().read() as session:
+        campaign = chosen.campaign(session)
+    kept = mean_faces_files.find(settings().home, campaign.id, _choices())
+    if kept is None:
+        raise NotFound("This figure has not been drawn yet.")
+    download = request.args.get("download") == "yes"
+    return send_file(kept.png, "image/png", as_attachment=download, download_name=kept.png.name)
+
+
+@bp.post("/mean-faces")
+@access.only("supervisor", "admin")
+def make_mean_faces() -> Response:
+    with db().read() as session:
+        campaign = chosen.campaign(session)
+    choices = _choices()
+    jobs.draw_mean_faces(settings(), campaign.id, asdict(choices))
+    flash("The figure is queued. It appears here when the worker has drawn it.", "success")
+    return redirect(url_for("admin.mean_faces", **links(campaign), **_query(choices)), 303)
+
+
+def _choices() -> Choices:
+    """The form's or the address's choices; a fresh page has the mirrored images too."""
+    given = request.values
+    if "min" not in given:
+        return Choices()
+    percent = given.get("min", type=int)
+    if percent is None:
+        raise InvalidInput("The least probability is no whole number.")
+    return Choices(given.get("mirror") == "yes", percent, given.get("proposals") == "yes")
+
+
+def _query(choices: Choices) -> dict[str, Any]:
+    query: dict[str, Any] = {"min": choices.min_percent}
+    if choices.mirror:
+        query["mirror"] = "yes"
+    if choices.with_proposals:
+        query["proposals"] = "yes"
+    return query
+
+
+def _picture(kept: Kept) -> Picture:
+    numbers = kept.numbers
+    poses, counts = _counts(numbers["cells"])
+    return Picture(
+        kept.made_at,
+        *kept.size,
+        numbers["images"],
+        int(kept.made_at.timestamp()),
+        [f"{count:,} {reason.replace('_', ' ')}" for reason, count in numbers["left_out"].items()],
+        poses,
+        counts,
+    )
+
+
+def _counts(cells: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[tuple[str, list[int]]]]:
+    """Headings of the poses, and by light the number of images in each."""
+    poses = sorted({(cell["pose"], *cell["yaw_deg"]) for cell in cells})
+    heads = [f"{low:g}\u00b0 to {high:g}\u00b0".replace("-", "\u2212") for _, low, high in poses]
+    rows = [
+        (light, [cell["images"] for cell in cells if cell["light"] == light]) for light in LABELS
+    ]
+    return heads, rows

@@ -1,0 +1,200 @@
+"""The model runs of a data set: what each measured, what more labels bring, two side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask import request
+from sqlalchemy.orm import Session
+
+from labeler import jobs
+from labeler.models import Campaign, ModelRun, utc_now
+from labeler.services import overview
+from labeler.services.runs import current_run
+from labeler.web import access, chosen
+from labeler.web.admin import bp, links
+from labeler.web.numbers import NONE
+from labeler.web.plots import Plot, Series, Table, draw_shares
+from labeler.web.state import Page, db, render, settings
+
+RUNS_SHOWN = 50
+STATES = {"training": "in training", "published": "published", "failed": "failed"}
+# What a run measured by cross-validation, in the words of the page; True: a share.
+MEASURES = {
+    "accuracy": ("accuracy", True),
+    "accuracy_of_commonest_label": ("commonest label alone", True),
+    "macro_f1": ("macro F1", True),
+    "ece": ("calibration error", True),
+    "log_loss": ("log loss", False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A model run in the list. `accuracy` and `error` (calibration) in words."""
+
+    id: int
+    status: str
+    state: str
+    current: bool
+    created_at: datetime
+    published_at: datetime | None
+    method: str
+    problem: str | None
+    labelled: str
+    accuracy: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One figure of two runs; `change` from the first to the second, "" where it has no sense."""
+
+    word: str
+    first: str
+    second: str
+    change: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two runs side by side."""
+
+    first: int
+    second: int
+    rows: Sequence[Compared]
+
+
+@dataclass(frozen=True, slots=True)
+class RunsPage(Page):
+    """All model runs of a campaign's data set, newest first."""
+
+    template = "admin/runs.html"
+    as_of: datetime
+    campaign: dict[str, int] | None = None
+    has_campaign: bool = False
+    runs: Sequence[RunRow] = ()
+    curve: Plot | None = None
+    comparison: Comparison | None = None
+    comparable: Sequence[int] = ()
+    waiting_jobs: int = 0
+
+
+@bp.get("/runs")
+@access.only("supervisor", "admin")
+def model_runs() -> tuple[str, int]:
+    with db().read() as session:
+        campaign = chosen.campaign_or_none(session)
+        if campaign is None:
+            return render(RunsPage(utc_now()))
+        return render(_page(session, campaign))
+
+
+def run_row(run: ModelRun, current_id: int | None = None) -> RunRow:
+    """A run as the lists show it."""
+    found = run.metrics.get("cross_validation") or {}
+    labelled = run.metrics.get("n_training")
+    return RunRow(
+        run.id,
+        run.status,
+        STATES[run.status],
+        run.id == current_id,
+        run.created_at,
+        run.published_at,
+        run.method,
+        run.problem,
+        NONE if labelled is None else f"{labelled:,}",
+        _written("accuracy", found.get("accuracy")),
+        _written("ece", found.get("ece")),
+    )
+
+
+def _page(session: Session, campaign: Campaign) -> RunsPage:
+    runs = overview.list_runs(session, campaign.dataset_id, RUNS_SHOWN)
+    current = current_run(session, campaign.dataset_id)
+    published = [run for run in runs if run.status == "published"]
+    return RunsPage(
+        utc_now(),
+        links(campaign),
+        has_campaign=True,
+        runs=[run_row(run, current.id if current else None) for run in runs],
+        curve=_curve(published),
+        comparison=_compare({run.id: run for run in published}),
+        comparable=[run.id for run in published],
+        waiting_jobs=jobs.count_waiting(settings()),
+    )
+
+
+def _curve(published: Sequence[ModelRun]) -> Plot | None:
+    """Accuracy over labelled images; None before two runs have measured themselves."""
+    measured = [run for run in reversed(published) if _accuracy(run) is not None]
+    if len(measured) < 2:
+        return None
+    points, baseline, rows = [], [], []
+    for run in sorted(measured, key=lambda run: run.metrics["n_training"]):
+        found, n = run.metrics["cross_validation"], run.metrics["n_training"]
+        accuracy, common = found["accuracy"], found.get("accuracy_of_commonest_label")
+        points.append((n, accuracy, f"Run {run.id}: {100 * accuracy:.1f} % with {n:,} images"))
+        if common is not None:
+            baseline.append((n, common, f"Run {run.id}: {100 * common:.1f} % by the commonest"))
+        written = [_written(name, found.get(name)) for name in ("accuracy", "ece")]
+        rows.append((f"Run {run.id}", f"{n:,}", *written))
+    series = [Series("the model", points), Series("commonest label alone", baseline)]
+    first, last = points[0], points[-1]
+    return draw_shares(
+        ("Accuracy by cross-validation", "labelled images that the run learnt from"),
+        f"From {100 * first[1]:.1f} % with {first[0]:,} images to {100 * last[1]:.1f} % with "
+        f"{last[0]:,}.",
+        [each for each in series if each.points],
+        Table(("Run", "Labelled images", "Accuracy", "Calibration error"), rows),
+    )
+
+
+def _accuracy(run: ModelRun) -> float | None:
+    found: float | None = (run.metrics.get("cross_validation") or {}).get("accuracy")
+    return found if run.metrics.get("n_training") is not None else None
+
+
+def _compare(runs: Mapping[int, ModelRun]) -> Comparison | None:
+    """The two runs that the address names, else the last two."""
+    newest = sorted(runs, reverse=True)[:2]
+    if len(newest) < 2:
+        return None
+    second = runs.get(request.args.get("b", 0, type=int), runs[newest[0]])
+    first = runs.get(request.args.get("a", 0, type=int), runs[newest[1]])
+    rows = [Compared("method", first.method, second.method, "")]
+    rows.append(_whole("labelled images", first, second, "n_training"))
+    rows.append(_whole("proposals made", first, second, "n_proposed"))
+    rows += [_measure(name, first, second) for name in MEASURES]
+    return Comparison(first.id, second.id, rows)
+
+
+def _whole(word: str, first: ModelRun, second: ModelRun, name: str) -> Compared:
+    before, after = first.metrics.get(name), second.metrics.get(name)
+    if before is None or after is None:
+        return Compared(word, NONE, NONE, "")
+    return Compared(word, f"{before:,}", f"{after:,}", _sign(f"{after - before:+,}"))
+
+
+def _measure(name: str, first: ModelRun, second: ModelRun) -> Compared:
+    word, is_share = MEASURES[name]
+    before, after = (
+        (run.metrics.get("cross_validation") or {}).get(name) for run in (first, second)
+    )
+    if before is None or after is None:
+        return Compared(word, _written(name, before), _written(name, after), "")
+    moved = f"{100 * (after - before):+.1f} points" if is_share else f"{after - before:+.3f}"
+    return Compared(word, _written(name, before), _written(name, after), _sign(moved))
+
+
+def _written(name: str, value: Any) -> str:
+    if not isinstance(value, int | float):
+        return NONE
+    return f"{100 * value:.1f} %" if MEASURES[name][1] else f"{value:.3f}"
+
+
+def _sign(text: str) -> str:
+    return text.replace("-", "−")

@@ -112,7 +112,10 @@ def main() -> None:
     crops, azimuths = zip(*samples, strict=True)
     arrays = fit(np.stack(crops), np.array(azimuths))
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: array.astype(np.float32) for name, array in arrays.items()}, arguments.out)
+    save_file(
+        {name: np.array(array, np.float32, order="C") for name, array in arrays.items()},
+        arguments.out,
+    )
     print(f"{arguments.out}: learned from {arguments.heads:,} heads")
 
 

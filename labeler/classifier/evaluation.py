@@ -10,7 +10,8 @@ import numpy.typing as npt
 from sklearn.metrics import confusion_matrix, f1_score
 from sklearn.model_selection import GroupKFold
 
-from labeler.classifier.features import N_FEATURES, Features
+from labeler.classifier.consistency import fit_with_unlabeled
+from labeler.classifier.features import Features
 from labeler.classifier.model import (
     N_LABELS,
     Labels,
@@ -19,7 +20,6 @@ from labeler.classifier.model import (
     Weights,
     as_shares,
 )
-from labeler.classifier.selftraining import fit_with_unlabeled
 
 Groups = npt.NDArray[np.int64]
 
@@ -87,7 +87,7 @@ def out_of_fold(
 
     Parameters:
         groups: (N,) the person on each picture; a number of its own where unknown.
-        unlabeled: (M, N_FEATURES) pictures without a label, seen by every fold.
+        unlabeled: pictures without a label, as in `fit_with_unlabeled`, seen by every fold.
 
     Returns:
         None where all pictures are of one group: nothing can be held out.
@@ -95,10 +95,9 @@ def out_of_fold(
     folds = min(FOLDS, len(np.unique(groups)))
     if folds < 2:
         return None
-    pool = np.empty((0, N_FEATURES), np.float32) if unlabeled is None else unlabeled
     shares = as_shares(labels)
     result = np.empty(shares.shape)
     for train, test in GroupKFold(folds, shuffle=True, random_state=0).split(shares, groups=groups):
-        model = fit_with_unlabeled(features[train], shares[train], weights[train], pool)
+        model = fit_with_unlabeled(features[train], shares[train], weights[train], unlabeled)
         result[test] = model.predict(features[test])
     return result

@@ -66,7 +66,7 @@ def next_to_ask(
 def _novelty(
     rows: npt.NDArray[np.float64], seen: npt.NDArray[np.float64], scale: float
 ) -> npt.NDArray[np.float64]:
-    mirrored = mirror_features(seen[None])[0]
+    mirrored = mirror_features(seen[None].astype(np.float32))[0]
     nearest = np.minimum(((rows - seen) ** 2).sum(axis=1), ((rows - mirrored) ** 2).sum(axis=1))
     return 1 - np.exp(-nearest / scale**2)
 

@@ -38,7 +38,8 @@ def save_model(folder: Path, model: MirrorLogistic, description: dict[str, Any])
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {f.name: np.asarray(getattr(model, f.name), np.float64) for f in fields(model)}
+    # Copied into C order: safetensors writes the memory behind a strided view as it lies there.
+    arrays = {f.name: np.array(getattr(model, f.name), float, order="C") for f in fields(model)}
     save_file(arrays, folder / WEIGHTS_FILE)
     text = json.dumps({"method": METHOD, **description}, indent=2, sort_keys=True)
     (folder / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
@@ -64,8 +65,9 @@ def load_model(folder: Path) -> tuple[MirrorLogistic, dict[str, Any]]:
         raise ValueError(f"{folder / WEIGHTS_FILE}: not the arrays of a {METHOD} model")
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError(f"{folder / WEIGHTS_FILE}: holds NaN or infinity")
-    numbers = {name: float(arrays.pop(name)) for name in ("side_bias", "center_bias")}
-    return MirrorLogistic(**arrays, **numbers), description
+    odd, side, center = (arrays[name] for name in ("odd", "side", "center"))
+    biases = float(arrays["side_bias"]), float(arrays["center_bias"])
+    return MirrorLogistic(odd, side, center, *biases), description
 
 
 def _read_description(path: Path) -> dict[str, Any]:

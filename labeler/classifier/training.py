@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from labeler.classifier.calibration import fit_temperature, threshold_for_precision
+from labeler.classifier.consistency import fit_with_unlabeled, sharpen
 from labeler.classifier.evaluation import Groups, out_of_fold
-from labeler.classifier.features import N_FEATURES, Features
+from labeler.classifier.features import Features
 from labeler.classifier.model import (
     Labels,
     MirrorLogistic,
@@ -17,7 +16,6 @@ from labeler.classifier.model import (
     Weights,
     as_shares,
 )
-from labeler.classifier.selftraining import fit_with_unlabeled, sharpen
 
 METHOD = "mirror-logistic-2"
 
@@ -47,15 +45,14 @@ def train(
         labels: (N,) or, from the consensus posterior, (N, 3).
         weights: (N,) positive, for example the skill of those who voted.
         groups: (N,) the person on each picture; a number of its own where unknown.
-        unlabeled: (M, N_FEATURES) pictures without a label, or None.
+        unlabeled: pictures without a label, as in `fit_with_unlabeled`.
 
     Raises:
         ValueError: nothing to learn from, or shapes and values that do not fit together.
     """
-    pool = np.empty((0, N_FEATURES), np.float32) if unlabeled is None else unlabeled
     shares = as_shares(labels)
-    model = fit_with_unlabeled(features, shares, weights, pool)
-    held_out = out_of_fold(features, shares, weights, groups, pool)
+    model = fit_with_unlabeled(features, shares, weights, unlabeled)
+    held_out = out_of_fold(features, shares, weights, groups, unlabeled)
     if held_out is None:
         return Trained(model, 1.0, None)
     temperature = fit_temperature(held_out, shares, weights)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from labeler.cli.bar import progress_bar
+from labeler.cli.classifier_reading import NAMED, image_names, read_features, read_pool
 from labeler.cli.classifier_tables import (
     match_tables,
     proposal_lines,
@@ -21,9 +20,7 @@ from labeler.cli.classifier_tables import (
 from labeler.cli.labels import write_csv
 from labeler.domain.labels import LABELS
 
-POOL_DRAWN = 4000  # unlabelled pictures that are read, as many as the training uses
 PRECISIONS = (0.95, 0.98, 0.99)
-NAMED = 5  # files named in a message about many
 
 
 def processes_option(command: Any) -> Any:
@@ -73,16 +70,16 @@ def fit(
     started = time.perf_counter()
     table = read_labels(labels)
     names = _labelled_names(images, table)
-    found, features = _features(images, names, "Reading labelled", processes)
+    found, features = read_features(images, names, "Reading labelled", processes)
     columns = np.array([LABELS.index(table[name]) for name in found])
     if len(set(columns.tolist())) < 2:
         raise click.ClickException("Images of at least two different labels are needed.")
     pool = None
     if not labels_only:
-        pool = _pool(images, unlabeled, set(table), processes)
+        pool = read_pool(images, unlabeled, set(table), processes)
     groups = np.arange(len(found))  # who is on the pictures is not known here
     trained = train(features, columns, np.ones(len(found)), groups, pool)
-    _save(out, trained, columns, 0 if pool is None else len(pool), started)
+    _save(out, trained, columns, 0 if pool is None else pool.shape[1], started)
 
 
 @classifier.command()
@@ -105,7 +102,7 @@ def predict(model: str, images: str, out: str, processes: int | None) -> None:
         fitted, _description = load_model(Path(model).expanduser())
     except ValueError as error:
         raise click.ClickException(str(error)) from None
-    names, features = _features(images, _all_names(images), "Reading", processes)
+    names, features = read_features(images, image_names(images), "Reading", processes)
     write_csv(proposal_lines(names, fitted.predict(features)), out)
 
 
@@ -139,16 +136,9 @@ def evaluate(proposals: str, truth: str, as_json: bool) -> None:
         click.echo(f"{missing:,} images of {truth} have no proposal and do not count.", err=True)
 
 
-def _all_names(path: str) -> Sequence[str]:
-    from rotation.dataset.sources import open_source
-
-    with open_source(path) as source:
-        return list(source.names())
-
-
 def _labelled_names(images: str, table: dict[str, str]) -> list[str]:
     """The labelled images that are there; a word about those that are not."""
-    there = set(_all_names(images))
+    there = set(image_names(images))
     names = [name for name in table if name in there]
     lacking = [name for name in table if name not in there]
     if not names:
@@ -160,41 +150,6 @@ def _labelled_names(images: str, table: dict[str, str]) -> list[str]:
         shown = ", ".join(lacking[:NAMED]) + (", ..." if len(lacking) > NAMED else "")
         click.echo(f"Not in {images}, left out: {len(lacking):,} images ({shown})", err=True)
     return names
-
-
-def _pool(
-    images: str, unlabeled: str | None, labelled: set[str], processes: int | None
-) -> np.ndarray:
-    """Features of images without a label, at most `POOL_DRAWN`, drawn with a fixed seed."""
-    names = list(_all_names(unlabeled or images))
-    if unlabeled is None:
-        names = [name for name in names if name not in labelled]
-    order = np.random.default_rng(0).permutation(len(names))[:POOL_DRAWN]
-    chosen = [names[index] for index in sorted(order)]
-    return _features(unlabeled or images, chosen, "Reading unlabelled", processes)[1]
-
-
-def _features(
-    path: str, names: Sequence[str], title: str, processes: int | None
-) -> tuple[list[str], np.ndarray]:
-    """The readable ones of the named images and their features; a word about the others."""
-    from labeler.classifier.features import N_FEATURES
-    from labeler.services.extracting import extract_features
-
-    found, parts, unreadable = [], [np.empty((0, N_FEATURES), np.float32)], []
-    with progress_bar(title) as report:
-        for chunk in extract_features(path, names, processes):
-            found += [names[position] for position in chunk.positions]
-            parts.append(chunk.features)
-            unreadable += chunk.unreadable
-            report(len(found) + len(unreadable), len(names))
-    for problem in unreadable[:NAMED]:
-        click.echo(f"Left out: {problem}", err=True)
-    if len(unreadable) > NAMED:
-        click.echo(f"Left out: {len(unreadable) - NAMED:,} more", err=True)
-    if names and not found:
-        raise click.ClickException(f"None of the {len(names):,} images in {path} can be read.")
-    return found, np.concatenate(parts)
 
 
 def _save(out: str, trained: Any, columns: np.ndarray, n_unlabeled: int, started: float) -> None:

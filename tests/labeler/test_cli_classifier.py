@@ -1,0 +1,208 @@
+"""`classifier fit|predict|evaluate` on real files, as a person runs them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from manage import cli
+from tests.labeler.lit_faces import cycle_labels, write_faces
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, ["classifier", *map(str, arguments)])
+
+
+def write_labels(path: Path, labels: Mapping[str, str]) -> Path:
+    lines = ["filename,label", *(f"{name},{label}" for name, label in labels.items())]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def read(path: Path) -> dict[str, list[float]]:
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {
+        row["filename"]: [float(row[f"p_{label}"]) for label in ("left", "center", "right")]
+        for row in rows
+    }
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> dict[str, str]:
+    """Sixty pictures in two folders, by name below `images`."""
+    labels = cycle_labels(60)
+    nested = {f"{'ab'[i % 2]}/{name}": label for i, (name, label) in enumerate(labels.items())}
+    write_faces(tmp_path / "images", nested)
+    return nested
+
+
+@pytest.fixture
+def labels(tmp_path: Path, truth: dict[str, str]) -> Path:
+    return write_labels(tmp_path / "labels.csv", dict(list(truth.items())[:15]))
+
+
+def pack(folder: Path, archive: Path) -> Path:
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in sorted(folder.rglob("*.png")):
+            file.write(path, path.relative_to(folder).as_posix())
+    return archive
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_fits_predicts_and_evaluates(
+    tmp_path: Path, truth: dict[str, str], labels: Path, packed: bool
+) -> None:
+    images = tmp_path / "images"
+    if packed:
+        images = pack(images, tmp_path / "images.zip")
+    model, proposals = tmp_path / "model", tmp_path / "proposals.csv"
+    fitted = run("fit", "--images", images, "--labels", labels, "--out", model)
+    assert fitted.exit_code == 0, fitted.output
+    assert "15 labels and 45 images without one" in fitted.output
+    assert sorted(each.name for each in model.iterdir()) == ["model.json", "model.safetensors"]
+    predicted = run("predict", "--model", model, "--images", images, "--out", proposals)
+    assert predicted.exit_code == 0, predicted.output
+    rows = read(proposals)
+    assert set(rows) == set(truth)
+    np.testing.assert_allclose(np.sum(list(rows.values()), axis=1), 1, atol=1e-8)
+    true = write_labels(tmp_path / "truth.csv", truth)
+    result = run("evaluate", "--proposals", proposals, "--truth", true, "--json")
+    figures = json.loads(result.stdout)
+    assert figures["accuracy"] > 0.95
+    assert figures["n"] == 60
+    assert {"macro_f1", "ece", "confusion"} <= set(figures)
+    assert np.array(figures["confusion"]).sum() == 60
+
+
+def test_mirrored_files_get_mirrored_rows(
+    tmp_path: Path, truth: dict[str, str], labels: Path
+) -> None:
+    images, mirrored = tmp_path / "images", tmp_path / "mirrored"
+    for name in truth:
+        (mirrored / name).parent.mkdir(parents=True, exist_ok=True)
+        picture = Image.open(images / name)
+        picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored / name)
+    model = tmp_path / "model"
+    assert run("fit", "--images", images, "--labels", labels, "--out", model).exit_code == 0
+    for folder in (images, mirrored):
+        out = tmp_path / f"{folder.name}.csv"
+        run("predict", "--model", model, "--images", folder, "--out", out)
+    plain, flipped = read(tmp_path / "images.csv"), read(tmp_path / "mirrored.csv")
+    for name in truth:
+        np.testing.assert_allclose(flipped[name], plain[name][::-1], atol=1e-8)
+
+
+def test_unlabelled_images_of_another_place(
+    tmp_path: Path, truth: dict[str, str], labels: Path
+) -> None:
+    more = cycle_labels(12)
+    write_faces(tmp_path / "more", more, seed=3)
+    options = ("--images", tmp_path / "images", "--labels", labels, "--out", tmp_path / "model")
+    with_more = run("fit", *options, "--unlabeled", tmp_path / "more")
+    assert "and 12 images without one" in with_more.output
+    alone = run("fit", *options, "--labels-only")
+    assert "and 0 images without one" in alone.output
+    both = run("fit", *options, "--labels-only", "--unlabeled", tmp_path / "more")
+    assert both.exit_code == 2
+
+
+def test_sizes_colours_and_black_frames_are_borne(
+    tmp_path: Path, truth: dict[str, str], labels: Path
+) -> None:
+    others = tmp_path / "others"
+    others.mkdir()
+    for name, size, mode in [("s", 64, "L"), ("m", 120, "RGB"), ("l", 218, "RGBA")]:
+        Image.new(mode, (size, size), 30).save(others / f"{name}.png")
+    Image.new("RGB", (178, 218)).save(others / "black.png")
+    Image.new("RGB", (89, 109), (255, 255, 255)).save(others / "white.png")
+    (others / "broken.png").write_bytes(b"no picture")
+    model, out = tmp_path / "model", tmp_path / "out.csv"
+    run("fit", "--images", tmp_path / "images", "--labels", labels, "--out", model)
+    result = run("predict", "--model", model, "--images", others, "--out", out)
+    assert result.exit_code == 0
+    assert "Left out: broken.png" in result.stderr
+    rows = read(out)
+    assert set(rows) == {"s.png", "m.png", "l.png", "black.png", "white.png"}
+    for left, _center, right in rows.values():
+        assert left == right  # nothing in a flat picture speaks for a side
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["name,label", "a/face000.png,left"], "no column filename"),
+        (["filename,label", "a/face000.png,top"], "'top' is no label"),
+        (["filename,label", "a/face000.png,unsure"], "no row has one of the labels"),
+        (["filename,label", "x.png,left", "y.png,right"], "None of the 2 labelled images"),
+        (["filename,label", "a/face000.png,left", "a/face000.png,right"], "two different labels"),
+        (["filename,label", "a/face000.png,left"], "two different labels are needed"),
+    ],
+)
+def test_labels_that_cannot_teach(
+    tmp_path: Path, truth: dict[str, str], lines: Sequence[str], message: str
+) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text("\n".join(lines) + "\n")
+    result = run("fit", "--images", tmp_path / "images", "--labels", path, "--out", tmp_path / "m")
+    assert result.exit_code == 1
+    assert message in result.stderr.replace("\n", " ")
+    assert not (tmp_path / "m").exists()
+
+
+def test_labels_of_absent_images_are_named_and_left_out(
+    tmp_path: Path, truth: dict[str, str]
+) -> None:
+    path = write_labels(tmp_path / "l.csv", {**dict(list(truth.items())[:9]), "gone.png": "left"})
+    result = run("fit", "--images", tmp_path / "images", "--labels", path, "--out", tmp_path / "m")
+    assert result.exit_code == 0
+    assert "gone.png" in result.stderr
+    assert "learned from 9 labels" in result.output
+
+
+def test_an_exported_file_is_read_as_it_is(tmp_path: Path) -> None:
+    """A byte-order mark, further columns, images without a label, a neutralised name."""
+    names = {"=a.png": "left", "b.png": "right", "c.png": "center", "d.png": ""}
+    write_faces(tmp_path / "images", {name: label or "left" for name, label in names.items()})
+    path = tmp_path / "labels.csv"
+    rows = [f"{i},{'`='.replace('`', chr(39)) + name[1:] if name[0] == '=' else name},{label}"
+            for i, (name, label) in enumerate(names.items())]  # fmt: skip
+    path.write_text("\ufeffimage_id,filename,label\r\n" + "\r\n".join(rows) + "\r\n")
+    result = run("fit", "--images", tmp_path / "images", "--labels", path, "--out", tmp_path / "m")
+    assert "learned from 3 labels and 1 images" in result.output, result.output
+
+
+def test_missing_files_are_one_clear_line(tmp_path: Path, labels: Path) -> None:
+    no_model = run("predict", "--model", tmp_path, "--images", tmp_path / "images", "--out", "-")
+    assert no_model.exit_code == 1
+    assert "is it a model" in no_model.stderr
+    no_labels = run("evaluate", "--proposals", tmp_path / "x.csv", "--truth", labels)
+    assert "Cannot read" in no_labels.stderr
+    proposals = tmp_path / "p.csv"
+    proposals.write_text("filename,p_left,p_center,p_right\na.png,0.5,0.2,0.2\n")
+    bad = run("evaluate", "--proposals", proposals, "--truth", labels)
+    assert "sum to 1" in bad.stderr
+    proposals.write_text("filename,p_left,p_center,p_right\na.png,0.5,0.3,0.2\n")
+    apart = run("evaluate", "--proposals", proposals, "--truth", labels)
+    assert "share no filename" in apart.stderr
+
+
+def test_images_without_a_proposal_are_counted_apart(
+    tmp_path: Path, labels: Path, truth: dict[str, str]
+) -> None:
+    proposals = tmp_path / "p.csv"
+    name, label = next(iter(truth.items()))
+    proposals.write_text(f"filename,p_left,p_center,p_right\n{name},0.8,0.1,0.1\n")
+    result = run("evaluate", "--proposals", proposals, "--truth", labels, "--json")
+    figures = json.loads(result.stdout)
+    assert (figures["n"], figures["n_without_proposal"]) == (1, 14)
+    assert figures["accuracy"] == (label == "left")
+    assert "have no proposal" in run("evaluate", "--proposals", proposals, "--truth", labels).stderr

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, Select, and_, func, select
 from sqlalchemy.orm import Session
 
-from labeler.domain.draws import draw
 from labeler.domain.labels import LABELS
 from labeler.errors import InvalidInput
 from labeler.models import Annotator, Consensus, Image, Vote
@@ -77,14 +76,16 @@ def promote_unanimous(
     """
     if min_votes < 2 or count < 1:
         raise InvalidInput("At least 2 votes an image and a count of at least 1 are needed.")
-    found = {label: _unanimous(session, campaign_id, label, min_votes) for label in LABELS}
-    shares = share_evenly({label: len(ids) for label, ids in found.items()}, count)
+    found = {label: _unanimous(campaign_id, label, min_votes) for label in LABELS}
+    available = {
+        label: session.scalar(select(func.count()).select_from(ids.subquery())) or 0
+        for label, ids in found.items()
+    }
+    shares = share_evenly(available, count)
     new = [
         NewGold(image_id, label)
         for label, ids in found.items()
-        for image_id in sorted(ids, key=lambda one: draw("promote", campaign_id, one))[
-            : shares[label]
-        ]
+        for image_id in session.scalars(ids.order_by(Consensus.random_key).limit(shares[label]))
     ]
     return add_gold(session, campaign_id, new, "unanimous", created_by_id)
 
@@ -104,18 +105,17 @@ def share_evenly(available: Mapping[str, int], count: int) -> dict[str, int]:
     return shares
 
 
-def _unanimous(session: Session, campaign_id: int, label: str, min_votes: int) -> Sequence[int]:
+def _unanimous(campaign_id: int, label: str, min_votes: int) -> Select[int]:
+    """The numbers of the images of which nobody says anything but this label."""
     counts = {word: getattr(Consensus, f"votes_{word}") for word in (*LABELS, "unsure")}
     others = [column == 0 for word, column in counts.items() if word != label]
-    return session.scalars(
-        select(Consensus.image_id).where(
-            Consensus.campaign_id == campaign_id,
-            Consensus.status == "agreed",
-            counts[label] >= min_votes,
-            *others,
-            ~is_gold(campaign_id, Consensus.image_id),
-        )
-    ).all()
+    return select(Consensus.image_id).where(
+        Consensus.campaign_id == campaign_id,
+        Consensus.status == "agreed",
+        counts[label] >= min_votes,
+        *others,
+        ~is_gold(campaign_id, Consensus.image_id),
+    )
 
 
 def _find_images(session: Session, campaign_id: int, filenames: Sequence[str]) -> dict[str, int]:

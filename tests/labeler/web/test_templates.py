@@ -20,7 +20,8 @@ PAGES = (
     "/sign-in", "/guide", "/label", "/me", "/account", "/admin/", "/admin/data-sets",
     "/admin/people", "/admin/invites", "/admin/campaigns", "/admin/campaigns/new",
     "/admin/campaigns/1", "/admin/gold", "/admin/contested", "/admin/contested/1",
-    "/admin/decisions", "/nowhere",
+    "/admin/decisions", "/admin/quality", "/admin/agreement", "/admin/runs", "/admin/mean-faces",
+    "/nowhere",
 )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ from labeler.domain.labels import ANSWERS
 from labeler.domain.posterior import DEFAULT_CONFUSION, Evidence, label_posterior
 from labeler.domain.quality import Record, flags, standing, without_own
 from labeler.domain.retirement import RetirementRule, retire
-from labeler.domain.skills import Skills, Votes, fit_skills
+from labeler.domain.skills import KAPPA, Skills, Votes, fit_skills
 
 SKILL_MIX = {"good": 24, "careless": 6, "centrist": 4, "spammer": 3, "one-sided": 3}
 LABEL_SHARES = (0.3, 0.4, 0.3)
@@ -134,6 +134,7 @@ class Campaign:
         self.asked = np.zeros((people, images), dtype=bool)
         self.active = list(range(people))
         self.paused_at: dict[int, int] = {}
+        self.flagged: dict[int, str] = {}
 
     def run(self) -> Skills:
         """Until nobody has an open image left; the last refresh is returned."""
@@ -206,7 +207,10 @@ class Campaign:
             known = self.gold[images] >= 0
             right = int((answers == self.gold[images]).sum())
             record = Record(answers, rest, gold_right=right, gold_asked=int(known.sum()))
-            if standing(flags(record)) == "pause":
+            found = flags(record)
+            if found:
+                self.flagged.setdefault(person, found[0].code)
+            if standing(found) == "pause":
                 self.active.remove(person)
                 self.paused_at[person] = len(images)
 
@@ -226,11 +230,12 @@ def run_adaptive(setting: Setting, images: int, seed: int) -> dict[str, float]:
         "accuracy_of_agreed": right[agreed].mean(),
         "paused_spammers_and_one_sided": sum(kind in ("spammer", "one-sided") for kind in kinds),
         "paused_good": kinds.count("good"),
+        "flagged_good": sum(world.kinds[person] == "good" for person in campaign.flagged),
         "paused_others": sum(kind in ("careless", "centrist") for kind in kinds),
     }
 
 
-def run_fixed(k: int, images: int, seed: int) -> dict[str, float]:
+def run_fixed(k: int, images: int, seed: int, kappa: float = KAPPA) -> dict[str, float]:
     """k votes an image by k people: majority against the posterior of the same votes."""
     world = World(images, seed)
     people = len(world.kinds)
@@ -243,7 +248,7 @@ def run_fixed(k: int, images: int, seed: int) -> dict[str, float]:
     majority = np.where(of_truth == counts.max(axis=1), 1 / best.sum(axis=1), 0.0)
     figures = {"majority_error": 1 - majority.mean(), "contested": (best.sum(axis=1) > 1).mean()}
     for name, prior in (("skills", None), ("skills_with_model", world.proposals)):
-        fitted = fit_skills(votes, images, people, prior=prior)
+        fitted = fit_skills(votes, images, people, prior=prior, kappa=kappa)
         figures[f"{name}_error"] = (fitted.posteriors.argmax(axis=1) != world.truth).mean()
     return figures
 
@@ -275,12 +280,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--repetitions", type=int, default=20)
     parser.add_argument("--only", help="the settings whose name contains this")
+    parser.add_argument("--kappa", type=float, default=KAPPA, help="of the fixed votes")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     seeds = range(asked.repetitions)
     report: dict[str, object] = {"images": asked.images, "repetitions": asked.repetitions}
     for k in (1, 2, 3, 5):
-        runs = [run_fixed(k, asked.images, seed) for seed in seeds]
+        runs = [run_fixed(k, asked.images, seed, asked.kappa) for seed in seeds]
         report[f"fixed, {k} votes"] = summary(runs) | {"error_ratio": error_ratio(runs)}
     for name, setting in SETTINGS.items():
         if asked.only is None or asked.only in name:

@@ -68,7 +68,7 @@ class Limits:
     min_votes: int = 15
     min_gold: int = 5
     level: float = 1e-3
-    odds: float = 1e3
+    odds: float = 1e4
     plausible: float = 0.6
     tolerated: float = 0.15
     fast_ms: float = 400.0

@@ -29,7 +29,7 @@ class RetirementRule:
         min_votes: how many people must have named the label, >= 1: what no person
             said is a proposal, not a consensus.
         named: False lets votes for any label count towards `min_votes`. Then a confident
-            model overrules a person known to err, which saves a fifth of the votes.
+            model overrules a person known to err, which saves a sixth of the votes.
         vote_cap: the number of votes after which an image without agreement is contested.
 
     Raises:

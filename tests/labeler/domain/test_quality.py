@@ -49,7 +49,7 @@ def test_good_people_are_practically_never_flagged(n: int) -> None:
 @pytest.mark.parametrize("kind", ["spammer", "one-sided", "one key", "swapped"])
 def test_useless_people_are_paused_by_60_votes(kind: str) -> None:
     people = [standing(flags(a_record(kind, 60, seed))) for seed in range(200)]
-    assert people.count("pause") >= 196
+    assert people.count("pause") >= 190
 
 
 def test_who_sees_too_much_center_is_flagged_as_one_sided() -> None:

@@ -22,7 +22,7 @@ from labeler.services.viewing import LeasedImage
 from labeler.services.voting import Ballot, cast_vote
 
 POLL_S = 0.05
-PATIENCE_S = 300.0
+PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)

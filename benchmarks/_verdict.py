@@ -12,9 +12,11 @@ from fake_class import BAD, Face, FakePerson
 from sqlalchemy import select
 
 from labeler.db import Database
-from labeler.domain.intervals import Interval, ratio, wilson
+from labeler.domain.anchoring import measure_anchoring, measure_planted
+from labeler.domain.intervals import Interval
 from labeler.domain.labels import LABELS
-from labeler.models import Consensus, Estimate, Gold, Participation, Skill, Vote
+from labeler.models import Consensus, Gold, Participation, Skill, Vote
+from labeler.services.ballots import load_ballots
 
 T_975 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
 
@@ -87,39 +89,35 @@ def count_missed(table: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def anchoring(db: Database, campaign_id: int, people: Mapping[int, FakePerson]) -> dict[str, Any]:
-    """The following rate f of the class, recovered in three ways, as [estimate, low, high].
+    """The following rate of the class as the site recovers it, as [estimate, low, high].
 
-    `blind_shown`: 1 - a = (1 - f) (1 - b), where a and b are the shares of answers that agree with
-    the proposal when it is seen and when it is withheld. `planted`: the same of wrong proposals
-    on gold, b being half the wrong answers there without one. `model`: what the skills say.
+    `blind_shown`: from agreement with the proposal when it is seen and when it is withheld.
+    `planted`: from wrong proposals on gold. `skills`: the mean of what EM says of the persons.
     """
     with db.read() as session:
-        votes = session.scalars(select(Vote).where(Vote.campaign_id == campaign_id)).all()
-        known = select(Gold.image_id, Gold.label).where(Gold.campaign_id == campaign_id)
-        gold = dict(session.execute(known).all())
-        estimate = session.get(Estimate, campaign_id)
+        ballots = load_ballots(session, campaign_id)
         rates = select(Skill.following).where(Skill.campaign_id == campaign_id)
         following = session.scalars(rates).all()
-    shown = [v.answer != v.shown_label for v in votes if v.shown_run_id is not None]
-    blind = [v.answer != v.withheld_label for v in votes if v.withheld_label is not None]
-    planted = [v.answer != v.shown_label for v in votes if v.planted]
-    plain = [v.answer for v in votes if v.image_id in gold and v.shown_label is None]
-    truth = [gold[v.image_id] for v in votes if v.image_id in gold and v.shown_label is None]
-    wrong = sum(a not in (t, "unsure") for a, t in zip(plain, truth, strict=True)) / 2
+    shown, answer = ballots.votes.shown_labels, ballots.votes.answer
+    gold, blind = ballots.gold[ballots.votes.image], shown < 0
+    plain = ~ballots.planted
+    proposal = np.where(blind, ballots.withheld, shown)
+    seen = measure_anchoring(answer[plain], proposal[plain], blind[plain])
+    wrong, base = ballots.planted & (gold >= 0) & (shown != gold), blind & (gold >= 0)
+    planted = measure_planted(answer[wrong], shown[wrong], gold[wrong], answer[base], gold[base])
     return {
         "truth": float(np.mean([person.following for person in people.values()])),
-        "blind_shown": _following(shown, wilson(sum(blind), len(blind))),
-        "planted": _following(planted, wilson(len(plain) - wrong, len(plain))),
-        "model": estimate.following if estimate else None,
-        "model_of_persons": float(np.mean(following)) if following else None,
-        "n_shown": len(shown), "n_blind": len(blind), "n_planted": len(planted),
-    }  # fmt: skip
+        "blind_shown": _rounded(seen.following),
+        "planted": _rounded(planted.following),
+        "skills": round(float(np.mean(following)), 4),
+        "n_shown": int((plain & ~blind).sum()),
+        "n_blind": int((plain & blind).sum()),
+        "n_planted": int(wrong.sum()),
+    }
 
 
-def _following(differs: Sequence[bool], unseen: Interval) -> list[float]:
-    """f = 1 - (share that differs when seen) / (share that differs unseen)."""
-    kept = ratio(wilson(sum(differs), len(differs)), unseen)
-    return [round(1 - kept.estimate, 4), round(1 - kept.high, 4), round(1 - kept.low, 4)]
+def _rounded(found: Interval) -> list[float]:
+    return [round(value, 4) for value in (found.estimate, found.low, found.high)]
 
 
 def sides(db: Database, campaign_id: int, faces: Mapping[int, Face]) -> dict[str, float]:

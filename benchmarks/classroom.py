@@ -72,7 +72,7 @@ SCENARIOS = {
     "adaptive": Scenario(ADAPTIVE),
     "classifier": Scenario(
         replace(ADAPTIVE, use_model=True, proposals="mixed"),
-        propose_at=(60, 120, 240, 480, 960), following=0.1,
+        propose_at=(60, 120, 240, 480, 960, 1200, 1440), following=0.1,
     ),
     "anchored_0": Scenario(replace(ADAPTIVE, proposals="mixed"), has_fake_model=True),
     "anchored_30": Scenario(

@@ -113,9 +113,9 @@ def _figures(done: OwnProgress, speed: Pace, review: Review) -> list[Figure]:
         Figure("pictures left for you", f"{done.remaining:,}"),
     ]
     if speed.median_s is not None:
-        figures.append(Figure("an answer, half of them quicker", f"{speed.median_s:.1f} s"))
+        figures.append(Figure("an answer takes (median)", f"{speed.median_s:.1f} s"))
     if speed.per_hour is not None:
-        figures.append(Figure("answers an hour at work today", f"{speed.per_hour:,}"))
+        figures.append(Figure("answers an hour today", f"{speed.per_hour:,}"))
     if review.gold_asked:
         known = f"{review.gold_right} of {review.gold_asked}"
         figures.append(Figure("right where the answer is known", known))

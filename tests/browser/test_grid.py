@@ -119,7 +119,7 @@ def test_without_scripts(site: Site, sign_in: SignIn) -> None:
     person = sign_in(java_script_enabled=False)
     page = person.page
     page.goto("/grid")
-    page.get_by_label("the model says").check()
+    page.get_by_label("the model").check()
     page.get_by_role("button", name="Show them").click()
     images = page.locator("select").count()
     assert images == 24

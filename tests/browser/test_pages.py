@@ -12,7 +12,9 @@ from tests.browser.labelling import DESKTOP, PHONE, Diary, open_label_page, viol
 
 PAGES = (
     "/sign-in", "/guide", "/label", "/me", "/grid", "/grid?label=left&source=model&size=24",
-    "/account", "/admin/", "/admin/data-sets", "/admin/people", "/admin/invites", "/nowhere",
+    "/account", "/admin/", "/admin/data-sets", "/admin/people", "/admin/invites",
+    "/admin/campaigns", "/admin/campaigns/new", "/admin/campaigns/1", "/admin/gold",
+    "/admin/contested", "/admin/contested/1", "/admin/decisions", "/nowhere",
 )  # fmt: skip
 BOX = "e => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; }"
 

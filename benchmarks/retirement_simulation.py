@@ -279,11 +279,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--repetitions", type=int, default=20)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--only", help="the settings whose name contains this")
     parser.add_argument("--kappa", type=float, default=KAPPA, help="of the fixed votes")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
-    seeds = range(asked.repetitions)
+    seeds = range(asked.first_seed, asked.first_seed + asked.repetitions)
     report: dict[str, object] = {"images": asked.images, "repetitions": asked.repetitions}
     for k in (1, 2, 3, 5):
         runs = [run_fixed(k, asked.images, seed, asked.kappa) for seed in seeds]

@@ -34,6 +34,7 @@ COMMANDS: dict[str, Any] = {
     "consensus": ("labeler.cli.labels:consensus", "Make the consensus anew from the votes."),
     "propose": ("labeler.cli.labels:propose", "Train the proposer on the votes; propose labels."),
     "export": ("labeler.cli.labels:export", "Write labels or votes as CSV."),
+    "report": ("labeler.cli.report:report", "Draw figures of the labels."),
     "classifier": ("labeler.cli.classifier:classifier", "Fit and use the classifier on files."),
     "rotation": (ROTATION, "Turn heads: train, run, measure."),
 }

@@ -1,8 +1,9 @@
-"""Commands about data sets: `images import|list|check|activate`."""
+"""Commands about data sets: `images import|list|check|poses|activate`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import click
 from sqlalchemy import select
@@ -15,6 +16,7 @@ from labeler.models import Dataset, Image
 from labeler.services.checking import CheckReport, check_images
 from labeler.services.images import RegisterReport, activate_dataset, register_dataset
 from labeler.services.progress import DatasetProgress, dataset_progress
+from labeler.services.yaw import YawReport, load_yaw, measure_yaw
 
 BROKEN_SHOWN = 10
 
@@ -96,6 +98,27 @@ def check(name: str | None, processes: int) -> None:
 
 
 @images.command()
+@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.option("--dataset", "name", metavar="NAME", help="Data set; default: the active one.")
+def poses(file: Path | None, name: str | None) -> None:
+    """Store how far each face is turned, from FILE, a poses.csv of `rotation poses`.
+
+    Without FILE it is computed from CelebA's landmarks, if they were beside the images. A file is
+    taken as a whole or not at all.
+
+    \b
+    Examples:
+      python manage.py images poses
+      python manage.py images poses poses.csv --dataset celeba
+    """
+    with open_database() as db:
+        with db.read() as session:
+            dataset = find_dataset(session, name)
+        report = load_yaw(db, dataset.id, file) if file else measure_yaw(db, dataset.id)
+    _tell_yaw(dataset.name, report)
+
+
+@images.command()
 @click.argument("name")
 def activate(name: str) -> None:
     """Hand out the images of this data set, and of no other, from now on.
@@ -132,6 +155,21 @@ def _tell_checked(report: CheckReport) -> None:
         click.echo(f"Broken: {filename}: {problem.removeprefix(filename + ': ')}", err=True)
     if len(report.broken) > BROKEN_SHOWN:
         click.echo("All of them: `python manage.py images list --broken`", err=True)
+
+
+def _tell_yaw(name: str, report: YawReport) -> None:
+    click.echo(f"{name}: the yaw of {report.stored:,} images is known by this")
+    if report.faceless:
+        click.echo(f"Note: {report.faceless:,} have no pose, for want of a face", err=True)
+    if report.missing:
+        click.echo(f"Note: nothing is said of {report.missing:,} images", err=True)
+    if report.foreign:
+        some = ", ".join(repr(foreign) for foreign in report.foreign[:3])
+        click.echo(
+            f"Note: {len(report.foreign):,} names are not in the data set: {some}"
+            + (", ..." if len(report.foreign) > 3 else ""),
+            err=True,
+        )
 
 
 def _all_datasets(session: Session) -> Sequence[Dataset]:

@@ -1,0 +1,1 @@
+"""Figures: arrays in, arrays and pictures out; no SQL and no Flask."""

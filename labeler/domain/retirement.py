@@ -10,11 +10,11 @@ observers' error rates known: easy images take one or two votes, doubtful ones t
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from labeler.domain.consensus import Outcome, VoteCounts
+from labeler.domain.draws import draw
 from labeler.domain.labels import LABELS, likeliest_label
 
 METHOD = "posterior-1"  # stamped on each result; raise the number when the rule changes
@@ -79,10 +79,9 @@ def retire(
 def is_audited(campaign_id: int, image_id: int, share: float) -> bool:
     """Whether the campaign asks this image up to the cap: always the same answer.
 
-    A hash, not a die, as for the blind draw: the audit sample does not depend on the votes.
+    The audit sample does not depend on the votes.
 
     Parameters:
         share: the share of the images that is audited, 0 to 1.
     """
-    digest = hashlib.sha256(f"audit:{campaign_id}:{image_id}".encode()).digest()
-    return int.from_bytes(digest[:8]) < share * 2**64
+    return draw("audit", campaign_id, image_id) < share

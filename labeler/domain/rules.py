@@ -43,9 +43,9 @@ class Rules:
     method: str = "posterior"
     required_votes: int = 1
     vote_cap: int = 7
-    threshold: float = 0.95
+    threshold: float = 0.9
     use_model: bool = True
-    audit_share: float = 0.05
+    audit_share: float = 0.02
     proposals: str = "mixed"
     blind_share: float = 0.25
     planted_share: float = 0.2

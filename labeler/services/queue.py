@@ -129,7 +129,9 @@ def _free_statement() -> Any:
 
 @cache
 def _waiting_statement() -> Any:
-    return _free_queue().with_for_update(of=Consensus)
+    # A row that turns out to be taken stays locked: in the order in which all are counted anew.
+    in_order = _free_queue().order_by(None).order_by(Consensus.image_id)
+    return in_order.with_for_update(of=Consensus)
 
 
 def _free_queue() -> Any:

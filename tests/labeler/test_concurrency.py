@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import multiprocessing
 import random
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -21,11 +22,12 @@ from labeler.domain.labels import ANSWERS
 from labeler.errors import Conflict, TooManyAttempts, WrongPassword
 from labeler.models import Annotator, Consensus, InviteUse, Lease, Vote, utc_now
 from labeler.services import accounts
-from labeler.services.assigning import lease_images
-from labeler.services.consensus import rebuild
+from labeler.services.assigning import lease_images, write_leases
+from labeler.services.consensus import lock_image, rebuild
+from labeler.services.viewing import as_seen
 from labeler.services.voting import Ballot, cast_vote, undo_vote
 from tests.conftest import PLAIN_RULES, MakeAnnotator, MakeDataset
-from tests.labeler.acting import current_votes, ids, lease, vote
+from tests.labeler.acting import current_votes, ids, lease, make_gold, queue, set_rules, vote
 
 WORKERS = 8
 IMAGES = 30
@@ -133,6 +135,124 @@ def test_a_class_labels_everything_exactly_as_often_as_needed(
         still_open = select(func.count()).where(Consensus.status == "open")
         assert session.scalar(still_open) == 0
         assert session.scalar(select(func.count()).select_from(Lease)) == 0
+
+
+def walk(settings: Settings, annotator_id: int) -> list[tuple[int, str]]:
+    """One person labels as the page does: a few held, each vote brings the next."""
+    rng, db = random.Random(annotator_id), Database(settings.database_url)
+    acknowledged, held = [], _lease(db, settings, annotator_id)
+    while held:
+        image_id, answer = held.pop(0), rng.choice(ANSWERS)
+        ballot = Ballot(image_id, answer, str(uuid.uuid4()), then=1)
+        with db.write() as session:
+            cast = cast_vote(session, annotator_id, ballot, settings=settings)
+        acknowledged.append((image_id, answer))
+        held += ids(cast.following)
+        # What is in hand is renewed and what was let go by others found, as by the page.
+        held = held if held and rng.random() < 0.9 else _lease(db, settings, annotator_id)
+    db.dispose()
+    return acknowledged
+
+
+def walk_together(settings: Settings, people: list[int]) -> list[list[tuple[int, str]]]:
+    """Several people at once in one process."""
+    with ThreadPoolExecutor(len(people)) as pool:
+        return list(pool.map(lambda person: walk(settings, person), people))
+
+
+@pytest.mark.parametrize("method", ["majority", "posterior"])
+def test_votes_that_bring_the_next_image_beside_rebuilds(
+    any_db: Database,
+    settings: Settings,
+    make_annotator: MakeAnnotator,
+    make_dataset: MakeDataset,
+    method: str,
+) -> None:
+    """Two processes of three people each, with gold, while everything is counted anew."""
+    campaign_id = make_dataset(any_db, 18)
+    set_rules(any_db, method=method, vote_cap=4, audit_share=0.3, gold_rate=0.3, gold_first=6,
+              mirror_views=True)  # fmt: skip
+    gold = queue(any_db)[:6]
+    make_gold(any_db, dict.fromkeys(gold, "left"))
+    settings = dataclasses.replace(settings, database_url=any_db.url)
+    people = [make_annotator(any_db).id for _ in range(6)]
+    halves = [people[::2], people[1::2]]
+    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        parts = [pool.submit(walk_together, settings, half) for half in halves]
+        while not all(part.done() for part in parts):
+            with any_db.write() as session:
+                rebuild(session, campaign_id)
+            time.sleep(0.03)  # SQLite has one writer at a time
+        results = [result for part in parts for result in part.result()]
+    said = {
+        (person, image_id, answer)
+        for person, votes in zip(halves[0] + halves[1], results, strict=True)
+        for image_id, answer in votes
+    }
+    with any_db.read() as session:
+        stored = list(session.scalars(select(Vote)))
+        rows = {row.image_id: row for row in session.scalars(select(Consensus))}
+    seen = [(one.annotator_id, one.image_id, as_seen(one.answer, one.mirrored)) for one in stored]
+    assert len(seen) == sum(map(len, results))
+    assert set(seen) == said
+    needed = REQUIRED if method == "majority" else 4
+    for image_id, row in rows.items():
+        if image_id not in gold:
+            assert sum(getattr(row, f"votes_{answer}") for answer in ANSWERS) <= needed
+            assert row.status != "open"
+    with any_db.write() as session:
+        assert rebuild(session, campaign_id) == 0
+
+
+@pytest.mark.postgres
+def test_nobody_is_told_that_nothing_is_left_while_all_is_counted(
+    postgres_db: Database,
+    settings: Settings,
+    make_annotator: MakeAnnotator,
+    make_dataset: MakeDataset,
+) -> None:
+    campaign_id = make_dataset(postgres_db, 4)
+    ada = make_annotator(postgres_db).id
+    with ThreadPoolExecutor(1) as pool:
+        with postgres_db.write() as session:
+            rebuild(session, campaign_id)
+            handed = pool.submit(lease, postgres_db, ada, 2, settings)
+            with pytest.raises(TimeoutError):
+                handed.result(timeout=0.5)
+        assert len(handed.result(timeout=30)) == 2
+
+
+@pytest.mark.postgres
+def test_votes_pass_by_an_image_that_somebody_holds_up(
+    postgres_db: Database,
+    settings: Settings,
+    make_annotator: MakeAnnotator,
+    make_dataset: MakeDataset,
+) -> None:
+    """Two people vote on a gold image each and are due the other's: neither waits."""
+    make_dataset(postgres_db, 4)
+    people = [make_annotator(postgres_db).id for _ in range(2)]
+    set_rules(postgres_db, gold_rate=1.0, gold_first=20)
+    gold = queue(postgres_db)[:2]
+    make_gold(postgres_db, dict.fromkeys(gold, "left"))
+    with postgres_db.write() as session:
+        for person, image_id in zip(people, gold, strict=True):
+            write_leases(session, 1, person, [{"image_id": image_id}], settings, utc_now())
+    barrier = Barrier(2, timeout=30)
+
+    def work(number: int) -> list[int]:
+        ballot = Ballot(gold[number], "left", str(uuid.uuid4()), then=1)
+        with postgres_db.write() as session:
+            lock_image(session, 1, ballot.image_id)
+            barrier.wait()
+            cast = cast_vote(session, people[number], ballot, settings=settings)
+            barrier.wait()  # neither has committed
+            return ids(cast.following)
+
+    first, second = at_once(work, 2)
+    assert not isinstance(first, Exception)
+    assert not isinstance(second, Exception)
+    assert not set(first + second) & set(gold)
 
 
 def test_the_same_request_at_once_is_stored_once(

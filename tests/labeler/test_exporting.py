@@ -16,7 +16,8 @@ from sqlalchemy import select
 
 from labeler.db import Database
 from labeler.errors import Conflict, NotFound
-from labeler.models import Image, ModelRun, Proposal, Vote, utc_now
+from labeler.models import Consensus, Image, ModelRun, Proposal, Vote, utc_now
+from labeler.services.consensus import rebuild
 from labeler.services.exporting import (
     LABEL_COLUMNS,
     VOTE_COLUMNS,
@@ -25,6 +26,7 @@ from labeler.services.exporting import (
     stream_labels,
     stream_votes,
 )
+from tests.labeler.acting import make_gold, set_rules
 from tests.labeler.lit_faces import START, add_people, register, vote
 
 NAMES = ["c.png", "a.png", "b.png", "d.png", "e.png", "sub/f.png"]
@@ -100,6 +102,42 @@ def test_each_image_with_votes_has_a_row_and_a_label_only_if_agreed(
     ]
     assert [b[f"votes_{k}"] for k in ("left", "center", "right", "unsure")] == ["1", "0", "1", "0"]
     assert (d["p_left"], d["p_center"], d["p_right"], d["votes_unsure"]) == ("", "", "", "1")
+
+
+def test_the_posterior_is_exported_where_it_decides(any_db: Database, dataset_id: int) -> None:
+    set_rules(any_db, method="posterior", required_votes=2, vote_cap=3, audit_share=0.0)
+    numbers = image_numbers(any_db)
+    make_gold(any_db, {numbers["e.png"]: "right", numbers["b.png"]: "right"})
+    with any_db.write() as session:
+        rebuild(session, dataset_id)
+        stored = {
+            image.filename: row
+            for row, image in session.execute(
+                select(Consensus, Image).join(Image, Image.id == Consensus.image_id)
+            )
+        }
+    rows = {row["filename"]: row for row in read("".join(stream_labels(any_db, dataset_id)))}
+    assert set(rows) == {"a.png", "b.png", "c.png", "d.png"}
+    assert {name: (row["label"], row["method"]) for name, row in rows.items()} == {
+        "a.png": (stored["a.png"].label or "", "posterior-1"),
+        "b.png": ("right", "gold-1"),
+        "c.png": ("", "posterior-1"),
+        "d.png": ("", "posterior-1"),
+    }
+    for name, row in rows.items():
+        for label in ("left", "center", "right"):
+            assert float(row[f"p_{label}"]) == pytest.approx(
+                getattr(stored[name], f"p_{label}"), abs=1e-6
+            )
+    assert [rows["b.png"][f"p_{k}"] for k in ("left", "center", "right")] == [
+        "0.000000", "0.000000", "1.000000",
+    ]  # fmt: skip
+    assert float(rows["a.png"]["p_left"]) > 0.8
+
+
+def image_numbers(db: Database) -> dict[str, int]:
+    with db.read() as session:
+        return dict(session.execute(select(Image.filename, Image.id)).all())
 
 
 def test_proposals_label_what_the_votes_have_not(any_db: Database, dataset_id: int) -> None:

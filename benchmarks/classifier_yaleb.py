@@ -89,10 +89,7 @@ def ask(faces: Faces, pool: np.ndarray, count: int, seed: int) -> np.ndarray:
     asked = draw(faces.labels, pool, FIRST_ASKED, seed)
     while len(asked) < count:
         left = np.setdiff1d(pool, asked)
-        model = fit_with_unlabeled(
-            faces.features[0, asked], faces.labels[asked], np.ones(len(asked)),
-            faces.features[:, left],
-        )  # fmt: skip
+        model = fit(faces.features[0, asked], faces.labels[asked], np.ones(len(asked)))
         rows = faces.features[0, left]
         wanted = min(BATCH if len(asked) < 60 else 30, count - len(asked))
         chosen = next_to_ask(rows, model.predict(rows), wanted, faces.features[0, asked])

@@ -2,9 +2,9 @@
 
 A linear model of the plain features, fitted to heads rendered with a lamp at a known azimuth
 (`benchmarks/classifier_rendered.py` makes the file anew). It is no answer, only two numbers among
-the features and two average faces, from which the fit to people's labels starts: with no labels
-at all it is right about 95 % of the sides of Extended Yale B, but places the border to `center`
-as the renderer does and not as people do.
+the features and two average faces, from which the fit to people's labels starts: it knows left
+from right with no labels at all, but places the border to `center` as the renderer does and not
+as people do.
 """
 
 from __future__ import annotations

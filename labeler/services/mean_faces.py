@@ -41,6 +41,7 @@ from rotation.poses import read_poses
 from rotation.records import read_labels
 
 CHUNK = 256  # images a task
+FEW = 1024  # as many are done sooner here than it takes to start processes
 Progress = Callable[[int, int], None]
 
 
@@ -188,7 +189,7 @@ def _read_crops(
     starts = range(0, len(rows), CHUNK)
     parts = [rows[start : start + CHUNK] for start in starts]
     chunks = [[(row, chosen.filenames[row]) for row in part] for part in parts]
-    yield from map_chunks(chosen.path, _crop_chunk, chunks, processes)
+    yield from map_chunks(chosen.path, _crop_chunk, chunks, processes if len(rows) > FEW else 1)
 
 
 def _crop_chunk(

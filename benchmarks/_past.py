@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import _site  # noqa: F401  finds the project
 import numpy as np
 from sqlalchemy import insert
 

@@ -53,6 +53,7 @@ async function refresh() {
 }
 
 function show(fresh) {
+  const place = placeInView();
   for (const part of fresh.querySelectorAll("[data-part]")) {
     const name = part.dataset.part;
     const source = part.outerHTML;
@@ -63,6 +64,20 @@ function show(fresh) {
   const time = fresh.getElementById("as-of");
   if (time) document.getElementById("as-of").replaceWith(time);
   say("Updates by itself.");
+  place();
+}
+
+/* Remembers where the focused thing, or else the first part in view, stands in the window; to be
+   called when the parts have been replaced, so that they do not move under people's eyes. */
+function placeInView() {
+  const parts = [...document.querySelectorAll("[data-part]")];
+  const focused = parts.find((part) => part.contains(document.activeElement));
+  const part = focused ?? parts.find((each) => each.getBoundingClientRect().bottom > 0);
+  if (!part) return () => {};
+  const look = () => (focused ? document.activeElement
+    : document.querySelector(`[data-part="${part.dataset.part}"]`)).getBoundingClientRect().top;
+  const top = look();
+  return () => window.scrollBy(0, look() - top);
 }
 
 function replace(there, part) {

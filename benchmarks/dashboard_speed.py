@@ -1,0 +1,162 @@
+#!/usr/bin/env python3
+"""How long each managing page takes at the size of CelebA with three votes an image.
+
+Fills an empty database (`_past.py`), lets a refresh look at the votes, and asks for each page
+through the test client, signed in as a supervisor: the statements, the template and the answer,
+without the network. `cpu` is the processor time of this process, the database of SQLite
+included and the server of PostgreSQL not: other work on the machine shows in the rest alone.
+
+    python benchmarks/dashboard_speed.py --json
+    python benchmarks/dashboard_speed.py --database postgres --json
+    python benchmarks/dashboard_speed.py --images 2000 --votes 6000
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import time
+from typing import Any
+
+from _past import Past, make_past
+from _site import Site, new_site
+from sqlalchemy import func, select
+
+from labeler.app import create_app
+from labeler.db import Database
+from labeler.models import Annotator, Consensus, Vote, utc_now
+from labeler.services.accounts import open_session
+from labeler.services.progress import campaign_progress
+from labeler.services.refreshing import judge_people
+
+PAGES = {
+    "overview": "/admin/",
+    "overview by the hour": "/admin/?per=hour",
+    "overview by the day": "/admin/?per=day",
+    "quality": "/admin/quality",
+    "one person": "/admin/quality/1",
+    "agreement": "/admin/agreement",
+    "model runs": "/admin/runs",
+    "mean faces": "/admin/mean-faces",
+    "data sets": "/admin/data-sets",
+    "people": "/admin/people",
+    "campaigns": "/admin/campaigns",
+    "contested": "/admin/contested",
+}
+TARGET_MS = 300.0
+
+
+def main() -> None:
+    args = _arguments()
+    with new_site(args.database) as site:
+        started = time.perf_counter()
+        past = Past(args.images, args.votes, args.people, seed=args.seed, end=utc_now())
+        campaign_id = make_past(site.db, past)
+        filled = time.perf_counter()
+        judge_people(site.db, campaign_id)
+        judged = time.perf_counter()
+        _settle(site.db)
+        pages = _measure(site, args.repeats)
+        figures = {
+            "database": args.database,
+            "images": args.images,
+            "votes": args.votes,
+            "people": args.people,
+            "filling_s": round(filled - started, 1),
+            "judging_s": round(judged - filled, 1),
+            "recount_is_the_same": _recount_is_the_same(site.db, campaign_id),
+            "pages_ms": pages,
+            "worst_ms": max(page["worst"] for page in pages.values()),
+            "target_ms": TARGET_MS,
+            "load_average": [round(load, 1) for load in os.getloadavg()],
+        }
+    print(json.dumps(figures, indent=2) if args.json else _table(figures))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=202_599)
+    parser.add_argument("--votes", type=int, default=600_000)
+    parser.add_argument("--people", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
+    parser.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+def _settle(db: Database) -> None:
+    """What PostgreSQL's own cleaner does within minutes, and a checkpoint of SQLite's log."""
+    with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        statement = "PRAGMA wal_checkpoint(TRUNCATE)" if db.is_sqlite else "VACUUM ANALYZE"
+        connection.exec_driver_sql(statement)
+
+
+def _measure(site: Site, repeats: int) -> dict[str, dict[str, float]]:
+    app = create_app(site.settings)
+    client = app.test_client()
+    with site.db.write() as session:
+        boss = Annotator(username="boss", pseudonym="boss", role="supervisor", password_hash="!")
+        session.add(boss)
+        session.flush()
+        token = open_session(session, boss, "benchmark", site.settings)
+    with client.session_transaction() as cookie:
+        cookie["token"] = token
+    client.get("/account")  # the imports and templates of the frame
+    try:
+        return {name: _time(client, address, repeats) for name, address in PAGES.items()}
+    finally:
+        app.extensions["sidelight_db"].dispose()
+
+
+def _time(client: Any, address: str, repeats: int) -> dict[str, float]:
+    took, cpu = [], []
+    for _ in range(repeats):
+        start, before = time.perf_counter(), time.process_time()
+        answer = client.get(address)
+        took.append(1000 * (time.perf_counter() - start))
+        cpu.append(1000 * (time.process_time() - before))
+        assert answer.status_code == 200, f"{address}: {answer.status_code}"
+    return {
+        "first": round(took[0], 1),
+        "median": round(statistics.median(took), 1),
+        "worst": round(max(took), 1),
+        "cpu": round(statistics.median(cpu), 1),
+        "kilobytes": round(len(answer.data) / 1000, 1),
+    }
+
+
+def _recount_is_the_same(db: Database, campaign_id: int) -> bool:
+    """Whether the overview's numbers are those of the rows, counted one by one."""
+    with db.read() as session:
+        shown = campaign_progress(session, campaign_id)
+        images = session.execute(
+            select(Consensus.status, func.count()).group_by(Consensus.status)
+        ).all()
+        answers = session.execute(
+            select(Vote.answer, func.count())
+            .where(Vote.superseded_at.is_(None))
+            .group_by(Vote.answer)
+        ).all()
+    told = {"open": shown.open, "agreed": shown.agreed, "contested": shown.contested}
+    return {name: n for name, n in told.items() if n} == dict(images) and shown.answers == dict(
+        answers
+    )
+
+
+def _table(figures: dict[str, Any]) -> str:
+    lines = [f"{figures['images']:,} images, {figures['votes']:,} votes, {figures['database']}"]
+    for name, page in figures["pages_ms"].items():
+        lines.append(
+            f"{name:22} median {page['median']:7.1f} ms   worst {page['worst']:7.1f} ms"
+            f"   cpu {page['cpu']:6.1f} ms"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

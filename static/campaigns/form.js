@@ -5,6 +5,7 @@ const WAIT_MS = 400;
 const POLL_MS = 2000;
 
 const form = document.getElementById("campaign-form");
+const address = form.getAttribute("data-try"); // form.dataset is the form's field of that name
 const count = document.getElementById("count");
 const preview = document.getElementById("preview");
 let timer = 0;
@@ -19,7 +20,7 @@ async function tryOut() {
   const mine = ++latest;
   const headers = { Accept: "application/json" };
   try {
-    const answer = await fetch(form.dataset.try, { method: "POST", body: new FormData(form), headers });
+    const answer = await fetch(address, { method: "POST", body: new FormData(form), headers });
     const found = await answer.json();
     if (mine === latest && found.ok) show(found);
   } catch {

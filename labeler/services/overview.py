@@ -30,6 +30,12 @@ def list_broken(session: Session, dataset_id: int, limit: int) -> Sequence[Image
     ).all()
 
 
+def count_broken(session: Session, dataset_id: int) -> int:
+    """How many files of a data set are broken."""
+    counted = select(func.count()).where(Image.dataset_id == dataset_id, Image.status == "broken")
+    return session.scalar(counted) or 0
+
+
 def list_runs(session: Session, dataset_id: int, limit: int) -> Sequence[ModelRun]:
     """The last `limit` model runs of a data set, newest first."""
     return session.scalars(

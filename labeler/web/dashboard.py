@@ -109,7 +109,7 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
         total=done.images,
         votes=done.votes,
         undecided=done.undecided,
-        broken=progress.dataset_progress(session, campaign.dataset_id).broken,
+        broken=overview.count_broken(session, campaign.dataset_id),
         active_people=throughput.count_active(session, campaign.id, now=now),
         forecast=_forecast(done, forecast, now),
         labels=_expectations(done, run.metrics.get("mean_probabilities") if run else None),

@@ -20,6 +20,11 @@ from labeler.web import access, chosen
 from labeler.web.admin import bp, links
 from labeler.web.state import Page, db, render, settings
 
+REASONS = {
+    "no_yaw": "whose yaw is not known",
+    "beyond_the_poses": "turned too far",
+    "unreadable": "that cannot be read",
+}
 PERCENTS = (0, 80, 90, 95, 99)
 
 
@@ -124,7 +129,7 @@ def _picture(kept: Kept) -> Picture:
         *kept.size,
         numbers["images"],
         int(kept.made_at.timestamp()),
-        [f"{count:,} {reason.replace('_', ' ')}" for reason, count in numbers["left_out"].items()],
+        [f"{count:,} {REASONS[why]}" for why, count in numbers["left_out"].items() if count],
         poses,
         counts,
     )

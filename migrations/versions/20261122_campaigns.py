@@ -446,6 +446,14 @@ def _create_vote() -> None:
         "ix_vote_campaign_id_created_at", "vote", ["campaign_id", "created_at"], unique=False
     )
     op.create_index(
+        "ix_vote_superseded",
+        "vote",
+        ["annotator_id"],
+        unique=False,
+        sqlite_where=sa.text("superseded_at IS NOT NULL"),
+        postgresql_where=sa.text("superseded_at IS NOT NULL"),
+    )
+    op.create_index(
         "uq_vote_current",
         "vote",
         ["image_id", "annotator_id", "campaign_id"],

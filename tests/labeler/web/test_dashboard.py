@@ -262,3 +262,14 @@ def test_numbers_follow_the_votes_without_a_refresh(visit: Visit, dataset_id: in
     assert "<dt>votes</dt><dd>1</dd>" in supervisor.get("/admin/").text
     assert ann.send(f"/label/votes/{stored['vote']['id']}/undo", {}).status_code == 200
     assert "<dt>votes</dt><dd>0</dd>" in supervisor.get("/admin/").text
+
+
+def test_people_are_listed_with_the_votes_that_count(visit: Visit, dataset_id: int) -> None:
+    admin, ann = visit("admin"), visit("annotator", "ada")
+    images = lease(ann, 3)
+    for image in images:
+        vote = {"image_id": image["image_id"], "answer": "left", "request_id": str(uuid.uuid4())}
+        stored = ann.send("/label/votes", vote).get_json()
+    ann.send(f"/label/votes/{stored['vote']['id']}/undo", {})
+    row = admin.get("/admin/people").text.partition(">ada<")[2].partition("</tr>")[0]
+    assert re.search(r'data-label="Votes"[^>]*>2<', row)

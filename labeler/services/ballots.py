@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from labeler.domain.labels import ANSWERS, LABELS
 from labeler.domain.votes import Floats, Integers, Votes
-from labeler.models import Campaign, Gold, Proposal, Vote
+from labeler.models import Campaign, Decision, Gold, Proposal, Vote
 from labeler.services.consensus import counts_now, current_run_of
 
 _CODE = {answer: code for code, answer in enumerate(ANSWERS)}
@@ -33,7 +34,8 @@ class Ballots:
         grid: (V,) bool, answered among others on the verify grid.
         elapsed_ms: (V,) NaN where unknown.
         cast_at: (V,) seconds since 1970.
-        gold: (N,) label, -1 for none.
+        gold: (N,) label, -1 for none; gold_since: (N,) when it became gold, seconds since 1970.
+        decided: (N,) a supervisor's label, -1 for none.
         model: (N, 3) probabilities of the current run, NaN where there are none.
         prior: the same if the campaign lets the model count, else None.
     """
@@ -49,15 +51,22 @@ class Ballots:
     elapsed_ms: Floats
     cast_at: Floats
     gold: Integers
+    gold_since: Floats
+    decided: Integers
     model: Floats
     prior: Floats | None
 
     def __len__(self) -> int:
         return len(self.votes.image)
 
+    @property
+    def known(self) -> Integers:
+        """(N,) the label that is beyond votes: decided, else gold, else -1."""
+        return np.where(self.decided >= 0, self.decided, self.gold)
+
 
 def load_ballots(session: Session, campaign_id: int) -> Ballots:
-    """All current votes of a campaign, with gold and proposals; four statements."""
+    """All current votes of a campaign, with gold and proposals; six statements."""
     rows = session.execute(
         select(
             Vote.image_id, Vote.annotator_id, Vote.answer, Vote.shown_label, Vote.withheld_label,
@@ -72,6 +81,8 @@ def load_ballots(session: Session, campaign_id: int) -> Ballots:
     images, image = np.unique(np.array(image_ids, dtype=np.int64), return_inverse=True)
     people, annotator = np.unique(np.array(annotator_ids, dtype=np.int64), return_inverse=True)
     model = _model(session, campaign_id, images)
+    gold = _gold(session, campaign_id)
+    decided = _decided(session, campaign_id)
     return Ballots(
         campaign_id,
         people,
@@ -83,7 +94,9 @@ def load_ballots(session: Session, campaign_id: int) -> Ballots:
         np.array(grid, dtype=bool),
         np.array([np.nan if ms is None else ms for ms in elapsed], dtype=float),
         np.array([time.timestamp() for time in times], dtype=float),
-        _gold(session, campaign_id, images),
+        _by_image(images, {row.image_id: LABELS.index(row.label) for row in gold}, -1),
+        _by_image(images, {row.image_id: row.created_at.timestamp() for row in gold}, np.inf),
+        _by_image(images, {row.image_id: LABELS.index(row.label) for row in decided}, -1),
         model,
         model if _uses_model(session, campaign_id) and not np.isnan(model).all() else None,
     )
@@ -100,14 +113,27 @@ def _uses_model(session: Session, campaign_id: int) -> bool:
     return rules["use_model"]
 
 
-def _gold(session: Session, campaign_id: int, images: Integers) -> Integers:
-    rows = session.execute(
-        select(Gold.image_id, Gold.label).where(
+def _gold(session: Session, campaign_id: int) -> Sequence[Any]:
+    return session.execute(
+        select(Gold.image_id, Gold.label, Gold.created_at).where(
             Gold.campaign_id == campaign_id, Gold.revoked_at.is_(None)
         )
-    )
-    known = {image_id: LABELS.index(label) for image_id, label in rows}
-    return np.array([known.get(image_id, -1) for image_id in images.tolist()], dtype=np.int64)
+    ).all()
+
+
+def _decided(session: Session, campaign_id: int) -> Sequence[Any]:
+    return session.execute(
+        select(Decision.image_id, Decision.label).where(
+            Decision.campaign_id == campaign_id,
+            Decision.superseded_at.is_(None),
+            Decision.label.is_not(None),
+        )
+    ).all()
+
+
+def _by_image(images: Integers, values: Mapping[int, float], missing: float) -> Any:
+    """(N,) the value of each image."""
+    return np.array([values.get(image_id, missing) for image_id in images.tolist()], type(missing))
 
 
 def _model(session: Session, campaign_id: int, images: Integers) -> Floats:

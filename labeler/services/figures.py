@@ -98,5 +98,9 @@ def _right_and_named(confusion: list[list[int]]) -> tuple[int, int]:
 
 
 def _asked(ballots: Ballots, mine: Integers) -> Any:
-    """Which of these votes are honest questions with a known answer: gold, nothing planted."""
-    return (ballots.gold[ballots.votes.image[mine]] >= 0) & ~ballots.planted[mine]
+    """Which of these votes are honest questions with a known answer: gold, nothing planted.
+
+    Not those that came before the image was gold: they may be what made it gold.
+    """
+    since = ballots.gold_since[ballots.votes.image[mine]]
+    return (ballots.cast_at[mine] > since) & ~ballots.planted[mine]

@@ -21,6 +21,7 @@ from labeler.services.consensus import remove_rows
 from labeler.services.describing import Annotations, describe, read_annotations
 from labeler.services.serving import read_image
 from labeler.services.voting import supersede_votes_on
+from labeler.services.yaw import estimate_yaw
 from rotation.dataset.sources import ImageSource, open_source
 
 __all__ = ["RegisterReport", "activate_dataset", "read_image", "register_dataset"]
@@ -195,7 +196,7 @@ def _store(
     annotations: Annotations,
 ) -> None:
     """Compare one batch with what is known and write what is new, in one transaction."""
-    added, changed, replaced = [], [], []
+    added, changed, replaced, turned = [], [], [], []
     for name in names:
         found = describe(source, name, annotations)
         row = known.get(name)
@@ -209,6 +210,9 @@ def _store(
             changed.append({"id": row.id, **found, **_new_status(row, found)})
             if row.sha256 != found["sha256"]:
                 replaced.append(row.id)
+            if (row.sha256, row.landmarks) != (found["sha256"], found["landmarks"]):
+                turned.append(changed[-1])
+    _set_yaw([*added, *turned])
     with db.write() as session:
         if added:
             session.execute(insert(Image), added)
@@ -216,6 +220,16 @@ def _store(
     report.added += len(added)
     report.changed += len(changed)
     report.unchanged += len(names) - len(added) - len(changed)
+
+
+def _set_yaw(rows: Sequence[dict[str, Any]]) -> None:
+    """How far the faces are turned, where landmarks tell; else a file may (`services.yaw`)."""
+    told = [row for row in rows if row["landmarks"]]
+    yaws = estimate_yaw([row["landmarks"] for row in told]) if told else []
+    for row in rows:
+        row["yaw_deg"] = None
+    for row, yaw in zip(told, yaws, strict=True):
+        row["yaw_deg"] = yaw
 
 
 def _is_same(row: Row[Any], found: Mapping[str, Any]) -> bool:

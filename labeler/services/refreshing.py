@@ -90,7 +90,7 @@ def _fit(ballots: Ballots) -> Skills:
         len(ballots.images),
         len(ballots.people),
         prior=ballots.prior,
-        gold=ballots.gold,
+        gold=ballots.known,
     )
 
 

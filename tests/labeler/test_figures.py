@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -63,6 +64,8 @@ def simulate(
         elapsed_ms=np.where(rng.random(n) < 0.1, np.nan, 1500.0),
         cast_at=1e9 + np.arange(n, dtype=float),
         gold=gold,
+        gold_since=np.where(gold >= 0, 1.0, np.inf),
+        decided=np.full(IMAGES, -1),
         model=np.eye(3)[proposal] * 0.85 + 0.05,
         prior=None,
     )
@@ -156,11 +159,12 @@ def test_everything_can_be_stored_whatever_is_missing() -> None:
         1, whole.people[:1], whole.images[:1],
         Votes(np.array([0]), np.array([0]), np.array([3]), np.array([-1])),
         np.array([-1]), *[np.array([False])] * 3, np.array([np.nan]), np.array([1.0]),
-        np.array([-1]), np.full((1, 3), np.nan), None,
+        np.array([-1]), np.array([np.inf]), np.array([-1]), np.full((1, 3), np.nan), None,
     )  # fmt: skip
     nothing = Ballots(
         1, *[np.empty(0, int)] * 2, Votes(*[np.empty(0, int)] * 4), np.empty(0, int),
-        *[np.empty(0, bool)] * 3, *[np.empty(0)] * 2, np.empty(0, int), np.empty((0, 3)), None,
+        *[np.empty(0, bool)] * 3, *[np.empty(0)] * 2, np.empty(0, int), np.empty(0),
+        np.empty(0, int), np.empty((0, 3)), None,
     )  # fmt: skip
     for ballots in (whole, few, nothing):
         skills = fit_skills(
@@ -175,3 +179,21 @@ def test_everything_can_be_stored_whatever_is_missing() -> None:
         assert found[0]["votes"] == len(ballots)
     assert found[0]["alpha"] is None
     assert found[0]["kappa"]["pairs"] == 0
+
+
+def test_answers_from_before_an_image_was_gold_are_no_test_of_the_person() -> None:
+    ballots = simulate(mirrored_share=0.0)
+    skills = fit_skills(ballots.votes, len(ballots.images), len(ballots.people))
+    asked = [record_of(ballots, skills, person).gold_asked for person in range(PEOPLE)]
+    late = dataclasses.replace(ballots, gold_since=np.full(IMAGES, ballots.cast_at[-1]))
+    assert min(asked) > 0
+    assert all(record_of(late, skills, person).gold_asked == 0 for person in range(PEOPLE))
+
+
+def test_a_decision_is_known_before_gold() -> None:
+    ballots = simulate(mirrored_share=0.0)
+    decided = np.full(IMAGES, -1)
+    decided[:2] = (ballots.gold[:2] + 1) % 3
+    known = dataclasses.replace(ballots, decided=decided).known
+    assert known[:2].tolist() == decided[:2].tolist()
+    assert known[2:].tolist() == ballots.gold[2:].tolist()

@@ -23,6 +23,7 @@ from labeler.services.checking import check_images
 from labeler.services.describing import unpack_attributes
 from labeler.services.images import activate_dataset, read_image, register_dataset
 from labeler.services.voting import Ballot, cast_vote
+from labeler.services.yaw import estimate_yaw
 from rotation.errors import DatasetError
 from tests.conftest import MakeAnnotator, MakeDataset, write_images
 
@@ -58,6 +59,7 @@ def test_size_hash_and_text_files_are_recorded(any_db: Database, folder: Path) -
     assert (first.byte_size, first.sha256) == (len(data), hashlib.sha256(data).hexdigest())
     assert (first.identity, first.partition) == (17, 2)
     assert first.landmarks == [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]
+    assert (first.yaw_deg, second.yaw_deg) == (estimate_yaw([first.landmarks])[0], None)
     assert unpack_attributes(first.attribute_bits or 0, ["Bald", "Male", "Young"]) == {
         "Bald": False,
         "Male": True,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from threading import Barrier
+from typing import Any, TypeVar
 
 from sqlalchemy import func, select
 
@@ -19,6 +21,7 @@ from labeler.services.gold import NewGold, add_gold
 from labeler.services.viewing import LeasedImage
 from labeler.services.voting import Ballot, CastVote, cast_vote
 
+T = TypeVar("T")
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 
@@ -118,3 +121,18 @@ def make_gold(db: Database, known: dict[int, str]) -> None:
         assert campaign is not None
         new = [NewGold(image_id, label) for image_id, label in known.items()]
         add_gold(session, campaign.id, new, "supervisor")
+
+
+def at_once(work: Callable[[int], T], count: int = 8) -> list[T | Exception]:
+    """Run `work(0)`, `work(1)`, … in as many threads, started together; errors are returned."""
+    barrier = Barrier(count)
+
+    def start(number: int) -> T | Exception:
+        barrier.wait()
+        try:
+            return work(number)
+        except Exception as error:  # noqa: BLE001  looked at by the test
+            return error
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(start, range(count)))

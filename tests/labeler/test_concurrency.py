@@ -8,7 +8,6 @@ import random
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from threading import Barrier
 from typing import TypeVar
@@ -19,35 +18,27 @@ from sqlalchemy import func, select
 from labeler.config import Settings
 from labeler.db import Database
 from labeler.domain.labels import ANSWERS
-from labeler.errors import Conflict, TooManyAttempts, WrongPassword
-from labeler.models import Annotator, Consensus, InviteUse, Lease, Vote, utc_now
-from labeler.services import accounts
+from labeler.models import Consensus, Lease, Vote, utc_now
 from labeler.services.assigning import lease_images, write_leases
 from labeler.services.consensus import lock_image, rebuild
 from labeler.services.viewing import as_seen
 from labeler.services.voting import Ballot, cast_vote, undo_vote
 from tests.conftest import PLAIN_RULES, MakeAnnotator, MakeDataset
-from tests.labeler.acting import current_votes, ids, lease, make_gold, queue, set_rules, vote
+from tests.labeler.acting import (
+    at_once,
+    current_votes,
+    ids,
+    lease,
+    make_gold,
+    queue,
+    set_rules,
+    vote,
+)
 
 WORKERS = 8
 IMAGES = 30
 REQUIRED = PLAIN_RULES.required_votes
 T = TypeVar("T")
-
-
-def at_once(work: Callable[[int], T], count: int = WORKERS) -> list[T | Exception]:
-    """Run `work(0)`, `work(1)`, … in as many threads, started together; errors are returned."""
-    barrier = Barrier(count)
-
-    def start(number: int) -> T | Exception:
-        barrier.wait()
-        try:
-            return work(number)
-        except Exception as error:  # noqa: BLE001  looked at by the test
-            return error
-
-    with ThreadPoolExecutor(count) as pool:
-        return list(pool.map(start, range(count)))
 
 
 def over_leased(db: Database, required: int) -> int:
@@ -305,69 +296,3 @@ def test_rebuilding_beside_votes_loses_none(
     with any_db.write() as session:
         assert rebuild(session, dataset_id) == 0
         assert session.scalar(select(func.sum(Consensus.votes_left))) == 24
-
-
-def test_an_invite_is_never_used_more_often_than_allowed(any_db: Database) -> None:
-    with any_db.write() as session:
-        _, token = accounts.create_invite(session, max_uses=3)
-
-    def join(number: int) -> Annotator:
-        with any_db.write() as session:
-            return accounts.accept_invite(session, token, f"student{number}", "a fine password")
-
-    results = at_once(join)
-    assert sum(isinstance(result, Annotator) for result in results) == 3
-    assert sum(isinstance(result, Conflict) for result in results) == WORKERS - 3
-    with any_db.read() as session:
-        assert session.scalar(select(func.count()).select_from(InviteUse)) == 3
-
-
-def test_guesses_at_once_do_not_outrun_the_limit(any_db: Database, settings: Settings) -> None:
-    def guess(number: int) -> object:
-        return accounts.sign_in(any_db, "ada", f"guess {number}", "10.0.0.1", "", settings)
-
-    errors = [type(error) for error in at_once(guess)]
-    assert Counter(errors) == {
-        WrongPassword: settings.login_attempts,
-        TooManyAttempts: WORKERS - settings.login_attempts,
-    }
-
-
-def test_a_username_is_given_once(any_db: Database) -> None:
-    with any_db.write() as session:
-        _, token = accounts.create_invite(session, max_uses=WORKERS)
-
-    def join(_number: int) -> Annotator:
-        with any_db.write() as session:
-            return accounts.accept_invite(session, token, "Ada", "a fine password")
-
-    results = at_once(join)
-    assert sum(isinstance(result, Annotator) for result in results) == 1
-    assert sum(isinstance(result, Conflict) for result in results) == WORKERS - 1
-
-
-def test_two_admins_cannot_close_each_other(
-    any_db: Database, make_annotator: MakeAnnotator
-) -> None:
-    admins = [make_annotator(any_db, role="admin").id for _ in range(2)]
-
-    def close(number: int) -> None:
-        with any_db.write() as session:
-            accounts.deactivate(session, admins[1 - number])
-
-    results = at_once(close, 2)
-    assert sum(isinstance(result, Conflict) for result in results) == 1
-    with any_db.read() as session:
-        assert accounts.has_admin(session)
-
-
-@pytest.mark.parametrize("starters", [4])
-def test_several_servers_that_start_at_once_migrate_once(
-    tmp_path_factory: pytest.TempPathFactory, starters: int
-) -> None:
-    from labeler.migrate import differences, upgrade
-
-    url = f"sqlite:///{tmp_path_factory.mktemp('fresh') / 'fresh.sqlite3'}"
-    results = at_once(lambda _: upgrade(Database(url))[1], starters)
-    assert len(set(results)) == 1
-    assert differences(Database(url)) == []

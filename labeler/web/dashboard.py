@@ -93,6 +93,7 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
     period = request.args.get("per", "10min")
     period = period if period in PERIODS else "10min"
     pace = throughput.count_throughput(session, campaign.id, period, now=now)
+    active = throughput.count_active(session, campaign.id, now=now)
     forecast = throughput.make_forecast(
         session, campaign.id, Rules.from_dict(campaign.rules), done, now=now
     )
@@ -110,8 +111,8 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
         votes=done.votes,
         undecided=done.undecided,
         broken=overview.count_broken(session, campaign.dataset_id),
-        active_people=throughput.count_active(session, campaign.id, now=now),
-        forecast=_forecast(done, forecast, now),
+        active_people=active,
+        forecast=_forecast(done, forecast, active, now),
         labels=_expectations(done, run.metrics.get("mean_probabilities") if run else None),
         answers=[Tally(answer, done.answers.get(answer, 0)) for answer in ANSWERS],
         throughput=_plot(pace, period),
@@ -133,7 +134,7 @@ def _figures(done: CampaignProgress) -> list[Figure]:
     return [Figure(word, f"{number:,}") for word, number in words.items()]
 
 
-def _forecast(done: CampaignProgress, forecast: Forecast, now: datetime) -> list[str]:
+def _forecast(done: CampaignProgress, forecast: Forecast, active: int, now: datetime) -> list[str]:
     """Sentences: what is needed, at which pace, and when it ends."""
     if not done.images:
         return ["No image is in the campaign yet."]
@@ -152,7 +153,9 @@ def _forecast(done: CampaignProgress, forecast: Forecast, now: datetime) -> list
         f"{span(hours.estimate)} of work like theirs; with 95 % probability between "
         f"{span(hours.low)} and {span(hours.high)}."
     )
-    if hours.high < 12:
+    if not active:
+        said.append("Nobody is at work just now.")
+    elif hours.high < 12:
         end, late = (now + timedelta(hours=value) for value in (hours.estimate, hours.high))
         said.append(f"Without a break it ends at {end:%H:%M} UTC, at the latest {late:%H:%M} UTC.")
     return said

@@ -91,8 +91,10 @@ def count_missed(table: Mapping[str, Any]) -> tuple[int, int]:
 def anchoring(db: Database, campaign_id: int, people: Mapping[int, FakePerson]) -> dict[str, Any]:
     """The following rate of the class as the site recovers it, as [estimate, low, high].
 
-    `blind_shown`: from agreement with the proposal when it is seen and when it is withheld.
-    `planted`: from wrong proposals on gold. `skills`: the mean of what EM says of the persons.
+    `blind_shown`: from agreement with the proposal when it is seen and when it is withheld, gold
+    left out: some of it shows a planted label instead, which would leave fewer of its few images
+    among the seen than among the withheld. `planted`: from wrong proposals on gold. `skills`: the
+    mean of what EM says of the persons.
     """
     with db.read() as session:
         ballots = load_ballots(session, campaign_id)
@@ -100,7 +102,7 @@ def anchoring(db: Database, campaign_id: int, people: Mapping[int, FakePerson]) 
         following = session.scalars(rates).all()
     shown, answer = ballots.votes.shown_labels, ballots.votes.answer
     gold, blind = ballots.gold[ballots.votes.image], shown < 0
-    plain = ~ballots.planted
+    plain = gold < 0
     proposal = np.where(blind, ballots.withheld, shown)
     seen = measure_anchoring(answer[plain], proposal[plain], blind[plain])
     wrong, base = ballots.planted & (gold >= 0) & (shown != gold), blind & (gold >= 0)

@@ -30,7 +30,7 @@ from playwright.sync_api import Browser, Page, Response, sync_playwright
 from sqlalchemy import insert, select, update
 
 from labeler.domain.rules import Rules
-from labeler.models import Campaign, Image, ModelRun, Proposal, utc_now
+from labeler.models import Campaign, Consensus, Image, ModelRun, Proposal, utc_now
 from labeler.services.campaigns import admit_images
 from labeler.services.checking import check_images
 from labeler.services.consensus import batches, rebuild
@@ -141,6 +141,9 @@ def _propose(site: Site, dataset_id: int, shown: set[int]) -> None:
     for part in parts:
         with site.db.write() as session:
             rebuild(session, 1, batch=part)
+    with site.db.write() as session:  # nor does the single page hand them out
+        rest = Consensus.image_id > max(shown)
+        session.execute(update(Consensus).where(rest).values(priority=Consensus.priority + 1))
 
 
 def open_page(browser: Browser, site: Site, person: Person, clock: Clock) -> Page:

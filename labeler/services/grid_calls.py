@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
-from sqlalchemy import and_, exists, or_, select, update
+from sqlalchemy import Pool, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from labeler.config import Settings
@@ -22,6 +25,11 @@ from labeler.services.viewing import View
 
 MODE = "grid"
 SOURCES = ("model", "votes")
+KEPT = 4_000  # images of a list
+KEPT_S = 60.0
+LOOK = 200  # images of the list that are looked at again at a time
+_LAST = (Consensus.random_key, Consensus.image_id)
+_lists: WeakKeyDictionary[Pool, dict[Any, tuple[float, Sequence[int]]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,26 +75,62 @@ def find_candidates(
     session: Session, desk: Desk, call: Call, count: int, now: datetime
 ) -> list[Candidate]:
     """The most doubtful calls that are free for the person, at most `count`."""
+    blind = desk.rules.blind_to_proposals()
+    found: list[Candidate] = []
+    ids = [
+        image_id
+        for image_id in _most_doubtful(session, desk, call)
+        if not is_blind(desk.campaign_id, desk.annotator_id, image_id, blind)
+    ]
+    for start in range(0, len(ids), LOOK):
+        own, called = _called(desk, call)
+        here = Consensus.image_id.in_(ids[start : start + LOOK])
+        rows = session.execute(
+            called.add_columns(own).where(here, _is_free(desk, now)).order_by(own, *_LAST)
+        )
+        run_id = desk.run_id if call.source == "model" else None
+        found += [Candidate(image_id, probability, run_id) for image_id, probability in rows]
+        if len(found) >= count:
+            break
+    return found[:count]
+
+
+def _most_doubtful(session: Session, desk: Desk, call: Call) -> Sequence[int]:
+    """The open images of a call, the most doubtful first, `KEPT` at most.
+
+    The search goes through all open images of the campaign. Where there are so many of a call
+    that the list is full, the process keeps it for `KEPT_S` seconds; who takes images from it
+    looks again at each.
+    """
+    kept = _lists.setdefault(session.connection().engine.pool, {})
+    key = (desk.campaign_id, desk.run_id, call)
+    found_at, ids = kept.get(key, (-math.inf, ()))
+    if time.monotonic() - found_at < KEPT_S:
+        return ids
+    own, called = _called(desk, call)
+    ids = session.scalars(called.order_by(own, *_LAST).limit(KEPT)).all()
+    kept.pop(key, None)
+    if len(ids) == KEPT:
+        kept[key] = (time.monotonic(), ids)
+    return ids
+
+
+def _called(desk: Desk, call: Call) -> tuple[Any, Any]:
+    """The column with the probability of the call, and the open images that are called so."""
     is_model = call.source == "model"
     source: Any = Proposal if is_model else Consensus
     own = getattr(source, f"p_{call.label}")
     others = [getattr(source, f"p_{label}") for label in LABELS if label != call.label]
-    statement = select(Consensus.image_id, own.label("probability"))
-    statement = statement.where(_is_free(desk, now), *(own > other for other in others))
+    statement = select(Consensus.image_id).where(
+        Consensus.campaign_id == desk.campaign_id,
+        Consensus.status == "open",
+        *(own > other for other in others),
+    )
     if is_model:
         of_image = Proposal.image_id == Consensus.image_id, Proposal.model_run_id == desk.run_id
-        statement = statement.join(Proposal, and_(*of_image))
-    else:
-        # Without a vote for it the posterior is the model's opinion.
-        statement = statement.where(getattr(Consensus, f"votes_{call.label}") > 0)
-    blind = desk.rules.blind_to_proposals()
-    enough = round(2 * count / max(1 - blind, 0.05)) + count  # so many that `count` are not blind
-    rows = session.execute(statement.order_by(own, Consensus.random_key).limit(enough))
-    return [
-        Candidate(row.image_id, row.probability, desk.run_id if is_model else None)
-        for row in rows
-        if not is_blind(desk.campaign_id, desk.annotator_id, row.image_id, blind)
-    ][:count]
+        return own, statement.join(Proposal, and_(*of_image))
+    # Without a vote for it the posterior is the model's opinion.
+    return own, statement.where(getattr(Consensus, f"votes_{call.label}") > 0)
 
 
 def claim_candidates(

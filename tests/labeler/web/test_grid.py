@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from labeler.config import Settings
 from labeler.db import Database
 from labeler.models import Consensus, Image, Lease, Participation, Vote, utc_now
+from labeler.services import grid_calls
 from labeler.services.campaigns import activate_campaign
 from labeler.services.consensus import rebuild
 from labeler.services.grid import new_batch, store_page
@@ -150,6 +151,24 @@ def test_nobody_gets_what_others_hold_or_what_they_answered(
     ann.submit("/grid", fields(open_grid(ann)))
     assert tiles(open_grid(ann)) == {}
     assert list(tiles(open_grid(bob))) == images[:4]
+
+
+def test_a_list_that_is_kept_is_looked_at_again(
+    visit: Visit, db: Database, images: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was answered, taken or finished since the list was made is passed over."""
+    monkeypatch.setattr(grid_calls, "KEPT", 4)  # so that the list of four is full
+    monkeypatch.setattr(grid_calls, "LOOK", 1)
+    ann, bob = visit("annotator"), visit("annotator")
+    ann.submit("/grid", fields(open_grid(ann)))
+    assert tiles(open_grid(ann)) == {}
+    with db.write() as session:
+        session.execute(
+            update(Consensus)
+            .where(Consensus.image_id == images[1])
+            .values(status="agreed", label="left", probability=1.0)
+        )
+    assert list(tiles(open_grid(bob))) == [images[0], images[2], images[3]]
 
 
 def test_a_reload_shows_the_same_page(visit: Visit, images: list[int]) -> None:

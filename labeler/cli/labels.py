@@ -12,7 +12,9 @@ import click
 
 from labeler.cli.bar import progress_bar
 from labeler.cli.context import open_database
+from labeler.db import Database
 from labeler.domain.labels import LABELS
+from labeler.models import Campaign
 from labeler.services.campaigns import find_campaign
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -58,6 +60,45 @@ def rebuild(campaign_name: str | None) -> None:
         changed = service.rebuild(session, campaign.id)
         name = campaign.name
     click.echo(f"{name}: {changed:,} images changed")
+
+
+@consensus.command()
+@campaign_option
+@click.option("--method", help="Another method than the campaign's own, for all votes at once.")
+@click.option("--out", metavar="FILE", help="With --method: the CSV to write, or -.")
+def refresh(campaign_name: str | None, method: str | None, out: str | None) -> None:
+    """Learn skills from all votes and derive the consensus anew, as the worker does now and then.
+
+    With --method the result is written to a file, in the columns of `export labels` and stamped
+    with the method, and nothing in the database changes: majority, dawid-skene, one-coin,
+    model-and-votes, skills.
+
+    \b
+    Examples:
+      python manage.py consensus refresh
+      python manage.py consensus refresh --method dawid-skene --out dawid_skene.csv
+    """
+    if (method is None) != (out is None):
+        raise click.UsageError("--method and --out go together.")
+    with open_database() as db:
+        with db.read() as session:
+            campaign = find_campaign(session, campaign_name)
+        if method is None or out is None:
+            _refresh(db, campaign)
+            return
+        from labeler.services.aggregating import aggregate, stream_aggregation
+
+        write_csv(stream_aggregation(db, *aggregate(db, campaign.id, method)), out)
+
+
+def _refresh(db: Database, campaign: Campaign) -> None:
+    from labeler.services.refreshing import refresh_campaign
+
+    report = refresh_campaign(db, campaign.id, all_images=True)
+    click.echo(
+        f"{campaign.name}: {report.votes:,} votes of {report.people:,} people; "
+        f"{report.changed:,} images changed, {len(report.paused)} people paused"
+    )
 
 
 @click.command()

@@ -28,8 +28,6 @@ SOURCES = ("model", "votes")
 KEPT = 4_000  # images of a list
 KEPT_S = 60.0
 LOOK = 200  # images of the list that are looked at again at a time
-_LAST = (Consensus.random_key, Consensus.image_id)
-_lists: WeakKeyDictionary[Pool, dict[Any, tuple[float, Sequence[int]]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,31 +69,33 @@ class Candidate:
     run_id: int | None
 
 
+_lists: WeakKeyDictionary[Pool, dict[Any, tuple[float, Sequence[Candidate]]]] = WeakKeyDictionary()
+
+
 def find_candidates(
     session: Session, desk: Desk, call: Call, count: int, now: datetime
 ) -> list[Candidate]:
     """The most doubtful calls that are free for the person, at most `count`."""
     blind = desk.rules.blind_to_proposals()
-    found: list[Candidate] = []
-    ids = [
-        image_id
-        for image_id in _most_doubtful(session, desk, call)
-        if not is_blind(desk.campaign_id, desk.annotator_id, image_id, blind)
+    listed = [
+        one
+        for one in _most_doubtful(session, desk, call)
+        if not is_blind(desk.campaign_id, desk.annotator_id, one.image_id, blind)
     ]
-    for start in range(0, len(ids), LOOK):
-        own, called = _called(desk, call)
-        here = Consensus.image_id.in_(ids[start : start + LOOK])
-        rows = session.execute(
-            called.add_columns(own).where(here, _is_free(desk, now)).order_by(own, *_LAST)
-        )
-        run_id = desk.run_id if call.source == "model" else None
-        found += [Candidate(image_id, probability, run_id) for image_id, probability in rows]
+    found: list[Candidate] = []
+    for start in range(0, len(listed), LOOK):
+        part = listed[start : start + LOOK]
+        statement = _free(desk, [one.image_id for one in part], now)
+        if call.source == "votes":  # they may have changed since; a run never does
+            statement = statement.where(*_conditions(call))
+        free = _open_ones(session, statement)
+        found += [one for one in part if one.image_id in free]
         if len(found) >= count:
             break
     return found[:count]
 
 
-def _most_doubtful(session: Session, desk: Desk, call: Call) -> Sequence[int]:
+def _most_doubtful(session: Session, desk: Desk, call: Call) -> Sequence[Candidate]:
     """The open images of a call, the most doubtful first, `KEPT` at most.
 
     The search goes through all open images of the campaign. Where there are so many of a call
@@ -104,33 +104,40 @@ def _most_doubtful(session: Session, desk: Desk, call: Call) -> Sequence[int]:
     """
     kept = _lists.setdefault(session.connection().engine.pool, {})
     key = (desk.campaign_id, desk.run_id, call)
-    found_at, ids = kept.get(key, (-math.inf, ()))
+    found_at, listed = kept.get(key, (-math.inf, ()))
     if time.monotonic() - found_at < KEPT_S:
-        return ids
-    own, called = _called(desk, call)
-    ids = session.scalars(called.order_by(own, *_LAST).limit(KEPT)).all()
+        return listed
+    rows = session.execute(_search(desk, call))
+    run_id = desk.run_id if call.source == "model" else None
+    listed = [Candidate(image_id, probability, run_id) for image_id, probability in rows]
     kept.pop(key, None)
-    if len(ids) == KEPT:
-        kept[key] = (time.monotonic(), ids)
-    return ids
+    if len(listed) == KEPT:
+        kept[key] = (time.monotonic(), listed)
+    return listed
 
 
-def _called(desk: Desk, call: Call) -> tuple[Any, Any]:
-    """The column with the probability of the call, and the open images that are called so."""
-    is_model = call.source == "model"
-    source: Any = Proposal if is_model else Consensus
+def _search(desk: Desk, call: Call) -> Any:
+    source: Any = Proposal if call.source == "model" else Consensus
+    own = getattr(source, f"p_{call.label}")
+    statement = select(Consensus.image_id, own).where(
+        Consensus.campaign_id == desk.campaign_id, Consensus.status == "open", *_conditions(call)
+    )
+    if call.source == "model":
+        of_image = Proposal.image_id == Consensus.image_id, Proposal.model_run_id == desk.run_id
+        statement = statement.join(Proposal, and_(*of_image))
+    return statement.order_by(own, Consensus.random_key, Consensus.image_id).limit(KEPT)
+
+
+def _conditions(call: Call) -> list[Any]:
+    """What makes a row of the source one that is called so."""
+    source: Any = Proposal if call.source == "model" else Consensus
     own = getattr(source, f"p_{call.label}")
     others = [getattr(source, f"p_{label}") for label in LABELS if label != call.label]
-    statement = select(Consensus.image_id).where(
-        Consensus.campaign_id == desk.campaign_id,
-        Consensus.status == "open",
-        *(own > other for other in others),
-    )
-    if is_model:
-        of_image = Proposal.image_id == Consensus.image_id, Proposal.model_run_id == desk.run_id
-        return own, statement.join(Proposal, and_(*of_image))
-    # Without a vote for it the posterior is the model's opinion.
-    return own, statement.where(getattr(Consensus, f"votes_{call.label}") > 0)
+    called = [own > other for other in others]
+    if call.source == "votes":
+        # Without a vote for it the posterior is the model's opinion.
+        called.append(getattr(Consensus, f"votes_{call.label}") > 0)
+    return called
 
 
 def claim_candidates(
@@ -144,13 +151,10 @@ def claim_candidates(
     now: datetime,
 ) -> None:
     """Lease the first `count` that are still free to the person."""
-    free = set(
-        session.scalars(
-            select(Consensus.image_id)
-            .where(Consensus.image_id.in_([one.image_id for one in found]), _is_free(desk, now))
-            .with_for_update(skip_locked=True)
-        )
-    )
+    if not found:
+        return
+    statement = _free(desk, [one.image_id for one in found], now)
+    free = _open_ones(session, statement.with_for_update(skip_locked=True))
     rows = [
         {
             "image_id": one.image_id,
@@ -220,13 +224,21 @@ def held_cells(session: Session, desk: Desk, call: Call, size: int, now: datetim
     ]  # fmt: skip
 
 
-def _is_free(desk: Desk, now: datetime) -> Any:
-    return and_(
+def _free(desk: Desk, image_ids: Sequence[int], now: datetime) -> Any:
+    """Those of the images that nobody holds and the person has not answered, with their status.
+
+    Named in the condition, the status would lead SQLite to all open images of the campaign.
+    """
+    return select(Consensus.image_id, Consensus.status).where(
         Consensus.campaign_id == desk.campaign_id,
-        Consensus.status == "open",
+        Consensus.image_id.in_(image_ids),
         or_(Consensus.leased_until.is_(None), Consensus.leased_until <= now),
         not_answered(desk.annotator_id),
     )
+
+
+def _open_ones(session: Session, statement: Any) -> set[int]:
+    return {image_id for image_id, status in session.execute(statement) if status == "open"}
 
 
 def _former_answers(session: Session, desk: Desk, image_ids: Sequence[int]) -> dict[int, str]:

@@ -99,18 +99,31 @@ class Record:
             raise ValueError(f"{len(self.answers)} answers, posteriors {self.posteriors.shape}")
 
 
-def without_own(posteriors: Floats, answers: Integers, confusion: Floats) -> Floats:
+def without_own(
+    posteriors: Floats,
+    answers: Integers,
+    confusion: Floats,
+    shown: Integers | None = None,
+    following: float = 0.0,
+) -> Floats:
     """(n, 3) posteriors of the images a person voted on, with that one vote taken out.
 
-    Exact for blind votes: q without v is q / L_v, normalised. A vote beside a proposal weighs
-    less than the confusion says, so that what remains leans a little away from the person.
+    q without v is q / L_v, normalised, with L_v as in `domain.posterior`:
+    L_v(t) = f [answer = shown] + (1 - f) C(t, answer).
 
     Parameters:
         posteriors: (n, 3) with the vote in it; rows of gold (0 and 1) stay what they are.
         answers: (n,) the person's answers.
         confusion: (3, 4) of the person, as the posteriors were computed with.
+        shown: (n,) label of the proposal that was shown, -1 for none; None: all were blind.
+        following: f of the person, as the posteriors were computed with.
     """
-    rest: Floats = posteriors / np.maximum(confusion[:, answers].T, SMALLEST)
+    likelihoods = confusion[:, answers].T
+    if shown is not None:
+        repeated = np.where(shown == answers, following, 0.0)[:, None]
+        own = np.where(shown >= 0, 1 - following, 1.0)[:, None]
+        likelihoods = repeated + own * likelihoods
+    rest: Floats = posteriors / np.maximum(likelihoods, SMALLEST)
     return rest / rest.sum(axis=1, keepdims=True)
 
 

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, and_, case, delete, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from labeler.config import Settings
@@ -23,7 +23,13 @@ from labeler.db import insert_into, is_sqlite
 from labeler.models import Consensus, Image, Lease, utc_now
 from labeler.services.desk import Desk, load_desk
 from labeler.services.knowing import GOLD_METHOD
-from labeler.services.queue import free_rows, gold_due, shared_rows, wait_for_free_row
+from labeler.services.queue import (
+    free_rows,
+    gold_due,
+    order_of_gold,
+    shared_rows,
+    wait_for_free_row,
+)
 from labeler.services.viewing import LeasedImage, View, draw_view, model_view
 
 REMEMBER_LEASES = timedelta(days=7)
@@ -156,7 +162,7 @@ def _renew_leases(
         _held(desk.campaign_id, desk.annotator_id)
         .join(Consensus, and_(*of_image))
         .where(Lease.expires_at > now, Lease.mode == "single", wanted)
-        .order_by(Lease.created_at, *_in_order())
+        .order_by(Lease.created_at, *_in_order(desk))
         .limit(count)
     ).all()
     if rows:
@@ -172,9 +178,11 @@ def _renew_leases(
     return [_to_leased(image, lease) for image, lease in rows]
 
 
-def _in_order() -> tuple[Any, ...]:
+def _in_order(desk: Desk) -> tuple[Any, ...]:
     """As images of one hand-out were given: gold, then the queue."""
-    return (Consensus.method == GOLD_METHOD).desc(), Consensus.priority, Consensus.random_key
+    is_gold = Consensus.method == GOLD_METHOD
+    place = case((is_gold, order_of_gold(desk.annotator_id)), else_=Consensus.priority)
+    return is_gold.desc(), place, Consensus.random_key
 
 
 def _draw(desk: Desk, row: Row[Any]) -> View:

@@ -30,9 +30,16 @@ def record_of(ballots: Ballots, skills: Skills, person: int) -> Record:
     mine = np.flatnonzero(ballots.votes.annotator == person)
     image, answers = ballots.votes.image[mine], ballots.votes.answer[mine]
     on_gold = _asked(ballots, mine)
+    others = without_own(
+        skills.posteriors[image],
+        answers,
+        skills.confusions[person],
+        ballots.votes.shown_labels[mine],
+        float(skills.following[person]),
+    )
     return Record(
         answers=answers,
-        posteriors=without_own(skills.posteriors[image], answers, skills.confusions[person]),
+        posteriors=others,
         elapsed_ms=ballots.elapsed_ms[mine],
         gold_right=int((answers[on_gold] == ballots.gold[image][on_gold]).sum()),
         gold_asked=int(on_gold.sum()),

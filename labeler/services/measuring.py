@@ -92,9 +92,11 @@ def proposal_figures(ballots: Ballots, skills: Skills) -> dict[str, Any]:
 def anchoring_figures(ballots: Ballots, rows: Integers) -> dict[str, Any]:
     """Agreement with the proposal that was shown against one that was withheld.
 
-    Planted proposals and the grid are left out: neither is hidden from people by lot.
+    The grid is left out, where nothing is hidden by lot, and gold, where wrong proposals are
+    planted among those that are shown.
     """
-    rows = rows[~ballots.planted[rows] & ~ballots.grid[rows]]
+    on_gold = ballots.gold[ballots.votes.image[rows]] >= 0
+    rows = rows[~ballots.planted[rows] & ~ballots.grid[rows] & ~on_gold]
     shown = ballots.votes.shown_labels[rows]
     blind = shown < 0
     proposal = np.where(blind, ballots.withheld[rows], shown)

@@ -15,11 +15,13 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Integer,
     Row,
     and_,
     bindparam,
+    cast,
     exists,
     func,
     null,
@@ -32,6 +34,8 @@ from labeler.db import is_sqlite
 from labeler.domain.draws import is_gold_turn
 from labeler.models import Consensus, Gold, Image, Lease, Proposal, UtcDateTime, Vote
 from labeler.services.desk import Desk
+
+_PRIME, _SPREAD = 1_000_003, 7_919
 
 
 def gold_due(session: Session, desk: Desk, count: int, now: datetime) -> list[Row[Any]]:
@@ -91,6 +95,12 @@ def not_answered(annotator_id: Any) -> ColumnElement[bool]:
     )
 
 
+def order_of_gold(annotator_id: Any) -> Any:
+    """An order of each person's own; or all would get the same few."""
+    key = cast(Consensus.random_key, BigInteger)
+    return key % _PRIME * (annotator_id * _SPREAD % (_PRIME - 1) + 1) % _PRIME
+
+
 def _parameters(desk: Desk, count: int, now: datetime) -> dict[str, Any]:
     return {
         "campaign": desk.campaign_id,
@@ -115,7 +125,7 @@ def _gold_statement() -> Any:
         _candidates(Gold.label)
         .join(Gold, is_gold)
         .where(~_is_mine())
-        .order_by(Consensus.random_key)
+        .order_by(order_of_gold(bindparam("annotator", type_=BigInteger)))
         .limit(bindparam("count"))
         # Who waited here, with another image in hand, and who waits for that one, would for ever.
         .with_for_update(of=Consensus, skip_locked=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from labeler.domain.labels import ANSWERS, LABELS
+from labeler.domain.posterior import Evidence, label_posterior
 from labeler.domain.quality import (
     Flag,
     Record,
@@ -16,6 +18,7 @@ from labeler.domain.quality import (
     without_own,
 )
 from labeler.domain.skills import fit_skills
+from labeler.domain.votes import Votes
 from tests.labeler.domain.classes import CONFUSIONS, draw, draw_votes
 
 NO_ANSWERS = np.empty(0, dtype=int)
@@ -146,6 +149,35 @@ def test_the_own_vote_is_taken_out_exactly() -> None:
         for vote in others[votes.image[others] == image]:
             expected *= skills.confusions[votes.annotator[vote], :, votes.answer[vote]]
         assert rest[row] == pytest.approx(expected / expected.sum())
+
+
+def test_the_own_vote_beside_a_proposal_is_taken_out_exactly() -> None:
+    """Or whoever follows a little would look as if all others disagreed with them."""
+    plain, _ = draw_votes(["good"] * 5, 200, 2, seed=1)
+    shown = np.random.default_rng(2).integers(-1, 3, len(plain.answer))
+    votes = Votes(plain.image, plain.annotator, plain.answer, shown)
+    prior = np.full((200, 3), 1 / 3)
+    skills = fit_skills(votes, 200, 5, prior=prior)
+    rows = np.flatnonzero(votes.annotator == 0)
+    rest = without_own(
+        skills.posteriors[votes.image[rows]],
+        votes.answer[rows],
+        skills.confusions[0],
+        shown[rows],
+        float(skills.following[0]),
+    )
+    others = np.flatnonzero((votes.annotator != 0) & np.isin(votes.image, votes.image[rows]))
+    for row, image in enumerate(votes.image[rows]):
+        evidence = [
+            Evidence(
+                ANSWERS[votes.answer[vote]],
+                tuple(map(tuple, skills.confusions[votes.annotator[vote]])),
+                LABELS[shown[vote]] if shown[vote] >= 0 else None,
+                float(skills.following[votes.annotator[vote]]),
+            )
+            for vote in others[votes.image[others] == image]
+        ]
+        assert rest[row] == pytest.approx(label_posterior((1 / 3, 1 / 3, 1 / 3), evidence))
 
 
 def test_raw_confusion_and_gold() -> None:

@@ -37,6 +37,7 @@ def train(
     weights: Weights,
     groups: Groups,
     unlabeled: Features | None = None,
+    likelihoods: SoftLabels | None = None,
 ) -> Trained:
     """Fit to labelled and unlabelled pictures, calibrated on pictures held out.
 
@@ -46,6 +47,7 @@ def train(
         weights: (N,) positive, for example the skill of those who voted.
         groups: (N,) the person on each picture; a number of its own where unknown.
         unlabeled: pictures without a label, as in `fit_with_unlabeled`.
+        likelihoods: (N, 3) of the votes, as in `fit_temperature`.
 
     Raises:
         ValueError: nothing to learn from, or shapes and values that do not fit together.
@@ -55,7 +57,7 @@ def train(
     held_out = out_of_fold(features, shares, weights, groups, unlabeled)
     if held_out is None:
         return Trained(model, 1.0, None)
-    temperature = fit_temperature(held_out, shares, weights)
+    temperature = fit_temperature(held_out, shares, weights, likelihoods)
     return Trained(model.tempered(temperature), temperature, sharpen(held_out, temperature))
 
 

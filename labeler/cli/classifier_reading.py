@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -11,18 +10,12 @@ import numpy as np
 
 from labeler.classifier.consistency import MAX_POOL
 from labeler.classifier.features import N_FEATURES, Features
-from labeler.classifier.variants import VARIANTS, features_with_variants
+from labeler.classifier.variants import VARIANTS
 from labeler.cli.bar import progress_bar
-from labeler.services.extracting import FeatureChunk, extract_features
-from labeler.services.pooling import map_chunks
-from rotation.dataset.crop import standard_crop
-from rotation.dataset.decoding import decode
-from rotation.dataset.sources import ImageSource, open_source
-from rotation.errors import DatasetError
+from labeler.services.extracting import FeatureChunk, extract_features, extract_variants
+from rotation.dataset.sources import open_source
 
 NAMED = 5  # files named in a message about many
-CHUNK = 64
-FEW = 128  # as many are done sooner here than it takes to start processes
 
 
 def image_names(path: str) -> Sequence[str]:
@@ -60,29 +53,11 @@ def read_pool(
     names = [name for name in image_names(path) if unlabeled or name not in labelled]
     order = np.random.default_rng(0).permutation(len(names))[:MAX_POOL]
     chosen = [names[index] for index in sorted(order)]
-    starts = range(0, len(chosen), CHUNK)
-    tasks = [(start, chosen[start : start + CHUNK]) for start in starts]
-    workers = (processes or os.cpu_count() or 1) if len(chosen) > FEW else 1
-    read = map_chunks(path, read_variants, tasks, workers)
+    read = extract_variants(path, chosen, processes)
     chunks = list(_watched(read, len(chosen), "Reading unlabelled"))
     _report([problem for chunk in chunks for problem in chunk.unreadable])
     empty = np.empty((1 + VARIANTS, 0, N_FEATURES), np.float32)
     return np.concatenate([empty, *(chunk.features for chunk in chunks)], axis=1)
-
-
-def read_variants(source: ImageSource, task: tuple[int, Sequence[str]]) -> FeatureChunk:
-    """The pictures of one task with their variants; (1 + VARIANTS, M, N_FEATURES)."""
-    start, names = task
-    positions, crops, unreadable = [], [], []
-    for position, name in enumerate(names, start):
-        try:
-            crops.append(standard_crop(decode(source.read(name), name)))
-        except DatasetError as error:
-            unreadable.append(str(error))
-        else:
-            positions.append(position)
-    stacked = np.stack(crops) if crops else np.empty((0, 64, 64, 3), np.uint8)
-    return FeatureChunk(positions, features_with_variants(stacked, start), unreadable)
 
 
 def _watched(chunks: Iterable[FeatureChunk], total: int, title: str) -> Iterable[FeatureChunk]:

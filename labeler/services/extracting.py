@@ -11,8 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from labeler.classifier.features import Features, light_features
+from labeler.classifier.variants import features_with_variants
 from labeler.services.pooling import map_chunks
 from rotation.dataset.crop import standard_crop
 from rotation.dataset.decoding import decode
@@ -21,6 +23,7 @@ from rotation.errors import DatasetError
 
 CHUNK = 256  # images a task
 FEW = 1024  # as many are done sooner here than it takes to start processes
+VARIED_CHUNK, FEW_VARIED = 64, 128  # the same where each picture is varied
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,30 @@ def extract_features(
     yield from map_chunks(path, _extract, chunks, processes if len(filenames) > FEW else 1)
 
 
+def extract_variants(
+    path: str, filenames: Sequence[str], processes: int | None = None
+) -> Iterator[FeatureChunk]:
+    """The same with variants of each picture (`classifier.variants`): `features` is
+    (1 + VARIANTS, M, N_FEATURES)."""
+    starts = range(0, len(filenames), VARIED_CHUNK)
+    chunks = [(start, filenames[start : start + VARIED_CHUNK]) for start in starts]
+    processes = processes or os.cpu_count() or 1
+    yield from map_chunks(path, _vary, chunks, processes if len(filenames) > FEW_VARIED else 1)
+
+
 def _extract(source: ImageSource, chunk: tuple[int, Sequence[str]]) -> FeatureChunk:
+    positions, crops, unreadable = _read(source, chunk)
+    return FeatureChunk(positions, light_features(crops), unreadable)
+
+
+def _vary(source: ImageSource, chunk: tuple[int, Sequence[str]]) -> FeatureChunk:
+    positions, crops, unreadable = _read(source, chunk)
+    return FeatureChunk(positions, features_with_variants(crops, chunk[0]), unreadable)
+
+
+def _read(
+    source: ImageSource, chunk: tuple[int, Sequence[str]]
+) -> tuple[list[int], npt.NDArray[np.uint8], list[str]]:
     start, filenames = chunk
     positions, crops, unreadable = [], [], []
     for position, filename in enumerate(filenames, start):
@@ -67,4 +93,4 @@ def _extract(source: ImageSource, chunk: tuple[int, Sequence[str]]) -> FeatureCh
         else:
             positions.append(position)
     stacked = np.stack(crops) if crops else np.empty((0, 64, 64, 3), np.uint8)
-    return FeatureChunk(positions, light_features(stacked), unreadable)
+    return positions, stacked, unreadable

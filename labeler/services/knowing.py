@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import select
@@ -95,6 +95,11 @@ def derive(facts: ImageFacts, known: Knowledge) -> dict[str, Any]:
         "method": method,
         "priority": priority(rules.order, counts, chances, facts.image_id, doubt),
     }
+
+
+def chances_by_votes(facts: ImageFacts, known: Knowledge) -> tuple[float, float, float]:
+    """P(label) by gold, decision and votes, whatever the model says: what may teach a model."""
+    return _chances(replace(facts, model=None), known)
 
 
 def load_knowledge(session: Session, campaign_id: int) -> Knowledge:

@@ -1,6 +1,7 @@
 """Train the proposer on the votes and propose a label for every image.
 
-The only teachers are votes: proposals of earlier runs are never read. People keep labelling
+The only teachers are votes, gold and decisions: proposals of earlier runs are never read, also
+where the campaign lets them count in its consensus. People keep labelling
 meanwhile: proposals are stored in many short transactions under a run that nobody looks at yet,
 and one last transaction publishes it.
 """
@@ -17,11 +18,13 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from labeler.db import Database
-from labeler.domain.labels import LABELS
+from labeler.domain.labels import LABELS, likeliest_label
 from labeler.errors import BrokenData, Conflict
 from labeler.models import Campaign, Consensus, Dataset, Image, Proposal
 from labeler.services.campaigns import get_campaign
-from labeler.services.extracting import FeatureChunk, extract_features
+from labeler.services.consensus import load_facts
+from labeler.services.extracting import FeatureChunk, extract_features, extract_variants
+from labeler.services.knowing import chances_by_votes, load_knowledge
 from labeler.services.runs import (
     current_run,
     failing,
@@ -35,23 +38,34 @@ if TYPE_CHECKING:
 
 __all__ = ["ProposingResult", "current_run", "select_training", "train_and_propose"]
 
-METHOD = "mirror-logistic-1"
 MIN_IMAGES = 6
 MIN_LABELS = 2
-MAX_TRAINING = 10_000  # more does not help 385 weights a label, and a fit would take minutes
+MIN_JUDGED = 30  # agreed images that are enough to measure by
+_BATCH = 2_000
+MAX_TRAINING = 10_000  # more does not help so few weights, and a fit would take minutes
+PRECISION = 0.95  # for which the confidence is told from which proposals may stand for labels
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingImage:
-    """An image whose votes name one label. `weight` in (0, 1]: the share that does."""
+    """An image of which the votes know something.
+
+    `shares`: P(label) by the votes alone. `likelihood`: P(votes | label) up to a factor. `sure`:
+    the label is agreed, gold or decided.
+    """
 
     filename: str
-    label: str
-    weight: float
+    shares: tuple[float, ...]
+    likelihood: tuple[float, ...]
     group: int
-    agreed: bool
+    sure: bool
+
+    @property
+    def label(self) -> str:
+        """The likeliest label."""
+        return LABELS[self.shares.index(max(self.shares))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +96,9 @@ def train_and_propose(
         campaign, training = check_trainable(session, campaign_id)
         dataset = campaign.dataset
         images = _proposable(session, dataset.id)
-    run_id = start_run(db, dataset.id, METHOD, {"campaign": campaign.name, **_settings()})
+    run_id = start_run(db, dataset.id, _method(), {"campaign": campaign.name, **_settings()})
     with failing(db, run_id):
-        model, metrics = _train(dataset, training, processes)
+        model, metrics = _train(dataset, training, [name for _, name in images], processes)
         report = progress or (lambda _done, _total: None)
         result = _propose(db, run_id, dataset.path, images, model, report, processes)
         result.metrics.update(metrics)
@@ -102,31 +116,38 @@ def check_trainable(session: Session, campaign_id: int) -> tuple[Campaign, list[
 
 
 def select_training(session: Session, campaign_id: int) -> list[TrainingImage]:
-    """The images to learn from, by filename.
+    """The images to learn from, by filename: those with a vote that names a label, gold, decided.
 
-    An agreed image teaches its label with the weight of the consensus probability. Any other
-    teaches the label that has more than half of the votes that name one, if there is such a
-    label, with the weight of its share of all votes, *unsure* included.
+    An image whose two likeliest labels are exactly as likely teaches nothing.
     """
     rows = session.execute(
-        select(Image.id, Image.filename, Image.identity, Consensus)
+        select(Image.id, Image.filename, Image.identity, Consensus.status)
         .join(Consensus, Consensus.image_id == Image.id)
         .where(
             Consensus.campaign_id == campaign_id,
             Image.status == "ok",
-            Consensus.votes_left + Consensus.votes_center + Consensus.votes_right > 0,
+            (Consensus.votes_left + Consensus.votes_center + Consensus.votes_right > 0)
+            | (Consensus.status == "agreed"),
         )
         .order_by(Image.filename)
-    )
+    ).all()
+    known = load_knowledge(session, campaign_id)
     found = []
-    for image_id, filename, identity, consensus in rows:
-        label, weight = _teaching(consensus)
-        # Pictures of one person stay together in cross-validation; one of nobody stands alone.
-        group = -image_id if identity is None else identity
-        if label is not None and weight > 0:
-            agreed = consensus.status == "agreed"
-            found.append(TrainingImage(filename, label, weight, group, agreed))
+    for start in range(0, len(rows), _BATCH):
+        batch = rows[start : start + _BATCH]
+        facts = load_facts(session, campaign_id, [row.id for row in batch])
+        for row, one in zip(batch, facts, strict=True):
+            shares = chances_by_votes(one, known)
+            if likeliest_label(shares) is not None:
+                found.append(_teaching(row, shares, known.class_prior))
     return found
+
+
+def _teaching(row: Any, shares: Sequence[float], prior: Sequence[float]) -> TrainingImage:
+    # Pictures of one person stay together in cross-validation; one of nobody stands alone.
+    group = -row.id if row.identity is None else row.identity
+    likelihood = tuple(share / chance for share, chance in zip(shares, prior, strict=True))
+    return TrainingImage(row.filename, tuple(shares), likelihood, group, row.status == "agreed")
 
 
 def check_enough(labels: Sequence[str], name: str) -> None:
@@ -155,17 +176,14 @@ def _proposable(session: Session, dataset_id: int) -> list[tuple[int, str]]:
     return [(image_id, filename) for image_id, filename in rows]
 
 
-def _teaching(consensus: Consensus) -> tuple[str | None, float]:
-    if consensus.label is not None:
-        return consensus.label, consensus.probability or 0.0
-    counts = [consensus.votes_left, consensus.votes_center, consensus.votes_right]
-    best = int(np.argmax(counts))
-    if 2 * counts[best] <= sum(counts):
-        return None, 0.0
-    return LABELS[best], counts[best] / (sum(counts) + consensus.votes_unsure)
+def _method() -> str:
+    from labeler.classifier.training import METHOD
+
+    return METHOD
 
 
 def _settings() -> dict[str, Any]:
+    from labeler.classifier.consistency import MAX_POOL
     from labeler.classifier.model import INVERSE_PENALTY, PRIOR_WEIGHT
 
     return {
@@ -173,32 +191,64 @@ def _settings() -> dict[str, Any]:
         "prior_weight": PRIOR_WEIGHT,
         "min_images": MIN_IMAGES,
         "max_training": MAX_TRAINING,
+        "max_unlabeled": MAX_POOL,
     }
 
 
 def _train(
-    dataset: Dataset, training: list[TrainingImage], processes: int | None
+    dataset: Dataset, training: list[TrainingImage], names: list[str], processes: int | None
 ) -> tuple[MirrorLogistic, dict[str, Any]]:
     """The model, and its figures by cross-validation."""
-    from labeler.classifier.evaluation import evaluate, out_of_fold
-    from labeler.classifier.model import fit
+    from labeler.classifier.training import threshold_of, train
 
     started = time.perf_counter()
     chosen = _sample(training)
     chunks = list(extract_features(dataset.path, [each.filename for each in chosen], processes))
     chosen = [chosen[position] for chunk in chunks for position in chunk.positions]
     _check_readable(chosen, [why for chunk in chunks for why in chunk.unreadable], dataset.name)
-    features = np.concatenate([chunk.features for chunk in chunks])
+    pool = _read_pool(dataset.path, names, {each.filename for each in training}, processes)
+    trained = train(
+        np.concatenate([chunk.features for chunk in chunks]),
+        np.array([each.shares for each in chosen]),
+        np.ones(len(chosen)),
+        np.array([each.group for each in chosen]),
+        pool,
+        np.array([each.likelihood for each in chosen]),
+    )
     labels = np.array([LABELS.index(each.label) for each in chosen])
-    weights = np.array([each.weight for each in chosen])
-    held_out = out_of_fold(features, labels, weights, np.array([each.group for each in chosen]))
-    model = fit(features, labels, weights)
-    return model, {
+    return trained.model, {
         "n_training": len(chosen),
-        "n_agreed": sum(each.agreed for each in chosen),
-        "cross_validation": None if held_out is None else evaluate(held_out, labels).as_dict(),
+        "n_agreed": sum(each.sure for each in chosen),
+        "n_unlabeled": pool.shape[1],
+        "temperature": trained.temperature,
+        "threshold": threshold_of(trained, labels, PRECISION),
+        "cross_validation": _measure(trained.held_out, chosen, labels),
         "training_seconds": round(time.perf_counter() - started, 2),
     }
+
+
+def _measure(held_out: Any, chosen: list[TrainingImage], labels: Any) -> dict[str, Any] | None:
+    """Figures on people left out: of the agreed images, where there are enough to tell."""
+    from labeler.classifier.evaluation import evaluate
+
+    if held_out is None:
+        return None
+    sure = np.array([each.sure for each in chosen])
+    judged = sure if sure.sum() >= MIN_JUDGED else np.ones(len(chosen), dtype=bool)
+    return evaluate(held_out[judged], labels[judged]).as_dict()
+
+
+def _read_pool(path: str, names: list[str], labelled: set[str], processes: int | None) -> Any:
+    """(1 + VARIANTS, M, N_FEATURES) of images without votes, drawn with a fixed seed."""
+    from labeler.classifier.consistency import MAX_POOL
+    from labeler.classifier.features import N_FEATURES
+    from labeler.classifier.variants import VARIANTS
+
+    rest = [name for name in names if name not in labelled]
+    drawn = np.sort(np.random.default_rng(0).permutation(len(rest))[:MAX_POOL])
+    chunks = extract_variants(path, [rest[index] for index in drawn], processes)
+    empty = np.empty((1 + VARIANTS, 0, N_FEATURES), np.float32)
+    return np.concatenate([empty, *(chunk.features for chunk in chunks)], axis=1)
 
 
 def _check_readable(readable: list[TrainingImage], unreadable: list[str], name: str) -> None:

@@ -94,6 +94,20 @@ def test_few_labels_hardly_move_the_temperature() -> None:
     assert fit_temperature(wrong, np.array([CENTER]), np.ones(1)) < 2
 
 
+def test_votes_that_err_do_not_make_a_model_doubt() -> None:
+    """Each label is right with 80 %: as labels they say 0.8, as votes that err so they say more."""
+    rng = np.random.default_rng(5)
+    truth = rng.integers(0, 3, 4000)
+    right = rng.random(4000) < 0.8
+    voted = np.where(right, truth, (truth + rng.integers(1, 3, 4000)) % 3)
+    doubtful = np.eye(3)[truth] * 0.7 + 0.1  # always right, and 0.8 sure
+    likelihoods = np.eye(3)[voted] * 0.7 + 0.1
+    ones = np.ones(4000)
+    assert fit_temperature(doubtful, voted, ones) == pytest.approx(1, abs=0.05)
+    temperature = fit_temperature(doubtful, voted, ones, likelihoods)
+    assert sharpen(doubtful, temperature).max(axis=1).min() > 0.95
+
+
 def test_threshold_keeps_its_precision_and_labels_as_many_as_it_can() -> None:
     confidence = np.linspace(0.99, 0.5, 100)
     probabilities = np.stack([confidence, 1 - confidence, np.zeros(100)], axis=1)

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import func, select, update
 
 from labeler.db import Database
 from labeler.domain.labels import LABELS
+from labeler.domain.posterior import DEFAULT_CONFUSION
 from labeler.errors import BrokenData, Conflict, NotFound
 from labeler.models import Annotator, Consensus, Dataset, Image, ModelRun, Proposal, utc_now
 from labeler.services.extracting import CHUNK, FEW, extract_features
 from labeler.services.proposing import current_run, select_training, train_and_propose
+from labeler.services.refreshing import refresh_campaign
 from labeler.services.runs import ABANDONED_AFTER, KEEP_RUNS, publish_run, start_run
 from rotation.errors import DatasetError
+from tests.labeler.acting import set_rules
 from tests.labeler.lit_faces import (
     add_people,
     cycle_labels,
@@ -138,7 +142,7 @@ def test_says_what_is_missing(
         train_and_propose(db, dataset_id)
 
 
-def test_teaching_labels_and_weights(db: Database, dataset_id: int) -> None:
+def test_teaching_labels_and_shares(db: Database, dataset_id: int) -> None:
     cast(
         db,
         dataset_id,
@@ -147,20 +151,44 @@ def test_teaching_labels_and_weights(db: Database, dataset_id: int) -> None:
             "face001.png": ["center"],  # open, one vote
             "face002.png": ["right", "right", "unsure"],  # agreed: 2 of 2 that name a label
             "face003.png": ["left", "unsure"],  # open
-            "face004.png": ["left", "center", "right"],  # contested, nothing leads
+            "face004.png": ["left", "center", "right"],  # contested
             "face005.png": ["left", "unsure", "unsure"],  # contested
             "face006.png": ["unsure"],
         },
     )
     with db.read() as session:
         taught = select_training(session, dataset_id)
-    assert [(each.filename, each.label, round(each.weight, 3), each.agreed) for each in taught] == [
-        ("face000.png", "left", 0.667, True),
-        ("face001.png", "center", 1.0, False),
-        ("face002.png", "right", 1.0, True),
-        ("face003.png", "left", 0.5, False),
-        ("face005.png", "left", 0.333, False),
+    assert [(each.filename, each.label, each.sure) for each in taught] == [
+        ("face000.png", "left", True),
+        ("face001.png", "center", False),
+        ("face002.png", "right", True),
+        ("face003.png", "left", False),
+        ("face004.png", "center", False),  # who sees light from a side is wrong more often
+        ("face005.png", "left", False),
     ]
+    surest = {each.filename: max(each.shares) for each in taught}
+    assert surest["face002.png"] > surest["face000.png"] > 0.8
+    by_one = [row[LABELS.index("center")] for row in DEFAULT_CONFUSION]
+    assert surest["face001.png"] == pytest.approx(max(by_one) / sum(by_one))
+    for each in taught:
+        assert sum(each.shares) == pytest.approx(1)
+        # From thirds the likelihood is the posterior up to a factor.
+        assert np.allclose(np.array(each.likelihood) / sum(each.likelihood), each.shares)
+
+
+def test_proposals_never_teach_themselves(db: Database, voted: int) -> None:
+    """Where the model counts in the consensus, the next run still learns from votes alone."""
+    set_rules(db, method="posterior", use_model=True)
+    with db.read() as session:
+        before = select_training(session, voted)
+    train_and_propose(db, voted)
+    refresh_campaign(db, voted, all_images=True)
+    with db.read() as session:
+        counted = session.scalars(select(Consensus.p_left).order_by(Consensus.image_id)).all()
+        after = select_training(session, voted)
+    assert len({round(p, 6) for p in counted}) > 10  # the model does count
+    taught = {each.filename: each.label for each in before}
+    assert {each.filename: each.label for each in after} == taught
 
 
 def test_pictures_of_one_person_share_a_group(db: Database, voted: int) -> None:

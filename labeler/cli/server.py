@@ -21,7 +21,7 @@ from gunicorn.app.base import BaseApplication
 
 from labeler.config import Settings
 
-THREADS = 4
+THREADS = 2  # of each process; more would only take turns at the interpreter
 GRACE_S = 10
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0  # before a worker that died is started anew
 POLL_S = 0.5

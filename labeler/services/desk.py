@@ -39,7 +39,7 @@ class Desk:
 
 def load_desk(session: Session, annotator_id: int) -> Desk | None:
     """Where the person works; None if no campaign is active. One statement."""
-    row = session.execute(_statement(), {"annotator": annotator_id}).one_or_none()
+    row = session.connection().execute(_statement(), {"annotator": annotator_id}).one_or_none()
     return make_desk(annotator_id, row) if row else None
 
 

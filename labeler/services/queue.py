@@ -49,12 +49,14 @@ def gold_due(session: Session, desk: Desk, count: int, now: datetime) -> list[Ro
     )
     if not due:
         return []
-    return list(session.execute(_gold_statement(), _parameters(desk, due, now)).all())
+    return list(session.connection().execute(_gold_statement(), _parameters(desk, due, now)))
 
 
 def free_rows(session: Session, desk: Desk, count: int, now: datetime) -> list[Row[Any]]:
     """The next images that nobody holds."""
-    return list(session.execute(_free_statement(), _parameters(desk, count, now)).all())
+    return list(
+        session.connection().execute(_free_statement(), _parameters(desk, count, now)).all()
+    )
 
 
 def shared_rows(session: Session, desk: Desk, count: int, now: datetime) -> list[Row[Any]]:

@@ -69,8 +69,8 @@ def load_scene(session: Session, annotator_id: int, image_id: int, request_id: s
     """
     asked = {"image": image_id, "annotator": annotator_id, "request": request_id}
     if not is_sqlite(session):
-        session.execute(_lock_statement(), asked)
-    rows = session.execute(_statement(), asked).all()
+        session.connection().execute(_lock_statement(), asked)
+    rows = session.connection().execute(_statement(), asked).all()
     return _scene(annotator_id, image_id, rows) if rows else None
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import bindparam, delete, func, or_, select, update
+from sqlalchemy import Row, bindparam, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from labeler.config import Settings
@@ -91,7 +92,17 @@ def open_session(
     return token
 
 
-def authenticate(session: Session, token: str, *, now: datetime | None = None) -> Annotator | None:
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Whose token it is."""
+
+    id: int
+    username: str
+    pseudonym: str
+    role: str
+
+
+def authenticate(session: Session, token: str, *, now: datetime | None = None) -> SignedIn | None:
     """Whose token it is; None if it is unknown, expired or revoked or the account is closed.
 
     In a write transaction the session is also prolonged, at most once in `TOUCH_AFTER`; in a
@@ -101,19 +112,19 @@ def authenticate(session: Session, token: str, *, now: datetime | None = None) -
     found = _find(session, token, now)
     if found is None:
         return None
-    annotator, login = found
-    if is_writing(session) and now - login.last_seen_at >= TOUCH_AFTER:
-        lifetime = login.expires_at - login.last_seen_at
-        login.last_seen_at, login.expires_at = now, now + lifetime
+    if is_writing(session) and now - found.last_seen_at >= TOUCH_AFTER:
+        login = session.get_one(LoginSession, found.login_id)
+        login.last_seen_at = now
+        login.expires_at = now + (found.expires_at - found.last_seen_at)
         session.flush()
-    return annotator
+    return SignedIn(found.id, found.username, found.pseudonym, found.role)
 
 
 def needs_touch(session: Session, token: str, *, now: datetime | None = None) -> bool:
     """Whether `authenticate` in a write transaction would prolong the session."""
     now = now or utc_now()
     found = _find(session, token, now)
-    return found is not None and now - found[1].last_seen_at >= TOUCH_AFTER
+    return found is not None and now - found.last_seen_at >= TOUCH_AFTER
 
 
 def sign_out(session: Session, token: str, *, now: datetime | None = None) -> None:
@@ -131,17 +142,19 @@ def revoke_sessions(
     _revoke(session, condition, now)
 
 
-def _find(session: Session, token: str, now: datetime) -> tuple[Annotator, LoginSession] | None:
+def _find(session: Session, token: str, now: datetime) -> Row[Any] | None:
     asked = {"hash": hash_token(token), "now": now}
-    row = session.execute(_find_statement(), asked).one_or_none()
-    return (row[0], row[1]) if row else None
+    return session.connection().execute(_find_statement(), asked).one_or_none()
 
 
 @cache
 def _find_statement() -> Any:
     """Built once: it runs with each request."""
     return (
-        select(Annotator, LoginSession)
+        select(
+            Annotator.id, Annotator.username, Annotator.pseudonym, Annotator.role,
+            LoginSession.id.label("login_id"), LoginSession.last_seen_at, LoginSession.expires_at,
+        )
         .join(LoginSession, LoginSession.annotator_id == Annotator.id)
         .where(
             LoginSession.token_hash == bindparam("hash"),
@@ -149,7 +162,7 @@ def _find_statement() -> Any:
             LoginSession.expires_at > bindparam("now", type_=UtcDateTime),
             Annotator.deactivated_at.is_(None),
         )
-    )
+    )  # fmt: skip
 
 
 def _revoke(session: Session, condition: object, now: datetime | None) -> None:

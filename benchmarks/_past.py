@@ -106,7 +106,7 @@ def _make_runs(session: Any, dataset_id: int, past: Past) -> int:
         at = past.end - timedelta(days=past.days * (1 - number / len(ACCURACIES)))
         session.add(
             ModelRun(
-                dataset_id=dataset_id, method="mirror-logistic-1", status="published", settings={},
+                dataset_id=dataset_id, method="mirror-logistic-2", status="published", settings={},
                 created_at=at, published_at=at + timedelta(minutes=2),
                 metrics={
                     "n_training": 60 * 2**number, "n_proposed": past.images,
@@ -122,7 +122,7 @@ def _make_runs(session: Any, dataset_id: int, past: Past) -> int:
         session.flush()
     session.add(
         ModelRun(
-            dataset_id=dataset_id, method="mirror-logistic-1", status="failed", metrics={},
+            dataset_id=dataset_id, method="mirror-logistic-2", status="failed", metrics={},
             settings={}, problem="BrokenData: the folder has moved", created_at=past.end,
         )
     )  # fmt: skip

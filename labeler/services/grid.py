@@ -31,8 +31,9 @@ from labeler.services.grid_calls import (
     held_cells,
     renew_cells,
 )
+from labeler.services.undoing import undo_vote
 from labeler.services.viewing import view_values
-from labeler.services.voting import Ballot, cast_vote, undo_vote
+from labeler.services.voting import Ballot, cast_vote
 
 SIZES = (24, 36, 48, 60)
 SPARE = 20  # candidates beyond the page: some are taken by others before they are claimed

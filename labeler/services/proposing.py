@@ -1,15 +1,13 @@
 """Train the proposer on the votes and propose a label for every image.
 
-The only teachers are votes, gold and decisions: proposals of earlier runs are never read, also
-where the campaign lets them count in its consensus. People keep labelling
-meanwhile: proposals are stored in many short transactions under a run that nobody looks at yet,
-and one last transaction publishes it.
+`services.teaching` says what is learned from. People keep labelling meanwhile: proposals are stored
+in many short transactions under a run that nobody looks at yet, and one last one publishes it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +16,10 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from labeler.db import Database
-from labeler.domain.labels import LABELS, likeliest_label
+from labeler.domain.labels import LABELS
 from labeler.errors import BrokenData, Conflict
-from labeler.models import Campaign, Consensus, Dataset, Image, Proposal
-from labeler.services.campaigns import get_campaign
-from labeler.services.consensus import load_facts
+from labeler.models import Dataset, Image, Proposal
 from labeler.services.extracting import FeatureChunk, extract_features, extract_variants
-from labeler.services.knowing import chances_by_votes, load_knowledge
 from labeler.services.runs import (
     current_run,
     failing,
@@ -32,40 +27,18 @@ from labeler.services.runs import (
     publish_run,
     start_run,
 )
+from labeler.services.teaching import MIN_IMAGES, TrainingImage, check_enough, check_trainable
 
 if TYPE_CHECKING:
     from labeler.classifier.model import MirrorLogistic
 
-__all__ = ["ProposingResult", "current_run", "select_training", "train_and_propose"]
+__all__ = ["ProposingResult", "current_run", "train_and_propose"]
 
-MIN_IMAGES = 6
-MIN_LABELS = 2
 MIN_JUDGED = 30  # agreed images that are enough to measure by
-_BATCH = 2_000
 MAX_TRAINING = 10_000  # more does not help so few weights, and a fit would take minutes
 PRECISION = 0.95  # for which the confidence is told from which proposals may stand for labels
 
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingImage:
-    """An image of which the votes know something.
-
-    `shares`: P(label) by the votes alone. `likelihood`: P(votes | label) up to a factor. `sure`:
-    the label is agreed, gold or decided.
-    """
-
-    filename: str
-    shares: tuple[float, ...]
-    likelihood: tuple[float, ...]
-    group: int
-    sure: bool
-
-    @property
-    def label(self) -> str:
-        """The likeliest label."""
-        return LABELS[self.shares.index(max(self.shares))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,66 +78,6 @@ def train_and_propose(
         publish_run(db, run_id, result.metrics)
     prune_proposals(db, dataset.id)
     return result
-
-
-def check_trainable(session: Session, campaign_id: int) -> tuple[Campaign, list[TrainingImage]]:
-    """The campaign and what there is to learn from; errors as of `train_and_propose`."""
-    campaign = get_campaign(session, campaign_id)
-    training = select_training(session, campaign_id)
-    check_enough([image.label for image in training], campaign.name)
-    return campaign, training
-
-
-def select_training(session: Session, campaign_id: int) -> list[TrainingImage]:
-    """The images to learn from, by filename: those with a vote that names a label, gold, decided.
-
-    An image whose two likeliest labels are exactly as likely teaches nothing.
-    """
-    rows = session.execute(
-        select(Image.id, Image.filename, Image.identity, Consensus.status)
-        .join(Consensus, Consensus.image_id == Image.id)
-        .where(
-            Consensus.campaign_id == campaign_id,
-            Image.status == "ok",
-            (Consensus.votes_left + Consensus.votes_center + Consensus.votes_right > 0)
-            | (Consensus.status == "agreed"),
-        )
-        .order_by(Image.filename)
-    ).all()
-    known = load_knowledge(session, campaign_id)
-    found = []
-    for start in range(0, len(rows), _BATCH):
-        batch = rows[start : start + _BATCH]
-        facts = load_facts(session, campaign_id, [row.id for row in batch])
-        for row, one in zip(batch, facts, strict=True):
-            shares = chances_by_votes(one, known)
-            if likeliest_label(shares) is not None:
-                found.append(_teaching(row, shares, known.class_prior))
-    return found
-
-
-def _teaching(row: Any, shares: Sequence[float], prior: Sequence[float]) -> TrainingImage:
-    # Pictures of one person stay together in cross-validation; one of nobody stands alone.
-    group = -row.id if row.identity is None else row.identity
-    likelihood = tuple(share / chance for share, chance in zip(shares, prior, strict=True))
-    return TrainingImage(row.filename, tuple(shares), likelihood, group, row.status == "agreed")
-
-
-def check_enough(labels: Sequence[str], name: str) -> None:
-    """Refuse to learn from too little.
-
-    Raises:
-        Conflict: fewer than `MIN_IMAGES` images or `MIN_LABELS` different labels.
-    """
-    kinds = sorted(set(labels))
-    if len(labels) >= MIN_IMAGES and len(kinds) >= MIN_LABELS:
-        return
-    there = f"{len(labels)} image(s) labelled" + (f" {' or '.join(kinds)}" if kinds else "")
-    raise Conflict(
-        f"Not enough votes in {name!r} to propose anything: {there}; at least "
-        f"{MIN_IMAGES} images with {MIN_LABELS} different labels of {', '.join(LABELS)} are "
-        "needed. Label some more images, then run `python manage.py propose`."
-    )
 
 
 def _proposable(session: Session, dataset_id: int) -> list[tuple[int, str]]:

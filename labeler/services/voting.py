@@ -17,8 +17,8 @@ from labeler.db import insert_into, is_sqlite
 from labeler.domain.labels import ANSWERS
 from labeler.errors import Conflict, Forbidden, InvalidInput, NotFound, StaleLease
 from labeler.models import NOT_COUNTED, Campaign, Consensus, Vote, utc_now
-from labeler.services.assigning import find_lease, lease_more, write_leases
-from labeler.services.consensus import DERIVED, lock_image, recount
+from labeler.services.assigning import lease_more
+from labeler.services.consensus import DERIVED
 from labeler.services.knowing import CountedVote, derive
 from labeler.services.scene import Scene, load_scene
 from labeler.services.viewing import LeasedImage, as_seen, view_values
@@ -143,46 +143,6 @@ def _update_consensus() -> Any:
     )
 
 
-def undo_vote(
-    session: Session,
-    annotator_id: int,
-    vote_id: int,
-    *,
-    settings: Settings,
-    now: datetime | None = None,
-) -> LeasedImage:
-    """Take back a vote and hand the image back to the same person, shown as it was.
-
-    Undoing what has been undone already changes nothing and answers the same.
-
-    Raises:
-        NotFound: no such vote.
-        Forbidden: somebody else's vote.
-        Conflict: the person has answered the image anew since, or it was an exercise.
-    """
-    now = now or utc_now()
-    vote = session.get(Vote, vote_id)
-    if vote is None:
-        raise NotFound(f"There is no vote {vote_id}.")
-    if vote.annotator_id != annotator_id:
-        raise Forbidden("This vote is somebody else's; only your own can be undone.")
-    if vote.mode in NOT_COUNTED:
-        raise Conflict("You were told what is right already; answers of the training stay.")
-    lock_image(session, vote.campaign_id, vote.image_id)
-    session.refresh(vote)
-    if vote.superseded_at is None:
-        vote.superseded_at = now
-        session.flush()
-        recount(session, vote.campaign_id, [vote.image_id], now=now)
-    elif _current(session, vote) is not None:
-        raise Conflict("You have answered this image anew since; undo the newer answer.")
-    again = {"image_id": vote.image_id, **view_values(vote), "mode": "single"}
-    write_leases(session, vote.campaign_id, annotator_id, [again], settings, now)
-    lease = find_lease(session, vote.campaign_id, annotator_id, vote.image_id)
-    assert lease is not None
-    return lease
-
-
 def last_vote(session: Session, annotator_id: int) -> Vote | None:
     """The person's newest vote that counts: the one that undo takes back."""
     return next(iter(recent_votes(session, annotator_id, 1)), None)
@@ -274,17 +234,6 @@ def _replay(stored: Any, annotator_id: int, ballot: Ballot) -> CastVote:
 
 def _stored(session: Session, request_id: str) -> Vote | None:
     return session.scalar(select(Vote).where(Vote.request_id == request_id))
-
-
-def _current(session: Session, vote: Vote) -> Vote | None:
-    return session.scalar(
-        select(Vote).where(
-            Vote.campaign_id == vote.campaign_id,
-            Vote.annotator_id == vote.annotator_id,
-            Vote.image_id == vote.image_id,
-            Vote.superseded_at.is_(None),
-        )
-    )
 
 
 def _supersede_current(session: Session, vote: dict[str, Any], now: datetime) -> None:

@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 
 from labeler import jobs
 from labeler.models import Campaign, Dataset
-from labeler.services import exporting, overview, progress, proposing
+from labeler.services import exporting, overview, progress, teaching
 from labeler.web import access, chosen
 from labeler.web.progress import Figure
 from labeler.web.state import Page, db, render, settings
@@ -73,7 +73,7 @@ def propose() -> Response:
     with db().read() as session:
         campaign = chosen.campaign(session)
         # Asked here as well as in the job, so that a person learns at once what is missing.
-        proposing.check_trainable(session, campaign.id)
+        teaching.check_trainable(session, campaign.id)
     jobs.propose_labels(settings(), campaign.id)
     flash("The training is queued. Its run appears below when it has begun.", "success")
     return redirect(url_for("admin.model_runs", **links(campaign)), 303)

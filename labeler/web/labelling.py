@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 from labeler import jobs
 from labeler.domain.rules import REFRESH_EVERY
 from labeler.models import Image, utc_now
-from labeler.services import assigning, campaigns, progress, voting
+from labeler.services import assigning, campaigns, progress, undoing, voting
 from labeler.services.viewing import LeasedImage, as_seen
 from labeler.services.voting import Ballot, CastVote
 from labeler.web import access, forms
@@ -109,7 +109,7 @@ def cast() -> Response | tuple[Response, int]:
 @access.signed_in
 def undo(vote_id: int) -> Response:
     with db().write() as session:
-        leased = voting.undo_vote(session, account().id, vote_id, settings=settings())
+        leased = undoing.undo_vote(session, account().id, vote_id, settings=settings())
     if not wants_json():
         return redirect(url_for("labelling.label", image=leased.image_id), 303)
     return jsonify(ok=True, image=asdict(picture_of(leased)))

@@ -21,8 +21,9 @@ from labeler.domain.labels import ANSWERS
 from labeler.models import Consensus, Lease, Vote, utc_now
 from labeler.services.assigning import lease_images, write_leases
 from labeler.services.consensus import lock_image, rebuild
+from labeler.services.undoing import undo_vote
 from labeler.services.viewing import as_seen
-from labeler.services.voting import Ballot, cast_vote, undo_vote
+from labeler.services.voting import Ballot, cast_vote
 from tests.conftest import PLAIN_RULES, MakeAnnotator, MakeDataset
 from tests.labeler.acting import (
     at_once,

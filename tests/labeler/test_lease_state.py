@@ -28,7 +28,7 @@ from labeler.errors import Forbidden, StaleLease
 from labeler.models import Consensus, Lease, Vote
 from labeler.services.assigning import release_leases
 from labeler.services.consensus import rebuild
-from labeler.services.voting import undo_vote
+from labeler.services.undoing import undo_vote
 from tests.conftest import SECRET, MakeAnnotator, MakeDataset
 from tests.labeler.acting import after, ids, lease, set_rules, vote
 

@@ -19,7 +19,7 @@ from labeler.domain.rules import Rules
 from labeler.models import Consensus, Decision, Estimate, Gold, Skill, Vote, utc_now
 from labeler.services.campaigns import edit_campaign, get_campaign
 from labeler.services.consensus import DERIVED, rebuild, recount
-from labeler.services.voting import undo_vote
+from labeler.services.undoing import undo_vote
 from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler.acting import (
     NOON,

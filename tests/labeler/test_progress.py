@@ -16,7 +16,7 @@ from labeler.services.progress import (
     dataset_progress,
     own_progress,
 )
-from labeler.services.voting import undo_vote
+from labeler.services.undoing import undo_vote
 from tests.conftest import CountQueries, MakeAnnotator, MakeDataset, write_images
 from tests.labeler.acting import after, ids, lease, set_rules, vote
 

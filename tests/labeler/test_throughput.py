@@ -15,7 +15,7 @@ from labeler.models import Campaign, Consensus, Decision, Gold, Vote
 from labeler.services.consensus import rebuild
 from labeler.services.progress import CampaignProgress, campaign_progress
 from labeler.services.throughput import PERIODS, count_active, count_throughput, make_forecast
-from labeler.services.voting import undo_vote
+from labeler.services.undoing import undo_vote
 from tests.conftest import CountQueries, MakeAnnotator, MakeDataset
 from tests.labeler.acting import NOON, after, ids, lease, set_rules, vote
 

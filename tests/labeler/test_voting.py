@@ -18,7 +18,8 @@ from labeler.models import Image, Vote
 from labeler.services.checking import check_images
 from labeler.services.consensus import rebuild
 from labeler.services.images import register_dataset
-from labeler.services.voting import Ballot, cast_vote, last_vote, recent_votes, undo_vote
+from labeler.services.undoing import undo_vote
+from labeler.services.voting import Ballot, cast_vote, last_vote, recent_votes
 from tests.conftest import CountQueries, MakeAnnotator, MakeDataset, write_images
 from tests.labeler.acting import (
     NOON,

@@ -74,6 +74,10 @@ SCENARIOS = {
         replace(ADAPTIVE, use_model=True, proposals="mixed"),
         propose_at=(60, 120, 240, 480, 960, 1200, 1440), following=0.1,
     ),
+    "outweighed": Scenario(
+        replace(ADAPTIVE, use_model=True, named=False, proposals="mixed"),
+        propose_at=(60, 120, 240, 480, 960, 1200, 1440), following=0.1,
+    ),
     "anchored_0": Scenario(replace(ADAPTIVE, proposals="mixed"), has_fake_model=True),
     "anchored_30": Scenario(
         replace(ADAPTIVE, proposals="mixed"), has_fake_model=True, following=0.3

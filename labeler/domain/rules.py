@@ -25,6 +25,8 @@ class Rules:
         vote_cap: `posterior`: with so many votes and no label the image is contested.
         threshold: `posterior`: how probable a label must be, above 0.5.
         use_model: `posterior`: the proposals count as the first opinion.
+        named: `posterior`: `required_votes` people must have named just that label; else it is
+            enough that so many have voted, and a sure proposal can outweigh a person.
         audit_share: share of the images that get all `vote_cap` votes, to measure the others by.
         proposals: `shown`, `hidden`, or `mixed`: blind for `blind_share` of person and image.
         planted_share: share of the gold images shown with a wrong proposal.
@@ -45,6 +47,7 @@ class Rules:
     vote_cap: int = 7
     threshold: float = 0.9
     use_model: bool = True
+    named: bool = True
     audit_share: float = 0.02
     proposals: str = "mixed"
     blind_share: float = 0.25
@@ -68,7 +71,7 @@ class Rules:
         for name in ("audit_share", "blind_share", "planted_share", "gold_rate", "pass_share",
                      "min_gold"):  # fmt: skip
             _check_number(name, getattr(self, name), 0.0, 1.0)
-        for name in ("use_model", "mirror_views"):
+        for name in ("use_model", "named", "mirror_views"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; yes or no is needed")
 

@@ -168,7 +168,7 @@ def _outcome(
     if rules.method == "majority":
         return majority(counts, rules.required_votes), majority_rule.METHOD
     audited = is_audited(known.campaign_id, facts.image_id, rules.audit_share)
-    rule = RetirementRule(rules.threshold, rules.required_votes, rules.vote_cap)
+    rule = RetirementRule(rules.threshold, rules.required_votes, rules.vote_cap, rules.named)
     return retire(chances, counts, rule, audited), retirement.METHOD
 
 

@@ -83,7 +83,11 @@ GROUPS = (
             ),
             RuleField(
                 "use_model", "yes", "Count the model's proposal as a first opinion",
-                "Saves votes where the model is well calibrated. A person must still agree.",
+                "Saves votes where the model is well calibrated.",
+            ),
+            RuleField(
+                "named", "yes", "A person must have named the label",
+                "Without, a sure proposal can outweigh a person: fewest votes, most trust in it.",
             ),
             RuleField(
                 "audit_share", "percent", "Ask to the end anyway (%)",

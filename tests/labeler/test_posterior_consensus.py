@@ -166,6 +166,17 @@ def test_the_model_is_an_opinion_but_never_a_consensus(
     assert consensus_row(any_db, images[1]).p_left == pytest.approx(1 / 3)
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_whether_a_sure_proposal_can_outweigh_a_person(
+    any_db: Database, images: list[int], people: list[int], settings: Settings, named: bool
+) -> None:
+    set_rules(any_db, named=named, proposals="hidden")
+    publish_run(any_db, 1, {images[0]: (0.998, 0.001, 0.001)}, NOON)
+    row = answer(any_db, settings, images[0], [(people[0], "center")])
+    assert row.p_left > 0.9
+    assert (row.status, row.label) == (("open", None) if named else ("agreed", "left"))
+
+
 def test_at_the_cap_an_image_without_a_label_is_contested(
     any_db: Database, images: list[int], people: list[int], settings: Settings
 ) -> None:

@@ -252,7 +252,7 @@ def test_every_rule_has_a_field_and_comes_back_as_it_was() -> None:
     assert set(rules_form.FIELDS) == set(Rules().as_dict())
     other = Rules(
         order="mixed", method="majority", required_votes=4, vote_cap=9, threshold=0.97,
-        use_model=False, audit_share=0.07, proposals="hidden", blind_share=0.29,
+        use_model=False, named=False, audit_share=0.07, proposals="hidden", blind_share=0.29,
         planted_share=0.58, mirror_views=True, gold_rate=0.14, gold_first=3, training=8,
         pass_share=0.57, min_gold=0.56,
     )  # fmt: skip

@@ -12,11 +12,12 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import IntEnum
+from functools import cache, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
@@ -26,6 +27,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from labeler.errors import ConfigError
 
+P = ParamSpec("P")
+R = TypeVar("R")
 BUSY_TIMEOUT_MS = 15_000
 LOOK_AGAIN_S = 0.0005  # of a process that waits for another to have written
 
@@ -173,6 +176,25 @@ def insert_or(session: Session, model: Any) -> Any:
     Both databases know them by the same names, but SQLAlchemy keeps one class for each.
     """
     return insert_into(model, is_sqlite(session))
+
+
+_building = threading.RLock()
+
+
+def built_once(build: Callable[P, R]) -> Callable[P, R]:
+    """`functools.cache` for statements, one thread at a time.
+
+    An alias makes its columns when they are first asked for. Two threads that do so at once may get
+    columns of the table itself, and the wrong statement would be kept for good.
+    """
+    cached = cache(build)
+
+    @wraps(build)
+    def get(*args: P.args, **kwargs: P.kwargs) -> R:
+        with _building:
+            return cached(*args, **kwargs)  # type: ignore[arg-type]
+
+    return get
 
 
 def insert_into(model: Any, on_sqlite: bool) -> Any:

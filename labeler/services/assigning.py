@@ -12,14 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, case, delete, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from labeler.config import Settings
-from labeler.db import insert_into, is_sqlite
+from labeler.db import built_once, insert_into, is_sqlite
 from labeler.models import Consensus, Image, Lease, utc_now
 from labeler.services.desk import Desk, load_desk
 from labeler.services.knowing import GOLD_METHOD
@@ -129,7 +128,7 @@ def write_leases(
     session.connection().execute(_upsert(is_sqlite(session)), values)
 
 
-@cache
+@built_once
 def _upsert(on_sqlite: bool) -> Any:
     """Built once, on the table itself: an entity would be looked through for each vote."""
     statement = insert_into(Lease.__table__, on_sqlite)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, bindparam, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
+from labeler.db import built_once
 from labeler.domain.rules import Rules
 from labeler.models import Campaign, Gold, Lease, Participation, Vote
 from labeler.services.consensus import current_run_of
@@ -43,7 +43,7 @@ def load_desk(session: Session, annotator_id: int) -> Desk | None:
     return make_desk(annotator_id, row) if row else None
 
 
-@cache
+@built_once
 def _statement() -> Any:
     person: Any = bindparam("annotator")
     return (

@@ -11,7 +11,6 @@ stands in the locked row itself, so that a transaction that comes late sees it.
 from __future__ import annotations
 
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -30,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from labeler.db import is_sqlite
+from labeler.db import built_once, is_sqlite
 from labeler.domain.draws import is_gold_turn
 from labeler.models import Consensus, Gold, Image, Lease, Proposal, UtcDateTime, Vote
 from labeler.services.desk import Desk
@@ -116,7 +115,7 @@ def _parameters(desk: Desk, count: int, now: datetime) -> dict[str, Any]:
 # The statements are built once: putting one together takes longer than running it.
 
 
-@cache
+@built_once
 def _gold_statement() -> Any:
     is_gold = and_(
         Gold.campaign_id == Consensus.campaign_id,
@@ -134,12 +133,12 @@ def _gold_statement() -> Any:
     )
 
 
-@cache
+@built_once
 def _free_statement() -> Any:
     return _free_queue().with_for_update(of=Consensus, skip_locked=True)
 
 
-@cache
+@built_once
 def _waiting_statement() -> Any:
     # A row that turns out to be taken stays locked: in the order in which all are counted anew.
     in_order = _free_queue().order_by(None).order_by(Consensus.image_id)
@@ -152,7 +151,7 @@ def _free_queue() -> Any:
     return _queue().where(free).limit(bindparam("count"))
 
 
-@cache
+@built_once
 def _shared_statement() -> Any:
     queue = _shared_queue().limit(bindparam("count"))
     return queue.with_for_update(of=Consensus, skip_locked=True)

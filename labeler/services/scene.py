@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import Row, and_, bindparam, select
 from sqlalchemy.orm import Session, aliased
 
-from labeler.db import is_sqlite
+from labeler.db import built_once, is_sqlite
 from labeler.models import (
     NOT_COUNTED,
     Campaign,
@@ -74,7 +73,7 @@ def load_scene(session: Session, annotator_id: int, image_id: int, request_id: s
     return _scene(annotator_id, image_id, rows) if rows else None
 
 
-@cache
+@built_once
 def _lock_statement() -> Any:
     active = select(Campaign.id).where(Campaign.active).scalar_subquery()
     return (
@@ -84,7 +83,7 @@ def _lock_statement() -> Any:
     )
 
 
-@cache
+@built_once
 def _statement() -> Any:
     """Built once: putting it together takes longer than running it."""
     here = Consensus.campaign_id, Consensus.image_id

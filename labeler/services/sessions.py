@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
 from sqlalchemy import Row, bindparam, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from labeler.config import Settings
-from labeler.db import Database, Turn, is_writing, take_turn
+from labeler.db import Database, Turn, built_once, is_writing, take_turn
 from labeler.errors import TooManyAttempts, WrongPassword
 from labeler.models import Annotator, LoginFailure, LoginSession, UtcDateTime, utc_now
 from labeler.services.passwords import (
@@ -147,7 +146,7 @@ def _find(session: Session, token: str, now: datetime) -> Row[Any] | None:
     return session.connection().execute(_find_statement(), asked).one_or_none()
 
 
-@cache
+@built_once
 def _find_statement() -> Any:
     """Built once: it runs with each request."""
     return (

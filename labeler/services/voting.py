@@ -6,14 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from sqlalchemy import and_, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from labeler.config import Settings
-from labeler.db import insert_into, is_sqlite
+from labeler.db import built_once, insert_into, is_sqlite
 from labeler.domain.labels import ANSWERS
 from labeler.errors import Conflict, Forbidden, InvalidInput, NotFound, StaleLease
 from labeler.models import NOT_COUNTED, Campaign, Consensus, Vote, utc_now
@@ -130,7 +129,7 @@ def _count_vote(session: Session, scene: Scene, values: dict[str, Any], now: dat
     session.connection().execute(_update_consensus(), {**derived, **where})
 
 
-@cache
+@built_once
 def _update_consensus() -> Any:
     table: Any = Consensus.__table__
     return (
@@ -212,7 +211,7 @@ def _insert_vote(session: Session, vote: dict[str, Any], now: datetime) -> int |
     return vote_id
 
 
-@cache
+@built_once
 def _insert_statement(on_sqlite: bool) -> Any:
     table = Vote.__table__
     return insert_into(table, on_sqlite).on_conflict_do_nothing().returning(table.c.id)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from flask import Flask
 
 from labeler.app import create_app
 from labeler.config import Settings
-from labeler.db import Database
+from labeler.db import Database, built_once
 from labeler.services import accounts
 from tests.conftest import CountQueries, MakeAnnotator, MakeDataset
 from tests.labeler.acting import NOON, make_gold, publish_run, queue, set_rules
@@ -66,3 +69,24 @@ def test_a_vote_and_the_next_picture_take_few_statements(
         assert len(answer.get_json()["images"]) == 1
         counted = [one for one in statements if not one.startswith("BEGIN")]
         assert 3 <= len(counted) <= MOST[browser_db.engine.dialect.name], counted
+
+
+def test_a_statement_is_built_by_one_thread() -> None:
+    """The first requests of a process come at once; a half-made alias would be kept for good."""
+    builds: list[str] = []
+    together = threading.Barrier(8)
+
+    @built_once
+    def build(name: str) -> list[str]:
+        builds.append(name)
+        time.sleep(0.02)  # long enough for the others to come
+        return [name]
+
+    def ask(_number: int) -> list[str]:
+        together.wait()
+        return build("scene")
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(ask, range(8)))
+    assert builds == ["scene"]
+    assert all(one is found[0] for one in found)

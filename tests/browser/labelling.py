@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, Response, expect
 
 from tests.browser.conftest import Person
@@ -18,6 +19,13 @@ PHONE: dict[str, Any] = {
     "device_scale_factor": 2,
 }  # fmt: skip
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
+# Each size and each scheme is in the quick half; the other two pairs are looked at as well.
+VIEWS = [
+    pytest.param(DESKTOP, "light", id="desktop-light"),
+    pytest.param(PHONE, "dark", id="phone-dark"),
+    pytest.param(DESKTOP, "dark", id="desktop-dark", marks=pytest.mark.slow),
+    pytest.param(PHONE, "light", id="phone-light", marks=pytest.mark.slow),
+]
 EMPTY = "() => !Object.keys(localStorage).some(k => k.startsWith('sidelight.queue.'))"
 
 

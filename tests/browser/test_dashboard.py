@@ -8,15 +8,14 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import SignIn, Site
-from tests.browser.labelling import DESKTOP, PHONE, Diary, open_label_page, violations
+from tests.browser.labelling import DESKTOP, VIEWS, Diary, open_label_page, violations
 
 PAGES = ("/admin/", "/admin/quality", "/admin/agreement", "/admin/runs", "/admin/mean-faces")
 FOCUS = "document.activeElement.getBoundingClientRect().top"
 LOOK_AGAIN = "document.dispatchEvent(new Event('visibilitychange'))"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(("device", "scheme"), VIEWS)
 def test_dashboards_are_accessible_and_fit(
     site: Site, sign_in: SignIn, device: dict[str, Any], scheme: str
 ) -> None:

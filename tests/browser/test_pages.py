@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import SignIn, Site
-from tests.browser.labelling import DESKTOP, PHONE, Diary, open_label_page, violations
+from tests.browser.labelling import DESKTOP, PHONE, VIEWS, Diary, open_label_page, violations
 
 PAGES = (
     "/sign-in", "/guide", "/label", "/me", "/grid", "/grid?label=left&source=model&size=24",
@@ -19,8 +19,7 @@ PAGES = (
 BOX = "e => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; }"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(("device", "scheme"), VIEWS)
 def test_every_page_is_accessible_and_fits(
     site: Site, sign_in: SignIn, device: dict[str, Any], scheme: str
 ) -> None:

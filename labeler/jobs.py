@@ -98,9 +98,10 @@ class _Queue:
 
 
 def _propose(db: Database, settings: Settings, campaign_id: int) -> None:
+    from labeler.services.feature_cache import FILE, FeatureCache
     from labeler.services.proposing import train_and_propose  # late: scikit-learn takes seconds
 
-    train_and_propose(db, campaign_id)
+    train_and_propose(db, campaign_id, cache=FeatureCache(settings.home / FILE))
     _refresh_all(db, settings, campaign_id)
 
 

@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from labeler.classifier.rendered import load_rendered, rendered_scores
 
+VERSION = 1  # of what is measured: a new one where the same file would give other features
 GRID = 4  # cells a side
 READINGS = 3
 N_PLAIN = READINGS * GRID * GRID // 2  # odd or even numbers that come from the cells

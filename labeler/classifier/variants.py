@@ -6,6 +6,8 @@ part of a picture more than another, which would move the light.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -21,12 +23,15 @@ DARKEST, BRIGHTEST = 0.6, 1.1
 GRAIN = 1.0  # grey levels
 
 
-def features_with_variants(crops: npt.NDArray[np.uint8], seed: int = 0) -> Features:
+def features_with_variants(
+    crops: npt.NDArray[np.uint8], numbers: Sequence[int] | None = None
+) -> Features:
     """Features of face crops and of their variants.
 
     Parameters:
         crops: (N, S, S, 3), as for `light_features`.
-        seed: of what is drawn; the variants of a picture depend on its place n too.
+        numbers: (N,) not negative; what is drawn for a picture depends on its number alone.
+            Default: its place.
 
     Returns:
         (1 + VARIANTS, N, N_FEATURES): first those of the crops as they are.
@@ -36,8 +41,8 @@ def features_with_variants(crops: npt.NDArray[np.uint8], seed: int = 0) -> Featu
     """
     plain = light_features(crops)
     varied = np.empty((VARIANTS, *crops.shape), np.uint8)
-    for place, crop in enumerate(crops):
-        rng = np.random.default_rng((seed, place))
+    for place, (crop, number) in enumerate(zip(crops, numbers or range(len(crops)), strict=True)):
+        rng = np.random.default_rng((0, number))
         for variant in varied[:, place]:
             variant[:] = vary(crop, rng)
     return np.stack([plain, *(light_features(each) for each in varied)])

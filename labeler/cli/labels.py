@@ -12,6 +12,7 @@ import click
 
 from labeler.cli.bar import progress_bar
 from labeler.cli.context import open_database
+from labeler.config import load_settings
 from labeler.db import Database
 from labeler.domain.labels import LABELS
 from labeler.models import Campaign
@@ -117,13 +118,16 @@ def propose(campaign_name: str | None, processes: int | None) -> None:
       python manage.py propose
       python manage.py propose --campaign celeba --processes 1
     """
+    from labeler.services.feature_cache import FILE, FeatureCache
     from labeler.services.proposing import train_and_propose
 
-    with open_database() as db:
+    settings = load_settings()
+    cache = FeatureCache(settings.home / FILE)
+    with open_database(settings) as db:
         with db.read() as session:
             campaign = find_campaign(session, campaign_name)
         with progress_bar("Proposing") as report:
-            result = train_and_propose(db, campaign.id, report, processes)
+            result = train_and_propose(db, campaign.id, report, processes, cache)
     _report_run(campaign.name, result)
 
 

@@ -7,7 +7,7 @@ in many short transactions under a run that nobody looks at yet, and one last on
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from labeler.domain.labels import LABELS
 from labeler.errors import BrokenData, Conflict
 from labeler.models import Dataset, Image, Proposal
 from labeler.services.extracting import FeatureChunk, extract_features, extract_variants
+from labeler.services.feature_cache import FeatureCache
 from labeler.services.runs import (
     current_run,
     failing,
@@ -41,6 +42,29 @@ PRECISION = 0.95  # for which the confidence is told from which proposals may st
 Progress = Callable[[int, int], None]
 
 
+@dataclass(slots=True)
+class Reading:
+    """How the images of a data set are read; counts those whose features had to be measured."""
+
+    path: str
+    processes: int | None
+    cache: FeatureCache | None
+    measured: int = 0
+
+    def features(self, names: list[str]) -> Iterator[FeatureChunk]:
+        """`extract_features`."""
+        yield from self._count(extract_features(self.path, names, self.processes, self.cache))
+
+    def variants(self, names: list[str]) -> Iterator[FeatureChunk]:
+        """`extract_variants`."""
+        yield from self._count(extract_variants(self.path, names, self.processes, self.cache))
+
+    def _count(self, chunks: Iterator[FeatureChunk]) -> Iterator[FeatureChunk]:
+        for chunk in chunks:
+            self.measured += len(chunk.measured)
+            yield chunk
+
+
 @dataclass(frozen=True, slots=True)
 class ProposingResult:
     """What a run did. `unreadable`: reasons, one an image that got no proposal."""
@@ -52,13 +76,18 @@ class ProposingResult:
 
 
 def train_and_propose(
-    db: Database, campaign_id: int, progress: Progress | None = None, processes: int | None = None
+    db: Database,
+    campaign_id: int,
+    progress: Progress | None = None,
+    processes: int | None = None,
+    cache: FeatureCache | None = None,
 ) -> ProposingResult:
     """Train on the votes of a campaign, propose for every decodable image of its data set, publish.
 
     Parameters:
         progress: called with (images done, images in all) as the proposals are made.
         processes: for reading images; default: one a processor.
+        cache: features that are kept from run to run; default: none are.
 
     Raises:
         NotFound: no such campaign.
@@ -71,9 +100,10 @@ def train_and_propose(
         images = _proposable(session, dataset.id)
     run_id = start_run(db, dataset.id, _method(), {"campaign": campaign.name, **_settings()})
     with failing(db, run_id):
-        model, metrics = _train(dataset, training, [name for _, name in images], processes)
+        read = Reading(dataset.path, processes, cache)
+        model, metrics = _train(dataset, training, [name for _, name in images], read)
         report = progress or (lambda _done, _total: None)
-        result = _propose(db, run_id, dataset.path, images, model, report, processes)
+        result = _propose(db, run_id, read, images, model, report)
         result.metrics.update(metrics)
         publish_run(db, run_id, result.metrics)
     prune_proposals(db, dataset.id)
@@ -109,17 +139,17 @@ def _settings() -> dict[str, Any]:
 
 
 def _train(
-    dataset: Dataset, training: list[TrainingImage], names: list[str], processes: int | None
+    dataset: Dataset, training: list[TrainingImage], names: list[str], read: Reading
 ) -> tuple[MirrorLogistic, dict[str, Any]]:
     """The model, and its figures by cross-validation."""
     from labeler.classifier.training import threshold_of, train
 
     started = time.perf_counter()
     chosen = _sample(training)
-    chunks = list(extract_features(dataset.path, [each.filename for each in chosen], processes))
+    chunks = list(read.features([each.filename for each in chosen]))
     chosen = [chosen[position] for chunk in chunks for position in chunk.positions]
     _check_readable(chosen, [why for chunk in chunks for why in chunk.unreadable], dataset.name)
-    pool = _read_pool(dataset.path, names, {each.filename for each in training}, processes)
+    pool = _read_pool(read, names, {each.filename for each in training})
     trained = train(
         np.concatenate([chunk.features for chunk in chunks]),
         np.array([each.shares for each in chosen]),
@@ -151,15 +181,19 @@ def _measure(held_out: Any, chosen: list[TrainingImage], labels: Any) -> dict[st
     return evaluate(held_out[judged], labels[judged]).as_dict()
 
 
-def _read_pool(path: str, names: list[str], labelled: set[str], processes: int | None) -> Any:
-    """(1 + VARIANTS, M, N_FEATURES) of images without votes, drawn with a fixed seed."""
+def _read_pool(read: Reading, names: list[str], labelled: set[str]) -> Any:
+    """(1 + VARIANTS, M, N_FEATURES) of images without votes, drawn with a fixed seed.
+
+    Drawn from all and the labelled ones left out, so that the next run, with a few labels more,
+    has nearly the same ones, whose features are kept.
+    """
     from labeler.classifier.consistency import MAX_POOL
     from labeler.classifier.features import N_FEATURES
     from labeler.classifier.variants import VARIANTS
 
-    rest = [name for name in names if name not in labelled]
-    drawn = np.sort(np.random.default_rng(0).permutation(len(rest))[:MAX_POOL])
-    chunks = extract_variants(path, [rest[index] for index in drawn], processes)
+    drawn = np.random.default_rng(0).permutation(len(names))
+    chosen = [names[index] for index in drawn if names[index] not in labelled][:MAX_POOL]
+    chunks = read.variants(sorted(chosen))
     empty = np.empty((1 + VARIANTS, 0, N_FEATURES), np.float32)
     return np.concatenate([empty, *(chunk.features for chunk in chunks)], axis=1)
 
@@ -184,12 +218,12 @@ def _sample(training: list[TrainingImage]) -> list[TrainingImage]:
 
 
 def _propose(
-    db: Database, run_id: int, path: str, images: list[tuple[int, str]], model: MirrorLogistic,
-    progress: Progress, processes: int | None,
+    db: Database, run_id: int, read: Reading, images: list[tuple[int, str]],
+    model: MirrorLogistic, progress: Progress,
 ) -> ProposingResult:  # fmt: skip
     started, done, total = time.perf_counter(), 0, np.zeros(len(LABELS))
     unreadable: list[str] = []
-    for chunk in extract_features(path, [filename for _, filename in images], processes):
+    for chunk in read.features([filename for _, filename in images]):
         total += _store(db, run_id, images, chunk, model)
         unreadable += chunk.unreadable
         done += len(chunk.positions) + len(chunk.unreadable)
@@ -198,6 +232,7 @@ def _propose(
     metrics = {
         "n_proposed": proposed,
         "n_unreadable": len(unreadable),
+        "n_measured": read.measured,
         "mean_probabilities": dict(zip(LABELS, (total / total.sum()).tolist(), strict=True)),
         "proposing_seconds": round(time.perf_counter() - started, 2),
     }

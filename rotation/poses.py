@@ -39,10 +39,13 @@ corners of the mouth level with them. So the error on synthetic heads is no inde
 MIRROR_ORDER = (1, 0, 2, 4, 3)
 POSE_COLUMNS = ("filename", "yaw_deg", "pitch_deg", "roll_deg", "confidence")
 LIMIT_DEG = 89.0
-_ITERATIONS = 12
+_PLAIN_ITERATIONS = 6
+_ITERATIONS = 14
 _DAMPING = 1e-3
+_BATCH = 1024  # faces fitted together: as many as stay in the processor's cache
 _LONGEST_LINE = 1 << 16  # bytes
 _RESIDUAL_SCALE = 0.15  # half eye distances; a residual of this size halves the confidence
+_OUTLIER_SCALE = 0.2  # half eye distances; a landmark so far off counts half
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,10 @@ def mirror_landmarks(points: Floats) -> Floats:
 def estimate_poses(landmarks: NDArray[np.floating]) -> Poses:
     """Fit a turned mean face to landmarks under weak perspective.
 
-        p_k = s (R X_k)_xy + t,   least squares over R, s, t by damped Gauss-Newton
+        p_k = s (R X_k)_xy + t,   Cauchy loss over R, s, t by damped, reweighted Gauss-Newton
+
+    One landmark far off, as beneath hair or sunglasses, hardly pulls the others along; where it is
+    the nose, nothing else says the yaw, and only the confidence tells.
 
     Exactly antisymmetric: each estimate is half the difference (for pitch half the sum) of the
     fits of the landmarks and of their mirror image, so a mirror negates yaw and roll to the last
@@ -101,52 +107,86 @@ def _fit(points: Floats) -> tuple[Floats, Floats]:
     usable = np.isfinite(target).all(axis=(1, 2))
     angles = np.full((len(points), 3), np.nan)
     residual = np.full(len(points), np.nan)
-    angles[usable], residual[usable] = _gauss_newton(target[usable])
+    rows = np.flatnonzero(usable)
+    for start in range(0, len(rows), _BATCH):
+        part = rows[start : start + _BATCH]
+        angles[part], residual[part] = _gauss_newton(target[part])
     return np.rad2deg(angles), residual
 
 
 def _gauss_newton(target: Floats) -> tuple[Floats, Floats]:
-    """Angles (N, 3) in radians for centred targets (N, 5, 2); the scale is solved in closed form.
+    """Angles (N, 3) in radians for targets (N, 5, 2) of spread 1, and the residual (N,).
 
-    With the face centred, t vanishes and the best s is <q, p> / <q, q>: three unknowns are left.
+    Plain least squares first, since weights say nothing before the fit is near; then each
+    landmark counts by 1 / (1 + (r / c)^2), the weight of the Cauchy loss, anew at each step.
     """
     eyes = target[:, 1] - target[:, 0]
     angles = np.zeros((len(target), 3))
     angles[:, 2] = np.arctan2(-eyes[:, 1], eyes[:, 0])
+    weights = np.ones(target.shape[:2])
     limit = np.deg2rad([LIMIT_DEG, LIMIT_DEG, np.inf])
-    for _ in range(_ITERATIONS):
-        residual = _residuals(angles, target)
-        jacobian = _jacobian(angles, target)
-        normal = np.einsum("nij,nik->njk", jacobian, jacobian) + _DAMPING * np.eye(3)
-        gradient = np.einsum("nij,ni->nj", jacobian, residual)
-        step = np.linalg.solve(normal, gradient[..., None])[..., 0]
+    for iteration in range(_ITERATIONS):
+        residual, jacobian, scale = _linearise(angles, target, weights)
+        if iteration >= _PLAIN_ITERATIONS:
+            weights = 1 / (1 + _squares(residual, scale) / _OUTLIER_SCALE**2)
+            residual, jacobian, scale = _linearise(angles, target, weights)
+        weighted = (jacobian * np.repeat(weights, 2, axis=1)[..., None]).transpose(0, 2, 1)
+        normal = weighted @ jacobian + _DAMPING * np.eye(3)
+        step = np.linalg.solve(normal, weighted @ residual[..., None])[..., 0]
         angles = np.clip(angles - np.clip(step, -0.5, 0.5), -limit, limit)
-    scale = _project(angles)[1]
-    error = np.sqrt(np.square(_residuals(angles, target)).mean(axis=1) * 2) / scale
-    return angles, error
+    residual, _, scale = _linearise(angles, target, weights)
+    return angles, np.sqrt(_squares(residual, scale).mean(axis=1))
 
 
-def _residuals(angles: Floats, target: Floats) -> Floats:
-    """(N, 10): the face turned by `angles` (N, 3) and scaled to fit, less the target."""
-    turned, _ = _project(angles)
-    scale = (turned * target).sum(axis=(1, 2)) / np.square(turned).sum(axis=(1, 2))
-    return (turned * scale[:, None, None] - target).reshape(len(target), 10)
+def _squares(residual: Floats, scale: Floats) -> Floats:
+    """Squared distances (N, 5) of the landmarks from the fit, in units of the face."""
+    return np.square(residual.reshape(-1, 5, 2) / scale[:, None, None]).sum(axis=2)
 
 
-def _project(angles: Floats) -> tuple[Floats, Floats]:
-    """The turned mean face (N, 5, 2), and the factor (N,) that scales it to spread 1."""
-    face = MEAN_FACE - MEAN_FACE.mean(axis=0)
-    turned = np.einsum("nij,kj->nki", rotation_matrices(angles)[:, :2], face)
-    return turned, 1.0 / np.sqrt(np.square(turned).sum(axis=(1, 2)))
+def _linearise(angles: Floats, target: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
+    """Residuals (N, 10) of the best placed and scaled face, their Jacobian (N, 10, 3), the scale.
+
+    With face q and target p centred by the weights (N, 5), t vanishes and s = <q, p> / <q, q>:
+    three unknowns are left. The Jacobian is that of s q less what the scale would take up.
+
+    Source: L. Kaufman, *A variable projection method for solving separable nonlinear least
+    squares problems*, BIT 15, 1975.
+    """
+    share = (weights / weights.sum(axis=1, keepdims=True))[:, None, :, None]
+    turned = _turn_face(angles)
+    turned -= (share * turned).sum(axis=2, keepdims=True)
+    centred = target - (share[:, 0] * target).sum(axis=1, keepdims=True)
+    face, ways = turned[:, 0], turned[:, 1:]
+    weighted = share[:, 0] * face
+    size = (weighted * face).sum(axis=(1, 2))
+    scale = (weighted * centred).sum(axis=(1, 2)) / size
+    along = np.einsum("nki,ndki->nd", weighted, ways) / size[:, None]
+    ways = scale[:, None, None, None] * (ways - along[..., None, None] * face[:, None])
+    residual = scale[:, None, None] * face - centred
+    return residual.reshape(-1, 10), ways.reshape(-1, 3, 10).transpose(0, 2, 1), scale
 
 
-def _jacobian(angles: Floats, target: Floats, step: float = 1e-5) -> Floats:
-    """(N, 10, 3) by central differences: exact enough, and no formula to get wrong."""
-    columns = []
-    for axis in np.eye(3) * step:
-        ahead, behind = _residuals(angles + axis, target), _residuals(angles - axis, target)
-        columns.append((ahead - behind) / (2 * step))
-    return np.stack(columns, axis=2)
+def _turn_face(angles: Floats) -> Floats:
+    """x and y of the turned mean face and their derivatives by yaw, pitch and roll, (N, 4, 5, 2).
+
+    The first two rows of Ry(yaw) Rx(pitch) and of its derivatives, then the roll in the plane.
+    """
+    yaw, pitch, roll = angles.T
+    cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)
+    cr, sr, zero = np.cos(roll), np.sin(roll), np.zeros_like(yaw)
+    rows = np.array(
+        [
+            [[cy, -sy * sp, sy * cp], [zero, cp, sp]],
+            [[-sy, -cy * sp, cy * cp], [zero, zero, zero]],
+            [[zero, -sy * cp, -sy * sp], [zero, -sp, cp]],
+        ]
+    )
+    upright = np.moveaxis(rows, -1, 0) @ MEAN_FACE.T
+    x, y = upright[:, :, 0], upright[:, :, 1]
+    cr, sr = cr[:, None, None], sr[:, None, None]
+    turned = np.stack([cr * x + sr * y, cr * y - sr * x], axis=3)
+    by_roll = turned[:, :1, :, ::-1] * np.array([1.0, -1.0])
+    return np.concatenate([turned, by_roll], axis=1)
 
 
 def rotation_matrices(angles: Floats) -> Floats:

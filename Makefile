@@ -49,6 +49,6 @@ $(VENV)/.run: requirements.txt $(VENV)/.venv
 	$(BIN)/pip install $(PIP_FLAGS) -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt requirements-crowdkit.txt $(VENV)/.run
+$(VENV)/.dev: requirements-dev.txt requirements-crowdkit.txt requirements-pictures.txt $(VENV)/.run
 	$(BIN)/pip install $(PIP_FLAGS) --quiet -r requirements-dev.txt
 	@touch $@

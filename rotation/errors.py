@@ -21,3 +21,13 @@ class ModelError(RotationError):
 
 class SelectionError(RotationError):
     """Too few images for a cluster, or none for the source."""
+
+
+class MissingExtraError(RotationError):
+    """A package that only some pictures need is not installed."""
+
+    def __init__(self, need: str, error: ImportError) -> None:
+        super().__init__(
+            f"{need}, which is not here ({error}). Install the extras: "
+            "pip install -r requirements-pictures.txt"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -32,6 +33,16 @@ def from_pixels(pixels: Pixels) -> NDArray[np.float32]:
     return (pixels.astype(np.float32) / np.float32(255)).transpose(0, 3, 1, 2)
 
 
+def enlarge(frames: Pixels, side: int) -> Pixels:
+    """Frames (N, S, S, 3) for show at `side` pixels: smooth (Lanczos), and as they are at S."""
+    if frames.shape[1] == side:
+        return frames
+    size = (side, side)
+    return np.stack(
+        [np.asarray(Image.fromarray(f).resize(size, Image.Resampling.LANCZOS)) for f in frames]
+    )
+
+
 def degrees(yaw_deg: float) -> str:
     """The caption of an angle: -30°, 0°, +12.5° (a hyphen: Pillow's own font has no minus)."""
     return f"{yaw_deg:+g}°" if yaw_deg else "0°"
@@ -59,6 +70,37 @@ def draw_sheet(
     return sheet
 
 
+def draw_grid(
+    frames: Pixels, captions: Sequence[str], columns: int = 0, scale: int = 1
+) -> Image.Image:
+    """Frames (N, S, S, 3) in rows of `columns` (0: as square as N allows), a caption under each."""
+    across = min(columns or math.ceil(math.sqrt(len(frames))), len(frames))
+    rows = [
+        draw_strip(frames[k : k + across], captions[k : k + across], scale)
+        for k in range(0, len(frames), across)
+    ]
+    sheet = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)), GROUND)
+    for k, row in enumerate(rows):
+        sheet.paste(row, (0, k * rows[0].height))
+    return sheet
+
+
+def draw_beside_means(
+    frames: Pixels, yaws_deg: Sequence[float], means: Pixels, angles_deg: Sequence[float]
+) -> Image.Image:
+    """Frames (K, S, S, 3) over the mean image (of the A, S', S', 3) of the cluster nearest to each.
+
+    A column's caption names the frame's yaw, and the cluster's where it is another.
+    """
+    nearest = [int(np.argmin([abs(angle - yaw) for angle in angles_deg])) for yaw in yaws_deg]
+    below = enlarge(means[nearest], frames.shape[1])
+    captions = [
+        degrees(yaw) if angles_deg[k] == yaw else f"{degrees(yaw)} ({degrees(angles_deg[k])})"
+        for yaw, k in zip(yaws_deg, nearest, strict=True)
+    ]
+    return draw_sheet(np.stack([frames, below]), captions, ["turned", "mean of others"])
+
+
 def _write_captions(
     sheet: Image.Image, columns: Sequence[str], labels: Sequence[str], side: int, margin: int
 ) -> None:
@@ -72,28 +114,12 @@ def _write_captions(
 
 def save_png(image: Image.Image, path: Path) -> None:
     """Write a PNG that appears complete or not at all."""
-    _save(path, lambda target: image.save(target, format="PNG", optimize=True))
-
-
-def save_gif(frames: Pixels, path: Path, scale: int = 2, milliseconds: int = 120) -> None:
-    """Write frames (N, S, S, 3) as a GIF that swings there and back without end."""
-    swing = [*frames, *frames[-2:0:-1]]
-    tiles = [
-        Image.fromarray(frame).resize((frame.shape[1] * scale,) * 2, Image.Resampling.BICUBIC)
-        for frame in swing
-    ]
-    _save(
-        path,
-        lambda target: tiles[0].save(
-            target, format="GIF", save_all=True, append_images=tiles[1:],
-            duration=milliseconds, loop=0,
-        ),
-    )  # fmt: skip
+    save_whole(path, lambda target: image.save(target, format="PNG", optimize=True))
 
 
 def save_text(text: str, path: Path) -> None:
     """Write a text file that appears complete or not at all."""
-    _save(path, lambda target: Path(target).write_text(text, encoding="utf-8"))
+    save_whole(path, lambda target: Path(target).write_text(text, encoding="utf-8"))
 
 
 def check_writable(folder: Path) -> None:
@@ -106,7 +132,7 @@ def check_writable(folder: Path) -> None:
         )
 
 
-def _save(path: Path, write: Callable[[str], object]) -> None:
+def save_whole(path: Path, write: Callable[[str], object]) -> None:
     """Write beside the target and rename; `DatasetError` where that cannot be done."""
     try:
         _replace(path, write)

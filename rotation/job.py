@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from rotation.animation import save_gif
 from rotation.dataset.celeba import Tables, read_tables
 from rotation.dataset.sources import ImageSource, open_source
 from rotation.embedding import Progress
@@ -23,7 +24,6 @@ from rotation.images import (
     degrees,
     draw_sheet,
     draw_strip,
-    save_gif,
     save_png,
     save_text,
 )
@@ -37,7 +37,7 @@ from rotation.posing import (
     book_from_landmarks,
     cache_file,
 )
-from rotation.records import LABELS, read_labels
+from rotation.records import LABELS, UNKNOWN, read_labels, read_probabilities
 from rotation.report import versions, write_report
 from rotation.synthetic import write_dataset
 from rotation.unet import LatentModel, choose_device
@@ -60,7 +60,8 @@ def run_rotation(given: Mapping[str, Any], command: str, progress: Progress) -> 
         )
         store = open_store(given["cache"], model)
         clock.mark("load")
-        data = Data(images, tables, labels, poses, given["source"])
+        sure = read_probabilities(given["labels"]) if options.min_probability else {}
+        data = Data(images, tables, labels, poses, given["source"], sure)
         result = rotate(data, model, store, options, clock)
     clock.mark("turn")
     write_pictures(result, options, given["out"], given["gif"], given["contact_sheets"])
@@ -240,6 +241,15 @@ def describe(result: Rotation, options: Options, given: Mapping[str, Any]) -> di
             "attributes": selection.attributes,
             "attributes_dropped": selection.dropped,
             "half_width_deg": options.half_width_deg,
+            "half_widths_deg": selection.half_widths_deg,
+            "mean_yaws_deg": selection.mean_yaws_deg,
+            "effective_sizes": [cluster.effective_size for cluster in selection.clusters],
+            "widening": selection.widening,
+            "min_probability": options.min_probability,
+            "unsure_left_out": selection.unsure,
+            "similar": options.similar,
+            "same_person": options.same_person,
+            "identity_known": bool(result.source.record.identities[0] != UNKNOWN),
         },
         "fit": {
             "method": options.method,
@@ -271,6 +281,10 @@ def _options(given: Mapping[str, Any]) -> Options:
         minimum=given["min_cluster"],
         maximum=max(given["max_cluster"], given["min_cluster"]),
         half_width_deg=given["window"],
+        max_half_width_deg=given["max_window"],
+        min_probability=given["min_probability"],
+        same_person=given["same_person"],
+        similar=given["similar"],
         method=given["method"],
         shrink=given["shrink"],
         keep_norm=given["keep_norm"],

@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from rotation.animation import save_gif
 from rotation.images import (
     degrees,
+    draw_beside_means,
+    draw_grid,
     draw_sheet,
     draw_strip,
+    enlarge,
     from_pixels,
-    save_gif,
     save_png,
     save_text,
     to_pixels,
@@ -43,6 +46,32 @@ def test_a_sheet_has_room_for_labels() -> None:
     labelled = draw_sheet(np.stack([FRAMES, FRAMES]), labels=["truth", "turned"])
     assert labelled.width > plain.width
     assert labelled.height == plain.height
+
+
+def test_a_grid_wraps_its_rows() -> None:
+    grid = np.asarray(draw_grid(FRAMES, ["a", "b", "c"], columns=2))
+    height = grid.shape[0] // 2
+    assert np.array_equal(grid[4:20, 24:40], FRAMES[1])
+    assert np.array_equal(grid[height + 4 : height + 20, 4:20], FRAMES[2])
+    assert draw_grid(FRAMES[:1], ["a"]).width == draw_strip(FRAMES[:1], ["a"], 1).width
+
+
+def test_frames_stand_over_the_means_of_the_nearest_clusters() -> None:
+    means = FRAMES[::-1].copy()
+    sheet = np.asarray(draw_beside_means(FRAMES, (-18, 0, 45), means, (-20, 0, 20)))
+    left = sheet.shape[1] - 3 * 20
+    for k in range(3):
+        column = sheet[:, left + 20 * k : left + 20 * k + 16]
+        assert np.array_equal(column[4:20], FRAMES[k])
+        assert np.array_equal(column[24:40], means[k])
+
+
+def test_enlarging_keeps_the_mean_and_the_picture_where_it_is() -> None:
+    smooth = np.broadcast_to(np.linspace(40, 200, 16), (1, 3, 16, 16)).transpose(0, 2, 3, 1)
+    large = enlarge(smooth.astype(np.uint8), 64)
+    assert large.shape == (1, 64, 64, 3)
+    assert abs(large.mean() - smooth.mean()) < 1
+    assert np.array_equal(enlarge(FRAMES, 16), FRAMES)
 
 
 def test_files_appear_whole_and_alone(tmp_path: Path) -> None:

@@ -1,0 +1,138 @@
+"""What is done to frames for show, each step only where asked for: colours, more pixels, edges.
+
+Nothing here is measured: the yaw, the light and the person are read off frames as decoded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from rotation.errors import MissingExtraError, ModelError
+from rotation.images import Pixels, from_pixels, to_pixels
+from rotation.lab import lab_from_srgb, srgb_from_lab
+
+Upscaler = Callable[[Pixels], Pixels]
+"""Frames (N, S, S, 3) to larger ones (N, S', S', 3): any function, or `load_super_resolution`."""
+
+MAX_STRETCH = 2.0
+"""Contrast is changed by this factor at most, else a flat frame would be stretched into noise."""
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The steps, in the order they are done. `sharpen` is a share: 0 nothing, 1 strong."""
+
+    match_colours: bool = False
+    upscale: Upscaler | None = None
+    sharpen: float = 0.0
+
+
+def finish(frames: Pixels, source: Pixels, settings: Finish) -> Pixels:
+    """Frames (N, S, S, 3) of a source (S, S, 3), finished for show: (N, S', S', 3)."""
+    shown = match_colours(frames, source) if settings.match_colours else frames
+    if settings.upscale is not None:
+        shown = settings.upscale(shown)
+    return sharpen(shown, settings.sharpen) if settings.sharpen > 0 else shown
+
+
+def match_colours(frames: Pixels, source: Pixels) -> Pixels:
+    """Each frame (N, S, S, 3) with the source's mean and spread of L*, a* and b*.
+
+        c' = (c - mean_frame) std_source / std_frame + mean_source,   per channel of L*a*b*
+
+    The ratio stays within `MAX_STRETCH`. It is one map for all pixels of a frame, so the side the
+    light comes from stays. E. Reinhard et al., *Color Transfer between Images*, IEEE CG&A 21(5),
+    2001, there in l-alpha-beta; in CIE L*a*b* as the origin work has it (arXiv 2308.06057).
+    """
+    wanted = lab_from_srgb(source / 255.0).reshape(-1, 3)
+    mean, spread = wanted.mean(axis=0), wanted.std(axis=0)
+    matched = np.empty_like(frames)
+    for k, frame in enumerate(frames):
+        lab = lab_from_srgb(frame / 255.0)
+        own = lab.reshape(-1, 3)
+        ratio = (spread + 1e-6) / (own.std(axis=0) + 1e-6)
+        ratio = np.clip(ratio, 1 / MAX_STRETCH, MAX_STRETCH)
+        shifted = (lab - own.mean(axis=0)) * ratio + mean
+        matched[k] = np.rint(srgb_from_lab(shifted) * 255).astype(np.uint8)
+    return matched
+
+
+def sharpen(frames: Pixels, amount: float) -> Pixels:
+    """Unsharp mask: frame + amount (frame - blurred), the blur 1 pixel for each 64 of the side."""
+    blade = ImageFilter.UnsharpMask(
+        radius=frames.shape[1] / 64, percent=round(100 * amount), threshold=0
+    )
+    return np.stack([np.asarray(Image.fromarray(frame).filter(blade)) for frame in frames])
+
+
+def load_super_resolution(path: Path) -> Upscaler:
+    """An upscaler from an ONNX file: (1, 3, H, W) in [0, 1], RGB, to the same, larger.
+
+    ONNX holds a graph of known operators and no code, unlike TorchScript and pickles, which are
+    refused. It runs on the CPU, frame by frame.
+
+    Raises `ModelError` for a file that is no such model, `MissingExtraError` without onnxruntime.
+    """
+    if path.suffix.lower() != ".onnx":
+        raise ModelError(f"{path}: super-resolution models are read as .onnx only; export yours.")
+    session = _open_session(path)
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    shape = inputs[0].shape if len(inputs) == 1 else None
+    if shape is None or len(shape) != 4 or shape[1] != 3 or inputs[0].type != "tensor(float)":
+        raise ModelError(f"{path}: takes no single float (N, 3, H, W) of RGB in [0, 1].")
+
+    def upscale(frames: Pixels) -> Pixels:
+        return np.concatenate([one(frame[None]) for frame in frames])
+
+    def one(frame: Pixels) -> Pixels:
+        feed = {inputs[0].name: from_pixels(frame)}
+        try:
+            (larger,) = session.run([outputs[0].name], feed)
+        except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no public base
+            reason = str(error).splitlines()[0]
+            raise ModelError(f"{path}: cannot enlarge {frame.shape[1:3]}: {reason}") from None
+        return to_pixels(_checked(np.asarray(larger), frame.shape[1], path))
+
+    return upscale
+
+
+def describe_finish(settings: Finish, model: Path | None) -> dict[str, Any]:
+    """The steps as the report names them; the model by its name and SHA-256."""
+    named = None
+    if model is not None:
+        named = {"name": model.name, "sha256": hashlib.sha256(model.read_bytes()).hexdigest()}
+    return {
+        "match_colours": settings.match_colours,
+        "super_resolution": named,
+        "sharpen": settings.sharpen,
+    }
+
+
+def _open_session(path: Path) -> Any:
+    try:
+        import onnxruntime  # late: an extra
+    except ImportError as error:
+        raise MissingExtraError("Super-resolution needs onnxruntime", error) from None
+    try:
+        return onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}).") from None
+    except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no public base
+        raise ModelError(f"{path}: no ONNX model ({str(error).splitlines()[0]}).") from None
+
+
+def _checked(larger: np.ndarray, side: int, path: Path) -> np.ndarray:
+    square = larger.ndim == 4 and larger.shape[1] == 3 and larger.shape[2] == larger.shape[3]
+    if not square or larger.shape[2] < side:
+        raise ModelError(
+            f"{path}: made {larger.shape} of a picture of {side} x {side}; (1, 3, S, S) with S of "
+            f"{side} at least is wanted."
+        )
+    return larger

@@ -29,9 +29,15 @@ def standard_crop(image: Image.Image, size: int = 64) -> NDArray[np.uint8]:
         width, height = image.size
         raise ImageError(f"An image of {width}x{height} is too small; {_SMALLEST} a side is least.")
     rgb = image.convert("RGB")
-    box = _celeba_box(*rgb.size) if _is_celeba(*rgb.size) else _central_square(*rgb.size)
-    small = rgb.resize((size, size), Image.Resampling.BOX, box=box)
+    small = rgb.resize((size, size), Image.Resampling.BOX, box=crop_box(*rgb.size))
     return np.asarray(small, dtype=np.uint8).copy()
+
+
+def crop_box(width: int, height: int) -> tuple[float, float, float, float]:
+    """Where the crop lies in an image of this size: left, top, right, bottom in its pixels."""
+    return (
+        _celeba_box(width, height) if _is_celeba(width, height) else _central_square(width, height)
+    )
 
 
 def _is_celeba(width: int, height: int) -> bool:

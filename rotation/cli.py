@@ -112,11 +112,18 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--light", type=click.Choice(["auto", "left", "center", "right"]), default="auto",
               show_default=True, help="The source's light; auto: its label.")  # fmt: skip
 @click.option("--no-light-filter", is_flag=True, help="Clusters of every light, for comparison.")
+@click.option("--min-probability", type=click.FloatRange(0, 1), default=0.0, show_default=True,
+              help="A member's label must be so probable (p_left, ...).")  # fmt: skip
+@click.option("--similar", is_flag=True, help="Members that look like the source count more.")
+@click.option("--same-person", is_flag=True,
+              help="Also take other pictures of the source's person.")  # fmt: skip
 @click.option("--min-cluster", type=click.IntRange(1), default=20, show_default=True,
-              help="Attributes are given up before a cluster is smaller.")  # fmt: skip
+              help="Before one is smaller, attributes go, then windows widen.")  # fmt: skip
 @click.option("--max-cluster", type=click.IntRange(1), default=300, show_default=True)
 @click.option("--window", type=click.FloatRange(0.5, 30), default=5.0, show_default=True,
               help="Half width of a cluster in degrees.")  # fmt: skip
+@click.option("--max-window", type=click.FloatRange(0.5, 30), default=10.0, show_default=True,
+              help="How far it may grow where a cluster is too small.")  # fmt: skip
 @click.option("--method", type=click.Choice(METHOD_NAMES), default="samples", show_default=True,
               help="paper: lines through centroids; samples: through all images.")  # fmt: skip
 @click.option("--shrink/--no-shrink", default=False, show_default=True,
@@ -153,6 +160,11 @@ def _run(given: Mapping[str, Any]) -> None:
         report = run_rotation(given, " ".join(sys.argv), progress)
     sizes = " ".join(str(size) for size in report["clusters"]["sizes"])
     click.echo(f"clusters: {sizes} images at {report['clusters']['angles_deg']} degrees")
+    if report["clusters"]["widening"]:
+        click.echo(f"to reach {given['min_cluster']}: {'; '.join(report['clusters']['widening'])}")
+    if report["clusters"]["unsure_left_out"]:
+        left_out = report["clusters"]["unsure_left_out"]
+        click.echo(f"left out: {left_out} images whose label is less probable than asked")
     missed = [
         f"{yaw:+g}"
         for yaw, reached in zip(report["yaws_deg"], report["turn"]["reached"] or (), strict=False)

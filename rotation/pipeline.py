@@ -7,12 +7,12 @@ frames, strip and report. The stages pass plain values on, so that each can be u
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from rotation.calibration import Calibration, calibrate, trial_steps
+from rotation.clusters import mean_images, read_members, weigh_by_looks
 from rotation.dataset.celeba import Tables
 from rotation.dataset.sources import ImageSource, safe_name
 from rotation.embedding import (
@@ -25,7 +25,7 @@ from rotation.embedding import (
     embed_source,
     read_crop,
 )
-from rotation.errors import ImageError, SelectionError
+from rotation.errors import SelectionError
 from rotation.fitting import Fit, fit_direction
 from rotation.images import Pixels
 from rotation.metrics import mean_square_error
@@ -37,6 +37,7 @@ from rotation.selection import (
     Members,
     Selection,
     candidates,
+    count_unsure,
     select,
     usable_attributes,
 )
@@ -50,13 +51,17 @@ lever, and beyond 40 degrees landmarks and faces run out."""
 
 @dataclass(frozen=True)
 class Data:
-    """An image set with what is known of it. `source` names the face to turn."""
+    """An image set with what is known of it. `source` names the face to turn.
+
+    `probabilities` are those of the labels; only where some are asked for they are needed.
+    """
 
     images: ImageSource
     tables: Tables
     labels: dict[str, str]
     poses: PoseBook
     source: str
+    probabilities: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,8 @@ class Options:
     takes clusters of every light. `attributes` None takes those of `DEFAULT_ATTRIBUTES` that
     the files tell. `gain` multiplies the displacement; None finds, for each frame, the step that
     turns as far as asked, by the landmarks of trial frames (`rotation.calibration`).
+    `similar` gives members that look like the source more weight (`rotation.similarity`). The
+    other choices about clusters are those of `selection.Criteria`.
     """
 
     yaws_deg: tuple[float, ...]
@@ -76,6 +83,10 @@ class Options:
     minimum: int = 20
     maximum: int = 300
     half_width_deg: float = 5.0
+    max_half_width_deg: float = 10.0
+    min_probability: float = 0.0
+    same_person: bool = False
+    similar: bool = False
     method: str = "samples"
     shrink: bool = False
     keep_norm: bool = True
@@ -156,16 +167,21 @@ def turn(
 ) -> Rotation:  # fmt: skip
     """Turn a given face by clusters of the image set; errors as of `rotate`."""
     rng = np.random.default_rng(options.seed)
-    records = join_records(data.labels, data.images.names(), data.tables)
+    records = join_records(data.labels, data.images.names(), data.tables, data.probabilities)
     criteria = _criteria(options, source.light, records, source.record)
+    unsure = count_unsure(records, criteria)
     records = records.take(candidates(records, criteria))
     poses = data.poses.poses(records.filenames, progress)
     angles = cluster_angles(options.yaws_deg)
     selection = select(records, poses, source.record, angles, criteria, rng)
-    selection, crops = _read_members(data, selection, records, model.image_size, criteria, progress)
+    selection = replace(selection, unsure=unsure)  # the records hold the sure ones only
+    size = model.image_size
+    selection, crops = read_members(data.images, selection, records, size, criteria, progress)
+    if options.similar:
+        selection = weigh_by_looks(selection, crops, source.crop)
     latents = _embed_members(model, store, selection.members, crops, progress)
     fit = fit_direction(selection, latents, options.method, options.shrink, rng)
-    return _render(model, source, selection, fit, _mean_images(selection, crops), options)
+    return _render(model, source, selection, fit, mean_images(selection, crops), options)
 
 
 def _render(
@@ -232,21 +248,6 @@ def _criteria(options: Options, light: str | None, records: Records, person: Rec
     )
 
 
-def _read_members(
-    data: Data, selection: Selection, records: Records, size: int, criteria: Criteria,
-    progress: Progress | None,
-) -> tuple[Selection, dict[int, Pixels]]:  # fmt: skip
-    """Crops of the members by row. Broken files leave their clusters, which must stay large."""
-    crops: dict[int, Pixels] = {}
-    rows = np.unique(selection.members.rows)
-    for done, row in enumerate(rows.tolist(), start=1):
-        with suppress(ImageError):
-            crops[row] = read_crop(data.images, records.filenames[row], size)
-        if progress is not None:
-            progress("read", done, len(rows))
-    return selection.keep(list(crops), criteria), crops
-
-
 def _embed_members(
     model: Encoder, store: Store, members: Members, crops: dict[int, Pixels],
     progress: Progress | None,
@@ -262,16 +263,6 @@ def _embed_members(
     used = latents[[place[row] for row in members.rows.tolist()]]
     used[members.mirrored] = used[members.mirrored][..., ::-1]
     return used
-
-
-def _mean_images(selection: Selection, crops: dict[int, Pixels]) -> Pixels:
-    """The mean image (K, S, S, 3) of each cluster, mirrored members mirrored."""
-    means = []
-    for cluster in selection.clusters:
-        pictures = np.stack([crops[row] for row in cluster.rows.tolist()]).astype(np.float64)
-        pictures[cluster.mirrored] = pictures[cluster.mirrored][:, :, ::-1]
-        means.append(np.rint(pictures.mean(axis=0)).astype(np.uint8))
-    return np.stack(means)
 
 
 def _find_turn(model: Encoder, latent: Latents, fit: Fit, yaw: float, options: Options) -> Turn:

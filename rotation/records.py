@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from rotation.errors import DatasetError
 LABELS = ("left", "center", "right")
 MIRRORED_LABEL = {"left": "right", "center": "center", "right": "left"}
 REQUIRED_COLUMNS = ("filename", "label")
+PROBABILITY_COLUMNS = tuple(f"p_{label}" for label in LABELS)
 UNKNOWN = -1
 """An attribute or identity that no file tells."""
 _NEUTRALISED = re.compile(r"'+[=+\-@\t\r\n]")
@@ -33,6 +34,7 @@ class Records:
 
     `labels` (N,) holds left, center or right; `identities` (N,) the person's number and
     `attributes` (N, A) 1 or 0 for `attribute_names`, each `UNKNOWN` where no file tells.
+    `probability` (N,) is that of the label, NaN where the file has none; None: it was not read.
     """
 
     filenames: tuple[str, ...]
@@ -40,6 +42,7 @@ class Records:
     identities: NDArray[np.int64]
     attribute_names: tuple[str, ...]
     attributes: NDArray[np.int64]
+    probability: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.filenames)
@@ -52,6 +55,7 @@ class Records:
             identities=self.identities[rows],
             attribute_names=self.attribute_names,
             attributes=self.attributes[rows],
+            probability=None if self.probability is None else self.probability[rows],
         )
 
     def attribute(self, name: str) -> NDArray[np.int64]:
@@ -75,7 +79,7 @@ def read_labels(path: Path) -> dict[str, str]:
     """
     labels: dict[str, str] = {}
     lines: dict[str, int] = {}
-    for line, cell, label in _rows(path):
+    for line, (cell, label) in _rows(path, REQUIRED_COLUMNS):
         where = f"{path}, line {line}"
         name = _checked(cell, where)
         if name in lines:
@@ -94,8 +98,29 @@ def read_labels(path: Path) -> dict[str, str]:
     return labels
 
 
-def join_records(labels: dict[str, str], images: Collection[str], tables: Tables) -> Records:
-    """Put labels, attributes and identities together.
+def read_probabilities(path: Path) -> dict[str, float]:
+    """Filename -> probability of its own label, of the rows of `labels.csv` that have both.
+
+    Of the columns p_left, p_center and p_right the label's counts; as a mirror swaps left and
+    right in the label and in the columns alike, it is the mirrored image's probability too.
+
+    Raises `DatasetError` where a column is missing, or with the line where a value is no number
+    within [0, 1].
+    """
+    found: dict[str, float] = {}
+    for line, (cell, label, *cells) in _rows(path, (*REQUIRED_COLUMNS, *PROBABILITY_COLUMNS)):
+        where = f"{path}, line {line}"
+        text = cells[LABELS.index(label)] if label in LABELS else ""
+        if text:
+            found[_checked(cell, where)] = _share(text, where)
+    return found
+
+
+def join_records(
+    labels: dict[str, str], images: Collection[str], tables: Tables,
+    probabilities: Mapping[str, float] | None = None,
+) -> Records:  # fmt: skip
+    """Put labels, attributes, identities and the labels' probabilities together.
 
     Raises `DatasetError` naming the first labelled images that are not in the image set: most
     often the wrong folder was given.
@@ -116,6 +141,7 @@ def join_records(labels: dict[str, str], images: Collection[str], tables: Tables
         identities=_lookup(tables.identities, names)[:, 0],
         attribute_names=tables.attributes.columns if tables.attributes else (),
         attributes=_lookup(tables.attributes, names),
+        probability=_values(probabilities, names),
     )
 
 
@@ -124,30 +150,30 @@ def source_record(filename: str, label: str, tables: Tables) -> Records:
     return join_records({filename: label}, {filename}, tables)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, str, str]]:
-    """Line number, filename and label of each row."""
+def _rows(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, list[str]]]:
+    """Line number and the cells of these columns of each row."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
-            _check_header(path, reader.fieldnames)
+            _check_header(path, reader.fieldnames, columns)
             for row in reader:
-                name, label = row["filename"], row["label"]
-                if name is None or label is None:
+                cells = [row[name] for name in columns]
+                if None in cells:
                     raise DatasetError(f"{path}, line {reader.line_num}: the row is too short.")
-                yield reader.line_num, _plain(name.strip()), _plain(label.strip())
+                yield reader.line_num, [_plain(cell.strip()) for cell in cells]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(f"{path}: not a CSV file in UTF-8 ({error}).") from None
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror}).") from None
 
 
-def _check_header(path: Path, found: object) -> None:
-    columns = [str(name) for name in found] if isinstance(found, list) else []
-    missing = [name for name in REQUIRED_COLUMNS if name not in columns]
+def _check_header(path: Path, found: object, columns: tuple[str, ...]) -> None:
+    present = [str(name) for name in found] if isinstance(found, list) else []
+    missing = [name for name in columns if name not in present]
     if missing:
         raise DatasetError(
             f"{path}, line 1: the column {missing[0]!r} is missing; found: "
-            f"{', '.join(columns) or 'nothing'}. Write the file with `manage.py export labels`."
+            f"{', '.join(present) or 'nothing'}. Write the file with `manage.py export labels`."
         )
 
 
@@ -161,6 +187,24 @@ def _checked(name: str, where: str) -> str:
         return safe_name(name)
     except DatasetError as error:
         raise DatasetError(f"{where}: {error}") from None
+
+
+def _share(text: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.nan
+    if not 0 <= value <= 1:
+        raise DatasetError(f"{where}: {text!r} is no probability; 0 to 1 is allowed.")
+    return value
+
+
+def _values(
+    probabilities: Mapping[str, float] | None, names: tuple[str, ...]
+) -> NDArray[np.float64] | None:
+    if probabilities is None:
+        return None
+    return np.array([probabilities.get(name, np.nan) for name in names], dtype=np.float64)
 
 
 def _lookup(table: Table | None, names: tuple[str, ...]) -> NDArray[np.int64]:

@@ -18,6 +18,8 @@ from rotation.errors import SelectionError
 from rotation.poses import Poses
 from rotation.records import LABELS, MIRRORED_LABEL, UNKNOWN, Records
 
+Floats = NDArray[np.float64]
+
 DEFAULT_ATTRIBUTES = ("Male", "Young", "Eyeglasses", "Smiling")
 
 
@@ -26,8 +28,10 @@ class Criteria:
     """What is asked of a cluster.
 
     `light` is the source's label, None to take every light. `attributes` must equal the source's,
-    the most important first. `half_width_deg` is half the width of the yaw window, `minimum` and
-    `maximum` bound the size of a cluster.
+    the most important first. `half_width_deg` is half the width of the yaw window; it may grow to
+    `max_half_width_deg` where a cluster is too small. `minimum` and `maximum` bound the size of a
+    cluster. Labels less probable than `min_probability` do not count. `same_person` allows other
+    pictures of the source's person.
     """
 
     light: str | None
@@ -37,6 +41,9 @@ class Criteria:
     maximum: int = 1000
     max_pitch_deg: float = 25.0
     min_confidence: float = 0.2
+    max_half_width_deg: float = 10.0
+    min_probability: float = 0.0
+    same_person: bool = False
 
     def __post_init__(self) -> None:
         if self.light is not None and self.light not in LABELS:
@@ -45,38 +52,85 @@ class Criteria:
             raise SelectionError(
                 f"A cluster needs 1 <= minimum <= maximum; got {self.minimum} and {self.maximum}."
             )
+        if not 0 <= self.min_probability <= 1:
+            raise SelectionError(
+                f"The least probability must be within 0 and 1, not {self.min_probability}."
+            )
 
 
 @dataclass(frozen=True)
 class Members:
-    """Images as used: `rows` (n,) of the records, whether `mirrored`, and the yaw as used."""
+    """Images as used: `rows` (n,) of the records, whether `mirrored`, and the yaw as used.
+
+    `weights` (n,) say how much each counts, of mean 1 over a selection; None: all the same.
+    """
 
     rows: NDArray[np.int64]
     mirrored: NDArray[np.bool_]
-    yaw_deg: NDArray[np.float64]
+    yaw_deg: Floats
+    weights: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def effective_size(self) -> float:
+        """How many images of equal weight would average as well: (sum w)^2 / sum w^2."""
+        if self.weights is None or not len(self):
+            return float(len(self))
+        return float(self.weights.sum() ** 2 / np.square(self.weights).sum())
+
     def take(self, which: NDArray[np.generic]) -> Members:
         """The images that an index or a mask picks."""
-        return Members(self.rows[which], self.mirrored[which], self.yaw_deg[which])
+        weights = None if self.weights is None else self.weights[which]
+        return Members(self.rows[which], self.mirrored[which], self.yaw_deg[which], weights)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Clusters at `angles_deg`, the `attributes` they share with the source, and the `dropped`."""
+    """Clusters at `angles_deg`, the `attributes` they share with the source, and the `dropped`.
+
+    `half_widths_deg` are those of the yaw windows as used, `asked_half_width_deg` the one asked
+    for; `unsure` counts the images whose light fits but whose label is not probable enough.
+    """
 
     angles_deg: tuple[float, ...]
     clusters: tuple[Members, ...]
     attributes: tuple[str, ...]
     dropped: tuple[str, ...]
+    half_widths_deg: tuple[float, ...] = ()
+    asked_half_width_deg: float = 0.0
+    unsure: int = 0
 
     @property
     def members(self) -> Members:
         """All clusters in a row."""
-        fields = ("rows", "mirrored", "yaw_deg")
-        return Members(*(np.concatenate([getattr(c, f) for c in self.clusters]) for f in fields))
+        rows, mirrored, yaws = (
+            np.concatenate([getattr(c, name) for c in self.clusters])
+            for name in ("rows", "mirrored", "yaw_deg")
+        )
+        weights = [c.weights for c in self.clusters if c.weights is not None]
+        whole = np.concatenate(weights) if len(weights) == len(self.clusters) else None
+        return Members(rows, mirrored, yaws, whole)
+
+    @property
+    def mean_yaws_deg(self) -> tuple[float, ...]:
+        """The members' mean yaw per cluster: nearer to 0 than the angle where faces thin out."""
+        return tuple(
+            float(np.average(c.yaw_deg, weights=c.weights)) if len(c) else float("nan")
+            for c in self.clusters
+        )
+
+    @property
+    def widening(self) -> tuple[str, ...]:
+        """What was given up to reach the minimum, step by step, in words; empty where nothing."""
+        given_up = [f"{name} given up" for name in reversed(self.dropped)]
+        wider = [
+            f"window at {angle:+g}° widened from ±{self.asked_half_width_deg:g}° to ±{half:g}°"
+            for angle, half in zip(self.angles_deg, self.half_widths_deg, strict=False)
+            if half > self.asked_half_width_deg
+        ]
+        return (*given_up, *wider)
 
     def keep(self, rows: Sequence[int], criteria: Criteria) -> Selection:
         """Only members of these rows; `SelectionError` where a cluster falls below the minimum."""
@@ -93,10 +147,31 @@ class Selection:
 
 def candidates(records: Records, criteria: Criteria) -> NDArray[np.int64]:
     """Rows whose light fits, as they are or mirrored: those whose pose is worth measuring."""
+    return np.flatnonzero(_lit(records, criteria) & _sure(records, criteria))
+
+
+def count_unsure(records: Records, criteria: Criteria) -> int:
+    """How many rows' light would fit, were their label more probable."""
+    return int((_lit(records, criteria) & ~_sure(records, criteria)).sum())
+
+
+def _lit(records: Records, criteria: Criteria) -> NDArray[np.bool_]:
     if criteria.light is None:
-        return np.arange(len(records))
-    wanted = {criteria.light, MIRRORED_LABEL[criteria.light]}
-    return np.flatnonzero(np.isin(records.labels, list(wanted)))
+        return np.ones(len(records), dtype=bool)
+    return np.isin(records.labels, [criteria.light, MIRRORED_LABEL[criteria.light]])
+
+
+def _sure(records: Records, criteria: Criteria) -> NDArray[np.bool_]:
+    """(N,) whether the label is probable enough; without the light filter no label counts.
+
+    A mirrored image's label is as probable as the label it is read from, since a mirror swaps
+    p_left and p_right too. A label of unknown probability is not sure where that is asked.
+    """
+    if criteria.light is None or criteria.min_probability == 0:
+        return np.ones(len(records), dtype=bool)
+    if records.probability is None:
+        raise SelectionError("No probabilities are known, so none can be asked of the labels.")
+    return np.nan_to_num(records.probability, nan=-1.0) >= criteria.min_probability
 
 
 def usable_attributes(
@@ -120,25 +195,34 @@ def select(
     """Clusters for one source at each angle (degrees, rising).
 
     `poses` go with `records`, row by row; NaN yaws are passed over. `source` is the one record
-    of the source: neither that image nor its person is ever taken. Where a cluster is below the
-    minimum, attributes are dropped from the last one on until all suffice.
+    of the source: neither that image nor (unless `same_person`) its person is ever taken. Where a
+    cluster is below the minimum, attributes are given up from the last one on until all suffice;
+    if they do not even then, the windows of the clusters that are still too small are widened by
+    a degree at a time. `Selection.widening` tells each step.
 
-    Raises `SelectionError` where even light alone leaves a cluster too small.
+    Raises `SelectionError` where even light alone and the widest window leave a cluster too small.
     """
     pool = _pool(records, poses, source, criteria)
     for kept in range(len(criteria.attributes), -1, -1):
-        names = criteria.attributes[:kept]
-        alike = pool.take(_alike(records, source, names)[pool.rows])
-        clusters = [_window(alike, angle, criteria) for angle in angles_deg]
+        alike = pool.take(_alike(records, source, criteria.attributes[:kept])[pool.rows])
+        clusters = [_window(alike, angle, criteria.half_width_deg) for angle in angles_deg]
         if all(len(cluster) >= criteria.minimum for cluster in clusters):
             break
-    else:
-        _refuse(angles_deg, clusters, criteria, "all attributes given up already")
+    widths = [_wide_enough(alike, angle, criteria) for angle in angles_deg]
+    clusters = [_window(alike, *pair) for pair in zip(angles_deg, widths, strict=True)]
+    if any(len(cluster) < criteria.minimum for cluster in clusters):
+        state = "all attributes given up already"
+        if max(widths) > criteria.half_width_deg:
+            state += f", windows widened to ±{max(widths):g}°"
+        _refuse(angles_deg, clusters, criteria, state)
     return Selection(
         angles_deg=tuple(float(angle) for angle in angles_deg),
         clusters=tuple(_thin(cluster, criteria.maximum, rng) for cluster in clusters),
-        attributes=names,
+        attributes=criteria.attributes[:kept],
         dropped=criteria.attributes[kept:],
+        half_widths_deg=tuple(widths),
+        asked_half_width_deg=criteria.half_width_deg,
+        unsure=count_unsure(records, criteria),
     )
 
 
@@ -147,7 +231,8 @@ def _pool(records: Records, poses: Poses, source: Records, criteria: Criteria) -
     usable = np.isfinite(poses.yaw_deg) & (poses.confidence >= criteria.min_confidence)
     usable &= np.abs(np.nan_to_num(poses.pitch_deg)) <= criteria.max_pitch_deg
     usable &= np.array([name != source.filenames[0] for name in records.filenames], dtype=bool)
-    if source.identities[0] != UNKNOWN:
+    usable &= _sure(records, criteria)
+    if source.identities[0] != UNKNOWN and not criteria.same_person:
         usable &= records.identities != source.identities[0]
     plain = flipped = np.flatnonzero(usable)
     if criteria.light is not None:
@@ -169,8 +254,19 @@ def _alike(records: Records, source: Records, names: Sequence[str]) -> NDArray[n
     return alike
 
 
-def _window(pool: Members, angle_deg: float, criteria: Criteria) -> Members:
-    return pool.take(np.abs(pool.yaw_deg - angle_deg) <= criteria.half_width_deg)
+def _window(pool: Members, angle_deg: float, half_width_deg: float) -> Members:
+    return pool.take(np.abs(pool.yaw_deg - angle_deg) <= half_width_deg)
+
+
+def _wide_enough(pool: Members, angle_deg: float, criteria: Criteria) -> float:
+    """The least half width, in degrees above the one asked for, that holds enough members."""
+    half = criteria.half_width_deg
+    while (
+        half < criteria.max_half_width_deg
+        and len(_window(pool, angle_deg, half)) < criteria.minimum
+    ):
+        half = min(half + 1, criteria.max_half_width_deg)
+    return half
 
 
 def _thin(cluster: Members, maximum: int, rng: np.random.Generator) -> Members:
@@ -194,5 +290,5 @@ def too_small(sizes: Mapping[float, int], criteria: Criteria, state: str) -> str
     return (
         f"Too few images with {light}, {found}, {criteria.minimum} needed ({state}). "
         "What would help: label more images, a narrower --yaw range, "
-        "a wider --window, a smaller --min-cluster, or --no-light-filter."
+        "a wider --window or --max-window, a smaller --min-cluster, or --no-light-filter."
     )

@@ -9,7 +9,7 @@ import pytest
 
 from rotation.dataset.celeba import Tables, parse_attributes, parse_identities
 from rotation.errors import DatasetError
-from rotation.records import UNKNOWN, join_records, read_labels
+from rotation.records import UNKNOWN, join_records, read_labels, read_probabilities
 
 EXPORT = (
     "image_id,filename,label,p_left,p_center,p_right,votes_left,votes_center,votes_right,"
@@ -83,6 +83,48 @@ def test_refuses_what_is_no_text(tmp_path: Path) -> None:
 def test_refuses_images_that_are_not_in_the_set() -> None:
     with pytest.raises(DatasetError, match=r"1 of 2 labelled images .*'b\.png'"):
         join_records({"a.png": "left", "b.png": "left"}, ["a.png"], Tables())
+
+
+def test_reads_the_probability_of_each_rows_own_label(tmp_path: Path) -> None:
+    text = (
+        "p_right,filename,label,p_left,p_center\n"
+        "0.1,a.png,left,0.7,0.2\n"
+        "0.6,b.png,right,0.3,0.1\n"
+        ",c.png,center,,\n"
+        "0.4,d.png,,0.3,0.3\n"
+    )
+    found = read_probabilities(write(tmp_path, text))
+    assert found == {"a.png": 0.7, "b.png": 0.6}
+    labels = {"c.png": "center", "b.png": "right"}
+    records = join_records(labels, labels, Tables(), found)
+    assert records.probability is not None
+    np.testing.assert_array_equal(records.probability, [np.nan, 0.6])
+    assert records.take(np.array([1])).probability == [0.6]
+    assert join_records(labels, labels, Tables()).probability is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("filename,label\na.png,left\n", "line 1: the column 'p_left' is missing"),
+        (
+            "filename,label,p_left,p_center,p_right\na.png,left,most,0,0\n",
+            "line 2: 'most' is no probability",
+        ),
+        (
+            "filename,label,p_left,p_center,p_right\na.png,left,1.2,0,0\n",
+            "line 2: '1.2' is no probability",
+        ),
+        (
+            "filename,label,p_left,p_center,p_right\na.png,left,nan,0,0\n",
+            "line 2: 'nan' is no probability",
+        ),
+    ],
+)
+def test_refuses_probabilities_that_are_none(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DatasetError) as error:
+        read_probabilities(write(tmp_path, text))
+    assert message in str(error.value)
 
 
 def test_joins_attributes_and_identities_and_says_unknown(tmp_path: Path) -> None:

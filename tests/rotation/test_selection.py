@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from rotation.selection import Criteria, candidates, select, usable_attributes
 
 ANGLES = (-20.0, -10.0, 0.0, 10.0, 20.0)
 LIGHTS = np.array(["left", "center", "right"])
+MIRROR_PAIRS = {"left": ["left", "right"], "right": ["left", "right"], "center": ["center"]}
 
 
 def records_of(n: int, seed: int = 0) -> tuple[Records, Poses]:
@@ -82,9 +85,44 @@ def test_widens_from_the_last_attribute_and_says_so() -> None:
     assert min(wider.sizes) > min(sizes)
 
 
+def narrow(n: int, reach: float) -> tuple[Records, Poses]:
+    """Records whose heads beyond a yaw all look ahead."""
+    records, poses = records_of(n)
+    poses.yaw_deg[np.abs(poses.yaw_deg) > reach] = 0.0
+    return records, poses
+
+
+def test_then_widens_the_windows_that_need_it_and_says_so() -> None:
+    records, poses = narrow(600, 14.0)
+    selection = choose(records, poses, minimum=5)
+    assert selection.attributes == ()
+    widths = dict(zip(ANGLES, selection.half_widths_deg, strict=True))
+    assert widths[0.0] == 5
+    assert 6 < widths[-20.0] <= 10
+    assert 6 < widths[20.0] <= 10
+    for angle, cluster in zip(ANGLES, selection.clusters, strict=True):
+        assert np.abs(cluster.yaw_deg - angle).max() <= widths[angle]
+        assert len(cluster) >= 5
+    steps = selection.widening
+    assert steps[:2] == ("Young given up", "Male given up")
+    assert steps[2] == f"window at -20° widened from ±5° to ±{widths[-20.0]:g}°"
+    assert len(steps) == 4
+    assert -15 < selection.mean_yaws_deg[0] < -10
+
+
+def test_nothing_is_widened_where_there_are_enough() -> None:
+    selection = choose(*records_of(2000))
+    assert selection.widening == ()
+    assert selection.half_widths_deg == (5.0,) * 5
+
+
+def test_windows_stay_as_asked_where_the_widest_is_no_wider() -> None:
+    with pytest.raises(SelectionError, match="at yaw -20°: 0 found"):
+        choose(*narrow(600, 14.0), minimum=5, max_half_width_deg=5.0)
+
+
 def test_too_small_names_the_yaw_and_the_numbers() -> None:
-    records, poses = records_of(300)
-    poses.yaw_deg[np.abs(poses.yaw_deg) > 14] = 0.0
+    records, poses = narrow(300, 9.0)
     with pytest.raises(SelectionError) as error:
         choose(records, poses, minimum=5)
     message = str(error.value)
@@ -104,6 +142,59 @@ def test_unknown_poses_odd_pitch_and_low_confidence_stay_out() -> None:
     assert len(rows)
     assert np.all(rows % 3 == 2)
     assert np.all(rows % 9 != 2)
+
+
+def with_probability(records: Records) -> Records:
+    """Each label as probable as its row's place among all; every tenth unknown."""
+    share = np.linspace(0, 1, len(records))
+    share[::10] = np.nan
+    return replace(records, probability=share)
+
+
+def test_members_are_as_probable_as_asked() -> None:
+    records, poses = records_of(2000)
+    records = with_probability(records)
+    sure = choose(records, poses, attributes=(), min_probability=0.6)
+    rows = sure.members.rows
+    assert records.probability is not None
+    assert records.probability[rows].min() >= 0.6
+    assert sure.members.mirrored.any()
+    fitting = np.isin(records.labels, MIRROR_PAIRS[str(records.labels[0])])
+    unsure = fitting & ~(np.nan_to_num(records.probability) >= 0.6)
+    assert sure.unsure == unsure.sum() > 0
+    kept = candidates(records, Criteria(light=str(records.labels[0]), min_probability=0.6))
+    assert sorted([*kept.tolist(), *np.flatnonzero(unsure).tolist()]) == (
+        np.flatnonzero(fitting).tolist()
+    )
+
+
+def test_a_higher_threshold_takes_a_part_of_the_members() -> None:
+    records, poses = records_of(2000)
+    records = with_probability(records)
+    taken = [
+        set(choose(records, poses, attributes=(), min_probability=p).members.rows.tolist())
+        for p in (0.0, 0.3, 0.6)
+    ]
+    assert taken[2] < taken[1] < taken[0]
+
+
+def test_a_threshold_needs_probabilities_but_not_without_the_light_filter() -> None:
+    records, poses = records_of(500)
+    with pytest.raises(SelectionError, match="No probabilities are known"):
+        choose(records, poses, min_probability=0.5)
+    open_to_all = choose(records, poses, light=None, min_probability=0.5)
+    assert open_to_all.sizes == choose(records, poses, light=None).sizes
+    assert open_to_all.unsure == 0
+
+
+def test_the_sources_person_only_where_asked_and_never_its_own_picture() -> None:
+    records, poses = records_of(2000)
+    records.identities[:60] = records.identities[0]
+    others = choose(records, poses, attributes=())
+    same = choose(records, poses, attributes=(), same_person=True)
+    assert not np.isin(others.members.rows, np.arange(60)).any()
+    assert np.isin(same.members.rows, np.arange(1, 60)).any()
+    assert 0 not in same.members.rows
 
 
 def test_large_clusters_are_thinned_by_the_seed() -> None:
@@ -142,7 +233,14 @@ def test_candidates_are_what_a_mirror_can_use() -> None:
     assert len(candidates(records, Criteria(light=None))) == 200
 
 
-@pytest.mark.parametrize("given", [{"light": "top"}, {"light": "left", "minimum": 0}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"light": "top"},
+        {"light": "left", "minimum": 0},
+        {"light": "left", "min_probability": 1.5},
+    ],
+)
 def test_refuses_criteria_that_make_no_sense(given: dict[str, object]) -> None:
     with pytest.raises(SelectionError):
         Criteria(**given)  # type: ignore[arg-type]

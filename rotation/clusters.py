@@ -1,0 +1,52 @@
+"""The pictures of a selection's members: read, weighed by their looks, averaged."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import numpy as np
+
+from rotation.dataset.sources import ImageSource
+from rotation.embedding import Progress, read_crop
+from rotation.errors import ImageError
+from rotation.images import Pixels
+from rotation.records import Records
+from rotation.selection import Criteria, Selection
+from rotation.similarity import describe_looks, weigh
+
+
+def read_members(
+    images: ImageSource, selection: Selection, records: Records, size: int, criteria: Criteria,
+    progress: Progress | None = None,
+) -> tuple[Selection, dict[int, Pixels]]:  # fmt: skip
+    """Crops (size, size, 3) of the members by row. Broken files leave their clusters.
+
+    Raises `SelectionError` where a cluster is then too small.
+    """
+    crops: dict[int, Pixels] = {}
+    rows = np.unique(selection.members.rows)
+    for done, row in enumerate(rows.tolist(), start=1):
+        with suppress(ImageError):
+            crops[row] = read_crop(images, records.filenames[row], size)
+        if progress is not None:
+            progress("read", done, len(rows))
+    return selection.keep(list(crops), criteria), crops
+
+
+def weigh_by_looks(selection: Selection, crops: dict[int, Pixels], source: Pixels) -> Selection:
+    """The selection with more weight for members whose crops look like the source's crop."""
+    rows = list(crops)
+    looks = dict(zip(rows, describe_looks(np.stack([crops[row] for row in rows])), strict=True))
+    members = np.stack([looks[row] for row in selection.members.rows.tolist()])
+    return weigh(selection, members, describe_looks(source[None])[0])
+
+
+def mean_images(selection: Selection, crops: dict[int, Pixels]) -> Pixels:
+    """The weighted mean image (K, S, S, 3) of each cluster, mirrored members mirrored."""
+    means = []
+    for cluster in selection.clusters:
+        pictures = np.stack([crops[row] for row in cluster.rows.tolist()]).astype(np.float64)
+        pictures[cluster.mirrored] = pictures[cluster.mirrored][:, :, ::-1]
+        mean = np.average(pictures, axis=0, weights=cluster.weights)
+        means.append(np.rint(mean).astype(np.uint8))
+    return np.stack(means)

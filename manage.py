@@ -33,6 +33,7 @@ COMMANDS: dict[str, Any] = {
     "gold": ("labeler.cli.gold:gold", "Images whose answer is known."),
     "consensus": ("labeler.cli.labels:consensus", "Make the consensus anew from the votes."),
     "propose": ("labeler.cli.labels:propose", "Train the proposer on the votes; propose labels."),
+    "proposals": ("labeler.cli.proposals:proposals", "List model runs; go back to an older one."),
     "export": ("labeler.cli.labels:export", "Write labels or votes as CSV."),
     "report": ("labeler.cli.report:report", "Draw figures of the labels."),
     "classifier": ("labeler.cli.classifier:classifier", "Fit and use the classifier on files."),

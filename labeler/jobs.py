@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from huey import SqliteHuey
+from huey import SqliteHuey, crontab
 
 from labeler.config import Settings
 from labeler.db import Database
@@ -23,9 +23,29 @@ from rotation.errors import RotationError
 log = logging.getLogger(__name__)
 
 
-def propose_labels(settings: Settings, campaign_id: int) -> None:
-    """Queue a training on the votes of a campaign so far, and new proposals."""
-    _queue(settings).propose(campaign_id)
+TICK = "retrain_if_due"
+TICK_EXPIRES_S = 50  # the next one asks the same
+
+
+def propose_labels(settings: Settings, campaign_id: int, annotator_id: int | None = None) -> None:
+    """Queue a training on the votes of a campaign so far, and new proposals.
+
+    One that waits already sees all votes until it begins, so it is not queued a second time.
+    """
+    queue = _queue(settings)
+    wanted = (queue.propose.task_class.__name__, campaign_id)
+    if wanted not in [(one.name, one.args[0]) for one in queue.huey.pending() if one.args]:
+        queue.propose(campaign_id, annotator_id)
+
+
+def restore_run(settings: Settings, run_id: int, annotator_id: int) -> None:
+    """Queue the return to an older model run whose proposals have to be made again."""
+    _queue(settings).restore(run_id, annotator_id)
+
+
+def queue_dataset_refresh(settings: Settings, dataset_id: int) -> None:
+    """Queue the consensus of all campaigns of a data set: another run is current."""
+    _queue(settings).refresh_dataset(dataset_id)
 
 
 def check_dataset(settings: Settings, dataset_id: int) -> None:
@@ -58,8 +78,7 @@ def draw_mean_faces(settings: Settings, campaign_id: int, choices: dict[str, Any
 
 def count_waiting(settings: Settings) -> int:
     """How many jobs wait for a worker."""
-    waiting: int = _queue(settings).huey.pending_count()
-    return waiting
+    return sum(one.name != TICK for one in _queue(settings).huey.pending())
 
 
 def run_worker(settings: Settings) -> None:
@@ -81,6 +100,10 @@ class _Queue:
         self.refresh = self._task("refresh_campaign", _refresh)
         self.refresh_all = self._task("refresh_all_images", _refresh_all)
         self.mean_faces = self._task("draw_mean_faces", _mean_faces)
+        self.restore = self._task("restore_run", _restore)
+        self.refresh_dataset = self._task("refresh_dataset", _refresh_dataset)
+        each_minute = self.huey.periodic_task(crontab(), name=TICK, expires=TICK_EXPIRES_S)
+        self.tick = each_minute(lambda: retrain_if_due(settings))
 
     def _task(self, name: str, work: Callable[..., None]) -> Any:
         def task(number: int, *more: Any) -> None:
@@ -97,12 +120,66 @@ class _Queue:
         return self.huey.task(name=name)(task)
 
 
-def _propose(db: Database, settings: Settings, campaign_id: int) -> None:
-    from labeler.services.feature_cache import FILE, FeatureCache
+def retrain_if_due(settings: Settings) -> bool:
+    """Train the model of the campaign that is handed out, if enough votes have come.
+
+    The worker asks every minute, so that votes of every kind count and none waits for it.
+    """
+    from labeler.services.retraining import find_due
+
+    db = Database(settings.database_url)
+    try:
+        with db.read() as session:
+            campaign_id = find_due(session)
+        if campaign_id is not None:
+            _propose(db, settings, campaign_id, None, automatic=True)
+            log.info("%s %s is done", TICK, campaign_id)
+    except (SidelightError, RotationError) as error:
+        log.error("%s: %s", TICK, error)
+        return False
+    finally:
+        db.dispose()
+    return campaign_id is not None
+
+
+def _propose(
+    db: Database,
+    settings: Settings,
+    campaign_id: int,
+    annotator_id: int | None = None,
+    *,
+    automatic: bool = False,
+) -> None:
     from labeler.services.proposing import train_and_propose  # late: scikit-learn takes seconds
 
-    train_and_propose(db, campaign_id, cache=FeatureCache(settings.home / FILE))
-    _refresh_all(db, settings, campaign_id)
+    train_and_propose(
+        db, campaign_id, cache=_cache(settings), annotator_id=annotator_id, automatic=automatic
+    )
+    with db.read() as session:
+        dataset_id = campaigns.get_campaign(session, campaign_id).dataset_id
+    _refresh_dataset(db, settings, dataset_id)
+
+
+def _restore(db: Database, settings: Settings, run_id: int, annotator_id: int) -> None:
+    from labeler.services.restoring import restore_run as restore  # late: as above
+    from labeler.services.runs import get_run
+
+    restore(db, run_id, annotator_id, _cache(settings))
+    with db.read() as session:
+        dataset_id = get_run(session, run_id).dataset_id
+    _refresh_dataset(db, settings, dataset_id)
+
+
+def _refresh_dataset(db: Database, settings: Settings, dataset_id: int) -> None:
+    from labeler.services.refreshing import refresh_dataset
+
+    refresh_dataset(db, dataset_id)
+
+
+def _cache(settings: Settings) -> Any:
+    from labeler.services.feature_cache import FILE, FeatureCache
+
+    return FeatureCache(settings.home / FILE)
 
 
 def _check(db: Database, settings: Settings, dataset_id: int) -> None:

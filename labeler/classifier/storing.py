@@ -6,13 +6,15 @@ Nothing in it is ever executed: safetensors and JSON are data alone.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, load_file, save, save_file
 
 from labeler.classifier.features import N_EVEN, N_ODD
 from labeler.classifier.model import MirrorLogistic
@@ -38,9 +40,7 @@ def save_model(folder: Path, model: MirrorLogistic, description: dict[str, Any])
         OSError: the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # Copied into C order: safetensors writes the memory behind a strided view as it lies there.
-    arrays = {f.name: np.array(getattr(model, f.name), float, order="C") for f in fields(model)}
-    save_file(arrays, folder / WEIGHTS_FILE)
+    save_file(_arrays(model), folder / WEIGHTS_FILE)
     text = json.dumps({"method": METHOD, **description}, indent=2, sort_keys=True)
     (folder / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
 
@@ -61,13 +61,43 @@ def load_model(folder: Path) -> tuple[MirrorLogistic, dict[str, Any]]:
         arrays = load_file(folder / WEIGHTS_FILE)
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{folder / WEIGHTS_FILE}: cannot be read ({error})") from None
+    try:
+        return _model(arrays), description
+    except ValueError as error:
+        raise ValueError(f"{folder / WEIGHTS_FILE}: {error}") from None
+
+
+def model_to_bytes(model: MirrorLogistic) -> bytes:
+    """The numbers alone, as safetensors."""
+    data: bytes = save(_arrays(model))
+    return data
+
+
+def model_from_bytes(data: bytes) -> MirrorLogistic:
+    """What `model_to_bytes` wrote.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        return _model(load(data))
+    except SafetensorError as error:
+        raise ValueError(f"cannot be read ({error})") from None
+
+
+def _arrays(model: MirrorLogistic) -> dict[str, npt.NDArray[np.float64]]:
+    # Copied into C order: safetensors writes the memory behind a strided view as it lies there.
+    return {f.name: np.array(getattr(model, f.name), float, order="C") for f in fields(model)}
+
+
+def _model(arrays: Mapping[str, npt.NDArray[np.float64]]) -> MirrorLogistic:
     if {name: array.shape for name, array in arrays.items()} != SHAPES:
-        raise ValueError(f"{folder / WEIGHTS_FILE}: not the arrays of a {METHOD} model")
+        raise ValueError(f"not the arrays of a {METHOD} model")
     if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise ValueError(f"{folder / WEIGHTS_FILE}: holds NaN or infinity")
+        raise ValueError("holds NaN or infinity")
     odd, side, center = (arrays[name] for name in ("odd", "side", "center"))
     biases = float(arrays["side_bias"]), float(arrays["center_bias"])
-    return MirrorLogistic(odd, side, center, *biases), description
+    return MirrorLogistic(odd, side, center, *biases)
 
 
 def _read_description(path: Path) -> dict[str, Any]:

@@ -120,6 +120,7 @@ def propose(campaign_name: str | None, processes: int | None) -> None:
     """
     from labeler.services.feature_cache import FILE, FeatureCache
     from labeler.services.proposing import train_and_propose
+    from labeler.services.refreshing import refresh_dataset
 
     settings = load_settings()
     cache = FeatureCache(settings.home / FILE)
@@ -128,6 +129,7 @@ def propose(campaign_name: str | None, processes: int | None) -> None:
             campaign = find_campaign(session, campaign_name)
         with progress_bar("Proposing") as report:
             result = train_and_propose(db, campaign.id, report, processes, cache)
+        refresh_dataset(db, campaign.dataset_id)
     _report_run(campaign.name, result)
 
 

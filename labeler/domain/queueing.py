@@ -18,18 +18,25 @@ _LN3 = math.log(3)
 
 
 def priority(
-    order: str, counts: VoteCounts, posterior: Sequence[float], image_id: int, model_doubt: float
+    order: str,
+    counts: VoteCounts,
+    posterior: Sequence[float],
+    image_id: int,
+    model_doubt: float,
+    ask: int | None = None,
 ) -> int:
     """The place of an image in the queue of a campaign; lower is earlier.
 
     Parameters:
-        order: `breadth`: the fewest votes first. `random`: all alike. `uncertain`: the highest
-            sum of the entropies of the posterior and of the votes first. `contested`: the images
+        order: `breadth`: the fewest votes first. `random`: all alike. `uncertain`: first the
+            images without a vote that the model asks for, then the highest sum of the entropies
+            of the posterior and of the votes. `contested`: the images
             whose votes disagree first, the most evenly split before the others, then those with
             the most votes, so that what is begun is finished. `mixed`: each image belongs, by
             lot, to `breadth` (half of them), `uncertain` or `contested`.
         posterior: (p_left, p_center, p_right).
         model_doubt: entropy of the model's own probabilities in nats, ln 3 where there are none.
+        ask: the place among the images that the model run asks for (`Proposal.ask`), below `STEPS`.
 
     Raises:
         ValueError: an unknown order.
@@ -39,13 +46,15 @@ def priority(
     if order == "random":
         return 0
     if order == "uncertain":
+        if ask is not None and not counts.total:
+            return ask - STEPS
         doubt = entropy(posterior) + (vote_entropy(counts) if counts.total else model_doubt)
         return round(STEPS * (2 * _LN3 - doubt) / _LN3)
     if order == "contested":
         split = vote_entropy(counts)
         return round(-STEPS * split / _LN3) if split else STEPS * (1 + max(0, 9 - counts.total))
     if order == "mixed":
-        return priority(_lot(image_id), counts, posterior, image_id, model_doubt)
+        return priority(_lot(image_id), counts, posterior, image_id, model_doubt, ask)
     raise ValueError(f"{order!r} is not an order")
 
 

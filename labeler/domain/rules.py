@@ -36,6 +36,8 @@ class Rules:
         training: how many gold images a person answers, with feedback, before the work begins.
         pass_share: share of right answers that ends the training.
         min_gold: a person whose accuracy on gold is surely below this is paused.
+        retrain_votes: new votes, at least, after which a model is trained anew; 0: never by itself.
+        retrain_share: and the share of the votes there were that must be new.
 
     Raises:
         ValueError: names the rule, what was given and what is allowed.
@@ -58,6 +60,8 @@ class Rules:
     training: int = 0
     pass_share: float = 0.7
     min_gold: float = 0.6
+    retrain_votes: int = 100
+    retrain_share: float = 0.2
 
     def __post_init__(self) -> None:
         _check_word("order", self.order, ORDERS)
@@ -67,9 +71,10 @@ class Rules:
         _check_whole("vote_cap", self.vote_cap, self.required_votes, _MAX_VOTES)
         _check_whole("gold_first", self.gold_first, 0, 20)
         _check_whole("training", self.training, 0, 100)
+        _check_whole("retrain_votes", self.retrain_votes, 0, 1_000_000)
         _check_number("threshold", self.threshold, 0.5, 0.9999)
         for name in ("audit_share", "blind_share", "planted_share", "gold_rate", "pass_share",
-                     "min_gold"):  # fmt: skip
+                     "min_gold", "retrain_share"):  # fmt: skip
             _check_number(name, getattr(self, name), 0.0, 1.0)
         for name in ("use_model", "named", "mirror_views"):
             if not isinstance(getattr(self, name), bool):

@@ -26,7 +26,7 @@ from labeler.models.people import (
     LoginFailure,
     LoginSession,
 )
-from labeler.models.votes import NOT_COUNTED, Lease, ModelRun, Proposal, Vote
+from labeler.models.votes import NOT_COUNTED, Lease, ModelRun, Proposal, Publication, Vote
 
 __all__ = [
     "MAX_ATTRIBUTES",
@@ -50,6 +50,7 @@ __all__ = [
     "ModelRun",
     "Participation",
     "Proposal",
+    "Publication",
     "Skill",
     "UtcDateTime",
     "Vote",

@@ -11,6 +11,8 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
+    SmallInteger,
     String,
     Text,
     text,
@@ -30,7 +32,12 @@ BigId = BigInteger().with_variant(Integer, "sqlite")
 
 
 class ModelRun(Base):
-    """One training of a proposer. The run of a data set published last is the current one."""
+    """One training of a proposer. The run of a data set published last is the current one.
+
+    At most one of a data set is in training: `beat_at` is when its process was last heard of,
+    `progress` how far it is (`services.runs.Watch`). `model`: the fitted model as safetensors, so
+    that an old run can propose again.
+    """
 
     __tablename__ = "model_run"
     __table_args__ = (
@@ -39,7 +46,10 @@ class ModelRun(Base):
             "(status = 'published') = (published_at IS NOT NULL)", name="published_at_if_published"
         ),
         Index("ix_model_run_dataset_id_published_at", "dataset_id", "published_at"),
-    )
+        Index("uq_model_run_training", "dataset_id", unique=True,
+              sqlite_where=text("status = 'training'"),
+              postgresql_where=text("status = 'training'")),
+    )  # fmt: skip
 
     id: Mapped[int] = mapped_column(primary_key=True)
     dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"))
@@ -50,10 +60,27 @@ class ModelRun(Base):
     metrics: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     published_at: Mapped[datetime | None]
+    beat_at: Mapped[datetime | None]
+    progress: Mapped[dict[str, Any] | None]
+    model: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+
+
+class Publication(Base):
+    """A run became the current one: it was new, or somebody went back to it. Append-only."""
+
+    __tablename__ = "publication"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    model_run_id: Mapped[int] = mapped_column(ForeignKey("model_run.id"), index=True)
+    annotator_id: Mapped[int | None] = mapped_column(ForeignKey("annotator.id"))
+    at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class Proposal(Base):
-    """A model's probabilities for one image, made by one run. Never mixed into votes."""
+    """A model's probabilities for one image, made by one run. Never mixed into votes.
+
+    `ask`: the place of the image among those whose answer would teach the model most.
+    """
 
     __tablename__ = "proposal"
     __table_args__ = (
@@ -70,6 +97,7 @@ class Proposal(Base):
     p_left: Mapped[float]
     p_center: Mapped[float]
     p_right: Mapped[float]
+    ask: Mapped[int | None] = mapped_column(SmallInteger)
 
 
 def _shown_is_coherent() -> tuple[CheckConstraint, ...]:

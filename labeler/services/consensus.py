@@ -140,17 +140,13 @@ def load_facts(session: Session, campaign_id: int, image_ids: Sequence[int]) -> 
     models = _model_by_image(session, campaign_id, image_ids)
     gold = _labels(session, Gold, Gold.revoked_at.is_(None), campaign_id, image_ids)
     decisions = _labels(session, Decision, Decision.superseded_at.is_(None), campaign_id, image_ids)
-    return [
-        ImageFacts(
-            image_id,
-            votes.get(image_id, []),
-            models.get(image_id),
-            gold.get(image_id),
-            image_id in decisions,
-            decisions.get(image_id),
-        )
-        for image_id in image_ids
-    ]
+    found = []
+    for image_id in image_ids:
+        chances, ask = models.get(image_id, (None, None))
+        decided = image_id in decisions, decisions.get(image_id)
+        cast = votes.get(image_id, [])
+        found.append(ImageFacts(image_id, cast, chances, gold.get(image_id), *decided, ask))
+    return found
 
 
 def current_run_of(campaign_id: Any) -> Any:
@@ -188,13 +184,16 @@ def counts_now() -> ColumnElement[bool]:
 
 def _model_by_image(
     session: Session, campaign_id: int, image_ids: Sequence[int]
-) -> Mapping[int, tuple[float, float, float]]:
+) -> Mapping[int, tuple[tuple[float, float, float], int | None]]:
+    """Probabilities and `ask` by image."""
     rows = session.execute(
-        select(Proposal.image_id, Proposal.p_left, Proposal.p_center, Proposal.p_right).where(
+        select(
+            Proposal.image_id, Proposal.p_left, Proposal.p_center, Proposal.p_right, Proposal.ask
+        ).where(
             Proposal.model_run_id == current_run_of(campaign_id), Proposal.image_id.in_(image_ids)
         )
     )
-    return {image_id: (left, center, right) for image_id, left, center, right in rows}
+    return {image_id: ((left, center, right), ask) for image_id, left, center, right, ask in rows}
 
 
 def _labels(

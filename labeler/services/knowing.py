@@ -49,7 +49,8 @@ class CountedVote:
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """All that decides about one image. `decided` with label None: it cannot be told."""
+    """All that decides about one image. `decided` with label None: it cannot be told; `ask`: its
+    place among those that the model asks for."""
 
     image_id: int
     votes: Sequence[CountedVote]
@@ -57,6 +58,7 @@ class ImageFacts:
     gold: str | None = None
     decided: bool = False
     decision: str | None = None
+    ask: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def derive(facts: ImageFacts, known: Knowledge) -> dict[str, Any]:
         "votes_right": counts.right,
         "votes_unsure": counts.unsure,
         "method": method,
-        "priority": priority(rules.order, counts, chances, facts.image_id, doubt),
+        "priority": priority(rules.order, counts, chances, facts.image_id, doubt, facts.ask),
     }
 
 

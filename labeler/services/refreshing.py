@@ -14,17 +14,18 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from labeler.db import Database, insert_or
 from labeler.domain.quality import Limits, flags, standing
 from labeler.domain.rules import REFRESH_EVERY
 from labeler.domain.skills import Skills, fit_skills
-from labeler.models import Campaign, Consensus, Estimate, Participation, Skill, Vote, utc_now
+from labeler.models import Campaign, Consensus, Estimate, Participation, Skill, utc_now
 from labeler.services.ballots import Ballots, load_ballots
-from labeler.services.consensus import counts_now, find_stale, recount
+from labeler.services.consensus import find_stale, recount
 from labeler.services.figures import campaign_figures, person_figures, record_of
+from labeler.services.teaching import count_votes
 
 METHOD = "skills-1"
 DUE_SHARE = 0.02  # of the votes there are, so that the work stays in proportion
@@ -55,6 +56,19 @@ def refresh_campaign(
     return RefreshReport(len(ballots), len(ballots.people), changed, paused)
 
 
+def refresh_dataset(db: Database, dataset_id: int) -> None:
+    """Derive the consensus of all campaigns of a data set anew, the active one first: another
+    model run is current."""
+    with db.read() as session:
+        ids = session.scalars(
+            select(Campaign.id)
+            .where(Campaign.dataset_id == dataset_id)
+            .order_by(Campaign.active.desc(), Campaign.id)
+        ).all()
+    for campaign_id in ids:
+        refresh_campaign(db, campaign_id, all_images=True)
+
+
 def judge_people(
     db: Database, campaign_id: int, *, now: datetime | None = None
 ) -> tuple[Ballots, list[int]]:
@@ -73,10 +87,7 @@ def is_due(session: Session, campaign_id: int) -> bool:
     """Whether enough votes have come since the last refresh."""
     seen = session.scalar(select(Estimate.figures).where(Estimate.campaign_id == campaign_id))
     before = seen["votes"] if seen else 0
-    votes = session.scalar(
-        select(func.count()).where(Vote.campaign_id == campaign_id, counts_now())
-    )
-    return abs((votes or 0) - before) >= max(REFRESH_EVERY, DUE_SHARE * before)
+    return abs(count_votes(session, campaign_id) - before) >= max(REFRESH_EVERY, DUE_SHARE * before)
 
 
 def _limits(session: Session, campaign_id: int) -> Limits:

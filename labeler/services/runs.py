@@ -1,7 +1,8 @@
 """Model runs: started, filled by a proposer, published or marked as failed, and pruned.
 
 The run of a data set that was published last is the current one. Nobody looks at a run before it
-is published, so that its proposals may come in many short transactions.
+is published, so that its proposals may come in many short transactions. One run of a data set is
+in training at a time: the database refuses a second.
 """
 
 from __future__ import annotations
@@ -9,18 +10,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Select, delete, exists, select, update
+from sqlalchemy import CursorResult, Select, delete, exists, func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from labeler.db import Database
-from labeler.errors import Conflict
-from labeler.models import ModelRun, Proposal, utc_now
+from labeler.errors import Conflict, NotFound
+from labeler.models import ModelRun, Proposal, Publication, utc_now
+from labeler.services.watching import Watch
 
 KEEP_RUNS = 3  # published runs whose proposals are kept
-ABANDONED_AFTER = timedelta(hours=6)
+ABANDONED_AFTER = timedelta(minutes=2)  # without a word of the process that trains
 
 
 def current_run(session: Session, dataset_id: int) -> ModelRun | None:
@@ -28,26 +31,74 @@ def current_run(session: Session, dataset_id: int) -> ModelRun | None:
     return session.scalars(_published(dataset_id).limit(1)).first()
 
 
-def start_run(db: Database, dataset_id: int, method: str, settings: dict[str, Any]) -> int:
-    """Make a run with status `training`; runs whose process is long gone become `failed`."""
-    with db.write() as session:
-        session.execute(
-            update(ModelRun)
-            .where(ModelRun.status == "training", ModelRun.created_at < utc_now() - ABANDONED_AFTER)
-            .values(status="failed", problem="interrupted: its process is gone")
+def previous_run(session: Session, dataset_id: int) -> ModelRun | None:
+    """The run that was published before the current one."""
+    return session.scalars(_published(dataset_id).offset(1).limit(1)).first()
+
+
+def running_run(session: Session, dataset_id: int, now: datetime | None = None) -> ModelRun | None:
+    """The run of the data set that is in training, by a process that is still there."""
+    heard = func.coalesce(ModelRun.beat_at, ModelRun.created_at)
+    return session.scalars(
+        select(ModelRun).where(
+            ModelRun.dataset_id == dataset_id,
+            ModelRun.status == "training",
+            heard >= (now or utc_now()) - ABANDONED_AFTER,
         )
-        run = ModelRun(dataset_id=dataset_id, method=method, settings=settings, metrics={})
-        session.add(run)
-        session.flush()
-        return run.id
+    ).first()
+
+
+def get_run(session: Session, run_id: int) -> ModelRun:
+    """The run of that number.
+
+    Raises:
+        NotFound: there is none.
+    """
+    run = session.get(ModelRun, run_id)
+    if run is None:
+        raise NotFound(f"There is no model run {run_id}.")
+    return run
+
+
+def start_run(db: Database, dataset_id: int, method: str, settings: dict[str, Any]) -> int:
+    """Make a run with status `training`; runs whose process is gone become `failed`.
+
+    Raises:
+        Conflict: another run of the data set is in training.
+    """
+    try:
+        with db.write() as session:
+            _end_abandoned(session)
+            run = ModelRun(
+                dataset_id=dataset_id, method=method, settings=settings, metrics={},
+                beat_at=utc_now(),
+            )  # fmt: skip
+            session.add(run)
+            session.flush()
+            return run.id
+    except IntegrityError:
+        raise Conflict(
+            "Another run of this data set is in training. Wait until it is done, or stop it on "
+            "the page “Model runs”."
+        ) from None
+
+
+def _end_abandoned(session: Session) -> None:
+    heard = func.coalesce(ModelRun.beat_at, ModelRun.created_at)
+    session.execute(
+        update(ModelRun)
+        .where(ModelRun.status == "training", heard < utc_now() - ABANDONED_AFTER)
+        .values(status="failed", problem="interrupted: its process is gone")
+    )
 
 
 @contextmanager
-def failing(db: Database, run_id: int) -> Iterator[None]:
-    """Mark the run as failed when anything at all, an interrupt included, leaves the block."""
+def working(db: Database, run_id: int) -> Iterator[Watch]:
+    """Tell how far the run is; mark it as failed when anything at all leaves the block."""
     done = False
     try:
-        yield
+        with Watch(db, run_id) as watch:
+            yield watch
         done = True
     finally:
         if not done:
@@ -60,20 +111,47 @@ def failing(db: Database, run_id: int) -> Iterator[None]:
                 )
 
 
-def publish_run(db: Database, run_id: int, metrics: dict[str, Any]) -> None:
+def stop_run(session: Session, run_id: int, who: str) -> None:
+    """Give a run in training up; its process finds out within seconds.
+
+    Raises:
+        NotFound: no such run.
+        Conflict: it is not in training.
+    """
+    run = get_run(session, run_id)
+    if run.status != "training":
+        raise Conflict(f"Model run {run_id} is not in training.")
+    run.status, run.problem = "failed", f"stopped by {who}"
+
+
+def publish_run(
+    db: Database,
+    run_id: int,
+    metrics: dict[str, Any],
+    model: bytes | None = None,
+    annotator_id: int | None = None,
+) -> None:
     """Make the run the current one of its data set.
+
+    Parameters:
+        model: with which it can propose again when its proposals are gone.
+        annotator_id: who asked for the run; None: nobody did.
 
     Raises:
         Conflict: it is not in training any more.
     """
     with db.write() as session:
+        now = utc_now()
         result = session.execute(
             update(ModelRun)
             .where(ModelRun.id == run_id, ModelRun.status == "training")
-            .values(status="published", published_at=utc_now(), metrics=metrics)
+            .values(
+                status="published", published_at=now, metrics=metrics, model=model, progress=None
+            )
         )
         if cast(CursorResult[Any], result).rowcount != 1:
-            raise Conflict(f"Model run {run_id} took too long and was given up; start another.")
+            raise Conflict(f"Model run {run_id} was stopped or given up; start another.")
+        session.add(Publication(model_run_id=run_id, annotator_id=annotator_id, at=now))
 
 
 def prune_proposals(db: Database, dataset_id: int) -> int:

@@ -101,7 +101,7 @@ def _statement() -> Any:
             _OWN_SKILL.confusion.label("own_confusion"),
             _OWN_SKILL.following.label("own_following"),
             _SKILL.confusion, _SKILL.following,
-            Proposal.p_left, Proposal.p_center, Proposal.p_right,
+            Proposal.p_left, Proposal.p_center, Proposal.p_right, Proposal.ask,
             Gold.label.label("gold"), Decision.id.label("decision_id"), Decision.label,
         )
         .select_from(Consensus)
@@ -171,7 +171,8 @@ def _facts(image_id: int, row: Row[Any], votes: Sequence[Any]) -> ImageFacts:
         if vote.mode not in NOT_COUNTED
     ]
     model = None if row.p_left is None else (row.p_left, row.p_center, row.p_right)
-    return ImageFacts(image_id, counted, model, row.gold, row.decision_id is not None, row.label)
+    decided = row.decision_id is not None, row.label
+    return ImageFacts(image_id, counted, model, row.gold, *decided, row.ask)
 
 
 def _knowledge(annotator_id: int, rows: Sequence[Row[Any]]) -> Knowledge:

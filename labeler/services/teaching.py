@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from labeler.domain.labels import LABELS, likeliest_label
 from labeler.errors import Conflict
-from labeler.models import Campaign, Consensus, Image
+from labeler.models import Campaign, Consensus, Image, Vote
 from labeler.services.campaigns import get_campaign
-from labeler.services.consensus import load_facts
+from labeler.services.consensus import counts_now, load_facts
 from labeler.services.knowing import chances_by_votes, load_knowledge
 
 MIN_IMAGES = 6
@@ -86,6 +86,14 @@ def _teaching(row: Any, shares: Sequence[float], prior: Sequence[float]) -> Trai
     group = -row.id if row.identity is None else row.identity
     likelihood = tuple(share / chance for share, chance in zip(shares, prior, strict=True))
     return TrainingImage(row.filename, tuple(shares), likelihood, group, row.status == "agreed")
+
+
+def count_votes(session: Session, campaign_id: int) -> int:
+    """How many votes of a campaign count."""
+    return (
+        session.scalar(select(func.count()).where(Vote.campaign_id == campaign_id, counts_now()))
+        or 0
+    )
 
 
 def check_enough(labels: Sequence[str], name: str) -> None:

@@ -17,7 +17,7 @@ from labeler.models import Campaign, Dataset
 from labeler.services import exporting, overview, progress, teaching
 from labeler.web import access, chosen
 from labeler.web.progress import Figure
-from labeler.web.state import Page, db, render, settings
+from labeler.web.state import Page, account, db, render, settings
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 
@@ -74,7 +74,7 @@ def propose() -> Response:
         campaign = chosen.campaign(session)
         # Asked here as well as in the job, so that a person learns at once what is missing.
         teaching.check_trainable(session, campaign.id)
-    jobs.propose_labels(settings(), campaign.id)
+    jobs.propose_labels(settings(), campaign.id, account().id)
     flash("The training is queued. Its run appears below when it has begun.", "success")
     return redirect(url_for("admin.model_runs", **links(campaign)), 303)
 

@@ -23,6 +23,7 @@ from labeler.web.model_runs import RunRow, run_row
 from labeler.web.numbers import plural, span, whole
 from labeler.web.plots import Plot, draw_columns
 from labeler.web.progress import Figure, Tally
+from labeler.web.run_state import RunState, run_state
 from labeler.web.state import Page, db, render, settings
 
 PERIOD_WORDS = {"10min": "10 minutes", "hour": "hour", "day": "day"}
@@ -76,6 +77,7 @@ class OverviewPage(Page):
     run: RunRow | None = None
     latest: RunRow | None = None
     waiting_jobs: int = 0
+    state: RunState | None = None
 
 
 @bp.get("/", endpoint="overview")
@@ -120,6 +122,7 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
         run=run_row(run) if run else None,
         latest=run_row(latest) if latest and latest is not run else None,
         waiting_jobs=jobs.count_waiting(settings()),
+        state=run_state(session, campaign),
     )
 
 

@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import request
+from flask import flash, redirect, request, url_for
 from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
 
 from labeler import jobs
+from labeler.errors import NotFound
 from labeler.models import Campaign, ModelRun, utc_now
-from labeler.services import overview
-from labeler.services.runs import current_run
-from labeler.web import access, chosen
+from labeler.services import overview, restoring
+from labeler.services.runs import current_run, get_run, running_run, stop_run
+from labeler.web import access, chosen, forms
 from labeler.web.admin import bp, links
 from labeler.web.numbers import NONE
 from labeler.web.plots import Plot, Series, Table, draw_shares
-from labeler.web.state import Page, db, render, settings
+from labeler.web.run_state import Published, RunState, list_published, run_state
+from labeler.web.state import Page, account, db, render, settings
 
 RUNS_SHOWN = 50
 STATES = {"training": "in training", "published": "published", "failed": "failed"}
@@ -81,6 +84,8 @@ class RunsPage(Page):
     comparison: Comparison | None = None
     comparable: Sequence[int] = ()
     waiting_jobs: int = 0
+    state: RunState | None = None
+    published: Sequence[Published] = ()
 
 
 @bp.get("/runs")
@@ -91,6 +96,47 @@ def model_runs() -> tuple[str, int]:
         if campaign is None:
             return render(RunsPage(utc_now()))
         return render(_page(session, campaign))
+
+
+@bp.post("/runs/restore")
+@access.only("supervisor", "admin")
+def restore_run() -> Response:
+    """Go back to a run: at once where its proposals are there, else by the worker."""
+    run_id, who = forms.whole("run"), account().id
+    with db().write() as session:
+        campaign = chosen.campaign(session)
+        run = _own_run(session, campaign, run_id)
+        restoring.check_restorable(session, run.id)
+        missing = len(restoring.list_missing(session, run))
+        if not missing:
+            restoring.republish_run(session, run.id, who)
+    if missing:
+        jobs.restore_run(settings(), run_id, who)
+        flash(f"{missing:,} proposals of run {run_id} are made again; then it is shown.", "success")
+    else:
+        jobs.queue_dataset_refresh(settings(), campaign.dataset_id)
+        flash(f"Run {run_id} is current: its proposals are shown from now on.", "success")
+    return redirect(url_for("admin.model_runs", **links(campaign)), 303)
+
+
+@bp.post("/runs/stop")
+@access.only("supervisor", "admin")
+def stop_training() -> Response:
+    with db().write() as session:
+        campaign = chosen.campaign(session)
+        run = running_run(session, campaign.dataset_id)
+        if run is None:
+            raise NotFound("No run is in training; it may have ended just now.")
+        stop_run(session, run.id, account().username)
+    flash(f"Run {run.id} is stopped. The current proposals stay.", "success")
+    return redirect(url_for("admin.model_runs", **links(campaign)), 303)
+
+
+def _own_run(session: Session, campaign: Campaign, run_id: int) -> ModelRun:
+    run = get_run(session, run_id)
+    if run.dataset_id != campaign.dataset_id:
+        raise NotFound(f"Model run {run_id} is of another data set than this campaign.")
+    return run
 
 
 def run_row(run: ModelRun, current_id: int | None = None) -> RunRow:
@@ -125,6 +171,8 @@ def _page(session: Session, campaign: Campaign) -> RunsPage:
         comparison=_compare({run.id: run for run in published}),
         comparable=[run.id for run in published],
         waiting_jobs=jobs.count_waiting(settings()),
+        state=run_state(session, campaign),
+        published=list_published(session, campaign.dataset_id),
     )
 
 

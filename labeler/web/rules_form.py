@@ -122,6 +122,19 @@ GROUPS = (
         ),
     ),
     RuleGroup(
+        "Model",
+        (
+            RuleField(
+                "retrain_votes", "whole", "Train anew after",
+                "New votes, at least; the first time after 15. 0: only when somebody asks.",
+            ),
+            RuleField(
+                "retrain_share", "percent", "And when so many are new (%)",
+                "Of the votes there were, so that a large campaign is not always training.",
+            ),
+        ),
+    ),
+    RuleGroup(
         "Order",
         (
             RuleField(
@@ -130,7 +143,7 @@ GROUPS = (
                 (
                     ("breadth", "Those with the fewest votes"),
                     ("random", "Any, at random"),
-                    ("uncertain", "Those of which model and votes are least certain"),
+                    ("uncertain", "Those that teach the model most, then the least certain"),
                     ("contested", "Those on which people differ"),
                     ("mixed", "By lot: fewest votes, least certain, or dissent"),
                 ),

@@ -292,7 +292,7 @@ def test_run_of_a_process_that_is_gone_is_closed(db: Database, voted: int) -> No
     old = start_run(db, voted, "test", {})
     with db.write() as session:
         long_ago = utc_now() - 2 * ABANDONED_AFTER
-        session.execute(update(ModelRun).values(created_at=long_ago))
+        session.execute(update(ModelRun).values(beat_at=long_ago))
     young = start_run(db, voted, "test", {})
     with db.read() as session:
         assert dict(session.execute(select(ModelRun.id, ModelRun.status)).all()) == {

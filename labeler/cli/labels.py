@@ -144,20 +144,31 @@ def export() -> None:
 @click.option(
     "--with-proposals", is_flag=True, help="Label what the votes have not, by the current model."
 )
-def labels(out: str, campaign_name: str | None, with_proposals: bool) -> None:
+@click.option(
+    "--precision",
+    metavar="SHARE",
+    callback=lambda _context, _option, text: _read_precision(text),
+    help="With proposals: only those of which so many are right, such as 95%.",
+)
+def labels(
+    out: str, campaign_name: str | None, with_proposals: bool, precision: float | None
+) -> None:
     """Write one row an image: the label, the votes, the probabilities.
 
     \b
     Examples:
       python manage.py export labels --out labels.csv
       python manage.py export labels --out - --with-proposals | gzip > labels.csv.gz
+      python manage.py export labels --out labels.csv --with-proposals --precision 95%
     """
     from labeler.services.exporting import stream_labels
 
+    if precision is not None and not with_proposals:
+        raise click.UsageError("--precision goes with --with-proposals.")
     with open_database() as db:
         with db.read() as session:
             campaign = find_campaign(session, campaign_name)
-        write_csv(stream_labels(db, campaign.id, with_proposals), out)
+        write_csv(stream_labels(db, campaign.id, with_proposals, precision), out)
 
 
 @export.command()
@@ -176,6 +187,19 @@ def votes(out: str, campaign_name: str | None) -> None:
         with db.read() as session:
             campaign = find_campaign(session, campaign_name)
         write_csv(stream_votes(db, campaign.id), out)
+
+
+def _read_precision(text: str | None) -> float | None:
+    """`95%`, `95 %` or `0.95`."""
+    if text is None:
+        return None
+    try:
+        share = float(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise click.BadParameter(f"{text!r}: a share such as 95% or 0.95 is needed.")
+    return share
 
 
 def write_csv(chunks: Iterable[str], out: str) -> None:

@@ -20,7 +20,7 @@ from labeler.db import Database, is_sqlite
 from labeler.domain.consensus import METHOD as MAJORITY
 from labeler.domain.labels import likeliest_label
 from labeler.errors import Conflict
-from labeler.models import Annotator, Campaign, Consensus, Image, Proposal, Vote
+from labeler.models import Annotator, Campaign, Consensus, Image, ModelRun, Proposal, Vote
 from labeler.services.campaigns import get_campaign
 from labeler.services.runs import current_run
 
@@ -50,22 +50,52 @@ def restore_text(cell: str) -> str:
     return cell[1:] if _NEUTRALISED.match(cell) else cell
 
 
-def stream_labels(db: Database, campaign_id: int, with_proposals: bool = False) -> Iterator[str]:
+def stream_labels(
+    db: Database, campaign_id: int, with_proposals: bool = False, precision: float | None = None
+) -> Iterator[str]:
     """The labels of a campaign as CSV text, in chunks, the header first, rows by filename.
 
     Parameters:
         with_proposals: label what the votes have not, from the current model run.
+        precision: only as far as such labels were right so often on images held out
+            (`threshold_of_run`); None: all.
 
     Raises:
         NotFound: no such campaign.
-        Conflict: proposals are asked for and none are published. Both are raised here, before
-            the first chunk.
+        Conflict: proposals are asked for and none are published, or the run cannot promise the
+            precision. All are raised here, before the first chunk.
     """
     with db.read() as session:
         campaign = get_campaign(session, campaign_id)
         if with_proposals:
-            _published_run_id(session, campaign)
-    return _stream(db, LABEL_COLUMNS, _label_rows, campaign, with_proposals)
+            _find_source(session, campaign, precision)
+    return _stream(db, LABEL_COLUMNS, _label_rows, campaign, with_proposals, precision)
+
+
+def threshold_of_run(run: ModelRun, precision: float) -> float:
+    """The probability from which the proposals of a run may stand for labels.
+
+    Runs keep it for some precisions (`learning.PRECISIONS`), by five-fold cross-validation; that of
+    the next higher one is taken.
+
+    Raises:
+        Conflict: it cannot promise so much; says how far it was tested.
+    """
+    thresholds = run.metrics.get("thresholds", {})
+    kept = sorted((float(of), value) for of, value in thresholds.items() if value is not None)
+    for promised, threshold in kept:
+        if promised >= precision - 1e-9:
+            return float(threshold)
+    best = f"at most {kept[-1][0]:.0%}" if kept else "none at all"
+    raise Conflict(
+        f"Model run {run.id} cannot promise that {precision:.1%} of its proposals are right: on "
+        f"{_judged(run):,} labelled images that it had not learnt from it kept {best}. Label "
+        "more images and train again, or ask for less."
+    )
+
+
+def _judged(run: ModelRun) -> int:
+    return int((run.metrics.get("cross_validation") or {}).get("n", 0))
 
 
 def stream_votes(db: Database, campaign_id: int) -> Iterator[str]:
@@ -101,23 +131,26 @@ def _to_csv(rows: Iterable[Sequence[Any]]) -> str:
     return text.getvalue()
 
 
-def _published_run_id(session: Session, campaign: Campaign) -> int:
+def _find_source(
+    session: Session, campaign: Campaign, precision: float | None
+) -> tuple[int, float]:
+    """The current run, and the probability from which its proposals count."""
     run = current_run(session, campaign.dataset_id)
     if run is None:
         raise Conflict(
             "There are no proposals yet. Run `python manage.py propose`, or export without them."
         )
-    return run.id
+    return run.id, 0.0 if precision is None else threshold_of_run(run, precision)
 
 
 def _label_rows(
-    session: Session, campaign: Campaign, with_proposals: bool
+    session: Session, campaign: Campaign, with_proposals: bool, precision: float | None
 ) -> Iterator[Sequence[Any]]:
-    run_id = _published_run_id(session, campaign) if with_proposals else None
+    run_id, least = _find_source(session, campaign, precision) if with_proposals else (None, 0.0)
     statement = _select_labels(campaign.id, run_id).order_by(_by_filename(session))
     for row in session.execute(statement.execution_options(yield_per=BATCH)):
         proposed = run_id is not None and row.status != "agreed" and row.p_left is not None
-        yield _proposed_row(row) if proposed else _voted_row(row)
+        yield _proposed_row(row, least) if proposed else _voted_row(row)
 
 
 def _select_labels(campaign_id: int, run_id: int | None) -> Any:
@@ -160,10 +193,13 @@ def _voted_row(row: Row[Any]) -> Sequence[Any]:
     return _label_row(row, row.label or "", shares, "votes")
 
 
-def _proposed_row(row: Row[Any]) -> Sequence[Any]:
-    """The likeliest label; none where the two likeliest are exactly as likely."""
+def _proposed_row(row: Row[Any], least: float) -> Sequence[Any]:
+    """The likeliest label; none where it is less probable than `least`, or where the two
+    likeliest are exactly as likely."""
     probabilities = (row.p_left, row.p_center, row.p_right)
     label = likeliest_label(probabilities) or ""
+    if max(probabilities) < least:
+        label = ""
     return _label_row(row, label, [f"{p:.6f}" for p in probabilities], "proposal")
 
 

@@ -22,6 +22,7 @@ from labeler.web.state import Page, account, db, render, settings
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 
 BROKEN_SHOWN = 50
+SURE_PRECISION = 0.95  # of the proposals that the button gives out
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +83,13 @@ def propose() -> Response:
 @bp.get("/export/labels.csv")
 @access.only("supervisor", "admin")
 def labels_csv() -> Response:
-    with_proposals = request.args.get("proposals") == "yes"
-    return _csv("labels.csv", exporting.stream_labels(db(), _chosen_id(), with_proposals))
+    """With `proposals=yes` also the model's, with `sure=yes` those that may stand for labels."""
+    sure = request.args.get("sure") == "yes"
+    with_proposals = sure or request.args.get("proposals") == "yes"
+    rows = exporting.stream_labels(
+        db(), _chosen_id(), with_proposals, SURE_PRECISION if sure else None
+    )
+    return _csv("labels.csv", rows)
 
 
 @bp.get("/export/votes.csv")

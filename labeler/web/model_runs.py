@@ -17,7 +17,7 @@ from labeler.models import Campaign, ModelRun, utc_now
 from labeler.services import overview, restoring
 from labeler.services.runs import current_run, get_run, running_run, stop_run
 from labeler.web import access, chosen, forms
-from labeler.web.admin import bp, links
+from labeler.web.admin import SURE_PRECISION, bp, links
 from labeler.web.numbers import NONE
 from labeler.web.plots import Plot, Series, Table, draw_shares
 from labeler.web.run_state import Published, RunState, list_published, run_state
@@ -37,7 +37,8 @@ MEASURES = {
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A model run in the list. `accuracy` and `error` (calibration) in words."""
+    """A model run in the list. `accuracy` and `error` (calibration) in words; `sure`: the
+    probability from which 95 % of the proposals are right, None where that is not known."""
 
     id: int
     status: str
@@ -50,6 +51,7 @@ class RunRow:
     labelled: str
     accuracy: str
     error: str
+    sure: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,7 @@ def run_row(run: ModelRun, current_id: int | None = None) -> RunRow:
     """A run as the lists show it."""
     found = run.metrics.get("cross_validation") or {}
     labelled = run.metrics.get("n_training")
+    sure = run.metrics.get("thresholds", {}).get(f"{SURE_PRECISION:g}")
     return RunRow(
         run.id,
         run.status,
@@ -155,6 +158,7 @@ def run_row(run: ModelRun, current_id: int | None = None) -> RunRow:
         NONE if labelled is None else f"{labelled:,}",
         _written("accuracy", found.get("accuracy")),
         _written("ece", found.get("ece")),
+        None if sure is None else f"{100 * sure:.1f} %",
     )
 
 

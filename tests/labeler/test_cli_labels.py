@@ -82,6 +82,12 @@ def test_labels_votes_and_proposals_from_end_to_end(
     assert [row["filename"] for row in rows] == list(labelled)
     assert [row["source"] for row in rows] == ["votes"] * 12 + ["proposal"] * 18
     assert sum(row["label"] == labelled[row["filename"]] for row in rows) >= 28
+    sure = ("export", "labels", "--out", str(out), "--with-proposals", "--precision")
+    assert run(*sure, "0.8").exit_code == 0
+    assert 12 <= sum(bool(row["label"]) for row in read(out)) <= 30
+    assert "cannot promise that 99.9%" in message(run(*sure, "99.9%"))
+    assert "a share such as 95%" in run(*sure, "95").output
+    assert "goes with" in run("export", "labels", "--out", str(out), "--precision", ".9").output
     votes = run("export", "votes", "--out", str(tmp_path / "votes.csv"))
     assert votes.output.strip().endswith("votes.csv: 36 rows")
     assert len(read(tmp_path / "votes.csv")) == 36

@@ -297,3 +297,47 @@ def test_every_column_is_documented(section: int, columns: tuple[str, ...]) -> N
     parts = re.split(r"^## (?:labels|votes)\.csv$", page, flags=re.MULTILINE)
     cells = [line.split("|")[1] for line in parts[section].splitlines() if line.startswith("| `")]
     assert re.findall(r"`(\w+)`", " ".join(cells)) == list(columns)
+
+
+def sure_of(filename: str) -> tuple[float, float, float]:
+    """Surer from file to file: 0.4 for the first, 0.5 for the second and so on."""
+    p = 0.4 + 0.1 * sorted(NAMES).index(filename)
+    return (p, (1 - p) / 2, (1 - p) / 2)
+
+
+def set_thresholds(db: Database, run_id: int, thresholds: dict[str, float | None]) -> None:
+    with db.write() as session:
+        metrics = {"thresholds": thresholds, "cross_validation": {"n": 80}}
+        session.get_one(ModelRun, run_id).metrics = metrics
+
+
+def test_proposals_below_the_threshold_of_a_precision_label_nothing(
+    any_db: Database, dataset_id: int
+) -> None:
+    run_id = publish(any_db, dataset_id, sure_of)
+    set_thresholds(any_db, run_id, {"0.9": 0.55, "0.95": 0.75, "0.99": None})
+    labels = {}
+    for precision in (None, 0.9, 0.93, 0.95):
+        rows = read("".join(stream_labels(any_db, dataset_id, True, precision)))
+        assert [row["filename"] for row in rows] == sorted(NAMES)
+        labels[precision] = [number for number, row in enumerate(rows) if row["label"]]
+    # The first is agreed by votes. For 0.93 the run keeps no threshold: that of 0.95 stands in.
+    sure = {0.9: [0, 2, 3, 4, 5], 0.93: [0, 4, 5], 0.95: [0, 4, 5]}
+    assert labels == {None: [0, 1, 2, 3, 4, 5], **sure}
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "told"),
+    [
+        ({"0.9": 0.7, "0.95": 0.8, "0.99": None}, "on 80 labelled .* it kept at most 95%"),
+        ({"0.9": None}, "it kept none at all"),
+        ({}, "it kept none at all"),
+    ],
+)
+def test_a_precision_that_cannot_be_promised_is_refused(
+    any_db: Database, dataset_id: int, thresholds: dict[str, float | None], told: str
+) -> None:
+    run_id = publish(any_db, dataset_id, sure_of)
+    set_thresholds(any_db, run_id, thresholds)
+    with pytest.raises(Conflict, match=told):
+        stream_labels(any_db, dataset_id, True, 0.99)

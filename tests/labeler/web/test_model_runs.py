@@ -134,3 +134,16 @@ def test_the_page_says_when_the_next_run_is_due(boss: Browser, db: Database) -> 
     assert "begins by itself at 15 votes" in boss.get("/admin/").text
     set_rules(db, retrain_votes=0)
     assert "only when somebody asks" in boss.get("/admin/runs").text
+
+
+def test_sure_proposals_are_offered_where_the_run_can_promise_them(
+    boss: Browser, db: Database, two: tuple[int, int]
+) -> None:
+    assert "sure=yes" not in boss.get("/admin/").text
+    assert boss.get("/admin/export/labels.csv?sure=yes").status_code == 409
+    for least, count in ((0.75, IMAGES), (0.85, 0)):
+        with db.write() as session:
+            session.get_one(ModelRun, two[1]).metrics = {"thresholds": {"0.95": least}}
+        assert f"a probability of {100 * least:.1f} % or more" in boss.get("/admin/").text
+        text = boss.get("/admin/export/labels.csv?sure=yes").text
+        assert sum(line.split(",")[2] == "right" for line in text.splitlines()) == count

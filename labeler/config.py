@@ -34,7 +34,7 @@ class Settings:
     secret_key: str
     host: str = "127.0.0.1"
     port: int = 8000
-    workers: int = 2
+    workers: int = 1
     public_url: str | None = None
     cookie_secure: bool = False
     lease_seconds: int = 300
@@ -68,13 +68,17 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """
     reader = _Reader(os.environ if environ is None else environ)
     home = Path(reader.get("SIDELIGHT_HOME", "instance", str) or "instance").expanduser().resolve()
+    database_url = reader.get(
+        "SIDELIGHT_DATABASE_URL", f"sqlite:///{home / 'sidelight.sqlite3'}", _database_url
+    )
+    # SQLite has one writer at a time: a second process would only take turns with the first, and
+    # each would read anew what the other has written.
+    processes = "1" if (database_url or "").startswith("sqlite") else "2"
     values = {
-        "database_url": reader.get(
-            "SIDELIGHT_DATABASE_URL", f"sqlite:///{home / 'sidelight.sqlite3'}", _database_url
-        ),
+        "database_url": database_url,
         "host": reader.get("SIDELIGHT_HOST", "127.0.0.1", _host),
         "port": reader.get("SIDELIGHT_PORT", "8000", _whole(1, 65535)),
-        "workers": reader.get("SIDELIGHT_WORKERS", "2", _whole(1, 64)),
+        "workers": reader.get("SIDELIGHT_WORKERS", processes, _whole(1, 64)),
         "public_url": reader.get("SIDELIGHT_PUBLIC_URL", "", _public_url),
         "cookie_secure": reader.get("SIDELIGHT_COOKIE_SECURE", "no", _boolean),
         "lease_seconds": reader.get("SIDELIGHT_LEASE_SECONDS", "300", _whole(10, 86_400)),

@@ -25,6 +25,17 @@ def test_the_defaults(tmp_path: Path) -> None:
     assert settings.jobs_path != Path(settings.database_url.removeprefix("sqlite:///"))
 
 
+@pytest.mark.parametrize(
+    ("database", "processes"),
+    [("", 1), ("sqlite:////tmp/a.sqlite3", 1), ("postgresql://localhost/a", 2)],
+)
+def test_one_process_where_one_can_write(tmp_path: Path, database: str, processes: int) -> None:
+    environ = {"SIDELIGHT_HOME": str(tmp_path), "SIDELIGHT_DATABASE_URL": database}
+    given = {name: value for name, value in environ.items() if value}
+    assert load_settings(given).workers == processes
+    assert load_settings({**given, "SIDELIGHT_WORKERS": "3"}).workers == 3
+
+
 def test_the_secret_key_is_made_once_and_kept_private(tmp_path: Path) -> None:
     environ = {"SIDELIGHT_HOME": str(tmp_path)}
     first = load_settings(environ).secret_key

@@ -37,7 +37,7 @@ def init() -> None:
 @click.command()
 @click.option("--host", help="Address to listen on; default: SIDELIGHT_HOST or 127.0.0.1.")
 @click.option("--port", type=click.IntRange(1, 65535), help="Default: SIDELIGHT_PORT or 8000.")
-@click.option("--workers", type=click.IntRange(1, 64), help="Default: SIDELIGHT_WORKERS or 2.")
+@click.option("--workers", type=click.IntRange(1, 64), help="Default: SIDELIGHT_WORKERS.")
 @click.option("--no-worker", is_flag=True, help="Run no background jobs beside the site.")
 @click.option("--open-link", is_flag=True, help="Open the address in a browser.")
 def serve(

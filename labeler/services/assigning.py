@@ -10,7 +10,6 @@ Which images come next is for `services.queue` to say.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,7 +17,7 @@ from sqlalchemy import ColumnElement, Row, and_, case, delete, or_, select, tupl
 from sqlalchemy.orm import Session
 
 from labeler.config import Settings
-from labeler.db import built_once, insert_into, is_sqlite
+from labeler.db import built_once, connection_of, insert_into, is_sqlite
 from labeler.models import Consensus, Image, Lease, utc_now
 from labeler.services.desk import Desk, load_desk
 from labeler.services.knowing import GOLD_METHOD
@@ -71,7 +70,7 @@ def lease_more(
         if len(found) < count:
             found += queue(session, desk, count - len(found), now)
     views = [(row, _draw(desk, row)) for row in found]
-    values = [{"image_id": row.id, **asdict(view)} for row, view in views]
+    values = [{"image_id": row.id, **_columns(view)} for row, view in views]
     write_leases(session, desk.campaign_id, desk.annotator_id, values, settings, now)
     if count >= MANY:
         _forget(session, now - REMEMBER_LEASES)
@@ -124,8 +123,15 @@ def write_leases(
         "expires_at": expiry(settings, now),
     }
     # Each says all of View: a lease that is written over keeps nothing of how it was seen.
-    values = [{**asdict(View()), **row, **common} for row in rows]
-    session.connection().execute(_upsert(is_sqlite(session)), values)
+    values = [{**_PLAIN, **row, **common} for row in rows]
+    connection_of(session).execute(_upsert(is_sqlite(session)), values)
+
+
+def _columns(view: View) -> dict[str, Any]:
+    return {name: getattr(view, name) for name in View.__dataclass_fields__}
+
+
+_PLAIN = _columns(View())
 
 
 @built_once

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Row, and_, bindparam, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
-from labeler.db import built_once
+from labeler.db import built_once, connection_of
 from labeler.domain.rules import Rules
 from labeler.models import Campaign, Gold, Lease, Participation, Vote
 from labeler.services.consensus import current_run_of
@@ -39,7 +39,7 @@ class Desk:
 
 def load_desk(session: Session, annotator_id: int) -> Desk | None:
     """Where the person works; None if no campaign is active. One statement."""
-    row = session.connection().execute(_statement(), {"annotator": annotator_id}).one_or_none()
+    row = connection_of(session).execute(_statement(), {"annotator": annotator_id}).one_or_none()
     return make_desk(annotator_id, row) if row else None
 
 

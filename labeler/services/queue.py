@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, aliased
 
-from labeler.db import built_once, is_sqlite
+from labeler.db import built_once, connection_of, is_sqlite
 from labeler.domain.draws import is_gold_turn
 from labeler.models import Consensus, Gold, Image, Lease, Proposal, UtcDateTime, Vote
 from labeler.services.desk import Desk
@@ -48,13 +48,13 @@ def gold_due(session: Session, desk: Desk, count: int, now: datetime) -> list[Ro
     )
     if not due:
         return []
-    return list(session.connection().execute(_gold_statement(), _parameters(desk, due, now)))
+    return list(connection_of(session).execute(_gold_statement(), _parameters(desk, due, now)))
 
 
 def free_rows(session: Session, desk: Desk, count: int, now: datetime) -> list[Row[Any]]:
     """The next images that nobody holds."""
     return list(
-        session.connection().execute(_free_statement(), _parameters(desk, count, now)).all()
+        connection_of(session).execute(_free_statement(), _parameters(desk, count, now)).all()
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Row, and_, bindparam, select
 from sqlalchemy.orm import Session, aliased
 
-from labeler.db import built_once, is_sqlite
+from labeler.db import built_once, connection_of, is_sqlite
 from labeler.models import (
     NOT_COUNTED,
     Campaign,
@@ -68,8 +68,8 @@ def load_scene(session: Session, annotator_id: int, image_id: int, request_id: s
     """
     asked = {"image": image_id, "annotator": annotator_id, "request": request_id}
     if not is_sqlite(session):
-        session.connection().execute(_lock_statement(), asked)
-    rows = session.connection().execute(_statement(), asked).all()
+        connection_of(session).execute(_lock_statement(), asked)
+    rows = connection_of(session).execute(_statement(), asked).all()
     return _scene(annotator_id, image_id, rows) if rows else None
 
 

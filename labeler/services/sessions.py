@@ -11,7 +11,7 @@ from sqlalchemy import Row, bindparam, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from labeler.config import Settings
-from labeler.db import Database, Turn, built_once, is_writing, take_turn
+from labeler.db import Database, Turn, built_once, connection_of, is_writing, take_turn
 from labeler.errors import TooManyAttempts, WrongPassword
 from labeler.models import Annotator, LoginFailure, LoginSession, UtcDateTime, utc_now
 from labeler.services.passwords import (
@@ -143,7 +143,7 @@ def revoke_sessions(
 
 def _find(session: Session, token: str, now: datetime) -> Row[Any] | None:
     asked = {"hash": hash_token(token), "now": now}
-    return session.connection().execute(_find_statement(), asked).one_or_none()
+    return connection_of(session).execute(_find_statement(), asked).one_or_none()
 
 
 @built_once

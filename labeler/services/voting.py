@@ -12,7 +12,7 @@ from sqlalchemy import and_, bindparam, select, update
 from sqlalchemy.orm import Session
 
 from labeler.config import Settings
-from labeler.db import built_once, insert_into, is_sqlite
+from labeler.db import built_once, connection_of, insert_into, is_sqlite
 from labeler.domain.labels import ANSWERS
 from labeler.errors import Conflict, Forbidden, InvalidInput, NotFound, StaleLease
 from labeler.models import NOT_COUNTED, Campaign, Consensus, Vote, utc_now
@@ -126,7 +126,7 @@ def _count_vote(session: Session, scene: Scene, values: dict[str, Any], now: dat
     facts = replace(scene.facts, votes=[*others, mine])
     derived = {**derive(facts, scene.known), "updated_at": now}
     where = {"of_campaign": scene.desk.campaign_id, "of_image": facts.image_id}
-    session.connection().execute(_update_consensus(), {**derived, **where})
+    connection_of(session).execute(_update_consensus(), {**derived, **where})
 
 
 @built_once
@@ -203,11 +203,11 @@ def _entitlement(scene: Scene, now: datetime) -> dict[str, Any]:
 def _insert_vote(session: Session, vote: dict[str, Any], now: datetime) -> int | None:
     """The new id, or None if the same request was stored by a transaction beside this one."""
     statement = _insert_statement(is_sqlite(session))
-    vote_id: int | None = session.connection().scalar(statement, vote)
+    vote_id: int | None = connection_of(session).scalar(statement, vote)
     if vote_id is None and _stored(session, vote["request_id"]) is None:
         # The same person answered the same image in another window at the same time.
         _supersede_current(session, vote, now)
-        vote_id = session.connection().scalar(statement, vote)
+        vote_id = connection_of(session).scalar(statement, vote)
     return vote_id
 
 

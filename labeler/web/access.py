@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from flask import Flask, current_app, g, request, session
+from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_wtf import CSRFProtect
 
 from labeler.errors import Forbidden, NotSignedIn
@@ -23,6 +24,16 @@ View = TypeVar("View", bound=Callable[..., Any])
 PUBLIC: frozenset[str] = frozenset()
 _UNWATCHED = {"static", "site.healthz"}  # need no account: neither asks the database who this is
 _csrf = CSRFProtect()
+
+
+class _Cookies(SecureCookieSessionInterface):
+    """The cookie is sent anew when it has changed, and when a page is opened, which prolongs it.
+
+    Flask would sign and send it with each answer, a vote's and a picture's as well.
+    """
+
+    def should_set_cookie(self, app: Flask, session: SessionMixin) -> bool:
+        return session.modified or (session.permanent and _is_visit())
 
 
 class OtherAccount(NotSignedIn):
@@ -55,6 +66,7 @@ def roles_of(app: Flask, endpoint: str) -> frozenset[str] | None:
 
 def register(app: Flask) -> None:
     """Put the check before every view, and `account` into every template."""
+    app.session_interface = _Cookies()
     _csrf.init_app(app)
     app.before_request(_check)
     app.context_processor(lambda: {"account": account_or_none()})

@@ -71,9 +71,11 @@ def always_json(view: View) -> View:
 
 def wants_json() -> bool:
     """Whether this request is to be answered in JSON."""
+    if request.is_json:
+        return True
     view = current_app.view_functions.get(request.endpoint or "")
     accepted = request.accept_mimetypes.best_match(["text/html", "application/json"])
-    return request.is_json or accepted == "application/json" or hasattr(view, "always_json")
+    return accepted == "application/json" or hasattr(view, "always_json")
 
 
 def register(app: Flask) -> None:

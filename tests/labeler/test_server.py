@@ -108,8 +108,8 @@ def test_the_site_starts_tells_and_ends(tmp_path: Path, ending: signal.Signals) 
         assert link, told
         assert "No data set is active" in told
         assert answers(link.group())
-        # Two processes of the site and one worker, all of them past their start.
-        wait_for(lambda: len(children_of(process.pid)) == 3, tmp_path)
+        # One process of the site (SQLite) and one worker, both past their start.
+        wait_for(lambda: len(children_of(process.pid)) == 2, tmp_path)
         children = children_of(process.pid)
         wait_for(lambda: are_idle(children), tmp_path)
         process.send_signal(ending)

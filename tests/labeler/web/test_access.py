@@ -127,3 +127,18 @@ def test_cookie_holds_a_token_only(visit: Visit, app: Flask, settings: Settings)
     assert "HttpOnly" in set_cookie
     assert "SameSite=Lax" in set_cookie
     assert ("Secure" in set_cookie) == settings.cookie_secure
+
+
+def test_opening_a_page_prolongs_the_cookie_and_a_vote_does_not(
+    app: Flask, visit: Visit, dataset_id: int
+) -> None:
+    browser = visit("annotator")
+    with browser.client.session_transaction() as cookie:
+        cookie.permanent = True
+    opened = browser.get("/label")
+    assert "sidelight=" in opened.headers["Set-Cookie"]
+    assert "Expires=" in opened.headers["Set-Cookie"]
+    answer = browser.send("/label/leases", {"count": 1})
+    assert answer.status_code == 200
+    assert "Set-Cookie" not in answer.headers
+    assert browser.get("/label").status_code == 200

@@ -48,7 +48,7 @@ def sample(
     `z` is (N, C, H, W); `times` falls strictly (see `schedule.timesteps`). One evaluation of
     `eps` a step, at the noisier end of it. Returns x at the last level, in z's type and place.
     """
-    _check_falling(times)
+    check_falling(times)
     x = z
     for index, (time, target) in enumerate(pairwise(times)):
         x = move(x, eps(x, time), schedule, time, target)
@@ -77,7 +77,7 @@ def invert(
 
     `x` is (N, C, H, W) at level times[-1]; `times` is the falling row given to `sample`.
     """
-    _check_falling(times)
+    check_falling(times)
     if iterations < 0:
         raise ModelError(f"iterations must be 0 or more, not {iterations}.")
     for index, (start, time) in enumerate(pairwise(reversed(times))):
@@ -90,7 +90,8 @@ def invert(
     return x
 
 
-def _check_falling(times: Sequence[int]) -> None:
+def check_falling(times: Sequence[int]) -> None:
+    """Raise `ModelError` for times that do not fall or are fewer than two."""
     if len(times) < 2 or any(later >= earlier for earlier, later in pairwise(times)):
         raise ModelError(f"Times must fall and be at least two, not {tuple(times)}.")
 

@@ -99,7 +99,8 @@ def estimate_poses(landmarks: NDArray[np.floating]) -> Poses:
 
 def _fit(points: Floats) -> tuple[Floats, Floats]:
     """Angles (N, 3) in degrees and root mean square residual (N,) in units of the face."""
-    upright = points * np.array([1.0, -1.0])
+    # One layout in memory: sums over another are rounded in another order, and mirrors would tell.
+    upright = np.ascontiguousarray(points * np.array([1.0, -1.0]))
     centred = upright - upright.mean(axis=1, keepdims=True)
     spread = np.sqrt(np.square(centred).sum(axis=(1, 2), keepdims=True))
     with np.errstate(invalid="ignore", divide="ignore"):

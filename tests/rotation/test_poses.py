@@ -65,6 +65,19 @@ def test_mirror_negates_to_the_last_bit(seed: int, noise: float) -> None:
     assert plain.confidence[0] == flipped.confidence[0]
 
 
+def test_mirrors_of_many_faces_negate_to_the_last_bit_in_any_layout() -> None:
+    rng = np.random.default_rng(2)
+    points = np.concatenate([picture_of(*rng.uniform(-30, 30, 3)) for _ in range(50)])
+    points += rng.normal(0, 4, points.shape)
+    plain = estimate_poses(points)
+    for flipped in (mirror_landmarks(points), np.asfortranarray(mirror_landmarks(points))):
+        found = estimate_poses(flipped)
+        np.testing.assert_array_equal(found.yaw_deg, -plain.yaw_deg)
+        np.testing.assert_array_equal(found.roll_deg, -plain.roll_deg)
+        np.testing.assert_array_equal(found.pitch_deg, plain.pitch_deg)
+        np.testing.assert_array_equal(found.confidence, plain.confidence)
+
+
 def test_a_row_does_not_depend_on_its_neighbours() -> None:
     points = np.concatenate([picture_of(yaw, 3, 0) for yaw in (-30, 0, 20)])
     together = estimate_poses(points).yaw_deg

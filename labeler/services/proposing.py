@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from labeler.db import Database, insert_or
 from labeler.domain.labels import LABELS
-from labeler.models import Image, Proposal
+from labeler.models import Consensus, Image, Proposal
 from labeler.services import learning
 from labeler.services.extracting import FeatureChunk
 from labeler.services.feature_cache import FeatureCache
@@ -96,7 +96,9 @@ def train_and_propose(
         model, metrics = learning.learn(training, names, read, watch, dataset.name)
         started = time.perf_counter()
         made = propose(db, run_id, read, images, model, watch, progress)
-        _rank(db, run_id, made, {each.filename for each in training}, dict(images), watch)
+        taught = {each.filename for each in training}
+        asked = {image_id for image_id, name in images if name in taught}
+        _rank(db, run_id, campaign_id, made, asked, watch)
         metrics |= _figures(made, read, time.perf_counter() - started)
         publish_run(db, run_id, metrics, _stored(model), annotator_id)
     prune_proposals(db, dataset.id)
@@ -155,27 +157,43 @@ def _store(
 
 
 def _rank(
-    db: Database, run_id: int, made: Made, labelled: Collection[str], names: dict[int, str],
-    watch: Watch,
-) -> None:  # fmt: skip
-    """Note which images' answers would teach the model most (`classifier.ordering`)."""
+    db: Database, run_id: int, campaign_id: int, made: Made, asked: Collection[int], watch: Watch
+) -> None:
+    """Note which images of the campaign would teach the model most (`classifier.ordering`)."""
     from labeler.classifier.ordering import next_to_ask
 
-    if not made.image_ids:
-        return
     watch.tell("choosing what to ask next")
+    with db.read() as session:
+        waiting = _waiting(session, campaign_id)
+    numbers = np.array(made.image_ids)
+    free = np.flatnonzero([number in waiting for number in made.image_ids])
+    if not len(free):
+        return
     features, chances = np.concatenate(made.features), np.concatenate(made.probabilities)
-    seen = np.array([names[image_id] in labelled for image_id in made.image_ids])
-    free, asked = np.flatnonzero(~seen), np.flatnonzero(seen)
-    asked = np.random.default_rng(0).permutation(asked)[:MAX_SEEN]
-    best = next_to_ask(features[free], chances[free], ASKED, features[asked])
+    seen = np.flatnonzero([number in asked for number in made.image_ids])
+    seen = np.random.default_rng(0).permutation(seen)[:MAX_SEEN]
+    best = numbers[free][next_to_ask(features[free], chances[free], ASKED, features[seen])]
     ranked = [
-        {"model_run_id": run_id, "image_id": made.image_ids[free[row]], "ask": place}
-        for place, row in enumerate(best)
+        {"model_run_id": run_id, "image_id": int(number), "ask": place}
+        for place, number in enumerate(best)
     ]
-    if ranked:
-        with db.write() as session:
-            session.execute(update(Proposal), ranked)
+    with db.write() as session:
+        session.execute(update(Proposal), ranked)
+
+
+def _waiting(session: Session, campaign_id: int) -> set[int]:
+    """The open images of a campaign that nobody has answered."""
+    votes = (
+        Consensus.votes_left + Consensus.votes_center
+        + Consensus.votes_right + Consensus.votes_unsure
+    )  # fmt: skip
+    return set(
+        session.scalars(
+            select(Consensus.image_id).where(
+                Consensus.campaign_id == campaign_id, Consensus.status == "open", votes == 0
+            )
+        )
+    )
 
 
 def _figures(made: Made, read: Reading, seconds: float) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from labeler.domain.consensus import Outcome, VoteCounts, count_votes, majority
 from labeler.domain.labels import ANSWERS, LABELS, likeliest_label, mirror_label
+from labeler.domain.queueing import priority
 
 answers = st.lists(st.sampled_from(ANSWERS), max_size=12)
 required_votes = st.integers(1, 8)
@@ -98,3 +100,17 @@ def test_one_more_vote_for_the_agreed_label_keeps_it(votes: list[str]) -> None:
 def test_no_votes_required_makes_no_sense() -> None:
     with pytest.raises(ValueError, match="at least one vote"):
         majority(VoteCounts(), 0)
+
+
+def test_what_the_model_asks_for_comes_first_where_it_is_to_teach() -> None:
+    even, none, one = (1 / 3, 1 / 3, 1 / 3), count_votes([]), count_votes(["left"])
+
+    def place(order: str, counts: VoteCounts, ask: int | None) -> int:
+        return priority(order, counts, even, 1, math.log(3), ask)
+
+    asked = [place("uncertain", none, ask) for ask in (0, 1, 499)]
+    assert asked == sorted(set(asked))
+    assert asked[-1] < place("uncertain", none, None)
+    assert place("uncertain", one, 0) == place("uncertain", one, None), "it has been answered"
+    for order in ("breadth", "random", "contested"):
+        assert place(order, none, 0) == place(order, none, None)

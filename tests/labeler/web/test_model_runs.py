@@ -67,7 +67,7 @@ def test_it_is_recorded_who_went_back(boss: Browser, db: Database, dataset_id: i
         last = session.scalars(select(Publication).order_by(Publication.id.desc())).first()
     assert last is not None
     assert (last.model_run_id, last.annotator_id) == (1, boss.annotator_id)
-    assert "gone back to by boss" in boss.get("/admin/runs").text
+    assert "chosen by boss" in boss.get("/admin/runs").text
 
 
 def test_proposals_that_are_gone_are_made_by_the_worker(

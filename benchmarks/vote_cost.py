@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+"""Processor time of a vote inside the application: no server, no client, one thread.
+
+With `--applications 2` two copies answer in turn, each with a connection of its own, as two
+processes of the site would; the difference is what it costs SQLite to read anew what another
+connection has written. The figure is of blocks of 100 votes, the quickest and the median: other
+work on the machine makes a block slower and never quicker.
+
+    python benchmarks/vote_cost.py --votes 3000
+    strace -f -c -e trace=pread64 python benchmarks/vote_cost.py --votes 1500 --applications 2
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from _site import Person, new_site, sign_up
+from flask import Flask
+from load import RULES, prepare
+from werkzeug.test import EnvironBuilder
+
+from labeler.app import create_app
+
+PEOPLE, IN_HAND, BLOCK = 8, 5, 100
+
+
+@dataclass
+class Hands:
+    """What a signed-in person sends with each request, and the images that they hold."""
+
+    headers: dict[str, str]
+    images: list[int]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--images", type=int, default=20_000)
+    parser.add_argument("--votes", type=int, default=3_000)
+    parser.add_argument("--applications", type=int, default=1)
+    parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
+    options = parser.parse_args()
+    with new_site(options.database) as site:
+        prepare(site.db, options.images, RULES["majority"])
+        people = sign_up(site, PEOPLE)
+        apps = [create_app(site.settings) for _ in range(options.applications)]
+        seconds = cast_votes(apps, [take_up(apps[0], person) for person in people], options.votes)
+        for app in apps:
+            app.extensions["sidelight_db"].dispose()
+    later = seconds[2 * BLOCK :] or seconds  # the first ones build statements
+    blocks = [
+        1000 * statistics.fmean(later[n : n + BLOCK]) for n in range(0, len(later) - 1, BLOCK)
+    ]
+    quickest, median = round(min(blocks), 2), round(statistics.median(blocks), 2)
+    print(f"processor time a vote, ms: quickest block {quickest}, median {median}")
+
+
+def take_up(app: Flask, person: Person) -> Hands:
+    """Fetch the CSRF token and the first images."""
+    headers = {"Cookie": person.cookie, "X-Annotator": str(person.id), "Accept": "application/json"}
+    client = app.test_client(use_cookies=False)
+    state = client.get("/label/state", headers=headers)
+    headers["Cookie"] = state.headers["Set-Cookie"].split(";")[0]
+    headers["X-CSRFToken"] = state.get_json()["csrf_token"]
+    leased = client.post("/label/leases", json={"count": IN_HAND}, headers=headers).get_json()
+    return Hands(headers, [image["image_id"] for image in leased["images"]])
+
+
+def cast_votes(apps: list[Flask], people: list[Hands], votes: int) -> list[float]:
+    """Vote and get the next image, person after person, application after application."""
+    rng, seconds = random.Random(1), []
+    for number in range(votes):
+        hands = people[number % len(people)]
+        environ = _request(hands, rng)
+        started = time.process_time()
+        answer: Iterable[bytes] = apps[number % len(apps)].wsgi_app(environ, _expect_created)
+        body = b"".join(answer)
+        seconds.append(time.process_time() - started)
+        hands.images += [image["image_id"] for image in json.loads(body)["images"]]
+    return seconds
+
+
+def _request(hands: Hands, rng: random.Random) -> Any:
+    request_id = str(uuid.UUID(int=rng.getrandbits(128)))
+    ballot = {"image_id": hands.images.pop(0), "answer": "left", "request_id": request_id}
+    return EnvironBuilder(
+        path="/label/votes", method="POST", headers=hands.headers, json={**ballot, "then": 1}
+    ).get_environ()
+
+
+def _expect_created(status: str, _headers: Any, _error: Any = None) -> Any:
+    if not status.startswith("201"):
+        raise SystemExit(f"A vote was answered with {status}.")
+
+
+if __name__ == "__main__":
+    main()

@@ -68,6 +68,7 @@ def fit_with_unlabeled(
             np.concatenate([features, taught.reshape(-1, N_FEATURES)]),
             np.concatenate([shares, np.tile(sharpen(guessed[sure], SHARPENING), (len(taught), 1))]),
             np.concatenate([weights, np.full(len(taught) * sure.sum(), each)]),
+            start=model,
         )
     return model
 

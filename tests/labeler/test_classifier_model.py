@@ -6,14 +6,29 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 
 from labeler.classifier.evaluation import (
     evaluate,
     expected_calibration_error,
     out_of_fold,
 )
-from labeler.classifier.features import N_FEATURES, N_ODD, light_features, mirror_features
-from labeler.classifier.model import CENTER, LEFT, RIGHT, MirrorLogistic, fit
+from labeler.classifier.features import (
+    N_FEATURES,
+    N_ODD,
+    light_features,
+    mirror_features,
+    typical_features,
+)
+from labeler.classifier.model import (
+    CENTER,
+    INVERSE_PENALTY,
+    LEFT,
+    PRIOR_WEIGHT,
+    RIGHT,
+    MirrorLogistic,
+    fit,
+)
 
 
 def faces(labels: np.ndarray, seed: int = 0, strength: float = 0.5) -> np.ndarray:
@@ -146,3 +161,31 @@ def test_held_out_people_are_not_in_the_training() -> None:
 def test_nothing_can_be_held_out_of_one_person() -> None:
     labels = random_labels(8)
     assert out_of_fold(faces(labels), labels, np.ones(8), np.zeros(8, int)) is None
+
+
+def test_the_fit_is_that_of_scikit_learn_on_every_picture_and_its_mirror() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 3, 40)
+    noise = rng.standard_normal((40, N_FEATURES))
+    features = (typical_features()[labels] + 2 * noise).astype(np.float32)
+    shares = 0.7 * np.eye(3)[labels] + 0.1
+    weights = rng.uniform(0.5, 2, 40)
+    rows = np.concatenate([features, mirror_features(features), typical_features()])
+    design = np.concatenate([rows, np.abs(rows[:, :N_ODD])], axis=1).astype(float)
+    taught = np.concatenate([shares, shares[:, ::-1], np.eye(3)])
+    heavy = np.concatenate([weights, weights, np.full(3, PRIOR_WEIGHT / 3)])
+    picture, label = np.nonzero(taught)
+    solver = LogisticRegression(C=INVERSE_PENALTY, max_iter=5000, tol=1e-7)
+    solver.fit(design[picture], label, taught[picture, label] * heavy[picture])
+    found = fit(features, shares, weights).predict(features)
+    assert np.abs(found - solver.predict_proba(design[:40])).max() < 1e-3
+
+
+def test_where_the_fit_begins_does_not_change_where_it_ends() -> None:
+    rng = np.random.default_rng(4)
+    labels = rng.integers(0, 3, 30)
+    features = (typical_features()[labels] + rng.standard_normal((30, N_FEATURES))).astype("f4")
+    first = fit(features, labels, np.ones(30))
+    other = fit(features, (labels + 1) % 3, np.ones(30))
+    again = fit(features, labels, np.ones(30), start=other)
+    assert np.abs(again.predict(features) - first.predict(features)).max() < 1e-3

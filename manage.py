@@ -16,6 +16,13 @@ ROTATION = {
     "run": ("rotation.cli:run", "Turn the head of a source face."),
     "poses": ("rotation.cli:poses", "Measure yaw, pitch and roll of every image."),
     "train": ("rotation.training.cli:train_command", "Train a diffusion model on faces."),
+    "train-embedding": (
+        "rotation.training.cli:train_embedding_command",
+        "Train the network that embeds images at once.",
+    ),
+    "embed": ("rotation.embedding_cli:embed", "Embed a whole image set, in shards if need be."),
+    "merge": ("rotation.embedding_cli:merge", "Join the latents of several shards."),
+    "embeddings": ("rotation.embedding_cli:embeddings", "Measure the ways to embed an image."),
     "samples": ("rotation.training.cli:samples_command", "Render a sheet of samples of a model."),
     "evaluate": ("rotation.cli:evaluate", "Measure rotations against the rendered truth."),
     "synthesize": ("rotation.synthetic.cli:synthesize", "Render a data set of synthetic heads."),

@@ -21,16 +21,17 @@ Progress = Callable[[str, int, int], None]
 """Called with a stage's name, how much of it is done, and how much there is."""
 
 BATCH = 32
-SOURCE_ITERATIONS = 12
 
 
 class Encoder(Protocol):
-    """What is needed of a model: `rotation.unet.LatentModel`, or another of its shape."""
+    """What is needed of a model: `rotation.unet.LatentModel`, or `embedders.EmbeddedModel`."""
 
     @property
     def image_size(self) -> int: ...
 
-    def encode(self, images: torch.Tensor, iterations: int | None = None) -> torch.Tensor: ...
+    def encode(self, images: torch.Tensor) -> torch.Tensor: ...
+
+    def encode_source(self, images: torch.Tensor) -> torch.Tensor: ...
 
     def decode(self, z: torch.Tensor) -> torch.Tensor: ...
 
@@ -86,7 +87,7 @@ def embed_source(model: Encoder, crop: Pixels) -> Latents:
     A cluster's mean forgives an inexact latent; the source's own is what the person looks at.
     """
     images = torch.from_numpy(from_pixels(crop[None]))
-    latent: Latents = model.encode(images, iterations=SOURCE_ITERATIONS).numpy()[0]
+    latent: Latents = model.encode_source(images).numpy()[0]
     return latent
 
 

@@ -1,4 +1,5 @@
-"""A trained diffusion model as an encoder and decoder of images. The only module with diffusers.
+"""A trained diffusion model as an encoder and decoder of images. With
+`head_pipeline` the only module with diffusers.
 
 A model is a folder in diffusers' own format, `unet/` and `scheduler/`. Its network either takes
 RGB images, or r x r blocks of them stacked as channels (`pixel_unshuffle`, 3 r^2 channels at a
@@ -12,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,14 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from rotation import ddim
 from rotation.errors import ModelError
+from rotation.inversion import TOLERANCE, Inversion, invert_exactly
 from rotation.model_folder import UNET_WEIGHTS, content_hash, read_configs, verify_checksums
 from rotation.schedule import NoiseSchedule, timesteps
 
 BUNDLED = Path(__file__).parent / "models" / "synthetic-heads-64"
 DIFFUSERS_VERSION: str = diffusers.__version__
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
+BF16_TOLERANCE = 2e-3  # of exact inversion in bfloat16, whose own noise is about 1e-3
 CHUNK = 64  # images through the network at once: enough to fill it, little enough memory
 
 
@@ -162,6 +165,11 @@ class LatentModel:
         return self._denoising.schedule
 
     @property
+    def denoising(self) -> Denoising:
+        """The network with its schedule, for what needs gradients."""
+        return self._denoising
+
+    @property
     def device(self) -> torch.device:
         """Where the model computes. Inputs are moved there; results come back to the CPU."""
         return self._denoising.device
@@ -198,6 +206,30 @@ class LatentModel:
             for part in images.split(CHUNK)
         ]
         return torch.cat(parts).cpu()
+
+    @torch.inference_mode()
+    def encode_exactly(
+        self, images: torch.Tensor, tolerance: float | None = None, bf16: bool = False
+    ) -> Inversion:
+        """Latents that decode to `images` (N, 3, S, S) in [0, 1] up to `tolerance` at each step.
+
+        In float32 unless `bf16` asks for the model's quicker arithmetic, whose noise is about
+        0.001: the default tolerance is `inversion.TOLERANCE`, or `BF16_TOLERANCE` there. Results
+        are on the CPU.
+        """
+        self._check(images, "images")
+        wanted = tolerance or (BF16_TOLERANCE if bf16 else TOLERANCE)
+        eps = replace(self._denoising, bf16=bf16).eps
+        parts = images.split(CHUNK) if len(images) else (images,)
+        found = [
+            invert_exactly(eps, self._to_signal(part), self.schedule, self.times, wanted)
+            for part in parts
+        ]
+        return Inversion.joined(found)
+
+    def encode_source(self, images: torch.Tensor) -> torch.Tensor:
+        """Latents (N, 3, S, S) of the images a person will look at: exact, in float32."""
+        return self.encode_exactly(images).z
 
     def _to_signal(self, images: torch.Tensor) -> torch.Tensor:
         return images.to(self.device, torch.float32) * 2 - 1

@@ -1,11 +1,14 @@
-"""`manage.py rotation train` and `rotation samples`."""
+"""`manage.py rotation train`, `train-embedding` and `samples`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from rotation.training.data import Images
 
 SYNTHETIC = "synthetic"
 
@@ -82,7 +85,6 @@ def train_command(
     """
     from rotation.errors import RotationError
     from rotation.training.config import TrainingConfig, adopt_architecture
-    from rotation.training.data import folder_images, synthetic_images
     from rotation.training.loop import train
 
     _require(settings["minutes"] or settings["steps"], "Give a budget: --minutes or --steps.")
@@ -90,17 +92,73 @@ def train_command(
     try:
         asked = TrainingConfig(width=_widths(width), init=str(init) if init else None, **settings)
         config = adopt_architecture(asked)
-        if data == SYNTHETIC:
-            images = synthetic_images(count, store, config.image_size)
-            name = "rendered synthetic heads"
-        else:
-            images = folder_images(Path(data), store, config.image_size)
-            name = f"face crops of {Path(data).name}"
+        images, name = _training_images(data, count, store, config.image_size)
         outcome = train(config, images, out, resume, name)
     except RotationError as error:
         raise click.ClickException(str(error)) from error
     state = "Finished" if outcome.finished else "Interrupted; the same command goes on"
     click.echo(f"{state}, after {outcome.steps} steps. The model is in {outcome.model}.")
+
+
+@click.command("train-embedding")
+@click.option("--model", type=click.Path(path_type=Path), help="Model folder [the bundled one].")
+@click.option(
+    "--data",
+    default=SYNTHETIC,
+    show_default=True,
+    help="'synthetic' for rendered heads, or a folder or zip of images: the model's own data.",
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Budget of time.")
+@click.option("--steps", type=click.IntRange(min=1), help="Budget of updates.")
+@click.option("--resume/--no-resume", default=True, help="Go on from the checkpoint in --out.")
+@click.option("--ddim-steps", type=click.IntRange(2), default=10, show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
+@click.option("--lr", "learning_rate", type=float, default=1e-3, show_default=True)
+@click.option("--holdout", type=click.IntRange(min=0), default=500, show_default=True)
+@click.option("--images", "count", type=click.IntRange(min=2), default=30_000, show_default=True,
+              help="How many heads to render (synthetic data).")  # fmt: skip
+@click.option("--device", default="auto", show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--preview-minutes", type=float, default=5.0, show_default=True)
+@click.option("--checkpoint-minutes", type=float, default=2.0, show_default=True)
+@click.option("--cache", type=click.Path(path_type=Path), help="Prepared images [--out/images].")
+def train_embedding_command(
+    model: Path | None,
+    data: str,
+    out: Path,
+    resume: bool,
+    ddim_steps: int,
+    count: int,
+    cache: Path | None,
+    **settings: Any,
+) -> None:
+    """Train the embedding network of a diffusion model, or go on with it.
+
+    It gives latents in one evaluation instead of the many of inversion. Copy the finished
+    OUT/model to MODEL/embedding to use it with --embedding network.
+
+    \b
+    Example:
+      python manage.py rotation train-embedding --minutes 45 --out runs/embedding
+    """
+    from rotation.errors import RotationError
+    from rotation.training.config import TrainingConfig, adopt_architecture
+    from rotation.training.embedding import EmbeddingTask
+    from rotation.training.loop import train
+    from rotation.unet import BUNDLED
+
+    _require(settings["minutes"] or settings["steps"], "Give a budget: --minutes or --steps.")
+    try:
+        asked = TrainingConfig(init=str(model or BUNDLED), warmup=20, ema=0.98, **settings)
+        config = adopt_architecture(asked)
+        images, name = _training_images(data, count, cache or out / "images", config.image_size)
+        task = EmbeddingTask(model, ddim_steps, config.device)
+        outcome = train(config, images, out, resume, name, task=task)
+    except RotationError as error:
+        raise click.ClickException(str(error)) from error
+    state = "Finished" if outcome.finished else "Interrupted; the same command goes on"
+    click.echo(f"{state}, after {outcome.steps} steps. The network is in {outcome.model}.")
 
 
 @click.command("samples")
@@ -159,6 +217,15 @@ def samples_command(
         f"Mean squared error in [0, 1]: {result.mse:.5f}; size of the latents: "
         f"{result.latent_size:.3f} (noise: 1)."
     )
+
+
+def _training_images(data: str, count: int, store: Path, size: int) -> tuple[Images, str]:
+    """Images to train on, and what to call them in the model card."""
+    from rotation.training.data import folder_images, synthetic_images
+
+    if data == SYNTHETIC:
+        return synthetic_images(count, store, size), "rendered synthetic heads"
+    return folder_images(Path(data), store, size), f"face crops of {Path(data).name}"
 
 
 def _widths(text: str) -> tuple[int, ...]:

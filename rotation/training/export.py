@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ CARD = "README.md"
 _NOT_EXPORTED = {"_use_default_values", "_name_or_path"}
 
 
-def export_model(folder: Path, model: Denoising, card: str) -> Path:
-    """Write a network with its configs and model card as a model folder.
+def export_model(
+    folder: Path, model: Denoising, card: str, extra: Mapping[str, dict[str, Any]] | None = None
+) -> Path:
+    """Write a network with its configs, model card and `extra` JSON files as a model folder.
 
     Weights go out in half precision. A folder of three channels is also one that diffusers'
     `DDIMPipeline.from_pretrained` opens. The folder appears whole or not at all.
@@ -29,6 +32,8 @@ def export_model(folder: Path, model: Denoising, card: str) -> Path:
     unet = {k: v for k, v in model.unet.config.items() if k not in _NOT_EXPORTED}
     _write_json(partial / UNET_CONFIG, unet)
     _write_json(partial / SCHEDULER_CONFIG, dict(model.scheduler))
+    for name, value in (extra or {}).items():
+        _write_json(partial / name, value)
     if model.patch == 1:
         _write_json(partial / "model_index.json", _pipeline_index())
     half = {key: value.cpu().half().contiguous() for key, value in model.unet.state_dict().items()}

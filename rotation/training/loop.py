@@ -19,7 +19,6 @@ import torch
 from tqdm import tqdm
 
 from rotation.errors import ModelError
-from rotation.training.card import model_card
 from rotation.training.config import (
     TrainingConfig,
     adopt_architecture,
@@ -27,8 +26,6 @@ from rotation.training.config import (
 )
 from rotation.training.data import Images, Split, batch_rows, split_rows
 from rotation.training.export import export_model
-from rotation.training.objective import draw_batch, held_out_loss, power_table, training_loss
-from rotation.training.sheets import save_reconstructions, save_samples
 from rotation.training.state import (
     CHECKPOINT,
     Progress,
@@ -37,7 +34,8 @@ from rotation.training.state import (
     read_config,
     save_checkpoint,
 )
-from rotation.unet import Denoising, LatentModel, build_denoising, choose_device, load_denoising
+from rotation.training.tasks import DenoisingTask, Task, rounded
+from rotation.unet import Denoising, build_denoising, choose_device, load_denoising
 
 Callback = Callable[[int, float], None]
 LOG = logging.getLogger(__name__)
@@ -66,6 +64,7 @@ class _Run:
     averaged: Denoising
     progress: Progress
     data_name: str
+    task: Task
     smooth_loss: float = float("nan")
 
     @property
@@ -84,8 +83,9 @@ def train(
     data_name: str = "images",
     quiet: bool = False,
     callback: Callback | None = None,
+    task: Task | None = None,
 ) -> Outcome:
-    """Train a diffusion model into `out`/model.
+    """Train a diffusion model, or what else `task` teaches, into `out`/model.
 
     Every few minutes `out` gets a checkpoint (one file, replaced whole), a model folder of the
     averaged weights, sheets of samples and reconstructions, and a line in log.jsonl. With
@@ -99,7 +99,7 @@ def train(
     config = adopt_architecture(config)
     _check_size(config, images)
     out.mkdir(parents=True, exist_ok=True)
-    run = _begin(config, images, out, data_name)
+    run = _begin(config, images, out, data_name, task or DenoisingTask())
     if resume and (out / CHECKPOINT).is_file():
         refuse_other_settings(_settings(run), read_config(out), out)
         run.progress = load_checkpoint(out, run.trainee)
@@ -114,7 +114,7 @@ def train(
     return Outcome(out / MODEL, run.progress.step, run.share >= 1)
 
 
-def _begin(config: TrainingConfig, images: Images, out: Path, data_name: str) -> _Run:
+def _begin(config: TrainingConfig, images: Images, out: Path, data_name: str, task: Task) -> _Run:
     torch.manual_seed(config.seed)
     device = choose_device(config.device)
     start = _starting_model(config)
@@ -132,7 +132,7 @@ def _begin(config: TrainingConfig, images: Images, out: Path, data_name: str) ->
     averaged = replace(start, unet=average, bf16=bf16)
     split = split_rows(images.people, config.holdout, config.seed)
     trainee = Trainee(unet, average, optimizer)
-    return _Run(config, images, split, out, trainee, live, averaged, Progress(), data_name)
+    return _Run(config, images, split, out, trainee, live, averaged, Progress(), data_name, task)
 
 
 def _starting_model(config: TrainingConfig) -> Denoising:
@@ -155,12 +155,11 @@ def supports_bf16(device: torch.device) -> bool:
 
 
 def _loop(run: _Run, stop: threading.Event, quiet: bool, callback: Callback | None) -> None:
-    powers = power_table(run.live.schedule, run.live.device)
     saved = previewed = run.progress.seconds
     begun = time.monotonic() - run.progress.seconds  # of a run never interrupted
     with tqdm(initial=run.progress.step, total=run.config.steps, unit="step", disable=quiet) as bar:
         while run.share < 1 and not stop.is_set():
-            loss = _step(run, powers)
+            loss = _step(run)
             run.progress.seconds = time.monotonic() - begun
             _report(run, bar, loss)
             if callback:
@@ -173,18 +172,17 @@ def _loop(run: _Run, stop: threading.Event, quiet: bool, callback: Callback | No
                 previewed = run.progress.seconds
 
 
-def _step(run: _Run, powers: torch.Tensor) -> float:
+def _step(run: _Run) -> float:
     """One update. All randomness comes from (seed, step): see `state`."""
     config, step = run.config, run.progress.step
     rows = batch_rows(run.split.train, config.batch_size, step, config.seed)
     generator = torch.Generator().manual_seed(config.seed * 2**32 + step)
     images = run.images.pixels[torch.from_numpy(rows)].contiguous()
-    batch = draw_batch(images, generator, len(run.live.schedule)).to(run.live.device)
     optimizer = run.trainee.optimizer
     for group in optimizer.param_groups:
         group["lr"] = config.learning_rate * rate(config, step, run.share)
     optimizer.zero_grad(set_to_none=True)
-    loss = training_loss(run.live, batch, powers)
+    loss = run.task.loss(run.live, images, generator, run.share)
     loss.backward()
     torch.nn.utils.clip_grad_norm_(run.trainee.unet.parameters(), 1.0)
     optimizer.step()
@@ -224,43 +222,31 @@ def _save(run: _Run) -> None:
 
 
 def _settings(run: _Run) -> dict[str, Any]:
-    return run.config.to_dict() | {"images": len(run.images)}
+    return run.config.to_dict() | {"images": len(run.images), "task": run.task.name}
 
 
 def _preview(run: _Run) -> None:
     """Export the averaged weights, draw the sheets and log the figures."""
     held_out = run.images.pixels[torch.from_numpy(run.split.held_out)]
-    model = LatentModel(run.averaged)
+    step, sheet = run.progress.step, run.config.sheet
     line: dict[str, Any] = {
-        "step": run.progress.step,
+        "step": step,
         "minutes": round(run.progress.seconds / 60, 2),
-        "images": run.progress.step * run.config.batch_size,
-        "loss": _rounded(run.smooth_loss),
-        "held_out_v_loss": _rounded(held_out_loss(run.averaged, held_out)),
+        "images": step * run.config.batch_size,
+        "loss": rounded(run.smooth_loss),
     }
-    name = f"{run.progress.step:07d}.png"
-    save_samples(model, run.out / SHEETS / f"samples-{name}", run.config.sheet)
-    if len(held_out):
-        shown = held_out[: max(1, run.config.sheet // 4)].float() / 255
-        path = run.out / SHEETS / f"reconstructions-{name}"
-        result = save_reconstructions(model, shown, path)
-        line["reconstruction_mse"] = round(result.mse, 6)
-        line["latent_size"] = round(result.latent_size, 4)
+    line |= run.task.preview(run.averaged, held_out, run.out / SHEETS, step, sheet)
     with (run.out / LOG_FILE).open("a", encoding="utf-8") as log:
         log.write(json.dumps(line) + "\n")
     LOG.info("%s", line)
     _export(run)
 
 
-def _rounded(value: float) -> float | None:
-    """For JSON, which has no nan."""
-    return None if math.isnan(value) else round(value, 5)
-
-
 def _export(run: _Run) -> None:
     lines = (run.out / LOG_FILE).read_text("utf-8").splitlines()
-    card = model_card(run.config, run.data_name, run.split, [json.loads(line) for line in lines])
-    export_model(run.out / MODEL, run.averaged, card)
+    log = [json.loads(line) for line in lines]
+    card = run.task.card(run.config, run.data_name, run.split, log)
+    export_model(run.out / MODEL, run.averaged, card, run.task.extra_files())
 
 
 @contextmanager

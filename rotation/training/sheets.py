@@ -42,13 +42,18 @@ def save_reconstructions(
     """A sheet of images (N, 3, S, S) in [0, 1] over what encoding and decoding leave of them."""
     z = model.encode(images)
     decoded = model.decode(z)
+    save_pairs(images, decoded, path, columns)
+    size = z.square().mean(dim=(1, 2, 3)).sqrt().mean()
+    return Reconstruction(float((decoded - images).square().mean()), float(size))
+
+
+def save_pairs(images: torch.Tensor, decoded: torch.Tensor, path: Path, columns: int = 8) -> None:
+    """A sheet of images (N, 3, S, S) in [0, 1], each over its counterpart in `decoded`."""
     columns = min(columns, len(images))
     blank = torch.full((-len(images) % columns, *images.shape[1:]), GREY / 255)
     above, below = torch.cat([images, blank]), torch.cat([decoded, blank])
     pairs = zip(above.split(columns), below.split(columns), strict=True)
     save_sheet(torch.cat([torch.cat(pair) for pair in pairs]), path, columns)
-    size = z.square().mean(dim=(1, 2, 3)).sqrt().mean()
-    return Reconstruction(float((decoded - images).square().mean()), float(size))
 
 
 def unseen_heads(count: int, size: int) -> torch.Tensor:

@@ -1,0 +1,208 @@
+"""Three ways from an image to its latent, behind one interface.
+
+* inversion: the sampler undone, step by step (`ddim.invert`, `inversion.invert_exactly`).
+* network: one evaluation of a network trained for it (`embedding_network`, arXiv 2301.07485).
+* refined: the network's latent, or any other, bettered by gradient on the seed (section 3 of the
+  same paper) or by sweeps of inversion.
+
+An `EmbeddedModel` joins a diffusion model and one of them to what the engine takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+
+from rotation import ddim
+from rotation.embedding_network import EmbeddingNetwork
+from rotation.errors import ModelError
+from rotation.inversion import sweep
+from rotation.unet import CHUNK, LatentModel
+
+Way = Literal["inversion", "network", "refined"]
+WAYS: tuple[Way, ...] = ("inversion", "network", "refined")
+
+RATE, PENALTY = 0.01, 0.005  # of arXiv 2301.07485: Adam's rate, weight of the seed's mean square
+REFINEMENTS = 10
+
+
+class Embedder(Protocol):
+    """Images (N, 3, S, S) in [0, 1] to latents of that shape, float32, both on the CPU.
+
+    `settings` says what else than the model and its sampler decides the result.
+    """
+
+    @property
+    def settings(self) -> str: ...
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor: ...
+
+
+@dataclass(frozen=True)
+class ByInversion:
+    """The sampler undone: with the model's fixed number of corrections, or (`exact`) solved."""
+
+    model: LatentModel
+    exact: bool = False
+
+    @property
+    def settings(self) -> str:
+        """Nothing more for fixed corrections, which the model's own fingerprint tells."""
+        return "exact" if self.exact else ""
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """See `Embedder`."""
+        return self.model.encode_exactly(images).z if self.exact else self.model.encode(images)
+
+
+@dataclass(frozen=True)
+class ByNetwork:
+    """One evaluation of the embedding network."""
+
+    network: EmbeddingNetwork
+
+    @property
+    def settings(self) -> str:
+        """The network's weights."""
+        return f"network {self.network.content} time={self.network.time}"
+
+    @torch.inference_mode()
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """See `Embedder`."""
+        if not len(images):
+            return images.float()
+        device = self.network.denoising.device
+        parts = [self.network(part.to(device) * 2 - 1).cpu() for part in images.split(CHUNK)]
+        return torch.cat(parts)
+
+
+@dataclass(frozen=True)
+class Refined:
+    """The latents of another embedder, bettered in `steps` steps.
+
+    `method` is `adam` (gradient on the seed through the whole sampler) or `sweep` (inversion
+    warm-started by the decoding, no gradient: see `inversion.sweep`).
+    """
+
+    model: LatentModel
+    start: Embedder
+    steps: int = REFINEMENTS
+    method: Literal["adam", "sweep"] = "sweep"
+    rate: float = RATE
+
+    @property
+    def settings(self) -> str:
+        """The start and how it is bettered."""
+        return f"{self.start.settings} {self.method} {self.steps} {self.rate}"
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """See `Embedder`."""
+        if not len(images):
+            return images.float()
+        starts = self.start(images)
+        pairs = zip(images.split(CHUNK), starts.split(CHUNK), strict=True)
+        better = refine_by_gradient if self.method == "adam" else refine_by_sweeps
+        parts = [better(self.model, z, part, self.steps, self.rate) for part, z in pairs]
+        return torch.cat(parts)
+
+
+def refine_by_gradient(
+    model: LatentModel,
+    z: torch.Tensor,
+    images: torch.Tensor,
+    steps: int,
+    rate: float = RATE,
+    penalty: float = PENALTY,
+) -> torch.Tensor:
+    """Adam on the latents z (N, 3, S, S), whose start they are (arXiv 2301.07485, section 3).
+
+    Minimises, each image for itself, the mean square error of the decoded image in [-1, 1] plus
+    `penalty` times the mean square of z. Returns the latents after `steps` steps, on the CPU.
+    """
+    denoising, times = model.denoising, model.times
+    # Clones: what inference mode has made takes no gradient.
+    target = images.to(model.device, torch.float32).clone() * 2 - 1
+    seed = z.to(model.device, torch.float32).clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([seed], lr=rate)
+    for _ in range(steps):
+        optimizer.zero_grad(set_to_none=True)
+        again = ddim.sample(denoising.eps, seed, denoising.schedule, times)
+        errors = (again - target).square().mean(dim=(1, 2, 3))
+        sizes = seed.square().mean(dim=(1, 2, 3))
+        (errors + penalty * sizes).sum().backward()
+        optimizer.step()
+    return seed.detach().cpu()
+
+
+@torch.inference_mode()
+def refine_by_sweeps(
+    model: LatentModel, z: torch.Tensor, images: torch.Tensor, steps: int, rate: float = RATE
+) -> torch.Tensor:
+    """`steps` sweeps (`inversion.sweep`) from latents z (N, 3, S, S); `rate` plays no part."""
+    target = images.to(model.device, torch.float32) * 2 - 1
+    seed = z.to(model.device, torch.float32)
+    for _ in range(steps):
+        seed = sweep(model.eps, seed, target, model.schedule, model.times)
+    return seed.cpu()
+
+
+@dataclass(frozen=True)
+class EmbeddedModel:
+    """A diffusion model with the way it embeds: an `embedding.Encoder`.
+
+    `clusters` embeds the many images of the clusters, `source` the one that is looked at.
+    """
+
+    model: LatentModel
+    clusters: Embedder
+    source: Embedder
+    way: Way = "inversion"
+
+    @property
+    def image_size(self) -> int:
+        """S, the side of images and latents in pixels."""
+        return self.model.image_size
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the latents of `clusters`; for plain inversion the model's own."""
+        settings = self.clusters.settings
+        if not settings:
+            return self.model.fingerprint
+        return hashlib.sha256(f"{self.model.fingerprint} {settings}".encode()).hexdigest()
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Latents of images of the clusters."""
+        return self.clusters(images)
+
+    def encode_source(self, images: torch.Tensor) -> torch.Tensor:
+        """Latents of the images a person will look at."""
+        return self.source(images)
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """Images of latents."""
+        return self.model.decode(z)
+
+
+def choose_embedding(model: LatentModel, way: Way, folder: Path | None = None) -> EmbeddedModel:
+    """A model that embeds in one of the `WAYS`; `folder` is where it was opened from.
+
+    Inversion takes the model's fixed corrections for the clusters, whose means forgive an inexact
+    latent, and solves the source's exactly; the other two ways treat both alike. Raises
+    `ModelError` where the model has no embedding network, or one for other steps.
+    """
+    if way == "inversion":
+        return EmbeddedModel(model, ByInversion(model), ByInversion(model, exact=True))
+    network = EmbeddingNetwork.load(folder, str(model.device), model.denoising.bf16)
+    if network.steps != model.steps:
+        raise ModelError(
+            f"The embedding network of {model.name} was trained through {network.steps} steps, "
+            f"not {model.steps}; give --steps {network.steps}, or embed by inversion."
+        )
+    start = ByNetwork(network)
+    chosen = start if way == "network" else Refined(model, start)
+    return EmbeddedModel(model, chosen, chosen, way)

@@ -134,9 +134,29 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--steps", type=click.IntRange(2, 500), default=10, show_default=True)
 @click.option("--iterations", type=click.IntRange(0, 100), default=4, show_default=True,
               help="Corrections a step when embedding the clusters.")  # fmt: skip
+@click.option("--embedding", type=click.Choice(("inversion", "network", "refined")),
+              default="inversion", show_default=True,
+              help="Image to latent: sampler undone; network; network, then sweeps.")  # fmt: skip
 @click.option("--bf16/--no-bf16", default=None, help="bfloat16 [where the processor has it].")
-@click.option("--contact-sheets", is_flag=True, help="Also the mean image of each cluster.")
+@click.option(
+    "--contact-sheets",
+    is_flag=True,
+    help="Also the clusters' mean images, and the frames over them.",
+)
+@click.option("--grid", is_flag=True, help="Also the strip in rows.")
 @click.option("--gif", is_flag=True, help="Also an animation.")
+@click.option("--webp", is_flag=True, help="Also an animation without loss of colours.")
+@click.option("--mp4", is_flag=True, help="Also a video (needs requirements-pictures.txt).")
+@click.option("--show-size", type=click.IntRange(16, 2048), metavar="PIXELS",
+              help="Side of the pictures written, smoothly enlarged.")  # fmt: skip
+@click.option("--match-colours", is_flag=True, help="Give frames the source's colours (Lab).")
+@click.option("--sharpen", type=click.FloatRange(0, 3), default=0.0, show_default=True,
+              help="Unsharp mask: 0.5 is gentle, 1 strong.")  # fmt: skip
+@click.option("--super-resolution", type=FolderPath, metavar="FILE.onnx",
+              help="Your model to enlarge frames (needs requirements-pictures.txt).")  # fmt: skip
+@click.option("--paste-back", is_flag=True, help="Also the whole photograph with each frame in it.")
+@click.option("--save-pipeline", type=FolderPath, metavar="DIR",
+              help="Also the model with this direction, for HeadRotationPipeline.")  # fmt: skip
 @click.option("--cache", type=FolderPath, help="Keeps latents and poses [~/.cache/sidelight].")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def run(**given: Any) -> None:
@@ -149,6 +169,9 @@ def run(**given: Any) -> None:
     Example:
       python manage.py rotation run --images ~/CelebA --labels labels.csv \\
           --source 000123.jpg --yaw -30:30:10 --out turned/
+      python manage.py rotation run --images ~/CelebA --labels labels.csv \\
+          --source 000123.jpg --yaw -30:30:2 --out turned/ --show-size 256 \\
+          --match-colours --sharpen 0.5 --webp --paste-back
     """
     _quietly(_run, given)
 
@@ -175,6 +198,7 @@ def _run(given: Mapping[str, Any]) -> None:
     if given["gain"] is None and report["turn"]["reached"] is None:
         click.echo("no face could be read off the trial frames: turned by the plain slope (gain 1)")
     click.echo(f"strip: {given['out'] / 'strip.png'}")
+    click.echo(f"report: {given['out'] / 'report.html'}")
 
 
 @click.command()

@@ -5,29 +5,29 @@ from __future__ import annotations
 import csv
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 
-from rotation.animation import save_gif
 from rotation.dataset.celeba import Tables, read_tables
-from rotation.dataset.sources import ImageSource, open_source
-from rotation.embedding import Progress
+from rotation.dataset.sources import ImageSource, open_source, safe_name
+from rotation.embedders import EmbeddedModel, choose_embedding
+from rotation.embedding import Progress, read_image
 from rotation.errors import DatasetError
 from rotation.evaluation import benchmark_heads, evaluate, summarise, table
+from rotation.fitting import Fit
 from rotation.images import (
     check_writable,
     degrees,
     draw_sheet,
-    draw_strip,
     save_png,
     save_text,
 )
 from rotation.latents import LatentStore
+from rotation.output import read_wanted, write_pictures
 from rotation.pipeline import Data, Options, Rotation, rotate
 from rotation.poses import poses_csv
 from rotation.posing import (
@@ -37,10 +37,12 @@ from rotation.posing import (
     book_from_landmarks,
     cache_file,
 )
+from rotation.postprocess import describe_finish
 from rotation.records import LABELS, UNKNOWN, read_labels, read_probabilities
 from rotation.report import versions, write_report
+from rotation.report_page import write_page
 from rotation.synthetic import write_dataset
-from rotation.unet import LatentModel, choose_device
+from rotation.unet import BUNDLED, LatentModel, choose_device
 
 
 def run_rotation(given: Mapping[str, Any], command: str, progress: Progress) -> dict[str, Any]:
@@ -48,9 +50,11 @@ def run_rotation(given: Mapping[str, Any], command: str, progress: Progress) -> 
 
     `given` holds the command's options by name. Returns the report.
     """
-    check_writable(given["out"])
+    for folder in (given["out"], given["save_pipeline"]):
+        if folder is not None:
+            check_writable(folder)
     clock = Clock(progress)
-    options = _options(given)
+    options, wanted = _options(given), read_wanted(given)
     labels = read_labels(given["labels"])
     with open_source(given["images"]) as images:
         tables = read_tables(given["images"])
@@ -58,25 +62,33 @@ def run_rotation(given: Mapping[str, Any], command: str, progress: Progress) -> 
         model = load_model(
             given["model"], given["device"], given["steps"], given["iterations"], given["bf16"]
         )
-        store = open_store(given["cache"], model)
+        encoder = choose_embedding(model, given["embedding"], given["model"])
+        store = open_store(given["cache"], encoder)
         clock.mark("load")
         sure = read_probabilities(given["labels"]) if options.min_probability else {}
         data = Data(images, tables, labels, poses, given["source"], sure)
-        result = rotate(data, model, store, options, clock)
+        result = rotate(data, encoder, store, options, clock)
+        if given["paste_back"]:
+            wanted = replace(wanted, photograph=read_image(images, safe_name(given["source"])))
     clock.mark("turn")
-    write_pictures(result, options, given["out"], given["gif"], given["contact_sheets"])
+    shown = write_pictures(result, options.yaws_deg, wanted, given["out"])
+    if given["save_pipeline"] is not None:
+        light = result.source.light
+        save_pipeline(given["model"], light, result.fit, given["save_pipeline"])
     clock.mark("write")
     report = describe(result, options, given) | {
         "model": {
             "name": model.name,
-            "fingerprint": model.fingerprint,
+            "fingerprint": encoder.fingerprint,
             "steps": model.steps,
             "iterations": model.iterations,
+            "embedding": encoder.way,
         },
         "seconds": clock.seconds,
         "command": command,
     }
     write_report(report, given["out"] / "report.json")
+    write_page(report, result, shown, given["out"] / "report.html")
     return report
 
 
@@ -200,7 +212,7 @@ def bf16_is_native(device: torch.device) -> bool:
     return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
 
 
-def open_store(cache: Path, model: LatentModel) -> LatentStore:
+def open_store(cache: Path, model: LatentModel | EmbeddedModel) -> LatentStore:
     """The model's latents on disk."""
     shape = (3, model.image_size, model.image_size)
     try:
@@ -209,20 +221,13 @@ def open_store(cache: Path, model: LatentModel) -> LatentStore:
         raise DatasetError(f"--cache {cache}: cannot be written ({error.strerror}).") from None
 
 
-def write_pictures(
-    result: Rotation, options: Options, out: Path, gif: bool, contact_sheets: bool
-) -> None:
-    """Frames, the strip, and where asked for an animation and the clusters' mean images."""
-    captions = [degrees(yaw) for yaw in options.yaws_deg]
-    for yaw, frame in zip(options.yaws_deg, result.frames, strict=True):
-        save_png(Image.fromarray(frame), out / f"frame_{yaw:+06.1f}.png")
-    row = np.concatenate([result.source.crop[None], result.reconstruction[None], result.frames])
-    save_png(draw_strip(row, ["source", "decoded", *captions]), out / "strip.png")
-    if gif:
-        save_gif(result.frames, out / "turn.gif")
-    if contact_sheets:
-        angles = [degrees(yaw) for yaw in result.selection.angles_deg]
-        save_png(draw_sheet(result.means[None], angles, scale=2), out / "cluster_means.png")
+def save_pipeline(folder: Path | None, light: str | None, fit: Fit, out: Path) -> None:
+    """Write the model with the direction of this light as a `HeadRotationPipeline`."""
+    from rotation.head_pipeline import HeadRotationPipeline  # late: loads all of diffusers
+
+    pipeline = HeadRotationPipeline.from_pretrained(folder or BUNDLED)
+    pipeline.directions[light or "any"] = fit.direction
+    pipeline.save_pretrained(out)
 
 
 def describe(result: Rotation, options: Options, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -258,8 +263,10 @@ def describe(result: Rotation, options: Options, given: Mapping[str, Any]) -> di
             "r2_right": direction.r2_right,
             "split_half_cosine_left": result.fit.cosine_left,
             "split_half_cosine_right": result.fit.cosine_right,
+            "angles": [asdict(fit) for fit in result.angle_fits],
         },
         "turn": asdict(result.turn),
+        "finish": describe_finish(given),
         "latent_norm": {"source": result.source_norm, "frames": result.norms},
         "reconstruction_mse": result.reconstruction_mse,
         "seed": options.seed,

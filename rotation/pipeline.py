@@ -15,6 +15,7 @@ from rotation.calibration import Calibration, calibrate, trial_steps
 from rotation.clusters import mean_images, read_members, weigh_by_looks
 from rotation.dataset.celeba import Tables
 from rotation.dataset.sources import ImageSource, safe_name
+from rotation.diagnostics import AngleFit, Examples, angle_fits, examples
 from rotation.embedding import (
     Encoder,
     Latents,
@@ -118,7 +119,7 @@ class Turn:
 @dataclass(frozen=True)
 class Rotation:
     """A turned head. `frames` (K, S, S, 3), `norms` and `turn` go with `Options.yaws_deg`, `means`
-    (the clusters' mean images) with `selection.angles_deg`."""
+    (the clusters' mean images), `examples` and `angle_fits` with `selection.angles_deg`."""
 
     source: Source
     reconstruction: Pixels
@@ -129,6 +130,8 @@ class Rotation:
     selection: Selection
     fit: Fit
     means: Pixels
+    examples: tuple[Examples, ...] = ()
+    angle_fits: tuple[AngleFit, ...] = ()
 
     @property
     def reconstruction_mse(self) -> float:
@@ -167,7 +170,9 @@ def turn(
 ) -> Rotation:  # fmt: skip
     """Turn a given face by clusters of the image set; errors as of `rotate`."""
     rng = np.random.default_rng(options.seed)
-    records = join_records(data.labels, data.images.names(), data.tables, data.probabilities)
+    records = join_records(
+        data.labels, data.images.names(), data.tables, data.probabilities or None
+    )
     criteria = _criteria(options, source.light, records, source.record)
     unsure = count_unsure(records, criteria)
     records = records.take(candidates(records, criteria))
@@ -181,7 +186,12 @@ def turn(
         selection = weigh_by_looks(selection, crops, source.crop)
     latents = _embed_members(model, store, selection.members, crops, progress)
     fit = fit_direction(selection, latents, options.method, options.shrink, rng)
-    return _render(model, source, selection, fit, mean_images(selection, crops), options)
+    result = _render(model, source, selection, fit, mean_images(selection, crops), options)
+    return replace(
+        result,
+        examples=examples(selection, crops),
+        angle_fits=angle_fits(selection, latents, fit.direction),
+    )
 
 
 def _render(

@@ -6,7 +6,7 @@ Nothing here is measured: the yaw, the light and the person are read off frames 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,15 +103,15 @@ def load_super_resolution(path: Path) -> Upscaler:
     return upscale
 
 
-def describe_finish(settings: Finish, model: Path | None) -> dict[str, Any]:
-    """The steps as the report names them; the model by its name and SHA-256."""
-    named = None
+def describe_finish(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The steps that a command's options ask for; the model by its name and SHA-256."""
+    named, model = None, given["super_resolution"]
     if model is not None:
         named = {"name": model.name, "sha256": hashlib.sha256(model.read_bytes()).hexdigest()}
     return {
-        "match_colours": settings.match_colours,
+        "match_colours": given["match_colours"],
         "super_resolution": named,
-        "sharpen": settings.sharpen,
+        "sharpen": given["sharpen"],
     }
 
 

@@ -15,11 +15,13 @@ from rotation.cli import evaluate, run
 from rotation.cli import poses as poses_command
 from rotation.dataset.celeba import read_tables
 from rotation.dataset.sources import open_source
-from rotation.embedding import content_key, embed, read_crop
+from rotation.embedding import content_key, embed, read_crop, read_image
+from rotation.head_pipeline import HeadRotationPipeline
 from rotation.job import read_truth
 from rotation.latents import LatentStore
 from rotation.pipeline import Data, Options, cluster_angles, find_source, rotate
 from rotation.posing import book_from_csv
+from rotation.records import LABELS
 from rotation.selection import Criteria
 from rotation.synthetic import write_dataset
 from rotation.unet import LatentModel
@@ -63,8 +65,9 @@ def test_from_files_to_files(heads: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "turned"
     names = sorted(path.name for path in out.iterdir())
     assert names == [
-        "cluster_means.png", "frame_+000.0.png", "frame_+010.0.png", "frame_+020.0.png",
-        "frame_-010.0.png", "frame_-020.0.png", "report.json", "strip.png", "turn.gif",
+        "beside_means.png", "cluster_means.png", "frame_+000.0.png", "frame_+010.0.png",
+        "frame_+020.0.png", "frame_-010.0.png", "frame_-020.0.png", "report.html", "report.json",
+        "strip.png", "turn.gif",
     ]  # fmt: skip
     with Image.open(out / "strip.png") as strip:
         assert strip.width > 7 * SIZE
@@ -76,6 +79,70 @@ def test_from_files_to_files(heads: Path, model: Path, tmp_path: Path) -> None:
     assert report["reconstruction_mse"] < 0.01
     assert report["model"]["fingerprint"]
     assert {"load", "read", "embed", "turn"} <= set(report["seconds"])
+
+
+def test_the_choices_about_clusters_are_reported(heads: Path, model: Path, tmp_path: Path) -> None:
+    """Labels with probabilities, half of them low; small clusters, so that something gives way."""
+    labels = tmp_path / "sure.csv"
+    with labels.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["filename", "label", "p_left", "p_center", "p_right"])
+        for k, (name, label) in enumerate(read_truth(heads).items()):
+            own = 0.55 if k % 2 else 0.95
+            writer.writerow([name, label, *(own if label == c else 0.01 for c in LABELS)])
+    choices = ["--labels", str(labels), "--min-probability", "0.9", "--min-cluster", "2",
+               "--similar", "--max-window", "30", "--yaw", "0,10"]  # fmt: skip
+    result = turn(heads, model, tmp_path, *choices)
+    assert result.exit_code == 0, result.output
+    clusters = json.loads((tmp_path / "turned" / "report.json").read_text())["clusters"]
+    wanted = sum(label != "center" for label in list(read_truth(heads).values())[1::2])
+    assert clusters["unsure_left_out"] == wanted > 0
+    assert f"left out: {wanted} images" in result.output
+    assert clusters["widening"]
+    assert clusters["widening"][0] in result.output
+    assert sum(clusters["effective_sizes"]) < sum(clusters["sizes"])
+    assert clusters["identity_known"]
+    refused = turn(heads, model, tmp_path / "other", "--min-probability", "0.9")
+    assert refused.exit_code == 1
+    assert "'p_left' is missing" in refused.stderr
+
+
+def test_everything_there_is_to_write(heads: Path, model: Path, tmp_path: Path) -> None:
+    """All pictures, each finishing, the photograph at its size, the pipeline that turns alike."""
+    pipe, out = tmp_path / "pipe", tmp_path / "turned"
+    more = ["--yaw", "-10,10", "--grid", "--webp", "--show-size", "48", "--match-colours",
+            "--sharpen", "0.5", "--paste-back", "--save-pipeline", str(pipe),
+            "--gain", "1"]  # fmt: skip
+    result = turn(heads, model, tmp_path, *more)
+    assert result.exit_code == 0, result.output
+    with Image.open(out / "frame_+010.0.png") as frame, Image.open(out / "turn.webp") as moving:
+        assert frame.size == moving.size == (48, 48)
+    names = {path.name for path in out.iterdir()}
+    assert {"grid.png", "photograph_-010.0.png", "photograph_+010.0.png"} <= names
+    with open_source(heads) as images, Image.open(out / "photograph_+010.0.png") as pasted:
+        photograph = read_image(images, SOURCE)
+        assert pasted.size == photograph.size
+        changed = np.asarray(pasted).astype(int) - np.asarray(photograph)
+    assert np.abs(changed).max() > 20
+    assert not changed[:20].any()  # over the crop's box
+    report = json.loads((out / "report.json").read_text())
+    assert report["finish"] == {"match_colours": True, "super_resolution": None, "sharpen": 0.5}
+    assert len(report["fit"]["angles"]) == 5
+    assert "data:image/png;base64," in (out / "report.html").read_text()
+    saved = HeadRotationPipeline.from_pretrained(pipe)
+    again = saved(photograph, (-10, 10), "left", source_yaw_deg=report["source"]["yaw_deg"])
+    norms = again.latents.flatten(1).norm(dim=1).tolist()
+    assert norms == pytest.approx(report["latent_norm"]["frames"], rel=1e-3)
+
+
+def test_a_model_that_cannot_enlarge_stops_before_the_work(
+    heads: Path, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "model.pt").write_bytes(b"")
+    result = turn(heads, model, tmp_path, "--super-resolution", str(tmp_path / "model.pt"))
+    assert result.exit_code == 1
+    assert ".onnx only" in result.stderr
+    assert not (tmp_path / "turned").exists()
 
 
 def test_a_second_run_is_the_same_and_embeds_nothing(

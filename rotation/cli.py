@@ -14,7 +14,7 @@ from tqdm import tqdm
 from rotation.errors import RotationError
 
 FolderPath = click.Path(path_type=Path)
-METHOD_NAMES = ("paper", "samples", "one-line")
+METHOD_NAMES = ("paper", "samples", "one-line", "regression")
 
 
 class Yaws(click.ParamType[tuple[float, ...]]):
@@ -125,11 +125,14 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--max-window", type=click.FloatRange(0.5, 30), default=10.0, show_default=True,
               help="How far it may grow where a cluster is too small.")  # fmt: skip
 @click.option("--method", type=click.Choice(METHOD_NAMES), default="samples", show_default=True,
-              help="paper: lines through centroids; samples: through all images.")  # fmt: skip
+              help="paper: lines through centroids; samples: through all images; regression: "
+              "over every light at once, adjusted for it.")  # fmt: skip
 @click.option("--shrink/--no-shrink", default=False, show_default=True,
               help="Damp frequencies on which halves of the images disagree.")  # fmt: skip
+@click.option("--closed-loop/--no-closed-loop", default=True, show_default=True,
+              help="Measure each frame's yaw and correct it by the head's gradient.")  # fmt: skip
 @click.option("--gain", type=Gain(), default="auto", show_default=True,
-              help="Multiplies the turn; auto: read off trial frames.")  # fmt: skip
+              help="Without the loop: multiplies the turn; auto: trial frames.")  # fmt: skip
 @click.option("--keep-norm/--no-keep-norm", default=True, show_default=True)
 @click.option("--steps", type=click.IntRange(2, 500), default=10, show_default=True)
 @click.option("--iterations", type=click.IntRange(0, 100), default=4, show_default=True,

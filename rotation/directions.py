@@ -22,7 +22,7 @@ from rotation.errors import SelectionError
 
 Floats = NDArray[np.floating]
 
-METHODS = ("paper", "samples", "one-line")
+METHODS = ("paper", "samples", "one-line", "regression")
 
 
 @dataclass(frozen=True)
@@ -118,27 +118,46 @@ def _nearest_zero(yaw: Floats) -> float:
     return float(np.abs(yaw).min())
 
 
-def fit_samples(yaws_deg: Floats, latents: Floats, kink: bool = True) -> Direction:
+def fit_samples(
+    yaws_deg: Floats, latents: Floats, kink: bool = True, weights: Floats | None = None
+) -> Direction:
     """Least squares over all samples (n, D): z = c + left min(yaw, 0) + right max(yaw, 0).
 
-    Uses every image at its own yaw instead of a centroid at a rounded one. `kink=False` ties both
-    sides to one line. A side without samples takes the other's slope. R2 is over samples, hence
-    small: most of a latent is not pose.
+    Uses every image at its own yaw instead of a centroid at a rounded one, weighted by (n,) where
+    given. `kink=False` ties both sides to one line. A side without samples takes the other's
+    slope. R2 is over samples, hence small: most of a latent is not pose.
     """
     yaw = np.asarray(yaws_deg, dtype=np.float64)
+    share = np.ones(len(yaw)) if weights is None else np.asarray(weights, dtype=np.float64)
+    share = share / share.sum()
     two_sided = kink and yaw.min() < -1 and yaw.max() > 1
     basis = np.stack([np.minimum(yaw, 0), np.maximum(yaw, 0)] if two_sided else [yaw], axis=1)
-    design = basis - basis.mean(axis=0)
-    mean = latents.mean(axis=0, dtype=np.float64)
-    normal = design.T @ design
+    design = basis - share @ basis
+    mean = share.astype(latents.dtype) @ latents
+    rest = latents - mean
+    normal = design.T @ (design * share[:, None])
     if np.linalg.matrix_rank(normal) < len(normal):
         raise SelectionError("A direction needs images at two different yaws; widen --yaw.")
-    moment = design.T.astype(latents.dtype) @ (latents - mean.astype(latents.dtype))
+    moment = (design * share[:, None]).T.astype(latents.dtype) @ rest
     slopes = np.linalg.solve(normal, moment.astype(np.float64))
     explained = float(np.einsum("ij,jd,id->", normal, slopes, slopes))
-    total = float(np.square(latents - mean.astype(latents.dtype)).sum(dtype=np.float64))
+    total = float(share @ np.square(rest).sum(axis=1, dtype=np.float64))
     r2 = explained / total if total > 0 else 1.0
     return Direction(slopes[0], slopes[-1], r2, r2)
+
+
+def tie_sides(direction: Direction, shape: tuple[int, int, int]) -> Direction:
+    """The nearest direction whose right side is exactly the mirrored left one, negated.
+
+        right' = (right - flip(left)) / 2,    left' = -flip(right')
+
+    That is what a source has whose own mirror image is as likely as it, and it halves the noise;
+    for a source lit from a side it mixes in the other side's light.
+    """
+    right = (direction.right - flip_latents(direction.left[None], shape)[0]) / 2
+    left = -flip_latents(right[None], shape)[0]
+    r2 = (direction.r2_left + direction.r2_right) / 2
+    return Direction(left, right, r2, r2)
 
 
 def shrink_spectrum(

@@ -187,6 +187,10 @@ class EmbeddedModel:
         """Images of latents."""
         return self.model.decode(z)
 
+    def decode_with_gradient(self, z: torch.Tensor) -> torch.Tensor:
+        """See `LatentModel.decode_with_gradient`."""
+        return self.model.decode_with_gradient(z)
+
 
 def choose_embedding(model: LatentModel, way: Way, folder: Path | None = None) -> EmbeddedModel:
     """A model that embeds in one of the `WAYS`; `folder` is where it was opened from.

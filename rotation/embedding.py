@@ -35,6 +35,8 @@ class Encoder(Protocol):
 
     def decode(self, z: torch.Tensor) -> torch.Tensor: ...
 
+    def decode_with_gradient(self, z: torch.Tensor) -> torch.Tensor: ...
+
 
 class Store(Protocol):
     """Latents by key, kept between runs: `rotation.latents.LatentStore`."""

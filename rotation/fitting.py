@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 from rotation.directions import (
     METHODS,
     Direction,
-    centroids,
     cosine,
     fit_samples,
     fit_sides,
     shrink_spectrum,
 )
 from rotation.errors import SelectionError
-from rotation.selection import Selection
+from rotation.regression import NormalEquations, design_matrix, direction_for
+from rotation.selection import Members, Selection
 
 Latents = NDArray[np.float32]
 Shape = tuple[int, int, int]
+BLOCK = 1024  # latents a regression takes in at once
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,27 @@ class Fit:
     cosine_right: float
 
 
+@dataclass(frozen=True)
+class Covariates:
+    """What a regression adjusts for: `lights` (n,) and `pitch_deg` (n,) of the members as used,
+    and the light of the source (None: every light alike)."""
+
+    lights: tuple[str, ...]
+    pitch_deg: NDArray[np.float64]
+    source_light: str | None
+
+
 def fit_direction(
-    selection: Selection, latents: Latents, method: str, shrink: bool, rng: np.random.Generator
-) -> Fit:
+    selection: Selection, latents: Latents, method: str, shrink: bool, rng: np.random.Generator,
+    covariates: Covariates | None = None,
+) -> Fit:  # fmt: skip
     """Fit the direction of a selection.
 
     Parameters:
         latents: (n, C, H, W), of `selection.members` as used: mirrored where they are mirrored.
         method: `paper` (a line per side through the centroids), `samples` (a line per side
-            through all images at their own yaws) or `one-line` (one for both sides).
+            through all images at their own yaws), `one-line` (one for both sides) or
+            `regression` (`rotation.regression`, over `covariates`).
         shrink: damp the spatial frequencies on which halves of the images disagree.
         rng: splits the images into halves.
     """
@@ -53,22 +66,44 @@ def fit_direction(
     shape: Shape = latents.shape[1:]
     rows = latents.reshape(len(latents), -1)
     half = _halves(selection, rng)
-    whole = _fit(selection, rows, method, np.ones(len(rows), dtype=bool))
-    first, second = (_fit(selection, rows, method, part) for part in (half, ~half))
+    parts = (np.ones(len(rows), dtype=bool), half, ~half)
+    whole, first, second = (_fit(selection, rows, method, part, covariates) for part in parts)
     direction = _shrunk(whole, (first, second), shape) if shrink else whole
     return Fit(direction, cosine(first.left, second.left), cosine(first.right, second.right))
 
 
-def _fit(selection: Selection, rows: Latents, method: str, used: NDArray[np.bool_]) -> Direction:
+def _fit(
+    selection: Selection, rows: Latents, method: str, used: NDArray[np.bool_],
+    covariates: Covariates | None,
+) -> Direction:  # fmt: skip
+    members = selection.members.take(used)
+    if method == "regression":
+        return _regress(members, rows[used], used, covariates)
     if method != "paper":
-        yaws = selection.members.yaw_deg[used]
-        return fit_samples(yaws, rows[used], kink=method == "samples")
+        return fit_samples(members.yaw_deg, rows[used], method == "samples", members.weights)
     edges = np.cumsum((0, *selection.sizes))
-    groups = [rows[a:b][used[a:b]] for a, b in pairwise(edges)]
-    kept = [k for k, group in enumerate(groups) if len(group)]
-    weights = np.array([len(groups[k]) for k in kept], dtype=np.float64)
-    angles = np.array(selection.angles_deg)[kept]
-    return fit_sides(angles, centroids([groups[k] for k in kept]), weights)
+    clusters = [(rows[a:b][used[a:b]], c.take(used[a:b])) for (a, b), c
+                in zip(pairwise(edges), selection.clusters, strict=True)]  # fmt: skip
+    kept = [k for k, (group, _) in enumerate(clusters) if len(group)]
+    points = np.stack([np.average(clusters[k][0], axis=0, weights=clusters[k][1].weights)
+                       for k in kept])  # fmt: skip
+    sizes = np.array([clusters[k][1].effective_size for k in kept])
+    return fit_sides(np.array(selection.angles_deg)[kept], points, sizes)
+
+
+def _regress(
+    members: Members, rows: Latents, used: NDArray[np.bool_], covariates: Covariates | None
+) -> Direction:
+    if covariates is None:
+        raise SelectionError("A regression needs the light of every image; give its labels.")
+    lights = np.array(covariates.lights, dtype=object)[used]
+    design = design_matrix(members.yaw_deg, lights, covariates.pitch_deg[used])
+    equations = NormalEquations()
+    for start in range(0, len(rows), BLOCK):
+        block = slice(start, start + BLOCK)
+        weights = None if members.weights is None else members.weights[block]
+        equations.add(design[block], rows[block], weights)
+    return direction_for(equations, covariates.source_light)
 
 
 def _halves(selection: Selection, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from rotation.calibration import Calibration, calibrate, trial_steps
 from rotation.clusters import mean_images, read_members, weigh_by_looks
 from rotation.dataset.celeba import Tables
 from rotation.dataset.sources import ImageSource, safe_name
@@ -27,11 +26,12 @@ from rotation.embedding import (
     read_crop,
 )
 from rotation.errors import SelectionError
-from rotation.fitting import Fit, fit_direction
+from rotation.fitting import Covariates, Fit, fit_direction
 from rotation.images import Pixels
 from rotation.metrics import mean_square_error
+from rotation.poses import Poses
 from rotation.posing import PoseBook
-from rotation.records import Records, join_records, source_record
+from rotation.records import MIRRORED_LABEL, Records, join_records, source_record
 from rotation.selection import (
     DEFAULT_ATTRIBUTES,
     Criteria,
@@ -42,7 +42,7 @@ from rotation.selection import (
     select,
     usable_attributes,
 )
-from rotation.trajectory import trajectory
+from rotation.turning import MemberPictures, Turn, close_loop, find_turn, turn_latent
 
 CLUSTER_STEP_DEG = 10.0
 CLUSTER_REACH_DEG = (20.0, 40.0)
@@ -73,6 +73,8 @@ class Options:
     takes clusters of every light. `attributes` None takes those of `DEFAULT_ATTRIBUTES` that
     the files tell. `gain` multiplies the displacement; None finds, for each frame, the step that
     turns as far as asked, by the landmarks of trial frames (`rotation.calibration`).
+    `closed_loop` corrects each frame along the source's own gradient instead
+    (`rotation.closed_loop`); `gain` plays no part then.
     `similar` gives members that look like the source more weight (`rotation.similarity`). The
     other choices about clusters are those of `selection.Criteria`.
     """
@@ -92,6 +94,7 @@ class Options:
     shrink: bool = False
     keep_norm: bool = True
     gain: float | None = None
+    closed_loop: bool = False
     seed: int = 0
 
 
@@ -103,17 +106,6 @@ class Source:
     record: Records
     light: str | None
     yaw_deg: float
-
-
-@dataclass(frozen=True)
-class Turn:
-    """Where on the path each frame lies (`path_deg`), and whether the yaw asked for is reached.
-
-    `reached` is None where nothing was measured: a gain was given, or no landmarks can be read.
-    """
-
-    path_deg: tuple[float, ...]
-    reached: tuple[bool, ...] | None
 
 
 @dataclass(frozen=True)
@@ -173,7 +165,8 @@ def turn(
     records = join_records(
         data.labels, data.images.names(), data.tables, data.probabilities or None
     )
-    criteria = _criteria(options, source.light, records, source.record)
+    pooled = options.method == "regression"  # takes every light and adjusts for it
+    criteria = _criteria(options, None if pooled else source.light, records, source.record)
     unsure = count_unsure(records, criteria)
     records = records.take(candidates(records, criteria))
     poses = data.poses.poses(records.filenames, progress)
@@ -185,8 +178,10 @@ def turn(
     if options.similar:
         selection = weigh_by_looks(selection, crops, source.crop)
     latents = _embed_members(model, store, selection.members, crops, progress)
-    fit = fit_direction(selection, latents, options.method, options.shrink, rng)
-    result = _render(model, source, selection, fit, mean_images(selection, crops), options)
+    covariates = _covariates(selection.members, records, poses, source.light)
+    fit = fit_direction(selection, latents, options.method, options.shrink, rng, covariates)
+    members = MemberPictures(selection, crops, mean_images(selection, crops))
+    result = _render(model, source, members, fit, options)
     return replace(
         result,
         examples=examples(selection, crops),
@@ -195,12 +190,18 @@ def turn(
 
 
 def _render(
-    model: Encoder, source: Source, selection: Selection, fit: Fit, means: Pixels, options: Options
+    model: Encoder, source: Source, members: MemberPictures, fit: Fit, options: Options
 ) -> Rotation:
     """The frames: the source's latent moved and decoded."""
-    latent = embed_source(model, source.crop)
-    turn = _find_turn(model, latent, fit, source.yaw_deg, options)
-    moved = turn_latent(latent, fit, source.yaw_deg, turn.path_deg, options.keep_norm)
+    latent, yaws = embed_source(model, source.crop), options.yaws_deg
+    if options.closed_loop:
+        moved, turn = close_loop(
+            model, latent, source.yaw_deg, yaws, fit.direction, members, options.seed
+        )
+    else:
+        gain, keep = options.gain, options.keep_norm
+        turn = find_turn(model, latent, fit.direction, source.yaw_deg, yaws, gain, keep)
+        moved = turn_latent(latent, fit.direction, source.yaw_deg, turn.path_deg, keep)
     return Rotation(
         source=source,
         reconstruction=decode_pixels(model, latent[None])[0],
@@ -208,9 +209,9 @@ def _render(
         norms=tuple(float(np.linalg.norm(z)) for z in moved),
         source_norm=float(np.linalg.norm(latent)),
         turn=turn,
-        selection=selection,
+        selection=members.selection,
         fit=fit,
-        means=means,
+        means=members.means,
     )
 
 
@@ -234,27 +235,19 @@ def cluster_angles(yaws_deg: Sequence[float]) -> tuple[float, ...]:
     return tuple(CLUSTER_STEP_DEG * k for k in range(-count, count + 1))
 
 
-def turn_latent(
-    source: Latents,
-    fit: Fit,
-    from_deg: float,
-    to_deg: Sequence[float],
-    keep_norm: bool,
-) -> Latents:
-    """Latents (K, C, H, W) of a source (C, H, W) at `from_deg` turned to each of `to_deg`."""
-    moved = trajectory(source.reshape(-1), fit.direction, from_deg, to_deg, keep_norm)
-    return moved.reshape(-1, *source.shape)
-
-
 def _criteria(options: Options, light: str | None, records: Records, person: Records) -> Criteria:
     explicit = options.attributes is not None
-    wanted = DEFAULT_ATTRIBUTES if options.attributes is None else options.attributes
+    usual = () if options.method == "regression" else DEFAULT_ATTRIBUTES
+    wanted = usual if options.attributes is None else options.attributes
     return Criteria(
         light=light,
         attributes=usable_attributes(wanted, records, person, explicit),
         half_width_deg=options.half_width_deg,
         minimum=options.minimum,
         maximum=options.maximum,
+        max_half_width_deg=max(options.max_half_width_deg, options.half_width_deg),
+        min_probability=options.min_probability,
+        same_person=options.same_person,
     )
 
 
@@ -275,24 +268,11 @@ def _embed_members(
     return used
 
 
-def _find_turn(model: Encoder, latent: Latents, fit: Fit, yaw: float, options: Options) -> Turn:
-    """The path yaws that show the yaws asked for, measured or by the given gain."""
-    wanted = np.array(options.yaws_deg) - yaw
-    if options.gain is None:
-        calibration = _calibrate(model, latent, fit, yaw, options.keep_norm)
-        if calibration is not None:
-            steps, reached = calibration.steps(wanted)
-            return Turn(tuple((yaw + steps).tolist()), tuple(reached.tolist()))
-    return Turn(tuple((yaw + (options.gain or 1.0) * wanted).tolist()), None)
-
-
-def _calibrate(
-    model: Encoder, latent: Latents, fit: Fit, yaw: float, keep_norm: bool
-) -> Calibration | None:
-    """Decode trial steps and read their yaws."""
-    from rotation.landmarks import LandmarkDetector  # late: loads MTCNN
-
-    steps = trial_steps()
-    trials = turn_latent(latent, fit, yaw, (yaw + steps).tolist(), keep_norm)
-    read = LandmarkDetector().crop_poses(decode_pixels(model, trials))
-    return calibrate(steps.tolist(), read.yaw_deg, read.confidence)
+def _covariates(members: Members, records: Records, poses: Poses, light: str | None) -> Covariates:
+    """Light and pitch of the members as used: a mirror swaps the sides and keeps the pitch."""
+    labels = records.labels[members.rows].tolist()
+    lights = [
+        MIRRORED_LABEL[label] if flipped else label
+        for label, flipped in zip(labels, members.mirrored.tolist(), strict=True)
+    ]
+    return Covariates(tuple(lights), poses.pitch_deg[members.rows], light)

@@ -190,6 +190,12 @@ class LatentModel:
         ]
         return ((torch.cat(parts) + 1) / 2).clamp(0, 1).cpu()
 
+    def decode_with_gradient(self, z: torch.Tensor) -> torch.Tensor:
+        """Images (N, 3, S, S) in [-1, 1] of latents, where z is: for what follows gradients."""
+        self._check(z, "latents")
+        place = z.to(self.device, torch.float32)
+        return ddim.sample(self.eps, place, self.schedule, self.times)
+
     @torch.inference_mode()
     def encode(self, images: torch.Tensor, iterations: int | None = None) -> torch.Tensor:
         """Latents (N, 3, S, S), float32, that decode to `images` (N, 3, S, S) in [0, 1].

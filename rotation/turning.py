@@ -1,0 +1,124 @@
+"""Where along its path a source turns: by a given gain, by trial frames, or by the closed loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rotation.calibration import Calibration, calibrate, trial_steps
+from rotation.directions import Direction
+from rotation.embedding import Encoder, Latents, decode_pixels
+from rotation.images import Pixels, to_pixels
+from rotation.selection import Selection
+from rotation.subspace import principal_components
+from rotation.trajectory import trajectory
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Where on the path each frame lies (`path_deg`), and whether the yaw asked for is reached.
+
+    `reached` is None where nothing was measured: a gain was given, or no landmarks can be read.
+    `measured_deg` are the yaws that the closed loop measured.
+    """
+
+    path_deg: tuple[float, ...]
+    reached: tuple[bool, ...] | None
+    measured_deg: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class MemberPictures:
+    """A selection with the crops (S, S, 3) of its members by row, and its clusters' means."""
+
+    selection: Selection
+    crops: dict[int, Pixels]
+    means: Pixels
+
+
+def turn_latent(
+    source: Latents,
+    direction: Direction,
+    from_deg: float,
+    to_deg: Sequence[float],
+    keep_norm: bool,
+) -> Latents:
+    """Latents (K, C, H, W) of a source (C, H, W) at `from_deg` turned to each of `to_deg`."""
+    moved = trajectory(source.reshape(-1), direction, from_deg, to_deg, keep_norm)
+    return moved.reshape(-1, *source.shape)
+
+
+def close_loop(
+    model: Encoder, latent: Latents, yaw: float, yaws_deg: Sequence[float], direction: Direction,
+    members: MemberPictures, seed: int,
+) -> tuple[Latents, Turn]:  # fmt: skip
+    """Latents (K, C, H, W) corrected until frames show the yaws asked for, and what they show."""
+    from rotation.closed_loop import ClosedLoop, Loop  # late: loads the landmark network
+    from rotation.yaw_reader import YawReader
+
+    crops, known = _known_yaws(members)
+    loop = Loop()
+    turner = ClosedLoop(
+        model.decode_with_gradient, YawReader(seed=seed), _choose_measure(crops, known),
+        latent, yaw, direction, principal_components(crops, loop.components, seed), loop,
+    )  # fmt: skip
+    turned = turner.turn(yaws_deg)
+    reached = np.abs(turned.measured_deg - np.array(yaws_deg)) <= loop.tolerance_deg
+    measured = tuple(turned.measured_deg.tolist())
+    return turned.latents, Turn(tuple(yaws_deg), tuple(reached.tolist()), measured)
+
+
+def _known_yaws(members: MemberPictures) -> tuple[Pixels, NDArray[np.float64]]:
+    """The members' crops (n, S, S, 3), each once and unmirrored, and their yaws (n,)."""
+    used = members.selection.members
+    yaws = np.where(used.mirrored, -used.yaw_deg, used.yaw_deg)
+    rows, first = np.unique(used.rows, return_index=True)
+    return np.stack([members.crops[row] for row in rows.tolist()]), yaws[first]
+
+
+def _choose_measure(
+    crops: Pixels, yaws_deg: NDArray[np.float64]
+) -> Callable[[torch.Tensor], NDArray[np.float64]]:
+    """What measures frames: learned from the members where there are enough, else landmarks."""
+    from rotation.landmarks import LandmarkDetector
+    from rotation.yaw_measure import FEWEST, YawMeasure
+
+    if len(crops) >= FEWEST:
+        return YawMeasure(crops, yaws_deg)
+    detector = LandmarkDetector()
+
+    def by_landmarks(images: torch.Tensor) -> NDArray[np.float64]:
+        pixels = to_pixels(((images + 1) / 2).clamp(0, 1).cpu().numpy())
+        return np.asarray(detector.crop_poses(pixels).yaw_deg, dtype=np.float64)
+
+    return by_landmarks
+
+
+def find_turn(
+    model: Encoder, latent: Latents, direction: Direction, yaw: float,
+    yaws_deg: Sequence[float], gain: float | None, keep_norm: bool,
+) -> Turn:  # fmt: skip
+    """The path yaws that show the yaws asked for, by trial frames (`gain` None) or by a gain."""
+    wanted = np.array(yaws_deg) - yaw
+    if gain is None:
+        calibration = _calibrate(model, latent, direction, yaw, keep_norm)
+        if calibration is not None:
+            steps, reached = calibration.steps(wanted)
+            return Turn(tuple((yaw + steps).tolist()), tuple(reached.tolist()))
+    return Turn(tuple((yaw + (gain or 1.0) * wanted).tolist()), None)
+
+
+def _calibrate(
+    model: Encoder, latent: Latents, direction: Direction, yaw: float, keep_norm: bool
+) -> Calibration | None:
+    """Decode trial steps and read their yaws."""
+    from rotation.landmarks import LandmarkDetector  # late: loads MTCNN
+
+    steps = trial_steps()
+    trials = turn_latent(latent, direction, yaw, (yaw + steps).tolist(), keep_norm)
+    read = LandmarkDetector().crop_poses(decode_pixels(model, trials))
+    return calibrate(steps.tolist(), read.yaw_deg, read.confidence)

@@ -16,7 +16,10 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, DiffusionPipeline, UNet2DModel
+from diffusers.models.unets.unet_2d import UNet2DModel
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from diffusers.schedulers.scheduling_ddim import DDIMScheduler
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.utils import BaseOutput, is_accelerate_available
 from PIL import Image
 
@@ -38,6 +41,8 @@ from rotation.unet import Denoising, LatentModel, load_denoising
 Picture = Image.Image | np.ndarray | torch.Tensor
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 INDEX = "model_index.json"
+MIN_CONFIDENCE = 0.2
+"""Under this, landmarks were read off something that is no face; clusters leave such images out."""
 
 
 @dataclass
@@ -68,7 +73,9 @@ class HeadRotationPipeline(DiffusionPipeline):
         directions: by name; saved and loaded with the model.
     """
 
-    model_cpu_offload_seq = "unet"
+    model_cpu_offload_seq = "unet"  # type: ignore[assignment]
+    unet: Any  # set by register_modules; diffusers leaves its classes half untyped
+    scheduler: Any
 
     def __init__(self, unet: UNet2DModel, scheduler: DDIMScheduler | DDPMScheduler) -> None:
         super().__init__()
@@ -157,7 +164,7 @@ class HeadRotationPipeline(DiffusionPipeline):
             raise ModelError(f"output_type {output_type!r}: {', '.join(OUTPUT_TYPES)} are known.")
         model = LatentModel(self._denoising(bf16), num_inference_steps, name=type(self).__name__)
         along = self._direction(direction, 3 * model.image_size**2)
-        many = image if isinstance(image, list | tuple) else [image]
+        many: Sequence[Any] = image if isinstance(image, list | tuple) else [image]
         crops = torch.stack([as_crop(picture, model.image_size) for picture in many])
         yaws = [read_yaw(crop) if source_yaw_deg is None else source_yaw_deg for crop in crops]
         sources = model.encode_exactly(crops, inversion_tolerance).z
@@ -221,8 +228,9 @@ def read_yaw(crop: torch.Tensor) -> float:
     """The yaw in degrees that landmarks show on a crop (3, S, S); `SelectionError` without."""
     from rotation.landmarks import LandmarkDetector  # late: loads MTCNN
 
-    yaw = float(LandmarkDetector().crop_poses(to_pixels(crop[None].numpy())).yaw_deg[0])
-    if not np.isfinite(yaw):
+    found = LandmarkDetector().crop_poses(to_pixels(crop[None].numpy()))
+    yaw = float(found.yaw_deg[0])
+    if not np.isfinite(yaw) or found.confidence[0] < MIN_CONFIDENCE:
         raise SelectionError("No face is found in the picture; say its yaw with source_yaw_deg.")
     return yaw
 

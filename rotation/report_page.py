@@ -38,6 +38,7 @@ def render_page(report: Mapping[str, Any], result: Rotation, shown: Pixels) -> s
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.filters |= {"deg": _degrees, "number": _number, "image": data_uri}
+    error = result.reconstruction_mse
     return environment.get_template("report.html").render(
         report=report,
         source=result.source.crop,
@@ -45,7 +46,7 @@ def render_page(report: Mapping[str, Any], result: Rotation, shown: Pixels) -> s
         frames=_frames(report, shown),
         clusters=_clusters(report, result),
         plots={name: Markup(svg) for name, svg in _plots(report).items()},
-        psnr=-10 * math.log10(max(result.reconstruction_mse, 1e-12)),
+        psnr=-10 * math.log10(error) if error > 0 else None,
     )
 
 
@@ -59,11 +60,12 @@ def data_uri(pixels: Pixels) -> str:
 def _frames(report: Mapping[str, Any], shown: Pixels) -> list[dict[str, Any]]:
     turn, count = report["turn"], len(shown)
     reached = turn["reached"] or [None] * count
+    measured = turn.get("measured_deg") or [None] * count
     columns = zip(
-        report["yaws_deg"], shown, turn["path_deg"], reached, report["latent_norm"]["frames"],
-        strict=True,
+        report["yaws_deg"], shown, turn["path_deg"], reached, measured,
+        report["latent_norm"]["frames"], strict=True,
     )  # fmt: skip
-    names = ("yaw", "picture", "path", "reached", "norm")
+    names = ("yaw", "picture", "path", "reached", "measured", "norm")
     return [dict(zip(names, column, strict=True)) for column in columns]
 
 
@@ -116,6 +118,8 @@ def _plots(report: Mapping[str, Any]) -> dict[str, str]:
 
 def _degrees(value: float) -> str:
     """An angle for reading: a true minus sign, at most one decimal."""
+    if not math.isfinite(value):
+        return "\N{EN DASH}"
     return degrees(round(value, 1)).replace("-", MINUS)
 
 

@@ -58,7 +58,7 @@ def test_foreign_pipelines_of_every_kind_turn_and_round_trip(
     assert pipe.image_size == size
     pipe.directions["center"] = a_direction(size)
     settings = {
-        "source_yaw_deg": 0.0, "output_type": "np", "num_inference_steps": 3,
+        "source_yaw_deg": 0.0, "output_type": "np", "num_inference_steps": 3 if size < 256 else 2,
         "inversion_tolerance": 1e-3,
     }  # fmt: skip
     first = pipe(picture(size), YAWS, **settings)
@@ -142,11 +142,12 @@ def test_output_in_the_style_of_diffusers(pipe: HeadRotationPipeline) -> None:
     frames, latents, yaws = pipe(picture(SIZE), YAWS, output_type="pt", return_dict=False, **given)
     assert frames.shape == latents.shape == (3, 3, SIZE, SIZE)
     assert yaws == (0.0,)
-    assert np.array_equal(np.asarray(out.images[1]), _pixels(frames[1]))
+    apart = np.asarray(out.images[1]).astype(int) - _pixels(frames[1])
+    assert np.abs(apart).max() <= 1  # a batch of two computes in another order
 
 
 def _pixels(frame: torch.Tensor) -> np.ndarray:
-    return (frame.permute(1, 2, 0) * 255).round().byte().numpy()
+    return (frame.permute(1, 2, 0) * 255).round().int().numpy()
 
 
 def test_a_turn_is_the_direction_and_keeps_the_norm(pipe: HeadRotationPipeline) -> None:

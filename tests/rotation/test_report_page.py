@@ -177,13 +177,22 @@ def test_the_page_stands_alone_and_says_what_was_done(tmp_path: Path) -> None:
     [
         {"source": {"name": "a", "yaw_deg": -3.0, "light": None}},
         {"turn": {"path_deg": (-20.0, 0.0, 20.0), "reached": None}},
+        {
+            "turn": {
+                "path_deg": (-20.0, 0.0, float("nan")),
+                "reached": (True, True, True),
+                "measured_deg": (-19.6, 0.1, 18.7),
+            }
+        },
         {"finish": {"match_colours": False, "super_resolution": None, "sharpen": 0}},
     ],
 )
 def test_what_was_not_asked_or_measured_is_not_claimed(changes: dict) -> None:
     result = a_rotation()
     text = Page(render_page(a_report(**changes), result, result.frames)).text
-    if "turn" in changes:
+    if "measured_deg" in changes.get("turn", {}):
+        assert "measured +18.7°" in text
+    elif "turn" in changes:
         assert "not measured" in text
         assert "not reached" not in text
     if "finish" in changes:

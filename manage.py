@@ -24,7 +24,10 @@ ROTATION = {
     "merge": ("rotation.embedding_cli:merge", "Join the latents of several shards."),
     "embeddings": ("rotation.embedding_cli:embeddings", "Measure the ways to embed an image."),
     "samples": ("rotation.training.cli:samples_command", "Render a sheet of samples of a model."),
-    "evaluate": ("rotation.cli:evaluate", "Measure rotations against the rendered truth."),
+    "benchmark": (
+        "rotation.benchmark.cli:benchmark",
+        "Measure ways of turning against the rendered truth.",
+    ),
     "synthesize": ("rotation.synthetic.cli:synthesize", "Render a data set of synthetic heads."),
 }
 

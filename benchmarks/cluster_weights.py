@@ -29,8 +29,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from rotation.benchmark.truth import benchmark_heads
+from rotation.benchmark.turners import source_of
 from rotation.errors import SelectionError
-from rotation.evaluation import benchmark_heads, source_of
 from rotation.metrics import bootstrap
 from rotation.poses import Poses
 from rotation.records import UNKNOWN, Records

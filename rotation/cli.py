@@ -227,50 +227,6 @@ def _poses(given: Mapping[str, Any]) -> None:
     click.echo(f"{found} of {total} images have a pose: {given['out']}")
 
 
-@click.command()
-@click.option("--out", type=FolderPath, required=True, help="Folder for the figures and the sheet.")
-@click.option("--model", type=FolderPath, help="Model folder [the bundled synthetic heads].")
-@click.option("--images", type=FolderPath, help="Where the synthetic heads are [in the cache].")
-@click.option("--heads", type=click.IntRange(40), default=480, show_default=True,
-              help="Pictures of the data set the clusters come from.")  # fmt: skip
-@click.option("--sources", type=click.IntRange(1), default=24, show_default=True)
-@click.option("--yaw", "yaws", type=Yaws(), default="-30:30:10", show_default=True)
-@click.option("--method", type=click.Choice(METHOD_NAMES), default="samples", show_default=True)
-@click.option("--shrink/--no-shrink", default=False, show_default=True)
-@click.option("--gain", type=Gain(), default="auto", show_default=True)
-@click.option("--no-light-filter", is_flag=True)
-@click.option("--no-attributes", is_flag=True)
-@click.option("--min-cluster", type=click.IntRange(1), default=20, show_default=True,
-              help="Attributes are given up before a cluster is smaller.")  # fmt: skip
-@click.option("--gallery", type=click.IntRange(0), default=50, show_default=True,
-              help="Other people among whom the source must be the nearest.")  # fmt: skip
-@click.option("--strips", type=click.IntRange(1, 50), default=9, show_default=True)
-@click.option("--steps", type=click.IntRange(2, 500), default=10, show_default=True)
-@click.option("--iterations", type=click.IntRange(0, 100), default=4, show_default=True)
-@click.option("--bf16/--no-bf16", default=None)
-@click.option("--cache", type=FolderPath)
-@click.option("--device", default="auto", show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
-def evaluate(**given: Any) -> None:
-    """Measure rotations against the rendered truth.
-
-    Turns synthetic heads of people no model has seen, and compares with their true renders.
-
-    \b
-    Example:
-      python manage.py rotation evaluate --sources 24 --out evaluation/
-    """
-    _quietly(_evaluate, given)
-
-
-def _evaluate(given: Mapping[str, Any]) -> None:
-    from rotation.job import run_evaluation
-
-    with Progress() as progress:
-        text = run_evaluation(given, " ".join(sys.argv), progress)
-    click.echo(text)
-
-
 def _quietly(action: Callable[[Mapping[str, Any]], None], given: Mapping[str, Any]) -> None:
     """Run, and show an expected error as one message and exit code 1."""
     try:

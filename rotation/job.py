@@ -17,13 +17,9 @@ from rotation.dataset.sources import ImageSource, open_source, safe_name
 from rotation.embedders import EmbeddedModel, choose_embedding
 from rotation.embedding import Progress, read_image
 from rotation.errors import DatasetError
-from rotation.evaluation import benchmark_heads, evaluate, summarise, table
 from rotation.fitting import Fit
 from rotation.images import (
     check_writable,
-    degrees,
-    draw_sheet,
-    save_png,
     save_text,
 )
 from rotation.latents import LatentStore
@@ -41,7 +37,6 @@ from rotation.postprocess import describe_finish
 from rotation.records import LABELS, UNKNOWN, read_labels, read_probabilities
 from rotation.report import versions, write_report
 from rotation.report_page import write_page
-from rotation.synthetic import write_dataset
 from rotation.unet import BUNDLED, LatentModel, choose_device
 
 
@@ -103,50 +98,6 @@ def measure_all(given: Mapping[str, Any], progress: Progress) -> tuple[int, int]
     if book.cache is None:  # from a landmark file: quick enough to be written anew
         save_text(poses_csv(names, found), given["out"])
     return int(np.isfinite(found.yaw_deg).sum()), len(names)
-
-
-def run_evaluation(given: Mapping[str, Any], command: str, progress: Progress) -> str:
-    """`rotation evaluate`: writes `evaluation.json` and a sheet; returns the table."""
-    check_writable(given["out"])
-    options = Options(
-        yaws_deg=given["yaws"],
-        light_filter=not given["no_light_filter"],
-        attributes=() if given["no_attributes"] else None,
-        minimum=given["min_cluster"],
-        method=given["method"],
-        shrink=given["shrink"],
-        gain=given["gain"],
-        seed=given["seed"],
-    )
-    folder = given["images"] or given["cache"] / f"heads-{given['heads']}"
-    write_dataset(folder, given["heads"], progress=lambda d, n: progress("render", d, n))
-    truth = read_truth(folder)
-    model = load_model(
-        given["model"], given["device"], given["steps"], given["iterations"], given["bf16"]
-    )
-    heads = benchmark_heads(given["sources"], given["seed"])
-    with open_source(folder) as images:
-        poses = book_from_csv(folder / "truth.csv")
-        data = Data(images, read_tables(folder), truth, poses, "")
-        store = open_store(given["cache"], model)
-        verdicts, pictures = evaluate(
-            data, model, store, heads, options, given["gallery"], progress
-        )
-    summary = summarise(verdicts, options.yaws_deg, given["seed"])
-    report = summary | {
-        "heads": given["heads"],
-        "options": asdict(options),
-        "model": {"name": model.name, "fingerprint": model.fingerprint},
-        "versions": versions(),
-        "command": command,
-        "verdicts": [asdict(verdict) for verdict in verdicts],
-    }
-    write_report(report, given["out"] / "evaluation.json")
-    captions = [degrees(yaw) for yaw in options.yaws_deg]
-    rows = [row for frames, true in pictures[: given["strips"]] for row in (true, frames)]
-    labels = ["truth", "turned"] * (len(rows) // 2)
-    save_png(draw_sheet(np.stack(rows), captions, labels), given["out"] / "strips.png")
-    return table(summary)
 
 
 def read_truth(folder: Path) -> dict[str, str]:
@@ -296,5 +247,6 @@ def _options(given: Mapping[str, Any]) -> Options:
         shrink=given["shrink"],
         keep_norm=given["keep_norm"],
         gain=given["gain"],
+        closed_loop=given["closed_loop"],
         seed=given["seed"],
     )

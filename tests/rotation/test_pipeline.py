@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from rotation.cli import evaluate, run
+from rotation.benchmark.cli import benchmark
 from rotation.cli import poses as poses_command
+from rotation.cli import run
 from rotation.dataset.celeba import read_tables
 from rotation.dataset.sources import open_source
 from rotation.embedding import content_key, embed, read_crop, read_image
@@ -269,7 +270,7 @@ def test_an_output_that_cannot_be_written_is_refused_at_once(
 
 
 def test_commands_and_library_agree_on_the_smallest_cluster() -> None:
-    for command in (run, evaluate):
+    for command in (run, benchmark):
         (default,) = (p.default for p in command.params if p.name == "min_cluster")
         assert default == Options((0.0,)).minimum == Criteria("left").minimum
 

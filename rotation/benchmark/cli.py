@@ -1,0 +1,86 @@
+"""`rotation benchmark`: the command's options. Heavy libraries are imported inside of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import click
+
+from rotation.cli import FolderPath, Progress, Yaws, default_cache
+from rotation.errors import RotationError
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """`a,b,c`."""
+
+    name = "a,b,c"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The names in their order, each once."""
+        if isinstance(value, tuple):
+            return value
+        parts = (part.strip() for part in str(value).split(","))
+        return tuple(dict.fromkeys(part for part in parts if part))
+
+
+@click.command()
+@click.option("--quick", is_flag=True,
+              help="24 sources, yaws by 10, paper and samples, a gallery of 20.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option("--out", type=FolderPath, help="Folder for figures, strips and plot [none].")
+@click.option("--sources", type=click.IntRange(1), help="Heads to turn [102].")
+@click.option("--variants", type=Names(), help="Which ways of turning [all].")
+@click.option("--yaw", "yaws", type=Yaws(), help="Yaws asked for [-30:30:5].")
+@click.option("--gallery", type=click.IntRange(1), metavar="N",
+              help="Other people among whom the source must be the nearest [1000].")  # fmt: skip
+@click.option("--heads", type=click.IntRange(40), default=480, show_default=True,
+              help="Pictures of the data set the clusters come from.")  # fmt: skip
+@click.option("--min-cluster", type=click.IntRange(1), default=20, show_default=True,
+              help="Attributes are given up before a cluster is smaller.")  # fmt: skip
+@click.option("--strips", type=click.IntRange(1, 50), default=9, show_default=True,
+              help="Sources shown in strips.png.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(0), metavar="N",
+              help="Processes that render and judge [one for each processor].")  # fmt: skip
+@click.option("--model", type=FolderPath, help="Model folder [the bundled synthetic heads].")
+@click.option("--steps", type=click.IntRange(2, 500), default=10, show_default=True)
+@click.option("--iterations", type=click.IntRange(0, 100), default=4, show_default=True,
+              help="Corrections a step when embedding the clusters.")  # fmt: skip
+@click.option("--bf16/--no-bf16", default=None, help="bfloat16 [where the processor has it].")
+@click.option("--cache", type=FolderPath, help="Keeps heads and latents [~/.cache/sidelight].")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+def benchmark(as_json: bool, **given: Any) -> None:
+    """Measure ways of turning against the rendered truth.
+
+    Turns synthetic heads of people no model has seen by each variant of the method, and judges
+    all frames by true renders. Variants: paper, one-line, no-light, no-attributes, global,
+    paper-closed, samples, closed-loop, regression, and bound (the true renders embedded and
+    decoded). Differences are from the first one named.
+
+    \b
+    Examples:
+      python manage.py rotation benchmark --quick --out benchmark/
+      python manage.py rotation benchmark --variants paper,one-line,bound --sources 30
+    """
+    from rotation.benchmark.run import run_benchmark
+    from rotation.benchmark.tables import markdown
+
+    given["cache"] = given["cache"] or default_cache()
+    given["workers"] = (os.cpu_count() or 1) if given["workers"] is None else given["workers"]
+    try:
+        with Progress() as progress:
+            report = run_benchmark(given, " ".join(sys.argv), progress)
+    except RotationError as error:
+        raise click.ClickException(str(error)) from None
+    if as_json:
+        del report["verdicts"]
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        return
+    click.echo(markdown(report["variants"], report["yaws_deg"]))
+    if given["out"] is not None:
+        click.echo(f"figures and pictures: {given['out']}")

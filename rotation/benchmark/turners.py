@@ -1,0 +1,93 @@
+"""What turns the sources: each variant of the engine, and the bound that no variant can pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from rotation.benchmark.judge import Turned
+from rotation.benchmark.truth import Truth, class_of
+from rotation.embedding import Encoder, Store, decode_pixels
+from rotation.images import from_pixels
+from rotation.pipeline import Data, Options, Source, turn
+from rotation.records import UNKNOWN, Records
+from rotation.synthetic import Head, render
+from rotation.synthetic.attributes import attributes
+
+Turner = Callable[[Encoder, Source, Truth], Turned]
+
+
+def source_of(head: Head, size: int) -> Source:
+    """A head as the source of a rotation, with its true yaw and attributes."""
+    known = attributes(head)
+    record = Records(
+        filenames=("",),
+        labels=np.array([class_of(head)]),
+        identities=np.array([UNKNOWN]),
+        attribute_names=tuple(known),
+        attributes=np.array([[int(value) for value in known.values()]]),
+    )
+    return Source(render([head], size)[0], record, class_of(head), head.yaw_deg)
+
+
+def by_clusters(data: Data, store: Store, options: Options) -> Turner:
+    """Turns by clusters of `data`, whose latents are in `store`."""
+
+    def turned(model: Encoder, source: Source, truth: Truth) -> Turned:
+        shown = source if options.light_filter else replace(source, light=None)
+        result = turn(data, shown, model, store, options)
+        return Turned(result.frames, result.reconstruction)
+
+    return turned
+
+
+def by_truth(yaws_deg: Sequence[float]) -> Turner:
+    """The true renders, embedded as exactly as the source and decoded."""
+
+    def turned(model: Encoder, source: Source, truth: Truth) -> Turned:
+        crops = np.concatenate([source.crop[None], truth.turned(yaws_deg)])
+        latents = model.encode_source(torch.from_numpy(from_pixels(crops)))
+        shown = decode_pixels(model, latents.numpy())
+        return Turned(shown[1:], shown[0])
+
+    return turned
+
+
+def all_by_clusters(data: Data, store: Store, options: Mapping[str, Options]) -> dict[str, Turner]:
+    """A turner for each of the variants' options."""
+    return {name: by_clusters(data, store, chosen) for name, chosen in options.items()}
+
+
+class RememberedSource:
+    """An `embedding.Encoder` that knows one source's latent, which every variant starts from."""
+
+    def __init__(self, model: Encoder, source: Source) -> None:
+        self._model = model
+        self._images = torch.from_numpy(from_pixels(source.crop[None]))
+        self._latent = model.encode_source(self._images)
+
+    @property
+    def image_size(self) -> int:
+        """S, the side of images and latents in pixels."""
+        return self._model.image_size
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """See `embedding.Encoder`."""
+        return self._model.encode(images)
+
+    def encode_source(self, images: torch.Tensor) -> torch.Tensor:
+        """The latent known; of any other images anew."""
+        if torch.equal(images, self._images):
+            return self._latent.clone()
+        return self._model.encode_source(images)
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """See `embedding.Encoder`."""
+        return self._model.decode(z)
+
+    def decode_with_gradient(self, z: torch.Tensor) -> torch.Tensor:
+        """See `embedding.Encoder`."""
+        return self._model.decode_with_gradient(z)

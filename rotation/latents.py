@@ -112,7 +112,7 @@ class LatentStore:
             )
         with np.errstate(over="ignore"):
             rows = np.ascontiguousarray(values, dtype=ROW_TYPE).reshape(len(keys), -1)
-        sound: NDArray[np.bool_] = np.isfinite(rows).all(axis=1)
+        sound = np.asarray(np.isfinite(rows).all(axis=1))
         bad = [key for key, fine in zip(keys, sound.tolist(), strict=True) if not fine]
         if bad:
             raise DatasetError(f"The latents of {', '.join(bad[:5])} hold no usable numbers.")

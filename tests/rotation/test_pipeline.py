@@ -57,11 +57,12 @@ def turn(heads: Path, model: Path, out: Path, *more: str) -> Result:
         "--min-cluster": 1, "--iterations": 0, "--device": "cpu", "--light": "left",
     }  # fmt: skip
     words = [str(word) for pair in options.items() for word in pair]
-    return CliRunner().invoke(run, [*words, *more])
+    return CliRunner().invoke(run, [*words, "--no-closed-loop", *more])  # the last one counts
 
 
 def test_from_files_to_files(heads: Path, model: Path, tmp_path: Path) -> None:
-    result = turn(heads, model, tmp_path, "--gif", "--contact-sheets", "--yaw", "-20:20:10")
+    extras = ("--gif", "--contact-sheets", "--closed-loop")
+    result = turn(heads, model, tmp_path, *extras, "--yaw", "-20:20:10")
     assert result.exit_code == 0, result.output
     out = tmp_path / "turned"
     names = sorted(path.name for path in out.iterdir())
@@ -77,6 +78,7 @@ def test_from_files_to_files(heads: Path, model: Path, tmp_path: Path) -> None:
     assert min(report["clusters"]["sizes"]) >= 1
     assert report["source"]["light"] == "left"
     assert report["latent_norm"]["frames"] == pytest.approx([report["latent_norm"]["source"]] * 5)
+    assert len(report["turn"]["measured_deg"]) == 5
     assert report["reconstruction_mse"] < 0.01
     assert report["model"]["fingerprint"]
     assert {"load", "read", "embed", "turn"} <= set(report["seconds"])

@@ -194,7 +194,7 @@ class LatentModel:
         """Images (N, 3, S, S) in [-1, 1] of latents, where z is: for what follows gradients."""
         self._check(z, "latents")
         place = z.to(self.device, torch.float32)
-        return ddim.sample(self.eps, place, self.schedule, self.times)
+        return ddim.sample(self.eps, place, self.schedule, self.times).to(z.device)
 
     @torch.inference_mode()
     def encode(self, images: torch.Tensor, iterations: int | None = None) -> torch.Tensor:

@@ -26,7 +26,7 @@ from labeler.services.queue import (
     gold_due,
     order_of_gold,
     shared_rows,
-    wait_for_free_row,
+    wait_for_row,
 )
 from labeler.services.viewing import LeasedImage, View, draw_view, model_view
 
@@ -54,7 +54,7 @@ def lease_images(
         return []
     held = _renew_leases(session, desk, count, settings, now)
     more = lease_more(session, desk, count - len(held), settings=settings, now=now)
-    if not held and not more and wait_for_free_row(session, desk, now):
+    if not held and not more and wait_for_row(session, desk, now):
         more = lease_more(session, desk, count, settings=settings, now=now)
     return held + more
 

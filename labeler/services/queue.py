@@ -64,9 +64,7 @@ def shared_rows(session: Session, desk: Desk, count: int, now: datetime) -> list
     As long as the votes that are there and that may come are not more than are needed; and where
     one more vote may be enough, no more than two people at a time.
     """
-    needed = desk.rules.votes_needed
-    most = {"needed": needed, "together": needed if desk.rules.method == "majority" else 2}
-    parameters = {**_parameters(desk, count, now), **most}
+    parameters = _parameters(desk, count, now) | _most(desk)
     rows = session.execute(_shared_statement(), parameters).all()
     if rows and not is_sqlite(session):
         # The holders were counted before the rows were ours; now nobody can add one.
@@ -75,15 +73,17 @@ def shared_rows(session: Session, desk: Desk, count: int, now: datetime) -> list
     return list(rows)
 
 
-def wait_for_free_row(session: Session, desk: Desk, now: datetime) -> bool:
+def wait_for_row(session: Session, desk: Desk, now: datetime) -> bool:
     """Whether an image was passed over only because its row was locked; waits for that row.
 
     While a whole campaign is counted anew all its rows are, and nobody is to be told that nothing
-    is left. For transactions that hold no row themselves.
+    is left: neither of what is free nor of what others hold as well. For transactions that hold
+    no row themselves.
     """
     if is_sqlite(session):
         return False
-    return session.execute(_waiting_statement(), _parameters(desk, 1, now)).first() is not None
+    parameters = _parameters(desk, 1, now) | _most(desk)
+    return session.execute(_waiting_statement(), parameters).first() is not None
 
 
 def not_answered(annotator_id: Any) -> ColumnElement[bool]:
@@ -100,6 +100,12 @@ def order_of_gold(annotator_id: Any) -> Any:
     """An order of each person's own; or all would get the same few."""
     key = cast(Consensus.random_key, BigInteger)
     return key % _PRIME * (annotator_id * _SPREAD % (_PRIME - 1) + 1) % _PRIME
+
+
+def _most(desk: Desk) -> dict[str, Any]:
+    """How many votes and holders an image takes that is in other hands."""
+    needed = desk.rules.votes_needed
+    return {"needed": needed, "together": needed if desk.rules.method == "majority" else 2}
 
 
 def _parameters(desk: Desk, count: int, now: datetime) -> dict[str, Any]:
@@ -135,20 +141,21 @@ def _gold_statement() -> Any:
 
 @built_once
 def _free_statement() -> Any:
-    return _free_queue().with_for_update(of=Consensus, skip_locked=True)
+    queue = _queue().where(_is_free()).limit(bindparam("count"))
+    return queue.with_for_update(of=Consensus, skip_locked=True)
 
 
 @built_once
 def _waiting_statement() -> Any:
     # A row that turns out to be taken stays locked: in the order in which all are counted anew.
-    in_order = _free_queue().order_by(None).order_by(Consensus.image_id)
+    passed_over = _queue().where(or_(_is_free(), _may_be_shared())).order_by(None)
+    in_order = passed_over.order_by(Consensus.image_id).limit(bindparam("count"))
     return in_order.with_for_update(of=Consensus)
 
 
-def _free_queue() -> Any:
+def _is_free() -> ColumnElement[bool]:
     now = bindparam("now", type_=UtcDateTime)
-    free = or_(Consensus.leased_until.is_(None), Consensus.leased_until <= now)
-    return _queue().where(free).limit(bindparam("count"))
+    return or_(Consensus.leased_until.is_(None), Consensus.leased_until <= now)
 
 
 @built_once
@@ -158,13 +165,17 @@ def _shared_statement() -> Any:
 
 
 def _shared_queue() -> Any:
+    return _queue().where(_may_be_shared())
+
+
+def _may_be_shared() -> ColumnElement[bool]:
     lease = aliased(Lease)
     holders = select(func.count()).select_from(lease).where(_live(lease)).scalar_subquery()
     votes = (
         Consensus.votes_left + Consensus.votes_center
         + Consensus.votes_right + Consensus.votes_unsure
     )  # fmt: skip
-    return _queue().where(
+    return and_(
         Consensus.leased_until > bindparam("now", type_=UtcDateTime),
         ~_is_mine(),
         votes + holders < bindparam("needed", type_=Integer),

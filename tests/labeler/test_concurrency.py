@@ -176,9 +176,6 @@ def test_votes_that_bring_the_next_image_beside_rebuilds(
                 rebuild(session, campaign_id)
             time.sleep(0.03)  # SQLite has one writer at a time
         results = [result for part in parts for result in part.result()]
-        # Who met only rows held by the count has stopped early; they come back, as people do.
-        later = pool.submit(walk_together, settings, halves[0] + halves[1]).result()
-    results = [[*first, *second] for first, second in zip(results, later, strict=True)]
     said = {
         (person, image_id, answer)
         for person, votes in zip(halves[0] + halves[1], results, strict=True)
@@ -200,14 +197,19 @@ def test_votes_that_bring_the_next_image_beside_rebuilds(
 
 
 @pytest.mark.postgres
+@pytest.mark.parametrize("held_by_others", [0, 4])
 def test_nobody_is_told_that_nothing_is_left_while_all_is_counted(
     postgres_db: Database,
     settings: Settings,
     make_annotator: MakeAnnotator,
     make_dataset: MakeDataset,
+    held_by_others: int,
 ) -> None:
+    """Neither of images that are free nor of those that others hold as well."""
     campaign_id = make_dataset(postgres_db, 4)
-    ada = make_annotator(postgres_db).id
+    ada, ben = make_annotator(postgres_db).id, make_annotator(postgres_db).id
+    if held_by_others:
+        lease(postgres_db, ben, held_by_others, settings)
     with ThreadPoolExecutor(1) as pool:
         with postgres_db.write() as session:
             rebuild(session, campaign_id)

@@ -209,7 +209,9 @@ def _active_admins(session: Session, lock: bool = False) -> Sequence[int]:
     query = select(Annotator.id).where(
         Annotator.role == "admin", Annotator.deactivated_at.is_(None)
     )
-    return session.scalars(query.order_by(Annotator.id).with_for_update() if lock else query).all()
+    if lock:  # key_share: a vote refers to its person, and does not wait for this
+        query = query.order_by(Annotator.id).with_for_update(key_share=True)
+    return session.scalars(query).all()
 
 
 def _refuse_last_admin(session: Session, annotator: Annotator) -> None:

@@ -53,10 +53,24 @@ def lease_images(
     if desk is None or not desk.works:
         return []
     held = _renew_leases(session, desk, count, settings, now)
-    more = lease_more(session, desk, count - len(held), settings=settings, now=now)
-    if not held and not more and wait_for_row(session, desk, now):
-        more = lease_more(session, desk, count, settings=settings, now=now)
-    return held + more
+    if held:
+        return held + lease_more(session, desk, count - len(held), settings=settings, now=now)
+    return _lease_or_wait(session, desk, count, settings, now)
+
+
+def _lease_or_wait(
+    session: Session, desk: Desk, count: int, settings: Settings, now: datetime
+) -> list[LeasedImage]:
+    """`lease_more`; where all that is left is being counted anew, after that."""
+    with session.begin_nested() as attempt:
+        leased = lease_more(session, desk, count, settings=settings, now=now)
+        if not leased:
+            # Rows that turned out to be taken were locked all the same. Who waits with them in
+            # hand, while the count that is waited for comes to them, would wait for ever.
+            attempt.rollback()
+    if not leased and wait_for_row(session, desk, now):
+        leased = lease_more(session, desk, count, settings=settings, now=now)
+    return leased
 
 
 def lease_more(

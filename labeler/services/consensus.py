@@ -98,9 +98,13 @@ def add_rows(session: Session, campaign_id: int, image_ids: Sequence[int]) -> No
 def remove_rows(session: Session, image_ids: Sequence[int]) -> None:
     """Take images out of the queues of all campaigns."""
     for start in range(0, len(image_ids), _BATCH):
-        batch = image_ids[start : start + _BATCH]
-        doomed = delete(Consensus).where(Consensus.image_id.in_(batch))
-        session.execute(doomed.execution_options(synchronize_session=False))
+        doomed = Consensus.image_id.in_(image_ids[start : start + _BATCH])
+        if not is_sqlite(session):  # a DELETE takes them in any order, and a count in this one
+            in_order = select(Consensus.image_id).where(doomed).with_for_update()
+            session.execute(in_order.order_by(Consensus.campaign_id, Consensus.image_id))
+        session.execute(
+            delete(Consensus).where(doomed).execution_options(synchronize_session=False)
+        )
 
 
 def rebuild(

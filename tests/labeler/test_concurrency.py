@@ -197,29 +197,6 @@ def test_votes_that_bring_the_next_image_beside_rebuilds(
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("held_by_others", [0, 4])
-def test_nobody_is_told_that_nothing_is_left_while_all_is_counted(
-    postgres_db: Database,
-    settings: Settings,
-    make_annotator: MakeAnnotator,
-    make_dataset: MakeDataset,
-    held_by_others: int,
-) -> None:
-    """Neither of images that are free nor of those that others hold as well."""
-    campaign_id = make_dataset(postgres_db, 4)
-    ada, ben = make_annotator(postgres_db).id, make_annotator(postgres_db).id
-    if held_by_others:
-        lease(postgres_db, ben, held_by_others, settings)
-    with ThreadPoolExecutor(1) as pool:
-        with postgres_db.write() as session:
-            rebuild(session, campaign_id)
-            handed = pool.submit(lease, postgres_db, ada, 2, settings)
-            with pytest.raises(TimeoutError):
-                handed.result(timeout=0.5)
-        assert len(handed.result(timeout=30)) == 2
-
-
-@pytest.mark.postgres
 def test_votes_pass_by_an_image_that_somebody_holds_up(
     postgres_db: Database,
     settings: Settings,

@@ -24,6 +24,10 @@ ROTATION = {
     "merge": ("rotation.embedding_cli:merge", "Join the latents of several shards."),
     "embeddings": ("rotation.embedding_cli:embeddings", "Measure the ways to embed an image."),
     "samples": ("rotation.training.cli:samples_command", "Render a sheet of samples of a model."),
+    "directions": (
+        "rotation.directions_cli:directions",
+        "Tell what a direction is worth: halves, bootstrap, an angle left out.",
+    ),
     "benchmark": (
         "rotation.benchmark.cli:benchmark",
         "Measure ways of turning against the rendered truth.",

@@ -53,6 +53,21 @@ def _parse_yaws(text: str) -> tuple[float, ...]:
     return tuple(round(first + k * step, 6) + 0.0 for k in range(count))  # + 0.0: no minus zero
 
 
+class Names(click.ParamType[tuple[str, ...]]):
+    """`a,b,c`."""
+
+    name = "a,b,c"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The names in their order, each once."""
+        if isinstance(value, tuple):
+            return value
+        parts = (part.strip() for part in str(value).split(","))
+        return tuple(dict.fromkeys(part for part in parts if part))
+
+
 class Gain(click.ParamType[float | None]):
     """A positive number, or `auto`."""
 
@@ -78,35 +93,61 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sidelight"
 
 
-def _common(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that `run` and `poses` share."""
-    options = (
-        click.option("--images", type=FolderPath, required=True, help="Folder or zip of images."),
-        click.option(
-            "--landmarks",
-            default="auto",
-            show_default=True,
-            metavar="FILE|auto|mtcnn",
-            help="CelebA's landmark file; auto: the one beside the images, else MTCNN.",
-        ),
-        click.option(
-            "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N."
-        ),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return command
+Command = Callable[..., Any]
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Options that several commands share, as one decorator."""
+
+    def decorated(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated
+
+
+pose_options = together(
+    click.option(
+        "--landmarks", default="auto", show_default=True, metavar="FILE|auto|mtcnn",
+        help="CelebA's landmark file; auto: the one beside the images, else MTCNN.",
+    ),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N."),
+)  # fmt: skip
+_images = click.option("--images", type=FolderPath, required=True, help="Folder or zip of images.")
+own_poses = click.option(
+    "--poses", type=FolderPath, help="Your own poses.csv instead of landmarks."
+)
+window_options = together(
+    click.option("--min-cluster", type=click.IntRange(1), default=20, show_default=True,
+                 help="Before one is smaller, attributes go, then windows widen."),
+    click.option("--window", type=click.FloatRange(0.5, 30), default=5.0, show_default=True,
+                 help="Half width of a cluster in degrees."),
+    click.option("--max-window", type=click.FloatRange(0.5, 30), default=10.0, show_default=True,
+                 help="How far it may grow where a cluster is too small."),
+)  # fmt: skip
+embedding_options = together(
+    click.option("--model", type=FolderPath, help="Model folder [the bundled synthetic heads]."),
+    click.option("--steps", type=click.IntRange(2, 500), default=10, show_default=True),
+    click.option("--iterations", type=click.IntRange(0, 100), default=4, show_default=True,
+                 help="Corrections a step when embedding the clusters."),
+    click.option("--embedding", type=click.Choice(("inversion", "network", "refined")),
+                 default="inversion", show_default=True,
+                 help="Image to latent: sampler undone; network; network, then sweeps."),
+    click.option("--bf16/--no-bf16", default=None, help="bfloat16 [where the processor has it]."),
+    click.option("--cache", type=FolderPath, help="Keeps latents and poses [~/.cache/sidelight]."),
+)  # fmt: skip
 
 
 @click.command()
-@_common
+@_images
+@pose_options
+@own_poses
 @click.option("--labels", type=FolderPath, required=True, help="labels.csv of `export labels`.")
 @click.option("--source", required=True, metavar="NAME", help="The image whose head is turned.")
 @click.option("--yaw", "yaws", type=Yaws(), default="-30:30:10", show_default=True,
               help="Degrees, > 0 to the viewer's right: first:last:step or a,b,c.")  # fmt: skip
 @click.option("--out", type=FolderPath, required=True, help="Folder for frames, strip, report.")
-@click.option("--model", type=FolderPath, help="Model folder [the bundled synthetic heads].")
-@click.option("--poses", type=FolderPath, help="Your own poses.csv instead of landmarks.")
 @click.option("--attributes", metavar="A,B|none",
               help="To share with the source [Male,Young,Eyeglasses,Smiling].")  # fmt: skip
 @click.option("--light", type=click.Choice(["auto", "left", "center", "right"]), default="auto",
@@ -117,13 +158,8 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--similar", is_flag=True, help="Members that look like the source count more.")
 @click.option("--same-person", is_flag=True,
               help="Also take other pictures of the source's person.")  # fmt: skip
-@click.option("--min-cluster", type=click.IntRange(1), default=20, show_default=True,
-              help="Before one is smaller, attributes go, then windows widen.")  # fmt: skip
+@window_options
 @click.option("--max-cluster", type=click.IntRange(1), default=300, show_default=True)
-@click.option("--window", type=click.FloatRange(0.5, 30), default=5.0, show_default=True,
-              help="Half width of a cluster in degrees.")  # fmt: skip
-@click.option("--max-window", type=click.FloatRange(0.5, 30), default=10.0, show_default=True,
-              help="How far it may grow where a cluster is too small.")  # fmt: skip
 @click.option("--method", type=click.Choice(METHOD_NAMES), default="samples", show_default=True,
               help="paper: lines through centroids; samples: through all images; regression: "
               "over every light at once, adjusted for it.")  # fmt: skip
@@ -134,13 +170,7 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--gain", type=Gain(), default="auto", show_default=True,
               help="Without the loop: multiplies the turn; auto: trial frames.")  # fmt: skip
 @click.option("--keep-norm/--no-keep-norm", default=True, show_default=True)
-@click.option("--steps", type=click.IntRange(2, 500), default=10, show_default=True)
-@click.option("--iterations", type=click.IntRange(0, 100), default=4, show_default=True,
-              help="Corrections a step when embedding the clusters.")  # fmt: skip
-@click.option("--embedding", type=click.Choice(("inversion", "network", "refined")),
-              default="inversion", show_default=True,
-              help="Image to latent: sampler undone; network; network, then sweeps.")  # fmt: skip
-@click.option("--bf16/--no-bf16", default=None, help="bfloat16 [where the processor has it].")
+@embedding_options
 @click.option(
     "--contact-sheets",
     is_flag=True,
@@ -160,7 +190,6 @@ def _common(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--paste-back", is_flag=True, help="Also the whole photograph with each frame in it.")
 @click.option("--save-pipeline", type=FolderPath, metavar="DIR",
               help="Also the model with this direction, for HeadRotationPipeline.")  # fmt: skip
-@click.option("--cache", type=FolderPath, help="Keeps latents and poses [~/.cache/sidelight].")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def run(**given: Any) -> None:
     """Turn the head of a source face.
@@ -205,7 +234,8 @@ def _run(given: Mapping[str, Any]) -> None:
 
 
 @click.command()
-@_common
+@_images
+@pose_options
 @click.option("--out", type=FolderPath, required=True, help="The poses.csv to write.")
 def poses(**given: Any) -> None:
     """Measure yaw, pitch and roll of every image.

@@ -74,6 +74,21 @@ def centroids(groups: Sequence[Floats]) -> NDArray[np.float64]:
     return np.stack([group.mean(axis=0, dtype=np.float64) for group in groups])
 
 
+def line_weights(yaws_deg: Floats, share: Floats) -> NDArray[np.float64]:
+    """What each of K points weighs in the slope of the line through them, (K,).
+
+    A least squares slope is linear in its points: slope (D,) = weights (K,) @ points (K, D).
+    `share` (K,) says how much each point counts. Raises `SelectionError` with fewer than two
+    different yaws.
+    """
+    yaw, part = np.asarray(yaws_deg, dtype=np.float64), np.asarray(share, dtype=np.float64)
+    if len(np.unique(yaw[part > 0])) < 2:
+        raise SelectionError("A line needs points at two different yaws; widen the --yaw range.")
+    part = part / part.sum()
+    offset = yaw - part @ yaw
+    return np.asarray(part * offset / (part @ offset**2))
+
+
 def fit_line(yaws_deg: Floats, points: Floats, weights: Floats | None = None) -> Line:
     """Least squares line through points (K, D) at yaws (K,), weighted by (K,) where given.
 
@@ -83,13 +98,11 @@ def fit_line(yaws_deg: Floats, points: Floats, weights: Floats | None = None) ->
     """
     yaw = np.asarray(yaws_deg, dtype=np.float64)
     share = np.ones(len(yaw)) if weights is None else np.asarray(weights, dtype=np.float64)
-    if len(np.unique(yaw[share > 0])) < 2:
-        raise SelectionError("A line needs points at two different yaws; widen the --yaw range.")
+    part = line_weights(yaw, share)
     share = share / share.sum()
-    offset = yaw - share @ yaw
     centre = share @ points
-    spread = share @ offset**2
-    slope = (share * offset) @ (points - centre) / spread
+    slope = part @ (points - centre)
+    spread = share @ (yaw - share @ yaw) ** 2
     total = float(share @ np.square(points - centre).sum(axis=1))
     r2 = float(spread * (slope @ slope)) / total if total > 0 else 1.0
     return Line(slope=slope, intercept=centre - slope * (share @ yaw), r2=r2)
@@ -101,16 +114,34 @@ def fit_sides(yaws_deg: Floats, points: Floats, weights: Floats | None = None) -
     A side that has a single angle (the range asked for lies on the other side) takes the other
     side's line.
     """
-    yaw = np.asarray(yaws_deg, dtype=np.float64)
     lines: list[Line | None] = []
-    for side in (yaw <= _nearest_zero(yaw), yaw >= -_nearest_zero(yaw)):
+    for side, enough in _sides(yaws_deg):
         share = None if weights is None else np.asarray(weights)[side]
-        enough = len(np.unique(yaw[side])) >= 2
-        lines.append(fit_line(yaw[side], points[side], share) if enough else None)
+        yaw = np.asarray(yaws_deg, dtype=np.float64)[side]
+        lines.append(fit_line(yaw, points[side], share) if enough else None)
     left, right = lines[0] or lines[1], lines[1] or lines[0]
     if left is None or right is None:
         raise SelectionError("A direction needs clusters at two yaws at least; widen --yaw.")
     return Direction(left.slope, right.slope, left.r2, right.r2)
+
+
+def side_weights(yaws_deg: Floats, share: Floats) -> NDArray[np.float64]:
+    """What each of K centroids weighs in the slopes of `fit_sides`, (2, K): left, right."""
+    found: list[NDArray[np.float64] | None] = []
+    for side, enough in _sides(yaws_deg):
+        part = np.where(side, share, 0.0)
+        found.append(line_weights(yaws_deg, part) if enough else None)
+    left, right = (a if a is not None else b for a, b in (found, found[::-1]))
+    if left is None or right is None:
+        raise SelectionError("A direction needs clusters at two yaws at least; widen --yaw.")
+    return np.stack([left, right])
+
+
+def _sides(yaws_deg: Floats) -> list[tuple[NDArray[np.bool_], bool]]:
+    """Left and right: which centroids (K,) lie on the side, and whether they make a line."""
+    yaw = np.asarray(yaws_deg, dtype=np.float64)
+    sides = (yaw <= _nearest_zero(yaw), yaw >= -_nearest_zero(yaw))
+    return [(side, len(np.unique(yaw[side])) >= 2) for side in sides]
 
 
 def _nearest_zero(yaw: Floats) -> float:
@@ -129,21 +160,29 @@ def fit_samples(
     """
     yaw = np.asarray(yaws_deg, dtype=np.float64)
     share = np.ones(len(yaw)) if weights is None else np.asarray(weights, dtype=np.float64)
+    part = sample_weights(yaw, share, kink)
     share = share / share.sum()
-    two_sided = kink and yaw.min() < -1 and yaw.max() > 1
-    basis = np.stack([np.minimum(yaw, 0), np.maximum(yaw, 0)] if two_sided else [yaw], axis=1)
+    rest = latents - share.astype(latents.dtype) @ latents
+    slopes = (part.astype(latents.dtype) @ rest).astype(np.float64)
+    basis = np.stack([np.minimum(yaw, 0), np.maximum(yaw, 0)], axis=1)
     design = basis - share @ basis
-    mean = share.astype(latents.dtype) @ latents
-    rest = latents - mean
-    normal = design.T @ (design * share[:, None])
+    explained = np.einsum("ij,jd,id->", design.T @ (design * share[:, None]), slopes, slopes)
+    total = float(share @ np.square(rest).sum(axis=1, dtype=np.float64))
+    r2 = float(explained) / total if total > 0 else 1.0
+    return Direction(slopes[0], slopes[1], r2, r2)
+
+
+def sample_weights(yaws_deg: Floats, share: Floats, kink: bool = True) -> NDArray[np.float64]:
+    """What each of n samples weighs in the slopes of `fit_samples`, (2, n): left, right."""
+    yaw, part = np.asarray(yaws_deg, dtype=np.float64), np.asarray(share, dtype=np.float64)
+    used, part = yaw[part > 0], part / part.sum()
+    two_sided = kink and used.min() < -1 and used.max() > 1
+    basis = np.stack([np.minimum(yaw, 0), np.maximum(yaw, 0)] if two_sided else [yaw], axis=1)
+    design = basis - part @ basis
+    normal = design.T @ (design * part[:, None])
     if np.linalg.matrix_rank(normal) < len(normal):
         raise SelectionError("A direction needs images at two different yaws; widen --yaw.")
-    moment = (design * share[:, None]).T.astype(latents.dtype) @ rest
-    slopes = np.linalg.solve(normal, moment.astype(np.float64))
-    explained = float(np.einsum("ij,jd,id->", normal, slopes, slopes))
-    total = float(share @ np.square(rest).sum(axis=1, dtype=np.float64))
-    r2 = explained / total if total > 0 else 1.0
-    return Direction(slopes[0], slopes[-1], r2, r2)
+    return np.asarray(np.linalg.solve(normal, (design * part[:, None]).T)[[0, -1]])
 
 
 def tie_sides(direction: Direction, shape: tuple[int, int, int]) -> Direction:

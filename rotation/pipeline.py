@@ -177,8 +177,8 @@ def turn(
     selection, crops = read_members(data.images, selection, records, size, criteria, progress)
     if options.similar:
         selection = weigh_by_looks(selection, crops, source.crop)
-    latents = _embed_members(model, store, selection.members, crops, progress)
-    covariates = _covariates(selection.members, records, poses, source.light)
+    latents = embed_members(model, store, selection.members, crops, progress)
+    covariates = describe_members(selection.members, records, poses, source.light)
     fit = fit_direction(selection, latents, options.method, options.shrink, rng, covariates)
     members = MemberPictures(selection, crops, mean_images(selection, crops))
     result = _render(model, source, members, fit, options)
@@ -251,7 +251,7 @@ def _criteria(options: Options, light: str | None, records: Records, person: Rec
     )
 
 
-def _embed_members(
+def embed_members(
     model: Encoder, store: Store, members: Members, crops: dict[int, Pixels],
     progress: Progress | None,
 ) -> Latents:  # fmt: skip
@@ -268,7 +268,9 @@ def _embed_members(
     return used
 
 
-def _covariates(members: Members, records: Records, poses: Poses, light: str | None) -> Covariates:
+def describe_members(
+    members: Members, records: Records, poses: Poses, light: str | None
+) -> Covariates:
     """Light and pitch of the members as used: a mirror swaps the sides and keeps the pitch."""
     labels = records.labels[members.rows].tolist()
     lights = [

@@ -64,16 +64,41 @@ def direction_for(equations: NormalEquations, light: str | None, ridge: float = 
     `ridge` counts as so many images: it is added to the diagonal of X'X but for the constant.
     Raises `SelectionError` where the images do not tell one side's slope.
     """
-    if equations.moment is None or equations.gram[1, 1] == 0 or equations.gram[2, 2] == 0:
-        raise SelectionError("A regression needs images turned to both sides; widen --yaw.")
-    penalty = np.diag([0.0] + [ridge] * (COLUMNS - 1))
-    slopes = np.linalg.solve(equations.gram + penalty, equations.moment)
-    own = 3 * (SIDES.index(light) + 1) if light in SIDES else None
-    left, right = slopes[1].copy(), slopes[2].copy()
-    if own is not None:
-        left, right = left + slopes[own + 1], right + slopes[own + 2]
+    if equations.moment is None:
+        raise SelectionError("A regression needs images; there are none.")
+    slopes = _solve(equations.gram, equations.moment, ridge)
+    left, right = _of_light(slopes, light)
     mean = equations.moment[0] / equations.count
     total = equations.squares - equations.count * float(mean @ mean)
     explained = float(np.sum(slopes * equations.moment)) - equations.count * float(mean @ mean)
     r2 = explained / total if total > 0 else 1.0
     return Direction(left / _SCALE_DEG, right / _SCALE_DEG, r2, r2)
+
+
+def regression_weights(
+    design: Floats, share: Floats, light: str | None, ridge: float = 1.0
+) -> NDArray[np.float64]:
+    """What each of n images weighs in the slopes of `direction_for`, (2, n): left, right.
+
+    `share` (n,) says how often each image counts. Errors as of `direction_for`.
+    """
+    rows = np.asarray(design, np.float64)
+    weighted = rows * np.asarray(share, np.float64)[:, None]
+    slopes = _solve(weighted.T @ rows, weighted.T, ridge)
+    return np.asarray(np.stack(_of_light(slopes, light)) / _SCALE_DEG, np.float64)
+
+
+def _solve(gram: Floats, moment: Floats, ridge: float) -> NDArray[np.float64]:
+    """The coefficients (p, D) of X'X (p, p) and X'Z (p, D)."""
+    if gram[1, 1] == 0 or gram[2, 2] == 0:
+        raise SelectionError("A regression needs images turned to both sides; widen --yaw.")
+    penalty = np.diag([0.0] + [ridge] * (COLUMNS - 1))
+    return np.asarray(np.linalg.solve(gram + penalty, moment))
+
+
+def _of_light(slopes: Floats, light: str | None) -> tuple[Floats, Floats]:
+    """The yaw coefficients of a light, left and right, from all coefficients (p, D)."""
+    if light not in SIDES:
+        return slopes[1], slopes[2]
+    own = 3 * (SIDES.index(light) + 1)
+    return slopes[1] + slopes[own + 1], slopes[2] + slopes[own + 2]

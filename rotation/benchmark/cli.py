@@ -9,23 +9,8 @@ from typing import Any
 
 import click
 
-from rotation.cli import FolderPath, Progress, Yaws, default_cache
+from rotation.cli import FolderPath, Names, Progress, Yaws, default_cache
 from rotation.errors import RotationError
-
-
-class Names(click.ParamType[tuple[str, ...]]):
-    """`a,b,c`."""
-
-    name = "a,b,c"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """The names in their order, each once."""
-        if isinstance(value, tuple):
-            return value
-        parts = (part.strip() for part in str(value).split(","))
-        return tuple(dict.fromkeys(part for part in parts if part))
 
 
 @click.command()

@@ -1,0 +1,113 @@
+"""`rotation directions`: the command's options. Heavy libraries are imported inside of it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from rotation.cli import (
+    FolderPath,
+    Names,
+    Progress,
+    Yaws,
+    default_cache,
+    embedding_options,
+    own_poses,
+    pose_options,
+    window_options,
+)
+from rotation.errors import RotationError
+
+HEADINGS = (
+    "way", "images", "R²", "angle left out", "unmoved", "its noise", "halves' cosine",
+    "images for 0.9", "bootstrap cosine", "at 30°: norm", "random", "by the law",
+)  # fmt: skip
+
+
+@click.command()
+@click.option("--images", type=FolderPath,
+              help="Folder or zip of images [rendered heads with their truth].")  # fmt: skip
+@click.option("--labels", type=FolderPath, help="labels.csv of `export labels`, with --images.")
+@pose_options
+@own_poses
+@click.option("--heads", type=click.IntRange(40), default=480, show_default=True,
+              help="Heads rendered where no --images are given.")  # fmt: skip
+@click.option("--light", type=click.Choice(["left", "center", "right", "any"]), default="center",
+              show_default=True, help="Whose; regressions learn from every light.")  # fmt: skip
+@click.option("--yaw", "yaws", type=Yaws(), default="-30:30:10", show_default=True,
+              help="How far the clusters reach, as of `rotation run`.")  # fmt: skip
+@window_options
+@click.option("--max-cluster", type=click.IntRange(1), default=3000, show_default=True,
+              help="Images of every light a cluster; more are thinned at random.")  # fmt: skip
+@click.option("--methods", type=Names(),
+              help="paper, samples, one-line, regression, shrink, tied [all].")  # fmt: skip
+@click.option("--components", type=click.IntRange(1), default=50, show_default=True,
+              help="Leading principal components of the images, for the second table.")  # fmt: skip
+@click.option("--resamples", type=click.IntRange(2), default=100, show_default=True,
+              help="Bootstrap: how often people are drawn anew.")  # fmt: skip
+@click.option("--splits", type=click.IntRange(1), default=10, show_default=True,
+              help="Random splits into halves, quarters and eighths.")  # fmt: skip
+@embedding_options
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option("--out", type=FolderPath, help="Folder for directions.json [none].")
+def directions(as_json: bool, **given: Any) -> None:
+    """Tell what the direction of each way of fitting is worth.
+
+    Fits every way to one image set and asks what other images would have made of it: halves of
+    the people, people drawn anew, an angle left out. All in the whole latent and within the
+    leading components of the images. docs/rotation.md explains each column.
+
+    \b
+    Examples:
+      python manage.py rotation directions --iterations 1
+      python manage.py rotation directions --images ~/CelebA --labels labels.csv \\
+          --light left --methods samples,regression --out worth/
+    """
+    from rotation.direction_study import study_directions
+
+    given["cache"] = given["cache"] or default_cache()
+    try:
+        with Progress() as progress:
+            report = study_directions(given, " ".join(sys.argv), progress)
+    except RotationError as error:
+        raise click.ClickException(str(error)) from None
+    click.echo(json.dumps(report, indent=2, ensure_ascii=False) if as_json else _tables(report))
+
+
+def _tables(report: Mapping[str, Any]) -> str:
+    counts = f"{report['images']} images of {report['people']} people"
+    if not report["people_known"]:
+        counts = f"{report['images']} images, each counted as a person of its own"
+    lines = [f"{counts}; light: {report['light']}, members at each angle: {report['sizes']}", ""]
+    spaces = {
+        "latent": "the whole latent",
+        "components": f"{report['components']} leading components of the images",
+    }
+    for space, words in spaces.items():
+        lines += [f"Within {words}:", "", _row(HEADINGS), _row(["---"] * len(HEADINGS))]
+        lines += [_row([name, *_cells(one[space])]) for name, one in report["ways"].items()]
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def _cells(one: Mapping[str, Any]) -> Iterator[str]:
+    yield str(one["images"])
+    yield f"{one['r2']:.2f}"
+    yield from (f"{one[name]:.2f}" for name in ("left_out", "unmoved", "noise"))
+    yield _interval(one["half_cosine"])
+    yield f"{one['images_for_goal']:.0f}"
+    yield _interval(one["bootstrap_cosine"])
+    yield from (f"{one[name]:.2f}" for name in ("norm", "random", "expected"))
+
+
+def _interval(span: Mapping[str, float]) -> str:
+    return f"{span['mean']:.2f} [{span['low']:.2f}, {span['high']:.2f}]"
+
+
+def _row(cells: Any) -> str:
+    return f"| {' | '.join(cells)} |"

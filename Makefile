@@ -7,7 +7,7 @@ PIP_FLAGS := --disable-pip-version-check --no-input
 export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all lint format clean
+.PHONY: help run test test-all test-engine test-site lint format clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,11 +17,20 @@ run: $(VENV)/.run ## Set up, prepare the demo if there is no data set, serve on 
 	@$(BIN)/python manage.py demo --if-empty
 	@exec $(BIN)/python manage.py serve
 
+# Two halves at once, a thread each: on more threads small networks mostly wait for one another.
+test test-all: export OMP_NUM_THREADS := 1
 test: $(VENV)/.dev ## Set up and run the tests
-	$(BIN)/python -m pytest
+	@echo "The engine's and the site's tests run at once; each half is shown when it has ended."
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target test-engine test-site
 
-test-all: $(VENV)/.dev ## The slow tests too
-	$(BIN)/python -m pytest -m "slow or not slow"
+test-all: export PYTEST_ADDOPTS := $(PYTEST_ADDOPTS) -m "slow or not slow"
+test-all: test ## The slow tests too
+
+test-engine:
+	$(BIN)/python -m pytest tests/rotation
+
+test-site:
+	$(BIN)/python -m pytest --ignore=tests/rotation
 
 lint: $(VENV)/.dev ## Style, types and import directions
 	$(BIN)/ruff check .

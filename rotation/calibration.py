@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.isotonic import IsotonicRegression
 
 Floats = NDArray[np.floating]
 
@@ -64,16 +63,15 @@ def calibrate(
     confidence below `MIN_CONFIDENCE` do not count. None where too few are left, where the source
     itself cannot be read, or where nothing turns.
     """
+    from scipy.optimize import isotonic_regression  # late: half a second of imports
+
     tried, yaw = np.asarray(tried_deg, dtype=np.float64), np.asarray(yaw_deg, dtype=np.float64)
     good = np.isfinite(yaw) & (np.asarray(confidence) >= MIN_CONFIDENCE)
     origin = int(np.flatnonzero(tried == 0)[0])
     if not good[origin] or good.sum() < MIN_READINGS:
         return None
     relative = yaw[good] - yaw[origin]
-    fit = IsotonicRegression().fit(
-        tried[good], relative, sample_weight=np.asarray(confidence)[good]
-    )
-    reached = fit.predict(tried[good])
+    reached = isotonic_regression(relative, weights=np.asarray(confidence)[good]).x
     reached = reached - reached[np.flatnonzero(tried[good] == 0)[0]]
     if reached[-1] - reached[0] <= 0:
         return None

@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.floating]
@@ -38,6 +37,8 @@ def structural_similarity(first: Pixels, second: Pixels) -> NDArray[np.float64]:
     c2 = 0.03^2 on the scale [0, 1], averaged over pixels and channels (Z. Wang et al., *Image
     quality assessment: from error visibility to structural similarity*, 2004).
     """
+
+    from scipy.ndimage import gaussian_filter  # late: most users of this module need no scipy
 
     def local(values: Floats) -> Floats:
         return gaussian_filter(values, sigma=(0, 1.5, 1.5, 0), truncate=3.5)

@@ -1,5 +1,4 @@
-"""A trained diffusion model as an encoder and decoder of images. With
-`head_pipeline` the only module with diffusers.
+"""A trained diffusion model as an encoder and decoder of images.
 
 A model is a folder in diffusers' own format, `unet/` and `scheduler/`. Its network either takes
 RGB images, or r x r blocks of them stacked as channels (`pixel_unshuffle`, 3 r^2 channels at a
@@ -11,28 +10,22 @@ mirror image of a latent is its flip along the last axis.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import diffusers
 import torch
-from diffusers import UNet2DModel
-from diffusers.models.attention_processor import Attention, AttnProcessor
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from rotation import ddim
 from rotation.errors import ModelError
 from rotation.inversion import TOLERANCE, Inversion, invert_exactly
 from rotation.model_folder import UNET_WEIGHTS, content_hash, read_configs, verify_checksums
+from rotation.network import block_side, build_unet, load_weights
 from rotation.schedule import NoiseSchedule, timesteps
 
 BUNDLED = Path(__file__).parent / "models" / "synthetic-heads-64"
-DIFFUSERS_VERSION: str = diffusers.__version__
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 BF16_TOLERANCE = 2e-3  # of exact inversion in bfloat16, whose own noise is about 1e-3
 CHUNK = 64  # images through the network at once: enough to fill it, little enough memory
@@ -117,6 +110,8 @@ class LatentModel:
             of models with different fingerprints have nothing to do with each other.
         steps, times: the sampler's steps and its falling times. iterations: corrections a step
             when encoding (see `ddim.invert`).
+        exact_fingerprint: likewise of the latents of `encode_exactly`, for which neither the
+            number of corrections nor the clusters' arithmetic matters.
     """
 
     def __init__(
@@ -134,6 +129,8 @@ class LatentModel:
         self.times = timesteps(len(denoising.schedule), steps)
         settings = f"{content} times={self.times} iterations={iterations} bf16={denoising.bf16}"
         self.fingerprint = hashlib.sha256(settings.encode()).hexdigest()
+        exact = f"{content} times={self.times} exact={TOLERANCE}"
+        self.exact_fingerprint = hashlib.sha256(exact.encode()).hexdigest()
 
     @classmethod
     def load(
@@ -260,7 +257,7 @@ def load_denoising(
     config, scheduler = read_configs(folder)
     verify_checksums(folder)
     denoising = build_denoising(config, scheduler, bf16)
-    _load_weights(denoising.unet, folder / UNET_WEIGHTS)
+    load_weights(denoising.unet, folder / UNET_WEIGHTS)
     denoising.unet.to(device or torch.device("cpu")).eval().requires_grad_(False)
     return denoising
 
@@ -272,45 +269,3 @@ def build_denoising(
     prediction = scheduler.get("prediction_type", "epsilon")
     schedule = NoiseSchedule.from_config(scheduler)
     return Denoising(build_unet(config), schedule, prediction, bf16, scheduler)
-
-
-def build_unet(config: dict[str, Any]) -> Any:
-    """A network with fresh weights from a diffusers config; `ModelError` where it has none.
-
-    Attention is computed by plain matrix products: at 8x8 that is a tenth quicker to train on
-    CPUs than the fused kernel, and on GPUs the difference cannot be seen.
-    """
-    try:
-        unet = UNet2DModel.from_config(config)
-    except (TypeError, ValueError, KeyError, NotImplementedError) as error:
-        raise ModelError(f"The network's config cannot be built: {error}") from error
-    block_side(unet.config)
-    for module in unet.modules():
-        if isinstance(module, Attention):
-            module.set_processor(AttnProcessor())
-    return unet
-
-
-def block_side(config: Any) -> int:
-    """r of a network with 3 r^2 channels in and out; `ModelError` for any other number."""
-    channels = int(config["in_channels"])
-    side = math.isqrt(channels // 3)
-    if channels != int(config["out_channels"]) or side < 1 or 3 * side * side != channels:
-        raise ModelError(
-            f"The network has {channels} channels in and {config['out_channels']} out; "
-            "both must be 3 (RGB) or 3 r^2 (r x r blocks: 12, 27, 48)."
-        )
-    return side
-
-
-def _load_weights(unet: torch.nn.Module, path: Path) -> None:
-    if not path.is_file():
-        raise ModelError(f"{path} is missing. Only safetensors are read, never pickles (.bin).")
-    try:
-        weights = load_file(path)
-        unet.load_state_dict(weights)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is no readable safetensors file: {error}") from error
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise ModelError(f"{path} does not fit unet/config.json: {reason}") from error

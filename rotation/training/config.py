@@ -9,7 +9,8 @@ from typing import Any
 
 from rotation.errors import ModelError
 from rotation.model_folder import read_configs
-from rotation.unet import PREDICTIONS, block_side
+from rotation.network import block_side
+from rotation.unet import PREDICTIONS
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from typing import Any
 from safetensors.torch import save_file
 
 from rotation.model_folder import CHECKSUMS, SCHEDULER_CONFIG, UNET_CONFIG, UNET_WEIGHTS
-from rotation.unet import DIFFUSERS_VERSION, Denoising
+from rotation.network import DIFFUSERS_VERSION
+from rotation.unet import Denoising
 
 CARD = "README.md"
 _NOT_EXPORTED = {"_use_default_values", "_name_or_path"}

@@ -76,11 +76,14 @@ def invert_exactly(
         raise ModelError(f"tolerance and limit must be above 0, not {tolerance} and {limit}.")
     residual = torch.zeros(len(x), device=x.device)
     evaluations = torch.zeros(len(x), device=x.device, dtype=torch.int64)
+    noise = None
     for start, time in pairwise(reversed(times)) if len(x) else ():
-        step = _Step(eps, schedule, start, time)
-        x, found, spent = step.solve(x, tolerance * schedule.signal(start), limit)
-        residual = torch.maximum(residual, found / schedule.signal(start))
-        evaluations += spent
+        search = _Step(eps, schedule, start, time).solve(
+            x, noise, tolerance * schedule.signal(start), limit
+        )
+        evaluations += search.evaluations + (noise is None)
+        x, noise = search.solution, search.noise
+        residual = torch.maximum(residual, search.residual / schedule.signal(start))
     return Inversion(x, residual, evaluations)
 
 
@@ -118,37 +121,38 @@ class _Step:
     time: int
 
     def solve(
-        self, x: torch.Tensor, tolerance: float, limit: int
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Solutions (N, C, H, W), their residuals (N,) and evaluations (N,)."""
-        guess = self.eps(x, self.time if self.start == CLEAN else self.start)
-        y = move(x, guess, self.schedule, self.start, self.time)
+        self, x: torch.Tensor, noise: torch.Tensor | None, tolerance: float, limit: int
+    ) -> _Search:
+        """The search at its end. `noise` is eps(x, start), as the step before has found it."""
+        if noise is None:
+            noise = self.eps(x, self.time if self.start == CLEAN else self.start)
+        y = move(x, noise, self.schedule, self.start, self.time)
         # With this factor the step without history is the plain iteration of `ddim.invert`.
         search = _Search(y, self.schedule.signal(self.time) / self.schedule.signal(self.start))
         for _ in range(limit):
-            rows = search.rows
-            reached = move(search.y, self.eps(search.y, self.time), self.schedule, self.time,
-                           self.start)  # fmt: skip
-            search.take(x[rows] - reached)
+            noise = self.eps(search.y, self.time)
+            reached = move(search.y, noise, self.schedule, self.time, self.start)
+            search.take(x[search.rows] - reached, noise)
             search.drop(tolerance)
             if not len(search.rows):
                 break
             search.advance()
-        return search.solution, search.residual, search.evaluations + 1
+        return search
 
 
 class _Search:
     """Anderson acceleration of many independent equations r(y) = 0 at once.
 
     `rows` (n,) are the equations still open; y, r, d_y, d_r belong to them. The other tensors
-    keep the best of all N. An unused place of the history is zero and has no weight.
+    keep the best of all N: `noise` is the network's answer at `solution`. An unused place of the
+    history is zero and has no weight.
     """
 
     def __init__(self, y: torch.Tensor, factor: float) -> None:
         count, size = len(y), y[0].numel()
         self.rows = torch.arange(count, device=y.device)
         self.y, self.r = y, torch.zeros_like(y)
-        self.solution = y.clone()
+        self.solution, self.noise = y.clone(), torch.zeros_like(y)
         self.residual = y.new_full((count,), torch.inf)
         self.evaluations = torch.zeros(count, device=y.device, dtype=torch.int64)
         self._factor = y.new_full((count,), factor)
@@ -159,8 +163,8 @@ class _Search:
         self._d_r = y.new_zeros(count, HISTORY, size)
         self._turn = 0
 
-    def take(self, r: torch.Tensor) -> None:
-        """Note the residuals r (n, C, H, W) at y; return to the best state where they exploded."""
+    def take(self, r: torch.Tensor, noise: torch.Tensor) -> None:
+        """Note residuals and noises (n, C, H, W) at y; go back to the best where r exploded."""
         self.r, rows = r, self.rows
         size = r.square().mean(dim=(1, 2, 3)).sqrt()
         self.evaluations[rows] += 1
@@ -173,6 +177,7 @@ class _Search:
         self._stale[rows] = torch.where(better, 0, self._stale[rows] + 1)
         kept = rows[better]
         self.solution[kept], self._best_r[kept] = self.y[better], r[better]
+        self.noise[kept] = noise[better]
         self.residual[kept] = size[better]
         if exploded.any():
             self._retreat(exploded)

@@ -11,15 +11,17 @@ An `EmbeddedModel` joins a diffusion model and one of them to what the engine ta
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
 import torch
 
 from rotation import ddim
+from rotation.embedding import Store, embed_by
 from rotation.embedding_network import EmbeddingNetwork
 from rotation.errors import ModelError
+from rotation.images import to_pixels
 from rotation.inversion import sweep
 from rotation.unet import CHUNK, LatentModel
 
@@ -110,6 +112,28 @@ class Refined:
         return torch.cat(parts)
 
 
+@dataclass(frozen=True)
+class Remembered:
+    """Another embedder, asked once for each image: its latents are kept in a store.
+
+    Images must be of whole grey levels, as crops are: the store's keys are those of the pixels.
+    What comes back is always what the store holds (float16), so that the first run and the second
+    agree.
+    """
+
+    embedder: Embedder
+    store: Store
+
+    @property
+    def settings(self) -> str:
+        """Those of the embedder."""
+        return self.embedder.settings
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """See `Embedder`."""
+        return torch.from_numpy(embed_by(self.embedder, self.store, to_pixels(images.numpy())))
+
+
 def refine_by_gradient(
     model: LatentModel,
     z: torch.Tensor,
@@ -174,6 +198,16 @@ class EmbeddedModel:
         if not settings:
             return self.model.fingerprint
         return hashlib.sha256(f"{self.model.fingerprint} {settings}".encode()).hexdigest()
+
+    @property
+    def source_fingerprint(self) -> str:
+        """Of the latents of `source`."""
+        exact = isinstance(self.source, ByInversion) and self.source.exact
+        return self.model.exact_fingerprint if exact else self.fingerprint
+
+    def remembering(self, store: Store) -> EmbeddedModel:
+        """The same, the latents of sources kept in a store under `source_fingerprint`."""
+        return replace(self, source=Remembered(self.source, store))
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Latents of images of the clusters."""

@@ -65,7 +65,15 @@ def content_key(crop: Pixels) -> str:
 
 
 def embed(model: Encoder, store: Store, crops: Pixels, progress: Progress | None = None) -> Latents:
-    """Latents (N, 3, S, S), float32, of crops (N, S, S, 3).
+    """Latents (N, 3, S, S), float32, of crops (N, S, S, 3); see `embed_by`."""
+    return embed_by(model.encode, store, crops, progress)
+
+
+def embed_by(
+    encode: Callable[[torch.Tensor], torch.Tensor], store: Store, crops: Pixels,
+    progress: Progress | None = None,
+) -> Latents:  # fmt: skip
+    """Latents (N, 3, S, S), float32, of crops (N, S, S, 3): stored ones, others by `encode`.
 
     Each batch is stored as soon as it is done, so that an interrupted run goes on where it was.
     """
@@ -77,7 +85,7 @@ def embed(model: Encoder, store: Store, crops: Pixels, progress: Progress | None
         return latents
     for done, batch in _batches(missing):
         images = torch.from_numpy(from_pixels(np.stack([crops[first[key]] for key in batch])))
-        store.put(batch, model.encode(images).numpy())
+        store.put(batch, encode(images).numpy())
         if progress is not None:
             progress("embed", done, len(missing))
     return store.get(keys)[1]

@@ -59,6 +59,7 @@ def run_rotation(given: Mapping[str, Any], command: str, progress: Progress) -> 
         )
         encoder = choose_embedding(model, given["embedding"], given["model"])
         store = open_store(given["cache"], encoder)
+        encoder = encoder.remembering(open_sources(given["cache"], encoder))
         clock.mark("load")
         sure = read_probabilities(given["labels"]) if options.min_probability else {}
         data = Data(images, tables, labels, poses, given["source"], sure)
@@ -164,10 +165,18 @@ def bf16_is_native(device: torch.device) -> bool:
 
 
 def open_store(cache: Path, model: LatentModel | EmbeddedModel) -> LatentStore:
-    """The model's latents on disk."""
-    shape = (3, model.image_size, model.image_size)
+    """The model's latents of clusters on disk."""
+    return _open_latents(cache, model.fingerprint, model.image_size)
+
+
+def open_sources(cache: Path, model: EmbeddedModel) -> LatentStore:
+    """The latents on disk of faces that were turned, which are found with more care."""
+    return _open_latents(cache, model.source_fingerprint, model.image_size)
+
+
+def _open_latents(cache: Path, fingerprint: str, size: int) -> LatentStore:
     try:
-        return LatentStore(cache / "latents", model.fingerprint, shape)
+        return LatentStore(cache / "latents", fingerprint, (3, size, size))
     except OSError as error:
         raise DatasetError(f"--cache {cache}: cannot be written ({error.strerror}).") from None
 

@@ -1,7 +1,7 @@
 """Three ways from image to latent behind one interface, on tiny networks."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -15,6 +15,7 @@ from rotation.embedders import (
 )
 from rotation.embedding_network import FOLDER, SETTINGS, EmbeddingNetwork
 from rotation.errors import ModelError
+from rotation.latents import LatentStore
 from rotation.model_folder import CHECKSUMS, UNET_WEIGHTS, content_hash
 from rotation.training.embedding import EmbeddingTask, scaled_error
 from rotation.training.export import export_model
@@ -198,3 +199,29 @@ def test_bfloat16_moves_images_by_less_than_a_grey_level_and_latents_by_a_hundre
     near = half.encode_exactly(images, bf16=True)
     assert near.converged(4e-3).all()
     assert (half.decode(near.z) - images).square().mean() < 3e-6
+
+
+def test_the_source_is_embedded_once_and_apart_from_the_clusters(folder, model, tmp_path):
+    images = (gradients(2) * 255).round() / 255
+    asked = []
+
+    @dataclass(frozen=True)
+    class Counting:
+        settings: str = "counting"
+
+        def __call__(self, images):
+            asked.append(len(images))
+            return model.encode_exactly(images).z
+
+    encoder = choose_embedding(model, "inversion", folder)
+    store = LatentStore(tmp_path, encoder.source_fingerprint, (3, SIZE, SIZE))
+    kept = replace(encoder, source=Counting()).remembering(store)
+    first, again = kept.encode_source(images), kept.encode_source(images)
+    assert asked == [2]
+    assert torch.equal(first, again)
+    assert (first - encoder.encode_source(images)).abs().max() < 0.01  # float16
+    assert encoder.source_fingerprint != encoder.fingerprint
+    other = LatentModel.load(folder, "cpu", steps=STEPS, iterations=9)
+    assert choose_embedding(other, "inversion").source_fingerprint == encoder.source_fingerprint
+    by_network = choose_embedding(model, "network", folder)
+    assert by_network.source_fingerprint == by_network.fingerprint

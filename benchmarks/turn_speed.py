@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""How long a rotation takes: `rotation run` in a fresh process, then again in the same one.
+
+python benchmarks/turn_speed.py --images 240 --repeats 5
+
+A rendered data set is made, one run stores the latents (with no corrections: how exact they are
+plays no part in the time it takes to read them), then each row is measured `--repeats` times: seven
+frames of one source, medians of wall seconds and processor seconds (which other programs on the
+machine disturb less), split by stage. Stages do not overlap: an inner one stops the outer.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import importlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+ROWS = {
+    "gain 1": ("--no-closed-loop", "--gain", "1"),
+    "gain auto": ("--no-closed-loop", "--gain", "auto"),
+    "closed loop": ("--closed-loop",),
+}
+IMPORTS, REST = "imports", "rest"
+STAGES = {  # functions by the stage that their own time is booked on
+    "model": ("job.load_model", "job.choose_embedding"),
+    "poses, selection": ("job.read_labels", "job.read_tables", "job.open_poses",
+                         "pipeline.find_source", "pipeline.join_records", "pipeline.candidates",
+                         "pipeline.select", "posing.PoseBook.poses"),
+    "crops": ("pipeline.read_members",),
+    "latents": ("job.open_store", "job.open_sources", "pipeline.embed", "pipeline.embed_source"),
+    "fit": ("pipeline.fit_direction",),
+    "trial frames or loop": ("pipeline.find_turn", "pipeline.close_loop"),
+    "decode": ("pipeline.decode_pixels",),
+    "report": ("pipeline.mean_images", "pipeline.examples", "pipeline.angle_fits",
+               "job.write_pictures", "job.describe", "job.write_report", "job.write_page"),
+}  # fmt: skip
+Seconds = dict[str, dict[str, float]]  # "wall" and "cpu" by stage
+
+
+class Stopwatch:
+    """Wall and processor seconds by stage; an inner stage stops the outer one."""
+
+    def __init__(self) -> None:
+        self.seconds: Seconds = {}
+        self._open = [REST]
+        self._last = _now()
+
+    def mark(self) -> None:
+        """Book the time since the last mark on the innermost stage."""
+        now = _now()
+        for kind, at in now.items():
+            stage = self.seconds.setdefault(self._open[-1], {"wall": 0.0, "cpu": 0.0})
+            stage[kind] += at - self._last[kind]
+        self._last = now
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Book what happens inside on a stage."""
+        self.mark()
+        self._open.append(name)
+        try:
+            yield
+        finally:
+            self.mark()
+            self._open.pop()
+
+    def watch(self, name: str, place: str) -> None:
+        """Book every call of `rotation.<place>` on a stage."""
+        module, _, path = place.partition(".")
+        owner: Any = importlib.import_module(f"rotation.{module}")
+        *classes, function = path.split(".")
+        for part in classes:
+            owner = getattr(owner, part)
+        call: Callable[..., Any] = getattr(owner, function)
+
+        @functools.wraps(call)
+        def timed(*args: Any, **more: Any) -> Any:
+            with self.stage(name):
+                return call(*args, **more)
+
+        setattr(owner, function, timed)
+
+
+def _now() -> dict[str, float]:
+    return {"wall": time.time(), "cpu": time.process_time()}
+
+
+def run_inside(words: list[str], started: float, warm: int) -> list[Seconds]:
+    """Run `rotation run` in this process, just started at `started`, then `warm` times more."""
+    with _quiet():
+        from manage import cli
+
+        importlib.import_module("rotation.job")
+    imports = {"wall": time.time() - started, "cpu": time.process_time()}
+    found = []
+    watch = Stopwatch()
+    for name, places in STAGES.items():
+        for place in places:
+            watch.watch(name, place)
+    for _ in range(1 + warm):
+        watch.mark()
+        watch.seconds = {}
+        with _quiet():
+            cli(words, prog_name="manage.py", standalone_mode=False)
+        watch.mark()
+        found.append(watch.seconds)
+    found[0][IMPORTS] = imports
+    return found
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the command's words out of this program's output."""
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+def measure(words: list[str], warm: int) -> tuple[list[Seconds], float]:
+    """The stages of a fresh process' first run and of `warm` more, and the process' wall time."""
+    given = {"words": words, "started": time.time(), "warm": warm}
+    command = [sys.executable, __file__, "--inside", json.dumps(given)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    wall = time.time() - float(str(given["started"]))
+    found: list[Seconds] = json.loads(done.stdout.splitlines()[-1])
+    return found, wall
+
+
+def prepare(folder: Path, images: int) -> list[str]:
+    """Write the data set and its labels; the command line of a rotation, less the way to turn."""
+    from rotation.job import read_truth
+    from rotation.synthetic import write_dataset
+
+    heads = write_dataset(folder / "heads", images, seed=3)
+    truth = read_truth(heads)
+    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image_id", "filename", "label", "status"])
+        writer.writerows([i, *row, "agreed"] for i, row in enumerate(truth.items()))
+    source = next(name for name, light in truth.items() if light == "left")
+    return ["rotation", "run", "--images", str(heads), "--labels", str(folder / "labels.csv"),
+            "--source", source, "--yaw", "-30:30:10", "--cache", str(folder / "cache"),
+            "--out", str(folder / "out"), "--iterations", "0"]  # fmt: skip
+
+
+def summary(runs: list[Seconds]) -> Mapping[str, Any]:
+    """Medians by stage, and of the sums."""
+    names = [name for name in (IMPORTS, *STAGES, REST) if name in runs[0]]
+    result: dict[str, Any] = {"runs": len(runs)}
+    for kind in ("wall", "cpu"):
+        split = {n: round(median(run.get(n, {kind: 0.0})[kind] for run in runs), 3) for n in names}
+        total = median(sum(part[kind] for part in run.values()) for run in runs)
+        result[kind] = {"total": round(total, 2), **split}
+    return result
+
+
+def table(figures: Mapping[str, Any]) -> str:
+    """Rows of figures as Markdown: wall seconds, with processor seconds in brackets."""
+    columns = ("total", IMPORTS, *STAGES, REST)
+    lines = ["| run | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name, row in figures.items():
+        cells = [
+            f"{row['wall'][c]:.2f} ({row['cpu'][c]:.2f})" if c in row["wall"] else "-"
+            for c in columns
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+@click.command()
+@click.option("--images", type=click.IntRange(60), default=240, show_default=True)
+@click.option("--repeats", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--rows", default=",".join(ROWS), show_default=True, help="Which to measure.")
+@click.option("--min-cluster", type=click.IntRange(1), default=10, show_default=True)
+@click.option("--folder", type=click.Path(path_type=Path), help="Keep the data set here.")
+@click.option("--json", "out", type=click.Path(path_type=Path), help="Also write the figures here.")
+@click.option("--inside", hidden=True)
+def main(
+    images: int, repeats: int, rows: str, min_cluster: int, folder: Path | None, out: Path | None,
+    inside: str | None,
+) -> None:  # fmt: skip
+    """Measure, print the table and the figures."""
+    if inside is not None:
+        click.echo(json.dumps(run_inside(**json.loads(inside))))
+        return
+    figures: dict[str, Any] = {}
+    before = os.getloadavg()
+    with tempfile.TemporaryDirectory() as scratch:
+        words = [*prepare(folder or Path(scratch), images), "--min-cluster", str(min_cluster)]
+        first, _ = measure([*words, *ROWS["gain 1"]], 0)
+        figures["nothing stored, gain 1"] = summary(first)
+        names = rows.split(",")
+        taken: dict[str, list[list[Seconds]]] = {name: [] for name in names}
+        for _ in range(repeats):  # row after row, so that all meet the same neighbours
+            for name in names:
+                taken[name].append(measure([*words, *ROWS[name]], 1)[0])
+    for name in names:
+        figures[f"cold, {name}"] = summary([runs[0] for runs in taken[name]])
+        figures[f"warm, {name}"] = summary([runs[1] for runs in taken[name]])
+    result = {"images": images, "load": [before, os.getloadavg()], "rows": figures}
+    click.echo(table(figures))
+    click.echo(json.dumps(result))
+    if out is not None:
+        out.write_text(json.dumps(result, indent=2) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

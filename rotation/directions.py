@@ -162,12 +162,13 @@ def fit_samples(
     share = np.ones(len(yaw)) if weights is None else np.asarray(weights, dtype=np.float64)
     part = sample_weights(yaw, share, kink)
     share = share / share.sum()
-    rest = latents - share.astype(latents.dtype) @ latents
-    slopes = (part.astype(latents.dtype) @ rest).astype(np.float64)
+    slopes = (part.astype(latents.dtype) @ latents).astype(np.float64)  # weights sum to 0
     basis = np.stack([np.minimum(yaw, 0), np.maximum(yaw, 0)], axis=1)
     design = basis - share @ basis
     explained = np.einsum("ij,jd,id->", design.T @ (design * share[:, None]), slopes, slopes)
-    total = float(share @ np.square(rest).sum(axis=1, dtype=np.float64))
+    mean = (share.astype(latents.dtype) @ latents).astype(np.float64)
+    squares = np.einsum("ij,ij->i", latents, latents).astype(np.float64)
+    total = float(share @ squares - mean @ mean)
     r2 = float(explained) / total if total > 0 else 1.0
     return Direction(slopes[0], slopes[1], r2, r2)
 

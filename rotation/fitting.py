@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -14,22 +15,18 @@ from rotation.directions import (
     cosine,
     fit_samples,
     fit_sides,
-    sample_weights,
     shrink_spectrum,
-    side_weights,
 )
 from rotation.errors import SelectionError
-from rotation.regression import (
-    NormalEquations,
-    design_matrix,
-    direction_for,
-    regression_weights,
-)
+from rotation.regression import NormalEquations, design_matrix, direction_for
+from rotation.reliability import Draws, Worth, worth
 from rotation.selection import Members, Selection
+from rotation.slope_weights import Covariates
+from rotation.ways import Sample, Way, slopes
 
-Floats = NDArray[np.float64]
 Latents = NDArray[np.float32]
 Shape = tuple[int, int, int]
+DRAWS = Draws(resamples=20, splits=0)  # within half a second; `rotation directions` draws more
 BLOCK = 1024  # latents a regression takes in at once
 
 
@@ -38,28 +35,13 @@ class Fit:
     """A direction, and the cosines between the slopes of two disjoint halves of the images.
 
     A cosine of 1 means that other images would give the same direction, 0 that it is noise.
+    `worth` tells more, without split halves; None where images are too few to tell.
     """
 
     direction: Direction
     cosine_left: float
     cosine_right: float
-
-
-@dataclass(frozen=True)
-class Covariates:
-    """What a regression adjusts for: `lights` (n,) and `pitch_deg` (n,) of the members as used,
-    and the light of the source (None: every light alike)."""
-
-    lights: tuple[str, ...]
-    pitch_deg: NDArray[np.float64]
-    source_light: str | None
-
-    @property
-    def lit(self) -> NDArray[np.bool_]:
-        """Members under the source's light (n,)."""
-        if self.source_light is None:
-            return np.ones(len(self.lights), dtype=bool)
-        return np.array([light == self.source_light for light in self.lights])
+    worth: Worth | None = None
 
 
 def fit_direction(
@@ -81,81 +63,48 @@ def fit_direction(
     shape: Shape = latents.shape[1:]
     rows = latents.reshape(len(latents), -1)
     half = _halves(selection, rng)
-    parts = (np.ones(len(rows), dtype=bool), half, ~half)
-    whole, first, second = (_fit(selection, rows, method, part, covariates) for part in parts)
+    way = Way(method, method, shrink)
+    sample = Sample(selection, rows, shape, selection.members.rows, covariates)
+    whole = _fit(selection, rows, method, covariates)
+    halves = slopes(sample, replace(way, shrink=False), np.stack([half, ~half]).astype(np.float64))
+    first, second = (Direction(left, right, 0.0, 0.0) for left, right in halves)
     direction = _shrunk(whole, (first, second), shape) if shrink else whole
-    return Fit(direction, cosine(first.left, second.left), cosine(first.right, second.right))
+    cosines = cosine(first.left, second.left), cosine(first.right, second.right)
+    return Fit(direction, *cosines, _worth(sample, way))
+
+
+def _worth(sample: Sample, way: Way) -> Worth | None:
+    with suppress(SelectionError):
+        return worth(sample, way, DRAWS, seed=0)
+    return None
 
 
 def _fit(
-    selection: Selection, rows: Latents, method: str, used: NDArray[np.bool_],
-    covariates: Covariates | None,
-) -> Direction:  # fmt: skip
-    members = selection.members.take(used)
-    if method == "regression":
-        return _regress(members, rows[used], used, covariates)
-    if method != "paper":
-        return fit_samples(members.yaw_deg, rows[used], method == "samples", members.weights)
-    edges = np.cumsum((0, *selection.sizes))
-    clusters = [(rows[a:b][used[a:b]], c.take(used[a:b])) for (a, b), c
-                in zip(pairwise(edges), selection.clusters, strict=True)]  # fmt: skip
-    kept = [k for k, (group, _) in enumerate(clusters) if len(group)]
-    points = np.stack([np.average(clusters[k][0], axis=0, weights=clusters[k][1].weights)
-                       for k in kept])  # fmt: skip
-    sizes = np.array([clusters[k][1].effective_size for k in kept])
-    return fit_sides(np.array(selection.angles_deg)[kept], points, sizes)
-
-
-def _regress(
-    members: Members, rows: Latents, used: NDArray[np.bool_], covariates: Covariates | None
+    selection: Selection, rows: Latents, method: str, covariates: Covariates | None
 ) -> Direction:
+    members = selection.members
+    if method == "regression":
+        return _regress(members, rows, covariates)
+    if method != "paper":
+        return fit_samples(members.yaw_deg, rows, method == "samples", members.weights)
+    edges = np.cumsum((0, *selection.sizes)).tolist()
+    clusters = [(rows[a:b], cluster) for (a, b), cluster
+                in zip(pairwise(edges), selection.clusters, strict=True) if b > a]  # fmt: skip
+    points = np.stack([np.average(part, axis=0, weights=c.weights) for part, c in clusters])
+    angles = [a for a, c in zip(selection.angles_deg, selection.clusters, strict=True) if len(c)]
+    return fit_sides(np.array(angles), points, np.array([c.effective_size for _, c in clusters]))
+
+
+def _regress(members: Members, rows: Latents, covariates: Covariates | None) -> Direction:
     if covariates is None:
         raise SelectionError("A regression needs the light of every image; give its labels.")
-    lights = np.array(covariates.lights, dtype=object)[used]
-    design = design_matrix(members.yaw_deg, lights, covariates.pitch_deg[used])
+    design = design_matrix(members.yaw_deg, covariates.lights, covariates.pitch_deg)
     equations = NormalEquations()
     for start in range(0, len(rows), BLOCK):
         block = slice(start, start + BLOCK)
         weights = None if members.weights is None else members.weights[block]
         equations.add(design[block], rows[block], weights)
     return direction_for(equations, covariates.source_light)
-
-
-def slope_weights(
-    selection: Selection, method: str, covariates: Covariates | None, counts: Floats
-) -> Floats:
-    """What each of n members weighs in the slopes, (2, n): left, right.
-
-    Every method's slopes are linear in the latents, slopes (2, D) = weights (2, n) @ latents
-    (n, D), so fits to many resamples are one product of matrices. `counts` (n,) says how often
-    each member counts (0: left out). Raises `SelectionError` where they tell no direction.
-    """
-    members = selection.members
-    share = counts if members.weights is None else counts * members.weights
-    if not share.any():
-        raise SelectionError("A direction needs images; none is left.")
-    if method == "regression":
-        if covariates is None:
-            raise SelectionError("A regression needs the light of every image; give its labels.")
-        design = design_matrix(members.yaw_deg, covariates.lights, covariates.pitch_deg)
-        return regression_weights(design, share, covariates.source_light)
-    if method != "paper":
-        return sample_weights(members.yaw_deg, share, method == "samples")
-    means = centroid_weights(selection, share)
-    kept = np.flatnonzero(means.any(axis=1))
-    sizes = 1 / np.square(means[kept]).sum(axis=1)  # the effective number of members
-    return side_weights(np.array(selection.angles_deg)[kept], sizes) @ means[kept]
-
-
-def centroid_weights(selection: Selection, share: Floats) -> Floats:
-    """What each of n members, counted by `share` (n,), weighs in the centroids: (K, n).
-
-    Rows sum to 1, but to 0 for a cluster of which no member counts.
-    """
-    clusters = np.repeat(np.arange(len(selection.clusters)), selection.sizes)
-    means = np.where(clusters == np.arange(len(selection.clusters))[:, None], share, 0.0)
-    totals = means.sum(axis=1, keepdims=True)
-    return np.divide(means, totals, out=np.zeros_like(means), where=totals > 0)
 
 
 def _halves(selection: Selection, rng: np.random.Generator) -> NDArray[np.bool_]:

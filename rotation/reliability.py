@@ -20,13 +20,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 from rotation.errors import SelectionError
-from rotation.fitting import centroid_weights, slope_weights
+from rotation.slope_weights import centroid_weights, slope_weights
 from rotation.ways import Floats, Sample, Way, member_shares, slopes
 
 TURN_DEG = 30.0
@@ -124,9 +124,9 @@ def _slopes(sample: Sample, way: Way, counts: Floats, basis: NDArray[np.floating
     return _within(slopes(sample, way, counts), basis)
 
 
-def _within(vectors: Floats, basis: NDArray[np.floating] | None) -> Floats:
+def _within(vectors: NDArray[Any], basis: NDArray[np.floating] | None) -> NDArray[Any]:
     """Coordinates (..., K) of vectors (..., D) in a basis (K, D); without one, themselves."""
-    return vectors if basis is None else vectors @ basis.T.astype(np.float64)
+    return vectors if basis is None else vectors @ basis.T.astype(vectors.dtype)
 
 
 def _resampled(sample: Sample, count: int, rng: np.random.Generator) -> Floats:
@@ -203,10 +203,12 @@ def _noise(sample: Sample, own: Floats, basis: NDArray[np.floating] | None) -> f
     inside = own > 0
     if inside.sum() < 2:
         return float("nan")
-    points = _within(sample.rows[inside].astype(np.float64), basis)
-    part = own[inside]
-    effective = 1 / float(np.square(part).sum())
-    spread = float(part @ np.square(points - part @ points).sum(axis=1))
+    points = _within(sample.rows[inside], basis)
+    part = own[inside].astype(points.dtype)
+    effective = 1 / float(np.square(part, dtype=np.float64).sum())
+    squares = np.einsum("ij,ij->i", points, points)
+    mean = part @ points
+    spread = max(float(part @ squares) - float(mean @ mean), 0.0)
     return float(np.sqrt(spread / (effective - 1)))
 
 
@@ -237,6 +239,10 @@ def _images_for_goal(pairs: Sequence[tuple[float, float]]) -> float:
     Halves share a signal of square S, and each has noise of square c S / m, so that their cosine
     is S / (S + c S / m).
     """
+    from scipy.optimize import minimize_scalar  # late: half a second of imports
+
+    if not pairs:
+        return float("nan")
     images, cosines = (np.array(column) for column in zip(*pairs, strict=True))
 
     def misfit(log_c: float) -> float:

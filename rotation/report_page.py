@@ -46,6 +46,7 @@ def render_page(report: Mapping[str, Any], result: Rotation, shown: Pixels) -> s
         frames=_frames(report, shown),
         clusters=_clusters(report, result),
         plots={name: Markup(svg) for name, svg in _plots(report).items()},
+        worth=result.fit.worth,
         psnr=-10 * math.log10(error) if error > 0 else None,
     )
 

@@ -1,6 +1,6 @@
 """Ways of fitting a direction, each applied to many resamples of the members at once.
 
-Slopes are linear in latents (`fitting.slope_weights`), so many fits are one product of matrices.
+Slopes are linear in latents (`slope_weights`), so many fits are one product of matrices.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotation.directions import Direction, shrink_spectrum, tie_sides
-from rotation.fitting import Covariates, slope_weights
 from rotation.selection import Selection
+from rotation.slope_weights import Covariates, slope_weights
 
 Floats = NDArray[np.float64]
 Shape = tuple[int, int, int]

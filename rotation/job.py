@@ -223,6 +223,7 @@ def describe(result: Rotation, options: Options, given: Mapping[str, Any]) -> di
             "r2_right": direction.r2_right,
             "split_half_cosine_left": result.fit.cosine_left,
             "split_half_cosine_right": result.fit.cosine_right,
+            "worth": result.fit.worth and asdict(result.fit.worth),
             "angles": [asdict(fit) for fit in result.angle_fits],
         },
         "turn": asdict(result.turn),

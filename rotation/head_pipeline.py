@@ -168,12 +168,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         crops = torch.stack([as_crop(picture, model.image_size) for picture in many])
         yaws = [read_yaw(crop) if source_yaw_deg is None else source_yaw_deg for crop in crops]
         sources = model.encode_exactly(crops, inversion_tolerance).z
-        moved = torch.cat(
-            [
-                _turn(z, along, yaw, yaws_deg, gain, keep_norm)
-                for z, yaw in zip(sources, yaws, strict=True)
-            ]
-        )
+        moved = _turn(sources, along, yaws, yaws_deg, gain, keep_norm)
         shown = moved if output_type == "latent" else _as_type(model.decode(moved), output_type)
         output = HeadRotationPipelineOutput(shown, moved, tuple(yaws))
         return output if return_dict else output.to_tuple()
@@ -236,12 +231,15 @@ def read_yaw(crop: torch.Tensor) -> float:
 
 
 def _turn(
-    z: torch.Tensor, along: Direction, yaw: float, to_deg: Sequence[float], gain: float, keep: bool
-) -> torch.Tensor:
-    """The latents (K, 3, S, S) of one source (3, S, S) turned to each of K yaws."""
-    steps = [yaw + gain * (target - yaw) for target in to_deg]
-    moved = trajectory(z.numpy().reshape(-1), along, yaw, steps, keep)
-    return torch.from_numpy(moved.reshape(-1, *z.shape)).float()
+    sources: torch.Tensor, along: Direction, yaws: Sequence[float], to_deg: Sequence[float],
+    gain: float, keep: bool,
+) -> torch.Tensor:  # fmt: skip
+    """The latents (N K, 3, S, S) of sources (N, 3, S, S) at N yaws, each turned to K yaws."""
+    moved = [
+        trajectory(z, along, yaw, [yaw + gain * (target - yaw) for target in to_deg], keep)
+        for z, yaw in zip(sources.flatten(1).numpy(), yaws, strict=True)
+    ]
+    return torch.from_numpy(np.concatenate(moved).reshape(-1, *sources.shape[1:])).float()
 
 
 def _as_type(

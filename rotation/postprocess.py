@@ -95,7 +95,7 @@ def load_super_resolution(path: Path) -> Upscaler:
         feed = {inputs[0].name: from_pixels(frame)}
         try:
             (larger,) = session.run([outputs[0].name], feed)
-        except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no public base
+        except _onnx_errors() as error:
             reason = str(error).splitlines()[0]
             raise ModelError(f"{path}: cannot enlarge {frame.shape[1:3]}: {reason}") from None
         return to_pixels(_checked(np.asarray(larger), frame.shape[1], path))
@@ -124,8 +124,16 @@ def _open_session(path: Path) -> Any:
         return onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}).") from None
-    except Exception as error:  # noqa: BLE001 - onnxruntime's errors share no public base
+    except _onnx_errors() as error:
         raise ModelError(f"{path}: no ONNX model ({str(error).splitlines()[0]}).") from None
+
+
+def _onnx_errors() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises for a file or an input: classes without a base of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    names = "EPFail Fail InvalidArgument InvalidGraph InvalidProtobuf NoModel NotImplemented"
+    return tuple(getattr(state, name) for name in (*names.split(), "RuntimeException"))
 
 
 def _checked(larger: np.ndarray, side: int, path: Path) -> np.ndarray:

@@ -63,10 +63,14 @@ def model_card(
         mse=last.get("reconstruction_mse", "not measured"),
         size_of_z=last.get("latent_size", "not measured"),
         settings=settings,
-        curve="\n".join({line["step"]: _row(line) for line in log}.values()),
+        curve=curve(log, ("held_out_v_loss", "reconstruction_mse")),
     )
 
 
-def _row(line: Mapping[str, Any]) -> str:
-    keys = ("step", "minutes", "loss", "held_out_v_loss", "reconstruction_mse")
-    return "| " + " | ".join(str(line.get(key) or "") for key in keys) + " |"
+def curve(log: Sequence[Mapping[str, Any]], measures: Sequence[str]) -> str:
+    """Rows of a table: step, minutes, loss and `measures` of the last line of each step."""
+    keys = ("step", "minutes", "loss", *measures)
+    last = {line["step"]: line for line in log}.values()
+    return "\n".join(
+        "| " + " | ".join(str(line.get(key) or "") for key in keys) + " |" for line in last
+    )

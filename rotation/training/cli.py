@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,24 +10,57 @@ import click
 
 if TYPE_CHECKING:
     from rotation.training.data import Images
+    from rotation.training.loop import Outcome
 
+FolderPath = click.Path(path_type=Path)
 SYNTHETIC = "synthetic"
 
 
+def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of every training: data, budget, folder of the run."""
+    options = (
+        click.option(
+            "--data",
+            default=SYNTHETIC,
+            show_default=True,
+            help="'synthetic' for rendered heads, or a folder or zip of images (CelebA as "
+            "distributed): for an embedding network the model's own data.",
+        ),
+        click.option("--out", required=True, type=FolderPath, help="Folder of the run."),
+        click.option(
+            "--minutes", type=click.FloatRange(min=0, min_open=True), help="Budget of time."
+        ),
+        click.option("--steps", type=click.IntRange(min=1), help="Budget of updates."),
+        click.option(
+            "--resume/--no-resume", default=True, help="Go on from the checkpoint in --out."
+        ),
+        click.option("--holdout", type=click.IntRange(min=0), default=500, show_default=True),
+        click.option(
+            "--images",
+            "count",
+            type=click.IntRange(min=2),
+            default=30_000,
+            show_default=True,
+            help="How many heads to render (synthetic data).",
+        ),
+        click.option(
+            "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, mps."
+        ),
+        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
+        click.option("--preview-minutes", type=float, default=5.0, show_default=True),
+        click.option("--checkpoint-minutes", type=float, default=2.0, show_default=True),
+        click.option("--cache", type=FolderPath, help="Prepared images [--out/images]."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @click.command("train")
-@click.option(
-    "--data",
-    default=SYNTHETIC,
-    show_default=True,
-    help="'synthetic' for rendered heads, or a folder or zip of images (CelebA as distributed).",
-)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Budget of time.")
-@click.option("--steps", type=click.IntRange(min=1), help="Budget of updates.")
-@click.option("--resume/--no-resume", default=True, help="Go on from the checkpoint in --out.")
+@_run_options
 @click.option(
     "--init",
-    type=click.Path(path_type=Path),
+    type=FolderPath,
     help="Model folder to start from; brings its own --width, --size, --patch, --prediction.",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
@@ -45,23 +79,9 @@ SYNTHETIC = "synthetic"
     default="v_prediction",
     show_default=True,
 )
-@click.option("--holdout", type=click.IntRange(min=0), default=500, show_default=True)
-@click.option(
-    "--images",
-    "count",
-    type=click.IntRange(min=2),
-    default=30_000,
-    show_default=True,
-    help="How many heads to render (synthetic data).",
-)
 @click.option("--size", "image_size", default=64, show_default=True, help="Side of the images.")
 @click.option("--patch", default=2, show_default=True, help="Side of the blocks taken as channels.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, mps.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--preview-minutes", type=float, default=5.0, show_default=True)
-@click.option("--checkpoint-minutes", type=float, default=2.0, show_default=True)
 @click.option("--sheet", type=click.IntRange(min=1), default=64, help="Samples on a sheet.")
-@click.option("--cache", type=click.Path(path_type=Path), help="Prepared images [--out/images].")
 def train_command(
     data: str,
     out: Path,
@@ -96,33 +116,15 @@ def train_command(
         outcome = train(config, images, out, resume, name)
     except RotationError as error:
         raise click.ClickException(str(error)) from error
-    state = "Finished" if outcome.finished else "Interrupted; the same command goes on"
-    click.echo(f"{state}, after {outcome.steps} steps. The model is in {outcome.model}.")
+    _say_outcome(outcome, "model")
 
 
 @click.command("train-embedding")
-@click.option("--model", type=click.Path(path_type=Path), help="Model folder [the bundled one].")
-@click.option(
-    "--data",
-    default=SYNTHETIC,
-    show_default=True,
-    help="'synthetic' for rendered heads, or a folder or zip of images: the model's own data.",
-)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Budget of time.")
-@click.option("--steps", type=click.IntRange(min=1), help="Budget of updates.")
-@click.option("--resume/--no-resume", default=True, help="Go on from the checkpoint in --out.")
+@_run_options
+@click.option("--model", type=FolderPath, help="Model folder [the bundled one].")
 @click.option("--ddim-steps", type=click.IntRange(2), default=10, show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--lr", "learning_rate", type=float, default=1e-3, show_default=True)
-@click.option("--holdout", type=click.IntRange(min=0), default=500, show_default=True)
-@click.option("--images", "count", type=click.IntRange(min=2), default=30_000, show_default=True,
-              help="How many heads to render (synthetic data).")  # fmt: skip
-@click.option("--device", default="auto", show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--preview-minutes", type=float, default=5.0, show_default=True)
-@click.option("--checkpoint-minutes", type=float, default=2.0, show_default=True)
-@click.option("--cache", type=click.Path(path_type=Path), help="Prepared images [--out/images].")
 def train_embedding_command(
     model: Path | None,
     data: str,
@@ -157,13 +159,12 @@ def train_embedding_command(
         outcome = train(config, images, out, resume, name, task=task)
     except RotationError as error:
         raise click.ClickException(str(error)) from error
-    state = "Finished" if outcome.finished else "Interrupted; the same command goes on"
-    click.echo(f"{state}, after {outcome.steps} steps. The network is in {outcome.model}.")
+    _say_outcome(outcome, "network")
 
 
 @click.command("samples")
-@click.option("--model", type=click.Path(path_type=Path), help="Model folder [the bundled one].")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="PNG to write.")
+@click.option("--model", type=FolderPath, help="Model folder [the bundled one].")
+@click.option("--out", required=True, type=FolderPath, help="PNG to write.")
 @click.option("--count", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--steps", type=click.IntRange(min=1), default=10, show_default=True)
 @click.option("--device", default="auto", show_default=True)
@@ -226,6 +227,11 @@ def _training_images(data: str, count: int, store: Path, size: int) -> tuple[Ima
     if data == SYNTHETIC:
         return synthetic_images(count, store, size), "rendered synthetic heads"
     return folder_images(Path(data), store, size), f"face crops of {Path(data).name}"
+
+
+def _say_outcome(outcome: Outcome, what: str) -> None:
+    state = "Finished" if outcome.finished else "Interrupted; the same command goes on"
+    click.echo(f"{state}, after {outcome.steps} steps. The {what} is in {outcome.model}.")
 
 
 def _widths(text: str) -> tuple[int, ...]:

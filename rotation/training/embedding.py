@@ -22,6 +22,7 @@ from rotation import ddim
 from rotation.embedding_network import SETTINGS, EmbeddingNetwork
 from rotation.model_folder import content_hash
 from rotation.schedule import timesteps
+from rotation.training.card import curve
 from rotation.training.config import TrainingConfig
 from rotation.training.data import Split
 from rotation.training.sheets import noise, save_pairs
@@ -155,7 +156,7 @@ class EmbeddingTask:
             mse=last.get("reconstruction_mse", "not measured"),
             size=last.get("latent_size", "not measured"),
             settings=json.dumps(settings, indent=2),
-            curve="\n".join({line["step"]: _row(line) for line in log}.values()),
+            curve=curve(log, ("reconstruction_mse", "latent_size")),
         )
 
     def extra_files(self) -> dict[str, dict[str, Any]]:
@@ -172,8 +173,3 @@ def scaled_error(error: torch.Tensor) -> torch.Tensor:
     """
     means = [k * avg_pool2d(error, k) for k in SCALES]
     return torch.stack([mean.square().mean() for mean in means]).mean()
-
-
-def _row(line: Mapping[str, Any]) -> str:
-    keys = ("step", "minutes", "loss", "reconstruction_mse", "latent_size")
-    return "| " + " | ".join(str(line.get(key) or "") for key in keys) + " |"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from rotation.errors import RotationError
 
 FolderPath = click.Path(path_type=Path)
+LINE_EVERY_S = 10.0  # of progress, where standard error is no terminal
 METHOD_NAMES = ("paper", "samples", "one-line", "regression")
 
 
@@ -266,11 +268,16 @@ def _quietly(action: Callable[[Mapping[str, Any]], None], given: Mapping[str, An
 
 
 class Progress:
-    """A bar a stage on standard error, with the time left; silent where that is no terminal."""
+    """A bar a stage on standard error, with the time left.
 
-    def __init__(self) -> None:
+    Silent where that is no terminal, but for a line now and then with `lines`.
+    """
+
+    def __init__(self, lines: bool = False) -> None:
         self._stage = ""
         self._bar = tqdm(disable=True)
+        self._lines = lines and not sys.stderr.isatty()
+        self._told = 0.0
 
     def __enter__(self) -> Progress:
         return self
@@ -284,3 +291,6 @@ class Progress:
             self._stage = stage
             self._bar = tqdm(desc=stage, total=total, disable=None)
         self._bar.update(done - self._bar.n)
+        if self._lines and (done == total or time.monotonic() - self._told >= LINE_EVERY_S):
+            self._told = time.monotonic()
+            click.echo(f"{time.strftime('%H:%M:%S')} {stage}: {done} of {total}", err=True)

@@ -22,6 +22,7 @@ from rotation.cli import (
 )
 from rotation.errors import RotationError
 
+UNTOLD = 1e6  # images: beyond, halves of so few images do not agree at all
 HEADINGS = (
     "way", "images", "R²", "angle left out", "unmoved", "its noise", "halves' cosine",
     "images for 0.9", "bootstrap cosine", "at 30°: norm", "random", "by the law",
@@ -72,7 +73,7 @@ def directions(as_json: bool, **given: Any) -> None:
 
     given["cache"] = given["cache"] or default_cache()
     try:
-        with Progress() as progress:
+        with Progress(lines=True) as progress:
             report = study_directions(given, " ".join(sys.argv), progress)
     except RotationError as error:
         raise click.ClickException(str(error)) from None
@@ -100,7 +101,8 @@ def _cells(one: Mapping[str, Any]) -> Iterator[str]:
     yield f"{one['r2']:.2f}"
     yield from (f"{one[name]:.2f}" for name in ("left_out", "unmoved", "noise"))
     yield _interval(one["half_cosine"])
-    yield f"{one['images_for_goal']:.0f}"
+    goal = one["images_for_goal"]
+    yield f"{goal:.0f}" if goal < UNTOLD else "no telling"
     yield _interval(one["bootstrap_cosine"])
     yield from (f"{one[name]:.2f}" for name in ("norm", "random", "expected"))
 

@@ -15,7 +15,7 @@ from rotation.errors import RotationError
 
 @click.command()
 @click.option("--quick", is_flag=True,
-              help="24 sources, yaws by 10, paper and samples, a gallery of 20.")  # fmt: skip
+              help="24 sources, yaws by 10, paper and samples, 240 heads, 20 others.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @click.option("--out", type=FolderPath, help="Folder for figures, strips and plot [none].")
 @click.option("--sources", type=click.IntRange(1), help="Heads to turn [102].")
@@ -23,8 +23,8 @@ from rotation.errors import RotationError
 @click.option("--yaw", "yaws", type=Yaws(), help="Yaws asked for [-30:30:5].")
 @click.option("--gallery", type=click.IntRange(1), metavar="N",
               help="Other people among whom the source must be the nearest [1000].")  # fmt: skip
-@click.option("--heads", type=click.IntRange(40), default=480, show_default=True,
-              help="Pictures of the data set the clusters come from.")  # fmt: skip
+@click.option("--heads", type=click.IntRange(40),
+              help="Pictures of the data set for the clusters [480; quick: 240].")  # fmt: skip
 @click.option("--min-cluster", type=click.IntRange(1), default=20, show_default=True,
               help="Attributes are given up before a cluster is smaller.")  # fmt: skip
 @click.option("--strips", type=click.IntRange(1, 50), default=9, show_default=True,
@@ -33,8 +33,8 @@ from rotation.errors import RotationError
               help="Processes that render and judge [one for each processor].")  # fmt: skip
 @click.option("--model", type=FolderPath, help="Model folder [the bundled synthetic heads].")
 @click.option("--steps", type=click.IntRange(2, 500), default=10, show_default=True)
-@click.option("--iterations", type=click.IntRange(0, 100), default=4, show_default=True,
-              help="Corrections a step when embedding the clusters.")  # fmt: skip
+@click.option("--iterations", type=click.IntRange(0, 100),
+              help="Corrections a step when embedding clusters [4; quick: 1].")  # fmt: skip
 @click.option("--bf16/--no-bf16", default=None, help="bfloat16 [where the processor has it].")
 @click.option("--cache", type=FolderPath, help="Keeps heads and latents [~/.cache/sidelight].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N.")
@@ -45,7 +45,8 @@ def benchmark(as_json: bool, **given: Any) -> None:
     Turns synthetic heads of people no model has seen by each variant of the method, and judges
     all frames by true renders. Variants: paper, one-line, no-light, no-attributes, global,
     paper-closed, samples, closed-loop, regression, and bound (the true renders embedded and
-    decoded). Differences are from the first one named.
+    decoded). Differences are from the first one named. With --out, benchmark.json is there from
+    the first few sources on; a source whose clusters are too small is left out and told of.
 
     \b
     Examples:
@@ -58,10 +59,17 @@ def benchmark(as_json: bool, **given: Any) -> None:
     given["cache"] = given["cache"] or default_cache()
     given["workers"] = (os.cpu_count() or 1) if given["workers"] is None else given["workers"]
     try:
-        with Progress() as progress:
+        with Progress(lines=True) as progress:
             report = run_benchmark(given, " ".join(sys.argv), progress)
     except RotationError as error:
         raise click.ClickException(str(error)) from None
+    if report["left_out"]:
+        first = report["left_out"][0]
+        click.echo(
+            f"{len(report['left_out'])} of {report['sources']} sources left out, the first by "
+            f"{first['variant']}: {first['reason']}",
+            err=True,
+        )
     if as_json:
         del report["verdicts"]
         click.echo(json.dumps(report, indent=2, ensure_ascii=False))

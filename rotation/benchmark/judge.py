@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rotation.benchmark.truth import GRID_DEG, PITCH_STEPS_DEG, Truth, class_of
+from rotation.benchmark.truth import PITCH_STEPS_DEG, Truth, class_of
 from rotation.metrics import Pixels, mean_square_error, nearest, psnr, structural_similarity, vertex
 
 SIDE_YAWS_DEG = (-30.0, 30.0)
@@ -24,7 +24,7 @@ class Verdict:
 
     Attributes:
         light: the source's class.
-        reached_deg: yaw of the nearest true render, over a grid of 2.5 and a parabola.
+        reached_deg: yaw of the nearest true render, over the truth's grid and a parabola.
         psnr_db, similarity: against the true render at the yaw *asked for*; similarity is SSIM.
         light_kept: at every tenth degree, whether the nearest render over lamps has the class.
         identity_kept: at +-30, whether the true render is nearer than all of the gallery's.
@@ -89,20 +89,20 @@ def judge(
 
 def yaw_shown(truth: Truth, frame: Pixels) -> float:
     """The yaw of the true render nearest to a frame (S, S, 3)."""
-    return vertex(GRID_DEG, _errors(frame, truth.grid))
+    return vertex(truth.grid_deg, _errors(frame, truth.grid))
 
 
 def _errors(frame: Pixels, references: Pixels) -> NDArray[np.float64]:
     return mean_square_error(references, np.broadcast_to(frame, references.shape))
 
 
-def _on_grid(yaw_deg: float) -> float:
+def _on_grid(truth: Truth, yaw_deg: float) -> float:
     """The grid's yaw next to one: renders made for it serve all variants."""
-    return float(GRID_DEG[np.abs(GRID_DEG - yaw_deg).argmin()])
+    return float(truth.grid_deg[np.abs(truth.grid_deg - yaw_deg).argmin()])
 
 
 def _light_kept(truth: Truth, frame: Pixels, yaw_deg: float) -> bool:
-    lit, classes = truth.lit(_on_grid(yaw_deg))
+    lit, classes = truth.lit(_on_grid(truth, yaw_deg))
     return classes[int(nearest(frame[None], lit)[0])] == class_of(truth.head)
 
 
@@ -117,7 +117,9 @@ def _pitch_leak(truth: Truth, shown: Sequence[tuple[Pixels, float]]) -> float:
     """Least squares slope of the pitch shown on the yaw shown."""
     if len(shown) < len(PITCH_YAWS_DEG):
         return float("nan")
-    pitches = [vertex(PITCH_STEPS_DEG, _errors(f, truth.nodding(_on_grid(y)))) for f, y in shown]
+    pitches = [
+        vertex(PITCH_STEPS_DEG, _errors(f, truth.nodding(_on_grid(truth, y)))) for f, y in shown
+    ]
     yaws = np.array([yaw for _, yaw in shown])
     if np.ptp(yaws) < 1.0:
         return float("nan")

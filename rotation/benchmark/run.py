@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from rotation.benchmark.judge import Turned, Verdict
 from rotation.benchmark.judges import Judges, Verdicts
 from rotation.benchmark.pictures import Strip, write_plot, write_strips
 from rotation.benchmark.tables import Summary, summarise
-from rotation.benchmark.truth import Truth, benchmark_heads
+from rotation.benchmark.truth import GRID_STEP_DEG, Truth, benchmark_heads
 from rotation.benchmark.turners import (
     RememberedSource,
     Turner,
@@ -26,42 +27,59 @@ from rotation.benchmark.variants import BOUND, BOUND_ABOUT, VARIANTS, Variant, c
 from rotation.dataset.celeba import read_tables
 from rotation.dataset.sources import open_source
 from rotation.embedding import Encoder, Progress
+from rotation.errors import SelectionError
 from rotation.images import check_writable
 from rotation.job import load_model, open_store, read_truth
 from rotation.pipeline import Data
+from rotation.pose_readers import READERS, TaughtReaders
 from rotation.posing import book_from_csv
 from rotation.report import versions, write_report
 from rotation.synthetic import write_dataset
 from rotation.unet import LatentModel
 
+EVERY = 3
+"""Figures are kept up to date each time so many sources more have been judged."""
+
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: `sources` heads, at `yaws_deg`, among `gallery` other people."""
+    """How much is measured: `sources` heads, at `yaws_deg`, among `gallery` other people.
+
+    Clusters come from `heads` pictures, embedded with `iterations` corrections a step; yaws are
+    read off a grid of true renders `grid_deg` apart.
+    """
 
     sources: int
     yaws_deg: tuple[float, ...]
     variants: tuple[str, ...]
     gallery: int
+    heads: int
+    iterations: int
+    grid_deg: float
 
 
-QUICK = Size(24, tuple(map(float, range(-30, 31, 10))), ("paper", "samples"), 20)
-FULL = Size(102, tuple(map(float, range(-30, 31, 5))), (*VARIANTS, BOUND), 1000)
+QUICK = Size(24, tuple(map(float, range(-30, 31, 10))), ("paper", "samples"), 20, 240, 1, 5.0)
+FULL = Size(
+    102, tuple(map(float, range(-30, 31, 5))), (*VARIANTS, BOUND), 1000, 480, 4, GRID_STEP_DEG
+)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """By variant each source's verdict and seconds of turning; the strips of the first sources."""
+    """By variant each source's verdict and seconds of turning; strips of the first sources; the
+    sources that were left out, with the reason."""
 
     verdicts: dict[str, list[Verdict]]
     seconds: dict[str, list[float]]
     strips: list[Strip]
+    left_out: list[dict[str, Any]]
 
 
 def run_benchmark(given: Mapping[str, Any], command: str, progress: Progress) -> dict[str, Any]:
     """Turn and judge; with `given["out"]`, `benchmark.json` and two pictures are left there.
 
-    `given` holds the command's options by name. Returns the report, verdicts and all.
+    `benchmark.json` is there from the first few sources on. `given` holds the command's options
+    by name. Returns the report, verdicts and all.
     """
     size, out = choose_size(given), given["out"]
     if out is not None:
@@ -71,24 +89,26 @@ def run_benchmark(given: Mapping[str, Any], command: str, progress: Progress) ->
         for one in choose(size.variants)
     ]
     model = load_model(
-        given["model"], given["device"], given["steps"], given["iterations"], given["bf16"]
+        given["model"], given["device"], given["steps"], size.iterations, given["bf16"]
     )
-    outcome = _measure(given, size, variants, model, progress)
-    summary = summarise(outcome.verdicts, size.yaws_deg, given["seed"])
-    report = {
+    about = {
         **asdict(size),
-        "heads": given["heads"],
-        "variants": _describe(variants, summary, outcome),
         "model": {"name": model.name, "fingerprint": model.fingerprint, "steps": model.steps},
         "seed": given["seed"],
         "versions": versions(),
         "command": command,
-        "verdicts": {name: [asdict(v) for v in rows] for name, rows in outcome.verdicts.items()},
     }
+
+    def keep(outcome: Outcome) -> None:
+        if out is not None:
+            write_report(_report(about, variants, outcome), out / "benchmark.json")
+
+    outcome = _measure(given, size, variants, model, progress, keep)
+    report = _report(about, variants, outcome)
     if out is not None:
         write_report(report, out / "benchmark.json")
         write_strips(outcome.strips, size.yaws_deg, out / "strips.png")
-        write_plot(summary, size.yaws_deg, out / "yaw_reached.png")
+        write_plot(report["variants"], size.yaws_deg, out / "yaw_reached.png")
     return report
 
 
@@ -102,6 +122,8 @@ def choose_size(given: Mapping[str, Any]) -> Size:
         "yaws_deg": given["yaws"],
         "variants": given["variants"],
         "gallery": given["gallery"],
+        "heads": given["heads"],
+        "iterations": given["iterations"],
     }
     size = QUICK if given["quick"] else FULL
     size = replace(size, **{key: value for key, value in named.items() if value is not None})
@@ -111,60 +133,119 @@ def choose_size(given: Mapping[str, Any]) -> Size:
 
 def _measure(
     given: Mapping[str, Any], size: Size, variants: Sequence[Variant], model: LatentModel,
-    progress: Progress,
+    progress: Progress, keep: Callable[[Outcome], None],
 ) -> Outcome:  # fmt: skip
     """Clusters come from a rendered data set in the cache, with its true poses and light."""
-    folder = given["cache"] / f"heads-{given['heads']}"
-    write_dataset(folder, given["heads"], progress=lambda d, n: progress("render", d, n))
+    folder = given["cache"] / f"heads-{size.heads}"
+    write_dataset(folder, size.heads, progress=lambda d, n: progress("render", d, n))
     heads = benchmark_heads(size.sources, given["seed"])
-    truths = (Truth(head, model.image_size, size.gallery) for head in heads)
     with open_source(folder) as images, Judges(given["workers"]) as judges:
         poses = book_from_csv(folder / "truth.csv")
-        data = Data(images, read_tables(folder), read_truth(folder), poses, "")
+        readers = TaughtReaders(images, poses, given["cache"] / READERS)
+        data = Data(images, read_tables(folder), read_truth(folder), poses, "", readers=readers)
         store = open_store(given["cache"], model)
         turners = all_by_clusters(data, store, {one.name: one.options for one in variants})
         if BOUND in size.variants:
             turners[BOUND] = by_truth(size.yaws_deg)
-        work = Work(model, turners, size, judges, progress)
-        strips = [work.turn(truth) for truth in truths]
-        return Outcome(work.verdicts(), work.seconds, strips[: given["strips"]])
+        work = Work(model, turners, size, judges, given["strips"])
+        for done, head in enumerate(heads, start=1):
+            work.turn(Truth(head, model.image_size, size.gallery, size.grid_deg))
+            progress("turn", done, len(heads))
+            if work.news() >= EVERY:
+                keep(work.outcome())
+        for done in work.judged():
+            progress("judge", done, len(heads) - work.skipped)
+            if work.news() >= EVERY:
+                keep(work.outcome())
+        return work.outcome()
+
+
+def _report(
+    about: Mapping[str, Any], variants: Sequence[Variant], outcome: Outcome
+) -> dict[str, Any]:
+    """What was measured so far; `complete` where that is all."""
+    judged = min(map(len, outcome.verdicts.values()))
+    if not judged and outcome.left_out:
+        raise SelectionError(f"All sources were left out: {outcome.left_out[0]['reason']}")
+    summary = summarise(outcome.verdicts, about["yaws_deg"], about["seed"])
+    return {
+        **about,
+        "judged": judged,
+        "complete": judged + len(outcome.left_out) == about["sources"],
+        "left_out": outcome.left_out,
+        "variants": _describe(variants, summary, outcome),
+        "verdicts": {name: [asdict(v) for v in rows] for name, rows in outcome.verdicts.items()},
+    }
 
 
 class Work:
     """Sources turned here, one after another by all variants, and judged elsewhere meanwhile."""
 
     def __init__(
-        self, model: Encoder, turners: Mapping[str, Turner], size: Size, judges: Judges,
-        progress: Progress,
-    ) -> None:  # fmt: skip
+        self, model: Encoder, turners: Mapping[str, Turner], size: Size, judges: Judges, shown: int
+    ) -> None:
         self._model, self._turners, self._size = model, turners, size
-        self._judges, self._progress = judges, progress
+        self._judges, self._shown, self._told = judges, shown, 0
         self._waiting: list[Future[Verdicts]] = []
-        self.seconds: dict[str, list[float]] = {name: [] for name in turners}
+        self._seconds: list[dict[str, float]] = []
+        self._strips: list[Strip] = []
+        self._left_out: list[dict[str, Any]] = []
 
-    def turn(self, truth: Truth) -> Strip:
-        """Turn a head by every variant, and hand it to the judges."""
+    @property
+    def skipped(self) -> int:
+        """How many sources were left out."""
+        return len(self._left_out)
+
+    def turn(self, truth: Truth) -> None:
+        """Turn a head by every variant, and hand it to the judges.
+
+        One whose clusters are too small for a variant is left out of all, so that differences
+        between variants stay paired.
+        """
         source = source_of(truth.head, truth.size)
         model = RememberedSource(self._model, source)
-        done, total = len(self._waiting), self._size.sources
         turned: dict[str, Turned] = {}
+        seconds: dict[str, float] = {}
         for name, turner in self._turners.items():
             start = time.perf_counter()
-            turned[name] = turner(model, source, truth)
-            self.seconds[name].append(time.perf_counter() - start)
-            self._progress("turn", done * len(self._turners) + len(turned),
-                           total * len(self._turners))  # fmt: skip
-        strip = Strip(truth.turned(self._size.yaws_deg), turned)
+            try:
+                turned[name] = turner(model, source, truth)
+            except SelectionError as error:
+                number = len(self._waiting) + len(self._left_out) + 1
+                self._left_out.append(
+                    {"source": number, "light": source.light, "variant": name, "reason": str(error)}
+                )
+                return
+            seconds[name] = time.perf_counter() - start
+        self._seconds.append(seconds)
+        if len(self._strips) < self._shown:
+            self._strips.append(Strip(truth.turned(self._size.yaws_deg), turned))
         self._waiting.append(self._judges.submit(truth, self._size.yaws_deg, source.crop, turned))
-        return strip
 
-    def verdicts(self) -> dict[str, list[Verdict]]:
-        """The verdicts by variant, in the order of the sources; waits for the judges."""
-        found = []
+    def judged(self) -> Iterator[int]:
+        """Wait for the judges: the number of sources judged, as it grows."""
         for done, future in enumerate(self._waiting, start=1):
-            found.append(future.result())
-            self._progress("judge", done, len(self._waiting))
-        return {name: [one[name] for one in found] for name in self._turners}
+            future.result()
+            yield done
+
+    def news(self) -> int:
+        """How many sources have been judged since the last outcome was asked for."""
+        return len(self._known()) - self._told
+
+    def outcome(self) -> Outcome:
+        """What is known so far, in the order of the sources."""
+        found = self._known()
+        self._told = len(found)
+        return Outcome(
+            {name: [one[name] for one in found] for name in self._turners},
+            {name: [one[name] for one in self._seconds] for name in self._turners},
+            self._strips,
+            self._left_out,
+        )
+
+    def _known(self) -> list[Verdicts]:
+        """The verdicts on the first sources, up to one that is not judged yet."""
+        return [future.result() for future in takewhile(Future.done, self._waiting)]
 
 
 def _describe(

@@ -24,8 +24,8 @@ from rotation.synthetic import (
     sample_identity,
 )
 
-GRID_DEG = np.arange(-50.0, 50.1, 2.5)
-"""Yaws of the true renders that a frame's yaw is read off; a parabola refines between them."""
+GRID_REACH_DEG = 50.0
+GRID_STEP_DEG = 2.5
 
 PITCH_STEPS_DEG = np.arange(-12.0, 12.1, 4.0)
 LAMPS_DEG = (-60.0, -40.0, 0.0, 40.0, 60.0)
@@ -49,17 +49,26 @@ def class_of(head: Head) -> str:
 
 @dataclass
 class Truth:
-    """True renders (n, S, S, 3) around one head. Yaws and pitches in degrees."""
+    """True renders (n, S, S, 3) around one head. Yaws and pitches in degrees.
+
+    Of `people` others its gallery is made; `step_deg` is the grid's.
+    """
 
     head: Head
     size: int = 64
     people: int = 50
+    step_deg: float = GRID_STEP_DEG
     _kept: dict[Hashable, Pixels] = field(default_factory=dict, repr=False)
 
     @property
+    def grid_deg(self) -> NDArray[np.float64]:
+        """Yaws of the renders that a frame's yaw is read off; a parabola refines between them."""
+        return np.arange(-GRID_REACH_DEG, GRID_REACH_DEG + 0.1, self.step_deg)
+
+    @property
     def grid(self) -> Pixels:
-        """The head at each yaw of `GRID_DEG`."""
-        return self._keep("grid", lambda: self.turned(GRID_DEG))
+        """The head at each yaw of `grid_deg`."""
+        return self._keep("grid", lambda: self.turned(self.grid_deg))
 
     def turned(self, yaws_deg: Sequence[float] | NDArray[np.float64]) -> Pixels:
         """The head at each of the given yaws; those of the grid are not rendered anew."""
@@ -67,18 +76,21 @@ class Truth:
 
     def lit(self, yaw_deg: float) -> tuple[Pixels, list[str]]:
         """The head at a yaw under its own lamp and under `LAMPS_DEG`, and the class of each."""
-        lamps = (self.head.light_azimuth_deg, *LAMPS_DEG)
-        heads = [replace(self.head, yaw_deg=yaw_deg, light_azimuth_deg=lamp) for lamp in lamps]
-        pixels = self._keep(("lit", yaw_deg), lambda: render(heads, self.size))
-        return pixels, [light_class(lamp) for lamp in lamps]
+        own = self.head.light_azimuth_deg
+        heads = [replace(self.head, yaw_deg=yaw_deg, light_azimuth_deg=lamp) for lamp in LAMPS_DEG]
+        others = self._keep(("lit", yaw_deg), lambda: render(heads, self.size))
+        classes: list[str] = [light_class(lamp) for lamp in (own, *LAMPS_DEG)]
+        return np.concatenate([self._at(yaw_deg), others]), classes
 
     def nodding(self, yaw_deg: float) -> Pixels:
         """The head at a yaw with its pitch changed by each of `PITCH_STEPS_DEG`."""
+        up, down = PITCH_STEPS_DEG[PITCH_STEPS_DEG > 0], PITCH_STEPS_DEG[PITCH_STEPS_DEG < 0]
         heads = [
             replace(self.head, yaw_deg=yaw_deg, pitch_deg=self.head.pitch_deg + float(step))
-            for step in PITCH_STEPS_DEG
+            for step in (*down, *up)
         ]
-        return self._keep(("nodding", yaw_deg), lambda: render(heads, self.size))
+        nods = self._keep(("nodding", yaw_deg), lambda: render(heads, self.size))
+        return np.concatenate([nods[: len(down)], self._at(yaw_deg), nods[len(down) :]])
 
     def gallery(self, yaw_deg: float) -> Pixels:
         """`people` others in this head's place, lit and turned as it."""

@@ -8,18 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+import torch
+from click.testing import CliRunner, Result
 from PIL import Image
 
 from rotation.benchmark.cli import benchmark
 from rotation.benchmark.judge import Turned, Verdict, judge
 from rotation.benchmark.judges import Judges
+from rotation.benchmark.run import QUICK, Work
 from rotation.benchmark.tables import markdown, summarise
 from rotation.benchmark.truth import Truth, benchmark_heads
 from rotation.benchmark.turners import RememberedSource, by_truth, source_of
 from rotation.benchmark.variants import VARIANTS, choose
+from rotation.cli import Progress
 from rotation.errors import SelectionError
 from rotation.metrics import Pixels, structural_similarity
+from rotation.pipeline import Source
 from rotation.records import LABELS
 from rotation.synthetic import BENCHMARK_IDENTITY, Head, mirror, render, sample_identity
 from rotation.unet import LatentModel
@@ -61,6 +65,12 @@ def test_yaws_between_those_of_the_grid_are_read() -> None:
     yaws = (-21.3, -3.8, 13.6)
     verdict = verdict_on(pictures(HEAD, yaws), yaws)
     np.testing.assert_allclose(verdict.reached_deg, yaws, atol=0.5)
+
+
+def test_a_coarser_grid_reads_nearly_as_well() -> None:
+    yaws = (-21.3, -3.8, 13.6)
+    verdict = judge(Truth(HEAD, people=3, step_deg=5.0), pictures(HEAD, yaws), yaws, CROP, CROP)
+    np.testing.assert_allclose(verdict.reached_deg, yaws, atol=1.0)
 
 
 def test_a_turn_that_falls_short_or_goes_astray_is_measured() -> None:
@@ -179,25 +189,97 @@ def test_judges_elsewhere_say_the_same(model: Path) -> None:
     assert found[0] == found[1]
 
 
-def test_from_the_command_to_figures_and_pictures(model: Path, tmp_path: Path) -> None:
-    words = {
-        "--model": model, "--cache": tmp_path / "cache", "--out": tmp_path / "out",
-        "--sources": 2, "--heads": 40, "--gallery": 2, "--variants": "paper,one-line,bound",
+def words(model: Path, tmp_path: Path, sources: int) -> dict[str, object]:
+    """Options of a small benchmark, by name of the command line."""
+    return {
+        "--model": model, "--cache": model.parent / "cache", "--out": tmp_path / "out",
+        "--sources": sources, "--heads": 40, "--gallery": 2, "--variants": "paper,one-line,bound",
         "--min-cluster": 1, "--iterations": 0, "--yaw": "-30:30:30", "--workers": 0,
         "--device": "cpu",
     }  # fmt: skip
-    flat = [str(word) for pair in words.items() for word in pair]
-    result = CliRunner().invoke(benchmark, ["--quick", *flat])
+
+
+def call(options: dict[str, object], *more: str) -> Result:
+    flat = [str(word) for pair in options.items() for word in pair]
+    return CliRunner().invoke(benchmark, ["--quick", *flat, *more])
+
+
+def test_from_the_command_to_figures_and_pictures(model: Path, tmp_path: Path) -> None:
+    result = call(words(model, tmp_path, 2))
     assert result.exit_code == 0, result.output
     assert "| yaw reached, median | -30° | 0° | +30° |" in result.stdout
+    assert "turn: 2 of 2" in result.stderr  # no terminal: lines instead of a bar
     report = json.loads((tmp_path / "out" / "benchmark.json").read_text())
     assert list(report["variants"]) == list(report["verdicts"]) == ["paper", "one-line", "bound"]
-    assert report["sources"] == len(report["verdicts"]["paper"]) == 2
+    assert report["sources"] == report["judged"] == len(report["verdicts"]["paper"]) == 2
+    assert (report["complete"], report["left_out"], report["grid_deg"]) == (True, [], 5.0)
     assert report["variants"]["bound"]["measures"]["psnr_db"]["mean"] > 40
     with Image.open(tmp_path / "out" / "strips.png") as strips:
         assert strips.height > 8 * SIZE  # truth and three variants, twice
     with Image.open(tmp_path / "out" / "yaw_reached.png") as plot:
         assert plot.width > 400
+
+
+def test_no_source_with_clusters_large_enough_is_one_message(model: Path, tmp_path: Path) -> None:
+    result = call({**words(model, tmp_path, 2), "--min-cluster": 300})
+    assert result.exit_code == 1
+    assert "All sources were left out: Too few images" in result.stderr
+
+
+class Killed(BaseException):
+    """What ends a run that nobody waits for."""
+
+
+def test_a_run_that_is_killed_leaves_figures(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def until_the_fourth(self: Progress, stage: str, done: int, total: int) -> None:
+        if (stage, done) == ("turn", 4):
+            raise Killed
+
+    monkeypatch.setattr(Progress, "__call__", until_the_fourth)
+    with pytest.raises(Killed):
+        call({**words(model, tmp_path, 4), "--variants": "bound"})
+    report = json.loads((tmp_path / "out" / "benchmark.json").read_text())
+    assert (report["judged"], report["sources"], report["complete"]) == (3, 4, False)
+    assert len(report["verdicts"]["bound"]) == 3
+    assert "mean" in report["variants"]["bound"]["measures"]["psnr_db"]
+
+
+class Exact:
+    """An encoder whose latents are the images."""
+
+    image_size = SIZE
+
+    def encode_source(self, images: torch.Tensor) -> torch.Tensor:
+        return images
+
+
+def test_a_source_with_small_clusters_is_left_out_of_every_variant() -> None:
+    heads = benchmark_heads(3, seed=3)
+    truths = [Truth(head, size=SIZE, people=1) for head in heads]
+
+    def works(model: object, source: Source, truth: Truth) -> Turned:
+        return Turned(truth.turned((0.0,)), source.crop)
+
+    def fails_once(model: object, source: Source, truth: Truth) -> Turned:
+        if truth is truths[1]:
+            raise SelectionError("Too few.")
+        return works(model, source, truth)
+
+    size = replace(QUICK, sources=3, yaws_deg=(0.0,))
+    with Judges(0) as judges:
+        work = Work(Exact(), {"one": works, "two": fails_once}, size, judges, shown=1)  # type: ignore[arg-type]
+        for truth in truths:
+            work.turn(truth)
+        assert list(work.judged()) == [1, 2]
+        outcome = work.outcome()
+    assert {name: len(rows) for name, rows in outcome.verdicts.items()} == {"one": 2, "two": 2}
+    assert {name: len(rows) for name, rows in outcome.seconds.items()} == {"one": 2, "two": 2}
+    assert outcome.left_out == [
+        {"source": 2, "light": LABELS[1], "variant": "two", "reason": "Too few."}
+    ]
+    assert len(outcome.strips) == 1
 
 
 def test_a_wrong_variant_is_one_message(tmp_path: Path) -> None:

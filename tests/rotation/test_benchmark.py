@@ -239,7 +239,7 @@ def test_a_run_that_is_killed_leaves_figures(
 
     monkeypatch.setattr(Progress, "__call__", until_the_fourth)
     with pytest.raises(Killed):
-        call({**words(model, tmp_path, 4), "--variants": "bound"})
+        call({**words(model, tmp_path, 4), "--variants": "bound", "--yaw": "0"})
     report = json.loads((tmp_path / "out" / "benchmark.json").read_text())
     assert (report["judged"], report["sources"], report["complete"]) == (3, 4, False)
     assert len(report["verdicts"]["bound"]) == 3

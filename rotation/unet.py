@@ -258,7 +258,9 @@ def load_denoising(
     verify_checksums(folder)
     denoising = build_denoising(config, scheduler, bf16)
     load_weights(denoising.unet, folder / UNET_WEIGHTS)
-    denoising.unet.to(device or torch.device("cpu")).eval().requires_grad_(False)
+    denoising.unet.eval().requires_grad_(False)
+    # Not the network's own `to`, which imports diffusers' hooks and torch's compiler: 2 seconds.
+    torch.nn.Module.to(denoising.unet, device or torch.device("cpu"))
     return denoising
 
 

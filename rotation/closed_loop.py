@@ -4,13 +4,17 @@ A direction is a mean over people. In exact latents the way that turns one head 
 in common with the way that turns another (cosine 0.015 between the displacements of two people by
 30 degrees, docs/rotation.md), so along a mean direction a head first resists and then gives way to
 somebody else's. The line is the start; from there each head is turned along its own gradient.
-With r(z) the yaw read off the decoded latent and a(z) the change of appearance,
+With m(z) yaw and pitch measured on the decoded latent, r(z) as another reader sees them there, and
+a(z) the change of appearance,
 
-    z <- z + (target - r) g / |g|^2 - keep a h / |h|^2,      g = P grad r,  h = P grad a less its g
+    z <- z + J^T (J J^T)^-1 (target - m) - keep a h / |h|^2
 
-in turns, P the projection onto the leading components of the images (`subspace`), the norm of z
-kept. The first part is Newton's step for the yaw, the shortest that reaches it; the second takes
-back what has changed of colours and light without undoing the turn.
+where J = P grad r are two rows, P the projection onto the leading components of the images
+(`subspace`), h = P grad a less its part along them, and the norm of z is kept. The first part is
+Newton's step, the shortest that reaches the yaw asked for at the pitch of the source: its way comes
+from one reader and its size from another, since what is pushed along its own gradient soon reads
+what it is meant to read. The second takes back what has changed of colours and light without
+undoing the turn.
 """
 
 from __future__ import annotations
@@ -30,9 +34,11 @@ Latents = NDArray[np.float32]
 Decode = Callable[[torch.Tensor], torch.Tensor]
 """Latents (N, 3, S, S) to images in [-1, 1], with a gradient."""
 Read = Callable[[torch.Tensor], torch.Tensor]
-"""Images in [-1, 1] to yaws (N,) in degrees, with a gradient."""
+"""Images (N, 3, S, S) in [-1, 1] to yaw and pitch (N, 2) in degrees, with a gradient."""
 Measure = Callable[[torch.Tensor], NDArray[np.float64]]
-"""Images in [-1, 1] to yaws (N,) in degrees, by another way than `Read`; NaN where it fails."""
+"""The same by another way than `Read`, without a gradient; NaN where it fails."""
+
+_RIDGE = 1e-4  # of J J^T: a reader that tells no pitch has a row of zeros there
 
 
 @dataclass(frozen=True)
@@ -41,18 +47,19 @@ class Loop:
 
     Attributes:
         tolerance_deg: a frame this near to the yaw asked for has reached it.
+        settled_deg: a station ends early, after the fewest corrections, once it is this near.
         station_deg: the head turns in stations at most so far apart, each begun at the last.
-        corrections, rounds: steps a round, and rounds a station: after each the yaw is measured
-            the other way, and what is missing is added to the goal.
+        fewest, corrections: steps a station, at least and at most.
         longest: the longest step of a correction, in the latent's norm.
-        components: of the images, within whose span latents are corrected.
         keep: the share of the change of appearance that a step takes back, by its gradient.
+        components: of the images, within whose span latents are corrected.
     """
 
     tolerance_deg: float = 1.5
+    settled_deg: float = 0.75
     station_deg: float = 10.0
-    corrections: int = 4
-    rounds: int = 2
+    fewest: int = 2
+    corrections: int = 8
     longest: float = 2.0
     keep: float = 0.5
     components: int = 50
@@ -86,15 +93,18 @@ class ClosedLoop:
         self._components = torch.from_numpy(np.asarray(components, dtype=np.float32))
         with torch.no_grad():
             images = decode(self._source[None])
-            # The readers' constant errors on this face, which is known to look where it looks.
-            self._read_error = float(torch.stack([read(images) for _ in range(4)]).mean()) - yaw_deg
-        self._measure_error = float(measure(images)[0]) - yaw_deg
+            seen = torch.stack([read(images)[0] for _ in range(4)]).mean(dim=0)
+        # The readers' constant errors on this face, which is known to look where it looks; of its
+        # pitch only the change counts.
+        looks = torch.tensor([yaw_deg, 0.0])
+        self._read_error = seen - looks
+        self._measure_error = torch.from_numpy(np.float32(measure(images)[0])) - looks
         self._appearance = Appearance(images)
 
     @property
     def can_measure(self) -> bool:
         """Whether a face was found in the source's own decoded picture."""
-        return bool(np.isfinite(self._measure_error))
+        return bool(self._measure_error[0].isfinite())
 
     def turn(self, yaws_deg: Sequence[float]) -> Turned:
         """The source at each of the yaws, in their order. Both sides are turned side by side."""
@@ -141,45 +151,49 @@ class ClosedLoop:
         moves = self._project(torch.from_numpy(steps.astype(np.float32)))
         z = self._on_shell(latents + moves.view_as(latents))
         goals = torch.tensor(goals_deg, dtype=torch.float32)
-        aims, best, nearest = goals.clone(), z.clone(), torch.full_like(goals, torch.inf)
+        best, nearest = z.clone(), torch.full_like(goals, torch.inf)
         shown = torch.full_like(goals, torch.nan)
-        for _ in range(self._loop.rounds):
-            for _ in range(self._loop.corrections):
-                z = self._correct(z, aims)
-            missing = goals - self._measured(z)
-            better = ~(missing.abs() >= nearest)  # so is a NaN, where nothing better is known
-            best[better], shown[better] = z[better], (goals - missing)[better]
-            nearest = torch.where(better, missing.abs().nan_to_num(torch.inf), nearest)
-            if bool((nearest <= self._loop.tolerance_deg).all()):
+        for correction in range(self._loop.corrections + 1):
+            seed = z.detach().clone().requires_grad_(True)
+            images = self._decode(seed)
+            measured = self._measured(images.detach())
+            missing = (goals - measured[:, 0]).abs()
+            better = ~(missing >= nearest)  # so is a NaN, where nothing better is known
+            best[better], shown[better] = z[better], measured[better, 0]
+            nearest = torch.where(better, missing.nan_to_num(torch.inf), nearest)
+            settled = correction >= self._loop.fewest and (nearest <= self._loop.settled_deg).all()
+            if settled or correction == self._loop.corrections:
                 break
-            aims = aims + missing.nan_to_num(0.0)
+            z = self._correct(z, seed, images, goals, measured)
         return best, shown.tolist()
 
-    def _measured(self, z: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            yaws = self._measure(self._decode(z))
-        return torch.from_numpy(np.asarray(yaws, dtype=np.float32)) - self._measure_error
+    def _measured(self, images: torch.Tensor) -> torch.Tensor:
+        """Yaw and change of pitch (B, 2)."""
+        poses = np.asarray(self._measure(images), dtype=np.float32)
+        return torch.from_numpy(poses) - self._measure_error
 
-    def _correct(self, z: torch.Tensor, aims_deg: torch.Tensor) -> torch.Tensor:
-        """One step of each latent (B, 3, S, S) towards its aim (B,)."""
-        seed = z.detach().clone().requires_grad_(True)
-        images = self._decode(seed)
-        yaws, changes = self._read(images) - self._read_error, self._appearance(images)
-        turning = self._gradient(yaws, seed, retain=True)
+    def _correct(
+        self, z: torch.Tensor, seed: torch.Tensor, images: torch.Tensor, goals: torch.Tensor,
+        measured: torch.Tensor,
+    ) -> torch.Tensor:  # fmt: skip
+        """One step of each latent z (B, 3, S, S) towards its goal (B,).
+
+        `seed` is z with a gradient, `images` what it decodes to, `measured` (B, 2) their poses;
+        where nothing could be measured, the reader's own pose says how far it still is.
+        """
+        poses, changes = self._read(images) - self._read_error, self._appearance(images)
+        rows = torch.stack([self._gradient(poses[:, k], seed) for k in range(2)], dim=1)
         keeping = self._gradient(changes, seed)
-        unit = turning / turning.norm(dim=1, keepdim=True).clamp(min=1e-9)
-        keeping = keeping - (keeping * unit).sum(dim=1, keepdim=True) * unit
-        missing = (aims_deg - yaws.detach())[:, None]
-        step = missing * turning / turning.square().sum(dim=1, keepdim=True).clamp(min=1e-9)
+        known = torch.where(measured.isnan(), poses.detach(), measured)
+        step = shortest(rows, torch.stack([goals - known[:, 0], -known[:, 1]], dim=1))
+        keeping = keeping - shortest(rows, (rows @ keeping[:, :, None])[:, :, 0])
         back = self._loop.keep * changes.detach()[:, None] * keeping
         back = back / keeping.square().sum(dim=1, keepdim=True).clamp(min=1e-12)
         return self._on_shell(z + (self._capped(step) - self._capped(back)).view_as(z))
 
-    def _gradient(
-        self, values: torch.Tensor, seed: torch.Tensor, retain: bool = False
-    ) -> torch.Tensor:
+    def _gradient(self, values: torch.Tensor, seed: torch.Tensor) -> torch.Tensor:
         """The projected gradient (B, D) of each value (B,), which depends on its own row alone."""
-        (gradient,) = torch.autograd.grad(values.sum(), seed, retain_graph=retain)
+        (gradient,) = torch.autograd.grad(values.sum(), seed, retain_graph=True)
         return self._project(gradient.flatten(1))
 
     def _project(self, vectors: torch.Tensor) -> torch.Tensor:
@@ -193,6 +207,18 @@ class ClosedLoop:
     def _on_shell(self, z: torch.Tensor) -> torch.Tensor:
         norms = z.flatten(1).norm(dim=1)
         return z * (self._source.norm() / norms)[:, None, None, None]
+
+
+def shortest(rows: torch.Tensor, products: torch.Tensor) -> torch.Tensor:
+    """The shortest vectors (B, D) with given inner products (B, R) with given rows (B, R, D).
+
+    A row of zeros asks for nothing.
+    """
+    inner = rows @ rows.transpose(1, 2)
+    largest = inner.diagonal(dim1=1, dim2=2).amax(dim=1).clamp(min=1e-9)
+    ridge = _RIDGE * largest[:, None, None] * torch.eye(rows.shape[1])
+    weights = torch.linalg.solve(inner + ridge, products[:, :, None])
+    return (weights * rows).sum(dim=1)
 
 
 def abs_from(origin: float) -> Callable[[float], float]:

@@ -25,6 +25,7 @@ from rotation.images import (
 from rotation.latents import LatentStore
 from rotation.output import read_wanted, write_pictures
 from rotation.pipeline import Data, Options, Rotation, rotate
+from rotation.pose_readers import READERS, TaughtReaders
 from rotation.poses import poses_csv
 from rotation.posing import (
     PoseBook,
@@ -62,7 +63,8 @@ def run_rotation(given: Mapping[str, Any], command: str, progress: Progress) -> 
         encoder = encoder.remembering(open_sources(given["cache"], encoder))
         clock.mark("load")
         sure = read_probabilities(given["labels"]) if options.min_probability else {}
-        data = Data(images, tables, labels, poses, given["source"], sure)
+        readers = TaughtReaders(images, poses, given["cache"] / READERS)
+        data = Data(images, tables, labels, poses, given["source"], sure, readers)
         result = rotate(data, encoder, store, options, clock)
         if given["paste_back"]:
             wanted = replace(wanted, photograph=read_image(images, safe_name(given["source"])))

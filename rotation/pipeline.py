@@ -6,8 +6,9 @@ frames, strip and report. The stages pass plain values on, so that each can be u
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -44,6 +45,9 @@ from rotation.selection import (
 )
 from rotation.turning import MemberPictures, Turn, close_loop, find_turn, turn_latent
 
+if TYPE_CHECKING:
+    from rotation.pose_readers import PoseReaders
+
 CLUSTER_STEP_DEG = 10.0
 CLUSTER_REACH_DEG = (20.0, 40.0)
 """Clusters reach as far as the yaws asked for, but at least and at most so far: a slope needs a
@@ -55,6 +59,8 @@ class Data:
     """An image set with what is known of it. `source` names the face to turn.
 
     `probabilities` are those of the labels; only where some are asked for they are needed.
+    `readers` make what reads the frames' poses, of images of a given side and seed: only the
+    closed loop asks for it.
     """
 
     images: ImageSource
@@ -63,6 +69,7 @@ class Data:
     poses: PoseBook
     source: str
     probabilities: Mapping[str, float] = field(default_factory=dict)
+    readers: Callable[[int, int, Progress | None], PoseReaders] | None = None
 
 
 @dataclass(frozen=True)
@@ -181,7 +188,8 @@ def turn(
     covariates = describe_members(selection.members, records, poses, source.light)
     fit = fit_direction(selection, latents, options.method, options.shrink, rng, covariates)
     members = MemberPictures(selection, crops, mean_images(selection, crops))
-    result = _render(model, source, members, fit, options)
+    readers = _readers(data, size, options, progress) if options.closed_loop else None
+    result = _render(model, source, members, fit, options, readers)
     return replace(
         result,
         examples=examples(selection, crops),
@@ -189,14 +197,25 @@ def turn(
     )
 
 
+def _readers(
+    data: Data, size: int, options: Options, progress: Progress | None
+) -> PoseReaders:  # fmt: skip
+    if data.readers is not None:
+        return data.readers(size, options.seed, progress)
+    from rotation.pose_readers import by_landmarks  # late: loads MTCNN
+
+    return by_landmarks(options.seed)
+
+
 def _render(
-    model: Encoder, source: Source, members: MemberPictures, fit: Fit, options: Options
-) -> Rotation:
-    """The frames: the source's latent moved and decoded."""
+    model: Encoder, source: Source, members: MemberPictures, fit: Fit, options: Options,
+    readers: PoseReaders | None,
+) -> Rotation:  # fmt: skip
+    """The frames: the source's latent moved and decoded; with `readers`, in the closed loop."""
     latent, yaws = embed_source(model, source.crop), options.yaws_deg
-    if options.closed_loop:
+    if readers is not None:
         moved, turn = close_loop(
-            model, latent, source.yaw_deg, yaws, fit.direction, members, options.seed
+            model, latent, source.yaw_deg, yaws, fit.direction, members, readers, options.seed
         )
     else:
         gain, keep = options.gain, options.keep_norm

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from rotation.calibration import Calibration, calibrate, trial_steps
 from rotation.directions import Direction
 from rotation.embedding import Encoder, Latents, decode_pixels
-from rotation.images import Pixels, to_pixels
+from rotation.images import Pixels
 from rotation.selection import Selection
-from rotation.subspace import principal_components
 from rotation.trajectory import trajectory
+
+if TYPE_CHECKING:
+    from rotation.pose_readers import PoseReaders
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,13 @@ class Turn:
     """Where on the path each frame lies (`path_deg`), and whether the yaw asked for is reached.
 
     `reached` is None where nothing was measured: a gain was given, or no landmarks can be read.
-    `measured_deg` are the yaws that the closed loop measured.
+    `measured_deg` are the yaws that the closed loop measured, `readers` says by what.
     """
 
     path_deg: tuple[float, ...]
     reached: tuple[bool, ...] | None
     measured_deg: tuple[float, ...] | None = None
+    readers: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,48 +56,22 @@ def turn_latent(
 
 def close_loop(
     model: Encoder, latent: Latents, yaw: float, yaws_deg: Sequence[float], direction: Direction,
-    members: MemberPictures, seed: int,
+    members: MemberPictures, readers: PoseReaders, seed: int,
 ) -> tuple[Latents, Turn]:  # fmt: skip
     """Latents (K, C, H, W) corrected until frames show the yaws asked for, and what they show."""
-    from rotation.closed_loop import ClosedLoop, Loop  # late: loads the landmark network
-    from rotation.yaw_reader import YawReader
+    # Late: only this way of turning needs them.
+    from rotation.closed_loop import ClosedLoop, Loop
+    from rotation.subspace import principal_components
 
-    crops, known = _known_yaws(members)
-    loop = Loop()
+    loop, crops = Loop(), np.stack(list(members.crops.values()))
     turner = ClosedLoop(
-        model.decode_with_gradient, YawReader(seed=seed), _choose_measure(crops, known),
-        latent, yaw, direction, principal_components(crops, loop.components, seed), loop,
+        model.decode_with_gradient, readers.read, readers.measure, latent, yaw, direction,
+        principal_components(crops, loop.components, seed), loop,
     )  # fmt: skip
     turned = turner.turn(yaws_deg)
     reached = np.abs(turned.measured_deg - np.array(yaws_deg)) <= loop.tolerance_deg
     measured = tuple(turned.measured_deg.tolist())
-    return turned.latents, Turn(tuple(yaws_deg), tuple(reached.tolist()), measured)
-
-
-def _known_yaws(members: MemberPictures) -> tuple[Pixels, NDArray[np.float64]]:
-    """The members' crops (n, S, S, 3), each once and unmirrored, and their yaws (n,)."""
-    used = members.selection.members
-    yaws = np.where(used.mirrored, -used.yaw_deg, used.yaw_deg)
-    rows, first = np.unique(used.rows, return_index=True)
-    return np.stack([members.crops[row] for row in rows.tolist()]), yaws[first]
-
-
-def _choose_measure(
-    crops: Pixels, yaws_deg: NDArray[np.float64]
-) -> Callable[[torch.Tensor], NDArray[np.float64]]:
-    """What measures frames: learned from the members where there are enough, else landmarks."""
-    from rotation.landmarks import LandmarkDetector
-    from rotation.yaw_measure import FEWEST, YawMeasure
-
-    if len(crops) >= FEWEST:
-        return YawMeasure(crops, yaws_deg)
-    detector = LandmarkDetector()
-
-    def by_landmarks(images: torch.Tensor) -> NDArray[np.float64]:
-        pixels = to_pixels(((images + 1) / 2).clamp(0, 1).cpu().numpy())
-        return np.asarray(detector.crop_poses(pixels).yaw_deg, dtype=np.float64)
-
-    return by_landmarks
+    return turned.latents, Turn(tuple(yaws_deg), tuple(reached.tolist()), measured, readers.about)
 
 
 def find_turn(

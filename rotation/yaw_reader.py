@@ -31,12 +31,16 @@ class YawReader:
         self._generator = torch.Generator().manual_seed(seed)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Yaws (N,) of images (N, 3, S, S) in [-1, 1]; new random crops at each call."""
+        """Yaw and pitch (N, 2) of images (N, 3, S, S) in [-1, 1]; new random crops at each call.
+
+        Pitch is not read: it is 0.
+        """
         readings = []
         for grid in self._grids(images):
             plain, mirrored = (self._offset(picture, grid) for picture in (images, images.flip(-1)))
             readings.append((plain - mirrored) / 2)
-        return DEGREES * torch.stack(readings).mean(dim=0)
+        yaws = DEGREES * torch.stack(readings).mean(dim=0)
+        return torch.stack([yaws, torch.zeros_like(yaws)], dim=1)
 
     def _grids(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Where in the picture, in [-1, 1], each input pixel of each crop lies, (1, 48, 48, 2)."""

@@ -15,6 +15,7 @@ from rotation.embedders import (
 )
 from rotation.embedding_network import FOLDER, SETTINGS, EmbeddingNetwork
 from rotation.errors import ModelError
+from rotation.inversion import TOLERANCE
 from rotation.latents import LatentStore
 from rotation.model_folder import CHECKSUMS, UNET_WEIGHTS, content_hash
 from rotation.training.embedding import EmbeddingTask, scaled_error
@@ -70,11 +71,12 @@ def test_every_way_gives_latents_that_do_not_depend_on_neighbours(folder, model)
     images = gradients(3)
     for way in ("inversion", "network", "refined"):
         encoder = choose_embedding(model, way, folder)
-        for encode in (encoder.encode, encoder.encode_source):
+        # A search that ends at a tolerance may, by rounding, end an evaluation earlier or later.
+        for encode, atol in ((encoder.encode, 1e-4), (encoder.encode_source, 10 * TOLERANCE)):
             z = encode(images)
             assert z.shape == (3, 3, SIZE, SIZE)
             assert not z.requires_grad
-            torch.testing.assert_close(z[1:2], encode(images[1:2]), rtol=0, atol=1e-4)
+            torch.testing.assert_close(z[1:2], encode(images[1:2]), rtol=0, atol=atol)
         assert encoder.encode(images[:0]).shape == (0, 3, SIZE, SIZE)
 
 

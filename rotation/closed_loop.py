@@ -2,8 +2,8 @@
 
 A direction is a mean over people. In exact latents the way that turns one head has next to nothing
 in common with the way that turns another (cosine 0.015 between the displacements of two people by
-30 degrees, docs/rotation.md), so along a mean direction a head first resists and then gives way to
-somebody else's. The line is the start; from there each head is turned along its own gradient.
+30 degrees, docs/closed-loop.md), so along a mean direction a head first resists and then gives way
+to somebody else's. The line is the start; from there each head is turned along its own gradient.
 With m(z) yaw and pitch measured on the decoded latent, r(z) as another reader sees them there, and
 a(z) the change of appearance,
 
@@ -100,11 +100,6 @@ class ClosedLoop:
         self._read_error = seen - looks
         self._measure_error = torch.from_numpy(np.float32(measure(images)[0])) - looks
         self._appearance = Appearance(images)
-
-    @property
-    def can_measure(self) -> bool:
-        """Whether a face was found in the source's own decoded picture."""
-        return bool(self._measure_error[0].isfinite())
 
     def turn(self, yaws_deg: Sequence[float]) -> Turned:
         """The source at each of the yaws, in their order. Both sides are turned side by side."""

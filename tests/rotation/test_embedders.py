@@ -78,6 +78,9 @@ def test_every_way_gives_latents_that_do_not_depend_on_neighbours(folder, model)
             assert not z.requires_grad
             torch.testing.assert_close(z[1:2], encode(images[1:2]), rtol=0, atol=atol)
         assert encoder.encode(images[:0]).shape == (0, 3, SIZE, SIZE)
+    # Far below its tolerance the search, too, gives the same beside any others.
+    whole, alone = (model.encode_exactly(part, tolerance=1e-5).z for part in (images, images[1:2]))
+    torch.testing.assert_close(whole[1:2], alone, rtol=0, atol=1e-4)
 
 
 def test_the_source_is_inverted_exactly_and_the_clusters_cheaply(folder, model):

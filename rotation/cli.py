@@ -13,81 +13,12 @@ import click
 from tqdm import tqdm
 
 from rotation.errors import RotationError
+from rotation.option_types import AUTO, Gain, Yaws
 
 FolderPath = click.Path(path_type=Path)
 LINE_EVERY_S = 10.0  # of progress, where standard error is no terminal
+EMBEDDINGS = ("inversion", "smooth", "network", "refined")
 METHOD_NAMES = ("paper", "samples", "one-line", "regression")
-
-
-class Yaws(click.ParamType[tuple[float, ...]]):
-    """`-30:30:10` (first:last:step) or `-20,0,15`, in degrees."""
-
-    name = "YAWS"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, ...]:
-        """The angles as they are asked for, each within +-60 degrees."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            yaws = _parse_yaws(str(value))
-        except ValueError:
-            self.fail(
-                f"{value!r}: give first:last:step (0.1 at least) or a,b,c, degrees in -60..60",
-                param,
-                ctx,
-            )
-        if len(yaws) > 200 or not all(abs(yaw) <= 60 for yaw in yaws):
-            self.fail(f"{value!r}: at most 200 angles within -60..60 are allowed", param, ctx)
-        if len({round(yaw, 1) for yaw in yaws}) < len(yaws):
-            self.fail(f"{value!r}: angles must differ by 0.1 degrees at least", param, ctx)
-        return yaws
-
-
-def _parse_yaws(text: str) -> tuple[float, ...]:
-    if ":" not in text:
-        return tuple(float(part) + 0.0 for part in text.split(","))
-    first, last, step = (float(part) for part in text.split(":"))
-    if not step >= 0.1 or not -60 <= first <= last <= 60:
-        raise ValueError
-    count = int((last - first) / step + 1e-9) + 1
-    return tuple(round(first + k * step, 6) + 0.0 for k in range(count))  # + 0.0: no minus zero
-
-
-class Names(click.ParamType[tuple[str, ...]]):
-    """`a,b,c`."""
-
-    name = "a,b,c"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """The names in their order, each once."""
-        if isinstance(value, tuple):
-            return value
-        parts = (part.strip() for part in str(value).split(","))
-        return tuple(dict.fromkeys(part for part in parts if part))
-
-
-class Gain(click.ParamType[float | None]):
-    """A positive number, or `auto`."""
-
-    name = "auto|NUMBER"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float | None:
-        """The factor; None stands for auto."""
-        if value is None or value == "auto":
-            return None
-        try:
-            gain = float(value)
-        except ValueError:
-            gain = 0.0
-        if not 0 < gain <= 10:
-            self.fail(f"{value!r}: auto, or a number above 0 and up to 10, is allowed", param, ctx)
-        return gain
 
 
 def default_cache() -> Path:
@@ -128,14 +59,19 @@ window_options = together(
     click.option("--max-window", type=click.FloatRange(0.5, 30), default=10.0, show_default=True,
                  help="How far it may grow where a cluster is too small."),
 )  # fmt: skip
+model_option = click.option(
+    "--model", type=FolderPath, metavar="DIR|NAME",
+    help="Diffusion model [celeba-64; of rendered heads synthetic-heads-64].",
+)  # fmt: skip
 embedding_options = together(
-    click.option("--model", type=FolderPath, help="Model folder [the bundled synthetic heads]."),
+    model_option,
     click.option("--steps", type=click.IntRange(2, 500), default=10, show_default=True),
     click.option("--iterations", type=click.IntRange(0, 100), default=4, show_default=True,
                  help="Corrections a step when embedding the clusters."),
-    click.option("--embedding", type=click.Choice(("inversion", "network", "refined")),
-                 default="inversion", show_default=True,
-                 help="Image to latent: sampler undone; network; network, then sweeps."),
+    click.option("--embedding", type=click.Choice(EMBEDDINGS),
+                 help="Image to latent: sampler undone; undone in one evaluation a step, inexactly "
+                 "but easily turned; network; network, then sweeps "
+                 "[smooth; inversion for rendered heads]."),
     click.option("--bf16/--no-bf16", default=None, help="bfloat16 [where the processor has it]."),
     click.option("--cache", type=FolderPath, help="Keeps latents and poses [~/.cache/sidelight]."),
 )  # fmt: skip
@@ -167,10 +103,12 @@ embedding_options = together(
               "over every light at once, adjusted for it.")  # fmt: skip
 @click.option("--shrink/--no-shrink", default=False, show_default=True,
               help="Damp frequencies on which halves of the images disagree.")  # fmt: skip
-@click.option("--closed-loop/--no-closed-loop", default=True, show_default=True,
-              help="Measure each frame's yaw and correct it by the head's gradient.")  # fmt: skip
-@click.option("--gain", type=Gain(), default="auto", show_default=True,
-              help="Without the loop: multiplies the turn; auto: trial frames.")  # fmt: skip
+@click.option("--closed-loop/--no-closed-loop", default=None,
+              help="Measure each frame's yaw and correct it by the head's gradient "
+              "[unless embedded smoothly].")  # fmt: skip
+@click.option("--gain", type=Gain(),
+              help="Without the loop: multiplies the turn; auto: trial frames "
+              "[auto; embedded smoothly 1.5].")  # fmt: skip
 @click.option("--keep-norm/--no-keep-norm", default=True, show_default=True)
 @embedding_options
 @click.option(
@@ -229,7 +167,7 @@ def _run(given: Mapping[str, Any]) -> None:
     ]
     if missed:
         click.echo(f"not reached: {', '.join(missed)} degrees; the frames turn as far as they can")
-    if given["gain"] is None and report["turn"]["reached"] is None:
+    if report["gain"] == AUTO and report["turn"]["reached"] is None:
         click.echo("no face could be read off the trial frames: turned by the plain slope (gain 1)")
     click.echo(f"strip: {given['out'] / 'strip.png'}")
     click.echo(f"report: {given['out'] / 'report.html'}")

@@ -1,7 +1,8 @@
-"""The pictures of a selection's members: read, weighed by their looks, averaged."""
+"""Clusters: at which yaws, and the pictures of their members read, weighed, averaged."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -13,6 +14,19 @@ from rotation.images import Pixels
 from rotation.records import Records
 from rotation.selection import Criteria, Selection
 from rotation.similarity import describe_looks, weigh
+
+CLUSTER_STEP_DEG = 10.0
+CLUSTER_REACH_DEG = (20.0, 40.0)
+"""Clusters reach as far as the yaws asked for, but at least and at most so far: a slope needs a
+lever, and beyond 40 degrees landmarks and faces run out."""
+
+
+def cluster_angles(yaws_deg: Sequence[float]) -> tuple[float, ...]:
+    """The yaws of the clusters: tens, symmetric about 0, as far as asked (20 to 40 degrees)."""
+    low, high = CLUSTER_REACH_DEG
+    reach = min(max(abs(yaw) for yaw in yaws_deg), high)
+    count = int(np.ceil(max(reach, low) / CLUSTER_STEP_DEG))
+    return tuple(CLUSTER_STEP_DEG * k for k in range(-count, count + 1))
 
 
 def read_members(

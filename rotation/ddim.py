@@ -90,6 +90,27 @@ def invert(
     return x
 
 
+def invert_between(
+    eps: Denoiser, x: torch.Tensor, schedule: NoiseSchedule, times: Sequence[int], share: float
+) -> torch.Tensor:
+    """Latents of x by one evaluation a step, asked `share` of the way between its two times.
+
+    The usual guess eps(x_s, s) finds too much noise in the state, eps(x_s, t) too little: the first
+    gives washed out pictures back, the second harsh ones. In between the error is a fifth of the
+    first's, for as many evaluations, and the latents are smooth: they are about half as
+    large as noise and lack what `invert` spends its corrections on, the fine grain that holds
+    each detail at its place and resists a move.
+    """
+    check_falling(times)
+    if not 0 <= share <= 1:
+        raise ModelError(f"share must lie in 0 to 1, not {share}.")
+    for start, time in pairwise(reversed(times)):
+        first = max(start, CLEAN + 1)
+        asked = round(first + share * (time - first))
+        x = move(x, eps(x, asked), schedule, start, time)
+    return x
+
+
 def check_falling(times: Sequence[int]) -> None:
     """Raise `ModelError` for times that do not fall or are fewer than two."""
     if len(times) < 2 or any(later >= earlier for earlier, later in pairwise(times)):

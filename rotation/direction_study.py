@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rotation.clusters import read_members
+from rotation.clusters import cluster_angles, read_members
 from rotation.dataset.celeba import read_tables
 from rotation.dataset.sources import ImageSource, open_source
 from rotation.embedders import choose_embedding
@@ -20,8 +20,8 @@ from rotation.embedding import Progress
 from rotation.errors import DatasetError, SelectionError
 from rotation.fitting import Covariates
 from rotation.images import Pixels, check_writable
-from rotation.job import load_model, open_poses, open_store, read_truth
-from rotation.pipeline import cluster_angles, describe_members, embed_members
+from rotation.job import TRUTH, load_model, open_poses, open_store, read_truth, with_defaults
+from rotation.pipeline import describe_members, embed_members
 from rotation.poses import Poses
 from rotation.posing import cache_file
 from rotation.records import UNKNOWN, Records, join_records, read_labels
@@ -123,10 +123,11 @@ def _labelled(
     if given["images"] is not None:
         if given["labels"] is None:
             raise DatasetError("--labels is needed with --images: what light is on each image.")
-        return given, read_labels(given["labels"])
+        return with_defaults(given), read_labels(given["labels"])
     folder: Path = given["cache"] / f"heads-{given['heads']}"
     write_dataset(folder, given["heads"], progress=lambda d, n: progress("render", d, n))
-    return {**given, "images": folder, "poses": folder / "truth.csv"}, read_truth(folder)
+    heads = with_defaults({**given, "images": folder})
+    return {**heads, "poses": folder / TRUTH}, read_truth(folder)
 
 
 def _select(

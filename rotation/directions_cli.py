@@ -11,9 +11,7 @@ import click
 
 from rotation.cli import (
     FolderPath,
-    Names,
     Progress,
-    Yaws,
     default_cache,
     embedding_options,
     own_poses,
@@ -21,6 +19,7 @@ from rotation.cli import (
     window_options,
 )
 from rotation.errors import RotationError
+from rotation.option_types import Names, Yaws
 
 UNTOLD = 1e6  # images: beyond, halves of so few images do not agree at all
 HEADINGS = (

@@ -1,6 +1,7 @@
-"""Three ways from an image to its latent, behind one interface.
+"""Four ways from an image to its latent, behind one interface.
 
 * inversion: the sampler undone, step by step (`ddim.invert`, `inversion.invert_exactly`).
+* smooth: undone by one evaluation a step, between its times (`ddim.invert_between`).
 * network: one evaluation of a network trained for it (`embedding_network`, arXiv 2301.07485).
 * refined: the network's latent, or any other, bettered by gradient on the seed (section 3 of the
   same paper) or by sweeps of inversion.
@@ -17,18 +18,16 @@ from typing import Literal, Protocol
 
 import torch
 
-from rotation import ddim
 from rotation.embedding import Store, embed_by
 from rotation.embedding_network import EmbeddingNetwork
 from rotation.errors import ModelError
 from rotation.images import to_pixels
-from rotation.inversion import sweep
+from rotation.refinement import RATE, refine_by_gradient, refine_by_sweeps
 from rotation.unet import CHUNK, LatentModel
 
-Way = Literal["inversion", "network", "refined"]
-WAYS: tuple[Way, ...] = ("inversion", "network", "refined")
+Way = Literal["inversion", "smooth", "network", "refined"]
 
-RATE, PENALTY = 0.01, 0.005  # of arXiv 2301.07485: Adam's rate, weight of the seed's mean square
+EXACT = "exact"
 REFINEMENTS = 10
 
 
@@ -54,11 +53,57 @@ class ByInversion:
     @property
     def settings(self) -> str:
         """Nothing more for fixed corrections, which the model's own fingerprint tells."""
-        return "exact" if self.exact else ""
+        return EXACT if self.exact else ""
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """See `Embedder`."""
         return self.model.encode_exactly(images).z if self.exact else self.model.encode(images)
+
+
+SHARE = 0.7
+"""Where between the times of a step `Smooth` asks. MSE of images given back, twelve held-out faces,
+`celeba-64`: 0.033 at 0 (the usual inversion), 0.0097 at 0.5, 0.0068 at 0.7, 0.016 at 1."""
+
+
+@dataclass(frozen=True)
+class Smooth:
+    """Inversion by one evaluation a step, between its times: inexact latents that move easily."""
+
+    model: LatentModel
+    share: float = SHARE
+
+    @property
+    def settings(self) -> str:
+        """Where it asks."""
+        return f"smooth {self.share}"
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """See `Embedder`."""
+        return self.model.encode_smoothly(images, self.share)
+
+
+SHARPNESS = 0.5
+"""How far a `Sharpened` latent lies towards the exact one. Four held-out faces, `celeba-64`: MSE of
+images given back (with colours) 0.0027 at 0, 0.0018 at 0.25, 0.0011 at 0.5, 0.0004 at 0.75, where
+turned faces begin to show seams."""
+
+
+@dataclass(frozen=True)
+class Sharpened:
+    """Part of the way from smooth latents to exact ones: finer detail that still moves."""
+
+    model: LatentModel
+    sharpness: float = SHARPNESS
+
+    @property
+    def settings(self) -> str:
+        """Where it starts, and how far it goes."""
+        return f"{Smooth(self.model).settings} sharpened {self.sharpness}"
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """See `Embedder`."""
+        exact = self.model.encode_exactly(images, bf16=self.model.denoising.bf16).z
+        return torch.lerp(Smooth(self.model)(images), exact, self.sharpness)
 
 
 @dataclass(frozen=True)
@@ -134,46 +179,6 @@ class Remembered:
         return torch.from_numpy(embed_by(self.embedder, self.store, to_pixels(images.numpy())))
 
 
-def refine_by_gradient(
-    model: LatentModel,
-    z: torch.Tensor,
-    images: torch.Tensor,
-    steps: int,
-    rate: float = RATE,
-    penalty: float = PENALTY,
-) -> torch.Tensor:
-    """Adam on the latents z (N, 3, S, S), whose start they are (arXiv 2301.07485, section 3).
-
-    Minimises, each image for itself, the mean square error of the decoded image in [-1, 1] plus
-    `penalty` times the mean square of z. Returns the latents after `steps` steps, on the CPU.
-    """
-    denoising, times = model.denoising, model.times
-    # Clones: what inference mode has made takes no gradient.
-    target = images.to(model.device, torch.float32).clone() * 2 - 1
-    seed = z.to(model.device, torch.float32).clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([seed], lr=rate)
-    for _ in range(steps):
-        optimizer.zero_grad(set_to_none=True)
-        again = ddim.sample(denoising.eps, seed, denoising.schedule, times)
-        errors = (again - target).square().mean(dim=(1, 2, 3))
-        sizes = seed.square().mean(dim=(1, 2, 3))
-        (errors + penalty * sizes).sum().backward()
-        optimizer.step()
-    return seed.detach().cpu()
-
-
-@torch.inference_mode()
-def refine_by_sweeps(
-    model: LatentModel, z: torch.Tensor, images: torch.Tensor, steps: int, rate: float = RATE
-) -> torch.Tensor:
-    """`steps` sweeps (`inversion.sweep`) from latents z (N, 3, S, S); `rate` plays no part."""
-    target = images.to(model.device, torch.float32) * 2 - 1
-    seed = z.to(model.device, torch.float32)
-    for _ in range(steps):
-        seed = sweep(model.eps, seed, target, model.schedule, model.times)
-    return seed.cpu()
-
-
 @dataclass(frozen=True)
 class EmbeddedModel:
     """A diffusion model with the way it embeds: an `embedding.Encoder`.
@@ -202,8 +207,12 @@ class EmbeddedModel:
     @property
     def source_fingerprint(self) -> str:
         """Of the latents of `source`."""
-        exact = isinstance(self.source, ByInversion) and self.source.exact
-        return self.model.exact_fingerprint if exact else self.fingerprint
+        settings = self.source.settings
+        if settings == self.clusters.settings:
+            return self.fingerprint
+        if settings == EXACT:
+            return self.model.exact_fingerprint
+        return hashlib.sha256(f"{self.model.fingerprint} {settings}".encode()).hexdigest()
 
     def remembering(self, store: Store) -> EmbeddedModel:
         """The same, the latents of sources kept in a store under `source_fingerprint`."""
@@ -227,14 +236,17 @@ class EmbeddedModel:
 
 
 def choose_embedding(model: LatentModel, way: Way, folder: Path | None = None) -> EmbeddedModel:
-    """A model that embeds in one of the `WAYS`; `folder` is where it was opened from.
+    """A model that embeds in one of the ways above; `folder` is where it was opened from.
 
     Inversion takes the model's fixed corrections for the clusters, whose means forgive an inexact
-    latent, and solves the source's exactly; the other two ways treat both alike. Raises
+    latent, and solves the source's exactly; `smooth` sharpens the source's; the others treat both
+    alike. Raises
     `ModelError` where the model has no embedding network, or one for other steps.
     """
     if way == "inversion":
         return EmbeddedModel(model, ByInversion(model), ByInversion(model, exact=True))
+    if way == "smooth":
+        return EmbeddedModel(model, Smooth(model), Sharpened(model), way)
     network = EmbeddingNetwork.load(folder, str(model.device), model.denoising.bf16)
     if network.steps != model.steps:
         raise ModelError(

@@ -8,10 +8,8 @@ from typing import Any
 
 import click
 
-from rotation.cli import FolderPath, Progress, default_cache
+from rotation.cli import EMBEDDINGS, FolderPath, Progress, default_cache, model_option
 from rotation.errors import RotationError
-
-WAYS = ("inversion", "network", "refined")
 
 
 class ShardType(click.ParamType[tuple[int, int]]):
@@ -33,8 +31,9 @@ class ShardType(click.ParamType[tuple[int, int]]):
 
 @click.command()
 @click.option("--images", type=FolderPath, required=True, help="Folder or zip of images.")
-@click.option("--model", type=FolderPath, help="Model folder [the bundled synthetic heads].")
-@click.option("--embedding", type=click.Choice(WAYS), default="inversion", show_default=True)
+@model_option
+@click.option("--embedding", type=click.Choice(EMBEDDINGS),
+              help="As of `rotation run` [smooth; inversion for rendered heads].")  # fmt: skip
 @click.option("--shard", type=ShardType(), default="1/1", show_default=True,
               help="Only part i of N; run all N, anywhere, then `rotation merge`.")  # fmt: skip
 @click.option("--steps", type=click.IntRange(2, 500), default=10, show_default=True)
@@ -56,9 +55,10 @@ def embed(images: Path, shard: tuple[int, int], cache: Path | None, **given: Any
     from rotation.bulk import Shard, embed_set
     from rotation.dataset.sources import open_source
     from rotation.embedders import choose_embedding
-    from rotation.job import load_model, open_store
+    from rotation.job import load_model, open_store, with_defaults
 
     try:
+        given = with_defaults({**given, "images": images})
         settings = [given[name] for name in ("model", "device", "steps", "iterations", "bf16")]
         model = choose_embedding(load_model(*settings), given["embedding"], given["model"])
         store = open_store(cache or default_cache(), model)
@@ -97,7 +97,7 @@ def merge(caches: tuple[Path, ...], out: Path) -> None:
 
 
 @click.command()
-@click.option("--model", type=FolderPath, help="Model folder [the bundled synthetic heads].")
+@click.option("--model", type=FolderPath, help="Folder, or bundled name [synthetic-heads-64].")
 @click.option("--count", type=click.IntRange(2), default=32, show_default=True,
               help="Rendered heads of people no model was trained on.")  # fmt: skip
 @click.option("--steps", "counts", default="10,20,50", show_default=True, metavar="A,B,C")

@@ -16,9 +16,10 @@ from typing import Any
 
 import torch
 
+from rotation.devices import choose_device
 from rotation.errors import ModelError
-from rotation.model_folder import content_hash
-from rotation.unet import BUNDLED, Denoising, choose_device, load_denoising
+from rotation.model_folder import content_hash, find_model
+from rotation.unet import Denoising, load_denoising
 
 FOLDER = "embedding"
 SETTINGS = "embedding.json"
@@ -50,7 +51,7 @@ class EmbeddingNetwork:
 
         Raises `ModelError` where the model has none, or one trained for other weights.
         """
-        home = BUNDLED if model is None else Path(model)
+        home = find_model(model)
         folder = home / FOLDER
         if not (folder / SETTINGS).is_file():
             raise ModelError(

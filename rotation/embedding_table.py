@@ -16,11 +16,19 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from rotation import ddim
-from rotation.embedders import REFINEMENTS, ByNetwork, Embedder, Refined, refine_by_gradient
+from rotation.devices import bf16_pays, choose_device
+from rotation.embedders import (
+    REFINEMENTS,
+    ByNetwork,
+    Embedder,
+    Refined,
+    Smooth,
+)
 from rotation.embedding_network import EmbeddingNetwork
 from rotation.errors import ModelError
+from rotation.refinement import refine_by_gradient
 from rotation.training.sheets import noise, save_sheet, unseen_heads
-from rotation.unet import LatentModel, choose_device
+from rotation.unet import LatentModel
 
 Progress = Callable[[str, int, int], None]
 Encode = Callable[[torch.Tensor], torch.Tensor]
@@ -82,12 +90,12 @@ def compare(
 
 def _ways(folder: Path | None, device: str, steps: int) -> list[tuple[str, Encode]]:
     """The ways that this model and this device offer."""
-    from rotation.job import bf16_is_native
-
     model = LatentModel.load(folder, device, steps)
-    native = bf16_is_native(choose_device(device))
+    native = bf16_pays(choose_device(device))
     ways: list[tuple[str, Encode]] = [
         ("naive inversion", lambda x: model.encode(x, iterations=0)),
+        ("smooth", Smooth(model)),
+        ("smooth, 1 sweep", Refined(model, Smooth(model), steps=1)),
         ("5 corrections", lambda x: model.encode(x, iterations=5)),
         ("exact inversion", lambda x: model.encode_exactly(x).z),
     ]

@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from PIL import Image
 from rotation.dataset.crop import standard_crop
 from rotation.direction_files import load_directions, save_directions
 from rotation.directions import Direction
+from rotation.embedders import Sharpened
 from rotation.errors import ModelError, SelectionError
 from rotation.images import from_pixels, to_pixels
 from rotation.model_folder import (
@@ -34,11 +35,13 @@ from rotation.model_folder import (
     content_hash,
     verify_checksums,
 )
+from rotation.postprocess import give_back_colours
 from rotation.schedule import NoiseSchedule
 from rotation.trajectory import trajectory
 from rotation.unet import Denoising, LatentModel, load_denoising
 
 Picture = Image.Image | np.ndarray | torch.Tensor
+EMBEDDINGS = ("inversion", "smooth")
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 INDEX = "model_index.json"
 MIN_CONFIDENCE = 0.2
@@ -135,6 +138,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         gain: float = 1.0,
         keep_norm: bool = True,
         num_inference_steps: int = 10,
+        embedding: Literal["inversion", "smooth"] = "inversion",
         inversion_tolerance: float | None = None,
         bf16: bool = False,
         output_type: str = "pil",
@@ -152,6 +156,8 @@ class HeadRotationPipeline(DiffusionPipeline):
             gain: multiplies the turn; a mean slope turns one head too little.
             keep_norm: see `rotation.trajectory.move`.
             num_inference_steps: of the sampler.
+            embedding: of the pictures, that of the clusters whose direction it is: `inversion`
+                exactly, `smooth` as `rotation run` embeds photographs (with a gain of 1.5).
             inversion_tolerance: see `LatentModel.encode_exactly`; None is as exact as float32 is.
             bf16: compute the network in bfloat16.
             output_type: `pil`, `np`, `pt` or `latent`.
@@ -160,16 +166,23 @@ class HeadRotationPipeline(DiffusionPipeline):
         Raises:
             ModelError: pictures, direction or type do not fit. SelectionError: no face to read.
         """
-        if output_type not in OUTPUT_TYPES:
-            raise ModelError(f"output_type {output_type!r}: {', '.join(OUTPUT_TYPES)} are known.")
+        _check_known("output_type", output_type, OUTPUT_TYPES)
+        _check_known("embedding", embedding, EMBEDDINGS)
         model = LatentModel(self._denoising(bf16), num_inference_steps, name=type(self).__name__)
         along = self._direction(direction, 3 * model.image_size**2)
         many: Sequence[Any] = image if isinstance(image, list | tuple) else [image]
         crops = torch.stack([as_crop(picture, model.image_size) for picture in many])
         yaws = [read_yaw(crop) if source_yaw_deg is None else source_yaw_deg for crop in crops]
-        sources = model.encode_exactly(crops, inversion_tolerance).z
+        smooth = embedding == "smooth"
+        exactly = model.encode_exactly
+        sources = Sharpened(model)(crops) if smooth else exactly(crops, inversion_tolerance).z
         moved = _turn(sources, along, yaws, yaws_deg, gain, keep_norm)
-        shown = moved if output_type == "latent" else _as_type(model.decode(moved), output_type)
+        shown: Any = moved
+        if output_type != "latent":
+            frames = model.decode(moved)
+            if smooth:
+                frames = _recoloured(frames, model.decode(sources), crops)
+            shown = _as_type(frames, output_type)
         output = HeadRotationPipelineOutput(shown, moved, tuple(yaws))
         return output if return_dict else output.to_tuple()
 
@@ -197,6 +210,11 @@ class HeadRotationPipeline(DiffusionPipeline):
                 f"have {size}."
             )
         return direction
+
+
+def _check_known(name: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise ModelError(f"{name} {value!r}: {', '.join(known)} are known.")
 
 
 def as_crop(picture: Picture, size: int) -> torch.Tensor:
@@ -240,6 +258,14 @@ def _turn(
         for z, yaw in zip(sources.flatten(1).numpy(), yaws, strict=True)
     ]
     return torch.from_numpy(np.concatenate(moved).reshape(-1, *sources.shape[1:])).float()
+
+
+def _recoloured(frames: torch.Tensor, again: torch.Tensor, crops: torch.Tensor) -> torch.Tensor:
+    """Frames (N K, 3, S, S) with what their sources (N, 3, S, S) lost of their colours."""
+    shown, seen, meant = (to_pixels(images.numpy()) for images in (frames, again, crops))
+    parts = zip(np.split(shown, len(crops)), seen, meant, strict=True)
+    given = [give_back_colours(part, like, crop) for part, like, crop in parts]
+    return torch.from_numpy(from_pixels(np.concatenate(given)))
 
 
 def _as_type(

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from rotation.dataset.celeba import Tables, read_tables
 from rotation.dataset.sources import ImageSource, open_source, safe_name
+from rotation.devices import bf16_pays, choose_device
 from rotation.embedders import EmbeddedModel, choose_embedding
 from rotation.embedding import Progress, read_image
 from rotation.errors import DatasetError
@@ -23,6 +23,8 @@ from rotation.images import (
     save_text,
 )
 from rotation.latents import LatentStore
+from rotation.model_folder import find_model
+from rotation.option_types import AUTO
 from rotation.output import read_wanted, write_pictures
 from rotation.pipeline import Data, Options, Rotation, rotate
 from rotation.pose_readers import READERS, TaughtReaders
@@ -38,7 +40,13 @@ from rotation.postprocess import describe_finish
 from rotation.records import LABELS, UNKNOWN, read_labels, read_probabilities
 from rotation.report import versions, write_report
 from rotation.report_page import write_page
-from rotation.unet import BUNDLED, LatentModel, choose_device
+from rotation.unet import LatentModel
+
+REAL_FACES = "celeba-64"
+SMOOTH_GAIN = 1.5
+"""Takes smoothly embedded photographs as far as asked, in the median (docs/real-faces.md)."""
+
+TRUTH = "truth.csv"  # beside rendered heads alone
 
 
 def run_rotation(given: Mapping[str, Any], command: str, progress: Progress) -> dict[str, Any]:
@@ -46,6 +54,7 @@ def run_rotation(given: Mapping[str, Any], command: str, progress: Progress) -> 
 
     `given` holds the command's options by name. Returns the report.
     """
+    given = with_defaults(given)
     for folder in (given["out"], given["save_pipeline"]):
         if folder is not None:
             check_writable(folder)
@@ -90,6 +99,22 @@ def run_rotation(given: Mapping[str, Any], command: str, progress: Progress) -> 
     return report
 
 
+def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, the model and the ways of embedding and turning filled in where not given.
+
+    Photographs are embedded smoothly and turned along the line, rendered heads exactly and in
+    the closed loop, each by its bundled model: what was measured to do best (docs/real-faces.md,
+    docs/closed-loop.md).
+    """
+    rendered = (given["images"] / TRUTH).is_file()
+    model = given["model"] or find_model(None if rendered else REAL_FACES)
+    embedding = given["embedding"] or ("inversion" if rendered else "smooth")
+    loop = given.get("closed_loop")
+    loop = embedding != "smooth" if loop is None else loop
+    gain = given.get("gain") or (SMOOTH_GAIN if embedding == "smooth" else AUTO)
+    return {**given, "model": model, "embedding": embedding, "closed_loop": loop, "gain": gain}
+
+
 def measure_all(given: Mapping[str, Any], progress: Progress) -> tuple[int, int]:
     """`rotation poses`: the poses of all images into `given["out"]`; how many have one, of all."""
     check_writable(given["out"].parent)
@@ -105,7 +130,7 @@ def measure_all(given: Mapping[str, Any], progress: Progress) -> tuple[int, int]
 
 def read_truth(folder: Path) -> dict[str, str]:
     """Filename -> light of a synthetic data set, less those on the boundary of two classes."""
-    with (folder / "truth.csv").open(encoding="ascii", newline="") as file:
+    with (folder / TRUTH).open(encoding="ascii", newline="") as file:
         rows = list(csv.DictReader(file))
     return {row["filename"]: row["light"] for row in rows if row["light"] in LABELS}
 
@@ -153,17 +178,10 @@ def load_model(
 ) -> LatentModel:
     """The model; `bf16` None takes bfloat16 where the device computes with it natively."""
     place = choose_device(device)
-    native = bf16_is_native(place) if bf16 is None else bf16
+    native = bf16_pays(place) if bf16 is None else bf16
     return LatentModel.load(
         folder, device=str(place), steps=steps, iterations=iterations, bf16=native
     )
-
-
-def bf16_is_native(device: torch.device) -> bool:
-    """Whether bfloat16 pays: tensor cores, or a CPU with AMX (measured there: 14 times quicker)."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
 
 
 def open_store(cache: Path, model: LatentModel | EmbeddedModel) -> LatentStore:
@@ -187,7 +205,7 @@ def save_pipeline(folder: Path | None, light: str | None, fit: Fit, out: Path) -
     """Write the model with the direction of this light as a `HeadRotationPipeline`."""
     from rotation.head_pipeline import HeadRotationPipeline  # late: loads all of diffusers
 
-    pipeline = HeadRotationPipeline.from_pretrained(folder or BUNDLED)
+    pipeline = HeadRotationPipeline.from_pretrained(find_model(folder))
     pipeline.directions[light or "any"] = fit.direction
     pipeline.save_pretrained(out)
 
@@ -228,6 +246,7 @@ def describe(result: Rotation, options: Options, given: Mapping[str, Any]) -> di
             "worth": result.fit.worth and asdict(result.fit.worth),
             "angles": [asdict(fit) for fit in result.angle_fits],
         },
+        "gain": given["gain"],
         "turn": asdict(result.turn),
         "finish": describe_finish(given),
         "latent_norm": {"source": result.source_norm, "frames": result.norms},
@@ -258,7 +277,7 @@ def _options(given: Mapping[str, Any]) -> Options:
         method=given["method"],
         shrink=given["shrink"],
         keep_norm=given["keep_norm"],
-        gain=given["gain"],
+        gain=None if given["gain"] == AUTO else given["gain"],
         closed_loop=given["closed_loop"],
         seed=given["seed"],
     )

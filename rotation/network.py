@@ -4,6 +4,7 @@ that imports diffusers."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -50,15 +51,18 @@ def block_side(config: Any) -> int:
     return side
 
 
-def load_weights(unet: torch.nn.Module, path: Path) -> None:
-    """Fill a network from a safetensors file; `ModelError` where they do not fit together."""
-    if not path.is_file():
-        raise ModelError(f"{path} is missing. Only safetensors are read, never pickles (.bin).")
+def load_weights(unet: torch.nn.Module, paths: Sequence[Path]) -> None:
+    """Fill a network from its safetensors files; `ModelError` where they do not fit together."""
+    weights: dict[str, torch.Tensor] = {}
+    for path in paths:
+        if not path.is_file():
+            raise ModelError(f"{path} is missing. Only safetensors are read, never pickles (.bin).")
+        try:
+            weights |= load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"{path} is no readable safetensors file: {error}") from error
     try:
-        weights = load_file(path)
         unet.load_state_dict(weights)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is no readable safetensors file: {error}") from error
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise ModelError(f"{path} does not fit unet/config.json: {reason}") from error
+        raise ModelError(f"{paths[0]} does not fit unet/config.json: {reason}") from error

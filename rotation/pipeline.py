@@ -6,13 +6,13 @@ frames, strip and report. The stages pass plain values on, so that each can be u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rotation.clusters import mean_images, read_members, weigh_by_looks
+from rotation.clusters import cluster_angles, mean_images, read_members, weigh_by_looks
 from rotation.dataset.celeba import Tables
 from rotation.dataset.sources import ImageSource, safe_name
 from rotation.diagnostics import AngleFit, Examples, angle_fits, examples
@@ -32,6 +32,7 @@ from rotation.images import Pixels
 from rotation.metrics import mean_square_error
 from rotation.poses import Poses
 from rotation.posing import PoseBook
+from rotation.postprocess import give_back_colours
 from rotation.records import MIRRORED_LABEL, Records, join_records, source_record
 from rotation.selection import (
     DEFAULT_ATTRIBUTES,
@@ -47,11 +48,6 @@ from rotation.turning import MemberPictures, Turn, close_loop, find_turn, turn_l
 
 if TYPE_CHECKING:
     from rotation.pose_readers import PoseReaders
-
-CLUSTER_STEP_DEG = 10.0
-CLUSTER_REACH_DEG = (20.0, 40.0)
-"""Clusters reach as far as the yaws asked for, but at least and at most so far: a slope needs a
-lever, and beyond 40 degrees landmarks and faces run out."""
 
 
 @dataclass(frozen=True)
@@ -221,10 +217,12 @@ def _render(
         gain, keep = options.gain, options.keep_norm
         turn = find_turn(model, latent, fit.direction, source.yaw_deg, yaws, gain, keep)
         moved = turn_latent(latent, fit.direction, source.yaw_deg, turn.path_deg, keep)
+    again = decode_pixels(model, latent[None])
+    frames = decode_pixels(model, moved)
     return Rotation(
         source=source,
-        reconstruction=decode_pixels(model, latent[None])[0],
-        frames=decode_pixels(model, moved),
+        reconstruction=give_back_colours(again, again[0], source.crop)[0],
+        frames=give_back_colours(frames, again[0], source.crop),
         norms=tuple(float(np.linalg.norm(z)) for z in moved),
         source_norm=float(np.linalg.norm(latent)),
         turn=turn,
@@ -244,14 +242,6 @@ def source_light(name: str, labels: Mapping[str, str], options: Options) -> str:
         f"{name} has no label, so its light is not known. Say it with "
         "--light left|center|right, label the image, or give --no-light-filter."
     )
-
-
-def cluster_angles(yaws_deg: Sequence[float]) -> tuple[float, ...]:
-    """The yaws of the clusters: tens, symmetric about 0, as far as asked (20 to 40 degrees)."""
-    low, high = CLUSTER_REACH_DEG
-    reach = min(max(abs(yaw) for yaw in yaws_deg), high)
-    count = int(np.ceil(max(reach, low) / CLUSTER_STEP_DEG))
-    return tuple(CLUSTER_STEP_DEG * k for k in range(-count, count + 1))
 
 
 def _criteria(options: Options, light: str | None, records: Records, person: Records) -> Criteria:

@@ -51,17 +51,25 @@ def match_colours(frames: Pixels, source: Pixels) -> Pixels:
     light comes from stays. E. Reinhard et al., *Color Transfer between Images*, IEEE CG&A 21(5),
     2001, there in l-alpha-beta; in CIE L*a*b* as the origin work has it (arXiv 2308.06057).
     """
-    wanted = lab_from_srgb(source / 255.0).reshape(-1, 3)
-    mean, spread = wanted.mean(axis=0), wanted.std(axis=0)
-    matched = np.empty_like(frames)
-    for k, frame in enumerate(frames):
-        lab = lab_from_srgb(frame / 255.0)
-        own = lab.reshape(-1, 3)
-        ratio = (spread + 1e-6) / (own.std(axis=0) + 1e-6)
-        ratio = np.clip(ratio, 1 / MAX_STRETCH, MAX_STRETCH)
-        shifted = (lab - own.mean(axis=0)) * ratio + mean
-        matched[k] = np.rint(srgb_from_lab(shifted) * 255).astype(np.uint8)
-    return matched
+    return np.stack([_recolour(frame[None], frame, source)[0] for frame in frames])
+
+
+def give_back_colours(frames: Pixels, again: Pixels, source: Pixels) -> Pixels:
+    """Frames (N, S, S, 3) with the colours that embedding the source has lost.
+
+    The map of `match_colours` that takes `again`, the source (S, S, 3) decoded from its own
+    latent, to the source; one for all frames, so that what a turn changes stays changed.
+    """
+    return _recolour(frames, again, source)
+
+
+def _recolour(frames: Pixels, like: Pixels, wanted: Pixels) -> Pixels:
+    """The map from the colours of `like` to those of `wanted`, on frames (N, S, S, 3)."""
+    own, goal = (lab_from_srgb(image / 255.0).reshape(-1, 3) for image in (like, wanted))
+    ratio = (goal.std(axis=0) + 1e-6) / (own.std(axis=0) + 1e-6)
+    ratio = np.clip(ratio, 1 / MAX_STRETCH, MAX_STRETCH)
+    moved = (lab_from_srgb(frames / 255.0) - own.mean(axis=0)) * ratio + goal.mean(axis=0)
+    return np.rint(srgb_from_lab(moved) * 255).astype(np.uint8)
 
 
 def sharpen(frames: Pixels, amount: float) -> Pixels:

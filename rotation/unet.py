@@ -19,33 +19,22 @@ import torch
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from rotation import ddim
+from rotation.devices import choose_device
 from rotation.errors import ModelError
 from rotation.inversion import TOLERANCE, Inversion, invert_exactly
-from rotation.model_folder import UNET_WEIGHTS, content_hash, read_configs, verify_checksums
+from rotation.model_folder import (
+    content_hash,
+    find_model,
+    read_configs,
+    verify_checksums,
+    weight_files,
+)
 from rotation.network import block_side, build_unet, load_weights
 from rotation.schedule import NoiseSchedule, timesteps
 
-BUNDLED = Path(__file__).parent / "models" / "synthetic-heads-64"
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 BF16_TOLERANCE = 2e-3  # of exact inversion in bfloat16, whose own noise is about 1e-3
 CHUNK = 64  # images through the network at once: enough to fill it, little enough memory
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """The torch device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
-
-    `auto` takes the first GPU, else the CPU. Raises `ModelError` naming what there is when the
-    one asked for is not.
-    """
-    available = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    if torch.backends.mps.is_available():
-        available.append("mps")
-    if name == "auto":
-        return torch.device(available[1] if len(available) > 1 else "cpu")
-    wanted = "cuda:0" if name == "cuda" else name
-    if wanted not in available:
-        raise ModelError(f"There is no device {name!r} here; take auto or {', '.join(available)}.")
-    return torch.device(wanted)
 
 
 @dataclass(frozen=True)
@@ -141,13 +130,13 @@ class LatentModel:
         iterations: int = 5,
         bf16: bool = False,
     ) -> LatentModel:
-        """Open a model folder; None opens the bundled model of synthetic heads.
+        """Open a model folder, or a bundled model by name; None: that of synthetic heads.
 
         Weights in half precision are computed with in float32; `bf16` asks for bfloat16, which
         is quicker on CPUs and GPUs that have it and moves pixels by less than a grey level.
         Raises `ModelError` for a folder that is no model, is damaged or does not fit together.
         """
-        path = BUNDLED if folder is None else Path(folder)
+        path = find_model(folder)
         denoising = load_denoising(path, choose_device(device), bf16)
         return cls(denoising, steps, iterations, path.name, content_hash(path))
 
@@ -211,6 +200,18 @@ class LatentModel:
         return torch.cat(parts).cpu()
 
     @torch.inference_mode()
+    def encode_smoothly(self, images: torch.Tensor, share: float) -> torch.Tensor:
+        """Latents (N, 3, S, S) by one evaluation a step (`ddim.invert_between`)."""
+        self._check(images, "images")
+        if not len(images):
+            return images.float()
+        parts = [
+            ddim.invert_between(self.eps, self._to_signal(part), self.schedule, self.times, share)
+            for part in images.split(CHUNK)
+        ]
+        return torch.cat(parts).cpu()
+
+    @torch.inference_mode()
     def encode_exactly(
         self, images: torch.Tensor, tolerance: float | None = None, bf16: bool = False
     ) -> Inversion:
@@ -257,7 +258,7 @@ def load_denoising(
     config, scheduler = read_configs(folder)
     verify_checksums(folder)
     denoising = build_denoising(config, scheduler, bf16)
-    load_weights(denoising.unet, folder / UNET_WEIGHTS)
+    load_weights(denoising.unet, weight_files(folder))
     denoising.unet.eval().requires_grad_(False)
     # Not the network's own `to`, which imports diffusers' hooks and torch's compiler: 2 seconds.
     torch.nn.Module.to(denoising.unet, device or torch.device("cpu"))

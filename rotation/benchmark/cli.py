@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from rotation.cli import FolderPath, Names, Progress, Yaws, default_cache
+from rotation.cli import EMBEDDINGS, FolderPath, Progress, default_cache
 from rotation.errors import RotationError
+from rotation.option_types import Names, Yaws
 
 
 @click.command()
@@ -31,10 +32,12 @@ from rotation.errors import RotationError
               help="Sources shown in strips.png.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(0), metavar="N",
               help="Processes that render and judge [one for each processor].")  # fmt: skip
-@click.option("--model", type=FolderPath, help="Model folder [the bundled synthetic heads].")
+@click.option("--model", type=FolderPath, help="Folder, or bundled name [synthetic-heads-64].")
 @click.option("--steps", type=click.IntRange(2, 500), default=10, show_default=True)
 @click.option("--iterations", type=click.IntRange(0, 100),
               help="Corrections a step when embedding clusters [4; quick: 1].")  # fmt: skip
+@click.option("--embedding", type=click.Choice(EMBEDDINGS), default="inversion", show_default=True,
+              help="Images to latents, as of `rotation run`.")  # fmt: skip
 @click.option("--bf16/--no-bf16", default=None, help="bfloat16 [where the processor has it].")
 @click.option("--cache", type=FolderPath, help="Keeps heads and latents [~/.cache/sidelight].")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N.")

@@ -26,6 +26,7 @@ from rotation.benchmark.turners import (
 from rotation.benchmark.variants import BOUND, BOUND_ABOUT, VARIANTS, Variant, choose
 from rotation.dataset.celeba import read_tables
 from rotation.dataset.sources import open_source
+from rotation.embedders import EmbeddedModel, choose_embedding
 from rotation.embedding import Encoder, Progress
 from rotation.errors import SelectionError
 from rotation.images import check_writable
@@ -35,7 +36,6 @@ from rotation.pose_readers import READERS, TaughtReaders
 from rotation.posing import book_from_csv
 from rotation.report import versions, write_report
 from rotation.synthetic import write_dataset
-from rotation.unet import LatentModel
 
 EVERY = 3
 """Figures are kept up to date each time so many sources more have been judged."""
@@ -91,9 +91,15 @@ def run_benchmark(given: Mapping[str, Any], command: str, progress: Progress) ->
     model = load_model(
         given["model"], given["device"], given["steps"], size.iterations, given["bf16"]
     )
+    encoder = choose_embedding(model, given["embedding"], given["model"])
     about = {
         **asdict(size),
-        "model": {"name": model.name, "fingerprint": model.fingerprint, "steps": model.steps},
+        "model": {
+            "name": model.name,
+            "fingerprint": encoder.fingerprint,
+            "steps": model.steps,
+            "embedding": encoder.way,
+        },
         "seed": given["seed"],
         "versions": versions(),
         "command": command,
@@ -103,7 +109,7 @@ def run_benchmark(given: Mapping[str, Any], command: str, progress: Progress) ->
         if out is not None:
             write_report(_report(about, variants, outcome), out / "benchmark.json")
 
-    outcome = _measure(given, size, variants, model, progress, keep)
+    outcome = _measure(given, size, variants, encoder, progress, keep)
     report = _report(about, variants, outcome)
     if out is not None:
         write_report(report, out / "benchmark.json")
@@ -132,7 +138,7 @@ def choose_size(given: Mapping[str, Any]) -> Size:
 
 
 def _measure(
-    given: Mapping[str, Any], size: Size, variants: Sequence[Variant], model: LatentModel,
+    given: Mapping[str, Any], size: Size, variants: Sequence[Variant], model: EmbeddedModel,
     progress: Progress, keep: Callable[[Outcome], None],
 ) -> Outcome:  # fmt: skip
     """Clusters come from a rendered data set in the cache, with its true poses and light."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rotation.training.config import TrainingConfig
@@ -16,6 +17,7 @@ images, trained with Sidelight's `manage.py rotation train`.
 
 - **Data**: {data}; {train} images to train on, {held_out} held out (no person on both sides),
   each also mirrored.
+- **Start**: {start}.
 - **Network**: {prediction}, images as {patch}x{patch} blocks stacked as channels, widths {width}.
 - **Training**: {steps} updates of {batch} images in {minutes} minutes; AdamW, peak learning rate
   {rate}, falling to zero from {decay:.0%} of the budget on; weights averaged with decay {ema}.
@@ -51,6 +53,7 @@ def model_card(
         train=len(split.train),
         held_out=len(split.held_out),
         prediction=config.prediction,
+        start=f"the weights of {Path(config.init).name}" if config.init else "random weights",
         patch=config.patch,
         width=", ".join(map(str, config.width)),
         steps=last["step"],

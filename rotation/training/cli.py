@@ -34,7 +34,19 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--resume/--no-resume", default=True, help="Go on from the checkpoint in --out."
         ),
-        click.option("--holdout", type=click.IntRange(min=0), default=500, show_default=True),
+        click.option(
+            "--holdout",
+            type=click.IntRange(min=0),
+            default=500,
+            show_default=True,
+            help="Images never trained on; nobody is on both sides.",
+        ),
+        click.option(
+            "--holdout-last/--holdout-random",
+            default=False,
+            show_default=True,
+            help="Hold out the last images by name, or people drawn at random.",
+        ),
         click.option(
             "--images",
             "count",
@@ -61,7 +73,8 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--init",
     type=FolderPath,
-    help="Model folder to start from; brings its own --width, --size, --patch, --prediction.",
+    help="Model (folder or bundled name) to start from; brings its own --width, --size, --patch, "
+    "--prediction.",
 )
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
 @click.option(
@@ -104,13 +117,15 @@ def train_command(
       python manage.py rotation train --data ~/CelebA --minutes 600 --out runs/celeba
     """
     from rotation.errors import RotationError
+    from rotation.model_folder import find_model
     from rotation.training.config import TrainingConfig, adopt_architecture
     from rotation.training.loop import train
 
     _require(settings["minutes"] or settings["steps"], "Give a budget: --minutes or --steps.")
     store = cache or out / "images"
     try:
-        asked = TrainingConfig(width=_widths(width), init=str(init) if init else None, **settings)
+        start = str(find_model(init)) if init else None
+        asked = TrainingConfig(width=_widths(width), init=start, **settings)
         config = adopt_architecture(asked)
         images, name = _training_images(data, count, store, config.image_size)
         outcome = train(config, images, out, resume, name)
@@ -121,7 +136,7 @@ def train_command(
 
 @click.command("train-embedding")
 @_run_options
-@click.option("--model", type=FolderPath, help="Model folder [the bundled one].")
+@click.option("--model", type=FolderPath, help="Folder, or bundled name [synthetic-heads-64].")
 @click.option("--ddim-steps", type=click.IntRange(2), default=10, show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--lr", "learning_rate", type=float, default=1e-3, show_default=True)
@@ -145,14 +160,14 @@ def train_embedding_command(
       python manage.py rotation train-embedding --minutes 45 --out runs/embedding
     """
     from rotation.errors import RotationError
+    from rotation.model_folder import find_model
     from rotation.training.config import TrainingConfig, adopt_architecture
     from rotation.training.embedding import EmbeddingTask
     from rotation.training.loop import train
-    from rotation.unet import BUNDLED
 
     _require(settings["minutes"] or settings["steps"], "Give a budget: --minutes or --steps.")
     try:
-        asked = TrainingConfig(init=str(model or BUNDLED), warmup=20, ema=0.98, **settings)
+        asked = TrainingConfig(init=str(find_model(model)), warmup=20, ema=0.98, **settings)
         config = adopt_architecture(asked)
         images, name = _training_images(data, count, cache or out / "images", config.image_size)
         task = EmbeddingTask(model, ddim_steps, config.device)
@@ -163,7 +178,7 @@ def train_embedding_command(
 
 
 @click.command("samples")
-@click.option("--model", type=FolderPath, help="Model folder [the bundled one].")
+@click.option("--model", type=FolderPath, help="Folder, or bundled name [synthetic-heads-64].")
 @click.option("--out", required=True, type=FolderPath, help="PNG to write.")
 @click.option("--count", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--steps", type=click.IntRange(min=1), default=10, show_default=True)

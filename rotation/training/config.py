@@ -26,6 +26,7 @@ class TrainingConfig:
             share of the budget), then falling to zero along a half cosine.
         ema: decay of the averaged weights, which are the ones exported.
         holdout: images (or, with known identities, about as many) never trained on.
+        holdout_last: the last images of the data are those, not people drawn at random.
         init: model folder whose weights to start from.
         sheet: samples on each sheet; a quarter as many held-out images are reconstructed.
     """
@@ -45,6 +46,7 @@ class TrainingConfig:
     ema: float = 0.998
     seed: int = 0
     holdout: int = 500
+    holdout_last: bool = False
     device: str = "auto"
     preview_minutes: float = 5.0
     checkpoint_minutes: float = 2.0

@@ -50,17 +50,21 @@ class Split:
     held_out: NDArray[np.int64]
 
 
-def split_rows(people: NDArray[np.int64], holdout: int, seed: int) -> Split:
+def split_rows(people: NDArray[np.int64], holdout: int, seed: int, last: bool = False) -> Split:
     """Keep aside whole people, drawn at random, until at least `holdout` images are.
 
-    An image of an unknown person (-1) counts as a person of its own. Raises `DatasetError`
-    where too few images are left to train on.
+    `last`: the last `holdout` images instead; other images of their people are on neither side.
+    That is what a run needs which starts from a model that has seen the first ones. An image of
+    an unknown person (-1) counts as a person of its own. Raises `DatasetError` where too few
+    images are left to train on.
     """
     count = len(people)
     if not 0 <= holdout < count:
         raise DatasetError(f"{count} images are too few to hold out {holdout} and train on others.")
     alone = people.max(initial=0) + 1 + np.arange(count)
     _, person = np.unique(np.where(people < 0, alone, people), return_inverse=True)
+    if last:
+        return _split_last(person, count - holdout)
     order = np.random.default_rng(seed).permutation(person.max() + 1)
     sizes = np.bincount(person)[order]
     kept_aside = order[: np.searchsorted(np.cumsum(sizes), holdout) + 1] if holdout else order[:0]
@@ -68,6 +72,14 @@ def split_rows(people: NDArray[np.int64], holdout: int, seed: int) -> Split:
     if aside.all():
         raise DatasetError("Holding out whole people leaves none to train on; lower --holdout.")
     return Split(np.flatnonzero(~aside), np.flatnonzero(aside))
+
+
+def _split_last(person: NDArray[np.int64], first: int) -> Split:
+    rows = np.arange(len(person))
+    train = rows[:first][~np.isin(person[:first], person[first:])]
+    if not len(train):
+        raise DatasetError("Everyone is also among the last images; lower --holdout.")
+    return Split(train, rows[first:])
 
 
 def batch_rows(rows: NDArray[np.int64], size: int, step: int, seed: int) -> NDArray[np.int64]:

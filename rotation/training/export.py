@@ -10,13 +10,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
 
-from rotation.model_folder import CHECKSUMS, SCHEDULER_CONFIG, UNET_CONFIG, UNET_WEIGHTS
+from rotation.model_folder import (
+    CHECKSUMS,
+    SCHEDULER_CONFIG,
+    UNET_CONFIG,
+    UNET_SHARDS,
+    UNET_WEIGHTS,
+)
 from rotation.network import DIFFUSERS_VERSION
 from rotation.unet import Denoising
 
 CARD = "README.md"
+SHARD_BYTES = 15_000_000
+"""The largest file of weights: what a repository carries without an extension for large files."""
+
 _NOT_EXPORTED = {"_use_default_values", "_name_or_path"}
 
 
@@ -25,8 +35,9 @@ def export_model(
 ) -> Path:
     """Write a network with its configs, model card and `extra` JSON files as a model folder.
 
-    Weights go out in half precision. A folder of three channels is also one that diffusers'
-    `DDIMPipeline.from_pretrained` opens. The folder appears whole or not at all.
+    Weights go out in half precision, in several files where one would be large. A folder of
+    three channels is also one that diffusers' `DDIMPipeline.from_pretrained` opens. The folder
+    appears whole or not at all.
     """
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -37,14 +48,28 @@ def export_model(
         _write_json(partial / name, value)
     if model.patch == 1:
         _write_json(partial / "model_index.json", _pipeline_index())
-    half = {key: value.cpu().half().contiguous() for key, value in model.unet.state_dict().items()}
-    save_file(half, partial / UNET_WEIGHTS, metadata={"format": "pt"})
-    (partial / UNET_WEIGHTS).chmod(0o644)  # safetensors leaves it to the owner alone
+    _write_weights(partial, model)
     (partial / CARD).write_text(card, "utf-8")
     (partial / CHECKSUMS).write_text(_checksums(partial), "utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)
     return folder
+
+
+def _write_weights(folder: Path, model: Denoising) -> None:
+    """In one file, or with the list that diffusers reads in several of at most `SHARD_BYTES`."""
+    half = {key: value.cpu().half().contiguous() for key, value in model.unet.state_dict().items()}
+    name = f"{UNET_WEIGHTS.stem}{{suffix}}{UNET_WEIGHTS.suffix}"
+    split = split_torch_state_dict_into_shards(
+        half, filename_pattern=name, max_shard_size=SHARD_BYTES
+    )
+    for file, keys in split.filename_to_tensors.items():
+        path = folder / UNET_WEIGHTS.parent / file
+        save_file({key: half[key] for key in keys}, path, metadata={"format": "pt"})
+        path.chmod(0o644)  # safetensors leaves it to the owner alone
+    if split.is_sharded:
+        index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
+        _write_json(folder / UNET_SHARDS, index)
 
 
 def _pipeline_index() -> dict[str, Any]:

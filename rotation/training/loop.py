@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from rotation.devices import bf16_pays, choose_device
 from rotation.errors import ModelError
 from rotation.training.config import (
     TrainingConfig,
@@ -35,7 +36,7 @@ from rotation.training.state import (
     save_checkpoint,
 )
 from rotation.training.tasks import DenoisingTask, Task, rounded
-from rotation.unet import Denoising, build_denoising, choose_device, load_denoising
+from rotation.unet import Denoising, build_denoising, load_denoising
 
 Callback = Callable[[int, float], None]
 LOG = logging.getLogger(__name__)
@@ -127,10 +128,10 @@ def _begin(config: TrainingConfig, images: Images, out: Path, data_name: str, ta
         weight_decay=config.weight_decay,
         fused=device.type in ("cpu", "cuda"),
     )
-    bf16 = supports_bf16(device)
+    bf16 = bf16_pays(device)
     live = replace(start, unet=unet, bf16=bf16)
     averaged = replace(start, unet=average, bf16=bf16)
-    split = split_rows(images.people, config.holdout, config.seed)
+    split = split_rows(images.people, config.holdout, config.seed, config.holdout_last)
     trainee = Trainee(unet, average, optimizer)
     return _Run(config, images, split, out, trainee, live, averaged, Progress(), data_name, task)
 
@@ -145,13 +146,6 @@ def _check_size(config: TrainingConfig, images: Images) -> None:
     found, wanted = tuple(images.pixels.shape[1:]), (3, config.image_size, config.image_size)
     if found != wanted:
         raise ModelError(f"The model takes images of {wanted}, these are {found}.")
-
-
-def supports_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 pays on this device: CUDA since Ampere, CPUs with AVX-512 BF16 or AMX."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _loop(run: _Run, stop: threading.Event, quiet: bool, callback: Callback | None) -> None:

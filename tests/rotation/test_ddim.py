@@ -110,6 +110,29 @@ def test_corrections_bring_the_inversion_nearer():
     assert errors[-1] < 1e-12
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_in_between_constant_noise_is_undone_exactly_and_a_step_costs_one(schedule, share):
+    x, constant = normal(2, 3, 4, 4), normal(2, 3, 4, 4, seed=1)
+    times, asked = timesteps(len(schedule), 10), []
+
+    def denoiser(state, time):
+        asked.append(time)
+        return constant
+
+    z = ddim.invert_between(denoiser, x, schedule, times, share)
+    assert (ddim.sample(denoiser, z, schedule, times) - x).abs().max() < 1e-12
+    inverting = asked[:10]
+    assert all(a < b for a, b in pairwise(inverting))
+    for start, time, between in zip(times[::-1], times[-2::-1], inverting, strict=False):
+        assert start <= between <= time
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_only_a_share_of_a_step_is_taken(schedule, share):
+    with pytest.raises(ModelError, match="0 to 1"):
+        ddim.invert_between(lambda x, _: x, normal(1, 3, 4, 4), schedule, (20, 0), share)
+
+
 def test_mirroring_commutes_both_ways():
     times, schedule = timesteps(1000, 10), SCHEDULES["cosine"]
     z = normal(2, 3, 8, 8)

@@ -170,6 +170,23 @@ def test_a_turn_is_the_direction_and_keeps_the_norm(pipe: HeadRotationPipeline) 
     assert float(kept.norm()) == pytest.approx(float(source.norm()), rel=1e-5)
 
 
+def test_photographs_are_embedded_smoothly_and_get_their_colours_back(
+    pipe: HeadRotationPipeline,
+) -> None:
+    given = {"source_yaw_deg": 0.0, "num_inference_steps": 3, "embedding": "smooth"}
+    two = [picture(SIZE), picture(SIZE).transpose(Image.Transpose.ROTATE_90)]
+    latents = pipe(two, [0.0, 20.0], output_type="latent", **given).images
+    exact = pipe(two, [0.0], **(given | {"embedding": "inversion"})).latents
+    assert not torch.allclose(latents[::2], exact, atol=1e-3)
+    frames = pipe(two, [0.0, 20.0], output_type="np", **given).images
+    for frame, crop in zip(frames[::2], two, strict=True):  # at no turn: the colours of the crop
+        np.testing.assert_allclose(
+            frame.mean(axis=(0, 1)), np.asarray(crop).mean(axis=(0, 1)) / 255, atol=0.06
+        )
+    with pytest.raises(ModelError, match="inversion, smooth"):
+        pipe(two, [0.0], embedding="network")
+
+
 def test_arrays_and_tensors_are_taken_as_crops(pipe: HeadRotationPipeline) -> None:
     pixels = np.asarray(picture(SIZE))
     forms = [

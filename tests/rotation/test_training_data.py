@@ -53,6 +53,15 @@ def test_a_split_that_leaves_nobody_is_refused(people, holdout):
         split_rows(np.array(people), holdout, 0)
 
 
+def test_the_last_images_are_held_out_and_their_people_nowhere_else():
+    people = np.array([1, 2, -1, 3, 2, 4, -1, 2, 5])
+    split = split_rows(people, 3, seed=0, last=True)
+    np.testing.assert_array_equal(split.held_out, [6, 7, 8])
+    np.testing.assert_array_equal(split.train, [0, 2, 3, 5])
+    with pytest.raises(DatasetError, match="lower --holdout"):
+        split_rows(np.array([1, 2, 1, 2]), 2, seed=0, last=True)
+
+
 @pytest.mark.parametrize("size", [4, 10, 25])
 def test_every_epoch_has_every_image_once(size):
     rows = np.arange(100, 110)

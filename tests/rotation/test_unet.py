@@ -14,10 +14,13 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from rotation import ddim
+from rotation.devices import choose_device
 from rotation.errors import ModelError
-from rotation.model_folder import CHECKSUMS, UNET_CONFIG, UNET_WEIGHTS
+from rotation.job import with_defaults
+from rotation.model_folder import CHECKSUMS, UNET_CONFIG, UNET_SHARDS, UNET_WEIGHTS, find_model
+from rotation.training import export
 from rotation.training.sheets import unseen_heads
-from rotation.unet import BUNDLED, LatentModel, choose_device
+from rotation.unet import LatentModel
 from tests.rotation.modelling import SIZE, gradients, tiny_denoising, tiny_folder
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data"
@@ -199,6 +202,40 @@ def test_checksums_find_a_changed_byte_and_a_missing_file(tmp_path):
         LatentModel.load(folder, "cpu")
 
 
+def test_weights_in_several_files_are_those_in_one(tmp_path, monkeypatch):
+    whole = tiny_folder(tmp_path / "whole", patch=1)
+    monkeypatch.setattr(export, "SHARD_BYTES", 40_000)
+    parts = tiny_folder(tmp_path / "parts", patch=1)
+    files = sorted(path.name for path in (parts / "unet").glob("*.safetensors"))
+    assert len(files) > 2
+    assert not (parts / UNET_WEIGHTS).exists()
+    assert all((parts / "unet" / name).stat().st_size < 60_000 for name in files)
+    listed = (parts / CHECKSUMS).read_text()
+    assert all(name in listed for name in files)
+    z, one, several = noise(2), LatentModel.load(whole, "cpu"), LatentModel.load(parts, "cpu")
+    torch.testing.assert_close(several.decode(z), one.decode(z), rtol=0, atol=0)
+    assert DDIMPipeline.from_pretrained(parts).unet.num_parameters() > 0
+    (parts / "unet" / files[1]).unlink()
+    with pytest.raises(ModelError, match=f"{files[1]} is missing"):
+        LatentModel.load(parts, "cpu")
+
+
+@pytest.mark.parametrize("listed", ['{"weight_map": {"a": "../x"}}', '{"weight_map": {}}', "[]"])
+def test_a_list_of_shards_that_leads_elsewhere_or_nowhere_is_refused(broken, listed):
+    (broken / UNET_SHARDS).write_text(listed)
+    with pytest.raises(ModelError, match=r"index\.json"):
+        LatentModel.load(broken, "cpu")
+
+
+def test_a_bundled_model_opens_by_its_name_and_a_folder_goes_first(tmp_path, monkeypatch):
+    assert find_model("synthetic-heads-64") == find_model()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "synthetic-heads-64").mkdir()
+    assert find_model("synthetic-heads-64") == Path("synthetic-heads-64")
+    with pytest.raises(ModelError, match=r"nor a bundled model \(.*synthetic-heads-64"):
+        find_model("../models")
+
+
 def test_weights_of_another_network_are_refused(broken):
     weights = load_file(broken / UNET_WEIGHTS)
     weights.pop("conv_in.bias")
@@ -250,22 +287,61 @@ def test_devices_are_chosen_or_named():
         choose_device("cuda:99")
 
 
+def celeba_crops(*numbers):
+    with zipfile.ZipFile(SHARED / "celeba10k" / "img_align_celeba.zip") as images:
+        names = [f"img_align_celeba/{number:06d}.jpg" for number in numbers]
+        faces = [Image.open(io.BytesIO(images.read(name))).crop((12, 28, 76, 92)) for name in names]
+    pixels = torch.from_numpy(np.stack([np.asarray(face) for face in faces]))
+    return pixels.permute(0, 3, 1, 2) / 255
+
+
 @needs_shared
 def test_the_first_real_face_model_keeps_its_figures():
     """Real faces it has not seen come back as well as its README says, or better."""
-    archive = SHARED / "celeba10k" / "img_align_celeba.zip"
-    with zipfile.ZipFile(archive) as images:
-        names = [f"img_align_celeba/{number:06d}.jpg" for number in (9501, 9700, 9900, 10000)]
-        faces = [Image.open(io.BytesIO(images.read(name))).crop((12, 28, 76, 92)) for name in names]
-    pixels = torch.from_numpy(np.stack([np.asarray(face) for face in faces])).permute(0, 3, 1, 2)
+    pixels = celeba_crops(9501, 9700, 9900, 10000)
     model = LatentModel.load(SHARED / "ddim64_start", "cpu")
-    again = model.decode(model.encode(pixels / 255, iterations=3))
-    assert (again - pixels / 255).square().mean() < MSE_OF_THE_README
+    again = model.decode(model.encode(pixels, iterations=3))
+    assert (again - pixels).square().mean() < MSE_OF_THE_README
+
+
+def test_the_model_of_real_faces_is_whole_and_says_what_it_is_for():
+    folder = find_model("celeba-64")
+    sizes = [path.stat().st_size for path in folder.rglob("*.safetensors")]
+    assert max(sizes) <= 16_000_000
+    assert sum(sizes) <= 40_000_000
+    listed = (folder / CHECKSUMS).read_text()
+    assert all(path.name in listed for path in folder.rglob("*.safetensors"))
+    card = (folder / "README.md").read_text()
+    assert all(word in card for word in ("non-commercial", "CelebA", "ddim64_start", "Limits"))
+    assert LatentModel.load("celeba-64", "cpu").image_size == 64
+
+
+def test_photographs_and_rendered_heads_are_each_turned_in_their_own_way(tmp_path):
+    given = dict.fromkeys(("model", "embedding", "closed_loop", "gain")) | {"images": tmp_path}
+    photographs = with_defaults(given)
+    assert photographs["model"] == find_model("celeba-64")
+    assert (photographs["embedding"], photographs["closed_loop"]) == ("smooth", False)
+    assert photographs["gain"] == 1.5
+    assert with_defaults(given | {"embedding": "inversion"})["closed_loop"]
+    (tmp_path / "truth.csv").touch()
+    heads = with_defaults(given)
+    assert heads["model"] == find_model("synthetic-heads-64")
+    assert (heads["embedding"], heads["closed_loop"]) == ("inversion", True)
+    assert (heads["gain"], with_defaults(given | {"gain": 2.0})["gain"]) == ("auto", 2.0)
+    assert with_defaults(given | {"closed_loop": False})["closed_loop"] is False
+
+
+@needs_shared
+def test_real_faces_come_back_from_the_bundled_model():
+    pixels = celeba_crops(9_998, 10_000)
+    model = LatentModel.load("celeba-64", "cpu")
+    again = model.decode(model.encode_source(pixels))
+    assert (again - pixels).square().mean() < 1e-5
 
 
 def test_the_bundled_model_is_small_and_keeps_heads_it_has_not_seen():
-    folder = BUNDLED
-    assert sum(path.stat().st_size for path in folder.rglob("*.safetensors")) <= 8_000_000
+    folder = find_model()
+    assert all(path.stat().st_size <= 8_000_000 for path in folder.rglob("*.safetensors"))
     assert (folder / CHECKSUMS).is_file()
     assert (folder / "README.md").is_file()
     model, heads = LatentModel.load(device="cpu"), unseen_heads(8, 64)

@@ -122,10 +122,12 @@ def test_a_run_in_training_shows_how_far_it_is_and_can_be_stopped(
     page = boss.get("/admin/runs").text
     assert "by itself, is in training: proposing, 2,560 of 10,240, about" in page
     assert '<progress value="2560" max="10240"' in page
+    assert "Train on the votes" not in page  # one at a time
     assert f"Run {run_id} is in training: proposing" in boss.get("/admin/").text
     assert boss.submit("/admin/runs/stop").status_code == 303
     page = boss.get("/admin/runs").text
     assert "No run is in training." in page
+    assert "Train on the votes" in page
     assert "stopped by boss" in page
 
 

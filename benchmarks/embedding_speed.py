@@ -31,7 +31,7 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rotation.embedders import ByNetwork
+from rotation.embedders import ByNetwork, Smooth
 from rotation.embedding_network import EmbeddingNetwork
 from rotation.errors import ModelError
 from rotation.training.sheets import unseen_heads
@@ -86,6 +86,7 @@ def ways(model: LatentModel, bf16: bool) -> tuple[dict[str, Embed], bool]:
         PLAIN: lambda images: torch.cat([plain.embed(one) for one in images.split(1)]),
         BATCHED: plain.embed,
     }
+    found["smooth: one evaluation a step"] = Smooth(model)
     found |= {name: exactly(tolerance, False) for name, tolerance in TOLERANCES.items()}
     if bf16:
         found["(a) bfloat16, to its noise"] = exactly(2e-3, True)

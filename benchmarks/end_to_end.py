@@ -156,11 +156,17 @@ def main() -> None:
     road.run("propose", "propose")
     labels = str(home / "labels.csv")
     road.run("export", "export", "labels", "--out", labels, "--with-proposals")
-    arguments = ["--images", options.images, "--labels", labels, "--source", options.source]
-    arguments += ["--out", str(home / "turned"), "--cache", str(home / "cache")]
-    arguments += ["--model", options.model] if options.model else []
-    arguments += ["--max-cluster", str(options.max_cluster)]
-    road.run("rotate", "rotation", "run", *arguments)
+    if not options.no_turn:
+        arguments = ["--images", options.images, "--labels", labels, "--source", options.source]
+        arguments += [
+            "--out",
+            str(home / "turned"),
+            "--cache",
+            str(options.cache or home / "cache"),
+        ]
+        arguments += ["--model", options.model] if options.model else []
+        arguments += ["--max-cluster", str(options.max_cluster)]
+        road.run("rotate", "rotation", "run", *arguments)
     print(json.dumps({"home": str(home), "votes": len(acknowledged), "seconds": road.times}))
 
 
@@ -184,11 +190,13 @@ def _free_port() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("images", help="CelebA's folder")
-    parser.add_argument("--model", help="model folder; default: the bundled one")
+    parser.add_argument("--model", help="model folder; default: that of `rotation run`")
     parser.add_argument("--source", default="000123.jpg")
     parser.add_argument("--votes", type=int, default=300)
     parser.add_argument("--people", type=int, default=10)
     parser.add_argument("--max-cluster", type=int, default=100)
+    parser.add_argument("--no-turn", action="store_true", help="stop after the export")
+    parser.add_argument("--cache", help="keeps latents and poses; default: in the home")
     parser.add_argument("--home", help="where everything is written; default: a new folder")
     return parser.parse_args()
 

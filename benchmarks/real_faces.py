@@ -1,0 +1,291 @@
+"""Heads of real people turned by the engine, and what a judge that it does not know says of them.
+
+Sources are held-out images of CelebA, as many of each light, seen from the front (MTCNN within
+10 degrees), each of another person, people that the model has seen no picture of first. Clusters
+come from the first images of the set. The judge is dlib (`_face_judge.py`), the light that of the
+labeler's classifier, both on 64x64 frames. What was turned is kept in OUT/frames, so that a run
+that is interrupted goes on, and only the missing variants are turned.
+
+    python manage.py classifier fit --images ~/CelebA --labels labels.csv --out classifier/
+    python benchmarks/real_faces.py ~/CelebA --labels labels.csv --classifier classifier/ \\
+        --model celeba-64 --sources 24 --variants line,closed-loop,no-light --out build/real
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks._face_judge import FaceJudge, Seen  # noqa: E402
+from labeler.classifier.features import light_features  # noqa: E402
+from labeler.classifier.model import MirrorLogistic  # noqa: E402
+from labeler.classifier.storing import load_model as load_classifier  # noqa: E402
+from rotation.benchmark.variants import VARIANTS  # noqa: E402
+from rotation.dataset.celeba import read_tables  # noqa: E402
+from rotation.dataset.sources import open_source  # noqa: E402
+from rotation.devices import choose_device  # noqa: E402
+from rotation.embedders import EmbeddedModel, choose_embedding  # noqa: E402
+from rotation.embedding import read_crop  # noqa: E402
+from rotation.errors import SelectionError  # noqa: E402
+from rotation.job import load_model, open_sources, open_store  # noqa: E402
+from rotation.metrics import bootstrap, mean_square_error, side_contrast  # noqa: E402
+from rotation.pipeline import Data, Options, rotate  # noqa: E402
+from rotation.pose_readers import READERS, TaughtReaders  # noqa: E402
+from rotation.posing import book_from_detector, cache_file  # noqa: E402
+from rotation.records import LABELS, read_labels  # noqa: E402
+
+YAWS = tuple(float(yaw) for yaw in range(-30, 31, 10))
+HELD_OUT = 500
+FRONTAL_DEG = 10.0
+LINE = replace(VARIANTS["samples"].options, gain=1.5, maximum=3000, attributes=())
+AUTO = replace(LINE, gain=None)
+CLOSED = replace(VARIANTS["closed-loop"].options, maximum=3000, attributes=())
+WAYS: dict[str, tuple[str, Options]] = {
+    "paper": ("line per side through centroids, plain slope", VARIANTS["paper"].options),
+    "line": ("line per side through all images, slope times 1.5", LINE),
+    "auto": ("the same, steps read off trial frames by MTCNN", AUTO),
+    "line-no-light": ("the same, clusters of every light", replace(LINE, light_filter=False)),
+    "closed-loop": ("every frame corrected by its own gradient", CLOSED),
+    "no-light": ("the same, clusters of every light", replace(CLOSED, light_filter=False)),
+}
+MEASURES = {
+    "yaw_mae_20": ("yaw error within ±20°", 1),
+    "yaw_mae_30": ("yaw error over ±30°", 1),
+    "monotone": ("monotone strips", 2),
+    "light_spread": ("light spread", 3),
+    "light_kept": ("light class kept", 2),
+    "distance": ("distance to the middle frame", 3),
+    "distance_30": ("at ±30°", 3),
+    "photograph": ("distance to the photograph", 3),
+    "photograph_30": ("at ±30°", 3),
+    "own": ("nearer to its source than to any other", 2),
+    "mse": ("reconstruction MSE", 5),
+}
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A source (S, S, 3), its reconstruction and its frames (K, S, S, 3) at `YAWS`."""
+
+    source: Pixels
+    again: Pixels
+    frames: Pixels
+
+
+def main() -> None:
+    options = _options()
+    options.out.mkdir(parents=True, exist_ok=True)
+    with open_source(options.images) as images:
+        names = images.names()
+        tables = read_tables(options.images)
+        device = choose_device("auto")
+        poses = book_from_detector(images, cache_file(options.cache, options.images), device)
+        labels = read_labels(options.labels)
+        sources = choose_sources(names, labels, tables, poses, options.sources)
+        seen = set(names[: options.pool])
+        pool = {name: label for name, label in labels.items() if name in seen}
+        model = load_model(Path(options.model), "auto", 10, options.iterations, None)
+        encoder = choose_embedding(model, options.embedding)
+        encoder = encoder.remembering(open_sources(options.cache, encoder))
+        readers = TaughtReaders(images, poses, options.cache / READERS)
+        data = Data(images, tables, pool, poses, "", readers=readers)
+        strips = {
+            way: turn_all(data, labels, encoder, sources, way, options) for way in options.variants
+        }
+        crops = np.stack([read_crop(images, name, model.image_size) for name in sources])
+    classifier = load_classifier(options.classifier)[0]
+    judge = FaceJudge()
+    faces = judge.look(crops)
+    results = {}
+    for way, turned in strips.items():
+        rows = {n: k for k, n in enumerate(sources)}
+        kept = [rows[name] for name in turned]
+        looks = [judge.look(strip.frames) for strip in turned.values()]
+        values = measure(list(turned.values()), looks, kept, faces, classifier)
+        results[way] = summarise(values, looks) | {"sources": list(turned)}
+        draw(turned, values, labels, options.out, way)
+    report = {"model": options.model, "pool": options.pool, "iterations": options.iterations}
+    text = json.dumps(report | {"variants": results}, indent=1)
+    (options.out / "real_faces.json").write_text(text + "\n", "utf-8")
+    print(table(results))
+
+
+def choose_sources(
+    names: Sequence[str], labels: Mapping[str, str], tables: object, poses: object, count: int
+) -> list[str]:
+    """As many frontal faces of each light, each of another person; unseen people first."""
+    people = dict(zip(tables.identities.index, tables.identities.values[:, 0], strict=True))
+    held_out = names[-HELD_OUT:]
+    known = {people[name] for name in names[:-HELD_OUT]}
+    yaws = poses.poses(held_out).yaw_deg
+    frontal = [
+        name
+        for name, yaw in zip(held_out, yaws, strict=True)
+        if abs(yaw) <= FRONTAL_DEG and labels.get(name) in LABELS
+    ]
+    frontal.sort(key=lambda name: (people[name] in known, name))
+    one_each = list({people[name]: name for name in reversed(frontal)}.values())[::-1]
+    lights = {light: [name for name in one_each if labels[name] == light] for light in LABELS}
+    chosen = [name for light in LABELS for name in lights[light][: -(-count // len(LABELS))]]
+    left = [name for name in one_each if name not in chosen]
+    return (chosen + left)[: max(count, len(chosen))]
+
+
+def turn_all(
+    data: Data, labels: Mapping[str, str], encoder: EmbeddedModel, sources: Sequence[str],
+    way: str, options: argparse.Namespace,
+) -> dict[str, Strip]:  # fmt: skip
+    """Every source turned in one way; those done before are read."""
+    store, strips, started = open_store(options.cache, encoder), {}, time.perf_counter()
+    for number, name in enumerate(sources):
+        path = options.out / "frames" / f"{Path(name).stem}.{way}.npz"
+        if not path.is_file():
+            chosen = replace(WAYS[way][1], yaws_deg=YAWS, light=labels[name])
+            try:
+                found = rotate(replace(data, source=name), encoder, store, chosen)
+            except SelectionError as error:
+                print(f"{name} is left out of {way}: {error}", file=sys.stderr)
+                continue
+            path.parent.mkdir(exist_ok=True)
+            np.savez(
+                path, source=found.source.crop, again=found.reconstruction, frames=found.frames
+            )
+            spent = time.perf_counter() - started
+            print(f"{way}: {number + 1} of {len(sources)}, {spent:.0f} s", file=sys.stderr)
+        with np.load(path) as kept:
+            strips[name] = Strip(kept["source"], kept["again"], kept["frames"])
+    return strips
+
+
+def measure(
+    strips: Sequence[Strip], looks: Sequence[Seen], rows: Sequence[int], faces: Seen,
+    classifier: MirrorLogistic,
+) -> dict[str, NDArray[np.float64]]:  # fmt: skip
+    """Each of `MEASURES`, one number a source: frames of one source are not independent."""
+    asked = np.array(YAWS)
+    reached = np.array([look.yaw_deg for look in looks])
+    error = np.abs(reached - asked)
+    contrast = np.array([side_contrast(strip.frames) for strip in strips])
+    frames = np.stack([look.descriptors for look in looks])  # (n, K, 128)
+    moved = np.linalg.norm(frames - frames[:, [len(YAWS) // 2]], axis=-1)
+    apart = np.linalg.norm(frames[:, :, None] - faces.descriptors[None, None], axis=-1)
+    n = np.arange(len(strips))
+    own = apart[n, :, rows]
+    apart[n, :, rows] = np.inf
+    lights = [
+        classifier.predict(light_features(np.concatenate([strip.source[None], strip.frames])))
+        for strip in strips
+    ]
+    classes = np.array([light.argmax(axis=1) for light in lights])
+    sources, again = (np.stack([getattr(s, key) for s in strips]) for key in ("source", "again"))
+    return {
+        "yaw_mae_20": error[:, np.abs(asked) <= 20].mean(axis=1),
+        "yaw_mae_30": error.mean(axis=1),
+        "monotone": (np.diff(reached, axis=1) > 0).all(axis=1).astype(float),
+        "light_spread": np.ptp(contrast, axis=1),
+        "light_kept": (classes[:, 1:] == classes[:, :1]).mean(axis=1),
+        "distance": moved.mean(axis=1),
+        "distance_30": moved[:, np.abs(asked) == 30].mean(axis=1),
+        "photograph": own.mean(axis=1),
+        "photograph_30": own[:, np.abs(asked) == 30].mean(axis=1),
+        "own": (own < apart.min(axis=2)).mean(axis=1),
+        "mse": mean_square_error(sources, again),
+    }
+
+
+def summarise(values: Mapping[str, NDArray[np.float64]], looks: Sequence[Seen]) -> dict:
+    """Means with 95 % bootstrap intervals over sources, and the median yaws reached."""
+    rng = np.random.default_rng(0)
+    found = {key: bootstrap(column, rng) for key, column in values.items()}
+    return {
+        "measures": {key: [one.mean, one.low, one.high] for key, one in found.items()},
+        "distance_by_yaw": _by_yaw(looks),
+        "reached_deg": np.median([look.yaw_deg for look in looks], axis=0).round(1).tolist(),
+        "each": {key: column.round(5).tolist() for key, column in values.items()},
+    }
+
+
+def _by_yaw(looks: Sequence[Seen]) -> list[float]:
+    """The mean distance of each frame from the middle one."""
+    frames = np.stack([look.descriptors for look in looks])
+    middle = frames[:, [len(YAWS) // 2]]
+    return np.linalg.norm(frames - middle, axis=-1).mean(axis=0).round(3).tolist()
+
+
+def table(results: Mapping[str, dict]) -> str:
+    """Markdown: a row a measure, a column a way."""
+    lines = ["| | " + " | ".join(results) + " |", "|---" * (len(results) + 1) + "|"]
+    for key, (heading, decimals) in MEASURES.items():
+        cells = [
+            "{:.{d}f} [{:.{d}f}, {:.{d}f}]".format(*one["measures"][key], d=decimals)
+            for one in results.values()
+        ]
+        lines.append(f"| {heading} | " + " | ".join(cells) + " |")
+    reached = [", ".join(f"{yaw:.0f}" for yaw in one["reached_deg"]) for one in results.values()]
+    lines.append("| yaws reached, medians | " + " | ".join(reached) + " |")
+    apart = [", ".join(f"{d:.2f}" for d in one["distance_by_yaw"]) for one in results.values()]
+    lines.append("| distances by yaw, means | " + " | ".join(apart) + " |")
+    lines.append("| sources | " + " | ".join(str(len(r["sources"])) for r in results.values()))
+    return "\n".join(lines) + " |"
+
+
+def draw(
+    strips: Mapping[str, Strip], values: Mapping[str, NDArray[np.float64]],
+    labels: Mapping[str, str], out: Path, way: str,
+) -> None:  # fmt: skip
+    """All strips in rows, the source first; and of frames alone, without the photograph, the
+    best, median and worst four, by the sum of two ranks: yaw error and distance from the middle."""
+    names = list(strips)
+    ranks = sum(np.argsort(np.argsort(values[key])) for key in ("yaw_mae_30", "distance"))
+    order = np.argsort(ranks, kind="stable").tolist()
+    middle = max(0, len(order) // 2 - 2)
+    chosen = [*order[:4], *order[middle : middle + 4], *order[-4:]]
+    for title, rows in (("all", order), ("chosen", chosen)):
+        shown = [strips[names[k]].frames for k in rows]
+        if title == "all":
+            sources = [strips[names[k]].source[None] for k in rows]
+            shown = [np.concatenate(pair) for pair in zip(sources, shown, strict=True)]
+        sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in shown])
+        large = Image.fromarray(sheet).resize(
+            (sheet.shape[1] * 2, sheet.shape[0] * 2), Image.Resampling.BICUBIC
+        )
+        large.save(out / f"{way}-{title}.png")
+        listing = [f"{names[k]} {labels[names[k]]}" for k in rows]
+        (out / f"{way}-{title}.txt").write_text("\n".join(listing) + "\n", "utf-8")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("images", type=Path, help="CelebA's folder")
+    parser.add_argument("--labels", type=Path, required=True, help="labels.csv of the labeler")
+    parser.add_argument("--classifier", type=Path, required=True, help="of `classifier fit`")
+    parser.add_argument("--model", default="celeba-64", help="model folder or bundled name")
+    parser.add_argument("--sources", type=int, default=24)
+    parser.add_argument("--pool", type=int, default=3000, help="clusters come from the first ones")
+    parser.add_argument("--iterations", type=int, default=0, help="corrections in embedding them")
+    parser.add_argument("--embedding", default="smooth", choices=("inversion", "smooth"))
+    parser.add_argument("--variants", type=lambda text: text.split(","), default=["closed-loop"],
+                        help=", ".join(WAYS))  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, default=Path("build/real-cache"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ const before = new Map();
 let paused = false;
 let timer = 0;
 let asking = false;
+let again = false; // somebody looked while an answer was under way, which may be an old one
 
 remember();
 document.getElementById("reload").hidden = true; // it stands there for those without script
@@ -28,6 +29,7 @@ function plan(delay) {
 }
 
 async function update() {
+  again = asking;
   if (asking) return;
   asking = true;
   try {
@@ -36,7 +38,7 @@ async function update() {
     say("The site does not answer; trying again.");
   } finally {
     asking = false;
-    plan(EVERY_MS);
+    plan(again ? 0 : EVERY_MS);
   }
 }
 

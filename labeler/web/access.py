@@ -124,8 +124,14 @@ def _load_account() -> Account | None:
 
 
 def _is_visit() -> bool:
-    """Opening a page prolongs the session; votes and pictures are too many to ask each time."""
-    return request.method == "GET" and request.blueprint != "pictures"
+    """Opening a page prolongs the session.
+
+    Votes and pictures are too many to ask each time, and what a page asks for by itself is no
+    visit: a dashboard that is left open would keep its session for ever, and an icon that arrives
+    late would bring back a cookie that has been cleared meanwhile.
+    """
+    by_itself = request.endpoint in _UNWATCHED or request.blueprint == "pictures"
+    return request.method == "GET" and not by_itself and "X-Fragment" not in request.headers
 
 
 def _require(roles: frozenset[str]) -> None:

@@ -15,7 +15,7 @@ from labeler.db import Database
 from labeler.errors import Conflict
 from labeler.models import Annotator, Campaign, Consensus, Dataset, Lease, ModelRun, utc_now
 from labeler.services import watching
-from labeler.services.assigning import lease_images
+from labeler.services.assigning import lease_images, release_leases
 from labeler.services.retraining import FIRST_VOTES, find_due, load_schedule
 from labeler.services.runs import (
     ABANDONED_AFTER,
@@ -190,7 +190,9 @@ def test_the_worker_trains_by_itself_and_people_see_it(
         run = current_run(session, dataset_id)
         assert run is not None
         first_asked = session.scalars(
-            select(Consensus.image_id).order_by(Consensus.priority).limit(1)
+            select(Consensus.image_id)
+            .order_by(Consensus.priority, Consensus.random_key)
+            .limit(1)
         ).one()
     assert run.settings["automatic"] is True
     assert run.metrics["n_measured"] > 0
@@ -203,7 +205,9 @@ def shown(db: Database, annotator_id: int, settings: Settings) -> tuple[int, int
     with db.write() as session:
         (leased,) = lease_images(session, annotator_id, 1, settings=settings)
         lease = session.scalars(select(Lease).where(Lease.annotator_id == annotator_id)).one()
-        return (leased.image_id, lease.shown_run_id) if lease.shown_run_id else None
+        run_id = lease.shown_run_id
+        release_leases(session, annotator_id)  # or the next person might be given another image
+        return (leased.image_id, run_id) if run_id else None
 
 
 def test_the_worker_asks_every_minute_and_that_counts_as_no_job(settings: Settings) -> None:

@@ -142,3 +142,18 @@ def test_opening_a_page_prolongs_the_cookie_and_a_vote_does_not(
     assert answer.status_code == 200
     assert "Set-Cookie" not in answer.headers
     assert browser.get("/label").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "headers"), [("/static/site.css", {}), ("/admin/", {"X-Fragment": "1"})]
+)
+def test_what_a_page_asks_for_by_itself_prolongs_nothing(
+    visit: Visit, address: str, headers: dict[str, str]
+) -> None:
+    """Arriving late, it would bring back a cookie that has been cleared meanwhile."""
+    browser = visit("supervisor")
+    with browser.client.session_transaction() as cookie:
+        cookie.permanent = True
+    answer = browser.get(address, headers=headers)
+    assert answer.status_code == 200
+    assert "Set-Cookie" not in answer.headers

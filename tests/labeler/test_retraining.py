@@ -190,9 +190,7 @@ def test_the_worker_trains_by_itself_and_people_see_it(
         run = current_run(session, dataset_id)
         assert run is not None
         first_asked = session.scalars(
-            select(Consensus.image_id)
-            .order_by(Consensus.priority, Consensus.random_key)
-            .limit(1)
+            select(Consensus.image_id).order_by(Consensus.priority, Consensus.random_key).limit(1)
         ).one()
     assert run.settings["automatic"] is True
     assert run.metrics["n_measured"] > 0

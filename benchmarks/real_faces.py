@@ -50,11 +50,15 @@ YAWS = tuple(float(yaw) for yaw in range(-30, 31, 10))
 HELD_OUT = 500
 FRONTAL_DEG = 10.0
 LINE = replace(VARIANTS["samples"].options, gain=1.5, maximum=3000, attributes=())
+CARRIED = replace(LINE, carry=True, gain=1.0)
 AUTO = replace(LINE, gain=None)
 CLOSED = replace(VARIANTS["closed-loop"].options, maximum=3000, attributes=())
 WAYS: dict[str, tuple[str, Options]] = {
     "paper": ("line per side through centroids, plain slope", VARIANTS["paper"].options),
     "line": ("line per side through all images, slope times 1.5", LINE),
+    "carried": ("carried along the clusters' flow, the line for the rest", CARRIED),
+    "flow": ("the flow alone, embedded and decoded", replace(CARRIED, gain=1e-6)),
+    "carried-no-light": ("carried, clusters of every light", replace(CARRIED, light_filter=False)),
     "auto": ("the same, steps read off trial frames by MTCNN", AUTO),
     "line-no-light": ("the same, clusters of every light", replace(LINE, light_filter=False)),
     "closed-loop": ("every frame corrected by its own gradient", CLOSED),

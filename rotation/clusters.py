@@ -1,4 +1,4 @@
-"""Clusters: at which yaws, and the pictures of their members read, weighed, averaged."""
+"""Clusters: at which yaws, and the pictures of their members read, weighed, averaged, embedded."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from contextlib import suppress
 import numpy as np
 
 from rotation.dataset.sources import ImageSource
-from rotation.embedding import Progress, read_crop
+from rotation.embedding import Encoder, Latents, Progress, Store, embed, read_crop
 from rotation.errors import ImageError
 from rotation.images import Pixels
-from rotation.records import Records
-from rotation.selection import Criteria, Selection
+from rotation.poses import Poses
+from rotation.records import MIRRORED_LABEL, Records
+from rotation.selection import Criteria, Members, Selection
 from rotation.similarity import describe_looks, weigh
+from rotation.slope_weights import Covariates
 
 CLUSTER_STEP_DEG = 10.0
 CLUSTER_REACH_DEG = (20.0, 40.0)
@@ -64,3 +66,32 @@ def mean_images(selection: Selection, crops: dict[int, Pixels]) -> Pixels:
         mean = np.average(pictures, axis=0, weights=cluster.weights)
         means.append(np.rint(mean).astype(np.uint8))
     return np.stack(means)
+
+
+def embed_members(
+    model: Encoder, store: Store, members: Members, crops: dict[int, Pixels],
+    progress: Progress | None,
+) -> Latents:  # fmt: skip
+    """Latents (n, C, H, W) of the members as used.
+
+    A mirrored member's latent is the flip of the plain one's: z(flip x) = flip z holds for a
+    generator trained with mirrors, and halves the embedding.
+    """
+    rows = list(crops)
+    latents = embed(model, store, np.stack([crops[row] for row in rows]), progress)
+    place = {row: k for k, row in enumerate(rows)}
+    used = latents[[place[row] for row in members.rows.tolist()]]
+    used[members.mirrored] = used[members.mirrored][..., ::-1]
+    return used
+
+
+def describe_members(
+    members: Members, records: Records, poses: Poses, light: str | None
+) -> Covariates:
+    """Light and pitch of the members as used: a mirror swaps the sides and keeps the pitch."""
+    labels = records.labels[members.rows].tolist()
+    lights = [
+        MIRRORED_LABEL[label] if flipped else label
+        for label, flipped in zip(labels, members.mirrored.tolist(), strict=True)
+    ]
+    return Covariates(tuple(lights), poses.pitch_deg[members.rows], light)

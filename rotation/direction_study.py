@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rotation.clusters import cluster_angles, read_members
+from rotation.clusters import cluster_angles, describe_members, embed_members, read_members
 from rotation.dataset.celeba import read_tables
 from rotation.dataset.sources import ImageSource, open_source
 from rotation.embedders import choose_embedding
@@ -21,7 +21,6 @@ from rotation.errors import DatasetError, SelectionError
 from rotation.fitting import Covariates
 from rotation.images import Pixels, check_writable
 from rotation.job import TRUTH, load_model, open_poses, open_store, read_truth, with_defaults
-from rotation.pipeline import describe_members, embed_members
 from rotation.poses import Poses
 from rotation.posing import cache_file
 from rotation.records import UNKNOWN, Records, join_records, read_labels

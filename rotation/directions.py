@@ -40,12 +40,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Direction:
-    """Slopes per degree for yaws below 0 (`left`) and above 0 (`right`), (D,), with their R2."""
+    """Slopes per degree for yaws below 0 (`left`) and above 0 (`right`), (D,), with their R2.
+
+    `flow`: the numbers of the flow along which pictures are carried first, where the slopes are
+    those of what it leaves (`rotation.carrying`).
+    """
 
     left: Floats
     right: Floats
     r2_left: float
     r2_right: float
+    flow: Floats | None = None
 
     def path(self, yaw_deg: float) -> Floats:
         """The displacement (D,) from yaw 0 to `yaw_deg`."""
@@ -61,7 +66,12 @@ class Direction:
         z(flip x) = flip z and a mirror negates yaw, so right = -flip(left) and vice versa.
         """
         left, right = (-flip_latents(side[None], shape)[0] for side in (self.left, self.right))
-        return Direction(left=right, right=left, r2_left=self.r2_right, r2_right=self.r2_left)
+        flow = self.flow
+        if flow is not None:
+            from rotation.flow import Flow  # late: torch, which few directions need
+
+            flow = Flow.of(flow).mirrored().numbers()
+        return Direction(right, left, self.r2_right, self.r2_left, flow)
 
 
 def flip_latents(latents: Floats, shape: tuple[int, int, int]) -> Floats:

@@ -23,11 +23,11 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.utils import BaseOutput, is_accelerate_available
 from PIL import Image
 
-from rotation.dataset.crop import standard_crop
+from rotation.carrying import turn_carried
 from rotation.direction_files import load_directions, save_directions
 from rotation.directions import Direction
-from rotation.embedders import Sharpened
-from rotation.errors import ModelError, SelectionError
+from rotation.embedders import EmbeddedModel, Sharpened, choose_embedding
+from rotation.errors import ModelError
 from rotation.images import from_pixels, to_pixels
 from rotation.model_folder import (
     SCHEDULER_CONFIG,
@@ -35,17 +35,16 @@ from rotation.model_folder import (
     content_hash,
     verify_checksums,
 )
+from rotation.pictures import Picture, as_crop, read_yaw
 from rotation.postprocess import give_back_colours
 from rotation.schedule import NoiseSchedule
 from rotation.trajectory import trajectory
+from rotation.turning import along_path
 from rotation.unet import Denoising, LatentModel, load_denoising
 
-Picture = Image.Image | np.ndarray | torch.Tensor
 EMBEDDINGS = ("inversion", "smooth")
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 INDEX = "model_index.json"
-MIN_CONFIDENCE = 0.2
-"""Under this, landmarks were read off something that is no face; clusters leave such images out."""
 
 
 @dataclass
@@ -139,6 +138,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         keep_norm: bool = True,
         num_inference_steps: int = 10,
         embedding: Literal["inversion", "smooth"] = "inversion",
+        detail: float = 0.7,
         inversion_tolerance: float | None = None,
         bf16: bool = False,
         output_type: str = "pil",
@@ -153,11 +153,13 @@ class HeadRotationPipeline(DiffusionPipeline):
             direction: a name in `directions`, which may be left out where there is one, or a
                 direction itself.
             source_yaw_deg: the yaw the pictures show; None reads it from landmarks.
-            gain: multiplies the turn; a mean slope turns one head too little.
+            gain: multiplies the turn; a mean slope turns one head too little. Where the direction
+                goes with a flow pictures are carried along it, and the rest is multiplied.
             keep_norm: see `rotation.trajectory.move`.
             num_inference_steps: of the sampler.
             embedding: of the pictures, that of the clusters whose direction it is: `inversion`
-                exactly, `smooth` as `rotation run` embeds photographs (with a gain of 1.5).
+                exactly, `smooth` as `rotation run` embeds photographs.
+            detail: see `rotation.carrying.turn_carried`; without a flow it plays no part.
             inversion_tolerance: see `LatentModel.encode_exactly`; None is as exact as float32 is.
             bf16: compute the network in bfloat16.
             output_type: `pil`, `np`, `pt` or `latent`.
@@ -173,16 +175,17 @@ class HeadRotationPipeline(DiffusionPipeline):
         many: Sequence[Any] = image if isinstance(image, list | tuple) else [image]
         crops = torch.stack([as_crop(picture, model.image_size) for picture in many])
         yaws = [read_yaw(crop) if source_yaw_deg is None else source_yaw_deg for crop in crops]
-        smooth = embedding == "smooth"
-        exactly = model.encode_exactly
-        sources = Sharpened(model)(crops) if smooth else exactly(crops, inversion_tolerance).z
-        moved = _turn(sources, along, yaws, yaws_deg, gain, keep_norm)
-        shown: Any = moved
-        if output_type != "latent":
-            frames = model.decode(moved)
-            if smooth:
+        if along.flow is not None:
+            encoder = choose_embedding(model, embedding)
+            frames, moved = _carry(encoder, crops, along, yaws, yaws_deg, gain, keep_norm, detail)
+        else:
+            exactly, smooth = model.encode_exactly, embedding == "smooth"
+            sources = Sharpened(model)(crops) if smooth else exactly(crops, inversion_tolerance).z
+            moved = _turn(sources, along, yaws, yaws_deg, gain, keep_norm)
+            frames = moved if output_type == "latent" else model.decode(moved)
+            if smooth and output_type != "latent":
                 frames = _recoloured(frames, model.decode(sources), crops)
-            shown = _as_type(frames, output_type)
+        shown: Any = moved if output_type == "latent" else _as_type(frames, output_type)
         output = HeadRotationPipelineOutput(shown, moved, tuple(yaws))
         return output if return_dict else output.to_tuple()
 
@@ -217,37 +220,6 @@ def _check_known(name: str, value: str, known: Sequence[str]) -> None:
         raise ModelError(f"{name} {value!r}: {', '.join(known)} are known.")
 
 
-def as_crop(picture: Picture, size: int) -> torch.Tensor:
-    """The crop (3, S, S) in [0, 1], float32, of a picture; `ModelError` for another shape."""
-    if isinstance(picture, Image.Image):
-        exact = picture.size == (size, size)
-        pixels = np.asarray(picture.convert("RGB")) if exact else standard_crop(picture, size)
-        return torch.from_numpy(from_pixels(pixels[None])[0])
-    if isinstance(picture, np.ndarray):
-        if picture.dtype == np.uint8:
-            picture = picture.astype(np.float32) / 255
-        crop = torch.from_numpy(np.moveaxis(picture, -1, 0).astype(np.float32))
-    else:
-        crop = picture.detach().to("cpu", torch.float32)
-    if crop.shape != (3, size, size) or not bool(((crop >= 0) & (crop <= 1)).all()):
-        raise ModelError(
-            f"A crop of {size} x {size} pixels in [0, 1] is needed, array (S, S, 3) or tensor "
-            f"(3, S, S), not {tuple(picture.shape)}; or give a PIL image, which is cropped."
-        )
-    return crop
-
-
-def read_yaw(crop: torch.Tensor) -> float:
-    """The yaw in degrees that landmarks show on a crop (3, S, S); `SelectionError` without."""
-    from rotation.landmarks import LandmarkDetector  # late: loads MTCNN
-
-    found = LandmarkDetector().crop_poses(to_pixels(crop[None].numpy()))
-    yaw = float(found.yaw_deg[0])
-    if not np.isfinite(yaw) or found.confidence[0] < MIN_CONFIDENCE:
-        raise SelectionError("No face is found in the picture; say its yaw with source_yaw_deg.")
-    return yaw
-
-
 def _turn(
     sources: torch.Tensor, along: Direction, yaws: Sequence[float], to_deg: Sequence[float],
     gain: float, keep: bool,
@@ -258,6 +230,19 @@ def _turn(
         for z, yaw in zip(sources.flatten(1).numpy(), yaws, strict=True)
     ]
     return torch.from_numpy(np.concatenate(moved).reshape(-1, *sources.shape[1:])).float()
+
+
+def _carry(
+    model: EmbeddedModel, crops: torch.Tensor, along: Direction, yaws: Sequence[float],
+    to_deg: Sequence[float], gain: float, keep: bool, detail: float,
+) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Frames and latents (N K, 3, S, S) of crops (N, 3, S, S), carried along the flow."""
+    turned = [
+        turn_carried(model, crop, along, yaw, to_deg, along_path(yaw, to_deg, gain), keep, detail)
+        for crop, yaw in zip(to_pixels(crops.numpy()), yaws, strict=True)
+    ]
+    frames = from_pixels(np.concatenate([one.frames for one in turned]))
+    return torch.from_numpy(frames), torch.from_numpy(np.concatenate([o.moved for o in turned]))
 
 
 def _recoloured(frames: torch.Tensor, again: torch.Tensor, crops: torch.Tensor) -> torch.Tensor:

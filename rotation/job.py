@@ -16,7 +16,7 @@ from rotation.dataset.sources import ImageSource, open_source, safe_name
 from rotation.devices import bf16_pays, choose_device
 from rotation.embedders import EmbeddedModel, choose_embedding
 from rotation.embedding import Progress, read_image
-from rotation.errors import DatasetError
+from rotation.errors import DatasetError, SelectionError
 from rotation.fitting import Fit
 from rotation.images import (
     check_writable,
@@ -102,17 +102,28 @@ def run_rotation(given: Mapping[str, Any], command: str, progress: Progress) -> 
 def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
     """The options, the model and the ways of embedding and turning filled in where not given.
 
-    Photographs are embedded smoothly and turned along the line, rendered heads exactly and in
+    Photographs are embedded smoothly and carried, rendered heads embedded exactly and turned in
     the closed loop, each by its bundled model: what was measured to do best (docs/real-faces.md,
-    docs/closed-loop.md).
+    docs/closed-loop.md). Raises `SelectionError` for ways of turning that exclude each other.
     """
     rendered = (given["images"] / TRUTH).is_file()
     model = given["model"] or find_model(None if rendered else REAL_FACES)
     embedding = given["embedding"] or ("inversion" if rendered else "smooth")
-    loop = given.get("closed_loop")
-    loop = embedding != "smooth" if loop is None else loop
-    gain = given.get("gain") or (SMOOTH_GAIN if embedding == "smooth" else AUTO)
-    return {**given, "model": model, "embedding": embedding, "closed_loop": loop, "gain": gain}
+    smooth = embedding == "smooth"
+    carry, loop, gain = given.get("carry"), given.get("closed_loop"), given.get("gain")
+    if carry and loop:
+        raise SelectionError("--carry and --closed-loop are two ways to turn; give one of them.")
+    if carry is None:
+        carry = smooth and not loop
+    if loop is None:
+        loop = not smooth and not carry
+    if carry and gain == AUTO:
+        raise SelectionError(
+            "--gain auto reads steps along the line alone: give --no-carry as well, or a number."
+        )
+    usual = 1.0 if carry else SMOOTH_GAIN if smooth else AUTO
+    filled = {"model": model, "embedding": embedding, "gain": gain or usual}
+    return {**given, **filled, "carry": carry, "closed_loop": loop}
 
 
 def measure_all(given: Mapping[str, Any], progress: Progress) -> tuple[int, int]:
@@ -246,6 +257,7 @@ def describe(result: Rotation, options: Options, given: Mapping[str, Any]) -> di
             "worth": result.fit.worth and asdict(result.fit.worth),
             "angles": [asdict(fit) for fit in result.angle_fits],
         },
+        "carried": {"detail": options.detail} if options.carry else None,
         "gain": given["gain"],
         "turn": asdict(result.turn),
         "finish": describe_finish(given),
@@ -279,5 +291,7 @@ def _options(given: Mapping[str, Any]) -> Options:
         keep_norm=given["keep_norm"],
         gain=None if given["gain"] == AUTO else given["gain"],
         closed_loop=given["closed_loop"],
+        carry=given["carry"],
+        detail=given["detail"],
         seed=given["seed"],
     )

@@ -12,39 +12,52 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rotation.clusters import cluster_angles, mean_images, read_members, weigh_by_looks
+from rotation.carrying import leave_remainder, turn_carried
+from rotation.clusters import (
+    cluster_angles,
+    describe_members,
+    embed_members,
+    mean_images,
+    read_members,
+    weigh_by_looks,
+)
 from rotation.dataset.celeba import Tables
 from rotation.dataset.sources import ImageSource, safe_name
 from rotation.diagnostics import AngleFit, Examples, angle_fits, examples
 from rotation.embedding import (
     Encoder,
-    Latents,
     Progress,
     Store,
     decode_pixels,
-    embed,
     embed_source,
     read_crop,
 )
 from rotation.errors import SelectionError
-from rotation.fitting import Covariates, Fit, fit_direction
+from rotation.fitting import Fit, fit_direction
 from rotation.images import Pixels
 from rotation.metrics import mean_square_error
-from rotation.poses import Poses
 from rotation.posing import PoseBook
 from rotation.postprocess import give_back_colours
-from rotation.records import MIRRORED_LABEL, Records, join_records, source_record
+from rotation.records import Records, join_records, source_record
 from rotation.selection import (
     DEFAULT_ATTRIBUTES,
     Criteria,
-    Members,
     Selection,
     candidates,
     count_unsure,
     select,
     usable_attributes,
 )
-from rotation.turning import MemberPictures, Turn, close_loop, find_turn, turn_latent
+from rotation.turning import (
+    MemberPictures,
+    Turn,
+    Turned,
+    along_path,
+    close_loop,
+    find_turn,
+    fit_flow_of,
+    turn_latent,
+)
 
 if TYPE_CHECKING:
     from rotation.pose_readers import PoseReaders
@@ -77,7 +90,9 @@ class Options:
     the files tell. `gain` multiplies the displacement; None finds, for each frame, the step that
     turns as far as asked, by the landmarks of trial frames (`rotation.calibration`).
     `closed_loop` corrects each frame along the source's own gradient instead
-    (`rotation.closed_loop`); `gain` plays no part then.
+    (`rotation.closed_loop`); `gain` plays no part then. `carry` carries the picture along the
+    clusters' flow and leaves the rest to the latents (`rotation.carrying`), which `gain`
+    multiplies; `detail` is the share of the carried picture's detail that is given back.
     `similar` gives members that look like the source more weight (`rotation.similarity`). The
     other choices about clusters are those of `selection.Criteria`.
     """
@@ -98,6 +113,8 @@ class Options:
     keep_norm: bool = True
     gain: float | None = None
     closed_loop: bool = False
+    carry: bool = False
+    detail: float = 0.7
     seed: int = 0
 
 
@@ -114,7 +131,8 @@ class Source:
 @dataclass(frozen=True)
 class Rotation:
     """A turned head. `frames` (K, S, S, 3), `norms` and `turn` go with `Options.yaws_deg`, `means`
-    (the clusters' mean images), `examples` and `angle_fits` with `selection.angles_deg`."""
+    (the clusters' mean images), `examples` and `angle_fits` with `selection.angles_deg`.
+    `carried` (K, S, S, 3) is what the flow alone makes of the source, where it was carried."""
 
     source: Source
     reconstruction: Pixels
@@ -127,6 +145,7 @@ class Rotation:
     means: Pixels
     examples: tuple[Examples, ...] = ()
     angle_fits: tuple[AngleFit, ...] = ()
+    carried: Pixels | None = None
 
     @property
     def reconstruction_mse(self) -> float:
@@ -182,8 +201,13 @@ def turn(
         selection = weigh_by_looks(selection, crops, source.crop)
     latents = embed_members(model, store, selection.members, crops, progress)
     covariates = describe_members(selection.members, records, poses, source.light)
-    fit = fit_direction(selection, latents, options.method, options.shrink, rng, covariates)
     members = MemberPictures(selection, crops, mean_images(selection, crops))
+    flow = fit_flow_of(members) if options.carry else None
+    if flow is not None:
+        latents = leave_remainder(latents, selection, flow)
+    fit = fit_direction(selection, latents, options.method, options.shrink, rng, covariates)
+    if flow is not None:
+        fit = replace(fit, direction=replace(fit.direction, flow=flow.numbers()))
     readers = _readers(data, size, options, progress) if options.closed_loop else None
     result = _render(model, source, members, fit, options, readers)
     return replace(
@@ -207,28 +231,41 @@ def _render(
     model: Encoder, source: Source, members: MemberPictures, fit: Fit, options: Options,
     readers: PoseReaders | None,
 ) -> Rotation:  # fmt: skip
-    """The frames: the source's latent moved and decoded; with `readers`, in the closed loop."""
-    latent, yaws = embed_source(model, source.crop), options.yaws_deg
+    """The frames: carried, or the source's latent moved; with `readers`, in the closed loop."""
+    yaws, keep, direction = options.yaws_deg, options.keep_norm, fit.direction
+    if direction.flow is not None:
+        path = along_path(source.yaw_deg, yaws, options.gain)
+        result = turn_carried(
+            model, source.crop, direction, source.yaw_deg, yaws, path, keep, options.detail
+        )
+        return _rotation(source, members, fit, result, Turn(path, None))
+    latent = embed_source(model, source.crop)
     if readers is not None:
         moved, turn = close_loop(
-            model, latent, source.yaw_deg, yaws, fit.direction, members, readers, options.seed
+            model, latent, source.yaw_deg, yaws, direction, members, readers, options.seed
         )
     else:
-        gain, keep = options.gain, options.keep_norm
-        turn = find_turn(model, latent, fit.direction, source.yaw_deg, yaws, gain, keep)
-        moved = turn_latent(latent, fit.direction, source.yaw_deg, turn.path_deg, keep)
-    again = decode_pixels(model, latent[None])
-    frames = decode_pixels(model, moved)
+        turn = find_turn(model, latent, direction, source.yaw_deg, yaws, options.gain, keep)
+        moved = turn_latent(latent, direction, source.yaw_deg, turn.path_deg, keep)
+    again, frames = decode_pixels(model, latent[None]), decode_pixels(model, moved)
+    frames, again = (give_back_colours(each, again[0], source.crop) for each in (frames, again))
+    return _rotation(source, members, fit, Turned(latent, moved, frames, again[0]), turn)
+
+
+def _rotation(
+    source: Source, members: MemberPictures, fit: Fit, result: Turned, turn: Turn
+) -> Rotation:
     return Rotation(
         source=source,
-        reconstruction=give_back_colours(again, again[0], source.crop)[0],
-        frames=give_back_colours(frames, again[0], source.crop),
-        norms=tuple(float(np.linalg.norm(z)) for z in moved),
-        source_norm=float(np.linalg.norm(latent)),
+        reconstruction=result.again,
+        frames=result.frames,
+        norms=tuple(float(np.linalg.norm(z)) for z in result.moved),
+        source_norm=float(np.linalg.norm(result.latent)),
         turn=turn,
         selection=members.selection,
         fit=fit,
         means=members.means,
+        carried=result.carried,
     )
 
 
@@ -258,32 +295,3 @@ def _criteria(options: Options, light: str | None, records: Records, person: Rec
         min_probability=options.min_probability,
         same_person=options.same_person,
     )
-
-
-def embed_members(
-    model: Encoder, store: Store, members: Members, crops: dict[int, Pixels],
-    progress: Progress | None,
-) -> Latents:  # fmt: skip
-    """Latents (n, C, H, W) of the members as used.
-
-    A mirrored member's latent is the flip of the plain one's: z(flip x) = flip z holds for a
-    generator trained with mirrors, and halves the embedding.
-    """
-    rows = list(crops)
-    latents = embed(model, store, np.stack([crops[row] for row in rows]), progress)
-    place = {row: k for k, row in enumerate(rows)}
-    used = latents[[place[row] for row in members.rows.tolist()]]
-    used[members.mirrored] = used[members.mirrored][..., ::-1]
-    return used
-
-
-def describe_members(
-    members: Members, records: Records, poses: Poses, light: str | None
-) -> Covariates:
-    """Light and pitch of the members as used: a mirror swaps the sides and keeps the pitch."""
-    labels = records.labels[members.rows].tolist()
-    lights = [
-        MIRRORED_LABEL[label] if flipped else label
-        for label, flipped in zip(labels, members.mirrored.tolist(), strict=True)
-    ]
-    return Covariates(tuple(lights), poses.pitch_deg[members.rows], light)

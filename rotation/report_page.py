@@ -43,6 +43,7 @@ def render_page(report: Mapping[str, Any], result: Rotation, shown: Pixels) -> s
         report=report,
         source=result.source.crop,
         decoded=result.reconstruction,
+        carried=[] if result.carried is None else list(result.carried),
         frames=_frames(report, shown),
         clusters=_clusters(report, result),
         plots={name: Markup(svg) for name, svg in _plots(report).items()},

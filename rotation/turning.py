@@ -11,6 +11,7 @@ import numpy as np
 from rotation.calibration import Calibration, calibrate, trial_steps
 from rotation.directions import Direction
 from rotation.embedding import Encoder, Latents, decode_pixels
+from rotation.flow import Flow, fit_flow
 from rotation.images import Pixels
 from rotation.selection import Selection
 from rotation.trajectory import trajectory
@@ -34,12 +35,39 @@ class Turn:
 
 
 @dataclass(frozen=True)
+class Turned:
+    """A source's `latent` (C, H, W) and the frames' (K, C, H, W), `moved`; the `frames`
+    (K, S, S, 3), the source turned by nothing, `again`, and what its flow alone shows, `carried`,
+    where it was carried."""
+
+    latent: Latents
+    moved: Latents
+    frames: Pixels
+    again: Pixels
+    carried: Pixels | None = None
+
+
+@dataclass(frozen=True)
 class MemberPictures:
     """A selection with the crops (S, S, 3) of its members by row, and its clusters' means."""
 
     selection: Selection
     crops: dict[int, Pixels]
     means: Pixels
+
+
+def fit_flow_of(members: MemberPictures) -> Flow:
+    """The flow between the clusters' mean pictures; empty clusters left out."""
+    selection = members.selection
+    filled = [k for k, size in enumerate(selection.sizes) if size]
+    yaws = [selection.mean_yaws_deg[k] for k in filled]
+    sizes = [selection.clusters[k].effective_size for k in filled]
+    return fit_flow(members.means[filled], yaws, sizes)
+
+
+def along_path(yaw: float, yaws_deg: Sequence[float], gain: float | None) -> tuple[float, ...]:
+    """Where on the path from `yaw` the yaws asked for lie, at so many times the slope."""
+    return tuple((yaw + (gain or 1.0) * (np.array(yaws_deg) - yaw)).tolist())
 
 
 def turn_latent(
@@ -85,7 +113,7 @@ def find_turn(
         if calibration is not None:
             steps, reached = calibration.steps(wanted)
             return Turn(tuple((yaw + steps).tolist()), tuple(reached.tolist()))
-    return Turn(tuple((yaw + (gain or 1.0) * wanted).tolist()), None)
+    return Turn(along_path(yaw, yaws_deg, gain), None)
 
 
 def _calibrate(

@@ -14,7 +14,8 @@ from PIL import Image
 
 from rotation.directions import Direction
 from rotation.errors import ModelError, SelectionError
-from rotation.head_pipeline import HeadRotationPipeline, as_crop
+from rotation.head_pipeline import HeadRotationPipeline
+from rotation.pictures import as_crop
 from rotation.unet import LatentModel
 from tests.rotation.modelling import SIZE, gradients, tiny_denoising, tiny_folder
 

@@ -17,6 +17,7 @@ from rotation.cli import run
 from rotation.clusters import cluster_angles
 from rotation.dataset.celeba import read_tables
 from rotation.dataset.sources import open_source
+from rotation.directions import cosine
 from rotation.embedding import content_key, embed, read_crop, read_image
 from rotation.head_pipeline import HeadRotationPipeline
 from rotation.job import read_truth
@@ -139,6 +140,27 @@ def test_everything_there_is_to_write(heads: Path, model: Path, tmp_path: Path) 
     assert norms == pytest.approx(report["latent_norm"]["frames"], rel=1e-3)
 
 
+def test_a_carried_turn_is_reported_and_saved(heads: Path, model: Path, tmp_path: Path) -> None:
+    """The page shows what the flow alone does, and the saved pipeline turns alike."""
+    pipe, out = tmp_path / "pipe", tmp_path / "turned"
+    more = ["--yaw", "-15,15", "--carry", "--embedding", "smooth", "--no-bf16"]
+    result = turn(heads, model, tmp_path, *more, "--save-pipeline", str(pipe))
+    assert result.exit_code == 0, result.output
+    report = json.loads((out / "report.json").read_text())
+    assert report["carried"] == {"detail": 0.7}
+    assert report["gain"] == 1.0
+    assert "carried along the flow" in (out / "report.html").read_text()
+    saved = HeadRotationPipeline.from_pretrained(pipe)
+    with open_source(heads) as images:
+        photograph = read_image(images, SOURCE)
+    own = report["source"]["yaw_deg"]
+    frames = saved(photograph, (-15, 15), source_yaw_deg=own, embedding="smooth").images
+    for frame, name in zip(frames, ("frame_-015.0.png", "frame_+015.0.png"), strict=True):
+        with Image.open(out / name) as written:
+            difference = np.asarray(written).astype(int) - np.asarray(frame)
+        assert np.abs(difference).mean() < 0.5
+
+
 def test_a_model_that_cannot_enlarge_stops_before_the_work(
     heads: Path, model: Path, tmp_path: Path
 ) -> None:
@@ -176,6 +198,8 @@ def test_a_second_run_is_the_same_and_embeds_nothing(
         (["--landmarks", "nowhere.txt"], "--landmarks nowhere.txt: no such file"),
         (["--labels", "nowhere.csv"], "cannot be read"),
         (["--images", "nowhere"], "no such file or folder"),
+        (["--carry", "--closed-loop"], "two ways to turn"),
+        (["--carry", "--gain", "auto"], "--no-carry"),
     ],
 )
 def test_bad_input_is_one_message(
@@ -228,18 +252,28 @@ def test_broken_images_are_passed_over_but_not_as_the_source(
     assert "not an image" in result.stderr
 
 
-def test_a_mirrored_world_gives_mirrored_frames(heads: Path, tmp_path: Path, model: Path) -> None:
+@pytest.mark.parametrize("carry", [False, True])
+def test_a_mirrored_world_gives_mirrored_frames(
+    heads: Path, tmp_path: Path, model: Path, carry: bool
+) -> None:
     """Clusters hold each image and its mirror image, so centre light has mirror-tied sides."""
     encoder = LatentModel.load(model, device="cpu", iterations=0)
     store = LatentStore(tmp_path, encoder.fingerprint, (3, SIZE, SIZE))
     with open_source(heads) as images:
         book = book_from_csv(heads / "truth.csv")
         data = Data(images, read_tables(heads), read_truth(heads), book, SOURCE)
-        options = Options((-20.0, 20.0), light="center", attributes=(), minimum=1, shrink=False)
+        options = Options(
+            (-20.0, 20.0), light="center", attributes=(), minimum=1, shrink=False, carry=carry
+        )
         fit = rotate(data, encoder, store, options).fit
     tied = fit.direction.mirrored((3, SIZE, SIZE))
-    np.testing.assert_allclose(fit.direction.right, tied.right, atol=1e-6)
-    np.testing.assert_allclose(fit.direction.left, tied.left, atol=1e-6)
+    if carry:  # fitted step by step in float32, from means of whole grey levels
+        assert fit.direction.flow is not None
+        np.testing.assert_allclose(fit.direction.flow, tied.flow, atol=2e-3)
+        assert cosine(fit.direction.right, tied.right) > 0.99
+    else:
+        np.testing.assert_allclose(fit.direction.right, tied.right, atol=1e-6)
+        np.testing.assert_allclose(fit.direction.left, tied.left, atol=1e-6)
 
 
 def test_equal_crops_share_a_latent(heads: Path, model: Path, tmp_path: Path) -> None:

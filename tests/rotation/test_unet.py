@@ -317,16 +317,24 @@ def test_the_model_of_real_faces_is_whole_and_says_what_it_is_for():
 
 
 def test_photographs_and_rendered_heads_are_each_turned_in_their_own_way(tmp_path):
-    given = dict.fromkeys(("model", "embedding", "closed_loop", "gain")) | {"images": tmp_path}
+    names = ("model", "embedding", "carry", "closed_loop", "gain")
+    given = dict.fromkeys(names) | {"images": tmp_path}
     photographs = with_defaults(given)
     assert photographs["model"] == find_model("celeba-64")
     assert (photographs["embedding"], photographs["closed_loop"]) == ("smooth", False)
-    assert photographs["gain"] == 1.5
-    assert with_defaults(given | {"embedding": "inversion"})["closed_loop"]
+    assert (photographs["carry"], photographs["gain"]) == (True, 1.0)
+    line = with_defaults(given | {"carry": False})
+    assert (line["closed_loop"], line["gain"]) == (False, 1.5)
+    loop = with_defaults(given | {"closed_loop": True})
+    assert (loop["carry"], loop["closed_loop"]) == (False, True)
+    exact = with_defaults(given | {"embedding": "inversion"})
+    assert (exact["carry"], exact["closed_loop"]) == (False, True)
+    assert with_defaults(given | {"embedding": "inversion", "carry": True})["closed_loop"] is False
     (tmp_path / "truth.csv").touch()
     heads = with_defaults(given)
     assert heads["model"] == find_model("synthetic-heads-64")
     assert (heads["embedding"], heads["closed_loop"]) == ("inversion", True)
+    assert heads["carry"] is False
     assert (heads["gain"], with_defaults(given | {"gain": 2.0})["gain"]) == ("auto", 2.0)
     assert with_defaults(given | {"closed_loop": False})["closed_loop"] is False
 

@@ -1,0 +1,187 @@
+"""How pictures of a head flow as it turns: a velocity field of yaw, read off the clusters' means.
+
+Under weak perspective a point of a turning head moves across the picture in proportion to its
+depth, and CelebA's alignment adds a little shift, scale and slant. So a picture's points follow
+
+    dp / dyaw = v(p, yaw),   v_x = sum_k (yaw / 30)^k A_k(p),   v_y = sum_k (yaw / 30)^k b_k (1, p)
+
+with A_k smooth (a coarse grid of numbers, bicubic between them). v is fitted so that the mean
+picture of each cluster, carried along it, becomes its neighbour's: brightness constancy and
+smoothness (B. Horn, B. Schunck, *Determining Optical Flow*, Artificial Intelligence 17, 1981),
+which hold between clusters of the same light and fail between those of different ones. Carrying
+is integrating v from one yaw to another, so there and back is where it began, and a point's way
+does not depend on where the picture was taken up.
+
+Coordinates p are (x, y) in [-1, 1] from edge to edge of the crop, whatever its pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from rotation.errors import SelectionError
+from rotation.images import Pixels
+from rotation.metrics import LUMA
+
+ORDERS = 3  # powers of yaw, the zeroth included
+GRID = 6  # numbers a side of A_k: finer ones follow shadows and hair
+UNIT_DEG = 30.0
+STEP_DEG = 5.0  # of integration, by the midpoint rule
+FARTHEST_DEG = 40.0
+"""Clusters reach no farther (`clusters.CLUSTER_REACH_DEG`): beyond, v stays as it is there."""
+
+SIDE = 64  # pixels of the pictures that are compared
+REACH_DEG = 15.0  # neighbours are so near
+ROUNDS = ((2.0, 40), (1.2, 40), (0.6, 40))  # blur in pixels, steps: coarse to fine
+RATE, SMOOTHNESS, SOFT = 0.01, 6e-3, 0.1
+DAMPING = 1e-4  # of Adam: more than rounding, which would else break a mirror's symmetry
+CONTRAST_PIXELS, LEAST_CONTRAST = 4.0, 0.02
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A velocity field: `across` (ORDERS, n, n), the A_k; `along` (ORDERS, 3), the b_k. float32."""
+
+    across: torch.Tensor
+    along: torch.Tensor
+
+    def numbers(self) -> NDArray[np.float32]:
+        """All numbers in a row (3 n n + 9,), as `Direction.flow` keeps them."""
+        return torch.cat([self.across.flatten(), self.along.flatten()]).numpy()
+
+    @classmethod
+    def of(cls, numbers: NDArray[np.floating]) -> Flow:
+        """The flow of such a row of numbers."""
+        row = torch.from_numpy(np.asarray(numbers, dtype=np.float32))
+        side = round(((len(row) - 3 * ORDERS) / ORDERS) ** 0.5)
+        across, along = row.split([ORDERS * side**2, 3 * ORDERS])
+        return cls(across.reshape(ORDERS, side, side), along.reshape(ORDERS, 3))
+
+    def mirrored(self) -> Flow:
+        """The flow of mirrored pictures, whose yaws have the other sign."""
+        odd = torch.tensor([1.0, -1.0, 1.0])[:ORDERS, None]
+        across = self.across.flip(-1) * odd[..., None]  # x and yaw both change their signs
+        return Flow(across, self.along * -odd * torch.tensor([1.0, -1.0, 1.0]))
+
+    def origins(self, from_deg: torch.Tensor, to_deg: torch.Tensor, side: int) -> torch.Tensor:
+        """Where the points of pictures at yaws `to_deg` (N,) were at `from_deg` (N,).
+
+        Returns (N, side, side, 2), the x and y of each pixel's centre.
+        """
+        centres = (torch.arange(side) + 0.5) / side * 2 - 1
+        y, x = torch.meshgrid(centres, centres, indexing="ij")
+        points = torch.stack([x, y], -1).expand(len(to_deg), -1, -1, -1)
+        field = functional.interpolate(
+            self.across[None], (SIDE, SIDE), mode="bicubic", align_corners=True
+        )
+        turn = from_deg - to_deg
+        steps = max(1, int(np.ceil(float(turn.abs().max()) / STEP_DEG)))
+        pace = turn[:, None, None, None] / (steps * UNIT_DEG)
+        for k in range(steps):
+            here, between = to_deg + turn * k / steps, to_deg + turn * (k + 0.5) / steps
+            halfway = points + self._velocity(field, points, here) * pace / 2
+            points = points + self._velocity(field, halfway, between) * pace
+        return points
+
+    def _velocity(
+        self, field: torch.Tensor, points: torch.Tensor, yaw_deg: torch.Tensor
+    ) -> torch.Tensor:
+        """v (N, S, S, 2) at points (N, S, S, 2) and yaws (N,), for `UNIT_DEG` degrees."""
+        yaw = yaw_deg.clamp(-FARTHEST_DEG, FARTHEST_DEG) / UNIT_DEG
+        powers = torch.stack([yaw**k for k in range(ORDERS)], 1)  # (N, ORDERS)
+        wide = field.expand(len(points), -1, -1, -1)
+        at = functional.grid_sample(wide, points, padding_mode="border", align_corners=False)
+        across = torch.einsum("nk,nkij->nij", powers, at)
+        whole = torch.cat([torch.ones_like(points[..., :1]), points], -1)
+        along = torch.einsum("nk,kc,nijc->nij", powers, self.along, whole)
+        return torch.stack([across, along], -1)
+
+    def carry(
+        self, images: torch.Tensor, from_deg: Sequence[float], to_deg: Sequence[float]
+    ) -> torch.Tensor:
+        """Pictures (N, C, S, S) at yaws `from_deg` (N,), carried to `to_deg` (N,); not clamped.
+
+        What turns into view is stretched from what is beside it; beyond the edge, the edge goes on.
+        """
+        start, end = (torch.tensor(list(yaws), dtype=torch.float32) for yaws in (from_deg, to_deg))
+        return _look_up(images, self.origins(start, end, images.shape[-1]), "bicubic")
+
+
+def fit_flow(means: Pixels, yaws_deg: Sequence[float], counts: Sequence[float]) -> Flow:
+    """The flow between mean pictures (K, S, S, 3) of clusters at K yaws, of so many images each.
+
+    Raises `SelectionError` where no two clusters are neighbours.
+    """
+    yaws = torch.tensor(list(yaws_deg), dtype=torch.float32)
+    pairs = torch.nonzero(_are_neighbours(yaws)).T
+    if not pairs.numel():
+        raise SelectionError(
+            f"A flow needs two clusters at most {REACH_DEG:g} degrees apart; there are clusters "
+            f"at {', '.join(f'{yaw:g}' for yaw in yaws.tolist())}. Leave it out with --no-carry."
+        )
+    here, there = pairs
+    sizes = torch.tensor(list(counts), dtype=torch.float32)
+    weights = sizes[here] * sizes[there] / (sizes[here] + sizes[there])
+    weights = (weights / weights.mean()).clamp(max=2)[:, None, None, None] * _window()
+    luma = torch.from_numpy(means.astype(np.float32) @ LUMA.astype(np.float32) / 255)[:, None]
+    luma = functional.interpolate(luma, (SIDE, SIDE), mode="bilinear", antialias=True)
+    flow = Flow(
+        torch.zeros(ORDERS, GRID, GRID, requires_grad=True),
+        torch.zeros(ORDERS, 3, requires_grad=True),
+    )
+    with torch.enable_grad():
+        optimiser = torch.optim.Adam([flow.across, flow.along], lr=RATE, eps=DAMPING)
+        for blur, steps in ROUNDS:
+            pictures = _even_contrast(_blurred(luma, blur))
+            for _ in range(steps):
+                origins = flow.origins(yaws[here], yaws[there], SIDE)
+                error = _look_up(pictures[here], origins, "bilinear") - pictures[there]
+                loss = (weights * (torch.sqrt(error**2 + SOFT**2) - SOFT)).mean()
+                optimiser.zero_grad()
+                (loss + SMOOTHNESS * _roughness(flow.across)).backward()
+                optimiser.step()
+    return Flow(flow.across.detach(), flow.along.detach())
+
+
+def _are_neighbours(yaws: torch.Tensor) -> torch.Tensor:
+    apart = (yaws[:, None] - yaws[None]).abs()
+    return (apart > 0) & (apart <= REACH_DEG)
+
+
+def _look_up(images: torch.Tensor, points: torch.Tensor, mode: str) -> torch.Tensor:
+    return functional.grid_sample(
+        images, points, mode=mode, padding_mode="border", align_corners=False
+    )
+
+
+def _window() -> torch.Tensor:
+    """How much each pixel of a crop counts: the face, not its surroundings."""
+    centres = (torch.arange(SIDE) + 0.5) / SIDE * 2 - 1
+    return torch.exp(-((centres / 0.75) ** 4) - (((centres - 0.1) / 0.9) ** 4)[:, None])
+
+
+def _roughness(across: torch.Tensor) -> torch.Tensor:
+    """Mean square slope of the fields between pixels of 1 / SIDE^2, bicubic in between."""
+    field = functional.interpolate(across[None], (SIDE, SIDE), mode="bicubic", align_corners=True)
+    return SIDE**2 * (field.diff(dim=-1).square().mean() + field.diff(dim=-2).square().mean())
+
+
+def _even_contrast(luma: torch.Tensor) -> torch.Tensor:
+    """Deviations from the neighbourhood in units of its own: dark and bright sides count alike."""
+    deviation = luma - _blurred(luma, CONTRAST_PIXELS)
+    return deviation / (_blurred(deviation**2, CONTRAST_PIXELS).sqrt() + LEAST_CONTRAST)
+
+
+def _blurred(images: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Gaussian blur of pictures (N, 1, S, S)."""
+    reach = int(3 * sigma) + 1
+    kernel = torch.exp(-(torch.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
+    kernel = (kernel / kernel.sum())[None, None, None]
+    wide = functional.pad(images, (reach,) * 4, mode="replicate")
+    return functional.conv2d(functional.conv2d(wide, kernel), kernel.mT)

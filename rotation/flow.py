@@ -40,7 +40,6 @@ SIDE = 64  # pixels of the pictures that are compared
 REACH_DEG = 15.0  # neighbours are so near
 ROUNDS = ((2.0, 40), (1.2, 40), (0.6, 40))  # blur in pixels, steps: coarse to fine
 RATE, SMOOTHNESS, SOFT = 0.01, 6e-3, 0.1
-DAMPING = 1e-4  # of Adam: more than rounding, which would else break a mirror's symmetry
 CONTRAST_PIXELS, LEAST_CONTRAST = 4.0, 0.02
 
 
@@ -74,7 +73,7 @@ class Flow:
 
         Returns (N, side, side, 2), the x and y of each pixel's centre.
         """
-        centres = (torch.arange(side) + 0.5) / side * 2 - 1
+        centres = _centres(side)
         y, x = torch.meshgrid(centres, centres, indexing="ij")
         points = torch.stack([x, y], -1).expand(len(to_deg), -1, -1, -1)
         field = functional.interpolate(
@@ -95,8 +94,7 @@ class Flow:
         """v (N, S, S, 2) at points (N, S, S, 2) and yaws (N,), for `UNIT_DEG` degrees."""
         yaw = yaw_deg.clamp(-FARTHEST_DEG, FARTHEST_DEG) / UNIT_DEG
         powers = torch.stack([yaw**k for k in range(ORDERS)], 1)  # (N, ORDERS)
-        wide = field.expand(len(points), -1, -1, -1)
-        at = functional.grid_sample(wide, points, padding_mode="border", align_corners=False)
+        at = _look_up(field.expand(len(points), -1, -1, -1), points, "bilinear")
         across = torch.einsum("nk,nkij->nij", powers, at)
         whole = torch.cat([torch.ones_like(points[..., :1]), points], -1)
         along = torch.einsum("nk,kc,nijc->nij", powers, self.along, whole)
@@ -116,36 +114,45 @@ class Flow:
 def fit_flow(means: Pixels, yaws_deg: Sequence[float], counts: Sequence[float]) -> Flow:
     """The flow between mean pictures (K, S, S, 3) of clusters at K yaws, of so many images each.
 
+    Fitted to the pictures and to their mirror images, and averaged, so that mirrored clusters have
+    the mirrored flow to the last digit: what rounding makes of either fit grows from step to step.
+
     Raises `SelectionError` where no two clusters are neighbours.
     """
     yaws = torch.tensor(list(yaws_deg), dtype=torch.float32)
-    pairs = torch.nonzero(_are_neighbours(yaws)).T
-    if not pairs.numel():
+    if not _are_neighbours(yaws).any():
         raise SelectionError(
             f"A flow needs two clusters at most {REACH_DEG:g} degrees apart; there are clusters "
             f"at {', '.join(f'{yaw:g}' for yaw in yaws.tolist())}. Leave it out with --no-carry."
         )
-    here, there = pairs
     sizes = torch.tensor(list(counts), dtype=torch.float32)
+    luma = torch.from_numpy((means @ LUMA / 255).astype(np.float32))[:, None]
+    luma = functional.interpolate(luma, (SIDE, SIDE), mode="bilinear", antialias=True)
+    plain = _fit(luma, yaws, sizes)
+    mirrored = _fit(luma.flip(0, -1), -yaws.flip(0), sizes.flip(0)).mirrored()
+    return Flow((plain.across + mirrored.across) / 2, (plain.along + mirrored.along) / 2)
+
+
+@torch.enable_grad()
+def _fit(luma: torch.Tensor, yaws: torch.Tensor, sizes: torch.Tensor) -> Flow:
+    """The flow between pictures (K, 1, SIDE, SIDE) of clusters of so many images (K,)."""
+    here, there = torch.nonzero(_are_neighbours(yaws)).T
     weights = sizes[here] * sizes[there] / (sizes[here] + sizes[there])
     weights = (weights / weights.mean()).clamp(max=2)[:, None, None, None] * _window()
-    luma = torch.from_numpy(means.astype(np.float32) @ LUMA.astype(np.float32) / 255)[:, None]
-    luma = functional.interpolate(luma, (SIDE, SIDE), mode="bilinear", antialias=True)
     flow = Flow(
         torch.zeros(ORDERS, GRID, GRID, requires_grad=True),
         torch.zeros(ORDERS, 3, requires_grad=True),
     )
-    with torch.enable_grad():
-        optimiser = torch.optim.Adam([flow.across, flow.along], lr=RATE, eps=DAMPING)
-        for blur, steps in ROUNDS:
-            pictures = _even_contrast(_blurred(luma, blur))
-            for _ in range(steps):
-                origins = flow.origins(yaws[here], yaws[there], SIDE)
-                error = _look_up(pictures[here], origins, "bilinear") - pictures[there]
-                loss = (weights * (torch.sqrt(error**2 + SOFT**2) - SOFT)).mean()
-                optimiser.zero_grad()
-                (loss + SMOOTHNESS * _roughness(flow.across)).backward()
-                optimiser.step()
+    optimiser = torch.optim.Adam([flow.across, flow.along], lr=RATE)
+    for blur, steps in ROUNDS:
+        pictures = _even_contrast(_blurred(luma, blur))
+        for _ in range(steps):
+            origins = flow.origins(yaws[here], yaws[there], SIDE)
+            error = _look_up(pictures[here], origins, "bilinear") - pictures[there]
+            loss = (weights * (torch.sqrt(error**2 + SOFT**2) - SOFT)).mean()
+            optimiser.zero_grad()
+            (loss + SMOOTHNESS * _roughness(flow.across)).backward()
+            optimiser.step()
     return Flow(flow.across.detach(), flow.along.detach())
 
 
@@ -160,9 +167,13 @@ def _look_up(images: torch.Tensor, points: torch.Tensor, mode: str) -> torch.Ten
     )
 
 
+def _centres(side: int) -> torch.Tensor:
+    return (torch.arange(side) + 0.5) / side * 2 - 1
+
+
 def _window() -> torch.Tensor:
     """How much each pixel of a crop counts: the face, not its surroundings."""
-    centres = (torch.arange(SIDE) + 0.5) / SIDE * 2 - 1
+    centres = _centres(SIDE)
     return torch.exp(-((centres / 0.75) ** 4) - (((centres - 0.1) / 0.9) ** 4)[:, None])
 
 

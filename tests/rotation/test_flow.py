@@ -97,7 +97,7 @@ def test_mirrored_clusters_give_the_mirrored_flow() -> None:
     views = seen_at(bulge(), texture(), YAWS)
     found = fit_flow(views, YAWS, [100] * len(YAWS))
     mirrored = fit_flow(views[::-1, :, ::-1].copy(), YAWS, [100] * len(YAWS)).mirrored()
-    torch.testing.assert_close(mirrored.across, found.across, atol=2e-3, rtol=0)
+    torch.testing.assert_close(mirrored.across, found.across, atol=1e-5, rtol=0)
 
 
 def test_a_flow_is_kept_as_a_row_of_numbers() -> None:

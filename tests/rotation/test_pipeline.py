@@ -17,7 +17,6 @@ from rotation.cli import run
 from rotation.clusters import cluster_angles
 from rotation.dataset.celeba import read_tables
 from rotation.dataset.sources import open_source
-from rotation.directions import cosine
 from rotation.embedding import content_key, embed, read_crop, read_image
 from rotation.head_pipeline import HeadRotationPipeline
 from rotation.job import read_truth
@@ -267,13 +266,11 @@ def test_a_mirrored_world_gives_mirrored_frames(
         )
         fit = rotate(data, encoder, store, options).fit
     tied = fit.direction.mirrored((3, SIZE, SIZE))
-    if carry:  # fitted step by step in float32, from means of whole grey levels
-        assert fit.direction.flow is not None
-        np.testing.assert_allclose(fit.direction.flow, tied.flow, atol=2e-3)
-        assert cosine(fit.direction.right, tied.right) > 0.99
-    else:
-        np.testing.assert_allclose(fit.direction.right, tied.right, atol=1e-6)
-        np.testing.assert_allclose(fit.direction.left, tied.left, atol=1e-6)
+    tolerance = 5e-4 if carry else 1e-6  # float32 pictures looked up between their pixels
+    np.testing.assert_allclose(fit.direction.right, tied.right, atol=tolerance)
+    np.testing.assert_allclose(fit.direction.left, tied.left, atol=tolerance)
+    if carry:
+        np.testing.assert_allclose(fit.direction.flow, tied.flow, atol=1e-5)
 
 
 def test_equal_crops_share_a_latent(heads: Path, model: Path, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ FARTHEST_DEG = 40.0
 
 SIDE = 64  # pixels of the pictures that are compared
 REACH_DEG = 15.0  # neighbours are so near
+LEVELS = 4096
 ROUNDS = ((2.0, 40), (1.2, 40), (0.6, 40))  # blur in pixels, steps: coarse to fine
 RATE, SMOOTHNESS, SOFT = 0.01, 6e-3, 0.1
 CONTRAST_PIXELS, LEAST_CONTRAST = 4.0, 0.02
@@ -128,6 +129,7 @@ def fit_flow(means: Pixels, yaws_deg: Sequence[float], counts: Sequence[float]) 
     sizes = torch.tensor(list(counts), dtype=torch.float32)
     luma = torch.from_numpy((means @ LUMA / 255).astype(np.float32))[:, None]
     luma = functional.interpolate(luma, (SIDE, SIDE), mode="bilinear", antialias=True)
+    luma = (luma * LEVELS).round() / LEVELS  # a picture and its mirror image alike to the bit
     plain = _fit(luma, yaws, sizes)
     mirrored = _fit(luma.flip(0, -1), -yaws.flip(0), sizes.flip(0)).mirrored()
     return Flow((plain.across + mirrored.across) / 2, (plain.along + mirrored.along) / 2)

@@ -17,7 +17,7 @@ import cv2
 import dlib
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 Pixels = NDArray[np.uint8]
 SIDE = 256  # pixels to which crops are enlarged
@@ -33,12 +33,19 @@ HEAD = np.array(
 """Those points of a generic head, the camera's axes: right, down, away."""
 
 
+LEFT_HALF = (*range(9), 30, 29, 28, 27, *range(21, 16, -1))
+RIGHT_HALF = (*range(8, 17), *range(26, 21, -1), 27, 28, 29, 30)
+"""Outlines of a face's halves: along the jaw or to it, up the nose, along the brow."""
+
+
 @dataclass(frozen=True)
 class Seen:
     """Of N pictures: yaw (N,) in degrees, positive towards the viewer's right; descriptors
-    (N, 128); whether dlib's detector found the face by itself (N,)."""
+    (N, 128); whether dlib's detector found the face by itself (N,); brightness of the left half of
+    the face less the right one (N,), its outline and its ridge being the landmarks'."""
 
     yaw_deg: NDArray[np.float64]
+    contrast: NDArray[np.float64]
     descriptors: NDArray[np.float64]
     found: NDArray[np.bool_]
 
@@ -57,10 +64,12 @@ class FaceJudge:
     def look(self, crops: Pixels) -> Seen:
         """Judge standard crops (N, S, S, 3) of any side."""
         looks = [self._one(crop) for crop in crops]
-        yaws, descriptors, found = zip(*looks, strict=True)
-        return Seen(np.array(yaws), np.array(descriptors), np.array(found))
+        yaws, contrasts, descriptors, found = (
+            np.array(column) for column in zip(*looks, strict=True)
+        )
+        return Seen(yaws, contrasts, descriptors, found)
 
-    def _one(self, crop: Pixels) -> tuple[float, NDArray[np.float64], bool]:
+    def _one(self, crop: Pixels) -> tuple[float, float, NDArray[np.float64], bool]:
         large = Image.fromarray(crop).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
         picture = np.asarray(large).copy()
         found = _detect(picture)
@@ -70,7 +79,8 @@ class FaceJudge:
         mirror = np.ascontiguousarray(picture[:, ::-1])
         turned = dlib.rectangle(SIDE - 1 - right, top, SIDE - 1 - left, bottom)
         yaw = (_yaw(shape) - _yaw(landmarks(mirror, turned))) / 2
-        return yaw, np.array(describe.compute_face_descriptor(picture, shape)), found is not None
+        descriptor = np.array(describe.compute_face_descriptor(picture, shape))
+        return yaw, _contrast(picture, shape), descriptor, found is not None
 
 
 def _detect(picture: Pixels) -> tuple[int, int, int, int] | None:
@@ -87,6 +97,18 @@ def _detector() -> dlib.fhog_object_detector:
     if not hasattr(_detector, "made"):
         _detector.made = dlib.get_frontal_face_detector()
     return _detector.made
+
+
+def _contrast(picture: Pixels, shape: dlib.full_object_detection) -> float:
+    """Mean brightness, in [0, 1], between the left jaw and brow and the nose, less that right."""
+    luma = picture @ np.array([0.299, 0.587, 0.114]) / 255
+    sides = []
+    for outline in (LEFT_HALF, RIGHT_HALF):
+        mask = Image.new("1", (SIDE, SIDE))
+        points = [(shape.part(k).x, shape.part(k).y) for k in outline]
+        ImageDraw.Draw(mask).polygon(points, fill=1, outline=1)
+        sides.append(luma[np.asarray(mask)].mean())
+    return float(sides[0] - sides[1])
 
 
 def _yaw(shape: dlib.full_object_detection) -> float:

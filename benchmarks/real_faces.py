@@ -50,13 +50,18 @@ YAWS = tuple(float(yaw) for yaw in range(-30, 31, 10))
 HELD_OUT = 500
 FRONTAL_DEG = 10.0
 LINE = replace(VARIANTS["samples"].options, gain=1.5, maximum=3000, attributes=())
-CARRIED = replace(LINE, carry=True, gain=1.0)
+CARRIED = replace(LINE, carry=True, gain=None, maximum=300)
 AUTO = replace(LINE, gain=None)
 CLOSED = replace(VARIANTS["closed-loop"].options, maximum=3000, attributes=())
 WAYS: dict[str, tuple[str, Options]] = {
     "paper": ("line per side through centroids, plain slope", VARIANTS["paper"].options),
     "line": ("line per side through all images, slope times 1.5", LINE),
     "carried": ("carried along the clusters' flow, the line for the rest", CARRIED),
+    "carried-whole": ("the same, all of the line", replace(CARRIED, gain=1.0)),
+    "carried-alike": (
+        "carried, clusters of the usual attributes",
+        replace(CARRIED, attributes=None),
+    ),
     "flow": ("the flow alone, embedded and decoded", replace(CARRIED, gain=1e-6)),
     "carried-no-light": ("carried, clusters of every light", replace(CARRIED, light_filter=False)),
     "auto": ("the same, steps read off trial frames by MTCNN", AUTO),
@@ -68,7 +73,8 @@ MEASURES = {
     "yaw_mae_20": ("yaw error within ±20°", 1),
     "yaw_mae_30": ("yaw error over ±30°", 1),
     "monotone": ("monotone strips", 2),
-    "light_spread": ("light spread", 3),
+    "light_spread": ("light spread, middle of the crop", 3),
+    "face_spread": ("light spread, face alone", 3),
     "light_kept": ("light class kept", 2),
     "distance": ("distance to the middle frame", 3),
     "distance_30": ("at ±30°", 3),
@@ -201,6 +207,7 @@ def measure(
         "yaw_mae_30": error.mean(axis=1),
         "monotone": (np.diff(reached, axis=1) > 0).all(axis=1).astype(float),
         "light_spread": np.ptp(contrast, axis=1),
+        "face_spread": np.ptp([look.contrast for look in looks], axis=1),
         "light_kept": (classes[:, 1:] == classes[:, :1]).mean(axis=1),
         "distance": moved.mean(axis=1),
         "distance_30": moved[:, np.abs(asked) == 30].mean(axis=1),

@@ -29,6 +29,12 @@ from rotation.selection import Selection
 from rotation.trajectory import move
 from rotation.turning import Turned
 
+CARRIED_GAIN = 0.5
+"""How much of the others' mean remainder a head gets: with more the light stays better, with less
+the person does (docs/real-faces.md has both)."""
+
+DETAIL = 0.5
+
 
 def leave_remainder(latents: Latents, selection: Selection, flow: Flow) -> Latents:
     """Latents (n, C, H, W) of the members as used, less what the flow makes of the frontal ones."""
@@ -47,12 +53,13 @@ def leave_remainder(latents: Latents, selection: Selection, flow: Flow) -> Laten
 
 def turn_carried(
     model: Encoder, crop: Pixels, direction: Direction, from_deg: float, to_deg: Sequence[float],
-    path_deg: Sequence[float], keep_norm: bool, detail: float,
+    path_deg: Sequence[float], detail: float = DETAIL,
 ) -> Turned:  # fmt: skip
     """A source (S, S, 3) at yaw `from_deg` carried to each of `to_deg`, its latents to `path_deg`.
 
     `detail` is the share of what embedding the carried picture loses that is given back: 0 leaves
-    the frame to the model, 1 changes the carried picture only as the latents change.
+    the frame to the model, 1 changes the carried picture only as the latents change. Each carried
+    latent has its own norm, and what is added is small: no norm is kept.
     """
     if direction.flow is None:
         raise ValueError("The direction goes with no flow.")
@@ -62,7 +69,7 @@ def turn_carried(
     carried = flow.carry(wide, [from_deg] * count, to_deg).clamp(0, 1)
     latents = model.encode(torch.cat([picture, carried])).numpy()
     moved = np.stack([
-        move(z.reshape(-1), direction, from_deg, place, keep_norm).reshape(z.shape)
+        move(z.reshape(-1), direction, from_deg, place, keep_norm=False).reshape(z.shape)
         for z, place in zip(latents[1:], path_deg, strict=True)
     ])  # fmt: skip
     plain = decode_pixels(model, np.concatenate([latents, moved]))

@@ -106,14 +106,14 @@ embedding_options = together(
 @click.option("--carry/--no-carry", default=None,
               help="Carry the picture along the flow between the clusters' means; the line does "
               "the rest [where embedded smoothly, unless in the loop].")  # fmt: skip
-@click.option("--detail", type=click.FloatRange(0, 1), default=0.7, show_default=True,
+@click.option("--detail", type=click.FloatRange(0, 1), default=0.5, show_default=True,
               help="Share of the carried picture's detail that frames get back.")  # fmt: skip
 @click.option("--closed-loop/--no-closed-loop", default=None,
               help="Measure each frame's yaw and correct it by the head's gradient "
               "[unless embedded smoothly].")  # fmt: skip
 @click.option("--gain", type=Gain(),
               help="Without the loop: multiplies the displacement; auto: trial frames "
-              "[carried 1, embedded smoothly 1.5, else auto].")  # fmt: skip
+              "[carried 0.5, embedded smoothly 1.5, else auto].")  # fmt: skip
 @click.option("--keep-norm/--no-keep-norm", default=True, show_default=True)
 @embedding_options
 @click.option(

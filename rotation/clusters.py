@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import numpy as np
 
 from rotation.dataset.sources import ImageSource
 from rotation.embedding import Encoder, Latents, Progress, Store, embed, read_crop
 from rotation.errors import ImageError
+from rotation.flow import SIDE
 from rotation.images import Pixels
 from rotation.poses import Poses
 from rotation.records import MIRRORED_LABEL, Records
-from rotation.selection import Criteria, Members, Selection
+from rotation.selection import Criteria, Members, Selection, select
 from rotation.similarity import describe_looks, weigh
 from rotation.slope_weights import Covariates
 
@@ -66,6 +68,25 @@ def mean_images(selection: Selection, crops: dict[int, Pixels]) -> Pixels:
         mean = np.average(pictures, axis=0, weights=cluster.weights)
         means.append(np.rint(mean).astype(np.uint8))
     return np.stack(means)
+
+
+WIDE = 600
+
+
+def wide_means(
+    images: ImageSource, records: Records, poses: Poses, person: Records,
+    angles: Sequence[float], criteria: Criteria, seed: int,
+    progress: Progress | None = None,
+) -> tuple[Selection, Pixels]:  # fmt: skip
+    """Clusters of any attributes, up to `WIDE` images each, and their means (K, SIDE, SIDE, 3).
+
+    What a flow is fitted to: where points go depends little on whose they are, and noise in the
+    means is noise in the flow. No latents are needed of them.
+    """
+    wide = replace(criteria, attributes=(), maximum=max(WIDE, criteria.maximum))
+    selection = select(records, poses, person, angles, wide, np.random.default_rng(seed))
+    selection, crops = read_members(images, selection, records, SIDE, wide, progress)
+    return selection, mean_images(selection, crops)
 
 
 def embed_members(

@@ -23,7 +23,7 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.utils import BaseOutput, is_accelerate_available
 from PIL import Image
 
-from rotation.carrying import turn_carried
+from rotation.carrying import CARRIED_GAIN, DETAIL, turn_carried
 from rotation.direction_files import load_directions, save_directions
 from rotation.directions import Direction
 from rotation.embedders import EmbeddedModel, Sharpened, choose_embedding
@@ -134,11 +134,11 @@ class HeadRotationPipeline(DiffusionPipeline):
         direction: str | Direction = "",
         *,
         source_yaw_deg: float | None = None,
-        gain: float = 1.0,
+        gain: float | None = None,
         keep_norm: bool = True,
         num_inference_steps: int = 10,
         embedding: Literal["inversion", "smooth"] = "inversion",
-        detail: float = 0.7,
+        detail: float = DETAIL,
         inversion_tolerance: float | None = None,
         bf16: bool = False,
         output_type: str = "pil",
@@ -153,8 +153,9 @@ class HeadRotationPipeline(DiffusionPipeline):
             direction: a name in `directions`, which may be left out where there is one, or a
                 direction itself.
             source_yaw_deg: the yaw the pictures show; None reads it from landmarks.
-            gain: multiplies the turn; a mean slope turns one head too little. Where the direction
-                goes with a flow pictures are carried along it, and the rest is multiplied.
+            gain: multiplies the turn along the direction, of which a mean slope is too little for
+                one head. Where the direction goes with a flow pictures are carried along it, and
+                only the rest is multiplied. None takes 1, with a flow `CARRIED_GAIN`.
             keep_norm: see `rotation.trajectory.move`.
             num_inference_steps: of the sampler.
             embedding: of the pictures, that of the clusters whose direction it is: `inversion`
@@ -177,11 +178,12 @@ class HeadRotationPipeline(DiffusionPipeline):
         yaws = [read_yaw(crop) if source_yaw_deg is None else source_yaw_deg for crop in crops]
         if along.flow is not None:
             encoder = choose_embedding(model, embedding)
-            frames, moved = _carry(encoder, crops, along, yaws, yaws_deg, gain, keep_norm, detail)
+            share = CARRIED_GAIN if gain is None else gain
+            frames, moved = _carry(encoder, crops, along, yaws, yaws_deg, share, detail)
         else:
             exactly, smooth = model.encode_exactly, embedding == "smooth"
             sources = Sharpened(model)(crops) if smooth else exactly(crops, inversion_tolerance).z
-            moved = _turn(sources, along, yaws, yaws_deg, gain, keep_norm)
+            moved = _turn(sources, along, yaws, yaws_deg, gain or 1.0, keep_norm)
             frames = moved if output_type == "latent" else model.decode(moved)
             if smooth and output_type != "latent":
                 frames = _recoloured(frames, model.decode(sources), crops)
@@ -234,11 +236,11 @@ def _turn(
 
 def _carry(
     model: EmbeddedModel, crops: torch.Tensor, along: Direction, yaws: Sequence[float],
-    to_deg: Sequence[float], gain: float, keep: bool, detail: float,
+    to_deg: Sequence[float], gain: float, detail: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
     """Frames and latents (N K, 3, S, S) of crops (N, 3, S, S), carried along the flow."""
     turned = [
-        turn_carried(model, crop, along, yaw, to_deg, along_path(yaw, to_deg, gain), keep, detail)
+        turn_carried(model, crop, along, yaw, to_deg, along_path(yaw, to_deg, gain), detail)
         for crop, yaw in zip(to_pixels(crops.numpy()), yaws, strict=True)
     ]
     frames = from_pixels(np.concatenate([one.frames for one in turned]))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from rotation.carrying import CARRIED_GAIN
 from rotation.dataset.celeba import Tables, read_tables
 from rotation.dataset.sources import ImageSource, open_source, safe_name
 from rotation.devices import bf16_pays, choose_device
@@ -121,7 +122,7 @@ def with_defaults(given: Mapping[str, Any]) -> dict[str, Any]:
         raise SelectionError(
             "--gain auto reads steps along the line alone: give --no-carry as well, or a number."
         )
-    usual = 1.0 if carry else SMOOTH_GAIN if smooth else AUTO
+    usual = CARRIED_GAIN if carry else SMOOTH_GAIN if smooth else AUTO
     filled = {"model": model, "embedding": embedding, "gain": gain or usual}
     return {**given, **filled, "carry": carry, "closed_loop": loop}
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rotation.carrying import leave_remainder, turn_carried
+from rotation.carrying import CARRIED_GAIN, DETAIL, leave_remainder, turn_carried
 from rotation.clusters import (
     cluster_angles,
     describe_members,
@@ -20,6 +20,7 @@ from rotation.clusters import (
     mean_images,
     read_members,
     weigh_by_looks,
+    wide_means,
 )
 from rotation.dataset.celeba import Tables
 from rotation.dataset.sources import ImageSource, safe_name
@@ -53,6 +54,7 @@ from rotation.turning import (
     Turn,
     Turned,
     along_path,
+    choose_readers,
     close_loop,
     find_turn,
     fit_flow_of,
@@ -88,7 +90,8 @@ class Options:
     `light` overrides the source's label (`auto`: read it from the labels); `light_filter` False
     takes clusters of every light. `attributes` None takes those of `DEFAULT_ATTRIBUTES` that
     the files tell. `gain` multiplies the displacement; None finds, for each frame, the step that
-    turns as far as asked, by the landmarks of trial frames (`rotation.calibration`).
+    turns as far as asked, by the landmarks of trial frames (`rotation.calibration`); with `carry`
+    it is `CARRIED_GAIN`.
     `closed_loop` corrects each frame along the source's own gradient instead
     (`rotation.closed_loop`); `gain` plays no part then. `carry` carries the picture along the
     clusters' flow and leaves the rest to the latents (`rotation.carrying`), which `gain`
@@ -114,7 +117,7 @@ class Options:
     gain: float | None = None
     closed_loop: bool = False
     carry: bool = False
-    detail: float = 0.7
+    detail: float = DETAIL
     seed: int = 0
 
 
@@ -202,29 +205,25 @@ def turn(
     latents = embed_members(model, store, selection.members, crops, progress)
     covariates = describe_members(selection.members, records, poses, source.light)
     members = MemberPictures(selection, crops, mean_images(selection, crops))
-    flow = fit_flow_of(members) if options.carry else None
-    if flow is not None:
+    flow = None
+    if options.carry:
+        person, seed = source.record, options.seed
+        flow = fit_flow_of(
+            *wide_means(data.images, records, poses, person, angles, criteria, seed, progress)
+        )
         latents = leave_remainder(latents, selection, flow)
     fit = fit_direction(selection, latents, options.method, options.shrink, rng, covariates)
     if flow is not None:
         fit = replace(fit, direction=replace(fit.direction, flow=flow.numbers()))
-    readers = _readers(data, size, options, progress) if options.closed_loop else None
+    readers = None
+    if options.closed_loop:
+        readers = choose_readers(data.readers, size, options.seed, progress)
     result = _render(model, source, members, fit, options, readers)
     return replace(
         result,
         examples=examples(selection, crops),
         angle_fits=angle_fits(selection, latents, fit.direction),
     )
-
-
-def _readers(
-    data: Data, size: int, options: Options, progress: Progress | None
-) -> PoseReaders:  # fmt: skip
-    if data.readers is not None:
-        return data.readers(size, options.seed, progress)
-    from rotation.pose_readers import by_landmarks  # late: loads MTCNN
-
-    return by_landmarks(options.seed)
 
 
 def _render(
@@ -234,10 +233,9 @@ def _render(
     """The frames: carried, or the source's latent moved; with `readers`, in the closed loop."""
     yaws, keep, direction = options.yaws_deg, options.keep_norm, fit.direction
     if direction.flow is not None:
-        path = along_path(source.yaw_deg, yaws, options.gain)
-        result = turn_carried(
-            model, source.crop, direction, source.yaw_deg, yaws, path, keep, options.detail
-        )
+        path = along_path(source.yaw_deg, yaws, options.gain or CARRIED_GAIN)
+        start = source.yaw_deg
+        result = turn_carried(model, source.crop, direction, start, yaws, path, options.detail)
         return _rotation(source, members, fit, result, Turn(path, None))
     latent = embed_source(model, source.crop)
     if readers is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from rotation.calibration import Calibration, calibrate, trial_steps
 from rotation.directions import Direction
-from rotation.embedding import Encoder, Latents, decode_pixels
+from rotation.embedding import Encoder, Latents, Progress, decode_pixels
 from rotation.flow import Flow, fit_flow
 from rotation.images import Pixels
 from rotation.selection import Selection
@@ -56,18 +56,17 @@ class MemberPictures:
     means: Pixels
 
 
-def fit_flow_of(members: MemberPictures) -> Flow:
-    """The flow between the clusters' mean pictures; empty clusters left out."""
-    selection = members.selection
+def fit_flow_of(selection: Selection, means: Pixels) -> Flow:
+    """The flow between the mean pictures (K, S, S, 3) of clusters; empty ones are left out."""
     filled = [k for k, size in enumerate(selection.sizes) if size]
     yaws = [selection.mean_yaws_deg[k] for k in filled]
     sizes = [selection.clusters[k].effective_size for k in filled]
-    return fit_flow(members.means[filled], yaws, sizes)
+    return fit_flow(means[filled], yaws, sizes)
 
 
-def along_path(yaw: float, yaws_deg: Sequence[float], gain: float | None) -> tuple[float, ...]:
+def along_path(yaw: float, yaws_deg: Sequence[float], gain: float) -> tuple[float, ...]:
     """Where on the path from `yaw` the yaws asked for lie, at so many times the slope."""
-    return tuple((yaw + (gain or 1.0) * (np.array(yaws_deg) - yaw)).tolist())
+    return tuple((yaw + gain * (np.array(yaws_deg) - yaw)).tolist())
 
 
 def turn_latent(
@@ -80,6 +79,18 @@ def turn_latent(
     """Latents (K, C, H, W) of a source (C, H, W) at `from_deg` turned to each of `to_deg`."""
     moved = trajectory(source.reshape(-1), direction, from_deg, to_deg, keep_norm)
     return moved.reshape(-1, *source.shape)
+
+
+def choose_readers(
+    make: Callable[[int, int, Progress | None], PoseReaders] | None, size: int, seed: int,
+    progress: Progress | None,
+) -> PoseReaders:  # fmt: skip
+    """What reads frames of this size: of the image set's own making, else landmarks."""
+    if make is not None:
+        return make(size, seed, progress)
+    from rotation.pose_readers import by_landmarks  # late: loads MTCNN
+
+    return by_landmarks(seed)
 
 
 def close_loop(
@@ -113,7 +124,7 @@ def find_turn(
         if calibration is not None:
             steps, reached = calibration.steps(wanted)
             return Turn(tuple((yaw + steps).tolist()), tuple(reached.tolist()))
-    return Turn(along_path(yaw, yaws_deg, gain), None)
+    return Turn(along_path(yaw, yaws_deg, gain or 1.0), None)
 
 
 def _calibrate(

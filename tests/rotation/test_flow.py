@@ -157,11 +157,11 @@ def test_detail_is_what_embedding_loses(model: LatentModel) -> None:
     zero = np.zeros(3 * SIZE**2, np.float32)
     direction = Direction(zero, zero, 0.0, 0.0, bulge().numbers())
     crop, yaws = texture(side=SIZE), (-20.0, 5.0)
-    turned = turn_carried(model, crop, direction, 5.0, yaws, yaws, True, 1.0)
+    turned = turn_carried(model, crop, direction, 5.0, yaws, yaws, 1.0)
     assert np.abs(turned.again.astype(int) - crop).max() <= 1
     assert np.abs(turned.frames[1].astype(int) - crop).max() <= 1
     assert turned.carried is not None
     assert np.abs(turned.frames.astype(int) - turned.carried).max() <= 1
     assert error(turned.frames[:1], crop[None]) > 10
-    plain = turn_carried(model, crop, direction, 5.0, yaws, yaws, True, 0.0)
+    plain = turn_carried(model, crop, direction, 5.0, yaws, yaws, 0.0)
     assert error(plain.frames, turned.carried) > error(turned.frames, turned.carried)

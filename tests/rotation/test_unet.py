@@ -322,7 +322,7 @@ def test_photographs_and_rendered_heads_are_each_turned_in_their_own_way(tmp_pat
     photographs = with_defaults(given)
     assert photographs["model"] == find_model("celeba-64")
     assert (photographs["embedding"], photographs["closed_loop"]) == ("smooth", False)
-    assert (photographs["carry"], photographs["gain"]) == (True, 1.0)
+    assert (photographs["carry"], photographs["gain"]) == (True, 0.5)
     line = with_defaults(given | {"carry": False})
     assert (line["closed_loop"], line["gain"]) == (False, 1.5)
     loop = with_defaults(given | {"closed_loop": True})

@@ -18,17 +18,17 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks._face_judge import FaceJudge, Seen  # noqa: E402
+from benchmarks._face_sheets import Strip, draw  # noqa: E402
 from labeler.classifier.features import light_features  # noqa: E402
 from labeler.classifier.model import MirrorLogistic  # noqa: E402
 from labeler.classifier.storing import load_model as load_classifier  # noqa: E402
@@ -83,17 +83,6 @@ MEASURES = {
     "own": ("nearer to its source than to any other", 2),
     "mse": ("reconstruction MSE", 5),
 }
-
-Pixels = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class Strip:
-    """A source (S, S, 3), its reconstruction and its frames (K, S, S, 3) at `YAWS`."""
-
-    source: Pixels
-    again: Pixels
-    frames: Pixels
 
 
 def main() -> None:
@@ -252,31 +241,6 @@ def table(results: Mapping[str, dict]) -> str:
     lines.append("| distances by yaw, means | " + " | ".join(apart) + " |")
     lines.append("| sources | " + " | ".join(str(len(r["sources"])) for r in results.values()))
     return "\n".join(lines) + " |"
-
-
-def draw(
-    strips: Mapping[str, Strip], values: Mapping[str, NDArray[np.float64]],
-    labels: Mapping[str, str], out: Path, way: str,
-) -> None:  # fmt: skip
-    """All strips in rows, the source first; and of frames alone, without the photograph, the
-    best, median and worst four, by the sum of two ranks: yaw error and distance from the middle."""
-    names = list(strips)
-    ranks = sum(np.argsort(np.argsort(values[key])) for key in ("yaw_mae_30", "distance"))
-    order = np.argsort(ranks, kind="stable").tolist()
-    middle = max(0, len(order) // 2 - 2)
-    chosen = [*order[:4], *order[middle : middle + 4], *order[-4:]]
-    for title, rows in (("all", order), ("chosen", chosen)):
-        shown = [strips[names[k]].frames for k in rows]
-        if title == "all":
-            sources = [strips[names[k]].source[None] for k in rows]
-            shown = [np.concatenate(pair) for pair in zip(sources, shown, strict=True)]
-        sheet = np.concatenate([np.concatenate(list(row), axis=1) for row in shown])
-        large = Image.fromarray(sheet).resize(
-            (sheet.shape[1] * 2, sheet.shape[0] * 2), Image.Resampling.BICUBIC
-        )
-        large.save(out / f"{way}-{title}.png")
-        listing = [f"{names[k]} {labels[names[k]]}" for k in rows]
-        (out / f"{way}-{title}.txt").write_text("\n".join(listing) + "\n", "utf-8")
 
 
 def _options() -> argparse.Namespace:

@@ -47,8 +47,8 @@ def benchmark(as_json: bool, **given: Any) -> None:
 
     Turns synthetic heads of people no model has seen by each variant of the method, and judges
     all frames by true renders. Variants: paper, one-line, no-light, no-attributes, global,
-    paper-closed, samples, closed-loop, regression, and bound (the true renders embedded and
-    decoded). Differences are from the first one named. With --out, benchmark.json is there from
+    paper-closed, samples, closed-loop, carried, regression, and bound (the true renders embedded
+    and decoded). Differences are from the first one named. With --out, benchmark.json is there from
     the first few sources on; a source whose clusters are too small is left out and told of.
 
     \b

@@ -29,6 +29,7 @@ def _options(**settings: object) -> Options:
 PAPER = _options(method="paper", gain=1.0)
 SAMPLES = _options(method="samples", gain=None)
 CLOSED = replace(SAMPLES, gain=1.0, closed_loop=True)
+CARRIED = replace(SAMPLES, carry=True)
 NO_LIGHT = replace(PAPER, light_filter=False)
 NO_ATTRIBUTES = replace(PAPER, attributes=())
 
@@ -56,6 +57,11 @@ VARIANTS = {
             "closed-loop",
             "a line per side through all images, frames corrected by their own gradient",
             CLOSED,
+        ),
+        Variant(
+            "carried",
+            "pictures carried along the clusters' flow, the line through all images for the rest",
+            CARRIED,
         ),
         Variant(
             "regression",

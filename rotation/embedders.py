@@ -62,7 +62,8 @@ class ByInversion:
 
 SHARE = 0.7
 """Where between the times of a step `Smooth` asks. MSE of images given back, twelve held-out faces,
-`celeba-64`: 0.033 at 0 (the usual inversion), 0.0097 at 0.5, 0.0068 at 0.7, 0.016 at 1."""
+`celeba-64`: 0.036 at 0 (the usual inversion), 0.011 at 0.5, 0.0081 at 0.7, 0.013 at 1
+(`benchmarks/smooth_latents.py`)."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,8 @@ class Smooth:
 
 
 SHARPNESS = 0.5
-"""How far a `Sharpened` latent lies towards the exact one. Four held-out faces, `celeba-64`: MSE of
-images given back (with colours) 0.0027 at 0, 0.0018 at 0.25, 0.0011 at 0.5, 0.0004 at 0.75, where
-turned faces begin to show seams."""
+"""How far a `Sharpened` latent lies towards the exact one: halfway the source's detail is there and
+still moves; `benchmarks/smooth_latents.py` tells the error of each share."""
 
 
 @dataclass(frozen=True)

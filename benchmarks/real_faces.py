@@ -8,7 +8,7 @@ that is interrupted goes on, and only the missing variants are turned.
 
     python manage.py classifier fit --images ~/CelebA --labels labels.csv --out classifier/
     python benchmarks/real_faces.py ~/CelebA --labels labels.csv --classifier classifier/ \\
-        --model celeba-64 --sources 24 --variants line,closed-loop,no-light --out build/real
+        --model celeba-64 --sources 24 --variants carried,flow,line --out build/real
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ WAYS: dict[str, tuple[str, Options]] = {
         "carried, clusters of the usual attributes",
         replace(CARRIED, attributes=None),
     ),
-    "flow": ("the flow alone, embedded and decoded", replace(CARRIED, gain=1e-6)),
+    "flow": ("the flow alone, embedded and decoded", replace(CARRIED, gain=0.0)),
     "carried-no-light": ("carried, clusters of every light", replace(CARRIED, light_filter=False)),
     "auto": ("the same, steps read off trial frames by MTCNN", AUTO),
     "line-no-light": ("the same, clusters of every light", replace(LINE, light_filter=False)),

@@ -114,7 +114,8 @@ embedding_options = together(
 @click.option("--gain", type=Gain(),
               help="Without the loop: multiplies the displacement; auto: trial frames "
               "[carried 0.5, embedded smoothly 1.5, else auto].")  # fmt: skip
-@click.option("--keep-norm/--no-keep-norm", default=True, show_default=True)
+@click.option("--keep-norm/--no-keep-norm", default=True, show_default=True,
+              help="Of a latent that is moved along the line alone.")  # fmt: skip
 @embedding_options
 @click.option(
     "--contact-sheets",

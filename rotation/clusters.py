@@ -70,7 +70,7 @@ def mean_images(selection: Selection, crops: dict[int, Pixels]) -> Pixels:
     return np.stack(means)
 
 
-WIDE = 600
+WIDE = 600  # images of a cluster; to read them all takes seconds
 
 
 def wide_means(

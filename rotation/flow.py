@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from torch.nn import functional
 
 from rotation.errors import SelectionError
@@ -38,9 +39,11 @@ FARTHEST_DEG = 40.0
 
 SIDE = 64  # pixels of the pictures that are compared
 REACH_DEG = 15.0  # neighbours are so near
-LEVELS = 4096
+LEVELS = 4096  # of grey, so that rounding tells no picture from its mirror image
 ROUNDS = ((2.0, 40), (1.2, 40), (0.6, 40))  # blur in pixels, steps: coarse to fine
-RATE, SMOOTHNESS, SOFT = 0.01, 6e-3, 0.1
+RATE = 0.01  # of Adam
+SMOOTHNESS = 6e-3  # what roughness weighs against the error
+SOFT = 0.1  # errors count as their squares below, as they are above
 CONTRAST_PIXELS, LEAST_CONTRAST = 4.0, 0.02
 
 
@@ -193,8 +196,6 @@ def _even_contrast(luma: torch.Tensor) -> torch.Tensor:
 
 def _blurred(images: torch.Tensor, sigma: float) -> torch.Tensor:
     """Gaussian blur of pictures (N, 1, S, S)."""
-    reach = int(3 * sigma) + 1
-    kernel = torch.exp(-(torch.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
-    kernel = (kernel / kernel.sum())[None, None, None]
-    wide = functional.pad(images, (reach,) * 4, mode="replicate")
-    return functional.conv2d(functional.conv2d(wide, kernel), kernel.mT)
+    sigmas, reach = (0, 0, sigma, sigma), int(3 * sigma) + 1
+    blurred = gaussian_filter(images.numpy(), sigmas, mode="nearest", radius=(0, 0, reach, reach))
+    return torch.from_numpy(blurred)

@@ -156,7 +156,7 @@ class HeadRotationPipeline(DiffusionPipeline):
             gain: multiplies the turn along the direction, of which a mean slope is too little for
                 one head. Where the direction goes with a flow pictures are carried along it, and
                 only the rest is multiplied. None takes 1, with a flow `CARRIED_GAIN`.
-            keep_norm: see `rotation.trajectory.move`.
+            keep_norm: see `rotation.trajectory.move`; with a flow it plays no part.
             num_inference_steps: of the sampler.
             embedding: of the pictures, that of the clusters whose direction it is: `inversion`
                 exactly, `smooth` as `rotation run` embeds photographs.
@@ -176,14 +176,15 @@ class HeadRotationPipeline(DiffusionPipeline):
         many: Sequence[Any] = image if isinstance(image, list | tuple) else [image]
         crops = torch.stack([as_crop(picture, model.image_size) for picture in many])
         yaws = [read_yaw(crop) if source_yaw_deg is None else source_yaw_deg for crop in crops]
+        if gain is None:
+            gain = 1.0 if along.flow is None else CARRIED_GAIN
         if along.flow is not None:
             encoder = choose_embedding(model, embedding)
-            share = CARRIED_GAIN if gain is None else gain
-            frames, moved = _carry(encoder, crops, along, yaws, yaws_deg, share, detail)
+            frames, moved = _carry(encoder, crops, along, yaws, yaws_deg, gain, detail)
         else:
             exactly, smooth = model.encode_exactly, embedding == "smooth"
             sources = Sharpened(model)(crops) if smooth else exactly(crops, inversion_tolerance).z
-            moved = _turn(sources, along, yaws, yaws_deg, gain or 1.0, keep_norm)
+            moved = _turn(sources, along, yaws, yaws_deg, gain, keep_norm)
             frames = moved if output_type == "latent" else model.decode(moved)
             if smooth and output_type != "latent":
                 frames = _recoloured(frames, model.decode(sources), crops)

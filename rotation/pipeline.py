@@ -233,7 +233,8 @@ def _render(
     """The frames: carried, or the source's latent moved; with `readers`, in the closed loop."""
     yaws, keep, direction = options.yaws_deg, options.keep_norm, fit.direction
     if direction.flow is not None:
-        path = along_path(source.yaw_deg, yaws, options.gain or CARRIED_GAIN)
+        gain = CARRIED_GAIN if options.gain is None else options.gain
+        path = along_path(source.yaw_deg, yaws, gain)
         start = source.yaw_deg
         result = turn_carried(model, source.crop, direction, start, yaws, path, options.detail)
         return _rotation(source, members, fit, result, Turn(path, None))

@@ -124,7 +124,7 @@ def find_turn(
         if calibration is not None:
             steps, reached = calibration.steps(wanted)
             return Turn(tuple((yaw + steps).tolist()), tuple(reached.tolist()))
-    return Turn(along_path(yaw, yaws_deg, gain or 1.0), None)
+    return Turn(along_path(yaw, yaws_deg, 1.0 if gain is None else gain), None)
 
 
 def _calibrate(

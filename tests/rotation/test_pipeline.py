@@ -303,7 +303,9 @@ def test_an_output_that_cannot_be_written_is_refused_at_once(
     assert not (tmp_path / "cache").exists()
 
 
-def test_commands_and_library_agree_on_the_smallest_cluster() -> None:
+def test_commands_and_library_agree_on_defaults() -> None:
+    (detail,) = (p.default for p in run.params if p.name == "detail")
+    assert detail == Options((0.0,)).detail
     for command in (run, benchmark):
         (default,) = (p.default for p in command.params if p.name == "min_cluster")
         assert default == Options((0.0,)).minimum == Criteria("left").minimum

@@ -23,7 +23,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 from torch.nn import functional
 
 from rotation.errors import SelectionError
@@ -196,6 +195,8 @@ def _even_contrast(luma: torch.Tensor) -> torch.Tensor:
 
 def _blurred(images: torch.Tensor, sigma: float) -> torch.Tensor:
     """Gaussian blur of pictures (N, 1, S, S)."""
+    from scipy.ndimage import gaussian_filter  # late: turns without a flow need no scipy
+
     sigmas, reach = (0, 0, sigma, sigma), int(3 * sigma) + 1
     blurred = gaussian_filter(images.numpy(), sigmas, mode="nearest", radius=(0, 0, reach, reach))
     return torch.from_numpy(blurred)

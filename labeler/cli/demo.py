@@ -1,6 +1,8 @@
-"""The command `demo`: a data set of rendered heads, to try everything with."""
+"""The command `demo`: a data set of drawn faces or rendered heads, to try everything with."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import click
 from sqlalchemy import select
@@ -16,18 +18,28 @@ from labeler.services.images import register_dataset
 NAME = "demo"
 
 
-@click.command()
-@click.option("--images", default=480, show_default=True, type=click.IntRange(12, 100_000))
-@click.option("--if-empty", is_flag=True, help="Do nothing if another data set is registered.")
-def demo(images: int, if_empty: bool) -> None:
-    """Render a data set of synthetic heads and register it.
+RENDERED = 480  # heads, unless said otherwise
 
-    It lies in the folder `demo` of SIDELIGHT_HOME, in CelebA's file formats.
+
+@click.command()
+@click.option(
+    "--images",
+    type=click.IntRange(12, 100_000),
+    help=f"How many [{RENDERED} rendered heads; with --drawn all faces].",
+)
+@click.option("--drawn", is_flag=True, help="Faces that the bundled model drew from noise.")
+@click.option("--if-empty", is_flag=True, help="Do nothing if another data set is registered.")
+def demo(images: int | None, drawn: bool, if_empty: bool) -> None:
+    """Make a data set to try everything with, and register it.
+
+    Heads rendered on the spot, or faces that the bundled model drew from noise. It lies in the
+    folder `demo` of SIDELIGHT_HOME, in CelebA's file formats; one that is there is kept.
 
     \b
     Examples:
       python manage.py demo
       python manage.py demo --images 2000
+      python manage.py demo --drawn
     """
     settings = load_settings()
     db = Database(settings.database_url)
@@ -36,7 +48,7 @@ def demo(images: int, if_empty: bool) -> None:
         if if_empty and _has_others(db):
             click.echo("A data set is registered; the demo is not needed.")
         else:
-            _prepare(db, settings, images)
+            _prepare(db, settings, images, drawn, if_empty)
     finally:
         db.dispose()
 
@@ -46,11 +58,25 @@ def _has_others(db: Database) -> bool:
         return session.scalar(select(Dataset.id).where(Dataset.name != NAME).limit(1)) is not None
 
 
-def _prepare(db: Database, settings: Settings, images: int) -> None:
-    from rotation.synthetic.dataset import write_dataset
+def _prepare(db: Database, settings: Settings, images: int | None, drawn: bool, keep: bool) -> None:
+    from rotation.dataset.making import IMAGE_FOLDER
 
-    with progress_bar("Rendering heads") as progress:
-        folder = write_dataset(settings.home / NAME, images, progress=progress)
+    folder = settings.home / NAME
+    if not (keep and (folder / IMAGE_FOLDER).is_dir()):  # of whatever kind and size it was made
+        _make(folder, images, drawn)
     registered = register_dataset(db, folder, NAME)
     checked = check_images(db, registered.dataset_id, processes=1)
     click.echo(f"The demo data set is ready: {checked.ok:,} images in {folder}")
+
+
+def _make(folder: Path, images: int | None, drawn: bool) -> None:
+    if not drawn:
+        from rotation.synthetic.dataset import write_dataset
+
+        with progress_bar("Rendering heads") as progress:
+            write_dataset(folder, images or RENDERED, progress=progress)
+    else:
+        from rotation.sampled import write_faces
+
+        with progress_bar("Writing faces") as progress:
+            write_faces(folder, images, progress)

@@ -10,10 +10,7 @@ synthetic.json                      what was asked for; written last
 from __future__ import annotations
 
 import csv
-import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from rotation.dataset.making import IMAGE_FOLDER, LANDMARK_NAMES, make_once
 from rotation.errors import DatasetError
 from rotation.synthetic.attributes import attributes
 from rotation.synthetic.camera import CELEBA_VIEW
@@ -32,11 +30,6 @@ from rotation.synthetic.sampling import pose_head, sample_identity, sample_scene
 # Persons of the demo data set: in no training set and no benchmark.
 DEMO_IDENTITY = 2_000_000
 YAW_LIMIT = 40.0
-IMAGE_FOLDER = "img_align_celeba"
-LANDMARK_NAMES = (
-    "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y "
-    "leftmouth_x leftmouth_y rightmouth_x rightmouth_y"
-)
 TRUTH_COLUMNS = (
     "filename",
     "identity",
@@ -48,7 +41,7 @@ TRUTH_COLUMNS = (
     "light_strength",
     "light",
 )
-_RECIPE, _VERSION = "synthetic.json", 1
+RECIPE, _VERSION = "synthetic.json", 1
 _QUALITY = 95
 _DATASET = 4
 
@@ -87,17 +80,8 @@ def write_dataset(
         )
     target = Path(folder)
     recipe = {"version": _VERSION, "images": n_images, "identities": persons, "seed": seed}
-    if _is_there(target, recipe):
-        return target
-    partial = _make_beside(target)
-    try:
-        _write(partial, plan_dataset(n_images, persons, seed), progress)
-        (partial / _RECIPE).write_text(json.dumps(recipe) + "\n", encoding="utf-8")
-        partial.chmod(0o755)
-        partial.replace(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return target
+    entries = plan_dataset(n_images, persons, seed)
+    return make_once(target, RECIPE, recipe, lambda folder: _write(folder, entries, progress))
 
 
 def plan_dataset(n_images: int, n_identities: int, seed: int) -> list[Entry]:
@@ -113,30 +97,6 @@ def plan_dataset(n_images: int, n_identities: int, seed: int) -> list[Entry]:
         head = pose_head(sample_identity(DEMO_IDENTITY + person), replace(scene, yaw_deg=yaw_deg))
         entries.append(Entry(f"{k + 1:06d}.jpg", person + 1, head))
     return entries
-
-
-def _make_beside(target: Path) -> Path:
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    except OSError as error:
-        raise DatasetError(f"{target}: cannot be made ({error.strerror}).") from None
-
-
-def _is_there(target: Path, recipe: dict[str, int]) -> bool:
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        return False
-    try:
-        found = json.loads((target / _RECIPE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        found = None
-    if found == recipe:
-        return True
-    holds = f"a data set made with {found}" if found else "other files"
-    raise DatasetError(
-        f"{target} holds {holds}, not the data set asked for ({recipe}). "
-        "Name another folder, or remove this one."
-    )
 
 
 def _write(folder: Path, entries: Sequence[Entry], progress: Progress | None) -> None:

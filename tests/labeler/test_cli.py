@@ -157,6 +157,15 @@ def test_the_demo_is_prepared_once(home: Path) -> None:
     assert "ready: 12 images" in run("demo", "--images", "12", "--if-empty").output
 
 
+def test_a_demo_of_another_kind_is_kept(home: Path) -> None:
+    assert "ready: 12 images" in run("demo", "--drawn", "--images", "12").output
+    assert (home / "demo" / "sampled.json").is_file()
+    assert "ready: 12 images" in run("demo", "--if-empty").output
+    assert not (home / "demo" / "truth.csv").exists()
+    refused = run("demo", "--images", "12")
+    assert refused.exit_code != 0
+
+
 def test_the_demo_stays_out_of_the_way_of_real_data(ready: Path, tmp_path: Path) -> None:
     run("images", "import", str(write_images(tmp_path / "faces", 2)))
     assert "the demo is not needed" in run("demo", "--if-empty").output

@@ -1,0 +1,220 @@
+"""Makes the demo's faces: drawn by the bundled model from fixed noise, the best kept.
+
+1. Faces are drawn by DDIM, led away from the mistakes of a weaker model (`rotation.guidance`), from
+   noise of less than its size. What is drawn is kept in OUT, so that a run goes on where it was.
+2. Near-duplicates of CelebA's faces are left out: those nearer to one, or to its mirror image, than
+   99 % of held-out photographs are to any training face, in pixels or in MTCNN's features.
+3. Within each 10 degrees of yaw those are kept that rank best by three ranks: distance from real
+   faces in MTCNN's features (T. Kynkäänniemi et al., arXiv 1904.06991), MTCNN's probability of a
+   face, and how well its landmarks fit a head.
+
+    python benchmarks/demo_faces.py ~/CelebA --guide DIR --out build/demo_faces
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from rotation import ddim  # noqa: E402
+from rotation.dataset.making import LANDMARK_NAMES  # noqa: E402
+from rotation.dataset.sources import open_source  # noqa: E402
+from rotation.devices import bf16_pays, choose_device  # noqa: E402
+from rotation.embedding import read_crop  # noqa: E402
+from rotation.guidance import autoguided  # noqa: E402
+from rotation.landmarks import LandmarkDetector  # noqa: E402
+from rotation.model_folder import find_model  # noqa: E402
+from rotation.poses import estimate_poses  # noqa: E402
+from rotation.sampled.dataset import FACES, TABLE  # noqa: E402
+from rotation.schedule import timesteps  # noqa: E402
+from rotation.training.sheets import noise, save_sheet  # noqa: E402
+from rotation.unet import load_denoising  # noqa: E402
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+SEED, SIDE, BATCH, STEPS = 11, 64, 32, 12
+WEIGHT, BETWEEN, SIZE_OF_NOISE = 3.0, (200, 900), 0.93
+HELD_OUT = 500  # the last images of the set, which the model has not seen
+COMPONENTS, NEIGHBOUR = 48, 5
+YAW_BIN_DEG = 10.0
+
+
+def main() -> None:
+    options = _options()
+    drawn = draw(options)
+    with open_source(options.images) as images:
+        photographs = np.stack([read_crop(images, name, SIDE) for name in tqdm(images.names())])
+    detector = Looker()
+    points, score, features = detector.look(drawn)
+    real = detector.look(photographs)[2]
+    near, distances = near_duplicates(drawn, features, photographs, real)
+    poses = estimate_poses(points)
+    ranks = _rank(-distance_from(real[:-HELD_OUT], features)) + _rank(score)
+    ranks += _rank(poses.confidence)
+    kept = choose(ranks, poses.yaw_deg, near, options.keep)
+    write(FACES, drawn, kept, points)
+    save_sheet(_tensor(drawn[kept[:96]]), options.out / "kept.png", 16)
+    left = np.setdiff1d(np.arange(len(drawn)), kept)
+    save_sheet(_tensor(drawn[left[:96]]), options.out / "left_out.png", 16)
+    yaws = np.histogram(poses.yaw_deg[kept], np.arange(-45, 46, 10))[0].tolist()
+    found = {"drawn": len(drawn), "near_duplicates": int(near.sum()), "kept": len(kept)}
+    print(json.dumps(found | distances | {"kept_by_yaw_-40_to_40": yaws}, indent=1))
+
+
+def draw(options: argparse.Namespace) -> Pixels:
+    """Faces (N, 64, 64, 3); face i depends on i alone, but for what batches do to rounding."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    device = choose_device("auto")
+    model, guide = (
+        replace(load_denoising(folder, device), bf16=bf16_pays(device))
+        for folder in (find_model("celeba-64"), options.guide)
+    )
+    eps = autoguided(model.eps, guide.eps, WEIGHT, BETWEEN)
+    latents = SIZE_OF_NOISE * noise(options.count, SIDE, SEED)
+    faces = []
+    for number, z in enumerate(tqdm(latents.split(BATCH), unit="batch")):
+        path = options.out / f"drawn-{number:03d}.npy"
+        if not path.is_file():
+            with torch.inference_mode():
+                times = timesteps(len(model.schedule), STEPS)
+                x = ddim.sample(eps, z.to(device), model.schedule, times).cpu()
+            pixels = ((x + 1) * 127.5).round().clamp(0, 255).byte()
+            np.save(path, pixels.permute(0, 2, 3, 1).numpy())
+        faces.append(np.load(path))
+    return np.concatenate(faces)[: options.count]
+
+
+class Looker(LandmarkDetector):
+    """MTCNN's last network, and what its last hidden layer makes of a face."""
+
+    def look(self, crops: Pixels) -> tuple[Floats, Floats, Floats]:
+        """Landmarks (N, 5, 2), probability of a face (N,), features (N, 256), mirror-symmetric."""
+        seen: list[NDArray[np.float32]] = []
+        hook = self._onet.dense5.register_forward_hook(
+            lambda _module, _inputs, output: seen.append(output.cpu().numpy())
+        )
+        columns = []
+        for rows in np.array_split(np.arange(len(crops)), -(-len(crops) // BATCH)):
+            seen.clear()
+            points, score = self.detect_crops(crops[rows])
+            # Plain and mirrored, each read twice: the second readings are of the corrected box.
+            columns.append((points, score, (seen[1] + seen[3]) / 2.0))
+        hook.remove()
+        points, score, features = (np.concatenate(c) for c in zip(*columns, strict=True))
+        return points, score, features
+
+
+def near_duplicates(
+    drawn: Pixels, features: Floats, photographs: Pixels, real: Floats
+) -> tuple[NDArray[np.bool_], dict[str, float]]:
+    """Which faces are nearer to a photograph than photographs of others are, and the distances."""
+    near = np.zeros(len(drawn), dtype=bool)
+    told: dict[str, float] = {}
+    known = _reduced(np.concatenate([photographs, photographs[:, :, ::-1]]))
+    # The features are the mirror image's as well; in pixels both are searched.
+    spaces = {"pixels": (_reduced(drawn), known), "features": (features, real)}
+    for space, (ours, all_known) in spaces.items():
+        turned = np.arange(len(all_known)) % len(photographs)
+        held_out = turned >= len(photographs) - HELD_OUT
+        usual = _nearest(all_known[held_out][:HELD_OUT], all_known[~held_out])
+        found = _nearest(ours, all_known)
+        bound = float(np.quantile(usual, 0.01))
+        near |= found < bound
+        told |= {
+            f"{space}: bound": bound,
+            f"{space}: photographs, median": float(np.median(usual)),
+            f"{space}: drawn, median": float(np.median(found)),
+            f"{space}: drawn, least": float(found.min()),
+        }
+    return near, {name: round(value, 3) for name, value in told.items()}
+
+
+def distance_from(real: Floats, features: Floats) -> Floats:
+    """Distance (N,) to the fifth nearest real face among the leading, whitened features."""
+    centre = real.mean(axis=0)
+    _, sizes, ways = np.linalg.svd(real - centre, full_matrices=False)
+    whiten = ways[:COMPONENTS].T / (sizes[:COMPONENTS] / np.sqrt(len(real)))
+    return _nearest((features - centre) @ whiten, (real - centre) @ whiten, NEIGHBOUR)
+
+
+def choose(
+    ranks: Floats, yaw_deg: Floats, near: NDArray[np.bool_], share: float
+) -> NDArray[np.int64]:
+    """Indices, rising, of the best `share` of each bin of yaw that are no near-duplicates."""
+    bins = np.rint(yaw_deg / YAW_BIN_DEG)
+    kept: list[int] = []
+    for which in np.unique(bins[np.isfinite(bins)]):
+        rows = np.flatnonzero((bins == which) & ~near)
+        best = rows[np.argsort(-ranks[rows], kind="stable")]
+        kept.extend(best[: round(share * len(best))].tolist())
+    return np.sort(np.array(kept))
+
+
+def write(path: Path, drawn: Pixels, kept: NDArray[np.int64], points: Floats) -> None:
+    """`faces.zip`, the same bytes for the same faces."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["name", "noise", *LANDMARK_NAMES.split()])
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as faces:
+        for number, index in enumerate(kept, start=1):
+            name, picture = f"{number:04d}.png", io.BytesIO()
+            Image.fromarray(drawn[index]).save(picture, "PNG", optimize=True)
+            faces.writestr(zipfile.ZipInfo(name), picture.getvalue())
+            writer.writerow([name, index, *(f"{value:.2f}" for value in points[index].ravel())])
+        faces.writestr(zipfile.ZipInfo(TABLE), table.getvalue())
+
+
+def _reduced(crops: Pixels) -> Floats:
+    """(N, 3072) in [0, 1]: means of 2 x 2 pixels, so that a distance / sqrt(3072) is an RMS."""
+    halves = crops.reshape(len(crops), 32, 2, 32, 2, 3).mean(axis=(2, 4), dtype=np.float32)
+    return halves.reshape(len(crops), -1) / np.float32(255 * np.sqrt(3072))
+
+
+def _nearest(ours: Floats, known: Floats, which: int = 1) -> Floats:
+    """Distance of each of ours (N, F) to its `which`-th nearest of known (M, F)."""
+    squares = (known**2).sum(axis=1)
+    found = []
+    for part in np.array_split(ours, max(1, len(ours) // 256)):
+        apart = (part**2).sum(axis=1)[:, None] - 2 * part @ known.T + squares
+        found.append(np.partition(apart, which - 1, axis=1)[:, which - 1])
+    return np.sqrt(np.maximum(np.concatenate(found), 0))
+
+
+def _rank(values: Floats) -> Floats:
+    """0 for the least to 1 for the largest."""
+    return np.argsort(np.argsort(values, kind="stable"), kind="stable") / len(values)
+
+
+def _tensor(crops: Pixels) -> torch.Tensor:
+    return torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("images", type=Path, help="CelebA's folder: what the model was trained on")
+    parser.add_argument("--guide", type=Path, required=True, help="a weaker model's folder")
+    parser.add_argument("--count", type=int, default=1920, help="faces to draw [1920]")
+    parser.add_argument("--keep", type=float, default=0.5, help="share of them to keep [0.5]")
+    parser.add_argument("--out", type=Path, required=True, help="where what is drawn is kept")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""Faces that the bundled model of real faces drew from noise, for `demo --drawn`; no photograph."""
+
+from rotation.sampled.dataset import count_faces, write_faces
+
+__all__ = ["count_faces", "write_faces"]

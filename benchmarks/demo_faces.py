@@ -1,7 +1,8 @@
 """Makes the demo's faces: drawn by the bundled model from fixed noise, the best kept.
 
 1. Faces are drawn by DDIM, led away from the mistakes of a weaker model (`rotation.guidance`), from
-   noise of less than its size. What is drawn is kept in OUT, so that a run goes on where it was.
+   noise of less than its size. What is drawn is kept in OUT, so that a run
+   goes on where it was: another model or guide needs another OUT.
 2. Near-duplicates of CelebA's faces are left out: those nearer to one, or to its mirror image, than
    99 % of held-out photographs are to any training face, in pixels or in MTCNN's features.
 3. Within each 10 degrees of yaw those are kept that rank best by three ranks: distance from real
@@ -180,7 +181,7 @@ def write(path: Path, drawn: Pixels, kept: NDArray[np.int64], points: Floats) ->
 
 
 def _reduced(crops: Pixels) -> Floats:
-    """(N, 3072) in [0, 1]: means of 2 x 2 pixels, so that a distance / sqrt(3072) is an RMS."""
+    """(N, 3072) in [0, 1]: means of 2 x 2 pixels, scaled so that a distance is an RMS."""
     halves = crops.reshape(len(crops), 32, 2, 32, 2, 3).mean(axis=(2, 4), dtype=np.float32)
     return halves.reshape(len(crops), -1) / np.float32(255 * np.sqrt(3072))
 

@@ -16,8 +16,6 @@ from labeler.services.checking import check_images
 from labeler.services.images import register_dataset
 
 NAME = "demo"
-
-
 RENDERED = 480  # heads, unless said otherwise
 
 
@@ -33,7 +31,7 @@ def demo(images: int | None, drawn: bool, if_empty: bool) -> None:
     """Make a data set to try everything with, and register it.
 
     Heads rendered on the spot, or faces that the bundled model drew from noise. It lies in the
-    folder `demo` of SIDELIGHT_HOME, in CelebA's file formats; one that is there is kept.
+    folder `demo` of SIDELIGHT_HOME, in CelebA's file formats. With --if-empty and nothing else said, one that is there is kept.
 
     \b
     Examples:
@@ -48,7 +46,7 @@ def demo(images: int | None, drawn: bool, if_empty: bool) -> None:
         if if_empty and _has_others(db):
             click.echo("A data set is registered; the demo is not needed.")
         else:
-            _prepare(db, settings, images, drawn, if_empty)
+            _prepare(db, settings, images, drawn, if_empty and not (images or drawn))
     finally:
         db.dispose()
 
@@ -62,7 +60,7 @@ def _prepare(db: Database, settings: Settings, images: int | None, drawn: bool, 
     from rotation.dataset.making import IMAGE_FOLDER
 
     folder = settings.home / NAME
-    if not (keep and (folder / IMAGE_FOLDER).is_dir()):  # of whatever kind and size it was made
+    if not (keep and (folder / IMAGE_FOLDER).is_dir()):  # whatever kind and size it has
         _make(folder, images, drawn)
     registered = register_dataset(db, folder, NAME)
     checked = check_images(db, registered.dataset_id, processes=1)
@@ -70,13 +68,13 @@ def _prepare(db: Database, settings: Settings, images: int | None, drawn: bool, 
 
 
 def _make(folder: Path, images: int | None, drawn: bool) -> None:
-    if not drawn:
-        from rotation.synthetic.dataset import write_dataset
-
-        with progress_bar("Rendering heads") as progress:
-            write_dataset(folder, images or RENDERED, progress=progress)
-    else:
+    if drawn:
         from rotation.sampled import write_faces
 
         with progress_bar("Writing faces") as progress:
             write_faces(folder, images, progress)
+    else:
+        from rotation.synthetic.dataset import write_dataset
+
+        with progress_bar("Rendering heads") as progress:
+            write_dataset(folder, images or RENDERED, progress=progress)

@@ -41,7 +41,7 @@ TRUTH_COLUMNS = (
     "light_strength",
     "light",
 )
-RECIPE, _VERSION = "synthetic.json", 1
+_RECIPE, _VERSION = "synthetic.json", 1
 _QUALITY = 95
 _DATASET = 4
 
@@ -80,8 +80,11 @@ def write_dataset(
         )
     target = Path(folder)
     recipe = {"version": _VERSION, "images": n_images, "identities": persons, "seed": seed}
-    entries = plan_dataset(n_images, persons, seed)
-    return make_once(target, RECIPE, recipe, lambda folder: _write(folder, entries, progress))
+
+    def write(partial: Path) -> None:
+        _write(partial, plan_dataset(n_images, persons, seed), progress)
+
+    return make_once(target, _RECIPE, recipe, write)
 
 
 def plan_dataset(n_images: int, n_identities: int, seed: int) -> list[Entry]:

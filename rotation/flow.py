@@ -12,13 +12,17 @@ which hold between clusters of the same light and fail between those of differen
 is integrating v from one yaw to another, so there and back is where it began, and a point's way
 does not depend on where the picture was taken up.
 
+Brightness constancy and smoothness find less movement than there is, the more so the farther mean
+pictures are from the front. So a flow has a clock, how far v is followed for a yaw: fitted to what
+a pose reader says of pictures that were carried (`turning.set_clock`).
+
 Coordinates p are (x, y) in [-1, 1] from edge to edge of the crop, whatever its pixels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -48,28 +52,35 @@ CONTRAST_PIXELS, LEAST_CONTRAST = 4.0, 0.02
 
 @dataclass(frozen=True)
 class Flow:
-    """A velocity field: `across` (ORDERS, n, n), the A_k; `along` (ORDERS, 3), the b_k. float32."""
+    """A velocity field: `across` (ORDERS, n, n), the A_k; `along` (ORDERS, 3), the b_k. float32.
+
+    A turn from a to b follows v from clock(a) to clock(b), with `clock` (2,) being c in
+
+        clock(yaw) = yaw (c_0 + c_1 (yaw / 30)^2),   the last factor as at 40 degrees beyond
+    """
 
     across: torch.Tensor
     along: torch.Tensor
+    clock: torch.Tensor = field(default_factory=lambda: torch.tensor([1.0, 0.0]))
 
     def numbers(self) -> NDArray[np.float32]:
-        """All numbers in a row (3 n n + 9,), as `Direction.flow` keeps them."""
-        return torch.cat([self.across.flatten(), self.along.flatten()]).numpy()
+        """All numbers in a row (3 n n + 11,), as `Direction.flow` keeps them."""
+        return torch.cat([self.across.flatten(), self.along.flatten(), self.clock]).numpy()
 
     @classmethod
     def of(cls, numbers: NDArray[np.floating]) -> Flow:
-        """The flow of such a row of numbers."""
+        """The flow of such a row of numbers; of one without a clock (3 n n + 9,) too."""
         row = torch.from_numpy(np.asarray(numbers, dtype=np.float32))
-        side = round(((len(row) - 3 * ORDERS) / ORDERS) ** 0.5)
-        across, along = row.split([ORDERS * side**2, 3 * ORDERS])
-        return cls(across.reshape(ORDERS, side, side), along.reshape(ORDERS, 3))
+        side = int(((len(row) - 3 * ORDERS) / ORDERS) ** 0.5)
+        across, along, clock = row.tensor_split([ORDERS * side**2, ORDERS * (side**2 + 3)])
+        parts = across.reshape(ORDERS, side, side), along.reshape(ORDERS, 3)
+        return cls(*parts, clock) if len(clock) else cls(*parts)
 
     def mirrored(self) -> Flow:
         """The flow of mirrored pictures, whose yaws have the other sign."""
         odd = torch.tensor([1.0, -1.0, 1.0])[:ORDERS, None]
         across = self.across.flip(-1) * odd[..., None]  # x and yaw both change their signs
-        return Flow(across, self.along * -odd * torch.tensor([1.0, -1.0, 1.0]))
+        return Flow(across, self.along * -odd * torch.tensor([1.0, -1.0, 1.0]), self.clock)
 
     def origins(self, from_deg: torch.Tensor, to_deg: torch.Tensor, side: int) -> torch.Tensor:
         """Where the points of pictures at yaws `to_deg` (N,) were at `from_deg` (N,).
@@ -82,6 +93,7 @@ class Flow:
         field = functional.interpolate(
             self.across[None], (SIDE, SIDE), mode="bicubic", align_corners=True
         )
+        from_deg, to_deg = self._followed(from_deg), self._followed(to_deg)
         turn = from_deg - to_deg
         steps = max(1, int(np.ceil(float(turn.abs().max()) / STEP_DEG)))
         pace = turn[:, None, None, None] / (steps * UNIT_DEG)
@@ -90,6 +102,11 @@ class Flow:
             halfway = points + self._velocity(field, points, here) * pace / 2
             points = points + self._velocity(field, halfway, between) * pace
         return points
+
+    def _followed(self, yaw_deg: torch.Tensor) -> torch.Tensor:
+        """clock(yaw) (N,)."""
+        far = yaw_deg.clamp(-FARTHEST_DEG, FARTHEST_DEG) / UNIT_DEG
+        return yaw_deg * (self.clock[0] + self.clock[1] * far**2)
 
     def _velocity(
         self, field: torch.Tensor, points: torch.Tensor, yaw_deg: torch.Tensor

@@ -58,6 +58,7 @@ from rotation.turning import (
     close_loop,
     find_turn,
     fit_flow_of,
+    set_clock,
     turn_latent,
 )
 
@@ -211,6 +212,7 @@ def turn(
         flow = fit_flow_of(
             *wide_means(data.images, records, poses, person, angles, criteria, seed, progress)
         )
+        flow = set_clock(flow, selection, crops)
         latents = leave_remainder(latents, selection, flow)
     fit = fit_direction(selection, latents, options.method, options.shrink, rng, covariates)
     if flow is not None:

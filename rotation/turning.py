@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
-from rotation.calibration import Calibration, calibrate, trial_steps
+from rotation.calibration import Calibration, calibrate, fit_clock, trial_steps
 from rotation.directions import Direction
 from rotation.embedding import Encoder, Latents, Progress, decode_pixels
 from rotation.flow import Flow, fit_flow
-from rotation.images import Pixels
-from rotation.selection import Selection
+from rotation.images import Pixels, from_pixels, to_pixels
+from rotation.selection import Members, Selection
 from rotation.trajectory import trajectory
 
 if TYPE_CHECKING:
@@ -62,6 +63,55 @@ def fit_flow_of(selection: Selection, means: Pixels) -> Flow:
     yaws = [selection.mean_yaws_deg[k] for k in filled]
     sizes = [selection.clusters[k].effective_size for k in filled]
     return fit_flow(means[filled], yaws, sizes)
+
+
+CLOCK_HEADS = 32
+LEAST_SCALE = 0.5  # a reader that sees less than half of a turn sees no faces
+CLOCK_TRIALS_DEG = tuple(float(yaw) for yaw in range(-45, 46, 5))
+
+
+def set_clock(flow: Flow, selection: Selection, crops: dict[int, Pixels]) -> Flow:
+    """The flow with a clock, so that heads turn as far as asked: see `calibration.fit_clock`.
+
+    Members of the cluster next to the front, `CLOCK_HEADS` at most, are carried to
+    `CLOCK_TRIALS_DEG` and read by their landmarks. The same reader reads members where they are,
+    so that its own scale cancels. The flow as it is where nothing can be read.
+    """
+    from rotation.landmarks import LandmarkDetector  # late: loads MTCNN
+
+    filled = [k for k, size in enumerate(selection.sizes) if size]
+    frontal = min(filled, key=lambda k: abs(selection.angles_deg[k]))
+    known = [_some(selection.clusters[k], CLOCK_HEADS) for k in filled]
+    pictures = np.concatenate([_pictures(members, crops) for members in known])
+    yaws = np.concatenate([members.yaw_deg for members in known])
+    detector = LandmarkDetector()
+    seen = detector.crop_poses(pictures).yaw_deg
+    good = np.isfinite(seen)
+    scale = float(seen[good] @ yaws[good]) / max(float(yaws[good] @ yaws[good]), 1e-9)
+    if scale < LEAST_SCALE:
+        return flow
+    heads = _some(selection.clusters[frontal], CLOCK_HEADS)
+    wide = torch.from_numpy(from_pixels(_pictures(heads, crops)))
+    start, means = heads.yaw_deg.tolist(), []
+    for yaw in CLOCK_TRIALS_DEG:
+        carried = flow.carry(wide, start, [yaw] * len(heads)).clamp(0, 1)
+        read = detector.crop_poses(to_pixels(carried.numpy())).yaw_deg
+        means.append(read[np.isfinite(read)].mean() if np.isfinite(read).any() else np.nan)
+    clock = fit_clock(np.array(CLOCK_TRIALS_DEG), np.array(means) / scale)
+    return flow if clock is None else replace(flow, clock=torch.tensor(clock))
+
+
+def _some(members: Members, most: int) -> Members:
+    """At most so many members, evenly taken."""
+    chosen = np.unique(np.linspace(0, len(members) - 1, min(most, len(members))).round())
+    return members.take(chosen.astype(np.intp))
+
+
+def _pictures(members: Members, crops: dict[int, Pixels]) -> Pixels:
+    """The crops (n, S, S, 3) of members, mirrored ones mirrored."""
+    found = np.stack([crops[row] for row in members.rows.tolist()])
+    found[members.mirrored] = found[members.mirrored][:, :, ::-1]
+    return found
 
 
 def along_path(yaw: float, yaws_deg: Sequence[float], gain: float) -> tuple[float, ...]:

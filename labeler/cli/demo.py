@@ -23,22 +23,22 @@ RENDERED = 480  # heads, unless said otherwise
 @click.option(
     "--images",
     type=click.IntRange(12, 100_000),
-    help=f"How many [{RENDERED} rendered heads; with --drawn all faces].",
+    help=f"How many [all faces; with --rendered {RENDERED} heads].",
 )
-@click.option("--drawn", is_flag=True, help="Faces that the bundled model drew from noise.")
+@click.option("--rendered", is_flag=True, help="Heads rendered on the spot, of any number.")
 @click.option("--if-empty", is_flag=True, help="Do nothing if another data set is registered.")
-def demo(images: int | None, drawn: bool, if_empty: bool) -> None:
+def demo(images: int | None, rendered: bool, if_empty: bool) -> None:
     """Make a data set to try everything with, and register it.
 
-    Heads rendered on the spot, or faces that the bundled model drew from noise. It lies in the
-    folder `demo` of SIDELIGHT_HOME, in CelebA's file formats. With --if-empty and nothing else
-    said, one that is there is kept.
+    Faces that the bundled model of real faces drew from noise (nobody's photograph), or rendered
+    heads. It lies in the folder `demo` of SIDELIGHT_HOME, in CelebA's file formats. With
+    --if-empty and nothing else said, one that is there is kept.
 
     \b
     Examples:
       python manage.py demo
-      python manage.py demo --images 2000
-      python manage.py demo --drawn
+      python manage.py demo --images 200
+      python manage.py demo --rendered --images 2000
     """
     settings = load_settings()
     db = Database(settings.database_url)
@@ -47,7 +47,7 @@ def demo(images: int | None, drawn: bool, if_empty: bool) -> None:
         if if_empty and _has_others(db):
             click.echo("A data set is registered; the demo is not needed.")
         else:
-            _prepare(db, settings, images, drawn, if_empty and not (images or drawn))
+            _prepare(db, settings, images, rendered, if_empty and not (images or rendered))
     finally:
         db.dispose()
 
@@ -57,25 +57,27 @@ def _has_others(db: Database) -> bool:
         return session.scalar(select(Dataset.id).where(Dataset.name != NAME).limit(1)) is not None
 
 
-def _prepare(db: Database, settings: Settings, images: int | None, drawn: bool, keep: bool) -> None:
+def _prepare(
+    db: Database, settings: Settings, images: int | None, rendered: bool, keep: bool
+) -> None:
     from rotation.dataset.making import IMAGE_FOLDER
 
     folder = settings.home / NAME
     if not (keep and (folder / IMAGE_FOLDER).is_dir()):  # whatever kind and size it has
-        _make(folder, images, drawn)
+        _make(folder, images, rendered)
     registered = register_dataset(db, folder, NAME)
     checked = check_images(db, registered.dataset_id, processes=1)
     click.echo(f"The demo data set is ready: {checked.ok:,} images in {folder}")
 
 
-def _make(folder: Path, images: int | None, drawn: bool) -> None:
-    if drawn:
-        from rotation.sampled import write_faces
-
-        with progress_bar("Writing faces") as progress:
-            write_faces(folder, images, progress)
-    else:
+def _make(folder: Path, images: int | None, rendered: bool) -> None:
+    if rendered:
         from rotation.synthetic.dataset import write_dataset
 
         with progress_bar("Rendering heads") as progress:
             write_dataset(folder, images or RENDERED, progress=progress)
+    else:
+        from rotation.sampled import write_faces
+
+        with progress_bar("Writing faces") as progress:
+            write_faces(folder, images, progress)

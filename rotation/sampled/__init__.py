@@ -1,4 +1,4 @@
-"""Faces that the bundled model of real faces drew from noise, for `demo --drawn`; no photograph."""
+"""Faces that the bundled model of real faces drew from noise, the demo data set; no photograph."""
 
 from rotation.sampled.dataset import count_faces, write_faces
 

@@ -55,7 +55,7 @@ def write_faces(
     if not 1 <= wanted <= known:
         raise DatasetError(
             f"{wanted} faces were asked for; 1 to {known} are there. Rendered heads can be made in "
-            "any number: python manage.py demo --images 2000"
+            "any number: python manage.py demo --rendered --images 2000"
         )
     recipe = {"version": _VERSION, "images": wanted}
     return make_once(Path(folder), _RECIPE, recipe, lambda part: _write(part, wanted, progress))

@@ -157,12 +157,17 @@ def test_the_demo_is_prepared_once(home: Path) -> None:
     assert "ready: 12 images" in run("demo", "--images", "12", "--if-empty").output
 
 
-def test_a_demo_of_another_kind_is_kept(home: Path) -> None:
-    assert "ready: 12 images" in run("demo", "--drawn", "--images", "12").output
+def test_the_demo_is_of_drawn_faces(home: Path) -> None:
+    run("demo", "--images", "12")
     assert (home / "demo" / "sampled.json").is_file()
+
+
+def test_a_demo_of_another_kind_is_kept(home: Path) -> None:
+    assert "ready: 12 images" in run("demo", "--rendered", "--images", "12").output
+    assert (home / "demo" / "truth.csv").is_file()
     assert "ready: 12 images" in run("demo", "--if-empty").output
-    assert not (home / "demo" / "truth.csv").exists()
-    for other in (("--images", "12"), ("--drawn", "--images", "13", "--if-empty")):
+    assert not (home / "demo" / "sampled.json").exists()
+    for other in (("--images", "12"), ("--rendered", "--images", "13", "--if-empty")):
         with pytest.raises(DatasetError, match="remove this one"):
             run("demo", *other)
 

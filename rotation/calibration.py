@@ -82,14 +82,17 @@ def calibrate(
     return Calibration(tried[good], reached)
 
 
-def fit_clock(carried_deg: Floats, read_deg: Floats) -> tuple[float, float] | None:
+def fit_clock(
+    carried_deg: Floats, read_deg: Floats, reach_deg: float
+) -> tuple[float, float] | None:
     """How far a flow must be followed for a yaw: c of clock(yaw) = yaw (c_0 + c_1 (yaw / 30)^2).
 
     By least squares from pictures at 0 that were carried to `carried_deg` (n,) and then read as at
-    `read_deg` (n,): clock(read) = carried. Odd, so left and right run alike. None where the clock
-    would leave `CLOCK_PACES` or too few readings are finite.
+    `read_deg` (n,): clock(read) = carried. Odd, so left and right run alike. Readings beyond
+    `reach_deg` do not count: there, what is carried tears, and readings stay where they are. None
+    where the clock would leave `CLOCK_PACES` or too few readings are left.
     """
-    good = np.isfinite(read_deg)
+    good = np.abs(read_deg) <= reach_deg  # False where nothing was read
     if good.sum() < MIN_READINGS:
         return None
     read = np.asarray(read_deg, dtype=np.float64)[good]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotation.calibration import Calibration, calibrate, trial_steps
+from rotation.calibration import Calibration, calibrate, fit_clock, trial_steps
 
 TRIED = trial_steps()
 SURE = np.ones(len(TRIED))
@@ -71,3 +71,21 @@ def test_without_readings_there_is_no_calibration(confidence: np.ndarray) -> Non
 def test_a_head_that_does_not_turn_has_no_calibration() -> None:
     assert calibrate(TRIED.tolist(), np.zeros(len(TRIED)), SURE) is None
     assert calibrate(TRIED.tolist(), -saturating(TRIED), SURE) is None
+
+
+def test_a_clock_is_found_again() -> None:
+    read = np.linspace(-35, 35, 15)
+    carried = 1.1 * read + 0.2 * read * (read / 30) ** 2
+    found = fit_clock(carried, read, 40.0)
+    assert found == pytest.approx((1.1, 0.2))
+    torn = np.where(np.abs(read) > 30, np.sign(read) * 31, read)
+    assert fit_clock(carried, torn, 30.0) == pytest.approx(found)
+    assert fit_clock(-carried[::-1], -read[::-1], 40.0) == pytest.approx(found)
+
+
+def test_a_clock_needs_readings_that_make_sense() -> None:
+    carried = np.linspace(-40, 40, 9)
+    assert fit_clock(carried, carried, 10.0) is None
+    assert fit_clock(carried, np.full(9, np.nan), 40.0) is None
+    assert fit_clock(carried, 0.1 * carried, 40.0) is None
+    assert fit_clock(carried, -carried, 40.0) is None

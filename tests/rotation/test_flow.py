@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from rotation.carrying import leave_remainder, turn_carried
@@ -13,7 +16,10 @@ from rotation.embedding import Latents
 from rotation.errors import SelectionError
 from rotation.flow import GRID, ORDERS, Flow, fit_flow
 from rotation.images import Pixels, to_pixels
+from rotation.landmarks import LandmarkDetector
 from rotation.selection import Members, Selection
+from rotation.synthetic import BENCHMARK_IDENTITY, render, sample_heads
+from rotation.turning import set_clock
 from rotation.unet import LatentModel
 from tests.rotation.modelling import SIZE, tiny_folder
 
@@ -109,6 +115,56 @@ def test_a_flow_is_kept_as_a_row_of_numbers() -> None:
     turned = Direction(slopes, -slopes, 0.1, 0.2, flow.numbers()).mirrored((3, 2, 2))
     assert turned.flow is not None
     assert np.array_equal(turned.flow, flow.mirrored().numbers())
+
+
+def test_a_slow_flow_with_a_fast_clock_turns_as_far() -> None:
+    steady = Flow(bulge().across * torch.tensor([1.0, 0.0, 0.0])[:, None, None], bulge().along)
+    slow = Flow(steady.across * 0.8, steady.along * 0.8, torch.tensor([1.25, 0.0]))
+    picture = texture()
+    assert (
+        np.abs(seen_at(slow, picture, YAWS).astype(int) - seen_at(steady, picture, YAWS)).max() < 3
+    )
+    unclocked = Flow(slow.across, slow.along)
+    assert error(seen_at(unclocked, picture, YAWS)[4], seen_at(steady, picture, YAWS)[4]) > 10
+
+
+def test_a_row_of_numbers_without_a_clock_is_read() -> None:
+    old = Flow.of(bulge().numbers()[:-2])
+    assert torch.equal(old.across, bulge().across)
+    assert old.clock.tolist() == [1.0, 0.0]
+
+
+def test_carried_heads_turn_as_far_as_asked() -> None:
+    """A flow that lost a quarter, of rendered heads: the clock, read off others, brings it back."""
+    yaws, each = tuple(float(yaw) for yaw in range(-30, 31, 10)), 16
+    people = sample_heads(each, seed=3, first_identity=BENCHMARK_IDENTITY)
+    heads = [replace(head, yaw_deg=yaw, pitch_deg=0.0) for yaw in yaws for head in people]
+    crops = dict(enumerate(render(heads)))
+    selection = chosen(yaws, each)
+    means = [np.mean([crops[r] for r in c.rows.tolist()], axis=0) for c in selection.clusters]
+    flow = fit_flow(np.array(means, dtype=np.uint8), yaws, [each] * len(yaws))
+    slow = Flow(0.75 * flow.across, 0.75 * flow.along)
+    fresh = sample_heads(12, seed=4, first_identity=BENCHMARK_IDENTITY + 100)
+    faces = as_tensor(render([replace(head, yaw_deg=0.0, pitch_deg=0.0) for head in fresh]))
+    for used, fast in ((flow, 1.0), (slow, 0.75)):
+        clocked = set_clock(used, selection, crops)
+        assert float(clocked.clock[0]) * fast == pytest.approx(1, abs=0.15)
+        for asked in (-30.0, -15.0, 15.0, 30.0):
+            turned = clocked.carry(faces, [0.0] * 12, [asked] * 12).clamp(0, 1)
+            assert abs(np.median(read_yaws(turned)) - asked) < 2.5
+    turned = slow.carry(faces, [0.0] * 12, [30.0] * 12).clamp(0, 1)
+    assert np.median(read_yaws(turned)) < 25
+
+
+def read_yaws(pictures: torch.Tensor) -> NDArray[np.float64]:
+    return LandmarkDetector().crop_poses(to_pixels(pictures.numpy())).yaw_deg
+
+
+def test_pictures_without_faces_leave_the_clock() -> None:
+    crops = {row: texture(row) for row in range(6)}
+    flow = set_clock(bulge(), chosen((-10.0, 0.0, 10.0), 2), crops)
+    assert torch.isfinite(flow.clock).all()
+    assert 0.5 < float(flow.clock[0]) < 3
 
 
 def test_beyond_the_clusters_the_pace_stays() -> None:

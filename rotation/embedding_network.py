@@ -2,9 +2,9 @@
 
 A. Asperti, D. Evangelista, S. Marro, F. Merizzi, *Image embedding for denoising generative models*,
 arXiv 2301.07485: a U-Net that takes no time, trained so that the sampler's ten steps from its
-output give the image back. Ours has the make of the diffusion network and begins as a copy of
-it that is always asked at one time: eps(x, t) there is already the first guess of inversion, so
-training only has to mend it.
+output give the image back. Ours has the make of a diffusion network and begins as a copy of one,
+the model's own or a smaller, that is always asked at one time: eps(x, t) there is already the
+first guess of inversion, so training only has to mend it.
 """
 
 from __future__ import annotations

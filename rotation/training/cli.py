@@ -137,6 +137,12 @@ def train_command(
 @click.command("train-embedding")
 @_run_options
 @click.option("--model", type=FolderPath, help="Folder, or bundled name [synthetic-heads-64].")
+@click.option(
+    "--init",
+    type=FolderPath,
+    help="Network to start from [a copy of the model's]: that of a smaller model, or its embedding "
+    "network, makes a smaller one.",
+)
 @click.option("--ddim-steps", type=click.IntRange(2), default=10, show_default=True)
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--lr", "learning_rate", type=float, default=1e-3, show_default=True)
@@ -148,6 +154,7 @@ def train_embedding_command(
     ddim_steps: int,
     count: int,
     cache: Path | None,
+    init: Path | None,
     **settings: Any,
 ) -> None:
     """Train the embedding network of a diffusion model, or go on with it.
@@ -156,8 +163,10 @@ def train_embedding_command(
     OUT/model to MODEL/embedding to use it with --embedding network.
 
     \b
-    Example:
+    Examples:
       python manage.py rotation train-embedding --minutes 45 --out runs/embedding
+      python manage.py rotation train-embedding --model celeba-64 --data ~/CelebA \\
+          --init rotation/models/synthetic-heads-64/embedding --minutes 45 --out runs/embedding
     """
     from rotation.errors import RotationError
     from rotation.model_folder import find_model
@@ -167,10 +176,12 @@ def train_embedding_command(
 
     _require(settings["minutes"] or settings["steps"], "Give a budget: --minutes or --steps.")
     try:
-        asked = TrainingConfig(init=str(find_model(model)), warmup=20, ema=0.98, **settings)
+        start = str(find_model(init or model))
+        asked = TrainingConfig(init=start, warmup=20, ema=0.98, **settings)
         config = adopt_architecture(asked)
-        images, name = _training_images(data, count, cache or out / "images", config.image_size)
         task = EmbeddingTask(model, ddim_steps, config.device)
+        task.check_start(config)
+        images, name = _training_images(data, count, cache or out / "images", config.image_size)
         outcome = train(config, images, out, resume, name, task=task)
     except RotationError as error:
         raise click.ClickException(str(error)) from error

@@ -25,6 +25,7 @@ from rotation import ddim
 from rotation.devices import choose_device
 from rotation.embedders import SHARE
 from rotation.embedding_network import SETTINGS, EmbeddingNetwork
+from rotation.errors import ModelError
 from rotation.model_folder import content_hash, find_model
 from rotation.schedule import timesteps
 from rotation.training.card import curve
@@ -47,7 +48,7 @@ CARD = """# Embedding network: image to latent in one evaluation
 Gives latents of the diffusion model in the folder above (content {model}), trained with
 Sidelight's `manage.py rotation train-embedding`: first on the pictures' smooth latents
 (`--embedding smooth`), then through the {ddim_steps} DDIM steps on the absolute error of the image
-(arXiv 2301.07485). It began as a copy of the diffusion network.
+(arXiv 2301.07485).
 
 - **Data**: {data}; {train} images to train on, {held_out} held out (no person on both sides), each
   also mirrored.
@@ -84,6 +85,15 @@ class EmbeddingTask:
         self._steps, self._content = steps, content_hash(path)
         self._time = round(TIME_SHARE * len(self._decoder.schedule))
         self._known: dict[bytes, torch.Tensor] = {}
+
+    def check_start(self, config: TrainingConfig) -> None:
+        """Raises `ModelError` where the network begun with is of another size than the model."""
+        wanted = self._decoder.image_size
+        if config.image_size != wanted:
+            raise ModelError(
+                f"The network to start from takes images of {config.image_size} pixels, the model "
+                f"of {wanted}: choose another --init."
+            )
 
     def loss(
         self, live: Denoising, images: torch.Tensor, generator: torch.Generator, share: float

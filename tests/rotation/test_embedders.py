@@ -1,6 +1,7 @@
 """The ways from image to latent behind one interface, on tiny networks."""
 
 import json
+import shutil
 from dataclasses import dataclass, replace
 
 import pytest
@@ -18,6 +19,7 @@ from rotation.inversion import TOLERANCE
 from rotation.latents import LatentStore
 from rotation.model_folder import CHECKSUMS, UNET_WEIGHTS, content_hash
 from rotation.refinement import refine_by_gradient
+from rotation.training.config import adopt_architecture
 from rotation.training.embedding import EmbeddingTask, scaled_error
 from rotation.training.export import export_model
 from rotation.training.loop import train
@@ -28,6 +30,7 @@ from tests.rotation.modelling import (
     gradients,
     tiny_config,
     tiny_denoising,
+    tiny_folder,
     training_images,
 )
 
@@ -66,9 +69,9 @@ def test_the_bundled_network_gives_heads_back_by_one_evaluation():
         choose_embedding(LatentModel.load(device="cpu", steps=5), "network")
 
 
-def calm_folder(path):
+def calm_folder(path, **settings):
     """A model whose predictions are small, as training makes them: inversion converges."""
-    denoising = tiny_denoising()
+    denoising = tiny_denoising(**settings)
     denoising.unet.conv_out.weight.mul_(0.05)
     return export_model(path, denoising, "A model for tests.")
 
@@ -195,6 +198,25 @@ def test_a_trained_network_is_exported_whole_and_an_interrupted_run_goes_on(tmp_
     again = run(tmp_path / "again", 4)
     assert (again.model / UNET_WEIGHTS).read_bytes() == (done.model / UNET_WEIGHTS).read_bytes()
     assert "Held out" in (done.model / "README.md").read_text()
+
+
+def test_a_network_may_be_narrower_than_its_model(tmp_path):
+    home, small = calm_folder(tmp_path / "m", width=(16, 48)), calm_folder(tmp_path / "s")
+    config = adopt_architecture(tiny_config(init=str(small), steps=2))
+    task = EmbeddingTask(home, STEPS, "cpu")
+    task.check_start(config)
+    done = train(config, training_images(24), tmp_path / "run", quiet=True, task=task)
+    shutil.copytree(done.model, home / FOLDER)
+    assert ByNetwork(EmbeddingNetwork.load(home, "cpu"))(gradients(2)).shape == (2, 3, SIZE, SIZE)
+    size = (home / FOLDER / UNET_WEIGHTS).stat().st_size
+    assert size == (small / UNET_WEIGHTS).stat().st_size < (home / UNET_WEIGHTS).stat().st_size
+
+
+def test_a_network_for_other_pictures_is_no_start(tmp_path):
+    home = calm_folder(tmp_path / "m")
+    other = adopt_architecture(tiny_config(init=str(tiny_folder(tmp_path / "s", image_size=32))))
+    with pytest.raises(ModelError, match="of 32 pixels, the model of 16"):
+        EmbeddingTask(home, STEPS, "cpu").check_start(other)
 
 
 def test_a_run_of_the_other_kind_is_not_gone_on_with(tmp_path):

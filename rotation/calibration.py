@@ -21,10 +21,8 @@ TRIAL_STEPS_DEG = (8.0, 16.0, 24.0, 32.0, 44.0, 56.0, 72.0, 88.0, 104.0, 120.0, 
 
 MIN_CONFIDENCE = 0.3
 MIN_READINGS = 6
-
-CLOCK_UNIT_DEG, CLOCK_REACH_DEG = 30.0, 40.0
-CLOCK_PACES = (0.7, 3.0)
-"""A clock that runs slower or faster anywhere up to `CLOCK_REACH_DEG` was read off bad pictures."""
+CLOCKS = (0.7, 2.0)
+"""A slower or faster clock was read off bad pictures."""
 
 
 @dataclass(frozen=True)
@@ -82,23 +80,17 @@ def calibrate(
     return Calibration(tried[good], reached)
 
 
-def fit_clock(
-    carried_deg: Floats, read_deg: Floats, reach_deg: float
-) -> tuple[float, float] | None:
-    """How far a flow must be followed for a yaw: c of clock(yaw) = yaw (c_0 + c_1 (yaw / 30)^2).
+def fit_clock(carried_deg: Floats, read_deg: Floats, reach_deg: float) -> float | None:
+    """For how many times the turn asked for a flow must be followed.
 
     By least squares from pictures at 0 that were carried to `carried_deg` (n,) and then read as at
-    `read_deg` (n,): clock(read) = carried. Odd, so left and right run alike. Readings beyond
-    `reach_deg` do not count: there, what is carried tears, and readings stay where they are. None
-    where the clock would leave `CLOCK_PACES` or too few readings are left.
+    `read_deg` (n,): clock * read = carried. One number, so left and right run alike. Readings
+    beyond `reach_deg` do not count: there, what is carried tears, and readings stay where they
+    are. None where too few readings are left or the clock would leave `CLOCKS`.
     """
     good = np.abs(read_deg) <= reach_deg  # False where nothing was read
-    if good.sum() < MIN_READINGS:
+    if good.sum() < MIN_READINGS or not np.any(read_deg[good]):
         return None
     read = np.asarray(read_deg, dtype=np.float64)[good]
-    terms = np.stack([read, read * (read / CLOCK_UNIT_DEG) ** 2], axis=1)
-    first, third = np.linalg.lstsq(terms, np.asarray(carried_deg)[good], rcond=None)[0]
-    pace = first + 3 * third * (np.array([0.0, CLOCK_REACH_DEG]) / CLOCK_UNIT_DEG) ** 2
-    if pace.min() < CLOCK_PACES[0] or pace.max() > CLOCK_PACES[1]:
-        return None
-    return float(first), float(third)
+    clock = float(read @ np.asarray(carried_deg)[good] / (read @ read))
+    return clock if CLOCKS[0] <= clock <= CLOCKS[1] else None

@@ -12,9 +12,9 @@ which hold between clusters of the same light and fail between those of differen
 is integrating v from one yaw to another, so there and back is where it began, and a point's way
 does not depend on where the picture was taken up.
 
-Brightness constancy and smoothness find less movement than there is, the more so the farther mean
-pictures are from the front. So a flow has a clock, how far v is followed for a yaw: fitted to what
-a pose reader says of pictures that were carried (`turning.set_clock`).
+Brightness constancy and smoothness find less movement in blurred means than there is. So a flow has
+a clock: v is followed for so many times the turn. It is fitted to what a pose reader says of
+pictures that were carried (`turning.set_clock`).
 
 Coordinates p are (x, y) in [-1, 1] from edge to edge of the crop, whatever its pixels.
 """
@@ -54,17 +54,15 @@ CONTRAST_PIXELS, LEAST_CONTRAST = 4.0, 0.02
 class Flow:
     """A velocity field: `across` (ORDERS, n, n), the A_k; `along` (ORDERS, 3), the b_k. float32.
 
-    A turn from a to b follows v from clock(a) to clock(b), with `clock` (2,) being c in
-
-        clock(yaw) = yaw (c_0 + c_1 (yaw / 30)^2),   the last factor as at 40 degrees beyond
+    A turn from a to b follows v from `clock` a to `clock` b, `clock` (1,) being a factor.
     """
 
     across: torch.Tensor
     along: torch.Tensor
-    clock: torch.Tensor = field(default_factory=lambda: torch.tensor([1.0, 0.0]))
+    clock: torch.Tensor = field(default_factory=lambda: torch.ones(1))
 
     def numbers(self) -> NDArray[np.float32]:
-        """All numbers in a row (3 n n + 11,), as `Direction.flow` keeps them."""
+        """All numbers in a row (3 n n + 10,), as `Direction.flow` keeps them."""
         return torch.cat([self.across.flatten(), self.along.flatten(), self.clock]).numpy()
 
     @classmethod
@@ -93,7 +91,7 @@ class Flow:
         field = functional.interpolate(
             self.across[None], (SIDE, SIDE), mode="bicubic", align_corners=True
         )
-        from_deg, to_deg = self._followed(from_deg), self._followed(to_deg)
+        from_deg, to_deg = from_deg * self.clock, to_deg * self.clock
         turn = from_deg - to_deg
         steps = max(1, int(np.ceil(float(turn.abs().max()) / STEP_DEG)))
         pace = turn[:, None, None, None] / (steps * UNIT_DEG)
@@ -102,11 +100,6 @@ class Flow:
             halfway = points + self._velocity(field, points, here) * pace / 2
             points = points + self._velocity(field, halfway, between) * pace
         return points
-
-    def _followed(self, yaw_deg: torch.Tensor) -> torch.Tensor:
-        """clock(yaw) (N,)."""
-        far = yaw_deg.clamp(-FARTHEST_DEG, FARTHEST_DEG) / UNIT_DEG
-        return yaw_deg * (self.clock[0] + self.clock[1] * far**2)
 
     def _velocity(
         self, field: torch.Tensor, points: torch.Tensor, yaw_deg: torch.Tensor

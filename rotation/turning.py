@@ -97,10 +97,9 @@ def set_clock(flow: Flow, selection: Selection, crops: dict[int, Pixels]) -> Flo
         carried = flow.carry(wide, start, [yaw] * len(heads)).clamp(0, 1)
         read = detector.crop_poses(to_pixels(carried.numpy())).yaw_deg
         means.append(read[np.isfinite(read)].mean() if np.isfinite(read).any() else np.nan)
-    clock = fit_clock(
-        np.array(CLOCK_TRIALS_DEG), np.array(means) / scale, float(np.abs(yaws).max())
-    )
-    return flow if clock is None else replace(flow, clock=torch.tensor(clock))
+    reach = max(abs(selection.mean_yaws_deg[k]) for k in filled)
+    clock = fit_clock(np.array(CLOCK_TRIALS_DEG), np.array(means) / scale, reach)
+    return flow if clock is None else replace(flow, clock=torch.tensor([clock]))
 
 
 def _some(members: Members, most: int) -> Members:

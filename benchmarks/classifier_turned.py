@@ -1,0 +1,73 @@
+"""How the labeler's classifier fares on faces that are turned: agreement with annotators by yaw.
+
+The annotators are the scripts of `end_to_end.py`, which call the brighter half of the face itself;
+the classifier sees coarse cells of a crop, in which hair and background change sides as heads
+turn. On images that nobody voted on: the share it labels as they would, and what it makes of
+faces that are evenly lit for them.
+
+    python benchmarks/classifier_turned.py ~/CelebA --labels build/road/labels.csv \\
+        --classifier build/road/classifier
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.end_to_end import brighter_half  # noqa: E402
+from labeler.classifier.features import light_features  # noqa: E402
+from labeler.classifier.storing import load_model  # noqa: E402
+from rotation.dataset.sources import open_source  # noqa: E402
+from rotation.devices import choose_device  # noqa: E402
+from rotation.embedding import read_crop  # noqa: E402
+from rotation.posing import book_from_detector, cache_file  # noqa: E402
+
+LABELS = np.array(["left", "center", "right"])
+EDGES = (-50, -25, -15, 15, 25, 50)
+MOST = 450  # images of a range of yaws
+SIDE = 64
+
+
+def main() -> None:
+    options = _options()
+    with options.labels.open(encoding="utf-8") as table:
+        voted = {row["filename"] for row in csv.DictReader(table) if row["source"] == "votes"}
+    with open_source(options.images) as images:
+        cache = cache_file(options.cache, options.images)
+        book = book_from_detector(images, cache, choose_device("auto"))
+        names = np.array([name for name in images.names() if name not in voted])
+        yaws = book.poses(names.tolist()).yaw_deg
+        print("| yaw | images | as annotators | evenly lit: called left | center | right |")
+        print("|---|---|---|---|---|---|")
+        for low, high in pairwise(EDGES):
+            chosen = names[(yaws >= low) & (yaws < high)][:MOST]
+            said = np.array([brighter_half(images.read(name)) for name in chosen])
+            crops = np.stack([read_crop(images, name, SIDE) for name in chosen])
+            model = load_model(options.classifier)[0]
+            found = LABELS[model.predict(light_features(crops)).argmax(axis=1)]
+            even = [f"{(found[said == 'center'] == label).mean():.2f}" for label in LABELS]
+            shares = " | ".join([f"{(found == said).mean():.2f}", *even])
+            print(f"| {low}° to {high}° | {len(chosen)} | {shares} |", flush=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("images", type=Path, help="CelebA's folder")
+    parser.add_argument("--labels", type=Path, required=True, help="labels.csv of the labeler")
+    parser.add_argument("--classifier", type=Path, required=True, help="of `classifier fit`")
+    parser.add_argument("--cache", type=Path, default=Path("build/real-cache"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -20,6 +20,10 @@ from rotation.trajectory import trajectory
 if TYPE_CHECKING:
     from rotation.pose_readers import PoseReaders
 
+CLOCK_HEADS = 32
+CLOCK_TRIALS_DEG = tuple(float(yaw) for yaw in range(-45, 46, 5))
+LEAST_SCALE = 0.5  # a reader that sees less than half of a turn sees no faces
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -63,11 +67,6 @@ def fit_flow_of(selection: Selection, means: Pixels) -> Flow:
     yaws = [selection.mean_yaws_deg[k] for k in filled]
     sizes = [selection.clusters[k].effective_size for k in filled]
     return fit_flow(means[filled], yaws, sizes)
-
-
-CLOCK_HEADS = 32
-LEAST_SCALE = 0.5  # a reader that sees less than half of a turn sees no faces
-CLOCK_TRIALS_DEG = tuple(float(yaw) for yaw in range(-45, 46, 5))
 
 
 def set_clock(flow: Flow, selection: Selection, crops: dict[int, Pixels]) -> Flow:

@@ -3,8 +3,8 @@
 Sources are held-out images of CelebA, as many of each light, seen from the front (MTCNN within
 10 degrees), each of another person, people that the model has seen no picture of first. Clusters
 come from the first images of the set. The judge is a mesh and a descriptor (`_face_judge.py`), the
-light that of the labeler's classifier, both on 64x64 frames. What was turned is kept in OUT/frames, so that a run
-that is interrupted goes on, and only the missing variants are turned.
+light that of the labeler's classifier, both on 64x64 frames. What was turned is kept in OUT/frames,
+so that a run that is interrupted goes on, and only the missing variants are turned.
 
     python manage.py classifier fit --images ~/CelebA --labels labels.csv --out classifier/
     python benchmarks/real_faces.py ~/CelebA --labels labels.csv --classifier classifier/ \\

@@ -163,8 +163,7 @@ def read_yaws(pictures: torch.Tensor) -> NDArray[np.float64]:
 def test_pictures_without_faces_leave_the_clock() -> None:
     crops = {row: texture(row) for row in range(6)}
     flow = set_clock(bulge(), chosen((-10.0, 0.0, 10.0), 2), crops)
-    assert torch.isfinite(flow.clock).all()
-    assert 0.5 < float(flow.clock) < 3
+    assert flow.clock.tolist() == [1.0]
 
 
 def test_beyond_the_clusters_the_pace_stays() -> None:

@@ -10,8 +10,8 @@ import click
 
 from labeler.cli.bar import progress_bar
 from labeler.cli.context import find_dataset, open_database
-from labeler.domain.rule_text import RuleError, read_rules, write_rule
-from labeler.domain.rules import Rules, Selection
+from labeler.domain.rule_text import read_rules, write_rule
+from labeler.domain.rules import RuleError, Rules, Selection
 from labeler.models import Campaign
 from labeler.services import campaigns as service
 from labeler.services.campaigns import Plan
@@ -203,7 +203,7 @@ def _selection(
             seed=seed,
             filenames=tuple(read_filenames(_read(listed))) if listed else None,
         )
-    except ValueError as error:
+    except RuleError as error:
         raise click.UsageError(str(error)) from None
 
 

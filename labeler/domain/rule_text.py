@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from typing import Any
 
-from labeler.domain.rules import Rules
+from labeler.domain.rules import Problem, RuleError, Rules
 
 _YES_NO = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 _KINDS = {field.name: type(field.default) for field in fields(Rules)}
-
-
-class RuleError(ValueError):
-    """Rules that cannot be. `problems`: what is needed, by the name of the rule."""
-
-    def __init__(self, problems: Mapping[str, str]) -> None:
-        super().__init__("; ".join(f"{name}: {text}" for name, text in problems.items()))
-        self.problems = dict(problems)
+_NEEDED = {bool: "yes or no", int: "a whole number", float: "a number"}
 
 
 def read_rules(texts: Mapping[str, str], base: Rules | None = None) -> Rules:
@@ -27,41 +20,45 @@ def read_rules(texts: Mapping[str, str], base: Rules | None = None) -> Rules:
         base: has the rules that are not given; default: the defaults.
 
     Raises:
-        RuleError: all that are wrong, each with what is allowed.
+        RuleError: all that are wrong, each with the text that was given and what is needed.
     """
     values = (base or Rules()).as_dict()
-    problems: dict[str, str] = {}
+    unreadable = {}
     for name, text in texts.items():
-        if name not in _KINDS:
-            problems[name] = f"there is no such rule; there are {', '.join(_KINDS)}"
-            continue
         try:
             values[name] = read_rule(name, text)
-        except ValueError as error:
-            problems[name] = str(error)
-    rules = _settle(values, problems)
+        except RuleError as error:
+            unreadable[name] = error.problems
+    try:
+        rules = Rules.from_dict(values)
+    except RuleError as error:
+        out_of_range = [_as_written(one, texts) for one in error.problems]
+    else:
+        out_of_range = []
+    problems = [one for found in unreadable.values() for one in found]
+    problems += [one for one in out_of_range if one.field not in unreadable]
     if problems:
         raise RuleError(problems)
-    assert rules is not None
     return rules
+
+
+def _as_written(problem: Problem, texts: Mapping[str, str]) -> Problem:
+    return replace(problem, given=texts.get(problem.field, problem.given))
 
 
 def read_rule(name: str, text: str) -> Any:
     """The value of one rule, of the type that it has; its range is not looked at.
 
     Raises:
-        ValueError: says what is needed.
+        RuleError: no such rule, or a text that is no value of its type.
     """
-    kind, text = _KINDS[name], text.strip()
-    if kind is bool:
-        if text.lower() not in _YES_NO:
-            raise ValueError("yes or no is needed")
-        return _YES_NO[text.lower()]
-    if kind is int:
-        if not text.isascii() or not text.isdigit() or len(text) > 9:
-            raise ValueError("a whole number is needed")
-        return int(text)
-    return _read_number(text) if kind is float else text
+    if name not in _KINDS:
+        raise RuleError([Problem(field="rule", given=name, allowed=tuple(_KINDS))])
+    kind = _KINDS[name]
+    value = _READERS[kind](text.strip())
+    if value is None:
+        raise RuleError([Problem(field=name, given=text, needed=_NEEDED[kind])])
+    return value
 
 
 def write_rule(value: Any) -> str:
@@ -71,23 +68,25 @@ def write_rule(value: Any) -> str:
     return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
-def _read_number(text: str) -> float:
+def _read_yes_no(text: str) -> bool | None:
+    return _YES_NO.get(text.lower())
+
+
+def _read_whole(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None
+
+
+def _read_number(text: str) -> float | None:
     try:
         number = float(text.removesuffix("%"))
     except ValueError:
-        raise ValueError("a number is needed") from None
+        return None
     return round(number / 100, 10) if text.endswith("%") else number
 
 
-def _settle(values: dict[str, Any], problems: dict[str, str]) -> Rules | None:
-    """The rules, if they can be; else the problems of all of them, one after the other."""
-    defaults = Rules().as_dict()
-    while True:
-        try:
-            return Rules.from_dict(values)
-        except ValueError as error:
-            name, _, needed = str(error).partition(" is ")
-            if name in problems:
-                return None
-            problems[name] = needed.partition("; ")[2]
-            values[name] = defaults[name]
+_READERS: dict[type, Callable[[str], Any]] = {
+    bool: _read_yes_no,
+    int: _read_whole,
+    float: _read_number,
+    str: str,
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -11,6 +11,63 @@ METHODS = ("posterior", "majority")
 PROPOSALS = ("mixed", "shown", "hidden")
 REFRESH_EVERY = 100  # votes, at least, before skills and standings are looked at again
 _MAX_VOTES = 99
+_SHARES = (
+    "audit_share",
+    "blind_share",
+    "planted_share",
+    "gold_rate",
+    "pass_share",
+    "min_gold",
+    "retrain_share",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why a value cannot be. Messages are made of it where they are shown, never read back.
+
+    Attributes:
+        field: the rule, or the part of a selection.
+        given: the value.
+        needed: what is needed, without its bounds: `a whole number`.
+        bounds: the lowest and the highest value allowed, in the unit of the value.
+        allowed: the words allowed, where there is a list of them.
+    """
+
+    field: str
+    given: Any
+    needed: str = ""
+    bounds: tuple[float, float] | None = None
+    allowed: tuple[str, ...] = ()
+
+    def requirement(self, scale: float = 1) -> str:
+        """What is needed, in words.
+
+        Parameters:
+            scale: multiplies the bounds: 100 where the value is shown in percent.
+        """
+        if self.allowed:
+            return f"allowed are {', '.join(self.allowed)}"
+        if self.bounds is None:
+            return f"{self.needed} is needed"
+        low, high = (f"{scale * bound:.10g}" for bound in self.bounds)
+        return f"{self.needed} from {low} to {high} is needed"
+
+    def sentence(self, scale: float = 1) -> str:
+        """`requirement` as a sentence of its own."""
+        text = self.requirement(scale)
+        return f"{text[0].upper()}{text[1:]}."
+
+    def __str__(self) -> str:
+        return f"{self.field} is {self.given!r}; {self.requirement()}"
+
+
+class RuleError(ValueError):
+    """Rules, or a selection, that cannot be: `problems` has all that is wrong."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +97,7 @@ class Rules:
         retrain_share: and the share of the votes there were that must be new.
 
     Raises:
-        ValueError: names the rule, what was given and what is allowed.
+        RuleError: with all rules that are wrong.
     """
 
     order: str = "breadth"
@@ -64,21 +121,24 @@ class Rules:
     retrain_share: float = 0.2
 
     def __post_init__(self) -> None:
-        _check_word("order", self.order, ORDERS)
-        _check_word("method", self.method, METHODS)
-        _check_word("proposals", self.proposals, PROPOSALS)
-        _check_whole("required_votes", self.required_votes, 1, _MAX_VOTES)
-        _check_whole("vote_cap", self.vote_cap, self.required_votes, _MAX_VOTES)
-        _check_whole("gold_first", self.gold_first, 0, 20)
-        _check_whole("training", self.training, 0, 100)
-        _check_whole("retrain_votes", self.retrain_votes, 0, 1_000_000)
-        _check_number("threshold", self.threshold, 0.5, 0.9999)
-        for name in ("audit_share", "blind_share", "planted_share", "gold_rate", "pass_share",
-                     "min_gold", "retrain_share"):  # fmt: skip
-            _check_number(name, getattr(self, name), 0.0, 1.0)
+        _refuse(self._problems())
+
+    def _problems(self) -> Iterator[Problem | None]:
+        yield _check_word("order", self.order, ORDERS)
+        yield _check_word("method", self.method, METHODS)
+        yield _check_word("proposals", self.proposals, PROPOSALS)
+        fewest = _check_whole("required_votes", self.required_votes, 1, _MAX_VOTES)
+        yield fewest
+        at_least = self.required_votes if fewest is None else 1
+        yield _check_whole("vote_cap", self.vote_cap, at_least, _MAX_VOTES)
+        yield _check_whole("gold_first", self.gold_first, 0, 20)
+        yield _check_whole("training", self.training, 0, 100)
+        yield _check_whole("retrain_votes", self.retrain_votes, 0, 1_000_000)
+        yield _check_number("threshold", self.threshold, 0.5, 0.9999)
+        for name in _SHARES:
+            yield _check_number(name, getattr(self, name), 0.0, 1.0)
         for name in ("use_model", "named", "mirror_views"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} is {getattr(self, name)!r}; yes or no is needed")
+            yield _check_yes_no(name, getattr(self, name))
 
     @property
     def votes_needed(self) -> int:
@@ -98,9 +158,9 @@ class Rules:
         """From JSON; what is not given has its default.
 
         Raises:
-            ValueError: an unknown name or a value that is not allowed.
+            RuleError: an unknown name or a value that is not allowed.
         """
-        return cls(**_known(cls, values))
+        return cls(**_known(cls, "rule", values))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +173,9 @@ class Selection:
         sample: so many of these images at random; None: all.
         seed: of the sample.
         filenames: these and no others; None: all.
+
+    Raises:
+        RuleError: with all parts that are wrong.
     """
 
     partitions: tuple[int, ...] = ()
@@ -123,15 +186,18 @@ class Selection:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "partitions", tuple(sorted(set(self.partitions))))
-        for partition in self.partitions:
-            _check_whole("partitions", partition, 0, 9)
-        if self.sample is not None:
-            _check_whole("sample", self.sample, 1, 10**9)
-        _check_whole("seed", self.seed, 0, 2**31 - 1)
         if self.filenames is not None:
             object.__setattr__(self, "filenames", tuple(dict.fromkeys(self.filenames)))
-            if not self.filenames:
-                raise ValueError("filenames: at least one is needed")
+        _refuse(self._problems())
+
+    def _problems(self) -> Iterator[Problem | None]:
+        for partition in self.partitions:
+            yield _check_whole("partitions", partition, 0, 9)
+        if self.sample is not None:
+            yield _check_whole("sample", self.sample, 1, 10**9)
+        yield _check_whole("seed", self.seed, 0, 2**31 - 1)
+        if self.filenames == ():
+            yield Problem(field="filenames", given=[], needed="at least one name")
 
     @property
     def is_everything(self) -> bool:
@@ -144,32 +210,42 @@ class Selection:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Selection:
-        """From JSON; raises `ValueError` as `Rules.from_dict` does."""
-        known = _known(cls, values)
+        """From JSON; raises `RuleError` as `Rules.from_dict` does."""
+        known = _known(cls, "part of a selection", values)
         known["partitions"] = tuple(known.get("partitions", ()))
         if known.get("filenames") is not None:
             known["filenames"] = tuple(known["filenames"])
         return cls(**known)
 
 
-def _known(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    names = [each.name for each in fields(cls)]
+def _refuse(found: Iterator[Problem | None]) -> None:
+    problems = [problem for problem in found if problem is not None]
+    if problems:
+        raise RuleError(problems)
+
+
+def _known(cls: type, what: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    names = tuple(each.name for each in fields(cls))
     unknown = sorted(set(values) - set(names))
-    if unknown:
-        raise ValueError(f"{', '.join(unknown)}: unknown; there are {', '.join(names)}")
+    _refuse(Problem(field=what, given=name, allowed=names) for name in unknown)
     return dict(values)
 
 
-def _check_word(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(f"{name} is {value!r}; allowed are {', '.join(allowed)}")
+def _check_word(name: str, value: Any, allowed: tuple[str, ...]) -> Problem | None:
+    return None if value in allowed else Problem(field=name, given=value, allowed=allowed)
 
 
-def _check_whole(name: str, value: Any, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} is {value!r}; a whole number from {low} to {high} is needed")
+def _check_yes_no(name: str, value: Any) -> Problem | None:
+    return None if isinstance(value, bool) else Problem(field=name, given=value, needed="yes or no")
 
 
-def _check_number(name: str, value: Any, low: float, high: float) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-        raise ValueError(f"{name} is {value!r}; a number from {low:g} to {high:g} is needed")
+def _check_whole(name: str, value: Any, low: int, high: int) -> Problem | None:
+    if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+        return None
+    return Problem(field=name, given=value, needed="a whole number", bounds=(low, high))
+
+
+def _check_number(name: str, value: Any, low: float, high: float) -> Problem | None:
+    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+        return None
+    return Problem(field=name, given=value, needed="a number", bounds=(low, high))

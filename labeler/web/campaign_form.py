@@ -8,8 +8,7 @@ from typing import Any
 from flask import request
 from sqlalchemy.orm import Session
 
-from labeler.domain.rule_text import RuleError
-from labeler.domain.rules import Rules, Selection
+from labeler.domain.rules import RuleError, Rules, Selection
 from labeler.errors import Conflict, InvalidInput, NotFound, SidelightError
 from labeler.models import Campaign, Dataset
 from labeler.services.campaigns import MAX_GUIDELINE, MAX_NAME, Plan
@@ -55,12 +54,6 @@ class CampaignForm:
     unreadable: str = ""
     problems: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def selects(self) -> bool:
-        """Whether the selection leaves anything out."""
-        return bool(self.partitions or any(self.attributes.values()) or self.sample.strip()
-                    or self.filenames.strip())  # fmt: skip
-
     def plan(self) -> Plan:
         """What the form means.
 
@@ -104,7 +97,7 @@ class CampaignForm:
         try:
             return rules_form.parse(self.rules)
         except RuleError as error:
-            self.problems |= error.problems
+            self.problems |= rules_form.sentences_of(error)
             return None
 
     def _selection(self) -> Selection | None:
@@ -125,9 +118,8 @@ class CampaignForm:
                 filenames=tuple(names) or None,
                 **numbers,
             )
-        except ValueError as error:
-            name = str(error).partition(" ")[0].rstrip(":")
-            self.problems[name] = f"{str(error).rpartition('; ')[2]}.".capitalize()
+        except RuleError as error:
+            self.problems |= {one.field: one.sentence() for one in error.problems}
             return None
 
     def _whole(self, name: str, text: str | None) -> Any:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from flask import request
 
-from labeler.domain.rule_text import RuleError, read_rules, write_rule
-from labeler.domain.rules import Rules
+from labeler.domain.rule_text import read_rules, write_rule
+from labeler.domain.rules import RuleError, Rules
 from labeler.web import forms
 
 Choices = tuple[tuple[str, str], ...]
@@ -175,21 +174,19 @@ def parse(texts: Mapping[str, str]) -> Rules:
     """The rules of the form.
 
     Raises:
-        RuleError: with a sentence for each field that is wrong.
+        RuleError: with all fields that are wrong; `sentences_of` words it.
     """
-    try:
-        return read_rules({name: text + _unit(name) for name, text in texts.items()})
-    except RuleError as error:
-        problems = {name: _sentence(name, text) for name, text in error.problems.items()}
-        raise RuleError(problems) from None
+    return read_rules({name: text + _unit(name) for name, text in texts.items()})
+
+
+def sentences_of(error: RuleError) -> dict[str, str]:
+    """A sentence for each field that is wrong, in percent where the form is."""
+    return {one.field: one.sentence(_scale(one.field)) for one in error.problems}
 
 
 def _unit(name: str) -> str:
     return " %" if FIELDS[name].kind == "percent" else ""
 
 
-def _sentence(name: str, needed: str) -> str:
-    """In percent where the form is, and as a sentence."""
-    if FIELDS[name].kind == "percent":
-        needed = re.sub(r"\d[\d.]*", lambda found: f"{100 * float(found[0]):g}", needed)
-    return f"{needed[0].upper()}{needed[1:]}."
+def _scale(name: str) -> float:
+    return 100 if FIELDS[name].kind == "percent" else 1

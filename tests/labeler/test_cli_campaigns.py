@@ -118,10 +118,14 @@ def test_renaming_and_the_guideline(db: Database, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("threshold=2", "threshold: a number from 0.5 to 0.9999 is needed"),
-        ("order=best", "order: allowed are breadth"),
-        ("mirror_views=maybe", "mirror_views: yes or no is needed"),
-        ("bling=1", "bling: there is no such rule; there are order, method"),
+        ("threshold=2", "threshold is '2'; a number from 0.5 to 0.9999 is needed"),
+        ("order=best", "order is 'best'; allowed are breadth"),
+        (
+            "order=a; b",
+            "order is 'a; b'; allowed are breadth, random, uncertain, contested, mixed",
+        ),
+        ("mirror_views=maybe", "mirror_views is 'maybe'; yes or no is needed"),
+        ("bling=1", "rule is 'bling'; allowed are order, method"),
         ("training", "write RULE=VALUE"),
     ],
 )

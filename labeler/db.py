@@ -145,7 +145,6 @@ def _locked() -> OperationalError:
 class Turn(IntEnum):
     """What only one transaction does at a time: the names of PostgreSQL's advisory locks."""
 
-    HANDOUT = 0x51DE
     MIGRATION = 0x51DF
     SIGN_IN = 0x51E0
 
@@ -173,12 +172,6 @@ def connection_of(session: Session) -> Connection:
 def is_sqlite(session: Session) -> bool:
     """Whether the session speaks to SQLite."""
     return session.get_bind().dialect.name == "sqlite"
-
-
-def is_writing(session: Session) -> bool:
-    """Whether the session is a `Database.write` one, so that what it writes will stay."""
-    options = session.get_bind().get_execution_options()
-    return bool(options.get("sidelight_write", False))
 
 
 def insert_or(session: Session, model: Any) -> Any:

@@ -11,7 +11,7 @@ from sqlalchemy import Row, bindparam, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from labeler.config import Settings
-from labeler.db import Database, Turn, built_once, connection_of, is_writing, take_turn
+from labeler.db import Database, Turn, built_once, connection_of, take_turn
 from labeler.errors import TooManyAttempts, WrongPassword
 from labeler.models import Annotator, LoginFailure, LoginSession, UtcDateTime, utc_now
 from labeler.services.passwords import (
@@ -93,37 +93,40 @@ def open_session(
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Whose token it is."""
+    """Whose token it is; `prolong_due`: it was last prolonged `TOUCH_AFTER` ago or earlier."""
 
     id: int
     username: str
     pseudonym: str
     role: str
+    prolong_due: bool
 
 
 def authenticate(session: Session, token: str, *, now: datetime | None = None) -> SignedIn | None:
-    """Whose token it is; None if it is unknown, expired or revoked or the account is closed.
+    """Whose token it is; None if it is unknown, expired or revoked or the account is closed."""
+    now = now or utc_now()
+    found = _find(session, token, now)
+    return None if found is None else _signed_in(found, now)
 
-    In a write transaction the session is also prolonged, at most once in `TOUCH_AFTER`; in a
-    read transaction nothing is written (`needs_touch` tells whether it is worth a write).
-    """
+
+def prolong(session: Session, token: str, *, now: datetime | None = None) -> SignedIn | None:
+    """`authenticate`, and let the session end later; writes at most once in `TOUCH_AFTER`."""
     now = now or utc_now()
     found = _find(session, token, now)
     if found is None:
         return None
-    if is_writing(session) and now - found.last_seen_at >= TOUCH_AFTER:
+    signed_in = _signed_in(found, now)
+    if signed_in.prolong_due:
         login = session.get_one(LoginSession, found.login_id)
         login.last_seen_at = now
         login.expires_at = now + (found.expires_at - found.last_seen_at)
         session.flush()
-    return SignedIn(found.id, found.username, found.pseudonym, found.role)
+    return signed_in
 
 
-def needs_touch(session: Session, token: str, *, now: datetime | None = None) -> bool:
-    """Whether `authenticate` in a write transaction would prolong the session."""
-    now = now or utc_now()
-    found = _find(session, token, now)
-    return found is not None and now - found.last_seen_at >= TOUCH_AFTER
+def _signed_in(found: Row[Any], now: datetime) -> SignedIn:
+    due = now - found.last_seen_at >= TOUCH_AFTER
+    return SignedIn(found.id, found.username, found.pseudonym, found.role, due)
 
 
 def sign_out(session: Session, token: str, *, now: datetime | None = None) -> None:

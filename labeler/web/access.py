@@ -16,7 +16,7 @@ from flask_wtf import CSRFProtect
 
 from labeler.errors import Forbidden, NotSignedIn
 from labeler.models import ROLES
-from labeler.services import accounts
+from labeler.services import sessions
 from labeler.web.state import Account, account_or_none, db
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -113,11 +113,10 @@ def _load_account() -> Account | None:
     if not isinstance(token, str):
         return None
     with db().read() as read:
-        found = accounts.authenticate(read, token)
-        touch = found is not None and _is_visit() and accounts.needs_touch(read, token)
-    if touch:
+        found = sessions.authenticate(read, token)
+    if found is not None and found.prolong_due and _is_visit():
         with db().write() as write:
-            found = accounts.authenticate(write, token)
+            found = sessions.prolong(write, token)
     if found is None:
         return None
     return Account(found.id, found.username, found.pseudonym, found.role, token)

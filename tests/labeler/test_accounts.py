@@ -21,7 +21,7 @@ from labeler.errors import (
     WrongPassword,
 )
 from labeler.models import Annotator, Invite, LoginFailure, LoginSession
-from labeler.services import accounts
+from labeler.services import accounts, invites, sessions
 from labeler.services.passwords import COMMON, MIN_LENGTH, hash_token, verify_password
 from labeler.services.sessions import ADDRESS_FACTOR, TOUCH_AFTER
 from tests.conftest import MakeAnnotator, MakeDataset
@@ -33,8 +33,8 @@ DAY = 86_400
 
 def join(db: Database, username: str = "ada", role: str = "annotator") -> Annotator:
     with db.write() as session:
-        _, token = accounts.create_invite(session, role, now=NOON)
-        return accounts.accept_invite(session, token, username, PASSWORD, now=NOON)
+        _, token = invites.create_invite(session, role, now=NOON)
+        return invites.accept_invite(session, token, username, PASSWORD, now=NOON)
 
 
 def sign_in(
@@ -45,14 +45,14 @@ def sign_in(
     seconds: float = 0,
     address: str = "10.0.0.1",
 ) -> tuple[Annotator, str]:
-    return accounts.sign_in(
+    return sessions.sign_in(
         db, username, password, address, "Firefox", settings, now=after(seconds)
     )
 
 
 def who(db: Database, token: str, seconds: float = 0) -> Annotator | None:
     with db.write() as session:
-        return accounts.authenticate(session, token, now=after(seconds))
+        return sessions.prolong(session, token, now=after(seconds))
 
 
 def test_an_invite_opens_an_account_of_its_role(any_db: Database) -> None:
@@ -65,44 +65,44 @@ def test_an_invite_opens_an_account_of_its_role(any_db: Database) -> None:
 
 def test_only_the_hash_of_the_token_is_kept(any_db: Database) -> None:
     with any_db.write() as session:
-        invite, token = accounts.create_invite(session)
+        invite, token = invites.create_invite(session)
         assert len(token) >= 43
         assert invite.token_hash == hash_token(token) != token
-        assert accounts.find_invite(session, token).id == invite.id
+        assert invites.find_invite(session, token).id == invite.id
 
 
 def test_an_invite_for_a_class_has_a_limit(any_db: Database) -> None:
     with any_db.write() as session:
-        _, token = accounts.create_invite(session, max_uses=2)
+        _, token = invites.create_invite(session, max_uses=2)
         for name in ("one", "two"):
-            accounts.accept_invite(session, token, name, PASSWORD)
+            invites.accept_invite(session, token, name, PASSWORD)
         with pytest.raises(Conflict, match="used up"):
-            accounts.accept_invite(session, token, "three", PASSWORD)
+            invites.accept_invite(session, token, "three", PASSWORD)
         with pytest.raises(Conflict, match="used up"):
-            accounts.find_invite(session, token)
+            invites.find_invite(session, token)
 
 
 def test_an_invite_ends(any_db: Database) -> None:
     with any_db.write() as session:
-        revoked, first = accounts.create_invite(session, now=NOON)
-        accounts.revoke_invite(session, revoked.id)
-        _, second = accounts.create_invite(session, days=2, now=NOON)
-        assert accounts.find_invite(session, second, now=after(2 * DAY - 1))
+        revoked, first = invites.create_invite(session, now=NOON)
+        invites.revoke_invite(session, revoked.id)
+        _, second = invites.create_invite(session, days=2, now=NOON)
+        assert invites.find_invite(session, second, now=after(2 * DAY - 1))
         for token, state in ((first, "revoked"), (second, "expired")):
             with pytest.raises(Conflict, match=state):
-                accounts.find_invite(session, token, now=after(2 * DAY))
+                invites.find_invite(session, token, now=after(2 * DAY))
         with pytest.raises(NotFound, match="not known"):
-            accounts.find_invite(session, "made-up")
+            invites.find_invite(session, "made-up")
         with pytest.raises(NotFound, match="no invite 99"):
-            accounts.revoke_invite(session, 99)
+            invites.revoke_invite(session, 99)
 
 
 def test_invites_are_listed_with_their_use(any_db: Database) -> None:
     with any_db.write() as session:
-        _, token = accounts.create_invite(session, max_uses=2, note=" Monday ", now=NOON)
-        accounts.accept_invite(session, token, "ada", PASSWORD, now=NOON)
-        accounts.create_invite(session, days=1, now=after(-2 * DAY))
-        (expired, open_one) = accounts.list_invites(session, now=NOON)
+        _, token = invites.create_invite(session, max_uses=2, note=" Monday ", now=NOON)
+        invites.accept_invite(session, token, "ada", PASSWORD, now=NOON)
+        invites.create_invite(session, days=1, now=after(-2 * DAY))
+        (expired, open_one) = invites.list_invites(session, now=NOON)
     assert (expired.uses, expired.state) == (0, "expired")
     assert (open_one.uses, open_one.state, open_one.invite.note) == (1, "open", "Monday")
 
@@ -117,7 +117,7 @@ def test_invites_are_listed_with_their_use(any_db: Database) -> None:
 )
 def test_an_odd_invite_is_refused(db: Database, wrong: dict[str, Any], message: str) -> None:
     with db.write() as session, pytest.raises(InvalidInput, match=message):
-        accounts.create_invite(session, **wrong)
+        invites.create_invite(session, **wrong)
 
 
 @pytest.mark.parametrize("name", ["", "a", "x" * 61, "two words", "ada@home", "ä-da", "<b>"])
@@ -138,10 +138,10 @@ def test_an_odd_username_is_refused(db: Database, name: str) -> None:
 )
 def test_an_easy_password_is_refused(db: Database, password: str, message: str) -> None:
     with db.write() as session:
-        _, token = accounts.create_invite(session)
+        _, token = invites.create_invite(session)
         with pytest.raises(InvalidInput, match=message):
-            accounts.accept_invite(session, token, "grace.hopper", password)
-        accounts.accept_invite(session, token, "grace.hopper", PASSWORD)
+            invites.accept_invite(session, token, "grace.hopper", password)
+        invites.accept_invite(session, token, "grace.hopper", PASSWORD)
 
 
 def test_the_common_passwords_are_such_as_pass_the_other_rules() -> None:
@@ -151,10 +151,10 @@ def test_the_common_passwords_are_such_as_pass_the_other_rules() -> None:
 def test_a_taken_username_is_told_and_does_not_use_the_invite(any_db: Database) -> None:
     join(any_db, "ada")
     with any_db.write() as session:
-        _, token = accounts.create_invite(session)
+        _, token = invites.create_invite(session)
         with pytest.raises(Conflict, match="'ada' is taken"):
-            accounts.accept_invite(session, token, "ADA", PASSWORD)
-        assert accounts.accept_invite(session, token, "ada2", PASSWORD).username == "ada2"
+            invites.accept_invite(session, token, "ADA", PASSWORD)
+        assert invites.accept_invite(session, token, "ada2", PASSWORD).username == "ada2"
 
 
 def test_signing_in_and_out(any_db: Database, settings: Settings) -> None:
@@ -165,8 +165,8 @@ def test_signing_in_and_out(any_db: Database, settings: Settings) -> None:
     assert signed_in is not None
     assert signed_in.id == ada.id
     with any_db.write() as session:
-        accounts.sign_out(session, token)
-        accounts.sign_out(session, "never given")
+        sessions.sign_out(session, token)
+        sessions.sign_out(session, "never given")
     assert who(any_db, token) is None
     assert who(any_db, "made-up") is None
 
@@ -250,7 +250,7 @@ def test_others_can_write_while_a_password_is_checked(
 
     def verify(stored: str | None, password: str) -> bool:
         with beside.write() as session:
-            accounts.create_invite(session)
+            invites.create_invite(session)
         return verify_password(stored, password)
 
     monkeypatch.setattr("labeler.services.sessions.verify_password", verify)
@@ -320,10 +320,14 @@ def test_using_a_session_is_written_down_coarsely(any_db: Database, settings: Se
     who(any_db, token, coarse - 1)
     assert seen() == NOON
     with any_db.read() as session:
-        assert not accounts.needs_touch(session, token, now=after(coarse - 1))
-        assert accounts.needs_touch(session, token, now=after(coarse))
-        assert accounts.authenticate(session, token, now=after(coarse)) is not None
-    assert seen() == NOON
+        early = sessions.authenticate(session, token, now=after(coarse - 1))
+        late = sessions.authenticate(session, token, now=after(coarse))
+    assert early is not None
+    assert late is not None
+    assert (early.prolong_due, late.prolong_due) == (False, True)
+    with any_db.write() as session:
+        sessions.authenticate(session, token, now=after(coarse))
+    assert seen() == NOON, "to ask who it is writes nothing, in a write transaction either"
     who(any_db, token, coarse)
     assert seen() == after(coarse)
 
@@ -422,22 +426,22 @@ def test_nobody_of_that_name(db: Database) -> None:
 
 def test_only_the_last_admin_link_works_and_only_once(any_db: Database, settings: Settings) -> None:
     with any_db.write() as session:
-        links = [accounts.one_time_admin_link(session, settings, now=NOON) for _ in range(2)]
+        links = [invites.one_time_admin_link(session, settings, now=NOON) for _ in range(2)]
         first, second = (link.rsplit("/", 1)[1] for link in links)
         assert links[1] == f"http://127.0.0.1:8000/join/{second}"
         with pytest.raises(Conflict, match="revoked"):
-            accounts.find_invite(session, first, now=NOON)
+            invites.find_invite(session, first, now=NOON)
         assert not accounts.has_admin(session)
-        admin = accounts.accept_invite(session, second, "root", PASSWORD, now=NOON)
+        admin = invites.accept_invite(session, second, "root", PASSWORD, now=NOON)
         assert admin.role == "admin"
         assert accounts.has_admin(session)
         with pytest.raises(Conflict, match="used up"):
-            accounts.accept_invite(session, second, "toor", PASSWORD, now=NOON)
+            invites.accept_invite(session, second, "toor", PASSWORD, now=NOON)
         assert session.scalar(select(func.count()).select_from(Invite)) == 2
 
 
 def test_the_link_names_the_public_address(db: Database, settings: Settings) -> None:
     settings = dataclasses.replace(settings, public_url="https://light.example.org")
     with db.write() as session:
-        link = accounts.one_time_admin_link(session, settings)
+        link = invites.one_time_admin_link(session, settings)
     assert link.startswith("https://light.example.org/join/")

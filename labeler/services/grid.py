@@ -21,9 +21,9 @@ from labeler.config import Settings
 from labeler.db import Database
 from labeler.errors import InvalidInput, SidelightError
 from labeler.models import Vote, utc_now
-from labeler.services.assigning import write_leases
 from labeler.services.desk import Desk, load_desk
 from labeler.services.grid_calls import (
+    MODE,
     Call,
     Cell,
     claim_candidates,
@@ -32,7 +32,6 @@ from labeler.services.grid_calls import (
     renew_cells,
 )
 from labeler.services.undoing import undo_vote
-from labeler.services.viewing import view_values
 from labeler.services.voting import Ballot, cast_vote
 
 SIZES = (24, 36, 48, 60)
@@ -165,11 +164,7 @@ def undo_page(
         votes = _votes_of(session, annotator_id, batch)
     for vote in votes:
         with db.write() as session:
-            undo_vote(session, annotator_id, vote.id, settings=settings, now=now)
-            again = {"image_id": vote.image_id, **view_values(vote)}
-            write_leases(
-                session, vote.campaign_id, annotator_id, [again], settings, now or utc_now()
-            )
+            undo_vote(session, annotator_id, vote.id, settings=settings, mode=MODE, now=now)
     return Undone(len(votes), _call_of(votes[0]) if votes else None)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -69,51 +68,87 @@ class Candidate:
     run_id: int | None
 
 
-_lists: WeakKeyDictionary[Pool, dict[Any, tuple[float, Sequence[Candidate]]]] = WeakKeyDictionary()
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """The images of a list in their order, and when it was made (`time.monotonic`)."""
+
+    made_at: float
+    listed: Sequence[Candidate]
+
+    @property
+    def is_fresh(self) -> bool:
+        return time.monotonic() - self.made_at < KEPT_S
+
+
+_Lists = dict[tuple[int, int | None, Call], _Kept]
+_lists: WeakKeyDictionary[Pool, _Lists] = WeakKeyDictionary()
 
 
 def find_candidates(
     session: Session, desk: Desk, call: Call, count: int, now: datetime
 ) -> list[Candidate]:
-    """The most doubtful calls that are free for the person, at most `count`."""
+    """The most doubtful calls that are free for the person, at most `count`.
+
+    The search goes through all open images of the campaign. Where it finds `KEPT` images, the
+    process keeps the list for `KEPT_S` seconds. A kept list only says where to look first: each
+    image is read again in this transaction, and a list that has too few left is made anew. So a
+    page never depends on which process answers for more than the order among thousands.
+    """
+    lists = _lists.setdefault(session.connection().engine.pool, {})
+    key = (desk.campaign_id, desk.run_id, call)
+    kept = lists.get(key)
+    if kept is not None and kept.is_fresh:
+        found = _free_ones(session, desk, call, kept.listed, count, now)
+        if len(found) == count:
+            return found
+    listed = _most_doubtful(session, desk, call)
+    for old in [old for old, kept in list(lists.items()) if not kept.is_fresh]:
+        lists.pop(old, None)
+    if len(listed) == KEPT:
+        lists[key] = _Kept(time.monotonic(), listed)
+    else:
+        lists.pop(key, None)
+    return _free_ones(session, desk, call, listed, count, now)
+
+
+def _free_ones(
+    session: Session,
+    desk: Desk,
+    call: Call,
+    listed: Sequence[Candidate],
+    count: int,
+    now: datetime,
+) -> list[Candidate]:
+    """The first `count` of a list that are open, called so and free, as they are now."""
     blind = desk.rules.blind_to_proposals()
-    listed = [
-        one
-        for one in _most_doubtful(session, desk, call)
-        if not is_blind(desk.campaign_id, desk.annotator_id, one.image_id, blind)
-    ]
+    who = desk.campaign_id, desk.annotator_id
+    offered = [one for one in listed if not is_blind(*who, one.image_id, blind)]
     found: list[Candidate] = []
-    for start in range(0, len(listed), LOOK):
-        part = listed[start : start + LOOK]
+    for start in range(0, len(offered), LOOK):
+        part = offered[start : start + LOOK]
         statement = _free(desk, [one.image_id for one in part], now)
         if call.source == "votes":  # they may have changed since; a run never does
-            statement = statement.where(*_conditions(call))
-        free = _open_ones(session, statement)
-        found += [one for one in part if one.image_id in free]
+            own = getattr(Consensus, f"p_{call.label}")
+            rows = session.execute(statement.add_columns(own).where(*_conditions(call)))
+            current = {image_id: p for image_id, status, p in rows if status == "open"}
+            found += [
+                replace(one, probability=current[one.image_id])
+                for one in part
+                if one.image_id in current
+            ]
+        else:
+            free = _open_ones(session, statement)
+            found += [one for one in part if one.image_id in free]
         if len(found) >= count:
             break
     return found[:count]
 
 
 def _most_doubtful(session: Session, desk: Desk, call: Call) -> Sequence[Candidate]:
-    """The open images of a call, the most doubtful first, `KEPT` at most.
-
-    The search goes through all open images of the campaign. Where there are so many of a call
-    that the list is full, the process keeps it for `KEPT_S` seconds; who takes images from it
-    looks again at each.
-    """
-    kept = _lists.setdefault(session.connection().engine.pool, {})
-    key = (desk.campaign_id, desk.run_id, call)
-    found_at, listed = kept.get(key, (-math.inf, ()))
-    if time.monotonic() - found_at < KEPT_S:
-        return listed
-    rows = session.execute(_search(desk, call))
+    """The open images of a call, the most doubtful first, `KEPT` at most."""
     run_id = desk.run_id if call.source == "model" else None
-    listed = [Candidate(image_id, probability, run_id) for image_id, probability in rows]
-    kept.pop(key, None)
-    if len(listed) == KEPT:
-        kept[key] = (time.monotonic(), listed)
-    return listed
+    rows = session.execute(_search(desk, call))
+    return [Candidate(image_id, probability, run_id) for image_id, probability in rows]
 
 
 def _search(desk: Desk, call: Call) -> Any:

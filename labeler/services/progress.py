@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from sqlalchemy import Pool, and_, case, func, select
+from sqlalchemy import and_, case, func, literal, select
 from sqlalchemy.orm import Session
 
 from labeler.domain.labels import ANSWERS, LABELS
 from labeler.models import NOT_COUNTED, Campaign, Consensus, Image, Vote, utc_now
 from labeler.services.knowing import DECISION_METHOD, GOLD_METHOD
 
-EXACT_UP_TO = 5_000
-KEPT_S = 15.0
-_open_counts: WeakKeyDictionary[Pool, dict[int, tuple[float, int]]] = WeakKeyDictionary()
+COUNTED_UP_TO = 5_000  # images left: 200,000 would take most of a vote's time to count
 
 
 @dataclass(frozen=True, slots=True)
 class OwnProgress:
     """`votes` that count in the active campaign; `today` since midnight UTC; `remaining`: images
-    that are open and that the person has not answered."""
+    that are open and that the person has not answered, None if more than `COUNTED_UP_TO`."""
 
     votes: int
     today: int
-    remaining: int
+    remaining: int | None
 
 
 @dataclass(frozen=True)
@@ -69,11 +64,16 @@ class CampaignProgress:
 
 
 def own_progress(
-    session: Session, annotator_id: int, *, now: datetime | None = None
+    session: Session,
+    annotator_id: int,
+    *,
+    now: datetime | None = None,
+    counted_up_to: int = COUNTED_UP_TO,
 ) -> OwnProgress:
     """The progress of one person in the active campaign; two statements at most.
 
-    `remaining` may be some seconds old where many images are open (`count_open`).
+    Parameters:
+        counted_up_to: with more images left, `remaining` is None.
     """
     midnight = (now or utc_now()).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     mine = and_(
@@ -99,28 +99,21 @@ def own_progress(
     ).one_or_none()
     if row is None:
         return OwnProgress(0, 0, 0)
-    remaining = max(0, count_open(session, row.id) - row.answered_open)
+    most = row.answered_open + counted_up_to
+    n_open = _count_open(session, row.id, most + 1)
+    remaining = None if n_open > most else max(0, n_open - row.answered_open)
     return OwnProgress(row.votes, row.today, remaining)
 
 
-def count_open(session: Session, campaign_id: int, *, exact_up_to: int = EXACT_UP_TO) -> int:
-    """How many images of a campaign are open.
-
-    A count is a walk along the index. Beyond `exact_up_to` images, where nobody sees a few more
-    or less, the process keeps the answer for `KEPT_S` seconds.
-    """
-    kept = _open_counts.setdefault(session.connection().engine.pool, {})
-    counted_at, count = kept.get(campaign_id, (-math.inf, 0))
-    if time.monotonic() - counted_at < KEPT_S:
-        return count
-    count = session.scalar(
-        select(func.count()).where(
-            Consensus.campaign_id == campaign_id, Consensus.status == "open"
-        )
-    ) or 0  # fmt: skip
-    if count > exact_up_to:
-        kept[campaign_id] = (time.monotonic(), count)
-    return count
+def _count_open(session: Session, campaign_id: int, limit: int) -> int:
+    """How many images of a campaign are open, `limit` at most: a short walk along the index."""
+    found = (
+        select(literal(1))
+        .where(Consensus.campaign_id == campaign_id, Consensus.status == "open")
+        .limit(limit)
+        .subquery()
+    )
+    return session.scalar(select(func.count()).select_from(found)) or 0
 
 
 def dataset_progress(session: Session, dataset_id: int) -> DatasetProgress:

@@ -21,9 +21,13 @@ def undo_vote(
     vote_id: int,
     *,
     settings: Settings,
+    mode: str = "single",
     now: datetime | None = None,
 ) -> LeasedImage:
-    """Take back a vote and hand the image back to the same person, shown as it was.
+    """Take back a vote and assign the image to the same person again, shown as it was.
+
+    Parameters:
+        mode: how the image is shown again: `single`, alone, or `grid`, on the verify grid.
 
     Undoing what has been undone already changes nothing and answers the same.
 
@@ -50,7 +54,7 @@ def undo_vote(
         raise Conflict("You have answered this image anew since; undo the newer answer.")
     seen = {
         **view_values(vote),
-        "mode": "single",
+        "mode": mode,
         "shown_probability": _how_probable(session, vote),
     }
     again = {"image_id": vote.image_id, **seen}

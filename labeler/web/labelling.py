@@ -40,7 +40,7 @@ class LastVote:
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Votes of this person, and how many images are left for them; None if not known."""
+    """Votes of this person, and how many images are left; None for very many."""
 
     votes: int
     left: int | None

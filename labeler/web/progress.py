@@ -13,7 +13,7 @@ from labeler.domain.labels import ANSWERS
 from labeler.models import Campaign, Image, Vote, utc_now
 from labeler.services import campaigns, pace, progress, voting
 from labeler.services.pace import Pace, Review
-from labeler.services.progress import OwnProgress
+from labeler.services.progress import COUNTED_UP_TO, OwnProgress
 from labeler.services.viewing import as_seen
 from labeler.web import access
 from labeler.web.showing import Picture, answered_picture, whole_size
@@ -106,11 +106,15 @@ def _empty() -> OwnProgressPage:
     return OwnProgressPage("", 0, [], [], [], [], [], None)
 
 
+def _left(done: OwnProgress) -> str:
+    return f"over {COUNTED_UP_TO:,}" if done.remaining is None else f"{done.remaining:,}"
+
+
 def _figures(done: OwnProgress, speed: Pace, review: Review) -> list[Figure]:
     figures = [
         Figure("answers so far", f"{done.votes:,}"),
         Figure("today", f"{done.today:,}"),
-        Figure("pictures left for you", f"{done.remaining:,}"),
+        Figure("pictures left for you", _left(done)),
     ]
     if speed.median_s is not None:
         figures.append(Figure("an answer takes (median)", f"{speed.median_s:.1f} s"))

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import select, update
 
 from labeler.config import Settings
@@ -14,8 +15,9 @@ from labeler.models import Consensus, Image, Lease, Participation, Vote, utc_now
 from labeler.services import grid_calls
 from labeler.services.campaigns import activate_campaign
 from labeler.services.consensus import rebuild
-from labeler.services.grid import new_batch, store_page
-from tests.conftest import MakeDataset
+from labeler.services.desk import load_desk
+from labeler.services.grid import new_batch, open_page, store_page
+from tests.conftest import CountQueries, MakeAnnotator, MakeDataset
 from tests.labeler.acting import lease, publish_run, set_rules, vote
 from tests.labeler.web.conftest import Browser, Visit
 from tests.labeler.web.conftest import lease as lease_by_page
@@ -171,6 +173,35 @@ def test_a_list_that_is_kept_is_looked_at_again(
     assert list(tiles(open_grid(bob))) == [images[0], images[2], images[3]]
 
 
+def test_what_another_process_has_stored_is_seen_at_once(
+    db: Database,
+    settings: Settings,
+    images: list[int],
+    make_annotator: MakeAnnotator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A list that is kept has nothing left since another process finished its images."""
+    monkeypatch.setattr(grid_calls, "KEPT", 2)  # so that the first two fill the list
+    here, there = db, Database(db.url)
+    call, ann, bob = grid_calls.Call("left", "model"), *(make_annotator(db).id for _ in range(2))
+    for database, seen in ((here, images[:2]), (there, images[:2]), (here, images[2:4])):
+        with database.read() as session:
+            desk = load_desk(session, ann)
+            assert desk is not None
+            found = grid_calls.find_candidates(session, desk, call, 2, utc_now())
+        assert [one.image_id for one in found] == seen
+        if database is there:
+            with there.write() as session:
+                session.execute(
+                    update(Consensus)
+                    .where(Consensus.image_id.in_(images[:2]))
+                    .values(status="agreed", label="left", probability=1.0)
+                )
+    cells = [open_page(each, bob, call, 24, settings=settings) for each in (there, here)]
+    assert [[cell.image_id for cell in page] for page in cells] == [images[2:4]] * 2
+    there.dispose()
+
+
 def test_a_reload_shows_the_same_page(visit: Visit, images: list[int]) -> None:
     ann = visit("annotator")
     assert tiles(open_grid(ann)) == tiles(open_grid(ann))
@@ -216,6 +247,20 @@ def test_undo_opens_the_page_as_it_was(visit: Visit, db: Database, images: list[
     ann.submit("/grid", fields(again))
     current = [one for one in votes_of(db, ann.annotator_id) if one.superseded_at is None]
     assert [one.answer for one in current] == ["left", "left", "unsure", "left"]
+
+
+def test_an_undo_writes_each_lease_once(
+    visit: Visit, app: Flask, images: list[int], count_queries: CountQueries
+) -> None:
+    ann = visit("annotator")
+    ann.submit("/grid", fields(open_grid(ann)))
+    batch = re.search(r'name="batch" value="(grid\w+)"', ann.get("/grid").text)
+    assert batch is not None
+    sent = {**LEFT, "batch": batch[1], "csrf_token": ann.token()}
+    with count_queries(app.extensions["sidelight_db"]) as statements:
+        assert ann.client.post("/grid/undo", data=sent).status_code == 303
+    leases = [one for one in statements if one.startswith("INSERT INTO lease")]
+    assert len(leases) == 4
 
 
 def test_nobody_undoes_the_page_of_another(visit: Visit, db: Database, images: list[int]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,8 +13,8 @@ from sqlalchemy import select, update
 from labeler.db import Database
 from labeler.models import Campaign, Consensus, Participation, Skill, Vote, utc_now
 from labeler.services.pace import answers_per_hour, own_pace, own_review
-from labeler.services.progress import count_open
-from tests.conftest import CountQueries, MakeAnnotator, MakeDataset
+from labeler.services.progress import own_progress
+from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler.acting import NOON, after, set_rules
 from tests.labeler.web.conftest import Browser, Visit, lease
 
@@ -194,31 +195,39 @@ def test_advice_and_pauses_are_said_kindly(visit: Visit, db: Database, dataset_i
     assert "Why: Take a break." in page
 
 
-def test_many_open_images_are_counted_now_and_then(
-    db: Database, dataset_id: int, count_queries: CountQueries
+def close_image(db: Database, image_id: int) -> None:
+    with db.write() as session:
+        session.execute(
+            update(Consensus)
+            .where(Consensus.image_id == image_id)
+            .values(status="agreed", label="left", probability=1.0)
+        )
+
+
+def test_two_processes_see_the_same_number_left(
+    any_db: Database, make_annotator: MakeAnnotator, make_dataset: MakeDataset
 ) -> None:
-    with db.read() as session:
-        assert count_open(session, 1, exact_up_to=3) == 6
-    with db.write() as session:
-        session.execute(
-            update(Consensus).where(Consensus.image_id == 1).values(
-                status="agreed", label="left", probability=1.0
-            )
-        )  # fmt: skip
-    with count_queries(db) as statements, db.read() as session:
-        assert count_open(session, 1, exact_up_to=3) == 6
-        assert count_open(session, 2, exact_up_to=3) == 0
-    assert len([one for one in statements if one.startswith("SELECT")]) == 1
+    """Each has a `Database` of its own; neither keeps what the other has changed."""
+    make_dataset(any_db, 6)
+    ada, other = make_annotator(any_db).id, Database(any_db.url)
+    for up_to, expected in ((3, None), (5, 5), (3, None), (9, 3), (3, 2)):
+        seen = []
+        for database in (any_db, other):
+            with database.read() as session:
+                seen.append(own_progress(session, ada, counted_up_to=up_to).remaining)
+        assert seen == [expected, expected]
+        with any_db.read() as session:
+            open_ones = select(Consensus.image_id).where(Consensus.status == "open")
+            image_id = session.scalars(open_ones).first()
+        close_image(any_db, image_id or 0)
+    other.dispose()
 
 
-def test_few_open_images_are_counted_each_time(db: Database, dataset_id: int) -> None:
-    with db.read() as session:
-        assert count_open(session, 1) == 6
-    with db.write() as session:
-        session.execute(
-            update(Consensus).where(Consensus.image_id == 1).values(
-                status="agreed", label="left", probability=1.0
-            )
-        )  # fmt: skip
-    with db.read() as session:
-        assert count_open(session, 1) == 5
+def test_only_so_many_open_images_are_counted(
+    visit: Visit, dataset_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann = visit("annotator")
+    assert "6 to go" in ann.get("/label").text
+    few = partial(own_progress, counted_up_to=5)
+    monkeypatch.setattr("labeler.services.progress.own_progress", few)
+    assert "to go" not in ann.get("/label").text

@@ -1,7 +1,8 @@
 """What can go wrong, as one tree: each error knows its HTTP status and says what to do.
 
 Services raise these; `labeler.web.errors` renders them as a page or as JSON, the command line
-turns them into a message and exit code 1. Nothing else catches them.
+turns them into a message and exit code 1. Some callers catch one kind earlier: a form puts the
+message beside its field, a background job writes it to the log.
 """
 
 from __future__ import annotations

@@ -35,8 +35,8 @@ class ModelRun(Base):
     """One training of a proposer. The run of a data set published last is the current one.
 
     At most one of a data set is in training: `beat_at` is when its process was last heard of,
-    `progress` how far it is (`services.runs.Watch`). `model`: the fitted model as safetensors, so
-    that an old run can propose again.
+    `progress` how far it is (`services.watching.Watch`). `model`: the fitted model as safetensors,
+    so that an old run can propose again.
     """
 
     __tablename__ = "model_run"

@@ -76,9 +76,9 @@ def shared_rows(session: Session, desk: Desk, count: int, now: datetime) -> list
 def wait_for_row(session: Session, desk: Desk, now: datetime) -> bool:
     """Whether an image was passed over only because its row was locked; waits for that row.
 
-    While a whole campaign is counted anew all its rows are, and nobody is to be told that nothing
-    is left: neither of what is free nor of what others hold as well. For transactions that hold
-    no row themselves.
+    While a whole campaign is counted anew, all its rows are locked, and the other queries of this
+    module skip them. The person must not be told that no image is left. Both free images and
+    images that others hold are waited for. Only for transactions that hold no row themselves.
     """
     if is_sqlite(session):
         return False

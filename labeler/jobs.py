@@ -17,7 +17,6 @@ from labeler.config import Settings
 from labeler.db import Database
 from labeler.errors import SidelightError
 from labeler.services import campaigns
-from labeler.services.checking import check_images
 from rotation.errors import RotationError
 
 log = logging.getLogger(__name__)
@@ -46,11 +45,6 @@ def restore_run(settings: Settings, run_id: int, annotator_id: int) -> None:
 def queue_dataset_refresh(settings: Settings, dataset_id: int) -> None:
     """Queue the consensus of all campaigns of a data set: another run is current."""
     _queue(settings).refresh_dataset(dataset_id)
-
-
-def check_dataset(settings: Settings, dataset_id: int) -> None:
-    """Queue the decoding of the images that have not been checked."""
-    _queue(settings).check(dataset_id)
 
 
 def fill_campaign(settings: Settings, campaign_id: int) -> None:
@@ -95,7 +89,6 @@ class _Queue:
         self.settings = settings
         self.huey = SqliteHuey("sidelight", filename=str(settings.jobs_path), results=False)
         self.propose = self._task("propose_labels", _propose)
-        self.check = self._task("check_dataset", _check)
         self.fill = self._task("fill_campaign", _fill)
         self.refresh = self._task("refresh_campaign", _refresh)
         self.refresh_all = self._task("refresh_all_images", _refresh_all)
@@ -180,10 +173,6 @@ def _cache(settings: Settings) -> Any:
     from labeler.services.feature_cache import FILE, FeatureCache
 
     return FeatureCache(settings.home / FILE)
-
-
-def _check(db: Database, settings: Settings, dataset_id: int) -> None:
-    check_images(db, dataset_id)
 
 
 def _fill(db: Database, settings: Settings, campaign_id: int) -> None:

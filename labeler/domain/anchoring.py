@@ -132,13 +132,6 @@ def measure_planted(
     return _compare(followed, len(answer), base * n_effective, n_effective, level)
 
 
-def by_person(annotator: Integers, n_annotators: int) -> list[Integers]:
-    """For each person the rows of their votes, to measure each of them alone."""
-    order = np.argsort(annotator, kind="stable")
-    ends = np.bincount(annotator, minlength=n_annotators).cumsum()
-    return np.split(order, ends[:-1])
-
-
 def side_bias(answer: Integers, mirrored: Booleans, level: float = LEVEL) -> Interval:
     """How much more often people answer the left than the right of what they see, -1 to 1.
 

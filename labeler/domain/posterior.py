@@ -141,9 +141,3 @@ def label_posterior(
 def entropy(probabilities: Sequence[float]) -> float:
     """-sum of p log p, in nats: 0 where sure, log 3 = 1.0986 where nothing is known."""
     return -math.fsum(p * math.log(p) for p in probabilities if p > 0) + 0.0
-
-
-def mirrored(probabilities: Sequence[float]) -> tuple[float, float, float]:
-    """The probabilities of the mirrored picture."""
-    left, center, right = probabilities
-    return right, center, left

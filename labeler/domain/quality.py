@@ -141,13 +141,6 @@ def information(confusion: Floats) -> float:
     return float(np.mean([((confusion[a] - confusion[b]) ** 2).sum() / 2 for a, b in pairs]))
 
 
-def raw_confusion(record: Record) -> Floats:
-    """(3, 4) shares of the answers by label, unshrunk; a row of a label never seen is NaN."""
-    counts = record.posteriors.T @ np.eye(N_ANSWERS)[record.answers]
-    totals = counts.sum(axis=1, keepdims=True)
-    return np.divide(counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
-
-
 def flags(record: Record, limits: Limits | None = None) -> list[Flag]:
     """All that speaks against the person, empty for a good one."""
     limits = limits or Limits()

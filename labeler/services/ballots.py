@@ -18,7 +18,6 @@ from labeler.services.consensus import counts_now, current_run_of
 
 _CODE = {answer: code for code, answer in enumerate(ANSWERS)}
 _CODE[None] = -1  # type: ignore[index]
-MILLISECONDS = 1000.0
 Booleans = npt.NDArray[np.bool_]
 
 

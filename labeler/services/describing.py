@@ -67,11 +67,6 @@ def describe(source: ImageSource, name: str, annotations: Annotations) -> dict[s
     return found | {column: get(name) for column, get in annotations.columns.items()}
 
 
-def unpack_attributes(bits: int, names: Sequence[str]) -> dict[str, bool]:
-    """`attribute_bits` as a dictionary: bit i belongs to `names[i]`."""
-    return {name: bool(bits >> i & 1) for i, name in enumerate(names)}
-
-
 def _lookup(table: Table | None, values_of: Callable[[Table], list[Any]]) -> Lookup:
     if table is None:
         return lambda name: None

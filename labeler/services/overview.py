@@ -1,4 +1,4 @@
-"""What pages list: data sets, broken files, model runs, a person's answers."""
+"""What pages list: data sets, broken files, model runs, skills."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from labeler.models import Annotator, Dataset, Image, ModelRun, Skill, Vote
-
-
-def active_dataset(session: Session) -> Dataset | None:
-    """The data set that is being labelled."""
-    return session.scalars(select(Dataset).where(Dataset.active)).first()
+from labeler.models import Annotator, Dataset, Image, ModelRun, Skill
 
 
 def list_datasets(session: Session) -> Sequence[Dataset]:
@@ -68,13 +63,3 @@ def name_people(session: Session, annotator_ids: Sequence[int]) -> dict[int, str
         select(Annotator.id, Annotator.pseudonym).where(Annotator.id.in_(annotator_ids))
     )
     return {row.id: row.pseudonym for row in rows}
-
-
-def count_answers(session: Session, annotator_id: int) -> dict[str, int]:
-    """How often the person gave each answer, in votes that count."""
-    rows = session.execute(
-        select(Vote.answer, func.count().label("votes"))
-        .where(Vote.annotator_id == annotator_id, Vote.superseded_at.is_(None))
-        .group_by(Vote.answer)
-    )
-    return {row.answer: row.votes for row in rows}

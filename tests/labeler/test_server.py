@@ -15,11 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
 
 from labeler.config import Settings
 from labeler.db import Database
-from labeler.models import Image
+from labeler.domain.rules import Rules, Selection
+from labeler.services import campaigns
+from labeler.services.checking import check_images
 from labeler.services.images import register_dataset
 from tests.conftest import write_images
 
@@ -178,15 +179,19 @@ def test_the_worker_does_what_is_queued_and_survives_an_error(
 
     dataset_id = register_dataset(db, write_images(tmp_path / "faces", 3)).dataset_id
     jobs.propose_labels(settings, dataset_id)  # no votes: an expected error
-    jobs.check_dataset(settings, dataset_id)
+    check_images(db, dataset_id, processes=1)
+    with db.write() as session:
+        plan = campaigns.Plan("Second", Rules(), Selection(sample=2))
+        second = campaigns.add_campaign(session, dataset_id, plan).id
+    jobs.fill_campaign(settings, second)
     assert jobs.count_waiting(settings) == 2
 
-    def checked() -> bool:
+    def filled() -> bool:
         with db.read() as session:
-            return set(session.scalars(select(Image.status))) == {"ok"}
+            return sum(campaigns.count_images(session).get(second, {}).values()) == 2
 
     with manage(tmp_path, "worker", database=settings.database_url) as process:
-        wait_for(checked, tmp_path)
+        wait_for(filled, tmp_path)
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0
     told = (tmp_path / "output.txt").read_text()

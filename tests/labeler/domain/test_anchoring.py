@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from labeler.domain.anchoring import by_person, measure_anchoring, measure_planted, side_bias
+from labeler.domain.anchoring import measure_anchoring, measure_planted, side_bias
 from labeler.domain.intervals import Interval
 from labeler.domain.votes import MIRRORED_ANSWERS
 from tests.labeler.domain.classes import CONFUSIONS, draw
@@ -125,8 +125,3 @@ def test_a_planted_proposal_that_is_right_is_refused() -> None:
     one = np.array([1])
     with pytest.raises(ValueError, match="must be wrong"):
         measure_planted(one, one, one, one, one)
-
-
-def test_votes_by_person() -> None:
-    rows = by_person(np.array([2, 0, 2, 0, 0]), 4)
-    assert [list(r) for r in rows] == [[1, 3, 4], [], [0, 2], []]

@@ -13,7 +13,6 @@ from labeler.domain.quality import (
     flags,
     gold_accuracy,
     information,
-    raw_confusion,
     standing,
     without_own,
 )
@@ -180,12 +179,10 @@ def test_the_own_vote_beside_a_proposal_is_taken_out_exactly() -> None:
         assert rest[row] == pytest.approx(label_posterior((1 / 3, 1 / 3, 1 / 3), evidence))
 
 
-def test_raw_confusion_and_gold() -> None:
+def test_gold_accuracy() -> None:
     record = Record(
         np.array([0, 1]), np.array([[1.0, 0, 0], [1.0, 0, 0]]), gold_right=3, gold_asked=4
     )
-    assert raw_confusion(record)[0].tolist() == [0.5, 0.5, 0, 0]
-    assert np.isnan(raw_confusion(record)[1:]).all()
     assert gold_accuracy(record).estimate == 0.75
 
 

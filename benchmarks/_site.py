@@ -27,7 +27,7 @@ from labeler.config import Settings, load_settings  # noqa: E402
 from labeler.db import Database  # noqa: E402
 from labeler.migrate import upgrade  # noqa: E402
 from labeler.models import Annotator  # noqa: E402
-from labeler.services.accounts import open_session  # noqa: E402
+from labeler.services.sessions import open_session  # noqa: E402
 
 POSTGRES_CANDIDATES = (
     "postgresql://postgres@127.0.0.1:5432/postgres",

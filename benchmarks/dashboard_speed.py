@@ -27,9 +27,9 @@ from sqlalchemy import func, select
 from labeler.app import create_app
 from labeler.db import Database
 from labeler.models import Annotator, Consensus, Vote, utc_now
-from labeler.services.accounts import open_session
 from labeler.services.progress import campaign_progress
 from labeler.services.refreshing import judge_people
+from labeler.services.sessions import open_session
 
 PAGES = {
     "overview": "/admin/",

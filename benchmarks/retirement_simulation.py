@@ -28,7 +28,8 @@ from labeler.domain.labels import ANSWERS
 from labeler.domain.posterior import DEFAULT_CONFUSION, Evidence, label_posterior
 from labeler.domain.quality import Record, flags, standing, without_own
 from labeler.domain.retirement import RetirementRule, retire
-from labeler.domain.skills import KAPPA, Skills, Votes, fit_skills
+from labeler.domain.skills import KAPPA, Skills, fit_skills
+from labeler.domain.votes import Votes
 
 SKILL_MIX = {"good": 24, "careless": 6, "centrist": 4, "spammer": 3, "one-sided": 3}
 LABEL_SHARES = (0.3, 0.4, 0.3)

@@ -12,7 +12,8 @@ from labeler.config import Settings, load_settings
 from labeler.db import Database
 from labeler.migrate import upgrade
 from labeler.models import Dataset
-from labeler.services.accounts import has_admin, one_time_admin_link
+from labeler.services.accounts import has_admin
+from labeler.services.invites import one_time_admin_link
 
 
 @click.command()

@@ -7,7 +7,7 @@ import click
 from labeler.cli.context import open_database
 from labeler.config import load_settings
 from labeler.models import ROLES
-from labeler.services import accounts
+from labeler.services import accounts, invites
 
 
 @click.group()
@@ -32,8 +32,8 @@ def invite(role: str, uses: int, days: int, note: str) -> None:
     """
     settings = load_settings()
     with open_database(settings) as db, db.write() as session:
-        made, token = accounts.create_invite(session, role, uses, days, note)
-        address = accounts.invite_address(settings, token)
+        made, token = invites.create_invite(session, role, uses, days, note)
+        address = invites.invite_address(settings, token)
         until = f"{made.expires_at:%Y-%m-%d %H:%M} UTC"
     click.echo(address)
     click.echo(f"For {uses} {role}{'s' if uses > 1 else ''}, until {until}.", err=True)

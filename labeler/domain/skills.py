@@ -42,8 +42,6 @@ import numpy.typing as npt
 from labeler.domain.posterior import DEFAULT_CONFUSION, SMALLEST
 from labeler.domain.votes import N_ANSWERS, N_LABELS, Floats, Integers, Votes, check_prior
 
-__all__ = ["Skills", "Votes", "fit_skills"]
-
 KAPPA = 6.0  # pseudo-votes of the class average in each row; chosen in docs/consensus.md
 KAPPA_FOLLOWING = 10.0  # pseudo-votes of the class average of the following rate
 PROPOSAL_SMOOTHING = 10.0  # pseudo-images in each row of P(proposal | label)

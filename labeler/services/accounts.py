@@ -1,8 +1,4 @@
-"""People: who they are, what they may do, and closing an account (never deleting it).
-
-The invite links and the signing in live in `invites` and `sessions`; their functions are offered
-here too, so that a caller needs one name for all that concerns accounts.
-"""
+"""People: who they are, what they may do, and closing an account (never deleting it)."""
 
 from __future__ import annotations
 
@@ -17,53 +13,9 @@ from sqlalchemy.orm import Session
 from labeler.errors import Conflict, NotFound, WrongPassword
 from labeler.models import Annotator, LoginSession, Vote, utc_now
 from labeler.services.assigning import release_leases
-from labeler.services.invites import (
-    InviteStatus,
-    accept_invite,
-    clean_username,
-    create_invite,
-    find_invite,
-    invite_address,
-    list_invites,
-    one_time_admin_link,
-    refuse_unknown_role,
-    revoke_invite,
-)
+from labeler.services.invites import clean_username, refuse_unknown_role
 from labeler.services.passwords import check_password_policy, hash_password, verify_password
-from labeler.services.sessions import (
-    authenticate,
-    needs_touch,
-    open_session,
-    revoke_sessions,
-    sign_in,
-    sign_out,
-)
-
-__all__ = [
-    "InviteStatus",
-    "Person",
-    "accept_invite",
-    "authenticate",
-    "change_password",
-    "create_invite",
-    "deactivate",
-    "find_invite",
-    "find_person",
-    "has_admin",
-    "invite_address",
-    "list_invites",
-    "list_people",
-    "needs_touch",
-    "one_time_admin_link",
-    "open_session",
-    "reactivate",
-    "reset_password",
-    "revoke_invite",
-    "revoke_sessions",
-    "set_role",
-    "sign_in",
-    "sign_out",
-]
+from labeler.services.sessions import revoke_sessions
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,9 @@ from labeler.services.assigning import withdraw_images
 from labeler.services.campaigns import activate_campaign, active_campaign, ensure_campaign
 from labeler.services.consensus import remove_rows
 from labeler.services.describing import Annotations, describe, read_annotations
-from labeler.services.serving import read_image
 from labeler.services.voting import supersede_votes_on
 from labeler.services.yaw import estimate_yaw
 from rotation.dataset.sources import ImageSource, open_source
-
-__all__ = ["RegisterReport", "activate_dataset", "read_image", "register_dataset"]
 
 BATCH = 2_000  # rows of a transaction: what a killed import has to do again
 LEFT_OUT_SHOWN = 10

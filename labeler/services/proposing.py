@@ -22,14 +22,12 @@ from labeler.services import learning
 from labeler.services.extracting import FeatureChunk
 from labeler.services.feature_cache import FeatureCache
 from labeler.services.learning import Reading
-from labeler.services.runs import current_run, prune_proposals, publish_run, start_run, working
+from labeler.services.runs import prune_proposals, publish_run, start_run, working
 from labeler.services.teaching import check_trainable, count_votes
 from labeler.services.watching import Watch
 
 if TYPE_CHECKING:
     from labeler.classifier.model import MirrorLogistic
-
-__all__ = ["ProposingResult", "current_run", "train_and_propose"]
 
 ASKED = 500  # images that a run puts first in the order `uncertain`
 MAX_SEEN = 1_000  # labelled images that these are to differ from

@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 
 from labeler.errors import SidelightError
 from labeler.models import Annotator, LoginSession
-from labeler.services import accounts, browsers
+from labeler.services import accounts, browsers, sessions
 from labeler.services.passwords import MIN_LENGTH
 from labeler.web import access, forms
 from labeler.web.state import Page, account, db, render
@@ -82,7 +82,7 @@ def revoke_session(session_id: int) -> Response:
 def revoke_others() -> Response:
     me = account()
     with db().write() as session:
-        accounts.revoke_sessions(session, me.id, keep=me.token)
+        sessions.revoke_sessions(session, me.id, keep=me.token)
     flash("All other browsers are signed out.", "success")
     return redirect(url_for("account.show"), 303)
 

@@ -9,7 +9,7 @@ from flask import Blueprint, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from labeler.errors import Conflict, InvalidInput, SidelightError
-from labeler.services import accounts
+from labeler.services import invites, sessions
 from labeler.services.passwords import MIN_LENGTH
 from labeler.web import access, forms
 from labeler.web.state import Page, account, account_or_none, db, render, settings
@@ -59,7 +59,7 @@ def do_sign_in() -> tuple[str, int] | Response:
     username, wanted = forms.text("username"), forms.text("next")
     address, browser = request.remote_addr or "", request.user_agent.string
     try:
-        _, token = accounts.sign_in(
+        _, token = sessions.sign_in(
             db(), username, forms.text("password"), address, browser, settings()
         )
     except SidelightError as error:
@@ -72,7 +72,7 @@ def do_sign_in() -> tuple[str, int] | Response:
 @access.signed_in
 def sign_out() -> Response:
     with db().write() as session:
-        accounts.sign_out(session, account().token)
+        sessions.sign_out(session, account().token)
     access.forget()
     return redirect(url_for("auth.sign_in"), 303)
 
@@ -90,9 +90,9 @@ def do_join(token: str) -> tuple[str, int] | Response:
     username = forms.text("username")
     try:
         with db().write() as session:
-            person = accounts.accept_invite(session, token, username, forms.text("password"))
+            person = invites.accept_invite(session, token, username, forms.text("password"))
             browser = request.user_agent.string
-            opened = accounts.open_session(session, person, browser, settings())
+            opened = sessions.open_session(session, person, browser, settings())
     except (InvalidInput, Conflict) as error:
         return render(
             JoinPage(page.role_words, page.expires_at, username, error.message), error.status
@@ -103,7 +103,7 @@ def do_join(token: str) -> tuple[str, int] | Response:
 
 def _join_page(token: str) -> JoinPage:
     with db().read() as session:
-        invite = accounts.find_invite(session, token)
+        invite = invites.find_invite(session, token)
     return JoinPage(ROLE_WORDS[invite.role], invite.expires_at)
 
 

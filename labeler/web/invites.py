@@ -10,8 +10,8 @@ from werkzeug.wrappers import Response
 
 from labeler.errors import InvalidInput
 from labeler.models import ROLES
-from labeler.services import accounts
-from labeler.services.accounts import InviteStatus
+from labeler.services import invites as service
+from labeler.services.invites import InviteStatus
 from labeler.web import access, forms
 from labeler.web.admin import bp
 from labeler.web.state import Page, account, db, render, settings
@@ -67,7 +67,7 @@ def create_invite() -> tuple[str, int]:
     try:
         uses, days = forms.whole("max_uses"), forms.whole("days")
         with db().write() as session:
-            _, token = accounts.create_invite(
+            _, token = service.create_invite(
                 session, form.role, uses, days, form.note, account().id
             )
     except InvalidInput as error:
@@ -79,7 +79,7 @@ def create_invite() -> tuple[str, int]:
 @access.only("admin")
 def revoke_invite(invite_id: int) -> Response:
     with db().write() as session:
-        accounts.revoke_invite(session, invite_id)
+        service.revoke_invite(session, invite_id)
     flash("The link works no more; accounts that it opened stay.", "success")
     return redirect(url_for("admin.invites"), 303)
 
@@ -92,7 +92,7 @@ def _link(token: str) -> str:
 
 def _rows() -> list[InviteRow]:
     with db().read() as session:
-        return [_row(status) for status in accounts.list_invites(session)]
+        return [_row(status) for status in service.list_invites(session)]
 
 
 def _row(status: InviteStatus) -> InviteRow:

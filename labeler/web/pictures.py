@@ -6,7 +6,7 @@ from flask import Blueprint, Response, request, url_for
 
 from labeler.errors import NotFound
 from labeler.models import Image
-from labeler.services import images
+from labeler.services.serving import read_image
 from labeler.web import access
 from labeler.web.state import db
 
@@ -28,7 +28,7 @@ def picture(image_id: int, sha_prefix: str) -> Response:
         if image is None or image.status == "broken" or image.sha256[:PREFIX] != sha_prefix:
             raise NotFound("There is no such picture.")
         known = request.if_none_match.contains(image.sha256)
-        content, mime, _ = (b"", "", None) if known else images.read_image(session, image_id)
+        content, mime, _ = (b"", "", None) if known else read_image(session, image_id)
     response = Response(content, 304 if known else 200, mimetype=mime or None)
     response.set_etag(image.sha256)
     # The browser of this person may keep it for ever: the address names the content.

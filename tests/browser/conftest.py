@@ -28,7 +28,7 @@ from labeler.config import Settings, load_settings
 from labeler.db import Database
 from labeler.migrate import upgrade
 from labeler.models import Annotator, Campaign, Image, Lease, Vote, utc_now
-from labeler.services import accounts
+from labeler.services import sessions
 from labeler.services.checking import check_images
 from labeler.services.consensus import rebuild
 from labeler.services.images import register_dataset
@@ -229,7 +229,7 @@ def sign_in(site: Site, chromium: Browser) -> Iterator[SignIn]:
             )
             session.add(annotator)
             session.flush()
-            token = accounts.open_session(session, annotator, "", site.settings)
+            token = sessions.open_session(session, annotator, "", site.settings)
         context = chromium.new_context(base_url=site.url, **options)
         context.add_cookies([{"name": "sidelight", "value": _cookie(site, token), "url": site.url}])
         contexts.append(context)

@@ -12,7 +12,7 @@ from labeler.config import load_settings
 from labeler.db import Database
 from labeler.errors import SidelightError
 from labeler.migrate import current, head
-from labeler.services import accounts
+from labeler.services import invites, sessions
 from rotation.errors import DatasetError
 from tests.conftest import write_images
 
@@ -62,7 +62,7 @@ def test_a_file_that_is_no_database_is_told(home: Path) -> None:
 def test_reading_does_not_wait_for_a_writer(ready: Path) -> None:
     db = open_db()
     with db.write() as session:
-        accounts.create_invite(session)
+        invites.create_invite(session)
         assert "Nobody has an account yet" in run("users", "list").output
     db.dispose()
 
@@ -73,7 +73,7 @@ def test_a_database_that_is_locked_for_long_is_told(
     monkeypatch.setattr("labeler.db.BUSY_TIMEOUT_MS", 50)
     db = open_db()
     with db.write() as session:
-        accounts.create_invite(session)
+        invites.create_invite(session)
         with pytest.raises(SidelightError, match=r"database is locked.*try again"):
             run("users", "invite")
     db.dispose()
@@ -129,9 +129,9 @@ def test_people_are_managed(ready: Path) -> None:
     db = open_db()
     with db.write() as session:
         token = link.rsplit("/", 1)[1]
-        accounts.accept_invite(session, token, "root", "a fine password")
-        _, token = accounts.create_invite(session)
-        accounts.accept_invite(session, token, "ada", "a fine password")
+        invites.accept_invite(session, token, "root", "a fine password")
+        _, token = invites.create_invite(session)
+        invites.accept_invite(session, token, "ada", "a fine password")
     listed = run("users", "list").output
     assert listed.index("ada") < listed.index("root")
     assert "ada is supervisor now" in run("users", "set-role", "ada", "supervisor").output
@@ -139,7 +139,7 @@ def test_people_are_managed(ready: Path) -> None:
     assert "(deactivated)" in run("users", "list").output
     assert "ada is active again" in run("users", "reactivate", "ada").output
     password = run("users", "reset-password", "ada").stdout.strip()
-    assert accounts.sign_in(db, "ada", password, "127.0.0.1", "", load_settings())
+    assert sessions.sign_in(db, "ada", password, "127.0.0.1", "", load_settings())
     with pytest.raises(SidelightError, match="last active admin"):
         run("users", "deactivate", "root")
     db.dispose()

@@ -11,7 +11,7 @@ from labeler.config import Settings
 from labeler.db import Database
 from labeler.errors import Conflict, TooManyAttempts, WrongPassword
 from labeler.models import Annotator, InviteUse
-from labeler.services import accounts
+from labeler.services import accounts, invites, sessions
 from tests.conftest import MakeAnnotator
 from tests.labeler.acting import at_once
 
@@ -20,11 +20,11 @@ WORKERS = 8
 
 def test_an_invite_is_never_used_more_often_than_allowed(any_db: Database) -> None:
     with any_db.write() as session:
-        _, token = accounts.create_invite(session, max_uses=3)
+        _, token = invites.create_invite(session, max_uses=3)
 
     def join(number: int) -> Annotator:
         with any_db.write() as session:
-            return accounts.accept_invite(session, token, f"student{number}", "a fine password")
+            return invites.accept_invite(session, token, f"student{number}", "a fine password")
 
     results = at_once(join)
     assert sum(isinstance(result, Annotator) for result in results) == 3
@@ -35,7 +35,7 @@ def test_an_invite_is_never_used_more_often_than_allowed(any_db: Database) -> No
 
 def test_guesses_at_once_do_not_outrun_the_limit(any_db: Database, settings: Settings) -> None:
     def guess(number: int) -> object:
-        return accounts.sign_in(any_db, "ada", f"guess {number}", "10.0.0.1", "", settings)
+        return sessions.sign_in(any_db, "ada", f"guess {number}", "10.0.0.1", "", settings)
 
     errors = [type(error) for error in at_once(guess)]
     assert Counter(errors) == {
@@ -46,11 +46,11 @@ def test_guesses_at_once_do_not_outrun_the_limit(any_db: Database, settings: Set
 
 def test_a_username_is_given_once(any_db: Database) -> None:
     with any_db.write() as session:
-        _, token = accounts.create_invite(session, max_uses=WORKERS)
+        _, token = invites.create_invite(session, max_uses=WORKERS)
 
     def join(_number: int) -> Annotator:
         with any_db.write() as session:
-            return accounts.accept_invite(session, token, "Ada", "a fine password")
+            return invites.accept_invite(session, token, "Ada", "a fine password")
 
     results = at_once(join)
     assert sum(isinstance(result, Annotator) for result in results) == 1

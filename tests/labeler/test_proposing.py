@@ -14,9 +14,9 @@ from labeler.domain.posterior import DEFAULT_CONFUSION
 from labeler.errors import BrokenData, Conflict, NotFound
 from labeler.models import Annotator, Consensus, Dataset, Image, ModelRun, Proposal, utc_now
 from labeler.services.extracting import CHUNK, FEW, extract_features
-from labeler.services.proposing import current_run, train_and_propose
+from labeler.services.proposing import train_and_propose
 from labeler.services.refreshing import refresh_campaign
-from labeler.services.runs import ABANDONED_AFTER, KEEP_RUNS, publish_run, start_run
+from labeler.services.runs import ABANDONED_AFTER, KEEP_RUNS, current_run, publish_run, start_run
 from labeler.services.teaching import select_training
 from rotation.errors import DatasetError
 from tests.labeler.acting import set_rules

@@ -15,7 +15,7 @@ from flask import Flask
 from labeler.app import create_app
 from labeler.config import Settings
 from labeler.db import Database, built_once
-from labeler.services import accounts
+from labeler.services import sessions
 from tests.conftest import CountQueries, MakeAnnotator, MakeDataset
 from tests.labeler.acting import NOON, make_gold, publish_run, queue, set_rules
 from tests.labeler.web.conftest import Browser, lease
@@ -37,7 +37,7 @@ def browser(
 ) -> Browser:
     client, ada = app.test_client(), make_annotator(any_db)
     with any_db.write() as session:
-        token = accounts.open_session(session, ada, "tests", settings)
+        token = sessions.open_session(session, ada, "tests", settings)
     with client.session_transaction() as cookie:
         cookie["token"] = token
     return Browser(client, ada.id)

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from labeler.app import create_app
 from labeler.config import Settings
 from labeler.db import Database
-from labeler.services import accounts
+from labeler.services import sessions
 from tests.conftest import MakeAnnotator, MakeDataset
 
 TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"|"csrfToken": "([^"]+)"')
@@ -74,7 +74,7 @@ def visit(app: Flask, db: Database, settings: Settings, make_annotator: MakeAnno
             return Browser(client, None)
         annotator = make_annotator(db, username, role=role)
         with db.write() as session:
-            token = accounts.open_session(session, annotator, "tests", settings)
+            token = sessions.open_session(session, annotator, "tests", settings)
         with client.session_transaction() as cookie:
             cookie["token"] = token
         return Browser(client, annotator.id)

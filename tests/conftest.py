@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
@@ -30,11 +31,23 @@ POSTGRES_CANDIDATES = (
     "postgresql://root@127.0.0.1:5432/postgres",
 )
 PLAIN_RULES = Rules(method="majority", required_votes=3, proposals="shown", gold_rate=0.0)
+WRITING = re.compile(r"\b(INSERT INTO|DELETE FROM|UPDATE(?! SKIP| OF)) +(\w+)", re.IGNORECASE)
 SECRET = "tests-only-0123456789-abcdefghij-KLMNOP"
 
 MakeAnnotator = Callable[..., Annotator]
 MakeDataset = Callable[..., int]
-CountQueries = Callable[[Database], AbstractContextManager[list[str]]]
+
+
+class Statements(list[str]):
+    """The SQL that ran, in order."""
+
+    @property
+    def writes(self) -> list[str]:
+        """Those that change rows; `SELECT ... FOR UPDATE` is none."""
+        return [one for one in self if WRITING.search(one)]
+
+
+CountQueries = Callable[[Database], AbstractContextManager[Statements]]
 
 
 @pytest.fixture
@@ -190,8 +203,8 @@ def count_queries() -> CountQueries:
     """`with count_queries(db) as statements: ...` collects the SQL that ran."""
 
     @contextmanager
-    def counting(database: Database) -> Iterator[list[str]]:
-        statements: list[str] = []
+    def counting(database: Database) -> Iterator[Statements]:
+        statements = Statements()
 
         def note(_conn: object, _cursor: object, statement: str, *_rest: object) -> None:
             statements.append(statement)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from flask import Flask
+from sqlalchemy import update
 from werkzeug.routing import Rule
 
+from labeler import jobs
 from labeler.config import Settings
 from labeler.db import Database
-from labeler.models import ROLES
-from labeler.services import accounts
+from labeler.models import ROLES, Consensus, Image, LoginSession, utc_now
+from labeler.services import accounts, invites
+from labeler.services.refreshing import judge_people
+from labeler.services.sessions import TOUCH_AFTER
 from labeler.web import access
-from tests.labeler.web.conftest import Visit
+from labeler.web.pictures import PREFIX
+from tests.conftest import WRITING, CountQueries, MakeAnnotator
+from tests.labeler.acting import ids, lease, make_gold, publish_run, queue, set_rules, vote
+from tests.labeler.web.conftest import Browser, Visit
 
 PUBLIC = {
     "static", "site.home", "site.guide", "site.healthz", "auth.sign_in", "auth.do_sign_in",
@@ -75,9 +84,102 @@ def test_each_write_needs_a_token(app: Flask, visit: Visit, dataset_id: int) -> 
         assert answer.get_json()["error"]["code"] == "csrf_failed"
 
 
-def test_no_view_reads_by_post_or_writes_by_get(app: Flask) -> None:
-    for rule in app.url_map.iter_rules():
-        assert len((rule.methods or set()) & {"GET", "POST", "PUT", "DELETE", "PATCH"}) == 1
+@pytest.fixture
+def worked(
+    db: Database, settings: Settings, dataset_id: int, make_annotator: MakeAnnotator
+) -> dict[str, Any]:
+    """A campaign with all that pages show; returns what the addresses need."""
+    chances = dict.fromkeys(queue(db), (0.6, 0.3, 0.1))
+    publish_run(db, dataset_id, chances, utc_now())
+    ada = make_annotator(db).id
+    voted, contested = ids(lease(db, ada, 2, settings, utc_now()))
+    vote(db, ada, voted, "left", settings, utc_now())
+    make_gold(db, {voted: "left"})
+    with db.write() as session:
+        row = session.get_one(Consensus, (1, contested))
+        row.status = "contested"
+        _, token = invites.create_invite(session)
+        image = session.get_one(Image, contested)
+    judge_people(db, 1)
+    return {
+        "token": token, "image_id": contested, "sha_prefix": image.sha256[:PREFIX],
+        "campaign_id": 1, "annotator_id": ada, "filename": "site.css",
+    }  # fmt: skip
+
+
+# Each assigns images to the person who opens it, and shows them. The page comes with its images,
+# so that it works at once and without a script; to open it again assigns the same ones.
+WRITE_BY_GET = {
+    "labelling.label": "the next image",
+    "grid.show": "the images of a page",
+}
+WRITE_BY_GET_IN_TRAINING = {"training.exercise": "the next gold image"}
+QUERIES = {"grid.show": {"label": "left", "source": "model", "size": "24"}}
+
+
+def writes_by_get(
+    app: Flask, browser: Browser, role: str, values: dict[str, Any], count_queries: CountQueries
+) -> dict[str, set[str]]:
+    """The tables that opening each page changes, by the name of the route."""
+    found = {}
+    for rule, method in routes(app):
+        if method == "GET":
+            address = rule.build({name: values[name] for name in rule.arguments})
+            assert address is not None
+            with count_queries(app.extensions["sidelight_db"]) as statements:
+                query = QUERIES.get(rule.endpoint, {})
+                answer = browser.get(address[1], query_string=query)
+            assert answer.status_code in expected_statuses(role, rule.endpoint), rule
+            if statements.writes:
+                found[rule.endpoint] = {WRITING.search(one)[2] for one in statements.writes}  # type: ignore[index]
+    return found
+
+
+def expected_statuses(role: str, endpoint: str) -> set[int]:
+    if role not in allowed_roles(endpoint) and endpoint not in PUBLIC:
+        return {403}
+    return {404} if endpoint == "admin.mean_faces_png" else {200, 302}  # no figure has been drawn
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_only_pages_that_assign_images_write_by_get(
+    app: Flask,
+    visit: Visit,
+    settings: Settings,
+    worked: dict[str, Any],
+    count_queries: CountQueries,
+    role: str,
+) -> None:
+    found = writes_by_get(app, visit(role), role, worked, count_queries)
+    assert found.keys() == WRITE_BY_GET.keys()
+    assert set().union(*found.values()) <= {"lease", "consensus"}
+    assert jobs.count_waiting(settings) == 0, "to open a page starts no job"
+
+
+def test_in_training_only_the_exercise_writes_by_get(
+    app: Flask,
+    visit: Visit,
+    db: Database,
+    worked: dict[str, Any],
+    count_queries: CountQueries,
+) -> None:
+    set_rules(db, training=1)
+    found = writes_by_get(app, visit("annotator"), "annotator", worked, count_queries)
+    assert found.keys() == WRITE_BY_GET_IN_TRAINING.keys()
+
+
+def test_a_visit_after_a_while_writes_only_when_the_person_was_last_here(
+    app: Flask, visit: Visit, db: Database, dataset_id: int, count_queries: CountQueries
+) -> None:
+    browser = visit("annotator")
+    with db.write() as session:
+        session.execute(update(LoginSession).values(last_seen_at=utc_now() - TOUCH_AFTER))
+    written = []
+    for _ in range(2):
+        with count_queries(app.extensions["sidelight_db"]) as statements:
+            assert browser.get("/me").status_code == 200
+        written.append([WRITING.search(one)[2] for one in statements.writes])  # type: ignore[index]
+    assert written == [["login_session"], []]
 
 
 def test_a_view_without_declaration_stops_the_start(app: Flask) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from sqlalchemy.exc import IntegrityError
 
 from labeler.config import Settings
 from labeler.db import Database
+from labeler.domain.labels import ANSWERS
 from labeler.domain.queueing import STEPS
 from labeler.errors import Conflict, Forbidden, InvalidInput, NotFound, SidelightError, StaleLease
-from labeler.models import Image, Vote
+from labeler.models import Consensus, Image, Vote
 from labeler.services.checking import check_images
 from labeler.services.consensus import rebuild
 from labeler.services.images import register_dataset
@@ -347,11 +349,21 @@ def test_a_vote_takes_few_statements(
     assert len(statements) <= 6
 
 
-def test_counting_vote_by_vote_is_the_same_as_counting_anew(
+def majority_by_hand(answers: list[str], required: int) -> tuple[str, str | None, float | None]:
+    """Status, label and probability of an image with these answers, as docs/consensus.md says."""
+    if len(answers) < required:
+        return "open", None, None
+    (first, most), *rest = Counter(answers).most_common()
+    if first == "unsure" or (rest and rest[0][1] == most):
+        return "contested", None, None
+    return "agreed", first, most / sum(answer != "unsure" for answer in answers)
+
+
+def test_the_majority_is_that_of_the_stored_votes_also_when_counted_anew(
     any_db: Database, faces: int, make_annotator: MakeAnnotator, settings: Settings
 ) -> None:
     set_rules(any_db, required_votes=2)
-    answers = ["left", "right", "left", "unsure", "center", "center", "left", "left"]
+    answers = ["left", "left", "right", "left", "unsure", "left", "left", "center"]
     for person in (make_annotator(any_db).id for _ in range(3)):
         for image_id in ids(lease(any_db, person, 4, settings)):
             cast = vote(any_db, person, image_id, answers[(person * 3 + image_id) % 8], settings)
@@ -359,7 +371,17 @@ def test_counting_vote_by_vote_is_the_same_as_counting_anew(
                 undo(any_db, person, cast.vote_id, settings)
             elif (person + image_id) % 4 == 1:
                 vote(any_db, person, image_id, "right", settings)
+    with any_db.read() as session:
+        votes = session.scalars(select(Vote).where(Vote.superseded_at.is_(None))).all()
+        rows = session.scalars(select(Consensus)).all()
+        assert session.scalar(select(func.count()).select_from(Vote)) >= 8
+    assert {row.status for row in rows} >= {"agreed", "contested"}
+    for row in rows:
+        answers = [one.answer for one in votes if one.image_id == row.image_id]
+        expected = majority_by_hand(answers, 2)
+        assert (row.status, row.label, row.probability) == expected, answers
+        assert [answers.count(word) for word in ANSWERS] == [
+            row.votes_left, row.votes_center, row.votes_right, row.votes_unsure
+        ]  # fmt: skip
     with any_db.write() as session:
         assert rebuild(session, faces) == 0
-    with any_db.read() as session:
-        assert session.scalar(select(func.count()).select_from(Vote)) >= 8

@@ -67,7 +67,7 @@ def extract_features(
     An image that cannot be read or decoded is reported in its chunk and does not stop the rest.
 
     Parameters:
-        path: the folder or zip, as `rotation.dataset.open_source` takes it.
+        path: the folder or zip, as `rotation.dataset.sources.open_source` takes it.
         processes: how many to use; default: one a processor.
         cache: features of files with the same content are taken from it, others put into it.
 

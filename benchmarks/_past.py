@@ -29,6 +29,7 @@ from labeler.models import (
     Proposal,
     Vote,
 )
+from labeler.services.knowing import GOLD_METHOD
 
 ROWS = 5_000  # of a statement
 RULES = Rules(method="majority", required_votes=3, mirror_views=True)
@@ -220,7 +221,7 @@ def _consensus(
         label, probability = outcome.label, outcome.probability
         status, method = outcome.status, majority_rule.METHOD
         if image in known:
-            label, probability, status, method = LABELS[truth[image]], 1.0, "agreed", "gold-1"
+            label, probability, status, method = LABELS[truth[image]], 1.0, "agreed", GOLD_METHOD
         yield {
             "campaign_id": campaign_id, "image_id": image + 1, "status": status, "label": label,
             "probability": probability, "method": method, "random_key": keys[image],

@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from labeler.db import Database
 from labeler.domain.anchoring import measure_anchoring, measure_planted
+from labeler.domain.consensus import METHOD as MAJORITY
 from labeler.domain.intervals import Interval
 from labeler.domain.labels import LABELS
 from labeler.models import Consensus, Gold, Participation, Skill, Vote
@@ -51,7 +52,7 @@ def _total(row: Consensus) -> int:
 
 def _right(row: Consensus, truth: str) -> float:
     """1 or 0, or the chance of a tie: of the votes under majority, else of the posterior."""
-    majority = row.method.startswith("majority")
+    majority = row.method == MAJORITY
     weights = [getattr(row, f"{'votes' if majority else 'p'}_{label}") for label in LABELS]
     best = [label for label, weight in zip(LABELS, weights, strict=True) if weight == max(weights)]
     return (truth in best) / len(best)

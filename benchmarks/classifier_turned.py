@@ -12,7 +12,6 @@ faces that are evenly lit for them.
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.end_to_end import brighter_half  # noqa: E402
 from labeler.classifier.features import light_features  # noqa: E402
 from labeler.classifier.storing import load_model  # noqa: E402
+from rotation.dataset.labels_csv import read_filename, read_rows  # noqa: E402
 from rotation.dataset.sources import open_source  # noqa: E402
 from rotation.devices import choose_device  # noqa: E402
 from rotation.embedding import read_crop  # noqa: E402
@@ -38,8 +38,8 @@ SIDE = 64
 
 def main() -> None:
     options = _options()
-    with options.labels.open(encoding="utf-8") as table:
-        voted = {row["filename"] for row in csv.DictReader(table) if row["source"] == "votes"}
+    rows = read_rows(options.labels, ("filename", "source"))
+    voted = {read_filename(row["filename"], at) for at, row in rows if row["source"] == "votes"}
     with open_source(options.images) as images:
         cache = cache_file(options.cache, options.images)
         book = book_from_detector(images, cache, choose_device("auto"))

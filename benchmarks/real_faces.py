@@ -34,6 +34,8 @@ from labeler.classifier.model import MirrorLogistic  # noqa: E402
 from labeler.classifier.storing import load_model as load_classifier  # noqa: E402
 from rotation.benchmark.variants import VARIANTS  # noqa: E402
 from rotation.dataset.celeba import read_tables  # noqa: E402
+from rotation.dataset.labels import LABELS  # noqa: E402
+from rotation.dataset.labels_csv import read_labels  # noqa: E402
 from rotation.dataset.sources import open_source  # noqa: E402
 from rotation.devices import choose_device  # noqa: E402
 from rotation.embedders import EmbeddedModel, choose_embedding  # noqa: E402
@@ -44,7 +46,6 @@ from rotation.metrics import bootstrap, mean_square_error, side_contrast  # noqa
 from rotation.pipeline import Data, Options, rotate  # noqa: E402
 from rotation.pose_readers import READERS, TaughtReaders  # noqa: E402
 from rotation.posing import book_from_detector, cache_file  # noqa: E402
-from rotation.records import LABELS, read_labels  # noqa: E402
 
 YAWS = tuple(float(yaw) for yaw in range(-30, 31, 10))
 HELD_OUT = 500

@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import numpy as np
 
+from rotation.dataset.labels import MIRRORED_LABEL
 from rotation.dataset.sources import ImageSource
 from rotation.embedding import Encoder, Latents, Progress, Store, embed, read_crop
 from rotation.errors import ImageError
 from rotation.flow import SIDE
 from rotation.images import Pixels
 from rotation.poses import Poses
-from rotation.records import MIRRORED_LABEL, Records
+from rotation.records import Records
 from rotation.selection import Criteria, Members, Selection, select
 from rotation.similarity import describe_looks, weigh
 from rotation.slope_weights import Covariates

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rotation.clusters import cluster_angles, describe_members, embed_members, read_members
 from rotation.dataset.celeba import read_tables
+from rotation.dataset.labels_csv import read_labels
 from rotation.dataset.sources import ImageSource, open_source
 from rotation.embedders import choose_embedding
 from rotation.embedding import Progress
@@ -23,7 +24,7 @@ from rotation.images import Pixels, check_writable
 from rotation.job import TRUTH, load_model, open_poses, open_store, read_truth, with_defaults
 from rotation.poses import Poses
 from rotation.posing import cache_file
-from rotation.records import UNKNOWN, Records, join_records, read_labels
+from rotation.records import UNKNOWN, Records, join_records
 from rotation.reliability import Draws, Worth, worth
 from rotation.report import versions, write_report
 from rotation.selection import Criteria, Selection, select, too_small

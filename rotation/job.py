@@ -13,6 +13,8 @@ import numpy as np
 
 from rotation.carrying import CARRIED_GAIN
 from rotation.dataset.celeba import Tables, read_tables
+from rotation.dataset.labels import LABELS
+from rotation.dataset.labels_csv import read_labels, read_probabilities
 from rotation.dataset.sources import ImageSource, open_source, safe_name
 from rotation.devices import bf16_pays, choose_device
 from rotation.embedders import EmbeddedModel, choose_embedding
@@ -38,7 +40,7 @@ from rotation.posing import (
     cache_file,
 )
 from rotation.postprocess import describe_finish
-from rotation.records import LABELS, UNKNOWN, read_labels, read_probabilities
+from rotation.records import UNKNOWN
 from rotation.report import versions, write_report
 from rotation.report_page import write_page
 from rotation.unet import LatentModel

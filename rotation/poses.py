@@ -14,7 +14,7 @@ import csv
 import fcntl
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +22,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from rotation.dataset.labels_csv import format_csv, guard_formula, unguard_formula
 from rotation.errors import DatasetError
 
 Floats = NDArray[np.float64]
@@ -222,7 +223,7 @@ def read_poses(path: Path, resume: bool = False) -> dict[str, tuple[float, float
             raise DatasetError(f"{path}, line 1: the column {min(missing)!r} is missing.")
         for row in reader:
             where = f"{path}, line {reader.line_num}"
-            name = row["filename"] or ""
+            name = unguard_formula(row["filename"] or "")
             if not name or (name in poses and not resume):
                 raise DatasetError(f"{where}: {name!r} is empty or stands there already.")
             poses[name] = _parse_pose(row, where)
@@ -270,13 +271,13 @@ def append_poses(path: Path, names: Iterable[str], poses: Poses) -> None:
 
 def poses_csv(names: Iterable[str], poses: Poses) -> str:
     """The text of a `poses.csv`."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(POSE_COLUMNS)
+    return format_csv([POSE_COLUMNS, *_pose_rows(names, poses)])
+
+
+def _pose_rows(names: Iterable[str], poses: Poses) -> Iterator[list[str]]:
     for name, yaw, pitch, roll, confidence in zip(names, *poses.columns, strict=True):
         angles = ["" if np.isnan(a) else f"{a:.3f}" for a in (yaw, pitch, roll)]
-        writer.writerow([name, *angles, f"{confidence:.4f}"])
-    return text.getvalue()
+        yield [guard_formula(name), *angles, f"{confidence:.4f}"]
 
 
 def _end_of_lines(file: BinaryIO) -> int:

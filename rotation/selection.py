@@ -14,9 +14,10 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from rotation.dataset.labels import LABELS, MIRRORED_LABEL
 from rotation.errors import SelectionError
 from rotation.poses import Poses
-from rotation.records import LABELS, MIRRORED_LABEL, UNKNOWN, Records
+from rotation.records import UNKNOWN, Records
 
 Floats = NDArray[np.float64]
 

@@ -201,7 +201,7 @@ def _selection(
             attributes=dict.fromkeys(wanted, True) | dict.fromkeys(barred, False),
             sample=sample,
             seed=seed,
-            filenames=tuple(read_filenames(_read(listed))) if listed else None,
+            filenames=tuple(read_filenames(_read(listed, newline=""))) if listed else None,
         )
     except RuleError as error:
         raise click.UsageError(str(error)) from None
@@ -218,9 +218,10 @@ def _rules(pairs: Sequence[str], base: Rules | None = None) -> Rules:
         raise click.UsageError(str(error)) from None
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, newline: str | None = None) -> str:
     try:
-        return path.expanduser().read_text(encoding="utf-8-sig")
+        with path.expanduser().open(encoding="utf-8-sig", newline=newline) as file:
+            return file.read()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "no text in UTF-8"
         raise click.ClickException(f"Cannot read {path}: {reason}") from None

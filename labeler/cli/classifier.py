@@ -14,11 +14,11 @@ from labeler.cli.classifier_reading import NAMED, image_names, read_features, re
 from labeler.cli.classifier_tables import (
     match_tables,
     proposal_lines,
-    read_labels,
     read_proposals,
 )
 from labeler.cli.labels import write_csv
 from labeler.domain.labels import LABELS
+from rotation.dataset.labels_csv import read_labels
 
 PRECISIONS = (0.95, 0.98, 0.99)
 
@@ -68,7 +68,7 @@ def fit(
     if labels_only and unlabeled is not None:
         raise click.UsageError("--labels-only and --unlabeled exclude each other.")
     started = time.perf_counter()
-    table = read_labels(labels)
+    table = read_labels(Path(labels))
     names = _labelled_names(images, table)
     found, features = read_features(images, names, "Reading labelled", processes)
     columns = np.array([LABELS.index(table[name]) for name in found])
@@ -119,7 +119,8 @@ def evaluate(proposals: str, truth: str, as_json: bool) -> None:
     """
     from labeler.classifier.evaluation import evaluate as figures_of
 
-    probabilities, columns, missing = match_tables(read_proposals(proposals), read_labels(truth))
+    found, known = read_proposals(Path(proposals)), read_labels(Path(truth))
+    probabilities, columns, missing = match_tables(found, known)
     figures = figures_of(probabilities, columns).as_dict()
     figures |= {"labels": list(LABELS), "n_without_proposal": missing}
     if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TextIO
+from typing import BinaryIO
 
 import click
 from sqlalchemy import select
@@ -27,9 +27,9 @@ def gold() -> None:
 
 
 @gold.command("import")
-@click.argument("file", type=click.File(encoding="utf-8-sig"))
+@click.argument("file", type=click.File("rb"))
 @campaign_option
-def import_gold(file: TextIO, campaign_name: str | None) -> None:
+def import_gold(file: BinaryIO, campaign_name: str | None) -> None:
     """Take over FILE, a CSV of filename,label and, where wanted, explanation; all or nothing.
 
     The explanation is told in the training.
@@ -40,7 +40,7 @@ def import_gold(file: TextIO, campaign_name: str | None) -> None:
       python manage.py gold import gold.csv --campaign celeba
     """
     try:
-        lines = read_gold_csv(file.read())
+        lines = read_gold_csv(file.read().decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise click.ClickException(f"{file.name} is no text in UTF-8; save it as CSV.") from None
     with open_database() as db:

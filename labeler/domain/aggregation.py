@@ -13,12 +13,17 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from labeler.domain.skills import METHOD as SKILLS
 from labeler.domain.skills import fit_skills
 from labeler.domain.votes import N_ANSWERS, N_LABELS, Floats, Integers, Votes, check_prior
 
 Booleans = npt.NDArray[np.bool_]
 
 CONTESTED = -1
+# Stamped on each result; raise the number when the rule changes. That of `skills` is
+# `domain.skills.METHOD`. A stamp names one rule: `domain.consensus` has a quorum, `plurality` none.
+PLURALITY = "plurality-1"
+MODEL_AND_VOTES = "model-and-votes-1"
 _SMALLEST_WEIGHT = 1e-4  # nobody counts for nothing, or for less
 
 
@@ -61,20 +66,21 @@ def likeliest_labels(scores: Floats, tolerance: float = 1e-9) -> Integers:
     return labels
 
 
-def majority(
+def plurality(
     votes: Votes, n_images: int, n_annotators: int, prior: Floats | None = None
 ) -> Aggregation:
     """**The answer with most votes**, each person alike; the prior is not used.
 
     The posterior is the share of the label among the votes; an unsure vote gives a third to each.
-    As in `labeler.domain.consensus`, unsure votes can outvote a label.
+    Unlike `labeler.domain.consensus.majority` it needs no number of votes. As there, unsure votes
+    can outvote a label.
     """
     counts = count_answers(votes, n_images)
     labels = likeliest_labels(counts.astype(np.float64))
     labels = np.where(labels < N_LABELS, labels, CONTESTED)
     shared = counts[:, :N_LABELS] + counts[:, N_LABELS:] / N_LABELS
     posteriors = _normalised(shared)
-    return Aggregation(posteriors, labels, "majority-1")
+    return Aggregation(posteriors, labels, PLURALITY)
 
 
 def model_and_votes(
@@ -95,7 +101,7 @@ def model_and_votes(
     Unsure votes are no evidence. Rows of NaN in the prior go by the votes alone.
 
     Raises:
-        ValueError: without a prior: use `majority` or `skills`.
+        ValueError: without a prior: use `plurality` or `skills`.
 
     Source: H. W. Goh, U. Tkachenko, J. Mueller, *CROWDLAB: Supervised learning to infer consensus
     labels and quality scores for data with multiple annotators*, 2022, arXiv 2210.06812, section 3.
@@ -121,7 +127,7 @@ def model_and_votes(
     for label in range(N_LABELS):
         totals[:, label] += np.bincount(image, evidence[:, label], minlength=n_images)
     posteriors = _normalised(totals)
-    return Aggregation(posteriors, likeliest_labels(posteriors), "model-and-votes-1")
+    return Aggregation(posteriors, likeliest_labels(posteriors), MODEL_AND_VOTES)
 
 
 def _weights(
@@ -155,7 +161,7 @@ def skills(
 ) -> Aggregation:
     """**Dawid-Skene's EM with confusions shrunk to the class average**: `fit_skills`."""
     posteriors = fit_skills(votes, n_images, n_annotators, prior=prior).posteriors
-    return Aggregation(posteriors, likeliest_labels(posteriors), "skills-1")
+    return Aggregation(posteriors, likeliest_labels(posteriors), SKILLS)
 
 
 def _normalised(totals: Floats) -> Floats:
@@ -165,7 +171,7 @@ def _normalised(totals: Floats) -> Floats:
 
 
 METHODS: dict[str, Method] = {
-    "majority": majority,
+    "majority": plurality,
     "model-and-votes": model_and_votes,
     "skills": skills,
 }

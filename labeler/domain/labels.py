@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-LABELS = ("left", "center", "right")
+from rotation.dataset.labels import LABELS, MIRRORED_LABEL
+
 UNSURE = "unsure"
 ANSWERS = (*LABELS, UNSURE)
-_MIRRORED = {"left": "right", "right": "left"}
 
 
 def mirror_label(answer: str) -> str:
@@ -21,7 +21,7 @@ def mirror_label(answer: str) -> str:
     """
     if answer not in ANSWERS:
         raise ValueError(f"{answer!r} is not an answer; allowed are {', '.join(ANSWERS)}")
-    return _MIRRORED.get(answer, answer)
+    return MIRRORED_LABEL.get(answer, answer)
 
 
 def likeliest_label(probabilities: Sequence[float]) -> str | None:

@@ -42,6 +42,7 @@ import numpy.typing as npt
 from labeler.domain.posterior import DEFAULT_CONFUSION, SMALLEST
 from labeler.domain.votes import N_ANSWERS, N_LABELS, Floats, Integers, Votes, check_prior
 
+METHOD = "skills-1"  # stamped on each result; raise the number when the rule changes
 KAPPA = 6.0  # pseudo-votes of the class average in each row; chosen in docs/consensus.md
 KAPPA_FOLLOWING = 10.0  # pseudo-votes of the class average of the following rate
 PROPOSAL_SMOOTHING = 10.0  # pseudo-images in each row of P(proposal | label)

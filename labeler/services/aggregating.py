@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -23,10 +21,12 @@ from labeler.domain.votes import N_LABELS, Floats, Votes
 from labeler.errors import Conflict, InvalidInput
 from labeler.models import Image
 from labeler.services.ballots import Ballots, load_ballots
-from labeler.services.exporting import LABEL_COLUMNS, neutralise_text
+from rotation.dataset.labels_csv import CHUNK, LabelRow, stream_label_rows
 
 ITERATIONS = 100
-_BATCH = 2_000
+# Stamped on each result; raise the number when the rule changes.
+DAWID_SKENE = "dawid-skene-1"
+ONE_COIN = "one-coin-1"
 
 
 def dawid_skene(
@@ -39,7 +39,7 @@ def dawid_skene(
 
     Source: A. P. Dawid, A. M. Skene 1979, https://doi.org/10.2307/2346806.
     """
-    return _by_crowdkit("DawidSkene", "dawid-skene-1", votes, n_images)
+    return _by_crowdkit("DawidSkene", DAWID_SKENE, votes, n_images)
 
 
 def one_coin(
@@ -51,7 +51,7 @@ def one_coin(
 
     Source: Y. Zhang et al., *Spectral methods meet EM*, JMLR 17, 2016.
     """
-    return _by_crowdkit("OneCoinDawidSkene", "one-coin-1", votes, n_images)
+    return _by_crowdkit("OneCoinDawidSkene", ONE_COIN, votes, n_images)
 
 
 METHODS: dict[str, Method] = {
@@ -81,15 +81,18 @@ def aggregate(db: Database, campaign_id: int, method: str) -> tuple[Ballots, Agg
 
 def stream_aggregation(db: Database, ballots: Ballots, found: Aggregation) -> Iterator[str]:
     """The result as CSV with the columns of `export labels`, rows by number of the image."""
-    yield _to_csv([LABEL_COLUMNS])
-    counts = aggregation.count_answers(ballots.votes, len(ballots.images))
-    for start in range(0, len(ballots.images), _BATCH):
-        places = range(start, min(start + _BATCH, len(ballots.images)))
-        ids = ballots.images[start : start + _BATCH].tolist()
+    return stream_label_rows(_label_rows(db, ballots, found))
+
+
+def _label_rows(db: Database, ballots: Ballots, found: Aggregation) -> Iterator[LabelRow]:
+    counts = aggregation.count_answers(ballots.votes, len(ballots.images)).tolist()
+    for start in range(0, len(ballots.images), CHUNK):
+        ids = ballots.images[start : start + CHUNK].tolist()
         with db.read() as session:
             rows = session.execute(select(Image.id, Image.filename).where(Image.id.in_(ids)))
             names = dict(rows.all())
-        yield _to_csv([_row(found, counts, i, int(ballots.images[i]), names) for i in places])
+        for place, image_id in enumerate(ids, start):
+            yield _label_row(found, counts[place], place, image_id, names[image_id])
 
 
 def _by_crowdkit(name: str, stamp: str, votes: Votes, n_images: int) -> Aggregation:
@@ -130,17 +133,18 @@ def _crowdkit(name: str, votes: Votes, named: Any) -> tuple[Any, Any]:
     return getattr(crowdkit, name)(n_iter=ITERATIONS), frame
 
 
-def _row(
-    found: Aggregation, counts: Any, place: int, image_id: int, names: dict[int, str]
-) -> tuple[Any, ...]:
+def _label_row(
+    found: Aggregation, votes: list[int], place: int, image_id: int, filename: str
+) -> LabelRow:
     label = int(found.labels[place])
-    shares = [f"{p:.6f}" for p in found.posteriors[place]]
-    word, status = (LABELS[label], "agreed") if label != CONTESTED else ("", "contested")
-    name = neutralise_text(names[image_id])
-    return (image_id, name, word, *shares, *counts[place], status, "votes", found.method)
-
-
-def _to_csv(rows: Any) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    decided = label != CONTESTED
+    return LabelRow(
+        image_id=image_id,
+        filename=filename,
+        label=LABELS[label] if decided else None,
+        probabilities=found.posteriors[place].tolist(),
+        votes=votes,
+        status="agreed" if decided else "contested",
+        source="votes",
+        method=found.method,
+    )

@@ -6,12 +6,9 @@ same state of the database gives the same bytes.
 
 from __future__ import annotations
 
-import csv
-import io
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Row, and_, collate, literal, or_, select
 from sqlalchemy.orm import Session
@@ -23,31 +20,20 @@ from labeler.errors import Conflict
 from labeler.models import Annotator, Campaign, Consensus, Image, ModelRun, Proposal, Vote
 from labeler.services.campaigns import get_campaign
 from labeler.services.runs import current_run
+from rotation.dataset.labels_csv import (
+    CHUNK,
+    LabelRow,
+    guard_formula,
+    stream_csv,
+    stream_label_rows,
+)
 
-LABEL_COLUMNS = (
-    "image_id", "filename", "label", "p_left", "p_center", "p_right", "votes_left",
-    "votes_center", "votes_right", "votes_unsure", "status", "source", "method",
-)  # fmt: skip
+T = TypeVar("T")
+
 VOTE_COLUMNS = (
     "image_id", "filename", "annotator", "answer", "created_at", "elapsed_ms", "mode", "blind",
     "proposal_shown", "model_run_id", "superseded_at", "proposal_withheld", "planted", "mirrored",
 )  # fmt: skip
-BATCH = 2_000  # rows held in memory and rows a chunk
-
-# What a spreadsheet takes for a formula, and such text that has been neutralised before: the
-# second makes `restore_text` exact for every text.
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
-_NEUTRALISED = re.compile(r"'+[=+\-@\t\r\n]")
-
-
-def neutralise_text(text: str) -> str:
-    """Put an apostrophe before text that a spreadsheet would run as a formula."""
-    return f"'{text}" if _FORMULA.match(text) else text
-
-
-def restore_text(cell: str) -> str:
-    """Undo `neutralise_text`."""
-    return cell[1:] if _NEUTRALISED.match(cell) else cell
 
 
 def stream_labels(
@@ -69,7 +55,11 @@ def stream_labels(
         campaign = get_campaign(session, campaign_id)
         if with_proposals:
             _find_source(session, campaign, precision)
-    return _stream(db, LABEL_COLUMNS, _label_rows, campaign, with_proposals, precision)
+    return stream_label_rows(
+        _in_one_transaction(
+            db, lambda session: _label_rows(session, campaign, with_proposals, precision)
+        )
+    )
 
 
 def threshold_of_run(run: ModelRun, precision: float) -> float:
@@ -106,29 +96,17 @@ def stream_votes(db: Database, campaign_id: int) -> Iterator[str]:
     """
     with db.read() as session:
         get_campaign(session, campaign_id)
-    return _stream(db, VOTE_COLUMNS, _vote_rows, campaign_id)
+    rows = _in_one_transaction(db, lambda session: _vote_rows(session, campaign_id))
+    return stream_csv(VOTE_COLUMNS, rows)
 
 
-def _stream(db: Database, columns: Sequence[str], rows: Any, *arguments: Any) -> Iterator[str]:
+def _in_one_transaction(db: Database, rows: Callable[[Session], Iterator[T]]) -> Iterator[T]:
+    """The rows, all as of one moment."""
     with db.read() as session:
         if not db.is_sqlite:
             # Several statements see one moment; SQLite's transactions are snapshots anyway.
             session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-        yield _to_csv([columns])
-        batch: list[Sequence[Any]] = []
-        for row in rows(session, *arguments):
-            batch.append(row)
-            if len(batch) == BATCH:
-                yield _to_csv(batch)
-                batch = []
-        if batch:
-            yield _to_csv(batch)
-
-
-def _to_csv(rows: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+        yield from rows(session)
 
 
 def _find_source(
@@ -145,10 +123,10 @@ def _find_source(
 
 def _label_rows(
     session: Session, campaign: Campaign, with_proposals: bool, precision: float | None
-) -> Iterator[Sequence[Any]]:
+) -> Iterator[LabelRow]:
     run_id, least = _find_source(session, campaign, precision) if with_proposals else (None, 0.0)
     statement = _select_labels(campaign.id, run_id).order_by(_by_filename(session))
-    for row in session.execute(statement.execution_options(yield_per=BATCH)):
+    for row in session.execute(statement.execution_options(yield_per=CHUNK)):
         proposed = run_id is not None and row.status != "agreed" and row.p_left is not None
         yield _proposed_row(row, least) if proposed else _voted_row(row)
 
@@ -182,31 +160,39 @@ def _by_filename(session: Session) -> Any:
     return Image.filename if is_sqlite(session) else collate(Image.filename, "C")
 
 
-def _voted_row(row: Row[Any]) -> Sequence[Any]:
+def _voted_row(row: Row[Any]) -> LabelRow:
     """Label and probabilities by the votes: their shares where the majority decides."""
+    posterior = (row.posterior_left, row.posterior_center, row.posterior_right)
     if row.method != MAJORITY:
-        posterior = (row.posterior_left, row.posterior_center, row.posterior_right)
-        return _label_row(row, row.label or "", [f"{p:.6f}" for p in posterior], "votes")
+        return _label_row(row, row.label, posterior, "votes")
     counts = (row.votes_left, row.votes_center, row.votes_right)
     named = sum(counts)
-    shares = [f"{count / named:.6f}" if named else "" for count in counts]
-    return _label_row(row, row.label or "", shares, "votes")
+    shares = [count / named for count in counts] if named else None
+    return _label_row(row, row.label, shares, "votes")
 
 
-def _proposed_row(row: Row[Any], least: float) -> Sequence[Any]:
+def _proposed_row(row: Row[Any], least: float) -> LabelRow:
     """The likeliest label; none where it is less probable than `least`, or where the two
     likeliest are exactly as likely."""
     probabilities = (row.p_left, row.p_center, row.p_right)
-    label = likeliest_label(probabilities) or ""
-    if max(probabilities) < least:
-        label = ""
-    return _label_row(row, label, [f"{p:.6f}" for p in probabilities], "proposal")
+    label = likeliest_label(probabilities) if max(probabilities) >= least else None
+    return _label_row(row, label, probabilities, "proposal")
 
 
-def _label_row(row: Row[Any], label: str, p: list[str], source: str) -> Sequence[Any]:
+def _label_row(
+    row: Row[Any], label: str | None, probabilities: Sequence[float] | None, source: str
+) -> LabelRow:
     votes = (row.votes_left, row.votes_center, row.votes_right, row.votes_unsure)
-    name = neutralise_text(row.filename)
-    return (row.image_id, name, label, *p, *votes, row.status, source, row.method)
+    return LabelRow(
+        image_id=row.image_id,
+        filename=row.filename,
+        label=label,
+        probabilities=probabilities,
+        votes=votes,
+        status=row.status,
+        source=source,
+        method=row.method,
+    )
 
 
 def _vote_rows(session: Session, campaign_id: int) -> Iterator[Sequence[Any]]:
@@ -217,15 +203,15 @@ def _vote_rows(session: Session, campaign_id: int) -> Iterator[Sequence[Any]]:
         .where(Vote.campaign_id == campaign_id)
         .order_by(Vote.id)
     )
-    for vote, filename, pseudonym in session.execute(statement.execution_options(yield_per=BATCH)):
+    for vote, filename, pseudonym in session.execute(statement.execution_options(yield_per=CHUNK)):
         yield _vote_row(vote, filename, pseudonym)
 
 
 def _vote_row(vote: Vote, filename: str, pseudonym: str) -> Sequence[Any]:
     return (
         vote.image_id,
-        neutralise_text(filename),
-        neutralise_text(pseudonym),
+        guard_formula(filename),
+        guard_formula(pseudonym),
         vote.answer,
         _time(vote.created_at),
         vote.elapsed_ms,

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from labeler.db import Database
-from labeler.domain.labels import LABELS, likeliest_label
+from labeler.domain.labels import likeliest_label
 from labeler.errors import BrokenData, Conflict, InvalidInput
 from labeler.figures.mean_faces import (
     POSE_EDGES,
@@ -30,15 +29,14 @@ from labeler.figures.mean_faces import (
 )
 from labeler.models import Consensus, Image, Proposal
 from labeler.services.campaigns import get_campaign
-from labeler.services.exporting import restore_text
 from labeler.services.pooling import map_chunks
 from labeler.services.runs import current_run
 from rotation.dataset.crop import standard_crop
 from rotation.dataset.decoding import decode
+from rotation.dataset.labels_csv import read_labels, read_probabilities
 from rotation.dataset.sources import ImageSource
 from rotation.errors import DatasetError
 from rotation.poses import read_poses
-from rotation.records import read_labels
 
 CHUNK = 256  # images a task
 FEW = 1024  # as many are done sooner here than it takes to start processes
@@ -142,8 +140,7 @@ def choose_from_files(
     _check_probability(min_probability)
     by_name = read_labels(labels)
     if min_probability > 0:
-        likely = _read_probabilities(labels)
-        by_name = {n: label for n, label in by_name.items() if likely[n] >= min_probability}
+        by_name = _likely_enough(by_name, labels, min_probability)
     yaws = read_poses(poses)
     known = [yaws[name][0] if name in yaws else np.nan for name in by_name]
     names = list(by_name)
@@ -244,23 +241,14 @@ def _proposed_rows(
     return found
 
 
-def _read_probabilities(path: Path) -> dict[str, float]:
-    """The probability of each row's label, by filename; of a file that `read_labels` has read."""
-    likely = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        for row in csv.DictReader(file):
-            label = (row["label"] or "").strip()
-            if label in LABELS:
-                name = restore_text((row["filename"] or "").strip())
-                likely[name] = _probability(row.get(f"p_{label}"), f"{path}, {name}")
-    return likely
-
-
-def _probability(cell: str | None, where: str) -> float:
-    try:
-        return float(cell or "")
-    except ValueError:
+def _likely_enough(labels: dict[str, str], path: Path, least: float) -> dict[str, str]:
+    """The labels whose probability in the file is at least `least`."""
+    likely = read_probabilities(path)
+    lacking = [name for name in labels if name not in likely]
+    if lacking:
         raise BrokenData(
-            f"{where}: the probability of the label is {cell!r}. Write the file with "
-            "`python manage.py export labels`, or ask for no least probability."
-        ) from None
+            f"{path}: {lacking[0]!r} has a label, but nothing in the column "
+            f"'p_{labels[lacking[0]]}'. Write the file with `python manage.py export labels`, or "
+            "ask for no least probability."
+        )
+    return {name: label for name, label in labels.items() if likely[name] >= least}

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from labeler.db import Database, insert_or
 from labeler.domain.quality import Limits, flags, standing
 from labeler.domain.rules import REFRESH_EVERY
+from labeler.domain.skills import METHOD as SKILLS
 from labeler.domain.skills import Skills, fit_skills
 from labeler.models import Campaign, Consensus, Estimate, Participation, Skill, utc_now
 from labeler.services.ballots import Ballots, load_ballots
@@ -27,7 +28,6 @@ from labeler.services.consensus import find_stale, recount
 from labeler.services.figures import campaign_figures, person_figures, record_of
 from labeler.services.teaching import count_votes
 
-METHOD = "skills-1"
 DUE_SHARE = 0.02  # of the votes there are, so that the work stays in proportion
 LOOK_BATCH = 2_000  # images of a read transaction
 WRITE_BATCH = 200  # images of a write transaction; votes wait no longer than this takes
@@ -133,7 +133,7 @@ def _store(
         "confusion": skills.average.tolist(),
         "following": skills.average_following,
         "figures": campaign_figures(ballots, skills),
-        "method": METHOD,
+        "method": SKILLS,
         "refreshed_at": now,
     }
     _upsert(session, Estimate, [estimate], ["campaign_id"])

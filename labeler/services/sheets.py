@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from labeler.domain.labels import LABELS
 from labeler.errors import BrokenData
+from rotation.dataset.labels_csv import unguard_formula
 
 MAX_EXPLANATION = 300
 PROBLEMS_SHOWN = 10
@@ -44,13 +46,15 @@ def read_gold_csv(text: str) -> list[GoldLine]:
 def read_filenames(text: str) -> list[str]:
     """The images of a list: the column `filename` of a CSV, or one name a line.
 
+    Blanks around a name are dropped where it stands alone on its line: somebody typed it.
+
     Raises:
         BrokenData: a CSV with other columns only.
     """
     head = text.lstrip("\ufeff").partition("\n")[0]
     if "," in head or head.strip() == "filename":
         return [row["filename"] for _, row in _rows(text, ("filename",)) if row["filename"]]
-    names = (line.strip() for line in text.lstrip("\ufeff").splitlines())
+    names = (line.strip() for line in re.split(r"[\r\n]", text.lstrip("\ufeff")))
     return [name for name in names if name]
 
 
@@ -79,7 +83,10 @@ def _problems(rows: Iterable[tuple[int, dict[str, str]]]) -> Iterator[tuple[int,
 
 
 def _rows(text: str, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, values by column), values stripped; a column that is not there is empty."""
+    """(line, values by column), a column that is not there being empty.
+
+    The filename is exact, as an export wrote it; blanks around the other values are dropped.
+    """
     if "\0" in text:
         raise BrokenData("The file is no text: it holds a NUL character.")
     reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), restkey="", restval="")
@@ -94,6 +101,7 @@ def _rows(text: str, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, s
     try:
         for row in reader:
             values = {name: (row.get(name) or "").strip() for name in (*needed, "explanation")}
+            values["filename"] = unguard_formula(row["filename"] or "")
             yield reader.line_num, values
     except csv.Error as error:
         raise BrokenData(f"Line {reader.line_num} is not CSV: {error}.") from None

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rotation.dataset.labels import LABELS
 from rotation.metrics import Pixels
-from rotation.records import LABELS
 from rotation.synthetic import (
     BENCHMARK_IDENTITY,
     Head,

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from labeler.config import Settings
 from labeler.db import Database
+from labeler.domain import aggregation, consensus, retirement, skills
 from labeler.domain.labels import LABELS
 from labeler.domain.votes import Votes
 from labeler.errors import Conflict, InvalidInput
-from labeler.services.aggregating import METHODS, aggregate, stream_aggregation
+from labeler.services.aggregating import (
+    DAWID_SKENE,
+    METHODS,
+    ONE_COIN,
+    aggregate,
+    stream_aggregation,
+)
+from labeler.services.knowing import DECISION_METHOD, GOLD_METHOD
 from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler.acting import ids, lease, vote
 
 IMAGES, PEOPLE, EACH = 300, 12, 5
+STAMPS = {"majority": "plurality-1"}  # the others have the name of the method
 
 
 def simulate(seed: int) -> tuple[Votes, np.ndarray]:
@@ -39,7 +50,7 @@ def test_every_method_finds_the_labels(name: str) -> None:
     assert found.posteriors.shape == (IMAGES, 3)
     assert np.allclose(found.posteriors.sum(axis=1), 1)
     assert np.mean(found.labels == truth) > 0.85
-    assert found.method == f"{name}-1"
+    assert found.method == STAMPS.get(name, f"{name}-1")
 
 
 @pytest.mark.parametrize("name", ["dawid-skene", "one-coin"])
@@ -73,7 +84,7 @@ def test_the_file_has_the_columns_of_the_export(
             vote(any_db, person, image_id, answer, settings)
     text = "".join(stream_aggregation(any_db, *aggregate(any_db, campaign_id, "majority")))
     first, second = csv.DictReader(io.StringIO(text))
-    assert (first["label"], first["status"], first["method"]) == ("left", "agreed", "majority-1")
+    assert (first["label"], first["status"], first["method"]) == ("left", "agreed", "plurality-1")
     assert (second["label"], second["status"]) == ("", "contested")
     assert [second[f"votes_{label}"] for label in LABELS] == ["1", "0", "1"]
 
@@ -84,3 +95,13 @@ def test_what_cannot_be_done_is_said(any_db: Database, make_dataset: MakeDataset
         aggregate(any_db, campaign_id, "voodoo")
     with pytest.raises(Conflict, match="needs proposals"):
         aggregate(any_db, campaign_id, "model-and-votes")
+
+
+def test_every_stamp_names_one_rule_and_is_explained() -> None:
+    by_site = [retirement.METHOD, consensus.METHOD, GOLD_METHOD, DECISION_METHOD]
+    by_command = [aggregation.PLURALITY, aggregation.MODEL_AND_VOTES, skills.METHOD]
+    stamps = [*by_site, *by_command, DAWID_SKENE, ONE_COIN]
+    page = (Path(__file__).resolve().parents[2] / "docs/export.md").read_text(encoding="utf-8")
+    table = page.split("### Stamps")[1].split("###")[0]
+    assert re.findall(r"^\| `([\w-]+)` ", table, re.MULTILINE) == stamps
+    assert len(set(stamps)) == len(stamps)

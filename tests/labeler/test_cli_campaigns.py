@@ -14,8 +14,10 @@ from labeler.config import load_settings
 from labeler.db import Database
 from labeler.errors import BrokenData, Conflict, InvalidInput, NotFound
 from labeler.models import Annotator, Campaign, Consensus, Image
+from rotation.dataset.labels_csv import format_csv, guard_formula
 from tests.conftest import write_images
 from tests.labeler.acting import lease, vote
+from tests.names import AWKWARD_NAMES
 
 
 def run(*arguments: str) -> Result:
@@ -81,6 +83,23 @@ def test_a_sample_and_a_list(db: Database, tmp_path: Path) -> None:
         run("campaigns", "create", "None", "--list", str(_one(tmp_path)), "--partition", "test")
     with pytest.raises(Conflict, match="choose another name"):
         run("campaigns", "create", "faces")
+
+
+def test_awkward_names_of_a_file_are_found(db: Database, tmp_path: Path) -> None:
+    images = write_images(tmp_path / "awkward", 1)
+    picture = (images / "000001.jpg").read_bytes()
+    # An import passes over names with control characters.
+    names = [name for name in AWKWARD_NAMES if name.isprintable() and name.endswith(".png")]
+    names.remove("a/ b.png")
+    for name in names:
+        (images / name).write_bytes(picture)
+    run("images", "import", str(images), "--activate")
+    text = format_csv([["filename", "label"], *([guard_formula(name), "left"] for name in names)])
+    listed = tmp_path / "list.csv"
+    listed.write_bytes(text.encode())
+    made = run("campaigns", "create", "Listed", "--list", str(listed))
+    assert f"Listed: {len(names)} images" in made.output
+    assert f"{len(names)} images have become gold" in run("gold", "import", str(listed)).output
 
 
 def _one(tmp_path: Path) -> Path:

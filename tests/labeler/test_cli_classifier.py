@@ -14,11 +14,18 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from manage import cli
+from rotation.dataset.labels_csv import LabelRow, stream_label_rows
 from tests.labeler.lit_faces import cycle_labels, write_faces
+from tests.names import AWKWARD_NAMES
 
 
 def run(*arguments: object) -> Result:
     return CliRunner().invoke(cli, ["classifier", *map(str, arguments)])
+
+
+def told(result: Result) -> str:
+    """The message of a command that failed; `manage.main` prints that of an exception."""
+    return f"{result.exception} {result.stderr}".replace("\n", " ")
 
 
 def write_labels(path: Path, labels: Mapping[str, str]) -> Path:
@@ -139,11 +146,14 @@ def test_sizes_colours_and_black_frames_are_borne(
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["name,label", "a/face000.png,left"], "no column filename"),
-        (["filename,label", "a/face000.png,top"], "'top' is no label"),
+        (["name,label", "a/face000.png,left"], "column 'filename' is missing"),
+        (["filename,label", "a/face000.png,top"], "unknown label 'top'"),
         (["filename,label", "a/face000.png,unsure"], "no row has one of the labels"),
         (["filename,label", "x.png,left", "y.png,right"], "None of the 2 labelled images"),
-        (["filename,label", "a/face000.png,left", "a/face000.png,right"], "two different labels"),
+        (
+            ["filename,label", "a/face000.png,left", "a/face000.png,left"],
+            "stands in line 2 already",
+        ),
         (["filename,label", "a/face000.png,left"], "two different labels are needed"),
     ],
 )
@@ -154,7 +164,7 @@ def test_labels_that_cannot_teach(
     path.write_text("\n".join(lines) + "\n")
     result = run("fit", "--images", tmp_path / "images", "--labels", path, "--out", tmp_path / "m")
     assert result.exit_code == 1
-    assert message in result.stderr.replace("\n", " ")
+    assert message in told(result)
     assert not (tmp_path / "m").exists()
 
 
@@ -185,11 +195,11 @@ def test_missing_files_are_one_clear_line(tmp_path: Path, labels: Path) -> None:
     assert no_model.exit_code == 1
     assert "is it a model" in no_model.stderr
     no_labels = run("evaluate", "--proposals", tmp_path / "x.csv", "--truth", labels)
-    assert "Cannot read" in no_labels.stderr
+    assert "x.csv: cannot be read" in told(no_labels)
     proposals = tmp_path / "p.csv"
     proposals.write_text("filename,p_left,p_center,p_right\na.png,0.5,0.2,0.2\n")
     bad = run("evaluate", "--proposals", proposals, "--truth", labels)
-    assert "sum to 1" in bad.stderr
+    assert "p.csv, line 2: probabilities must be 0 or more and sum to 1" in told(bad)
     proposals.write_text("filename,p_left,p_center,p_right\na.png,0.5,0.3,0.2\n")
     apart = run("evaluate", "--proposals", proposals, "--truth", labels)
     assert "share no filename" in apart.stderr
@@ -206,3 +216,22 @@ def test_images_without_a_proposal_are_counted_apart(
     assert (figures["n"], figures["n_without_proposal"]) == (1, 14)
     assert figures["accuracy"] == (label == "left")
     assert "have no proposal" in run("evaluate", "--proposals", proposals, "--truth", labels).stderr
+
+
+def test_awkward_names_survive_from_labels_to_proposals(tmp_path: Path) -> None:
+    names = [name for name in AWKWARD_NAMES if name.endswith(".png")]
+    labels = dict(zip(names, cycle_labels(len(names)).values(), strict=True))
+    write_faces(tmp_path / "images", labels)
+    rows = (
+        LabelRow(i, name, label, None, (1, 0, 0, 0), "agreed", "votes", "a-rule-1")
+        for i, (name, label) in enumerate(labels.items())
+    )
+    path, model, out = (tmp_path / name for name in ("labels.csv", "model", "proposals.csv"))
+    path.write_bytes("".join(stream_label_rows(rows)).encode())
+    fitted = run("fit", "--images", tmp_path / "images", "--labels", path, "--out", model)
+    assert f"learned from {len(names)} labels" in fitted.output, told(fitted)
+    assert run("predict", "--model", model, "--images", tmp_path / "images", "--out", out)
+    assert not [name for name in read(out) if name.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    result = run("evaluate", "--proposals", out, "--truth", path, "--json")
+    figures = json.loads(result.stdout)
+    assert (figures["n"], figures["n_without_proposal"]) == (len(names), 0)

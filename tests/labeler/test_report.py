@@ -153,7 +153,7 @@ def test_files_need_no_database(run: Run, tmp_path: Path, monkeypatch: pytest.Mo
     assert drawn.output == f"{out}: 11 images; left out: {left_out}\n"
     with Pixels.open(out) as image:
         assert image.info["dpi"] == pytest.approx((192, 192), abs=0.1)
-    assert "probability of the label is None" in message(
+    assert "column 'p_left' is missing" in message(
         run("report", "mean-faces", "--out", str(out), "--min-probability", "0.5", *files)
     )
     elsewhere = run("report", "mean-faces", "--out", str(out), "--edges", "40,50", *files)

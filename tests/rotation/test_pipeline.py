@@ -16,6 +16,7 @@ from rotation.cli import poses as poses_command
 from rotation.cli import run
 from rotation.clusters import cluster_angles
 from rotation.dataset.celeba import read_tables
+from rotation.dataset.labels import LABELS
 from rotation.dataset.sources import open_source
 from rotation.embedding import content_key, embed, read_crop, read_image
 from rotation.head_pipeline import HeadRotationPipeline
@@ -23,7 +24,6 @@ from rotation.job import read_truth
 from rotation.latents import LatentStore
 from rotation.pipeline import Data, Options, find_source, rotate
 from rotation.posing import book_from_csv
-from rotation.records import LABELS
 from rotation.selection import Criteria
 from rotation.synthetic import write_dataset
 from rotation.unet import LatentModel

@@ -20,6 +20,7 @@ from rotation.poses import (
     rotation_matrices,
 )
 from rotation.synthetic import BENCHMARK_IDENTITY, landmarks, sample_heads
+from tests.names import AWKWARD_NAMES
 
 angle = st.floats(-40, 40)
 
@@ -136,6 +137,14 @@ def test_a_file_of_poses_goes_there_and_back(tmp_path: Path) -> None:
     assert poses["a.png"] == (10.5, -3.0, 0.25, 0.9)
     assert np.isnan(poses["b.png"][0])
     assert poses["b.png"][3] == 0
+
+
+def test_awkward_names_of_images_with_poses_survive(tmp_path: Path) -> None:
+    path, numbers = tmp_path / "poses.csv", np.arange(len(AWKWARD_NAMES)) / 100
+    append_poses(path, AWKWARD_NAMES, Poses(numbers, numbers, numbers, numbers))
+    found = {name: pose[0] for name, pose in read_poses(path).items()}
+    assert found == dict(zip(AWKWARD_NAMES, numbers, strict=True))
+    assert list(read_poses(path, resume=True)) == list(AWKWARD_NAMES)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,26 @@
+"""File names that a CSV file or a spreadsheet could change."""
+
+AWKWARD_NAMES = (
+    " leading.png",
+    "trailing.png ",
+    "\ttab.png",
+    "=cmd()|'x'!A0.png",
+    "+1.png",
+    "-1.png",
+    "@a.png",
+    "'=a.png",
+    "''=a.png",
+    "'plain.png",
+    'a "b", c.png',
+    '"quoted".png',
+    "new\nline.png",
+    "carriage\rreturn.png",
+    "both\r\nof them.png",
+    "\nfirst.png",
+    "\rfirst.png",
+    "line\u2028separator.png",
+    "1e5.png",
+    "007.png",
+    "\u00e9 \u8138.png",
+    "a/ b.png",
+)

@@ -17,9 +17,11 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
 from labeler.domain.labels import LABELS
+from labeler.domain.rules import Rules
 from labeler.models.base import Base, one_of, utc_now
 from labeler.models.data import Dataset
 
@@ -38,8 +40,9 @@ def _current(name: str, *columns: str, where: str) -> Index:
 class Campaign(Base):
     """Images of one data set, labelled by one set of rules. At most one is handed out.
 
-    `rules` is a `domain.rules.Rules`, `selection` a `domain.rules.Selection`, both as JSON. The
-    selected images are the rows of `Consensus`.
+    `rules` is a `domain.rules.Rules`, `selection` a `domain.rules.Selection`, both as JSON. Read
+    the rules through `parsed_rules` only: a stored campaign may lack rules that were added later.
+    The selected images are the rows of `Consensus`.
     """
 
     __tablename__ = "campaign"
@@ -57,6 +60,11 @@ class Campaign(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
     dataset: Mapped[Dataset] = relationship()
+
+    @property
+    def parsed_rules(self) -> Rules:
+        """The rules; one that is not stored has its default."""
+        return Rules.from_dict(self.rules)
 
 
 Dataset.active = column_property(
@@ -108,6 +116,11 @@ class Consensus(Base):
     random_key: Mapped[int] = mapped_column(Integer)
     leased_until: Mapped[datetime | None]
     updated_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+    @hybrid_property
+    def votes(self) -> int:
+        """How many votes count, of a row or in a statement."""
+        return self.votes_left + self.votes_center + self.votes_right + self.votes_unsure
 
 
 class Participation(Base):

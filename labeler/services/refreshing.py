@@ -91,8 +91,7 @@ def is_due(session: Session, campaign_id: int) -> bool:
 
 
 def _limits(session: Session, campaign_id: int) -> Limits:
-    rules = session.scalars(select(Campaign.rules).where(Campaign.id == campaign_id)).one()
-    return Limits(gold_limit=rules["min_gold"])
+    return Limits(gold_limit=session.get_one(Campaign, campaign_id).parsed_rules.min_gold)
 
 
 def _fit(ballots: Ballots) -> Skills:

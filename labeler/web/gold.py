@@ -158,7 +158,7 @@ def _page(problem: str = "", promote: PromoteForm | None = None) -> GoldPage:
         sum(counts.values()),
         problem,
         promote or PromoteForm(),
-        found.rules.get("training", 0),
+        found.parsed_rules.training,
     )
 
 

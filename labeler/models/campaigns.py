@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Float,
     ForeignKey,
@@ -124,10 +125,17 @@ class Consensus(Base):
 
 
 class Participation(Base):
-    """How a person stands in a campaign. No row: at the beginning.
+    """The status of a person in a campaign. `services.participating` alone writes it, and says what
+    it means that there is no row.
 
-    `training`: answers gold images and is told what is right; `working`; `paused`: gets no
-    images, by a supervisor (`changed_by_id`) or by the rules (null), for `reason`.
+    `standing`: `training`: answers gold images and is told what is right; `working`; `paused`:
+    gets no images. `changed_by_id`: the supervisor who decided last; null: only rules have. The
+    person reads `reason`.
+
+    Each change begins a round of the qualification: `round_number` counts them, and the exercises
+    of the present one are the person's votes with numbers above `round_after_vote`.
+    `ended_by_vote`: the vote that ended the former round, if that brought the last change;
+    `reason` is its result then.
     """
 
     __tablename__ = "participation"
@@ -139,6 +147,9 @@ class Participation(Base):
     reason: Mapped[str] = mapped_column(String(300), default="")
     changed_by_id: Mapped[int | None] = mapped_column(ForeignKey("annotator.id"))
     changed_at: Mapped[datetime] = mapped_column(default=utc_now)
+    round_number: Mapped[int] = mapped_column(default=1, server_default="1")
+    round_after_vote: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    ended_by_vote: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Skill(Base):

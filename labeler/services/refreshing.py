@@ -21,10 +21,11 @@ from labeler.db import Database, insert_or
 from labeler.domain.quality import Limits, flags, standing
 from labeler.domain.rules import REFRESH_EVERY
 from labeler.domain.skills import Skills, fit_skills
-from labeler.models import Campaign, Consensus, Estimate, Participation, Skill, utc_now
+from labeler.models import Campaign, Consensus, Estimate, Skill, utc_now
 from labeler.services.ballots import Ballots, load_ballots
 from labeler.services.consensus import find_stale, recount
 from labeler.services.figures import campaign_figures, person_figures, record_of
+from labeler.services.participating import set_status
 from labeler.services.teaching import count_votes
 
 METHOD = "skills-1"
@@ -140,7 +141,14 @@ def _store(
         int(annotator_id)
         for annotator_id, flagged in found
         if standing(flagged) == "pause"
-        and _pause(session, ballots.campaign_id, int(annotator_id), flagged[0].sentence, now)
+        and set_status(
+            session,
+            ballots.campaign_id,
+            int(annotator_id),
+            "paused",
+            reason=flagged[0].sentence,
+            now=now,
+        )
     ]
 
 
@@ -150,20 +158,6 @@ def _upsert(session: Session, table: Any, rows: list[dict[str, Any]], keys: list
     statement = insert_or(session, table)
     changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
     session.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
-
-
-def _pause(
-    session: Session, campaign_id: int, annotator_id: int, reason: str, now: datetime
-) -> bool:
-    """Pause a person, unless a supervisor has had the last word; whether it is new."""
-    row = session.get(Participation, (campaign_id, annotator_id))
-    if row is not None and (row.changed_by_id is not None or row.standing == "paused"):
-        return False
-    if row is None:
-        row = Participation(campaign_id=campaign_id, annotator_id=annotator_id)
-        session.add(row)
-    row.standing, row.reason, row.changed_at = "paused", reason, now
-    return True
 
 
 def _derive_anew(db: Database, ballots: Ballots, all_images: bool) -> int:

@@ -2,8 +2,8 @@
 
 A refresh fits the skills (`domain.skills`), looks for people who cannot be trusted
 (`domain.quality`) and pauses them, and derives the consensus of the images anew. It runs in the
-worker after so many votes; people go on voting meanwhile. An image that was agreed may open again:
-when one of its voters turns out not to have looked.
+worker once enough votes have come (`is_due`); people go on voting meanwhile. An image that was
+agreed may open again: when one of its voters turns out not to have looked.
 """
 
 from __future__ import annotations
@@ -84,8 +84,14 @@ def judge_people(
     return ballots, paused
 
 
+def find_due(session: Session) -> list[int]:
+    """The campaigns whose refresh is due, the active one first."""
+    ids = session.scalars(select(Campaign.id).order_by(Campaign.active.desc(), Campaign.id)).all()
+    return [campaign_id for campaign_id in ids if is_due(session, campaign_id)]
+
+
 def is_due(session: Session, campaign_id: int) -> bool:
-    """Whether enough votes have come since the last refresh."""
+    """Whether enough votes have come, or gone, since the last refresh."""
     seen = session.scalar(select(Estimate.figures).where(Estimate.campaign_id == campaign_id))
     before = seen["votes"] if seen else 0
     return abs(count_votes(session, campaign_id) - before) >= max(REFRESH_EVERY, DUE_SHARE * before)

@@ -113,7 +113,7 @@ class HttpDesk:
         self._wait(lambda: self._runs() > before)
         # A job is done after the one before it; so is the refresh that follows the proposals.
         log = self._site.log().count("refresh_all_images")
-        queue_refresh(self._site.settings, self._campaign_id, all_images=True)
+        queue_refresh(self._site.settings, self._campaign_id)
         self._wait(lambda: self._site.log().count("refresh_all_images") > log)
 
     def close(self) -> None:

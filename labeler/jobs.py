@@ -7,11 +7,15 @@ wait for the same lock as every vote.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from huey import SqliteHuey, crontab
+from huey.api import Task
+from huey.exceptions import HueyException
 
 from labeler.config import Settings
 from labeler.db import Database
@@ -22,8 +26,16 @@ from rotation.errors import RotationError
 log = logging.getLogger(__name__)
 
 
-TICK = "retrain_if_due"
+TICK = "tick"
 TICK_EXPIRES_S = 50  # the next one asks the same
+
+
+@dataclass(frozen=True, slots=True)
+class TickReport:
+    """What a tick did: the campaigns that it refreshed, and the one whose model it trained."""
+
+    refreshed: Sequence[int] = ()
+    trained: int | None = None
 
 
 def propose_labels(settings: Settings, campaign_id: int, annotator_id: int | None = None) -> None:
@@ -33,7 +45,7 @@ def propose_labels(settings: Settings, campaign_id: int, annotator_id: int | Non
     """
     queue = _queue(settings)
     wanted = (queue.propose.task_class.__name__, campaign_id)
-    if wanted not in [(one.name, one.args[0]) for one in queue.huey.pending() if one.args]:
+    if wanted not in [(one.name, one.args[0]) for one in queue.pending() if one.args]:
         queue.propose(campaign_id, annotator_id)
 
 
@@ -52,17 +64,16 @@ def fill_campaign(settings: Settings, campaign_id: int) -> None:
     _queue(settings).fill(campaign_id)
 
 
-def queue_refresh(settings: Settings, campaign_id: int, *, all_images: bool = False) -> None:
-    """Queue a refresh of skills and consensus; with `all_images` after new rules, gold, proposals.
+def queue_refresh(settings: Settings, campaign_id: int) -> None:
+    """Queue a refresh of annotator skills and of all images: after new rules, gold or decisions.
 
-    Without, it is only done if enough votes have come since the last one. A refresh that waits
-    already sees what has changed until it begins, so it is not queued a second time.
+    Votes need no job: `tick` finds that a refresh is due. A refresh that waits already sees what
+    has changed until it begins, so it is not queued a second time.
     """
     queue = _queue(settings)
-    task = queue.refresh_all if all_images else queue.refresh
-    wanted = (task.task_class.__name__, (campaign_id,))
-    if wanted not in [(one.name, one.args) for one in queue.huey.pending()]:
-        task(campaign_id)
+    wanted = (queue.refresh_all.task_class.__name__, (campaign_id,))
+    if wanted not in [(one.name, one.args) for one in queue.pending()]:
+        queue.refresh_all(campaign_id)
 
 
 def draw_mean_faces(settings: Settings, campaign_id: int, choices: dict[str, Any]) -> None:
@@ -72,7 +83,7 @@ def draw_mean_faces(settings: Settings, campaign_id: int, choices: dict[str, Any
 
 def count_waiting(settings: Settings) -> int:
     """How many jobs wait for a worker."""
-    return sum(one.name != TICK for one in _queue(settings).huey.pending())
+    return sum(one.name != TICK for one in _queue(settings).pending())
 
 
 def run_worker(settings: Settings) -> None:
@@ -90,13 +101,22 @@ class _Queue:
         self.huey = SqliteHuey("sidelight", filename=str(settings.jobs_path), results=False)
         self.propose = self._task("propose_labels", _propose)
         self.fill = self._task("fill_campaign", _fill)
-        self.refresh = self._task("refresh_campaign", _refresh)
         self.refresh_all = self._task("refresh_all_images", _refresh_all)
         self.mean_faces = self._task("draw_mean_faces", _mean_faces)
         self.restore = self._task("restore_run", _restore)
         self.refresh_dataset = self._task("refresh_dataset", _refresh_dataset)
         each_minute = self.huey.periodic_task(crontab(), name=TICK, expires=TICK_EXPIRES_S)
-        self.tick = each_minute(lambda: retrain_if_due(settings))
+        self.tick = each_minute(lambda: tick(settings))
+
+    def pending(self) -> list[Task]:
+        """The jobs that wait; without those that another version of the program has queued."""
+        found = []
+        for stored in self.huey.storage.enqueued_items():
+            try:
+                found.append(self.huey.deserialize_task(stored))
+            except HueyException:
+                log.warning("A job of another version of the program waits; it will be dropped.")
+        return found
 
     def _task(self, name: str, work: Callable[..., None]) -> Any:
         def task(number: int, *more: Any) -> None:
@@ -113,26 +133,57 @@ class _Queue:
         return self.huey.task(name=name)(task)
 
 
-def retrain_if_due(settings: Settings) -> bool:
-    """Train the model of the campaign that is handed out, if enough votes have come.
+def tick(settings: Settings) -> TickReport:
+    """Refresh each campaign, and train the model of the active one, if enough votes have come.
 
-    The worker asks every minute, so that votes of every kind count and none waits for it.
+    The worker asks every minute. What is due follows from the votes that are stored, whatever
+    stored them. A step that fails is logged, tried again by the next tick, and stops no other.
     """
-    from labeler.services.retraining import find_due
-
     db = Database(settings.database_url)
     try:
-        with db.read() as session:
-            campaign_id = find_due(session)
-        if campaign_id is not None:
-            _propose(db, settings, campaign_id, None, automatic=True)
-            log.info("%s %s is done", TICK, campaign_id)
-    except (SidelightError, RotationError) as error:
-        log.error("%s: %s", TICK, error)
-        return False
+        return TickReport(_refresh_due(db), _retrain_due(db, settings))
     finally:
         db.dispose()
-    return campaign_id is not None
+
+
+def _refresh_due(db: Database) -> list[int]:
+    from labeler.services.refreshing import find_due, refresh_campaign  # late: NumPy
+
+    refreshed = []
+    with _step("refresh"):
+        with db.read() as session:
+            due = find_due(session)
+        for campaign_id in due:
+            with _step("refresh"):
+                refresh_campaign(db, campaign_id)
+                refreshed.append(campaign_id)
+                log.info("%s: refresh of campaign %s is done", TICK, campaign_id)
+    return refreshed
+
+
+def _retrain_due(db: Database, settings: Settings) -> int | None:
+    from labeler.services.retraining import find_due
+
+    trained = None
+    with _step("retrain"):
+        with db.read() as session:
+            due = find_due(session)
+        if due is not None:
+            _propose(db, settings, due, None, automatic=True)
+            trained = due
+            log.info("%s: training for campaign %s is done", TICK, due)
+    return trained
+
+
+@contextmanager
+def _step(name: str) -> Iterator[None]:
+    """A part of the tick whose failure is logged and goes no further."""
+    try:
+        yield
+    except (SidelightError, RotationError) as error:
+        log.error("%s, %s: %s", TICK, name, error)
+    except Exception:
+        log.exception("%s, %s failed", TICK, name)
 
 
 def _propose(
@@ -177,15 +228,6 @@ def _cache(settings: Settings) -> Any:
 
 def _fill(db: Database, settings: Settings, campaign_id: int) -> None:
     campaigns.fill_campaign(db, campaign_id)
-
-
-def _refresh(db: Database, settings: Settings, campaign_id: int) -> None:
-    from labeler.services.refreshing import is_due, refresh_campaign  # late: NumPy
-
-    with db.read() as session:
-        due = is_due(session, campaign_id)
-    if due:
-        refresh_campaign(db, campaign_id)
 
 
 def _refresh_all(db: Database, settings: Settings, campaign_id: int) -> None:

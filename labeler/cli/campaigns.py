@@ -177,13 +177,13 @@ def set_rules(
                 session,
                 campaign.id,
                 name=rename,
-                rules=_rules(rules, Rules.from_dict(campaign.rules)) if rules else None,
+                rules=_rules(rules, campaign.parsed_rules) if rules else None,
                 guideline=_read(guideline) if guideline else None,
             )
         if changed:
             report = refresh_campaign(db, campaign.id, all_images=True)
             click.echo(f"{campaign.name}: {report.changed:,} images changed by the new rules")
-    for rule, value in Rules.from_dict(campaign.rules).as_dict().items():
+    for rule, value in campaign.parsed_rules.as_dict().items():
         click.echo(f"  {rule}={write_rule(value)}")
 
 
@@ -244,7 +244,7 @@ def _line(campaign: Campaign, counts: dict[str, int]) -> str:
 
 def _differing(campaign: Campaign) -> str:
     defaults = Rules().as_dict()
-    rules = Rules.from_dict(campaign.rules).as_dict()
+    rules = campaign.parsed_rules.as_dict()
     others = [f"{name}={write_rule(value)}" for name, value in rules.items()
               if value != defaults[name]]  # fmt: skip
     return " ".join(others) or "all rules have their defaults"

@@ -9,7 +9,7 @@ from typing import Any
 ORDERS = ("breadth", "random", "uncertain", "contested", "mixed")
 METHODS = ("posterior", "majority")
 PROPOSALS = ("mixed", "shown", "hidden")
-REFRESH_EVERY = 100  # votes, at least, before skills and standings are looked at again
+REFRESH_EVERY = 100  # new votes, at least, before annotator skills and pauses are refreshed
 _MAX_VOTES = 99
 _SHARES = (
     "audit_share",

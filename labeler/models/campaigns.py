@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     Float,
     ForeignKey,
@@ -17,9 +18,11 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
 from labeler.domain.labels import LABELS
+from labeler.domain.rules import Rules
 from labeler.models.base import Base, one_of, utc_now
 from labeler.models.data import Dataset
 
@@ -38,8 +41,9 @@ def _current(name: str, *columns: str, where: str) -> Index:
 class Campaign(Base):
     """Images of one data set, labelled by one set of rules. At most one is handed out.
 
-    `rules` is a `domain.rules.Rules`, `selection` a `domain.rules.Selection`, both as JSON. The
-    selected images are the rows of `Consensus`.
+    `rules` is a `domain.rules.Rules`, `selection` a `domain.rules.Selection`, both as JSON. Read
+    the rules through `parsed_rules` only: a stored campaign may lack rules that were added later.
+    The selected images are the rows of `Consensus`.
     """
 
     __tablename__ = "campaign"
@@ -57,6 +61,11 @@ class Campaign(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
     dataset: Mapped[Dataset] = relationship()
+
+    @property
+    def parsed_rules(self) -> Rules:
+        """The rules; one that is not stored has its default."""
+        return Rules.from_dict(self.rules)
 
 
 Dataset.active = column_property(
@@ -109,12 +118,24 @@ class Consensus(Base):
     leased_until: Mapped[datetime | None]
     updated_at: Mapped[datetime] = mapped_column(default=utc_now)
 
+    @hybrid_property
+    def votes(self) -> int:
+        """How many votes count, of a row or in a statement."""
+        return self.votes_left + self.votes_center + self.votes_right + self.votes_unsure
+
 
 class Participation(Base):
-    """How a person stands in a campaign. No row: at the beginning.
+    """The status of a person in a campaign. `services.participating` alone writes it, and says what
+    it means that there is no row.
 
-    `training`: answers gold images and is told what is right; `working`; `paused`: gets no
-    images, by a supervisor (`changed_by_id`) or by the rules (null), for `reason`.
+    `standing`: `training`: answers gold images and is told what is right; `working`; `paused`:
+    gets no images. `changed_by_id`: the supervisor who decided last; null: only rules have. The
+    person reads `reason`.
+
+    Each change begins a round of the qualification: `round_number` counts them, and the exercises
+    of the present one are the person's votes with numbers above `round_after_vote`.
+    `ended_by_vote`: the vote that ended the former round, if that brought the last change;
+    `reason` is its result then.
     """
 
     __tablename__ = "participation"
@@ -126,6 +147,9 @@ class Participation(Base):
     reason: Mapped[str] = mapped_column(String(300), default="")
     changed_by_id: Mapped[int | None] = mapped_column(ForeignKey("annotator.id"))
     changed_at: Mapped[datetime] = mapped_column(default=utc_now)
+    round_number: Mapped[int] = mapped_column(default=1, server_default="1")
+    round_after_vote: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    ended_by_vote: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Skill(Base):

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
@@ -15,8 +16,10 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Text,
+    and_,
     text,
 )
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
 from labeler.domain.labels import ANSWERS, LABELS
@@ -191,3 +194,13 @@ class Vote(Base):
     elapsed_ms: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     superseded_at: Mapped[datetime | None]
+
+    @hybrid_property
+    def counts(self) -> bool:
+        """Whether the vote counts: it is current and no exercise of the qualification."""
+        return self.superseded_at is None and self.mode not in NOT_COUNTED
+
+    @counts.inplace.expression
+    @classmethod
+    def _counts(cls) -> ColumnElement[bool]:
+        return and_(cls.superseded_at.is_(None), cls.mode.not_in(NOT_COUNTED))

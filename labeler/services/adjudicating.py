@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from labeler.domain.labels import LABELS
 from labeler.errors import Conflict, InvalidInput, NotFound
 from labeler.models import Annotator, Consensus, Decision, Gold, Image, Proposal, Vote, utc_now
-from labeler.services.consensus import counts_now, current_run_of, lock_image, recount
+from labeler.services.consensus import current_run_of, lock_image, recount
 from labeler.services.gold import NewGold, add_gold, revoke_gold
 from labeler.services.knowing import DECISION_METHOD
 
@@ -90,11 +90,7 @@ def next_contested(
     """
     if order not in ORDERS:
         raise InvalidInput(f"{order!r} is no order; allowed: {', '.join(ORDERS)}.")
-    votes = (
-        Consensus.votes_left + Consensus.votes_center
-        + Consensus.votes_right + Consensus.votes_unsure
-    )  # fmt: skip
-    ranking = Consensus.updated_at if order == "oldest" else votes.desc()
+    ranking = Consensus.updated_at if order == "oldest" else Consensus.votes.desc()
     return session.scalars(
         select(Consensus.image_id)
         .where(*_waiting(campaign_id), Consensus.image_id.not_in(skipped))
@@ -251,7 +247,7 @@ def _votes(session: Session, campaign_id: int, image_id: int) -> list[CaseVote]:
     rows = session.execute(
         select(Annotator.pseudonym, Vote)
         .join(Vote, Vote.annotator_id == Annotator.id)
-        .where(Vote.image_id == image_id, Vote.campaign_id == campaign_id, counts_now())
+        .where(Vote.image_id == image_id, Vote.campaign_id == campaign_id, Vote.counts)
         .order_by(Vote.id)
     )
     return [CaseVote(*row) for row in rows]

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from labeler.domain.labels import ANSWERS, LABELS
 from labeler.domain.votes import Floats, Integers, Votes
 from labeler.models import Campaign, Decision, Gold, Proposal, Vote
-from labeler.services.consensus import counts_now, current_run_of
+from labeler.services.consensus import current_run_of
 
 _CODE = {answer: code for code, answer in enumerate(ANSWERS)}
 _CODE[None] = -1  # type: ignore[index]
@@ -71,7 +71,7 @@ def load_ballots(session: Session, campaign_id: int) -> Ballots:
             Vote.image_id, Vote.annotator_id, Vote.answer, Vote.shown_label, Vote.withheld_label,
             Vote.planted, Vote.mirrored, Vote.mode == "grid", Vote.elapsed_ms, Vote.created_at,
         )
-        .where(Vote.campaign_id == campaign_id, counts_now())
+        .where(Vote.campaign_id == campaign_id, Vote.counts)
         .order_by(Vote.id)
     ).all()  # fmt: skip
     image_ids, annotator_ids, answers, shown, withheld, planted, mirrored, grid, elapsed, times = (
@@ -106,10 +106,7 @@ def _codes(words: tuple[str | None, ...]) -> Integers:
 
 
 def _uses_model(session: Session, campaign_id: int) -> bool:
-    rules: Mapping[str, bool] = session.scalars(
-        select(Campaign.rules).where(Campaign.id == campaign_id)
-    ).one()
-    return rules["use_model"]
+    return session.get_one(Campaign, campaign_id).parsed_rules.use_model
 
 
 def _gold(session: Session, campaign_id: int) -> Sequence[Any]:

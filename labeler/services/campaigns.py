@@ -126,7 +126,7 @@ def plan_of(campaign: Campaign, name: str) -> Plan:
     """The plan of another campaign like this one."""
     return Plan(
         name,
-        Rules.from_dict(campaign.rules),
+        campaign.parsed_rules,
         Selection.from_dict(campaign.selection),
         campaign.guideline,
     )
@@ -211,7 +211,7 @@ def edit_campaign(
         campaign.name = _check_name(session, name)
     if guideline is not None:
         campaign.guideline = _check_guideline(guideline)
-    changed = rules is not None and rules.as_dict() != campaign.rules
+    changed = rules is not None and rules != campaign.parsed_rules
     if rules is not None:
         campaign.rules = rules.as_dict()
     session.flush()

@@ -7,12 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, delete, func, select, update
+from sqlalchemy import ColumnElement, Row, delete, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from labeler.db import insert_or, is_sqlite
 from labeler.models import (
-    NOT_COUNTED,
     Campaign,
     Consensus,
     Decision,
@@ -172,18 +171,13 @@ def _votes_by_image(
 ) -> Mapping[int, list[CountedVote]]:
     rows = session.execute(
         select(Vote.image_id, Vote.annotator_id, Vote.answer, Vote.shown_label)
-        .where(Vote.image_id.in_(image_ids), Vote.campaign_id == campaign_id, counts_now())
+        .where(Vote.image_id.in_(image_ids), Vote.campaign_id == campaign_id, Vote.counts)
         .order_by(Vote.id)
     )
     found: dict[int, list[CountedVote]] = {}
     for image_id, annotator_id, answer, shown_label in rows:
         found.setdefault(image_id, []).append(CountedVote(annotator_id, answer, shown_label))
     return found
-
-
-def counts_now() -> ColumnElement[bool]:
-    """The condition that a vote counts: it is current, and more than an exercise."""
-    return and_(Vote.superseded_at.is_(None), Vote.mode.not_in(NOT_COUNTED))
 
 
 def _model_by_image(

@@ -12,6 +12,7 @@ from labeler.db import built_once, connection_of
 from labeler.domain.rules import Rules
 from labeler.models import Campaign, Gold, Lease, Participation, Vote
 from labeler.services.consensus import current_run_of
+from labeler.services.participating import first_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +91,7 @@ def participates(annotator_id: Any) -> ColumnElement[bool]:
 def make_desk(annotator_id: int, row: Row[Any]) -> Desk:
     """From a row of `desk_columns`."""
     rules = Rules.from_dict(row.rules)
-    # Nobody can be taught where nothing is known.
-    begins = "training" if rules.training and row.has_gold else "working"
-    standing = row.standing or begins
+    standing = row.standing or first_status(rules, row.has_gold)
     is_open = row.paused_at is None
     return Desk(
         annotator_id, row.campaign_id, rules, is_open, standing, row.turns, row.run_id, row.has_gold

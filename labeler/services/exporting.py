@@ -139,10 +139,7 @@ def _select_labels(campaign_id: int, run_id: int | None) -> Any:
         Consensus.method, Consensus.p_left.label("posterior_left"),
         Consensus.p_center.label("posterior_center"), Consensus.p_right.label("posterior_right"),
     )  # fmt: skip
-    voted: ColumnElement[bool] = (
-        Consensus.votes_left + Consensus.votes_center
-        + Consensus.votes_right + Consensus.votes_unsure
-    ) > 0  # fmt: skip
+    voted: ColumnElement[bool] = Consensus.votes > 0
     mine = Consensus.campaign_id == campaign_id
     if run_id is None:
         statement = select(*columns, literal(None).label("p_left"))

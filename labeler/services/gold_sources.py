@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from labeler.domain.labels import LABELS
 from labeler.errors import InvalidInput
 from labeler.models import Annotator, Consensus, Image, Vote
-from labeler.services.consensus import counts_now
 from labeler.services.gold import GoldReport, NewGold, add_gold, chunks, is_gold
 from labeler.services.sheets import GoldLine, refuse_lines
 
@@ -49,7 +48,7 @@ def gold_from_supervisors(
         .join(Consensus, _row_of(Vote.image_id, campaign_id))
         .where(
             Vote.campaign_id == campaign_id,
-            counts_now(),
+            Vote.counts,
             Annotator.role.in_(_SUPERVISING),
             ~is_gold(campaign_id, Vote.image_id),
         )

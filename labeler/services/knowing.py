@@ -106,7 +106,7 @@ def chances_by_votes(facts: ImageFacts, known: Knowledge) -> tuple[float, float,
 
 def load_knowledge(session: Session, campaign_id: int) -> Knowledge:
     """Everything but the facts of the images; three statements."""
-    rules = session.scalars(select(Campaign.rules).where(Campaign.id == campaign_id)).one()
+    rules = session.get_one(Campaign, campaign_id).parsed_rules
     skills = session.execute(
         select(Skill.annotator_id, Skill.confusion, Skill.following).where(
             Skill.campaign_id == campaign_id
@@ -121,7 +121,7 @@ def load_knowledge(session: Session, campaign_id: int) -> Knowledge:
 
 def make_knowledge(
     campaign_id: int,
-    rules: Mapping[str, Any],
+    rules: Rules,
     class_prior: Sequence[float] | None,
     average: Any,
     skills: Iterable[Any],
@@ -129,7 +129,7 @@ def make_knowledge(
     """From columns: `average` is (confusion, following), `skills` rows of person and the same."""
     return Knowledge(
         campaign_id,
-        Rules.from_dict(rules),
+        rules,
         class_prior or DEFAULT_PRIOR,
         average or (DEFAULT_CONFUSION, 0.0),
         {person: (confusion, following) for person, confusion, following in skills},

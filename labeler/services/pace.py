@@ -13,8 +13,7 @@ from sqlalchemy import ColumnElement, and_, case, exists, func, select
 from sqlalchemy.orm import Session
 
 from labeler.domain.labels import ANSWERS
-from labeler.domain.rules import Rules
-from labeler.models import NOT_COUNTED, Campaign, Consensus, Participation, Skill, Vote
+from labeler.models import Campaign, Consensus, Participation, Skill, Vote
 from labeler.services.viewing import as_seen
 
 TIMED = 200  # newest answers whose median is taken
@@ -103,7 +102,7 @@ def own_review(session: Session, annotator_id: int, campaign: Campaign) -> Revie
 def _may_know(session: Session, campaign: Campaign) -> bool:
     """Whether people are told how they do on gold: where they are taught, or when all is done."""
     is_open = exists().where(Consensus.campaign_id == campaign.id, Consensus.status == "open")
-    return Rules.from_dict(campaign.rules).training > 0 or not session.scalar(select(is_open))
+    return campaign.parsed_rules.training > 0 or not session.scalar(select(is_open))
 
 
 def _days(
@@ -142,6 +141,5 @@ def _counted(annotator_id: int, campaign_id: int) -> ColumnElement[bool]:
     return and_(
         Vote.annotator_id == annotator_id,
         Vote.campaign_id == campaign_id,
-        Vote.superseded_at.is_(None),
-        Vote.mode.not_in(NOT_COUNTED),
+        Vote.counts,
     )

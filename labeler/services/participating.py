@@ -1,7 +1,7 @@
-"""How people stand in a campaign: who works, who trains, who is paused and why.
+"""The status of people in a campaign: working, in the qualification, or paused and why.
 
-A supervisor's word stays: the rules pause nobody whose standing a supervisor has set
-(`services.refreshing`).
+`set_status` is the only writer of `Participation`. A supervisor's decision stays: the rules pause
+nobody whose status a supervisor has set, and the qualification ends only the round that it judged.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
+from labeler.db import insert_or
 from labeler.domain.rules import Rules
 from labeler.errors import Conflict, InvalidInput, NotFound
-from labeler.models import Annotator, Campaign, Gold, Participation, Skill, utc_now
+from labeler.models import Annotator, Campaign, Gold, Participation, Skill, Vote, utc_now
 from labeler.models.campaigns import STANDINGS
 
 MAX_REASON = 300
@@ -37,14 +38,50 @@ class Standing:
     flags: Sequence[str]
 
 
+@dataclass(frozen=True, slots=True)
+class PresentRound:
+    """The round of the qualification that a person is in.
+
+    Its exercises are the person's with numbers above `after_vote`.
+    """
+
+    number: int
+    after_vote: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoundResult:
+    """A round of the qualification is over: which one, and by which vote, if a vote ended it."""
+
+    round_number: int
+    vote_id: int | None = None
+
+
+def first_status(rules: Rules, has_gold: bool) -> str:
+    """The status of a person without a row of `Participation`.
+
+    The qualification comes first where the rules ask for it; without gold nobody can be taught.
+    """
+    return "training" if rules.training and has_gold else "working"
+
+
+def present_round(session: Session, campaign_id: int, annotator_id: int) -> PresentRound:
+    """The present round of a person; without a row number 0, of all their exercises."""
+    row = session.execute(
+        select(Participation.round_number, Participation.round_after_vote).where(
+            Participation.campaign_id == campaign_id, Participation.annotator_id == annotator_id
+        )
+    ).one_or_none()
+    return PresentRound(*row) if row else PresentRound(0, 0)
+
+
 def list_standings(session: Session, campaign_id: int) -> dict[int, Standing]:
     """The standing of everybody with an account, by number of the person.
 
     Raises:
         NotFound: no such campaign.
     """
-    trains = _rules(session, campaign_id).training and _has_gold(session, campaign_id)
-    beginning = "training" if trains else "working"
+    beginning = first_status(_rules(session, campaign_id), _has_gold(session, campaign_id))
     rows = session.execute(
         select(Annotator.id, Participation, Skill.flags)
         .outerjoin(
@@ -77,7 +114,7 @@ def pause_person(
         raise InvalidInput(
             f"A reason of 1 to {MAX_REASON} characters is needed; the person reads it."
         )
-    set_standing(session, campaign_id, annotator_id, "paused", by_id, reason)
+    set_status(session, campaign_id, annotator_id, "paused", by_id=by_id, reason=reason)
 
 
 def resume_person(session: Session, campaign_id: int, annotator_id: int, by_id: int) -> None:
@@ -86,7 +123,7 @@ def resume_person(session: Session, campaign_id: int, annotator_id: int, by_id: 
     Raises:
         NotFound: no such campaign or person.
     """
-    set_standing(session, campaign_id, annotator_id, "working", by_id)
+    set_status(session, campaign_id, annotator_id, "working", by_id=by_id)
 
 
 def send_to_training(session: Session, campaign_id: int, annotator_id: int, by_id: int) -> None:
@@ -102,39 +139,84 @@ def send_to_training(session: Session, campaign_id: int, annotator_id: int, by_i
         )
     if not _has_gold(session, campaign_id):
         raise Conflict("This campaign has no gold images to train on. Add some first.")
-    set_standing(session, campaign_id, annotator_id, "training", by_id)
+    set_status(session, campaign_id, annotator_id, "training", by_id=by_id)
 
 
-def set_standing(
+def set_status(
     session: Session,
     campaign_id: int,
     annotator_id: int,
-    standing: str,
-    by_id: int | None,
-    reason: str = "",
+    status: str,
     *,
+    reason: str = "",
+    by_id: int | None = None,
+    result: RoundResult | None = None,
     now: datetime | None = None,
-) -> Participation:
-    """Write how a person stands. `by_id` None: the rules say so.
+) -> bool:
+    """Write the status of a person and begin another round; returns whether it was written.
+
+    One statement decides and writes, so that of two transactions the later one sees what the
+    earlier one has written. Needs a write transaction.
+
+    Parameters:
+        by_id: the supervisor who decides, always written; None: a rule, which is not written over
+            a supervisor's decision, nor if the person has this status already.
+        result: the qualification decides; written only if its round is still the present one.
 
     Raises:
         NotFound: no such campaign or person.
-        InvalidInput: no such standing.
+        InvalidInput: no such status.
     """
-    if standing not in STANDINGS:
-        raise InvalidInput(f"{standing!r} is no standing; allowed: {', '.join(STANDINGS)}.")
+    if status not in STANDINGS:
+        raise InvalidInput(f"{status!r} is no status; allowed: {', '.join(STANDINGS)}.")
     if session.get(Campaign, campaign_id) is None:
         raise NotFound(f"There is no campaign {campaign_id}.")
     if session.get(Annotator, annotator_id) is None:
         raise NotFound(f"There is no account with the number {annotator_id}.")
-    row = session.get(Participation, (campaign_id, annotator_id), with_for_update=True)
-    if row is None:
-        row = Participation(campaign_id=campaign_id, annotator_id=annotator_id)
-        session.add(row)
-    row.standing, row.reason = standing, reason
-    row.changed_by_id, row.changed_at = by_id, now or utc_now()
-    session.flush()
-    return row
+    changed = {
+        "standing": status,
+        "reason": reason,
+        "changed_at": now or utc_now(),
+        "round_after_vote": _last_vote(campaign_id, annotator_id),
+        "ended_by_vote": result.vote_id if result else None,
+        # Whom a supervisor has sent to the qualification, the rules do not pause afterwards.
+        **({} if by_id is None else {"changed_by_id": by_id}),
+    }
+    who = {"campaign_id": campaign_id, "annotator_id": annotator_id}
+    written = session.scalars(
+        insert_or(session, Participation)
+        .values(**who, **changed, round_number=1)
+        .on_conflict_do_update(
+            index_elements=list(who),
+            set_={**changed, "round_number": Participation.round_number + 1},
+            where=_may_change(status, by_id, result),
+        )
+        .returning(Participation),
+        execution_options={"populate_existing": True},
+    )
+    return written.one_or_none() is not None
+
+
+def _may_change(
+    status: str, by_id: int | None, result: RoundResult | None
+) -> ColumnElement[bool] | None:
+    """The condition on the row that there is; None: always."""
+    if by_id is not None:
+        return None
+    if result is not None:
+        return and_(
+            Participation.standing == "training",
+            Participation.round_number == result.round_number,
+        )
+    return and_(Participation.changed_by_id.is_(None), Participation.standing != status)
+
+
+def _last_vote(campaign_id: int, annotator_id: int) -> ColumnElement[int]:
+    """The number of the person's newest vote, 0 for none."""
+    newest = select(func.max(Vote.id)).where(
+        Vote.campaign_id == campaign_id, Vote.annotator_id == annotator_id
+    )
+    return func.coalesce(newest.scalar_subquery(), 0)
 
 
 def _standing(

@@ -11,7 +11,7 @@ from sqlalchemy import and_, case, func, literal, select
 from sqlalchemy.orm import Session
 
 from labeler.domain.labels import ANSWERS, LABELS
-from labeler.models import NOT_COUNTED, Campaign, Consensus, Image, Vote, utc_now
+from labeler.models import Campaign, Consensus, Image, Vote, utc_now
 from labeler.services.knowing import DECISION_METHOD, GOLD_METHOD
 
 COUNTED_UP_TO = 5_000  # images left: 200,000 would take most of a vote's time to count
@@ -79,8 +79,7 @@ def own_progress(
     mine = and_(
         Vote.campaign_id == Campaign.id,
         Vote.annotator_id == annotator_id,
-        Vote.superseded_at.is_(None),
-        Vote.mode.not_in(NOT_COUNTED),
+        Vote.counts,
     )
     row = session.execute(
         select(

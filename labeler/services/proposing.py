@@ -181,14 +181,12 @@ def _rank(
 
 def _waiting(session: Session, campaign_id: int) -> set[int]:
     """The open images of a campaign that nobody has answered."""
-    votes = (
-        Consensus.votes_left + Consensus.votes_center
-        + Consensus.votes_right + Consensus.votes_unsure
-    )  # fmt: skip
     return set(
         session.scalars(
             select(Consensus.image_id).where(
-                Consensus.campaign_id == campaign_id, Consensus.status == "open", votes == 0
+                Consensus.campaign_id == campaign_id,
+                Consensus.status == "open",
+                Consensus.votes == 0,
             )
         )
     )

@@ -171,14 +171,10 @@ def _shared_queue() -> Any:
 def _may_be_shared() -> ColumnElement[bool]:
     lease = aliased(Lease)
     holders = select(func.count()).select_from(lease).where(_live(lease)).scalar_subquery()
-    votes = (
-        Consensus.votes_left + Consensus.votes_center
-        + Consensus.votes_right + Consensus.votes_unsure
-    )  # fmt: skip
     return and_(
         Consensus.leased_until > bindparam("now", type_=UtcDateTime),
         ~_is_mine(),
-        votes + holders < bindparam("needed", type_=Integer),
+        Consensus.votes + holders < bindparam("needed", type_=Integer),
         holders < bindparam("together", type_=Integer),
     )
 

@@ -2,8 +2,8 @@
 
 A refresh fits the skills (`domain.skills`), looks for people who cannot be trusted
 (`domain.quality`) and pauses them, and derives the consensus of the images anew. It runs in the
-worker after so many votes; people go on voting meanwhile. An image that was agreed may open again:
-when one of its voters turns out not to have looked.
+worker once enough votes have come (`is_due`); people go on voting meanwhile. An image that was
+agreed may open again: when one of its voters turns out not to have looked.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from labeler.domain.quality import Limits, flags, standing
 from labeler.domain.rules import REFRESH_EVERY
 from labeler.domain.skills import METHOD as SKILLS
 from labeler.domain.skills import Skills, fit_skills
-from labeler.models import Campaign, Consensus, Estimate, Participation, Skill, utc_now
+from labeler.models import Campaign, Consensus, Estimate, Skill, utc_now
 from labeler.services.ballots import Ballots, load_ballots
 from labeler.services.consensus import find_stale, recount
 from labeler.services.figures import campaign_figures, person_figures, record_of
+from labeler.services.participating import set_status
 from labeler.services.teaching import count_votes
 
 DUE_SHARE = 0.02  # of the votes there are, so that the work stays in proportion
@@ -83,16 +84,21 @@ def judge_people(
     return ballots, paused
 
 
+def find_due(session: Session) -> list[int]:
+    """The campaigns whose refresh is due, the active one first."""
+    ids = session.scalars(select(Campaign.id).order_by(Campaign.active.desc(), Campaign.id)).all()
+    return [campaign_id for campaign_id in ids if is_due(session, campaign_id)]
+
+
 def is_due(session: Session, campaign_id: int) -> bool:
-    """Whether enough votes have come since the last refresh."""
+    """Whether enough votes have come, or gone, since the last refresh."""
     seen = session.scalar(select(Estimate.figures).where(Estimate.campaign_id == campaign_id))
     before = seen["votes"] if seen else 0
     return abs(count_votes(session, campaign_id) - before) >= max(REFRESH_EVERY, DUE_SHARE * before)
 
 
 def _limits(session: Session, campaign_id: int) -> Limits:
-    rules = session.scalars(select(Campaign.rules).where(Campaign.id == campaign_id)).one()
-    return Limits(gold_limit=rules["min_gold"])
+    return Limits(gold_limit=session.get_one(Campaign, campaign_id).parsed_rules.min_gold)
 
 
 def _fit(ballots: Ballots) -> Skills:
@@ -141,7 +147,14 @@ def _store(
         int(annotator_id)
         for annotator_id, flagged in found
         if standing(flagged) == "pause"
-        and _pause(session, ballots.campaign_id, int(annotator_id), flagged[0].sentence, now)
+        and set_status(
+            session,
+            ballots.campaign_id,
+            int(annotator_id),
+            "paused",
+            reason=flagged[0].sentence,
+            now=now,
+        )
     ]
 
 
@@ -151,20 +164,6 @@ def _upsert(session: Session, table: Any, rows: list[dict[str, Any]], keys: list
     statement = insert_or(session, table)
     changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
     session.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
-
-
-def _pause(
-    session: Session, campaign_id: int, annotator_id: int, reason: str, now: datetime
-) -> bool:
-    """Pause a person, unless a supervisor has had the last word; whether it is new."""
-    row = session.get(Participation, (campaign_id, annotator_id))
-    if row is not None and (row.changed_by_id is not None or row.standing == "paused"):
-        return False
-    if row is None:
-        row = Participation(campaign_id=campaign_id, annotator_id=annotator_id)
-        session.add(row)
-    row.standing, row.reason, row.changed_at = "paused", reason, now
-    return True
 
 
 def _derive_anew(db: Database, ballots: Ballots, all_images: bool) -> int:

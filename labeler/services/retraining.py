@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from labeler.domain.rules import Rules
 from labeler.errors import Conflict
 from labeler.models import Campaign, ModelRun
 from labeler.services.runs import running_run
@@ -37,7 +36,7 @@ def load_schedule(session: Session, campaign: Campaign) -> Schedule:
     The first after `FIRST_VOTES`; each other when the votes have grown by `Rules.retrain_share`
     and by at least `Rules.retrain_votes` since the last one began, whatever became of it.
     """
-    rules = Rules.from_dict(campaign.rules)
+    rules = campaign.parsed_rules
     votes = count_votes(session, campaign.id)
     if not rules.retrain_votes:
         return Schedule(votes, None)

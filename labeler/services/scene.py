@@ -151,13 +151,14 @@ def _part(row: Row[Any], prefix: str, names: Sequence[str], key: str) -> Any:
 def _scene(annotator_id: int, image_id: int, rows: Sequence[Row[Any]]) -> Scene:
     """From one row for each vote that counts, or one without a vote."""
     row = rows[0]
+    desk = make_desk(annotator_id, row)
     votes = [_part(one, "counted", _OF_VOTE, "id") for one in rows if one.counted_id is not None]
     mine = [vote for vote in votes if vote.annotator_id == annotator_id]
     return Scene(
-        desk=make_desk(annotator_id, row),
+        desk=desk,
         status=row.status,
         facts=_facts(image_id, row, votes),
-        known=_knowledge(annotator_id, rows),
+        known=_knowledge(desk, rows),
         lease=_part(row, "lease", _OF_LEASE, "expires_at"),
         current=mine[0] if mine else None,
         stored=_part(row, "stored", _OF_STORED, "id"),
@@ -175,7 +176,7 @@ def _facts(image_id: int, row: Row[Any], votes: Sequence[Any]) -> ImageFacts:
     return ImageFacts(image_id, counted, model, row.gold, *decided, row.ask)
 
 
-def _knowledge(annotator_id: int, rows: Sequence[Row[Any]]) -> Knowledge:
+def _knowledge(desk: Desk, rows: Sequence[Row[Any]]) -> Knowledge:
     row = rows[0]
     skills = [
         (one.counted_annotator_id, one.confusion, one.following)
@@ -183,6 +184,6 @@ def _knowledge(annotator_id: int, rows: Sequence[Row[Any]]) -> Knowledge:
         if one.confusion is not None
     ]
     if row.own_confusion is not None:
-        skills.append((annotator_id, row.own_confusion, row.own_following))
+        skills.append((desk.annotator_id, row.own_confusion, row.own_following))
     average = None if row.class_prior is None else (row.average, row.average_following)
-    return make_knowledge(row.campaign_id, row.rules, row.class_prior, average, skills)
+    return make_knowledge(desk.campaign_id, desk.rules, row.class_prior, average, skills)

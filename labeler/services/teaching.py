@@ -17,7 +17,7 @@ from labeler.domain.labels import LABELS, likeliest_label
 from labeler.errors import Conflict
 from labeler.models import Campaign, Consensus, Image, Vote
 from labeler.services.campaigns import get_campaign
-from labeler.services.consensus import counts_now, load_facts
+from labeler.services.consensus import load_facts
 from labeler.services.knowing import chances_by_votes, load_knowledge
 
 MIN_IMAGES = 6
@@ -91,7 +91,7 @@ def _teaching(row: Any, shares: Sequence[float], prior: Sequence[float]) -> Trai
 def count_votes(session: Session, campaign_id: int) -> int:
     """How many votes of a campaign count."""
     return (
-        session.scalar(select(func.count()).where(Vote.campaign_id == campaign_id, counts_now()))
+        session.scalar(select(func.count()).where(Vote.campaign_id == campaign_id, Vote.counts))
         or 0
     )
 

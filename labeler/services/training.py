@@ -1,9 +1,9 @@
 """The training before the work: images whose answer is known, and what is right told afterwards.
 
-A round is `Rules.training` gold images, or all there are if there are fewer. It begins when the
-person's `Participation` last changed, or with their first exercise; the first answer to each
-image counts. Who is right often enough goes to work, the others get another round with gold
-images that they have not seen, and from the start again when all have been used.
+A round is `Rules.training` gold images, or all there are if there are fewer. Each change of the
+person's status begins one (`services.participating`); the first answer to each image counts. Who is
+right often enough goes to work, the others get another round with gold images that they have not
+seen, and from the start again when all have been used.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from sqlalchemy import and_, case, func, select
 from sqlalchemy.orm import Session
 
 from labeler.config import Settings
-from labeler.db import insert_or
 from labeler.errors import Conflict, NotFound
 from labeler.models import (
     NOT_COUNTED,
@@ -33,6 +32,12 @@ from labeler.models import (
 from labeler.services.assigning import find_lease, write_leases
 from labeler.services.consensus import recount
 from labeler.services.desk import Desk, load_desk
+from labeler.services.participating import (
+    PresentRound,
+    RoundResult,
+    present_round,
+    set_status,
+)
 from labeler.services.viewing import LeasedImage, View
 from labeler.services.voting import Ballot, CastVote, cast_vote
 
@@ -41,11 +46,15 @@ MODE = "training"
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """How far the present round is: images asked for, answered, and answered rightly."""
+    """How far the present round is: images asked for, answered, and answered rightly.
+
+    `number`: as in `Participation.round_number`.
+    """
 
     asked: int
     answered: int
     right: int
+    number: int = 0
 
     def needed(self, pass_share: float) -> int:
         """How many right answers end the training."""
@@ -83,9 +92,11 @@ def next_exercise(
     desk = load_desk(session, annotator_id)
     if desk is None or not desk.open or desk.standing != "training":
         return None
-    image_id = _held(session, desk) or _choose(session, desk)
+    present = present_round(session, desk.campaign_id, annotator_id)
+    image_id = _held(session, desk) or _choose(session, desk, present)
     if image_id is None:
-        _set_standing(session, desk, "working", "There was nothing to train with.", now)
+        reason, result = "There was nothing to train with.", RoundResult(present.number)
+        _set_status(session, desk, "working", reason, result, now)
         return None
     # Never mirrored: the explanation speaks of the picture as it is.
     row = {"image_id": image_id, **asdict(View(mode=MODE, blind=True))}
@@ -119,19 +130,21 @@ def answer_exercise(
     if vote.created:
         # An answer given at work may have been superseded, when the gold images were used up.
         recount(session, desk.campaign_id, [ballot.image_id], now=now)
-        _end_round(session, desk, now)
+        _end_round(session, desk, vote.vote_id, now)
     return vote
 
 
 def read_round(session: Session, desk: Desk) -> Round:
     """How far the person is in the present round."""
+    present = present_round(session, desk.campaign_id, desk.annotator_id)
     first: dict[int, str] = {}
     right = _gold_labels(session, desk)
-    for image_id, answer in _answers_since(session, desk, _began_at(session, desk)):
+    for image_id, answer in _answers_in(session, desk, present):
         first.setdefault(image_id, answer)
     counted = {image_id: answer for image_id, answer in first.items() if image_id in right}
     hits = sum(answer == right[image_id] for image_id, answer in counted.items())
-    return Round(min(desk.rules.training, len(right)), len(counted), hits)
+    asked = min(desk.rules.training, len(right))
+    return Round(asked, len(counted), hits, present.number)
 
 
 def read_lesson(session: Session, annotator_id: int, vote_id: int) -> Lesson:
@@ -155,20 +168,19 @@ def read_lesson(session: Session, annotator_id: int, vote_id: int) -> Lesson:
     ).one_or_none()
     if row is None:
         raise NotFound("There is no such exercise of yours.")
-    vote, image, gold, standing = row
-    # The vote that ended a round carries the time of the change that it brought.
-    ended = standing is not None and standing.changed_at == vote.created_at
+    vote, image, gold, participation = row
+    ended = participation is not None and participation.ended_by_vote == vote.id
     return Lesson(
         image=image,
         answer=vote.answer,
         label=gold.label,
         explanation=gold.explanation,
-        verdict=standing.reason if ended else "",
-        passed=ended and standing.standing == "working",
+        verdict=participation.reason if ended else "",
+        passed=ended and participation.standing == "working",
     )
 
 
-def _end_round(session: Session, desk: Desk, now: datetime) -> None:
+def _end_round(session: Session, desk: Desk, vote_id: int, now: datetime) -> None:
     if desk.standing != MODE:
         return
     done = read_round(session, desk)
@@ -176,21 +188,27 @@ def _end_round(session: Session, desk: Desk, now: datetime) -> None:
         return
     needed = done.needed(desk.rules.pass_share)
     verdict = f"{done.right} of {done.asked} right"
+    result = RoundResult(done.number, vote_id)
     if done.right >= needed:
-        _set_standing(session, desk, "working", f"{verdict}: the training is over.", now)
+        passed = f"{verdict}: the training is over."
+        _set_status(session, desk, "working", passed, result, now)
     else:
         another = f"{verdict}; {needed} are needed. Here is another round."
-        _set_standing(session, desk, MODE, another, now)
+        _set_status(session, desk, MODE, another, result, now)
 
 
-def _set_standing(session: Session, desk: Desk, standing: str, reason: str, now: datetime) -> None:
-    # `changed_by_id` stays: whom a supervisor has sent to train, the rules do not pause again.
-    values = {"standing": standing, "reason": reason, "changed_at": now}
-    who = {"campaign_id": desk.campaign_id, "annotator_id": desk.annotator_id}
-    session.execute(
-        insert_or(session, Participation)
-        .values(**who, **values)
-        .on_conflict_do_update(index_elements=list(who), set_=values)
+def _set_status(
+    session: Session, desk: Desk, status: str, reason: str, result: RoundResult, now: datetime
+) -> None:
+    """Write what the qualification decides, unless a supervisor has decided meanwhile."""
+    set_status(
+        session,
+        desk.campaign_id,
+        desk.annotator_id,
+        status,
+        reason=reason,
+        result=result,
+        now=now,
     )
 
 
@@ -220,10 +238,10 @@ def _held(session: Session, desk: Desk) -> int | None:
     )
 
 
-def _choose(session: Session, desk: Desk) -> int | None:
+def _choose(session: Session, desk: Desk, present: PresentRound) -> int | None:
     """A gold image that was not answered in this round: new ones first, then the exercises of
     former rounds, the oldest first, and at last those that were answered at work."""
-    asked = {image_id for image_id, _ in _answers_since(session, desk, _began_at(session, desk))}
+    asked = {image_id for image_id, _ in _answers_in(session, desk, present)}
     mine = and_(
         Vote.campaign_id == Gold.campaign_id,
         Vote.image_id == Gold.image_id,
@@ -255,24 +273,19 @@ def _gold_labels(session: Session, desk: Desk) -> Mapping[int, str]:
     return dict(rows.all())
 
 
-def _answers_since(session: Session, desk: Desk, began_at: datetime | None) -> list[Any]:
-    """(image_id, answer) of the exercises, also superseded ones, in their order."""
-    statement = select(Vote.image_id, Vote.answer).where(
-        Vote.campaign_id == desk.campaign_id,
-        Vote.annotator_id == desk.annotator_id,
-        Vote.mode == MODE,
-    )
-    if began_at is not None:
-        statement = statement.where(Vote.created_at > began_at)
-    return list(session.execute(statement.order_by(Vote.id)).all())
-
-
-def _began_at(session: Session, desk: Desk) -> datetime | None:
-    return session.scalar(
-        select(Participation.changed_at).where(
-            Participation.campaign_id == desk.campaign_id,
-            Participation.annotator_id == desk.annotator_id,
-        )
+def _answers_in(session: Session, desk: Desk, present: PresentRound) -> list[Any]:
+    """(image_id, answer) of the exercises of a round, also superseded ones, in their order."""
+    return list(
+        session.execute(
+            select(Vote.image_id, Vote.answer)
+            .where(
+                Vote.campaign_id == desk.campaign_id,
+                Vote.annotator_id == desk.annotator_id,
+                Vote.mode == MODE,
+                Vote.id > present.after_vote,
+            )
+            .order_by(Vote.id)
+        ).all()
     )
 
 

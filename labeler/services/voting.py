@@ -152,11 +152,7 @@ def recent_votes(session: Session, annotator_id: int, n: int) -> Sequence[Vote]:
     return session.scalars(
         select(Vote)
         .join(Campaign, and_(Campaign.id == Vote.campaign_id, Campaign.active))
-        .where(
-            Vote.annotator_id == annotator_id,
-            Vote.superseded_at.is_(None),
-            Vote.mode.not_in(NOT_COUNTED),
-        )
+        .where(Vote.annotator_id == annotator_id, Vote.counts)
         .order_by(Vote.id.desc())
         .limit(n)
     ).all()

@@ -151,7 +151,7 @@ def decide(image_id: int) -> tuple[str, int] | Response:
             page = _case_page(session, campaign(session).id, image_id, verdict, error.message)
         return render(page, error.status)
     if verdict.use_as_gold:  # known answers tell how people answer; a decision is one image's
-        jobs.queue_refresh(settings(), campaign_id, all_images=True)
+        jobs.queue_refresh(settings(), campaign_id)
     return redirect(_address("admin.contested", campaign_id), 303)
 
 
@@ -176,7 +176,7 @@ def decisions() -> tuple[str, int]:
 def undo_decision(decision_id: int) -> Response:
     with db().write() as session:
         undone = adjudicating.undo_decision(session, decision_id)
-    jobs.queue_refresh(settings(), undone.campaign_id, all_images=True)
+    jobs.queue_refresh(settings(), undone.campaign_id)
     flash("The decision is undone: the votes speak again.", "success")
     return redirect(_address("admin.case", undone.campaign_id, image_id=undone.image_id), 303)
 

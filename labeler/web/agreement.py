@@ -81,7 +81,7 @@ def _page(session: Session, campaign: Campaign) -> AgreementPage:
         kappa=_kappa(session, kappa),
         kappa_words=_kappa_words(kappa),
         proposal=_proposal(proposal),
-        proposal_words=_proposal_words(proposal, campaign.rules["use_model"]),
+        proposal_words=_proposal_words(proposal, campaign.parsed_rules.use_model),
         anchoring=anchoring_measures(found["anchoring"]),
         planted=_planted(found["planted"]),
         side=side_measure(found["side"]),

@@ -157,7 +157,7 @@ def sent_form(dataset: Dataset | None = None) -> CampaignForm:
 
 def form_of(campaign: Campaign) -> CampaignForm:
     """The form of a campaign that there is."""
-    rules = rules_form.texts_of(Rules.from_dict(campaign.rules))
+    rules = rules_form.texts_of(campaign.parsed_rules)
     return CampaignForm(name=campaign.name, guideline=campaign.guideline, rules=rules)
 
 

@@ -199,7 +199,7 @@ def _create(dataset_id: int, plan: Plan) -> Response:
 def _saved(campaign_id: int, changed: bool) -> Response:
     if not changed:
         return _back(campaign_id, "Saved.")
-    jobs.queue_refresh(settings(), campaign_id, all_images=True)
+    jobs.queue_refresh(settings(), campaign_id)
     return _back(campaign_id, "Saved. All images are looked at anew by the new rules.")
 
 

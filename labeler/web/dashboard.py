@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from labeler import jobs
 from labeler.domain.labels import ANSWERS, LABELS
-from labeler.domain.rules import Rules
 from labeler.models import Campaign, utc_now
 from labeler.services import overview, progress, throughput
 from labeler.services.progress import CampaignProgress
@@ -96,9 +95,7 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
     period = period if period in PERIODS else "10min"
     pace = throughput.count_throughput(session, campaign.id, period, now=now)
     active = throughput.count_active(session, campaign.id, now=now)
-    forecast = throughput.make_forecast(
-        session, campaign.id, Rules.from_dict(campaign.rules), done, now=now
-    )
+    forecast = throughput.make_forecast(session, campaign.id, campaign.parsed_rules, done, now=now)
     run = current_run(session, campaign.dataset_id)
     latest = overview.latest_run(session, campaign.dataset_id)
     return OverviewPage(

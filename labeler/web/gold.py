@@ -118,7 +118,7 @@ def promote_gold() -> tuple[str, int] | Response:
 def revoke_gold(gold_id: int) -> Response:
     with db().write() as session:
         campaign_id = gold.revoke_gold(session, gold_id).campaign_id
-    jobs.queue_refresh(settings(), campaign_id, all_images=True)
+    jobs.queue_refresh(settings(), campaign_id)
     flash("The image is among the others again; its votes decide.", "success")
     return redirect(url_for("admin.gold", campaign=campaign_id), 303)
 
@@ -137,7 +137,7 @@ def words_of(report: GoldReport) -> str:
 
 def _done(campaign_id: int, report: GoldReport) -> Response:
     if report.added or report.changed:
-        jobs.queue_refresh(settings(), campaign_id, all_images=True)
+        jobs.queue_refresh(settings(), campaign_id)
     flash(words_of(report), "success")
     return redirect(url_for("admin.gold", campaign=campaign_id), 303)
 
@@ -158,7 +158,7 @@ def _page(problem: str = "", promote: PromoteForm | None = None) -> GoldPage:
         sum(counts.values()),
         problem,
         promote or PromoteForm(),
-        found.rules.get("training", 0),
+        found.parsed_rules.training,
     )
 
 

@@ -11,8 +11,6 @@ from flask_wtf.csrf import generate_csrf
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from labeler import jobs
-from labeler.domain.rules import REFRESH_EVERY
 from labeler.models import Image, utc_now
 from labeler.services import assigning, campaigns, progress, undoing, voting
 from labeler.services.viewing import LeasedImage, as_seen
@@ -97,8 +95,6 @@ def cast() -> Response | tuple[Response, int]:
     ballot = _ballot_sent()
     with db().write() as session:
         vote = voting.cast_vote(session, account().id, ballot, settings=settings())
-    if vote.created and vote.vote_id % REFRESH_EVERY == 0:
-        jobs.queue_refresh(settings(), vote.campaign_id)
     if not wants_json():
         return redirect(forms.local_address(forms.text("back"), url_for("labelling.label")), 303)
     images = [asdict(picture_of(one)) for one in vote.following]

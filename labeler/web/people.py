@@ -69,8 +69,8 @@ def people() -> tuple[str, int]:
             _row(person, standings.get(person.annotator.id))
             for person in accounts.list_people(session)
         ]
-    name, rules = (found.name, found.rules) if found else ("", {})
-    trains = bool(rules.get("training"))
+    trains = found is not None and found.parsed_rules.training > 0
+    name = found.name if found else ""
     return render(PeoplePage(rows, name, trains, account().role == "admin"))
 
 

@@ -15,6 +15,8 @@ from labeler.errors import ConfigError
 from labeler.migrate import SCRIPTS, current, differences, downgrade, head, upgrade
 from labeler.models import Campaign, Consensus, Lease, Vote
 from labeler.services.consensus import rebuild
+from labeler.services.desk import load_desk
+from labeler.services.training import read_lesson, read_round
 from tests.labeler.acting import NOON, after
 
 
@@ -189,3 +191,88 @@ def test_votes_are_never_lost_by_going_back(former_db: Database) -> None:
     with pytest.raises(RuntimeError, match="Restore the backup"):
         downgrade(former_db)
     assert current(former_db) == head()
+
+
+BEFORE_ROUNDS = "20261122c"
+QUALIFYING_ROWS = (
+    "INSERT INTO dataset (id, name, path, attribute_names, created_at) VALUES "
+    "(3, 'faces', '/faces', '[]', :at)",
+    "INSERT INTO annotator (id, username, pseudonym, role, password_hash, created_at) VALUES "
+    "(1, 'ada', 'P1', 'annotator', '!', :at), (2, 'bob', 'P2', 'annotator', '!', :at), "
+    "(3, 'cyd', 'P3', 'annotator', '!', :at), (4, 'eve', 'P4', 'supervisor', '!', :at)",
+    "INSERT INTO image (id, dataset_id, filename, byte_size, sha256, attribute_bits, status) "
+    "VALUES (7, 3, 'a.jpg', 1, 'x', 0, 'ok'), (8, 3, 'b.jpg', 1, 'x', 0, 'ok'), "
+    "(9, 3, 'c.jpg', 1, 'x', 0, 'ok')",
+    "INSERT INTO campaign (id, dataset_id, name, active, rules, selection, guideline, created_at) "
+    "VALUES (1, 3, 'faces', true, '{\"training\" : 2, \"pass_share\" : 1.0}', '{}', '', :at)",
+    "INSERT INTO consensus (campaign_id, image_id, status, p_left, p_center, p_right, votes_left, "
+    "votes_center, votes_right, votes_unsure, method, priority, random_key, updated_at) "
+    "SELECT 1, id, 'open', 0.25, 0.25, 0.5, 0, 0, 0, 0, 'm', 0, id, :at FROM image",
+    "INSERT INTO gold (campaign_id, image_id, label, source, explanation, created_at) "
+    "SELECT 1, id, 'left', 'csv', '', :at FROM image",
+)
+VOTE = (
+    "INSERT INTO vote (id, campaign_id, image_id, annotator_id, answer, mode, request_id, blind, "
+    "planted, mirrored, created_at) VALUES (:id, 1, :image, :person, :answer, 'training', "
+    ":request, true, false, false, :at)"
+)
+STATUS = (
+    "INSERT INTO participation (campaign_id, annotator_id, standing, reason, changed_by_id, "
+    "changed_at) VALUES (1, :person, 'training', :reason, :by, :at)"
+)
+VERDICT = "1 of 2 right; 2 are needed. Here is another round."
+# Number, person, image, answer, seconds after noon.
+EXERCISES = (
+    (11, 1, 7, "left", 10), (12, 1, 8, "right", 20), (13, 1, 9, "left", 30),
+    (14, 2, 7, "left", 11), (15, 2, 8, "left", 25),
+    (16, 3, 7, "left", 12),
+)  # fmt: skip
+
+
+@pytest.fixture
+def qualifying_db(empty_db: Database) -> Database:
+    """Ada's second vote ended a round, eve has sent bob to another, cyd is in the first."""
+    upgrade(empty_db, BEFORE_ROUNDS)
+    with empty_db.write() as session:
+        for statement in QUALIFYING_ROWS:
+            session.execute(text(statement), {"at": stamp(empty_db, 0)})
+        for number, person, image, answer, at in EXERCISES:
+            values = {"id": number, "person": person, "image": image, "answer": answer}
+            more = {"request": f"request-{number}", "at": stamp(empty_db, at)}
+            session.execute(text(VOTE), values | more)
+        changes = ((1, VERDICT, None, 20), (2, "", 4, 15))
+        for person, reason, by, at in changes:
+            values = {"person": person, "reason": reason, "by": by, "at": stamp(empty_db, at)}
+            session.execute(text(STATUS), values)
+    return empty_db
+
+
+def rounds(db: Database) -> dict[int, tuple[int, int]]:
+    """Answered and right in the present round, by person."""
+    found = {}
+    with db.read() as session:
+        for person in (1, 2, 3):
+            desk = load_desk(session, person)
+            assert desk is not None
+            done = read_round(session, desk)
+            found[person] = done.answered, done.right
+    return found
+
+
+def test_rounds_of_the_qualification_go_on(qualifying_db: Database) -> None:
+    upgrade(qualifying_db)
+    assert differences(qualifying_db) == []
+    assert rounds(qualifying_db) == {1: (1, 1), 2: (1, 1), 3: (1, 1)}
+    with qualifying_db.read() as session:
+        verdicts = {
+            number: read_lesson(session, person, number).verdict for number, person, *_ in EXERCISES
+        }
+    assert {number: verdict for number, verdict in verdicts.items() if verdict} == {12: VERDICT}
+
+
+def test_rounds_survive_going_back_and_up_again(qualifying_db: Database) -> None:
+    upgrade(qualifying_db)
+    before = rounds(qualifying_db)
+    downgrade(qualifying_db, BEFORE_ROUNDS)
+    upgrade(qualifying_db)
+    assert rounds(qualifying_db) == before

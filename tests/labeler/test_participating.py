@@ -11,12 +11,13 @@ from labeler.errors import Conflict, InvalidInput, NotFound
 from labeler.models import Campaign, Image, Skill
 from labeler.services.gold import NewGold, add_gold
 from labeler.services.participating import (
+    RoundResult,
     Standing,
     list_standings,
     pause_person,
     resume_person,
     send_to_training,
-    set_standing,
+    set_status,
 )
 from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler.acting import lease, set_rules, vote
@@ -98,13 +99,33 @@ def test_training_needs_rules_and_gold(
 
 def test_who_said_so_is_told(any_db: Database, campaign_id: int, ada: int, boss: int) -> None:
     with any_db.write() as session:
-        set_standing(session, campaign_id, ada, "paused", None, "Right on 2 of 12 gold images.")
+        set_status(session, campaign_id, ada, "paused", reason="Right on 2 of 12 gold images.")
     assert standing(any_db, campaign_id, ada).by_rules
     with any_db.write() as session:
         pause_person(session, campaign_id, ada, "See me.", boss)
     assert not standing(any_db, campaign_id, ada).by_rules
     assert standing(any_db, campaign_id, boss).by_rules
     assert standing(any_db, campaign_id, boss).changed_at is None
+
+
+def test_a_rule_writes_over_no_decision(
+    any_db: Database, campaign_id: int, ada: int, boss: int
+) -> None:
+    def by_rule(status: str, result: RoundResult | None = None) -> bool:
+        with any_db.write() as session:
+            return set_status(session, campaign_id, ada, status, result=result)
+
+    assert by_rule("paused")
+    assert not by_rule("paused"), "already"
+    assert not by_rule("working", RoundResult(1)), "the qualification ends no pause"
+    with any_db.write() as session:
+        set_status(session, campaign_id, ada, "training", by_id=boss)
+    assert not by_rule("paused")
+    assert not by_rule("working", RoundResult(1)), "of a round that is over"
+    assert by_rule("training", RoundResult(2))
+    assert by_rule("working", RoundResult(3))
+    assert not by_rule("paused"), "whom a supervisor has sent to the qualification"
+    assert standing(any_db, campaign_id, ada).standing == "working"
 
 
 def test_flags_are_listed_as_sentences(any_db: Database, campaign_id: int, ada: int) -> None:
@@ -121,6 +142,6 @@ def test_what_there_is_not(any_db: Database, campaign_id: int, ada: int, boss: i
         with any_db.write() as session, pytest.raises(NotFound):
             resume_person(session, campaign, person, boss)
     with any_db.write() as session, pytest.raises(InvalidInput, match="working"):
-        set_standing(session, campaign_id, ada, "asleep", boss)
+        set_status(session, campaign_id, ada, "asleep", by_id=boss)
     with any_db.read() as session, pytest.raises(NotFound):
         list_standings(session, 99)

@@ -182,10 +182,10 @@ def test_the_worker_trains_by_itself_and_people_see_it(
         dataset_id = register(session, tmp_path / "faces", LABELS).id
         people = [person.id for person in add_people(session, 3)]
     set_rules(db, proposals="shown", order="uncertain")
-    assert jobs.retrain_if_due(settings) is False
+    assert jobs.tick(settings).trained is None
     assert shown(db, people[1], settings) is None
     cast(db, dataset_id, list(LABELS)[:FIRST_VOTES])
-    assert jobs.retrain_if_due(settings) is True
+    assert jobs.tick(settings).trained == 1
     with db.read() as session:
         run = current_run(session, dataset_id)
         assert run is not None
@@ -195,7 +195,7 @@ def test_the_worker_trains_by_itself_and_people_see_it(
     assert run.settings["automatic"] is True
     assert run.metrics["n_measured"] > 0
     assert shown(db, people[2], settings) == (first_asked, run.id)
-    assert jobs.retrain_if_due(settings) is False, "not again before there are new votes"
+    assert jobs.tick(settings).trained is None, "not again before there are new votes"
 
 
 def shown(db: Database, annotator_id: int, settings: Settings) -> tuple[int, int] | None:

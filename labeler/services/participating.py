@@ -75,7 +75,7 @@ def pause_person(
     reason = reason.strip()
     if not 1 <= len(reason) <= MAX_REASON:
         raise InvalidInput(
-            f"A reason of 1 to {MAX_REASON} characters is needed; the person reads it."
+            f"Enter a reason of 1 to {MAX_REASON} characters. The person can read it."
         )
     set_standing(session, campaign_id, annotator_id, "paused", by_id, reason)
 
@@ -98,10 +98,13 @@ def send_to_training(session: Session, campaign_id: int, annotator_id: int, by_i
     """
     if not _rules(session, campaign_id).training:
         raise Conflict(
-            "This campaign has no training. Set how many gold images it takes among its rules."
+            "This campaign has no qualification. Set the number of qualification images in "
+            "its rules."
         )
     if not _has_gold(session, campaign_id):
-        raise Conflict("This campaign has no gold images to train on. Add some first.")
+        raise Conflict(
+            "The qualification needs gold questions, and this campaign has none. Add some first."
+        )
     set_standing(session, campaign_id, annotator_id, "training", by_id)
 
 
@@ -122,7 +125,7 @@ def set_standing(
         InvalidInput: no such standing.
     """
     if standing not in STANDINGS:
-        raise InvalidInput(f"{standing!r} is no standing; allowed: {', '.join(STANDINGS)}.")
+        raise InvalidInput(f"{standing!r} is not a status. Allowed: {', '.join(STANDINGS)}.")
     if session.get(Campaign, campaign_id) is None:
         raise NotFound(f"There is no campaign {campaign_id}.")
     if session.get(Annotator, annotator_id) is None:

@@ -85,7 +85,9 @@ def next_exercise(
         return None
     image_id = _held(session, desk) or _choose(session, desk)
     if image_id is None:
-        _set_standing(session, desk, "working", "There was nothing to train with.", now)
+        _set_standing(
+            session, desk, "working", "There were no gold questions for the qualification.", now
+        )
         return None
     # Never mirrored: the explanation speaks of the picture as it is.
     row = {"image_id": image_id, **asdict(View(mode=MODE, blind=True))}
@@ -114,7 +116,7 @@ def answer_exercise(
     if desk is None:
         raise Conflict("No campaign is active any more.")
     if not _is_asked(session, desk, ballot):
-        raise Conflict("You have been told what is right already; go on with the next picture.")
+        raise Conflict("You have already seen the correct answer. Continue with the next image.")
     vote = cast_vote(session, annotator_id, replace(ballot, then=0), settings=settings, now=now)
     if vote.created:
         # An answer given at work may have been superseded, when the gold images were used up.
@@ -154,7 +156,7 @@ def read_lesson(session: Session, annotator_id: int, vote_id: int) -> Lesson:
         .where(Vote.id == vote_id, Vote.annotator_id == annotator_id, Vote.mode == MODE)
     ).one_or_none()
     if row is None:
-        raise NotFound("There is no such exercise of yours.")
+        raise NotFound("This is not one of your qualification images.")
     vote, image, gold, standing = row
     # The vote that ended a round carries the time of the change that it brought.
     ended = standing is not None and standing.changed_at == vote.created_at
@@ -177,9 +179,11 @@ def _end_round(session: Session, desk: Desk, now: datetime) -> None:
     needed = done.needed(desk.rules.pass_share)
     verdict = f"{done.right} of {done.asked} right"
     if done.right >= needed:
-        _set_standing(session, desk, "working", f"{verdict}: the training is over.", now)
+        _set_standing(
+            session, desk, "working", f"{verdict}. You have passed the qualification.", now
+        )
     else:
-        another = f"{verdict}; {needed} are needed. Here is another round."
+        another = f"{verdict}. You need {needed}. Another round follows."
         _set_standing(session, desk, MODE, another, now)
 
 

@@ -228,7 +228,7 @@ def test_what_is_no_decision(
     any_db: Database, campaign_id: int, contested: list[int], supervisor: int
 ) -> None:
     for verdict, message in (
-        (Verdict("unsure"), "is no decision"),
+        (Verdict("unsure"), "is not a decision"),
         (Verdict("left", "x" * 301), "at most 300"),
         (Verdict(None, use_as_gold=True), "no gold"),
     ):

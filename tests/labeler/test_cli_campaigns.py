@@ -79,7 +79,7 @@ def test_a_sample_and_a_list(db: Database, tmp_path: Path) -> None:
         run("campaigns", "create", "None", "--with", "Old")
     with pytest.raises(InvalidInput, match="No image"):
         run("campaigns", "create", "None", "--list", str(_one(tmp_path)), "--partition", "test")
-    with pytest.raises(Conflict, match="choose another name"):
+    with pytest.raises(Conflict, match="Choose another name"):
         run("campaigns", "create", "faces")
 
 
@@ -98,7 +98,7 @@ def test_rules_are_set_and_take_effect(db: Database) -> None:
     assert "required_votes=2\n" in before
     assert _status(db, image.image_id) == "open"
     after = run("campaigns", "set", "faces", "method=majority", "required_votes=1").output
-    assert "faces: 6 images changed by the new rules" in after
+    assert "faces: the new rules changed 6 images" in after
     assert _status(db, image.image_id) == "agreed"
     assert "changed" not in run("campaigns", "set", "faces", "required_votes=1").output
     assert "method=majority" in run("campaigns", "set", "faces").output
@@ -136,10 +136,10 @@ def test_rules_that_cannot_be(db: Database, given: str, message: str) -> None:
 def test_gold_from_a_file_and_back(db: Database, tmp_path: Path) -> None:
     file = tmp_path / "gold.csv"
     file.write_text("filename,label,explanation\n000001.jpg,left,Nose\n000002.jpg,right,\n")
-    assert "2 images have become gold" in run("gold", "import", str(file)).output
-    assert "2 were so already" in run("gold", "import", str(file)).output
+    assert "2 gold questions added" in run("gold", "import", str(file)).output
+    assert "2 unchanged" in run("gold", "import", str(file)).output
     assert run("gold", "list").output.splitlines() == [
-        "000002.jpg  right  (csv)  not asked", "000001.jpg  left  (csv)  not asked",
+        "000002.jpg  right  (csv)  not shown yet", "000001.jpg  left  (csv)  not shown yet",
     ]  # fmt: skip
     assert run("gold", "revoke", "000001.jpg").output == "000001.jpg is gold no more.\n"
     with pytest.raises(NotFound, match=r"000001\.jpg"):
@@ -154,14 +154,14 @@ def test_gold_from_a_file_and_back(db: Database, tmp_path: Path) -> None:
 def test_gold_from_people(db: Database) -> None:
     settings = load_settings()
     run("campaigns", "set", "faces", "method=majority", "required_votes=2")
-    assert "0 images have become gold" in run("gold", "from-supervisors").output
+    assert "0 gold questions added" in run("gold", "from-supervisors").output
     boss, ann = _annotator(db, "supervisor"), _annotator(db)
     for person in (boss, ann):
         held = lease(db, person, 6, settings)
         vote(db, person, min(one.image_id for one in held), "center", settings)
-    assert "1 images have become gold" in run("gold", "promote", "--min-votes", "2").output
+    assert "1 gold questions added" in run("gold", "promote", "--min-votes", "2").output
     run("gold", "revoke", "000001.jpg")
-    assert "1 images have become gold" in run("gold", "from-supervisors").output
+    assert "1 gold questions added" in run("gold", "from-supervisors").output
     assert "000001.jpg  center  (supervisor)" in run("gold", "list").output
     assert run("gold", "promote", "--min-votes", "1").exit_code == 2
 

@@ -85,7 +85,7 @@ def test_labels_votes_and_proposals_from_end_to_end(
     sure = ("export", "labels", "--out", str(out), "--with-proposals", "--precision")
     assert run(*sure, "0.8").exit_code == 0
     assert 12 <= sum(bool(row["label"]) for row in read(out)) <= 30
-    assert "cannot promise that 99.9%" in message(run(*sure, "99.9%"))
+    assert "cannot ensure that 99.9%" in message(run(*sure, "99.9%"))
     assert "a share such as 95%" in run(*sure, "95").output
     assert "goes with" in run("export", "labels", "--out", str(out), "--precision", ".9").output
     votes = run("export", "votes", "--out", str(tmp_path / "votes.csv"))
@@ -167,7 +167,7 @@ def test_too_few_votes_propose_nothing(run: Run, db: Database, tmp_path: Path) -
     write_faces(tmp_path, {"a.png": "left"})
     with db.write() as session:
         register(session, tmp_path, ["a.png"])
-    assert "Not enough votes" in message(run("propose"))
+    assert "There are not enough votes" in message(run("propose"))
     assert "manage.py propose" in message(run("export", "labels", "--out", "-", "--with-proposals"))
     with db.read() as session:
         assert session.scalars(select(ModelRun)).all() == []

@@ -98,7 +98,7 @@ def test_training_needs_rules_and_gold(
 
 def test_who_said_so_is_told(any_db: Database, campaign_id: int, ada: int, boss: int) -> None:
     with any_db.write() as session:
-        set_standing(session, campaign_id, ada, "paused", None, "Right on 2 of 12 gold images.")
+        set_standing(session, campaign_id, ada, "paused", None, "Right on 2 of 12 gold questions.")
     assert standing(any_db, campaign_id, ada).by_rules
     with any_db.write() as session:
         pause_person(session, campaign_id, ada, "See me.", boss)

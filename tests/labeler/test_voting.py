@@ -183,7 +183,7 @@ def test_an_image_that_was_never_handed_out_is_forbidden(
     any_db: Database, ada: int, bob: int, settings: Settings
 ) -> None:
     image_id = ids(lease(any_db, ada, 1, settings))[0]
-    with pytest.raises(Forbidden, match="was not handed to you"):
+    with pytest.raises(Forbidden, match="is not assigned to you"):
         vote(any_db, bob, image_id, "left", settings)
 
 
@@ -203,7 +203,7 @@ def test_a_late_vote_on_a_finished_image_is_stale(
     late = after(settings.lease_seconds + 60)
     lease(any_db, bob, 4, settings, late)
     vote(any_db, bob, image_id, "right", settings, late)
-    with pytest.raises(StaleLease, match="others have answered it"):
+    with pytest.raises(StaleLease, match="other people have answered it"):
         vote(any_db, ada, image_id, "left", settings, late)
 
 
@@ -261,7 +261,7 @@ def test_what_cannot_be_undone(any_db: Database, ada: int, bob: int, settings: S
     cases: list[tuple[int, int, type[SidelightError], str]] = [
         (bob, first.vote_id, Forbidden, "somebody else's"),
         (ada, 99_999, NotFound, "no vote 99999"),
-        (ada, first.vote_id, Conflict, "answered this image anew"),
+        (ada, first.vote_id, Conflict, "answered this image again"),
     ]
     for person, vote_id, error, message in cases:
         with pytest.raises(error, match=message):

@@ -118,8 +118,8 @@ def test_the_command(
     monkeypatch.setenv("SIDELIGHT_DATABASE_URL", settings.database_url)
     add_images(db, {"a.png": landmarks(20), "b.png": landmarks(-5)})
     by_landmarks = CliRunner().invoke(cli, ["images", "poses"])
-    assert by_landmarks.stdout == "faces: the yaw of 2 images is known by this\n"
-    assert by_landmarks.stderr == "Note: nothing is said of 2 images\n"
+    assert by_landmarks.stdout == "faces: stored the yaw of 2 images\n"
+    assert by_landmarks.stderr == "Note: the file does not name 2 images\n"
     path = tmp_path / "poses.csv"
     path.write_text("filename,yaw_deg\nc.png,7\nx.png,7\ny.png,\n")
     by_file = CliRunner().invoke(cli, ["images", "poses", str(path), "--dataset", "faces"])

@@ -90,7 +90,7 @@ def test_use_as_gold(visit: Visit, contested: list[int], db: Database, settings:
     assert (found.label, found.source, found.explanation) == ("left", "supervisor", "Nose")
     assert jobs.count_waiting(settings) == 1
     page = boss.get("/admin/gold").text
-    assert "1 gold image<" in page
+    assert "1 gold question<" in page
     assert "a supervisor" in page
 
 
@@ -135,12 +135,12 @@ def test_gold_from_a_file(visit: Visit, db: Database, dataset_id: int, settings:
     assert jobs.count_waiting(settings) == 0
     assert send("filename,label,explanation\n000001.jpg,left,Nose\n000002.jpg,right,\n")[0] == 303
     page = boss.get("/admin/gold").text
-    assert "2 images have become gold" in page
+    assert "2 gold questions were added" in page
     assert "Nose" in page
     revoke = re.findall(r'action="(/admin/gold/\d+/revoke)"', page)
     assert len(revoke) == 2
     assert boss.submit(revoke[0]).status_code == 303
-    assert "1 gold image<" in boss.get("/admin/gold").text
+    assert "1 gold question<" in boss.get("/admin/gold").text
     assert boss.submit("/admin/gold/999/revoke").status_code == 404
     assert jobs.count_waiting(settings) == 1, "one refresh is enough for both changes"
 
@@ -152,12 +152,12 @@ def test_gold_from_people(visit: Visit, db: Database, dataset_id: int) -> None:
     boss.send("/label/votes", vote)
     boss.submit("/admin/gold/from-supervisors")
     page = boss.get("/admin/gold").text
-    assert "1 images have become gold" in page
+    assert "1 gold questions were added" in page
     assert labels(db, [image["image_id"]]) == ["left"]
     boss.submit("/admin/gold/promote", {"min_votes": "3", "count": "5"})
-    assert "No image has become gold" in boss.get("/admin/gold").text
+    assert "No new gold questions were made" in boss.get("/admin/gold").text
     answer = boss.submit("/admin/gold/promote", {"min_votes": "1", "count": "5"})
-    assert (answer.status_code, "At least 2 votes" in answer.text) == (422, True)
+    assert (answer.status_code, "at least 2 votes" in answer.text) == (422, True)
 
 
 def test_gold_that_most_get_wrong_is_marked(visit: Visit, db: Database, dataset_id: int) -> None:

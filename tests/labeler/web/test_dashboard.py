@@ -87,8 +87,8 @@ def test_the_overview_says_how_far_it_is(boss: Browser, campaign_id: int) -> Non
     page = boss.get("/admin/").text
     assert f"of {IMAGES} images" in page
     assert f"<dt>votes</dt><dd>{5 * IMAGES}</dd>" in page
-    assert "<dt>people at work now</dt><dd>5</dd>" in page
-    assert "votes an hour" in page or "Every image is done" in page
+    assert "<dt>people working now</dt><dd>5</dd>" in page
+    assert "votes per hour" in page or "All images are finished" in page
     assert "Votes per 10 minutes" in page
     for period, words in (("hour", "Votes per hour"), ("day", "Votes per day"), ("?", "10 min")):
         assert words in boss.get(f"/admin/?per={period}").text
@@ -111,7 +111,7 @@ def test_the_quality_table_puts_first_who_needs_a_look(
     refresh_campaign(db, 1)
     page = boss.get("/admin/quality").text
     assert names(page)[0] == "zoe"
-    assert "The answers do not depend on the pictures." in page
+    assert "The answers do not depend on the images." in page
     assert page.count("<tr>") == 6
     assert names(boss.get("/admin/quality?sort=person&order=ascending").text) == [
         "ada", "bea", "cyd", "dan", "zoe",
@@ -133,7 +133,7 @@ def test_one_person(boss: Browser, db: Database, campaign_id: int) -> None:
     assert boss.get(f"/admin/quality/{number}").status_code == 404
     refresh_campaign(db, 1)
     page = boss.get(f"/admin/quality/{number}").text
-    assert "Answers by what the others say" in page
+    assert "Answers compared with the label" in page
     assert "Right on gold" in page
     assert "n = 10" in page
     with db.read() as session:
@@ -147,9 +147,9 @@ def test_agreement_tells_what_it_can(boss: Browser, db: Database, campaign_id: i
     page = boss.get("/admin/agreement").text
     assert f"From {5 * IMAGES} votes" in page
     assert "Krippendorff’s alpha" in page
-    assert "Cohen’s kappa of each two people" in page
-    assert "no effect of showing the proposal is proved" in page
-    assert "No wrong proposal has been planted" in page
+    assert "Cohen’s kappa of each pair of people" in page
+    assert "showing the suggestion has no proven effect" in page
+    assert "nobody has answered a gold question with a wrong suggestion" in page
     assert "the scale" not in page
 
 

@@ -183,7 +183,7 @@ def test_nothing_left_says_thank_you(visit: Visit) -> None:
     ann = visit("annotator")
     label_all(ann)
     page = ann.get("/label").text
-    assert "nothing is left for you to label" in page
+    assert "no images left for you to label" in page
     assert "6 answered, 0 to go" in page
 
 

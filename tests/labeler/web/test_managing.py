@@ -56,7 +56,7 @@ def test_proposing_without_votes_says_what_is_missing(
 ) -> None:
     answer = visit("supervisor").submit("/admin/propose")
     assert answer.status_code == 409
-    assert "Not enough votes" in answer.text
+    assert "There are not enough votes" in answer.text
     assert jobs.count_waiting(settings) == 0
 
 

@@ -187,9 +187,9 @@ def test_advice_and_pauses_are_said_kindly(visit: Visit, db: Database, dataset_i
             )
         )  # fmt: skip
     page = ann.get("/me").text
-    assert "Give each picture the second that it needs." in page
+    assert "Please take a second to look at each image." in page
     assert "Half of the answers" not in page, "the words for the supervisor"
-    assert "differ from what is known" not in page
+    assert "differ from answers that are known" not in page
     assert "You are paused." in page
     assert "Why: Take a break." in page
 

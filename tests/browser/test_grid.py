@@ -50,15 +50,15 @@ def test_by_keyboard_alone(site: Site, sign_in: SignIn) -> None:
     images = open_grid(page)
     assert len(images) == 24
     focus = "document.activeElement.getAttribute('aria-label')"
-    assert page.evaluate(focus) == "Picture 1 of 24: left"
+    assert page.evaluate(focus) == "Image 1 of 24: left"
     for key, said in (
-        ("ArrowRight", "Picture 2 of 24: left"),
-        ("3", "Picture 2 of 24: not left: right"),
-        ("End", "Picture 24 of 24: left"),
-        ("u", "Picture 24 of 24: not left: unsure"),
-        ("Home", "Picture 1 of 24: left"),
-        ("Space", "Picture 1 of 24: not left: center"),
-        ("1", "Picture 1 of 24: left"),
+        ("ArrowRight", "Image 2 of 24: left"),
+        ("3", "Image 2 of 24: not left: right"),
+        ("End", "Image 24 of 24: left"),
+        ("u", "Image 24 of 24: not left: unsure"),
+        ("Home", "Image 1 of 24: left"),
+        ("Space", "Image 1 of 24: not left: center"),
+        ("1", "Image 1 of 24: left"),
     ):
         page.keyboard.press(key)
         assert page.evaluate(focus) == said

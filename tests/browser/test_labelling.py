@@ -145,7 +145,7 @@ def test_signed_out_in_the_middle(site: Site, sign_in: SignIn) -> None:
     expect(person.page.get_by_role("alert")).to_contain_text("kept in this browser")
     person.context.add_cookies(theirs)  # type: ignore[arg-type]
     diary.press("ArrowRight")
-    expect(person.page.get_by_role("alert")).to_contain_text("somebody else")
+    expect(person.page.get_by_role("alert")).to_contain_text("Somebody else")
     assert site.votes_of(person.username) == site.votes_of(other.username) == []
     person.context.add_cookies(mine)  # type: ignore[arg-type]
     open_label_page(person.page)

@@ -132,7 +132,7 @@ def _figures(done: CampaignProgress) -> list[Figure]:
         "agreed": done.agreed,
         "contested": done.contested,
         "open": done.open,
-        "gold": done.gold,
+        "gold questions": done.gold,
     }
     return [Figure(word, f"{number:,}") for word, number in words.items()]
 

@@ -74,7 +74,7 @@ def test_a_database_that_is_locked_for_long_is_told(
     db = open_db()
     with db.write() as session:
         accounts.create_invite(session)
-        with pytest.raises(SidelightError, match=r"database is locked.*try again"):
+        with pytest.raises(SidelightError, match=r"database is locked.*Try again"):
             run("users", "invite")
     db.dispose()
 
@@ -134,7 +134,7 @@ def test_people_are_managed(ready: Path) -> None:
         accounts.accept_invite(session, token, "ada", "a fine password")
     listed = run("users", "list").output
     assert listed.index("ada") < listed.index("root")
-    assert "ada is supervisor now" in run("users", "set-role", "ada", "supervisor").output
+    assert "ada now has the role supervisor" in run("users", "set-role", "ada", "supervisor").output
     assert "ada is deactivated" in run("users", "deactivate", "ada").output
     assert "(deactivated)" in run("users", "list").output
     assert "ada is active again" in run("users", "reactivate", "ada").output

@@ -55,7 +55,7 @@ def test_made_listed_copied_activated(db: Database) -> None:
     assert "* Test part" in listed
     assert "  faces: 6 images" in listed
     assert "    blind_share=0.4 training=3\n" in listed
-    assert "    all rules have their defaults\n" in listed
+    assert "    all rules have their default values\n" in listed
     assert run("campaigns", "activate", "faces").output == "faces is active.\n"
     assert "* faces" in run("campaigns", "list").output
 
@@ -75,7 +75,7 @@ def test_a_sample_and_a_list(db: Database, tmp_path: Path) -> None:
     listed.write_text("nowhere.jpg\n")
     with pytest.raises(NotFound, match=r"such as 'nowhere\.jpg'"):
         run("campaigns", "create", "None", "--list", str(listed))
-    with pytest.raises(NotFound, match="no attribute 'Old'; it has: Young"):
+    with pytest.raises(NotFound, match="no attribute 'Old'. It has: Young"):
         run("campaigns", "create", "None", "--with", "Old")
     with pytest.raises(InvalidInput, match="No image"):
         run("campaigns", "create", "None", "--list", str(_one(tmp_path)), "--partition", "test")
@@ -141,14 +141,16 @@ def test_gold_from_a_file_and_back(db: Database, tmp_path: Path) -> None:
     assert run("gold", "list").output.splitlines() == [
         "000002.jpg  right  (csv)  not shown yet", "000001.jpg  left  (csv)  not shown yet",
     ]  # fmt: skip
-    assert run("gold", "revoke", "000001.jpg").output == "000001.jpg is gold no more.\n"
+    assert (
+        run("gold", "revoke", "000001.jpg").output == "000001.jpg is no longer a gold question.\n"
+    )
     with pytest.raises(NotFound, match=r"000001\.jpg"):
         run("gold", "revoke", "000001.jpg")
     file.write_text("filename,label\n000003.jpg,top\n")
     with pytest.raises(BrokenData, match="Line 2: the label 'top'"):
         run("gold", "import", str(file))
     file.write_bytes(b"\xff\xfe")
-    assert "no text in UTF-8" in run("gold", "import", str(file)).output
+    assert "not UTF-8 text" in run("gold", "import", str(file)).output
 
 
 def test_gold_from_people(db: Database) -> None:

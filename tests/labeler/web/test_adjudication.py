@@ -52,7 +52,7 @@ def test_the_page_tells_what_is_known(
     boss = visit("supervisor")
     page = boss.get("/admin/contested").text
     assert "2 images wait for a decision" in page
-    for word in ("000001.jpg", "1.2", "Votes say", "Cannot be told", *CASES):
+    for word in ("000001.jpg", "1.2", "From the votes", "Cannot tell", *CASES):
         assert word in page
     with db.read() as session:
         other = session.scalars(select(Image.filename).where(Image.id == contested[1])).one()
@@ -71,7 +71,7 @@ def test_decisions_lead_to_the_next_image(
     assert decide(boss, contested[1], "cannot tell") == 303
     assert labels(db, contested) == ["right", None]
     page = boss.get("/admin/contested").text
-    assert "Nothing is contested" in page
+    assert "No image is contested" in page
     undo = re.search(r'action="(/admin/decisions/\d+/undo[^"]*)"', page)
     assert undo is not None
     answer = boss.submit(undo[1].replace("&amp;", "&"))

@@ -137,7 +137,7 @@ def test_errors_stand_at_the_fields_and_nothing_is_lost(
     assert wrong(answer.text) == {
         "name": "Enter a name of 1 to 100 characters.",
         "threshold": "A number from 50 to 99.99 is needed.",
-        "vote_cap": "Enter a whole number.",
+        "vote_cap": "A whole number is needed.",
         "training": "A whole number from 0 to 100 is needed.",
         "sample": "Enter a whole number.",
     }
@@ -172,7 +172,7 @@ def test_a_list_is_uploaded(visit: Visit, db: Database, celeba: int) -> None:
     spoilt = {**form(celeba, name="Other"), "list": (io.BytesIO(b"\xff\xfe\x00"), "list.csv")}
     answer = boss.submit("/admin/campaigns", spoilt)
     assert answer.status_code == 422
-    assert "no text in UTF-8" in wrong(answer.text)["filenames"]
+    assert "not UTF-8 text" in wrong(answer.text)["filenames"]
     assert 'value="Other"' in answer.text
 
 
@@ -192,7 +192,7 @@ def test_many_images_are_let_in_by_the_worker(
     boss = visit("admin")
     answer = boss.submit("/admin/campaigns", form(celeba))
     assert (images_of(db, "Trial"), jobs.count_waiting(settings)) == (0, 1)
-    assert "of 12 images are in" in boss.get(answer.location).text
+    assert "of 12 images have been added" in boss.get(answer.location).text
     state = f"{answer.location}/state"
     assert boss.get(state).get_json() == {"ok": True, "images": 0, "selected": 12}
     assert campaigns.fill_campaign(db, stored(db, "Trial").id) == 12

@@ -142,7 +142,7 @@ def test_one_person(boss: Browser, db: Database, campaign_id: int) -> None:
 
 
 def test_agreement_tells_what_it_can(boss: Browser, db: Database, campaign_id: int) -> None:
-    assert "Nothing can be said yet" in boss.get("/admin/agreement").text
+    assert "There are no figures yet" in boss.get("/admin/agreement").text
     refresh_campaign(db, 1)
     page = boss.get("/admin/agreement").text
     assert f"From {5 * IMAGES} votes" in page
@@ -198,7 +198,7 @@ def test_runs_are_listed_and_compared(boss: Browser, db: Database, campaign_id: 
     measured(db, 80, 0.9)
     page = boss.get("/admin/runs").text
     assert "+20.0 points" in page
-    assert "From 70.0 % with 40 images to 90.0 % with 80." in page
+    assert "Accuracy goes from 70.0 % with 40 images to 90.0 % with 80." in page
     assert page.count("<strong>current</strong>") == 1
     turned = boss.get("/admin/runs?a=3&b=2").text
     assert "−20.0 points" in turned
@@ -225,7 +225,7 @@ def turned(db: Database, campaign_id: int) -> Iterator[None]:
 def test_mean_faces_are_drawn_by_a_job_and_shown(
     boss: Browser, db: Database, settings: Settings
 ) -> None:
-    assert "has not been made yet" in boss.get("/admin/mean-faces").text
+    assert "has not been drawn yet" in boss.get("/admin/mean-faces").text
     assert boss.get("/admin/mean-faces.png").status_code == 404
     answer = boss.submit("/admin/mean-faces", {"min": "80", "mirror": "yes"})
     assert answer.status_code == 303
@@ -241,7 +241,7 @@ def test_mean_faces_are_drawn_by_a_job_and_shown(
     assert (picture.status_code, picture.mimetype) == (200, "image/png")
     assert picture.data.startswith(b"\x89PNG")
     assert "each counted mirrored as well" in page
-    assert "has not been made yet" in boss.get("/admin/mean-faces?min=95").text
+    assert "has not been drawn yet" in boss.get("/admin/mean-faces?min=95").text
     download = boss.get("/admin/mean-faces.png?min=80&mirror=yes&download=yes")
     assert "attachment" in download.headers["Content-Disposition"]
 

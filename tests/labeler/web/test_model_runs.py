@@ -120,7 +120,7 @@ def test_a_run_in_training_shows_how_far_it_is_and_can_be_stopped(
     with db.write() as session:
         session.execute(update(ModelRun).values(progress=told))
     page = boss.get("/admin/runs").text
-    assert "by itself, is in training: proposing, 2,560 of 10,240, about" in page
+    assert "automatically, is in training: proposing, 2,560 of 10,240, about" in page
     assert '<progress value="2560" max="10240"' in page
     assert "Train a model" not in page  # one at a time
     assert f"Run {run_id} is in training: proposing" in boss.get("/admin/").text

@@ -97,13 +97,13 @@ def test_nobody_sees_what_others_answered(visit: Visit, dataset_id: int) -> None
     for image in lease(bob, 6):
         answer(bob, image, "right")
     page = ann.get("/me").text
-    assert "You have not answered yet." in page
+    assert "You have not answered any image yet." in page
     assert "bobby" not in page
     assert forms(page) == []
 
 
 def test_without_a_campaign(visit: Visit) -> None:
-    assert "You have not answered yet." in visit("annotator").get("/me").text
+    assert "You have not answered any image yet." in visit("annotator").get("/me").text
 
 
 def test_the_pace(db: Database, make_annotator: MakeAnnotator, make_dataset: MakeDataset) -> None:
@@ -191,7 +191,7 @@ def test_advice_and_pauses_are_said_kindly(visit: Visit, db: Database, dataset_i
     assert "Half of the answers" not in page, "the words for the supervisor"
     assert "differ from answers that are known" not in page
     assert "You are paused." in page
-    assert "Why: Take a break." in page
+    assert "Reason: Take a break." in page
 
 
 def test_many_open_images_are_counted_now_and_then(

@@ -89,7 +89,7 @@ def test_what_is_right_is_told(visit: Visit, truth: dict[int, str]) -> None:
     assert second.image_id != first.image_id
     page = second.answer(WRONG[truth[second.image_id]])
     assert "Not quite: " in page
-    assert f"You said {WRONG[truth[second.image_id]]}." in page
+    assert f"You answered {WRONG[truth[second.image_id]]}." in page
 
 
 def test_an_exercise_shows_no_suggestion_and_is_never_counted(

@@ -75,7 +75,7 @@ def test_a_sample_and_a_list(db: Database, tmp_path: Path) -> None:
     listed.write_text("nowhere.jpg\n")
     with pytest.raises(NotFound, match=r"such as 'nowhere\.jpg'"):
         run("campaigns", "create", "None", "--list", str(listed))
-    with pytest.raises(NotFound, match="no attribute 'Old'. It has: Young"):
+    with pytest.raises(NotFound, match=r"no attribute 'Old'\. It has: Young"):
         run("campaigns", "create", "None", "--with", "Old")
     with pytest.raises(InvalidInput, match="No image"):
         run("campaigns", "create", "None", "--list", str(_one(tmp_path)), "--partition", "test")

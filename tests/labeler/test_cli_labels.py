@@ -115,7 +115,8 @@ def test_runs_as_a_real_process(
     assert failed.returncode == 1
     assert failed.stdout == ""
     assert failed.stderr == (
-        "Error: There is no campaign 'none'. The campaigns are: faces. Choose one with --campaign NAME.\n"
+        "Error: There is no campaign 'none'. The campaigns are: faces. "
+        "Choose one with --campaign NAME.\n"
     )
 
 

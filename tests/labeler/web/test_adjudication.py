@@ -52,7 +52,7 @@ def test_the_page_tells_what_is_known(
     boss = visit("supervisor")
     page = boss.get("/admin/contested").text
     assert "2 images wait for a decision" in page
-    for word in ("000001.jpg", "1.2", "From the votes", "Cannot tell", *CASES):
+    for word in ("000001.jpg", "1.2", "Model</th>", "Cannot tell", *CASES):
         assert word in page
     with db.read() as session:
         other = session.scalars(select(Image.filename).where(Image.id == contested[1])).one()

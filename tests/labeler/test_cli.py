@@ -135,9 +135,9 @@ def test_people_are_managed(ready: Path) -> None:
     listed = run("users", "list").output
     assert listed.index("ada") < listed.index("root")
     assert "ada now has the role supervisor" in run("users", "set-role", "ada", "supervisor").output
-    assert "ada is deactivated" in run("users", "deactivate", "ada").output
+    assert "The account of ada is closed" in run("users", "deactivate", "ada").output
     assert "(deactivated)" in run("users", "list").output
-    assert "ada is active again" in run("users", "reactivate", "ada").output
+    assert "The account of ada is open again" in run("users", "reactivate", "ada").output
     password = run("users", "reset-password", "ada").stdout.strip()
     assert accounts.sign_in(db, "ada", password, "127.0.0.1", "", load_settings())
     with pytest.raises(SidelightError, match="last active admin"):

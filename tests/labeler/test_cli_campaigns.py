@@ -77,7 +77,7 @@ def test_a_sample_and_a_list(db: Database, tmp_path: Path) -> None:
         run("campaigns", "create", "None", "--list", str(listed))
     with pytest.raises(NotFound, match=r"no attribute 'Old'\. It has: Young"):
         run("campaigns", "create", "None", "--with", "Old")
-    with pytest.raises(InvalidInput, match="No image"):
+    with pytest.raises(InvalidInput, match="select no image"):
         run("campaigns", "create", "None", "--list", str(_one(tmp_path)), "--partition", "test")
     with pytest.raises(Conflict, match="Choose another name"):
         run("campaigns", "create", "faces")

@@ -79,7 +79,7 @@ def test_decisions_lead_to_the_next_image(
     assert f"/admin/contested/{contested[1]}" in answer.location
     listed = boss.get("/admin/decisions").text
     assert "two lamps" in listed
-    assert listed.count("holds no more") == 1
+    assert listed.count("no longer valid") == 1
 
 
 def test_use_as_gold(visit: Visit, contested: list[int], db: Database, settings: Settings) -> None:

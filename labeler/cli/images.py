@@ -175,7 +175,7 @@ def _tell_yaw(name: str, report: YawReport) -> None:
             f"Note: no face was found in {report.faceless:,} images, so they have no pose", err=True
         )
     if report.missing:
-        click.echo(f"Note: the file does not name {report.missing:,} images", err=True)
+        click.echo(f"Note: {report.missing:,} images got no new pose", err=True)
     if report.foreign:
         some = ", ".join(repr(foreign) for foreign in report.foreign[:3])
         click.echo(

@@ -171,7 +171,7 @@ def test_refusals(any_db: Database, faces: int) -> None:
     with any_db.write() as session:
         session.execute(delete(Proposal).where(Proposal.model_run_id == first))
         session.execute(update(ModelRun).where(ModelRun.id == first).values(method="older"))
-    with pytest.raises(Conflict, match="left no model"):
+    with pytest.raises(Conflict, match="no stored model"):
         restore_run(any_db, first)
     assert current_id(any_db, faces) == second
 

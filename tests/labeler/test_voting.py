@@ -129,7 +129,7 @@ def test_a_request_id_cannot_stand_for_two_votes(
     vote(any_db, ada, first, "left", settings, request_id=REQUEST)
     for person, image_id, answer in ((ada, first, "right"), (ada, second, "left"),
                                      (bob, first, "left")):  # fmt: skip
-        with pytest.raises(Conflict, match="stands for another vote"):
+        with pytest.raises(Conflict, match="belongs to another vote"):
             vote(any_db, person, image_id, answer, settings, request_id=REQUEST)
     assert current_votes(any_db) == 1
 
@@ -175,7 +175,7 @@ def test_an_image_that_cannot_be_labelled_is_not_found(
         elsewhere = session.scalars(select(Image.id).where(Image.dataset_id == other)).all()
     assert len(elsewhere) == 2
     for image_id in (*elsewhere, 99_999):
-        with pytest.raises(NotFound, match=f"no image {image_id} "):
+        with pytest.raises(NotFound, match=f"Image {image_id} is not part"):
             vote(any_db, ada, image_id, "left", settings)
 
 

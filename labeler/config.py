@@ -133,7 +133,7 @@ class _Reader:
 def _whole(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not text.strip().isdecimal() or not low <= int(text) <= high:
-            raise ValueError(f"a whole number from {low} to {high} is needed")
+            raise ValueError(f"enter a whole number from {low} to {high}")
         return int(text)
 
     return parse
@@ -142,7 +142,7 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
 def _boolean(text: str) -> bool:
     lowered = text.strip().lower()
     if lowered not in _TRUE | _FALSE:
-        raise ValueError("yes or no is needed")
+        raise ValueError("enter yes or no")
     return lowered in _TRUE
 
 
@@ -150,21 +150,21 @@ def _database_url(text: str) -> str:
     if text.startswith(("postgres://", "postgresql://")):
         return "postgresql+psycopg://" + text.split("://", 1)[1]
     if not text.startswith(("sqlite:///", "postgresql+psycopg://")):
-        raise ValueError("sqlite:///FILE or postgresql://USER@HOST/NAME is needed")
+        raise ValueError("enter sqlite:///FILE or postgresql://USER@HOST/NAME")
     if text == "sqlite:///" or ":memory:" in text:
-        raise ValueError("votes in memory would be lost; sqlite:///FILE is needed")
+        raise ValueError("a database in memory would lose all votes; use sqlite:///FILE")
     return text
 
 
 def _host(text: str) -> str:
     if not text.strip():  # a server takes that as "every address of this machine"
-        raise ValueError("an address of this machine is needed, such as 127.0.0.1 or 0.0.0.0")
+        raise ValueError("enter an address of this machine, such as 127.0.0.1 or 0.0.0.0")
     return text.strip()
 
 
 def _public_url(text: str) -> str | None:
     if text and not text.startswith(("http://", "https://")):
-        raise ValueError("an address that starts with http:// or https:// is needed")
+        raise ValueError("enter an address that starts with http:// or https://")
     return text.rstrip("/") or None
 
 

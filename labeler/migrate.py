@@ -32,8 +32,8 @@ def upgrade(database: Database, revision: str = "head") -> tuple[str | None, str
         before = _revision(connection)
         if before is not None and before not in _known():
             raise ConfigError(
-                f"The database is at revision {before}, which this program does not know; "
-                "a newer version has been here. Use that version."
+                f"The database is at revision {before}, which this version of the program does "
+                "not know. A newer version has used this database. Use that version."
             )
         command.upgrade(_config(connection), revision)
         return before, _revision(connection)

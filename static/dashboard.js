@@ -35,7 +35,7 @@ async function update() {
   try {
     await refresh();
   } catch {
-    say("The site does not answer; trying again.");
+    say("The site does not respond. Trying again.");
   } finally {
     asking = false;
     plan(again ? 0 : EVERY_MS);
@@ -46,9 +46,9 @@ async function refresh() {
   const answer = await fetch(location.href, { headers: { "X-Fragment": "1" } });
   if (answer.status === 401 || answer.status === 403) {
     paused = true;
-    say("You are not signed in any more. Reload the page to sign in.");
+    say("You have been signed out. Reload the page to sign in.");
   } else if (!answer.ok) {
-    say("The site does not answer; trying again.");
+    say("The site does not respond. Trying again.");
   } else if (!paused) {
     show(new DOMParser().parseFromString(await answer.text(), "text/html"));
   }
@@ -65,7 +65,7 @@ function show(fresh) {
   }
   const time = fresh.getElementById("as-of");
   if (time) document.getElementById("as-of").replaceWith(time);
-  say("Updates by itself.");
+  say("This page updates automatically.");
   place();
 }
 

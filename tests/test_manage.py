@@ -81,7 +81,7 @@ def test_an_expected_error_is_one_line_and_no_traceback(tmp_path: Path) -> None:
     run(tmp_path, "init")
     for arguments, message in (
         (("images", "import", "/nowhere"), "Error: /nowhere: there is no such file or folder"),
-        (("users", "deactivate", "nobody"), "Error: There is no account 'nobody'."),
+        (("users", "deactivate", "nobody"), "Error: The account 'nobody' does not exist."),
         (("images", "activate", "x"), "Error: There is no data set 'x'; registered: none."),
     ):
         done = run(tmp_path, *arguments)

@@ -23,13 +23,15 @@ PARTITIONS = {"train": 0, "valid": 1, "test": 2}
 
 @click.group()
 def campaigns() -> None:
-    """Make, list and change campaigns: which images are labelled by which rules."""
+    "Create, list and change campaigns: which images are labelled, and by which rules."
 
 
 @campaigns.command("list")
-@click.option("--rules", "show_rules", is_flag=True, help="Name the rules that differ.")
+@click.option(
+    "--rules", "show_rules", is_flag=True, help="Also list the rules that differ from the defaults."
+)
 def list_campaigns(show_rules: bool) -> None:
-    """List the campaigns; the one that is handed out is marked with *.
+    """List the campaigns. The active one is marked with *.
 
     \b
     Examples:
@@ -44,24 +46,49 @@ def list_campaigns(show_rules: bool) -> None:
             if show_rules:
                 click.echo(f"    {_differing(campaign)}")
     if not found:
-        click.echo("There is no campaign; `python manage.py images import PATH` makes one.")
+        click.echo("There is no campaign. `python manage.py images import PATH` creates one.")
 
 
 @campaigns.command()
 @click.argument("name")
-@click.option("--dataset", metavar="NAME", help="Data set; default: the active one.")
+@click.option("--dataset", metavar="NAME", help="Data set. Default: the active one.")
 @click.option("--partition", "partitions", type=click.Choice(list(PARTITIONS)), multiple=True,
-              help="Only images of this part of CelebA; may be given again.")  # fmt: skip
-@click.option("--with", "wanted", metavar="ATTRIBUTE", multiple=True, help="Only images with it.")
-@click.option("--without", "barred", metavar="ATTRIBUTE", multiple=True, help="None with it.")
+              help=
+                  "Select only images of this partition of CelebA. You can repeat this option."
+              )  # fmt: skip
+@click.option(
+    "--with",
+    "wanted",
+    metavar="ATTRIBUTE",
+    multiple=True,
+    help="Select only images with this attribute.",
+)
+@click.option(
+    "--without",
+    "barred",
+    metavar="ATTRIBUTE",
+    multiple=True,
+    help="Select only images without this attribute.",
+)
 @click.option("--list", "listed", metavar="FILE", type=FILE,
-              help="Only these: a CSV with a column filename, or one name a line.")  # fmt: skip
-@click.option("--sample", type=click.IntRange(1), help="So many of these images at random.")
+              help=
+                  "Select only these images: a CSV file with a column filename, or one name "
+                  "per line."
+              )  # fmt: skip
+@click.option(
+    "--sample", type=click.IntRange(1), help="Draw this many of the selected images at random."
+)
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
-@click.option("--rule", "rules", metavar="RULE=VALUE", multiple=True, help="May be given again.")
+@click.option(
+    "--rule",
+    "rules",
+    metavar="RULE=VALUE",
+    multiple=True,
+    help="Set a rule. You can repeat this option.",
+)
 @click.option("--guideline", metavar="FILE", type=FILE,
-              help="Markdown that people read on the page Guide.")  # fmt: skip
-@click.option("--activate", is_flag=True, help="Hand it out from now on.")
+              help="Instructions in Markdown, shown on the page Guide.")  # fmt: skip
+@click.option("--activate", is_flag=True, help="Make it the active campaign.")
 def create(
     name: str,
     dataset: str | None,
@@ -70,7 +97,7 @@ def create(
     activate: bool,
     **selection: Any,
 ) -> None:
-    """Make a campaign. Nobody works on it until it is activated.
+    """Create a campaign. Nobody can label in it until it is activated.
 
     \b
     Examples:
@@ -83,7 +110,7 @@ def create(
     with open_database() as db:
         with db.read() as session:
             dataset_id = find_dataset(session, dataset).id
-        with progress_bar("Letting images in") as report:
+        with progress_bar("Adding images") as report:
             campaign_id = service.create_campaign(db, dataset_id, plan, progress=report)
         with db.write() as session:
             if activate:
@@ -95,7 +122,7 @@ def create(
 @click.argument("name")
 @click.argument("new_name")
 def clone(name: str, new_name: str) -> None:
-    """Make a campaign with the images and rules of another, and no votes.
+    """Create a campaign with the images and rules of another one, but no votes.
 
     \b
     Example:
@@ -111,7 +138,7 @@ def clone(name: str, new_name: str) -> None:
 @campaigns.command()
 @click.argument("name")
 def activate(name: str) -> None:
-    """Hand out the images of this campaign, and of no other, from now on.
+    """Make this the active campaign. Only its images are assigned from now on.
 
     \b
     Example:
@@ -125,7 +152,7 @@ def activate(name: str) -> None:
 @campaigns.command()
 @click.argument("name")
 def pause(name: str) -> None:
-    """Hand out no more images; those in people's hands are still taken.
+    """Pause the campaign. Images that people already have can still be answered.
 
     \b
     Example:
@@ -139,7 +166,7 @@ def pause(name: str) -> None:
 @campaigns.command()
 @click.argument("name")
 def resume(name: str) -> None:
-    """End a pause.
+    """Continue a paused campaign.
 
     \b
     Example:
@@ -153,15 +180,15 @@ def resume(name: str) -> None:
 @campaigns.command("set")
 @click.argument("name")
 @click.argument("rules", nargs=-1, metavar="[RULE=VALUE]...")
-@click.option("--rename", metavar="NAME", help="Another name.")
+@click.option("--rename", metavar="NAME", help="New name.")
 @click.option("--guideline", metavar="FILE", type=FILE,
-              help="Markdown that people read on the page Guide.")  # fmt: skip
+              help="Instructions in Markdown, shown on the page Guide.")  # fmt: skip
 def set_rules(
     name: str, rules: tuple[str, ...], rename: str | None, guideline: Path | None
 ) -> None:
-    """Change rules (docs/campaigns.md explains each) and derive the consensus anew.
+    """Change rules (see docs/campaigns.md) and compute all labels again.
 
-    Without a rule, the present ones are shown.
+    Without a rule, the current rules are shown.
 
     \b
     Examples:
@@ -182,7 +209,7 @@ def set_rules(
             )
         if changed:
             report = refresh_campaign(db, campaign.id, all_images=True)
-            click.echo(f"{campaign.name}: {report.changed:,} images changed by the new rules")
+            click.echo(f"{campaign.name}: the new rules changed {report.changed:,} images")
     for rule, value in campaign.parsed_rules.as_dict().items():
         click.echo(f"  {rule}={write_rule(value)}")
 
@@ -223,7 +250,7 @@ def _read(path: Path, newline: str | None = None) -> str:
         with path.expanduser().open(encoding="utf-8-sig", newline=newline) as file:
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "no text in UTF-8"
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise click.ClickException(f"Cannot read {path}: {reason}") from None
 
 
@@ -247,4 +274,4 @@ def _differing(campaign: Campaign) -> str:
     rules = campaign.parsed_rules.as_dict()
     others = [f"{name}={write_rule(value)}" for name, value in rules.items()
               if value != defaults[name]]  # fmt: skip
-    return " ".join(others) or "all rules have their defaults"
+    return " ".join(others) or "all rules have their default values"

@@ -28,34 +28,40 @@ def processes_option(command: Any) -> Any:
     return click.option(
         "--processes",
         type=click.IntRange(1, 64),
-        help="For reading images; default: one a processor.",
+        help="Processes that read images. Default: one per processor.",
     )(command)
 
 
 @click.group()
 def classifier() -> None:
-    """Tell where the light comes from, on files alone: no database is needed."""
+    "Train and use the light classifier on files, without a database."
 
 
 @classifier.command()
-@click.option("--images", required=True, metavar="PATH", help="Folder or zip of images.")
-@click.option("--labels", required=True, metavar="CSV", help="Columns filename and label.")
+@click.option("--images", required=True, metavar="PATH", help="Folder or zip file of images.")
+@click.option(
+    "--labels", required=True, metavar="CSV", help="CSV file with the columns filename and label."
+)
 @click.option(
     "--unlabeled",
     metavar="PATH",
-    help="Folder or zip to learn from without labels; default: the images that --labels leaves.",
+    help="Folder or zip file of images without labels, also used for training. Default: all "
+    "images that --labels does not name.",
 )
-@click.option("--labels-only", is_flag=True, help="Learn from no image without a label.")
-@click.option("--out", required=True, metavar="DIR", help="Folder of the model, made or replaced.")
+@click.option("--labels-only", is_flag=True, help="Train on labelled images only.")
+@click.option(
+    "--out", required=True, metavar="DIR", help="Folder of the model. It is created or replaced."
+)
 @processes_option
 def fit(
     images: str, labels: str, unlabeled: str | None, labels_only: bool, out: str,
     processes: int | None,
 ) -> None:  # fmt: skip
-    """Learn from labelled images, and from more without a label.
+    """Train a classifier on labelled images and on images without a label.
 
-    A folder is searched recursively; filenames in the CSV are relative to it. A label is left,
-    center or right; rows with another known answer (unsure, contested) or none are left out.
+    A folder is searched with all its subfolders. File names in the CSV file are relative to it.
+    Rows with the label left, center or right are used. Rows with unsure, contested or an empty
+    label are ignored.
 
     \b
     Examples:
@@ -66,7 +72,7 @@ def fit(
     from labeler.classifier.training import train
 
     if labels_only and unlabeled is not None:
-        raise click.UsageError("--labels-only and --unlabeled exclude each other.")
+        raise click.UsageError("Give only one of --labels-only and --unlabeled.")
     started = time.perf_counter()
     table = read_labels(Path(labels))
     names = _labelled_names(images, table)
@@ -83,14 +89,14 @@ def fit(
 
 
 @classifier.command()
-@click.option("--model", required=True, metavar="DIR", help="Folder that `fit` made.")
-@click.option("--images", required=True, metavar="PATH", help="Folder or zip of images.")
+@click.option("--model", required=True, metavar="DIR", help="Folder written by `fit`.")
+@click.option("--images", required=True, metavar="PATH", help="Folder or zip file of images.")
 @click.option(
     "--out", required=True, metavar="CSV", help="File to write, or - for standard output."
 )
 @processes_option
 def predict(model: str, images: str, out: str, processes: int | None) -> None:
-    """Write the probabilities of left, center and right of every image.
+    """Write the probabilities of left, center and right for every image.
 
     \b
     Example:
@@ -107,9 +113,11 @@ def predict(model: str, images: str, out: str, processes: int | None) -> None:
 
 
 @classifier.command()
-@click.option("--proposals", required=True, metavar="CSV", help="File that `predict` wrote.")
-@click.option("--truth", required=True, metavar="CSV", help="Columns filename and label.")
-@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@click.option("--proposals", required=True, metavar="CSV", help="File written by `predict`.")
+@click.option(
+    "--truth", required=True, metavar="CSV", help="CSV file with the columns filename and label."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def evaluate(proposals: str, truth: str, as_json: bool) -> None:
     """Compare proposals with true labels: accuracy, macro F1, calibration, confusion.
 
@@ -134,7 +142,7 @@ def evaluate(proposals: str, truth: str, as_json: bool) -> None:
         given = ", ".join(f"{n:,} {name}" for n, name in zip(row, LABELS, strict=True))
         click.echo(f"  {label}: proposed {given}")
     if missing:
-        click.echo(f"{missing:,} images of {truth} have no proposal and do not count.", err=True)
+        click.echo(f"{missing:,} images of {truth} have no proposal and are not counted.", err=True)
 
 
 def _labelled_names(images: str, table: dict[str, str]) -> list[str]:

@@ -30,7 +30,7 @@ def open_database(settings: Settings | None = None) -> Iterator[Database]:
         yield db
     except OperationalError as error:
         raise SidelightError(
-            f"The database failed: {error.orig}. What was not finished was not stored; try again."
+            f"The database failed: {error.orig}. Unfinished work was not stored. Try again."
         ) from None
     finally:
         db.dispose()
@@ -49,8 +49,8 @@ def find_dataset(session: Session, name: str | None) -> Dataset:
     names = session.scalars(select(Dataset.name).order_by(Dataset.name)).all()
     if not names:
         raise NotFound(
-            "No data set is registered. Register one with `python manage.py images import PATH`, "
-            "or the demo with `python manage.py demo`."
+            "No data set is registered. Register one with `python manage.py images import "
+            "PATH`, or create the demo with `python manage.py demo`."
         )
     what = "No data set is active" if name is None else f"There is no data set {name!r}"
     raise NotFound(f"{what}. Registered: {', '.join(names)}. Choose one with --dataset NAME.")

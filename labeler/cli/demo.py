@@ -23,16 +23,18 @@ RENDERED = 480  # heads, unless said otherwise
 @click.option(
     "--images",
     type=click.IntRange(12, 100_000),
-    help=f"How many [all faces; with --rendered {RENDERED} heads].",
+    help=f"Number of images.  [default: all faces; with --rendered {RENDERED} heads]",
 )
-@click.option("--rendered", is_flag=True, help="Heads rendered on the spot, of any number.")
-@click.option("--if-empty", is_flag=True, help="Do nothing if another data set is registered.")
+@click.option(
+    "--rendered", is_flag=True, help="Render synthetic heads instead of using the generated faces."
+)
+@click.option("--if-empty", is_flag=True, help="Do nothing if a data set is already registered.")
 def demo(images: int | None, rendered: bool, if_empty: bool) -> None:
-    """Make a data set to try everything with, and register it.
+    """Create and register a data set to try the site with.
 
-    Faces that the bundled model of real faces drew from noise (nobody's photograph), or rendered
-    heads. It lies in the folder `demo` of SIDELIGHT_HOME, in CelebA's file formats. With
-    --if-empty and nothing else said, one that is there is kept.
+    It contains faces that the bundled diffusion model generated (nobody's photograph) or rendered
+    heads. It is stored in CelebA's file formats in the folder `demo` of SIDELIGHT_HOME. With
+    --if-empty, a demo data set that exists is kept.
 
     \b
     Examples:
@@ -45,7 +47,7 @@ def demo(images: int | None, rendered: bool, if_empty: bool) -> None:
     try:
         upgrade(db)
         if if_empty and _has_others(db):
-            click.echo("A data set is registered; the demo is not needed.")
+            click.echo("A data set is already registered. The demo is not needed.")
         else:
             _prepare(db, settings, images, rendered, if_empty and not (images or rendered))
     finally:

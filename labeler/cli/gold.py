@@ -23,16 +23,17 @@ ALL = 1_000_000
 
 @click.group()
 def gold() -> None:
-    """Images whose answer is known."""
+    "Manage gold questions: images whose correct answer is known."
 
 
 @gold.command("import")
 @click.argument("file", type=click.File("rb"))
 @campaign_option
 def import_gold(file: BinaryIO, campaign_name: str | None) -> None:
-    """Take over FILE, a CSV of filename,label and, where wanted, explanation; all or nothing.
+    """Import gold questions from FILE. If one line is wrong, nothing is imported.
 
-    The explanation is told in the training.
+    FILE is a CSV file with the columns filename, label and optionally explanation. The
+    qualification shows the explanation.
 
     \b
     Examples:
@@ -42,7 +43,9 @@ def import_gold(file: BinaryIO, campaign_name: str | None) -> None:
     try:
         lines = read_gold_csv(file.read().decode("utf-8-sig"))
     except UnicodeDecodeError:
-        raise click.ClickException(f"{file.name} is no text in UTF-8; save it as CSV.") from None
+        raise click.ClickException(
+            f"{file.name} is not UTF-8 text. Save it as a CSV file in UTF-8."
+        ) from None
     with open_database() as db:
         with db.write() as session:
             campaign = find_campaign(session, campaign_name)
@@ -53,7 +56,7 @@ def import_gold(file: BinaryIO, campaign_name: str | None) -> None:
 @gold.command("from-supervisors")
 @campaign_option
 def from_supervisors(campaign_name: str | None) -> None:
-    """Make gold of the images whose answers by supervisors and admins agree.
+    """Make gold questions of the images on which supervisors and admins agree.
 
     \b
     Example:
@@ -68,12 +71,14 @@ def from_supervisors(campaign_name: str | None) -> None:
 
 @gold.command()
 @click.option("--min-votes", type=click.IntRange(2), default=3, show_default=True,
-              help="People who agree, while nobody differs.")  # fmt: skip
+              help="Smallest number of people who agree, if nobody disagrees.")  # fmt: skip
 @click.option("--count", type=click.IntRange(1), default=30, show_default=True,
-              help="Images in all, by lot, as many of each label as there are.")  # fmt: skip
+              help=
+                  "Number of images, drawn at random, equally many of each label if possible."
+              )  # fmt: skip
 @campaign_option
 def promote(min_votes: int, count: int, campaign_name: str | None) -> None:
-    """Make gold of images about which everybody agrees.
+    """Make gold questions of images on which everybody agrees.
 
     \b
     Example:
@@ -89,7 +94,7 @@ def promote(min_votes: int, count: int, campaign_name: str | None) -> None:
 @gold.command("list")
 @campaign_option
 def list_gold(campaign_name: str | None) -> None:
-    """List the gold images: label, source, how many people were right.
+    """List the gold questions: label, source, and how many people were right.
 
     \b
     Example:
@@ -99,17 +104,19 @@ def list_gold(campaign_name: str | None) -> None:
         campaign = find_campaign(session, campaign_name)
         found = service.list_gold(session, campaign.id, ALL)
     for one in found:
-        right = f"{one.right} of {one.asked} right" if one.asked else "not asked"
+        right = f"{one.right} of {one.asked} right" if one.asked else "not shown yet"
         click.echo(f"{one.image.filename}  {one.gold.label}  ({one.gold.source})  {right}")
     if not found:
-        click.echo("No image is gold; `python manage.py gold import FILE` makes some.", err=True)
+        click.echo(
+            "There are no gold questions. `python manage.py gold import FILE` adds some.", err=True
+        )
 
 
 @gold.command()
 @click.argument("filename")
 @campaign_option
 def revoke(filename: str, campaign_name: str | None) -> None:
-    """Let an image be one among the others again.
+    """Make a gold question an ordinary image again.
 
     \b
     Example:
@@ -128,18 +135,18 @@ def revoke(filename: str, campaign_name: str | None) -> None:
                 )
             )
             if gold_id is None:
-                raise NotFound(f"{filename!r} is no gold of {campaign.name!r}.")
+                raise NotFound(f"{filename!r} is not a gold question of {campaign.name!r}.")
             service.revoke_gold(session, gold_id)
         _refresh(db, campaign.id)
-    click.echo(f"{filename} is gold no more.")
+    click.echo(f"{filename} is no longer a gold question.")
 
 
 def _tell(db: Database, campaign_id: int, name: str, report: GoldReport) -> None:
     if report.added or report.changed:
         _refresh(db, campaign_id)
     click.echo(
-        f"{name}: {report.added:,} images have become gold, {report.changed:,} have changed, "
-        f"{report.unchanged:,} were so already"
+        f"{name}: {report.added:,} gold questions added, {report.changed:,} changed, "
+        f"{report.unchanged:,} unchanged"
     )
 
 

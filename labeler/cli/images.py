@@ -28,21 +28,25 @@ def images() -> None:
 
 @images.command("import")
 @click.argument("path")
-@click.option("--name", help="Name of the data set; default: that of the folder or zip.")
-@click.option("--check/--no-check", default=True, help="Decode every image now.  [default: check]")
+@click.option("--name", help="Name of the data set. Default: the name of the folder or zip file.")
+@click.option(
+    "--check/--no-check",
+    default=True,
+    help="Check that every image can be decoded.  [default: check]",
+)
 @click.option(
     "--activate/--no-activate",
     default=True,
-    help="Hand out the images of this data set from now on.  [default: activate]",
+    help="Make the campaign of this data set the active one.  [default: activate]",
 )
 @click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True)
 def import_images(path: str, name: str | None, check: bool, activate: bool, processes: int) -> None:
-    """Register a folder or zip of images, read in place.
+    """Register a folder or zip file of images. The images stay where they are.
 
-    CelebA is taken as it is distributed: PATH holds img_align_celeba.zip (or the folder) and, where
-    they are there, list_attr_celeba, identity_CelebA, list_eval_partition and
-    list_landmarks_align_celeba, as .txt or .csv. Running it again changes nothing, or picks up
-    where it was stopped.
+    For CelebA, PATH is the folder that contains img_align_celeba.zip (or the folder of that
+    name). The files list_attr_celeba, identity_CelebA, list_eval_partition and
+    list_landmarks_align_celeba (.txt or .csv) are read if they are there. You can run the
+    command again: it continues where it was stopped.
 
     \b
     Examples:
@@ -56,14 +60,19 @@ def import_images(path: str, name: str | None, check: bool, activate: bool, proc
         if check:
             _check(db, registered.dataset_id, processes)
         else:
-            click.echo("Not checked yet: `python manage.py images check` lets the images in.")
+            click.echo(
+                "The images have not been checked yet. `python manage.py images check` makes "
+                "them available for labelling."
+            )
 
 
 @images.command("list")
-@click.option("--broken", is_flag=True, help="Name the images that cannot be used, and why.")
-@click.option("--dataset", "name", metavar="NAME", help="Only this data set.")
+@click.option(
+    "--broken", is_flag=True, help="Also list the images that cannot be used, with the reason."
+)
+@click.option("--dataset", "name", metavar="NAME", help="List only this data set.")
 def list_images(broken: bool, name: str | None) -> None:
-    """List the data sets; the active one is marked with *.
+    """List the data sets. The active one is marked with *.
 
     \b
     Examples:
@@ -78,14 +87,16 @@ def list_images(broken: bool, name: str | None) -> None:
                 for filename, problem in _broken(session, dataset.id):
                     click.echo(f"    {filename}: {problem}")
     if not wanted:
-        click.echo("No data set is registered; `python manage.py images import PATH` does it.")
+        click.echo(
+            "No data set is registered. `python manage.py images import PATH` registers one."
+        )
 
 
 @images.command()
-@click.option("--dataset", "name", metavar="NAME", help="Data set; default: the active one.")
+@click.option("--dataset", "name", metavar="NAME", help="Data set. Default: the active one.")
 @click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True)
 def check(name: str | None, processes: int) -> None:
-    """Decode the images that have not been checked; the sound ones can be labelled then.
+    """Check that new images can be decoded. Those that can are available for labelling.
 
     \b
     Example:
@@ -99,12 +110,12 @@ def check(name: str | None, processes: int) -> None:
 
 @images.command()
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.option("--dataset", "name", metavar="NAME", help="Data set; default: the active one.")
+@click.option("--dataset", "name", metavar="NAME", help="Data set. Default: the active one.")
 def poses(file: Path | None, name: str | None) -> None:
-    """Store how far each face is turned, from FILE, a poses.csv of `rotation poses`.
+    """Store the yaw of each face (how far the head is turned) from FILE.
 
-    Without FILE it is computed from CelebA's landmarks, if they were beside the images. A file is
-    taken as a whole or not at all.
+    FILE is a poses.csv of `rotation poses`. If one line is wrong, nothing is stored. Without FILE,
+    the yaw is computed from CelebA's landmark file.
 
     \b
     Examples:
@@ -121,7 +132,7 @@ def poses(file: Path | None, name: str | None) -> None:
 @images.command()
 @click.argument("name")
 def activate(name: str) -> None:
-    """Hand out the images of this data set, and of no other, from now on.
+    """Make this the active data set. Only its images are assigned from now on.
 
     \b
     Example:
@@ -154,15 +165,17 @@ def _tell_checked(report: CheckReport) -> None:
     for filename, problem in report.broken[:BROKEN_SHOWN]:
         click.echo(f"Broken: {filename}: {problem.removeprefix(filename + ': ')}", err=True)
     if len(report.broken) > BROKEN_SHOWN:
-        click.echo("All of them: `python manage.py images list --broken`", err=True)
+        click.echo("`python manage.py images list --broken` lists all of them", err=True)
 
 
 def _tell_yaw(name: str, report: YawReport) -> None:
-    click.echo(f"{name}: the yaw of {report.stored:,} images is known by this")
+    click.echo(f"{name}: stored the yaw of {report.stored:,} images")
     if report.faceless:
-        click.echo(f"Note: {report.faceless:,} have no pose, for want of a face", err=True)
+        click.echo(
+            f"Note: no face was found in {report.faceless:,} images, so they have no pose", err=True
+        )
     if report.missing:
-        click.echo(f"Note: nothing is said of {report.missing:,} images", err=True)
+        click.echo(f"Note: {report.missing:,} images got no new pose", err=True)
     if report.foreign:
         some = ", ".join(repr(foreign) for foreign in report.foreign[:3])
         click.echo(

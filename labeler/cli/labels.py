@@ -26,7 +26,7 @@ UNREADABLE_SHOWN = 10
 def campaign_option(command: F) -> F:
     """`--campaign NAME`."""
     return click.option(
-        "--campaign", "campaign_name", metavar="NAME", help="Campaign; default: the active one."
+        "--campaign", "campaign_name", metavar="NAME", help="Campaign. Default: the active one."
     )(command)
 
 
@@ -39,16 +39,16 @@ def out_option(command: F) -> F:
 
 @click.group()
 def consensus() -> None:
-    """What the votes on each image add up to."""
+    "Combine the votes on each image into one label."
 
 
 @consensus.command()
 @campaign_option
 def rebuild(campaign_name: str | None) -> None:
-    """Make the consensus anew from the votes.
+    """Compute the label of every image again from its votes.
 
-    The result is the same as the one kept up to date vote by vote, else it says how many images
-    were mended.
+    The result should equal the labels that are updated with every vote. If not, the command says
+    how many images it corrected.
 
     \b
     Example:
@@ -65,14 +65,16 @@ def rebuild(campaign_name: str | None) -> None:
 
 @consensus.command()
 @campaign_option
-@click.option("--method", help="Another method than the campaign's own, for all votes at once.")
-@click.option("--out", metavar="FILE", help="With --method: the CSV to write, or -.")
+@click.option("--method", help="Use this method on all votes instead of the campaign's own method.")
+@click.option(
+    "--out", metavar="FILE", help="With --method: CSV file to write, or - for standard output."
+)
 def refresh(campaign_name: str | None, method: str | None, out: str | None) -> None:
-    """Learn skills from all votes and derive the consensus anew, as the worker does now and then.
+    """Estimate how reliable each person is and compute all labels again.
 
-    With --method the result is written to a file, in the columns of `export labels` and stamped
-    with the method, and nothing in the database changes: majority, dawid-skene, one-coin,
-    model-and-votes, skills.
+    The background worker does this regularly. With --method the labels are written to a file with
+    the columns of `export labels`, and the database does not change. Methods: majority,
+    dawid-skene, one-coin, model-and-votes, skills.
 
     \b
     Examples:
@@ -80,7 +82,7 @@ def refresh(campaign_name: str | None, method: str | None, out: str | None) -> N
       python manage.py consensus refresh --method dawid-skene --out dawid_skene.csv
     """
     if (method is None) != (out is None):
-        raise click.UsageError("--method and --out go together.")
+        raise click.UsageError("Give --method and --out together.")
     with open_database() as db:
         with db.read() as session:
             campaign = find_campaign(session, campaign_name)
@@ -105,13 +107,15 @@ def _refresh(db: Database, campaign: Campaign) -> None:
 @click.command()
 @campaign_option
 @click.option(
-    "--processes", type=click.IntRange(1, 64), help="For reading images; default: one a processor."
+    "--processes",
+    type=click.IntRange(1, 64),
+    help="Processes that read images. Default: one per processor.",
 )
 def propose(campaign_name: str | None, processes: int | None) -> None:
-    """Train the proposer on the votes so far and propose a label for every image.
+    """Train a model on the votes so far and propose a label for every image.
 
-    People can keep labelling meanwhile; the proposals appear all at once at the end. Only votes
-    teach, never earlier proposals. The accuracy is measured on people left out of the training.
+    People can continue labelling. All proposals appear together at the end. The model is trained
+    on votes, never on earlier proposals. Its accuracy is measured on people left out of training.
 
     \b
     Examples:
@@ -135,25 +139,27 @@ def propose(campaign_name: str | None, processes: int | None) -> None:
 
 @click.group()
 def export() -> None:
-    """Write labels or votes as CSV (docs/export.md describes the columns)."""
+    """Export labels or votes as CSV (docs/export.md describes the columns)."""
 
 
 @export.command()
 @out_option
 @campaign_option
 @click.option(
-    "--with-proposals", is_flag=True, help="Label what the votes have not, by the current model."
+    "--with-proposals",
+    is_flag=True,
+    help="Where the votes have no label, use the proposal of the current model.",
 )
 @click.option(
     "--precision",
     metavar="SHARE",
     callback=lambda _context, _option, text: _read_precision(text),
-    help="With proposals: only those of which so many are right, such as 95%.",
+    help="With proposals: use only those of which at least this share is right, such as 95%.",
 )
 def labels(
     out: str, campaign_name: str | None, with_proposals: bool, precision: float | None
 ) -> None:
-    """Write one row an image: the label, the votes, the probabilities.
+    """Write one row per image: label, votes and probabilities.
 
     \b
     Examples:
@@ -164,7 +170,7 @@ def labels(
     from labeler.services.exporting import stream_labels
 
     if precision is not None and not with_proposals:
-        raise click.UsageError("--precision goes with --with-proposals.")
+        raise click.UsageError("Use --precision together with --with-proposals.")
     with open_database() as db:
         with db.read() as session:
             campaign = find_campaign(session, campaign_name)
@@ -175,7 +181,7 @@ def labels(
 @out_option
 @campaign_option
 def votes(out: str, campaign_name: str | None) -> None:
-    """Write one row a vote, superseded ones too, people by pseudonym.
+    """Write one row per vote, including replaced votes. People appear under pseudonyms.
 
     \b
     Example:
@@ -198,7 +204,7 @@ def _read_precision(text: str | None) -> float | None:
     except ValueError:
         share = 0.0
     if not 0 < share < 1:
-        raise click.BadParameter(f"{text!r}: a share such as 95% or 0.95 is needed.")
+        raise click.BadParameter(f"{text!r}: enter a share such as 95% or 0.95.")
     return share
 
 
@@ -219,7 +225,7 @@ def write_csv(chunks: Iterable[str], out: str) -> None:
 def _replace_file(path: Path, chunks: Iterable[str]) -> int:
     """Write beside the file and rename, so that a reader never sees half of it; counts rows."""
     if path.is_dir():
-        raise click.ClickException(f"{path} is a folder; name a file, such as {path}/labels.csv")
+        raise click.ClickException(f"{path} is a folder. Name a file, such as {path}/labels.csv")
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     lines = 0
     try:
@@ -253,7 +259,7 @@ def _report_run(name: str, result: Any) -> None:
 
 def _describe_accuracy(figures: dict[str, Any] | None) -> str:
     if figures is None:
-        return "accuracy: not known, since all labelled images show one person"
+        return "accuracy: not known, because all labelled images show one person"
     return (
         f"on people left out: accuracy {figures['accuracy']:.1%} (always the commonest label: "
         f"{figures['accuracy_of_commonest_label']:.1%}), macro F1 {figures['macro_f1']:.3f}, "

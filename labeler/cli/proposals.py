@@ -19,13 +19,13 @@ RUNS_SHOWN = 20
 
 @click.group()
 def proposals() -> None:
-    """List the model runs of a data set, and go back to an older one."""
+    "List the model runs of a data set and go back to an older run."
 
 
 @proposals.command()
 @campaign_option
 def runs(campaign_name: str | None) -> None:
-    """List the last model runs of the campaign's data set; the current one is marked with *.
+    """List the last model runs of the campaign's data set. The current one is marked with *.
 
     \b
     Example:
@@ -43,20 +43,22 @@ def runs(campaign_name: str | None) -> None:
         for run in found:
             click.echo(_line(run, current is not None and run.id == current.id, kept))
     if not found:
-        click.echo("There is no run; `python manage.py propose` makes one.")
+        click.echo("There is no model run. `python manage.py propose` trains one.")
 
 
 @proposals.command()
 @click.argument("run_id", metavar="[RUN]", type=click.IntRange(1), required=False)
 @campaign_option
 @click.option(
-    "--processes", type=click.IntRange(1, 64), help="For reading images; default: one a processor."
+    "--processes",
+    type=click.IntRange(1, 64),
+    help="Processes that read images. Default: one per processor.",
 )
 def rollback(run_id: int | None, campaign_name: str | None, processes: int | None) -> None:
-    """Go back to an older model run; default: the one that was current before.
+    """Go back to an older model run. Default: the one that was current before.
 
-    Its proposals are shown at once in place of the newer ones, and what follows from them is
-    derived anew. Nothing is lost: going back to the newer run undoes it.
+    Its proposals replace the newer ones at once, and all labels are computed again. Nothing is
+    lost: you can go back to the newer run in the same way.
 
     \b
     Examples:
@@ -81,7 +83,7 @@ def rollback(run_id: int | None, campaign_name: str | None, processes: int | Non
             cache = FeatureCache(settings.home / FILE)
             made = restore_run(db, run_id, None, cache, report, processes)
         refresh_dataset(db, dataset_id)
-    click.echo(f"Run {run_id} is current; {made:,} of its proposals were made again.")
+    click.echo(f"Run {run_id} is current. {made:,} of its proposals were computed again.")
 
 
 def _line(run: ModelRun, is_current: bool, kept: Mapping[int, int]) -> str:

@@ -43,31 +43,43 @@ class Edges(click.ParamType[tuple[float, ...]]):
 
 @click.group()
 def report() -> None:
-    """Figures of the labels."""
+    "Draw figures from the labels."
 
 
 @report.command("mean-faces")
-@click.option("--out", type=FilePath, required=True, help="The PNG to write.")
-@click.option("--json", "json_out", type=FilePath, help="Also the numbers, as JSON.")
-@click.option("--mirror", is_flag=True, help="Count each image also mirrored: light and yaw swap.")
+@click.option("--out", type=FilePath, required=True, help="PNG file to write.")
+@click.option("--json", "json_out", type=FilePath, help="Also write the numbers to this JSON file.")
+@click.option(
+    "--mirror",
+    is_flag=True,
+    help="Also count the mirror image of each image, with light and yaw mirrored.",
+)
 @click.option("--min-probability", type=click.FloatRange(0, 1), default=0.0, metavar="P",
-              help="Only labels at least as probable.  [default: 0]")  # fmt: skip
+              help="Use only labels that are at least this probable.  [default: 0]")  # fmt: skip
 @click.option("--with-proposals", is_flag=True,
-              help="Label what the votes have not, by the current model.")  # fmt: skip
+              help=
+                  "Where the votes have no label, use the proposal of the current model."
+              )  # fmt: skip
 @campaign_option
-@click.option("--labels", type=FilePath, help="labels.csv of `export labels`, instead of votes.")
-@click.option("--poses", type=FilePath, help="poses.csv of `rotation poses`; with --labels.")
-@click.option("--images", type=FilePath, help="Folder or zip of images; with --labels.")
+@click.option(
+    "--labels",
+    type=FilePath,
+    help="Use this labels.csv, written by `export labels`, instead of the votes.",
+)
+@click.option(
+    "--poses", type=FilePath, help="With --labels: poses.csv written by `rotation poses`."
+)
+@click.option("--images", type=FilePath, help="With --labels: folder or zip file of images.")
 @click.option("--edges", type=Edges(), default=POSE_EDGES,
-              help="Edges of the poses in degrees.  [default: -30,-10,10,30]")  # fmt: skip
+              help="Limits between the poses, in degrees.  [default: -30,-10,10,30]")  # fmt: skip
 @click.option("--scale", type=click.IntRange(1, MAX_SCALE), default=2, show_default=True)
 @click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True)
 def mean_faces(**given: Any) -> None:
-    """Draw the mean face of each light and pose.
+    """Draw the mean face for each light direction and head pose.
 
-    With the variance in each and the mean squared difference between neighbours, of the images of
-    a campaign that have a label and a yaw (`images poses`). With --labels, --poses and --images
-    no database is needed.
+    The figure also shows the variance of each mean face and the mean squared difference between
+    neighbours. It uses the images of a campaign that have a label and a yaw (`images poses`).
+    With --labels, --poses and --images no database is needed.
 
     \b
     Examples:
@@ -93,11 +105,11 @@ def _asks_for_files(given: Mapping[str, Any]) -> bool:
     if not any(files):
         return False
     if not all(files):
-        raise click.UsageError("--labels, --poses and --images belong together.")
+        raise click.UsageError("Give --labels, --poses and --images together.")
     if given["campaign_name"] is not None or given["with_proposals"]:
         raise click.UsageError(
-            "--campaign and --with-proposals are about the database; with --labels, export the "
-            "labels with them instead."
+            "--campaign and --with-proposals need the database. With --labels, choose them "
+            "when you export the labels."
         )
     return True
 
@@ -132,13 +144,14 @@ def _check_not_empty(faces: MeanFaces) -> None:
         return
     reasons = faces.left_out
     if not any(reasons.values()):
-        raise Conflict("No image has a label as probable as that yet: there is nothing to draw.")
+        raise Conflict("No image has a label that is this probable yet. There is nothing to draw.")
     if reasons["no_yaw"] >= max(reasons.values()):
         raise Conflict(
-            f"Of {reasons['no_yaw']:,} images with a label no yaw is known. Store it with `python "
-            "manage.py images poses` (from landmarks, or from a file of `rotation poses`)."
+            f"The yaw of {reasons['no_yaw']:,} labelled images is not known. Store it with "
+            "`python manage.py images poses` (from landmarks, or from a file of `rotation "
+            "poses`)."
         )
-    raise Conflict(f"No image is in any pose{_left_out(faces)}. Look at --images and --edges.")
+    raise Conflict(f"No image lies within the poses{_left_out(faces)}. Check --images and --edges.")
 
 
 def _left_out(faces: MeanFaces) -> str:
@@ -159,7 +172,7 @@ def _check_place(path: Path) -> None:
     folder = path.expanduser().parent
     if path.expanduser().is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise click.ClickException(
-            f"Cannot write {path}: a file name in a folder that may be written into is needed"
+            f"Cannot write {path}: give a file name in a folder that you can write to"
         )
 
 

@@ -151,8 +151,8 @@ def _refuse_taken_port(host: str, port: int) -> None:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise click.ClickException(
-                f"Port {port} of {host} is in use. End what runs there, or choose another one "
-                "with --port or SIDELIGHT_PORT."
+                f"Port {port} of {host} is in use. Stop the program that uses it, or choose "
+                "another port with --port or SIDELIGHT_PORT."
             ) from None
         raise click.ClickException(
             f"Cannot listen on {host}:{port}: {error.strerror}. SIDELIGHT_HOST must be an address "

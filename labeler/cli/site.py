@@ -18,7 +18,7 @@ from labeler.services.invites import one_time_admin_link
 
 @click.command()
 def init() -> None:
-    """Create the database, or bring it to the newest tables. Your data stays.
+    """Create the database or upgrade it to the newest version. Your data stays.
 
     \b
     Example:
@@ -36,18 +36,24 @@ def init() -> None:
 
 
 @click.command()
-@click.option("--host", help="Address to listen on; default: SIDELIGHT_HOST or 127.0.0.1.")
-@click.option("--port", type=click.IntRange(1, 65535), help="Default: SIDELIGHT_PORT or 8000.")
-@click.option("--workers", type=click.IntRange(1, 64), help="Default: SIDELIGHT_WORKERS.")
-@click.option("--no-worker", is_flag=True, help="Run no background jobs beside the site.")
-@click.option("--open-link", is_flag=True, help="Open the address in a browser.")
+@click.option("--host", help="Address to listen on. Default: SIDELIGHT_HOST or 127.0.0.1.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help="Port to listen on. Default: SIDELIGHT_PORT or 8000.",
+)
+@click.option(
+    "--workers", type=click.IntRange(1, 64), help="Number of processes. Default: SIDELIGHT_WORKERS."
+)
+@click.option("--no-worker", is_flag=True, help="Do not start the background worker.")
+@click.option("--open-link", is_flag=True, help="Open the site in a browser.")
 def serve(
     host: str | None, port: int | None, workers: int | None, no_worker: bool, open_link: bool
 ) -> None:
-    """Serve the labelling site until ctrl-C or SIGTERM.
+    """Run the labelling site until Ctrl+C or SIGTERM.
 
-    The database is migrated first. As long as there is no admin, a sign-up link for one is shown;
-    it is good once and for a day.
+    The database is upgraded first. As long as there is no admin, a link for creating one is
+    printed. It is valid once, for one day.
 
     \b
     Examples:
@@ -69,9 +75,9 @@ def serve(
 @click.command()
 @click.option("--with-parent", type=int, hidden=True, help="End when this parent process ends.")
 def worker(with_parent: int | None) -> None:
-    """Run background jobs (proposals, checks) until ctrl-C or SIGTERM.
+    """Run background jobs (training models, checking images) until Ctrl+C or SIGTERM.
 
-    `serve` starts one by itself, and another when it dies; this is for running it elsewhere.
+    `serve` starts a worker and restarts it when it fails. Use this command to run it elsewhere.
 
     \b
     Example:
@@ -97,15 +103,15 @@ def _welcome(settings: Settings, open_link: bool) -> None:
             active = session.scalar(select(Dataset.name).where(Dataset.active))
     finally:
         db.dispose()
-    click.echo(f"Sidelight is at {settings.address}  (ctrl-C ends it)")
+    click.echo(f"Sidelight is running at {settings.address}  (Ctrl+C stops it)")
     if link:
-        click.echo(f"Sign up as admin, once, within 24 hours: {link}")
+        click.echo(f"Create the admin account with this link (valid once, for 24 hours): {link}")
     else:
-        click.echo("Another admin link: python manage.py users invite --role admin")
+        click.echo("To get another admin link: python manage.py users invite --role admin")
     if active is None:
         click.echo(
-            "No data set is active, so there is nothing to label yet: "
-            "python manage.py images import PATH",
+            "No data set is active, so there is nothing to label yet. Register images: python "
+            "manage.py images import PATH",
             err=True,
         )
     if open_link:

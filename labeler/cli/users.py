@@ -12,18 +12,20 @@ from labeler.services import accounts, invites
 
 @click.group()
 def users() -> None:
-    """Invite, list and deactivate people."""
+    "Invite people, list and change their accounts."
 
 
 @users.command()
 @click.option("--role", type=click.Choice(ROLES), default="annotator", show_default=True)
-@click.option("--uses", default=1, show_default=True, help="How many people may use the link.")
-@click.option("--days", default=14, show_default=True, help="How long the link is good.")
-@click.option("--note", default="", help="Whom it is for; shown in the list of invites.")
+@click.option("--uses", default=1, show_default=True, help="Number of people who can use the link.")
+@click.option(
+    "--days", default=14, show_default=True, help="Number of days for which the link is valid."
+)
+@click.option("--note", default="", help="Who the link is for. Shown in the list of invites.")
 def invite(role: str, uses: int, days: int, note: str) -> None:
-    """Make an invite link: one for each person, or one for a class with a limit.
+    """Create an invite link, for one person or for a whole class.
 
-    The link is shown once; only its hash is kept.
+    The link is shown only once, because only its hash is stored.
 
     \b
     Examples:
@@ -41,7 +43,7 @@ def invite(role: str, uses: int, days: int, note: str) -> None:
 
 @users.command("list")
 def list_users() -> None:
-    """List the accounts with their roles and votes.
+    """List the accounts with their roles and number of votes.
 
     \b
     Example:
@@ -58,14 +60,17 @@ def list_users() -> None:
             f"last seen {seen}{closed}"
         )
     if not people:
-        click.echo("Nobody has an account yet; `python manage.py users invite --role admin`.")
+        click.echo(
+            "There are no accounts yet. Create an admin link with `python manage.py users "
+            "invite --role admin`."
+        )
 
 
 @users.command("set-role")
 @click.argument("name")
 @click.argument("role", type=click.Choice(ROLES))
 def set_role(name: str, role: str) -> None:
-    """Make a person an annotator, a supervisor or an admin.
+    """Change the role of a person: annotator, supervisor or admin.
 
     \b
     Example:
@@ -73,13 +78,13 @@ def set_role(name: str, role: str) -> None:
     """
     with open_database() as db, db.write() as session:
         accounts.set_role(session, accounts.find_person(session, name).id, role)
-    click.echo(f"{name} is {role} now.")
+    click.echo(f"{name} now has the role {role}.")
 
 
 @users.command()
 @click.argument("name")
 def deactivate(name: str) -> None:
-    """Close an account: signed out at once, images handed back, votes kept.
+    """Close an account. The person is signed out at once; their votes stay.
 
     \b
     Example:
@@ -87,13 +92,13 @@ def deactivate(name: str) -> None:
     """
     with open_database() as db, db.write() as session:
         accounts.deactivate(session, accounts.find_person(session, name).id)
-    click.echo(f"{name} is deactivated; the votes stay.")
+    click.echo(f"The account of {name} is closed. Its votes stay.")
 
 
 @users.command()
 @click.argument("name")
 def reactivate(name: str) -> None:
-    """Open a closed account again, with its old password.
+    """Reopen a closed account. Its old password works again.
 
     \b
     Example:
@@ -101,13 +106,13 @@ def reactivate(name: str) -> None:
     """
     with open_database() as db, db.write() as session:
         accounts.reactivate(session, accounts.find_person(session, name).id)
-    click.echo(f"{name} is active again.")
+    click.echo(f"The account of {name} is open again.")
 
 
 @users.command("reset-password")
 @click.argument("name")
 def reset_password(name: str) -> None:
-    """Give an account a new random password, shown once; it is signed out everywhere.
+    """Set a new random password, shown only once. The person is signed out everywhere.
 
     \b
     Example:
@@ -116,4 +121,7 @@ def reset_password(name: str) -> None:
     with open_database() as db, db.write() as session:
         password = accounts.reset_password(session, name)
     click.echo(password)
-    click.echo("Pass it on safely; it is not shown again and can be changed on the site.", err=True)
+    click.echo(
+        "Send it to the person safely. It is not shown again. They can change it on the site.",
+        err=True,
+    )

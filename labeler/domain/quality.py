@@ -167,7 +167,7 @@ def _low_gold(record: Record, limits: Limits) -> Flag | None:
     if record.gold_asked < limits.min_gold or accuracy.high >= limits.gold_limit:
         return None
     share = f"{record.gold_right} of {record.gold_asked}"
-    return Flag("low_gold", f"Right on {share} images whose answer is known.")
+    return Flag("low_gold", f"Right on {share} gold questions.")
 
 
 def fits(record: Record) -> tuple[float, float, float]:
@@ -186,10 +186,12 @@ def _not_looking(record: Record, limits: Limits) -> Flag | None:
     competent, exchanged, blind = fits(record)
     margin = math.log(limits.odds)
     if exchanged > max(competent, blind) + margin:
-        return Flag("swapped", "Seems to take left for right: the exchanged answers fit.")
+        return Flag(
+            "swapped", "Seems to confuse left and right: the answers fit if they are exchanged."
+        )
     agreement = (record.posteriors * np.eye(N_ANSWERS)[record.answers, :N_LABELS]).sum(axis=1)
     if blind > competent + margin and agreement.mean() < limits.plausible:
-        return Flag("random", "The answers do not depend on the pictures.")
+        return Flag("random", "The answers do not depend on the images.")
     return None
 
 
@@ -210,7 +212,10 @@ def _one_sided(record: Record, limits: Limits) -> Flag | None:
         if spread > 0 and excess > quantile * spread:
             share = (weight * given).sum() / weight.sum()
             word = LABELS[answer]
-            return Flag("one_sided", f"Says {word} to {share:.0%} of the images that are not.")
+            return Flag(
+                "one_sided",
+                f"Answers {word} for {share:.0%} of the images that have another label.",
+            )
     return None
 
 
@@ -224,7 +229,9 @@ def _monotone(record: Record, limits: Limits) -> Flag | None:
         surprise = np.log(_warranted(record, answer, limits)[start:end]).sum()
         if surprise + math.log(n) < math.log(limits.level):
             word = ANSWERS[answer]
-            return Flag("monotone", f"Said {word} {end - start} times in a row on mixed images.")
+            return Flag(
+                "monotone", f"Answered {word} {end - start} times in a row on different images."
+            )
     return None
 
 
@@ -236,5 +243,6 @@ def _too_fast(record: Record, limits: Limits) -> Flag | None:
         return None
     median = np.median(timed)
     return Flag(
-        "too_fast", f"Half of the answers came within {median / 1000:.1f} s of the picture."
+        "too_fast",
+        f"Half of the answers came within {median / 1000:.1f} s after the image appeared.",
     )

@@ -185,7 +185,7 @@ class MeanFaces:
             )
         unknown = set(labels) - set(LABELS)
         if unknown:
-            raise InvalidInput(f"{min(unknown)!r} is no label; allowed are {', '.join(LABELS)}.")
+            raise InvalidInput(f"{min(unknown)!r} is not a label. Allowed: {', '.join(LABELS)}.")
 
     def _leave_out(self, yaws: Floats, poses: Integers) -> None:
         unknown = int(np.isnan(yaws).sum())

@@ -58,7 +58,7 @@ def find_person(session: Session, username: str) -> Annotator:
     name = clean_username(username)
     annotator = session.scalar(select(Annotator).where(Annotator.username == name))
     if annotator is None:
-        raise NotFound(f"There is no account {name!r}.")
+        raise NotFound(f"The account {name!r} does not exist.")
     return annotator
 
 
@@ -83,7 +83,7 @@ def change_password(
     """
     annotator = _get(session, annotator_id)
     if not verify_password(annotator.password_hash, old_password):
-        raise WrongPassword("The present password is wrong.")
+        raise WrongPassword("The current password is wrong.")
     check_password_policy(new_password, annotator.username)
     annotator.password_hash = hash_password(new_password)
     revoke_sessions(session, annotator_id, keep=keep)
@@ -170,5 +170,5 @@ def _refuse_last_admin(session: Session, annotator: Annotator) -> None:
     """The rows of all admins are held, or two admins could close each other at the same time."""
     if list(_active_admins(session, lock=True)) == [annotator.id]:
         raise Conflict(
-            f"{annotator.username!r} is the last active admin; make somebody else an admin first."
+            f"{annotator.username!r} is the last active admin. Make somebody else an admin first."
         )

@@ -89,7 +89,7 @@ def next_contested(
         InvalidInput: no such order.
     """
     if order not in ORDERS:
-        raise InvalidInput(f"{order!r} is no order; allowed: {', '.join(ORDERS)}.")
+        raise InvalidInput(f"{order!r} is not a known order. Allowed: {', '.join(ORDERS)}.")
     ranking = Consensus.updated_at if order == "oldest" else Consensus.votes.desc()
     return session.scalars(
         select(Consensus.image_id)
@@ -169,14 +169,14 @@ def undo_decision(session: Session, decision_id: int, *, now: datetime | None = 
     now = now or utc_now()
     decision = session.get(Decision, decision_id)
     if decision is None:
-        raise NotFound(f"There is no decision {decision_id}.")
+        raise NotFound(f"Decision {decision_id} does not exist.")
     lock_image(session, decision.campaign_id, decision.image_id)
     session.refresh(decision)
     if decision.superseded_at is None:
         _end(session, decision, now)
         recount(session, decision.campaign_id, [decision.image_id], now=now)
     elif _current(session, decision.campaign_id, decision.image_id) is not None:
-        raise Conflict("A newer decision holds on this picture; undo that one.")
+        raise Conflict("There is a newer decision on this image. Undo that one.")
     return decision
 
 
@@ -279,17 +279,26 @@ def _end(session: Session, decision: Decision, now: datetime) -> None:
 
 def _who_was_first(session: Session, decision: Decision | None) -> str:
     if decision is None:
-        return "The earlier decision has been undone meanwhile. Yours is not stored; look again."
+        return (
+            "Somebody has undone the earlier decision in the meantime. Your decision was not "
+            "stored. Look at the image again."
+        )
     who = session.get_one(Annotator, decision.annotator_id).pseudonym
-    said = decision.label or "that it cannot be told"
-    return f"{who} has decided {said} on this picture meanwhile. Yours is not stored; look again."
+    said = decision.label or "“cannot tell”"
+    return (
+        f"{who} has decided {said} for this image in the meantime. Your decision was not "
+        "stored. Look at the image again."
+    )
 
 
 def _check(verdict: Verdict) -> None:
     if verdict.label is not None and verdict.label not in LABELS:
         allowed = ", ".join((*LABELS, CANNOT_TELL))
-        raise InvalidInput(f"{verdict.label!r} is no decision; allowed: {allowed}.")
+        raise InvalidInput(f"{verdict.label!r} is not a decision. Allowed: {allowed}.")
     if len(verdict.note.strip()) > MAX_NOTE:
         raise InvalidInput(f"A note has at most {MAX_NOTE} characters.")
     if verdict.use_as_gold and verdict.label is None:
-        raise InvalidInput("What cannot be told is no gold; decide on a label or leave gold out.")
+        raise InvalidInput(
+            "“Cannot tell” cannot become a gold question. Choose a label, or do not make it a "
+            "gold question."
+        )

@@ -69,12 +69,14 @@ def aggregate(db: Database, campaign_id: int, method: str) -> tuple[Ballots, Agg
         Conflict: the method needs proposals, or a library that is not installed.
     """
     if method not in METHODS:
-        raise InvalidInput(f"{method!r} is not a method; there are {', '.join(METHODS)}.")
+        raise InvalidInput(f"{method!r} is not a known method. Choose one of {', '.join(METHODS)}.")
     with db.read() as session:
         ballots = load_ballots(session, campaign_id)
     prior = None if np.isnan(ballots.model).all() else ballots.model
     if method == "model-and-votes" and prior is None:
-        raise Conflict("model-and-votes needs proposals: run `python manage.py propose` first.")
+        raise Conflict(
+            "The method model-and-votes needs proposals. Run `python manage.py propose` first."
+        )
     found = METHODS[method](ballots.votes, len(ballots.images), len(ballots.people), prior)
     return ballots, found
 
@@ -120,7 +122,7 @@ def _crowdkit(name: str, votes: Votes, named: Any) -> tuple[Any, Any]:
         from crowdkit import aggregation as crowdkit
     except ImportError:
         raise Conflict(
-            "This method is crowd-kit's, which is not installed. Install it with "
+            "This method needs the package crowd-kit, which is not installed. Install it with "
             "`.venv/bin/pip install -r requirements-crowdkit.txt`."
         ) from None
     frame = pd.DataFrame(

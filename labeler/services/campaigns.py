@@ -71,8 +71,9 @@ def add_campaign(
     everything = plan.selection.is_everything
     if not everything and not count_selected(session, dataset, plan.selection):
         raise InvalidInput(
-            f"No image of {dataset.name!r} is selected. Loosen the partition, the attributes "
-            "or the list; images that are not checked or are broken never count."
+            f"These conditions select no image of {dataset.name!r}. Relax the partition, the "
+            "attributes or the list. Broken images and images that have not been checked are "
+            "never selected."
         )
     campaign = Campaign(
         dataset_id=dataset_id,
@@ -268,11 +269,13 @@ def find_campaign(session: Session, name: str | None) -> Campaign:
     names = [campaign.name for campaign in list_campaigns(session)]
     if not names:
         raise NotFound(
-            "There is no campaign. Register images with `python manage.py images import PATH`, "
-            "or the demo with `python manage.py demo`."
+            "There is no campaign yet. Register images with `python manage.py images import "
+            "PATH`, or create the demo with `python manage.py demo`."
         )
     what = "No campaign is active" if name is None else f"There is no campaign {name!r}"
-    raise NotFound(f"{what}. There are: {', '.join(names)}. Choose one with --campaign NAME.")
+    raise NotFound(
+        f"{what}. The campaigns are: {', '.join(names)}. Choose one with --campaign NAME."
+    )
 
 
 def _images_of(session: Session, campaign_id: int) -> set[int]:
@@ -284,15 +287,15 @@ def _images_of(session: Session, campaign_id: int) -> set[int]:
 def _check_name(session: Session, name: str) -> str:
     name = name.strip()
     if not 1 <= len(name) <= MAX_NAME:
-        raise InvalidInput(f"A name of 1 to {MAX_NAME} characters is needed.")
+        raise InvalidInput(f"Enter a name of 1 to {MAX_NAME} characters.")
     if session.scalar(select(Campaign.id).where(Campaign.name == name)) is not None:
-        raise Conflict(f"There is a campaign {name!r} already; choose another name.")
+        raise Conflict(f"A campaign with the name {name!r} exists already. Choose another name.")
     return name
 
 
 def _check_guideline(guideline: str) -> str:
     if len(guideline) > MAX_GUIDELINE:
         raise InvalidInput(
-            f"The guideline has {len(guideline):,} characters; at most {MAX_GUIDELINE:,} fit."
+            f"The guideline has {len(guideline):,} characters. The limit is {MAX_GUIDELINE:,}."
         )
     return guideline.strip()

@@ -78,9 +78,9 @@ def threshold_of_run(run: ModelRun, precision: float) -> float:
             return float(threshold)
     best = f"at most {kept[-1][0]:.0%}" if kept else "none at all"
     raise Conflict(
-        f"Model run {run.id} cannot promise that {precision:.1%} of its proposals are right: on "
-        f"{_judged(run):,} labelled images that it had not learnt from it kept {best}. Label "
-        "more images and train again, or ask for less."
+        f"Model run {run.id} cannot ensure that {precision:.1%} of its proposals are right. On "
+        f"{_judged(run):,} labelled images that were left out of its training it reached "
+        f"{best}. Label more images and train again, or ask for a lower share."
     )
 
 
@@ -116,7 +116,8 @@ def _find_source(
     run = current_run(session, campaign.dataset_id)
     if run is None:
         raise Conflict(
-            "There are no proposals yet. Run `python manage.py propose`, or export without them."
+            "There are no proposals yet. Run `python manage.py propose`, or export without "
+            "proposals."
         )
     return run.id, 0.0 if precision is None else threshold_of_run(run, precision)
 

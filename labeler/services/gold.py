@@ -104,7 +104,7 @@ def revoke_gold(session: Session, gold_id: int, *, now: datetime | None = None) 
     """
     gold = session.get(Gold, gold_id)
     if gold is None:
-        raise NotFound(f"There is no gold {gold_id}.")
+        raise NotFound(f"Gold question {gold_id} does not exist.")
     _hold(session, gold.campaign_id, [gold.image_id])
     session.refresh(gold)
     if gold.revoked_at is None:

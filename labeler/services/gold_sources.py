@@ -74,7 +74,7 @@ def promote_unanimous(
         InvalidInput: fewer than 2 votes, or a count below 1.
     """
     if min_votes < 2 or count < 1:
-        raise InvalidInput("At least 2 votes an image and a count of at least 1 are needed.")
+        raise InvalidInput("Enter at least 2 votes per image and a number of images of at least 1.")
     found = {label: _unanimous(campaign_id, label, min_votes) for label in LABELS}
     available = {
         label: session.scalar(select(func.count()).select_from(ids.subquery())) or 0

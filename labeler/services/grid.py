@@ -117,7 +117,7 @@ def store_page(
         InvalidInput: a malformed batch, or more answers than a page has.
     """
     if not _BATCH.fullmatch(batch) or len(answers) > max(SIZES):
-        raise InvalidInput("This is not a page of the grid; open it anew.")
+        raise InvalidInput("This page has expired. Open “Verify many images” again.")
     refused = []
     for image_id, answer in answers.items():
         ballot = Ballot(image_id, answer, f"{batch}-{image_id}")
@@ -159,7 +159,7 @@ def undo_page(
         InvalidInput: a malformed batch.
     """
     if not _BATCH.fullmatch(batch):
-        raise InvalidInput("This is not a page of the grid.")
+        raise InvalidInput("This is not a page of “Verify many images”.")
     with db.read() as session:
         votes = _votes_of(session, annotator_id, batch)
     for vote in votes:

@@ -137,7 +137,7 @@ def _open_report(
 def _find_dataset(session: Session, path: Path, name: str | None) -> Dataset:
     if name is not None:
         if not 1 <= len(name.strip()) <= 100:
-            raise InvalidInput("A name of 1 to 100 characters is needed.")
+            raise InvalidInput("Enter a name of 1 to 100 characters.")
         named = session.scalar(select(Dataset).where(Dataset.name == name.strip()))
         return named or Dataset(name=name.strip())
     same_path = session.scalar(select(Dataset).where(Dataset.path == str(path)))
@@ -147,8 +147,8 @@ def _find_dataset(session: Session, path: Path, name: str | None) -> Dataset:
     other = session.scalar(select(Dataset).where(Dataset.name == default))
     if other is not None:
         raise Conflict(
-            f"A data set {default!r} is registered from {other.path}. Give this one another name "
-            f"with --name, or say --name {default} if it has moved."
+            f"A data set with the name {default!r} is already registered from {other.path}. "
+            f"Choose another name with --name, or use --name {default} if the images have moved."
         )
     return Dataset(name=default)
 
@@ -163,8 +163,9 @@ def _tell_left_out(report: RegisterReport, names: Sequence[str]) -> None:
     if left_out:
         shown = ", ".join(map(repr, left_out[:LEFT_OUT_SHOWN]))
         report.problems.append(
-            f"{len(left_out)} images are left out; rename them: their names are longer than "
-            f"{MAX_FILENAME} characters, not UTF-8 or hold control characters: {shown}"
+            f"{len(left_out)} images are left out, because their names are longer than "
+            f"{MAX_FILENAME} characters, are not UTF-8 or contain control characters. Rename "
+            f"them: {shown}"
         )
 
 
@@ -272,4 +273,6 @@ def _retire_gone(
             _write_changes(session, values[start : start + BATCH], ())
     report.gone = len(gone)
     if gone:
-        report.problems.append(f"{len(gone)} images are gone; they are not handed out any more")
+        report.problems.append(
+            f"{len(gone)} images are no longer in the folder; they are not assigned any more"
+        )

@@ -104,7 +104,7 @@ def accept_invite(
         with session.begin_nested():
             session.add(annotator)
     except IntegrityError:
-        raise Conflict(f"The username {username!r} is taken; choose another one.") from None
+        raise Conflict(f"The username {username!r} is taken. Choose another one.") from None
     session.add(InviteUse(annotator_id=annotator.id, invite_id=invite.id, used_at=now))
     session.flush()
     return annotator
@@ -166,7 +166,7 @@ def clean_username(username: str) -> str:
     cleaned = username.strip().casefold()
     if not _USERNAME.fullmatch(cleaned):
         raise InvalidInput(
-            "A username has 2 to 60 characters: letters a to z, digits, and . _ - are allowed."
+            "A username has 2 to 60 characters. Use letters a to z, digits and . _ -"
         )
     return cleaned
 
@@ -181,11 +181,11 @@ def _usable(session: Session, token: str, now: datetime, lock: bool) -> Invite:
     query = select(Invite).where(Invite.token_hash == hash_token(token))
     invite = session.scalar(query.with_for_update() if lock else query)
     if invite is None:
-        raise NotFound("This invite link is not known; ask for a new one.")
+        raise NotFound("This invite link does not exist. Ask for a new one.")
     uses = session.scalar(select(func.count()).where(InviteUse.invite_id == invite.id)) or 0
     state = _state(invite, uses, now)
     if state != "open":
-        raise Conflict(f"This invite link is {state}; ask for a new one.")
+        raise Conflict(f"This invite link is {state}. Ask for a new one.")
     return invite
 
 

@@ -166,8 +166,8 @@ def _check_readable(readable: list[TrainingImage], unreadable: list[str], name: 
     except Conflict:
         raise BrokenData(
             f"{len(unreadable)} of the {len(readable) + len(unreadable)} labelled images of "
-            f"{name!r} cannot be read, and the rest is not enough to learn from. "
-            f"First of all: {unreadable[0]}"
+            f"{name!r} cannot be read, and the others are too few to train on. The first "
+            f"problem is: {unreadable[0]}"
         ) from None
 
 

@@ -112,7 +112,8 @@ def choose_images(
         run = current_run(session, campaign.dataset_id)
         if run is None:
             raise Conflict(
-                "There are no proposals yet. Run `python manage.py propose`, or go without them."
+                "There are no proposals yet. Run `python manage.py propose`, or draw the "
+                "figure without proposals."
             )
         found += _proposed_rows(session, campaign_id, run.id, min_probability)
     found.sort(key=lambda pair: pair[0].id)
@@ -204,7 +205,7 @@ def _crop_chunk(
 
 def _check_probability(probability: float) -> None:
     if not 0 <= probability <= 1:
-        raise InvalidInput(f"The least probability is {probability}; 0 to 1 is possible.")
+        raise InvalidInput(f"The lowest probability is {probability}. It must be between 0 and 1.")
 
 
 def _agreed_rows(session: Session, campaign_id: int, least: float) -> list[tuple[Any, str]]:
@@ -249,6 +250,6 @@ def _likely_enough(labels: dict[str, str], path: Path, least: float) -> dict[str
         raise BrokenData(
             f"{path}: {lacking[0]!r} has a label, but nothing in the column "
             f"'p_{labels[lacking[0]]}'. Write the file with `python manage.py export labels`, or "
-            "ask for no least probability."
+            "leave out --min-probability."
         )
     return {name: label for name, label in labels.items() if likely[name] >= least}

@@ -37,7 +37,7 @@ class Choices:
     def __post_init__(self) -> None:
         if not 0 <= self.min_percent <= 100:
             raise InvalidInput(
-                f"The least probability is {self.min_percent} %; 0 to 100 is needed."
+                f"The lowest probability is {self.min_percent} %. It must be between 0 and 100."
             )
 
     def name(self, campaign_id: int) -> str:

@@ -112,7 +112,7 @@ def pause_person(
     reason = reason.strip()
     if not 1 <= len(reason) <= MAX_REASON:
         raise InvalidInput(
-            f"A reason of 1 to {MAX_REASON} characters is needed; the person reads it."
+            f"Enter a reason of 1 to {MAX_REASON} characters. The person can read it."
         )
     set_status(session, campaign_id, annotator_id, "paused", by_id=by_id, reason=reason)
 
@@ -135,10 +135,13 @@ def send_to_training(session: Session, campaign_id: int, annotator_id: int, by_i
     """
     if not _rules(session, campaign_id).training:
         raise Conflict(
-            "This campaign has no training. Set how many gold images it takes among its rules."
+            "This campaign has no qualification. Set the number of qualification images in "
+            "its rules."
         )
     if not _has_gold(session, campaign_id):
-        raise Conflict("This campaign has no gold images to train on. Add some first.")
+        raise Conflict(
+            "The qualification needs gold questions, and this campaign has none. Add some first."
+        )
     set_status(session, campaign_id, annotator_id, "training", by_id=by_id)
 
 
@@ -168,7 +171,7 @@ def set_status(
         InvalidInput: no such status.
     """
     if status not in STANDINGS:
-        raise InvalidInput(f"{status!r} is no status; allowed: {', '.join(STANDINGS)}.")
+        raise InvalidInput(f"{status!r} is not a status. Allowed: {', '.join(STANDINGS)}.")
     if session.get(Campaign, campaign_id) is None:
         raise NotFound(f"There is no campaign {campaign_id}.")
     if session.get(Annotator, annotator_id) is None:

@@ -42,7 +42,7 @@ def check_password_policy(password: str, username: str) -> None:
     if plain == username.casefold():
         raise InvalidInput("The password must not be the username.")
     if plain in COMMON or len(set(plain)) < 3:
-        raise InvalidInput("This password is among the commonest; choose another one.")
+        raise InvalidInput("This password is too common. Choose another one.")
 
 
 def hash_password(password: str) -> str:

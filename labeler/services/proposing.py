@@ -160,7 +160,7 @@ def _rank(
     """Note which images of the campaign would teach the model most (`classifier.ordering`)."""
     from labeler.classifier.ordering import next_to_ask
 
-    watch.tell("choosing what to ask next")
+    watch.tell("choosing the next images to ask")
     with db.read() as session:
         waiting = _waiting(session, campaign_id)
     numbers = np.array(made.image_ids)

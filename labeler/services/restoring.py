@@ -57,7 +57,9 @@ def restore_run(
         made = propose(db, run_id, read, missing, model, progress=progress)
     with db.write() as session:
         if len(list_missing(session, get_run(session, run_id))) > len(made.unreadable):
-            raise Conflict(f"Another run was published meanwhile; go back to run {run_id} again.")
+            raise Conflict(
+                f"Another run was published in the meantime. Go back to run {run_id} again."
+            )
         republish_run(session, run_id, annotator_id)
     prune_proposals(db, dataset.id)
     return len(made.image_ids)
@@ -78,10 +80,10 @@ def check_restorable(session: Session, run_id: int) -> ModelRun:
     """The run, if it can become the current one; raises as `restore_run`."""
     run = get_run(session, run_id)
     if run.status != "published":
-        raise Conflict(f"Model run {run_id} was never published, so nobody can go back to it.")
+        raise Conflict(f"Model run {run_id} was never published, so you cannot go back to it.")
     current = current_run(session, run.dataset_id)
     if current is not None and current.id == run_id:
-        raise Conflict(f"Model run {run_id} is the current one already.")
+        raise Conflict(f"Model run {run_id} is already the current one.")
     return run
 
 
@@ -138,7 +140,7 @@ def _model_of(run: ModelRun) -> MirrorLogistic:
 
     if run.model is None or run.method != learning.method():
         raise Conflict(
-            f"The proposals of model run {run.id} are gone, and it left no model that this "
-            "program can use. Choose a later run, or train a new one."
+            f"The proposals of model run {run.id} were deleted, and it has no stored model that "
+            "this version can use. Choose a later run, or train a new one."
         )
     return model_from_bytes(run.model)

@@ -78,8 +78,8 @@ def start_run(db: Database, dataset_id: int, method: str, settings: dict[str, An
             return run.id
     except IntegrityError:
         raise Conflict(
-            "Another run of this data set is in training. Wait until it is done, or stop it on "
-            "the page “Model runs”."
+            "Another run of this data set is in training. Wait until it is finished, or stop "
+            "it on the page “Model runs”."
         ) from None
 
 
@@ -88,7 +88,7 @@ def _end_abandoned(session: Session) -> None:
     session.execute(
         update(ModelRun)
         .where(ModelRun.status == "training", heard < utc_now() - ABANDONED_AFTER)
-        .values(status="failed", problem="interrupted: its process is gone")
+        .values(status="failed", problem="interrupted: its process has ended")
     )
 
 
@@ -150,7 +150,7 @@ def publish_run(
             )
         )
         if cast(CursorResult[Any], result).rowcount != 1:
-            raise Conflict(f"Model run {run_id} was stopped or given up; start another.")
+            raise Conflict(f"Model run {run_id} was stopped or has failed. Start another run.")
         session.add(Publication(model_run_id=run_id, annotator_id=annotator_id, at=now))
 
 

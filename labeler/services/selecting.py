@@ -93,7 +93,7 @@ def _conditions(dataset: Dataset, selection: Selection) -> list[Any]:
 def _attribute(dataset: Dataset, name: str) -> int:
     if name not in dataset.attribute_names:
         known = ", ".join(dataset.attribute_names) or "none"
-        raise NotFound(f"{dataset.name!r} has no attribute {name!r}; it has: {known}.")
+        raise NotFound(f"{dataset.name!r} has no attribute {name!r}. It has: {known}.")
     return dataset.attribute_names.index(name)
 
 

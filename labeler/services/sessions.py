@@ -187,7 +187,7 @@ def _refuse_too_many(
     ).one()
     if count >= limit:
         wait = max(1, math.ceil((oldest + window - now).total_seconds()))
-        raise TooManyAttempts(f"Too many wrong passwords; try again in {wait} seconds.", wait)
+        raise TooManyAttempts(f"Too many wrong passwords. Try again in {wait} seconds.", wait)
 
 
 def _count_attempt(

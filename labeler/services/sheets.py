@@ -39,7 +39,7 @@ def read_gold_csv(text: str) -> list[GoldLine]:
         for number, row in numbered
     }
     if not lines:
-        raise BrokenData("There is no line below the header.")
+        raise BrokenData("The file has no lines below the header.")
     return list(lines.values())
 
 
@@ -65,7 +65,7 @@ def refuse_lines(problems: Iterable[tuple[int, str]]) -> None:
         shown = "; ".join(f"line {number}: {text}" for number, text in found[:PROBLEMS_SHOWN])
         more = len(found) - PROBLEMS_SHOWN
         rest = f"; and {more:,} more" if more > 0 else ""
-        raise BrokenData(f"Nothing was taken over. {shown[0].upper()}{shown[1:]}{rest}.")
+        raise BrokenData(f"Nothing was imported. {shown[0].upper()}{shown[1:]}{rest}.")
 
 
 def _problems(rows: Iterable[tuple[int, dict[str, str]]]) -> Iterator[tuple[int, str]]:
@@ -79,7 +79,7 @@ def _problems(rows: Iterable[tuple[int, dict[str, str]]]) -> Iterator[tuple[int,
         elif len(row["explanation"]) > MAX_EXPLANATION:
             yield number, f"the explanation has more than {MAX_EXPLANATION} characters"
         elif labels.setdefault(name, label) != label:
-            yield number, f"{name!r} is {labels[name]} on an earlier line"
+            yield number, f"{name!r} has the label {labels[name]} on an earlier line"
 
 
 def _rows(text: str, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
@@ -88,13 +88,13 @@ def _rows(text: str, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, s
     The filename is exact, as an export wrote it; blanks around the other values are dropped.
     """
     if "\0" in text:
-        raise BrokenData("The file is no text: it holds a NUL character.")
+        raise BrokenData("The file is not text: it contains a NUL character.")
     reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), restkey="", restval="")
     columns = [(name or "").strip() for name in reader.fieldnames or []]
     lacking = [name for name in needed if name not in columns]
     if lacking:
         raise BrokenData(
-            f"The file has no column {' and '.join(lacking)}; its first line has to name "
+            f"The file has no column {' and '.join(lacking)}. Its first line must contain "
             f"{', '.join(needed)}."
         )
     reader.fieldnames = columns

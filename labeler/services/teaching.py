@@ -107,7 +107,8 @@ def check_enough(labels: Sequence[str], name: str) -> None:
         return
     there = f"{len(labels)} image(s) labelled" + (f" {' or '.join(kinds)}" if kinds else "")
     raise Conflict(
-        f"Not enough votes in {name!r} to propose anything: {there}; at least "
-        f"{MIN_IMAGES} images with {MIN_LABELS} different labels of {', '.join(LABELS)} are "
-        "needed. Label some more images, then run `python manage.py propose`."
+        f"There are not enough votes in {name!r} to train a model: {there}. At least "
+        f"{MIN_IMAGES} labelled images with {MIN_LABELS} different labels of "
+        f"{', '.join(LABELS)} are needed. Label some more images, then run `python manage.py "
+        "propose`."
     )

@@ -95,8 +95,8 @@ def next_exercise(
     present = present_round(session, desk.campaign_id, annotator_id)
     image_id = _held(session, desk) or _choose(session, desk, present)
     if image_id is None:
-        reason, result = "There was nothing to train with.", RoundResult(present.number)
-        _set_status(session, desk, "working", reason, result, now)
+        reason = "There were no gold questions for the qualification."
+        _set_status(session, desk, "working", reason, RoundResult(present.number), now)
         return None
     # Never mirrored: the explanation speaks of the picture as it is.
     row = {"image_id": image_id, **asdict(View(mode=MODE, blind=True))}
@@ -125,7 +125,7 @@ def answer_exercise(
     if desk is None:
         raise Conflict("No campaign is active any more.")
     if not _is_asked(session, desk, ballot):
-        raise Conflict("You have been told what is right already; go on with the next picture.")
+        raise Conflict("You have already seen the correct answer. Continue with the next image.")
     vote = cast_vote(session, annotator_id, replace(ballot, then=0), settings=settings, now=now)
     if vote.created:
         # An answer given at work may have been superseded, when the gold images were used up.
@@ -167,7 +167,7 @@ def read_lesson(session: Session, annotator_id: int, vote_id: int) -> Lesson:
         .where(Vote.id == vote_id, Vote.annotator_id == annotator_id, Vote.mode == MODE)
     ).one_or_none()
     if row is None:
-        raise NotFound("There is no such exercise of yours.")
+        raise NotFound("This is not one of your qualification images.")
     vote, image, gold, participation = row
     ended = participation is not None and participation.ended_by_vote == vote.id
     return Lesson(
@@ -190,10 +190,10 @@ def _end_round(session: Session, desk: Desk, vote_id: int, now: datetime) -> Non
     verdict = f"{done.right} of {done.asked} right"
     result = RoundResult(done.number, vote_id)
     if done.right >= needed:
-        passed = f"{verdict}: the training is over."
+        passed = f"{verdict}. You have passed the qualification."
         _set_status(session, desk, "working", passed, result, now)
     else:
-        another = f"{verdict}; {needed} are needed. Here is another round."
+        another = f"{verdict}. You need {needed}. Another round follows."
         _set_status(session, desk, MODE, another, result, now)
 
 

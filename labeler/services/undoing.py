@@ -41,9 +41,12 @@ def undo_vote(
     if vote is None:
         raise NotFound(f"There is no vote {vote_id}.")
     if vote.annotator_id != annotator_id:
-        raise Forbidden("This vote is somebody else's; only your own can be undone.")
+        raise Forbidden("This is somebody else's vote. You can undo only your own votes.")
     if vote.mode in NOT_COUNTED:
-        raise Conflict("You were told what is right already; answers of the training stay.")
+        raise Conflict(
+            "You have already seen the correct answer. Answers of the qualification cannot be "
+            "undone."
+        )
     lock_image(session, vote.campaign_id, vote.image_id)
     session.refresh(vote)
     if vote.superseded_at is None:
@@ -51,7 +54,7 @@ def undo_vote(
         session.flush()
         recount(session, vote.campaign_id, [vote.image_id], now=now)
     elif _current(session, vote) is not None:
-        raise Conflict("You have answered this image anew since; undo the newer answer.")
+        raise Conflict("You have answered this image again since then. Undo the newer answer.")
     seen = {
         **view_values(vote),
         "mode": mode,

@@ -83,9 +83,7 @@ def cast_vote(
     _check(ballot)
     scene = load_scene(session, annotator_id, ballot.image_id, ballot.request_id)
     if scene is None:
-        raise NotFound(
-            f"There is no image {ballot.image_id} to be labelled in the active campaign."
-        )
+        raise NotFound(f"Image {ballot.image_id} is not part of the active campaign.")
     if scene.stored is None:
         vote = _store_vote(session, scene, ballot, now)
     else:
@@ -173,15 +171,13 @@ def supersede_votes_on(
 
 def _check(ballot: Ballot) -> None:
     if ballot.answer not in ANSWERS:
-        raise InvalidInput(f"{ballot.answer!r} is not an answer; allowed: {', '.join(ANSWERS)}.")
+        raise InvalidInput(f"{ballot.answer!r} is not an answer. Allowed: {', '.join(ANSWERS)}.")
     request_id, elapsed = ballot.request_id, ballot.elapsed_ms
     if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
-        raise InvalidInput(
-            "request_id: 8 to 36 letters, digits, '-' or '_' are needed, such as a UUID."
-        )
+        raise InvalidInput("request_id: use 8 to 36 letters, digits, '-' or '_', such as a UUID.")
     whole = isinstance(elapsed, int) and not isinstance(elapsed, bool)
     if elapsed is not None and (not whole or elapsed < 0):
-        raise InvalidInput("elapsed_ms: a whole number of milliseconds, 0 or more, is needed.")
+        raise InvalidInput("elapsed_ms: enter a whole number of milliseconds, 0 or more.")
 
 
 def _entitlement(scene: Scene, now: datetime) -> dict[str, Any]:
@@ -189,10 +185,12 @@ def _entitlement(scene: Scene, now: datetime) -> dict[str, Any]:
     lease, current = scene.lease, scene.current
     seen = lease or current
     if seen is None:
-        raise Forbidden("This image was not handed to you; ask for the next images first.")
+        raise Forbidden("This image is not assigned to you. Request the next images first.")
     late = lease is not None and lease.expires_at <= now and current is None
     if late and scene.status != "open" and scene.facts.gold is None:
-        raise StaleLease("Your time for this image is over and others have answered it meanwhile.")
+        raise StaleLease(
+            "Your time for this image is over, and other people have answered it in the meantime."
+        )
     return view_values(seen)
 
 
@@ -221,7 +219,7 @@ def _replay(stored: Any, annotator_id: int, ballot: Ballot) -> CastVote:
         and as_seen(stored.answer, stored.mirrored) == ballot.answer
     )
     if not same:
-        raise Conflict("request_id stands for another vote already; make a new one for each vote.")
+        raise Conflict("This request_id belongs to another vote. Use a new one for each vote.")
     return CastVote(
         stored.id, stored.campaign_id, ballot.image_id, ballot.answer, False, stored.created_at
     )

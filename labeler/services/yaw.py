@@ -56,8 +56,9 @@ def measure_yaw(db: Database, dataset_id: int) -> YawReport:
     known = [row for row in rows if row.landmarks and len(row.landmarks) == _COORDINATES]
     if not known:
         raise Conflict(
-            "No image has landmarks, since list_landmarks_align_celeba was not beside the images. "
-            "Measure poses with `python manage.py rotation poses` and give the file it makes."
+            "No image has landmarks, because the file list_landmarks_align_celeba was not in "
+            "the same folder as the images. Measure head poses with `python manage.py rotation "
+            "poses` and pass the file that it writes."
         )
     yaws = estimate_yaw([row.landmarks for row in known])
     values = dict(zip((row.id for row in known), yaws, strict=True))

@@ -136,11 +136,11 @@ def _is_visit() -> bool:
 def _require(roles: frozenset[str]) -> None:
     found = account_or_none()
     if found is None:
-        raise NotSignedIn("You are not signed in, or no longer.")
+        raise NotSignedIn("You are not signed in.")
     claimed = request.headers.get("X-Annotator", str(found.id))
     if claimed != str(found.id):
-        raise OtherAccount("This browser is signed in as somebody else now.")
+        raise OtherAccount("Somebody else is now signed in in this browser.")
     if found.role not in roles:
         raise Forbidden(
-            f"This is for the role {' or '.join(sorted(roles))}; yours is {found.role}."
+            f"Only the role {' or '.join(sorted(roles))} may do this. Your role is {found.role}."
         )

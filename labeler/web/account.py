@@ -64,7 +64,7 @@ def change_password() -> tuple[str, int] | Response:
             )
     except SidelightError as error:
         return render(_account_page(error.message), error.status)
-    flash("Your password is changed; all other browsers are signed out.", "success")
+    flash("Your password has been changed. All your other browsers are signed out.", "success")
     return redirect(url_for("account.show"), 303)
 
 
@@ -73,7 +73,7 @@ def change_password() -> tuple[str, int] | Response:
 def revoke_session(session_id: int) -> Response:
     with db().write() as session:
         browsers.revoke_browser(session, account().id, session_id)
-    flash("That browser is signed out.", "success")
+    flash("That browser has been signed out.", "success")
     return redirect(url_for("account.show"), 303)
 
 
@@ -83,7 +83,7 @@ def revoke_others() -> Response:
     me = account()
     with db().write() as session:
         sessions.revoke_sessions(session, me.id, keep=me.token)
-    flash("All other browsers are signed out.", "success")
+    flash("All your other browsers have been signed out.", "success")
     return redirect(url_for("account.show"), 303)
 
 

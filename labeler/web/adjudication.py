@@ -177,7 +177,7 @@ def undo_decision(decision_id: int) -> Response:
     with db().write() as session:
         undone = adjudicating.undo_decision(session, decision_id)
     jobs.queue_refresh(settings(), undone.campaign_id)
-    flash("The decision is undone: the votes speak again.", "success")
+    flash("The decision has been undone. The votes count again.", "success")
     return redirect(_address("admin.case", undone.campaign_id, image_id=undone.image_id), 303)
 
 
@@ -243,12 +243,12 @@ def _seen(one: CaseVote) -> str:
     """What stood beside the picture, in words."""
     vote = one.vote
     if vote.planted:
-        return f"wrong suggestion on purpose: {vote.shown_label}"
+        return f"deliberately wrong suggestion: {vote.shown_label}"
     if vote.mode == "grid":
-        return f"on the grid as {vote.shown_label}"
+        return f"verified many images: {vote.shown_label}"
     if vote.shown_label is not None:
         return f"suggestion: {vote.shown_label}"
-    return "nothing, on purpose" if vote.withheld_label else "nothing"
+    return "suggestion hidden on purpose" if vote.withheld_label else "nothing"
 
 
 def _chances(found: Case) -> tuple[Chance, ...]:
@@ -265,7 +265,7 @@ def _standing(found: Case) -> Standing:
 
 
 def _said(decision: Decision) -> str:
-    return decision.label or "cannot be told"
+    return decision.label or "cannot tell"
 
 
 def _decision_row(past: PastDecision) -> DecisionRow:

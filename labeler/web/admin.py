@@ -76,7 +76,7 @@ def propose() -> Response:
         # Asked here as well as in the job, so that a person learns at once what is missing.
         teaching.check_trainable(session, campaign.id)
     jobs.propose_labels(settings(), campaign.id, account().id)
-    flash("The training is queued. Its run appears below when it has begun.", "success")
+    flash("The training is queued. Its run appears below once it has started.", "success")
     return redirect(url_for("admin.model_runs", **links(campaign)), 303)
 
 
@@ -114,7 +114,7 @@ def _dataset_card(session: Session, dataset: Dataset) -> DatasetCard:
     broken = overview.list_broken(session, dataset.id, BROKEN_SHOWN)
     words = {
         "images": done.images,
-        "to label": done.ok,
+        "can be labelled": done.ok,
         "not checked yet": done.unchecked,
         "broken": done.broken,
     }

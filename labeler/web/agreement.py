@@ -92,12 +92,12 @@ def _page(session: Session, campaign: Campaign) -> AgreementPage:
 def _alpha(found: Mapping[str, Any]) -> Measure:
     alpha = plain(found["alpha"], found["alpha_images"])
     if alpha is None:
-        meaning = "Cannot be told yet: no image has two answers that name a label."
+        meaning = "Not known yet: no image has two answers that name a label."
         return Measure("Krippendorff\u2019s alpha", None, meaning)
     meaning = (
-        f"1 is perfect agreement, 0 what chance would give; this is {_strength(alpha.estimate)}. "
-        f"From {found['alpha_images']:,} images with two answers or more; \u201cunsure\u201d "
-        "counts as no answer."
+        "1 means perfect agreement and 0 means no more agreement than by chance. This value is "
+        f"{_strength(alpha.estimate)}. It is computed from {found['alpha_images']:,} images "
+        "with at least two answers. “Unsure” counts as no answer."
     )
     return Measure("Krippendorff\u2019s alpha", alpha, meaning)
 
@@ -111,16 +111,16 @@ def _kappa(session: Session, found: Mapping[str, Any]) -> Heat | None:
         return None
     names = overview.name_people(session, found["people"])
     words = [names[annotator_id] for annotator_id in found["people"]]
-    return kappa_heat("Cohen\u2019s kappa of each two people", words, found["matrix"])
+    return kappa_heat("Cohen’s kappa of each pair of people", words, found["matrix"])
 
 
 def _kappa_words(found: Mapping[str, Any]) -> str:
     if not found["pairs"]:
-        return "Cannot be told yet: no two people have ten images in common."
+        return "Not known yet: no two people have labelled ten of the same images."
     return (
-        f"Median {signed(found['median'])} over {found['pairs']:,} pairs of the "
-        f"{len(found['people'])} people with the most votes. A person whose row is pale answers "
-        "otherwise than everybody else."
+        f"The median is {signed(found['median'])} over {found['pairs']:,} pairs of the "
+        f"{len(found['people'])} people with the most votes. A pale row shows a person who "
+        "answers differently from everybody else."
     )
 
 
@@ -128,18 +128,22 @@ def _proposal(found: Mapping[str, Any]) -> Heat | None:
     if not found["n"]:
         return None
     rows = list(zip(LABELS, found["counts"], strict=True))
-    return heat("Proposals by what is agreed", "Agreed", LABELS, rows)
+    return heat("Proposals compared with agreed labels", "Agreed", LABELS, rows)
 
 
 def _proposal_words(found: Mapping[str, Any], uses_model: bool) -> str:
     right = share(found["right"], found["n"])
     if right is None:
-        return "Cannot be told yet: no image with a clear label has a proposal."
-    words = f"The proposal is the label on {right.text} of {found['n']:,} images with a clear one."
+        return "Not known yet: no image with a nearly certain label has a proposal."
+    words = (
+        f"The proposal is right for {right.text} of {found['n']:,} images whose label is nearly "
+        "certain."
+    )
     if uses_model:
         words += (
-            " This flatters the model, since this campaign lets it have a say in the label; the "
-            "agreement of people who did not see the proposal, below, does not."
+            " This overstates the accuracy, because in this campaign the model’s proposal "
+            "counts towards the label. The agreement of people who did not see the proposal "
+            "(below) does not have this bias."
         )
     return words
 
@@ -147,15 +151,24 @@ def _proposal_words(found: Mapping[str, Any], uses_model: bool) -> str:
 def _planted(found: Mapping[str, Any]) -> list[Measure]:
     followed, base = share(found["followed"], found["n"]), share(found["base"])
     if followed is None:
-        why = "No wrong proposal has been planted and answered yet: it needs gold images."
-        return [Measure("Repeats a planted wrong proposal", None, why)]
+        why = "Not known yet: nobody has answered a gold question with a wrong suggestion."
+        return [Measure("Repeats a wrong suggestion", None, why)]
     return [
-        Measure("Repeats a planted wrong proposal", followed, "Of wrong proposals on gold images."),
-        Measure("Errs just so without it", base, "The same wrong answer by people who saw none."),
         Measure(
-            "Only repeats the proposal",
+            "Repeats a wrong suggestion",
+            followed,
+            "Share of deliberately wrong suggestions, beside gold questions, that people repeated.",
+        ),
+        Measure(
+            "Makes the same error without it",
+            base,
+            "Share of people who gave the same wrong answer without seeing a suggestion.",
+        ),
+        Measure(
+            "Copy rate",
             share(found["following"]),
-            "What is left when those are taken out who would have erred in that way anyhow.",
+            "Estimated share that copied the suggestion, after subtracting the people who "
+            "would have made this error anyway.",
             -1.0,
         ),
     ]

@@ -86,10 +86,11 @@ class CampaignForm:
     def _plain_problems(self) -> dict[str, str]:
         problems = {}
         if not 1 <= len(self.name.strip()) <= MAX_NAME:
-            problems["name"] = f"A name of 1 to {MAX_NAME} characters is needed."
+            problems["name"] = f"Enter a name of 1 to {MAX_NAME} characters."
         if len(self.guideline) > MAX_GUIDELINE:
             problems["guideline"] = (
-                f"{len(self.guideline):,} characters are too many; {MAX_GUIDELINE:,} fit."
+                f"The guideline has {len(self.guideline):,} characters. The limit is "
+                f"{MAX_GUIDELINE:,}."
             )
         return problems
 
@@ -126,7 +127,7 @@ class CampaignForm:
         if text is None:
             return None
         if not text.strip().isascii() or not text.strip().isdigit():
-            self.problems[name] = "A whole number is needed."
+            self.problems[name] = "Enter a whole number."
             return None
         return int(text)
 
@@ -173,7 +174,9 @@ def uploaded(name: str) -> str:
     try:
         return file.read().decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InvalidInput(f"{file.filename} is no text in UTF-8; save it as CSV.") from None
+        raise InvalidInput(
+            f"{file.filename} is not UTF-8 text. Save it as a CSV file in UTF-8."
+        ) from None
 
 
 def partition_choices(session: Session, dataset: Dataset, form: CampaignForm) -> list[Choice]:
@@ -204,7 +207,7 @@ def words_of(selection: Selection) -> str:
     parts += [f"{'' if wanted else 'not '}{name.replace('_', ' ')}"
               for name, wanted in selection.attributes.items()]  # fmt: skip
     if selection.filenames is not None:
-        parts.append(f"of a list of {len(selection.filenames):,}")
+        parts.append(f"from a list of {len(selection.filenames):,}")
     if selection.sample is not None:
         parts.append(f"{selection.sample:,} at random (seed {selection.seed})")
     return ", ".join(parts)

@@ -145,7 +145,7 @@ def clone_campaign(campaign_id: int) -> tuple[str, int] | Response:
 def activate_campaign(campaign_id: int) -> Response:
     with db().write() as session:
         name = campaigns.activate_campaign(session, campaign_id).name
-    return _back(campaign_id, f"{name} is handed out from now on.")
+    return _back(campaign_id, f"{name} is now the active campaign. People are assigned its images.")
 
 
 @bp.post("/campaigns/<id:campaign_id>/pause")
@@ -153,7 +153,11 @@ def activate_campaign(campaign_id: int) -> Response:
 def pause_campaign(campaign_id: int) -> Response:
     with db().write() as session:
         campaigns.pause_campaign(session, campaign_id)
-    return _back(campaign_id, "Paused: nobody gets more pictures. Those in hand are still taken.")
+    return _back(
+        campaign_id,
+        "The campaign is paused. Nobody gets new images. People can still answer the images "
+        "they already have.",
+    )
 
 
 @bp.post("/campaigns/<id:campaign_id>/resume")
@@ -161,7 +165,7 @@ def pause_campaign(campaign_id: int) -> Response:
 def resume_campaign(campaign_id: int) -> Response:
     with db().write() as session:
         campaigns.resume_campaign(session, campaign_id)
-    return _back(campaign_id, "The pause is over.")
+    return _back(campaign_id, "The campaign continues. People get new images again.")
 
 
 @bp.post("/campaigns/<id:campaign_id>/fill")
@@ -170,7 +174,7 @@ def fill_campaign(campaign_id: int) -> Response:
     with db().read() as session:
         campaigns.get_campaign(session, campaign_id)
     jobs.fill_campaign(settings(), campaign_id)
-    return _back(campaign_id, "The images that are missing are being let in.")
+    return _back(campaign_id, "The missing images are being added.")
 
 
 @bp.get("/campaigns/<id:campaign_id>/state")
@@ -191,16 +195,22 @@ def _create(dataset_id: int, plan: Plan) -> Response:
         size = selecting.count_selected(session, made.dataset, plan.selection)
     if size < AT_ONCE:
         campaigns.fill_campaign(db(), made.id)
-        return _back(made.id, f"{made.name} is made. Nobody works on it until you activate it.")
+        return _back(
+            made.id, f"{made.name} has been created. Nobody can label in it until you activate it."
+        )
     jobs.fill_campaign(settings(), made.id)
-    return _back(made.id, f"{made.name} is made. Its {size:,} images are being let in.")
+    return _back(made.id, f"{made.name} has been created. Its {size:,} images are being added.")
 
 
 def _saved(campaign_id: int, changed: bool) -> Response:
     if not changed:
-        return _back(campaign_id, "Saved.")
+        return _back(campaign_id, "Your changes have been saved.")
     jobs.queue_refresh(settings(), campaign_id)
-    return _back(campaign_id, "Saved. All images are looked at anew by the new rules.")
+    return _back(
+        campaign_id,
+        "Your changes have been saved. The labels of all images are now computed again with "
+        "the new rules.",
+    )
 
 
 def _back(campaign_id: int, text: str) -> Response:
@@ -217,7 +227,7 @@ def _dataset(session: Session, number: int) -> Dataset:
         return datasets[0]
     found = session.get(Dataset, number)
     if found is None:
-        raise NotFound(f"There is no data set {number}.")
+        raise NotFound(f"Data set {number} does not exist.")
     return found
 
 

@@ -129,7 +129,7 @@ def _figures(done: CampaignProgress) -> list[Figure]:
         "agreed": done.agreed,
         "contested": done.contested,
         "open": done.open,
-        "gold": done.gold,
+        "gold questions": done.gold,
     }
     return [Figure(word, f"{number:,}") for word, number in words.items()]
 
@@ -137,27 +137,33 @@ def _figures(done: CampaignProgress) -> list[Figure]:
 def _forecast(done: CampaignProgress, forecast: Forecast, active: int, now: datetime) -> list[str]:
     """Sentences: what is needed, at which pace, and when it ends."""
     if not done.images:
-        return ["No image is in the campaign yet."]
+        return ["The campaign has no images yet."]
     if not done.open:
-        return ["Every image is done."]
+        return ["All images are finished."]
     each = forecast.needed.estimate / done.open
     said = [
         f"{'About ' if forecast.needed.low < forecast.needed.high else ''}"
         f"{whole(forecast.needed)} more votes are needed, {each:.1f} for each open image."
     ]
     if forecast.hours is None:
-        return [*said, "No votes lately, so that nobody can tell how long that takes."]
+        return [
+            *said,
+            "There were no votes in the last hours, so the remaining time cannot be estimated.",
+        ]
     hours, pace = forecast.hours, forecast.per_hour
     said.append(
-        f"At the pace of the last hours, {pace.estimate:,.0f} votes an hour, that takes "
-        f"{span(hours.estimate)} of work like theirs; with 95 % probability between "
-        f"{span(hours.low)} and {span(hours.high)}."
+        f"At the pace of the last hours, {pace.estimate:,.0f} votes per hour, this takes "
+        f"{span(hours.estimate)} of work. The 95 % interval is {span(hours.low)} to "
+        f"{span(hours.high)}."
     )
     if not active:
-        said.append("Nobody is at work just now.")
+        said.append("Nobody is working right now.")
     elif hours.high < 12:
         end, late = (now + timedelta(hours=value) for value in (hours.estimate, hours.high))
-        said.append(f"Without a break it ends at {end:%H:%M} UTC, at the latest {late:%H:%M} UTC.")
+        said.append(
+            f"Without breaks, the campaign ends at {end:%H:%M} UTC, or at {late:%H:%M} UTC at "
+            "the latest."
+        )
     return said
 
 

@@ -20,27 +20,43 @@ from labeler.web.state import Page, account_or_none, render
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-BUSY = "The database is busy or cannot be reached; nothing was stored. Try again in a moment."
+BUSY = "The database is busy or cannot be reached. Nothing was stored. Try again in a moment."
 # status: (code for programs, title of the page, what to say)
 HTTP_ERRORS = {
-    400: ("bad_request", "The request is not understood", "It was incomplete or malformed."),
-    404: ("not_found", "There is no such page", "The address is wrong, or what was here is gone."),
-    405: ("method_not_allowed", "This address is not used that way", "Use the buttons of a page."),
-    413: ("too_large", "The request is too large", "At most 64 kB are taken."),
-    415: ("unsupported_media_type", "The request is not understood", "JSON or a form is needed."),
-    500: ("internal_error", "Something broke on our side", "It has been logged; try again."),
-}  # fmt: skip
+    400: (
+        "bad_request",
+        "The request could not be understood",
+        "The request is incomplete or malformed. Go back, reload the page and try again.",
+    ),
+    404: (
+        "not_found",
+        "This page does not exist",
+        "The address is wrong, or the page has been removed.",
+    ),
+    405: (
+        "method_not_allowed",
+        "This address cannot be opened directly",
+        "Use the buttons on the page that led here.",
+    ),
+    413: ("too_large", "The request is too large", "The limit is 64 kB."),
+    415: ("unsupported_media_type", "The request could not be understood", "Send JSON or a form."),
+    500: (
+        "internal_error",
+        "Something went wrong on the server",
+        "The error has been logged. Try again.",
+    ),
+}
 TITLES = {
     401: "Sign in first",
-    403: "This is not yours to do",
-    404: "There is no such thing",
-    409: "It has changed meanwhile",
-    422: "That does not fit",
+    403: "You may not do this",
+    404: "Not found",
+    409: "This has changed in the meantime",
+    422: "This cannot be accepted",
     429: "Too many attempts",
     503: "The site is busy",
 }
 CSRF_MESSAGE = (
-    "The form is too old or comes from elsewhere. Go back, reload the page and send again."
+    "The form has expired or comes from another site. Go back, reload the page and send it again."
 )
 
 
@@ -90,7 +106,7 @@ def _on_sidelight_error(error: SidelightError) -> Response:
     if isinstance(error, NotSignedIn) and not wants_json():
         return _sign_in_here(error)
     response = _respond(
-        error.status, error.code, TITLES.get(error.status, "Not possible"), error.message
+        error.status, error.code, TITLES.get(error.status, "This is not possible"), error.message
     )
     if isinstance(error, TooManyAttempts):
         response.headers["Retry-After"] = str(error.retry_after_s)
@@ -98,7 +114,7 @@ def _on_sidelight_error(error: SidelightError) -> Response:
 
 
 def _on_csrf_error(error: CSRFError) -> Response:
-    return _respond(400, "csrf_failed", "This form cannot be taken", CSRF_MESSAGE)
+    return _respond(400, "csrf_failed", "This form cannot be accepted", CSRF_MESSAGE)
 
 
 def _on_database_error(error: OperationalError) -> Response:
@@ -138,6 +154,6 @@ def _ways_out() -> list[Link]:
     if account_or_none() is None:
         return [Link(url_for("auth.sign_in"), "Sign in")]
     return [
-        Link(url_for("labelling.label"), "Go on labelling"),
-        Link(url_for("progress.own"), "Your progress"),
+        Link(url_for("labelling.label"), "Continue labelling"),
+        Link(url_for("progress.own"), "See your progress"),
     ]

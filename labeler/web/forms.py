@@ -30,7 +30,7 @@ def whole(name: str) -> int:
     """
     given = text(name).strip()
     if not given.isascii() or not given.isdigit() or len(given) > 18:
-        raise InvalidInput(f"{name}={given[:20]!r}: a whole number is needed.")
+        raise InvalidInput(f"{name}={given[:20]!r}: enter a whole number.")
     return int(given)
 
 
@@ -42,7 +42,7 @@ def json_object() -> dict[str, Any]:
     """
     body = request.get_json()
     if not isinstance(body, dict):
-        raise InvalidInput("A JSON object is needed.")
+        raise InvalidInput("Send a JSON object.")
     return body
 
 
@@ -54,7 +54,7 @@ def json_whole(body: dict[str, Any], name: str, low: int, high: int) -> int:
     """
     value = body.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise InvalidInput(f"{name}: a whole number from {low} to {high} is needed.")
+        raise InvalidInput(f"{name}: enter a whole number from {low} to {high}.")
     return value
 
 

@@ -119,19 +119,19 @@ def revoke_gold(gold_id: int) -> Response:
     with db().write() as session:
         campaign_id = gold.revoke_gold(session, gold_id).campaign_id
     jobs.queue_refresh(settings(), campaign_id)
-    flash("The image is among the others again; its votes decide.", "success")
+    flash("The image is no longer a gold question. Its votes decide its label.", "success")
     return redirect(url_for("admin.gold", campaign=campaign_id), 303)
 
 
 def words_of(report: GoldReport) -> str:
     """What was done, as a sentence."""
     if report.added == report.changed == 0:
-        return "No image has become gold" + (
-            f"; {report.unchanged:,} were already." if report.unchanged else "."
+        return "No new gold questions were made" + (
+            f"; {report.unchanged:,} existed already." if report.unchanged else "."
         )
     return (
-        f"{report.added:,} images have become gold, {report.changed:,} have changed, "
-        f"{report.unchanged:,} were as they are."
+        f"{report.added:,} gold questions were added and {report.changed:,} were changed. "
+        f"{report.unchanged:,} stayed the same."
     )
 
 

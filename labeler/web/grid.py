@@ -102,7 +102,7 @@ def undo() -> Response:
     """Take the last page back, and open it as it was."""
     call, size, batch = _sent()
     undone = grid.undo_page(db(), account().id, batch, settings=settings())
-    flash(f"{undone.count} answers are taken back.", "success")
+    flash(f"{undone.count} answers have been undone.", "success")
     return _next(undone.call or call, size)
 
 
@@ -129,7 +129,7 @@ def _answers() -> dict[int, str]:
             continue
         whole = number.isascii() and number.isdigit() and len(number) < 20
         if not whole or not 0 < int(number) <= MAX_ID:
-            raise InvalidInput(f"{name[:40]!r} names no picture.")
+            raise InvalidInput(f"{name[:40]!r} does not name an image.")
         found[int(number)] = forms.text(name)
     return found
 
@@ -138,11 +138,11 @@ def _tell(call: Call, answers: dict[int, str], refused: Sequence[Refusal]) -> No
     stored = len(answers) - len(refused)
     missing = {one.image_id for one in refused}
     changed = sum(answers[one] != call.label for one in answers if one not in missing)
-    flash(f"{stored} answers are stored, {changed} of them not {call.label}.", "success")
+    flash(f"{stored} answers have been stored, {changed} of them not {call.label}.", "success")
     for message, count in Counter(one.message for one in refused).items():
         numbers = [str(one.image_id) for one in refused if one.message == message]
         which = ", ".join(numbers[:10]) + (" and others" if count > 10 else "")
-        flash(f"{count} not taken (pictures {which}): {message}", "error")
+        flash(f"{count} answers were not accepted (images {which}): {message}", "error")
 
 
 def _tile(number: int, cell: Cell) -> Tile:
@@ -154,7 +154,8 @@ def _tile(number: int, cell: Cell) -> Tile:
 def _hidden() -> Idle:
     return Idle(
         "hidden",
-        "There is no grid in this campaign.",
-        "Its rules hide what the model and the others say, and the grid shows nothing else.",
-        (Way(url_for("labelling.label"), "Label one by one"),),
+        "You cannot verify many images in this campaign.",
+        "This page shows labels of the model and of other people, and the rules of this "
+        "campaign hide them.",
+        (Way(url_for("labelling.label"), "Label one image at a time"),),
     )

@@ -43,8 +43,8 @@ def explain(session: Session, desk: Desk | None) -> Idle:
         return Idle(
             "campaign_paused",
             "The labelling is paused.",
-            "The person who runs it has stopped it for now. Your answers are stored. Come back "
-            "later and reload this page.",
+            "The person who runs the labelling has paused it. Your answers are stored. Come "
+            "back later and reload this page.",
             (_progress(),),
         )
     if desk.standing == "paused":
@@ -52,38 +52,38 @@ def explain(session: Session, desk: Desk | None) -> Idle:
     if desk.standing == "training":
         return Idle(
             "training",
-            "A short training comes first.",
-            "You see some pictures whose answer is known, and are told after each whether you "
-            "were right. It takes a minute or two.",
-            (Way(url_for("training.exercise"), "Begin the training"),),
+            "A short qualification comes first.",
+            "You answer some images whose correct answer is known. After each one you see "
+            "whether you were right. This takes a minute or two.",
+            (Way(url_for("training.exercise"), "Start the qualification"),),
         )
     return Idle(
         "done",
-        "Thank you, nothing is left for you to label.",
-        "Pictures that others have open may still come back: reload this page later.",
+        "Thank you. There are no images left for you to label.",
+        "Other people may still return images that they have open. Reload this page later.",
         (_progress(),),
     )
 
 
 def _no_campaign() -> Idle:
     if account().role == "admin":
-        message = "Register a folder or zip of images: python manage.py images import PATH"
-        return Idle("no_campaign", "There are no pictures yet.", message)
+        message = "Register a folder or a zip file of images: python manage.py images import PATH"
+        return Idle("no_campaign", "There are no images yet.", message)
     return Idle(
         "no_campaign",
-        "There are no pictures yet.",
-        "The person who runs the labelling has to begin a campaign first. Come back later.",
+        "There are no images yet.",
+        "The person who runs the labelling has to start a campaign first. Come back later.",
     )
 
 
 def _paused(session: Session, desk: Desk) -> Idle:
     row = session.get(Participation, (desk.campaign_id, desk.annotator_id))
-    reason = f" Why: {row.reason}" if row is not None and row.reason else ""
+    reason = f" Reason: {row.reason}" if row is not None and row.reason else ""
     return Idle(
         "paused",
         "You are paused.",
-        "You get no new pictures for now; your answers are stored. Read the guide, then speak "
-        f"with the person who runs the labelling, who can let you go on.{reason}",
+        "You get no new images for now. Your answers are stored. Please read the guide, then "
+        f"talk to the person who runs the labelling. They can let you continue.{reason}",
         (Way(url_for("site.guide"), "Read the guide"), _progress()),
     )
 

@@ -80,7 +80,7 @@ def create_invite() -> tuple[str, int]:
 def revoke_invite(invite_id: int) -> Response:
     with db().write() as session:
         service.revoke_invite(session, invite_id)
-    flash("The link works no more; accounts that it opened stay.", "success")
+    flash("The link no longer works. Accounts that were created with it stay.", "success")
     return redirect(url_for("admin.invites"), 303)
 
 

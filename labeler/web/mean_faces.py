@@ -21,7 +21,7 @@ from labeler.web.admin import bp, links
 from labeler.web.state import Page, db, render, settings
 
 REASONS = {
-    "no_yaw": "whose yaw is not known",
+    "no_yaw": "without a known yaw",
     "beyond_the_poses": "turned too far",
     "unreadable": "that cannot be read",
 }
@@ -97,7 +97,9 @@ def make_mean_faces() -> Response:
         campaign = chosen.campaign(session)
     choices = _choices()
     jobs.draw_mean_faces(settings(), campaign.id, asdict(choices))
-    flash("The figure is queued. It appears here when the worker has drawn it.", "success")
+    flash(
+        "The figure is queued. It appears here once the background worker has drawn it.", "success"
+    )
     return redirect(url_for("admin.mean_faces", **links(campaign), **_query(choices)), 303)
 
 
@@ -108,7 +110,7 @@ def _choices() -> Choices:
         return Choices()
     percent = given.get("min", type=int)
     if percent is None:
-        raise InvalidInput("The least probability is no whole number.")
+        raise InvalidInput("The lowest probability must be a whole number.")
     return Choices(given.get("mirror") == "yes", percent, given.get("proposals") == "yes")
 
 

@@ -28,26 +28,29 @@ def anchoring_measures(found: Mapping[str, Any]) -> list[Measure]:
     follows = share(found["following"])
     return [
         Measure(
-            "Agrees with a proposal that is seen",
+            "Agrees with a suggestion that is shown",
             share(found["shown"], found["shown_n"]),
-            "Of the answers beside a proposal, planted wrong ones and the grid left out.",
+            "Share of the answers given beside a suggestion. Deliberately wrong "
+            "suggestions and answers from “Verify many images” are left out.",
         ),
         Measure(
-            "Agrees with one that is hidden",
+            "Agrees with a proposal that is hidden",
             share(found["blind"], found["blind_n"]),
-            "Of the answers of people who were not shown the proposal that there was.",
+            "Share of the answers given while the proposal was hidden on purpose.",
         ),
         Measure("Difference", apart, _difference_means(apart, found), -1.0),
-        Measure("Only repeats the proposal", follows, _following_means(follows), -1.0),
+        Measure("Copy rate", follows, _following_means(follows), -1.0),
     ]
 
 
 def planted_measure(values: Sequence[float] | None, n: int) -> Measure:
     """How often a wrong proposal was repeated."""
-    meaning = "Of wrong proposals that were planted on gold images, so many were repeated."
+    meaning = (
+        "Share of the deliberately wrong suggestions, beside gold questions, that were repeated."
+    )
     if values is None:
-        meaning = "No wrong proposal has been planted and answered yet: it needs gold images."
-    return Measure("Repeats a planted wrong proposal", share(values, n), meaning)
+        meaning = "Not known yet: no gold question with a wrong suggestion has been answered."
+    return Measure("Repeats a wrong suggestion", share(values, n), meaning)
 
 
 def side_measure(found: Mapping[str, Any]) -> Measure:
@@ -60,31 +63,39 @@ def _difference_means(apart: Share | None, found: Mapping[str, Any]) -> str:
     if apart is None:
         lacking = "seen" if not found["shown_n"] else "hidden"
         return (
-            f"Cannot be told yet: no answer with a proposal that was {lacking}. The campaign "
-            "must show proposals to some and hide them from others."
+            f"Not known yet: there is no answer with a proposal that was {lacking}. The "
+            "campaign must show proposals for some images and hide them for others."
         )
     if not apart.sure_not_zero:
-        return "The interval contains 0: no effect of showing the proposal is proved."
+        return "The interval contains 0, so showing the suggestion has no proven effect."
     more = "more" if apart.estimate > 0 else "less"
-    return f"People who see the proposal agree with it {more} often than people who do not."
+    return f"People agree with a proposal {more} often when they see it than when it is hidden."
 
 
 def _following_means(follows: Share | None) -> str:
     if follows is None:
-        return "Cannot be told yet: it needs the difference above."
+        return "Not known yet: this needs the difference above."
     if follows.low > 0:
-        return "So many of the answers beside a proposal would have been others without it."
-    return "It may be nobody: the interval reaches 0."
+        return (
+            "Estimated share of the answers beside a suggestion that would have been different "
+            "without it."
+        )
+    return "The interval contains 0, so possibly nobody copies suggestions."
 
 
 def _side_means(bias: Share | None, found: Mapping[str, Any]) -> str:
     if bias is None:
         return (
-            "Cannot be told: pictures must be shown both plain and mirrored, or hand and light "
-            "look alike. Turn on mirrored views in the rules of the campaign."
+            "Not known: images must be shown both mirrored and not mirrored to tell a habit of "
+            "the hand from the light. Turn on mirrored images in the rules of the campaign."
         )
-    views = f"From {found['plain_n']:,} plain and {found['mirrored_n']:,} mirrored views. "
+    views = (
+        f"From {found['plain_n']:,} images shown as they are and {found['mirrored_n']:,} shown "
+        "mirrored. "
+    )
     if not bias.sure_not_zero:
-        return views + "The interval contains 0: no preference is proved."
+        return views + "The interval contains 0, so no preference is proven."
     side = "left" if bias.estimate > 0 else "right"
-    return views + f"The {side} of the screen is answered too often, wherever the light is."
+    return views + (
+        f"People choose the {side} of the screen too often, wherever the light comes from."
+    )

@@ -28,7 +28,7 @@ STATES = {"training": "in training", "published": "published", "failed": "failed
 # What a run measured by cross-validation, in the words of the page; True: a share.
 MEASURES = {
     "accuracy": ("accuracy", True),
-    "accuracy_of_commonest_label": ("commonest label alone", True),
+    "accuracy_of_commonest_label": ("always the most common label", True),
     "macro_f1": ("macro F1", True),
     "ece": ("calibration error", True),
     "log_loss": ("log loss", False),
@@ -114,10 +114,14 @@ def restore_run() -> Response:
             restoring.republish_run(session, run.id, who)
     if missing:
         jobs.restore_run(settings(), run_id, who)
-        flash(f"{missing:,} proposals of run {run_id} are made again; then it is shown.", "success")
+        flash(
+            f"{missing:,} proposals of run {run_id} are computed again. Then the run becomes "
+            "current.",
+            "success",
+        )
     else:
         jobs.queue_dataset_refresh(settings(), campaign.dataset_id)
-        flash(f"Run {run_id} is current: its proposals are shown from now on.", "success")
+        flash(f"Run {run_id} is now current. The site shows its proposals.", "success")
     return redirect(url_for("admin.model_runs", **links(campaign)), 303)
 
 
@@ -128,16 +132,16 @@ def stop_training() -> Response:
         campaign = chosen.campaign(session)
         run = running_run(session, campaign.dataset_id)
         if run is None:
-            raise NotFound("No run is in training; it may have ended just now.")
+            raise NotFound("No run is in training. It may have just finished.")
         stop_run(session, run.id, account().username)
-    flash(f"Run {run.id} is stopped. The current proposals stay.", "success")
+    flash(f"Run {run.id} has been stopped. The current proposals stay.", "success")
     return redirect(url_for("admin.model_runs", **links(campaign)), 303)
 
 
 def _own_run(session: Session, campaign: Campaign, run_id: int) -> ModelRun:
     run = get_run(session, run_id)
     if run.dataset_id != campaign.dataset_id:
-        raise NotFound(f"Model run {run_id} is of another data set than this campaign.")
+        raise NotFound(f"Model run {run_id} belongs to another data set than this campaign.")
     return run
 
 
@@ -191,15 +195,17 @@ def _curve(published: Sequence[ModelRun]) -> Plot | None:
         accuracy, common = found["accuracy"], found.get("accuracy_of_commonest_label")
         points.append((n, accuracy, f"Run {run.id}: {100 * accuracy:.1f} % with {n:,} images"))
         if common is not None:
-            baseline.append((n, common, f"Run {run.id}: {100 * common:.1f} % by the commonest"))
+            baseline.append(
+                (n, common, f"Run {run.id}: {100 * common:.1f} % with always the most common label")
+            )
         written = [_written(name, found.get(name)) for name in ("accuracy", "ece")]
         rows.append((f"Run {run.id}", f"{n:,}", *written))
-    series = [Series("the model", points), Series("commonest label alone", baseline)]
+    series = [Series("the model", points), Series("always the most common label", baseline)]
     first, last = points[0], points[-1]
     return draw_shares(
-        ("Accuracy by cross-validation", "labelled images that the run learnt from"),
-        f"From {100 * first[1]:.1f} % with {first[0]:,} images to {100 * last[1]:.1f} % with "
-        f"{last[0]:,}.",
+        ("Accuracy by cross-validation", "labelled images that the run was trained on"),
+        f"Accuracy goes from {100 * first[1]:.1f} % with {first[0]:,} images to "
+        f"{100 * last[1]:.1f} % with {last[0]:,}.",
         [each for each in series if each.points],
         Table(("Run", "Labelled images", "Accuracy", "Calibration error"), rows),
     )

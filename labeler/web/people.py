@@ -17,7 +17,7 @@ from labeler.web.admin import bp
 from labeler.web.chosen import campaign
 from labeler.web.state import Page, account, db, render
 
-STATES = {"training": "in training", "working": "working", "paused": "paused"}
+STATES = {"training": "in qualification", "working": "working", "paused": "paused"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def pause_person(annotator_id: int) -> Response:
         participating.pause_person(
             session, campaign(session).id, annotator_id, forms.text("reason"), account().id
         )
-    return _back("Paused: no more pictures for this person, who reads the reason.")
+    return _back("This person is paused and gets no new images. They can read the reason.")
 
 
 @bp.post("/people/<id:annotator_id>/resume")
@@ -90,7 +90,7 @@ def resume_person(annotator_id: int) -> Response:
     """Ends a pause, and excuses from the training."""
     with db().write() as session:
         participating.resume_person(session, campaign(session).id, annotator_id, account().id)
-    return _back("This person works from now on.")
+    return _back("This person can label again.")
 
 
 @bp.post("/people/<id:annotator_id>/train")
@@ -98,7 +98,7 @@ def resume_person(annotator_id: int) -> Response:
 def train_person(annotator_id: int) -> Response:
     with db().write() as session:
         participating.send_to_training(session, campaign(session).id, annotator_id, account().id)
-    return _back("The training comes first for this person from now on.")
+    return _back("This person has to pass the qualification before labelling.")
 
 
 @bp.post("/people/<id:annotator_id>/role")
@@ -106,7 +106,7 @@ def train_person(annotator_id: int) -> Response:
 def set_role(annotator_id: int) -> Response:
     with db().write() as session:
         person = accounts.set_role(session, annotator_id, forms.text("role"))
-    return _back(f"{person.username} is {person.role} now.")
+    return _back(f"{person.username} now has the role {person.role}.")
 
 
 @bp.post("/people/<id:annotator_id>/deactivate")
@@ -114,7 +114,7 @@ def set_role(annotator_id: int) -> Response:
 def deactivate(annotator_id: int) -> Response:
     with db().write() as session:
         person = accounts.deactivate(session, annotator_id)
-    return _back(f"The account of {person.username} is closed; the votes stay.")
+    return _back(f"The account of {person.username} is closed. Its votes stay.")
 
 
 @bp.post("/people/<id:annotator_id>/reactivate")

@@ -46,7 +46,7 @@ def person_quality(annotator_id: int) -> tuple[str, int]:
         campaign = chosen.campaign(session)
         skill = session.get(Skill, (campaign.id, annotator_id))
         if skill is None:
-            raise NotFound("Nothing is known of this person in this campaign yet.")
+            raise NotFound("There are no figures about this person in this campaign yet.")
         return render(_page(session, campaign, skill))
 
 
@@ -67,8 +67,8 @@ def _page(session: Session, campaign: Campaign, skill: Skill) -> PersonPage:
         ],
         _measures(found),
         heat(
-            "Answers by what the others say",
-            "Others say",
+            "Answers compared with the label",
+            "Label",
             ANSWERS,
             list(zip(LABELS, found["confusion"], strict=True)),
         ),
@@ -81,14 +81,14 @@ def _page(session: Session, campaign: Campaign, skill: Skill) -> PersonPage:
 def _measures(found: Mapping[str, Any]) -> list[Measure]:
     return [
         Measure(
-            "Right on gold",
+            "Right on gold questions",
             share(found["gold"], found["gold_asked"]),
-            "Images whose answer is known and that were shown without a planted proposal.",
+            "Gold questions that were shown without a deliberately wrong suggestion.",
         ),
         Measure(
             "Agrees with the others",
             share(found["agreement"], found["agreement_n"]),
-            "On images where the others, or gold, leave little doubt.",
+            "Images whose label is nearly certain from the votes of others or from gold questions.",
         ),
         *anchoring_measures(found["anchoring"]),
         planted_measure(found["planted"], found["planted_n"]),

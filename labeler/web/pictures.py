@@ -26,7 +26,7 @@ def picture(image_id: int, sha_prefix: str) -> Response:
     with db().read() as session:
         image = session.get(Image, image_id)
         if image is None or image.status == "broken" or image.sha256[:PREFIX] != sha_prefix:
-            raise NotFound("There is no such picture.")
+            raise NotFound("This image does not exist.")
         known = request.if_none_match.contains(image.sha256)
         content, mime, _ = (b"", "", None) if known else read_image(session, image_id)
     response = Response(content, 304 if known else 200, mimetype=mime or None)

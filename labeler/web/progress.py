@@ -24,10 +24,11 @@ bp = Blueprint("progress", __name__)
 RECENT = 10
 ROOM = (178, 218)  # of a picture of the last answers
 ADVICE = {
-    "low_gold": "Some of your answers differ from what is known. A look into the guide helps: left "
-    "and right are yours, as you look at the picture.",
-    "too_fast": "Many of your answers came very quickly. Give each picture the second that it "
-    "needs.",
+    "low_gold": "Some of your answers differ from answers that are known. Please read the "
+                "guide again. Left and right are meant from your side, as you look at the "
+                "image.",
+    "too_fast": "Many of your answers came very quickly. Please take a second to look at each "
+                "image.",
 }  # fmt: skip
 
 
@@ -114,15 +115,15 @@ def _figures(done: OwnProgress, speed: Pace, review: Review) -> list[Figure]:
     figures = [
         Figure("answers so far", f"{done.votes:,}"),
         Figure("today", f"{done.today:,}"),
-        Figure("pictures left for you", _left(done)),
+        Figure("images left for you", _left(done)),
     ]
     if speed.median_s is not None:
-        figures.append(Figure("an answer takes (median)", f"{speed.median_s:.1f} s"))
+        figures.append(Figure("median time per answer", f"{speed.median_s:.1f} s"))
     if speed.per_hour is not None:
-        figures.append(Figure("answers an hour today", f"{speed.per_hour:,}"))
+        figures.append(Figure("answers per hour today", f"{speed.per_hour:,}"))
     if review.gold_asked:
         known = f"{review.gold_right} of {review.gold_asked}"
-        figures.append(Figure("right where the answer is known", known))
+        figures.append(Figure("right on images with a known answer", known))
     return figures
 
 

@@ -18,7 +18,7 @@ from labeler.web.admin import bp, links
 from labeler.web.numbers import Share, percent, seconds, share, signed
 from labeler.web.state import Page, db, render
 
-STANDINGS = {"training": "in training", "working": "working", "paused": "paused"}
+STANDINGS = {"training": "in qualification", "working": "working", "paused": "paused"}
 ORDERS = ("ascending", "descending")
 
 
@@ -64,14 +64,14 @@ def _low(one: Share | None) -> float:
 COLUMNS: dict[str, tuple[str, Key, bool]] = {
     "person": ("Person", lambda row: row.username, False),
     "votes": ("Votes", lambda row: row.votes, True),
-    "gold": ("Right on gold", lambda row: _low(row.gold), False),
+    "gold": ("Right on gold questions", lambda row: _low(row.gold), False),
     "agreement": ("Agrees with others", lambda row: _low(row.agreement), False),
     "median": ("Median time", lambda row: row.median_ms or 0.0, False),
     "unsure": ("Unsure", lambda row: row.unsure, True),
-    "following": ("Follows", lambda row: row.following, True),
-    "planted": ("Planted followed", lambda row: _low(row.planted), True),
+    "following": ("Copy rate", lambda row: row.following, True),
+    "planted": ("Wrong suggestions copied", lambda row: _low(row.planted), True),
     "information": ("Information", lambda row: row.information, False),
-    "standing": ("Standing", lambda row: (not row.flags, row.standing != "paused"), False),
+    "standing": ("Status", lambda row: (not row.flags, row.standing != "paused"), False),
 }
 
 

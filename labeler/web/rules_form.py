@@ -41,82 +41,125 @@ GROUPS = (
         "Who sees what",
         (
             RuleField(
-                "proposals", "word", "Suggestions of the model",
-                "Mixed measures how much the suggestions sway people.",
+                "proposals",
+                "word",
+                "Show the model's suggestions",
+                "“Mixed” lets you measure how much suggestions influence people.",
                 (
-                    ("mixed", "Mixed: hidden for a share"),
-                    ("shown", "Shown to everybody"),
-                    ("hidden", "Hidden from everybody"),
+                    ("mixed", "Mixed: hidden for some images"),
+                    ("shown", "Always shown"),
+                    ("hidden", "Always hidden"),
                 ),
             ),
             RuleField(
-                "blind_share", "percent", "Hidden for (%)",
-                "Of the pictures, drawn for each person, when suggestions are mixed.",
+                "blind_share",
+                "percent",
+                "Hide suggestions for (%)",
+                "Share of the images without a suggestion if suggestions are mixed. It is "
+                "drawn for each person.",
             ),
             RuleField(
-                "mirror_views", "yes", "Show half of the pictures mirrored",
-                "Cancels a habit of one hand or one side. Answers are stored as the picture is.",
+                "mirror_views",
+                "yes",
+                "Show half of the images mirrored",
+                "Cancels out a habit of pressing one side. Answers are stored for the "
+                "image as it is.",
             ),
         ),
     ),
     RuleGroup(
-        "When is an image done",
+        "When an image is finished",
         (
             RuleField(
-                "method", "word", "What decides",
-                "Probability weighs each answer by how reliable the person has been, and asks "
-                "for more only where there is doubt.",
+                "method",
+                "word",
+                "Stopping rule",
+                "“Probability” weighs each answer by how reliable the person has been. It asks "
+                "for more answers only where the label is doubtful.",
                 (("posterior", "Probability"), ("majority", "A fixed number of votes")),
             ),
             RuleField(
-                "required_votes", "whole", "Votes needed",
-                "For a fixed number: so many. For probability: no label rests on fewer.",
+                "required_votes",
+                "whole",
+                "Votes needed",
+                "With a fixed number: the number of votes per image. With probability: the "
+                "smallest number of votes for a label.",
             ),
             RuleField(
-                "threshold", "percent", "Certain enough at (%)",
-                "Probability of a label at which an image is done.",
+                "threshold",
+                "percent",
+                "Certain enough at (%)",
+                "An image is finished when one label is at least this probable.",
             ),
             RuleField(
-                "vote_cap", "whole", "At most so many votes",
-                "An image without a label by then is contested: a supervisor decides.",
+                "vote_cap",
+                "whole",
+                "Largest number of votes",
+                "An image that has this many votes and no label is contested. A supervisor "
+                "decides.",
             ),
             RuleField(
-                "use_model", "yes", "Count the model's proposal as a first opinion",
-                "Saves votes where the model is well calibrated.",
+                "use_model",
+                "yes",
+                "Count the model's proposal as a first opinion",
+                "Saves votes if the model's probabilities are right.",
             ),
             RuleField(
-                "named", "yes", "A person must have named the label",
-                "Without, a sure proposal can outweigh a person: fewest votes, most trust in it.",
+                "named",
+                "yes",
+                "A person must have named the label",
+                "If not ticked, a confident proposal can outweigh a person. This needs the "
+                "fewest votes and trusts the model most.",
             ),
             RuleField(
-                "audit_share", "percent", "Ask to the end anyway (%)",
-                "Of the images, by lot: they tell how good the early decisions are.",
+                "audit_share",
+                "percent",
+                "Audit share (%)",
+                "Share of the images, drawn at random, that get the largest number of "
+                "votes anyway. They show how good early labels are.",
             ),
         ),
     ),
     RuleGroup(
-        "Gold and training",
+        "Gold questions and qualification",
         (
             RuleField(
-                "gold_first", "whole", "Gold among the first 20",
-                "Images with a known answer, mixed in unseen, that tell how well a person judges.",
-            ),
-            RuleField("gold_rate", "percent", "Gold later (%)", "Of all pictures after these."),
-            RuleField(
-                "planted_share", "percent", "Gold with a wrong suggestion (%)",
-                "Measures who repeats what is suggested. None where suggestions are hidden.",
+                "gold_first",
+                "whole",
+                "Gold questions among the first 20",
+                "Images with a known answer. They look like all others and show how well a "
+                "person judges.",
             ),
             RuleField(
-                "min_gold", "percent", "Pause below (%)",
-                "Who is surely right on fewer gold images than this gets no more pictures.",
+                "gold_rate",
+                "percent",
+                "Gold questions later (%)",
+                "Share of all images after the first 20.",
             ),
             RuleField(
-                "training", "whole", "Training pictures",
-                "Gold images with the right answer told, before the work begins. 0: no training.",
+                "planted_share",
+                "percent",
+                "Gold questions with a wrong suggestion (%)",
+                "Shows who copies suggestions. Not used if suggestions are always hidden.",
             ),
             RuleField(
-                "pass_share", "percent", "Training is passed at (%)",
-                "Right answers of a round; below, another round follows.",
+                "min_gold",
+                "percent",
+                "Pause below (%)",
+                "People who are clearly right on fewer gold questions than this are paused.",
+            ),
+            RuleField(
+                "training",
+                "whole",
+                "Qualification images",
+                "Gold questions that people answer, with feedback, before they start. 0: "
+                "no qualification.",
+            ),
+            RuleField(
+                "pass_share",
+                "percent",
+                "Qualification passed at (%)",
+                "Share of right answers in a round. Below it, another round follows.",
             ),
         ),
     ),
@@ -124,12 +167,18 @@ GROUPS = (
         "Model",
         (
             RuleField(
-                "retrain_votes", "whole", "Train anew after",
-                "New votes, at least; the first time after 15. 0: only when somebody asks.",
+                "retrain_votes",
+                "whole",
+                "Train again after (votes)",
+                "Smallest number of new votes. The first model needs 15 votes. 0: train "
+                "only on request.",
             ),
             RuleField(
-                "retrain_share", "percent", "And when so many are new (%)",
-                "Of the votes there were, so that a large campaign is not always training.",
+                "retrain_share",
+                "percent",
+                "And after this growth (%)",
+                "New votes as a share of the votes so far. It keeps large campaigns from "
+                "training all the time.",
             ),
         ),
     ),
@@ -137,19 +186,21 @@ GROUPS = (
         "Order",
         (
             RuleField(
-                "order", "word", "Which images come first",
-                "Within the same rank the order is random.",
+                "order",
+                "word",
+                "Which images come first",
+                "Images of equal priority come in random order.",
                 (
-                    ("breadth", "Those with the fewest votes"),
-                    ("random", "Any, at random"),
-                    ("uncertain", "Those that teach the model most, then the least certain"),
-                    ("contested", "Those on which people differ"),
-                    ("mixed", "By lot: fewest votes, least certain, or dissent"),
+                    ("breadth", "Images with the fewest votes"),
+                    ("random", "Random order"),
+                    ("uncertain", "Images that help the model most, then the least certain"),
+                    ("contested", "Images on which people disagree"),
+                    ("mixed", "Random mix of fewest votes, least certain and disagreement"),
                 ),
             ),
         ),
     ),
-)  # fmt: skip
+)
 FIELDS = {field.name: field for group in GROUPS for field in group.fields}
 
 

@@ -67,7 +67,7 @@ def list_published(session: Session, dataset_id: int) -> Sequence[Published]:
 
 def _running(run: ModelRun) -> Running:
     told = run.progress or {}
-    step, done, total = told.get("step", "beginning"), told.get("done", 0), told.get("total", 0)
+    step, done, total = told.get("step", "starting"), told.get("done", 0), told.get("total", 0)
     words = step
     if total:
         words += f", {done:,} of {total:,}"
@@ -81,12 +81,12 @@ def _running(run: ModelRun) -> Running:
 def _next(due: retraining.Schedule, active: bool) -> str:
     votes = f"{due.votes:,} {plural(due.votes, 'vote')}"
     if due.due_at is None:
-        return f"A run begins only when somebody asks for it. There are {votes}."
+        return f"A run starts only when somebody requests it. There are {votes}."
     if not active:
-        return f"While the campaign is at rest no run begins by itself. There are {votes}."
+        return f"No run starts automatically while the campaign is inactive. There are {votes}."
     if due.is_due:
         return (
-            f"With {votes} the next run is due: it begins within a minute, as soon as the worker "
-            "is free and at least two labels have been given."
+            f"With {votes} the next run is due. It starts within a minute, as soon as the "
+            "background worker is free and people have given at least two different labels."
         )
-    return f"The next run begins by itself at {due.due_at:,} votes; there are {due.votes:,}."
+    return f"The next run starts automatically at {due.due_at:,} votes. There are {due.votes:,}."

@@ -21,7 +21,7 @@ bp = Blueprint("training", __name__, url_prefix="/label/training")
 
 PLACES = {
     "left": "the light comes from the left",
-    "center": "no side dominates, so it is center",
+    "center": "neither side is clearly brighter, so the answer is center",
     "right": "the light comes from the right",
 }
 
@@ -84,4 +84,4 @@ def _sentence(lesson: Lesson) -> str:
     """What to say of an answer."""
     if lesson.is_right:
         return f"Right: {PLACES[lesson.label]}."
-    return f"Not quite: {PLACES[lesson.label]}. You said {lesson.answer}."
+    return f"Not quite: {PLACES[lesson.label]}. You answered {lesson.answer}."

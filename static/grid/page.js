@@ -16,7 +16,7 @@ class Tile {
     this.select = label.querySelector("select");
     this.button = document.createElement("button");
     this.word = document.createElement("span");
-    this.name = `Picture ${number} of ${count}`;
+    this.name = `Image ${number} of ${count}`;
     this.button.type = "button";
     this.button.className = "tile";
     this.button.tabIndex = -1;
@@ -132,9 +132,9 @@ class GridPage {
 
   #tell() {
     const changed = this.#tiles.filter((tile) => tile.changed).length;
-    this.#said.textContent = changed === 0 ? "" : `${changed} marked`;
+    this.#said.textContent = changed === 0 ? "" : `${changed} changed`;
     this.#confirm.textContent = changed === 0
-      ? `Confirm ${this.#tiles.length} pictures`
+      ? `Confirm ${this.#tiles.length} images`
       : `Confirm ${this.#tiles.length - changed}, change ${changed}`;
   }
 
@@ -147,7 +147,7 @@ class GridPage {
     }
     event.preventDefault();
     if (this.#sent) return;
-    this.#said.textContent = `${unseen.length} below are not looked at yet`;
+    this.#said.textContent = `Look at the ${unseen.length} images below first`;
     unseen[0].button.scrollIntoView({ block: "start" });
     unseen[0].button.focus({ preventScroll: true });
   }

@@ -43,7 +43,7 @@ class LabelPage {
     this.#history = this.#recall(data.lastVote);
     for (const { image } of this.#history) this.#answered.add(image.image_id);
     this.#listen();
-    if (!durable) this.#view.notify("This browser forbids storage: votes not sent yet are lost when you close the page.");
+    if (!durable) this.#view.notify("This browser does not allow the page to store data. Votes that have not been sent are lost when you close the page.");
   }
 
   start() {
@@ -169,13 +169,13 @@ class LabelPage {
   }
 
   #onRefused({ entry, error }) {
-    if (entry.kind === "undo") return this.#view.notify(`The undo was not taken: ${error.message}`);
+    if (entry.kind === "undo") return this.#view.notify(`The undo was not accepted: ${error.message}`);
     const at = this.#history.findIndex((vote) => vote.requestId === entry.requestId);
     if (at < 0) return; // undone meanwhile, so nothing is lost
     this.#history.splice(at, 1);
     this.#answered.delete(entry.image.image_id);
     this.#count(-1);
-    this.#view.notify(`One answer was not taken: ${error.message}`);
+    this.#view.notify(`One answer was not accepted: ${error.message}`);
   }
 
   #complain({ kind, body }) {

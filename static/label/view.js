@@ -2,7 +2,7 @@
 
 import { fitTo } from "./fit.js";
 
-const WAITING = "The next picture is on its way.";
+const WAITING = "The next image is loading.";
 
 export class View {
   #stage = document.getElementById("stage");

@@ -43,7 +43,7 @@ def test_new_votes_appear_and_nothing_else_moves(site: Site, sign_in: SignIn) ->
     diary.wait_until_sent()
     page.evaluate(LOOK_AGAIN)
     expect(votes).to_have_text(f"{before + 1:,}")
-    expect(page.locator("#live-state")).to_have_text("Updates by itself.")
+    expect(page.locator("#live-state")).to_have_text("This page updates automatically.")
     assert page.evaluate("window.mark") == "the same document"
     assert page.locator("details").evaluate("one => one.open")
     assert page.evaluate("document.activeElement.textContent") == "per day"
@@ -66,7 +66,7 @@ def test_updates_can_be_paused_with_the_keyboard(site: Site, sign_in: SignIn) ->
     page.wait_for_timeout(300)
     assert asked == []
     page.keyboard.press("Enter")
-    expect(page.locator("#live-state")).to_have_text("Updates by itself.")
+    expect(page.locator("#live-state")).to_have_text("This page updates automatically.")
     assert len(asked) == 1
 
 
@@ -83,4 +83,4 @@ def test_a_lost_session_is_told(site: Site, sign_in: SignIn) -> None:
     boss.page.goto("/admin/")
     boss.context.clear_cookies()
     boss.page.evaluate(LOOK_AGAIN)
-    expect(boss.page.locator("#live-state")).to_contain_text("not signed in any more")
+    expect(boss.page.locator("#live-state")).to_contain_text("You have been signed out")

@@ -34,7 +34,7 @@ def confirm(page: Page) -> None:
             page.wait_for_timeout(150)
             if "stored" in page.locator("main").inner_text():
                 break
-    expect(page.get_by_role("status").first).to_contain_text("answers are stored")
+    expect(page.get_by_role("status").first).to_contain_text("answers have been stored")
 
 
 def stored(site: Site, username: str) -> dict[int, str]:
@@ -50,15 +50,15 @@ def test_by_keyboard_alone(site: Site, sign_in: SignIn) -> None:
     images = open_grid(page)
     assert len(images) == 24
     focus = "document.activeElement.getAttribute('aria-label')"
-    assert page.evaluate(focus) == "Picture 1 of 24: left"
+    assert page.evaluate(focus) == "Image 1 of 24: left"
     for key, said in (
-        ("ArrowRight", "Picture 2 of 24: left"),
-        ("3", "Picture 2 of 24: not left: right"),
-        ("End", "Picture 24 of 24: left"),
-        ("u", "Picture 24 of 24: not left: unsure"),
-        ("Home", "Picture 1 of 24: left"),
-        ("Space", "Picture 1 of 24: not left: center"),
-        ("1", "Picture 1 of 24: left"),
+        ("ArrowRight", "Image 2 of 24: left"),
+        ("3", "Image 2 of 24: not left: right"),
+        ("End", "Image 24 of 24: left"),
+        ("u", "Image 24 of 24: not left: unsure"),
+        ("Home", "Image 1 of 24: left"),
+        ("Space", "Image 1 of 24: not left: center"),
+        ("1", "Image 1 of 24: left"),
     ):
         page.keyboard.press(key)
         assert page.evaluate(focus) == said
@@ -73,7 +73,7 @@ def test_by_keyboard_alone(site: Site, sign_in: SignIn) -> None:
     assert stored(site, person.username) == expected
     assert page.evaluate(focus).endswith("left"), "the next page is ready for keys"
     page.keyboard.press("z")
-    expect(page.get_by_role("status").first).to_contain_text("24 answers are taken back.")
+    expect(page.get_by_role("status").first).to_contain_text("24 answers have been undone.")
     assert page.evaluate("document.querySelectorAll('.tile.changed').length") == 3
     assert all(vote.superseded_at for vote in site.votes_of(person.username))
 
@@ -83,7 +83,7 @@ def test_what_was_not_on_the_screen_is_not_confirmed(site: Site, sign_in: SignIn
     open_grid(person.page)
     person.page.wait_for_timeout(300)
     person.page.keyboard.press("Enter")
-    expect(person.page.locator("#said")).to_contain_text("below are not looked at yet")
+    expect(person.page.locator("#said")).to_contain_text("images below first")
     assert person.page.evaluate("scrollY") > 0
     assert site.votes_of(person.username) == []
 
@@ -102,7 +102,9 @@ def test_by_touch(site: Site, sign_in: SignIn) -> None:
         page.evaluate(f"scrollTo(0, {top})")
         page.wait_for_timeout(60)
     page.locator("#confirm").tap()
-    expect(page.get_by_role("status").first).to_contain_text("24 answers are stored, 1 of them")
+    expect(page.get_by_role("status").first).to_contain_text(
+        "24 answers have been stored, 1 of them"
+    )
     assert stored(site, person.username) == dict.fromkeys(images, "left") | {images[2]: "unsure"}
 
 
@@ -111,7 +113,7 @@ def test_two_presses_store_once(site: Site, sign_in: SignIn) -> None:
     images = open_grid(person.page)
     person.page.wait_for_timeout(300)
     person.page.locator("#confirm").dblclick()
-    expect(person.page.get_by_role("status").first).to_contain_text("24 answers are stored")
+    expect(person.page.get_by_role("status").first).to_contain_text("24 answers have been stored")
     assert len(site.votes_of(person.username)) == len(images)
 
 
@@ -120,15 +122,17 @@ def test_without_scripts(site: Site, sign_in: SignIn) -> None:
     page = person.page
     page.goto("/grid")
     page.get_by_label("the model").check()
-    page.get_by_role("button", name="Show them").click()
+    page.get_by_role("button", name="Show images").click()
     images = page.locator("select").count()
     assert images == 24
-    page.get_by_label("Picture 5 of 24").select_option("right")
-    page.get_by_role("button", name="Confirm 24 pictures").click()
-    expect(page.get_by_role("status").first).to_contain_text("24 answers are stored, 1 of them")
+    page.get_by_label("Image 5 of 24").select_option("right")
+    page.get_by_role("button", name="Confirm 24 images").click()
+    expect(page.get_by_role("status").first).to_contain_text(
+        "24 answers have been stored, 1 of them"
+    )
     assert list(stored(site, person.username).values()).count("right") == 1
     page.get_by_role("button", name="Undo the last page").click()
-    expect(page.get_by_label("Picture 5 of 24")).to_have_value("right")
+    expect(page.get_by_label("Image 5 of 24")).to_have_value("right")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

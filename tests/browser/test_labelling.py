@@ -40,7 +40,7 @@ def join(page: Page, link: str, username: str) -> None:
     page.goto(link)
     page.fill("#username", username)
     page.fill("#password", PASSWORD)
-    page.get_by_role("button", name="Open account").click()
+    page.get_by_role("button", name="Create account").click()
 
 
 def test_from_the_invite_to_ten_labels(site: Site, chromium: Browser) -> None:
@@ -49,8 +49,8 @@ def test_from_the_invite_to_ten_labels(site: Site, chromium: Browser) -> None:
     admin = chromium.new_context(base_url=site.url).new_page()
     join(admin, site.admin_link(), f"admin-{tag}")
     admin.get_by_role("link", name="Invites").click()
-    admin.get_by_label("For whom").fill("Monday")
-    admin.get_by_role("button", name="Create the link").click()
+    admin.get_by_label("Who it is for").fill("Monday")
+    admin.get_by_role("button", name="Create link").click()
     link = admin.locator("#link").input_value()
 
     student = chromium.new_context(base_url=site.url).new_page()
@@ -145,7 +145,7 @@ def test_signed_out_in_the_middle(site: Site, sign_in: SignIn) -> None:
     expect(person.page.get_by_role("alert")).to_contain_text("kept in this browser")
     person.context.add_cookies(theirs)  # type: ignore[arg-type]
     diary.press("ArrowRight")
-    expect(person.page.get_by_role("alert")).to_contain_text("somebody else")
+    expect(person.page.get_by_role("alert")).to_contain_text("Somebody else")
     assert site.votes_of(person.username) == site.votes_of(other.username) == []
     person.context.add_cookies(mine)  # type: ignore[arg-type]
     open_label_page(person.page)
@@ -302,7 +302,7 @@ def test_the_page_says_why_there_is_no_picture(site: Site, sign_in: SignIn) -> N
         person.page.keyboard.press("1")
         stage.wait_for()
     expect(person.page.get_by_role("heading", name="You are paused.")).to_be_visible()
-    expect(person.page.locator("#stage")).to_contain_text("Why: Please talk to me first.")
+    expect(person.page.locator("#stage")).to_contain_text("Reason: Please talk to me first.")
     expect(person.page.get_by_role("button", name="Left")).to_be_disabled()
     held = len(site.votes_of(person.username))
     assert held == site.settings.prefetch + 1, "what was in hand could still be answered"

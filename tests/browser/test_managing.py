@@ -65,7 +65,9 @@ def test_adjudication_by_keys(site: Site, sign_in: SignIn, contested: int) -> No
     press(page, "u")
     press(page, "2")
     assert decisions(site, contested) == [("left", False), (None, True), ("center", True)]
-    expect(page.get_by_role("heading", name="The rest was skipped.")).to_be_visible()
+    expect(
+        page.get_by_role("heading", name="You have skipped all remaining images.")
+    ).to_be_visible()
 
 
 def test_keys_are_letters_in_the_note(site: Site, sign_in: SignIn, contested: int) -> None:
@@ -88,7 +90,7 @@ def test_the_form_counts_and_previews(site: Site, sign_in: SignIn) -> None:
     page.locator("#sample").fill("12")
     expect(page.locator("#count")).to_have_text("12 images are selected.")
     page.locator("#sample").fill("many")
-    expect(page.locator("#count")).to_have_text("A whole number is needed.")
+    expect(page.locator("#count")).to_have_text("Enter a whole number.")
     page.locator("#guideline").fill("# Cheeks\n\n<img src=x onerror=alert(1)> **both**")
     expect(page.locator("#preview strong")).to_have_text("both")
     expect(page.locator("#preview img")).to_have_count(0)

@@ -49,9 +49,9 @@ def test_by_keys(
     person = sign_in(color_scheme=scheme, **device)
     page = person.page
     page.goto("/label")
-    expect(page.get_by_role("heading", name="A short training comes first.")).to_be_visible()
+    expect(page.get_by_role("heading", name="A short qualification comes first.")).to_be_visible()
     assert violations(person) == []
-    page.get_by_role("link", name="Begin the training").click()
+    page.get_by_role("link", name="Start the qualification").click()
     for n in range(2):
         expect(page.locator(".status")).to_contain_text(f"{n} of 2 answered")
         assert violations(person) == []
@@ -64,7 +64,9 @@ def test_by_keys(
         assert page.evaluate("document.documentElement.scrollWidth") <= device["viewport"]["width"]
         if n == 0:
             page.keyboard.press("Enter")
-    expect(page.locator("#lesson")).to_contain_text("2 of 2 right: the training is over.")
+    expect(page.locator("#lesson")).to_contain_text(
+        "2 of 2 right. You have passed the qualification."
+    )
     page.keyboard.press("Enter")
     expect(page.locator("#stage img")).to_be_visible()
     assert page.url.endswith("/label")
@@ -76,7 +78,7 @@ def test_without_scripts(site: Site, sign_in: SignIn, truth: dict[int, str]) -> 
     page.goto("/label/training")
     page.get_by_role("button", name="Center" if truth[asked(page)] != "center" else "Left").click()
     expect(page.locator("#lesson")).to_contain_text("Not quite: ")
-    page.get_by_role("link", name="Next picture").click()
+    page.get_by_role("link", name="Show the next image").click()
     expect(page.locator(".status")).to_contain_text("1 of 2 answered, 0 right")
 
 
@@ -91,7 +93,7 @@ def test_the_own_page(site: Site, sign_in: SignIn, device: dict[str, Any], schem
     diary.wait_until_sent()
     site.pause(person.username, "Please talk to me first.")
     person.page.goto("/me")
-    expect(person.page.get_by_role("main")).to_contain_text("Why: Please talk to me first.")
+    expect(person.page.get_by_role("main")).to_contain_text("Reason: Please talk to me first.")
     assert violations(person) == []
     assert (
         person.page.evaluate("document.documentElement.scrollWidth") <= device["viewport"]["width"]
@@ -99,7 +101,7 @@ def test_the_own_page(site: Site, sign_in: SignIn, device: dict[str, Any], schem
     last = person.page.locator(".last-answers li").first
     last.get_by_role("button", name="center").focus()
     person.page.keyboard.press("Enter")
-    expect(person.page.locator(".last-answers li").first).to_contain_text("You said center")
+    expect(person.page.locator(".last-answers li").first).to_contain_text("You answered center")
     newest = site.votes_of(person.username)[-1]
     assert (newest.answer, newest.image_id) == ("center", list(diary.pressed)[-1])
     assert violations(person) == []

@@ -194,7 +194,7 @@ def test_the_second_supervisor_is_told(
     assert consensus_row(any_db, first).label == "left"
     with any_db.write() as session:
         undo_decision(session, number)
-    with pytest.raises(Conflict, match="undone meanwhile"):
+    with pytest.raises(Conflict, match="undone the earlier decision"):
         decided(any_db, campaign_id, first, bob.id, Verdict("right", seen=number))
 
 
@@ -228,9 +228,9 @@ def test_what_is_no_decision(
     any_db: Database, campaign_id: int, contested: list[int], supervisor: int
 ) -> None:
     for verdict, message in (
-        (Verdict("unsure"), "is no decision"),
+        (Verdict("unsure"), "is not a decision"),
         (Verdict("left", "x" * 301), "at most 300"),
-        (Verdict(None, use_as_gold=True), "no gold"),
+        (Verdict(None, use_as_gold=True), "cannot become a gold"),
     ):
         with pytest.raises(InvalidInput, match=message):
             decided(any_db, campaign_id, contested[0], supervisor, verdict)

@@ -124,7 +124,7 @@ def test_names_are_checked(any_db: Database, faces: int, name: str) -> None:
 
 
 def test_a_name_is_given_once(any_db: Database, faces: int) -> None:
-    with pytest.raises(Conflict, match="There is a campaign 'faces' already"):
+    with pytest.raises(Conflict, match="'faces' exists already"):
         make(any_db, faces, " faces ")
 
 

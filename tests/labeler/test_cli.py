@@ -63,7 +63,7 @@ def test_reading_does_not_wait_for_a_writer(ready: Path) -> None:
     db = open_db()
     with db.write() as session:
         invites.create_invite(session)
-        assert "Nobody has an account yet" in run("users", "list").output
+        assert "There are no accounts yet" in run("users", "list").output
     db.dispose()
 
 
@@ -74,7 +74,7 @@ def test_a_database_that_is_locked_for_long_is_told(
     db = open_db()
     with db.write() as session:
         invites.create_invite(session)
-        with pytest.raises(SidelightError, match=r"database is locked.*try again"):
+        with pytest.raises(SidelightError, match=r"database is locked.*Try again"):
             run("users", "invite")
     db.dispose()
 
@@ -97,7 +97,7 @@ def test_importing_tells_what_came_and_what_is_broken(ready: Path, tmp_path: Pat
 
 def test_checking_may_come_later(ready: Path, tmp_path: Path) -> None:
     folder = write_images(tmp_path / "faces", 3)
-    assert "Not checked yet" in run("images", "import", str(folder), "--no-check").output
+    assert "have not been checked yet" in run("images", "import", str(folder), "--no-check").output
     assert "3 unchecked" in run("images", "list").output
     assert "Checked 3: 3 can be labelled" in run("images", "check").output
 
@@ -134,10 +134,10 @@ def test_people_are_managed(ready: Path) -> None:
         invites.accept_invite(session, token, "ada", "a fine password")
     listed = run("users", "list").output
     assert listed.index("ada") < listed.index("root")
-    assert "ada is supervisor now" in run("users", "set-role", "ada", "supervisor").output
-    assert "ada is deactivated" in run("users", "deactivate", "ada").output
+    assert "ada now has the role supervisor" in run("users", "set-role", "ada", "supervisor").output
+    assert "The account of ada is closed" in run("users", "deactivate", "ada").output
     assert "(deactivated)" in run("users", "list").output
-    assert "ada is active again" in run("users", "reactivate", "ada").output
+    assert "The account of ada is open again" in run("users", "reactivate", "ada").output
     password = run("users", "reset-password", "ada").stdout.strip()
     assert sessions.sign_in(db, "ada", password, "127.0.0.1", "", load_settings())
     with pytest.raises(SidelightError, match="last active admin"):
@@ -174,5 +174,5 @@ def test_a_demo_of_another_kind_is_kept(home: Path) -> None:
 
 def test_the_demo_stays_out_of_the_way_of_real_data(ready: Path, tmp_path: Path) -> None:
     run("images", "import", str(write_images(tmp_path / "faces", 2)))
-    assert "the demo is not needed" in run("demo", "--if-empty").output
+    assert "The demo is not needed" in run("demo", "--if-empty").output
     assert len(run("images", "list").output.splitlines()) == 1

@@ -57,7 +57,7 @@ def test_made_listed_copied_activated(db: Database) -> None:
     assert "* Test part" in listed
     assert "  faces: 6 images" in listed
     assert "    blind_share=0.4 training=3\n" in listed
-    assert "    all rules have their defaults\n" in listed
+    assert "    all rules have their default values\n" in listed
     assert run("campaigns", "activate", "faces").output == "faces is active.\n"
     assert "* faces" in run("campaigns", "list").output
 
@@ -77,11 +77,11 @@ def test_a_sample_and_a_list(db: Database, tmp_path: Path) -> None:
     listed.write_text("nowhere.jpg\n")
     with pytest.raises(NotFound, match=r"such as 'nowhere\.jpg'"):
         run("campaigns", "create", "None", "--list", str(listed))
-    with pytest.raises(NotFound, match="no attribute 'Old'; it has: Young"):
+    with pytest.raises(NotFound, match=r"no attribute 'Old'\. It has: Young"):
         run("campaigns", "create", "None", "--with", "Old")
-    with pytest.raises(InvalidInput, match="No image"):
+    with pytest.raises(InvalidInput, match="select no image"):
         run("campaigns", "create", "None", "--list", str(_one(tmp_path)), "--partition", "test")
-    with pytest.raises(Conflict, match="choose another name"):
+    with pytest.raises(Conflict, match="Choose another name"):
         run("campaigns", "create", "faces")
 
 
@@ -117,7 +117,7 @@ def test_rules_are_set_and_take_effect(db: Database) -> None:
     assert "required_votes=2\n" in before
     assert _status(db, image.image_id) == "open"
     after = run("campaigns", "set", "faces", "method=majority", "required_votes=1").output
-    assert "faces: 6 images changed by the new rules" in after
+    assert "faces: the new rules changed 6 images" in after
     assert _status(db, image.image_id) == "agreed"
     assert "changed" not in run("campaigns", "set", "faces", "required_votes=1").output
     assert "method=majority" in run("campaigns", "set", "faces").output
@@ -159,32 +159,34 @@ def test_rules_that_cannot_be(db: Database, given: str, message: str) -> None:
 def test_gold_from_a_file_and_back(db: Database, tmp_path: Path) -> None:
     file = tmp_path / "gold.csv"
     file.write_text("filename,label,explanation\n000001.jpg,left,Nose\n000002.jpg,right,\n")
-    assert "2 images have become gold" in run("gold", "import", str(file)).output
-    assert "2 were so already" in run("gold", "import", str(file)).output
+    assert "2 gold questions added" in run("gold", "import", str(file)).output
+    assert "2 unchanged" in run("gold", "import", str(file)).output
     assert run("gold", "list").output.splitlines() == [
-        "000002.jpg  right  (csv)  not asked", "000001.jpg  left  (csv)  not asked",
+        "000002.jpg  right  (csv)  not shown yet", "000001.jpg  left  (csv)  not shown yet",
     ]  # fmt: skip
-    assert run("gold", "revoke", "000001.jpg").output == "000001.jpg is gold no more.\n"
+    assert (
+        run("gold", "revoke", "000001.jpg").output == "000001.jpg is no longer a gold question.\n"
+    )
     with pytest.raises(NotFound, match=r"000001\.jpg"):
         run("gold", "revoke", "000001.jpg")
     file.write_text("filename,label\n000003.jpg,top\n")
     with pytest.raises(BrokenData, match="Line 2: the label 'top'"):
         run("gold", "import", str(file))
     file.write_bytes(b"\xff\xfe")
-    assert "no text in UTF-8" in run("gold", "import", str(file)).output
+    assert "not UTF-8 text" in run("gold", "import", str(file)).output
 
 
 def test_gold_from_people(db: Database) -> None:
     settings = load_settings()
     run("campaigns", "set", "faces", "method=majority", "required_votes=2")
-    assert "0 images have become gold" in run("gold", "from-supervisors").output
+    assert "0 gold questions added" in run("gold", "from-supervisors").output
     boss, ann = _annotator(db, "supervisor"), _annotator(db)
     for person in (boss, ann):
         held = lease(db, person, 6, settings)
         vote(db, person, min(one.image_id for one in held), "center", settings)
-    assert "1 images have become gold" in run("gold", "promote", "--min-votes", "2").output
+    assert "1 gold questions added" in run("gold", "promote", "--min-votes", "2").output
     run("gold", "revoke", "000001.jpg")
-    assert "1 images have become gold" in run("gold", "from-supervisors").output
+    assert "1 gold questions added" in run("gold", "from-supervisors").output
     assert "000001.jpg  center  (supervisor)" in run("gold", "list").output
     assert run("gold", "promote", "--min-votes", "1").exit_code == 2
 

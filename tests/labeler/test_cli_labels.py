@@ -85,9 +85,9 @@ def test_labels_votes_and_proposals_from_end_to_end(
     sure = ("export", "labels", "--out", str(out), "--with-proposals", "--precision")
     assert run(*sure, "0.8").exit_code == 0
     assert 12 <= sum(bool(row["label"]) for row in read(out)) <= 30
-    assert "cannot promise that 99.9%" in message(run(*sure, "99.9%"))
+    assert "cannot ensure that 99.9%" in message(run(*sure, "99.9%"))
     assert "a share such as 95%" in run(*sure, "95").output
-    assert "goes with" in run("export", "labels", "--out", str(out), "--precision", ".9").output
+    assert "together with" in run("export", "labels", "--out", str(out), "--precision", ".9").output
     votes = run("export", "votes", "--out", str(tmp_path / "votes.csv"))
     assert votes.output.strip().endswith("votes.csv: 36 rows")
     assert len(read(tmp_path / "votes.csv")) == 36
@@ -115,7 +115,8 @@ def test_runs_as_a_real_process(
     assert failed.returncode == 1
     assert failed.stdout == ""
     assert failed.stderr == (
-        "Error: There is no campaign 'none'. There are: faces. Choose one with --campaign NAME.\n"
+        "Error: There is no campaign 'none'. The campaigns are: faces. "
+        "Choose one with --campaign NAME.\n"
     )
 
 
@@ -160,14 +161,14 @@ class TestWithoutACampaign:
     ) -> None:
         with db.write() as session:
             session.execute(update(Campaign).values(active=False))
-        assert "No campaign is active. There are: faces." in message(run(*arguments))
+        assert "No campaign is active. The campaigns are: faces." in message(run(*arguments))
 
 
 def test_too_few_votes_propose_nothing(run: Run, db: Database, tmp_path: Path) -> None:
     write_faces(tmp_path, {"a.png": "left"})
     with db.write() as session:
         register(session, tmp_path, ["a.png"])
-    assert "Not enough votes" in message(run("propose"))
+    assert "There are not enough votes" in message(run("propose"))
     assert "manage.py propose" in message(run("export", "labels", "--out", "-", "--with-proposals"))
     with db.read() as session:
         assert session.scalars(select(ModelRun)).all() == []

@@ -123,7 +123,7 @@ def test_all_or_nothing_with_the_lines_that_are_wrong(any_db: Database, campaign
         ("filename,label\na.jpg,top\n", r"Line 2: the label 'top' is not one of left"),
         ("filename,label\n,left\n", "Line 2: the filename is empty"),
         ("filename,label\na.jpg,left\na.jpg,right\n", r"Line 3: 'a\.jpg' is left on an earlier"),
-        ("filename,label\n", "no line below the header"),
+        ("filename,label\n", "no lines below the header"),
         ("", "no column filename and label"),
         ("filename,label\na\0.jpg,left\n", "NUL"),
         ("filename,label,explanation\na.jpg,left," + "x" * 301, "more than 300"),
@@ -202,7 +202,7 @@ def test_supervisors_who_agree(
     found = {status.image.id: status for status in listed(any_db, campaign_id)}
     assert {key: one.gold.label for key, one in found.items()} == {a: "left", d: "right"}
     assert found[a].gold.source == "supervisor"
-    assert (found[a].asked, found[d].asked) == (0, 2), "those who made it are not asked by it"
+    assert (found[a].asked, found[d].asked) == (0, 2), "those who made it are not shown yet by it"
 
 
 def test_unanimous_images_are_promoted(

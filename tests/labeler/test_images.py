@@ -339,7 +339,7 @@ def test_only_one_data_set_is_active(any_db: Database, tmp_path: Path) -> None:
 def test_the_same_default_name_elsewhere_is_refused(db: Database, tmp_path: Path) -> None:
     first = register_dataset(db, write_images(tmp_path / "a" / "faces", 2))
     moved = write_images(tmp_path / "b" / "faces", 2)
-    with pytest.raises(Conflict, match="Give this one another name"):
+    with pytest.raises(Conflict, match="Choose another name"):
         register_dataset(db, moved)
     report = register_dataset(db, moved, name="faces")
     assert (report.dataset_id, report.unchanged) == (first.dataset_id, 2)

@@ -146,7 +146,7 @@ def test_poses_that_have_no_mirrored_one(edges: tuple[float, ...]) -> None:
 
 def test_wrong_input() -> None:
     faces = MeanFaces(EDGES)
-    with pytest.raises(InvalidInput, match="'unsure' is no label"):
+    with pytest.raises(InvalidInput, match="'unsure' is not a label"):
         faces.add(plain(0), ["unsure"], np.zeros(1))
     with pytest.raises(InvalidInput, match="uint8"):
         faces.add(plain(0).astype(np.float64), ["left"], np.zeros(1))

@@ -80,11 +80,11 @@ def test_a_pause_needs_a_reason(any_db: Database, campaign_id: int, ada: int, bo
 def test_training_needs_rules_and_gold(
     any_db: Database, campaign_id: int, ada: int, boss: int, settings: Settings
 ) -> None:
-    with any_db.write() as session, pytest.raises(Conflict, match="no training"):
+    with any_db.write() as session, pytest.raises(Conflict, match="no qualification"):
         send_to_training(session, campaign_id, ada, boss)
     set_rules(any_db, training=5)
     assert standing(any_db, campaign_id, ada).standing == "working", "nothing to train on yet"
-    with any_db.write() as session, pytest.raises(Conflict, match="no gold"):
+    with any_db.write() as session, pytest.raises(Conflict, match="this campaign has none"):
         send_to_training(session, campaign_id, ada, boss)
     make_gold(any_db, campaign_id)
     assert standing(any_db, campaign_id, ada).standing == "training"
@@ -99,7 +99,7 @@ def test_training_needs_rules_and_gold(
 
 def test_who_said_so_is_told(any_db: Database, campaign_id: int, ada: int, boss: int) -> None:
     with any_db.write() as session:
-        set_status(session, campaign_id, ada, "paused", reason="Right on 2 of 12 gold images.")
+        set_status(session, campaign_id, ada, "paused", reason="Right on 2 of 12 gold questions.")
     assert standing(any_db, campaign_id, ada).by_rules
     with any_db.write() as session:
         pause_person(session, campaign_id, ada, "See me.", boss)

@@ -299,7 +299,7 @@ def test_run_of_a_process_that_is_gone_is_closed(db: Database, voted: int) -> No
             old: "failed",
             young: "training",
         }
-    with pytest.raises(Conflict, match="given up"):
+    with pytest.raises(Conflict, match="was stopped or has failed"):
         publish_run(db, old, {})
 
 

@@ -94,7 +94,7 @@ def test_proposals_fill_in_where_the_votes_say_nothing(any_db: Database, tmp_pat
     assert both.counts.tolist() == [[2, 2, 2], [2, 2, 2], [2, 2, 1]]
     surer = draw_mean_faces(any_db, campaign_id, with_proposals=True, min_probability=0.8)
     assert surer.counts.tolist() == [[2, 2, 1], [2, 2, 2], [2, 2, 1]]
-    with pytest.raises(InvalidInput, match="least probability"):
+    with pytest.raises(InvalidInput, match="lowest probability"):
         draw_mean_faces(any_db, campaign_id, min_probability=1.5)
 
 
@@ -157,7 +157,7 @@ def test_files_need_no_database(run: Run, tmp_path: Path, monkeypatch: pytest.Mo
         run("report", "mean-faces", "--out", str(out), "--min-probability", "0.5", *files)
     )
     elsewhere = run("report", "mean-faces", "--out", str(out), "--edges", "40,50", *files)
-    assert "No image is in any pose" in message(elsewhere)
+    assert "No image lies within the poses" in message(elsewhere)
 
 
 def test_labels_of_a_file_that_are_not_probable_enough(run: Run, tmp_path: Path) -> None:
@@ -194,9 +194,9 @@ def test_a_refusal_leaves_the_old_picture(db: Database, run: Run, tmp_path: Path
     out.write_bytes(b"the picture of yesterday")
     arguments = ["report", "mean-faces", "--out", str(out)]
     assert "images poses" in message(run(*arguments))
-    assert "belong together" in message(run(*arguments, "--labels", "labels.csv"))
+    assert "together" in message(run(*arguments, "--labels", "labels.csv"))
     three = ["--labels", "a", "--poses", "b", "--images", "c"]
-    assert "about the database" in message(run(*arguments, *three, "--with-proposals"))
+    assert "need the database" in message(run(*arguments, *three, "--with-proposals"))
     assert "symmetric" in message(run(*arguments, "--mirror", "--edges", "-30,0,30"))
     assert "angles in degrees" in message(run(*arguments, "--edges", "wide"))
     assert "Cannot write" in message(run("report", "mean-faces", "--out", str(tmp_path)))

@@ -163,7 +163,7 @@ def test_refusals(any_db: Database, faces: int) -> None:
     with pytest.raises(NotFound):
         restore_run(any_db, 7)
     first, second = make_run(any_db, faces, -1.0), make_run(any_db, faces, 1.0)
-    with pytest.raises(Conflict, match="current one already"):
+    with pytest.raises(Conflict, match="already the current one"):
         restore_run(any_db, second)
     training = start_run(any_db, faces, METHOD, {})
     with pytest.raises(Conflict, match="never published"):
@@ -171,7 +171,7 @@ def test_refusals(any_db: Database, faces: int) -> None:
     with any_db.write() as session:
         session.execute(delete(Proposal).where(Proposal.model_run_id == first))
         session.execute(update(ModelRun).where(ModelRun.id == first).values(method="older"))
-    with pytest.raises(Conflict, match="left no model"):
+    with pytest.raises(Conflict, match="no stored model"):
         restore_run(any_db, first)
     assert current_id(any_db, faces) == second
 
@@ -198,13 +198,13 @@ def test_commands(
     with db.write() as session:
         dataset_id = register(session, tmp_path / "faces", labels).id
     runner = CliRunner()
-    assert "There is no run" in runner.invoke(proposals_command, ["runs"]).output
+    assert "There is no model run" in runner.invoke(proposals_command, ["runs"]).output
     make_run(db, dataset_id, -1.0)
     refused = runner.invoke(proposals_command, ["rollback"])
     assert "no other published run" in str(refused.exception)
     make_run(db, dataset_id, 1.0)
     done = runner.invoke(proposals_command, ["rollback"], catch_exceptions=False)
-    assert "Run 1 is current; 0 of" in done.output
+    assert "Run 1 is current. 0 of" in done.output
     listed = runner.invoke(proposals_command, ["runs"], catch_exceptions=False).output.splitlines()
     assert [line[:7] for line in listed] == ["  run 2", "* run 1"]
     assert f"{COUNT} proposals kept" in listed[1]

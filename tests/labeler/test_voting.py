@@ -131,7 +131,7 @@ def test_a_request_id_cannot_stand_for_two_votes(
     vote(any_db, ada, first, "left", settings, request_id=REQUEST)
     for person, image_id, answer in ((ada, first, "right"), (ada, second, "left"),
                                      (bob, first, "left")):  # fmt: skip
-        with pytest.raises(Conflict, match="stands for another vote"):
+        with pytest.raises(Conflict, match="belongs to another vote"):
             vote(any_db, person, image_id, answer, settings, request_id=REQUEST)
     assert current_votes(any_db) == 1
 
@@ -177,7 +177,7 @@ def test_an_image_that_cannot_be_labelled_is_not_found(
         elsewhere = session.scalars(select(Image.id).where(Image.dataset_id == other)).all()
     assert len(elsewhere) == 2
     for image_id in (*elsewhere, 99_999):
-        with pytest.raises(NotFound, match=f"no image {image_id} "):
+        with pytest.raises(NotFound, match=f"Image {image_id} is not part"):
             vote(any_db, ada, image_id, "left", settings)
 
 
@@ -185,7 +185,7 @@ def test_an_image_that_was_never_handed_out_is_forbidden(
     any_db: Database, ada: int, bob: int, settings: Settings
 ) -> None:
     image_id = ids(lease(any_db, ada, 1, settings))[0]
-    with pytest.raises(Forbidden, match="was not handed to you"):
+    with pytest.raises(Forbidden, match="is not assigned to you"):
         vote(any_db, bob, image_id, "left", settings)
 
 
@@ -205,7 +205,7 @@ def test_a_late_vote_on_a_finished_image_is_stale(
     late = after(settings.lease_seconds + 60)
     lease(any_db, bob, 4, settings, late)
     vote(any_db, bob, image_id, "right", settings, late)
-    with pytest.raises(StaleLease, match="others have answered it"):
+    with pytest.raises(StaleLease, match="other people have answered it"):
         vote(any_db, ada, image_id, "left", settings, late)
 
 
@@ -263,7 +263,7 @@ def test_what_cannot_be_undone(any_db: Database, ada: int, bob: int, settings: S
     cases: list[tuple[int, int, type[SidelightError], str]] = [
         (bob, first.vote_id, Forbidden, "somebody else's"),
         (ada, 99_999, NotFound, "no vote 99999"),
-        (ada, first.vote_id, Conflict, "answered this image anew"),
+        (ada, first.vote_id, Conflict, "answered this image again"),
     ]
     for person, vote_id, error, message in cases:
         with pytest.raises(error, match=message):

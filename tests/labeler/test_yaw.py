@@ -118,12 +118,12 @@ def test_the_command(
     monkeypatch.setenv("SIDELIGHT_DATABASE_URL", settings.database_url)
     add_images(db, {"a.png": landmarks(20), "b.png": landmarks(-5)})
     by_landmarks = CliRunner().invoke(cli, ["images", "poses"])
-    assert by_landmarks.stdout == "faces: the yaw of 2 images is known by this\n"
-    assert by_landmarks.stderr == "Note: nothing is said of 2 images\n"
+    assert by_landmarks.stdout == "faces: stored the yaw of 2 images\n"
+    assert by_landmarks.stderr == "Note: 2 images got no new pose\n"
     path = tmp_path / "poses.csv"
     path.write_text("filename,yaw_deg\nc.png,7\nx.png,7\ny.png,\n")
     by_file = CliRunner().invoke(cli, ["images", "poses", str(path), "--dataset", "faces"])
-    assert by_file.stdout == "faces: the yaw of 1 images is known by this\n"
+    assert by_file.stdout == "faces: stored the yaw of 1 images\n"
     assert "2 names are not in the data set: 'x.png', 'y.png'" in by_file.stderr
     assert yaws(db)["c.png"] == 7
     assert yaws(db)["a.png"] == pytest.approx(20, abs=0.5)

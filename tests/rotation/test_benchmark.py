@@ -185,7 +185,7 @@ def test_judges_elsewhere_say_the_same(model: Path) -> None:
     for workers in (0, 1):
         with Judges(workers) as judges:
             verdict = judges.submit(truth, (0.0, 20.0), crop, turned).result()["paper"]
-            found.append(replace(verdict, pitch_leak=0.0))  # not asked: NaN, unlike itself
+            found.append(replace(verdict, pitch_leak=0.0))  # not shown yet: NaN, unlike itself
     assert found[0] == found[1]
 
 

@@ -90,7 +90,7 @@ def test_a_campaign_is_made_and_activated(visit: Visit, db: Database, celeba: in
     assert boss.submit(f"/admin/campaigns/{made.id}/activate").status_code == 303
     assert stored(db, "Trial").active
     assert not stored(db, "celeba").active
-    assert "handed out" in boss.get("/admin/campaigns").text
+    assert "active" in boss.get("/admin/campaigns").text
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_the_count_is_what_the_campaign_has(
         assert (answer.status_code, images_of(db, "Trial")) == (303, selected)
     else:
         assert answer.status_code == 422
-        assert "No image of" in wrong(answer.text)["selection"]
+        assert "select no image of" in wrong(answer.text)["selection"]
 
 
 def test_errors_stand_at_the_fields_and_nothing_is_lost(
@@ -135,11 +135,11 @@ def test_errors_stand_at_the_fields_and_nothing_is_lost(
     answer = visit("admin").submit("/admin/campaigns", sent)
     assert answer.status_code == 422
     assert wrong(answer.text) == {
-        "name": "A name of 1 to 100 characters is needed.",
+        "name": "Enter a name of 1 to 100 characters.",
         "threshold": "A number from 50 to 99.99 is needed.",
         "vote_cap": "A whole number is needed.",
         "training": "A whole number from 0 to 100 is needed.",
-        "sample": "A whole number is needed.",
+        "sample": "Enter a whole number.",
     }
     page = answer.text
     for kept in ('value="120"', 'value="many"', "a.jpg\n&lt;b&gt;.jpg", "kept &lt;i&gt;",
@@ -157,7 +157,9 @@ def test_errors_of_the_services_stand_at_the_fields(visit: Visit, celeba: int) -
     assert answer.status_code == 404
     assert "nowhere.jpg" in wrong(answer.text)["filenames"].replace("&#39;", "'")
     answer = boss.submit("/admin/campaigns", form(celeba, guideline="x" * 20_001))
-    assert wrong(answer.text) == {"guideline": "20,001 characters are too many; 20,000 fit."}
+    assert wrong(answer.text) == {
+        "guideline": "The guideline has 20,001 characters. The limit is 20,000."
+    }
     assert boss.submit("/admin/campaigns", form(999)).status_code == 404
 
 
@@ -170,7 +172,7 @@ def test_a_list_is_uploaded(visit: Visit, db: Database, celeba: int) -> None:
     spoilt = {**form(celeba, name="Other"), "list": (io.BytesIO(b"\xff\xfe\x00"), "list.csv")}
     answer = boss.submit("/admin/campaigns", spoilt)
     assert answer.status_code == 422
-    assert "no text in UTF-8" in wrong(answer.text)["filenames"]
+    assert "not UTF-8 text" in wrong(answer.text)["filenames"]
     assert 'value="Other"' in answer.text
 
 
@@ -190,7 +192,7 @@ def test_many_images_are_let_in_by_the_worker(
     boss = visit("admin")
     answer = boss.submit("/admin/campaigns", form(celeba))
     assert (images_of(db, "Trial"), jobs.count_waiting(settings)) == (0, 1)
-    assert "of 12 images are in" in boss.get(answer.location).text
+    assert "of 12 images have been added" in boss.get(answer.location).text
     state = f"{answer.location}/state"
     assert boss.get(state).get_json() == {"ok": True, "images": 0, "selected": 12}
     assert campaigns.fill_campaign(db, stored(db, "Trial").id) == 12
@@ -245,7 +247,7 @@ def test_pause_resume_and_copy(visit: Visit, db: Database, celeba: int) -> None:
     assert images_of(db, "Again") == 4
     answer = boss.submit(f"{page}/clone", {"copy_name": "Again"})
     assert answer.status_code == 409
-    assert "There is a campaign" in answer.text
+    assert "exists already" in answer.text
 
 
 def test_every_rule_has_a_field_and_comes_back_as_it_was() -> None:
@@ -265,7 +267,7 @@ def test_without_a_data_set_the_next_step_is_named(visit: Visit) -> None:
     assert "images import PATH" in boss.get("/admin/campaigns").text
     assert boss.get("/admin/campaigns/new").status_code == 404
     for address in ("/admin/gold", "/admin/contested"):
-        assert "No campaign is handed out" in boss.get(address).text
+        assert "No campaign is active" in boss.get(address).text
     assert "Nothing has been decided" in boss.get("/admin/decisions").text
 
 

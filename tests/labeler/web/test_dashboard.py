@@ -87,8 +87,8 @@ def test_the_overview_says_how_far_it_is(boss: Browser, campaign_id: int) -> Non
     page = boss.get("/admin/").text
     assert f"of {IMAGES} images" in page
     assert f"<dt>votes</dt><dd>{5 * IMAGES}</dd>" in page
-    assert "<dt>people at work now</dt><dd>5</dd>" in page
-    assert "votes an hour" in page or "Every image is done" in page
+    assert "<dt>people working now</dt><dd>5</dd>" in page
+    assert "votes per hour" in page or "All images are finished" in page
     assert "Votes per 10 minutes" in page
     for period, words in (("hour", "Votes per hour"), ("day", "Votes per day"), ("?", "10 min")):
         assert words in boss.get(f"/admin/?per={period}").text
@@ -111,7 +111,7 @@ def test_the_quality_table_puts_first_who_needs_a_look(
     refresh_campaign(db, 1)
     page = boss.get("/admin/quality").text
     assert names(page)[0] == "zoe"
-    assert "The answers do not depend on the pictures." in page
+    assert "The answers do not depend on the images." in page
     assert page.count("<tr>") == 6
     assert names(boss.get("/admin/quality?sort=person&order=ascending").text) == [
         "ada", "bea", "cyd", "dan", "zoe",
@@ -133,7 +133,7 @@ def test_one_person(boss: Browser, db: Database, campaign_id: int) -> None:
     assert boss.get(f"/admin/quality/{number}").status_code == 404
     refresh_campaign(db, 1)
     page = boss.get(f"/admin/quality/{number}").text
-    assert "Answers by what the others say" in page
+    assert "Answers compared with the label" in page
     assert "Right on gold" in page
     assert "n = 10" in page
     with db.read() as session:
@@ -142,14 +142,14 @@ def test_one_person(boss: Browser, db: Database, campaign_id: int) -> None:
 
 
 def test_agreement_tells_what_it_can(boss: Browser, db: Database, campaign_id: int) -> None:
-    assert "Nothing can be said yet" in boss.get("/admin/agreement").text
+    assert "There are no figures yet" in boss.get("/admin/agreement").text
     refresh_campaign(db, 1)
     page = boss.get("/admin/agreement").text
     assert f"From {5 * IMAGES} votes" in page
     assert "Krippendorff’s alpha" in page
-    assert "Cohen’s kappa of each two people" in page
-    assert "no effect of showing the proposal is proved" in page
-    assert "No wrong proposal has been planted" in page
+    assert "Cohen’s kappa of each pair of people" in page
+    assert "showing the suggestion has no proven effect" in page
+    assert "nobody has answered a gold question with a wrong suggestion" in page
     assert "the scale" not in page
 
 
@@ -198,7 +198,7 @@ def test_runs_are_listed_and_compared(boss: Browser, db: Database, campaign_id: 
     measured(db, 80, 0.9)
     page = boss.get("/admin/runs").text
     assert "+20.0 points" in page
-    assert "From 70.0 % with 40 images to 90.0 % with 80." in page
+    assert "Accuracy goes from 70.0 % with 40 images to 90.0 % with 80." in page
     assert page.count("<strong>current</strong>") == 1
     turned = boss.get("/admin/runs?a=3&b=2").text
     assert "−20.0 points" in turned
@@ -225,7 +225,7 @@ def turned(db: Database, campaign_id: int) -> Iterator[None]:
 def test_mean_faces_are_drawn_by_a_job_and_shown(
     boss: Browser, db: Database, settings: Settings
 ) -> None:
-    assert "has not been made yet" in boss.get("/admin/mean-faces").text
+    assert "has not been drawn yet" in boss.get("/admin/mean-faces").text
     assert boss.get("/admin/mean-faces.png").status_code == 404
     answer = boss.submit("/admin/mean-faces", {"min": "80", "mirror": "yes"})
     assert answer.status_code == 303
@@ -240,8 +240,8 @@ def test_mean_faces_are_drawn_by_a_job_and_shown(
     picture = boss.get(source[1].replace("&amp;", "&"))
     assert (picture.status_code, picture.mimetype) == (200, "image/png")
     assert picture.data.startswith(b"\x89PNG")
-    assert "each counted mirrored as well" in page
-    assert "has not been made yet" in boss.get("/admin/mean-faces?min=95").text
+    assert "each also counted as its mirror image" in page
+    assert "has not been drawn yet" in boss.get("/admin/mean-faces?min=95").text
     download = boss.get("/admin/mean-faces.png?min=80&mirror=yes&download=yes")
     assert "attachment" in download.headers["Content-Disposition"]
 

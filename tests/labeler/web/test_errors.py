@@ -45,7 +45,7 @@ def test_a_page_where_a_page_is_asked_for(visit: Visit) -> None:
     for browser in (visit("annotator"), visit(None)):
         answer = browser.get("/nowhere")
         assert answer.status_code == 404
-        assert "There is no such page" in answer.text
+        assert "This page does not exist" in answer.text
 
 
 def test_signed_out_page_is_the_sign_in_page_with_the_way_back(visit: Visit) -> None:

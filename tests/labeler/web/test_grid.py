@@ -76,7 +76,7 @@ def test_the_most_doubtful_come_first_and_only_those_of_the_label(
     assert list(tiles(page)) == images[:4]
     assert set(tiles(page).values()) == {"left"}
     assert list(tiles(open_grid(ann, label="center"))) == [images[4]]
-    assert "Nothing is called right by the model just now." in open_grid(ann, label="right")
+    assert "No image is free that the model labels right." in open_grid(ann, label="right")
     with db.read() as session:
         for one in session.scalars(select(Lease).where(Lease.image_id.in_(images[:4]))):
             assert (one.mode, one.shown_label, one.blind, one.mirrored) == (
@@ -96,7 +96,7 @@ def test_each_picture_gets_its_own_vote(visit: Visit, db: Database, images: list
     ]  # fmt: skip
     assert {(one.mode, one.shown_label, one.elapsed_ms) for one in cast} == {("grid", "left", None)}
     assert len({one.request_id for one in cast}) == 4
-    assert "4 answers are stored, 1 of them not left." in ann.get(answer.location).text
+    assert "4 answers have been stored, 1 of them not left." in ann.get(answer.location).text
     with db.write() as session:
         assert rebuild(session, 1) == 0
         assert session.scalars(select(Lease)).all() == []
@@ -108,7 +108,7 @@ def test_sent_twice_is_stored_once(visit: Visit, db: Database, images: list[int]
     for _ in range(2):
         assert ann.submit("/grid", fields(page)).status_code == 303
     assert len(votes_of(db, ann.annotator_id)) == 4
-    assert "answers are stored" in ann.get("/grid").text
+    assert "answers have been stored" in ann.get("/grid").text
 
 
 def test_the_rest_of_a_page_that_failed_in_the_middle(
@@ -136,8 +136,11 @@ def test_what_is_not_taken_is_named(visit: Visit, db: Database, images: list[int
             .values(status="agreed", label="left", probability=1.0)
         )
     text = ann.get(ann.submit("/grid", fields(page)).location).text
-    assert "3 answers are stored, 0 of them not left." in text
-    assert f"1 not taken (pictures {images[0]}): Your time for this image is over" in text
+    assert "3 answers have been stored, 0 of them not left." in text
+    assert (
+        f"1 answers were not accepted (images {images[0]}): Your time for this image is over"
+        in text
+    )
     assert len(votes_of(db, ann.annotator_id)) == 3
 
 
@@ -236,7 +239,7 @@ def test_undo_opens_the_page_as_it_was(visit: Visit, db: Database, images: list[
     assert batch is not None
     undone = ann.submit("/grid/undo", {**LEFT, "label": "right", "batch": batch[1]})
     again = ann.get(undone.location).text
-    assert "4 answers are taken back." in again
+    assert "4 answers have been undone." in again
     expected = dict.fromkeys(images[:4], "left") | {images[2]: "unsure"}
     assert list(tiles(again).items()) == list(expected.items())
     assert "Undo the last page" not in again
@@ -325,7 +328,7 @@ def test_a_campaign_that_hides_suggestions_has_no_grid(
 ) -> None:
     set_rules(db, proposals="hidden")
     page = open_grid(visit("annotator"))
-    assert "There is no grid in this campaign." in page
+    assert "You cannot verify many images in this campaign." in page
     assert tiles(page) == {}
 
 
@@ -384,6 +387,6 @@ def test_more_answers_than_a_page_has(visit: Visit, db: Database, images: list[i
 
 
 def test_the_choice_leases_nothing(visit: Visit, db: Database, images: list[int]) -> None:
-    assert "Show them" in visit("annotator").get("/grid").text
+    assert "Show images" in visit("annotator").get("/grid").text
     with db.read() as session:
         assert session.scalars(select(Lease)).all() == []

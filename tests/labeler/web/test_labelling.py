@@ -169,7 +169,7 @@ def test_a_form_that_is_wrong_gets_a_page(visit: Visit) -> None:
     ann = visit("annotator")
     answer = ann.submit("/label/votes", {"image_id": "x", "answer": "left", "request_id": "r" * 9})
     assert answer.status_code == 422
-    assert "a whole number is needed" in answer.text
+    assert "enter a whole number" in answer.text
     assert answer.mimetype == "text/html"
 
 
@@ -183,7 +183,7 @@ def test_nothing_left_says_thank_you(visit: Visit) -> None:
     ann = visit("annotator")
     label_all(ann)
     page = ann.get("/label").text
-    assert "nothing is left for you to label" in page
+    assert "no images left for you to label" in page
     assert "6 answered, 0 to go" in page
 
 
@@ -301,7 +301,7 @@ def test_why_there_is_no_picture(visit: Visit, db: Database) -> None:
             session, campaign_of(session).id, ann.annotator_id, "Left & right are mixed up.", 1
         )
     code, page = reason(ann)
-    assert (code, "Why: Left &amp; right are mixed up." in page) == ("paused", True)
+    assert (code, "Reason: Left &amp; right are mixed up." in page) == ("paused", True)
     with db.write() as session:
         campaign_of(session).active = False
     assert reason(ann)[0] == "no_campaign"

@@ -48,7 +48,7 @@ def test_broken_files_are_listed_by_name(visit: Visit, db: Database, dataset_id:
     page = visit("supervisor").get("/admin/data-sets").text
     assert "000001.jpg" in page
     assert "truncated &lt;JPEG&gt;" in page
-    assert "1 broken file is kept out" in visit("supervisor").get("/admin/").text
+    assert "1 broken file is not shown" in visit("supervisor").get("/admin/").text
 
 
 def test_proposing_without_votes_says_what_is_missing(
@@ -56,7 +56,7 @@ def test_proposing_without_votes_says_what_is_missing(
 ) -> None:
     answer = visit("supervisor").submit("/admin/propose")
     assert answer.status_code == 409
-    assert "Not enough votes" in answer.text
+    assert "There are not enough votes" in answer.text
     assert jobs.count_waiting(settings) == 0
 
 
@@ -83,11 +83,11 @@ def test_supervisors_see_no_links_that_are_not_theirs(visit: Visit, dataset_id: 
 
 def test_own_progress_counts_own_votes(visit: Visit, dataset_id: int) -> None:
     ann, bob = visit("annotator"), visit("annotator")
-    assert "You have not answered yet" in bob.get("/me").text
+    assert "You have not answered any image yet" in bob.get("/me").text
     [image] = lease(ann)
     vote = {"image_id": image["image_id"], "answer": "unsure", "request_id": str(uuid.uuid4())}
     ann.send("/label/votes", vote)
     page = ann.get("/me").text
     assert "Your last answers" in page
     assert image["url"] in page
-    assert "You have not answered yet" in bob.get("/me").text
+    assert "You have not answered any image yet" in bob.get("/me").text

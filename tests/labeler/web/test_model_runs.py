@@ -120,22 +120,22 @@ def test_a_run_in_training_shows_how_far_it_is_and_can_be_stopped(
     with db.write() as session:
         session.execute(update(ModelRun).values(progress=told))
     page = boss.get("/admin/runs").text
-    assert "by itself, is in training: proposing, 2,560 of 10,240, about" in page
+    assert "automatically, is in training: proposing, 2,560 of 10,240, about" in page
     assert '<progress value="2560" max="10240"' in page
-    assert "Train on the votes" not in page  # one at a time
+    assert "Train a model" not in page  # one at a time
     assert f"Run {run_id} is in training: proposing" in boss.get("/admin/").text
     assert boss.submit("/admin/runs/stop").status_code == 303
     page = boss.get("/admin/runs").text
     assert "No run is in training." in page
-    assert "Train on the votes" in page
+    assert "Train a model" in page
     assert "stopped by boss" in page
 
 
 def test_the_page_says_when_the_next_run_is_due(boss: Browser, db: Database) -> None:
-    assert "begins by itself at 15 votes; there are 0." in boss.get("/admin/runs").text
-    assert "begins by itself at 15 votes" in boss.get("/admin/").text
+    assert "starts automatically at 15 votes. There are 0." in boss.get("/admin/runs").text
+    assert "starts automatically at 15 votes" in boss.get("/admin/").text
     set_rules(db, retrain_votes=0)
-    assert "only when somebody asks" in boss.get("/admin/runs").text
+    assert "only when somebody requests it" in boss.get("/admin/runs").text
 
 
 def test_sure_proposals_are_offered_where_the_run_can_promise_them(

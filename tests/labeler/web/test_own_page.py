@@ -98,13 +98,13 @@ def test_nobody_sees_what_others_answered(visit: Visit, dataset_id: int) -> None
     for image in lease(bob, 6):
         answer(bob, image, "right")
     page = ann.get("/me").text
-    assert "You have not answered yet." in page
+    assert "You have not answered any image yet." in page
     assert "bobby" not in page
     assert forms(page) == []
 
 
 def test_without_a_campaign(visit: Visit) -> None:
-    assert "You have not answered yet." in visit("annotator").get("/me").text
+    assert "You have not answered any image yet." in visit("annotator").get("/me").text
 
 
 def test_the_pace(db: Database, make_annotator: MakeAnnotator, make_dataset: MakeDataset) -> None:
@@ -188,11 +188,11 @@ def test_advice_and_pauses_are_said_kindly(visit: Visit, db: Database, dataset_i
             )
         )  # fmt: skip
     page = ann.get("/me").text
-    assert "Give each picture the second that it needs." in page
+    assert "Please take a second to look at each image." in page
     assert "Half of the answers" not in page, "the words for the supervisor"
-    assert "differ from what is known" not in page
+    assert "differ from answers that are known" not in page
     assert "You are paused." in page
-    assert "Why: Take a break." in page
+    assert "Reason: Take a break." in page
 
 
 def close_image(db: Database, image_id: int) -> None:

@@ -89,7 +89,7 @@ def test_what_is_right_is_told(visit: Visit, truth: dict[int, str]) -> None:
     assert second.image_id != first.image_id
     page = second.answer(WRONG[truth[second.image_id]])
     assert "Not quite: " in page
-    assert f"You said {WRONG[truth[second.image_id]]}." in page
+    assert f"You answered {WRONG[truth[second.image_id]]}." in page
 
 
 def test_an_exercise_shows_no_suggestion_and_is_never_counted(
@@ -114,7 +114,7 @@ def test_who_is_right_often_enough_works(visit: Visit, db: Database, truth: dict
     assert standing(db, ann) is None
     last = open_exercise(ann)
     page = last.answer(truth[last.image_id])
-    assert "2 of 2 right: the training is over." in page
+    assert "2 of 2 right. You have passed the qualification." in page
     assert 'href="/label"' in page
     assert standing(db, ann) == "working"
     assert len(lease(ann, 1)) == 1
@@ -144,7 +144,7 @@ def test_the_verdict_of_a_failed_round_is_told(visit: Visit, truth: dict[int, st
     ann = visit("annotator")
     train(ann, truth, True)
     one = open_exercise(ann)
-    assert "1 of 2 right; 2 are needed. Here is another round." in one.answer(
+    assert "1 of 2 right. You need 2. Another round follows." in one.answer(
         WRONG[truth[one.image_id]]
     )
 

@@ -25,7 +25,6 @@ from rotation.embedding import read_crop
 from rotation.errors import DatasetError, ImageError
 
 LOG = logging.getLogger(__name__)
-SYNTHETIC_SEED = 0
 CHUNK = 100  # images a task of the pool renders
 
 

@@ -217,7 +217,8 @@ def _render(count: int, size: int, workers: int) -> Iterator[NDArray[np.uint8]]:
 
 
 def _render_chunk(task: tuple[int, int, int]) -> NDArray[np.uint8]:
-    from rotation.synthetic import pose_head, render, sample_identity, sample_scene
+    from rotation.synthetic.renderer import render
+    from rotation.synthetic.sampling import pose_head, sample_identity, sample_scene
 
     start, count, size = task
     people = range(start, start + count)

@@ -13,7 +13,8 @@ from rotation.metrics import (
     psnr,
     vertex,
 )
-from rotation.synthetic import render, sample_heads
+from rotation.synthetic.renderer import render
+from rotation.synthetic.sampling import sample_heads
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 

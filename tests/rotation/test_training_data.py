@@ -13,7 +13,7 @@ from rotation.dataset.crop import standard_crop
 from rotation.dataset.sources import open_source
 from rotation.embedding import read_crop
 from rotation.errors import DatasetError, ImageError
-from rotation.synthetic import render
+from rotation.synthetic.renderer import render
 from rotation.training.data import (
     batch_rows,
     folder_images,
@@ -274,7 +274,7 @@ def test_synthetic_heads_are_the_same_however_many(tmp_path):
 
 
 def test_unseen_heads_are_those_of_the_benchmarks():
-    from rotation.synthetic import BENCHMARK_IDENTITY, sample_heads
+    from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_heads
 
     heads = sample_heads(2, seed=1, first_identity=BENCHMARK_IDENTITY)
     expected = render(heads, 32).transpose(0, 3, 1, 2) / np.float32(255)

@@ -37,8 +37,10 @@ from rotation.poses import Poses
 from rotation.records import UNKNOWN, Records
 from rotation.selection import Criteria, Selection, select
 from rotation.similarity import describe_looks, weigh
-from rotation.synthetic import Head, light_class, render, sample_heads
 from rotation.synthetic.attributes import attributes
+from rotation.synthetic.parameters import Head, light_class
+from rotation.synthetic.renderer import render
+from rotation.synthetic.sampling import sample_heads
 
 ANGLES = (-20.0, 0.0, 20.0)
 SHARES = (1.0, 0.75, 0.5, 0.25)

@@ -1,6 +1,6 @@
 """Makes the demo's faces: drawn by the bundled model from fixed noise, the best kept.
 
-1. Faces are drawn by DDIM, led away from the mistakes of a weaker model (`rotation.guidance`), from
+1. Faces are drawn by DDIM, led away from the mistakes of a weaker model (`autoguidance.py`), from
    noise of less than its size. What is drawn is kept in OUT, so that a
    run goes on where it was: another model or guide needs another OUT.
 2. Near-duplicates of CelebA's faces are left out: those nearer to one, or to its mirror image, than
@@ -33,12 +33,12 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.autoguidance import autoguided  # noqa: E402
 from rotation import ddim  # noqa: E402
 from rotation.dataset.making import LANDMARK_NAMES  # noqa: E402
 from rotation.dataset.sources import open_source  # noqa: E402
 from rotation.devices import bf16_pays, choose_device  # noqa: E402
 from rotation.embedding import read_crop  # noqa: E402
-from rotation.guidance import autoguided  # noqa: E402
 from rotation.landmarks import LandmarkDetector  # noqa: E402
 from rotation.model_folder import find_model  # noqa: E402
 from rotation.poses import estimate_poses  # noqa: E402

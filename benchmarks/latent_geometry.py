@@ -20,7 +20,8 @@ import torch
 from rotation.benchmark.truth import benchmark_heads
 from rotation.images import from_pixels
 from rotation.subspace import principal_components, project
-from rotation.synthetic import render, sample_heads
+from rotation.synthetic.renderer import render
+from rotation.synthetic.sampling import sample_heads
 from rotation.unet import LatentModel
 
 TURN_DEG = 30.0

@@ -23,7 +23,7 @@ from rotation.cli import default_cache
 from rotation.dataset.sources import open_source
 from rotation.embedding import read_crop
 from rotation.subspace import principal_components
-from rotation.synthetic import write_dataset
+from rotation.synthetic.dataset import write_dataset
 
 ANGLES = np.arange(-30.0, 31.0, 10.0)
 SHAPES = {

@@ -38,10 +38,10 @@ from rotation.embedding import read_image
 from rotation.landmarks import LandmarkDetector
 from rotation.poses import Poses, estimate_poses, mirror_landmarks
 from rotation.selection import Criteria
-from rotation.synthetic import BENCHMARK_IDENTITY, render, sample_heads
 from rotation.synthetic.camera import CELEBA_VIEW
 from rotation.synthetic.marks import landmarks_in_view
-from rotation.synthetic.renderer import render_view
+from rotation.synthetic.renderer import render, render_view
+from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_heads
 
 BANDS = (-45, -30, -15, 15, 30, 45)
 ENOUGH = Criteria("left").min_confidence

@@ -27,7 +27,8 @@ from rotation.benchmark.truth import benchmark_heads
 from rotation.dataset.sources import open_source
 from rotation.pose_readers import TaughtReaders
 from rotation.posing import book_from_csv
-from rotation.synthetic import render, write_dataset
+from rotation.synthetic.dataset import write_dataset
+from rotation.synthetic.renderer import render
 from rotation.yaw_reader import YawReader
 
 SIZE = 64

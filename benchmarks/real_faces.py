@@ -29,6 +29,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks._face_judge import FaceJudge, Seen  # noqa: E402
 from benchmarks._face_sheets import Strip, draw  # noqa: E402
+from benchmarks.side_contrast import side_contrast  # noqa: E402
 from labeler.classifier.features import light_features  # noqa: E402
 from labeler.classifier.model import MirrorLogistic  # noqa: E402
 from labeler.classifier.storing import load_model as load_classifier  # noqa: E402
@@ -42,7 +43,7 @@ from rotation.embedders import EmbeddedModel, choose_embedding  # noqa: E402
 from rotation.embedding import read_crop  # noqa: E402
 from rotation.errors import SelectionError  # noqa: E402
 from rotation.job import load_model, open_sources, open_store  # noqa: E402
-from rotation.metrics import bootstrap, mean_square_error, side_contrast  # noqa: E402
+from rotation.metrics import bootstrap, mean_square_error  # noqa: E402
 from rotation.pipeline import Data, Options, rotate  # noqa: E402
 from rotation.pose_readers import READERS, TaughtReaders  # noqa: E402
 from rotation.posing import book_from_detector, cache_file  # noqa: E402

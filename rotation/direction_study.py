@@ -29,7 +29,7 @@ from rotation.reliability import Draws, Worth, worth
 from rotation.report import versions, write_report
 from rotation.selection import Criteria, Selection, select, too_small
 from rotation.subspace import principal_components
-from rotation.synthetic import write_dataset
+from rotation.synthetic.dataset import write_dataset
 from rotation.ways import WAYS, Sample
 
 ANY = "any"

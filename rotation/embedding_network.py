@@ -29,15 +29,14 @@ SETTINGS = "embedding.json"
 class EmbeddingNetwork:
     """A network read as an embedding: z = eps(x, time), the time fixed for good.
 
-    `content` is the SHA-256 of its weights and configs; `model_content` that of the diffusion
-    model whose latents it gives, `steps` the sampler's steps it was trained through.
+    `content` is the SHA-256 of its weights and configs, `steps` the sampler's steps it was
+    trained through.
     """
 
     denoising: Denoising
     time: int
     steps: int = 10
     content: str = ""
-    model_content: str = ""
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Latents (N, 3, S, S), float32, of images x (N, 3, S, S) in [-1, 1]."""
@@ -65,7 +64,7 @@ class EmbeddingNetwork:
         denoising = load_denoising(folder, choose_device(device), bf16)
         if not 0 <= settings["time"] < len(denoising.schedule):
             raise ModelError(f"{folder / SETTINGS}: there is no time {settings['time']}.")
-        return cls(denoising, settings["time"], settings["steps"], content_hash(folder), wanted)
+        return cls(denoising, settings["time"], settings["steps"], content_hash(folder))
 
 
 def _settings(path: Path) -> dict[str, Any]:

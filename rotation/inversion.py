@@ -46,10 +46,6 @@ class Inversion:
     residual: torch.Tensor
     evaluations: torch.Tensor
 
-    def converged(self, tolerance: float = TOLERANCE) -> torch.Tensor:
-        """Which images (N,), bool, met a tolerance at every step."""
-        return self.residual <= tolerance
-
     @classmethod
     def joined(cls, parts: Sequence[Inversion]) -> Inversion:
         """Parts of a set, one at least, one after the other, on the CPU."""

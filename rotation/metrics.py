@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +12,6 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.floating]
 
 LUMA = np.array([0.299, 0.587, 0.114])
-SIDE_THRESHOLD = 0.06
-"""Left-minus-right brightness of the face from which a side counts as lit."""
 
 
 def mean_square_error(first: Pixels, second: Pixels) -> NDArray[np.float64]:
@@ -51,28 +48,6 @@ def structural_similarity(first: Pixels, second: Pixels) -> NDArray[np.float64]:
     return (light * (2 * shared + 0.03**2) / (spread + 0.03**2)).mean(axis=(1, 2, 3))
 
 
-def side_contrast(images: Pixels) -> NDArray[np.float64]:
-    """Brightness of the face's left half less its right half (N,), in [-1, 1].
-
-    Taken in the middle of the crop, where a face is at any yaw to +-30 degrees: positive where
-    the light comes from the viewer's left. Exactly negated by a mirror.
-    """
-    side = images.shape[1]
-    rows, columns = slice(side // 4, side - side // 8), slice(side // 4, side - side // 4)
-    luma = images[:, rows, columns].astype(np.float64) @ LUMA / 255
-    half = luma.shape[2] // 2
-    return luma[:, :, :half].mean(axis=(1, 2)) - luma[:, :, -half:].mean(axis=(1, 2))
-
-
-def contrast_class(
-    contrast: float, threshold: float = SIDE_THRESHOLD
-) -> Literal["left", "center", "right"]:
-    """left, center or right of a side contrast."""
-    if abs(contrast) < threshold:
-        return "center"
-    return "left" if contrast > 0 else "right"
-
-
 def nearest(images: Pixels, references: Pixels) -> NDArray[np.int64]:
     """For each image (N) the index of the reference (M) with the least mean square error."""
     flat = images.reshape(len(images), -1).astype(np.float32)
@@ -90,12 +65,6 @@ def vertex(grid: Floats, errors: Floats) -> float:
     bend = before - 2 * here + after
     shift = 0.5 * (before - after) / bend if bend > 0 else 0.0
     return float(grid[best] + shift * (grid[best + 1] - grid[best]))
-
-
-def kendall_tau(values: Floats) -> float:
-    """Kendall's tau of values against their order: 1 where they rise all the way."""
-    steps = np.sign(values[None, :] - values[:, None])[np.triu_indices(len(values), 1)]
-    return float(steps.mean()) if len(steps) else 1.0
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,83 @@ from PIL import Image
 from rotation.dataset.celeba import Table, parse_landmarks
 from rotation.dataset.sources import ImageSource
 from rotation.embedding import Progress, read_image
-from rotation.errors import ImageError
-from rotation.poses import Poses, append_poses, estimate_poses, read_poses
+from rotation.errors import DatasetError, ImageError
+from rotation.poses import (
+    Measured,
+    Poses,
+    Row,
+    append_measured,
+    estimate_poses,
+    read_measured,
+    read_poses,
+    revise_measured,
+)
 
 BATCH = 128
-Row = tuple[float, float, float, float]
 NO_FACE: Row = (np.nan, np.nan, np.nan, 0.0)
+
+
+class PoseCache:
+    """Poses kept in a CSV from run to run, each with the fingerprint of its image.
+
+    A row without one, from a file of before there were any, is trusted once: it takes the
+    fingerprint that its image has when the row is first asked for.
+
+    Parameters:
+        path: the CSV; made when the first pose is added. source: the images.
+    """
+
+    def __init__(self, path: Path, source: ImageSource) -> None:
+        self._path, self._source = path, source
+        self._rows = read_measured(path)
+        self._current: dict[str, str] = {}
+
+    @property
+    def poses(self) -> dict[str, Row]:
+        """The poses by filename."""
+        return {name: row.pose for name, row in self._rows.items()}
+
+    def drop_replaced(self, names: Iterable[str]) -> list[str]:
+        """Forget the poses of those images that have been replaced since, and name them."""
+        present = [
+            name for name in dict.fromkeys(names) if name in self._rows and self._content(name)
+        ]
+        kept = {name: self._rows[name].content for name in present}
+        replaced = [name for name in present if kept[name] not in ("", self._content(name))]
+        unknown = {name: self._content(name) for name in present if not kept[name]}
+        if not (replaced or unknown):
+            return []
+
+        def revise(rows: dict[str, Measured]) -> None:
+            for name in replaced:
+                # Another process may have measured the new image already.
+                if name in rows and rows[name].content == kept[name]:
+                    del rows[name]
+            for name, content in unknown.items():
+                if name in rows and not rows[name].content:
+                    rows[name] = Measured(rows[name].pose, content)
+
+        revise_measured(self._path, revise)
+        revise(self._rows)
+        return replaced
+
+    def add(self, names: Sequence[str], poses: Iterable[Row]) -> None:
+        """Keep the poses of images."""
+        rows = {
+            name: Measured(pose, self._content(name))
+            for name, pose in zip(names, poses, strict=True)
+        }
+        append_measured(self._path, rows)
+        self._rows |= rows
+
+    def _content(self, name: str) -> str:
+        """The fingerprint that the image has in this run; '' where it is not in the set."""
+        if name not in self._current:
+            try:
+                self._current[name] = self._source.fingerprint(name)
+            except DatasetError:
+                self._current[name] = ""
+        return self._current[name]
 
 
 @dataclass(frozen=True)
@@ -32,10 +103,13 @@ class PoseBook:
 
     known: dict[str, Row]
     measure: Callable[[Sequence[str]], Poses] | None = None
-    cache: Path | None = None
+    cache: PoseCache | None = None
 
     def poses(self, names: Sequence[str], progress: Progress | None = None) -> Poses:
         """The poses of the named images, row by row; NaN and confidence 0 where there is none."""
+        if self.cache is not None:
+            for name in self.cache.drop_replaced(names):
+                del self.known[name]
         missing = [name for name in dict.fromkeys(names) if name not in self.known]
         if self.measure is not None:
             for start in range(0, len(missing), BATCH):
@@ -47,10 +121,10 @@ class PoseBook:
         return Poses(*rows.T)
 
     def _learn(self, names: Sequence[str], poses: Poses) -> None:
-        rows = zip(*(column.tolist() for column in poses.columns), strict=True)
+        rows = list(zip(*(column.tolist() for column in poses.columns), strict=True))
         self.known.update(zip(names, rows, strict=True))
         if self.cache is not None:
-            append_poses(self.cache, names, poses)
+            self.cache.add(names, rows)
 
 
 def book_from_csv(path: Path) -> PoseBook:
@@ -70,7 +144,8 @@ def book_from_landmarks(landmarks: Table | Path) -> PoseBook:
 def book_from_detector(source: ImageSource, cache: Path | None, device: Any = "cpu") -> PoseBook:
     """Poses measured by MTCNN on the images, kept in the CSV `cache` from run to run.
 
-    The detector is loaded when the first image needs it.
+    An image that has been replaced by another of the same name is measured anew. The
+    detector is loaded when the first image needs it.
     """
     detectors: list[Any] = []
 
@@ -81,8 +156,10 @@ def book_from_detector(source: ImageSource, cache: Path | None, device: Any = "c
             detectors.append(LandmarkDetector(device))
         return _measure(source, names, detectors[0])
 
-    known = read_poses(cache, resume=True) if cache is not None and cache.exists() else {}
-    return PoseBook(known, measure, cache)
+    if cache is None:
+        return PoseBook({}, measure)
+    kept = PoseCache(cache, source)
+    return PoseBook(kept.poses, measure, kept)
 
 
 def cache_file(folder: Path, images: Path) -> Path:

@@ -79,7 +79,7 @@ def _make(folder: Path, images: int | None, rendered: bool) -> None:
         with progress_bar("Rendering heads") as progress:
             write_dataset(folder, images or RENDERED, progress=progress)
     else:
-        from rotation.sampled import write_faces
+        from rotation.sampled.dataset import write_faces
 
         with progress_bar("Writing faces") as progress:
             write_faces(folder, images, progress)

@@ -35,7 +35,7 @@ from rotation.pipeline import Data
 from rotation.pose_readers import READERS, TaughtReaders
 from rotation.posing import book_from_csv
 from rotation.report import versions, write_report
-from rotation.synthetic import write_dataset
+from rotation.synthetic.dataset import write_dataset
 
 EVERY = 3
 """Figures are kept up to date each time so many sources more have been judged."""

@@ -15,14 +15,9 @@ from numpy.typing import NDArray
 
 from rotation.dataset.labels import LABELS
 from rotation.metrics import Pixels
-from rotation.synthetic import (
-    BENCHMARK_IDENTITY,
-    Head,
-    light_class,
-    render,
-    sample_heads,
-    sample_identity,
-)
+from rotation.synthetic.parameters import Head, light_class
+from rotation.synthetic.renderer import render
+from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_heads, sample_identity
 
 GRID_REACH_DEG = 50.0
 GRID_STEP_DEG = 2.5

@@ -14,8 +14,9 @@ from rotation.embedding import Encoder, Store, decode_pixels
 from rotation.images import from_pixels
 from rotation.pipeline import Data, Options, Source, turn
 from rotation.records import UNKNOWN, Records
-from rotation.synthetic import Head, render
 from rotation.synthetic.attributes import attributes
+from rotation.synthetic.parameters import Head
+from rotation.synthetic.renderer import render
 
 Turner = Callable[[Encoder, Source, Truth], Turned]
 

@@ -23,6 +23,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 CELEBA_FOLDER = "img_align_celeba"
 MAX_IMAGE_BYTES = 64 * 2**20  # a larger entry is a mistake or a zip bomb
+UNREADABLE = "unreadable"
 
 
 class ImageSource(ABC):
@@ -40,6 +41,22 @@ class ImageSource(ABC):
             DatasetError: the name leaves the root or is not in the source.
             ImageError: the file cannot be read (damaged entry, too large, no permission).
         """
+
+    def fingerprint(self, name: str) -> str:
+        """Size and CRC-32 of one image's bytes: another when the image has been replaced.
+
+        A zip states both in its directory, so that nothing is read there; a folder's image is
+        read. The same image has the same fingerprint in either. One that cannot be read has
+        `UNREADABLE`.
+
+        Raises:
+            DatasetError: as in `read`.
+        """
+        try:
+            data = self.read(name)
+        except ImageError:
+            return UNREADABLE
+        return _fingerprint(len(data), zlib.crc32(data))
 
     @abstractmethod
     def close(self) -> None:
@@ -130,10 +147,18 @@ class ZipSource(ImageSource):
     def names(self) -> Sequence[str]:
         return self._names
 
-    def read(self, name: str) -> bytes:
+    def fingerprint(self, name: str) -> str:
+        entry = self._entry(name)
+        return _fingerprint(entry.file_size, entry.CRC)
+
+    def _entry(self, name: str) -> zipfile.ZipInfo:
         entry = self._entries.get(safe_name(name))
         if entry is None:
             raise DatasetError(f"{name!r}: not in {self.path}")
+        return entry
+
+    def read(self, name: str) -> bytes:
+        entry = self._entry(name)
         if entry.file_size > MAX_IMAGE_BYTES:
             raise ImageError(f"{name}: larger than {MAX_IMAGE_BYTES >> 20} MiB")
         try:
@@ -165,6 +190,10 @@ def safe_name(name: str) -> str:
             "'..', '\\' and drive letter is needed"
         )
     return path.as_posix()
+
+
+def _fingerprint(size: int, crc: int) -> str:
+    return f"{size}-{crc:08x}"
 
 
 def is_image_name(name: str) -> bool:

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from rotation.dataset.decoding import decode
 from rotation.dataset.making import IMAGE_FOLDER, LANDMARK_NAMES, make_once
 from rotation.errors import DatasetError
 
@@ -69,10 +70,9 @@ def _write(folder: Path, wanted: int, progress: Progress | None) -> None:
         next(table)
         for done, (name, _, *numbers) in zip(range(1, wanted + 1), table, strict=False):
             filename = f"{done:06d}.jpg"
-            with Image.open(io.BytesIO(faces.read(name))) as face:
-                large = face.resize(
-                    (face.width * ENLARGED, face.height * ENLARGED), Image.Resampling.BICUBIC
-                )
+            face = decode(faces.read(name), name)
+            size = (face.width * ENLARGED, face.height * ENLARGED)
+            large = face.resize(size, Image.Resampling.BICUBIC)
             large.save(folder / IMAGE_FOLDER / filename, quality=_QUALITY, subsampling=0)
             points = np.rint(np.array(numbers, dtype=float) * ENLARGED - 0.5).astype(int)
             lines.append(f"{filename} " + " ".join(f"{value:3d}" for value in points))

@@ -7,10 +7,9 @@ import json
 import logging
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -18,16 +17,14 @@ from typing import BinaryIO
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
 from rotation.dataset.celeba import read_tables
-from rotation.dataset.crop import standard_crop
 from rotation.dataset.sources import ImageSource, open_source
+from rotation.embedding import read_crop
 from rotation.errors import DatasetError, ImageError
 
 LOG = logging.getLogger(__name__)
-SYNTHETIC_SEED = 0
 CHUNK = 100  # images a task of the pool renders
 
 
@@ -105,22 +102,55 @@ def synthetic_images(count: int, cache: Path, size: int = 64, workers: int = 0) 
 def folder_images(source: Path, cache: Path, size: int = 64) -> Images:
     """The standard crops of a folder or zip of images (CelebA as distributed, or any other).
 
-    A file that cannot be decoded is left out and logged by name. Raises `DatasetError` where
-    nothing is left.
+    Crops are kept in `cache`; those of images that are new or were replaced are made anew. A file
+    that cannot be decoded is left out and logged by name. Raises `DatasetError` where nothing is
+    left.
     """
+    digest = hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:16]
+    path = cache / f"crops-{digest}-{size}.npy"
     with open_source(source) as images:
-        names = list(images.names())
-        digest = hashlib.sha256("\n".join([str(source.resolve()), *names]).encode()).hexdigest()
-        path = cache / f"crops-{digest[:16]}-{size}.npy"
-        listing = path.with_suffix(".json")
-        if not (path.is_file() and listing.is_file()):
-            crops = _Crops(images, names, size)
-            _store(path, (len(names), size, size, 3), crops)
-            listing.write_text(json.dumps(crops.read), "utf-8")
-    kept = json.loads(listing.read_text("utf-8"))
-    if not kept:
-        raise DatasetError(f"{source}: none of the {len(names)} images can be decoded.")
+        kept = _refresh_crops(images, path, size)
+        if not kept:
+            count = len(images.names())
+            raise DatasetError(f"{source}: none of the {count} images can be decoded.")
     return _open(path, _people(source, kept))
+
+
+def _refresh_crops(images: ImageSource, path: Path, size: int) -> list[str]:
+    """Bring the crops kept in the file `path` up to date; returns the names of its rows."""
+    names = images.names()
+    found = tqdm(names, desc="checking", unit="image", delay=2)
+    contents = {name: images.fingerprint(name) for name in found}
+    before, kept = _read_listing(path)
+    if contents == before:
+        return kept
+    old = np.load(path, mmap_mode="r") if kept else ()
+    same = {
+        name: crop
+        for name, crop in zip(kept, old, strict=True)
+        if contents.get(name) == before[name]
+    }
+    crops = _Crops(images, names, size, same)
+    listing = _listing(path)
+    listing.unlink(missing_ok=True)  # first, so that it never stands beside other rows
+    _store(path, (len(names), size, size, 3), crops)
+    listing.write_text(json.dumps({"contents": contents, "rows": crops.read}), "utf-8")
+    return crops.read
+
+
+def _listing(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _read_listing(path: Path) -> tuple[dict[str, str], list[str]]:
+    """Fingerprints by name and the names of the rows; nothing where no whole file is kept."""
+    if not path.is_file():
+        return {}, []
+    try:
+        listing = json.loads(_listing(path).read_text("utf-8"))
+        return listing["contents"], listing["rows"]
+    except (OSError, ValueError, TypeError, LookupError):
+        return {}, []
 
 
 def last_crops(source: Path, count: int, size: int = 64) -> torch.Tensor:
@@ -136,23 +166,36 @@ def last_crops(source: Path, count: int, size: int = 64) -> torch.Tensor:
 
 
 class _Crops:
-    """Iterates over the crops of the images that can be read; `read` has their names after."""
+    """Iterates over the crops of the images that can be read; `read` has their names after.
 
-    def __init__(self, source: ImageSource, names: Sequence[str], size: int) -> None:
+    `known`: crops of images that need not be read.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        names: Sequence[str],
+        size: int,
+        known: Mapping[str, NDArray[np.uint8]] | None = None,
+    ) -> None:
         self._source, self._names, self._size = source, names, size
+        self._known = known or {}
         self.read: list[str] = []
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         self.read = []
         for name in tqdm(self._names, desc="cropping", unit="image", delay=2):
             try:
-                with Image.open(BytesIO(self._source.read(name))) as image:
-                    crop = standard_crop(image, self._size)
-            except (ImageError, UnidentifiedImageError, OSError, ValueError) as error:
+                crop = self._crop(name)
+            except ImageError as error:
                 LOG.warning("%s is left out: %s", name, error)
                 continue
             self.read.append(name)
             yield crop[None]
+
+    def _crop(self, name: str) -> NDArray[np.uint8]:
+        known = self._known.get(name)
+        return read_crop(self._source, name, self._size) if known is None else known
 
 
 def _people(source: Path, names: Sequence[str]) -> NDArray[np.int64]:
@@ -174,7 +217,8 @@ def _render(count: int, size: int, workers: int) -> Iterator[NDArray[np.uint8]]:
 
 
 def _render_chunk(task: tuple[int, int, int]) -> NDArray[np.uint8]:
-    from rotation.synthetic import pose_head, render, sample_identity, sample_scene
+    from rotation.synthetic.renderer import render
+    from rotation.synthetic.sampling import pose_head, sample_identity, sample_scene
 
     start, count, size = task
     people = range(start, start + count)

@@ -58,7 +58,8 @@ def save_pairs(images: torch.Tensor, decoded: torch.Tensor, path: Path, columns:
 
 def unseen_heads(count: int, size: int) -> torch.Tensor:
     """Rendered heads (N, 3, S, S) in [0, 1] of people that no model was trained on."""
-    from rotation.synthetic import BENCHMARK_IDENTITY, render, sample_heads
+    from rotation.synthetic.renderer import render
+    from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_heads
 
     heads = sample_heads(count, seed=1, first_identity=BENCHMARK_IDENTITY)
     return torch.from_numpy(render(heads, size)).permute(0, 3, 1, 2).float() / 255

@@ -16,8 +16,9 @@ from labeler.classifier.features import (
     typical_features,
 )
 from labeler.classifier.variants import VARIANTS, features_with_variants
-from rotation.synthetic import BENCHMARK_IDENTITY, light_class, sample_heads
-from rotation.synthetic import render as render_heads
+from rotation.synthetic.parameters import light_class
+from rotation.synthetic.renderer import render as render_heads
+from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_heads
 
 
 def noise(count: int, size: int = 64, seed: int = 0) -> np.ndarray:

@@ -17,7 +17,8 @@ from labeler.models import Image
 from labeler.services.yaw import YawReport, estimate_yaw, load_yaw, measure_yaw
 from manage import cli
 from rotation.errors import DatasetError
-from rotation.poses import MEAN_FACE, rotation_matrices
+from rotation.poses import MEAN_FACE
+from tests.head_rotation import rotation_matrices
 from tests.labeler.lit_faces import register
 
 NAMES = ("a.png", "b.png", "c.png", "d.png")

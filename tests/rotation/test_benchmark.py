@@ -25,7 +25,9 @@ from rotation.dataset.labels import LABELS
 from rotation.errors import SelectionError
 from rotation.metrics import Pixels, structural_similarity
 from rotation.pipeline import Source
-from rotation.synthetic import BENCHMARK_IDENTITY, Head, mirror, render, sample_identity
+from rotation.synthetic.parameters import Head, mirror
+from rotation.synthetic.renderer import render
+from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_identity
 from rotation.unet import LatentModel
 from tests.rotation.modelling import SIZE, tiny_folder
 

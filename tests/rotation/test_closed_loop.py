@@ -10,7 +10,8 @@ from rotation.appearance import Appearance, colour_bands, side_light
 from rotation.closed_loop import ClosedLoop, Loop
 from rotation.directions import Direction
 from rotation.subspace import principal_components, project
-from rotation.synthetic import render, sample_heads
+from rotation.synthetic.renderer import render
+from rotation.synthetic.sampling import sample_heads
 from rotation.yaw_reader import YawReader
 
 SIDE = 16

@@ -18,7 +18,8 @@ from rotation.flow import GRID, ORDERS, Flow, fit_flow
 from rotation.images import Pixels, to_pixels
 from rotation.landmarks import LandmarkDetector
 from rotation.selection import Members, Selection
-from rotation.synthetic import BENCHMARK_IDENTITY, render, sample_heads
+from rotation.synthetic.renderer import render
+from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_heads
 from rotation.turning import set_clock
 from rotation.unet import LatentModel
 from tests.rotation.modelling import SIZE, tiny_folder

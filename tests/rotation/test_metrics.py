@@ -5,17 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmarks.side_contrast import side_contrast
 from rotation.metrics import (
     bootstrap,
-    contrast_class,
-    kendall_tau,
     mean_square_error,
     nearest,
     psnr,
-    side_contrast,
     vertex,
 )
-from rotation.synthetic import render, sample_heads
+from rotation.synthetic.renderer import render
+from rotation.synthetic.sampling import sample_heads
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 
@@ -29,14 +28,6 @@ def test_psnr_of_known_differences() -> None:
 
 def test_a_mirror_negates_the_side_contrast() -> None:
     np.testing.assert_allclose(side_contrast(IMAGES[:, :, ::-1]), -side_contrast(IMAGES))
-
-
-def test_the_brighter_half_names_the_class() -> None:
-    picture = np.full((1, 64, 64, 3), 100, dtype=np.uint8)
-    picture[:, :, :32] = 180
-    assert contrast_class(side_contrast(picture)[0]) == "left"
-    assert contrast_class(side_contrast(picture[:, :, ::-1])[0]) == "right"
-    assert contrast_class(0.0) == "center"
 
 
 def test_side_contrast_follows_the_lamp_of_synthetic_heads() -> None:
@@ -55,12 +46,6 @@ def test_the_vertex_of_a_parabola() -> None:
     grid = np.arange(-10.0, 11, 2)
     assert vertex(grid, (grid - 3.3) ** 2) == pytest.approx(3.3)
     assert vertex(grid, (grid - 50) ** 2) == 10
-
-
-def test_kendall_tau() -> None:
-    assert kendall_tau(np.array([1.0, 2, 5])) == 1
-    assert kendall_tau(np.array([3.0, 2, 1])) == -1
-    assert kendall_tau(np.array([1.0, 3, 2])) == pytest.approx(1 / 3)
 
 
 def test_the_interval_holds_the_mean_and_narrows() -> None:

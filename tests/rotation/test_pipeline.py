@@ -25,7 +25,7 @@ from rotation.latents import LatentStore
 from rotation.pipeline import Data, Options, find_source, rotate
 from rotation.posing import book_from_csv
 from rotation.selection import Criteria
-from rotation.synthetic import write_dataset
+from rotation.synthetic.dataset import write_dataset
 from rotation.unet import LatentModel
 from tests.rotation.modelling import SIZE, tiny_folder
 

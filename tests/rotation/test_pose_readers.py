@@ -13,7 +13,9 @@ from rotation.dataset.sources import open_source
 from rotation.pose_network import PoseNetwork, teach, vary
 from rotation.pose_readers import LANDMARKS, TAUGHT, PoseReaders, TaughtReaders, VariedReader
 from rotation.posing import PoseBook, book_from_csv
-from rotation.synthetic import render, sample_heads, write_dataset
+from rotation.synthetic.dataset import write_dataset
+from rotation.synthetic.renderer import render
+from rotation.synthetic.sampling import sample_heads
 from rotation.yaw_reader import YawReader
 
 SIZE = 64

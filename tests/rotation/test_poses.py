@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,17 @@ from hypothesis import strategies as st
 from rotation.errors import DatasetError
 from rotation.poses import (
     MEAN_FACE,
-    Poses,
-    append_poses,
+    Measured,
+    append_measured,
     estimate_poses,
     mirror_landmarks,
+    read_measured,
     read_poses,
-    rotation_matrices,
+    revise_measured,
 )
-from rotation.synthetic import BENCHMARK_IDENTITY, landmarks, sample_heads
+from rotation.synthetic.marks import landmarks
+from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_heads
+from tests.head_rotation import rotation_matrices
 from tests.names import AWKWARD_NAMES
 
 angle = st.floats(-40, 40)
@@ -128,30 +132,53 @@ def test_agrees_with_the_truth_of_synthetic_heads() -> None:
     assert np.abs(poses.roll_deg - roll).mean() < 2
 
 
+def measured(yaw: float, content: str = "12-00ff00ff") -> Measured:
+    return Measured((yaw, -3.0, 0.25, 0.9), content)
+
+
 def test_a_file_of_poses_goes_there_and_back(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "poses.csv"
-    nan = float("nan")
-    append_poses(path, ["a.png"], Poses(*(np.array([v]) for v in (10.5, -3.0, 0.25, 0.9))))
-    append_poses(path, ["b.png"], Poses(*(np.array([v]) for v in (nan, nan, nan, 0.0))))
+    faceless = Measured((float("nan"),) * 3 + (0.0,), "9-00000001")
+    append_measured(path, {"a.png": measured(10.5)})
+    append_measured(path, {"b.png": faceless})
     poses = read_poses(path)
     assert poses["a.png"] == (10.5, -3.0, 0.25, 0.9)
     assert np.isnan(poses["b.png"][0])
     assert poses["b.png"][3] == 0
+    assert read_measured(path)["a.png"] == measured(10.5)
+    assert read_measured(path)["b.png"].content == "9-00000001"
+
+
+def test_rows_are_added_to_a_file_of_before_fingerprints(tmp_path: Path) -> None:
+    path = tmp_path / "poses.csv"
+    path.write_text("filename,yaw_deg,pitch_deg,roll_deg,confidence\na.png,10.5,-3,0.25,0.9\nb.pn")
+    append_measured(path, {"b.png": measured(1.0)})
+    append_measured(path, {"c.png": measured(2.0)})
+    assert read_measured(path) == {
+        "a.png": measured(10.5, ""),
+        "b.png": measured(1.0),
+        "c.png": measured(2.0),
+    }
+    assert list(read_poses(path)) == ["a.png", "b.png", "c.png"]
+    assert {line.count(",") for line in path.read_text().splitlines()} == {5}
 
 
 def test_awkward_names_of_images_with_poses_survive(tmp_path: Path) -> None:
-    path, numbers = tmp_path / "poses.csv", np.arange(len(AWKWARD_NAMES)) / 100
-    append_poses(path, AWKWARD_NAMES, Poses(numbers, numbers, numbers, numbers))
-    found = {name: pose[0] for name, pose in read_poses(path).items()}
-    assert found == dict(zip(AWKWARD_NAMES, numbers, strict=True))
-    assert list(read_poses(path, resume=True)) == list(AWKWARD_NAMES)
+    path = tmp_path / "poses.csv"
+    rows = {name: measured(number / 100) for number, name in enumerate(AWKWARD_NAMES)}
+    append_measured(path, rows)
+    assert read_measured(path) == rows
+    assert {name: pose[0] for name, pose in read_poses(path).items()} == {
+        name: row.pose[0] for name, row in rows.items()
+    }
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("filename,pitch_deg\na,1\n", "line 1: the column 'yaw_deg' is missing"),
-        ("filename,yaw_deg\na,1\na,2\n", "line 3: 'a' is empty or stands there already"),
+        ("filename,yaw_deg\na,1\na,2\n", "line 3: 'a' stands there already"),
+        ("filename,yaw_deg\n,1\n", "line 2: the filename is empty"),
         ("filename,yaw_deg\na,left\n", "line 2: could not convert"),
         ("filename,yaw_deg\na,270\n", "line 2: angles must be within"),
         ("filename,yaw_deg,confidence\na,1,7\n", "line 2: angles must be within"),
@@ -169,18 +196,17 @@ def test_a_torn_line_is_measured_again_and_a_name_measured_twice_is_no_fault(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "poses.csv"
-    one = Poses(*(np.array([v]) for v in (-12.5, 0.0, 0.0, 1.0)))
-    append_poses(path, ["a.png"], one)
+    append_measured(path, {"a.png": measured(-12.5)})
     whole = path.read_bytes()
-    append_poses(path, ["b.png"], one)
+    append_measured(path, {"b.png": measured(-12.5)})
     for size in range(len(whole), path.stat().st_size):
         torn = tmp_path / f"{size}.csv"
         torn.write_bytes(path.read_bytes()[:size])
-        assert list(read_poses(torn, resume=True)) == ["a.png"]
-        append_poses(torn, ["b.png"], one)
+        assert list(read_measured(torn)) == ["a.png"]
+        append_measured(torn, {"b.png": measured(-12.5)})
         assert torn.read_bytes() == path.read_bytes()
-    append_poses(path, ["a.png"], Poses(*(np.array([v]) for v in (7.0, 0.0, 0.0, 1.0))))
-    assert read_poses(path, resume=True)["a.png"][0] == 7
+    append_measured(path, {"a.png": measured(7.0)})
+    assert read_measured(path)["a.png"].pose[0] == 7
     with pytest.raises(DatasetError, match="stands there already"):
         read_poses(path)
 
@@ -188,11 +214,34 @@ def test_a_torn_line_is_measured_again_and_a_name_measured_twice_is_no_fault(
 def test_a_header_cut_short_is_written_anew(tmp_path: Path) -> None:
     path = tmp_path / "poses.csv"
     path.write_text("filename,ya")
-    assert read_poses(path, resume=True) == {}
-    append_poses(path, ["a.png"], Poses(*(np.array([v]) for v in (1.0, 0.0, 0.0, 1.0))))
+    assert read_measured(path) == {}
+    append_measured(path, {"a.png": measured(1.0)})
     assert list(read_poses(path)) == ["a.png"]
 
 
 def test_poses_that_cannot_be_written_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="cannot be written"):
-        append_poses(tmp_path, ["a.png"], Poses(*(np.array([0.0]) for _ in range(4))))
+        append_measured(tmp_path, {"a.png": measured(0.0)})
+
+
+def test_processes_that_add_and_revise_at_once_lose_no_row(tmp_path: Path) -> None:
+    path = tmp_path / "poses.csv"
+    append_measured(path, {"first.png": measured(0.0)})
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=add_and_revise, args=(path, k)) for k in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    names = {f"{k}-{n}.png" for k in range(3) for n in range(40)}
+    assert set(read_poses(path)) == names | {"first.png"}
+    assert read_measured(path)["first.png"].pose[0] == 120
+
+
+def add_and_revise(path: Path, worker: int) -> None:
+    def count(rows: dict[str, Measured]) -> None:
+        rows["first.png"] = measured(rows["first.png"].pose[0] + 1)
+
+    for n in range(40):
+        append_measured(path, {f"{worker}-{n}.png": measured(float(n))})
+        revise_measured(path, count)

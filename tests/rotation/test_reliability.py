@@ -17,7 +17,7 @@ from rotation.fitting import Covariates, fit_direction
 from rotation.job import read_truth
 from rotation.reliability import Draws, worth
 from rotation.selection import Members, Selection
-from rotation.synthetic import write_dataset
+from rotation.synthetic.dataset import write_dataset
 from rotation.ways import WAYS, Sample, Way, slopes
 from tests.rotation.modelling import tiny_folder
 

@@ -14,8 +14,7 @@ from rotation.dataset.sources import open_source
 from rotation.errors import DatasetError
 from rotation.landmarks import LandmarkDetector
 from rotation.posing import book_from_landmarks
-from rotation.sampled import count_faces, write_faces
-from rotation.sampled.dataset import FACES, TABLE
+from rotation.sampled.dataset import FACES, TABLE, count_faces, write_faces
 
 N = 40
 

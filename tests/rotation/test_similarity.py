@@ -13,7 +13,8 @@ from rotation.clusters import mean_images
 from rotation.errors import SelectionError
 from rotation.selection import Members, Selection
 from rotation.similarity import describe_looks, weigh
-from rotation.synthetic import BENCHMARK_IDENTITY, render, sample_heads
+from rotation.synthetic.renderer import render
+from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_heads
 
 
 def selection_of(*sizes: int) -> Selection:

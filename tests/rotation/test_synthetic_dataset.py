@@ -13,8 +13,10 @@ from rotation.dataset.celeba import read_tables
 from rotation.dataset.crop import standard_crop
 from rotation.dataset.sources import open_source
 from rotation.errors import DatasetError
-from rotation.synthetic import BENCHMARK_IDENTITY, light_class, render, write_dataset
-from rotation.synthetic.dataset import DEMO_IDENTITY, plan_dataset
+from rotation.synthetic.dataset import DEMO_IDENTITY, plan_dataset, write_dataset
+from rotation.synthetic.parameters import light_class
+from rotation.synthetic.renderer import render
+from rotation.synthetic.sampling import BENCHMARK_IDENTITY
 
 N_IMAGES, N_PERSONS = 14, 4
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,18 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rotation.synthetic import (
-    BENCHMARK_IDENTITY,
-    Head,
-    Scene,
-    landmarks,
-    light_class,
-    mirror,
-    pose_head,
-    render,
-    sample_heads,
-    sample_identity,
-)
+from rotation.synthetic.marks import landmarks
+from rotation.synthetic.parameters import Head, Scene, light_class, mirror
+from rotation.synthetic.renderer import render
+from rotation.synthetic.sampling import BENCHMARK_IDENTITY, pose_head, sample_heads, sample_identity
 
 GREY = (0.5, 0.5, 0.5)
 

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import shutil
 import zipfile
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 from PIL import Image
 
 from rotation.dataset.crop import standard_crop
+from rotation.dataset.sources import open_source
+from rotation.embedding import read_crop
 from rotation.errors import DatasetError, ImageError
-from rotation.synthetic import render
+from rotation.synthetic.renderer import render
 from rotation.training.data import (
     batch_rows,
     folder_images,
@@ -170,6 +173,76 @@ def test_crops_are_made_once(celeba, tmp_path):
     assert file.stat().st_mtime_ns == made
 
 
+@pytest.fixture
+def odd_files(tmp_path):
+    """Files whose bytes are easily misread: turned by EXIF, half transparent, 16 bits deep."""
+    root = tmp_path / "odd"
+    root.mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held sideways
+    picture(120, 80).save(root / "turned.jpg", exif=exif, quality=95)
+    clear = np.zeros((70, 70, 4), dtype=np.uint8)
+    clear[:35] = (200, 40, 10, 255)
+    Image.fromarray(clear).save(root / "clear.png")
+    grey = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
+    Image.fromarray(grey).save(root / "deep.png")
+    return root
+
+
+def test_training_sees_every_image_as_the_engine_does(odd_files, tmp_path):
+    images = folder_images(odd_files, tmp_path / "cache", 32)
+    with open_source(odd_files) as source:
+        seen = np.stack([read_crop(source, name, 32) for name in source.names()])
+    np.testing.assert_array_equal(images.pixels.permute(0, 2, 3, 1).numpy(), seen)
+    last = last_crops(odd_files, 3, 32).permute(0, 2, 3, 1).numpy() * 255
+    np.testing.assert_array_equal(last.round().astype(np.uint8), seen)
+    clear, deep, turned = images.pixels.float()
+    assert clear[:, 16:].mean() == pytest.approx(128, abs=1)
+    assert deep.mean() == pytest.approx(128, abs=1)
+    red = turned[0].numpy()
+    assert np.ptp(red.mean(axis=1)) > 100 > np.ptp(red.mean(axis=0))  # rises downwards, upright
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_replaced_image_is_cropped_anew_and_the_others_are_not(tmp_path, zipped):
+    root, cache = tmp_path / "photos", tmp_path / "cache"
+    shades = {"a.png": 10, "b.png": 100, "c.png": 200}
+    write_shades(root, shades, zipped)
+    assert shades_seen(root, cache, zipped) == [10, 100, 200]
+    (file,) = cache.glob("*.npy")
+    np.load(file, mmap_mode="r+")[0] = 77  # a mark that only a crop taken from the cache has
+    write_shades(root, {**shades, "b.png": 101}, zipped)
+    assert shades_seen(root, cache, zipped) == [77, 101, 200]
+    write_shades(root, {"a.png": 10, "c.png": 200, "d.png": 50}, zipped)
+    assert shades_seen(root, cache, zipped) == [77, 200, 50]
+
+
+def shades_seen(root, cache, zipped):
+    images = folder_images(root / "photos.zip" if zipped else root, cache, 16)
+    return images.pixels.float().mean(dim=(1, 2, 3)).tolist()
+
+
+def write_shades(root, shades, zipped):
+    """Grey images of equal size in a folder or zip; those of before are gone."""
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir()
+    for name, shade in shades.items():
+        Image.new("RGB", (20, 20), (shade, shade, shade)).save(root / name)
+    if zipped:
+        with zipfile.ZipFile(root / "photos.zip", "w") as archive:
+            for name in shades:
+                archive.write(root / name, name)
+
+
+def test_a_crop_cache_that_a_crash_left_without_its_listing_is_made_anew(celeba, tmp_path):
+    cache = tmp_path / "cache"
+    before = folder_images(celeba, cache).pixels.clone()
+    (listing,) = cache.glob("*.json")
+    for torn in (None, "", "[1"):
+        listing.unlink() if torn is None else listing.write_text(torn)
+        np.testing.assert_array_equal(folder_images(celeba, cache).pixels, before)
+
+
 def test_the_last_crops_are_those_of_the_last_images_that_can_be_read(celeba):
     crops = last_crops(celeba, 3, size=32)
     assert crops.shape == (3, 3, 32, 32)
@@ -201,7 +274,7 @@ def test_synthetic_heads_are_the_same_however_many(tmp_path):
 
 
 def test_unseen_heads_are_those_of_the_benchmarks():
-    from rotation.synthetic import BENCHMARK_IDENTITY, sample_heads
+    from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_heads
 
     heads = sample_heads(2, seed=1, first_identity=BENCHMARK_IDENTITY)
     expected = render(heads, 32).transpose(0, 3, 1, 2) / np.float32(255)

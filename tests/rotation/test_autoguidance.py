@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from benchmarks.autoguidance import autoguided
 from rotation import ddim
-from rotation.guidance import autoguided
 from rotation.schedule import NoiseSchedule, timesteps
 
 

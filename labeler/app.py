@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from labeler.config import Settings, load_settings
 from labeler.db import Database
+from labeler.site_files import site_files
 from labeler.web import BLUEPRINTS, access, errors, routing, security
 
-ROOT = Path(__file__).resolve().parent.parent
 MAX_REQUEST_BYTES = 64 * 1024  # the largest honest request is a form
 
 
@@ -26,7 +25,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         ConfigError: a setting is wrong.
     """
     settings = settings or load_settings()
-    app = Flask("sidelight", root_path=str(ROOT))
+    app = Flask("sidelight", root_path=str(site_files()))
     app.config.from_mapping(_flask_config(settings))
     app.extensions["sidelight_settings"] = settings
     app.extensions["sidelight_db"] = Database(settings.database_url)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from alembic import command
@@ -18,8 +17,9 @@ from sqlalchemy.exc import DBAPIError
 from labeler.db import Database, Turn
 from labeler.errors import ConfigError
 from labeler.models import Base
+from labeler.site_files import site_files
 
-SCRIPTS = Path(__file__).resolve().parent.parent / "migrations"
+SCRIPTS = site_files() / "migrations"
 
 
 def upgrade(database: Database, revision: str = "head") -> tuple[str | None, str | None]:

@@ -125,14 +125,14 @@ embedding_options = together(
 @click.option("--grid", is_flag=True, help="Also the strip in rows.")
 @click.option("--gif", is_flag=True, help="Also an animation.")
 @click.option("--webp", is_flag=True, help="Also an animation without loss of colours.")
-@click.option("--mp4", is_flag=True, help="Also a video (needs requirements-pictures.txt).")
+@click.option("--mp4", is_flag=True, help="Also a video (needs requirements/pictures.txt).")
 @click.option("--show-size", type=click.IntRange(16, 2048), metavar="PIXELS",
               help="Side of the pictures written, smoothly enlarged.")  # fmt: skip
 @click.option("--match-colours", is_flag=True, help="Give frames the source's colours (Lab).")
 @click.option("--sharpen", type=click.FloatRange(0, 3), default=0.0, show_default=True,
               help="Unsharp mask: 0.5 is gentle, 1 strong.")  # fmt: skip
 @click.option("--super-resolution", type=FolderPath, metavar="FILE.onnx",
-              help="Your model to enlarge frames (needs requirements-pictures.txt).")  # fmt: skip
+              help="Your model to enlarge frames (needs requirements/pictures.txt).")  # fmt: skip
 @click.option("--paste-back", is_flag=True, help="Also the whole photograph with each frame in it.")
 @click.option("--save-pipeline", type=FolderPath, metavar="DIR",
               help="Also the model with this direction, for HeadRotationPipeline.")  # fmt: skip

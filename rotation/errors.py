@@ -29,5 +29,5 @@ class MissingExtraError(RotationError):
     def __init__(self, need: str, error: ImportError) -> None:
         super().__init__(
             f"{need}, which is not here ({error}). Install the extras: "
-            "pip install -r requirements-pictures.txt"
+            "pip install -r requirements/pictures.txt"
         )

@@ -11,7 +11,8 @@ from pathlib import Path
 import click
 import pytest
 
-import manage
+from labeler import __version__
+from labeler.cli.main import COMMANDS, cli
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("torch", "flask", "sqlalchemy", "numpy", "sklearn", "PIL", "diffusers")
@@ -39,14 +40,15 @@ def all_commands() -> list[tuple[str, ...]]:
             else:
                 found.append((*path, name))
 
-    walk(manage.COMMANDS, ())
+    walk(COMMANDS, ())
     return found
 
 
 def test_help_imports_nothing_heavy() -> None:
     script = (
-        "import sys, manage\n"
-        "try: manage.cli(['--help'], prog_name='manage.py')\n"
+        "import sys\n"
+        "from labeler.cli.main import cli\n"
+        "try: cli(['--help'], prog_name='manage.py')\n"
         "except SystemExit: pass\n"
         f"print('HEAVY', [name for name in {HEAVY} if name in sys.modules])"
     )
@@ -54,13 +56,13 @@ def test_help_imports_nothing_heavy() -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "HEAVY []"
-    for name in manage.COMMANDS:
+    for name in COMMANDS:
         assert re.search(rf"^  {name} ", done.stdout, re.MULTILINE), name
 
 
 @pytest.mark.parametrize("path", all_commands(), ids=" ".join)
 def test_every_command_has_help_with_an_example(path: tuple[str, ...]) -> None:
-    command: click.Command | None = manage.cli
+    command: click.Command | None = cli
     for name in path:
         assert isinstance(command, click.Group)
         command = command.get_command(click.Context(command), name)
@@ -104,3 +106,30 @@ def test_an_unknown_command_is_an_error(tmp_path: Path) -> None:
     done = run(tmp_path, "label")
     assert done.returncode == 2
     assert "No such command 'label'" in done.stderr
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    assert run(tmp_path, "--version").stdout == f"sidelight, version {__version__}\n"
+
+
+def test_usage_names_the_program_as_it_was_started(tmp_path: Path) -> None:
+    module = [sys.executable, "-m", "labeler.cli", "users", "--help"]
+    as_module = subprocess.run(module, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert run(tmp_path, "users", "--help").stdout.startswith("Usage: manage.py users ")
+    assert as_module.stdout.startswith("Usage: sidelight users ")
+
+
+def test_without_the_engine_s_libraries_a_command_says_what_to_install(tmp_path: Path) -> None:
+    script = (
+        "import sys\n"
+        "sys.modules['torch'] = None\n"  # as if it were not installed
+        f"sys.argv = ['sidelight', 'rotation', 'samples', '--out', {str(tmp_path / 'a.png')!r}]\n"
+        "from labeler.cli.main import main\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: This command needs torch, which is not installed.")
+    assert "sidelight[rotation]" in done.stderr

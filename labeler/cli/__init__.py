@@ -1,1 +1,1 @@
-"""Command line of the labeler; `manage.py` mounts it."""
+"""The command line: one module for each area; `main` mounts them all."""

@@ -19,6 +19,7 @@ from typing import Any
 import click
 from gunicorn.app.base import BaseApplication
 
+import labeler
 from labeler.config import Settings
 
 THREADS = 4  # of each process, so that a slow page does not hold up the votes
@@ -37,7 +38,7 @@ os.register_at_fork(
     before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_starting.release
 )
 
-_MANAGE = Path(__file__).resolve().parent.parent.parent / "manage.py"
+_SOURCES = Path(labeler.__file__).resolve().parents[1]
 
 
 def run_server(settings: Settings, welcome: Callable[[], None], with_worker: bool) -> None:
@@ -124,11 +125,13 @@ def _keep_worker(ending: threading.Event) -> None:
 
 def _run_worker(ending: threading.Event) -> str:
     """Start a worker and wait until it or the site ends; returns what became of it."""
-    command = [sys.executable, str(_MANAGE), "worker", "--with-parent", str(os.getpid())]
+    # -P: the folder in which the site was started may hold modules of any name.
+    command = [sys.executable, "-P", "-m", "labeler.cli"]
+    command += ["worker", "--with-parent", str(os.getpid())]
     try:
         # Its own session: a ctrl-C in the terminal is for us, and we end it below.
         with _starting:
-            process = subprocess.Popen(command, start_new_session=True)
+            process = subprocess.Popen(command, env=_environment(), start_new_session=True)
     except OSError as error:
         return f"could not be started ({error.strerror})"
     while process.poll() is None and not ending.wait(POLL_S):
@@ -140,6 +143,13 @@ def _run_worker(ending: threading.Event) -> str:
         process.kill()
         process.wait()
     return "has ended"
+
+
+def _environment() -> dict[str, str]:
+    """Ours, in which the worker finds the same modules: a checkout is not installed."""
+    known = os.environ.get("PYTHONPATH")
+    path = os.pathsep.join([str(_SOURCES), *([known] if known else [])])
+    return {**os.environ, "PYTHONPATH": path}
 
 
 def _refuse_taken_port(host: str, port: int) -> None:

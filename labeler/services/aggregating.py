@@ -1,7 +1,7 @@
 """Consensus of a whole campaign at once by a named method, to be compared and exported.
 
 `METHODS` are those of `domain.aggregation` and two of crowd-kit, which is a library of its own
-(`requirements-crowdkit.txt`). What the site itself decides by is `services.refreshing`.
+(`requirements/crowdkit.txt`). What the site itself decides by is `services.refreshing`.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _crowdkit(name: str, votes: Votes, named: Any) -> tuple[Any, Any]:
     except ImportError:
         raise Conflict(
             "This method needs the package crowd-kit, which is not installed. Install it with "
-            "`.venv/bin/pip install -r requirements-crowdkit.txt`."
+            "`.venv/bin/pip install -r requirements/crowdkit.txt`."
         ) from None
     frame = pd.DataFrame(
         {

@@ -50,12 +50,14 @@ class AccountPage(Page):
 @bp.get("")
 @access.signed_in
 def show() -> tuple[str, int]:
+    """The person's own account: password, and browsers that are signed in."""
     return render(_account_page())
 
 
 @bp.post("/password")
 @access.signed_in
 def change_password() -> tuple[str, int] | Response:
+    """Change the password; all other browsers are signed out."""
     me = account()
     try:
         with db().write() as session:
@@ -71,6 +73,7 @@ def change_password() -> tuple[str, int] | Response:
 @bp.post("/sessions/<id:session_id>/revoke")
 @access.signed_in
 def revoke_session(session_id: int) -> Response:
+    """Sign out one browser."""
     with db().write() as session:
         browsers.revoke_browser(session, account().id, session_id)
     flash("That browser has been signed out.", "success")
@@ -80,6 +83,7 @@ def revoke_session(session_id: int) -> Response:
 @bp.post("/sessions/revoke-others")
 @access.signed_in
 def revoke_others() -> Response:
+    """Sign out all browsers but this one."""
     me = account()
     with db().write() as session:
         sessions.revoke_sessions(session, me.id, keep=me.token)

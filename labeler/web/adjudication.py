@@ -129,6 +129,7 @@ def contested() -> tuple[str, int]:
 @bp.get("/contested/<id:image_id>")
 @access.only("supervisor", "admin")
 def case(image_id: int) -> tuple[str, int]:
+    """One contested image with the answers that were given."""
     with db().read() as session:
         return render(_case_page(session, campaign(session).id, image_id))
 
@@ -136,6 +137,7 @@ def case(image_id: int) -> tuple[str, int]:
 @bp.post("/contested/<id:image_id>")
 @access.only("supervisor", "admin")
 def decide(image_id: int) -> tuple[str, int] | Response:
+    """Decide the label of a contested image."""
     verdict = Verdict(
         None if forms.text("decision") == CANNOT_TELL else forms.text("decision"),
         forms.text("note"),
@@ -158,6 +160,7 @@ def decide(image_id: int) -> tuple[str, int] | Response:
 @bp.get("/decisions")
 @access.only("supervisor", "admin")
 def decisions() -> tuple[str, int]:
+    """The decisions of supervisors, the latest first."""
     before = request.args.get("before", 0, type=int)
     with db().read() as session:
         found = campaign_or_none(session)
@@ -174,6 +177,7 @@ def decisions() -> tuple[str, int]:
 @bp.post("/decisions/<id:decision_id>/undo")
 @access.only("supervisor", "admin")
 def undo_decision(decision_id: int) -> Response:
+    """Take back a decision; the votes count again."""
     with db().write() as session:
         undone = adjudicating.undo_decision(session, decision_id)
     jobs.queue_refresh(settings(), undone.campaign_id)

@@ -63,6 +63,7 @@ def links(campaign: Campaign) -> dict[str, Any]:
 @bp.get("/data-sets")
 @access.only("supervisor", "admin")
 def datasets() -> tuple[str, int]:
+    """The data sets, with what could not be read."""
     with db().read() as session:
         cards = [_dataset_card(session, one) for one in overview.list_datasets(session)]
     return render(DatasetsPage(cards))
@@ -71,6 +72,7 @@ def datasets() -> tuple[str, int]:
 @bp.post("/propose")
 @access.only("supervisor", "admin")
 def propose() -> Response:
+    """Have a model trained in the background and its proposals published."""
     with db().read() as session:
         campaign = chosen.campaign(session)
         # Asked here as well as in the job, so that a person learns at once what is missing.
@@ -95,6 +97,7 @@ def labels_csv() -> Response:
 @bp.get("/export/votes.csv")
 @access.only("supervisor", "admin")
 def votes_csv() -> Response:
+    """All votes of a campaign as CSV."""
     return _csv("votes.csv", exporting.stream_votes(db(), _chosen_id()))
 
 

@@ -58,6 +58,7 @@ class AgreementPage(Page):
 @bp.get("/agreement", endpoint="agreement")
 @access.only("supervisor", "admin")
 def agreement_page() -> tuple[str, int]:
+    """How far annotators agree with one another."""
     with db().read() as session:
         campaign = chosen.campaign_or_none(session)
         if campaign is None:

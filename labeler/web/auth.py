@@ -48,6 +48,7 @@ class JoinPage(Page):
 @bp.get("/sign-in")
 @access.public
 def sign_in() -> tuple[str, int] | Response:
+    """The form to sign in."""
     if account_or_none() is not None:
         return redirect(_wanted(request.args.get("next", "")))
     return render(SignInPage(next=request.args.get("next", "")))
@@ -56,6 +57,7 @@ def sign_in() -> tuple[str, int] | Response:
 @bp.post("/sign-in", endpoint="do_sign_in")
 @access.public
 def do_sign_in() -> tuple[str, int] | Response:
+    """Sign in with a name and a password; too many wrong ones have to wait."""
     username, wanted = forms.text("username"), forms.text("next")
     address, browser = request.remote_addr or "", request.user_agent.string
     try:
@@ -71,6 +73,7 @@ def do_sign_in() -> tuple[str, int] | Response:
 @bp.post("/sign-out")
 @access.signed_in
 def sign_out() -> Response:
+    """Sign out this browser."""
     with db().write() as session:
         sessions.sign_out(session, account().token)
     access.forget()
@@ -80,12 +83,14 @@ def sign_out() -> Response:
 @bp.get("/join/<token>")
 @access.public
 def join(token: str) -> tuple[str, int]:
+    """The form with which an invited person makes an account."""
     return render(_join_page(token))
 
 
 @bp.post("/join/<token>", endpoint="do_join")
 @access.public
 def do_join(token: str) -> tuple[str, int] | Response:
+    """Make an account by an invite, and sign in."""
     page = _join_page(token)
     username = forms.text("username")
     try:

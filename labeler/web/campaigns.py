@@ -48,6 +48,7 @@ def allow_uploads(endpoint: str | None, _values: dict[str, Any] | None) -> None:
 @bp.get("/campaigns", endpoint="campaigns")
 @access.only("supervisor", "admin")
 def list_campaigns() -> tuple[str, int]:
+    """The campaigns."""
     with db().read() as session:
         counts = campaigns.count_images(session)
         rows = [
@@ -60,6 +61,7 @@ def list_campaigns() -> tuple[str, int]:
 @bp.get("/campaigns/new")
 @access.only("supervisor", "admin")
 def new_campaign() -> tuple[str, int]:
+    """The form for a new campaign."""
     with db().read() as session:
         dataset = _dataset(session, request.args.get("dataset", 0, type=int))
         return render(new_page(session, dataset, CampaignForm()))
@@ -68,6 +70,7 @@ def new_campaign() -> tuple[str, int]:
 @bp.post("/campaigns")
 @access.only("supervisor", "admin")
 def create_campaign() -> tuple[str, int] | Response:
+    """Make a campaign."""
     with db().read() as session:
         dataset = _dataset(session, forms.whole("dataset"))
         form = sent_form(dataset)
@@ -99,6 +102,7 @@ def try_campaign() -> tuple[str, int] | Response:
 @bp.get("/campaigns/<id:campaign_id>")
 @access.only("supervisor", "admin")
 def campaign(campaign_id: int) -> tuple[str, int]:
+    """One campaign: its images, rules and guideline."""
     with db().read() as session:
         found = campaigns.get_campaign(session, campaign_id)
         return render(campaign_page(session, found, form_of(found)))
@@ -107,6 +111,7 @@ def campaign(campaign_id: int) -> tuple[str, int]:
 @bp.post("/campaigns/<id:campaign_id>")
 @access.only("supervisor", "admin")
 def save_campaign(campaign_id: int) -> tuple[str, int] | Response:
+    """Change the rules, the name or the guideline of a campaign."""
     form = sent_form()
     try:
         plan = form.plan()
@@ -129,6 +134,7 @@ def save_campaign(campaign_id: int) -> tuple[str, int] | Response:
 @bp.post("/campaigns/<id:campaign_id>/clone")
 @access.only("supervisor", "admin")
 def clone_campaign(campaign_id: int) -> tuple[str, int] | Response:
+    """Make a new campaign with the images and rules of another."""
     name = forms.text("copy_name")
     with db().read() as session:
         model = campaigns.get_campaign(session, campaign_id)
@@ -143,6 +149,7 @@ def clone_campaign(campaign_id: int) -> tuple[str, int] | Response:
 @bp.post("/campaigns/<id:campaign_id>/activate")
 @access.only("supervisor", "admin")
 def activate_campaign(campaign_id: int) -> Response:
+    """Make a campaign the one that is labelled."""
     with db().write() as session:
         name = campaigns.activate_campaign(session, campaign_id).name
     return _back(campaign_id, f"{name} is now the active campaign. People are assigned its images.")
@@ -151,6 +158,7 @@ def activate_campaign(campaign_id: int) -> Response:
 @bp.post("/campaigns/<id:campaign_id>/pause")
 @access.only("supervisor", "admin")
 def pause_campaign(campaign_id: int) -> Response:
+    """Stop assigning images of a campaign."""
     with db().write() as session:
         campaigns.pause_campaign(session, campaign_id)
     return _back(
@@ -163,6 +171,7 @@ def pause_campaign(campaign_id: int) -> Response:
 @bp.post("/campaigns/<id:campaign_id>/resume")
 @access.only("supervisor", "admin")
 def resume_campaign(campaign_id: int) -> Response:
+    """Assign images of a campaign again."""
     with db().write() as session:
         campaigns.resume_campaign(session, campaign_id)
     return _back(campaign_id, "The campaign continues. People get new images again.")
@@ -171,6 +180,7 @@ def resume_campaign(campaign_id: int) -> Response:
 @bp.post("/campaigns/<id:campaign_id>/fill")
 @access.only("supervisor", "admin")
 def fill_campaign(campaign_id: int) -> Response:
+    """Go on filling a campaign with its images."""
     with db().read() as session:
         campaigns.get_campaign(session, campaign_id)
     jobs.fill_campaign(settings(), campaign_id)

@@ -82,6 +82,7 @@ class OverviewPage(Page):
 @bp.get("/", endpoint="overview")
 @access.only("supervisor", "admin")
 def overview_page() -> tuple[str, int]:
+    """The overview for those who manage: what runs, and what needs them."""
     with db().read() as session:
         campaign = chosen.campaign_or_none(session)
         if campaign is None:

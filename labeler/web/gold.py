@@ -73,12 +73,14 @@ class GoldPage(Page):
 @bp.get("/gold", endpoint="gold")
 @access.only("supervisor", "admin")
 def gold_page() -> tuple[str, int]:
+    """The gold images of a campaign."""
     return render(_page())
 
 
 @bp.post("/gold/import")
 @access.only("supervisor", "admin")
 def import_gold() -> tuple[str, int] | Response:
+    """Make images gold by a CSV file."""
     try:
         text = uploaded("file") or forms.text("lines")
         lines = read_gold_csv(text)
@@ -93,6 +95,7 @@ def import_gold() -> tuple[str, int] | Response:
 @bp.post("/gold/from-supervisors")
 @access.only("supervisor", "admin")
 def gold_from_supervisors() -> Response:
+    """Make images gold by the votes of supervisors."""
     with db().write() as session:
         campaign_id = campaign(session).id
         report = gold_sources.gold_from_supervisors(session, campaign_id, account().id)
@@ -102,6 +105,7 @@ def gold_from_supervisors() -> Response:
 @bp.post("/gold/promote")
 @access.only("supervisor", "admin")
 def promote_gold() -> tuple[str, int] | Response:
+    """Make images gold on which many people agree."""
     form = PromoteForm(forms.text("min_votes"), forms.text("count"))
     try:
         wanted = forms.whole("min_votes"), forms.whole("count")
@@ -116,6 +120,7 @@ def promote_gold() -> tuple[str, int] | Response:
 @bp.post("/gold/<id:gold_id>/revoke")
 @access.only("supervisor", "admin")
 def revoke_gold(gold_id: int) -> Response:
+    """Take an image out of the gold images."""
     with db().write() as session:
         campaign_id = gold.revoke_gold(session, gold_id).campaign_id
     jobs.queue_refresh(settings(), campaign_id)

@@ -56,6 +56,7 @@ class InvitesPage(Page):
 @bp.get("/invites")
 @access.only("admin")
 def invites() -> tuple[str, int]:
+    """The invites, and the form for a new one."""
     return render(InvitesPage(_rows()))
 
 
@@ -78,6 +79,7 @@ def create_invite() -> tuple[str, int]:
 @bp.post("/invites/<id:invite_id>/revoke")
 @access.only("admin")
 def revoke_invite(invite_id: int) -> Response:
+    """End an invite."""
     with db().write() as session:
         service.revoke_invite(session, invite_id)
     flash("The link no longer works. Accounts that were created with it stay.", "success")

@@ -62,6 +62,7 @@ class LabelPage(Page):
 @bp.get("")
 @access.signed_in
 def label() -> tuple[str, int]:
+    """The labelling page with the first images."""
     with db().write() as session:
         leased = _asked_for(session) or _next(session)
     with db().read() as session:
@@ -104,6 +105,7 @@ def cast() -> Response | tuple[Response, int]:
 @bp.post("/votes/<id:vote_id>/undo")
 @access.signed_in
 def undo(vote_id: int) -> Response:
+    """Take back the person's latest vote and show its image again."""
     with db().write() as session:
         leased = undoing.undo_vote(session, account().id, vote_id, settings=settings())
     if not wants_json():

@@ -60,6 +60,7 @@ class MeanFacesPage(Page):
 @bp.get("/mean-faces", endpoint="mean_faces")
 @access.only("supervisor", "admin")
 def mean_faces_page() -> tuple[str, int]:
+    """The mean face of each light and pose."""
     with db().read() as session:
         campaign = chosen.campaign_or_none(session)
     if campaign is None:
@@ -81,6 +82,7 @@ def mean_faces_page() -> tuple[str, int]:
 @bp.get("/mean-faces.png")
 @access.only("supervisor", "admin")
 def mean_faces_png() -> Response:
+    """The mean faces as a PNG image."""
     with db().read() as session:
         campaign = chosen.campaign(session)
     kept = mean_faces_files.find(settings().home, campaign.id, _choices())
@@ -93,6 +95,7 @@ def mean_faces_png() -> Response:
 @bp.post("/mean-faces")
 @access.only("supervisor", "admin")
 def make_mean_faces() -> Response:
+    """Have the mean faces drawn anew in the background."""
     with db().read() as session:
         campaign = chosen.campaign(session)
     choices = _choices()

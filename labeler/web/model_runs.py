@@ -93,6 +93,7 @@ class RunsPage(Page):
 @bp.get("/runs")
 @access.only("supervisor", "admin")
 def model_runs() -> tuple[str, int]:
+    """The model runs, with the measures of each."""
     with db().read() as session:
         campaign = chosen.campaign_or_none(session)
         if campaign is None:
@@ -128,6 +129,7 @@ def restore_run() -> Response:
 @bp.post("/runs/stop")
 @access.only("supervisor", "admin")
 def stop_training() -> Response:
+    """Stop the model run that is in training."""
     with db().write() as session:
         campaign = chosen.campaign(session)
         run = running_run(session, campaign.dataset_id)

@@ -62,6 +62,7 @@ class PeoplePage(Page):
 @bp.get("/people")
 @access.only("supervisor", "admin")
 def people() -> tuple[str, int]:
+    """The people who have an account."""
     with db().read() as session:
         found = campaigns.active_campaign(session)
         standings = participating.list_standings(session, found.id) if found else {}
@@ -77,6 +78,7 @@ def people() -> tuple[str, int]:
 @bp.post("/people/<id:annotator_id>/pause")
 @access.only("supervisor", "admin")
 def pause_person(annotator_id: int) -> Response:
+    """Pause a person in a campaign; the person reads the reason."""
     with db().write() as session:
         participating.pause_person(
             session, campaign(session).id, annotator_id, forms.text("reason"), account().id
@@ -96,6 +98,7 @@ def resume_person(annotator_id: int) -> Response:
 @bp.post("/people/<id:annotator_id>/train")
 @access.only("supervisor", "admin")
 def train_person(annotator_id: int) -> Response:
+    """Send a person through the qualification again."""
     with db().write() as session:
         participating.send_to_training(session, campaign(session).id, annotator_id, account().id)
     return _back("This person has to pass the qualification before labelling.")
@@ -104,6 +107,7 @@ def train_person(annotator_id: int) -> Response:
 @bp.post("/people/<id:annotator_id>/role")
 @access.only("admin")
 def set_role(annotator_id: int) -> Response:
+    """Change the role of a person."""
     with db().write() as session:
         person = accounts.set_role(session, annotator_id, forms.text("role"))
     return _back(f"{person.username} now has the role {person.role}.")
@@ -112,6 +116,7 @@ def set_role(annotator_id: int) -> Response:
 @bp.post("/people/<id:annotator_id>/deactivate")
 @access.only("admin")
 def deactivate(annotator_id: int) -> Response:
+    """Deactivate an account; its votes stay."""
     with db().write() as session:
         person = accounts.deactivate(session, annotator_id)
     return _back(f"The account of {person.username} is closed. Its votes stay.")
@@ -120,6 +125,7 @@ def deactivate(annotator_id: int) -> Response:
 @bp.post("/people/<id:annotator_id>/reactivate")
 @access.only("admin")
 def reactivate(annotator_id: int) -> Response:
+    """Reactivate an account."""
     with db().write() as session:
         person = accounts.reactivate(session, annotator_id)
     return _back(f"The account of {person.username} is open again.")

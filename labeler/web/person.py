@@ -42,6 +42,7 @@ class PersonPage(Page):
 @bp.get("/quality/<id:annotator_id>")
 @access.only("supervisor", "admin")
 def person_quality(annotator_id: int) -> tuple[str, int]:
+    """The quality of one person's answers in detail."""
     with db().read() as session:
         campaign = chosen.campaign(session)
         skill = session.get(Skill, (campaign.id, annotator_id))

@@ -23,6 +23,7 @@ def address_of(image_id: int, sha256: str) -> str:
 @bp.get("/images/<id:image_id>/<sha_prefix>")
 @access.signed_in
 def picture(image_id: int, sha_prefix: str) -> Response:
+    """An image of the data set, for people who have an account."""
     with db().read() as session:
         image = session.get(Image, image_id)
         if image is None or image.status == "broken" or image.sha256[:PREFIX] != sha_prefix:

@@ -80,6 +80,7 @@ class OwnProgressPage(Page):
 @bp.get("/me")
 @access.signed_in
 def own() -> tuple[str, int]:
+    """The person's own progress, and that of the campaign."""
     with db().read() as session:
         campaign = campaigns.active_campaign(session)
         page = _page(session, campaign) if campaign else _empty()

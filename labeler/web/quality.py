@@ -102,6 +102,7 @@ class QualityPage(Page):
 @bp.get("/quality", endpoint="quality")
 @access.only("supervisor", "admin")
 def quality_table() -> tuple[str, int]:
+    """The quality of each person's answers."""
     with db().read() as session:
         campaign = chosen.campaign_or_none(session)
         if campaign is None:

@@ -38,6 +38,7 @@ def home() -> Response:
 @bp.get("/guide")
 @access.public
 def guide() -> tuple[str, int]:
+    """The guide for annotators: what to look for, and which keys answer."""
     with db().read() as session:
         campaign = active_campaign(session)
         text = campaign.guideline if campaign else ""

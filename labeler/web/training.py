@@ -58,6 +58,7 @@ def exercise() -> Response | tuple[str, int]:
 @bp.post("")
 @access.signed_in
 def answer() -> Response:
+    """Check the answer to an exercise and explain it."""
     ballot = Ballot(forms.whole("image_id"), forms.text("answer"), forms.text("request_id"))
     with db().write() as session:
         vote = training.answer_exercise(session, account().id, ballot, settings=settings())

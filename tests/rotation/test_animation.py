@@ -47,7 +47,7 @@ def test_webp_keeps_every_pixel(tmp_path: Path) -> None:
 
 
 def test_mp4_plays_the_swings_in_even_size(tmp_path: Path) -> None:
-    av = pytest.importorskip("av", reason="PyAV is not installed (requirements-pictures.txt)")
+    av = pytest.importorskip("av", reason="PyAV is not installed (requirements/pictures.txt)")
     save_mp4(fades(), tmp_path / "turn.mp4", side=51)
     with av.open(str(tmp_path / "turn.mp4")) as video:
         stream = video.streams.video[0]
@@ -62,6 +62,6 @@ def test_mp4_without_its_library_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(MissingExtraError, match=r"MP4 needs PyAV.*requirements-pictures\.txt"):
+    with pytest.raises(MissingExtraError, match=r"MP4 needs PyAV.*requirements/pictures\.txt"):
         WRITERS["mp4"](fades(), tmp_path / "turn.mp4", 0)
     assert not list(tmp_path.iterdir())

@@ -121,7 +121,7 @@ def resize_model(
     path: Path, channels: int = 3, factor: float = 2.0, side: int | None = None
 ) -> Path:
     """An ONNX file that enlarges by repeating pixels."""
-    onnx = pytest.importorskip("onnx", reason="onnx is not installed (requirements-dev.txt)")
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed (requirements/dev.txt)")
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     from onnx import TensorProto, helper, numpy_helper
 
@@ -180,5 +180,5 @@ def test_without_onnxruntime_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     (tmp_path / "model.onnx").write_bytes(b"")
-    with pytest.raises(MissingExtraError, match=r"onnxruntime.*requirements-pictures\.txt"):
+    with pytest.raises(MissingExtraError, match=r"onnxruntime.*requirements/pictures\.txt"):
         load_super_resolution(tmp_path / "model.onnx")

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from labeler.app import ROOT
+from labeler.site_files import site_files
 from tests.labeler.web.conftest import Visit
 
+ROOT = site_files()
 TEMPLATES = sorted(
     path.relative_to(ROOT / "templates") for path in (ROOT / "templates").rglob("*.html")
 )

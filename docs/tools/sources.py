@@ -1,0 +1,26 @@
+"""What the reference is written from. The only place in docs/tools that imports the programs."""
+
+from __future__ import annotations
+
+from labeler.app import create_app
+from labeler.cli.classifier_tables import PROPOSAL_COLUMNS
+from labeler.cli.main import cli
+from labeler.config import load_settings
+from labeler.errors import ConfigError
+from labeler.services.exporting import LABEL_COLUMNS, VOTE_COLUMNS
+from labeler.web.access import roles_of
+from rotation.poses import POSE_COLUMNS
+from rotation.synthetic.dataset import TRUTH_COLUMNS
+
+__all__ = [
+    "LABEL_COLUMNS",
+    "POSE_COLUMNS",
+    "PROPOSAL_COLUMNS",
+    "TRUTH_COLUMNS",
+    "VOTE_COLUMNS",
+    "ConfigError",
+    "cli",
+    "create_app",
+    "load_settings",
+    "roles_of",
+]

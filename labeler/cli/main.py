@@ -1,0 +1,134 @@
+"""The command line of Sidelight: `manage.py`, `sidelight` and `python -m labeler.cli`.
+
+A command is imported only when it is used.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from labeler import __version__
+from labeler.errors import SidelightError
+from rotation.errors import RotationError
+
+ROTATION = {
+    "run": ("rotation.cli:run", "Turn the head of a source face."),
+    "poses": ("rotation.cli:poses", "Measure yaw, pitch and roll of every image."),
+    "train": ("rotation.training.cli:train_command", "Train a diffusion model on faces."),
+    "train-embedding": (
+        "rotation.training.cli:train_embedding_command",
+        "Train the network that embeds images at once.",
+    ),
+    "embed": ("rotation.embedding_cli:embed", "Embed a whole image set, in shards if need be."),
+    "merge": ("rotation.embedding_cli:merge", "Join the latents of several shards."),
+    "embeddings": ("rotation.embedding_cli:embeddings", "Measure the ways to embed an image."),
+    "samples": ("rotation.training.cli:samples_command", "Render a sheet of samples of a model."),
+    "directions": (
+        "rotation.directions_cli:directions",
+        "Tell what a direction is worth: halves, bootstrap, an angle left out.",
+    ),
+    "benchmark": (
+        "rotation.benchmark.cli:benchmark",
+        "Measure ways of turning against the rendered truth.",
+    ),
+    "synthesize": ("rotation.synthetic.cli:synthesize", "Render a data set of synthetic heads."),
+}
+
+COMMANDS: dict[str, Any] = {
+    # name: (module:attribute, one line of help), or (a dictionary of such, one line of help)
+    "init": ("labeler.cli.site:init", "Create or upgrade the database."),
+    "serve": ("labeler.cli.site:serve", "Run the labelling site."),
+    "worker": ("labeler.cli.site:worker", "Run background jobs."),
+    "demo": ("labeler.cli.demo:demo", "Create and register the demo data set."),
+    "images": ("labeler.cli.images:images", "Register, check and list data sets."),
+    "users": ("labeler.cli.users:users", "Invite people, list and change accounts."),
+    "campaigns": ("labeler.cli.campaigns:campaigns", "Create, list and change campaigns."),
+    "gold": ("labeler.cli.gold:gold", "Manage gold questions."),
+    "consensus": ("labeler.cli.labels:consensus", "Combine the votes into labels again."),
+    "propose": ("labeler.cli.labels:propose", "Train a model on the votes and propose labels."),
+    "proposals": ("labeler.cli.proposals:proposals", "List model runs; go back to an older run."),
+    "export": ("labeler.cli.labels:export", "Export labels or votes as CSV."),
+    "report": ("labeler.cli.report:report", "Draw figures from the labels."),
+    "classifier": ("labeler.cli.classifier:classifier", "Train and use the classifier on files."),
+    "rotation": (ROTATION, "Turn heads: train, run, measure."),
+}
+
+EXAMPLES = """Sidelight: label where the light on a face comes from, then turn the head.
+
+\b
+Examples:
+  python manage.py serve
+  python manage.py images import ~/CelebA
+  python manage.py export labels --out labels.csv
+  python manage.py rotation run --images ~/CelebA --labels labels.csv \\
+      --source 000123.jpg --yaw -30:30:10 --out turned/
+"""
+
+
+# What only the extra `rotation` installs; a machine that serves the site alone goes without.
+ENGINE_LIBRARIES = {
+    "diffusers",
+    "facenet_pytorch",
+    "huggingface_hub",
+    "matplotlib",
+    "torch",
+    "torchvision",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are named by module and attribute, imported on use."""
+
+    def __init__(self, name: str, targets: Mapping[str, tuple[Any, str]], help: str) -> None:
+        super().__init__(name=name, help=help)
+        self._targets = targets
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._targets)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._targets:
+            return None
+        target, text = self._targets[cmd_name]
+        if isinstance(target, Mapping):
+            return LazyGroup(cmd_name, target, text)
+        module, attribute = target.split(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self._targets.items()])
+
+
+cli = click.version_option(__version__, prog_name="sidelight")(
+    LazyGroup("sidelight", COMMANDS, EXAMPLES)
+)
+
+
+def main() -> None:
+    """Run the command line; an expected error becomes one message and exit code 1."""
+    try:
+        cli(prog_name=_program())
+    except (SidelightError, RotationError) as error:
+        raise SystemExit(f"Error: {error}") from None
+    except ModuleNotFoundError as error:
+        if error.name not in ENGINE_LIBRARIES:
+            raise
+        raise SystemExit(
+            f"Error: This command needs {error.name}, which is not installed. "
+            "Install the rotation engine's libraries: pip install 'sidelight[rotation]', "
+            "or in a checkout: make run"
+        ) from None
+
+
+def _program() -> str:
+    """What usage lines call the program: the name by which it was started."""
+    name = Path(sys.argv[0]).name
+    return name if name == "manage.py" else "sidelight"

@@ -12,10 +12,10 @@ from sqlalchemy import func, select
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from labeler.db import Database
+from labeler.consensus.store import batches, rebuild
+from labeler.database.engine import Database
 from labeler.models import Consensus, Lease, Vote, utc_now
-from labeler.services.consensus import batches, rebuild
-from labeler.services.refreshing import refresh_campaign
+from labeler.quality.refresh import refresh_campaign
 
 _VOTES = (
     Consensus.votes_left + Consensus.votes_center + Consensus.votes_right + Consensus.votes_unsure

@@ -13,13 +13,13 @@ from _site import Person, Site
 from _wire import Browser, Timing
 from sqlalchemy import func, select
 
+from labeler.assignment.leases import lease_images
+from labeler.assignment.presentation import LeasedImage
 from labeler.jobs import count_waiting, propose_labels, queue_refresh
 from labeler.models import ModelRun
-from labeler.services.assigning import lease_images
-from labeler.services.proposing import train_and_propose
-from labeler.services.refreshing import is_due, refresh_campaign
-from labeler.services.viewing import LeasedImage
-from labeler.services.voting import Ballot, cast_vote
+from labeler.proposals.service import train_and_propose
+from labeler.quality.refresh import is_due, refresh_campaign
+from labeler.voting.service import SubmittedAnswer, cast_vote
 
 POLL_S = 0.05
 PATIENCE_S = 120.0
@@ -62,7 +62,7 @@ class ServiceDesk:
         return _shown(leased)
 
     def vote(self, person: int, shown: Shown, answer: str, elapsed_ms: int) -> list[Shown]:
-        ballot = Ballot(shown.image_id, answer, str(uuid.uuid4()), elapsed_ms, then=1)
+        ballot = SubmittedAnswer(shown.image_id, answer, str(uuid.uuid4()), elapsed_ms, then=1)
         with self._site.db.write() as session:
             cast = cast_vote(session, person, ballot, settings=self._site.settings)
         return _shown(cast.following)

@@ -13,11 +13,11 @@ import _site  # noqa: F401  finds the project
 import numpy as np
 from sqlalchemy import insert
 
-from labeler.db import Database
-from labeler.domain import consensus as majority_rule
-from labeler.domain.consensus import VoteCounts, majority
-from labeler.domain.labels import ANSWERS, LABELS
-from labeler.domain.rules import Rules
+from labeler.consensus import majority as consensus_majority
+from labeler.consensus.derivation import GOLD_METHOD
+from labeler.consensus.majority import VoteCounts, majority
+from labeler.database.engine import Database
+from labeler.labels import ANSWERS
 from labeler.models import (
     Annotator,
     Campaign,
@@ -29,7 +29,8 @@ from labeler.models import (
     Proposal,
     Vote,
 )
-from labeler.services.knowing import GOLD_METHOD
+from labeler.rules.campaign_rules import Rules
+from rotation.dataset.labels import LABELS
 
 ROWS = 5_000  # of a statement
 RULES = Rules(method="majority", required_votes=3, mirror_views=True)
@@ -219,7 +220,7 @@ def _consensus(
     for image, row in enumerate(counts.tolist()):
         outcome = majority(VoteCounts(*row), RULES.required_votes)
         label, probability = outcome.label, outcome.probability
-        status, method = outcome.status, majority_rule.METHOD
+        status, method = outcome.status, consensus_majority.METHOD
         if image in known:
             label, probability, status, method = LABELS[truth[image]], 1.0, "agreed", GOLD_METHOD
         yield {

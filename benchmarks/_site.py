@@ -22,12 +22,12 @@ from sqlalchemy.engine import make_url
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from labeler.accounts.sessions import open_session  # noqa: E402
 from labeler.app import create_app  # noqa: E402
 from labeler.config import Settings, load_settings  # noqa: E402
-from labeler.db import Database  # noqa: E402
-from labeler.migrate import upgrade  # noqa: E402
+from labeler.database.engine import Database  # noqa: E402
+from labeler.database.migrate import upgrade  # noqa: E402
 from labeler.models import Annotator  # noqa: E402
-from labeler.services.sessions import open_session  # noqa: E402
 
 POSTGRES_CANDIDATES = (
     "postgresql://postgres@127.0.0.1:5432/postgres",

@@ -11,13 +11,13 @@ import numpy as np
 from fake_class import BAD, Face, FakePerson
 from sqlalchemy import select
 
-from labeler.db import Database
-from labeler.domain.anchoring import measure_anchoring, measure_planted
-from labeler.domain.consensus import METHOD as MAJORITY
-from labeler.domain.intervals import Interval
-from labeler.domain.labels import LABELS
+from labeler.consensus.majority import METHOD as MAJORITY
+from labeler.consensus.vote_table import load_vote_table
+from labeler.database.engine import Database
 from labeler.models import Consensus, Gold, Participation, Skill, Vote
-from labeler.services.ballots import load_ballots
+from labeler.statistics.anchoring import measure_anchoring, measure_planted
+from labeler.statistics.intervals import Interval
+from rotation.dataset.labels import LABELS
 
 T_975 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
 
@@ -98,7 +98,7 @@ def anchoring(db: Database, campaign_id: int, people: Mapping[int, FakePerson]) 
     mean of what EM says of the persons.
     """
     with db.read() as session:
-        ballots = load_ballots(session, campaign_id)
+        ballots = load_vote_table(session, campaign_id)
         rates = select(Skill.following).where(Skill.campaign_id == campaign_id)
         following = session.scalars(rates).all()
     shown, answer = ballots.votes.shown_labels, ballots.votes.answer

@@ -25,16 +25,17 @@ import numpy as np
 from _site import Site, new_site
 from sqlalchemy import insert, select
 
-from labeler.domain.labels import LABELS
-from labeler.domain.rules import Rules, Selection
+from labeler.assignment.leases import lease_images
+from labeler.campaigns.service import Plan, activate_campaign, create_campaign
 from labeler.errors import Conflict
 from labeler.models import Annotator, Dataset, Image, Proposal
-from labeler.services.assigning import lease_images
-from labeler.services.campaigns import Plan, activate_campaign, create_campaign
-from labeler.services.feature_cache import FeatureCache
-from labeler.services.proposing import train_and_propose
-from labeler.services.refreshing import refresh_dataset
-from labeler.services.voting import Ballot, cast_vote
+from labeler.proposals.feature_cache import FeatureCache
+from labeler.proposals.service import train_and_propose
+from labeler.quality.refresh import refresh_dataset
+from labeler.rules.campaign_rules import Rules
+from labeler.rules.image_selection_spec import ImageSelection
+from labeler.voting.service import SubmittedAnswer, cast_vote
+from rotation.dataset.labels import LABELS
 from rotation.dataset.sources import open_source
 
 NAME = re.compile(r"yaleB(\d\d)_P00A([+-]\d{3})E[+-]\d\d\.pgm$")
@@ -69,7 +70,7 @@ def prepare(site: Site, path: str, truth: dict[str, tuple[int, str | None]], ord
         session.execute(insert(Image), rows)
     taught = [n for n, (s, label) in truth.items() if label and s <= LAST_TRAINING_SUBJECT]
     rules = Rules(order=order, gold_rate=0.0, gold_first=0)
-    plan = Plan("yale", rules, Selection(filenames=tuple(taught)))
+    plan = Plan("yale", rules, ImageSelection(filenames=tuple(taught)))
     campaign_id = create_campaign(site.db, dataset.id, plan)
     with site.db.write() as session:
         activate_campaign(session, campaign_id)
@@ -81,7 +82,7 @@ def answer(site: Site, truth: dict[int, str | None]) -> None:
     with site.db.write() as session:
         (leased,) = lease_images(session, 1, 1, settings=site.settings)
         label = truth[leased.image_id] or ""
-        ballot = Ballot(leased.image_id, label, str(uuid.uuid4()))
+        ballot = SubmittedAnswer(leased.image_id, label, str(uuid.uuid4()))
         cast_vote(session, 1, ballot, settings=site.settings)
 
 

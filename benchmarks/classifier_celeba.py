@@ -22,14 +22,14 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.classifier_yaleb import load
-from labeler.classifier.features import N_ODD, light_features
-from labeler.classifier.model import CENTER, LEFT, RIGHT
-from labeler.classifier.ordering import doubt
-from labeler.classifier.training import train
-from labeler.classifier.variants import features_with_variants
-from labeler.domain.labels import LABELS
+from labeler.light_classifier.active_learning import doubt
+from labeler.light_classifier.augmentation import features_with_variants
+from labeler.light_classifier.features import N_ODD, light_features
+from labeler.light_classifier.mirror_logistic import CENTER, LEFT, RIGHT
+from labeler.light_classifier.training import train
 from rotation.dataset.crop import standard_crop
 from rotation.dataset.decoding import decode
+from rotation.dataset.labels import LABELS
 from rotation.dataset.sources import open_source
 
 SHOWN, COLUMNS, TILE = 48, 12, 128

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from labeler.classifier.features import plain_features
+from labeler.light_classifier.features import plain_features
 from rotation.synthetic.renderer import render
 from rotation.synthetic.sampling import pose_head, sample_identity, sample_scene
 
@@ -76,7 +76,7 @@ def _expose(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def fit(crops: np.ndarray, azimuths: np.ndarray) -> dict[str, np.ndarray]:
-    """The arrays of the file, see `labeler.classifier.rendered.Rendered`."""
+    """The arrays of the file, see `labeler.light_classifier.rendered_prior.Rendered`."""
     known = (np.abs(azimuths) <= CENTER_WITHIN) | (np.abs(azimuths) >= SIDE_BEYOND)
     azimuths = azimuths[known]
     odd, even = plain_features(crops[known])

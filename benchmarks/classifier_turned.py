@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.end_to_end import brighter_half  # noqa: E402
-from labeler.classifier.features import light_features  # noqa: E402
-from labeler.classifier.storing import load_model  # noqa: E402
+from labeler.light_classifier.features import light_features  # noqa: E402
+from labeler.light_classifier.storage import load_model  # noqa: E402
 from rotation.dataset.labels_csv import read_filename, read_rows  # noqa: E402
 from rotation.dataset.sources import open_source  # noqa: E402
 from rotation.devices import choose_device  # noqa: E402

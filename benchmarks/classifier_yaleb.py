@@ -28,13 +28,13 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from labeler.classifier.consistency import fit_with_unlabeled
-from labeler.classifier.evaluation import Evaluation, evaluate
-from labeler.classifier.features import N_ODD, mirror_features
-from labeler.classifier.model import CENTER, LEFT, RIGHT, fit
-from labeler.classifier.ordering import next_to_ask
-from labeler.classifier.training import train
-from labeler.classifier.variants import features_with_variants
+from labeler.light_classifier.active_learning import next_to_ask
+from labeler.light_classifier.augmentation import features_with_variants
+from labeler.light_classifier.evaluation import Evaluation, evaluate
+from labeler.light_classifier.features import N_ODD, mirror_features
+from labeler.light_classifier.mirror_logistic import CENTER, LEFT, RIGHT, fit
+from labeler.light_classifier.semi_supervised import fit_with_unlabeled
+from labeler.light_classifier.training import train
 from rotation.dataset.crop import standard_crop
 from rotation.dataset.decoding import decode
 from rotation.dataset.sources import open_source

@@ -33,15 +33,16 @@ from _verdict import anchoring, count_missed, flagged, outcome, over_seeds, side
 from fake_class import KINDS, Face, FakePerson, make_class, read_faces
 from sqlalchemy import insert, select
 
-from labeler.domain.labels import LABELS
-from labeler.domain.rules import Rules, Selection
+from labeler.campaigns.service import Plan, activate_campaign, create_campaign, edit_campaign
+from labeler.gold.service import NewGold, add_gold
+from labeler.images.checking import check_images
+from labeler.images.registration import register_dataset
 from labeler.models import Image, Proposal
-from labeler.services.campaigns import Plan, activate_campaign, create_campaign, edit_campaign
-from labeler.services.checking import check_images
-from labeler.services.gold import NewGold, add_gold
-from labeler.services.images import register_dataset
-from labeler.services.refreshing import refresh_campaign
-from labeler.services.runs import publish_run, start_run
+from labeler.proposals.runs import publish_run, start_run
+from labeler.quality.refresh import refresh_campaign
+from labeler.rules.campaign_rules import Rules
+from labeler.rules.image_selection_spec import ImageSelection
+from rotation.dataset.labels import LABELS
 
 FACES = ROOT.parent / "shared" / "data" / "yaleb_subjects_01_20.zip"
 EVERY = 100  # votes after which the refresh is waited for
@@ -200,7 +201,7 @@ def _prepare(
     """An active campaign about the faces whose light is known; the face of each image."""
     dataset_id = register_dataset(site.db, path, "yaleb", activate=False).dataset_id
     check_images(site.db, dataset_id, processes=1)
-    plan = Plan("class", rules, Selection(filenames=tuple(faces)))
+    plan = Plan("class", rules, ImageSelection(filenames=tuple(faces)))
     campaign_id = create_campaign(site.db, dataset_id, plan)
     with site.db.write() as session:
         activate_campaign(session, campaign_id)

@@ -24,12 +24,12 @@ from _past import Past, make_past
 from _site import Site, new_site
 from sqlalchemy import func, select
 
+from labeler.accounts.sessions import open_session
 from labeler.app import create_app
-from labeler.db import Database
+from labeler.database.engine import Database
 from labeler.models import Annotator, Consensus, Vote, utc_now
-from labeler.services.progress import campaign_progress
-from labeler.services.refreshing import judge_people
-from labeler.services.sessions import open_session
+from labeler.progress.campaign_progress import campaign_progress
+from labeler.quality.refresh import judge_people
 
 PAGES = {
     "overview": "/admin/",

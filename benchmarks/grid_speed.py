@@ -29,12 +29,12 @@ from PIL import Image as Pillow
 from playwright.sync_api import Browser, Page, Response, sync_playwright
 from sqlalchemy import insert, select, update
 
-from labeler.domain.rules import Rules
+from labeler.campaigns.service import admit_images
+from labeler.consensus.store import batches, rebuild
+from labeler.images.checking import check_images
+from labeler.images.registration import register_dataset
 from labeler.models import Campaign, Consensus, Image, ModelRun, Proposal, utc_now
-from labeler.services.campaigns import admit_images
-from labeler.services.checking import check_images
-from labeler.services.consensus import batches, rebuild
-from labeler.services.images import register_dataset
+from labeler.rules.campaign_rules import Rules
 
 SIZE = (178, 218)  # CelebA's
 WINDOW = {"width": 1280, "height": 800}

@@ -19,9 +19,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the parts of the program are imported from the checkout
 
 from benchmarks.fake_celeba import CELEBA_IMAGES, write_fake_celeba  # noqa: E402
-from labeler.db import Database  # noqa: E402
-from labeler.migrate import upgrade  # noqa: E402
-from labeler.services.images import register_dataset  # noqa: E402
+from labeler.database.engine import Database  # noqa: E402
+from labeler.database.migrate import upgrade  # noqa: E402
+from labeler.images.registration import register_dataset  # noqa: E402
 
 
 @click.command()

@@ -31,11 +31,11 @@ from _site import Person, Site, new_site, sign_up
 from _wire import Browser, RefusedError, Timing
 from sqlalchemy import insert
 
-from labeler.db import Database
-from labeler.domain.labels import LABELS
-from labeler.domain.rules import Rules
+from labeler.campaigns.service import Plan, activate_campaign, create_campaign
+from labeler.database.engine import Database
 from labeler.models import Dataset, Image
-from labeler.services.campaigns import Plan, activate_campaign, create_campaign
+from labeler.rules.campaign_rules import Rules
+from rotation.dataset.labels import LABELS
 
 ROWS = 5_000  # of images, in one statement
 SKILL = 0.85  # of the simulated answers

@@ -21,12 +21,15 @@ from sqlalchemy import insert, update
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from labeler.db import Database  # noqa: E402
-from labeler.domain.rules import Selection  # noqa: E402
-from labeler.migrate import upgrade  # noqa: E402
+from labeler.adjudication import service as adjudication  # noqa: E402
+from labeler.campaigns import image_selection  # noqa: E402
+from labeler.campaigns import service as campaigns  # noqa: E402
+from labeler.csv_input import GoldLine  # noqa: E402
+from labeler.database.engine import Database  # noqa: E402
+from labeler.database.migrate import upgrade  # noqa: E402
+from labeler.gold import service as gold_service  # noqa: E402
 from labeler.models import Annotator, Consensus, Dataset, Image  # noqa: E402
-from labeler.services import adjudicating, campaigns, gold_sources, selecting  # noqa: E402
-from labeler.services.sheets import GoldLine  # noqa: E402
+from labeler.rules.image_selection_spec import ImageSelection  # noqa: E402
 
 
 class Clock:
@@ -90,23 +93,24 @@ def measure(db: Database, images: int, gold: int) -> dict[str, tuple[float, floa
     """All steps; returns seconds of wall and CPU."""
     dataset_id, boss = fill_tables(db, images)
     clock = Clock(db)
-    some = Selection(attributes={"A1": True, "A7": False})
-    listed = Selection(filenames=tuple(f"{i:06d}.jpg" for i in range(1, images + 1)))
+    some = ImageSelection(attributes={"A1": True, "A7": False})
+    listed = ImageSelection(filenames=tuple(f"{i:06d}.jpg" for i in range(1, images + 1)))
     for name, chosen in (("count by attributes", some), ("count by a list of all", listed)):
         clock.read(
-            name, lambda s, c=chosen: selecting.count_selected(s, s.get(Dataset, dataset_id), c)
+            name,
+            lambda s, c=chosen: image_selection.count_selected(s, s.get(Dataset, dataset_id), c),
         )
     plan = campaigns.Plan("all")
     made = clock.step("fill with all", lambda: campaigns.create_campaign(db, dataset_id, plan))
     spread_states(db, made, images)
     clock.read("list campaigns", campaigns.count_images)
-    image_id = clock.read("next contested", lambda s: adjudicating.next_contested(s, made))
-    clock.read("load a case", lambda s: adjudicating.load_case(s, made, image_id))
-    verdict = adjudicating.Verdict("left")
-    clock.write("decide", lambda s: adjudicating.decide(s, made, image_id, boss, verdict))
-    clock.write("promote 300", lambda s: gold_sources.promote_unanimous(s, made, 3, 300))
+    image_id = clock.read("next contested", lambda s: adjudication.next_contested(s, made))
+    clock.read("load a case", lambda s: adjudication.load_case(s, made, image_id))
+    verdict = adjudication.Verdict("left")
+    clock.write("decide", lambda s: adjudication.decide(s, made, image_id, boss, verdict))
+    clock.write("promote 300", lambda s: gold_service.promote_unanimous(s, made, 3, 300))
     lines = [GoldLine(i, f"{images - i:06d}.jpg", "left", "") for i in range(gold)]
-    clock.write(f"import {gold} gold", lambda s: gold_sources.import_gold(s, made, lines))
+    clock.write(f"import {gold} gold", lambda s: gold_service.import_gold(s, made, lines))
     return clock.seconds
 
 

@@ -31,17 +31,17 @@ import numpy as np
 from _site import new_site
 from sqlalchemy import insert, select
 
-from labeler.classifier.features import N_ODD, RENDERED_SCALE
-from labeler.db import Database
-from labeler.domain.labels import LABELS
-from labeler.domain.rules import Rules
+from labeler.campaigns.service import activate_campaign, ensure_campaign, fill_campaign
+from labeler.consensus.store import recount
+from labeler.database.engine import Database
+from labeler.light_classifier.features import N_ODD, RENDERED_SCALE
 from labeler.models import Annotator, Dataset, Image, ModelRun, Vote
-from labeler.services.campaigns import activate_campaign, ensure_campaign, fill_campaign
-from labeler.services.consensus import recount
-from labeler.services.extracting import extract_features
-from labeler.services.feature_cache import FeatureCache
-from labeler.services.proposing import train_and_propose
-from labeler.services.refreshing import refresh_dataset
+from labeler.proposals.feature_cache import FeatureCache
+from labeler.proposals.feature_extraction import extract_features
+from labeler.proposals.service import train_and_propose
+from labeler.quality.refresh import refresh_dataset
+from labeler.rules.campaign_rules import Rules
+from rotation.dataset.labels import LABELS
 from rotation.dataset.sources import open_source
 
 PEOPLE = 30

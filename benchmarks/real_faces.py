@@ -30,9 +30,9 @@ sys.path.insert(0, str(ROOT))
 from benchmarks._face_judge import FaceJudge, Seen  # noqa: E402
 from benchmarks._face_sheets import Strip, draw  # noqa: E402
 from benchmarks.side_contrast import side_contrast  # noqa: E402
-from labeler.classifier.features import light_features  # noqa: E402
-from labeler.classifier.model import MirrorLogistic  # noqa: E402
-from labeler.classifier.storing import load_model as load_classifier  # noqa: E402
+from labeler.light_classifier.features import light_features  # noqa: E402
+from labeler.light_classifier.mirror_logistic import MirrorLogistic  # noqa: E402
+from labeler.light_classifier.storage import load_model as load_classifier  # noqa: E402
 from rotation.benchmark.variants import VARIANTS  # noqa: E402
 from rotation.dataset.celeba import read_tables  # noqa: E402
 from rotation.dataset.labels import LABELS  # noqa: E402

@@ -23,13 +23,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from labeler.domain.consensus import VoteCounts
-from labeler.domain.labels import ANSWERS
-from labeler.domain.posterior import DEFAULT_CONFUSION, Evidence, label_posterior
-from labeler.domain.quality import Record, flags, standing, without_own
-from labeler.domain.retirement import RetirementRule, retire
-from labeler.domain.skills import KAPPA, Skills, fit_skills
-from labeler.domain.votes import Votes
+from labeler.consensus.majority import VoteCounts
+from labeler.consensus.stopping_rule import RetirementRule, retire
+from labeler.labels import ANSWERS
+from labeler.statistics.annotator_flags import Record, flags, standing, without_own
+from labeler.statistics.dawid_skene import KAPPA, Skills, fit_skills
+from labeler.statistics.posterior import DEFAULT_CONFUSION, Evidence, label_posterior
+from labeler.statistics.vote_arrays import Votes
 
 SKILL_MIX = {"good": 24, "careless": 6, "centrist": 4, "spammer": 3, "one-sided": 3}
 LABEL_SHARES = (0.3, 0.4, 0.3)

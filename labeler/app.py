@@ -8,10 +8,51 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from labeler.config import Settings, load_settings
-from labeler.db import Database
+from labeler.database.engine import Database
 from labeler.site_files import site_files
-from labeler.web import BLUEPRINTS, access, errors, routing, security
+from labeler.web import (
+    access,
+    accounts,
+    adjudication,
+    agreement,
+    campaigns,
+    converters,
+    dashboard,
+    errors,
+    exports,
+    gold,
+    home,
+    images,
+    mean_faces,
+    people,
+    progress,
+    proposals,
+    qualification,
+    quality,
+    security_headers,
+    verification,
+    voting,
+)
 
+PAGES = (
+    home,
+    accounts,
+    voting,
+    qualification,
+    verification,
+    progress,
+    images,
+    dashboard,
+    quality,
+    agreement,
+    adjudication,
+    campaigns,
+    gold,
+    proposals,
+    exports,
+    mean_faces,
+    people,
+)
 MAX_REQUEST_BYTES = 64 * 1024  # the largest honest request is a form
 
 
@@ -32,12 +73,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     if settings.public_url:
         # Only a site that says its public address stands behind a proxy whose headers are true.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign]
-    routing.register(app)
+    converters.register(app)
     errors.register(app)
     access.register(app)
-    security.register(app)
-    for blueprint in BLUEPRINTS:
-        app.register_blueprint(blueprint)
+    security_headers.register(app)
+    for page in PAGES:
+        app.register_blueprint(page.bp)
     access.refuse_undeclared(app)
     return app
 
@@ -55,3 +96,17 @@ def _flask_config(settings: Settings) -> dict[str, object]:
         "WTF_CSRF_TIME_LIMIT": None,
         "WTF_CSRF_CHECK_DEFAULT": False,  # `access` calls it, after the question who this is
     }
+
+
+# All that manages is one area with one menu; the routes share the blueprint of `admin`.
+BLUEPRINTS = (
+    home.bp,
+    accounts.bp,
+    accounts.bp,
+    voting.bp,
+    qualification.bp,
+    verification.bp,
+    images.bp,
+    progress.bp,
+    exports.bp,
+)

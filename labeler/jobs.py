@@ -17,10 +17,10 @@ from huey import SqliteHuey, crontab
 from huey.api import Task
 from huey.exceptions import HueyException
 
+from labeler.campaigns import service as campaigns
 from labeler.config import Settings
-from labeler.db import Database
+from labeler.database.engine import Database
 from labeler.errors import SidelightError
-from labeler.services import campaigns
 from rotation.errors import RotationError
 
 log = logging.getLogger(__name__)
@@ -147,7 +147,7 @@ def tick(settings: Settings) -> TickReport:
 
 
 def _refresh_due(db: Database) -> list[int]:
-    from labeler.services.refreshing import find_due, refresh_campaign  # late: NumPy
+    from labeler.quality.refresh import find_due, refresh_campaign  # late: NumPy
 
     refreshed = []
     with _step("refresh"):
@@ -162,7 +162,7 @@ def _refresh_due(db: Database) -> list[int]:
 
 
 def _retrain_due(db: Database, settings: Settings) -> int | None:
-    from labeler.services.retraining import find_due
+    from labeler.proposals.schedule import find_due
 
     trained = None
     with _step("retrain"):
@@ -194,7 +194,7 @@ def _propose(
     *,
     automatic: bool = False,
 ) -> None:
-    from labeler.services.proposing import train_and_propose  # late: scikit-learn takes seconds
+    from labeler.proposals.service import train_and_propose  # late: scikit-learn takes seconds
 
     train_and_propose(
         db, campaign_id, cache=_cache(settings), annotator_id=annotator_id, automatic=automatic
@@ -205,8 +205,8 @@ def _propose(
 
 
 def _restore(db: Database, settings: Settings, run_id: int, annotator_id: int) -> None:
-    from labeler.services.restoring import restore_run as restore  # late: as above
-    from labeler.services.runs import get_run
+    from labeler.proposals.rollback import restore_run as restore  # late: as above
+    from labeler.proposals.runs import get_run
 
     restore(db, run_id, annotator_id, _cache(settings))
     with db.read() as session:
@@ -215,13 +215,13 @@ def _restore(db: Database, settings: Settings, run_id: int, annotator_id: int) -
 
 
 def _refresh_dataset(db: Database, settings: Settings, dataset_id: int) -> None:
-    from labeler.services.refreshing import refresh_dataset
+    from labeler.quality.refresh import refresh_dataset
 
     refresh_dataset(db, dataset_id)
 
 
 def _cache(settings: Settings) -> Any:
-    from labeler.services.feature_cache import FILE, FeatureCache
+    from labeler.proposals.feature_cache import FILE, FeatureCache
 
     return FeatureCache(settings.home / FILE)
 
@@ -231,7 +231,7 @@ def _fill(db: Database, settings: Settings, campaign_id: int) -> None:
 
 
 def _refresh_all(db: Database, settings: Settings, campaign_id: int) -> None:
-    from labeler.services.refreshing import refresh_campaign
+    from labeler.quality.refresh import refresh_campaign
 
     refresh_campaign(db, campaign_id, all_images=True)
 
@@ -239,9 +239,9 @@ def _refresh_all(db: Database, settings: Settings, campaign_id: int) -> None:
 def _mean_faces(
     db: Database, settings: Settings, campaign_id: int, choices: dict[str, Any]
 ) -> None:
-    from labeler.services import mean_faces_files  # late: NumPy and Pillow
+    from labeler.mean_faces import files  # late: NumPy and Pillow
 
-    mean_faces_files.make(db, settings.home, campaign_id, mean_faces_files.Choices(**choices))
+    files.make(db, settings.home, campaign_id, files.Choices(**choices))
 
 
 @lru_cache(maxsize=4)

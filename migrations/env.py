@@ -1,11 +1,11 @@
-"""Runs the migrations on the connection that `labeler.migrate` hands over."""
+"""Runs the migrations on the connection that `labeler.database.migrate` hands over."""
 
 from __future__ import annotations
 
 from alembic import context
 from sqlalchemy import Connection, text
 
-from labeler.migrate import include_object
+from labeler.database.migrate import include_object
 from labeler.models import Base
 
 LOCK_TIMEOUT = "5s"  # rather fail than queue behind a long query and block the whole site

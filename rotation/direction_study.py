@@ -19,7 +19,6 @@ from rotation.dataset.sources import ImageSource, open_source
 from rotation.embedders import choose_embedding
 from rotation.embedding import Progress
 from rotation.errors import DatasetError, SelectionError
-from rotation.fitting import Covariates
 from rotation.images import Pixels, check_writable
 from rotation.job import TRUTH, load_model, open_poses, open_store, read_truth, with_defaults
 from rotation.poses import Poses
@@ -28,6 +27,7 @@ from rotation.records import UNKNOWN, Records, join_records
 from rotation.reliability import Draws, Worth, worth
 from rotation.report import versions, write_report
 from rotation.selection import Criteria, Selection, select, too_small
+from rotation.slope_weights import Covariates
 from rotation.subspace import principal_components
 from rotation.synthetic.dataset import write_dataset
 from rotation.ways import WAYS, Sample

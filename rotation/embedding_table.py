@@ -17,13 +17,7 @@ from torch.nn.functional import avg_pool2d
 
 from rotation import ddim
 from rotation.devices import bf16_pays, choose_device
-from rotation.embedders import (
-    REFINEMENTS,
-    ByNetwork,
-    Embedder,
-    Refined,
-    Smooth,
-)
+from rotation.embedders import REFINEMENTS, ByNetwork, Embedder, Refined, Smooth
 from rotation.embedding_network import EmbeddingNetwork
 from rotation.errors import ModelError
 from rotation.refinement import refine_by_gradient

@@ -9,14 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from rotation.directions import (
-    METHODS,
-    Direction,
-    cosine,
-    fit_samples,
-    fit_sides,
-    shrink_spectrum,
-)
+from rotation.directions import METHODS, Direction, cosine, fit_samples, fit_sides, shrink_spectrum
 from rotation.errors import SelectionError
 from rotation.regression import NormalEquations, design_matrix, direction_for
 from rotation.reliability import Draws, Worth, worth

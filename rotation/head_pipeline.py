@@ -29,12 +29,7 @@ from rotation.directions import Direction
 from rotation.embedders import EmbeddedModel, Sharpened, choose_embedding
 from rotation.errors import ModelError
 from rotation.images import from_pixels, to_pixels
-from rotation.model_folder import (
-    SCHEDULER_CONFIG,
-    UNET_CONFIG,
-    content_hash,
-    verify_checksums,
-)
+from rotation.model_folder import SCHEDULER_CONFIG, UNET_CONFIG, content_hash, verify_checksums
 from rotation.pictures import Picture, as_crop, read_yaw
 from rotation.postprocess import give_back_colours
 from rotation.schedule import NoiseSchedule

@@ -21,10 +21,7 @@ from rotation.embedders import EmbeddedModel, choose_embedding
 from rotation.embedding import Progress, read_image
 from rotation.errors import DatasetError, SelectionError
 from rotation.fitting import Fit
-from rotation.images import (
-    check_writable,
-    save_text,
-)
+from rotation.images import check_writable, save_text
 from rotation.latents import LatentStore
 from rotation.model_folder import find_model
 from rotation.option_types import AUTO

@@ -25,14 +25,7 @@ from rotation.clusters import (
 from rotation.dataset.celeba import Tables
 from rotation.dataset.sources import ImageSource, safe_name
 from rotation.diagnostics import AngleFit, Examples, angle_fits, examples
-from rotation.embedding import (
-    Encoder,
-    Progress,
-    Store,
-    decode_pixels,
-    embed_source,
-    read_crop,
-)
+from rotation.embedding import Encoder, Progress, Store, decode_pixels, embed_source, read_crop
 from rotation.errors import SelectionError
 from rotation.fitting import Fit, fit_direction
 from rotation.images import Pixels

@@ -18,12 +18,12 @@ from sqlalchemy import event, select
 from sqlalchemy.engine import make_url
 
 from labeler.config import Settings
-from labeler.db import Database
-from labeler.domain.rules import Rules
-from labeler.migrate import upgrade
+from labeler.database.engine import Database
+from labeler.database.migrate import upgrade
+from labeler.images.checking import check_images
+from labeler.images.registration import register_dataset
 from labeler.models import Annotator, Base, Campaign
-from labeler.services.checking import check_images
-from labeler.services.images import register_dataset
+from labeler.rules.campaign_rules import Rules
 
 POSTGRES_CANDIDATES = (
     "postgresql://postgres@127.0.0.1:5432/postgres",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from labeler.app import create_app
-from labeler.cli.classifier_tables import PROPOSAL_COLUMNS
+from labeler.cli.classifier import PROPOSAL_COLUMNS
 from labeler.cli.main import cli
 from labeler.config import load_settings
 from labeler.errors import ConfigError
-from labeler.services.exporting import LABEL_COLUMNS, VOTE_COLUMNS
+from labeler.exports.csv_files import LABEL_COLUMNS, VOTE_COLUMNS
 from labeler.web.access import roles_of
 from rotation.poses import POSE_COLUMNS
 from rotation.synthetic.dataset import TRUTH_COLUMNS

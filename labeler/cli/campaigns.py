@@ -8,14 +8,14 @@ from typing import Any
 
 import click
 
-from labeler.cli.bar import progress_bar
-from labeler.cli.context import find_dataset, open_database
-from labeler.domain.rule_text import read_rules, write_rule
-from labeler.domain.rules import RuleError, Rules, Selection
+from labeler.campaigns import service
+from labeler.campaigns.service import Plan
+from labeler.cli.context import find_dataset, open_database, progress_bar
+from labeler.csv_input import read_filenames
 from labeler.models import Campaign
-from labeler.services import campaigns as service
-from labeler.services.campaigns import Plan
-from labeler.services.sheets import read_filenames
+from labeler.rules.campaign_rules import Rules, read_rules, write_rule
+from labeler.rules.image_selection_spec import ImageSelection
+from labeler.rules.validation import RuleError
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 PARTITIONS = {"train": 0, "valid": 1, "test": 2}
@@ -195,7 +195,7 @@ def set_rules(
       python manage.py campaigns set celeba required_votes=2 threshold=0.97 mirror_views=yes
       python manage.py campaigns set celeba --guideline guideline.md
     """
-    from labeler.services.refreshing import refresh_campaign  # late: NumPy
+    from labeler.quality.refresh import refresh_campaign  # late: NumPy
 
     with open_database() as db:
         with db.write() as session:
@@ -221,9 +221,9 @@ def _selection(
     listed: Path | None,
     sample: int | None,
     seed: int,
-) -> Selection:
+) -> ImageSelection:
     try:
-        return Selection(
+        return ImageSelection(
             partitions=tuple(PARTITIONS[one] for one in partitions),
             attributes=dict.fromkeys(wanted, True) | dict.fromkeys(barred, False),
             sample=sample,

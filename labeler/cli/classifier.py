@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from labeler.cli.classifier_reading import NAMED, image_names, read_features, read_pool
-from labeler.cli.classifier_tables import (
-    match_tables,
-    proposal_lines,
-    read_proposals,
+from labeler.cli.context import progress_bar
+from labeler.cli.exports import write_csv
+from labeler.light_classifier.augmentation import VARIANTS
+from labeler.light_classifier.features import N_FEATURES, Features
+from labeler.light_classifier.semi_supervised import MAX_POOL
+from labeler.proposals.feature_extraction import FeatureChunk, extract_features, extract_variants
+from rotation.dataset.labels import LABELS
+from rotation.dataset.labels_csv import (
+    PROBABILITY_COLUMNS,
+    guard_formula,
+    read_filename,
+    read_labels,
+    read_rows,
+    stream_csv,
 )
-from labeler.cli.labels import write_csv
-from labeler.domain.labels import LABELS
-from rotation.dataset.labels_csv import read_labels
+from rotation.dataset.sources import open_source
+from rotation.errors import DatasetError
 
 PRECISIONS = (0.95, 0.98, 0.99)
 
@@ -69,7 +78,7 @@ def fit(
       python manage.py classifier fit --images faces/ --labels labels.csv \\
           --unlabeled more_faces/ --out model/
     """
-    from labeler.classifier.training import train
+    from labeler.light_classifier.training import train
 
     if labels_only and unlabeled is not None:
         raise click.UsageError("Give only one of --labels-only and --unlabeled.")
@@ -102,7 +111,7 @@ def predict(model: str, images: str, out: str, processes: int | None) -> None:
     Example:
       python manage.py classifier predict --model model/ --images faces.zip --out proposals.csv
     """
-    from labeler.classifier.storing import load_model
+    from labeler.light_classifier.storage import load_model
 
     try:
         fitted, _description = load_model(Path(model).expanduser())
@@ -125,7 +134,7 @@ def evaluate(proposals: str, truth: str, as_json: bool) -> None:
     Example:
       python manage.py classifier evaluate --proposals proposals.csv --truth truth.csv --json
     """
-    from labeler.classifier.evaluation import evaluate as figures_of
+    from labeler.light_classifier.evaluation import evaluate as figures_of
 
     found, known = read_proposals(Path(proposals)), read_labels(Path(truth))
     probabilities, columns, missing = match_tables(found, known)
@@ -162,9 +171,9 @@ def _labelled_names(images: str, table: dict[str, str]) -> list[str]:
 
 
 def _save(out: str, trained: Any, columns: np.ndarray, n_unlabeled: int, started: float) -> None:
-    from labeler.classifier.evaluation import evaluate as figures_of
-    from labeler.classifier.storing import save_model
-    from labeler.classifier.training import threshold_of
+    from labeler.light_classifier.evaluation import evaluate as figures_of
+    from labeler.light_classifier.storage import save_model
+    from labeler.light_classifier.training import threshold_of
 
     held_out = trained.held_out
     figures = None if held_out is None else figures_of(held_out, columns).as_dict()
@@ -189,3 +198,117 @@ def _save(out: str, trained: Any, columns: np.ndarray, n_unlabeled: int, started
             f"on labels left out: accuracy {figures['accuracy']:.1%}, calibration error "
             f"{figures['ece']:.3f}, temperature {trained.temperature:.2f}"
         )
+
+
+NAMED = 5  # files named in a message about many
+
+
+def image_names(path: str) -> Sequence[str]:
+    """All image names of a folder or zip, sorted."""
+    with open_source(Path(path)) as source:
+        return list(source.names())
+
+
+def read_features(
+    path: str, names: Sequence[str], title: str, processes: int | None
+) -> tuple[list[str], Features]:
+    """The readable ones of the named images and their (N, N_FEATURES); a word about the others.
+
+    Raises:
+        click.ClickException: none of them can be read.
+    """
+    chunks = list(_watched(extract_features(path, names, processes), len(names), title))
+    found = [names[position] for chunk in chunks for position in chunk.positions]
+    _report([problem for chunk in chunks for problem in chunk.unreadable])
+    if names and not found:
+        raise click.ClickException(f"None of the {len(names):,} images in {path} can be read.")
+    empty = np.empty((0, N_FEATURES), np.float32)
+    return found, np.concatenate([empty, *(chunk.features for chunk in chunks)])
+
+
+def read_pool(
+    images: str, unlabeled: str | None, labelled: set[str], processes: int | None
+) -> Features:
+    """(1 + VARIANTS, M, N_FEATURES) of images without a label, see `fit_with_unlabeled`.
+
+    At most `MAX_POOL`, drawn with a fixed seed from `unlabeled`, or else from those of `images`
+    that are not among `labelled`.
+    """
+    path = unlabeled or images
+    names = [name for name in image_names(path) if unlabeled or name not in labelled]
+    order = np.random.default_rng(0).permutation(len(names))[:MAX_POOL]
+    chosen = [names[index] for index in sorted(order)]
+    read = extract_variants(path, chosen, processes)
+    chunks = list(_watched(read, len(chosen), "Reading unlabelled"))
+    _report([problem for chunk in chunks for problem in chunk.unreadable])
+    empty = np.empty((1 + VARIANTS, 0, N_FEATURES), np.float32)
+    return np.concatenate([empty, *(chunk.features for chunk in chunks)], axis=1)
+
+
+def _watched(chunks: Iterable[FeatureChunk], total: int, title: str) -> Iterable[FeatureChunk]:
+    done = 0
+    with progress_bar(title) as report:
+        for chunk in chunks:
+            done += len(chunk.positions) + len(chunk.unreadable)
+            report(done, total)
+            yield chunk
+
+
+def _report(problems: Sequence[str]) -> None:
+    for problem in problems[:NAMED]:
+        click.echo(f"Left out: {problem}", err=True)
+    if len(problems) > NAMED:
+        click.echo(f"Left out: {len(problems) - NAMED:,} more", err=True)
+
+
+PROPOSAL_COLUMNS = ("filename", *PROBABILITY_COLUMNS)
+SUM_TOLERANCE = 1e-3
+
+
+def read_proposals(path: Path) -> dict[str, list[float]]:
+    """Probabilities of left, center, right by filename.
+
+    Raises:
+        DatasetError: the file cannot be read, a column is missing, or a row holds no
+            probabilities. Names the line.
+    """
+    found = {}
+    for where, row in read_rows(path, PROPOSAL_COLUMNS):
+        try:
+            values = [float(row[column]) for column in PROBABILITY_COLUMNS]
+        except ValueError:
+            raise DatasetError(
+                f"{where}: {', '.join(PROBABILITY_COLUMNS)} must be three numbers."
+            ) from None
+        if not (min(values) >= 0 and abs(sum(values) - 1) <= SUM_TOLERANCE):
+            raise DatasetError(f"{where}: probabilities must be 0 or more and sum to 1.")
+        found[read_filename(row["filename"], where)] = values
+    return found
+
+
+def match_tables(
+    proposals: dict[str, list[float]], truth: dict[str, str]
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """(N, 3) probabilities and (N,) labels of the images in both; how many have truth alone.
+
+    Raises:
+        click.ClickException: no image is in both.
+    """
+    names = [name for name in truth if name in proposals]
+    if not names:
+        raise click.ClickException(
+            f"The two files share no filename: the truth has {next(iter(truth))!r}, the proposals "
+            f"have {next(iter(proposals), None)!r}."
+        )
+    probabilities = np.array([proposals[name] for name in names])
+    columns = np.array([LABELS.index(truth[name]) for name in names])
+    return probabilities, columns, len(truth) - len(names)
+
+
+def proposal_lines(names: Sequence[str], probabilities: np.ndarray) -> Iterator[str]:
+    """The text of a proposals file; nine digits, so that mirrored rows still agree to 1e-6."""
+    rows = (
+        [guard_formula(name), *(f"{value:.9f}" for value in row)]
+        for name, row in zip(names, probabilities.tolist(), strict=True)
+    )
+    return stream_csv(PROPOSAL_COLUMNS, rows)

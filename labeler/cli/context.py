@@ -1,19 +1,34 @@
-"""What every command needs: the settings, the database, the data set that is meant."""
+"""A progress bar for the functions that report (done, total)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import click
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
+from tqdm import tqdm
 
-from labeler import migrate
+from labeler.cli.exports import F
 from labeler.config import Settings, load_settings
-from labeler.db import Database
+from labeler.database import migrate
+from labeler.database.engine import Database
 from labeler.errors import ConfigError, NotFound, SidelightError
 from labeler.models import Dataset
+
+
+@contextmanager
+def progress_bar(label: str, unit: str = " images") -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, with the time left; silent where that is no terminal."""
+    with tqdm(desc=label, unit=unit, disable=None) as bar:
+
+        def report(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield report
 
 
 @contextmanager
@@ -63,3 +78,10 @@ def _check_revision(db: Database) -> None:
             f"The tables of the database are {'those of ' + found if found else 'missing'}; this "
             f"program needs {needed}. Run `python manage.py init` first."
         )
+
+
+def campaign_option(command: F) -> F:
+    """`--campaign NAME`."""
+    return click.option(
+        "--campaign", "campaign_name", metavar="NAME", help="Campaign. Default: the active one."
+    )(command)

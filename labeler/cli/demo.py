@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 from sqlalchemy import select
 
-from labeler.cli.bar import progress_bar
+from labeler.cli.context import progress_bar
 from labeler.config import Settings, load_settings
-from labeler.db import Database
-from labeler.migrate import upgrade
+from labeler.database.engine import Database
+from labeler.database.migrate import upgrade
+from labeler.images.checking import check_images
+from labeler.images.registration import register_dataset
 from labeler.models import Dataset
-from labeler.services.checking import check_images
-from labeler.services.images import register_dataset
 
 NAME = "demo"
 RENDERED = 480  # heads, unless said otherwise

@@ -7,16 +7,14 @@ from typing import BinaryIO
 import click
 from sqlalchemy import select
 
-from labeler.cli.context import open_database
-from labeler.cli.labels import campaign_option
-from labeler.db import Database
+from labeler.campaigns.service import find_campaign
+from labeler.cli.context import campaign_option, open_database
+from labeler.csv_input import read_gold_csv
+from labeler.database.engine import Database
 from labeler.errors import NotFound
+from labeler.gold import service
+from labeler.gold.service import GoldReport
 from labeler.models import Gold, Image
-from labeler.services import gold as service
-from labeler.services import gold_sources as sources
-from labeler.services.campaigns import find_campaign
-from labeler.services.gold import GoldReport
-from labeler.services.sheets import read_gold_csv
 
 ALL = 1_000_000
 
@@ -49,7 +47,7 @@ def import_gold(file: BinaryIO, campaign_name: str | None) -> None:
     with open_database() as db:
         with db.write() as session:
             campaign = find_campaign(session, campaign_name)
-            report = sources.import_gold(session, campaign.id, lines)
+            report = service.import_gold(session, campaign.id, lines)
         _tell(db, campaign.id, campaign.name, report)
 
 
@@ -65,7 +63,7 @@ def from_supervisors(campaign_name: str | None) -> None:
     with open_database() as db:
         with db.write() as session:
             campaign = find_campaign(session, campaign_name)
-            report = sources.gold_from_supervisors(session, campaign.id)
+            report = service.gold_from_supervisors(session, campaign.id)
         _tell(db, campaign.id, campaign.name, report)
 
 
@@ -87,7 +85,7 @@ def promote(min_votes: int, count: int, campaign_name: str | None) -> None:
     with open_database() as db:
         with db.write() as session:
             campaign = find_campaign(session, campaign_name)
-            report = sources.promote_unanimous(session, campaign.id, min_votes, count)
+            report = service.promote_unanimous(session, campaign.id, min_votes, count)
         _tell(db, campaign.id, campaign.name, report)
 
 
@@ -151,6 +149,6 @@ def _tell(db: Database, campaign_id: int, name: str, report: GoldReport) -> None
 
 
 def _refresh(db: Database, campaign_id: int) -> None:
-    from labeler.services.refreshing import refresh_campaign  # late: NumPy
+    from labeler.quality.refresh import refresh_campaign  # late: NumPy
 
     refresh_campaign(db, campaign_id)

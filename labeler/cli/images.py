@@ -9,14 +9,13 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from labeler.cli.bar import progress_bar
-from labeler.cli.context import find_dataset, open_database
-from labeler.db import Database
+from labeler.cli.context import find_dataset, open_database, progress_bar
+from labeler.database.engine import Database
+from labeler.images.checking import CheckReport, check_images
+from labeler.images.head_pose import YawReport, load_yaw, measure_yaw
+from labeler.images.registration import RegisterReport, activate_dataset, register_dataset
 from labeler.models import Dataset, Image
-from labeler.services.checking import CheckReport, check_images
-from labeler.services.images import RegisterReport, activate_dataset, register_dataset
-from labeler.services.progress import DatasetProgress, dataset_progress
-from labeler.services.yaw import YawReport, load_yaw, measure_yaw
+from labeler.progress.campaign_progress import DatasetProgress, dataset_progress
 
 BROKEN_SHOWN = 10
 

@@ -1,18 +1,19 @@
-"""Commands about model runs: `proposals runs|rollback`."""
+"""Commands about model runs: `propose`, `proposals runs|rollback`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
-from labeler.cli.bar import progress_bar
-from labeler.cli.context import open_database
-from labeler.cli.labels import campaign_option
+from labeler.campaigns.service import find_campaign
+from labeler.cli.context import campaign_option, open_database, progress_bar
+from labeler.cli.exports import UNREADABLE_SHOWN
 from labeler.config import load_settings
 from labeler.errors import Conflict
 from labeler.models import ModelRun
-from labeler.services.campaigns import find_campaign
+from rotation.dataset.labels import LABELS
 
 RUNS_SHOWN = 20
 
@@ -31,9 +32,8 @@ def runs(campaign_name: str | None) -> None:
     Example:
       python manage.py proposals runs
     """
-    from labeler.services.overview import list_runs
-    from labeler.services.restoring import count_proposals
-    from labeler.services.runs import current_run
+    from labeler.proposals.rollback import count_proposals
+    from labeler.proposals.runs import current_run, list_runs
 
     with open_database() as db, db.read() as session:
         campaign = find_campaign(session, campaign_name)
@@ -65,10 +65,10 @@ def rollback(run_id: int | None, campaign_name: str | None, processes: int | Non
       python manage.py proposals rollback
       python manage.py proposals rollback 7
     """
-    from labeler.services.feature_cache import FILE, FeatureCache
-    from labeler.services.refreshing import refresh_dataset
-    from labeler.services.restoring import restore_run
-    from labeler.services.runs import previous_run
+    from labeler.proposals.feature_cache import FILE, FeatureCache
+    from labeler.proposals.rollback import restore_run
+    from labeler.proposals.runs import previous_run
+    from labeler.quality.refresh import refresh_dataset
 
     settings = load_settings()
     with open_database(settings) as db:
@@ -97,3 +97,62 @@ def _line(run: ModelRun, is_current: bool, kept: Mapping[int, int]) -> str:
         f"{kept.get(run.id, 0):,} proposals kept",
     ]
     return ", ".join(parts) + (f": {run.problem}" if run.problem else "")
+
+
+@click.command()
+@campaign_option
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    help="Processes that read images. Default: one per processor.",
+)
+def propose(campaign_name: str | None, processes: int | None) -> None:
+    """Train a model on the votes so far and propose a label for every image.
+
+    People can continue labelling. All proposals appear together at the end. The model is trained
+    on votes, never on earlier proposals. Its accuracy is measured on people left out of training.
+
+    \b
+    Examples:
+      python manage.py propose
+      python manage.py propose --campaign celeba --processes 1
+    """
+    from labeler.proposals.feature_cache import FILE, FeatureCache
+    from labeler.proposals.service import train_and_propose
+    from labeler.quality.refresh import refresh_dataset
+
+    settings = load_settings()
+    cache = FeatureCache(settings.home / FILE)
+    with open_database(settings) as db:
+        with db.read() as session:
+            campaign = find_campaign(session, campaign_name)
+        with progress_bar("Proposing") as report:
+            result = train_and_propose(db, campaign.id, report, processes, cache)
+        refresh_dataset(db, campaign.dataset_id)
+    _report_run(campaign.name, result)
+
+
+def _report_run(name: str, result: Any) -> None:
+    metrics = result.metrics
+    click.echo(
+        f"{name}: model run {result.run_id} learned from {metrics['n_training']:,} images "
+        f"({metrics['n_agreed']:,} agreed) in {metrics['training_seconds']} s and proposes a label "
+        f"for {result.n_proposed:,} in {metrics['proposing_seconds']} s"
+    )
+    click.echo(_describe_accuracy(metrics["cross_validation"]))
+    shares = metrics["mean_probabilities"]
+    click.echo("expected: " + ", ".join(f"{shares[label]:.0%} {label}" for label in LABELS))
+    for problem in result.unreadable[:UNREADABLE_SHOWN]:
+        click.echo(f"no proposal: {problem}", err=True)
+    if len(result.unreadable) > UNREADABLE_SHOWN:
+        click.echo(f"no proposal for {len(result.unreadable) - UNREADABLE_SHOWN} more", err=True)
+
+
+def _describe_accuracy(figures: dict[str, Any] | None) -> str:
+    if figures is None:
+        return "accuracy: not known, because all labelled images show one person"
+    return (
+        f"on people left out: accuracy {figures['accuracy']:.1%} (always the commonest label: "
+        f"{figures['accuracy_of_commonest_label']:.1%}), macro F1 {figures['macro_f1']:.3f}, "
+        f"log loss {figures['log_loss']:.3f}, calibration error {figures['ece']:.3f}"
+    )

@@ -8,12 +8,12 @@ import logging
 import click
 from sqlalchemy import select
 
+from labeler.accounts.invites import one_time_admin_link
+from labeler.accounts.service import has_admin
 from labeler.config import Settings, load_settings
-from labeler.db import Database
-from labeler.migrate import upgrade
+from labeler.database.engine import Database
+from labeler.database.migrate import upgrade
 from labeler.models import Dataset
-from labeler.services.accounts import has_admin
-from labeler.services.invites import one_time_admin_link
 
 
 @click.command()

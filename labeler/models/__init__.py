@@ -7,26 +7,13 @@ of constraints follow one convention, so that migrations can speak of them.
 
 from __future__ import annotations
 
+from labeler.models.accounts import ROLES, Annotator, Invite, InviteUse, LoginFailure, LoginSession
 from labeler.models.base import Base, UtcDateTime, utc_now
-from labeler.models.campaigns import (
-    Campaign,
-    Consensus,
-    Decision,
-    Estimate,
-    Gold,
-    Participation,
-    Skill,
-)
-from labeler.models.data import MAX_ATTRIBUTES, MAX_FILENAME, Dataset, Image
-from labeler.models.people import (
-    ROLES,
-    Annotator,
-    Invite,
-    InviteUse,
-    LoginFailure,
-    LoginSession,
-)
-from labeler.models.votes import NOT_COUNTED, Lease, ModelRun, Proposal, Publication, Vote
+from labeler.models.campaigns import Campaign, Participation
+from labeler.models.consensus import Consensus, Decision, Estimate, Gold, Skill
+from labeler.models.images import MAX_ATTRIBUTES, MAX_FILENAME, Dataset, Image
+from labeler.models.proposals import ModelRun, Proposal, Publication
+from labeler.models.voting import NOT_COUNTED, Lease, Vote
 
 __all__ = [
     "MAX_ATTRIBUTES",

@@ -14,15 +14,15 @@ from flask import Flask, current_app, g, request, session
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_wtf import CSRFProtect
 
+from labeler.accounts import sessions
 from labeler.errors import Forbidden, NotSignedIn
 from labeler.models import ROLES
-from labeler.services import sessions
-from labeler.web.state import Account, account_or_none, db
+from labeler.web.context import Account, account_or_none, db
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 PUBLIC: frozenset[str] = frozenset()
-_UNWATCHED = {"static", "site.healthz"}  # need no account: neither asks the database who this is
+_UNWATCHED = {"static", "home.healthz"}  # need no account: neither asks the database who this is
 _csrf = CSRFProtect()
 
 
@@ -129,7 +129,7 @@ def _is_visit() -> bool:
     visit: a dashboard that is left open would keep its session for ever, and an icon that arrives
     late would bring back a cookie that has been cleared meanwhile.
     """
-    by_itself = request.endpoint in _UNWATCHED or request.blueprint == "pictures"
+    by_itself = request.endpoint in _UNWATCHED or request.endpoint == "images.picture"
     return request.method == "GET" and not by_itself and "X-Fragment" not in request.headers
 
 

@@ -6,22 +6,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import flash, redirect, request, url_for
+from flask import Blueprint, flash, redirect, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from labeler import jobs
-from labeler.domain.labels import LABELS
+from labeler.adjudication import service as adjudication
+from labeler.adjudication.service import CANNOT_TELL, Case, CaseVote, PastDecision, Verdict
 from labeler.errors import SidelightError
 from labeler.models import Decision, Image
-from labeler.services import adjudicating
-from labeler.services.adjudicating import CANNOT_TELL, Case, CaseVote, PastDecision, Verdict
-from labeler.web import access, forms
-from labeler.web.admin import bp
-from labeler.web.chosen import campaign, campaign_or_none
-from labeler.web.pictures import address_of
-from labeler.web.routing import MAX_ID
-from labeler.web.state import Page, account, db, render, settings
+from labeler.web import access, request_fields
+from labeler.web.context import Page, account, db, render, settings
+from labeler.web.converters import MAX_ID
+from labeler.web.current_campaign import campaign, campaign_or_none
+from labeler.web.images import address_of
+from rotation.dataset.labels import LABELS
+
+bp = Blueprint("adjudication", __name__, url_prefix="/admin")
 
 SHOWN = 40
 MAX_SKIPPED = 50
@@ -122,7 +123,7 @@ def contested() -> tuple[str, int]:
         found = campaign_or_none(session)
         if found is None:
             return render(CasePage(0, _order(), "", 0, has_campaign=False))
-        image_id = adjudicating.next_contested(session, found.id, _order(), _skipped())
+        image_id = adjudication.next_contested(session, found.id, _order(), _skipped())
         return render(_case_page(session, found.id, image_id))
 
 
@@ -139,22 +140,22 @@ def case(image_id: int) -> tuple[str, int]:
 def decide(image_id: int) -> tuple[str, int] | Response:
     """Decide the label of a contested image."""
     verdict = Verdict(
-        None if forms.text("decision") == CANNOT_TELL else forms.text("decision"),
-        forms.text("note"),
+        None if request_fields.text("decision") == CANNOT_TELL else request_fields.text("decision"),
+        request_fields.text("note"),
         "use_as_gold" in request.form,
-        forms.whole("seen"),
+        request_fields.whole("seen"),
     )
     try:
         with db().write() as session:
             campaign_id = campaign(session).id
-            adjudicating.decide(session, campaign_id, image_id, account().id, verdict)
+            adjudication.decide(session, campaign_id, image_id, account().id, verdict)
     except SidelightError as error:
         with db().read() as session:
             page = _case_page(session, campaign(session).id, image_id, verdict, error.message)
         return render(page, error.status)
     if verdict.use_as_gold:  # known answers tell how people answer; a decision is one image's
         jobs.queue_refresh(settings(), campaign_id)
-    return redirect(_address("admin.contested", campaign_id), 303)
+    return redirect(_address("adjudication.contested", campaign_id), 303)
 
 
 @bp.get("/decisions")
@@ -166,7 +167,7 @@ def decisions() -> tuple[str, int]:
         found = campaign_or_none(session)
         if found is None:
             return render(DecisionsPage(0, []))
-        past = adjudicating.list_decisions(
+        past = adjudication.list_decisions(
             session, found.id, SHOWN + 1, before if 0 < before <= MAX_ID else None
         )
     rows = [_decision_row(one) for one in past]
@@ -179,10 +180,12 @@ def decisions() -> tuple[str, int]:
 def undo_decision(decision_id: int) -> Response:
     """Take back a decision; the votes count again."""
     with db().write() as session:
-        undone = adjudicating.undo_decision(session, decision_id)
+        undone = adjudication.undo_decision(session, decision_id)
     jobs.queue_refresh(settings(), undone.campaign_id)
     flash("The decision has been undone. The votes count again.", "success")
-    return redirect(_address("admin.case", undone.campaign_id, image_id=undone.image_id), 303)
+    return redirect(
+        _address("adjudication.case", undone.campaign_id, image_id=undone.image_id), 303
+    )
 
 
 def _case_page(
@@ -192,13 +195,13 @@ def _case_page(
     verdict: Verdict | None = None,
     problem: str = "",
 ) -> CasePage:
-    waiting = adjudicating.count_contested(session, campaign_id)
-    last = adjudicating.last_decision(session, campaign_id, account().id)
+    waiting = adjudication.count_contested(session, campaign_id)
+    last = adjudication.last_decision(session, campaign_id, account().id)
     common = (campaign_id, _order(), ",".join(map(str, _skipped())), waiting)
     past = _decision_row(last) if last else None
     if image_id is None:
         return CasePage(*common, last=past)
-    found = adjudicating.load_case(session, campaign_id, image_id)
+    found = adjudication.load_case(session, campaign_id, image_id)
     return CasePage(
         *common,
         _shot(found.image),

@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from flask import Blueprint
 from sqlalchemy.orm import Session
 
-from labeler.domain.labels import LABELS
+from labeler.accounts import service as accounts
 from labeler.models import Campaign, Estimate, utc_now
-from labeler.services import overview
-from labeler.web import access, chosen
-from labeler.web.admin import bp, links
-from labeler.web.heat import Heat, heat, kappa_heat
-from labeler.web.measures import Measure, anchoring_measures, side_measure
-from labeler.web.numbers import Share, plain, share, signed
-from labeler.web.state import Page, db, render
+from labeler.quality import queries
+from labeler.web import access, current_campaign
+from labeler.web.context import Page, db, render
+from labeler.web.current_campaign import links
+from labeler.web.formatting import Share, plain, share, signed
+from labeler.web.heatmap import Heat, heat, kappa_heat
+from rotation.dataset.labels import LABELS
+
+bp = Blueprint("agreement", __name__, url_prefix="/admin")
+
 
 # J. R. Landis, G. G. Koch, Biometrics 33, 1977: customary words for a kappa from this value on.
 STRENGTHS = ((0.8, "almost perfect"), (0.6, "substantial"), (0.4, "moderate"), (0.2, "fair"))
@@ -38,7 +42,7 @@ class FollowingRow:
 class AgreementPage(Page):
     """Figures of the last refresh; `votes` 0: there has been none."""
 
-    template = "admin/agreement.html"
+    template = "agreement/agreement.html"
     as_of: datetime
     campaign: dict[str, int] | None = None
     has_campaign: bool = False
@@ -60,7 +64,7 @@ class AgreementPage(Page):
 def agreement_page() -> tuple[str, int]:
     """How far annotators agree with one another."""
     with db().read() as session:
-        campaign = chosen.campaign_or_none(session)
+        campaign = current_campaign.campaign_or_none(session)
         if campaign is None:
             return render(AgreementPage(utc_now()))
         return render(_page(session, campaign))
@@ -110,7 +114,7 @@ def _strength(value: float) -> str:
 def _kappa(session: Session, found: Mapping[str, Any]) -> Heat | None:
     if not found["pairs"]:
         return None
-    names = overview.name_people(session, found["people"])
+    names = accounts.name_people(session, found["people"])
     words = [names[annotator_id] for annotator_id in found["people"]]
     return kappa_heat("Cohen’s kappa of each pair of people", words, found["matrix"])
 
@@ -185,6 +189,98 @@ def _people(session: Session, campaign_id: int) -> list[FollowingRow]:
             share(skill.figures["anchoring"]["following"]),
             share(skill.figures["planted"], skill.figures["planted_n"]),
         )
-        for person, skill in overview.list_skills(session, campaign_id)
+        for person, skill in queries.list_skills(session, campaign_id)
     ]
     return sorted(rows, key=lambda row: -row.following.estimate if row.following else 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A share with its interval, None where it cannot be told, and what it means.
+
+    `low`: where its scale begins, 0 or -1.
+    """
+
+    word: str
+    share: Share | None
+    meaning: str
+    low: float = 0.0
+
+
+def anchoring_measures(found: Mapping[str, Any]) -> list[Measure]:
+    """Agreement with the proposal seen and unseen, their difference, and the share that follows."""
+    apart = share(found["difference"])
+    follows = share(found["following"])
+    return [
+        Measure(
+            "Agrees with a suggestion that is shown",
+            share(found["shown"], found["shown_n"]),
+            "Share of the answers given beside a suggestion. Deliberately wrong "
+            "suggestions and answers from “Verify many images” are left out.",
+        ),
+        Measure(
+            "Agrees with a proposal that is hidden",
+            share(found["blind"], found["blind_n"]),
+            "Share of the answers given while the proposal was hidden on purpose.",
+        ),
+        Measure("Difference", apart, _difference_means(apart, found), -1.0),
+        Measure("Copy rate", follows, _following_means(follows), -1.0),
+    ]
+
+
+def planted_measure(values: Sequence[float] | None, n: int) -> Measure:
+    """How often a wrong proposal was repeated."""
+    meaning = (
+        "Share of the deliberately wrong suggestions, beside gold questions, that were repeated."
+    )
+    if values is None:
+        meaning = "Not known yet: no gold question with a wrong suggestion has been answered."
+    return Measure("Repeats a wrong suggestion", share(values, n), meaning)
+
+
+def side_measure(found: Mapping[str, Any]) -> Measure:
+    """Whether the hand prefers a side of the screen."""
+    bias = share(found["bias"], found["plain_n"] + found["mirrored_n"])
+    return Measure("Prefers the left of the screen", bias, _side_means(bias, found), -1.0)
+
+
+def _difference_means(apart: Share | None, found: Mapping[str, Any]) -> str:
+    if apart is None:
+        lacking = "seen" if not found["shown_n"] else "hidden"
+        return (
+            f"Not known yet: there is no answer with a proposal that was {lacking}. The "
+            "campaign must show proposals for some images and hide them for others."
+        )
+    if not apart.sure_not_zero:
+        return "The interval contains 0, so showing the suggestion has no proven effect."
+    more = "more" if apart.estimate > 0 else "less"
+    return f"People agree with a proposal {more} often when they see it than when it is hidden."
+
+
+def _following_means(follows: Share | None) -> str:
+    if follows is None:
+        return "Not known yet: this needs the difference above."
+    if follows.low > 0:
+        return (
+            "Estimated share of the answers beside a suggestion that would have been different "
+            "without it."
+        )
+    return "The interval contains 0, so possibly nobody copies suggestions."
+
+
+def _side_means(bias: Share | None, found: Mapping[str, Any]) -> str:
+    if bias is None:
+        return (
+            "Not known: images must be shown both mirrored and not mirrored to tell a habit of "
+            "the hand from the light. Turn on mirrored images in the rules of the campaign."
+        )
+    views = (
+        f"From {found['plain_n']:,} images shown as they are and {found['mirrored_n']:,} shown "
+        "mirrored. "
+    )
+    if not bias.sure_not_zero:
+        return views + "The interval contains 0, so no preference is proven."
+    side = "left" if bias.estimate > 0 else "right"
+    return views + (
+        f"People choose the {side} of the screen too often, wherever the light comes from."
+    )

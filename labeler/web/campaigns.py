@@ -1,41 +1,48 @@
-"""Managing campaigns: made, edited, copied, handed out, paused."""
+"""Managing campaigns: create, edit, copy, activate, pause."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from flask import flash, jsonify, redirect, request, url_for
+from flask import Blueprint, flash, jsonify, redirect, request, url_for
+from markupsafe import Markup
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from labeler import jobs
+from labeler.campaigns import image_selection
+from labeler.campaigns import service as campaigns
+from labeler.campaigns.service import Plan
 from labeler.errors import Conflict, InvalidInput, NotFound, SidelightError
-from labeler.models import Dataset
-from labeler.services import campaigns, overview, progress, selecting
-from labeler.services.campaigns import Plan
-from labeler.web import access, forms
-from labeler.web.admin import bp
-from labeler.web.campaign_form import (
+from labeler.images import queries
+from labeler.models import Campaign, Dataset
+from labeler.progress import campaign_progress
+from labeler.rules.image_selection_spec import ImageSelection
+from labeler.web import access, campaign_forms, request_fields
+from labeler.web.campaign_forms import (
     CampaignForm,
+    Choice,
     FormError,
+    attribute_choices,
     form_of,
+    partition_choices,
     sent_form,
+    words_of,
 )
-from labeler.web.campaign_pages import (
-    CampaignsPage,
-    campaign_page,
-    campaign_row,
-    count_selected,
-    new_page,
-)
+from labeler.web.context import Page, account, db, render, settings
+from labeler.web.converters import MAX_ID
 from labeler.web.errors import always_json, wants_json
+from labeler.web.formatting import Figure
 from labeler.web.markdown import render as markdown
-from labeler.web.routing import MAX_ID
-from labeler.web.state import account, db, render, settings
+
+bp = Blueprint("campaigns", __name__, url_prefix="/admin")
+
 
 AT_ONCE = 5_000  # images that are let in while the person waits; more are a job
 MAX_UPLOAD = 16 * 1024 * 1024  # a list of all images of CelebA is 2 MB
-UPLOADS = {"admin.create_campaign", "admin.try_campaign", "admin.import_gold"}
+UPLOADS = {"campaigns.create_campaign", "campaigns.try_campaign", "gold.import_gold"}
 
 
 @bp.url_value_preprocessor
@@ -54,7 +61,7 @@ def list_campaigns() -> tuple[str, int]:
         rows = [
             campaign_row(one, counts.get(one.id, {})) for one in campaigns.list_campaigns(session)
         ]
-        has_dataset = bool(overview.list_datasets(session))
+        has_dataset = bool(queries.list_datasets(session))
     return render(CampaignsPage(rows, has_dataset))
 
 
@@ -72,7 +79,7 @@ def new_campaign() -> tuple[str, int]:
 def create_campaign() -> tuple[str, int] | Response:
     """Make a campaign."""
     with db().read() as session:
-        dataset = _dataset(session, forms.whole("dataset"))
+        dataset = _dataset(session, request_fields.whole("dataset"))
         form = sent_form(dataset)
     try:
         return _create(dataset.id, form.plan())
@@ -90,7 +97,11 @@ def create_campaign() -> tuple[str, int] | Response:
 def try_campaign() -> tuple[str, int] | Response:
     """Count the images and show the guideline, and store nothing."""
     with db().read() as session:
-        dataset = _dataset(session, forms.whole("dataset")) if "dataset" in request.form else None
+        dataset = (
+            _dataset(session, request_fields.whole("dataset"))
+            if "dataset" in request.form
+            else None
+        )
         form = sent_form(dataset)
         selected = _count(session, dataset, form) if dataset else None
         if dataset is not None and not wants_json():
@@ -135,7 +146,7 @@ def save_campaign(campaign_id: int) -> tuple[str, int] | Response:
 @access.only("supervisor", "admin")
 def clone_campaign(campaign_id: int) -> tuple[str, int] | Response:
     """Make a new campaign with the images and rules of another."""
-    name = forms.text("copy_name")
+    name = request_fields.text("copy_name")
     with db().read() as session:
         model = campaigns.get_campaign(session, campaign_id)
     try:
@@ -194,7 +205,7 @@ def campaign_state(campaign_id: int) -> Response:
     """How many images are in, and how many there are to be."""
     with db().read() as session:
         found = campaigns.get_campaign(session, campaign_id)
-        images = progress.campaign_progress(session, campaign_id).images
+        images = campaign_progress.campaign_progress(session, campaign_id).images
         selected = count_selected(session, found)
     return jsonify(ok=True, images=images, selected=selected)
 
@@ -202,7 +213,7 @@ def campaign_state(campaign_id: int) -> Response:
 def _create(dataset_id: int, plan: Plan) -> Response:
     with db().write() as session:
         made = campaigns.add_campaign(session, dataset_id, plan, account().id)
-        size = selecting.count_selected(session, made.dataset, plan.selection)
+        size = image_selection.count_selected(session, made.dataset, plan.selection)
     if size < AT_ONCE:
         campaigns.fill_campaign(db(), made.id)
         return _back(
@@ -225,12 +236,12 @@ def _saved(campaign_id: int, changed: bool) -> Response:
 
 def _back(campaign_id: int, text: str) -> Response:
     flash(text, "success")
-    return redirect(url_for("admin.campaign", campaign_id=campaign_id), 303)
+    return redirect(url_for("campaigns.campaign", campaign_id=campaign_id), 303)
 
 
 def _dataset(session: Session, number: int) -> Dataset:
     """The data set of that number; 0: the one being labelled, else the first."""
-    datasets = overview.list_datasets(session)
+    datasets = queries.list_datasets(session)
     if not datasets:
         raise NotFound("Register a data set first: python manage.py images import PATH")
     if not 0 < number <= MAX_ID:
@@ -243,9 +254,141 @@ def _dataset(session: Session, number: int) -> Dataset:
 
 def _count(session: Session, dataset: Dataset, form: CampaignForm) -> int | None:
     try:
-        return selecting.count_selected(session, dataset, form.selection())
+        return image_selection.count_selected(session, dataset, form.selection())
     except FormError:
         return None
     except SidelightError as error:
         form.blame(error)
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignRow:
+    """A campaign of the list."""
+
+    id: int
+    name: str
+    dataset: str
+    active: bool
+    paused: bool
+    images: int
+    finished: int
+    contested: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignsPage(Page):
+    """All campaigns."""
+
+    template = "campaigns/list.html"
+    campaigns: list[CampaignRow]
+    has_dataset: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewCampaignPage(Page):
+    """The form of a new campaign; `selected` None: not counted."""
+
+    template = "campaigns/new.html"
+    form: CampaignForm
+    dataset_id: int
+    datasets: list[Choice]
+    partitions: list[Choice]
+    attributes: list[Choice]
+    total: int
+    selected: int | None
+    preview: Markup
+    groups: tuple[campaign_forms.RuleGroup, ...] = campaign_forms.GROUPS
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignPage(Page):
+    """One campaign: its state, its rules. `selected`: images that there are to be."""
+
+    template = "campaigns/campaign.html"
+    id: int
+    heading: str
+    form: CampaignForm
+    dataset: str
+    selection: str
+    active: bool
+    paused_at: datetime | None
+    figures: list[Figure]
+    images: int
+    finished: int
+    selected: int
+    preview: Markup
+    copy_name: str = ""
+    copy_problem: str = ""
+    groups: tuple[campaign_forms.RuleGroup, ...] = campaign_forms.GROUPS
+
+
+def new_page(
+    session: Session, dataset: Dataset, form: CampaignForm, selected: int | None = None
+) -> NewCampaignPage:
+    """The form of a new campaign for a data set, as it is filled in so far."""
+    datasets = queries.list_datasets(session)
+    return NewCampaignPage(
+        form,
+        dataset.id,
+        [Choice(str(one.id), one.name, "yes" if one.id == dataset.id else "") for one in datasets],
+        partition_choices(session, dataset, form),
+        attribute_choices(dataset, form),
+        image_selection.count_selected(session, dataset, ImageSelection()),
+        selected,
+        markdown(form.guideline),
+    )
+
+
+def campaign_page(
+    session: Session,
+    found: Campaign,
+    form: CampaignForm,
+    copy_name: str = "",
+    copy_problem: str = "",
+) -> CampaignPage:
+    """A campaign with its form, as it is stored or as it was sent."""
+    done = campaign_progress.campaign_progress(session, found.id)
+    counts = {"images": done.images, "agreed": done.agreed, "contested": done.contested,
+              "open": done.open, "votes": done.votes}  # fmt: skip
+    dataset = session.get_one(Dataset, found.dataset_id)
+    return CampaignPage(
+        found.id,
+        found.name,
+        form,
+        dataset.name,
+        words_of(ImageSelection.from_dict(found.selection)),
+        found.active,
+        found.paused_at,
+        [Figure(word, f"{count:,}") for word, count in counts.items()],
+        done.images,
+        done.agreed + done.contested,
+        count_selected(session, found),
+        markdown(form.guideline),
+        copy_name or f"{found.name} 2",
+        copy_problem,
+    )
+
+
+def count_selected(session: Session, found: Campaign) -> int:
+    """How many images the campaign is to have."""
+    dataset = session.get_one(Dataset, found.dataset_id)
+    return image_selection.count_selected(
+        session, dataset, ImageSelection.from_dict(found.selection)
+    )
+
+
+def campaign_row(found: Campaign, counts: dict[str, int]) -> CampaignRow:
+    """A line of the list; `counts`: images by status."""
+    return CampaignRow(
+        found.id,
+        found.name,
+        found.dataset.name,
+        found.active,
+        found.paused_at is not None,
+        sum(counts.values()),
+        counts.get("agreed", 0) + counts.get("contested", 0),
+        counts.get("contested", 0),
+        found.created_at,
+    )

@@ -6,24 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from flask import request
+from flask import Blueprint, request
 from sqlalchemy.orm import Session
 
 from labeler import jobs
-from labeler.domain.labels import ANSWERS, LABELS
+from labeler.images import queries
+from labeler.labels import ANSWERS
 from labeler.models import Campaign, utc_now
-from labeler.services import overview, progress, throughput
-from labeler.services.progress import CampaignProgress
-from labeler.services.runs import current_run
-from labeler.services.throughput import PERIODS, Forecast, Throughput
-from labeler.web import access, chosen
-from labeler.web.admin import bp, links
-from labeler.web.model_runs import RunRow, run_row
-from labeler.web.numbers import plural, span, whole
+from labeler.progress import campaign_progress
+from labeler.progress import throughput as progress_throughput
+from labeler.progress.campaign_progress import CampaignProgress
+from labeler.progress.throughput import PERIODS, Forecast, Throughput
+from labeler.proposals import runs
+from labeler.proposals.runs import current_run
+from labeler.web import access, current_campaign
+from labeler.web.context import Page, db, render, settings
+from labeler.web.current_campaign import links
+from labeler.web.formatting import Figure, plural, span, whole
 from labeler.web.plots import Plot, draw_columns
-from labeler.web.progress import Figure, Tally
-from labeler.web.run_state import RunState, run_state
-from labeler.web.state import Page, db, render, settings
+from labeler.web.progress import Tally
+from labeler.web.proposals import RunRow, RunState, run_row, run_state
+from rotation.dataset.labels import LABELS
+
+bp = Blueprint("dashboard", __name__, url_prefix="/admin")
 
 PERIOD_WORDS = {"10min": "10 minutes", "hour": "hour", "day": "day"}
 TICK_EVERY = {"10min": 6, "hour": 12, "day": 7}  # columns
@@ -55,7 +60,7 @@ class OverviewPage(Page):
     `run` is the model run whose proposals are shown, `latest` the last one if that is another.
     """
 
-    template = "admin/overview.html"
+    template = "dashboard/overview.html"
     as_of: datetime
     heading: str
     campaign: dict[str, int] | None = None  # what links carry to stay with it
@@ -84,21 +89,23 @@ class OverviewPage(Page):
 def overview_page() -> tuple[str, int]:
     """The overview for those who manage: what runs, and what needs them."""
     with db().read() as session:
-        campaign = chosen.campaign_or_none(session)
+        campaign = current_campaign.campaign_or_none(session)
         if campaign is None:
             return render(OverviewPage(utc_now(), "Overview"))
         return render(_overview(session, campaign, utc_now()))
 
 
 def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPage:
-    done = progress.campaign_progress(session, campaign.id)
+    done = campaign_progress.campaign_progress(session, campaign.id)
     period = request.args.get("per", "10min")
     period = period if period in PERIODS else "10min"
-    pace = throughput.count_throughput(session, campaign.id, period, now=now)
-    active = throughput.count_active(session, campaign.id, now=now)
-    forecast = throughput.make_forecast(session, campaign.id, campaign.parsed_rules, done, now=now)
+    pace = progress_throughput.count_throughput(session, campaign.id, period, now=now)
+    active = progress_throughput.count_active(session, campaign.id, now=now)
+    forecast = progress_throughput.make_forecast(
+        session, campaign.id, campaign.parsed_rules, done, now=now
+    )
     run = current_run(session, campaign.dataset_id)
-    latest = overview.latest_run(session, campaign.dataset_id)
+    latest = runs.latest_run(session, campaign.dataset_id)
     return OverviewPage(
         now,
         campaign.name,
@@ -110,7 +117,7 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
         total=done.images,
         votes=done.votes,
         undecided=done.undecided,
-        broken=overview.count_broken(session, campaign.dataset_id),
+        broken=queries.count_broken(session, campaign.dataset_id),
         active_people=active,
         forecast=_forecast(done, forecast, active, now),
         labels=_expectations(done, run.metrics.get("mean_probabilities") if run else None),

@@ -15,8 +15,8 @@ from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
 from labeler.errors import NotSignedIn, SidelightError, TooManyAttempts
-from labeler.web.auth import SignInPage
-from labeler.web.state import Page, account_or_none, render
+from labeler.web.accounts import SignInPage
+from labeler.web.context import Page, account_or_none, render
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -146,14 +146,14 @@ def _respond(status: int, code: str, title: str, message: str) -> Response:
 
 def _sign_in_here(error: NotSignedIn) -> Response:
     """The sign-in page in place of what was asked for, with the status that says so."""
-    back = request.full_path.rstrip("?") if request.method == "GET" else url_for("site.home")
+    back = request.full_path.rstrip("?") if request.method == "GET" else url_for("home.home")
     return make_response(render(SignInPage(next=back), error.status))
 
 
 def _ways_out() -> list[Link]:
     if account_or_none() is None:
-        return [Link(url_for("auth.sign_in"), "Sign in")]
+        return [Link(url_for("accounts.sign_in"), "Sign in")]
     return [
-        Link(url_for("labelling.label"), "Continue labelling"),
+        Link(url_for("voting.label"), "Continue labelling"),
         Link(url_for("progress.own"), "See your progress"),
     ]

@@ -5,24 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from flask import flash, redirect, request, url_for
+from flask import Blueprint, flash, redirect, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from labeler import jobs
-from labeler.domain.labels import LABELS
+from labeler.csv_input import read_gold_csv
 from labeler.errors import InvalidInput, SidelightError
-from labeler.services import gold, gold_sources
-from labeler.services.gold import GoldReport, GoldStatus
-from labeler.services.sheets import read_gold_csv
-from labeler.web import access, forms
-from labeler.web.admin import bp
-from labeler.web.campaign_form import uploaded
-from labeler.web.chosen import campaign, campaign_or_none
-from labeler.web.pictures import address_of
-from labeler.web.progress import Figure
-from labeler.web.routing import MAX_ID
-from labeler.web.state import Page, account, db, render, settings
+from labeler.gold import service as gold
+from labeler.gold.service import GoldReport, GoldStatus
+from labeler.web import access, request_fields
+from labeler.web.campaign_forms import uploaded
+from labeler.web.context import Page, account, db, render, settings
+from labeler.web.converters import MAX_ID
+from labeler.web.current_campaign import campaign, campaign_or_none
+from labeler.web.formatting import Figure
+from labeler.web.images import address_of
+from rotation.dataset.labels import LABELS
+
+bp = Blueprint("gold", __name__, url_prefix="/admin")
 
 SHOWN = 60
 SOURCES = {"csv": "a file", "supervisor": "a supervisor", "unanimous": "unanimous votes"}
@@ -82,11 +83,11 @@ def gold_page() -> tuple[str, int]:
 def import_gold() -> tuple[str, int] | Response:
     """Make images gold by a CSV file."""
     try:
-        text = uploaded("file") or forms.text("lines")
+        text = uploaded("file") or request_fields.text("lines")
         lines = read_gold_csv(text)
         with db().write() as session:
             campaign_id = campaign(session).id
-            report = gold_sources.import_gold(session, campaign_id, lines, account().id)
+            report = gold.import_gold(session, campaign_id, lines, account().id)
     except SidelightError as error:
         return render(_page(error.message), error.status)
     return _done(campaign_id, report)
@@ -98,7 +99,7 @@ def gold_from_supervisors() -> Response:
     """Make images gold by the votes of supervisors."""
     with db().write() as session:
         campaign_id = campaign(session).id
-        report = gold_sources.gold_from_supervisors(session, campaign_id, account().id)
+        report = gold.gold_from_supervisors(session, campaign_id, account().id)
     return _done(campaign_id, report)
 
 
@@ -106,12 +107,12 @@ def gold_from_supervisors() -> Response:
 @access.only("supervisor", "admin")
 def promote_gold() -> tuple[str, int] | Response:
     """Make images gold on which many people agree."""
-    form = PromoteForm(forms.text("min_votes"), forms.text("count"))
+    form = PromoteForm(request_fields.text("min_votes"), request_fields.text("count"))
     try:
-        wanted = forms.whole("min_votes"), forms.whole("count")
+        wanted = request_fields.whole("min_votes"), request_fields.whole("count")
         with db().write() as session:
             campaign_id = campaign(session).id
-            report = gold_sources.promote_unanimous(session, campaign_id, *wanted, account().id)
+            report = gold.promote_unanimous(session, campaign_id, *wanted, account().id)
     except InvalidInput as error:
         return render(_page(error.message, form), error.status)
     return _done(campaign_id, report)
@@ -125,7 +126,7 @@ def revoke_gold(gold_id: int) -> Response:
         campaign_id = gold.revoke_gold(session, gold_id).campaign_id
     jobs.queue_refresh(settings(), campaign_id)
     flash("The image is no longer a gold question. Its votes decide its label.", "success")
-    return redirect(url_for("admin.gold", campaign=campaign_id), 303)
+    return redirect(url_for("gold.gold", campaign=campaign_id), 303)
 
 
 def words_of(report: GoldReport) -> str:
@@ -144,7 +145,7 @@ def _done(campaign_id: int, report: GoldReport) -> Response:
     if report.added or report.changed:
         jobs.queue_refresh(settings(), campaign_id)
     flash(words_of(report), "success")
-    return redirect(url_for("admin.gold", campaign=campaign_id), 303)
+    return redirect(url_for("gold.gold", campaign=campaign_id), 303)
 
 
 def _page(problem: str = "", promote: PromoteForm | None = None) -> GoldPage:

@@ -7,18 +7,20 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import flash, redirect, request, send_file, url_for
+from flask import Blueprint, flash, redirect, request, send_file, url_for
 from werkzeug.wrappers import Response
 
 from labeler import jobs
-from labeler.domain.labels import LABELS
 from labeler.errors import InvalidInput, NotFound
+from labeler.mean_faces import files
+from labeler.mean_faces.files import Choices, Kept
 from labeler.models import utc_now
-from labeler.services import mean_faces_files
-from labeler.services.mean_faces_files import Choices, Kept
-from labeler.web import access, chosen
-from labeler.web.admin import bp, links
-from labeler.web.state import Page, db, render, settings
+from labeler.web import access, current_campaign
+from labeler.web.context import Page, db, render, settings
+from labeler.web.current_campaign import links
+from rotation.dataset.labels import LABELS
+
+bp = Blueprint("mean_faces", __name__, url_prefix="/admin")
 
 REASONS = {
     "no_yaw": "without a known yaw",
@@ -46,7 +48,7 @@ class Picture:
 class MeanFacesPage(Page):
     """`query`: what the addresses of the picture carry."""
 
-    template = "admin/mean_faces.html"
+    template = "mean_faces/mean_faces.html"
     as_of: datetime
     campaign: dict[str, Any] | None = None
     has_campaign: bool = False
@@ -62,11 +64,11 @@ class MeanFacesPage(Page):
 def mean_faces_page() -> tuple[str, int]:
     """The mean face of each light and pose."""
     with db().read() as session:
-        campaign = chosen.campaign_or_none(session)
+        campaign = current_campaign.campaign_or_none(session)
     if campaign is None:
         return render(MeanFacesPage(utc_now()))
     choices = _choices()
-    kept = mean_faces_files.find(settings().home, campaign.id, choices)
+    kept = files.find(settings().home, campaign.id, choices)
     page = MeanFacesPage(
         utc_now(),
         links(campaign),
@@ -84,8 +86,8 @@ def mean_faces_page() -> tuple[str, int]:
 def mean_faces_png() -> Response:
     """The mean faces as a PNG image."""
     with db().read() as session:
-        campaign = chosen.campaign(session)
-    kept = mean_faces_files.find(settings().home, campaign.id, _choices())
+        campaign = current_campaign.campaign(session)
+    kept = files.find(settings().home, campaign.id, _choices())
     if kept is None:
         raise NotFound("This figure has not been drawn yet.")
     download = request.args.get("download") == "yes"
@@ -97,13 +99,13 @@ def mean_faces_png() -> Response:
 def make_mean_faces() -> Response:
     """Have the mean faces drawn anew in the background."""
     with db().read() as session:
-        campaign = chosen.campaign(session)
+        campaign = current_campaign.campaign(session)
     choices = _choices()
     jobs.draw_mean_faces(settings(), campaign.id, asdict(choices))
     flash(
         "The figure is queued. It appears here once the background worker has drawn it.", "success"
     )
-    return redirect(url_for("admin.mean_faces", **links(campaign), **_query(choices)), 303)
+    return redirect(url_for("mean_faces.mean_faces", **links(campaign), **_query(choices)), 303)
 
 
 def _choices() -> Choices:

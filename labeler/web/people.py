@@ -1,21 +1,28 @@
-"""Managing people: how they stand in the campaign, and (for admins) their accounts."""
+"""Managing people: invites, their status in the campaign, and (for admins) their accounts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from flask import flash, redirect, url_for
+from flask import Blueprint, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
+from labeler.accounts import invites as accounts_invites
+from labeler.accounts import service as accounts
+from labeler.accounts.invites import InviteStatus
+from labeler.accounts.service import Person
+from labeler.campaigns import participation
+from labeler.campaigns import service as campaigns
+from labeler.campaigns.participation import Standing
+from labeler.errors import InvalidInput
 from labeler.models import ROLES
-from labeler.services import accounts, campaigns, participating
-from labeler.services.accounts import Person
-from labeler.services.participating import Standing
-from labeler.web import access, forms
-from labeler.web.admin import bp
-from labeler.web.chosen import campaign
-from labeler.web.state import Page, account, db, render
+from labeler.web import access, request_fields
+from labeler.web.context import Page, account, db, render, settings
+from labeler.web.current_campaign import campaign
+
+bp = Blueprint("people", __name__, url_prefix="/admin")
+
 
 STATES = {"training": "in qualification", "working": "working", "paused": "paused"}
 
@@ -51,7 +58,7 @@ class PersonRow:
 class PeoplePage(Page):
     """All accounts. `trains`: the campaign has a training; `manages`: may close accounts."""
 
-    template = "admin/people.html"
+    template = "people/people.html"
     people: list[PersonRow]
     campaign: str
     trains: bool
@@ -65,7 +72,7 @@ def people() -> tuple[str, int]:
     """The people who have an account."""
     with db().read() as session:
         found = campaigns.active_campaign(session)
-        standings = participating.list_standings(session, found.id) if found else {}
+        standings = participation.list_standings(session, found.id) if found else {}
         rows = [
             _row(person, standings.get(person.annotator.id))
             for person in accounts.list_people(session)
@@ -80,8 +87,8 @@ def people() -> tuple[str, int]:
 def pause_person(annotator_id: int) -> Response:
     """Pause a person in a campaign; the person reads the reason."""
     with db().write() as session:
-        participating.pause_person(
-            session, campaign(session).id, annotator_id, forms.text("reason"), account().id
+        participation.pause_person(
+            session, campaign(session).id, annotator_id, request_fields.text("reason"), account().id
         )
     return _back("This person is paused and gets no new images. They can read the reason.")
 
@@ -91,7 +98,7 @@ def pause_person(annotator_id: int) -> Response:
 def resume_person(annotator_id: int) -> Response:
     """Ends a pause, and excuses from the training."""
     with db().write() as session:
-        participating.resume_person(session, campaign(session).id, annotator_id, account().id)
+        participation.resume_person(session, campaign(session).id, annotator_id, account().id)
     return _back("This person can label again.")
 
 
@@ -100,7 +107,7 @@ def resume_person(annotator_id: int) -> Response:
 def train_person(annotator_id: int) -> Response:
     """Send a person through the qualification again."""
     with db().write() as session:
-        participating.send_to_training(session, campaign(session).id, annotator_id, account().id)
+        participation.send_to_training(session, campaign(session).id, annotator_id, account().id)
     return _back("This person has to pass the qualification before labelling.")
 
 
@@ -109,7 +116,7 @@ def train_person(annotator_id: int) -> Response:
 def set_role(annotator_id: int) -> Response:
     """Change the role of a person."""
     with db().write() as session:
-        person = accounts.set_role(session, annotator_id, forms.text("role"))
+        person = accounts.set_role(session, annotator_id, request_fields.text("role"))
     return _back(f"{person.username} now has the role {person.role}.")
 
 
@@ -133,7 +140,7 @@ def reactivate(annotator_id: int) -> Response:
 
 def _back(text: str) -> Response:
     flash(text, "success")
-    return redirect(url_for("admin.people"), 303)
+    return redirect(url_for("people.people"), 303)
 
 
 def _row(person: Person, standing: Standing | None) -> PersonRow:
@@ -159,4 +166,100 @@ def _standing(found: Standing) -> StandingRow:
         found.by_rules,
         found.changed_at,
         list(found.flags),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class InviteRow:
+    """One invite in the list. `open`: the link still works."""
+
+    id: int
+    note: str
+    role: str
+    uses: int
+    max_uses: int
+    state: str
+    open: bool
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InviteForm:
+    """What the form holds when it is shown."""
+
+    note: str = ""
+    role: str = "annotator"
+    max_uses: str = "1"
+    days: str = "14"
+
+
+@dataclass(frozen=True, slots=True)
+class InvitesPage(Page):
+    """All invites; `link` is the one just made."""
+
+    template = "people/invites.html"
+    invites: list[InviteRow]
+    form: InviteForm = field(default_factory=InviteForm)
+    link: str = ""
+    problem: str = ""
+    roles: tuple[str, ...] = ROLES
+
+
+@bp.get("/invites")
+@access.only("admin")
+def invites() -> tuple[str, int]:
+    """The invites, and the form for a new one."""
+    return render(InvitesPage(_rows()))
+
+
+@bp.post("/invites")
+@access.only("admin")
+def create_invite() -> tuple[str, int]:
+    """The link is in the answer itself: it is kept nowhere, so there is nothing to redirect to."""
+    form = InviteForm(
+        **{name: request_fields.text(name) for name in ("note", "role", "max_uses", "days")}
+    )
+    try:
+        uses, days = request_fields.whole("max_uses"), request_fields.whole("days")
+        with db().write() as session:
+            _, token = accounts_invites.create_invite(
+                session, form.role, uses, days, form.note, account().id
+            )
+    except InvalidInput as error:
+        return render(InvitesPage(_rows(), form, problem=error.message), error.status)
+    return render(InvitesPage(_rows(), link=_link(token)), 201)
+
+
+@bp.post("/invites/<id:invite_id>/revoke")
+@access.only("admin")
+def revoke_invite(invite_id: int) -> Response:
+    """End an invite."""
+    with db().write() as session:
+        accounts_invites.revoke_invite(session, invite_id)
+    flash("The link no longer works. Accounts that were created with it stay.", "success")
+    return redirect(url_for("people.invites"), 303)
+
+
+def _link(token: str) -> str:
+    """With the public address, or the one under which the admin sees the site."""
+    base = settings().public_url or request.host_url.rstrip("/")
+    return base + url_for("accounts.join", token=token)
+
+
+def _rows() -> list[InviteRow]:
+    with db().read() as session:
+        return [_invite_row(status) for status in accounts_invites.list_invites(session)]
+
+
+def _invite_row(status: InviteStatus) -> InviteRow:
+    invite = status.invite
+    return InviteRow(
+        invite.id,
+        invite.note,
+        invite.role,
+        status.uses,
+        invite.max_uses,
+        status.state,
+        status.state == "open",
+        invite.expires_at,
     )

@@ -9,15 +9,18 @@ from datetime import date, datetime
 from flask import Blueprint
 from sqlalchemy.orm import Session
 
-from labeler.domain.labels import ANSWERS
+from labeler.assignment.presentation import as_seen
+from labeler.campaigns import service as campaigns
+from labeler.labels import ANSWERS
 from labeler.models import Campaign, Image, Vote, utc_now
-from labeler.services import campaigns, pace, progress, voting
-from labeler.services.pace import Pace, Review
-from labeler.services.progress import COUNTED_UP_TO, OwnProgress
-from labeler.services.viewing import as_seen
+from labeler.progress import annotator_progress
+from labeler.progress.annotator_progress import OwnProgress, Pace, Review
+from labeler.progress.campaign_progress import COUNTED_UP_TO
+from labeler.voting import service as voting
 from labeler.web import access
-from labeler.web.showing import Picture, answered_picture, whole_size
-from labeler.web.state import Page, account, db, render
+from labeler.web.context import Page, account, db, render
+from labeler.web.formatting import Figure
+from labeler.web.voting import Picture, answered_picture, whole_size
 
 bp = Blueprint("progress", __name__)
 
@@ -30,14 +33,6 @@ ADVICE = {
     "too_fast": "Many of your answers came very quickly. Please take a second to look at each "
                 "image.",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A number with the word for it."""
-
-    word: str
-    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +60,7 @@ class RecentVote:
 class OwnProgressPage(Page):
     """`votes` 0 shows how to begin."""
 
-    template = "label/progress.html"
+    template = "progress/own.html"
     campaign: str
     votes: int
     figures: list[Figure]
@@ -89,9 +84,9 @@ def own() -> tuple[str, int]:
 
 def _page(session: Session, campaign: Campaign) -> OwnProgressPage:
     me = account().id
-    done = progress.own_progress(session, me)
-    speed = pace.own_pace(session, me, campaign.id, now=utc_now())
-    review = pace.own_review(session, me, campaign)
+    done = annotator_progress.own_progress(session, me)
+    speed = annotator_progress.own_pace(session, me, campaign.id, now=utc_now())
+    review = annotator_progress.own_review(session, me, campaign)
     return OwnProgressPage(
         campaign=campaign.name,
         votes=done.votes,

@@ -1,22 +1,31 @@
-"""How well each person answers, as a table. For supervisors only."""
+"""How well each person answers: a table, and a page for each person. For supervisors only."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from flask import request
+from flask import Blueprint, request
 from sqlalchemy.orm import Session
 
+from labeler.campaigns import participation
+from labeler.campaigns.participation import Standing
+from labeler.errors import NotFound
+from labeler.labels import ANSWERS
 from labeler.models import Annotator, Campaign, Skill, utc_now
-from labeler.services import overview, participating
-from labeler.services.participating import Standing
-from labeler.web import access, chosen
-from labeler.web.admin import bp, links
-from labeler.web.numbers import Share, percent, seconds, share, signed
-from labeler.web.state import Page, db, render
+from labeler.quality import queries
+from labeler.web import access, current_campaign
+from labeler.web.agreement import Measure, anchoring_measures, planted_measure, side_measure
+from labeler.web.context import Page, db, render
+from labeler.web.current_campaign import links
+from labeler.web.formatting import Figure, Share, percent, seconds, share, signed
+from labeler.web.heatmap import Heat, heat
+from rotation.dataset.labels import LABELS
+
+bp = Blueprint("quality", __name__, url_prefix="/admin")
+
 
 STANDINGS = {"training": "in qualification", "working": "working", "paused": "paused"}
 ORDERS = ("ascending", "descending")
@@ -89,7 +98,7 @@ class ColumnHead:
 class QualityPage(Page):
     """One row a person."""
 
-    template = "admin/quality.html"
+    template = "quality/quality.html"
     as_of: datetime
     campaign: dict[str, int] | None = None
     has_campaign: bool = False
@@ -104,7 +113,7 @@ class QualityPage(Page):
 def quality_table() -> tuple[str, int]:
     """The quality of each person's answers."""
     with db().read() as session:
-        campaign = chosen.campaign_or_none(session)
+        campaign = current_campaign.campaign_or_none(session)
         if campaign is None:
             return render(QualityPage(utc_now()))
         return render(_table(session, campaign))
@@ -134,8 +143,8 @@ def person_row(annotator: Annotator, skill: Skill, standing: Standing) -> Person
 
 
 def _table(session: Session, campaign: Campaign) -> QualityPage:
-    standings = participating.list_standings(session, campaign.id)
-    found = overview.list_skills(session, campaign.id)
+    standings = participation.list_standings(session, campaign.id)
+    found = queries.list_skills(session, campaign.id)
     people = [person_row(person, skill, standings[person.id]) for person, skill in found]
     code, order = _sorting()
     people.sort(key=COLUMNS[code][1], reverse=order == "descending")
@@ -166,3 +175,77 @@ def _head(code: str, chosen_code: str, chosen_order: str) -> ColumnHead:
     if code != chosen_code:
         return ColumnHead(code, COLUMNS[code][0], "none", _first_order(code))
     return ColumnHead(code, COLUMNS[code][0], chosen_order, ORDERS[chosen_order == ORDERS[0]])
+
+
+@dataclass(frozen=True, slots=True)
+class PersonPage(Page):
+    """The figures of one person, with intervals."""
+
+    template = "quality/person.html"
+    as_of: datetime
+    campaign: dict[str, int]
+    person: PersonRow
+    figures: Sequence[Figure]
+    measures: Sequence[Measure]
+    confusion: Heat
+    first_at: datetime
+    last_at: datetime
+    refreshed_at: datetime
+
+
+@bp.get("/quality/<id:annotator_id>")
+@access.only("supervisor", "admin")
+def person_quality(annotator_id: int) -> tuple[str, int]:
+    """The quality of one person's answers in detail."""
+    with db().read() as session:
+        campaign = current_campaign.campaign(session)
+        skill = session.get(Skill, (campaign.id, annotator_id))
+        if skill is None:
+            raise NotFound("There are no figures about this person in this campaign yet.")
+        return render(_page(session, campaign, skill))
+
+
+def _page(session: Session, campaign: Campaign, skill: Skill) -> PersonPage:
+    annotator = session.get_one(Annotator, skill.annotator_id)
+    standing = participation.list_standings(session, campaign.id)[annotator.id]
+    row = person_row(annotator, skill, standing)
+    found = skill.figures
+    return PersonPage(
+        utc_now(),
+        links(campaign),
+        row,
+        [
+            Figure("votes", f"{row.votes:,}"),
+            Figure("median time", row.words["median"]),
+            Figure("unsure", row.words["unsure"]),
+            Figure("information", row.words["information"]),
+        ],
+        _measures(found),
+        heat(
+            "Answers compared with the label",
+            "Label",
+            ANSWERS,
+            list(zip(LABELS, found["confusion"], strict=True)),
+        ),
+        datetime.fromtimestamp(found["first_at"], UTC),
+        datetime.fromtimestamp(found["last_at"], UTC),
+        skill.refreshed_at,
+    )
+
+
+def _measures(found: Mapping[str, Any]) -> list[Measure]:
+    return [
+        Measure(
+            "Right on gold questions",
+            share(found["gold"], found["gold_asked"]),
+            "Gold questions that were shown without a deliberately wrong suggestion.",
+        ),
+        Measure(
+            "Agrees with the others",
+            share(found["agreement"], found["agreement_n"]),
+            "Images whose label is nearly certain from the votes of others or from gold questions.",
+        ),
+        *anchoring_measures(found["anchoring"]),
+        planted_measure(found["planted"], found["planted_n"]),
+        side_measure(found["side"]),
+    ]

@@ -20,11 +20,7 @@ from tqdm import tqdm
 
 from rotation.devices import bf16_pays, choose_device
 from rotation.errors import ModelError
-from rotation.training.config import (
-    TrainingConfig,
-    adopt_architecture,
-    refuse_other_settings,
-)
+from rotation.training.config import TrainingConfig, adopt_architecture, refuse_other_settings
 from rotation.training.data import Images, Split, batch_rows, split_rows
 from rotation.training.export import export_model
 from rotation.training.state import (

@@ -24,15 +24,15 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from sqlalchemy import delete, select, update
 
+from labeler.accounts import sessions
+from labeler.campaigns.participation import pause_person
 from labeler.config import Settings, load_settings
-from labeler.db import Database
-from labeler.migrate import upgrade
+from labeler.consensus.store import rebuild
+from labeler.database.engine import Database
+from labeler.database.migrate import upgrade
+from labeler.images.checking import check_images
+from labeler.images.registration import register_dataset
 from labeler.models import Annotator, Campaign, Image, Lease, Vote, utc_now
-from labeler.services import sessions
-from labeler.services.checking import check_images
-from labeler.services.consensus import rebuild
-from labeler.services.images import register_dataset
-from labeler.services.participating import pause_person
 from tests.conftest import PLAIN_RULES, SECRET, write_images
 from tests.labeler.acting import publish_run, set_rules
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import SignIn, Site
-from tests.browser.labelling import DESKTOP, VIEWS, Diary, open_label_page, violations
+from tests.browser.label_page import DESKTOP, VIEWS, Diary, open_label_page, violations
 
 PAGES = ("/admin/", "/admin/quality", "/admin/agreement", "/admin/runs", "/admin/mean-faces")
 FOCUS = "document.activeElement.getBoundingClientRect().top"

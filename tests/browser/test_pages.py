@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import SignIn, Site
-from tests.browser.labelling import DESKTOP, PHONE, VIEWS, Diary, open_label_page, violations
+from tests.browser.label_page import DESKTOP, PHONE, VIEWS, Diary, open_label_page, violations
 
 PAGES = (
     "/sign-in", "/guide", "/label", "/me", "/grid", "/grid?label=left&source=model&size=24",

@@ -11,15 +11,15 @@ from typing import Any, TypeVar
 
 from sqlalchemy import func, select
 
+from labeler.assignment.leases import lease_images
+from labeler.assignment.presentation import LeasedImage
+from labeler.campaigns.service import active_campaign
 from labeler.config import Settings
-from labeler.db import Database
-from labeler.domain.rules import Rules
+from labeler.database.engine import Database
+from labeler.gold.service import NewGold, add_gold
 from labeler.models import Campaign, Consensus, Lease, ModelRun, Proposal, Vote
-from labeler.services.assigning import lease_images
-from labeler.services.campaigns import active_campaign
-from labeler.services.gold import NewGold, add_gold
-from labeler.services.viewing import LeasedImage
-from labeler.services.voting import Ballot, CastVote, cast_vote
+from labeler.rules.campaign_rules import Rules
+from labeler.voting.service import CastVote, SubmittedAnswer, cast_vote
 
 T = TypeVar("T")
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
@@ -59,7 +59,7 @@ def vote(
     request_id: str | None = None,
 ) -> CastVote:
     with db.write() as session:
-        ballot = Ballot(image_id, answer, request_id or str(uuid.uuid4()))
+        ballot = SubmittedAnswer(image_id, answer, request_id or str(uuid.uuid4()))
         return cast_vote(session, annotator_id, ballot, settings=settings, now=now)
 
 

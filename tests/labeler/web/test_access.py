@@ -10,25 +10,26 @@ from sqlalchemy import update
 from werkzeug.routing import Rule
 
 from labeler import jobs
+from labeler.accounts import invites
+from labeler.accounts import service as accounts
+from labeler.accounts.sessions import TOUCH_AFTER
 from labeler.config import Settings
-from labeler.db import Database
+from labeler.database.engine import Database
 from labeler.models import ROLES, Consensus, Image, LoginSession, utc_now
-from labeler.services import accounts, invites
-from labeler.services.refreshing import judge_people
-from labeler.services.sessions import TOUCH_AFTER
+from labeler.quality.refresh import judge_people
 from labeler.web import access
-from labeler.web.pictures import PREFIX
+from labeler.web.images import PREFIX
 from tests.conftest import WRITING, CountQueries, MakeAnnotator
 from tests.labeler.acting import ids, lease, make_gold, publish_run, queue, set_rules, vote
-from tests.labeler.web.conftest import Browser, Visit
+from tests.labeler.conftest import Browser, Visit
 
 PUBLIC = {
-    "static", "site.home", "site.guide", "site.healthz", "auth.sign_in", "auth.do_sign_in",
-    "auth.join", "auth.do_join",
+    "static", "home.home", "home.guide", "home.healthz", "accounts.sign_in", "accounts.do_sign_in",
+    "accounts.join", "accounts.do_join",
 }  # fmt: skip
 ADMINS = {
-    "admin.invites", "admin.create_invite", "admin.revoke_invite",
-    "admin.set_role", "admin.deactivate", "admin.reactivate",
+    "people.invites", "people.create_invite", "people.revoke_invite",
+    "people.set_role", "people.deactivate", "people.reactivate",
 }  # fmt: skip
 
 
@@ -57,7 +58,7 @@ def routes(app: Flask) -> list[tuple[Rule, str]]:
 def test_each_route_and_role_is_as_declared(app: Flask, visit: Visit, dataset_id: int) -> None:
     for role in (None, *ROLES):
         for rule, method in routes(app):
-            if rule.endpoint in PUBLIC or rule.endpoint == "auth.sign_out":
+            if rule.endpoint in PUBLIC or rule.endpoint == "accounts.sign_out":
                 continue
             browser = visit(role)  # a fresh one: some of these writes sign it out
             call = browser.get if method == "GET" else browser.submit
@@ -110,11 +111,11 @@ def worked(
 # Each assigns images to the person who opens it, and shows them. The page comes with its images,
 # so that it works at once and without a script; to open it again assigns the same ones.
 WRITE_BY_GET = {
-    "labelling.label": "the next image",
-    "grid.show": "the images of a page",
+    "voting.label": "the next image",
+    "verification.show": "the images of a page",
 }
-WRITE_BY_GET_IN_TRAINING = {"training.exercise": "the next gold image"}
-QUERIES = {"grid.show": {"label": "left", "source": "model", "size": "24"}}
+WRITE_BY_GET_IN_TRAINING = {"qualification.exercise": "the next gold image"}
+QUERIES = {"verification.show": {"label": "left", "source": "model", "size": "24"}}
 
 
 def writes_by_get(
@@ -138,7 +139,9 @@ def writes_by_get(
 def expected_statuses(role: str, endpoint: str) -> set[int]:
     if role not in allowed_roles(endpoint) and endpoint not in PUBLIC:
         return {403}
-    return {404} if endpoint == "admin.mean_faces_png" else {200, 302}  # no figure has been drawn
+    return (
+        {404} if endpoint == "mean_faces.mean_faces_png" else {200, 302}
+    )  # no figure has been drawn
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy.exc import OperationalError
 
 from labeler.web import access
-from tests.labeler.web.conftest import Visit
+from tests.labeler.conftest import Visit
 
 JSON = {"Accept": "application/json"}
 

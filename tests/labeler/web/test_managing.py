@@ -10,9 +10,9 @@ from sqlalchemy import select, update
 
 from labeler import jobs
 from labeler.config import Settings
-from labeler.db import Database
+from labeler.database.engine import Database
 from labeler.models import Image
-from tests.labeler.web.conftest import Visit, lease
+from tests.labeler.conftest import Visit, lease
 
 
 def test_without_a_data_set_the_next_step_is_named(visit: Visit) -> None:

@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 
 from labeler.site_files import site_files
-from tests.labeler.web.conftest import Visit
+from tests.labeler.conftest import Visit
 
 ROOT = site_files()
 TEMPLATES = sorted(

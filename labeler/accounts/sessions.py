@@ -1,0 +1,254 @@
+"""Signing in and out. A browser holds a random token, the database its hash: revocable."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, bindparam, delete, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from labeler.accounts.passwords import (
+    hash_password,
+    hash_token,
+    is_outdated,
+    new_token,
+    verify_password,
+)
+from labeler.config import Settings
+from labeler.database.advisory_locks import AdvisoryLock, take_advisory_lock
+from labeler.database.engine import Database
+from labeler.database.statements import built_once, connection_of
+from labeler.errors import NotFound, TooManyAttempts, WrongPassword
+from labeler.models import Annotator, LoginFailure, LoginSession, UtcDateTime, utc_now
+
+ADDRESS_FACTOR = 20  # a whole class may sit behind one address
+TOUCH_AFTER = timedelta(minutes=5)
+_WRONG = "The username or the password is wrong."
+
+
+def sign_in(
+    db: Database,
+    username: str,
+    password: str,
+    address: str,
+    user_agent: str,
+    settings: Settings,
+    *,
+    now: datetime | None = None,
+) -> tuple[Annotator, str]:
+    """Check a password and open a session; returns the person and the token for the cookie.
+
+    Unknown, closed and wrong are told by the same error after the same time. Takes the database
+    and not a session: the attempt is counted in one transaction, the password is checked in none
+    (that takes some 25 ms, and SQLite has one writer at a time), and the session is opened in
+    another. Attempts are counted before the check, so that many at once cannot outrun the limit.
+
+    Raises:
+        WrongPassword: the account or the password is wrong, or the account is closed.
+        TooManyAttempts: too many failures on this account or from this address.
+    """
+    now = now or utc_now()
+    name = username.strip().casefold()[:60]
+    with db.write() as session:
+        attempt = _count_attempt(session, name, address, settings, now)
+        known = session.scalar(select(Annotator).where(Annotator.username == name))
+    stored = known.password_hash if known and known.deactivated_at is None else None
+    if not verify_password(stored, password) or known is None:
+        raise WrongPassword(_WRONG)
+    renewed = hash_password(password) if is_outdated(known.password_hash) else None
+    with db.write() as session:
+        annotator = session.get_one(Annotator, known.id, with_for_update=True)
+        if annotator.deactivated_at is not None or annotator.password_hash != stored:
+            raise WrongPassword(_WRONG)  # closed or changed while we were checking
+        annotator.password_hash = renewed or annotator.password_hash
+        _forgive(session, name, attempt)
+        return annotator, open_session(session, annotator, user_agent, settings, now=now)
+
+
+def open_session(
+    session: Session,
+    annotator: Annotator,
+    user_agent: str,
+    settings: Settings,
+    *,
+    now: datetime | None = None,
+) -> str:
+    """Sign a person in without a password (just after sign-up); returns the token."""
+    now = now or utc_now()
+    token = new_token()
+    session.add(
+        LoginSession(
+            token_hash=hash_token(token),
+            annotator_id=annotator.id,
+            user_agent=user_agent[:200],
+            created_at=now,
+            last_seen_at=now,
+            expires_at=now + timedelta(days=settings.session_days),
+        )
+    )
+    session.flush()
+    return token
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Whose token it is; `prolong_due`: it was last prolonged `TOUCH_AFTER` ago or earlier."""
+
+    id: int
+    username: str
+    pseudonym: str
+    role: str
+    prolong_due: bool
+
+
+def authenticate(session: Session, token: str, *, now: datetime | None = None) -> SignedIn | None:
+    """Whose token it is; None if it is unknown, expired or revoked or the account is closed."""
+    now = now or utc_now()
+    found = _find(session, token, now)
+    return None if found is None else _signed_in(found, now)
+
+
+def prolong(session: Session, token: str, *, now: datetime | None = None) -> SignedIn | None:
+    """`authenticate`, and let the session end later; writes at most once in `TOUCH_AFTER`."""
+    now = now or utc_now()
+    found = _find(session, token, now)
+    if found is None:
+        return None
+    signed_in = _signed_in(found, now)
+    if signed_in.prolong_due:
+        login = session.get_one(LoginSession, found.login_id)
+        login.last_seen_at = now
+        login.expires_at = now + (found.expires_at - found.last_seen_at)
+        session.flush()
+    return signed_in
+
+
+def _signed_in(found: Row[Any], now: datetime) -> SignedIn:
+    due = now - found.last_seen_at >= TOUCH_AFTER
+    return SignedIn(found.id, found.username, found.pseudonym, found.role, due)
+
+
+def sign_out(session: Session, token: str, *, now: datetime | None = None) -> None:
+    """Revoke the session of one browser. An unknown token is no error."""
+    _revoke(session, LoginSession.token_hash == hash_token(token), now)
+
+
+def revoke_sessions(
+    session: Session, annotator_id: int, *, keep: str | None = None, now: datetime | None = None
+) -> None:
+    """Sign a person out everywhere, but for the browser that holds the token `keep`."""
+    condition = LoginSession.annotator_id == annotator_id
+    if keep is not None:
+        condition &= LoginSession.token_hash != hash_token(keep)
+    _revoke(session, condition, now)
+
+
+def _find(session: Session, token: str, now: datetime) -> Row[Any] | None:
+    asked = {"hash": hash_token(token), "now": now}
+    return connection_of(session).execute(_find_statement(), asked).one_or_none()
+
+
+@built_once
+def _find_statement() -> Any:
+    """Built once: it runs with each request."""
+    return (
+        select(
+            Annotator.id, Annotator.username, Annotator.pseudonym, Annotator.role,
+            LoginSession.id.label("login_id"), LoginSession.last_seen_at, LoginSession.expires_at,
+        )
+        .join(LoginSession, LoginSession.annotator_id == Annotator.id)
+        .where(
+            LoginSession.token_hash == bindparam("hash"),
+            LoginSession.revoked_at.is_(None),
+            LoginSession.expires_at > bindparam("now", type_=UtcDateTime),
+            Annotator.deactivated_at.is_(None),
+        )
+    )  # fmt: skip
+
+
+def _revoke(session: Session, condition: object, now: datetime | None) -> None:
+    session.execute(
+        update(LoginSession)
+        .where(condition, LoginSession.revoked_at.is_(None))  # type: ignore[arg-type]
+        .values(revoked_at=now or utc_now())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _refuse_too_many(
+    session: Session, key: str, limit: int, settings: Settings, now: datetime
+) -> None:
+    window = timedelta(seconds=settings.login_window_seconds)
+    count, oldest = session.execute(
+        select(func.count(), func.min(LoginFailure.at)).where(
+            LoginFailure.key == key, LoginFailure.at > now - window
+        )
+    ).one()
+    if count >= limit:
+        wait = max(1, math.ceil((oldest + window - now).total_seconds()))
+        raise TooManyAttempts(f"Too many wrong passwords. Try again in {wait} seconds.", wait)
+
+
+def _count_attempt(
+    session: Session, name: str, address: str, settings: Settings, now: datetime
+) -> list[int]:
+    """Record a failure on the account and from the address; `_forgive` takes them back."""
+    take_advisory_lock(session, AdvisoryLock.SIGN_IN)
+    limits = {
+        f"account:{name}": settings.login_attempts,
+        f"address:{address[:60]}": settings.login_attempts * ADDRESS_FACTOR,
+    }
+    for key, limit in limits.items():
+        _refuse_too_many(session, key, limit, settings, now)
+    window = timedelta(seconds=settings.login_window_seconds)
+    session.execute(delete(LoginFailure).where(LoginFailure.at <= now - window))
+    attempt = [LoginFailure(key=key, at=now) for key in limits]
+    session.add_all(attempt)
+    session.flush()
+    return [failure.id for failure in attempt]
+
+
+def _forgive(session: Session, name: str, attempt: list[int]) -> None:
+    """A success clears the account; of the address only this attempt, or one account of one's
+    own would be enough to go on guessing those of others."""
+    mine = or_(LoginFailure.key == f"account:{name}", LoginFailure.id.in_(attempt))
+    session.execute(delete(LoginFailure).where(mine))
+
+
+def list_browsers(
+    session: Session, annotator_id: int, *, now: datetime | None = None
+) -> Sequence[LoginSession]:
+    """The person's valid sessions, the one used last first."""
+    return session.scalars(
+        select(LoginSession)
+        .where(
+            LoginSession.annotator_id == annotator_id,
+            LoginSession.revoked_at.is_(None),
+            LoginSession.expires_at > (now or utc_now()),
+        )
+        .order_by(LoginSession.last_seen_at.desc(), LoginSession.id.desc())
+    ).all()
+
+
+def revoke_browser(
+    session: Session, annotator_id: int, session_id: int, *, now: datetime | None = None
+) -> None:
+    """Sign one of the person's browsers out. Doing so twice changes nothing.
+
+    Raises:
+        NotFound: no such session, or somebody else's.
+    """
+    found = session.get(LoginSession, session_id)
+    if found is None or found.annotator_id != annotator_id:
+        raise NotFound(f"You have no session {session_id}.")
+    found.revoked_at = found.revoked_at or now or utc_now()
+    session.flush()
+
+
+def is_browser_of(login: LoginSession, token: str) -> bool:
+    """Whether this is the session that the token opens."""
+    return login.token_hash == hash_token(token)

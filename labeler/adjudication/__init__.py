@@ -1,0 +1,1 @@
+"""Supervisors decide what the votes could not."""

@@ -1,0 +1,98 @@
+"""A person at work: in which campaign, by what rules, how far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, and_, bindparam, exists, func, select
+from sqlalchemy.orm import Session, aliased
+
+from labeler.campaigns.participation import first_status
+from labeler.consensus.store import current_run_of
+from labeler.database.statements import built_once, connection_of
+from labeler.models import Campaign, Gold, Lease, Participation, Vote
+from labeler.rules.campaign_rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatorState:
+    """A person at work in the active campaign.
+
+    `standing`: `training`, `working` or `paused`; `turns`: images given so far, answered or in
+    their hands; `run_id`: the model run whose proposals are shown.
+    """
+
+    annotator_id: int
+    campaign_id: int
+    rules: Rules
+    open: bool
+    standing: str
+    turns: int
+    run_id: int | None
+    has_gold: bool
+
+    @property
+    def works(self) -> bool:
+        """Whether images are handed out to this person."""
+        return self.open and self.standing == "working"
+
+
+def load_annotator_state(session: Session, annotator_id: int) -> AnnotatorState | None:
+    """Where the person works; None if no campaign is active. One statement."""
+    row = connection_of(session).execute(_statement(), {"annotator": annotator_id}).one_or_none()
+    return make_annotator_state(annotator_id, row) if row else None
+
+
+@built_once
+def _statement() -> Any:
+    person: Any = bindparam("annotator")
+    return (
+        select(*annotator_state_columns(person))
+        .outerjoin(Participation, participates(person))
+        .where(Campaign.active)
+    )
+
+
+def annotator_state_columns(annotator_id: Any) -> list[Any]:
+    """What `make_desk` needs, from `Campaign` and, joined to it, `Participation`."""
+    cast = (
+        select(func.count())
+        .where(Vote.annotator_id == annotator_id, Vote.campaign_id == Campaign.id)
+        .correlate(Campaign)
+        .scalar_subquery()
+    )
+    held = (
+        select(func.count())
+        .where(Lease.annotator_id == annotator_id, Lease.campaign_id == Campaign.id)
+        .correlate(Campaign)
+        .scalar_subquery()
+    )
+    any_gold = aliased(Gold)
+    has_gold = exists().where(any_gold.campaign_id == Campaign.id, any_gold.revoked_at.is_(None))
+    return [
+        Campaign.id.label("campaign_id"),
+        Campaign.paused_at,
+        Campaign.rules,
+        Participation.standing,
+        (cast + held).label("turns"),
+        has_gold.label("has_gold"),
+        current_run_of(Campaign.id).label("run_id"),
+    ]
+
+
+def participates(annotator_id: Any) -> ColumnElement[bool]:
+    """How `Participation` is joined to `Campaign`."""
+    return and_(
+        Participation.campaign_id == Campaign.id, Participation.annotator_id == annotator_id
+    )
+
+
+def make_annotator_state(annotator_id: int, row: Row[Any]) -> AnnotatorState:
+    """From a row of `desk_columns`."""
+    rules = Rules.from_dict(row.rules)
+    standing = row.standing or first_status(rules, row.has_gold)
+    is_open = row.paused_at is None
+    return AnnotatorState(
+        annotator_id, row.campaign_id, rules, is_open, standing, row.turns, row.run_id, row.has_gold
+    )

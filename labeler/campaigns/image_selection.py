@@ -1,0 +1,107 @@
+"""Which images of a data set a campaign is about."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from labeler.errors import NotFound
+from labeler.models import Dataset, Image
+from labeler.rules.image_selection_spec import ImageSelection
+from labeler.rules.random_draws import draw
+
+
+def select_images(
+    session: Session,
+    dataset: Dataset,
+    selection: ImageSelection,
+    *,
+    present: Collection[int] = (),
+    among: Collection[int] | None = None,
+) -> list[int]:
+    """The images of a data set that are selected and can be labelled, by number.
+
+    The sample is the images with the lowest lots, so that it is the same in each call.
+
+    Parameters:
+        present: images that are in already and are not given again. A sample is filled up, not
+            drawn anew: images that came after it do not make it larger.
+        among: only of these; default: all.
+
+    Raises:
+        NotFound: filenames or attributes that the data set does not have; names some.
+    """
+    ids = [each for each in _matching(session, dataset, selection, among) if each not in present]
+    if selection.sample is None:
+        return ids
+    room = max(0, selection.sample - len(present))
+    return sorted(sorted(ids, key=lambda each: draw("sample", selection.seed, each))[:room])
+
+
+def count_selected(session: Session, dataset: Dataset, selection: ImageSelection) -> int:
+    """How many images `select_images` gives, without drawing the sample.
+
+    Raises: as `select_images`.
+    """
+    if selection.filenames is None:
+        conditions = _conditions(dataset, selection)
+        count = session.scalar(select(func.count()).select_from(Image).where(*conditions)) or 0
+    else:
+        count = len(_matching(session, dataset, selection))
+    return count if selection.sample is None else min(count, selection.sample)
+
+
+def list_partitions(session: Session, dataset_id: int) -> list[int]:
+    """The partitions that images of a data set belong to; empty where none does."""
+    found = session.scalars(
+        select(Image.partition).where(Image.dataset_id == dataset_id).distinct()
+    )
+    return sorted(partition for partition in found if partition is not None)
+
+
+def _matching(
+    session: Session,
+    dataset: Dataset,
+    selection: ImageSelection,
+    among: Collection[int] | None = None,
+) -> list[int]:
+    """The images that the sample is drawn from."""
+    conditions = _conditions(dataset, selection)
+    if among is not None:
+        conditions.append(Image.id.in_(among))
+    if selection.filenames is None:
+        return list(session.scalars(select(Image.id).where(*conditions).order_by(Image.id)))
+    _refuse_unknown(session, dataset, selection.filenames)
+    rows = session.execute(select(Image.id, Image.filename).where(*conditions))
+    listed = set(selection.filenames)
+    return sorted(image_id for image_id, name in rows if name in listed)
+
+
+def _conditions(dataset: Dataset, selection: ImageSelection) -> list[Any]:
+    conditions: list[Any] = [Image.dataset_id == dataset.id, Image.status == "ok"]
+    if selection.partitions:
+        conditions.append(Image.partition.in_(selection.partitions))
+    for name, wanted in selection.attributes.items():
+        bit = Image.attribute_bits.op("&")(1 << _attribute(dataset, name))
+        conditions.append(bit != 0 if wanted else bit == 0)
+    return conditions
+
+
+def _attribute(dataset: Dataset, name: str) -> int:
+    if name not in dataset.attribute_names:
+        known = ", ".join(dataset.attribute_names) or "none"
+        raise NotFound(f"{dataset.name!r} has no attribute {name!r}. It has: {known}.")
+    return dataset.attribute_names.index(name)
+
+
+def _refuse_unknown(session: Session, dataset: Dataset, filenames: Sequence[str]) -> None:
+    here = set(session.scalars(select(Image.filename).where(Image.dataset_id == dataset.id)))
+    missing = [name for name in filenames if name not in here]
+    if missing:
+        raise NotFound(
+            f"{len(missing)} of the {len(filenames)} listed images are not in {dataset.name!r}, "
+            f"such as {missing[0]!r}."
+        )

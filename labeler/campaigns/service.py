@@ -1,0 +1,302 @@
+"""Campaigns: made, copied, activated, paused, edited. One at most is handed out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from labeler.campaigns.image_selection import count_selected, select_images
+from labeler.consensus.store import add_rows
+from labeler.database.engine import Database
+from labeler.errors import Conflict, InvalidInput, NotFound
+from labeler.models import Campaign, Consensus, Dataset, utc_now
+from labeler.rules.campaign_rules import Rules
+from labeler.rules.image_selection_spec import ImageSelection
+
+BATCH = 5_000  # rows of a transaction; people vote in another campaign meanwhile
+MAX_NAME = 100
+MAX_GUIDELINE = 20_000
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a campaign is to be.
+
+    `guideline`: Markdown, shown to everybody; empty: the guide of the site.
+    """
+
+    name: str
+    rules: Rules = field(default_factory=Rules)
+    selection: ImageSelection = field(default_factory=ImageSelection)
+    guideline: str = ""
+
+
+def create_campaign(
+    db: Database,
+    dataset_id: int,
+    plan: Plan,
+    created_by_id: int | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Make a campaign that nobody works on yet, and let its images in; returns its number.
+
+    Parameters:
+        progress: called with how many images are in and how many there will be.
+
+    Raises: as `add_campaign`.
+    """
+    with db.write() as session:
+        campaign_id = add_campaign(session, dataset_id, plan, created_by_id).id
+    fill_campaign(db, campaign_id, progress)
+    return campaign_id
+
+
+def add_campaign(
+    session: Session, dataset_id: int, plan: Plan, created_by_id: int | None = None
+) -> Campaign:
+    """Make a campaign without images: `fill_campaign` lets them in.
+
+    Raises:
+        NotFound: no such data set; filenames or attributes that it does not have.
+        InvalidInput: a name or guideline that is too long or empty; no image is selected.
+        Conflict: the name is taken.
+    """
+    dataset = session.get(Dataset, dataset_id)
+    if dataset is None:
+        raise NotFound(f"There is no data set {dataset_id}.")
+    everything = plan.selection.is_everything
+    if not everything and not count_selected(session, dataset, plan.selection):
+        raise InvalidInput(
+            f"These conditions select no image of {dataset.name!r}. Relax the partition, the "
+            "attributes or the list. Broken images and images that have not been checked are "
+            "never selected."
+        )
+    campaign = Campaign(
+        dataset_id=dataset_id,
+        name=_check_name(session, plan.name),
+        rules=plan.rules.as_dict(),
+        selection=plan.selection.as_dict(),
+        guideline=_check_guideline(plan.guideline),
+        created_by_id=created_by_id,
+    )
+    session.add(campaign)
+    session.flush()
+    return campaign
+
+
+def fill_campaign(db: Database, campaign_id: int, progress: Progress | None = None) -> int:
+    """Let the selected images in that are not in yet, batch by batch; returns how many came.
+
+    May be stopped and run again at any time.
+
+    Raises:
+        NotFound: no such campaign.
+    """
+    with db.read() as session:
+        campaign = get_campaign(session, campaign_id)
+        selection = ImageSelection.from_dict(campaign.selection)
+        here = _images_of(session, campaign_id)
+        missing = select_images(session, campaign.dataset, selection, present=here)
+    for start in range(0, len(missing), BATCH):
+        with db.write() as session:
+            add_rows(session, campaign_id, missing[start : start + BATCH])
+        if progress is not None:
+            progress(min(start + BATCH, len(missing)), len(missing))
+    return len(missing)
+
+
+def clone_campaign(
+    db: Database, campaign_id: int, name: str, created_by_id: int | None = None
+) -> int:
+    """A new campaign with the same images and rules and no votes; returns its number.
+
+    A sample is drawn anew, the same as before unless images have come or gone since.
+
+    Raises: as `create_campaign`.
+    """
+    with db.read() as session:
+        model = get_campaign(session, campaign_id)
+    return create_campaign(db, model.dataset_id, plan_of(model, name), created_by_id)
+
+
+def plan_of(campaign: Campaign, name: str) -> Plan:
+    """The plan of another campaign like this one."""
+    return Plan(
+        name,
+        campaign.parsed_rules,
+        ImageSelection.from_dict(campaign.selection),
+        campaign.guideline,
+    )
+
+
+def ensure_campaign(session: Session, dataset: Dataset) -> Campaign:
+    """The newest campaign of a data set; one about all its images is made if there is none."""
+    newest = session.scalars(
+        select(Campaign).where(Campaign.dataset_id == dataset.id).order_by(Campaign.id.desc())
+    ).first()
+    if newest is not None:
+        return newest
+    taken = set(session.scalars(select(Campaign.name)))
+    names = [dataset.name, *(f"{dataset.name[:90]} {n}" for n in range(2, len(taken) + 3))]
+    name = next(name for name in names if name not in taken)
+    campaign = Campaign(
+        dataset_id=dataset.id,
+        name=name,
+        rules=Rules().as_dict(),
+        selection=ImageSelection().as_dict(),
+    )
+    session.add(campaign)
+    session.flush()
+    return campaign
+
+
+def admit_images(session: Session, dataset_id: int, image_ids: Sequence[int]) -> None:
+    """Let images that decode into the campaigns of their data set that select them."""
+    campaigns = session.scalars(select(Campaign).where(Campaign.dataset_id == dataset_id)).all()
+    for campaign in campaigns:
+        selection = ImageSelection.from_dict(campaign.selection)
+        if selection.is_everything:
+            add_rows(session, campaign.id, image_ids)
+        else:
+            here = _images_of(session, campaign.id)
+            chosen = select_images(
+                session, campaign.dataset, selection, present=here, among=image_ids
+            )
+            add_rows(session, campaign.id, chosen)
+
+
+def activate_campaign(session: Session, campaign_id: int) -> Campaign:
+    """Hand out the images of this campaign, and of no other, from now on.
+
+    Raises:
+        NotFound: no such campaign.
+    """
+    campaign = get_campaign(session, campaign_id)
+    session.execute(
+        update(Campaign).where(Campaign.id != campaign_id, Campaign.active).values(active=False)
+    )
+    campaign.active = True
+    session.flush()
+    return campaign
+
+
+def pause_campaign(session: Session, campaign_id: int) -> None:
+    """Hand out no more images; votes on those in people's hands are still taken."""
+    campaign = get_campaign(session, campaign_id)
+    campaign.paused_at = campaign.paused_at or utc_now()
+
+
+def resume_campaign(session: Session, campaign_id: int) -> None:
+    """End a pause."""
+    get_campaign(session, campaign_id).paused_at = None
+
+
+def edit_campaign(
+    session: Session,
+    campaign_id: int,
+    *,
+    name: str | None = None,
+    rules: Rules | None = None,
+    guideline: str | None = None,
+) -> bool:
+    """Change what is given; returns whether the consensus has to be derived anew.
+
+    Raises: as `create_campaign`.
+    """
+    campaign = get_campaign(session, campaign_id)
+    if name is not None and name.strip() != campaign.name:
+        campaign.name = _check_name(session, name)
+    if guideline is not None:
+        campaign.guideline = _check_guideline(guideline)
+    changed = rules is not None and rules != campaign.parsed_rules
+    if rules is not None:
+        campaign.rules = rules.as_dict()
+    session.flush()
+    return changed
+
+
+def get_campaign(session: Session, campaign_id: int) -> Campaign:
+    """The campaign of that number.
+
+    Raises:
+        NotFound: there is none.
+    """
+    campaign = session.get(Campaign, campaign_id)
+    if campaign is None:
+        raise NotFound(f"There is no campaign {campaign_id}.")
+    return campaign
+
+
+def active_campaign(session: Session) -> Campaign | None:
+    """The campaign that is being labelled."""
+    return session.scalars(select(Campaign).where(Campaign.active)).first()
+
+
+def list_campaigns(session: Session) -> Sequence[Campaign]:
+    """All campaigns, the active one first, then the newest first."""
+    return session.scalars(
+        select(Campaign).order_by(Campaign.active.desc(), Campaign.id.desc())
+    ).all()
+
+
+def count_images(session: Session) -> dict[int, dict[str, int]]:
+    """How many images of each status each campaign has, by number; one statement."""
+    rows = session.execute(
+        select(Consensus.campaign_id, Consensus.status, func.count()).group_by(
+            Consensus.campaign_id, Consensus.status
+        )
+    )
+    counts: dict[int, dict[str, int]] = {}
+    for campaign_id, status, count in rows:
+        counts.setdefault(campaign_id, {})[status] = count
+    return counts
+
+
+def find_campaign(session: Session, name: str | None) -> Campaign:
+    """The campaign of that name; without a name the active one.
+
+    Raises:
+        NotFound: there is none; lists those there are.
+    """
+    wanted: Any = Campaign.active if name is None else Campaign.name == name
+    found = session.scalars(select(Campaign).where(wanted)).first()
+    if found is not None:
+        return found
+    names = [campaign.name for campaign in list_campaigns(session)]
+    if not names:
+        raise NotFound(
+            "There is no campaign yet. Register images with `python manage.py images import "
+            "PATH`, or create the demo with `python manage.py demo`."
+        )
+    what = "No campaign is active" if name is None else f"There is no campaign {name!r}"
+    raise NotFound(
+        f"{what}. The campaigns are: {', '.join(names)}. Choose one with --campaign NAME."
+    )
+
+
+def _images_of(session: Session, campaign_id: int) -> set[int]:
+    return set(
+        session.scalars(select(Consensus.image_id).where(Consensus.campaign_id == campaign_id))
+    )
+
+
+def _check_name(session: Session, name: str) -> str:
+    name = name.strip()
+    if not 1 <= len(name) <= MAX_NAME:
+        raise InvalidInput(f"Enter a name of 1 to {MAX_NAME} characters.")
+    if session.scalar(select(Campaign.id).where(Campaign.name == name)) is not None:
+        raise Conflict(f"A campaign with the name {name!r} exists already. Choose another name.")
+    return name
+
+
+def _check_guideline(guideline: str) -> str:
+    if len(guideline) > MAX_GUIDELINE:
+        raise InvalidInput(
+            f"The guideline has {len(guideline):,} characters. The limit is {MAX_GUIDELINE:,}."
+        )
+    return guideline.strip()

@@ -1,0 +1,128 @@
+"""Commands about people: `users invite|list|set-role|deactivate|reactivate|reset-password`."""
+
+from __future__ import annotations
+
+import click
+
+from labeler.accounts import invites
+from labeler.accounts import service as accounts
+from labeler.cli.context import open_database
+from labeler.config import load_settings
+from labeler.models import ROLES
+
+
+@click.group()
+def users() -> None:
+    "Invite people, list and change their accounts."
+
+
+@users.command()
+@click.option("--role", type=click.Choice(ROLES), default="annotator", show_default=True)
+@click.option("--uses", default=1, show_default=True, help="Number of people who can use the link.")
+@click.option(
+    "--days", default=14, show_default=True, help="Number of days for which the link is valid."
+)
+@click.option("--note", default="", help="Who the link is for. Shown in the list of invites.")
+def invite(role: str, uses: int, days: int, note: str) -> None:
+    """Create an invite link, for one person or for a whole class.
+
+    The link is shown only once, because only its hash is stored.
+
+    \b
+    Examples:
+      python manage.py users invite --uses 60 --note "Monday's class"
+      python manage.py users invite --role admin --days 1
+    """
+    settings = load_settings()
+    with open_database(settings) as db, db.write() as session:
+        made, token = invites.create_invite(session, role, uses, days, note)
+        address = invites.invite_address(settings, token)
+        until = f"{made.expires_at:%Y-%m-%d %H:%M} UTC"
+    click.echo(address)
+    click.echo(f"For {uses} {role}{'s' if uses > 1 else ''}, until {until}.", err=True)
+
+
+@users.command("list")
+def list_users() -> None:
+    """List the accounts with their roles and number of votes.
+
+    \b
+    Example:
+      python manage.py users list
+    """
+    with open_database() as db, db.read() as session:
+        people = accounts.list_people(session)
+    for person in people:
+        one = person.annotator
+        seen = f"{person.last_seen_at:%Y-%m-%d %H:%M}" if person.last_seen_at else "never"
+        closed = "  (deactivated)" if one.deactivated_at else ""
+        click.echo(
+            f"{one.username:24} {one.role:10} {one.pseudonym}  {person.votes:8,} votes  "
+            f"last seen {seen}{closed}"
+        )
+    if not people:
+        click.echo(
+            "There are no accounts yet. Create an admin link with `python manage.py users "
+            "invite --role admin`."
+        )
+
+
+@users.command("set-role")
+@click.argument("name")
+@click.argument("role", type=click.Choice(ROLES))
+def set_role(name: str, role: str) -> None:
+    """Change the role of a person: annotator, supervisor or admin.
+
+    \b
+    Example:
+      python manage.py users set-role ada supervisor
+    """
+    with open_database() as db, db.write() as session:
+        accounts.set_role(session, accounts.find_person(session, name).id, role)
+    click.echo(f"{name} now has the role {role}.")
+
+
+@users.command()
+@click.argument("name")
+def deactivate(name: str) -> None:
+    """Close an account. The person is signed out at once; their votes stay.
+
+    \b
+    Example:
+      python manage.py users deactivate ada
+    """
+    with open_database() as db, db.write() as session:
+        accounts.deactivate(session, accounts.find_person(session, name).id)
+    click.echo(f"The account of {name} is closed. Its votes stay.")
+
+
+@users.command()
+@click.argument("name")
+def reactivate(name: str) -> None:
+    """Reopen a closed account. Its old password works again.
+
+    \b
+    Example:
+      python manage.py users reactivate ada
+    """
+    with open_database() as db, db.write() as session:
+        accounts.reactivate(session, accounts.find_person(session, name).id)
+    click.echo(f"The account of {name} is open again.")
+
+
+@users.command("reset-password")
+@click.argument("name")
+def reset_password(name: str) -> None:
+    """Set a new random password, shown only once. The person is signed out everywhere.
+
+    \b
+    Example:
+      python manage.py users reset-password ada
+    """
+    with open_database() as db, db.write() as session:
+        password = accounts.reset_password(session, name)
+    click.echo(password)
+    click.echo(
+        "Send it to the person safely. It is not shown again. They can change it on the site.",
+        err=True,
+    )

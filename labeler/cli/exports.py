@@ -1,0 +1,129 @@
+"""Commands that write CSV files: `export labels|votes`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from labeler.campaigns.service import find_campaign
+from labeler.cli.context import campaign_option, open_database
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+UNREADABLE_SHOWN = 10
+
+
+def out_option(command: F) -> F:
+    """`--out FILE`, `-` for standard output."""
+    return click.option(
+        "--out", required=True, metavar="FILE", help="File to write, or - for standard output."
+    )(command)
+
+
+@click.group()
+def export() -> None:
+    """Export labels or votes as CSV (docs/export.md describes the columns)."""
+
+
+@export.command()
+@out_option
+@campaign_option
+@click.option(
+    "--with-proposals",
+    is_flag=True,
+    help="Where the votes have no label, use the proposal of the current model.",
+)
+@click.option(
+    "--precision",
+    metavar="SHARE",
+    callback=lambda _context, _option, text: _read_precision(text),
+    help="With proposals: use only those of which at least this share is right, such as 95%.",
+)
+def labels(
+    out: str, campaign_name: str | None, with_proposals: bool, precision: float | None
+) -> None:
+    """Write one row per image: label, votes and probabilities.
+
+    \b
+    Examples:
+      python manage.py export labels --out labels.csv
+      python manage.py export labels --out - --with-proposals | gzip > labels.csv.gz
+      python manage.py export labels --out labels.csv --with-proposals --precision 95%
+    """
+    from labeler.exports.csv_files import stream_labels
+
+    if precision is not None and not with_proposals:
+        raise click.UsageError("Use --precision together with --with-proposals.")
+    with open_database() as db:
+        with db.read() as session:
+            campaign = find_campaign(session, campaign_name)
+        write_csv(stream_labels(db, campaign.id, with_proposals, precision), out)
+
+
+@export.command()
+@out_option
+@campaign_option
+def votes(out: str, campaign_name: str | None) -> None:
+    """Write one row per vote, including replaced votes. People appear under pseudonyms.
+
+    \b
+    Example:
+      python manage.py export votes --out votes.csv
+    """
+    from labeler.exports.csv_files import stream_votes
+
+    with open_database() as db:
+        with db.read() as session:
+            campaign = find_campaign(session, campaign_name)
+        write_csv(stream_votes(db, campaign.id), out)
+
+
+def _read_precision(text: str | None) -> float | None:
+    """`95%`, `95 %` or `0.95`."""
+    if text is None:
+        return None
+    try:
+        share = float(text.strip().removesuffix("%")) / (100 if text.strip().endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise click.BadParameter(f"{text!r}: enter a share such as 95% or 0.95.")
+    return share
+
+
+def write_csv(chunks: Iterable[str], out: str) -> None:
+    """Write UTF-8 text to a file, all of it or nothing; `-` is standard output."""
+    if out == "-":
+        for chunk in chunks:
+            sys.stdout.buffer.write(chunk.encode())
+        sys.stdout.buffer.flush()
+        return
+    try:
+        rows = _replace_file(Path(out).expanduser(), chunks)
+    except OSError as error:
+        raise click.ClickException(f"Cannot write {out}: {error.strerror}") from None
+    click.echo(f"{out}: {rows:,} rows")
+
+
+def _replace_file(path: Path, chunks: Iterable[str]) -> int:
+    """Write beside the file and rename, so that a reader never sees half of it; counts rows."""
+    if path.is_dir():
+        raise click.ClickException(f"{path} is a folder. Name a file, such as {path}/labels.csv")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    lines = 0
+    try:
+        with part.open("x", encoding="utf-8", newline="") as file:
+            for chunk in chunks:
+                file.write(chunk)
+                lines += chunk.count("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return lines - 1

@@ -1,0 +1,1 @@
+"""What the votes on each image add up to."""

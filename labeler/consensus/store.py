@@ -1,0 +1,280 @@
+"""The derived table: what is known of each image of a campaign."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, delete, func, select, update
+from sqlalchemy.orm import Session, aliased
+
+from labeler.consensus.derivation import (
+    CountedVote,
+    ImageFacts,
+    derive,
+    load_annotator_model,
+)
+from labeler.database.statements import insert_or, is_sqlite
+from labeler.models import (
+    Campaign,
+    Consensus,
+    Decision,
+    Gold,
+    Image,
+    Lease,
+    ModelRun,
+    Proposal,
+    Vote,
+    utc_now,
+)
+
+RANDOM_KEYS = 2**31  # random_key is drawn from 0 .. RANDOM_KEYS - 1
+_BATCH = 2_000
+_random = random.SystemRandom()  # the order of the queue must not be guessable from the code
+DERIVED = (
+    "status", "label", "probability", "p_left", "p_center", "p_right", "votes_left",
+    "votes_center", "votes_right", "votes_unsure", "method", "priority",
+)  # fmt: skip
+_TOLERANCE = 1e-3  # of a probability: skills move every image a little with each refresh
+
+
+def lock_image(session: Session, campaign_id: int, image_id: int) -> None:
+    """Hold the consensus row until the commit; on SQLite a write transaction holds all of them.
+
+    What is read after this is as new as the lock: on PostgreSQL a statement that waits for a row
+    sees the rest as it was before the wait.
+    """
+    if not is_sqlite(session):
+        session.execute(
+            select(Consensus.image_id)
+            .where(Consensus.campaign_id == campaign_id, Consensus.image_id == image_id)
+            .with_for_update()
+        )
+
+
+def recount(
+    session: Session, campaign_id: int, image_ids: Sequence[int], *, now: datetime | None = None
+) -> int:
+    """Derive the rows of some images of a campaign anew; returns how many changed.
+
+    The rows are held before the votes are read, so that no vote slips in between.
+    """
+    changes = list(_changes(session, campaign_id, image_ids, now or utc_now(), lock=True))
+    if changes:
+        session.execute(update(Consensus), changes)
+    return len(changes)
+
+
+def find_stale(session: Session, campaign_id: int, image_ids: Sequence[int]) -> list[int]:
+    """Which of these images `recount` would change now; holds nothing."""
+    found = _changes(session, campaign_id, image_ids, utc_now(), lock=False)
+    return [change["image_id"] for change in found]
+
+
+def add_rows(session: Session, campaign_id: int, image_ids: Sequence[int]) -> None:
+    """Let images into the queue of a campaign at a random place, with the votes they have.
+
+    One that has a row keeps it: another process may have let it in meanwhile.
+    """
+    if not image_ids:
+        return
+    known = load_annotator_model(session, campaign_id)
+    now = utc_now()
+    for start in range(0, len(image_ids), _BATCH):
+        facts = load_facts(session, campaign_id, image_ids[start : start + _BATCH])
+        leases = _leases(session, campaign_id, image_ids[start : start + _BATCH])
+        rows = [
+            {
+                "campaign_id": campaign_id,
+                "image_id": one.image_id,
+                "random_key": _random.randrange(RANDOM_KEYS),
+                "leased_until": leases.get(one.image_id),
+                "updated_at": now,
+                **derive(one, known),
+            }
+            for one in facts
+        ]
+        session.execute(insert_or(session, Consensus).on_conflict_do_nothing(), rows)
+
+
+def remove_rows(session: Session, image_ids: Sequence[int]) -> None:
+    """Take images out of the queues of all campaigns."""
+    for start in range(0, len(image_ids), _BATCH):
+        doomed = Consensus.image_id.in_(image_ids[start : start + _BATCH])
+        if not is_sqlite(session):  # a DELETE takes them in any order, and a count in this one
+            in_order = select(Consensus.image_id).where(doomed).with_for_update()
+            session.execute(in_order.order_by(Consensus.campaign_id, Consensus.image_id))
+        session.execute(
+            delete(Consensus).where(doomed).execution_options(synchronize_session=False)
+        )
+
+
+def rebuild(
+    session: Session,
+    campaign_id: int,
+    *,
+    batch: Sequence[int] | None = None,
+    now: datetime | None = None,
+) -> int:
+    """Derive the consensus of a campaign anew; returns how many rows changed.
+
+    Parameters:
+        batch: only these images (see `batches`); default: all, in one transaction. Rows of images
+            that do not decode any more are removed then.
+    """
+    if batch is not None:
+        return recount(session, campaign_id, batch, now=now)
+    lost = _remove_unfit_rows(session, campaign_id)
+    return lost + sum(
+        recount(session, campaign_id, ids, now=now) for ids in batches(session, campaign_id)
+    )
+
+
+def batches(session: Session, campaign_id: int, size: int = _BATCH) -> list[Sequence[int]]:
+    """The images of a campaign in parts, so that a long rebuild lets votes in between."""
+    ids = session.scalars(
+        select(Consensus.image_id)
+        .where(Consensus.campaign_id == campaign_id)
+        .order_by(Consensus.image_id)
+    ).all()
+    return [ids[start : start + size] for start in range(0, len(ids), size)]
+
+
+def load_facts(session: Session, campaign_id: int, image_ids: Sequence[int]) -> list[ImageFacts]:
+    """What decides about each of these images, in their order; four statements."""
+    votes = _votes_by_image(session, campaign_id, image_ids)
+    models = _model_by_image(session, campaign_id, image_ids)
+    gold = _labels(session, Gold, Gold.revoked_at.is_(None), campaign_id, image_ids)
+    decisions = _labels(session, Decision, Decision.superseded_at.is_(None), campaign_id, image_ids)
+    found = []
+    for image_id in image_ids:
+        chances, ask = models.get(image_id, (None, None))
+        decided = image_id in decisions, decisions.get(image_id)
+        cast = votes.get(image_id, [])
+        found.append(ImageFacts(image_id, cast, chances, gold.get(image_id), *decided, ask))
+    return found
+
+
+def current_run_of(campaign_id: Any) -> Any:
+    """Subquery: the published run whose proposals the campaign shows."""
+    mine = aliased(Campaign)  # not the table itself, which `campaign_id` may be a column of
+    dataset = select(mine.dataset_id).where(mine.id == campaign_id).correlate(Campaign)
+    return (
+        select(ModelRun.id)
+        .where(ModelRun.dataset_id == dataset.scalar_subquery(), ModelRun.status == "published")
+        .order_by(ModelRun.published_at.desc(), ModelRun.id.desc())
+        .limit(1)
+        .correlate(Campaign)
+        .scalar_subquery()
+    )
+
+
+def _votes_by_image(
+    session: Session, campaign_id: int, image_ids: Sequence[int]
+) -> Mapping[int, list[CountedVote]]:
+    rows = session.execute(
+        select(Vote.image_id, Vote.annotator_id, Vote.answer, Vote.shown_label)
+        .where(Vote.image_id.in_(image_ids), Vote.campaign_id == campaign_id, Vote.counts)
+        .order_by(Vote.id)
+    )
+    found: dict[int, list[CountedVote]] = {}
+    for image_id, annotator_id, answer, shown_label in rows:
+        found.setdefault(image_id, []).append(CountedVote(annotator_id, answer, shown_label))
+    return found
+
+
+def _model_by_image(
+    session: Session, campaign_id: int, image_ids: Sequence[int]
+) -> Mapping[int, tuple[tuple[float, float, float], int | None]]:
+    """Probabilities and `ask` by image."""
+    rows = session.execute(
+        select(
+            Proposal.image_id, Proposal.p_left, Proposal.p_center, Proposal.p_right, Proposal.ask
+        ).where(
+            Proposal.model_run_id == current_run_of(campaign_id), Proposal.image_id.in_(image_ids)
+        )
+    )
+    return {image_id: ((left, center, right), ask) for image_id, left, center, right, ask in rows}
+
+
+def _labels(
+    session: Session,
+    table: Any,
+    current: ColumnElement[bool],
+    campaign_id: int,
+    image_ids: Sequence[int],
+) -> Mapping[int, str | None]:
+    rows = session.execute(
+        select(table.image_id, table.label).where(
+            table.campaign_id == campaign_id, table.image_id.in_(image_ids), current
+        )
+    )
+    return dict(rows.all())
+
+
+def _leases(session: Session, campaign_id: int, image_ids: Sequence[int]) -> Mapping[int, Any]:
+    """Until when images are held whose row was away for a time."""
+    rows = session.execute(
+        select(Lease.image_id, func.max(Lease.expires_at))
+        .where(Lease.campaign_id == campaign_id, Lease.image_id.in_(image_ids))
+        .group_by(Lease.image_id)
+    )
+    return dict(rows.all())
+
+
+def _remove_unfit_rows(session: Session, campaign_id: int) -> int:
+    fit = select(Image.id).where(Image.status == "ok")
+    unfit = Consensus.campaign_id == campaign_id, Consensus.image_id.not_in(fit)
+    doomed = session.scalar(select(func.count()).select_from(Consensus).where(*unfit)) or 0
+    if doomed:
+        session.execute(
+            delete(Consensus).where(*unfit).execution_options(synchronize_session=False)
+        )
+    return doomed
+
+
+def _changes(
+    session: Session, campaign_id: int, image_ids: Sequence[int], now: datetime, *, lock: bool
+) -> Iterator[dict[str, Any]]:
+    """The rows whose derived columns are not what they should be, as they should be."""
+    stored = _load_rows(session, campaign_id, image_ids, lock=lock)
+    known = load_annotator_model(session, campaign_id)
+    facts = load_facts(session, campaign_id, [row.image_id for row in stored])
+    for row, one in zip(stored, facts, strict=True):
+        derived = derive(one, known)
+        if not all(_is_same(getattr(row, name), derived[name]) for name in DERIVED):
+            yield {
+                "campaign_id": campaign_id,
+                "image_id": row.image_id,
+                "updated_at": now,
+                **derived,
+            }
+
+
+def _load_rows(
+    session: Session, campaign_id: int, image_ids: Sequence[int], *, lock: bool
+) -> Sequence[Row[Any]]:
+    """`image_id` and the derived columns of each row; with `lock` held until the commit."""
+    table = Consensus.__table__
+    statement = (
+        select(table.c.image_id, *(table.c[name] for name in DERIVED))
+        .where(table.c.campaign_id == campaign_id, table.c.image_id.in_(image_ids))
+        .order_by(table.c.image_id)
+    )
+    return session.execute(statement.with_for_update() if lock else statement).all()
+
+
+def _is_same(stored: Any, derived: Any) -> bool:
+    if isinstance(stored, float) and isinstance(derived, float):
+        return abs(stored - derived) < _TOLERANCE
+    return bool(stored == derived)
+
+
+def count_votes_by_status(session: Session, campaign_id: int) -> int:
+    """How many votes of a campaign count."""
+    return (
+        session.scalar(select(func.count()).where(Vote.campaign_id == campaign_id, Vote.counts))
+        or 0
+    )

@@ -1,0 +1,107 @@
+"""CSVs that supervisors send: known answers, and lists of images."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from labeler.errors import BrokenData
+from rotation.dataset.labels import LABELS
+from rotation.dataset.labels_csv import unguard_formula
+
+MAX_EXPLANATION = 300
+PROBLEMS_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class GoldLine:
+    """A line of the file; `number` as an editor counts, the header being 1."""
+
+    number: int
+    filename: str
+    label: str
+    explanation: str
+
+
+def read_gold_csv(text: str) -> list[GoldLine]:
+    """Read `filename,label[,explanation]`; the same line twice counts once.
+
+    Raises:
+        BrokenData: names the lines that are wrong, the first ten of them.
+    """
+    numbered = list(_rows(text, ("filename", "label")))
+    refuse_lines(_problems(numbered))
+    lines = {
+        row["filename"]: GoldLine(number, row["filename"], row["label"], row["explanation"])
+        for number, row in numbered
+    }
+    if not lines:
+        raise BrokenData("The file has no lines below the header.")
+    return list(lines.values())
+
+
+def read_filenames(text: str) -> list[str]:
+    """The images of a list: the column `filename` of a CSV, or one name a line.
+
+    Blanks around a name are dropped where it stands alone on its line: somebody typed it.
+
+    Raises:
+        BrokenData: a CSV with other columns only.
+    """
+    head = text.lstrip("\ufeff").partition("\n")[0]
+    if "," in head or head.strip() == "filename":
+        return [row["filename"] for _, row in _rows(text, ("filename",)) if row["filename"]]
+    names = (line.strip() for line in re.split(r"[\r\n]", text.lstrip("\ufeff")))
+    return [name for name in names if name]
+
+
+def refuse_lines(problems: Iterable[tuple[int, str]]) -> None:
+    """Raise `BrokenData` if there is any problem of (line, what is wrong)."""
+    found = list(problems)
+    if found:
+        shown = "; ".join(f"line {number}: {text}" for number, text in found[:PROBLEMS_SHOWN])
+        more = len(found) - PROBLEMS_SHOWN
+        rest = f"; and {more:,} more" if more > 0 else ""
+        raise BrokenData(f"Nothing was imported. {shown[0].upper()}{shown[1:]}{rest}.")
+
+
+def _problems(rows: Iterable[tuple[int, dict[str, str]]]) -> Iterator[tuple[int, str]]:
+    labels: dict[str, str] = {}
+    for number, row in rows:
+        name, label = row["filename"], row["label"]
+        if not name:
+            yield number, "the filename is empty"
+        elif label not in LABELS:
+            yield number, f"the label {label!r} is not one of {', '.join(LABELS)}"
+        elif len(row["explanation"]) > MAX_EXPLANATION:
+            yield number, f"the explanation has more than {MAX_EXPLANATION} characters"
+        elif labels.setdefault(name, label) != label:
+            yield number, f"{name!r} has the label {labels[name]} on an earlier line"
+
+
+def _rows(text: str, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, values by column), a column that is not there being empty.
+
+    The filename is exact, as an export wrote it; blanks around the other values are dropped.
+    """
+    if "\0" in text:
+        raise BrokenData("The file is not text: it contains a NUL character.")
+    reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), restkey="", restval="")
+    columns = [(name or "").strip() for name in reader.fieldnames or []]
+    lacking = [name for name in needed if name not in columns]
+    if lacking:
+        raise BrokenData(
+            f"The file has no column {' and '.join(lacking)}. Its first line must contain "
+            f"{', '.join(needed)}."
+        )
+    reader.fieldnames = columns
+    try:
+        for row in reader:
+            values = {name: (row.get(name) or "").strip() for name in (*needed, "explanation")}
+            values["filename"] = unguard_formula(row["filename"] or "")
+            yield reader.line_num, values
+    except csv.Error as error:
+        raise BrokenData(f"Line {reader.line_num} is not CSV: {error}.") from None

@@ -1,0 +1,119 @@
+"""The engine and the two kinds of transaction: `read` and `write`.
+
+A write transaction on SQLite waits for its turn (`_WriteTurn`) and begins with BEGIN IMMEDIATE, so
+that it never fails in the middle; on PostgreSQL it is a plain READ COMMITTED transaction
+and the statements that need a row to themselves say FOR UPDATE.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session, sessionmaker
+
+from labeler.database.sqlite_write_lock import BUSY_TIMEOUT_MS, SqliteWriteLock
+from labeler.errors import ConfigError
+
+
+class Database:
+    """Owns the engine; hand it around instead of sessions."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = _make_engine(url)
+        writing = self.engine.execution_options(sidelight_write=True)
+        self._read = sessionmaker(self.engine, expire_on_commit=False)
+        self._write = sessionmaker(writing, expire_on_commit=False)
+        file = self.engine.url.database if self.is_sqlite else None
+        self._turn: AbstractContextManager[None] = SqliteWriteLock(file) if file else nullcontext()
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session for reading only; whatever it did is rolled back."""
+        with self._read() as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction: committed at the end, rolled back when an exception leaves it."""
+        with self._turn, self._write.begin() as session:
+            yield session
+
+    def dispose(self) -> None:
+        """Close the pool; to be called after a fork and at the end of a test."""
+        self.engine.dispose()
+        if isinstance(self._turn, SqliteWriteLock):
+            self._turn.close()
+
+
+def _make_engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_pre_ping=True)
+    if parsed.database:
+        _make_folder(Path(parsed.database).parent)
+    # A connection keeps the pages that it has read until another one writes. The last one used
+    # is the next: so one connection does nearly all, and a vote reads few pages anew.
+    engine = create_engine(
+        parsed, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, **_last_used_first(parsed)
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _last_used_first(url: URL) -> dict[str, Any]:
+    return {"pool_use_lifo": True} if url.database else {}  # in memory there is one for each thread
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{folder} cannot be made for the database: {error.strerror}") from None
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver would begin only at the first write, which is too late; we begin ourselves.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    _switch_to_wal(cursor)
+    # With WAL, NORMAL loses no committed transaction when the process dies, only (at most the last
+    # ones) when the machine loses power; the database is never corrupted.
+    cursor.execute("PRAGMA synchronous = NORMAL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    # INSERT OR REPLACE would otherwise delete rows behind the back of the append-only triggers.
+    cursor.execute("PRAGMA recursive_triggers = ON")
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    cursor.close()
+
+
+def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
+    """Tried again while another connection does the same: here SQLite does not wait by itself."""
+    end = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writing = connection.get_execution_options().get("sidelight_write", False)
+    # Straight to the driver, which takes it as quickly as it is said.
+    driver: Any = connection.connection.driver_connection
+    driver.execute("BEGIN IMMEDIATE" if writing else "BEGIN")

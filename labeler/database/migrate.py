@@ -1,0 +1,102 @@
+"""Brings a database to the present tables. Alembic, configured here instead of in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from labeler.database.advisory_locks import AdvisoryLock
+from labeler.database.engine import Database
+from labeler.errors import ConfigError
+from labeler.models import Base
+from labeler.site_files import site_files
+
+SCRIPTS = site_files() / "migrations"
+
+
+def upgrade(database: Database, revision: str = "head") -> tuple[str | None, str | None]:
+    """Migrate up to `revision`; returns the revisions before and after.
+
+    Raises:
+        ConfigError: the database cannot be reached, or is newer than this program.
+    """
+    with _connect(database) as connection:
+        before = _revision(connection)
+        if before is not None and before not in _known():
+            raise ConfigError(
+                f"The database is at revision {before}, which this version of the program does "
+                "not know. A newer version has used this database. Use that version."
+            )
+        command.upgrade(_config(connection), revision)
+        return before, _revision(connection)
+
+
+def downgrade(database: Database, revision: str = "base") -> None:
+    """Migrate down to `revision`; `base` removes all tables."""
+    with _connect(database) as connection:
+        command.downgrade(_config(connection), revision)
+
+
+def current(database: Database) -> str | None:
+    """The revision of the database; None if it is empty."""
+    with _connect(database, to_write=False) as connection:
+        return _revision(connection)
+
+
+def head() -> str | None:
+    """The newest revision that this program knows."""
+    return ScriptDirectory(str(SCRIPTS)).get_current_head()
+
+
+def differences(database: Database) -> list[Any]:
+    """What the database has otherwise than the models; empty if the migrations are complete."""
+    with _connect(database, to_write=False) as connection:
+        options = {"compare_type": True, "include_object": include_object}
+        context = MigrationContext.configure(connection, opts=options)
+        found: list[Any] = compare_metadata(context, Base.metadata)
+        return found
+
+
+def include_object(item: Any, name: str | None, kind: str, reflected: bool, other: Any) -> bool:
+    """What is compared with the models: all that is theirs."""
+    return name != "alembic_version"
+
+
+@contextmanager
+def _connect(database: Database, to_write: bool = True) -> Iterator[Connection]:
+    """A transaction; `to_write`: one beside which nobody else migrates."""
+    engine = database.engine.execution_options(sidelight_write=to_write)
+    try:
+        connection = engine.connect()
+    except DBAPIError as error:
+        url = database.engine.url.render_as_string(hide_password=True)
+        raise ConfigError(f"{url} cannot be reached: {error.orig}") from None
+    with connection, connection.begin():
+        if to_write and not database.is_sqlite:
+            # Two servers that start at once: one migrates, the other waits.
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({int(AdvisoryLock.MIGRATION)})"))
+        yield connection
+
+
+def _config(connection: Connection) -> Config:
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _known() -> set[str]:
+    return {script.revision for script in ScriptDirectory(str(SCRIPTS)).walk_revisions()}

@@ -1,0 +1,234 @@
+"""Labels and votes as CSV, streamed: docs/export.md is the contract with the readers.
+
+Each export is one read transaction, so that it shows one moment even while people vote, and the
+same state of the database gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Row, and_, collate, literal, or_, select
+from sqlalchemy.orm import Session
+
+from labeler.campaigns.service import get_campaign
+from labeler.consensus.majority import METHOD as MAJORITY
+from labeler.database.engine import Database
+from labeler.database.statements import is_sqlite
+from labeler.errors import Conflict
+from labeler.labels import likeliest_label
+from labeler.models import Annotator, Campaign, Consensus, Image, ModelRun, Proposal, Vote
+from labeler.proposals.runs import current_run
+from rotation.dataset.labels_csv import (
+    CHUNK,
+    LabelRow,
+    guard_formula,
+    stream_csv,
+    stream_label_rows,
+)
+
+T = TypeVar("T")
+
+VOTE_COLUMNS = (
+    "image_id", "filename", "annotator", "answer", "created_at", "elapsed_ms", "mode", "blind",
+    "proposal_shown", "model_run_id", "superseded_at", "proposal_withheld", "planted", "mirrored",
+)  # fmt: skip
+
+
+def stream_labels(
+    db: Database, campaign_id: int, with_proposals: bool = False, precision: float | None = None
+) -> Iterator[str]:
+    """The labels of a campaign as CSV text, in chunks, the header first, rows by filename.
+
+    Parameters:
+        with_proposals: label what the votes have not, from the current model run.
+        precision: only as far as such labels were right so often on images held out
+            (`threshold_of_run`); None: all.
+
+    Raises:
+        NotFound: no such campaign.
+        Conflict: proposals are asked for and none are published, or the run cannot promise the
+            precision. All are raised here, before the first chunk.
+    """
+    with db.read() as session:
+        campaign = get_campaign(session, campaign_id)
+        if with_proposals:
+            _find_source(session, campaign, precision)
+    return stream_label_rows(
+        _in_one_transaction(
+            db, lambda session: _label_rows(session, campaign, with_proposals, precision)
+        )
+    )
+
+
+def threshold_of_run(run: ModelRun, precision: float) -> float:
+    """The probability from which the proposals of a run may stand for labels.
+
+    Runs keep it for some precisions (`learning.PRECISIONS`), by five-fold cross-validation; that of
+    the next higher one is taken.
+
+    Raises:
+        Conflict: it cannot promise so much; says how far it was tested.
+    """
+    thresholds = run.metrics.get("thresholds", {})
+    kept = sorted((float(of), value) for of, value in thresholds.items() if value is not None)
+    for promised, threshold in kept:
+        if promised >= precision - 1e-9:
+            return float(threshold)
+    best = f"at most {kept[-1][0]:.0%}" if kept else "none at all"
+    raise Conflict(
+        f"Model run {run.id} cannot ensure that {precision:.1%} of its proposals are right. On "
+        f"{_judged(run):,} labelled images that were left out of its training it reached "
+        f"{best}. Label more images and train again, or ask for a lower share."
+    )
+
+
+def _judged(run: ModelRun) -> int:
+    return int((run.metrics.get("cross_validation") or {}).get("n", 0))
+
+
+def stream_votes(db: Database, campaign_id: int) -> Iterator[str]:
+    """Every vote ever cast in a campaign, superseded ones too, as CSV text in order of arrival.
+
+    Raises:
+        NotFound: no such campaign.
+    """
+    with db.read() as session:
+        get_campaign(session, campaign_id)
+    rows = _in_one_transaction(db, lambda session: _vote_rows(session, campaign_id))
+    return stream_csv(VOTE_COLUMNS, rows)
+
+
+def _in_one_transaction(db: Database, rows: Callable[[Session], Iterator[T]]) -> Iterator[T]:
+    """The rows, all as of one moment."""
+    with db.read() as session:
+        if not db.is_sqlite:
+            # Several statements see one moment; SQLite's transactions are snapshots anyway.
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        yield from rows(session)
+
+
+def _find_source(
+    session: Session, campaign: Campaign, precision: float | None
+) -> tuple[int, float]:
+    """The current run, and the probability from which its proposals count."""
+    run = current_run(session, campaign.dataset_id)
+    if run is None:
+        raise Conflict(
+            "There are no proposals yet. Run `python manage.py propose`, or export without "
+            "proposals."
+        )
+    return run.id, 0.0 if precision is None else threshold_of_run(run, precision)
+
+
+def _label_rows(
+    session: Session, campaign: Campaign, with_proposals: bool, precision: float | None
+) -> Iterator[LabelRow]:
+    run_id, least = _find_source(session, campaign, precision) if with_proposals else (None, 0.0)
+    statement = _select_labels(campaign.id, run_id).order_by(_by_filename(session))
+    for row in session.execute(statement.execution_options(yield_per=CHUNK)):
+        proposed = run_id is not None and row.status != "agreed" and row.p_left is not None
+        yield _proposed_row(row, least) if proposed else _voted_row(row)
+
+
+def _select_labels(campaign_id: int, run_id: int | None) -> Any:
+    """Images with votes and, given a run, those with its proposals, p_* null where it has none."""
+    columns = (
+        Image.id.label("image_id"), Image.filename, Consensus.label, Consensus.votes_left,
+        Consensus.votes_center, Consensus.votes_right, Consensus.votes_unsure, Consensus.status,
+        Consensus.method, Consensus.p_left.label("posterior_left"),
+        Consensus.p_center.label("posterior_center"), Consensus.p_right.label("posterior_right"),
+    )  # fmt: skip
+    voted: ColumnElement[bool] = Consensus.votes > 0
+    mine = Consensus.campaign_id == campaign_id
+    if run_id is None:
+        statement = select(*columns, literal(None).label("p_left"))
+        return statement.join(Consensus, Consensus.image_id == Image.id).where(mine, voted)
+    return (
+        select(*columns, Proposal.p_left, Proposal.p_center, Proposal.p_right)
+        .join(Consensus, Consensus.image_id == Image.id)
+        .outerjoin(Proposal, and_(Proposal.image_id == Image.id, Proposal.model_run_id == run_id))
+        .where(mine, or_(voted, Proposal.image_id.is_not(None)))
+    )
+
+
+def _by_filename(session: Session) -> Any:
+    """By code point in both databases; PostgreSQL would else sort as its language does."""
+    return Image.filename if is_sqlite(session) else collate(Image.filename, "C")
+
+
+def _voted_row(row: Row[Any]) -> LabelRow:
+    """Label and probabilities by the votes: their shares where the majority decides."""
+    posterior = (row.posterior_left, row.posterior_center, row.posterior_right)
+    if row.method != MAJORITY:
+        return _label_row(row, row.label, posterior, "votes")
+    counts = (row.votes_left, row.votes_center, row.votes_right)
+    named = sum(counts)
+    shares = [count / named for count in counts] if named else None
+    return _label_row(row, row.label, shares, "votes")
+
+
+def _proposed_row(row: Row[Any], least: float) -> LabelRow:
+    """The likeliest label; none where it is less probable than `least`, or where the two
+    likeliest are exactly as likely."""
+    probabilities = (row.p_left, row.p_center, row.p_right)
+    label = likeliest_label(probabilities) if max(probabilities) >= least else None
+    return _label_row(row, label, probabilities, "proposal")
+
+
+def _label_row(
+    row: Row[Any], label: str | None, probabilities: Sequence[float] | None, source: str
+) -> LabelRow:
+    votes = (row.votes_left, row.votes_center, row.votes_right, row.votes_unsure)
+    return LabelRow(
+        image_id=row.image_id,
+        filename=row.filename,
+        label=label,
+        probabilities=probabilities,
+        votes=votes,
+        status=row.status,
+        source=source,
+        method=row.method,
+    )
+
+
+def _vote_rows(session: Session, campaign_id: int) -> Iterator[Sequence[Any]]:
+    statement = (
+        select(Vote, Image.filename, Annotator.pseudonym)
+        .join(Image, Image.id == Vote.image_id)
+        .join(Annotator, Annotator.id == Vote.annotator_id)
+        .where(Vote.campaign_id == campaign_id)
+        .order_by(Vote.id)
+    )
+    for vote, filename, pseudonym in session.execute(statement.execution_options(yield_per=CHUNK)):
+        yield _vote_row(vote, filename, pseudonym)
+
+
+def _vote_row(vote: Vote, filename: str, pseudonym: str) -> Sequence[Any]:
+    return (
+        vote.image_id,
+        guard_formula(filename),
+        guard_formula(pseudonym),
+        vote.answer,
+        _time(vote.created_at),
+        vote.elapsed_ms,
+        vote.mode,
+        _truth(vote.blind),
+        vote.shown_label,
+        vote.shown_run_id,
+        _time(vote.superseded_at),
+        vote.withheld_label,
+        _truth(vote.planted),
+        _truth(vote.mirrored),
+    )
+
+
+def _truth(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _time(moment: datetime | None) -> str:
+    """ISO 8601 in UTC to the microsecond; empty for none."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if moment else ""

@@ -1,0 +1,1 @@
+"""Gold questions: images whose answer is known."""

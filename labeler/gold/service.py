@@ -1,0 +1,338 @@
+"""Gold: images of a campaign whose answer is known; made, revoked, listed.
+
+Where gold comes from is for `gold.service` to say. A row is never changed: another label
+revokes it and adds a new one. What is known decides the consensus of the image, so its row is
+derived anew in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
+from sqlalchemy.orm import Session
+
+from labeler.consensus.store import recount
+from labeler.csv_input import MAX_EXPLANATION, GoldLine, refuse_lines
+from labeler.errors import InvalidInput, NotFound
+from labeler.models import Annotator, Consensus, Gold, Image, Vote, utc_now
+from rotation.dataset.labels import LABELS
+
+T = TypeVar("T")
+_CHUNK = 1_000  # values of an IN list
+
+
+@dataclass(frozen=True, slots=True)
+class GoldReport:
+    """What became of the images: `added`; `changed`: had another label or explanation before;
+    `unchanged`: were gold already."""
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class NewGold:
+    """An image and what is known of it."""
+
+    image_id: int
+    label: str
+    explanation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GoldStatus:
+    """A gold image of the list. `right` of `asked` people answered as it says.
+
+    Answers from before a row was made of the votes themselves do not count: they made it.
+    """
+
+    gold: Gold
+    image: Image
+    asked: int
+    right: int
+
+
+def add_gold(
+    session: Session,
+    campaign_id: int,
+    new: Sequence[NewGold],
+    source: str,
+    created_by_id: int | None = None,
+    *,
+    now: datetime | None = None,
+) -> GoldReport:
+    """Make images of a campaign gold and derive their consensus.
+
+    Raises:
+        InvalidInput: a label that is none, or an explanation that is too long.
+        NotFound: an image that is not in the campaign.
+    """
+    now = now or utc_now()
+    _check(new)
+    wanted = {one.image_id: one for one in new}
+    present = _hold(session, campaign_id, list(wanted))
+    if set(wanted) - present:
+        raise NotFound(f"There is no image {min(set(wanted) - present)} in this campaign.")
+    before = {gold.image_id: gold for gold in _current(session, campaign_id, list(wanted))}
+    same = {one.image_id for one in new if _says(before.get(one.image_id), one)}
+    for image_id in before.keys() - same:
+        before[image_id].revoked_at = now
+    session.flush()
+    session.add_all(
+        Gold(
+            campaign_id=campaign_id, image_id=one.image_id, label=one.label, source=source,
+            explanation=one.explanation, created_by_id=created_by_id, created_at=now,
+        )
+        for one in wanted.values() if one.image_id not in same
+    )  # fmt: skip
+    session.flush()
+    _recount(session, campaign_id, sorted(wanted.keys() - same), now)
+    changed = len(before.keys() - same)
+    return GoldReport(len(wanted) - len(before), changed, len(same))
+
+
+def revoke_gold(session: Session, gold_id: int, *, now: datetime | None = None) -> Gold:
+    """End a gold row; the image goes back among the others. Ending it twice changes nothing.
+
+    Raises:
+        NotFound: there is no such row.
+    """
+    gold = session.get(Gold, gold_id)
+    if gold is None:
+        raise NotFound(f"Gold question {gold_id} does not exist.")
+    _hold(session, gold.campaign_id, [gold.image_id])
+    session.refresh(gold)
+    if gold.revoked_at is None:
+        gold.revoked_at = now or utc_now()
+        session.flush()
+        recount(session, gold.campaign_id, [gold.image_id], now=now)
+    return gold
+
+
+def count_gold(session: Session, campaign_id: int) -> dict[str, int]:
+    """How many images are gold, by label."""
+    rows = session.execute(
+        select(Gold.label, func.count())
+        .where(Gold.campaign_id == campaign_id, Gold.revoked_at.is_(None))
+        .group_by(Gold.label)
+    )
+    return dict.fromkeys(LABELS, 0) | dict(rows.all())
+
+
+def list_gold(
+    session: Session, campaign_id: int, limit: int, before_id: int | None = None
+) -> list[GoldStatus]:
+    """The gold images, newest first, with how people answered; two statements.
+
+    Parameters:
+        before_id: only those made before this one, for the next page.
+    """
+    wanted = [Gold.campaign_id == campaign_id, Gold.revoked_at.is_(None)]
+    if before_id is not None:
+        wanted.append(Gold.id < before_id)
+    rows = session.execute(
+        select(Gold, Image)
+        .join(Image, Image.id == Gold.image_id)
+        .where(*wanted)
+        .order_by(Gold.id.desc())
+        .limit(limit)
+    ).all()
+    answers = _answers(session, [gold.id for gold, _ in rows])
+    return [GoldStatus(gold, image, *answers.get(gold.id, (0, 0))) for gold, image in rows]
+
+
+def _answers(session: Session, gold_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """By gold row, how many people were asked and how many were right, exercises included."""
+    rows = session.execute(
+        select(Gold.id, func.count(), func.sum(case((Vote.answer == Gold.label, 1), else_=0)))
+        .join(Vote, and_(Vote.campaign_id == Gold.campaign_id, Vote.image_id == Gold.image_id))
+        .where(
+            Gold.id.in_(gold_ids),
+            Vote.superseded_at.is_(None),
+            or_(Gold.source == "csv", Vote.created_at > Gold.created_at),
+        )
+        .group_by(Gold.id)
+    )
+    return {gold_id: (asked, right) for gold_id, asked, right in rows}
+
+
+def _hold(session: Session, campaign_id: int, image_ids: Sequence[int]) -> set[int]:
+    """Which of the images are in the campaign; their rows are held until the commit."""
+    held: set[int] = set()
+    for ids in chunks(sorted(image_ids)):
+        held.update(
+            session.scalars(
+                select(Consensus.image_id)
+                .where(Consensus.campaign_id == campaign_id, Consensus.image_id.in_(ids))
+                .order_by(Consensus.image_id)
+                .with_for_update()
+            )
+        )
+    return held
+
+
+def _current(session: Session, campaign_id: int, image_ids: Sequence[int]) -> Iterator[Gold]:
+    for ids in chunks(image_ids):
+        yield from session.scalars(
+            select(Gold).where(
+                Gold.campaign_id == campaign_id, Gold.image_id.in_(ids), Gold.revoked_at.is_(None)
+            )
+        )
+
+
+def _recount(session: Session, campaign_id: int, image_ids: Sequence[int], now: datetime) -> None:
+    for ids in chunks(image_ids):
+        recount(session, campaign_id, ids, now=now)
+
+
+def _check(new: Iterable[NewGold]) -> None:
+    for one in new:
+        if one.label not in LABELS:
+            raise InvalidInput(f"{one.label!r} is not a label; allowed: {', '.join(LABELS)}.")
+        if len(one.explanation) > MAX_EXPLANATION:
+            raise InvalidInput(f"An explanation has at most {MAX_EXPLANATION} characters.")
+
+
+def _says(gold: Gold | None, new: NewGold) -> bool:
+    return gold is not None and (gold.label, gold.explanation) == (new.label, new.explanation)
+
+
+def is_gold(campaign_id: int, image_id: Any) -> ColumnElement[bool]:
+    """The condition that the image of a column is gold in the campaign."""
+    return (
+        select(Gold.id)
+        .where(
+            Gold.campaign_id == campaign_id, Gold.image_id == image_id, Gold.revoked_at.is_(None)
+        )
+        .exists()
+    )
+
+
+def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The values in parts that fit into an IN list."""
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]
+
+
+_SUPERVISING = ("supervisor", "admin")
+
+
+def import_gold(
+    session: Session, campaign_id: int, lines: Sequence[GoldLine], created_by_id: int | None = None
+) -> GoldReport:
+    """Take over the lines of a CSV, all of them or none.
+
+    Raises:
+        BrokenData: images that are not in the campaign; names their lines.
+    """
+    ids = _find_images(session, campaign_id, [line.filename for line in lines])
+    refuse_lines(
+        (line.number, f"{line.filename!r} is not an image of this campaign")
+        for line in lines
+        if line.filename not in ids
+    )
+    new = [NewGold(ids[line.filename], line.label, line.explanation) for line in lines]
+    return add_gold(session, campaign_id, new, "csv", created_by_id)
+
+
+def gold_from_supervisors(
+    session: Session, campaign_id: int, created_by_id: int | None = None
+) -> GoldReport:
+    """Make gold of the images whose answers by supervisors agree on a label.
+
+    An image that is gold already stays as it is, whatever they say.
+    """
+    rows = session.execute(
+        select(Vote.image_id, func.min(Vote.answer))
+        .join(Annotator, Annotator.id == Vote.annotator_id)
+        .join(Consensus, _row_of(Vote.image_id, campaign_id))
+        .where(
+            Vote.campaign_id == campaign_id,
+            Vote.counts,
+            Annotator.role.in_(_SUPERVISING),
+            ~is_gold(campaign_id, Vote.image_id),
+        )
+        .group_by(Vote.image_id)
+        .having(func.count(Vote.answer.distinct()) == 1, func.min(Vote.answer).in_(LABELS))
+    )
+    new = [NewGold(image_id, label) for image_id, label in rows]
+    return add_gold(session, campaign_id, new, "supervisor", created_by_id)
+
+
+def promote_unanimous(
+    session: Session,
+    campaign_id: int,
+    min_votes: int,
+    count: int,
+    created_by_id: int | None = None,
+) -> GoldReport:
+    """Make gold of images about which at least `min_votes` people agree and nobody differs.
+
+    As many of each label as there are, up to `count` in all, drawn by lot. An `unsure` is dissent.
+
+    Raises:
+        InvalidInput: fewer than 2 votes, or a count below 1.
+    """
+    if min_votes < 2 or count < 1:
+        raise InvalidInput("Enter at least 2 votes per image and a number of images of at least 1.")
+    found = {label: _unanimous(campaign_id, label, min_votes) for label in LABELS}
+    available = {
+        label: session.scalar(select(func.count()).select_from(ids.subquery())) or 0
+        for label, ids in found.items()
+    }
+    shares = share_evenly(available, count)
+    new = [
+        NewGold(image_id, label)
+        for label, ids in found.items()
+        for image_id in session.scalars(ids.order_by(Consensus.random_key).limit(shares[label]))
+    ]
+    return add_gold(session, campaign_id, new, "unanimous", created_by_id)
+
+
+def share_evenly(available: Mapping[str, int], count: int) -> dict[str, int]:
+    """How many of each to take, `count` in all: the same of each, more where others lack.
+
+    Where the rest cannot be shared (2 among 3) the first take one more.
+    """
+    shares = dict.fromkeys(available, 0)
+    while sum(shares.values()) < count:
+        hungry = [name for name in available if shares[name] < available[name]]
+        if not hungry:
+            break
+        for name in hungry[: count - sum(shares.values())]:
+            shares[name] += 1
+    return shares
+
+
+def _unanimous(campaign_id: int, label: str, min_votes: int) -> Select[int]:
+    """The numbers of the images of which nobody says anything but this label."""
+    counts = {word: getattr(Consensus, f"votes_{word}") for word in (*LABELS, "unsure")}
+    others = [column == 0 for word, column in counts.items() if word != label]
+    return select(Consensus.image_id).where(
+        Consensus.campaign_id == campaign_id,
+        Consensus.status == "agreed",
+        counts[label] >= min_votes,
+        *others,
+        ~is_gold(campaign_id, Consensus.image_id),
+    )
+
+
+def _find_images(session: Session, campaign_id: int, filenames: Sequence[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for names in chunks(filenames):
+        rows = session.execute(
+            select(Image.filename, Image.id)
+            .join(Consensus, _row_of(Image.id, campaign_id))
+            .where(Image.filename.in_(names))
+        )
+        found.update(rows.all())
+    return found
+
+
+def _row_of(image_id: Any, campaign_id: int) -> ColumnElement[bool]:
+    return and_(Consensus.campaign_id == campaign_id, Consensus.image_id == image_id)

@@ -1,0 +1,132 @@
+"""How far each face is turned: from CelebA's landmarks, or from a file of poses.
+
+`Image.yaw_deg` > 0: the face looks towards the viewer's right. Both ways compute everything
+first and then only write, so that votes need not wait for long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from sqlalchemy import Table, bindparam, select, update
+from sqlalchemy.orm import Session
+
+from labeler.database.engine import Database
+from labeler.errors import BrokenData, Conflict
+from labeler.models import Image
+from rotation.poses import estimate_poses, read_poses
+
+_BATCH = 5_000  # rows of a statement
+_COORDINATES = 10
+_IMAGES = cast(Table, Image.__table__)
+# On the table, not on the class: nothing has to be mapped while the votes wait.
+_SET_YAW = (
+    update(_IMAGES).where(_IMAGES.c.id == bindparam("image")).values(yaw_deg=bindparam("yaw"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class YawReport:
+    """`stored`: images with a yaw now by this; `faceless`: those that have none, for want of a
+    face; `missing`: images of the data set that the source says nothing of; `foreign`: names of
+    the file that are not in the data set."""
+
+    stored: int
+    faceless: int
+    missing: int
+    foreign: tuple[str, ...] = ()
+
+
+def measure_yaw(db: Database, dataset_id: int) -> YawReport:
+    """Set the yaw of each image of a data set that has landmarks (`rotation.poses`).
+
+    Written batch by batch; one that was stopped in the middle is to be run again.
+
+    Raises:
+        Conflict: no image has landmarks.
+    """
+    with db.read() as session:
+        rows = session.execute(
+            select(Image.id, Image.landmarks).where(Image.dataset_id == dataset_id)
+        ).all()
+    known = [row for row in rows if row.landmarks and len(row.landmarks) == _COORDINATES]
+    if not known:
+        raise Conflict(
+            "No image has landmarks, because the file list_landmarks_align_celeba was not in "
+            "the same folder as the images. Measure head poses with `python manage.py rotation "
+            "poses` and pass the file that it writes."
+        )
+    yaws = estimate_yaw([row.landmarks for row in known])
+    values = dict(zip((row.id for row in known), yaws, strict=True))
+    for batch in _batches(values):
+        with db.write() as session:
+            session.execute(_SET_YAW, batch)
+    return _report(values, missing=len(rows) - len(known))
+
+
+def load_yaw(db: Database, dataset_id: int, path: Path) -> YawReport:
+    """Set the yaw of the images that a poses.csv of `manage.py rotation poses` names.
+
+    All rows or none are taken. An image whose row has no yaw has none afterwards either; one
+    that is not in the file keeps what it has.
+
+    Raises:
+        DatasetError: the file cannot be read or is malformed; names the line.
+        BrokenData: none of its names is in the data set.
+    """
+    poses = read_poses(path)
+    with db.read() as session:
+        ids = _ids_by_name(session, dataset_id)
+    values = {ids[name]: _finite(pose[0]) for name, pose in poses.items() if name in ids}
+    foreign = tuple(name for name in poses if name not in ids)
+    if not values:
+        raise BrokenData(
+            f"{path}: none of its {len(poses):,} images is in the data set"
+            + (f" ({foreign[0]!r} is not, for one)" if foreign else "")
+            + "; choose the data set with --dataset NAME."
+        )
+    batches = list(_batches(values))
+    with db.write() as session:
+        for batch in batches:
+            session.execute(_SET_YAW, batch)
+    return _report(values, missing=len(ids) - len(values), foreign=foreign)
+
+
+def estimate_yaw(landmarks: Sequence[Sequence[float]]) -> list[float | None]:
+    """Degrees of N faces from ten numbers each, x and y of CelebA's five landmarks.
+
+    None where they make no face: all in one point.
+    """
+    points = np.array(landmarks, dtype=np.float64).reshape(-1, _COORDINATES // 2, 2)
+    yaws: list[float | None] = []
+    for start in range(0, len(points), _BATCH):
+        poses = estimate_poses(points[start : start + _BATCH])
+        yaws.extend(_finite(yaw) for yaw in poses.yaw_deg.tolist())
+    return yaws
+
+
+def _finite(yaw: float) -> float | None:
+    return float(yaw) if np.isfinite(yaw) else None
+
+
+def _ids_by_name(session: Session, dataset_id: int) -> Mapping[str, int]:
+    wanted = select(Image.filename, Image.id).where(Image.dataset_id == dataset_id)
+    return dict(session.execute(wanted).all())
+
+
+def _batches(values: Mapping[int, float | None]) -> Iterator[list[dict[str, float | None]]]:
+    """Parameters of `_SET_YAW`."""
+    rows = [{"image": image_id, "yaw": yaw} for image_id, yaw in values.items()]
+    for start in range(0, len(rows), _BATCH):
+        yield rows[start : start + _BATCH]
+
+
+def _report(
+    values: Mapping[int, float | None], missing: int, foreign: tuple[str, ...] = ()
+) -> YawReport:
+    faceless = sum(yaw is None for yaw in values.values())
+    return YawReport(len(values) - faceless, faceless, missing, foreign)

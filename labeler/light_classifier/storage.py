@@ -1,0 +1,112 @@
+"""A model as a folder: `model.safetensors` holds the numbers, `model.json` says what they are.
+
+Nothing in it is ever executed: safetensors and JSON are data alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load, load_file, save, save_file
+
+from labeler.light_classifier.features import N_EVEN, N_ODD
+from labeler.light_classifier.mirror_logistic import MirrorLogistic
+from labeler.light_classifier.training import METHOD
+
+WEIGHTS_FILE, DESCRIPTION_FILE = "model.safetensors", "model.json"
+SHAPES = {
+    "odd": (N_ODD,),
+    "side": (N_EVEN + N_ODD,),
+    "center": (N_EVEN + N_ODD,),
+    "side_bias": (),
+    "center_bias": (),
+}
+
+
+def save_model(folder: Path, model: MirrorLogistic, description: dict[str, Any]) -> None:
+    """Write the two files; the folder is made.
+
+    Parameters:
+        description: what a reader should know, JSON values; `method` is added.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(_arrays(model), folder / WEIGHTS_FILE)
+    text = json.dumps({"method": METHOD, **description}, indent=2, sort_keys=True)
+    (folder / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def load_model(folder: Path) -> tuple[MirrorLogistic, dict[str, Any]]:
+    """The model of a folder and its description.
+
+    Raises:
+        ValueError: no folder of a model, one of another method, or damaged.
+    """
+    description = _read_description(folder / DESCRIPTION_FILE)
+    if description.get("method") != METHOD:
+        raise ValueError(
+            f"{folder} holds a model of method {description.get('method')!r}; this program reads "
+            f"{METHOD!r}. Fit it anew."
+        )
+    try:
+        arrays = load_file(folder / WEIGHTS_FILE)
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{folder / WEIGHTS_FILE}: cannot be read ({error})") from None
+    try:
+        return _model(arrays), description
+    except ValueError as error:
+        raise ValueError(f"{folder / WEIGHTS_FILE}: {error}") from None
+
+
+def model_to_bytes(model: MirrorLogistic) -> bytes:
+    """The numbers alone, as safetensors."""
+    data: bytes = save(_arrays(model))
+    return data
+
+
+def model_from_bytes(data: bytes) -> MirrorLogistic:
+    """What `model_to_bytes` wrote.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    try:
+        return _model(load(data))
+    except SafetensorError as error:
+        raise ValueError(f"cannot be read ({error})") from None
+
+
+def _arrays(model: MirrorLogistic) -> dict[str, npt.NDArray[np.float64]]:
+    # Copied into C order: safetensors writes the memory behind a strided view as it lies there.
+    return {f.name: np.array(getattr(model, f.name), float, order="C") for f in fields(model)}
+
+
+def _model(arrays: Mapping[str, npt.NDArray[np.float64]]) -> MirrorLogistic:
+    if {name: array.shape for name, array in arrays.items()} != SHAPES:
+        raise ValueError(f"not the arrays of a {METHOD} model")
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError("holds NaN or infinity")
+    odd, side, center = (arrays[name] for name in ("odd", "side", "center"))
+    biases = float(arrays["side_bias"]), float(arrays["center_bias"])
+    return MirrorLogistic(odd, side, center, *biases)
+
+
+def _read_description(path: Path) -> dict[str, Any]:
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror}); is it a model?") from None
+    except ValueError:
+        raise ValueError(f"{path}: not JSON") from None
+    if not isinstance(description, dict):
+        raise ValueError(f"{path}: not a JSON object")
+    return description

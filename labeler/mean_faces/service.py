@@ -1,0 +1,255 @@
+"""The mean-face figure of a campaign, or of files: which images, then their crops, then the sums.
+
+`labeler.mean_faces` computes and draws; here the images are chosen and read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import and_, select
+from sqlalchemy.orm import Session
+
+from labeler.campaigns.service import get_campaign
+from labeler.database.engine import Database
+from labeler.errors import BrokenData, Conflict, InvalidInput
+from labeler.images.process_pool import map_chunks
+from labeler.labels import likeliest_label
+from labeler.mean_faces.statistics import (
+    POSE_EDGES,
+    SIZE,
+    Floats,
+    MeanFaces,
+    check_mirrored_edges,
+    find_poses,
+)
+from labeler.models import Consensus, Image, Proposal
+from labeler.proposals.runs import current_run
+from rotation.dataset.crop import standard_crop
+from rotation.dataset.decoding import decode
+from rotation.dataset.labels_csv import read_labels, read_probabilities
+from rotation.dataset.sources import ImageSource
+from rotation.errors import DatasetError
+from rotation.poses import read_poses
+
+CHUNK = 256  # images a task
+FEW = 1024  # as many are done sooner here than it takes to start processes
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """N images with a label: the folder or zip, names, labels, yaw (N,) in degrees or NaN.
+
+    `contents`: what tells the pictures apart: their SHA-256, or where that is not known the names.
+    """
+
+    path: str
+    filenames: Sequence[str]
+    labels: Sequence[str]
+    yaw_deg: Floats
+    contents: Sequence[str]
+
+    @property
+    def key(self) -> str:
+        """The same for the same images, labels and yaws: what a picture can be kept under."""
+        digest = hashlib.sha256()
+        for row in zip(self.contents, self.labels, self.yaw_deg.tolist(), strict=True):
+            digest.update(repr(row).encode())
+        return digest.hexdigest()
+
+
+def draw_mean_faces(
+    db: Database,
+    campaign_id: int,
+    *,
+    min_probability: float = 0.0,
+    with_proposals: bool = False,
+    mirror: bool = False,
+    edges: Sequence[float] = POSE_EDGES,
+    progress: Progress | None = None,
+    processes: int = 1,
+) -> MeanFaces:
+    """The mean faces of a campaign by its present consensus; `choose_images`, then `sum_faces`.
+
+    Takes seconds to minutes (docs/mean-faces.md): for a background worker or a command.
+
+    Raises:
+        NotFound: no such campaign.
+        Conflict: proposals are asked for and none are published.
+        InvalidInput: a probability beyond [0, 1], or edges that make no poses.
+        DatasetError: the folder or zip cannot be opened.
+    """
+    with db.read() as session:
+        chosen = choose_images(session, campaign_id, min_probability, with_proposals)
+    return sum_faces(chosen, mirror, edges, progress, processes)
+
+
+def choose_images(
+    session: Session, campaign_id: int, min_probability: float = 0.0, with_proposals: bool = False
+) -> Chosen:
+    """The images of a campaign that have a label, by their number.
+
+    Parameters:
+        min_probability: of the label, as the consensus (or the proposal) tells it.
+        with_proposals: the likeliest label of the current model run where the votes agree on none.
+
+    Raises:
+        NotFound: no such campaign.
+        Conflict: proposals are asked for and none are published.
+        InvalidInput: a probability beyond [0, 1].
+    """
+    _check_probability(min_probability)
+    campaign = get_campaign(session, campaign_id)
+    found = _agreed_rows(session, campaign_id, min_probability)
+    if with_proposals:
+        run = current_run(session, campaign.dataset_id)
+        if run is None:
+            raise Conflict(
+                "There are no proposals yet. Run `python manage.py propose`, or draw the "
+                "figure without proposals."
+            )
+        found += _proposed_rows(session, campaign_id, run.id, min_probability)
+    found.sort(key=lambda pair: pair[0].id)
+    return Chosen(
+        path=campaign.dataset.path,
+        filenames=[row.filename for row, _ in found],
+        labels=[label for _, label in found],
+        yaw_deg=np.array([row.yaw_deg for row, _ in found], np.float64),  # None becomes NaN
+        contents=[row.sha256 for row, _ in found],
+    )
+
+
+def choose_from_files(
+    images: Path, labels: Path, poses: Path, min_probability: float = 0.0
+) -> Chosen:
+    """The images that a labels.csv of `manage.py export labels` labels; yaw of a poses.csv.
+
+    No database is needed.
+
+    Raises:
+        DatasetError: a file cannot be read or is malformed; names file and line.
+        BrokenData: a probability is asked for, and the file has none.
+        InvalidInput: a probability beyond [0, 1].
+    """
+    _check_probability(min_probability)
+    by_name = read_labels(labels)
+    if min_probability > 0:
+        by_name = _likely_enough(by_name, labels, min_probability)
+    yaws = read_poses(poses)
+    known = [yaws[name][0] if name in yaws else np.nan for name in by_name]
+    names = list(by_name)
+    return Chosen(str(images), names, list(by_name.values()), np.array(known, np.float64), names)
+
+
+def sum_faces(
+    chosen: Chosen,
+    mirror: bool = False,
+    edges: Sequence[float] = POSE_EDGES,
+    progress: Progress | None = None,
+    processes: int = 1,
+) -> MeanFaces:
+    """Read the crops of the chosen images and add them up.
+
+    Only images that belong into a cell are opened. One that cannot be read is left out and
+    counted; the result is the same for any number of processes.
+
+    Raises:
+        InvalidInput: edges that make no poses, or no mirrored ones where mirrors are asked for.
+        DatasetError: the folder or zip cannot be opened.
+    """
+    faces = MeanFaces(check_mirrored_edges(edges) if mirror else edges)
+    inside = find_poses(chosen.yaw_deg, faces.edges) >= 0
+    unknown = int(np.isnan(chosen.yaw_deg).sum())
+    faces.leave_out("no_yaw", unknown)
+    faces.leave_out("beyond_the_poses", int((~inside).sum()) - unknown)
+    rows = np.flatnonzero(inside).tolist()
+    for done, (read, crops) in enumerate(_read_crops(chosen, rows, processes), 1):
+        faces.add(crops, [chosen.labels[row] for row in read], chosen.yaw_deg[read])
+        if progress is not None:
+            progress(min(done * CHUNK, len(rows)), len(rows))
+    faces.leave_out("unreadable", len(rows) - faces.n_images)
+    return faces.with_mirrors() if mirror else faces
+
+
+def _read_crops(
+    chosen: Chosen, rows: Sequence[int], processes: int
+) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
+    """Chunk by chunk: the rows that could be read, and their crops."""
+    if not rows:
+        return
+    starts = range(0, len(rows), CHUNK)
+    parts = [rows[start : start + CHUNK] for start in starts]
+    chunks = [[(row, chosen.filenames[row]) for row in part] for part in parts]
+    yield from map_chunks(chosen.path, _crop_chunk, chunks, processes if len(rows) > FEW else 1)
+
+
+def _crop_chunk(
+    source: ImageSource, chunk: Sequence[tuple[int, str]]
+) -> tuple[list[int], NDArray[np.uint8]]:
+    read, crops = [], []
+    for row, filename in chunk:
+        try:
+            crops.append(standard_crop(decode(source.read(filename), filename), SIZE))
+        except DatasetError:
+            continue
+        read.append(row)
+    return read, np.stack(crops) if crops else np.empty((0, SIZE, SIZE, 3), np.uint8)
+
+
+def _check_probability(probability: float) -> None:
+    if not 0 <= probability <= 1:
+        raise InvalidInput(f"The lowest probability is {probability}. It must be between 0 and 1.")
+
+
+def _agreed_rows(session: Session, campaign_id: int, least: float) -> list[tuple[Any, str]]:
+    """`id`, `filename`, `sha256`, `yaw_deg`, and the label, of what the votes agree on."""
+    rows = session.execute(
+        select(Image.id, Image.filename, Image.sha256, Image.yaw_deg, Consensus.label)
+        .join(Consensus, Consensus.image_id == Image.id)
+        .where(
+            Consensus.campaign_id == campaign_id,
+            Consensus.status == "agreed",
+            Consensus.probability >= least,
+        )
+    )
+    return [(row, row.label) for row in rows]
+
+
+def _proposed_rows(
+    session: Session, campaign_id: int, run_id: int, least: float
+) -> list[tuple[Any, str]]:
+    """As `_agreed_rows`, of the others; a tie of the two likeliest is no label."""
+    chances = (Proposal.p_left, Proposal.p_center, Proposal.p_right)
+    rows = session.execute(
+        select(Image.id, Image.filename, Image.sha256, Image.yaw_deg, *chances)
+        .join(Consensus, Consensus.image_id == Image.id)
+        .join(Proposal, and_(Proposal.image_id == Image.id, Proposal.model_run_id == run_id))
+        .where(Consensus.campaign_id == campaign_id, Consensus.status != "agreed")
+    )
+    found = []
+    for row in rows:
+        probabilities = (row.p_left, row.p_center, row.p_right)
+        label = likeliest_label(probabilities)
+        if label is not None and max(probabilities) >= least:
+            found.append((row, label))
+    return found
+
+
+def _likely_enough(labels: dict[str, str], path: Path, least: float) -> dict[str, str]:
+    """The labels whose probability in the file is at least `least`."""
+    likely = read_probabilities(path)
+    lacking = [name for name in labels if name not in likely]
+    if lacking:
+        raise BrokenData(
+            f"{path}: {lacking[0]!r} has a label, but nothing in the column "
+            f"'p_{labels[lacking[0]]}'. Write the file with `python manage.py export labels`, or "
+            "leave out --min-probability."
+        )
+    return {name: label for name, label in labels.items() if likely[name] >= least}

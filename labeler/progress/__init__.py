@@ -1,0 +1,1 @@
+"""How far the work is, for a campaign and for a person."""

@@ -1,0 +1,1 @@
+"""Model runs: trained on votes, published, rolled back."""

@@ -1,0 +1,167 @@
+"""Features of the images of a data set, read in place, on all processors.
+
+The only part of the proposer that touches files. Nothing here imports SQL or scikit-learn, so
+that a worker process starts quickly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from labeler.images.process_pool import map_chunks
+from labeler.light_classifier.augmentation import features_with_variants
+from labeler.light_classifier.features import Features, light_features
+from labeler.proposals.feature_cache import SHAPES, FeatureCache
+from rotation.dataset.crop import standard_crop
+from rotation.dataset.decoding import decode
+from rotation.dataset.sources import ImageSource
+from rotation.errors import DatasetError
+
+CHUNK = 256  # images a task
+FEW = 1024  # as many are done sooner here than it takes to start processes
+VARIED_CHUNK, FEW_VARIED = 64, 128  # the same where each picture is varied
+
+Crop = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureChunk:
+    """Features of some images, in the order asked for.
+
+    `positions` (M,): which of the filenames asked for; `features` (M, N_FEATURES) theirs;
+    `unreadable`: why each of the other filenames of the chunk has none; `measured`: features that
+    had to be measured, by the SHA-256 of the file; the others were kept.
+    """
+
+    positions: list[int]
+    features: Features
+    unreadable: list[str]
+    measured: dict[bytes, Features] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """A file that could be read, and its SHA-256."""
+
+    position: int
+    filename: str
+    digest: bytes
+    data: bytes
+
+
+def extract_features(
+    path: str,
+    filenames: Sequence[str],
+    processes: int | None = None,
+    cache: FeatureCache | None = None,
+) -> Iterator[FeatureChunk]:
+    """Light features of the named images of a folder or zip, chunk by chunk, in order.
+
+    An image that cannot be read or decoded is reported in its chunk and does not stop the rest.
+
+    Parameters:
+        path: the folder or zip, as `rotation.dataset.sources.open_source` takes it.
+        processes: how many to use; default: one a processor.
+        cache: features of files with the same content are taken from it, others put into it.
+
+    Raises:
+        DatasetError: the folder or zip itself cannot be opened.
+    """
+    yield from _extract_chunks("plain", path, filenames, (CHUNK, FEW), processes, cache)
+
+
+def extract_variants(
+    path: str,
+    filenames: Sequence[str],
+    processes: int | None = None,
+    cache: FeatureCache | None = None,
+) -> Iterator[FeatureChunk]:
+    """The same with variants of each picture (`light_classifier.augmentation`): `features` is
+    (1 + VARIANTS, M, N_FEATURES). What is drawn depends on the content of the file alone."""
+    for chunk in _extract_chunks(
+        "varied", path, filenames, (VARIED_CHUNK, FEW_VARIED), processes, cache
+    ):
+        yield replace(chunk, features=chunk.features.swapaxes(0, 1))
+
+
+def _extract_chunks(
+    kind: str, path: str, filenames: Sequence[str], sizes: tuple[int, int],
+    processes: int | None, cache: FeatureCache | None,
+) -> Iterator[FeatureChunk]:  # fmt: skip
+    size, few = sizes
+    chunks = [(start, filenames[start : start + size]) for start in range(0, len(filenames), size)]
+    if cache is not None:
+        cache.prepare()
+    processes = processes or os.cpu_count() or 1
+    work = partial(_extract, kind, cache)
+    for chunk in map_chunks(path, work, chunks, processes if len(filenames) > few else 1):
+        if cache is not None:
+            cache.keep(kind, chunk.measured)
+        yield chunk
+
+
+def _extract(
+    kind: str, cache: FeatureCache | None, source: ImageSource, chunk: tuple[int, Sequence[str]]
+) -> FeatureChunk:
+    """Read and hash all, decode and measure those whose content is not known."""
+    contents, problems = _read(source, chunk)
+    known = cache.find(kind, [each.digest for each in contents]) if cache else {}
+    measured = _measure(kind, _decode(contents, known, problems))
+    known |= measured
+    found = [each for each in contents if each.digest in known]
+    features = [known[each.digest] for each in found]
+    return FeatureChunk(
+        [each.position for each in found],
+        np.stack(features) if features else np.empty((0, *SHAPES[kind]), np.float32),
+        [problems[position] for position in sorted(problems)],
+        measured,
+    )
+
+
+def _read(
+    source: ImageSource, chunk: tuple[int, Sequence[str]]
+) -> tuple[list[_Content], dict[int, str]]:
+    """What the files hold, and what is wrong with the others by position."""
+    start, filenames = chunk
+    contents, problems = [], {}
+    for position, filename in enumerate(filenames, start):
+        try:
+            data = source.read(filename)
+        except DatasetError as error:
+            problems[position] = str(error)
+        else:
+            contents.append(_Content(position, filename, hashlib.sha256(data).digest(), data))
+    return contents, problems
+
+
+def _decode(
+    contents: Sequence[_Content], known: Collection[bytes], problems: dict[int, str]
+) -> dict[bytes, Crop]:
+    """The crops of unknown content; adds to `problems`."""
+    crops: dict[bytes, Crop] = {}
+    for each in contents:
+        if each.digest not in known and each.digest not in crops:
+            try:
+                crops[each.digest] = standard_crop(decode(each.data, each.filename))
+            except DatasetError as error:
+                problems[each.position] = str(error)
+    return crops
+
+
+def _measure(kind: str, crops: dict[bytes, Crop]) -> dict[bytes, Features]:
+    if not crops:
+        return {}
+    stacked = np.stack(list(crops.values()))
+    if kind == "plain":
+        features = light_features(stacked)
+    else:
+        numbers = [int.from_bytes(digest[:8]) for digest in crops]
+        features = features_with_variants(stacked, numbers).swapaxes(0, 1)
+    return dict(zip(crops, features, strict=True))

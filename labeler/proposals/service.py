@@ -1,0 +1,218 @@
+"""Train the proposer on the votes and propose a label for every image.
+
+`proposals.training_data` says what is learned from. People keep labelling meanwhile: proposals are
+stored in many short transactions under a run that nobody looks at yet, and a last one publishes it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from labeler.consensus.store import count_votes_by_status
+from labeler.database.engine import Database
+from labeler.database.statements import insert_or
+from labeler.models import Consensus, Image, Proposal
+from labeler.proposals import training as proposals_training
+from labeler.proposals.feature_cache import FeatureCache
+from labeler.proposals.feature_extraction import FeatureChunk
+from labeler.proposals.runs import RunHeartbeat, prune_proposals, publish_run, start_run, working
+from labeler.proposals.training import Reading
+from labeler.proposals.training_data import check_trainable
+from rotation.dataset.labels import LABELS
+
+if TYPE_CHECKING:
+    from labeler.light_classifier.mirror_logistic import MirrorLogistic
+
+ASKED = 500  # images that a run puts first in the order `uncertain`
+MAX_SEEN = 1_000  # labelled images that these are to differ from
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ProposingResult:
+    """What a run did. `unreadable`: reasons, one an image that got no proposal."""
+
+    run_id: int
+    n_proposed: int
+    unreadable: list[str]
+    metrics: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Made:
+    """The proposals made so far: of which images, and the model's view of them."""
+
+    image_ids: list[int] = field(default_factory=list)
+    features: list[Any] = field(default_factory=list)
+    probabilities: list[Any] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+
+def train_and_propose(
+    db: Database,
+    campaign_id: int,
+    progress: Progress | None = None,
+    processes: int | None = None,
+    cache: FeatureCache | None = None,
+    *,
+    annotator_id: int | None = None,
+    automatic: bool = False,
+) -> ProposingResult:
+    """Train on the votes of a campaign, propose for every decodable image of its data set, publish.
+
+    Parameters:
+        progress: called with (images done, images in all) as the proposals are made.
+        processes: for reading images; default: one a processor.
+        cache: features that are kept from run to run; default: none are.
+        annotator_id: who asked for it, if somebody did on the site.
+        automatic: nobody asked: the run was due.
+
+    Raises:
+        NotFound: no such campaign.
+        Conflict: too few votes to learn from; says what is missing. No run is made. Or another run
+            is in training, or this one was stopped.
+        BrokenData, DatasetError: images cannot be read. The run is marked as failed.
+    """
+    with db.read() as session:
+        campaign, training = check_trainable(session, campaign_id)
+        dataset = campaign.dataset
+        images = proposable(session, dataset.id)
+        votes = count_votes_by_status(session, campaign_id)
+    described = {"campaign": campaign.name, "campaign_id": campaign_id, "votes": votes,
+                 "automatic": automatic, **proposals_training.settings()}  # fmt: skip
+    run_id = start_run(db, dataset.id, proposals_training.method(), described)
+    with working(db, run_id) as watch:
+        read = Reading(dataset.path, processes, cache)
+        names = [name for _, name in images]
+        model, metrics = proposals_training.learn(training, names, read, watch, dataset.name)
+        started = time.perf_counter()
+        made = propose(db, run_id, read, images, model, watch, progress)
+        taught = {each.filename for each in training}
+        asked = {image_id for image_id, name in images if name in taught}
+        _rank(db, run_id, campaign_id, made, asked, watch)
+        metrics |= _figures(made, read, time.perf_counter() - started)
+        publish_run(db, run_id, metrics, _stored(model), annotator_id)
+    prune_proposals(db, dataset.id)
+    return ProposingResult(run_id, len(made.image_ids), made.unreadable, metrics)
+
+
+def proposable(session: Session, dataset_id: int) -> list[tuple[int, str]]:
+    """Number and name of each image of a data set that decodes, by name."""
+    rows = session.execute(
+        select(Image.id, Image.filename)
+        .where(Image.dataset_id == dataset_id, Image.status == "ok")
+        .order_by(Image.filename)
+    )
+    return [(image_id, filename) for image_id, filename in rows]
+
+
+def propose(
+    db: Database, run_id: int, read: Reading, images: Sequence[tuple[int, str]],
+    model: MirrorLogistic, watch: RunHeartbeat | None = None, progress: Progress | None = None,
+) -> Made:  # fmt: skip
+    """Store the model's proposals for these images under the run, chunk by chunk.
+
+    An image that has one keeps it.
+    """
+    made, done = Made(), 0
+    for chunk in read.features([filename for _, filename in images]):
+        _store(db, run_id, images, chunk, model, made)
+        done += len(chunk.positions) + len(chunk.unreadable)
+        if watch is not None:
+            watch.tell("proposing", done, len(images))
+        if progress is not None:
+            progress(done, len(images))
+    return made
+
+
+def _store(
+    db: Database, run_id: int, images: Sequence[tuple[int, str]], chunk: FeatureChunk,
+    model: MirrorLogistic, made: Made,
+) -> None:  # fmt: skip
+    """Insert the proposals of a chunk in one short transaction."""
+    made.unreadable += chunk.unreadable
+    if not chunk.positions:
+        return
+    probabilities = model.predict(chunk.features)
+    ids = [images[position][0] for position in chunk.positions]
+    rows = [
+        {"model_run_id": run_id, "image_id": image_id,
+         "p_left": left, "p_center": center, "p_right": right}
+        for image_id, (left, center, right) in zip(ids, probabilities.tolist(), strict=True)
+    ]  # fmt: skip
+    with db.write() as session:
+        session.execute(insert_or(session, Proposal).on_conflict_do_nothing(), rows)
+    made.image_ids += ids
+    made.features.append(chunk.features)
+    made.probabilities.append(probabilities)
+
+
+def _rank(
+    db: Database,
+    run_id: int,
+    campaign_id: int,
+    made: Made,
+    asked: Collection[int],
+    watch: RunHeartbeat,
+) -> None:
+    """Note which images of the campaign would teach the model most.
+
+    See `light_classifier.active_learning`.
+    """
+    from labeler.light_classifier.active_learning import next_to_ask
+
+    watch.tell("choosing the next images to ask")
+    with db.read() as session:
+        waiting = _waiting(session, campaign_id)
+    numbers = np.array(made.image_ids)
+    free = np.flatnonzero([number in waiting for number in made.image_ids])
+    if not len(free):
+        return
+    features, chances = np.concatenate(made.features), np.concatenate(made.probabilities)
+    seen = np.flatnonzero([number in asked for number in made.image_ids])
+    seen = np.random.default_rng(0).permutation(seen)[:MAX_SEEN]
+    best = numbers[free][next_to_ask(features[free], chances[free], ASKED, features[seen])]
+    ranked = [
+        {"model_run_id": run_id, "image_id": int(number), "ask": place}
+        for place, number in enumerate(best)
+    ]
+    with db.write() as session:
+        session.execute(update(Proposal), ranked)
+
+
+def _waiting(session: Session, campaign_id: int) -> set[int]:
+    """The open images of a campaign that nobody has answered."""
+    return set(
+        session.scalars(
+            select(Consensus.image_id).where(
+                Consensus.campaign_id == campaign_id,
+                Consensus.status == "open",
+                Consensus.votes == 0,
+            )
+        )
+    )
+
+
+def _figures(made: Made, read: Reading, seconds: float) -> dict[str, Any]:
+    shares = np.concatenate([np.zeros((1, len(LABELS))), *made.probabilities]).sum(axis=0)
+    return {
+        "n_proposed": len(made.image_ids),
+        "n_unreadable": len(made.unreadable),
+        "n_measured": read.measured,
+        "mean_probabilities": dict(zip(LABELS, (shares / shares.sum()).tolist(), strict=True)),
+        "proposing_seconds": round(seconds, 2),
+    }
+
+
+def _stored(model: MirrorLogistic) -> bytes:
+    from labeler.light_classifier.storage import model_to_bytes
+
+    return model_to_bytes(model)

@@ -1,0 +1,107 @@
+"""What the votes of a campaign teach a proposer.
+
+The only teachers are votes, gold and decisions: proposals of earlier runs are never read, also
+where the campaign lets them count in its consensus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from labeler.campaigns.service import get_campaign
+from labeler.consensus.derivation import chances_by_votes, load_annotator_model
+from labeler.consensus.store import load_facts
+from labeler.errors import Conflict
+from labeler.labels import likeliest_label
+from labeler.models import Campaign, Consensus, Image
+from rotation.dataset.labels import LABELS
+
+MIN_IMAGES = 6
+MIN_LABELS = 2
+_BATCH = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingImage:
+    """An image of which the votes know something.
+
+    `shares`: P(label) by the votes alone. `likelihood`: P(votes | label) up to a factor. `sure`:
+    the label is agreed, gold or decided.
+    """
+
+    filename: str
+    shares: tuple[float, ...]
+    likelihood: tuple[float, ...]
+    group: int
+    sure: bool
+
+    @property
+    def label(self) -> str:
+        """The likeliest label."""
+        return LABELS[self.shares.index(max(self.shares))]
+
+
+def check_trainable(session: Session, campaign_id: int) -> tuple[Campaign, list[TrainingImage]]:
+    """The campaign and what there is to learn from; errors as of `train_and_propose`."""
+    campaign = get_campaign(session, campaign_id)
+    training = select_training(session, campaign_id)
+    check_enough([image.label for image in training], campaign.name)
+    return campaign, training
+
+
+def select_training(session: Session, campaign_id: int) -> list[TrainingImage]:
+    """The images to learn from, by filename: those with a vote that names a label, gold, decided.
+
+    An image whose two likeliest labels are exactly as likely teaches nothing.
+    """
+    rows = session.execute(
+        select(Image.id, Image.filename, Image.identity, Consensus.status)
+        .join(Consensus, Consensus.image_id == Image.id)
+        .where(
+            Consensus.campaign_id == campaign_id,
+            Image.status == "ok",
+            (Consensus.votes_left + Consensus.votes_center + Consensus.votes_right > 0)
+            | (Consensus.status == "agreed"),
+        )
+        .order_by(Image.filename)
+    ).all()
+    known = load_annotator_model(session, campaign_id)
+    found = []
+    for start in range(0, len(rows), _BATCH):
+        batch = rows[start : start + _BATCH]
+        facts = load_facts(session, campaign_id, [row.id for row in batch])
+        for row, one in zip(batch, facts, strict=True):
+            shares = chances_by_votes(one, known)
+            if likeliest_label(shares) is not None:
+                found.append(_teaching(row, shares, known.class_prior))
+    return found
+
+
+def _teaching(row: Any, shares: Sequence[float], prior: Sequence[float]) -> TrainingImage:
+    # Pictures of one person stay together in cross-validation; one of nobody stands alone.
+    group = -row.id if row.identity is None else row.identity
+    likelihood = tuple(share / chance for share, chance in zip(shares, prior, strict=True))
+    return TrainingImage(row.filename, tuple(shares), likelihood, group, row.status == "agreed")
+
+
+def check_enough(labels: Sequence[str], name: str) -> None:
+    """Refuse to learn from too little.
+
+    Raises:
+        Conflict: fewer than `MIN_IMAGES` images or `MIN_LABELS` different labels.
+    """
+    kinds = sorted(set(labels))
+    if len(labels) >= MIN_IMAGES and len(kinds) >= MIN_LABELS:
+        return
+    there = f"{len(labels)} image(s) labelled" + (f" {' or '.join(kinds)}" if kinds else "")
+    raise Conflict(
+        f"There are not enough votes in {name!r} to train a model: {there}. At least "
+        f"{MIN_IMAGES} labelled images with {MIN_LABELS} different labels of "
+        f"{', '.join(LABELS)} are needed. Label some more images, then run `python manage.py "
+        "propose`."
+    )

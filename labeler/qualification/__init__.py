@@ -1,0 +1,1 @@
+"""Annotators practise on gold questions before they work."""

@@ -1,0 +1,1 @@
+"""How people answer: annotator skills, agreement, warnings and pauses."""

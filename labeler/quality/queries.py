@@ -1,0 +1,19 @@
+"""What the last refresh stored about people."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from labeler.models import Annotator, Skill
+
+
+def list_skills(session: Session, campaign_id: int) -> list[tuple[Annotator, Skill]]:
+    """What the last refresh found of each person who has voted in a campaign; one statement."""
+    rows = session.execute(
+        select(Annotator, Skill)
+        .join(Skill, Skill.annotator_id == Annotator.id)
+        .where(Skill.campaign_id == campaign_id)
+        .order_by(Annotator.username)
+    )
+    return [(annotator, skill) for annotator, skill in rows]

@@ -1,0 +1,248 @@
+"""Agreement and anchoring in the votes of a campaign, as JSON values.
+
+A share with an interval is [estimate, low, high], or null where it cannot be told.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from labeler.consensus.vote_table import VoteTable
+from labeler.labels import ANSWERS
+from labeler.statistics.agreement import confusion_matrix, krippendorff_alpha, pairwise_kappa
+from labeler.statistics.anchoring import measure_anchoring, measure_planted, side_bias
+from labeler.statistics.annotator_flags import Record, gold_accuracy, information, without_own
+from labeler.statistics.dawid_skene import Skills
+from labeler.statistics.intervals import Interval, wilson
+from labeler.statistics.vote_arrays import N_ANSWERS, N_LABELS, Floats, Integers, Votes
+from rotation.dataset.labels import LABELS
+
+CLEAR = 0.9  # how probable a label must be to judge answers by it
+PEOPLE_COMPARED = 20  # with the most votes; a table of more cannot be read
+MIN_OVERLAP = 10  # images that two people must share for a kappa
+RESAMPLES = 300
+_NOT_A_SIDE = (1, 3)  # center and unsure
+
+
+def share(interval: Interval) -> list[float] | None:
+    """[estimate, low, high], for JSON; None where there are no data."""
+    if math.isnan(interval.estimate):
+        return None
+    return [interval.estimate, interval.low, interval.high]
+
+
+def clear_labels(posteriors: Floats) -> Integers:
+    """(n,) the label of each image that is clear, -1 for the rest."""
+    return np.where(posteriors.max(axis=1, initial=0) > CLEAR, posteriors.argmax(axis=1), -1)
+
+
+def alpha_figures(ballots: VoteTable) -> dict[str, Any]:
+    """Krippendorff's alpha over the labels; `unsure` counts as no answer.
+
+    The interval is the middle 95 % of resamples of the images with two votes or more.
+    """
+    named = ballots.votes.answer < N_LABELS
+    cells = ballots.votes.image[named] * N_LABELS + ballots.votes.answer[named]
+    size = len(ballots.images) * N_LABELS
+    by_image = np.bincount(cells, minlength=size).reshape(-1, N_LABELS)
+    by_image = by_image[by_image.sum(axis=1) > 1]
+    if not len(by_image):
+        return {"alpha": None, "alpha_images": 0}
+    patterns, counts = np.unique(by_image, axis=0, return_counts=True)
+    alpha = krippendorff_alpha(patterns, counts)
+    drawn = np.random.default_rng(0).multinomial(len(by_image), counts / counts.sum(), RESAMPLES)
+    resampled = np.array([krippendorff_alpha(patterns, each) for each in drawn])
+    low, high = np.nanquantile(resampled, [0.025, 0.975]) if not math.isnan(alpha) else (0, 0)
+    found = Interval(alpha, min(float(low), alpha), max(float(high), alpha))
+    return {"alpha": share(found), "alpha_images": len(by_image)}
+
+
+def kappa_figures(ballots: VoteTable) -> dict[str, Any]:
+    """Cohen's kappa of each two of the people with the most votes, by number of the account."""
+    votes = ballots.votes
+    counts = np.bincount(votes.annotator, minlength=len(ballots.people))
+    chosen = np.sort(np.argsort(-counts, kind="stable")[:PEOPLE_COMPARED])
+    place = np.full(len(ballots.people), -1)
+    place[chosen] = np.arange(len(chosen))
+    mine = place[votes.annotator] >= 0
+    among = Votes(votes.image[mine], place[votes.annotator[mine]], votes.answer[mine])
+    kappa = pairwise_kappa(among, len(chosen), MIN_OVERLAP)
+    pairs = kappa[np.triu_indices(len(chosen), 1)]
+    known = pairs[~np.isnan(pairs)]
+    matrix = [[None if math.isnan(value) else value for value in row] for row in kappa.tolist()]
+    return {
+        "people": ballots.people[chosen].tolist(),
+        "matrix": matrix,
+        "pairs": len(known),
+        "median": float(np.median(known)) if len(known) else None,
+    }
+
+
+def proposal_figures(ballots: VoteTable, skills: Skills) -> dict[str, Any]:
+    """The current run's proposals against the labels that are clear: counts[label][proposal]."""
+    proposed = ~np.isnan(ballots.model).any(axis=1)
+    labels = clear_labels(skills.posteriors)[proposed]
+    named = ballots.model[proposed].argmax(axis=1)
+    counts = confusion_matrix(labels, named)[:, :N_LABELS]
+    n = int(counts.sum())
+    return {"counts": counts.tolist(), "n": n, "right": share(wilson(int(np.trace(counts)), n))}
+
+
+def anchoring_figures(ballots: VoteTable, rows: Integers) -> dict[str, Any]:
+    """Agreement with the proposal that was shown against one that was withheld.
+
+    The grid is left out, where nothing is hidden by lot, and gold, where wrong proposals are
+    planted among those that are shown.
+    """
+    on_gold = ballots.gold[ballots.votes.image[rows]] >= 0
+    rows = rows[~ballots.planted[rows] & ~ballots.grid[rows] & ~on_gold]
+    shown = ballots.votes.shown_labels[rows]
+    blind = shown < 0
+    proposal = np.where(blind, ballots.withheld[rows], shown)
+    found = measure_anchoring(ballots.votes.answer[rows], proposal, blind)
+    return {
+        "shown": share(found.shown),
+        "shown_n": int((~blind).sum()),
+        "blind": share(found.blind),
+        "blind_n": int((blind & (proposal >= 0)).sum()),
+        "difference": share(found.difference),
+        "following": share(found.following),
+    }
+
+
+def planted_figures(ballots: VoteTable, rows: Integers) -> dict[str, Any]:
+    """Wrong proposals on gold: how many were repeated, beside blind people who err just so."""
+    gold = ballots.gold[ballots.votes.image]
+    shown = ballots.votes.shown_labels
+    wrong = rows[ballots.planted[rows] & (gold[rows] >= 0) & (shown[rows] != gold[rows])]
+    base = np.flatnonzero((shown < 0) & (gold >= 0))
+    answer = ballots.votes.answer
+    found = measure_planted(
+        answer[wrong], shown[wrong], gold[wrong], answer[base], gold[base]
+    )  # fmt: skip
+    return {
+        "n": len(wrong),
+        "followed": share(found.shown),
+        "base": share(found.blind),
+        "following": share(found.following),
+    }
+
+
+def side_figures(ballots: VoteTable, rows: Integers) -> dict[str, Any]:
+    """How much more often the left of the screen is answered than the right, -1 to 1."""
+    answer, mirrored = ballots.votes.answer[rows], ballots.mirrored[rows]
+    sided = ~np.isin(answer, _NOT_A_SIDE)
+    return {
+        "bias": share(side_bias(answer, mirrored)),
+        "plain_n": int((sided & ~mirrored).sum()),
+        "mirrored_n": int((sided & mirrored).sum()),
+    }
+
+
+def count_answers(answers: Integers) -> list[int]:
+    """How often each of `ANSWERS` was given."""
+    return np.bincount(answers, minlength=N_ANSWERS).tolist()
+
+
+def confusion_counts(posteriors: Floats, answers: Integers) -> list[list[int]]:
+    """Answers by the label that is clear: 3 rows of 4 counts.
+
+    Parameters:
+        posteriors: (n, 3) of the images without the votes that are judged.
+    """
+    if not len(answers):
+        return [[0] * N_ANSWERS for _ in LABELS]
+    return confusion_matrix(clear_labels(posteriors), answers).tolist()
+
+
+def record_of(ballots: VoteTable, skills: Skills, person: int) -> Record:
+    """One person's votes as `statistics.annotator_flags` looks at them."""
+    mine = np.flatnonzero(ballots.votes.annotator == person)
+    image, answers = ballots.votes.image[mine], ballots.votes.answer[mine]
+    on_gold = _asked(ballots, mine)
+    others = without_own(
+        skills.posteriors[image],
+        answers,
+        skills.confusions[person],
+        ballots.votes.shown_labels[mine],
+        float(skills.following[person]),
+    )
+    return Record(
+        answers=answers,
+        posteriors=others,
+        elapsed_ms=ballots.elapsed_ms[mine],
+        gold_right=int((answers[on_gold] == ballots.gold[image][on_gold]).sum()),
+        gold_asked=int(on_gold.sum()),
+    )
+
+
+def person_figures(
+    ballots: VoteTable, skills: Skills, person: int, record: Record
+) -> dict[str, Any]:
+    """Counts, and shares with intervals as in `quality.statistics`.
+
+    `gold` and `agreement`: right on gold, and on what the others say where that is clear.
+    `planted`: repeated a wrong proposal. `information`: 0 for answers that do not depend on the
+    image, 1 for perfect. `confusion`: answers by the label of the others.
+    """
+    mine = np.flatnonzero(ballots.votes.annotator == person)
+    confusion = confusion_counts(record.posteriors, record.answers)
+    right, named = _right_and_named(confusion)
+    known_ms = record.elapsed_ms[~np.isnan(record.elapsed_ms)]
+    planted = planted_figures(ballots, mine)
+    return {
+        "votes": len(mine),
+        "answers": dict(zip(ANSWERS, count_answers(record.answers), strict=True)),
+        "gold_asked": record.gold_asked,
+        "gold_right": record.gold_right,
+        "gold": share(gold_accuracy(record)),
+        "agreement_n": named,
+        "agreement": share(wilson(right, named)),
+        "confusion": confusion,
+        "planted_n": planted["n"],
+        "planted": planted["followed"],
+        "planted_following": planted["following"],
+        "anchoring": anchoring_figures(ballots, mine),
+        "side": side_figures(ballots, mine),
+        "following": float(skills.following[person]),
+        "information": information(skills.confusions[person]),
+        "median_ms": float(np.median(known_ms)) if len(known_ms) else None,
+        "first_at": float(ballots.cast_at[mine[0]]),
+        "last_at": float(ballots.cast_at[mine[-1]]),
+    }
+
+
+def campaign_figures(ballots: VoteTable, skills: Skills) -> dict[str, Any]:
+    """What holds for the campaign as a whole; `votes` tells when the next refresh is due."""
+    everybody = np.arange(len(ballots))
+    return {
+        "votes": len(ballots),
+        "people": len(ballots.people),
+        "images": len(ballots.images),
+        "answers": dict(zip(ANSWERS, count_answers(ballots.votes.answer), strict=True)),
+        **alpha_figures(ballots),
+        "kappa": kappa_figures(ballots),
+        "proposal": proposal_figures(ballots, skills),
+        "anchoring": anchoring_figures(ballots, everybody),
+        "planted": planted_figures(ballots, everybody),
+        "side": side_figures(ballots, everybody),
+        "following": float(skills.average_following),
+    }
+
+
+def _right_and_named(confusion: list[list[int]]) -> tuple[int, int]:
+    """Answers on the diagonal, and all that name a label."""
+    right = sum(confusion[label][label] for label in range(len(LABELS)))
+    return right, sum(sum(row[: len(LABELS)]) for row in confusion)
+
+
+def _asked(ballots: VoteTable, mine: Integers) -> Any:
+    """Which of these votes are honest questions with a known answer: gold, nothing planted.
+
+    Not those that came before the image was gold: they may be what made it gold.
+    """
+    since = ballots.gold_since[ballots.votes.image[mine]]
+    return (ballots.cast_at[mine] > since) & ~ballots.planted[mine]

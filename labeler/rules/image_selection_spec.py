@@ -1,0 +1,64 @@
+"""Which images of a data set a campaign is about: plain values, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from labeler.rules.validation import Problem, check_whole, known_fields, refuse_problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSelection:
+    """Which images of the data set a campaign is about; all by default.
+
+    Attributes:
+        partitions: CelebA's 0 train, 1 valid, 2 test; empty: all, also images without one.
+        attributes: by name, each true or false; all must hold.
+        sample: so many of these images at random; None: all.
+        seed: of the sample.
+        filenames: these and no others; None: all.
+
+    Raises:
+        RuleError: with all parts that are wrong.
+    """
+
+    partitions: tuple[int, ...] = ()
+    attributes: dict[str, bool] = field(default_factory=dict)
+    sample: int | None = None
+    seed: int = 0
+    filenames: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "partitions", tuple(sorted(set(self.partitions))))
+        if self.filenames is not None:
+            object.__setattr__(self, "filenames", tuple(dict.fromkeys(self.filenames)))
+        refuse_problems(self._problems())
+
+    def _problems(self) -> Iterator[Problem | None]:
+        for partition in self.partitions:
+            yield check_whole("partitions", partition, 0, 9)
+        if self.sample is not None:
+            yield check_whole("sample", self.sample, 1, 10**9)
+        yield check_whole("seed", self.seed, 0, 2**31 - 1)
+        if self.filenames == ():
+            yield Problem(field="filenames", given=[], needed="at least one name")
+
+    @property
+    def is_everything(self) -> bool:
+        """No image is left out, so that images imported later belong as well."""
+        return self == ImageSelection(seed=self.seed)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ImageSelection:
+        """From JSON; raises `RuleError` as `Rules.from_dict` does."""
+        known = known_fields(cls, "part of a selection", values)
+        known["partitions"] = tuple(known.get("partitions", ()))
+        if known.get("filenames") is not None:
+            known["filenames"] = tuple(known["filenames"])
+        return cls(**known)

@@ -1,0 +1,88 @@
+"""What is wrong with a rule or an image selection: which field, what was given, what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why a value cannot be. Messages are made of it where they are shown, never read back.
+
+    Attributes:
+        field: the rule, or the part of a selection.
+        given: the value.
+        needed: what is needed, without its bounds: `a whole number`.
+        bounds: the lowest and the highest value allowed, in the unit of the value.
+        allowed: the words allowed, where there is a list of them.
+    """
+
+    field: str
+    given: Any
+    needed: str = ""
+    bounds: tuple[float, float] | None = None
+    allowed: tuple[str, ...] = ()
+
+    def requirement(self, scale: float = 1) -> str:
+        """What is needed, in words.
+
+        Parameters:
+            scale: multiplies the bounds: 100 where the value is shown in percent.
+        """
+        if self.allowed:
+            return f"allowed are {', '.join(self.allowed)}"
+        if self.bounds is None:
+            return f"{self.needed} is needed"
+        low, high = (f"{scale * bound:.10g}" for bound in self.bounds)
+        return f"{self.needed} from {low} to {high} is needed"
+
+    def sentence(self, scale: float = 1) -> str:
+        """`requirement` as a sentence of its own."""
+        text = self.requirement(scale)
+        return f"{text[0].upper()}{text[1:]}."
+
+    def __str__(self) -> str:
+        return f"{self.field} is {self.given!r}; {self.requirement()}"
+
+
+class RuleError(ValueError):
+    """Rules, or a selection, that cannot be: `problems` has all that is wrong."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+def refuse_problems(found: Iterator[Problem | None]) -> None:
+    problems = [problem for problem in found if problem is not None]
+    if problems:
+        raise RuleError(problems)
+
+
+def known_fields(cls: type, what: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    names = tuple(each.name for each in fields(cls))
+    unknown = sorted(set(values) - set(names))
+    refuse_problems(Problem(field=what, given=name, allowed=names) for name in unknown)
+    return dict(values)
+
+
+def check_word(name: str, value: Any, allowed: tuple[str, ...]) -> Problem | None:
+    return None if value in allowed else Problem(field=name, given=value, allowed=allowed)
+
+
+def check_yes_no(name: str, value: Any) -> Problem | None:
+    return None if isinstance(value, bool) else Problem(field=name, given=value, needed="yes or no")
+
+
+def check_whole(name: str, value: Any, low: int, high: int) -> Problem | None:
+    if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
+        return None
+    return Problem(field=name, given=value, needed="a whole number", bounds=(low, high))
+
+
+def check_number(name: str, value: Any, low: float, high: float) -> Problem | None:
+    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+        return None
+    return Problem(field=name, given=value, needed="a number", bounds=(low, high))

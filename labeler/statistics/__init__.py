@@ -1,0 +1,1 @@
+"""Statistics over votes: arrays in, numbers out. No SQL, no Flask."""

@@ -1,0 +1,1 @@
+"""Many images of one label on a page: a person marks the wrong ones."""

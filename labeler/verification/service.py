@@ -1,0 +1,185 @@
+"""The verify grid: images that are called one label, on one page; a person marks the wrong ones.
+
+A *call* is a label and who says it: the current model run, or the votes so far. The images are
+open, not answered by the person and in nobody's hands; the most doubtful calls come first. Those
+that the campaign lets the person see blind are left out, so that the blind sample stays whole.
+Pictures are never mirrored here: one word stands above all of them.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from labeler.assignment.annotator_state import AnnotatorState, load_annotator_state
+from labeler.config import Settings
+from labeler.database.engine import Database
+from labeler.errors import InvalidInput, SidelightError
+from labeler.models import Vote, utc_now
+from labeler.verification.candidates import (
+    MODE,
+    Cell,
+    LabelClaim,
+    claim_candidates,
+    find_candidates,
+    held_cells,
+    renew_cells,
+)
+from labeler.voting.service import SubmittedAnswer, cast_vote, undo_vote
+
+SIZES = (24, 36, 48, 60)
+SPARE = 20  # candidates beyond the page: some are taken by others before they are claimed
+_BATCH = re.compile(r"grid[0-9a-f]{16}")
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """How many answers were taken back, and of which call the page was; None for an empty one."""
+
+    count: int
+    call: LabelClaim | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer that was not taken, and why."""
+
+    image_id: int
+    message: str
+
+
+def open_page(
+    db: Database,
+    annotator_id: int,
+    call: LabelClaim,
+    size: int,
+    *,
+    settings: Settings,
+    now: datetime | None = None,
+) -> list[Cell]:
+    """Hand a page of images to a person; fewer where fewer are left.
+
+    Those of the same call that they hold already come first, as they were answered before an
+    undo. The search reads; the claim is a short write transaction that looks again.
+
+    Raises:
+        InvalidInput: a size that is not offered.
+    """
+    if size not in SIZES:
+        raise InvalidInput(f"size={size}; allowed: {', '.join(map(str, SIZES))}.")
+    now = now or utc_now()
+    with db.read() as session:
+        desk = load_annotator_state(session, annotator_id)
+        if desk is None or not desk.works or not is_offered(desk):
+            return []
+        held = held_cells(session, desk, call, size, now)
+        wanted = size - len(held)
+        found = find_candidates(session, desk, call, wanted + SPARE, now) if wanted else []
+    with db.write() as session:
+        renew_cells(session, desk, held, settings=settings, now=now)
+        claim_candidates(session, desk, call, found, wanted, settings=settings, now=now)
+    with db.read() as session:
+        return held_cells(session, desk, call, size, now)
+
+
+def is_offered(desk: AnnotatorState) -> bool:
+    """Whether the rules let people see what is proposed: the grid shows nothing else."""
+    return desk.rules.blind_to_proposals() < 1
+
+
+def new_batch() -> str:
+    """A name for one page of answers."""
+    return f"grid{uuid.uuid4().hex[:16]}"
+
+
+def store_page(
+    db: Database,
+    annotator_id: int,
+    batch: str,
+    answers: Mapping[int, str],
+    *,
+    settings: Settings,
+    now: datetime | None = None,
+) -> list[Refusal]:
+    """Store a vote for each image, each in a transaction of its own; returns what was not taken.
+
+    The `request_id` of a vote is made of the batch and the image: who sends a page twice, or again
+    after a failure in the middle, stores nothing twice.
+
+    Raises:
+        InvalidInput: a malformed batch, or more answers than a page has.
+    """
+    if not _BATCH.fullmatch(batch) or len(answers) > max(SIZES):
+        raise InvalidInput("This page has expired. Open “Verify many images” again.")
+    refused = []
+    for image_id, answer in answers.items():
+        ballot = SubmittedAnswer(image_id, answer, f"{batch}-{image_id}")
+        try:
+            with db.write() as session:
+                cast_vote(session, annotator_id, ballot, settings=settings, now=now)
+        except SidelightError as error:
+            refused.append(Refusal(image_id, error.message))
+    return refused
+
+
+def last_batch(session: Session, annotator_id: int, campaign_id: int) -> str | None:
+    """The page that undo would take back: the person's newest vote is one of it."""
+    newest = session.execute(
+        select(Vote.request_id, Vote.superseded_at)
+        .where(Vote.annotator_id == annotator_id, Vote.campaign_id == campaign_id)
+        .order_by(Vote.id.desc())
+        .limit(1)
+    ).one_or_none()
+    if newest is None or newest.superseded_at is not None:
+        return None
+    batch: str = newest.request_id.partition("-")[0]
+    return batch if _BATCH.fullmatch(batch) else None
+
+
+def undo_page(
+    db: Database,
+    annotator_id: int,
+    batch: str,
+    *,
+    settings: Settings,
+    now: datetime | None = None,
+) -> Undone:
+    """Take back all votes of a page and hand its images back.
+
+    An image that the person has answered anew since keeps the newer answer.
+
+    Raises:
+        InvalidInput: a malformed batch.
+    """
+    if not _BATCH.fullmatch(batch):
+        raise InvalidInput("This is not a page of “Verify many images”.")
+    with db.read() as session:
+        votes = _votes_of(session, annotator_id, batch)
+    for vote in votes:
+        with db.write() as session:
+            undo_vote(session, annotator_id, vote.id, settings=settings, mode=MODE, now=now)
+    return Undone(len(votes), _call_of(votes[0]) if votes else None)
+
+
+def _call_of(vote: Vote) -> LabelClaim | None:
+    if vote.shown_label is None:
+        return None
+    return LabelClaim(vote.shown_label, "votes" if vote.shown_run_id is None else "model")
+
+
+def _votes_of(session: Session, annotator_id: int, batch: str) -> Sequence[Vote]:
+    """The current votes of a page, in its order; they are among the newest of the person."""
+    newest = session.scalars(
+        select(Vote)
+        .where(Vote.annotator_id == annotator_id)
+        .order_by(Vote.id.desc())
+        .limit(10 * max(SIZES))
+    ).all()
+    of_page = [vote for vote in newest if vote.request_id.startswith(f"{batch}-")]
+    return [vote for vote in reversed(of_page) if vote.superseded_at is None]

@@ -1,0 +1,323 @@
+"""Casting and undoing votes. Rows are only ever added or marked as superseded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import and_, bindparam, select, update
+from sqlalchemy.orm import Session
+
+from labeler.assignment.leases import find_lease, lease_more, write_leases
+from labeler.assignment.presentation import LeasedImage, as_seen, presentation_values
+from labeler.config import Settings
+from labeler.consensus.derivation import CountedVote, derive
+from labeler.consensus.store import DERIVED, current_run_of, lock_image, recount
+from labeler.database.statements import built_once, connection_of, insert_into, is_sqlite
+from labeler.errors import Conflict, Forbidden, InvalidInput, NotFound, StaleLease
+from labeler.labels import ANSWERS
+from labeler.models import NOT_COUNTED, Campaign, Consensus, Proposal, Vote, utc_now
+from labeler.voting.vote_context import VoteContext, load_vote_context
+
+MAX_ELAPSED_MS = 86_400_000  # a day; more is a sleeping computer and is stored as this
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,36}")
+
+
+@dataclass(frozen=True, slots=True)
+class CastVote:
+    """The vote as it is stored, `answer` as the person saw the picture.
+
+    `created` False: it had been stored before under this request. `following`: the images that
+    were leased with it.
+    """
+
+    vote_id: int
+    campaign_id: int
+    image_id: int
+    answer: str
+    created: bool
+    created_at: datetime
+    following: Sequence[LeasedImage] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SubmittedAnswer:
+    """What a person sends.
+
+    `answer` is about the picture as the person saw it, mirrored or not. `request_id` is new for
+    each vote and the same for each attempt to send it. `then`: how many images to lease next.
+    """
+
+    image_id: int
+    answer: str
+    request_id: str
+    elapsed_ms: int | None = None
+    then: int = 0
+
+
+def cast_vote(
+    session: Session,
+    annotator_id: int,
+    ballot: SubmittedAnswer,
+    *,
+    settings: Settings,
+    now: datetime | None = None,
+) -> CastVote:
+    """Store an answer once, however often the request comes, and hand out the next images.
+
+    The person must hold the image or have held it: a lease that has run out is good as long as
+    the image is still open. Who has answered the image before may change their mind at any time;
+    the earlier vote is superseded. Needs a write transaction.
+
+    Raises:
+        InvalidInput: an unknown answer, a malformed `request_id` or `elapsed_ms`.
+        NotFound: no such image in the active campaign, or it is broken.
+        Conflict: the `request_id` stands for another vote.
+        StaleLease: the lease has run out and the image is no longer needed.
+        Forbidden: the image was never handed to this person.
+    """
+    now = now or utc_now()
+    _check(ballot)
+    scene = load_vote_context(session, annotator_id, ballot.image_id, ballot.request_id)
+    if scene is None:
+        raise NotFound(f"Image {ballot.image_id} is not part of the active campaign.")
+    if scene.stored is None:
+        vote = _store_vote(session, scene, ballot, now)
+    else:
+        vote = _replay(scene.stored, annotator_id, ballot)
+    following = lease_more(session, scene.desk, ballot.then, settings=settings, now=now)
+    return replace(vote, following=following)
+
+
+def _store_vote(
+    session: Session, scene: VoteContext, ballot: SubmittedAnswer, now: datetime
+) -> CastVote:
+    """Insert the vote, which ends the lease, and derive the consensus."""
+    seen = _entitlement(scene, now)
+    person = scene.desk.annotator_id
+    elapsed = ballot.elapsed_ms
+    values = {
+        "campaign_id": scene.desk.campaign_id,
+        "image_id": ballot.image_id,
+        "annotator_id": person,
+        "answer": as_seen(ballot.answer, seen["mirrored"]),
+        "request_id": ballot.request_id,
+        "elapsed_ms": None if elapsed is None else min(elapsed, MAX_ELAPSED_MS),
+        "created_at": now,
+        **seen,
+    }
+    if scene.current is not None:
+        _supersede_current(session, values, now)
+    vote_id = _insert_vote(session, values, now)
+    if vote_id is None:
+        return _replay(_stored(session, ballot.request_id), person, ballot)
+    if values["mode"] not in NOT_COUNTED:
+        _count_vote(session, scene, values, now)
+    return CastVote(vote_id, values["campaign_id"], ballot.image_id, ballot.answer, True, now)
+
+
+def _count_vote(
+    session: Session, scene: VoteContext, values: dict[str, Any], now: datetime
+) -> None:
+    """Derive the consensus of the image from its other votes and this one."""
+    others = [vote for vote in scene.facts.votes if vote.annotator_id != values["annotator_id"]]
+    mine = CountedVote(values["annotator_id"], values["answer"], values["shown_label"])
+    facts = replace(scene.facts, votes=[*others, mine])
+    derived = {**derive(facts, scene.known), "updated_at": now}
+    where = {"of_campaign": scene.desk.campaign_id, "of_image": facts.image_id}
+    connection_of(session).execute(_update_consensus(), {**derived, **where})
+
+
+@built_once
+def _update_consensus() -> Any:
+    table: Any = Consensus.__table__
+    return (
+        update(table)
+        .where(
+            table.c.campaign_id == bindparam("of_campaign"),
+            table.c.image_id == bindparam("of_image"),
+        )
+        .values({name: bindparam(name) for name in (*DERIVED, "updated_at")})
+    )
+
+
+def last_vote(session: Session, annotator_id: int) -> Vote | None:
+    """The person's newest vote that counts: the one that undo takes back."""
+    return next(iter(recent_votes(session, annotator_id, 1)), None)
+
+
+def recent_votes(session: Session, annotator_id: int, n: int) -> Sequence[Vote]:
+    """The person's newest `n` votes that count in the active campaign, newest first."""
+    return session.scalars(
+        select(Vote)
+        .join(Campaign, and_(Campaign.id == Vote.campaign_id, Campaign.active))
+        .where(Vote.annotator_id == annotator_id, Vote.counts)
+        .order_by(Vote.id.desc())
+        .limit(n)
+    ).all()
+
+
+def supersede_votes_on(
+    session: Session, image_ids: Sequence[int], *, now: datetime | None = None
+) -> None:
+    """Let the votes on some images no longer count: their files hold other pictures now."""
+    if image_ids:
+        session.execute(
+            update(Vote)
+            .where(Vote.image_id.in_(image_ids), Vote.superseded_at.is_(None))
+            .values(superseded_at=now or utc_now())
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _check(ballot: SubmittedAnswer) -> None:
+    if ballot.answer not in ANSWERS:
+        raise InvalidInput(f"{ballot.answer!r} is not an answer. Allowed: {', '.join(ANSWERS)}.")
+    request_id, elapsed = ballot.request_id, ballot.elapsed_ms
+    if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
+        raise InvalidInput("request_id: use 8 to 36 letters, digits, '-' or '_', such as a UUID.")
+    whole = isinstance(elapsed, int) and not isinstance(elapsed, bool)
+    if elapsed is not None and (not whole or elapsed < 0):
+        raise InvalidInput("elapsed_ms: enter a whole number of milliseconds, 0 or more.")
+
+
+def _entitlement(scene: VoteContext, now: datetime) -> dict[str, Any]:
+    """How the person saw the image, if they may answer at all; raises otherwise."""
+    lease, current = scene.lease, scene.current
+    seen = lease or current
+    if seen is None:
+        raise Forbidden("This image is not assigned to you. Request the next images first.")
+    late = lease is not None and lease.expires_at <= now and current is None
+    if late and scene.status != "open" and scene.facts.gold is None:
+        raise StaleLease(
+            "Your time for this image is over, and other people have answered it in the meantime."
+        )
+    return presentation_values(seen)
+
+
+def _insert_vote(session: Session, vote: dict[str, Any], now: datetime) -> int | None:
+    """The new id, or None if the same request was stored by a transaction beside this one."""
+    statement = _insert_statement(is_sqlite(session))
+    vote_id: int | None = connection_of(session).scalar(statement, vote)
+    if vote_id is None and _stored(session, vote["request_id"]) is None:
+        # The same person answered the same image in another window at the same time.
+        _supersede_current(session, vote, now)
+        vote_id = connection_of(session).scalar(statement, vote)
+    return vote_id
+
+
+@built_once
+def _insert_statement(on_sqlite: bool) -> Any:
+    table = Vote.__table__
+    return insert_into(table, on_sqlite).on_conflict_do_nothing().returning(table.c.id)
+
+
+def _replay(stored: Any, annotator_id: int, ballot: SubmittedAnswer) -> CastVote:
+    """The vote that this request stored before; raises if it was another one."""
+    same = stored is not None and (
+        stored.annotator_id == annotator_id
+        and stored.image_id == ballot.image_id
+        and as_seen(stored.answer, stored.mirrored) == ballot.answer
+    )
+    if not same:
+        raise Conflict("This request_id belongs to another vote. Use a new one for each vote.")
+    return CastVote(
+        stored.id, stored.campaign_id, ballot.image_id, ballot.answer, False, stored.created_at
+    )
+
+
+def _stored(session: Session, request_id: str) -> Vote | None:
+    return session.scalar(select(Vote).where(Vote.request_id == request_id))
+
+
+def _supersede_current(session: Session, vote: dict[str, Any], now: datetime) -> None:
+    session.execute(
+        update(Vote)
+        .where(
+            Vote.campaign_id == vote["campaign_id"],
+            Vote.annotator_id == vote["annotator_id"],
+            Vote.image_id == vote["image_id"],
+            Vote.superseded_at.is_(None),
+        )
+        .values(superseded_at=now)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def undo_vote(
+    session: Session,
+    annotator_id: int,
+    vote_id: int,
+    *,
+    settings: Settings,
+    mode: str = "single",
+    now: datetime | None = None,
+) -> LeasedImage:
+    """Take back a vote and assign the image to the same person again, shown as it was.
+
+    Parameters:
+        mode: how the image is shown again: `single`, alone, or `grid`, on the verify grid.
+
+    Undoing what has been undone already changes nothing and answers the same.
+
+    Raises:
+        NotFound: no such vote.
+        Forbidden: somebody else's vote.
+        Conflict: the person has answered the image anew since, or it was an exercise.
+    """
+    now = now or utc_now()
+    vote = session.get(Vote, vote_id)
+    if vote is None:
+        raise NotFound(f"There is no vote {vote_id}.")
+    if vote.annotator_id != annotator_id:
+        raise Forbidden("This is somebody else's vote. You can undo only your own votes.")
+    if vote.mode in NOT_COUNTED:
+        raise Conflict(
+            "You have already seen the correct answer. Answers of the qualification cannot be "
+            "undone."
+        )
+    lock_image(session, vote.campaign_id, vote.image_id)
+    session.refresh(vote)
+    if vote.superseded_at is None:
+        vote.superseded_at = now
+        session.flush()
+        recount(session, vote.campaign_id, [vote.image_id], now=now)
+    elif _current(session, vote) is not None:
+        raise Conflict("You have answered this image again since then. Undo the newer answer.")
+    seen = {
+        **presentation_values(vote),
+        "mode": mode,
+        "shown_probability": _how_probable(session, vote),
+    }
+    again = {"image_id": vote.image_id, **seen}
+    write_leases(session, vote.campaign_id, annotator_id, [again], settings, now)
+    lease = find_lease(session, vote.campaign_id, annotator_id, vote.image_id)
+    assert lease is not None
+    return lease
+
+
+def _how_probable(session: Session, vote: Vote) -> float | None:
+    """What stood beside the label that was shown; a planted one borrows the current run's."""
+    if vote.shown_label is None:
+        return None
+    run = vote.shown_run_id or current_run_of(vote.campaign_id)
+    row = session.execute(
+        select(Proposal.p_left, Proposal.p_center, Proposal.p_right).where(
+            Proposal.model_run_id == run, Proposal.image_id == vote.image_id
+        )
+    ).one_or_none()
+    return max(row) if row else None
+
+
+def _current(session: Session, vote: Vote) -> Vote | None:
+    return session.scalar(
+        select(Vote).where(
+            Vote.campaign_id == vote.campaign_id,
+            Vote.annotator_id == vote.annotator_id,
+            Vote.image_id == vote.image_id,
+            Vote.superseded_at.is_(None),
+        )
+    )

@@ -1,0 +1,231 @@
+"""Signing in and out, opening an account, and the own account with its browsers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import Blueprint, flash, redirect, request, url_for
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from labeler.accounts import invites, sessions
+from labeler.accounts import service as accounts
+from labeler.accounts import sessions as accounts_sessions
+from labeler.accounts.passwords import MIN_LENGTH
+from labeler.errors import Conflict, InvalidInput, SidelightError
+from labeler.models import Annotator, LoginSession
+from labeler.web import access, request_fields
+from labeler.web.context import Page, account, account_or_none, db, render, settings
+
+bp = Blueprint("accounts", __name__)
+
+ROLE_WORDS = {
+    "annotator": "an annotator",
+    "supervisor": "a supervisor",
+    "admin": "the administrator",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SignInPage(Page):
+    """`next`: the path to go to afterwards."""
+
+    template = "accounts/sign_in.html"
+    next: str = ""
+    username: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinPage(Page):
+    """An invite that can be used."""
+
+    template = "accounts/join.html"
+    role_words: str
+    expires_at: datetime
+    username: str = ""
+    problem: str = ""
+    min_password: int = MIN_LENGTH
+
+
+@bp.get("/sign-in")
+@access.public
+def sign_in() -> tuple[str, int] | Response:
+    """The form to sign in."""
+    if account_or_none() is not None:
+        return redirect(_wanted(request.args.get("next", "")))
+    return render(SignInPage(next=request.args.get("next", "")))
+
+
+@bp.post("/sign-in", endpoint="do_sign_in")
+@access.public
+def do_sign_in() -> tuple[str, int] | Response:
+    """Sign in with a name and a password; too many wrong ones have to wait."""
+    username, wanted = request_fields.text("username"), request_fields.text("next")
+    address, browser = request.remote_addr or "", request.user_agent.string
+    try:
+        _, token = sessions.sign_in(
+            db(), username, request_fields.text("password"), address, browser, settings()
+        )
+    except SidelightError as error:
+        return render(SignInPage(wanted, username, error.message), error.status)
+    access.remember(token)
+    return redirect(_wanted(wanted), 303)
+
+
+@bp.post("/sign-out")
+@access.signed_in
+def sign_out() -> Response:
+    """Sign out this browser."""
+    with db().write() as session:
+        sessions.sign_out(session, account().token)
+    access.forget()
+    return redirect(url_for("accounts.sign_in"), 303)
+
+
+@bp.get("/join/<token>")
+@access.public
+def join(token: str) -> tuple[str, int]:
+    """The form with which an invited person makes an account."""
+    return render(_join_page(token))
+
+
+@bp.post("/join/<token>", endpoint="do_join")
+@access.public
+def do_join(token: str) -> tuple[str, int] | Response:
+    """Make an account by an invite, and sign in."""
+    page = _join_page(token)
+    username = request_fields.text("username")
+    try:
+        with db().write() as session:
+            person = invites.accept_invite(
+                session, token, username, request_fields.text("password")
+            )
+            browser = request.user_agent.string
+            opened = sessions.open_session(session, person, browser, settings())
+    except (InvalidInput, Conflict) as error:
+        return render(
+            JoinPage(page.role_words, page.expires_at, username, error.message), error.status
+        )
+    access.remember(opened)
+    return redirect(url_for("home.guide" if person.role == "annotator" else "home.home"), 303)
+
+
+def _join_page(token: str) -> JoinPage:
+    with db().read() as session:
+        invite = invites.find_invite(session, token)
+    return JoinPage(ROLE_WORDS[invite.role], invite.expires_at)
+
+
+def _wanted(path: str) -> str:
+    return request_fields.local_address(path, url_for("home.home"))
+
+
+_BROWSERS = ("Firefox", "Edg", "OPR", "Chromium", "Chrome", "Safari")
+_SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Mac OS X", "Linux")
+
+
+@dataclass(frozen=True, slots=True)
+class BrowserRow:
+    """One browser that is signed in. `current`: the one that asks."""
+
+    id: int
+    browser: str
+    created_at: datetime
+    last_seen_at: datetime
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPage(Page):
+    """The own account."""
+
+    template = "accounts/account.html"
+    username: str
+    pseudonym: str
+    role: str
+    created_at: datetime
+    sessions: list[BrowserRow]
+    problem: str = ""
+    min_password: int = MIN_LENGTH
+
+
+@bp.get("/account")
+@access.signed_in
+def show() -> tuple[str, int]:
+    """The person's own account: password, and browsers that are signed in."""
+    return render(_account_page())
+
+
+@bp.post("/account/password")
+@access.signed_in
+def change_password() -> tuple[str, int] | Response:
+    """Change the password; all other browsers are signed out."""
+    me = account()
+    try:
+        with db().write() as session:
+            accounts.change_password(
+                session,
+                me.id,
+                request_fields.text("current"),
+                request_fields.text("new"),
+                keep=me.token,
+            )
+    except SidelightError as error:
+        return render(_account_page(error.message), error.status)
+    flash("Your password has been changed. All your other browsers are signed out.", "success")
+    return redirect(url_for("accounts.show"), 303)
+
+
+@bp.post("/account/sessions/<id:session_id>/revoke")
+@access.signed_in
+def revoke_session(session_id: int) -> Response:
+    """Sign out one browser."""
+    with db().write() as session:
+        accounts_sessions.revoke_browser(session, account().id, session_id)
+    flash("That browser has been signed out.", "success")
+    return redirect(url_for("accounts.show"), 303)
+
+
+@bp.post("/account/sessions/revoke-others")
+@access.signed_in
+def revoke_others() -> Response:
+    """Sign out all browsers but this one."""
+    me = account()
+    with db().write() as session:
+        accounts_sessions.revoke_sessions(session, me.id, keep=me.token)
+    flash("All your other browsers have been signed out.", "success")
+    return redirect(url_for("accounts.show"), 303)
+
+
+def _account_page(problem: str = "") -> AccountPage:
+    me = account()
+    with db().read() as session:
+        since = session.get_one(Annotator, me.id).created_at
+        rows = _browser_rows(session, me.id, me.token)
+    return AccountPage(me.username, me.pseudonym, me.role, since, rows, problem)
+
+
+def _browser_rows(session: Session, annotator_id: int, token: str) -> list[BrowserRow]:
+    return [
+        BrowserRow(
+            login.id,
+            name_browser(login),
+            login.created_at,
+            login.last_seen_at,
+            accounts_sessions.is_browser_of(login, token),
+        )
+        for login in accounts_sessions.list_browsers(session, annotator_id)
+    ]
+
+
+def name_browser(login: LoginSession) -> str:
+    """Words for a browser, such as "Firefox on Linux"; the head of its own text if unknown."""
+    agent = login.user_agent
+    browser = next((name for name in _BROWSERS if f"{name}/" in agent), None)
+    system = next((name for name in _SYSTEMS if name in agent), None)
+    if browser is None or system is None:
+        return agent[:40] or "Unknown browser"
+    browser = {"Edg": "Edge", "OPR": "Opera"}.get(browser, browser)
+    return f"{browser} on {system.replace('Mac OS X', 'Mac')}"

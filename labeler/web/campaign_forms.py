@@ -1,0 +1,452 @@
+"""The form of a campaign: its fields in words, what was sent, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import request
+from sqlalchemy.orm import Session
+
+from labeler.campaigns.image_selection import list_partitions
+from labeler.campaigns.service import MAX_GUIDELINE, MAX_NAME, Plan
+from labeler.csv_input import read_filenames
+from labeler.errors import Conflict, InvalidInput, NotFound, SidelightError
+from labeler.models import Campaign, Dataset
+from labeler.rules.campaign_rules import Rules, read_rules, write_rule
+from labeler.rules.image_selection_spec import ImageSelection
+from labeler.rules.validation import RuleError
+from labeler.web import request_fields
+
+PARTITIONS = {0: "train", 1: "valid", 2: "test"}
+
+
+class FormError(Exception):
+    """What was sent cannot be: `problems` by field."""
+
+    def __init__(self, problems: dict[str, str]) -> None:
+        super().__init__(", ".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of several things to tick or choose, and whether it is."""
+
+    value: str
+    text: str
+    chosen: str = ""
+
+
+@dataclass(slots=True)
+class CampaignForm:
+    """What the form shows; `problems` by field, `selection` for the selection as a whole.
+
+    `unreadable`: what is wrong with the uploaded list.
+    """
+
+    name: str = ""
+    guideline: str = ""
+    rules: dict[str, str] = field(default_factory=lambda: texts_of(Rules()))
+    partitions: set[str] = field(default_factory=set)
+    attributes: dict[str, str] = field(default_factory=dict)
+    sample: str = ""
+    seed: str = "0"
+    filenames: str = ""
+    unreadable: str = ""
+    problems: dict[str, str] = field(default_factory=dict)
+
+    def plan(self) -> Plan:
+        """What the form means.
+
+        Raises:
+            FormError: with everything that is wrong.
+        """
+        self.problems = self._plain_problems()
+        rules, selection = self._rules(), self._selection()
+        if self.problems or rules is None or selection is None:
+            raise FormError(self.problems)
+        return Plan(self.name, rules, selection, self.guideline)
+
+    def selection(self) -> ImageSelection:
+        """Which images the form selects.
+
+        Raises:
+            FormError: with everything that is wrong.
+        """
+        self.problems = {}
+        selection = self._selection()
+        if selection is None:
+            raise FormError(self.problems)
+        return selection
+
+    def blame(self, error: SidelightError) -> None:
+        """Put an error of the services at the field that it is about."""
+        places: dict[type[SidelightError], str] = {Conflict: "name", NotFound: "filenames"}
+        self.problems[places.get(type(error), "selection")] = error.message
+
+    def _plain_problems(self) -> dict[str, str]:
+        problems = {}
+        if not 1 <= len(self.name.strip()) <= MAX_NAME:
+            problems["name"] = f"Enter a name of 1 to {MAX_NAME} characters."
+        if len(self.guideline) > MAX_GUIDELINE:
+            problems["guideline"] = (
+                f"The guideline has {len(self.guideline):,} characters. The limit is "
+                f"{MAX_GUIDELINE:,}."
+            )
+        return problems
+
+    def _rules(self) -> Rules | None:
+        try:
+            return parse(self.rules)
+        except RuleError as error:
+            self.problems |= sentences_of(error)
+            return None
+
+    def _selection(self) -> ImageSelection | None:
+        numbers = {"sample": self._whole("sample", self.sample or None), "seed":
+                   self._whole("seed", self.seed or "0")}  # fmt: skip
+        if self.unreadable:
+            self.problems["filenames"] = self.unreadable
+        try:
+            names = read_filenames(self.filenames)
+        except SidelightError as error:
+            self.problems["filenames"] = error.message
+        if self.problems.keys() & {"sample", "seed", "filenames"}:
+            return None
+        try:
+            return ImageSelection(
+                partitions=tuple(int(one) for one in self.partitions),
+                attributes={name: said == "yes" for name, said in self.attributes.items() if said},
+                filenames=tuple(names) or None,
+                **numbers,
+            )
+        except RuleError as error:
+            self.problems |= {one.field: one.sentence() for one in error.problems}
+            return None
+
+    def _whole(self, name: str, text: str | None) -> Any:
+        if text is None:
+            return None
+        if not text.strip().isascii() or not text.strip().isdigit():
+            self.problems[name] = "Enter a whole number."
+            return None
+        return int(text)
+
+
+def sent_form(dataset: Dataset | None = None) -> CampaignForm:
+    """What was sent; the selection only where a data set is given.
+
+    An uploaded list goes into the field of the list, so that it is there when the form comes back.
+    """
+    form = CampaignForm(
+        name=request_fields.text("name"),
+        guideline=request_fields.text("guideline"),
+        rules=sent_texts(),
+    )
+    if dataset is not None:
+        form.partitions = set(request.form.getlist("partition")) & set(map(str, PARTITIONS))
+        form.attributes = {
+            name: said
+            for index, name in enumerate(dataset.attribute_names)
+            if (said := request_fields.text(f"attribute-{index}")) in ("yes", "no")
+        }
+        form.sample, form.seed = request_fields.text("sample"), request_fields.text("seed")
+        form.filenames = request_fields.text("filenames")
+        try:
+            form.filenames = uploaded("list") or form.filenames
+        except InvalidInput as error:
+            form.unreadable = error.message
+    return form
+
+
+def form_of(campaign: Campaign) -> CampaignForm:
+    """The form of a campaign that there is."""
+    rules = texts_of(campaign.parsed_rules)
+    return CampaignForm(name=campaign.name, guideline=campaign.guideline, rules=rules)
+
+
+def uploaded(name: str) -> str:
+    """The text of a file that was sent; empty where none was.
+
+    Raises:
+        InvalidInput: it is no text in UTF-8.
+    """
+    file = request.files.get(name)
+    if file is None or not file.filename:
+        return ""
+    try:
+        return file.read().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidInput(
+            f"{file.filename} is not UTF-8 text. Save it as a CSV file in UTF-8."
+        ) from None
+
+
+def partition_choices(session: Session, dataset: Dataset, form: CampaignForm) -> list[Choice]:
+    """The partitions that the data set has."""
+    return [
+        Choice(
+            str(one), PARTITIONS.get(one, str(one)), "yes" if str(one) in form.partitions else ""
+        )
+        for one in list_partitions(session, dataset.id)
+    ]
+
+
+def attribute_choices(dataset: Dataset, form: CampaignForm) -> list[Choice]:
+    """The attributes with what was chosen: `yes`, `no` or nothing."""
+    return [
+        Choice(str(index), name.replace("_", " "), form.attributes.get(name, ""))
+        for index, name in enumerate(dataset.attribute_names)
+    ]
+
+
+def words_of(selection: ImageSelection) -> str:
+    """A selection in words."""
+    if selection.is_everything:
+        return "all images"
+    parts = []
+    if selection.partitions:
+        parts.append(" or ".join(PARTITIONS.get(one, str(one)) for one in selection.partitions))
+    parts += [f"{'' if wanted else 'not '}{name.replace('_', ' ')}"
+              for name, wanted in selection.attributes.items()]  # fmt: skip
+    if selection.filenames is not None:
+        parts.append(f"from a list of {len(selection.filenames):,}")
+    if selection.sample is not None:
+        parts.append(f"{selection.sample:,} at random (seed {selection.seed})")
+    return ", ".join(parts)
+
+
+Choices = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleField:
+    """One rule: its name, what it is called, what it does.
+
+    `kind`: `word` (one of `choices`), `whole`, `percent` or `yes`.
+    """
+
+    name: str
+    kind: str
+    label: str
+    sentence: str
+    choices: Choices = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RuleGroup:
+    """Rules that belong together."""
+
+    title: str
+    fields: tuple[RuleField, ...]
+
+
+GROUPS = (
+    RuleGroup(
+        "Who sees what",
+        (
+            RuleField(
+                "proposals",
+                "word",
+                "Show the model's suggestions",
+                "“Mixed” lets you measure how much suggestions influence people.",
+                (
+                    ("mixed", "Mixed: hidden for some images"),
+                    ("shown", "Always shown"),
+                    ("hidden", "Always hidden"),
+                ),
+            ),
+            RuleField(
+                "blind_share",
+                "percent",
+                "Hide suggestions for (%)",
+                "Share of the images without a suggestion if suggestions are mixed. It is "
+                "drawn for each person.",
+            ),
+            RuleField(
+                "mirror_views",
+                "yes",
+                "Show half of the images mirrored",
+                "Cancels out a habit of pressing one side. Answers are stored for the "
+                "image as it is.",
+            ),
+        ),
+    ),
+    RuleGroup(
+        "When an image is finished",
+        (
+            RuleField(
+                "method",
+                "word",
+                "Stopping rule",
+                "“Probability” weighs each answer by how reliable the person has been. It asks "
+                "for more answers only where the label is doubtful.",
+                (("posterior", "Probability"), ("majority", "A fixed number of votes")),
+            ),
+            RuleField(
+                "required_votes",
+                "whole",
+                "Votes needed",
+                "With a fixed number: the number of votes per image. With probability: the "
+                "smallest number of votes for a label.",
+            ),
+            RuleField(
+                "threshold",
+                "percent",
+                "Certain enough at (%)",
+                "An image is finished when one label is at least this probable.",
+            ),
+            RuleField(
+                "vote_cap",
+                "whole",
+                "Largest number of votes",
+                "An image that has this many votes and no label is contested. A supervisor "
+                "decides.",
+            ),
+            RuleField(
+                "use_model",
+                "yes",
+                "Count the model's proposal as a first opinion",
+                "Saves votes if the model's probabilities are right.",
+            ),
+            RuleField(
+                "named",
+                "yes",
+                "A person must have named the label",
+                "If not ticked, a confident proposal can outweigh a person. This needs the "
+                "fewest votes and trusts the model most.",
+            ),
+            RuleField(
+                "audit_share",
+                "percent",
+                "Audit share (%)",
+                "Share of the images, drawn at random, that get the largest number of "
+                "votes anyway. They show how good early labels are.",
+            ),
+        ),
+    ),
+    RuleGroup(
+        "Gold questions and qualification",
+        (
+            RuleField(
+                "gold_first",
+                "whole",
+                "Gold questions among the first 20",
+                "Images with a known answer. They look like all others and show how well a "
+                "person judges.",
+            ),
+            RuleField(
+                "gold_rate",
+                "percent",
+                "Gold questions later (%)",
+                "Share of all images after the first 20.",
+            ),
+            RuleField(
+                "planted_share",
+                "percent",
+                "Gold questions with a wrong suggestion (%)",
+                "Shows who copies suggestions. Not used if suggestions are always hidden.",
+            ),
+            RuleField(
+                "min_gold",
+                "percent",
+                "Pause below (%)",
+                "People who are clearly right on fewer gold questions than this are paused.",
+            ),
+            RuleField(
+                "training",
+                "whole",
+                "Qualification images",
+                "Gold questions that people answer, with feedback, before they start. 0: "
+                "no qualification.",
+            ),
+            RuleField(
+                "pass_share",
+                "percent",
+                "Qualification passed at (%)",
+                "Share of right answers in a round. Below it, another round follows.",
+            ),
+        ),
+    ),
+    RuleGroup(
+        "Model",
+        (
+            RuleField(
+                "retrain_votes",
+                "whole",
+                "Train again after (votes)",
+                "Smallest number of new votes. The first model needs 15 votes. 0: train "
+                "only on request.",
+            ),
+            RuleField(
+                "retrain_share",
+                "percent",
+                "And after this growth (%)",
+                "New votes as a share of the votes so far. It keeps large campaigns from "
+                "training all the time.",
+            ),
+        ),
+    ),
+    RuleGroup(
+        "Order",
+        (
+            RuleField(
+                "order",
+                "word",
+                "Which images come first",
+                "Images of equal priority come in random order.",
+                (
+                    ("breadth", "Images with the fewest votes"),
+                    ("random", "Random order"),
+                    ("uncertain", "Images that help the model most, then the least certain"),
+                    ("contested", "Images on which people disagree"),
+                    ("mixed", "Random mix of fewest votes, least certain and disagreement"),
+                ),
+            ),
+        ),
+    ),
+)
+FIELDS = {field.name: field for group in GROUPS for field in group.fields}
+
+
+def texts_of(rules: Rules) -> dict[str, str]:
+    """What the form shows for these rules."""
+    values = rules.as_dict()
+    return {
+        name: write_rule(round(100 * values[name], 8) if field.kind == "percent" else values[name])
+        for name, field in FIELDS.items()
+    }
+
+
+def sent_texts() -> dict[str, str]:
+    """What was sent; a box that is not ticked is not sent at all."""
+    return {
+        name: ("yes" if name in request.form else "no")
+        if field.kind == "yes"
+        else request_fields.text(name)
+        for name, field in FIELDS.items()
+    }
+
+
+def parse(texts: Mapping[str, str]) -> Rules:
+    """The rules of the form.
+
+    Raises:
+        RuleError: with all fields that are wrong; `sentences_of` words it.
+    """
+    return read_rules({name: text + _unit(name) for name, text in texts.items()})
+
+
+def sentences_of(error: RuleError) -> dict[str, str]:
+    """A sentence for each field that is wrong, in percent where the form is."""
+    return {one.field: one.sentence(_scale(one.field)) for one in error.problems}
+
+
+def _unit(name: str) -> str:
+    return " %" if FIELDS[name].kind == "percent" else ""
+
+
+def _scale(name: str) -> float:
+    return 100 if FIELDS[name].kind == "percent" else 1

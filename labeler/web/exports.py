@@ -1,0 +1,46 @@
+"""Downloads: labels and votes as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flask import Blueprint, request
+from flask import Response as FlaskResponse
+from werkzeug.wrappers import Response
+
+from labeler.exports import csv_files
+from labeler.web import access, current_campaign
+from labeler.web.context import db
+
+bp = Blueprint("admin", __name__, url_prefix="/admin")
+SURE_PRECISION = 0.95  # of the proposals that the button gives out
+
+
+@bp.get("/export/labels.csv")
+@access.only("supervisor", "admin")
+def labels_csv() -> Response:
+    """With `proposals=yes` also the model's, with `sure=yes` those that may stand for labels."""
+    sure = request.args.get("sure") == "yes"
+    with_proposals = sure or request.args.get("proposals") == "yes"
+    rows = csv_files.stream_labels(
+        db(), _chosen_id(), with_proposals, SURE_PRECISION if sure else None
+    )
+    return _csv("labels.csv", rows)
+
+
+@bp.get("/export/votes.csv")
+@access.only("supervisor", "admin")
+def votes_csv() -> Response:
+    """All votes of a campaign as CSV."""
+    return _csv("votes.csv", csv_files.stream_votes(db(), _chosen_id()))
+
+
+def _chosen_id() -> int:
+    with db().read() as session:
+        return current_campaign.campaign(session).id
+
+
+def _csv(name: str, chunks: Iterator[str]) -> Response:
+    response = FlaskResponse(chunks, mimetype="text/csv")
+    response.headers.set("Content-Disposition", "attachment", filename=name)
+    return response

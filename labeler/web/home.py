@@ -1,0 +1,55 @@
+"""The start page, the guide, and the sign of life."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Blueprint, jsonify, redirect, url_for
+from markupsafe import Markup
+from sqlalchemy import select
+from werkzeug.wrappers import Response
+
+from labeler.campaigns.service import active_campaign
+from labeler.web import access, markdown
+from labeler.web.context import Page, account_or_none, db, render
+from labeler.web.errors import always_json
+
+bp = Blueprint("home", __name__)
+
+
+@dataclass(frozen=True, slots=True)
+class GuidePage(Page):
+    """How to judge the light: the guideline of the campaign, else the guide of the site."""
+
+    template = "home/guide.html"
+    guideline: Markup | None
+
+
+@bp.get("/")
+@access.public
+def home() -> Response:
+    """Where a person's work is: managing for an admin, labelling for the others."""
+    found = account_or_none()
+    if found is None:
+        return redirect(url_for("accounts.sign_in"))
+    return redirect(url_for("dashboard.overview" if found.role == "admin" else "voting.label"))
+
+
+@bp.get("/guide")
+@access.public
+def guide() -> tuple[str, int]:
+    """The guide for annotators: what to look for, and which keys answer."""
+    with db().read() as session:
+        campaign = active_campaign(session)
+        text = campaign.guideline if campaign else ""
+    return render(GuidePage(markdown.render(text) if text else None))
+
+
+@bp.get("/healthz")
+@access.public
+@always_json
+def healthz() -> Response:
+    """200 when the database answers, else 503."""
+    with db().read() as session:
+        session.execute(select(1))
+    return jsonify(ok=True)

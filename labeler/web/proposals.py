@@ -1,0 +1,357 @@
+"""The model runs of a data set: training them, what each measured, two side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint, flash, redirect, request, url_for
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from labeler import jobs
+from labeler.errors import NotFound
+from labeler.models import Campaign, ModelRun, utc_now
+from labeler.proposals import rollback, runs, schedule, training_data
+from labeler.proposals import runs as proposals_runs
+from labeler.proposals.runs import current_run, get_run, running_run, stop_run
+from labeler.web import access, current_campaign, request_fields
+from labeler.web.context import Page, account, db, render, settings
+from labeler.web.current_campaign import links
+from labeler.web.exports import SURE_PRECISION
+from labeler.web.formatting import NONE, plural
+from labeler.web.plots import Plot, Series, Table, draw_shares
+
+bp = Blueprint("proposals", __name__, url_prefix="/admin")
+
+
+RUNS_SHOWN = 50
+STATES = {"training": "in training", "published": "published", "failed": "failed"}
+# What a run measured by cross-validation, in the words of the page; True: a share.
+MEASURES = {
+    "accuracy": ("accuracy", True),
+    "accuracy_of_commonest_label": ("always the most common label", True),
+    "macro_f1": ("macro F1", True),
+    "ece": ("calibration error", True),
+    "log_loss": ("log loss", False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A model run in the list. `accuracy` and `error` (calibration) in words; `sure`: the
+    probability from which 95 % of the proposals are right, None where that is not known."""
+
+    id: int
+    status: str
+    state: str
+    current: bool
+    created_at: datetime
+    published_at: datetime | None
+    method: str
+    problem: str | None
+    labelled: str
+    accuracy: str
+    error: str
+    sure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One figure of two runs; `change` from the first to the second, "" where it has no sense."""
+
+    word: str
+    first: str
+    second: str
+    change: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two runs side by side."""
+
+    first: int
+    second: int
+    rows: Sequence[Compared]
+
+
+@dataclass(frozen=True, slots=True)
+class RunsPage(Page):
+    """All model runs of a campaign's data set, newest first."""
+
+    template = "proposals/runs.html"
+    as_of: datetime
+    campaign: dict[str, int] | None = None
+    has_campaign: bool = False
+    runs: Sequence[RunRow] = ()
+    curve: Plot | None = None
+    comparison: Comparison | None = None
+    comparable: Sequence[int] = ()
+    waiting_jobs: int = 0
+    state: RunState | None = None
+    published: Sequence[Published] = ()
+
+
+@bp.get("/runs")
+@access.only("supervisor", "admin")
+def model_runs() -> tuple[str, int]:
+    """The model runs, with the measures of each."""
+    with db().read() as session:
+        campaign = current_campaign.campaign_or_none(session)
+        if campaign is None:
+            return render(RunsPage(utc_now()))
+        return render(_page(session, campaign))
+
+
+@bp.post("/runs/restore")
+@access.only("supervisor", "admin")
+def restore_run() -> Response:
+    """Go back to a run: at once where its proposals are there, else by the worker."""
+    run_id, who = request_fields.whole("run"), account().id
+    with db().write() as session:
+        campaign = current_campaign.campaign(session)
+        run = _own_run(session, campaign, run_id)
+        rollback.check_restorable(session, run.id)
+        missing = len(rollback.list_missing(session, run))
+        if not missing:
+            rollback.republish_run(session, run.id, who)
+    if missing:
+        jobs.restore_run(settings(), run_id, who)
+        flash(
+            f"{missing:,} proposals of run {run_id} are computed again. Then the run becomes "
+            "current.",
+            "success",
+        )
+    else:
+        jobs.queue_dataset_refresh(settings(), campaign.dataset_id)
+        flash(f"Run {run_id} is now current. The site shows its proposals.", "success")
+    return redirect(url_for("proposals.model_runs", **links(campaign)), 303)
+
+
+@bp.post("/runs/stop")
+@access.only("supervisor", "admin")
+def stop_training() -> Response:
+    """Stop the model run that is in training."""
+    with db().write() as session:
+        campaign = current_campaign.campaign(session)
+        run = running_run(session, campaign.dataset_id)
+        if run is None:
+            raise NotFound("No run is in training. It may have just finished.")
+        stop_run(session, run.id, account().username)
+    flash(f"Run {run.id} has been stopped. The current proposals stay.", "success")
+    return redirect(url_for("proposals.model_runs", **links(campaign)), 303)
+
+
+def _own_run(session: Session, campaign: Campaign, run_id: int) -> ModelRun:
+    run = get_run(session, run_id)
+    if run.dataset_id != campaign.dataset_id:
+        raise NotFound(f"Model run {run_id} belongs to another data set than this campaign.")
+    return run
+
+
+def run_row(run: ModelRun, current_id: int | None = None) -> RunRow:
+    """A run as the lists show it."""
+    found = run.metrics.get("cross_validation") or {}
+    labelled = run.metrics.get("n_training")
+    sure = run.metrics.get("thresholds", {}).get(f"{SURE_PRECISION:g}")
+    return RunRow(
+        run.id,
+        run.status,
+        STATES[run.status],
+        run.id == current_id,
+        run.created_at,
+        run.published_at,
+        run.method,
+        run.problem,
+        NONE if labelled is None else f"{labelled:,}",
+        _written("accuracy", found.get("accuracy")),
+        _written("ece", found.get("ece")),
+        None if sure is None else f"{100 * sure:.1f} %",
+    )
+
+
+def _page(session: Session, campaign: Campaign) -> RunsPage:
+    runs = proposals_runs.list_runs(session, campaign.dataset_id, RUNS_SHOWN)
+    current = current_run(session, campaign.dataset_id)
+    published = [run for run in runs if run.status == "published"]
+    return RunsPage(
+        utc_now(),
+        links(campaign),
+        has_campaign=True,
+        runs=[run_row(run, current.id if current else None) for run in runs],
+        curve=_curve(published),
+        comparison=_compare({run.id: run for run in published}),
+        comparable=[run.id for run in published],
+        waiting_jobs=jobs.count_waiting(settings()),
+        state=run_state(session, campaign),
+        published=list_published(session, campaign.dataset_id),
+    )
+
+
+def _curve(published: Sequence[ModelRun]) -> Plot | None:
+    """Accuracy over labelled images; None before two runs have measured themselves."""
+    measured = [run for run in reversed(published) if _accuracy(run) is not None]
+    if len(measured) < 2:
+        return None
+    points, baseline, rows = [], [], []
+    for run in sorted(measured, key=lambda run: run.metrics["n_training"]):
+        found, n = run.metrics["cross_validation"], run.metrics["n_training"]
+        accuracy, common = found["accuracy"], found.get("accuracy_of_commonest_label")
+        points.append((n, accuracy, f"Run {run.id}: {100 * accuracy:.1f} % with {n:,} images"))
+        if common is not None:
+            baseline.append(
+                (n, common, f"Run {run.id}: {100 * common:.1f} % with always the most common label")
+            )
+        written = [_written(name, found.get(name)) for name in ("accuracy", "ece")]
+        rows.append((f"Run {run.id}", f"{n:,}", *written))
+    series = [Series("the model", points), Series("always the most common label", baseline)]
+    first, last = points[0], points[-1]
+    return draw_shares(
+        ("Accuracy by cross-validation", "labelled images that the run was trained on"),
+        f"Accuracy goes from {100 * first[1]:.1f} % with {first[0]:,} images to "
+        f"{100 * last[1]:.1f} % with {last[0]:,}.",
+        [each for each in series if each.points],
+        Table(("Run", "Labelled images", "Accuracy", "Calibration error"), rows),
+    )
+
+
+def _accuracy(run: ModelRun) -> float | None:
+    found: float | None = (run.metrics.get("cross_validation") or {}).get("accuracy")
+    return found if run.metrics.get("n_training") is not None else None
+
+
+def _compare(runs: Mapping[int, ModelRun]) -> Comparison | None:
+    """The two runs that the address names, else the last two."""
+    newest = sorted(runs, reverse=True)[:2]
+    if len(newest) < 2:
+        return None
+    second = runs.get(request.args.get("b", 0, type=int), runs[newest[0]])
+    first = runs.get(request.args.get("a", 0, type=int), runs[newest[1]])
+    rows = [Compared("method", first.method, second.method, "")]
+    rows.append(_whole("labelled images", first, second, "n_training"))
+    rows.append(_whole("proposals made", first, second, "n_proposed"))
+    rows += [_measure(name, first, second) for name in MEASURES]
+    return Comparison(first.id, second.id, rows)
+
+
+def _whole(word: str, first: ModelRun, second: ModelRun, name: str) -> Compared:
+    before, after = first.metrics.get(name), second.metrics.get(name)
+    if before is None or after is None:
+        return Compared(word, NONE, NONE, "")
+    return Compared(word, f"{before:,}", f"{after:,}", _sign(f"{after - before:+,}"))
+
+
+def _measure(name: str, first: ModelRun, second: ModelRun) -> Compared:
+    word, is_share = MEASURES[name]
+    before, after = (
+        (run.metrics.get("cross_validation") or {}).get(name) for run in (first, second)
+    )
+    if before is None or after is None:
+        return Compared(word, _written(name, before), _written(name, after), "")
+    moved = f"{100 * (after - before):+.1f} points" if is_share else f"{after - before:+.3f}"
+    return Compared(word, _written(name, before), _written(name, after), _sign(moved))
+
+
+def _written(name: str, value: Any) -> str:
+    if not isinstance(value, int | float):
+        return NONE
+    return f"{100 * value:.1f} %" if MEASURES[name][1] else f"{value:.3f}"
+
+
+def _sign(text: str) -> str:
+    return text.replace("-", "−")
+
+
+PUBLICATIONS_SHOWN = 20
+FEW_S = 5.0  # of a step, before which nobody can tell how long it takes
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A run in training. `total` 0: how far it is cannot be told."""
+
+    id: int
+    begun_at: datetime
+    automatic: bool
+    words: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """`next`: when the next run begins, as a sentence."""
+
+    running: Running | None
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A run became the current one. `by`: who did it; None: nobody, the run was due."""
+
+    run: int
+    at: datetime
+    by: str | None
+    again: bool
+
+
+def run_state(session: Session, campaign: Campaign) -> RunState:
+    """What is going on now, and what will."""
+    running = runs.running_run(session, campaign.dataset_id)
+    due = schedule.load_schedule(session, campaign)
+    return RunState(_running(running) if running else None, _next(due, campaign.active))
+
+
+def list_published(session: Session, dataset_id: int) -> Sequence[Published]:
+    """Which run became the current one when, the last first."""
+    found = rollback.list_publications(session, dataset_id, PUBLICATIONS_SHOWN + 1)
+    rows = []
+    for place, (publication, name) in enumerate(found):
+        # Runs are numbered as they begin, and one of a data set begins at a time.
+        again = any(one.model_run_id >= publication.model_run_id for one, _ in found[place + 1 :])
+        rows.append(Published(publication.model_run_id, publication.at, name, again))
+    return rows[:PUBLICATIONS_SHOWN]
+
+
+def _running(run: ModelRun) -> Running:
+    told = run.progress or {}
+    step, done, total = told.get("step", "starting"), told.get("done", 0), told.get("total", 0)
+    words = step
+    if total:
+        words += f", {done:,} of {total:,}"
+        spent = time.time() - told["began"]
+        if done and spent >= FEW_S:
+            left = max(1, round(spent / done * (total - done)))
+            words += f", about {left:,} s left" if left < 90 else f", about {left // 60} min left"
+    return Running(run.id, run.created_at, bool(run.settings.get("automatic")), words, done, total)
+
+
+def _next(due: schedule.Schedule, active: bool) -> str:
+    votes = f"{due.votes:,} {plural(due.votes, 'vote')}"
+    if due.due_at is None:
+        return f"A run starts only when somebody requests it. There are {votes}."
+    if not active:
+        return f"No run starts automatically while the campaign is inactive. There are {votes}."
+    if due.is_due:
+        return (
+            f"With {votes} the next run is due. It starts within a minute, as soon as the "
+            "background worker is free and people have given at least two different labels."
+        )
+    return f"The next run starts automatically at {due.due_at:,} votes. There are {due.votes:,}."
+
+
+@bp.post("/propose")
+@access.only("supervisor", "admin")
+def propose() -> Response:
+    """Have a model trained in the background and its proposals published."""
+    with db().read() as session:
+        campaign = current_campaign.campaign(session)
+        # Asked here as well as in the job, so that a person learns at once what is missing.
+        training_data.check_trainable(session, campaign.id)
+    jobs.propose_labels(settings(), campaign.id, account().id)
+    flash("The training is queued. Its run appears below once it has started.", "success")
+    return redirect(url_for("proposals.model_runs", **links(campaign)), 303)

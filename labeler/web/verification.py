@@ -1,0 +1,161 @@
+"""The verify grid: choose what is called what, mark the wrong ones, confirm the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask import Blueprint, flash, redirect, request, url_for
+from werkzeug.wrappers import Response
+
+from labeler.assignment.annotator_state import load_annotator_state
+from labeler.errors import InvalidInput
+from labeler.labels import ANSWERS
+from labeler.verification import service as verification
+from labeler.verification.candidates import SOURCES, Cell, LabelClaim
+from labeler.verification.service import Refusal
+from labeler.web import access, request_fields
+from labeler.web.context import Page, account, db, render, settings
+from labeler.web.converters import MAX_ID
+from labeler.web.images import address_of
+from labeler.web.voting import Idle, Way, explain, whole_size
+from rotation.dataset.labels import LABELS
+
+bp = Blueprint("verification", __name__, url_prefix="/grid")
+
+ROOM = (178, 218)  # of a picture: CelebA's own size, and two columns on a phone
+SOURCE_WORDS = {"model": "the model", "votes": "the votes so far"}
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A picture of the grid; `answer` is what is sent if nobody touches it."""
+
+    image_id: int
+    number: int
+    url: str
+    width: int
+    height: int
+    filename: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class GridPage(Page):
+    """The pictures of a call; without any, the choice of one, or why there is none to make.
+
+    `undo`: the batch that can be taken back, the page before.
+    """
+
+    template = "verification/grid.html"
+    call: LabelClaim | None
+    size: int
+    tiles: list[Tile]
+    batch: str
+    undo: str | None
+    idle: Idle | None
+    labels: tuple[str, ...] = LABELS
+    answers: tuple[str, ...] = ANSWERS
+    sources: tuple[tuple[str, str], ...] = tuple(SOURCE_WORDS.items())
+    sizes: tuple[int, ...] = verification.SIZES
+
+    @property
+    def source_word(self) -> str:
+        return SOURCE_WORDS[self.call.source] if self.call else ""
+
+
+@bp.get("")
+@access.signed_in
+def show() -> tuple[str, int]:
+    """The choice; with `label`, `source` and `size` in the address, their pictures."""
+    call = _call(request.args.get("label"), request.args.get("source")) if request.args else None
+    size = request.args.get("size", verification.SIZES[0], type=int)
+    with db().read() as session:
+        desk = load_annotator_state(session, account().id)
+        works = desk is not None and desk.works
+        idle = None if works else explain(session, desk)
+        if desk is not None and works and not verification.is_offered(desk):
+            idle = _hidden()
+        undo = verification.last_batch(session, account().id, desk.campaign_id) if desk else None
+    cells: Sequence[Cell] = []
+    if call is not None and idle is None:
+        cells = verification.open_page(db(), account().id, call, size, settings=settings())
+    tiles = [_tile(number, cell) for number, cell in enumerate(cells, start=1)]
+    return render(GridPage(call, size, tiles, verification.new_batch(), undo, idle))
+
+
+@bp.post("")
+@access.signed_in
+def confirm() -> Response:
+    """Store the answers of a page, and open the next."""
+    call, size, batch = _sent()
+    answers = _answers()
+    refused = verification.store_page(db(), account().id, batch, answers, settings=settings())
+    _tell(call, answers, refused)
+    return _next(call, size)
+
+
+@bp.post("/undo")
+@access.signed_in
+def undo() -> Response:
+    """Take the last page back, and open it as it was."""
+    call, size, batch = _sent()
+    undone = verification.undo_page(db(), account().id, batch, settings=settings())
+    flash(f"{undone.count} answers have been undone.", "success")
+    return _next(undone.call or call, size)
+
+
+def _next(call: LabelClaim, size: int) -> Response:
+    address = url_for("verification.show", label=call.label, source=call.source, size=size)
+    return redirect(address, 303)
+
+
+def _sent() -> tuple[LabelClaim, int, str]:
+    call = _call(request_fields.text("label"), request_fields.text("source"))
+    return call, request_fields.whole("size"), request_fields.text("batch")
+
+
+def _call(label: str | None, source: str | None) -> LabelClaim:
+    return LabelClaim(label or LABELS[0], source or SOURCES[0])
+
+
+def _answers() -> dict[int, str]:
+    """From the fields `answer-NUMBER` of the form."""
+    found = {}
+    for name in request.form:
+        prefix, _, number = name.partition("-")
+        if prefix != "answer":
+            continue
+        whole = number.isascii() and number.isdigit() and len(number) < 20
+        if not whole or not 0 < int(number) <= MAX_ID:
+            raise InvalidInput(f"{name[:40]!r} does not name an image.")
+        found[int(number)] = request_fields.text(name)
+    return found
+
+
+def _tell(call: LabelClaim, answers: dict[int, str], refused: Sequence[Refusal]) -> None:
+    stored = len(answers) - len(refused)
+    missing = {one.image_id for one in refused}
+    changed = sum(answers[one] != call.label for one in answers if one not in missing)
+    flash(f"{stored} answers have been stored, {changed} of them not {call.label}.", "success")
+    for message, count in Counter(one.message for one in refused).items():
+        numbers = [str(one.image_id) for one in refused if one.message == message]
+        which = ", ".join(numbers[:10]) + (" and others" if count > 10 else "")
+        flash(f"{count} answers were not accepted (images {which}): {message}", "error")
+
+
+def _tile(number: int, cell: Cell) -> Tile:
+    width, height = whole_size(cell.width, cell.height, ROOM)
+    address = address_of(cell.image_id, cell.sha256)
+    return Tile(cell.image_id, number, address, width, height, cell.filename, cell.answer)
+
+
+def _hidden() -> Idle:
+    return Idle(
+        "hidden",
+        "You cannot verify many images in this campaign.",
+        "This page shows labels of the model and of other people, and the rules of this "
+        "campaign hide them.",
+        (Way(url_for("voting.label"), "Label one image at a time"),),
+    )

@@ -1,0 +1,107 @@
+"""The training and the own page in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+from sqlalchemy import select
+
+from labeler.consensus.store import rebuild
+from labeler.gold.service import NewGold, add_gold
+from labeler.models import Campaign, Consensus, Gold, utc_now
+from tests.browser.conftest import SignIn, Site
+from tests.browser.label_page import DESKTOP, PHONE, Diary, open_label_page, violations
+
+KEYS = {"left": "ArrowLeft", "center": "2", "right": "3"}
+
+
+@pytest.fixture
+def truth(site: Site) -> Iterator[dict[int, str]]:
+    """Four gold images and a training of two, for the length of a test."""
+    with site.db.write() as session:
+        campaign_id = session.scalars(select(Campaign.id).where(Campaign.active)).one()
+        ids = list(session.scalars(select(Consensus.image_id).order_by(Consensus.image_id)))[-4:]
+        known = dict(zip(ids, ("left", "center", "right", "left"), strict=True))
+        told = "The shadow of the nose falls away from the light."
+        new = [NewGold(image_id, label, told) for image_id, label in known.items()]
+        add_gold(session, campaign_id, new, "csv")
+    with site.ruled_by(training=2, pass_share=1.0):
+        yield known
+    with site.db.write() as session:
+        for gold in session.scalars(select(Gold).where(Gold.revoked_at.is_(None))):
+            gold.revoked_at = utc_now()
+        session.flush()
+        rebuild(session, campaign_id)
+
+
+def asked(page: Any) -> int:
+    return int(page.locator("#stage img").get_attribute("src").split("/")[2])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_by_keys(
+    site: Site, sign_in: SignIn, truth: dict[int, str], device: dict[str, Any], scheme: str
+) -> None:
+    person = sign_in(color_scheme=scheme, **device)
+    page = person.page
+    page.goto("/label")
+    expect(page.get_by_role("heading", name="A short qualification comes first.")).to_be_visible()
+    assert violations(person) == []
+    page.get_by_role("link", name="Start the qualification").click()
+    for n in range(2):
+        expect(page.locator(".status")).to_contain_text(f"{n} of 2 answered")
+        assert violations(person) == []
+        image = asked(page)
+        page.keyboard.press(KEYS[truth[image]])
+        expect(page.locator("#lesson")).to_contain_text("Right: ")
+        expect(page.locator("#lesson")).to_contain_text("The shadow of the nose")
+        assert asked(page) == image
+        assert violations(person) == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= device["viewport"]["width"]
+        if n == 0:
+            page.keyboard.press("Enter")
+    expect(page.locator("#lesson")).to_contain_text(
+        "2 of 2 right. You have passed the qualification."
+    )
+    page.keyboard.press("Enter")
+    expect(page.locator("#stage img")).to_be_visible()
+    assert page.url.endswith("/label")
+
+
+def test_without_scripts(site: Site, sign_in: SignIn, truth: dict[int, str]) -> None:
+    person = sign_in(java_script_enabled=False)
+    page = person.page
+    page.goto("/label/training")
+    page.get_by_role("button", name="Center" if truth[asked(page)] != "center" else "Left").click()
+    expect(page.locator("#lesson")).to_contain_text("Not quite: ")
+    page.get_by_role("link", name="Show the next image").click()
+    expect(page.locator(".status")).to_contain_text("1 of 2 answered, 0 right")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_own_page(site: Site, sign_in: SignIn, device: dict[str, Any], scheme: str) -> None:
+    person = sign_in(color_scheme=scheme, reduced_motion="reduce", **device)
+    open_label_page(person.page)
+    diary = Diary(person.page)
+    for key in ("ArrowLeft", "u", "ArrowRight"):
+        diary.press(key)
+    diary.wait_until_sent()
+    site.pause(person.username, "Please talk to me first.")
+    person.page.goto("/me")
+    expect(person.page.get_by_role("main")).to_contain_text("Reason: Please talk to me first.")
+    assert violations(person) == []
+    assert (
+        person.page.evaluate("document.documentElement.scrollWidth") <= device["viewport"]["width"]
+    )
+    last = person.page.locator(".last-answers li").first
+    last.get_by_role("button", name="center").focus()
+    person.page.keyboard.press("Enter")
+    expect(person.page.locator(".last-answers li").first).to_contain_text("You answered center")
+    newest = site.votes_of(person.username)[-1]
+    assert (newest.answer, newest.image_id) == ("center", list(diary.pressed)[-1])
+    assert violations(person) == []

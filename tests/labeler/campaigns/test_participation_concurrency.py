@@ -1,0 +1,96 @@
+"""Two decide about one person at once: nothing fails, and the supervisor has the last word."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import pytest
+from sqlalchemy.orm import Session
+
+from labeler.campaigns.participation import pause_person, resume_person
+from labeler.config import Settings
+from labeler.database.engine import Database
+from labeler.models import Participation
+from labeler.qualification.service import answer_exercise, next_exercise
+from labeler.voting.service import SubmittedAnswer
+from tests.conftest import MakeAnnotator, MakeDataset
+from tests.labeler.acting import at_once, make_gold, queue, set_rules
+
+SETTLED_S = 0.5  # by then the second transaction waits for the first
+T = TypeVar("T")
+
+
+@pytest.fixture
+def ada(any_db: Database, make_annotator: MakeAnnotator, make_dataset: MakeDataset) -> int:
+    """A person in a campaign whose qualification is one gold image."""
+    make_dataset(any_db, 3)
+    make_gold(any_db, dict.fromkeys(queue(any_db), "left"))
+    set_rules(any_db, training=1)
+    return make_annotator(any_db).id
+
+
+@pytest.fixture
+def boss(any_db: Database, make_annotator: MakeAnnotator) -> int:
+    return make_annotator(any_db, role="supervisor").id
+
+
+def overtaken(db: Database, first: Callable[[Session], None], second: Callable[[], T]) -> T:
+    """`second` begins before `first` has committed, and ends after it."""
+    with ThreadPoolExecutor(1) as pool:
+        with db.write() as session:
+            first(session)
+            waiting = pool.submit(second)
+            time.sleep(SETTLED_S)
+            assert not waiting.done()
+        return waiting.result(timeout=60)
+
+
+def row(db: Database, person: int) -> tuple[str, str, int | None]:
+    with db.read() as session:
+        found = session.get_one(Participation, (1, person))
+        return found.standing, found.reason, found.changed_by_id
+
+
+def finish(db: Database, person: int, settings: Settings) -> Callable[[], None]:
+    """Answers the last exercise of the person rightly, which ends the qualification."""
+    with db.write() as session:
+        leased = next_exercise(session, person, settings=settings)
+        assert leased is not None
+    ballot = SubmittedAnswer(leased.image_id, "left", str(uuid.uuid4()))
+
+    def answer() -> None:
+        with db.write() as session:
+            answer_exercise(session, person, ballot, settings=settings)
+
+    return answer
+
+
+def test_two_first_decisions_at_once(any_db: Database, ada: int, boss: int) -> None:
+    def pause() -> None:
+        with any_db.write() as session:
+            pause_person(session, 1, ada, "See me.", boss)
+
+    overtaken(any_db, lambda session: resume_person(session, 1, ada, boss), pause)
+    assert row(any_db, ada) == ("paused", "See me.", boss)
+
+
+def test_many_first_decisions_at_once(any_db: Database, ada: int, boss: int) -> None:
+    def pause(number: int) -> None:
+        with any_db.write() as session:
+            pause_person(session, 1, ada, f"Reason {number}.", boss)
+
+    assert at_once(pause) == [None] * 8
+    with any_db.read() as session:
+        assert session.get_one(Participation, (1, ada)).round_number == 8
+
+
+def test_the_end_of_the_qualification_ends_no_pause(
+    any_db: Database, ada: int, boss: int, settings: Settings
+) -> None:
+    answer = finish(any_db, ada, settings)
+    overtaken(any_db, lambda session: pause_person(session, 1, ada, "See me.", boss), answer)
+    assert row(any_db, ada) == ("paused", "See me.", boss)

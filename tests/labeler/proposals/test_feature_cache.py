@@ -1,0 +1,117 @@
+"""Features are measured once for each content and version, whatever the files are called."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from labeler.light_classifier.features import VERSION
+from labeler.proposals import feature_cache
+from labeler.proposals.feature_cache import FeatureCache
+from labeler.proposals.feature_extraction import FeatureChunk, extract_features, extract_variants
+from tests.labeler.lit_faces import cycle_labels, write_faces
+
+COUNT = 9
+NAMES = list(cycle_labels(COUNT))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_faces(tmp_path / "faces", cycle_labels(COUNT))
+    return tmp_path / "faces"
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> FeatureCache:
+    return FeatureCache(tmp_path / "home" / "features.sqlite3")
+
+
+def plain(folder: Path, names: list[str], cache: FeatureCache | None) -> FeatureChunk:
+    (chunk,) = extract_features(str(folder), names, 1, cache)
+    return chunk
+
+
+def test_the_same_content_is_measured_once(folder: Path, cache: FeatureCache) -> None:
+    first, second = plain(folder, NAMES, cache), plain(folder, NAMES, cache)
+    assert (len(first.measured), len(second.measured)) == (COUNT, 0)
+    assert_array_equal(first.features, second.features)
+    assert_array_equal(first.features, plain(folder, NAMES, None).features)
+
+
+def test_renamed_and_copied_files_are_known(folder: Path, cache: FeatureCache) -> None:
+    before = plain(folder, NAMES, cache)
+    (folder / NAMES[0]).rename(folder / "moved.png")
+    shutil.copy(folder / NAMES[1], folder / "copy.png")
+    after = plain(folder, ["copy.png", "moved.png"], cache)
+    assert not after.measured
+    assert_array_equal(after.features, before.features[[1, 0]])
+
+
+def test_copies_in_one_chunk_are_measured_once(folder: Path, cache: FeatureCache) -> None:
+    shutil.copy(folder / NAMES[1], folder / "copy.png")
+    chunk = plain(folder, [NAMES[1], "copy.png"], cache)
+    assert len(chunk.measured) == 1
+    assert chunk.positions == [0, 1]
+    assert_array_equal(chunk.features[0], chunk.features[1])
+
+
+def test_changed_content_is_measured_anew(folder: Path, cache: FeatureCache) -> None:
+    before = plain(folder, NAMES, cache)
+    shutil.copy(folder / NAMES[2], folder / NAMES[0])
+    with (folder / NAMES[1]).open("ab") as file:
+        file.write(b"\0")  # another content that looks the same
+    after = plain(folder, NAMES, cache)
+    assert len(after.measured) == 1
+    assert_array_equal(after.features[0], before.features[2])
+    assert_array_equal(after.features[1], before.features[1])
+
+
+def test_what_cannot_be_read_is_told_each_time(folder: Path, cache: FeatureCache) -> None:
+    (folder / NAMES[3]).write_bytes(b"no picture")
+    (folder / NAMES[5]).unlink()
+    for measured in (COUNT - 2, 0):
+        chunk = plain(folder, NAMES, cache)
+        assert len(chunk.measured) == measured
+        assert chunk.positions == [0, 1, 2, 4, 6, 7, 8]
+        assert [NAMES[3] in chunk.unreadable[0], NAMES[5] in chunk.unreadable[1]] == [True, True]
+
+
+def test_variants_depend_on_the_content_alone(folder: Path, cache: FeatureCache) -> None:
+    (first,) = extract_variants(str(folder), NAMES, 1, cache)
+    (kept,) = extract_variants(str(folder), NAMES[::-1], 1, cache)
+    (anew,) = extract_variants(str(folder), NAMES[::-1], 1)
+    assert (len(first.measured), len(kept.measured)) == (COUNT, 0)
+    assert_array_equal(kept.features, first.features[:, ::-1])
+    assert_array_equal(kept.features, anew.features)
+
+
+def test_another_version_begins_anew(
+    folder: Path, cache: FeatureCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain(folder, NAMES, cache)
+    monkeypatch.setattr(feature_cache, "VERSION", VERSION + 1)
+    assert len(plain(folder, NAMES, cache).measured) == COUNT
+    with sqlite3.connect(cache.path) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        assert {name for (name,) in tables} == {f"plain_{VERSION + 1}", f"varied_{VERSION + 1}"}
+    connection.close()
+
+
+def test_a_damaged_file_is_made_anew(folder: Path, cache: FeatureCache) -> None:
+    cache.path.parent.mkdir()
+    cache.path.write_bytes(b"this is no database" * 100)
+    assert len(plain(folder, NAMES, cache).measured) == COUNT
+    assert not plain(folder, NAMES, cache).measured
+
+
+def test_a_change_of_the_features_needs_a_new_version(folder: Path) -> None:
+    """The numbers of one picture by version; kept features would otherwise be mixed with new."""
+    known = {1: (41.721103, -3.202886, 47.016735)}
+    row = plain(folder, NAMES[:1], None).features[0].astype(float)
+    found = (row[:25].sum(), row[25:].sum(), np.abs(row).sum())
+    assert found == pytest.approx(known[VERSION], rel=1e-4)

@@ -1,0 +1,192 @@
+"""Who is flagged: spammers by 60 votes, good people practically never."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from labeler.labels import ANSWERS
+from labeler.statistics.annotator_flags import (
+    Flag,
+    Record,
+    flags,
+    gold_accuracy,
+    information,
+    standing,
+    without_own,
+)
+from labeler.statistics.dawid_skene import fit_skills
+from labeler.statistics.posterior import Evidence, label_posterior
+from labeler.statistics.vote_arrays import Votes
+from rotation.dataset.labels import LABELS
+from tests.labeler.statistics.simulated_class import CONFUSIONS, draw, draw_votes
+
+NO_ANSWERS = np.empty(0, dtype=int)
+
+
+def a_record(kind: str, n: int, seed: int, gold: int = 0) -> Record:
+    """n answers to images whose posteriors without this person are calibrated: 0.6 to 1."""
+    rng = np.random.default_rng([seed, n])
+    top = rng.uniform(0.6, 1, n)
+    label = draw(np.tile([0.3, 0.4, 0.3], (n, 1)), rng)
+    posteriors = np.repeat((1 - top)[:, None] / 2, 3, axis=1)
+    posteriors[np.arange(n), label] = top
+    truth = draw(posteriors, rng)
+    confusion = np.array(CONFUSIONS[kind])
+    known = draw(np.full((gold, 3), 1 / 3), rng)
+    right = int((draw(confusion[known], rng) == known).sum()) if gold else 0
+    elapsed = rng.lognormal(np.log(1100), 0.5, n)
+    return Record(draw(confusion[truth], rng), posteriors, elapsed, right, gold)
+
+
+def flagged_share(kind: str, n: int, people: int, gold: int = 0) -> float:
+    return float(np.mean([bool(flags(a_record(kind, n, seed, gold))) for seed in range(people)]))
+
+
+@pytest.mark.parametrize("n", [20, 60, 120, 200])
+def test_good_people_are_practically_never_flagged(n: int) -> None:
+    assert flagged_share("good", n, 500, gold=n // 10 + 5) <= 0.002
+    assert flagged_share("lopsided but good", n, 500, gold=n // 10 + 5) <= 0.006
+
+
+@pytest.mark.parametrize("kind", ["spammer", "one-sided", "one key", "swapped"])
+def test_useless_people_are_paused_by_60_votes(kind: str) -> None:
+    people = [standing(flags(a_record(kind, 60, seed))) for seed in range(200)]
+    assert people.count("pause") >= 190
+
+
+def test_who_sees_too_much_center_is_flagged_as_one_sided() -> None:
+    found = [flags(a_record("centrist", 120, seed)) for seed in range(100)]
+    codes = [{flag.code for flag in person} for person in found]
+    assert sum("one_sided" in person for person in codes) >= 90
+    sentences = [flag.sentence for flag in found[0] if flag.code == "one_sided"]
+    assert "Answers center for" in sentences[0]
+
+
+def test_careless_people_are_not_taken_for_spammers() -> None:
+    found = [flags(a_record("careless", 120, seed)) for seed in range(200)]
+    assert not any(flag.code in ("random", "swapped") for person in found for flag in person)
+
+
+def test_a_whole_class_with_real_posteriors() -> None:
+    """The posteriors come from the votes of the class itself, spammers among them."""
+    kinds = (
+        ["good"] * 24 + ["careless"] * 6 + ["centrist"] * 4 + ["spammer"] * 3 + ["one-sided"] * 3
+    )
+    for seed in range(5):
+        votes, _ = draw_votes(kinds, 800, 3, seed)  # 60 votes a person
+        skills = fit_skills(votes, 800, len(kinds))
+        for person, kind in enumerate(kinds):
+            rows = np.flatnonzero(votes.annotator == person)
+            answers = votes.answer[rows]
+            posteriors = skills.posteriors[votes.image[rows]]
+            rest = without_own(posteriors, answers, skills.confusions[person])
+            found = standing(flags(Record(answers, rest)))
+            if kind in ("spammer", "one-sided"):
+                assert found == "pause", (seed, person)
+            if kind == "good":
+                assert found == "ok", (seed, person)
+
+
+def test_runs_that_the_images_warrant_are_no_pattern() -> None:
+    central = np.tile([0.005, 0.99, 0.005], (60, 1))
+    assert flags(Record(np.ones(60, dtype=int), central)) == []
+
+
+def test_a_long_run_on_mixed_images_is_monotone() -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, 3, 80)
+    answers = truth.copy()
+    answers[40:60] = 1  # twenty times center in the middle of good work
+    codes = {flag.code for flag in flags(Record(answers, 0.94 * np.eye(3)[truth] + 0.02))}
+    assert "monotone" in codes
+    assert "random" not in codes
+
+
+def test_too_fast() -> None:
+    record = a_record("good", 60, seed=1)
+    hasty = Record(record.answers, record.posteriors, np.where(np.arange(60) < 40, 180.0, 900.0))
+    assert [flag.code for flag in flags(hasty)] == ["too_fast"]
+    assert "0.2 s" in flags(hasty)[0].sentence
+    grid = Record(record.answers, record.posteriors, np.full(60, np.nan))
+    assert flags(grid) == []
+
+
+def test_low_gold_needs_evidence() -> None:
+    def codes(right: int, asked: int) -> list[str]:
+        record = Record(NO_ANSWERS, np.empty((0, 3)), gold_right=right, gold_asked=asked)
+        return [flag.code for flag in flags(record)]
+
+    assert codes(0, 4) == []
+    assert codes(0, 5) == ["low_gold"]
+    assert codes(4, 5) == []
+    assert codes(6, 10) == []
+    assert codes(20, 50) == ["low_gold"]
+
+
+def test_standing() -> None:
+    assert standing([]) == "ok"
+    assert standing([Flag("too_fast", "")]) == "warn"
+    assert standing([Flag("too_fast", ""), Flag("monotone", "")]) == "pause"
+    assert standing([Flag("random", "")]) == "pause"
+
+
+def test_information_is_0_for_a_spammer_and_1_for_a_perfect_person() -> None:
+    assert information(np.array(CONFUSIONS["spammer"])) == 0
+    assert information(np.eye(3, 4)) == 1
+    assert 0.5 < information(np.array(CONFUSIONS["good"])) < 1
+
+
+def test_the_own_vote_is_taken_out_exactly() -> None:
+    votes, _ = draw_votes(["good"] * 5, 200, 2, seed=1)
+    skills = fit_skills(votes, 200, 5)
+    rows = np.flatnonzero(votes.annotator == 0)
+    posteriors = skills.posteriors[votes.image[rows]]
+    rest = without_own(posteriors, votes.answer[rows], skills.confusions[0])
+    others = np.flatnonzero((votes.annotator != 0) & np.isin(votes.image, votes.image[rows]))
+    for row, image in enumerate(votes.image[rows]):
+        expected = skills.class_prior.copy()
+        for vote in others[votes.image[others] == image]:
+            expected *= skills.confusions[votes.annotator[vote], :, votes.answer[vote]]
+        assert rest[row] == pytest.approx(expected / expected.sum())
+
+
+def test_the_own_vote_beside_a_proposal_is_taken_out_exactly() -> None:
+    """Or whoever follows a little would look as if all others disagreed with them."""
+    plain, _ = draw_votes(["good"] * 5, 200, 2, seed=1)
+    shown = np.random.default_rng(2).integers(-1, 3, len(plain.answer))
+    votes = Votes(plain.image, plain.annotator, plain.answer, shown)
+    prior = np.full((200, 3), 1 / 3)
+    skills = fit_skills(votes, 200, 5, prior=prior)
+    rows = np.flatnonzero(votes.annotator == 0)
+    rest = without_own(
+        skills.posteriors[votes.image[rows]],
+        votes.answer[rows],
+        skills.confusions[0],
+        shown[rows],
+        float(skills.following[0]),
+    )
+    others = np.flatnonzero((votes.annotator != 0) & np.isin(votes.image, votes.image[rows]))
+    for row, image in enumerate(votes.image[rows]):
+        evidence = [
+            Evidence(
+                ANSWERS[votes.answer[vote]],
+                tuple(map(tuple, skills.confusions[votes.annotator[vote]])),
+                LABELS[shown[vote]] if shown[vote] >= 0 else None,
+                float(skills.following[votes.annotator[vote]]),
+            )
+            for vote in others[votes.image[others] == image]
+        ]
+        assert rest[row] == pytest.approx(label_posterior((1 / 3, 1 / 3, 1 / 3), evidence))
+
+
+def test_gold_accuracy() -> None:
+    record = Record(
+        np.array([0, 1]), np.array([[1.0, 0, 0], [1.0, 0, 0]]), gold_right=3, gold_asked=4
+    )
+    assert gold_accuracy(record).estimate == 0.75
+
+
+def test_a_record_must_fit() -> None:
+    with pytest.raises(ValueError, match="2 answers, posteriors"):
+        Record(np.array([0, 1]), np.empty((1, 3)))

@@ -1,0 +1,130 @@
+"""CelebA's text files, as distributed and as the mirror has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rotation.dataset.celeba import (
+    LANDMARK_COLUMNS,
+    find_tables,
+    parse_attributes,
+    parse_identities,
+    parse_landmarks,
+    parse_partitions,
+    read_tables,
+)
+from rotation.errors import DatasetError
+
+SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "celeba10k"
+TXT = {
+    "list_attr_celeba.txt": "2\nBald Male Young\n000001.jpg -1  1 -1\n000002.jpg  1 -1  1\n",
+    "identity_CelebA.txt": "000001.jpg 2880\n000002.jpg 2937\n",
+    "list_eval_partition.txt": "000001.jpg 0\n000002.jpg 2\n",
+    "list_landmarks_align_celeba.txt": "2\n" + " ".join(LANDMARK_COLUMNS) + "\n"
+    "000001.jpg 69 109 106 113 77 142 73 152 108 154\n"
+    "000002.jpg 69 110 107 112 81 135 70 151 108 153\n",
+}
+CSV = {
+    "list_attr_celeba.csv": "image_id,Bald,Male,Young\n000001.jpg,-1,1,-1\n000002.jpg,1,-1,1\n",
+    "identity_CelebA.csv": "image_id,identity\n000001.jpg,2880\n000002.jpg,2937\n",
+    "list_eval_partition.csv": "image_id,partition\n000001.jpg,0\n000002.jpg,2\n",
+    "list_landmarks_align_celeba.csv": "image_id," + ",".join(LANDMARK_COLUMNS) + "\n"
+    "000001.jpg,69,109,106,113,77,142,73,152,108,154\n"
+    "000002.jpg,69,110,107,112,81,135,70,151,108,153\n",
+}
+
+
+def write(folder: Path, files: dict[str, str]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("files", [TXT, CSV], ids=["txt", "csv"])
+def test_both_variants_say_the_same(tmp_path: Path, files: dict[str, str]) -> None:
+    tables = read_tables(write(tmp_path, files))
+    assert tables.attributes is not None
+    assert tables.identities is not None
+    assert tables.partitions is not None
+    assert tables.landmarks is not None
+    assert tables.attributes.columns == ("Bald", "Male", "Young")
+    assert tables.attributes.values.tolist() == [[0, 1, 0], [1, 0, 1]]
+    assert tables.attributes.index == {"000001.jpg": 0, "000002.jpg": 1}
+    assert tables.identities.values[:, 0].tolist() == [2880, 2937]
+    assert tables.partitions.values[:, 0].tolist() == [0, 2]
+    assert tables.landmarks.columns == LANDMARK_COLUMNS
+    assert tables.landmarks.values[1].tolist() == [69, 110, 107, 112, 81, 135, 70, 151, 108, 153]
+
+
+def test_the_line_with_the_number_of_rows_may_be_missing(tmp_path: Path) -> None:
+    lines = TXT["list_attr_celeba.txt"].split("\n", 1)[1]
+    path = write(tmp_path, {"list_attr_celeba.txt": lines}) / "list_attr_celeba.txt"
+    assert parse_attributes(path).values.tolist() == [[0, 1, 0], [1, 0, 1]]
+
+
+@pytest.mark.parametrize("newline", ["\r\n", "\n\n"])
+def test_line_ends_and_a_byte_order_mark_do_not_matter(tmp_path: Path, newline: str) -> None:
+    path = tmp_path / "identity_CelebA.txt"
+    text = "﻿" + TXT["identity_CelebA.txt"].replace("\n", newline)
+    path.write_bytes(text.encode())
+    assert parse_identities(path).filenames == ("000001.jpg", "000002.jpg")
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "message"),
+    [
+        (parse_identities, "000001.jpg 1\n000002.jpg x\n", "line 2: 'x' is not a whole number"),
+        (parse_identities, "000001.jpg 1\n000002.jpg 9999999999999999999999\n", "line 2: '9+' is"),
+        (parse_identities, "000001.jpg 1\n\n000002.jpg\n", "line 3: 1 values .* 0 found"),
+        (parse_identities, "a.jpg 1\nb.jpg 2\na.jpg 3\n", r"line 3: a\.jpg stands in line 1"),
+        (parse_identities, "a.jpg -4\n", "line 1: identity is -4; 0 to"),
+        (parse_partitions, "a.jpg 0\nb.jpg 3\n", "line 2: partition is 3; 0 to 2 is allowed"),
+        (parse_attributes, "2\nBald Male\na.jpg 1 1\nb.jpg 1\n", "line 4: 2 values .* 1 found"),
+        (parse_attributes, "2\nBald Male\na.jpg 1 7\n", "line 3: Male is 7; -1 to 1 is allowed"),
+        (parse_attributes, "a.jpg 1 1\n", "line 1: a line with the names of the columns"),
+        (parse_landmarks, "a.jpg 1 2 3\n", "line 1: 10 values .* 3 found"),
+    ],
+)
+def test_a_fault_is_told_with_file_and_line(
+    tmp_path: Path, parse: object, text: str, message: str
+) -> None:
+    path = tmp_path / "table.txt"
+    path.write_text(text)
+    with pytest.raises(DatasetError, match=message) as caught:
+        parse(path)  # type: ignore[operator]
+    assert str(path) in str(caught.value)
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "identity_CelebA.txt"
+    path.write_bytes(b"\xff\xfe\x00\x81")
+    with pytest.raises(DatasetError, match="not a text file in UTF-8"):
+        parse_identities(path)
+
+
+@pytest.mark.parametrize("target", ["", "img_align_celeba", "img_align_celeba.zip", "Img"])
+def test_the_files_are_found_beside_the_images(tmp_path: Path, target: str) -> None:
+    write(tmp_path, {"identity_CelebA.txt": TXT["identity_CelebA.txt"]})
+    write(tmp_path / "Anno", {"list_attr_celeba.txt": TXT["list_attr_celeba.txt"]})
+    write(tmp_path / "Eval", {"list_eval_partition.csv": CSV["list_eval_partition.csv"]})
+    (tmp_path / target).mkdir(exist_ok=True)
+    found = find_tables(tmp_path / target)
+    assert found.identities == tmp_path / "identity_CelebA.txt"
+    assert found.attributes == tmp_path / "Anno" / "list_attr_celeba.txt"
+    assert found.partitions == tmp_path / "Eval" / "list_eval_partition.csv"
+    assert found.landmarks is None
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the folder shared/data/celeba10k is not here")
+def test_real_celeba() -> None:
+    tables = read_tables(SHARED)
+    assert tables.attributes is not None
+    assert tables.identities is not None
+    assert tables.attributes.values.shape == (10_000, 40)
+    assert "Male" in tables.attributes.columns
+    assert set(np.unique(tables.attributes.values)) == {0, 1}
+    assert tables.identities.filenames == tables.attributes.filenames

@@ -129,7 +129,7 @@ def set_standing(
     if session.get(Campaign, campaign_id) is None:
         raise NotFound(f"There is no campaign {campaign_id}.")
     if session.get(Annotator, annotator_id) is None:
-        raise NotFound(f"There is no account with the number {annotator_id}.")
+        raise NotFound(f"The account with the number {annotator_id} does not exist.")
     row = session.get(Participation, (campaign_id, annotator_id), with_for_update=True)
     if row is None:
         row = Participation(campaign_id=campaign_id, annotator_id=annotator_id)

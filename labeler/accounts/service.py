@@ -153,7 +153,7 @@ def set_role(session: Session, annotator_id: int, role: str) -> Annotator:
 def _get(session: Session, annotator_id: int) -> Annotator:
     annotator = session.get(Annotator, annotator_id)
     if annotator is None:
-        raise NotFound(f"There is no account with the number {annotator_id}.")
+        raise NotFound(f"The account with the number {annotator_id} does not exist.")
     return annotator
 
 

@@ -175,7 +175,7 @@ def set_status(
     if session.get(Campaign, campaign_id) is None:
         raise NotFound(f"There is no campaign {campaign_id}.")
     if session.get(Annotator, annotator_id) is None:
-        raise NotFound(f"There is no account with the number {annotator_id}.")
+        raise NotFound(f"The account with the number {annotator_id} does not exist.")
     changed = {
         "standing": status,
         "reason": reason,

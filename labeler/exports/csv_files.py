@@ -77,7 +77,7 @@ def threshold_of_run(run: ModelRun, precision: float) -> float:
     for promised, threshold in kept:
         if promised >= precision - 1e-9:
             return float(threshold)
-    best = f"at most {kept[-1][0]:.0%}" if kept else "none at all"
+    best = f"at most {kept[-1][0]:.0%}" if kept else "no share at all"
     raise Conflict(
         f"Model run {run.id} cannot ensure that {precision:.1%} of its proposals are right. On "
         f"{_judged(run):,} labelled images that were left out of its training it reached "

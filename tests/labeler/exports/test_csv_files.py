@@ -328,9 +328,9 @@ def test_proposals_below_the_threshold_of_a_precision_label_nothing(
 @pytest.mark.parametrize(
     ("thresholds", "told"),
     [
-        ({"0.9": 0.7, "0.95": 0.8, "0.99": None}, "on 80 labelled .* it kept at most 95%"),
-        ({"0.9": None}, "it kept none at all"),
-        ({}, "it kept none at all"),
+        ({"0.9": 0.7, "0.95": 0.8, "0.99": None}, "On 80 labelled .* it reached at most 95%"),
+        ({"0.9": None}, "it reached no share at all"),
+        ({}, "it reached no share at all"),
     ],
 )
 def test_a_precision_that_cannot_be_promised_is_refused(

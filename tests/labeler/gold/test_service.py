@@ -120,7 +120,7 @@ def test_all_or_nothing_with_the_lines_that_are_wrong(any_db: Database, campaign
         ("name,label\na.jpg,left\n", "no column filename"),
         ("filename,label\na.jpg,top\n", r"Line 2: the label 'top' is not one of left"),
         ("filename,label\n,left\n", "Line 2: the filename is empty"),
-        ("filename,label\na.jpg,left\na.jpg,right\n", r"Line 3: 'a\.jpg' is left on an earlier"),
+        ("filename,label\na.jpg,left\na.jpg,right\n", r"Line 3: 'a\.jpg' has the label left"),
         ("filename,label\n", "no lines below the header"),
         ("", "no column filename and label"),
         ("filename,label\na\0.jpg,left\n", "NUL"),

@@ -129,7 +129,7 @@ def test_proposes_nothing_before_any_vote(db: Database, dataset_id: int) -> None
 @pytest.mark.parametrize(
     ("answers", "missing"),
     [
-        ({f"face{i:03d}.png": ["left"] for i in range(7)}, "7 image.* labelled left; .*different"),
+        ({f"face{i:03d}.png": ["left"] for i in range(7)}, "7 image.* labelled left.* different"),
         ({"face000.png": ["left"], "face001.png": ["center"]}, "2 image.* labelled center or left"),
         ({f"face{i:03d}.png": ["unsure"] for i in range(9)}, "0 image"),
         ({f"face{i:03d}.png": ["left", "right"] for i in range(9)}, "0 image"),

@@ -138,7 +138,7 @@ def test_a_request_id_cannot_stand_for_two_votes(
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"answer": "top"}, "'top' is not an answer; allowed: left, center, right, unsure"),
+        ({"answer": "top"}, "'top' is not an answer. Allowed: left, center, right, unsure"),
         ({"answer": ""}, "is not an answer"),
         ({"request_id": "short"}, "8 to 36 letters"),
         ({"request_id": "x" * 37}, "8 to 36 letters"),

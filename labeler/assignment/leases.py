@@ -43,43 +43,43 @@ def lease_images(
     that the campaign or the person is paused (`load_desk` tells).
     """
     now = now or utc_now()
-    desk = load_annotator_state(session, annotator_id)
-    if desk is None or not desk.works:
+    annotator = load_annotator_state(session, annotator_id)
+    if annotator is None or not annotator.works:
         return []
-    held = _renew_leases(session, desk, count, settings, now)
+    held = _renew_leases(session, annotator, count, settings, now)
     if held:
-        return held + lease_more(session, desk, count - len(held), settings=settings, now=now)
-    return _lease_or_wait(session, desk, count, settings, now)
+        return held + lease_more(session, annotator, count - len(held), settings=settings, now=now)
+    return _lease_or_wait(session, annotator, count, settings, now)
 
 
 def _lease_or_wait(
-    session: Session, desk: AnnotatorState, count: int, settings: Settings, now: datetime
+    session: Session, annotator: AnnotatorState, count: int, settings: Settings, now: datetime
 ) -> list[LeasedImage]:
     """`lease_more`; where all that is left is being counted anew, after that."""
     with session.begin_nested() as attempt:
-        leased = lease_more(session, desk, count, settings=settings, now=now)
+        leased = lease_more(session, annotator, count, settings=settings, now=now)
         if not leased:
             # Rows that turned out to be taken were locked all the same. Who waits with them in
             # hand, while the count that is waited for comes to them, would wait for ever.
             attempt.rollback()
-    if not leased and wait_for_row(session, desk, now):
-        leased = lease_more(session, desk, count, settings=settings, now=now)
+    if not leased and wait_for_row(session, annotator, now):
+        leased = lease_more(session, annotator, count, settings=settings, now=now)
     return leased
 
 
 def lease_more(
-    session: Session, desk: AnnotatorState, count: int, *, settings: Settings, now: datetime
+    session: Session, annotator: AnnotatorState, count: int, *, settings: Settings, now: datetime
 ) -> list[LeasedImage]:
     """Hand `count` images to a person beside those that they hold; two statements, mostly."""
-    if count < 1 or not desk.works:
+    if count < 1 or not annotator.works:
         return []
-    found = gold_due(session, desk, count, now)
+    found = gold_due(session, annotator, count, now)
     for queue in (free_rows, shared_rows):
         if len(found) < count:
-            found += queue(session, desk, count - len(found), now)
-    views = [(row, _draw(desk, row)) for row in found]
+            found += queue(session, annotator, count - len(found), now)
+    views = [(row, _draw(annotator, row)) for row in found]
     values = [{"image_id": row.id, **_columns(view)} for row, view in views]
-    write_leases(session, desk.campaign_id, desk.annotator_id, values, settings, now)
+    write_leases(session, annotator.campaign_id, annotator.annotator_id, values, settings, now)
     if count >= MANY:
         _forget(session, now - REMEMBER_LEASES)
     until = expiry(settings, now)
@@ -167,19 +167,22 @@ def _held(campaign_id: int, annotator_id: int) -> Any:
 
 
 def _renew_leases(
-    session: Session, desk: AnnotatorState, count: int, settings: Settings, now: datetime
+    session: Session, annotator: AnnotatorState, count: int, settings: Settings, now: datetime
 ) -> list[LeasedImage]:
     wanted = or_(Consensus.status == "open", Consensus.method == GOLD_METHOD)
     of_image = Consensus.campaign_id == Lease.campaign_id, Consensus.image_id == Lease.image_id
     rows = session.execute(
-        _held(desk.campaign_id, desk.annotator_id)
+        _held(annotator.campaign_id, annotator.annotator_id)
         .join(Consensus, and_(*of_image))
         .where(Lease.expires_at > now, Lease.mode == "single", wanted)
-        .order_by(Lease.created_at, *_in_order(desk))
+        .order_by(Lease.created_at, *_in_order(annotator))
         .limit(count)
     ).all()
     if rows:
-        mine = Lease.annotator_id == desk.annotator_id, Lease.campaign_id == desk.campaign_id
+        mine = (
+            Lease.annotator_id == annotator.annotator_id,
+            Lease.campaign_id == annotator.campaign_id,
+        )
         ids = [lease.image_id for _, lease in rows]
         _hold_places(session, and_(*mine, Lease.image_id.in_(ids)))
         session.execute(
@@ -191,17 +194,17 @@ def _renew_leases(
     return [_to_leased(image, lease) for image, lease in rows]
 
 
-def _in_order(desk: AnnotatorState) -> tuple[Any, ...]:
+def _in_order(annotator: AnnotatorState) -> tuple[Any, ...]:
     """As images of one hand-out were given: gold, then the queue."""
     is_gold = Consensus.method == GOLD_METHOD
-    place = case((is_gold, order_of_gold(desk.annotator_id)), else_=Consensus.priority)
+    place = case((is_gold, order_of_gold(annotator.annotator_id)), else_=Consensus.priority)
     return is_gold.desc(), place, Consensus.random_key
 
 
-def _draw(desk: AnnotatorState, row: Row[Any]) -> Presentation:
-    model = model_view(desk.run_id, (row.p_left, row.p_center, row.p_right))
+def _draw(annotator: AnnotatorState, row: Row[Any]) -> Presentation:
+    model = model_view(annotator.run_id, (row.p_left, row.p_center, row.p_right))
     return draw_presentation(
-        desk.rules, desk.campaign_id, desk.annotator_id, row.id, model, row.gold
+        annotator.rules, annotator.campaign_id, annotator.annotator_id, row.id, model, row.gold
     )
 
 

@@ -37,36 +37,40 @@ from labeler.rules.random_draws import is_gold_turn
 _PRIME, _SPREAD = 1_000_003, 7_919
 
 
-def gold_due(session: Session, desk: AnnotatorState, count: int, now: datetime) -> list[Row[Any]]:
+def gold_due(
+    session: Session, annotator: AnnotatorState, count: int, now: datetime
+) -> list[Row[Any]]:
     """As many gold images as the turns to come call for, if so many are left for the person."""
-    rules, who = desk.rules, (desk.campaign_id, desk.annotator_id)
-    if not desk.has_gold:
+    rules, who = annotator.rules, (annotator.campaign_id, annotator.annotator_id)
+    if not annotator.has_gold:
         return []
     due = sum(
-        is_gold_turn(*who, desk.turns + step, rules.gold_rate, rules.gold_first)
+        is_gold_turn(*who, annotator.turns + step, rules.gold_rate, rules.gold_first)
         for step in range(count)
     )
     if not due:
         return []
-    return list(connection_of(session).execute(_gold_statement(), _parameters(desk, due, now)))
+    return list(connection_of(session).execute(_gold_statement(), _parameters(annotator, due, now)))
 
 
-def free_rows(session: Session, desk: AnnotatorState, count: int, now: datetime) -> list[Row[Any]]:
+def free_rows(
+    session: Session, annotator: AnnotatorState, count: int, now: datetime
+) -> list[Row[Any]]:
     """The next images that nobody holds."""
     return list(
-        connection_of(session).execute(_free_statement(), _parameters(desk, count, now)).all()
+        connection_of(session).execute(_free_statement(), _parameters(annotator, count, now)).all()
     )
 
 
 def shared_rows(
-    session: Session, desk: AnnotatorState, count: int, now: datetime
+    session: Session, annotator: AnnotatorState, count: int, now: datetime
 ) -> list[Row[Any]]:
     """The next images that others hold as well, near the end of a campaign.
 
     As long as the votes that are there and that may come are not more than are needed; and where
     one more vote may be enough, no more than two people at a time.
     """
-    parameters = _parameters(desk, count, now) | _most(desk)
+    parameters = _parameters(annotator, count, now) | _most(annotator)
     rows = session.execute(_shared_statement(), parameters).all()
     if rows and not is_sqlite(session):
         # The holders were counted before the rows were ours; now nobody can add one.
@@ -75,7 +79,7 @@ def shared_rows(
     return list(rows)
 
 
-def wait_for_row(session: Session, desk: AnnotatorState, now: datetime) -> bool:
+def wait_for_row(session: Session, annotator: AnnotatorState, now: datetime) -> bool:
     """Whether an image was passed over only because its row was locked; waits for that row.
 
     While a whole campaign is counted anew, all its rows are locked, and the other queries of this
@@ -84,7 +88,7 @@ def wait_for_row(session: Session, desk: AnnotatorState, now: datetime) -> bool:
     """
     if is_sqlite(session):
         return False
-    parameters = _parameters(desk, 1, now) | _most(desk)
+    parameters = _parameters(annotator, 1, now) | _most(annotator)
     return session.execute(_waiting_statement(), parameters).first() is not None
 
 
@@ -104,17 +108,17 @@ def order_of_gold(annotator_id: Any) -> Any:
     return key % _PRIME * (annotator_id * _SPREAD % (_PRIME - 1) + 1) % _PRIME
 
 
-def _most(desk: AnnotatorState) -> dict[str, Any]:
+def _most(annotator: AnnotatorState) -> dict[str, Any]:
     """How many votes and holders an image takes that is in other hands."""
-    needed = desk.rules.votes_needed
-    return {"needed": needed, "together": needed if desk.rules.method == "majority" else 2}
+    needed = annotator.rules.votes_needed
+    return {"needed": needed, "together": needed if annotator.rules.method == "majority" else 2}
 
 
-def _parameters(desk: AnnotatorState, count: int, now: datetime) -> dict[str, Any]:
+def _parameters(annotator: AnnotatorState, count: int, now: datetime) -> dict[str, Any]:
     return {
-        "campaign": desk.campaign_id,
-        "annotator": desk.annotator_id,
-        "run": desk.run_id,
+        "campaign": annotator.campaign_id,
+        "annotator": annotator.annotator_id,
+        "run": annotator.run_id,
         "now": now,
         "count": count,
     }

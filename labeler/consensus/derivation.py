@@ -1,7 +1,7 @@
-"""What is known of an image in a campaign, and what follows from it: the derived columns.
+"""The derived columns of the consensus: their names, the function that fills them, the statement.
 
-One function, `derive`, decides; it is used for a single image after a vote and for all of them
-in `consensus.store.rebuild`, so that the two cannot differ.
+`derive` alone decides what an image's consensus is. A vote uses it for one image
+(`write_derived`), a rebuild for all of them (`consensus.store.rebuild`), so the two cannot differ.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from labeler.consensus import majority as consensus_majority
@@ -19,7 +20,8 @@ from labeler.consensus import stopping_rule
 from labeler.consensus.majority import Outcome, VoteCounts, count_votes, majority
 from labeler.consensus.priority import priority
 from labeler.consensus.stopping_rule import RetirementRule, is_audited, retire
-from labeler.models import Campaign, Estimate, Skill
+from labeler.database.statements import built_once, connection_of
+from labeler.models import Campaign, Consensus, Estimate, Skill
 from labeler.rules.campaign_rules import Rules
 from labeler.statistics.posterior import (
     DEFAULT_CONFUSION,
@@ -34,6 +36,21 @@ GOLD_METHOD = "gold-1"
 DECISION_METHOD = "decision-1"
 DEFAULT_PRIOR = (1 / 3, 1 / 3, 1 / 3)
 NOBODY = math.log(3)  # doubt where there is no model
+
+DERIVED_COLUMNS = (
+    "status",
+    "label",
+    "probability",
+    "p_left",
+    "p_center",
+    "p_right",
+    "votes_left",
+    "votes_center",
+    "votes_right",
+    "votes_unsure",
+    "method",
+    "priority",
+)
 
 Habits = tuple[Confusion, float]  # confusion and following of a person
 
@@ -76,12 +93,12 @@ class AnnotatorModel:
         return self.habits.get(annotator_id, self.average)
 
 
-def derive(facts: ImageFacts, known: AnnotatorModel) -> dict[str, Any]:
+def derive(facts: ImageFacts, annotator_model: AnnotatorModel) -> dict[str, Any]:
     """The derived columns of `Consensus`."""
-    rules = known.rules
+    rules = annotator_model.rules
     counts = count_votes(vote.answer for vote in facts.votes)
-    chances = _chances(facts, known)
-    outcome, method = _outcome(facts, counts, chances, known)
+    chances = _chances(facts, annotator_model)
+    outcome, method = _outcome(facts, counts, chances, annotator_model)
     doubt = entropy(facts.model) if facts.model else NOBODY
     return {
         "status": outcome.status,
@@ -99,9 +116,33 @@ def derive(facts: ImageFacts, known: AnnotatorModel) -> dict[str, Any]:
     }
 
 
-def chances_by_votes(facts: ImageFacts, known: AnnotatorModel) -> tuple[float, float, float]:
+def write_derived(
+    session: Session, facts: ImageFacts, annotator_model: AnnotatorModel, now: datetime
+) -> None:
+    """Derive the consensus row of one image and store it; the row must be held already."""
+    where = {"of_campaign": annotator_model.campaign_id, "of_image": facts.image_id}
+    values = {**derive(facts, annotator_model), "updated_at": now}
+    connection_of(session).execute(_update_statement(), {**values, **where})
+
+
+@built_once
+def _update_statement() -> Any:
+    table: Any = Consensus.__table__
+    return (
+        update(table)
+        .where(
+            table.c.campaign_id == bindparam("of_campaign"),
+            table.c.image_id == bindparam("of_image"),
+        )
+        .values({name: bindparam(name) for name in (*DERIVED_COLUMNS, "updated_at")})
+    )
+
+
+def chances_by_votes(
+    facts: ImageFacts, annotator_model: AnnotatorModel
+) -> tuple[float, float, float]:
     """P(label) by gold, decision and votes, whatever the model says: what may teach a model."""
-    return _chances(replace(facts, model=None), known)
+    return _chances(replace(facts, model=None), annotator_model)
 
 
 def load_annotator_model(session: Session, campaign_id: int) -> AnnotatorModel:
@@ -136,19 +177,19 @@ def make_annotator_model(
     )
 
 
-def _chances(facts: ImageFacts, known: AnnotatorModel) -> tuple[float, float, float]:
+def _chances(facts: ImageFacts, annotator_model: AnnotatorModel) -> tuple[float, float, float]:
     certain = facts.decision if facts.decided else facts.gold
     if certain is not None:
         left, center, right = (float(label == certain) for label in LABELS)
         return left, center, right
-    prior: Sequence[float] = known.class_prior
-    if known.rules.use_model and facts.model:
+    prior: Sequence[float] = annotator_model.class_prior
+    if annotator_model.rules.use_model and facts.model:
         prior = facts.model
     elif not facts.votes:
         # The class prior moves a little with each refresh; an image that nobody has seen stays.
         return DEFAULT_PRIOR
     evidence = (
-        Evidence(vote.answer, *_seen(vote, known.habits_of(vote.annotator_id)))
+        Evidence(vote.answer, *_seen(vote, annotator_model.habits_of(vote.annotator_id)))
         for vote in facts.votes
     )
     return label_posterior(prior, evidence)
@@ -160,16 +201,16 @@ def _seen(vote: CountedVote, habits: Habits) -> tuple[Confusion, str | None, flo
 
 
 def _outcome(
-    facts: ImageFacts, counts: VoteCounts, chances: Sequence[float], known: AnnotatorModel
+    facts: ImageFacts, counts: VoteCounts, chances: Sequence[float], annotator_model: AnnotatorModel
 ) -> tuple[Outcome, str]:
     if facts.decided:
         return _certain(facts.decision), DECISION_METHOD
     if facts.gold is not None:
         return _certain(facts.gold), GOLD_METHOD
-    rules = known.rules
+    rules = annotator_model.rules
     if rules.method == "majority":
         return majority(counts, rules.required_votes), consensus_majority.METHOD
-    audited = is_audited(known.campaign_id, facts.image_id, rules.audit_share)
+    audited = is_audited(annotator_model.campaign_id, facts.image_id, rules.audit_share)
     rule = RetirementRule(rules.threshold, rules.required_votes, rules.vote_cap, rules.named)
     return retire(chances, counts, rule, audited), stopping_rule.METHOD
 

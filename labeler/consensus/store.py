@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Row, delete, func, select, update
 from sqlalchemy.orm import Session, aliased
 
 from labeler.consensus.derivation import (
+    DERIVED_COLUMNS,
     CountedVote,
     ImageFacts,
     derive,
@@ -33,10 +34,6 @@ from labeler.models import (
 RANDOM_KEYS = 2**31  # random_key is drawn from 0 .. RANDOM_KEYS - 1
 _BATCH = 2_000
 _random = random.SystemRandom()  # the order of the queue must not be guessable from the code
-DERIVED = (
-    "status", "label", "probability", "p_left", "p_center", "p_right", "votes_left",
-    "votes_center", "votes_right", "votes_unsure", "method", "priority",
-)  # fmt: skip
 _TOLERANCE = 1e-3  # of a probability: skills move every image a little with each refresh
 
 
@@ -244,7 +241,7 @@ def _changes(
     facts = load_facts(session, campaign_id, [row.image_id for row in stored])
     for row, one in zip(stored, facts, strict=True):
         derived = derive(one, known)
-        if not all(_is_same(getattr(row, name), derived[name]) for name in DERIVED):
+        if not all(_is_same(getattr(row, name), derived[name]) for name in DERIVED_COLUMNS):
             yield {
                 "campaign_id": campaign_id,
                 "image_id": row.image_id,
@@ -259,7 +256,7 @@ def _load_rows(
     """`image_id` and the derived columns of each row; with `lock` held until the commit."""
     table = Consensus.__table__
     statement = (
-        select(table.c.image_id, *(table.c[name] for name in DERIVED))
+        select(table.c.image_id, *(table.c[name] for name in DERIVED_COLUMNS))
         .where(table.c.campaign_id == campaign_id, table.c.image_id.in_(image_ids))
         .order_by(table.c.image_id)
     )

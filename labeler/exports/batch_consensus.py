@@ -71,25 +71,25 @@ def aggregate(db: Database, campaign_id: int, method: str) -> tuple[VoteTable, A
     if method not in METHODS:
         raise InvalidInput(f"{method!r} is not a known method. Choose one of {', '.join(METHODS)}.")
     with db.read() as session:
-        ballots = load_vote_table(session, campaign_id)
-    prior = None if np.isnan(ballots.model).all() else ballots.model
+        vote_table = load_vote_table(session, campaign_id)
+    prior = None if np.isnan(vote_table.model).all() else vote_table.model
     if method == "model-and-votes" and prior is None:
         raise Conflict(
             "The method model-and-votes needs proposals. Run `python manage.py propose` first."
         )
-    found = METHODS[method](ballots.votes, len(ballots.images), len(ballots.people), prior)
-    return ballots, found
+    found = METHODS[method](vote_table.votes, len(vote_table.images), len(vote_table.people), prior)
+    return vote_table, found
 
 
-def stream_aggregation(db: Database, ballots: VoteTable, found: Aggregation) -> Iterator[str]:
+def stream_aggregation(db: Database, vote_table: VoteTable, found: Aggregation) -> Iterator[str]:
     """The result as CSV with the columns of `export labels`, rows by number of the image."""
-    return stream_label_rows(_label_rows(db, ballots, found))
+    return stream_label_rows(_label_rows(db, vote_table, found))
 
 
-def _label_rows(db: Database, ballots: VoteTable, found: Aggregation) -> Iterator[LabelRow]:
-    counts = batch_aggregation.count_answers(ballots.votes, len(ballots.images)).tolist()
-    for start in range(0, len(ballots.images), CHUNK):
-        ids = ballots.images[start : start + CHUNK].tolist()
+def _label_rows(db: Database, vote_table: VoteTable, found: Aggregation) -> Iterator[LabelRow]:
+    counts = batch_aggregation.count_answers(vote_table.votes, len(vote_table.images)).tolist()
+    for start in range(0, len(vote_table.images), CHUNK):
+        ids = vote_table.images[start : start + CHUNK].tolist()
         with db.read() as session:
             rows = session.execute(select(Image.id, Image.filename).where(Image.id.in_(ids)))
             names = dict(rows.all())

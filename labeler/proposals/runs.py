@@ -105,8 +105,8 @@ def working(db: Database, run_id: int) -> Iterator[RunHeartbeat]:
     """Tell how far the run is; mark it as failed when anything at all leaves the block."""
     done = False
     try:
-        with RunHeartbeat(db, run_id) as watch:
-            yield watch
+        with RunHeartbeat(db, run_id) as heartbeat:
+            yield heartbeat
         done = True
     finally:
         if not done:

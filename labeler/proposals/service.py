@@ -89,15 +89,15 @@ def train_and_propose(
     described = {"campaign": campaign.name, "campaign_id": campaign_id, "votes": votes,
                  "automatic": automatic, **proposals_training.settings()}  # fmt: skip
     run_id = start_run(db, dataset.id, proposals_training.method(), described)
-    with working(db, run_id) as watch:
+    with working(db, run_id) as heartbeat:
         read = Reading(dataset.path, processes, cache)
         names = [name for _, name in images]
-        model, metrics = proposals_training.learn(training, names, read, watch, dataset.name)
+        model, metrics = proposals_training.learn(training, names, read, heartbeat, dataset.name)
         started = time.perf_counter()
-        made = propose(db, run_id, read, images, model, watch, progress)
+        made = propose(db, run_id, read, images, model, heartbeat, progress)
         taught = {each.filename for each in training}
         asked = {image_id for image_id, name in images if name in taught}
-        _rank(db, run_id, campaign_id, made, asked, watch)
+        _rank(db, run_id, campaign_id, made, asked, heartbeat)
         metrics |= _figures(made, read, time.perf_counter() - started)
         publish_run(db, run_id, metrics, _stored(model), annotator_id)
     prune_proposals(db, dataset.id)
@@ -116,7 +116,7 @@ def proposable(session: Session, dataset_id: int) -> list[tuple[int, str]]:
 
 def propose(
     db: Database, run_id: int, read: Reading, images: Sequence[tuple[int, str]],
-    model: MirrorLogistic, watch: RunHeartbeat | None = None, progress: Progress | None = None,
+    model: MirrorLogistic, heartbeat: RunHeartbeat | None = None, progress: Progress | None = None,
 ) -> Made:  # fmt: skip
     """Store the model's proposals for these images under the run, chunk by chunk.
 
@@ -126,8 +126,8 @@ def propose(
     for chunk in read.features([filename for _, filename in images]):
         _store(db, run_id, images, chunk, model, made)
         done += len(chunk.positions) + len(chunk.unreadable)
-        if watch is not None:
-            watch.tell("proposing", done, len(images))
+        if heartbeat is not None:
+            heartbeat.tell("proposing", done, len(images))
         if progress is not None:
             progress(done, len(images))
     return made
@@ -161,7 +161,7 @@ def _rank(
     campaign_id: int,
     made: Made,
     asked: Collection[int],
-    watch: RunHeartbeat,
+    heartbeat: RunHeartbeat,
 ) -> None:
     """Note which images of the campaign would teach the model most.
 
@@ -169,7 +169,7 @@ def _rank(
     """
     from labeler.light_classifier.active_learning import next_to_ask
 
-    watch.tell("choosing the next images to ask")
+    heartbeat.tell("choosing the next images to ask")
     with db.read() as session:
         waiting = _waiting(session, campaign_id)
     numbers = np.array(made.image_ids)

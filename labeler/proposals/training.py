@@ -73,7 +73,7 @@ def learn(
     training: Sequence[TrainingImage],
     names: Sequence[str],
     read: Reading,
-    watch: RunHeartbeat,
+    heartbeat: RunHeartbeat,
     name: str,
 ) -> tuple[MirrorLogistic, dict[str, Any]]:
     """A calibrated model and its figures by cross-validation.
@@ -91,12 +91,12 @@ def learn(
 
     started = time.perf_counter()
     chosen = _sample(training)
-    chunks = list(_watched(read.features([each.filename for each in chosen]), chosen, watch,
+    chunks = list(_watched(read.features([each.filename for each in chosen]), chosen, heartbeat,
                            "reading the labelled images"))  # fmt: skip
     chosen = [chosen[position] for chunk in chunks for position in chunk.positions]
     _check_readable(chosen, [why for chunk in chunks for why in chunk.unreadable], name)
-    pool = _read_pool(read, names, {each.filename for each in training}, watch)
-    watch.tell("training")
+    pool = _read_pool(read, names, {each.filename for each in training}, heartbeat)
+    heartbeat.tell("training")
     trained = train(
         np.concatenate([chunk.features for chunk in chunks]),
         np.array([each.shares for each in chosen]),
@@ -135,7 +135,9 @@ def _measure(held_out: Any, chosen: Sequence[TrainingImage]) -> dict[str, Any]:
     }
 
 
-def _read_pool(read: Reading, names: Sequence[str], labelled: set[str], watch: RunHeartbeat) -> Any:
+def _read_pool(
+    read: Reading, names: Sequence[str], labelled: set[str], heartbeat: RunHeartbeat
+) -> Any:
     """(1 + VARIANTS, M, N_FEATURES) of images without votes, drawn with a fixed seed.
 
     Drawn from all and the labelled ones left out, so that the next run, with a few labels more,
@@ -148,19 +150,19 @@ def _read_pool(read: Reading, names: Sequence[str], labelled: set[str], watch: R
     drawn = np.random.default_rng(0).permutation(len(names))
     chosen = [names[index] for index in drawn if names[index] not in labelled][:MAX_POOL]
     read_ones = read.variants(sorted(chosen))
-    chunks = _watched(read_ones, chosen, watch, "reading images without labels")
+    chunks = _watched(read_ones, chosen, heartbeat, "reading images without labels")
     empty = np.empty((1 + VARIANTS, 0, N_FEATURES), np.float32)
     return np.concatenate([empty, *(chunk.features for chunk in chunks)], axis=1)
 
 
 def _watched(
-    chunks: Iterator[FeatureChunk], images: Sequence[Any], watch: RunHeartbeat, step: str
+    chunks: Iterator[FeatureChunk], images: Sequence[Any], heartbeat: RunHeartbeat, step: str
 ) -> Iterator[FeatureChunk]:
     done = 0
-    watch.tell(step, done, len(images))
+    heartbeat.tell(step, done, len(images))
     for chunk in chunks:
         done += len(chunk.positions) + len(chunk.unreadable)
-        watch.tell(step, done, len(images))
+        heartbeat.tell(step, done, len(images))
         yield chunk
 
 

@@ -75,25 +75,25 @@ def next_exercise(
     over. Needs a write transaction.
     """
     now = now or utc_now()
-    desk = load_annotator_state(session, annotator_id)
-    if desk is None or not desk.open or desk.standing != "training":
+    annotator = load_annotator_state(session, annotator_id)
+    if annotator is None or not annotator.open or annotator.standing != "training":
         return None
-    present = present_round(session, desk.campaign_id, annotator_id)
-    image_id = _held(session, desk) or _choose(session, desk, present)
+    present = present_round(session, annotator.campaign_id, annotator_id)
+    image_id = _held(session, annotator) or _choose(session, annotator, present)
     if image_id is None:
         reason = "There were no gold questions for the qualification."
-        _set_status(session, desk, "working", reason, RoundResult(present.number), now)
+        _set_status(session, annotator, "working", reason, RoundResult(present.number), now)
         return None
     # Never mirrored: the explanation speaks of the picture as it is.
     row = {"image_id": image_id, **asdict(Presentation(mode=MODE, blind=True))}
-    write_leases(session, desk.campaign_id, annotator_id, [row], settings, now)
-    return find_lease(session, desk.campaign_id, annotator_id, image_id)
+    write_leases(session, annotator.campaign_id, annotator_id, [row], settings, now)
+    return find_lease(session, annotator.campaign_id, annotator_id, image_id)
 
 
 def answer_exercise(
     session: Session,
     annotator_id: int,
-    ballot: SubmittedAnswer,
+    submitted: SubmittedAnswer,
     *,
     settings: Settings,
     now: datetime | None = None,
@@ -107,29 +107,29 @@ def answer_exercise(
         As `cast_vote`.
     """
     now = now or utc_now()
-    desk = load_annotator_state(session, annotator_id)
-    if desk is None:
+    annotator = load_annotator_state(session, annotator_id)
+    if annotator is None:
         raise Conflict("No campaign is active any more.")
-    if not _is_asked(session, desk, ballot):
+    if not _is_asked(session, annotator, submitted):
         raise Conflict("You have already seen the correct answer. Continue with the next image.")
-    vote = cast_vote(session, annotator_id, replace(ballot, then=0), settings=settings, now=now)
+    vote = cast_vote(session, annotator_id, replace(submitted, then=0), settings=settings, now=now)
     if vote.created:
         # An answer given at work may have been superseded, when the gold images were used up.
-        recount(session, desk.campaign_id, [ballot.image_id], now=now)
-        _end_round(session, desk, vote.vote_id, now)
+        recount(session, annotator.campaign_id, [submitted.image_id], now=now)
+        _end_round(session, annotator, vote.vote_id, now)
     return vote
 
 
-def read_round(session: Session, desk: AnnotatorState) -> Round:
+def read_round(session: Session, annotator: AnnotatorState) -> Round:
     """How far the person is in the present round."""
-    present = present_round(session, desk.campaign_id, desk.annotator_id)
+    present = present_round(session, annotator.campaign_id, annotator.annotator_id)
     first: dict[int, str] = {}
-    right = _gold_labels(session, desk)
-    for image_id, answer in _answers_in(session, desk, present):
+    right = _gold_labels(session, annotator)
+    for image_id, answer in _answers_in(session, annotator, present):
         first.setdefault(image_id, answer)
     counted = {image_id: answer for image_id, answer in first.items() if image_id in right}
     hits = sum(answer == right[image_id] for image_id, answer in counted.items())
-    asked = min(desk.rules.training, len(right))
+    asked = min(annotator.rules.training, len(right))
     return Round(asked, len(counted), hits, present.number)
 
 
@@ -166,26 +166,26 @@ def read_lesson(session: Session, annotator_id: int, vote_id: int) -> Lesson:
     )
 
 
-def _end_round(session: Session, desk: AnnotatorState, vote_id: int, now: datetime) -> None:
-    if desk.standing != MODE:
+def _end_round(session: Session, annotator: AnnotatorState, vote_id: int, now: datetime) -> None:
+    if annotator.standing != MODE:
         return
-    done = read_round(session, desk)
+    done = read_round(session, annotator)
     if done.answered < done.asked:
         return
-    needed = done.needed(desk.rules.pass_share)
+    needed = done.needed(annotator.rules.pass_share)
     verdict = f"{done.right} of {done.asked} right"
     result = RoundResult(done.number, vote_id)
     if done.right >= needed:
         passed = f"{verdict}. You have passed the qualification."
-        _set_status(session, desk, "working", passed, result, now)
+        _set_status(session, annotator, "working", passed, result, now)
     else:
         another = f"{verdict}. You need {needed}. Another round follows."
-        _set_status(session, desk, MODE, another, result, now)
+        _set_status(session, annotator, MODE, another, result, now)
 
 
 def _set_status(
     session: Session,
-    desk: AnnotatorState,
+    annotator: AnnotatorState,
     status: str,
     reason: str,
     result: RoundResult,
@@ -194,8 +194,8 @@ def _set_status(
     """Write what the qualification decides, unless a supervisor has decided meanwhile."""
     set_status(
         session,
-        desk.campaign_id,
-        desk.annotator_id,
+        annotator.campaign_id,
+        annotator.annotator_id,
         status,
         reason=reason,
         result=result,
@@ -203,40 +203,40 @@ def _set_status(
     )
 
 
-def _is_asked(session: Session, desk: AnnotatorState, ballot: SubmittedAnswer) -> bool:
+def _is_asked(session: Session, annotator: AnnotatorState, submitted: SubmittedAnswer) -> bool:
     """The person holds the image as an exercise, or has sent this very answer before."""
-    held = find_lease(session, desk.campaign_id, desk.annotator_id, ballot.image_id)
+    held = find_lease(session, annotator.campaign_id, annotator.annotator_id, submitted.image_id)
     if held is not None and held.view.mode == MODE:
         return True
     sent = select(Vote.id).where(
-        Vote.request_id == ballot.request_id, Vote.annotator_id == desk.annotator_id
+        Vote.request_id == submitted.request_id, Vote.annotator_id == annotator.annotator_id
     )
     return session.scalar(sent) is not None
 
 
-def _held(session: Session, desk: AnnotatorState) -> int | None:
+def _held(session: Session, annotator: AnnotatorState) -> int | None:
     """The exercise in the person's hands, run out or not, if it is one still."""
     return session.scalar(
         select(Lease.image_id)
         .join(Gold, _is_gold(Lease.campaign_id, Lease.image_id))
         .join(Consensus, _of(Lease))
         .where(
-            Lease.campaign_id == desk.campaign_id,
-            Lease.annotator_id == desk.annotator_id,
+            Lease.campaign_id == annotator.campaign_id,
+            Lease.annotator_id == annotator.annotator_id,
             Lease.mode == MODE,
         )
         .limit(1)
     )
 
 
-def _choose(session: Session, desk: AnnotatorState, present: PresentRound) -> int | None:
+def _choose(session: Session, annotator: AnnotatorState, present: PresentRound) -> int | None:
     """A gold image that was not answered in this round: new ones first, then the exercises of
     former rounds, the oldest first, and at last those that were answered at work."""
-    asked = {image_id for image_id, _ in _answers_in(session, desk, present)}
+    asked = {image_id for image_id, _ in _answers_in(session, annotator, present)}
     mine = and_(
         Vote.campaign_id == Gold.campaign_id,
         Vote.image_id == Gold.image_id,
-        Vote.annotator_id == desk.annotator_id,
+        Vote.annotator_id == annotator.annotator_id,
         Vote.superseded_at.is_(None),
     )
     seen = case((Vote.id.is_(None), 0), (Vote.mode.in_(NOT_COUNTED), 1), else_=2)
@@ -245,7 +245,7 @@ def _choose(session: Session, desk: AnnotatorState, present: PresentRound) -> in
         .join(Consensus, _of(Gold))
         .outerjoin(Vote, mine)
         .where(
-            Gold.campaign_id == desk.campaign_id,
+            Gold.campaign_id == annotator.campaign_id,
             Gold.revoked_at.is_(None),
             Gold.image_id.not_in(asked),
         )
@@ -254,24 +254,24 @@ def _choose(session: Session, desk: AnnotatorState, present: PresentRound) -> in
     )
 
 
-def _gold_labels(session: Session, desk: AnnotatorState) -> Mapping[int, str]:
+def _gold_labels(session: Session, annotator: AnnotatorState) -> Mapping[int, str]:
     """The label of each gold image that can be shown."""
     rows = session.execute(
         select(Gold.image_id, Gold.label)
         .join(Consensus, _of(Gold))
-        .where(Gold.campaign_id == desk.campaign_id, Gold.revoked_at.is_(None))
+        .where(Gold.campaign_id == annotator.campaign_id, Gold.revoked_at.is_(None))
     )
     return dict(rows.all())
 
 
-def _answers_in(session: Session, desk: AnnotatorState, present: PresentRound) -> list[Any]:
+def _answers_in(session: Session, annotator: AnnotatorState, present: PresentRound) -> list[Any]:
     """(image_id, answer) of the exercises of a round, also superseded ones, in their order."""
     return list(
         session.execute(
             select(Vote.image_id, Vote.answer)
             .where(
-                Vote.campaign_id == desk.campaign_id,
-                Vote.annotator_id == desk.annotator_id,
+                Vote.campaign_id == annotator.campaign_id,
+                Vote.annotator_id == annotator.annotator_id,
                 Vote.mode == MODE,
                 Vote.id > present.after_vote,
             )

@@ -52,9 +52,9 @@ def refresh_campaign(
     Parameters:
         all_images: also those without a vote; needed after new proposals and changed rules.
     """
-    ballots, paused = judge_people(db, campaign_id, now=now)
-    changed = _derive_anew(db, ballots, all_images)
-    return RefreshReport(len(ballots), len(ballots.people), changed, paused)
+    vote_table, paused = judge_people(db, campaign_id, now=now)
+    changed = _derive_anew(db, vote_table, all_images)
+    return RefreshReport(len(vote_table), len(vote_table.people), changed, paused)
 
 
 def refresh_dataset(db: Database, dataset_id: int) -> None:
@@ -76,12 +76,12 @@ def judge_people(
     """The first half of a refresh: skills, figures, standings. Returns the votes that were looked
     at, and who has been paused."""
     with db.read() as session:
-        ballots = load_vote_table(session, campaign_id)
+        vote_table = load_vote_table(session, campaign_id)
         limits = _limits(session, campaign_id)
-    skills = _fit(ballots)
+    skills = _fit(vote_table)
     with db.write() as session:
-        paused = _store(session, ballots, skills, limits, now or utc_now())
-    return ballots, paused
+        paused = _store(session, vote_table, skills, limits, now or utc_now())
+    return vote_table, paused
 
 
 def find_due(session: Session) -> list[int]:
@@ -103,44 +103,44 @@ def _limits(session: Session, campaign_id: int) -> Limits:
     return Limits(gold_limit=session.get_one(Campaign, campaign_id).parsed_rules.min_gold)
 
 
-def _fit(ballots: VoteTable) -> Skills:
+def _fit(vote_table: VoteTable) -> Skills:
     return fit_skills(
-        ballots.votes,
-        len(ballots.images),
-        len(ballots.people),
-        prior=ballots.prior,
-        gold=ballots.known,
+        vote_table.votes,
+        len(vote_table.images),
+        len(vote_table.people),
+        prior=vote_table.prior,
+        gold=vote_table.known,
     )
 
 
 def _store(
-    session: Session, ballots: VoteTable, skills: Skills, limits: Limits, now: datetime
+    session: Session, vote_table: VoteTable, skills: Skills, limits: Limits, now: datetime
 ) -> list[int]:
     """Write skills and standings; returns who has been paused."""
     found = []
     rows = []
-    for person, annotator_id in enumerate(ballots.people):
-        record = record_of(ballots, skills, person)
+    for person, annotator_id in enumerate(vote_table.people):
+        record = record_of(vote_table, skills, person)
         flagged = flags(record, limits)
         found.append((annotator_id, flagged))
         rows.append(
             {
-                "campaign_id": ballots.campaign_id,
+                "campaign_id": vote_table.campaign_id,
                 "annotator_id": int(annotator_id),
                 "confusion": np.round(skills.confusions[person], 9).tolist(),
                 "following": float(skills.following[person]),
-                "figures": person_figures(ballots, skills, person, record),
+                "figures": person_figures(vote_table, skills, person, record),
                 "flags": [list(flag) for flag in flagged],
                 "refreshed_at": now,
             }
         )
     _upsert(session, Skill, rows, ["campaign_id", "annotator_id"])
     estimate = {
-        "campaign_id": ballots.campaign_id,
+        "campaign_id": vote_table.campaign_id,
         "class_prior": skills.class_prior.tolist(),
         "confusion": skills.average.tolist(),
         "following": skills.average_following,
-        "figures": campaign_figures(ballots, skills),
+        "figures": campaign_figures(vote_table, skills),
         "method": SKILLS,
         "refreshed_at": now,
     }
@@ -151,7 +151,7 @@ def _store(
         if standing(flagged) == "pause"
         and set_status(
             session,
-            ballots.campaign_id,
+            vote_table.campaign_id,
             int(annotator_id),
             "paused",
             reason=flagged[0].sentence,
@@ -168,10 +168,10 @@ def _upsert(session: Session, table: Any, rows: list[dict[str, Any]], keys: list
     session.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
 
 
-def _derive_anew(db: Database, ballots: VoteTable, all_images: bool) -> int:
+def _derive_anew(db: Database, vote_table: VoteTable, all_images: bool) -> int:
     with db.read() as session:
-        campaign_id = ballots.campaign_id
-        ids: Sequence[int] = ballots.images.tolist()
+        campaign_id = vote_table.campaign_id
+        ids: Sequence[int] = vote_table.images.tolist()
         if all_images:
             wanted = select(Consensus.image_id).where(Consensus.campaign_id == campaign_id)
             ids = session.scalars(wanted.order_by(Consensus.image_id)).all()

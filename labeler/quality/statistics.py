@@ -39,14 +39,14 @@ def clear_labels(posteriors: Floats) -> Integers:
     return np.where(posteriors.max(axis=1, initial=0) > CLEAR, posteriors.argmax(axis=1), -1)
 
 
-def alpha_figures(ballots: VoteTable) -> dict[str, Any]:
+def alpha_figures(vote_table: VoteTable) -> dict[str, Any]:
     """Krippendorff's alpha over the labels; `unsure` counts as no answer.
 
     The interval is the middle 95 % of resamples of the images with two votes or more.
     """
-    named = ballots.votes.answer < N_LABELS
-    cells = ballots.votes.image[named] * N_LABELS + ballots.votes.answer[named]
-    size = len(ballots.images) * N_LABELS
+    named = vote_table.votes.answer < N_LABELS
+    cells = vote_table.votes.image[named] * N_LABELS + vote_table.votes.answer[named]
+    size = len(vote_table.images) * N_LABELS
     by_image = np.bincount(cells, minlength=size).reshape(-1, N_LABELS)
     by_image = by_image[by_image.sum(axis=1) > 1]
     if not len(by_image):
@@ -60,12 +60,12 @@ def alpha_figures(ballots: VoteTable) -> dict[str, Any]:
     return {"alpha": share(found), "alpha_images": len(by_image)}
 
 
-def kappa_figures(ballots: VoteTable) -> dict[str, Any]:
+def kappa_figures(vote_table: VoteTable) -> dict[str, Any]:
     """Cohen's kappa of each two of the people with the most votes, by number of the account."""
-    votes = ballots.votes
-    counts = np.bincount(votes.annotator, minlength=len(ballots.people))
+    votes = vote_table.votes
+    counts = np.bincount(votes.annotator, minlength=len(vote_table.people))
     chosen = np.sort(np.argsort(-counts, kind="stable")[:PEOPLE_COMPARED])
-    place = np.full(len(ballots.people), -1)
+    place = np.full(len(vote_table.people), -1)
     place[chosen] = np.arange(len(chosen))
     mine = place[votes.annotator] >= 0
     among = Votes(votes.image[mine], place[votes.annotator[mine]], votes.answer[mine])
@@ -74,35 +74,35 @@ def kappa_figures(ballots: VoteTable) -> dict[str, Any]:
     known = pairs[~np.isnan(pairs)]
     matrix = [[None if math.isnan(value) else value for value in row] for row in kappa.tolist()]
     return {
-        "people": ballots.people[chosen].tolist(),
+        "people": vote_table.people[chosen].tolist(),
         "matrix": matrix,
         "pairs": len(known),
         "median": float(np.median(known)) if len(known) else None,
     }
 
 
-def proposal_figures(ballots: VoteTable, skills: Skills) -> dict[str, Any]:
+def proposal_figures(vote_table: VoteTable, skills: Skills) -> dict[str, Any]:
     """The current run's proposals against the labels that are clear: counts[label][proposal]."""
-    proposed = ~np.isnan(ballots.model).any(axis=1)
+    proposed = ~np.isnan(vote_table.model).any(axis=1)
     labels = clear_labels(skills.posteriors)[proposed]
-    named = ballots.model[proposed].argmax(axis=1)
+    named = vote_table.model[proposed].argmax(axis=1)
     counts = confusion_matrix(labels, named)[:, :N_LABELS]
     n = int(counts.sum())
     return {"counts": counts.tolist(), "n": n, "right": share(wilson(int(np.trace(counts)), n))}
 
 
-def anchoring_figures(ballots: VoteTable, rows: Integers) -> dict[str, Any]:
+def anchoring_figures(vote_table: VoteTable, rows: Integers) -> dict[str, Any]:
     """Agreement with the proposal that was shown against one that was withheld.
 
     The grid is left out, where nothing is hidden by lot, and gold, where wrong proposals are
     planted among those that are shown.
     """
-    on_gold = ballots.gold[ballots.votes.image[rows]] >= 0
-    rows = rows[~ballots.planted[rows] & ~ballots.grid[rows] & ~on_gold]
-    shown = ballots.votes.shown_labels[rows]
+    on_gold = vote_table.gold[vote_table.votes.image[rows]] >= 0
+    rows = rows[~vote_table.planted[rows] & ~vote_table.grid[rows] & ~on_gold]
+    shown = vote_table.votes.shown_labels[rows]
     blind = shown < 0
-    proposal = np.where(blind, ballots.withheld[rows], shown)
-    found = measure_anchoring(ballots.votes.answer[rows], proposal, blind)
+    proposal = np.where(blind, vote_table.withheld[rows], shown)
+    found = measure_anchoring(vote_table.votes.answer[rows], proposal, blind)
     return {
         "shown": share(found.shown),
         "shown_n": int((~blind).sum()),
@@ -113,13 +113,13 @@ def anchoring_figures(ballots: VoteTable, rows: Integers) -> dict[str, Any]:
     }
 
 
-def planted_figures(ballots: VoteTable, rows: Integers) -> dict[str, Any]:
+def planted_figures(vote_table: VoteTable, rows: Integers) -> dict[str, Any]:
     """Wrong proposals on gold: how many were repeated, beside blind people who err just so."""
-    gold = ballots.gold[ballots.votes.image]
-    shown = ballots.votes.shown_labels
-    wrong = rows[ballots.planted[rows] & (gold[rows] >= 0) & (shown[rows] != gold[rows])]
+    gold = vote_table.gold[vote_table.votes.image]
+    shown = vote_table.votes.shown_labels
+    wrong = rows[vote_table.planted[rows] & (gold[rows] >= 0) & (shown[rows] != gold[rows])]
     base = np.flatnonzero((shown < 0) & (gold >= 0))
-    answer = ballots.votes.answer
+    answer = vote_table.votes.answer
     found = measure_planted(
         answer[wrong], shown[wrong], gold[wrong], answer[base], gold[base]
     )  # fmt: skip
@@ -131,9 +131,9 @@ def planted_figures(ballots: VoteTable, rows: Integers) -> dict[str, Any]:
     }
 
 
-def side_figures(ballots: VoteTable, rows: Integers) -> dict[str, Any]:
+def side_figures(vote_table: VoteTable, rows: Integers) -> dict[str, Any]:
     """How much more often the left of the screen is answered than the right, -1 to 1."""
-    answer, mirrored = ballots.votes.answer[rows], ballots.mirrored[rows]
+    answer, mirrored = vote_table.votes.answer[rows], vote_table.mirrored[rows]
     sided = ~np.isin(answer, _NOT_A_SIDE)
     return {
         "bias": share(side_bias(answer, mirrored)),
@@ -158,29 +158,29 @@ def confusion_counts(posteriors: Floats, answers: Integers) -> list[list[int]]:
     return confusion_matrix(clear_labels(posteriors), answers).tolist()
 
 
-def record_of(ballots: VoteTable, skills: Skills, person: int) -> Record:
+def record_of(vote_table: VoteTable, skills: Skills, person: int) -> Record:
     """One person's votes as `statistics.annotator_flags` looks at them."""
-    mine = np.flatnonzero(ballots.votes.annotator == person)
-    image, answers = ballots.votes.image[mine], ballots.votes.answer[mine]
-    on_gold = _asked(ballots, mine)
+    mine = np.flatnonzero(vote_table.votes.annotator == person)
+    image, answers = vote_table.votes.image[mine], vote_table.votes.answer[mine]
+    on_gold = _asked(vote_table, mine)
     others = without_own(
         skills.posteriors[image],
         answers,
         skills.confusions[person],
-        ballots.votes.shown_labels[mine],
+        vote_table.votes.shown_labels[mine],
         float(skills.following[person]),
     )
     return Record(
         answers=answers,
         posteriors=others,
-        elapsed_ms=ballots.elapsed_ms[mine],
-        gold_right=int((answers[on_gold] == ballots.gold[image][on_gold]).sum()),
+        elapsed_ms=vote_table.elapsed_ms[mine],
+        gold_right=int((answers[on_gold] == vote_table.gold[image][on_gold]).sum()),
         gold_asked=int(on_gold.sum()),
     )
 
 
 def person_figures(
-    ballots: VoteTable, skills: Skills, person: int, record: Record
+    vote_table: VoteTable, skills: Skills, person: int, record: Record
 ) -> dict[str, Any]:
     """Counts, and shares with intervals as in `quality.statistics`.
 
@@ -188,11 +188,11 @@ def person_figures(
     `planted`: repeated a wrong proposal. `information`: 0 for answers that do not depend on the
     image, 1 for perfect. `confusion`: answers by the label of the others.
     """
-    mine = np.flatnonzero(ballots.votes.annotator == person)
+    mine = np.flatnonzero(vote_table.votes.annotator == person)
     confusion = confusion_counts(record.posteriors, record.answers)
     right, named = _right_and_named(confusion)
     known_ms = record.elapsed_ms[~np.isnan(record.elapsed_ms)]
-    planted = planted_figures(ballots, mine)
+    planted = planted_figures(vote_table, mine)
     return {
         "votes": len(mine),
         "answers": dict(zip(ANSWERS, count_answers(record.answers), strict=True)),
@@ -205,30 +205,30 @@ def person_figures(
         "planted_n": planted["n"],
         "planted": planted["followed"],
         "planted_following": planted["following"],
-        "anchoring": anchoring_figures(ballots, mine),
-        "side": side_figures(ballots, mine),
+        "anchoring": anchoring_figures(vote_table, mine),
+        "side": side_figures(vote_table, mine),
         "following": float(skills.following[person]),
         "information": information(skills.confusions[person]),
         "median_ms": float(np.median(known_ms)) if len(known_ms) else None,
-        "first_at": float(ballots.cast_at[mine[0]]),
-        "last_at": float(ballots.cast_at[mine[-1]]),
+        "first_at": float(vote_table.cast_at[mine[0]]),
+        "last_at": float(vote_table.cast_at[mine[-1]]),
     }
 
 
-def campaign_figures(ballots: VoteTable, skills: Skills) -> dict[str, Any]:
+def campaign_figures(vote_table: VoteTable, skills: Skills) -> dict[str, Any]:
     """What holds for the campaign as a whole; `votes` tells when the next refresh is due."""
-    everybody = np.arange(len(ballots))
+    everybody = np.arange(len(vote_table))
     return {
-        "votes": len(ballots),
-        "people": len(ballots.people),
-        "images": len(ballots.images),
-        "answers": dict(zip(ANSWERS, count_answers(ballots.votes.answer), strict=True)),
-        **alpha_figures(ballots),
-        "kappa": kappa_figures(ballots),
-        "proposal": proposal_figures(ballots, skills),
-        "anchoring": anchoring_figures(ballots, everybody),
-        "planted": planted_figures(ballots, everybody),
-        "side": side_figures(ballots, everybody),
+        "votes": len(vote_table),
+        "people": len(vote_table.people),
+        "images": len(vote_table.images),
+        "answers": dict(zip(ANSWERS, count_answers(vote_table.votes.answer), strict=True)),
+        **alpha_figures(vote_table),
+        "kappa": kappa_figures(vote_table),
+        "proposal": proposal_figures(vote_table, skills),
+        "anchoring": anchoring_figures(vote_table, everybody),
+        "planted": planted_figures(vote_table, everybody),
+        "side": side_figures(vote_table, everybody),
         "following": float(skills.average_following),
     }
 
@@ -239,10 +239,10 @@ def _right_and_named(confusion: list[list[int]]) -> tuple[int, int]:
     return right, sum(sum(row[: len(LABELS)]) for row in confusion)
 
 
-def _asked(ballots: VoteTable, mine: Integers) -> Any:
+def _asked(vote_table: VoteTable, mine: Integers) -> Any:
     """Which of these votes are honest questions with a known answer: gold, nothing planted.
 
     Not those that came before the image was gold: they may be what made it gold.
     """
-    since = ballots.gold_since[ballots.votes.image[mine]]
-    return (ballots.cast_at[mine] > since) & ~ballots.planted[mine]
+    since = vote_table.gold_since[vote_table.votes.image[mine]]
+    return (vote_table.cast_at[mine] > since) & ~vote_table.planted[mine]

@@ -85,7 +85,7 @@ _lists: WeakKeyDictionary[Pool, _Lists] = WeakKeyDictionary()
 
 
 def find_candidates(
-    session: Session, desk: AnnotatorState, call: LabelClaim, count: int, now: datetime
+    session: Session, annotator: AnnotatorState, call: LabelClaim, count: int, now: datetime
 ) -> list[Candidate]:
     """The most doubtful calls that are free for the person, at most `count`.
 
@@ -95,38 +95,38 @@ def find_candidates(
     page never depends on which process answers for more than the order among thousands.
     """
     lists = _lists.setdefault(session.connection().engine.pool, {})
-    key = (desk.campaign_id, desk.run_id, call)
+    key = (annotator.campaign_id, annotator.run_id, call)
     kept = lists.get(key)
     if kept is not None and kept.is_fresh:
-        found = _free_ones(session, desk, call, kept.listed, count, now)
+        found = _free_ones(session, annotator, call, kept.listed, count, now)
         if len(found) == count:
             return found
-    listed = _most_doubtful(session, desk, call)
+    listed = _most_doubtful(session, annotator, call)
     for old in [old for old, kept in list(lists.items()) if not kept.is_fresh]:
         lists.pop(old, None)
     if len(listed) == KEPT:
         lists[key] = _Kept(time.monotonic(), listed)
     else:
         lists.pop(key, None)
-    return _free_ones(session, desk, call, listed, count, now)
+    return _free_ones(session, annotator, call, listed, count, now)
 
 
 def _free_ones(
     session: Session,
-    desk: AnnotatorState,
+    annotator: AnnotatorState,
     call: LabelClaim,
     listed: Sequence[Candidate],
     count: int,
     now: datetime,
 ) -> list[Candidate]:
     """The first `count` of a list that are open, called so and free, as they are now."""
-    blind = desk.rules.blind_to_proposals()
-    who = desk.campaign_id, desk.annotator_id
+    blind = annotator.rules.blind_to_proposals()
+    who = annotator.campaign_id, annotator.annotator_id
     offered = [one for one in listed if not is_blind(*who, one.image_id, blind)]
     found: list[Candidate] = []
     for start in range(0, len(offered), LOOK):
         part = offered[start : start + LOOK]
-        statement = _free(desk, [one.image_id for one in part], now)
+        statement = _free(annotator, [one.image_id for one in part], now)
         if call.source == "votes":  # they may have changed since; a run never does
             own = getattr(Consensus, f"p_{call.label}")
             rows = session.execute(statement.add_columns(own).where(*_conditions(call)))
@@ -144,21 +144,28 @@ def _free_ones(
     return found[:count]
 
 
-def _most_doubtful(session: Session, desk: AnnotatorState, call: LabelClaim) -> Sequence[Candidate]:
+def _most_doubtful(
+    session: Session, annotator: AnnotatorState, call: LabelClaim
+) -> Sequence[Candidate]:
     """The open images of a call, the most doubtful first, `KEPT` at most."""
-    run_id = desk.run_id if call.source == "model" else None
-    rows = session.execute(_search(desk, call))
+    run_id = annotator.run_id if call.source == "model" else None
+    rows = session.execute(_search(annotator, call))
     return [Candidate(image_id, probability, run_id) for image_id, probability in rows]
 
 
-def _search(desk: AnnotatorState, call: LabelClaim) -> Any:
+def _search(annotator: AnnotatorState, call: LabelClaim) -> Any:
     source: Any = Proposal if call.source == "model" else Consensus
     own = getattr(source, f"p_{call.label}")
     statement = select(Consensus.image_id, own).where(
-        Consensus.campaign_id == desk.campaign_id, Consensus.status == "open", *_conditions(call)
+        Consensus.campaign_id == annotator.campaign_id,
+        Consensus.status == "open",
+        *_conditions(call),
     )
     if call.source == "model":
-        of_image = Proposal.image_id == Consensus.image_id, Proposal.model_run_id == desk.run_id
+        of_image = (
+            Proposal.image_id == Consensus.image_id,
+            Proposal.model_run_id == annotator.run_id,
+        )
         statement = statement.join(Proposal, and_(*of_image))
     return statement.order_by(own, Consensus.random_key, Consensus.image_id).limit(KEPT)
 
@@ -177,7 +184,7 @@ def _conditions(call: LabelClaim) -> list[Any]:
 
 def claim_candidates(
     session: Session,
-    desk: AnnotatorState,
+    annotator: AnnotatorState,
     call: LabelClaim,
     found: Sequence[Candidate],
     count: int,
@@ -188,7 +195,7 @@ def claim_candidates(
     """Lease the first `count` that are still free to the person."""
     if not found:
         return
-    statement = _free(desk, [one.image_id for one in found], now)
+    statement = _free(annotator, [one.image_id for one in found], now)
     free = _open_ones(session, statement.with_for_update(skip_locked=True))
     rows = [
         {
@@ -204,12 +211,12 @@ def claim_candidates(
         }
         for one in [one for one in found if one.image_id in free][:count]
     ]
-    write_leases(session, desk.campaign_id, desk.annotator_id, rows, settings, now)
+    write_leases(session, annotator.campaign_id, annotator.annotator_id, rows, settings, now)
 
 
 def renew_cells(
     session: Session,
-    desk: AnnotatorState,
+    annotator: AnnotatorState,
     cells: Sequence[Cell],
     *,
     settings: Settings,
@@ -219,8 +226,8 @@ def renew_cells(
     session.execute(
         update(Lease)
         .where(
-            Lease.campaign_id == desk.campaign_id,
-            Lease.annotator_id == desk.annotator_id,
+            Lease.campaign_id == annotator.campaign_id,
+            Lease.annotator_id == annotator.annotator_id,
             Lease.image_id.in_([cell.image_id for cell in cells]),
             Lease.mode == MODE,
         )
@@ -230,7 +237,7 @@ def renew_cells(
 
 
 def held_cells(
-    session: Session, desk: AnnotatorState, call: LabelClaim, size: int, now: datetime
+    session: Session, annotator: AnnotatorState, call: LabelClaim, size: int, now: datetime
 ) -> list[Cell]:
     """What the person holds of this call: what an undo gave back, then in the order of the
     hand-outs and of the doubt."""
@@ -239,15 +246,15 @@ def held_cells(
     undone = exists().where(
         Vote.campaign_id == Lease.campaign_id,
         Vote.image_id == Lease.image_id,
-        Vote.annotator_id == desk.annotator_id,
+        Vote.annotator_id == annotator.annotator_id,
         Vote.mode == MODE,
     )
     images = session.execute(
         select(Image.id, Image.width, Image.height, Image.sha256, Image.filename)
         .join(Lease, Lease.image_id == Image.id)
         .where(
-            Lease.campaign_id == desk.campaign_id,
-            Lease.annotator_id == desk.annotator_id,
+            Lease.campaign_id == annotator.campaign_id,
+            Lease.annotator_id == annotator.annotator_id,
             Lease.mode == MODE,
             Lease.shown_label == call.label,
             Lease.expires_at > now,
@@ -256,7 +263,7 @@ def held_cells(
         .order_by(undone.desc(), Lease.created_at, Lease.shown_probability, Image.id)
         .limit(size)
     ).all()
-    chosen = _former_answers(session, desk, [image.id for image in images])
+    chosen = _former_answers(session, annotator, [image.id for image in images])
     return [
         Cell(
             image.id, image.width or 0, image.height or 0, image.sha256, image.filename,
@@ -266,16 +273,16 @@ def held_cells(
     ]  # fmt: skip
 
 
-def _free(desk: AnnotatorState, image_ids: Sequence[int], now: datetime) -> Any:
+def _free(annotator: AnnotatorState, image_ids: Sequence[int], now: datetime) -> Any:
     """Those of the images that nobody holds and the person has not answered, with their status.
 
     Named in the condition, the status would lead SQLite to all open images of the campaign.
     """
     return select(Consensus.image_id, Consensus.status).where(
-        Consensus.campaign_id == desk.campaign_id,
+        Consensus.campaign_id == annotator.campaign_id,
         Consensus.image_id.in_(image_ids),
         or_(Consensus.leased_until.is_(None), Consensus.leased_until <= now),
-        not_answered(desk.annotator_id),
+        not_answered(annotator.annotator_id),
     )
 
 
@@ -284,14 +291,14 @@ def _open_ones(session: Session, statement: Any) -> set[int]:
 
 
 def _former_answers(
-    session: Session, desk: AnnotatorState, image_ids: Sequence[int]
+    session: Session, annotator: AnnotatorState, image_ids: Sequence[int]
 ) -> dict[int, str]:
     """The person's answers of before an undo, so that the page opens as it was."""
     rows = session.execute(
         select(Vote.image_id, Vote.answer)
         .where(
-            Vote.campaign_id == desk.campaign_id,
-            Vote.annotator_id == desk.annotator_id,
+            Vote.campaign_id == annotator.campaign_id,
+            Vote.annotator_id == annotator.annotator_id,
             Vote.image_id.in_(image_ids),
             Vote.mode == MODE,
         )

@@ -75,22 +75,22 @@ def open_page(
         raise InvalidInput(f"size={size}; allowed: {', '.join(map(str, SIZES))}.")
     now = now or utc_now()
     with db.read() as session:
-        desk = load_annotator_state(session, annotator_id)
-        if desk is None or not desk.works or not is_offered(desk):
+        annotator = load_annotator_state(session, annotator_id)
+        if annotator is None or not annotator.works or not is_offered(annotator):
             return []
-        held = held_cells(session, desk, call, size, now)
+        held = held_cells(session, annotator, call, size, now)
         wanted = size - len(held)
-        found = find_candidates(session, desk, call, wanted + SPARE, now) if wanted else []
+        found = find_candidates(session, annotator, call, wanted + SPARE, now) if wanted else []
     with db.write() as session:
-        renew_cells(session, desk, held, settings=settings, now=now)
-        claim_candidates(session, desk, call, found, wanted, settings=settings, now=now)
+        renew_cells(session, annotator, held, settings=settings, now=now)
+        claim_candidates(session, annotator, call, found, wanted, settings=settings, now=now)
     with db.read() as session:
-        return held_cells(session, desk, call, size, now)
+        return held_cells(session, annotator, call, size, now)
 
 
-def is_offered(desk: AnnotatorState) -> bool:
+def is_offered(annotator: AnnotatorState) -> bool:
     """Whether the rules let people see what is proposed: the grid shows nothing else."""
-    return desk.rules.blind_to_proposals() < 1
+    return annotator.rules.blind_to_proposals() < 1
 
 
 def new_batch() -> str:
@@ -119,10 +119,10 @@ def store_page(
         raise InvalidInput("This page has expired. Open “Verify many images” again.")
     refused = []
     for image_id, answer in answers.items():
-        ballot = SubmittedAnswer(image_id, answer, f"{batch}-{image_id}")
+        submitted = SubmittedAnswer(image_id, answer, f"{batch}-{image_id}")
         try:
             with db.write() as session:
-                cast_vote(session, annotator_id, ballot, settings=settings, now=now)
+                cast_vote(session, annotator_id, submitted, settings=settings, now=now)
         except SidelightError as error:
             refused.append(Refusal(image_id, error.message))
     return refused

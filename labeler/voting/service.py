@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, bindparam, select, update
+from sqlalchemy import and_, select, update
 from sqlalchemy.orm import Session
 
 from labeler.assignment.leases import find_lease, lease_more, write_leases
 from labeler.assignment.presentation import LeasedImage, as_seen, presentation_values
 from labeler.config import Settings
-from labeler.consensus.derivation import CountedVote, derive
-from labeler.consensus.store import DERIVED, current_run_of, lock_image, recount
+from labeler.consensus.derivation import CountedVote, write_derived
+from labeler.consensus.store import current_run_of, lock_image, recount
 from labeler.database.statements import built_once, connection_of, insert_into, is_sqlite
 from labeler.errors import Conflict, Forbidden, InvalidInput, NotFound, StaleLease
 from labeler.labels import ANSWERS
-from labeler.models import NOT_COUNTED, Campaign, Consensus, Proposal, Vote, utc_now
+from labeler.models import NOT_COUNTED, Campaign, Proposal, Vote, utc_now
 from labeler.voting.vote_context import VoteContext, load_vote_context
 
 MAX_ELAPSED_MS = 86_400_000  # a day; more is a sleeping computer and is stored as this
@@ -61,7 +61,7 @@ class SubmittedAnswer:
 def cast_vote(
     session: Session,
     annotator_id: int,
-    ballot: SubmittedAnswer,
+    submitted: SubmittedAnswer,
     *,
     settings: Settings,
     now: datetime | None = None,
@@ -80,68 +80,53 @@ def cast_vote(
         Forbidden: the image was never handed to this person.
     """
     now = now or utc_now()
-    _check(ballot)
-    scene = load_vote_context(session, annotator_id, ballot.image_id, ballot.request_id)
-    if scene is None:
-        raise NotFound(f"Image {ballot.image_id} is not part of the active campaign.")
-    if scene.stored is None:
-        vote = _store_vote(session, scene, ballot, now)
+    _check(submitted)
+    context = load_vote_context(session, annotator_id, submitted.image_id, submitted.request_id)
+    if context is None:
+        raise NotFound(f"Image {submitted.image_id} is not part of the active campaign.")
+    if context.stored is None:
+        vote = _store_vote(session, context, submitted, now)
     else:
-        vote = _replay(scene.stored, annotator_id, ballot)
-    following = lease_more(session, scene.desk, ballot.then, settings=settings, now=now)
+        vote = _replay(context.stored, annotator_id, submitted)
+    following = lease_more(session, context.annotator, submitted.then, settings=settings, now=now)
     return replace(vote, following=following)
 
 
 def _store_vote(
-    session: Session, scene: VoteContext, ballot: SubmittedAnswer, now: datetime
+    session: Session, context: VoteContext, submitted: SubmittedAnswer, now: datetime
 ) -> CastVote:
     """Insert the vote, which ends the lease, and derive the consensus."""
-    seen = _entitlement(scene, now)
-    person = scene.desk.annotator_id
-    elapsed = ballot.elapsed_ms
+    seen = _entitlement(context, now)
+    person = context.annotator.annotator_id
+    elapsed = submitted.elapsed_ms
     values = {
-        "campaign_id": scene.desk.campaign_id,
-        "image_id": ballot.image_id,
+        "campaign_id": context.annotator.campaign_id,
+        "image_id": submitted.image_id,
         "annotator_id": person,
-        "answer": as_seen(ballot.answer, seen["mirrored"]),
-        "request_id": ballot.request_id,
+        "answer": as_seen(submitted.answer, seen["mirrored"]),
+        "request_id": submitted.request_id,
         "elapsed_ms": None if elapsed is None else min(elapsed, MAX_ELAPSED_MS),
         "created_at": now,
         **seen,
     }
-    if scene.current is not None:
+    if context.current is not None:
         _supersede_current(session, values, now)
     vote_id = _insert_vote(session, values, now)
     if vote_id is None:
-        return _replay(_stored(session, ballot.request_id), person, ballot)
+        return _replay(_stored(session, submitted.request_id), person, submitted)
     if values["mode"] not in NOT_COUNTED:
-        _count_vote(session, scene, values, now)
-    return CastVote(vote_id, values["campaign_id"], ballot.image_id, ballot.answer, True, now)
+        _count_vote(session, context, values, now)
+    return CastVote(vote_id, values["campaign_id"], submitted.image_id, submitted.answer, True, now)
 
 
 def _count_vote(
-    session: Session, scene: VoteContext, values: dict[str, Any], now: datetime
+    session: Session, context: VoteContext, values: dict[str, Any], now: datetime
 ) -> None:
     """Derive the consensus of the image from its other votes and this one."""
-    others = [vote for vote in scene.facts.votes if vote.annotator_id != values["annotator_id"]]
+    others = [vote for vote in context.facts.votes if vote.annotator_id != values["annotator_id"]]
     mine = CountedVote(values["annotator_id"], values["answer"], values["shown_label"])
-    facts = replace(scene.facts, votes=[*others, mine])
-    derived = {**derive(facts, scene.known), "updated_at": now}
-    where = {"of_campaign": scene.desk.campaign_id, "of_image": facts.image_id}
-    connection_of(session).execute(_update_consensus(), {**derived, **where})
-
-
-@built_once
-def _update_consensus() -> Any:
-    table: Any = Consensus.__table__
-    return (
-        update(table)
-        .where(
-            table.c.campaign_id == bindparam("of_campaign"),
-            table.c.image_id == bindparam("of_image"),
-        )
-        .values({name: bindparam(name) for name in (*DERIVED, "updated_at")})
-    )
+    facts = replace(context.facts, votes=[*others, mine])
+    write_derived(session, facts, context.known, now)
 
 
 def last_vote(session: Session, annotator_id: int) -> Vote | None:
@@ -173,10 +158,10 @@ def supersede_votes_on(
         )
 
 
-def _check(ballot: SubmittedAnswer) -> None:
-    if ballot.answer not in ANSWERS:
-        raise InvalidInput(f"{ballot.answer!r} is not an answer. Allowed: {', '.join(ANSWERS)}.")
-    request_id, elapsed = ballot.request_id, ballot.elapsed_ms
+def _check(submitted: SubmittedAnswer) -> None:
+    if submitted.answer not in ANSWERS:
+        raise InvalidInput(f"{submitted.answer!r} is not an answer. Allowed: {', '.join(ANSWERS)}.")
+    request_id, elapsed = submitted.request_id, submitted.elapsed_ms
     if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
         raise InvalidInput("request_id: use 8 to 36 letters, digits, '-' or '_', such as a UUID.")
     whole = isinstance(elapsed, int) and not isinstance(elapsed, bool)
@@ -184,14 +169,14 @@ def _check(ballot: SubmittedAnswer) -> None:
         raise InvalidInput("elapsed_ms: enter a whole number of milliseconds, 0 or more.")
 
 
-def _entitlement(scene: VoteContext, now: datetime) -> dict[str, Any]:
+def _entitlement(context: VoteContext, now: datetime) -> dict[str, Any]:
     """How the person saw the image, if they may answer at all; raises otherwise."""
-    lease, current = scene.lease, scene.current
+    lease, current = context.lease, context.current
     seen = lease or current
     if seen is None:
         raise Forbidden("This image is not assigned to you. Request the next images first.")
     late = lease is not None and lease.expires_at <= now and current is None
-    if late and scene.status != "open" and scene.facts.gold is None:
+    if late and context.status != "open" and context.facts.gold is None:
         raise StaleLease(
             "Your time for this image is over, and other people have answered it in the meantime."
         )
@@ -215,17 +200,22 @@ def _insert_statement(on_sqlite: bool) -> Any:
     return insert_into(table, on_sqlite).on_conflict_do_nothing().returning(table.c.id)
 
 
-def _replay(stored: Any, annotator_id: int, ballot: SubmittedAnswer) -> CastVote:
+def _replay(stored: Any, annotator_id: int, submitted: SubmittedAnswer) -> CastVote:
     """The vote that this request stored before; raises if it was another one."""
     same = stored is not None and (
         stored.annotator_id == annotator_id
-        and stored.image_id == ballot.image_id
-        and as_seen(stored.answer, stored.mirrored) == ballot.answer
+        and stored.image_id == submitted.image_id
+        and as_seen(stored.answer, stored.mirrored) == submitted.answer
     )
     if not same:
         raise Conflict("This request_id belongs to another vote. Use a new one for each vote.")
     return CastVote(
-        stored.id, stored.campaign_id, ballot.image_id, ballot.answer, False, stored.created_at
+        stored.id,
+        stored.campaign_id,
+        submitted.image_id,
+        submitted.answer,
+        False,
+        stored.created_at,
     )
 
 

@@ -61,7 +61,7 @@ class VoteContext:
     that the request has stored already. All three have the columns of their table.
     """
 
-    desk: AnnotatorState
+    annotator: AnnotatorState
     status: str
     facts: ImageFacts
     known: AnnotatorModel
@@ -73,7 +73,7 @@ class VoteContext:
 def load_vote_context(
     session: Session, annotator_id: int, image_id: int, request_id: str
 ) -> VoteContext | None:
-    """The scene in the active campaign, its row held until the commit; None: no such image.
+    """The context in the active campaign, its row held until the commit; None: no such image.
 
     One statement on SQLite, two on PostgreSQL: what is joined to a row that had to be waited for
     is as old as the moment before the wait.
@@ -163,14 +163,14 @@ def _part(row: Row[Any], prefix: str, names: Sequence[str], key: str) -> Any:
 def _scene(annotator_id: int, image_id: int, rows: Sequence[Row[Any]]) -> VoteContext:
     """From one row for each vote that counts, or one without a vote."""
     row = rows[0]
-    desk = make_annotator_state(annotator_id, row)
+    annotator = make_annotator_state(annotator_id, row)
     votes = [_part(one, "counted", _OF_VOTE, "id") for one in rows if one.counted_id is not None]
     mine = [vote for vote in votes if vote.annotator_id == annotator_id]
     return VoteContext(
-        desk=desk,
+        annotator=annotator,
         status=row.status,
         facts=_facts(image_id, row, votes),
-        known=_knowledge(desk, rows),
+        known=_knowledge(annotator, rows),
         lease=_part(row, "lease", _OF_LEASE, "expires_at"),
         current=mine[0] if mine else None,
         stored=_part(row, "stored", _OF_STORED, "id"),
@@ -188,7 +188,7 @@ def _facts(image_id: int, row: Row[Any], votes: Sequence[Any]) -> ImageFacts:
     return ImageFacts(image_id, counted, model, row.gold, *decided, row.ask)
 
 
-def _knowledge(desk: AnnotatorState, rows: Sequence[Row[Any]]) -> AnnotatorModel:
+def _knowledge(annotator: AnnotatorState, rows: Sequence[Row[Any]]) -> AnnotatorModel:
     row = rows[0]
     skills = [
         (one.counted_annotator_id, one.confusion, one.following)
@@ -196,6 +196,8 @@ def _knowledge(desk: AnnotatorState, rows: Sequence[Row[Any]]) -> AnnotatorModel
         if one.confusion is not None
     ]
     if row.own_confusion is not None:
-        skills.append((desk.annotator_id, row.own_confusion, row.own_following))
+        skills.append((annotator.annotator_id, row.own_confusion, row.own_following))
     average = None if row.class_prior is None else (row.average, row.average_following)
-    return make_annotator_model(desk.campaign_id, desk.rules, row.class_prior, average, skills)
+    return make_annotator_model(
+        annotator.campaign_id, annotator.rules, row.class_prior, average, skills
+    )

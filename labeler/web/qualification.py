@@ -59,13 +59,13 @@ def exercise() -> Response | tuple[str, int]:
 @access.signed_in
 def answer() -> Response:
     """Check the answer to an exercise and explain it."""
-    ballot = SubmittedAnswer(
+    submitted = SubmittedAnswer(
         request_fields.whole("image_id"),
         request_fields.text("answer"),
         request_fields.text("request_id"),
     )
     with db().write() as session:
-        vote = qualification.answer_exercise(session, account().id, ballot, settings=settings())
+        vote = qualification.answer_exercise(session, account().id, submitted, settings=settings())
     return redirect(url_for("qualification.exercise", after=vote.vote_id), 303)
 
 
@@ -77,9 +77,9 @@ def _lesson(vote_id: int) -> tuple[str, int]:
 
 def _page(image: Picture, lesson: Lesson | None) -> tuple[str, int]:
     with db().read() as session:
-        desk = load_annotator_state(session, account().id)
-        done = qualification.read_round(session, desk) if desk else Round(0, 0, 0)
-    needed = done.needed(desk.rules.pass_share) if desk else 0
+        annotator = load_annotator_state(session, account().id)
+        done = qualification.read_round(session, annotator) if annotator else Round(0, 0, 0)
+    needed = done.needed(annotator.rules.pass_share) if annotator else 0
     sentence = _sentence(lesson) if lesson else ""
     size = whole_size(image.width, image.height)
     return render(TrainingPage(image, *size, done, needed, lesson, sentence, str(uuid.uuid4())))

@@ -72,12 +72,16 @@ def show() -> tuple[str, int]:
     call = _call(request.args.get("label"), request.args.get("source")) if request.args else None
     size = request.args.get("size", verification.SIZES[0], type=int)
     with db().read() as session:
-        desk = load_annotator_state(session, account().id)
-        works = desk is not None and desk.works
-        idle = None if works else explain(session, desk)
-        if desk is not None and works and not verification.is_offered(desk):
+        annotator = load_annotator_state(session, account().id)
+        works = annotator is not None and annotator.works
+        idle = None if works else explain(session, annotator)
+        if annotator is not None and works and not verification.is_offered(annotator):
             idle = _hidden()
-        undo = verification.last_batch(session, account().id, desk.campaign_id) if desk else None
+        undo = (
+            verification.last_batch(session, account().id, annotator.campaign_id)
+            if annotator
+            else None
+        )
     cells: Sequence[Cell] = []
     if call is not None and idle is None:
         cells = verification.open_page(db(), account().id, call, size, settings=settings())

@@ -97,9 +97,9 @@ def leases() -> Response:
 @access.signed_in
 def cast() -> Response | tuple[Response, int]:
     """Store an answer: 201 when it is new, 200 when this request had been stored before."""
-    ballot = _ballot_sent()
+    submitted = _submitted_answer()
     with db().write() as session:
-        vote = voting.cast_vote(session, account().id, ballot, settings=settings())
+        vote = voting.cast_vote(session, account().id, submitted, settings=settings())
     if not wants_json():
         return redirect(
             request_fields.local_address(request_fields.text("back"), url_for("voting.label")), 303
@@ -142,7 +142,7 @@ def _next(session: Session) -> LeasedImage | None:
     return leased[0] if leased else None
 
 
-def _ballot_sent() -> SubmittedAnswer:
+def _submitted_answer() -> SubmittedAnswer:
     """From JSON or from the plain form; `then` asks for the next pictures as well."""
     if request.is_json:
         body = request_fields.json_object()
@@ -231,11 +231,11 @@ def why_idle(session: Session) -> Idle:
     return explain(session, load_annotator_state(session, account().id))
 
 
-def explain(session: Session, desk: AnnotatorState | None) -> Idle:
+def explain(session: Session, annotator: AnnotatorState | None) -> Idle:
     """In the order in which the reasons end."""
-    if desk is None:
+    if annotator is None:
         return _no_campaign()
-    if not desk.open:
+    if not annotator.open:
         return Idle(
             "campaign_paused",
             "The labelling is paused.",
@@ -243,9 +243,9 @@ def explain(session: Session, desk: AnnotatorState | None) -> Idle:
             "back later and reload this page.",
             (_progress(),),
         )
-    if desk.standing == "paused":
-        return _paused(session, desk)
-    if desk.standing == "training":
+    if annotator.standing == "paused":
+        return _paused(session, annotator)
+    if annotator.standing == "training":
         return Idle(
             "training",
             "A short qualification comes first.",
@@ -272,8 +272,8 @@ def _no_campaign() -> Idle:
     )
 
 
-def _paused(session: Session, desk: AnnotatorState) -> Idle:
-    row = session.get(Participation, (desk.campaign_id, desk.annotator_id))
+def _paused(session: Session, annotator: AnnotatorState) -> Idle:
+    row = session.get(Participation, (annotator.campaign_id, annotator.annotator_id))
     reason = f" Reason: {row.reason}" if row is not None and row.reason else ""
     return Idle(
         "paused",

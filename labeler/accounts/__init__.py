@@ -1,1 +1,1 @@
-"""Accounts, invites, sessions, passwords."""
+"""Accounts: people and their roles, invites, passwords, and sessions of browsers."""

@@ -1,4 +1,4 @@
-"""Invite links: the only way to an account."""
+"""Invite links. There is no other way to get an account."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _USERNAME = re.compile(r"[a-z0-9._-]{2,60}")
 
 @dataclass(frozen=True, slots=True)
 class InviteStatus:
-    """An invite and what has become of it."""
+    """An invite, how many accounts it has opened, and whether it still works."""
 
     invite: Invite
     uses: int
@@ -41,7 +41,12 @@ def create_invite(
     *,
     now: datetime | None = None,
 ) -> tuple[Invite, str]:
-    """Make an invite; the token is returned once and kept only as a hash.
+    """Create an invite; returns it and its token. Only the token's hash is stored.
+
+    Parameters:
+        role: the role of the accounts that it opens.
+        max_uses: how many accounts it opens, 1 to `MAX_USES`.
+        days: for how many days it works, 1 to `MAX_DAYS`.
 
     Raises:
         InvalidInput: an unknown role, or a number out of range.
@@ -68,19 +73,21 @@ def create_invite(
 
 
 def find_invite(session: Session, token: str, *, now: datetime | None = None) -> Invite:
-    """The invite of a link, if it can still be used.
+    """The invite of a link that still works.
 
     Raises:
         NotFound: no such invite.
-        Conflict: used up, expired or revoked.
+        Conflict: it is used up, expired or revoked.
     """
-    return _usable(session, token, now or utc_now(), lock=False)
+    return _load_usable(session, token, now or utc_now(), lock=False)
 
 
 def accept_invite(
     session: Session, token: str, username: str, password: str, *, now: datetime | None = None
 ) -> Annotator:
-    """Open an account. Two people who follow the last use of a link at once: one gets it.
+    """Open an account.
+
+    If two people use the last use of a link at the same time, only one of them gets an account.
 
     Raises:
         NotFound: no such invite.
@@ -90,9 +97,10 @@ def accept_invite(
     now = now or utc_now()
     username = clean_username(username)
     check_password_policy(password, username)
-    # Before the first statement, which on SQLite takes the only lock: hashing takes some 25 ms.
+    # Hash before the first statement: hashing takes some 25 ms, and on SQLite the first statement
+    # takes the only write lock.
     password_hash = hash_password(password)
-    invite = _usable(session, token, now, lock=True)
+    invite = _load_usable(session, token, now, lock=True)
     annotator = Annotator(
         username=username,
         pseudonym=f"p-{secrets.token_hex(4)}",
@@ -111,7 +119,7 @@ def accept_invite(
 
 
 def revoke_invite(session: Session, invite_id: int, *, now: datetime | None = None) -> Invite:
-    """Close an invite; accounts that it opened stay. Doing so twice changes nothing.
+    """Close an invite. Accounts that it opened stay. Closing it twice changes nothing.
 
     Raises:
         NotFound: no such invite.
@@ -139,9 +147,9 @@ def list_invites(session: Session, *, now: datetime | None = None) -> Sequence[I
 def one_time_admin_link(
     session: Session, settings: Settings, *, now: datetime | None = None
 ) -> str:
-    """The address of a fresh admin sign-up, good once and for a day.
+    """The address of a new sign-up for an admin. It works once, for `ADMIN_LINK_DAYS` days.
 
-    Earlier links of this kind that were not used are revoked, so that only the last one works.
+    Earlier links of this kind are revoked, so that only the last one works.
     """
     now = now or utc_now()
     note = "one-time admin link"
@@ -153,15 +161,15 @@ def one_time_admin_link(
 
 
 def invite_address(settings: Settings, token: str) -> str:
-    """Where the holder of a token signs up."""
+    """The address where the holder of a token signs up."""
     return f"{settings.address}/join/{token}"
 
 
 def clean_username(username: str) -> str:
-    """The username as stored: trimmed, lower case.
+    """The username as it is stored: trimmed and in lower case.
 
     Raises:
-        InvalidInput: it is not 2 to 60 of the allowed characters.
+        InvalidInput: it does not have 2 to 60 characters, or it has others than the allowed ones.
     """
     cleaned = username.strip().casefold()
     if not _USERNAME.fullmatch(cleaned):
@@ -172,12 +180,16 @@ def clean_username(username: str) -> str:
 
 
 def refuse_unknown_role(role: str) -> None:
-    """Raise `InvalidInput` for a role that does not exist."""
+    """Refuse a role that does not exist.
+
+    Raises:
+        InvalidInput: the role is not one of `ROLES`.
+    """
     if role not in ROLES:
         raise InvalidInput(f"{role!r} is not a role; allowed are {', '.join(ROLES)}.")
 
 
-def _usable(session: Session, token: str, now: datetime, lock: bool) -> Invite:
+def _load_usable(session: Session, token: str, now: datetime, lock: bool) -> Invite:
     query = select(Invite).where(Invite.token_hash == hash_token(token))
     invite = session.scalar(query.with_for_update() if lock else query)
     if invite is None:

@@ -1,4 +1,4 @@
-"""Passwords and tokens: what is acceptable, and how they are stored (never as they are)."""
+"""Passwords and tokens: which passwords are accepted, and the hashes that are stored."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from labeler.errors import InvalidInput
 
 MIN_LENGTH = 10
-MAX_LENGTH = 200  # argon2 takes any length; a limit keeps a request from costing much
-# The commonest of published lists that are long enough to pass the length rule.
+MAX_LENGTH = 200  # argon2 takes any length; the limit bounds the cost of a request
+# The commonest passwords of published lists that are long enough for the length rule.
 _COMMON = """
 1234567890 12345678910 123456789a 0123456789 0987654321 1111111111 0000000000 1q2w3e4r5t
 1qaz2wsx3edc qwertyuiop qwerty1234 qwerty12345 qwerty123456 password12 password123
@@ -24,7 +24,8 @@ abcd123456 abc1234567 abcdefg123 asdfghjkl1 asdfghjkl; zxcvbnm123 q1w2e3r4t5
 sidelight123
 """
 COMMON = frozenset(_COMMON.split())
-# 19 MiB, two passes, one lane: OWASP's figures; about 25 ms, which a class can afford at once.
+# OWASP recommends 19 MiB, two passes and one lane. A hash takes about 25 ms, so that a whole class
+# can sign in at once.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 
 
@@ -32,7 +33,7 @@ def check_password_policy(password: str, username: str) -> None:
     """Refuse a password that is too easy.
 
     Raises:
-        InvalidInput: too short, too long, the username, or among the commonest.
+        InvalidInput: it is too short, too long, too common, or the same as the username.
     """
     if len(password) < MIN_LENGTH:
         raise InvalidInput(f"The password is too short: at least {MIN_LENGTH} characters.")
@@ -46,34 +47,38 @@ def check_password_policy(password: str, username: str) -> None:
 
 
 def hash_password(password: str) -> str:
-    """argon2id, with its parameters and salt in the text."""
+    """The argon2id hash of a password; the text has its parameters and salt."""
     return _hasher.hash(password)
 
 
 def verify_password(stored: str | None, password: str) -> bool:
-    """Whether the password fits. `stored` None (no such account) takes as long as a real check."""
+    """Whether a password matches a stored hash.
+
+    Without a hash (`stored` None: no such account) the check takes as long as a real one. So the
+    time does not tell whether an account exists.
+    """
     try:
-        _hasher.verify(stored or _nobody(), password[: MAX_LENGTH + 1])
+        _hasher.verify(stored or _hash_of_nobody(), password[: MAX_LENGTH + 1])
     except (VerificationError, InvalidHashError):
         return False
     return stored is not None
 
 
 def is_outdated(stored: str) -> bool:
-    """Whether the hash was made with other parameters than today's."""
+    """Whether the hash was made with other parameters than the current ones."""
     return _hasher.check_needs_rehash(stored)
 
 
 def new_token() -> str:
-    """256 random bits for an address or a cookie."""
+    """A token of 256 random bits for an address or a cookie, as text."""
     return secrets.token_urlsafe(32)
 
 
 def hash_token(token: str) -> str:
-    """What the database keeps of a token. It is random, so that a plain hash is enough."""
+    """The hash that the database stores. A plain hash is enough, since the token is random."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 @cache
-def _nobody() -> str:
+def _hash_of_nobody() -> str:
     return _hasher.hash(secrets.token_urlsafe(16))

@@ -1,4 +1,4 @@
-"""People: who they are, what they may do, and closing an account (never deleting it)."""
+"""People: listing them, their passwords and roles. An account is closed and never deleted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from labeler.models import Annotator, LoginSession, Vote, utc_now
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """An account as a supervisor sees it."""
+    """An account as a supervisor sees it. `votes`: how many current votes it has."""
 
     annotator: Annotator
     votes: int
@@ -28,12 +28,13 @@ class Person:
 
 
 def list_people(session: Session) -> Sequence[Person]:
-    """All accounts by name, with how many of their votes count and when they were last here."""
-    # All less the superseded ones: both are counted in an index, the current ones are in none.
+    """All accounts by username, with their current votes and the time of their last request."""
+    # The current votes are counted as all votes less the superseded ones. Each of the two counts
+    # reads only an index, and there is no index of the current votes by person.
     votes = select(Vote.annotator_id, func.count().label("votes"))
     cast = votes.group_by(Vote.annotator_id).subquery()
-    gone = votes.where(Vote.superseded_at.is_not(None)).group_by(Vote.annotator_id).subquery()
-    current = func.coalesce(cast.c.votes, 0) - func.coalesce(gone.c.votes, 0)
+    superseded = votes.where(Vote.superseded_at.is_not(None)).group_by(Vote.annotator_id).subquery()
+    current = func.coalesce(cast.c.votes, 0) - func.coalesce(superseded.c.votes, 0)
     seen = (
         select(LoginSession.annotator_id, func.max(LoginSession.last_seen_at).label("seen"))
         .group_by(LoginSession.annotator_id)
@@ -42,7 +43,7 @@ def list_people(session: Session) -> Sequence[Person]:
     rows = session.execute(
         select(Annotator, current, seen.c.seen)
         .outerjoin(cast, cast.c.annotator_id == Annotator.id)
-        .outerjoin(gone, gone.c.annotator_id == Annotator.id)
+        .outerjoin(superseded, superseded.c.annotator_id == Annotator.id)
         .outerjoin(seen, seen.c.annotator_id == Annotator.id)
         .order_by(Annotator.username)
     )
@@ -50,7 +51,7 @@ def list_people(session: Session) -> Sequence[Person]:
 
 
 def find_person(session: Session, username: str) -> Annotator:
-    """The account of that name.
+    """The account with this username.
 
     Raises:
         NotFound: there is none.
@@ -63,7 +64,7 @@ def find_person(session: Session, username: str) -> Annotator:
 
 
 def has_admin(session: Session) -> bool:
-    """Whether anybody can administer the site."""
+    """Whether the site has an admin whose account is open."""
     return bool(_active_admins(session))
 
 
@@ -75,11 +76,14 @@ def change_password(
     *,
     keep: str | None = None,
 ) -> None:
-    """Change the own password; all other browsers are signed out (`keep`: this one's token).
+    """Change a person's own password. All their other browsers are signed out.
+
+    Parameters:
+        keep: the session token of the browser that stays signed in.
 
     Raises:
         WrongPassword: the old password is wrong.
-        InvalidInput: the new one is too easy.
+        InvalidInput: the new password is too easy.
     """
     annotator = _get(session, annotator_id)
     if not verify_password(annotator.password_hash, old_password):
@@ -91,7 +95,7 @@ def change_password(
 
 
 def reset_password(session: Session, username: str) -> str:
-    """Give an account a random password and sign it out everywhere; returns the password.
+    """Give an account a random password, which is returned, and sign it out everywhere.
 
     Raises:
         NotFound: no such account.
@@ -105,7 +109,7 @@ def reset_password(session: Session, username: str) -> str:
 
 
 def deactivate(session: Session, annotator_id: int, *, now: datetime | None = None) -> Annotator:
-    """Close an account: signed out, its images handed back, its votes kept.
+    """Close an account. It is signed out, its leases end, and its votes stay.
 
     Raises:
         NotFound: no such account.
@@ -138,8 +142,8 @@ def set_role(session: Session, annotator_id: int, role: str) -> Annotator:
 
     Raises:
         NotFound: no such account.
-        InvalidInput: no such role.
-        Conflict: it is the last active admin, who would cease to be one.
+        InvalidInput: an unknown role.
+        Conflict: the person is the last active admin.
     """
     refuse_unknown_role(role)
     annotator = _get(session, annotator_id)
@@ -161,13 +165,18 @@ def _active_admins(session: Session, lock: bool = False) -> Sequence[int]:
     query = select(Annotator.id).where(
         Annotator.role == "admin", Annotator.deactivated_at.is_(None)
     )
-    if lock:  # key_share: a vote refers to its person, and does not wait for this
+    # A vote refers to its person, and with `key_share` it does not wait for this lock.
+    if lock:
         query = query.order_by(Annotator.id).with_for_update(key_share=True)
     return session.scalars(query).all()
 
 
 def _refuse_last_admin(session: Session, annotator: Annotator) -> None:
-    """The rows of all admins are held, or two admins could close each other at the same time."""
+    """Raise `Conflict` if the account is the last active admin.
+
+    The rows of all admins are locked, in the order of their ids. Otherwise two admins could close
+    each other at the same time.
+    """
     if list(_active_admins(session, lock=True)) == [annotator.id]:
         raise Conflict(
             f"{annotator.username!r} is the last active admin. Make somebody else an admin first."
@@ -175,7 +184,7 @@ def _refuse_last_admin(session: Session, annotator: Annotator) -> None:
 
 
 def name_people(session: Session, annotator_ids: Sequence[int]) -> dict[int, str]:
-    """The pseudonyms of some people."""
+    """The pseudonyms of some people, by id."""
     rows = session.execute(
         select(Annotator.id, Annotator.pseudonym).where(Annotator.id.in_(annotator_ids))
     )

@@ -1,4 +1,7 @@
-"""Signing in and out. A browser holds a random token, the database its hash: revocable."""
+"""Signing in and out.
+
+A browser holds a random token, and the database its hash. So a session can be revoked.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ from labeler.database.statements import built_once, connection_of
 from labeler.errors import NotFound, TooManyAttempts, WrongPassword
 from labeler.models import Annotator, LoginFailure, LoginSession, UtcDateTime, utc_now
 
-ADDRESS_FACTOR = 20  # a whole class may sit behind one address
+ADDRESS_FACTOR = 20  # an address may have so many times more attempts: a whole class may share it
 TOUCH_AFTER = timedelta(minutes=5)
 _WRONG = "The username or the password is wrong."
 
@@ -42,10 +45,16 @@ def sign_in(
 ) -> tuple[Annotator, str]:
     """Check a password and open a session; returns the person and the token for the cookie.
 
-    Unknown, closed and wrong are told by the same error after the same time. Takes the database
-    and not a session: the attempt is counted in one transaction, the password is checked in none
-    (that takes some 25 ms, and SQLite has one writer at a time), and the session is opened in
-    another. Attempts are counted before the check, so that many at once cannot outrun the limit.
+    An unknown account, a closed account and a wrong password give the same error after the same
+    time.
+
+    The function takes the database and not a session. One transaction counts the attempt, and
+    another one opens the session. The password is checked between the two: that takes some
+    25 ms, and SQLite has one writer at a time. An attempt counts before the check, so that many
+    attempts at once cannot exceed the limit.
+
+    Parameters:
+        address: the IP address of the browser.
 
     Raises:
         WrongPassword: the account or the password is wrong, or the account is closed.
@@ -55,15 +64,15 @@ def sign_in(
     name = username.strip().casefold()[:60]
     with db.write() as session:
         attempt = _count_attempt(session, name, address, settings, now)
-        known = session.scalar(select(Annotator).where(Annotator.username == name))
-    stored = known.password_hash if known and known.deactivated_at is None else None
-    if not verify_password(stored, password) or known is None:
+        account = session.scalar(select(Annotator).where(Annotator.username == name))
+    stored = account.password_hash if account and account.deactivated_at is None else None
+    if not verify_password(stored, password) or account is None:
         raise WrongPassword(_WRONG)
-    renewed = hash_password(password) if is_outdated(known.password_hash) else None
+    renewed = hash_password(password) if is_outdated(account.password_hash) else None
     with db.write() as session:
-        annotator = session.get_one(Annotator, known.id, with_for_update=True)
+        annotator = session.get_one(Annotator, account.id, with_for_update=True)
         if annotator.deactivated_at is not None or annotator.password_hash != stored:
-            raise WrongPassword(_WRONG)  # closed or changed while we were checking
+            raise WrongPassword(_WRONG)  # the account was closed or changed during the check
         annotator.password_hash = renewed or annotator.password_hash
         _forgive(session, name, attempt)
         return annotator, open_session(session, annotator, user_agent, settings, now=now)
@@ -77,7 +86,7 @@ def open_session(
     *,
     now: datetime | None = None,
 ) -> str:
-    """Sign a person in without a password (just after sign-up); returns the token."""
+    """Sign a person in without a password, just after sign-up; returns the token."""
     now = now or utc_now()
     token = new_token()
     session.add(
@@ -96,7 +105,10 @@ def open_session(
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """Whose token it is; `prolong_due`: it was last prolonged `TOUCH_AFTER` ago or earlier."""
+    """The person whose token it is.
+
+    `prolong_due`: the session was last prolonged at least `TOUCH_AFTER` ago.
+    """
 
     id: int
     username: str
@@ -106,14 +118,17 @@ class SignedIn:
 
 
 def authenticate(session: Session, token: str, *, now: datetime | None = None) -> SignedIn | None:
-    """Whose token it is; None if it is unknown, expired or revoked or the account is closed."""
+    """The person whose token it is.
+
+    None if the token is unknown, expired or revoked, or the account is closed.
+    """
     now = now or utc_now()
     found = _find(session, token, now)
     return None if found is None else _signed_in(found, now)
 
 
 def prolong(session: Session, token: str, *, now: datetime | None = None) -> SignedIn | None:
-    """`authenticate`, and let the session end later; writes at most once in `TOUCH_AFTER`."""
+    """Authenticate, and prolong the session. It is written at most once in `TOUCH_AFTER`."""
     now = now or utc_now()
     found = _find(session, token, now)
     if found is None:
@@ -133,14 +148,14 @@ def _signed_in(found: Row[Any], now: datetime) -> SignedIn:
 
 
 def sign_out(session: Session, token: str, *, now: datetime | None = None) -> None:
-    """Revoke the session of one browser. An unknown token is no error."""
+    """Sign out the browser with this token. An unknown token is no error."""
     _revoke(session, LoginSession.token_hash == hash_token(token), now)
 
 
 def revoke_sessions(
     session: Session, annotator_id: int, *, keep: str | None = None, now: datetime | None = None
 ) -> None:
-    """Sign a person out everywhere, but for the browser that holds the token `keep`."""
+    """Sign a person out of all browsers, except the one that holds the token `keep`."""
     condition = LoginSession.annotator_id == annotator_id
     if keep is not None:
         condition &= LoginSession.token_hash != hash_token(keep)
@@ -157,8 +172,13 @@ def _find_statement() -> Any:
     """Built once: it runs with each request."""
     return (
         select(
-            Annotator.id, Annotator.username, Annotator.pseudonym, Annotator.role,
-            LoginSession.id.label("login_id"), LoginSession.last_seen_at, LoginSession.expires_at,
+            Annotator.id,
+            Annotator.username,
+            Annotator.pseudonym,
+            Annotator.role,
+            LoginSession.id.label("login_id"),
+            LoginSession.last_seen_at,
+            LoginSession.expires_at,
         )
         .join(LoginSession, LoginSession.annotator_id == Annotator.id)
         .where(
@@ -167,7 +187,7 @@ def _find_statement() -> Any:
             LoginSession.expires_at > bindparam("now", type_=UtcDateTime),
             Annotator.deactivated_at.is_(None),
         )
-    )  # fmt: skip
+    )
 
 
 def _revoke(session: Session, condition: object, now: datetime | None) -> None:
@@ -196,7 +216,11 @@ def _refuse_too_many(
 def _count_attempt(
     session: Session, name: str, address: str, settings: Settings, now: datetime
 ) -> list[int]:
-    """Record a failure on the account and from the address; `_forgive` takes them back."""
+    """Count a failure for the account and for the address; returns the ids of the two rows.
+
+    `_forgive` deletes them after a success. The advisory lock keeps two attempts from passing the
+    same limit together.
+    """
     take_advisory_lock(session, AdvisoryLock.SIGN_IN)
     limits = {
         f"account:{name}": settings.login_attempts,
@@ -213,16 +237,18 @@ def _count_attempt(
 
 
 def _forgive(session: Session, name: str, attempt: list[int]) -> None:
-    """A success clears the account; of the address only this attempt, or one account of one's
-    own would be enough to go on guessing those of others."""
-    mine = or_(LoginFailure.key == f"account:{name}", LoginFailure.id.in_(attempt))
-    session.execute(delete(LoginFailure).where(mine))
+    """After a success, delete all failures of the account, but only this attempt of the address.
+
+    Otherwise a person with an account could guess the passwords of others without a limit.
+    """
+    forgiven = or_(LoginFailure.key == f"account:{name}", LoginFailure.id.in_(attempt))
+    session.execute(delete(LoginFailure).where(forgiven))
 
 
 def list_browsers(
     session: Session, annotator_id: int, *, now: datetime | None = None
 ) -> Sequence[LoginSession]:
-    """The person's valid sessions, the one used last first."""
+    """The person's valid sessions, the most recently used first."""
     return session.scalars(
         select(LoginSession)
         .where(
@@ -237,10 +263,10 @@ def list_browsers(
 def revoke_browser(
     session: Session, annotator_id: int, session_id: int, *, now: datetime | None = None
 ) -> None:
-    """Sign one of the person's browsers out. Doing so twice changes nothing.
+    """Sign out one of the person's browsers. A repeated sign-out changes nothing.
 
     Raises:
-        NotFound: no such session, or somebody else's.
+        NotFound: there is no such session, or it is somebody else's.
     """
     found = session.get(LoginSession, session_id)
     if found is None or found.annotator_id != annotator_id:
@@ -250,5 +276,5 @@ def revoke_browser(
 
 
 def is_browser_of(login: LoginSession, token: str) -> bool:
-    """Whether this is the session that the token opens."""
+    """Whether the token belongs to this session."""
     return login.token_hash == hash_token(token)

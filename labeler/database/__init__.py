@@ -1,1 +1,1 @@
-"""Engine, transactions, locks, migrations."""
+"""The database: engine, transactions, locks and migrations."""

@@ -1,4 +1,4 @@
-"""Locks that PostgreSQL keeps for a transaction: what only one transaction does at a time."""
+"""PostgreSQL's advisory locks, for work that only one transaction may do at a time."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from labeler.database.statements import is_sqlite
 
 
 class AdvisoryLock(IntEnum):
-    """What only one transaction does at a time: the names of PostgreSQL's advisory locks."""
+    """The advisory locks by the work that they protect. The values are PostgreSQL's lock keys."""
 
     MIGRATION = 0x51DF
     SIGN_IN = 0x51E0
 
 
-def take_advisory_lock(session: Session, turn: AdvisoryLock) -> None:
-    """Wait until no other transaction has this turn; it is ours until the commit.
+def take_advisory_lock(session: Session, lock: AdvisoryLock) -> None:
+    """Wait for an advisory lock and hold it until the commit.
 
-    SQLite's write transaction is that already.
+    SQLite needs none: its write transaction is alone.
     """
     if not is_sqlite(session):
-        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": int(turn)})
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": int(lock)})

@@ -1,8 +1,8 @@
 """The engine and the two kinds of transaction: `read` and `write`.
 
-A write transaction on SQLite waits for its turn (`_WriteTurn`) and begins with BEGIN IMMEDIATE, so
-that it never fails in the middle; on PostgreSQL it is a plain READ COMMITTED transaction
-and the statements that need a row to themselves say FOR UPDATE.
+On SQLite a write transaction waits for the `SqliteWriteLock` and begins with BEGIN IMMEDIATE. So it
+never fails in the middle. On PostgreSQL it is a plain READ COMMITTED transaction, and statements
+that need a row for themselves say FOR UPDATE.
 """
 
 from __future__ import annotations
@@ -23,7 +23,11 @@ from labeler.errors import ConfigError
 
 
 class Database:
-    """Owns the engine; hand it around instead of sessions."""
+    """The engine of one database. Pass it around instead of sessions.
+
+    Parameters:
+        url: an SQLAlchemy URL of an SQLite or a PostgreSQL database.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -32,29 +36,32 @@ class Database:
         self._read = sessionmaker(self.engine, expire_on_commit=False)
         self._write = sessionmaker(writing, expire_on_commit=False)
         file = self.engine.url.database if self.is_sqlite else None
-        self._turn: AbstractContextManager[None] = SqliteWriteLock(file) if file else nullcontext()
+        self._write_lock: AbstractContextManager[None] = (
+            SqliteWriteLock(file) if file else nullcontext()
+        )
 
     @property
     def is_sqlite(self) -> bool:
+        """Whether it is an SQLite database."""
         return self.engine.dialect.name == "sqlite"
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session for reading only; whatever it did is rolled back."""
+        """A session for reading only. Whatever it changes is rolled back."""
         with self._read() as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction: committed at the end, rolled back when an exception leaves it."""
-        with self._turn, self._write.begin() as session:
+        """A write transaction, committed at the end or rolled back if an exception leaves it."""
+        with self._write_lock, self._write.begin() as session:
             yield session
 
     def dispose(self) -> None:
-        """Close the pool; to be called after a fork and at the end of a test."""
+        """Close all connections. Call it after a fork and at the end of a test."""
         self.engine.dispose()
-        if isinstance(self._turn, SqliteWriteLock):
-            self._turn.close()
+        if isinstance(self._write_lock, SqliteWriteLock):
+            self._write_lock.close()
 
 
 def _make_engine(url: str) -> Engine:
@@ -63,8 +70,9 @@ def _make_engine(url: str) -> Engine:
         return create_engine(parsed, pool_pre_ping=True)
     if parsed.database:
         _make_folder(Path(parsed.database).parent)
-    # A connection keeps the pages that it has read until another one writes. The last one used
-    # is the next: so one connection does nearly all, and a vote reads few pages anew.
+    # A connection caches the pages that it has read until another connection writes. The most
+    # recently used connection comes next, so one does nearly all the work and a vote reads few
+    # pages again.
     engine = create_engine(
         parsed, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, **_last_used_first(parsed)
     )
@@ -74,7 +82,9 @@ def _make_engine(url: str) -> Engine:
 
 
 def _last_used_first(url: URL) -> dict[str, Any]:
-    return {"pool_use_lifo": True} if url.database else {}  # in memory there is one for each thread
+    return (
+        {"pool_use_lifo": True} if url.database else {}
+    )  # a database in memory has one connection for each thread
 
 
 def _make_folder(folder: Path) -> None:
@@ -85,22 +95,23 @@ def _make_folder(folder: Path) -> None:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # The driver would begin only at the first write, which is too late; we begin ourselves.
+    # The driver would begin a transaction only at the first write, which is too late.
+    # `_begin_sqlite` does it.
     connection.isolation_level = None
     cursor = connection.cursor()
     _switch_to_wal(cursor)
-    # With WAL, NORMAL loses no committed transaction when the process dies, only (at most the last
-    # ones) when the machine loses power; the database is never corrupted.
+    # With WAL, NORMAL loses no committed transaction if the process dies. If the machine loses
+    # power, it may lose the last ones. The database is never corrupted.
     cursor.execute("PRAGMA synchronous = NORMAL")
     cursor.execute("PRAGMA foreign_keys = ON")
-    # INSERT OR REPLACE would otherwise delete rows behind the back of the append-only triggers.
+    # Without this, INSERT OR REPLACE would delete rows unseen by the append-only triggers.
     cursor.execute("PRAGMA recursive_triggers = ON")
     cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
     cursor.close()
 
 
 def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
-    """Tried again while another connection does the same: here SQLite does not wait by itself."""
+    """Switch to WAL, and try again while another connection does so: here SQLite does not wait."""
     end = time.monotonic() + BUSY_TIMEOUT_MS / 1000
     while True:
         try:
@@ -114,6 +125,6 @@ def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     writing = connection.get_execution_options().get("sidelight_write", False)
-    # Straight to the driver, which takes it as quickly as it is said.
+    # A statement through SQLAlchemy would take much longer than the driver's own call.
     driver: Any = connection.connection.driver_connection
     driver.execute("BEGIN IMMEDIATE" if writing else "BEGIN")

@@ -1,4 +1,4 @@
-"""Brings a database to the present tables. Alembic, configured here instead of in a file."""
+"""Migrations with Alembic, which is configured here instead of in a file."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ SCRIPTS = site_files() / "migrations"
 
 
 def upgrade(database: Database, revision: str = "head") -> tuple[str | None, str | None]:
-    """Migrate up to `revision`; returns the revisions before and after.
+    """Migrate up to `revision`; returns the revisions before and after it, None for an empty one.
 
     Raises:
-        ConfigError: the database cannot be reached, or is newer than this program.
+        ConfigError: the database cannot be reached, or it is newer than this program.
     """
     with _connect(database) as connection:
         before = _revision(connection)
-        if before is not None and before not in _known():
+        if before is not None and before not in _program_revisions():
             raise ConfigError(
                 f"The database is at revision {before}, which this version of the program does "
                 "not know. A newer version has used this database. Use that version."
@@ -41,13 +41,21 @@ def upgrade(database: Database, revision: str = "head") -> tuple[str | None, str
 
 
 def downgrade(database: Database, revision: str = "base") -> None:
-    """Migrate down to `revision`; `base` removes all tables."""
+    """Migrate down to `revision`; `base` removes all tables.
+
+    Raises:
+        ConfigError: the database cannot be reached.
+    """
     with _connect(database) as connection:
         command.downgrade(_config(connection), revision)
 
 
 def current(database: Database) -> str | None:
-    """The revision of the database; None if it is empty."""
+    """The revision of the database, None if it is empty.
+
+    Raises:
+        ConfigError: the database cannot be reached.
+    """
     with _connect(database, to_write=False) as connection:
         return _revision(connection)
 
@@ -58,7 +66,7 @@ def head() -> str | None:
 
 
 def differences(database: Database) -> list[Any]:
-    """What the database has otherwise than the models; empty if the migrations are complete."""
+    """The differences between the database and the models; none if the migrations are complete."""
     with _connect(database, to_write=False) as connection:
         options = {"compare_type": True, "include_object": include_object}
         context = MigrationContext.configure(connection, opts=options)
@@ -67,13 +75,13 @@ def differences(database: Database) -> list[Any]:
 
 
 def include_object(item: Any, name: str | None, kind: str, reflected: bool, other: Any) -> bool:
-    """What is compared with the models: all that is theirs."""
+    """Whether Alembic compares an item with the models: all but its own version table."""
     return name != "alembic_version"
 
 
 @contextmanager
 def _connect(database: Database, to_write: bool = True) -> Iterator[Connection]:
-    """A transaction; `to_write`: one beside which nobody else migrates."""
+    """A connection in a transaction. With `to_write`, no other process migrates meanwhile."""
     engine = database.engine.execution_options(sidelight_write=to_write)
     try:
         connection = engine.connect()
@@ -82,7 +90,7 @@ def _connect(database: Database, to_write: bool = True) -> Iterator[Connection]:
         raise ConfigError(f"{url} cannot be reached: {error.orig}") from None
     with connection, connection.begin():
         if to_write and not database.is_sqlite:
-            # Two servers that start at once: one migrates, the other waits.
+            # If two servers start at once, one migrates and the other waits.
             connection.execute(text(f"SELECT pg_advisory_xact_lock({int(AdvisoryLock.MIGRATION)})"))
         yield connection
 
@@ -98,5 +106,5 @@ def _revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _known() -> set[str]:
+def _program_revisions() -> set[str]:
     return {script.revision for script in ScriptDirectory(str(SCRIPTS)).walk_revisions()}

@@ -1,4 +1,4 @@
-"""One write transaction at a time on SQLite, in the order of arrival: threads, then processes."""
+"""One write transaction at a time on SQLite, in the order of arrival."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from contextlib import AbstractContextManager
 from sqlalchemy.exc import OperationalError
 
 BUSY_TIMEOUT_MS = 15_000
-LOOK_AGAIN_S = 0.0005  # of a process that waits for another to have written
+POLL_S = 0.0005  # between two attempts of a process to take a file lock
 
 
 class SqliteWriteLock(AbstractContextManager[None]):
-    """Lets one transaction at a time write to an SQLite file: threads, then processes.
+    """A lock that lets one transaction at a time write to an SQLite file.
 
-    SQLite itself makes a writer that finds the file locked sleep and look again, up to a tenth of
-    a second each time; with 64 people at once some would wait for seconds. The threads of a process
-    wake each other, so that no more than one of each process waits for the locks on a file beside
-    the database, and may look often. They die with the process that holds them.
+    If SQLite itself finds the file locked, a writer sleeps up to a tenth of a second before each
+    new attempt. With 64 people at once some would wait for seconds.
 
-    There are two locks, a turnstile and the turn: who waits for the turn stands in the turnstile,
-    so that the process that has just had it cannot take it again before the one that waits.
+    Here the threads of a process wait for a thread lock, which wakes the next one. So at most one
+    thread of each process waits for the lock files beside the database, and it can try often.
+    The operating system releases a file lock when the process that holds it dies.
+
+    There are two file locks, the turnstile and the turn. A process takes the turnstile while it
+    waits for the turn. So the process that has just had the turn cannot take it again before
+    the process that waits.
 
     Raises:
-        OperationalError: the turn did not come for as long as SQLite itself would wait.
+        OperationalError: the lock was not free within `BUSY_TIMEOUT_MS`, as SQLite itself raises.
     """
 
     def __init__(self, database: str) -> None:
@@ -58,13 +61,14 @@ class SqliteWriteLock(AbstractContextManager[None]):
     def _open(self) -> None:
         if self._owner == os.getpid():
             return
-        self.close()  # a lock would be shared with the process that forked this one
+        self.close()  # after a fork, the parent and this process would share the file locks
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         self._turnstile = os.open(f"{self._path}stile", flags, 0o600)
         self._turn = os.open(self._path, flags, 0o600)
         self._owner = os.getpid()
 
     def close(self) -> None:
+        """Close the lock files."""
         for file in (self._turnstile, self._turn):
             if file >= 0:
                 os.close(file)
@@ -73,7 +77,7 @@ class SqliteWriteLock(AbstractContextManager[None]):
 
 
 def _wait(file: int, end: float) -> None:
-    """Lock an open file; looks again until `end`, since a lock that waits cannot give up."""
+    """Lock an open file. It polls until `end`, since a lock call that waits has no timeout."""
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -81,9 +85,9 @@ def _wait(file: int, end: float) -> None:
         except BlockingIOError:
             if time.monotonic() > end:
                 raise _locked() from None
-            time.sleep(LOOK_AGAIN_S)
+            time.sleep(POLL_S)
 
 
 def _locked() -> OperationalError:
-    """What SQLite says when it has waited long enough."""
+    """The error that SQLite raises when it has waited long enough."""
     return OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("database is locked"))

@@ -1,4 +1,4 @@
-"""Statements for both databases, and statements that are built once and kept."""
+"""Helpers for statements: for both databases, and for statements that are built once."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ R = TypeVar("R")
 
 
 def connection_of(session: Session) -> Connection:
-    """The connection of a session of `Database`, kept: to find it is a tenth of a statement.
+    """The connection of a session of `Database`. It is cached in the session.
 
-    Such a session has one transaction, so it never changes connections.
+    Looking it up takes a tenth of the time of a statement. Such a session has one transaction, so
+    its connection never changes.
     """
     found: Connection | None = session.info.get("connection")
     if found is None or found.closed:
@@ -27,14 +28,14 @@ def connection_of(session: Session) -> Connection:
 
 
 def is_sqlite(session: Session) -> bool:
-    """Whether the session speaks to SQLite."""
+    """Whether the session works on an SQLite database."""
     return session.get_bind().dialect.name == "sqlite"
 
 
 def insert_or(session: Session, model: Any) -> Any:
-    """An INSERT that can say `on_conflict_do_nothing()` or `on_conflict_do_update()`.
+    """An INSERT with the methods `on_conflict_do_nothing` and `on_conflict_do_update`.
 
-    Both databases know them by the same names, but SQLAlchemy keeps one class for each.
+    Both databases have these clauses, but SQLAlchemy has a class of its own for each database.
     """
     return insert_into(model, is_sqlite(session))
 
@@ -43,10 +44,10 @@ _building = threading.RLock()
 
 
 def built_once(build: Callable[P, R]) -> Callable[P, R]:
-    """`functools.cache` for statements, one thread at a time.
+    """`functools.cache` for functions that build a statement, one thread at a time.
 
-    An alias makes its columns when they are first asked for. Two threads that do so at once may get
-    columns of the table itself, and the wrong statement would be kept for good.
+    An alias makes its columns at their first use. If two threads use them first at the same time,
+    one may get columns of the table itself. The wrong statement would then stay in the cache.
     """
     cached = cache(build)
 
@@ -59,5 +60,5 @@ def built_once(build: Callable[P, R]) -> Callable[P, R]:
 
 
 def insert_into(model: Any, on_sqlite: bool) -> Any:
-    """`insert_or` for a statement that is built once and kept."""
+    """`insert_or` for a statement that is built once, without a session at hand."""
     return sqlite.insert(model) if on_sqlite else postgresql.insert(model)

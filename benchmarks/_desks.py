@@ -62,10 +62,12 @@ class ServiceDesk:
         return _shown(leased)
 
     def vote(self, person: int, shown: Shown, answer: str, elapsed_ms: int) -> list[Shown]:
-        ballot = SubmittedAnswer(shown.image_id, answer, str(uuid.uuid4()), elapsed_ms, then=1)
+        submitted = SubmittedAnswer(
+            shown.image_id, answer, str(uuid.uuid4()), elapsed_ms, next_count=1
+        )
         with self._site.db.write() as session:
-            cast = cast_vote(session, person, ballot, settings=self._site.settings)
-        return _shown(cast.following)
+            cast = cast_vote(session, person, submitted, settings=self._site.settings)
+        return _shown(cast.next_images)
 
     def settle(self) -> None:
         if self._refresh and _is_due(self._site, self._campaign_id):
@@ -144,7 +146,7 @@ class HttpDesk:
 
 
 def _shown(leased: Sequence[LeasedImage]) -> list[Shown]:
-    return [Shown(one.image_id, one.view.mirrored, one.shown_as_seen) for one in leased]
+    return [Shown(one.image_id, one.presentation.mirrored, one.shown_as_seen) for one in leased]
 
 
 def _is_due(site: Site, campaign_id: int) -> bool:

@@ -15,7 +15,7 @@ from sqlalchemy import insert
 
 from labeler.consensus import majority as consensus_majority
 from labeler.consensus.derivation import GOLD_METHOD
-from labeler.consensus.majority import VoteCounts, majority
+from labeler.consensus.majority import VoteCounts, majority_outcome
 from labeler.database.engine import Database
 from labeler.labels import ANSWERS
 from labeler.models import (
@@ -218,7 +218,7 @@ def _consensus(
     keys = rng.integers(0, 2**30, images).tolist()
     now = datetime.fromtimestamp(columns["at"][-1], UTC)
     for image, row in enumerate(counts.tolist()):
-        outcome = majority(VoteCounts(*row), RULES.required_votes)
+        outcome = majority_outcome(VoteCounts(*row), RULES.required_votes)
         label, probability = outcome.label, outcome.probability
         status, method = outcome.status, consensus_majority.METHOD
         if image in known:

@@ -65,7 +65,7 @@ def flagged(db: Database, campaign_id: int, people: Mapping[int, FakePerson]) ->
         paused = set(
             session.scalars(
                 select(Participation.annotator_id).where(
-                    Participation.campaign_id == campaign_id, Participation.standing == "paused"
+                    Participation.campaign_id == campaign_id, Participation.status == "paused"
                 )
             )
         )
@@ -99,14 +99,14 @@ def anchoring(db: Database, campaign_id: int, people: Mapping[int, FakePerson]) 
     """
     with db.read() as session:
         ballots = load_vote_table(session, campaign_id)
-        rates = select(Skill.following).where(Skill.campaign_id == campaign_id)
+        rates = select(Skill.copy_rate).where(Skill.campaign_id == campaign_id)
         following = session.scalars(rates).all()
     shown, answer = ballots.votes.shown_labels, ballots.votes.answer
     gold, blind = ballots.gold[ballots.votes.image], shown < 0
     plain = gold < 0
     proposal = np.where(blind, ballots.withheld, shown)
     seen = measure_anchoring(answer[plain], proposal[plain], blind[plain])
-    wrong, base = ballots.planted & (gold >= 0) & (shown != gold), blind & (gold >= 0)
+    wrong, base = ballots.inserted & (gold >= 0) & (shown != gold), blind & (gold >= 0)
     planted = measure_planted(answer[wrong], shown[wrong], gold[wrong], answer[base], gold[base])
     return {
         "truth": float(np.mean([person.following for person in people.values()])),

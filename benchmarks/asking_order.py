@@ -26,7 +26,7 @@ from _site import Site, new_site
 from sqlalchemy import insert, select
 
 from labeler.assignment.leases import lease_images
-from labeler.campaigns.service import Plan, activate_campaign, create_campaign
+from labeler.campaigns.service import CampaignPlan, activate_campaign, create_campaign
 from labeler.errors import Conflict
 from labeler.models import Annotator, Dataset, Image, Proposal
 from labeler.proposals.feature_cache import FeatureCache
@@ -70,7 +70,7 @@ def prepare(site: Site, path: str, truth: dict[str, tuple[int, str | None]], ord
         session.execute(insert(Image), rows)
     taught = [n for n, (s, label) in truth.items() if label and s <= LAST_TRAINING_SUBJECT]
     rules = Rules(order=order, gold_rate=0.0, gold_first=0)
-    plan = Plan("yale", rules, ImageSelection(filenames=tuple(taught)))
+    plan = CampaignPlan("yale", rules, ImageSelection(filenames=tuple(taught)))
     campaign_id = create_campaign(site.db, dataset.id, plan)
     with site.db.write() as session:
         activate_campaign(session, campaign_id)

@@ -33,7 +33,12 @@ from _verdict import anchoring, count_missed, flagged, outcome, over_seeds, side
 from fake_class import KINDS, Face, FakePerson, make_class, read_faces
 from sqlalchemy import insert, select
 
-from labeler.campaigns.service import Plan, activate_campaign, create_campaign, edit_campaign
+from labeler.campaigns.service import (
+    CampaignPlan,
+    activate_campaign,
+    create_campaign,
+    edit_campaign,
+)
 from labeler.gold.service import NewGold, add_gold
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
@@ -201,7 +206,7 @@ def _prepare(
     """An active campaign about the faces whose light is known; the face of each image."""
     dataset_id = register_dataset(site.db, path, "yaleb", activate=False).dataset_id
     check_images(site.db, dataset_id, processes=1)
-    plan = Plan("class", rules, ImageSelection(filenames=tuple(faces)))
+    plan = CampaignPlan("class", rules, ImageSelection(filenames=tuple(faces)))
     campaign_id = create_campaign(site.db, dataset_id, plan)
     with site.db.write() as session:
         activate_campaign(session, campaign_id)

@@ -31,7 +31,7 @@ from _site import Person, Site, new_site, sign_up
 from _wire import Browser, RefusedError, Timing
 from sqlalchemy import insert
 
-from labeler.campaigns.service import Plan, activate_campaign, create_campaign
+from labeler.campaigns.service import CampaignPlan, activate_campaign, create_campaign
 from labeler.database.engine import Database
 from labeler.models import Dataset, Image
 from labeler.rules.campaign_rules import Rules
@@ -228,7 +228,7 @@ def prepare(db: Database, images: int, rules: Rules) -> int:
         for start in range(0, images, ROWS):
             rows = [_image(dataset_id, n) for n in range(start, min(start + ROWS, images))]
             session.execute(insert(Image), rows)
-    campaign_id = create_campaign(db, dataset_id, Plan("load", rules))
+    campaign_id = create_campaign(db, dataset_id, CampaignPlan("load", rules))
     with db.write() as session:
         activate_campaign(session, campaign_id)
     if not db.is_sqlite:

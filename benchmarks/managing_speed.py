@@ -100,14 +100,14 @@ def measure(db: Database, images: int, gold: int) -> dict[str, tuple[float, floa
             name,
             lambda s, c=chosen: image_selection.count_selected(s, s.get(Dataset, dataset_id), c),
         )
-    plan = campaigns.Plan("all")
+    plan = campaigns.CampaignPlan("all")
     made = clock.step("fill with all", lambda: campaigns.create_campaign(db, dataset_id, plan))
     spread_states(db, made, images)
     clock.read("list campaigns", campaigns.count_images)
     image_id = clock.read("next contested", lambda s: adjudication.next_contested(s, made))
     clock.read("load a case", lambda s: adjudication.load_case(s, made, image_id))
-    verdict = adjudication.Verdict("left")
-    clock.write("decide", lambda s: adjudication.decide(s, made, image_id, boss, verdict))
+    submitted = adjudication.SubmittedDecision("left")
+    clock.write("decide", lambda s: adjudication.decide(s, made, image_id, boss, submitted))
     clock.write("promote 300", lambda s: gold_service.promote_unanimous(s, made, 3, 300))
     lines = [GoldLine(i, f"{images - i:06d}.jpg", "left", "") for i in range(gold)]
     clock.write(f"import {gold} gold", lambda s: gold_service.import_gold(s, made, lines))

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from labeler.consensus.majority import VoteCounts
-from labeler.consensus.stopping_rule import RetirementRule, retire
+from labeler.consensus.stopping_rule import StoppingRule, apply_stopping_rule
 from labeler.labels import ANSWERS
 from labeler.statistics.annotator_flags import Record, flags, standing, without_own
 from labeler.statistics.dawid_skene import KAPPA, Skills, fit_skills
@@ -41,7 +41,7 @@ ORDERS = {"breadth": 1.0, "finish": -1.0}
 class Setting:
     """One campaign to simulate."""
 
-    rule: RetirementRule
+    rule: StoppingRule
     model: bool = False
     order: str = "finish"
     gold: int = 0
@@ -49,19 +49,17 @@ class Setting:
 
 
 SETTINGS = {
-    "no classifier": Setting(RetirementRule()),
-    "no classifier, threshold 0.88": Setting(RetirementRule(threshold=0.88)),
-    "no classifier, threshold 0.95": Setting(RetirementRule(threshold=0.95)),
-    "no classifier, two votes": Setting(RetirementRule(min_votes=2)),
-    "no classifier, breadth first": Setting(RetirementRule(), order="breadth"),
-    "no classifier, nobody paused": Setting(RetirementRule(), pause=False),
-    "no classifier, 10 gold": Setting(RetirementRule(), gold=10),
-    "classifier": Setting(RetirementRule(), model=True, order="breadth"),
-    "classifier, 10 gold": Setting(RetirementRule(), model=True, order="breadth", gold=10),
-    "classifier, any label": Setting(RetirementRule(named=False), model=True, order="breadth"),
-    "classifier, nobody paused": Setting(
-        RetirementRule(), model=True, order="breadth", pause=False
-    ),
+    "no classifier": Setting(StoppingRule()),
+    "no classifier, threshold 0.88": Setting(StoppingRule(threshold=0.88)),
+    "no classifier, threshold 0.95": Setting(StoppingRule(threshold=0.95)),
+    "no classifier, two votes": Setting(StoppingRule(min_votes=2)),
+    "no classifier, breadth first": Setting(StoppingRule(), order="breadth"),
+    "no classifier, nobody paused": Setting(StoppingRule(), pause=False),
+    "no classifier, 10 gold": Setting(StoppingRule(), gold=10),
+    "classifier": Setting(StoppingRule(), model=True, order="breadth"),
+    "classifier, 10 gold": Setting(StoppingRule(), model=True, order="breadth", gold=10),
+    "classifier, any label": Setting(StoppingRule(named=False), model=True, order="breadth"),
+    "classifier, nobody paused": Setting(StoppingRule(), model=True, order="breadth", pause=False),
 }
 
 
@@ -178,7 +176,7 @@ class Campaign:
         evidence = [Evidence(answer, self.confusions[person]) for answer, person in pairs]
         counts = VoteCounts(*(answers.count(answer) for answer in ANSWERS))
         posterior = label_posterior(self.prior[image], evidence)
-        self.status[image] = retire(posterior, counts, self.setting.rule).status
+        self.status[image] = apply_stopping_rule(posterior, counts, self.setting.rule).status
 
     def refresh(self) -> Skills:
         """New skills, new decisions (an image may open again), and who is paused."""

@@ -1,1 +1,1 @@
-"""Supervisors decide what the votes could not."""
+"""Adjudication: supervisors decide contested images."""

@@ -1,6 +1,6 @@
-"""Adjudication: supervisors decide what the votes could not.
+"""Adjudication: supervisors decide the images that the votes leave contested.
 
-A decision is a row of its own. Another one supersedes it, an undo only ends it; the votes stay
+A decision is a row of its own. A new decision supersedes it, and an undo ends it. The votes stay
 as they are.
 """
 
@@ -28,7 +28,7 @@ MAX_NOTE = 300
 
 @dataclass(frozen=True, slots=True)
 class CaseVote:
-    """A vote on a contested image, about the picture as it is."""
+    """A vote on a contested image, and who cast it. The answer is about the unmirrored image."""
 
     pseudonym: str
     vote: Vote
@@ -36,8 +36,11 @@ class CaseVote:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """All that is known of one image. `model`: the current run's (p_left, p_center, p_right);
-    `decision`: the one that holds now, by `decided_by` (pseudonym)."""
+    """All that is known of one image.
+
+    `model`: (p_left, p_center, p_right) of the current run. `gold`: the known label, if the image
+    is gold. `decision`: the current decision; `decided_by`: the pseudonym of who made it.
+    """
 
     image: Image
     consensus: Consensus
@@ -49,11 +52,12 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a supervisor says.
+class SubmittedDecision:
+    """A decision as a supervisor sends it.
 
-    `label` None: it cannot be told. `seen`: the number of the decision that held when the page
-    was shown, 0 for none, so that two supervisors do not overwrite each other unawares.
+    `label`: None for "cannot tell". `use_as_gold`: the image also becomes a gold question.
+    `seen`: the id of the decision that was current when the page was shown, 0 for none. It keeps
+    two supervisors from overwriting each other unawares.
     """
 
     label: str | None
@@ -64,7 +68,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class PastDecision:
-    """A decision of the list, with its picture and who made it."""
+    """A decision, its image, and the pseudonym of who made it."""
 
     decision: Decision
     image: Image
@@ -72,21 +76,22 @@ class PastDecision:
 
 
 def count_contested(session: Session, campaign_id: int) -> int:
-    """How many images wait for a decision."""
+    """The number of images that wait for a decision."""
     return session.scalar(select(func.count()).where(*_waiting(campaign_id))) or 0
 
 
 def next_contested(
     session: Session, campaign_id: int, order: str = "oldest", skipped: Sequence[int] = ()
 ) -> int | None:
-    """The image to decide next, None where none waits.
+    """The id of the image to decide next, None if no image waits.
 
     Parameters:
-        order: `oldest`: that has changed least lately; `votes`: that has most of them.
-        skipped: images to leave for later.
+        order: `oldest`: the image whose consensus has not changed for longest comes first.
+            `votes`: the image with the most votes comes first.
+        skipped: ids of images to leave for later.
 
     Raises:
-        InvalidInput: no such order.
+        InvalidInput: an unknown order.
     """
     if order not in ORDERS:
         raise InvalidInput(f"{order!r} is not a known order. Allowed: {', '.join(ORDERS)}.")
@@ -105,15 +110,15 @@ def load_case(session: Session, campaign_id: int, image_id: int) -> Case:
     Raises:
         NotFound: the image is not in the campaign.
     """
-    consensus = _row(session, campaign_id, image_id)
-    decision = _current(session, campaign_id, image_id)
+    consensus = _get_consensus(session, campaign_id, image_id)
+    decision = _current_decision(session, campaign_id, image_id)
     author = session.get(Annotator, decision.annotator_id) if decision else None
     return Case(
         session.get_one(Image, image_id),
         consensus,
-        _votes(session, campaign_id, image_id),
-        _model(session, campaign_id, image_id),
-        session.scalar(_gold(campaign_id, image_id).with_only_columns(Gold.label)),
+        _list_votes(session, campaign_id, image_id),
+        _run_probabilities(session, campaign_id, image_id),
+        session.scalar(_current_gold(campaign_id, image_id).with_only_columns(Gold.label)),
         decision,
         author.pseudonym if author else "",
     )
@@ -124,7 +129,7 @@ def decide(
     campaign_id: int,
     image_id: int,
     supervisor_id: int,
-    verdict: Verdict,
+    submitted: SubmittedDecision,
     *,
     now: datetime | None = None,
 ) -> Decision:
@@ -132,35 +137,39 @@ def decide(
 
     Raises:
         NotFound: the image is not in the campaign.
-        InvalidInput: no such label, a note that is too long, gold without a label.
+        InvalidInput: an unknown label, a note that is too long, or gold without a label.
         Conflict: somebody else has decided since the page was shown.
     """
     now = now or utc_now()
-    _check(verdict)
+    _check(submitted)
     lock_image(session, campaign_id, image_id)
-    _row(session, campaign_id, image_id)
-    before = _current(session, campaign_id, image_id)
-    if (before.id if before else 0) != verdict.seen:
-        raise Conflict(_who_was_first(session, before))
+    _get_consensus(session, campaign_id, image_id)
+    before = _current_decision(session, campaign_id, image_id)
+    if (before.id if before else 0) != submitted.seen:
+        raise Conflict(_conflict_message(session, before))
     if before is not None:
         _end(session, before, now)
     decision = Decision(
-        campaign_id=campaign_id, image_id=image_id, annotator_id=supervisor_id,
-        label=verdict.label, note=verdict.note.strip(), created_at=now,
-    )  # fmt: skip
+        campaign_id=campaign_id,
+        image_id=image_id,
+        annotator_id=supervisor_id,
+        label=submitted.label,
+        note=submitted.note.strip(),
+        created_at=now,
+    )
     session.add(decision)
     session.flush()
-    if verdict.use_as_gold and verdict.label is not None:
-        gold = NewGold(image_id, verdict.label, verdict.note.strip())
+    if submitted.use_as_gold and submitted.label is not None:
+        gold = NewGold(image_id, submitted.label, submitted.note.strip())
         add_gold(session, campaign_id, [gold], "supervisor", supervisor_id, now=now)
     recount(session, campaign_id, [image_id], now=now)
     return decision
 
 
 def undo_decision(session: Session, decision_id: int, *, now: datetime | None = None) -> Decision:
-    """End a decision, and the gold that was made with it; the votes speak again.
+    """End a decision and the gold that was made with it. The votes then decide again.
 
-    Ending it twice changes nothing.
+    A repeated undo changes nothing.
 
     Raises:
         NotFound: there is no such decision.
@@ -175,7 +184,7 @@ def undo_decision(session: Session, decision_id: int, *, now: datetime | None = 
     if decision.superseded_at is None:
         _end(session, decision, now)
         recount(session, decision.campaign_id, [decision.image_id], now=now)
-    elif _current(session, decision.campaign_id, decision.image_id) is not None:
+    elif _current_decision(session, decision.campaign_id, decision.image_id) is not None:
         raise Conflict("There is a newer decision on this image. Undo that one.")
     return decision
 
@@ -183,21 +192,24 @@ def undo_decision(session: Session, decision_id: int, *, now: datetime | None = 
 def list_decisions(
     session: Session, campaign_id: int, limit: int, before_id: int | None = None
 ) -> list[PastDecision]:
-    """Decisions, also those that hold no more, newest first.
+    """Decisions, newest first, superseded ones included.
 
     Parameters:
-        before_id: only those made before this one, for the next page.
+        limit: how many at most.
+        before_id: only those that are older than this one, for the next page.
     """
     wanted = [Decision.campaign_id == campaign_id]
     if before_id is not None:
         wanted.append(Decision.id < before_id)
-    return [PastDecision(*row) for row in session.execute(_past().where(*wanted).limit(limit))]
+    return [
+        PastDecision(*row) for row in session.execute(_past_decisions().where(*wanted).limit(limit))
+    ]
 
 
 def last_decision(session: Session, campaign_id: int, supervisor_id: int) -> PastDecision | None:
-    """The newest decision of this person that holds: the one that undo takes back."""
+    """The newest current decision of this person, which undo takes back; None without one."""
     row = session.execute(
-        _past()
+        _past_decisions()
         .where(
             Decision.campaign_id == campaign_id,
             Decision.annotator_id == supervisor_id,
@@ -208,7 +220,7 @@ def last_decision(session: Session, campaign_id: int, supervisor_id: int) -> Pas
     return PastDecision(*row) if row else None
 
 
-def _past() -> Any:
+def _past_decisions() -> Any:
     return (
         select(Decision, Image, Annotator.pseudonym)
         .join(Image, Image.id == Decision.image_id)
@@ -218,7 +230,7 @@ def _past() -> Any:
 
 
 def _waiting(campaign_id: int) -> tuple[ColumnElement[bool], ...]:
-    """Contested, and not because a supervisor has said that it cannot be told."""
+    """The conditions that an image waits: contested, but not by a supervisor's "cannot tell"."""
     return (
         Consensus.campaign_id == campaign_id,
         Consensus.status == "contested",
@@ -226,14 +238,14 @@ def _waiting(campaign_id: int) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def _row(session: Session, campaign_id: int, image_id: int) -> Consensus:
+def _get_consensus(session: Session, campaign_id: int, image_id: int) -> Consensus:
     row = session.get(Consensus, (campaign_id, image_id), populate_existing=True)
     if row is None:
         raise NotFound(f"There is no image {image_id} in this campaign.")
     return row
 
 
-def _current(session: Session, campaign_id: int, image_id: int) -> Decision | None:
+def _current_decision(session: Session, campaign_id: int, image_id: int) -> Decision | None:
     return session.scalar(
         select(Decision).where(
             Decision.campaign_id == campaign_id,
@@ -243,7 +255,7 @@ def _current(session: Session, campaign_id: int, image_id: int) -> Decision | No
     )
 
 
-def _votes(session: Session, campaign_id: int, image_id: int) -> list[CaseVote]:
+def _list_votes(session: Session, campaign_id: int, image_id: int) -> list[CaseVote]:
     rows = session.execute(
         select(Annotator.pseudonym, Vote)
         .join(Vote, Vote.annotator_id == Annotator.id)
@@ -253,7 +265,9 @@ def _votes(session: Session, campaign_id: int, image_id: int) -> list[CaseVote]:
     return [CaseVote(*row) for row in rows]
 
 
-def _model(session: Session, campaign_id: int, image_id: int) -> tuple[float, float, float] | None:
+def _run_probabilities(
+    session: Session, campaign_id: int, image_id: int
+) -> tuple[float, float, float] | None:
     row = session.execute(
         select(Proposal.p_left, Proposal.p_center, Proposal.p_right).where(
             Proposal.model_run_id == current_run_of(campaign_id), Proposal.image_id == image_id
@@ -262,22 +276,22 @@ def _model(session: Session, campaign_id: int, image_id: int) -> tuple[float, fl
     return (row.p_left, row.p_center, row.p_right) if row else None
 
 
-def _gold(campaign_id: int, image_id: int) -> Any:
+def _current_gold(campaign_id: int, image_id: int) -> Any:
     return select(Gold).where(
         Gold.campaign_id == campaign_id, Gold.image_id == image_id, Gold.revoked_at.is_(None)
     )
 
 
 def _end(session: Session, decision: Decision, now: datetime) -> None:
-    """Supersede a decision; the gold that was made in the same moment goes with it."""
+    """Supersede a decision, and revoke the gold that was made together with it."""
     decision.superseded_at = now
-    gold = session.scalar(_gold(decision.campaign_id, decision.image_id))
+    gold = session.scalar(_current_gold(decision.campaign_id, decision.image_id))
     if gold and gold.source == "supervisor" and gold.created_at == decision.created_at:
         revoke_gold(session, gold.id, now=now)
     session.flush()
 
 
-def _who_was_first(session: Session, decision: Decision | None) -> str:
+def _conflict_message(session: Session, decision: Decision | None) -> str:
     if decision is None:
         return (
             "Somebody has undone the earlier decision in the meantime. Your decision was not "
@@ -291,13 +305,13 @@ def _who_was_first(session: Session, decision: Decision | None) -> str:
     )
 
 
-def _check(verdict: Verdict) -> None:
-    if verdict.label is not None and verdict.label not in LABELS:
+def _check(submitted: SubmittedDecision) -> None:
+    if submitted.label is not None and submitted.label not in LABELS:
         allowed = ", ".join((*LABELS, CANNOT_TELL))
-        raise InvalidInput(f"{verdict.label!r} is not a decision. Allowed: {allowed}.")
-    if len(verdict.note.strip()) > MAX_NOTE:
+        raise InvalidInput(f"{submitted.label!r} is not a decision. Allowed: {allowed}.")
+    if len(submitted.note.strip()) > MAX_NOTE:
         raise InvalidInput(f"A note has at most {MAX_NOTE} characters.")
-    if verdict.use_as_gold and verdict.label is None:
+    if submitted.use_as_gold and submitted.label is None:
         raise InvalidInput(
             "“Cannot tell” cannot become a gold question. Choose a label, or do not make it a "
             "gold question."

@@ -1,1 +1,1 @@
-"""Which images a person gets next, for how long, and how they are shown."""
+"""Assigning images: which ones a person gets next, for how long, and how they are presented."""

@@ -1,4 +1,4 @@
-"""A person at work: in which campaign, by what rules, how far."""
+"""The state of a person in the active campaign: its rules, their status, their progress."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ from labeler.rules.campaign_rules import Rules
 
 @dataclass(frozen=True, slots=True)
 class AnnotatorState:
-    """A person at work in the active campaign.
+    """The state of a person in the active campaign.
 
-    `standing`: `training`, `working` or `paused`; `turns`: images given so far, answered or in
-    their hands; `run_id`: the model run whose proposals are shown.
+    `open`: the campaign is not paused. `status`: `training`, `working` or `paused`.
+    `turns`: the number of images assigned so far, answered or held. `run_id`: the model run
+    whose proposals are shown. `has_gold`: the campaign has gold questions.
     """
 
     annotator_id: int
     campaign_id: int
     rules: Rules
     open: bool
-    standing: str
+    status: str
     turns: int
     run_id: int | None
     has_gold: bool
 
     @property
     def works(self) -> bool:
-        """Whether images are handed out to this person."""
-        return self.open and self.standing == "working"
+        """Whether images are assigned to this person."""
+        return self.open and self.status == "working"
 
 
 def load_annotator_state(session: Session, annotator_id: int) -> AnnotatorState | None:
-    """Where the person works; None if no campaign is active. One statement."""
+    """The state of a person; None if no campaign is active. One statement."""
     row = connection_of(session).execute(_statement(), {"annotator": annotator_id}).one_or_none()
     return make_annotator_state(annotator_id, row) if row else None
 
@@ -55,7 +56,10 @@ def _statement() -> Any:
 
 
 def annotator_state_columns(annotator_id: Any) -> list[Any]:
-    """What `make_desk` needs, from `Campaign` and, joined to it, `Participation`."""
+    """The columns for `make_annotator_state`. `Participation` must be joined to `Campaign`.
+
+    The id of the current run is the last one.
+    """
     cast = (
         select(func.count())
         .where(Vote.annotator_id == annotator_id, Vote.campaign_id == Campaign.id)
@@ -74,7 +78,7 @@ def annotator_state_columns(annotator_id: Any) -> list[Any]:
         Campaign.id.label("campaign_id"),
         Campaign.paused_at,
         Campaign.rules,
-        Participation.standing,
+        Participation.status.label("participation_status"),
         (cast + held).label("turns"),
         has_gold.label("has_gold"),
         current_run_of(Campaign.id).label("run_id"),
@@ -82,17 +86,17 @@ def annotator_state_columns(annotator_id: Any) -> list[Any]:
 
 
 def participates(annotator_id: Any) -> ColumnElement[bool]:
-    """How `Participation` is joined to `Campaign`."""
+    """The condition that joins the person's `Participation` to `Campaign`."""
     return and_(
         Participation.campaign_id == Campaign.id, Participation.annotator_id == annotator_id
     )
 
 
 def make_annotator_state(annotator_id: int, row: Row[Any]) -> AnnotatorState:
-    """From a row of `desk_columns`."""
+    """The state from a row of `annotator_state_columns`."""
     rules = Rules.from_dict(row.rules)
-    standing = row.standing or first_status(rules, row.has_gold)
+    status = row.participation_status or first_status(rules, row.has_gold)
     is_open = row.paused_at is None
     return AnnotatorState(
-        annotator_id, row.campaign_id, rules, is_open, standing, row.turns, row.run_id, row.has_gold
+        annotator_id, row.campaign_id, rules, is_open, status, row.turns, row.run_id, row.has_gold
     )

@@ -1,10 +1,9 @@
-"""Handing out images: who gets which, and for how long.
+"""Assigning images: who holds which image, and for how long.
 
-A lease that has run out no longer counts, but
-it is remembered for a while, so that a vote that comes late (a phone in a tunnel) is still known
-to be honest.
+`assignment.queue` decides which images come next. This module leases them.
 
-Which images come next is for `assignment.queue` to say.
+An expired lease no longer counts, but it is kept for `REMEMBER_LEASES`. So a vote that comes late
+(a phone in a tunnel) is still known to be honest.
 """
 
 from __future__ import annotations
@@ -17,7 +16,12 @@ from sqlalchemy import ColumnElement, Row, and_, case, delete, or_, select, tupl
 from sqlalchemy.orm import Session
 
 from labeler.assignment.annotator_state import AnnotatorState, load_annotator_state
-from labeler.assignment.presentation import LeasedImage, Presentation, draw_presentation, model_view
+from labeler.assignment.presentation import (
+    LeasedImage,
+    Presentation,
+    draw_presentation,
+    likeliest_proposal,
+)
 from labeler.assignment.queue import free_rows, gold_due, order_of_gold, shared_rows, wait_for_row
 from labeler.config import Settings
 from labeler.consensus.derivation import GOLD_METHOD
@@ -25,7 +29,7 @@ from labeler.database.statements import built_once, connection_of, insert_into, 
 from labeler.models import Consensus, Image, Lease, utc_now
 
 REMEMBER_LEASES = timedelta(days=7)
-MANY = 8  # a hand-out of so many also forgets what is too old to be remembered
+FORGET_FROM = 8  # an assignment of this many images also deletes leases that are too old
 
 
 def lease_images(
@@ -36,11 +40,14 @@ def lease_images(
     settings: Settings,
     now: datetime | None = None,
 ) -> list[LeasedImage]:
-    """Hand `count` images of the active campaign to a person; fewer where fewer are left.
+    """Assign `count` images of the active campaign to a person; fewer if fewer are left.
 
-    The images that the person holds already come first, renewed, so that a reload gives the
-    same ones. Needs a write transaction. An empty list means that nothing is left for them, or
-    that the campaign or the person is paused (`load_desk` tells).
+    The images that the person already holds come first, and their leases are renewed. So a
+    reload gives the same images. Each written lease keeps its image's place in the queue: the
+    triggers `lease_holds*` update `Consensus.leased_until` (see `models.voting.Lease`).
+
+    Needs a write transaction. The list is empty if no image is left for the person, or if the
+    campaign or the person is paused (`load_annotator_state` says which).
     """
     now = now or utc_now()
     annotator = load_annotator_state(session, annotator_id)
@@ -55,12 +62,12 @@ def lease_images(
 def _lease_or_wait(
     session: Session, annotator: AnnotatorState, count: int, settings: Settings, now: datetime
 ) -> list[LeasedImage]:
-    """`lease_more`; where all that is left is being counted anew, after that."""
+    """`lease_more`. If it finds nothing only because rows are locked, wait for one and repeat."""
     with session.begin_nested() as attempt:
         leased = lease_more(session, annotator, count, settings=settings, now=now)
         if not leased:
-            # Rows that turned out to be taken were locked all the same. Who waits with them in
-            # hand, while the count that is waited for comes to them, would wait for ever.
+            # The search may have locked rows that then turned out to be taken. A request that
+            # kept them while it waits for a recount would wait for ever: the recount needs them.
             attempt.rollback()
     if not leased and wait_for_row(session, annotator, now):
         leased = lease_more(session, annotator, count, settings=settings, now=now)
@@ -70,31 +77,34 @@ def _lease_or_wait(
 def lease_more(
     session: Session, annotator: AnnotatorState, count: int, *, settings: Settings, now: datetime
 ) -> list[LeasedImage]:
-    """Hand `count` images to a person beside those that they hold; two statements, mostly."""
+    """Assign `count` more images to a person, besides those that they hold; mostly two statements.
+
+    Gold questions that are due come first, then free images, then images that others also hold.
+    """
     if count < 1 or not annotator.works:
         return []
     found = gold_due(session, annotator, count, now)
     for queue in (free_rows, shared_rows):
         if len(found) < count:
             found += queue(session, annotator, count - len(found), now)
-    views = [(row, _draw(annotator, row)) for row in found]
-    values = [{"image_id": row.id, **_columns(view)} for row, view in views]
+    drawn = [(row, _draw(annotator, row)) for row in found]
+    values = [{"image_id": row.id, **_columns(presentation)} for row, presentation in drawn]
     write_leases(session, annotator.campaign_id, annotator.annotator_id, values, settings, now)
-    if count >= MANY:
+    if count >= FORGET_FROM:
         _forget(session, now - REMEMBER_LEASES)
     until = expiry(settings, now)
-    return [_leased(row, view, until) for row, view in views]
+    return [_leased(row, presentation, until) for row, presentation in drawn]
 
 
 def release_leases(session: Session, annotator_id: int) -> int:
-    """Take all images out of a person's hands; returns how many there were."""
+    """End all leases of a person; returns how many there were. The images become free again."""
     mine = session.scalars(select(Lease.image_id).where(Lease.annotator_id == annotator_id)).all()
     _delete(session, Lease.annotator_id == annotator_id)
     return len(mine)
 
 
 def withdraw_images(session: Session, image_ids: Sequence[int]) -> None:
-    """Take images out of all hands: their files hold other pictures than people look at."""
+    """End all leases on some images. Their files have changed, so people look at old images."""
     if image_ids:
         _delete(session, Lease.image_id.in_(image_ids))
 
@@ -102,7 +112,7 @@ def withdraw_images(session: Session, image_ids: Sequence[int]) -> None:
 def find_lease(
     session: Session, campaign_id: int, annotator_id: int, image_id: int
 ) -> LeasedImage | None:
-    """One image that the person holds (or held until lately: look at `expires_at`)."""
+    """The person's lease on an image, None without one. It may have expired: see `expires_at`."""
     row = session.execute(
         _held(campaign_id, annotator_id).where(Lease.image_id == image_id)
     ).one_or_none()
@@ -117,10 +127,13 @@ def write_leases(
     settings: Settings,
     now: datetime,
 ) -> None:
-    """Insert leases; one that has run out and is still remembered is written over.
+    """Insert the leases of a person, or overwrite those that exist, such as expired ones.
+
+    Each row that is written keeps its image's place in the queue: the triggers `lease_holds*`
+    update `Consensus.leased_until` (see `models.voting.Lease`).
 
     Parameters:
-        rows: `image_id` and the columns of `View`.
+        rows: `image_id` and any columns of `Presentation`.
     """
     if not rows:
         return
@@ -130,21 +143,21 @@ def write_leases(
         "created_at": now,
         "expires_at": expiry(settings, now),
     }
-    # Each says all of View: a lease that is written over keeps nothing of how it was seen.
-    values = [{**_PLAIN, **row, **common} for row in rows]
+    # Each row has all columns of `Presentation`, so an overwritten lease keeps none of its own.
+    values = [{**_DEFAULTS, **row, **common} for row in rows]
     connection_of(session).execute(_upsert(is_sqlite(session)), values)
 
 
-def _columns(view: Presentation) -> dict[str, Any]:
-    return {name: getattr(view, name) for name in Presentation.__dataclass_fields__}
+def _columns(presentation: Presentation) -> dict[str, Any]:
+    return {name: getattr(presentation, name) for name in Presentation.__dataclass_fields__}
 
 
-_PLAIN = _columns(Presentation())
+_DEFAULTS = _columns(Presentation())
 
 
 @built_once
 def _upsert(on_sqlite: bool) -> Any:
-    """Built once, on the table itself: an entity would be looked through for each vote."""
+    """On the table and not the ORM class: the ORM would process the statement for each vote."""
     statement = insert_into(Lease.__table__, on_sqlite)
     changed = (*Presentation.__dataclass_fields__, "created_at", "expires_at")
     return statement.on_conflict_do_update(
@@ -154,7 +167,7 @@ def _upsert(on_sqlite: bool) -> Any:
 
 
 def expiry(settings: Settings, now: datetime) -> datetime:
-    """Until when an image that is handed out now is held."""
+    """When a lease that begins now expires."""
     return now + timedelta(seconds=settings.lease_seconds)
 
 
@@ -184,7 +197,7 @@ def _renew_leases(
             Lease.campaign_id == annotator.campaign_id,
         )
         ids = [lease.image_id for _, lease in rows]
-        _hold_places(session, and_(*mine, Lease.image_id.in_(ids)))
+        _lock_rows_of(session, and_(*mine, Lease.image_id.in_(ids)))
         session.execute(
             update(Lease)
             .where(*mine, Lease.image_id.in_(ids))
@@ -195,22 +208,28 @@ def _renew_leases(
 
 
 def _in_order(annotator: AnnotatorState) -> tuple[Any, ...]:
-    """As images of one hand-out were given: gold, then the queue."""
+    """The order of images of one assignment: first gold, then the queue."""
     is_gold = Consensus.method == GOLD_METHOD
     place = case((is_gold, order_of_gold(annotator.annotator_id)), else_=Consensus.priority)
     return is_gold.desc(), place, Consensus.random_key
 
 
 def _draw(annotator: AnnotatorState, row: Row[Any]) -> Presentation:
-    model = model_view(annotator.run_id, (row.p_left, row.p_center, row.p_right))
+    proposal = likeliest_proposal(annotator.run_id, (row.p_left, row.p_center, row.p_right))
     return draw_presentation(
-        annotator.rules, annotator.campaign_id, annotator.annotator_id, row.id, model, row.gold
+        annotator.rules, annotator.campaign_id, annotator.annotator_id, row.id, proposal, row.gold
     )
 
 
-def _leased(image: Any, view: Presentation, until: datetime) -> LeasedImage:
+def _leased(image: Any, presentation: Presentation, until: datetime) -> LeasedImage:
     return LeasedImage(
-        image.id, image.width or 0, image.height or 0, image.sha256, image.filename, view, until
+        image.id,
+        image.width or 0,
+        image.height or 0,
+        image.sha256,
+        image.filename,
+        presentation,
+        until,
     )
 
 
@@ -220,30 +239,31 @@ def _to_leased(image: Image, lease: Lease) -> LeasedImage:
 
 
 def _delete(session: Session, condition: ColumnElement[bool]) -> None:
-    _hold_places(session, condition)
+    _lock_rows_of(session, condition)
     session.execute(delete(Lease).where(condition).execution_options(synchronize_session="fetch"))
 
 
 def _forget(session: Session, before: datetime) -> None:
-    """Delete the leases that ran out before then, but not where somebody else is at work."""
+    """Delete the leases that expired before a time. Skip images whose rows are locked."""
     old = Lease.expires_at < before
     if not is_sqlite(session):
-        rows = session.execute(_places(old).with_for_update(of=Consensus, skip_locked=True)).all()
+        rows = session.execute(_rows_of(old).with_for_update(of=Consensus, skip_locked=True)).all()
         old = and_(old, tuple_(Lease.campaign_id, Lease.image_id).in_([tuple(row) for row in rows]))
     session.execute(delete(Lease).where(old).execution_options(synchronize_session="fetch"))
 
 
-def _hold_places(session: Session, condition: ColumnElement[bool]) -> None:
-    """Hold the consensus rows of some leases before these change, since triggers will.
+def _lock_rows_of(session: Session, condition: ColumnElement[bool]) -> None:
+    """Lock the consensus rows of some leases before the leases change.
 
-    In the order in which `consensus.store` holds many: two that wait in different orders would
-    wait for each other.
+    The triggers `lease_holds*` and `lease_lets_go` will update these rows, in any order. Here
+    they are locked in the order of `consensus.store`, so that no two transactions wait for each
+    other.
     """
     if not is_sqlite(session):
-        session.execute(_places(condition).with_for_update(of=Consensus))
+        session.execute(_rows_of(condition).with_for_update(of=Consensus))
 
 
-def _places(condition: ColumnElement[bool]) -> Any:
+def _rows_of(condition: ColumnElement[bool]) -> Any:
     of_image = Consensus.campaign_id == Lease.campaign_id, Consensus.image_id == Lease.image_id
     return (
         select(Consensus.campaign_id, Consensus.image_id)

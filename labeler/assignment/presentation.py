@@ -1,6 +1,6 @@
-"""How a person sees an image: with or without the proposal, with a planted one, mirrored.
+"""How an image is presented to a person: with or without a proposal, mirrored or not.
 
-Drawn once, at the hand-out, and kept in the lease and then in the vote.
+A presentation is drawn once, when the image is assigned. The lease stores it, and then the vote.
 """
 
 from __future__ import annotations
@@ -13,14 +13,20 @@ from labeler.labels import likeliest_label, mirror_label
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.random_draws import is_blind, is_mirrored, planted_label
 
-VIEW_COLUMNS = (
-    "mode", "blind", "shown_run_id", "shown_label", "withheld_label", "planted", "mirrored"
-)  # fmt: skip
+PRESENTATION_COLUMNS = (
+    "mode",
+    "blind",
+    "shown_run_id",
+    "shown_label",
+    "withheld_label",
+    "planted",
+    "mirrored",
+)
 
 
 @dataclass(frozen=True, slots=True)
-class ModelView:
-    """What the current run says of an image: its likeliest label, if there is one."""
+class ModelProposal:
+    """The likeliest label of an image according to a model run, and its probability."""
 
     run_id: int
     label: str
@@ -29,7 +35,11 @@ class ModelView:
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """The columns of `Lease` that say how the image is seen; labels are of the unmirrored one."""
+    """The columns of `Lease` that say how the image is presented.
+
+    Every label is about the unmirrored image. `planted`: the shown label was inserted and is
+    wrong on purpose, which happens on gold questions only.
+    """
 
     mode: str = "single"
     blind: bool = False
@@ -43,34 +53,44 @@ class Presentation:
 
 @dataclass(frozen=True, slots=True)
 class LeasedImage:
-    """An image in a person's hands until `expires_at`, and how they see it."""
+    """An image that a person holds until `expires_at`, and how it is presented to them."""
 
     image_id: int
     width: int
     height: int
     sha256: str
     filename: str
-    view: Presentation
+    presentation: Presentation
     expires_at: datetime
 
     @property
     def shown_as_seen(self) -> str | None:
-        """The label beside the picture, in the person's view."""
-        return as_seen(self.view.shown_label, self.view.mirrored)
+        """The label beside the image, as the person sees it: left and right change if mirrored."""
+        return as_seen(self.presentation.shown_label, self.presentation.mirrored)
 
 
 def as_seen(answer: str | None, mirrored: bool) -> str | None:
-    """An answer about the picture as it is, in the view of who sees it mirrored, or back."""
+    """Turn an answer about the unmirrored image into one about the image as seen, or back."""
     return mirror_label(answer) if answer is not None and mirrored else answer
 
 
-def model_view(run_id: int | None, chances: tuple[float | None, ...]) -> ModelView | None:
-    """From a run and its (p_left, p_center, p_right), None where it has not seen the image."""
+def likeliest_proposal(
+    run_id: int | None, chances: tuple[float | None, ...]
+) -> ModelProposal | None:
+    """The likeliest label of a run.
+
+    Parameters:
+        run_id: the run, None if there is none.
+        chances: (p_left, p_center, p_right), each None if the run has no proposal for the image.
+
+    Returns:
+        None without a run, without a proposal, or if two labels are equally likely.
+    """
     if run_id is None or chances[0] is None:
         return None
-    known = tuple(p for p in chances if p is not None)
-    label = likeliest_label(known)
-    return ModelView(run_id, label, max(known)) if label else None
+    probabilities = tuple(p for p in chances if p is not None)
+    label = likeliest_label(probabilities)
+    return ModelProposal(run_id, label, max(probabilities)) if label else None
 
 
 def draw_presentation(
@@ -78,34 +98,41 @@ def draw_presentation(
     campaign_id: int,
     annotator_id: int,
     image_id: int,
-    model: ModelView | None,
+    proposal: ModelProposal | None,
     gold: str | None,
 ) -> Presentation:
-    """How this person sees this image when it is handed out alone.
+    """How an image that is assigned alone is presented to this person.
+
+    Random draws decide, with the same result each time.
 
     Parameters:
-        gold: the known answer, if it is a gold image; a share of them is shown with a wrong one.
+        proposal: what the current run proposes, None if it proposes nothing.
+        gold: the known label of a gold question. A share of these (`Rules.planted_share`) is
+            shown with a wrong label.
     """
     who = campaign_id, annotator_id, image_id
     mirrored = rules.mirror_views and is_mirrored(*who)
     blind = is_blind(*who, rules.blind_to_proposals())
-    if model is None:
+    if proposal is None:
         return Presentation(blind=blind, mirrored=mirrored)
     if blind:
-        return Presentation(blind=True, withheld_label=model.label, mirrored=mirrored)
+        return Presentation(blind=True, withheld_label=proposal.label, mirrored=mirrored)
     wrong = planted_label(*who, gold, rules.planted_share) if gold else None
     if wrong is not None:
         return Presentation(
-            shown_label=wrong, shown_probability=model.probability, planted=True, mirrored=mirrored
+            shown_label=wrong,
+            shown_probability=proposal.probability,
+            planted=True,
+            mirrored=mirrored,
         )
     return Presentation(
-        shown_run_id=model.run_id,
-        shown_label=model.label,
-        shown_probability=model.probability,
+        shown_run_id=proposal.run_id,
+        shown_label=proposal.label,
+        shown_probability=proposal.probability,
         mirrored=mirrored,
     )
 
 
 def presentation_values(seen: Any) -> dict[str, Any]:
-    """The columns that a vote takes over from a lease, or from the vote that it supersedes."""
-    return {name: getattr(seen, name) for name in VIEW_COLUMNS}
+    """The presentation columns of a lease or vote, which a new vote or lease takes over."""
+    return {name: getattr(seen, name) for name in PRESENTATION_COLUMNS}

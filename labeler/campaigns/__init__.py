@@ -1,1 +1,1 @@
-"""Campaigns: their life, their images, who takes part."""
+"""Campaigns: creating and editing them, their images, and who takes part."""

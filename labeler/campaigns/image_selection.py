@@ -1,4 +1,4 @@
-"""Which images of a data set a campaign is about."""
+"""The images of a data set that a campaign selects."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ def select_images(
     present: Collection[int] = (),
     among: Collection[int] | None = None,
 ) -> list[int]:
-    """The images of a data set that are selected and can be labelled, by number.
+    """The ids of the images of a data set that are selected and can be labelled, ascending.
 
-    The sample is the images with the lowest lots, so that it is the same in each call.
+    Each image has a random draw, and the sample is the images with the lowest draws. So it is
+    the same in each call.
 
     Parameters:
-        present: images that are in already and are not given again. A sample is filled up, not
-            drawn anew: images that came after it do not make it larger.
-        among: only of these; default: all.
+        present: ids of images that are already in the campaign; they are left out. A sample is
+            filled up, not drawn again: images that came after it do not make it larger.
+        among: ids to choose from; by default all images of the data set.
 
     Raises:
-        NotFound: filenames or attributes that the data set does not have; names some.
+        NotFound: filenames or attributes that the data set does not have; names some of them.
     """
     ids = [each for each in _matching(session, dataset, selection, among) if each not in present]
     if selection.sample is None:
@@ -42,9 +43,10 @@ def select_images(
 
 
 def count_selected(session: Session, dataset: Dataset, selection: ImageSelection) -> int:
-    """How many images `select_images` gives, without drawing the sample.
+    """How many images `select_images` gives; the sample is not drawn.
 
-    Raises: as `select_images`.
+    Raises:
+        NotFound: filenames or attributes that the data set does not have.
     """
     if selection.filenames is None:
         conditions = _conditions(dataset, selection)
@@ -55,7 +57,7 @@ def count_selected(session: Session, dataset: Dataset, selection: ImageSelection
 
 
 def list_partitions(session: Session, dataset_id: int) -> list[int]:
-    """The partitions that images of a data set belong to; empty where none does."""
+    """The partitions of the images of a data set, ascending; empty if no image has one."""
     found = session.scalars(
         select(Image.partition).where(Image.dataset_id == dataset_id).distinct()
     )
@@ -68,7 +70,7 @@ def _matching(
     selection: ImageSelection,
     among: Collection[int] | None = None,
 ) -> list[int]:
-    """The images that the sample is drawn from."""
+    """The ids of the images that meet all conditions but the sample, ascending."""
     conditions = _conditions(dataset, selection)
     if among is not None:
         conditions.append(Image.id.in_(among))
@@ -92,8 +94,8 @@ def _conditions(dataset: Dataset, selection: ImageSelection) -> list[Any]:
 
 def _attribute(dataset: Dataset, name: str) -> int:
     if name not in dataset.attribute_names:
-        known = ", ".join(dataset.attribute_names) or "none"
-        raise NotFound(f"{dataset.name!r} has no attribute {name!r}. It has: {known}.")
+        available = ", ".join(dataset.attribute_names) or "none"
+        raise NotFound(f"{dataset.name!r} has no attribute {name!r}. It has: {available}.")
     return dataset.attribute_names.index(name)
 
 

@@ -1,7 +1,7 @@
-"""The status of people in a campaign: working, in the qualification, or paused and why.
+"""The status of people in a campaign: in the qualification, working, or paused with a reason.
 
-`set_status` is the only writer of `Participation`. A supervisor's decision stays: the rules pause
-nobody whose status a supervisor has set, and the qualification ends only the round that it judged.
+Only `set_status` writes `Participation`. It never overrides a supervisor: the rules pause nobody
+whose status a supervisor has set, and the qualification ends only the round that it judged.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from sqlalchemy.orm import Session
 from labeler.database.statements import insert_or
 from labeler.errors import Conflict, InvalidInput, NotFound
 from labeler.models import Annotator, Campaign, Gold, Participation, Skill, Vote, utc_now
-from labeler.models.campaigns import STANDINGS
+from labeler.models.campaigns import PARTICIPATION_STATUSES
 from labeler.rules.campaign_rules import Rules
 
 MAX_REASON = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """A person in a campaign, for supervisors only.
+class ParticipantStatus:
+    """The status of a person in a campaign, for supervisors only.
 
-    `by_rules`: nobody set the standing by hand. `flags`: the sentences of what looks wrong in
-    the answers.
+    `by_rules`: no supervisor has set the status. `flags`: sentences that say what looks wrong
+    in the person's answers.
     """
 
     annotator_id: int
-    standing: str
+    status: str
     reason: str
     by_rules: bool
     changed_at: datetime | None
@@ -39,10 +39,10 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class PresentRound:
+class CurrentRound:
     """The round of the qualification that a person is in.
 
-    Its exercises are the person's with numbers above `after_vote`.
+    Its exercises are the person's votes with ids above `after_vote`.
     """
 
     number: int
@@ -51,7 +51,7 @@ class PresentRound:
 
 @dataclass(frozen=True, slots=True)
 class RoundResult:
-    """A round of the qualification is over: which one, and by which vote, if a vote ended it."""
+    """The end of a round of the qualification. `vote_id`: the vote that ended it, if a vote did."""
 
     round_number: int
     vote_id: int | None = None
@@ -60,28 +60,28 @@ class RoundResult:
 def first_status(rules: Rules, has_gold: bool) -> str:
     """The status of a person without a row of `Participation`.
 
-    The qualification comes first where the rules ask for it; without gold nobody can be taught.
+    It is the qualification, if the rules ask for it and the campaign has gold to learn from.
     """
     return "training" if rules.training and has_gold else "working"
 
 
-def present_round(session: Session, campaign_id: int, annotator_id: int) -> PresentRound:
-    """The present round of a person; without a row number 0, of all their exercises."""
+def current_round(session: Session, campaign_id: int, annotator_id: int) -> CurrentRound:
+    """The current round of a person. Without a row it has the number 0 and all their exercises."""
     row = session.execute(
         select(Participation.round_number, Participation.round_after_vote).where(
             Participation.campaign_id == campaign_id, Participation.annotator_id == annotator_id
         )
     ).one_or_none()
-    return PresentRound(*row) if row else PresentRound(0, 0)
+    return CurrentRound(*row) if row else CurrentRound(0, 0)
 
 
-def list_standings(session: Session, campaign_id: int) -> dict[int, Standing]:
-    """The standing of everybody with an account, by number of the person.
+def list_statuses(session: Session, campaign_id: int) -> dict[int, ParticipantStatus]:
+    """The status of everybody with an account, by id of the account.
 
     Raises:
         NotFound: no such campaign.
     """
-    beginning = first_status(_rules(session, campaign_id), _has_gold(session, campaign_id))
+    first = first_status(_rules(session, campaign_id), _has_gold(session, campaign_id))
     rows = session.execute(
         select(Annotator.id, Participation, Skill.flags)
         .outerjoin(
@@ -95,19 +95,23 @@ def list_standings(session: Session, campaign_id: int) -> dict[int, Standing]:
             Skill, and_(Skill.annotator_id == Annotator.id, Skill.campaign_id == campaign_id)
         )
     )
-    return {who: _standing(who, row, flags, beginning) for who, row, flags in rows}
+    return {who: _make_status(who, row, flags, first) for who, row, flags in rows}
 
 
 def pause_person(
     session: Session, campaign_id: int, annotator_id: int, reason: str, by_id: int
 ) -> None:
-    """Hand this person no more images; they are told the reason.
+    """Assign no more images to this person. They can read the reason.
 
-    What they hold already may still be answered, and their votes stay.
+    They may still answer the images that they hold. Their votes stay.
+
+    Parameters:
+        reason: 1 to `MAX_REASON` characters.
+        by_id: the supervisor who decides.
 
     Raises:
         NotFound: no such campaign or person.
-        InvalidInput: no reason, or a long one.
+        InvalidInput: the reason is empty or too long.
     """
     reason = reason.strip()
     if not 1 <= len(reason) <= MAX_REASON:
@@ -118,7 +122,10 @@ def pause_person(
 
 
 def resume_person(session: Session, campaign_id: int, annotator_id: int, by_id: int) -> None:
-    """Let a person work: ends a pause, and excuses from the training.
+    """Let a person work. This ends a pause and excuses the person from the qualification.
+
+    Parameters:
+        by_id: the supervisor who decides.
 
     Raises:
         NotFound: no such campaign or person.
@@ -126,12 +133,17 @@ def resume_person(session: Session, campaign_id: int, annotator_id: int, by_id: 
     set_status(session, campaign_id, annotator_id, "working", by_id=by_id)
 
 
-def send_to_training(session: Session, campaign_id: int, annotator_id: int, by_id: int) -> None:
-    """Let a person do the training before the work goes on.
+def send_to_qualification(
+    session: Session, campaign_id: int, annotator_id: int, by_id: int
+) -> None:
+    """Let a person do the qualification before they go on working.
+
+    Parameters:
+        by_id: the supervisor who decides.
 
     Raises:
         NotFound: no such campaign or person.
-        Conflict: the campaign has no training, or no gold to train on.
+        Conflict: the campaign has no qualification, or no gold for it.
     """
     if not _rules(session, campaign_id).training:
         raise Conflict(
@@ -158,31 +170,29 @@ def set_status(
 ) -> bool:
     """Write the status of a person and begin another round; returns whether it was written.
 
-    One statement decides and writes, so that of two transactions the later one sees what the
-    earlier one has written. Needs a write transaction.
+    One statement decides and writes. So the later of two transactions sees what the earlier one
+    has written. Needs a write transaction.
 
     Parameters:
-        by_id: the supervisor who decides, always written; None: a rule, which is not written over
-            a supervisor's decision, nor if the person has this status already.
-        result: the qualification decides; written only if its round is still the present one.
+        status: one of `PARTICIPATION_STATUSES`.
+        by_id: the supervisor who decides; their decision is always written. None: a rule or the
+            qualification decides. A rule is not written over a supervisor's decision, and not if
+            the person already has this status.
+        result: the qualification decides; written only if its round is still the current one.
 
     Raises:
         NotFound: no such campaign or person.
         InvalidInput: no such status.
     """
-    if status not in STANDINGS:
-        raise InvalidInput(f"{status!r} is not a status. Allowed: {', '.join(STANDINGS)}.")
-    if session.get(Campaign, campaign_id) is None:
-        raise NotFound(f"There is no campaign {campaign_id}.")
-    if session.get(Annotator, annotator_id) is None:
-        raise NotFound(f"The account with the number {annotator_id} does not exist.")
+    _refuse_unknown(session, campaign_id, annotator_id, status)
     changed = {
-        "standing": status,
+        "standing": status,  # the column of `Participation.status`
         "reason": reason,
         "changed_at": now or utc_now(),
         "round_after_vote": _last_vote(campaign_id, annotator_id),
         "ended_by_vote": result.vote_id if result else None,
-        # Whom a supervisor has sent to the qualification, the rules do not pause afterwards.
+        # Without a supervisor the column keeps its value: the rules must not pause later a person
+        # whom a supervisor has sent to the qualification.
         **({} if by_id is None else {"changed_by_id": by_id}),
     }
     who = {"campaign_id": campaign_id, "annotator_id": annotator_id}
@@ -200,36 +210,46 @@ def set_status(
     return written.one_or_none() is not None
 
 
+def _refuse_unknown(session: Session, campaign_id: int, annotator_id: int, status: str) -> None:
+    if status not in PARTICIPATION_STATUSES:
+        allowed = ", ".join(PARTICIPATION_STATUSES)
+        raise InvalidInput(f"{status!r} is not a status. Allowed: {allowed}.")
+    if session.get(Campaign, campaign_id) is None:
+        raise NotFound(f"There is no campaign {campaign_id}.")
+    if session.get(Annotator, annotator_id) is None:
+        raise NotFound(f"The account with the number {annotator_id} does not exist.")
+
+
 def _may_change(
     status: str, by_id: int | None, result: RoundResult | None
 ) -> ColumnElement[bool] | None:
-    """The condition on the row that there is; None: always."""
+    """The condition on the existing row under which it may change; None: always."""
     if by_id is not None:
         return None
     if result is not None:
         return and_(
-            Participation.standing == "training",
+            Participation.status == "training",
             Participation.round_number == result.round_number,
         )
-    return and_(Participation.changed_by_id.is_(None), Participation.standing != status)
+    return and_(Participation.changed_by_id.is_(None), Participation.status != status)
 
 
 def _last_vote(campaign_id: int, annotator_id: int) -> ColumnElement[int]:
-    """The number of the person's newest vote, 0 for none."""
+    """The id of the person's newest vote, 0 for none."""
     newest = select(func.max(Vote.id)).where(
         Vote.campaign_id == campaign_id, Vote.annotator_id == annotator_id
     )
     return func.coalesce(newest.scalar_subquery(), 0)
 
 
-def _standing(
-    who: int, row: Participation | None, flags: Sequence[Sequence[str]] | None, beginning: str
-) -> Standing:
+def _make_status(
+    who: int, row: Participation | None, flags: Sequence[Sequence[str]] | None, first: str
+) -> ParticipantStatus:
     sentences = [sentence for _, sentence in flags or []]
     if row is None:
-        return Standing(who, beginning, "", True, None, sentences)
-    return Standing(
-        who, row.standing, row.reason, row.changed_by_id is None, row.changed_at, sentences
+        return ParticipantStatus(who, first, "", True, None, sentences)
+    return ParticipantStatus(
+        who, row.status, row.reason, row.changed_by_id is None, row.changed_at, sentences
     )
 
 

@@ -1,4 +1,4 @@
-"""Campaigns: made, copied, activated, paused, edited. One at most is handed out."""
+"""Campaigns: created, copied, activated, paused and edited. At most one is active."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from labeler.models import Campaign, Consensus, Dataset, utc_now
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection
 
-BATCH = 5_000  # rows of a transaction; people vote in another campaign meanwhile
+BATCH = 5_000  # rows of a transaction; people can vote in another campaign between two of them
 MAX_NAME = 100
 MAX_GUIDELINE = 20_000
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What a campaign is to be.
+class CampaignPlan:
+    """The settings of a campaign that is to be created.
 
-    `guideline`: Markdown, shown to everybody; empty: the guide of the site.
+    `guideline`: Markdown that everybody can read. If it is empty, the site's own guide is shown.
     """
 
     name: str
@@ -39,16 +39,17 @@ class Plan:
 def create_campaign(
     db: Database,
     dataset_id: int,
-    plan: Plan,
+    plan: CampaignPlan,
     created_by_id: int | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """Make a campaign that nobody works on yet, and let its images in; returns its number.
+    """Create an inactive campaign and add its images; returns its id.
 
     Parameters:
-        progress: called with how many images are in and how many there will be.
+        progress: called after each batch with the number of images added and their total.
 
-    Raises: as `add_campaign`.
+    Raises:
+        NotFound, InvalidInput, Conflict: as `add_campaign`.
     """
     with db.write() as session:
         campaign_id = add_campaign(session, dataset_id, plan, created_by_id).id
@@ -57,13 +58,13 @@ def create_campaign(
 
 
 def add_campaign(
-    session: Session, dataset_id: int, plan: Plan, created_by_id: int | None = None
+    session: Session, dataset_id: int, plan: CampaignPlan, created_by_id: int | None = None
 ) -> Campaign:
-    """Make a campaign without images: `fill_campaign` lets them in.
+    """Create a campaign without images. `fill_campaign` adds them.
 
     Raises:
-        NotFound: no such data set; filenames or attributes that it does not have.
-        InvalidInput: a name or guideline that is too long or empty; no image is selected.
+        NotFound: no such data set, or the selection names files or attributes it does not have.
+        InvalidInput: the name is empty, a text is too long, or no image is selected.
         Conflict: the name is taken.
     """
     dataset = session.get(Dataset, dataset_id)
@@ -90,16 +91,16 @@ def add_campaign(
 
 
 def fill_campaign(db: Database, campaign_id: int, progress: Progress | None = None) -> int:
-    """Let the selected images in that are not in yet, batch by batch; returns how many came.
+    """Add the selected images that are missing, batch by batch; returns how many were added.
 
-    May be stopped and run again at any time.
+    The call may be stopped and repeated at any time.
 
     Raises:
         NotFound: no such campaign.
     """
     with db.read() as session:
         campaign = get_campaign(session, campaign_id)
-        selection = ImageSelection.from_dict(campaign.selection)
+        selection = campaign.parsed_selection
         here = _images_of(session, campaign_id)
         missing = select_images(session, campaign.dataset, selection, present=here)
     for start in range(0, len(missing), BATCH):
@@ -113,29 +114,30 @@ def fill_campaign(db: Database, campaign_id: int, progress: Progress | None = No
 def clone_campaign(
     db: Database, campaign_id: int, name: str, created_by_id: int | None = None
 ) -> int:
-    """A new campaign with the same images and rules and no votes; returns its number.
+    """Create a campaign with the same images and rules and no votes; returns its id.
 
-    A sample is drawn anew, the same as before unless images have come or gone since.
+    A sample is drawn again. It is the same as before, unless images have come or gone since.
 
-    Raises: as `create_campaign`.
+    Raises:
+        NotFound, InvalidInput, Conflict: as `create_campaign`.
     """
     with db.read() as session:
-        model = get_campaign(session, campaign_id)
-    return create_campaign(db, model.dataset_id, plan_of(model, name), created_by_id)
+        original = get_campaign(session, campaign_id)
+    return create_campaign(db, original.dataset_id, plan_of(original, name), created_by_id)
 
 
-def plan_of(campaign: Campaign, name: str) -> Plan:
-    """The plan of another campaign like this one."""
-    return Plan(
+def plan_of(campaign: Campaign, name: str) -> CampaignPlan:
+    """The plan of another campaign like this one, with another name."""
+    return CampaignPlan(
         name,
         campaign.parsed_rules,
-        ImageSelection.from_dict(campaign.selection),
+        campaign.parsed_selection,
         campaign.guideline,
     )
 
 
 def ensure_campaign(session: Session, dataset: Dataset) -> Campaign:
-    """The newest campaign of a data set; one about all its images is made if there is none."""
+    """The newest campaign of a data set. If it has none, one with all its images is created."""
     newest = session.scalars(
         select(Campaign).where(Campaign.dataset_id == dataset.id).order_by(Campaign.id.desc())
     ).first()
@@ -156,10 +158,10 @@ def ensure_campaign(session: Session, dataset: Dataset) -> Campaign:
 
 
 def admit_images(session: Session, dataset_id: int, image_ids: Sequence[int]) -> None:
-    """Let images that decode into the campaigns of their data set that select them."""
+    """Add images to the campaigns of their data set that select them. The images must decode."""
     campaigns = session.scalars(select(Campaign).where(Campaign.dataset_id == dataset_id)).all()
     for campaign in campaigns:
-        selection = ImageSelection.from_dict(campaign.selection)
+        selection = campaign.parsed_selection
         if selection.is_everything:
             add_rows(session, campaign.id, image_ids)
         else:
@@ -171,7 +173,7 @@ def admit_images(session: Session, dataset_id: int, image_ids: Sequence[int]) ->
 
 
 def activate_campaign(session: Session, campaign_id: int) -> Campaign:
-    """Hand out the images of this campaign, and of no other, from now on.
+    """Assign images of this campaign, and of no other, from now on.
 
     Raises:
         NotFound: no such campaign.
@@ -186,13 +188,21 @@ def activate_campaign(session: Session, campaign_id: int) -> Campaign:
 
 
 def pause_campaign(session: Session, campaign_id: int) -> None:
-    """Hand out no more images; votes on those in people's hands are still taken."""
+    """Assign no more images. Votes on images that people hold are still accepted.
+
+    Raises:
+        NotFound: no such campaign.
+    """
     campaign = get_campaign(session, campaign_id)
     campaign.paused_at = campaign.paused_at or utc_now()
 
 
 def resume_campaign(session: Session, campaign_id: int) -> None:
-    """End a pause."""
+    """End the pause of a campaign.
+
+    Raises:
+        NotFound: no such campaign.
+    """
     get_campaign(session, campaign_id).paused_at = None
 
 
@@ -204,9 +214,12 @@ def edit_campaign(
     rules: Rules | None = None,
     guideline: str | None = None,
 ) -> bool:
-    """Change what is given; returns whether the consensus has to be derived anew.
+    """Change the settings that are given; returns whether the consensus must be derived again.
 
-    Raises: as `create_campaign`.
+    Raises:
+        NotFound: no such campaign.
+        InvalidInput: the name is empty, or a text is too long.
+        Conflict: the name is taken.
     """
     campaign = get_campaign(session, campaign_id)
     if name is not None and name.strip() != campaign.name:
@@ -221,7 +234,7 @@ def edit_campaign(
 
 
 def get_campaign(session: Session, campaign_id: int) -> Campaign:
-    """The campaign of that number.
+    """The campaign with this id.
 
     Raises:
         NotFound: there is none.
@@ -233,7 +246,7 @@ def get_campaign(session: Session, campaign_id: int) -> Campaign:
 
 
 def active_campaign(session: Session) -> Campaign | None:
-    """The campaign that is being labelled."""
+    """The active campaign, None if no campaign is active."""
     return session.scalars(select(Campaign).where(Campaign.active)).first()
 
 
@@ -245,7 +258,7 @@ def list_campaigns(session: Session) -> Sequence[Campaign]:
 
 
 def count_images(session: Session) -> dict[int, dict[str, int]]:
-    """How many images of each status each campaign has, by number; one statement."""
+    """The number of images by campaign id and consensus status; one statement."""
     rows = session.execute(
         select(Consensus.campaign_id, Consensus.status, func.count()).group_by(
             Consensus.campaign_id, Consensus.status
@@ -258,10 +271,10 @@ def count_images(session: Session) -> dict[int, dict[str, int]]:
 
 
 def find_campaign(session: Session, name: str | None) -> Campaign:
-    """The campaign of that name; without a name the active one.
+    """The campaign with this name; without a name the active one.
 
     Raises:
-        NotFound: there is none; lists those there are.
+        NotFound: there is none; the message lists all campaigns.
     """
     wanted: Any = Campaign.active if name is None else Campaign.name == name
     found = session.scalars(select(Campaign).where(wanted)).first()

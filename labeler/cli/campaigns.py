@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from labeler.campaigns import service
-from labeler.campaigns.service import Plan
+from labeler.campaigns.service import CampaignPlan
 from labeler.cli.context import find_dataset, open_database, progress_bar
 from labeler.csv_input import read_filenames
 from labeler.models import Campaign
@@ -106,7 +106,7 @@ def create(
           --rule training=10 --rule "blind_share=25 %" --activate
     """
     text = _read(guideline) if guideline else ""
-    plan = Plan(name, _rules(rules), _selection(**selection), text)
+    plan = CampaignPlan(name, _rules(rules), _selection(**selection), text)
     with open_database() as db:
         with db.read() as session:
             dataset_id = find_dataset(session, dataset).id

@@ -1,7 +1,8 @@
-"""The derived columns of the consensus: their names, the function that fills them, the statement.
+"""The derived columns of `Consensus`: their names, how they are computed, how they are written.
 
-`derive` alone decides what an image's consensus is. A vote uses it for one image
-(`write_derived`), a rebuild for all of them (`consensus.store.rebuild`), so the two cannot differ.
+Only `derive` decides what the consensus on an image is. A vote calls it for one image
+(`write_derived`), and a rebuild for all images (`consensus.store.rebuild`). So both give the
+same result.
 """
 
 from __future__ import annotations
@@ -10,16 +11,15 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
-from labeler.consensus import majority as consensus_majority
-from labeler.consensus import stopping_rule
-from labeler.consensus.majority import Outcome, VoteCounts, count_votes, majority
+from labeler.consensus import majority, stopping_rule
+from labeler.consensus.majority import Outcome, VoteCounts, count_votes, majority_outcome
 from labeler.consensus.priority import priority
-from labeler.consensus.stopping_rule import RetirementRule, is_audited, retire
+from labeler.consensus.stopping_rule import StoppingRule, apply_stopping_rule, is_audited
 from labeler.database.statements import built_once, connection_of
 from labeler.models import Campaign, Consensus, Estimate, Skill
 from labeler.rules.campaign_rules import Rules
@@ -35,7 +35,7 @@ from rotation.dataset.labels import LABELS
 GOLD_METHOD = "gold-1"
 DECISION_METHOD = "decision-1"
 DEFAULT_PRIOR = (1 / 3, 1 / 3, 1 / 3)
-NOBODY = math.log(3)  # doubt where there is no model
+NO_MODEL_DOUBT = math.log(3)  # nats: the entropy of three equal shares
 
 DERIVED_COLUMNS = (
     "status",
@@ -52,12 +52,21 @@ DERIVED_COLUMNS = (
     "priority",
 )
 
-Habits = tuple[Confusion, float]  # confusion and following of a person
+
+class AnnotatorBehaviour(NamedTuple):
+    """How one person answers.
+
+    `confusion`: 3 rows of 4 numbers, P(answer | label). `copy_rate`: the probability that the
+    person just repeats a proposal that is shown.
+    """
+
+    confusion: Confusion = DEFAULT_CONFUSION
+    copy_rate: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class CountedVote:
-    """A current vote that counts."""
+    """A vote that counts, and the label that was shown beside the image."""
 
     annotator_id: int
     answer: str
@@ -66,8 +75,12 @@ class CountedVote:
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """All that decides about one image. `decided` with label None: it cannot be told; `ask`: its
-    place among those that the model asks for."""
+    """All that decides about one image.
+
+    `model`: (p_left, p_center, p_right) of the current run. `gold`: the known label.
+    `decided`: a supervisor has decided; `decision` is then the label, or None for "cannot tell".
+    `ask`: the image's rank among those that the model asks for (`Proposal.ask`).
+    """
 
     image_id: int
     votes: Sequence[CountedVote]
@@ -80,26 +93,30 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True)
 class AnnotatorModel:
-    """The rules of a campaign, and what the votes so far say about its people."""
+    """The rules of a campaign, and how its people answer according to the votes so far.
+
+    `class_prior`: the shares of the 3 labels. `average`: the behaviour of the average person.
+    `behaviours`: the behaviour of each person with a `Skill`, by id.
+    """
 
     campaign_id: int
     rules: Rules
     class_prior: Sequence[float] = DEFAULT_PRIOR
-    average: Habits = (DEFAULT_CONFUSION, 0.0)
-    habits: Mapping[int, Habits] = field(default_factory=dict)
+    average: AnnotatorBehaviour = field(default_factory=AnnotatorBehaviour)
+    behaviours: Mapping[int, AnnotatorBehaviour] = field(default_factory=dict)
 
-    def habits_of(self, annotator_id: int) -> Habits:
-        """How a person answers; the average of whom nothing is known."""
-        return self.habits.get(annotator_id, self.average)
+    def behaviour_of(self, annotator_id: int) -> AnnotatorBehaviour:
+        """How a person answers. A person without a `Skill` answers as the average."""
+        return self.behaviours.get(annotator_id, self.average)
 
 
 def derive(facts: ImageFacts, annotator_model: AnnotatorModel) -> dict[str, Any]:
-    """The derived columns of `Consensus`."""
+    """The derived columns of the `Consensus` row of one image, by name."""
     rules = annotator_model.rules
     counts = count_votes(vote.answer for vote in facts.votes)
     chances = _chances(facts, annotator_model)
     outcome, method = _outcome(facts, counts, chances, annotator_model)
-    doubt = entropy(facts.model) if facts.model else NOBODY
+    doubt = entropy(facts.model) if facts.model else NO_MODEL_DOUBT
     return {
         "status": outcome.status,
         "label": outcome.label,
@@ -119,7 +136,7 @@ def derive(facts: ImageFacts, annotator_model: AnnotatorModel) -> dict[str, Any]
 def write_derived(
     session: Session, facts: ImageFacts, annotator_model: AnnotatorModel, now: datetime
 ) -> None:
-    """Derive the consensus row of one image and store it; the row must be held already."""
+    """Derive the consensus row of one image and write it. The row must be locked already."""
     where = {"of_campaign": annotator_model.campaign_id, "of_image": facts.image_id}
     values = {**derive(facts, annotator_model), "updated_at": now}
     connection_of(session).execute(_update_statement(), {**values, **where})
@@ -141,22 +158,22 @@ def _update_statement() -> Any:
 def chances_by_votes(
     facts: ImageFacts, annotator_model: AnnotatorModel
 ) -> tuple[float, float, float]:
-    """P(label) by gold, decision and votes, whatever the model says: what may teach a model."""
+    """P(label) from gold, decision and votes, without any model: what a model may learn from."""
     return _chances(replace(facts, model=None), annotator_model)
 
 
 def load_annotator_model(session: Session, campaign_id: int) -> AnnotatorModel:
-    """Everything but the facts of the images; three statements."""
+    """The annotator model of a campaign; three statements."""
     rules = session.get_one(Campaign, campaign_id).parsed_rules
     skills = session.execute(
-        select(Skill.annotator_id, Skill.confusion, Skill.following).where(
+        select(Skill.annotator_id, Skill.confusion, Skill.copy_rate).where(
             Skill.campaign_id == campaign_id
         )
     )
     estimate = session.get(Estimate, campaign_id)
     if estimate is None:
         return make_annotator_model(campaign_id, rules, None, None, skills)
-    average = (estimate.confusion, estimate.following)
+    average = (estimate.confusion, estimate.copy_rate)
     return make_annotator_model(campaign_id, rules, estimate.class_prior, average, skills)
 
 
@@ -167,13 +184,19 @@ def make_annotator_model(
     average: Any,
     skills: Iterable[Any],
 ) -> AnnotatorModel:
-    """From columns: `average` is (confusion, following), `skills` rows of person and the same."""
+    """The annotator model from columns of the database.
+
+    Parameters:
+        class_prior, average: from `Estimate`, None without one; `average` is (confusion,
+            copy_rate).
+        skills: rows of (annotator_id, confusion, copy_rate).
+    """
     return AnnotatorModel(
         campaign_id,
         rules,
         class_prior or DEFAULT_PRIOR,
-        average or (DEFAULT_CONFUSION, 0.0),
-        {person: (confusion, following) for person, confusion, following in skills},
+        AnnotatorBehaviour(*average) if average else AnnotatorBehaviour(),
+        {person: AnnotatorBehaviour(*behaviour) for person, *behaviour in skills},
     )
 
 
@@ -186,34 +209,35 @@ def _chances(facts: ImageFacts, annotator_model: AnnotatorModel) -> tuple[float,
     if annotator_model.rules.use_model and facts.model:
         prior = facts.model
     elif not facts.votes:
-        # The class prior moves a little with each refresh; an image that nobody has seen stays.
+        # Each refresh moves the class prior a little. An image without votes must not change.
         return DEFAULT_PRIOR
     evidence = (
-        Evidence(vote.answer, *_seen(vote, annotator_model.habits_of(vote.annotator_id)))
+        Evidence(vote.answer, *_conditions(vote, annotator_model.behaviour_of(vote.annotator_id)))
         for vote in facts.votes
     )
     return label_posterior(prior, evidence)
 
 
-def _seen(vote: CountedVote, habits: Habits) -> tuple[Confusion, str | None, float]:
-    confusion, following = habits
-    return confusion, vote.shown_label, following
+def _conditions(
+    vote: CountedVote, behaviour: AnnotatorBehaviour
+) -> tuple[Confusion, str | None, float]:
+    return behaviour.confusion, vote.shown_label, behaviour.copy_rate
 
 
 def _outcome(
     facts: ImageFacts, counts: VoteCounts, chances: Sequence[float], annotator_model: AnnotatorModel
 ) -> tuple[Outcome, str]:
     if facts.decided:
-        return _certain(facts.decision), DECISION_METHOD
+        return _certain_outcome(facts.decision), DECISION_METHOD
     if facts.gold is not None:
-        return _certain(facts.gold), GOLD_METHOD
+        return _certain_outcome(facts.gold), GOLD_METHOD
     rules = annotator_model.rules
     if rules.method == "majority":
-        return majority(counts, rules.required_votes), consensus_majority.METHOD
+        return majority_outcome(counts, rules.required_votes), majority.METHOD
     audited = is_audited(annotator_model.campaign_id, facts.image_id, rules.audit_share)
-    rule = RetirementRule(rules.threshold, rules.required_votes, rules.vote_cap, rules.named)
-    return retire(chances, counts, rule, audited), stopping_rule.METHOD
+    rule = StoppingRule(rules.threshold, rules.required_votes, rules.vote_cap, rules.named)
+    return apply_stopping_rule(chances, counts, rule, audited), stopping_rule.METHOD
 
 
-def _certain(label: str | None) -> Outcome:
+def _certain_outcome(label: str | None) -> Outcome:
     return Outcome("agreed", label, 1.0) if label else Outcome("contested")

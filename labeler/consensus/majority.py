@@ -1,8 +1,8 @@
 """Consensus by plurality with a quorum: when the votes are enough, and what they say.
 
-**A tie is never a label.** An image stays open until it has `required` votes, whatever they
-are. Then the label with strictly more votes than each other answer, *unsure* included, is
-agreed; where there is no such label the image is contested.
+**A tie is never a label.** An image stays open until it has `required` votes of any kind. Then a
+label is agreed if it has strictly more votes than each other answer, *unsure* included. If no
+label has, the image is contested.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ METHOD = "majority-1"  # stamped on each result; raise the number when the rule 
 
 @dataclass(frozen=True, slots=True)
 class VoteCounts:
-    """How many current votes each answer has."""
+    """How many votes each answer has."""
 
     left: int = 0
     center: int = 0
@@ -27,26 +27,30 @@ class VoteCounts:
 
     @property
     def total(self) -> int:
+        """The number of all votes."""
         return self.left + self.center + self.right + self.unsure
 
     @property
     def labelled(self) -> int:
-        """Votes that name a label."""
+        """The number of votes that name a label."""
         return self.left + self.center + self.right
 
     def of(self, answer: str) -> int:
-        """The count of one answer."""
+        """The number of votes for one answer."""
         counts: int = getattr(self, answer)
         return counts
 
     def mirrored(self) -> VoteCounts:
-        """The counts that the mirrored picture would have."""
+        """The counts of the same votes on the mirrored image: left and right change places."""
         return VoteCounts(self.right, self.center, self.left, self.unsure)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`label` and `probability` (share of the votes that name a label) are set if agreed."""
+    """What the votes on an image say.
+
+    `status`: `open`, `agreed` or `contested`. `label`, `probability`: set only if agreed.
+    """
 
     status: str
     label: str | None = None
@@ -54,7 +58,7 @@ class Outcome:
 
 
 def count_votes(answers: Iterable[str]) -> VoteCounts:
-    """Count answers; their order does not matter.
+    """Count the votes by answer. Their order does not matter.
 
     Raises:
         ValueError: an answer that is not one of `ANSWERS`.
@@ -67,12 +71,12 @@ def count_votes(answers: Iterable[str]) -> VoteCounts:
     return VoteCounts(**counts)
 
 
-def majority(counts: VoteCounts, required: int) -> Outcome:
-    """The outcome of the current votes on one image.
+def majority_outcome(counts: VoteCounts, required: int) -> Outcome:
+    """The outcome of the votes on one image. `probability` is a share of the labelled votes.
 
     Parameters:
-        counts: the current votes.
-        required: how many votes close an image, >= 1.
+        counts: the votes that count.
+        required: the number of votes that closes an image, >= 1.
 
     Raises:
         ValueError: `required` is below 1.

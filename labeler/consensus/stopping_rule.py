@@ -1,11 +1,11 @@
-"""When enough people have looked at an image.
+"""The stopping rule: when enough people have looked at an image.
 
-An image is **agreed** as soon as one label is probable enough and enough people have named just
-that label. It is **contested** when the vote cap is reached without that, and **open** until then.
-An *unsure* vote counts towards the cap, since it cost a look, and never towards `min_votes`.
+An image is **agreed** as soon as one label is probable enough and enough people have named that
+label. It is **contested** if it reaches the vote cap without agreement, and **open** until then.
+An *unsure* vote counts towards the cap, since it cost a look, but never towards `min_votes`.
 
-Stopping at a posterior instead of a number of votes is Wald's sequential test with the
-observers' error rates known: easy images take one or two votes, doubtful ones the cap.
+Stopping at a posterior instead of at a number of votes is Wald's sequential test with known error
+rates of the observers. Easy images take one or two votes, doubtful images take the cap.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ METHOD = "posterior-1"  # stamped on each result; raise the number when the rule
 
 
 @dataclass(frozen=True, slots=True)
-class RetirementRule:
-    """When an image is done.
+class StoppingRule:
+    """When an image needs no more votes.
 
     Parameters:
         threshold: the posterior from which a label is agreed, above 0.5 and below 1.
-        min_votes: how many people must have named the label, >= 1: what no person
-            said is a proposal, not a consensus.
-        named: False lets votes for any label count towards `min_votes`. Then a confident
-            model overrules a person known to err, which saves a sixth of the votes.
+        min_votes: how many people must have named the label, >= 1. A label that no person
+            named is a proposal, not a consensus.
         vote_cap: the number of votes after which an image without agreement is contested.
+        named: False lets votes for any label count towards `min_votes`. Then a confident
+            model overrules a person who often errs. This saves a sixth of the votes.
 
     Raises:
-        ValueError: a number outside of its range.
+        ValueError: a number is outside of its range.
     """
 
     threshold: float = 0.9
@@ -51,19 +51,19 @@ class RetirementRule:
             raise ValueError(f"vote_cap is {self.vote_cap}, below min_votes {self.min_votes}")
 
 
-def retire(
-    posterior: Sequence[float], counts: VoteCounts, rule: RetirementRule, audited: bool = False
+def apply_stopping_rule(
+    posterior: Sequence[float], counts: VoteCounts, rule: StoppingRule, audited: bool = False
 ) -> Outcome:
-    """Whether the image is done, and with what label.
+    """What the stopping rule says about an image.
 
     Parameters:
         posterior: P(left), P(center), P(right) given the current votes.
-        counts: the current votes.
-        audited: the image is asked up to the cap whatever the first votes say, so that the
-            early decisions on the others can be checked.
+        counts: the votes that count.
+        audited: the image gets votes up to the cap, whatever the first votes say. The audited
+            images check the early decisions on the others.
 
     Returns:
-        agreed with the label and its posterior, contested, or open. A tie is never a label.
+        Agreed with the label and its posterior, contested, or open. A tie is never a label.
     """
     capped = counts.total >= rule.vote_cap
     if audited and not capped:
@@ -78,9 +78,9 @@ def retire(
 
 
 def is_audited(campaign_id: int, image_id: int, share: float) -> bool:
-    """Whether the campaign asks this image up to the cap: always the same answer.
+    """Whether this image is in the campaign's audit sample.
 
-    The audit sample does not depend on the votes.
+    A random draw decides. It gives the same result each time and does not depend on the votes.
 
     Parameters:
         share: the share of the images that is audited, 0 to 1.

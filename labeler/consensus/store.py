@@ -1,4 +1,10 @@
-"""The derived table: what is known of each image of a campaign."""
+"""The rows of `Consensus`: locked, derived again, added and removed.
+
+The derived columns of a row come from `consensus.derivation.derive` alone.
+
+Lock order: several rows are always locked by ascending campaign and image. Two transactions that
+locked the same rows in different orders would wait for each other.
+"""
 
 from __future__ import annotations
 
@@ -28,20 +34,22 @@ from labeler.models import (
     ModelRun,
     Proposal,
     Vote,
+    published_runs,
     utc_now,
 )
 
 RANDOM_KEYS = 2**31  # random_key is drawn from 0 .. RANDOM_KEYS - 1
 _BATCH = 2_000
 _random = random.SystemRandom()  # the order of the queue must not be guessable from the code
-_TOLERANCE = 1e-3  # of a probability: skills move every image a little with each refresh
+_TOLERANCE = 1e-3  # of a probability: each refresh of the skills moves every image a little
 
 
 def lock_image(session: Session, campaign_id: int, image_id: int) -> None:
-    """Hold the consensus row until the commit; on SQLite a write transaction holds all of them.
+    """Lock the consensus row of an image until the commit.
 
-    What is read after this is as new as the lock: on PostgreSQL a statement that waits for a row
-    sees the rest as it was before the wait.
+    SQLite needs no row lock: its write transaction is alone. On PostgreSQL, a statement that
+    waits for a row sees all other rows as they were before the wait. So lock first, and read in
+    the statements after it: they see what was committed before the lock.
     """
     if not is_sqlite(session):
         session.execute(
@@ -54,9 +62,9 @@ def lock_image(session: Session, campaign_id: int, image_id: int) -> None:
 def recount(
     session: Session, campaign_id: int, image_ids: Sequence[int], *, now: datetime | None = None
 ) -> int:
-    """Derive the rows of some images of a campaign anew; returns how many changed.
+    """Derive the rows of some images of a campaign again; returns how many changed.
 
-    The rows are held before the votes are read, so that no vote slips in between.
+    The rows are locked before the votes are read, so that no vote comes in between.
     """
     changes = list(_changes(session, campaign_id, image_ids, now or utc_now(), lock=True))
     if changes:
@@ -65,31 +73,35 @@ def recount(
 
 
 def find_stale(session: Session, campaign_id: int, image_ids: Sequence[int]) -> list[int]:
-    """Which of these images `recount` would change now; holds nothing."""
+    """The images among these whose rows `recount` would change now; locks nothing."""
     found = _changes(session, campaign_id, image_ids, utc_now(), lock=False)
     return [change["image_id"] for change in found]
 
 
 def add_rows(session: Session, campaign_id: int, image_ids: Sequence[int]) -> None:
-    """Let images into the queue of a campaign at a random place, with the votes they have.
+    """Add images to the queue of a campaign, at a random place, with the votes they have.
 
-    One that has a row keeps it: another process may have let it in meanwhile.
+    An image that already has a row keeps it: another process may have added it meanwhile.
+
+    The triggers `lease_holds*` and `lease_lets_go` (see `models.voting.Lease`) maintain
+    `leased_until` only while the row exists. So this function reads the leases of an image whose
+    row was away for a time.
     """
     if not image_ids:
         return
-    known = load_annotator_model(session, campaign_id)
+    annotator_model = load_annotator_model(session, campaign_id)
     now = utc_now()
     for start in range(0, len(image_ids), _BATCH):
         facts = load_facts(session, campaign_id, image_ids[start : start + _BATCH])
-        leases = _leases(session, campaign_id, image_ids[start : start + _BATCH])
+        expiries = _lease_expiries(session, campaign_id, image_ids[start : start + _BATCH])
         rows = [
             {
                 "campaign_id": campaign_id,
                 "image_id": one.image_id,
                 "random_key": _random.randrange(RANDOM_KEYS),
-                "leased_until": leases.get(one.image_id),
+                "leased_until": expiries.get(one.image_id),
                 "updated_at": now,
-                **derive(one, known),
+                **derive(one, annotator_model),
             }
             for one in facts
         ]
@@ -97,14 +109,14 @@ def add_rows(session: Session, campaign_id: int, image_ids: Sequence[int]) -> No
 
 
 def remove_rows(session: Session, image_ids: Sequence[int]) -> None:
-    """Take images out of the queues of all campaigns."""
+    """Remove images from the queues of all campaigns."""
     for start in range(0, len(image_ids), _BATCH):
-        doomed = Consensus.image_id.in_(image_ids[start : start + _BATCH])
-        if not is_sqlite(session):  # a DELETE takes them in any order, and a count in this one
-            in_order = select(Consensus.image_id).where(doomed).with_for_update()
-            session.execute(in_order.order_by(Consensus.campaign_id, Consensus.image_id))
+        condition = Consensus.image_id.in_(image_ids[start : start + _BATCH])
+        if not is_sqlite(session):  # a DELETE would lock the rows in any order
+            lock = select(Consensus.image_id).where(condition).with_for_update()
+            session.execute(lock.order_by(Consensus.campaign_id, Consensus.image_id))
         session.execute(
-            delete(Consensus).where(doomed).execution_options(synchronize_session=False)
+            delete(Consensus).where(condition).execution_options(synchronize_session=False)
         )
 
 
@@ -115,11 +127,11 @@ def rebuild(
     batch: Sequence[int] | None = None,
     now: datetime | None = None,
 ) -> int:
-    """Derive the consensus of a campaign anew; returns how many rows changed.
+    """Derive the consensus of a campaign again; returns how many rows changed.
 
     Parameters:
-        batch: only these images (see `batches`); default: all, in one transaction. Rows of images
-            that do not decode any more are removed then.
+        batch: only these images (see `batches`). By default all images, in one transaction; the
+            rows of images that no longer decode are then removed.
     """
     if batch is not None:
         return recount(session, campaign_id, batch, now=now)
@@ -130,7 +142,7 @@ def rebuild(
 
 
 def batches(session: Session, campaign_id: int, size: int = _BATCH) -> list[Sequence[int]]:
-    """The images of a campaign in parts, so that a long rebuild lets votes in between."""
+    """The images of a campaign in parts of `size`, so that votes can come between two parts."""
     ids = session.scalars(
         select(Consensus.image_id)
         .where(Consensus.campaign_id == campaign_id)
@@ -140,28 +152,33 @@ def batches(session: Session, campaign_id: int, size: int = _BATCH) -> list[Sequ
 
 
 def load_facts(session: Session, campaign_id: int, image_ids: Sequence[int]) -> list[ImageFacts]:
-    """What decides about each of these images, in their order; four statements."""
+    """The facts that decide about each of these images, in their order; four statements."""
     votes = _votes_by_image(session, campaign_id, image_ids)
     models = _model_by_image(session, campaign_id, image_ids)
-    gold = _labels(session, Gold, Gold.revoked_at.is_(None), campaign_id, image_ids)
-    decisions = _labels(session, Decision, Decision.superseded_at.is_(None), campaign_id, image_ids)
-    found = []
+    gold = _label_by_image(session, Gold, Gold.revoked_at.is_(None), campaign_id, image_ids)
+    decisions = _label_by_image(
+        session, Decision, Decision.superseded_at.is_(None), campaign_id, image_ids
+    )
+    facts = []
     for image_id in image_ids:
         chances, ask = models.get(image_id, (None, None))
         decided = image_id in decisions, decisions.get(image_id)
         cast = votes.get(image_id, [])
-        found.append(ImageFacts(image_id, cast, chances, gold.get(image_id), *decided, ask))
-    return found
+        facts.append(ImageFacts(image_id, cast, chances, gold.get(image_id), *decided, ask))
+    return facts
 
 
 def current_run_of(campaign_id: Any) -> Any:
-    """Subquery: the published run whose proposals the campaign shows."""
-    mine = aliased(Campaign)  # not the table itself, which `campaign_id` may be a column of
-    dataset = select(mine.dataset_id).where(mine.id == campaign_id).correlate(Campaign)
+    """Subquery: the id of the current run of the campaign's data set (`published_runs`).
+
+    Parameters:
+        campaign_id: a number, or a column of an enclosing statement.
+    """
+    campaign = aliased(Campaign)  # `campaign_id` may be a column of the table itself
+    dataset = select(campaign.dataset_id).where(campaign.id == campaign_id).correlate(Campaign)
     return (
-        select(ModelRun.id)
-        .where(ModelRun.dataset_id == dataset.scalar_subquery(), ModelRun.status == "published")
-        .order_by(ModelRun.published_at.desc(), ModelRun.id.desc())
+        published_runs(dataset.scalar_subquery())
+        .with_only_columns(ModelRun.id)
         .limit(1)
         .correlate(Campaign)
         .scalar_subquery()
@@ -185,7 +202,7 @@ def _votes_by_image(
 def _model_by_image(
     session: Session, campaign_id: int, image_ids: Sequence[int]
 ) -> Mapping[int, tuple[tuple[float, float, float], int | None]]:
-    """Probabilities and `ask` by image."""
+    """The probabilities and the `ask` of the current run, by image."""
     rows = session.execute(
         select(
             Proposal.image_id, Proposal.p_left, Proposal.p_center, Proposal.p_right, Proposal.ask
@@ -196,7 +213,7 @@ def _model_by_image(
     return {image_id: ((left, center, right), ask) for image_id, left, center, right, ask in rows}
 
 
-def _labels(
+def _label_by_image(
     session: Session,
     table: Any,
     current: ColumnElement[bool],
@@ -211,8 +228,10 @@ def _labels(
     return dict(rows.all())
 
 
-def _leases(session: Session, campaign_id: int, image_ids: Sequence[int]) -> Mapping[int, Any]:
-    """Until when images are held whose row was away for a time."""
+def _lease_expiries(
+    session: Session, campaign_id: int, image_ids: Sequence[int]
+) -> Mapping[int, Any]:
+    """The latest expiry of the leases on each image that has any."""
     rows = session.execute(
         select(Lease.image_id, func.max(Lease.expires_at))
         .where(Lease.campaign_id == campaign_id, Lease.image_id.in_(image_ids))
@@ -224,23 +243,23 @@ def _leases(session: Session, campaign_id: int, image_ids: Sequence[int]) -> Map
 def _remove_unfit_rows(session: Session, campaign_id: int) -> int:
     fit = select(Image.id).where(Image.status == "ok")
     unfit = Consensus.campaign_id == campaign_id, Consensus.image_id.not_in(fit)
-    doomed = session.scalar(select(func.count()).select_from(Consensus).where(*unfit)) or 0
-    if doomed:
+    count = session.scalar(select(func.count()).select_from(Consensus).where(*unfit)) or 0
+    if count:
         session.execute(
             delete(Consensus).where(*unfit).execution_options(synchronize_session=False)
         )
-    return doomed
+    return count
 
 
 def _changes(
     session: Session, campaign_id: int, image_ids: Sequence[int], now: datetime, *, lock: bool
 ) -> Iterator[dict[str, Any]]:
-    """The rows whose derived columns are not what they should be, as they should be."""
+    """The new values of each row whose derived columns are out of date."""
     stored = _load_rows(session, campaign_id, image_ids, lock=lock)
-    known = load_annotator_model(session, campaign_id)
+    annotator_model = load_annotator_model(session, campaign_id)
     facts = load_facts(session, campaign_id, [row.image_id for row in stored])
     for row, one in zip(stored, facts, strict=True):
-        derived = derive(one, known)
+        derived = derive(one, annotator_model)
         if not all(_is_same(getattr(row, name), derived[name]) for name in DERIVED_COLUMNS):
             yield {
                 "campaign_id": campaign_id,
@@ -253,7 +272,7 @@ def _changes(
 def _load_rows(
     session: Session, campaign_id: int, image_ids: Sequence[int], *, lock: bool
 ) -> Sequence[Row[Any]]:
-    """`image_id` and the derived columns of each row; with `lock` held until the commit."""
+    """`image_id` and the derived columns of each row; `lock`: locked until the commit."""
     table = Consensus.__table__
     statement = (
         select(table.c.image_id, *(table.c[name] for name in DERIVED_COLUMNS))
@@ -269,8 +288,8 @@ def _is_same(stored: Any, derived: Any) -> bool:
     return bool(stored == derived)
 
 
-def count_votes_by_status(session: Session, campaign_id: int) -> int:
-    """How many votes of a campaign count."""
+def count_current_votes(session: Session, campaign_id: int) -> int:
+    """The number of votes in a campaign that count (`Vote.counts`)."""
     return (
         session.scalar(select(func.count()).where(Vote.campaign_id == campaign_id, Vote.counts))
         or 0

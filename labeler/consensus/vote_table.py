@@ -1,4 +1,4 @@
-"""The votes of a campaign that count, as columns of numbers."""
+"""The votes of a campaign that count, as arrays of numbers."""
 
 from __future__ import annotations
 
@@ -27,17 +27,20 @@ class VoteTable:
     """V votes of P people on N images, in order of arrival.
 
     Parameters:
-        people: (P,) numbers of the annotators; images: (N,) numbers of the images, ascending.
-        votes: with indices into these.
-        withheld: (V,) label of the proposal that a blind person was not shown, -1 for none.
-        planted, mirrored: (V,) bool, as in the vote.
-        grid: (V,) bool, answered among others on the verify grid.
-        elapsed_ms: (V,) NaN where unknown.
+        people: (P,) ids of the annotators, ascending.
+        images: (N,) ids of the images, ascending.
+        votes: the answers, with indices into `people` and `images`.
+        withheld: (V,) index of the label that a blind person was not shown, -1 for none.
+        inserted: (V,) bool, the shown label was inserted and wrong on purpose.
+        mirrored: (V,) bool, the person saw the image mirrored.
+        grid: (V,) bool, the image was answered among others on the verify grid.
+        elapsed_ms: (V,) milliseconds, NaN if unknown.
         cast_at: (V,) seconds since 1970.
-        gold: (N,) label, -1 for none; gold_since: (N,) when it became gold, seconds since 1970.
-        decided: (N,) a supervisor's label, -1 for none.
-        model: (N, 3) probabilities of the current run, NaN where there are none.
-        prior: the same if the campaign lets the model count, else None.
+        gold: (N,) index of the known label, -1 for none.
+        gold_since: (N,) when the image became gold, in seconds since 1970, else infinity.
+        decided: (N,) index of the label that a supervisor decided, -1 for none.
+        model: (N, 3) probabilities of the current run, NaN without any.
+        prior: `model` if the campaign counts the model as evidence, else None.
     """
 
     campaign_id: int
@@ -45,7 +48,7 @@ class VoteTable:
     images: Integers
     votes: Votes
     withheld: Integers
-    planted: Booleans
+    inserted: Booleans
     mirrored: Booleans
     grid: Booleans
     elapsed_ms: Floats
@@ -60,29 +63,22 @@ class VoteTable:
         return len(self.votes.image)
 
     @property
-    def known(self) -> Integers:
-        """(N,) the label that is beyond votes: decided, else gold, else -1."""
+    def certain_labels(self) -> Integers:
+        """(N,) the label that no vote can change: decided, else gold, else -1."""
         return np.where(self.decided >= 0, self.decided, self.gold)
 
 
 def load_vote_table(session: Session, campaign_id: int) -> VoteTable:
-    """All current votes of a campaign, with gold and proposals; six statements."""
-    rows = session.execute(
-        select(
-            Vote.image_id, Vote.annotator_id, Vote.answer, Vote.shown_label, Vote.withheld_label,
-            Vote.planted, Vote.mirrored, Vote.mode == "grid", Vote.elapsed_ms, Vote.created_at,
-        )
-        .where(Vote.campaign_id == campaign_id, Vote.counts)
-        .order_by(Vote.id)
-    ).all()  # fmt: skip
+    """All votes of a campaign that count, with gold, decisions and proposals; six statements."""
+    rows = _load_votes(session, campaign_id)
     image_ids, annotator_ids, answers, shown, withheld, planted, mirrored, grid, elapsed, times = (
         zip(*rows, strict=True) if rows else [()] * 10
     )
     images, image = np.unique(np.array(image_ids, dtype=np.int64), return_inverse=True)
     people, annotator = np.unique(np.array(annotator_ids, dtype=np.int64), return_inverse=True)
-    model = _model(session, campaign_id, images)
-    gold = _gold(session, campaign_id)
-    decided = _decided(session, campaign_id)
+    model = _load_model(session, campaign_id, images)
+    gold = _load_gold(session, campaign_id)
+    decided = _load_decisions(session, campaign_id)
     return VoteTable(
         campaign_id,
         people,
@@ -102,6 +98,25 @@ def load_vote_table(session: Session, campaign_id: int) -> VoteTable:
     )
 
 
+def _load_votes(session: Session, campaign_id: int) -> Sequence[Any]:
+    return session.execute(
+        select(
+            Vote.image_id,
+            Vote.annotator_id,
+            Vote.answer,
+            Vote.shown_label,
+            Vote.withheld_label,
+            Vote.planted,
+            Vote.mirrored,
+            Vote.mode == "grid",
+            Vote.elapsed_ms,
+            Vote.created_at,
+        )
+        .where(Vote.campaign_id == campaign_id, Vote.counts)
+        .order_by(Vote.id)
+    ).all()
+
+
 def _codes(words: tuple[str | None, ...]) -> Integers:
     return np.array([_CODE[word] for word in words], dtype=np.int64)  # type: ignore[index]
 
@@ -110,7 +125,7 @@ def _uses_model(session: Session, campaign_id: int) -> bool:
     return session.get_one(Campaign, campaign_id).parsed_rules.use_model
 
 
-def _gold(session: Session, campaign_id: int) -> Sequence[Any]:
+def _load_gold(session: Session, campaign_id: int) -> Sequence[Any]:
     return session.execute(
         select(Gold.image_id, Gold.label, Gold.created_at).where(
             Gold.campaign_id == campaign_id, Gold.revoked_at.is_(None)
@@ -118,7 +133,7 @@ def _gold(session: Session, campaign_id: int) -> Sequence[Any]:
     ).all()
 
 
-def _decided(session: Session, campaign_id: int) -> Sequence[Any]:
+def _load_decisions(session: Session, campaign_id: int) -> Sequence[Any]:
     return session.execute(
         select(Decision.image_id, Decision.label).where(
             Decision.campaign_id == campaign_id,
@@ -129,17 +144,17 @@ def _decided(session: Session, campaign_id: int) -> Sequence[Any]:
 
 
 def _by_image(images: Integers, values: Mapping[int, float], missing: float) -> Any:
-    """(N,) the value of each image."""
+    """(N,) the value of each image, `missing` for an image without one."""
     return np.array([values.get(image_id, missing) for image_id in images.tolist()], type(missing))
 
 
-def _model(session: Session, campaign_id: int, images: Integers) -> Floats:
+def _load_model(session: Session, campaign_id: int, images: Integers) -> Floats:
     rows = session.execute(
         select(Proposal.image_id, Proposal.p_left, Proposal.p_center, Proposal.p_right).where(
             Proposal.model_run_id == current_run_of(campaign_id)
         )
     )
-    known = {image_id: chances for image_id, *chances in rows}
+    by_image = {image_id: chances for image_id, *chances in rows}
     missing = [np.nan] * len(LABELS)
-    found = [known.get(image_id, missing) for image_id in images.tolist()]
+    found = [by_image.get(image_id, missing) for image_id in images.tolist()]
     return np.array(found, dtype=float).reshape(len(images), len(LABELS))

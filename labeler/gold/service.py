@@ -1,8 +1,10 @@
-"""Gold: images of a campaign whose answer is known; made, revoked, listed.
+"""Gold questions: images of a campaign whose answer is known. They are added, revoked and listed.
 
-Where gold comes from is for `gold.service` to say. A row is never changed: another label
-revokes it and adds a new one. What is known decides the consensus of the image, so its row is
-derived anew in the same transaction.
+Gold comes from a CSV file, from the answers of supervisors, or from unanimous votes. A row never
+changes: another label revokes the row and adds a new one. Gold decides the consensus of its image,
+so the consensus row is derived again in the same transaction.
+
+Lock order: consensus rows are locked by ascending image, as in `consensus.store`.
 """
 
 from __future__ import annotations
@@ -27,8 +29,11 @@ _CHUNK = 1_000  # values of an IN list
 
 @dataclass(frozen=True, slots=True)
 class GoldReport:
-    """What became of the images: `added`; `changed`: had another label or explanation before;
-    `unchanged`: were gold already."""
+    """What became of the images.
+
+    `added`: became gold. `changed`: were gold with another label or explanation. `unchanged`:
+    were gold with the same label and explanation.
+    """
 
     added: int = 0
     changed: int = 0
@@ -37,7 +42,7 @@ class GoldReport:
 
 @dataclass(frozen=True, slots=True)
 class NewGold:
-    """An image and what is known of it."""
+    """An image that is to be gold, its known label, and why it is right."""
 
     image_id: int
     label: str
@@ -46,9 +51,9 @@ class NewGold:
 
 @dataclass(frozen=True, slots=True)
 class GoldStatus:
-    """A gold image of the list. `right` of `asked` people answered as it says.
+    """A gold question, and how people answered: `right` of `asked` answers gave its label.
 
-    Answers from before a row was made of the votes themselves do not count: they made it.
+    If the question was made from votes, earlier answers do not count: they made it gold.
     """
 
     gold: Gold
@@ -66,30 +71,39 @@ def add_gold(
     *,
     now: datetime | None = None,
 ) -> GoldReport:
-    """Make images of a campaign gold and derive their consensus.
+    """Make images of a campaign gold, and derive their consensus.
+
+    Parameters:
+        source: `csv`, `supervisor` or `unanimous`.
 
     Raises:
-        InvalidInput: a label that is none, or an explanation that is too long.
-        NotFound: an image that is not in the campaign.
+        InvalidInput: an unknown label, or an explanation that is too long.
+        NotFound: an image is not in the campaign.
     """
     now = now or utc_now()
     _check(new)
     wanted = {one.image_id: one for one in new}
-    present = _hold(session, campaign_id, list(wanted))
+    present = _lock_rows(session, campaign_id, list(wanted))
     if set(wanted) - present:
         raise NotFound(f"There is no image {min(set(wanted) - present)} in this campaign.")
     before = {gold.image_id: gold for gold in _current(session, campaign_id, list(wanted))}
-    same = {one.image_id for one in new if _says(before.get(one.image_id), one)}
+    same = {one.image_id for one in new if _is_same(before.get(one.image_id), one)}
     for image_id in before.keys() - same:
         before[image_id].revoked_at = now
     session.flush()
     session.add_all(
         Gold(
-            campaign_id=campaign_id, image_id=one.image_id, label=one.label, source=source,
-            explanation=one.explanation, created_by_id=created_by_id, created_at=now,
+            campaign_id=campaign_id,
+            image_id=one.image_id,
+            label=one.label,
+            source=source,
+            explanation=one.explanation,
+            created_by_id=created_by_id,
+            created_at=now,
         )
-        for one in wanted.values() if one.image_id not in same
-    )  # fmt: skip
+        for one in wanted.values()
+        if one.image_id not in same
+    )
     session.flush()
     _recount(session, campaign_id, sorted(wanted.keys() - same), now)
     changed = len(before.keys() - same)
@@ -97,7 +111,9 @@ def add_gold(
 
 
 def revoke_gold(session: Session, gold_id: int, *, now: datetime | None = None) -> Gold:
-    """End a gold row; the image goes back among the others. Ending it twice changes nothing.
+    """Revoke a gold question. Its votes decide about the image again.
+
+    Revoking it twice changes nothing.
 
     Raises:
         NotFound: there is no such row.
@@ -105,7 +121,7 @@ def revoke_gold(session: Session, gold_id: int, *, now: datetime | None = None) 
     gold = session.get(Gold, gold_id)
     if gold is None:
         raise NotFound(f"Gold question {gold_id} does not exist.")
-    _hold(session, gold.campaign_id, [gold.image_id])
+    _lock_rows(session, gold.campaign_id, [gold.image_id])
     session.refresh(gold)
     if gold.revoked_at is None:
         gold.revoked_at = now or utc_now()
@@ -115,7 +131,7 @@ def revoke_gold(session: Session, gold_id: int, *, now: datetime | None = None) 
 
 
 def count_gold(session: Session, campaign_id: int) -> dict[str, int]:
-    """How many images are gold, by label."""
+    """The number of gold images by label."""
     rows = session.execute(
         select(Gold.label, func.count())
         .where(Gold.campaign_id == campaign_id, Gold.revoked_at.is_(None))
@@ -127,10 +143,11 @@ def count_gold(session: Session, campaign_id: int) -> dict[str, int]:
 def list_gold(
     session: Session, campaign_id: int, limit: int, before_id: int | None = None
 ) -> list[GoldStatus]:
-    """The gold images, newest first, with how people answered; two statements.
+    """The gold questions, newest first, and how people answered them; two statements.
 
     Parameters:
-        before_id: only those made before this one, for the next page.
+        limit: how many at most.
+        before_id: only those that are older than this one, for the next page.
     """
     wanted = [Gold.campaign_id == campaign_id, Gold.revoked_at.is_(None)]
     if before_id is not None:
@@ -147,7 +164,7 @@ def list_gold(
 
 
 def _answers(session: Session, gold_ids: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """By gold row, how many people were asked and how many were right, exercises included."""
+    """By gold row: how many people answered and how many were right, exercises included."""
     rows = session.execute(
         select(Gold.id, func.count(), func.sum(case((Vote.answer == Gold.label, 1), else_=0)))
         .join(Vote, and_(Vote.campaign_id == Gold.campaign_id, Vote.image_id == Gold.image_id))
@@ -161,11 +178,11 @@ def _answers(session: Session, gold_ids: Sequence[int]) -> dict[int, tuple[int, 
     return {gold_id: (asked, right) for gold_id, asked, right in rows}
 
 
-def _hold(session: Session, campaign_id: int, image_ids: Sequence[int]) -> set[int]:
-    """Which of the images are in the campaign; their rows are held until the commit."""
-    held: set[int] = set()
+def _lock_rows(session: Session, campaign_id: int, image_ids: Sequence[int]) -> set[int]:
+    """Lock the consensus rows of the images that are in the campaign; returns their ids."""
+    locked: set[int] = set()
     for ids in chunks(sorted(image_ids)):
-        held.update(
+        locked.update(
             session.scalars(
                 select(Consensus.image_id)
                 .where(Consensus.campaign_id == campaign_id, Consensus.image_id.in_(ids))
@@ -173,7 +190,7 @@ def _hold(session: Session, campaign_id: int, image_ids: Sequence[int]) -> set[i
                 .with_for_update()
             )
         )
-    return held
+    return locked
 
 
 def _current(session: Session, campaign_id: int, image_ids: Sequence[int]) -> Iterator[Gold]:
@@ -198,7 +215,7 @@ def _check(new: Iterable[NewGold]) -> None:
             raise InvalidInput(f"An explanation has at most {MAX_EXPLANATION} characters.")
 
 
-def _says(gold: Gold | None, new: NewGold) -> bool:
+def _is_same(gold: Gold | None, new: NewGold) -> bool:
     return gold is not None and (gold.label, gold.explanation) == (new.label, new.explanation)
 
 
@@ -225,10 +242,10 @@ _SUPERVISING = ("supervisor", "admin")
 def import_gold(
     session: Session, campaign_id: int, lines: Sequence[GoldLine], created_by_id: int | None = None
 ) -> GoldReport:
-    """Take over the lines of a CSV, all of them or none.
+    """Make gold of the lines of a CSV, of all or of none.
 
     Raises:
-        BrokenData: images that are not in the campaign; names their lines.
+        BrokenData: images are not in the campaign; the message names their lines.
     """
     ids = _find_images(session, campaign_id, [line.filename for line in lines])
     refuse_lines(
@@ -243,14 +260,14 @@ def import_gold(
 def gold_from_supervisors(
     session: Session, campaign_id: int, created_by_id: int | None = None
 ) -> GoldReport:
-    """Make gold of the images whose answers by supervisors agree on a label.
+    """Make gold of the images on whose label all supervisors who answered agree.
 
-    An image that is gold already stays as it is, whatever they say.
+    An image that is already gold stays as it is, whatever the supervisors answered.
     """
     rows = session.execute(
         select(Vote.image_id, func.min(Vote.answer))
         .join(Annotator, Annotator.id == Vote.annotator_id)
-        .join(Consensus, _row_of(Vote.image_id, campaign_id))
+        .join(Consensus, _is_row_of(Vote.image_id, campaign_id))
         .where(
             Vote.campaign_id == campaign_id,
             Vote.counts,
@@ -271,9 +288,13 @@ def promote_unanimous(
     count: int,
     created_by_id: int | None = None,
 ) -> GoldReport:
-    """Make gold of images about which at least `min_votes` people agree and nobody differs.
+    """Make gold of images on which at least `min_votes` people agree and nobody differs.
 
-    As many of each label as there are, up to `count` in all, drawn by lot. An `unsure` is dissent.
+    The images are drawn at random, as evenly over the labels as possible. An `unsure` differs.
+
+    Parameters:
+        min_votes: >= 2.
+        count: how many images in all, >= 1; fewer if fewer are unanimous.
 
     Raises:
         InvalidInput: fewer than 2 votes, or a count below 1.
@@ -295,22 +316,26 @@ def promote_unanimous(
 
 
 def share_evenly(available: Mapping[str, int], count: int) -> dict[str, int]:
-    """How many of each to take, `count` in all: the same of each, more where others lack.
+    """Share `count` among names, evenly as far as they last; returns the number for each name.
 
-    Where the rest cannot be shared (2 among 3) the first take one more.
+    If a name has too few, the others get more. If a rest cannot be shared (2 among 3), the first
+    names get one more.
+
+    Parameters:
+        available: how many there are of each name.
     """
     shares = dict.fromkeys(available, 0)
     while sum(shares.values()) < count:
-        hungry = [name for name in available if shares[name] < available[name]]
-        if not hungry:
+        unfilled = [name for name in available if shares[name] < available[name]]
+        if not unfilled:
             break
-        for name in hungry[: count - sum(shares.values())]:
+        for name in unfilled[: count - sum(shares.values())]:
             shares[name] += 1
     return shares
 
 
 def _unanimous(campaign_id: int, label: str, min_votes: int) -> Select[int]:
-    """The numbers of the images of which nobody says anything but this label."""
+    """The ids of the images on which all votes, at least `min_votes`, give this label."""
     counts = {word: getattr(Consensus, f"votes_{word}") for word in (*LABELS, "unsure")}
     others = [column == 0 for word, column in counts.items() if word != label]
     return select(Consensus.image_id).where(
@@ -327,12 +352,12 @@ def _find_images(session: Session, campaign_id: int, filenames: Sequence[str]) -
     for names in chunks(filenames):
         rows = session.execute(
             select(Image.filename, Image.id)
-            .join(Consensus, _row_of(Image.id, campaign_id))
+            .join(Consensus, _is_row_of(Image.id, campaign_id))
             .where(Image.filename.in_(names))
         )
         found.update(rows.all())
     return found
 
 
-def _row_of(image_id: Any, campaign_id: int) -> ColumnElement[bool]:
+def _is_row_of(image_id: Any, campaign_id: int) -> ColumnElement[bool]:
     return and_(Consensus.campaign_id == campaign_id, Consensus.image_id == image_id)

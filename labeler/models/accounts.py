@@ -1,4 +1,4 @@
-"""Accounts, the invites that open them, and who is signed in where."""
+"""Accounts, the invites that open them, and the sessions of signed-in browsers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ ROLES = ("annotator", "supervisor", "admin")
 
 
 class Annotator(Base):
-    """A person with an account. Never deleted: `deactivated_at` closes it, the votes stay."""
+    """A person with an account.
+
+    An account is never deleted. `deactivated_at` closes it, and its votes stay.
+    """
 
     __tablename__ = "annotator"
     __table_args__ = (
@@ -31,7 +34,7 @@ class Annotator(Base):
 
 
 class Invite(Base):
-    """A link that opens an account. How often it was used is counted from `InviteUse`."""
+    """A link that opens an account. The rows of `InviteUse` say how often it was used."""
 
     __tablename__ = "invite"
     __table_args__ = (
@@ -51,7 +54,7 @@ class Invite(Base):
 
 
 class InviteUse(Base):
-    """Which account an invite opened."""
+    """An account that an invite opened."""
 
     __tablename__ = "invite_use"
 
@@ -61,7 +64,10 @@ class InviteUse(Base):
 
 
 class LoginSession(Base):
-    """A signed-in browser. The cookie holds the token, this table its hash; can be revoked."""
+    """A signed-in browser.
+
+    The cookie holds the token and this table holds its hash. `revoked_at` ends the session early.
+    """
 
     __tablename__ = "login_session"
 
@@ -76,7 +82,10 @@ class LoginSession(Base):
 
 
 class LoginFailure(Base):
-    """A wrong password, for throttling by account and by address; old rows are pruned."""
+    """A wrong password, which counts against the account and against the address.
+
+    `key` names one of the two: `account:NAME` or `address:IP`. Old rows are deleted.
+    """
 
     __tablename__ = "login_failure"
     __table_args__ = (Index("ix_login_failure_key_at", "key", "at"),)

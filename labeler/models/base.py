@@ -1,4 +1,4 @@
-"""What all tables share: names of constraints, times, checked words."""
+"""What all tables share: the names of constraints, the type of times, and word lists."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from sqlalchemy.orm import DeclarativeBase
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time. Aware in Python (naive values are refused), UTC in the database."""
+    """A point in time: timezone-aware in Python, UTC in the database.
+
+    Raises:
+        ValueError: a naive time was given.
+    """
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -35,7 +39,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 def utc_now() -> datetime:
-    """The present moment, aware."""
+    """The current time, timezone-aware."""
     return datetime.now(UTC)
 
 
@@ -45,6 +49,8 @@ def one_of(column: str, allowed: tuple[str, ...]) -> str:
 
 
 class Base(DeclarativeBase):
+    """The base class of all tables: one naming convention, and column types by annotation."""
+
     metadata = MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -63,7 +69,7 @@ class Base(DeclarativeBase):
 
 
 def unique_where(name: str, *columns: str, where: str) -> Index:
-    """At most one row that counts of each combination of the columns."""
+    """A unique index on the columns over only the rows that meet the SQL condition `where`."""
     return Index(
         name, *columns, unique=True, sqlite_where=text(where), postgresql_where=text(where)
     )

@@ -1,4 +1,4 @@
-"""Campaigns: which images are labelled by what rules, and who takes part."""
+"""Campaigns: which images are labelled by which rules, and who takes part."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 from labeler.models.base import Base, one_of, unique_where, utc_now
 from labeler.models.images import Dataset
 from labeler.rules.campaign_rules import Rules
+from labeler.rules.image_selection_spec import ImageSelection
 
-STANDINGS = ("training", "working", "paused")
+PARTICIPATION_STATUSES = ("training", "working", "paused")
 
 
 class Campaign(Base):
     """Images of one data set, labelled by one set of rules. At most one campaign is active.
 
-    `rules` is a `rules.campaign_rules.Rules`, `selection` a
-    `rules.image_selection_spec.ImageSelection`, both as JSON. Read the rules through
-    `parsed_rules` only: a stored campaign may lack rules that were added later.
-    The selected images are the rows of `Consensus`.
+    `rules` and `selection` are JSON. Read them through `parsed_rules` and `parsed_selection`
+    only: a stored campaign may lack settings that were added later. The selected images are
+    the rows of `Consensus`.
     """
 
     __tablename__ = "campaign"
@@ -49,8 +49,13 @@ class Campaign(Base):
 
     @property
     def parsed_rules(self) -> Rules:
-        """The rules; one that is not stored has its default."""
+        """The rules. A rule that is not stored has its default."""
         return Rules.from_dict(self.rules)
+
+    @property
+    def parsed_selection(self) -> ImageSelection:
+        """The conditions that select the images of the campaign."""
+        return ImageSelection.from_dict(self.selection)
 
 
 Dataset.active = column_property(
@@ -66,22 +71,25 @@ class Participation(Base):
 
     Only `campaigns.participation` writes it. That module also says what a missing row means.
 
-    `standing`: `training`: answers gold images and is told what is right; `working`; `paused`:
-    gets no images. `changed_by_id`: the supervisor who decided last; null: only rules have. The
-    person reads `reason`.
+    `status`: `training` is the qualification: the person answers gold images and is then told
+    the right answer. A `working` person gets images to label. A `paused` person gets none.
+    `changed_by_id`: the supervisor who decided last; null if only rules have decided.
+    `reason`: a sentence that the person can read.
 
-    Each change begins a round of the qualification: `round_number` counts them, and the exercises
-    of the present one are the person's votes with numbers above `round_after_vote`.
-    `ended_by_vote`: the vote that ended the former round, if that brought the last change;
-    `reason` is its result then.
+    Each change of the status begins a round of the qualification. `round_number` counts the
+    rounds. The exercises of the current round are the person's votes with ids above
+    `round_after_vote`. `ended_by_vote`: the vote that ended the previous round and so changed
+    the status; `reason` is then the result of that round.
     """
 
     __tablename__ = "participation"
-    __table_args__ = (CheckConstraint(one_of("standing", STANDINGS), name="standing_known"),)
+    __table_args__ = (
+        CheckConstraint(one_of("standing", PARTICIPATION_STATUSES), name="standing_known"),
+    )
 
     campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"), primary_key=True)
     annotator_id: Mapped[int] = mapped_column(ForeignKey("annotator.id"), primary_key=True)
-    standing: Mapped[str] = mapped_column(String(12))
+    status: Mapped[str] = mapped_column("standing", String(12))
     reason: Mapped[str] = mapped_column(String(300), default="")
     changed_by_id: Mapped[int | None] = mapped_column(ForeignKey("annotator.id"))
     changed_at: Mapped[datetime] = mapped_column(default=utc_now)

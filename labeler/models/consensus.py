@@ -1,4 +1,4 @@
-"""What is known of each image in a campaign: consensus, annotator skills, gold, decisions."""
+"""What a campaign knows: consensus, annotator skills, gold questions and decisions."""
 
 from __future__ import annotations
 
@@ -25,13 +25,16 @@ GOLD_SOURCES = ("csv", "supervisor", "unanimous")
 
 
 class Consensus(Base):
-    """What is known of one image in one campaign, and its place in the hand-out.
+    """The consensus on one image of a campaign, and the image's place in the queue.
 
-    A row exists for each selected image that may be labelled (decodes, see `Image.status`). It
-    is derived: `consensus.store.rebuild` makes it anew from votes, skills, proposals, gold and
-    decisions, and a test compares. `p_left`, `p_center`, `p_right` is the posterior, set for
-    every row. The queue is in the order of `priority`, then `random_key`; both are fixed between
-    votes. `leased_until`: until when somebody holds the image.
+    There is a row for each selected image that decodes (`Image.status` is `ok`). The row is
+    derived from votes, skills, proposals, gold and decisions. `consensus.store.rebuild` can
+    derive all of them again, and a test compares the two.
+
+    `p_left`, `p_center` and `p_right` are the posterior, and every row has one. The queue is
+    ordered by `priority`, then by `random_key`. Between votes neither changes.
+    `leased_until`: the latest expiry of a lease on the image. The triggers `lease_holds*` and
+    `lease_lets_go` keep it up to date.
     """
 
     __tablename__ = "consensus"
@@ -43,10 +46,19 @@ class Consensus(Base):
         CheckConstraint("abs(p_left + p_center + p_right - 1) < 0.0001", name="sums_to_one"),
         Index("ix_consensus_queue", "campaign_id", "status", "priority", "random_key"),
         Index("ix_consensus_image_id", "image_id"),
-        # All that the dashboard counts, so that it need not read the rows.
-        Index("ix_consensus_tally", "campaign_id", "status", "label", "method", "votes_left",
-              "votes_center", "votes_right", "votes_unsure"),
-    )  # fmt: skip
+        # It covers all that the dashboard counts, so that no row has to be read.
+        Index(
+            "ix_consensus_tally",
+            "campaign_id",
+            "status",
+            "label",
+            "method",
+            "votes_left",
+            "votes_center",
+            "votes_right",
+            "votes_unsure",
+        ),
+    )
 
     campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"), primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("image.id"), primary_key=True)
@@ -68,15 +80,15 @@ class Consensus(Base):
 
     @hybrid_property
     def votes(self) -> int:
-        """How many votes count, of a row or in a statement."""
+        """How many votes on the image count; works on a row and in a statement."""
         return self.votes_left + self.votes_center + self.votes_right + self.votes_unsure
 
 
 class Skill(Base):
-    """What the votes say about one person in a campaign; derived, see `quality.refresh`.
+    """How one person answers in a campaign, derived from the votes by `quality.refresh`.
 
-    `confusion`: 3x4, P(answer | label). `following`: how probably the person repeats a proposal.
-    `figures` and `flags`: for the quality table.
+    `confusion`: 3 rows of 4 numbers, P(answer | label). `copy_rate`: the probability that the
+    person just repeats a proposal that is shown. `figures`, `flags`: what the quality page shows.
     """
 
     __tablename__ = "skill"
@@ -84,17 +96,17 @@ class Skill(Base):
     campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"), primary_key=True)
     annotator_id: Mapped[int] = mapped_column(ForeignKey("annotator.id"), primary_key=True)
     confusion: Mapped[list[Any]]
-    following: Mapped[float]
+    copy_rate: Mapped[float] = mapped_column("following")
     figures: Mapped[dict[str, Any]]
     flags: Mapped[list[Any]]
     refreshed_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class Estimate(Base):
-    """What the votes say about a campaign as a whole; derived, with `Skill`.
+    """What the votes say about a campaign as a whole, derived together with `Skill`.
 
-    `class_prior`: 3 shares. `confusion` and `following`: of the average person, and so of one
-    who has no `Skill` yet.
+    `class_prior`: the shares of the 3 labels. `confusion`, `copy_rate`: those of the average
+    person. They also describe a person who has no `Skill` yet.
     """
 
     __tablename__ = "estimate"
@@ -102,14 +114,14 @@ class Estimate(Base):
     campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"), primary_key=True)
     class_prior: Mapped[list[Any]]
     confusion: Mapped[list[Any]]
-    following: Mapped[float]
+    copy_rate: Mapped[float] = mapped_column("following")
     figures: Mapped[dict[str, Any]]
     method: Mapped[str] = mapped_column(String(40))
     refreshed_at: Mapped[datetime] = mapped_column(default=utc_now)
 
 
 class Gold(Base):
-    """An image whose answer is known. Never deleted: `revoked_at` ends it."""
+    """A gold question: an image whose answer is known. `revoked_at` ends it; no row is deleted."""
 
     __tablename__ = "gold"
     __table_args__ = (
@@ -130,7 +142,10 @@ class Gold(Base):
 
 
 class Decision(Base):
-    """A supervisor's word on a contested image; `label` null: it cannot be told. Votes stay."""
+    """A supervisor's decision on a contested image. The votes stay.
+
+    `label`: null if the supervisor cannot tell.
+    """
 
     __tablename__ = "decision"
     __table_args__ = (

@@ -26,7 +26,7 @@ MAX_ATTRIBUTES = 63  # bits of a signed 64-bit integer that stay positive
 
 
 class Dataset(Base):
-    """A registered folder or zip of images, read in place."""
+    """A registered folder or zip of images. The files are read where they are."""
 
     __tablename__ = "dataset"
 
@@ -37,11 +37,16 @@ class Dataset(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 
     if TYPE_CHECKING:
-        active: Mapped[bool]  # one of its campaigns is; mapped beside `Campaign`
+        active: Mapped[bool]  # whether one of its campaigns is active; mapped beside `Campaign`
 
 
 class Image(Base):
-    """One picture of a data set. `attribute_bits`: bit i is attribute_names[i] of the data set."""
+    """One face photograph of a data set.
+
+    `attribute_bits`: bit i says whether the image has `attribute_names[i]` of its data set.
+    `problem`: why a `broken` image cannot be shown. `yaw_deg` > 0: the face looks towards the
+    viewer's right.
+    """
 
     __tablename__ = "image"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""What models propose: runs, publications, probabilities."""
+"""What models propose: their runs, when each was published, and the probabilities."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     LargeBinary,
+    Select,
     SmallInteger,
     String,
     Text,
-    text,
+    select,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from labeler.models.base import Base, one_of, utc_now
+from labeler.models.base import Base, one_of, unique_where, utc_now
 from labeler.models.voting import RUN_STATUSES
 
 
 class ModelRun(Base):
-    """One training of a proposer. The run of a data set published last is the current one.
+    """One training of a model that proposes labels.
 
-    At most one of a data set is in training: `beat_at` is when its process was last heard of,
-    `progress` how far it is (`proposals.runs.RunHeartbeat`). `model`: the fitted model as
+    The run of a data set that was published last is the current one (`published_runs`). At most
+    one run of a data set is in training. `beat_at`: the last sign of life of its process;
+    `progress`: how far it is (`proposals.runs.RunHeartbeat`). `model`: the fitted model as
     safetensors, so that an old run can propose again.
     """
 
@@ -36,10 +38,8 @@ class ModelRun(Base):
             "(status = 'published') = (published_at IS NOT NULL)", name="published_at_if_published"
         ),
         Index("ix_model_run_dataset_id_published_at", "dataset_id", "published_at"),
-        Index("uq_model_run_training", "dataset_id", unique=True,
-              sqlite_where=text("status = 'training'"),
-              postgresql_where=text("status = 'training'")),
-    )  # fmt: skip
+        unique_where("uq_model_run_training", "dataset_id", where="status = 'training'"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"))
@@ -56,7 +56,10 @@ class ModelRun(Base):
 
 
 class Publication(Base):
-    """A run became the current one: it was new, or somebody went back to it. Append-only."""
+    """The moment in which a run became the current one. Append-only.
+
+    The run was new, or `annotator_id` returned to an older run.
+    """
 
     __tablename__ = "publication"
 
@@ -67,9 +70,9 @@ class Publication(Base):
 
 
 class Proposal(Base):
-    """A model's probabilities for one image, made by one run. Never mixed into votes.
+    """The probabilities that one run gives to one image. They are never mixed into votes.
 
-    `ask`: the place of the image among those whose answer would teach the model most.
+    `ask`: the rank of the image among those whose answers would teach the model most, 0 first.
     """
 
     __tablename__ = "proposal"
@@ -88,3 +91,16 @@ class Proposal(Base):
     p_center: Mapped[float]
     p_right: Mapped[float]
     ask: Mapped[int | None] = mapped_column(SmallInteger)
+
+
+def published_runs(dataset_id: Any) -> Select[ModelRun]:
+    """The published runs of a data set, the current one first.
+
+    Parameters:
+        dataset_id: a number, or an SQL expression that gives one.
+    """
+    return (
+        select(ModelRun)
+        .where(ModelRun.dataset_id == dataset_id, ModelRun.status == "published")
+        .order_by(ModelRun.published_at.desc(), ModelRun.id.desc())
+    )

@@ -1,4 +1,4 @@
-"""Who holds which image, and the answers."""
+"""Leases, which say who holds which image, and votes."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
 from labeler.labels import ANSWERS
-from labeler.models.base import Base, one_of, utc_now
+from labeler.models.base import Base, one_of, unique_where, utc_now
 from rotation.dataset.labels import LABELS
 
 RUN_STATUSES = ("training", "published", "failed")
-# How an image was put before a person: alone, among others on the verify grid, or alone with
-# the right answer told afterwards.
+# How an image was presented: alone (`single`), among others on the verify grid (`grid`), or as an
+# exercise of the qualification, which tells the right answer afterwards (`training`).
 VOTE_MODES = ("single", "grid", "training")
-NOT_COUNTED = ("training",)  # modes of votes that teach the person and not the consensus
-# SQLite gives out row ids by itself only for a column of type INTEGER.
+NOT_COUNTED = ("training",)  # the modes of votes that the consensus ignores
+# SQLite assigns row ids only to a column of type INTEGER.
 BigId = BigInteger().with_variant(Integer, "sqlite")
 
 
-def _shown_is_coherent() -> tuple[CheckConstraint, ...]:
-    """What a lease and a vote may say of the proposal that was, or was not, shown."""
+def _presentation_constraints() -> tuple[CheckConstraint, ...]:
+    """The constraints of a lease and of a vote on the proposal that was shown or withheld."""
     return (
         CheckConstraint(one_of("mode", VOTE_MODES), name="mode_known"),
         CheckConstraint(
@@ -53,18 +53,22 @@ def _shown_is_coherent() -> tuple[CheckConstraint, ...]:
 
 
 class Lease(Base):
-    """An image in a person's hands until a time, and how that person sees it.
+    """An image that a person holds until `expires_at`, and how it is presented to them.
 
-    `shown_label`: the label beside the picture, the model's (`shown_run_id`), the votes' (on the
-    grid), or a wrong one (`planted`). `withheld_label`: what a blind person would have been
-    shown. `mirrored`: the picture is shown mirrored; every label here is of the picture as it
-    is. A vote ends the lease, and a lease holds the image's place in the queue
-    (`Consensus.leased_until`): triggers see to both.
+    `shown_label`: the label beside the image. It comes from a model (`shown_run_id`), from the
+    votes (on the verify grid), or it is inserted and wrong on purpose (`planted`, on gold only).
+    `withheld_label`: the proposal that a blind person was not shown. `mirrored`: the image is
+    shown mirrored; every label here is about the unmirrored image.
+
+    Database triggers do two steps of a vote's story. `vote_ends_lease` deletes the lease when
+    its vote is inserted. `lease_holds*` and `lease_lets_go` copy the latest expiry of the
+    image's leases into `Consensus.leased_until`, and so keep the image's place in the queue.
+    The triggers are in `migrations/versions/20261122_campaigns.py`.
     """
 
     __tablename__ = "lease"
     __table_args__ = (
-        *_shown_is_coherent(),
+        *_presentation_constraints(),
         Index("ix_lease_expires_at", "expires_at"),
         Index("ix_lease_annotator_id", "annotator_id"),
     )
@@ -85,26 +89,35 @@ class Lease(Base):
 
 
 class Vote(Base):
-    """One person's answer about one image. Append-only: only `superseded_at` is ever set, once.
+    """One person's answer about one image. Append-only.
 
-    The answer is of the picture as it is, also where it was seen mirrored. What was shown beside
-    it is as in `Lease`.
+    `superseded_at` is the only column that changes, and it is set once. `answer` is about the
+    unmirrored image, even if the person saw it mirrored. The columns of the presentation are
+    those of `Lease`. An insert fires the trigger `vote_ends_lease` (see `Lease`).
     """
 
     __tablename__ = "vote"
     __table_args__ = (
         CheckConstraint(one_of("answer", ANSWERS), name="answer_known"),
         CheckConstraint("elapsed_ms IS NULL OR elapsed_ms >= 0", name="elapsed_ms_positive"),
-        *_shown_is_coherent(),
-        Index("uq_vote_current", "image_id", "annotator_id", "campaign_id", unique=True,
-              sqlite_where=text("superseded_at IS NULL"),
-              postgresql_where=text("superseded_at IS NULL")),
+        *_presentation_constraints(),
+        unique_where(
+            "uq_vote_current",
+            "image_id",
+            "annotator_id",
+            "campaign_id",
+            where="superseded_at IS NULL",
+        ),
         Index("ix_vote_annotator_id_campaign_id_id", "annotator_id", "campaign_id", "id"),
         Index("ix_vote_campaign_id_created_at", "campaign_id", "created_at"),
-        # Few rows: with it the current votes of a person are counted without reading any.
-        Index("ix_vote_superseded", "annotator_id", sqlite_where=text("superseded_at IS NOT NULL"),
-              postgresql_where=text("superseded_at IS NOT NULL")),
-    )  # fmt: skip
+        # It has few rows. With it, a person's current votes are counted without reading any.
+        Index(
+            "ix_vote_superseded",
+            "annotator_id",
+            sqlite_where=text("superseded_at IS NOT NULL"),
+            postgresql_where=text("superseded_at IS NOT NULL"),
+        ),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"))
@@ -125,7 +138,7 @@ class Vote(Base):
 
     @hybrid_property
     def counts(self) -> bool:
-        """Whether the vote counts: it is current and no exercise of the qualification."""
+        """Whether the vote is current and not an exercise of the qualification."""
         return self.superseded_at is None and self.mode not in NOT_COUNTED
 
     @counts.inplace.expression

@@ -87,16 +87,16 @@ def own_review(session: Session, annotator_id: int, campaign: Campaign) -> Revie
     The counts are those of the last refresh: fresh ones would tell which picture was gold.
     """
     who = campaign.id, annotator_id
-    standing = session.get(Participation, who)
+    status = session.get(Participation, who)
     skill = session.get(Skill, who)
     flagged = [code for code, _ in skill.flags] if skill else []
     told = skill is not None and _may_know(session, campaign)
-    paused = standing is not None and standing.standing == "paused"
+    paused = status is not None and status.status == "paused"
     return Review(
         gold_right=skill.figures.get("gold_right") if skill and told else None,
         gold_asked=skill.figures.get("gold_asked") if skill and told else None,
         advice=[code for code in ADVICE if code in flagged],
-        paused_for=standing.reason if standing is not None and paused else None,
+        paused_for=status.reason if status is not None and paused else None,
     )
 
 

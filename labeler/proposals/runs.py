@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self, cast
 
-from sqlalchemy import CursorResult, Select, delete, exists, func, select, update
+from sqlalchemy import CursorResult, delete, exists, func, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
@@ -27,6 +27,7 @@ from labeler.models import (
     ModelRun,
     Proposal,
     Publication,
+    published_runs,
     utc_now,
 )
 
@@ -36,12 +37,12 @@ ABANDONED_AFTER = timedelta(minutes=2)  # without a word of the process that tra
 
 def current_run(session: Session, dataset_id: int) -> ModelRun | None:
     """The run of the data set that was published last."""
-    return session.scalars(_published(dataset_id).limit(1)).first()
+    return session.scalars(published_runs(dataset_id).limit(1)).first()
 
 
 def previous_run(session: Session, dataset_id: int) -> ModelRun | None:
     """The run that was published before the current one."""
-    return session.scalars(_published(dataset_id).offset(1).limit(1)).first()
+    return session.scalars(published_runs(dataset_id).offset(1).limit(1)).first()
 
 
 def running_run(session: Session, dataset_id: int, now: datetime | None = None) -> ModelRun | None:
@@ -168,7 +169,7 @@ def prune_proposals(db: Database, dataset_id: int) -> int:
     The runs themselves stay for ever: votes refer to them, and each vote holds the label that
     was shown. Returns how many proposals went.
     """
-    kept = _published(dataset_id).with_only_columns(ModelRun.id).limit(KEEP_RUNS)
+    kept = published_runs(dataset_id).with_only_columns(ModelRun.id).limit(KEEP_RUNS)
     stale = select(ModelRun.id).where(
         ModelRun.dataset_id == dataset_id,
         ModelRun.status != "training",
@@ -183,14 +184,6 @@ def prune_proposals(db: Database, dataset_id: int) -> int:
             result = session.execute(delete(Proposal).where(Proposal.model_run_id == run_id))
             pruned += cast(CursorResult[Any], result).rowcount
     return pruned
-
-
-def _published(dataset_id: int) -> Select[ModelRun]:
-    return (
-        select(ModelRun)
-        .where(ModelRun.dataset_id == dataset_id, ModelRun.status == "published")
-        .order_by(ModelRun.published_at.desc(), ModelRun.id.desc())
-    )
 
 
 BEAT_S = 2.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from labeler.consensus.store import count_votes_by_status
+from labeler.consensus.store import count_current_votes
 from labeler.errors import Conflict
 from labeler.models import Campaign, ModelRun
 from labeler.proposals.runs import running_run
@@ -38,7 +38,7 @@ def load_schedule(session: Session, campaign: Campaign) -> Schedule:
     and by at least `Rules.retrain_votes` since the last one began, whatever became of it.
     """
     rules = campaign.parsed_rules
-    votes = count_votes_by_status(session, campaign.id)
+    votes = count_current_votes(session, campaign.id)
     if not rules.retrain_votes:
         return Schedule(votes, None)
     before = _votes_before(session, campaign)

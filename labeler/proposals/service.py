@@ -15,7 +15,7 @@ import numpy as np
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from labeler.consensus.store import count_votes_by_status
+from labeler.consensus.store import count_current_votes
 from labeler.database.engine import Database
 from labeler.database.statements import insert_or
 from labeler.models import Consensus, Image, Proposal
@@ -85,7 +85,7 @@ def train_and_propose(
         campaign, training = check_trainable(session, campaign_id)
         dataset = campaign.dataset
         images = proposable(session, dataset.id)
-        votes = count_votes_by_status(session, campaign_id)
+        votes = count_current_votes(session, campaign_id)
     described = {"campaign": campaign.name, "campaign_id": campaign_id, "votes": votes,
                  "automatic": automatic, **proposals_training.settings()}  # fmt: skip
     run_id = start_run(db, dataset.id, proposals_training.method(), described)

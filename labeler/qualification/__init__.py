@@ -1,1 +1,1 @@
-"""Annotators practise on gold questions before they work."""
+"""The qualification: annotators answer gold questions before they work."""

@@ -1,9 +1,11 @@
-"""The qualification: annotators answer gold questions and are told the right answer afterwards.
+"""The qualification: annotators answer gold questions and are then told the right answer.
 
 A round has `Rules.training` gold images, or all of them if there are fewer. Each change of the
 person's status begins a round (`campaigns.participation`). The first answer to each image counts.
-People who are right often enough start to work. The others get another round with gold images that
-they have not seen, and from the start again once all have been used.
+People with enough right answers start to work. The others get another round, with gold images
+that they have not seen. Once they have seen all, the images come again.
+
+In the database and the rules the qualification has the name `training`.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from sqlalchemy.orm import Session
 from labeler.assignment.annotator_state import AnnotatorState, load_annotator_state
 from labeler.assignment.leases import find_lease, write_leases
 from labeler.assignment.presentation import LeasedImage, Presentation
-from labeler.campaigns.participation import PresentRound, RoundResult, present_round, set_status
+from labeler.campaigns.participation import CurrentRound, RoundResult, current_round, set_status
 from labeler.config import Settings
 from labeler.consensus.store import recount
 from labeler.errors import Conflict, NotFound
@@ -31,8 +33,8 @@ MODE = "training"
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
-    """How far the present round is: images asked for, answered, and answered rightly.
+class RoundProgress:
+    """How far the current round is: the numbers of images asked, answered, and answered right.
 
     `number`: as in `Participation.round_number`.
     """
@@ -43,48 +45,55 @@ class Round:
     number: int = 0
 
     def needed(self, pass_share: float) -> int:
-        """How many right answers end the training."""
+        """How many right answers pass the round, for a share `pass_share` of 0 to 1."""
         return math.ceil(pass_share * self.asked - 1e-9)
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class ExerciseFeedback:
     """What a person is told after an exercise.
 
-    `verdict`: how the round went, if this was its last answer; `passed`: the training is over.
+    `label`: the right answer. `round_result`: a sentence about the round if this answer ended
+    it, else empty. `passed`: this answer ended the qualification.
     """
 
     image: Image
     answer: str
     label: str
     explanation: str
-    verdict: str
+    round_result: str
     passed: bool
 
     @property
     def is_right(self) -> bool:
+        """Whether the answer was right."""
         return self.answer == self.label
 
 
 def next_exercise(
     session: Session, annotator_id: int, *, settings: Settings, now: datetime | None = None
 ) -> LeasedImage | None:
-    """Hand the next exercise to a person in training; None if they are not, or are paused.
+    """Lease the next exercise to a person in the qualification.
 
-    The one that they hold comes again. Without any gold image that can be shown the training is
-    over. Needs a write transaction.
+    An exercise that the person already holds comes again. If no gold image can be shown, the
+    qualification is over. Needs a write transaction.
+
+    Returns:
+        None if the person is not in the qualification, or the campaign or the person is paused.
     """
     now = now or utc_now()
     annotator = load_annotator_state(session, annotator_id)
-    if annotator is None or not annotator.open or annotator.standing != "training":
+    if annotator is None or not annotator.open or annotator.status != "training":
         return None
-    present = present_round(session, annotator.campaign_id, annotator_id)
-    image_id = _held(session, annotator) or _choose(session, annotator, present)
+    this_round = current_round(session, annotator.campaign_id, annotator_id)
+    image_id = _held_exercise(session, annotator) or _choose_exercise(
+        session, annotator, this_round
+    )
     if image_id is None:
         reason = "There were no gold questions for the qualification."
-        _set_status(session, annotator, "working", reason, RoundResult(present.number), now)
+        _set_status(session, annotator, "working", reason, RoundResult(this_round.number), now)
         return None
-    # Never mirrored: the explanation speaks of the picture as it is.
+    # An exercise is never mirrored: its explanation is about the unmirrored image.
     row = {"image_id": image_id, **asdict(Presentation(mode=MODE, blind=True))}
     write_leases(session, annotator.campaign_id, annotator_id, [row], settings, now)
     return find_lease(session, annotator.campaign_id, annotator_id, image_id)
@@ -98,13 +107,14 @@ def answer_exercise(
     settings: Settings,
     now: datetime | None = None,
 ) -> CastVote:
-    """Store the answer to an exercise; the last one of a round ends it.
+    """Store the answer to an exercise. The last answer of a round ends the round.
 
     Needs a write transaction.
 
     Raises:
-        Conflict: it is answered already, and what is right has been told; no campaign is active.
-        As `cast_vote`.
+        Conflict: the exercise is already answered, so the right answer has been told; or no
+            campaign is active.
+        InvalidInput, NotFound, StaleLease, Forbidden: as `cast_vote`.
     """
     now = now or utc_now()
     annotator = load_annotator_state(session, annotator_id)
@@ -112,32 +122,34 @@ def answer_exercise(
         raise Conflict("No campaign is active any more.")
     if not _is_asked(session, annotator, submitted):
         raise Conflict("You have already seen the correct answer. Continue with the next image.")
-    vote = cast_vote(session, annotator_id, replace(submitted, then=0), settings=settings, now=now)
+    vote = cast_vote(
+        session, annotator_id, replace(submitted, next_count=0), settings=settings, now=now
+    )
     if vote.created:
-        # An answer given at work may have been superseded, when the gold images were used up.
+        # Once all gold images are used up, an exercise may supersede an answer that counted.
         recount(session, annotator.campaign_id, [submitted.image_id], now=now)
         _end_round(session, annotator, vote.vote_id, now)
     return vote
 
 
-def read_round(session: Session, annotator: AnnotatorState) -> Round:
-    """How far the person is in the present round."""
-    present = present_round(session, annotator.campaign_id, annotator.annotator_id)
+def read_round(session: Session, annotator: AnnotatorState) -> RoundProgress:
+    """How far the person is in the current round."""
+    this_round = current_round(session, annotator.campaign_id, annotator.annotator_id)
     first: dict[int, str] = {}
-    right = _gold_labels(session, annotator)
-    for image_id, answer in _answers_in(session, annotator, present):
+    gold = _gold_labels(session, annotator)
+    for image_id, answer in _answers_in(session, annotator, this_round):
         first.setdefault(image_id, answer)
-    counted = {image_id: answer for image_id, answer in first.items() if image_id in right}
-    hits = sum(answer == right[image_id] for image_id, answer in counted.items())
-    asked = min(annotator.rules.training, len(right))
-    return Round(asked, len(counted), hits, present.number)
+    counted = {image_id: answer for image_id, answer in first.items() if image_id in gold}
+    right = sum(answer == gold[image_id] for image_id, answer in counted.items())
+    asked = min(annotator.rules.training, len(gold))
+    return RoundProgress(asked, len(counted), right, this_round.number)
 
 
-def read_lesson(session: Session, annotator_id: int, vote_id: int) -> Lesson:
-    """What to tell about an exercise that was answered.
+def read_feedback(session: Session, annotator_id: int, vote_id: int) -> ExerciseFeedback:
+    """What the person is told about an exercise that they have answered.
 
     Raises:
-        NotFound: the person has no such vote, it was no exercise, or the image is gold no more.
+        NotFound: the person has no such vote, it was no exercise, or the image is no longer gold.
     """
     row = session.execute(
         select(Vote, Image, Gold, Participation)
@@ -156,31 +168,31 @@ def read_lesson(session: Session, annotator_id: int, vote_id: int) -> Lesson:
         raise NotFound("This is not one of your qualification images.")
     vote, image, gold, participation = row
     ended = participation is not None and participation.ended_by_vote == vote.id
-    return Lesson(
+    return ExerciseFeedback(
         image=image,
         answer=vote.answer,
         label=gold.label,
         explanation=gold.explanation,
-        verdict=participation.reason if ended else "",
-        passed=ended and participation.standing == "working",
+        round_result=participation.reason if ended else "",
+        passed=ended and participation.status == "working",
     )
 
 
 def _end_round(session: Session, annotator: AnnotatorState, vote_id: int, now: datetime) -> None:
-    if annotator.standing != MODE:
+    if annotator.status != "training":
         return
-    done = read_round(session, annotator)
-    if done.answered < done.asked:
+    progress = read_round(session, annotator)
+    if progress.answered < progress.asked:
         return
-    needed = done.needed(annotator.rules.pass_share)
-    verdict = f"{done.right} of {done.asked} right"
-    result = RoundResult(done.number, vote_id)
-    if done.right >= needed:
-        passed = f"{verdict}. You have passed the qualification."
+    needed = progress.needed(annotator.rules.pass_share)
+    score = f"{progress.right} of {progress.asked} right"
+    result = RoundResult(progress.number, vote_id)
+    if progress.right >= needed:
+        passed = f"{score}. You have passed the qualification."
         _set_status(session, annotator, "working", passed, result, now)
     else:
-        another = f"{verdict}. You need {needed}. Another round follows."
-        _set_status(session, annotator, MODE, another, result, now)
+        another = f"{score}. You need {needed}. Another round follows."
+        _set_status(session, annotator, "training", another, result, now)
 
 
 def _set_status(
@@ -191,7 +203,7 @@ def _set_status(
     result: RoundResult,
     now: datetime,
 ) -> None:
-    """Write what the qualification decides, unless a supervisor has decided meanwhile."""
+    """Write the status that the qualification decides, unless a supervisor decided meanwhile."""
     set_status(
         session,
         annotator.campaign_id,
@@ -204,9 +216,9 @@ def _set_status(
 
 
 def _is_asked(session: Session, annotator: AnnotatorState, submitted: SubmittedAnswer) -> bool:
-    """The person holds the image as an exercise, or has sent this very answer before."""
+    """Whether the person holds the image as an exercise, or has already sent this answer."""
     held = find_lease(session, annotator.campaign_id, annotator.annotator_id, submitted.image_id)
-    if held is not None and held.view.mode == MODE:
+    if held is not None and held.presentation.mode == MODE:
         return True
     sent = select(Vote.id).where(
         Vote.request_id == submitted.request_id, Vote.annotator_id == annotator.annotator_id
@@ -214,12 +226,12 @@ def _is_asked(session: Session, annotator: AnnotatorState, submitted: SubmittedA
     return session.scalar(sent) is not None
 
 
-def _held(session: Session, annotator: AnnotatorState) -> int | None:
-    """The exercise in the person's hands, run out or not, if it is one still."""
+def _held_exercise(session: Session, annotator: AnnotatorState) -> int | None:
+    """The image that the person holds as an exercise, even if expired; None without one."""
     return session.scalar(
         select(Lease.image_id)
         .join(Gold, _is_gold(Lease.campaign_id, Lease.image_id))
-        .join(Consensus, _of(Lease))
+        .join(Consensus, _has_consensus(Lease))
         .where(
             Lease.campaign_id == annotator.campaign_id,
             Lease.annotator_id == annotator.annotator_id,
@@ -229,10 +241,15 @@ def _held(session: Session, annotator: AnnotatorState) -> int | None:
     )
 
 
-def _choose(session: Session, annotator: AnnotatorState, present: PresentRound) -> int | None:
-    """A gold image that was not answered in this round: new ones first, then the exercises of
-    former rounds, the oldest first, and at last those that were answered at work."""
-    asked = {image_id for image_id, _ in _answers_in(session, annotator, present)}
+def _choose_exercise(
+    session: Session, annotator: AnnotatorState, this_round: CurrentRound
+) -> int | None:
+    """A gold image that the person has not answered in this round; None if there is none.
+
+    First come images that they have never answered. Then come exercises of previous rounds, the
+    oldest first, and last the images that they answered at work.
+    """
+    asked = {image_id for image_id, _ in _answers_in(session, annotator, this_round)}
     mine = and_(
         Vote.campaign_id == Gold.campaign_id,
         Vote.image_id == Gold.image_id,
@@ -242,7 +259,7 @@ def _choose(session: Session, annotator: AnnotatorState, present: PresentRound) 
     seen = case((Vote.id.is_(None), 0), (Vote.mode.in_(NOT_COUNTED), 1), else_=2)
     return session.scalar(
         select(Gold.image_id)
-        .join(Consensus, _of(Gold))
+        .join(Consensus, _has_consensus(Gold))
         .outerjoin(Vote, mine)
         .where(
             Gold.campaign_id == annotator.campaign_id,
@@ -255,17 +272,17 @@ def _choose(session: Session, annotator: AnnotatorState, present: PresentRound) 
 
 
 def _gold_labels(session: Session, annotator: AnnotatorState) -> Mapping[int, str]:
-    """The label of each gold image that can be shown."""
+    """The label of each gold image that can be shown, by id of the image."""
     rows = session.execute(
         select(Gold.image_id, Gold.label)
-        .join(Consensus, _of(Gold))
+        .join(Consensus, _has_consensus(Gold))
         .where(Gold.campaign_id == annotator.campaign_id, Gold.revoked_at.is_(None))
     )
     return dict(rows.all())
 
 
-def _answers_in(session: Session, annotator: AnnotatorState, present: PresentRound) -> list[Any]:
-    """(image_id, answer) of the exercises of a round, also superseded ones, in their order."""
+def _answers_in(session: Session, annotator: AnnotatorState, this_round: CurrentRound) -> list[Any]:
+    """(image_id, answer) of the exercises of a round in their order, superseded ones included."""
     return list(
         session.execute(
             select(Vote.image_id, Vote.answer)
@@ -273,7 +290,7 @@ def _answers_in(session: Session, annotator: AnnotatorState, present: PresentRou
                 Vote.campaign_id == annotator.campaign_id,
                 Vote.annotator_id == annotator.annotator_id,
                 Vote.mode == MODE,
-                Vote.id > present.after_vote,
+                Vote.id > this_round.after_vote,
             )
             .order_by(Vote.id)
         ).all()
@@ -286,6 +303,6 @@ def _is_gold(campaign_id: Any, image_id: Any) -> Any:
     )
 
 
-def _of(table: Any) -> Any:
-    """The row of `Consensus`, which an image has as long as it can be shown."""
+def _has_consensus(table: Any) -> Any:
+    """The condition that joins `Consensus`. An image has a row there as long as it can be shown."""
     return and_(Consensus.campaign_id == table.campaign_id, Consensus.image_id == table.image_id)

@@ -1,14 +1,16 @@
 """The refresh of a campaign: annotator skills, pauses, and the consensus that follows from them.
 
-A refresh fits the annotator skills (`statistics.dawid_skene`), pauses people who cannot be trusted
-(`statistics.annotator_flags`), and derives the consensus of the images again. The worker runs it
-once enough votes have come (`is_due`). People go on voting meanwhile. An image that was agreed may
-open again if one of its annotators turns out not to have looked.
+A refresh has three steps. It fits the annotator skills (`statistics.dawid_skene`). It pauses people
+whose answers cannot be trusted (`statistics.annotator_flags`). It derives the consensus of the
+images again.
+
+The worker runs a refresh once enough votes have come (`is_due`). People go on voting meanwhile. An
+agreed image may open again, if one of its annotators turns out not to have looked at the images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,25 +20,29 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from labeler.campaigns.participation import set_status
-from labeler.consensus.store import count_votes_by_status, find_stale, recount
+from labeler.consensus.store import count_current_votes, find_stale, recount
 from labeler.consensus.vote_table import VoteTable, load_vote_table
 from labeler.database.engine import Database
 from labeler.database.statements import insert_or
 from labeler.models import Campaign, Consensus, Estimate, Skill, utc_now
-from labeler.quality.statistics import campaign_figures, person_figures, record_of
+from labeler.quality.figures import campaign_figures, person_figures, record_of
 from labeler.rules.campaign_rules import REFRESH_EVERY
-from labeler.statistics.annotator_flags import Limits, flags, standing
+from labeler.statistics.annotator_flags import Flag, Limits, Record, flags, standing
 from labeler.statistics.dawid_skene import METHOD as SKILLS
 from labeler.statistics.dawid_skene import Skills, fit_skills
 
-DUE_SHARE = 0.02  # of the votes there are, so that the work stays in proportion
-LOOK_BATCH = 2_000  # images of a read transaction
-WRITE_BATCH = 200  # images of a write transaction; votes wait no longer than this takes
+DUE_SHARE = 0.02  # of the counted votes, so that the work stays in proportion to them
+READ_BATCH = 2_000  # images of a read transaction
+WRITE_BATCH = 200  # images of a write transaction, for which votes have to wait
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshReport:
-    """What a refresh did: votes and people looked at, images changed, people paused by it."""
+    """What a refresh did.
+
+    `votes`, `people`: the numbers that it looked at. `changed`: the number of images whose
+    consensus has changed. `paused`: the ids of the people whom it has paused.
+    """
 
     votes: int
     people: int
@@ -47,19 +53,21 @@ class RefreshReport:
 def refresh_campaign(
     db: Database, campaign_id: int, *, all_images: bool = False, now: datetime | None = None
 ) -> RefreshReport:
-    """Fit skills, judge people, derive the consensus anew.
+    """Fit the skills, pause people, and derive the consensus again.
 
     Parameters:
-        all_images: also those without a vote; needed after new proposals and changed rules.
+        all_images: derive images without a vote too; needed after new proposals or changed rules.
     """
     vote_table, paused = judge_people(db, campaign_id, now=now)
-    changed = _derive_anew(db, vote_table, all_images)
+    changed = _derive_again(db, vote_table, all_images)
     return RefreshReport(len(vote_table), len(vote_table.people), changed, paused)
 
 
 def refresh_dataset(db: Database, dataset_id: int) -> None:
-    """Derive the consensus of all campaigns of a data set anew, the active one first: another
-    model run is current."""
+    """Refresh all campaigns of a data set, the active one first, with all their images.
+
+    It is needed after another model run has become the current one.
+    """
     with db.read() as session:
         ids = session.scalars(
             select(Campaign.id)
@@ -73,8 +81,11 @@ def refresh_dataset(db: Database, dataset_id: int) -> None:
 def judge_people(
     db: Database, campaign_id: int, *, now: datetime | None = None
 ) -> tuple[VoteTable, list[int]]:
-    """The first half of a refresh: skills, figures, standings. Returns the votes that were looked
-    at, and who has been paused."""
+    """The first two steps of a refresh: fit and store the skills, and pause people.
+
+    Returns:
+        The votes that were read, and the ids of the people who have been paused.
+    """
     with db.read() as session:
         vote_table = load_vote_table(session, campaign_id)
         limits = _limits(session, campaign_id)
@@ -91,10 +102,10 @@ def find_due(session: Session) -> list[int]:
 
 
 def is_due(session: Session, campaign_id: int) -> bool:
-    """Whether enough votes have come, or gone, since the last refresh."""
-    seen = session.scalar(select(Estimate.figures).where(Estimate.campaign_id == campaign_id))
-    before = seen["votes"] if seen else 0
-    return abs(count_votes_by_status(session, campaign_id) - before) >= max(
+    """Whether enough votes have been cast or superseded since the last refresh."""
+    stored = session.scalar(select(Estimate.figures).where(Estimate.campaign_id == campaign_id))
+    before = stored["votes"] if stored else 0
+    return abs(count_current_votes(session, campaign_id) - before) >= max(
         REFRESH_EVERY, DUE_SHARE * before
     )
 
@@ -109,66 +120,73 @@ def _fit(vote_table: VoteTable) -> Skills:
         len(vote_table.images),
         len(vote_table.people),
         prior=vote_table.prior,
-        gold=vote_table.known,
+        gold=vote_table.certain_labels,
     )
 
 
 def _store(
     session: Session, vote_table: VoteTable, skills: Skills, limits: Limits, now: datetime
 ) -> list[int]:
-    """Write skills and standings; returns who has been paused."""
-    found = []
+    """Write the skills, and pause people; returns the ids of those who have been paused.
+
+    The rows are by column name; `following` is the column of `copy_rate`.
+    """
+    common = {"campaign_id": vote_table.campaign_id, "refreshed_at": now}
     rows = []
-    for person, annotator_id in enumerate(vote_table.people):
+    flags_by_person = {}
+    for person, annotator_id in enumerate(vote_table.people.tolist()):
         record = record_of(vote_table, skills, person)
-        flagged = flags(record, limits)
-        found.append((annotator_id, flagged))
+        flags_by_person[annotator_id] = found = flags(record, limits)
+        skill = _skill_row(vote_table, skills, person, record)
         rows.append(
-            {
-                "campaign_id": vote_table.campaign_id,
-                "annotator_id": int(annotator_id),
-                "confusion": np.round(skills.confusions[person], 9).tolist(),
-                "following": float(skills.following[person]),
-                "figures": person_figures(vote_table, skills, person, record),
-                "flags": [list(flag) for flag in flagged],
-                "refreshed_at": now,
-            }
+            {**common, **skill, "annotator_id": annotator_id, "flags": [list(one) for one in found]}
         )
     _upsert(session, Skill, rows, ["campaign_id", "annotator_id"])
     estimate = {
-        "campaign_id": vote_table.campaign_id,
+        **common,
         "class_prior": skills.class_prior.tolist(),
         "confusion": skills.average.tolist(),
         "following": skills.average_following,
         "figures": campaign_figures(vote_table, skills),
         "method": SKILLS,
-        "refreshed_at": now,
     }
     _upsert(session, Estimate, [estimate], ["campaign_id"])
-    return [
-        int(annotator_id)
-        for annotator_id, flagged in found
-        if standing(flagged) == "pause"
-        and set_status(
-            session,
-            vote_table.campaign_id,
-            int(annotator_id),
-            "paused",
-            reason=flagged[0].sentence,
-            now=now,
-        )
-    ]
+    return _pause_people(session, vote_table.campaign_id, flags_by_person, now)
+
+
+def _skill_row(
+    vote_table: VoteTable, skills: Skills, person: int, record: Record
+) -> dict[str, Any]:
+    return {
+        "confusion": np.round(skills.confusions[person], 9).tolist(),
+        "following": float(skills.following[person]),
+        "figures": person_figures(vote_table, skills, person, record),
+    }
+
+
+def _pause_people(
+    session: Session, campaign_id: int, flags_by_person: Mapping[int, Sequence[Flag]], now: datetime
+) -> list[int]:
+    """Pause the people whose flags call for it, unless a supervisor has set their status."""
+    paused = []
+    for annotator_id, found in flags_by_person.items():
+        if standing(list(found)) != "pause":
+            continue
+        reason = found[0].sentence
+        if set_status(session, campaign_id, annotator_id, "paused", reason=reason, now=now):
+            paused.append(annotator_id)
+    return paused
 
 
 def _upsert(session: Session, table: Any, rows: list[dict[str, Any]], keys: list[str]) -> None:
     if not rows:
         return
-    statement = insert_or(session, table)
+    statement = insert_or(session, table.__table__)
     changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}
     session.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
 
 
-def _derive_anew(db: Database, vote_table: VoteTable, all_images: bool) -> int:
+def _derive_again(db: Database, vote_table: VoteTable, all_images: bool) -> int:
     with db.read() as session:
         campaign_id = vote_table.campaign_id
         ids: Sequence[int] = vote_table.images.tolist()
@@ -176,9 +194,9 @@ def _derive_anew(db: Database, vote_table: VoteTable, all_images: bool) -> int:
             wanted = select(Consensus.image_id).where(Consensus.campaign_id == campaign_id)
             ids = session.scalars(wanted.order_by(Consensus.image_id)).all()
     changed = 0
-    for start in range(0, len(ids), LOOK_BATCH):
+    for start in range(0, len(ids), READ_BATCH):
         with db.read() as session:
-            stale = find_stale(session, campaign_id, ids[start : start + LOOK_BATCH])
+            stale = find_stale(session, campaign_id, ids[start : start + READ_BATCH])
         for first in range(0, len(stale), WRITE_BATCH):
             with db.write() as session:
                 changed += recount(session, campaign_id, stale[first : first + WRITE_BATCH])

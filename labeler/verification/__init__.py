@@ -1,1 +1,1 @@
-"""Many images of one label on a page: a person marks the wrong ones."""
+"""The verify grid: many images of one label on a page. A person marks the wrong ones."""

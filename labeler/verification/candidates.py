@@ -1,4 +1,4 @@
-"""Which images a page of the verify grid shows, and who holds them."""
+"""The images of a page of the verify grid: finding them and leasing them."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from rotation.dataset.labels import LABELS
 
 MODE = "grid"
 SOURCES = ("model", "votes")
-KEPT = 4_000  # images of a list
-KEPT_S = 60.0
-LOOK = 200  # images of the list that are looked at again at a time
+MAX_LISTED = 4_000  # images of a kept list
+LIST_LIFETIME_S = 60.0
+RECHECK_BATCH = 200  # images of a kept list that one statement reads again
 
 
 @dataclass(frozen=True, slots=True)
 class LabelClaim:
-    """Which images: those that the source calls `label`.
+    """A label, and who says that images have it.
 
     Raises:
         InvalidInput: an unknown label or source.
@@ -49,7 +49,7 @@ class LabelClaim:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """An image of the page; `answer`: what is chosen for it as the page opens."""
+    """An image of the page. `answer`: the answer that is chosen when the page opens."""
 
     image_id: int
     width: int
@@ -61,7 +61,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An image that is called the label with this probability, by this model run or the votes."""
+    """An image with the claimed label. `run_id`: the run that says so, None if the votes do."""
 
     image_id: int
     probability: float
@@ -69,67 +69,68 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
-    """The images of a list in their order, and when it was made (`time.monotonic`)."""
+class _KeptList:
+    """Candidates in their order, and when they were listed, in seconds of `time.monotonic`."""
 
     made_at: float
     listed: Sequence[Candidate]
 
     @property
     def is_fresh(self) -> bool:
-        return time.monotonic() - self.made_at < KEPT_S
+        """Whether the list is young enough to be used."""
+        return time.monotonic() - self.made_at < LIST_LIFETIME_S
 
 
-_Lists = dict[tuple[int, int | None, LabelClaim], _Kept]
-_lists: WeakKeyDictionary[Pool, _Lists] = WeakKeyDictionary()
+_KeptLists = dict[tuple[int, int | None, LabelClaim], _KeptList]
+_lists: WeakKeyDictionary[Pool, _KeptLists] = WeakKeyDictionary()
 
 
 def find_candidates(
-    session: Session, annotator: AnnotatorState, call: LabelClaim, count: int, now: datetime
+    session: Session, annotator: AnnotatorState, claim: LabelClaim, count: int, now: datetime
 ) -> list[Candidate]:
-    """The most doubtful calls that are free for the person, at most `count`.
+    """The images with the most doubtful claim that are free for the person, at most `count`.
 
-    The search goes through all open images of the campaign. Where it finds `KEPT` images, the
-    process keeps the list for `KEPT_S` seconds. A kept list only says where to look first: each
-    image is read again in this transaction, and a list that has too few left is made anew. So a
-    page never depends on which process answers for more than the order among thousands.
+    The search reads all open images of the campaign. If it finds `MAX_LISTED` images, the
+    process keeps the list for `LIST_LIFETIME_S` seconds. A kept list only says where to look
+    first. Each image is read again in this transaction, and a list with too few free images is
+    made again. So only the order among thousands depends on which process answers.
     """
     lists = _lists.setdefault(session.connection().engine.pool, {})
-    key = (annotator.campaign_id, annotator.run_id, call)
+    key = (annotator.campaign_id, annotator.run_id, claim)
     kept = lists.get(key)
     if kept is not None and kept.is_fresh:
-        found = _free_ones(session, annotator, call, kept.listed, count, now)
+        found = _free_ones(session, annotator, claim, kept.listed, count, now)
         if len(found) == count:
             return found
-    listed = _most_doubtful(session, annotator, call)
+    listed = _most_doubtful(session, annotator, claim)
     for old in [old for old, kept in list(lists.items()) if not kept.is_fresh]:
         lists.pop(old, None)
-    if len(listed) == KEPT:
-        lists[key] = _Kept(time.monotonic(), listed)
+    if len(listed) == MAX_LISTED:
+        lists[key] = _KeptList(time.monotonic(), listed)
     else:
         lists.pop(key, None)
-    return _free_ones(session, annotator, call, listed, count, now)
+    return _free_ones(session, annotator, claim, listed, count, now)
 
 
 def _free_ones(
     session: Session,
     annotator: AnnotatorState,
-    call: LabelClaim,
+    claim: LabelClaim,
     listed: Sequence[Candidate],
     count: int,
     now: datetime,
 ) -> list[Candidate]:
-    """The first `count` of a list that are open, called so and free, as they are now."""
+    """The first `count` images of a list that are open, free and have the claim now."""
     blind = annotator.rules.blind_to_proposals()
     who = annotator.campaign_id, annotator.annotator_id
     offered = [one for one in listed if not is_blind(*who, one.image_id, blind)]
     found: list[Candidate] = []
-    for start in range(0, len(offered), LOOK):
-        part = offered[start : start + LOOK]
+    for start in range(0, len(offered), RECHECK_BATCH):
+        part = offered[start : start + RECHECK_BATCH]
         statement = _free(annotator, [one.image_id for one in part], now)
-        if call.source == "votes":  # they may have changed since; a run never does
-            own = getattr(Consensus, f"p_{call.label}")
-            rows = session.execute(statement.add_columns(own).where(*_conditions(call)))
+        if claim.source == "votes":  # votes may have changed meanwhile; a run never changes
+            own = getattr(Consensus, f"p_{claim.label}")
+            rows = session.execute(statement.add_columns(own).where(*_conditions(claim)))
             current = {image_id: p for image_id, status, p in rows if status == "open"}
             found += [
                 replace(one, probability=current[one.image_id])
@@ -145,54 +146,54 @@ def _free_ones(
 
 
 def _most_doubtful(
-    session: Session, annotator: AnnotatorState, call: LabelClaim
+    session: Session, annotator: AnnotatorState, claim: LabelClaim
 ) -> Sequence[Candidate]:
-    """The open images of a call, the most doubtful first, `KEPT` at most."""
-    run_id = annotator.run_id if call.source == "model" else None
-    rows = session.execute(_search(annotator, call))
+    """The open images with the claim, the most doubtful first, at most `MAX_LISTED`."""
+    run_id = annotator.run_id if claim.source == "model" else None
+    rows = session.execute(_search(annotator, claim))
     return [Candidate(image_id, probability, run_id) for image_id, probability in rows]
 
 
-def _search(annotator: AnnotatorState, call: LabelClaim) -> Any:
-    source: Any = Proposal if call.source == "model" else Consensus
-    own = getattr(source, f"p_{call.label}")
+def _search(annotator: AnnotatorState, claim: LabelClaim) -> Any:
+    source: Any = Proposal if claim.source == "model" else Consensus
+    own = getattr(source, f"p_{claim.label}")
     statement = select(Consensus.image_id, own).where(
         Consensus.campaign_id == annotator.campaign_id,
         Consensus.status == "open",
-        *_conditions(call),
+        *_conditions(claim),
     )
-    if call.source == "model":
+    if claim.source == "model":
         of_image = (
             Proposal.image_id == Consensus.image_id,
             Proposal.model_run_id == annotator.run_id,
         )
         statement = statement.join(Proposal, and_(*of_image))
-    return statement.order_by(own, Consensus.random_key, Consensus.image_id).limit(KEPT)
+    return statement.order_by(own, Consensus.random_key, Consensus.image_id).limit(MAX_LISTED)
 
 
-def _conditions(call: LabelClaim) -> list[Any]:
-    """What makes a row of the source one that is called so."""
-    source: Any = Proposal if call.source == "model" else Consensus
-    own = getattr(source, f"p_{call.label}")
-    others = [getattr(source, f"p_{label}") for label in LABELS if label != call.label]
-    called = [own > other for other in others]
-    if call.source == "votes":
-        # Without a vote for it the posterior is the model's opinion.
-        called.append(getattr(Consensus, f"votes_{call.label}") > 0)
-    return called
+def _conditions(claim: LabelClaim) -> list[Any]:
+    """The conditions under which a row of the source makes the claim."""
+    source: Any = Proposal if claim.source == "model" else Consensus
+    own = getattr(source, f"p_{claim.label}")
+    others = [getattr(source, f"p_{label}") for label in LABELS if label != claim.label]
+    conditions = [own > other for other in others]
+    if claim.source == "votes":
+        # Without a vote for the label, the posterior is only the model's opinion.
+        conditions.append(getattr(Consensus, f"votes_{claim.label}") > 0)
+    return conditions
 
 
 def claim_candidates(
     session: Session,
     annotator: AnnotatorState,
-    call: LabelClaim,
+    claim: LabelClaim,
     found: Sequence[Candidate],
     count: int,
     *,
     settings: Settings,
     now: datetime,
 ) -> None:
-    """Lease the first `count` that are still free to the person."""
+    """Lease to the person the first `count` candidates that are still free."""
     if not found:
         return
     statement = _free(annotator, [one.image_id for one in found], now)
@@ -204,7 +205,7 @@ def claim_candidates(
                 Presentation(
                     mode=MODE,
                     shown_run_id=one.run_id,
-                    shown_label=call.label,
+                    shown_label=claim.label,
                     shown_probability=one.probability,
                 )
             ),
@@ -222,7 +223,7 @@ def renew_cells(
     settings: Settings,
     now: datetime,
 ) -> None:
-    """Let the person hold the images of the page for longer."""
+    """Renew the person's leases on the images of a page."""
     session.execute(
         update(Lease)
         .where(
@@ -236,12 +237,15 @@ def renew_cells(
     )
 
 
-def held_cells(
-    session: Session, annotator: AnnotatorState, call: LabelClaim, size: int, now: datetime
+def find_held_cells(
+    session: Session, annotator: AnnotatorState, claim: LabelClaim, size: int, now: datetime
 ) -> list[Cell]:
-    """What the person holds of this call: what an undo gave back, then in the order of the
-    hand-outs and of the doubt."""
-    is_model = call.source == "model"
+    """The images with this claim that the person holds, at most `size`.
+
+    First come the images that an undo gave back. The others follow in the order in which they
+    were leased, and then by doubt.
+    """
+    is_model = claim.source == "model"
     run = Lease.shown_run_id.is_not(None) if is_model else Lease.shown_run_id.is_(None)
     undone = exists().where(
         Vote.campaign_id == Lease.campaign_id,
@@ -256,27 +260,32 @@ def held_cells(
             Lease.campaign_id == annotator.campaign_id,
             Lease.annotator_id == annotator.annotator_id,
             Lease.mode == MODE,
-            Lease.shown_label == call.label,
+            Lease.shown_label == claim.label,
             Lease.expires_at > now,
             run,
         )
         .order_by(undone.desc(), Lease.created_at, Lease.shown_probability, Image.id)
         .limit(size)
     ).all()
-    chosen = _former_answers(session, annotator, [image.id for image in images])
+    former = _former_answers(session, annotator, [image.id for image in images])
     return [
         Cell(
-            image.id, image.width or 0, image.height or 0, image.sha256, image.filename,
-            chosen.get(image.id, call.label),
+            image.id,
+            image.width or 0,
+            image.height or 0,
+            image.sha256,
+            image.filename,
+            former.get(image.id, claim.label),
         )
         for image in images
-    ]  # fmt: skip
+    ]
 
 
 def _free(annotator: AnnotatorState, image_ids: Sequence[int], now: datetime) -> Any:
-    """Those of the images that nobody holds and the person has not answered, with their status.
+    """Those images that nobody holds and that the person has not answered, with their status.
 
-    Named in the condition, the status would lead SQLite to all open images of the campaign.
+    The status is a column and not a condition: with a condition on it, SQLite would walk through
+    all open images of the campaign.
     """
     return select(Consensus.image_id, Consensus.status).where(
         Consensus.campaign_id == annotator.campaign_id,
@@ -293,7 +302,7 @@ def _open_ones(session: Session, statement: Any) -> set[int]:
 def _former_answers(
     session: Session, annotator: AnnotatorState, image_ids: Sequence[int]
 ) -> dict[int, str]:
-    """The person's answers of before an undo, so that the page opens as it was."""
+    """The person's answers before an undo, so that the page opens as it was."""
     rows = session.execute(
         select(Vote.image_id, Vote.answer)
         .where(

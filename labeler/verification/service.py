@@ -1,9 +1,11 @@
-"""The verify grid: images that are called one label, on one page; a person marks the wrong ones.
+"""The verify grid: one page of images that have the same claimed label.
 
-A *call* is a label and who says it: the current model run, or the votes so far. The images are
-open, not answered by the person and in nobody's hands; the most doubtful calls come first. Those
-that the campaign lets the person see blind are left out, so that the blind sample stays whole.
-Pictures are never mirrored here: one word stands above all of them.
+A *label claim* is a label and who says it: the current model run, or the votes so far. A person
+confirms the claim for the whole page and marks the images for which it is wrong.
+
+The images are open, not answered by the person, and held by nobody. The most doubtful claims come
+first. Images that the person must see blind are left out, so that the blind sample stays whole.
+Images are never mirrored here: one word stands above all of them.
 """
 
 from __future__ import annotations
@@ -28,27 +30,27 @@ from labeler.verification.candidates import (
     LabelClaim,
     claim_candidates,
     find_candidates,
-    held_cells,
+    find_held_cells,
     renew_cells,
 )
 from labeler.voting.service import SubmittedAnswer, cast_vote, undo_vote
 
 SIZES = (24, 36, 48, 60)
-SPARE = 20  # candidates beyond the page: some are taken by others before they are claimed
+SPARE = 20  # candidates beyond the page: other people may take some before they are leased
 _BATCH = re.compile(r"grid[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
-class Undone:
-    """How many answers were taken back, and of which call the page was; None for an empty one."""
+class UndoResult:
+    """How many answers were taken back. `claim`: that of the page, None if the page was empty."""
 
     count: int
-    call: LabelClaim | None
+    claim: LabelClaim | None
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer that was not taken, and why."""
+    """An answer that was not stored, and why."""
 
     image_id: int
     message: str
@@ -57,16 +59,17 @@ class Refusal:
 def open_page(
     db: Database,
     annotator_id: int,
-    call: LabelClaim,
+    claim: LabelClaim,
     size: int,
     *,
     settings: Settings,
     now: datetime | None = None,
 ) -> list[Cell]:
-    """Hand a page of images to a person; fewer where fewer are left.
+    """Assign a page of `size` images to a person; fewer if fewer are left.
 
-    Those of the same call that they hold already come first, as they were answered before an
-    undo. The search reads; the claim is a short write transaction that looks again.
+    Images with the same claim that the person already holds come first, with the answers from
+    before an undo. The search is a read transaction. A short write transaction then checks the
+    candidates again and leases them.
 
     Raises:
         InvalidInput: a size that is not offered.
@@ -78,23 +81,23 @@ def open_page(
         annotator = load_annotator_state(session, annotator_id)
         if annotator is None or not annotator.works or not is_offered(annotator):
             return []
-        held = held_cells(session, annotator, call, size, now)
+        held = find_held_cells(session, annotator, claim, size, now)
         wanted = size - len(held)
-        found = find_candidates(session, annotator, call, wanted + SPARE, now) if wanted else []
+        found = find_candidates(session, annotator, claim, wanted + SPARE, now) if wanted else []
     with db.write() as session:
         renew_cells(session, annotator, held, settings=settings, now=now)
-        claim_candidates(session, annotator, call, found, wanted, settings=settings, now=now)
+        claim_candidates(session, annotator, claim, found, wanted, settings=settings, now=now)
     with db.read() as session:
-        return held_cells(session, annotator, call, size, now)
+        return find_held_cells(session, annotator, claim, size, now)
 
 
 def is_offered(annotator: AnnotatorState) -> bool:
-    """Whether the rules let people see what is proposed: the grid shows nothing else."""
+    """Whether the rules let people see proposals. Without proposals there is no grid."""
     return annotator.rules.blind_to_proposals() < 1
 
 
 def new_batch() -> str:
-    """A name for one page of answers."""
+    """A new name for one page of answers."""
     return f"grid{uuid.uuid4().hex[:16]}"
 
 
@@ -107,29 +110,33 @@ def store_page(
     settings: Settings,
     now: datetime | None = None,
 ) -> list[Refusal]:
-    """Store a vote for each image, each in a transaction of its own; returns what was not taken.
+    """Store a vote for each image, each in its own transaction; returns the refused answers.
 
-    The `request_id` of a vote is made of the batch and the image: who sends a page twice, or again
-    after a failure in the middle, stores nothing twice.
+    The `request_id` of a vote consists of the batch and the image. So a page that is sent twice,
+    or again after a failure in the middle, stores nothing twice.
+
+    Parameters:
+        batch: the name of the page, from `new_batch`.
+        answers: by id of the image.
 
     Raises:
         InvalidInput: a malformed batch, or more answers than a page has.
     """
     if not _BATCH.fullmatch(batch) or len(answers) > max(SIZES):
         raise InvalidInput("This page has expired. Open “Verify many images” again.")
-    refused = []
+    refusals = []
     for image_id, answer in answers.items():
         submitted = SubmittedAnswer(image_id, answer, f"{batch}-{image_id}")
         try:
             with db.write() as session:
                 cast_vote(session, annotator_id, submitted, settings=settings, now=now)
         except SidelightError as error:
-            refused.append(Refusal(image_id, error.message))
-    return refused
+            refusals.append(Refusal(image_id, error.message))
+    return refusals
 
 
 def last_batch(session: Session, annotator_id: int, campaign_id: int) -> str | None:
-    """The page that undo would take back: the person's newest vote is one of it."""
+    """The batch of the person's newest vote, which undo would take back; None without one."""
     newest = session.execute(
         select(Vote.request_id, Vote.superseded_at)
         .where(Vote.annotator_id == annotator_id, Vote.campaign_id == campaign_id)
@@ -149,10 +156,10 @@ def undo_page(
     *,
     settings: Settings,
     now: datetime | None = None,
-) -> Undone:
-    """Take back all votes of a page and hand its images back.
+) -> UndoResult:
+    """Take back all votes of a page and lease its images to the person again.
 
-    An image that the person has answered anew since keeps the newer answer.
+    An image that the person has answered again since keeps the newer answer.
 
     Raises:
         InvalidInput: a malformed batch.
@@ -164,17 +171,17 @@ def undo_page(
     for vote in votes:
         with db.write() as session:
             undo_vote(session, annotator_id, vote.id, settings=settings, mode=MODE, now=now)
-    return Undone(len(votes), _call_of(votes[0]) if votes else None)
+    return UndoResult(len(votes), _claim_of(votes[0]) if votes else None)
 
 
-def _call_of(vote: Vote) -> LabelClaim | None:
+def _claim_of(vote: Vote) -> LabelClaim | None:
     if vote.shown_label is None:
         return None
     return LabelClaim(vote.shown_label, "votes" if vote.shown_run_id is None else "model")
 
 
 def _votes_of(session: Session, annotator_id: int, batch: str) -> Sequence[Vote]:
-    """The current votes of a page, in its order; they are among the newest of the person."""
+    """The current votes of a page, in its order. They are among the person's newest votes."""
     newest = session.scalars(
         select(Vote)
         .where(Vote.annotator_id == annotator_id)

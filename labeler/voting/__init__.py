@@ -1,1 +1,1 @@
-"""Storing and undoing answers."""
+"""Voting: storing and undoing the answers of annotators."""

@@ -1,4 +1,7 @@
-"""Casting and undoing votes. Rows are only ever added or marked as superseded."""
+"""Casting and undoing votes.
+
+Votes are append-only: a row is inserted once, and later it may be marked as superseded.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +25,16 @@ from labeler.labels import ANSWERS
 from labeler.models import NOT_COUNTED, Campaign, Proposal, Vote, utc_now
 from labeler.voting.vote_context import VoteContext, load_vote_context
 
-MAX_ELAPSED_MS = 86_400_000  # a day; more is a sleeping computer and is stored as this
+MAX_ELAPSED_MS = 86_400_000  # a day; a longer time is a sleeping computer and is cut to this
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,36}")
 
 
 @dataclass(frozen=True, slots=True)
 class CastVote:
-    """The vote as it is stored, `answer` as the person saw the picture.
+    """A stored vote. `answer` is about the image as the person saw it.
 
-    `created` False: it had been stored before under this request. `following`: the images that
-    were leased with it.
+    `created`: False if an earlier request with the same `request_id` had stored the vote.
+    `next_images`: the images that were leased to the person after it.
     """
 
     vote_id: int
@@ -40,22 +43,23 @@ class CastVote:
     answer: str
     created: bool
     created_at: datetime
-    following: Sequence[LeasedImage] = ()
+    next_images: Sequence[LeasedImage] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class SubmittedAnswer:
-    """What a person sends.
+    """An answer as a person sends it.
 
-    `answer` is about the picture as the person saw it, mirrored or not. `request_id` is new for
-    each vote and the same for each attempt to send it. `then`: how many images to lease next.
+    `answer` is about the image as the person saw it, mirrored or not. `request_id` is new for
+    each vote, and the same for each attempt to send that vote. `elapsed_ms`: the time that the
+    person took, in milliseconds. `next_count`: how many images to lease next.
     """
 
     image_id: int
     answer: str
     request_id: str
     elapsed_ms: int | None = None
-    then: int = 0
+    next_count: int = 0
 
 
 def cast_vote(
@@ -66,18 +70,28 @@ def cast_vote(
     settings: Settings,
     now: datetime | None = None,
 ) -> CastVote:
-    """Store an answer once, however often the request comes, and hand out the next images.
+    """Store an answer once, however often the request comes, and lease the next images.
 
-    The person must hold the image or have held it: a lease that has run out is good as long as
-    the image is still open. Who has answered the image before may change their mind at any time;
-    the earlier vote is superseded. Needs a write transaction.
+    The story of a vote, in one write transaction:
+
+    1. Load the vote context, with the image's consensus row locked (`load_vote_context`). If the
+       request has already stored its vote, return that vote and go to step 6.
+    2. Check that the person may answer. They may if they hold the image. They also may if their
+       lease has expired and the image is still open, or if they change an earlier answer.
+    3. Supersede the person's earlier vote on the image, if there is one.
+    4. Insert the vote. The trigger `vote_ends_lease` deletes the person's lease, and the trigger
+       on that delete (`lease_lets_go`; on PostgreSQL `lease_holds`) updates
+       `Consensus.leased_until`. See `models.voting.Lease`.
+    5. Derive the consensus of the image and write it (`consensus.derivation.write_derived`). An
+       exercise of the qualification does not count and skips this step.
+    6. Lease the next `next_count` images (`assignment.leases.lease_more`).
 
     Raises:
-        InvalidInput: an unknown answer, a malformed `request_id` or `elapsed_ms`.
-        NotFound: no such image in the active campaign, or it is broken.
-        Conflict: the `request_id` stands for another vote.
-        StaleLease: the lease has run out and the image is no longer needed.
-        Forbidden: the image was never handed to this person.
+        InvalidInput: an unknown answer, or a malformed `request_id` or `elapsed_ms`.
+        NotFound: the active campaign has no such image, or the image is broken.
+        Conflict: the `request_id` belongs to another vote.
+        StaleLease: the lease has expired and the image is no longer needed.
+        Forbidden: the image was never assigned to this person.
     """
     now = now or utc_now()
     _check(submitted)
@@ -88,26 +102,28 @@ def cast_vote(
         vote = _store_vote(session, context, submitted, now)
     else:
         vote = _replay(context.stored, annotator_id, submitted)
-    following = lease_more(session, context.annotator, submitted.then, settings=settings, now=now)
-    return replace(vote, following=following)
+    next_images = lease_more(
+        session, context.annotator, submitted.next_count, settings=settings, now=now
+    )
+    return replace(vote, next_images=next_images)
 
 
 def _store_vote(
     session: Session, context: VoteContext, submitted: SubmittedAnswer, now: datetime
 ) -> CastVote:
-    """Insert the vote, which ends the lease, and derive the consensus."""
-    seen = _entitlement(context, now)
+    """Steps 2 to 5 of `cast_vote`: check, supersede, insert, and derive the consensus."""
+    presentation = _presentation_if_allowed(context, now)
     person = context.annotator.annotator_id
     elapsed = submitted.elapsed_ms
     values = {
         "campaign_id": context.annotator.campaign_id,
         "image_id": submitted.image_id,
         "annotator_id": person,
-        "answer": as_seen(submitted.answer, seen["mirrored"]),
+        "answer": as_seen(submitted.answer, presentation["mirrored"]),
         "request_id": submitted.request_id,
         "elapsed_ms": None if elapsed is None else min(elapsed, MAX_ELAPSED_MS),
         "created_at": now,
-        **seen,
+        **presentation,
     }
     if context.current is not None:
         _supersede_current(session, values, now)
@@ -126,16 +142,16 @@ def _count_vote(
     others = [vote for vote in context.facts.votes if vote.annotator_id != values["annotator_id"]]
     mine = CountedVote(values["annotator_id"], values["answer"], values["shown_label"])
     facts = replace(context.facts, votes=[*others, mine])
-    write_derived(session, facts, context.known, now)
+    write_derived(session, facts, context.annotator_model, now)
 
 
 def last_vote(session: Session, annotator_id: int) -> Vote | None:
-    """The person's newest vote that counts: the one that undo takes back."""
+    """The person's newest vote that counts, which undo takes back; None without one."""
     return next(iter(recent_votes(session, annotator_id, 1)), None)
 
 
 def recent_votes(session: Session, annotator_id: int, n: int) -> Sequence[Vote]:
-    """The person's newest `n` votes that count in the active campaign, newest first."""
+    """The person's newest `n` votes that count in the active campaign, the newest first."""
     return session.scalars(
         select(Vote)
         .join(Campaign, and_(Campaign.id == Vote.campaign_id, Campaign.active))
@@ -148,7 +164,7 @@ def recent_votes(session: Session, annotator_id: int, n: int) -> Sequence[Vote]:
 def supersede_votes_on(
     session: Session, image_ids: Sequence[int], *, now: datetime | None = None
 ) -> None:
-    """Let the votes on some images no longer count: their files hold other pictures now."""
+    """Supersede all votes on some images, because their files have changed."""
     if image_ids:
         session.execute(
             update(Vote)
@@ -169,8 +185,12 @@ def _check(submitted: SubmittedAnswer) -> None:
         raise InvalidInput("elapsed_ms: enter a whole number of milliseconds, 0 or more.")
 
 
-def _entitlement(context: VoteContext, now: datetime) -> dict[str, Any]:
-    """How the person saw the image, if they may answer at all; raises otherwise."""
+def _presentation_if_allowed(context: VoteContext, now: datetime) -> dict[str, Any]:
+    """The presentation columns of the new vote.
+
+    Raises:
+        Forbidden, StaleLease: the person may not answer; see `cast_vote`.
+    """
     lease, current = context.lease, context.current
     seen = lease or current
     if seen is None:
@@ -184,7 +204,7 @@ def _entitlement(context: VoteContext, now: datetime) -> dict[str, Any]:
 
 
 def _insert_vote(session: Session, vote: dict[str, Any], now: datetime) -> int | None:
-    """The new id, or None if the same request was stored by a transaction beside this one."""
+    """The new id; None if a concurrent transaction has stored the vote of the same request."""
     statement = _insert_statement(is_sqlite(session))
     vote_id: int | None = connection_of(session).scalar(statement, vote)
     if vote_id is None and _stored(session, vote["request_id"]) is None:
@@ -201,7 +221,11 @@ def _insert_statement(on_sqlite: bool) -> Any:
 
 
 def _replay(stored: Any, annotator_id: int, submitted: SubmittedAnswer) -> CastVote:
-    """The vote that this request stored before; raises if it was another one."""
+    """The vote that an earlier request with the same `request_id` stored.
+
+    Raises:
+        Conflict: it is the vote of another answer, image or person.
+    """
     same = stored is not None and (
         stored.annotator_id == annotator_id
         and stored.image_id == submitted.image_id
@@ -246,17 +270,17 @@ def undo_vote(
     mode: str = "single",
     now: datetime | None = None,
 ) -> LeasedImage:
-    """Take back a vote and assign the image to the same person again, shown as it was.
+    """Take back a vote and lease the image to the same person again, presented as before.
+
+    A repeated undo changes nothing and returns the same.
 
     Parameters:
-        mode: how the image is shown again: `single`, alone, or `grid`, on the verify grid.
-
-    Undoing what has been undone already changes nothing and answers the same.
+        mode: `single` presents the image alone, `grid` on the verify grid.
 
     Raises:
         NotFound: no such vote.
-        Forbidden: somebody else's vote.
-        Conflict: the person has answered the image anew since, or it was an exercise.
+        Forbidden: it is somebody else's vote.
+        Conflict: the person has answered the image again since, or the vote was an exercise.
     """
     now = now or utc_now()
     vote = session.get(Vote, vote_id)
@@ -277,20 +301,20 @@ def undo_vote(
         recount(session, vote.campaign_id, [vote.image_id], now=now)
     elif _current(session, vote) is not None:
         raise Conflict("You have answered this image again since then. Undo the newer answer.")
-    seen = {
+    presentation = {
         **presentation_values(vote),
         "mode": mode,
-        "shown_probability": _how_probable(session, vote),
+        "shown_probability": _shown_probability(session, vote),
     }
-    again = {"image_id": vote.image_id, **seen}
+    again = {"image_id": vote.image_id, **presentation}
     write_leases(session, vote.campaign_id, annotator_id, [again], settings, now)
     lease = find_lease(session, vote.campaign_id, annotator_id, vote.image_id)
     assert lease is not None
     return lease
 
 
-def _how_probable(session: Session, vote: Vote) -> float | None:
-    """What stood beside the label that was shown; a planted one borrows the current run's."""
+def _shown_probability(session: Session, vote: Vote) -> float | None:
+    """The probability beside the shown label. An inserted label has that of the current run."""
     if vote.shown_label is None:
         return None
     run = vote.shown_run_id or current_run_of(vote.campaign_id)

@@ -1,7 +1,8 @@
-"""All that a vote on an image depends on, in one statement.
+"""The vote context: all that a vote on an image depends on, loaded in one statement.
 
-With what a person holds, has answered and how they answer; what the others have answered, and
-how they answer; the rules. Each round trip counts while the image's row is locked.
+It has the rules, the state of the person, their lease, everybody's votes on the image, and how
+these people answer. One statement, because the image's row is locked meanwhile and every round
+trip to the database prolongs that.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from labeler.assignment.annotator_state import (
     make_annotator_state,
     participates,
 )
-from labeler.assignment.presentation import VIEW_COLUMNS
+from labeler.assignment.presentation import PRESENTATION_COLUMNS
 from labeler.consensus.derivation import (
     AnnotatorModel,
     CountedVote,
@@ -46,25 +47,32 @@ _COUNTED = aliased(Vote, name="counted")
 _STORED = aliased(Vote, name="stored")
 _OWN_SKILL = aliased(Skill, name="own_skill")
 _SKILL = aliased(Skill, name="skill_of_voter")
-_OF_LEASE = (*VIEW_COLUMNS, "expires_at")
-_OF_VOTE = (*VIEW_COLUMNS, "id", "annotator_id", "answer")
+_OF_LEASE = (*PRESENTATION_COLUMNS, "expires_at")
+_OF_VOTE = (*PRESENTATION_COLUMNS, "id", "annotator_id", "answer")
 _OF_STORED = (
-    "id", "campaign_id", "annotator_id", "image_id", "answer", "mirrored", "created_at"
-)  # fmt: skip
+    "id",
+    "campaign_id",
+    "annotator_id",
+    "image_id",
+    "answer",
+    "mirrored",
+    "created_at",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class VoteContext:
-    """An image, one person and the votes.
+    """An image, the votes on it, and the person who answers now.
 
-    `lease`: the person's, run out or not; `current`: their vote that counts; `stored`: the vote
-    that the request has stored already. All three have the columns of their table.
+    `status`: that of the consensus. `lease`: the person's lease, expired or not.
+    `current`: the person's current vote. `stored`: the vote that an earlier request with the
+    same id has stored. Each of the three has columns of its table, or is None.
     """
 
     annotator: AnnotatorState
     status: str
     facts: ImageFacts
-    known: AnnotatorModel
+    annotator_model: AnnotatorModel
     lease: Any
     current: Any
     stored: Any
@@ -73,16 +81,17 @@ class VoteContext:
 def load_vote_context(
     session: Session, annotator_id: int, image_id: int, request_id: str
 ) -> VoteContext | None:
-    """The context in the active campaign, its row held until the commit; None: no such image.
+    """The context of a vote in the active campaign; None if it has no such image.
 
-    One statement on SQLite, two on PostgreSQL: what is joined to a row that had to be waited for
-    is as old as the moment before the wait.
+    The image's consensus row stays locked until the commit. SQLite takes one statement.
+    PostgreSQL takes two: a statement that waits for a row sees all that is joined to it as it
+    was before the wait. So the first statement locks and the second one reads.
     """
     asked = {"image": image_id, "annotator": annotator_id, "request": request_id}
     if not is_sqlite(session):
         connection_of(session).execute(_lock_statement(), asked)
     rows = connection_of(session).execute(_statement(), asked).all()
-    return _scene(annotator_id, image_id, rows) if rows else None
+    return _make_vote_context(annotator_id, image_id, rows) if rows else None
 
 
 @built_once
@@ -95,38 +104,48 @@ def _lock_statement() -> Any:
     )
 
 
+def _columns(state_columns: Sequence[Any]) -> list[Any]:
+    return [
+        *state_columns,
+        Consensus.status,
+        *_prefixed(Lease, "lease", _OF_LEASE),
+        *_prefixed(_COUNTED, "counted", _OF_VOTE),
+        *_prefixed(_STORED, "stored", _OF_STORED),
+        Estimate.class_prior,
+        Estimate.confusion.label("average"),
+        Estimate.copy_rate.label("average_copy_rate"),
+        _OWN_SKILL.confusion.label("own_confusion"),
+        _OWN_SKILL.copy_rate.label("own_copy_rate"),
+        _SKILL.confusion,
+        _SKILL.copy_rate.label("copy_rate"),
+        Proposal.p_left,
+        Proposal.p_center,
+        Proposal.p_right,
+        Proposal.ask,
+        Gold.label.label("gold"),
+        Decision.id.label("decision_id"),
+        Decision.label,
+    ]
+
+
 @built_once
 def _statement() -> Any:
-    """Built once: putting it together takes longer than running it."""
+    """Built once: building it takes longer than running it."""
     here = Consensus.campaign_id, Consensus.image_id
     person: Any = bindparam("annotator")
-    columns = annotator_state_columns(person)
-    run_id = columns[-1].element
+    state_columns = annotator_state_columns(person)
+    run_id = state_columns[-1].element
     return (
-        select(
-            *columns, Consensus.status,
-            *_prefixed(Lease, "lease", _OF_LEASE),
-            *_prefixed(_COUNTED, "counted", _OF_VOTE),
-            *_prefixed(_STORED, "stored", _OF_STORED),
-            Estimate.class_prior, Estimate.confusion.label("average"),
-            Estimate.following.label("average_following"),
-            _OWN_SKILL.confusion.label("own_confusion"),
-            _OWN_SKILL.following.label("own_following"),
-            _SKILL.confusion, _SKILL.following,
-            Proposal.p_left, Proposal.p_center, Proposal.p_right, Proposal.ask,
-            Gold.label.label("gold"), Decision.id.label("decision_id"), Decision.label,
-        )
+        select(*_columns(state_columns))
         .select_from(Consensus)
         .join(Campaign, and_(Campaign.id == Consensus.campaign_id, Campaign.active))
         .outerjoin(Participation, participates(person))
         .outerjoin(Estimate, Estimate.campaign_id == Campaign.id)
-        .outerjoin(Lease, and_(_same(Lease, *here), Lease.annotator_id == person))
-        .outerjoin(_COUNTED, and_(_same(_COUNTED, *here), _COUNTED.superseded_at.is_(None)))
+        .outerjoin(Lease, and_(_is_on(Lease, *here), Lease.annotator_id == person))
+        .outerjoin(_COUNTED, and_(_is_on(_COUNTED, *here), _COUNTED.superseded_at.is_(None)))
         .outerjoin(
             _SKILL,
-            and_(
-                _SKILL.campaign_id == Campaign.id, _SKILL.annotator_id == _COUNTED.annotator_id
-            ),
+            and_(_SKILL.campaign_id == Campaign.id, _SKILL.annotator_id == _COUNTED.annotator_id),
         )
         .outerjoin(
             _OWN_SKILL,
@@ -137,14 +156,14 @@ def _statement() -> Any:
             Proposal,
             and_(Proposal.image_id == Consensus.image_id, Proposal.model_run_id == run_id),
         )
-        .outerjoin(Gold, and_(_same(Gold, *here), Gold.revoked_at.is_(None)))
-        .outerjoin(Decision, and_(_same(Decision, *here), Decision.superseded_at.is_(None)))
+        .outerjoin(Gold, and_(_is_on(Gold, *here), Gold.revoked_at.is_(None)))
+        .outerjoin(Decision, and_(_is_on(Decision, *here), Decision.superseded_at.is_(None)))
         .where(Consensus.image_id == bindparam("image"))
         .order_by(_COUNTED.id)
-    )  # fmt: skip
+    )
 
 
-def _same(table: Any, campaign_id: Any, image_id: Any) -> Any:
+def _is_on(table: Any, campaign_id: Any, image_id: Any) -> Any:
     return and_(table.campaign_id == campaign_id, table.image_id == image_id)
 
 
@@ -153,15 +172,15 @@ def _prefixed(table: Any, prefix: str, names: Sequence[str]) -> list[Any]:
 
 
 def _part(row: Row[Any], prefix: str, names: Sequence[str], key: str) -> Any:
-    """The columns of one table in the row; None where nothing was joined."""
+    """The columns of one table in the row; None if nothing was joined."""
     values = row._mapping
     if values[f"{prefix}_{key}"] is None:
         return None
     return SimpleNamespace(**{name: values[f"{prefix}_{name}"] for name in names})
 
 
-def _scene(annotator_id: int, image_id: int, rows: Sequence[Row[Any]]) -> VoteContext:
-    """From one row for each vote that counts, or one without a vote."""
+def _make_vote_context(annotator_id: int, image_id: int, rows: Sequence[Row[Any]]) -> VoteContext:
+    """The context from one row for each current vote, or from one row without a vote."""
     row = rows[0]
     annotator = make_annotator_state(annotator_id, row)
     votes = [_part(one, "counted", _OF_VOTE, "id") for one in rows if one.counted_id is not None]
@@ -170,7 +189,7 @@ def _scene(annotator_id: int, image_id: int, rows: Sequence[Row[Any]]) -> VoteCo
         annotator=annotator,
         status=row.status,
         facts=_facts(image_id, row, votes),
-        known=_knowledge(annotator, rows),
+        annotator_model=_annotator_model(annotator, rows),
         lease=_part(row, "lease", _OF_LEASE, "expires_at"),
         current=mine[0] if mine else None,
         stored=_part(row, "stored", _OF_STORED, "id"),
@@ -188,16 +207,16 @@ def _facts(image_id: int, row: Row[Any], votes: Sequence[Any]) -> ImageFacts:
     return ImageFacts(image_id, counted, model, row.gold, *decided, row.ask)
 
 
-def _knowledge(annotator: AnnotatorState, rows: Sequence[Row[Any]]) -> AnnotatorModel:
+def _annotator_model(annotator: AnnotatorState, rows: Sequence[Row[Any]]) -> AnnotatorModel:
     row = rows[0]
     skills = [
-        (one.counted_annotator_id, one.confusion, one.following)
+        (one.counted_annotator_id, one.confusion, one.copy_rate)
         for one in rows
         if one.confusion is not None
     ]
     if row.own_confusion is not None:
-        skills.append((annotator.annotator_id, row.own_confusion, row.own_following))
-    average = None if row.class_prior is None else (row.average, row.average_following)
+        skills.append((annotator.annotator_id, row.own_confusion, row.own_copy_rate))
+    average = None if row.class_prior is None else (row.average, row.average_copy_rate)
     return make_annotator_model(
         annotator.campaign_id, annotator.rules, row.class_prior, average, skills
     )

@@ -12,7 +12,13 @@ from werkzeug.wrappers import Response
 
 from labeler import jobs
 from labeler.adjudication import service as adjudication
-from labeler.adjudication.service import CANNOT_TELL, Case, CaseVote, PastDecision, Verdict
+from labeler.adjudication.service import (
+    CANNOT_TELL,
+    Case,
+    CaseVote,
+    PastDecision,
+    SubmittedDecision,
+)
 from labeler.errors import SidelightError
 from labeler.models import Decision, Image
 from labeler.web import access, request_fields
@@ -75,7 +81,7 @@ class DecisionRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CaseStatus:
     """What holds for the image now; `decision` is 0 where nobody has decided."""
 
     status: str
@@ -97,7 +103,7 @@ class CasePage(Page):
     shot: Shot | None = None
     votes: tuple[VoteRow, ...] = ()
     chances: tuple[Chance, ...] = ()
-    now: Standing | None = None
+    now: CaseStatus | None = None
     last: DecisionRow | None = None
     note: str = ""
     use_as_gold: bool = False
@@ -139,7 +145,7 @@ def case(image_id: int) -> tuple[str, int]:
 @access.only("supervisor", "admin")
 def decide(image_id: int) -> tuple[str, int] | Response:
     """Decide the label of a contested image."""
-    verdict = Verdict(
+    submitted = SubmittedDecision(
         None if request_fields.text("decision") == CANNOT_TELL else request_fields.text("decision"),
         request_fields.text("note"),
         "use_as_gold" in request.form,
@@ -148,12 +154,12 @@ def decide(image_id: int) -> tuple[str, int] | Response:
     try:
         with db().write() as session:
             campaign_id = campaign(session).id
-            adjudication.decide(session, campaign_id, image_id, account().id, verdict)
+            adjudication.decide(session, campaign_id, image_id, account().id, submitted)
     except SidelightError as error:
         with db().read() as session:
-            page = _case_page(session, campaign(session).id, image_id, verdict, error.message)
+            page = _case_page(session, campaign(session).id, image_id, submitted, error.message)
         return render(page, error.status)
-    if verdict.use_as_gold:  # known answers tell how people answer; a decision is one image's
+    if submitted.use_as_gold:  # known answers tell how people answer; a decision is one image's
         jobs.queue_refresh(settings(), campaign_id)
     return redirect(_address("adjudication.contested", campaign_id), 303)
 
@@ -192,7 +198,7 @@ def _case_page(
     session: Session,
     campaign_id: int,
     image_id: int | None,
-    verdict: Verdict | None = None,
+    submitted: SubmittedDecision | None = None,
     problem: str = "",
 ) -> CasePage:
     waiting = adjudication.count_contested(session, campaign_id)
@@ -207,10 +213,10 @@ def _case_page(
         _shot(found.image),
         tuple(_vote_row(one) for one in found.votes),
         _chances(found),
-        _standing(found),
+        _case_status(found),
         past,
-        verdict.note if verdict else "",
-        verdict.use_as_gold if verdict else False,
+        submitted.note if submitted else "",
+        submitted.use_as_gold if submitted else False,
         problem,
     )
 
@@ -264,11 +270,11 @@ def _chances(found: Case) -> tuple[Chance, ...]:
     return tuple(Chance(*three) for three in zip(LABELS, votes, model, strict=True))
 
 
-def _standing(found: Case) -> Standing:
+def _case_status(found: Case) -> CaseStatus:
     decision = found.decision
     said = _said(decision) if decision else ""
     number = decision.id if decision else 0
-    return Standing(found.consensus.status, number, said, found.decided_by, found.gold or "")
+    return CaseStatus(found.consensus.status, number, said, found.decided_by, found.gold or "")
 
 
 def _said(decision: Decision) -> str:

@@ -10,7 +10,7 @@ from flask import request
 from sqlalchemy.orm import Session
 
 from labeler.campaigns.image_selection import list_partitions
-from labeler.campaigns.service import MAX_GUIDELINE, MAX_NAME, Plan
+from labeler.campaigns.service import MAX_GUIDELINE, MAX_NAME, CampaignPlan
 from labeler.csv_input import read_filenames
 from labeler.errors import Conflict, InvalidInput, NotFound, SidelightError
 from labeler.models import Campaign, Dataset
@@ -57,7 +57,7 @@ class CampaignForm:
     unreadable: str = ""
     problems: dict[str, str] = field(default_factory=dict)
 
-    def plan(self) -> Plan:
+    def plan(self) -> CampaignPlan:
         """What the form means.
 
         Raises:
@@ -67,7 +67,7 @@ class CampaignForm:
         rules, selection = self._rules(), self._selection()
         if self.problems or rules is None or selection is None:
             raise FormError(self.problems)
-        return Plan(self.name, rules, selection, self.guideline)
+        return CampaignPlan(self.name, rules, selection, self.guideline)
 
     def selection(self) -> ImageSelection:
         """Which images the form selects.

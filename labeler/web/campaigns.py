@@ -14,7 +14,7 @@ from werkzeug.wrappers import Response
 from labeler import jobs
 from labeler.campaigns import image_selection
 from labeler.campaigns import service as campaigns
-from labeler.campaigns.service import Plan
+from labeler.campaigns.service import CampaignPlan
 from labeler.errors import Conflict, InvalidInput, NotFound, SidelightError
 from labeler.images import queries
 from labeler.models import Campaign, Dataset
@@ -210,7 +210,7 @@ def campaign_state(campaign_id: int) -> Response:
     return jsonify(ok=True, images=images, selected=selected)
 
 
-def _create(dataset_id: int, plan: Plan) -> Response:
+def _create(dataset_id: int, plan: CampaignPlan) -> Response:
     with db().write() as session:
         made = campaigns.add_campaign(session, dataset_id, plan, account().id)
         size = image_selection.count_selected(session, made.dataset, plan.selection)
@@ -358,7 +358,7 @@ def campaign_page(
         found.name,
         form,
         dataset.name,
-        words_of(ImageSelection.from_dict(found.selection)),
+        words_of(found.parsed_selection),
         found.active,
         found.paused_at,
         [Figure(word, f"{count:,}") for word, count in counts.items()],
@@ -374,9 +374,7 @@ def campaign_page(
 def count_selected(session: Session, found: Campaign) -> int:
     """How many images the campaign is to have."""
     dataset = session.get_one(Dataset, found.dataset_id)
-    return image_selection.count_selected(
-        session, dataset, ImageSelection.from_dict(found.selection)
-    )
+    return image_selection.count_selected(session, dataset, found.parsed_selection)
 
 
 def campaign_row(found: Campaign, counts: dict[str, int]) -> CampaignRow:

@@ -14,7 +14,7 @@ from labeler.accounts.invites import InviteStatus
 from labeler.accounts.service import Person
 from labeler.campaigns import participation
 from labeler.campaigns import service as campaigns
-from labeler.campaigns.participation import Standing
+from labeler.campaigns.participation import ParticipantStatus
 from labeler.errors import InvalidInput
 from labeler.models import ROLES
 from labeler.web import access, request_fields
@@ -28,10 +28,10 @@ STATES = {"training": "in qualification", "working": "working", "paused": "pause
 
 
 @dataclass(frozen=True, slots=True)
-class StandingRow:
+class StatusRow:
     """How a person stands in the campaign, in words; `flags`: sentences of what looks wrong."""
 
-    standing: str
+    status: str
     words: str
     reason: str
     by_rules: bool
@@ -41,7 +41,7 @@ class StandingRow:
 
 @dataclass(frozen=True, slots=True)
 class PersonRow:
-    """One account in the list; `standing` is None where no campaign is active."""
+    """One account in the list; `status` is None where no campaign is active."""
 
     id: int
     username: str
@@ -51,7 +51,7 @@ class PersonRow:
     created_at: datetime
     last_seen_at: datetime | None
     active: bool
-    standing: StandingRow | None
+    status: StatusRow | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,9 @@ def people() -> tuple[str, int]:
     """The people who have an account."""
     with db().read() as session:
         found = campaigns.active_campaign(session)
-        standings = participation.list_standings(session, found.id) if found else {}
+        statuses = participation.list_statuses(session, found.id) if found else {}
         rows = [
-            _row(person, standings.get(person.annotator.id))
+            _row(person, statuses.get(person.annotator.id))
             for person in accounts.list_people(session)
         ]
     trains = found is not None and found.parsed_rules.training > 0
@@ -107,7 +107,9 @@ def resume_person(annotator_id: int) -> Response:
 def train_person(annotator_id: int) -> Response:
     """Send a person through the qualification again."""
     with db().write() as session:
-        participation.send_to_training(session, campaign(session).id, annotator_id, account().id)
+        participation.send_to_qualification(
+            session, campaign(session).id, annotator_id, account().id
+        )
     return _back("This person has to pass the qualification before labelling.")
 
 
@@ -143,7 +145,7 @@ def _back(text: str) -> Response:
     return redirect(url_for("people.people"), 303)
 
 
-def _row(person: Person, standing: Standing | None) -> PersonRow:
+def _row(person: Person, status: ParticipantStatus | None) -> PersonRow:
     annotator = person.annotator
     return PersonRow(
         annotator.id,
@@ -154,14 +156,14 @@ def _row(person: Person, standing: Standing | None) -> PersonRow:
         annotator.created_at,
         person.last_seen_at,
         annotator.deactivated_at is None,
-        _standing(standing) if standing else None,
+        _status_row(status) if status else None,
     )
 
 
-def _standing(found: Standing) -> StandingRow:
-    return StandingRow(
-        found.standing,
-        STATES[found.standing],
+def _status_row(found: ParticipantStatus) -> StatusRow:
+    return StatusRow(
+        found.status,
+        STATES[found.status],
         found.reason,
         found.by_rules,
         found.changed_at,

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from labeler.assignment.annotator_state import load_annotator_state
 from labeler.qualification import service as qualification
-from labeler.qualification.service import Lesson, Round
+from labeler.qualification.service import ExerciseFeedback, RoundProgress
 from labeler.voting.service import SubmittedAnswer
 from labeler.web import access, request_fields
 from labeler.web.context import Page, account, db, render, settings
@@ -28,15 +28,15 @@ PLACES = {
 
 @dataclass(frozen=True, slots=True)
 class TrainingPage(Page):
-    """An exercise, or with `lesson` what is right of the one just answered."""
+    """An exercise, or with `feedback` what is right of the one just answered."""
 
     template = "qualification/exercise.html"
     image: Picture
     image_width: int
     image_height: int
-    round: Round
+    round: RoundProgress
     needed: int
-    lesson: Lesson | None
+    feedback: ExerciseFeedback | None
     sentence: str
     request_id: str
 
@@ -47,7 +47,7 @@ def exercise() -> Response | tuple[str, int]:
     """The next exercise; who is not in training goes on labelling."""
     vote_id = request.args.get("after", 0, type=int)
     if 0 < vote_id <= MAX_ID:
-        return _lesson(vote_id)
+        return _show_feedback(vote_id)
     with db().write() as session:
         leased = qualification.next_exercise(session, account().id, settings=settings())
     if leased is None:
@@ -69,24 +69,24 @@ def answer() -> Response:
     return redirect(url_for("qualification.exercise", after=vote.vote_id), 303)
 
 
-def _lesson(vote_id: int) -> tuple[str, int]:
+def _show_feedback(vote_id: int) -> tuple[str, int]:
     with db().read() as session:
-        lesson = qualification.read_lesson(session, account().id, vote_id)
-    return _page(answered_picture(lesson.image, mirrored=False), lesson)
+        feedback = qualification.read_feedback(session, account().id, vote_id)
+    return _page(answered_picture(feedback.image, mirrored=False), feedback)
 
 
-def _page(image: Picture, lesson: Lesson | None) -> tuple[str, int]:
+def _page(image: Picture, feedback: ExerciseFeedback | None) -> tuple[str, int]:
     with db().read() as session:
         annotator = load_annotator_state(session, account().id)
-        done = qualification.read_round(session, annotator) if annotator else Round(0, 0, 0)
+        done = qualification.read_round(session, annotator) if annotator else RoundProgress(0, 0, 0)
     needed = done.needed(annotator.rules.pass_share) if annotator else 0
-    sentence = _sentence(lesson) if lesson else ""
+    sentence = _sentence(feedback) if feedback else ""
     size = whole_size(image.width, image.height)
-    return render(TrainingPage(image, *size, done, needed, lesson, sentence, str(uuid.uuid4())))
+    return render(TrainingPage(image, *size, done, needed, feedback, sentence, str(uuid.uuid4())))
 
 
-def _sentence(lesson: Lesson) -> str:
+def _sentence(feedback: ExerciseFeedback) -> str:
     """What to say of an answer."""
-    if lesson.is_right:
-        return f"Right: {PLACES[lesson.label]}."
-    return f"Not quite: {PLACES[lesson.label]}. You answered {lesson.answer}."
+    if feedback.is_right:
+        return f"Right: {PLACES[feedback.label]}."
+    return f"Not quite: {PLACES[feedback.label]}. You answered {feedback.answer}."

@@ -11,7 +11,7 @@ from flask import Blueprint, request
 from sqlalchemy.orm import Session
 
 from labeler.campaigns import participation
-from labeler.campaigns.participation import Standing
+from labeler.campaigns.participation import ParticipantStatus
 from labeler.errors import NotFound
 from labeler.labels import ANSWERS
 from labeler.models import Annotator, Campaign, Skill, utc_now
@@ -27,7 +27,7 @@ from rotation.dataset.labels import LABELS
 bp = Blueprint("quality", __name__, url_prefix="/admin")
 
 
-STANDINGS = {"training": "in qualification", "working": "working", "paused": "paused"}
+STATUS_WORDS = {"training": "in qualification", "working": "working", "paused": "paused"}
 ORDERS = ("ascending", "descending")
 
 
@@ -46,8 +46,8 @@ class PersonRow:
     following: float
     planted: Share | None
     information: float
-    standing: str
-    standing_words: str
+    status: str
+    status_words: str
     reason: str
     flags: Sequence[str]
 
@@ -80,7 +80,7 @@ COLUMNS: dict[str, tuple[str, Key, bool]] = {
     "following": ("Copy rate", lambda row: row.following, True),
     "planted": ("Wrong suggestions copied", lambda row: _low(row.planted), True),
     "information": ("Information", lambda row: row.information, False),
-    "standing": ("Status", lambda row: (not row.flags, row.standing != "paused"), False),
+    "standing": ("Status", lambda row: (not row.flags, row.status != "paused"), False),
 }
 
 
@@ -119,7 +119,7 @@ def quality_table() -> tuple[str, int]:
         return render(_table(session, campaign))
 
 
-def person_row(annotator: Annotator, skill: Skill, standing: Standing) -> PersonRow:
+def person_row(annotator: Annotator, skill: Skill, status: ParticipantStatus) -> PersonRow:
     """What the table and the person's page say of one person."""
     found = skill.figures
     votes = found["votes"]
@@ -132,20 +132,20 @@ def person_row(annotator: Annotator, skill: Skill, standing: Standing) -> Person
         share(found["agreement"], found["agreement_n"]),
         found["median_ms"],
         found["answers"]["unsure"] / votes if votes else 0.0,
-        skill.following,
+        skill.copy_rate,
         share(found["planted"], found["planted_n"]),
         found["information"],
-        standing.standing,
-        STANDINGS[standing.standing],
-        standing.reason,
-        standing.flags,
+        status.status,
+        STATUS_WORDS[status.status],
+        status.reason,
+        status.flags,
     )
 
 
 def _table(session: Session, campaign: Campaign) -> QualityPage:
-    standings = participation.list_standings(session, campaign.id)
+    statuses = participation.list_statuses(session, campaign.id)
     found = queries.list_skills(session, campaign.id)
-    people = [person_row(person, skill, standings[person.id]) for person, skill in found]
+    people = [person_row(person, skill, statuses[person.id]) for person, skill in found]
     code, order = _sorting()
     people.sort(key=COLUMNS[code][1], reverse=order == "descending")
     return QualityPage(
@@ -207,8 +207,8 @@ def person_quality(annotator_id: int) -> tuple[str, int]:
 
 def _page(session: Session, campaign: Campaign, skill: Skill) -> PersonPage:
     annotator = session.get_one(Annotator, skill.annotator_id)
-    standing = participation.list_standings(session, campaign.id)[annotator.id]
-    row = person_row(annotator, skill, standing)
+    status = participation.list_statuses(session, campaign.id)[annotator.id]
+    row = person_row(annotator, skill, status)
     found = skill.figures
     return PersonPage(
         utc_now(),

@@ -43,13 +43,13 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class GridPage(Page):
-    """The pictures of a call; without any, the choice of one, or why there is none to make.
+    """The pictures of a claim; without any, the choice of one, or why there is none to make.
 
     `undo`: the batch that can be taken back, the page before.
     """
 
     template = "verification/grid.html"
-    call: LabelClaim | None
+    claim: LabelClaim | None
     size: int
     tiles: list[Tile]
     batch: str
@@ -62,14 +62,14 @@ class GridPage(Page):
 
     @property
     def source_word(self) -> str:
-        return SOURCE_WORDS[self.call.source] if self.call else ""
+        return SOURCE_WORDS[self.claim.source] if self.claim else ""
 
 
 @bp.get("")
 @access.signed_in
 def show() -> tuple[str, int]:
     """The choice; with `label`, `source` and `size` in the address, their pictures."""
-    call = _call(request.args.get("label"), request.args.get("source")) if request.args else None
+    claim = _claim(request.args.get("label"), request.args.get("source")) if request.args else None
     size = request.args.get("size", verification.SIZES[0], type=int)
     with db().read() as session:
         annotator = load_annotator_state(session, account().id)
@@ -83,44 +83,44 @@ def show() -> tuple[str, int]:
             else None
         )
     cells: Sequence[Cell] = []
-    if call is not None and idle is None:
-        cells = verification.open_page(db(), account().id, call, size, settings=settings())
+    if claim is not None and idle is None:
+        cells = verification.open_page(db(), account().id, claim, size, settings=settings())
     tiles = [_tile(number, cell) for number, cell in enumerate(cells, start=1)]
-    return render(GridPage(call, size, tiles, verification.new_batch(), undo, idle))
+    return render(GridPage(claim, size, tiles, verification.new_batch(), undo, idle))
 
 
 @bp.post("")
 @access.signed_in
 def confirm() -> Response:
     """Store the answers of a page, and open the next."""
-    call, size, batch = _sent()
+    claim, size, batch = _sent()
     answers = _answers()
     refused = verification.store_page(db(), account().id, batch, answers, settings=settings())
-    _tell(call, answers, refused)
-    return _next(call, size)
+    _tell(claim, answers, refused)
+    return _next(claim, size)
 
 
 @bp.post("/undo")
 @access.signed_in
 def undo() -> Response:
     """Take the last page back, and open it as it was."""
-    call, size, batch = _sent()
+    claim, size, batch = _sent()
     undone = verification.undo_page(db(), account().id, batch, settings=settings())
     flash(f"{undone.count} answers have been undone.", "success")
-    return _next(undone.call or call, size)
+    return _next(undone.claim or claim, size)
 
 
-def _next(call: LabelClaim, size: int) -> Response:
-    address = url_for("verification.show", label=call.label, source=call.source, size=size)
+def _next(claim: LabelClaim, size: int) -> Response:
+    address = url_for("verification.show", label=claim.label, source=claim.source, size=size)
     return redirect(address, 303)
 
 
 def _sent() -> tuple[LabelClaim, int, str]:
-    call = _call(request_fields.text("label"), request_fields.text("source"))
-    return call, request_fields.whole("size"), request_fields.text("batch")
+    claim = _claim(request_fields.text("label"), request_fields.text("source"))
+    return claim, request_fields.whole("size"), request_fields.text("batch")
 
 
-def _call(label: str | None, source: str | None) -> LabelClaim:
+def _claim(label: str | None, source: str | None) -> LabelClaim:
     return LabelClaim(label or LABELS[0], source or SOURCES[0])
 
 
@@ -138,11 +138,11 @@ def _answers() -> dict[int, str]:
     return found
 
 
-def _tell(call: LabelClaim, answers: dict[int, str], refused: Sequence[Refusal]) -> None:
+def _tell(claim: LabelClaim, answers: dict[int, str], refused: Sequence[Refusal]) -> None:
     stored = len(answers) - len(refused)
     missing = {one.image_id for one in refused}
-    changed = sum(answers[one] != call.label for one in answers if one not in missing)
-    flash(f"{stored} answers have been stored, {changed} of them not {call.label}.", "success")
+    changed = sum(answers[one] != claim.label for one in answers if one not in missing)
+    flash(f"{stored} answers have been stored, {changed} of them not {claim.label}.", "success")
     for message, count in Counter(one.message for one in refused).items():
         numbers = [str(one.image_id) for one in refused if one.message == message]
         which = ", ".join(numbers[:10]) + (" and others" if count > 10 else "")

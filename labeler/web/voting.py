@@ -104,7 +104,7 @@ def cast() -> Response | tuple[Response, int]:
         return redirect(
             request_fields.local_address(request_fields.text("back"), url_for("voting.label")), 303
         )
-    images = [asdict(picture_of(one)) for one in vote.following]
+    images = [asdict(picture_of(one)) for one in vote.next_images]
     return jsonify(ok=True, vote=_vote_json(vote), images=images), 201 if vote.created else 200
 
 
@@ -151,7 +151,9 @@ def _submitted_answer() -> SubmittedAnswer:
             answer=str(body.get("answer", "")),
             request_id=str(body.get("request_id", "")),
             elapsed_ms=body.get("elapsed_ms"),
-            then=request_fields.json_whole(body, "then", 0, MAX_LEASES) if "then" in body else 0,
+            next_count=request_fields.json_whole(body, "then", 0, MAX_LEASES)
+            if "then" in body
+            else 0,
         )
     return SubmittedAnswer(
         request_fields.whole("image_id"),
@@ -243,9 +245,9 @@ def explain(session: Session, annotator: AnnotatorState | None) -> Idle:
             "back later and reload this page.",
             (_progress(),),
         )
-    if annotator.standing == "paused":
+    if annotator.status == "paused":
         return _paused(session, annotator)
-    if annotator.standing == "training":
+    if annotator.status == "training":
         return Idle(
             "training",
             "A short qualification comes first.",
@@ -322,8 +324,8 @@ def picture_of(leased: LeasedImage) -> Picture:
         url=address_of(leased.image_id, leased.sha256),
         width=leased.width,
         height=leased.height,
-        mirrored=leased.view.mirrored,
-        shown=Hint(label, leased.view.shown_probability) if label else None,
+        mirrored=leased.presentation.mirrored,
+        shown=Hint(label, leased.presentation.shown_probability) if label else None,
         expires_in_s=max(0, int((leased.expires_at - utc_now()).total_seconds())),
     )
 

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import select
 
 from labeler.campaigns import service as campaigns
-from labeler.campaigns.service import Plan
+from labeler.campaigns.service import CampaignPlan
 from labeler.consensus.store import rebuild
 from labeler.models import Annotator, Campaign, Consensus, Decision, Vote
 from labeler.rules.campaign_rules import Rules
@@ -23,7 +23,7 @@ def contested(site: Site) -> int:
     name = f"contested {secrets.token_hex(3)}"
     with site.db.read() as session:
         dataset_id = session.scalars(select(Campaign.dataset_id)).first() or 0
-    plan = Plan(name, Rules(method="majority", required_votes=3), ImageSelection(sample=3))
+    plan = CampaignPlan(name, Rules(method="majority", required_votes=3), ImageSelection(sample=3))
     made = campaigns.create_campaign(site.db, dataset_id, plan)
     with site.db.write() as session:
         images = session.scalars(select(Consensus.image_id).where(Consensus.campaign_id == made))

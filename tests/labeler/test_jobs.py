@@ -15,7 +15,7 @@ from labeler import jobs
 from labeler.accounts import service as accounts
 from labeler.app import create_app
 from labeler.assignment.leases import write_leases
-from labeler.campaigns.service import Plan, activate_campaign, create_campaign
+from labeler.campaigns.service import CampaignPlan, activate_campaign, create_campaign
 from labeler.config import Settings
 from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
@@ -133,7 +133,7 @@ def test_a_hundred_votes_are_enough_and_people_are_paused(
     assert jobs.tick(site).refreshed == [1]
     with any_db.read() as session:
         paused = session.scalars(select(Participation)).all()
-    assert [(row.annotator_id, row.standing) for row in paused] == [(zoe, "paused")]
+    assert [(row.annotator_id, row.status) for row in paused] == [(zoe, "paused")]
 
 
 @pytest.mark.usefixtures("few")
@@ -141,7 +141,7 @@ def test_a_campaign_that_is_no_longer_active_is_refreshed_too(
     any_db: Database, site: Settings, campaign_id: int, visit: Visit
 ) -> None:
     answer_all(visit("annotator"))
-    other = create_campaign(any_db, 1, Plan("other"))
+    other = create_campaign(any_db, 1, CampaignPlan("other"))
     with any_db.write() as session:
         activate_campaign(session, other)
         session.get_one(Campaign, other).rules = session.get_one(Campaign, campaign_id).rules
@@ -157,7 +157,7 @@ def test_a_refresh_that_fails_stops_neither_the_others_nor_the_training(
     visit: Visit,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    other = create_campaign(any_db, 1, Plan("other"))
+    other = create_campaign(any_db, 1, CampaignPlan("other"))
     answer_all(visit("annotator"))
     with any_db.write() as session:
         activate_campaign(session, other)

@@ -29,8 +29,12 @@ def contested(visit: Visit, dataset_id: int, db: Database) -> list[int]:
         ann = visit("annotator")
         lease(ann, 6)
         for image_id in ids:
-            vote = {"image_id": image_id, "answer": answer, "request_id": str(uuid.uuid4()),
-                    "elapsed_ms": 1250}  # fmt: skip
+            vote = {
+                "image_id": image_id,
+                "answer": answer,
+                "request_id": str(uuid.uuid4()),
+                "elapsed_ms": 1250,
+            }
             assert ann.send("/label/votes", vote).status_code == 201
     return ids
 
@@ -170,9 +174,15 @@ def test_gold_that_most_get_wrong_is_marked(visit: Visit, db: Database, dataset_
             from labeler.models import Vote
 
             session.add(
-                Vote(campaign_id=1, image_id=ids[0], annotator_id=ann.annotator_id or 0,
-                     answer=answer, request_id=str(uuid.uuid4()), blind=True)
-            )  # fmt: skip
+                Vote(
+                    campaign_id=1,
+                    image_id=ids[0],
+                    annotator_id=ann.annotator_id or 0,
+                    answer=answer,
+                    request_id=str(uuid.uuid4()),
+                    blind=True,
+                )
+            )
     page = visit("supervisor").get("/admin/gold").text
     assert "1 of 5" in page
     assert "check" in page

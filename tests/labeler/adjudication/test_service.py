@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from labeler.adjudication.service import (
     Case,
-    Verdict,
+    SubmittedDecision,
     count_contested,
     decide,
     last_decision,
@@ -57,9 +57,11 @@ def supervisor(any_db: Database, make_annotator: MakeAnnotator) -> int:
     return make_annotator(any_db, role="supervisor").id
 
 
-def decided(db: Database, campaign_id: int, image_id: int, who: int, verdict: Verdict) -> int:
+def decided(
+    db: Database, campaign_id: int, image_id: int, who: int, submitted: SubmittedDecision
+) -> int:
     with db.write() as session:
-        return decide(session, campaign_id, image_id, who, verdict).id
+        return decide(session, campaign_id, image_id, who, submitted).id
 
 
 def waiting(db: Database, campaign_id: int, *skipped: int) -> int | None:
@@ -93,9 +95,15 @@ def test_most_votes_first(
     person = make_annotator(any_db).id
     with any_db.write() as session:
         session.add(
-            Vote(campaign_id=campaign_id, image_id=contested[1], annotator_id=person,
-                 answer="unsure", request_id="one-more-vote", blind=False)
-        )  # fmt: skip
+            Vote(
+                campaign_id=campaign_id,
+                image_id=contested[1],
+                annotator_id=person,
+                answer="unsure",
+                request_id="one-more-vote",
+                blind=False,
+            )
+        )
         session.flush()
         rebuild(session, campaign_id)
         assert next_contested(session, campaign_id, "votes") == contested[1]
@@ -107,7 +115,9 @@ def test_a_decision_settles_the_image_and_leaves_the_votes(
 ) -> None:
     first = contested[0]
     votes = [(one.vote.id, one.vote.answer) for one in case_of(any_db, campaign_id, first).votes]
-    number = decided(any_db, campaign_id, first, supervisor, Verdict("right", " two lamps "))
+    number = decided(
+        any_db, campaign_id, first, supervisor, SubmittedDecision("right", " two lamps ")
+    )
     row = consensus_row(any_db, first)
     assert (row.status, row.label, row.votes_left) == ("agreed", "right", 1)
     case = case_of(any_db, campaign_id, first)
@@ -122,7 +132,7 @@ def test_a_decision_settles_the_image_and_leaves_the_votes(
 def test_what_cannot_be_told_leaves_the_queue(
     any_db: Database, campaign_id: int, contested: list[int], supervisor: int
 ) -> None:
-    decided(any_db, campaign_id, contested[0], supervisor, Verdict(None))
+    decided(any_db, campaign_id, contested[0], supervisor, SubmittedDecision(None))
     assert consensus_row(any_db, contested[0]).status == "contested"
     assert waiting(any_db, campaign_id) == contested[1]
     with any_db.read() as session:
@@ -133,14 +143,15 @@ def test_another_decision_is_another_row(
     any_db: Database, campaign_id: int, contested: list[int], supervisor: int
 ) -> None:
     first = contested[0]
-    one = decided(any_db, campaign_id, first, supervisor, Verdict("left"))
-    two = decided(any_db, campaign_id, first, supervisor, Verdict("center", seen=one))
+    one = decided(any_db, campaign_id, first, supervisor, SubmittedDecision("left"))
+    two = decided(any_db, campaign_id, first, supervisor, SubmittedDecision("center", seen=one))
     assert consensus_row(any_db, first).label == "center"
     with any_db.read() as session:
         past = list_decisions(session, campaign_id, 10)
         assert [(each.decision.id, each.decision.superseded_at is None) for each in past] == [
-            (two, True), (one, False),
-        ]  # fmt: skip
+            (two, True),
+            (one, False),
+        ]
         assert [each.decision.id for each in list_decisions(session, campaign_id, 10, two)] == [one]
         assert len(list_decisions(session, campaign_id, 1)) == 1
 
@@ -149,7 +160,9 @@ def test_undo_gives_the_image_back(
     any_db: Database, campaign_id: int, contested: list[int], supervisor: int
 ) -> None:
     first = contested[0]
-    number = decided(any_db, campaign_id, first, supervisor, Verdict("left", use_as_gold=True))
+    number = decided(
+        any_db, campaign_id, first, supervisor, SubmittedDecision("left", use_as_gold=True)
+    )
     assert consensus_row(any_db, first).label == "left"
     for _ in range(2):
         with any_db.write() as session:
@@ -160,7 +173,7 @@ def test_undo_gives_the_image_back(
     with any_db.read() as session:
         assert last_decision(session, campaign_id, supervisor) is None
         assert session.scalar(select(func.count()).select_from(Decision)) == 1
-    again = decided(any_db, campaign_id, first, supervisor, Verdict("right"))
+    again = decided(any_db, campaign_id, first, supervisor, SubmittedDecision("right"))
     with any_db.write() as session, pytest.raises(Conflict, match="newer decision"):
         undo_decision(session, number)
     with any_db.write() as session, pytest.raises(NotFound):
@@ -173,11 +186,11 @@ def test_gold_goes_with_its_decision_and_no_other(
     first, second, _ = contested
     with any_db.write() as session:
         session.add(Gold(campaign_id=campaign_id, image_id=second, label="left", source="csv"))
-    one = decided(any_db, campaign_id, first, supervisor, Verdict("left", "nose", True))
+    one = decided(any_db, campaign_id, first, supervisor, SubmittedDecision("left", "nose", True))
     assert case_of(any_db, campaign_id, first).gold == "left"
-    decided(any_db, campaign_id, first, supervisor, Verdict("right", seen=one))
+    decided(any_db, campaign_id, first, supervisor, SubmittedDecision("right", seen=one))
     assert case_of(any_db, campaign_id, first).gold is None
-    other = decided(any_db, campaign_id, second, supervisor, Verdict("right"))
+    other = decided(any_db, campaign_id, second, supervisor, SubmittedDecision("right"))
     with any_db.write() as session:
         undo_decision(session, other)
     assert case_of(any_db, campaign_id, second).gold == "left"
@@ -188,14 +201,14 @@ def test_the_second_supervisor_is_told(
 ) -> None:
     ada, bob = (make_annotator(any_db, role="supervisor") for _ in range(2))
     first = contested[0]
-    number = decided(any_db, campaign_id, first, ada.id, Verdict("left"))
+    number = decided(any_db, campaign_id, first, ada.id, SubmittedDecision("left"))
     with pytest.raises(Conflict, match=f"{ada.pseudonym} has decided left"):
-        decided(any_db, campaign_id, first, bob.id, Verdict("right"))
+        decided(any_db, campaign_id, first, bob.id, SubmittedDecision("right"))
     assert consensus_row(any_db, first).label == "left"
     with any_db.write() as session:
         undo_decision(session, number)
     with pytest.raises(Conflict, match="undone the earlier decision"):
-        decided(any_db, campaign_id, first, bob.id, Verdict("right", seen=number))
+        decided(any_db, campaign_id, first, bob.id, SubmittedDecision("right", seen=number))
 
 
 def test_many_supervisors_at_once_make_one_decision(
@@ -208,7 +221,7 @@ def test_many_supervisors_at_once_make_one_decision(
     def act(who: int) -> None:
         start.wait()
         try:
-            decided(any_db, campaign_id, contested[0], who, Verdict("left", "", True))
+            decided(any_db, campaign_id, contested[0], who, SubmittedDecision("left", "", True))
             outcomes.append("stored")
         except SidelightError as error:
             outcomes.append(error.code)
@@ -227,17 +240,17 @@ def test_many_supervisors_at_once_make_one_decision(
 def test_what_is_no_decision(
     any_db: Database, campaign_id: int, contested: list[int], supervisor: int
 ) -> None:
-    for verdict, message in (
-        (Verdict("unsure"), "is not a decision"),
-        (Verdict("left", "x" * 301), "at most 300"),
-        (Verdict(None, use_as_gold=True), "cannot become a gold"),
+    for submitted, message in (
+        (SubmittedDecision("unsure"), "is not a decision"),
+        (SubmittedDecision("left", "x" * 301), "at most 300"),
+        (SubmittedDecision(None, use_as_gold=True), "cannot become a gold"),
     ):
         with pytest.raises(InvalidInput, match=message):
-            decided(any_db, campaign_id, contested[0], supervisor, verdict)
+            decided(any_db, campaign_id, contested[0], supervisor, submitted)
     with pytest.raises(NotFound):
-        decided(any_db, campaign_id, 999, supervisor, Verdict("left"))
+        decided(any_db, campaign_id, 999, supervisor, SubmittedDecision("left"))
     with pytest.raises(NotFound):
-        decided(any_db, campaign_id + 1, contested[0], supervisor, Verdict("left"))
+        decided(any_db, campaign_id + 1, contested[0], supervisor, SubmittedDecision("left"))
     assert case_of(any_db, campaign_id, contested[0]).decision is None
 
 

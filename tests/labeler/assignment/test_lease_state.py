@@ -167,8 +167,10 @@ class Desks(RuleBasedStateMachine):
     @invariant()
     def leases_and_votes_are_as_in_the_model(self) -> None:
         with self.db.read() as session:
-            held = {(one.annotator_id, one.image_id): one.expires_at
-                    for one in session.scalars(select(Lease))}  # fmt: skip
+            held = {
+                (one.annotator_id, one.image_id): one.expires_at
+                for one in session.scalars(select(Lease))
+            }
             current = session.scalars(select(Vote).where(Vote.superseded_at.is_(None)))
             stored = {(one.annotator_id, one.image_id): (one.id, one.answer) for one in current}
         assert held == self.until
@@ -185,8 +187,11 @@ class Desks(RuleBasedStateMachine):
             if self.live(image):
                 assert row.leased_until == max(times)
             assert (row.votes_left, row.votes_center, row.votes_right, row.votes_unsure) == (
-                counts.left, counts.center, counts.right, counts.unsure,
-            )  # fmt: skip
+                counts.left,
+                counts.center,
+                counts.right,
+                counts.unsure,
+            )
             assert (row.status == "open") == self.is_open(image)
 
     @invariant()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from labeler.assignment.leases import MANY, REMEMBER_LEASES, lease_images, release_leases
+from labeler.assignment.leases import FORGET_FROM, REMEMBER_LEASES, lease_images, release_leases
 from labeler.assignment.presentation import Presentation
 from labeler.config import Settings
 from labeler.database.engine import Database
@@ -121,7 +121,7 @@ def test_leases_from_long_ago_are_forgotten(
     ada, bob = make_annotator(any_db).id, make_annotator(any_db).id
     lease(any_db, ada, 3, settings)
     much_later = after(settings.lease_seconds + 1) + REMEMBER_LEASES
-    lease(any_db, bob, MANY, settings, much_later)
+    lease(any_db, bob, FORGET_FROM, settings, much_later)
     assert lease_count(any_db) == 6
 
 
@@ -157,7 +157,8 @@ def test_the_newest_published_proposal_is_shown(
     publish_run(any_db, faces, {first: (0.9, 0.1, 0.0)}, NOON)
     run_id = publish_run(any_db, faces, {first: (0.2, 0.3, 0.5), second: (0.8, 0.1, 0.1)}, after(1))
     shown = {
-        one.image_id: one.view for one in lease(any_db, make_annotator(any_db).id, 3, settings)
+        one.image_id: one.presentation
+        for one in lease(any_db, make_annotator(any_db).id, 3, settings)
     }
     assert shown[first] == Presentation(
         shown_run_id=run_id, shown_label="right", shown_probability=0.5
@@ -175,7 +176,7 @@ def test_a_proposal_that_favours_no_label_is_not_shown(
     ada = make_annotator(any_db).id
     for _reload in range(2):
         for one in lease(any_db, ada, 6, settings):
-            assert one.view == Presentation()
+            assert one.presentation == Presentation()
     vote(any_db, ada, queue(any_db)[0], "left", settings)
     with any_db.read() as session:
         assert session.scalars(select(Vote.shown_label)).all() == [None]
@@ -190,7 +191,7 @@ def test_a_lease_keeps_what_was_shown_when_a_new_model_comes(
     lease(any_db, ada, 1, settings)
     publish_run(any_db, faces, {image_id: (0.0, 0.1, 0.9)}, after(1))
     (again,) = lease(any_db, ada, 1, settings, after(2))
-    assert again.view == Presentation(
+    assert again.presentation == Presentation(
         shown_run_id=run_id, shown_label="left", shown_probability=0.9
     )
 
@@ -203,13 +204,19 @@ def test_the_blind_see_no_proposal_and_stay_blind(
     for _ in range(4):
         ada = make_annotator(any_db).id
         leased = lease(any_db, ada, 6, settings)
-        assert all(one.view.blind == is_blind(faces, ada, one.image_id, 0.5) for one in leased)
-        assert all((one.view.shown_label is None) == one.view.blind for one in leased)
-        assert all((one.view.withheld_label == "left") == one.view.blind for one in leased)
+        assert all(
+            one.presentation.blind == is_blind(faces, ada, one.image_id, 0.5) for one in leased
+        )
+        assert all(
+            (one.presentation.shown_label is None) == one.presentation.blind for one in leased
+        )
+        assert all(
+            (one.presentation.withheld_label == "left") == one.presentation.blind for one in leased
+        )
         with any_db.write() as session:
             release_leases(session, ada)
-        again = {one.image_id: one.view for one in lease(any_db, ada, 6, settings)}
-        assert again == {one.image_id: one.view for one in leased}
+        again = {one.image_id: one.presentation for one in lease(any_db, ada, 6, settings)}
+        assert again == {one.image_id: one.presentation for one in leased}
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])

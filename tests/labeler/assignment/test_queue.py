@@ -43,10 +43,10 @@ def derive_anew(db: Database, campaign_id: int) -> None:
         rebuild(session, campaign_id)
 
 
-def give(db: Database, campaign_id: int, annotator_id: int, standing: str) -> None:
+def give(db: Database, campaign_id: int, annotator_id: int, status: str) -> None:
     with db.write() as session:
         session.merge(
-            Participation(campaign_id=campaign_id, annotator_id=annotator_id, standing=standing)
+            Participation(campaign_id=campaign_id, annotator_id=annotator_id, status=status)
         )
 
 
@@ -133,18 +133,24 @@ class TestGold:
 
     @pytest.mark.parametrize("ahead", [1, 3, 5])
     def test_five_of_the_first_twenty_are_gold_however_many_are_held(
-        self, any_db: Database, gold: set[int], settings: Settings,
-        make_annotator: MakeAnnotator, ahead: int,
-    ) -> None:  # fmt: skip
+        self,
+        any_db: Database,
+        gold: set[int],
+        settings: Settings,
+        make_annotator: MakeAnnotator,
+        ahead: int,
+    ) -> None:
         ada = make_annotator(any_db).id
         held = ids(lease(any_db, ada, ahead, settings))
         given = list(held)
         while len(given) < FIRST_TURNS:
             with any_db.write() as session:
-                ballot = SubmittedAnswer(held.pop(0), "left", f"request-{len(given)}", then=1)
-                cast = cast_vote(session, ada, ballot, settings=settings, now=NOON)
-            held += ids(cast.following)
-            given += ids(cast.following)
+                submitted = SubmittedAnswer(
+                    held.pop(0), "left", f"request-{len(given)}", next_count=1
+                )
+                cast = cast_vote(session, ada, submitted, settings=settings, now=NOON)
+            held += ids(cast.next_images)
+            given += ids(cast.next_images)
         assert len(set(given)) == FIRST_TURNS
         assert len(gold & set(given)) == 5
 
@@ -177,8 +183,9 @@ class TestGold:
         self, any_db: Database, gold: set[int], settings: Settings, make_annotator: MakeAnnotator
     ) -> None:
         set_rules(any_db, gold_rate=1.0, gold_first=20, required_votes=1)
-        handed = [set(ids(lease(any_db, make_annotator(any_db).id, 30, settings)))
-                  for _ in range(3)]  # fmt: skip
+        handed = [
+            set(ids(lease(any_db, make_annotator(any_db).id, 30, settings))) for _ in range(3)
+        ]
         assert handed == [gold] * 3
 
     def test_what_people_say_of_gold_changes_nothing(
@@ -214,20 +221,20 @@ class TestView:
         leased = lease(any_db, ada, 40, settings)
         for one in leased:
             who = 1, ada, one.image_id
-            assert one.view.mirrored == is_mirrored(*who)
-            assert one.view.blind == is_blind(*who, 0.5)
-            labels = one.view.shown_label, one.view.withheld_label
-            assert labels == ((None, "right") if one.view.blind else ("right", None))
-            seen = "left" if one.view.mirrored else "right"
-            assert one.shown_as_seen == (None if one.view.blind else seen)
+            assert one.presentation.mirrored == is_mirrored(*who)
+            assert one.presentation.blind == is_blind(*who, 0.5)
+            labels = one.presentation.shown_label, one.presentation.withheld_label
+            assert labels == ((None, "right") if one.presentation.blind else ("right", None))
+            seen = "left" if one.presentation.mirrored else "right"
+            assert one.shown_as_seen == (None if one.presentation.blind else seen)
             cast = vote(any_db, ada, one.image_id, "left", settings)
             assert cast.answer == "left"
-        kinds = Counter((one.view.mirrored, one.view.blind) for one in leased)
+        kinds = Counter((one.presentation.mirrored, one.presentation.blind) for one in leased)
         assert len(kinds) == 4
         with any_db.read() as session:
             stored = {one.image_id: one for one in session.scalars(select(Vote))}
         for one in leased:
-            row, view = stored[one.image_id], one.view
+            row, view = stored[one.image_id], one.presentation
             assert row.answer == ("right" if view.mirrored else "left")
             assert (row.mirrored, row.blind, row.planted) == (view.mirrored, view.blind, False)
             assert (row.shown_label, row.withheld_label) == (view.shown_label, view.withheld_label)
@@ -241,14 +248,14 @@ class TestView:
         make_gold(any_db, known)
         ada = make_annotator(any_db).id
         leased = lease(any_db, ada, 40, settings)
-        planted = [one for one in leased if one.view.planted]
+        planted = [one for one in leased if one.presentation.planted]
         assert 5 <= len(planted) <= 35
         for one in leased:
             wrong = planted_label(1, ada, one.image_id, known[one.image_id], 0.5)
-            assert one.view.planted == (wrong is not None)
-            assert one.view.shown_label == (wrong or "right")
+            assert one.presentation.planted == (wrong is not None)
+            assert one.presentation.shown_label == (wrong or "right")
             assert wrong != known[one.image_id]
-            assert (one.view.shown_run_id is None) == one.view.planted
+            assert (one.presentation.shown_run_id is None) == one.presentation.planted
             vote(any_db, ada, one.image_id, known[one.image_id], settings)
         with any_db.read() as session:
             stored = session.scalars(select(Vote.image_id).where(Vote.planted)).all()
@@ -260,7 +267,8 @@ class TestView:
         set_rules(any_db, proposals="hidden")
         leased = lease(any_db, make_annotator(any_db).id, 40, settings)
         assert {
-            (one.view.blind, one.view.shown_label, one.view.withheld_label) for one in leased
+            (one.presentation.blind, one.presentation.shown_label, one.presentation.withheld_label)
+            for one in leased
         } == {(True, None, "right")}
 
     def test_a_changed_mind_is_seen_as_the_first_answer_was(
@@ -268,7 +276,7 @@ class TestView:
     ) -> None:
         set_rules(any_db, mirror_views=True)
         ada = make_annotator(any_db).id
-        one = next(one for one in lease(any_db, ada, 40, settings) if one.view.mirrored)
+        one = next(one for one in lease(any_db, ada, 40, settings) if one.presentation.mirrored)
         vote(any_db, ada, one.image_id, "left", settings)
         vote(any_db, ada, one.image_id, "center", settings)
         vote(any_db, ada, one.image_id, "right", settings)
@@ -286,21 +294,25 @@ class TestWhoGetsNone:
             pause_campaign(session, faces)
         assert lease(any_db, ada, 2, settings) == []
         with any_db.write() as session:
-            ballot = SubmittedAnswer(held[0], "left", "request-0", then=2)
-            cast = cast_vote(session, ada, ballot, settings=settings, now=NOON)
-        assert (cast.created, cast.following) == (True, [])
+            submitted = SubmittedAnswer(held[0], "left", "request-0", next_count=2)
+            cast = cast_vote(session, ada, submitted, settings=settings, now=NOON)
+        assert (cast.created, cast.next_images) == (True, [])
         with any_db.write() as session:
             resume_campaign(session, faces)
         assert ids(lease(any_db, ada, 2, settings))[0] == held[1]
 
-    @pytest.mark.parametrize("standing", ["paused", "training"])
+    @pytest.mark.parametrize("status", ["paused", "training"])
     def test_who_does_not_work_gets_nothing(
-        self, any_db: Database, faces: int, settings: Settings, make_annotator: MakeAnnotator,
-        standing: str,
-    ) -> None:  # fmt: skip
+        self,
+        any_db: Database,
+        faces: int,
+        settings: Settings,
+        make_annotator: MakeAnnotator,
+        status: str,
+    ) -> None:
         ada, bob = make_annotator(any_db).id, make_annotator(any_db).id
         held = ids(lease(any_db, ada, 1, settings))
-        give(any_db, faces, ada, standing)
+        give(any_db, faces, ada, status)
         assert lease(any_db, ada, 2, settings) == []
         assert vote(any_db, ada, held[0], "left", settings).created
         assert len(lease(any_db, bob, 2, settings)) == 2
@@ -360,13 +372,16 @@ def test_an_image_that_was_away_is_still_held_when_it_comes_back(
 
 
 def test_each_campaign_shows_the_model_of_its_own_data_set(
-    any_db: Database, faces: int, settings: Settings, make_annotator: MakeAnnotator,
+    any_db: Database,
+    faces: int,
+    settings: Settings,
+    make_annotator: MakeAnnotator,
     make_dataset: MakeDataset,
-) -> None:  # fmt: skip
+) -> None:
     publish_run(any_db, faces, dict.fromkeys(queue(any_db), MODEL), NOON)
     other = make_dataset(any_db, 3, name="others")
     ada = make_annotator(any_db).id
-    assert [one.view.shown_label for one in lease(any_db, ada, 3, settings)] == [None] * 3
+    assert [one.presentation.shown_label for one in lease(any_db, ada, 3, settings)] == [None] * 3
     publish_run(any_db, other, dict.fromkeys(queue(any_db), (0.9, 0.1, 0.0)), after(1))
     bob = make_annotator(any_db).id
-    assert [one.view.shown_label for one in lease(any_db, bob, 3, settings)] == ["left"] * 3
+    assert [one.presentation.shown_label for one in lease(any_db, bob, 3, settings)] == ["left"] * 3

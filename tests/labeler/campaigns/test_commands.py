@@ -48,8 +48,20 @@ def rules_of(db: Database, name: str) -> dict[str, object]:
 
 
 def test_made_listed_copied_activated(db: Database) -> None:
-    made = run("campaigns", "create", "Test part", "--partition", "test", "--without", "Young",
-               "--rule", "training=3", "--rule", "blind_share=40 %", "--activate")  # fmt: skip
+    made = run(
+        "campaigns",
+        "create",
+        "Test part",
+        "--partition",
+        "test",
+        "--without",
+        "Young",
+        "--rule",
+        "training=3",
+        "--rule",
+        "blind_share=40 %",
+        "--activate",
+    )
     assert made.output == "* Test part: 1 images of faces, 0 agreed, 0 contested\n"
     assert rules_of(db, "Test part")["blind_share"] == 0.4
     assert run("campaigns", "clone", "Test part", "Again").output.startswith("Again: 1 images")
@@ -162,8 +174,9 @@ def test_gold_from_a_file_and_back(db: Database, tmp_path: Path) -> None:
     assert "2 gold questions added" in run("gold", "import", str(file)).output
     assert "2 unchanged" in run("gold", "import", str(file)).output
     assert run("gold", "list").output.splitlines() == [
-        "000002.jpg  right  (csv)  not shown yet", "000001.jpg  left  (csv)  not shown yet",
-    ]  # fmt: skip
+        "000002.jpg  right  (csv)  not shown yet",
+        "000001.jpg  left  (csv)  not shown yet",
+    ]
     assert (
         run("gold", "revoke", "000001.jpg").output == "000001.jpg is no longer a gold question.\n"
     )

@@ -18,10 +18,17 @@ from tests.labeler.conftest import Visit, lease
 
 # What the first campaigns were stored with, and nothing at all.
 OLDER = {
-    "first": {"method": "majority", "required_votes": 3, "vote_cap": 7, "blind_share": 0.25,
-              "use_model": False, "gold_rate": 0.0, "planted_share": 0.0},
+    "first": {
+        "method": "majority",
+        "required_votes": 3,
+        "vote_cap": 7,
+        "blind_share": 0.25,
+        "use_model": False,
+        "gold_rate": 0.0,
+        "planted_share": 0.0,
+    },
     "none": {},
-}  # fmt: skip
+}
 LEFT_OUT = ("static", "accounts.sign_out")
 
 

@@ -35,8 +35,9 @@ def celeba(db: Database, tmp_path: Path) -> int:
     """Twelve images with attributes and partitions."""
     folder = write_images(tmp_path / "celeba", 12)
     names = [f"{number:06d}.jpg" for number in range(1, 13)]
-    lines = [f"{name} {'1' if i % 2 else '-1'} {'1' if i < 4 else '-1'}"
-             for i, name in enumerate(names)]  # fmt: skip
+    lines = [
+        f"{name} {'1' if i % 2 else '-1'} {'1' if i < 4 else '-1'}" for i, name in enumerate(names)
+    ]
     (folder / "list_attr_celeba.txt").write_text("\n".join(["12", "Bald Young", *lines]))
     parts = "\n".join(f"{name} {i % 3}" for i, name in enumerate(names))
     (folder / "list_eval_partition.txt").write_text(parts)
@@ -113,11 +114,15 @@ def test_the_count_is_what_the_campaign_has(
 ) -> None:
     boss = visit("admin")
     assert count(boss, form(celeba, **fields)) == {
-        "ok": True, "selected": selected, "problems": {}, "preview": "",
-    }  # fmt: skip
-    assert f"{selected} of 12 images are selected" in boss.submit(
-        "/admin/campaigns/try", form(celeba, **fields)
-    ).text  # fmt: skip
+        "ok": True,
+        "selected": selected,
+        "problems": {},
+        "preview": "",
+    }
+    assert (
+        f"{selected} of 12 images are selected"
+        in boss.submit("/admin/campaigns/try", form(celeba, **fields)).text
+    )
     answer = boss.submit("/admin/campaigns", form(celeba, **fields))
     if selected:
         assert (answer.status_code, images_of(db, "Trial")) == (303, selected)
@@ -130,9 +135,17 @@ def test_errors_stand_at_the_fields_and_nothing_is_lost(
     visit: Visit, db: Database, celeba: int
 ) -> None:
     sent = form(
-        celeba, name=" ", threshold="120", vote_cap="many", training="101", sample="none",
-        filenames="a.jpg\n<b>.jpg", guideline="kept <i>", partition="1", **{"attribute-1": "no"},
-    )  # fmt: skip
+        celeba,
+        name=" ",
+        threshold="120",
+        vote_cap="many",
+        training="101",
+        sample="none",
+        filenames="a.jpg\n<b>.jpg",
+        guideline="kept <i>",
+        partition="1",
+        **{"attribute-1": "no"},
+    )
     answer = visit("admin").submit("/admin/campaigns", sent)
     assert answer.status_code == 422
     assert wrong(answer.text) == {
@@ -143,8 +156,14 @@ def test_errors_stand_at_the_fields_and_nothing_is_lost(
         "sample": "Enter a whole number.",
     }
     page = answer.text
-    for kept in ('value="120"', 'value="many"', "a.jpg\n&lt;b&gt;.jpg", "kept &lt;i&gt;",
-                 'value="1" checked', '<option value="no" selected>'):  # fmt: skip
+    for kept in (
+        'value="120"',
+        'value="many"',
+        "a.jpg\n&lt;b&gt;.jpg",
+        "kept &lt;i&gt;",
+        'value="1" checked',
+        '<option value="no" selected>',
+    ):
         assert kept in page, kept
     with db.read() as session:
         assert session.scalar(select(func.count()).select_from(Campaign)) == 1
@@ -254,11 +273,24 @@ def test_pause_resume_and_copy(visit: Visit, db: Database, celeba: int) -> None:
 def test_every_rule_has_a_field_and_comes_back_as_it_was() -> None:
     assert set(campaign_forms.FIELDS) == set(Rules().as_dict())
     other = Rules(
-        order="mixed", method="majority", required_votes=4, vote_cap=9, threshold=0.97,
-        use_model=False, named=False, audit_share=0.07, proposals="hidden", blind_share=0.29,
-        planted_share=0.58, mirror_views=True, gold_rate=0.14, gold_first=3, training=8,
-        pass_share=0.57, min_gold=0.56,
-    )  # fmt: skip
+        order="mixed",
+        method="majority",
+        required_votes=4,
+        vote_cap=9,
+        threshold=0.97,
+        use_model=False,
+        named=False,
+        audit_share=0.07,
+        proposals="hidden",
+        blind_share=0.29,
+        planted_share=0.58,
+        mirror_views=True,
+        gold_rate=0.14,
+        gold_first=3,
+        training=8,
+        pass_share=0.57,
+        min_gold=0.56,
+    )
     for rules in (Rules(), other):
         assert campaign_forms.parse(campaign_forms.texts_of(rules)) == rules
 

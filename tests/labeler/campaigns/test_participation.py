@@ -6,12 +6,12 @@ import pytest
 from sqlalchemy import select
 
 from labeler.campaigns.participation import (
+    ParticipantStatus,
     RoundResult,
-    Standing,
-    list_standings,
+    list_statuses,
     pause_person,
     resume_person,
-    send_to_training,
+    send_to_qualification,
     set_status,
 )
 from labeler.config import Settings
@@ -40,9 +40,9 @@ def boss(any_db: Database, make_annotator: MakeAnnotator) -> int:
     return make_annotator(any_db, role="supervisor").id
 
 
-def standing(db: Database, campaign_id: int, person: int) -> Standing:
+def status(db: Database, campaign_id: int, person: int) -> ParticipantStatus:
     with db.read() as session:
-        return list_standings(session, campaign_id)[person]
+        return list_statuses(session, campaign_id)[person]
 
 
 def make_gold(db: Database, campaign_id: int) -> None:
@@ -58,15 +58,17 @@ def test_a_pause_stops_the_pictures_and_keeps_what_is_in_hand(
     [held] = lease(any_db, ada, 1, settings)
     with any_db.write() as session:
         pause_person(session, campaign_id, ada, "  Too fast, please look longer. ", boss)
-    found = standing(any_db, campaign_id, ada)
-    assert (found.standing, found.reason, found.by_rules) == (
-        "paused", "Too fast, please look longer.", False,
-    )  # fmt: skip
+    found = status(any_db, campaign_id, ada)
+    assert (found.status, found.reason, found.by_rules) == (
+        "paused",
+        "Too fast, please look longer.",
+        False,
+    )
     assert lease(any_db, ada, 1, settings) == []
     assert vote(any_db, ada, held.image_id, "left", settings).created
     with any_db.write() as session:
         resume_person(session, campaign_id, ada, boss)
-    assert standing(any_db, campaign_id, ada).reason == ""
+    assert status(any_db, campaign_id, ada).reason == ""
     assert len(lease(any_db, ada, 1, settings)) == 1
 
 
@@ -74,38 +76,38 @@ def test_a_pause_needs_a_reason(any_db: Database, campaign_id: int, ada: int, bo
     for reason in ("", "   ", "x" * 301):
         with any_db.write() as session, pytest.raises(InvalidInput, match="reason"):
             pause_person(session, campaign_id, ada, reason, boss)
-    assert standing(any_db, campaign_id, ada).standing == "working"
+    assert status(any_db, campaign_id, ada).status == "working"
 
 
 def test_training_needs_rules_and_gold(
     any_db: Database, campaign_id: int, ada: int, boss: int, settings: Settings
 ) -> None:
     with any_db.write() as session, pytest.raises(Conflict, match="no qualification"):
-        send_to_training(session, campaign_id, ada, boss)
+        send_to_qualification(session, campaign_id, ada, boss)
     set_rules(any_db, training=5)
-    assert standing(any_db, campaign_id, ada).standing == "working", "nothing to train on yet"
+    assert status(any_db, campaign_id, ada).status == "working", "nothing to train on yet"
     with any_db.write() as session, pytest.raises(Conflict, match="this campaign has none"):
-        send_to_training(session, campaign_id, ada, boss)
+        send_to_qualification(session, campaign_id, ada, boss)
     make_gold(any_db, campaign_id)
-    assert standing(any_db, campaign_id, ada).standing == "training"
+    assert status(any_db, campaign_id, ada).status == "training"
     with any_db.write() as session:
         resume_person(session, campaign_id, ada, boss)  # excused
     assert len(lease(any_db, ada, 1, settings)) == 1
     with any_db.write() as session:
-        send_to_training(session, campaign_id, ada, boss)
-    assert standing(any_db, campaign_id, ada).standing == "training"
+        send_to_qualification(session, campaign_id, ada, boss)
+    assert status(any_db, campaign_id, ada).status == "training"
     assert lease(any_db, ada, 1, settings) == []
 
 
 def test_who_said_so_is_told(any_db: Database, campaign_id: int, ada: int, boss: int) -> None:
     with any_db.write() as session:
         set_status(session, campaign_id, ada, "paused", reason="Right on 2 of 12 gold questions.")
-    assert standing(any_db, campaign_id, ada).by_rules
+    assert status(any_db, campaign_id, ada).by_rules
     with any_db.write() as session:
         pause_person(session, campaign_id, ada, "See me.", boss)
-    assert not standing(any_db, campaign_id, ada).by_rules
-    assert standing(any_db, campaign_id, boss).by_rules
-    assert standing(any_db, campaign_id, boss).changed_at is None
+    assert not status(any_db, campaign_id, ada).by_rules
+    assert status(any_db, campaign_id, boss).by_rules
+    assert status(any_db, campaign_id, boss).changed_at is None
 
 
 def test_a_rule_writes_over_no_decision(
@@ -125,16 +127,22 @@ def test_a_rule_writes_over_no_decision(
     assert by_rule("training", RoundResult(2))
     assert by_rule("working", RoundResult(3))
     assert not by_rule("paused"), "whom a supervisor has sent to the qualification"
-    assert standing(any_db, campaign_id, ada).standing == "working"
+    assert status(any_db, campaign_id, ada).status == "working"
 
 
 def test_flags_are_listed_as_sentences(any_db: Database, campaign_id: int, ada: int) -> None:
     with any_db.write() as session:
         session.add(
-            Skill(campaign_id=campaign_id, annotator_id=ada, confusion=[], following=0.0,
-                  figures={}, flags=[["too_fast", "Half took under 0.4 s."]])
-        )  # fmt: skip
-    assert list(standing(any_db, campaign_id, ada).flags) == ["Half took under 0.4 s."]
+            Skill(
+                campaign_id=campaign_id,
+                annotator_id=ada,
+                confusion=[],
+                copy_rate=0.0,
+                figures={},
+                flags=[["too_fast", "Half took under 0.4 s."]],
+            )
+        )
+    assert list(status(any_db, campaign_id, ada).flags) == ["Half took under 0.4 s."]
 
 
 def test_what_there_is_not(any_db: Database, campaign_id: int, ada: int, boss: int) -> None:
@@ -144,4 +152,4 @@ def test_what_there_is_not(any_db: Database, campaign_id: int, ada: int, boss: i
     with any_db.write() as session, pytest.raises(InvalidInput, match="working"):
         set_status(session, campaign_id, ada, "asleep", by_id=boss)
     with any_db.read() as session, pytest.raises(NotFound):
-        list_standings(session, 99)
+        list_statuses(session, 99)

@@ -52,7 +52,7 @@ def overtaken(db: Database, first: Callable[[Session], None], second: Callable[[
 def row(db: Database, person: int) -> tuple[str, str, int | None]:
     with db.read() as session:
         found = session.get_one(Participation, (1, person))
-        return found.standing, found.reason, found.changed_by_id
+        return found.status, found.reason, found.changed_by_id
 
 
 def finish(db: Database, person: int, settings: Settings) -> Callable[[], None]:
@@ -60,11 +60,11 @@ def finish(db: Database, person: int, settings: Settings) -> Callable[[], None]:
     with db.write() as session:
         leased = next_exercise(session, person, settings=settings)
         assert leased is not None
-    ballot = SubmittedAnswer(leased.image_id, "left", str(uuid.uuid4()))
+    submitted = SubmittedAnswer(leased.image_id, "left", str(uuid.uuid4()))
 
     def answer() -> None:
         with db.write() as session:
-            answer_exercise(session, person, ballot, settings=settings)
+            answer_exercise(session, person, submitted, settings=settings)
 
     return answer
 

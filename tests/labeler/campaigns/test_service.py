@@ -1,4 +1,4 @@
-"""Which images a campaign is about, copies of it, and one that is handed out at a time."""
+"""The images that a campaign selects, copies of it, and the one active campaign."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from labeler.campaigns.service import (
-    Plan,
+    CampaignPlan,
     activate_campaign,
     active_campaign,
     clone_campaign,
@@ -68,7 +68,7 @@ def numbers(db: Database, campaign_id: int) -> list[int]:
 
 def make(db: Database, dataset_id: int, name: str = "part", **selection: object) -> int:
     chosen = ImageSelection(**selection)  # type: ignore[arg-type]
-    return create_campaign(db, dataset_id, Plan(name, Rules(), chosen))
+    return create_campaign(db, dataset_id, CampaignPlan(name, Rules(), chosen))
 
 
 def test_a_campaign_takes_the_partitions_and_attributes_it_selects(
@@ -134,7 +134,7 @@ def test_a_copy_has_the_same_images_and_rules_and_no_votes(
 ) -> None:
     rules = Rules(method="majority", required_votes=1, gold_rate=0.0)
     chosen = ImageSelection(attributes={"Smiling": True})
-    first = create_campaign(any_db, faces, Plan("first", rules, chosen, "Look!"))
+    first = create_campaign(any_db, faces, CampaignPlan("first", rules, chosen, "Look!"))
     with any_db.write() as session:
         activate_campaign(session, first)
     ada = make_annotator(any_db).id
@@ -144,8 +144,10 @@ def test_a_copy_has_the_same_images_and_rules_and_no_votes(
     with any_db.read() as session:
         one, other = get_campaign(session, first), get_campaign(session, second)
         assert (other.rules, other.selection, other.guideline) == (
-            one.rules, one.selection, one.guideline,
-        )  # fmt: skip
+            one.rules,
+            one.selection,
+            one.guideline,
+        )
         assert session.get_one(Consensus, (first, image_id)).status == "agreed"
         copied = session.get_one(Consensus, (second, image_id))
         assert (copied.status, copied.votes_left) == ("open", 0)

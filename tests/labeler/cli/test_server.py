@@ -182,7 +182,7 @@ def test_the_worker_does_what_is_queued_and_survives_an_error(
     jobs.propose_labels(settings, dataset_id)  # no votes: an expected error
     check_images(db, dataset_id, processes=1)
     with db.write() as session:
-        plan = campaigns.Plan("Second", Rules(), ImageSelection(sample=2))
+        plan = campaigns.CampaignPlan("Second", Rules(), ImageSelection(sample=2))
         second = campaigns.add_campaign(session, dataset_id, plan).id
     jobs.fill_campaign(settings, second)
     assert jobs.count_waiting(settings) == 2

@@ -14,8 +14,9 @@ from sqlalchemy import select
 
 from labeler.campaigns.service import edit_campaign, get_campaign
 from labeler.config import Settings
+from labeler.consensus.derivation import DERIVED_COLUMNS
 from labeler.consensus.stopping_rule import is_audited
-from labeler.consensus.store import DERIVED, rebuild, recount
+from labeler.consensus.store import rebuild, recount
 from labeler.database.engine import Database
 from labeler.labels import ANSWERS
 from labeler.models import Consensus, Decision, Estimate, Gold, Skill, Vote, utc_now
@@ -54,15 +55,27 @@ def people(any_db: Database, images: list[int], make_annotator: MakeAnnotator) -
     """Five people: nothing is known of three, one is careful, one careless and a follower."""
     people = [make_annotator(any_db).id for _ in range(5)]
     with any_db.write() as session:
-        for person, confusion, following in ((people[3], CAREFUL, 0.0), (people[4], CARELESS, 0.6)):
+        for person, confusion, copy_rate in ((people[3], CAREFUL, 0.0), (people[4], CARELESS, 0.6)):
             session.add(
-                Skill(campaign_id=1, annotator_id=person, confusion=confusion, following=following,
-                      figures={}, flags=[])
-            )  # fmt: skip
+                Skill(
+                    campaign_id=1,
+                    annotator_id=person,
+                    confusion=confusion,
+                    copy_rate=copy_rate,
+                    figures={},
+                    flags=[],
+                )
+            )
         session.add(
-            Estimate(campaign_id=1, class_prior=[0.3, 0.4, 0.3], confusion=DEFAULT_CONFUSION,
-                     following=0.1, figures={}, method="test")
-        )  # fmt: skip
+            Estimate(
+                campaign_id=1,
+                class_prior=[0.3, 0.4, 0.3],
+                confusion=DEFAULT_CONFUSION,
+                copy_rate=0.1,
+                figures={},
+                method="test",
+            )
+        )
         rebuild(session, 1)
     return people
 
@@ -88,7 +101,7 @@ def hold(db: Database, settings: Settings, people: Sequence[int]) -> None:
 
 
 def derived(row: Consensus) -> list[object]:
-    values = [getattr(row, name) for name in DERIVED]
+    values = [getattr(row, name) for name in DERIVED_COLUMNS]
     return [pytest.approx(v, abs=1e-12) if isinstance(v, float) else v for v in values]
 
 
@@ -279,8 +292,17 @@ def test_exercises_teach_the_person_and_not_the_consensus(
     any_db: Database, images: list[int], people: list[int]
 ) -> None:
     with any_db.write() as session:
-        session.add(Vote(campaign_id=1, image_id=images[0], annotator_id=people[3], answer="left",
-                         mode="training", blind=False, request_id=uuid.uuid4().hex))  # fmt: skip
+        session.add(
+            Vote(
+                campaign_id=1,
+                image_id=images[0],
+                annotator_id=people[3],
+                answer="left",
+                mode="training",
+                blind=False,
+                request_id=uuid.uuid4().hex,
+            )
+        )
         session.flush()
         assert rebuild(session, 1) == 0
     assert consensus_row(any_db, images[0]).votes_left == 0

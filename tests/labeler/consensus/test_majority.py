@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labeler.consensus.majority import Outcome, VoteCounts, count_votes, majority
+from labeler.consensus.majority import Outcome, VoteCounts, count_votes, majority_outcome
 from labeler.consensus.priority import priority
 from labeler.labels import ANSWERS, likeliest_label, mirror_label
 from rotation.dataset.labels import LABELS
@@ -58,7 +58,7 @@ def test_an_unknown_answer_is_refused() -> None:
     ],
 )
 def test_what_three_required_votes_decide(votes: str, expected: Outcome) -> None:
-    assert majority(count_votes(votes.split()), 3) == expected
+    assert majority_outcome(count_votes(votes.split()), 3) == expected
 
 
 @given(answers, required_votes, st.randoms())
@@ -66,21 +66,23 @@ def test_the_order_of_the_votes_does_not_matter(
     votes: list[str], required: int, rng: random.Random
 ) -> None:
     shuffled = rng.sample(votes, len(votes))
-    assert majority(count_votes(shuffled), required) == majority(count_votes(votes), required)
+    assert majority_outcome(count_votes(shuffled), required) == majority_outcome(
+        count_votes(votes), required
+    )
 
 
 @given(answers, required_votes)
 def test_the_mirrored_votes_have_the_mirrored_outcome(votes: list[str], required: int) -> None:
-    outcome = majority(count_votes(votes), required)
-    mirrored = majority(count_votes(map(mirror_label, votes)), required)
+    outcome = majority_outcome(count_votes(votes), required)
+    mirrored = majority_outcome(count_votes(map(mirror_label, votes)), required)
     label = mirror_label(outcome.label) if outcome.label else None
     assert mirrored == Outcome(outcome.status, label, outcome.probability)
-    assert majority(count_votes(votes).mirrored(), required) == mirrored
+    assert majority_outcome(count_votes(votes).mirrored(), required) == mirrored
 
 
 @given(answers, required_votes)
 def test_a_label_beats_every_other_answer(votes: list[str], required: int) -> None:
-    outcome = majority(count_votes(votes), required)
+    outcome = majority_outcome(count_votes(votes), required)
     assert (outcome.status == "open") == (len(votes) < required)
     assert (outcome.label is None) == (outcome.probability is None)
     if outcome.status == "agreed":
@@ -93,14 +95,14 @@ def test_a_label_beats_every_other_answer(votes: list[str], required: int) -> No
 
 @given(answers.filter(bool))
 def test_one_more_vote_for_the_agreed_label_keeps_it(votes: list[str]) -> None:
-    outcome = majority(count_votes(votes), 1)
+    outcome = majority_outcome(count_votes(votes), 1)
     if outcome.label:
-        assert majority(count_votes([*votes, outcome.label]), 1).label == outcome.label
+        assert majority_outcome(count_votes([*votes, outcome.label]), 1).label == outcome.label
 
 
 def test_no_votes_required_makes_no_sense() -> None:
     with pytest.raises(ValueError, match="at least one vote"):
-        majority(VoteCounts(), 0)
+        majority_outcome(VoteCounts(), 0)
 
 
 def test_what_the_model_asks_for_comes_first_where_it_is_to_teach() -> None:

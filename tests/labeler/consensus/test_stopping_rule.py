@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labeler.consensus.majority import Outcome, VoteCounts
-from labeler.consensus.stopping_rule import RetirementRule, is_audited, retire
+from labeler.consensus.stopping_rule import StoppingRule, apply_stopping_rule, is_audited
 
-RULE = RetirementRule(threshold=0.95, min_votes=1, vote_cap=7)
+RULE = StoppingRule(threshold=0.95, min_votes=1, vote_cap=7)
 SURE = (0.97, 0.02, 0.01)
 UNSURE = (0.6, 0.3, 0.1)
 
@@ -34,19 +34,21 @@ UNSURE = (0.6, 0.3, 0.1)
     ],
 )
 def test_outcomes(posterior, counts, audited, expected) -> None:
-    assert retire(posterior, counts, RULE, audited) == expected
+    assert apply_stopping_rule(posterior, counts, RULE, audited) == expected
 
 
 def test_two_people_must_have_named_it_where_the_rule_says_so() -> None:
-    rule = RetirementRule(0.95, 2, 7)
-    assert retire(SURE, VoteCounts(left=1, unsure=1), rule).status == "open"
-    assert retire(SURE, VoteCounts(left=2), rule).status == "agreed"
+    rule = StoppingRule(0.95, 2, 7)
+    assert apply_stopping_rule(SURE, VoteCounts(left=1, unsure=1), rule).status == "open"
+    assert apply_stopping_rule(SURE, VoteCounts(left=2), rule).status == "agreed"
 
 
 @given(st.floats(0.01, 1), st.floats(0.01, 1), st.floats(0.01, 1), st.integers(0, 9))
 def test_a_label_comes_exactly_with_agreement(left, center, right, n) -> None:
     total = left + center + right
-    outcome = retire((left / total, center / total, right / total), VoteCounts(n, n, n), RULE)
+    outcome = apply_stopping_rule(
+        (left / total, center / total, right / total), VoteCounts(n, n, n), RULE
+    )
     assert (outcome.label is not None) == (outcome.status == "agreed")
     assert (outcome.probability is not None) == (outcome.status == "agreed")
 
@@ -56,7 +58,7 @@ def test_a_label_comes_exactly_with_agreement(left, center, right, n) -> None:
 )
 def test_rules_that_are_none(numbers) -> None:
     with pytest.raises(ValueError, match=r"threshold|min_votes"):
-        RetirementRule(*numbers)
+        StoppingRule(*numbers)
 
 
 def test_the_audit_sample_has_its_share_and_differs_between_campaigns() -> None:

@@ -15,8 +15,20 @@ from labeler.models import Consensus, Image
 from tests.conftest import CountQueries, MakeAnnotator, MakeDataset
 from tests.labeler.acting import after, lease, set_rules, vote
 
-DERIVED = ("status", "label", "probability", "votes_left", "votes_center", "votes_right",
-           "votes_unsure", "priority", "p_left", "p_center", "p_right", "method")  # fmt: skip
+DERIVED = (
+    "status",
+    "label",
+    "probability",
+    "votes_left",
+    "votes_center",
+    "votes_right",
+    "votes_unsure",
+    "priority",
+    "p_left",
+    "p_center",
+    "p_right",
+    "method",
+)
 
 
 @pytest.fixture
@@ -46,8 +58,16 @@ def snapshot(db: Database) -> dict[int, tuple[object, ...]]:
 
 def test_what_was_spoilt_is_mended(any_db: Database, dataset_id: int) -> None:
     before = snapshot(any_db)
-    spoilt = {"status": "agreed", "label": "center", "probability": 1.0, "votes_center": 5,
-              "votes_left": 0, "votes_right": 0, "votes_unsure": 0, "priority": 5}  # fmt: skip
+    spoilt = {
+        "status": "agreed",
+        "label": "center",
+        "probability": 1.0,
+        "votes_center": 5,
+        "votes_left": 0,
+        "votes_right": 0,
+        "votes_unsure": 0,
+        "priority": 5,
+    }
     with any_db.write() as session:
         session.execute(update(Consensus).values(**spoilt))
         assert rebuild(session, dataset_id) == 4

@@ -137,7 +137,7 @@ def test_one_person(boss: Browser, db: Database, campaign_id: int) -> None:
     assert "Right on gold" in page
     assert "n = 10" in page
     with db.read() as session:
-        assert session.get_one(Participation, (1, number)).standing == "paused"
+        assert session.get_one(Participation, (1, number)).status == "paused"
     assert ">paused</span>" in page
 
 

@@ -15,7 +15,7 @@ from labeler.database.engine import Database
 from labeler.database.migrate import SCRIPTS, current, differences, downgrade, head, upgrade
 from labeler.errors import ConfigError
 from labeler.models import Campaign, Consensus, Lease, Vote
-from labeler.qualification.service import read_lesson, read_round
+from labeler.qualification.service import read_feedback, read_round
 from labeler.rules.campaign_rules import Rules
 from tests.labeler.acting import NOON, after
 
@@ -130,17 +130,34 @@ def test_votes_leases_and_consensus_move_into_campaigns(former_db: Database) -> 
         here, there = (one.id for one in campaigns)
         votes = session.scalars(select(Vote).order_by(Vote.id)).all()
         assert [
-            (v.id, v.campaign_id, v.image_id, v.annotator_id, v.answer, v.request_id, v.blind,
-             v.shown_run_id, v.shown_label, v.elapsed_ms, v.created_at, v.superseded_at)
+            (
+                v.id,
+                v.campaign_id,
+                v.image_id,
+                v.annotator_id,
+                v.answer,
+                v.request_id,
+                v.blind,
+                v.shown_run_id,
+                v.shown_label,
+                v.elapsed_ms,
+                v.created_at,
+                v.superseded_at,
+            )
             for v in votes
         ] == [
             (11, here, 7, 1, "left", "request-11", False, 4, "left", 900, NOON, NOON),
             (12, here, 7, 1, "right", "request-12", True, None, None, None, NOON, None),
             (20, there, 9, 2, "unsure", "request-20", False, None, None, 0, NOON, None),
-        ]  # fmt: skip
+        ]
         (lease,) = session.scalars(select(Lease)).all()
-        assert (lease.campaign_id, lease.image_id, lease.annotator_id, lease.mode,
-                lease.shown_label) == (here, 7, 2, "single", "left")  # fmt: skip
+        assert (
+            lease.campaign_id,
+            lease.image_id,
+            lease.annotator_id,
+            lease.mode,
+            lease.shown_label,
+        ) == (here, 7, 2, "single", "left")
         rows = session.scalars(select(Consensus).order_by(Consensus.image_id)).all()
         assert [
             (row.campaign_id, row.image_id, row.status, row.label, row.random_key, row.leased_until)
@@ -223,10 +240,13 @@ STATUS = (
 VERDICT = "1 of 2 right; 2 are needed. Here is another round."
 # Number, person, image, answer, seconds after noon.
 EXERCISES = (
-    (11, 1, 7, "left", 10), (12, 1, 8, "right", 20), (13, 1, 9, "left", 30),
-    (14, 2, 7, "left", 11), (15, 2, 8, "left", 25),
+    (11, 1, 7, "left", 10),
+    (12, 1, 8, "right", 20),
+    (13, 1, 9, "left", 30),
+    (14, 2, 7, "left", 11),
+    (15, 2, 8, "left", 25),
     (16, 3, 7, "left", 12),
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -252,9 +272,9 @@ def rounds(db: Database) -> dict[int, tuple[int, int]]:
     found = {}
     with db.read() as session:
         for person in (1, 2, 3):
-            desk = load_annotator_state(session, person)
-            assert desk is not None
-            done = read_round(session, desk)
+            annotator = load_annotator_state(session, person)
+            assert annotator is not None
+            done = read_round(session, annotator)
             found[person] = done.answered, done.right
     return found
 
@@ -265,7 +285,8 @@ def test_rounds_of_the_qualification_go_on(qualifying_db: Database) -> None:
     assert rounds(qualifying_db) == {1: (1, 1), 2: (1, 1), 3: (1, 1)}
     with qualifying_db.read() as session:
         verdicts = {
-            number: read_lesson(session, person, number).verdict for number, person, *_ in EXERCISES
+            number: read_feedback(session, person, number).round_result
+            for number, person, *_ in EXERCISES
         }
     assert {number: verdict for number, verdict in verdicts.items() if verdict} == {12: VERDICT}
 

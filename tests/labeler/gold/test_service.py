@@ -83,8 +83,9 @@ def test_a_file_becomes_gold_and_decides(any_db: Database, campaign_id: int) -> 
     assert consensus_row(any_db, second).label == "right"
     assert consensus_row(any_db, third).status == "open"
     assert [(one.gold.label, one.gold.explanation) for one in listed(any_db, campaign_id)] == [
-        ("right", ""), ("left", "cheek"),
-    ]  # fmt: skip
+        ("right", ""),
+        ("left", "cheek"),
+    ]
     with any_db.write() as session:
         assert rebuild(session, campaign_id) == 0
         assert count_gold(session, campaign_id) == {"left": 1, "center": 0, "right": 1}
@@ -102,8 +103,10 @@ def test_the_same_file_again_changes_nothing(any_db: Database, campaign_id: int)
     with any_db.read() as session:
         rows = session.scalars(select(Gold).order_by(Gold.id)).all()
     assert [(one.label, one.revoked_at is None) for one in rows] == [
-        ("left", False), ("right", True), ("center", True),
-    ]  # fmt: skip
+        ("left", False),
+        ("right", True),
+        ("center", True),
+    ]
 
 
 def test_all_or_nothing_with_the_lines_that_are_wrong(any_db: Database, campaign_id: int) -> None:
@@ -140,9 +143,14 @@ def test_a_file_as_spreadsheets_write_it() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a.jpg\nb.jpg\n", "filename\r\na.jpg\r\nb.jpg\r\n", "id,filename\n1,a.jpg\n2,b.jpg\n",
-     "\ufefffilename,label\na.jpg,left\nb.jpg,\n", "\n a.jpg \n\nb.jpg"],
-)  # fmt: skip
+    [
+        "a.jpg\nb.jpg\n",
+        "filename\r\na.jpg\r\nb.jpg\r\n",
+        "id,filename\n1,a.jpg\n2,b.jpg\n",
+        "\ufefffilename,label\na.jpg,left\nb.jpg,\n",
+        "\n a.jpg \n\nb.jpg",
+    ],
+)
 def test_lists_of_images(text: str) -> None:
     assert read_filenames(text) == ["a.jpg", "b.jpg"]
 
@@ -208,8 +216,11 @@ def test_unanimous_images_are_promoted(
 ) -> None:
     ids = image_ids(any_db)
     answers: dict[int, str | list[str]] = dict.fromkeys(ids[:4], "left")
-    answers |= {ids[4]: "right", ids[5]: ["left", "left", "center"],
-                ids[6]: ["right", "right", "unsure"]}  # fmt: skip
+    answers |= {
+        ids[4]: "right",
+        ids[5]: ["left", "left", "center"],
+        ids[6]: ["right", "right", "unsure"],
+    }
     set_rules(any_db, threshold=0.9, audit_share=0.0, required_votes=3)
     all_answer(any_db, settings, people, answers)
     with any_db.write() as session:

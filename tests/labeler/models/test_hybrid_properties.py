@@ -27,9 +27,16 @@ def votes(
     with any_db.write() as session:
         undo_vote(session, person, cast.vote_id, settings=settings, now=NOON)
         session.add(
-            Vote(campaign_id=1, image_id=one.image_id, annotator_id=person, answer="right",
-                 mode="training", request_id="exercise-1", blind=True)
-        )  # fmt: skip
+            Vote(
+                campaign_id=1,
+                image_id=one.image_id,
+                annotator_id=person,
+                answer="right",
+                mode="training",
+                request_id="exercise-1",
+                blind=True,
+            )
+        )
     return any_db
 
 
@@ -40,8 +47,9 @@ def test_a_vote_counts_if_it_is_current_and_no_exercise(votes: Database) -> None
     assert len(everything) == 7
     assert counted == {one.id for one in everything if one.counts}
     assert {(one.mode, one.superseded_at is None) for one in everything if not one.counts} == {
-        ("single", False), ("training", True),
-    }  # fmt: skip
+        ("single", False),
+        ("training", True),
+    }
 
 
 def test_the_votes_of_an_image_are_those_that_count(votes: Database) -> None:

@@ -156,7 +156,7 @@ def test_who_is_told_how_they_do_on_gold(
     with db.write() as session:
         session.add(
             Skill(
-                campaign_id=1, annotator_id=ann.annotator_id, confusion=[], following=0.0,
+                campaign_id=1, annotator_id=ann.annotator_id, confusion=[], copy_rate=0.0,
                 figures=figures, flags=[],
             )
         )  # fmt: skip
@@ -176,13 +176,13 @@ def test_advice_and_pauses_are_said_kindly(visit: Visit, db: Database, dataset_i
     with db.write() as session:
         session.add(
             Skill(
-                campaign_id=1, annotator_id=ann.annotator_id, confusion=[], following=0.0,
+                campaign_id=1, annotator_id=ann.annotator_id, confusion=[], copy_rate=0.0,
                 figures={}, flags=[["too_fast", "Half of the answers came."], ["random", "No."]],
             )
         )  # fmt: skip
         session.add(
             Participation(
-                campaign_id=1, annotator_id=ann.annotator_id, standing="paused",
+                campaign_id=1, annotator_id=ann.annotator_id, status="paused",
                 reason="Take a break.",
             )
         )  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from sqlalchemy import select, update
 
-from labeler.campaigns.participation import send_to_training
+from labeler.campaigns.participation import send_to_qualification
 from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
 from labeler.gold.service import NewGold, add_gold
@@ -26,9 +26,11 @@ def truth(db: Database, dataset_id: int) -> dict[int, str]:
         ids = list(session.scalars(select(Consensus.image_id).order_by(Consensus.image_id)))[:5]
         known = dict(zip(ids, ("left", "center", "right", "left", "right"), strict=True))
         add_gold(
-            session, 1, [NewGold(image_id, label, f"Look at {image_id}.")
-                         for image_id, label in known.items()], "csv"
-        )  # fmt: skip
+            session,
+            1,
+            [NewGold(image_id, label, f"Look at {image_id}.") for image_id, label in known.items()],
+            "csv",
+        )
     set_rules(db, training=2, pass_share=1.0)
     return known
 
@@ -59,10 +61,10 @@ def open_exercise(browser: Browser) -> Exercise:
     return Exercise(browser, int(fields["image_id"]), fields["request_id"])
 
 
-def standing(db: Database, browser: Browser) -> str | None:
+def status(db: Database, browser: Browser) -> str | None:
     with db.read() as session:
         row = session.get(Participation, (1, browser.annotator_id))
-        return row.standing if row else None
+        return row.status if row else None
 
 
 def train(browser: Browser, truth: dict[int, str], *right: bool) -> list[int]:
@@ -111,12 +113,12 @@ def test_who_is_right_often_enough_works(visit: Visit, db: Database, truth: dict
     ann = visit("annotator")
     assert lease_or_none(ann) == []
     train(ann, truth, True)
-    assert standing(db, ann) is None
+    assert status(db, ann) is None
     last = open_exercise(ann)
     page = last.answer(truth[last.image_id])
     assert "2 of 2 right. You have passed the qualification." in page
     assert 'href="/label"' in page
-    assert standing(db, ann) == "working"
+    assert status(db, ann) == "working"
     assert len(lease(ann, 1)) == 1
     assert ann.get("/label/training").location == "/label"
 
@@ -131,13 +133,13 @@ def test_another_round_has_other_images_as_long_as_there_are_any(
 ) -> None:
     ann = visit("annotator")
     first = train(ann, truth, True, False)
-    assert standing(db, ann) == "training"
+    assert status(db, ann) == "training"
     second = train(ann, truth, False, False)
     assert len({*first, *second}) == 4
     third = train(ann, truth, True, True)
     assert set(truth) == {*first, *second, *third}
     assert third[1] == first[0], "the oldest comes again"
-    assert standing(db, ann) == "working"
+    assert status(db, ann) == "working"
 
 
 def test_the_verdict_of_a_failed_round_is_told(visit: Visit, truth: dict[int, str]) -> None:
@@ -155,9 +157,9 @@ def test_few_gold_images_make_a_short_round(
     set_rules(db, training=50, pass_share=0.6)
     ann = visit("annotator")
     train(ann, truth, True, True, True, False)
-    assert standing(db, ann) is None
+    assert status(db, ann) is None
     train(ann, truth, False)
-    assert standing(db, ann) == "working", "3 of 5 is 0.6"
+    assert status(db, ann) == "working", "3 of 5 is 0.6"
 
 
 def test_without_gold_that_can_be_shown_the_work_begins(
@@ -165,10 +167,10 @@ def test_without_gold_that_can_be_shown_the_work_begins(
 ) -> None:
     ann = visit("annotator")
     with db.write() as session:
-        send_to_training(session, 1, ann.annotator_id, by_id=ann.annotator_id)
+        send_to_qualification(session, 1, ann.annotator_id, by_id=ann.annotator_id)
         session.execute(update(Gold).values(revoked_at=utc_now()))
     assert ann.get("/label/training").location == "/label"
-    assert standing(db, ann) == "working"
+    assert status(db, ann) == "working"
 
 
 def test_an_answer_that_was_told_cannot_be_mended(
@@ -185,7 +187,7 @@ def test_an_answer_that_was_told_cannot_be_mended(
     )
     assert by_the_page.status_code == 201, "it is stored"
     train(ann, truth, True)
-    assert standing(db, ann) == "training", "and the first answer counts"
+    assert status(db, ann) == "training", "and the first answer counts"
 
 
 def test_the_same_answer_sent_twice_is_one(
@@ -228,7 +230,7 @@ def test_exercises_over_answers_of_the_work_leave_the_counts_right(
         ann.send("/label/votes", {**body, "request_id": f"request-{image['image_id']}"})
     set_rules(db, training=2)
     with db.write() as session:
-        send_to_training(session, 1, ann.annotator_id, by_id=ann.annotator_id)
+        send_to_qualification(session, 1, ann.annotator_id, by_id=ann.annotator_id)
     train(ann, truth, True, True)
     with db.write() as session:
         assert rebuild(session, 1) == 0

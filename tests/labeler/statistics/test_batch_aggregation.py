@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from labeler.consensus.majority import METHOD as MAJORITY
-from labeler.consensus.majority import VoteCounts, majority
+from labeler.consensus.majority import VoteCounts, majority_outcome
 from labeler.statistics.batch_aggregation import (
     CONTESTED,
     METHODS,
@@ -44,9 +44,9 @@ def test_the_plurality_is_another_rule_than_the_majority_and_says_so() -> None:
     """One vote of three needed decides here, and an unsure vote counts a third for each label."""
     found = plurality(_votes([0], [0, 0, 3]), 2, 3)
     assert found.labels.tolist() == [0, 0]
-    assert majority(VoteCounts(left=1), required=3).status == "open"
+    assert majority_outcome(VoteCounts(left=1), required=3).status == "open"
     assert found.posteriors[1, 0] == pytest.approx(7 / 9)
-    assert majority(VoteCounts(left=2, unsure=1), required=3).probability == 1
+    assert majority_outcome(VoteCounts(left=2, unsure=1), required=3).probability == 1
     assert found.method != MAJORITY
 
 

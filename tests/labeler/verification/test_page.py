@@ -80,8 +80,11 @@ def test_the_most_doubtful_come_first_and_only_those_of_the_label(
     with db.read() as session:
         for one in session.scalars(select(Lease).where(Lease.image_id.in_(images[:4]))):
             assert (one.mode, one.shown_label, one.blind, one.mirrored) == (
-                "grid", "left", False, False,
-            )  # fmt: skip
+                "grid",
+                "left",
+                False,
+                False,
+            )
             assert one.shown_run_id is not None
 
 
@@ -92,8 +95,11 @@ def test_each_picture_gets_its_own_vote(visit: Visit, db: Database, images: list
     assert (answer.status_code, answer.location) == (303, "/grid?label=left&source=model&size=24")
     cast = votes_of(db, ann.annotator_id)
     assert [(one.image_id, one.answer) for one in cast] == [
-        (images[0], "left"), (images[1], "right"), (images[2], "left"), (images[3], "left"),
-    ]  # fmt: skip
+        (images[0], "left"),
+        (images[1], "right"),
+        (images[2], "left"),
+        (images[3], "left"),
+    ]
     assert {(one.mode, one.shown_label, one.elapsed_ms) for one in cast} == {("grid", "left", None)}
     assert len({one.request_id for one in cast}) == 4
     assert "4 answers have been stored, 1 of them not left." in ann.get(answer.location).text
@@ -162,8 +168,8 @@ def test_a_list_that_is_kept_is_looked_at_again(
     visit: Visit, db: Database, images: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was answered, taken or finished since the list was made is passed over."""
-    monkeypatch.setattr(candidates, "KEPT", 4)  # so that the list of four is full
-    monkeypatch.setattr(candidates, "LOOK", 1)
+    monkeypatch.setattr(candidates, "MAX_LISTED", 4)  # so that the list of four is full
+    monkeypatch.setattr(candidates, "RECHECK_BATCH", 1)
     ann, bob = visit("annotator"), visit("annotator")
     ann.submit("/grid", fields(open_grid(ann)))
     assert tiles(open_grid(ann)) == {}
@@ -184,17 +190,17 @@ def test_what_another_process_has_stored_is_seen_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A list that is kept has nothing left since another process finished its images."""
-    monkeypatch.setattr(candidates, "KEPT", 2)  # so that the first two fill the list
+    monkeypatch.setattr(candidates, "MAX_LISTED", 2)  # so that the first two fill the list
     here, there = db, Database(db.url)
-    call, ann, bob = (
+    claim, ann, bob = (
         candidates.LabelClaim("left", "model"),
         *(make_annotator(db).id for _ in range(2)),
     )
     for database, seen in ((here, images[:2]), (there, images[:2]), (here, images[2:4])):
         with database.read() as session:
-            desk = load_annotator_state(session, ann)
-            assert desk is not None
-            found = candidates.find_candidates(session, desk, call, 2, utc_now())
+            annotator = load_annotator_state(session, ann)
+            assert annotator is not None
+            found = candidates.find_candidates(session, annotator, claim, 2, utc_now())
         assert [one.image_id for one in found] == seen
         if database is there:
             with there.write() as session:
@@ -203,7 +209,7 @@ def test_what_another_process_has_stored_is_seen_at_once(
                     .where(Consensus.image_id.in_(images[:2]))
                     .values(status="agreed", label="left", probability=1.0)
                 )
-    cells = [open_page(each, bob, call, 24, settings=settings) for each in (there, here)]
+    cells = [open_page(each, bob, claim, 24, settings=settings) for each in (there, here)]
     assert [[cell.image_id for cell in page] for page in cells] == [images[2:4]] * 2
     there.dispose()
 
@@ -224,9 +230,9 @@ def test_undo_comes_before_the_page_that_is_open(
     ann = visit("annotator")
     page = open_grid(ann)
     first = list(tiles(page))
-    following = ann.get(ann.submit("/grid", fields(page)).location).text
-    assert len({*first, *tiles(following)}) == 48
-    batch = re.search(r'name="batch" value="(grid\w+)"', following.split("undo-form")[-1])
+    next_page = ann.get(ann.submit("/grid", fields(page)).location).text
+    assert len({*first, *tiles(next_page)}) == 48
+    batch = re.search(r'name="batch" value="(grid\w+)"', next_page.split("undo-form")[-1])
     assert batch is not None
     undone = ann.submit("/grid/undo", {**LEFT, "batch": batch[1]})
     assert list(tiles(ann.get(undone.location).text)) == first
@@ -340,7 +346,7 @@ def test_only_for_those_who_work(visit: Visit, db: Database, images: list[int]) 
     with db.write() as session:
         session.add(
             Participation(
-                campaign_id=1, annotator_id=ann.annotator_id, standing="paused", reason="Rest."
+                campaign_id=1, annotator_id=ann.annotator_id, status="paused", reason="Rest."
             )
         )
     page = open_grid(ann)

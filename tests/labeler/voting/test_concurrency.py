@@ -1,4 +1,4 @@
-"""Many at once, on both databases: nothing is handed out twice, lost or doubled."""
+"""Many people at once, on both databases: nothing is assigned twice, lost or doubled."""
 
 from __future__ import annotations
 
@@ -50,9 +50,7 @@ def over_leased(db: Database, required: int) -> int:
     )
     votes = sum(getattr(Consensus, f"votes_{answer}") for answer in ANSWERS)
     with db.read() as session:
-        return session.scalar(
-            select(func.count()).where(votes + holders > required)
-        ) or 0  # fmt: skip
+        return session.scalar(select(func.count()).where(votes + holders > required)) or 0
 
 
 def label_all(settings: Settings, annotator_id: int) -> tuple[list[tuple[int, str]], int]:
@@ -136,11 +134,11 @@ def walk(settings: Settings, annotator_id: int) -> list[tuple[int, str]]:
     acknowledged, held = [], _lease(db, settings, annotator_id)
     while held:
         image_id, answer = held.pop(0), rng.choice(ANSWERS)
-        ballot = SubmittedAnswer(image_id, answer, str(uuid.uuid4()), then=1)
+        submitted = SubmittedAnswer(image_id, answer, str(uuid.uuid4()), next_count=1)
         with db.write() as session:
-            cast = cast_vote(session, annotator_id, ballot, settings=settings)
+            cast = cast_vote(session, annotator_id, submitted, settings=settings)
         acknowledged.append((image_id, answer))
-        held += ids(cast.following)
+        held += ids(cast.next_images)
         # What is in hand is renewed and what was let go by others found, as by the page.
         held = held if held and rng.random() < 0.9 else _lease(db, settings, annotator_id)
     db.dispose()
@@ -163,8 +161,15 @@ def test_votes_that_bring_the_next_image_beside_rebuilds(
 ) -> None:
     """Two processes of three people each, with gold, while everything is counted anew."""
     campaign_id = make_dataset(any_db, 18)
-    set_rules(any_db, method=method, vote_cap=4, audit_share=0.3, gold_rate=0.3, gold_first=6,
-              mirror_views=True)  # fmt: skip
+    set_rules(
+        any_db,
+        method=method,
+        vote_cap=4,
+        audit_share=0.3,
+        gold_rate=0.3,
+        gold_first=6,
+        mirror_views=True,
+    )
     gold = queue(any_db)[:6]
     make_gold(any_db, dict.fromkeys(gold, "left"))
     settings = dataclasses.replace(settings, database_url=any_db.url)
@@ -216,13 +221,13 @@ def test_votes_pass_by_an_image_that_somebody_holds_up(
     barrier = Barrier(2, timeout=30)
 
     def work(number: int) -> list[int]:
-        ballot = SubmittedAnswer(gold[number], "left", str(uuid.uuid4()), then=1)
+        submitted = SubmittedAnswer(gold[number], "left", str(uuid.uuid4()), next_count=1)
         with postgres_db.write() as session:
-            lock_image(session, 1, ballot.image_id)
+            lock_image(session, 1, submitted.image_id)
             barrier.wait()
-            cast = cast_vote(session, people[number], ballot, settings=settings)
+            cast = cast_vote(session, people[number], submitted, settings=settings)
             barrier.wait()  # neither has committed
-            return ids(cast.following)
+            return ids(cast.next_images)
 
     first, second = at_once(work, 2)
     assert not isinstance(first, Exception)

@@ -73,8 +73,11 @@ def test_a_vote_is_stored_with_what_was_shown(
     row = stored(any_db, cast.vote_id)
     assert cast.created
     assert (row.answer, row.blind, row.shown_run_id, row.shown_label) == (
-        "left", False, run_id, "right",
-    )  # fmt: skip
+        "left",
+        False,
+        run_id,
+        "right",
+    )
     assert (row.mode, row.created_at, row.superseded_at) == ("single", NOON, None)
 
 
@@ -128,8 +131,11 @@ def test_a_request_id_cannot_stand_for_two_votes(
     first, second = ids(lease(any_db, ada, 2, settings))
     lease(any_db, bob, 4, settings)
     vote(any_db, ada, first, "left", settings, request_id=REQUEST)
-    for person, image_id, answer in ((ada, first, "right"), (ada, second, "left"),
-                                     (bob, first, "left")):  # fmt: skip
+    for person, image_id, answer in (
+        (ada, first, "right"),
+        (ada, second, "left"),
+        (bob, first, "left"),
+    ):
         with pytest.raises(Conflict, match="belongs to another vote"):
             vote(any_db, person, image_id, answer, settings, request_id=REQUEST)
     assert current_votes(any_db) == 1
@@ -160,8 +166,8 @@ def test_what_is_not_allowed_is_named(
 def test_a_very_long_time_is_cut_to_a_day(any_db: Database, ada: int, settings: Settings) -> None:
     image_id = ids(lease(any_db, ada, 1, settings))[0]
     with any_db.write() as session:
-        ballot = SubmittedAnswer(image_id, "left", REQUEST, elapsed_ms=10**15)
-        cast = cast_vote(session, ada, ballot, settings=settings)
+        submitted = SubmittedAnswer(image_id, "left", REQUEST, elapsed_ms=10**15)
+        cast = cast_vote(session, ada, submitted, settings=settings)
     assert stored(any_db, cast.vote_id).elapsed_ms == 86_400_000
 
 
@@ -380,7 +386,10 @@ def test_the_majority_is_that_of_the_stored_votes_also_when_counted_anew(
         expected = majority_by_hand(answers, 2)
         assert (row.status, row.label, row.probability) == expected, answers
         assert [answers.count(word) for word in ANSWERS] == [
-            row.votes_left, row.votes_center, row.votes_right, row.votes_unsure
-        ]  # fmt: skip
+            row.votes_left,
+            row.votes_center,
+            row.votes_right,
+            row.votes_unsure,
+        ]
     with any_db.write() as session:
         assert rebuild(session, faces) == 0

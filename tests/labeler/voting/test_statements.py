@@ -63,9 +63,9 @@ def test_a_vote_and_the_next_picture_take_few_statements(
     browser_db: Database = app.extensions["sidelight_db"]
     for image_id in held:
         request_id = str(uuid.uuid4())
-        ballot = {"image_id": image_id, "answer": "left", "request_id": request_id, "then": 1}
+        submitted = {"image_id": image_id, "answer": "left", "request_id": request_id, "then": 1}
         with count_queries(browser_db) as statements:
-            answer = browser.client.post("/label/votes", json=ballot, headers=headers)
+            answer = browser.client.post("/label/votes", json=submitted, headers=headers)
         assert answer.status_code == 201
         assert len(answer.get_json()["images"]) == 1
         counted = [one for one in statements if not one.startswith("BEGIN")]
@@ -85,9 +85,9 @@ def test_a_statement_is_built_by_one_thread() -> None:
 
     def ask(_number: int) -> list[str]:
         together.wait()
-        return build("scene")
+        return build("statement")
 
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(ask, range(8)))
-    assert builds == ["scene"]
+    assert builds == ["statement"]
     assert all(one is found[0] for one in found)

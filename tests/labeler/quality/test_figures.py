@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 
 from labeler.consensus.vote_table import VoteTable
-from labeler.quality.statistics import campaign_figures, person_figures, record_of
+from labeler.quality.figures import campaign_figures, person_figures, record_of
 from labeler.statistics.dawid_skene import fit_skills
 from labeler.statistics.vote_arrays import Votes
 
-FOLLOWING, HAND = 0.3, 0.2
+COPY_RATE, HAND = 0.3, 0.2
 PEOPLE, IMAGES, EACH = 12, 1_500, 4
 
 
 def simulate(
     seed: int = 1,
     *,
-    following: float = FOLLOWING,
+    copy_rate: float = COPY_RATE,
     hand: float = 0.0,
     grid_share: float = 0.0,
     mirrored_share: float = 0.5,
@@ -30,7 +30,7 @@ def simulate(
     """Four votes an image by people who are right with 80 %; a quarter is blind.
 
     Parameters:
-        following: share of answers beside a proposal that repeat it.
+        copy_rate: share of answers beside a proposal that repeat it.
         hand: share of answers that are the left of the screen, whatever is there.
         grid_share: share of votes from the grid, all of which repeat the proposal.
     """
@@ -42,14 +42,14 @@ def simulate(
     person = np.tile(np.arange(EACH), IMAGES) + np.repeat(rng.integers(0, PEOPLE, IMAGES), EACH)
     n = len(image)
     blind = rng.random(n) < 0.25
-    planted = ~blind & (gold[image] >= 0) & (rng.random(n) < 0.3)
-    shown = np.where(planted, (truth[image] + rng.integers(1, 3, n)) % 3, proposal[image])
+    inserted = ~blind & (gold[image] >= 0) & (rng.random(n) < 0.3)
+    shown = np.where(inserted, (truth[image] + rng.integers(1, 3, n)) % 3, proposal[image])
     mirrored = rng.random(n) < mirrored_share
     right = rng.random(n) < 0.8
     answer = np.where(right, truth[image], (truth[image] + rng.integers(1, 3, n)) % 3)
     answer = np.where(rng.random(n) < hand, np.where(mirrored, 2, 0), answer)
     answer = np.where(rng.random(n) < 0.03, 3, answer)
-    answer = np.where(~blind & (rng.random(n) < following), shown, answer)
+    answer = np.where(~blind & (rng.random(n) < copy_rate), shown, answer)
     grid = rng.random(n) < grid_share
     answer = np.where(grid, proposal[image], answer)
     return VoteTable(
@@ -58,7 +58,7 @@ def simulate(
         images=np.arange(IMAGES),
         votes=Votes(image, person % PEOPLE, answer, np.where(blind & ~grid, -1, shown)),
         withheld=np.where(blind, proposal[image], -1),
-        planted=planted & ~grid,
+        inserted=inserted & ~grid,
         mirrored=mirrored,
         grid=grid,
         elapsed_ms=np.where(rng.random(n) < 0.1, np.nan, 1500.0),
@@ -71,9 +71,11 @@ def simulate(
     )
 
 
-def figures_of(ballots: VoteTable) -> dict[str, Any]:
-    skills = fit_skills(ballots.votes, len(ballots.images), len(ballots.people), gold=ballots.gold)
-    return campaign_figures(ballots, skills)
+def figures_of(vote_table: VoteTable) -> dict[str, Any]:
+    skills = fit_skills(
+        vote_table.votes, len(vote_table.images), len(vote_table.people), gold=vote_table.gold
+    )
+    return campaign_figures(vote_table, skills)
 
 
 def holds(interval: list[float], value: float) -> bool:
@@ -81,11 +83,13 @@ def holds(interval: list[float], value: float) -> bool:
 
 
 def test_alpha_is_that_of_the_krippendorff_package() -> None:
-    ballots = simulate()
+    vote_table = simulate()
     table = np.full((PEOPLE, IMAGES), np.nan)
-    named = ballots.votes.answer < 3
-    table[ballots.votes.annotator[named], ballots.votes.image[named]] = ballots.votes.answer[named]
-    found = figures_of(ballots)
+    named = vote_table.votes.answer < 3
+    table[vote_table.votes.annotator[named], vote_table.votes.image[named]] = (
+        vote_table.votes.answer[named]
+    )
+    found = figures_of(vote_table)
     alpha, low, high = found["alpha"]
     assert alpha == pytest.approx(krippendorff.alpha(table, level_of_measurement="nominal"))
     assert low < alpha < high < low + 0.1
@@ -95,18 +99,18 @@ def test_alpha_is_that_of_the_krippendorff_package() -> None:
 def test_following_comes_out_both_ways_and_the_grid_does_not_count() -> None:
     for grid_share in (0.0, 0.3):
         found = figures_of(simulate(grid_share=grid_share))
-        assert holds(found["anchoring"]["following"], FOLLOWING), grid_share
-        assert holds(found["planted"]["following"], FOLLOWING), grid_share
+        assert holds(found["anchoring"]["following"], COPY_RATE), grid_share
+        assert holds(found["planted"]["following"], COPY_RATE), grid_share
         assert found["anchoring"]["difference"][1] > 0
-    nobody = figures_of(simulate(following=0.0))
+    nobody = figures_of(simulate(copy_rate=0.0))
     assert holds(nobody["anchoring"]["following"], 0.0)
     assert holds(nobody["anchoring"]["difference"], 0.0)
 
 
 def test_the_hand_shows_where_views_are_mirrored() -> None:
-    hand = figures_of(simulate(following=0.0, hand=HAND))["side"]
+    hand = figures_of(simulate(copy_rate=0.0, hand=HAND))["side"]
     assert hand["bias"][1] > 0.1
-    assert holds(figures_of(simulate(following=0.0))["side"]["bias"], 0.0)
+    assert holds(figures_of(simulate(copy_rate=0.0))["side"]["bias"], 0.0)
     plain = figures_of(simulate(mirrored_share=0.0))["side"]
     assert plain["bias"] is None
     assert plain["mirrored_n"] == 0
@@ -123,7 +127,7 @@ def test_the_proposal_is_compared_with_the_labels_that_are_clear() -> None:
 
 
 def test_kappa_is_between_the_people_with_the_most_votes() -> None:
-    kappa = figures_of(simulate(following=0.0))["kappa"]
+    kappa = figures_of(simulate(copy_rate=0.0))["kappa"]
     matrix = np.array(kappa["matrix"], dtype=float)
     assert matrix.shape == (PEOPLE, PEOPLE)
     assert kappa["people"] == list(range(100, 100 + PEOPLE))
@@ -134,21 +138,21 @@ def test_kappa_is_between_the_people_with_the_most_votes() -> None:
 
 
 def test_a_persons_figures_are_their_own() -> None:
-    ballots = simulate()
-    skills = fit_skills(ballots.votes, IMAGES, PEOPLE, gold=ballots.gold)
-    found = person_figures(ballots, skills, 3, record_of(ballots, skills, 3))
-    mine = ballots.votes.annotator == 3
+    vote_table = simulate()
+    skills = fit_skills(vote_table.votes, IMAGES, PEOPLE, gold=vote_table.gold)
+    found = person_figures(vote_table, skills, 3, record_of(vote_table, skills, 3))
+    mine = vote_table.votes.annotator == 3
     assert found["votes"] == mine.sum()
     assert sum(found["answers"].values()) == mine.sum()
-    assert found["answers"]["unsure"] == (ballots.votes.answer[mine] == 3).sum()
-    asked = mine & (ballots.gold[ballots.votes.image] >= 0) & ~ballots.planted
-    right = ballots.votes.answer[asked] == ballots.gold[ballots.votes.image[asked]]
+    assert found["answers"]["unsure"] == (vote_table.votes.answer[mine] == 3).sum()
+    asked = mine & (vote_table.gold[vote_table.votes.image] >= 0) & ~vote_table.inserted
+    right = vote_table.votes.answer[asked] == vote_table.gold[vote_table.votes.image[asked]]
     assert (found["gold_asked"], found["gold_right"]) == (asked.sum(), right.sum())
     assert found["gold"][0] == pytest.approx(right.mean())
     confusion = np.array(found["confusion"])
     assert found["agreement_n"] == confusion[:, :3].sum()
     assert found["agreement"][0] == pytest.approx(np.trace(confusion) / confusion[:, :3].sum())
-    assert found["planted_n"] == (mine & ballots.planted).sum()
+    assert found["planted_n"] == (mine & vote_table.inserted).sum()
     assert found["median_ms"] == 1500
 
 
@@ -156,44 +160,61 @@ def test_everything_can_be_stored_whatever_is_missing() -> None:
     """JSON knows no NaN, and PostgreSQL refuses it."""
     whole = simulate(mirrored_share=0.0)
     few = VoteTable(
-        1, whole.people[:1], whole.images[:1],
+        1,
+        whole.people[:1],
+        whole.images[:1],
         Votes(np.array([0]), np.array([0]), np.array([3]), np.array([-1])),
-        np.array([-1]), *[np.array([False])] * 3, np.array([np.nan]), np.array([1.0]),
-        np.array([-1]), np.array([np.inf]), np.array([-1]), np.full((1, 3), np.nan), None,
-    )  # fmt: skip
+        np.array([-1]),
+        *[np.array([False])] * 3,
+        np.array([np.nan]),
+        np.array([1.0]),
+        np.array([-1]),
+        np.array([np.inf]),
+        np.array([-1]),
+        np.full((1, 3), np.nan),
+        None,
+    )
     nothing = VoteTable(
-        1, *[np.empty(0, int)] * 2, Votes(*[np.empty(0, int)] * 4), np.empty(0, int),
-        *[np.empty(0, bool)] * 3, *[np.empty(0)] * 2, np.empty(0, int), np.empty(0),
-        np.empty(0, int), np.empty((0, 3)), None,
-    )  # fmt: skip
-    for ballots in (whole, few, nothing):
+        1,
+        *[np.empty(0, int)] * 2,
+        Votes(*[np.empty(0, int)] * 4),
+        np.empty(0, int),
+        *[np.empty(0, bool)] * 3,
+        *[np.empty(0)] * 2,
+        np.empty(0, int),
+        np.empty(0),
+        np.empty(0, int),
+        np.empty((0, 3)),
+        None,
+    )
+    for vote_table in (whole, few, nothing):
         skills = fit_skills(
-            ballots.votes, len(ballots.images), len(ballots.people), gold=ballots.gold
+            vote_table.votes, len(vote_table.images), len(vote_table.people), gold=vote_table.gold
         )
-        found = [campaign_figures(ballots, skills)]
+        found = [campaign_figures(vote_table, skills)]
         found += [
-            person_figures(ballots, skills, person, record_of(ballots, skills, person))
-            for person in range(len(ballots.people))
+            person_figures(vote_table, skills, person, record_of(vote_table, skills, person))
+            for person in range(len(vote_table.people))
         ]
         json.dumps(found, allow_nan=False)
-        assert found[0]["votes"] == len(ballots)
+        assert found[0]["votes"] == len(vote_table)
     assert found[0]["alpha"] is None
     assert found[0]["kappa"]["pairs"] == 0
 
 
 def test_answers_from_before_an_image_was_gold_are_no_test_of_the_person() -> None:
-    ballots = simulate(mirrored_share=0.0)
-    skills = fit_skills(ballots.votes, len(ballots.images), len(ballots.people))
-    asked = [record_of(ballots, skills, person).gold_asked for person in range(PEOPLE)]
-    late = dataclasses.replace(ballots, gold_since=np.full(IMAGES, ballots.cast_at[-1]))
+    vote_table = simulate(mirrored_share=0.0)
+    skills = fit_skills(vote_table.votes, len(vote_table.images), len(vote_table.people))
+    asked = [record_of(vote_table, skills, person).gold_asked for person in range(PEOPLE)]
+    late = dataclasses.replace(vote_table, gold_since=np.full(IMAGES, vote_table.cast_at[-1]))
     assert min(asked) > 0
     assert all(record_of(late, skills, person).gold_asked == 0 for person in range(PEOPLE))
 
 
 def test_a_decision_is_known_before_gold() -> None:
-    ballots = simulate(mirrored_share=0.0)
+    vote_table = simulate(mirrored_share=0.0)
     decided = np.full(IMAGES, -1)
-    decided[:2] = (ballots.gold[:2] + 1) % 3
-    known = dataclasses.replace(ballots, decided=decided).known
+    decided[:2] = (vote_table.gold[:2] + 1) % 3
+    known = dataclasses.replace(vote_table, decided=decided).certain_labels
     assert known[:2].tolist() == decided[:2].tolist()
-    assert known[2:].tolist() == ballots.gold[2:].tolist()
+    assert known[2:].tolist() == vote_table.gold[2:].tolist()

@@ -1,6 +1,7 @@
-"""Agreement and anchoring in the votes of a campaign, as JSON values.
+"""The figures of the quality pages: agreement and anchoring in the votes of a campaign, as JSON.
 
-A share with an interval is [estimate, low, high], or null where it cannot be told.
+`labeler.statistics` computes them. This module picks the votes for each figure and makes the
+result JSON. A share with an interval is [estimate, low, high], or null without data.
 """
 
 from __future__ import annotations
@@ -20,29 +21,33 @@ from labeler.statistics.intervals import Interval, wilson
 from labeler.statistics.vote_arrays import N_ANSWERS, N_LABELS, Floats, Integers, Votes
 from rotation.dataset.labels import LABELS
 
-CLEAR = 0.9  # how probable a label must be to judge answers by it
-PEOPLE_COMPARED = 20  # with the most votes; a table of more cannot be read
-MIN_OVERLAP = 10  # images that two people must share for a kappa
-RESAMPLES = 300
+CLEAR = 0.9  # the least probability of a label by which answers are judged
+PEOPLE_COMPARED = 20  # those with the most votes; nobody can read a larger table
+MIN_OVERLAP = 10  # common images that two people need for a kappa
+RESAMPLES = 300  # of the images, for the interval of alpha
 _NOT_A_SIDE = (1, 3)  # center and unsure
 
 
 def share(interval: Interval) -> list[float] | None:
-    """[estimate, low, high], for JSON; None where there are no data."""
+    """[estimate, low, high], for JSON; None without data."""
     if math.isnan(interval.estimate):
         return None
     return [interval.estimate, interval.low, interval.high]
 
 
 def clear_labels(posteriors: Floats) -> Integers:
-    """(n,) the label of each image that is clear, -1 for the rest."""
+    """(n,) the label of each image with a probability above `CLEAR`, else -1.
+
+    Parameters:
+        posteriors: (n, 3).
+    """
     return np.where(posteriors.max(axis=1, initial=0) > CLEAR, posteriors.argmax(axis=1), -1)
 
 
 def alpha_figures(vote_table: VoteTable) -> dict[str, Any]:
-    """Krippendorff's alpha over the labels; `unsure` counts as no answer.
+    """Krippendorff's alpha over the labels. `unsure` counts as no answer.
 
-    The interval is the middle 95 % of resamples of the images with two votes or more.
+    The interval is the middle 95 % of `RESAMPLES` resamples of the images with at least two votes.
     """
     named = vote_table.votes.answer < N_LABELS
     cells = vote_table.votes.image[named] * N_LABELS + vote_table.votes.answer[named]
@@ -61,7 +66,7 @@ def alpha_figures(vote_table: VoteTable) -> dict[str, Any]:
 
 
 def kappa_figures(vote_table: VoteTable) -> dict[str, Any]:
-    """Cohen's kappa of each two of the people with the most votes, by number of the account."""
+    """Cohen's kappa of each two of the `PEOPLE_COMPARED` people with the most votes, by id."""
     votes = vote_table.votes
     counts = np.bincount(votes.annotator, minlength=len(vote_table.people))
     chosen = np.sort(np.argsort(-counts, kind="stable")[:PEOPLE_COMPARED])
@@ -71,18 +76,18 @@ def kappa_figures(vote_table: VoteTable) -> dict[str, Any]:
     among = Votes(votes.image[mine], place[votes.annotator[mine]], votes.answer[mine])
     kappa = pairwise_kappa(among, len(chosen), MIN_OVERLAP)
     pairs = kappa[np.triu_indices(len(chosen), 1)]
-    known = pairs[~np.isnan(pairs)]
+    comparable = pairs[~np.isnan(pairs)]
     matrix = [[None if math.isnan(value) else value for value in row] for row in kappa.tolist()]
     return {
         "people": vote_table.people[chosen].tolist(),
         "matrix": matrix,
-        "pairs": len(known),
-        "median": float(np.median(known)) if len(known) else None,
+        "pairs": len(comparable),
+        "median": float(np.median(comparable)) if len(comparable) else None,
     }
 
 
 def proposal_figures(vote_table: VoteTable, skills: Skills) -> dict[str, Any]:
-    """The current run's proposals against the labels that are clear: counts[label][proposal]."""
+    """The current run's proposals against the clear labels, as counts[label][proposal]."""
     proposed = ~np.isnan(vote_table.model).any(axis=1)
     labels = clear_labels(skills.posteriors)[proposed]
     named = vote_table.model[proposed].argmax(axis=1)
@@ -92,13 +97,16 @@ def proposal_figures(vote_table: VoteTable, skills: Skills) -> dict[str, Any]:
 
 
 def anchoring_figures(vote_table: VoteTable, rows: Integers) -> dict[str, Any]:
-    """Agreement with the proposal that was shown against one that was withheld.
+    """Agreement with shown proposals against agreement with withheld ones.
 
-    The grid is left out, where nothing is hidden by lot, and gold, where wrong proposals are
-    planted among those that are shown.
+    Votes on the verify grid are left out: no random draw hides proposals there. Votes on gold are
+    left out too: wrong proposals are inserted among those that are shown there.
+
+    Parameters:
+        rows: indices of the votes to look at.
     """
     on_gold = vote_table.gold[vote_table.votes.image[rows]] >= 0
-    rows = rows[~vote_table.planted[rows] & ~vote_table.grid[rows] & ~on_gold]
+    rows = rows[~vote_table.inserted[rows] & ~vote_table.grid[rows] & ~on_gold]
     shown = vote_table.votes.shown_labels[rows]
     blind = shown < 0
     proposal = np.where(blind, vote_table.withheld[rows], shown)
@@ -113,16 +121,18 @@ def anchoring_figures(vote_table: VoteTable, rows: Integers) -> dict[str, Any]:
     }
 
 
-def planted_figures(vote_table: VoteTable, rows: Integers) -> dict[str, Any]:
-    """Wrong proposals on gold: how many were repeated, beside blind people who err just so."""
+def inserted_figures(vote_table: VoteTable, rows: Integers) -> dict[str, Any]:
+    """Inserted wrong proposals on gold: how many were repeated, and how many blind people err so.
+
+    Parameters:
+        rows: indices of the votes to look at.
+    """
     gold = vote_table.gold[vote_table.votes.image]
     shown = vote_table.votes.shown_labels
-    wrong = rows[vote_table.planted[rows] & (gold[rows] >= 0) & (shown[rows] != gold[rows])]
+    wrong = rows[vote_table.inserted[rows] & (gold[rows] >= 0) & (shown[rows] != gold[rows])]
     base = np.flatnonzero((shown < 0) & (gold >= 0))
     answer = vote_table.votes.answer
-    found = measure_planted(
-        answer[wrong], shown[wrong], gold[wrong], answer[base], gold[base]
-    )  # fmt: skip
+    found = measure_planted(answer[wrong], shown[wrong], gold[wrong], answer[base], gold[base])
     return {
         "n": len(wrong),
         "followed": share(found.shown),
@@ -132,7 +142,7 @@ def planted_figures(vote_table: VoteTable, rows: Integers) -> dict[str, Any]:
 
 
 def side_figures(vote_table: VoteTable, rows: Integers) -> dict[str, Any]:
-    """How much more often the left of the screen is answered than the right, -1 to 1."""
+    """How much more often people answer the left side of the screen than the right, -1 to 1."""
     answer, mirrored = vote_table.votes.answer[rows], vote_table.mirrored[rows]
     sided = ~np.isin(answer, _NOT_A_SIDE)
     return {
@@ -143,15 +153,16 @@ def side_figures(vote_table: VoteTable, rows: Integers) -> dict[str, Any]:
 
 
 def count_answers(answers: Integers) -> list[int]:
-    """How often each of `ANSWERS` was given."""
+    """The number of times that each of `ANSWERS` was given, in that order."""
     return np.bincount(answers, minlength=N_ANSWERS).tolist()
 
 
 def confusion_counts(posteriors: Floats, answers: Integers) -> list[list[int]]:
-    """Answers by the label that is clear: 3 rows of 4 counts.
+    """Answers by clear label: 3 rows of 4 counts.
 
     Parameters:
-        posteriors: (n, 3) of the images without the votes that are judged.
+        posteriors: (n, 3) of the images, without the votes that are judged.
+        answers: (n,) the answers that are judged.
     """
     if not len(answers):
         return [[0] * N_ANSWERS for _ in LABELS]
@@ -159,7 +170,11 @@ def confusion_counts(posteriors: Floats, answers: Integers) -> list[list[int]]:
 
 
 def record_of(vote_table: VoteTable, skills: Skills, person: int) -> Record:
-    """One person's votes as `statistics.annotator_flags` looks at them."""
+    """One person's votes as `statistics.annotator_flags` needs them.
+
+    Parameters:
+        person: the index in `vote_table.people`.
+    """
     mine = np.flatnonzero(vote_table.votes.annotator == person)
     image, answers = vote_table.votes.image[mine], vote_table.votes.answer[mine]
     on_gold = _asked(vote_table, mine)
@@ -182,17 +197,22 @@ def record_of(vote_table: VoteTable, skills: Skills, person: int) -> Record:
 def person_figures(
     vote_table: VoteTable, skills: Skills, person: int, record: Record
 ) -> dict[str, Any]:
-    """Counts, and shares with intervals as in `quality.statistics`.
+    """The figures of one person: counts, and shares with intervals.
 
-    `gold` and `agreement`: right on gold, and on what the others say where that is clear.
-    `planted`: repeated a wrong proposal. `information`: 0 for answers that do not depend on the
-    image, 1 for perfect. `confusion`: answers by the label of the others.
+    `gold`: the share of right answers on gold. `agreement`: the share of answers that agree with
+    the clear label of the other people. `planted`: the share of inserted wrong proposals that the
+    person repeated. `information`: 0 for answers that do not depend on the image, 1 for perfect
+    answers. `confusion`: answers by the clear label of the other people.
+
+    Parameters:
+        person: the index in `vote_table.people`.
+        record: from `record_of`.
     """
     mine = np.flatnonzero(vote_table.votes.annotator == person)
     confusion = confusion_counts(record.posteriors, record.answers)
     right, named = _right_and_named(confusion)
     known_ms = record.elapsed_ms[~np.isnan(record.elapsed_ms)]
-    planted = planted_figures(vote_table, mine)
+    inserted = inserted_figures(vote_table, mine)
     return {
         "votes": len(mine),
         "answers": dict(zip(ANSWERS, count_answers(record.answers), strict=True)),
@@ -202,9 +222,9 @@ def person_figures(
         "agreement_n": named,
         "agreement": share(wilson(right, named)),
         "confusion": confusion,
-        "planted_n": planted["n"],
-        "planted": planted["followed"],
-        "planted_following": planted["following"],
+        "planted_n": inserted["n"],
+        "planted": inserted["followed"],
+        "planted_following": inserted["following"],
         "anchoring": anchoring_figures(vote_table, mine),
         "side": side_figures(vote_table, mine),
         "following": float(skills.following[person]),
@@ -216,7 +236,7 @@ def person_figures(
 
 
 def campaign_figures(vote_table: VoteTable, skills: Skills) -> dict[str, Any]:
-    """What holds for the campaign as a whole; `votes` tells when the next refresh is due."""
+    """The figures of the campaign as a whole. `votes` tells when the next refresh is due."""
     everybody = np.arange(len(vote_table))
     return {
         "votes": len(vote_table),
@@ -227,22 +247,22 @@ def campaign_figures(vote_table: VoteTable, skills: Skills) -> dict[str, Any]:
         "kappa": kappa_figures(vote_table),
         "proposal": proposal_figures(vote_table, skills),
         "anchoring": anchoring_figures(vote_table, everybody),
-        "planted": planted_figures(vote_table, everybody),
+        "planted": inserted_figures(vote_table, everybody),
         "side": side_figures(vote_table, everybody),
         "following": float(skills.average_following),
     }
 
 
 def _right_and_named(confusion: list[list[int]]) -> tuple[int, int]:
-    """Answers on the diagonal, and all that name a label."""
+    """The number of answers on the diagonal, and of all answers that name a label."""
     right = sum(confusion[label][label] for label in range(len(LABELS)))
     return right, sum(sum(row[: len(LABELS)]) for row in confusion)
 
 
 def _asked(vote_table: VoteTable, mine: Integers) -> Any:
-    """Which of these votes are honest questions with a known answer: gold, nothing planted.
+    """Which of these votes are answers to gold questions without an inserted wrong proposal.
 
-    Not those that came before the image was gold: they may be what made it gold.
+    Votes from before the image became gold are left out: they may have made it gold.
     """
     since = vote_table.gold_since[vote_table.votes.image[mine]]
-    return (vote_table.cast_at[mine] > since) & ~vote_table.planted[mine]
+    return (vote_table.cast_at[mine] > since) & ~vote_table.inserted[mine]

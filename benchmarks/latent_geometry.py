@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from rotation.benchmark.truth import benchmark_heads
+from rotation.directions.principal_components import principal_components, project
 from rotation.images import from_pixels
-from rotation.subspace import principal_components, project
 from rotation.synthetic import render, sample_heads
 from rotation.unet import LatentModel
 

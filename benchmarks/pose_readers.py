@@ -25,10 +25,10 @@ import torch
 
 from rotation.benchmark.truth import benchmark_heads
 from rotation.dataset.sources import open_source
-from rotation.pose_readers import TaughtReaders
+from rotation.editing.pose_readers import TaughtReaders
+from rotation.editing.yaw_reader import YawReader
 from rotation.posing import book_from_csv
 from rotation.synthetic import render, write_dataset
-from rotation.yaw_reader import YawReader
 
 SIZE = 64
 BANDS = (0, 20, 30, 40)

@@ -36,15 +36,15 @@ from rotation.benchmark.variants import VARIANTS  # noqa: E402
 from rotation.dataset.celeba import read_tables  # noqa: E402
 from rotation.dataset.sources import open_source  # noqa: E402
 from rotation.devices import choose_device  # noqa: E402
+from rotation.editing.pipeline import Data, Options, rotate  # noqa: E402
+from rotation.editing.pose_readers import READERS, TaughtReaders  # noqa: E402
 from rotation.embedders import EmbeddedModel, choose_embedding  # noqa: E402
 from rotation.embedding import read_crop  # noqa: E402
 from rotation.errors import SelectionError  # noqa: E402
-from rotation.job import load_model, open_sources, open_store  # noqa: E402
 from rotation.metrics import bootstrap, mean_square_error, side_contrast  # noqa: E402
-from rotation.pipeline import Data, Options, rotate  # noqa: E402
-from rotation.pose_readers import READERS, TaughtReaders  # noqa: E402
 from rotation.posing import book_from_detector, cache_file  # noqa: E402
 from rotation.records import LABELS, read_labels  # noqa: E402
+from rotation.run import load_model, open_sources, open_store  # noqa: E402
 
 YAWS = tuple(float(yaw) for yaw in range(-30, 31, 10))
 HELD_OUT = 500

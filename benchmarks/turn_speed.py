@@ -106,7 +106,7 @@ def run_inside(words: list[str], started: float, warm: int) -> list[Seconds]:
     with _quiet():
         from manage import cli
 
-        importlib.import_module("rotation.job")
+        importlib.import_module("rotation.run")
     imports = {"wall": time.time() - started, "cpu": time.process_time()}
     found = []
     watch = Stopwatch()
@@ -148,7 +148,7 @@ def measure(words: list[str], warm: int) -> list[Seconds]:
 
 def prepare(folder: Path, images: int) -> list[str]:
     """Write the data set and its labels; the command line of a rotation, less the way to turn."""
-    from rotation.job import read_truth
+    from rotation.run import read_truth
     from rotation.synthetic import write_dataset
 
     heads = write_dataset(folder / "heads", images, seed=3)

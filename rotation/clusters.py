@@ -9,15 +9,15 @@ from dataclasses import replace
 import numpy as np
 
 from rotation.dataset.sources import ImageSource
+from rotation.directions.fit_weights import Covariates
+from rotation.directions.flow import SIDE
 from rotation.embedding import Encoder, Latents, Progress, Store, embed, read_crop
 from rotation.errors import ImageError
-from rotation.flow import SIDE
 from rotation.images import Pixels
 from rotation.poses import Poses
 from rotation.records import MIRRORED_LABEL, Records
 from rotation.selection import Criteria, Members, Selection, select
 from rotation.similarity import describe_looks, weigh
-from rotation.slope_weights import Covariates
 
 CLUSTER_STEP_DEG = 10.0
 CLUSTER_REACH_DEG = (20.0, 40.0)

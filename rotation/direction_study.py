@@ -15,21 +15,21 @@ from numpy.typing import NDArray
 from rotation.clusters import cluster_angles, describe_members, embed_members, read_members
 from rotation.dataset.celeba import read_tables
 from rotation.dataset.sources import ImageSource, open_source
+from rotation.directions.fit import Covariates
+from rotation.directions.principal_components import principal_components
+from rotation.directions.reliability import Draws, Worth, worth
+from rotation.directions.ways import WAYS, Sample
 from rotation.embedders import choose_embedding
 from rotation.embedding import Progress
 from rotation.errors import DatasetError, SelectionError
-from rotation.fitting import Covariates
 from rotation.images import Pixels, check_writable
-from rotation.job import TRUTH, load_model, open_poses, open_store, read_truth, with_defaults
 from rotation.poses import Poses
 from rotation.posing import cache_file
 from rotation.records import UNKNOWN, Records, join_records, read_labels
-from rotation.reliability import Draws, Worth, worth
 from rotation.report import versions, write_report
+from rotation.run import TRUTH, load_model, open_poses, open_store, read_truth, with_defaults
 from rotation.selection import Criteria, Selection, select, too_small
-from rotation.subspace import principal_components
 from rotation.synthetic import write_dataset
-from rotation.ways import WAYS, Sample
 
 ANY = "any"
 NOBODY = Records(("",), np.array(["center"]), np.array([UNKNOWN]), (), np.empty((1, 0), np.int64))

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from rotation.cli import (
+from rotation.cli.option_types import Names, Yaws
+from rotation.cli.run import (
     FolderPath,
     Progress,
     default_cache,
@@ -19,7 +20,6 @@ from rotation.cli import (
     window_options,
 )
 from rotation.errors import RotationError
-from rotation.option_types import Names, Yaws
 
 UNTOLD = 1e6  # images: beyond, halves of so few images do not agree at all
 HEADINGS = (

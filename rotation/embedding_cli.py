@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from rotation.cli import EMBEDDINGS, FolderPath, Progress, default_cache, model_option
+from rotation.cli.run import EMBEDDINGS, FolderPath, Progress, default_cache, model_option
 from rotation.errors import RotationError
 
 
@@ -55,7 +55,7 @@ def embed(images: Path, shard: tuple[int, int], cache: Path | None, **given: Any
     from rotation.bulk import Shard, embed_set
     from rotation.dataset.sources import open_source
     from rotation.embedders import choose_embedding
-    from rotation.job import load_model, open_store, with_defaults
+    from rotation.run import load_model, open_store, with_defaults
 
     try:
         given = with_defaults({**given, "images": images})

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from rotation.animation import WRITERS, import_av
+from rotation.editing.pipeline import Rotation
 from rotation.images import (
     Pixels,
     degrees,
@@ -22,7 +23,6 @@ from rotation.images import (
     save_png,
 )
 from rotation.paste import paste_back
-from rotation.pipeline import Rotation
 from rotation.postprocess import Finish, finish, load_super_resolution
 
 SHOWN_SIDE = 128

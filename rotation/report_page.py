@@ -18,9 +18,9 @@ from markupsafe import Markup
 from PIL import Image
 
 from rotation import plots
-from rotation.diagnostics import Examples
+from rotation.directions.diagnostics import Examples
+from rotation.editing.pipeline import Rotation
 from rotation.images import Pixels, degrees, save_text
-from rotation.pipeline import Rotation
 
 TEMPLATES = Path(__file__).parent / "templates"
 MINUS = "\N{MINUS SIGN}"

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from rotation.cli import EMBEDDINGS, FolderPath, Progress, default_cache
+from rotation.cli.option_types import Names, Yaws
+from rotation.cli.run import EMBEDDINGS, FolderPath, Progress, default_cache
 from rotation.errors import RotationError
-from rotation.option_types import Names, Yaws
 
 
 @click.command()

@@ -26,15 +26,15 @@ from rotation.benchmark.turners import (
 from rotation.benchmark.variants import BOUND, BOUND_ABOUT, VARIANTS, Variant, choose
 from rotation.dataset.celeba import read_tables
 from rotation.dataset.sources import open_source
+from rotation.editing.pipeline import Data
+from rotation.editing.pose_readers import READERS, TaughtReaders
 from rotation.embedders import EmbeddedModel, choose_embedding
 from rotation.embedding import Encoder, Progress
 from rotation.errors import SelectionError
 from rotation.images import check_writable
-from rotation.job import load_model, open_store, read_truth
-from rotation.pipeline import Data
-from rotation.pose_readers import READERS, TaughtReaders
 from rotation.posing import book_from_csv
 from rotation.report import versions, write_report
+from rotation.run import load_model, open_store, read_truth
 from rotation.synthetic import write_dataset
 
 EVERY = 3

@@ -10,9 +10,9 @@ import torch
 
 from rotation.benchmark.judge import Turned
 from rotation.benchmark.truth import Truth, class_of
+from rotation.editing.pipeline import Data, Options, Source, turn
 from rotation.embedding import Encoder, Store, decode_pixels
 from rotation.images import from_pixels
-from rotation.pipeline import Data, Options, Source, turn
 from rotation.records import UNKNOWN, Records
 from rotation.synthetic import Head, render
 from rotation.synthetic.attributes import attributes

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from rotation.editing.pipeline import Options
 from rotation.errors import SelectionError
-from rotation.pipeline import Options
 
 
 @dataclass(frozen=True)

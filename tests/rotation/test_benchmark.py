@@ -20,10 +20,10 @@ from rotation.benchmark.tables import markdown, summarise
 from rotation.benchmark.truth import Truth, benchmark_heads
 from rotation.benchmark.turners import RememberedSource, by_truth, source_of
 from rotation.benchmark.variants import VARIANTS, choose
-from rotation.cli import Progress
+from rotation.cli.run import Progress
+from rotation.editing.pipeline import Source
 from rotation.errors import SelectionError
 from rotation.metrics import Pixels, structural_similarity
-from rotation.pipeline import Source
 from rotation.records import LABELS
 from rotation.synthetic import BENCHMARK_IDENTITY, Head, mirror, render, sample_identity
 from rotation.unet import LatentModel

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rotation.calibration import Calibration, calibrate, fit_clock, trial_steps
+from rotation.editing.step_calibration import Calibration, calibrate, fit_clock, trial_steps
 
 TRIED = trial_steps()
 SURE = np.ones(len(TRIED))

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from rotation.appearance import Appearance, colour_bands, side_light
-from rotation.closed_loop import ClosedLoop, Loop
-from rotation.directions import Direction
-from rotation.subspace import principal_components, project
+from rotation.directions.direction import Direction
+from rotation.directions.principal_components import principal_components, project
+from rotation.editing.appearance import Appearance, colour_bands, side_light
+from rotation.editing.closed_loop import ClosedLoop, Loop
+from rotation.editing.yaw_reader import YawReader
 from rotation.synthetic import render, sample_heads
-from rotation.yaw_reader import YawReader
 
 SIDE = 16
 SIZE = 3 * SIDE * SIDE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rotation.directions import (
+from rotation.directions.direction import (
     METHODS,
     Direction,
     centroids,
@@ -16,8 +16,8 @@ from rotation.directions import (
     flip_latents,
     shrink_spectrum,
 )
+from rotation.directions.fit import fit_direction
 from rotation.errors import SelectionError
-from rotation.fitting import fit_direction
 from rotation.selection import Members, Selection
 
 SHAPE = (3, 8, 8)

@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from rotation.carrying import leave_remainder, turn_carried
-from rotation.directions import Direction
+from rotation.directions.direction import Direction
+from rotation.directions.flow import GRID, ORDERS, Flow, fit_flow
+from rotation.editing.flow_editing import leave_remainder, turn_carried
+from rotation.editing.results import set_clock
 from rotation.embedding import Latents
 from rotation.errors import SelectionError
-from rotation.flow import GRID, ORDERS, Flow, fit_flow
 from rotation.images import Pixels, to_pixels
 from rotation.landmarks import LandmarkDetector
 from rotation.selection import Members, Selection
 from rotation.synthetic import BENCHMARK_IDENTITY, render, sample_heads
-from rotation.turning import set_clock
 from rotation.unet import LatentModel
 from tests.rotation.modelling import SIZE, tiny_folder
 

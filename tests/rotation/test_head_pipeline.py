@@ -12,9 +12,9 @@ import torch
 from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DModel
 from PIL import Image
 
-from rotation.directions import Direction
+from rotation.diffusers_pipeline import HeadRotationPipeline
+from rotation.directions.direction import Direction
 from rotation.errors import ModelError, SelectionError
-from rotation.head_pipeline import HeadRotationPipeline
 from rotation.pictures import as_crop
 from rotation.unet import LatentModel
 from tests.rotation.modelling import SIZE, gradients, tiny_denoising, tiny_folder

@@ -12,18 +12,18 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from rotation.benchmark.cli import benchmark
-from rotation.cli import poses as poses_command
-from rotation.cli import run
+from rotation.cli.run import poses as poses_command
+from rotation.cli.run import run
 from rotation.clusters import cluster_angles
 from rotation.dataset.celeba import read_tables
 from rotation.dataset.sources import open_source
+from rotation.diffusers_pipeline import HeadRotationPipeline
+from rotation.editing.pipeline import Data, Options, find_source, rotate
 from rotation.embedding import content_key, embed, read_crop, read_image
-from rotation.head_pipeline import HeadRotationPipeline
-from rotation.job import read_truth
 from rotation.latents import LatentStore
-from rotation.pipeline import Data, Options, find_source, rotate
 from rotation.posing import book_from_csv
 from rotation.records import LABELS
+from rotation.run import read_truth
 from rotation.selection import Criteria
 from rotation.synthetic import write_dataset
 from rotation.unet import LatentModel

@@ -8,13 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from rotation import pose_readers
 from rotation.dataset.sources import open_source
-from rotation.pose_network import PoseNetwork, teach, vary
-from rotation.pose_readers import LANDMARKS, TAUGHT, PoseReaders, TaughtReaders, VariedReader
+from rotation.editing import pose_readers
+from rotation.editing.pose_network import PoseNetwork, teach, vary
+from rotation.editing.pose_readers import (
+    LANDMARKS,
+    TAUGHT,
+    PoseReaders,
+    TaughtReaders,
+    VariedReader,
+)
+from rotation.editing.yaw_reader import YawReader
 from rotation.posing import PoseBook, book_from_csv
 from rotation.synthetic import render, sample_heads, write_dataset
-from rotation.yaw_reader import YawReader
 
 SIZE = 64
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rotation.directions import Direction, fit_samples, flip_latents, tie_sides
+from rotation.directions.direction import Direction, fit_samples, flip_latents, tie_sides
+from rotation.directions.regression import NormalEquations, design_matrix, direction_for
 from rotation.errors import SelectionError
-from rotation.regression import NormalEquations, design_matrix, direction_for
 
 SIZE = 12
 LIGHTS = np.array(["left", "center", "right"], dtype=object)

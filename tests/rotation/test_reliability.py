@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from rotation.directions import flip_latents
+from rotation.directions.direction import flip_latents
+from rotation.directions.fit import Covariates, fit_direction
+from rotation.directions.reliability import Draws, worth
+from rotation.directions.ways import WAYS, Sample, Way, slopes
 from rotation.directions_cli import directions
 from rotation.errors import SelectionError
-from rotation.fitting import Covariates, fit_direction
-from rotation.job import read_truth
-from rotation.reliability import Draws, worth
+from rotation.run import read_truth
 from rotation.selection import Members, Selection
 from rotation.synthetic import write_dataset
-from rotation.ways import WAYS, Sample, Way, slopes
 from tests.rotation.modelling import tiny_folder
 
 SHAPE = (3, 4, 8)

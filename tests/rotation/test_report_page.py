@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from rotation import plots
-from rotation.diagnostics import angle_fits, examples
-from rotation.directions import Direction
-from rotation.fitting import Fit
-from rotation.pipeline import Rotation, Source, Turn
+from rotation.directions.diagnostics import angle_fits, examples
+from rotation.directions.direction import Direction
+from rotation.directions.fit import Fit
+from rotation.editing.pipeline import Rotation, Source, Turn
 from rotation.records import Records
 from rotation.report_page import render_page, write_page
 from rotation.selection import Members, Selection

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rotation.directions import Direction
-from rotation.trajectory import move, trajectory
+from rotation.directions.direction import Direction
+from rotation.editing.linear_path import move, trajectory
 
 RNG = np.random.default_rng(0)
 LATENT = RNG.standard_normal(500).astype(np.float32)

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from rotation import ddim
 from rotation.devices import choose_device
 from rotation.errors import ModelError
-from rotation.job import with_defaults
 from rotation.model_folder import CHECKSUMS, UNET_CONFIG, UNET_SHARDS, UNET_WEIGHTS, find_model
+from rotation.run import with_defaults
 from rotation.training import export
 from rotation.training.sheets import unseen_heads
 from rotation.unet import LatentModel

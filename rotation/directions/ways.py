@@ -11,9 +11,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from rotation.directions import Direction, shrink_spectrum, tie_sides
+from rotation.directions.direction import Direction, shrink_spectrum, tie_sides
+from rotation.directions.fit_weights import Covariates, slope_weights
 from rotation.selection import Selection
-from rotation.slope_weights import Covariates, slope_weights
 
 Floats = NDArray[np.float64]
 Shape = tuple[int, int, int]

@@ -2,7 +2,7 @@
 
 A line in latent space moves all heads alike: it knows where noses go on average, and fades a
 head's own eyes out in one place and the average's in at another. Where the points of this head go
-is geometry, and the flow between the clusters' mean pictures tells it (`rotation.flow`). What flow
+is geometry, and the flow between the clusters' mean pictures tells it (`rotation.directions.flow`). What flow
 cannot tell - the ear and cheek that turn into view, light that stays while the face turns
 under it - is still how latents change, and the same lines are fitted to that remainder:
 
@@ -20,14 +20,14 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from rotation.directions import Direction
+from rotation.directions.direction import Direction
+from rotation.directions.flow import Flow
+from rotation.editing.linear_path import move
+from rotation.editing.results import Turned
 from rotation.embedding import Encoder, Latents, decode_pixels
-from rotation.flow import Flow
 from rotation.images import Pixels, from_pixels, to_pixels
 from rotation.postprocess import give_back_colours
 from rotation.selection import Selection
-from rotation.trajectory import move
-from rotation.turning import Turned
 
 CARRIED_GAIN = 0.5
 """How much of the others' mean remainder a head gets: with more the light stays better, with less

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from rotation.calibration import Calibration, calibrate, fit_clock, trial_steps
-from rotation.directions import Direction
+from rotation.directions.direction import Direction
+from rotation.directions.flow import Flow, fit_flow
+from rotation.editing.linear_path import trajectory
+from rotation.editing.step_calibration import Calibration, calibrate, fit_clock, trial_steps
 from rotation.embedding import Encoder, Latents, Progress, decode_pixels
-from rotation.flow import Flow, fit_flow
 from rotation.images import Pixels, from_pixels, to_pixels
 from rotation.selection import Members, Selection
-from rotation.trajectory import trajectory
 
 if TYPE_CHECKING:
-    from rotation.pose_readers import PoseReaders
+    from rotation.editing.pose_readers import PoseReaders
 
 CLOCK_HEADS = 32
 CLOCK_TRIALS_DEG = tuple(float(yaw) for yaw in range(-45, 46, 5))
@@ -138,7 +138,7 @@ def choose_readers(
     """What reads frames of this size: of the image set's own making, else landmarks."""
     if make is not None:
         return make(size, seed, progress)
-    from rotation.pose_readers import by_landmarks  # late: loads MTCNN
+    from rotation.editing.pose_readers import by_landmarks  # late: loads MTCNN
 
     return by_landmarks(seed)
 
@@ -149,8 +149,8 @@ def close_loop(
 ) -> tuple[Latents, Turn]:  # fmt: skip
     """Latents (K, C, H, W) corrected until frames show the yaws asked for, and what they show."""
     # Late: only this way of turning needs them.
-    from rotation.closed_loop import ClosedLoop, Loop
-    from rotation.subspace import principal_components
+    from rotation.directions.principal_components import principal_components
+    from rotation.editing.closed_loop import ClosedLoop, Loop
 
     loop, crops = Loop(), np.stack(list(members.crops.values()))
     turner = ClosedLoop(

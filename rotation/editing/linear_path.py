@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rotation.directions import Direction
+from rotation.directions.direction import Direction
 
 Floats = NDArray[np.floating]
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rotation.carrying import CARRIED_GAIN, DETAIL, leave_remainder, turn_carried
 from rotation.clusters import (
     cluster_angles,
     describe_members,
@@ -24,7 +23,21 @@ from rotation.clusters import (
 )
 from rotation.dataset.celeba import Tables
 from rotation.dataset.sources import ImageSource, safe_name
-from rotation.diagnostics import AngleFit, Examples, angle_fits, examples
+from rotation.directions.diagnostics import AngleFit, Examples, angle_fits, examples
+from rotation.directions.fit import Fit, fit_direction
+from rotation.editing.flow_editing import CARRIED_GAIN, DETAIL, leave_remainder, turn_carried
+from rotation.editing.results import (
+    MemberPictures,
+    Turn,
+    Turned,
+    along_path,
+    choose_readers,
+    close_loop,
+    find_turn,
+    fit_flow_of,
+    set_clock,
+    turn_latent,
+)
 from rotation.embedding import (
     Encoder,
     Progress,
@@ -34,7 +47,6 @@ from rotation.embedding import (
     read_crop,
 )
 from rotation.errors import SelectionError
-from rotation.fitting import Fit, fit_direction
 from rotation.images import Pixels
 from rotation.metrics import mean_square_error
 from rotation.posing import PoseBook
@@ -49,21 +61,9 @@ from rotation.selection import (
     select,
     usable_attributes,
 )
-from rotation.turning import (
-    MemberPictures,
-    Turn,
-    Turned,
-    along_path,
-    choose_readers,
-    close_loop,
-    find_turn,
-    fit_flow_of,
-    set_clock,
-    turn_latent,
-)
 
 if TYPE_CHECKING:
-    from rotation.pose_readers import PoseReaders
+    from rotation.editing.pose_readers import PoseReaders
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,11 @@ class Options:
     `light` overrides the source's label (`auto`: read it from the labels); `light_filter` False
     takes clusters of every light. `attributes` None takes those of `DEFAULT_ATTRIBUTES` that
     the files tell. `gain` multiplies the displacement; None finds, for each frame, the step that
-    turns as far as asked, by the landmarks of trial frames (`rotation.calibration`); with `carry`
+    turns as far as asked, by the landmarks of trial frames (`rotation.editing.step_calibration`); with `carry`
     it is `CARRIED_GAIN`.
     `closed_loop` corrects each frame along the source's own gradient instead
-    (`rotation.closed_loop`); `gain` plays no part then. `carry` carries the picture along the
-    clusters' flow and leaves the rest to the latents (`rotation.carrying`), which `gain`
+    (`rotation.editing.closed_loop`); `gain` plays no part then. `carry` carries the picture along the
+    clusters' flow and leaves the rest to the latents (`rotation.editing.flow_editing`), which `gain`
     multiplies; `detail` is the share of the carried picture's detail that is given back.
     `similar` gives members that look like the source more weight (`rotation.similarity`). The
     other choices about clusters are those of `selection.Criteria`.

@@ -16,7 +16,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from rotation.directions import Direction
+from rotation.directions.direction import Direction
 from rotation.errors import ModelError
 
 ARRAYS = Path("directions/directions.safetensors")

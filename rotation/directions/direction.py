@@ -43,7 +43,7 @@ class Direction:
     """Slopes per degree for yaws below 0 (`left`) and above 0 (`right`), (D,), with their R2.
 
     `flow`: the numbers of the flow along which pictures are carried first, where the slopes are
-    those of what it leaves (`rotation.carrying`).
+    those of what it leaves (`rotation.editing.flow_editing`).
     """
 
     left: Floats
@@ -68,7 +68,7 @@ class Direction:
         left, right = (-flip_latents(side[None], shape)[0] for side in (self.left, self.right))
         flow = self.flow
         if flow is not None:
-            from rotation.flow import Flow  # late: torch, which few directions need
+            from rotation.directions.flow import Flow  # late: torch, which few directions need
 
             flow = Flow.of(flow).mirrored().numbers()
         return Direction(right, left, self.r2_right, self.r2_left, flow)

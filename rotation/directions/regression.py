@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from rotation.directions import Direction
+from rotation.directions.direction import Direction
 from rotation.errors import SelectionError
 
 Floats = NDArray[np.floating]

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rotation.directions import sample_weights, side_weights
+from rotation.directions.direction import sample_weights, side_weights
+from rotation.directions.regression import design_matrix, regression_weights
 from rotation.errors import SelectionError
-from rotation.regression import design_matrix, regression_weights
 from rotation.selection import Selection
 
 Floats = NDArray[np.float64]

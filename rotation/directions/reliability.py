@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rotation.directions.fit_weights import centroid_weights, slope_weights
+from rotation.directions.ways import Floats, Sample, Way, member_shares, slopes
 from rotation.errors import SelectionError
-from rotation.slope_weights import centroid_weights, slope_weights
-from rotation.ways import Floats, Sample, Way, member_shares, slopes
 
 TURN_DEG = 30.0
 """The turn at which the random part of a direction is told: as far as the paper turns."""

@@ -20,12 +20,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from rotation.closed_loop import Measure, Read
 from rotation.dataset.sources import ImageSource
+from rotation.editing.closed_loop import Measure, Read
+from rotation.editing.pose_network import STEPS, PoseNetwork, teach, vary
 from rotation.embedding import Progress, read_crop
 from rotation.errors import ImageError
 from rotation.images import Pixels, save_whole, to_pixels
-from rotation.pose_network import STEPS, PoseNetwork, teach, vary
 from rotation.poses import Poses
 from rotation.posing import PoseBook
 
@@ -155,8 +155,8 @@ class VariedMeasure:
 
 def by_landmarks(seed: int) -> PoseReaders:
     """MTCNN's last network to follow, and all of MTCNN to measure by."""
+    from rotation.editing.yaw_reader import YawReader
     from rotation.landmarks import LandmarkDetector  # late: loads MTCNN
-    from rotation.yaw_reader import YawReader
 
     detector = LandmarkDetector()
 

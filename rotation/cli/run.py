@@ -12,8 +12,8 @@ from typing import Any
 import click
 from tqdm import tqdm
 
+from rotation.cli.option_types import AUTO, Gain, Yaws
 from rotation.errors import RotationError
-from rotation.option_types import AUTO, Gain, Yaws
 
 FolderPath = click.Path(path_type=Path)
 LINE_EVERY_S = 10.0  # of progress, where standard error is no terminal
@@ -155,7 +155,7 @@ def run(**given: Any) -> None:
 
 
 def _run(given: Mapping[str, Any]) -> None:
-    from rotation.job import run_rotation
+    from rotation.run import run_rotation
 
     with Progress() as progress:
         report = run_rotation(given, " ".join(sys.argv), progress)
@@ -196,7 +196,7 @@ def poses(**given: Any) -> None:
 
 
 def _poses(given: Mapping[str, Any]) -> None:
-    from rotation.job import measure_all
+    from rotation.run import measure_all
 
     with Progress() as progress:
         found, total = measure_all(given, progress)

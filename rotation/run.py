@@ -11,24 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from rotation.carrying import CARRIED_GAIN
+from rotation.cli.option_types import AUTO
 from rotation.dataset.celeba import Tables, read_tables
 from rotation.dataset.sources import ImageSource, open_source, safe_name
 from rotation.devices import bf16_pays, choose_device
+from rotation.directions.fit import Fit
+from rotation.editing.flow_editing import CARRIED_GAIN
+from rotation.editing.pipeline import Data, Options, Rotation, rotate
+from rotation.editing.pose_readers import READERS, TaughtReaders
 from rotation.embedders import EmbeddedModel, choose_embedding
 from rotation.embedding import Progress, read_image
 from rotation.errors import DatasetError, SelectionError
-from rotation.fitting import Fit
 from rotation.images import (
     check_writable,
     save_text,
 )
 from rotation.latents import LatentStore
 from rotation.model_folder import find_model
-from rotation.option_types import AUTO
 from rotation.output import read_wanted, write_pictures
-from rotation.pipeline import Data, Options, Rotation, rotate
-from rotation.pose_readers import READERS, TaughtReaders
 from rotation.poses import poses_csv
 from rotation.posing import (
     PoseBook,
@@ -215,7 +215,7 @@ def _open_latents(cache: Path, fingerprint: str, size: int) -> LatentStore:
 
 def save_pipeline(folder: Path | None, light: str | None, fit: Fit, out: Path) -> None:
     """Write the model with the direction of this light as a `HeadRotationPipeline`."""
-    from rotation.head_pipeline import HeadRotationPipeline  # late: loads all of diffusers
+    from rotation.diffusers_pipeline import HeadRotationPipeline  # late: loads all of diffusers
 
     pipeline = HeadRotationPipeline.from_pretrained(find_model(folder))
     pipeline.directions[light or "any"] = fit.direction

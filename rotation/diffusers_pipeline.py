@@ -23,9 +23,11 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.utils import BaseOutput, is_accelerate_available
 from PIL import Image
 
-from rotation.carrying import CARRIED_GAIN, DETAIL, turn_carried
-from rotation.direction_files import load_directions, save_directions
-from rotation.directions import Direction
+from rotation.directions.direction import Direction
+from rotation.directions.storage import load_directions, save_directions
+from rotation.editing.flow_editing import CARRIED_GAIN, DETAIL, turn_carried
+from rotation.editing.linear_path import trajectory
+from rotation.editing.results import along_path
 from rotation.embedders import EmbeddedModel, Sharpened, choose_embedding
 from rotation.errors import ModelError
 from rotation.images import from_pixels, to_pixels
@@ -38,8 +40,6 @@ from rotation.model_folder import (
 from rotation.pictures import Picture, as_crop, read_yaw
 from rotation.postprocess import give_back_colours
 from rotation.schedule import NoiseSchedule
-from rotation.trajectory import trajectory
-from rotation.turning import along_path
 from rotation.unet import Denoising, LatentModel, load_denoising
 
 EMBEDDINGS = ("inversion", "smooth")
@@ -156,11 +156,11 @@ class HeadRotationPipeline(DiffusionPipeline):
             gain: multiplies the turn along the direction, of which a mean slope is too little for
                 one head. Where the direction goes with a flow pictures are carried along it, and
                 only the rest is multiplied. None takes 1, with a flow `CARRIED_GAIN`.
-            keep_norm: see `rotation.trajectory.move`; with a flow it plays no part.
+            keep_norm: see `rotation.editing.linear_path.move`; with a flow it plays no part.
             num_inference_steps: of the sampler.
             embedding: of the pictures, that of the clusters whose direction it is: `inversion`
                 exactly, `smooth` as `rotation run` embeds photographs.
-            detail: see `rotation.carrying.turn_carried`; without a flow it plays no part.
+            detail: see `rotation.editing.flow_editing.turn_carried`; without a flow it plays no part.
             inversion_tolerance: see `LatentModel.encode_exactly`; None is as exact as float32 is.
             bf16: compute the network in bfloat16.
             output_type: `pil`, `np`, `pt` or `latent`.

@@ -27,8 +27,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rotation.appearance import Appearance
-from rotation.directions import Direction
+from rotation.directions.direction import Direction
+from rotation.editing.appearance import Appearance
 
 Latents = NDArray[np.float32]
 Decode = Callable[[torch.Tensor], torch.Tensor]

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from rotation.directions import (
+from rotation.directions.direction import (
     METHODS,
     Direction,
     cosine,
@@ -17,12 +17,12 @@ from rotation.directions import (
     fit_sides,
     shrink_spectrum,
 )
+from rotation.directions.fit_weights import Covariates
+from rotation.directions.regression import NormalEquations, design_matrix, direction_for
+from rotation.directions.reliability import Draws, Worth, worth
+from rotation.directions.ways import Sample, Way, slopes
 from rotation.errors import SelectionError
-from rotation.regression import NormalEquations, design_matrix, direction_for
-from rotation.reliability import Draws, Worth, worth
 from rotation.selection import Members, Selection
-from rotation.slope_weights import Covariates
-from rotation.ways import Sample, Way, slopes
 
 Latents = NDArray[np.float32]
 Shape = tuple[int, int, int]
@@ -54,7 +54,7 @@ def fit_direction(
         latents: (n, C, H, W), of `selection.members` as used: mirrored where they are mirrored.
         method: `paper` (a line per side through the centroids), `samples` (a line per side
             through all images at their own yaws), `one-line` (one for both sides) or
-            `regression` (`rotation.regression`, over `covariates`).
+            `regression` (`rotation.directions.regression`, over `covariates`).
         shrink: damp the spatial frequencies on which halves of the images disagree.
         rng: splits the images into halves.
     """

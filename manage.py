@@ -14,7 +14,7 @@ from rotation.errors import RotationError
 
 ROTATION = {
     "run": ("rotation.cli.run:run", "Turn the head of a source face."),
-    "poses": ("rotation.cli.run:poses", "Measure yaw, pitch and roll of every image."),
+    "poses": ("rotation.cli.poses:poses", "Measure yaw, pitch and roll of every image."),
     "train": ("rotation.training.cli:train_command", "Train a diffusion model on faces."),
     "train-embedding": (
         "rotation.training.cli:train_embedding_command",

@@ -1,4 +1,4 @@
-"""Moving a source's latent along a direction, in degrees."""
+"""Editing by the linear direction: the source's latent moves along it, in degrees."""
 
 from __future__ import annotations
 
@@ -8,27 +8,47 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotation.directions.direction import Direction
+from rotation.editing.method import EditingMethod, EditRequest, MovedLatents, TurnPath, along_path
+from rotation.embedding import Latents, decode_pixels
+from rotation.options import AUTO
 
 Floats = NDArray[np.floating]
 
 
-def move(
-    latent: Floats, direction: Direction, from_deg: float, to_deg: float, keep_norm: bool = True
-) -> Floats:
-    """The latent (D,) of a source at yaw `from_deg` turned to `to_deg`.
+class LinearEditing(EditingMethod):
+    """Moves the latent by a given gain, or as far as trial frames tell."""
 
-        z' = z + path(to) - path(from),   with keep_norm  z' <- z' |z| / |z'|
+    def move(self, request: EditRequest) -> MovedLatents:
+        """See `EditingMethod`."""
+        latent, keep = request.source_latent(), request.options.keep_norm
+        path = self._path(request, latent)
+        moved = trajectory(latent, request.direction, request.yaw_deg, path.path_deg, keep)
+        return MovedLatents(latent, moved, path)
 
-    Latents lie near a sphere (|z| = 110.9 +- 0.7 for D = 12288) that a sum leaves: an off-shell
-    latent decodes with too much or too little contrast, so the source's own norm is kept. No
-    degrees give the source's latent itself, to the bit.
-    """
-    if from_deg == to_deg:
-        return latent.copy()
-    moved = latent + direction.displacement(from_deg, to_deg)
-    if keep_norm:
-        moved = moved * (np.linalg.norm(latent) / max(float(np.linalg.norm(moved)), 1e-12))
-    return moved.astype(latent.dtype)
+    def _path(self, request: EditRequest, latent: Latents) -> TurnPath:
+        """The path yaws that show the yaws asked for, by trial frames or by a gain."""
+        gain = self.choose_gain(request.options.gain)
+        if gain != AUTO:
+            return TurnPath(along_path(request.yaw_deg, request.yaws_deg, gain), None)
+        return _by_trial_frames(request, latent)
+
+
+def _by_trial_frames(request: EditRequest, latent: Latents) -> TurnPath:
+    """Decode trial steps and read their yaws; the plain slope where nothing can be read."""
+    # Late: MTCNN, and only this gain needs them.
+    from rotation.editing.step_calibration import calibrate, trial_steps
+    from rotation.landmarks import LandmarkDetector
+
+    yaw, steps = request.yaw_deg, trial_steps()
+    places = (yaw + steps).tolist()
+    trials = trajectory(latent, request.direction, yaw, places, request.options.keep_norm)
+    detector = LandmarkDetector(request.device)
+    read = detector.crop_poses(decode_pixels(request.model, trials))
+    calibration = calibrate(steps.tolist(), read.yaw_deg, read.confidence)
+    if calibration is None:
+        return TurnPath(along_path(yaw, request.yaws_deg, 1.0), None)
+    found, reached = calibration.steps(np.array(request.yaws_deg) - yaw)
+    return TurnPath(tuple((yaw + found).tolist()), tuple(reached.tolist()))
 
 
 def trajectory(
@@ -38,5 +58,5 @@ def trajectory(
     to_deg: Sequence[float],
     keep_norm: bool = True,
 ) -> Floats:
-    """The latents (K, D) of a source (D,) turned to each of K yaws."""
-    return np.stack([move(latent, direction, from_deg, yaw, keep_norm) for yaw in to_deg])
+    """The latents (K, ...) of a source turned to each of K yaws."""
+    return np.stack([direction.move(latent, from_deg, yaw, keep_norm) for yaw in to_deg])

@@ -13,14 +13,14 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from rotation.benchmark.cli import benchmark
-from rotation.benchmark.judge import Turned, Verdict, judge
+from rotation.benchmark.judge import JudgedFrames, Verdict, judge
 from rotation.benchmark.judges import Judges
 from rotation.benchmark.run import QUICK, Work
 from rotation.benchmark.tables import markdown, summarise
 from rotation.benchmark.truth import Truth, benchmark_heads
 from rotation.benchmark.turners import RememberedSource, by_truth, source_of
 from rotation.benchmark.variants import VARIANTS, choose
-from rotation.cli.run import Progress
+from rotation.cli.common import Progress
 from rotation.editing.pipeline import Source
 from rotation.errors import SelectionError
 from rotation.metrics import Pixels, structural_similarity
@@ -179,7 +179,7 @@ def test_the_bound_of_an_invertible_model_is_the_truth(model: Path) -> None:
 
 def test_judges_elsewhere_say_the_same(model: Path) -> None:
     truth = Truth(HEAD, size=SIZE, people=2)
-    turned = {"paper": Turned(truth.turned((0.0, 20.0)), source_of(HEAD, SIZE).crop)}
+    turned = {"paper": JudgedFrames(truth.turned((0.0, 20.0)), source_of(HEAD, SIZE).crop)}
     crop = source_of(HEAD, SIZE).crop
     found = []
     for workers in (0, 1):
@@ -259,10 +259,10 @@ def test_a_source_with_small_clusters_is_left_out_of_every_variant() -> None:
     heads = benchmark_heads(3, seed=3)
     truths = [Truth(head, size=SIZE, people=1) for head in heads]
 
-    def works(model: object, source: Source, truth: Truth) -> Turned:
-        return Turned(truth.turned((0.0,)), source.crop)
+    def works(model: object, source: Source, truth: Truth) -> JudgedFrames:
+        return JudgedFrames(truth.turned((0.0,)), source.crop)
 
-    def fails_once(model: object, source: Source, truth: Truth) -> Turned:
+    def fails_once(model: object, source: Source, truth: Truth) -> JudgedFrames:
         if truth is truths[1]:
             raise SelectionError("Too few.")
         return works(model, source, truth)

@@ -12,15 +12,16 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from rotation.benchmark.cli import benchmark
-from rotation.cli.run import poses as poses_command
+from rotation.cli.poses import poses as poses_command
 from rotation.cli.run import run
 from rotation.clusters import cluster_angles
 from rotation.dataset.celeba import read_tables
 from rotation.dataset.sources import open_source
 from rotation.diffusers_pipeline import HeadRotationPipeline
-from rotation.editing.pipeline import Data, Options, find_source, rotate
+from rotation.editing.pipeline import Data, find_source, rotate
 from rotation.embedding import content_key, embed, read_crop, read_image
 from rotation.latents import LatentStore
+from rotation.options import ClusterOptions, EditingOptions, TurnOptions
 from rotation.posing import book_from_csv
 from rotation.records import LABELS
 from rotation.run import read_truth
@@ -199,6 +200,9 @@ def test_a_second_run_is_the_same_and_embeds_nothing(
         (["--images", "nowhere"], "no such file or folder"),
         (["--carry", "--closed-loop"], "two ways to turn"),
         (["--carry", "--gain", "auto"], "--no-carry"),
+        (["--editing", "flow", "--gain", "auto"], "--no-carry"),
+        (["--editing", "line", "--closed-loop"], "--editing line and --closed-loop exclude"),
+        (["--editing", "flow", "--no-carry"], "--editing flow and --no-carry exclude"),
     ],
 )
 def test_bad_input_is_one_message(
@@ -261,8 +265,10 @@ def test_a_mirrored_world_gives_mirrored_frames(
     with open_source(heads) as images:
         book = book_from_csv(heads / "truth.csv")
         data = Data(images, read_tables(heads), read_truth(heads), book, SOURCE)
-        options = Options(
-            (-20.0, 20.0), light="center", attributes=(), minimum=1, shrink=False, carry=carry
+        options = TurnOptions(
+            (-20.0, 20.0),
+            ClusterOptions("center", attributes=(), minimum=1),
+            editing=EditingOptions("flow" if carry else "line"),
         )
         fit = rotate(data, encoder, store, options).fit
     tied = fit.direction.mirrored((3, SIZE, SIZE))
@@ -288,7 +294,7 @@ def test_a_source_by_another_spelling_stays_out_of_its_clusters(heads: Path) -> 
     with open_source(heads) as images:
         book = book_from_csv(heads / "truth.csv")
         data = Data(images, read_tables(heads), read_truth(heads), book, f"./{SOURCE}")
-        source = find_source(data, SIZE, Options((0.0,), light="left"))
+        source = find_source(data, SIZE, TurnOptions((0.0,), ClusterOptions("left")))
     assert source.record.filenames == (SOURCE,)
     assert source.record.identities[0] > 0
 
@@ -305,10 +311,10 @@ def test_an_output_that_cannot_be_written_is_refused_at_once(
 
 def test_commands_and_library_agree_on_defaults() -> None:
     (detail,) = (p.default for p in run.params if p.name == "detail")
-    assert detail == Options((0.0,)).detail
+    assert detail == EditingOptions().detail
     for command in (run, benchmark):
         (default,) = (p.default for p in command.params if p.name == "min_cluster")
-        assert default == Options((0.0,)).minimum == Criteria("left").minimum
+        assert default == ClusterOptions().minimum == Criteria("left").minimum
 
 
 def test_clusters_reach_as_far_as_asked() -> None:

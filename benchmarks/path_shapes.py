@@ -19,7 +19,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rotation.cli.run import default_cache
+from rotation.cli.common import default_cache
 from rotation.dataset.sources import open_source
 from rotation.directions.principal_components import principal_components
 from rotation.embedding import read_crop

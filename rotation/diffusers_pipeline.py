@@ -23,23 +23,32 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.utils import BaseOutput, is_accelerate_available
 from PIL import Image
 
-from rotation.carrying import CARRIED_GAIN, DETAIL, turn_carried
-from rotation.direction_files import load_directions, save_directions
-from rotation.directions import Direction
-from rotation.embedders import EmbeddedModel, Sharpened, choose_embedding
-from rotation.errors import ModelError
+from rotation.dataset.crop import standard_crop
+from rotation.directions.direction import Direction
+from rotation.directions.storage import load_directions, save_directions
+from rotation.editing.method import EditedFrames, EditRequest
+from rotation.editing.methods import editing_method
+from rotation.embedders import EmbeddedModel, choose_embedding
+from rotation.errors import ModelError, SelectionError
 from rotation.images import from_pixels, to_pixels
-from rotation.model_folder import SCHEDULER_CONFIG, UNET_CONFIG, content_hash, verify_checksums
-from rotation.pictures import Picture, as_crop, read_yaw
-from rotation.postprocess import give_back_colours
+from rotation.model_folder import (
+    SCHEDULER_CONFIG,
+    UNET_CONFIG,
+    content_hash,
+    verify_checksums,
+)
+from rotation.options import EditingOptions
 from rotation.schedule import NoiseSchedule
-from rotation.trajectory import trajectory
-from rotation.turning import along_path
 from rotation.unet import Denoising, LatentModel, load_denoising
 
 EMBEDDINGS = ("inversion", "smooth")
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 INDEX = "model_index.json"
+PLAIN_GAIN = 1.0  # along a linear direction, where no gain is given
+MIN_CONFIDENCE = 0.2
+"""Under this, landmarks were read off something that is no face; clusters leave such images out."""
+
+Picture = Image.Image | np.ndarray | torch.Tensor
 
 
 @dataclass
@@ -133,7 +142,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         keep_norm: bool = True,
         num_inference_steps: int = 10,
         embedding: Literal["inversion", "smooth"] = "inversion",
-        detail: float = DETAIL,
+        detail: float = EditingOptions.detail,
         inversion_tolerance: float | None = None,
         bf16: bool = False,
         output_type: str = "pil",
@@ -149,13 +158,13 @@ class HeadRotationPipeline(DiffusionPipeline):
                 direction itself.
             source_yaw_deg: the yaw the pictures show; None reads it from landmarks.
             gain: multiplies the turn along the direction, of which a mean slope is too little for
-                one head. Where the direction goes with a flow pictures are carried along it, and
-                only the rest is multiplied. None takes 1, with a flow `CARRIED_GAIN`.
-            keep_norm: see `rotation.trajectory.move`; with a flow it plays no part.
+                one head. Where the direction goes with a flow, pictures are warped along it, and
+                only the rest is multiplied. None takes 1, with a flow `FLOW_GAIN`.
+            keep_norm: see `Direction.move`; with a flow it plays no part.
             num_inference_steps: of the sampler.
             embedding: of the pictures, that of the clusters whose direction it is: `inversion`
                 exactly, `smooth` as `rotation run` embeds photographs.
-            detail: see `rotation.carrying.turn_carried`; without a flow it plays no part.
+            detail: see `EditingOptions`; without a flow it plays no part.
             inversion_tolerance: see `LatentModel.encode_exactly`; None is as exact as float32 is.
             bf16: compute the network in bfloat16.
             output_type: `pil`, `np`, `pt` or `latent`.
@@ -170,20 +179,31 @@ class HeadRotationPipeline(DiffusionPipeline):
         along = self._direction(direction, 3 * model.image_size**2)
         many: Sequence[Any] = image if isinstance(image, list | tuple) else [image]
         crops = torch.stack([as_crop(picture, model.image_size) for picture in many])
-        yaws = [read_yaw(crop) if source_yaw_deg is None else source_yaw_deg for crop in crops]
-        if gain is None:
-            gain = 1.0 if along.flow is None else CARRIED_GAIN
-        if along.flow is not None:
-            encoder = choose_embedding(model, embedding)
-            frames, moved = _carry(encoder, crops, along, yaws, yaws_deg, gain, detail)
+        device = model.device
+        yaws = [
+            read_yaw(crop, device) if source_yaw_deg is None else source_yaw_deg for crop in crops
+        ]
+        name = "line" if along.flow is None else "flow"
+        gain = PLAIN_GAIN if gain is None and name == "line" else gain
+        options = EditingOptions(name, gain, keep_norm, detail)
+        encoder = choose_embedding(model, embedding)
+        sources = [None] * len(crops)
+        if name == "line":
+            sources = list(_encode(encoder, crops, inversion_tolerance).numpy())
+        requests = [
+            EditRequest(encoder, pixels, yaw, yaws_deg, along, options, device, latent)
+            for pixels, yaw, latent in zip(to_pixels(crops.numpy()), yaws, sources, strict=True)
+        ]
+        method = editing_method(name)
+        found = [method.move(request) for request in requests]
+        moved = torch.from_numpy(np.concatenate([one.frames for one in found])).float()
+        if output_type == "latent":
+            shown: Any = moved
+        elif name == "line" and embedding == "inversion":
+            shown = _as_type(model.decode(moved), output_type)  # exact latents have lost no colours
         else:
-            exactly, smooth = model.encode_exactly, embedding == "smooth"
-            sources = Sharpened(model)(crops) if smooth else exactly(crops, inversion_tolerance).z
-            moved = _turn(sources, along, yaws, yaws_deg, gain, keep_norm)
-            frames = moved if output_type == "latent" else model.decode(moved)
-            if smooth and output_type != "latent":
-                frames = _recoloured(frames, model.decode(sources), crops)
-        shown: Any = moved if output_type == "latent" else _as_type(frames, output_type)
+            edited = [method.show(*pair) for pair in zip(requests, found, strict=True)]
+            shown = _as_type(_joined(edited), output_type)
         output = HeadRotationPipelineOutput(shown, moved, tuple(yaws))
         return output if return_dict else output.to_tuple()
 
@@ -218,37 +238,16 @@ def _check_known(name: str, value: str, known: Sequence[str]) -> None:
         raise ModelError(f"{name} {value!r}: {', '.join(known)} are known.")
 
 
-def _turn(
-    sources: torch.Tensor, along: Direction, yaws: Sequence[float], to_deg: Sequence[float],
-    gain: float, keep: bool,
-) -> torch.Tensor:  # fmt: skip
-    """The latents (N K, 3, S, S) of sources (N, 3, S, S) at N yaws, each turned to K yaws."""
-    moved = [
-        trajectory(z, along, yaw, [yaw + gain * (target - yaw) for target in to_deg], keep)
-        for z, yaw in zip(sources.flatten(1).numpy(), yaws, strict=True)
-    ]
-    return torch.from_numpy(np.concatenate(moved).reshape(-1, *sources.shape[1:])).float()
+def _encode(encoder: EmbeddedModel, crops: torch.Tensor, tolerance: float | None) -> torch.Tensor:
+    """Latents (N, 3, S, S) of sources; `tolerance` is that of exact inversion."""
+    if encoder.way == "inversion":
+        return encoder.model.encode_exactly(crops, tolerance).z
+    return encoder.source(crops)
 
 
-def _carry(
-    model: EmbeddedModel, crops: torch.Tensor, along: Direction, yaws: Sequence[float],
-    to_deg: Sequence[float], gain: float, detail: float,
-) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """Frames and latents (N K, 3, S, S) of crops (N, 3, S, S), carried along the flow."""
-    turned = [
-        turn_carried(model, crop, along, yaw, to_deg, along_path(yaw, to_deg, gain), detail)
-        for crop, yaw in zip(to_pixels(crops.numpy()), yaws, strict=True)
-    ]
-    frames = from_pixels(np.concatenate([one.frames for one in turned]))
-    return torch.from_numpy(frames), torch.from_numpy(np.concatenate([o.moved for o in turned]))
-
-
-def _recoloured(frames: torch.Tensor, again: torch.Tensor, crops: torch.Tensor) -> torch.Tensor:
-    """Frames (N K, 3, S, S) with what their sources (N, 3, S, S) lost of their colours."""
-    shown, seen, meant = (to_pixels(images.numpy()) for images in (frames, again, crops))
-    parts = zip(np.split(shown, len(crops)), seen, meant, strict=True)
-    given = [give_back_colours(part, like, crop) for part, like, crop in parts]
-    return torch.from_numpy(from_pixels(np.concatenate(given)))
+def _joined(edited: Sequence[EditedFrames]) -> torch.Tensor:
+    """The frames (N K, 3, S, S) of N sources, in [0, 1]."""
+    return torch.from_numpy(from_pixels(np.concatenate([one.frames for one in edited])))
 
 
 def _as_type(
@@ -272,3 +271,37 @@ def _forget_origin(path: Path) -> None:
     config = json.loads(path.read_text("utf-8"))
     config.pop("_name_or_path", None)
     path.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
+
+
+def as_crop(picture: Picture, size: int) -> torch.Tensor:
+    """The crop (3, S, S) in [0, 1], float32, of a picture; `ModelError` for another shape."""
+    if isinstance(picture, Image.Image):
+        exact = picture.size == (size, size)
+        pixels = np.asarray(picture.convert("RGB")) if exact else standard_crop(picture, size)
+        return torch.from_numpy(from_pixels(pixels[None])[0])
+    if isinstance(picture, np.ndarray):
+        if picture.dtype == np.uint8:
+            picture = picture.astype(np.float32) / 255
+        crop = torch.from_numpy(np.moveaxis(picture, -1, 0).astype(np.float32))
+    else:
+        crop = picture.detach().to("cpu", torch.float32)
+    if crop.shape != (3, size, size) or not bool(((crop >= 0) & (crop <= 1)).all()):
+        raise ModelError(
+            f"A crop of {size} x {size} pixels in [0, 1] is needed, array (S, S, 3) or tensor "
+            f"(3, S, S), not {tuple(picture.shape)}; or give a PIL image, which is cropped."
+        )
+    return crop
+
+
+def read_yaw(crop: torch.Tensor, device: torch.device | str) -> float:
+    """The yaw in degrees of a crop (3, S, S), by landmarks found on `device`.
+
+    Raises `SelectionError` where there is no face.
+    """
+    from rotation.landmarks import LandmarkDetector  # late: loads MTCNN
+
+    found = LandmarkDetector(device).crop_poses(to_pixels(crop[None].numpy()))
+    yaw = float(found.yaw_deg[0])
+    if not np.isfinite(yaw) or found.confidence[0] < MIN_CONFIDENCE:
+        raise SelectionError("No face is found in the picture; say its yaw with source_yaw_deg.")
+    return yaw

@@ -21,8 +21,6 @@ TRIAL_STEPS_DEG = (8.0, 16.0, 24.0, 32.0, 44.0, 56.0, 72.0, 88.0, 104.0, 120.0, 
 
 MIN_CONFIDENCE = 0.3
 MIN_READINGS = 6
-CLOCKS = (0.7, 2.0)
-"""A slower or faster clock was read off bad pictures."""
 
 
 @dataclass(frozen=True)
@@ -78,19 +76,3 @@ def calibrate(
     if reached[-1] - reached[0] <= 0:
         return None
     return Calibration(tried[good], reached)
-
-
-def fit_clock(carried_deg: Floats, read_deg: Floats, reach_deg: float) -> float | None:
-    """For how many times the turn asked for a flow must be followed.
-
-    By least squares from pictures at 0 that were carried to `carried_deg` (n,) and then read as at
-    `read_deg` (n,): clock * read = carried. One number, so left and right run alike. Readings
-    beyond `reach_deg` do not count: there, what is carried tears, and readings stay where they
-    are. None where too few readings are left or the clock would leave `CLOCKS`.
-    """
-    good = np.abs(read_deg) <= reach_deg  # False where nothing was read
-    if good.sum() < MIN_READINGS or not np.any(read_deg[good]):
-        return None
-    read = np.asarray(read_deg, dtype=np.float64)[good]
-    clock = float(read @ np.asarray(carried_deg)[good] / (read @ read))
-    return clock if CLOCKS[0] <= clock <= CLOCKS[1] else None

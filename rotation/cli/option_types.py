@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-AUTO = "auto"
+from rotation.options import AUTO
 
 
 class Yaws(click.ParamType[tuple[float, ...]]):

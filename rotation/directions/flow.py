@@ -6,15 +6,15 @@ depth, and CelebA's alignment adds a little shift, scale and slant. So a picture
     dp / dyaw = v(p, yaw),   v_x = sum_k (yaw / 30)^k A_k(p),   v_y = sum_k (yaw / 30)^k b_k (1, p)
 
 with A_k smooth (a coarse grid of numbers, bicubic between them). v is fitted so that the mean
-picture of each cluster, carried along it, becomes its neighbour's: brightness constancy and
+picture of each cluster, warped along it, becomes its neighbour's: brightness constancy and
 smoothness (B. Horn, B. Schunck, *Determining Optical Flow*, Artificial Intelligence 17, 1981),
-which hold between clusters of the same light and fail between those of different ones. Carrying
+which hold between clusters of the same light and fail between those of different ones. Warping
 is integrating v from one yaw to another, so there and back is where it began, and a point's way
 does not depend on where the picture was taken up.
 
 Brightness constancy and smoothness find less movement in blurred means than there is. So a flow has
-a clock: v is followed for so many times the turn. It is fitted to what a pose reader says of
-pictures that were carried (`turning.set_clock`).
+a yaw scale: v is followed for so many times the turn. It is fitted to what a pose estimator says of
+images that were warped (`rotation.editing.flow_editing.scale_yaw`).
 
 Coordinates p are (x, y) in [-1, 1] from edge to edge of the crop, whatever its pixels.
 """
@@ -54,31 +54,31 @@ CONTRAST_PIXELS, LEAST_CONTRAST = 4.0, 0.02
 class Flow:
     """A velocity field: `across` (ORDERS, n, n), the A_k; `along` (ORDERS, 3), the b_k. float32.
 
-    A turn from a to b follows v from `clock` a to `clock` b, `clock` (1,) being a factor.
+    A turn from a to b follows v from `yaw_scale` a to `yaw_scale` b, a factor (1,).
     """
 
     across: torch.Tensor
     along: torch.Tensor
-    clock: torch.Tensor = field(default_factory=lambda: torch.ones(1))
+    yaw_scale: torch.Tensor = field(default_factory=lambda: torch.ones(1))
 
     def numbers(self) -> NDArray[np.float32]:
         """All numbers in a row (3 n n + 10,), as `Direction.flow` keeps them."""
-        return torch.cat([self.across.flatten(), self.along.flatten(), self.clock]).numpy()
+        return torch.cat([self.across.flatten(), self.along.flatten(), self.yaw_scale]).numpy()
 
     @classmethod
     def of(cls, numbers: NDArray[np.floating]) -> Flow:
-        """The flow of such a row of numbers; of one without a clock (3 n n + 9,) too."""
+        """The flow of such a row of numbers; of one without a yaw scale (3 n n + 9,) too."""
         row = torch.from_numpy(np.asarray(numbers, dtype=np.float32))
         side = int(((len(row) - 3 * ORDERS) / ORDERS) ** 0.5)
-        across, along, clock = row.tensor_split([ORDERS * side**2, ORDERS * (side**2 + 3)])
+        across, along, yaw_scale = row.tensor_split([ORDERS * side**2, ORDERS * (side**2 + 3)])
         parts = across.reshape(ORDERS, side, side), along.reshape(ORDERS, 3)
-        return cls(*parts, clock) if len(clock) else cls(*parts)
+        return cls(*parts, yaw_scale) if len(yaw_scale) else cls(*parts)
 
     def mirrored(self) -> Flow:
         """The flow of mirrored pictures, whose yaws have the other sign."""
         odd = torch.tensor([1.0, -1.0, 1.0])[:ORDERS, None]
         across = self.across.flip(-1) * odd[..., None]  # x and yaw both change their signs
-        return Flow(across, self.along * -odd * torch.tensor([1.0, -1.0, 1.0]), self.clock)
+        return Flow(across, self.along * -odd * torch.tensor([1.0, -1.0, 1.0]), self.yaw_scale)
 
     def origins(self, from_deg: torch.Tensor, to_deg: torch.Tensor, side: int) -> torch.Tensor:
         """Where the points of pictures at yaws `to_deg` (N,) were at `from_deg` (N,).
@@ -91,7 +91,7 @@ class Flow:
         field = functional.interpolate(
             self.across[None], (SIDE, SIDE), mode="bicubic", align_corners=True
         )
-        from_deg, to_deg = from_deg * self.clock, to_deg * self.clock
+        from_deg, to_deg = from_deg * self.yaw_scale, to_deg * self.yaw_scale
         turn = from_deg - to_deg
         steps = max(1, int(np.ceil(float(turn.abs().max()) / STEP_DEG)))
         pace = turn[:, None, None, None] / (steps * UNIT_DEG)
@@ -113,10 +113,10 @@ class Flow:
         along = torch.einsum("nk,kc,nijc->nij", powers, self.along, whole)
         return torch.stack([across, along], -1)
 
-    def carry(
+    def warp(
         self, images: torch.Tensor, from_deg: Sequence[float], to_deg: Sequence[float]
     ) -> torch.Tensor:
-        """Pictures (N, C, S, S) at yaws `from_deg` (N,), carried to `to_deg` (N,); not clamped.
+        """Images (N, C, S, S) at yaws `from_deg` (N,), warped to `to_deg` (N,); not clamped.
 
         What turns into view is stretched from what is beside it; beyond the edge, the edge goes on.
         """

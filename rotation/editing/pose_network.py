@@ -66,9 +66,13 @@ class PoseNetwork(nn.Module):
 
 
 def teach(
-    crops: Pixels, yaws_deg: NDArray[np.floating], pitches_deg: NDArray[np.floating],
-    seed: int = 0, steps: int = STEPS, progress: Callable[[int, int], None] | None = None,
-) -> PoseNetwork:  # fmt: skip
+    crops: Pixels,
+    yaws_deg: NDArray[np.floating],
+    pitches_deg: NDArray[np.floating],
+    seed: int = 0,
+    steps: int = STEPS,
+    progress: Callable[[int, int], None] | None = None,
+) -> PoseNetwork:
     """A network taught by crops (n, S, S, 3) of known yaw and pitch (n,), each also mirrored.
 
     The same seed, images and number of threads give the same network.

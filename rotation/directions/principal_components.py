@@ -17,7 +17,6 @@ from sklearn.utils.extmath import randomized_svd
 
 from rotation.images import Pixels
 
-Floats = NDArray[np.floating]
 COMPONENTS = 400
 
 
@@ -44,8 +43,3 @@ def principal_components(
     largest = np.argsort(-sizes, kind="stable")
     kept = largest[sizes[largest] > 1e-4 * sizes.max()][:count]
     return np.asarray(components[kept], dtype=np.float32)
-
-
-def project(vectors: Floats, components: Floats) -> NDArray[np.float64]:
-    """The part of vectors (..., D) within the span of orthonormal components (K, D)."""
-    return np.asarray((vectors @ components.T) @ components, dtype=np.float64)

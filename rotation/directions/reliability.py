@@ -1,4 +1,4 @@
-"""What a direction is worth: what other images would have made of it.
+"""How reliable a direction is: what other images would have made of it.
 
 A direction is fitted to a sample of people, of which each latent is mostly something else than
 pose. Four questions are put to it, each with a figure that can be low:
@@ -25,9 +25,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rotation.directions.fit_weights import (
+    FitMethod,
+    Floats,
+    Sample,
+    centroid_weights,
+    member_shares,
+    slopes,
+)
 from rotation.errors import SelectionError
-from rotation.slope_weights import centroid_weights, slope_weights
-from rotation.ways import Floats, Sample, Way, member_shares, slopes
 
 TURN_DEG = 30.0
 """The turn at which the random part of a direction is told: as far as the paper turns."""
@@ -47,15 +53,15 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Worth:
-    """What the direction of one way of fitting is worth, sides averaged.
+class DirectionReliability:
+    """How reliable the direction of one fit method is, sides averaged.
 
     Attributes:
         images: how many it was fitted to; mirror images do not count.
         r2: the share of the centroids' variance about their mean that the path explains.
         left_out: root mean square distance of a centroid left out from where the path puts it.
         unmoved: the same of a path that stays where it is: a path with a greater `left_out` is
-            worth less than none.
+            worse than none.
         noise: what of both is the left out centroid's own chance error.
         half_cosine: between directions of disjoint halves of the people, over random splits.
         images_for_goal: images a half at which this cosine reaches 0.9 by m / (m + c), where c is
@@ -87,25 +93,31 @@ class Draws:
     splits: int = 10
 
 
-def worth(
-    sample: Sample, way: Way, draws: Draws, seed: int, basis: NDArray[np.floating] | None = None
-) -> Worth:
-    """What the direction of one way of fitting is worth.
+def measure_reliability(
+    sample: Sample,
+    method: FitMethod,
+    draws: Draws,
+    seed: int,
+    basis: NDArray[np.floating] | None = None,
+) -> DirectionReliability:
+    """How reliable the direction of one fit method is.
 
     `basis` (K, D) of orthonormal rows: the figures are those within its span. The same `seed`
-    draws the same people for every way. Raises `SelectionError` where the sample tells no
+    draws the same people for every method. Raises `SelectionError` where the sample tells no
     direction, or has no two people.
     """
     rng = np.random.default_rng(seed)
-    counted = sample.counted(way).astype(np.float64)
-    whole = _slopes(sample, way, counted[None], basis)[0]
-    halves = {share: list(_split(sample, way, share, draws.splits, rng, basis)) for share in SHARES}
-    again = _slopes(sample, way, counted * _resampled(sample, draws.resamples, rng), basis)
-    errors = list(_left_out(sample, way, basis))
+    counted = sample.counted(method).astype(np.float64)
+    whole = _slopes(sample, method, counted[None], basis)[0]
+    halves = {
+        share: list(_split(sample, method, share, draws.splits, rng, basis)) for share in SHARES
+    }
+    again = _slopes(sample, method, counted * _resampled(sample, draws.resamples, rng), basis)
+    errors = list(_left_out(sample, method, basis))
     left_out, unmoved, noise = _root_mean_square(errors)
-    weights = slope_weights(sample.selection, way.method, sample.covariates, counted)
+    weights = method.weights(sample.selection, counted, sample.covariates)
     size = sample.rows.shape[1] if basis is None else len(basis)
-    return Worth(
+    return DirectionReliability(
         images=len(np.unique(sample.images[counted > 0])),
         r2=_explained(sample, whole, basis),
         left_out=left_out,
@@ -120,8 +132,10 @@ def worth(
     )
 
 
-def _slopes(sample: Sample, way: Way, counts: Floats, basis: NDArray[np.floating] | None) -> Floats:
-    return _within(slopes(sample, way, counts), basis)
+def _slopes(
+    sample: Sample, method: FitMethod, counts: Floats, basis: NDArray[np.floating] | None
+) -> Floats:
+    return _within(slopes(sample, method, counts), basis)
 
 
 def _within(vectors: NDArray[Any], basis: NDArray[np.floating] | None) -> NDArray[Any]:
@@ -137,41 +151,49 @@ def _resampled(sample: Sample, count: int, rng: np.random.Generator) -> Floats:
 
 
 def _split(
-    sample: Sample, way: Way, share: float, count: int, rng: np.random.Generator,
+    sample: Sample,
+    method: FitMethod,
+    share: float,
+    count: int,
+    rng: np.random.Generator,
     basis: NDArray[np.floating] | None,
-) -> Iterator[tuple[float, float]]:  # fmt: skip
+) -> Iterator[tuple[float, float]]:
     """Images a half, and the cosine of the halves' slopes, of `count` random pairs of halves.
 
     `share` is how much of the people both halves hold together. Halves too few to tell a
     direction give nothing.
     """
-    counted = sample.counted(way)
+    counted = sample.counted(method)
     people = np.unique(sample.people[counted])
     size = int(len(people) * share / 2)
     if size < 1:
         raise SelectionError("Halves need two people at least; label more images.")
     for _ in range(count):
         order = rng.permutation(people)
-        sides = [counted & np.isin(sample.people, part)
-                 for part in (order[:size], order[size : 2 * size])]  # fmt: skip
+        sides = [
+            counted & np.isin(sample.people, part)
+            for part in (order[:size], order[size : 2 * size])
+        ]
         with suppress(SelectionError):
-            first, second = _slopes(sample, way, np.array(sides, dtype=np.float64), basis)
+            first, second = _slopes(sample, method, np.array(sides, dtype=np.float64), basis)
             images = np.mean([len(np.unique(sample.images[side])) for side in sides])
             yield float(images), _cosine(first, second)
 
 
 def _left_out(
-    sample: Sample, way: Way, basis: NDArray[np.floating] | None
+    sample: Sample, method: FitMethod, basis: NDArray[np.floating] | None
 ) -> Iterator[tuple[float, float, float]]:
     """For each cluster: its distance from the path of the others, from their mean; its noise."""
     selection, lit = sample.selection, sample.lit.astype(np.float64)
-    own = centroid_weights(selection, member_shares(sample, lit))
+    own = centroid_weights(selection, member_shares(sample.selection, lit))
     edges = np.cumsum((0, *selection.sizes))
     for k in np.flatnonzero(own.any(axis=1)).tolist():
         inside = slice(edges[k], edges[k + 1])
         others = ~np.isin(sample.images, sample.images[inside][sample.lit[inside]])
         with suppress(SelectionError):
-            fitted = slopes(sample, way, (sample.counted(way) & others)[None].astype(np.float64))[0]
+            fitted = slopes(
+                sample, method, (sample.counted(method) & others)[None].astype(np.float64)
+            )[0]
             still, moved = _prediction(sample, fitted, lit * others, k, own[k])
             found = _within(np.stack([moved, still]), basis)
             yield (*np.linalg.norm(found, axis=1).tolist(), _noise(sample, own[k], basis))
@@ -186,7 +208,7 @@ def _prediction(
 
     with means over the other clusters alike, and `own` (n,) the weights of c_k.
     """
-    means = centroid_weights(sample.selection, member_shares(sample, share))
+    means = centroid_weights(sample.selection, member_shares(sample.selection, share))
     means = means[means.any(axis=1)]
     if not len(means):
         raise SelectionError("No other cluster is left.")
@@ -214,7 +236,7 @@ def _noise(sample: Sample, own: Floats, basis: NDArray[np.floating] | None) -> f
 
 def _explained(sample: Sample, fitted: Floats, basis: NDArray[np.floating] | None) -> float:
     """R2 of a path over the centroids of the clusters, weighted by their sizes."""
-    share = member_shares(sample, sample.lit.astype(np.float64))
+    share = member_shares(sample.selection, sample.lit.astype(np.float64))
     means = centroid_weights(sample.selection, share)
     kept = means.any(axis=1)
     sizes = (means[kept] > 0).sum(axis=1) / (means[kept] > 0).sum()

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from rotation.directions import Direction
+from rotation.directions.direction import Direction
 from rotation.images import Pixels
 from rotation.selection import Members, Selection
 

@@ -1,4 +1,4 @@
-"""Readers of pose: taught by an image set and kept; MTCNN where there is too little to teach."""
+"""Pose estimators: taught by an image set and kept; MTCNN where there is too little to teach."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ import numpy as np
 import pytest
 import torch
 
-from rotation import pose_readers
 from rotation.dataset.sources import open_source
-from rotation.pose_network import PoseNetwork, teach, vary
-from rotation.pose_readers import LANDMARKS, TAUGHT, PoseReaders, TaughtReaders, VariedReader
+from rotation.editing import pose_estimators
+from rotation.editing.pose_estimators import (
+    LANDMARKS,
+    TAUGHT,
+    PoseEstimators,
+    TaughtEstimators,
+    VariedEstimator,
+    YawEstimator,
+)
+from rotation.editing.pose_network import PoseNetwork, teach, vary
 from rotation.posing import PoseBook, book_from_csv
 from rotation.synthetic.dataset import write_dataset
 from rotation.synthetic.renderer import render
 from rotation.synthetic.sampling import sample_heads
-from rotation.yaw_reader import YawReader
 
 SIZE = 64
 
@@ -33,15 +39,19 @@ def unseen() -> tuple[torch.Tensor, np.ndarray]:
     return pixels.float() / 127.5 - 1, np.array([head.yaw_deg for head in people])
 
 
-def readers(folder: Path, cache: Path, steps: int = 3, book: PoseBook | None = None) -> PoseReaders:
+def estimators(
+    folder: Path, cache: Path, steps: int = 3, book: PoseBook | None = None
+) -> PoseEstimators:
     with open_source(folder) as images:
-        source = TaughtReaders(images, book or book_from_csv(folder / "truth.csv"), cache, steps)
+        source = TaughtEstimators(
+            images, book or book_from_csv(folder / "truth.csv"), cache, "cpu", steps
+        )
         return source(SIZE, seed=0)
 
 
 @pytest.fixture
 def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pose_readers, "FEWEST", 40)
+    monkeypatch.setattr(pose_estimators, "FEWEST", 40)
 
 
 def test_a_mirror_negates_yaw_and_keeps_pitch(unseen: tuple[torch.Tensor, np.ndarray]) -> None:
@@ -85,44 +95,44 @@ def test_variation_moves_and_recolours_but_keeps_what_it_is_not_asked_to_change(
 
 
 @pytest.mark.usefixtures("few_are_enough")
-def test_readers_are_taught_once_and_kept(folder: Path, tmp_path: Path) -> None:
-    first = readers(folder, tmp_path)
+def test_estimators_are_taught_once_and_kept(folder: Path, tmp_path: Path) -> None:
+    first = estimators(folder, tmp_path)
     (kept,) = tmp_path.iterdir()
     written = kept.read_bytes()
     stamp = kept.stat().st_mtime_ns
-    second = readers(folder, tmp_path)
+    second = estimators(folder, tmp_path)
     assert kept.stat().st_mtime_ns == stamp
     assert first.about == second.about == TAUGHT
     images = torch.zeros(2, 3, SIZE, SIZE)
     np.testing.assert_array_equal(first.measure(images), second.measure(images))
 
     kept.write_bytes(written[: len(written) // 2])  # a damaged file is as good as none
-    third = readers(folder, tmp_path)
+    third = estimators(folder, tmp_path)
     np.testing.assert_array_equal(first.measure(images), third.measure(images))
     assert kept.read_bytes() == written
 
 
 @pytest.mark.usefixtures("few_are_enough")
-def test_other_poses_teach_other_readers(folder: Path, tmp_path: Path) -> None:
-    readers(folder, tmp_path)
+def test_other_poses_teach_other_estimators(folder: Path, tmp_path: Path) -> None:
+    estimators(folder, tmp_path)
     known = book_from_csv(folder / "truth.csv").known
     mirrored = PoseBook({name: (-yaw, *others) for name, (yaw, *others) in known.items()})
-    readers(folder, tmp_path, book=mirrored)
+    estimators(folder, tmp_path, book=mirrored)
     assert len(list(tmp_path.iterdir())) == 2
 
 
 @pytest.mark.usefixtures("few_are_enough")
-def test_the_reader_has_a_gradient_and_the_measure_is_another_network(
+def test_the_estimator_has_a_gradient_and_the_measure_is_another_network(
     folder: Path, tmp_path: Path
 ) -> None:
-    both = readers(folder, tmp_path)
+    both = estimators(folder, tmp_path)
     images = torch.zeros(2, 3, SIZE, SIZE, requires_grad=True)
     poses = both.read(images)
     assert poses.shape == (2, 2)
     poses[:, 0].sum().backward()
     assert images.grad is not None
     assert images.grad.abs().max() > 0
-    assert isinstance(both.read, VariedReader)
+    assert isinstance(both.read, VariedEstimator)
     random = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     assert not np.allclose(both.measure(random), both.read(random).detach(), atol=1e-3)
 
@@ -130,13 +140,13 @@ def test_the_reader_has_a_gradient_and_the_measure_is_another_network(
 def test_few_images_are_read_by_landmarks(
     folder: Path, tmp_path: Path, unseen: tuple[torch.Tensor, np.ndarray]
 ) -> None:
-    found = readers(folder, tmp_path)
+    found = estimators(folder, tmp_path)
     assert found.about == LANDMARKS
-    assert isinstance(found.read, YawReader)
+    assert isinstance(found.read, YawEstimator)
     assert not list(tmp_path.iterdir())
     images, yaws = unseen[0][:12], unseen[1][:12]
     assert np.corrcoef(found.measure(images)[:, 0], yaws)[0, 1] > 0.9
 
 
 def test_images_without_a_pose_teach_nothing(folder: Path, tmp_path: Path) -> None:
-    assert readers(folder, tmp_path, book=PoseBook({})).about == LANDMARKS
+    assert estimators(folder, tmp_path, book=PoseBook({})).about == LANDMARKS

@@ -16,7 +16,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from rotation.directions import Direction
+from rotation.directions.direction import Direction
 from rotation.errors import ModelError
 
 ARRAYS = Path("directions/directions.safetensors")
@@ -70,8 +70,11 @@ def load_directions(folder: Path, model: str) -> dict[str, Direction]:
 def _direction(
     name: str, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray], folder: Path
 ) -> Direction:
-    own: dict[str, Any] = {key.rpartition(".")[2]: array for key, array in arrays.items()
-           if key.rpartition(".")[0] == name}  # fmt: skip
+    own: dict[str, Any] = {
+        key.rpartition(".")[2]: array
+        for key, array in arrays.items()
+        if key.rpartition(".")[0] == name
+    }
     try:
         return Direction(**{key: _value(value) for key, value in values.items()}, **own)
     except TypeError as error:

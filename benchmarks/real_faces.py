@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from labeler.classifier.features import light_features  # noqa: E402
-from labeler.classifier.model import MirrorLogistic  # noqa: E402
-from labeler.classifier.storing import load_model as load_classifier  # noqa: E402
+from labeler.light_classifier.features import light_features  # noqa: E402
+from labeler.light_classifier.mirror_logistic import MirrorLogistic  # noqa: E402
+from labeler.light_classifier.storage import load_model as load_classifier  # noqa: E402
 
 from benchmarks._face_judge import FaceJudge, Seen  # noqa: E402
 from benchmarks._face_sheets import Strip, draw  # noqa: E402
@@ -44,7 +44,8 @@ from rotation.editing.pose_estimators import TaughtEstimators  # noqa: E402
 from rotation.embedders import EmbeddedModel  # noqa: E402
 from rotation.embedding import read_crop  # noqa: E402
 from rotation.errors import SelectionError  # noqa: E402
-from rotation.metrics import bootstrap, mean_square_error, side_contrast  # noqa: E402
+from benchmarks.side_contrast import side_contrast  # noqa: E402
+from rotation.metrics import bootstrap, mean_square_error  # noqa: E402
 from rotation.options import ClusterOptions, EditingOptions, ModelOptions, TurnOptions  # noqa: E402
 from rotation.posing import book_from_detector, cache_file  # noqa: E402
 from rotation.run import (  # noqa: E402

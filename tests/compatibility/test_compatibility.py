@@ -292,7 +292,7 @@ def test_csv_files_of_poses_and_labels_are_read(
 
 
 def test_a_pipeline_turns_by_the_directions_saved_in_it(heads: Path) -> None:
-    from rotation.head_pipeline import HeadRotationPipeline
+    from rotation.diffusers_pipeline import HeadRotationPipeline
 
     pipeline: Any = HeadRotationPipeline.from_pretrained(FILES / "pipeline")
     (name,) = pipeline.directions

@@ -9,8 +9,8 @@ from labeler.config import load_settings
 from labeler.errors import ConfigError
 from labeler.exports.csv_files import LABEL_COLUMNS, VOTE_COLUMNS
 from labeler.web.access import roles_of
-from rotation.poses import POSE_COLUMNS
-from rotation.synthetic.dataset import TRUTH_COLUMNS
+from rotation.poses.pose_csv import POSE_COLUMNS
+from rotation.synthetic_heads.dataset import TRUTH_COLUMNS
 
 __all__ = [
     "LABEL_COLUMNS",

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select
 
-import manage
+from labeler.cli.main import cli
 from labeler.config import load_settings
 from labeler.database.engine import Database
 from labeler.errors import BrokenData, Conflict, InvalidInput, NotFound
@@ -21,7 +21,7 @@ from tests.names import AWKWARD_NAMES
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(manage.cli, arguments, catch_exceptions=False)
+    return CliRunner().invoke(cli, arguments, catch_exceptions=False)
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from sqlalchemy import select
 
 from labeler.campaigns.service import edit_campaign, get_campaign
 from labeler.config import Settings
+from labeler.consensus.derivation import DERIVED_COLUMNS
 from labeler.consensus.stopping_rule import is_audited
-from labeler.consensus.store import DERIVED, rebuild, recount
+from labeler.consensus.store import rebuild, recount
 from labeler.database.engine import Database
 from labeler.labels import ANSWERS
 from labeler.models import Consensus, Decision, Estimate, Gold, Skill, Vote, utc_now
@@ -88,7 +89,7 @@ def hold(db: Database, settings: Settings, people: Sequence[int]) -> None:
 
 
 def derived(row: Consensus) -> list[object]:
-    values = [getattr(row, name) for name in DERIVED]
+    values = [getattr(row, name) for name in DERIVED_COLUMNS]
     return [pytest.approx(v, abs=1e-12) if isinstance(v, float) else v for v in values]
 
 

@@ -12,13 +12,11 @@ from rotation.dataset.labels import MIRRORED_LABEL
 from rotation.dataset.sources import ImageSource
 from rotation.embedding import Encoder, Latents, Progress, Store, embed, read_crop
 from rotation.errors import ImageError
-from rotation.flow import SIDE
 from rotation.images import Pixels
 from rotation.poses import Poses
 from rotation.records import Records
-from rotation.selection import Criteria, Members, Selection, select
+from rotation.selection import Covariates, Criteria, Members, Selection
 from rotation.similarity import describe_looks, weigh
-from rotation.slope_weights import Covariates
 
 CLUSTER_STEP_DEG = 10.0
 CLUSTER_REACH_DEG = (20.0, 40.0)
@@ -35,9 +33,13 @@ def cluster_angles(yaws_deg: Sequence[float]) -> tuple[float, ...]:
 
 
 def read_members(
-    images: ImageSource, selection: Selection, records: Records, size: int, criteria: Criteria,
+    images: ImageSource,
+    selection: Selection,
+    records: Records,
+    size: int,
+    criteria: Criteria,
     progress: Progress | None = None,
-) -> tuple[Selection, dict[int, Pixels]]:  # fmt: skip
+) -> tuple[Selection, dict[int, Pixels]]:
     """Crops (size, size, 3) of the members by row. Broken files leave their clusters.
 
     Raises `SelectionError` where a cluster is then too small.
@@ -74,26 +76,18 @@ def mean_images(selection: Selection, crops: dict[int, Pixels]) -> Pixels:
 WIDE = 600  # images of a cluster; to read them all takes seconds
 
 
-def wide_means(
-    images: ImageSource, records: Records, poses: Poses, person: Records,
-    angles: Sequence[float], criteria: Criteria, seed: int,
-    progress: Progress | None = None,
-) -> tuple[Selection, Pixels]:  # fmt: skip
-    """Clusters of any attributes, up to `WIDE` images each, and their means (K, SIDE, SIDE, 3).
-
-    What a flow is fitted to: where points go depends little on whose they are, and noise in the
-    means is noise in the flow. No latents are needed of them.
-    """
-    wide = replace(criteria, attributes=(), maximum=max(WIDE, criteria.maximum))
-    selection = select(records, poses, person, angles, wide, np.random.default_rng(seed))
-    selection, crops = read_members(images, selection, records, SIDE, wide, progress)
-    return selection, mean_images(selection, crops)
+def widened(criteria: Criteria) -> Criteria:
+    """Clusters of any attributes, up to `WIDE` images each: for means alone, without latents."""
+    return replace(criteria, attributes=(), maximum=max(WIDE, criteria.maximum))
 
 
 def embed_members(
-    model: Encoder, store: Store, members: Members, crops: dict[int, Pixels],
+    model: Encoder,
+    store: Store,
+    members: Members,
+    crops: dict[int, Pixels],
     progress: Progress | None,
-) -> Latents:  # fmt: skip
+) -> Latents:
     """Latents (n, C, H, W) of the members as used.
 
     A mirrored member's latent is the flip of the plain one's: z(flip x) = flip z holds for a

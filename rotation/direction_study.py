@@ -1,10 +1,9 @@
-"""`rotation directions`: what each way of fitting is worth on an image set."""
+"""`rotation directions`: how reliable the direction of each fit method is on an image set."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,86 +15,128 @@ from rotation.clusters import cluster_angles, describe_members, embed_members, r
 from rotation.dataset.celeba import read_tables
 from rotation.dataset.labels_csv import read_labels
 from rotation.dataset.sources import ImageSource, open_source
-from rotation.embedders import choose_embedding
+from rotation.devices import choose_device
+from rotation.directions.fit import STUDIED_METHODS
+from rotation.directions.fit_weights import Sample
+from rotation.directions.principal_components import principal_components
+from rotation.directions.reliability import DirectionReliability, Draws, measure_reliability
 from rotation.embedding import Progress
 from rotation.errors import DatasetError, SelectionError
 from rotation.images import Pixels, check_writable
-from rotation.job import TRUTH, load_model, open_poses, open_store, read_truth, with_defaults
+from rotation.options import ModelOptions, PoseOptions
 from rotation.poses import Poses
 from rotation.posing import cache_file
 from rotation.records import UNKNOWN, Records, join_records
-from rotation.reliability import Draws, Worth, worth
 from rotation.report import versions, write_report
-from rotation.selection import Criteria, Selection, select, too_small
-from rotation.slope_weights import Covariates
-from rotation.subspace import principal_components
+from rotation.run import (
+    TRUTH,
+    open_cluster_latents,
+    open_model,
+    open_poses,
+    read_truth,
+    with_model_defaults,
+)
+from rotation.selection import Covariates, Criteria, Selection, select, too_small
 from rotation.synthetic.dataset import write_dataset
-from rotation.ways import WAYS, Sample
 
 ANY = "any"
 NOBODY = Records(("",), np.array(["center"]), np.array([UNKNOWN]), (), np.empty((1, 0), np.int64))
 """No source: nobody's pictures are left out."""
 
 
-def study_directions(given: Mapping[str, Any], command: str, progress: Progress) -> dict[str, Any]:
-    """Fit every way asked for and tell what it is worth; `given` holds the options by name.
+@dataclass(frozen=True)
+class StudyOptions:
+    """All that `rotation directions` needs.
 
-    Returns the report, which is left in the folder `given["out"]` too, as `directions.json`.
+    Attributes:
+        images, labels: the image set with its labels.csv; None: `heads` rendered heads.
+        cache: keeps latents, poses and rendered heads.
+        criteria: what is asked of the clusters, whatever the light.
+        light: whose direction; None: of every light alike.
+        yaws_deg: how far the clusters reach.
+        methods: names among `STUDIED_METHODS`.
+        components: leading principal components of the images, for the second table.
+        draws: how much is drawn anew.
+        out: a folder for directions.json; None: none is written.
     """
-    ways = [WAYS[name] for name in choose_ways(given["methods"])]
-    if given["out"] is not None:
-        check_writable(given["out"])
+
+    cache: Path
+    criteria: Criteria
+    images: Path | None = None
+    labels: Path | None = None
+    heads: int = 480
+    light: str | None = "center"
+    yaws_deg: tuple[float, ...] = tuple(float(yaw) for yaw in range(-30, 31, 10))
+    methods: tuple[str, ...] = tuple(STUDIED_METHODS)
+    components: int = 50
+    draws: Draws = field(default_factory=Draws)
+    model: ModelOptions = field(default_factory=ModelOptions)
+    poses: PoseOptions = field(default_factory=PoseOptions)
+    seed: int = 0
+    out: Path | None = None
+
+
+def study_directions(options: StudyOptions, command: str, progress: Progress) -> dict[str, Any]:
+    """Fit by every method asked for and tell how reliable its direction is.
+
+    Returns the report, which is left in the folder `options.out` too, as `directions.json`.
+    """
+    methods = [STUDIED_METHODS[name] for name in choose_methods(options.methods)]
+    if options.out is not None:
+        check_writable(options.out)
     start = time.perf_counter()
-    sample, crops, about = gather(given, progress)
+    sample, crops, about = gather(options, progress)
     embedded = time.perf_counter()
-    components = principal_components(crops, given["components"], given["seed"])
+    components = principal_components(crops, options.components, options.seed)
     spaces = {"latent": None, "components": components}
-    draws, seed = Draws(given["resamples"], given["splits"]), given["seed"]
-    found: dict[str, dict[str, Worth]] = {}
-    for way in ways:
+    found: dict[str, dict[str, DirectionReliability]] = {}
+    for method in methods:
         for space, basis in spaces.items():
-            found.setdefault(way.name, {})[space] = worth(sample, way, draws, seed, basis)
+            told = measure_reliability(sample, method, options.draws, options.seed, basis)
+            found.setdefault(method.name, {})[space] = told
             done = sum(map(len, found.values()))
-            progress("fit", done, len(ways) * len(spaces))
+            progress("fit", done, len(methods) * len(spaces))
     report = about | {
         "components": len(components),
-        **asdict(draws),
-        "ways": {name: {space: asdict(one) for space, one in spaces.items()}
-                 for name, spaces in found.items()},
-        "seed": seed,
+        **asdict(options.draws),
+        "ways": {
+            name: {space: asdict(one) for space, one in told.items()}
+            for name, told in found.items()
+        },
+        "seed": options.seed,
         "seconds": {"gather": embedded - start, "fit": time.perf_counter() - embedded},
         "versions": versions(),
         "command": command,
-    }  # fmt: skip
-    if given["out"] is not None:
-        write_report(report, given["out"] / "directions.json")
+    }
+    if options.out is not None:
+        write_report(report, options.out / "directions.json")
     return report
 
 
-def choose_ways(names: tuple[str, ...] | None) -> tuple[str, ...]:
-    """The ways of these names, all without any; `SelectionError` for one that there is not."""
-    for name in names or ():
-        if name not in WAYS:
-            raise SelectionError(f"--methods: {name!r} is none; there are {', '.join(WAYS)}.")
-    return names or tuple(WAYS)
+def choose_methods(names: tuple[str, ...]) -> tuple[str, ...]:
+    """These names; `SelectionError` for one that there is not."""
+    for name in names:
+        if name not in STUDIED_METHODS:
+            known = ", ".join(STUDIED_METHODS)
+            raise SelectionError(f"--methods: {name!r} is none; there are {known}.")
+    return names
 
 
-def gather(given: Mapping[str, Any], progress: Progress) -> tuple[Sample, Pixels, dict[str, Any]]:
+def gather(options: StudyOptions, progress: Progress) -> tuple[Sample, Pixels, dict[str, Any]]:
     """The members of all clusters with their latents, their crops, and the report of them."""
-    given, labels = _labelled(given, progress)
-    model = load_model(*(given[key] for key in ("model", "device", "steps", "iterations", "bf16")))
-    encoder = choose_embedding(model, given["embedding"], given["model"])
-    store = open_store(given["cache"], encoder)
-    with open_source(given["images"]) as images:
-        tables = read_tables(given["images"])
-        book = open_poses(given, images, tables, cache_file(given["cache"], given["images"]))
+    folder, labels, poses_from = _labelled(options, progress)
+    chosen = with_model_defaults(options.model, folder)
+    model, encoder = open_model(chosen)
+    store = open_cluster_latents(options.cache, encoder)
+    with open_source(folder) as images:
+        tables, measured = read_tables(folder), cache_file(options.cache, folder)
+        book = open_poses(poses_from, images, tables, measured, choose_device(chosen.device))
         records = join_records(labels, images.names(), tables)
         poses = book.poses(records.filenames, progress)
-        selection, crops = _select(given, images, records, poses, model.image_size, progress)
+        selection, crops = _select(options, images, records, poses, model.image_size, progress)
     members = selection.members
-    light = None if given["light"] == ANY else given["light"]
-    covariates = describe_members(members, records, poses, light)
-    sizes = _lit_sizes(selection, covariates, given["min_cluster"])
+    covariates = describe_members(members, records, poses, options.light)
+    sizes = _lit_sizes(selection, covariates, options.criteria.minimum)
     latents = embed_members(encoder, store, members, crops, progress)
     sample = Sample(
         selection=selection,
@@ -108,7 +149,7 @@ def gather(given: Mapping[str, Any], progress: Progress) -> tuple[Sample, Pixels
         "images": len(crops),
         "people": len(np.unique(sample.people)),
         "people_known": bool((records.identities != UNKNOWN).all()),
-        "light": given["light"],
+        "light": options.light or ANY,
         "angles_deg": selection.angles_deg,
         "sizes": sizes,
         "model": {"name": model.name, "fingerprint": encoder.fingerprint, "steps": model.steps},
@@ -117,36 +158,31 @@ def gather(given: Mapping[str, Any], progress: Progress) -> tuple[Sample, Pixels
 
 
 def _labelled(
-    given: Mapping[str, Any], progress: Progress
-) -> tuple[Mapping[str, Any], dict[str, str]]:
-    """The options with an image set in them, rendered heads where none is given; its labels."""
-    if given["images"] is not None:
-        if given["labels"] is None:
+    options: StudyOptions, progress: Progress
+) -> tuple[Path, dict[str, str], PoseOptions]:
+    """The image set, its labels and where its poses are; rendered heads where none is given."""
+    if options.images is not None:
+        if options.labels is None:
             raise DatasetError("--labels is needed with --images: what light is on each image.")
-        return with_defaults(given), read_labels(given["labels"])
-    folder: Path = given["cache"] / f"heads-{given['heads']}"
-    write_dataset(folder, given["heads"], progress=lambda d, n: progress("render", d, n))
-    heads = with_defaults({**given, "images": folder})
-    return {**heads, "poses": folder / TRUTH}, read_truth(folder)
+        return options.images, read_labels(options.labels), options.poses
+    folder = options.cache / f"heads-{options.heads}"
+    write_dataset(folder, options.heads, progress=lambda d, n: progress("render", d, n))
+    return folder, read_truth(folder), replace(options.poses, csv=folder / TRUTH)
 
 
 def _select(
-    given: Mapping[str, Any], images: ImageSource, records: Records, poses: Poses, size: int,
+    options: StudyOptions,
+    images: ImageSource,
+    records: Records,
+    poses: Poses,
+    size: int,
     progress: Progress,
-) -> tuple[Selection, dict[int, Pixels]]:  # fmt: skip
-    """Clusters of every light, for the regression; the other ways count those of theirs."""
-    criteria = Criteria(
-        light=None,
-        attributes=(),
-        half_width_deg=given["window"],
-        minimum=given["min_cluster"],
-        maximum=max(given["max_cluster"], given["min_cluster"]),
-        max_half_width_deg=max(given["max_window"], given["window"]),
-    )
-    rng = np.random.default_rng(given["seed"])
-    angles = cluster_angles(given["yaws"])
-    selection = select(records, poses, NOBODY, angles, criteria, rng)
-    return read_members(images, selection, records, size, criteria, progress)
+) -> tuple[Selection, dict[int, Pixels]]:
+    """Clusters of every light, for the regression; the other methods count those of theirs."""
+    rng = np.random.default_rng(options.seed)
+    angles = cluster_angles(options.yaws_deg)
+    selection = select(records, poses, NOBODY, angles, options.criteria, rng)
+    return read_members(images, selection, records, size, options.criteria, progress)
 
 
 def _people(records: Records) -> NDArray[np.int64]:

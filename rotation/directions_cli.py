@@ -9,48 +9,98 @@ from typing import Any
 
 import click
 
-from rotation.cli import (
+from rotation.cli.common import (
     FolderPath,
     Progress,
     default_cache,
     embedding_options,
+    model_options,
+    one_message,
     own_poses,
     pose_options,
     window_options,
 )
-from rotation.errors import RotationError
-from rotation.option_types import Names, Yaws
+from rotation.cli.option_types import Names, Yaws
+from rotation.directions.fit import STUDIED_METHODS
+from rotation.options import PoseOptions
+from rotation.selection import Criteria
 
 UNTOLD = 1e6  # images: beyond, halves of so few images do not agree at all
 HEADINGS = (
-    "way", "images", "R²", "angle left out", "unmoved", "its noise", "halves' cosine",
-    "images for 0.9", "bootstrap cosine", "at 30°: norm", "random", "by the law",
-)  # fmt: skip
+    "way",
+    "images",
+    "R²",
+    "angle left out",
+    "unmoved",
+    "its noise",
+    "halves' cosine",
+    "images for 0.9",
+    "bootstrap cosine",
+    "at 30°: norm",
+    "random",
+    "by the law",
+)
 
 
 @click.command()
-@click.option("--images", type=FolderPath,
-              help="Folder or zip of images [rendered heads with their truth].")  # fmt: skip
+@click.option(
+    "--images", type=FolderPath, help="Folder or zip of images [rendered heads with their truth]."
+)
 @click.option("--labels", type=FolderPath, help="labels.csv of `export labels`, with --images.")
 @pose_options
 @own_poses
-@click.option("--heads", type=click.IntRange(40), default=480, show_default=True,
-              help="Heads rendered where no --images are given.")  # fmt: skip
-@click.option("--light", type=click.Choice(["left", "center", "right", "any"]), default="center",
-              show_default=True, help="Whose; regressions learn from every light.")  # fmt: skip
-@click.option("--yaw", "yaws", type=Yaws(), default="-30:30:10", show_default=True,
-              help="How far the clusters reach, as of `rotation run`.")  # fmt: skip
+@click.option(
+    "--heads",
+    type=click.IntRange(40),
+    default=480,
+    show_default=True,
+    help="Heads rendered where no --images are given.",
+)
+@click.option(
+    "--light",
+    type=click.Choice(["left", "center", "right", "any"]),
+    default="center",
+    show_default=True,
+    help="Whose; regressions learn from every light.",
+)
+@click.option(
+    "--yaw",
+    "yaws",
+    type=Yaws(),
+    default="-30:30:10",
+    show_default=True,
+    help="How far the clusters reach, as of `rotation run`.",
+)
 @window_options
-@click.option("--max-cluster", type=click.IntRange(1), default=3000, show_default=True,
-              help="Images of every light a cluster; more are thinned at random.")  # fmt: skip
-@click.option("--methods", type=Names(),
-              help="paper, samples, one-line, regression, shrink, tied [all].")  # fmt: skip
-@click.option("--components", type=click.IntRange(1), default=50, show_default=True,
-              help="Leading principal components of the images, for the second table.")  # fmt: skip
-@click.option("--resamples", type=click.IntRange(2), default=100, show_default=True,
-              help="Bootstrap: how often people are drawn anew.")  # fmt: skip
-@click.option("--splits", type=click.IntRange(1), default=10, show_default=True,
-              help="Random splits into halves, quarters and eighths.")  # fmt: skip
+@click.option(
+    "--max-cluster",
+    type=click.IntRange(1),
+    default=3000,
+    show_default=True,
+    help="Images of every light a cluster; more are thinned at random.",
+)
+@click.option("--methods", type=Names(), help=f"{', '.join(STUDIED_METHODS)} [all].")
+@click.option(
+    "--components",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="Leading principal components of the images, for the second table.",
+)
+@click.option(
+    "--resamples",
+    type=click.IntRange(2),
+    default=100,
+    show_default=True,
+    help="Bootstrap: how often people are drawn anew.",
+)
+@click.option(
+    "--splits",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Random splits into halves, quarters and eighths.",
+)
 @embedding_options
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
@@ -68,15 +118,39 @@ def directions(as_json: bool, **given: Any) -> None:
       python manage.py rotation directions --images ~/CelebA --labels labels.csv \\
           --light left --methods samples,regression --out worth/
     """
-    from rotation.direction_study import study_directions
+    from rotation.direction_study import ANY, StudyOptions, study_directions
+    from rotation.directions.reliability import Draws
 
-    given["cache"] = given["cache"] or default_cache()
-    try:
-        with Progress(lines=True) as progress:
-            report = study_directions(given, " ".join(sys.argv), progress)
-    except RotationError as error:
-        raise click.ClickException(str(error)) from None
+    with one_message(), Progress(lines=True) as progress:
+        options = StudyOptions(
+            cache=given["cache"] or default_cache(),
+            criteria=_criteria(given),
+            images=given["images"],
+            labels=given["labels"],
+            heads=given["heads"],
+            light=None if given["light"] == ANY else given["light"],
+            yaws_deg=given["yaws"],
+            methods=given["methods"] or tuple(STUDIED_METHODS),
+            components=given["components"],
+            draws=Draws(given["resamples"], given["splits"]),
+            model=model_options(given),
+            poses=PoseOptions(given["poses"], given["landmarks"]),
+            seed=given["seed"],
+            out=given["out"],
+        )
+        report = study_directions(options, " ".join(sys.argv), progress)
     click.echo(json.dumps(report, indent=2, ensure_ascii=False) if as_json else _tables(report))
+
+
+def _criteria(given: Mapping[str, Any]) -> Criteria:
+    return Criteria(
+        light=None,
+        attributes=(),
+        half_width_deg=given["window"],
+        minimum=given["min_cluster"],
+        maximum=max(given["max_cluster"], given["min_cluster"]),
+        max_half_width_deg=max(given["max_window"], given["window"]),
+    )
 
 
 def _tables(report: Mapping[str, Any]) -> str:

@@ -22,10 +22,9 @@ from rotation.embedding import Store, embed_by
 from rotation.embedding_network import EmbeddingNetwork
 from rotation.errors import ModelError
 from rotation.images import to_pixels
+from rotation.options import EncoderName
 from rotation.refinement import RATE, refine_by_gradient, refine_by_sweeps
 from rotation.unet import CHUNK, LatentModel
-
-Way = Literal["inversion", "smooth", "network", "refined"]
 
 EXACT = "exact"
 REFINEMENTS = 10
@@ -189,7 +188,7 @@ class EmbeddedModel:
     model: LatentModel
     clusters: Embedder
     source: Embedder
-    way: Way = "inversion"
+    way: EncoderName = "inversion"
 
     @property
     def image_size(self) -> int:
@@ -235,7 +234,9 @@ class EmbeddedModel:
         return self.model.decode_with_gradient(z)
 
 
-def choose_embedding(model: LatentModel, way: Way, folder: Path | None = None) -> EmbeddedModel:
+def choose_embedding(
+    model: LatentModel, way: EncoderName, folder: Path | None = None
+) -> EmbeddedModel:
     """A model that embeds in one of the ways above; `folder` is where it was opened from.
 
     Inversion takes the model's fixed corrections for the clusters, whose means forgive an inexact

@@ -8,8 +8,19 @@ from typing import Any
 
 import click
 
-from rotation.cli import EMBEDDINGS, FolderPath, Progress, default_cache, model_option
-from rotation.errors import RotationError
+from rotation.cli.common import (
+    EMBEDDINGS,
+    FolderPath,
+    Progress,
+    bf16_option,
+    default_cache,
+    device_option,
+    images_option,
+    model_option,
+    model_options,
+    one_message,
+    steps_option,
+)
 
 
 class ShardType(click.ParamType[tuple[int, int]]):
@@ -30,17 +41,25 @@ class ShardType(click.ParamType[tuple[int, int]]):
 
 
 @click.command()
-@click.option("--images", type=FolderPath, required=True, help="Folder or zip of images.")
+@images_option
 @model_option
-@click.option("--embedding", type=click.Choice(EMBEDDINGS),
-              help="As of `rotation run` [smooth; inversion for rendered heads].")  # fmt: skip
-@click.option("--shard", type=ShardType(), default="1/1", show_default=True,
-              help="Only part i of N; run all N, anywhere, then `rotation merge`.")  # fmt: skip
-@click.option("--steps", type=click.IntRange(2, 500), default=10, show_default=True)
+@click.option(
+    "--embedding",
+    type=click.Choice(EMBEDDINGS),
+    help="As of `rotation run` [smooth; inversion for rendered heads].",
+)
+@click.option(
+    "--shard",
+    type=ShardType(),
+    default="1/1",
+    show_default=True,
+    help="Only part i of N; run all N, anywhere, then `rotation merge`.",
+)
+@steps_option
 @click.option("--iterations", type=click.IntRange(0, 100), default=4, show_default=True)
-@click.option("--bf16/--no-bf16", default=None, help="bfloat16 [where the processor has it].")
+@bf16_option
 @click.option("--cache", type=FolderPath, help="Keeps the latents [~/.cache/sidelight].")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N.")
+@device_option
 def embed(images: Path, shard: tuple[int, int], cache: Path | None, **given: Any) -> None:
     """Embed a whole image set into the latent store.
 
@@ -54,18 +73,13 @@ def embed(images: Path, shard: tuple[int, int], cache: Path | None, **given: Any
     """
     from rotation.bulk import Shard, embed_set
     from rotation.dataset.sources import open_source
-    from rotation.embedders import choose_embedding
-    from rotation.job import load_model, open_store, with_defaults
+    from rotation.run import open_cluster_latents, open_model, with_model_defaults
 
-    try:
-        given = with_defaults({**given, "images": images})
-        settings = [given[name] for name in ("model", "device", "steps", "iterations", "bf16")]
-        model = choose_embedding(load_model(*settings), given["embedding"], given["model"])
-        store = open_store(cache or default_cache(), model)
+    with one_message():
+        _, model = open_model(with_model_defaults(model_options(given), images))
+        store = open_cluster_latents(cache or default_cache(), model)
         with open_source(images) as source, Progress() as progress:
             done = embed_set(model, store, source, Shard(*shard), progress)
-    except RotationError as error:
-        raise click.ClickException(str(error)) from None
     click.echo(
         f"{done.new} embedded, {done.known} known before, {done.broken} unreadable: {store.folder}"
     )
@@ -85,10 +99,8 @@ def merge(caches: tuple[Path, ...], out: Path) -> None:
     """
     from rotation.merging import merge as merge_stores
 
-    try:
+    with one_message():
         merged = merge_stores([cache / "latents" for cache in caches], out / "latents")
-    except RotationError as error:
-        raise click.ClickException(str(error)) from None
     for store in merged:
         click.echo(
             f"{store.rows} latents in {store.folder} ({store.repeated} given more than once, "
@@ -98,8 +110,13 @@ def merge(caches: tuple[Path, ...], out: Path) -> None:
 
 @click.command()
 @click.option("--model", type=FolderPath, help="Folder, or bundled name [synthetic-heads-64].")
-@click.option("--count", type=click.IntRange(2), default=32, show_default=True,
-              help="Rendered heads of people no model was trained on.")  # fmt: skip
+@click.option(
+    "--count",
+    type=click.IntRange(2),
+    default=32,
+    show_default=True,
+    help="Rendered heads of people no model was trained on.",
+)
 @click.option("--steps", "counts", default="10,20,50", show_default=True, metavar="A,B,C")
 @click.option("--device", default="auto", show_default=True)
 @click.option("--sheet", type=FolderPath, help="Also a PNG: heads over what each way leaves.")
@@ -116,9 +133,6 @@ def embeddings(counts: str, as_json: bool, sheet: Path | None, **given: Any) -> 
     if not all(part.strip().isdecimal() and int(part) > 1 for part in counts.split(",")):
         raise click.UsageError(f"--steps takes numbers above 1 as 10,20,50, not {counts}.")
     steps = [int(part) for part in counts.split(",")]
-    try:
-        with Progress() as progress:
-            rows = compare(**given, steps=steps, sheet=sheet, progress=progress)
-    except RotationError as error:
-        raise click.ClickException(str(error)) from None
+    with one_message(), Progress() as progress:
+        rows = compare(**given, steps=steps, sheet=sheet, progress=progress)
     click.echo(json.dumps(rows, indent=2) if as_json else as_table(rows))

@@ -1,5 +1,5 @@
-"""The U-Net itself: built from a config, filled with weights. With `head_pipeline` the only module
-that imports diffusers."""
+"""The U-Net itself: built from a config, filled with weights. Besides `diffusers_pipeline`, this is
+the only module that imports diffusers."""
 
 from __future__ import annotations
 

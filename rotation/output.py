@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from rotation.animation import WRITERS, import_av
+from rotation.editing.pipeline import Rotation
 from rotation.images import (
     Pixels,
     degrees,
@@ -21,8 +21,8 @@ from rotation.images import (
     enlarge,
     save_png,
 )
+from rotation.options import OutputOptions
 from rotation.paste import paste_back
-from rotation.pipeline import Rotation
 from rotation.postprocess import Finish, finish, load_super_resolution
 
 SHOWN_SIDE = 128
@@ -45,23 +45,23 @@ class Wanted:
     photograph: Image.Image | None = None
 
 
-def read_wanted(given: Mapping[str, Any]) -> Wanted:
-    """The pictures a command's options ask for, less the photograph.
+def open_output(options: OutputOptions) -> Wanted:
+    """The pictures that the options ask for, less the photograph.
 
     Raises `MissingExtraError` and `ModelError` here, before any long work.
     """
-    if given["mp4"]:
+    if "mp4" in options.animations:
         import_av()
-    model = given["super_resolution"]
+    model = options.super_resolution
     return Wanted(
-        animations=tuple(kind for kind in WRITERS if given[kind]),
-        contact_sheets=given["contact_sheets"],
-        grid=given["grid"],
-        side=given["show_size"] or 0,
+        animations=options.animations,
+        contact_sheets=options.contact_sheets,
+        grid=options.grid,
+        side=options.side,
         finish=Finish(
-            match_colours=given["match_colours"],
+            match_colours=options.match_colours,
             upscale=load_super_resolution(model) if model is not None else None,
-            sharpen=given["sharpen"],
+            sharpen=options.sharpen,
         ),
     )
 

@@ -6,7 +6,7 @@ Nothing here is measured: the yaw, the light and the person are read off frames 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from PIL import Image, ImageFilter
 from rotation.errors import MissingExtraError, ModelError
 from rotation.images import Pixels, from_pixels, to_pixels
 from rotation.lab import lab_from_srgb, srgb_from_lab
+from rotation.options import OutputOptions
 
 Upscaler = Callable[[Pixels], Pixels]
 """Frames (N, S, S, 3) to larger ones (N, S', S', 3): any function, or `load_super_resolution`."""
@@ -111,15 +112,15 @@ def load_super_resolution(path: Path) -> Upscaler:
     return upscale
 
 
-def describe_finish(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The steps that a command's options ask for; the model by its name and SHA-256."""
-    named, model = None, given["super_resolution"]
+def describe_finish(options: OutputOptions) -> dict[str, Any]:
+    """The steps that are asked for, as reports tell of them; the model by name and SHA-256."""
+    named, model = None, options.super_resolution
     if model is not None:
         named = {"name": model.name, "sha256": hashlib.sha256(model.read_bytes()).hexdigest()}
     return {
-        "match_colours": given["match_colours"],
+        "match_colours": options.match_colours,
         "super_resolution": named,
-        "sharpen": given["sharpen"],
+        "sharpen": options.sharpen,
     }
 
 

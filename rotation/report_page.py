@@ -18,9 +18,9 @@ from markupsafe import Markup
 from PIL import Image
 
 from rotation import plots
-from rotation.diagnostics import Examples
+from rotation.directions.diagnostics import Examples
+from rotation.editing.pipeline import Rotation
 from rotation.images import Pixels, degrees, save_text
-from rotation.pipeline import Rotation
 
 TEMPLATES = Path(__file__).parent / "templates"
 MINUS = "\N{MINUS SIGN}"
@@ -43,11 +43,11 @@ def render_page(report: Mapping[str, Any], result: Rotation, shown: Pixels) -> s
         report=report,
         source=result.source.crop,
         decoded=result.reconstruction,
-        carried=[] if result.carried is None else list(result.carried),
+        carried=[] if result.warped is None else list(result.warped),
         frames=_frames(report, shown),
         clusters=_clusters(report, result),
         plots={name: Markup(svg) for name, svg in _plots(report).items()},
-        worth=result.fit.worth,
+        worth=result.fit.reliability,
         psnr=-10 * math.log10(error) if error > 0 else None,
     )
 

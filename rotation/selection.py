@@ -146,6 +146,27 @@ class Selection:
         return tuple(len(cluster) for cluster in self.clusters)
 
 
+@dataclass(frozen=True)
+class Covariates:
+    """What a regression adjusts for.
+
+    Attributes:
+        lights, pitch_deg: (n,) of the members as used.
+        source_light: the light of the source; None: every light alike.
+    """
+
+    lights: tuple[str, ...]
+    pitch_deg: Floats
+    source_light: str | None
+
+    @property
+    def lit(self) -> NDArray[np.bool_]:
+        """Members under the source's light (n,)."""
+        if self.source_light is None:
+            return np.ones(len(self.lights), dtype=bool)
+        return np.array([light == self.source_light for light in self.lights])
+
+
 def candidates(records: Records, criteria: Criteria) -> NDArray[np.int64]:
     """Rows whose light fits, as they are or mirrored: those whose pose is worth measuring."""
     return np.flatnonzero(_lit(records, criteria) & _sure(records, criteria))

@@ -18,8 +18,8 @@ from labeler.errors import SidelightError
 from rotation.errors import RotationError
 
 ROTATION = {
-    "run": ("rotation.cli:run", "Turn the head of a source face."),
-    "poses": ("rotation.cli:poses", "Measure yaw, pitch and roll of every image."),
+    "run": ("rotation.cli.run:run", "Turn the head of a source face."),
+    "poses": ("rotation.cli.poses:poses", "Measure yaw, pitch and roll of every image."),
     "train": ("rotation.training.cli:train_command", "Train a diffusion model on faces."),
     "train-embedding": (
         "rotation.training.cli:train_embedding_command",

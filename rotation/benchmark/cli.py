@@ -9,38 +9,78 @@ from typing import Any
 
 import click
 
-from rotation.cli import EMBEDDINGS, FolderPath, Progress, default_cache
-from rotation.errors import RotationError
-from rotation.option_types import Names, Yaws
+from rotation.cli.common import (
+    CLUSTERS,
+    EMBEDDINGS,
+    FolderPath,
+    Progress,
+    bf16_option,
+    default_cache,
+    device_option,
+    model_options,
+    one_message,
+    steps_option,
+)
+from rotation.cli.option_types import Names, Yaws
 
 
 @click.command()
-@click.option("--quick", is_flag=True,
-              help="24 sources, yaws by 10, paper and samples, 240 heads, 20 others.")  # fmt: skip
+@click.option(
+    "--quick", is_flag=True, help="24 sources, yaws by 10, paper and samples, 240 heads, 20 others."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @click.option("--out", type=FolderPath, help="Folder for figures, strips and plot [none].")
 @click.option("--sources", type=click.IntRange(1), help="Heads to turn [102].")
 @click.option("--variants", type=Names(), help="Which ways of turning [all].")
 @click.option("--yaw", "yaws", type=Yaws(), help="Yaws asked for [-30:30:5].")
-@click.option("--gallery", type=click.IntRange(1), metavar="N",
-              help="Other people among whom the source must be the nearest [1000].")  # fmt: skip
-@click.option("--heads", type=click.IntRange(40),
-              help="Pictures of the data set for the clusters [480; quick: 240].")  # fmt: skip
-@click.option("--min-cluster", type=click.IntRange(1), default=20, show_default=True,
-              help="Attributes are given up before a cluster is smaller.")  # fmt: skip
-@click.option("--strips", type=click.IntRange(1, 50), default=9, show_default=True,
-              help="Sources shown in strips.png.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(0), metavar="N",
-              help="Processes that render and judge [one for each processor].")  # fmt: skip
+@click.option(
+    "--gallery",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Other people among whom the source must be the nearest [1000].",
+)
+@click.option(
+    "--heads",
+    type=click.IntRange(40),
+    help="Pictures of the data set for the clusters [480; quick: 240].",
+)
+@click.option(
+    "--min-cluster",
+    type=click.IntRange(1),
+    default=CLUSTERS.minimum,
+    show_default=True,
+    help="Attributes are given up before a cluster is smaller.",
+)
+@click.option(
+    "--strips",
+    type=click.IntRange(1, 50),
+    default=9,
+    show_default=True,
+    help="Sources shown in strips.png.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Processes that render and judge [one for each processor].",
+)
 @click.option("--model", type=FolderPath, help="Folder, or bundled name [synthetic-heads-64].")
-@click.option("--steps", type=click.IntRange(2, 500), default=10, show_default=True)
-@click.option("--iterations", type=click.IntRange(0, 100),
-              help="Corrections a step when embedding clusters [4; quick: 1].")  # fmt: skip
-@click.option("--embedding", type=click.Choice(EMBEDDINGS), default="inversion", show_default=True,
-              help="Images to latents, as of `rotation run`.")  # fmt: skip
-@click.option("--bf16/--no-bf16", default=None, help="bfloat16 [where the processor has it].")
+@steps_option
+@click.option(
+    "--iterations",
+    type=click.IntRange(0, 100),
+    help="Corrections a step when embedding clusters [4; quick: 1].",
+)
+@click.option(
+    "--embedding",
+    type=click.Choice(EMBEDDINGS),
+    default="inversion",
+    show_default=True,
+    help="Images to latents, as of `rotation run`.",
+)
+@bf16_option
 @click.option("--cache", type=FolderPath, help="Keeps heads and latents [~/.cache/sidelight].")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N.")
+@device_option
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 def benchmark(as_json: bool, **given: Any) -> None:
     """Measure ways of turning against the rendered truth.
@@ -56,16 +96,23 @@ def benchmark(as_json: bool, **given: Any) -> None:
       python manage.py rotation benchmark --quick --out benchmark/
       python manage.py rotation benchmark --variants paper,one-line,bound --sources 30
     """
-    from rotation.benchmark.run import run_benchmark
+    from rotation.benchmark.run import BenchmarkOptions, choose_size, run_benchmark
     from rotation.benchmark.tables import markdown
 
-    given["cache"] = given["cache"] or default_cache()
-    given["workers"] = (os.cpu_count() or 1) if given["workers"] is None else given["workers"]
-    try:
-        with Progress(lines=True) as progress:
-            report = run_benchmark(given, " ".join(sys.argv), progress)
-    except RotationError as error:
-        raise click.ClickException(str(error)) from None
+    names = ("quick", "sources", "variants", "gallery", "heads", "iterations")
+    with one_message(), Progress(lines=True) as progress:
+        size = choose_size(yaws_deg=given["yaws"], **{name: given[name] for name in names})
+        options = BenchmarkOptions(
+            size=size,
+            model=model_options(given | {"iterations": size.iterations}),
+            cache=given["cache"] or default_cache(),
+            out=given["out"],
+            min_cluster=given["min_cluster"],
+            strips=given["strips"],
+            workers=(os.cpu_count() or 1) if given["workers"] is None else given["workers"],
+            seed=given["seed"],
+        )
+        report = run_benchmark(options, " ".join(sys.argv), progress)
     if report["left_out"]:
         first = report["left_out"][0]
         click.echo(

@@ -43,7 +43,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Turned:
+class JudgedFrames:
     """What is judged: frames (K, S, S, 3), and the source decoded from its latent (S, S, 3)."""
 
     frames: Pixels
@@ -51,7 +51,7 @@ class Turned:
 
 
 def judge_all(
-    truth: Truth, yaws_deg: Sequence[float], crop: Pixels, turned: Mapping[str, Turned]
+    truth: Truth, yaws_deg: Sequence[float], crop: Pixels, turned: Mapping[str, JudgedFrames]
 ) -> dict[str, Verdict]:
     """The verdicts on one source, crop (S, S, 3), as each variant has turned it."""
     return {

@@ -6,7 +6,7 @@ import multiprocessing
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 
-from rotation.benchmark.judge import Turned, Verdict, judge_all
+from rotation.benchmark.judge import JudgedFrames, Verdict, judge_all
 from rotation.benchmark.truth import Truth
 from rotation.metrics import Pixels
 
@@ -33,7 +33,11 @@ class Judges:
             self._pool.shutdown(cancel_futures=True)
 
     def submit(
-        self, truth: Truth, yaws_deg: Sequence[float], crop: Pixels, turned: Mapping[str, Turned]
+        self,
+        truth: Truth,
+        yaws_deg: Sequence[float],
+        crop: Pixels,
+        turned: Mapping[str, JudgedFrames],
     ) -> Future[Verdicts]:
         """The verdicts to come on one source by variant; see `judge_all`."""
         if self._pool is not None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from rotation.benchmark.judge import Turned
+from rotation.benchmark.judge import JudgedFrames
 from rotation.images import Pixels, degrees, draw_sheet, save_png, save_whole
 
 
@@ -19,7 +19,7 @@ class Strip:
     """One source: its true renders (K, S, S, 3), and how each variant has turned it."""
 
     true: Pixels
-    turned: Mapping[str, Turned]
+    turned: Mapping[str, JudgedFrames]
 
 
 def write_strips(strips: Sequence[Strip], yaws_deg: Sequence[float], path: Path) -> None:

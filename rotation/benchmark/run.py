@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import asdict, dataclass, replace
 from itertools import takewhile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rotation.benchmark.judge import Turned, Verdict
+from rotation.benchmark.judge import JudgedFrames, Verdict
 from rotation.benchmark.judges import Judges, Verdicts
 from rotation.benchmark.pictures import Strip, write_plot, write_strips
 from rotation.benchmark.tables import Summary, summarise
@@ -26,15 +27,23 @@ from rotation.benchmark.turners import (
 from rotation.benchmark.variants import BOUND, BOUND_ABOUT, VARIANTS, Variant, choose
 from rotation.dataset.celeba import read_tables
 from rotation.dataset.sources import open_source
-from rotation.embedders import EmbeddedModel, choose_embedding
+from rotation.devices import choose_device
+from rotation.editing.pipeline import Data
+from rotation.editing.pose_estimators import TaughtEstimators
+from rotation.embedders import EmbeddedModel
 from rotation.embedding import Encoder, Progress
 from rotation.errors import SelectionError
 from rotation.images import check_writable
-from rotation.job import load_model, open_store, read_truth
-from rotation.pipeline import Data
-from rotation.pose_readers import READERS, TaughtReaders
+from rotation.options import ModelOptions
 from rotation.posing import book_from_csv
 from rotation.report import versions, write_report
+from rotation.run import (
+    ESTIMATORS,
+    describe_model,
+    open_cluster_latents,
+    open_model,
+    read_truth,
+)
 from rotation.synthetic.dataset import write_dataset
 
 EVERY = 3
@@ -75,32 +84,43 @@ class Outcome:
     left_out: list[dict[str, Any]]
 
 
-def run_benchmark(given: Mapping[str, Any], command: str, progress: Progress) -> dict[str, Any]:
-    """Turn and judge; with `given["out"]`, `benchmark.json` and two pictures are left there.
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """All that `rotation benchmark` needs.
 
-    `benchmark.json` is there from the first few sources on. `given` holds the command's options
-    by name. Returns the report, verdicts and all.
+    Attributes:
+        cache: keeps rendered heads and latents. out: for figures, strips and plot; None: none.
+        min_cluster: attributes are dropped before a cluster is smaller.
+        strips: sources that are shown. workers: processes that render and judge; 0: this one.
     """
-    size, out = choose_size(given), given["out"]
+
+    size: Size
+    model: ModelOptions
+    cache: Path
+    out: Path | None = None
+    min_cluster: int = 20
+    strips: int = 9
+    workers: int = 0
+    seed: int = 1
+
+
+def run_benchmark(options: BenchmarkOptions, command: str, progress: Progress) -> dict[str, Any]:
+    """Turn and judge; with `options.out`, `benchmark.json` and two pictures are left there.
+
+    `benchmark.json` is there from the first few sources on. Returns the report, verdicts and all.
+    """
+    size, out = options.size, options.out
     if out is not None:
         check_writable(out)
     variants = [
-        replace(one, options=one.at(size.yaws_deg, given["seed"], given["min_cluster"]))
+        replace(one, options=one.at(size.yaws_deg, options.seed, options.min_cluster))
         for one in choose(size.variants)
     ]
-    model = load_model(
-        given["model"], given["device"], given["steps"], size.iterations, given["bf16"]
-    )
-    encoder = choose_embedding(model, given["embedding"], given["model"])
+    model, encoder = open_model(options.model)
     about = {
         **asdict(size),
-        "model": {
-            "name": model.name,
-            "fingerprint": encoder.fingerprint,
-            "steps": model.steps,
-            "embedding": encoder.way,
-        },
-        "seed": given["seed"],
+        "model": describe_model(model, encoder),
+        "seed": options.seed,
         "versions": versions(),
         "command": command,
     }
@@ -109,7 +129,7 @@ def run_benchmark(given: Mapping[str, Any], command: str, progress: Progress) ->
         if out is not None:
             write_report(_report(about, variants, outcome), out / "benchmark.json")
 
-    outcome = _measure(given, size, variants, encoder, progress, keep)
+    outcome = _measure(options, variants, encoder, progress, keep)
     report = _report(about, variants, outcome)
     if out is not None:
         write_report(report, out / "benchmark.json")
@@ -118,42 +138,63 @@ def run_benchmark(given: Mapping[str, Any], command: str, progress: Progress) ->
     return report
 
 
-def choose_size(given: Mapping[str, Any]) -> Size:
-    """The quick or the full size, less what the command says otherwise.
+def choose_size(
+    quick: bool,
+    *,
+    sources: int | None = None,
+    yaws_deg: tuple[float, ...] | None = None,
+    variants: tuple[str, ...] | None = None,
+    gallery: int | None = None,
+    heads: int | None = None,
+    iterations: int | None = None,
+) -> Size:
+    """The quick or the full size, less what is said otherwise.
 
     Raises `SelectionError` for a variant that there is not.
     """
     named = {
-        "sources": given["sources"],
-        "yaws_deg": given["yaws"],
-        "variants": given["variants"],
-        "gallery": given["gallery"],
-        "heads": given["heads"],
-        "iterations": given["iterations"],
+        "sources": sources,
+        "yaws_deg": yaws_deg,
+        "variants": variants,
+        "gallery": gallery,
+        "heads": heads,
+        "iterations": iterations,
     }
-    size = QUICK if given["quick"] else FULL
-    size = replace(size, **{key: value for key, value in named.items() if value is not None})
+    changed: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    size = replace(QUICK if quick else FULL, **changed)
     choose(size.variants)
     return size
 
 
 def _measure(
-    given: Mapping[str, Any], size: Size, variants: Sequence[Variant], model: EmbeddedModel,
-    progress: Progress, keep: Callable[[Outcome], None],
-) -> Outcome:  # fmt: skip
+    options: BenchmarkOptions,
+    variants: Sequence[Variant],
+    model: EmbeddedModel,
+    progress: Progress,
+    keep: Callable[[Outcome], None],
+) -> Outcome:
     """Clusters come from a rendered data set in the cache, with its true poses and light."""
-    folder = given["cache"] / f"heads-{size.heads}"
+    size, cache = options.size, options.cache
+    folder = cache / f"heads-{size.heads}"
     write_dataset(folder, size.heads, progress=lambda d, n: progress("render", d, n))
-    heads = benchmark_heads(size.sources, given["seed"])
-    with open_source(folder) as images, Judges(given["workers"]) as judges:
+    heads = benchmark_heads(size.sources, options.seed)
+    with open_source(folder) as images, Judges(options.workers) as judges:
         poses = book_from_csv(folder / "truth.csv")
-        readers = TaughtReaders(images, poses, given["cache"] / READERS)
-        data = Data(images, read_tables(folder), read_truth(folder), poses, "", readers=readers)
-        store = open_store(given["cache"], model)
+        device = choose_device(options.model.device)
+        data = Data(
+            images=images,
+            tables=read_tables(folder),
+            labels=read_truth(folder),
+            poses=poses,
+            source="",
+            estimators=TaughtEstimators(images, poses, cache / ESTIMATORS, device),
+            device=device,
+        )
+        store = open_cluster_latents(cache, model)
         turners = all_by_clusters(data, store, {one.name: one.options for one in variants})
         if BOUND in size.variants:
             turners[BOUND] = by_truth(size.yaws_deg)
-        work = Work(model, turners, size, judges, given["strips"])
+        work = Work(model, turners, size, judges, options.strips)
         for done, head in enumerate(heads, start=1):
             work.turn(Truth(head, model.image_size, size.gallery, size.grid_deg))
             progress("turn", done, len(heads))
@@ -210,7 +251,7 @@ class Work:
         """
         source = source_of(truth.head, truth.size)
         model = RememberedSource(self._model, source)
-        turned: dict[str, Turned] = {}
+        turned: dict[str, JudgedFrames] = {}
         seconds: dict[str, float] = {}
         for name, turner in self._turners.items():
             start = time.perf_counter()

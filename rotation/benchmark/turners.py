@@ -8,17 +8,18 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from rotation.benchmark.judge import Turned
+from rotation.benchmark.judge import JudgedFrames
 from rotation.benchmark.truth import Truth, class_of
+from rotation.editing.pipeline import Data, Source, turn
 from rotation.embedding import Encoder, Store, decode_pixels
 from rotation.images import from_pixels
-from rotation.pipeline import Data, Options, Source, turn
+from rotation.options import TurnOptions
 from rotation.records import UNKNOWN, Records
 from rotation.synthetic.attributes import attributes
 from rotation.synthetic.parameters import Head
 from rotation.synthetic.renderer import render
 
-Turner = Callable[[Encoder, Source, Truth], Turned]
+Turner = Callable[[Encoder, Source, Truth], JudgedFrames]
 
 
 def source_of(head: Head, size: int) -> Source:
@@ -34,13 +35,13 @@ def source_of(head: Head, size: int) -> Source:
     return Source(render([head], size)[0], record, class_of(head), head.yaw_deg)
 
 
-def by_clusters(data: Data, store: Store, options: Options) -> Turner:
+def by_clusters(data: Data, store: Store, options: TurnOptions) -> Turner:
     """Turns by clusters of `data`, whose latents are in `store`."""
 
-    def turned(model: Encoder, source: Source, truth: Truth) -> Turned:
-        shown = source if options.light_filter else replace(source, light=None)
+    def turned(model: Encoder, source: Source, truth: Truth) -> JudgedFrames:
+        shown = source if options.clusters.light_filter else replace(source, light=None)
         result = turn(data, shown, model, store, options)
-        return Turned(result.frames, result.reconstruction)
+        return JudgedFrames(result.frames, result.reconstruction)
 
     return turned
 
@@ -48,16 +49,18 @@ def by_clusters(data: Data, store: Store, options: Options) -> Turner:
 def by_truth(yaws_deg: Sequence[float]) -> Turner:
     """The true renders, embedded as exactly as the source and decoded."""
 
-    def turned(model: Encoder, source: Source, truth: Truth) -> Turned:
+    def turned(model: Encoder, source: Source, truth: Truth) -> JudgedFrames:
         crops = np.concatenate([source.crop[None], truth.turned(yaws_deg)])
         latents = model.encode_source(torch.from_numpy(from_pixels(crops)))
         shown = decode_pixels(model, latents.numpy())
-        return Turned(shown[1:], shown[0])
+        return JudgedFrames(shown[1:], shown[0])
 
     return turned
 
 
-def all_by_clusters(data: Data, store: Store, options: Mapping[str, Options]) -> dict[str, Turner]:
+def all_by_clusters(
+    data: Data, store: Store, options: Mapping[str, TurnOptions]
+) -> dict[str, Turner]:
     """A turner for each of the variants' options."""
     return {name: by_clusters(data, store, chosen) for name, chosen in options.items()}
 

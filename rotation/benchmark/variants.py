@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rotation.errors import SelectionError
-from rotation.pipeline import Options
+from rotation.options import AUTO, ClusterOptions, EditingOptions, FitOptions, TurnOptions
 
 
 @dataclass(frozen=True)
@@ -15,38 +15,34 @@ class Variant:
 
     name: str
     about: str
-    options: Options
+    options: TurnOptions
 
-    def at(self, yaws_deg: tuple[float, ...], seed: int, minimum: int) -> Options:
+    def at(self, yaws_deg: tuple[float, ...], seed: int, minimum: int) -> TurnOptions:
         """The options for these yaws."""
-        return replace(self.options, yaws_deg=yaws_deg, seed=seed, minimum=minimum)
+        clusters = replace(self.options.clusters, minimum=minimum)
+        return replace(self.options, yaws_deg=yaws_deg, seed=seed, clusters=clusters)
 
 
-def _options(**settings: object) -> Options:
-    return replace(Options(yaws_deg=()), **settings)  # type: ignore[arg-type]
-
-
-PAPER = _options(method="paper", gain=1.0)
-SAMPLES = _options(method="samples", gain=None)
-CLOSED = replace(SAMPLES, gain=1.0, closed_loop=True)
-CARRIED = replace(SAMPLES, carry=True)
-NO_LIGHT = replace(PAPER, light_filter=False)
-NO_ATTRIBUTES = replace(PAPER, attributes=())
+PAPER = TurnOptions(fit=FitOptions("paper"), editing=EditingOptions("line", gain=1.0))
+SAMPLES = TurnOptions(fit=FitOptions("samples"), editing=EditingOptions("line", gain=AUTO))
+CLOSED = replace(SAMPLES, editing=EditingOptions("closed-loop"))
+CARRIED = replace(SAMPLES, editing=EditingOptions("flow"))
+NO_LIGHT = replace(PAPER, clusters=ClusterOptions(light_filter=False))
+NO_ATTRIBUTES = replace(PAPER, clusters=ClusterOptions(attributes=()))
+GLOBAL = replace(PAPER, clusters=ClusterOptions(light_filter=False, attributes=()))
 
 VARIANTS = {
     variant.name: variant
     for variant in (
         Variant("paper", "one line per side through centroids, plain slope", PAPER),
-        Variant("one-line", "one line for both sides", replace(PAPER, method="one-line")),
+        Variant("one-line", "one line for both sides", replace(PAPER, fit=FitOptions("one-line"))),
         Variant("no-light", "the paper's, clusters of every light", NO_LIGHT),
         Variant("no-attributes", "the paper's, any attributes", NO_ATTRIBUTES),
-        Variant(
-            "global", "the paper's, any light and attributes", replace(NO_LIGHT, attributes=())
-        ),
+        Variant("global", "the paper's, any light and attributes", GLOBAL),
         Variant(
             "paper-closed",
             "the paper's line, steps read off trial frames",
-            replace(PAPER, gain=None),
+            replace(PAPER, editing=SAMPLES.editing),
         ),
         Variant(
             "samples",
@@ -60,13 +56,13 @@ VARIANTS = {
         ),
         Variant(
             "carried",
-            "pictures carried along the clusters' flow, the line through all images for the rest",
+            "images warped along the clusters' flow, the line through all images for the rest",
             CARRIED,
         ),
         Variant(
             "regression",
             "one regression on yaw, light, yaw x light and pitch, frames corrected likewise",
-            replace(CLOSED, method="regression"),
+            replace(CLOSED, fit=FitOptions("regression")),
         ),
     )
 }

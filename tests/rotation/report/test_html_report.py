@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 
 from rotation import plots
-from rotation.diagnostics import angle_fits, examples
-from rotation.directions import Direction
-from rotation.fitting import Fit
-from rotation.pipeline import Rotation, Source
+from rotation.directions.diagnostics import angle_fits, examples
+from rotation.directions.direction import Direction
+from rotation.directions.fit import Fit
+from rotation.editing.method import TurnPath
+from rotation.editing.pipeline import Rotation, Source
 from rotation.records import Records
 from rotation.report_page import render_page, write_page
 from rotation.selection import Members, Selection
-from rotation.turning import Turn
 
 SIDE, ANGLES = 8, (-20.0, -10.0, 0.0, 10.0, 20.0)
 SHAPE = (3, SIDE, SIDE)
@@ -87,7 +87,7 @@ def a_rotation() -> Rotation:
         frames=pictures[:3],
         norms=(13.0, 13.5, 14.0),
         source_norm=13.9,
-        turn=Turn((-40.0, 0.0, 55.0), (True, True, False)),
+        turn=TurnPath((-40.0, 0.0, 55.0), (True, True, False)),
         selection=selection,
         fit=Fit(direction, 0.8, 0.7),
         means=pictures[:5],

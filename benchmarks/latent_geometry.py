@@ -17,12 +17,12 @@ from itertools import combinations
 import numpy as np
 import torch
 
-from rotation.benchmark.truth import benchmark_heads
+from rotation.diffusion.latent_model import LatentModel
 from rotation.directions.principal_components import principal_components
-from rotation.images import from_pixels
-from rotation.synthetic.renderer import render
-from rotation.synthetic.sampling import sample_heads
-from rotation.unet import LatentModel
+from rotation.evaluation.ground_truth import benchmark_heads
+from rotation.imaging.images import from_pixels
+from rotation.synthetic_heads.renderer import render
+from rotation.synthetic_heads.sampling import sample_heads
 
 TURN_DEG = 30.0
 GALLERY = 2_400_000  # people whose pictures give the components

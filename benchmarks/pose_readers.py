@@ -23,12 +23,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 
-from rotation.benchmark.truth import benchmark_heads
-from rotation.dataset.sources import open_source
+from rotation.data.sources import open_source
 from rotation.editing.pose_estimators import TaughtEstimators, YawEstimator
-from rotation.posing import book_from_csv
-from rotation.synthetic.dataset import write_dataset
-from rotation.synthetic.renderer import render
+from rotation.evaluation.ground_truth import benchmark_heads
+from rotation.poses.source import from_csv
+from rotation.synthetic_heads.dataset import write_dataset
+from rotation.synthetic_heads.renderer import render
 
 SIZE = 64
 BANDS = (0, 20, 30, 40)
@@ -45,7 +45,7 @@ def main() -> None:
         heads = write_dataset(Path(folder) / "heads", asked.heads)
         with open_source(heads) as images:
             start = time.process_time()
-            poses = book_from_csv(heads / "truth.csv")
+            poses = from_csv(heads / "truth.csv")
             taught = TaughtEstimators(images, poses, None, "cpu")(SIZE, 0)
             seconds = time.process_time() - start
     pixels, yaws, pitches = unseen(asked.unseen)

@@ -27,33 +27,27 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks._face_judge import FaceJudge, Seen  # noqa: E402
+from benchmarks._face_sheets import Strip, draw  # noqa: E402
+from benchmarks.side_contrast import side_contrast  # noqa: E402
 from labeler.light_classifier.features import light_features  # noqa: E402
 from labeler.light_classifier.mirror_logistic import MirrorLogistic  # noqa: E402
 from labeler.light_classifier.storage import load_model as load_classifier  # noqa: E402
-
-from benchmarks._face_judge import FaceJudge, Seen  # noqa: E402
-from benchmarks._face_sheets import Strip, draw  # noqa: E402
-from rotation.benchmark.variants import VARIANTS as BENCHMARKED  # noqa: E402
-from rotation.dataset.celeba import read_tables  # noqa: E402
-from rotation.dataset.labels import LABELS  # noqa: E402
-from rotation.dataset.labels_csv import read_labels  # noqa: E402
-from rotation.dataset.sources import open_source  # noqa: E402
-from rotation.devices import choose_device  # noqa: E402
+from rotation.data.celeba import read_tables  # noqa: E402
+from rotation.data.crop import read_crop  # noqa: E402
+from rotation.data.labels import LABELS  # noqa: E402
+from rotation.data.labels_csv import read_labels  # noqa: E402
+from rotation.data.sources import open_source  # noqa: E402
+from rotation.diffusion.devices import choose_device  # noqa: E402
 from rotation.editing.pipeline import Data, rotate  # noqa: E402
 from rotation.editing.pose_estimators import TaughtEstimators  # noqa: E402
-from rotation.embedders import EmbeddedModel  # noqa: E402
-from rotation.embedding import read_crop  # noqa: E402
 from rotation.errors import SelectionError  # noqa: E402
-from benchmarks.side_contrast import side_contrast  # noqa: E402
-from rotation.metrics import bootstrap, mean_square_error  # noqa: E402
+from rotation.evaluation.variants import VARIANTS as BENCHMARKED  # noqa: E402
+from rotation.imaging.metrics import bootstrap, mean_square_error  # noqa: E402
+from rotation.latents.encoders import EmbeddedModel  # noqa: E402
 from rotation.options import ClusterOptions, EditingOptions, ModelOptions, TurnOptions  # noqa: E402
-from rotation.posing import book_from_detector, cache_file  # noqa: E402
-from rotation.run import (  # noqa: E402
-    ESTIMATORS,
-    open_cluster_latents,
-    open_model,
-    open_source_latents,
-)
+from rotation.poses.source import cache_file, from_detector  # noqa: E402
+from rotation.run import ESTIMATORS, open_cluster_latents, open_model, open_source_latents  # noqa: E402
 
 YAWS = tuple(float(yaw) for yaw in range(-30, 31, 10))
 HELD_OUT = 500
@@ -113,7 +107,7 @@ def main() -> None:
         names = images.names()
         tables = read_tables(options.images)
         device = choose_device("auto")
-        poses = book_from_detector(images, cache_file(options.cache, options.images), device)
+        poses = from_detector(images, cache_file(options.cache, options.images), device)
         labels = read_labels(options.labels)
         sources = choose_sources(names, labels, tables, poses, options.sources)
         seen = set(names[: options.pool])

@@ -152,8 +152,7 @@ def measure(words: list[str], warm: int) -> list[Seconds]:
 
 def prepare(folder: Path, images: int) -> list[str]:
     """Write the data set and its labels; the command line of a rotation, less the way to turn."""
-    from rotation.run import read_truth
-    from rotation.synthetic.dataset import write_dataset
+    from rotation.synthetic_heads.dataset import read_truth, write_dataset
 
     heads = write_dataset(folder / "heads", images, seed=3)
     truth = read_truth(heads)

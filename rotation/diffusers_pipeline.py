@@ -23,23 +23,23 @@ from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from diffusers.utils import BaseOutput, is_accelerate_available
 from PIL import Image
 
-from rotation.dataset.crop import standard_crop
-from rotation.directions.direction import Direction
-from rotation.directions.storage import load_directions, save_directions
-from rotation.editing.method import EditedFrames, EditRequest
-from rotation.editing.methods import editing_method
-from rotation.embedders import EmbeddedModel, choose_embedding
-from rotation.errors import ModelError, SelectionError
-from rotation.images import from_pixels, to_pixels
-from rotation.model_folder import (
+from rotation.data.crop import standard_crop
+from rotation.diffusion.latent_model import Denoising, LatentModel, load_denoising
+from rotation.diffusion.model_folder import (
     SCHEDULER_CONFIG,
     UNET_CONFIG,
     content_hash,
     verify_checksums,
 )
+from rotation.diffusion.schedule import NoiseSchedule
+from rotation.directions.direction import Direction
+from rotation.directions.storage import load_directions, save_directions
+from rotation.editing.method import EditedFrames, EditRequest
+from rotation.editing.methods import editing_method
+from rotation.errors import ModelError, SelectionError
+from rotation.imaging.images import from_pixels, to_pixels
+from rotation.latents.encoders import EmbeddedModel, choose_embedding
 from rotation.options import EditingOptions
-from rotation.schedule import NoiseSchedule
-from rotation.unet import Denoising, LatentModel, load_denoising
 
 EMBEDDINGS = ("inversion", "smooth")
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
@@ -72,8 +72,8 @@ class HeadRotationPipeline(DiffusionPipeline):
 
     Takes every unconditional folder of a `UNet2DModel` (RGB, or r x r blocks stacked as channels)
     with a DDIM or DDPM scheduler, predicting epsilon, sample or v. The sampler is this engine's
-    own (`rotation.ddim`), whose steps can be inverted; of the scheduler only the noise schedule
-    and the kind of prediction are read.
+    own (`rotation.diffusion.ddim`), whose steps can be inverted. Of the scheduler only the noise
+    schedule and the kind of prediction are read.
 
     Attributes:
         directions: by name; saved and loaded with the model.
@@ -298,7 +298,7 @@ def read_yaw(crop: torch.Tensor, device: torch.device | str) -> float:
 
     Raises `SelectionError` where there is no face.
     """
-    from rotation.landmarks import LandmarkDetector  # late: loads MTCNN
+    from rotation.poses.mtcnn import LandmarkDetector  # late: loads MTCNN
 
     found = LandmarkDetector(device).crop_poses(to_pixels(crop[None].numpy()))
     yaw = float(found.yaw_deg[0])

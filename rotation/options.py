@@ -14,7 +14,7 @@ Gain = float | Literal["auto"]
 """What multiplies the displacement of a latent; `AUTO`: found for each frame by trial frames."""
 
 EncoderName = Literal["inversion", "smooth", "network", "refined"]
-"""How images become latents: `rotation.embedders`."""
+"""How images become latents: `rotation.latents.encoders`."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ClusterOptions:
         half_width_deg, max_half_width_deg: of its yaw window, and how far that may grow.
         min_probability: a label must be so probable.
         same_person: allows other images of the source's person.
-        similar: gives members that look like the source more weight (`rotation.similarity`).
+        similar: gives members that look like the source more weight (`clusters.similarity`).
     """
 
     light: str = "auto"
@@ -117,7 +117,7 @@ class OutputOptions:
     """What is written besides frames, strip and report, and how frames are finished for show.
 
     Attributes:
-        animations: names among `rotation.animation.WRITERS`.
+        animations: names among `rotation.imaging.animation.WRITERS`.
         side: of the images written, in pixels; 0: as the model has them.
         sharpen: a share: 0 nothing, 1 strong.
         super_resolution: an ONNX model that enlarges frames.

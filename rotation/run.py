@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,42 +9,37 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rotation.dataset.celeba import Tables, read_tables
-from rotation.dataset.labels import LABELS
-from rotation.dataset.labels_csv import read_labels, read_probabilities
-from rotation.dataset.sources import ImageSource, open_source, safe_name
-from rotation.devices import bf16_pays, choose_device
+from rotation.data.celeba import Tables, read_tables
+from rotation.data.crop import read_image
+from rotation.data.labels_csv import read_labels, read_probabilities
+from rotation.data.records import UNKNOWN
+from rotation.data.sources import ImageSource, open_source, safe_name
+from rotation.diffusion.devices import bf16_pays, choose_device
+from rotation.diffusion.latent_model import LatentModel
+from rotation.diffusion.model_folder import find_model
 from rotation.directions.fit import Fit, fit_method
 from rotation.editing.method import EstimatorFactory
 from rotation.editing.methods import editing_method
 from rotation.editing.pipeline import Data, Rotation, rotate
-from rotation.embedders import EmbeddedModel, choose_embedding
-from rotation.embedding import Progress, read_image
 from rotation.errors import DatasetError
-from rotation.images import check_writable, save_text
-from rotation.latents import LatentStore
-from rotation.model_folder import find_model
+from rotation.imaging.finishing import describe_finish
+from rotation.imaging.images import check_writable, save_text
+from rotation.latents.encoders import EmbeddedModel, choose_embedding
+from rotation.latents.store import LatentStore
 from rotation.options import ClusterOptions, FitOptions, ModelOptions, PoseOptions, RunOptions
-from rotation.output import open_output, write_pictures
-from rotation.poses import poses_csv
-from rotation.posing import (
-    PoseBook,
-    book_from_csv,
-    book_from_detector,
-    book_from_landmarks,
-    cache_file,
-)
-from rotation.postprocess import describe_finish
-from rotation.records import UNKNOWN
-from rotation.report import versions, write_report
-from rotation.report_page import write_page
-from rotation.unet import LatentModel
+from rotation.poses.pose_csv import poses_csv
+from rotation.poses.source import PoseSource, cache_file, from_csv, from_detector, from_landmarks
+from rotation.progress import Progress
+from rotation.report.html_report import write_page
+from rotation.report.json_report import versions, write_report
+from rotation.report.output_files import open_output, write_pictures
+from rotation.synthetic_heads.dataset import TRUTH
 
 if TYPE_CHECKING:
     from rotation.editing.pose_estimators import PoseEstimators
 
+
 REAL_FACES = "celeba-64"
-TRUTH = "truth.csv"  # beside rendered heads alone
 ESTIMATORS = "pose-readers"  # the folder of a cache that keeps pose estimators
 
 
@@ -150,13 +144,6 @@ def measure_all(
     return int(np.isfinite(found.yaw_deg).sum()), len(names)
 
 
-def read_truth(folder: Path) -> dict[str, str]:
-    """Filename -> light of a synthetic data set, less those on the boundary of two classes."""
-    with (folder / TRUTH).open(encoding="ascii", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {row["filename"]: row["light"] for row in rows if row["light"] in LABELS}
-
-
 class StageTimer:
     """Hands progress on, and adds up the seconds of each stage."""
 
@@ -178,21 +165,21 @@ class StageTimer:
 
 def open_poses(
     options: PoseOptions, images: ImageSource, tables: Tables, measured: Path, device: Any
-) -> PoseBook:
+) -> PoseSource:
     """Where poses come from: the user's CSV, a landmark file, or the detector on `device`.
 
     What the detector measures is kept in the file `measured`.
     """
     if options.csv is not None:
-        return book_from_csv(options.csv)
+        return from_csv(options.csv)
     choice = options.landmarks
     if choice not in ("auto", "mtcnn"):
         if not Path(choice).is_file():
             raise DatasetError(f"--landmarks {choice}: no such file; give a file, auto or mtcnn.")
-        return book_from_landmarks(Path(choice))
+        return from_landmarks(Path(choice))
     if choice == "auto" and tables.landmarks is not None:
-        return book_from_landmarks(tables.landmarks)
-    return book_from_detector(images, measured, device)
+        return from_landmarks(tables.landmarks)
+    return from_detector(images, measured, device)
 
 
 def open_model(options: ModelOptions) -> tuple[LatentModel, EmbeddedModel]:
@@ -225,7 +212,9 @@ def _open_latents(cache: Path, fingerprint: str, size: int) -> LatentStore:
         raise DatasetError(f"--cache {cache}: cannot be written ({error.strerror}).") from None
 
 
-def _estimators(images: ImageSource, poses: PoseBook, cache: Path, device: str) -> EstimatorFactory:
+def _estimators(
+    images: ImageSource, poses: PoseSource, cache: Path, device: str
+) -> EstimatorFactory:
     """Pose estimators taught by the image set; what they need is imported when one is made."""
 
     def make(size: int, seed: int, progress: Progress | None) -> PoseEstimators:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from labeler.labels import ANSWERS
 from labeler.models.base import Base, one_of, utc_now
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 RUN_STATUSES = ("training", "published", "failed")
 # How an image was put before a person: alone, among others on the verify grid, or alone with

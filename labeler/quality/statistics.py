@@ -18,7 +18,7 @@ from labeler.statistics.annotator_flags import Record, gold_accuracy, informatio
 from labeler.statistics.dawid_skene import Skills
 from labeler.statistics.intervals import Interval, wilson
 from labeler.statistics.vote_arrays import N_ANSWERS, N_LABELS, Floats, Integers, Votes
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 CLEAR = 0.9  # how probable a label must be to judge answers by it
 PEOPLE_COMPARED = 20  # with the most votes; a table of more cannot be read

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rotation.clusters.selection import Covariates, Selection
 from rotation.directions.fit_weights import LeastSquares, Sides, centroid_weights
 from rotation.errors import SelectionError
-from rotation.selection import Covariates, Selection
 
 Floats = NDArray[np.float64]
 

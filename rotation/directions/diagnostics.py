@@ -9,9 +9,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from rotation.clusters.selection import Members, Selection
+from rotation.data.crop import Pixels
 from rotation.directions.direction import Direction
-from rotation.images import Pixels
-from rotation.selection import Members, Selection
 
 Latents = NDArray[np.float32]
 LEVER_DEG = 10.0

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rotation.clusters.selection import Covariates, Selection
 from rotation.directions.centroid_lines import fit_centroids
 from rotation.directions.direction import Direction, cosine, tie_sides
 from rotation.directions.fit_weights import FitMethod, Sample, shrink_spectrum, slopes
@@ -15,7 +16,6 @@ from rotation.directions.regression import fit_every_light
 from rotation.directions.reliability import DirectionReliability, Draws, measure_reliability
 from rotation.directions.sample_lines import fit_one_line, fit_two_lines
 from rotation.errors import SelectionError
-from rotation.selection import Covariates, Selection
 
 Latents = NDArray[np.float32]
 DRAWS = Draws(resamples=20, splits=0)  # within half a second; `rotation directions` draws more

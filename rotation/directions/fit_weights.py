@@ -16,9 +16,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from rotation.clusters.selection import Covariates, Selection
 from rotation.directions.direction import Direction, tie_sides
 from rotation.errors import SelectionError
-from rotation.selection import Covariates, Selection
 
 Floats = NDArray[np.float64]
 Latents = NDArray[np.floating]

@@ -29,9 +29,9 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from rotation.data.crop import Pixels
 from rotation.errors import SelectionError
-from rotation.images import Pixels
-from rotation.metrics import LUMA
+from rotation.imaging.metrics import LUMA
 
 ORDERS = 3  # powers of yaw, the zeroth included
 GRID = 6  # numbers a side of A_k: finer ones follow shadows and hair

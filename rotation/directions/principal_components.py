@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 
-from rotation.images import Pixels
+from rotation.data.crop import Pixels
 
 COMPONENTS = 400
 

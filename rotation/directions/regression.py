@@ -16,9 +16,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rotation.clusters.selection import Covariates, Selection
 from rotation.directions.fit_weights import LeastSquares, Sides
 from rotation.errors import SelectionError
-from rotation.selection import Covariates, Selection
 
 Floats = NDArray[np.float64]
 SIDES = ("left", "right")

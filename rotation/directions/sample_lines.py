@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from rotation.clusters.selection import Covariates, Selection
 from rotation.directions.fit_weights import LeastSquares, Sides
-from rotation.selection import Covariates, Selection
 
 Floats = NDArray[np.float64]
 

@@ -21,6 +21,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rotation.clusters.selection import Members, Selection
+from rotation.data.crop import Pixels
 from rotation.directions.flow import SIDE, Flow, fit_flow
 from rotation.editing.method import (
     ClusterImages,
@@ -32,12 +34,11 @@ from rotation.editing.method import (
     WideMeans,
     along_path,
 )
-from rotation.embedding import Latents, decode_pixels
 from rotation.errors import SelectionError
-from rotation.images import Pixels, from_pixels, to_pixels
+from rotation.imaging.finishing import give_back_colours
+from rotation.imaging.images import from_pixels, to_pixels
+from rotation.latents.encoders import Latents, decode_pixels
 from rotation.options import AUTO, Gain
-from rotation.postprocess import give_back_colours
-from rotation.selection import Members, Selection
 
 Floats = NDArray[np.floating]
 
@@ -152,7 +153,7 @@ def scale_yaw(
     are measured alike, so that the estimator's own scale cancels. The flow as it is where
     nothing can be measured.
     """
-    from rotation.landmarks import LandmarkDetector  # late: loads MTCNN
+    from rotation.poses.mtcnn import LandmarkDetector  # late: loads MTCNN
 
     detector = LandmarkDetector(device)
     known = [_some(cluster, SCALE_HEADS) for cluster in selection.clusters if len(cluster)]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rotation.directions.direction import Direction
 from rotation.editing.method import EditingMethod, EditRequest, MovedLatents, TurnPath, along_path
-from rotation.embedding import Latents, decode_pixels
+from rotation.latents.encoders import Latents, decode_pixels
 from rotation.options import AUTO
 
 Floats = NDArray[np.floating]
@@ -37,7 +37,7 @@ def _by_trial_frames(request: EditRequest, latent: Latents) -> TurnPath:
     """Decode trial steps and read their yaws; the plain slope where nothing can be read."""
     # Late: MTCNN, and only this gain needs them.
     from rotation.editing.step_calibration import calibrate, trial_steps
-    from rotation.landmarks import LandmarkDetector
+    from rotation.poses.mtcnn import LandmarkDetector
 
     yaw, steps = request.yaw_deg, trial_steps()
     places = (yaw + steps).tolist()

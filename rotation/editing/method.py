@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from rotation.clusters.selection import Selection
+from rotation.data.crop import Pixels
 from rotation.directions.direction import Direction
-from rotation.embedding import Encoder, Latents, Progress, decode_pixels, embed_source
-from rotation.images import Pixels
+from rotation.imaging.finishing import give_back_colours
+from rotation.latents.encoders import Encoder, Latents, decode_pixels, embed_source
 from rotation.options import AUTO, EditingOptions, Gain
-from rotation.postprocess import give_back_colours
-from rotation.selection import Selection
+from rotation.progress import Progress
 
 if TYPE_CHECKING:
     from rotation.directions.flow import Flow

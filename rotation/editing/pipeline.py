@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from rotation.clusters import (
+from rotation.clusters.members import (
     cluster_angles,
     describe_members,
     embed_members,
@@ -22,22 +22,7 @@ from rotation.clusters import (
     weigh_by_looks,
     widened,
 )
-from rotation.dataset.celeba import Tables
-from rotation.dataset.sources import ImageSource, safe_name
-from rotation.directions.diagnostics import AngleFit, Examples, angle_fits, examples
-from rotation.directions.fit import Fit, fit_direction, fit_method
-from rotation.directions.fit_weights import FitMethod
-from rotation.editing.method import ClusterImages, EditRequest, EstimatorFactory, TurnPath
-from rotation.editing.methods import editing_method
-from rotation.embedding import Encoder, Latents, Progress, Store, read_crop
-from rotation.errors import SelectionError
-from rotation.images import Pixels
-from rotation.metrics import mean_square_error
-from rotation.options import ClusterOptions, TurnOptions
-from rotation.poses import Poses
-from rotation.posing import PoseBook
-from rotation.records import Records, join_records, source_record
-from rotation.selection import (
+from rotation.clusters.selection import (
     DEFAULT_ATTRIBUTES,
     Criteria,
     Selection,
@@ -46,6 +31,22 @@ from rotation.selection import (
     select,
     usable_attributes,
 )
+from rotation.data.celeba import Tables
+from rotation.data.crop import Pixels, read_crop
+from rotation.data.records import Records, join_records, source_record
+from rotation.data.sources import ImageSource, safe_name
+from rotation.directions.diagnostics import AngleFit, Examples, angle_fits, examples
+from rotation.directions.fit import Fit, fit_direction, fit_method
+from rotation.directions.fit_weights import FitMethod
+from rotation.editing.method import ClusterImages, EditRequest, EstimatorFactory, TurnPath
+from rotation.editing.methods import editing_method
+from rotation.errors import SelectionError
+from rotation.imaging.metrics import mean_square_error
+from rotation.latents.encoders import Encoder, Latents, Store
+from rotation.options import ClusterOptions, TurnOptions
+from rotation.poses.estimation import Poses
+from rotation.poses.source import PoseSource
+from rotation.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Data:
     images: ImageSource
     tables: Tables
     labels: dict[str, str]
-    poses: PoseBook
+    poses: PoseSource
     source: str
     probabilities: Mapping[str, float] = field(default_factory=dict)
     estimators: EstimatorFactory | None = None

@@ -26,13 +26,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.functional import grid_sample
 
-from rotation.dataset.sources import ImageSource
+from rotation.data.crop import Pixels, read_crop
+from rotation.data.sources import ImageSource
 from rotation.editing.pose_network import STEPS, PoseNetwork, teach, vary
-from rotation.embedding import Progress, read_crop
 from rotation.errors import ImageError
-from rotation.images import Pixels, save_whole, to_pixels
-from rotation.poses import Poses
-from rotation.posing import PoseBook
+from rotation.imaging.images import save_whole, to_pixels
+from rotation.poses.estimation import Poses
+from rotation.poses.source import PoseSource
+from rotation.progress import Progress
 
 Read = Callable[[torch.Tensor], torch.Tensor]
 """Images (N, 3, S, S) in [-1, 1] to yaw and pitch (N, 2) in degrees, with a gradient."""
@@ -81,7 +82,7 @@ class TaughtEstimators:
     def __init__(
         self,
         images: ImageSource,
-        poses: PoseBook,
+        poses: PoseSource,
         cache: Path | None,
         device: torch.device | str,
         steps: int = STEPS,
@@ -230,7 +231,7 @@ class LandmarkMeasure:
     """Measures poses by all of MTCNN."""
 
     def __init__(self, device: torch.device | str) -> None:
-        from rotation.landmarks import LandmarkDetector  # late: loads MTCNN
+        from rotation.poses.mtcnn import LandmarkDetector  # late: loads MTCNN
 
         self._detector = LandmarkDetector(device)
 

@@ -24,7 +24,7 @@ from torch.nn.functional import (
     smooth_l1_loss,
 )
 
-from rotation.images import Pixels
+from rotation.data.crop import Pixels
 
 SIDE = 64
 WIDTH = 16

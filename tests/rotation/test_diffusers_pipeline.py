@@ -14,11 +14,11 @@ import torch
 from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DModel
 from PIL import Image
 
-from rotation import landmarks
 from rotation.diffusers_pipeline import HeadRotationPipeline, as_crop, read_yaw
+from rotation.diffusion.latent_model import LatentModel
 from rotation.directions.direction import Direction
 from rotation.errors import ModelError, SelectionError
-from rotation.unet import LatentModel
+from rotation.poses import mtcnn
 from tests.rotation.modelling import SIZE, gradients, tiny_denoising, tiny_folder
 
 YAWS = (-20.0, 0.0, 20.0)
@@ -231,7 +231,7 @@ def test_the_yaw_of_a_picture_is_read_where_the_network_is(
         asked.append(str(device))
         raise SelectionError("Only the device is wanted.")
 
-    monkeypatch.setattr(landmarks, "LandmarkDetector", detector)
+    monkeypatch.setattr(mtcnn, "LandmarkDetector", detector)
     with pytest.raises(SelectionError, match="Only the device"):
         read_yaw(torch.zeros(3, SIZE, SIZE), "cuda:7")
     with pytest.raises(SelectionError, match="Only the device"):

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from rotation import landmarks
 from rotation.cli.option_types import Gain
 from rotation.cli.run import read_options, run
+from rotation.diffusion.latent_model import LatentModel
+from rotation.diffusion.model_folder import find_model
 from rotation.directions.direction import Direction
 from rotation.directions.fit import FIT_METHODS
 from rotation.editing.closed_loop import ClosedLoopEditing
@@ -21,11 +22,10 @@ from rotation.editing.method import EditRequest
 from rotation.editing.methods import EDITING_METHODS, editing_method
 from rotation.editing.pose_estimators import LandmarkMeasure, YawEstimator, by_landmarks
 from rotation.errors import SelectionError
-from rotation.model_folder import find_model
 from rotation.options import AUTO, EditingOptions, FitOptions, RunOptions, TurnOptions
-from rotation.poses import Poses
+from rotation.poses import mtcnn
+from rotation.poses.estimation import Poses
 from rotation.run import with_defaults
-from rotation.unet import LatentModel
 from tests.rotation.modelling import SIZE, tiny_folder
 from tests.rotation.test_flow import bulge, chosen, texture
 
@@ -104,7 +104,7 @@ def test_methods_that_there_are_not_are_named_before_any_work(tmp_path: Path) ->
     assert Gain().convert("2", None, None) == 2.0
 
 
-class Elsewhere(landmarks.LandmarkDetector):
+class Elsewhere(mtcnn.LandmarkDetector):
     """The detector, on the CPU whatever it is told: `asked` holds what it was told."""
 
     asked: list[str] = []  # noqa: RUF012 - the test's record
@@ -121,7 +121,7 @@ class Elsewhere(landmarks.LandmarkDetector):
 @pytest.fixture
 def detectors(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The devices that landmark detectors are asked to run on."""
-    monkeypatch.setattr(landmarks, "LandmarkDetector", Elsewhere)
+    monkeypatch.setattr(mtcnn, "LandmarkDetector", Elsewhere)
     monkeypatch.setattr(Elsewhere, "asked", [])
     return Elsewhere.asked
 

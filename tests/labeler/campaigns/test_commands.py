@@ -14,7 +14,7 @@ from labeler.config import load_settings
 from labeler.database.engine import Database
 from labeler.errors import BrokenData, Conflict, InvalidInput, NotFound
 from labeler.models import Annotator, Campaign, Consensus, Image
-from rotation.dataset.labels_csv import format_csv, guard_formula
+from rotation.data.labels_csv import format_csv, guard_formula
 from tests.conftest import write_images
 from tests.labeler.acting import lease, vote
 from tests.names import AWKWARD_NAMES

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from labeler.cli.main import cli
-from rotation.dataset.labels_csv import LabelRow, stream_label_rows
+from rotation.data.labels_csv import LabelRow, stream_label_rows
 from tests.labeler.lit_faces import cycle_labels, write_faces
 from tests.names import AWKWARD_NAMES
 

@@ -13,13 +13,19 @@ from diffusers import DDIMPipeline
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from rotation import ddim
-from rotation.devices import choose_device
+from rotation.diffusion import ddim
+from rotation.diffusion.devices import choose_device
+from rotation.diffusion.latent_model import LatentModel
+from rotation.diffusion.model_folder import (
+    CHECKSUMS,
+    UNET_CONFIG,
+    UNET_SHARDS,
+    UNET_WEIGHTS,
+    find_model,
+)
 from rotation.errors import ModelError
-from rotation.model_folder import CHECKSUMS, UNET_CONFIG, UNET_SHARDS, UNET_WEIGHTS, find_model
 from rotation.training import export
-from rotation.training.sheets import unseen_heads
-from rotation.unet import LatentModel
+from rotation.training.previews import unseen_heads
 from tests.rotation.modelling import SIZE, gradients, tiny_denoising, tiny_folder
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rotation.clusters.selection import Members, Selection
 from rotation.directions.direction import Direction, cosine, flip_latents
 from rotation.directions.fit import FIT_METHODS, fit_direction, fit_method
 from rotation.directions.fit_weights import shrink_spectrum
 from rotation.errors import SelectionError
-from rotation.selection import Members, Selection
 
 SHAPE = (3, 8, 8)
 SIZE = 192

@@ -10,19 +10,20 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from rotation.clusters.selection import Members, Selection
+from rotation.data.crop import Pixels
+from rotation.diffusion.latent_model import LatentModel
 from rotation.directions.direction import Direction
 from rotation.directions.flow import GRID, ORDERS, Flow, fit_flow
 from rotation.editing.flow_editing import FlowEditing, fit_yaw_scale, leave_remainder, scale_yaw
 from rotation.editing.method import EditedFrames, EditRequest
-from rotation.embedding import Latents
 from rotation.errors import SelectionError
-from rotation.images import Pixels, to_pixels
-from rotation.landmarks import LandmarkDetector
+from rotation.imaging.images import to_pixels
+from rotation.latents.encoders import Latents
 from rotation.options import EditingOptions
-from rotation.selection import Members, Selection
-from rotation.synthetic.renderer import render
-from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_heads
-from rotation.unet import LatentModel
+from rotation.poses.mtcnn import LandmarkDetector
+from rotation.synthetic_heads.renderer import render
+from rotation.synthetic_heads.sampling import BENCHMARK_IDENTITY, sample_heads
 from tests.rotation.modelling import SIZE, tiny_folder
 
 YAWS = (-20.0, -10.0, 0.0, 10.0, 20.0)

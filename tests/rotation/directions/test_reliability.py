@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from rotation.cli.directions import directions
+from rotation.clusters.selection import Covariates, Members, Selection
 from rotation.directions.direction import flip_latents
 from rotation.directions.fit import FIT_METHODS, fit_direction
 from rotation.directions.fit import STUDIED_METHODS as METHODS
 from rotation.directions.fit_weights import FitMethod, Sample, slopes
 from rotation.directions.reliability import Draws
 from rotation.directions.reliability import measure_reliability as measured
-from rotation.directions_cli import directions
 from rotation.errors import SelectionError
-from rotation.run import read_truth
-from rotation.selection import Covariates, Members, Selection
-from rotation.synthetic.dataset import write_dataset
+from rotation.synthetic_heads.dataset import read_truth, write_dataset
 from tests.rotation.modelling import tiny_folder
 
 SHAPE = (3, 4, 8)

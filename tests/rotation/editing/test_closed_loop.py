@@ -10,8 +10,8 @@ from rotation.directions.direction import Direction
 from rotation.directions.principal_components import principal_components
 from rotation.editing.closed_loop import Appearance, ClosedLoop, Loop, colour_bands, side_light
 from rotation.editing.pose_estimators import YawEstimator
-from rotation.synthetic.renderer import render
-from rotation.synthetic.sampling import sample_heads
+from rotation.synthetic_heads.renderer import render
+from rotation.synthetic_heads.sampling import sample_heads
 
 SIDE = 16
 SIZE = 3 * SIDE * SIDE

@@ -11,23 +11,23 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from rotation.benchmark.cli import benchmark
+from rotation.cli.benchmark import benchmark
 from rotation.cli.poses import poses as poses_command
 from rotation.cli.run import run
-from rotation.clusters import cluster_angles
-from rotation.dataset.celeba import read_tables
-from rotation.dataset.labels import LABELS
-from rotation.dataset.sources import open_source
+from rotation.clusters.members import cluster_angles
+from rotation.clusters.selection import Criteria
+from rotation.data.celeba import read_tables
+from rotation.data.crop import read_crop, read_image
+from rotation.data.labels import LABELS
+from rotation.data.sources import open_source
 from rotation.diffusers_pipeline import HeadRotationPipeline
+from rotation.diffusion.latent_model import LatentModel
 from rotation.editing.pipeline import Data, find_source, rotate
-from rotation.embedding import content_key, embed, read_crop, read_image
-from rotation.latents import LatentStore
+from rotation.latents.encoders import content_key, embed
+from rotation.latents.store import LatentStore
 from rotation.options import ClusterOptions, EditingOptions, TurnOptions
-from rotation.posing import book_from_csv
-from rotation.run import read_truth
-from rotation.selection import Criteria
-from rotation.synthetic.dataset import write_dataset
-from rotation.unet import LatentModel
+from rotation.poses.source import from_csv
+from rotation.synthetic_heads.dataset import read_truth, write_dataset
 from tests.rotation.modelling import SIZE, tiny_folder
 
 COUNT = 60
@@ -263,7 +263,7 @@ def test_a_mirrored_world_gives_mirrored_frames(
     encoder = LatentModel.load(model, device="cpu", iterations=0)
     store = LatentStore(tmp_path, encoder.fingerprint, (3, SIZE, SIZE))
     with open_source(heads) as images:
-        book = book_from_csv(heads / "truth.csv")
+        book = from_csv(heads / "truth.csv")
         data = Data(images, read_tables(heads), read_truth(heads), book, SOURCE)
         options = TurnOptions(
             (-20.0, 20.0),
@@ -292,7 +292,7 @@ def test_equal_crops_share_a_latent(heads: Path, model: Path, tmp_path: Path) ->
 
 def test_a_source_by_another_spelling_stays_out_of_its_clusters(heads: Path) -> None:
     with open_source(heads) as images:
-        book = book_from_csv(heads / "truth.csv")
+        book = from_csv(heads / "truth.csv")
         data = Data(images, read_tables(heads), read_truth(heads), book, f"./{SOURCE}")
         source = find_source(data, SIZE, TurnOptions((0.0,), ClusterOptions("left")))
     assert source.record.filenames == (SOURCE,)
@@ -329,8 +329,8 @@ def test_poses_of_a_landmark_file(heads: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(poses_command, words)
     assert result.exit_code == 0, result.output
     assert f"{COUNT} of {COUNT} images have a pose" in result.output
-    found = book_from_csv(out).poses([f"{i:06d}.jpg" for i in range(1, COUNT + 1)])
-    truth = book_from_csv(heads / "truth.csv").poses([f"{i:06d}.jpg" for i in range(1, COUNT + 1)])
+    found = from_csv(out).poses([f"{i:06d}.jpg" for i in range(1, COUNT + 1)])
+    truth = from_csv(heads / "truth.csv").poses([f"{i:06d}.jpg" for i in range(1, COUNT + 1)])
     assert np.abs(found.yaw_deg - truth.yaw_deg).mean() < 5
 
 
@@ -347,8 +347,8 @@ def test_poses_by_the_detector_are_resumed(heads: Path, tmp_path: Path) -> None:
         line.split(",")[0] for line in whole
     )
     names = [line.split(",")[0] for line in whole[1:]]
-    measured = book_from_csv(out).poses(names).yaw_deg
-    truth = book_from_csv(heads / "truth.csv").poses(names).yaw_deg
+    measured = from_csv(out).poses(names).yaw_deg
+    truth = from_csv(heads / "truth.csv").poses(names).yaw_deg
     known = np.isfinite(measured)
     assert known.mean() > 0.9
     assert np.corrcoef(measured[known], truth[known])[0, 1] > 0.9

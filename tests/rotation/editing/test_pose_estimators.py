@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rotation.dataset.sources import open_source
+from rotation.data.sources import open_source
 from rotation.editing import pose_estimators
 from rotation.editing.pose_estimators import (
     LANDMARKS,
@@ -19,10 +19,10 @@ from rotation.editing.pose_estimators import (
     YawEstimator,
 )
 from rotation.editing.pose_network import PoseNetwork, teach, vary
-from rotation.posing import PoseBook, book_from_csv
-from rotation.synthetic.dataset import write_dataset
-from rotation.synthetic.renderer import render
-from rotation.synthetic.sampling import sample_heads
+from rotation.poses.source import PoseSource, from_csv
+from rotation.synthetic_heads.dataset import write_dataset
+from rotation.synthetic_heads.renderer import render
+from rotation.synthetic_heads.sampling import sample_heads
 
 SIZE = 64
 
@@ -40,11 +40,11 @@ def unseen() -> tuple[torch.Tensor, np.ndarray]:
 
 
 def estimators(
-    folder: Path, cache: Path, steps: int = 3, book: PoseBook | None = None
+    folder: Path, cache: Path, steps: int = 3, book: PoseSource | None = None
 ) -> PoseEstimators:
     with open_source(folder) as images:
         source = TaughtEstimators(
-            images, book or book_from_csv(folder / "truth.csv"), cache, "cpu", steps
+            images, book or from_csv(folder / "truth.csv"), cache, "cpu", steps
         )
         return source(SIZE, seed=0)
 
@@ -115,8 +115,8 @@ def test_estimators_are_taught_once_and_kept(folder: Path, tmp_path: Path) -> No
 @pytest.mark.usefixtures("few_are_enough")
 def test_other_poses_teach_other_estimators(folder: Path, tmp_path: Path) -> None:
     estimators(folder, tmp_path)
-    known = book_from_csv(folder / "truth.csv").known
-    mirrored = PoseBook({name: (-yaw, *others) for name, (yaw, *others) in known.items()})
+    known = from_csv(folder / "truth.csv").known
+    mirrored = PoseSource({name: (-yaw, *others) for name, (yaw, *others) in known.items()})
     estimators(folder, tmp_path, book=mirrored)
     assert len(list(tmp_path.iterdir())) == 2
 
@@ -149,4 +149,4 @@ def test_few_images_are_read_by_landmarks(
 
 
 def test_images_without_a_pose_teach_nothing(folder: Path, tmp_path: Path) -> None:
-    assert estimators(folder, tmp_path, book=PoseBook({})).about == LANDMARKS
+    assert estimators(folder, tmp_path, book=PoseSource({})).about == LANDMARKS

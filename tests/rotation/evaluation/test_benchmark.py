@@ -12,23 +12,24 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from rotation.benchmark.cli import benchmark
-from rotation.benchmark.judge import JudgedFrames, Verdict, judge
-from rotation.benchmark.judges import Judges
-from rotation.benchmark.run import QUICK, Work
-from rotation.benchmark.tables import markdown, summarise
-from rotation.benchmark.truth import Truth, benchmark_heads
-from rotation.benchmark.turners import RememberedSource, by_truth, source_of
-from rotation.benchmark.variants import VARIANTS, choose
+from rotation.cli.benchmark import benchmark
 from rotation.cli.common import Progress
-from rotation.dataset.labels import LABELS
+from rotation.data.crop import Pixels
+from rotation.data.labels import LABELS
+from rotation.diffusion.latent_model import LatentModel
 from rotation.editing.pipeline import Source
 from rotation.errors import SelectionError
-from rotation.metrics import Pixels, structural_similarity
-from rotation.synthetic.parameters import Head, mirror
-from rotation.synthetic.renderer import render
-from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_identity
-from rotation.unet import LatentModel
+from rotation.evaluation.ground_truth import Truth, benchmark_heads
+from rotation.evaluation.judge import JudgedFrames, Verdict, judge
+from rotation.evaluation.judge_pool import Judges
+from rotation.evaluation.methods import RememberedSource, by_truth, source_of
+from rotation.evaluation.run import QUICK, Work
+from rotation.evaluation.tables import markdown, summarise
+from rotation.evaluation.variants import VARIANTS, choose
+from rotation.imaging.metrics import structural_similarity
+from rotation.synthetic_heads.parameters import Head, mirror
+from rotation.synthetic_heads.renderer import render
+from rotation.synthetic_heads.sampling import BENCHMARK_IDENTITY, sample_identity
 from tests.rotation.modelling import SIZE, tiny_folder
 
 YAWS = (-30.0, 0.0, 30.0)

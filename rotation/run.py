@@ -119,8 +119,8 @@ def choose_editing(
     """The editing method that suits an embedding, where nothing or little was asked for.
 
     Smoothly embedded faces are warped along the flow, others turned in the closed loop: what
-    was measured to do best (docs/real-faces.md, docs/closed-loop.md). `warp` and `closed_loop`
-    ask for one of these, or rule it out.
+    was measured to do best (docs/experiments/real-faces.md, docs/experiments/closed-loop.md).
+    `warp` and `closed_loop` ask for one of these, or rule it out.
     """
     if warp or (warp is None and not closed_loop and model.embedding == "smooth"):
         return "flow"

@@ -5,8 +5,8 @@ list_landmarks_align_celeba.txt     found by MTCNN on the faces, as CelebA write
 sampled.json                        what was asked for; written last
 
 The faces lie in `faces.zip`: a PNG each, and `faces.csv` with the number of its noise and its
-landmarks in pixels of the 64 x 64 face. `benchmarks/demo_faces.py` made it; docs/real-faces.md
-says how.
+landmarks in pixels of the 64 x 64 face. `benchmarks/demo_faces.py` made it;
+docs/experiments/real-faces.md says how.
 """
 
 from __future__ import annotations

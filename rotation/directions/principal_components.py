@@ -4,9 +4,9 @@ A DDIM latent is nearly white, yet the first steps of decoding read little more 
 projections onto the leading principal components of the images: at signal a and noise sigma the
 best linear guess of x_0 keeps component k, of variance lambda_k, to the share
 lambda_k a^2 / (lambda_k a^2 + sigma^2). On the bundled model a latent cut down to 400 components
-of 12,288 still decodes to its image (docs/closed-loop.md); the rest is texture. A slope fitted to
-latents carries as much noise in each dimension, so keeping the components alone keeps the signal
-and drops most of the noise.
+of 12,288 still decodes to its image (docs/experiments/closed-loop.md); the rest is texture. A
+slope fitted to latents carries as much noise in each dimension, so keeping the components alone
+keeps the signal and drops most of the noise.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
 A direction is a mean over people. In exact latents the way that turns one head has next to nothing
 in common with the way that turns another (cosine 0.015 between the displacements of two people by
-30 degrees, docs/closed-loop.md), so along a mean direction a head first resists and then gives way
-to somebody else's. The line is the start; from there each head is turned along its own gradient.
-With m(z) yaw and pitch measured on the decoded latent, r(z) as another pose estimator sees them
-there, and a(z) the change of appearance,
+30 degrees, docs/experiments/closed-loop.md), so along a mean direction a head first resists and
+then gives way to somebody else's. The line is the start; from there each head is turned along its
+own gradient. With m(z) yaw and pitch measured on the decoded latent, r(z) as another pose
+estimator sees them there, and a(z) the change of appearance,
 
     z <- z + J^T (J J^T)^-1 (target - m) - keep a h / |h|^2
 

@@ -44,7 +44,7 @@ Floats = NDArray[np.floating]
 
 FLOW_GAIN = 0.5
 """How much of the others' mean remainder a head gets: with more the light stays better, with less
-the person does (docs/real-faces.md has both)."""
+the person does (docs/experiments/real-faces.md has both)."""
 
 SCALE_HEADS = 32
 SCALE_TRIALS_DEG = tuple(float(yaw) for yaw in range(-45, 46, 5))

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from rotation.editing.pose_estimators import PoseEstimators
 
 SMOOTH_GAIN = 1.5
-"""Takes smoothly embedded photographs as far as asked, in the median (docs/real-faces.md)."""
+"""Takes smoothly embedded photographs as far as asked, in the median
+(docs/experiments/real-faces.md)."""
 
 EstimatorFactory = Callable[[int, int, Progress | None], "PoseEstimators"]
 """Pose estimators for images of a given side, whose random views have a given seed."""

@@ -21,7 +21,8 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-Pixels = NDArray[np.uint8]
+from rotation.data.crop import Pixels
+
 Floats = NDArray[np.float64]
 SIDE = 256  # pixels to which crops are enlarged
 MESH_SIDE = 192

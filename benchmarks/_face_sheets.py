@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Pixels = NDArray[np.uint8]
+from rotation.data.crop import Pixels
 
 
 @dataclass(frozen=True)

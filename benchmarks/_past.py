@@ -30,7 +30,7 @@ from labeler.models import (
     Vote,
 )
 from labeler.rules.campaign_rules import Rules
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 ROWS = 5_000  # of a statement
 RULES = Rules(method="majority", required_votes=3, mirror_views=True)

@@ -17,7 +17,7 @@ from labeler.database.engine import Database
 from labeler.models import Consensus, Gold, Participation, Skill, Vote
 from labeler.statistics.anchoring import measure_anchoring, measure_planted
 from labeler.statistics.intervals import Interval
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 T_975 = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36, 9: 2.31, 10: 2.26}
 

@@ -35,8 +35,8 @@ from labeler.quality.refresh import refresh_dataset
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.voting.service import SubmittedAnswer, cast_vote
-from rotation.dataset.labels import LABELS
-from rotation.dataset.sources import open_source
+from rotation.data.labels import LABELS
+from rotation.data.sources import open_source
 
 NAME = re.compile(r"yaleB(\d\d)_P00A([+-]\d{3})E[+-]\d\d\.pgm$")
 LAST_TRAINING_SUBJECT = 10

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import torch
 
-from rotation.ddim import Denoiser
+from rotation.diffusion.ddim import Denoiser
 
 
 def autoguided(

@@ -27,10 +27,10 @@ from labeler.light_classifier.augmentation import features_with_variants
 from labeler.light_classifier.features import N_ODD, light_features
 from labeler.light_classifier.mirror_logistic import CENTER, LEFT, RIGHT
 from labeler.light_classifier.training import train
-from rotation.dataset.crop import standard_crop
-from rotation.dataset.decoding import decode
-from rotation.dataset.labels import LABELS
-from rotation.dataset.sources import open_source
+from rotation.data.crop import standard_crop
+from rotation.data.decoding import decode
+from rotation.data.labels import LABELS
+from rotation.data.sources import open_source
 
 SHOWN, COLUMNS, TILE = 48, 12, 128
 POOL = 2000

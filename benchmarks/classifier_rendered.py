@@ -25,8 +25,8 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from labeler.light_classifier.features import plain_features
-from rotation.synthetic.renderer import render
-from rotation.synthetic.sampling import pose_head, sample_identity, sample_scene
+from rotation.synthetic_heads.renderer import render
+from rotation.synthetic_heads.sampling import pose_head, sample_identity, sample_scene
 
 FIRST_IDENTITY = 20_000
 RENDERED_SIZE, SIZE = 80, 64

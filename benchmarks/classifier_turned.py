@@ -24,11 +24,11 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.end_to_end import brighter_half  # noqa: E402
 from labeler.light_classifier.features import light_features  # noqa: E402
 from labeler.light_classifier.storage import load_model  # noqa: E402
-from rotation.dataset.labels_csv import read_filename, read_rows  # noqa: E402
-from rotation.dataset.sources import open_source  # noqa: E402
-from rotation.devices import choose_device  # noqa: E402
-from rotation.embedding import read_crop  # noqa: E402
-from rotation.posing import book_from_detector, cache_file  # noqa: E402
+from rotation.data.crop import read_crop  # noqa: E402
+from rotation.data.labels_csv import read_filename, read_rows  # noqa: E402
+from rotation.data.sources import open_source  # noqa: E402
+from rotation.diffusion.devices import choose_device  # noqa: E402
+from rotation.poses.source import cache_file, from_detector  # noqa: E402
 
 LABELS = np.array(["left", "center", "right"])
 EDGES = (-50, -25, -15, 15, 25, 50)
@@ -42,7 +42,7 @@ def main() -> None:
     voted = {read_filename(row["filename"], at) for at, row in rows if row["source"] == "votes"}
     with open_source(options.images) as images:
         cache = cache_file(options.cache, options.images)
-        book = book_from_detector(images, cache, choose_device("auto"))
+        book = from_detector(images, cache, choose_device("auto"))
         names = np.array([name for name in images.names() if name not in voted])
         yaws = book.poses(names.tolist()).yaw_deg
         print("| yaw | images | as annotators | evenly lit: called left | center | right |")

@@ -35,9 +35,9 @@ from labeler.light_classifier.features import N_ODD, mirror_features
 from labeler.light_classifier.mirror_logistic import CENTER, LEFT, RIGHT, fit
 from labeler.light_classifier.semi_supervised import fit_with_unlabeled
 from labeler.light_classifier.training import train
-from rotation.dataset.crop import standard_crop
-from rotation.dataset.decoding import decode
-from rotation.dataset.sources import open_source
+from rotation.data.crop import standard_crop
+from rotation.data.decoding import decode
+from rotation.data.sources import open_source
 
 NAME = re.compile(r"yaleB(\d\d)_P00A([+-]\d{3})E([+-]\d\d)\.pgm$")
 LAST_TRAINING_SUBJECT = 10

@@ -47,7 +47,7 @@ from labeler.proposals.runs import publish_run, start_run
 from labeler.quality.refresh import refresh_campaign
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 FACES = ROOT.parent / "shared" / "data" / "yaleb_subjects_01_20.zip"
 EVERY = 100  # votes after which the refresh is waited for

@@ -29,18 +29,18 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from rotation.benchmark.truth import benchmark_heads
-from rotation.benchmark.turners import source_of
+from rotation.clusters.selection import Criteria, Selection, select
+from rotation.clusters.similarity import describe_looks, weigh
+from rotation.data.records import UNKNOWN, Records
 from rotation.errors import SelectionError
-from rotation.metrics import bootstrap
-from rotation.poses import Poses
-from rotation.records import UNKNOWN, Records
-from rotation.selection import Criteria, Selection, select
-from rotation.similarity import describe_looks, weigh
-from rotation.synthetic.attributes import attributes
-from rotation.synthetic.parameters import Head, light_class
-from rotation.synthetic.renderer import render
-from rotation.synthetic.sampling import sample_heads
+from rotation.evaluation.ground_truth import benchmark_heads
+from rotation.evaluation.methods import source_of
+from rotation.imaging.metrics import bootstrap
+from rotation.poses.estimation import Poses
+from rotation.synthetic_heads.attributes import attributes
+from rotation.synthetic_heads.parameters import Head, light_class
+from rotation.synthetic_heads.renderer import render
+from rotation.synthetic_heads.sampling import sample_heads
 
 ANGLES = (-20.0, 0.0, 20.0)
 SHARES = (1.0, 0.75, 0.5, 0.25)

@@ -30,24 +30,25 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from rotation.data.crop import Pixels
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.autoguidance import autoguided  # noqa: E402
-from rotation import ddim  # noqa: E402
-from rotation.dataset.making import LANDMARK_NAMES  # noqa: E402
-from rotation.dataset.sources import open_source  # noqa: E402
-from rotation.devices import bf16_pays, choose_device  # noqa: E402
-from rotation.embedding import read_crop  # noqa: E402
-from rotation.landmarks import LandmarkDetector  # noqa: E402
-from rotation.model_folder import find_model  # noqa: E402
-from rotation.poses import estimate_poses  # noqa: E402
-from rotation.sampled.dataset import FACES, TABLE  # noqa: E402
-from rotation.schedule import timesteps  # noqa: E402
-from rotation.training.sheets import noise, save_sheet  # noqa: E402
-from rotation.unet import load_denoising  # noqa: E402
+from rotation.data.build_once import LANDMARK_NAMES  # noqa: E402
+from rotation.data.crop import read_crop  # noqa: E402
+from rotation.data.sources import open_source  # noqa: E402
+from rotation.demo_faces.dataset import FACES, TABLE  # noqa: E402
+from rotation.diffusion import ddim  # noqa: E402
+from rotation.diffusion.devices import bf16_pays, choose_device  # noqa: E402
+from rotation.diffusion.latent_model import load_denoising  # noqa: E402
+from rotation.diffusion.model_folder import find_model  # noqa: E402
+from rotation.diffusion.schedule import timesteps  # noqa: E402
+from rotation.poses.estimation import estimate_poses  # noqa: E402
+from rotation.poses.mtcnn import LandmarkDetector  # noqa: E402
+from rotation.training.previews import noise, save_sheet  # noqa: E402
 
-Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 SEED, SIDE, BATCH, STEPS = 11, 64, 32, 12
 WEIGHT, BETWEEN, SIZE_OF_NOISE = 3.0, (200, 900), 0.93

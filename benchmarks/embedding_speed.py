@@ -31,11 +31,11 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rotation.embedders import ByNetwork, Smooth
-from rotation.embedding_network import EmbeddingNetwork
+from rotation.diffusion.latent_model import LatentModel
 from rotation.errors import ModelError
-from rotation.training.sheets import unseen_heads
-from rotation.unet import LatentModel
+from rotation.latents.encoder_network import EmbeddingNetwork
+from rotation.latents.encoders import ByNetwork, Smooth
+from rotation.training.previews import unseen_heads
 
 PLAIN, BATCHED, NETWORK = "plain loop, one by one", "plain loop, batch", "(b) network"
 TOLERANCES = {"(a) exact": 2e-4, "(a) to 1e-6": 1e-3, "(a) to 1e-4": 1e-2}

@@ -31,7 +31,7 @@ from PIL import Image, ImageDraw
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-from rotation.landmarks import LandmarkDetector  # noqa: E402
+from rotation.poses.mtcnn import LandmarkDetector  # noqa: E402
 
 THRESHOLD = 0.06  # log-luminance difference of the halves of the face; below: `center`
 DETECTOR = LandmarkDetector()

@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks._face_judge import FaceJudge  # noqa: E402
-from rotation.dataset.sources import open_source  # noqa: E402
-from rotation.embedding import read_crop, read_image  # noqa: E402
-from rotation.landmarks import LandmarkDetector  # noqa: E402
-from rotation.synthetic.renderer import render  # noqa: E402
-from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_heads  # noqa: E402
+from rotation.data.crop import read_crop, read_image  # noqa: E402
+from rotation.data.sources import open_source  # noqa: E402
+from rotation.poses.mtcnn import LandmarkDetector  # noqa: E402
+from rotation.synthetic_heads.renderer import render  # noqa: E402
+from rotation.synthetic_heads.sampling import BENCHMARK_IDENTITY, sample_heads  # noqa: E402
 
 HEADS, SIDE, USUAL_DEG = 300, 64, 30.0
 FIRST, PHOTOGRAPHS = 9500, 200

@@ -17,12 +17,12 @@ from itertools import combinations
 import numpy as np
 import torch
 
-from rotation.benchmark.truth import benchmark_heads
-from rotation.images import from_pixels
-from rotation.subspace import principal_components, project
-from rotation.synthetic.renderer import render
-from rotation.synthetic.sampling import sample_heads
-from rotation.unet import LatentModel
+from rotation.diffusion.latent_model import LatentModel
+from rotation.directions.principal_components import principal_components
+from rotation.evaluation.ground_truth import benchmark_heads
+from rotation.imaging.images import from_pixels
+from rotation.synthetic_heads.renderer import render
+from rotation.synthetic_heads.sampling import sample_heads
 
 TURN_DEG = 30.0
 GALLERY = 2_400_000  # people whose pictures give the components
@@ -99,6 +99,11 @@ def components_alone(
         z = torch.from_numpy(np.ascontiguousarray(kept, np.float32)).view(target.shape)
         errors[str(count)] = float(np.square(model.decode(z).numpy() - target).mean())
     return errors
+
+
+def project(vectors: np.ndarray, components: np.ndarray) -> np.ndarray:
+    """The part of vectors (..., D) within the span of orthonormal components (K, D)."""
+    return np.asarray((vectors @ components.T) @ components, dtype=np.float64)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from rotation.latents import LatentStore
-from rotation.merging import merge
+from rotation.latents.merge import merge
+from rotation.latents.store import LatentStore
 
 SHAPE = (3, 64, 64)
 ROW_BYTES = 2 * 3 * 64 * 64

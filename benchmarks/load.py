@@ -35,7 +35,7 @@ from labeler.campaigns.service import CampaignPlan, activate_campaign, create_ca
 from labeler.database.engine import Database
 from labeler.models import Dataset, Image
 from labeler.rules.campaign_rules import Rules
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 ROWS = 5_000  # of images, in one statement
 SKILL = 0.85  # of the simulated answers

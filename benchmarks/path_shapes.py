@@ -19,11 +19,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from rotation.cli import default_cache
-from rotation.dataset.sources import open_source
-from rotation.embedding import read_crop
-from rotation.subspace import principal_components
-from rotation.synthetic.dataset import write_dataset
+from rotation.cli.common import default_cache
+from rotation.data.crop import read_crop
+from rotation.data.sources import open_source
+from rotation.directions.principal_components import principal_components
+from rotation.synthetic_heads.dataset import write_dataset
 
 ANGLES = np.arange(-30.0, 31.0, 10.0)
 SHAPES = {

@@ -33,15 +33,15 @@ import numpy as np
 import torch
 from PIL import Image
 
-from rotation.dataset.sources import open_source
-from rotation.embedding import read_image
-from rotation.landmarks import LandmarkDetector
-from rotation.poses import Poses, estimate_poses, mirror_landmarks
-from rotation.selection import Criteria
-from rotation.synthetic.camera import CELEBA_VIEW
-from rotation.synthetic.marks import landmarks_in_view
-from rotation.synthetic.renderer import render, render_view
-from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_heads
+from rotation.clusters.selection import Criteria
+from rotation.data.crop import read_image
+from rotation.data.sources import open_source
+from rotation.poses.estimation import Poses, estimate_poses, mirror_landmarks
+from rotation.poses.mtcnn import LandmarkDetector
+from rotation.synthetic_heads.camera import CELEBA_VIEW
+from rotation.synthetic_heads.marks import landmarks_in_view
+from rotation.synthetic_heads.renderer import render, render_view
+from rotation.synthetic_heads.sampling import BENCHMARK_IDENTITY, sample_heads
 
 BANDS = (-45, -30, -15, 15, 30, 45)
 ENOUGH = Criteria("left").min_confidence

@@ -23,13 +23,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 
-from rotation.benchmark.truth import benchmark_heads
-from rotation.dataset.sources import open_source
-from rotation.pose_readers import TaughtReaders
-from rotation.posing import book_from_csv
-from rotation.synthetic.dataset import write_dataset
-from rotation.synthetic.renderer import render
-from rotation.yaw_reader import YawReader
+from rotation.data.sources import open_source
+from rotation.editing.pose_estimators import TaughtEstimators, YawEstimator
+from rotation.evaluation.ground_truth import benchmark_heads
+from rotation.poses.source import from_csv
+from rotation.synthetic_heads.dataset import write_dataset
+from rotation.synthetic_heads.renderer import render
 
 SIZE = 64
 BANDS = (0, 20, 30, 40)
@@ -46,14 +45,15 @@ def main() -> None:
         heads = write_dataset(Path(folder) / "heads", asked.heads)
         with open_source(heads) as images:
             start = time.process_time()
-            taught = TaughtReaders(images, book_from_csv(heads / "truth.csv"), None)(SIZE, 0)
+            poses = from_csv(heads / "truth.csv")
+            taught = TaughtEstimators(images, poses, None, "cpu")(SIZE, 0)
             seconds = time.process_time() - start
     pixels, yaws, pitches = unseen(asked.unseen)
     with torch.no_grad():
         read = {
             "network that is followed": taught.read(pixels).numpy(),
             "network that measures": taught.measure(pixels),
-            "MTCNN's last network": YawReader()(pixels).numpy(),
+            "MTCNN's last network": YawEstimator()(pixels).numpy(),
         }
     rows = {name: errors(found, yaws, pitches) for name, found in read.items()}
     rows["MTCNN's last network"].pop("pitch")  # it reads none

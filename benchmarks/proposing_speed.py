@@ -41,8 +41,8 @@ from labeler.proposals.feature_extraction import extract_features
 from labeler.proposals.service import train_and_propose
 from labeler.quality.refresh import refresh_dataset
 from labeler.rules.campaign_rules import Rules
-from rotation.dataset.labels import LABELS
-from rotation.dataset.sources import open_source
+from rotation.data.labels import LABELS
+from rotation.data.sources import open_source
 
 PEOPLE = 30
 BORDER = 0.5  # standard deviations of the rendered heads' opinion

@@ -33,43 +33,56 @@ from benchmarks.side_contrast import side_contrast  # noqa: E402
 from labeler.light_classifier.features import light_features  # noqa: E402
 from labeler.light_classifier.mirror_logistic import MirrorLogistic  # noqa: E402
 from labeler.light_classifier.storage import load_model as load_classifier  # noqa: E402
-from rotation.benchmark.variants import VARIANTS  # noqa: E402
-from rotation.dataset.celeba import read_tables  # noqa: E402
-from rotation.dataset.labels import LABELS  # noqa: E402
-from rotation.dataset.labels_csv import read_labels  # noqa: E402
-from rotation.dataset.sources import open_source  # noqa: E402
-from rotation.devices import choose_device  # noqa: E402
-from rotation.embedders import EmbeddedModel, choose_embedding  # noqa: E402
-from rotation.embedding import read_crop  # noqa: E402
+from rotation.data.celeba import read_tables  # noqa: E402
+from rotation.data.crop import read_crop  # noqa: E402
+from rotation.data.labels import LABELS  # noqa: E402
+from rotation.data.labels_csv import read_labels  # noqa: E402
+from rotation.data.sources import open_source  # noqa: E402
+from rotation.diffusion.devices import choose_device  # noqa: E402
+from rotation.editing.pipeline import Data, rotate  # noqa: E402
+from rotation.editing.pose_estimators import TaughtEstimators  # noqa: E402
 from rotation.errors import SelectionError  # noqa: E402
-from rotation.job import load_model, open_sources, open_store  # noqa: E402
-from rotation.metrics import bootstrap, mean_square_error  # noqa: E402
-from rotation.pipeline import Data, Options, rotate  # noqa: E402
-from rotation.pose_readers import READERS, TaughtReaders  # noqa: E402
-from rotation.posing import book_from_detector, cache_file  # noqa: E402
+from rotation.evaluation.variants import VARIANTS as BENCHMARKED  # noqa: E402
+from rotation.imaging.metrics import bootstrap, mean_square_error  # noqa: E402
+from rotation.latents.encoders import EmbeddedModel  # noqa: E402
+from rotation.options import ClusterOptions, EditingOptions, ModelOptions, TurnOptions  # noqa: E402
+from rotation.poses.source import cache_file, from_detector  # noqa: E402
+from rotation.run import ESTIMATORS, open_cluster_latents, open_model, open_source_latents  # noqa: E402
 
 YAWS = tuple(float(yaw) for yaw in range(-30, 31, 10))
 HELD_OUT = 500
 FRONTAL_DEG = 10.0
-LINE = replace(VARIANTS["samples"].options, gain=1.5, maximum=3000, attributes=())
-CARRIED = replace(LINE, carry=True, gain=None, maximum=300)
-AUTO = replace(LINE, gain=None)
-CLOSED = replace(VARIANTS["closed-loop"].options, maximum=3000, attributes=())
-WAYS: dict[str, tuple[str, Options]] = {
-    "paper": ("line per side through centroids, plain slope", VARIANTS["paper"].options),
+ANYBODY = ClusterOptions(attributes=(), maximum=3000)
+FEWER = replace(ANYBODY, maximum=300)
+EVERY_LIGHT = replace(ANYBODY, light_filter=False)
+LINE = TurnOptions(clusters=ANYBODY, editing=EditingOptions("line", gain=1.5))
+CARRIED = TurnOptions(clusters=FEWER, editing=EditingOptions("flow"))
+AUTO = replace(LINE, editing=EditingOptions("line"))
+CLOSED = TurnOptions(clusters=ANYBODY, editing=EditingOptions("closed-loop"))
+VARIANTS: dict[str, tuple[str, TurnOptions]] = {
+    "paper": ("line per side through centroids, plain slope", BENCHMARKED["paper"].options),
     "line": ("line per side through all images, slope times 1.5", LINE),
-    "carried": ("carried along the clusters' flow, the line for the rest", CARRIED),
-    "carried-whole": ("the same, all of the line", replace(CARRIED, gain=1.0)),
-    "carried-alike": (
-        "carried, clusters of the usual attributes",
-        replace(CARRIED, attributes=None),
+    "carried": ("warped along the clusters' flow, the line for the rest", CARRIED),
+    "carried-whole": (
+        "the same, all of the line",
+        replace(CARRIED, editing=EditingOptions("flow", gain=1.0)),
     ),
-    "flow": ("the flow alone, embedded and decoded", replace(CARRIED, gain=0.0)),
-    "carried-no-light": ("carried, clusters of every light", replace(CARRIED, light_filter=False)),
-    "auto": ("the same, steps read off trial frames by MTCNN", AUTO),
-    "line-no-light": ("the same, clusters of every light", replace(LINE, light_filter=False)),
+    "carried-alike": (
+        "warped, clusters of the usual attributes",
+        replace(CARRIED, clusters=ClusterOptions()),
+    ),
+    "flow": (
+        "the flow alone, embedded and decoded",
+        replace(CARRIED, editing=EditingOptions("flow", gain=0.0)),
+    ),
+    "carried-no-light": (
+        "warped, clusters of every light",
+        replace(CARRIED, clusters=replace(FEWER, light_filter=False)),
+    ),
+    "auto": ("the line, steps read off trial frames by MTCNN", AUTO),
+    "line-no-light": ("the line, clusters of every light", replace(LINE, clusters=EVERY_LIGHT)),
     "closed-loop": ("every frame corrected by its own gradient", CLOSED),
-    "no-light": ("the same, clusters of every light", replace(CLOSED, light_filter=False)),
+    "no-light": ("the same, clusters of every light", replace(CLOSED, clusters=EVERY_LIGHT)),
 }
 MEASURES = {
     "yaw_mae_20": ("yaw error within ±20°", 1),
@@ -94,16 +107,19 @@ def main() -> None:
         names = images.names()
         tables = read_tables(options.images)
         device = choose_device("auto")
-        poses = book_from_detector(images, cache_file(options.cache, options.images), device)
+        poses = from_detector(images, cache_file(options.cache, options.images), device)
         labels = read_labels(options.labels)
         sources = choose_sources(names, labels, tables, poses, options.sources)
         seen = set(names[: options.pool])
         pool = {name: label for name, label in labels.items() if name in seen}
-        model = load_model(Path(options.model), "auto", 10, options.iterations, None)
-        encoder = choose_embedding(model, options.embedding)
-        encoder = encoder.remembering(open_sources(options.cache, encoder))
-        readers = TaughtReaders(images, poses, options.cache / READERS)
-        data = Data(images, tables, pool, poses, "", readers=readers)
+        model, encoder = open_model(
+            ModelOptions(
+                Path(options.model), iterations=options.iterations, embedding=options.embedding
+            )
+        )
+        encoder = encoder.remembering(open_source_latents(options.cache, encoder))
+        estimators = TaughtEstimators(images, poses, options.cache / ESTIMATORS, device)
+        data = Data(images, tables, pool, poses, "", estimators=estimators, device=device)
         strips = {
             way: turn_all(data, labels, encoder, sources, way, options) for way in options.variants
         }
@@ -151,11 +167,13 @@ def turn_all(
     way: str, options: argparse.Namespace,
 ) -> dict[str, Strip]:  # fmt: skip
     """Every source turned in one way; those done before are read."""
-    store, strips, started = open_store(options.cache, encoder), {}, time.perf_counter()
+    store, strips, started = open_cluster_latents(options.cache, encoder), {}, time.perf_counter()
     for number, name in enumerate(sources):
         path = options.out / "frames" / f"{Path(name).stem}.{way}.npz"
         if not path.is_file():
-            chosen = replace(WAYS[way][1], yaws_deg=YAWS, light=labels[name])
+            usual = VARIANTS[way][1]
+            clusters = replace(usual.clusters, light=labels[name])
+            chosen = replace(usual, yaws_deg=YAWS, clusters=clusters)
             try:
                 found = rotate(replace(data, source=name), encoder, store, chosen)
             except SelectionError as error:
@@ -258,7 +276,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--iterations", type=int, default=0, help="corrections in embedding them")
     parser.add_argument("--embedding", default="smooth", choices=("inversion", "smooth"))
     parser.add_argument("--variants", type=lambda text: text.split(","), default=["closed-loop"],
-                        help=", ".join(WAYS))  # fmt: skip
+                        help=", ".join(VARIANTS))  # fmt: skip
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("build/real-cache"))
     return parser.parse_args()

@@ -21,12 +21,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks._face_judge import FaceJudge  # noqa: E402
-from rotation.dataset.celeba import read_tables  # noqa: E402
-from rotation.dataset.sources import open_source  # noqa: E402
-from rotation.devices import choose_device  # noqa: E402
-from rotation.embedding import read_crop  # noqa: E402
-from rotation.metrics import bootstrap  # noqa: E402
-from rotation.posing import book_from_detector, cache_file  # noqa: E402
+from rotation.data.celeba import read_tables  # noqa: E402
+from rotation.data.crop import read_crop  # noqa: E402
+from rotation.data.sources import open_source  # noqa: E402
+from rotation.diffusion.devices import choose_device  # noqa: E402
+from rotation.imaging.metrics import bootstrap  # noqa: E402
+from rotation.poses.source import cache_file, from_detector  # noqa: E402
 
 FRONTAL_DEG, STEP_DEG, SIDE = 10.0, 10.0, 64
 DIFFERENCES_DEG = (0.0, 10.0, 20.0, 30.0)
@@ -36,7 +36,7 @@ def main() -> None:
     options = _options()
     rng = np.random.default_rng(0)
     with open_source(options.images) as images:
-        poses = book_from_detector(
+        poses = from_detector(
             images, cache_file(options.cache, options.images), choose_device("auto")
         )
         pairs = find_pairs(options.images, images.names(), poses, options.pairs, rng)

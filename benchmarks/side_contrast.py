@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rotation.metrics import LUMA, Pixels
+from rotation.data.crop import Pixels
+from rotation.imaging.metrics import LUMA
 
 
 def side_contrast(images: Pixels) -> NDArray[np.float64]:

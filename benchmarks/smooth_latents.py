@@ -18,13 +18,13 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from rotation.devices import bf16_pays, choose_device  # noqa: E402
-from rotation.embedders import Sharpened, Smooth  # noqa: E402
-from rotation.images import to_pixels  # noqa: E402
-from rotation.metrics import mean_square_error  # noqa: E402
-from rotation.postprocess import give_back_colours  # noqa: E402
-from rotation.training.data import last_crops  # noqa: E402
-from rotation.unet import LatentModel  # noqa: E402
+from rotation.diffusion.devices import bf16_pays, choose_device  # noqa: E402
+from rotation.diffusion.latent_model import LatentModel  # noqa: E402
+from rotation.imaging.finishing import give_back_colours  # noqa: E402
+from rotation.imaging.images import to_pixels  # noqa: E402
+from rotation.imaging.metrics import mean_square_error  # noqa: E402
+from rotation.latents.encoders import Sharpened, Smooth  # noqa: E402
+from rotation.training.images import last_crops  # noqa: E402
 
 SHARES = (0.0, 0.25, 0.5, 0.7, 0.75, 1.0)
 SHARPNESS = (0.0, 0.25, 0.5, 0.75, 1.0)

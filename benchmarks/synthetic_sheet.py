@@ -11,9 +11,9 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from rotation.synthetic.parameters import Head, Scene
-from rotation.synthetic.renderer import render
-from rotation.synthetic.sampling import pose_head, sample_heads, sample_identity
+from rotation.synthetic_heads.parameters import Head, Scene
+from rotation.synthetic_heads.renderer import render
+from rotation.synthetic_heads.sampling import pose_head, sample_heads, sample_identity
 
 COLUMNS = 9
 SIZE = 64

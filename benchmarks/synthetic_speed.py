@@ -19,9 +19,9 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from rotation.synthetic.parameters import Head
-from rotation.synthetic.renderer import render
-from rotation.synthetic.sampling import sample_heads
+from rotation.synthetic_heads.parameters import Head
+from rotation.synthetic_heads.renderer import render
+from rotation.synthetic_heads.sampling import sample_heads
 
 CHUNK = 20
 

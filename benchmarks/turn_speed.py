@@ -38,17 +38,21 @@ ROWS = {
 }
 IMPORTS, REST = "imports", "rest"
 STAGES = {  # functions by the stage that their own time is booked on
-    "model": ("job.load_model", "job.choose_embedding"),
-    "poses, selection": ("job.read_labels", "job.read_tables", "job.open_poses",
-                         "pipeline.find_source", "pipeline.join_records", "pipeline.candidates",
-                         "pipeline.select", "posing.PoseBook.poses"),
-    "crops": ("pipeline.read_members",),
-    "latents": ("job.open_store", "job.open_sources", "pipeline.embed", "pipeline.embed_source"),
-    "fit": ("pipeline.fit_direction",),
-    "trial frames or loop": ("pipeline.find_turn", "pipeline.close_loop"),
-    "decode": ("pipeline.decode_pixels",),
-    "report": ("pipeline.mean_images", "pipeline.examples", "pipeline.angle_fits",
-               "job.write_pictures", "job.describe", "job.write_report", "job.write_page"),
+    "model": ("run:open_model",),
+    "poses, selection": ("run:read_labels", "run:read_tables", "run:open_poses",
+                         "editing.pipeline:find_source", "editing.pipeline:join_records",
+                         "editing.pipeline:candidates", "editing.pipeline:select",
+                         "posing:PoseBook.poses"),
+    "crops": ("editing.pipeline:read_members",),
+    "latents": ("run:open_cluster_latents", "run:open_source_latents",
+                "editing.pipeline:embed_members", "editing.method:embed_source"),
+    "fit": ("editing.pipeline:fit_direction",),
+    "trial frames or loop": ("editing.linear_path:LinearEditing.move",
+                             "editing.closed_loop:ClosedLoopEditing.move"),
+    "decode": ("editing.method:decode_pixels",),
+    "report": ("editing.pipeline:mean_images", "editing.pipeline:examples",
+               "editing.pipeline:angle_fits", "run:write_pictures", "run:describe",
+               "run:write_report", "run:write_page"),
 }  # fmt: skip
 Seconds = dict[str, dict[str, float]]  # "wall" and "cpu" by stage
 
@@ -81,8 +85,8 @@ class Stopwatch:
             self._open.pop()
 
     def watch(self, name: str, place: str) -> None:
-        """Book every call of `rotation.<place>` on a stage."""
-        module, _, path = place.partition(".")
+        """Book every call of a place, `module:function`, on a stage."""
+        module, _, path = place.partition(":")
         owner: Any = importlib.import_module(f"rotation.{module}")
         *classes, function = path.split(".")
         for part in classes:
@@ -106,7 +110,7 @@ def run_inside(words: list[str], started: float, warm: int) -> list[Seconds]:
     with _quiet():
         from manage import cli
 
-        importlib.import_module("rotation.job")
+        importlib.import_module("rotation.run")
     imports = {"wall": time.time() - started, "cpu": time.process_time()}
     found = []
     watch = Stopwatch()
@@ -148,8 +152,7 @@ def measure(words: list[str], warm: int) -> list[Seconds]:
 
 def prepare(folder: Path, images: int) -> list[str]:
     """Write the data set and its labels; the command line of a rotation, less the way to turn."""
-    from rotation.job import read_truth
-    from rotation.synthetic.dataset import write_dataset
+    from rotation.synthetic_heads.dataset import read_truth, write_dataset
 
     heads = write_dataset(folder / "heads", images, seed=3)
     truth = read_truth(heads)

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from labeler.errors import BrokenData
-from rotation.dataset.labels import LABELS
-from rotation.dataset.labels_csv import unguard_formula
+from rotation.data.labels import LABELS
+from rotation.data.labels_csv import unguard_formula
 
 MAX_EXPLANATION = 300
 PROBLEMS_SHOWN = 10

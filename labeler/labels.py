@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rotation.dataset.labels import LABELS, MIRRORED_LABEL
+from rotation.data.labels import LABELS, MIRRORED_LABEL
 
 UNSURE = "unsure"
 ANSWERS = (*LABELS, UNSURE)

@@ -82,11 +82,13 @@ CSV_FILES = (
         "poses.csv",
         "Written by `rotation poses`. Read by `rotation run --poses`, `images poses` and "
         "`report mean-faces`. A reader needs only `filename` and `yaw_deg`.",
-        sources.POSE_COLUMNS,
+        (*sources.POSE_COLUMNS, sources.CONTENT_COLUMN),
         {
             "filename": _FILENAME,
             **_ANGLES,
             "confidence": "How far the pose can be trusted, from 0 to 1.",
+            sources.CONTENT_COLUMN: "Size and CRC-32 of the image on which the pose was measured. "
+            "Not in files that are made from a file of landmarks.",
         },
     ),
     CsvFile(

@@ -21,7 +21,7 @@ from docs.tools.tables import cell, table
 
 REFERENCE = ROOT / "docs" / "reference"
 NOTE = "<!-- Written by `make reference`; do not edit. -->\n\n"
-NEEDED = re.compile(r"^too weak: |,? (?:is|are) needed")
+NEEDED = re.compile(r"^too weak: |^enter |,? (?:is|are) needed")
 POSTGRES = "postgresql://HOST/NAME"
 SECRET = "reference-only-0123456789-abcdefghij"
 

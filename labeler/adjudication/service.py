@@ -19,7 +19,7 @@ from labeler.consensus.store import current_run_of, lock_image, recount
 from labeler.errors import Conflict, InvalidInput, NotFound
 from labeler.gold.service import NewGold, add_gold, revoke_gold
 from labeler.models import Annotator, Consensus, Decision, Gold, Image, Proposal, Vote, utc_now
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 ORDERS = ("oldest", "votes")
 CANNOT_TELL = "cannot tell"

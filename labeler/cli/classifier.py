@@ -17,8 +17,8 @@ from labeler.light_classifier.augmentation import VARIANTS
 from labeler.light_classifier.features import N_FEATURES, Features
 from labeler.light_classifier.semi_supervised import MAX_POOL
 from labeler.proposals.feature_extraction import FeatureChunk, extract_features, extract_variants
-from rotation.dataset.labels import LABELS
-from rotation.dataset.labels_csv import (
+from rotation.data.labels import LABELS
+from rotation.data.labels_csv import (
     PROBABILITY_COLUMNS,
     guard_formula,
     read_filename,
@@ -26,7 +26,7 @@ from rotation.dataset.labels_csv import (
     read_rows,
     stream_csv,
 )
-from rotation.dataset.sources import open_source
+from rotation.data.sources import open_source
 from rotation.errors import DatasetError
 
 PRECISIONS = (0.95, 0.98, 0.99)

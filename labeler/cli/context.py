@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import click
 from sqlalchemy import select
@@ -11,12 +12,13 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from tqdm import tqdm
 
-from labeler.cli.exports import F
 from labeler.config import Settings, load_settings
 from labeler.database import migrate
 from labeler.database.engine import Database
 from labeler.errors import ConfigError, NotFound, SidelightError
 from labeler.models import Dataset
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @contextmanager

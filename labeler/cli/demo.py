@@ -62,7 +62,7 @@ def _has_others(db: Database) -> bool:
 def _prepare(
     db: Database, settings: Settings, images: int | None, rendered: bool, keep: bool
 ) -> None:
-    from rotation.dataset.making import IMAGE_FOLDER
+    from rotation.data.build_once import IMAGE_FOLDER
 
     folder = settings.home / NAME
     if not (keep and (folder / IMAGE_FOLDER).is_dir()):  # whatever kind and size it has
@@ -74,12 +74,12 @@ def _prepare(
 
 def _make(folder: Path, images: int | None, rendered: bool) -> None:
     if rendered:
-        from rotation.synthetic.dataset import write_dataset
+        from rotation.synthetic_heads.dataset import write_dataset
 
         with progress_bar("Rendering heads") as progress:
             write_dataset(folder, images or RENDERED, progress=progress)
     else:
-        from rotation.sampled.dataset import write_faces
+        from rotation.demo_faces.dataset import write_faces
 
         with progress_bar("Writing faces") as progress:
             write_faces(folder, images, progress)

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import click
 
 from labeler.campaigns.service import find_campaign
-from labeler.cli.context import campaign_option, open_database
-
-F = TypeVar("F", bound=Callable[..., Any])
+from labeler.cli.context import F, campaign_option, open_database
 
 UNREADABLE_SHOWN = 10
 

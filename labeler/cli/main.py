@@ -18,26 +18,26 @@ from labeler.errors import SidelightError
 from rotation.errors import RotationError
 
 ROTATION = {
-    "run": ("rotation.cli:run", "Turn the head of a source face."),
-    "poses": ("rotation.cli:poses", "Measure yaw, pitch and roll of every image."),
-    "train": ("rotation.training.cli:train_command", "Train a diffusion model on faces."),
+    "run": ("rotation.cli.run:run", "Turn the head of a source face."),
+    "poses": ("rotation.cli.poses:poses", "Measure yaw, pitch and roll of every image."),
+    "train": ("rotation.cli.train:train_command", "Train a diffusion model on faces."),
     "train-embedding": (
-        "rotation.training.cli:train_embedding_command",
+        "rotation.cli.train:train_embedding_command",
         "Train the network that embeds images at once.",
     ),
-    "embed": ("rotation.embedding_cli:embed", "Embed a whole image set, in shards if need be."),
-    "merge": ("rotation.embedding_cli:merge", "Join the latents of several shards."),
-    "embeddings": ("rotation.embedding_cli:embeddings", "Measure the ways to embed an image."),
-    "samples": ("rotation.training.cli:samples_command", "Render a sheet of samples of a model."),
+    "embed": ("rotation.cli.embed:embed", "Embed a whole image set, in shards if need be."),
+    "merge": ("rotation.cli.embed:merge", "Join the latents of several shards."),
+    "embeddings": ("rotation.cli.embed:embeddings", "Measure the ways to embed an image."),
+    "samples": ("rotation.cli.train:samples_command", "Render a sheet of samples of a model."),
     "directions": (
-        "rotation.directions_cli:directions",
+        "rotation.cli.directions:directions",
         "Tell what a direction is worth: halves, bootstrap, an angle left out.",
     ),
     "benchmark": (
-        "rotation.benchmark.cli:benchmark",
+        "rotation.cli.benchmark:benchmark",
         "Measure ways of turning against the rendered truth.",
     ),
-    "synthesize": ("rotation.synthetic.cli:synthesize", "Render a data set of synthetic heads."),
+    "synthesize": ("rotation.cli.synthesize:synthesize", "Render a data set of synthetic heads."),
 }
 
 COMMANDS: dict[str, Any] = {

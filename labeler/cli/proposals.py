@@ -13,7 +13,7 @@ from labeler.cli.exports import UNREADABLE_SHOWN
 from labeler.config import load_settings
 from labeler.errors import Conflict
 from labeler.models import ModelRun
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 RUNS_SHOWN = 20
 

@@ -30,7 +30,7 @@ from labeler.statistics.posterior import (
     entropy,
     label_posterior,
 )
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 GOLD_METHOD = "gold-1"
 DECISION_METHOD = "decision-1"

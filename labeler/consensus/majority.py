@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from labeler.labels import ANSWERS
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 METHOD = "majority-1"  # stamped on each result; raise the number when the rule changes
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from labeler.consensus.majority import Outcome, VoteCounts
 from labeler.labels import likeliest_label
 from labeler.rules.random_draws import draw
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 METHOD = "posterior-1"  # stamped on each result; raise the number when the rule changes
 

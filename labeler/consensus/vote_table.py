@@ -15,7 +15,7 @@ from labeler.consensus.store import current_run_of
 from labeler.labels import ANSWERS
 from labeler.models import Campaign, Decision, Gold, Proposal, Vote
 from labeler.statistics.vote_arrays import Floats, Integers, Votes
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 _CODE = {answer: code for code, answer in enumerate(ANSWERS)}
 _CODE[None] = -1  # type: ignore[index]

@@ -20,8 +20,8 @@ from labeler.models import Image
 from labeler.statistics import batch_aggregation
 from labeler.statistics.batch_aggregation import CONTESTED, Aggregation, Method, likeliest_labels
 from labeler.statistics.vote_arrays import N_LABELS, Floats, Votes
-from rotation.dataset.labels import LABELS
-from rotation.dataset.labels_csv import CHUNK, LabelRow, stream_label_rows
+from rotation.data.labels import LABELS
+from rotation.data.labels_csv import CHUNK, LabelRow, stream_label_rows
 
 ITERATIONS = 100
 # Stamped on each result; raise the number when the rule changes.

@@ -21,7 +21,7 @@ from labeler.errors import Conflict
 from labeler.labels import likeliest_label
 from labeler.models import Annotator, Campaign, Consensus, Image, ModelRun, Proposal, Vote
 from labeler.proposals.runs import current_run
-from rotation.dataset.labels_csv import (
+from rotation.data.labels_csv import (
     CHUNK,
     LabelRow,
     guard_formula,

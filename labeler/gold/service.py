@@ -21,7 +21,7 @@ from labeler.consensus.store import recount
 from labeler.csv_input import MAX_EXPLANATION, GoldLine, refuse_lines
 from labeler.errors import InvalidInput, NotFound
 from labeler.models import Annotator, Consensus, Gold, Image, Vote, utc_now
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 T = TypeVar("T")
 _CHUNK = 1_000  # values of an IN list

@@ -12,8 +12,8 @@ import numpy as np
 
 from labeler.errors import BrokenData
 from labeler.models import MAX_ATTRIBUTES
-from rotation.dataset.celeba import Table, Tables, read_tables
-from rotation.dataset.sources import ImageSource
+from rotation.data.celeba import Table, Tables, read_tables
+from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError
 
 Lookup = Callable[[str], Any]

@@ -12,8 +12,8 @@ from labeler.database.engine import Database
 from labeler.errors import NotFound
 from labeler.images.process_pool import map_chunks
 from labeler.models import Dataset, Image
-from rotation.dataset.decoding import decode
-from rotation.dataset.sources import ImageSource
+from rotation.data.decoding import decode
+from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError
 
 CHUNK = 250  # images of a task and of a transaction

@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 from labeler.database.engine import Database
 from labeler.errors import BrokenData, Conflict
 from labeler.models import Image
-from rotation.poses import estimate_poses, read_poses
+from rotation.poses.estimation import estimate_poses
+from rotation.poses.pose_csv import read_poses
 
 _BATCH = 5_000  # rows of a statement
 _COORDINATES = 10
@@ -42,7 +43,7 @@ class YawReport:
 
 
 def measure_yaw(db: Database, dataset_id: int) -> YawReport:
-    """Set the yaw of each image of a data set that has landmarks (`rotation.poses`).
+    """Set the yaw of each image of a data set that has landmarks (`rotation.poses.estimation`).
 
     Written batch by batch; one that was stopped in the middle is to be run again.
 

@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from rotation.dataset.sources import ImageSource, open_source
+from rotation.data.sources import ImageSource, open_source
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -25,7 +25,7 @@ def map_chunks(
     """`work(source, chunk)` for each chunk, in order.
 
     Parameters:
-        path: the folder or zip, as `rotation.dataset.sources.open_source` takes it.
+        path: the folder or zip, as `rotation.data.sources.open_source` takes it.
         work: a function of a module, since other processes must find it.
         processes: 1: no other process than this.
 

@@ -21,7 +21,7 @@ from labeler.images.annotations import Annotations, describe, read_annotations
 from labeler.images.head_pose import estimate_yaw
 from labeler.models import MAX_FILENAME, Dataset, Image
 from labeler.voting.service import supersede_votes_on
-from rotation.dataset.sources import ImageSource, open_source
+from rotation.data.sources import ImageSource, open_source
 
 BATCH = 2_000  # rows of a transaction: what a killed import has to do again
 LEFT_OUT_SHOWN = 10
@@ -67,7 +67,7 @@ def register_dataset(
     about another picture. A file that is gone or cannot be read leaves the queue; its votes stay.
 
     Parameters:
-        path: as `rotation.dataset.sources.open_source` takes it.
+        path: as `rotation.data.sources.open_source` takes it.
         name: of the data set; default: that of the folder or file. An existing name given here
             means that the data set has moved to `path`.
         activate: hand out the images of this data set from now on.

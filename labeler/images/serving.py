@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from labeler.errors import BrokenData, NotFound
 from labeler.models import Dataset, Image
-from rotation.dataset.decoding import decode, read_header
-from rotation.dataset.sources import ImageSource, locate_images, open_source
+from rotation.data.decoding import decode, read_header
+from rotation.data.sources import ImageSource, locate_images, open_source
 from rotation.errors import DatasetError, ImageError
 
 MIME = {

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from labeler.errors import InvalidInput
 from labeler.mean_faces.statistics import Floats, MeanFaces
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 FACE = 192  # three times the 64 pixels of a crop
 ACROSS, DOWN = 76, 78  # between faces: room for the MSE, and below a face for the next caption

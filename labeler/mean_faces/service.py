@@ -31,12 +31,12 @@ from labeler.mean_faces.statistics import (
 )
 from labeler.models import Consensus, Image, Proposal
 from labeler.proposals.runs import current_run
-from rotation.dataset.crop import standard_crop
-from rotation.dataset.decoding import decode
-from rotation.dataset.labels_csv import read_labels, read_probabilities
-from rotation.dataset.sources import ImageSource
+from rotation.data.crop import standard_crop
+from rotation.data.decoding import decode
+from rotation.data.labels_csv import read_labels, read_probabilities
+from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError
-from rotation.poses import read_poses
+from rotation.poses.pose_csv import read_poses
 
 CHUNK = 256  # images a task
 FEW = 1024  # as many are done sooner here than it takes to start processes

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeler.errors import InvalidInput
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -67,7 +67,7 @@ class MeanFaces:
         """Put N crops into their cells.
 
         Parameters:
-            crops: uint8 (N, 64, 64, 3) of `rotation.dataset.crop.standard_crop`.
+            crops: uint8 (N, 64, 64, 3) of `rotation.data.crop.standard_crop`.
             labels: N of left, center, right.
             yaw_deg: (N,) degrees, > 0 to the viewer's right; NaN where it is not known.
 

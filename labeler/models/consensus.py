@@ -18,7 +18,7 @@ from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
 
 from labeler.models.base import Base, one_of, unique_where, utc_now
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 CONSENSUS_STATUSES = ("open", "agreed", "contested")
 GOLD_SOURCES = ("csv", "supervisor", "unanimous")

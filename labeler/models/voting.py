@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from labeler.labels import ANSWERS
 from labeler.models.base import Base, one_of, unique_where, utc_now
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 RUN_STATUSES = ("training", "published", "failed")
 # How an image was presented: alone (`single`), among others on the verify grid (`grid`), or as an

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from labeler.consensus.derivation import DECISION_METHOD, GOLD_METHOD
 from labeler.labels import ANSWERS
 from labeler.models import Consensus, Image
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 COUNTED_UP_TO = 5_000  # images left: 200,000 would take most of a vote's time to count
 

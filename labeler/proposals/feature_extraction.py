@@ -19,9 +19,9 @@ from labeler.images.process_pool import map_chunks
 from labeler.light_classifier.augmentation import features_with_variants
 from labeler.light_classifier.features import Features, light_features
 from labeler.proposals.feature_cache import SHAPES, FeatureCache
-from rotation.dataset.crop import standard_crop
-from rotation.dataset.decoding import decode
-from rotation.dataset.sources import ImageSource
+from rotation.data.crop import standard_crop
+from rotation.data.decoding import decode
+from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError
 
 CHUNK = 256  # images a task
@@ -67,7 +67,7 @@ def extract_features(
     An image that cannot be read or decoded is reported in its chunk and does not stop the rest.
 
     Parameters:
-        path: the folder or zip, as `rotation.dataset.sources.open_source` takes it.
+        path: the folder or zip, as `rotation.data.sources.open_source` takes it.
         processes: how many to use; default: one a processor.
         cache: features of files with the same content are taken from it, others put into it.
 

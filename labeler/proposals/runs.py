@@ -23,13 +23,7 @@ from sqlalchemy.orm import Session
 
 from labeler.database.engine import Database
 from labeler.errors import Conflict, NotFound
-from labeler.models import (
-    ModelRun,
-    Proposal,
-    Publication,
-    published_runs,
-    utc_now,
-)
+from labeler.models import ModelRun, Proposal, Publication, published_runs, utc_now
 
 KEEP_RUNS = 3  # published runs whose proposals are kept
 ABANDONED_AFTER = timedelta(minutes=2)  # without a word of the process that trains

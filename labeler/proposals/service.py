@@ -25,7 +25,7 @@ from labeler.proposals.feature_extraction import FeatureChunk
 from labeler.proposals.runs import RunHeartbeat, prune_proposals, publish_run, start_run, working
 from labeler.proposals.training import Reading
 from labeler.proposals.training_data import check_trainable
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 if TYPE_CHECKING:
     from labeler.light_classifier.mirror_logistic import MirrorLogistic

@@ -14,7 +14,7 @@ from labeler.proposals.feature_cache import FeatureCache
 from labeler.proposals.feature_extraction import FeatureChunk, extract_features, extract_variants
 from labeler.proposals.runs import RunHeartbeat
 from labeler.proposals.training_data import MIN_IMAGES, TrainingImage, check_enough
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 if TYPE_CHECKING:
     from labeler.light_classifier.mirror_logistic import MirrorLogistic

@@ -19,7 +19,7 @@ from labeler.consensus.store import load_facts
 from labeler.errors import Conflict
 from labeler.labels import likeliest_label
 from labeler.models import Campaign, Consensus, Image
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 MIN_IMAGES = 6
 MIN_LABELS = 2

@@ -19,7 +19,7 @@ from labeler.statistics.annotator_flags import Record, gold_accuracy, informatio
 from labeler.statistics.dawid_skene import Skills
 from labeler.statistics.intervals import Interval, wilson
 from labeler.statistics.vote_arrays import N_ANSWERS, N_LABELS, Floats, Integers, Votes
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 CLEAR = 0.9  # the least probability of a label by which answers are judged
 PEOPLE_COMPARED = 20  # those with the most votes; nobody can read a larger table

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 FIRST_TURNS = 20  # among which a person meets `Rules.gold_first` gold images
 

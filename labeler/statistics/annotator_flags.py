@@ -38,7 +38,7 @@ from labeler.labels import ANSWERS
 from labeler.statistics.intervals import Interval, wilson
 from labeler.statistics.posterior import DEFAULT_CONFUSION, SMALLEST
 from labeler.statistics.vote_arrays import MIRRORED_ANSWERS, N_ANSWERS, N_LABELS, Floats, Integers
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 PAUSING = frozenset({"random", "swapped", "low_gold"})
 

@@ -43,7 +43,8 @@ from labeler.statistics.posterior import DEFAULT_CONFUSION, SMALLEST
 from labeler.statistics.vote_arrays import N_ANSWERS, N_LABELS, Floats, Integers, Votes, check_prior
 
 METHOD = "skills-1"  # stamped on each result; raise the number when the rule changes
-KAPPA = 6.0  # pseudo-votes of the class average in each row; chosen in docs/consensus.md
+# Pseudo-votes of the class average in each row; chosen in docs/experiments/consensus.md.
+KAPPA = 6.0
 KAPPA_FOLLOWING = 10.0  # pseudo-votes of the class average of the following rate
 PROPOSAL_SMOOTHING = 10.0  # pseudo-images in each row of P(proposal | label)
 AVERAGE_SMOOTHING = 100.0  # pseudo-votes of DEFAULT_CONFUSION in each row of the class average

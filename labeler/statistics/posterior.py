@@ -22,7 +22,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from labeler.labels import ANSWERS
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 Confusion = tuple[tuple[float, ...], ...]
 

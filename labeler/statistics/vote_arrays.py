@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labeler.labels import ANSWERS
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.integer]

@@ -20,7 +20,7 @@ from labeler.config import Settings
 from labeler.errors import InvalidInput
 from labeler.models import Consensus, Image, Lease, Proposal, Vote
 from labeler.rules.random_draws import is_blind
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 MODE = "grid"
 SOURCES = ("model", "votes")

@@ -26,7 +26,7 @@ from labeler.web.context import Page, account, db, render, settings
 from labeler.web.converters import MAX_ID
 from labeler.web.current_campaign import campaign, campaign_or_none
 from labeler.web.images import address_of
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 bp = Blueprint("adjudication", __name__, url_prefix="/admin")
 

@@ -18,7 +18,7 @@ from labeler.web.context import Page, db, render
 from labeler.web.current_campaign import links
 from labeler.web.formatting import Share, plain, share, signed
 from labeler.web.heatmap import Heat, heat, kappa_heat
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 bp = Blueprint("agreement", __name__, url_prefix="/admin")
 

@@ -26,7 +26,7 @@ from labeler.web.formatting import Figure, plural, span, whole
 from labeler.web.plots import Plot, draw_columns
 from labeler.web.progress import Tally
 from labeler.web.proposals import RunRow, RunState, run_row, run_state
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 bp = Blueprint("dashboard", __name__, url_prefix="/admin")
 

@@ -12,7 +12,7 @@ from labeler.exports import csv_files
 from labeler.web import access, current_campaign
 from labeler.web.context import db
 
-bp = Blueprint("admin", __name__, url_prefix="/admin")
+bp = Blueprint("exports", __name__, url_prefix="/admin")
 SURE_PRECISION = 0.95  # of the proposals that the button gives out
 
 

@@ -18,7 +18,7 @@ from labeler.models import utc_now
 from labeler.web import access, current_campaign
 from labeler.web.context import Page, db, render, settings
 from labeler.web.current_campaign import links
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 bp = Blueprint("mean_faces", __name__, url_prefix="/admin")
 

@@ -22,7 +22,7 @@ from labeler.web.context import Page, db, render
 from labeler.web.current_campaign import links
 from labeler.web.formatting import Figure, Share, percent, seconds, share, signed
 from labeler.web.heatmap import Heat, heat
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 bp = Blueprint("quality", __name__, url_prefix="/admin")
 

@@ -20,7 +20,7 @@ from labeler.web.context import Page, account, db, render, settings
 from labeler.web.converters import MAX_ID
 from labeler.web.images import address_of
 from labeler.web.voting import Idle, Way, explain, whole_size
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 bp = Blueprint("verification", __name__, url_prefix="/grid")
 

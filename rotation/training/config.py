@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rotation.diffusion.latent_model import PREDICTIONS
+from rotation.diffusion.model_folder import read_configs
+from rotation.diffusion.unet import block_side
 from rotation.errors import ModelError
-from rotation.model_folder import read_configs
-from rotation.network import block_side
-from rotation.unet import PREDICTIONS
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,15 @@ from typing import Any
 from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
 
-from rotation.model_folder import (
+from rotation.diffusion.latent_model import Denoising
+from rotation.diffusion.model_folder import (
     CHECKSUMS,
     SCHEDULER_CONFIG,
     UNET_CONFIG,
     UNET_SHARDS,
     UNET_WEIGHTS,
 )
-from rotation.network import DIFFUSERS_VERSION
-from rotation.unet import Denoising
+from rotation.diffusion.unet import DIFFUSERS_VERSION
 
 CARD = "README.md"
 SHARD_BYTES = 15_000_000

@@ -18,12 +18,10 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from rotation.devices import bf16_pays, choose_device
+from rotation.diffusion.devices import bf16_pays, choose_device
+from rotation.diffusion.latent_model import Denoising, build_denoising, load_denoising
 from rotation.errors import ModelError
-from rotation.training.config import TrainingConfig, adopt_architecture, refuse_other_settings
-from rotation.training.data import Images, Split, batch_rows, split_rows
-from rotation.training.export import export_model
-from rotation.training.state import (
+from rotation.training.checkpoints import (
     CHECKPOINT,
     Progress,
     Trainee,
@@ -31,8 +29,10 @@ from rotation.training.state import (
     read_config,
     save_checkpoint,
 )
+from rotation.training.config import TrainingConfig, adopt_architecture, refuse_other_settings
+from rotation.training.export import export_model
+from rotation.training.images import Images, Split, batch_rows, split_rows
 from rotation.training.tasks import DenoisingTask, Task, rounded
-from rotation.unet import Denoising, build_denoising, load_denoising
 
 Callback = Callable[[int, float], None]
 LOG = logging.getLogger(__name__)

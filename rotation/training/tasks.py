@@ -9,12 +9,12 @@ from typing import Any, Protocol
 
 import torch
 
-from rotation.training.card import model_card
+from rotation.diffusion.latent_model import Denoising, LatentModel
 from rotation.training.config import TrainingConfig
-from rotation.training.data import Split
-from rotation.training.objective import draw_batch, held_out_loss, power_table, training_loss
-from rotation.training.sheets import save_reconstructions, save_samples
-from rotation.unet import Denoising, LatentModel
+from rotation.training.images import Split
+from rotation.training.losses import draw_batch, held_out_loss, power_table, training_loss
+from rotation.training.model_card import model_card
+from rotation.training.previews import save_reconstructions, save_samples
 
 
 class Task(Protocol):

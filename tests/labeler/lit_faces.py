@@ -16,7 +16,7 @@ from labeler.campaigns.service import activate_campaign, ensure_campaign
 from labeler.consensus.store import add_rows, rebuild
 from labeler.models import Annotator, Dataset, Image, Vote
 from labeler.rules.campaign_rules import Rules
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 RULES = Rules(method="majority", required_votes=3, proposals="shown", gold_rate=0.0)

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from rotation.diffusion.latent_model import Denoising, build_denoising
 from rotation.training.config import TrainingConfig
-from rotation.training.data import Images
 from rotation.training.export import export_model
-from rotation.unet import Denoising, build_denoising
+from rotation.training.images import Images
 
 SIZE = 16
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from benchmarks.autoguidance import autoguided
-from rotation import ddim
-from rotation.schedule import NoiseSchedule, timesteps
+from rotation.diffusion import ddim
+from rotation.diffusion.schedule import NoiseSchedule, timesteps
 
 
 def better(x: torch.Tensor, time: int) -> torch.Tensor:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -12,11 +14,11 @@ import torch
 from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DModel
 from PIL import Image
 
-from rotation.directions import Direction
+from rotation.diffusers_pipeline import HeadRotationPipeline, as_crop, read_yaw
+from rotation.diffusion.latent_model import LatentModel
+from rotation.directions.direction import Direction
 from rotation.errors import ModelError, SelectionError
-from rotation.head_pipeline import HeadRotationPipeline
-from rotation.pictures import as_crop
-from rotation.unet import LatentModel
+from rotation.poses import mtcnn
 from tests.rotation.modelling import SIZE, gradients, tiny_denoising, tiny_folder
 
 YAWS = (-20.0, 0.0, 20.0)
@@ -220,6 +222,23 @@ def test_what_does_not_fit_is_refused(
         pipe(**given)
 
 
+def test_the_yaw_of_a_picture_is_read_where_the_network_is(
+    pipe: HeadRotationPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def detector(device: torch.device | str) -> NoReturn:
+        asked.append(str(device))
+        raise SelectionError("Only the device is wanted.")
+
+    monkeypatch.setattr(mtcnn, "LandmarkDetector", detector)
+    with pytest.raises(SelectionError, match="Only the device"):
+        read_yaw(torch.zeros(3, SIZE, SIZE), "cuda:7")
+    with pytest.raises(SelectionError, match="Only the device"):
+        pipe(picture(SIZE), YAWS)
+    assert asked == ["cuda:7", "cpu"]
+
+
 def test_a_picture_without_a_face_needs_its_yaw(pipe: HeadRotationPipeline) -> None:
     with pytest.raises(SelectionError, match="source_yaw_deg"):
         pipe(Image.new("RGB", (SIZE, SIZE)), YAWS)
@@ -268,3 +287,29 @@ def test_directions_keep_to_their_model(tmp_path: Path) -> None:
     written.write_text(json.dumps(kept))
     with pytest.raises(ModelError, match="'left' does not fit"):
         HeadRotationPipeline.from_pretrained(tmp_path / "one")
+
+
+@pytest.mark.parametrize(
+    "name", ["HeadRotationPipeline", ["head_pipeline", "HeadRotationPipeline"]]
+)
+def test_folders_whose_index_names_the_class_or_its_former_module_open(
+    name: str | list[str], tmp_path: Path
+) -> None:
+    """As saved before the class moved: an index, and a direction of each kind."""
+    old = HeadRotationPipeline(tiny_unet(16), DDIMScheduler())
+    flow = np.zeros(118, np.float32)
+    flow[-1] = 1.0
+    old.directions.update(left=a_direction(16), any=replace(a_direction(16, 1), flow=flow))
+    old.save_pretrained(tmp_path)
+    index = {
+        "_class_name": name,
+        "_diffusers_version": "0.30.0",
+        "scheduler": ["diffusers", "DDIMScheduler"],
+        "unet": ["diffusers", "UNet2DModel"],
+    }
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    opened = HeadRotationPipeline.from_pretrained(tmp_path)
+    assert list(opened.directions) == ["left", "any"]
+    for direction in ("left", "any"):
+        output = opened(picture(16), YAWS, direction, source_yaw_deg=0.0, num_inference_steps=3)
+        assert len(output.images) == 3

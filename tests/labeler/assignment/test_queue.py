@@ -15,7 +15,7 @@ from labeler.models import Consensus, Participation, Vote
 from labeler.rules.campaign_rules import ORDERS
 from labeler.rules.random_draws import FIRST_TURNS, is_blind, is_mirrored, planted_label
 from labeler.voting.service import SubmittedAnswer, cast_vote
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler.acting import (
     NOON,

@@ -9,19 +9,19 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select
 
-import manage
+from labeler.cli.main import cli
 from labeler.config import load_settings
 from labeler.database.engine import Database
 from labeler.errors import BrokenData, Conflict, InvalidInput, NotFound
 from labeler.models import Annotator, Campaign, Consensus, Image
-from rotation.dataset.labels_csv import format_csv, guard_formula
+from rotation.data.labels_csv import format_csv, guard_formula
 from tests.conftest import write_images
 from tests.labeler.acting import lease, vote
 from tests.names import AWKWARD_NAMES
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(manage.cli, arguments, catch_exceptions=False)
+    return CliRunner().invoke(cli, arguments, catch_exceptions=False)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from labeler.consensus.majority import Outcome, VoteCounts, count_votes, majority_outcome
 from labeler.consensus.priority import priority
 from labeler.labels import ANSWERS, likeliest_label, mirror_label
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 answers = st.lists(st.sampled_from(ANSWERS), max_size=12)
 required_votes = st.integers(1, 8)

@@ -24,7 +24,7 @@ from labeler.exports.batch_consensus import (
 )
 from labeler.statistics import batch_aggregation, dawid_skene
 from labeler.statistics.vote_arrays import Votes
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler.acting import ids, lease, vote
 

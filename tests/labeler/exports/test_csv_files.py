@@ -19,7 +19,7 @@ from labeler.errors import Conflict, NotFound
 from labeler.exports.batch_consensus import aggregate, stream_aggregation
 from labeler.exports.csv_files import VOTE_COLUMNS, stream_labels, stream_votes
 from labeler.models import Consensus, Image, ModelRun, Proposal, Vote, utc_now
-from rotation.dataset.labels_csv import LABEL_COLUMNS, read_labels, unguard_formula
+from rotation.data.labels_csv import LABEL_COLUMNS, read_labels, unguard_formula
 from tests.labeler.acting import make_gold, set_rules
 from tests.labeler.lit_faces import START, add_people, register, vote
 from tests.names import AWKWARD_NAMES

@@ -28,7 +28,7 @@ from labeler.gold.service import (
     share_evenly,
 )
 from labeler.models import Campaign, Consensus, Gold, Image
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler.acting import consensus_row, lease, set_rules, vote
 

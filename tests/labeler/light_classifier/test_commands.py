@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from manage import cli
-from rotation.dataset.labels_csv import LabelRow, stream_label_rows
+from labeler.cli.main import cli
+from rotation.data.labels_csv import LabelRow, stream_label_rows
 from tests.labeler.lit_faces import cycle_labels, write_faces
 from tests.names import AWKWARD_NAMES
 

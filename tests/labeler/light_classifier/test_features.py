@@ -16,9 +16,9 @@ from labeler.light_classifier.features import (
     mirror_features,
     typical_features,
 )
-from rotation.synthetic.parameters import light_class
-from rotation.synthetic.renderer import render as render_heads
-from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_heads
+from rotation.synthetic_heads.parameters import light_class
+from rotation.synthetic_heads.renderer import render as render_heads
+from rotation.synthetic_heads.sampling import BENCHMARK_IDENTITY, sample_heads
 
 
 def noise(count: int, size: int = 64, seed: int = 0) -> np.ndarray:

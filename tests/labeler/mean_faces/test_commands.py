@@ -13,13 +13,13 @@ from click.testing import CliRunner, Result
 from PIL import Image as Pixels
 from sqlalchemy import select, update
 
+from labeler.cli.main import cli
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import Conflict, InvalidInput
 from labeler.mean_faces.service import choose_images, draw_mean_faces
 from labeler.models import Campaign, Image
-from manage import cli
-from rotation.dataset.crop import standard_crop
+from rotation.data.crop import standard_crop
 from tests.labeler.acting import NOON, publish_run
 from tests.labeler.lit_faces import add_people, cycle_labels, register, vote, write_faces
 

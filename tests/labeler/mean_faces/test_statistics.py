@@ -15,7 +15,7 @@ from labeler.errors import InvalidInput
 from labeler.labels import mirror_label
 from labeler.mean_faces.drawing import render_mean_faces
 from labeler.mean_faces.statistics import MeanFaces, find_poses
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 EDGES = (-30.0, -10.0, 10.0, 30.0)
 YAWS = (-20.0, 0.0, 20.0)

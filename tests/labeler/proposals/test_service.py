@@ -17,7 +17,7 @@ from labeler.proposals.service import train_and_propose
 from labeler.proposals.training_data import select_training
 from labeler.quality.refresh import refresh_campaign
 from labeler.statistics.posterior import DEFAULT_CONFUSION
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 from rotation.errors import DatasetError
 from tests.labeler.acting import set_rules
 from tests.labeler.lit_faces import (

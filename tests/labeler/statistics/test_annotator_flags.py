@@ -18,7 +18,7 @@ from labeler.statistics.annotator_flags import (
 from labeler.statistics.dawid_skene import fit_skills
 from labeler.statistics.posterior import Evidence, label_posterior
 from labeler.statistics.vote_arrays import Votes
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 from tests.labeler.statistics.simulated_class import CONFUSIONS, draw, draw_votes
 
 NO_ANSWERS = np.empty(0, dtype=int)

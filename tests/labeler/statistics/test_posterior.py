@@ -19,7 +19,7 @@ from labeler.statistics.posterior import (
     label_posterior,
     mirrored_confusion,
 )
-from rotation.dataset.labels import LABELS
+from rotation.data.labels import LABELS
 
 FLAT = (1 / 3, 1 / 3, 1 / 3)
 weights = st.floats(0, 1)

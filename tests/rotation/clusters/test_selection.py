@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from rotation.clusters.selection import Criteria, candidates, select, usable_attributes
+from rotation.data.records import UNKNOWN, Records
 from rotation.errors import DatasetError, SelectionError
-from rotation.poses import Poses
-from rotation.records import UNKNOWN, Records
-from rotation.selection import Criteria, candidates, select, usable_attributes
+from rotation.poses.estimation import Poses
 
 ANGLES = (-20.0, -10.0, 0.0, 10.0, 20.0)
 LIGHTS = np.array(["left", "center", "right"])

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rotation.clusters import mean_images
+from rotation.clusters.members import mean_images
+from rotation.clusters.selection import Members, Selection
+from rotation.clusters.similarity import describe_looks, weigh
 from rotation.errors import SelectionError
-from rotation.selection import Members, Selection
-from rotation.similarity import describe_looks, weigh
-from rotation.synthetic.renderer import render
-from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_heads
+from rotation.synthetic_heads.renderer import render
+from rotation.synthetic_heads.sampling import BENCHMARK_IDENTITY, sample_heads
 
 
 def selection_of(*sizes: int) -> Selection:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rotation.dataset.celeba import (
+from rotation.data.celeba import (
     LANDMARK_COLUMNS,
     find_tables,
     parse_attributes,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rotation.dataset.decoding import BACKGROUND, MAX_PIXELS, decode
+from rotation.data.decoding import BACKGROUND, MAX_PIXELS, decode
 from rotation.errors import ImageError
 
 WIDTH, HEIGHT = 12, 8

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rotation.dataset.celeba import Tables, parse_attributes, parse_identities
+from rotation.data.celeba import Tables, parse_attributes, parse_identities
+from rotation.data.records import UNKNOWN, join_records
 from rotation.errors import DatasetError
-from rotation.records import UNKNOWN, join_records
 
 
 def test_refuses_images_that_are_not_in_the_set() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rotation.dataset.sources import open_source
+from rotation.data.sources import open_source
 from rotation.errors import DatasetError, ImageError
 
 FILES = {"b.jpg": b"bee", "a.PNG": b"ay", "sub/c.webp": b"sea"}

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rotation.dataset.celeba import read_tables
-from rotation.dataset.crop import standard_crop
-from rotation.dataset.sources import open_source
+from rotation.data.celeba import read_tables
+from rotation.data.crop import standard_crop
+from rotation.data.sources import open_source
+from rotation.demo_faces.dataset import FACES, TABLE, count_faces, write_faces
 from rotation.errors import DatasetError
-from rotation.landmarks import LandmarkDetector
-from rotation.posing import book_from_landmarks
-from rotation.sampled.dataset import FACES, TABLE, count_faces, write_faces
+from rotation.poses.mtcnn import LandmarkDetector
+from rotation.poses.source import from_landmarks
 
 N = 40
 
@@ -53,7 +53,7 @@ def test_the_standard_crop_is_nearly_the_face(folder):
 
 def test_yaws_are_those_that_the_detector_reads(folder):
     landmarks = read_tables(folder).landmarks
-    written = book_from_landmarks(landmarks).poses(landmarks.filenames)
+    written = from_landmarks(landmarks).poses(landmarks.filenames)
     read = LandmarkDetector().crop_poses(bundled(N))
     assert np.abs(written.yaw_deg - read.yaw_deg).mean() < 1.0
 
@@ -61,7 +61,7 @@ def test_yaws_are_those_that_the_detector_reads(folder):
 def test_faces_turn_both_ways(tmp_path):
     folder = write_faces(tmp_path / "all")
     landmarks = read_tables(folder).landmarks
-    yaws = book_from_landmarks(landmarks).poses(landmarks.filenames).yaw_deg
+    yaws = from_landmarks(landmarks).poses(landmarks.filenames).yaw_deg
     for low, high in ((-40, -15), (-5, 5), (15, 40)):
         assert ((yaws > low) & (yaws < high)).sum() >= 50
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from rotation import ddim
+from rotation.diffusion import ddim
+from rotation.diffusion.schedule import CLEAN, NoiseSchedule, timesteps
 from rotation.errors import ModelError
-from rotation.schedule import CLEAN, NoiseSchedule, timesteps
 
 SCHEDULES = {
     "cosine": NoiseSchedule.cosine(),

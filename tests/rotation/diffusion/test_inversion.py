@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rotation import ddim
+from rotation.diffusion import ddim
+from rotation.diffusion.inversion import invert_exactly, sweep
+from rotation.diffusion.schedule import NoiseSchedule, timesteps
 from rotation.errors import ModelError
-from rotation.inversion import invert_exactly, sweep
-from rotation.schedule import NoiseSchedule, timesteps
 
 SCHEDULES = (
     NoiseSchedule.cosine(),

@@ -13,14 +13,19 @@ from diffusers import DDIMPipeline
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from rotation import ddim
-from rotation.devices import choose_device
+from rotation.diffusion import ddim
+from rotation.diffusion.devices import choose_device
+from rotation.diffusion.latent_model import LatentModel
+from rotation.diffusion.model_folder import (
+    CHECKSUMS,
+    UNET_CONFIG,
+    UNET_SHARDS,
+    UNET_WEIGHTS,
+    find_model,
+)
 from rotation.errors import ModelError
-from rotation.job import with_defaults
-from rotation.model_folder import CHECKSUMS, UNET_CONFIG, UNET_SHARDS, UNET_WEIGHTS, find_model
 from rotation.training import export
-from rotation.training.sheets import unseen_heads
-from rotation.unet import LatentModel
+from rotation.training.previews import unseen_heads
 from tests.rotation.modelling import SIZE, gradients, tiny_denoising, tiny_folder
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
@@ -314,29 +319,6 @@ def test_the_model_of_real_faces_is_whole_and_says_what_it_is_for():
     card = (folder / "README.md").read_text()
     assert all(word in card for word in ("non-commercial", "CelebA", "ddim64_start", "Limits"))
     assert LatentModel.load("celeba-64", "cpu").image_size == 64
-
-
-def test_photographs_and_rendered_heads_are_each_turned_in_their_own_way(tmp_path):
-    names = ("model", "embedding", "carry", "closed_loop", "gain")
-    given = dict.fromkeys(names) | {"images": tmp_path}
-    photographs = with_defaults(given)
-    assert photographs["model"] == find_model("celeba-64")
-    assert (photographs["embedding"], photographs["closed_loop"]) == ("smooth", False)
-    assert (photographs["carry"], photographs["gain"]) == (True, 0.5)
-    line = with_defaults(given | {"carry": False})
-    assert (line["closed_loop"], line["gain"]) == (False, 1.5)
-    loop = with_defaults(given | {"closed_loop": True})
-    assert (loop["carry"], loop["closed_loop"]) == (False, True)
-    exact = with_defaults(given | {"embedding": "inversion"})
-    assert (exact["carry"], exact["closed_loop"]) == (False, True)
-    assert with_defaults(given | {"embedding": "inversion", "carry": True})["closed_loop"] is False
-    (tmp_path / "truth.csv").touch()
-    heads = with_defaults(given)
-    assert heads["model"] == find_model("synthetic-heads-64")
-    assert (heads["embedding"], heads["closed_loop"]) == ("inversion", True)
-    assert heads["carry"] is False
-    assert (heads["gain"], with_defaults(given | {"gain": 2.0})["gain"]) == ("auto", 2.0)
-    assert with_defaults(given | {"closed_loop": False})["closed_loop"] is False
 
 
 @needs_shared

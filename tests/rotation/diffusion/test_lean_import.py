@@ -6,7 +6,7 @@ import sys
 HEAVY = ("torch._dynamo", "transformers", "sympy", "sklearn", "scipy", "matplotlib", "torchvision")
 PROGRAM = f"""
 import sys
-import rotation.job
+import rotation.run
 print(*[name for name in {HEAVY} if name in sys.modules])
 import diffusers.models.transformers
 print(*(name in vars(diffusers.models.transformers) for name in ("__file__", "Transformer2DModel")))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from diffusers import DDIMScheduler
 
+from rotation.diffusion.schedule import CLEAN, NoiseSchedule, timesteps
 from rotation.errors import ModelError
-from rotation.schedule import CLEAN, NoiseSchedule, timesteps
 
 CONFIGS = [
     {"beta_schedule": "squaredcos_cap_v2"},

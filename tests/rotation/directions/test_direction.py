@@ -5,20 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rotation.directions import (
-    METHODS,
-    Direction,
-    centroids,
-    cosine,
-    fit_line,
-    fit_samples,
-    fit_sides,
-    flip_latents,
-    shrink_spectrum,
-)
+from rotation.clusters.selection import Members, Selection
+from rotation.directions.direction import Direction, cosine, flip_latents
+from rotation.directions.fit import FIT_METHODS, fit_direction, fit_method
+from rotation.directions.fit_weights import shrink_spectrum
 from rotation.errors import SelectionError
-from rotation.fitting import fit_direction
-from rotation.selection import Members, Selection
 
 SHAPE = (3, 8, 8)
 SIZE = 192
@@ -33,89 +24,124 @@ def bent(yaws: np.ndarray, left: np.ndarray, right: np.ndarray, start: np.ndarra
     return start + np.minimum(yaws, 0)[:, None] * left + np.maximum(yaws, 0)[:, None] * right
 
 
-def test_a_line_is_recovered_whatever_the_weights() -> None:
-    slope, start = random(2, SIZE)
-    points = start + ANGLES[:, None] * slope
-    for weights in (None, np.array([1, 9, 2, 30, 4, 1, 7.0])):
-        line = fit_line(ANGLES, points, weights)
-        np.testing.assert_allclose(line.slope, slope, atol=1e-12)
-        np.testing.assert_allclose(line.intercept, start, atol=1e-10)
-        assert line.r2 == pytest.approx(1)
+def selection_at(yaws: np.ndarray, weights: np.ndarray | None = None) -> Selection:
+    """Clusters every 10 degrees of images at these yaws, which must rise."""
+    angles = tuple(np.unique(np.round(yaws / 10) * 10).tolist())
+    members = Members(np.arange(len(yaws)), np.zeros(len(yaws), dtype=bool), yaws, weights)
+    nearest = np.round(yaws / 10) * 10
+    clusters = tuple(members.take(nearest == angle) for angle in angles)
+    return Selection(angles, clusters, (), ())
+
+
+def spread(count: int, reach: float = 34.0, seed: int = 2) -> np.ndarray:
+    """Rising yaws on both sides, a few in each cluster."""
+    return np.sort(np.random.default_rng(seed).uniform(-reach, reach, count))
+
+
+def fitted(
+    name: str, yaws: np.ndarray, latents: np.ndarray, weights: np.ndarray | None = None
+) -> Direction:
+    """The direction that a method without covariates fits to latents (n, D)."""
+    selection = selection_at(yaws, weights)
+    rows = latents.reshape(len(latents), *SHAPE)
+    return fit_direction(selection, rows, FIT_METHODS[name], np.random.default_rng(0)).direction
+
+
+def textbook(design: np.ndarray, points: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, float]:
+    """Coefficients (p, D) and R2 of a weighted fit with a constant, by numpy's least squares."""
+    root = np.sqrt(share)[:, None]
+    columns = np.concatenate([np.ones((len(design), 1)), design], axis=1)
+    found = np.linalg.lstsq(columns * root, points * root, rcond=None)[0]
+    rest = share @ np.square(points - columns @ found).sum(axis=1)
+    mean = share @ points / share.sum()
+    return found[1:], 1 - rest / (share @ np.square(points - mean).sum(axis=1))
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", ["paper", "samples", "one-line"])
+def test_each_method_is_the_least_squares_of_the_textbook(name: str, weighted: bool) -> None:
+    yaws = spread(90)
+    latents = 0.02 * yaws[:, None] * random(1, SIZE, seed=3) + random(90, SIZE, seed=4)
+    weights = np.random.default_rng(5).uniform(0.5, 2, 90) if weighted else np.ones(90)
+    found = fitted(name, yaws, latents, weights)
+    if name == "paper":
+        groups = np.round(yaws / 10) * 10
+        angles = np.unique(groups)
+        means = [np.average(latents[groups == a], axis=0, weights=weights[groups == a])
+                 for a in angles]  # fmt: skip
+        sizes = [weights[groups == a].sum() ** 2 / np.square(weights[groups == a]).sum()
+                 for a in angles]  # fmt: skip
+        sides = [(angles <= 0, "left"), (angles >= 0, "right")]
+        expected = {}
+        for side, word in sides:
+            (slope,), r2 = textbook(
+                angles[side, None], np.stack(means)[side], np.array(sizes)[side]
+            )
+            expected[word] = slope, r2
+    else:
+        columns = [np.minimum(yaws, 0), np.maximum(yaws, 0)] if name == "samples" else [yaws]
+        coefficients, r2 = textbook(np.stack(columns, axis=1), latents, weights)
+        expected = {"left": (coefficients[0], r2), "right": (coefficients[-1], r2)}
+    for word, (slope, r2) in expected.items():
+        np.testing.assert_allclose(getattr(found, word), slope, atol=1e-6)
+        assert getattr(found, f"r2_{word}") == pytest.approx(r2, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["paper", "samples"])
+def test_each_side_has_its_line(name: str) -> None:
+    left, right, start = random(3, SIZE)
+    yaws = np.repeat(ANGLES, 3)
+    fit = fitted(name, yaws, bent(yaws, left, right, start))
+    np.testing.assert_allclose(fit.left, left, atol=1e-10)
+    np.testing.assert_allclose(fit.right, right, atol=1e-10)
+    assert fit.r2_left == pytest.approx(1)
+
+
+def test_centroids_off_zero_still_make_lines() -> None:
+    left, start = random(2, SIZE)
+    angles = np.arange(-25.0, 26, 10)
+    members = Members(np.arange(12), np.zeros(12, dtype=bool), np.repeat(angles, 2))
+    clusters = tuple(members.take(np.arange(k, k + 2)) for k in range(0, 12, 2))
+    selection = Selection(tuple(angles.tolist()), clusters, (), ())
+    latents = bent(np.repeat(angles, 2), left, left, start).reshape(-1, *SHAPE)
+    fit = fit_direction(selection, latents, FIT_METHODS["paper"], np.random.default_rng(0))
+    np.testing.assert_allclose(fit.direction.left, left, atol=1e-10)
+    np.testing.assert_allclose(fit.direction.right, left, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["paper", "samples"])
+def test_a_side_without_images_takes_the_other_line(name: str) -> None:
+    left, start = random(2, SIZE)
+    yaws = np.repeat([-30.0, -20, -10, 0], 3)
+    fit = fitted(name, yaws, bent(yaws, left, left, start))
+    np.testing.assert_allclose(fit.right, left, atol=1e-10)
 
 
 def test_r2_is_the_explained_share() -> None:
-    noise = random(200, 3, seed=1)
-    yaws = np.tile(ANGLES, 200)[:200]
-    assert fit_line(yaws, noise).r2 < 0.1
-    half = fit_line(yaws, np.stack([yaws / yaws.std(), random(200, seed=2)], axis=1))
-    assert half.r2 == pytest.approx(0.5, abs=0.07)
-
-
-def test_weights_count_like_repeats() -> None:
-    points, weights = random(4, 5), np.array([1, 2, 3, 1])
-    yaws = np.array([-10.0, 0, 5, 20])
-    weighted = fit_line(yaws, points, weights)
-    repeated = fit_line(np.repeat(yaws, weights), np.repeat(points, weights, axis=0))
-    np.testing.assert_allclose(weighted.slope, repeated.slope, atol=1e-12)
-    assert weighted.r2 == pytest.approx(repeated.r2)
-
-
-@pytest.mark.parametrize("angles", [ANGLES, np.arange(-25.0, 26, 10)])
-def test_each_side_has_its_line(angles: np.ndarray) -> None:
-    left, right, start = random(3, SIZE)
-    if 0 in angles:
-        fit = fit_sides(angles, bent(angles, left, right, start))
-        np.testing.assert_allclose(fit.left, left, atol=1e-12)
-        np.testing.assert_allclose(fit.right, right, atol=1e-12)
-    same = fit_sides(angles, bent(angles, left, left, start))
-    np.testing.assert_allclose(same.right, left, atol=1e-12)
-
-
-def test_a_side_without_clusters_takes_the_other_line() -> None:
-    left, start = random(2, SIZE)
-    angles = np.array([-30.0, -20, -10, 0])
-    fit = fit_sides(angles, bent(angles, left, left, start))
-    np.testing.assert_allclose(fit.right, left, atol=1e-12)
-
-
-def test_samples_recover_both_sides_or_one_line() -> None:
-    left, right, start = random(3, SIZE)
-    yaws = np.random.default_rng(2).uniform(-35, 35, 300)
-    fit = fit_samples(yaws, bent(yaws, left, right, start))
-    np.testing.assert_allclose(fit.left, left, atol=1e-10)
-    np.testing.assert_allclose(fit.right, right, atol=1e-10)
-    single = fit_samples(yaws, bent(yaws, left, left, start), kink=False)
-    np.testing.assert_allclose(single.left, left, atol=1e-10)
-    assert np.array_equal(single.left, single.right)
+    yaws = spread(200)
+    noise = random(200, SIZE, seed=1)
+    assert fitted("one-line", yaws, noise).r2_left < 0.1
+    half = noise.copy()
+    half[:, 0] *= 0
+    half[:, 0] += yaws / yaws.std() * np.sqrt(SIZE - 1)
+    assert fitted("one-line", yaws, half).r2_left == pytest.approx(0.5, abs=0.07)
 
 
 def test_samples_are_at_least_as_good_as_centroids_under_noise() -> None:
     left, right, start = 0.02 * random(3, SIZE)
-    yaws = np.random.default_rng(3).uniform(-35, 35, 700)
+    yaws = spread(700)
     latents = bent(yaws, left, right, start) + random(700, SIZE, seed=4)
-    groups = [np.abs(yaws - angle) <= 5 for angle in ANGLES]
-    paper = fit_sides(ANGLES, centroids([latents[group] for group in groups]))
-    samples = fit_samples(yaws, latents)
     error = [np.linalg.norm(fit.left - left) + np.linalg.norm(fit.right - right)
-             for fit in (paper, samples)]  # fmt: skip
+             for fit in (fitted(name, yaws, latents) for name in ("paper", "samples"))]  # fmt: skip
     assert error[1] < error[0]
 
 
 def test_mirroring_commutes_with_the_fit() -> None:
-    yaws = np.random.default_rng(5).uniform(-35, 35, 100)
-    latents = random(100, SIZE, seed=6)
-    mirrored = fit_samples(-yaws, flip_latents(latents, SHAPE))
-    expected = fit_samples(yaws, latents).mirrored(SHAPE)
+    yaws, latents = spread(100), random(100, SIZE, seed=6)
+    mirrored = fitted("samples", -yaws[::-1], flip_latents(latents, SHAPE)[::-1])
+    expected = fitted("samples", yaws, latents).mirrored(SHAPE)
     np.testing.assert_allclose(mirrored.left, expected.left, atol=1e-12)
     np.testing.assert_allclose(mirrored.right, expected.right, atol=1e-12)
-
-
-def test_doubled_data_gives_mirrored_sides() -> None:
-    yaws = np.random.default_rng(5).uniform(-35, 35, 100)
-    latents = random(100, SIZE, seed=6)
-    both = np.concatenate([latents, flip_latents(latents, SHAPE)])
-    fit = fit_samples(np.concatenate([yaws, -yaws]), both)
-    np.testing.assert_allclose(fit.right, -flip_latents(fit.left[None], SHAPE)[0], atol=1e-12)
 
 
 def test_displacements_add_up() -> None:
@@ -125,10 +151,15 @@ def test_displacements_add_up() -> None:
     np.testing.assert_allclose(direction.displacement(10, 20), 10 * direction.right, atol=1e-12)
 
 
-@pytest.mark.parametrize("fit", [fit_sides, fit_samples, fit_line])
-def test_one_yaw_is_no_line(fit) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize("name", ["paper", "samples", "one-line"])
+def test_one_yaw_is_no_line(name: str) -> None:
     with pytest.raises(SelectionError, match="yaw"):
-        fit(np.array([10.0, 10.0]), random(2, SIZE))
+        fitted(name, np.array([10.0, 10.0, 10.0]), random(3, SIZE))
+
+
+def test_an_unknown_method_names_those_there_are() -> None:
+    with pytest.raises(SelectionError, match="'best'; paper, samples, one-line, regression are"):
+        fit_method("best")
 
 
 def test_shrinkage_keeps_what_halves_agree_on() -> None:
@@ -160,6 +191,6 @@ def test_one_image_and_its_mirror_image_are_no_direction() -> None:
     both = Members(np.array([4, 4]), np.array([False, True]), np.array([15.0, -15.0]))
     selection = Selection((-10.0, 10.0), (both, both), (), ())
     latents = random(4, *SHAPE).astype(np.float32)
-    for method in METHODS:
+    for method in FIT_METHODS.values():
         with pytest.raises(SelectionError, match="two images at least"):
-            fit_direction(selection, latents, method, False, np.random.default_rng(0))
+            fit_direction(selection, latents, method, np.random.default_rng(0))

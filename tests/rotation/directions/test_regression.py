@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rotation.directions import Direction, fit_samples, flip_latents, tie_sides
+from rotation.clusters.selection import Covariates, Members, Selection
+from rotation.directions.direction import Direction, flip_latents, tie_sides
+from rotation.directions.fit import FIT_METHODS
+from rotation.directions.fit_weights import Sides
+from rotation.directions.regression import design_matrix, fit_every_light
+from rotation.directions.sample_lines import fit_two_lines
 from rotation.errors import SelectionError
-from rotation.regression import NormalEquations, design_matrix, direction_for
 
 SIZE = 12
 LIGHTS = np.array(["left", "center", "right"], dtype=object)
@@ -33,63 +37,75 @@ def planted(count: int = 3000, noise: float = 0.0, seed: int = 0):
     return yaws, lights, pitch, latents, left, right
 
 
-def equations(yaws, lights, pitch, latents, block: int) -> NormalEquations:
-    found = NormalEquations()
-    design = design_matrix(yaws, lights, pitch)
-    for start in range(0, len(design), block):
-        found.add(design[start : start + block], latents[start : start + block])
-    return found
+def selected(yaws: np.ndarray, weights: np.ndarray | None = None) -> Selection:
+    """One cluster of all images: a regression knows no clusters."""
+    count = len(yaws)
+    members = Members(np.arange(count), np.zeros(count, dtype=bool), yaws, weights)
+    return Selection((0.0,), (members,), (), ())
+
+
+def sides(yaws, lights, pitch, light, ridge=0.0, share=None) -> Sides:
+    """The problems of a regression for a source under a light."""
+    counted = np.ones(len(yaws)) if share is None else share
+    covariates = Covariates(tuple(lights), pitch, light)
+    return fit_every_light(selected(yaws), counted, covariates, ridge)
 
 
 def test_the_slopes_of_each_light_come_back() -> None:
     yaws, lights, pitch, latents, left, right = planted()
-    found = equations(yaws, lights, pitch, latents, 500)
     for k, light in enumerate(LIGHTS):
-        direction = direction_for(found, light, ridge=0)
-        np.testing.assert_allclose(direction.left, left[k], atol=1e-9)
-        np.testing.assert_allclose(direction.right, right[k], atol=1e-9)
-        assert direction.r2_left == pytest.approx(1)
+        both = sides(yaws, lights, pitch, light)
+        for side, slope in zip(both, (left[k], right[k]), strict=True):
+            np.testing.assert_allclose(side.weights() @ latents, slope, atol=1e-9)
+            assert side.r2(latents) == pytest.approx(1)
 
 
-def test_blocks_add_up_to_the_whole() -> None:
-    data = planted(700, noise=1.0)[:4]
-    whole, parts = equations(*data, 700), equations(*data, 64)
-    np.testing.assert_allclose(whole.moment, parts.moment, rtol=1e-9, atol=1e-7)
-    np.testing.assert_allclose(
-        direction_for(whole, "left").left, direction_for(parts, "left").left, atol=1e-9
-    )
+@pytest.mark.parametrize("light", ["left", "center", "right", None])
+def test_a_ridge_counts_as_images_that_do_not_turn(light: str | None) -> None:
+    """The textbook's way: a row for each coefficient that pulls it to 0, and numpy's solver."""
+    yaws, lights, pitch, latents, *_ = planted(120, noise=1.0)
+    share = np.random.default_rng(2).uniform(0.5, 2, 120)
+    design = design_matrix(yaws, lights, pitch)
+    centred = design - share @ design / share.sum()
+    points = latents - share @ latents / share.sum()
+    rows = np.concatenate([centred * np.sqrt(share)[:, None], np.eye(9)])
+    values = np.concatenate([points * np.sqrt(share)[:, None], np.zeros((9, SIZE))])
+    expected = np.linalg.lstsq(rows, values, rcond=None)[0] / 10  # columns are tens of degrees
+    own = {"left": 3, "right": 6}.get(light or "")
+    for k, side in enumerate(sides(yaws, lights, pitch, light, 1.0, share)):
+        slope = expected[k] + (0 if own is None else expected[own + k])
+        np.testing.assert_allclose(side.weights() @ latents, slope, atol=1e-6)
 
 
 def test_weights_count_like_repeats() -> None:
     yaws, lights, pitch, latents, *_ = planted(200, noise=1.0)
     weights = np.random.default_rng(1).integers(1, 4, 200)
-    design = design_matrix(yaws, lights, pitch)
-    weighted, repeated = NormalEquations(), NormalEquations()
-    weighted.add(design, latents, weights)
-    repeated.add(np.repeat(design, weights, axis=0), np.repeat(latents, weights, axis=0))
-    np.testing.assert_allclose(
-        direction_for(weighted, "right").right, direction_for(repeated, "right").right, atol=1e-9
-    )
-    samples = fit_samples(yaws, latents, weights=weights)
-    again = fit_samples(np.repeat(yaws, weights), np.repeat(latents, weights, axis=0))
-    np.testing.assert_allclose(samples.left, again.left, atol=1e-9)
+    weighted = sides(yaws, lights, pitch, "right", 1.0, weights.astype(float))
+    again = [np.repeat(column, weights) for column in (yaws, lights, pitch)]
+    repeated = sides(*again, "right", 1.0)
+    for one, other in zip(weighted, repeated, strict=True):
+        many = np.repeat(latents, weights, axis=0)
+        np.testing.assert_allclose(one.weights() @ latents, other.weights() @ many, atol=1e-9)
+        assert one.r2(latents) == pytest.approx(other.r2(many))
 
 
 def test_light_does_not_pass_for_yaw() -> None:
     """Light leans with yaw here; a fit without light books its offset on the slope."""
     yaws, lights, pitch, latents, left, _ = planted(noise=0.5, seed=4)
-    adjusted = direction_for(equations(yaws, lights, pitch, latents, 999), "center")
-    plain = fit_samples(yaws, latents)
-    error = np.linalg.norm(adjusted.left - left[1])
-    assert error < 0.2 * np.linalg.norm(plain.left - left[1])
+    adjusted = sides(yaws, lights, pitch, "center", 1.0)[0].weights() @ latents
+    plain = fit_two_lines(selected(yaws), np.ones(len(yaws)), None)[0].weights() @ latents
+    assert np.linalg.norm(adjusted - left[1]) < 0.2 * np.linalg.norm(plain - left[1])
 
 
 def test_one_sided_images_are_refused() -> None:
-    found = NormalEquations()
-    yaws = np.linspace(5, 30, 20)
-    found.add(design_matrix(yaws, ["center"] * 20, np.zeros(20)), np.ones((20, SIZE)))
     with pytest.raises(SelectionError, match="both sides"):
-        direction_for(found, None)
+        sides(np.linspace(5, 30, 20), ["center"] * 20, np.zeros(20), None)
+
+
+def test_without_the_light_of_each_image_there_is_no_regression() -> None:
+    yaws = np.linspace(-30, 30, 20)
+    with pytest.raises(SelectionError, match="light of every image"):
+        FIT_METHODS["regression"].weights(selected(yaws), np.ones(20), None)
 
 
 def test_tied_sides_mirror_each_other_exactly() -> None:

@@ -1,4 +1,4 @@
-"""What a direction is worth: the figures follow what is planted, and chance where nothing is."""
+"""How reliable a direction is: the figures follow what is planted, and chance where nothing is."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from rotation.directions import flip_latents
-from rotation.directions_cli import directions
+from rotation.cli.directions import directions
+from rotation.clusters.selection import Covariates, Members, Selection
+from rotation.directions.direction import flip_latents
+from rotation.directions.fit import FIT_METHODS, fit_direction
+from rotation.directions.fit import STUDIED_METHODS as METHODS
+from rotation.directions.fit_weights import FitMethod, Sample, slopes
+from rotation.directions.reliability import Draws
+from rotation.directions.reliability import measure_reliability as measured
 from rotation.errors import SelectionError
-from rotation.fitting import fit_direction
-from rotation.job import read_truth
-from rotation.reliability import Draws, worth
-from rotation.selection import Members, Selection
-from rotation.slope_weights import Covariates
-from rotation.synthetic.dataset import write_dataset
-from rotation.ways import WAYS, Sample, Way, slopes
+from rotation.synthetic_heads.dataset import read_truth, write_dataset
 from tests.rotation.modelling import tiny_folder
 
 SHAPE = (3, 4, 8)
 SIZE = 96
 ANGLES = tuple(np.arange(-30.0, 31.0, 10.0).tolist())
 QUICK = Draws(resamples=200, splits=8)
-PLAIN = [way for way in WAYS.values() if not way.shrink and not way.tied]
+PLAIN = list(FIT_METHODS.values())
 
 
 def planted(
@@ -77,10 +77,10 @@ def mirrored_too(sample: Sample) -> Sample:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("way", PLAIN, ids=lambda way: way.name)
+@pytest.mark.parametrize("method", PLAIN, ids=lambda method: method.name)
 @pytest.mark.parametrize("weighted", [False, True])
-def test_weights_give_the_slopes_of_the_fit(way: Way, weighted: bool) -> None:
-    sample = planted(12, 0.1, light="left" if way.method == "regression" else None)
+def test_weights_give_the_slopes_of_the_fit(method: FitMethod, weighted: bool) -> None:
+    sample = planted(12, 0.1, light="left" if method.every_light else None)
     if weighted:
         rng = np.random.default_rng(1)
         clusters = [replace(c, weights=rng.uniform(0.5, 2, len(c)))
@@ -88,15 +88,15 @@ def test_weights_give_the_slopes_of_the_fit(way: Way, weighted: bool) -> None:
         sample = replace(sample, selection=replace(sample.selection, clusters=tuple(clusters)))
     latents = sample.rows.reshape(-1, *SHAPE)
     fit = fit_direction(
-        sample.selection, latents, way.method, False, np.random.default_rng(0), sample.covariates
+        sample.selection, latents, method, np.random.default_rng(0), sample.covariates
     )
-    left, right = slopes(sample, way, np.ones((1, len(sample.rows))))[0]
+    left, right = slopes(sample, method, np.ones((1, len(sample.rows))))[0]
     np.testing.assert_allclose(left, fit.direction.left, atol=1e-6)
     np.testing.assert_allclose(right, fit.direction.right, atol=1e-6)
 
 
-@pytest.mark.parametrize("way", PLAIN[1:], ids=lambda way: way.name)
-def test_counting_twice_is_being_there_twice(way: Way) -> None:
+@pytest.mark.parametrize("method", PLAIN[1:], ids=lambda method: method.name)
+def test_counting_twice_is_being_there_twice(method: FitMethod) -> None:
     """Not of the paper's, which weighs centroids by how many different images they hold."""
     sample = planted(8, 0.1, light="right")
     counts = np.random.default_rng(3).integers(0, 3, len(sample.rows))
@@ -111,35 +111,35 @@ def test_counting_twice_is_being_there_twice(way: Way) -> None:
         sample.covariates.pitch_deg[rows], "right",
     )  # fmt: skip
     repeated = Sample(again, sample.rows[rows], SHAPE, sample.people[rows], covariates)
-    counted = slopes(sample, way, counts[None].astype(float))[0]
+    counted = slopes(sample, method, counts[None].astype(float))[0]
     np.testing.assert_allclose(
-        slopes(repeated, way, np.ones((1, len(rows))))[0], counted, atol=1e-5
+        slopes(repeated, method, np.ones((1, len(rows))))[0], counted, atol=1e-5
     )
 
 
-@pytest.mark.parametrize("name", WAYS)
+@pytest.mark.parametrize("name", METHODS)
 def test_images_with_their_mirror_images_give_mirrored_sides(name: str) -> None:
-    """right = -flip(left) to 1e-6: nothing enforces it but for the way that ties them."""
+    """right = -flip(left) to 1e-6: nothing enforces it but for the method that ties them."""
     sample = mirrored_too(planted(10, 0.1, light="center" if name == "regression" else None))
-    if WAYS[name].shrink:
+    if METHODS[name].shrink:
         sample = replace(sample, rows=sample.rows.astype(np.float64))
-    left, right = slopes(sample, WAYS[name], np.ones((1, len(sample.rows))))[0]
+    left, right = slopes(sample, METHODS[name], np.ones((1, len(sample.rows))))[0]
     np.testing.assert_allclose(right, -flip_latents(left[None], SHAPE)[0], atol=1e-6)
 
 
 def test_tied_sides_mirror_each_other_without_mirror_images() -> None:
     sample = planted(10, 0.1)
-    left, right = slopes(sample, WAYS["tied"], np.ones((1, len(sample.rows))))[0]
+    left, right = slopes(sample, METHODS["tied"], np.ones((1, len(sample.rows))))[0]
     np.testing.assert_array_equal(right, -flip_latents(left[None], SHAPE)[0])
-    plain = slopes(sample, WAYS["samples"], np.ones((1, len(sample.rows))))[0]
+    plain = slopes(sample, METHODS["samples"], np.ones((1, len(sample.rows))))[0]
     assert np.linalg.norm(plain[1] + flip_latents(plain[:1], SHAPE)[0]) > 0.01
 
 
 @pytest.mark.parametrize("name", ["paper", "samples", "one-line"])
 def test_the_random_part_follows_the_law_of_white_latents(name: str) -> None:
-    found = worth(planted(40, 0.2), WAYS[name], QUICK, seed=1)
+    found = measured(planted(40, 0.2), METHODS[name], QUICK, seed=1)
     assert found.random == pytest.approx(found.expected, rel=0.12)
-    more = worth(planted(160, 0.2), WAYS[name], QUICK, seed=1)
+    more = measured(planted(160, 0.2), METHODS[name], QUICK, seed=1)
     assert more.random == pytest.approx(found.random / 2, rel=0.15)
     assert found.images == 40 * len(ANGLES)
 
@@ -151,12 +151,14 @@ def test_the_expected_random_part_is_that_of_the_plain_line() -> None:
     exact = Members(members.rows, members.mirrored, np.repeat(ANGLES, 50))
     clusters = tuple(exact.take(np.arange(k, k + 50)) for k in range(0, 350, 50))
     sample = replace(sample, selection=replace(sample.selection, clusters=clusters))
-    found = worth(sample, WAYS["paper"], Draws(2, 1), seed=0)
+    found = measured(sample, METHODS["paper"], Draws(2, 1), seed=0)
     assert found.expected == pytest.approx(30 * np.sqrt(SIZE / (500 * 50)), rel=1e-6)
 
 
 def test_halves_agree_on_a_direction_and_not_on_noise() -> None:
-    clear, nothing = (worth(planted(40, s), WAYS["samples"], QUICK, seed=1) for s in (1.0, 0.0))
+    clear, nothing = (
+        measured(planted(40, s), METHODS["samples"], QUICK, seed=1) for s in (1.0, 0.0)
+    )
     assert clear.half_cosine.low > 0.9
     assert clear.bootstrap_cosine.low > 0.95
     assert clear.r2 > 0.99
@@ -169,16 +171,17 @@ def test_halves_agree_on_a_direction_and_not_on_noise() -> None:
 def test_the_number_of_images_for_a_cosine_is_about_right() -> None:
     """The number told from few images, tried with so many."""
     strength = 0.045
-    told = worth(planted(60, strength, seed=2), WAYS["samples"], QUICK, seed=1)
+    told = measured(planted(60, strength, seed=2), METHODS["samples"], QUICK, seed=1)
     each = int(told.images_for_goal * 2 / len(ANGLES))
-    tried = worth(planted(each, strength, seed=3), WAYS["samples"], QUICK, seed=1)
+    tried = measured(planted(each, strength, seed=3), METHODS["samples"], QUICK, seed=1)
     assert 30 < each < 2000
     assert tried.half_cosine.mean == pytest.approx(0.9, abs=0.04)
 
 
 def test_a_bent_path_is_found_out_by_the_angle_left_out() -> None:
     straight, bent = (
-        worth(planted(60, 0.3, bend=b), WAYS["one-line"], Draws(2, 1), seed=1) for b in (0, 0.02)
+        measured(planted(60, 0.3, bend=b), METHODS["one-line"], Draws(2, 1), seed=1)
+        for b in (0, 0.02)
     )
     assert bent.left_out > 2 * straight.left_out
 
@@ -187,14 +190,14 @@ def test_a_side_light_is_asked_for_alone_but_by_the_regression() -> None:
     sample = planted(40, 0.2, light="left")
     assert sample.covariates is not None
     lit = sum(light == "left" for light in sample.covariates.lights)
-    assert worth(sample, WAYS["samples"], Draws(2, 1), 0).images == lit
-    assert worth(sample, WAYS["regression"], Draws(2, 1), 0).images == len(sample.rows)
+    assert measured(sample, METHODS["samples"], Draws(2, 1), 0).images == lit
+    assert measured(sample, METHODS["regression"], Draws(2, 1), 0).images == len(sample.rows)
 
 
 def test_within_components_only_these_count() -> None:
     sample = planted(40, 0.2)
     basis = np.eye(SIZE, dtype=np.float32)[:2]
-    whole, within = (worth(sample, WAYS["samples"], QUICK, 1, b) for b in (None, basis))
+    whole, within = (measured(sample, METHODS["samples"], QUICK, 1, b) for b in (None, basis))
     assert within.half_cosine.mean > whole.half_cosine.mean
     assert within.expected == pytest.approx(whole.expected * np.sqrt(2 / SIZE))
     assert within.random == pytest.approx(within.expected, rel=0.2)
@@ -203,7 +206,12 @@ def test_within_components_only_these_count() -> None:
 def test_one_person_has_no_halves() -> None:
     sample = planted(4, 0.2)
     with pytest.raises(SelectionError, match="two people"):
-        worth(replace(sample, people=np.zeros(28, dtype=np.int64)), WAYS["samples"], QUICK, 0)
+        measured(
+            replace(sample, people=np.zeros(28, dtype=np.int64)),
+            METHODS["samples"],
+            QUICK,
+            0,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -228,7 +236,7 @@ def test_from_rendered_heads_to_two_tables(place: Path, tmp_path: Path) -> None:
     result = study(place, "--components", "7", "--out", str(tmp_path / "out"))
     assert result.exit_code == 0, result.output
     report = json.loads((tmp_path / "out" / "directions.json").read_text())
-    assert list(report["ways"]) == list(WAYS)
+    assert list(report["ways"]) == list(METHODS)
     assert report["people"] == 15
     assert report["people_known"]
     assert report["components"] == 7

@@ -6,17 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from rotation.appearance import Appearance, colour_bands, side_light
-from rotation.closed_loop import ClosedLoop, Loop
-from rotation.directions import Direction
-from rotation.subspace import principal_components, project
-from rotation.synthetic.renderer import render
-from rotation.synthetic.sampling import sample_heads
-from rotation.yaw_reader import YawReader
+from rotation.directions.direction import Direction
+from rotation.directions.principal_components import principal_components
+from rotation.editing.closed_loop import Appearance, ClosedLoop, Loop, colour_bands, side_light
+from rotation.editing.pose_estimators import YawEstimator
+from rotation.synthetic_heads.renderer import render
+from rotation.synthetic_heads.sampling import sample_heads
 
 SIDE = 16
 SIZE = 3 * SIDE * SIDE
 COMPONENTS = np.linalg.qr(np.random.default_rng(5).standard_normal((SIZE, 40)))[0].T
+
+
+def project(vectors: np.ndarray, components: np.ndarray) -> np.ndarray:
+    """The part of vectors (..., D) within the span of orthonormal components (K, D)."""
+    return np.asarray((vectors @ components.T) @ components, dtype=np.float64)
 
 
 def toy(bias: float = 0.0, factor: float = 1.0, reads_pitch: bool = False):
@@ -53,7 +57,7 @@ def toy(bias: float = 0.0, factor: float = 1.0, reads_pitch: bool = False):
     return turner, latent, lambda z: true_yaw(decode(torch.from_numpy(z))).numpy()
 
 
-def test_every_goal_is_reached_whatever_the_readers_constant_errors() -> None:
+def test_every_goal_is_reached_whatever_the_estimators_constant_errors() -> None:
     turner, latent, yaw = toy(bias=25.0)
     goals = (-30.0, 0.0, 12.0, 30.0)
     turned = turner.turn(goals)
@@ -63,12 +67,12 @@ def test_every_goal_is_reached_whatever_the_readers_constant_errors() -> None:
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.3])
-def test_the_measure_says_how_far_whatever_the_reader_says(factor: float) -> None:
+def test_the_measure_says_how_far_whatever_the_estimator_says(factor: float) -> None:
     turner, _, yaw = toy(factor=factor)
     assert np.abs(yaw(turner.turn((-20.0, 20.0)).latents) - (-20, 20)).max() < 1.5
 
 
-def test_a_station_ends_when_it_has_settled() -> None:
+def test_a_keyframe_ends_when_it_has_settled() -> None:
     turner, *_ = toy()
     asked = 0
 
@@ -146,11 +150,11 @@ def as_images(pixels: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(pixels.astype(np.float32) / 127.5 - 1).permute(0, 3, 1, 2)
 
 
-def test_the_reader_turns_with_the_head_and_negates_in_a_mirror(heads) -> None:
+def test_the_estimator_turns_with_the_head_and_negates_in_a_mirror(heads) -> None:
     pixels, yaws = heads
     images = as_images(pixels[:60])
-    read = YawReader(seed=2)(images)[:, 0]
-    np.testing.assert_array_equal(YawReader(seed=2)(images.flip(-1))[:, 0], -read)
+    read = YawEstimator(seed=2)(images)[:, 0]
+    np.testing.assert_array_equal(YawEstimator(seed=2)(images.flip(-1))[:, 0], -read)
     assert np.corrcoef(read, yaws[:60])[0, 1] > 0.97
     assert np.abs(read.numpy() - yaws[:60]).mean() < 5
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from rotation.calibration import Calibration, calibrate, fit_clock, trial_steps
+from rotation.editing.step_calibration import Calibration, calibrate, trial_steps
 
 TRIED = trial_steps()
 SURE = np.ones(len(TRIED))
@@ -55,9 +55,10 @@ def test_mirrored_readings_give_mirrored_steps() -> None:
 @given(st.lists(st.floats(-15, 15), min_size=len(TRIED), max_size=len(TRIED)))
 def test_noise_never_turns_the_order_of_steps(noise: list[float]) -> None:
     calibration = calibrate(TRIED.tolist(), saturating(TRIED) + np.array(noise), SURE)
-    if calibration is not None:
-        steps, _ = calibration.steps(np.arange(-30.0, 31, 5))
-        assert (np.diff(steps) >= -1e-6).all()
+    assume(calibration is not None)  # it nearly never is: too few examples would fail the test
+    assert calibration is not None
+    steps, _ = calibration.steps(np.arange(-30.0, 31, 5))
+    assert (np.diff(steps) >= -1e-6).all()
 
 
 @pytest.mark.parametrize(
@@ -71,20 +72,3 @@ def test_without_readings_there_is_no_calibration(confidence: np.ndarray) -> Non
 def test_a_head_that_does_not_turn_has_no_calibration() -> None:
     assert calibrate(TRIED.tolist(), np.zeros(len(TRIED)), SURE) is None
     assert calibrate(TRIED.tolist(), -saturating(TRIED), SURE) is None
-
-
-def test_a_clock_is_found_again() -> None:
-    read = np.linspace(-35, 35, 15)
-    carried = 1.2 * read
-    assert fit_clock(carried, read, 40.0) == pytest.approx(1.2)
-    assert fit_clock(-carried[::-1], -read[::-1], 40.0) == pytest.approx(1.2)
-    torn = np.where(np.abs(read) > 30, np.sign(read) * 31, read)
-    assert fit_clock(carried, torn, 30.0) == pytest.approx(1.2)
-
-
-def test_a_clock_needs_readings_that_make_sense() -> None:
-    carried = np.linspace(-40, 40, 9)
-    assert fit_clock(carried, carried, 10.0) is None
-    assert fit_clock(carried, np.full(9, np.nan), 40.0) is None
-    assert fit_clock(carried, 0.1 * carried, 40.0) is None
-    assert fit_clock(carried, -carried, 40.0) is None

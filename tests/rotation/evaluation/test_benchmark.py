@@ -12,23 +12,24 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from rotation.benchmark.cli import benchmark
-from rotation.benchmark.judge import Turned, Verdict, judge
-from rotation.benchmark.judges import Judges
-from rotation.benchmark.run import QUICK, Work
-from rotation.benchmark.tables import markdown, summarise
-from rotation.benchmark.truth import Truth, benchmark_heads
-from rotation.benchmark.turners import RememberedSource, by_truth, source_of
-from rotation.benchmark.variants import VARIANTS, choose
-from rotation.cli import Progress
-from rotation.dataset.labels import LABELS
+from rotation.cli.benchmark import benchmark
+from rotation.cli.common import Progress
+from rotation.data.crop import Pixels
+from rotation.data.labels import LABELS
+from rotation.diffusion.latent_model import LatentModel
+from rotation.editing.pipeline import Source
 from rotation.errors import SelectionError
-from rotation.metrics import Pixels, structural_similarity
-from rotation.pipeline import Source
-from rotation.synthetic.parameters import Head, mirror
-from rotation.synthetic.renderer import render
-from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_identity
-from rotation.unet import LatentModel
+from rotation.evaluation.ground_truth import Truth, benchmark_heads
+from rotation.evaluation.judge import JudgedFrames, Verdict, judge
+from rotation.evaluation.judge_pool import Judges
+from rotation.evaluation.methods import RememberedSource, by_truth, source_of
+from rotation.evaluation.run import QUICK, Work
+from rotation.evaluation.tables import markdown, summarise
+from rotation.evaluation.variants import VARIANTS, choose
+from rotation.imaging.metrics import structural_similarity
+from rotation.synthetic_heads.parameters import Head, mirror
+from rotation.synthetic_heads.renderer import render
+from rotation.synthetic_heads.sampling import BENCHMARK_IDENTITY, sample_identity
 from tests.rotation.modelling import SIZE, tiny_folder
 
 YAWS = (-30.0, 0.0, 30.0)
@@ -181,13 +182,13 @@ def test_the_bound_of_an_invertible_model_is_the_truth(model: Path) -> None:
 
 def test_judges_elsewhere_say_the_same(model: Path) -> None:
     truth = Truth(HEAD, size=SIZE, people=2)
-    turned = {"paper": Turned(truth.turned((0.0, 20.0)), source_of(HEAD, SIZE).crop)}
+    turned = {"paper": JudgedFrames(truth.turned((0.0, 20.0)), source_of(HEAD, SIZE).crop)}
     crop = source_of(HEAD, SIZE).crop
     found = []
     for workers in (0, 1):
         with Judges(workers) as judges:
             verdict = judges.submit(truth, (0.0, 20.0), crop, turned).result()["paper"]
-            found.append(replace(verdict, pitch_leak=0.0))  # not shown yet: NaN, unlike itself
+            found.append(replace(verdict, pitch_leak=0.0))  # not asked: NaN, unlike itself
     assert found[0] == found[1]
 
 
@@ -261,10 +262,10 @@ def test_a_source_with_small_clusters_is_left_out_of_every_variant() -> None:
     heads = benchmark_heads(3, seed=3)
     truths = [Truth(head, size=SIZE, people=1) for head in heads]
 
-    def works(model: object, source: Source, truth: Truth) -> Turned:
-        return Turned(truth.turned((0.0,)), source.crop)
+    def works(model: object, source: Source, truth: Truth) -> JudgedFrames:
+        return JudgedFrames(truth.turned((0.0,)), source.crop)
 
-    def fails_once(model: object, source: Source, truth: Truth) -> Turned:
+    def fails_once(model: object, source: Source, truth: Truth) -> JudgedFrames:
         if truth is truths[1]:
             raise SelectionError("Too few.")
         return works(model, source, truth)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from rotation.animation import SWINGS, WRITERS, save_gif, save_mp4, save_webp, swing
 from rotation.errors import MissingExtraError
-from rotation.images import enlarge
+from rotation.imaging.animation import SWINGS, WRITERS, save_gif, save_mp4, save_webp, swing
+from rotation.imaging.images import enlarge
 
 SIDE = 17  # odd, so that what needs even sides has to see to it
 

@@ -10,14 +10,15 @@ import pytest
 from PIL import Image, ImageFilter
 
 from rotation.errors import MissingExtraError, ModelError
-from rotation.lab import lab_from_srgb, srgb_from_lab
-from rotation.postprocess import (
+from rotation.imaging.finishing import (
     Finish,
     finish,
     give_back_colours,
+    lab_from_srgb,
     load_super_resolution,
     match_colours,
     sharpen,
+    srgb_from_lab,
 )
 
 SIDE = 32

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from benchmarks.side_contrast import side_contrast
-from rotation.metrics import bootstrap, mean_square_error, nearest, psnr, vertex
-from rotation.synthetic.renderer import render
-from rotation.synthetic.sampling import sample_heads
+from rotation.imaging.metrics import bootstrap, mean_square_error, nearest, psnr, vertex
+from rotation.synthetic_heads.renderer import render
+from rotation.synthetic_heads.sampling import sample_heads
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from rotation.dataset.crop import crop_box, standard_crop
-from rotation.paste import Mask, paste_back
+from rotation.data.crop import crop_box, standard_crop
+from rotation.imaging.paste_back import Mask, paste_back
 
 SIZES = [(178, 218), (89, 109), (177, 131), (301, 420), (64, 64), (700, 640)]
 

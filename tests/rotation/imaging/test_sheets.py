@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rotation.animation import save_gif
-from rotation.images import (
+from rotation.imaging.animation import save_gif
+from rotation.imaging.images import (
     degrees,
     draw_beside_means,
     draw_grid,

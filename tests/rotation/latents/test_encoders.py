@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from rotation.embedders import ByInversion, ByNetwork, Refined, choose_embedding
-from rotation.embedding_network import FOLDER, SETTINGS, EmbeddingNetwork
+from rotation.diffusion.inversion import TOLERANCE
+from rotation.diffusion.latent_model import LatentModel, load_denoising
+from rotation.diffusion.model_folder import CHECKSUMS, UNET_WEIGHTS, content_hash
 from rotation.errors import ModelError
-from rotation.inversion import TOLERANCE
-from rotation.latents import LatentStore
-from rotation.model_folder import CHECKSUMS, UNET_WEIGHTS, content_hash
-from rotation.refinement import refine_by_gradient
+from rotation.latents.encoder_network import FOLDER, SETTINGS, EmbeddingNetwork
+from rotation.latents.encoders import ByInversion, ByNetwork, Refined, choose_embedding
+from rotation.latents.refinement import refine_by_gradient
+from rotation.latents.store import LatentStore
 from rotation.training.config import adopt_architecture
-from rotation.training.embedding import EmbeddingTask, scaled_error
+from rotation.training.encoder_task import EmbeddingTask, scaled_error
 from rotation.training.export import export_model
 from rotation.training.loop import train
-from rotation.training.sheets import unseen_heads
-from rotation.unet import LatentModel, load_denoising
+from rotation.training.previews import unseen_heads
 from tests.rotation.modelling import (
     SIZE,
     gradients,
@@ -157,7 +157,7 @@ def test_a_network_for_other_weights_or_steps_is_refused(folder, model, tmp_path
 
 @pytest.mark.parametrize("share", [0.0, 0.9])
 def test_training_lowers_the_loss_of_both_stages(tmp_path, share, monkeypatch):
-    monkeypatch.setattr("rotation.training.embedding.FIRST_SHARE", 1.0 if share == 0.0 else 0.0)
+    monkeypatch.setattr("rotation.training.encoder_task.FIRST_SHARE", 1.0 if share == 0.0 else 0.0)
     home, losses = calm_folder(tmp_path / "m"), []
     config = tiny_config(init=str(home), steps=30, learning_rate=2e-3)
     task = EmbeddingTask(home, STEPS, "cpu")

@@ -10,14 +10,14 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from rotation.bulk import Embedded, Shard, embed_set
-from rotation.dataset.sources import open_source
-from rotation.embedding import BATCH
-from rotation.embedding_cli import embed, merge
+from rotation.cli.embed import embed, merge
+from rotation.data.sources import open_source
+from rotation.diffusion.latent_model import LatentModel
 from rotation.errors import DatasetError
-from rotation.latents import LatentStore
-from rotation.merging import merge as merge_stores
-from rotation.unet import LatentModel
+from rotation.latents.encoders import BATCH
+from rotation.latents.merge import merge as merge_stores
+from rotation.latents.shards import Embedded, Shard, embed_set
+from rotation.latents.store import LatentStore
 from tests.rotation.modelling import SIZE, gradients, tiny_folder
 
 COUNT = 5 * BATCH // 2  # two batches and a half
@@ -92,7 +92,7 @@ def test_the_counts_are_said_and_a_second_run_finds_all(tmp_path, images, model)
 
 
 def test_a_killed_run_goes_on_and_ends_with_the_same_files(tmp_path, images, model, whole):
-    code = "from rotation.embedding_cli import embed; embed()"
+    code = "from rotation.cli.embed import embed; embed()"
     command = [sys.executable, "-c", code, *options(images, model, tmp_path / "one")]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with process:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rotation.errors import DatasetError
-from rotation.latents import ENTRY, LatentStore
+from rotation.latents.store import ENTRY, LatentStore
 
 SHAPE = (3, 8, 8)
 
@@ -108,7 +108,7 @@ def test_an_index_of_zeros_holds_no_entries(store, tmp_path):
 WRITER = """
 import sys
 import numpy as np
-from rotation.latents import LatentStore
+from rotation.latents.store import LatentStore
 store = LatentStore(sys.argv[1], "model-a", (3, 8, 8))
 for batch in range(100_000):
     keys = [f"{sys.argv[2]}-{batch}-{i}" for i in range(4)]

@@ -11,18 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rotation.errors import DatasetError
-from rotation.poses import (
-    MEAN_FACE,
+from rotation.poses.estimation import MEAN_FACE, estimate_poses, mirror_landmarks
+from rotation.poses.pose_csv import (
     Measured,
     append_measured,
-    estimate_poses,
-    mirror_landmarks,
     read_measured,
     read_poses,
     revise_measured,
 )
-from rotation.synthetic.marks import landmarks
-from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_heads
+from rotation.synthetic_heads.marks import landmarks
+from rotation.synthetic_heads.sampling import BENCHMARK_IDENTITY, sample_heads
 from tests.head_rotation import rotation_matrices
 from tests.names import AWKWARD_NAMES
 

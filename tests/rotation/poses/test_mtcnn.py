@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rotation.landmarks import LandmarkDetector
-from rotation.synthetic.camera import CELEBA_VIEW
-from rotation.synthetic.renderer import render, render_view
-from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_heads
+from rotation.poses.mtcnn import LandmarkDetector
+from rotation.synthetic_heads.camera import CELEBA_VIEW
+from rotation.synthetic_heads.renderer import render, render_view
+from rotation.synthetic_heads.sampling import BENCHMARK_IDENTITY, sample_heads
 
 HEADS = sample_heads(24, seed=7, first_identity=BENCHMARK_IDENTITY, yaw_range=(-35.0, 35.0))
 

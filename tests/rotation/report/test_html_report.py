@@ -12,15 +12,15 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from rotation import plots
-from rotation.diagnostics import angle_fits, examples
-from rotation.directions import Direction
-from rotation.fitting import Fit
-from rotation.pipeline import Rotation, Source
-from rotation.records import Records
-from rotation.report_page import render_page, write_page
-from rotation.selection import Members, Selection
-from rotation.turning import Turn
+from rotation.clusters.selection import Members, Selection
+from rotation.data.records import Records
+from rotation.directions.diagnostics import angle_fits, examples
+from rotation.directions.direction import Direction
+from rotation.directions.fit import Fit
+from rotation.editing.method import TurnPath
+from rotation.editing.pipeline import Rotation, Source
+from rotation.report import svg_plots
+from rotation.report.html_report import render_page, write_page
 
 SIDE, ANGLES = 8, (-20.0, -10.0, 0.0, 10.0, 20.0)
 SHAPE = (3, SIDE, SIDE)
@@ -87,7 +87,7 @@ def a_rotation() -> Rotation:
         frames=pictures[:3],
         norms=(13.0, 13.5, 14.0),
         source_norm=13.9,
-        turn=Turn((-40.0, 0.0, 55.0), (True, True, False)),
+        turn=TurnPath((-40.0, 0.0, 55.0), (True, True, False)),
         selection=selection,
         fit=Fit(direction, 0.8, 0.7),
         means=pictures[:5],
@@ -213,17 +213,17 @@ def test_one_frame_is_a_page_too() -> None:
 
 
 def test_plots_are_whole_svg_with_their_points_inside() -> None:
-    drawn = plots.scatter("A <title>", [(-30, -60.0), (0, 0.0), (30, float("nan"))], ("x", "y"))
+    drawn = svg_plots.scatter("A <title>", [(-30, -60.0), (0, 0.0), (30, float("nan"))], ("x", "y"))
     root = ElementTree.fromstring(drawn)
     circles = root.findall("circle")
     assert len(circles) == 2  # what is not known is not drawn
     assert float(circles[0].get("cx")) < float(circles[1].get("cx"))
     assert float(circles[0].get("cy")) > float(circles[1].get("cy"))
     for circle in circles:
-        assert 0 < float(circle.get("cx")) < plots.WIDTH
-        assert 0 < float(circle.get("cy")) < plots.HEIGHT
+        assert 0 < float(circle.get("cx")) < svg_plots.WIDTH
+        assert 0 < float(circle.get("cy")) < svg_plots.HEIGHT
     bars = ElementTree.fromstring(
-        plots.bars("b", [-10, 0, 10], [1, 4, 2], [0.5, float("nan"), 1], ("x", "y"))
+        svg_plots.bars("b", [-10, 0, 10], [1, 4, 2], [0.5, float("nan"), 1], ("x", "y"))
     ).findall("rect")
     heights = [float(bar.get("height")) for bar in bars]
     assert heights[1] == pytest.approx(4 * heights[0], rel=0.01)
@@ -234,4 +234,4 @@ def test_plots_are_whole_svg_with_their_points_inside() -> None:
     [(-34, 34, [-20, 0, 20]), (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (-5, 5, [-4, -2, 0, 2, 4])],
 )
 def test_ticks_are_round(low: float, high: float, expected: list) -> None:
-    assert plots.ticks(low, high) == pytest.approx(expected)
+    assert svg_plots.ticks(low, high) == pytest.approx(expected)

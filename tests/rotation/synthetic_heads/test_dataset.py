@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rotation.dataset.celeba import read_tables
-from rotation.dataset.crop import standard_crop
-from rotation.dataset.sources import open_source
+from rotation.data.celeba import read_tables
+from rotation.data.crop import standard_crop
+from rotation.data.sources import open_source
 from rotation.errors import DatasetError
-from rotation.synthetic.dataset import DEMO_IDENTITY, plan_dataset, write_dataset
-from rotation.synthetic.parameters import light_class
-from rotation.synthetic.renderer import render
-from rotation.synthetic.sampling import BENCHMARK_IDENTITY
+from rotation.synthetic_heads.dataset import DEMO_IDENTITY, plan_dataset, write_dataset
+from rotation.synthetic_heads.parameters import light_class
+from rotation.synthetic_heads.renderer import render
+from rotation.synthetic_heads.sampling import BENCHMARK_IDENTITY
 
 N_IMAGES, N_PERSONS = 14, 4
 ROOT = Path(__file__).resolve().parents[3]

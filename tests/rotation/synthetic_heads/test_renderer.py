@@ -5,10 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rotation.synthetic.marks import landmarks
-from rotation.synthetic.parameters import Head, Scene, light_class, mirror
-from rotation.synthetic.renderer import render
-from rotation.synthetic.sampling import BENCHMARK_IDENTITY, pose_head, sample_heads, sample_identity
+from rotation.synthetic_heads.marks import landmarks
+from rotation.synthetic_heads.parameters import Head, Scene, light_class, mirror
+from rotation.synthetic_heads.renderer import render
+from rotation.synthetic_heads.sampling import (
+    BENCHMARK_IDENTITY,
+    pose_head,
+    sample_heads,
+    sample_identity,
+)
 
 GREY = (0.5, 0.5, 0.5)
 

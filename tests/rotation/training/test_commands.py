@@ -10,7 +10,7 @@ import time
 import pytest
 from PIL import Image
 
-from rotation.training.state import CHECKPOINT
+from rotation.training.checkpoints import CHECKPOINT
 from tests.rotation.modelling import tiny_folder
 
 
@@ -18,7 +18,7 @@ def log_of(out):
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
 
-COMMAND = [sys.executable, "-c", "from rotation.training.cli import train_command as t; t()"]
+COMMAND = [sys.executable, "-c", "from rotation.cli.train import train_command as t; t()"]
 
 
 def start(out, *options):
@@ -95,7 +95,7 @@ def test_wrong_options_end_with_a_message_and_no_traceback(tmp_path, options, me
 
 
 def draw(*options):
-    command = [sys.executable, "-c", "from rotation.training.cli import samples_command as s; s()"]
+    command = [sys.executable, "-c", "from rotation.cli.train import samples_command as s; s()"]
     return subprocess.run(
         [*command, "--device", "cpu", *options], capture_output=True, text=True, check=False
     )

@@ -9,19 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rotation.dataset.crop import standard_crop
-from rotation.dataset.sources import open_source
-from rotation.embedding import read_crop
+from rotation.data.crop import read_crop, standard_crop
+from rotation.data.sources import open_source
 from rotation.errors import DatasetError, ImageError
-from rotation.synthetic.renderer import render
-from rotation.training.data import (
+from rotation.synthetic_heads.renderer import render
+from rotation.training.images import (
     batch_rows,
     folder_images,
     last_crops,
     split_rows,
     synthetic_images,
 )
-from rotation.training.sheets import save_sheet, unseen_heads
+from rotation.training.previews import save_sheet, unseen_heads
 
 
 def test_no_person_is_on_both_sides():
@@ -274,7 +273,7 @@ def test_synthetic_heads_are_the_same_however_many(tmp_path):
 
 
 def test_unseen_heads_are_those_of_the_benchmarks():
-    from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_heads
+    from rotation.synthetic_heads.sampling import BENCHMARK_IDENTITY, sample_heads
 
     heads = sample_heads(2, seed=1, first_identity=BENCHMARK_IDENTITY)
     expected = render(heads, 32).transpose(0, 3, 1, 2) / np.float32(255)

@@ -9,15 +9,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from rotation.diffusion.latent_model import LatentModel, load_denoising
+from rotation.diffusion.model_folder import UNET_WEIGHTS
 from rotation.errors import DatasetError, ModelError
-from rotation.model_folder import UNET_WEIGHTS
+from rotation.training.checkpoints import CHECKPOINT
 from rotation.training.config import TrainingConfig
 from rotation.training.export import export_model
 from rotation.training.loop import rate, train
-from rotation.training.objective import Batch, draw_batch, held_out_loss, power_table, training_loss
-from rotation.training.sheets import noise
-from rotation.training.state import CHECKPOINT
-from rotation.unet import LatentModel, load_denoising
+from rotation.training.losses import Batch, draw_batch, held_out_loss, power_table, training_loss
+from rotation.training.previews import noise
 from tests.rotation.modelling import (
     SIZE,
     gradients,

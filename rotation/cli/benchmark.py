@@ -1,0 +1,129 @@
+"""`rotation benchmark`: the command's options. Heavy libraries are imported inside of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+import click
+
+from rotation.cli.common import (
+    CLUSTERS,
+    EMBEDDINGS,
+    FolderPath,
+    Progress,
+    bf16_option,
+    default_cache,
+    device_option,
+    model_options,
+    one_message,
+    steps_option,
+)
+from rotation.cli.option_types import Names, Yaws
+
+
+@click.command()
+@click.option(
+    "--quick", is_flag=True, help="24 sources, yaws by 10, paper and samples, 240 heads, 20 others."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option("--out", type=FolderPath, help="Folder for figures, strips and plot [none].")
+@click.option("--sources", type=click.IntRange(1), help="Heads to turn [102].")
+@click.option("--variants", type=Names(), help="Which ways of turning [all].")
+@click.option("--yaw", "yaws", type=Yaws(), help="Yaws asked for [-30:30:5].")
+@click.option(
+    "--gallery",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Other people among whom the source must be the nearest [1000].",
+)
+@click.option(
+    "--heads",
+    type=click.IntRange(40),
+    help="Pictures of the data set for the clusters [480; quick: 240].",
+)
+@click.option(
+    "--min-cluster",
+    type=click.IntRange(1),
+    default=CLUSTERS.minimum,
+    show_default=True,
+    help="Attributes are given up before a cluster is smaller.",
+)
+@click.option(
+    "--strips",
+    type=click.IntRange(1, 50),
+    default=9,
+    show_default=True,
+    help="Sources shown in strips.png.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Processes that render and judge [one for each processor].",
+)
+@click.option("--model", type=FolderPath, help="Folder, or bundled name [synthetic-heads-64].")
+@steps_option
+@click.option(
+    "--iterations",
+    type=click.IntRange(0, 100),
+    help="Corrections a step when embedding clusters [4; quick: 1].",
+)
+@click.option(
+    "--embedding",
+    type=click.Choice(EMBEDDINGS),
+    default="inversion",
+    show_default=True,
+    help="Images to latents, as of `rotation run`.",
+)
+@bf16_option
+@click.option("--cache", type=FolderPath, help="Keeps heads and latents [~/.cache/sidelight].")
+@device_option
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
+def benchmark(as_json: bool, **given: Any) -> None:
+    """Measure ways of turning against the rendered truth.
+
+    Turns synthetic heads of people no model has seen by each variant of the method, and judges
+    all frames by true renders. Variants: paper, one-line, no-light, no-attributes, global,
+    paper-closed, samples, closed-loop, carried, regression, and bound (the true renders embedded
+    and decoded). Differences are from the first one named. With --out, benchmark.json is there from
+    the first few sources on; a source whose clusters are too small is left out and told of.
+
+    \b
+    Examples:
+      python manage.py rotation benchmark --quick --out benchmark/
+      python manage.py rotation benchmark --variants paper,one-line,bound --sources 30
+    """
+    from rotation.evaluation.run import BenchmarkOptions, choose_size, run_benchmark
+    from rotation.evaluation.tables import markdown
+
+    names = ("quick", "sources", "variants", "gallery", "heads", "iterations")
+    with one_message(), Progress(lines=True) as progress:
+        size = choose_size(yaws_deg=given["yaws"], **{name: given[name] for name in names})
+        options = BenchmarkOptions(
+            size=size,
+            model=model_options(given | {"iterations": size.iterations}),
+            cache=given["cache"] or default_cache(),
+            out=given["out"],
+            min_cluster=given["min_cluster"],
+            strips=given["strips"],
+            workers=(os.cpu_count() or 1) if given["workers"] is None else given["workers"],
+            seed=given["seed"],
+        )
+        report = run_benchmark(options, " ".join(sys.argv), progress)
+    if report["left_out"]:
+        first = report["left_out"][0]
+        click.echo(
+            f"{len(report['left_out'])} of {report['sources']} sources left out, the first by "
+            f"{first['variant']}: {first['reason']}",
+            err=True,
+        )
+    if as_json:
+        del report["verdicts"]
+        click.echo(json.dumps(report, indent=2, ensure_ascii=False))
+        return
+    click.echo(markdown(report["variants"], report["yaws_deg"]))
+    if given["out"] is not None:
+        click.echo(f"figures and pictures: {given['out']}")

@@ -1,0 +1,162 @@
+"""What the engine's commands share: options, the progress bar, errors as one message."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+from tqdm import tqdm
+
+from rotation.errors import RotationError
+from rotation.options import ClusterOptions, EncoderName, ModelOptions, PoseOptions
+
+FolderPath = click.Path(path_type=Path)
+LINE_EVERY_S = 10.0  # of progress, where standard error is no terminal
+EMBEDDINGS: tuple[EncoderName, ...] = get_args(EncoderName)
+CLUSTERS, MODEL, POSES = ClusterOptions(), ModelOptions(), PoseOptions()  # defaults, written once
+
+
+def default_cache() -> Path:
+    """Where latents and poses are kept: `$XDG_CACHE_HOME/sidelight`, else `~/.cache/sidelight`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sidelight"
+
+
+Command = Callable[..., Any]
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Options that several commands share, as one decorator."""
+
+    def decorated(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorated
+
+
+device_option = click.option(
+    "--device", default=MODEL.device, show_default=True, help="auto, cpu, cuda, cuda:N."
+)
+pose_options = together(
+    click.option(
+        "--landmarks",
+        default=POSES.landmarks,
+        show_default=True,
+        metavar="FILE|auto|mtcnn",
+        help="CelebA's landmark file; auto: the one beside the images, else MTCNN.",
+    ),
+    device_option,
+)
+images_option = click.option(
+    "--images", type=FolderPath, required=True, help="Folder or zip of images."
+)
+own_poses = click.option(
+    "--poses", type=FolderPath, help="Your own poses.csv instead of landmarks."
+)
+min_cluster_help = "Before one is smaller, attributes go, then windows widen."
+window_options = together(
+    click.option(
+        "--min-cluster",
+        type=click.IntRange(1),
+        default=CLUSTERS.minimum,
+        show_default=True,
+        help=min_cluster_help,
+    ),
+    click.option(
+        "--window",
+        type=click.FloatRange(0.5, 30),
+        default=CLUSTERS.half_width_deg,
+        show_default=True,
+        help="Half width of a cluster in degrees.",
+    ),
+    click.option(
+        "--max-window",
+        type=click.FloatRange(0.5, 30),
+        default=CLUSTERS.max_half_width_deg,
+        show_default=True,
+        help="How far it may grow where a cluster is too small.",
+    ),
+)
+model_option = click.option(
+    "--model",
+    type=FolderPath,
+    metavar="DIR|NAME",
+    help="Diffusion model [celeba-64; of rendered heads synthetic-heads-64].",
+)
+steps_option = click.option(
+    "--steps", type=click.IntRange(2, 500), default=MODEL.steps, show_default=True
+)
+bf16_option = click.option(
+    "--bf16/--no-bf16", default=None, help="bfloat16 [where the processor has it]."
+)
+embedding_options = together(
+    model_option,
+    steps_option,
+    click.option(
+        "--iterations",
+        type=click.IntRange(0, 100),
+        default=MODEL.iterations,
+        show_default=True,
+        help="Corrections a step when embedding the clusters.",
+    ),
+    click.option(
+        "--embedding",
+        type=click.Choice(EMBEDDINGS),
+        help="Image to latent: sampler undone; undone in one evaluation a step, inexactly "
+        "but easily turned; network; network, then sweeps "
+        "[smooth; inversion for rendered heads].",
+    ),
+    bf16_option,
+    click.option("--cache", type=FolderPath, help="Keeps latents and poses [~/.cache/sidelight]."),
+)
+
+
+def model_options(given: dict[str, Any]) -> ModelOptions:
+    """The model that `embedding_options` and `device_option` ask for."""
+    names = ("device", "steps", "iterations", "embedding", "bf16")
+    return ModelOptions(folder=given["model"], **{name: given[name] for name in names})
+
+
+@contextmanager
+def one_message() -> Iterator[None]:
+    """Show an expected error as one message and exit code 1."""
+    try:
+        yield
+    except RotationError as error:
+        raise click.ClickException(str(error)) from None
+
+
+class Progress:
+    """A bar a stage on standard error, with the time left.
+
+    Silent where that is no terminal, but for a line now and then with `lines`.
+    """
+
+    def __init__(self, lines: bool = False) -> None:
+        self._stage = ""
+        self._bar = tqdm(disable=True)
+        self._lines = lines and not sys.stderr.isatty()
+        self._told = 0.0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._bar.close()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if self._stage != stage:
+            self._bar.close()
+            self._stage = stage
+            self._bar = tqdm(desc=stage, total=total, disable=None)
+        self._bar.update(done - self._bar.n)
+        if self._lines and (done == total or time.monotonic() - self._told >= LINE_EVERY_S):
+            self._told = time.monotonic()
+            click.echo(f"{time.strftime('%H:%M:%S')} {stage}: {done} of {total}", err=True)

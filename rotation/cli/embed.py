@@ -1,0 +1,138 @@
+"""Commands around embedding: embed, merge, embeddings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rotation.cli.common import (
+    EMBEDDINGS,
+    FolderPath,
+    Progress,
+    bf16_option,
+    default_cache,
+    device_option,
+    images_option,
+    model_option,
+    model_options,
+    one_message,
+    steps_option,
+)
+
+
+class ShardType(click.ParamType[tuple[int, int]]):
+    """`i/N`, i from 1 to N."""
+
+    name = "i/N"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Index from 0, and number of shards."""
+        if isinstance(value, tuple):
+            return value
+        index, _, count = str(value).partition("/")
+        if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+            self.fail(f"{value!r}: give i/N with i from 1 to N, as 1/4", param, ctx)
+        return int(index) - 1, int(count)
+
+
+@click.command()
+@images_option
+@model_option
+@click.option(
+    "--embedding",
+    type=click.Choice(EMBEDDINGS),
+    help="As of `rotation run` [smooth; inversion for rendered heads].",
+)
+@click.option(
+    "--shard",
+    type=ShardType(),
+    default="1/1",
+    show_default=True,
+    help="Only part i of N; run all N, anywhere, then `rotation merge`.",
+)
+@steps_option
+@click.option("--iterations", type=click.IntRange(0, 100), default=4, show_default=True)
+@bf16_option
+@click.option("--cache", type=FolderPath, help="Keeps the latents [~/.cache/sidelight].")
+@device_option
+def embed(images: Path, shard: tuple[int, int], cache: Path | None, **given: Any) -> None:
+    """Embed a whole image set into the latent store.
+
+    An interrupted run goes on where it was. The latents are those that `rotation run` with the
+    same model, --embedding, --steps, --iterations and --bf16 looks for.
+
+    \b
+    Examples:
+      python manage.py rotation embed --images ~/CelebA
+      python manage.py rotation embed --images ~/CelebA --shard 3/8 --cache part3
+    """
+    from rotation.data.sources import open_source
+    from rotation.latents.shards import Shard, embed_set
+    from rotation.run import open_cluster_latents, open_model, with_model_defaults
+
+    with one_message():
+        _, model = open_model(with_model_defaults(model_options(given), images))
+        store = open_cluster_latents(cache or default_cache(), model)
+        with open_source(images) as source, Progress() as progress:
+            done = embed_set(model, store, source, Shard(*shard), progress)
+    click.echo(
+        f"{done.new} embedded, {done.known} known before, {done.broken} unreadable: {store.folder}"
+    )
+
+
+@click.command()
+@click.argument("caches", nargs=-1, required=True, type=FolderPath)
+@click.option("--out", type=FolderPath, required=True, help="The new cache folder.")
+def merge(caches: tuple[Path, ...], out: Path) -> None:
+    """Join the latents of several caches into one, sorted by key.
+
+    However many shards made them, the merged files are the same to the bit.
+
+    \b
+    Example:
+      python manage.py rotation merge part1 part2 part3 --out whole
+    """
+    from rotation.latents.merge import merge as merge_stores
+
+    with one_message():
+        merged = merge_stores([cache / "latents" for cache in caches], out / "latents")
+    for store in merged:
+        click.echo(
+            f"{store.rows} latents in {store.folder} ({store.repeated} given more than once, "
+            f"{store.damaged} damaged and left out)"
+        )
+
+
+@click.command()
+@click.option("--model", type=FolderPath, help="Folder, or bundled name [synthetic-heads-64].")
+@click.option(
+    "--count",
+    type=click.IntRange(2),
+    default=32,
+    show_default=True,
+    help="Rendered heads of people no model was trained on.",
+)
+@click.option("--steps", "counts", default="10,20,50", show_default=True, metavar="A,B,C")
+@click.option("--device", default="auto", show_default=True)
+@click.option("--sheet", type=FolderPath, help="Also a PNG: heads over what each way leaves.")
+@click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
+def embeddings(counts: str, as_json: bool, sheet: Path | None, **given: Any) -> None:
+    """Measure the ways to embed an image, on rendered heads.
+
+    \b
+    Example:
+      python manage.py rotation embeddings --count 32
+    """
+    from rotation.evaluation.encoder_comparison import as_table, compare
+
+    if not all(part.strip().isdecimal() and int(part) > 1 for part in counts.split(",")):
+        raise click.UsageError(f"--steps takes numbers above 1 as 10,20,50, not {counts}.")
+    steps = [int(part) for part in counts.split(",")]
+    with one_message(), Progress() as progress:
+        rows = compare(**given, steps=steps, sheet=sheet, progress=progress)
+    click.echo(json.dumps(rows, indent=2) if as_json else as_table(rows))

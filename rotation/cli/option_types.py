@@ -1,0 +1,80 @@
+"""What the engine's options take besides words and numbers. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from rotation.options import AUTO
+
+
+class Yaws(click.ParamType[tuple[float, ...]]):
+    """`-30:30:10` (first:last:step) or `-20,0,15`, in degrees."""
+
+    name = "YAWS"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        """The angles as they are asked for, each within +-60 degrees."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            yaws = _parse_yaws(str(value))
+        except ValueError:
+            self.fail(
+                f"{value!r}: give first:last:step (0.1 at least) or a,b,c, degrees in -60..60",
+                param,
+                ctx,
+            )
+        if len(yaws) > 200 or not all(abs(yaw) <= 60 for yaw in yaws):
+            self.fail(f"{value!r}: at most 200 angles within -60..60 are allowed", param, ctx)
+        if len({round(yaw, 1) for yaw in yaws}) < len(yaws):
+            self.fail(f"{value!r}: angles must differ by 0.1 degrees at least", param, ctx)
+        return yaws
+
+
+def _parse_yaws(text: str) -> tuple[float, ...]:
+    if ":" not in text:
+        return tuple(float(part) + 0.0 for part in text.split(","))
+    first, last, step = (float(part) for part in text.split(":"))
+    if not step >= 0.1 or not -60 <= first <= last <= 60:
+        raise ValueError
+    count = int((last - first) / step + 1e-9) + 1
+    return tuple(round(first + k * step, 6) + 0.0 for k in range(count))  # + 0.0: no minus zero
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """`a,b,c`."""
+
+    name = "a,b,c"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The names in their order, each once."""
+        if isinstance(value, tuple):
+            return value
+        parts = (part.strip() for part in str(value).split(","))
+        return tuple(dict.fromkeys(part for part in parts if part))
+
+
+class Gain(click.ParamType[float | str]):
+    """A positive number, or `auto`."""
+
+    name = "auto|NUMBER"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | str:
+        """The factor, or `auto`."""
+        if value == AUTO:
+            return AUTO
+        try:
+            gain = float(value)
+        except ValueError:
+            gain = 0.0
+        if not 0 < gain <= 10:
+            self.fail(f"{value!r}: auto, or a number above 0 and up to 10, is allowed", param, ctx)
+        return gain

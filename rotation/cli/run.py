@@ -1,0 +1,293 @@
+"""`rotation run`. Heavy libraries are imported inside of it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from rotation.cli.common import (
+    CLUSTERS,
+    FolderPath,
+    Progress,
+    default_cache,
+    embedding_options,
+    images_option,
+    model_options,
+    one_message,
+    own_poses,
+    pose_options,
+    window_options,
+)
+from rotation.cli.option_types import Gain, Yaws
+from rotation.directions.fit import FIT_METHODS
+from rotation.editing.methods import EDITING_METHODS
+from rotation.errors import SelectionError
+from rotation.options import (
+    AUTO,
+    ClusterOptions,
+    EditingOptions,
+    FitOptions,
+    ModelOptions,
+    OutputOptions,
+    PoseOptions,
+    RunOptions,
+    TurnOptions,
+)
+
+ANIMATIONS = ("gif", "webp", "mp4")
+FIT, EDITING, OUTPUT = FitOptions(), EditingOptions(), OutputOptions()  # defaults, written once
+
+
+def _list(methods: Mapping[str, Any]) -> str:
+    """What each method of a registry does, for `--help`."""
+    return "; ".join(f"{name}: {method.description}" for name, method in methods.items())
+
+
+@click.command()
+@images_option
+@pose_options
+@own_poses
+@click.option("--labels", type=FolderPath, required=True, help="labels.csv of `export labels`.")
+@click.option("--source", required=True, metavar="NAME", help="The image whose head is turned.")
+@click.option(
+    "--yaw",
+    "yaws",
+    type=Yaws(),
+    default="-30:30:10",
+    show_default=True,
+    help="Degrees, > 0 to the viewer's right: first:last:step or a,b,c.",
+)
+@click.option("--out", type=FolderPath, required=True, help="Folder for frames, strip, report.")
+@click.option(
+    "--attributes",
+    metavar="A,B|none",
+    help="To share with the source [Male,Young,Eyeglasses,Smiling].",
+)
+@click.option(
+    "--light",
+    type=click.Choice(["auto", "left", "center", "right"]),
+    default=CLUSTERS.light,
+    show_default=True,
+    help="The source's light; auto: its label.",
+)
+@click.option("--no-light-filter", is_flag=True, help="Clusters of every light, for comparison.")
+@click.option(
+    "--min-probability",
+    type=click.FloatRange(0, 1),
+    default=CLUSTERS.min_probability,
+    show_default=True,
+    help="A member's label must be so probable (p_left, ...).",
+)
+@click.option("--similar", is_flag=True, help="Members that look like the source count more.")
+@click.option(
+    "--same-person", is_flag=True, help="Also take other pictures of the source's person."
+)
+@window_options
+@click.option("--max-cluster", type=click.IntRange(1), default=CLUSTERS.maximum, show_default=True)
+@click.option(
+    "--method",
+    type=click.Choice(list(FIT_METHODS)),
+    default=FIT.method,
+    show_default=True,
+    help=f"How the direction is fitted. {_list(FIT_METHODS)}.",
+)
+@click.option(
+    "--shrink/--no-shrink",
+    default=FIT.shrink,
+    show_default=True,
+    help="Damp frequencies on which halves of the images disagree.",
+)
+@click.option(
+    "--editing",
+    type=click.Choice(list(EDITING_METHODS)),
+    help=f"How frames are made. {_list(EDITING_METHODS)} [flow where embedded smoothly, "
+    "else closed-loop].",
+)
+@click.option("--carry/--no-carry", default=None, help="The same as --editing flow, or not that.")
+@click.option(
+    "--closed-loop/--no-closed-loop",
+    default=None,
+    help="The same as --editing closed-loop, or not that.",
+)
+@click.option(
+    "--detail",
+    type=click.FloatRange(0, 1),
+    default=EDITING.detail,
+    show_default=True,
+    help="With flow: share of the warped image's detail that frames get back.",
+)
+@click.option(
+    "--gain",
+    type=Gain(),
+    help="With line and flow: multiplies the displacement; auto: trial frames "
+    "[flow 0.5, line where embedded smoothly 1.5, else auto].",
+)
+@click.option(
+    "--keep-norm/--no-keep-norm",
+    default=EDITING.keep_norm,
+    show_default=True,
+    help="With line: of the latent that is moved.",
+)
+@embedding_options
+@click.option(
+    "--contact-sheets",
+    is_flag=True,
+    help="Also the clusters' mean images, and the frames over them.",
+)
+@click.option("--grid", is_flag=True, help="Also the strip in rows.")
+@click.option("--gif", is_flag=True, help="Also an animation.")
+@click.option("--webp", is_flag=True, help="Also an animation without loss of colours.")
+@click.option("--mp4", is_flag=True, help="Also a video (needs requirements/pictures.txt).")
+@click.option(
+    "--show-size",
+    type=click.IntRange(16, 2048),
+    metavar="PIXELS",
+    help="Side of the pictures written, smoothly enlarged.",
+)
+@click.option("--match-colours", is_flag=True, help="Give frames the source's colours (Lab).")
+@click.option(
+    "--sharpen",
+    type=click.FloatRange(0, 3),
+    default=OUTPUT.sharpen,
+    show_default=True,
+    help="Unsharp mask: 0.5 is gentle, 1 strong.",
+)
+@click.option(
+    "--super-resolution",
+    type=FolderPath,
+    metavar="FILE.onnx",
+    help="Your model to enlarge frames (needs requirements/pictures.txt).",
+)
+@click.option("--paste-back", is_flag=True, help="Also the whole photograph with each frame in it.")
+@click.option(
+    "--save-pipeline",
+    type=FolderPath,
+    metavar="DIR",
+    help="Also the model with this direction, for HeadRotationPipeline.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+def run(**given: Any) -> None:
+    """Turn the head of a source face.
+
+    Clusters of other people with the same light are taken from the labels, embedded in the
+    model's latent space, and a line through them per side gives the way to turn.
+
+    \b
+    Example:
+      python manage.py rotation run --images ~/CelebA --labels labels.csv \\
+          --source 000123.jpg --yaw -30:30:10 --out turned/
+      python manage.py rotation run --images ~/CelebA --labels labels.csv \\
+          --source 000123.jpg --yaw -30:30:2 --out turned/ --show-size 256 \\
+          --match-colours --sharpen 0.5 --webp --paste-back
+    """
+    from rotation.run import run_rotation
+
+    with one_message():
+        options = read_options(given)
+        with Progress() as progress:
+            report = run_rotation(options, " ".join(sys.argv), progress)
+    _tell(report, options)
+
+
+def read_options(given: dict[str, Any]) -> RunOptions:
+    """The options of a run from the parameters of the command.
+
+    Raises `SelectionError` for editing methods that exclude each other.
+    """
+    from rotation.run import with_model_defaults
+
+    model = with_model_defaults(model_options(given), given["images"])
+    return RunOptions(
+        images=given["images"],
+        labels=given["labels"],
+        source=given["source"],
+        out=given["out"],
+        cache=given["cache"] or default_cache(),
+        turn=TurnOptions(
+            yaws_deg=given["yaws"],
+            clusters=_clusters(given),
+            fit=FitOptions(given["method"], given["shrink"]),
+            editing=EditingOptions(
+                method=_editing(given, model),
+                gain=given["gain"],
+                keep_norm=given["keep_norm"],
+                detail=given["detail"],
+            ),
+            seed=given["seed"],
+        ),
+        model=model,
+        poses=PoseOptions(given["poses"], given["landmarks"]),
+        output=_output(given),
+    )
+
+
+def _clusters(given: dict[str, Any]) -> ClusterOptions:
+    named, attributes = given["attributes"], None
+    if named is not None:
+        listed = () if named == "none" else named.split(",")
+        attributes = tuple(name.strip() for name in listed if name.strip())
+    return ClusterOptions(
+        light=given["light"],
+        light_filter=not given["no_light_filter"],
+        attributes=attributes,
+        minimum=given["min_cluster"],
+        maximum=max(given["max_cluster"], given["min_cluster"]),
+        half_width_deg=given["window"],
+        max_half_width_deg=given["max_window"],
+        min_probability=given["min_probability"],
+        same_person=given["same_person"],
+        similar=given["similar"],
+    )
+
+
+def _editing(given: dict[str, Any], model: ModelOptions) -> str:
+    """The one editing method that the flags ask for or leave."""
+    from rotation.run import choose_editing
+
+    chosen, flow, loop = given["editing"], given["carry"], given["closed_loop"]
+    if flow and loop:
+        raise SelectionError("--carry and --closed-loop are two ways to turn; give one of them.")
+    if chosen is None:
+        return choose_editing(model, flow, loop)
+    for flag, name, asked in (("carry", "flow", flow), ("closed-loop", "closed-loop", loop)):
+        if asked is not None and asked != (chosen == name):
+            said = f"--{flag}" if asked else f"--no-{flag}"
+            raise SelectionError(f"--editing {chosen} and {said} exclude each other; give one.")
+    return str(chosen)
+
+
+def _output(given: dict[str, Any]) -> OutputOptions:
+    return OutputOptions(
+        animations=tuple(kind for kind in ANIMATIONS if given[kind]),
+        contact_sheets=given["contact_sheets"],
+        grid=given["grid"],
+        side=given["show_size"] or 0,
+        match_colours=given["match_colours"],
+        sharpen=given["sharpen"],
+        super_resolution=given["super_resolution"],
+        paste_back=given["paste_back"],
+        save_pipeline=given["save_pipeline"],
+    )
+
+
+def _tell(report: dict[str, Any], options: RunOptions) -> None:
+    """Say what a run did, in a few lines."""
+    clusters, reached = report["clusters"], report["turn"]["reached"]
+    sizes = " ".join(str(size) for size in clusters["sizes"])
+    click.echo(f"clusters: {sizes} images at {clusters['angles_deg']} degrees")
+    if clusters["widening"]:
+        click.echo(f"to reach {options.turn.clusters.minimum}: {'; '.join(clusters['widening'])}")
+    if clusters["unsure_left_out"]:
+        left_out = clusters["unsure_left_out"]
+        click.echo(f"left out: {left_out} images whose label is less probable than asked")
+    pairs = zip(report["yaws_deg"], reached or (), strict=False)
+    missed = [f"{yaw:+g}" for yaw, there in pairs if not there]
+    if missed:
+        click.echo(f"not reached: {', '.join(missed)} degrees; the frames turn as far as they can")
+    if report["gain"] == AUTO and reached is None:
+        click.echo("no face could be read off the trial frames: turned by the plain slope (gain 1)")
+    click.echo(f"strip: {options.out / 'strip.png'}")
+    click.echo(f"report: {options.out / 'report.html'}")

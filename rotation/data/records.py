@@ -1,0 +1,107 @@
+"""Labels joined with attributes and identities: what is known of each image."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rotation.data.celeba import Table, Tables
+from rotation.errors import DatasetError
+
+UNKNOWN = -1
+"""An attribute or identity that no file tells."""
+
+
+@dataclass(frozen=True)
+class Records:
+    """N labelled images in the order of the file.
+
+    `labels` (N,) holds left, center or right; `identities` (N,) the person's number and
+    `attributes` (N, A) 1 or 0 for `attribute_names`, each `UNKNOWN` where no file tells.
+    `probability` (N,) is that of the label, NaN where the file has none; None: it was not read.
+    """
+
+    filenames: tuple[str, ...]
+    labels: NDArray[np.str_]
+    identities: NDArray[np.int64]
+    attribute_names: tuple[str, ...]
+    attributes: NDArray[np.int64]
+    probability: NDArray[np.float64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.filenames)
+
+    def take(self, rows: NDArray[np.int64]) -> Records:
+        """The records of some rows."""
+        return Records(
+            filenames=tuple(self.filenames[row] for row in rows.tolist()),
+            labels=self.labels[rows],
+            identities=self.identities[rows],
+            attribute_names=self.attribute_names,
+            attributes=self.attributes[rows],
+            probability=None if self.probability is None else self.probability[rows],
+        )
+
+    def attribute(self, name: str) -> NDArray[np.int64]:
+        """The column (N,) of one attribute; raises `DatasetError` for a name there is not."""
+        if name not in self.attribute_names:
+            known = (
+                ", ".join(self.attribute_names) or "none (no list_attr_celeba beside the images)"
+            )
+            raise DatasetError(f"There is no attribute {name!r}; known: {known}.")
+        return self.attributes[:, self.attribute_names.index(name)]
+
+
+def join_records(
+    labels: dict[str, str], images: Collection[str], tables: Tables,
+    probabilities: Mapping[str, float] | None = None,
+) -> Records:  # fmt: skip
+    """Put labels, attributes, identities and the labels' probabilities together.
+
+    Raises `DatasetError` naming the first labelled images that are not in the image set: most
+    often the wrong folder was given.
+    """
+    present = set(images)
+    foreign = [name for name in labels if name not in present]
+    if foreign:
+        some = ", ".join(repr(name) for name in foreign[:3])
+        raise DatasetError(
+            f"{len(foreign)} of {len(labels)} labelled images are not in the image set "
+            f"({some}{', ...' if len(foreign) > 3 else ''}); "
+            "--images and --labels must belong to one data set."
+        )
+    names = tuple(labels)
+    return Records(
+        filenames=names,
+        labels=np.array([labels[name] for name in names]),
+        identities=_lookup(tables.identities, names)[:, 0],
+        attribute_names=tables.attributes.columns if tables.attributes else (),
+        attributes=_lookup(tables.attributes, names),
+        probability=_values(probabilities, names),
+    )
+
+
+def source_record(filename: str, label: str, tables: Tables) -> Records:
+    """A record of one image alone, for a source that needs not stand in the labels."""
+    return join_records({filename: label}, {filename}, tables)
+
+
+def _values(
+    probabilities: Mapping[str, float] | None, names: tuple[str, ...]
+) -> NDArray[np.float64] | None:
+    if probabilities is None:
+        return None
+    return np.array([probabilities.get(name, np.nan) for name in names], dtype=np.float64)
+
+
+def _lookup(table: Table | None, names: tuple[str, ...]) -> NDArray[np.int64]:
+    """The table's rows (N, C) for `names`, `UNKNOWN` where it has none; (N, 1) without a table."""
+    if table is None:
+        return np.full((len(names), 1), UNKNOWN, dtype=np.int64)
+    rows = np.array([table.index.get(name, -1) for name in names], dtype=np.int64)
+    if not len(table):
+        return np.full((len(names), len(table.columns)), UNKNOWN, dtype=np.int64)
+    return np.where(rows[:, None] >= 0, table.values[rows], UNKNOWN)

@@ -1,0 +1,82 @@
+"""The bundled faces as a data set in CelebA's own file formats.
+
+img_align_celeba/000001.jpg ...     192 x 192, the 64 x 64 faces enlarged threefold
+list_landmarks_align_celeba.txt     found by MTCNN on the faces, as CelebA writes them
+sampled.json                        what was asked for; written last
+
+The faces lie in `faces.zip`: a PNG each, and `faces.csv` with the number of its noise and its
+landmarks in pixels of the 64 x 64 face. `benchmarks/demo_faces.py` made it;
+docs/experiments/real-faces.md says how.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from rotation.data.build_once import IMAGE_FOLDER, LANDMARK_NAMES, make_once
+from rotation.data.decoding import decode
+from rotation.errors import DatasetError
+
+FACES = Path(__file__).parent / "faces.zip"
+TABLE = "faces.csv"
+ENLARGED = 3  # so that whole pixels, as CelebA's file has them, still tell the yaw to a degree
+_RECIPE, _VERSION = "sampled.json", 1
+_QUALITY = 95
+
+Progress = Callable[[int, int], None]
+
+
+def count_faces() -> int:
+    """How many faces there are."""
+    with zipfile.ZipFile(FACES) as faces:
+        return len(faces.namelist()) - 1
+
+
+def write_faces(
+    folder: str | os.PathLike[str], n_images: int | None = None, progress: Progress | None = None
+) -> Path:
+    """Write the first ``n_images`` faces (None: all). Returns the folder.
+
+    The folder appears complete or not at all; if the same data set is there already, nothing is
+    done. ``progress`` is called with (pictures done, pictures in all).
+
+    Raises ``DatasetError`` where there are not so many faces, the folder holds something else or
+    cannot be made.
+    """
+    known = count_faces()
+    wanted = known if n_images is None else n_images
+    if not 1 <= wanted <= known:
+        raise DatasetError(
+            f"{wanted} faces were asked for; 1 to {known} are there. Rendered heads can be made in "
+            "any number: python manage.py demo --rendered --images 2000"
+        )
+    recipe = {"version": _VERSION, "images": wanted}
+    return make_once(Path(folder), _RECIPE, recipe, lambda part: _write(part, wanted, progress))
+
+
+def _write(folder: Path, wanted: int, progress: Progress | None) -> None:
+    (folder / IMAGE_FOLDER).mkdir()
+    lines = [str(wanted), LANDMARK_NAMES]
+    with zipfile.ZipFile(FACES) as faces:
+        table = csv.reader(io.StringIO(faces.read(TABLE).decode("ascii")))
+        next(table)
+        for done, (name, _, *numbers) in zip(range(1, wanted + 1), table, strict=False):
+            filename = f"{done:06d}.jpg"
+            face = decode(faces.read(name), name)
+            size = (face.width * ENLARGED, face.height * ENLARGED)
+            large = face.resize(size, Image.Resampling.BICUBIC)
+            large.save(folder / IMAGE_FOLDER / filename, quality=_QUALITY, subsampling=0)
+            points = np.rint(np.array(numbers, dtype=float) * ENLARGED - 0.5).astype(int)
+            lines.append(f"{filename} " + " ".join(f"{value:3d}" for value in points))
+            if progress is not None:
+                progress(done, wanted)
+    text = "".join(f"{line}\n" for line in lines)
+    (folder / "list_landmarks_align_celeba.txt").write_text(text, "ascii", newline="\n")

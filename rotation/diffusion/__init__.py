@@ -1,0 +1,1 @@
+"""The diffusion model: network, noise schedule, DDIM sampling and its inversion."""

@@ -1,0 +1,104 @@
+"""A model folder as diffusers writes it: where its files are, and whether they are whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from rotation.errors import ModelError
+
+MODELS = Path(__file__).parents[1] / "models"
+"""The models that come with the engine, each a folder that its name stands for."""
+
+DEFAULT = "synthetic-heads-64"
+
+UNET_CONFIG = Path("unet/config.json")
+UNET_WEIGHTS = Path("unet/diffusion_pytorch_model.safetensors")
+UNET_SHARDS = Path("unet/diffusion_pytorch_model.safetensors.index.json")
+"""Says which file has which weights, where they lie in several."""
+
+SCHEDULER_CONFIG = Path("scheduler/scheduler_config.json")
+CHECKSUMS = Path("SHA256SUMS")
+
+
+def find_model(given: Path | str | None = None) -> Path:
+    """The folder of a model: one that is there, or by name one of `MODELS`; None: the default.
+
+    Raises `ModelError` that names the bundled ones.
+    """
+    if given is None:
+        return MODELS / DEFAULT
+    if Path(given).is_dir():
+        return Path(given)
+    bundled = sorted(path.name for path in MODELS.iterdir() if path.is_dir())
+    if str(given) in bundled:
+        return MODELS / given
+    raise ModelError(f"{given} is no model folder, nor a bundled model ({', '.join(bundled)}).")
+
+
+def weight_files(folder: Path) -> tuple[Path, ...]:
+    """The files of a model folder that hold its weights: one, or shards in their order.
+
+    Raises `ModelError` where the list of shards cannot be read or names a file elsewhere.
+    """
+    if not (folder / UNET_SHARDS).is_file():
+        return (folder / UNET_WEIGHTS,)
+    try:
+        listed = json.loads((folder / UNET_SHARDS).read_text("utf-8"))["weight_map"].values()
+        names = sorted({str(name) for name in listed})
+    except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{folder / UNET_SHARDS} cannot be read: {error!r}") from error
+    strange = [name for name in names if Path(name).name != name or "\\" in name]
+    if strange or not names:
+        said = repr(strange[0]) if strange else "no file"
+        raise ModelError(f"{folder / UNET_SHARDS} names {said}; shards lie beside it.")
+    return tuple((folder / UNET_SHARDS).with_name(name) for name in names)
+
+
+def read_configs(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The network's and the scheduler's config of a model folder; `ModelError` without them."""
+    config = _read_config(folder, UNET_CONFIG)
+    kind = config.get("_class_name")
+    if kind != "UNet2DModel":
+        raise ModelError(f"{folder}: the network is a {kind}, not a UNet2DModel.")
+    return config, _read_config(folder, SCHEDULER_CONFIG)
+
+
+def verify_checksums(folder: Path) -> None:
+    """Compare the files with the folder's SHA256SUMS, where there is one.
+
+    Raises `ModelError` naming the file that differs or is missing.
+    """
+    listing = folder / CHECKSUMS
+    if not listing.is_file():
+        return
+    for line in listing.read_text("utf-8").splitlines():
+        wanted, _, name = line.partition("  ")
+        file = folder / name
+        if not file.is_file():
+            raise ModelError(f"{folder}: {name} is missing; copy the model anew.")
+        if hashlib.sha256(file.read_bytes()).hexdigest() != wanted:
+            raise ModelError(f"{folder}: {name} is damaged (its checksum differs); copy it anew.")
+
+
+def content_hash(folder: Path) -> str:
+    """SHA-256 over the configs and weights of a model folder, whatever the folder's name."""
+    digest = hashlib.sha256()
+    for path in (folder / UNET_CONFIG, folder / SCHEDULER_CONFIG, *weight_files(folder)):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _read_config(folder: Path, name: Path) -> dict[str, Any]:
+    path = folder / name
+    if not path.is_file():
+        raise ModelError(f"{folder} is no model folder: it has no {name.as_posix()}.")
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except (ValueError, OSError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{path} holds no object.")
+    return config

@@ -1,0 +1,1 @@
+"""Turning one head: the three editing methods and the pipeline around them."""

@@ -1,0 +1,196 @@
+"""`rotation directions`: how reliable the direction of each fit method is on an image set."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rotation.clusters.members import cluster_angles, describe_members, embed_members, read_members
+from rotation.clusters.selection import Covariates, Criteria, Selection, select, too_small
+from rotation.data.celeba import read_tables
+from rotation.data.crop import Pixels
+from rotation.data.labels_csv import read_labels
+from rotation.data.records import UNKNOWN, Records, join_records
+from rotation.data.sources import ImageSource, open_source
+from rotation.diffusion.devices import choose_device
+from rotation.directions.fit import STUDIED_METHODS
+from rotation.directions.fit_weights import Sample
+from rotation.directions.principal_components import principal_components
+from rotation.directions.reliability import DirectionReliability, Draws, measure_reliability
+from rotation.errors import DatasetError, SelectionError
+from rotation.imaging.images import check_writable
+from rotation.options import ModelOptions, PoseOptions
+from rotation.poses.estimation import Poses
+from rotation.poses.source import cache_file
+from rotation.progress import Progress
+from rotation.report.json_report import versions, write_report
+from rotation.run import open_cluster_latents, open_model, open_poses, with_model_defaults
+from rotation.synthetic_heads.dataset import TRUTH, read_truth, write_dataset
+
+ANY = "any"
+NOBODY = Records(("",), np.array(["center"]), np.array([UNKNOWN]), (), np.empty((1, 0), np.int64))
+"""No source: nobody's pictures are left out."""
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """All that `rotation directions` needs.
+
+    Attributes:
+        images, labels: the image set with its labels.csv; None: `heads` rendered heads.
+        cache: keeps latents, poses and rendered heads.
+        criteria: what is asked of the clusters, whatever the light.
+        light: whose direction; None: of every light alike.
+        yaws_deg: how far the clusters reach.
+        methods: names among `STUDIED_METHODS`.
+        components: leading principal components of the images, for the second table.
+        draws: how much is drawn anew.
+        out: a folder for directions.json; None: none is written.
+    """
+
+    cache: Path
+    criteria: Criteria
+    images: Path | None = None
+    labels: Path | None = None
+    heads: int = 480
+    light: str | None = "center"
+    yaws_deg: tuple[float, ...] = tuple(float(yaw) for yaw in range(-30, 31, 10))
+    methods: tuple[str, ...] = tuple(STUDIED_METHODS)
+    components: int = 50
+    draws: Draws = field(default_factory=Draws)
+    model: ModelOptions = field(default_factory=ModelOptions)
+    poses: PoseOptions = field(default_factory=PoseOptions)
+    seed: int = 0
+    out: Path | None = None
+
+
+def study_directions(options: StudyOptions, command: str, progress: Progress) -> dict[str, Any]:
+    """Fit by every method asked for and tell how reliable its direction is.
+
+    Returns the report, which is left in the folder `options.out` too, as `directions.json`.
+    """
+    methods = [STUDIED_METHODS[name] for name in choose_methods(options.methods)]
+    if options.out is not None:
+        check_writable(options.out)
+    start = time.perf_counter()
+    sample, crops, about = gather(options, progress)
+    embedded = time.perf_counter()
+    components = principal_components(crops, options.components, options.seed)
+    spaces = {"latent": None, "components": components}
+    found: dict[str, dict[str, DirectionReliability]] = {}
+    for method in methods:
+        for space, basis in spaces.items():
+            told = measure_reliability(sample, method, options.draws, options.seed, basis)
+            found.setdefault(method.name, {})[space] = told
+            done = sum(map(len, found.values()))
+            progress("fit", done, len(methods) * len(spaces))
+    report = about | {
+        "components": len(components),
+        **asdict(options.draws),
+        "ways": {
+            name: {space: asdict(one) for space, one in told.items()}
+            for name, told in found.items()
+        },
+        "seed": options.seed,
+        "seconds": {"gather": embedded - start, "fit": time.perf_counter() - embedded},
+        "versions": versions(),
+        "command": command,
+    }
+    if options.out is not None:
+        write_report(report, options.out / "directions.json")
+    return report
+
+
+def choose_methods(names: tuple[str, ...]) -> tuple[str, ...]:
+    """These names; `SelectionError` for one that there is not."""
+    for name in names:
+        if name not in STUDIED_METHODS:
+            known = ", ".join(STUDIED_METHODS)
+            raise SelectionError(f"--methods: {name!r} is none; there are {known}.")
+    return names
+
+
+def gather(options: StudyOptions, progress: Progress) -> tuple[Sample, Pixels, dict[str, Any]]:
+    """The members of all clusters with their latents, their crops, and the report of them."""
+    folder, labels, poses_from = _labelled(options, progress)
+    chosen = with_model_defaults(options.model, folder)
+    model, encoder = open_model(chosen)
+    store = open_cluster_latents(options.cache, encoder)
+    with open_source(folder) as images:
+        tables, measured = read_tables(folder), cache_file(options.cache, folder)
+        book = open_poses(poses_from, images, tables, measured, choose_device(chosen.device))
+        records = join_records(labels, images.names(), tables)
+        poses = book.poses(records.filenames, progress)
+        selection, crops = _select(options, images, records, poses, model.image_size, progress)
+    members = selection.members
+    covariates = describe_members(members, records, poses, options.light)
+    sizes = _lit_sizes(selection, covariates, options.criteria.minimum)
+    latents = embed_members(encoder, store, members, crops, progress)
+    sample = Sample(
+        selection=selection,
+        rows=latents.reshape(len(latents), -1),
+        shape=latents.shape[1:],
+        people=_people(records)[members.rows],
+        covariates=covariates,
+    )
+    about = {
+        "images": len(crops),
+        "people": len(np.unique(sample.people)),
+        "people_known": bool((records.identities != UNKNOWN).all()),
+        "light": options.light or ANY,
+        "angles_deg": selection.angles_deg,
+        "sizes": sizes,
+        "model": {"name": model.name, "fingerprint": encoder.fingerprint, "steps": model.steps},
+    }
+    return sample, np.stack(list(crops.values())), about
+
+
+def _labelled(
+    options: StudyOptions, progress: Progress
+) -> tuple[Path, dict[str, str], PoseOptions]:
+    """The image set, its labels and where its poses are; rendered heads where none is given."""
+    if options.images is not None:
+        if options.labels is None:
+            raise DatasetError("--labels is needed with --images: what light is on each image.")
+        return options.images, read_labels(options.labels), options.poses
+    folder = options.cache / f"heads-{options.heads}"
+    write_dataset(folder, options.heads, progress=lambda d, n: progress("render", d, n))
+    return folder, read_truth(folder), replace(options.poses, csv=folder / TRUTH)
+
+
+def _select(
+    options: StudyOptions,
+    images: ImageSource,
+    records: Records,
+    poses: Poses,
+    size: int,
+    progress: Progress,
+) -> tuple[Selection, dict[int, Pixels]]:
+    """Clusters of every light, for the regression; the other methods count those of theirs."""
+    rng = np.random.default_rng(options.seed)
+    angles = cluster_angles(options.yaws_deg)
+    selection = select(records, poses, NOBODY, angles, options.criteria, rng)
+    return read_members(images, selection, records, size, options.criteria, progress)
+
+
+def _people(records: Records) -> NDArray[np.int64]:
+    """Whose picture each record is: persons by their number, unknown ones each by themselves."""
+    alone = -1 - np.arange(len(records))
+    return np.where(records.identities == UNKNOWN, alone, records.identities)
+
+
+def _lit_sizes(selection: Selection, covariates: Covariates, minimum: int) -> list[int]:
+    """Members of each cluster under the light asked for; `SelectionError` where too few."""
+    lit, light = covariates.lit, covariates.source_light
+    edges = np.cumsum((0, *selection.sizes)).tolist()
+    sizes = [int(lit[a:b].sum()) for a, b in pairwise(edges)]
+    if min(sizes) < minimum:
+        found = dict(zip(selection.angles_deg, sizes, strict=True))
+        raise SelectionError(too_small(found, Criteria(light, minimum=minimum), "any attributes"))
+    return sizes

@@ -1,0 +1,47 @@
+"""Judges at work beside the engine: rendering the truth takes longer than turning on a GPU."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+
+from rotation.data.crop import Pixels
+from rotation.evaluation.ground_truth import Truth
+from rotation.evaluation.judge import JudgedFrames, Verdict, judge_all
+
+Verdicts = dict[str, Verdict]
+
+
+class Judges:
+    """Judges one source after another in `workers` processes; none: in this one, at once.
+
+    A process takes a source with all its variants, so that they share its true renders, and
+    forgets these afterwards. To be used in a `with` block.
+    """
+
+    def __init__(self, workers: int) -> None:
+        # Spawned, not forked: a fork of a process with CUDA or running threads does not work.
+        spawn = multiprocessing.get_context("spawn")
+        self._pool = ProcessPoolExecutor(workers, mp_context=spawn) if workers else None
+
+    def __enter__(self) -> Judges:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def submit(
+        self,
+        truth: Truth,
+        yaws_deg: Sequence[float],
+        crop: Pixels,
+        turned: Mapping[str, JudgedFrames],
+    ) -> Future[Verdicts]:
+        """The verdicts to come on one source by variant; see `judge_all`."""
+        if self._pool is not None:
+            return self._pool.submit(judge_all, truth, yaws_deg, crop, turned)
+        done: Future[Verdicts] = Future()
+        done.set_result(judge_all(truth, yaws_deg, crop, turned))
+        return done

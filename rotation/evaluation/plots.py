@@ -1,0 +1,52 @@
+"""The benchmark to look at: strips under the truth, and the yaw reached against the yaw asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from rotation.data.crop import Pixels
+from rotation.evaluation.judge import JudgedFrames
+from rotation.imaging.images import degrees, draw_sheet, save_png, save_whole
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One source: its true renders (K, S, S, 3), and how each variant has turned it."""
+
+    true: Pixels
+    turned: Mapping[str, JudgedFrames]
+
+
+def write_strips(strips: Sequence[Strip], yaws_deg: Sequence[float], path: Path) -> None:
+    """A sheet: for each source a row of the truth, and below it one for each variant."""
+    rows, labels = [], []
+    for strip in strips:
+        rows += [strip.true, *(one.frames for one in strip.turned.values())]
+        labels += ["truth", *strip.turned]
+    captions = [degrees(yaw) for yaw in yaws_deg]
+    save_png(draw_sheet(np.stack(rows), captions, labels), path)
+
+
+def write_plot(summary: Mapping[str, Any], yaws_deg: Sequence[float], path: Path) -> None:
+    """Median yaw reached against the yaw asked for, the band between its quartiles."""
+    figure = Figure(figsize=(6.4, 6.0), layout="constrained")
+    axes = figure.add_subplot()
+    order = np.argsort(yaws_deg)
+    asked = np.asarray(yaws_deg)[order]
+    axes.plot(asked, asked, color="0.4", linestyle="--", linewidth=1, label="as asked")
+    for name, one in summary.items():
+        low, median, high = (np.asarray(one["reached_deg"][part])[order]
+                             for part in ("low", "median", "high"))  # fmt: skip
+        (line,) = axes.plot(asked, median, marker="o", markersize=3, label=name)
+        axes.fill_between(asked, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
+    axes.set_xlabel("yaw asked for, degrees")
+    axes.set_ylabel("yaw reached, degrees: median and quartiles")
+    axes.grid(color="0.9")
+    axes.legend(frameon=False)
+    save_whole(path, lambda target: figure.savefig(target, format="png", dpi=120))

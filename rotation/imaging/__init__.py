@@ -1,0 +1,1 @@
+"""Frames as pictures: sheets, files, colours, measures."""

@@ -1,0 +1,151 @@
+"""Frames, strips and sheets: arrays of pixels to files that a person looks at."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from rotation.data.crop import Pixels
+from rotation.errors import DatasetError
+
+GROUND = (245, 245, 243)
+INK = (40, 40, 40)
+GAP = 4
+CAPTION = 20
+
+
+def to_pixels(images: NDArray[np.floating]) -> Pixels:
+    """uint8 (N, S, S, 3) of images (N, 3, S, S) in [0, 1]; values outside are clipped."""
+    scaled = np.clip(np.asarray(images), 0, 1) * 255
+    return np.rint(scaled).astype(np.uint8).transpose(0, 2, 3, 1)
+
+
+def from_pixels(pixels: Pixels) -> NDArray[np.float32]:
+    """float32 (N, 3, S, S) in [0, 1] of uint8 (N, S, S, 3)."""
+    return (pixels.astype(np.float32) / np.float32(255)).transpose(0, 3, 1, 2)
+
+
+def enlarge(frames: Pixels, side: int) -> Pixels:
+    """Frames (N, S, S, 3) for show at `side` pixels: smooth (Lanczos), and as they are at S."""
+    if frames.shape[1] == side:
+        return frames
+    size = (side, side)
+    return np.stack(
+        [np.asarray(Image.fromarray(f).resize(size, Image.Resampling.LANCZOS)) for f in frames]
+    )
+
+
+def degrees(yaw_deg: float) -> str:
+    """The caption of an angle: -30°, 0°, +12.5° (a hyphen: Pillow's own font has no minus)."""
+    return f"{yaw_deg:+g}°" if yaw_deg else "0°"
+
+
+def draw_strip(frames: Pixels, captions: Sequence[str], scale: int = 2) -> Image.Image:
+    """One row of frames (N, S, S, 3) with a caption under each, enlarged by a whole factor."""
+    return draw_sheet(frames[None], columns=captions, scale=scale)
+
+
+def draw_sheet(
+    rows: Pixels, columns: Sequence[str] = (), labels: Sequence[str] = (), scale: int = 1
+) -> Image.Image:
+    """A sheet of frames (R, N, S, S, 3): captions under the columns, labels left of the rows."""
+    count, across, side = rows.shape[0], rows.shape[1], rows.shape[2] * scale
+    margin = max((len(label) for label in labels), default=0) * 8 + (GAP if labels else 0)
+    width = margin + across * (side + GAP) + GAP
+    height = count * (side + GAP) + GAP + (CAPTION if columns else 0)
+    sheet = Image.new("RGB", (width, height), GROUND)
+    for i, row in enumerate(rows):
+        for j, frame in enumerate(row):
+            tile = Image.fromarray(frame).resize((side, side), Image.Resampling.NEAREST)
+            sheet.paste(tile, (margin + GAP + j * (side + GAP), GAP + i * (side + GAP)))
+    _write_captions(sheet, columns, labels, side, margin)
+    return sheet
+
+
+def draw_grid(
+    frames: Pixels, captions: Sequence[str], columns: int = 0, scale: int = 1
+) -> Image.Image:
+    """Frames (N, S, S, 3) in rows of `columns` (0: as square as N allows), a caption under each."""
+    across = min(columns or math.ceil(math.sqrt(len(frames))), len(frames))
+    rows = [
+        draw_strip(frames[k : k + across], captions[k : k + across], scale)
+        for k in range(0, len(frames), across)
+    ]
+    sheet = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)), GROUND)
+    for k, row in enumerate(rows):
+        sheet.paste(row, (0, k * rows[0].height))
+    return sheet
+
+
+def draw_beside_means(
+    frames: Pixels, yaws_deg: Sequence[float], means: Pixels, angles_deg: Sequence[float]
+) -> Image.Image:
+    """Frames (K, S, S, 3) over the mean image (of the A, S', S', 3) of the cluster nearest to each.
+
+    A column's caption names the frame's yaw, and the cluster's where it is another.
+    """
+    nearest = [int(np.argmin([abs(angle - yaw) for angle in angles_deg])) for yaw in yaws_deg]
+    below = enlarge(means[nearest], frames.shape[1])
+    captions = [
+        degrees(yaw) if angles_deg[k] == yaw else f"{degrees(yaw)} ({degrees(angles_deg[k])})"
+        for yaw, k in zip(yaws_deg, nearest, strict=True)
+    ]
+    return draw_sheet(np.stack([frames, below]), captions, ["turned", "mean of others"])
+
+
+def _write_captions(
+    sheet: Image.Image, columns: Sequence[str], labels: Sequence[str], side: int, margin: int
+) -> None:
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=min(14, 8 + side // 16))
+    for j, caption in enumerate(columns):
+        place = (margin + GAP + j * (side + GAP) + side / 2, sheet.height - CAPTION / 2 - 1)
+        draw.text(place, caption, fill=INK, font=font, anchor="mm")
+    for i, label in enumerate(labels):
+        draw.text((GAP, GAP + i * (side + GAP) + side / 2), label, fill=INK, font=font, anchor="lm")
+
+
+def save_png(image: Image.Image, path: Path) -> None:
+    """Write a PNG that appears complete or not at all."""
+    save_whole(path, lambda target: image.save(target, format="PNG", optimize=True))
+
+
+def save_text(text: str, path: Path) -> None:
+    """Write a text file that appears complete or not at all."""
+    save_whole(path, lambda target: Path(target).write_text(text, encoding="utf-8"))
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse, before any long work, a folder that cannot be made or written into."""
+    place = next(path for path in (folder, *folder.parents) if os.path.exists(path))
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        raise DatasetError(
+            f"{folder}: cannot be written, since {place} is no folder that may be written into; "
+            "name another."
+        )
+
+
+def save_whole(path: Path, write: Callable[[str], object]) -> None:
+    """Write beside the target and rename; `DatasetError` where that cannot be done."""
+    try:
+        _replace(path, write)
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be written ({error.strerror or error}).") from None
+
+
+def _replace(path: Path, write: Callable[[str], object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    os.close(handle)
+    try:
+        write(partial)
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    finally:
+        Path(partial).unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""From images to latents: encoders, and a store that keeps each latent."""

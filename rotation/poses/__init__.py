@@ -1,0 +1,1 @@
+"""Yaw, pitch and roll of heads, and where they come from."""

@@ -1,0 +1,1 @@
+"""What a run leaves behind: frames, strip, JSON and HTML report."""

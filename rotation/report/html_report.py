@@ -1,0 +1,133 @@
+"""The report of a run as one page: pictures, plots and figures in a single HTML file.
+
+Everything is inside the file, so that it can be mailed, printed or kept; it asks the network for
+nothing. The figures are those of `report.json`, which the page is made from.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from PIL import Image
+
+from rotation.data.crop import Pixels
+from rotation.directions.diagnostics import Examples
+from rotation.editing.pipeline import Rotation
+from rotation.imaging.images import degrees, save_text
+from rotation.report import svg_plots
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+MINUS = "\N{MINUS SIGN}"
+
+
+def write_page(report: Mapping[str, Any], result: Rotation, shown: Pixels, path: Path) -> None:
+    """Write the page of a rotation; `shown` are its frames (K, S', S', 3) as finished."""
+    save_text(render_page(report, result, shown), path)
+
+
+def render_page(report: Mapping[str, Any], result: Rotation, shown: Pixels) -> str:
+    """The page as HTML."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters |= {"deg": _degrees, "number": _number, "image": data_uri}
+    error = result.reconstruction_mse
+    return environment.get_template("report.html").render(
+        report=report,
+        source=result.source.crop,
+        decoded=result.reconstruction,
+        carried=[] if result.warped is None else list(result.warped),
+        frames=_frames(report, shown),
+        clusters=_clusters(report, result),
+        plots={name: Markup(svg) for name, svg in _plots(report).items()},
+        worth=result.fit.reliability,
+        psnr=-10 * math.log10(error) if error > 0 else None,
+    )
+
+
+def data_uri(pixels: Pixels) -> str:
+    """A picture (H, W, 3) as the address of itself."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+
+
+def _frames(report: Mapping[str, Any], shown: Pixels) -> list[dict[str, Any]]:
+    turn, count = report["turn"], len(shown)
+    reached = turn["reached"] or [None] * count
+    measured = turn.get("measured_deg") or [None] * count
+    columns = zip(
+        report["yaws_deg"], shown, turn["path_deg"], reached, measured,
+        report["latent_norm"]["frames"], strict=True,
+    )  # fmt: skip
+    names = ("yaw", "picture", "path", "reached", "measured", "norm")
+    return [dict(zip(names, column, strict=True)) for column in columns]
+
+
+def _clusters(report: Mapping[str, Any], result: Rotation) -> list[dict[str, Any]]:
+    found = []
+    fits = report["fit"]["angles"]
+    for k, (mean, nearest) in enumerate(zip(result.means, result.examples, strict=True)):
+        found.append(
+            {
+                "angle": report["clusters"]["angles_deg"][k],
+                "size": report["clusters"]["sizes"][k],
+                "mean": mean,
+                "examples": _examples(nearest),
+                "fit": fits[k],
+            }
+        )
+    return found
+
+
+def _examples(nearest: Examples) -> list[dict[str, Any]]:
+    pairs = zip(nearest.yaws_deg, nearest.crops, strict=True)
+    return [{"yaw": yaw, "picture": crop} for yaw, crop in pairs]
+
+
+def _plots(report: Mapping[str, Any]) -> dict[str, str]:
+    fits: Sequence[Mapping[str, float]] = report["fit"]["angles"]
+    turn = report["turn"]
+    missed = [flag is False for flag in turn["reached"] or [None] * len(turn["path_deg"])]
+    return {
+        "along": svg_plots.scatter(
+            "Where each cluster lies along the fitted path",
+            [(fit["yaw_deg"], fit["along_deg"]) for fit in fits],
+            ("mean yaw of the cluster, degrees", "place along the path, degrees"),
+        ),
+        "residual": svg_plots.bars(
+            "Distance of each cluster's mean latent from the fitted path",
+            [fit["angle_deg"] for fit in fits],
+            [fit["residual"] for fit in fits],
+            [fit["noise"] for fit in fits],
+            ("cluster, degrees", "distance from the path"),
+        ),
+        "turn": svg_plots.scatter(
+            "How far along the path each frame lies",
+            list(zip(report["yaws_deg"], turn["path_deg"], strict=True)),
+            ("yaw asked for, degrees", "place on the path, degrees"),
+            missed,
+        ),
+    }
+
+
+def _degrees(value: float) -> str:
+    """An angle for reading: a true minus sign, at most one decimal."""
+    if not math.isfinite(value):
+        return "\N{EN DASH}"
+    return degrees(round(value, 1)).replace("-", MINUS)
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    """A figure to so many significant digits; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "\N{EN DASH}"
+    return f"{value:.{digits}g}".replace("-", MINUS)

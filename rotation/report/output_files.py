@@ -1,0 +1,101 @@
+"""What a run leaves behind: frames, strip, and whatever else was asked for, finished for show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from rotation.data.crop import Pixels
+from rotation.editing.pipeline import Rotation
+from rotation.imaging.animation import WRITERS, import_av
+from rotation.imaging.finishing import Finish, finish, load_super_resolution
+from rotation.imaging.images import (
+    degrees,
+    draw_beside_means,
+    draw_grid,
+    draw_sheet,
+    draw_strip,
+    enlarge,
+    save_png,
+)
+from rotation.imaging.paste_back import paste_back
+from rotation.options import OutputOptions
+
+SHOWN_SIDE = 128
+"""Frames smaller than this are enlarged on strips, sheets and animations."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which pictures to write.
+
+    `side` 0 leaves frames as they are and enlarges small ones on strips and sheets.
+    `photograph` is what to paste the frames back into; None where that is not asked for.
+    """
+
+    animations: tuple[str, ...] = ()
+    contact_sheets: bool = False
+    grid: bool = False
+    side: int = 0
+    finish: Finish = field(default_factory=Finish)
+    photograph: Image.Image | None = None
+
+
+def open_output(options: OutputOptions) -> Wanted:
+    """The pictures that the options ask for, less the photograph.
+
+    Raises `MissingExtraError` and `ModelError` here, before any long work.
+    """
+    if "mp4" in options.animations:
+        import_av()
+    model = options.super_resolution
+    return Wanted(
+        animations=options.animations,
+        contact_sheets=options.contact_sheets,
+        grid=options.grid,
+        side=options.side,
+        finish=Finish(
+            match_colours=options.match_colours,
+            upscale=load_super_resolution(model) if model is not None else None,
+            sharpen=options.sharpen,
+        ),
+    )
+
+
+def write_pictures(
+    result: Rotation, yaws_deg: Sequence[float], wanted: Wanted, out: Path
+) -> Pixels:
+    """Write what is wanted into `out`; returns the finished frames (K, S', S', 3)."""
+    shown = finish(result.frames, result.source.crop, wanted.finish)
+    side = wanted.side or max(shown.shape[1], SHOWN_SIDE)
+    for yaw, frame in zip(yaws_deg, enlarge(shown, wanted.side or shown.shape[1]), strict=True):
+        save_png(Image.fromarray(frame), out / f"frame_{yaw:+06.1f}.png")
+    captions = [degrees(yaw) for yaw in yaws_deg]
+    large = enlarge(shown, side)
+    ends = enlarge(np.stack([result.source.crop, result.reconstruction]), side)
+    row, names = np.concatenate([ends, large]), ["source", "decoded", *captions]
+    save_png(draw_strip(row, names, scale=1), out / "strip.png")
+    if wanted.grid:
+        save_png(draw_grid(row, names), out / "grid.png")
+    if wanted.contact_sheets:
+        _write_sheets(result, large, yaws_deg, out)
+    for kind in wanted.animations:
+        WRITERS[kind](shown, out / f"turn.{kind}", side)
+    if wanted.photograph is not None:
+        for yaw, frame in zip(yaws_deg, shown, strict=True):
+            save_png(paste_back(wanted.photograph, frame), out / f"photograph_{yaw:+06.1f}.png")
+    return shown
+
+
+def _write_sheets(result: Rotation, large: Pixels, yaws_deg: Sequence[float], out: Path) -> None:
+    """The clusters' mean images, and the frames over the means nearest to them."""
+    angles = result.selection.angles_deg
+    names = [degrees(angle) for angle in angles]
+    means = enlarge(result.means, SHOWN_SIDE)
+    save_png(draw_sheet(means[None], names), out / "cluster_means.png")
+    beside = draw_beside_means(large, yaws_deg, result.means, angles)
+    save_png(beside, out / "beside_means.png")

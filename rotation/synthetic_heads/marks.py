@@ -1,0 +1,40 @@
+"""Where the features of a head are in its picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rotation.synthetic_heads.camera import View, place, project, rotation_matrix, square_view
+from rotation.synthetic_heads.fields import Floats
+from rotation.synthetic_heads.paint import mouth_line
+from rotation.synthetic_heads.parameters import Head
+from rotation.synthetic_heads.shape import face_points, nose_tip_height
+
+
+def landmarks(heads: Sequence[Head], size: int = 64) -> NDArray[np.float32]:
+    """Left eye, right eye, nose tip, left and right corner of the mouth: (N, 5, 2), x and y.
+
+    The viewer's left comes first, as in CelebA. Pixel edges are whole numbers: the centre of the
+    first pixel is (0.5, 0.5). Hidden points are given too, where they are behind what hides them.
+    """
+    return landmarks_in_view(heads, square_view(size))
+
+
+def landmarks_in_view(heads: Sequence[Head], view: View) -> NDArray[np.float32]:
+    """``landmarks`` in another view, for example ``camera.CELEBA_VIEW``."""
+    out = np.empty((len(heads), 5, 2), np.float32)
+    for row, head in zip(out, heads, strict=True):
+        row[:] = project(place(_features(head), rotation_matrix(head)), view)[:2].T
+    return out
+
+
+def _features(head: Head) -> Floats:
+    person = head.identity
+    half, middle, rise = mouth_line(person, head.smile)
+    eye, corner = person.eye_spacing, middle + rise
+    x = np.array([-eye, eye, 0, -half, half], np.float32)
+    y = np.array([0, 0, nose_tip_height(person), corner, corner], np.float32)
+    return face_points(person, head.smile, x, y)

@@ -1,0 +1,252 @@
+"""Training images: rendered heads or real faces, as one uint8 array on disk; who is held out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from rotation.data.celeba import read_tables
+from rotation.data.crop import read_crop
+from rotation.data.sources import ImageSource, open_source
+from rotation.errors import DatasetError, ImageError
+
+LOG = logging.getLogger(__name__)
+CHUNK = 100  # images a task of the pool renders
+
+
+@dataclass(frozen=True)
+class Images:
+    """`pixels` uint8 (N, 3, S, S), memory-mapped; `people` (N,) int64, -1 where not known."""
+
+    pixels: torch.Tensor
+    people: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Row numbers to train on and rows kept aside, each rising; no person is on both sides."""
+
+    train: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+
+
+def split_rows(people: NDArray[np.int64], holdout: int, seed: int, last: bool = False) -> Split:
+    """Keep aside whole people, drawn at random, until at least `holdout` images are.
+
+    `last`: the last `holdout` images instead; other images of their people are on neither side.
+    That is what a run needs which starts from a model that has seen the first ones. An image of
+    an unknown person (-1) counts as a person of its own. Raises `DatasetError` where too few
+    images are left to train on.
+    """
+    count = len(people)
+    if not 0 <= holdout < count:
+        raise DatasetError(f"{count} images are too few to hold out {holdout} and train on others.")
+    alone = people.max(initial=0) + 1 + np.arange(count)
+    _, person = np.unique(np.where(people < 0, alone, people), return_inverse=True)
+    if last:
+        return _split_last(person, count - holdout)
+    order = np.random.default_rng(seed).permutation(person.max() + 1)
+    sizes = np.bincount(person)[order]
+    kept_aside = order[: np.searchsorted(np.cumsum(sizes), holdout) + 1] if holdout else order[:0]
+    aside = np.isin(person, kept_aside)
+    if aside.all():
+        raise DatasetError("Holding out whole people leaves none to train on; lower --holdout.")
+    return Split(np.flatnonzero(~aside), np.flatnonzero(aside))
+
+
+def _split_last(person: NDArray[np.int64], first: int) -> Split:
+    rows = np.arange(len(person))
+    train = rows[:first][~np.isin(person[:first], person[first:])]
+    if not len(train):
+        raise DatasetError("Everyone is also among the last images; lower --holdout.")
+    return Split(train, rows[first:])
+
+
+def batch_rows(rows: NDArray[np.int64], size: int, step: int, seed: int) -> NDArray[np.int64]:
+    """The rows of batch number `step`: epochs without repetition, each in its own random order.
+
+    A function of its arguments alone, so that a run that goes on needs no stored position.
+    """
+    first = step * size
+    epochs = range(first // len(rows), (first + size - 1) // len(rows) + 1)
+    orders = [np.random.default_rng((seed, epoch)).permutation(rows) for epoch in epochs]
+    start = first - epochs[0] * len(rows)
+    return np.concatenate(orders)[start : start + size]
+
+
+def synthetic_images(count: int, cache: Path, size: int = 64, workers: int = 0) -> Images:
+    """`count` rendered heads, identities 0 onwards, one image each; kept in `cache`."""
+    path = cache / f"synthetic-{count}-{size}.npy"
+    if not path.is_file():
+        _store(path, (count, size, size, 3), _render(count, size, workers or os.cpu_count() or 1))
+    return _open(path, np.arange(count, dtype=np.int64))
+
+
+def folder_images(source: Path, cache: Path, size: int = 64) -> Images:
+    """The standard crops of a folder or zip of images (CelebA as distributed, or any other).
+
+    Crops are kept in `cache`; those of images that are new or were replaced are made anew. A file
+    that cannot be decoded is left out and logged by name. Raises `DatasetError` where nothing is
+    left.
+    """
+    digest = hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:16]
+    path = cache / f"crops-{digest}-{size}.npy"
+    with open_source(source) as images:
+        kept = _refresh_crops(images, path, size)
+        if not kept:
+            count = len(images.names())
+            raise DatasetError(f"{source}: none of the {count} images can be decoded.")
+    return _open(path, _people(source, kept))
+
+
+def _refresh_crops(images: ImageSource, path: Path, size: int) -> list[str]:
+    """Bring the crops kept in the file `path` up to date; returns the names of its rows."""
+    names = images.names()
+    found = tqdm(names, desc="checking", unit="image", delay=2)
+    contents = {name: images.fingerprint(name) for name in found}
+    before, kept = _read_listing(path)
+    if contents == before:
+        return kept
+    old = np.load(path, mmap_mode="r") if kept else ()
+    same = {
+        name: crop
+        for name, crop in zip(kept, old, strict=True)
+        if contents.get(name) == before[name]
+    }
+    crops = _Crops(images, names, size, same)
+    listing = _listing(path)
+    listing.unlink(missing_ok=True)  # first, so that it never stands beside other rows
+    _store(path, (len(names), size, size, 3), crops)
+    listing.write_text(json.dumps({"contents": contents, "rows": crops.read}), "utf-8")
+    return crops.read
+
+
+def _listing(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _read_listing(path: Path) -> tuple[dict[str, str], list[str]]:
+    """Fingerprints by name and the names of the rows; nothing where no whole file is kept."""
+    if not path.is_file():
+        return {}, []
+    try:
+        listing = json.loads(_listing(path).read_text("utf-8"))
+        return listing["contents"], listing["rows"]
+    except (OSError, ValueError, TypeError, LookupError):
+        return {}, []
+
+
+def last_crops(source: Path, count: int, size: int = 64) -> torch.Tensor:
+    """The crops of the last `count` readable images of a folder or zip, (N, 3, S, S) in [0, 1].
+
+    Raises `DatasetError` where there is none.
+    """
+    with open_source(source) as images:
+        crops = list(islice(_Crops(images, images.names()[::-1], size), count))
+    if not crops:
+        raise DatasetError(f"{source}: no image can be decoded.")
+    return torch.from_numpy(np.concatenate(crops[::-1])).permute(0, 3, 1, 2).float() / 255
+
+
+class _Crops:
+    """Iterates over the crops of the images that can be read; `read` has their names after.
+
+    `known`: crops of images that need not be read.
+    """
+
+    def __init__(
+        self,
+        source: ImageSource,
+        names: Sequence[str],
+        size: int,
+        known: Mapping[str, NDArray[np.uint8]] | None = None,
+    ) -> None:
+        self._source, self._names, self._size = source, names, size
+        self._known = known or {}
+        self.read: list[str] = []
+
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        self.read = []
+        for name in tqdm(self._names, desc="cropping", unit="image", delay=2):
+            try:
+                crop = self._crop(name)
+            except ImageError as error:
+                LOG.warning("%s is left out: %s", name, error)
+                continue
+            self.read.append(name)
+            yield crop[None]
+
+    def _crop(self, name: str) -> NDArray[np.uint8]:
+        known = self._known.get(name)
+        return read_crop(self._source, name, self._size) if known is None else known
+
+
+def _people(source: Path, names: Sequence[str]) -> NDArray[np.int64]:
+    table = read_tables(source).identities
+    if table is None:
+        return np.full(len(names), -1, dtype=np.int64)
+    rows = [table.index.get(name, -1) for name in names]
+    return np.array([table.values[row, 0] if row >= 0 else -1 for row in rows], dtype=np.int64)
+
+
+def _render(count: int, size: int, workers: int) -> Iterator[NDArray[np.uint8]]:
+    starts = range(0, count, CHUNK)
+    tasks = [(start, min(CHUNK, count - start), size) for start in starts]
+    # Spawned, not forked: the parent has torch's threads, which a fork would leave half alive.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        yield from tqdm(
+            pool.map(_render_chunk, tasks), total=len(tasks), desc="rendering", unit_scale=CHUNK
+        )
+
+
+def _render_chunk(task: tuple[int, int, int]) -> NDArray[np.uint8]:
+    from rotation.synthetic_heads.renderer import render
+    from rotation.synthetic_heads.sampling import pose_head, sample_identity, sample_scene
+
+    start, count, size = task
+    people = range(start, start + count)
+    # Scene k for person k: the same heads however many are asked for and in whatever pieces.
+    return render([pose_head(sample_identity(k), sample_scene(k)) for k in people], size)
+
+
+def _store(path: Path, shape: tuple[int, ...], parts: Iterable[NDArray[np.uint8]]) -> None:
+    """Write parts (n, S, S, 3) one after the other as an array, which appears when complete."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        _write_header(file, shape)
+        written = 0
+        for part in parts:
+            file.write(np.ascontiguousarray(part).tobytes())
+            written += len(part)
+        file.seek(0)
+        _write_header(file, (written, *shape[1:]))
+    os.replace(partial, path)
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """The npy header, padded so that the number of rows can still be corrected."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+def _open(path: Path, people: NDArray[np.int64]) -> Images:
+    pixels = np.load(path, mmap_mode="c")
+    return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2), people)

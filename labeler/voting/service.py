@@ -77,7 +77,7 @@ def cast_vote(
     1. Load the vote context, with the image's consensus row locked (`load_vote_context`). If the
        request has already stored its vote, return that vote and go to step 6.
     2. Check that the person may answer. They may if they hold the image. They also may if their
-       lease has expired and the image is still open, or if they change an earlier answer.
+       lease has expired and the image is still open or gold, or if they change an earlier answer.
     3. Supersede the person's earlier vote on the image, if there is one.
     4. Insert the vote. The trigger `vote_ends_lease` deletes the person's lease, and the trigger
        on that delete (`lease_lets_go`; on PostgreSQL `lease_holds`) updates

@@ -1,4 +1,4 @@
-"""Accounts, invites and starts at once: nothing is given twice."""
+"""Accounts, invites and first starts at the same time: nothing is given twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is handed what."""
+"""Which images are assigned to whom."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_people_get_different_images_as_long_as_there_are_some(
     assert sorted(chain.from_iterable(handed)) == sorted(queue(any_db))
 
 
-def test_an_image_is_never_handed_to_more_people_than_votes_are_needed(
+def test_an_image_is_never_assigned_to_more_people_than_votes_are_needed(
     any_db: Database, faces: int, settings: Settings, make_annotator: MakeAnnotator
 ) -> None:
     set_rules(any_db, required_votes=2)
@@ -103,7 +103,7 @@ def test_the_least_answered_images_come_first(
     assert set(order[3:]) == set(answered)
 
 
-def test_leases_that_ran_out_are_handed_to_others(
+def test_expired_leases_are_assigned_to_others(
     any_db: Database, faces: int, settings: Settings, make_annotator: MakeAnnotator
 ) -> None:
     set_rules(any_db, required_votes=1)
@@ -136,7 +136,7 @@ def test_released_images_are_free_at_once(
     assert len(lease(any_db, bob, 6, settings)) == 6
 
 
-def test_only_the_active_data_set_is_handed_out(
+def test_only_the_active_data_set_is_assigned(
     any_db: Database, settings: Settings, make_annotator: MakeAnnotator, tmp_path: Path
 ) -> None:
     ada = make_annotator(any_db).id

@@ -1,4 +1,4 @@
-"""In which order images come, when gold comes, how each is seen, and who gets none."""
+"""The order of images, when gold comes, how each is presented, and who gets none."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ class TestView:
         publish_run(any_db, 1, dict.fromkeys(images, MODEL), NOON)
         return images
 
-    def test_a_vote_stores_how_the_image_was_seen_and_is_about_the_picture_as_it_is(
+    def test_a_vote_stores_how_the_image_was_seen_and_is_about_the_unmirrored_image(
         self, any_db: Database, images: list[int], settings: Settings, make_annotator: MakeAnnotator
     ) -> None:
         set_rules(any_db, proposals="mixed", blind_share=0.5, mirror_views=True)
@@ -285,7 +285,7 @@ class TestView:
 
 
 class TestWhoGetsNone:
-    def test_a_paused_campaign_hands_out_nothing_and_takes_what_is_held(
+    def test_a_paused_campaign_assigns_nothing_and_takes_answers_to_what_is_held(
         self, any_db: Database, faces: int, settings: Settings, make_annotator: MakeAnnotator
     ) -> None:
         ada = make_annotator(any_db).id
@@ -319,7 +319,7 @@ class TestWhoGetsNone:
         give(any_db, faces, ada, "working")
         assert len(lease(any_db, ada, 2, settings)) == 2
 
-    def test_a_campaign_with_training_and_gold_begins_with_it(
+    def test_a_campaign_with_qualification_and_gold_begins_with_it(
         self, any_db: Database, faces: int, settings: Settings, make_annotator: MakeAnnotator
     ) -> None:
         ada = make_annotator(any_db).id

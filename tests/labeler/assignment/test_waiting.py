@@ -1,4 +1,4 @@
-"""Who finds all rows held waits for them on PostgreSQL, and stands in nobody's way meanwhile."""
+"""A request that finds all rows locked waits for one on PostgreSQL, and blocks nobody meanwhile."""
 
 from __future__ import annotations
 

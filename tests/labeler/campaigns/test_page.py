@@ -1,4 +1,4 @@
-"""Campaigns over HTTP: made, counted, edited, copied; the guideline; lists too long for a form."""
+"""Campaigns over HTTP: created, counted, edited, copied; the guideline; very long lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How people stand: set by a supervisor, told apart from the rules, and what it means."""
+"""The status of people: set by a supervisor or by the rules, and what each status means."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def make_gold(db: Database, campaign_id: int) -> None:
         add_gold(session, campaign_id, [NewGold(first, "left")], "csv")
 
 
-def test_a_pause_stops_the_pictures_and_keeps_what_is_in_hand(
+def test_a_pause_stops_new_images_and_keeps_held_ones(
     any_db: Database, campaign_id: int, ada: int, boss: int, settings: Settings
 ) -> None:
     [held] = lease(any_db, ada, 1, settings)
@@ -79,7 +79,7 @@ def test_a_pause_needs_a_reason(any_db: Database, campaign_id: int, ada: int, bo
     assert status(any_db, campaign_id, ada).status == "working"
 
 
-def test_training_needs_rules_and_gold(
+def test_the_qualification_needs_rules_and_gold(
     any_db: Database, campaign_id: int, ada: int, boss: int, settings: Settings
 ) -> None:
     with any_db.write() as session, pytest.raises(Conflict, match="no qualification"):

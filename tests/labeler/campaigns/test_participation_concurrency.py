@@ -1,4 +1,4 @@
-"""Two decide about one person at once: nothing fails, and the supervisor has the last word."""
+"""Two decisions about one person at once: nothing fails, and the supervisor's decision stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The consensus by the posterior: vote after vote, in any order, and what outranks it."""
+"""The consensus by the posterior, after each vote and in any order, and what outranks it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When an image is done."""
+"""The stopping rule: when an image needs no more votes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making the consensus anew."""
+"""Deriving the consensus again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gold: from files, from supervisors, from unanimous votes; and what it does to the consensus."""
+"""Gold from files, supervisors and unanimous votes, and its effect on the consensus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tables compute is the same of a row and in a statement."""
+"""A hybrid property gives the same for a row and in a statement."""
 
 from __future__ import annotations
 

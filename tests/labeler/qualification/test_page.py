@@ -1,4 +1,4 @@
-"""The training: right and wrong are told, rounds end, and nothing of it counts."""
+"""The qualification: right and wrong are told, rounds end, and no exercise counts."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_another_round_has_other_images_as_long_as_there_are_any(
     assert status(db, ann) == "working"
 
 
-def test_the_verdict_of_a_failed_round_is_told(visit: Visit, truth: dict[int, str]) -> None:
+def test_the_result_of_a_failed_round_is_told(visit: Visit, truth: dict[int, str]) -> None:
     ann = visit("annotator")
     train(ann, truth, True)
     one = open_exercise(ann)
@@ -213,7 +213,9 @@ def test_other_peoples_exercises_are_not_told(visit: Visit, truth: dict[int, str
     assert ann.get(f"/label/training?after={2**63 - 1}").status_code == 404
 
 
-def test_a_paused_campaign_trains_nobody(visit: Visit, db: Database, truth: dict[int, str]) -> None:
+def test_a_paused_campaign_gives_no_exercises(
+    visit: Visit, db: Database, truth: dict[int, str]
+) -> None:
     with db.write() as session:
         session.execute(update(Campaign).values(paused_at=utc_now()))
     assert visit("annotator").get("/label/training").location == "/label"

@@ -1,4 +1,4 @@
-"""The figures of people and campaigns: known sizes come out, and all of it is JSON."""
+"""The figures of people and campaigns: they recover known sizes, and all of them are JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from labeler.quality.figures import campaign_figures, person_figures, record_of
 from labeler.statistics.dawid_skene import fit_skills
 from labeler.statistics.vote_arrays import Votes
 
-COPY_RATE, HAND = 0.3, 0.2
+COPY_RATE, SIDE_BIAS = 0.3, 0.2
 PEOPLE, IMAGES, EACH = 12, 1_500, 4
 
 
@@ -23,7 +23,7 @@ def simulate(
     seed: int = 1,
     *,
     copy_rate: float = COPY_RATE,
-    hand: float = 0.0,
+    side_bias: float = 0.0,
     grid_share: float = 0.0,
     mirrored_share: float = 0.5,
 ) -> VoteTable:
@@ -31,7 +31,7 @@ def simulate(
 
     Parameters:
         copy_rate: share of answers beside a proposal that repeat it.
-        hand: share of answers that are the left of the screen, whatever is there.
+        side_bias: share of answers that are the left of the screen, whatever is there.
         grid_share: share of votes from the grid, all of which repeat the proposal.
     """
     rng = np.random.default_rng(seed)
@@ -47,7 +47,7 @@ def simulate(
     mirrored = rng.random(n) < mirrored_share
     right = rng.random(n) < 0.8
     answer = np.where(right, truth[image], (truth[image] + rng.integers(1, 3, n)) % 3)
-    answer = np.where(rng.random(n) < hand, np.where(mirrored, 2, 0), answer)
+    answer = np.where(rng.random(n) < side_bias, np.where(mirrored, 2, 0), answer)
     answer = np.where(rng.random(n) < 0.03, 3, answer)
     answer = np.where(~blind & (rng.random(n) < copy_rate), shown, answer)
     grid = rng.random(n) < grid_share
@@ -96,7 +96,7 @@ def test_alpha_is_that_of_the_krippendorff_package() -> None:
     assert found["alpha_images"] == int(((~np.isnan(table)).sum(axis=0) > 1).sum())
 
 
-def test_following_comes_out_both_ways_and_the_grid_does_not_count() -> None:
+def test_the_copy_rate_comes_out_both_ways_and_the_grid_does_not_count() -> None:
     for grid_share in (0.0, 0.3):
         found = figures_of(simulate(grid_share=grid_share))
         assert holds(found["anchoring"]["following"], COPY_RATE), grid_share
@@ -107,9 +107,9 @@ def test_following_comes_out_both_ways_and_the_grid_does_not_count() -> None:
     assert holds(nobody["anchoring"]["difference"], 0.0)
 
 
-def test_the_hand_shows_where_views_are_mirrored() -> None:
-    hand = figures_of(simulate(copy_rate=0.0, hand=HAND))["side"]
-    assert hand["bias"][1] > 0.1
+def test_a_side_bias_shows_if_images_are_mirrored() -> None:
+    side_bias = figures_of(simulate(copy_rate=0.0, side_bias=SIDE_BIAS))["side"]
+    assert side_bias["bias"][1] > 0.1
     assert holds(figures_of(simulate(copy_rate=0.0))["side"]["bias"], 0.0)
     plain = figures_of(simulate(mirrored_share=0.0))["side"]
     assert plain["bias"] is None

@@ -1,4 +1,4 @@
-"""The verify grid over HTTP: who gets which pictures, one vote for each, sent twice, undone."""
+"""The verify grid over HTTP: who gets which images, one vote for each, sent twice, undone."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_the_most_doubtful_come_first_and_only_those_of_the_label(
             assert one.shown_run_id is not None
 
 
-def test_each_picture_gets_its_own_vote(visit: Visit, db: Database, images: list[int]) -> None:
+def test_each_image_gets_its_own_vote(visit: Visit, db: Database, images: list[int]) -> None:
     ann = visit("annotator")
     page = open_grid(ann)
     answer = ann.submit("/grid", fields(page, **{f"a{images[1]}": "right"}))
@@ -292,7 +292,7 @@ def test_a_single_answer_after_the_page_ends_its_undo(visit: Visit, images: list
     assert "Undo the last page" not in ann.get("/grid").text
 
 
-def test_what_the_votes_call(
+def test_what_the_votes_claim(
     visit: Visit, db: Database, images: list[int], settings: Settings
 ) -> None:
     """Only images with a vote for it: without one, the posterior is the model's opinion."""
@@ -363,7 +363,7 @@ def test_only_for_those_who_work(visit: Visit, db: Database, images: list[int]) 
         {"size": "many"},
     ],
 )
-def test_a_call_that_is_none(visit: Visit, images: list[int], wrong: dict[str, str]) -> None:
+def test_a_claim_that_is_none(visit: Visit, images: list[int], wrong: dict[str, str]) -> None:
     answer = visit("annotator").get("/grid", query_string={**LEFT, **wrong})
     assert answer.status_code == (200 if wrong == {"size": "many"} else 422)
 

@@ -96,7 +96,7 @@ def test_bad_votes(
     assert stored(db) == []
 
 
-def test_an_image_that_was_not_handed_out(visit: Visit, db: Database) -> None:
+def test_an_image_that_was_not_assigned(visit: Visit, db: Database) -> None:
     ann, bob = visit("annotator"), visit("annotator")
     [image] = lease(ann)
     answer = bob.send("/label/votes", vote_for(image))
@@ -126,7 +126,7 @@ def test_a_request_id_that_stands_for_another_vote(visit: Visit) -> None:
     assert (answer.status_code, answer.get_json()["error"]["code"]) == (409, "conflict")
 
 
-def test_undo_hands_the_same_picture_back(visit: Visit, db: Database) -> None:
+def test_undo_gives_the_same_image_back(visit: Visit, db: Database) -> None:
     ann = visit("annotator")
     [image] = lease(ann)
     vote = ann.send("/label/votes", vote_for(image)).get_json()["vote"]
@@ -221,7 +221,7 @@ def test_the_blind_see_no_hint(visit: Visit, db: Database, dataset_id: int) -> N
     assert (vote.blind, vote.shown_label, vote.withheld_label) == (True, None, "right")
 
 
-def test_a_vote_brings_the_next_pictures(visit: Visit, db: Database) -> None:
+def test_a_vote_brings_the_next_images(visit: Visit, db: Database) -> None:
     ann = visit("annotator")
     [first] = lease(ann)
     answer = ann.send("/label/votes", vote_for(first, then=2)).get_json()
@@ -236,14 +236,16 @@ def test_a_vote_brings_the_next_pictures(visit: Visit, db: Database) -> None:
 
 
 @pytest.mark.parametrize("then", [-1, 121, "2", None])
-def test_a_wrong_number_of_pictures_stores_nothing(visit: Visit, db: Database, then: Any) -> None:
+def test_a_wrong_number_of_images_stores_nothing(visit: Visit, db: Database, then: Any) -> None:
     ann = visit("annotator")
     answer = ann.send("/label/votes", vote_for(lease(ann)[0], then=then))
     assert answer.get_json()["error"]["code"] == "invalid_input"
     assert stored(db) == []
 
 
-def test_mirrored_pictures_mean_what_is_seen(visit: Visit, db: Database, dataset_id: int) -> None:
+def test_answers_to_mirrored_images_mean_what_is_seen(
+    visit: Visit, db: Database, dataset_id: int
+) -> None:
     """Half of the pictures are; whoever sees light from the left says left."""
     propose(db, dataset_id)
     set_rules(db, mirror_views=True)
@@ -268,7 +270,7 @@ def test_mirrored_pictures_mean_what_is_seen(visit: Visit, db: Database, dataset
 
 
 def reason(browser: Browser) -> tuple[str, str]:
-    """Why there is no picture: as the script is told, and the page without one."""
+    """Why there is no image: what the script is told, and what the page says."""
     answer = browser.send("/label/leases", {"count": 3}).get_json()
     assert answer["images"] == []
     page = browser.get("/label").text
@@ -285,12 +287,12 @@ def campaign_of(session: Session) -> Campaign:
     return campaign
 
 
-def test_pictures_come_without_a_reason(visit: Visit) -> None:
+def test_images_come_without_a_reason(visit: Visit) -> None:
     answer = visit("annotator").send("/label/leases", {"count": 1}).get_json()
     assert answer["idle"] is None
 
 
-def test_why_there_is_no_picture(visit: Visit, db: Database) -> None:
+def test_why_there_is_no_image(visit: Visit, db: Database) -> None:
     ann = visit("annotator")
     with db.write() as session:
         pause_campaign(session, campaign_of(session).id)
@@ -308,7 +310,7 @@ def test_why_there_is_no_picture(visit: Visit, db: Database) -> None:
     assert "images import" in reason(visit("admin"))[1]
 
 
-def test_the_training_comes_first(visit: Visit, db: Database) -> None:
+def test_the_qualification_comes_first(visit: Visit, db: Database) -> None:
     set_rules(db, training=2)
     ann = visit("annotator")
     assert len(lease(ann, 2)) == 2, "nothing is known, so nobody can be taught"

@@ -186,7 +186,7 @@ def test_an_image_that_cannot_be_labelled_is_not_found(
             vote(any_db, ada, image_id, "left", settings)
 
 
-def test_an_image_that_was_never_handed_out_is_forbidden(
+def test_an_image_that_was_never_assigned_is_forbidden(
     any_db: Database, ada: int, bob: int, settings: Settings
 ) -> None:
     image_id = ids(lease(any_db, ada, 1, settings))[0]
@@ -234,7 +234,9 @@ def test_changing_ones_mind_supersedes(any_db: Database, ada: int, settings: Set
     assert (row.votes_left, row.votes_right, row.priority) == (0, 1, STEPS)
 
 
-def test_undo_takes_back_and_hands_back(any_db: Database, ada: int, settings: Settings) -> None:
+def test_undo_takes_the_vote_back_and_leases_the_image_again(
+    any_db: Database, ada: int, settings: Settings
+) -> None:
     (leased,) = lease(any_db, ada, 1, settings)
     cast = vote(any_db, ada, leased.image_id, "left", settings)
     back = undo(any_db, ada, cast.vote_id, settings)

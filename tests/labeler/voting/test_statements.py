@@ -45,7 +45,7 @@ def browser(
 
 
 @pytest.mark.parametrize("method", ["majority", "posterior"])
-def test_a_vote_and_the_next_picture_take_few_statements(
+def test_a_vote_and_the_next_image_take_few_statements(
     any_db: Database,
     app: Flask,
     browser: Browser,

@@ -8,7 +8,7 @@ right. One person who is always right answers what the queue gives, under the or
 Also: the share right among those that `export --precision 95%` would label, and how many these are.
 The random keys of the queue are drawn by the site, so that figures differ a little from run to run.
 
-    python benchmarks/asking_order.py ../shared/data/yaleb_subjects_01_20.zip --draws 5 --json
+    python benchmarks/asking_order.py "$YALEB" --draws 5 --json
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 Learns from the lamps of Extended Yale B and, without labels, from CelebA. The sheets show real
 people: they go to a folder outside version control and are not to be published.
 
-    python benchmarks/classifier_celeba.py ../shared/data/yaleb_subjects_01_20.zip \\
-        ../shared/data/celeba10k --out build/celeba_sheets
+    python benchmarks/classifier_celeba.py "$YALEB" \\
+        "$CELEBA" --out build/celeba_sheets
 """
 
 from __future__ import annotations

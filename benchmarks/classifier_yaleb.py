@@ -6,8 +6,8 @@ the azimuth in the file name: <= -35 right, >= 35 left, within 10 center; the re
 The unlabelled pictures are all others of subjects 1-10, those at the boundary too; with
 --transductive those of subjects 11-20 as well. Mean, spread and worst of ten draws.
 
-    python benchmarks/classifier_yaleb.py ../shared/data/yaleb_subjects_01_20.zip [--json]
-    python benchmarks/classifier_yaleb.py ../shared/data/yaleb_subjects_01_20.zip --lamps
+    python benchmarks/classifier_yaleb.py "$YALEB" [--json]
+    python benchmarks/classifier_yaleb.py "$YALEB" --lamps
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ The images are those of a folder or zip, repeated up to --images times with anot
 JPEG, so that every content is new and is decoded. The votes are simulated: who says left or right
 follows what the rendered heads say of the picture, with one error in ten; nobody's opinion.
 
-    python benchmarks/proposing_speed.py ../shared/data/celeba10k --json
-    python benchmarks/proposing_speed.py ../shared/data/celeba10k --images 202599 --votes 20000
+    python benchmarks/proposing_speed.py "$CELEBA" --json
+    python benchmarks/proposing_speed.py "$CELEBA" --images 202599 --votes 20000
 
 Steps: the features of all images, nothing kept; a run after --votes votes; a run after a fifth
 more votes, all features kept; the consensus of all images derived from the new proposals. Each in

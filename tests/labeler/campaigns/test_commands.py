@@ -111,7 +111,7 @@ def test_awkward_names_of_a_file_are_found(db: Database, tmp_path: Path) -> None
     listed.write_bytes(text.encode())
     made = run("campaigns", "create", "Listed", "--list", str(listed))
     assert f"Listed: {len(names)} images" in made.output
-    assert f"{len(names)} images have become gold" in run("gold", "import", str(listed)).output
+    assert f"{len(names)} gold questions added" in run("gold", "import", str(listed)).output
 
 
 def _one(tmp_path: Path) -> Path:

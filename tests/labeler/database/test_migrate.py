@@ -57,7 +57,9 @@ def test_a_database_of_a_newer_version_is_refused(empty_db: Database) -> None:
     upgrade(empty_db)
     with empty_db.write() as session:
         session.execute(text("UPDATE alembic_version SET version_num = '20991231z'"))
-    with pytest.raises(ConfigError, match="20991231z, which this version of the program does not know"):
+    with pytest.raises(
+        ConfigError, match="20991231z, which this version of the program does not know"
+    ):
         upgrade(empty_db)
 
 

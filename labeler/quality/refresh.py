@@ -25,7 +25,7 @@ from labeler.database.statements import insert_or
 from labeler.models import Campaign, Consensus, Estimate, Skill, utc_now
 from labeler.quality.statistics import campaign_figures, person_figures, record_of
 from labeler.rules.campaign_rules import REFRESH_EVERY
-from labeler.statistics.annotator_flags import Limits, flags, standing
+from labeler.statistics.annotator_flags import Limits, flags, recommend_action
 from labeler.statistics.dawid_skene import METHOD as SKILLS
 from labeler.statistics.dawid_skene import Skills, fit_skills
 
@@ -128,7 +128,7 @@ def _store(
                 "campaign_id": vote_table.campaign_id,
                 "annotator_id": int(annotator_id),
                 "confusion": np.round(skills.confusions[person], 9).tolist(),
-                "following": float(skills.following[person]),
+                "following": float(skills.copy_rates[person]),
                 "figures": person_figures(vote_table, skills, person, record),
                 "flags": [list(flag) for flag in flagged],
                 "refreshed_at": now,
@@ -139,7 +139,7 @@ def _store(
         "campaign_id": vote_table.campaign_id,
         "class_prior": skills.class_prior.tolist(),
         "confusion": skills.average.tolist(),
-        "following": skills.average_following,
+        "following": skills.average_copy_rate,
         "figures": campaign_figures(vote_table, skills),
         "method": SKILLS,
         "refreshed_at": now,
@@ -148,7 +148,7 @@ def _store(
     return [
         int(annotator_id)
         for annotator_id, flagged in found
-        if standing(flagged) == "pause"
+        if recommend_action(flagged) == "pause"
         and set_status(
             session,
             vote_table.campaign_id,

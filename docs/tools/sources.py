@@ -7,8 +7,9 @@ from labeler.cli.classifier import PROPOSAL_COLUMNS
 from labeler.cli.main import cli
 from labeler.config import load_settings
 from labeler.errors import ConfigError
-from labeler.exports.csv_files import LABEL_COLUMNS, VOTE_COLUMNS
+from labeler.exports.csv_files import VOTE_COLUMNS
 from labeler.web.access import roles_of
+from rotation.dataset.labels_csv import LABEL_COLUMNS
 from rotation.poses import POSE_COLUMNS
 from rotation.synthetic.dataset import TRUTH_COLUMNS
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from manage import cli
+from labeler.cli.main import cli
 from rotation.synthetic.camera import CELEBA_VIEW
 from rotation.synthetic.renderer import render_view
 from rotation.synthetic.sampling import BENCHMARK_IDENTITY, sample_heads

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select
 
-import manage
+from labeler.cli.main import cli
 from labeler.config import load_settings
 from labeler.database.engine import Database
 from labeler.errors import BrokenData, Conflict, InvalidInput, NotFound
@@ -21,7 +21,7 @@ from tests.names import AWKWARD_NAMES
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(manage.cli, arguments, catch_exceptions=False)
+    return CliRunner().invoke(cli, arguments, catch_exceptions=False)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_awkward_names_of_a_file_are_found(db: Database, tmp_path: Path) -> None
     listed.write_bytes(text.encode())
     made = run("campaigns", "create", "Listed", "--list", str(listed))
     assert f"Listed: {len(names)} images" in made.output
-    assert f"{len(names)} images have become gold" in run("gold", "import", str(listed)).output
+    assert f"{len(names)} gold questions added" in run("gold", "import", str(listed)).output
 
 
 def _one(tmp_path: Path) -> Path:

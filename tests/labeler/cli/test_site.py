@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-import manage
 from labeler.accounts import invites, sessions
+from labeler.cli.main import cli
 from labeler.config import load_settings
 from labeler.database.engine import Database
 from labeler.database.migrate import current, head
@@ -26,7 +26,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(manage.cli, arguments, catch_exceptions=False)
+    return CliRunner().invoke(cli, arguments, catch_exceptions=False)
 
 
 @pytest.fixture

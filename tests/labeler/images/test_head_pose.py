@@ -10,12 +10,12 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import select, update
 
+from labeler.cli.main import cli
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import BrokenData, Conflict
 from labeler.images.head_pose import YawReport, estimate_yaw, load_yaw, measure_yaw
 from labeler.models import Image
-from manage import cli
 from rotation.errors import DatasetError
 from rotation.poses import MEAN_FACE
 from tests.head_rotation import rotation_matrices

@@ -11,7 +11,7 @@ from typing import Any
 
 from labeler.labels import likeliest_label, mirror_label
 from labeler.rules.campaign_rules import Rules
-from labeler.rules.random_draws import is_blind, is_mirrored, planted_label
+from labeler.rules.random_draws import inserted_label, is_blind, is_mirrored
 
 VIEW_COLUMNS = (
     "mode", "blind", "shown_run_id", "shown_label", "withheld_label", "planted", "mirrored"
@@ -93,7 +93,7 @@ def draw_presentation(
         return Presentation(blind=blind, mirrored=mirrored)
     if blind:
         return Presentation(blind=True, withheld_label=model.label, mirrored=mirrored)
-    wrong = planted_label(*who, gold, rules.planted_share) if gold else None
+    wrong = inserted_label(*who, gold, rules.planted_share) if gold else None
     if wrong is not None:
         return Presentation(
             shown_label=wrong, shown_probability=model.probability, planted=True, mirrored=mirrored

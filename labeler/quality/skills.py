@@ -1,4 +1,4 @@
-"""What the last refresh stored about people."""
+"""Query of the annotator skills that the last refresh stored."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from labeler.models import Annotator, Skill
 
 
 def list_skills(session: Session, campaign_id: int) -> list[tuple[Annotator, Skill]]:
-    """What the last refresh found of each person who has voted in a campaign; one statement."""
+    """Return the people who voted in a campaign, each with their skills; one statement."""
     rows = session.execute(
         select(Annotator, Skill)
         .join(Skill, Skill.annotator_id == Annotator.id)

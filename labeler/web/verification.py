@@ -1,4 +1,4 @@
-"""The verify grid: choose what is called what, mark the wrong ones, confirm the rest."""
+"""The page that verifies many images: choose a label, mark wrong images, confirm the others."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ from labeler.verification import service as verification
 from labeler.verification.candidates import SOURCES, Cell, LabelClaim
 from labeler.verification.service import Refusal
 from labeler.web import access, request_fields
-from labeler.web.context import Page, account, db, render, settings
+from labeler.web.context import Link, Page, account, db, render, settings
 from labeler.web.converters import MAX_ID
-from labeler.web.images import address_of
-from labeler.web.voting import Idle, Way, explain, whole_size
+from labeler.web.images import image_address
+from labeler.web.voting import Idle, explain_idle, scaled_size
 from rotation.dataset.labels import LABELS
 
 bp = Blueprint("verification", __name__, url_prefix="/grid")
-
-ROOM = (178, 218)  # of a picture: CelebA's own size, and two columns on a phone
+ROOM = (178, 218)  # of an image: the size of CelebA; two columns fit on a phone
 SOURCE_WORDS = {"model": "the model", "votes": "the votes so far"}
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A picture of the grid; `answer` is what is sent if nobody touches it."""
+    """An image of the page. `answer` is sent if the person does not change it."""
 
     image_id: int
     number: int
@@ -43,13 +42,13 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class GridPage(Page):
-    """The pictures of a call; without any, the choice of one, or why there is none to make.
+    """The images of a claim; without a claim, the form that chooses one.
 
-    `undo`: the batch that can be taken back, the page before.
+    `undo`: the batch of the last page, which can be undone. `idle`: why no image is shown.
     """
 
     template = "verification/grid.html"
-    call: LabelClaim | None
+    claim: LabelClaim | None
     size: int
     tiles: list[Tile]
     batch: str
@@ -62,19 +61,19 @@ class GridPage(Page):
 
     @property
     def source_word(self) -> str:
-        return SOURCE_WORDS[self.call.source] if self.call else ""
+        return SOURCE_WORDS[self.claim.source] if self.claim else ""
 
 
 @bp.get("")
 @access.signed_in
 def show() -> tuple[str, int]:
-    """The choice; with `label`, `source` and `size` in the address, their pictures."""
-    call = _call(request.args.get("label"), request.args.get("source")) if request.args else None
+    """The form; with `label`, `source` and `size` in the address, the images."""
+    claim = _claim(request.args.get("label"), request.args.get("source")) if request.args else None
     size = request.args.get("size", verification.SIZES[0], type=int)
     with db().read() as session:
         annotator = load_annotator_state(session, account().id)
         works = annotator is not None and annotator.works
-        idle = None if works else explain(session, annotator)
+        idle = None if works else explain_idle(session, annotator)
         if annotator is not None and works and not verification.is_offered(annotator):
             idle = _hidden()
         undo = (
@@ -83,49 +82,49 @@ def show() -> tuple[str, int]:
             else None
         )
     cells: Sequence[Cell] = []
-    if call is not None and idle is None:
-        cells = verification.open_page(db(), account().id, call, size, settings=settings())
+    if claim is not None and idle is None:
+        cells = verification.open_page(db(), account().id, claim, size, settings=settings())
     tiles = [_tile(number, cell) for number, cell in enumerate(cells, start=1)]
-    return render(GridPage(call, size, tiles, verification.new_batch(), undo, idle))
+    return render(GridPage(claim, size, tiles, verification.new_batch(), undo, idle))
 
 
 @bp.post("")
 @access.signed_in
 def confirm() -> Response:
-    """Store the answers of a page, and open the next."""
-    call, size, batch = _sent()
+    """Store the answers of a page, and open the next page."""
+    claim, size, batch = _sent_page()
     answers = _answers()
     refused = verification.store_page(db(), account().id, batch, answers, settings=settings())
-    _tell(call, answers, refused)
-    return _next(call, size)
+    _flash_result(claim, answers, refused)
+    return _next(claim, size)
 
 
 @bp.post("/undo")
 @access.signed_in
 def undo() -> Response:
-    """Take the last page back, and open it as it was."""
-    call, size, batch = _sent()
+    """Undo the last page, and open it again."""
+    claim, size, batch = _sent_page()
     undone = verification.undo_page(db(), account().id, batch, settings=settings())
     flash(f"{undone.count} answers have been undone.", "success")
-    return _next(undone.call or call, size)
+    return _next(undone.call or claim, size)
 
 
-def _next(call: LabelClaim, size: int) -> Response:
-    address = url_for("verification.show", label=call.label, source=call.source, size=size)
+def _next(claim: LabelClaim, size: int) -> Response:
+    address = url_for("verification.show", label=claim.label, source=claim.source, size=size)
     return redirect(address, 303)
 
 
-def _sent() -> tuple[LabelClaim, int, str]:
-    call = _call(request_fields.text("label"), request_fields.text("source"))
-    return call, request_fields.whole("size"), request_fields.text("batch")
+def _sent_page() -> tuple[LabelClaim, int, str]:
+    claim = _claim(request_fields.text("label"), request_fields.text("source"))
+    return claim, request_fields.whole("size"), request_fields.text("batch")
 
 
-def _call(label: str | None, source: str | None) -> LabelClaim:
+def _claim(label: str | None, source: str | None) -> LabelClaim:
     return LabelClaim(label or LABELS[0], source or SOURCES[0])
 
 
 def _answers() -> dict[int, str]:
-    """From the fields `answer-NUMBER` of the form."""
+    """Read the answers by image from the fields `answer-NUMBER`."""
     found = {}
     for name in request.form:
         prefix, _, number = name.partition("-")
@@ -138,11 +137,11 @@ def _answers() -> dict[int, str]:
     return found
 
 
-def _tell(call: LabelClaim, answers: dict[int, str], refused: Sequence[Refusal]) -> None:
+def _flash_result(claim: LabelClaim, answers: dict[int, str], refused: Sequence[Refusal]) -> None:
     stored = len(answers) - len(refused)
     missing = {one.image_id for one in refused}
-    changed = sum(answers[one] != call.label for one in answers if one not in missing)
-    flash(f"{stored} answers have been stored, {changed} of them not {call.label}.", "success")
+    changed = sum(answers[one] != claim.label for one in answers if one not in missing)
+    flash(f"{stored} answers have been stored, {changed} of them not {claim.label}.", "success")
     for message, count in Counter(one.message for one in refused).items():
         numbers = [str(one.image_id) for one in refused if one.message == message]
         which = ", ".join(numbers[:10]) + (" and others" if count > 10 else "")
@@ -150,8 +149,8 @@ def _tell(call: LabelClaim, answers: dict[int, str], refused: Sequence[Refusal])
 
 
 def _tile(number: int, cell: Cell) -> Tile:
-    width, height = whole_size(cell.width, cell.height, ROOM)
-    address = address_of(cell.image_id, cell.sha256)
+    width, height = scaled_size(cell.width, cell.height, ROOM)
+    address = image_address(cell.image_id, cell.sha256)
     return Tile(cell.image_id, number, address, width, height, cell.filename, cell.answer)
 
 
@@ -161,5 +160,5 @@ def _hidden() -> Idle:
         "You cannot verify many images in this campaign.",
         "This page shows labels of the model and of other people, and the rules of this "
         "campaign hide them.",
-        (Way(url_for("voting.label"), "Label one image at a time"),),
+        (Link(url_for("voting.label"), "Label one image at a time"),),
     )

@@ -13,9 +13,9 @@ from _site import Person, Site
 from _wire import Browser, Timing
 from sqlalchemy import func, select
 
+from labeler import jobs
 from labeler.assignment.leases import lease_images
 from labeler.assignment.presentation import LeasedImage
-from labeler.jobs import count_waiting, propose_labels, queue_refresh
 from labeler.models import ModelRun
 from labeler.proposals.service import train_and_propose
 from labeler.quality.refresh import is_due, refresh_campaign
@@ -105,17 +105,17 @@ class HttpDesk:
         """Wait for the worker, as a class that thinks between the votes would let it keep up."""
         if not self._site.with_worker or not _is_due(self._site, self._campaign_id):
             return
-        if not count_waiting(self._site.settings):
-            queue_refresh(self._site.settings, self._campaign_id)
+        if not jobs.count_waiting(self._site.settings):
+            jobs.refresh_campaign.queue(self._site.settings, self._campaign_id)
         self._wait(lambda: not _is_due(self._site, self._campaign_id))
 
     def propose(self) -> None:
         before = self._runs()
-        propose_labels(self._site.settings, self._campaign_id)
+        jobs.propose_labels.queue(self._site.settings, self._campaign_id)
         self._wait(lambda: self._runs() > before)
         # A job is done after the one before it; so is the refresh that follows the proposals.
         log = self._site.log().count("refresh_all_images")
-        queue_refresh(self._site.settings, self._campaign_id)
+        jobs.refresh_campaign.queue(self._site.settings, self._campaign_id)
         self._wait(lambda: self._site.log().count("refresh_all_images") > log)
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from labeler.consensus.majority import METHOD as MAJORITY
 from labeler.consensus.vote_table import load_vote_table
 from labeler.database.engine import Database
 from labeler.models import Consensus, Gold, Participation, Skill, Vote
-from labeler.statistics.anchoring import measure_anchoring, measure_planted
+from labeler.statistics.anchoring import measure_anchoring, measure_inserted
 from labeler.statistics.intervals import Interval
 from rotation.data.labels import LABELS
 
@@ -90,7 +90,7 @@ def count_missed(table: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def anchoring(db: Database, campaign_id: int, people: Mapping[int, FakePerson]) -> dict[str, Any]:
-    """The following rate of the class as the site recovers it, as [estimate, low, high].
+    """The copy rate of the class, as the site estimates it, as [estimate, low, high].
 
     `blind_shown`: from agreement with the proposal when it is seen and when it is withheld, gold
     left out: some of it shows a planted label instead, which would leave fewer of its few images
@@ -107,11 +107,11 @@ def anchoring(db: Database, campaign_id: int, people: Mapping[int, FakePerson]) 
     proposal = np.where(blind, ballots.withheld, shown)
     seen = measure_anchoring(answer[plain], proposal[plain], blind[plain])
     wrong, base = ballots.inserted & (gold >= 0) & (shown != gold), blind & (gold >= 0)
-    planted = measure_planted(answer[wrong], shown[wrong], gold[wrong], answer[base], gold[base])
+    planted = measure_inserted(answer[wrong], shown[wrong], gold[wrong], answer[base], gold[base])
     return {
         "truth": float(np.mean([person.following for person in people.values()])),
-        "blind_shown": _rounded(seen.following),
-        "planted": _rounded(planted.following),
+        "blind_shown": _rounded(seen.copy_rate),
+        "planted": _rounded(planted.copy_rate),
         "skills": round(float(np.mean(following)), 4),
         "n_shown": int((plain & ~blind).sum()),
         "n_blind": int((plain & blind).sum()),

@@ -22,7 +22,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.classifier_yaleb import load
-from labeler.light_classifier.active_learning import doubt
+from labeler.light_classifier.active_learning import margin_uncertainty
 from labeler.light_classifier.augmentation import features_with_variants
 from labeler.light_classifier.features import N_ODD, light_features
 from labeler.light_classifier.mirror_logistic import CENTER, LEFT, RIGHT
@@ -107,7 +107,7 @@ def main() -> None:
     for label, name in enumerate(LABELS):
         members = np.flatnonzero(probabilities.argmax(axis=1) == label)
         write_sheet(crops[rng.permutation(members)[:SHOWN]], arguments.out / f"{name}.png")
-    doubtful = np.argsort(-doubt(probabilities))[:SHOWN]
+    doubtful = np.argsort(-margin_uncertainty(probabilities))[:SHOWN]
     write_sheet(crops[doubtful], arguments.out / "doubtful.png")
     side = features[:, N_ODD - 1]
     print(f"sheets in {arguments.out}; side of the rendered heads: sd {side.std():.1f}")

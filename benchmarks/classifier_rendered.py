@@ -76,7 +76,7 @@ def _expose(crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def fit(crops: np.ndarray, azimuths: np.ndarray) -> dict[str, np.ndarray]:
-    """The arrays of the file, see `labeler.light_classifier.rendered_prior.Rendered`."""
+    """The arrays of the file, see `labeler.light_classifier.rendered_prior.RenderedModel`."""
     known = (np.abs(azimuths) <= CENTER_WITHIN) | (np.abs(azimuths) >= SIDE_BEYOND)
     azimuths = azimuths[known]
     odd, even = plain_features(crops[known])

@@ -26,7 +26,7 @@ import numpy as np
 from labeler.consensus.majority import VoteCounts
 from labeler.consensus.stopping_rule import StoppingRule, apply_stopping_rule
 from labeler.labels import ANSWERS
-from labeler.statistics.annotator_flags import Record, flags, standing, without_own
+from labeler.statistics.annotator_flags import Record, flags, recommend_action, without_own
 from labeler.statistics.dawid_skene import KAPPA, Skills, fit_skills
 from labeler.statistics.posterior import DEFAULT_CONFUSION, Evidence, label_posterior
 from labeler.statistics.vote_arrays import Votes
@@ -209,7 +209,7 @@ class Campaign:
             found = flags(record)
             if found:
                 self.flagged.setdefault(person, found[0].code)
-            if standing(found) == "pause":
+            if recommend_action(found) == "pause":
                 self.active.remove(person)
                 self.paused_at[person] = len(images)
 

@@ -108,7 +108,7 @@ def _now() -> dict[str, float]:
 def run_inside(words: list[str], started: float, warm: int) -> list[Seconds]:
     """Run `rotation run` in this process, just started at `started`, then `warm` times more."""
     with _quiet():
-        from manage import cli
+        from labeler.cli.main import cli
 
         importlib.import_module("rotation.run")
     imports = {"wall": time.time() - started, "cpu": time.process_time()}

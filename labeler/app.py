@@ -1,4 +1,4 @@
-"""The application factory: settings in, a WSGI application out."""
+"""The application factory: it builds the site from its settings."""
 
 from __future__ import annotations
 
@@ -29,11 +29,13 @@ from labeler.web import (
     proposals,
     qualification,
     quality,
+    request_fields,
     security_headers,
     verification,
     voting,
 )
 
+# Each module has its routes in `bp`. To add a page, write a module and add it here.
 PAGES = (
     home,
     accounts,
@@ -53,7 +55,7 @@ PAGES = (
     mean_faces,
     people,
 )
-MAX_REQUEST_BYTES = 64 * 1024  # the largest honest request is a form
+MAX_REQUEST_BYTES = 64 * 1024  # enough for a form; `accepts_uploads` marks the exceptions
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -64,6 +66,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
     Raises:
         ConfigError: a setting is wrong.
+        LookupError: a view does not declare who may use it.
     """
     settings = settings or load_settings()
     app = Flask("sidelight", root_path=str(site_files()))
@@ -71,11 +74,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["sidelight_settings"] = settings
     app.extensions["sidelight_db"] = Database(settings.database_url)
     if settings.public_url:
-        # Only a site that says its public address stands behind a proxy whose headers are true.
+        # With a public address the site is behind a proxy, whose headers it can trust.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign]
     converters.register(app)
     errors.register(app)
     access.register(app)
+    request_fields.register(app)
     security_headers.register(app)
     for page in PAGES:
         app.register_blueprint(page.bp)
@@ -92,21 +96,7 @@ def _flask_config(settings: Settings) -> dict[str, object]:
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_SECURE": settings.cookie_secure,
         "PERMANENT_SESSION_LIFETIME": timedelta(days=settings.session_days),
-        # A labelling page stays open for hours; the token lives as long as the session.
+        # A labelling page stays open for hours, so the token is valid as long as the session.
         "WTF_CSRF_TIME_LIMIT": None,
-        "WTF_CSRF_CHECK_DEFAULT": False,  # `access` calls it, after the question who this is
+        "WTF_CSRF_CHECK_DEFAULT": False,  # `access` checks it, after it knows who the person is
     }
-
-
-# All that manages is one area with one menu; the routes share the blueprint of `admin`.
-BLUEPRINTS = (
-    home.bp,
-    accounts.bp,
-    accounts.bp,
-    voting.bp,
-    qualification.bp,
-    verification.bp,
-    images.bp,
-    progress.bp,
-    exports.bp,
-)

@@ -1,6 +1,6 @@
-"""Settings, read once from `SIDELIGHT_*` environment variables and validated at start.
+"""Settings, read from environment variables `SIDELIGHT_*` and checked at the start.
 
-Every variable is documented in docs/settings.md; a test compares that page with this file.
+docs/settings.md explains each variable. A test compares that page with this file.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from labeler.errors import ConfigError
 
 T = TypeVar("T")
 
 MIN_SECRET_LENGTH = 32
-MIN_SECRET_ALPHABET = 8  # distinct characters; "aaaa…" and "changeme" style keys fall below
+MIN_SECRET_ALPHABET = 8  # different characters; keys such as "aaaa…" have fewer
 _PREFIX, _TEST_PREFIX = "SIDELIGHT_", "SIDELIGHT_TEST_"
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that can be configured. Immutable; tests build it directly."""
+    """All settings. The defaults here are also those of the environment variables."""
 
     home: Path
     database_url: str
@@ -45,58 +45,58 @@ class Settings:
 
     @property
     def jobs_path(self) -> Path:
-        """Queue of background jobs: its own file, never the database of the votes."""
+        """The file of the job queue, which is separate from the database of the votes."""
         return self.home / "jobs.sqlite3"
 
     @property
     def listen_on(self) -> str:
-        """HOST:PORT, an IPv6 address in brackets."""
+        """The address to listen on, HOST:PORT; an IPv6 address is in brackets."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
 
     @property
     def address(self) -> str:
-        """Where people reach the site; links begin with it."""
+        """The address at which people reach the site. Links start with it."""
         return self.public_url or f"http://{self.listen_on}"
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read and validate the settings; creates the home folder and a secret key on first use.
+    """Read and check the settings. The first call creates the home folder and a secret key.
+
+    Parameters:
+        environ: the variables; default: those of the process.
 
     Raises:
-        ConfigError: names every wrong variable, what was given and what is allowed.
+        ConfigError: variables are wrong. The message names all of them, what was given and what
+            is allowed.
     """
     reader = _Reader(os.environ if environ is None else environ)
     home = Path(reader.get("SIDELIGHT_HOME", "instance", str) or "instance").expanduser().resolve()
     database_url = reader.get(
         "SIDELIGHT_DATABASE_URL", f"sqlite:///{home / 'sidelight.sqlite3'}", _database_url
     )
-    # SQLite has one writer at a time: a second process would only take turns with the first, and
-    # each would read anew what the other has written.
-    processes = "1" if (database_url or "").startswith("sqlite") else "2"
-    values = {
-        "database_url": database_url,
-        "host": reader.get("SIDELIGHT_HOST", "127.0.0.1", _host),
-        "port": reader.get("SIDELIGHT_PORT", "8000", _whole(1, 65535)),
-        "workers": reader.get("SIDELIGHT_WORKERS", processes, _whole(1, 64)),
-        "public_url": reader.get("SIDELIGHT_PUBLIC_URL", "", _public_url),
-        "cookie_secure": reader.get("SIDELIGHT_COOKIE_SECURE", "no", _boolean),
-        "lease_seconds": reader.get("SIDELIGHT_LEASE_SECONDS", "300", _whole(10, 86_400)),
-        "prefetch": reader.get("SIDELIGHT_PREFETCH", "5", _whole(1, 50)),
-        "session_days": reader.get("SIDELIGHT_SESSION_DAYS", "14", _whole(1, 365)),
-        "login_attempts": reader.get("SIDELIGHT_LOGIN_ATTEMPTS", "5", _whole(1, 1000)),
-        "login_window_seconds": reader.get(
-            "SIDELIGHT_LOGIN_WINDOW_SECONDS", "300", _whole(1, 86_400)
-        ),
+    defaults = {field.name: field.default for field in fields(Settings)}
+    if not (database_url or "sqlite").startswith("sqlite"):
+        defaults["workers"] = 2  # SQLite has one writer at a time: a second process only waits
+    values: dict[str, Any] = {
+        name: reader.get(_PREFIX + name.upper(), _as_text(defaults[name]), parse)
+        for name, parse in _PARSERS.items()
     }
     secret = reader.get("SIDELIGHT_SECRET_KEY", "", _secret)
     reader.raise_if_wrong()
     _make_home(home)
-    return Settings(home=home, secret_key=secret or _kept_secret(home), **values)  # type: ignore[arg-type]
+    return Settings(home, database_url or "", secret or _kept_secret(home), **values)
+
+
+def _as_text(default: Any) -> str:
+    """Write the default of a field as its variable would give it."""
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    return "" if default is None else str(default)
 
 
 class _Reader:
-    """Collects all mistakes, so that a person mends them in one go."""
+    """Reads variables and collects all errors, so that a person can fix them at once."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._environ = environ
@@ -104,23 +104,25 @@ class _Reader:
         self._known: list[str] = []
 
     def get(self, name: str, default: str, parse: Callable[[str], T]) -> T | None:
+        """Return the value of a variable, or None if it is wrong."""
         self._known.append(name)
         text = self._environ.get(name, default)
         try:
             return parse(text)
         except ValueError as error:
-            # An address with an @ may hold a password.
+            # An address with an @ may contain a password.
             shown = "(not shown)" if "SECRET" in name or "@" in text else repr(text)
             self._mistakes.append(f"{name}={shown}: {error}")
             return None
 
     def raise_if_wrong(self) -> None:
+        """Raise `ConfigError` if a variable is wrong or has an unknown name."""
         self._refuse_unknown_names()
         if self._mistakes:
             raise ConfigError("Wrong settings:\n  " + "\n  ".join(self._mistakes))
 
     def _refuse_unknown_names(self) -> None:
-        """A misspelt name would otherwise leave its setting at the default without a word."""
+        """Report misspelt names. Otherwise their settings would keep the defaults silently."""
         for name in self._environ:
             if not name.startswith(_PREFIX) or name.startswith(_TEST_PREFIX):
                 continue
@@ -157,7 +159,7 @@ def _database_url(text: str) -> str:
 
 
 def _host(text: str) -> str:
-    if not text.strip():  # a server takes that as "every address of this machine"
+    if not text.strip():  # servers take "" as "every address of this machine"
         raise ValueError("enter an address of this machine, such as 127.0.0.1 or 0.0.0.0")
     return text.strip()
 
@@ -177,6 +179,21 @@ def _secret(text: str) -> str:
     return text
 
 
+# Fields of `Settings` with a default, and how the text of their variable is read.
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "host": _host,
+    "port": _whole(1, 65535),
+    "workers": _whole(1, 64),
+    "public_url": _public_url,
+    "cookie_secure": _boolean,
+    "lease_seconds": _whole(10, 86_400),
+    "prefetch": _whole(1, 50),
+    "session_days": _whole(1, 365),
+    "login_attempts": _whole(1, 1000),
+    "login_window_seconds": _whole(1, 86_400),
+}
+
+
 def _make_home(home: Path) -> None:
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -185,10 +202,10 @@ def _make_home(home: Path) -> None:
 
 
 def _kept_secret(home: Path) -> str:
-    """The key in `home/secret_key`, made once with mode 0600; survives two starts at once."""
+    """Return the key in `home/secret_key`, and create it on first use with mode 0600."""
     path = home / "secret_key"
     if not path.exists():
-        # Written beside it and linked: it appears whole, and only the first of two starts wins.
+        # A complete file is linked to its name: if two processes start at once, one key remains.
         with tempfile.NamedTemporaryFile("w", dir=home, prefix=".secret_key.") as file:
             file.write(secrets.token_urlsafe(48))
             file.flush()

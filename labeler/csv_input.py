@@ -1,4 +1,4 @@
-"""CSVs that supervisors send: known answers, and lists of images."""
+"""CSV files that supervisors send: gold questions, and lists of images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROBLEMS_SHOWN = 10
 
 @dataclass(frozen=True, slots=True)
 class GoldLine:
-    """A line of the file; `number` as an editor counts, the header being 1."""
+    """A line of a file of gold questions. `number` counts from 1, the header."""
 
     number: int
     filename: str
@@ -27,10 +27,10 @@ class GoldLine:
 
 
 def read_gold_csv(text: str) -> list[GoldLine]:
-    """Read `filename,label[,explanation]`; the same line twice counts once.
+    """Read lines `filename,label[,explanation]`. A repeated line counts once.
 
     Raises:
-        BrokenData: names the lines that are wrong, the first ten of them.
+        BrokenData: lines are wrong. The message names the first ten of them.
     """
     numbered = list(_rows(text, ("filename", "label")))
     refuse_lines(_problems(numbered))
@@ -44,12 +44,12 @@ def read_gold_csv(text: str) -> list[GoldLine]:
 
 
 def read_filenames(text: str) -> list[str]:
-    """The images of a list: the column `filename` of a CSV, or one name a line.
+    """Read a list of images: a CSV file with a column `filename`, or one name per line.
 
-    Blanks around a name are dropped where it stands alone on its line: somebody typed it.
+    In a list of names, blanks around a name are removed.
 
     Raises:
-        BrokenData: a CSV with other columns only.
+        BrokenData: a CSV file without the column.
     """
     head = text.lstrip("\ufeff").partition("\n")[0]
     if "," in head or head.strip() == "filename":
@@ -59,7 +59,14 @@ def read_filenames(text: str) -> list[str]:
 
 
 def refuse_lines(problems: Iterable[tuple[int, str]]) -> None:
-    """Raise `BrokenData` if there is any problem of (line, what is wrong)."""
+    """Refuse an import with problems.
+
+    Parameters:
+        problems: (line number, what is wrong).
+
+    Raises:
+        BrokenData: there is a problem. The message names the first ten.
+    """
     found = list(problems)
     if found:
         shown = "; ".join(f"line {number}: {text}" for number, text in found[:PROBLEMS_SHOWN])
@@ -83,9 +90,10 @@ def _problems(rows: Iterable[tuple[int, dict[str, str]]]) -> Iterator[tuple[int,
 
 
 def _rows(text: str, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """(line, values by column), a column that is not there being empty.
+    """Read a CSV file as (line number, values by column).
 
-    The filename is exact, as an export wrote it; blanks around the other values are dropped.
+    A missing column is empty. Blanks around values are removed, except around the filename, which
+    stays as an export wrote it.
     """
     if "\0" in text:
         raise BrokenData("The file is not text: it contains a NUL character.")

@@ -1,15 +1,15 @@
-"""What can go wrong, as one tree: each error knows its HTTP status and says what to do.
+"""Expected errors. Each has an HTTP status and a message that says what to do.
 
-Services raise these; `labeler.web.errors` renders them as a page or as JSON, the command line
-turns them into a message and exit code 1. Some callers catch one kind earlier: a form puts the
-message beside its field, a background job writes it to the log.
+Services raise them. `labeler.web.errors` shows them as a page or as JSON. The command line prints
+the message and ends with exit code 1. Some callers catch them earlier: a form shows the message
+beside its field, and a background job writes it to the log.
 """
 
 from __future__ import annotations
 
 
 class SidelightError(Exception):
-    """An expected error. `message` is for people; `code` is for programs and never changes."""
+    """An expected error. `message` is for people. `code` is for programs and never changes."""
 
     status = 400
     code = "error"
@@ -20,61 +20,61 @@ class SidelightError(Exception):
 
 
 class ConfigError(SidelightError):
-    """A setting is wrong; raised at start."""
+    """A setting is wrong. Raised when a program starts."""
 
     status = 500
     code = "bad_setting"
 
 
 class InvalidInput(SidelightError):
-    """What was given is not one of the allowed things."""
+    """A value is not allowed."""
 
     status = 422
     code = "invalid_input"
 
 
 class NotSignedIn(SidelightError):
-    """No valid session."""
+    """The browser has no valid session."""
 
     status = 401
     code = "not_signed_in"
 
 
 class WrongPassword(NotSignedIn):
-    """A failed sign-in, or a wrong present password."""
+    """The name or the password is wrong."""
 
     code = "wrong_password"
 
 
 class Forbidden(SidelightError):
-    """Signed in, but this is not theirs or not their role's."""
+    """The person or the role may not do this."""
 
     status = 403
     code = "forbidden"
 
 
 class NotFound(SidelightError):
-    """There is no such thing (or it is not to be known that there is)."""
+    """The thing does not exist, or the person may not know that it does."""
 
     status = 404
     code = "not_found"
 
 
 class Conflict(SidelightError):
-    """The state has moved on: a lease has expired, a name is taken, an invite is used up."""
+    """The state does not allow this: a name is taken, an invite is used up, a run has ended."""
 
     status = 409
     code = "conflict"
 
 
 class StaleLease(Conflict):
-    """The image is no longer held by this person and is not needed any more."""
+    """The person no longer holds the lease of the image, and its answer is not needed."""
 
     code = "stale_lease"
 
 
 class TooManyAttempts(SidelightError):
-    """Throttled. `retry_after_s` tells when to come back."""
+    """Too many attempts in a short time. `retry_after_s`: seconds until the next one."""
 
     status = 429
     code = "too_many_attempts"
@@ -85,7 +85,7 @@ class TooManyAttempts(SidelightError):
 
 
 class BrokenData(SidelightError):
-    """A file or a data set cannot be used as it is; names the file and the way out."""
+    """A file or a data set is not usable. The message names the file and what to do."""
 
     status = 422
     code = "broken_data"

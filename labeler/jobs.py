@@ -1,7 +1,10 @@
-"""Background jobs: put into a file of their own, taken out by `manage.py worker`.
+"""Background jobs: pages queue them, and `manage.py worker` runs them.
 
-The queue must never share the SQLite file of the votes: a job that is taken or finished would
-wait for the same lock as every vote.
+The queue has its own SQLite file, never the one with the votes. Otherwise taking or finishing a
+job would wait for the same lock as every vote.
+
+To add a job, write a function of (db, settings, number, ...) and mark it with `@job(NAME)`. Then
+`FUNCTION.queue(settings, number, ...)` queues it.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Concatenate, Generic, ParamSpec
 
 from huey import SqliteHuey, crontab
 from huey.api import Task
@@ -23,93 +26,151 @@ from labeler.database.engine import Database
 from labeler.errors import SidelightError
 from rotation.errors import RotationError
 
-log = logging.getLogger(__name__)
-
-
 TICK = "tick"
-TICK_EXPIRES_S = 50  # the next one asks the same
+TICK_EXPIRES_S = 50  # a tick that waited longer is dropped, because the next one is due
+
+log = logging.getLogger(__name__)
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Generic[P]):
+    """A function that the worker runs.
+
+    Parameters:
+        name: how the job is stored in the queue; it must not change between versions.
+        work: the function; its third argument is the number of what it works on.
+        once: while a job for the same number waits, another one is not queued. It would find
+            nothing left to do.
+    """
+
+    name: str
+    work: Callable[Concatenate[Database, Settings, int, P], None]
+    once: bool
+
+    def queue(self, settings: Settings, number: int, *more: P.args, **options: P.kwargs) -> None:
+        """Queue the job for the worker."""
+        queue = _queue(settings)
+        waiting = ((task.name, task.args[0]) for task in queue.pending() if task.args)
+        if self.once and (self.name, number) in waiting:
+            return
+        queue.tasks[self.name](number, *more, **options)
+
+
+JOBS: list[Job[Any]] = []
+
+
+def job(
+    name: str, *, once: bool = False
+) -> Callable[[Callable[Concatenate[Database, Settings, int, P], None]], Job[P]]:
+    """Make a function a `Job`, and register it."""
+
+    def register(work: Callable[Concatenate[Database, Settings, int, P], None]) -> Job[P]:
+        made = Job(name, work, once)
+        JOBS.append(made)
+        return made
+
+    return register
+
+
+@job("propose_labels", once=True)
+def propose_labels(
+    db: Database, settings: Settings, campaign_id: int, annotator_id: int | None = None
+) -> None:
+    """Train a model on the votes of a campaign, and publish its proposals."""
+    _propose(db, settings, campaign_id, annotator_id)
+
+
+@job("restore_run")
+def restore_run(db: Database, settings: Settings, run_id: int, annotator_id: int) -> None:
+    """Make an older model run current again, and compute its missing proposals."""
+    from labeler.proposals.rollback import restore_run as restore  # late: scikit-learn
+    from labeler.proposals.runs import get_run
+
+    restore(db, run_id, annotator_id, _feature_cache(settings))
+    with db.read() as session:
+        dataset_id = get_run(session, run_id).dataset_id
+    _refresh_dataset(db, dataset_id)
+
+
+@job("refresh_dataset")
+def refresh_dataset(db: Database, settings: Settings, dataset_id: int) -> None:
+    """Derive all labels of a data set again, because another model run is current."""
+    _refresh_dataset(db, dataset_id)
+
+
+@job("refresh_all_images", once=True)
+def refresh_campaign(db: Database, settings: Settings, campaign_id: int) -> None:
+    """Derive annotator skills and all labels again, after new rules, gold or decisions.
+
+    Votes need no job: `tick` finds campaigns with enough new votes.
+    """
+    from labeler.quality.refresh import refresh_campaign as refresh  # late: NumPy
+
+    refresh(db, campaign_id, all_images=True)
+
+
+@job("fill_campaign")
+def fill_campaign(db: Database, settings: Settings, campaign_id: int) -> None:
+    """Add the images that a campaign selects."""
+    campaigns.fill_campaign(db, campaign_id)
+
+
+@job("draw_mean_faces")
+def draw_mean_faces(
+    db: Database, settings: Settings, campaign_id: int, options: dict[str, Any]
+) -> None:
+    """Draw the mean faces of a campaign; `options` are those of `mean_faces.files.Options`."""
+    from labeler.mean_faces import files  # late: NumPy and Pillow
+
+    files.make(db, settings.home, campaign_id, files.Options(**options))
 
 
 @dataclass(frozen=True, slots=True)
 class TickReport:
-    """What a tick did: the campaigns that it refreshed, and the one whose model it trained."""
+    """What a tick did: the campaigns it refreshed, and the campaign whose model it trained."""
 
     refreshed: Sequence[int] = ()
     trained: int | None = None
 
 
-def propose_labels(settings: Settings, campaign_id: int, annotator_id: int | None = None) -> None:
-    """Queue a training on the votes of a campaign so far, and new proposals.
+def tick(settings: Settings) -> TickReport:
+    """Refresh the campaigns and train the model that have enough new votes.
 
-    One that waits already sees all votes until it begins, so it is not queued a second time.
+    The worker does this every minute. Only the stored votes decide what is due. A step that fails
+    is logged and tried again by the next tick. It stops no other step.
     """
-    queue = _queue(settings)
-    wanted = (queue.propose.task_class.__name__, campaign_id)
-    if wanted not in [(one.name, one.args[0]) for one in queue.pending() if one.args]:
-        queue.propose(campaign_id, annotator_id)
-
-
-def restore_run(settings: Settings, run_id: int, annotator_id: int) -> None:
-    """Queue the return to an older model run whose proposals have to be made again."""
-    _queue(settings).restore(run_id, annotator_id)
-
-
-def queue_dataset_refresh(settings: Settings, dataset_id: int) -> None:
-    """Queue the consensus of all campaigns of a data set: another run is current."""
-    _queue(settings).refresh_dataset(dataset_id)
-
-
-def fill_campaign(settings: Settings, campaign_id: int) -> None:
-    """Queue the admission of the images that a campaign selects."""
-    _queue(settings).fill(campaign_id)
-
-
-def queue_refresh(settings: Settings, campaign_id: int) -> None:
-    """Queue a refresh of annotator skills and of all images: after new rules, gold or decisions.
-
-    Votes need no job: `tick` finds that a refresh is due. A refresh that waits already sees what
-    has changed until it begins, so it is not queued a second time.
-    """
-    queue = _queue(settings)
-    wanted = (queue.refresh_all.task_class.__name__, (campaign_id,))
-    if wanted not in [(one.name, one.args) for one in queue.pending()]:
-        queue.refresh_all(campaign_id)
-
-
-def draw_mean_faces(settings: Settings, campaign_id: int, choices: dict[str, Any]) -> None:
-    """Queue the mean-face figure of a campaign; `choices` of `mean_faces_files.Choices`."""
-    _queue(settings).mean_faces(campaign_id, choices)
+    db = Database(settings.database_url)
+    try:
+        return TickReport(_refresh_due(db), _retrain_due(db, settings))
+    finally:
+        db.dispose()
 
 
 def count_waiting(settings: Settings) -> int:
-    """How many jobs wait for a worker."""
-    return sum(one.name != TICK for one in _queue(settings).pending())
+    """Return how many jobs wait for the worker."""
+    return sum(task.name != TICK for task in _queue(settings).pending())
 
 
 def run_worker(settings: Settings) -> None:
-    """Work until SIGTERM or SIGINT; one job at a time, since each uses all processors."""
+    """Run jobs until SIGTERM or SIGINT, one at a time, since each uses all processors."""
     consumer = _queue(settings).huey.create_consumer(workers=1, worker_type="thread", max_delay=2.0)
     consumer.run()
 
 
 class _Queue:
-    """The queue of one set of settings, with the tasks registered in it."""
+    """The queue of one site, with a huey task for each job."""
 
     def __init__(self, settings: Settings) -> None:
         settings.home.mkdir(parents=True, exist_ok=True)
         self.settings = settings
         self.huey = SqliteHuey("sidelight", filename=str(settings.jobs_path), results=False)
-        self.propose = self._task("propose_labels", _propose)
-        self.fill = self._task("fill_campaign", _fill)
-        self.refresh_all = self._task("refresh_all_images", _refresh_all)
-        self.mean_faces = self._task("draw_mean_faces", _mean_faces)
-        self.restore = self._task("restore_run", _restore)
-        self.refresh_dataset = self._task("refresh_dataset", _refresh_dataset)
+        self.tasks = {each.name: self._register(each) for each in JOBS}
         each_minute = self.huey.periodic_task(crontab(), name=TICK, expires=TICK_EXPIRES_S)
-        self.tick = each_minute(lambda: tick(settings))
+        each_minute(lambda: tick(settings))
 
     def pending(self) -> list[Task]:
-        """The jobs that wait; without those that another version of the program has queued."""
+        """Return the jobs that wait, without those that only another version knows."""
         found = []
         for stored in self.huey.storage.enqueued_items():
             try:
@@ -118,32 +179,24 @@ class _Queue:
                 log.warning("A job of another version of the program waits; it will be dropped.")
         return found
 
-    def _task(self, name: str, work: Callable[..., None]) -> Any:
-        def task(number: int, *more: Any) -> None:
+    def _register(self, job: Job[Any]) -> Any:
+        def task(number: int, *more: Any, **options: Any) -> None:
             db = Database(self.settings.database_url)
             try:
-                work(db, self.settings, number, *more)
-                log.info("%s %s is done", name, number)
+                job.work(db, self.settings, number, *more, **options)
+                log.info("%s %s is done", job.name, number)
             except (SidelightError, RotationError) as error:
-                # Expected: too few votes, a folder that has moved. The log is where people look.
-                log.error("%s %s: %s", name, number, error)
+                # Expected, for example too few votes: a message is enough, without a traceback.
+                log.error("%s %s: %s", job.name, number, error)
             finally:
                 db.dispose()
 
-        return self.huey.task(name=name)(task)
+        return self.huey.task(name=job.name)(task)
 
 
-def tick(settings: Settings) -> TickReport:
-    """Refresh each campaign, and train the model of the active one, if enough votes have come.
-
-    The worker asks every minute. What is due follows from the votes that are stored, whatever
-    stored them. A step that fails is logged, tried again by the next tick, and stops no other.
-    """
-    db = Database(settings.database_url)
-    try:
-        return TickReport(_refresh_due(db), _retrain_due(db, settings))
-    finally:
-        db.dispose()
+@lru_cache(maxsize=4)
+def _queue(settings: Settings) -> _Queue:
+    return _Queue(settings)
 
 
 def _refresh_due(db: Database) -> list[int]:
@@ -177,7 +230,7 @@ def _retrain_due(db: Database, settings: Settings) -> int | None:
 
 @contextmanager
 def _step(name: str) -> Iterator[None]:
-    """A part of the tick whose failure is logged and goes no further."""
+    """Log a failure of this part of the tick, and go on."""
     try:
         yield
     except (SidelightError, RotationError) as error:
@@ -190,60 +243,26 @@ def _propose(
     db: Database,
     settings: Settings,
     campaign_id: int,
-    annotator_id: int | None = None,
+    annotator_id: int | None,
     *,
     automatic: bool = False,
 ) -> None:
     from labeler.proposals.service import train_and_propose  # late: scikit-learn takes seconds
 
-    train_and_propose(
-        db, campaign_id, cache=_cache(settings), annotator_id=annotator_id, automatic=automatic
-    )
+    cache = _feature_cache(settings)
+    train_and_propose(db, campaign_id, cache=cache, annotator_id=annotator_id, automatic=automatic)
     with db.read() as session:
         dataset_id = campaigns.get_campaign(session, campaign_id).dataset_id
-    _refresh_dataset(db, settings, dataset_id)
+    _refresh_dataset(db, dataset_id)
 
 
-def _restore(db: Database, settings: Settings, run_id: int, annotator_id: int) -> None:
-    from labeler.proposals.rollback import restore_run as restore  # late: as above
-    from labeler.proposals.runs import get_run
-
-    restore(db, run_id, annotator_id, _cache(settings))
-    with db.read() as session:
-        dataset_id = get_run(session, run_id).dataset_id
-    _refresh_dataset(db, settings, dataset_id)
-
-
-def _refresh_dataset(db: Database, settings: Settings, dataset_id: int) -> None:
+def _refresh_dataset(db: Database, dataset_id: int) -> None:
     from labeler.quality.refresh import refresh_dataset
 
     refresh_dataset(db, dataset_id)
 
 
-def _cache(settings: Settings) -> Any:
+def _feature_cache(settings: Settings) -> Any:
     from labeler.proposals.feature_cache import FILE, FeatureCache
 
     return FeatureCache(settings.home / FILE)
-
-
-def _fill(db: Database, settings: Settings, campaign_id: int) -> None:
-    campaigns.fill_campaign(db, campaign_id)
-
-
-def _refresh_all(db: Database, settings: Settings, campaign_id: int) -> None:
-    from labeler.quality.refresh import refresh_campaign
-
-    refresh_campaign(db, campaign_id, all_images=True)
-
-
-def _mean_faces(
-    db: Database, settings: Settings, campaign_id: int, choices: dict[str, Any]
-) -> None:
-    from labeler.mean_faces import files  # late: NumPy and Pillow
-
-    files.make(db, settings.home, campaign_id, files.Choices(**choices))
-
-
-@lru_cache(maxsize=4)
-def _queue(settings: Settings) -> _Queue:
-    return _Queue(settings)

@@ -1,6 +1,6 @@
-"""The words of an answer, and what a mirror does to them.
+"""The answers that people can give, and their mirror images.
 
-`left` means that the light comes from the left of the picture, as the viewer sees it.
+`left` means that the light comes from the viewer's left.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ ANSWERS = (*LABELS, UNSURE)
 
 
 def mirror_label(answer: str) -> str:
-    """The answer for the mirrored picture: left and right swap, the rest stays.
+    """Return the answer for the mirrored image: left and right are exchanged.
 
     Raises:
-        ValueError: not one of `ANSWERS`.
+        ValueError: the answer is not one of `ANSWERS`.
     """
     if answer not in ANSWERS:
         raise ValueError(f"{answer!r} is not an answer; allowed are {', '.join(ANSWERS)}")
@@ -25,9 +25,9 @@ def mirror_label(answer: str) -> str:
 
 
 def likeliest_label(probabilities: Sequence[float]) -> str | None:
-    """The label with the highest of (p_left, p_center, p_right); None where two share the top.
+    """Return the label with the highest of (p_left, p_center, p_right).
 
-    Taking the first of a tie would favour `left`.
+    None if two labels tie for the first place, because taking the first would favour `left`.
     """
     best = max(probabilities)
     if list(probabilities).count(best) > 1:

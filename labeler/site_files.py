@@ -1,4 +1,4 @@
-"""Where the files that are no modules lie: `templates`, `static` and `migrations`."""
+"""The folder with `templates`, `static` and `migrations`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def site_files() -> Path:
-    """The folder that holds `templates`, `static` and `migrations`.
+    """Return the folder that contains `templates`, `static` and `migrations`.
 
-    They lie beside the package in a checkout, and inside it where Sidelight is installed: a wheel
-    puts nothing into the environment but packages.
+    In a checkout they are beside the package. In an installed Sidelight they are inside it, because
+    a wheel installs only packages.
     """
     return _PACKAGE if (_PACKAGE / "migrations").is_dir() else _PACKAGE.parent

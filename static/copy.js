@@ -1,4 +1,4 @@
-// Buttons that copy a field. Without clipboard access the field is selected for copying by hand.
+// Buttons that copy the text of a field. Without clipboard access they select it instead.
 
 for (const button of document.querySelectorAll("[data-copy]")) {
   const field = document.getElementById(button.dataset.copy);

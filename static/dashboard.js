@@ -1,5 +1,5 @@
-/* Keeps a dashboard up to date: while the page is visible its parts (data-part) are asked for again,
-   and those that have changed are replaced. What is open stays open, and the focus stays. */
+/* Keeps a dashboard up to date. While the page is visible, its parts (data-part) are loaded again,
+   and changed parts are replaced. Open details stay open, and the focus stays. */
 
 const EVERY_MS = 10_000;
 const state = document.getElementById("live-state");
@@ -8,10 +8,10 @@ const before = new Map();
 let paused = false;
 let timer = 0;
 let asking = false;
-let again = false; // somebody looked while an answer was under way, which may be an old one
+let again = false; // an update was requested during another one, whose result may be out of date
 
 remember();
-document.getElementById("reload").hidden = true; // it stands there for those without script
+document.getElementById("reload").hidden = true; // it is for browsers without scripts
 pause.hidden = false;
 pause.setAttribute("aria-pressed", "false");
 pause.addEventListener("click", () => {
@@ -69,8 +69,8 @@ function show(fresh) {
   place();
 }
 
-/* Remembers where the focused thing, or else the first part in view, stands in the window; to be
-   called when the parts have been replaced, so that they do not move under people's eyes. */
+/* Remembers the position of the focused element, or else of the first visible part. The function it
+   returns restores that position after parts were replaced, so that nothing moves on the screen. */
 function placeInView() {
   const parts = [...document.querySelectorAll("[data-part]")];
   const focused = parts.find((part) => part.contains(document.activeElement));
@@ -92,7 +92,7 @@ function replace(there, part) {
   if (held) find(part, held)?.focus({ preventScroll: true });
 }
 
-/* Where an element stands: the numbers of the children on the way to it. */
+/* Returns the position of an element in a tree, as the numbers of the children on the way. */
 function path(root, element) {
   const steps = [];
   for (let each = element; each !== root; each = each.parentElement) {

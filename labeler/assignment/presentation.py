@@ -11,7 +11,7 @@ from typing import Any
 
 from labeler.labels import likeliest_label, mirror_label
 from labeler.rules.campaign_rules import Rules
-from labeler.rules.random_draws import is_blind, is_mirrored, planted_label
+from labeler.rules.random_draws import inserted_label, is_blind, is_mirrored
 
 PRESENTATION_COLUMNS = (
     "mode",
@@ -117,7 +117,7 @@ def draw_presentation(
         return Presentation(blind=blind, mirrored=mirrored)
     if blind:
         return Presentation(blind=True, withheld_label=proposal.label, mirrored=mirrored)
-    wrong = planted_label(*who, gold, rules.planted_share) if gold else None
+    wrong = inserted_label(*who, gold, rules.planted_share) if gold else None
     if wrong is not None:
         return Presentation(
             shown_label=wrong,

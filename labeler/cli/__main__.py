@@ -1,4 +1,4 @@
-"""`python -m labeler.cli`: the command line, where neither `manage.py` nor a script is at hand."""
+"""The command line as `python -m labeler.cli`, without `manage.py` or an installed script."""
 
 from labeler.cli.main import main
 

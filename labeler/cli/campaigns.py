@@ -52,10 +52,13 @@ def list_campaigns(show_rules: bool) -> None:
 @campaigns.command()
 @click.argument("name")
 @click.option("--dataset", metavar="NAME", help="Data set. Default: the active one.")
-@click.option("--partition", "partitions", type=click.Choice(list(PARTITIONS)), multiple=True,
-              help=
-                  "Select only images of this partition of CelebA. You can repeat this option."
-              )  # fmt: skip
+@click.option(
+    "--partition",
+    "partitions",
+    type=click.Choice(list(PARTITIONS)),
+    multiple=True,
+    help="Select only images of this partition of CelebA. You can repeat this option.",
+)
 @click.option(
     "--with",
     "wanted",
@@ -70,11 +73,13 @@ def list_campaigns(show_rules: bool) -> None:
     multiple=True,
     help="Select only images without this attribute.",
 )
-@click.option("--list", "listed", metavar="FILE", type=FILE,
-              help=
-                  "Select only these images: a CSV file with a column filename, or one name "
-                  "per line."
-              )  # fmt: skip
+@click.option(
+    "--list",
+    "listed",
+    metavar="FILE",
+    type=FILE,
+    help="Select only these images: a CSV file with a column filename, or one name per line.",
+)
 @click.option(
     "--sample", type=click.IntRange(1), help="Draw this many of the selected images at random."
 )
@@ -86,8 +91,12 @@ def list_campaigns(show_rules: bool) -> None:
     multiple=True,
     help="Set a rule. You can repeat this option.",
 )
-@click.option("--guideline", metavar="FILE", type=FILE,
-              help="Instructions in Markdown, shown on the page Guide.")  # fmt: skip
+@click.option(
+    "--guideline",
+    metavar="FILE",
+    type=FILE,
+    help="Instructions in Markdown, shown on the page Guide.",
+)
 @click.option("--activate", is_flag=True, help="Make it the active campaign.")
 def create(
     name: str,
@@ -181,8 +190,12 @@ def resume(name: str) -> None:
 @click.argument("name")
 @click.argument("rules", nargs=-1, metavar="[RULE=VALUE]...")
 @click.option("--rename", metavar="NAME", help="New name.")
-@click.option("--guideline", metavar="FILE", type=FILE,
-              help="Instructions in Markdown, shown on the page Guide.")  # fmt: skip
+@click.option(
+    "--guideline",
+    metavar="FILE",
+    type=FILE,
+    help="Instructions in Markdown, shown on the page Guide.",
+)
 def set_rules(
     name: str, rules: tuple[str, ...], rename: str | None, guideline: Path | None
 ) -> None:
@@ -272,6 +285,7 @@ def _line(campaign: Campaign, counts: dict[str, int]) -> str:
 def _differing(campaign: Campaign) -> str:
     defaults = Rules().as_dict()
     rules = campaign.parsed_rules.as_dict()
-    others = [f"{name}={write_rule(value)}" for name, value in rules.items()
-              if value != defaults[name]]  # fmt: skip
+    others = [
+        f"{name}={write_rule(value)}" for name, value in rules.items() if value != defaults[name]
+    ]
     return " ".join(others) or "all rules have their default values"

@@ -11,8 +11,8 @@ from typing import Any
 import click
 import numpy as np
 
-from labeler.cli.context import progress_bar
-from labeler.cli.exports import write_csv
+from labeler.cli.context import processes_option, progress_bar
+from labeler.cli.output import write_csv
 from labeler.light_classifier.augmentation import VARIANTS
 from labeler.light_classifier.features import N_FEATURES, Features
 from labeler.light_classifier.semi_supervised import MAX_POOL
@@ -30,15 +30,9 @@ from rotation.data.sources import open_source
 from rotation.errors import DatasetError
 
 PRECISIONS = (0.95, 0.98, 0.99)
-
-
-def processes_option(command: Any) -> Any:
-    """`--processes N`."""
-    return click.option(
-        "--processes",
-        type=click.IntRange(1, 64),
-        help="Processes that read images. Default: one per processor.",
-    )(command)
+NAMES_SHOWN = 5  # files named in a message about many
+PROPOSAL_COLUMNS = ("filename", *PROBABILITY_COLUMNS)
+SUM_TOLERANCE = 1e-3  # by how much the probabilities of a row may miss 1
 
 
 @click.group()
@@ -63,9 +57,13 @@ def classifier() -> None:
 )
 @processes_option
 def fit(
-    images: str, labels: str, unlabeled: str | None, labels_only: bool, out: str,
+    images: str,
+    labels: str,
+    unlabeled: str | None,
+    labels_only: bool,
+    out: str,
     processes: int | None,
-) -> None:  # fmt: skip
+) -> None:
     """Train a classifier on labelled images and on images without a label.
 
     A folder is searched with all its subfolders. File names in the CSV file are relative to it.
@@ -92,7 +90,7 @@ def fit(
     pool = None
     if not labels_only:
         pool = read_pool(images, unlabeled, set(table), processes)
-    groups = np.arange(len(found))  # who is on the pictures is not known here
+    groups = np.arange(len(found))  # the persons on the images are not known
     trained = train(features, columns, np.ones(len(found)), groups, pool)
     _save(out, trained, columns, 0 if pool is None else pool.shape[1], started)
 
@@ -154,8 +152,112 @@ def evaluate(proposals: str, truth: str, as_json: bool) -> None:
         click.echo(f"{missing:,} images of {truth} have no proposal and are not counted.", err=True)
 
 
+def image_names(path: str) -> Sequence[str]:
+    """Return all image names of a folder or zip file, sorted."""
+    with open_source(Path(path)) as source:
+        return list(source.names())
+
+
+def read_features(
+    path: str, names: Sequence[str], title: str, processes: int | None
+) -> tuple[list[str], Features]:
+    """Read the features of images, and print which images cannot be read.
+
+    Returns:
+        The names of the N images that can be read, and their features (N, N_FEATURES).
+
+    Raises:
+        click.ClickException: no image can be read.
+    """
+    chunks = list(_with_progress(extract_features(path, names, processes), len(names), title))
+    found = [names[position] for chunk in chunks for position in chunk.positions]
+    _report_left_out([problem for chunk in chunks for problem in chunk.unreadable])
+    if names and not found:
+        raise click.ClickException(f"None of the {len(names):,} images in {path} can be read.")
+    empty = np.empty((0, N_FEATURES), np.float32)
+    return found, np.concatenate([empty, *(chunk.features for chunk in chunks)])
+
+
+def read_pool(
+    images: str, unlabeled: str | None, labelled: set[str], processes: int | None
+) -> Features:
+    """Read the features of images without a label, for `fit_with_unlabeled`.
+
+    At most `MAX_POOL` images are drawn, with a fixed seed.
+
+    Parameters:
+        images: the folder or zip file of the labelled images.
+        unlabeled: another folder or zip file to draw from; None: draw from `images`.
+        labelled: the names in `images` that have a label.
+
+    Returns:
+        (1 + VARIANTS, M, N_FEATURES).
+    """
+    path = unlabeled or images
+    names = [name for name in image_names(path) if unlabeled or name not in labelled]
+    order = np.random.default_rng(0).permutation(len(names))[:MAX_POOL]
+    chosen = [names[index] for index in sorted(order)]
+    read = extract_variants(path, chosen, processes)
+    chunks = list(_with_progress(read, len(chosen), "Reading unlabelled"))
+    _report_left_out([problem for chunk in chunks for problem in chunk.unreadable])
+    empty = np.empty((1 + VARIANTS, 0, N_FEATURES), np.float32)
+    return np.concatenate([empty, *(chunk.features for chunk in chunks)], axis=1)
+
+
+def read_proposals(path: Path) -> dict[str, list[float]]:
+    """Read the probabilities of left, center and right, by filename.
+
+    Raises:
+        DatasetError: the file cannot be read, a column is missing, or a row has no
+            probabilities. The message names the line.
+    """
+    found = {}
+    for where, row in read_rows(path, PROPOSAL_COLUMNS):
+        try:
+            values = [float(row[column]) for column in PROBABILITY_COLUMNS]
+        except ValueError:
+            raise DatasetError(
+                f"{where}: {', '.join(PROBABILITY_COLUMNS)} must be three numbers."
+            ) from None
+        if not (min(values) >= 0 and abs(sum(values) - 1) <= SUM_TOLERANCE):
+            raise DatasetError(f"{where}: probabilities must be 0 or more and sum to 1.")
+        found[read_filename(row["filename"], where)] = values
+    return found
+
+
+def match_tables(
+    proposals: dict[str, list[float]], truth: dict[str, str]
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Match proposals with true labels by filename.
+
+    Returns:
+        Probabilities (N, 3), labels (N,), and the number of labels without a proposal.
+
+    Raises:
+        click.ClickException: no image is in both.
+    """
+    names = [name for name in truth if name in proposals]
+    if not names:
+        raise click.ClickException(
+            f"The two files share no filename: the truth has {next(iter(truth))!r}, the proposals "
+            f"have {next(iter(proposals), None)!r}."
+        )
+    probabilities = np.array([proposals[name] for name in names])
+    columns = np.array([LABELS.index(truth[name]) for name in names])
+    return probabilities, columns, len(truth) - len(names)
+
+
+def proposal_lines(names: Sequence[str], probabilities: np.ndarray) -> Iterator[str]:
+    """Write proposals as CSV text. Nine digits keep mirrored rows equal to 1e-6."""
+    rows = (
+        [guard_formula(name), *(f"{value:.9f}" for value in row)]
+        for name, row in zip(names, probabilities.tolist(), strict=True)
+    )
+    return stream_csv(PROPOSAL_COLUMNS, rows)
+
+
 def _labelled_names(images: str, table: dict[str, str]) -> list[str]:
-    """The labelled images that are there; a word about those that are not."""
+    """Return the labelled images that exist, and print the names of the others."""
     there = set(image_names(images))
     names = [name for name in table if name in there]
     lacking = [name for name in table if name not in there]
@@ -165,7 +267,7 @@ def _labelled_names(images: str, table: dict[str, str]) -> list[str]:
             f"relative to it: the CSV has {next(iter(table))!r}, there is {min(there)!r}."
         )
     if lacking:
-        shown = ", ".join(lacking[:NAMED]) + (", ..." if len(lacking) > NAMED else "")
+        shown = ", ".join(lacking[:NAMES_SHOWN]) + (", ..." if len(lacking) > NAMES_SHOWN else "")
         click.echo(f"Not in {images}, left out: {len(lacking):,} images ({shown})", err=True)
     return names
 
@@ -200,52 +302,9 @@ def _save(out: str, trained: Any, columns: np.ndarray, n_unlabeled: int, started
         )
 
 
-NAMED = 5  # files named in a message about many
-
-
-def image_names(path: str) -> Sequence[str]:
-    """All image names of a folder or zip, sorted."""
-    with open_source(Path(path)) as source:
-        return list(source.names())
-
-
-def read_features(
-    path: str, names: Sequence[str], title: str, processes: int | None
-) -> tuple[list[str], Features]:
-    """The readable ones of the named images and their (N, N_FEATURES); a word about the others.
-
-    Raises:
-        click.ClickException: none of them can be read.
-    """
-    chunks = list(_watched(extract_features(path, names, processes), len(names), title))
-    found = [names[position] for chunk in chunks for position in chunk.positions]
-    _report([problem for chunk in chunks for problem in chunk.unreadable])
-    if names and not found:
-        raise click.ClickException(f"None of the {len(names):,} images in {path} can be read.")
-    empty = np.empty((0, N_FEATURES), np.float32)
-    return found, np.concatenate([empty, *(chunk.features for chunk in chunks)])
-
-
-def read_pool(
-    images: str, unlabeled: str | None, labelled: set[str], processes: int | None
-) -> Features:
-    """(1 + VARIANTS, M, N_FEATURES) of images without a label, see `fit_with_unlabeled`.
-
-    At most `MAX_POOL`, drawn with a fixed seed from `unlabeled`, or else from those of `images`
-    that are not among `labelled`.
-    """
-    path = unlabeled or images
-    names = [name for name in image_names(path) if unlabeled or name not in labelled]
-    order = np.random.default_rng(0).permutation(len(names))[:MAX_POOL]
-    chosen = [names[index] for index in sorted(order)]
-    read = extract_variants(path, chosen, processes)
-    chunks = list(_watched(read, len(chosen), "Reading unlabelled"))
-    _report([problem for chunk in chunks for problem in chunk.unreadable])
-    empty = np.empty((1 + VARIANTS, 0, N_FEATURES), np.float32)
-    return np.concatenate([empty, *(chunk.features for chunk in chunks)], axis=1)
-
-
-def _watched(chunks: Iterable[FeatureChunk], total: int, title: str) -> Iterable[FeatureChunk]:
+def _with_progress(
+    chunks: Iterable[FeatureChunk], total: int, title: str
+) -> Iterable[FeatureChunk]:
     done = 0
     with progress_bar(title) as report:
         for chunk in chunks:
@@ -254,61 +313,8 @@ def _watched(chunks: Iterable[FeatureChunk], total: int, title: str) -> Iterable
             yield chunk
 
 
-def _report(problems: Sequence[str]) -> None:
-    for problem in problems[:NAMED]:
+def _report_left_out(problems: Sequence[str]) -> None:
+    for problem in problems[:NAMES_SHOWN]:
         click.echo(f"Left out: {problem}", err=True)
-    if len(problems) > NAMED:
-        click.echo(f"Left out: {len(problems) - NAMED:,} more", err=True)
-
-
-PROPOSAL_COLUMNS = ("filename", *PROBABILITY_COLUMNS)
-SUM_TOLERANCE = 1e-3
-
-
-def read_proposals(path: Path) -> dict[str, list[float]]:
-    """Probabilities of left, center, right by filename.
-
-    Raises:
-        DatasetError: the file cannot be read, a column is missing, or a row holds no
-            probabilities. Names the line.
-    """
-    found = {}
-    for where, row in read_rows(path, PROPOSAL_COLUMNS):
-        try:
-            values = [float(row[column]) for column in PROBABILITY_COLUMNS]
-        except ValueError:
-            raise DatasetError(
-                f"{where}: {', '.join(PROBABILITY_COLUMNS)} must be three numbers."
-            ) from None
-        if not (min(values) >= 0 and abs(sum(values) - 1) <= SUM_TOLERANCE):
-            raise DatasetError(f"{where}: probabilities must be 0 or more and sum to 1.")
-        found[read_filename(row["filename"], where)] = values
-    return found
-
-
-def match_tables(
-    proposals: dict[str, list[float]], truth: dict[str, str]
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """(N, 3) probabilities and (N,) labels of the images in both; how many have truth alone.
-
-    Raises:
-        click.ClickException: no image is in both.
-    """
-    names = [name for name in truth if name in proposals]
-    if not names:
-        raise click.ClickException(
-            f"The two files share no filename: the truth has {next(iter(truth))!r}, the proposals "
-            f"have {next(iter(proposals), None)!r}."
-        )
-    probabilities = np.array([proposals[name] for name in names])
-    columns = np.array([LABELS.index(truth[name]) for name in names])
-    return probabilities, columns, len(truth) - len(names)
-
-
-def proposal_lines(names: Sequence[str], probabilities: np.ndarray) -> Iterator[str]:
-    """The text of a proposals file; nine digits, so that mirrored rows still agree to 1e-6."""
-    rows = (
-        [guard_formula(name), *(f"{value:.9f}" for value in row)]
-        for name, row in zip(names, probabilities.tolist(), strict=True)
-    )
-    return stream_csv(PROPOSAL_COLUMNS, rows)
+    if len(problems) > NAMES_SHOWN:
+        click.echo(f"Left out: {len(problems) - NAMES_SHOWN:,} more", err=True)

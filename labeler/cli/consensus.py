@@ -6,7 +6,7 @@ import click
 
 from labeler.campaigns.service import find_campaign
 from labeler.cli.context import campaign_option, open_database
-from labeler.cli.exports import write_csv
+from labeler.cli.output import write_csv
 from labeler.database.engine import Database
 from labeler.models import Campaign
 

@@ -1,4 +1,4 @@
-"""A progress bar for the functions that report (done, total)."""
+"""What several commands share: the database, common options, and a progress bar."""
 
 from __future__ import annotations
 
@@ -18,28 +18,35 @@ from labeler.database.engine import Database
 from labeler.errors import ConfigError, NotFound, SidelightError
 from labeler.models import Dataset
 
-F = TypeVar("F", bound=Callable[..., Any])
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-@contextmanager
-def progress_bar(label: str, unit: str = " images") -> Iterator[Callable[[int, int], None]]:
-    """A bar on standard error, with the time left; silent where that is no terminal."""
-    with tqdm(desc=label, unit=unit, disable=None) as bar:
+def campaign_option(command: Command) -> Command:
+    """Add the option `--campaign NAME`."""
+    return click.option(
+        "--campaign", "campaign_name", metavar="NAME", help="Campaign. Default: the active one."
+    )(command)
 
-        def report(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
 
-        yield report
+def processes_option(command: Command) -> Command:
+    """Add the option `--processes N`."""
+    return click.option(
+        "--processes",
+        type=click.IntRange(1, 64),
+        help="Processes that read images. Default: one per processor.",
+    )(command)
 
 
 @contextmanager
 def open_database(settings: Settings | None = None) -> Iterator[Database]:
-    """The database of the settings (default: of the environment), closed at the end.
+    """Open the database, and close it at the end.
+
+    Parameters:
+        settings: default: read from the environment.
 
     Raises:
-        ConfigError: it cannot be reached, or its tables are not those of this program.
-        SidelightError: it fails in the middle: locked for too long, gone, no space left.
+        ConfigError: the database cannot be reached, or another version made its tables.
+        SidelightError: the database fails during the work.
     """
     db = Database((settings or load_settings()).database_url)
     try:
@@ -54,10 +61,10 @@ def open_database(settings: Settings | None = None) -> Iterator[Database]:
 
 
 def find_dataset(session: Session, name: str | None) -> Dataset:
-    """The data set of that name; without a name the active one.
+    """Return the data set of that name, or the active one if no name is given.
 
     Raises:
-        NotFound: there is none; lists those there are.
+        NotFound: no data set fits. The message lists all data sets.
     """
     wanted = Dataset.active if name is None else Dataset.name == name
     found = session.scalars(select(Dataset).where(wanted)).first()
@@ -73,6 +80,22 @@ def find_dataset(session: Session, name: str | None) -> Dataset:
     raise NotFound(f"{what}. Registered: {', '.join(names)}. Choose one with --dataset NAME.")
 
 
+@contextmanager
+def progress_bar(label: str, unit: str = " images") -> Iterator[Callable[[int, int], None]]:
+    """Show a progress bar on standard error, if that is a terminal.
+
+    Yields:
+        A function of (done, total) that moves the bar.
+    """
+    with tqdm(desc=label, unit=unit, disable=None) as bar:
+
+        def report(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield report
+
+
 def _check_revision(db: Database) -> None:
     found, needed = migrate.current(db), migrate.head()
     if found != needed:
@@ -80,10 +103,3 @@ def _check_revision(db: Database) -> None:
             f"The tables of the database are {'those of ' + found if found else 'missing'}; this "
             f"program needs {needed}. Run `python manage.py init` first."
         )
-
-
-def campaign_option(command: F) -> F:
-    """`--campaign NAME`."""
-    return click.option(
-        "--campaign", "campaign_name", metavar="NAME", help="Campaign. Default: the active one."
-    )(command)

@@ -1,4 +1,4 @@
-"""The command `demo`: a data set of drawn faces or rendered heads, to try everything with."""
+"""The command `demo`: a data set of generated faces or rendered heads."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _prepare(
     from rotation.data.build_once import IMAGE_FOLDER
 
     folder = settings.home / NAME
-    if not (keep and (folder / IMAGE_FOLDER).is_dir()):  # whatever kind and size it has
+    if not (keep and (folder / IMAGE_FOLDER).is_dir()):  # of any kind and size
         _make(folder, images, rendered)
     registered = register_dataset(db, folder, NAME)
     checked = check_images(db, registered.dataset_id, processes=1)

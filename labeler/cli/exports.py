@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterable
-from pathlib import Path
-
 import click
 
 from labeler.campaigns.service import find_campaign
-from labeler.cli.context import F, campaign_option, open_database
+from labeler.cli.context import Command, campaign_option, open_database
+from labeler.cli.output import write_csv
 
-UNREADABLE_SHOWN = 10
 
-
-def out_option(command: F) -> F:
-    """`--out FILE`, `-` for standard output."""
+def out_option(command: Command) -> Command:
+    """Add the option `--out FILE`; `-` is standard output."""
     return click.option(
         "--out", required=True, metavar="FILE", help="File to write, or - for standard output."
     )(command)
@@ -81,7 +75,7 @@ def votes(out: str, campaign_name: str | None) -> None:
 
 
 def _read_precision(text: str | None) -> float | None:
-    """`95%`, `95 %` or `0.95`."""
+    """Read a share such as `95%`, `95 %` or `0.95`."""
     if text is None:
         return None
     try:
@@ -91,36 +85,3 @@ def _read_precision(text: str | None) -> float | None:
     if not 0 < share < 1:
         raise click.BadParameter(f"{text!r}: enter a share such as 95% or 0.95.")
     return share
-
-
-def write_csv(chunks: Iterable[str], out: str) -> None:
-    """Write UTF-8 text to a file, all of it or nothing; `-` is standard output."""
-    if out == "-":
-        for chunk in chunks:
-            sys.stdout.buffer.write(chunk.encode())
-        sys.stdout.buffer.flush()
-        return
-    try:
-        rows = _replace_file(Path(out).expanduser(), chunks)
-    except OSError as error:
-        raise click.ClickException(f"Cannot write {out}: {error.strerror}") from None
-    click.echo(f"{out}: {rows:,} rows")
-
-
-def _replace_file(path: Path, chunks: Iterable[str]) -> int:
-    """Write beside the file and rename, so that a reader never sees half of it; counts rows."""
-    if path.is_dir():
-        raise click.ClickException(f"{path} is a folder. Name a file, such as {path}/labels.csv")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    lines = 0
-    try:
-        with part.open("x", encoding="utf-8", newline="") as file:
-            for chunk in chunks:
-                file.write(chunk)
-                lines += chunk.count("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return lines - 1

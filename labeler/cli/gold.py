@@ -1,4 +1,4 @@
-"""Commands about gold: `gold import|from-supervisors|promote|list|revoke`."""
+"""Commands about gold questions: `gold import|from-supervisors|promote|list|revoke`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from labeler.gold import service
 from labeler.gold.service import GoldReport
 from labeler.models import Gold, Image
 
-ALL = 1_000_000
+ALL = 1_000_000  # a limit that no campaign reaches
 
 
 @click.group()
@@ -68,12 +68,20 @@ def from_supervisors(campaign_name: str | None) -> None:
 
 
 @gold.command()
-@click.option("--min-votes", type=click.IntRange(2), default=3, show_default=True,
-              help="Smallest number of people who agree, if nobody disagrees.")  # fmt: skip
-@click.option("--count", type=click.IntRange(1), default=30, show_default=True,
-              help=
-                  "Number of images, drawn at random, equally many of each label if possible."
-              )  # fmt: skip
+@click.option(
+    "--min-votes",
+    type=click.IntRange(2),
+    default=3,
+    show_default=True,
+    help="Smallest number of people who agree, if nobody disagrees.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(1),
+    default=30,
+    show_default=True,
+    help="Number of images, drawn at random, equally many of each label if possible.",
+)
 @campaign_option
 def promote(min_votes: int, count: int, campaign_name: str | None) -> None:
     """Make gold questions of images on which everybody agrees.

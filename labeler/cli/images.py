@@ -12,9 +12,10 @@ from sqlalchemy.orm import Session
 from labeler.cli.context import find_dataset, open_database, progress_bar
 from labeler.database.engine import Database
 from labeler.images.checking import CheckReport, check_images
+from labeler.images.datasets import list_broken
 from labeler.images.head_pose import YawReport, load_yaw, measure_yaw
 from labeler.images.registration import RegisterReport, activate_dataset, register_dataset
-from labeler.models import Dataset, Image
+from labeler.models import Dataset
 from labeler.progress.campaign_progress import DatasetProgress, dataset_progress
 
 BROKEN_SHOWN = 10
@@ -83,8 +84,9 @@ def list_images(broken: bool, name: str | None) -> None:
         for dataset in wanted:
             click.echo(_line(dataset, dataset_progress(session, dataset.id)))
             if broken:
-                for filename, problem in _broken(session, dataset.id):
-                    click.echo(f"    {filename}: {problem}")
+                for image in list_broken(session, dataset.id):
+                    problem = (image.problem or "").removeprefix(f"{image.filename}: ")
+                    click.echo(f"    {image.filename}: {problem}")
     if not wanted:
         click.echo(
             "No data set is registered. `python manage.py images import PATH` registers one."
@@ -159,8 +161,10 @@ def _check(db: Database, dataset_id: int, processes: int) -> None:
 
 
 def _tell_checked(report: CheckReport) -> None:
-    click.echo(f"Checked {report.checked:,}: {report.ok:,} can be labelled, "
-               f"{len(report.broken):,} are broken")  # fmt: skip
+    click.echo(
+        f"Checked {report.checked:,}: {report.ok:,} can be labelled, "
+        f"{len(report.broken):,} are broken"
+    )
     for filename, problem in report.broken[:BROKEN_SHOWN]:
         click.echo(f"Broken: {filename}: {problem.removeprefix(filename + ': ')}", err=True)
     if len(report.broken) > BROKEN_SHOWN:
@@ -186,15 +190,6 @@ def _tell_yaw(name: str, report: YawReport) -> None:
 
 def _all_datasets(session: Session) -> Sequence[Dataset]:
     return session.scalars(select(Dataset).order_by(Dataset.name)).all()
-
-
-def _broken(session: Session, dataset_id: int) -> list[tuple[str, str]]:
-    rows = session.execute(
-        select(Image.filename, Image.problem)
-        .where(Image.dataset_id == dataset_id, Image.status == "broken")
-        .order_by(Image.filename)
-    )
-    return [(name, (problem or "").removeprefix(f"{name}: ")) for name, problem in rows]
 
 
 def _line(dataset: Dataset, progress: DatasetProgress) -> str:

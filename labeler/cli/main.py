@@ -1,6 +1,6 @@
-"""The command line of Sidelight: `manage.py`, `sidelight` and `python -m labeler.cli`.
+"""The command line: `manage.py`, `sidelight` and `python -m labeler.cli`.
 
-A command is imported only when it is used.
+A command is imported only when it is used. To add one, add a line to `COMMANDS`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ROTATION = {
 }
 
 COMMANDS: dict[str, Any] = {
-    # name: (module:attribute, one line of help), or (a dictionary of such, one line of help)
+    # name: (module:attribute, help line), or (a dictionary of the same form, help line)
     "init": ("labeler.cli.site:init", "Create or upgrade the database."),
     "serve": ("labeler.cli.site:serve", "Run the labelling site."),
     "worker": ("labeler.cli.site:worker", "Run background jobs."),
@@ -71,7 +71,7 @@ Examples:
 """
 
 
-# What only the extra `rotation` installs; a machine that serves the site alone goes without.
+# Installed only by the extra `rotation`, which a machine that runs only the site does not need.
 ENGINE_LIBRARIES = {
     "diffusers",
     "facenet_pytorch",
@@ -113,7 +113,7 @@ cli = click.version_option(__version__, prog_name="sidelight")(
 
 
 def main() -> None:
-    """Run the command line; an expected error becomes one message and exit code 1."""
+    """Run the command line. An expected error becomes a message and exit code 1."""
     try:
         cli(prog_name=_program())
     except (SidelightError, RotationError) as error:
@@ -129,6 +129,6 @@ def main() -> None:
 
 
 def _program() -> str:
-    """What usage lines call the program: the name by which it was started."""
+    """Return the name of the program for usage lines."""
     name = Path(sys.argv[0]).name
     return name if name == "manage.py" else "sidelight"

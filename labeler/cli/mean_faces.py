@@ -1,4 +1,4 @@
-"""Commands that draw figures: `report mean-faces`."""
+"""The command that draws mean faces: `report mean-faces`."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ import click
 
 from labeler.campaigns.service import find_campaign
 from labeler.cli.context import campaign_option, open_database, progress_bar
+from labeler.cli.output import replace_file
 from labeler.errors import Conflict
 from labeler.mean_faces.drawing import MAX_SCALE, render_mean_faces
 from labeler.mean_faces.service import choose_from_files, draw_mean_faces, sum_faces
 from labeler.mean_faces.statistics import POSE_EDGES, MeanFaces
 
 FilePath = click.Path(path_type=Path)
-DPI = 96  # of scale 1: the figure is as large on paper at every scale
+DPI = 96  # at scale 1; it grows with the scale, so the size on paper stays the same
 
 
 class Edges(click.ParamType[tuple[float, ...]]):
-    """`-30,-10,10,30`: increasing angles in degrees."""
+    """Increasing angles in degrees, such as `-30,-10,10,30`."""
 
     name = "A,B,..."
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[float, ...]:
-        """The angles; whether they make poses is for `MeanFaces` to say."""
+        """Read the angles. `MeanFaces` checks them."""
         if isinstance(value, tuple):
             return value
         try:
@@ -52,12 +53,18 @@ def report() -> None:
     is_flag=True,
     help="Also count the mirror image of each image, with light and yaw mirrored.",
 )
-@click.option("--min-probability", type=click.FloatRange(0, 1), default=0.0, metavar="P",
-              help="Use only labels that are at least this probable.  [default: 0]")  # fmt: skip
-@click.option("--with-proposals", is_flag=True,
-              help=
-                  "Where the votes have no label, use the proposal of the current model."
-              )  # fmt: skip
+@click.option(
+    "--min-probability",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    metavar="P",
+    help="Use only labels that are at least this probable.  [default: 0]",
+)
+@click.option(
+    "--with-proposals",
+    is_flag=True,
+    help="Where the votes have no label, use the proposal of the current model.",
+)
 @campaign_option
 @click.option(
     "--labels",
@@ -68,8 +75,12 @@ def report() -> None:
     "--poses", type=FilePath, help="With --labels: poses.csv written by `rotation poses`."
 )
 @click.option("--images", type=FilePath, help="With --labels: folder or zip file of images.")
-@click.option("--edges", type=Edges(), default=POSE_EDGES,
-              help="Limits between the poses, in degrees.  [default: -30,-10,10,30]")  # fmt: skip
+@click.option(
+    "--edges",
+    type=Edges(),
+    default=POSE_EDGES,
+    help="Limits between the poses, in degrees.  [default: -30,-10,10,30]",
+)
 @click.option("--scale", type=click.IntRange(1, MAX_SCALE), default=2, show_default=True)
 @click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True)
 def mean_faces(**given: Any) -> None:
@@ -90,15 +101,19 @@ def mean_faces(**given: Any) -> None:
         _check_place(path)
     faces = _from_files(given) if _asks_for_files(given) else _from_campaign(given)
     _check_not_empty(faces)
-    _replace_file(given["out"], _png(faces, given["scale"]))
+    replace_file(given["out"], [_png(faces, given["scale"])])
     if given["json_out"] is not None:
         text = json.dumps(faces.as_dict(), indent=2, allow_nan=False) + "\n"
-        _replace_file(given["json_out"], text.encode())
+        replace_file(given["json_out"], [text.encode()])
     click.echo(f"{given['out']}: {faces.n_images:,} images{_left_out(faces)}")
 
 
 def _asks_for_files(given: Mapping[str, Any]) -> bool:
-    """Whether labels come from files; half of each is refused."""
+    """Whether the labels come from files.
+
+    Raises:
+        click.UsageError: an option of the three is missing, or one needs the database.
+    """
     files = [given[name] for name in ("labels", "poses", "images")]
     if not any(files):
         return False
@@ -166,22 +181,9 @@ def _png(faces: MeanFaces, scale: int) -> bytes:
 
 
 def _check_place(path: Path) -> None:
-    """Before the work, which may take minutes."""
+    """Check that a file can be written, before work that may take minutes."""
     folder = path.expanduser().parent
     if path.expanduser().is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise click.ClickException(
             f"Cannot write {path}: give a file name in a folder that you can write to"
         )
-
-
-def _replace_file(path: Path, data: bytes) -> None:
-    """Write beside the file and rename, so that a reader never sees half of it."""
-    path = path.expanduser()
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    except OSError as error:
-        raise click.ClickException(f"Cannot write {path}: {error.strerror}") from None
-    finally:
-        part.unlink(missing_ok=True)

@@ -8,14 +8,43 @@ from typing import Any
 import click
 
 from labeler.campaigns.service import find_campaign
-from labeler.cli.context import campaign_option, open_database, progress_bar
-from labeler.cli.exports import UNREADABLE_SHOWN
+from labeler.cli.context import campaign_option, open_database, processes_option, progress_bar
 from labeler.config import load_settings
 from labeler.errors import Conflict
 from labeler.models import ModelRun
 from rotation.data.labels import LABELS
 
 RUNS_SHOWN = 20
+UNREADABLE_SHOWN = 10
+
+
+@click.command()
+@campaign_option
+@processes_option
+def propose(campaign_name: str | None, processes: int | None) -> None:
+    """Train a model on the votes so far and propose a label for every image.
+
+    People can continue labelling. All proposals appear together at the end. The model is trained
+    on votes, never on earlier proposals. Its accuracy is measured on people left out of training.
+
+    \b
+    Examples:
+      python manage.py propose
+      python manage.py propose --campaign celeba --processes 1
+    """
+    from labeler.proposals.feature_cache import FILE, FeatureCache
+    from labeler.proposals.service import train_and_propose
+    from labeler.quality.refresh import refresh_dataset
+
+    settings = load_settings()
+    cache = FeatureCache(settings.home / FILE)
+    with open_database(settings) as db:
+        with db.read() as session:
+            campaign = find_campaign(session, campaign_name)
+        with progress_bar("Proposing") as report:
+            result = train_and_propose(db, campaign.id, report, processes, cache)
+        refresh_dataset(db, campaign.dataset_id)
+    _report_run(campaign.name, result)
 
 
 @click.group()
@@ -49,11 +78,7 @@ def runs(campaign_name: str | None) -> None:
 @proposals.command()
 @click.argument("run_id", metavar="[RUN]", type=click.IntRange(1), required=False)
 @campaign_option
-@click.option(
-    "--processes",
-    type=click.IntRange(1, 64),
-    help="Processes that read images. Default: one per processor.",
-)
+@processes_option
 def rollback(run_id: int | None, campaign_name: str | None, processes: int | None) -> None:
     """Go back to an older model run. Default: the one that was current before.
 
@@ -86,52 +111,6 @@ def rollback(run_id: int | None, campaign_name: str | None, processes: int | Non
     click.echo(f"Run {run_id} is current. {made:,} of its proposals were computed again.")
 
 
-def _line(run: ModelRun, is_current: bool, kept: Mapping[int, int]) -> str:
-    figures = run.metrics.get("cross_validation")
-    parts = [
-        f"{'*' if is_current else ' '} run {run.id}",
-        run.status,
-        f"{run.published_at or run.created_at:%Y-%m-%d %H:%M} UTC",
-        f"{run.metrics.get('n_training', 0):,} labelled images",
-        f"accuracy {figures['accuracy']:.1%}" if figures else "accuracy not known",
-        f"{kept.get(run.id, 0):,} proposals kept",
-    ]
-    return ", ".join(parts) + (f": {run.problem}" if run.problem else "")
-
-
-@click.command()
-@campaign_option
-@click.option(
-    "--processes",
-    type=click.IntRange(1, 64),
-    help="Processes that read images. Default: one per processor.",
-)
-def propose(campaign_name: str | None, processes: int | None) -> None:
-    """Train a model on the votes so far and propose a label for every image.
-
-    People can continue labelling. All proposals appear together at the end. The model is trained
-    on votes, never on earlier proposals. Its accuracy is measured on people left out of training.
-
-    \b
-    Examples:
-      python manage.py propose
-      python manage.py propose --campaign celeba --processes 1
-    """
-    from labeler.proposals.feature_cache import FILE, FeatureCache
-    from labeler.proposals.service import train_and_propose
-    from labeler.quality.refresh import refresh_dataset
-
-    settings = load_settings()
-    cache = FeatureCache(settings.home / FILE)
-    with open_database(settings) as db:
-        with db.read() as session:
-            campaign = find_campaign(session, campaign_name)
-        with progress_bar("Proposing") as report:
-            result = train_and_propose(db, campaign.id, report, processes, cache)
-        refresh_dataset(db, campaign.dataset_id)
-    _report_run(campaign.name, result)
-
-
 def _report_run(name: str, result: Any) -> None:
     metrics = result.metrics
     click.echo(
@@ -156,3 +135,16 @@ def _describe_accuracy(figures: dict[str, Any] | None) -> str:
         f"{figures['accuracy_of_commonest_label']:.1%}), macro F1 {figures['macro_f1']:.3f}, "
         f"log loss {figures['log_loss']:.3f}, calibration error {figures['ece']:.3f}"
     )
+
+
+def _line(run: ModelRun, is_current: bool, kept: Mapping[int, int]) -> str:
+    figures = run.metrics.get("cross_validation")
+    parts = [
+        f"{'*' if is_current else ' '} run {run.id}",
+        run.status,
+        f"{run.published_at or run.created_at:%Y-%m-%d %H:%M} UTC",
+        f"{run.metrics.get('n_training', 0):,} labelled images",
+        f"accuracy {figures['accuracy']:.1%}" if figures else "accuracy not known",
+        f"{kept.get(run.id, 0):,} proposals kept",
+    ]
+    return ", ".join(parts) + (f": {run.problem}" if run.problem else "")

@@ -1,4 +1,4 @@
-"""gunicorn and the worker of background jobs, started and ended together."""
+"""Start and stop gunicorn and the background worker together."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from gunicorn.app.base import BaseApplication
 import labeler
 from labeler.config import Settings
 
-THREADS = 4  # of each process, so that a slow page does not hold up the votes
-# How long a thread computes while another waits for the interpreter; by default 5 ms. A vote lets
-# go of it at each statement and, with the turn to write in hand, would wait that long each time.
+THREADS = 4  # per process, so that a slow page does not delay votes
+# How long a thread runs while another one waits for the interpreter; Python's default is 5 ms. A
+# vote releases it at each statement, and would wait that long each time with the write lock held.
 SWITCH_S = 0.0005
 GRACE_S = 10
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0  # before a worker that died is started anew
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0  # before a worker that ended is started again
 POLL_S = 0.5
 log = logging.getLogger(__name__)
 
-# Popen waits until its pipe to the new process is closed by all who hold it. A process of the site
-# forked in that moment would hold it for as long as it lives, so neither happens during the other.
+# Popen waits until all processes have closed its pipe. A process of the site that is forked at that
+# moment would keep the pipe open, so the lock prevents that both happen at the same time.
 _starting = threading.Lock()
 os.register_at_fork(
     before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_starting.release
@@ -42,13 +42,14 @@ _SOURCES = Path(labeler.__file__).resolve().parents[1]
 
 
 def run_server(settings: Settings, welcome: Callable[[], None], with_worker: bool) -> None:
-    """Serve until SIGTERM or SIGINT; does not return.
+    """Run the site until SIGTERM or SIGINT. This function does not return.
 
     Parameters:
-        welcome: called when it is certain that the port is free, before the first request.
+        welcome: called when the port is free, before the first request.
+        with_worker: also run the background worker.
 
     Raises:
-        ClickException: the port is taken, or the host is none of this machine's.
+        ClickException: the port is in use, or the host is not an address of this machine.
     """
     _refuse_taken_port(settings.host, settings.port)
     welcome()
@@ -57,7 +58,7 @@ def run_server(settings: Settings, welcome: Callable[[], None], with_worker: boo
 
 
 def end_with_parent(parent: int) -> None:
-    """End this process gently when the parent of that number is gone, however that ended."""
+    """End this process with SIGTERM when the parent process has ended, for any reason."""
 
     def watch() -> None:
         pause = threading.Event()
@@ -87,7 +88,7 @@ class _Site(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> Any:
-        # In the worker process, after the fork: no connection is shared between processes.
+        # Called after the fork, so that processes share no database connection.
         from labeler.app import create_app
 
         sys.setswitchinterval(SWITCH_S)
@@ -96,14 +97,14 @@ class _Site(BaseApplication):
 
 @contextlib.contextmanager
 def _worker() -> Iterator[None]:
-    """A worker beside the block: started anew when it dies, ended with the block."""
+    """Run a background worker during the block. It is started again if it ends."""
     ending, owner = threading.Event(), os.getpid()
     keeper = threading.Thread(target=_keep_worker, args=(ending,), name="keep-worker")
     keeper.start()
     try:
         yield
     finally:
-        # The processes of the site are forked inside the block and leave it as well.
+        # Forked processes of the site leave the block too, but must not stop the worker.
         if os.getpid() == owner:
             ending.set()
             keeper.join()
@@ -124,19 +125,19 @@ def _keep_worker(ending: threading.Event) -> None:
 
 
 def _run_worker(ending: threading.Event) -> str:
-    """Start a worker and wait until it or the site ends; returns what became of it."""
-    # -P: the folder in which the site was started may hold modules of any name.
+    """Start a worker and wait until it or the site ends; returns what happened to it."""
+    # -P: do not import modules from the folder in which the site was started.
     command = [sys.executable, "-P", "-m", "labeler.cli"]
     command += ["worker", "--with-parent", str(os.getpid())]
     try:
-        # Its own session: a ctrl-C in the terminal is for us, and we end it below.
+        # Its own session, so that Ctrl+C in the terminal only reaches this process.
         with _starting:
             process = subprocess.Popen(command, env=_environment(), start_new_session=True)
     except OSError as error:
         return f"could not be started ({error.strerror})"
     while process.poll() is None and not ending.wait(POLL_S):
         pass
-    process.terminate()  # nothing happens to one that has ended
+    process.terminate()  # no effect if it has ended already
     try:
         process.wait(GRACE_S)
     except subprocess.TimeoutExpired:
@@ -146,7 +147,7 @@ def _run_worker(ending: threading.Event) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, in which the worker finds the same modules: a checkout is not installed."""
+    """Return the environment of the worker. In a checkout it adds the folder of the sources."""
     known = os.environ.get("PYTHONPATH")
     path = os.pathsep.join([str(_SOURCES), *([known] if known else [])])
     return {**os.environ, "PYTHONPATH": path}

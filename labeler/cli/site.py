@@ -94,7 +94,7 @@ def worker(with_parent: int | None) -> None:
 
 
 def _welcome(settings: Settings, open_link: bool) -> None:
-    """Migrate, then tell where the site is and what is missing."""
+    """Upgrade the database, then print the address of the site and what is missing."""
     db = Database(settings.database_url)
     try:
         upgrade(db)

@@ -24,7 +24,7 @@ from rotation.data.labels import LABELS
 from rotation.data.labels_csv import CHUNK, LabelRow, stream_label_rows
 
 ITERATIONS = 100
-# Stamped on each result; raise the number when the rule changes.
+# Stored with each result; raise the number when the method changes.
 DAWID_SKENE = "dawid-skene-1"
 ONE_COIN = "one-coin-1"
 
@@ -32,12 +32,14 @@ ONE_COIN = "one-coin-1"
 def dawid_skene(
     votes: Votes, n_images: int, n_annotators: int, prior: Floats | None = None
 ) -> Aggregation:
-    """**Dawid and Skene's EM**, a free confusion for each person; crowd-kit's implementation.
+    """**Dawid-Skene** without shrinkage, by crowd-kit, for comparison.
 
-    With few votes a person it fits noise and loses to the majority: here to be compared with.
-    Unsure votes and the prior are not used.
+    With few votes per person it fits noise, and its result is worse than the majority's. Unsure
+    votes and the prior are not used.
 
-    Source: A. P. Dawid, A. M. Skene 1979, https://doi.org/10.2307/2346806.
+    Reference:
+        A. P. Dawid, A. M. Skene, *Maximum likelihood estimation of observer error-rates using the
+        EM algorithm*, Applied Statistics 28(1), 1979, https://doi.org/10.2307/2346806.
     """
     return _by_crowdkit("DawidSkene", DAWID_SKENE, votes, n_images)
 
@@ -45,11 +47,12 @@ def dawid_skene(
 def one_coin(
     votes: Votes, n_images: int, n_annotators: int, prior: Floats | None = None
 ) -> Aggregation:
-    """**One-coin Dawid-Skene**: each person is right with one probability, whatever the label.
+    """**One-coin Dawid-Skene**, by crowd-kit: each person has one accuracy for all labels.
 
-    crowd-kit's implementation; unsure votes and the prior are not used.
+    Unsure votes and the prior are not used.
 
-    Source: Y. Zhang et al., *Spectral methods meet EM*, JMLR 17, 2016.
+    Reference:
+        Y. Zhang et al., *Spectral methods meet EM*, JMLR 17, 2016.
     """
     return _by_crowdkit("OneCoinDawidSkene", ONE_COIN, votes, n_images)
 
@@ -62,10 +65,10 @@ METHODS: dict[str, Method] = {
 
 
 def aggregate(db: Database, campaign_id: int, method: str) -> tuple[VoteTable, Aggregation]:
-    """The votes of a campaign and what they say by the method.
+    """Aggregate all votes of a campaign by a method of `METHODS`.
 
     Raises:
-        InvalidInput: an unknown method.
+        InvalidInput: the method is unknown.
         Conflict: the method needs proposals, or a library that is not installed.
     """
     if method not in METHODS:
@@ -82,7 +85,7 @@ def aggregate(db: Database, campaign_id: int, method: str) -> tuple[VoteTable, A
 
 
 def stream_aggregation(db: Database, vote_table: VoteTable, found: Aggregation) -> Iterator[str]:
-    """The result as CSV with the columns of `export labels`, rows by number of the image."""
+    """Return the result as CSV with the columns of `export labels`, ordered by image number."""
     return stream_label_rows(_label_rows(db, vote_table, found))
 
 
@@ -104,7 +107,7 @@ def _by_crowdkit(name: str, stamp: str, votes: Votes, n_images: int) -> Aggregat
         return Aggregation(posteriors, np.full(n_images, CONTESTED), stamp)
     model, frame = _crowdkit(name, votes, named)
     with warnings.catch_warnings():
-        # crowd-kit uses a spelling that pandas is going to drop.
+        # crowd-kit uses a spelling that pandas will remove.
         warnings.simplefilter("ignore", DeprecationWarning)
         probabilities = model.fit(frame).probas_
     columns = [int(label) for label in probabilities.columns]
@@ -116,7 +119,7 @@ def _by_crowdkit(name: str, stamp: str, votes: Votes, n_images: int) -> Aggregat
 
 
 def _crowdkit(name: str, votes: Votes, named: Any) -> tuple[Any, Any]:
-    """The model of that name, and the votes that name a label as it takes them."""
+    """Return a model of crowd-kit, and the votes that name a label in its format."""
     try:
         import pandas as pd
         from crowdkit import aggregation as crowdkit

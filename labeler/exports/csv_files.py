@@ -1,7 +1,7 @@
-"""Labels and votes as CSV, streamed: docs/export.md is the contract with the readers.
+"""Stream labels and votes as CSV. docs/export.md describes the columns.
 
-Each export is one read transaction, so that it shows one moment even while people vote, and the
-same state of the database gives the same bytes.
+Each export is one read transaction. So it shows one moment, even while people vote, and the same
+state of the database gives the same bytes.
 """
 
 from __future__ import annotations
@@ -32,25 +32,37 @@ from rotation.data.labels_csv import (
 T = TypeVar("T")
 
 VOTE_COLUMNS = (
-    "image_id", "filename", "annotator", "answer", "created_at", "elapsed_ms", "mode", "blind",
-    "proposal_shown", "model_run_id", "superseded_at", "proposal_withheld", "planted", "mirrored",
-)  # fmt: skip
+    "image_id",
+    "filename",
+    "annotator",
+    "answer",
+    "created_at",
+    "elapsed_ms",
+    "mode",
+    "blind",
+    "proposal_shown",
+    "model_run_id",
+    "superseded_at",
+    "proposal_withheld",
+    "planted",
+    "mirrored",
+)
 
 
 def stream_labels(
     db: Database, campaign_id: int, with_proposals: bool = False, precision: float | None = None
 ) -> Iterator[str]:
-    """The labels of a campaign as CSV text, in chunks, the header first, rows by filename.
+    """Stream the labels of a campaign as CSV text, with a header, ordered by filename.
 
     Parameters:
-        with_proposals: label what the votes have not, from the current model run.
-        precision: only as far as such labels were right so often on images held out
+        with_proposals: use proposals of the current model run where the votes have no label.
+        precision: use only proposals of which this share was right on images left out of training
             (`threshold_of_run`); None: all.
 
     Raises:
-        NotFound: no such campaign.
-        Conflict: proposals are asked for and none are published, or the run cannot promise the
-            precision. All are raised here, before the first chunk.
+        NotFound: there is no such campaign.
+        Conflict: there are no proposals, or the run does not reach the precision. All errors are
+            raised before the first chunk.
     """
     with db.read() as session:
         campaign = get_campaign(session, campaign_id)
@@ -64,13 +76,16 @@ def stream_labels(
 
 
 def threshold_of_run(run: ModelRun, precision: float) -> float:
-    """The probability from which the proposals of a run may stand for labels.
+    """Return the probability from which proposals of a run have a precision.
 
-    Runs keep it for some precisions (`learning.PRECISIONS`), by five-fold cross-validation; that of
-    the next higher one is taken.
+    Each run stores it for `proposals.training.PRECISIONS`, by cross-validation. The next higher
+    precision is used.
+
+    Parameters:
+        precision: share of right labels, 0 to 1.
 
     Raises:
-        Conflict: it cannot promise so much; says how far it was tested.
+        Conflict: the run does not reach the precision. The message says what it reaches.
     """
     thresholds = run.metrics.get("thresholds", {})
     kept = sorted((float(of), value) for of, value in thresholds.items() if value is not None)
@@ -90,10 +105,10 @@ def _judged(run: ModelRun) -> int:
 
 
 def stream_votes(db: Database, campaign_id: int) -> Iterator[str]:
-    """Every vote ever cast in a campaign, superseded ones too, as CSV text in order of arrival.
+    """Stream all votes of a campaign as CSV text in order of arrival, replaced ones too.
 
     Raises:
-        NotFound: no such campaign.
+        NotFound: there is no such campaign.
     """
     with db.read() as session:
         get_campaign(session, campaign_id)
@@ -102,10 +117,10 @@ def stream_votes(db: Database, campaign_id: int) -> Iterator[str]:
 
 
 def _in_one_transaction(db: Database, rows: Callable[[Session], Iterator[T]]) -> Iterator[T]:
-    """The rows, all as of one moment."""
+    """Yield rows of one moment."""
     with db.read() as session:
         if not db.is_sqlite:
-            # Several statements see one moment; SQLite's transactions are snapshots anyway.
+            # So several statements see the same moment, as they always do in SQLite.
             session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         yield from rows(session)
 
@@ -113,7 +128,7 @@ def _in_one_transaction(db: Database, rows: Callable[[Session], Iterator[T]]) ->
 def _find_source(
     session: Session, campaign: Campaign, precision: float | None
 ) -> tuple[int, float]:
-    """The current run, and the probability from which its proposals count."""
+    """Return the current run, and the probability from which its proposals are used."""
     run = current_run(session, campaign.dataset_id)
     if run is None:
         raise Conflict(
@@ -134,13 +149,21 @@ def _label_rows(
 
 
 def _select_labels(campaign_id: int, run_id: int | None) -> Any:
-    """Images with votes and, given a run, those with its proposals, p_* null where it has none."""
+    """Select images with votes, and with a run also images with its proposals."""
     columns = (
-        Image.id.label("image_id"), Image.filename, Consensus.label, Consensus.votes_left,
-        Consensus.votes_center, Consensus.votes_right, Consensus.votes_unsure, Consensus.status,
-        Consensus.method, Consensus.p_left.label("posterior_left"),
-        Consensus.p_center.label("posterior_center"), Consensus.p_right.label("posterior_right"),
-    )  # fmt: skip
+        Image.id.label("image_id"),
+        Image.filename,
+        Consensus.label,
+        Consensus.votes_left,
+        Consensus.votes_center,
+        Consensus.votes_right,
+        Consensus.votes_unsure,
+        Consensus.status,
+        Consensus.method,
+        Consensus.p_left.label("posterior_left"),
+        Consensus.p_center.label("posterior_center"),
+        Consensus.p_right.label("posterior_right"),
+    )
     voted: ColumnElement[bool] = Consensus.votes > 0
     mine = Consensus.campaign_id == campaign_id
     if run_id is None:
@@ -155,12 +178,12 @@ def _select_labels(campaign_id: int, run_id: int | None) -> Any:
 
 
 def _by_filename(session: Session) -> Any:
-    """By code point in both databases; PostgreSQL would else sort as its language does."""
+    """Return the order by code point. PostgreSQL would sort by its language."""
     return Image.filename if is_sqlite(session) else collate(Image.filename, "C")
 
 
 def _voted_row(row: Row[Any]) -> LabelRow:
-    """Label and probabilities by the votes: their shares where the majority decides."""
+    """Make a row from the votes. With the majority rule, probabilities are shares of votes."""
     posterior = (row.posterior_left, row.posterior_center, row.posterior_right)
     if row.method != MAJORITY:
         return _label_row(row, row.label, posterior, "votes")
@@ -171,8 +194,10 @@ def _voted_row(row: Row[Any]) -> LabelRow:
 
 
 def _proposed_row(row: Row[Any], least: float) -> LabelRow:
-    """The likeliest label; none where it is less probable than `least`, or where the two
-    likeliest are exactly as likely."""
+    """Make a row from a proposal.
+
+    It has no label if the best label is less probable than `least`, or if two labels tie.
+    """
     probabilities = (row.p_left, row.p_center, row.p_right)
     label = likeliest_label(probabilities) if max(probabilities) >= least else None
     return _label_row(row, label, probabilities, "proposal")
@@ -215,20 +240,20 @@ def _vote_row(vote: Vote, filename: str, pseudonym: str) -> Sequence[Any]:
         _time(vote.created_at),
         vote.elapsed_ms,
         vote.mode,
-        _truth(vote.blind),
+        _yes_no(vote.blind),
         vote.shown_label,
         vote.shown_run_id,
         _time(vote.superseded_at),
         vote.withheld_label,
-        _truth(vote.planted),
-        _truth(vote.mirrored),
+        _yes_no(vote.planted),
+        _yes_no(vote.mirrored),
     )
 
 
-def _truth(value: bool) -> str:
+def _yes_no(value: bool) -> str:
     return "true" if value else "false"
 
 
 def _time(moment: datetime | None) -> str:
-    """ISO 8601 in UTC to the microsecond; empty for none."""
+    """Write a time in ISO 8601, UTC, to the microsecond. None becomes an empty text."""
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if moment else ""

@@ -1,4 +1,4 @@
-"""What is known of the files of a data set: size, hash, and the rows of CelebA's text files."""
+"""What is known about the files of a data set: size, hash, and rows of CelebA's text files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NOTHING_READ = hashlib.sha256(b"").hexdigest()
 
 @dataclass(frozen=True)
 class Annotations:
-    """The text files of a data set, ready to be asked by filename."""
+    """The rows of the text files, by filename."""
 
     attribute_names: tuple[str, ...]
     columns: dict[str, Lookup]  # column of the image table -> value by filename, or None
@@ -32,11 +32,11 @@ class Annotations:
 def read_annotations(path: str | Path, names: Sequence[str]) -> Annotations:
     """Read the text files beside the images.
 
-    Rows about images that are not there, and images without a row, are no error but are told.
+    Rows without an image, and images without a row, are not errors. They are listed as `problems`.
 
     Raises:
         DatasetError: a file is malformed.
-        BrokenData: more attributes than fit into a column.
+        BrokenData: there are more attributes than the database can store.
     """
     tables = read_tables(path)
     attribute_names = tables.attributes.columns if tables.attributes else ()
@@ -54,7 +54,7 @@ def read_annotations(path: str | Path, names: Sequence[str]) -> Annotations:
 
 
 def describe(source: ImageSource, name: str, annotations: Annotations) -> dict[str, Any]:
-    """The columns of the image table that come from outside; `problem` if it cannot be read."""
+    """Return the columns of an image that come from files, or the `problem` of reading it."""
     try:
         data = source.read(name)
         found = {
@@ -62,7 +62,7 @@ def describe(source: ImageSource, name: str, annotations: Annotations) -> dict[s
             "sha256": hashlib.sha256(data).hexdigest(),
             "problem": None,
         }
-    except DatasetError as error:  # damaged, gone since it was listed, or a name of no use
+    except DatasetError as error:  # damaged, removed in the meantime, or an unusable name
         found = {"byte_size": 0, "sha256": _NOTHING_READ, "problem": str(error)}
     return found | {column: get(name) for column, get in annotations.columns.items()}
 

@@ -1,4 +1,4 @@
-"""Decoding every image once, so that a broken file is known before a person meets it."""
+"""Decode every image once, so that broken files are found before people see them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from rotation.data.decoding import decode
 from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError
 
-CHUNK = 250  # images of a task and of a transaction
-FEW = 500  # as many are done sooner here than it takes to start processes
+CHUNK = 250  # images per task and per transaction
+FEW = 500  # with fewer images it is faster not to start processes
 Progress = Callable[[int, int], None]
 Task = Sequence[tuple[int, str]]  # image id and filename
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What decoding found: width and height as seen, or what is wrong."""
+    """The result for one image: its displayed size, or the problem."""
 
     image_id: int
     filename: str
@@ -35,7 +35,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """`checked` in this run; `ok` and `broken` (filename, problem) of the whole data set."""
+    """The number of images `checked` now; `ok` and `broken` (filename, problem) in all."""
 
     checked: int
     ok: int
@@ -48,14 +48,18 @@ def check_images(
     progress: Progress | None = None,
     processes: int = 2,
 ) -> CheckReport:
-    """Decode the images of a data set that have not been checked; let the sound ones in.
+    """Decode the images of a data set that were not checked yet, and add the good ones.
 
-    Commits as it goes: a killed check goes on where it was. Votes that were cast before (the
-    image was away for a time) count again.
+    Each chunk is committed, so an interrupted check continues where it stopped. If an image was
+    missing for a time, its earlier votes count again.
+
+    Parameters:
+        progress: called with (images done, images in all).
+        processes: number of processes that decode.
 
     Raises:
-        NotFound: no such data set.
-        DatasetError: its folder or zip cannot be opened.
+        NotFound: there is no such data set.
+        DatasetError: the folder or zip file cannot be opened.
     """
     path, unchecked = _unchecked(db, dataset_id)
     done = 0

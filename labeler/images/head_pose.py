@@ -1,7 +1,7 @@
-"""How far each face is turned: from CelebA's landmarks, or from a file of poses.
+"""Store the yaw of each face, from CelebA's landmarks or from a file of poses.
 
-`Image.yaw_deg` > 0: the face looks towards the viewer's right. Both ways compute everything
-first and then only write, so that votes need not wait for long.
+`Image.yaw_deg` > 0: the face looks towards the viewer's right. All values are computed before the
+first one is written, so that votes wait only a short time.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from labeler.models import Image
 from rotation.poses.estimation import estimate_poses
 from rotation.poses.pose_csv import read_poses
 
-_BATCH = 5_000  # rows of a statement
+_BATCH = 5_000  # rows per statement
 _COORDINATES = 10
 _IMAGES = cast(Table, Image.__table__)
-# On the table, not on the class: nothing has to be mapped while the votes wait.
+# On the table, not on the class: this avoids the mapper while votes wait.
 _SET_YAW = (
     update(_IMAGES).where(_IMAGES.c.id == bindparam("image")).values(yaw_deg=bindparam("yaw"))
 )
@@ -32,9 +32,14 @@ _SET_YAW = (
 
 @dataclass(frozen=True, slots=True)
 class YawReport:
-    """`stored`: images with a yaw now by this; `faceless`: those that have none, for want of a
-    face; `missing`: images of the data set that the source says nothing of; `foreign`: names of
-    the file that are not in the data set."""
+    """What was stored.
+
+    Attributes:
+        stored: number of images that got a yaw.
+        faceless: number of images in which no face was found.
+        missing: number of images of the data set that the source does not contain.
+        foreign: names in the file that are not in the data set.
+    """
 
     stored: int
     faceless: int
@@ -43,9 +48,9 @@ class YawReport:
 
 
 def measure_yaw(db: Database, dataset_id: int) -> YawReport:
-    """Set the yaw of each image of a data set that has landmarks (`rotation.poses.estimation`).
+    """Compute and store the yaw of each image that has landmarks.
 
-    Written batch by batch; one that was stopped in the middle is to be run again.
+    Each batch is committed. If this stops in between, it must be run again.
 
     Raises:
         Conflict: no image has landmarks.
@@ -70,14 +75,14 @@ def measure_yaw(db: Database, dataset_id: int) -> YawReport:
 
 
 def load_yaw(db: Database, dataset_id: int, path: Path) -> YawReport:
-    """Set the yaw of the images that a poses.csv of `manage.py rotation poses` names.
+    """Store the yaw of each image from a poses.csv of `manage.py rotation poses`.
 
-    All rows or none are taken. An image whose row has no yaw has none afterwards either; one
-    that is not in the file keeps what it has.
+    All rows are stored, or none. An image whose row has no yaw loses its yaw. An image that is not
+    in the file keeps it.
 
     Raises:
-        DatasetError: the file cannot be read or is malformed; names the line.
-        BrokenData: none of its names is in the data set.
+        DatasetError: the file cannot be read. The message names the line.
+        BrokenData: no name of the file is in the data set.
     """
     poses = read_poses(path)
     with db.read() as session:
@@ -98,9 +103,13 @@ def load_yaw(db: Database, dataset_id: int, path: Path) -> YawReport:
 
 
 def estimate_yaw(landmarks: Sequence[Sequence[float]]) -> list[float | None]:
-    """Degrees of N faces from ten numbers each, x and y of CelebA's five landmarks.
+    """Estimate the yaw of N faces in degrees.
 
-    None where they make no face: all in one point.
+    Parameters:
+        landmarks: x and y of CelebA's five landmarks, ten numbers per face.
+
+    Returns:
+        The yaw of each face; None if all its landmarks are one point.
     """
     points = np.array(landmarks, dtype=np.float64).reshape(-1, _COORDINATES // 2, 2)
     yaws: list[float | None] = []
@@ -120,7 +129,7 @@ def _ids_by_name(session: Session, dataset_id: int) -> Mapping[str, int]:
 
 
 def _batches(values: Mapping[int, float | None]) -> Iterator[list[dict[str, float | None]]]:
-    """Parameters of `_SET_YAW`."""
+    """Return the parameters of `_SET_YAW`, in batches."""
     rows = [{"image": image_id, "yaw": yaw} for image_id, yaw in values.items()]
     for start in range(0, len(rows), _BATCH):
         yield rows[start : start + _BATCH]

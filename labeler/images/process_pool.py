@@ -1,6 +1,6 @@
-"""Work on the images of a data set chunk by chunk, here or in several processes.
+"""Run a function on chunks of a data set, in this process or in several.
 
-Nothing here imports SQL, so that a process of the pool starts quickly.
+This module does not import SQL, so that a process of the pool starts quickly.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from rotation.data.sources import ImageSource, open_source
 T = TypeVar("T")
 R = TypeVar("R")
 
-_source: ImageSource | None = None  # of a process of the pool, opened once
+_source: ImageSource | None = None  # each process of the pool opens it once
 
 
 def map_chunks(
     path: str, work: Callable[[ImageSource, T], R], chunks: Sequence[T], processes: int
 ) -> Iterator[R]:
-    """`work(source, chunk)` for each chunk, in order.
+    """Return `work(source, chunk)` for each chunk, in order.
 
     Parameters:
-        path: the folder or zip, as `rotation.data.sources.open_source` takes it.
-        work: a function of a module, since other processes must find it.
-        processes: 1: no other process than this.
+        path: the folder or zip file of the data set.
+        work: a function at the top level of a module, so that other processes can import it.
+        processes: number of processes; 1 uses this process.
 
     Raises:
-        DatasetError: the folder or zip cannot be opened.
+        DatasetError: the folder or zip file cannot be opened.
     """
-    # Opened here in any case: a data set that is gone is an error of ours, not of a process.
+    # Opened here first, so that a missing data set is reported by this process.
     with open_source(path) as source:
         if processes == 1:
             yield from (work(source, chunk) for chunk in chunks)
             return
-    # Not forked: the caller may have threads, locks and database connections.
+    # Not "fork": the caller may have threads, locks and database connections.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, _open, (path,)) as pool:
         try:
@@ -47,7 +47,7 @@ def map_chunks(
 
 
 def _open(path: str) -> None:
-    global _source  # noqa: PLW0603  one a process, set by the pool's initialiser
+    global _source  # noqa: PLW0603  one per process, set by the pool's initialiser
     _source = open_source(path)
 
 

@@ -1,4 +1,4 @@
-"""Registering a data set. The images stay where they are; the database knows about them."""
+"""Register a data set: store its images' names, hashes and annotations in the database."""
 
 from __future__ import annotations
 
@@ -23,19 +23,25 @@ from labeler.models import MAX_FILENAME, Dataset, Image
 from labeler.voting.service import supersede_votes_on
 from rotation.data.sources import ImageSource, open_source
 
-BATCH = 2_000  # rows of a transaction: what a killed import has to do again
+BATCH = 2_000  # rows per transaction; an interrupted import repeats at most so many
 LEFT_OUT_SHOWN = 10
 GONE = "no longer in the data set"
-_UNKEEPABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_UNSTORABLE = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 Progress = Callable[[int, int], None]
 _COMPARED = (
-    "byte_size", "sha256", "problem", "attribute_bits", "identity", "partition", "landmarks"
-)  # fmt: skip
+    "byte_size",
+    "sha256",
+    "problem",
+    "attribute_bits",
+    "identity",
+    "partition",
+    "landmarks",
+)
 
 
 @dataclass
 class RegisterReport:
-    """What a registration did. `changed` counts images whose file or text rows are new."""
+    """What a registration did. `changed`: images with a new file or new annotations."""
 
     dataset_id: int
     name: str
@@ -49,7 +55,7 @@ class RegisterReport:
 
     @property
     def total(self) -> int:
-        """Images that are in the data set now."""
+        """The number of images in the data set now."""
         return self.added + self.unchanged + self.changed
 
 
@@ -60,27 +66,28 @@ def register_dataset(
     activate: bool = True,
     progress: Progress | None = None,
 ) -> RegisterReport:
-    """Register a folder or zip of images with CelebA's text files, where they are there.
+    """Register a folder or zip file of images, with CelebA's text files if they exist.
 
-    May be repeated, also after having been killed: what is known already stays as it is. A file
-    whose content is new has to be checked anew, and its votes no longer count, since they were
-    about another picture. A file that is gone or cannot be read leaves the queue; its votes stay.
+    It can be repeated, also after an interruption. Images that are known and unchanged stay as
+    they are. A file with new content must be checked again, and its votes no longer count, because
+    they were about another image. A file that is missing or unreadable is not assigned any more,
+    and its votes stay.
 
     Parameters:
-        path: as `rotation.data.sources.open_source` takes it.
-        name: of the data set; default: that of the folder or file. An existing name given here
-            means that the data set has moved to `path`.
-        activate: hand out the images of this data set from now on.
-        progress: called with how many images are done and how many there are.
+        path: the folder or zip file.
+        name: of the data set; default: the name of the folder or file. An existing name means that
+            the data set has moved to `path`.
+        activate: make the campaign of this data set the active one.
+        progress: called with (images done, images in all).
 
     Raises:
-        DatasetError: no images there, or a malformed text file.
-        Conflict: the default name belongs to a data set elsewhere.
+        DatasetError: there are no images, or a text file is malformed.
+        Conflict: another data set has the default name.
         InvalidInput: the name is empty or longer than 100 characters.
     """
     path = Path(path).expanduser().resolve()
     with open_source(path) as source:
-        names = [name for name in source.names() if _can_be_kept(name)]
+        names = [name for name in source.names() if _can_be_stored(name)]
         annotations = read_annotations(path, names)
         report = _open_report(db, path, name, annotations)
         _tell_left_out(report, source.names())
@@ -99,10 +106,10 @@ def register_dataset(
 
 
 def activate_dataset(session: Session, name: str) -> Dataset:
-    """Hand out the newest campaign of this data set from now on; the active one, if it is its own.
+    """Activate the newest campaign of a data set, unless one of its campaigns is active already.
 
     Raises:
-        NotFound: no such data set; lists those there are.
+        NotFound: there is no such data set. The message lists all data sets.
     """
     datasets = {one.name: one for one in session.scalars(select(Dataset))}
     if name not in datasets:
@@ -117,7 +124,7 @@ def activate_dataset(session: Session, name: str) -> Dataset:
 def _open_report(
     db: Database, path: Path, name: str | None, annotations: Annotations
 ) -> RegisterReport:
-    """Find or make the data set."""
+    """Find or create the data set."""
     with db.write() as session:
         dataset = _find_dataset(session, path, name)
         dataset.path = str(path)
@@ -153,13 +160,13 @@ def _find_dataset(session: Session, path: Path, name: str | None) -> Dataset:
     return Dataset(name=default)
 
 
-def _can_be_kept(name: str) -> bool:
-    """Whether both databases and a CSV can hold the name."""
-    return len(name) <= MAX_FILENAME and not _UNKEEPABLE.search(name)
+def _can_be_stored(name: str) -> bool:
+    """Whether both databases and a CSV file can store the name."""
+    return len(name) <= MAX_FILENAME and not _UNSTORABLE.search(name)
 
 
 def _tell_left_out(report: RegisterReport, names: Sequence[str]) -> None:
-    left_out = [name for name in names if not _can_be_kept(name)]
+    left_out = [name for name in names if not _can_be_stored(name)]
     if left_out:
         shown = ", ".join(map(repr, left_out[:LEFT_OUT_SHOWN]))
         report.problems.append(
@@ -193,13 +200,13 @@ def _store(
     known: Mapping[str, Row[Any]],
     annotations: Annotations,
 ) -> None:
-    """Compare one batch with what is known and write what is new, in one transaction."""
-    added, changed, replaced, turned = [], [], [], []
+    """Compare a batch with the stored rows, and write the changes in one transaction."""
+    added, changed, replaced, repositioned = [], [], [], []
     for name in names:
         found = describe(source, name, annotations)
         row = known.get(name)
         if row is not None and found["problem"] is not None:
-            # It cannot be read, perhaps only now: the votes are still about what was there.
+            # It may be readable again later, so its votes stay.
             found["sha256"] = row.sha256
         if row is None:
             new = {"dataset_id": report.dataset_id, "filename": name, **_status(found)}
@@ -209,8 +216,8 @@ def _store(
             if row.sha256 != found["sha256"]:
                 replaced.append(row.id)
             if (row.sha256, row.landmarks) != (found["sha256"], found["landmarks"]):
-                turned.append(changed[-1])
-    _set_yaw([*added, *turned])
+                repositioned.append(changed[-1])
+    _set_yaw([*added, *repositioned])
     with db.write() as session:
         if added:
             session.execute(insert(Image), added)
@@ -221,7 +228,7 @@ def _store(
 
 
 def _set_yaw(rows: Sequence[dict[str, Any]]) -> None:
-    """How far the faces are turned, where landmarks tell; else a file may (`images.head_pose`)."""
+    """Set the yaw of images with landmarks. For others a file can (`images.head_pose`)."""
     told = [row for row in rows if row["landmarks"]]
     yaws = estimate_yaw([row["landmarks"] for row in told]) if told else []
     for row in rows:
@@ -231,7 +238,7 @@ def _set_yaw(rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _is_same(row: Row[Any], found: Mapping[str, Any]) -> bool:
-    """A problem of decoding (found by the check, not by reading) stays as it is."""
+    """Whether a row is unchanged. Only the check finds problems of decoding, so they stay."""
     return row.problem != GONE and all(
         getattr(row, name) == found[name] for name in _COMPARED if name != "problem"
     )
@@ -242,9 +249,9 @@ def _status(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _new_status(row: Row[Any], found: Mapping[str, Any]) -> dict[str, Any]:
-    """An image keeps its status as long as its content is the same and it is there.
+    """Return the status of a known image. It stays while the content is the same.
 
-    What could not be read has no size, so that its return is a change.
+    An unreadable file has size 0, so it changes when it becomes readable again.
     """
     is_same = (row.sha256, row.byte_size) == (found["sha256"], found["byte_size"])
     if is_same and row.problem != GONE:

@@ -1,4 +1,4 @@
-"""Images for the browser: passed on as they are, unless a browser cannot show them."""
+"""Image files for browsers: unchanged, or converted if a browser cannot show them."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ OPEN_SOURCES = 4
 JPEG_QUALITY = 95
 
 
-Identity = tuple[str, int, int, int]
+SourceKey = tuple[str, int, int, int]
 
 
-def _identify(path: str) -> Identity:
-    """A zip that was replaced is another one: what is open would still show the old pictures."""
+def _identify(path: str) -> SourceKey:
+    """Identify a source. A zip file that was replaced is another one, with other images."""
     images = locate_images(Path(path))
     if not images.is_file():
         return (path, 0, 0, 0)
@@ -44,10 +44,10 @@ def _identify(path: str) -> Identity:
 
 
 class _Sources:
-    """A few open sources. A process that was forked off opens its own."""
+    """A few open sources. A forked process opens its own."""
 
     def __init__(self) -> None:
-        self._open: OrderedDict[Identity, ImageSource] = OrderedDict()
+        self._open: OrderedDict[SourceKey, ImageSource] = OrderedDict()
         self._lock = threading.Lock()
         self._owner = os.getpid()
 
@@ -58,7 +58,7 @@ class _Sources:
                 self._open[key] = open_source(path)
             self._open.move_to_end(key)
             while len(self._open) > OPEN_SOURCES:
-                # Not closed here: another thread may be reading; it goes with its last user.
+                # Not closed, because another thread may still read it; its last user frees it.
                 self._open.popitem(last=False)
             return self._open[key]
 
@@ -71,11 +71,11 @@ _sources = _Sources()
 
 
 def read_image(session: Session, image_id: int) -> tuple[bytes, str, Image]:
-    """The bytes for the browser, their MIME type, and the image's row.
+    """Return the bytes for the browser, their MIME type, and the row of the image.
 
     Raises:
-        NotFound: no such image.
-        BrokenData: the file is gone or cannot be decoded.
+        NotFound: there is no such image.
+        BrokenData: the file is missing or cannot be decoded.
     """
     row = session.execute(
         select(Image, Dataset.path).join(Dataset).where(Image.id == image_id)
@@ -91,7 +91,7 @@ def read_image(session: Session, image_id: int) -> tuple[bytes, str, Image]:
 
 
 def for_browser(data: bytes, name: str) -> tuple[bytes, str]:
-    """The same bytes, if every browser shows them rightly; otherwise made anew as PNG or JPEG.
+    """Return the same bytes if every browser can show them, else a PNG or JPEG of the image.
 
     Raises:
         ImageError: the data cannot be decoded.
@@ -99,7 +99,7 @@ def for_browser(data: bytes, name: str) -> tuple[bytes, str]:
     header = read_header(data, name)
     if header.format in MIME and header.mode in PLAIN_MODES:
         return data, MIME[header.format]
-    if header.format == "JPEG":  # CMYK: lossy already
+    if header.format == "JPEG":  # CMYK; it is lossy already
         return _encode(decode(data, name), "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return _encode(decode(data, name), "PNG")
 
@@ -111,7 +111,7 @@ def _encode(image: Pillow.Image, kind: str, **options: int) -> tuple[bytes, str]
 
 
 def _source(path: str) -> ImageSource:
-    global _sources  # noqa: PLW0603  a fork shares file positions with its parent
+    global _sources  # noqa: PLW0603  a forked process shares file positions
     if not _sources.is_ours:
         _sources = _Sources()
     return _sources.get(path)

@@ -1,5 +1,5 @@
-"""From face crops to label probabilities: arrays in, arrays out.
+"""The light classifier: from face crops to label probabilities. Functions take and return arrays.
 
-Labels are column numbers: 0 left, 1 center, 2 right (`labeler.labels.LABELS`), so that the
-label of the mirrored picture is `2 - label` and its probabilities are the row read backwards.
+Labels are numbers: 0 left, 1 center, 2 right. So the label of the mirrored image is `2 - label`,
+and its probabilities are in reverse order.
 """

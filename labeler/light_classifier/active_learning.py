@@ -1,8 +1,8 @@
-"""Which pictures to ask about next, so that the model learns most from the answers.
+"""**Active learning**: the images whose labels help the model most.
 
-A picture is worth asking about as far as the model doubts it and as far as it differs from what
-has been or is about to be asked. Pictures are taken one by one; each taken one lowers the worth of
-those that look like it or like its mirror image, so that a batch does not ask one thing often.
+An image helps if the model is uncertain about it, and if it differs from the images that are
+already labelled or chosen. Images are chosen one by one. Each choice lowers the score of images
+that look like it or like its mirror image, so that a batch contains different images.
 """
 
 from __future__ import annotations
@@ -14,14 +14,20 @@ from labeler.light_classifier.features import Features, mirror_features
 from labeler.light_classifier.mirror_logistic import Probabilities
 
 SMALLEST = 1e-12
-SPREAD = 10  # nearest distances: this percentile counts as "alike"
+SCALE_PERCENTILE = 10  # of the distances between images: the scale of "similar"
 MAX_CANDIDATES = 4000
 
 Indices = npt.NDArray[np.intp]
 
 
-def doubt(probabilities: Probabilities) -> npt.NDArray[np.float64]:
-    """(N, 3) -> (N,): 1 less the lead of the likeliest label over the next; 0 sure, 1 a tie."""
+def margin_uncertainty(probabilities: Probabilities) -> npt.NDArray[np.float64]:
+    """Return 1 minus the difference of the two largest probabilities (N,).
+
+    0 is certain, 1 is a tie.
+
+    Parameters:
+        probabilities: (N, 3).
+    """
     ranked = np.sort(probabilities, axis=1)
     return 1 - (ranked[:, -1] - ranked[:, -2])
 
@@ -32,34 +38,42 @@ def next_to_ask(
     count: int,
     asked: Features | None = None,
 ) -> Indices:
-    """Rows of the pictures to ask about next, the most useful first.
+    """Choose the images to label next, the most useful first.
 
-    Greedy: worth_i = doubt_i * (1 - max_j exp(-d_ij^2 / s^2)), j over the pictures asked or
-    taken before and their mirror images, s the typical distance between neighbours.
+    Each step takes the image i with the largest score
+
+        u_i * prod_j (1 - exp(-d_ij^2 / s^2)).
+
+    u_i is its `margin_uncertainty`. j runs over the images asked or chosen before. d_ij is the
+    distance to image j or to its mirror image, whichever is closer. s is a typical small distance
+    between images.
 
     Parameters:
-        features: (N, N_FEATURES) of the pictures without a label.
-        probabilities: (N, 3) of the same, by the current model.
-        count: how many are wanted; all N where it is more.
-        asked: (M, N_FEATURES) those that have a label or are in someone's hands.
+        features: (N, N_FEATURES) of the images without a label.
+        probabilities: (N, 3) of the same images, by the current model.
+        count: number of images to choose, at most N.
+        asked: (M, N_FEATURES) of images that have a label or that somebody is labelling.
+
+    Returns:
+        Row numbers of `features`.
 
     Raises:
-        ValueError: the two first do not fit together.
+        ValueError: `features` and `probabilities` differ in length.
     """
     if len(features) != len(probabilities):
-        raise ValueError(f"{len(features)} pictures came with {len(probabilities)} predictions")
-    worth = doubt(probabilities)
-    candidates = np.argsort(-worth, kind="stable")[: max(MAX_CANDIDATES, count)]
-    rows, worth = features[candidates].astype(np.float64), worth[candidates] + SMALLEST
+        raise ValueError(f"{len(features)} images came with {len(probabilities)} predictions")
+    score = margin_uncertainty(probabilities)
+    candidates = np.argsort(-score, kind="stable")[: max(MAX_CANDIDATES, count)]
+    rows, score = features[candidates].astype(np.float64), score[candidates] + SMALLEST
     scale = _typical_distance(rows)
     for seen in [] if asked is None else asked.astype(np.float64):
-        worth = worth * _novelty(rows, seen, scale)
+        score = score * _novelty(rows, seen, scale)
     taken: list[int] = []
     for _ in range(min(count, len(rows))):
-        best = int(np.argmax(worth))
+        best = int(np.argmax(score))
         taken.append(best)
-        worth = worth * _novelty(rows, rows[best], scale)
-        worth[taken] = -1.0
+        score = score * _novelty(rows, rows[best], scale)
+        score[taken] = -1.0
     return candidates[taken]
 
 
@@ -72,8 +86,8 @@ def _novelty(
 
 
 def _typical_distance(rows: npt.NDArray[np.float64]) -> float:
-    """A low percentile of the distances within a sample of the rows; 1 where there is none."""
+    """Return a low percentile of the distances within a sample of rows, or 1 if all are equal."""
     sample = rows[:: max(1, len(rows) // 200)]
     distances = np.sqrt(((sample[:, None] - sample[None]) ** 2).sum(axis=2))
     apart = distances[distances > 0]
-    return float(np.percentile(apart, SPREAD)) if len(apart) else 1.0
+    return float(np.percentile(apart, SCALE_PERCENTILE)) if len(apart) else 1.0

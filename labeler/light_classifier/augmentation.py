@@ -1,7 +1,7 @@
-"""The same picture as another camera would have taken it, with the light where it was.
+"""Data augmentation: variants of an image with the same light.
 
-Shifted, turned, cut tighter, at another exposure and contrast, grained. Nothing here brightens one
-part of a picture more than another, which would move the light.
+A variant is shifted, rotated, cropped, has another exposure and contrast, and has grain. No step
+changes the brightness of one part more than of another, because that would move the light.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from PIL import Image
 from labeler.light_classifier.features import Features, light_features
 
 VARIANTS = 4
-SHIFT = 1 / 16  # of the side, each way
-TIGHTEST = 0.84  # of the side
-TURN_DEG = 5.0
+SHIFT = 1 / 16  # of the side, in each direction
+MIN_SIDE = 0.84  # of the side
+ROTATION_DEG = 5.0
 GAMMA = 1.3
 DARKEST, BRIGHTEST = 0.6, 1.1
 GRAIN = 1.0  # grey levels
@@ -26,15 +26,14 @@ GRAIN = 1.0  # grey levels
 def features_with_variants(
     crops: npt.NDArray[np.uint8], numbers: Sequence[int] | None = None
 ) -> Features:
-    """Features of face crops and of their variants.
+    """Return features of face crops and of their variants.
 
     Parameters:
         crops: (N, S, S, 3), as for `light_features`.
-        numbers: (N,) not negative; what is drawn for a picture depends on its number alone.
-            Default: its place.
+        numbers: (N,) seeds of the variants, one per image, >= 0. Default: the position.
 
     Returns:
-        (1 + VARIANTS, N, N_FEATURES): first those of the crops as they are.
+        (1 + VARIANTS, N, N_FEATURES). The first row has the unchanged crops.
 
     Raises:
         ValueError: as `light_features`.
@@ -49,13 +48,13 @@ def features_with_variants(
 
 
 def vary(crop: npt.NDArray[np.uint8], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """A variant of one crop (S, S, 3), of the same shape."""
+    """Return a variant of one crop (S, S, 3), with the same shape."""
     size = len(crop)
-    side = size * rng.uniform(TIGHTEST, 1)
+    side = size * rng.uniform(MIN_SIDE, 1)
     corner = (size - side) / 2 + rng.uniform(-SHIFT, SHIFT, 2) * size
     left, top = np.clip(corner, 0, size - side)
     turned = Image.fromarray(crop).rotate(
-        rng.uniform(-TURN_DEG, TURN_DEG), Image.Resampling.BILINEAR
+        rng.uniform(-ROTATION_DEG, ROTATION_DEG), Image.Resampling.BILINEAR
     )
     box = (left, top, left + side, top + side)
     moved = np.asarray(turned.resize((size, size), Image.Resampling.BILINEAR, box=box))

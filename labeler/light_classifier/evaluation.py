@@ -1,4 +1,4 @@
-"""How good the probabilities are, measured on people the model has not seen."""
+"""Measures of the probabilities, and cross-validation over people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from labeler.light_classifier.mirror_logistic import (
     Probabilities,
     SoftLabels,
     Weights,
-    as_shares,
+    as_soft_labels,
 )
 from labeler.light_classifier.semi_supervised import fit_with_unlabeled
 
@@ -30,7 +30,7 @@ SMALLEST_PROBABILITY = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Figures of N predictions. `confusion[i][j]`: label i was given, j proposed."""
+    """Measures of N predictions. `confusion[i][j]`: how often label i was predicted as j."""
 
     n: int
     n_per_label: list[int]
@@ -42,15 +42,19 @@ class Evaluation:
     confusion: list[list[int]]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: plain numbers and lists."""
+        """Return the measures as JSON values."""
         return asdict(self)
 
 
 def evaluate(probabilities: Probabilities, labels: Labels) -> Evaluation:
-    """Compare (N, 3) probabilities with (N,) labels, N >= 1.
+    """Compare probabilities with true labels.
 
-    `macro_f1` is the mean over the labels that occur among the given or the proposed ones;
-    `log_loss` in nats; `ece`: see `expected_calibration_error`.
+    `macro_f1` is the mean over the labels that occur or are predicted. `log_loss` is in nats.
+    `ece` is the `expected_calibration_error`.
+
+    Parameters:
+        probabilities: (N, 3), N >= 1.
+        labels: (N,).
     """
     proposed = probabilities.argmax(axis=1)
     counts = np.bincount(labels, minlength=N_LABELS)
@@ -68,9 +72,13 @@ def evaluate(probabilities: Probabilities, labels: Labels) -> Evaluation:
 
 
 def expected_calibration_error(probabilities: Probabilities, labels: Labels) -> float:
-    """Mean of |accuracy - confidence| over ten bins of confidence, weighted by their counts.
+    """**Expected calibration error**: the mean of |accuracy - confidence| over ten bins.
 
-    Guo et al., On Calibration of Modern Neural Networks, ICML 2017, equation 3.
+    The bins have equal widths of confidence and are weighted by their numbers of predictions.
+
+    Reference:
+        C. Guo, G. Pleiss, Y. Sun, K. Q. Weinberger, *On calibration of modern neural networks*,
+        ICML 2017, equation 3.
     """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
@@ -80,22 +88,26 @@ def expected_calibration_error(probabilities: Probabilities, labels: Labels) -> 
 
 
 def out_of_fold(
-    features: Features, labels: Labels | SoftLabels, weights: Weights, groups: Groups,
+    features: Features,
+    labels: Labels | SoftLabels,
+    weights: Weights,
+    groups: Groups,
     unlabeled: Features | None = None,
-) -> Probabilities | None:  # fmt: skip
-    """(N, 3) probabilities, each from a model that saw no label of the same group.
+) -> Probabilities | None:
+    """Predict each image by a model trained without the group of the image (cross-validation).
 
     Parameters:
-        groups: (N,) the person on each picture; a number of its own where unknown.
-        unlabeled: pictures without a label, as in `fit_with_unlabeled`, seen by every fold.
+        features, labels, weights: as for `fit`.
+        groups: (N,) the person on each image; a number of its own if unknown.
+        unlabeled: images without a label for `fit_with_unlabeled`; all folds use them.
 
     Returns:
-        None where all pictures are of one group: nothing can be held out.
+        (N, 3) probabilities; None if all images have the same group.
     """
     folds = min(FOLDS, len(np.unique(groups)))
     if folds < 2:
         return None
-    shares = as_shares(labels)
+    shares = as_soft_labels(labels)
     result = np.empty(shares.shape)
     for train, test in GroupKFold(folds, shuffle=True, random_state=0).split(shares, groups=groups):
         model = fit_with_unlabeled(features[train], shares[train], weights[train], unlabeled)

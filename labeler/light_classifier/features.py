@@ -1,19 +1,22 @@
-"""What a face crop says about its light: coarse brightness, split by the mirror.
+"""Features of a face crop that describe its light: coarse brightness, split into odd and even.
 
-Sixteen cells are enough: light changes slowly over a face, identity quickly, and few labels cannot
-tell the two apart on a finer grid. With flip L the mirrored picture, odd = (L - flip L) / 2 and
-even = (L + flip L) / 2: a mirror negates the odd part and leaves the even part. All sums that a
-mirror permutes are integer, so that this holds bit by bit and not just to rounding.
+A grid of 4 x 4 cells is enough. Light changes slowly over a face and identity quickly, and few
+labels could not separate the two on a finer grid. With flip L the mirrored image,
 
-Three readings of each cell, since no single one suits both a bright and a nearly black frame:
+    odd = (L - flip L) / 2,    even = (L + flip L) / 2.
 
-    log(mean / m + 1)    exposure-free and compressed; m is the mean of the picture
-    log(peak / m + 1)    peak = fourth-power mean: a lit nostril in a dark frame
+A mirror negates the odd part and does not change the even part. All sums whose order a mirror
+changes are of integers, so this holds exactly.
+
+Each cell has three measurements, because no single one works for bright and for dark images:
+
+    log(mean / m + 1)    independent of the exposure; m is the mean of the image
+    log(peak / m + 1)    peak is the fourth-power mean, which shows a small bright spot
     log(mean + 1)        ratios within shadows
 
-and one number more, odd and even: what a model of rendered heads thinks (`rendered`). Its scale
-is large, so that a penalised fit can lean on it cheaply: it knows where the light of a lamp at a
-given azimuth falls on a head before the first label is there.
+The odd and the even part each have one more number, the prediction of a model of rendered heads
+(`rendered_prior`). It knows the light of a lamp at each azimuth before the first label exists. Its
+scale is large, so that a penalised fit can use it with a small weight.
 """
 
 from __future__ import annotations
@@ -23,15 +26,15 @@ import numpy.typing as npt
 
 from labeler.light_classifier.rendered_prior import load_rendered, rendered_scores
 
-VERSION = 1  # of what is measured: a new one where the same file would give other features
-GRID = 4  # cells a side
-READINGS = 3
-N_PLAIN = READINGS * GRID * GRID // 2  # odd or even numbers that come from the cells
+VERSION = 1  # of the features; raise it when the same file gives others
+GRID = 4  # cells per side
+MEASUREMENTS = 3
+N_PLAIN = MEASUREMENTS * GRID * GRID // 2  # odd or even numbers that come from the cells
 N_ODD = N_EVEN = N_PLAIN + 1
 N_FEATURES = N_ODD + N_EVEN
-# Root mean square length of each reading is 10 on subjects 1-10 of Yale B.
-READING_SCALES = (11.0, 9.5, 4.5)
-RENDERED_SCALE = 20.0  # standard deviation, there, of the two numbers of the rendered heads
+# With these factors each measurement has a root mean square length of 10 on Yale B, 1 to 10.
+MEASUREMENT_SCALES = (11.0, 9.5, 4.5)
+RENDERED_SCALE = 20.0  # standard deviation of the two predictions of rendered heads, on Yale B
 
 Features = npt.NDArray[np.float32]
 Floats = npt.NDArray[np.float64]
@@ -41,24 +44,24 @@ _LUMA = np.array([299, 587, 114], dtype=np.int64)  # ITU-R BT.601, thousandths
 
 
 def light_features(crops: npt.NDArray[np.uint8]) -> Features:
-    """Features of face crops.
+    """Return the features of face crops.
 
     Parameters:
-        crops: (N, S, S, 3) RGB in 0..255, S a multiple of `GRID`.
+        crops: (N, S, S, 3) uint8 RGB, S a multiple of `GRID`.
 
     Returns:
-        (N, N_FEATURES): first the odd part of the left half (positive: left brighter) with the
-        rendered heads' opinion on the side last, then the even part, with their opinion on
-        `center` last. Natural logarithms, scaled as `READING_SCALES` say.
+        (N, N_FEATURES). First the odd part of the left half, positive if the left is brighter,
+        with the rendered heads' prediction of the side last. Then the even part, with their
+        prediction of `center` last. Natural logarithms, times `MEASUREMENT_SCALES`.
 
     Raises:
-        ValueError: another shape or type.
+        ValueError: the shape or the type is wrong.
     """
     return _join(*plain_features(crops))
 
 
 def typical_features() -> Features:
-    """Features of the average rendered head lit from the left, front, right: (3, N_FEATURES)."""
+    """Return features (3, N_FEATURES) of average rendered heads lit from left, front, right."""
     model = load_rendered()
     odd = np.stack([model.mean_left_odd, np.zeros(N_PLAIN), -model.mean_left_odd])
     even = np.stack([model.mean_left_even, model.mean_center_even, model.mean_left_even])
@@ -66,18 +69,20 @@ def typical_features() -> Features:
 
 
 def plain_features(crops: npt.NDArray[np.uint8]) -> tuple[Floats, Floats]:
-    """What is measured on the cells alone: odd and even part, (N, N_PLAIN) each."""
+    """Return the measurements of the cells: odd and even parts, (N, N_PLAIN) each."""
     grey = _thousandths(crops)
     means, peaks = _cell_means(grey), _cell_peaks(grey)
-    level = _picture_means(grey)[:, None, None]
-    readings = [np.log(means / level + 1), np.log(peaks / level + 1), np.log(means)]
-    pairs = [_split(each, scale) for each, scale in zip(readings, READING_SCALES, strict=True)]
+    level = _image_means(grey)[:, None, None]
+    measurements = [np.log(means / level + 1), np.log(peaks / level + 1), np.log(means)]
+    pairs = [
+        _split(each, scale) for each, scale in zip(measurements, MEASUREMENT_SCALES, strict=True)
+    ]
     odd, even = zip(*pairs, strict=True)
     return np.concatenate(odd, axis=1), np.concatenate(even, axis=1)
 
 
 def mirror_features(features: Features) -> Features:
-    """Features of the mirrored pictures: (N, N_FEATURES) -> (N, N_FEATURES)."""
+    """Return the features (N, N_FEATURES) of the mirrored images."""
     return np.concatenate([-features[:, :N_ODD], features[:, N_ODD:]], axis=1)
 
 
@@ -87,17 +92,17 @@ def _join(odd: Floats, even: Floats) -> Features:
     return np.concatenate(columns, axis=1).astype(np.float32)
 
 
-def _split(reading: Floats, scale: float) -> tuple[Floats, Floats]:
-    """(N, GRID, GRID) -> odd and even part, (N, GRID * GRID / 2) each; the mean is taken off."""
-    left, right = reading[..., : GRID // 2], reading[..., : GRID // 2 - 1 : -1]
+def _split(measurement: Floats, scale: float) -> tuple[Floats, Floats]:
+    """Split (N, GRID, GRID) into odd and even parts (N, GRID * GRID / 2), without the mean."""
+    left, right = measurement[..., : GRID // 2], measurement[..., : GRID // 2 - 1 : -1]
     odd, even = (left - right) / 2, (left + right) / 2
     even = even - even.mean(axis=(1, 2), keepdims=True)
-    flat = len(reading), GRID * GRID // 2
+    flat = len(measurement), GRID * GRID // 2
     return odd.reshape(flat) * scale, even.reshape(flat) * scale
 
 
 def _thousandths(crops: npt.NDArray[np.uint8]) -> Counts:
-    """(N, S, S, 3) -> (N, GRID, cell, GRID, cell) luminance in thousandths of a grey level."""
+    """Return the luminance in thousandths of a grey level: (N, GRID, cell, GRID, cell)."""
     size = crops.shape[1] if crops.ndim == 4 else 0
     if crops.dtype != np.uint8 or crops.shape[1:] != (size, size, 3) or size % GRID or not size:
         raise ValueError(
@@ -109,15 +114,15 @@ def _thousandths(crops: npt.NDArray[np.uint8]) -> Counts:
 
 
 def _cell_means(grey: Counts) -> Floats:
-    """Mean of each cell, one grey level added so that black has a logarithm; (N, GRID, GRID)."""
+    """Return the mean of each cell plus 1, so that black has a logarithm: (N, GRID, GRID)."""
     return grey.sum(axis=(2, 4)) / (1000 * grey.shape[2] ** 2) + 1
 
 
 def _cell_peaks(grey: Counts) -> Floats:
-    """Fourth-power mean of each cell; whole grey levels, since thousandths would overflow."""
+    """Return the fourth-power mean of each cell, from whole grey levels to avoid an overflow."""
     fourth = ((grey + 1500) // 1000) ** 4
     return (fourth.sum(axis=(2, 4)) / grey.shape[2] ** 2) ** 0.25
 
 
-def _picture_means(grey: Counts) -> Floats:
+def _image_means(grey: Counts) -> Floats:
     return grey.sum(axis=(1, 2, 3, 4)) / (1000 * (GRID * grey.shape[2]) ** 2) + 1

@@ -1,18 +1,17 @@
-"""Mirror-equivariant multinomial logistic regression.
+"""**Mirror-equivariant multinomial logistic regression.**
 
-With odd features o (a mirror negates them) and even features e (it leaves them), the scores are
+A mirror negates the odd features o and does not change the even features e. The scores are
 
-    s_left = u.e + w.o + a,    s_center = v.e + b,    s_right = u.e - w.o + a
+    s_left = u.e + w.o + a,    s_center = v.e + b,    s_right = u.e - w.o + a,
 
-and p = softmax(s). A mirror swaps s_left and s_right and nothing else, whatever the weights: the
-mirrored picture gets exactly the mirrored probabilities. |o| is among the even features, so that
-a strong asymmetry can speak against `center` without saying which side.
+and p = softmax(s). A mirror exchanges s_left and s_right and changes nothing else. So the mirrored
+image always gets exactly the mirrored probabilities. |o| is one of the even features, so that a
+strong asymmetry lowers `center` without naming a side.
 
-The weights are those of scikit-learn's `LogisticRegression` fitted to every picture and its
-mirror with the label swapped, one row for each share of a label. That penalised likelihood is
-strictly convex in the weights and does not change under the mirror, so its minimum has the tied
-form. Here it is looked for among tied weights alone, with the shares as they are, which takes a
-sixth of the rows (a test compares the two).
+The fitted weights equal those of scikit-learn's `LogisticRegression` on each image and its mirror
+image with the exchanged label. That penalised likelihood is strictly convex and does not change
+under a mirror, so its minimum has the form above. The search here is limited to weights of this
+form, with soft labels, and needs a sixth of the rows. A test compares the two.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ from labeler.light_classifier.features import N_EVEN, N_FEATURES, N_ODD, Feature
 LEFT, CENTER, RIGHT = 0, 1, 2
 N_LABELS = 3
 INVERSE_PENALTY = 0.1  # C of scikit-learn; chosen inside subjects 1-10 of Yale B
-PRIOR_WEIGHT = 1.0  # in images, shared by the three labels
+PRIOR_WEIGHT = 1.0  # of the three average rendered heads together; an image has 1
 SMALLEST = 1e-300
 N_TIED = N_EVEN + N_ODD  # weights on the even part and on |odd|
 N_WEIGHTS = N_ODD + 2 * N_TIED + 2
-NEGLIGIBLE = 1e-3  # a share of a label under this is not taught
+NEGLIGIBLE = 1e-3  # smaller shares of a label are ignored
 MAX_ITERATIONS = 3000
-TOLERANCE = 1e-6  # of the gradient, a picture
+TOLERANCE = 1e-6  # of the gradient, per image
 
 Labels = npt.NDArray[np.int64]
 SoftLabels = npt.NDArray[np.float64]
@@ -54,12 +53,12 @@ class MirrorLogistic:
     center_bias: float
 
     def predict(self, features: Features) -> Probabilities:
-        """(N, N_FEATURES) -> (N, 3) probabilities of left, center, right; rows sum to 1."""
+        """Return probabilities (N, 3) of left, center, right from features (N, N_FEATURES)."""
         _check_features(features)
         return _softmax(_scores(*_split(features), self))
 
     def tempered(self, temperature: float) -> MirrorLogistic:
-        """The model whose scores are these divided by a temperature > 0: above 1 less sure."""
+        """Return the model with scores divided by a temperature > 0; above 1 it is less certain."""
         return MirrorLogistic(
             self.odd / temperature,
             self.side / temperature,
@@ -76,42 +75,42 @@ def fit(
     inverse_penalty: float = INVERSE_PENALTY,
     start: MirrorLogistic | None = None,
 ) -> MirrorLogistic:
-    """Fit to labelled pictures.
+    """Fit to labelled images.
 
-    The average rendered head of each label is added, together weighing `PRIOR_WEIGHT` images: no
-    label gets probability 0 because nobody has given it yet.
+    The average rendered head of each label is added, with `PRIOR_WEIGHT` for the three together.
+    So a label that nobody has given yet does not get probability 0.
 
     Parameters:
         features: (N, N_FEATURES), see `light_features`.
-        labels: (N,) 0 left, 1 center, 2 right; or (N, 3) the share of each, rows that sum to 1.
-        weights: (N,) positive; 1 for a unanimous label.
-        inverse_penalty: C of scikit-learn; smaller is smoother.
-        start: a model to begin from; changes the time and not the result.
+        labels: (N,) 0 left, 1 center, 2 right; or (N, 3) soft labels, rows sum to 1.
+        weights: (N,) positive; 1 is a full image.
+        inverse_penalty: C of scikit-learn; a smaller value regularises more.
+        start: a model to start from. It changes the time, not the result.
 
     Raises:
-        ValueError: nothing to learn from, or shapes and values that do not fit together.
+        ValueError: there is nothing to learn from, or shapes or values are wrong.
     """
-    shares = as_shares(labels)
+    shares = as_soft_labels(labels)
     _check_training(features, shares, weights)
-    task = _Task(
+    objective = _Objective(
         *_split(np.concatenate([features, typical_features()])),
         np.concatenate([shares, np.eye(N_LABELS)]),
-        # Twice: each picture stands for its mirror as well. The typical faces mirror each other.
+        # Twice: each image also stands for its mirror image. The rendered heads do so already.
         np.concatenate([2 * weights, np.full(N_LABELS, PRIOR_WEIGHT / N_LABELS)]),
         inverse_penalty,
     )
     first = np.zeros(N_WEIGHTS) if start is None else _flat(start)
     settings = {"maxiter": MAX_ITERATIONS, "gtol": TOLERANCE, "ftol": 64 * np.finfo(float).eps}
-    with threadpool_limits(1):  # threads only wait for each other on matrices as small as these
-        found = minimize(task, first, jac=True, method="L-BFGS-B", options=settings)
+    with threadpool_limits(1):  # more threads are slower on matrices as small as these
+        found = minimize(objective, first, jac=True, method="L-BFGS-B", options=settings)
     return _model(found.x)
 
 
-def as_shares(labels: Labels | SoftLabels) -> SoftLabels:
-    """(N,) labels as (N, 3) shares; (N, 3) shares as they are.
+def as_soft_labels(labels: Labels | SoftLabels) -> SoftLabels:
+    """Return labels (N,) as soft labels (N, 3). Soft labels are returned unchanged.
 
     Raises:
-        ValueError: another shape, another label, or rows that do not sum to 1.
+        ValueError: the shape is wrong, a label is unknown, or a row does not sum to 1.
     """
     if labels.ndim == 1:
         if not np.isin(labels, range(N_LABELS)).all():
@@ -124,8 +123,8 @@ def as_shares(labels: Labels | SoftLabels) -> SoftLabels:
     return labels.astype(np.float64)
 
 
-class _Task:
-    """The penalised mean loss of flat tied weights, with its gradient: (N_WEIGHTS,) -> both."""
+class _Objective:
+    """The penalised mean loss and its gradient, as a function of the weights (N_WEIGHTS,)."""
 
     def __init__(
         self, odd: Weights, even: Weights, shares: SoftLabels, weights: Weights, c: float
@@ -134,7 +133,7 @@ class _Task:
         self.taught = np.where(shares > NEGLIGIBLE, shares, 0) * weights[:, None]
         self.weight = self.taught.sum(axis=1)
         total = self.weight.sum()
-        # Of (left, center, right) rows of weights: `odd` and `side` stand in two of them.
+        # `odd` and `side` occur in two of the three rows of weights (left, center, right).
         sizes = np.repeat([2.0, 2.0, 1.0, 0.0], [N_ODD, N_TIED, N_TIED, 2])
         self.penalty, self.scale = sizes / (c * total), 1 / total
 
@@ -179,7 +178,7 @@ def _split(features: Features) -> tuple[Weights, Weights]:
 
 
 def _softmax(scores: Weights) -> Probabilities:
-    """Left and right are added first: the sum is then the same for the mirrored row, bit by bit."""
+    """Return softmax by row. Left and right are added first, so a mirrored row has the same sum."""
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
     total = powers[:, CENTER] + (powers[:, LEFT] + powers[:, RIGHT])
     return powers / total[:, None]

@@ -1,10 +1,9 @@
-"""What rendered heads teach about light before anybody has labelled anything.
+"""A linear model of rendered heads, which is known before the first label.
 
-A linear model of the plain features, fitted to heads rendered with a lamp at a known azimuth
-(`benchmarks/classifier_rendered.py` makes the file anew). It is no answer, only two numbers among
-the features and two average faces, from which the fit to people's labels starts: it knows left
-from right with no labels at all, but places the border to `center` as the renderer does and not
-as people do.
+It was fitted to the plain features of heads rendered with a lamp at a known azimuth
+(`benchmarks/classifier_rendered.py` writes its file). It gives two of the features, and average
+faces from which the fit to people's labels starts. It knows left from right without any label, but
+its border to `center` is that of the renderer, not that of people.
 """
 
 from __future__ import annotations
@@ -23,11 +22,16 @@ FILE = Path(__file__).with_name("rendered.safetensors")
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
-    """Weights (K,) on the odd and even part and on |odd|, a bias, and typical faces.
+class RenderedModel:
+    """The model. K is the number of odd, or of even, plain features.
 
-    `left_odd`, `left_even`, `center_even` (K,): means of the plain features over heads lit from
-    the left and from the front; those lit from the right mirror the first two.
+    Attributes:
+        side: (K,) weights of the odd part for the side.
+        center_even, center_size: (K,) weights of the even part and of |odd| for `center`.
+        center_bias: bias for `center`.
+        mean_left_odd, mean_left_even: (K,) mean features of heads lit from the left. Heads lit
+            from the right have the mirrored ones.
+        mean_center_even: (K,) mean even part of heads lit from the front.
     """
 
     side: Floats
@@ -40,22 +44,25 @@ class Rendered:
 
 
 @cache
-def load_rendered() -> Rendered:
-    """The model that comes with the program, read once."""
+def load_rendered() -> RenderedModel:
+    """Return the model that is part of the program."""
     stored = load_file(FILE)
     arrays = {name: array.astype(np.float64) for name, array in stored.items()}
-    return Rendered(**{**arrays, "center_bias": float(arrays["center_bias"][0])})  # type: ignore[arg-type]
+    return RenderedModel(**{**arrays, "center_bias": float(arrays["center_bias"][0])})  # type: ignore[arg-type]
 
 
 def rendered_scores(odd: Floats, even: Floats) -> tuple[Floats, Floats]:
-    """Opinion of the rendered heads on plain features, (N, K) each.
+    """Return the model's scores of plain features.
+
+    Parameters:
+        odd, even: (N, K) each.
 
     Returns:
-        (N,) side, positive: left, negated by a mirror; (N,) center, positive: more like `center`,
-        unchanged by a mirror. Both of standard deviation 1 on Yale B.
+        side (N,), positive for left; a mirror negates it. center (N,), positive for `center`; a
+        mirror does not change it. Both have standard deviation 1 on Yale B.
     """
     model = load_rendered()
-    # Summed row by row and not by a matrix product, whose order may depend on the other rows.
+    # Not a matrix product, whose order of summation may depend on the other rows.
     side = (odd * model.side).sum(axis=1)
     center = (even * model.center_even).sum(axis=1) + (np.abs(odd) * model.center_size).sum(axis=1)
     return side, center + model.center_bias

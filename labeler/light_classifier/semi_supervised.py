@@ -1,17 +1,29 @@
-"""Learning from pictures that nobody has labelled: a picture and its variants have one light.
+"""**Semi-supervised training**: also learn from images without a label.
 
-1. Fit to the labels.
-2. Average the model's probabilities over each unlabelled picture and its variants (`variants`),
-   sharpened by p^(1/T) / sum; leave out the pictures it is not sure of, since they lie between
-   the labels and would be pulled to one.
-3. Fit to the labels and to the variants under those probabilities; all unlabelled pictures
-   together weigh no more than `POOL_SHARE` times the labels.
-4. Repeat from 2, `ROUNDS` times in all, always from the model of the round before.
+An image and its variants (`augmentation`) have the same light.
 
-The consistency of FixMatch (Sohn et al., NeurIPS 2020) with the averaging and sharpening of
-MixMatch (Berthelot et al., NeurIPS 2019, algorithm 1) for a convex model, which needs rounds and
-not steps of a gradient. Without variants it is self-training (Scudder 1965). The probabilities of
-step 2 live in this function alone: they never reach the caller, let alone the votes.
+**Algorithm:**
+
+1. Fit the model to the labelled images.
+2. For each unlabelled image, average the model's probabilities over the image and its variants.
+   Leave out images whose largest probability is below `SURE`, because they may lie between two
+   labels. Sharpen the others: p^(1/T) / sum p^(1/T), with T = `SHARPENING`.
+3. Fit the model to the labelled images, and to the variants with these probabilities. Together the
+   unlabelled images weigh at most `POOL_SHARE` times as much as the labelled ones.
+4. Repeat 2 and 3, `ROUNDS` times in all. Each fit starts from the last model.
+
+The probabilities of step 2 stay inside this function. They are never stored with the votes.
+
+References:
+    K. Sohn et al., *FixMatch: Simplifying semi-supervised learning with consistency and
+    confidence*, NeurIPS 2020 (confidence threshold, consistency over variants).
+
+    D. Berthelot et al., *MixMatch: A holistic approach to semi-supervised learning*, NeurIPS 2019,
+    algorithm 1 (averaging and sharpening).
+
+    H. J. Scudder, *Probability of error of some adaptive pattern-recognition machines*, IEEE
+    Transactions on Information Theory 11(3), 1965 (self-training, to which this reduces without
+    variants). The rounds of complete fits, for a convex model, are this project's own.
 """
 
 from __future__ import annotations
@@ -25,16 +37,16 @@ from labeler.light_classifier.mirror_logistic import (
     MirrorLogistic,
     SoftLabels,
     Weights,
-    as_shares,
+    as_soft_labels,
     fit,
 )
 
 ROUNDS = 2
 SHARPENING = 0.5  # T of step 2
-SURE = 0.8  # probability of the likeliest label from which a picture is used
-PICTURE_WEIGHT = 0.1  # of an unlabelled picture against a labelled one, at most
+SURE = 0.8  # smallest probability of the best label for an image to be used
+IMAGE_WEIGHT = 0.1  # largest weight of an unlabelled image; a labelled one has 1
 POOL_SHARE = 1.0
-MAX_POOL = 2000  # unlabelled pictures; more change nothing but the time
+MAX_POOL = 2000  # unlabelled images; more take longer and do not help
 
 
 def fit_with_unlabeled(
@@ -43,19 +55,19 @@ def fit_with_unlabeled(
     weights: Weights,
     unlabeled: Features | None = None,
 ) -> MirrorLogistic:
-    """Fit to N labelled pictures and M unlabelled ones; with M = 0 or None this is `fit`.
+    """Fit to N labelled images and M unlabelled ones. Without unlabelled images this is `fit`.
 
     Parameters:
-        features: (N, N_FEATURES).
-        labels, weights: as in `fit`.
-        unlabeled: (1 + V, M, N_FEATURES) of the pictures and V variants of each, as
-            `features_with_variants` gives them, or (M, N_FEATURES) without variants. Of more than
-            `MAX_POOL` pictures as many are drawn, with a fixed seed.
+        features: (N, N_FEATURES) of the labelled images.
+        labels, weights: as for `fit`.
+        unlabeled: (1 + V, M, N_FEATURES) of the unlabelled images and V variants of each, as
+            `features_with_variants` returns them; or (M, N_FEATURES) without variants. If there
+            are more than `MAX_POOL`, so many are drawn with a fixed seed.
 
     Raises:
         ValueError: as `fit`.
     """
-    shares, pool = as_shares(labels), _pool(unlabeled)
+    shares, pool = as_soft_labels(labels), _pool(unlabeled)
     model = fit(features, shares, weights)
     for _ in range(ROUNDS if pool.shape[1] else 0):
         guessed = np.mean([model.predict(each) for each in pool], axis=0)
@@ -63,7 +75,7 @@ def fit_with_unlabeled(
         if not sure.any():
             break
         taught = pool[1:, sure] if len(pool) > 1 else pool[:, sure]
-        each = min(PICTURE_WEIGHT, POOL_SHARE * weights.sum() / sure.sum()) / len(taught)
+        each = min(IMAGE_WEIGHT, POOL_SHARE * weights.sum() / sure.sum()) / len(taught)
         model = fit(
             np.concatenate([features, taught.reshape(-1, N_FEATURES)]),
             np.concatenate([shares, np.tile(sharpen(guessed[sure], SHARPENING), (len(taught), 1))]),
@@ -74,14 +86,16 @@ def fit_with_unlabeled(
 
 
 def sharpen(probabilities: SoftLabels, temperature: float) -> SoftLabels:
-    """p^(1/T) / sum of (N, 3) rows; T < 1 makes the likeliest label likelier."""
+    """Return p^(1/T) / sum p^(1/T) of each row (N, 3). T < 1 raises the largest probability."""
     powers = probabilities ** (1 / temperature)
-    sides = powers[:, 0] + powers[:, N_LABELS - 1]  # first, so that a mirror changes no bit
+    sides = (
+        powers[:, 0] + powers[:, N_LABELS - 1]
+    )  # added first, so that a mirrored row gives the same sum
     return powers / (powers[:, 1] + sides)[:, None]
 
 
 def _pool(unlabeled: Features | None) -> Features:
-    """(1 + V, M, N_FEATURES), M at most `MAX_POOL`."""
+    """Return (1 + V, M, N_FEATURES), with M at most `MAX_POOL`."""
     if unlabeled is None:
         return np.empty((1, 0, N_FEATURES), np.float32)
     pool = unlabeled[None] if unlabeled.ndim == 2 else unlabeled

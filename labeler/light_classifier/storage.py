@@ -1,6 +1,6 @@
-"""A model as a folder: `model.safetensors` holds the numbers, `model.json` says what they are.
+"""Store a model in a folder: its numbers in `model.safetensors`, a description in `model.json`.
 
-Nothing in it is ever executed: safetensors and JSON are data alone.
+Both formats contain only data, so loading a model never runs code.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ SHAPES = {
 
 
 def save_model(folder: Path, model: MirrorLogistic, description: dict[str, Any]) -> None:
-    """Write the two files; the folder is made.
+    """Write a model into a folder, which is created if necessary.
 
     Parameters:
-        description: what a reader should know, JSON values; `method` is added.
+        description: JSON values; `method` is added.
 
     Raises:
         OSError: the folder cannot be written.
@@ -46,10 +46,10 @@ def save_model(folder: Path, model: MirrorLogistic, description: dict[str, Any])
 
 
 def load_model(folder: Path) -> tuple[MirrorLogistic, dict[str, Any]]:
-    """The model of a folder and its description.
+    """Read a model and its description from a folder.
 
     Raises:
-        ValueError: no folder of a model, one of another method, or damaged.
+        ValueError: the folder has no model, has one of another method, or is damaged.
     """
     description = _read_description(folder / DESCRIPTION_FILE)
     if description.get("method") != METHOD:
@@ -68,16 +68,16 @@ def load_model(folder: Path) -> tuple[MirrorLogistic, dict[str, Any]]:
 
 
 def model_to_bytes(model: MirrorLogistic) -> bytes:
-    """The numbers alone, as safetensors."""
+    """Return the numbers of a model as safetensors, without a description."""
     data: bytes = save(_arrays(model))
     return data
 
 
 def model_from_bytes(data: bytes) -> MirrorLogistic:
-    """What `model_to_bytes` wrote.
+    """Read what `model_to_bytes` wrote.
 
     Raises:
-        ValueError: it is something else.
+        ValueError: the data is something else.
     """
     try:
         return _model(load(data))
@@ -86,7 +86,7 @@ def model_from_bytes(data: bytes) -> MirrorLogistic:
 
 
 def _arrays(model: MirrorLogistic) -> dict[str, npt.NDArray[np.float64]]:
-    # Copied into C order: safetensors writes the memory behind a strided view as it lies there.
+    # In C order, because safetensors ignores the strides of a view.
     return {f.name: np.array(getattr(model, f.name), float, order="C") for f in fields(model)}
 
 

@@ -1,4 +1,4 @@
-"""The whole from labelled features to a calibrated model and its figures."""
+"""Train a calibrated model from the features of labelled images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from labeler.light_classifier.mirror_logistic import (
     Probabilities,
     SoftLabels,
     Weights,
-    as_shares,
+    as_soft_labels,
 )
 from labeler.light_classifier.semi_supervised import fit_with_unlabeled, sharpen
 
@@ -21,10 +21,16 @@ METHOD = "mirror-logistic-2"
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """A calibrated model. `held_out` (N, 3): calibrated probabilities of the labelled pictures,
-    each from a model that saw no picture of its group; None where nothing can be held out, and
-    then `temperature` is 1."""
+class TrainedModel:
+    """A calibrated model.
+
+    Attributes:
+        model: the model, already calibrated.
+        temperature: with which it was calibrated.
+        held_out: (N, 3) calibrated probabilities of the labelled images, each from a model that
+            was trained without its group. None if all images have the same group; then the
+            temperature is 1.
+    """
 
     model: MirrorLogistic
     temperature: float
@@ -38,31 +44,31 @@ def train(
     groups: Groups,
     unlabeled: Features | None = None,
     likelihoods: SoftLabels | None = None,
-) -> Trained:
-    """Fit to labelled and unlabelled pictures, calibrated on pictures held out.
+) -> TrainedModel:
+    """Fit a model to labelled and unlabelled images, and calibrate it by cross-validation.
 
     Parameters:
-        features: (N, N_FEATURES).
-        labels: (N,) or, from the consensus posterior, (N, 3).
-        weights: (N,) positive, for example the skill of those who voted.
-        groups: (N,) the person on each picture; a number of its own where unknown.
-        unlabeled: pictures without a label, as in `fit_with_unlabeled`.
-        likelihoods: (N, 3) of the votes, as in `fit_temperature`.
+        features: (N, N_FEATURES) of the labelled images.
+        labels: (N,) labels, or (N, 3) soft labels such as the probabilities of the consensus.
+        weights: (N,) positive.
+        groups: (N,) the person on each image; a number of its own if unknown.
+        unlabeled: images without a label, as for `fit_with_unlabeled`.
+        likelihoods: (N, 3) of the votes, as for `fit_temperature`.
 
     Raises:
-        ValueError: nothing to learn from, or shapes and values that do not fit together.
+        ValueError: there is nothing to learn from, or shapes or values are wrong.
     """
-    shares = as_shares(labels)
+    shares = as_soft_labels(labels)
     model = fit_with_unlabeled(features, shares, weights, unlabeled)
     held_out = out_of_fold(features, shares, weights, groups, unlabeled)
     if held_out is None:
-        return Trained(model, 1.0, None)
+        return TrainedModel(model, 1.0, None)
     temperature = fit_temperature(held_out, shares, weights, likelihoods)
-    return Trained(model.tempered(temperature), temperature, sharpen(held_out, temperature))
+    return TrainedModel(model.tempered(temperature), temperature, sharpen(held_out, temperature))
 
 
-def threshold_of(trained: Trained, labels: Labels, precision: float) -> float | None:
-    """`threshold_for_precision` on the pictures held out; None where there are none."""
+def threshold_of(trained: TrainedModel, labels: Labels, precision: float) -> float | None:
+    """Return `threshold_for_precision` of the images held out, or None without any."""
     if trained.held_out is None:
         return None
     return threshold_for_precision(trained.held_out, labels, precision)

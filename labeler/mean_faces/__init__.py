@@ -1,1 +1,1 @@
-"""Figures: arrays in, arrays and pictures out; no SQL and no Flask."""
+"""The mean face of each light and pose: select images, add them up, draw and store the figure."""

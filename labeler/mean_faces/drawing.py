@@ -1,7 +1,8 @@
-"""The mean faces as one picture: lights from top to bottom, poses from left to right.
+"""Draw the mean faces as one figure: lights from top to bottom, poses from left to right.
 
-Sizes are in pixels at scale 1. White ground, dark ink and text outside of the faces, so that it
-prints; Pillow's own font is on every machine, but has no minus sign: a hyphen stands for it.
+Sizes are in pixels at scale 1. The background is white and text is outside of the faces, so that
+the figure can be printed. Pillow's own font exists on every machine. It has no minus sign, so
+hyphens are used.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from labeler.mean_faces.statistics import Floats, MeanFaces
 from rotation.data.labels import LABELS
 
 FACE = 192  # three times the 64 pixels of a crop
-ACROSS, DOWN = 76, 78  # between faces: room for the MSE, and below a face for the next caption
+ACROSS, DOWN = 76, 78  # room between faces for the MSE and the captions
 LEFT, TOP, EDGE = 92, 66, 24
 CAPTION = 22
 FOOT, FOOT_LINE = 26, 19
@@ -39,10 +40,13 @@ _NOTE = (
 
 
 def render_mean_faces(faces: MeanFaces, scale: int = 1) -> Image.Image:
-    """Draw the figure, RGB; every length, text too, is `scale` times as large.
+    """Draw the figure as an RGB image.
+
+    Parameters:
+        scale: factor of all lengths, also of the text.
 
     Raises:
-        InvalidInput: `scale` is not 1 to 4.
+        InvalidInput: the scale is not 1 to 4.
     """
     if not 1 <= scale <= MAX_SCALE:
         raise InvalidInput(f"The scale is {scale}; 1 to {MAX_SCALE} is possible.")
@@ -56,7 +60,7 @@ def render_mean_faces(faces: MeanFaces, scale: int = 1) -> Image.Image:
 
 @dataclass(frozen=True)
 class _Sheet:
-    """An image that is drawn upon in the pixels of scale 1."""
+    """An image with drawing functions, in pixels at scale 1."""
 
     image: Image.Image
     pen: ImageDraw.ImageDraw
@@ -69,7 +73,7 @@ class _Sheet:
         return cls(image, ImageDraw.Draw(image), scale)
 
     def write(self, x: float, y: float, text: str, anchor: str, **style: Any) -> None:
-        """Text at a place; `size` and `fill` where they are not the usual ones."""
+        """Write text. `style` can have a `size` and a `fill`."""
         font = _font(style.get("size", NORMAL), self.scale)
         place = (x * self.scale, y * self.scale)
         options: dict[str, Any] = {"fill": style.get("fill", INK), "font": font, "anchor": anchor}
@@ -82,20 +86,20 @@ class _Sheet:
         self.pen.line(scaled, fill=INK, width=self.scale)
 
     def box(self, x: float, y: float, fill: str | None) -> None:
-        """The frame of a face, just around it."""
+        """Draw the frame around a face."""
         left, top = x * self.scale - 1, y * self.scale - 1
         side = FACE * self.scale + 1
         self.pen.rectangle((left, top, left + side, top + side), fill=fill, outline=FRAME)
 
     def paste(self, x: int, y: int, face: Floats) -> None:
-        """A mean face (S, S, 3) in [0, 1], enlarged smoothly: it has no pixels of its own."""
+        """Draw a mean face (S, S, 3) in [0, 1], enlarged with bicubic interpolation."""
         side = FACE * self.scale
         pixels = np.rint(face * 255).astype(np.uint8)
         tile = Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC)
         self.image.paste(tile, (x * self.scale, y * self.scale))
 
     def arrow(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        """A line with a head at both ends, along x or along y."""
+        """Draw a horizontal or vertical line with an arrow head at both ends."""
         self.line(start, end)
         along = (0, 1) if start[0] == end[0] else (1, 0)
         for (x, y), turn in ((start, ARROW_HEAD), (end, -ARROW_HEAD)):
@@ -114,7 +118,7 @@ def _size(faces: MeanFaces) -> tuple[int, int]:
 
 
 def _corner(light: int, pose: int) -> tuple[int, int]:
-    """The upper left corner of a face."""
+    """Return the upper left corner of a face."""
     return LEFT + pose * (FACE + ACROSS), TOP + CAPTION + light * (CAPTION + FACE + DOWN)
 
 
@@ -122,7 +126,7 @@ def _draw_headings(sheet: _Sheet, faces: MeanFaces) -> None:
     for pose in range(faces.n_poses):
         middle = _corner(0, pose)[0] + FACE / 2
         low, high = faces.edges[pose : pose + 2]
-        span = f"{low + 0.0:g}° to {high + 0.0:g}°"  # + 0.0: no minus zero
+        span = f"{low + 0.0:g}° to {high + 0.0:g}°"  # + 0.0 removes a minus zero
         if faces.n_poses == len(_NAMES_OF_THREE):
             sheet.write(middle, 22, _NAMES_OF_THREE[pose], "mm", size=HEADING)
             sheet.write(middle, 44, span, "mm", fill=SOFT)
@@ -143,13 +147,13 @@ def _draw_cells(sheet: _Sheet, faces: MeanFaces) -> None:
             sheet.write(x + FACE / 2, y + FACE / 2, "no images", "mm", fill=SOFT)
             continue
         sheet.paste(x, y, means[light, pose])
-        if count > 1:  # one image does not vary
+        if count > 1:  # one image has no variance
             sheet.write(x, y - 7, f"var {variances[light, pose]:.3f}", "ls")
         sheet.write(x + FACE, y - 7, f"n = {count:,}", "rs", fill=SOFT)
 
 
 def _draw_differences(sheet: _Sheet, faces: MeanFaces) -> None:
-    """An arrow between neighbours; none where one of them is empty."""
+    """Draw an arrow between neighbours, unless one of them is empty."""
     for (light, pose), mse in np.ndenumerate(faces.mse_across):
         if not np.isnan(mse):
             x, y = _corner(light, pose)
@@ -182,7 +186,7 @@ def _foot_lines(faces: MeanFaces, width: int) -> list[str]:
 
 
 def _wrap(text: str, width: int) -> list[str]:
-    """Lines no wider than `width` at the normal size, where the words allow it."""
+    """Break a text into lines of at most `width` pixels, between words."""
     font, lines = _font(NORMAL, 1), [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()

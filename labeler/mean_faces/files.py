@@ -1,4 +1,4 @@
-"""The mean-face figures that the worker has drawn, kept as files under the home folder."""
+"""The stored figures of mean faces, which the background worker draws into the home folder."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from labeler.errors import InvalidInput
 from labeler.models import utc_now
 
 FOLDER = "figures"
-SCALE = 2  # pixels for a pixel of the figure, so that it is sharp on paper
+SCALE = 2  # of the stored figures, so that they are sharp on paper
 
 
 @dataclass(frozen=True, slots=True)
-class Choices:
-    """What a figure is made from: a file for each.
+class Options:
+    """The options of a figure. Each combination has its own file.
 
     Attributes:
-        mirror: each image counts mirrored as well.
-        min_percent: how probable a label must be, 0 to 100.
-        with_proposals: the model's label where the votes agree on none.
+        mirror: whether each image also counts as its mirror image.
+        min_percent: the smallest probability of a label in percent, 0 to 100.
+        with_proposals: use the model's label where the votes have none.
 
     Raises:
-        InvalidInput: a percentage beyond 0 to 100.
+        InvalidInput: the percentage is not 0 to 100.
     """
 
     mirror: bool = True
@@ -41,14 +41,14 @@ class Choices:
             )
 
     def name(self, campaign_id: int) -> str:
-        """The file's name without its ending."""
-        told = f"{'mirrored' if self.mirror else 'plain'}-{self.min_percent}"
-        return f"mean-faces-{campaign_id}-{told}{'-proposals' if self.with_proposals else ''}"
+        """Return the name of the file, without its suffix."""
+        content = f"{'mirrored' if self.mirror else 'plain'}-{self.min_percent}"
+        return f"mean-faces-{campaign_id}-{content}{'-proposals' if self.with_proposals else ''}"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """A figure that is there. `numbers`: as `MeanFaces.as_dict` gives them."""
+class DrawnFigure:
+    """A stored figure. `numbers`: those of `MeanFaces.as_dict`."""
 
     png: Path
     made_at: datetime
@@ -56,51 +56,54 @@ class Kept:
     numbers: dict[str, Any]
 
 
-def make(db: Database, home: Path, campaign_id: int, choices: Choices) -> Kept:
-    """Draw the figure from the present consensus; takes seconds to minutes.
+def make(db: Database, home: Path, campaign_id: int, options: Options) -> DrawnFigure:
+    """Draw the figure from the present labels, and store it. This takes seconds to minutes.
 
-    Raises: as `draw_mean_faces`.
+    Raises:
+        The errors of `draw_mean_faces`.
     """
-    # Late: the site, which only looks for files, needs neither NumPy nor the pictures.
+    # Late: the site only looks for files, so it does not need NumPy.
     from labeler.mean_faces.drawing import render_mean_faces
     from labeler.mean_faces.service import draw_mean_faces
 
     faces = draw_mean_faces(
         db,
         campaign_id,
-        min_probability=choices.min_percent / 100,
-        with_proposals=choices.with_proposals,
-        mirror=choices.mirror,
+        min_probability=options.min_percent / 100,
+        with_proposals=options.with_proposals,
+        mirror=options.mirror,
     )
     image = render_mean_faces(faces, SCALE)
     size = image.width // SCALE, image.height // SCALE
-    told = {"made_at": utc_now().isoformat(), "size": size, "numbers": faces.as_dict()}
-    png, sidecar = _paths(home, campaign_id, choices)
+    content = {"made_at": utc_now().isoformat(), "size": size, "numbers": faces.as_dict()}
+    png, sidecar = _paths(home, campaign_id, options)
     png.parent.mkdir(parents=True, exist_ok=True)
-    # Readers look for the numbers first, so that these come last; each file appears whole.
+    # Numbers are written last, because readers look for them first. Each file appears complete.
     fresh = png.with_suffix(".new.png")
     image.save(fresh)
     os.replace(fresh, png)
     fresh = sidecar.with_suffix(".new.json")
-    fresh.write_text(json.dumps(told), encoding="utf-8")
+    fresh.write_text(json.dumps(content), encoding="utf-8")
     os.replace(fresh, sidecar)
-    return _kept(png, told)
+    return _read_figure(png, content)
 
 
-def find(home: Path, campaign_id: int, choices: Choices) -> Kept | None:
-    """The figure that was drawn last with these choices, if there is one."""
-    png, sidecar = _paths(home, campaign_id, choices)
+def find(home: Path, campaign_id: int, options: Options) -> DrawnFigure | None:
+    """Return the figure that was drawn last with these options, or None."""
+    png, sidecar = _paths(home, campaign_id, options)
     try:
-        return _kept(png, json.loads(sidecar.read_text(encoding="utf-8")))
+        return _read_figure(png, json.loads(sidecar.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
 
 
-def _kept(png: Path, told: dict[str, Any]) -> Kept:
-    width, height = told["size"]
-    return Kept(png, datetime.fromisoformat(told["made_at"]), (width, height), told["numbers"])
+def _read_figure(png: Path, content: dict[str, Any]) -> DrawnFigure:
+    width, height = content["size"]
+    return DrawnFigure(
+        png, datetime.fromisoformat(content["made_at"]), (width, height), content["numbers"]
+    )
 
 
-def _paths(home: Path, campaign_id: int, choices: Choices) -> tuple[Path, Path]:
-    path = home / FOLDER / choices.name(campaign_id)
+def _paths(home: Path, campaign_id: int, options: Options) -> tuple[Path, Path]:
+    path = home / FOLDER / options.name(campaign_id)
     return path.with_suffix(".png"), path.with_suffix(".json")

@@ -1,7 +1,4 @@
-"""The mean-face figure of a campaign, or of files: which images, then their crops, then the sums.
-
-`labeler.mean_faces` computes and draws; here the images are chosen and read.
-"""
+"""Select labelled images of a campaign or of files, read their crops, and add them up."""
 
 from __future__ import annotations
 
@@ -38,16 +35,20 @@ from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError
 from rotation.poses.pose_csv import read_poses
 
-CHUNK = 256  # images a task
-FEW = 1024  # as many are done sooner here than it takes to start processes
+CHUNK = 256  # images per task
+FEW = 1024  # with fewer images it is faster not to start processes
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """N images with a label: the folder or zip, names, labels, yaw (N,) in degrees or NaN.
+class LabelledImages:
+    """N images with a label.
 
-    `contents`: what tells the pictures apart: their SHA-256, or where that is not known the names.
+    Attributes:
+        path: the folder or zip file.
+        filenames, labels: N each.
+        yaw_deg: (N,) in degrees; NaN if unknown.
+        contents: the SHA-256 of each file, or its name if the hash is not known.
     """
 
     path: str
@@ -58,7 +59,7 @@ class Chosen:
 
     @property
     def key(self) -> str:
-        """The same for the same images, labels and yaws: what a picture can be kept under."""
+        """A hash of images, labels and yaws, which identifies the figure."""
         digest = hashlib.sha256()
         for row in zip(self.contents, self.labels, self.yaw_deg.tolist(), strict=True):
             digest.update(repr(row).encode())
@@ -76,15 +77,19 @@ def draw_mean_faces(
     progress: Progress | None = None,
     processes: int = 1,
 ) -> MeanFaces:
-    """The mean faces of a campaign by its present consensus; `choose_images`, then `sum_faces`.
+    """Compute the mean faces of a campaign from its present labels.
 
-    Takes seconds to minutes (docs/mean-faces.md): for a background worker or a command.
+    This takes seconds to minutes (docs/mean-faces.md).
+
+    Parameters:
+        min_probability, with_proposals: as for `choose_images`.
+        mirror, edges, progress, processes: as for `sum_faces`.
 
     Raises:
-        NotFound: no such campaign.
-        Conflict: proposals are asked for and none are published.
-        InvalidInput: a probability beyond [0, 1], or edges that make no poses.
-        DatasetError: the folder or zip cannot be opened.
+        NotFound: there is no such campaign.
+        Conflict: there are no proposals.
+        InvalidInput: a probability is not 0 to 1, or the edges are wrong.
+        DatasetError: the folder or zip file cannot be opened.
     """
     with db.read() as session:
         chosen = choose_images(session, campaign_id, min_probability, with_proposals)
@@ -93,17 +98,17 @@ def draw_mean_faces(
 
 def choose_images(
     session: Session, campaign_id: int, min_probability: float = 0.0, with_proposals: bool = False
-) -> Chosen:
-    """The images of a campaign that have a label, by their number.
+) -> LabelledImages:
+    """Return the images of a campaign that have a label, by image number.
 
     Parameters:
-        min_probability: of the label, as the consensus (or the proposal) tells it.
-        with_proposals: the likeliest label of the current model run where the votes agree on none.
+        min_probability: the smallest probability of a label, by the consensus or the proposal.
+        with_proposals: use the best label of the current model run where the votes have none.
 
     Raises:
-        NotFound: no such campaign.
-        Conflict: proposals are asked for and none are published.
-        InvalidInput: a probability beyond [0, 1].
+        NotFound: there is no such campaign.
+        Conflict: there are no proposals.
+        InvalidInput: the probability is not 0 to 1.
     """
     _check_probability(min_probability)
     campaign = get_campaign(session, campaign_id)
@@ -117,7 +122,7 @@ def choose_images(
             )
         found += _proposed_rows(session, campaign_id, run.id, min_probability)
     found.sort(key=lambda pair: pair[0].id)
-    return Chosen(
+    return LabelledImages(
         path=campaign.dataset.path,
         filenames=[row.filename for row, _ in found],
         labels=[label for _, label in found],
@@ -128,41 +133,45 @@ def choose_images(
 
 def choose_from_files(
     images: Path, labels: Path, poses: Path, min_probability: float = 0.0
-) -> Chosen:
-    """The images that a labels.csv of `manage.py export labels` labels; yaw of a poses.csv.
+) -> LabelledImages:
+    """Return the images of a labels.csv, with the yaws of a poses.csv. This needs no database.
 
-    No database is needed.
+    Parameters:
+        images: the folder or zip file.
+        labels: written by `manage.py export labels`.
+        poses: written by `manage.py rotation poses`.
+        min_probability: the smallest probability of a label.
 
     Raises:
-        DatasetError: a file cannot be read or is malformed; names file and line.
-        BrokenData: a probability is asked for, and the file has none.
-        InvalidInput: a probability beyond [0, 1].
+        DatasetError: a file cannot be read. The message names file and line.
+        BrokenData: the file has no probabilities, but `min_probability` needs them.
+        InvalidInput: the probability is not 0 to 1.
     """
     _check_probability(min_probability)
     by_name = read_labels(labels)
     if min_probability > 0:
         by_name = _likely_enough(by_name, labels, min_probability)
     yaws = read_poses(poses)
-    known = [yaws[name][0] if name in yaws else np.nan for name in by_name]
+    known = np.array([yaws[name][0] if name in yaws else np.nan for name in by_name], np.float64)
     names = list(by_name)
-    return Chosen(str(images), names, list(by_name.values()), np.array(known, np.float64), names)
+    return LabelledImages(str(images), names, list(by_name.values()), known, names)
 
 
 def sum_faces(
-    chosen: Chosen,
+    chosen: LabelledImages,
     mirror: bool = False,
     edges: Sequence[float] = POSE_EDGES,
     progress: Progress | None = None,
     processes: int = 1,
 ) -> MeanFaces:
-    """Read the crops of the chosen images and add them up.
+    """Read the crops of the images and add them up.
 
-    Only images that belong into a cell are opened. One that cannot be read is left out and
-    counted; the result is the same for any number of processes.
+    Images without a cell are not opened. Unreadable images are left out and counted. The result
+    does not depend on the number of processes.
 
     Raises:
-        InvalidInput: edges that make no poses, or no mirrored ones where mirrors are asked for.
-        DatasetError: the folder or zip cannot be opened.
+        InvalidInput: the edges are wrong, or are not symmetric although `mirror` is given.
+        DatasetError: the folder or zip file cannot be opened.
     """
     faces = MeanFaces(check_mirrored_edges(edges) if mirror else edges)
     inside = find_poses(chosen.yaw_deg, faces.edges) >= 0
@@ -179,9 +188,9 @@ def sum_faces(
 
 
 def _read_crops(
-    chosen: Chosen, rows: Sequence[int], processes: int
+    chosen: LabelledImages, rows: Sequence[int], processes: int
 ) -> Iterator[tuple[list[int], NDArray[np.uint8]]]:
-    """Chunk by chunk: the rows that could be read, and their crops."""
+    """Yield, chunk by chunk, the rows that could be read, and their crops."""
     if not rows:
         return
     starts = range(0, len(rows), CHUNK)
@@ -209,7 +218,7 @@ def _check_probability(probability: float) -> None:
 
 
 def _agreed_rows(session: Session, campaign_id: int, least: float) -> list[tuple[Any, str]]:
-    """`id`, `filename`, `sha256`, `yaw_deg`, and the label, of what the votes agree on."""
+    """Return image rows (id, filename, sha256, yaw_deg) and labels, of agreed images."""
     rows = session.execute(
         select(Image.id, Image.filename, Image.sha256, Image.yaw_deg, Consensus.label)
         .join(Consensus, Consensus.image_id == Image.id)
@@ -225,7 +234,7 @@ def _agreed_rows(session: Session, campaign_id: int, least: float) -> list[tuple
 def _proposed_rows(
     session: Session, campaign_id: int, run_id: int, least: float
 ) -> list[tuple[Any, str]]:
-    """As `_agreed_rows`, of the others; a tie of the two likeliest is no label."""
+    """Return the same for other images, from proposals. Ties have no label."""
     chances = (Proposal.p_left, Proposal.p_center, Proposal.p_right)
     rows = session.execute(
         select(Image.id, Image.filename, Image.sha256, Image.yaw_deg, *chances)
@@ -243,7 +252,7 @@ def _proposed_rows(
 
 
 def _likely_enough(labels: dict[str, str], path: Path, least: float) -> dict[str, str]:
-    """The labels whose probability in the file is at least `least`."""
+    """Return the labels whose probability in the file is at least `least`."""
     likely = read_probabilities(path)
     lacking = [name for name in labels if name not in likely]
     if lacking:

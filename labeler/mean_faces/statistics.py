@@ -1,15 +1,20 @@
-"""**The mean face of each light and pose.** Sums of crops, and what follows from them.
+"""**The mean face of each light and pose**, with variances and differences.
 
-After the figure of A. Asperti, G. Colasuonno, A. Guerra, *Illumination and Shadows in Head
-Rotation*, Electronics 13(15):3091, 2024: per cell the mean face and its variance, between
-neighbouring cells the mean squared difference of the means. Pixels count as values in [0, 1].
+A cell is a pair of light and pose. Each cell has a mean face and its variance. Neighbouring cells
+have the mean squared difference (MSE) of their means. Pixels are values in [0, 1].
 
-1. Each crop is put into the cell of its light and its yaw.
-2. A cell holds the count n, the sum and the sum of squares of its pixels as integers. So the
-   result is exact, and the same to the last bit whatever the order or the batches.
+**Algorithm:**
+
+1. Put each crop into the cell of its light and its yaw.
+2. Each cell stores the count n, and the sum and the sum of squares of its pixels as integers. So
+   the result is exact, and does not depend on the order of the crops.
 3. mean = sum / n, variance = (n * squares - sum^2) / n^2.
-4. Mirrored images need no second pass: the sum of mirrored crops is the mirrored sum, which is
+4. Mirrored images need no second pass. The sum of mirrored crops is the mirrored sum, which is
    added to the cell of the mirrored light and the negated yaw.
+
+Reference:
+    A. Asperti, G. Colasuonno, A. Guerra, *Illumination and Shadows in Head Rotation: Experiments
+    with Denoising Diffusion Models*, Electronics 13(15):3091, 2024 (its figure of mean faces).
 """
 
 from __future__ import annotations
@@ -28,23 +33,29 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 POSE_EDGES = (-30.0, -10.0, 10.0, 30.0)
-"""Edges of the poses in degrees. The paper does not tell its own. The landmarks of its nine mean
-faces are at yaws of -20..-18, -2..2 and 18..20; these edges give means like that (docs)."""
+"""Edges of the poses in degrees. The paper does not give its own. The landmarks of its nine mean
+faces have yaws of -20..-18, -2..2 and 18..20, and these edges give similar means."""
 MAX_POSES = 15
-SIZE = 64  # pixels a side of a crop
-REASONS = ("no_yaw", "beyond_the_poses", "unreadable")  # for leaving an image out
+SIZE = 64  # side of a crop in pixels
+REASONS = ("no_yaw", "beyond_the_poses", "unreadable")  # why an image is left out
 
 
 class MeanFaces:
-    """The sums of the crops in each cell: L = 3 lights, from left to right, by P poses.
+    """The sums of the crops in each cell: L = 3 lights (left, center, right) by P poses.
 
-    `edges`: P + 1 increasing yaws in degrees. `counts` (L, P): images in each cell, mirrored ones
-    too. `mirrored`: whether each image counts a second time as its mirror image. `left_out`: how
-    many are in no cell, by the `REASONS`.
+    Attributes:
+        edges: P + 1 increasing yaws in degrees.
+        counts: (L, P) number of images in each cell, with mirrored ones.
+        mirrored: whether each image also counts as its mirror image.
+        left_out: number of images in no cell, by `REASONS`.
     """
 
     def __init__(self, edges: Sequence[float] = POSE_EDGES) -> None:
-        """Without any image. Raises `InvalidInput` for edges that make no poses."""
+        """Start without images.
+
+        Raises:
+            InvalidInput: the edges are wrong.
+        """
         self.edges = check_edges(edges)
         self.mirrored = False
         self.left_out = dict.fromkeys(REASONS, 0)
@@ -60,7 +71,7 @@ class MeanFaces:
 
     @property
     def n_images(self) -> int:
-        """Images placed in a cell, each once."""
+        """The number of images in cells; a mirror image does not count again."""
         return int(self.counts.sum()) // (2 if self.mirrored else 1)
 
     def add(self, crops: NDArray[np.uint8], labels: Sequence[str], yaw_deg: Floats) -> None:
@@ -68,11 +79,11 @@ class MeanFaces:
 
         Parameters:
             crops: uint8 (N, 64, 64, 3) of `rotation.data.crop.standard_crop`.
-            labels: N of left, center, right.
-            yaw_deg: (N,) degrees, > 0 to the viewer's right; NaN where it is not known.
+            labels: N labels.
+            yaw_deg: (N,) degrees, > 0 towards the viewer's right; NaN if unknown.
 
         Raises:
-            InvalidInput: another shape, kind or label, or mirror images are in already.
+            InvalidInput: a shape, a type or a label is wrong, or mirror images were added already.
         """
         yaws = np.asarray(yaw_deg, np.float64)
         self._check(crops, labels, yaws)
@@ -85,14 +96,16 @@ class MeanFaces:
                 self._add_to_cell(cell, crops[inside], yaws[inside])
 
     def leave_out(self, reason: str, count: int = 1) -> None:
-        """Count images that are known not to be in the figure, for a reason of `left_out`."""
+        """Count images that are left out for one of the `REASONS`."""
         self.left_out[reason] += count
 
     def with_mirrors(self) -> MeanFaces:
-        """The same with each image also mirrored: left and right light swap, the yaw is negated.
+        """Return the sums with each image also counted as its mirror image.
+
+        A mirror exchanges left and right light and negates the yaw.
 
         Raises:
-            InvalidInput: the edges are not symmetric about 0, or mirrors are in already.
+            InvalidInput: the edges are not symmetric, or mirror images were added already.
         """
         if self.mirrored:
             raise InvalidInput("The mirrored images are in the figure already.")
@@ -107,12 +120,12 @@ class MeanFaces:
 
     @property
     def means(self) -> Floats:
-        """(L, P, 64, 64, 3) in [0, 1]; NaN where a cell is empty."""
+        """The mean faces (L, P, 64, 64, 3) in [0, 1]; NaN in empty cells."""
         return self._sums / self._divisors / 255
 
     @property
     def variances(self) -> Floats:
-        """(L, P): the variance of a pixel over the images, averaged over pixels and colours."""
+        """The variance of a pixel over the images, averaged over pixels and colours: (L, P)."""
         counts = self.counts[..., None, None, None]
         # 202,599 images at 255: 2.7e15, far from the end of int64.
         spread = counts * self._squares - np.square(self._sums)
@@ -120,37 +133,37 @@ class MeanFaces:
 
     @property
     def mean_yaws(self) -> Floats:
-        """(L, P): degrees; NaN where a cell is empty."""
+        """The mean yaw in degrees (L, P); NaN in empty cells."""
         return self._yaws / self._divisors[..., 0, 0, 0]
 
     @property
     def mse_across(self) -> Floats:
-        """(L, P - 1): between poses side by side; NaN where one of the two is empty."""
+        """The MSE between neighbouring poses (L, P - 1); NaN if one cell is empty."""
         return np.square(np.diff(self.means, axis=1)).mean(axis=(2, 3, 4))
 
     @property
     def mse_down(self) -> Floats:
-        """(L - 1, P): between lights one above the other; NaN where one of the two is empty."""
+        """The MSE between neighbouring lights (L - 1, P); NaN if one cell is empty."""
         return np.square(np.diff(self.means, axis=0)).mean(axis=(2, 3, 4))
 
     @property
     def chance_across(self) -> Floats:
-        """(L, P - 1): the MSE that two samples of one population would show on average.
+        """The MSE expected by chance between neighbouring poses (L, P - 1).
 
-        variance / n of the one cell plus that of the other: what the number of images is too
-        small to tell from nothing.
+        This is variance / n of one cell plus that of the other: the mean MSE of two samples of the
+        same population. Smaller differences say nothing.
         """
         noise = self._noise
         return noise[:, :-1] + noise[:, 1:]
 
     @property
     def chance_down(self) -> Floats:
-        """(L - 1, P): as `chance_across`."""
+        """The MSE expected by chance between neighbouring lights (L - 1, P)."""
         noise = self._noise
         return noise[:-1] + noise[1:]
 
     def as_dict(self) -> dict[str, Any]:
-        """All figures as JSON values; None stands for what an empty cell has not."""
+        """Return all numbers as JSON values. None: an empty cell has no value."""
         return {
             "edges_deg": list(self.edges),
             "images": self.n_images,
@@ -165,13 +178,13 @@ class MeanFaces:
 
     @property
     def _divisors(self) -> Floats:
-        """The counts, (L, P, 1, 1, 1), with NaN for nought: no 0 / 0, and no warning."""
+        """The counts (L, P, 1, 1, 1), with NaN for 0 to avoid a division by 0."""
         counts = np.where(self.counts > 0, self.counts, np.nan)
         return counts[..., None, None, None]
 
     @property
     def _noise(self) -> Floats:
-        """(L, P): the variance of the mean of each cell."""
+        """The variance of the mean of each cell (L, P)."""
         return self.variances / self._divisors[..., 0, 0, 0]
 
     def _check(self, crops: NDArray[np.uint8], labels: Sequence[str], yaws: Floats) -> None:
@@ -225,10 +238,10 @@ class MeanFaces:
 
 
 def find_poses(yaw_deg: Floats, edges: Sequence[float]) -> Integers:
-    """(N,): the pose of each yaw, -1 where it is NaN or beyond the edges.
+    """Return the pose of each yaw (N,); -1 if it is NaN or outside of the edges.
 
-    A yaw on an edge belongs to the pose nearer to 0, and the outermost edges are inside: so a
-    negated yaw has the mirrored pose, on an edge too.
+    A yaw on an edge belongs to the pose closer to 0, and the outermost edges belong to their poses.
+    So a negated yaw always has the mirrored pose.
     """
     yaws = np.asarray(yaw_deg, np.float64)
     upward = np.searchsorted(edges, yaws, side="left") - 1
@@ -241,10 +254,10 @@ def find_poses(yaw_deg: Floats, edges: Sequence[float]) -> Integers:
 
 
 def check_edges(edges: Sequence[float]) -> tuple[float, ...]:
-    """The edges of poses as they are meant.
+    """Return the edges of poses as numbers.
 
     Raises:
-        InvalidInput: not 2 to 16 increasing numbers within +-90 degrees.
+        InvalidInput: they are not 2 to 16 increasing numbers from -90 to 90 degrees.
     """
     given = tuple(float(edge) for edge in edges)
     increasing = all(low < high for low, high in pairwise(given))
@@ -261,11 +274,11 @@ def check_edges(edges: Sequence[float]) -> tuple[float, ...]:
 
 
 def check_mirrored_edges(edges: Sequence[float]) -> tuple[float, ...]:
-    """The edges, if the mirror image of each pose is a pose.
+    """Return the edges of poses, if the mirror image of each pose is a pose.
 
     Raises:
-        InvalidInput: they are not symmetric about 0, or 0 is one: a face of yaw 0 would belong to
-            both its sides.
+        InvalidInput: they are not symmetric about 0, or 0 is an edge. A face with yaw 0 would
+            belong to both sides of it.
     """
     given = check_edges(edges)
     if given != tuple(-edge for edge in reversed(given)) or 0 in given:

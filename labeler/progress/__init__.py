@@ -1,1 +1,1 @@
-"""How far the work is, for a campaign and for a person."""
+"""The progress of campaigns and of people."""

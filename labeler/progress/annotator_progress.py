@@ -1,4 +1,4 @@
-"""How a person gets on in the active campaign, for their own eyes: no ranking, no names."""
+"""A person's own progress in the active campaign. Nobody is ranked or named."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from labeler.labels import ANSWERS
 from labeler.models import Campaign, Consensus, Participation, Skill, Vote, utc_now
 from labeler.progress.campaign_progress import COUNTED_UP_TO
 
-TIMED = 200  # newest answers whose median is taken
-PAUSE_S = 120  # who answers nothing for so long is taken not to work
+TIMED = 200  # newest answers used for the median time
+PAUSE_S = 120  # a longer gap between answers is a pause
 DAYS = 7
 _DAY = timedelta(days=1)
 ADVICE = ("low_gold", "too_fast")
@@ -26,8 +26,14 @@ ADVICE = ("low_gold", "too_fast")
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """`median_s`: of the last answers, from the picture to the answer; `per_hour`: answers per
-    hour of work today; `days`: answers of each of the last `DAYS` days with any, oldest first."""
+    """How fast a person answers.
+
+    Attributes:
+        median_s: median time of the last answers in seconds.
+        per_hour: answers per hour of work today.
+        days: number of answers on each of the last `DAYS` days with any, oldest first.
+        answers: how often each answer was given.
+    """
 
     median_s: float | None = None
     per_hour: int | None = None
@@ -37,10 +43,12 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What the person may know of how good their answers are.
+    """What a person may know about the quality of their answers.
 
-    `gold_right` of `gold_asked`: None where people are not told. `advice`: codes of
-    `statistics.annotator_flags` for which a word helps.
+    Attributes:
+        gold_right, gold_asked: answers to gold questions; None if people are not told.
+        advice: codes of `annotator_flags` for which advice helps.
+        paused_for: why the person is paused; None: the person is not.
     """
 
     gold_right: int | None
@@ -50,7 +58,7 @@ class Review:
 
 
 def own_pace(session: Session, annotator_id: int, campaign_id: int, *, now: datetime) -> Pace:
-    """How fast the person answers, and what; four statements."""
+    """Return how fast the person answers, and what; four statements."""
     mine = _counted(annotator_id, campaign_id)
     midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     elapsed = session.scalars(
@@ -71,7 +79,7 @@ def own_pace(session: Session, annotator_id: int, campaign_id: int, *, now: date
 
 
 def answers_per_hour(times: Sequence[datetime]) -> int | None:
-    """Answers per hour of work, without the pauses; None for fewer than 2 answers in a row.
+    """Return answers per hour without pauses, or None without two answers in a row.
 
     Parameters:
         times: of the answers, in order.
@@ -82,26 +90,26 @@ def answers_per_hour(times: Sequence[datetime]) -> int | None:
 
 
 def own_review(session: Session, annotator_id: int, campaign: Campaign) -> Review:
-    """What the person may know; three statements at most.
+    """Return what the person may know; at most three statements.
 
-    The counts are those of the last refresh: fresh ones would tell which picture was gold.
+    The counts are those of the last refresh. Newer ones would reveal which image was gold.
     """
     who = campaign.id, annotator_id
-    status = session.get(Participation, who)
+    participation = session.get(Participation, who)
     skill = session.get(Skill, who)
     flagged = [code for code, _ in skill.flags] if skill else []
     told = skill is not None and _may_know(session, campaign)
-    paused = status is not None and status.status == "paused"
+    paused = participation is not None and participation.status == "paused"
     return Review(
         gold_right=skill.figures.get("gold_right") if skill and told else None,
         gold_asked=skill.figures.get("gold_asked") if skill and told else None,
         advice=[code for code in ADVICE if code in flagged],
-        paused_for=status.reason if status is not None and paused else None,
+        paused_for=participation.reason if participation is not None and paused else None,
     )
 
 
 def _may_know(session: Session, campaign: Campaign) -> bool:
-    """Whether people are told how they do on gold: where they are taught, or when all is done."""
+    """Whether people see their results on gold: with a qualification, or after the campaign."""
     is_open = exists().where(Consensus.campaign_id == campaign.id, Consensus.status == "open")
     return campaign.parsed_rules.training > 0 or not session.scalar(select(is_open))
 
@@ -126,7 +134,7 @@ def _days(
 
 
 def _answers(session: Session, mine: ColumnElement[bool]) -> dict[str, int]:
-    """How often each answer was given, as the person saw the pictures."""
+    """Count the answers, as the person saw the images."""
     counts = dict.fromkeys(ANSWERS, 0)
     rows: Any = session.execute(
         select(Vote.answer, Vote.mirrored, func.count())
@@ -148,8 +156,13 @@ def _counted(annotator_id: int, campaign_id: int) -> ColumnElement[bool]:
 
 @dataclass(frozen=True, slots=True)
 class OwnProgress:
-    """`votes` that count in the active campaign; `today` since midnight UTC; `remaining`: images
-    that are open and that the person has not answered, None if more than `COUNTED_UP_TO`."""
+    """How much a person has done.
+
+    Attributes:
+        votes: votes that count in the active campaign.
+        today: votes since midnight UTC.
+        remaining: open images that the person has not answered; None: more than `COUNTED_UP_TO`.
+    """
 
     votes: int
     today: int
@@ -163,7 +176,7 @@ def own_progress(
     now: datetime | None = None,
     counted_up_to: int = COUNTED_UP_TO,
 ) -> OwnProgress:
-    """The progress of one person in the active campaign; two statements at most.
+    """Return the progress of a person in the active campaign; at most two statements.
 
     Parameters:
         counted_up_to: with more images left, `remaining` is None.
@@ -198,7 +211,7 @@ def own_progress(
 
 
 def _count_open(session: Session, campaign_id: int, limit: int) -> int:
-    """How many images of a campaign are open, `limit` at most: a short walk along the index."""
+    """Count the open images of a campaign up to `limit`, so that the index scan stays short."""
     found = (
         select(literal(1))
         .where(Consensus.campaign_id == campaign_id, Consensus.status == "open")

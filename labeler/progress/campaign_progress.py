@@ -1,4 +1,4 @@
-"""How far the work is: for one person, a data set and a campaign."""
+"""The progress of a data set and of a campaign."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from labeler.labels import ANSWERS
 from labeler.models import Consensus, Image
 from rotation.data.labels import LABELS
 
-COUNTED_UP_TO = 5_000  # images left: 200,000 would take most of a vote's time to count
+COUNTED_UP_TO = 5_000  # images left for a person; counting 200,000 would slow down votes
 
 
 @dataclass(frozen=True)
 class DatasetProgress:
-    """Counts of images by state."""
+    """Numbers of images by status."""
 
     images: int = 0
     ok: int = 0
@@ -29,11 +29,18 @@ class DatasetProgress:
 
 @dataclass(frozen=True)
 class CampaignProgress:
-    """Counts of images by state, of votes, of agreed labels and of answers.
+    """Numbers of images by status, of votes, of agreed labels and of answers.
 
-    `gold`: images whose answer is known. `undecided`: contested, and no supervisor has looked.
-    `open_after`, `finished_after`: number of votes -> images that are open, and that the votes
-    have ended; gold and decided ones are in neither.
+    Attributes:
+        open, agreed, contested: images by status.
+        gold: gold questions.
+        undecided: contested images without a decision.
+        votes: votes that count.
+        labels: agreed images by label.
+        answers: votes by answer.
+        open_after: maps a number of votes to the number of open images that have it.
+        finished_after: the same for images that the votes have finished. Gold and decided images
+            are in neither.
     """
 
     open: int = 0
@@ -49,12 +56,12 @@ class CampaignProgress:
 
     @property
     def images(self) -> int:
-        """The images of the campaign."""
+        """The number of images of the campaign."""
         return self.open + self.agreed + self.contested
 
 
 def dataset_progress(session: Session, dataset_id: int) -> DatasetProgress:
-    """The images of a data set, all zero if there is none of that number; one statement."""
+    """Count the images of a data set; one statement. An unknown data set has none."""
     states = session.execute(
         select(Image.status, func.count())
         .where(Image.dataset_id == dataset_id)
@@ -68,10 +75,10 @@ def dataset_progress(session: Session, dataset_id: int) -> DatasetProgress:
 
 
 def campaign_progress(session: Session, campaign_id: int) -> CampaignProgress:
-    """The progress of a campaign, all zero if there is none of that number; one statement.
+    """Return the progress of a campaign; one statement. An unknown campaign has none.
 
-    The groups are in the order of an index, so that neither rows are read nor a table is sorted:
-    a few hundred groups, however many images there are.
+    The groups have the order of an index, so the database neither reads rows nor sorts them. There
+    are a few hundred groups, for any number of images.
     """
     columns = [Consensus.status, Consensus.label, Consensus.method]
     columns += [getattr(Consensus, f"votes_{answer}") for answer in ANSWERS]
@@ -84,7 +91,7 @@ def campaign_progress(session: Session, campaign_id: int) -> CampaignProgress:
 
 
 def _add_up(groups: Iterable[Sequence[Any]]) -> CampaignProgress:
-    """From rows of status, label, method, votes by answer, images."""
+    """Add up rows of status, label, method, votes by answer, and number of images."""
     statuses = dict.fromkeys(("open", "agreed", "contested"), 0)
     gold = undecided = 0
     labels, answers = dict.fromkeys(LABELS, 0), dict.fromkeys(ANSWERS, 0)

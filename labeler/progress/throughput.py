@@ -1,4 +1,4 @@
-"""How fast a campaign goes: votes per stretch of time, people at work, when it will be done."""
+"""The throughput of a campaign: votes over time, people at work, and the forecast."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from labeler.models import Vote, utc_now
 from labeler.progress.campaign_progress import CampaignProgress
 from labeler.rules.campaign_rules import Rules
-from labeler.statistics.completion_forecast import pace, time_left, votes_left
+from labeler.statistics.completion_forecast import pace, remaining_time, remaining_votes
 from labeler.statistics.intervals import Interval
 
 ACTIVE_WITHIN = timedelta(minutes=10)
@@ -24,7 +24,7 @@ PACE_BIN, PACE_BINS = timedelta(minutes=10), 18  # the last three hours
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Stretches of equal length, the last `bins` of them."""
+    """A series of time bins: their width, and how many of the last ones are counted."""
 
     width: timedelta
     bins: int
@@ -39,9 +39,9 @@ PERIODS = {
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """Answers by stretch of time, those taken back and exercises included: work that was done.
+    """Answers by time bin, also undone ones and those of the qualification.
 
-    `starts` is ascending; the last stretch is still running.
+    `starts`: the start of each bin, ascending. The last bin is not over yet.
     """
 
     width: timedelta
@@ -51,8 +51,13 @@ class Throughput:
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """`needed`: votes that the open images still take, answers to gold included. `per_hour`: the
-    pace since people began, in the last three hours at most. `hours`: None without a vote then."""
+    """When a campaign will be finished.
+
+    Attributes:
+        needed: votes that the open images still need, with answers to gold questions.
+        per_hour: the pace since people started, within the last three hours.
+        hours: the remaining time; None without a vote in the last three hours.
+    """
 
     needed: Interval
     per_hour: Interval
@@ -62,7 +67,7 @@ class Forecast:
 def count_throughput(
     session: Session, campaign_id: int, period: str, *, now: datetime | None = None
 ) -> Throughput:
-    """Votes in each of the last stretches of a `PERIODS` kind, on the clock in UTC."""
+    """Count the votes in the last time bins of one of the `PERIODS`, which start on UTC times."""
     chosen = PERIODS[period]
     seconds = chosen.width.total_seconds()
     running = (now or utc_now()).timestamp() // seconds
@@ -75,7 +80,7 @@ def count_throughput(
 
 
 def count_active(session: Session, campaign_id: int, *, now: datetime | None = None) -> int:
-    """How many people have answered in the last ten minutes."""
+    """Count the people who answered within the last ten minutes."""
     since = (now or utc_now()) - ACTIVE_WITHIN
     counted = select(func.count(Vote.annotator_id.distinct())).where(
         Vote.campaign_id == campaign_id, Vote.created_at >= since
@@ -91,18 +96,18 @@ def make_forecast(
     *,
     now: datetime | None = None,
 ) -> Forecast:
-    """When the open images will be done if people go on as in the last hours; one statement."""
+    """Forecast when a campaign is finished, at the pace of the last hours; one statement."""
     end = now or utc_now()
     edges = [end - PACE_BIN * back for back in reversed(range(PACE_BINS + 1))]
     counts = _count_between(session, campaign_id, edges)
     begun = next((bin for bin, count in enumerate(counts) if count), len(counts))
     per_bin = pace(counts[begun:])
     gold = rules.gold_rate if done.gold else 0.0
-    left = votes_left(
+    left = remaining_votes(
         done.finished_after, done.open_after, first=rules.required_votes, cap=rules.votes_needed
     )
     needed = _scaled(left, 1 / (1 - min(gold, 0.9)))
-    seconds = time_left(needed, per_bin, PACE_BIN.total_seconds())
+    seconds = remaining_time(needed, per_bin, PACE_BIN.total_seconds())
     return Forecast(
         needed,
         _scaled(per_bin, timedelta(hours=1) / PACE_BIN),
@@ -111,8 +116,10 @@ def make_forecast(
 
 
 def _count_between(session: Session, campaign_id: int, edges: Sequence[datetime]) -> list[int]:
-    """Votes between neighbouring times. Each count is a walk along the index alone; grouping by
-    a function of the time would take six times as long."""
+    """Count the votes between neighbouring times.
+
+    Each count only scans an index. Grouping by a function of the time takes six times as long.
+    """
     times = {f"edge_{place}": edge for place, edge in enumerate(edges)}
     row = session.execute(_counting(len(edges)), {"campaign": campaign_id, **times}).one()
     return [count or 0 for count in row]
@@ -120,7 +127,7 @@ def _count_between(session: Session, campaign_id: int, edges: Sequence[datetime]
 
 @lru_cache(maxsize=8)
 def _counting(edges: int) -> Select[Any]:
-    """One statement that counts between so many times; built once."""
+    """Build the statement that counts between so many times."""
     times: list[Any] = [bindparam(f"edge_{place}") for place in range(edges)]
     counts = [
         select(func.count())

@@ -1,7 +1,7 @@
-"""Features kept by the content of the file that they were measured on.
+"""A cache of features by the content of image files.
 
-A file of its own, never the database of the votes: it is written while people vote, and may be
-deleted at any time. What was measured by another version of the features is dropped.
+It has its own file, because it is written while people vote. The file can be deleted at any time.
+Features of another version are removed.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from labeler.light_classifier.features import N_FEATURES, VERSION, Features
 FILE = "features.sqlite3"
 SHAPES = {"plain": (N_FEATURES,), "varied": (1 + VARIANTS, N_FEATURES)}
 WAIT_S = 30.0
-_BATCH = 500  # digests in one question
+_BATCH = 500  # digests per query
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureCache:
-    """Where the features are kept; may be handed to other processes.
+    """The cache file. Other processes can use the same one.
 
-    Features come and go by the SHA-256 of the file, 32 bytes, and are of two kinds: `plain`
-    (N_FEATURES,) and, with the variants of the picture, `varied` (1 + VARIANTS, N_FEATURES).
+    Keys are the SHA-256 of image files, 32 bytes. There are two kinds of features: `plain`
+    (N_FEATURES,), and `varied` (1 + VARIANTS, N_FEATURES) with the variants of the image.
     """
 
     path: Path
 
     def prepare(self) -> None:
-        """Make the file and its tables; one that is damaged is made anew.
+        """Create the file and its tables. A damaged file is replaced.
 
         Raises:
             OSError: the folder cannot be written.
@@ -43,14 +43,14 @@ class FeatureCache:
         try:
             self._make_tables()
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):  # locked, no space: not damaged
+            if isinstance(error, sqlite3.OperationalError):  # locked or disk full
                 raise
             for file in (self.path, *map(Path, (f"{self.path}-wal", f"{self.path}-shm"))):
                 file.unlink(missing_ok=True)
             self._make_tables()
 
     def find(self, kind: str, digests: Sequence[bytes]) -> dict[bytes, Features]:
-        """Those that are kept, by digest."""
+        """Return stored features by digest."""
         found: dict[bytes, Features] = {}
         with self._open() as connection:
             for start in range(0, len(digests), _BATCH):

@@ -1,7 +1,6 @@
-"""Features of the images of a data set, read in place, on all processors.
+"""Extract features from the images of a data set, on several processors.
 
-The only part of the proposer that touches files. Nothing here imports SQL or scikit-learn, so
-that a worker process starts quickly.
+This module does not import SQL or scikit-learn, so that a process of the pool starts quickly.
 """
 
 from __future__ import annotations
@@ -24,20 +23,22 @@ from rotation.data.decoding import decode
 from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError
 
-CHUNK = 256  # images a task
-FEW = 1024  # as many are done sooner here than it takes to start processes
-VARIED_CHUNK, FEW_VARIED = 64, 128  # the same where each picture is varied
+CHUNK = 256  # images per task
+FEW = 1024  # with fewer images it is faster not to start processes
+VARIED_CHUNK, FEW_VARIED = 64, 128  # the same for images with variants
 
 Crop = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureChunk:
-    """Features of some images, in the order asked for.
+    """Features of some of the images, in the order of the filenames.
 
-    `positions` (M,): which of the filenames asked for; `features` (M, N_FEATURES) theirs;
-    `unreadable`: why each of the other filenames of the chunk has none; `measured`: features that
-    had to be measured, by the SHA-256 of the file; the others were kept.
+    Attributes:
+        positions: (M,) positions of the images in the list of filenames.
+        features: (M, N_FEATURES), or (1 + VARIANTS, M, N_FEATURES) with variants.
+        unreadable: the reasons why the other images of the chunk have none.
+        measured: features that were not in the cache, by the SHA-256 of the file.
     """
 
     positions: list[int]
@@ -48,7 +49,7 @@ class FeatureChunk:
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """A file that could be read, and its SHA-256."""
+    """The content of a file, and its SHA-256."""
 
     position: int
     filename: str
@@ -62,17 +63,18 @@ def extract_features(
     processes: int | None = None,
     cache: FeatureCache | None = None,
 ) -> Iterator[FeatureChunk]:
-    """Light features of the named images of a folder or zip, chunk by chunk, in order.
+    """Yield the features of images of a folder or zip file, chunk by chunk, in order.
 
-    An image that cannot be read or decoded is reported in its chunk and does not stop the rest.
+    An image that cannot be read or decoded is reported in its chunk. It does not stop the others.
 
     Parameters:
-        path: the folder or zip, as `rotation.data.sources.open_source` takes it.
-        processes: how many to use; default: one a processor.
-        cache: features of files with the same content are taken from it, others put into it.
+        path: the folder or zip file.
+        filenames: the images.
+        processes: number of processes; default: one per processor.
+        cache: features of known files are read from it, and others are stored in it.
 
     Raises:
-        DatasetError: the folder or zip itself cannot be opened.
+        DatasetError: the folder or zip file cannot be opened.
     """
     yield from _extract_chunks("plain", path, filenames, (CHUNK, FEW), processes, cache)
 
@@ -83,8 +85,10 @@ def extract_variants(
     processes: int | None = None,
     cache: FeatureCache | None = None,
 ) -> Iterator[FeatureChunk]:
-    """The same with variants of each picture (`light_classifier.augmentation`): `features` is
-    (1 + VARIANTS, M, N_FEATURES). What is drawn depends on the content of the file alone."""
+    """Yield features of images and their variants, as `extract_features` does.
+
+    The variants depend only on the content of the file.
+    """
     for chunk in _extract_chunks(
         "varied", path, filenames, (VARIED_CHUNK, FEW_VARIED), processes, cache
     ):
@@ -92,9 +96,13 @@ def extract_variants(
 
 
 def _extract_chunks(
-    kind: str, path: str, filenames: Sequence[str], sizes: tuple[int, int],
-    processes: int | None, cache: FeatureCache | None,
-) -> Iterator[FeatureChunk]:  # fmt: skip
+    kind: str,
+    path: str,
+    filenames: Sequence[str],
+    sizes: tuple[int, int],
+    processes: int | None,
+    cache: FeatureCache | None,
+) -> Iterator[FeatureChunk]:
     size, few = sizes
     chunks = [(start, filenames[start : start + size]) for start in range(0, len(filenames), size)]
     if cache is not None:
@@ -110,7 +118,7 @@ def _extract_chunks(
 def _extract(
     kind: str, cache: FeatureCache | None, source: ImageSource, chunk: tuple[int, Sequence[str]]
 ) -> FeatureChunk:
-    """Read and hash all, decode and measure those whose content is not known."""
+    """Read all files of a chunk, and measure those that are not in the cache."""
     contents, problems = _read(source, chunk)
     known = cache.find(kind, [each.digest for each in contents]) if cache else {}
     measured = _measure(kind, _decode(contents, known, problems))
@@ -128,7 +136,7 @@ def _extract(
 def _read(
     source: ImageSource, chunk: tuple[int, Sequence[str]]
 ) -> tuple[list[_Content], dict[int, str]]:
-    """What the files hold, and what is wrong with the others by position."""
+    """Return the contents of the files, and the problems of unreadable ones by position."""
     start, filenames = chunk
     contents, problems = [], {}
     for position, filename in enumerate(filenames, start):
@@ -144,7 +152,7 @@ def _read(
 def _decode(
     contents: Sequence[_Content], known: Collection[bytes], problems: dict[int, str]
 ) -> dict[bytes, Crop]:
-    """The crops of unknown content; adds to `problems`."""
+    """Return the crops of files that are not in the cache, and add to `problems`."""
     crops: dict[bytes, Crop] = {}
     for each in contents:
         if each.digest not in known and each.digest not in crops:

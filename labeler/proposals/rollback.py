@@ -1,7 +1,7 @@
-"""Going back to an older model run: it is published again, and the newer ones stay.
+"""Go back to an older model run: it is published again, and newer runs stay.
 
-The proposals of the last runs are kept. Those of an older run, and those for images that came
-later, are made again by the model that the run left, before anybody sees any of them.
+Proposals of the last runs are stored. Those of older runs, and those for images added later, are
+computed again by the stored model of the run, before the run becomes current.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from labeler.models import Annotator, Dataset, Image, ModelRun, Proposal, Public
 from labeler.proposals import training
 from labeler.proposals.feature_cache import FeatureCache
 from labeler.proposals.runs import current_run, get_run, prune_proposals
-from labeler.proposals.service import Made, Progress, propose
-from labeler.proposals.training import Reading
+from labeler.proposals.service import Progress, ProposalBatch, propose
+from labeler.proposals.training import FeatureReader
 
 if TYPE_CHECKING:
     from labeler.light_classifier.mirror_logistic import MirrorLogistic
@@ -33,27 +33,30 @@ def restore_run(
     progress: Progress | None = None,
     processes: int | None = None,
 ) -> int:
-    """Make a published run the current one again; returns how many proposals were made for it.
+    """Make a published run current again.
 
-    The consensus is to be derived anew afterwards (`refreshing.refresh_dataset`).
+    The caller must derive the labels again afterwards (`quality.refresh.refresh_dataset`).
 
     Parameters:
-        annotator_id: who wants it; None: somebody at the command line.
+        annotator_id: who requested it; None: the command line.
         cache, progress, processes: as for `train_and_propose`.
 
+    Returns:
+        The number of proposals that were computed again.
+
     Raises:
-        NotFound: no such run.
-        Conflict: it was never published, is the current one, or can propose nothing any more.
-        DatasetError: its images cannot be read.
+        NotFound: there is no such run.
+        Conflict: the run was never published, is current already, or has no usable model.
+        DatasetError: images cannot be read.
     """
     with db.read() as session:
         run = check_restorable(session, run_id)
         missing = list_missing(session, run)
         dataset = session.get_one(Dataset, run.dataset_id)
         model = _model_of(run) if missing else None
-    made = Made()
+    made = ProposalBatch()
     if model is not None:
-        read = Reading(dataset.path, processes, cache)
+        read = FeatureReader(dataset.path, processes, cache)
         made = propose(db, run_id, read, missing, model, progress=progress)
     with db.write() as session:
         if len(list_missing(session, get_run(session, run_id))) > len(made.unreadable):
@@ -66,9 +69,10 @@ def restore_run(
 
 
 def republish_run(session: Session, run_id: int, annotator_id: int | None) -> None:
-    """Make a run whose proposals are there the current one, and note who did it and when.
+    """Make a run with stored proposals current, and record who did it and when.
 
-    Raises: NotFound, Conflict as `restore_run`.
+    Raises:
+        NotFound, Conflict: as `restore_run`.
     """
     run = check_restorable(session, run_id)
     run.published_at = utc_now()
@@ -77,7 +81,11 @@ def republish_run(session: Session, run_id: int, annotator_id: int | None) -> No
 
 
 def check_restorable(session: Session, run_id: int) -> ModelRun:
-    """The run, if it can become the current one; raises as `restore_run`."""
+    """Return a run that can become current.
+
+    Raises:
+        NotFound, Conflict: as `restore_run`.
+    """
     run = get_run(session, run_id)
     if run.status != "published":
         raise Conflict(f"Model run {run_id} was never published, so you cannot go back to it.")
@@ -88,10 +96,10 @@ def check_restorable(session: Session, run_id: int) -> ModelRun:
 
 
 def list_missing(session: Session, run: ModelRun) -> Sequence[tuple[int, str]]:
-    """Images without a proposal of the run: number and name, by name.
+    """Return number and name of the images without a proposal of the run, by name.
 
-    Empty for a run that left no model and still has proposals: there is nothing to add them with.
-    Images that the run could not read are not counted as long as there are no more than these.
+    The result is empty if no more images are missing than the run could not read. It is also empty
+    for a run that has proposals but no stored model, because nothing could compute others.
     """
     has_one = exists().where(Proposal.model_run_id == run.id, Proposal.image_id == Image.id)
     rows = session.execute(
@@ -107,7 +115,7 @@ def list_missing(session: Session, run: ModelRun) -> Sequence[tuple[int, str]]:
 
 
 def count_proposals(session: Session, run_ids: Sequence[int]) -> dict[int, int]:
-    """How many proposals are kept of each of these runs."""
+    """Return how many proposals are stored of each of these runs."""
     rows = session.execute(
         select(Proposal.model_run_id, func.count())
         .where(Proposal.model_run_id.in_(run_ids))
@@ -119,7 +127,7 @@ def count_proposals(session: Session, run_ids: Sequence[int]) -> dict[int, int]:
 def list_publications(
     session: Session, dataset_id: int, limit: int
 ) -> Sequence[tuple[Publication, str | None]]:
-    """Who made which run the current one, the last first; the name is None for nobody."""
+    """Return which run became current and by whom, the newest first. The name may be None."""
     rows = session.execute(
         select(Publication, Annotator.username)
         .join(ModelRun, ModelRun.id == Publication.model_run_id)

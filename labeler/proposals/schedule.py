@@ -1,4 +1,4 @@
-"""When the next model run of a campaign is due, by the votes that have come since the last."""
+"""When the next model run of a campaign is due, by the number of new votes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUNS_LOOKED_AT = 50
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`due_at`: the number of votes at which the next run begins by itself; None: never."""
+    """The `votes` so far, and the number at which a run is `due_at`; None: on request only."""
 
     votes: int
     due_at: int | None
@@ -32,10 +32,11 @@ class Schedule:
 
 
 def load_schedule(session: Session, campaign: Campaign) -> Schedule:
-    """When a run of the campaign is due.
+    """Return when the next run of a campaign is due.
 
-    The first after `FIRST_VOTES`; each other when the votes have grown by `Rules.retrain_share`
-    and by at least `Rules.retrain_votes` since the last one began, whatever became of it.
+    The first run is due after `FIRST_VOTES` votes. Later ones are due when the votes have grown by
+    `Rules.retrain_share`, and at least by `Rules.retrain_votes`, since the last run started. It
+    does not matter whether that run succeeded.
     """
     rules = campaign.parsed_rules
     votes = count_current_votes(session, campaign.id)
@@ -49,7 +50,7 @@ def load_schedule(session: Session, campaign: Campaign) -> Schedule:
 
 
 def find_due(session: Session) -> int | None:
-    """The campaign that is handed out, if a run of it is due and can begin."""
+    """Return the active campaign if a run of it is due and can start, else None."""
     campaign = session.scalars(select(Campaign).where(Campaign.active)).first()
     if campaign is None or not load_schedule(session, campaign).is_due:
         return None
@@ -57,13 +58,13 @@ def find_due(session: Session) -> int | None:
         return None
     try:
         check_trainable(session, campaign.id)
-    except Conflict:  # all votes name one label, say: the next ones may bring another
+    except Conflict:  # for example, all votes so far name the same label
         return None
     return campaign.id
 
 
 def _votes_before(session: Session, campaign: Campaign) -> int | None:
-    """The votes that there were when the last run of the campaign began."""
+    """Return the number of votes when the last run of the campaign started."""
     settings = session.scalars(
         select(ModelRun.settings)
         .where(ModelRun.dataset_id == campaign.dataset_id)

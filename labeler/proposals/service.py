@@ -1,7 +1,7 @@
-"""Train the proposer on the votes and propose a label for every image.
+"""Train a model on the votes, and propose a label for every image.
 
-`proposals.training_data` says what is learned from. People keep labelling meanwhile: proposals are
-stored in many short transactions under a run that nobody looks at yet, and a last one publishes it.
+People continue to label meanwhile. So proposals are stored in many short transactions, under a run
+that nobody uses yet. The last transaction publishes the run.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from labeler.proposals import training as proposals_training
 from labeler.proposals.feature_cache import FeatureCache
 from labeler.proposals.feature_extraction import FeatureChunk
 from labeler.proposals.runs import RunHeartbeat, prune_proposals, publish_run, start_run, working
-from labeler.proposals.training import Reading
+from labeler.proposals.training import FeatureReader
 from labeler.proposals.training_data import check_trainable
 from rotation.data.labels import LABELS
 
 if TYPE_CHECKING:
     from labeler.light_classifier.mirror_logistic import MirrorLogistic
 
-ASKED = 500  # images that a run puts first in the order `uncertain`
-MAX_SEEN = 1_000  # labelled images that these are to differ from
+ASKED = 500  # images that a run ranks for the order `uncertain`
+MAX_SEEN = 1_000  # labelled images with which they are compared
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
 class ProposingResult:
-    """What a run did. `unreadable`: reasons, one an image that got no proposal."""
+    """What a run did. `unreadable`: for each image without a proposal, the reason."""
 
     run_id: int
     n_proposed: int
@@ -47,8 +47,8 @@ class ProposingResult:
 
 
 @dataclass(slots=True)
-class Made:
-    """The proposals made so far: of which images, and the model's view of them."""
+class ProposalBatch:
+    """The proposals computed so far: images, features and probabilities."""
 
     image_ids: list[int] = field(default_factory=list)
     features: list[Any] = field(default_factory=list)
@@ -66,19 +66,19 @@ def train_and_propose(
     annotator_id: int | None = None,
     automatic: bool = False,
 ) -> ProposingResult:
-    """Train on the votes of a campaign, propose for every decodable image of its data set, publish.
+    """Train on the votes of a campaign, propose labels for its data set, and publish the run.
 
     Parameters:
-        progress: called with (images done, images in all) as the proposals are made.
-        processes: for reading images; default: one a processor.
-        cache: features that are kept from run to run; default: none are.
-        annotator_id: who asked for it, if somebody did on the site.
-        automatic: nobody asked: the run was due.
+        progress: called with (images done, images in all) while proposals are computed.
+        processes: number of processes that read images; default: one per processor.
+        cache: stores features between runs; default: no cache.
+        annotator_id: who requested the run; None: nobody, or the command line.
+        automatic: whether the run was due by its schedule.
 
     Raises:
-        NotFound: no such campaign.
-        Conflict: too few votes to learn from; says what is missing. No run is made. Or another run
-            is in training, or this one was stopped.
+        NotFound: there is no such campaign.
+        Conflict: there are too few votes (then no run is created), another run is in training, or
+            this run was stopped.
         BrokenData, DatasetError: images cannot be read. The run is marked as failed.
     """
     with db.read() as session:
@@ -86,11 +86,16 @@ def train_and_propose(
         dataset = campaign.dataset
         images = proposable(session, dataset.id)
         votes = count_current_votes(session, campaign_id)
-    described = {"campaign": campaign.name, "campaign_id": campaign_id, "votes": votes,
-                 "automatic": automatic, **proposals_training.settings()}  # fmt: skip
+    described = {
+        "campaign": campaign.name,
+        "campaign_id": campaign_id,
+        "votes": votes,
+        "automatic": automatic,
+        **proposals_training.settings(),
+    }
     run_id = start_run(db, dataset.id, proposals_training.method(), described)
     with working(db, run_id) as heartbeat:
-        read = Reading(dataset.path, processes, cache)
+        read = FeatureReader(dataset.path, processes, cache)
         names = [name for _, name in images]
         model, metrics = proposals_training.learn(training, names, read, heartbeat, dataset.name)
         started = time.perf_counter()
@@ -98,14 +103,14 @@ def train_and_propose(
         taught = {each.filename for each in training}
         asked = {image_id for image_id, name in images if name in taught}
         _rank(db, run_id, campaign_id, made, asked, heartbeat)
-        metrics |= _figures(made, read, time.perf_counter() - started)
+        metrics |= _describe_batch(made, read, time.perf_counter() - started)
         publish_run(db, run_id, metrics, _stored(model), annotator_id)
     prune_proposals(db, dataset.id)
     return ProposingResult(run_id, len(made.image_ids), made.unreadable, metrics)
 
 
 def proposable(session: Session, dataset_id: int) -> list[tuple[int, str]]:
-    """Number and name of each image of a data set that decodes, by name."""
+    """Return number and name of each image of a data set that can be decoded, by name."""
     rows = session.execute(
         select(Image.id, Image.filename)
         .where(Image.dataset_id == dataset_id, Image.status == "ok")
@@ -115,14 +120,19 @@ def proposable(session: Session, dataset_id: int) -> list[tuple[int, str]]:
 
 
 def propose(
-    db: Database, run_id: int, read: Reading, images: Sequence[tuple[int, str]],
-    model: MirrorLogistic, heartbeat: RunHeartbeat | None = None, progress: Progress | None = None,
-) -> Made:  # fmt: skip
-    """Store the model's proposals for these images under the run, chunk by chunk.
+    db: Database,
+    run_id: int,
+    read: FeatureReader,
+    images: Sequence[tuple[int, str]],
+    model: MirrorLogistic,
+    heartbeat: RunHeartbeat | None = None,
+    progress: Progress | None = None,
+) -> ProposalBatch:
+    """Compute and store the proposals of a run for these images, chunk by chunk.
 
-    An image that has one keeps it.
+    Images that already have a proposal of the run keep it.
     """
-    made, done = Made(), 0
+    made, done = ProposalBatch(), 0
     for chunk in read.features([filename for _, filename in images]):
         _store(db, run_id, images, chunk, model, made)
         done += len(chunk.positions) + len(chunk.unreadable)
@@ -134,20 +144,29 @@ def propose(
 
 
 def _store(
-    db: Database, run_id: int, images: Sequence[tuple[int, str]], chunk: FeatureChunk,
-    model: MirrorLogistic, made: Made,
-) -> None:  # fmt: skip
-    """Insert the proposals of a chunk in one short transaction."""
+    db: Database,
+    run_id: int,
+    images: Sequence[tuple[int, str]],
+    chunk: FeatureChunk,
+    model: MirrorLogistic,
+    made: ProposalBatch,
+) -> None:
+    """Store the proposals of a chunk in one short transaction."""
     made.unreadable += chunk.unreadable
     if not chunk.positions:
         return
     probabilities = model.predict(chunk.features)
     ids = [images[position][0] for position in chunk.positions]
     rows = [
-        {"model_run_id": run_id, "image_id": image_id,
-         "p_left": left, "p_center": center, "p_right": right}
+        {
+            "model_run_id": run_id,
+            "image_id": image_id,
+            "p_left": left,
+            "p_center": center,
+            "p_right": right,
+        }
         for image_id, (left, center, right) in zip(ids, probabilities.tolist(), strict=True)
-    ]  # fmt: skip
+    ]
     with db.write() as session:
         session.execute(insert_or(session, Proposal).on_conflict_do_nothing(), rows)
     made.image_ids += ids
@@ -159,14 +178,11 @@ def _rank(
     db: Database,
     run_id: int,
     campaign_id: int,
-    made: Made,
+    made: ProposalBatch,
     asked: Collection[int],
     heartbeat: RunHeartbeat,
 ) -> None:
-    """Note which images of the campaign would teach the model most.
-
-    See `light_classifier.active_learning`.
-    """
+    """Store the ranks of the images that help the model most (`active_learning`)."""
     from labeler.light_classifier.active_learning import next_to_ask
 
     heartbeat.tell("choosing the next images to ask")
@@ -189,7 +205,7 @@ def _rank(
 
 
 def _waiting(session: Session, campaign_id: int) -> set[int]:
-    """The open images of a campaign that nobody has answered."""
+    """Return the open images of a campaign without a vote."""
     return set(
         session.scalars(
             select(Consensus.image_id).where(
@@ -201,7 +217,7 @@ def _waiting(session: Session, campaign_id: int) -> set[int]:
     )
 
 
-def _figures(made: Made, read: Reading, seconds: float) -> dict[str, Any]:
+def _describe_batch(made: ProposalBatch, read: FeatureReader, seconds: float) -> dict[str, Any]:
     shares = np.concatenate([np.zeros((1, len(LABELS))), *made.probabilities]).sum(axis=0)
     return {
         "n_proposed": len(made.image_ids),

@@ -1,4 +1,4 @@
-"""From what the votes teach to a model with its figures: images read, fitted, measured."""
+"""Train a model on labelled images: read them, fit, and measure by cross-validation."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from rotation.data.labels import LABELS
 if TYPE_CHECKING:
     from labeler.light_classifier.mirror_logistic import MirrorLogistic
 
-MIN_JUDGED = 30  # agreed images that are enough to measure by
-MAX_TRAINING = 10_000  # more does not help so few weights, and a fit would take minutes
-# For which it is told from which confidence proposals may stand for labels.
+MIN_JUDGED = 30  # agreed images that are enough to measure accuracy
+MAX_TRAINING = 10_000  # more images do not help a small model, and would take minutes
+# Each run stores the confidence from which its proposals have these precisions.
 PRECISIONS = (0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99)
 
 
 @dataclass(slots=True)
-class Reading:
-    """How the images of a data set are read; counts those whose features had to be measured."""
+class FeatureReader:
+    """Reads features of a data set. `measured`: how many were not in the cache."""
 
     path: str
     processes: int | None
@@ -35,11 +35,11 @@ class Reading:
     measured: int = 0
 
     def features(self, names: Sequence[str]) -> Iterator[FeatureChunk]:
-        """`extract_features`."""
+        """Yield features as `extract_features` does."""
         yield from self._count(extract_features(self.path, names, self.processes, self.cache))
 
     def variants(self, names: Sequence[str]) -> Iterator[FeatureChunk]:
-        """`extract_variants`."""
+        """Yield features of variants as `extract_variants` does."""
         yield from self._count(extract_variants(self.path, names, self.processes, self.cache))
 
     def _count(self, chunks: Iterator[FeatureChunk]) -> Iterator[FeatureChunk]:
@@ -49,14 +49,14 @@ class Reading:
 
 
 def method() -> str:
-    """The name of what is fitted."""
+    """Return the name and version of the model."""
     from labeler.light_classifier.training import METHOD
 
     return METHOD
 
 
 def settings() -> dict[str, Any]:
-    """What is kept with a run of how it was made."""
+    """Return the settings of the training, which are stored with a run."""
     from labeler.light_classifier.mirror_logistic import INVERSE_PENALTY, PRIOR_WEIGHT
     from labeler.light_classifier.semi_supervised import MAX_POOL
 
@@ -72,27 +72,35 @@ def settings() -> dict[str, Any]:
 def learn(
     training: Sequence[TrainingImage],
     names: Sequence[str],
-    read: Reading,
+    read: FeatureReader,
     heartbeat: RunHeartbeat,
     name: str,
 ) -> tuple[MirrorLogistic, dict[str, Any]]:
-    """A calibrated model and its figures by cross-validation.
+    """Train a calibrated model, and measure it by cross-validation.
 
     Parameters:
-        training: what the votes teach.
-        names: all images of the data set, from which the unlabelled ones are drawn.
+        training: the labelled images.
+        names: all images of the data set; unlabelled ones are drawn from them.
+        read: reads the images.
+        heartbeat: of the run.
         name: of the data set, for messages.
 
     Raises:
-        BrokenData: too few of the labelled images can be read.
+        BrokenData: too few labelled images can be read.
         Conflict: the run was stopped.
     """
     from labeler.light_classifier.training import train
 
     started = time.perf_counter()
     chosen = _sample(training)
-    chunks = list(_watched(read.features([each.filename for each in chosen]), chosen, heartbeat,
-                           "reading the labelled images"))  # fmt: skip
+    chunks = list(
+        _with_progress(
+            read.features([each.filename for each in chosen]),
+            chosen,
+            heartbeat,
+            "reading the labelled images",
+        )
+    )
     chosen = [chosen[position] for chunk in chunks for position in chunk.positions]
     _check_readable(chosen, [why for chunk in chunks for why in chunk.unreadable], name)
     pool = _read_pool(read, names, {each.filename for each in training}, heartbeat)
@@ -116,7 +124,7 @@ def learn(
 
 
 def _measure(held_out: Any, chosen: Sequence[TrainingImage]) -> dict[str, Any]:
-    """Figures on people left out: of the agreed images, where there are enough to tell."""
+    """Return measures by cross-validation, on agreed images if there are enough of them."""
     from labeler.light_classifier.calibration import threshold_for_precision
     from labeler.light_classifier.evaluation import evaluate
 
@@ -136,12 +144,12 @@ def _measure(held_out: Any, chosen: Sequence[TrainingImage]) -> dict[str, Any]:
 
 
 def _read_pool(
-    read: Reading, names: Sequence[str], labelled: set[str], heartbeat: RunHeartbeat
+    read: FeatureReader, names: Sequence[str], labelled: set[str], heartbeat: RunHeartbeat
 ) -> Any:
-    """(1 + VARIANTS, M, N_FEATURES) of images without votes, drawn with a fixed seed.
+    """Read the features of images without votes: (1 + VARIANTS, M, N_FEATURES).
 
-    Drawn from all and the labelled ones left out, so that the next run, with a few labels more,
-    has nearly the same ones, whose features are kept.
+    Images are drawn from all images with a fixed seed, and labelled ones are left out. So the next
+    run, which has a few more labels, draws nearly the same images, whose features are in the cache.
     """
     from labeler.light_classifier.augmentation import VARIANTS
     from labeler.light_classifier.features import N_FEATURES
@@ -150,12 +158,12 @@ def _read_pool(
     drawn = np.random.default_rng(0).permutation(len(names))
     chosen = [names[index] for index in drawn if names[index] not in labelled][:MAX_POOL]
     read_ones = read.variants(sorted(chosen))
-    chunks = _watched(read_ones, chosen, heartbeat, "reading images without labels")
+    chunks = _with_progress(read_ones, chosen, heartbeat, "reading images without labels")
     empty = np.empty((1 + VARIANTS, 0, N_FEATURES), np.float32)
     return np.concatenate([empty, *(chunk.features for chunk in chunks)], axis=1)
 
 
-def _watched(
+def _with_progress(
     chunks: Iterator[FeatureChunk], images: Sequence[Any], heartbeat: RunHeartbeat, step: str
 ) -> Iterator[FeatureChunk]:
     done = 0
@@ -178,7 +186,7 @@ def _check_readable(readable: list[TrainingImage], unreadable: list[str], name: 
 
 
 def _sample(training: Sequence[TrainingImage]) -> list[TrainingImage]:
-    """At most `MAX_TRAINING`, drawn with a fixed seed."""
+    """Return at most `MAX_TRAINING` images, drawn with a fixed seed."""
     if len(training) <= MAX_TRAINING:
         return list(training)
     picked = np.random.default_rng(0).choice(len(training), MAX_TRAINING, replace=False)

@@ -1,7 +1,7 @@
-"""What the votes of a campaign teach a proposer.
+"""The labelled images of a campaign, on which models are trained.
 
-The only teachers are votes, gold and decisions: proposals of earlier runs are never read, also
-where the campaign lets them count in its consensus.
+Labels come only from votes, gold and decisions. Earlier proposals are never used, even if the
+campaign counts them in its consensus.
 """
 
 from __future__ import annotations
@@ -28,10 +28,14 @@ _BATCH = 2_000
 
 @dataclass(frozen=True, slots=True)
 class TrainingImage:
-    """An image of which the votes know something.
+    """A labelled image.
 
-    `shares`: P(label) by the votes alone. `likelihood`: P(votes | label) up to a factor. `sure`:
-    the label is agreed, gold or decided.
+    Attributes:
+        filename: of the image.
+        shares: P(left), P(center), P(right) from the votes alone.
+        likelihood: P(votes | label) for the three labels, up to a factor.
+        group: the person on the image; a number of its own if unknown.
+        sure: whether the label is agreed, gold or decided.
     """
 
     filename: str
@@ -42,12 +46,17 @@ class TrainingImage:
 
     @property
     def label(self) -> str:
-        """The likeliest label."""
+        """The most probable label."""
         return LABELS[self.shares.index(max(self.shares))]
 
 
 def check_trainable(session: Session, campaign_id: int) -> tuple[Campaign, list[TrainingImage]]:
-    """The campaign and what there is to learn from; errors as of `train_and_propose`."""
+    """Return a campaign and its labelled images.
+
+    Raises:
+        NotFound: there is no such campaign.
+        Conflict: there are too few labelled images to train on.
+    """
     campaign = get_campaign(session, campaign_id)
     training = select_training(session, campaign_id)
     check_enough([image.label for image in training], campaign.name)
@@ -55,9 +64,9 @@ def check_trainable(session: Session, campaign_id: int) -> tuple[Campaign, list[
 
 
 def select_training(session: Session, campaign_id: int) -> list[TrainingImage]:
-    """The images to learn from, by filename: those with a vote that names a label, gold, decided.
+    """Return the images with a label from votes, gold or a decision, by filename.
 
-    An image whose two likeliest labels are exactly as likely teaches nothing.
+    Images on which two labels tie are left out.
     """
     rows = session.execute(
         select(Image.id, Image.filename, Image.identity, Consensus.status)
@@ -78,22 +87,22 @@ def select_training(session: Session, campaign_id: int) -> list[TrainingImage]:
         for row, one in zip(batch, facts, strict=True):
             shares = chances_by_votes(one, known)
             if likeliest_label(shares) is not None:
-                found.append(_teaching(row, shares, known.class_prior))
+                found.append(_training_image(row, shares, known.class_prior))
     return found
 
 
-def _teaching(row: Any, shares: Sequence[float], prior: Sequence[float]) -> TrainingImage:
-    # Pictures of one person stay together in cross-validation; one of nobody stands alone.
+def _training_image(row: Any, shares: Sequence[float], prior: Sequence[float]) -> TrainingImage:
+    # Cross-validation keeps images of one person together. Unknown persons have one image each.
     group = -row.id if row.identity is None else row.identity
     likelihood = tuple(share / chance for share, chance in zip(shares, prior, strict=True))
     return TrainingImage(row.filename, tuple(shares), likelihood, group, row.status == "agreed")
 
 
 def check_enough(labels: Sequence[str], name: str) -> None:
-    """Refuse to learn from too little.
+    """Check that there are enough labels to train on.
 
     Raises:
-        Conflict: fewer than `MIN_IMAGES` images or `MIN_LABELS` different labels.
+        Conflict: there are fewer than `MIN_IMAGES` images or `MIN_LABELS` different labels.
     """
     kinds = sorted(set(labels))
     if len(labels) >= MIN_IMAGES and len(kinds) >= MIN_LABELS:

@@ -14,8 +14,8 @@ import numpy as np
 from labeler.consensus.vote_table import VoteTable
 from labeler.labels import ANSWERS
 from labeler.statistics.agreement import confusion_matrix, krippendorff_alpha, pairwise_kappa
-from labeler.statistics.anchoring import measure_anchoring, measure_planted, side_bias
-from labeler.statistics.annotator_flags import Record, gold_accuracy, information, without_own
+from labeler.statistics.anchoring import measure_anchoring, measure_inserted, side_bias
+from labeler.statistics.annotator_flags import Record, gold_accuracy, spammer_score, without_own
 from labeler.statistics.dawid_skene import Skills
 from labeler.statistics.intervals import Interval, wilson
 from labeler.statistics.vote_arrays import N_ANSWERS, N_LABELS, Floats, Integers, Votes
@@ -117,7 +117,7 @@ def anchoring_figures(vote_table: VoteTable, rows: Integers) -> dict[str, Any]:
         "blind": share(found.blind),
         "blind_n": int((blind & (proposal >= 0)).sum()),
         "difference": share(found.difference),
-        "following": share(found.following),
+        "following": share(found.copy_rate),
     }
 
 
@@ -132,12 +132,12 @@ def inserted_figures(vote_table: VoteTable, rows: Integers) -> dict[str, Any]:
     wrong = rows[vote_table.inserted[rows] & (gold[rows] >= 0) & (shown[rows] != gold[rows])]
     base = np.flatnonzero((shown < 0) & (gold >= 0))
     answer = vote_table.votes.answer
-    found = measure_planted(answer[wrong], shown[wrong], gold[wrong], answer[base], gold[base])
+    found = measure_inserted(answer[wrong], shown[wrong], gold[wrong], answer[base], gold[base])
     return {
         "n": len(wrong),
         "followed": share(found.shown),
         "base": share(found.blind),
-        "following": share(found.following),
+        "following": share(found.copy_rate),
     }
 
 
@@ -183,7 +183,7 @@ def record_of(vote_table: VoteTable, skills: Skills, person: int) -> Record:
         answers,
         skills.confusions[person],
         vote_table.votes.shown_labels[mine],
-        float(skills.following[person]),
+        float(skills.copy_rates[person]),
     )
     return Record(
         answers=answers,
@@ -227,8 +227,8 @@ def person_figures(
         "planted_following": inserted["following"],
         "anchoring": anchoring_figures(vote_table, mine),
         "side": side_figures(vote_table, mine),
-        "following": float(skills.following[person]),
-        "information": information(skills.confusions[person]),
+        "following": float(skills.copy_rates[person]),
+        "information": spammer_score(skills.confusions[person]),
         "median_ms": float(np.median(known_ms)) if len(known_ms) else None,
         "first_at": float(vote_table.cast_at[mine[0]]),
         "last_at": float(vote_table.cast_at[mine[-1]]),
@@ -249,7 +249,7 @@ def campaign_figures(vote_table: VoteTable, skills: Skills) -> dict[str, Any]:
         "anchoring": anchoring_figures(vote_table, everybody),
         "planted": inserted_figures(vote_table, everybody),
         "side": side_figures(vote_table, everybody),
-        "following": float(skills.average_following),
+        "following": float(skills.average_copy_rate),
     }
 
 

@@ -27,7 +27,7 @@ from labeler.database.statements import insert_or
 from labeler.models import Campaign, Consensus, Estimate, Skill, utc_now
 from labeler.quality.figures import campaign_figures, person_figures, record_of
 from labeler.rules.campaign_rules import REFRESH_EVERY
-from labeler.statistics.annotator_flags import Flag, Limits, Record, flags, standing
+from labeler.statistics.annotator_flags import Flag, Limits, Record, flags, recommend_action
 from labeler.statistics.dawid_skene import METHOD as SKILLS
 from labeler.statistics.dawid_skene import Skills, fit_skills
 
@@ -146,7 +146,7 @@ def _store(
         **common,
         "class_prior": skills.class_prior.tolist(),
         "confusion": skills.average.tolist(),
-        "following": skills.average_following,
+        "following": skills.average_copy_rate,
         "figures": campaign_figures(vote_table, skills),
         "method": SKILLS,
     }
@@ -159,7 +159,7 @@ def _skill_row(
 ) -> dict[str, Any]:
     return {
         "confusion": np.round(skills.confusions[person], 9).tolist(),
-        "following": float(skills.following[person]),
+        "following": float(skills.copy_rates[person]),
         "figures": person_figures(vote_table, skills, person, record),
     }
 
@@ -170,7 +170,7 @@ def _pause_people(
     """Pause the people whose flags call for it, unless a supervisor has set their status."""
     paused = []
     for annotator_id, found in flags_by_person.items():
-        if standing(list(found)) != "pause":
+        if recommend_action(list(found)) != "pause":
             continue
         reason = found[0].sentence
         if set_status(session, campaign_id, annotator_id, "paused", reason=reason, now=now):

@@ -1,1 +1,1 @@
-"""Plain values: the rules of a campaign, image selections, random draws. No SQL, no Flask."""
+"""The rules of a campaign as plain values. No database and no Flask."""

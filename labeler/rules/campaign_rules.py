@@ -1,6 +1,6 @@
-"""The rules of a campaign: plain values, checked once, read from and written as text.
+"""The rules of a campaign: their values, their limits, and how to read and write them.
 
-Forms and the command line give rules as text (`read_rules`); the database keeps them as JSON
+Forms and the command line give rules as text (`read_rules`). The database stores them as JSON
 (`Rules.as_dict`).
 """
 
@@ -24,7 +24,7 @@ from labeler.rules.validation import (
 ORDERS = ("breadth", "random", "uncertain", "contested", "mixed")
 METHODS = ("posterior", "majority")
 PROPOSALS = ("mixed", "shown", "hidden")
-REFRESH_EVERY = 100  # new votes, at least, before annotator skills and pauses are refreshed
+REFRESH_EVERY = 100  # smallest number of new votes for a refresh of skills and pauses
 _MAX_VOTES = 99
 _SHARES = (
     "audit_share",
@@ -39,32 +39,34 @@ _SHARES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """What is asked of whom, when an image is done, and what people see.
+    """Which images people get, what they see, and when an image is finished.
 
     Attributes:
         order: which images come first (`consensus.priority`).
-        method: `posterior` retires an image when its label is probable enough; `majority` after
-            `required_votes`, whatever they say.
-        required_votes: the fewest votes that make a label.
-        vote_cap: `posterior`: with so many votes and no label the image is contested.
-        threshold: `posterior`: how probable a label must be, above 0.5.
-        use_model: `posterior`: the proposals count as the first opinion.
-        named: `posterior`: `required_votes` people must have named just that label; else it is
-            enough that so many have voted, and a sure proposal can outweigh a person.
-        audit_share: share of the images that get all `vote_cap` votes, to measure the others by.
-        proposals: `shown`, `hidden`, or `mixed`: blind for `blind_share` of person and image.
-        planted_share: share of the gold images shown with a wrong proposal.
-        mirror_views: half of the pictures, drawn by person and image, are shown mirrored.
-        gold_rate: share of the hand-outs that are gold images, after the first 20, among which
-            there are `gold_first`.
-        training: how many gold images a person answers, with feedback, before the work begins.
-        pass_share: share of right answers that ends the training.
-        min_gold: a person whose accuracy on gold is surely below this is paused.
-        retrain_votes: new votes, at least, after which a model is trained anew; 0: never by itself.
-        retrain_share: and the share of the votes there were that must be new.
+        method: `posterior` finishes an image when a label is probable enough. `majority` finishes
+            it after `required_votes` votes.
+        required_votes: the smallest number of votes for a label.
+        vote_cap: for `posterior`: an image with so many votes and no label is contested.
+        threshold: for `posterior`: the probability that a label needs, above 0.5.
+        use_model: for `posterior`: the model's proposal is the prior.
+        named: for `posterior`: `required_votes` people must have named the label itself. Otherwise
+            any votes count, and a certain proposal can outweigh a person.
+        audit_share: share of the images that get all `vote_cap` votes, to measure the others.
+        proposals: `shown`, `hidden`, or `mixed`. Mixed hides them for `blind_share` of the pairs of
+            person and image.
+        planted_share: share of the gold questions shown with an inserted wrong suggestion.
+        mirror_views: half of the images, drawn by person and image, are shown mirrored.
+        gold_rate: share of gold questions among the assigned images after the first 20.
+        gold_first: number of gold questions among the first 20 images.
+        training: number of gold questions in a round of the qualification; 0: no qualification.
+        pass_share: share of right answers that passes the qualification.
+        min_gold: people are paused if their accuracy on gold is clearly below this.
+        retrain_votes: smallest number of new votes for another training of the model; 0: trains
+            only on request.
+        retrain_share: smallest number of new votes, as a share of the votes so far.
 
     Raises:
-        RuleError: with all rules that are wrong.
+        RuleError: rules are wrong. It contains all of them.
     """
 
     order: str = "breadth"
@@ -109,23 +111,23 @@ class Rules:
 
     @property
     def votes_needed(self) -> int:
-        """The most votes that an image is asked for."""
+        """The largest number of votes that an image can get."""
         return self.required_votes if self.method == "majority" else self.vote_cap
 
     def blind_to_proposals(self) -> float:
-        """The share of person and image that is shown no proposal."""
+        """Return the share of pairs of person and image without a suggestion."""
         return {"shown": 0.0, "hidden": 1.0, "mixed": self.blind_share}[self.proposals]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the rules as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Rules:
-        """From JSON; what is not given has its default.
+        """Return rules from JSON values. Missing rules get their defaults.
 
         Raises:
-            RuleError: an unknown name or a value that is not allowed.
+            RuleError: a name is unknown, or a value is not allowed.
         """
         return cls(**known_fields(cls, "rule", values))
 
@@ -136,13 +138,15 @@ _NEEDED = {bool: "yes or no", int: "a whole number", float: "a number"}
 
 
 def read_rules(texts: Mapping[str, str], base: Rules | None = None) -> Rules:
-    """Rules from text: words, whole numbers, numbers (`0.25` or `25 %`), `yes` or `no`.
+    """Read rules from texts: words, whole numbers, numbers (`0.25` or `25 %`), `yes` or `no`.
 
     Parameters:
-        base: has the rules that are not given; default: the defaults.
+        texts: by name of the rule.
+        base: the values of rules that are not given; default: the defaults.
 
     Raises:
-        RuleError: all that are wrong, each with the text that was given and what is needed.
+        RuleError: rules are wrong. It contains all of them, with what was given and what is
+            needed.
     """
     values = (base or Rules()).as_dict()
     unreadable = {}
@@ -169,10 +173,10 @@ def _as_written(problem: Problem, texts: Mapping[str, str]) -> Problem:
 
 
 def read_rule(name: str, text: str) -> Any:
-    """The value of one rule, of the type that it has; its range is not looked at.
+    """Read the value of one rule. Its type is checked, its range is not.
 
     Raises:
-        RuleError: no such rule, or a text that is no value of its type.
+        RuleError: the rule is unknown, or the text has another type.
     """
     if name not in _KINDS:
         raise RuleError([Problem(field="rule", given=name, allowed=tuple(_KINDS))])
@@ -184,7 +188,7 @@ def read_rule(name: str, text: str) -> Any:
 
 
 def write_rule(value: Any) -> str:
-    """The text that `read_rule` reads as this value."""
+    """Write a value as a text that `read_rule` reads."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.10g}" if isinstance(value, float) else str(value)

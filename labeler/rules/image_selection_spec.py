@@ -1,4 +1,4 @@
-"""Which images of a data set a campaign is about: plain values, checked once."""
+"""The images of a data set that a campaign selects: values and their limits."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from labeler.rules.validation import Problem, check_whole, known_fields, refuse_
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSelection:
-    """Which images of the data set a campaign is about; all by default.
+    """Which images of a data set a campaign selects. The default is all of them.
 
     Attributes:
-        partitions: CelebA's 0 train, 1 valid, 2 test; empty: all, also images without one.
-        attributes: by name, each true or false; all must hold.
-        sample: so many of these images at random; None: all.
+        partitions: of CelebA: 0 train, 1 valid, 2 test. Empty: all images, also without one.
+        attributes: required values by name. An image must have all of them.
+        sample: number of images, drawn at random from those that fit; None: all.
         seed: of the sample.
-        filenames: these and no others; None: all.
+        filenames: select only these; None: all.
 
     Raises:
-        RuleError: with all parts that are wrong.
+        RuleError: parts are wrong. It contains all of them.
     """
 
     partitions: tuple[int, ...] = ()
@@ -47,16 +47,20 @@ class ImageSelection:
 
     @property
     def is_everything(self) -> bool:
-        """No image is left out, so that images imported later belong as well."""
+        """Whether all images are selected, also those imported later."""
         return self == ImageSelection(seed=self.seed)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the selection as JSON values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ImageSelection:
-        """From JSON; raises `RuleError` as `Rules.from_dict` does."""
+        """Return a selection from JSON values.
+
+        Raises:
+            RuleError: a name is unknown, or a value is not allowed.
+        """
         known = known_fields(cls, "part of a selection", values)
         known["partitions"] = tuple(known.get("partitions", ()))
         if known.get("filenames") is not None:

@@ -1,6 +1,6 @@
-"""Lots that fall the same way each time: who is blind, what is mirrored, when gold comes.
+"""Random draws that can be repeated: who sees suggestions, mirrored images and gold questions.
 
-A hash, not a die: who reloads the page does not get another draw, and a test can repeat it.
+A draw is a hash of what it is about. So a reloaded page shows the same, and tests can repeat it.
 """
 
 from __future__ import annotations
@@ -9,34 +9,39 @@ import hashlib
 
 from rotation.data.labels import LABELS
 
-FIRST_TURNS = 20  # among which a person meets `Rules.gold_first` gold images
+FIRST_TURNS = 20  # they contain `Rules.gold_first` gold questions
 
 
 def draw(purpose: str, *numbers: int) -> float:
-    """A number in [0, 1) that is always the same for the same arguments."""
+    """Return a random number in [0, 1), always the same for the same arguments."""
     text = ":".join([purpose, *map(str, numbers)])
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest) / 2**64
 
 
 def is_blind(campaign_id: int, annotator_id: int, image_id: int, share: float) -> bool:
-    """Whether the person sees this image without the proposal.
+    """Whether the person sees this image without a suggestion.
 
     Parameters:
-        share: of the pairs of person and image that are blind, 0 to 1.
+        share: share of the pairs of person and image without a suggestion, 0 to 1.
     """
     return draw("blind", campaign_id, annotator_id, image_id) < share
 
 
 def is_mirrored(campaign_id: int, annotator_id: int, image_id: int) -> bool:
-    """Whether the person sees this image mirrored, where half are."""
+    """Whether the person sees this image mirrored, with probability 1/2."""
     return draw("mirror", campaign_id, annotator_id, image_id) < 0.5
 
 
-def planted_label(
+def inserted_label(
     campaign_id: int, annotator_id: int, image_id: int, label: str, share: float
 ) -> str | None:
-    """A wrong label to show beside a gold image, for a share of them; None for the others."""
+    """Return the wrong label to insert as a suggestion on a gold question, or None.
+
+    Parameters:
+        label: the right label.
+        share: share of the gold questions with a wrong suggestion, 0 to 1.
+    """
     if draw("planted", campaign_id, annotator_id, image_id) >= share:
         return None
     wrong = [other for other in LABELS if other != label]
@@ -44,14 +49,14 @@ def planted_label(
 
 
 def is_gold_turn(campaign_id: int, annotator_id: int, turn: int, rate: float, first: int) -> bool:
-    """Whether a gold image is due.
+    """Whether the next image of a person is a gold question.
 
     Parameters:
-        turn: how many images the person has been given before, 0 at the beginning.
-        rate: share of the turns after the first `FIRST_TURNS`.
-        first: how many of the first `FIRST_TURNS`, spread by lot.
+        turn: number of images assigned to the person before, 0 for the first image.
+        rate: share of gold questions after the first `FIRST_TURNS` images.
+        first: number of gold questions among the first `FIRST_TURNS`, at random places.
     """
     if turn >= FIRST_TURNS:
         return draw("gold", campaign_id, annotator_id, turn) < rate
-    lots = [draw("gold", campaign_id, annotator_id, one) for one in range(FIRST_TURNS)]
-    return rate > 0 and sorted(lots).index(lots[turn]) < first
+    draws = [draw("gold", campaign_id, annotator_id, one) for one in range(FIRST_TURNS)]
+    return rate > 0 and sorted(draws).index(draws[turn]) < first

@@ -1,4 +1,4 @@
-"""What is wrong with a rule or an image selection: which field, what was given, what is allowed."""
+"""Errors of rules and image selections: the field, what was given, what is allowed."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """Why a value cannot be. Messages are made of it where they are shown, never read back.
+    """Why a value is not allowed. Pages and commands make their messages from it.
 
     Attributes:
         field: the rule, or the part of a selection.
         given: the value.
-        needed: what is needed, without its bounds: `a whole number`.
+        needed: what is needed, without bounds, such as `a whole number`.
         bounds: the lowest and the highest value allowed, in the unit of the value.
-        allowed: the words allowed, where there is a list of them.
+        allowed: the words allowed, if there is a list of them.
     """
 
     field: str
@@ -26,10 +26,10 @@ class Problem:
     allowed: tuple[str, ...] = ()
 
     def requirement(self, scale: float = 1) -> str:
-        """What is needed, in words.
+        """Say what is needed.
 
         Parameters:
-            scale: multiplies the bounds: 100 where the value is shown in percent.
+            scale: factor of the bounds, 100 if the value is shown in percent.
         """
         if self.allowed:
             return f"allowed are {', '.join(self.allowed)}"
@@ -39,7 +39,7 @@ class Problem:
         return f"{self.needed} from {low} to {high} is needed"
 
     def sentence(self, scale: float = 1) -> str:
-        """`requirement` as a sentence of its own."""
+        """Return `requirement` as a sentence."""
         text = self.requirement(scale)
         return f"{text[0].upper()}{text[1:]}."
 
@@ -48,7 +48,7 @@ class Problem:
 
 
 class RuleError(ValueError):
-    """Rules, or a selection, that cannot be: `problems` has all that is wrong."""
+    """Rules or a selection with errors. `problems` contains all of them."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -56,6 +56,7 @@ class RuleError(ValueError):
 
 
 def refuse_problems(found: Iterator[Problem | None]) -> None:
+    """Raise a `RuleError` with the problems, if there are any."""
     problems = [problem for problem in found if problem is not None]
     if problems:
         raise RuleError(problems)

@@ -1,1 +1,1 @@
-"""Statistics over votes: arrays in, numbers out. No SQL, no Flask."""
+"""Statistics of votes. Functions take and return arrays; they use no database and no Flask."""

@@ -1,8 +1,4 @@
-"""How far people agree beyond chance: Krippendorff's alpha, Cohen's kappa, confusion counts.
-
-Sources: K. Krippendorff, *Computing Krippendorff's alpha-reliability*, 2011; J. Cohen,
-*A coefficient of agreement for nominal scales*, Educational and Psychological Measurement 20, 1960.
-"""
+"""Agreement beyond chance: Krippendorff's alpha, Cohen's kappa, and confusion counts."""
 
 from __future__ import annotations
 
@@ -14,24 +10,32 @@ from labeler.statistics.vote_arrays import N_ANSWERS, N_LABELS, Floats, Integers
 
 
 def krippendorff_alpha(patterns: Integers, counts: Integers | None = None) -> float:
-    """Nominal alpha = 1 - D_o / D_e from vote counts per image.
+    """**Krippendorff's alpha** for nominal values, from vote counts per image.
 
-    With n_c the votes for c on an image of m >= 2 votes, each image adds
-    o_cc' = n_c (n_c' - [c = c']) / (m - 1) to the coincidences; D_o is their share off the
-    diagonal, D_e what the totals would give by chance. 600,000 votes make only some dozens of
-    different patterns, hence the multiplicities.
+    alpha = 1 - D_o / D_e, with the observed disagreement D_o and the one expected by chance, D_e:
+
+    1. An image with m >= 2 votes, n_c of them for value c, adds
+       o_cc' = n_c (n_c' - [c = c']) / (m - 1) to the coincidences of c and c'.
+    2. D_o is the share of coincidences with c != c'.
+    3. D_e is the share that the totals of the values give if the votes are paired at random.
+
+    Images with the same counts are given once, with their number. 600,000 votes have only some
+    dozens of different counts.
 
     Parameters:
-        patterns: (P, K) number of votes for each of K values; leave out the column of
-            `unsure` where it should count as missing.
-        counts: (P,) how many images have the pattern; None: one each.
+        patterns: (P, K) number of votes for each of K values. Leave out the column of `unsure` to
+            treat it as missing.
+        counts: (P,) number of images with each pattern; None: one image each.
 
     Returns:
-        1 for perfect agreement, 0 for chance; NaN where no image has two votes or only one value
-        was ever given: then there is nothing that could disagree.
+        1 for perfect agreement, 0 for chance. NaN if no image has two votes, or if only one value
+        was ever given, because then nothing could disagree.
 
     Raises:
-        ValueError: a negative number, or counts of another length.
+        ValueError: a number is negative, or `counts` has another length.
+
+    Reference:
+        K. Krippendorff, *Computing Krippendorff's alpha-reliability*, 2011.
     """
     if counts is None:
         counts = np.ones(len(patterns), dtype=int)
@@ -53,10 +57,23 @@ def krippendorff_alpha(patterns: Integers, counts: Integers | None = None) -> fl
 
 
 def pairwise_kappa(votes: Votes, n_annotators: int, min_overlap: int = 10) -> Floats:
-    """(A, A) Cohen's kappa of each pair of people over the images that both voted on.
+    """**Cohen's kappa** of each pair of people, over the images that both voted on.
 
-    `unsure` is a fourth answer. The diagonal and pairs with fewer than `min_overlap` common
-    images are NaN, and so are pairs who only ever gave one and the same answer.
+    kappa = (p_o - p_e) / (1 - p_e). p_o is the share of equal answers. p_e is the share expected
+    from how often each of the two gives each answer. `unsure` is a fourth answer.
+
+    Parameters:
+        votes: at most one vote per person and image.
+        n_annotators: A.
+        min_overlap: the smallest number of common images for a kappa.
+
+    Returns:
+        (A, A). The diagonal is NaN, and so are pairs with too few common images and pairs who
+        always gave the same single answer.
+
+    Reference:
+        J. Cohen, *A coefficient of agreement for nominal scales*, Educational and Psychological
+        Measurement 20(1), 1960, https://doi.org/10.1177/001316446002000104.
     """
     tables = _joint_answers(votes, n_annotators)
     n = tables.sum(axis=(2, 3))
@@ -70,13 +87,13 @@ def pairwise_kappa(votes: Votes, n_annotators: int, min_overlap: int = 10) -> Fl
 
 
 def _joint_answers(votes: Votes, n_annotators: int) -> Integers:
-    """(A, A, 4, 4) how often the first answered this and the second that on the same image."""
+    """Count answers to the same image by pair: (first person, second person, answer, answer)."""
     order = np.argsort(votes.image, kind="stable")
     image, person, answer = votes.image[order], votes.annotator[order], votes.answer[order]
     size = n_annotators * n_annotators * N_ANSWERS * N_ANSWERS
     table = np.zeros(size, dtype=np.int64)
     most = int(np.bincount(image).max(initial=0))
-    for step in range(1, most):  # the vote and the one `step` places further on the same image
+    for step in range(1, most):  # pairs of votes `step` places apart
         first = np.flatnonzero(image[step:] == image[:-step])
         pair = person[first] * n_annotators + person[first + step]
         cells = (pair * N_ANSWERS + answer[first]) * N_ANSWERS + answer[first + step]
@@ -86,10 +103,17 @@ def _joint_answers(votes: Votes, n_annotators: int) -> Integers:
 
 
 def confusion_matrix(labels: Integers, answers: Integers) -> Integers:
-    """(3, 4) counts of answers (columns) by label (rows); images with label -1 are left out.
+    """Count answers by label.
+
+    Parameters:
+        labels: (V,) label of the image of each vote, 0 to 2; votes with -1 are left out.
+        answers: (V,) the answer of each vote, 0 to 3.
+
+    Returns:
+        (3, 4) counts, labels as rows and answers as columns.
 
     Raises:
-        ValueError: columns of different length, or a number outside of its range.
+        ValueError: the lengths differ, or a number is outside of its range.
     """
     if labels.shape != answers.shape:
         raise ValueError(f"{len(labels)} labels, {len(answers)} answers")

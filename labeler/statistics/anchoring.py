@@ -1,16 +1,17 @@
-"""What showing the proposal does to the answers, and which hand people prefer.
+"""The effect of suggestions on the answers, and the preference for a side of the screen.
 
-A campaign shows the proposal to some and hides it from others, at random. Of the votes that saw
-it a share f just repeats it; the rest agree as often as blind people do, a_blind. So
+A campaign shows the model's proposal as a suggestion to some people and hides it from others, at
+random. Of the answers beside a suggestion, a share f repeats it without looking. The others agree
+with it as often as blind answers do, a_blind. So
 
     a_shown = f + (1 - f) a_blind,    f = (a_shown - a_blind) / (1 - a_blind)
                                         = 1 - (1 - a_shown) / (1 - a_blind).
 
-The same with planted wrong proposals on gold, where the blind rate b is that of the same wrong
-answer. Intervals: Wilson for shares, Newcombe for differences, Donner and Zou for the ratio.
+The same holds for wrong suggestions that are inserted on gold questions. There a_blind is the share
+of blind answers that make the same error.
 
-The side bias is measured as the person saw the picture: where views are mirrored at random, the
-true labels cancel and what is left is the hand.
+Intervals are Wilson's for shares, Newcombe's for differences, and Donner and Zou's for ratios; see
+`intervals`. The estimate of f is this project's own.
 """
 
 from __future__ import annotations
@@ -36,33 +37,34 @@ Booleans = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Anchoring:
-    """Agreement with the proposal.
+    """Agreement with the suggestion, seen and unseen.
 
     Parameters:
-        shown, blind: share of answers that are the proposal's label, seen and unseen.
+        shown, blind: share of answers that equal the suggestion, when it is shown and when hidden.
         difference: shown - blind.
-        following: the share f of answers that only repeat what is shown, -1 to 1; below 0 where
-            people contradict. An interval that includes 0 shows no anchoring.
+        copy_rate: share f of answers that repeat a suggestion without looking, -1 to 1. It is
+            negative if people contradict. An interval that includes 0 shows no anchoring.
     """
 
     shown: Interval
     blind: Interval
     difference: Interval
-    following: Interval
+    copy_rate: Interval
 
 
 def measure_anchoring(
     answer: Integers, proposal: Integers, blind: Booleans, level: float = LEVEL
 ) -> Anchoring:
-    """Agreement with the proposal when seen against when hidden.
+    """**The effect of a suggestion on the answers**, from votes that saw it and votes that did not.
 
-    Use votes of campaigns that draw `blind` at random, without the planted wrong proposals.
+    Use votes of campaigns that draw `blind` at random, without inserted wrong suggestions.
 
     Parameters:
-        answer: (V,) 0 to 3; an unsure answer agrees with nothing.
-        proposal: (V,) label 0 to 2 of the proposal for the image, shown or not; -1 (there was
-            none) is left out.
-        blind: (V,) whether it was hidden.
+        answer: (V,) 0 to 3. An unsure answer agrees with no suggestion.
+        proposal: (V,) label 0 to 2 of the proposal for the image, shown or hidden; votes with -1
+            had none and are left out.
+        blind: (V,) whether the proposal was hidden.
+        level: of the intervals.
     """
     proposed = proposal >= 0
     agrees = answer == proposal
@@ -78,12 +80,12 @@ def _compare(seen: float, n_seen: float, unseen: float, n_unseen: float, level: 
         shown,
         blind,
         newcombe_difference(seen, n_seen, unseen, n_unseen, level),
-        _following(shown, blind),
+        _copy_rate(shown, blind),
     )
 
 
-def _following(shown: Interval, blind: Interval) -> Interval:
-    """1 - (1 - shown) / (1 - blind), cut at -1 and 1."""
+def _copy_rate(shown: Interval, blind: Interval) -> Interval:
+    """Return 1 - (1 - shown) / (1 - blind), limited to -1 to 1."""
     kept = ratio(_complement(shown), _complement(blind))
     if math.isnan(kept.estimate):
         return Interval(math.nan, -1.0, 1.0)
@@ -93,44 +95,51 @@ def _following(shown: Interval, blind: Interval) -> Interval:
 
 
 def _complement(share: Interval) -> Interval:
+    """Return 1 - share."""
     return Interval(1 - share.estimate, 1 - share.high, 1 - share.low)
 
 
-def measure_planted(
+def measure_inserted(
     answer: Integers,
-    planted: Integers,
+    inserted: Integers,
     truth: Integers,
     base_answer: Integers,
     base_truth: Integers,
     level: float = LEVEL,
 ) -> Anchoring:
-    """Following of planted wrong proposals on gold, corrected for who errs so without them.
+    """**The copy rate of inserted wrong suggestions** on gold, corrected for honest errors.
 
-    The base rate is that of the same wrong answer to the same true label among blind votes,
-    b = sum over (truth t, planted s) of w_ts b_ts with the planted pairs' shares w_ts; its
-    effective number of votes is 1 / sum of w_ts^2 / n_ts. Pairs that no blind vote covers are
-    left out of b.
+    Some people give the same wrong answer without a suggestion. Their share is the base rate b,
+    estimated from blind votes:
+
+        b = sum_ts w_ts b_ts,    n_b = 1 / sum_ts (w_ts^2 / n_ts).
+
+    w_ts is the share of inserted suggestions s on images of label t. b_ts is the share of answer s
+    among the n_ts blind votes on images of label t. n_b is the effective number of votes behind b.
+    Pairs (t, s) without a blind vote are left out.
 
     Parameters:
-        answer, planted, truth: (V,) votes that saw a planted proposal, s, on gold of label t.
-        base_answer, base_truth: (B,) blind votes on gold; of the whole class where the
-            person has few.
+        answer: (V,) answers to gold beside an inserted suggestion, 0 to 3.
+        inserted: (V,) the suggestion, 0 to 2; it differs from `truth`.
+        truth: (V,) the label of the image, 0 to 2.
+        base_answer, base_truth: (B,) blind votes on gold, of the person or of the whole class.
+        level: of the intervals.
 
     Returns:
-        `shown` is the share that gave the planted answer, `blind` the base rate.
+        `shown` is the share that gave the suggested answer; `blind` is the base rate.
 
     Raises:
-        ValueError: a planted proposal that is right.
+        ValueError: an inserted suggestion is right.
     """
-    if (planted == truth).any():
-        raise ValueError("a planted proposal must be wrong")
-    pairs = np.bincount(truth * N_LABELS + planted, minlength=N_LABELS**2)
+    if (inserted == truth).any():
+        raise ValueError("an inserted suggestion must be wrong")
+    pairs = np.bincount(truth * N_LABELS + inserted, minlength=N_LABELS**2)
     n_base = np.bincount(base_truth, minlength=N_LABELS).repeat(N_LABELS)
     named = base_answer < N_LABELS
     cells = base_truth[named] * N_LABELS + base_answer[named]
     given = np.bincount(cells, minlength=N_LABELS**2)
     used = (pairs > 0) & (n_base > 0)
-    followed = int((answer == planted).sum())
+    followed = int((answer == inserted).sum())
     if not used.any():
         return _compare(followed, len(answer), 0, 0, level)
     weights = pairs[used] / pairs[used].sum()
@@ -140,30 +149,33 @@ def measure_planted(
 
 
 def side_bias(answer: Integers, mirrored: Booleans, level: float = LEVEL) -> Interval:
-    """How much more often people answer the left than the right of what they see, -1 to 1.
+    """**The preference for a side of the screen**, -1 to 1; positive: the left side.
 
-    Of the answers left or right, p_u is the share that is left on the screen in plain views,
-    p_m in mirrored ones. The light itself moves them in opposite ways, the hand in the same:
+    Among the answers left and right, p_u is the share that points to the left of the screen if
+    the image is shown as it is, and p_m the share if it is mirrored. The light changes p_u and p_m
+    in opposite directions, a habit changes both in the same direction. So
 
-        bias = p_u + p_m - 1,
+        bias = p_u + p_m - 1
 
-    whatever share of the views is mirrored. Positive: towards the left of the screen.
+    does not depend on the light, whatever share of the images is mirrored.
 
     Parameters:
-        answer: (V,) as stored, un-mirrored, 0 to 3; center and unsure are left out.
-        mirrored: (V,) whether the view was mirrored.
+        answer: (V,) answers about the image as it is stored, 0 to 3. Center and unsure are left
+            out.
+        mirrored: (V,) whether the image was shown mirrored.
+        level: of the interval.
 
     Returns:
-        Interval(nan, -1, 1) where there are no plain or no mirrored views: then hand and light
-        cannot be told apart.
+        Interval(nan, -1, 1) if no image was shown mirrored, or all were. Then a habit cannot be
+        told from the light.
     """
     seen = np.where(mirrored, MIRRORED_ANSWERS[answer], answer)
     sided = (seen == 0) | (seen == 2)
     shares = []
-    for view in (sided & ~mirrored, sided & mirrored):
-        n = int(view.sum())
+    for presented in (sided & ~mirrored, sided & mirrored):
+        n = int(presented.sum())
         if n == 0:
             return Interval(math.nan, -1.0, 1.0)
-        shares.append(wilson(int((seen[view] == 0).sum()), n, level))
+        shares.append(wilson(int((seen[presented] == 0).sum()), n, level))
     plain, flipped = shares
     return difference(plain, _complement(flipped))

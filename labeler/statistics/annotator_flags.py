@@ -1,27 +1,25 @@
-"""What can be said of one person's votes, and when to warn or to pause.
+"""Tests of one person's votes that warn about the person, or pause them.
 
-Every flag is a test at a small level, so that chance does not accuse a good person, and compares
-the answers with what the *images* warrant: who says `center` forty times in a row on forty central
-images is right. `q_i(t)` below is the posterior of image i **without the person's own vote**
-(`without_own`); the votes of nobody can prove themselves.
+Each flag is a statistical test at a small level, so that chance rarely flags a good person. The
+tests compare the answers with the images: forty answers `center` to forty central images are right.
+Below, a_i is the answer to image i, and q_i(t) is its label probability **without this vote**
+(`without_own`). So no vote confirms itself. D is `DEFAULT_CONFUSION`, a competent person.
 
-- `random`: the answers fit a person who does not look (own shares of answers, whatever the image)
-  better by `odds` than a competent one (DEFAULT_CONFUSION):
-  sum_i log sum_t q_i(t) D(t, a_i) - sum_i log m(a_i) < -log odds, and less than `plausible` of
-  the answers are what the others say, mean of q_i(a_i). It catches who presses keys at random as
-  well as who always presses the same; the second condition spares who only ever met one label.
-- `swapped`: the mirrored answers of a competent person fit best: left and right misunderstood.
-- `one_sided`: one answer k comes where another is due, more often than the `tolerated` rate r:
-  S = sum_i w_i ([a_i = k] - p_i), w_i = 1 - q_i(k), p_i = q_i(k) + r w_i, and
-  S / sqrt(sum_i w_i^2 p_i (1 - p_i)) above the normal quantile.
-- `monotone`: a run of the same answer whose probability, product of its p_i, times the number of
-  votes is below the level.
-- `too_fast`: more than `fast_share` of the answers in less than `fast_ms`, by Wilson's limit.
-- `low_gold`: the upper Wilson limit of the accuracy on gold is below `gold_limit`.
+- `random`: the answers do not depend on the images. They fit the person's own shares of answers m
+  better than D by the factor `odds`,
+  sum_i log sum_t q_i(t) D(t, a_i) - sum_i log m(a_i) < -log odds,
+  and the mean of q_i(a_i) is below `plausible`. This finds random keys as well as always the same
+  key. The second condition protects people who only ever met one label.
+- `swapped`: the answers fit D best if left and right are exchanged.
+- `one_sided`: answer k comes for images with another label more often than the `tolerated` rate r.
+  With w_i = 1 - q_i(k), p_i = q_i(k) + r w_i and S = sum_i w_i ([a_i = k] - p_i), the statistic
+  S / sqrt(sum_i w_i^2 p_i (1 - p_i)) is above the normal quantile.
+- `monotone`: a run of equal answers is too improbable. The product of its p_i, times the number of
+  votes, is below the level.
+- `too_fast`: the share of answers within `fast_ms` is above `fast_share`, by Wilson's lower limit.
+- `low_gold`: the accuracy on gold is below `gold_limit`, by Wilson's upper limit.
 
-`information` is the spammer score of V. C. Raykar, S. Yu, *Eliminating spammers and ranking
-annotators for crowdsourced labeling tasks*, JMLR 13, 2012, section 3.2: 0 where the answers do not
-depend on the label, 1 for a perfect person.
+The tests are this project's own; `spammer_score` names its source.
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ PAUSING = frozenset({"random", "swapped", "low_gold"})
 
 
 class Flag(NamedTuple):
-    """A finding: a code for programs and a sentence for the supervisor."""
+    """A finding about a person: a code for programs, and a sentence for the supervisor."""
 
     code: str
     sentence: str
@@ -52,17 +50,18 @@ class Flag(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """From where on a person is flagged.
+    """The limits of the tests.
 
     Parameters:
-        min_votes: votes before any flag but `low_gold`.
-        min_gold: gold answers before `low_gold`.
+        min_votes: number of votes needed for every flag except `low_gold`.
+        min_gold: number of gold answers needed for `low_gold`.
         level: the share of good people that one test may flag by chance.
-        odds: how much better the answers must fit not looking, or exchanged sides.
-        plausible: the share of agreement from which nobody is called random.
+        odds: the likelihood ratio needed for `random` and `swapped`.
+        plausible: the share of agreement from which `random` is never raised.
         tolerated: the rate of one wrong answer that a good person may have.
-        fast_ms, fast_share: answers below so many milliseconds, up to this share.
-        gold_limit: the accuracy on gold below which nobody should go on.
+        fast_ms: answers faster than this many milliseconds count as fast.
+        fast_share: the share of fast answers that a good person may have.
+        gold_limit: the accuracy on gold that every person should reach.
         shortest_run: runs of fewer equal answers are never flagged.
     """
 
@@ -80,13 +79,18 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """The current votes of one person, in the order in which they came.
+    """The current votes of one person, in the order of arrival.
 
     Parameters:
         answers: (n,) index in `ANSWERS`.
-        posteriors: (n, 3) of the images without this person's vote (`without_own`).
-        elapsed_ms: (n,) from the picture to the answer; NaN where unknown, as in the grid.
-        gold_right, gold_asked: answers to gold, and how many of them were right.
+        posteriors: (n, 3) label probabilities of the images without this vote (`without_own`).
+        elapsed_ms: (n,) from the appearance of the image to the answer; NaN where unknown, as on
+            the page that verifies many images.
+        gold_right: number of right answers to gold questions.
+        gold_asked: number of answers to gold questions.
+
+    Raises:
+        ValueError: the posteriors do not fit the answers.
     """
 
     answers: Integers
@@ -105,45 +109,54 @@ def without_own(
     answers: Integers,
     confusion: Floats,
     shown: Integers | None = None,
-    following: float = 0.0,
+    copy_rate: float = 0.0,
 ) -> Floats:
-    """(n, 3) posteriors of the images a person voted on, with that one vote taken out.
+    """Return label probabilities with one vote of a person removed.
 
-    q without v is q / L_v, normalised, with L_v as in `statistics.posterior`:
+    q without vote v is q(t) / L_v(t), normalised, with L_v of `statistics.posterior`:
     L_v(t) = f [answer = shown] + (1 - f) C(t, answer).
 
     Parameters:
-        posteriors: (n, 3) with the vote in it; rows of gold (0 and 1) stay what they are.
+        posteriors: (n, 3) of the images that the person voted on, with the votes. Rows of gold,
+            which are 0 and 1, do not change.
         answers: (n,) the person's answers.
-        confusion: (3, 4) of the person, as the posteriors were computed with.
-        shown: (n,) label of the proposal that was shown, -1 for none; None: all were blind.
-        following: f of the person, as the posteriors were computed with.
+        confusion: (3, 4) C of the person, with which the posteriors were computed.
+        shown: (n,) label that was suggested, -1 for none; None: all votes were blind.
+        copy_rate: f of the person, with which the posteriors were computed.
+
+    Returns:
+        (n, 3), rows sum to 1.
     """
     likelihoods = confusion[:, answers].T
     if shown is not None:
-        repeated = np.where(shown == answers, following, 0.0)[:, None]
-        own = np.where(shown >= 0, 1 - following, 1.0)[:, None]
+        repeated = np.where(shown == answers, copy_rate, 0.0)[:, None]
+        own = np.where(shown >= 0, 1 - copy_rate, 1.0)[:, None]
         likelihoods = repeated + own * likelihoods
     rest: Floats = posteriors / np.maximum(likelihoods, SMALLEST)
     return rest / rest.sum(axis=1, keepdims=True)
 
 
 def gold_accuracy(record: Record, level: float = 0.95) -> Interval:
-    """Share of the gold answers that are right, with Wilson's interval."""
+    """Return the share of right answers to gold questions, with Wilson's interval."""
     return wilson(record.gold_right, record.gold_asked, level)
 
 
-def information(confusion: Floats) -> float:
-    """Raykar and Yu's spammer score of a (3, 4) confusion, 0 to 1.
+def spammer_score(confusion: Floats) -> float:
+    """**Raykar and Yu's spammer score** of a confusion (3, 4), 0 to 1.
 
-    Mean over the pairs of labels of half the squared distance of their rows.
+    The score is the mean, over the pairs of labels, of half the squared distance between their
+    rows. It is 0 if the answers do not depend on the label, and 1 for a perfect person.
+
+    Reference:
+        V. C. Raykar, S. Yu, *Eliminating spammers and ranking annotators for crowdsourced labeling
+        tasks*, JMLR 13, 2012, section 3.2.
     """
     pairs = [(0, 1), (0, 2), (1, 2)]
     return float(np.mean([((confusion[a] - confusion[b]) ** 2).sum() / 2 for a, b in pairs]))
 
 
 def flags(record: Record, limits: Limits | None = None) -> list[Flag]:
-    """All that speaks against the person, empty for a good one."""
+    """Return the flags of a person; see the tests of this module. A good person has none."""
     limits = limits or Limits()
     found = [_low_gold(record, limits)]
     if len(record.answers) >= limits.min_votes:
@@ -156,8 +169,8 @@ def flags(record: Record, limits: Limits | None = None) -> list[Flag]:
     return [flag for flag in found if flag is not None]
 
 
-def standing(found: list[Flag]) -> str:
-    """`ok`, `warn`, or `pause`: for what cannot be excused by haste, or for two findings."""
+def recommend_action(found: list[Flag]) -> str:
+    """Return `ok`, `warn` or `pause`. Two flags, or one of `PAUSING`, recommend a pause."""
     if PAUSING & {flag.code for flag in found} or len(found) > 1:
         return "pause"
     return "warn" if found else "ok"
@@ -171,9 +184,13 @@ def _low_gold(record: Record, limits: Limits) -> Flag | None:
     return Flag("low_gold", f"Right on {share} gold questions.")
 
 
-def fits(record: Record) -> tuple[float, float, float]:
-    """Log likelihoods of the answers for a competent person, one with left and right exchanged,
-    and one who does not look (own shares of answers, fitted)."""
+def log_likelihoods(record: Record) -> tuple[float, float, float]:
+    """Return the log likelihood of the answers under three hypotheses.
+
+    Returns:
+        For a competent person, for one who exchanges left and right, and for one whose answers
+        do not depend on the image (with the observed shares of the answers).
+    """
     expected = record.posteriors @ np.array(DEFAULT_CONFUSION)
     rows = np.arange(len(record.answers))
     competent = np.log(expected[rows, record.answers]).sum()
@@ -184,7 +201,7 @@ def fits(record: Record) -> tuple[float, float, float]:
 
 
 def _not_looking(record: Record, limits: Limits) -> Flag | None:
-    competent, exchanged, blind = fits(record)
+    competent, exchanged, blind = log_likelihoods(record)
     margin = math.log(limits.odds)
     if exchanged > max(competent, blind) + margin:
         return Flag(
@@ -197,7 +214,7 @@ def _not_looking(record: Record, limits: Limits) -> Flag | None:
 
 
 def _warranted(record: Record, answer: int, limits: Limits) -> Floats:
-    """(n,) how probably a good person may give this answer to each image."""
+    """Return the probability that a good person gives this answer to each image (n,)."""
     due = record.posteriors[:, answer]
     return due + limits.tolerated * (1 - due)
 

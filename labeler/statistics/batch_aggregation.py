@@ -1,8 +1,8 @@
-"""Batch consensus: from all votes at once to P(label) of each image, by a named method.
+"""Batch consensus: label probabilities of all images from all votes, by a method of choice.
 
-`METHODS` maps a name to a function of (votes, n_images, n_annotators, prior); further methods
-are added to it where their libraries may be imported. **A tie is contested, never a label**, and
-never the alphabetically first one.
+`METHODS` maps names to functions. `exports.batch_consensus` adds methods that need crowd-kit.
+
+**Ties.** An image on which two labels tie is contested. It never gets the first label of the two.
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ from labeler.statistics.vote_arrays import N_ANSWERS, N_LABELS, Floats, Integers
 Booleans = npt.NDArray[np.bool_]
 
 CONTESTED = -1
-# Stamped on each result; raise the number when the rule changes. That of `skills` is
-# `statistics.dawid_skene.METHOD`. A stamp names one rule: `consensus.majority` has a quorum,
-# `plurality` none.
+# Stored with each result; raise the number when the method changes. `skills` stores
+# `dawid_skene.METHOD`. `plurality` is not `consensus.majority`, which needs a number of votes.
 PLURALITY = "plurality-1"
 MODEL_AND_VOTES = "model-and-votes-1"
-_SMALLEST_WEIGHT = 1e-4  # nobody counts for nothing, or for less
+_SMALLEST_WEIGHT = 1e-4  # nobody has a weight of 0 or less
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +32,10 @@ class Aggregation:
     """The result of one method.
 
     Parameters:
-        posteriors: (N, 3) P(left), P(center), P(right); a third each where nothing is known.
-        labels: (N,) the label of each image, -1 (`CONTESTED`) where two share the top or
-            nobody named one.
-        method: the name and version that go with each result.
+        posteriors: (N, 3) P(left), P(center), P(right); 1/3 each if nothing is known.
+        labels: (N,) the label of each image. -1 (`CONTESTED`) if two labels tie for the first
+            place, or if nobody named a label.
+        method: name and version of the method.
     """
 
     posteriors: Floats
@@ -45,7 +44,11 @@ class Aggregation:
 
 
 class Method(Protocol):
-    """A way to add up votes; prior is (N, 3) model probabilities, rows of NaN without, or None."""
+    """A function from all votes to labels.
+
+    Its parameters are V votes, N, A, and the probabilities of a model (N, 3). A row of NaN is an
+    image without a proposal.
+    """
 
     def __call__(
         self, votes: Votes, n_images: int, n_annotators: int, prior: Floats | None = None
@@ -53,13 +56,16 @@ class Method(Protocol):
 
 
 def count_answers(votes: Votes, n_images: int) -> Integers:
-    """(N, 4) how many votes each answer has."""
+    """Count the votes by image and answer (N, 4)."""
     cells = votes.image * N_ANSWERS + votes.answer
     return np.bincount(cells, minlength=n_images * N_ANSWERS).reshape(n_images, N_ANSWERS)
 
 
 def likeliest_labels(scores: Floats, tolerance: float = 1e-9) -> Integers:
-    """(N,) column of the highest score, `CONTESTED` where the runner-up is within the tolerance."""
+    """Return the column of the highest score of each row (N,).
+
+    A row is `CONTESTED` if the second score is within `tolerance` of the first.
+    """
     ranked = np.sort(scores, axis=1)
     labels: Integers = np.where(
         ranked[:, -1] - ranked[:, -2] > tolerance, scores.argmax(axis=1), CONTESTED
@@ -70,11 +76,11 @@ def likeliest_labels(scores: Floats, tolerance: float = 1e-9) -> Integers:
 def plurality(
     votes: Votes, n_images: int, n_annotators: int, prior: Floats | None = None
 ) -> Aggregation:
-    """**The answer with most votes**, each person alike; the prior is not used.
+    """**The answer with the most votes.** All people have the same weight; the prior is not used.
 
-    The posterior is the share of the label among the votes; an unsure vote gives a third to each.
-    Unlike `labeler.consensus.majority.majority` it needs no number of votes. As there, unsure votes
-    can outvote a label.
+    P(label) is its share of the votes. An unsure vote counts a third for each label. An image on
+    which most people are unsure is contested. Unlike `labeler.consensus.majority.majority` one
+    vote is enough.
     """
     counts = count_answers(votes, n_images)
     labels = likeliest_labels(counts.astype(np.float64))
@@ -87,25 +93,30 @@ def plurality(
 def model_and_votes(
     votes: Votes, n_images: int, n_annotators: int, prior: Floats | None = None
 ) -> Aggregation:
-    """**The model as one more annotator**, weighted by how often it agrees: CROWDLAB's estimate.
+    """**CROWDLAB**: the model is one more annotator, weighted by how often it agrees.
 
-    p_i = (w_M m_i + sum_j w_j e_ij) / (w_M + sum_j w_j) over the people j who voted on i, with
-    e_ij = P on the answer of j and (1 - P) / 2 on the others, P the mean agreement of a vote with
-    the other votes on the image,
+    With the model's probabilities m_i, and the people j who voted on image i,
 
-    1. s_j = agreement of j with the other votes on the same images, A_M = agreement of the
-       model's label with the majority, where at least two voted;
-    2. A_0 = agreement of the commonest label with that majority: what is had without looking;
-    3. w_j = 1 - (1 - s_j) / (1 - A_0), w_M = (1 - (1 - A_M) / (1 - A_0)) sqrt(mean votes an image),
-       both at least 1e-4.
+        p_i = (w_M m_i + sum_j w_j e_ij) / (w_M + sum_j w_j).
 
-    Unsure votes are no evidence. Rows of NaN in the prior go by the votes alone.
+    e_ij is P for the answer of j and (1 - P) / 2 for the two other labels.
+
+    1. P is the mean agreement of a vote with the other votes on the same image.
+    2. s_j is the mean agreement of the votes of j with the other votes on the same images.
+    3. Over the images with at least two votes, A_M is the agreement of the model's label with the
+       majority, and A_0 that of the most common label. A_0 needs no look at the image.
+    4. w_j = 1 - (1 - s_j) / (1 - A_0), at least 1e-4.
+       w_M = (1 - (1 - A_M) / (1 - A_0)) sqrt(mean number of votes per image), at least 1e-4.
+
+    Unsure votes are not used. Images without a proposal depend on the votes alone.
 
     Raises:
-        ValueError: without a prior: use `plurality` or `skills`.
+        ValueError: there is no prior. Use `plurality` or `skills`.
 
-    Source: H. W. Goh, U. Tkachenko, J. Mueller, *CROWDLAB: Supervised learning to infer consensus
-    labels and quality scores for data with multiple annotators*, 2022, arXiv 2210.06812, section 3.
+    Reference:
+        H. W. Goh, U. Tkachenko, J. Mueller, *CROWDLAB: Supervised learning to infer consensus
+        labels and quality scores for data with multiple annotators*, 2022, arXiv 2210.06812,
+        section 3.
     """
     if prior is None:
         raise ValueError("model-and-votes needs the model's probabilities; use majority or skills")
@@ -139,7 +150,10 @@ def _weights(
     several: Booleans,
     n_annotators: int,
 ) -> tuple[Floats, float]:
-    """(A,) w_j and w_M; a person without overlap gets the mean agreement."""
+    """Return w_j (A,) and w_M.
+
+    A person who shares no image with others gets the mean agreement as s_j.
+    """
     majority_labels = likeliest_labels(counts.astype(np.float64))
     decided = (counts.sum(axis=1) > 1) & (majority_labels >= 0) & ~np.isnan(prior).any(axis=1)
     truth = majority_labels[decided]
@@ -160,12 +174,13 @@ def _weights(
 def skills(
     votes: Votes, n_images: int, n_annotators: int, prior: Floats | None = None
 ) -> Aggregation:
-    """**Dawid-Skene's EM with confusions shrunk to the class average**: `fit_skills`."""
+    """**Dawid-Skene with shrinkage**; see `dawid_skene.fit_skills`."""
     posteriors = fit_skills(votes, n_images, n_annotators, prior=prior).posteriors
     return Aggregation(posteriors, likeliest_labels(posteriors), SKILLS)
 
 
 def _normalised(totals: Floats) -> Floats:
+    """Scale rows to sum 1. A row of zeros becomes 1/3 each."""
     sums = totals.sum(axis=1, keepdims=True)
     third = np.full_like(totals, 1 / N_LABELS)
     return np.divide(totals, sums, out=third, where=sums > 0)

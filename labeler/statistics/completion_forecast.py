@@ -1,20 +1,20 @@
-"""When a campaign will be done: the votes that are still needed, and the time they take.
+"""Forecast of a campaign: the votes that are still needed, and the time they take.
 
-**Votes still needed.** How many votes an image takes is known only of the images that are done,
-and the easy ones are done first: their mean would be too small. So it is estimated like a life
-span from the dead and the living (a life table): h_k, the share of images that end with their
-k-th vote, is counted over all images that got k votes, done or open. An open image with v votes
-needs
+**Votes.** The number of votes that an image needs is known only for finished images, and easy
+images finish first. Their mean would be too small. So the number is estimated as in survival
+analysis, with a life table: h_k is the share of images that end with their k-th vote, among all
+images that got k votes. An open image with v votes needs on average
 
     E_v = 1 + (1 - h_{v+1}) E_{v+1},   E_cap = 0
 
-more on average; the second moment follows in the same way.
+more votes. The second moment follows in the same way.
 
-**Time.** The pace is the mean number of votes in equal bins of time; the spread between the bins
-says how sure it is. Pace and need are taken as independent and log-normal.
+**Time.** The pace is the mean number of votes in time bins of equal length. Pace and number of
+votes are treated as independent and log-normal.
 
-Sources: E. L. Kaplan, P. Meier, *Nonparametric estimation from incomplete observations*, JASA
-53(282), 1958.
+Reference:
+    E. L. Kaplan, P. Meier, *Nonparametric estimation from incomplete observations*, JASA 53(282),
+    1958, https://doi.org/10.1080/01621459.1958.10501452.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from labeler.statistics.intervals import LEVEL, Interval, normal_quantile
 from labeler.statistics.vote_arrays import Floats
 
 DRAWS = 400
-HALF = 0.5  # pseudo-images that end, and that go on, at each vote (Jeffreys' prior)
+HALF = 0.5  # pseudo-images that end, and that go on, with each vote (Jeffreys prior)
 
 
-def votes_left(
+def remaining_votes(
     finished: Mapping[int, int],
     waiting: Mapping[int, int],
     *,
@@ -39,19 +39,20 @@ def votes_left(
     cap: int,
     level: float = LEVEL,
 ) -> Interval:
-    """How many votes the open images of a campaign still need.
+    """**The votes that the open images of a campaign still need**; see the module.
 
-    The hazards are drawn from their posterior Beta(ended + 1/2, went on + 1/2); the interval
-    holds the uncertainty of the hazards and the chance of the single images.
+    The h_k are drawn from their posterior Beta(ended + 1/2, went on + 1/2). The interval covers
+    the uncertainty of the h_k and the chance of single images.
 
     Parameters:
-        finished: number of votes -> images that the votes ended.
-        waiting: number of votes -> images that are open.
-        first: the vote before which no image ends, >= 1.
-        cap: the vote with which each image ends at the latest, >= first.
+        finished: maps a number of votes to the number of images that ended with it.
+        waiting: maps a number of votes to the number of open images that have it.
+        first: the first vote with which an image can end, >= 1.
+        cap: the vote with which every image ends at the latest, >= first.
+        level: of the interval.
 
     Raises:
-        ValueError: first or cap out of range.
+        ValueError: `first` or `cap` is out of range.
     """
     if not 1 <= first <= cap:
         raise ValueError(f"first is {first}, cap is {cap}; needed is 1 <= first <= cap")
@@ -59,7 +60,7 @@ def votes_left(
     mean, square = _moments(_hazards(finished, waiting, first, cap, rng))
     counts = np.zeros(cap + 1)
     for votes, images in waiting.items():
-        counts[min(votes, cap - 1)] += images  # beyond the cap, as after a change of the rules: one
+        counts[min(votes, cap - 1)] += images  # after a change of the rules: one vote
     spread = np.sqrt((square - mean**2).clip(min=0) @ counts)
     totals = mean @ counts + spread * rng.standard_normal(len(mean))
     low, high = np.quantile(totals, [(1 - level) / 2, (1 + level) / 2])
@@ -69,10 +70,16 @@ def votes_left(
 
 
 def pace(counts: Sequence[int]) -> Interval:
-    """Votes per bin: the mean of the bins, and an interval from the spread between them.
+    """Return the mean number of votes per time bin.
 
-    The variance of a bin is taken as no smaller than Poisson's, so that a few equal bins do not
-    pretend to certainty. Interval(nan, 0, inf) where there is no vote.
+    The interval is log-normal, from the variance between the bins. The variance is at least that
+    of a Poisson distribution, so that a few equal bins do not look certain.
+
+    Parameters:
+        counts: votes in bins of equal length.
+
+    Returns:
+        Interval(nan, 0, inf) if there is no vote.
     """
     total = sum(counts)
     if total == 0:
@@ -84,8 +91,14 @@ def pace(counts: Sequence[int]) -> Interval:
     return Interval(mean, mean / factor, mean * factor)
 
 
-def time_left(needed: Interval, per_bin: Interval, bin_s: float) -> Interval | None:
-    """Seconds until the votes are there if people go on at this pace; None without a pace."""
+def remaining_time(needed: Interval, per_bin: Interval, bin_s: float) -> Interval | None:
+    """Return the seconds until the votes are there at this pace, or None without a pace.
+
+    Parameters:
+        needed: number of votes.
+        per_bin: votes per time bin, as `pace` returns it.
+        bin_s: length of a bin in seconds.
+    """
     if math.isnan(per_bin.estimate) or needed.estimate <= 0:
         return None
     estimate = needed.estimate / per_bin.estimate * bin_s
@@ -102,7 +115,7 @@ def _hazards(
     cap: int,
     rng: np.random.Generator,
 ) -> Floats:
-    """(DRAWS, cap) chance that an image ends with vote 1 ... cap."""
+    """Draw h_1 to h_cap: (DRAWS, cap)."""
     hazards = np.zeros((DRAWS, cap))
     for vote in range(first, cap):
         ended = finished.get(vote, 0)
@@ -114,7 +127,7 @@ def _hazards(
 
 
 def _moments(hazards: Floats) -> tuple[Floats, Floats]:
-    """(DRAWS, cap + 1) mean and mean square of the votes that an image with v votes needs."""
+    """Return mean and mean square of the votes needed after v votes: (DRAWS, cap + 1) each."""
     draws, cap = hazards.shape
     mean, square = np.zeros((draws, cap + 1)), np.zeros((draws, cap + 1))
     for votes in reversed(range(cap)):

@@ -1,13 +1,8 @@
-"""Confidence intervals of shares that stay honest with few votes.
+"""Confidence intervals of shares that are reliable with few votes.
 
-**Wilson's score interval** holds its level from a handful of votes on and never leaves [0, 1].
-Differences and ratios of two shares are put together from the Wilson limits of each (the
-"method of variance estimates recovery"), which keeps that property.
-
-Sources: E. B. Wilson, JASA 22(158), 1927; R. G. Newcombe, *Interval estimation for the difference
-between independent proportions*, Statistics in Medicine 17, 1998, method 10; A. Donner, G. Y. Zou,
-*Closed-form confidence intervals for functions of the normal mean and standard deviation*,
-Statistical Methods in Medical Research 21(4), 2012, section 4 (ratio).
+Wilson's score interval has its level from a handful of votes on and stays within [0, 1]. Intervals
+of differences and ratios are computed from the Wilson limits of the two shares. This is the
+method of variance estimates recovery (MOVER).
 """
 
 from __future__ import annotations
@@ -21,22 +16,22 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate and its confidence limits. The estimate is NaN where there is no data."""
+    """An estimate with its confidence limits. The estimate is NaN if there is no data."""
 
     estimate: float
     low: float
     high: float
 
     def contains(self, value: float) -> bool:
-        """Whether the value lies within the limits."""
+        """Whether a value lies within the limits."""
         return self.low <= value <= self.high
 
 
 def normal_quantile(level: float) -> float:
-    """z with P(|Z| <= z) = level.
+    """Return z with P(|Z| <= z) = level for a standard normal Z.
 
     Raises:
-        ValueError: a level outside of (0, 1).
+        ValueError: the level is not between 0 and 1.
     """
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; allowed is between 0 and 1")
@@ -44,17 +39,26 @@ def normal_quantile(level: float) -> float:
 
 
 def wilson(successes: float, n: float, level: float = LEVEL) -> Interval:
-    """The share successes / n with Wilson's score interval.
+    """**Wilson's score interval** of the share k / n.
 
-    With k of n and z the quantile:
-    (k + z^2/2) / (n + z^2) -+ z / (n + z^2) sqrt(k (n - k) / n + z^2/4).
-    Fractions are allowed, for weighted shares with an effective n.
+    With z = `normal_quantile(level)` the limits are
+
+        (k + z^2/2) / (n + z^2) -+ z / (n + z^2) sqrt(k (n - k) / n + z^2/4).
+
+    Parameters:
+        successes: k, 0 to n. Fractions are allowed, for weighted shares.
+        n: number of trials, or an effective number.
+        level: probability that the interval contains the true share.
 
     Returns:
-        Interval(nan, 0, 1) where n is 0: nothing is known.
+        Interval(nan, 0, 1) if n is 0, because then nothing is known.
 
     Raises:
-        ValueError: not 0 <= successes <= n.
+        ValueError: k is not between 0 and n.
+
+    Reference:
+        E. B. Wilson, *Probable inference, the law of succession, and statistical inference*,
+        JASA 22(158), 1927, https://doi.org/10.1080/01621459.1927.10502953.
     """
     if not 0 <= successes <= n:
         raise ValueError(f"{successes} successes of {n}")
@@ -70,10 +74,22 @@ def wilson(successes: float, n: float, level: float = LEVEL) -> Interval:
 def newcombe_difference(
     successes: float, n: float, others_successes: float, others_n: float, level: float = LEVEL
 ) -> Interval:
-    """The difference of two independent shares, first minus second: Newcombe's method 10.
+    """**Newcombe's interval** of the difference of two independent shares, first minus second.
+
+    Parameters:
+        successes, n: the first share, as for `wilson`.
+        others_successes, others_n: the second share.
+        level: as for `wilson`.
 
     Returns:
-        Interval(nan, -1, 1) where one of the two has no data.
+        Interval(nan, -1, 1) if one of the two has no data.
+
+    Raises:
+        ValueError: as `wilson`.
+
+    Reference:
+        R. G. Newcombe, *Interval estimation for the difference between independent proportions*,
+        Statistics in Medicine 17, 1998, method 10.
     """
     first, second = wilson(successes, n, level), wilson(others_successes, others_n, level)
     if not (n and others_n):
@@ -82,7 +98,13 @@ def newcombe_difference(
 
 
 def difference(first: Interval, second: Interval) -> Interval:
-    """first - second of two independent estimates whose limits are given."""
+    """Return first - second of two independent estimates, with limits by MOVER.
+
+    With estimates a and b, limits l and u,
+
+        low  = a - b - sqrt((a - l_a)^2 + (u_b - b)^2),
+        high = a - b + sqrt((u_a - a)^2 + (b - l_b)^2).
+    """
     estimate = first.estimate - second.estimate
     down = math.hypot(first.estimate - first.low, second.high - second.estimate)
     up = math.hypot(first.high - first.estimate, second.estimate - second.low)
@@ -90,10 +112,15 @@ def difference(first: Interval, second: Interval) -> Interval:
 
 
 def ratio(first: Interval, second: Interval) -> Interval:
-    """first / second of two independent shares whose limits are given.
+    """Return first / second of two independent shares, with limits by MOVER.
 
     Returns:
-        high is inf where the second may be 0; Interval(nan, 0, inf) where it is 0 or unknown.
+        The upper limit is infinite if the second share may be 0. Interval(nan, 0, inf) if the
+        second is 0 or one of the two is unknown.
+
+    Reference:
+        A. Donner, G. Y. Zou, *Closed-form confidence intervals for functions of the normal mean and
+        standard deviation*, Statistical Methods in Medical Research 21(4), 2012, section 4.
     """
     if not second.estimate > 0 or math.isnan(first.estimate):
         return Interval(math.nan, 0.0, math.inf)
@@ -106,7 +133,7 @@ def ratio(first: Interval, second: Interval) -> Interval:
 
 
 def _ratio_limit(top: float, bottom: float, top_limit: float, bottom_limit: float, s: int) -> float:
-    """Donner and Zou's limit: where the limits of top - R bottom just reach 0."""
+    """Return the ratio R at which a limit of top - R bottom is 0 (Donner and Zou)."""
     a = bottom_limit * (2 * bottom - bottom_limit)
     c = top_limit * (2 * top - top_limit)
     product = top * bottom

@@ -1,4 +1,4 @@
-"""Votes as columns of numbers, for computations over all of them at once."""
+"""Votes as arrays, for computations over all of them at once."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Votes:
         image: (V,) index of the image, from 0.
         annotator: (V,) index of the person, from 0.
         answer: (V,) index in `ANSWERS`: 0 left, 1 center, 2 right, 3 unsure.
-        shown: (V,) label of the proposal that was shown, -1 for none. None: all were blind.
+        shown: (V,) label that was suggested, -1 for none. None: all votes were blind.
 
     Raises:
-        ValueError: columns of different length or an index outside of its range.
+        ValueError: the columns differ in length, or an index is outside of its range.
     """
 
     image: Integers
@@ -48,21 +48,21 @@ class Votes:
 
     @property
     def shown_labels(self) -> Integers:
-        """(V,) `shown`, with -1 everywhere where all were blind."""
+        """Return `shown` (V,), with -1 everywhere if all votes were blind."""
         return np.full(len(self.image), -1) if self.shown is None else self.shown
 
     def mirrored(self) -> Votes:
-        """The votes that mirrored pictures and people would have given."""
+        """Return the votes with left and right exchanged."""
         shown = self.shown_labels
         answer = MIRRORED_ANSWERS[self.answer]
         return Votes(self.image, self.annotator, answer, np.where(shown < 0, -1, 2 - shown))
 
 
 def check_prior(prior: Floats, n_images: int) -> None:
-    """Accept (N, 3) rows that sum to 1, or are NaN for an image without proposal.
+    """Check that each row of a prior (N, 3) sums to 1, or is NaN for an image without a proposal.
 
     Raises:
-        ValueError: another shape or a row that is neither; the message names the first.
+        ValueError: the shape or a row is wrong. The message names the first wrong row.
     """
     if prior.shape != (n_images, N_LABELS):
         raise ValueError(f"the prior has shape {prior.shape}, expected {(n_images, N_LABELS)}")

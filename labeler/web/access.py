@@ -1,8 +1,8 @@
-"""Who may do what: the only place that asks.
+"""Access control: who may use a view.
 
-Each view declares itself with `public`, `signed_in` or `only(...)`; the factory refuses to start
-with a view that does not. The check runs before every view: who is this, may they, and (for
-writes) does the request come from our own page.
+Each view declares itself with `public`, `signed_in` or `only(...)`. The site does not start if a
+view declares nothing. Before each view three checks run: who the person is, whether they may use
+the view, and whether a write comes from a page of this site.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from labeler.web.context import Account, account_or_none, db
 View = TypeVar("View", bound=Callable[..., Any])
 
 PUBLIC: frozenset[str] = frozenset()
-_UNWATCHED = {"static", "home.healthz"}  # need no account: neither asks the database who this is
+_UNWATCHED = {"static", "home.healthz"}  # these do not ask the database who is signed in
 _csrf = CSRFProtect()
 
 
 class _Cookies(SecureCookieSessionInterface):
-    """The cookie is sent anew when it has changed, and when a page is opened, which prolongs it.
+    """Send the cookie only if it has changed, or if a person opens a page.
 
-    Flask would sign and send it with each answer, a vote's and a picture's as well.
+    Flask would sign and send it with every response, also for votes and images.
     """
 
     def should_set_cookie(self, app: Flask, session: SessionMixin) -> bool:
@@ -37,35 +37,35 @@ class _Cookies(SecureCookieSessionInterface):
 
 
 class OtherAccount(NotSignedIn):
-    """The page was opened by one person, the browser is signed in as another by now."""
+    """The browser is now signed in as another person than the one who opened the page."""
 
     code = "other_account"
 
 
 def public(view: View) -> View:
-    """Anybody may use the view."""
+    """Let everybody use a view."""
     return _declare(view, PUBLIC)
 
 
 def signed_in(view: View) -> View:
-    """Anybody with an account may use the view."""
+    """Let everybody with an account use a view."""
     return _declare(view, frozenset(ROLES))
 
 
 def only(*roles: str) -> Callable[[View], View]:
-    """Only people of these roles may use the view."""
+    """Let only people with these roles use a view."""
     return lambda view: _declare(view, frozenset(roles))
 
 
 def roles_of(app: Flask, endpoint: str) -> frozenset[str] | None:
-    """The roles that may use an endpoint; empty: public; None: not declared."""
+    """Return the roles that may use an endpoint. Empty: public. None: not declared."""
     if endpoint == "static":
         return PUBLIC
     return getattr(app.view_functions[endpoint], "allowed_roles", None)
 
 
 def register(app: Flask) -> None:
-    """Put the check before every view, and `account` into every template."""
+    """Run the checks before every view, and give `account` to every template."""
     app.session_interface = _Cookies()
     _csrf.init_app(app)
     app.before_request(_check)
@@ -73,21 +73,25 @@ def register(app: Flask) -> None:
 
 
 def refuse_undeclared(app: Flask) -> None:
-    """Raise `LookupError` if a view does not say who may use it."""
+    """Check that every view declares who may use it.
+
+    Raises:
+        LookupError: a view does not.
+    """
     undeclared = [name for name in app.view_functions if roles_of(app, name) is None]
     if undeclared:
         raise LookupError(f"Who may use these views? {', '.join(undeclared)}")
 
 
 def remember(token: str) -> None:
-    """Sign this browser in; whatever its cookie held before is gone."""
+    """Sign this browser in. Everything else in its cookie is removed."""
     session.clear()
     session.permanent = True
     session["token"] = token
 
 
 def forget() -> None:
-    """Empty the cookie."""
+    """Sign this browser out by emptying its cookie."""
     session.clear()
 
 
@@ -123,14 +127,14 @@ def _load_account() -> Account | None:
 
 
 def _is_visit() -> bool:
-    """Opening a page prolongs the session.
+    """Whether a person opens a page, which prolongs the session.
 
-    Votes and pictures are too many to ask each time, and what a page asks for by itself is no
-    visit: a dashboard that is left open would keep its session for ever, and an icon that arrives
-    late would bring back a cookie that has been cleared meanwhile.
+    Votes and images are too frequent to prolong it each time. Requests that a page sends by itself
+    do not count either. Otherwise an open dashboard would keep its session for ever, and a late
+    image would restore a cookie that was cleared in the meantime.
     """
-    by_itself = request.endpoint in _UNWATCHED or request.endpoint == "images.picture"
-    return request.method == "GET" and not by_itself and "X-Fragment" not in request.headers
+    not_opened = request.endpoint in _UNWATCHED or request.endpoint == "images.image_file"
+    return request.method == "GET" and not not_opened and "X-Fragment" not in request.headers
 
 
 def _require(roles: frozenset[str]) -> None:

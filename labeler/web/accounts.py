@@ -1,4 +1,4 @@
-"""Signing in and out, opening an account, and the own account with its browsers."""
+"""Sign in and out, create an account by an invite, and manage one's own account."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from werkzeug.wrappers import Response
 
 from labeler.accounts import invites, sessions
 from labeler.accounts import service as accounts
-from labeler.accounts import sessions as accounts_sessions
 from labeler.accounts.passwords import MIN_LENGTH
 from labeler.errors import Conflict, InvalidInput, SidelightError
 from labeler.models import Annotator, LoginSession
@@ -19,17 +18,18 @@ from labeler.web import access, request_fields
 from labeler.web.context import Page, account, account_or_none, db, render, settings
 
 bp = Blueprint("accounts", __name__)
-
 ROLE_WORDS = {
     "annotator": "an annotator",
     "supervisor": "a supervisor",
     "admin": "the administrator",
 }
+_BROWSERS = ("Firefox", "Edg", "OPR", "Chromium", "Chrome", "Safari")
+_SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Mac OS X", "Linux")
 
 
 @dataclass(frozen=True, slots=True)
 class SignInPage(Page):
-    """`next`: the path to go to afterwards."""
+    """The form to sign in. `next`: the path to go to afterwards."""
 
     template = "accounts/sign_in.html"
     next: str = ""
@@ -39,7 +39,7 @@ class SignInPage(Page):
 
 @dataclass(frozen=True, slots=True)
 class JoinPage(Page):
-    """An invite that can be used."""
+    """The form to create an account by an invite."""
 
     template = "accounts/join.html"
     role_words: str
@@ -49,19 +49,44 @@ class JoinPage(Page):
     min_password: int = MIN_LENGTH
 
 
+@dataclass(frozen=True, slots=True)
+class BrowserRow:
+    """A browser that is signed in. `current`: the browser that shows the page."""
+
+    id: int
+    browser: str
+    created_at: datetime
+    last_seen_at: datetime
+    current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AccountPage(Page):
+    """A person's own account."""
+
+    template = "accounts/account.html"
+    username: str
+    pseudonym: str
+    role: str
+    created_at: datetime
+    sessions: list[BrowserRow]
+    problem: str = ""
+    min_password: int = MIN_LENGTH
+
+
 @bp.get("/sign-in")
 @access.public
 def sign_in() -> tuple[str, int] | Response:
     """The form to sign in."""
     if account_or_none() is not None:
-        return redirect(_wanted(request.args.get("next", "")))
+        return redirect(_safe_target(request.args.get("next", "")))
     return render(SignInPage(next=request.args.get("next", "")))
 
 
 @bp.post("/sign-in", endpoint="do_sign_in")
 @access.public
 def do_sign_in() -> tuple[str, int] | Response:
-    """Sign in with a name and a password; too many wrong ones have to wait."""
+    """Sign in with a name and a password. After too many errors people have to wait."""
     username, wanted = request_fields.text("username"), request_fields.text("next")
     address, browser = request.remote_addr or "", request.user_agent.string
     try:
@@ -71,7 +96,7 @@ def do_sign_in() -> tuple[str, int] | Response:
     except SidelightError as error:
         return render(SignInPage(wanted, username, error.message), error.status)
     access.remember(token)
-    return redirect(_wanted(wanted), 303)
+    return redirect(_safe_target(wanted), 303)
 
 
 @bp.post("/sign-out")
@@ -87,14 +112,14 @@ def sign_out() -> Response:
 @bp.get("/join/<token>")
 @access.public
 def join(token: str) -> tuple[str, int]:
-    """The form with which an invited person makes an account."""
+    """The form with which an invited person creates an account."""
     return render(_join_page(token))
 
 
 @bp.post("/join/<token>", endpoint="do_join")
 @access.public
 def do_join(token: str) -> tuple[str, int] | Response:
-    """Make an account by an invite, and sign in."""
+    """Create an account by an invite, and sign in."""
     page = _join_page(token)
     username = request_fields.text("username")
     try:
@@ -112,56 +137,17 @@ def do_join(token: str) -> tuple[str, int] | Response:
     return redirect(url_for("home.guide" if person.role == "annotator" else "home.home"), 303)
 
 
-def _join_page(token: str) -> JoinPage:
-    with db().read() as session:
-        invite = invites.find_invite(session, token)
-    return JoinPage(ROLE_WORDS[invite.role], invite.expires_at)
-
-
-def _wanted(path: str) -> str:
-    return request_fields.local_address(path, url_for("home.home"))
-
-
-_BROWSERS = ("Firefox", "Edg", "OPR", "Chromium", "Chrome", "Safari")
-_SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Mac OS X", "Linux")
-
-
-@dataclass(frozen=True, slots=True)
-class BrowserRow:
-    """One browser that is signed in. `current`: the one that asks."""
-
-    id: int
-    browser: str
-    created_at: datetime
-    last_seen_at: datetime
-    current: bool
-
-
-@dataclass(frozen=True, slots=True)
-class AccountPage(Page):
-    """The own account."""
-
-    template = "accounts/account.html"
-    username: str
-    pseudonym: str
-    role: str
-    created_at: datetime
-    sessions: list[BrowserRow]
-    problem: str = ""
-    min_password: int = MIN_LENGTH
-
-
 @bp.get("/account")
 @access.signed_in
 def show() -> tuple[str, int]:
-    """The person's own account: password, and browsers that are signed in."""
+    """The own account: the password, and the browsers that are signed in."""
     return render(_account_page())
 
 
 @bp.post("/account/password")
 @access.signed_in
 def change_password() -> tuple[str, int] | Response:
-    """Change the password; all other browsers are signed out."""
+    """Change the password, and sign out all other browsers."""
     me = account()
     try:
         with db().write() as session:
@@ -183,7 +169,7 @@ def change_password() -> tuple[str, int] | Response:
 def revoke_session(session_id: int) -> Response:
     """Sign out one browser."""
     with db().write() as session:
-        accounts_sessions.revoke_browser(session, account().id, session_id)
+        sessions.revoke_browser(session, account().id, session_id)
     flash("That browser has been signed out.", "success")
     return redirect(url_for("accounts.show"), 303)
 
@@ -191,12 +177,33 @@ def revoke_session(session_id: int) -> Response:
 @bp.post("/account/sessions/revoke-others")
 @access.signed_in
 def revoke_others() -> Response:
-    """Sign out all browsers but this one."""
+    """Sign out all other browsers."""
     me = account()
     with db().write() as session:
-        accounts_sessions.revoke_sessions(session, me.id, keep=me.token)
+        sessions.revoke_sessions(session, me.id, keep=me.token)
     flash("All your other browsers have been signed out.", "success")
     return redirect(url_for("accounts.show"), 303)
+
+
+def name_browser(login: LoginSession) -> str:
+    """Name a browser, such as "Firefox on Linux", or return the start of its own text."""
+    agent = login.user_agent
+    browser = next((name for name in _BROWSERS if f"{name}/" in agent), None)
+    system = next((name for name in _SYSTEMS if name in agent), None)
+    if browser is None or system is None:
+        return agent[:40] or "Unknown browser"
+    browser = {"Edg": "Edge", "OPR": "Opera"}.get(browser, browser)
+    return f"{browser} on {system.replace('Mac OS X', 'Mac')}"
+
+
+def _join_page(token: str) -> JoinPage:
+    with db().read() as session:
+        invite = invites.find_invite(session, token)
+    return JoinPage(ROLE_WORDS[invite.role], invite.expires_at)
+
+
+def _safe_target(path: str) -> str:
+    return request_fields.local_address(path, url_for("home.home"))
 
 
 def _account_page(problem: str = "") -> AccountPage:
@@ -214,18 +221,7 @@ def _browser_rows(session: Session, annotator_id: int, token: str) -> list[Brows
             name_browser(login),
             login.created_at,
             login.last_seen_at,
-            accounts_sessions.is_browser_of(login, token),
+            sessions.is_browser_of(login, token),
         )
-        for login in accounts_sessions.list_browsers(session, annotator_id)
+        for login in sessions.list_browsers(session, annotator_id)
     ]
-
-
-def name_browser(login: LoginSession) -> str:
-    """Words for a browser, such as "Firefox on Linux"; the head of its own text if unknown."""
-    agent = login.user_agent
-    browser = next((name for name in _BROWSERS if f"{name}/" in agent), None)
-    system = next((name for name in _SYSTEMS if name in agent), None)
-    if browser is None or system is None:
-        return agent[:40] or "Unknown browser"
-    browser = {"Edg": "Edge", "OPR": "Opera"}.get(browser, browser)
-    return f"{browser} on {system.replace('Mac OS X', 'Mac')}"

@@ -1,4 +1,4 @@
-"""Contested images before a supervisor: the picture, the votes, the keys, the decision."""
+"""Contested images: a supervisor sees image and votes, and decides the label."""
 
 from __future__ import annotations
 
@@ -25,20 +25,19 @@ from labeler.web import access, request_fields
 from labeler.web.context import Page, account, db, render, settings
 from labeler.web.converters import MAX_ID
 from labeler.web.current_campaign import campaign, campaign_or_none
-from labeler.web.images import address_of
+from labeler.web.images import image_address
 from rotation.data.labels import LABELS
 
 bp = Blueprint("adjudication", __name__, url_prefix="/admin")
-
 SHOWN = 40
 MAX_SKIPPED = 50
-WIDTH, HEIGHT = 356, 436  # the picture is scaled by a whole factor into this, as large as fits
+WIDTH, HEIGHT = 356, 436  # the room for the image, in pixels
 ORDERS = {"oldest": "longest waiting first", "votes": "most votes first"}
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
-    """A picture with the size at which it is shown."""
+class ScaledImage:
+    """An image with the size at which it is shown."""
 
     image_id: int
     url: str
@@ -49,7 +48,7 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class VoteRow:
-    """A vote as a supervisor sees it."""
+    """A vote. `seen`: the suggestion that the person saw, in words."""
 
     pseudonym: str
     answer: str
@@ -59,8 +58,8 @@ class VoteRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Chance:
-    """A label with its probability, or probabilities, 0 to 1; None: not known."""
+class LabelProbability:
+    """A label with its probabilities, 0 to 1, by the votes and by the model."""
 
     label: str
     votes: float
@@ -69,11 +68,11 @@ class Chance:
 
 @dataclass(frozen=True, slots=True)
 class DecisionRow:
-    """A decision of the list. `holds`: it has neither been undone nor superseded."""
+    """A decision of the list. `holds`: it was neither undone nor replaced."""
 
     id: int
-    shot: Shot
-    said: str
+    image: ScaledImage
+    decided: str
     note: str
     pseudonym: str
     at: datetime
@@ -82,27 +81,27 @@ class DecisionRow:
 
 @dataclass(frozen=True, slots=True)
 class CaseStatus:
-    """What holds for the image now; `decision` is 0 where nobody has decided."""
+    """The present status of the image. `decision`: its number, 0 without one."""
 
     status: str
     decision: int
-    said: str
+    decided: str
     by: str
     gold: str
 
 
 @dataclass(frozen=True, slots=True)
 class CasePage(Page):
-    """One contested image, or none. `last`: the own decision that undo would take back."""
+    """A contested image, or none. `last`: the person's own decision that undo takes back."""
 
     template = "adjudication/case.html"
     campaign_id: int
     order: str
     skipped: str
     waiting: int
-    shot: Shot | None = None
+    image: ScaledImage | None = None
     votes: tuple[VoteRow, ...] = ()
-    chances: tuple[Chance, ...] = ()
+    probabilities: tuple[LabelProbability, ...] = ()
     now: CaseStatus | None = None
     last: DecisionRow | None = None
     note: str = ""
@@ -113,7 +112,7 @@ class CasePage(Page):
 
 @dataclass(frozen=True, slots=True)
 class DecisionsPage(Page):
-    """Past decisions; `older`: the number for the next page, 0 at the end."""
+    """Past decisions. `older`: the first number of the next page, 0 at the end."""
 
     template = "adjudication/decisions.html"
     campaign_id: int
@@ -124,7 +123,7 @@ class DecisionsPage(Page):
 @bp.get("/contested")
 @access.only("supervisor", "admin")
 def contested() -> tuple[str, int]:
-    """The next image of the queue."""
+    """The next contested image."""
     with db().read() as session:
         found = campaign_or_none(session)
         if found is None:
@@ -136,7 +135,7 @@ def contested() -> tuple[str, int]:
 @bp.get("/contested/<id:image_id>")
 @access.only("supervisor", "admin")
 def case(image_id: int) -> tuple[str, int]:
-    """One contested image with the answers that were given."""
+    """A contested image with the answers that were given."""
     with db().read() as session:
         return render(_case_page(session, campaign(session).id, image_id))
 
@@ -159,15 +158,15 @@ def decide(image_id: int) -> tuple[str, int] | Response:
         with db().read() as session:
             page = _case_page(session, campaign(session).id, image_id, submitted, error.message)
         return render(page, error.status)
-    if submitted.use_as_gold:  # known answers tell how people answer; a decision is one image's
-        jobs.queue_refresh(settings(), campaign_id)
+    if submitted.use_as_gold:  # gold changes the skills of people; other decisions change one image
+        jobs.refresh_campaign.queue(settings(), campaign_id)
     return redirect(_address("adjudication.contested", campaign_id), 303)
 
 
 @bp.get("/decisions")
 @access.only("supervisor", "admin")
 def decisions() -> tuple[str, int]:
-    """The decisions of supervisors, the latest first."""
+    """The decisions of supervisors, the newest first."""
     before = request.args.get("before", 0, type=int)
     with db().read() as session:
         found = campaign_or_none(session)
@@ -184,10 +183,10 @@ def decisions() -> tuple[str, int]:
 @bp.post("/decisions/<id:decision_id>/undo")
 @access.only("supervisor", "admin")
 def undo_decision(decision_id: int) -> Response:
-    """Take back a decision; the votes count again."""
+    """Undo a decision. The votes count again."""
     with db().write() as session:
         undone = adjudication.undo_decision(session, decision_id)
-    jobs.queue_refresh(settings(), undone.campaign_id)
+    jobs.refresh_campaign.queue(settings(), undone.campaign_id)
     flash("The decision has been undone. The votes count again.", "success")
     return redirect(
         _address("adjudication.case", undone.campaign_id, image_id=undone.image_id), 303
@@ -210,9 +209,9 @@ def _case_page(
     found = adjudication.load_case(session, campaign_id, image_id)
     return CasePage(
         *common,
-        _shot(found.image),
+        _scaled_image(found.image),
         tuple(_vote_row(one) for one in found.votes),
-        _chances(found),
+        _probabilities(found),
         _case_status(found),
         past,
         submitted.note if submitted else "",
@@ -227,7 +226,7 @@ def _order() -> str:
 
 
 def _skipped() -> list[int]:
-    """The images that are left for later, the last `MAX_SKIPPED` of them."""
+    """Return the images that the person skipped, the last `MAX_SKIPPED` of them."""
     given = request.values.get("skip", "").split(",")
     return [int(one) for one in given if one.isascii() and one.isdigit() and len(one) < 19][
         -MAX_SKIPPED:
@@ -239,11 +238,16 @@ def _address(endpoint: str, campaign_id: int, **values: int) -> str:
     return url_for(endpoint, skip=",".join(map(str, _skipped())) or None, **query)
 
 
-def _shot(image: Image) -> Shot:
+def _scaled_image(image: Image) -> ScaledImage:
     width, height = image.width or 0, image.height or 0
     factor = max(1, min(WIDTH // max(width, 1), HEIGHT // max(height, 1)))
-    return Shot(image.id, address_of(image.id, image.sha256), width * factor, height * factor,
-                image.filename)  # fmt: skip
+    return ScaledImage(
+        image.id,
+        image_address(image.id, image.sha256),
+        width * factor,
+        height * factor,
+        image.filename,
+    )
 
 
 def _vote_row(one: CaseVote) -> VoteRow:
@@ -253,7 +257,7 @@ def _vote_row(one: CaseVote) -> VoteRow:
 
 
 def _seen(one: CaseVote) -> str:
-    """What stood beside the picture, in words."""
+    """Say in words which suggestion the person saw."""
     vote = one.vote
     if vote.planted:
         return f"deliberately wrong suggestion: {vote.shown_label}"
@@ -264,26 +268,31 @@ def _seen(one: CaseVote) -> str:
     return "suggestion hidden on purpose" if vote.withheld_label else "nothing"
 
 
-def _chances(found: Case) -> tuple[Chance, ...]:
+def _probabilities(found: Case) -> tuple[LabelProbability, ...]:
     row, model = found.consensus, found.model or (None, None, None)
     votes = row.p_left, row.p_center, row.p_right
-    return tuple(Chance(*three) for three in zip(LABELS, votes, model, strict=True))
+    return tuple(LabelProbability(*three) for three in zip(LABELS, votes, model, strict=True))
 
 
 def _case_status(found: Case) -> CaseStatus:
     decision = found.decision
-    said = _said(decision) if decision else ""
+    decided = _decided_label(decision) if decision else ""
     number = decision.id if decision else 0
-    return CaseStatus(found.consensus.status, number, said, found.decided_by, found.gold or "")
+    return CaseStatus(found.consensus.status, number, decided, found.decided_by, found.gold or "")
 
 
-def _said(decision: Decision) -> str:
+def _decided_label(decision: Decision) -> str:
     return decision.label or "cannot tell"
 
 
 def _decision_row(past: PastDecision) -> DecisionRow:
     made = past.decision
     return DecisionRow(
-        made.id, _shot(past.image), _said(made), made.note, past.pseudonym, made.created_at,
+        made.id,
+        _scaled_image(past.image),
+        _decided_label(made),
+        made.note,
+        past.pseudonym,
+        made.created_at,
         made.superseded_at is None,
-    )  # fmt: skip
+    )

@@ -1,4 +1,4 @@
-"""How far people agree, and what showing a proposal does to their answers."""
+"""The page of agreement between people, and of the effect of suggestions."""
 
 from __future__ import annotations
 
@@ -12,35 +12,33 @@ from sqlalchemy.orm import Session
 
 from labeler.accounts import service as accounts
 from labeler.models import Campaign, Estimate, utc_now
-from labeler.quality import queries
+from labeler.quality.skills import list_skills
 from labeler.web import access, current_campaign
 from labeler.web.context import Page, db, render
 from labeler.web.current_campaign import links
-from labeler.web.formatting import Share, plain, share, signed
-from labeler.web.heatmap import Heat, heat, kappa_heat
+from labeler.web.formatting import Share, format_decimal, format_number, format_share
+from labeler.web.heatmap import HeatMap, kappa_heat_map, share_heat_map
 from rotation.data.labels import LABELS
 
 bp = Blueprint("agreement", __name__, url_prefix="/admin")
-
-
-# J. R. Landis, G. G. Koch, Biometrics 33, 1977: customary words for a kappa from this value on.
+# Words for a kappa or alpha from this value on: J. R. Landis, G. G. Koch, Biometrics 33, 1977.
 STRENGTHS = ((0.8, "almost perfect"), (0.6, "substantial"), (0.4, "moderate"), (0.2, "fair"))
 
 
 @dataclass(frozen=True, slots=True)
-class FollowingRow:
-    """One person's part in the anchoring."""
+class CopyRateRow:
+    """How a person reacts to suggestions."""
 
     id: int
     pseudonym: str
     difference: Share | None
-    following: Share | None
-    planted: Share | None
+    copy_rate: Share | None
+    inserted: Share | None
 
 
 @dataclass(frozen=True, slots=True)
 class AgreementPage(Page):
-    """Figures of the last refresh; `votes` 0: there has been none."""
+    """The statistics of the last refresh. `votes` is 0 before the first one."""
 
     template = "agreement/agreement.html"
     as_of: datetime
@@ -49,14 +47,27 @@ class AgreementPage(Page):
     votes: int = 0
     refreshed_at: datetime | None = None
     alpha: Measure | None = None
-    kappa: Heat | None = None
+    kappa: HeatMap | None = None
     kappa_words: str = ""
-    proposal: Heat | None = None
+    proposal: HeatMap | None = None
     proposal_words: str = ""
     anchoring: Sequence[Measure] = ()
-    planted: Sequence[Measure] = ()
+    inserted: Sequence[Measure] = ()
     side: Measure | None = None
-    people: Sequence[FollowingRow] = ()
+    people: Sequence[CopyRateRow] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A share with its interval, and what it means. `share` is None if it is not known yet.
+
+    `low`: the lower end of its scale, 0 or -1.
+    """
+
+    word: str
+    share: Share | None
+    meaning: str
+    low: float = 0.0
 
 
 @bp.get("/agreement", endpoint="agreement")
@@ -68,6 +79,43 @@ def agreement_page() -> tuple[str, int]:
         if campaign is None:
             return render(AgreementPage(utc_now()))
         return render(_page(session, campaign))
+
+
+def anchoring_measures(found: Mapping[str, Any]) -> list[Measure]:
+    """Return agreement with shown and hidden proposals, their difference, and the copy rate."""
+    apart = format_share(found["difference"])
+    follows = format_share(found["following"])
+    return [
+        Measure(
+            "Agrees with a suggestion that is shown",
+            format_share(found["shown"], found["shown_n"]),
+            "Share of the answers given beside a suggestion. Deliberately wrong "
+            "suggestions and answers from “Verify many images” are left out.",
+        ),
+        Measure(
+            "Agrees with a proposal that is hidden",
+            format_share(found["blind"], found["blind_n"]),
+            "Share of the answers given while the proposal was hidden on purpose.",
+        ),
+        Measure("Difference", apart, _difference_meaning(apart, found), -1.0),
+        Measure("Copy rate", follows, _copy_rate_meaning(follows), -1.0),
+    ]
+
+
+def inserted_measure(values: Sequence[float] | None, n: int) -> Measure:
+    """Return how often inserted wrong suggestions were repeated."""
+    meaning = (
+        "Share of the deliberately wrong suggestions, beside gold questions, that were repeated."
+    )
+    if values is None:
+        meaning = "Not known yet: no gold question with a wrong suggestion has been answered."
+    return Measure("Repeats a wrong suggestion", format_share(values, n), meaning)
+
+
+def side_measure(found: Mapping[str, Any]) -> Measure:
+    """Return whether people prefer a side of the screen."""
+    bias = format_share(found["bias"], found["plain_n"] + found["mirrored_n"])
+    return Measure("Prefers the left of the screen", bias, _side_meaning(bias, found), -1.0)
 
 
 def _page(session: Session, campaign: Campaign) -> AgreementPage:
@@ -88,14 +136,14 @@ def _page(session: Session, campaign: Campaign) -> AgreementPage:
         proposal=_proposal(proposal),
         proposal_words=_proposal_words(proposal, campaign.parsed_rules.use_model),
         anchoring=anchoring_measures(found["anchoring"]),
-        planted=_planted(found["planted"]),
+        inserted=_inserted(found["planted"]),
         side=side_measure(found["side"]),
         people=_people(session, campaign.id),
     )
 
 
 def _alpha(found: Mapping[str, Any]) -> Measure:
-    alpha = plain(found["alpha"], found["alpha_images"])
+    alpha = format_number(found["alpha"], found["alpha_images"])
     if alpha is None:
         meaning = "Not known yet: no image has two answers that name a label."
         return Measure("Krippendorff\u2019s alpha", None, meaning)
@@ -111,33 +159,33 @@ def _strength(value: float) -> str:
     return next((word for least, word in STRENGTHS if value >= least), "slight at most")
 
 
-def _kappa(session: Session, found: Mapping[str, Any]) -> Heat | None:
+def _kappa(session: Session, found: Mapping[str, Any]) -> HeatMap | None:
     if not found["pairs"]:
         return None
     names = accounts.name_people(session, found["people"])
     words = [names[annotator_id] for annotator_id in found["people"]]
-    return kappa_heat("Cohen’s kappa of each pair of people", words, found["matrix"])
+    return kappa_heat_map("Cohen’s kappa of each pair of people", words, found["matrix"])
 
 
 def _kappa_words(found: Mapping[str, Any]) -> str:
     if not found["pairs"]:
         return "Not known yet: no two people have labelled ten of the same images."
     return (
-        f"The median is {signed(found['median'])} over {found['pairs']:,} pairs of the "
+        f"The median is {format_decimal(found['median'])} over {found['pairs']:,} pairs of the "
         f"{len(found['people'])} people with the most votes. A pale row shows a person who "
         "answers differently from everybody else."
     )
 
 
-def _proposal(found: Mapping[str, Any]) -> Heat | None:
+def _proposal(found: Mapping[str, Any]) -> HeatMap | None:
     if not found["n"]:
         return None
     rows = list(zip(LABELS, found["counts"], strict=True))
-    return heat("Proposals compared with agreed labels", "Agreed", LABELS, rows)
+    return share_heat_map("Proposals compared with agreed labels", "Agreed", LABELS, rows)
 
 
 def _proposal_words(found: Mapping[str, Any], uses_model: bool) -> str:
-    right = share(found["right"], found["n"])
+    right = format_share(found["right"], found["n"])
     if right is None:
         return "Not known yet: no image with a nearly certain label has a proposal."
     words = (
@@ -153,8 +201,8 @@ def _proposal_words(found: Mapping[str, Any], uses_model: bool) -> str:
     return words
 
 
-def _planted(found: Mapping[str, Any]) -> list[Measure]:
-    followed, base = share(found["followed"], found["n"]), share(found["base"])
+def _inserted(found: Mapping[str, Any]) -> list[Measure]:
+    followed, base = format_share(found["followed"], found["n"]), format_share(found["base"])
     if followed is None:
         why = "Not known yet: nobody has answered a gold question with a wrong suggestion."
         return [Measure("Repeats a wrong suggestion", None, why)]
@@ -171,7 +219,7 @@ def _planted(found: Mapping[str, Any]) -> list[Measure]:
         ),
         Measure(
             "Copy rate",
-            share(found["following"]),
+            format_share(found["following"]),
             "Estimated share that copied the suggestion, after subtracting the people who "
             "would have made this error anyway.",
             -1.0,
@@ -179,72 +227,22 @@ def _planted(found: Mapping[str, Any]) -> list[Measure]:
     ]
 
 
-def _people(session: Session, campaign_id: int) -> list[FollowingRow]:
-    """Those first who follow most."""
+def _people(session: Session, campaign_id: int) -> list[CopyRateRow]:
+    """Return the people, those with the highest copy rate first."""
     rows = [
-        FollowingRow(
+        CopyRateRow(
             person.id,
             person.pseudonym,
-            share(skill.figures["anchoring"]["difference"]),
-            share(skill.figures["anchoring"]["following"]),
-            share(skill.figures["planted"], skill.figures["planted_n"]),
+            format_share(skill.figures["anchoring"]["difference"]),
+            format_share(skill.figures["anchoring"]["following"]),
+            format_share(skill.figures["planted"], skill.figures["planted_n"]),
         )
-        for person, skill in queries.list_skills(session, campaign_id)
+        for person, skill in list_skills(session, campaign_id)
     ]
-    return sorted(rows, key=lambda row: -row.following.estimate if row.following else 2.0)
+    return sorted(rows, key=lambda row: -row.copy_rate.estimate if row.copy_rate else 2.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """A share with its interval, None where it cannot be told, and what it means.
-
-    `low`: where its scale begins, 0 or -1.
-    """
-
-    word: str
-    share: Share | None
-    meaning: str
-    low: float = 0.0
-
-
-def anchoring_measures(found: Mapping[str, Any]) -> list[Measure]:
-    """Agreement with the proposal seen and unseen, their difference, and the share that follows."""
-    apart = share(found["difference"])
-    follows = share(found["following"])
-    return [
-        Measure(
-            "Agrees with a suggestion that is shown",
-            share(found["shown"], found["shown_n"]),
-            "Share of the answers given beside a suggestion. Deliberately wrong "
-            "suggestions and answers from “Verify many images” are left out.",
-        ),
-        Measure(
-            "Agrees with a proposal that is hidden",
-            share(found["blind"], found["blind_n"]),
-            "Share of the answers given while the proposal was hidden on purpose.",
-        ),
-        Measure("Difference", apart, _difference_means(apart, found), -1.0),
-        Measure("Copy rate", follows, _following_means(follows), -1.0),
-    ]
-
-
-def planted_measure(values: Sequence[float] | None, n: int) -> Measure:
-    """How often a wrong proposal was repeated."""
-    meaning = (
-        "Share of the deliberately wrong suggestions, beside gold questions, that were repeated."
-    )
-    if values is None:
-        meaning = "Not known yet: no gold question with a wrong suggestion has been answered."
-    return Measure("Repeats a wrong suggestion", share(values, n), meaning)
-
-
-def side_measure(found: Mapping[str, Any]) -> Measure:
-    """Whether the hand prefers a side of the screen."""
-    bias = share(found["bias"], found["plain_n"] + found["mirrored_n"])
-    return Measure("Prefers the left of the screen", bias, _side_means(bias, found), -1.0)
-
-
-def _difference_means(apart: Share | None, found: Mapping[str, Any]) -> str:
+def _difference_meaning(apart: Share | None, found: Mapping[str, Any]) -> str:
     if apart is None:
         lacking = "seen" if not found["shown_n"] else "hidden"
         return (
@@ -257,7 +255,7 @@ def _difference_means(apart: Share | None, found: Mapping[str, Any]) -> str:
     return f"People agree with a proposal {more} often when they see it than when it is hidden."
 
 
-def _following_means(follows: Share | None) -> str:
+def _copy_rate_meaning(follows: Share | None) -> str:
     if follows is None:
         return "Not known yet: this needs the difference above."
     if follows.low > 0:
@@ -268,7 +266,7 @@ def _following_means(follows: Share | None) -> str:
     return "The interval contains 0, so possibly nobody copies suggestions."
 
 
-def _side_means(bias: Share | None, found: Mapping[str, Any]) -> str:
+def _side_meaning(bias: Share | None, found: Mapping[str, Any]) -> str:
     if bias is None:
         return (
             "Not known: images must be shown both mirrored and not mirrored to tell a habit of "

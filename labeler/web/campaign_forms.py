@@ -1,4 +1,4 @@
-"""The form of a campaign: its fields in words, what was sent, and what is wrong with it."""
+"""The form of a campaign: its fields and their texts, reading it, and its errors."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from labeler.rules.validation import RuleError
 from labeler.web import request_fields
 
 PARTITIONS = {0: "train", 1: "valid", 2: "test"}
+Choices = tuple[tuple[str, str], ...]
 
 
 class FormError(Exception):
-    """What was sent cannot be: `problems` by field."""
+    """A form with errors. `problems`: messages by field."""
 
     def __init__(self, problems: dict[str, str]) -> None:
         super().__init__(", ".join(problems))
@@ -32,7 +33,7 @@ class FormError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of several things to tick or choose, and whether it is."""
+    """An option of a field, and whether it is chosen."""
 
     value: str
     text: str
@@ -41,14 +42,15 @@ class Choice:
 
 @dataclass(slots=True)
 class CampaignForm:
-    """What the form shows; `problems` by field, `selection` for the selection as a whole.
+    """The values of the form as texts.
 
-    `unreadable`: what is wrong with the uploaded list.
+    `problems`: messages by field; `selection` is the key for the selection as a whole.
+    `unreadable`: why the uploaded list cannot be read.
     """
 
     name: str = ""
     guideline: str = ""
-    rules: dict[str, str] = field(default_factory=lambda: texts_of(Rules()))
+    rules: dict[str, str] = field(default_factory=lambda: rule_texts(Rules()))
     partitions: set[str] = field(default_factory=set)
     attributes: dict[str, str] = field(default_factory=dict)
     sample: str = ""
@@ -58,10 +60,10 @@ class CampaignForm:
     problems: dict[str, str] = field(default_factory=dict)
 
     def plan(self) -> CampaignPlan:
-        """What the form means.
+        """Return the campaign that the form describes.
 
         Raises:
-            FormError: with everything that is wrong.
+            FormError: fields are wrong. It contains all errors.
         """
         self.problems = self._plain_problems()
         rules, selection = self._rules(), self._selection()
@@ -70,10 +72,10 @@ class CampaignForm:
         return CampaignPlan(self.name, rules, selection, self.guideline)
 
     def selection(self) -> ImageSelection:
-        """Which images the form selects.
+        """Return the images that the form selects.
 
         Raises:
-            FormError: with everything that is wrong.
+            FormError: fields are wrong. It contains all errors.
         """
         self.problems = {}
         selection = self._selection()
@@ -81,8 +83,8 @@ class CampaignForm:
             raise FormError(self.problems)
         return selection
 
-    def blame(self, error: SidelightError) -> None:
-        """Put an error of the services at the field that it is about."""
+    def add_error(self, error: SidelightError) -> None:
+        """Add an error of a service to the field that caused it."""
         places: dict[type[SidelightError], str] = {Conflict: "name", NotFound: "filenames"}
         self.problems[places.get(type(error), "selection")] = error.message
 
@@ -99,14 +101,16 @@ class CampaignForm:
 
     def _rules(self) -> Rules | None:
         try:
-            return parse(self.rules)
+            return parse_rules(self.rules)
         except RuleError as error:
-            self.problems |= sentences_of(error)
+            self.problems |= rule_messages(error)
             return None
 
     def _selection(self) -> ImageSelection | None:
-        numbers = {"sample": self._whole("sample", self.sample or None), "seed":
-                   self._whole("seed", self.seed or "0")}  # fmt: skip
+        numbers = {
+            "sample": self._whole("sample", self.sample or None),
+            "seed": self._whole("seed", self.seed or "0"),
+        }
         if self.unreadable:
             self.problems["filenames"] = self.unreadable
         try:
@@ -135,97 +139,16 @@ class CampaignForm:
         return int(text)
 
 
-def sent_form(dataset: Dataset | None = None) -> CampaignForm:
-    """What was sent; the selection only where a data set is given.
-
-    An uploaded list goes into the field of the list, so that it is there when the form comes back.
-    """
-    form = CampaignForm(
-        name=request_fields.text("name"),
-        guideline=request_fields.text("guideline"),
-        rules=sent_texts(),
-    )
-    if dataset is not None:
-        form.partitions = set(request.form.getlist("partition")) & set(map(str, PARTITIONS))
-        form.attributes = {
-            name: said
-            for index, name in enumerate(dataset.attribute_names)
-            if (said := request_fields.text(f"attribute-{index}")) in ("yes", "no")
-        }
-        form.sample, form.seed = request_fields.text("sample"), request_fields.text("seed")
-        form.filenames = request_fields.text("filenames")
-        try:
-            form.filenames = uploaded("list") or form.filenames
-        except InvalidInput as error:
-            form.unreadable = error.message
-    return form
-
-
-def form_of(campaign: Campaign) -> CampaignForm:
-    """The form of a campaign that there is."""
-    rules = texts_of(campaign.parsed_rules)
-    return CampaignForm(name=campaign.name, guideline=campaign.guideline, rules=rules)
-
-
-def uploaded(name: str) -> str:
-    """The text of a file that was sent; empty where none was.
-
-    Raises:
-        InvalidInput: it is no text in UTF-8.
-    """
-    file = request.files.get(name)
-    if file is None or not file.filename:
-        return ""
-    try:
-        return file.read().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InvalidInput(
-            f"{file.filename} is not UTF-8 text. Save it as a CSV file in UTF-8."
-        ) from None
-
-
-def partition_choices(session: Session, dataset: Dataset, form: CampaignForm) -> list[Choice]:
-    """The partitions that the data set has."""
-    return [
-        Choice(
-            str(one), PARTITIONS.get(one, str(one)), "yes" if str(one) in form.partitions else ""
-        )
-        for one in list_partitions(session, dataset.id)
-    ]
-
-
-def attribute_choices(dataset: Dataset, form: CampaignForm) -> list[Choice]:
-    """The attributes with what was chosen: `yes`, `no` or nothing."""
-    return [
-        Choice(str(index), name.replace("_", " "), form.attributes.get(name, ""))
-        for index, name in enumerate(dataset.attribute_names)
-    ]
-
-
-def words_of(selection: ImageSelection) -> str:
-    """A selection in words."""
-    if selection.is_everything:
-        return "all images"
-    parts = []
-    if selection.partitions:
-        parts.append(" or ".join(PARTITIONS.get(one, str(one)) for one in selection.partitions))
-    parts += [f"{'' if wanted else 'not '}{name.replace('_', ' ')}"
-              for name, wanted in selection.attributes.items()]  # fmt: skip
-    if selection.filenames is not None:
-        parts.append(f"from a list of {len(selection.filenames):,}")
-    if selection.sample is not None:
-        parts.append(f"{selection.sample:,} at random (seed {selection.seed})")
-    return ", ".join(parts)
-
-
-Choices = tuple[tuple[str, str], ...]
-
-
 @dataclass(frozen=True, slots=True)
 class RuleField:
-    """One rule: its name, what it is called, what it does.
+    """The field of a rule.
 
-    `kind`: `word` (one of `choices`), `whole`, `percent` or `yes`.
+    Parameters:
+        name: of the rule, as in `Rules`.
+        kind: `word` (one of `choices`), `whole`, `percent` or `yes`.
+        label: what people read beside the field.
+        sentence: what the rule does.
+        choices: values and their texts.
     """
 
     name: str
@@ -237,7 +160,7 @@ class RuleField:
 
 @dataclass(frozen=True, slots=True)
 class RuleGroup:
-    """Rules that belong together."""
+    """Fields under a common heading."""
 
     title: str
     fields: tuple[RuleField, ...]
@@ -411,8 +334,80 @@ GROUPS = (
 FIELDS = {field.name: field for group in GROUPS for field in group.fields}
 
 
-def texts_of(rules: Rules) -> dict[str, str]:
-    """What the form shows for these rules."""
+def sent_form(dataset: Dataset | None = None) -> CampaignForm:
+    """Read the form that was sent.
+
+    The text of an uploaded list goes into the field `filenames`. So it is still there if the form
+    is shown again.
+
+    Parameters:
+        dataset: the data set to select images from; None: the form has no selection.
+    """
+    form = CampaignForm(
+        name=request_fields.text("name"),
+        guideline=request_fields.text("guideline"),
+        rules=sent_rules(),
+    )
+    if dataset is not None:
+        form.partitions = set(request.form.getlist("partition")) & set(map(str, PARTITIONS))
+        form.attributes = {
+            name: said
+            for index, name in enumerate(dataset.attribute_names)
+            if (said := request_fields.text(f"attribute-{index}")) in ("yes", "no")
+        }
+        form.sample, form.seed = request_fields.text("sample"), request_fields.text("seed")
+        form.filenames = request_fields.text("filenames")
+        try:
+            form.filenames = request_fields.uploaded_text("list") or form.filenames
+        except InvalidInput as error:
+            form.unreadable = error.message
+    return form
+
+
+def stored_form(campaign: Campaign) -> CampaignForm:
+    """Return the form of a stored campaign."""
+    rules = rule_texts(campaign.parsed_rules)
+    return CampaignForm(name=campaign.name, guideline=campaign.guideline, rules=rules)
+
+
+def partition_choices(session: Session, dataset: Dataset, form: CampaignForm) -> list[Choice]:
+    """Return the partitions of a data set as options."""
+    return [
+        Choice(
+            str(one), PARTITIONS.get(one, str(one)), "yes" if str(one) in form.partitions else ""
+        )
+        for one in list_partitions(session, dataset.id)
+    ]
+
+
+def attribute_choices(dataset: Dataset, form: CampaignForm) -> list[Choice]:
+    """Return the attributes of a data set as options: `yes`, `no` or not chosen."""
+    return [
+        Choice(str(index), name.replace("_", " "), form.attributes.get(name, ""))
+        for index, name in enumerate(dataset.attribute_names)
+    ]
+
+
+def describe_selection(selection: ImageSelection) -> str:
+    """Describe a selection in words."""
+    if selection.is_everything:
+        return "all images"
+    parts = []
+    if selection.partitions:
+        parts.append(" or ".join(PARTITIONS.get(one, str(one)) for one in selection.partitions))
+    parts += [
+        f"{'' if wanted else 'not '}{name.replace('_', ' ')}"
+        for name, wanted in selection.attributes.items()
+    ]
+    if selection.filenames is not None:
+        parts.append(f"from a list of {len(selection.filenames):,}")
+    if selection.sample is not None:
+        parts.append(f"{selection.sample:,} at random (seed {selection.seed})")
+    return ", ".join(parts)
+
+
+def rule_texts(rules: Rules) -> dict[str, str]:
+    """Return the texts of the fields for these rules."""
     values = rules.as_dict()
     return {
         name: write_rule(round(100 * values[name], 8) if field.kind == "percent" else values[name])
@@ -420,8 +415,8 @@ def texts_of(rules: Rules) -> dict[str, str]:
     }
 
 
-def sent_texts() -> dict[str, str]:
-    """What was sent; a box that is not ticked is not sent at all."""
+def sent_rules() -> dict[str, str]:
+    """Read the texts of the fields. Browsers do not send a box that is not ticked."""
     return {
         name: ("yes" if name in request.form else "no")
         if field.kind == "yes"
@@ -430,17 +425,17 @@ def sent_texts() -> dict[str, str]:
     }
 
 
-def parse(texts: Mapping[str, str]) -> Rules:
-    """The rules of the form.
+def parse_rules(texts: Mapping[str, str]) -> Rules:
+    """Read rules from the texts of the fields.
 
     Raises:
-        RuleError: with all fields that are wrong; `sentences_of` words it.
+        RuleError: fields are wrong; `rule_messages` turns it into messages.
     """
     return read_rules({name: text + _unit(name) for name, text in texts.items()})
 
 
-def sentences_of(error: RuleError) -> dict[str, str]:
-    """A sentence for each field that is wrong, in percent where the form is."""
+def rule_messages(error: RuleError) -> dict[str, str]:
+    """Return a message for each wrong field, in percent where the field is in percent."""
     return {one.field: one.sentence(_scale(one.field)) for one in error.problems}
 
 

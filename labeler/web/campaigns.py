@@ -1,10 +1,9 @@
-"""Managing campaigns: create, edit, copy, activate, pause."""
+"""The pages of campaigns: list, create, edit, copy, activate, pause."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from flask import Blueprint, flash, jsonify, redirect, request, url_for
 from markupsafe import Markup
@@ -16,7 +15,7 @@ from labeler.campaigns import image_selection
 from labeler.campaigns import service as campaigns
 from labeler.campaigns.service import CampaignPlan
 from labeler.errors import Conflict, InvalidInput, NotFound, SidelightError
-from labeler.images import queries
+from labeler.images.datasets import list_datasets
 from labeler.models import Campaign, Dataset
 from labeler.progress import campaign_progress
 from labeler.rules.image_selection_spec import ImageSelection
@@ -26,30 +25,81 @@ from labeler.web.campaign_forms import (
     Choice,
     FormError,
     attribute_choices,
-    form_of,
+    describe_selection,
     partition_choices,
     sent_form,
-    words_of,
+    stored_form,
 )
 from labeler.web.context import Page, account, db, render, settings
 from labeler.web.converters import MAX_ID
 from labeler.web.errors import always_json, wants_json
-from labeler.web.formatting import Figure
+from labeler.web.formatting import Statistic
 from labeler.web.markdown import render as markdown
 
 bp = Blueprint("campaigns", __name__, url_prefix="/admin")
+AT_ONCE = 5_000  # images that are added at once; more are added by the background worker
 
 
-AT_ONCE = 5_000  # images that are let in while the person waits; more are a job
-MAX_UPLOAD = 16 * 1024 * 1024  # a list of all images of CelebA is 2 MB
-UPLOADS = {"campaigns.create_campaign", "campaigns.try_campaign", "gold.import_gold"}
+@dataclass(frozen=True, slots=True)
+class CampaignRow:
+    """A campaign of the list."""
+
+    id: int
+    name: str
+    dataset: str
+    active: bool
+    paused: bool
+    images: int
+    finished: int
+    contested: int
+    created_at: datetime
 
 
-@bp.url_value_preprocessor
-def allow_uploads(endpoint: str | None, _values: dict[str, Any] | None) -> None:
-    """Lists of images may be long; set before anything of the form is read."""
-    if endpoint in UPLOADS:
-        request.max_content_length = request.max_form_memory_size = MAX_UPLOAD
+@dataclass(frozen=True, slots=True)
+class CampaignsPage(Page):
+    """All campaigns."""
+
+    template = "campaigns/list.html"
+    campaigns: list[CampaignRow]
+    has_dataset: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewCampaignPage(Page):
+    """The form of a new campaign. `selected`: the images it selects, None if not counted."""
+
+    template = "campaigns/new.html"
+    form: CampaignForm
+    dataset_id: int
+    datasets: list[Choice]
+    partitions: list[Choice]
+    attributes: list[Choice]
+    total: int
+    selected: int | None
+    preview: Markup
+    groups: tuple[campaign_forms.RuleGroup, ...] = campaign_forms.GROUPS
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignPage(Page):
+    """A campaign. `images`: how many it has; `selected`: how many it will have."""
+
+    template = "campaigns/campaign.html"
+    id: int
+    heading: str
+    form: CampaignForm
+    dataset: str
+    selection: str
+    active: bool
+    paused_at: datetime | None
+    statistics: list[Statistic]
+    images: int
+    finished: int
+    selected: int
+    preview: Markup
+    copy_name: str = ""
+    copy_problem: str = ""
+    groups: tuple[campaign_forms.RuleGroup, ...] = campaign_forms.GROUPS
 
 
 @bp.get("/campaigns", endpoint="campaigns")
@@ -61,7 +111,7 @@ def list_campaigns() -> tuple[str, int]:
         rows = [
             campaign_row(one, counts.get(one.id, {})) for one in campaigns.list_campaigns(session)
         ]
-        has_dataset = bool(queries.list_datasets(session))
+        has_dataset = bool(list_datasets(session))
     return render(CampaignsPage(rows, has_dataset))
 
 
@@ -76,8 +126,9 @@ def new_campaign() -> tuple[str, int]:
 
 @bp.post("/campaigns")
 @access.only("supervisor", "admin")
+@request_fields.accepts_uploads
 def create_campaign() -> tuple[str, int] | Response:
-    """Make a campaign."""
+    """Create a campaign."""
     with db().read() as session:
         dataset = _dataset(session, request_fields.whole("dataset"))
         form = sent_form(dataset)
@@ -86,7 +137,7 @@ def create_campaign() -> tuple[str, int] | Response:
     except FormError:
         status = InvalidInput.status
     except SidelightError as error:
-        form.blame(error)
+        form.add_error(error)
         status = error.status
     with db().read() as session:
         return render(new_page(session, dataset, form), status)
@@ -94,8 +145,9 @@ def create_campaign() -> tuple[str, int] | Response:
 
 @bp.post("/campaigns/try")
 @access.only("supervisor", "admin")
+@request_fields.accepts_uploads
 def try_campaign() -> tuple[str, int] | Response:
-    """Count the images and show the guideline, and store nothing."""
+    """Count the selected images and preview the guideline. Nothing is stored."""
     with db().read() as session:
         dataset = (
             _dataset(session, request_fields.whole("dataset"))
@@ -116,7 +168,7 @@ def campaign(campaign_id: int) -> tuple[str, int]:
     """One campaign: its images, rules and guideline."""
     with db().read() as session:
         found = campaigns.get_campaign(session, campaign_id)
-        return render(campaign_page(session, found, form_of(found)))
+        return render(campaign_page(session, found, stored_form(found)))
 
 
 @bp.post("/campaigns/<id:campaign_id>")
@@ -133,7 +185,7 @@ def save_campaign(campaign_id: int) -> tuple[str, int] | Response:
     except FormError:
         status = InvalidInput.status
     except Conflict as error:
-        form.blame(error)
+        form.add_error(error)
         status = error.status
     else:
         return _saved(campaign_id, changed)
@@ -145,7 +197,7 @@ def save_campaign(campaign_id: int) -> tuple[str, int] | Response:
 @bp.post("/campaigns/<id:campaign_id>/clone")
 @access.only("supervisor", "admin")
 def clone_campaign(campaign_id: int) -> tuple[str, int] | Response:
-    """Make a new campaign with the images and rules of another."""
+    """Create a campaign with the images and rules of another one."""
     name = request_fields.text("copy_name")
     with db().read() as session:
         model = campaigns.get_campaign(session, campaign_id)
@@ -153,14 +205,14 @@ def clone_campaign(campaign_id: int) -> tuple[str, int] | Response:
         return _create(model.dataset_id, campaigns.plan_of(model, name))
     except SidelightError as error:
         with db().read() as session:
-            page = campaign_page(session, model, form_of(model), name, error.message)
+            page = campaign_page(session, model, stored_form(model), name, error.message)
         return render(page, error.status)
 
 
 @bp.post("/campaigns/<id:campaign_id>/activate")
 @access.only("supervisor", "admin")
 def activate_campaign(campaign_id: int) -> Response:
-    """Make a campaign the one that is labelled."""
+    """Make this the active campaign, whose images people label."""
     with db().write() as session:
         name = campaigns.activate_campaign(session, campaign_id).name
     return _back(campaign_id, f"{name} is now the active campaign. People are assigned its images.")
@@ -191,10 +243,10 @@ def resume_campaign(campaign_id: int) -> Response:
 @bp.post("/campaigns/<id:campaign_id>/fill")
 @access.only("supervisor", "admin")
 def fill_campaign(campaign_id: int) -> Response:
-    """Go on filling a campaign with its images."""
+    """Continue to add the images of a campaign."""
     with db().read() as session:
         campaigns.get_campaign(session, campaign_id)
-    jobs.fill_campaign(settings(), campaign_id)
+    jobs.fill_campaign.queue(settings(), campaign_id)
     return _back(campaign_id, "The missing images are being added.")
 
 
@@ -202,7 +254,7 @@ def fill_campaign(campaign_id: int) -> Response:
 @access.only("supervisor", "admin")
 @always_json
 def campaign_state(campaign_id: int) -> Response:
-    """How many images are in, and how many there are to be."""
+    """How many images the campaign has, and how many it will have."""
     with db().read() as session:
         found = campaigns.get_campaign(session, campaign_id)
         images = campaign_progress.campaign_progress(session, campaign_id).images
@@ -210,129 +262,15 @@ def campaign_state(campaign_id: int) -> Response:
     return jsonify(ok=True, images=images, selected=selected)
 
 
-def _create(dataset_id: int, plan: CampaignPlan) -> Response:
-    with db().write() as session:
-        made = campaigns.add_campaign(session, dataset_id, plan, account().id)
-        size = image_selection.count_selected(session, made.dataset, plan.selection)
-    if size < AT_ONCE:
-        campaigns.fill_campaign(db(), made.id)
-        return _back(
-            made.id, f"{made.name} has been created. Nobody can label in it until you activate it."
-        )
-    jobs.fill_campaign(settings(), made.id)
-    return _back(made.id, f"{made.name} has been created. Its {size:,} images are being added.")
-
-
-def _saved(campaign_id: int, changed: bool) -> Response:
-    if not changed:
-        return _back(campaign_id, "Your changes have been saved.")
-    jobs.queue_refresh(settings(), campaign_id)
-    return _back(
-        campaign_id,
-        "Your changes have been saved. The labels of all images are now computed again with "
-        "the new rules.",
-    )
-
-
-def _back(campaign_id: int, text: str) -> Response:
-    flash(text, "success")
-    return redirect(url_for("campaigns.campaign", campaign_id=campaign_id), 303)
-
-
-def _dataset(session: Session, number: int) -> Dataset:
-    """The data set of that number; 0: the one being labelled, else the first."""
-    datasets = queries.list_datasets(session)
-    if not datasets:
-        raise NotFound("Register a data set first: python manage.py images import PATH")
-    if not 0 < number <= MAX_ID:
-        return datasets[0]
-    found = session.get(Dataset, number)
-    if found is None:
-        raise NotFound(f"Data set {number} does not exist.")
-    return found
-
-
-def _count(session: Session, dataset: Dataset, form: CampaignForm) -> int | None:
-    try:
-        return image_selection.count_selected(session, dataset, form.selection())
-    except FormError:
-        return None
-    except SidelightError as error:
-        form.blame(error)
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class CampaignRow:
-    """A campaign of the list."""
-
-    id: int
-    name: str
-    dataset: str
-    active: bool
-    paused: bool
-    images: int
-    finished: int
-    contested: int
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class CampaignsPage(Page):
-    """All campaigns."""
-
-    template = "campaigns/list.html"
-    campaigns: list[CampaignRow]
-    has_dataset: bool
-
-
-@dataclass(frozen=True, slots=True)
-class NewCampaignPage(Page):
-    """The form of a new campaign; `selected` None: not counted."""
-
-    template = "campaigns/new.html"
-    form: CampaignForm
-    dataset_id: int
-    datasets: list[Choice]
-    partitions: list[Choice]
-    attributes: list[Choice]
-    total: int
-    selected: int | None
-    preview: Markup
-    groups: tuple[campaign_forms.RuleGroup, ...] = campaign_forms.GROUPS
-
-
-@dataclass(frozen=True, slots=True)
-class CampaignPage(Page):
-    """One campaign: its state, its rules. `selected`: images that there are to be."""
-
-    template = "campaigns/campaign.html"
-    id: int
-    heading: str
-    form: CampaignForm
-    dataset: str
-    selection: str
-    active: bool
-    paused_at: datetime | None
-    figures: list[Figure]
-    images: int
-    finished: int
-    selected: int
-    preview: Markup
-    copy_name: str = ""
-    copy_problem: str = ""
-    groups: tuple[campaign_forms.RuleGroup, ...] = campaign_forms.GROUPS
-
-
 def new_page(
     session: Session, dataset: Dataset, form: CampaignForm, selected: int | None = None
 ) -> NewCampaignPage:
-    """The form of a new campaign for a data set, as it is filled in so far."""
-    datasets = queries.list_datasets(session)
+    """Return the page of a new campaign, with the form as it was filled in."""
+    found = list_datasets(session)
     return NewCampaignPage(
         form,
         dataset.id,
-        [Choice(str(one.id), one.name, "yes" if one.id == dataset.id else "") for one in datasets],
+        [Choice(str(one.id), one.name, "yes" if one.id == dataset.id else "") for one in found],
         partition_choices(session, dataset, form),
         attribute_choices(dataset, form),
         image_selection.count_selected(session, dataset, ImageSelection()),
@@ -348,20 +286,25 @@ def campaign_page(
     copy_name: str = "",
     copy_problem: str = "",
 ) -> CampaignPage:
-    """A campaign with its form, as it is stored or as it was sent."""
+    """Return the page of a campaign, with the form as it is stored or as it was sent."""
     done = campaign_progress.campaign_progress(session, found.id)
-    counts = {"images": done.images, "agreed": done.agreed, "contested": done.contested,
-              "open": done.open, "votes": done.votes}  # fmt: skip
+    counts = {
+        "images": done.images,
+        "agreed": done.agreed,
+        "contested": done.contested,
+        "open": done.open,
+        "votes": done.votes,
+    }
     dataset = session.get_one(Dataset, found.dataset_id)
     return CampaignPage(
         found.id,
         found.name,
         form,
         dataset.name,
-        words_of(found.parsed_selection),
+        describe_selection(found.parsed_selection),
         found.active,
         found.paused_at,
-        [Figure(word, f"{count:,}") for word, count in counts.items()],
+        [Statistic(word, f"{count:,}") for word, count in counts.items()],
         done.images,
         done.agreed + done.contested,
         count_selected(session, found),
@@ -372,13 +315,17 @@ def campaign_page(
 
 
 def count_selected(session: Session, found: Campaign) -> int:
-    """How many images the campaign is to have."""
+    """Return how many images a campaign selects."""
     dataset = session.get_one(Dataset, found.dataset_id)
     return image_selection.count_selected(session, dataset, found.parsed_selection)
 
 
 def campaign_row(found: Campaign, counts: dict[str, int]) -> CampaignRow:
-    """A line of the list; `counts`: images by status."""
+    """Return a row of the list.
+
+    Parameters:
+        counts: number of images by status.
+    """
     return CampaignRow(
         found.id,
         found.name,
@@ -390,3 +337,55 @@ def campaign_row(found: Campaign, counts: dict[str, int]) -> CampaignRow:
         counts.get("contested", 0),
         found.created_at,
     )
+
+
+def _create(dataset_id: int, plan: CampaignPlan) -> Response:
+    with db().write() as session:
+        made = campaigns.add_campaign(session, dataset_id, plan, account().id)
+        size = image_selection.count_selected(session, made.dataset, plan.selection)
+    if size < AT_ONCE:
+        campaigns.fill_campaign(db(), made.id)
+        return _back(
+            made.id, f"{made.name} has been created. Nobody can label in it until you activate it."
+        )
+    jobs.fill_campaign.queue(settings(), made.id)
+    return _back(made.id, f"{made.name} has been created. Its {size:,} images are being added.")
+
+
+def _saved(campaign_id: int, changed: bool) -> Response:
+    if not changed:
+        return _back(campaign_id, "Your changes have been saved.")
+    jobs.refresh_campaign.queue(settings(), campaign_id)
+    return _back(
+        campaign_id,
+        "Your changes have been saved. The labels of all images are now computed again with "
+        "the new rules.",
+    )
+
+
+def _back(campaign_id: int, text: str) -> Response:
+    flash(text, "success")
+    return redirect(url_for("campaigns.campaign", campaign_id=campaign_id), 303)
+
+
+def _dataset(session: Session, number: int) -> Dataset:
+    """Return the data set of that number. 0: the active one, else the first."""
+    found = list_datasets(session)
+    if not found:
+        raise NotFound("Register a data set first: python manage.py images import PATH")
+    if not 0 < number <= MAX_ID:
+        return found[0]
+    chosen = session.get(Dataset, number)
+    if chosen is None:
+        raise NotFound(f"Data set {number} does not exist.")
+    return chosen
+
+
+def _count(session: Session, dataset: Dataset, form: CampaignForm) -> int | None:
+    try:
+        return image_selection.count_selected(session, dataset, form.selection())
+    except FormError:
+        return None
+    except SidelightError as error:
+        form.add_error(error)
+        return None

@@ -1,4 +1,4 @@
-"""What a view needs of the application and of the request."""
+"""The application and the request, as views use them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from labeler.errors import NotSignedIn
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who is signed in, for the length of one request."""
+    """The person who is signed in, for one request."""
 
     id: int
     username: str
@@ -23,33 +23,41 @@ class Account:
     token: str
 
 
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An address on this site, and the words of its link."""
+
+    address: str
+    text: str
+
+
 class Page:
-    """Base of the dataclasses that templates are filled from, as `page`."""
+    """Base of the dataclasses that a template gets as `page`."""
 
     __slots__ = ()
     template: ClassVar[str]
 
 
 def db() -> Database:
-    """The database of this application."""
+    """Return the database of this application."""
     return cast(Database, current_app.extensions["sidelight_db"])
 
 
 def settings() -> Settings:
-    """The settings of this application."""
+    """Return the settings of this application."""
     return cast(Settings, current_app.extensions["sidelight_settings"])
 
 
 def account_or_none() -> Account | None:
-    """Who is signed in; None on a public page for nobody."""
+    """Return who is signed in, or None on a public page."""
     return cast("Account | None", g.get("account"))
 
 
 def account() -> Account:
-    """Who is signed in.
+    """Return who is signed in.
 
     Raises:
-        NotSignedIn: nobody is.
+        NotSignedIn: nobody is signed in.
     """
     found = account_or_none()
     if found is None:
@@ -58,5 +66,5 @@ def account() -> Account:
 
 
 def render(page: Page, status: int = 200) -> tuple[str, int]:
-    """A page as the answer of a view."""
+    """Fill the template of a page; returns text and status, as views do."""
     return render_template(page.template, page=page), status

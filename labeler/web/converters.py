@@ -1,20 +1,20 @@
-"""Numbers in addresses."""
+"""Row numbers in addresses."""
 
 from __future__ import annotations
 
 from flask import Flask
 from werkzeug.routing import IntegerConverter, Map
 
-MAX_ID = 2**63 - 1  # what a database can hold; a larger number is simply not found
+MAX_ID = 2**63 - 1  # the largest number of a row in a database; a larger one is not found
 
 
 class IdConverter(IntegerConverter):
-    """`<id:image_id>`: the number of a row."""
+    """Accept a row number, written `<id:NAME>` in a route."""
 
     def __init__(self, map: Map) -> None:
         super().__init__(map, max=MAX_ID)
 
 
 def register(app: Flask) -> None:
-    """Make `<id:...>` known to the addresses of an application."""
+    """Make `<id:NAME>` known to an application."""
     app.url_map.converters["id"] = IdConverter

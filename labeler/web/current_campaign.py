@@ -1,4 +1,4 @@
-"""Which campaign a managing page is about."""
+"""The campaign that a page for supervisors is about."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NO_CAMPAIGN = "No campaign is active. Choose one on the page “Campaigns”."
 
 
 def campaign_or_none(session: Session) -> Campaign | None:
-    """The campaign that the request names by `campaign=NUMBER`, else the active one.
+    """Return the campaign of `campaign=NUMBER` in the request, else the active one, else None.
 
     Raises:
-        NotFound: none has the number.
+        NotFound: no campaign has that number.
     """
     number = request.values.get("campaign", 0, type=int)
     if 0 < number <= MAX_ID:
@@ -28,10 +28,10 @@ def campaign_or_none(session: Session) -> Campaign | None:
 
 
 def campaign(session: Session) -> Campaign:
-    """As `campaign_or_none`.
+    """Return the campaign as `campaign_or_none` does.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is no such campaign.
     """
     found = campaign_or_none(session)
     if found is None:
@@ -40,5 +40,5 @@ def campaign(session: Session) -> Campaign:
 
 
 def links(campaign: Campaign) -> dict[str, Any]:
-    """What the address of a page must carry besides to stay with this campaign."""
+    """Return the query values that keep a link on this campaign; none for the active one."""
     return {} if campaign.active else {"campaign": campaign.id}

@@ -1,4 +1,4 @@
-"""The overview of a campaign: how far it is, when it will be done, what comes out, who works."""
+"""The overview of a campaign: progress, forecast, labels so far, and people at work."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flask import Blueprint, request
 from sqlalchemy.orm import Session
 
 from labeler import jobs
-from labeler.images import queries
+from labeler.images import datasets
 from labeler.labels import ANSWERS
 from labeler.models import Campaign, utc_now
 from labeler.progress import campaign_progress
@@ -22,22 +22,21 @@ from labeler.proposals.runs import current_run
 from labeler.web import access, current_campaign
 from labeler.web.context import Page, db, render, settings
 from labeler.web.current_campaign import links
-from labeler.web.formatting import Figure, plural, span, whole
+from labeler.web.formatting import Statistic, format_duration, format_whole, plural
 from labeler.web.plots import Plot, draw_columns
-from labeler.web.progress import Tally
+from labeler.web.progress import CountRow
 from labeler.web.proposals import RunRow, RunState, run_row, run_state
 from rotation.data.labels import LABELS
 
 bp = Blueprint("dashboard", __name__, url_prefix="/admin")
-
 PERIOD_WORDS = {"10min": "10 minutes", "hour": "hour", "day": "day"}
-TICK_EVERY = {"10min": 6, "hour": 12, "day": 7}  # columns
+TICK_EVERY = {"10min": 6, "hour": 12, "day": 7}  # columns between two ticks
 TICK_FORMAT = {"10min": "%H:%M", "hour": "%d %b %H:%M", "day": "%d %b"}
 
 
 @dataclass(frozen=True, slots=True)
-class Expectation:
-    """A label: images agreed on it, and the share that the model expects of it, if any."""
+class LabelCount:
+    """A label, the number of images agreed on it, and the share that the model expects."""
 
     word: str
     count: int
@@ -46,7 +45,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class PeriodLink:
-    """A choice of the plot's stretches."""
+    """A length of the time bins to choose for the plot."""
 
     code: str
     text: str
@@ -57,16 +56,16 @@ class PeriodLink:
 class OverviewPage(Page):
     """The state of a campaign; without a campaign, what to do first.
 
-    `run` is the model run whose proposals are shown, `latest` the last one if that is another.
+    `run`: the model run whose proposals are shown. `latest`: the last run, if it is another one.
     """
 
     template = "dashboard/overview.html"
     as_of: datetime
     heading: str
-    campaign: dict[str, int] | None = None  # what links carry to stay with it
+    campaign: dict[str, int] | None = None  # query values of links
     has_campaign: bool = False
     paused: bool = False
-    figures: Sequence[Figure] = ()
+    statistics: Sequence[Statistic] = ()
     finished: int = 0
     total: int = 0
     votes: int = 0
@@ -74,8 +73,8 @@ class OverviewPage(Page):
     broken: int = 0
     active_people: int = 0
     forecast: Sequence[str] = ()
-    labels: Sequence[Expectation] = ()
-    answers: Sequence[Tally] = ()
+    labels: Sequence[LabelCount] = ()
+    answers: Sequence[CountRow] = ()
     throughput: Plot | None = None
     periods: Sequence[PeriodLink] = ()
     run: RunRow | None = None
@@ -87,7 +86,7 @@ class OverviewPage(Page):
 @bp.get("/", endpoint="overview")
 @access.only("supervisor", "admin")
 def overview_page() -> tuple[str, int]:
-    """The overview for those who manage: what runs, and what needs them."""
+    """The overview for supervisors: what runs, and what needs attention."""
     with db().read() as session:
         campaign = current_campaign.campaign_or_none(session)
         if campaign is None:
@@ -112,16 +111,16 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
         links(campaign),
         has_campaign=True,
         paused=campaign.paused_at is not None,
-        figures=_figures(done),
+        statistics=_statistics(done),
         finished=done.agreed + done.contested,
         total=done.images,
         votes=done.votes,
         undecided=done.undecided,
-        broken=queries.count_broken(session, campaign.dataset_id),
+        broken=datasets.count_broken(session, campaign.dataset_id),
         active_people=active,
         forecast=_forecast(done, forecast, active, now),
         labels=_expectations(done, run.metrics.get("mean_probabilities") if run else None),
-        answers=[Tally(answer, done.answers.get(answer, 0)) for answer in ANSWERS],
+        answers=[CountRow(answer, done.answers.get(answer, 0)) for answer in ANSWERS],
         throughput=_plot(pace, period),
         periods=[PeriodLink(code, f"per {PERIOD_WORDS[code]}", code == period) for code in PERIODS],
         run=run_row(run) if run else None,
@@ -131,7 +130,7 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
     )
 
 
-def _figures(done: CampaignProgress) -> list[Figure]:
+def _statistics(done: CampaignProgress) -> list[Statistic]:
     words = {
         "votes": done.votes,
         "agreed": done.agreed,
@@ -139,11 +138,11 @@ def _figures(done: CampaignProgress) -> list[Figure]:
         "open": done.open,
         "gold questions": done.gold,
     }
-    return [Figure(word, f"{number:,}") for word, number in words.items()]
+    return [Statistic(word, f"{number:,}") for word, number in words.items()]
 
 
 def _forecast(done: CampaignProgress, forecast: Forecast, active: int, now: datetime) -> list[str]:
-    """Sentences: what is needed, at which pace, and when it ends."""
+    """Write the forecast: the votes needed, the pace, and the end."""
     if not done.images:
         return ["The campaign has no images yet."]
     if not done.open:
@@ -151,7 +150,7 @@ def _forecast(done: CampaignProgress, forecast: Forecast, active: int, now: date
     each = forecast.needed.estimate / done.open
     said = [
         f"{'About ' if forecast.needed.low < forecast.needed.high else ''}"
-        f"{whole(forecast.needed)} more votes are needed, {each:.1f} for each open image."
+        f"{format_whole(forecast.needed)} more votes are needed, {each:.1f} for each open image."
     ]
     if forecast.hours is None:
         return [
@@ -161,8 +160,8 @@ def _forecast(done: CampaignProgress, forecast: Forecast, active: int, now: date
     hours, pace = forecast.hours, forecast.per_hour
     said.append(
         f"At the pace of the last hours, {pace.estimate:,.0f} votes per hour, this takes "
-        f"{span(hours.estimate)} of work. The 95 % interval is {span(hours.low)} to "
-        f"{span(hours.high)}."
+        f"{format_duration(hours.estimate)} of work. The 95 % interval is "
+        f"{format_duration(hours.low)} to {format_duration(hours.high)}."
     )
     if not active:
         said.append("Nobody is working right now.")
@@ -175,9 +174,9 @@ def _forecast(done: CampaignProgress, forecast: Forecast, active: int, now: date
     return said
 
 
-def _expectations(done: CampaignProgress, expected: dict[str, float] | None) -> list[Expectation]:
+def _expectations(done: CampaignProgress, expected: dict[str, float] | None) -> list[LabelCount]:
     shares = expected or {}
-    return [Expectation(label, done.labels.get(label, 0), shares.get(label)) for label in LABELS]
+    return [LabelCount(label, done.labels.get(label, 0), shares.get(label)) for label in LABELS]
 
 
 def _plot(pace: Throughput, period: str) -> Plot:

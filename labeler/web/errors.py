@@ -1,4 +1,4 @@
-"""The one place that renders errors: as a page, or as JSON for programs, with the true status.
+"""Render all errors: as a page for people, as JSON for programs, with the right HTTP status.
 
 JSON: `{"ok": false, "error": {"code": "stale_lease", "message": "..."}}`.
 """
@@ -16,12 +16,12 @@ from werkzeug.exceptions import HTTPException
 
 from labeler.errors import NotSignedIn, SidelightError, TooManyAttempts
 from labeler.web.accounts import SignInPage
-from labeler.web.context import Page, account_or_none, render
+from labeler.web.context import Link, Page, account_or_none, render
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 BUSY = "The database is busy or cannot be reached. Nothing was stored. Try again in a moment."
-# status: (code for programs, title of the page, what to say)
+# status: (code for programs, title of the page, message)
 HTTP_ERRORS = {
     400: (
         "bad_request",
@@ -38,7 +38,11 @@ HTTP_ERRORS = {
         "This address cannot be opened directly",
         "Use the buttons on the page that led here.",
     ),
-    413: ("too_large", "The request is too large", "The limit is 64 kB."),
+    413: (
+        "too_large",
+        "The request is too large",
+        "The limit is 64 kB for forms and 16 MB for lists.",
+    ),
     415: ("unsupported_media_type", "The request could not be understood", "Send JSON or a form."),
     500: (
         "internal_error",
@@ -61,16 +65,8 @@ CSRF_MESSAGE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """Where to go from here."""
-
-    address: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
 class ErrorPage(Page):
-    """What went wrong and where to go."""
+    """What went wrong, and where to go."""
 
     template = "error.html"
     status: int
@@ -80,13 +76,13 @@ class ErrorPage(Page):
 
 
 def always_json(view: View) -> View:
-    """The view is for programs: its errors are JSON whatever the request says it accepts."""
+    """Mark a view for programs. Its errors are JSON, whatever the request accepts."""
     view.always_json = True  # type: ignore[attr-defined]
     return view
 
 
 def wants_json() -> bool:
-    """Whether this request is to be answered in JSON."""
+    """Whether the response to this request is JSON."""
     if request.is_json:
         return True
     view = current_app.view_functions.get(request.endpoint or "")
@@ -95,7 +91,7 @@ def wants_json() -> bool:
 
 
 def register(app: Flask) -> None:
-    """Take over all errors of an application."""
+    """Handle all errors of an application."""
     app.register_error_handler(SidelightError, _on_sidelight_error)
     app.register_error_handler(CSRFError, _on_csrf_error)
     app.register_error_handler(OperationalError, _on_database_error)
@@ -141,16 +137,16 @@ def _respond(status: int, code: str, title: str, message: str) -> Response:
     if wants_json():
         body = jsonify(ok=False, error={"code": code, "message": message})
         return make_response(body, status)
-    return make_response(render(ErrorPage(status, title, message, _ways_out()), status))
+    return make_response(render(ErrorPage(status, title, message, _links_out()), status))
 
 
 def _sign_in_here(error: NotSignedIn) -> Response:
-    """The sign-in page in place of what was asked for, with the status that says so."""
+    """Show the sign-in page instead of the requested page, with status 401."""
     back = request.full_path.rstrip("?") if request.method == "GET" else url_for("home.home")
     return make_response(render(SignInPage(next=back), error.status))
 
 
-def _ways_out() -> list[Link]:
+def _links_out() -> list[Link]:
     if account_or_none() is None:
         return [Link(url_for("accounts.sign_in"), "Sign in")]
     return [

@@ -13,17 +13,17 @@ from labeler.web import access, current_campaign
 from labeler.web.context import db
 
 bp = Blueprint("exports", __name__, url_prefix="/admin")
-SURE_PRECISION = 0.95  # of the proposals that the button gives out
+SURE_PRECISION = 0.95  # share of the sure proposals that are right
 
 
 @bp.get("/export/labels.csv")
 @access.only("supervisor", "admin")
 def labels_csv() -> Response:
-    """With `proposals=yes` also the model's, with `sure=yes` those that may stand for labels."""
+    """The labels as CSV; with `proposals=yes` also proposals, with `sure=yes` only sure ones."""
     sure = request.args.get("sure") == "yes"
     with_proposals = sure or request.args.get("proposals") == "yes"
     rows = csv_files.stream_labels(
-        db(), _chosen_id(), with_proposals, SURE_PRECISION if sure else None
+        db(), _campaign_id(), with_proposals, SURE_PRECISION if sure else None
     )
     return _csv("labels.csv", rows)
 
@@ -32,10 +32,10 @@ def labels_csv() -> Response:
 @access.only("supervisor", "admin")
 def votes_csv() -> Response:
     """All votes of a campaign as CSV."""
-    return _csv("votes.csv", csv_files.stream_votes(db(), _chosen_id()))
+    return _csv("votes.csv", csv_files.stream_votes(db(), _campaign_id()))
 
 
-def _chosen_id() -> int:
+def _campaign_id() -> int:
     with db().read() as session:
         return current_campaign.campaign(session).id
 

@@ -1,4 +1,4 @@
-"""Numbers as the managing pages write them: shares with intervals, spans of time."""
+"""Numbers in words: shares with intervals, durations, counts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from labeler.statistics.intervals import Interval
 
-NONE = "–"  # what stands where nothing is known yet
+UNKNOWN = "–"  # shown where nothing is known yet
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """An estimate with its limits, and the same in words; `n`: how many answers it is from."""
+    """An estimate with its limits, and the same as text. `n`: the number of answers behind it."""
 
     estimate: float
     low: float
@@ -27,41 +27,49 @@ class Share:
         return not self.low <= 0 <= self.high
 
 
-def share(values: Sequence[float] | None, n: int | None = None) -> Share | None:
-    """From [estimate, low, high] of 1, written in percent; None stays None."""
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """A number as text, and what it counts."""
+
+    word: str
+    value: str
+
+
+def format_share(values: Sequence[float] | None, n: int | None = None) -> Share | None:
+    """Write [estimate, low, high], each 0 to 1, in percent: `93 % (90 to 95)`. None stays None."""
     if values is None:
         return None
     estimate, low, high = values
-    words = f"{percent(estimate)} ({_bare(low)} to {_bare(high)})"
+    words = f"{format_percent(estimate)} ({_bare(low)} to {_bare(high)})"
     return Share(estimate, low, high, words, n)
 
 
-def plain(values: Sequence[float] | None, n: int | None = None) -> Share | None:
-    """As `share`, written as numbers with two places: for alpha and kappa."""
+def format_number(values: Sequence[float] | None, n: int | None = None) -> Share | None:
+    """Write [estimate, low, high] with two decimals, for alpha and kappa. None stays None."""
     if values is None:
         return None
     estimate, low, high = values
-    words = f"{signed(estimate)} ({signed(low)} to {signed(high)})"
+    words = f"{format_decimal(estimate)} ({format_decimal(low)} to {format_decimal(high)})"
     return Share(estimate, low, high, words, n)
 
 
-def percent(value: float | None) -> str:
-    """`93 %`, with a true minus."""
-    return NONE if value is None else f"{_bare(value)} %"
+def format_percent(value: float | None) -> str:
+    """Write a share as `93 %`."""
+    return UNKNOWN if value is None else f"{_bare(value)} %"
 
 
-def signed(value: float | None) -> str:
-    """`0.81`, with a true minus."""
-    return NONE if value is None else f"{value:.2f}".replace("-", "−")
+def format_decimal(value: float | None) -> str:
+    """Write a number as `0.81`."""
+    return UNKNOWN if value is None else f"{value:.2f}".replace("-", "−")
 
 
-def seconds(milliseconds: float | None) -> str:
-    """`1.4 s`."""
-    return NONE if milliseconds is None else f"{milliseconds / 1000:.1f} s"
+def format_seconds(milliseconds: float | None) -> str:
+    """Write milliseconds as `1.4 s`."""
+    return UNKNOWN if milliseconds is None else f"{milliseconds / 1000:.1f} s"
 
 
-def span(hours: float) -> str:
-    """`40 minutes`, `3 h 20 min`, `4 days`: as much as one can believe of a forecast."""
+def format_duration(hours: float) -> str:
+    """Write hours as `40 minutes`, `3 h 20 min` or `4 days`, no more precise than a forecast is."""
     minutes = max(1, round(hours * 60))
     if minutes < 60:
         return f"{minutes} {plural(minutes, 'minute')}"
@@ -72,8 +80,8 @@ def span(hours: float) -> str:
     return f"{days:,} {plural(days, 'day')}"
 
 
-def whole(interval: Interval) -> str:
-    """`1,240 (1,180 to 1,320)`; votes and the like."""
+def format_whole(interval: Interval) -> str:
+    """Write a count with its interval: `1,240 (1,180 to 1,320)`."""
     limits = [math.floor(interval.low), math.ceil(interval.high)]
     if limits[0] == limits[1]:
         return f"{limits[0]:,}"
@@ -81,17 +89,9 @@ def whole(interval: Interval) -> str:
 
 
 def plural(count: int, word: str) -> str:
-    """The word for so many."""
+    """Return the singular of a word for one, else its plural with -s."""
     return word if count == 1 else f"{word}s"
 
 
 def _bare(value: float) -> str:
     return f"{100 * value + 0.0:.0f}".replace("-0", "0").replace("-", "−")
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A number with the word for it."""
-
-    word: str
-    value: str

@@ -1,4 +1,4 @@
-"""Gold over the site: what there is, how hard it is, where more comes from."""
+"""The page of gold questions: list, import, promote and revoke them."""
 
 from __future__ import annotations
 
@@ -15,23 +15,21 @@ from labeler.errors import InvalidInput, SidelightError
 from labeler.gold import service as gold
 from labeler.gold.service import GoldReport, GoldStatus
 from labeler.web import access, request_fields
-from labeler.web.campaign_forms import uploaded
 from labeler.web.context import Page, account, db, render, settings
 from labeler.web.converters import MAX_ID
 from labeler.web.current_campaign import campaign, campaign_or_none
-from labeler.web.formatting import Figure
-from labeler.web.images import address_of
+from labeler.web.formatting import Statistic
+from labeler.web.images import image_address
 from rotation.data.labels import LABELS
 
 bp = Blueprint("gold", __name__, url_prefix="/admin")
-
 SHOWN = 60
 SOURCES = {"csv": "a file", "supervisor": "a supervisor", "unanimous": "unanimous votes"}
 
 
 @dataclass(frozen=True, slots=True)
 class GoldRow:
-    """One gold image. `share`: of the people asked who were right; None: nobody was."""
+    """A gold question. `share`: of right answers; None before the first answer."""
 
     id: int
     url: str
@@ -49,7 +47,7 @@ class GoldRow:
 
 @dataclass(frozen=True, slots=True)
 class PromoteForm:
-    """What the form of the promotion holds."""
+    """The values of the form that promotes images to gold questions."""
 
     min_votes: str = "3"
     count: str = "30"
@@ -57,12 +55,12 @@ class PromoteForm:
 
 @dataclass(frozen=True, slots=True)
 class GoldPage(Page):
-    """The gold of a campaign; `older`: the number for the next page, 0 at the end."""
+    """The gold questions of a campaign. `older`: first number of the next page, 0 at the end."""
 
     template = "gold/gold.html"
     campaign_id: int
     campaign: str
-    figures: list[Figure]
+    statistics: list[Statistic]
     rows: list[GoldRow]
     older: int = 0
     total: int = 0
@@ -74,16 +72,17 @@ class GoldPage(Page):
 @bp.get("/gold", endpoint="gold")
 @access.only("supervisor", "admin")
 def gold_page() -> tuple[str, int]:
-    """The gold images of a campaign."""
+    """The gold questions of a campaign."""
     return render(_page())
 
 
 @bp.post("/gold/import")
 @access.only("supervisor", "admin")
+@request_fields.accepts_uploads
 def import_gold() -> tuple[str, int] | Response:
-    """Make images gold by a CSV file."""
+    """Import gold questions from a CSV file or a pasted list."""
     try:
-        text = uploaded("file") or request_fields.text("lines")
+        text = request_fields.uploaded_text("file") or request_fields.text("lines")
         lines = read_gold_csv(text)
         with db().write() as session:
             campaign_id = campaign(session).id
@@ -96,7 +95,7 @@ def import_gold() -> tuple[str, int] | Response:
 @bp.post("/gold/from-supervisors")
 @access.only("supervisor", "admin")
 def gold_from_supervisors() -> Response:
-    """Make images gold by the votes of supervisors."""
+    """Make gold questions of images on which supervisors agree."""
     with db().write() as session:
         campaign_id = campaign(session).id
         report = gold.gold_from_supervisors(session, campaign_id, account().id)
@@ -106,7 +105,7 @@ def gold_from_supervisors() -> Response:
 @bp.post("/gold/promote")
 @access.only("supervisor", "admin")
 def promote_gold() -> tuple[str, int] | Response:
-    """Make images gold on which many people agree."""
+    """Make gold questions of images on which everybody agrees."""
     form = PromoteForm(request_fields.text("min_votes"), request_fields.text("count"))
     try:
         wanted = request_fields.whole("min_votes"), request_fields.whole("count")
@@ -121,16 +120,16 @@ def promote_gold() -> tuple[str, int] | Response:
 @bp.post("/gold/<id:gold_id>/revoke")
 @access.only("supervisor", "admin")
 def revoke_gold(gold_id: int) -> Response:
-    """Take an image out of the gold images."""
+    """Remove a gold question. The votes decide the label of its image."""
     with db().write() as session:
         campaign_id = gold.revoke_gold(session, gold_id).campaign_id
-    jobs.queue_refresh(settings(), campaign_id)
+    jobs.refresh_campaign.queue(settings(), campaign_id)
     flash("The image is no longer a gold question. Its votes decide its label.", "success")
     return redirect(url_for("gold.gold", campaign=campaign_id), 303)
 
 
-def words_of(report: GoldReport) -> str:
-    """What was done, as a sentence."""
+def describe_report(report: GoldReport) -> str:
+    """Say what was done, as a sentence."""
     if report.added == report.changed == 0:
         return "No new gold questions were made" + (
             f"; {report.unchanged:,} existed already." if report.unchanged else "."
@@ -143,8 +142,8 @@ def words_of(report: GoldReport) -> str:
 
 def _done(campaign_id: int, report: GoldReport) -> Response:
     if report.added or report.changed:
-        jobs.queue_refresh(settings(), campaign_id)
-    flash(words_of(report), "success")
+        jobs.refresh_campaign.queue(settings(), campaign_id)
+    flash(describe_report(report), "success")
     return redirect(url_for("gold.gold", campaign=campaign_id), 303)
 
 
@@ -158,7 +157,7 @@ def _page(problem: str = "", promote: PromoteForm | None = None) -> GoldPage:
     return GoldPage(
         found.id,
         found.name,
-        [Figure(label, f"{counts[label]:,}") for label in LABELS],
+        [Statistic(label, f"{counts[label]:,}") for label in LABELS],
         rows[:SHOWN],
         rows[SHOWN - 1].id if len(rows) > SHOWN else 0,
         sum(counts.values()),
@@ -178,7 +177,7 @@ def _row(status: GoldStatus) -> GoldRow:
     found, image = status.gold, status.image
     return GoldRow(
         found.id,
-        address_of(image.id, image.sha256),
+        image_address(image.id, image.sha256),
         image.width or 0,
         image.height or 0,
         image.filename,

@@ -1,4 +1,4 @@
-"""Tables that are darker where a number is larger, for the page and for paper."""
+"""Heat maps: tables whose cells are darker for larger numbers."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from labeler.statistics.intervals import wilson
-from labeler.web.formatting import NONE, percent, signed
+from labeler.web.formatting import UNKNOWN, format_decimal, format_percent
 
 LEVELS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell of a heat map: its words and how dark it is, 0 to 5."""
+    """A cell: its text, how dark it is (0 to 5), and a second line in small letters."""
 
     text: str
     level: int
@@ -21,51 +21,57 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class HeatRow:
-    """A row of a heat map."""
+class HeatMapRow:
+    """A row, and its heading."""
 
     word: str
     cells: Sequence[Cell]
 
 
 @dataclass(frozen=True, slots=True)
-class Heat:
-    """A table of shares, darker where they are larger."""
+class HeatMap:
+    """A heat map. `corner` is the heading of the column of headings."""
 
     title: str
     corner: str
     columns: Sequence[str]
-    rows: Sequence[HeatRow]
+    rows: Sequence[HeatMapRow]
 
 
-def heat(
+def share_heat_map(
     title: str, corner: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[int]]]
-) -> Heat:
-    """Counts as shares of their row, with Wilson's interval under each."""
+) -> HeatMap:
+    """Make a heat map of counts, as shares of their row with Wilson's intervals.
+
+    Parameters:
+        rows: the heading and the counts of each row, one count a column.
+    """
     made = []
     for word, counts in rows:
         n = sum(counts)
-        made.append(HeatRow(f"{word} (n = {n:,})", [_cell(count, n) for count in counts]))
-    return Heat(title, corner, columns, made)
+        made.append(HeatMapRow(f"{word} (n = {n:,})", [_cell(count, n) for count in counts]))
+    return HeatMap(title, corner, columns, made)
 
 
-def kappa_heat(title: str, words: Sequence[str], matrix: Sequence[Sequence[float | None]]) -> Heat:
-    """Kappa of each two people; nothing where they share too few images."""
+def kappa_heat_map(
+    title: str, words: Sequence[str], matrix: Sequence[Sequence[float | None]]
+) -> HeatMap:
+    """Make a heat map of the kappa of each pair of people. None: too few common images."""
     rows = [
-        HeatRow(word, [Cell(signed(each), level(each or 0.0)) for each in row])
+        HeatMapRow(word, [Cell(format_decimal(each), level(each or 0.0)) for each in row])
         for word, row in zip(words, matrix, strict=True)
     ]
-    return Heat(title, "", words, rows)
+    return HeatMap(title, "", words, rows)
 
 
 def level(value: float) -> int:
-    """How dark a share is, 0 to 5."""
+    """Return how dark a share is, 0 to 5."""
     return min(LEVELS - 1, max(0, int(value * LEVELS)))
 
 
 def _cell(count: int, n: int) -> Cell:
     if n == 0:
-        return Cell(NONE, 0)
+        return Cell(UNKNOWN, 0)
     found = wilson(count, n)
     small = f"{100 * found.low:.0f} to {100 * found.high:.0f}"
-    return Cell(percent(found.estimate), level(found.estimate), small)
+    return Cell(format_percent(found.estimate), level(found.estimate), small)

@@ -1,4 +1,4 @@
-"""The start page, the guide, and the sign of life."""
+"""The start page, the guide, and the health check."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ bp = Blueprint("home", __name__)
 
 @dataclass(frozen=True, slots=True)
 class GuidePage(Page):
-    """How to judge the light: the guideline of the campaign, else the guide of the site."""
+    """How to judge the light. `guideline`: that of the campaign; None: the guide of the site."""
 
     template = "home/guide.html"
     guideline: Markup | None
@@ -28,7 +28,7 @@ class GuidePage(Page):
 @bp.get("/")
 @access.public
 def home() -> Response:
-    """Where a person's work is: managing for an admin, labelling for the others."""
+    """Redirect to a person's work: the overview for admins, labelling for others."""
     found = account_or_none()
     if found is None:
         return redirect(url_for("accounts.sign_in"))
@@ -49,7 +49,7 @@ def guide() -> tuple[str, int]:
 @access.public
 @always_json
 def healthz() -> Response:
-    """200 when the database answers, else 503."""
+    """Answer 200 if the database responds, else 503."""
     with db().read() as session:
         session.execute(select(1))
     return jsonify(ok=True)

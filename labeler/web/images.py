@@ -1,4 +1,4 @@
-"""The images themselves, and the page of the data sets."""
+"""The image files, and the page of the data sets."""
 
 from __future__ import annotations
 
@@ -10,47 +10,22 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from labeler.errors import NotFound
-from labeler.images import queries
+from labeler.images.datasets import list_broken, list_datasets
 from labeler.images.serving import read_image
 from labeler.models import Dataset, Image
 from labeler.progress import campaign_progress
 from labeler.web import access
 from labeler.web.context import Page, db, render
-from labeler.web.formatting import Figure
+from labeler.web.formatting import Statistic
 
 bp = Blueprint("images", __name__)
-
-PREFIX = 16  # hexadecimal digits of the hash in the address
-
-
-def address_of(image_id: int, sha256: str) -> str:
-    """Where a browser gets the picture. Other content has another address."""
-    return url_for("images.picture", image_id=image_id, sha_prefix=sha256[:PREFIX])
-
-
-@bp.get("/images/<id:image_id>/<sha_prefix>")
-@access.signed_in
-def picture(image_id: int, sha_prefix: str) -> Response:
-    """An image of the data set, for people who have an account."""
-    with db().read() as session:
-        image = session.get(Image, image_id)
-        if image is None or image.status == "broken" or image.sha256[:PREFIX] != sha_prefix:
-            raise NotFound("This image does not exist.")
-        known = request.if_none_match.contains(image.sha256)
-        content, mime, _ = (b"", "", None) if known else read_image(session, image_id)
-    response = Response(content, 304 if known else 200, mimetype=mime or None)
-    response.set_etag(image.sha256)
-    # The browser of this person may keep it for ever: the address names the content.
-    response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
-    return response
-
-
+HASH_DIGITS = 16  # hexadecimal digits of the SHA-256 in an address
 BROKEN_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenFile:
-    """A file kept out of labelling, and why."""
+    """A file that is not used, and the reason."""
 
     filename: str
     problem: str
@@ -58,14 +33,14 @@ class BrokenFile:
 
 @dataclass(frozen=True, slots=True)
 class DatasetCard:
-    """One data set with the first of its broken files."""
+    """A data set. `broken`: the first broken files; `more_broken`: how many others there are."""
 
     id: int
     name: str
     path: str
     active: bool
     created_at: datetime
-    figures: list[Figure]
+    statistics: list[Statistic]
     broken: list[BrokenFile]
     more_broken: int
 
@@ -78,18 +53,40 @@ class DatasetsPage(Page):
     datasets: list[DatasetCard]
 
 
+@bp.get("/images/<id:image_id>/<sha_prefix>")
+@access.signed_in
+def image_file(image_id: int, sha_prefix: str) -> Response:
+    """The file of an image, for people with an account."""
+    with db().read() as session:
+        image = session.get(Image, image_id)
+        if image is None or image.status == "broken" or image.sha256[:HASH_DIGITS] != sha_prefix:
+            raise NotFound("This image does not exist.")
+        known = request.if_none_match.contains(image.sha256)
+        content, mime, _ = (b"", "", None) if known else read_image(session, image_id)
+    response = Response(content, 304 if known else 200, mimetype=mime or None)
+    response.set_etag(image.sha256)
+    # The browser may keep it for ever, because the address depends on the content.
+    response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
+    return response
+
+
 @bp.get("/admin/data-sets")
 @access.only("supervisor", "admin")
 def datasets() -> tuple[str, int]:
-    """The data sets, with what could not be read."""
+    """The data sets, with their broken files."""
     with db().read() as session:
-        cards = [_dataset_card(session, one) for one in queries.list_datasets(session)]
+        cards = [_dataset_card(session, one) for one in list_datasets(session)]
     return render(DatasetsPage(cards))
+
+
+def image_address(image_id: int, sha256: str) -> str:
+    """Return the address of an image. It changes with the content of the file."""
+    return url_for("images.image_file", image_id=image_id, sha_prefix=sha256[:HASH_DIGITS])
 
 
 def _dataset_card(session: Session, dataset: Dataset) -> DatasetCard:
     done = campaign_progress.dataset_progress(session, dataset.id)
-    broken = queries.list_broken(session, dataset.id, BROKEN_SHOWN)
+    broken = list_broken(session, dataset.id, BROKEN_SHOWN)
     words = {
         "images": done.images,
         "can be labelled": done.ok,
@@ -102,7 +99,7 @@ def _dataset_card(session: Session, dataset: Dataset) -> DatasetCard:
         dataset.path,
         dataset.active,
         dataset.created_at,
-        [Figure(word, f"{number:,}") for word, number in words.items()],
+        [Statistic(word, f"{number:,}") for word, number in words.items()],
         [BrokenFile(image.filename, image.problem or "") for image in broken],
         max(0, done.broken - len(broken)),
     )

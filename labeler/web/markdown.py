@@ -1,4 +1,4 @@
-"""Markdown of supervisors as HTML that cannot harm who reads it."""
+"""Turn the Markdown of supervisors into HTML that is safe to show."""
 
 from __future__ import annotations
 
@@ -7,22 +7,20 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-_TAGS = {
-    "a", "blockquote", "br", "code", "em", "h2", "h3", "h4", "h5", "h6", "hr", "img", "kbd", "li",
-    "ol", "p", "pre", "s", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul",
-}  # fmt: skip
+_BLOCKS = {"blockquote", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "ul"}
+_INLINE = {"a", "br", "code", "em", "img", "kbd", "s", "strong"}
+_TABLES = {"table", "tbody", "td", "th", "thead", "tr"}
 _ATTRIBUTES = {"a": {"href", "title"}, "img": {"src", "alt", "title"}, "ol": {"start"}}
 _SCHEMES = {"http", "https", "mailto"}
-_OWN_PICTURES = ("/images/", "/static/")
+_OWN_IMAGES = ("/images/", "/static/")
 _parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
 
 
 def render(text: str) -> Markup:
-    """CommonMark with tables. HTML in the text is shown as text.
+    """Render CommonMark with tables as HTML. HTML in the text is shown as text.
 
-    The headings begin at the second level, since the page has a title of its own. Pictures are
-    those of this site; the pages load nothing from elsewhere. What the parser makes is cleaned
-    once more by an allow-list, so that neither a gap in one nor in the other is enough.
+    Headings start at the second level, because the page has its own title. Only images of this
+    site are shown. An allow-list cleans the result of the parser, as a second line of defence.
     """
     tokens = _parser.parse(text)
     for token in tokens:
@@ -30,9 +28,9 @@ def render(text: str) -> Markup:
     html = _parser.renderer.render(tokens, _parser.options, {})
     cleaned = nh3.clean(
         html,
-        tags=_TAGS,
+        tags=_BLOCKS | _INLINE | _TABLES,
         attributes=_ATTRIBUTES,
-        attribute_filter=_own_pictures_only,
+        attribute_filter=_own_images_only,
         url_schemes=_SCHEMES,
         link_rel="noopener noreferrer nofollow",
     )
@@ -44,7 +42,7 @@ def _lower_heading(token: Token) -> None:
         token.tag = f"h{min(int(token.tag[1]) + 1, 6)}"
 
 
-def _own_pictures_only(tag: str, attribute: str, value: str) -> str | None:
-    if (tag, attribute) == ("img", "src") and not value.startswith(_OWN_PICTURES):
+def _own_images_only(tag: str, attribute: str, value: str) -> str | None:
+    if (tag, attribute) == ("img", "src") and not value.startswith(_OWN_IMAGES):
         return None
     return value

@@ -1,4 +1,4 @@
-"""The mean-face figure of a campaign: drawn by the worker, looked at and downloaded here."""
+"""The page of the mean faces, which the background worker draws."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from werkzeug.wrappers import Response
 from labeler import jobs
 from labeler.errors import InvalidInput, NotFound
 from labeler.mean_faces import files
-from labeler.mean_faces.files import Choices, Kept
+from labeler.mean_faces.files import DrawnFigure, Options
 from labeler.models import utc_now
 from labeler.web import access, current_campaign
 from labeler.web.context import Page, db, render, settings
@@ -21,7 +21,6 @@ from labeler.web.current_campaign import links
 from rotation.data.labels import LABELS
 
 bp = Blueprint("mean_faces", __name__, url_prefix="/admin")
-
 REASONS = {
     "no_yaw": "without a known yaw",
     "beyond_the_poses": "turned too far",
@@ -31,8 +30,8 @@ PERCENTS = (0, 80, 90, 95, 99)
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """The figure that is there."""
+class FigureView:
+    """The figure that was drawn last."""
 
     made_at: datetime
     width: int
@@ -46,16 +45,16 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class MeanFacesPage(Page):
-    """`query`: what the addresses of the picture carry."""
+    """The page of the mean faces. `query`: the query values of the figure's address."""
 
     template = "mean_faces/mean_faces.html"
     as_of: datetime
     campaign: dict[str, Any] | None = None
     has_campaign: bool = False
-    choices: Choices | None = None
+    choices: Options | None = None
     query: dict[str, Any] | None = None
     percents: Sequence[int] = PERCENTS
-    picture: Picture | None = None
+    figure: FigureView | None = None
     waiting_jobs: int = 0
 
 
@@ -68,14 +67,14 @@ def mean_faces_page() -> tuple[str, int]:
     if campaign is None:
         return render(MeanFacesPage(utc_now()))
     choices = _choices()
-    kept = files.find(settings().home, campaign.id, choices)
+    stored = files.find(settings().home, campaign.id, choices)
     page = MeanFacesPage(
         utc_now(),
         links(campaign),
         has_campaign=True,
         choices=choices,
         query={**links(campaign), **_query(choices)},
-        picture=_picture(kept) if kept else None,
+        figure=_figure_view(stored) if stored else None,
         waiting_jobs=jobs.count_waiting(settings()),
     )
     return render(page)
@@ -87,39 +86,39 @@ def mean_faces_png() -> Response:
     """The mean faces as a PNG image."""
     with db().read() as session:
         campaign = current_campaign.campaign(session)
-    kept = files.find(settings().home, campaign.id, _choices())
-    if kept is None:
+    stored = files.find(settings().home, campaign.id, _choices())
+    if stored is None:
         raise NotFound("This figure has not been drawn yet.")
     download = request.args.get("download") == "yes"
-    return send_file(kept.png, "image/png", as_attachment=download, download_name=kept.png.name)
+    return send_file(stored.png, "image/png", as_attachment=download, download_name=stored.png.name)
 
 
 @bp.post("/mean-faces")
 @access.only("supervisor", "admin")
 def make_mean_faces() -> Response:
-    """Have the mean faces drawn anew in the background."""
+    """Queue the drawing of the figure."""
     with db().read() as session:
         campaign = current_campaign.campaign(session)
     choices = _choices()
-    jobs.draw_mean_faces(settings(), campaign.id, asdict(choices))
+    jobs.draw_mean_faces.queue(settings(), campaign.id, asdict(choices))
     flash(
         "The figure is queued. It appears here once the background worker has drawn it.", "success"
     )
     return redirect(url_for("mean_faces.mean_faces", **links(campaign), **_query(choices)), 303)
 
 
-def _choices() -> Choices:
-    """The form's or the address's choices; a fresh page has the mirrored images too."""
+def _choices() -> Options:
+    """Read the options of the form or of the address. The default includes mirrored images."""
     given = request.values
     if "min" not in given:
-        return Choices()
+        return Options()
     percent = given.get("min", type=int)
     if percent is None:
         raise InvalidInput("The lowest probability must be a whole number.")
-    return Choices(given.get("mirror") == "yes", percent, given.get("proposals") == "yes")
+    return Options(given.get("mirror") == "yes", percent, given.get("proposals") == "yes")
 
 
-def _query(choices: Choices) -> dict[str, Any]:
+def _query(choices: Options) -> dict[str, Any]:
     query: dict[str, Any] = {"min": choices.min_percent}
     if choices.mirror:
         query["mirror"] = "yes"
@@ -128,14 +127,14 @@ def _query(choices: Choices) -> dict[str, Any]:
     return query
 
 
-def _picture(kept: Kept) -> Picture:
-    numbers = kept.numbers
+def _figure_view(stored: DrawnFigure) -> FigureView:
+    numbers = stored.numbers
     poses, counts = _counts(numbers["cells"])
-    return Picture(
-        kept.made_at,
-        *kept.size,
+    return FigureView(
+        stored.made_at,
+        *stored.size,
         numbers["images"],
-        int(kept.made_at.timestamp()),
+        int(stored.made_at.timestamp()),
         [f"{count:,} {REASONS[why]}" for why, count in numbers["left_out"].items() if count],
         poses,
         counts,
@@ -143,7 +142,7 @@ def _picture(kept: Kept) -> Picture:
 
 
 def _counts(cells: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[tuple[str, list[int]]]]:
-    """Headings of the poses, and by light the number of images in each."""
+    """Return the headings of the poses, and the number of images by light and pose."""
     poses = sorted({(cell["pose"], *cell["yaw_deg"]) for cell in cells})
     heads = [f"{low:g}\u00b0 to {high:g}\u00b0".replace("-", "\u2212") for _, low, high in poses]
     rows = [

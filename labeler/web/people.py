@@ -1,4 +1,4 @@
-"""Managing people: invites, their status in the campaign, and (for admins) their accounts."""
+"""The pages of people: invites, status in the campaign, and accounts (admins only)."""
 
 from __future__ import annotations
 
@@ -22,14 +22,12 @@ from labeler.web.context import Page, account, db, render, settings
 from labeler.web.current_campaign import campaign
 
 bp = Blueprint("people", __name__, url_prefix="/admin")
-
-
-STATES = {"training": "in qualification", "working": "working", "paused": "paused"}
+STATUS_WORDS = {"training": "in qualification", "working": "working", "paused": "paused"}
 
 
 @dataclass(frozen=True, slots=True)
 class StatusRow:
-    """How a person stands in the campaign, in words; `flags`: sentences of what looks wrong."""
+    """The status of a person in the campaign. `flags`: findings about the votes, as sentences."""
 
     status: str
     words: str
@@ -41,7 +39,7 @@ class StatusRow:
 
 @dataclass(frozen=True, slots=True)
 class PersonRow:
-    """One account in the list; `status` is None where no campaign is active."""
+    """An account of the list. `status` is None if no campaign is active."""
 
     id: int
     username: str
@@ -56,13 +54,49 @@ class PersonRow:
 
 @dataclass(frozen=True, slots=True)
 class PeoplePage(Page):
-    """All accounts. `trains`: the campaign has a training; `manages`: may close accounts."""
+    """All accounts. `trains`: the campaign has a qualification. `manages`: admins see more."""
 
     template = "people/people.html"
     people: list[PersonRow]
     campaign: str
     trains: bool
     manages: bool
+    roles: tuple[str, ...] = ROLES
+
+
+@dataclass(frozen=True, slots=True)
+class InviteRow:
+    """An invite of the list. `open`: its link still works."""
+
+    id: int
+    note: str
+    role: str
+    uses: int
+    max_uses: int
+    state: str
+    open: bool
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InviteForm:
+    """The values of the form for a new invite."""
+
+    note: str = ""
+    role: str = "annotator"
+    max_uses: str = "1"
+    days: str = "14"
+
+
+@dataclass(frozen=True, slots=True)
+class InvitesPage(Page):
+    """All invites. `link`: the link of the invite that was just created."""
+
+    template = "people/invites.html"
+    invites: list[InviteRow]
+    form: InviteForm = field(default_factory=InviteForm)
+    link: str = ""
+    problem: str = ""
     roles: tuple[str, ...] = ROLES
 
 
@@ -85,7 +119,7 @@ def people() -> tuple[str, int]:
 @bp.post("/people/<id:annotator_id>/pause")
 @access.only("supervisor", "admin")
 def pause_person(annotator_id: int) -> Response:
-    """Pause a person in a campaign; the person reads the reason."""
+    """Pause a person in a campaign. The person sees the reason."""
     with db().write() as session:
         participation.pause_person(
             session, campaign(session).id, annotator_id, request_fields.text("reason"), account().id
@@ -96,7 +130,7 @@ def pause_person(annotator_id: int) -> Response:
 @bp.post("/people/<id:annotator_id>/resume")
 @access.only("supervisor", "admin")
 def resume_person(annotator_id: int) -> Response:
-    """Ends a pause, and excuses from the training."""
+    """End a pause or a qualification."""
     with db().write() as session:
         participation.resume_person(session, campaign(session).id, annotator_id, account().id)
     return _back("This person can label again.")
@@ -105,7 +139,7 @@ def resume_person(annotator_id: int) -> Response:
 @bp.post("/people/<id:annotator_id>/train")
 @access.only("supervisor", "admin")
 def train_person(annotator_id: int) -> Response:
-    """Send a person through the qualification again."""
+    """Require a person to pass the qualification again."""
     with db().write() as session:
         participation.send_to_qualification(
             session, campaign(session).id, annotator_id, account().id
@@ -125,7 +159,7 @@ def set_role(annotator_id: int) -> Response:
 @bp.post("/people/<id:annotator_id>/deactivate")
 @access.only("admin")
 def deactivate(annotator_id: int) -> Response:
-    """Deactivate an account; its votes stay."""
+    """Close an account. Its votes stay."""
     with db().write() as session:
         person = accounts.deactivate(session, annotator_id)
     return _back(f"The account of {person.username} is closed. Its votes stay.")
@@ -134,10 +168,45 @@ def deactivate(annotator_id: int) -> Response:
 @bp.post("/people/<id:annotator_id>/reactivate")
 @access.only("admin")
 def reactivate(annotator_id: int) -> Response:
-    """Reactivate an account."""
+    """Reopen a closed account."""
     with db().write() as session:
         person = accounts.reactivate(session, annotator_id)
     return _back(f"The account of {person.username} is open again.")
+
+
+@bp.get("/invites")
+@access.only("admin")
+def invites() -> tuple[str, int]:
+    """The invites, and the form for a new one."""
+    return render(InvitesPage(_rows()))
+
+
+@bp.post("/invites")
+@access.only("admin")
+def create_invite() -> tuple[str, int]:
+    """Create an invite and show its link. The link is not stored, so there is no redirect."""
+    form = InviteForm(
+        **{name: request_fields.text(name) for name in ("note", "role", "max_uses", "days")}
+    )
+    try:
+        uses, days = request_fields.whole("max_uses"), request_fields.whole("days")
+        with db().write() as session:
+            _, token = accounts_invites.create_invite(
+                session, form.role, uses, days, form.note, account().id
+            )
+    except InvalidInput as error:
+        return render(InvitesPage(_rows(), form, problem=error.message), error.status)
+    return render(InvitesPage(_rows(), link=_link(token)), 201)
+
+
+@bp.post("/invites/<id:invite_id>/revoke")
+@access.only("admin")
+def revoke_invite(invite_id: int) -> Response:
+    """End an invite."""
+    with db().write() as session:
+        accounts_invites.revoke_invite(session, invite_id)
+    flash("The link no longer works. Accounts that were created with it stay.", "success")
+    return redirect(url_for("people.invites"), 303)
 
 
 def _back(text: str) -> Response:
@@ -163,7 +232,7 @@ def _row(person: Person, status: ParticipantStatus | None) -> PersonRow:
 def _status_row(found: ParticipantStatus) -> StatusRow:
     return StatusRow(
         found.status,
-        STATES[found.status],
+        STATUS_WORDS[found.status],
         found.reason,
         found.by_rules,
         found.changed_at,
@@ -171,79 +240,8 @@ def _status_row(found: ParticipantStatus) -> StatusRow:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class InviteRow:
-    """One invite in the list. `open`: the link still works."""
-
-    id: int
-    note: str
-    role: str
-    uses: int
-    max_uses: int
-    state: str
-    open: bool
-    expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class InviteForm:
-    """What the form holds when it is shown."""
-
-    note: str = ""
-    role: str = "annotator"
-    max_uses: str = "1"
-    days: str = "14"
-
-
-@dataclass(frozen=True, slots=True)
-class InvitesPage(Page):
-    """All invites; `link` is the one just made."""
-
-    template = "people/invites.html"
-    invites: list[InviteRow]
-    form: InviteForm = field(default_factory=InviteForm)
-    link: str = ""
-    problem: str = ""
-    roles: tuple[str, ...] = ROLES
-
-
-@bp.get("/invites")
-@access.only("admin")
-def invites() -> tuple[str, int]:
-    """The invites, and the form for a new one."""
-    return render(InvitesPage(_rows()))
-
-
-@bp.post("/invites")
-@access.only("admin")
-def create_invite() -> tuple[str, int]:
-    """The link is in the answer itself: it is kept nowhere, so there is nothing to redirect to."""
-    form = InviteForm(
-        **{name: request_fields.text(name) for name in ("note", "role", "max_uses", "days")}
-    )
-    try:
-        uses, days = request_fields.whole("max_uses"), request_fields.whole("days")
-        with db().write() as session:
-            _, token = accounts_invites.create_invite(
-                session, form.role, uses, days, form.note, account().id
-            )
-    except InvalidInput as error:
-        return render(InvitesPage(_rows(), form, problem=error.message), error.status)
-    return render(InvitesPage(_rows(), link=_link(token)), 201)
-
-
-@bp.post("/invites/<id:invite_id>/revoke")
-@access.only("admin")
-def revoke_invite(invite_id: int) -> Response:
-    """End an invite."""
-    with db().write() as session:
-        accounts_invites.revoke_invite(session, invite_id)
-    flash("The link no longer works. Accounts that were created with it stay.", "success")
-    return redirect(url_for("people.invites"), 303)
-
-
 def _link(token: str) -> str:
-    """With the public address, or the one under which the admin sees the site."""
+    """Return the full link, with the public address or the one that the admin uses."""
     base = settings().public_url or request.host_url.rstrip("/")
     return base + url_for("accounts.join", token=token)
 

@@ -1,7 +1,7 @@
-"""Geometry of the plots that the server draws as SVG; `templates/admin/plots.html` writes them.
+"""Geometry of plots; `templates/layout/plots.html` writes them as SVG.
 
-A plot fills the width it is given and keeps its height, and its letters keep their size on a
-phone: places along x are percent of the plot's area, places along y are pixels.
+A plot fills the width of the page and keeps its height and the size of its letters. So positions
+along x are percent of the plot's area, and positions along y are pixels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _STEPS = (1, 2, 5, 10)
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A place on an axis and its words."""
+    """A position on an axis, and its label."""
 
     at: float
     text: str
@@ -35,7 +35,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Dot:
-    """A measured point with its words."""
+    """A measured point, and its text."""
 
     x: float
     y: float
@@ -44,7 +44,7 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What a line is drawn from: points of x, share from 0 to 1, and words."""
+    """The data of a line: points of x, a share from 0 to 1, and a text."""
 
     name: str
     points: Sequence[tuple[float, float, str]]
@@ -52,7 +52,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A series: `path` is for a `polyline` whose both axes go from 0 to 100."""
+    """A line of a plot. `path`: the points of an SVG polyline on a square from 0 to 100."""
 
     name: str
     path: str
@@ -61,7 +61,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The numbers of a plot, for those who would rather read them."""
+    """The numbers of a plot, as a table."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -69,7 +69,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Columns or lines over two axes. `summary` says in words what is to be seen."""
+    """A plot of columns or of lines. `summary` describes it for people who cannot see it."""
 
     title: str
     x_title: str
@@ -90,12 +90,14 @@ def draw_columns(
     ticks: Sequence[tuple[int, str]],
     head: tuple[str, str],
 ) -> Plot:
-    """A column for each count, all of one width.
+    """Draw a column for each count, all of the same width.
 
     Parameters:
-        titles: of the plot, and of the axis along x.
-        words: what each column stands for, in the table and where a mouse rests on it.
-        ticks: number of the column at whose left edge a tick stands, and its words.
+        titles: of the plot, and of the x axis.
+        summary: describes the plot.
+        counts: the heights.
+        words: what each column stands for.
+        ticks: the column at whose left edge a tick is, and the label of the tick.
         head: the headings of the table.
     """
     values = _whole_values(max([*counts, 1]))
@@ -119,10 +121,16 @@ def draw_columns(
 def draw_shares(
     titles: tuple[str, str], summary: str, series: Sequence[Series], table: Table
 ) -> Plot:
-    """Lines of shares, written in percent, over whole numbers from 0.
+    """Draw lines of shares over whole numbers from 0.
+
+    Parameters:
+        titles: of the plot, and of the x axis.
+        summary: describes the plot.
+        series: the lines.
+        table: the numbers of the plot.
 
     Raises:
-        ValueError: no point at all.
+        ValueError: no series has a point.
     """
     points = [point for each in series for point in each.points]
     if not points:
@@ -143,10 +151,14 @@ def draw_shares(
 
 
 def nice_step(span: float, most: int = 4) -> float:
-    """The smallest of 1, 2, 5 times a power of ten of which at most `most` make the span.
+    """Return the smallest step of 1, 2 or 5 times a power of ten that makes few parts of a span.
+
+    Parameters:
+        span: the length of an axis.
+        most: the largest number of steps allowed.
 
     Raises:
-        ValueError: a span that is not positive.
+        ValueError: the span is not positive.
     """
     if not span > 0:
         raise ValueError(f"a span of {span} cannot be divided")
@@ -155,7 +167,7 @@ def nice_step(span: float, most: int = 4) -> float:
 
 
 def _whole_values(high: int) -> list[int]:
-    """0 and the nice whole numbers up to the first that is not below `high`."""
+    """Return the ticks from 0 up to the first one that is not below `high`."""
     step = max(1, round(nice_step(max(high, 1))))
     return list(range(0, high + step, step)) if high % step else list(range(0, high + 1, step))
 

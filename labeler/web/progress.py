@@ -1,4 +1,4 @@
-"""A person's own page: how far, how fast, and the last answers, which can be changed here."""
+"""A person's own progress: number, pace, and the last answers, which can be changed."""
 
 from __future__ import annotations
 
@@ -19,25 +19,24 @@ from labeler.progress.campaign_progress import COUNTED_UP_TO
 from labeler.voting import service as voting
 from labeler.web import access
 from labeler.web.context import Page, account, db, render
-from labeler.web.formatting import Figure
-from labeler.web.voting import Picture, answered_picture, whole_size
+from labeler.web.formatting import Statistic
+from labeler.web.voting import PageImage, answered_image, scaled_size
 
 bp = Blueprint("progress", __name__)
-
 RECENT = 10
-ROOM = (178, 218)  # of a picture of the last answers
+ROOM = (178, 218)  # for an image of the last answers, in pixels
 ADVICE = {
     "low_gold": "Some of your answers differ from answers that are known. Please read the "
-                "guide again. Left and right are meant from your side, as you look at the "
-                "image.",
+    "guide again. Left and right are meant from your side, as you look at the "
+    "image.",
     "too_fast": "Many of your answers came very quickly. Please take a second to look at each "
-                "image.",
-}  # fmt: skip
+    "image.",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
-    """How often something was; for the table `balance`."""
+class CountRow:
+    """A row of the macro `balance`: a word, and how often it occurs."""
 
     word: str
     count: int
@@ -45,9 +44,9 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class RecentVote:
-    """One of the last answers with its picture, as it was seen; `request_id` for a change."""
+    """One of the last answers, as the person saw it. `request_id`: for a new answer."""
 
-    picture: Picture
+    image: PageImage
     width: int
     height: int
     filename: str
@@ -58,14 +57,14 @@ class RecentVote:
 
 @dataclass(frozen=True, slots=True)
 class OwnProgressPage(Page):
-    """`votes` 0 shows how to begin."""
+    """The own progress. Without votes the page shows how to start."""
 
     template = "progress/own.html"
     campaign: str
     votes: int
-    figures: list[Figure]
-    answers: list[Tally]
-    days: list[Tally]
+    statistics: list[Statistic]
+    answers: list[CountRow]
+    days: list[CountRow]
     recent: list[RecentVote]
     advice: list[str]
     paused_for: str | None
@@ -90,9 +89,9 @@ def _page(session: Session, campaign: Campaign) -> OwnProgressPage:
     return OwnProgressPage(
         campaign=campaign.name,
         votes=done.votes,
-        figures=_figures(done, speed, review),
-        answers=[Tally(answer, speed.answers.get(answer, 0)) for answer in ANSWERS],
-        days=[Tally(_day(day), count) for day, count in speed.days],
+        statistics=_statistics(done, speed, review),
+        answers=[CountRow(answer, speed.answers.get(answer, 0)) for answer in ANSWERS],
+        days=[CountRow(_day(day), count) for day, count in speed.days],
         recent=[_recent(session, vote) for vote in voting.recent_votes(session, me, RECENT)],
         advice=[ADVICE[code] for code in review.advice],
         paused_for=review.paused_for,
@@ -107,19 +106,19 @@ def _left(done: OwnProgress) -> str:
     return f"over {COUNTED_UP_TO:,}" if done.remaining is None else f"{done.remaining:,}"
 
 
-def _figures(done: OwnProgress, speed: Pace, review: Review) -> list[Figure]:
+def _statistics(done: OwnProgress, speed: Pace, review: Review) -> list[Statistic]:
     figures = [
-        Figure("answers so far", f"{done.votes:,}"),
-        Figure("today", f"{done.today:,}"),
-        Figure("images left for you", _left(done)),
+        Statistic("answers so far", f"{done.votes:,}"),
+        Statistic("today", f"{done.today:,}"),
+        Statistic("images left for you", _left(done)),
     ]
     if speed.median_s is not None:
-        figures.append(Figure("median time per answer", f"{speed.median_s:.1f} s"))
+        figures.append(Statistic("median time per answer", f"{speed.median_s:.1f} s"))
     if speed.per_hour is not None:
-        figures.append(Figure("answers per hour today", f"{speed.per_hour:,}"))
+        figures.append(Statistic("answers per hour today", f"{speed.per_hour:,}"))
     if review.gold_asked:
         known = f"{review.gold_right} of {review.gold_asked}"
-        figures.append(Figure("right on images with a known answer", known))
+        figures.append(Statistic("right on images with a known answer", known))
     return figures
 
 
@@ -129,10 +128,10 @@ def _day(day: date) -> str:
 
 def _recent(session: Session, vote: Vote) -> RecentVote:
     image = session.get_one(Image, vote.image_id)
-    picture = answered_picture(image, vote.mirrored)
+    shown = answered_image(image, vote.mirrored)
     return RecentVote(
-        picture,
-        *whole_size(picture.width, picture.height, ROOM),
+        shown,
+        *scaled_size(shown.width, shown.height, ROOM),
         filename=image.filename,
         answer=as_seen(vote.answer, vote.mirrored) or "",
         at=vote.created_at,

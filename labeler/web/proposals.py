@@ -1,4 +1,4 @@
-"""The model runs of a data set: training them, what each measured, two side by side."""
+"""The page of model runs: train, stop and restore them, compare two."""
 
 from __future__ import annotations
 
@@ -22,15 +22,13 @@ from labeler.web import access, current_campaign, request_fields
 from labeler.web.context import Page, account, db, render, settings
 from labeler.web.current_campaign import links
 from labeler.web.exports import SURE_PRECISION
-from labeler.web.formatting import NONE, plural
+from labeler.web.formatting import UNKNOWN, plural
 from labeler.web.plots import Plot, Series, Table, draw_shares
 
 bp = Blueprint("proposals", __name__, url_prefix="/admin")
-
-
 RUNS_SHOWN = 50
-STATES = {"training": "in training", "published": "published", "failed": "failed"}
-# What a run measured by cross-validation, in the words of the page; True: a share.
+STATUS_WORDS = {"training": "in training", "published": "published", "failed": "failed"}
+# Measures by cross-validation: their names on the page, and whether each is a share.
 MEASURES = {
     "accuracy": ("accuracy", True),
     "accuracy_of_commonest_label": ("always the most common label", True),
@@ -38,12 +36,17 @@ MEASURES = {
     "ece": ("calibration error", True),
     "log_loss": ("log loss", False),
 }
+PUBLICATIONS_SHOWN = 20
+MIN_ELAPSED_S = 5.0  # of a step, before the remaining time is estimated
 
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """A model run in the list. `accuracy` and `error` (calibration) in words; `sure`: the
-    probability from which 95 % of the proposals are right, None where that is not known."""
+    """A model run of the list.
+
+    `accuracy` and `error` (of the calibration) are texts. `sure`: the probability from which 95 %
+    of the proposals are right; None if that is not known.
+    """
 
     id: int
     status: str
@@ -60,8 +63,8 @@ class RunRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """One figure of two runs; `change` from the first to the second, "" where it has no sense."""
+class ComparedValue:
+    """A measure of two runs, and its change. `change` is "" if there is none to compute."""
 
     word: str
     first: str
@@ -75,7 +78,7 @@ class Comparison:
 
     first: int
     second: int
-    rows: Sequence[Compared]
+    rows: Sequence[ComparedValue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +95,46 @@ class RunsPage(Page):
     comparable: Sequence[int] = ()
     waiting_jobs: int = 0
     state: RunState | None = None
-    published: Sequence[Published] = ()
+    published: Sequence[PublicationRow] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress:
+    """A run in training. `total` is 0 if its progress is not known."""
+
+    id: int
+    begun_at: datetime
+    automatic: bool
+    words: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """The run in training, if any. `next`: when the next run starts, as a sentence."""
+
+    running: RunProgress | None
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationRow:
+    """A run became current.
+
+    `by`: who did it; None: the run was due. `again`: the run had been current before.
+    """
+
+    run: int
+    at: datetime
+    by: str | None
+    again: bool
 
 
 @bp.get("/runs")
 @access.only("supervisor", "admin")
 def model_runs() -> tuple[str, int]:
-    """The model runs, with the measures of each."""
+    """The model runs with their measures."""
     with db().read() as session:
         campaign = current_campaign.campaign_or_none(session)
         if campaign is None:
@@ -109,7 +145,7 @@ def model_runs() -> tuple[str, int]:
 @bp.post("/runs/restore")
 @access.only("supervisor", "admin")
 def restore_run() -> Response:
-    """Go back to a run: at once where its proposals are there, else by the worker."""
+    """Go back to a run: at once if its proposals exist, else by the background worker."""
     run_id, who = request_fields.whole("run"), account().id
     with db().write() as session:
         campaign = current_campaign.campaign(session)
@@ -119,14 +155,14 @@ def restore_run() -> Response:
         if not missing:
             rollback.republish_run(session, run.id, who)
     if missing:
-        jobs.restore_run(settings(), run_id, who)
+        jobs.restore_run.queue(settings(), run_id, who)
         flash(
             f"{missing:,} proposals of run {run_id} are computed again. Then the run becomes "
             "current.",
             "success",
         )
     else:
-        jobs.queue_dataset_refresh(settings(), campaign.dataset_id)
+        jobs.refresh_dataset.queue(settings(), campaign.dataset_id)
         flash(f"Run {run_id} is now current. The site shows its proposals.", "success")
     return redirect(url_for("proposals.model_runs", **links(campaign)), 303)
 
@@ -145,32 +181,63 @@ def stop_training() -> Response:
     return redirect(url_for("proposals.model_runs", **links(campaign)), 303)
 
 
-def _own_run(session: Session, campaign: Campaign, run_id: int) -> ModelRun:
-    run = get_run(session, run_id)
-    if run.dataset_id != campaign.dataset_id:
-        raise NotFound(f"Model run {run_id} belongs to another data set than this campaign.")
-    return run
+@bp.post("/propose")
+@access.only("supervisor", "admin")
+def propose() -> Response:
+    """Queue the training of a model, whose proposals are then published."""
+    with db().read() as session:
+        campaign = current_campaign.campaign(session)
+        # The job checks this too, but here the person learns at once what is missing.
+        training_data.check_trainable(session, campaign.id)
+    jobs.propose_labels.queue(settings(), campaign.id, account().id)
+    flash("The training is queued. Its run appears below once it has started.", "success")
+    return redirect(url_for("proposals.model_runs", **links(campaign)), 303)
 
 
 def run_row(run: ModelRun, current_id: int | None = None) -> RunRow:
-    """A run as the lists show it."""
+    """Return a run as lists show it."""
     found = run.metrics.get("cross_validation") or {}
     labelled = run.metrics.get("n_training")
     sure = run.metrics.get("thresholds", {}).get(f"{SURE_PRECISION:g}")
     return RunRow(
         run.id,
         run.status,
-        STATES[run.status],
+        STATUS_WORDS[run.status],
         run.id == current_id,
         run.created_at,
         run.published_at,
         run.method,
         run.problem,
-        NONE if labelled is None else f"{labelled:,}",
-        _written("accuracy", found.get("accuracy")),
-        _written("ece", found.get("ece")),
+        UNKNOWN if labelled is None else f"{labelled:,}",
+        _format_measure("accuracy", found.get("accuracy")),
+        _format_measure("ece", found.get("ece")),
         None if sure is None else f"{100 * sure:.1f} %",
     )
+
+
+def run_state(session: Session, campaign: Campaign) -> RunState:
+    """Return the run in training, and when the next run starts."""
+    running = runs.running_run(session, campaign.dataset_id)
+    due = schedule.load_schedule(session, campaign)
+    return RunState(_running(running) if running else None, _next(due, campaign.active))
+
+
+def list_published(session: Session, dataset_id: int) -> Sequence[PublicationRow]:
+    """Return which run became current and when, the newest first."""
+    found = rollback.list_publications(session, dataset_id, PUBLICATIONS_SHOWN + 1)
+    rows = []
+    for place, (publication, name) in enumerate(found):
+        # Run numbers increase with time, and a data set has one run in training at a time.
+        again = any(one.model_run_id >= publication.model_run_id for one, _ in found[place + 1 :])
+        rows.append(PublicationRow(publication.model_run_id, publication.at, name, again))
+    return rows[:PUBLICATIONS_SHOWN]
+
+
+def _own_run(session: Session, campaign: Campaign, run_id: int) -> ModelRun:
+    run = get_run(session, run_id)
+    if run.dataset_id != campaign.dataset_id:
+        raise NotFound(f"Model run {run_id} belongs to another data set than this campaign.")
+    return run
 
 
 def _page(session: Session, campaign: Campaign) -> RunsPage:
@@ -182,7 +249,7 @@ def _page(session: Session, campaign: Campaign) -> RunsPage:
         links(campaign),
         has_campaign=True,
         runs=[run_row(run, current.id if current else None) for run in runs],
-        curve=_curve(published),
+        curve=_accuracy_plot(published),
         comparison=_compare({run.id: run for run in published}),
         comparable=[run.id for run in published],
         waiting_jobs=jobs.count_waiting(settings()),
@@ -191,8 +258,8 @@ def _page(session: Session, campaign: Campaign) -> RunsPage:
     )
 
 
-def _curve(published: Sequence[ModelRun]) -> Plot | None:
-    """Accuracy over labelled images; None before two runs have measured themselves."""
+def _accuracy_plot(published: Sequence[ModelRun]) -> Plot | None:
+    """Plot accuracy over labelled images; None with fewer than two measured runs."""
     measured = [run for run in reversed(published) if _accuracy(run) is not None]
     if len(measured) < 2:
         return None
@@ -205,7 +272,7 @@ def _curve(published: Sequence[ModelRun]) -> Plot | None:
             baseline.append(
                 (n, common, f"Run {run.id}: {100 * common:.1f} % with always the most common label")
             )
-        written = [_written(name, found.get(name)) for name in ("accuracy", "ece")]
+        written = [_format_measure(name, found.get(name)) for name in ("accuracy", "ece")]
         rows.append((f"Run {run.id}", f"{n:,}", *written))
     series = [Series("the model", points), Series("always the most common label", baseline)]
     first, last = points[0], points[-1]
@@ -224,110 +291,64 @@ def _accuracy(run: ModelRun) -> float | None:
 
 
 def _compare(runs: Mapping[int, ModelRun]) -> Comparison | None:
-    """The two runs that the address names, else the last two."""
+    """Compare the two runs that the address names, or the last two."""
     newest = sorted(runs, reverse=True)[:2]
     if len(newest) < 2:
         return None
     second = runs.get(request.args.get("b", 0, type=int), runs[newest[0]])
     first = runs.get(request.args.get("a", 0, type=int), runs[newest[1]])
-    rows = [Compared("method", first.method, second.method, "")]
-    rows.append(_whole("labelled images", first, second, "n_training"))
-    rows.append(_whole("proposals made", first, second, "n_proposed"))
-    rows += [_measure(name, first, second) for name in MEASURES]
+    rows = [ComparedValue("method", first.method, second.method, "")]
+    rows.append(_compare_counts("labelled images", first, second, "n_training"))
+    rows.append(_compare_counts("proposals made", first, second, "n_proposed"))
+    rows += [_compare_measures(name, first, second) for name in MEASURES]
     return Comparison(first.id, second.id, rows)
 
 
-def _whole(word: str, first: ModelRun, second: ModelRun, name: str) -> Compared:
+def _compare_counts(word: str, first: ModelRun, second: ModelRun, name: str) -> ComparedValue:
     before, after = first.metrics.get(name), second.metrics.get(name)
     if before is None or after is None:
-        return Compared(word, NONE, NONE, "")
-    return Compared(word, f"{before:,}", f"{after:,}", _sign(f"{after - before:+,}"))
+        return ComparedValue(word, UNKNOWN, UNKNOWN, "")
+    return ComparedValue(
+        word, f"{before:,}", f"{after:,}", _with_true_minus(f"{after - before:+,}")
+    )
 
 
-def _measure(name: str, first: ModelRun, second: ModelRun) -> Compared:
+def _compare_measures(name: str, first: ModelRun, second: ModelRun) -> ComparedValue:
     word, is_share = MEASURES[name]
     before, after = (
         (run.metrics.get("cross_validation") or {}).get(name) for run in (first, second)
     )
     if before is None or after is None:
-        return Compared(word, _written(name, before), _written(name, after), "")
+        return ComparedValue(word, _format_measure(name, before), _format_measure(name, after), "")
     moved = f"{100 * (after - before):+.1f} points" if is_share else f"{after - before:+.3f}"
-    return Compared(word, _written(name, before), _written(name, after), _sign(moved))
+    return ComparedValue(
+        word, _format_measure(name, before), _format_measure(name, after), _with_true_minus(moved)
+    )
 
 
-def _written(name: str, value: Any) -> str:
+def _format_measure(name: str, value: Any) -> str:
     if not isinstance(value, int | float):
-        return NONE
+        return UNKNOWN
     return f"{100 * value:.1f} %" if MEASURES[name][1] else f"{value:.3f}"
 
 
-def _sign(text: str) -> str:
+def _with_true_minus(text: str) -> str:
     return text.replace("-", "−")
 
 
-PUBLICATIONS_SHOWN = 20
-FEW_S = 5.0  # of a step, before which nobody can tell how long it takes
-
-
-@dataclass(frozen=True, slots=True)
-class Running:
-    """A run in training. `total` 0: how far it is cannot be told."""
-
-    id: int
-    begun_at: datetime
-    automatic: bool
-    words: str
-    done: int
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class RunState:
-    """`next`: when the next run begins, as a sentence."""
-
-    running: Running | None
-    next: str
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A run became the current one. `by`: who did it; None: nobody, the run was due."""
-
-    run: int
-    at: datetime
-    by: str | None
-    again: bool
-
-
-def run_state(session: Session, campaign: Campaign) -> RunState:
-    """What is going on now, and what will."""
-    running = runs.running_run(session, campaign.dataset_id)
-    due = schedule.load_schedule(session, campaign)
-    return RunState(_running(running) if running else None, _next(due, campaign.active))
-
-
-def list_published(session: Session, dataset_id: int) -> Sequence[Published]:
-    """Which run became the current one when, the last first."""
-    found = rollback.list_publications(session, dataset_id, PUBLICATIONS_SHOWN + 1)
-    rows = []
-    for place, (publication, name) in enumerate(found):
-        # Runs are numbered as they begin, and one of a data set begins at a time.
-        again = any(one.model_run_id >= publication.model_run_id for one, _ in found[place + 1 :])
-        rows.append(Published(publication.model_run_id, publication.at, name, again))
-    return rows[:PUBLICATIONS_SHOWN]
-
-
-def _running(run: ModelRun) -> Running:
+def _running(run: ModelRun) -> RunProgress:
     told = run.progress or {}
     step, done, total = told.get("step", "starting"), told.get("done", 0), told.get("total", 0)
     words = step
     if total:
         words += f", {done:,} of {total:,}"
         spent = time.time() - told["began"]
-        if done and spent >= FEW_S:
+        if done and spent >= MIN_ELAPSED_S:
             left = max(1, round(spent / done * (total - done)))
             words += f", about {left:,} s left" if left < 90 else f", about {left // 60} min left"
-    return Running(run.id, run.created_at, bool(run.settings.get("automatic")), words, done, total)
+    return RunProgress(
+        run.id, run.created_at, bool(run.settings.get("automatic")), words, done, total
+    )
 
 
 def _next(due: schedule.Schedule, active: bool) -> str:
@@ -342,16 +363,3 @@ def _next(due: schedule.Schedule, active: bool) -> str:
             "background worker is free and people have given at least two different labels."
         )
     return f"The next run starts automatically at {due.due_at:,} votes. There are {due.votes:,}."
-
-
-@bp.post("/propose")
-@access.only("supervisor", "admin")
-def propose() -> Response:
-    """Have a model trained in the background and its proposals published."""
-    with db().read() as session:
-        campaign = current_campaign.campaign(session)
-        # Asked here as well as in the job, so that a person learns at once what is missing.
-        training_data.check_trainable(session, campaign.id)
-    jobs.propose_labels(settings(), campaign.id, account().id)
-    flash("The training is queued. Its run appears below once it has started.", "success")
-    return redirect(url_for("proposals.model_runs", **links(campaign)), 303)

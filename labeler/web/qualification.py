@@ -1,4 +1,4 @@
-"""The training: a picture, an answer, what is right, the next. Plain forms; no script needed."""
+"""The qualification: an image, an answer, an explanation, the next image."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from labeler.voting.service import SubmittedAnswer
 from labeler.web import access, request_fields
 from labeler.web.context import Page, account, db, render, settings
 from labeler.web.converters import MAX_ID
-from labeler.web.voting import Picture, answered_picture, picture_of, whole_size
+from labeler.web.voting import PageImage, answered_image, page_image, scaled_size
 
 bp = Blueprint("qualification", __name__, url_prefix="/label/training")
-
 PLACES = {
     "left": "the light comes from the left",
     "center": "neither side is clearly brighter, so the answer is center",
@@ -27,11 +26,11 @@ PLACES = {
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingPage(Page):
-    """An exercise, or with `feedback` what is right of the one just answered."""
+class ExercisePage(Page):
+    """An exercise. With `feedback`: the explanation of the exercise just answered."""
 
     template = "qualification/exercise.html"
-    image: Picture
+    image: PageImage
     image_width: int
     image_height: int
     round: RoundProgress
@@ -44,7 +43,7 @@ class TrainingPage(Page):
 @bp.get("")
 @access.signed_in
 def exercise() -> Response | tuple[str, int]:
-    """The next exercise; who is not in training goes on labelling."""
+    """The next exercise. People who need no qualification go to the labelling page."""
     vote_id = request.args.get("after", 0, type=int)
     if 0 < vote_id <= MAX_ID:
         return _show_feedback(vote_id)
@@ -52,13 +51,13 @@ def exercise() -> Response | tuple[str, int]:
         leased = qualification.next_exercise(session, account().id, settings=settings())
     if leased is None:
         return redirect(url_for("voting.label"))
-    return _page(picture_of(leased), None)
+    return _page(page_image(leased), None)
 
 
 @bp.post("")
 @access.signed_in
 def answer() -> Response:
-    """Check the answer to an exercise and explain it."""
+    """Check the answer to an exercise, and open its explanation."""
     submitted = SubmittedAnswer(
         request_fields.whole("image_id"),
         request_fields.text("answer"),
@@ -72,21 +71,21 @@ def answer() -> Response:
 def _show_feedback(vote_id: int) -> tuple[str, int]:
     with db().read() as session:
         feedback = qualification.read_feedback(session, account().id, vote_id)
-    return _page(answered_picture(feedback.image, mirrored=False), feedback)
+    return _page(answered_image(feedback.image, mirrored=False), feedback)
 
 
-def _page(image: Picture, feedback: ExerciseFeedback | None) -> tuple[str, int]:
+def _page(image: PageImage, feedback: ExerciseFeedback | None) -> tuple[str, int]:
     with db().read() as session:
         annotator = load_annotator_state(session, account().id)
         done = qualification.read_round(session, annotator) if annotator else RoundProgress(0, 0, 0)
     needed = done.needed(annotator.rules.pass_share) if annotator else 0
     sentence = _sentence(feedback) if feedback else ""
-    size = whole_size(image.width, image.height)
-    return render(TrainingPage(image, *size, done, needed, feedback, sentence, str(uuid.uuid4())))
+    size = scaled_size(image.width, image.height)
+    return render(ExercisePage(image, *size, done, needed, feedback, sentence, str(uuid.uuid4())))
 
 
 def _sentence(feedback: ExerciseFeedback) -> str:
-    """What to say of an answer."""
+    """Say whether an answer is right, and what the light shows."""
     if feedback.is_right:
         return f"Right: {PLACES[feedback.label]}."
     return f"Not quite: {PLACES[feedback.label]}. You answered {feedback.answer}."

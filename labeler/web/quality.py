@@ -1,4 +1,4 @@
-"""How well each person answers: a table, and a page for each person. For supervisors only."""
+"""The quality of each person's answers: a table, and a page for each person."""
 
 from __future__ import annotations
 
@@ -15,25 +15,30 @@ from labeler.campaigns.participation import ParticipantStatus
 from labeler.errors import NotFound
 from labeler.labels import ANSWERS
 from labeler.models import Annotator, Campaign, Skill, utc_now
-from labeler.quality import queries
+from labeler.quality.skills import list_skills
 from labeler.web import access, current_campaign
-from labeler.web.agreement import Measure, anchoring_measures, planted_measure, side_measure
+from labeler.web.agreement import Measure, anchoring_measures, inserted_measure, side_measure
 from labeler.web.context import Page, db, render
 from labeler.web.current_campaign import links
-from labeler.web.formatting import Figure, Share, percent, seconds, share, signed
-from labeler.web.heatmap import Heat, heat
+from labeler.web.formatting import (
+    Share,
+    Statistic,
+    format_decimal,
+    format_percent,
+    format_seconds,
+    format_share,
+)
+from labeler.web.heatmap import HeatMap, share_heat_map
+from labeler.web.people import STATUS_WORDS
 from rotation.data.labels import LABELS
 
 bp = Blueprint("quality", __name__, url_prefix="/admin")
-
-
-STATUS_WORDS = {"training": "in qualification", "working": "working", "paused": "paused"}
 ORDERS = ("ascending", "descending")
 
 
 @dataclass(frozen=True, slots=True)
 class PersonRow:
-    """A person's figures; a share is None where it cannot be told yet."""
+    """The statistics of a person. A share is None if it is not known yet."""
 
     id: int
     username: str
@@ -43,8 +48,8 @@ class PersonRow:
     agreement: Share | None
     median_ms: float | None
     unsure: float
-    following: float
-    planted: Share | None
+    copy_rate: float
+    inserted: Share | None
     information: float
     status: str
     status_words: str
@@ -53,40 +58,18 @@ class PersonRow:
 
     @property
     def words(self) -> dict[str, str]:
-        """The figures without an interval as they are written."""
+        """The statistics without an interval, as texts."""
         return {
-            "median": seconds(self.median_ms),
-            "unsure": percent(self.unsure),
-            "following": percent(self.following),
-            "information": signed(self.information),
+            "median": format_seconds(self.median_ms),
+            "unsure": format_percent(self.unsure),
+            "copy_rate": format_percent(self.copy_rate),
+            "information": format_decimal(self.information),
         }
-
-
-Key = Callable[[PersonRow], Any]
-
-
-def _low(one: Share | None) -> float:
-    return -1.0 if one is None else one.estimate
-
-
-# Column: heading, key, whether a click first shows the largest.
-COLUMNS: dict[str, tuple[str, Key, bool]] = {
-    "person": ("Person", lambda row: row.username, False),
-    "votes": ("Votes", lambda row: row.votes, True),
-    "gold": ("Right on gold questions", lambda row: _low(row.gold), False),
-    "agreement": ("Agrees with others", lambda row: _low(row.agreement), False),
-    "median": ("Median time", lambda row: row.median_ms or 0.0, False),
-    "unsure": ("Unsure", lambda row: row.unsure, True),
-    "following": ("Copy rate", lambda row: row.following, True),
-    "planted": ("Wrong suggestions copied", lambda row: _low(row.planted), True),
-    "information": ("Information", lambda row: row.information, False),
-    "standing": ("Status", lambda row: (not row.flags, row.status != "paused"), False),
-}
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnHead:
-    """A heading that sorts; `order` is none, ascending or descending."""
+    """A heading that sorts the table. `order` is none, ascending or descending."""
 
     code: str
     text: str
@@ -96,7 +79,7 @@ class ColumnHead:
 
 @dataclass(frozen=True, slots=True)
 class QualityPage(Page):
-    """One row a person."""
+    """The table, one row for each person."""
 
     template = "quality/quality.html"
     as_of: datetime
@@ -106,6 +89,38 @@ class QualityPage(Page):
     heads: Sequence[ColumnHead] = ()
     refreshed_at: datetime | None = None
     flagged: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PersonPage(Page):
+    """The statistics of a person, with intervals."""
+
+    template = "quality/person.html"
+    as_of: datetime
+    campaign: dict[str, int]
+    person: PersonRow
+    statistics: Sequence[Statistic]
+    measures: Sequence[Measure]
+    confusion: HeatMap
+    first_at: datetime
+    last_at: datetime
+    refreshed_at: datetime
+
+
+Key = Callable[[PersonRow], Any]
+# Code of a column: its heading, its sort key, and whether the largest values come first.
+COLUMNS: dict[str, tuple[str, Key, bool]] = {
+    "person": ("Person", lambda row: row.username, False),
+    "votes": ("Votes", lambda row: row.votes, True),
+    "gold": ("Right on gold questions", lambda row: _sort_key(row.gold), False),
+    "agreement": ("Agrees with others", lambda row: _sort_key(row.agreement), False),
+    "median": ("Median time", lambda row: row.median_ms or 0.0, False),
+    "unsure": ("Unsure", lambda row: row.unsure, True),
+    "following": ("Copy rate", lambda row: row.copy_rate, True),
+    "planted": ("Wrong suggestions copied", lambda row: _sort_key(row.inserted), True),
+    "information": ("Information", lambda row: row.information, False),
+    "standing": ("Status", lambda row: (not row.flags, row.status != "paused"), False),
+}
 
 
 @bp.get("/quality", endpoint="quality")
@@ -119,8 +134,20 @@ def quality_table() -> tuple[str, int]:
         return render(_table(session, campaign))
 
 
+@bp.get("/quality/<id:annotator_id>")
+@access.only("supervisor", "admin")
+def person_quality(annotator_id: int) -> tuple[str, int]:
+    """The quality of one person's answers in detail."""
+    with db().read() as session:
+        campaign = current_campaign.campaign(session)
+        skill = session.get(Skill, (campaign.id, annotator_id))
+        if skill is None:
+            raise NotFound("There are no figures about this person in this campaign yet.")
+        return render(_page(session, campaign, skill))
+
+
 def person_row(annotator: Annotator, skill: Skill, status: ParticipantStatus) -> PersonRow:
-    """What the table and the person's page say of one person."""
+    """Return the statistics of a person, for the table and the person's page."""
     found = skill.figures
     votes = found["votes"]
     return PersonRow(
@@ -128,12 +155,12 @@ def person_row(annotator: Annotator, skill: Skill, status: ParticipantStatus) ->
         annotator.username,
         annotator.pseudonym,
         votes,
-        share(found["gold"], found["gold_asked"]),
-        share(found["agreement"], found["agreement_n"]),
+        format_share(found["gold"], found["gold_asked"]),
+        format_share(found["agreement"], found["agreement_n"]),
         found["median_ms"],
         found["answers"]["unsure"] / votes if votes else 0.0,
         skill.copy_rate,
-        share(found["planted"], found["planted_n"]),
+        format_share(found["planted"], found["planted_n"]),
         found["information"],
         status.status,
         STATUS_WORDS[status.status],
@@ -142,9 +169,13 @@ def person_row(annotator: Annotator, skill: Skill, status: ParticipantStatus) ->
     )
 
 
+def _sort_key(one: Share | None) -> float:
+    return -1.0 if one is None else one.estimate
+
+
 def _table(session: Session, campaign: Campaign) -> QualityPage:
     statuses = participation.list_statuses(session, campaign.id)
-    found = queries.list_skills(session, campaign.id)
+    found = list_skills(session, campaign.id)
     people = [person_row(person, skill, statuses[person.id]) for person, skill in found]
     code, order = _sorting()
     people.sort(key=COLUMNS[code][1], reverse=order == "descending")
@@ -160,7 +191,7 @@ def _table(session: Session, campaign: Campaign) -> QualityPage:
 
 
 def _sorting() -> tuple[str, str]:
-    """Column and order that the address asks for; first those who need a look."""
+    """Return column and order of the address. Default: people with findings first."""
     code = request.args.get("sort", "standing")
     code = code if code in COLUMNS else "standing"
     order = request.args.get("order", _first_order(code))
@@ -177,34 +208,6 @@ def _head(code: str, chosen_code: str, chosen_order: str) -> ColumnHead:
     return ColumnHead(code, COLUMNS[code][0], chosen_order, ORDERS[chosen_order == ORDERS[0]])
 
 
-@dataclass(frozen=True, slots=True)
-class PersonPage(Page):
-    """The figures of one person, with intervals."""
-
-    template = "quality/person.html"
-    as_of: datetime
-    campaign: dict[str, int]
-    person: PersonRow
-    figures: Sequence[Figure]
-    measures: Sequence[Measure]
-    confusion: Heat
-    first_at: datetime
-    last_at: datetime
-    refreshed_at: datetime
-
-
-@bp.get("/quality/<id:annotator_id>")
-@access.only("supervisor", "admin")
-def person_quality(annotator_id: int) -> tuple[str, int]:
-    """The quality of one person's answers in detail."""
-    with db().read() as session:
-        campaign = current_campaign.campaign(session)
-        skill = session.get(Skill, (campaign.id, annotator_id))
-        if skill is None:
-            raise NotFound("There are no figures about this person in this campaign yet.")
-        return render(_page(session, campaign, skill))
-
-
 def _page(session: Session, campaign: Campaign, skill: Skill) -> PersonPage:
     annotator = session.get_one(Annotator, skill.annotator_id)
     status = participation.list_statuses(session, campaign.id)[annotator.id]
@@ -215,13 +218,13 @@ def _page(session: Session, campaign: Campaign, skill: Skill) -> PersonPage:
         links(campaign),
         row,
         [
-            Figure("votes", f"{row.votes:,}"),
-            Figure("median time", row.words["median"]),
-            Figure("unsure", row.words["unsure"]),
-            Figure("information", row.words["information"]),
+            Statistic("votes", f"{row.votes:,}"),
+            Statistic("median time", row.words["median"]),
+            Statistic("unsure", row.words["unsure"]),
+            Statistic("information", row.words["information"]),
         ],
         _measures(found),
-        heat(
+        share_heat_map(
             "Answers compared with the label",
             "Label",
             ANSWERS,
@@ -237,15 +240,15 @@ def _measures(found: Mapping[str, Any]) -> list[Measure]:
     return [
         Measure(
             "Right on gold questions",
-            share(found["gold"], found["gold_asked"]),
+            format_share(found["gold"], found["gold_asked"]),
             "Gold questions that were shown without a deliberately wrong suggestion.",
         ),
         Measure(
             "Agrees with the others",
-            share(found["agreement"], found["agreement_n"]),
+            format_share(found["agreement"], found["agreement_n"]),
             "Images whose label is nearly certain from the votes of others or from gold questions.",
         ),
         *anchoring_measures(found["anchoring"]),
-        planted_measure(found["planted"], found["planted_n"]),
+        inserted_measure(found["planted"], found["planted_n"]),
         side_measure(found["side"]),
     ]

@@ -1,20 +1,42 @@
-"""Reading what was sent, with messages that say what is allowed."""
+"""Read the fields of a request. The messages say what is allowed."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from flask import request
+from flask import Flask, current_app, request
 
 from labeler.errors import InvalidInput
 
+MAX_UPLOAD_BYTES = 16 * 1024 * 1024  # a list of all images of CelebA has 2 MB
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def accepts_uploads(view: View) -> View:
+    """Let requests to this view have up to `MAX_UPLOAD_BYTES`, as a file or as a pasted list."""
+    view.accepts_uploads = True  # type: ignore[attr-defined]
+    return view
+
+
+def register(app: Flask) -> None:
+    """Apply the limit of `accepts_uploads` before anything of a request is read."""
+    app.url_value_preprocessor(_set_limit)
+
+
+def _set_limit(endpoint: str | None, _values: dict[str, Any] | None) -> None:
+    view = current_app.view_functions.get(endpoint or "")
+    if hasattr(view, "accepts_uploads"):
+        request.max_content_length = request.max_form_memory_size = MAX_UPLOAD_BYTES
+
 
 def text(name: str) -> str:
-    """A field of the form; empty where it is missing.
+    """Return a field of the form, or "" if it is missing.
 
     Raises:
-        InvalidInput: it holds a NUL, which no database text can.
+        InvalidInput: the field contains a NUL character, which databases do not store.
     """
     given = request.form.get(name, "")
     if "\0" in given:
@@ -23,10 +45,10 @@ def text(name: str) -> str:
 
 
 def whole(name: str) -> int:
-    """A whole number of the form.
+    """Return a whole number of the form.
 
     Raises:
-        InvalidInput: it is missing or no whole number.
+        InvalidInput: the field is missing or is not a whole number.
     """
     given = text(name).strip()
     if not given.isascii() or not given.isdigit() or len(given) > 18:
@@ -34,11 +56,28 @@ def whole(name: str) -> int:
     return int(given)
 
 
-def json_object() -> dict[str, Any]:
-    """The JSON object that was sent.
+def uploaded_text(name: str) -> str:
+    """Return the text of an uploaded file, or "" if no file was sent.
 
     Raises:
-        InvalidInput: the JSON is something else than an object.
+        InvalidInput: the file is not UTF-8 text.
+    """
+    file = request.files.get(name)
+    if file is None or not file.filename:
+        return ""
+    try:
+        return file.read().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidInput(
+            f"{file.filename} is not UTF-8 text. Save it as a CSV file in UTF-8."
+        ) from None
+
+
+def json_object() -> dict[str, Any]:
+    """Return the JSON object that was sent.
+
+    Raises:
+        InvalidInput: the JSON is not an object.
     """
     body = request.get_json()
     if not isinstance(body, dict):
@@ -47,10 +86,13 @@ def json_object() -> dict[str, Any]:
 
 
 def json_whole(body: dict[str, Any], name: str, low: int, high: int) -> int:
-    """A whole number of a JSON object.
+    """Return a whole number of a JSON object.
+
+    Parameters:
+        low, high: the range that is allowed; both ends belong to it.
 
     Raises:
-        InvalidInput: it is missing, no whole number, or out of range.
+        InvalidInput: the number is missing, is not whole, or is out of range.
     """
     value = body.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -59,7 +101,7 @@ def json_whole(body: dict[str, Any], name: str, low: int, high: int) -> int:
 
 
 def local_address(address: str, fallback: str) -> str:
-    """`address` if it is a path on this site, else the fallback: no open redirects."""
+    """Return `address` if it is a path on this site, else `fallback`. Prevents open redirects."""
     parts = urlsplit(address)
     is_path = address.startswith("/") and not address.startswith(("//", "/\\"))
     plain = not parts.scheme and not parts.netloc and address.isprintable()

@@ -1,10 +1,10 @@
-"""Headers that every answer carries."""
+"""Security headers of every response."""
 
 from __future__ import annotations
 
 from flask import Flask, Response
 
-# No inline script or style anywhere, so that injected text stays text.
+# Inline scripts and styles are forbidden, so that injected text stays text.
 POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -21,7 +21,7 @@ HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # Not "no-referrer": over https the CSRF check compares the origin of the referrer.
+    # Not "no-referrer", because over https the CSRF check reads the origin of the referrer.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
@@ -29,7 +29,7 @@ HEADERS = {
 
 
 def register(app: Flask) -> None:
-    """Set the headers; pages with a person's data are never kept by a cache."""
+    """Set the headers. Caches keep no page with a person's data."""
     app.after_request(_harden)
 
 

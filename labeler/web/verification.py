@@ -1,4 +1,4 @@
-"""The verify grid: choose what is called what, mark the wrong ones, confirm the rest."""
+"""The page that verifies many images: choose a label, mark wrong images, confirm the others."""
 
 from __future__ import annotations
 
@@ -16,21 +16,20 @@ from labeler.verification import service as verification
 from labeler.verification.candidates import SOURCES, Cell, LabelClaim
 from labeler.verification.service import Refusal
 from labeler.web import access, request_fields
-from labeler.web.context import Page, account, db, render, settings
+from labeler.web.context import Link, Page, account, db, render, settings
 from labeler.web.converters import MAX_ID
-from labeler.web.images import address_of
-from labeler.web.voting import Idle, Way, explain, whole_size
+from labeler.web.images import image_address
+from labeler.web.voting import Idle, explain_idle, scaled_size
 from rotation.data.labels import LABELS
 
 bp = Blueprint("verification", __name__, url_prefix="/grid")
-
-ROOM = (178, 218)  # of a picture: CelebA's own size, and two columns on a phone
+ROOM = (178, 218)  # of an image: the size of CelebA; two columns fit on a phone
 SOURCE_WORDS = {"model": "the model", "votes": "the votes so far"}
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A picture of the grid; `answer` is what is sent if nobody touches it."""
+    """An image of the page. `answer` is sent if the person does not change it."""
 
     image_id: int
     number: int
@@ -43,9 +42,9 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class GridPage(Page):
-    """The pictures of a claim; without any, the choice of one, or why there is none to make.
+    """The images of a claim; without a claim, the form that chooses one.
 
-    `undo`: the batch that can be taken back, the page before.
+    `undo`: the batch of the last page, which can be undone. `idle`: why no image is shown.
     """
 
     template = "verification/grid.html"
@@ -68,13 +67,13 @@ class GridPage(Page):
 @bp.get("")
 @access.signed_in
 def show() -> tuple[str, int]:
-    """The choice; with `label`, `source` and `size` in the address, their pictures."""
+    """The form; with `label`, `source` and `size` in the address, the images."""
     claim = _claim(request.args.get("label"), request.args.get("source")) if request.args else None
     size = request.args.get("size", verification.SIZES[0], type=int)
     with db().read() as session:
         annotator = load_annotator_state(session, account().id)
         works = annotator is not None and annotator.works
-        idle = None if works else explain(session, annotator)
+        idle = None if works else explain_idle(session, annotator)
         if annotator is not None and works and not verification.is_offered(annotator):
             idle = _hidden()
         undo = (
@@ -92,19 +91,19 @@ def show() -> tuple[str, int]:
 @bp.post("")
 @access.signed_in
 def confirm() -> Response:
-    """Store the answers of a page, and open the next."""
-    claim, size, batch = _sent()
+    """Store the answers of a page, and open the next page."""
+    claim, size, batch = _sent_page()
     answers = _answers()
     refused = verification.store_page(db(), account().id, batch, answers, settings=settings())
-    _tell(claim, answers, refused)
+    _flash_result(claim, answers, refused)
     return _next(claim, size)
 
 
 @bp.post("/undo")
 @access.signed_in
 def undo() -> Response:
-    """Take the last page back, and open it as it was."""
-    claim, size, batch = _sent()
+    """Undo the last page, and open it again."""
+    claim, size, batch = _sent_page()
     undone = verification.undo_page(db(), account().id, batch, settings=settings())
     flash(f"{undone.count} answers have been undone.", "success")
     return _next(undone.claim or claim, size)
@@ -115,7 +114,7 @@ def _next(claim: LabelClaim, size: int) -> Response:
     return redirect(address, 303)
 
 
-def _sent() -> tuple[LabelClaim, int, str]:
+def _sent_page() -> tuple[LabelClaim, int, str]:
     claim = _claim(request_fields.text("label"), request_fields.text("source"))
     return claim, request_fields.whole("size"), request_fields.text("batch")
 
@@ -125,7 +124,7 @@ def _claim(label: str | None, source: str | None) -> LabelClaim:
 
 
 def _answers() -> dict[int, str]:
-    """From the fields `answer-NUMBER` of the form."""
+    """Read the answers by image from the fields `answer-NUMBER`."""
     found = {}
     for name in request.form:
         prefix, _, number = name.partition("-")
@@ -138,7 +137,7 @@ def _answers() -> dict[int, str]:
     return found
 
 
-def _tell(claim: LabelClaim, answers: dict[int, str], refused: Sequence[Refusal]) -> None:
+def _flash_result(claim: LabelClaim, answers: dict[int, str], refused: Sequence[Refusal]) -> None:
     stored = len(answers) - len(refused)
     missing = {one.image_id for one in refused}
     changed = sum(answers[one] != claim.label for one in answers if one not in missing)
@@ -150,8 +149,8 @@ def _tell(claim: LabelClaim, answers: dict[int, str], refused: Sequence[Refusal]
 
 
 def _tile(number: int, cell: Cell) -> Tile:
-    width, height = whole_size(cell.width, cell.height, ROOM)
-    address = address_of(cell.image_id, cell.sha256)
+    width, height = scaled_size(cell.width, cell.height, ROOM)
+    address = image_address(cell.image_id, cell.sha256)
     return Tile(cell.image_id, number, address, width, height, cell.filename, cell.answer)
 
 
@@ -161,5 +160,5 @@ def _hidden() -> Idle:
         "You cannot verify many images in this campaign.",
         "This page shows labels of the model and of other people, and the rules of this "
         "campaign hide them.",
-        (Way(url_for("voting.label"), "Label one image at a time"),),
+        (Link(url_for("voting.label"), "Label one image at a time"),),
     )

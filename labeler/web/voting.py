@@ -1,4 +1,4 @@
-"""The labelling page and the addresses that its local queue speaks to (docs/labelling.md)."""
+"""The labelling page, and the addresses that its script calls (docs/labelling.md)."""
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ from labeler.progress import annotator_progress
 from labeler.voting import service as voting
 from labeler.voting.service import CastVote, SubmittedAnswer
 from labeler.web import access, request_fields
-from labeler.web.context import Page, account, db, render, settings
+from labeler.web.context import Link, Page, account, db, render, settings
 from labeler.web.converters import MAX_ID
 from labeler.web.errors import always_json, wants_json
-from labeler.web.images import address_of
+from labeler.web.images import image_address
 
 bp = Blueprint("voting", __name__, url_prefix="/label")
-
 MAX_LEASES = 120
+# Without a script a page does not know the window, so images are scaled to fit a phone.
+PLAIN_WIDTH, PLAIN_HEIGHT = 356, 436
 
 
 @dataclass(frozen=True, slots=True)
 class LastVote:
-    """What undo would take back."""
+    """The vote that undo would take back."""
 
     vote_id: int
     answer: str
-    image: Picture
+    image: PageImage
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
-    """Votes of this person, and how many images are left; None for very many."""
+class AnswerCount:
+    """The number of this person's votes, and of images left. None: too many to count."""
 
     votes: int
     left: int | None
@@ -50,17 +51,54 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class LabelPage(Page):
-    """The picture to judge, or why there is none. `data` is for the script."""
+    """The image to judge, or the reason why there is none. `data` is for the script."""
 
     template = "voting/label.html"
-    image: Picture | None
+    image: PageImage | None
     image_width: int
     image_height: int
     last_vote: LastVote | None
-    progress: Count
+    progress: AnswerCount
     idle: Idle | None
     request_id: str
     data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Why a person gets no image, and where to go instead (`ways`).
+
+    `code` is no_campaign, campaign_paused, paused, training, done or hidden.
+    """
+
+    code: str
+    title: str
+    message: str
+    ways: tuple[Link, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """The label that is suggested beside an image, as the person sees it.
+
+    `probability` is None for a suggestion that does not show the model's certainty.
+    """
+
+    label: str
+    probability: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PageImage:
+    """An image for the page. `shown`: the suggestion, for the image as the person sees it."""
+
+    image_id: int
+    url: str
+    width: int
+    height: int
+    mirrored: bool
+    shown: Suggestion | None
+    expires_in_s: int
 
 
 @bp.get("")
@@ -68,7 +106,7 @@ class LabelPage(Page):
 def label() -> tuple[str, int]:
     """The labelling page with the first images."""
     with db().write() as session:
-        leased = _asked_for(session) or _next(session)
+        leased = _requested_image(session) or _next_image(session)
     with db().read() as session:
         page = _label_page(session, leased)
     return render(page)
@@ -78,16 +116,16 @@ def label() -> tuple[str, int]:
 @access.signed_in
 @always_json
 def leases() -> Response:
-    """The next pictures; asked for again, those that are held are renewed."""
+    """Lease the next images. Leases that the person already holds are renewed."""
     count = request_fields.json_whole(request_fields.json_object(), "count", 1, MAX_LEASES)
     with db().write() as session:
         leased = assignment_leases.lease_images(session, account().id, count, settings=settings())
     with db().read() as session:
-        done = _count(session)
+        done = _count_answers(session)
         idle = None if leased else why_idle(session)
     return jsonify(
         ok=True,
-        images=[asdict(picture_of(one)) for one in leased],
+        images=[asdict(page_image(one)) for one in leased],
         progress=asdict(done),
         idle=asdict(idle) if idle else None,
     )
@@ -96,7 +134,7 @@ def leases() -> Response:
 @bp.post("/votes")
 @access.signed_in
 def cast() -> Response | tuple[Response, int]:
-    """Store an answer: 201 when it is new, 200 when this request had been stored before."""
+    """Store an answer. The status is 201 for a new one, 200 for a request that is repeated."""
     submitted = _submitted_answer()
     with db().write() as session:
         vote = voting.cast_vote(session, account().id, submitted, settings=settings())
@@ -104,7 +142,7 @@ def cast() -> Response | tuple[Response, int]:
         return redirect(
             request_fields.local_address(request_fields.text("back"), url_for("voting.label")), 303
         )
-    images = [asdict(picture_of(one)) for one in vote.next_images]
+    images = [asdict(page_image(one)) for one in vote.next_images]
     return jsonify(ok=True, vote=_vote_json(vote), images=images), 201 if vote.created else 200
 
 
@@ -116,19 +154,93 @@ def undo(vote_id: int) -> Response:
         leased = voting.undo_vote(session, account().id, vote_id, settings=settings())
     if not wants_json():
         return redirect(url_for("voting.label", image=leased.image_id), 303)
-    return jsonify(ok=True, image=asdict(picture_of(leased)))
+    return jsonify(ok=True, image=asdict(page_image(leased)))
 
 
 @bp.get("/state")
 @access.signed_in
 @always_json
 def state() -> Response:
-    """A fresh CSRF token for a page that has been open since before a new sign-in."""
+    """Return a new CSRF token, for a page that was opened before the person signed in again."""
     return jsonify(ok=True, annotator_id=account().id, csrf_token=generate_csrf())
 
 
-def _asked_for(session: Session) -> LeasedImage | None:
-    """The picture named in the address (the one just undone), if this person holds it."""
+def why_idle(session: Session) -> Idle:
+    """Return why the person who is signed in gets no image."""
+    return explain_idle(session, load_annotator_state(session, account().id))
+
+
+def explain_idle(session: Session, annotator: AnnotatorState | None) -> Idle:
+    """Return why a person gets no image. Several reasons: the one that ends first."""
+    if annotator is None:
+        return _no_campaign()
+    if not annotator.open:
+        return Idle(
+            "campaign_paused",
+            "The labelling is paused.",
+            "The person who runs the labelling has paused it. Your answers are stored. Come "
+            "back later and reload this page.",
+            (_progress(),),
+        )
+    if annotator.status == "paused":
+        return _paused(session, annotator)
+    if annotator.status == "training":
+        return Idle(
+            "training",
+            "A short qualification comes first.",
+            "You answer some images whose correct answer is known. After each one you see "
+            "whether you were right. This takes a minute or two.",
+            (Link(url_for("qualification.exercise"), "Start the qualification"),),
+        )
+    return Idle(
+        "done",
+        "Thank you. There are no images left for you to label.",
+        "Other people may still return images that they have open. Reload this page later.",
+        (_progress(),),
+    )
+
+
+def page_image(leased: LeasedImage) -> PageImage:
+    """Return a leased image in the form that pages use."""
+    label = leased.shown_as_seen
+    return PageImage(
+        image_id=leased.image_id,
+        url=image_address(leased.image_id, leased.sha256),
+        width=leased.width,
+        height=leased.height,
+        mirrored=leased.presentation.mirrored,
+        shown=Suggestion(label, leased.presentation.shown_probability) if label else None,
+        expires_in_s=max(0, int((leased.expires_at - utc_now()).total_seconds())),
+    )
+
+
+def answered_image(image: Image, mirrored: bool) -> PageImage:
+    """Return an image that the person has answered, without its suggestion."""
+    address = image_address(image.id, image.sha256)
+    return PageImage(image.id, address, image.width or 0, image.height or 0, mirrored, None, 0)
+
+
+def scaled_size(
+    width: int, height: int, room: tuple[int, int] = (PLAIN_WIDTH, PLAIN_HEIGHT)
+) -> tuple[int, int]:
+    """Return the largest size that fits the room and is a whole multiple of the image's size.
+
+    A large image is divided by a whole number. With other factors some rows of pixels would be
+    doubled and their neighbours not.
+
+    Parameters:
+        width, height: of the image, in pixels.
+        room: the largest width and height allowed.
+    """
+    if not width or not height:
+        return 0, 0
+    fit = min(room[0] / width, room[1] / height)
+    factor = int(fit) if fit >= 1 else 1 / math.ceil(1 / fit)
+    return round(width * factor), round(height * factor)
+
+
+def _requested_image(session: Session) -> LeasedImage | None:
+    """Return the image named in the address, if the person holds it. Undo names one."""
     image_id = request.args.get("image", 0, type=int)
     campaign = campaigns.active_campaign(session) if 0 < image_id <= MAX_ID else None
     if campaign is None:
@@ -137,13 +249,13 @@ def _asked_for(session: Session) -> LeasedImage | None:
     return held if held and held.expires_at > utc_now() else None
 
 
-def _next(session: Session) -> LeasedImage | None:
+def _next_image(session: Session) -> LeasedImage | None:
     leased = assignment_leases.lease_images(session, account().id, 1, settings=settings())
     return leased[0] if leased else None
 
 
 def _submitted_answer() -> SubmittedAnswer:
-    """From JSON or from the plain form; `then` asks for the next pictures as well."""
+    """Read an answer from JSON or from the plain form; `then` asks for more images."""
     if request.is_json:
         body = request_fields.json_object()
         return SubmittedAnswer(
@@ -163,10 +275,10 @@ def _submitted_answer() -> SubmittedAnswer:
 
 
 def _label_page(session: Session, leased: LeasedImage | None) -> LabelPage:
-    image = picture_of(leased) if leased else None
+    image = page_image(leased) if leased else None
     idle = None if leased else why_idle(session)
-    width, height = whole_size(image.width, image.height) if image else (0, 0)
-    last, done = _last_vote(session), _count(session)
+    width, height = scaled_size(image.width, image.height) if image else (0, 0)
+    last, done = _last_vote(session), _count_answers(session)
     data = {
         "annotatorId": account().id,
         "csrfToken": generate_csrf(),
@@ -196,71 +308,18 @@ def _last_vote(session: Session) -> LastVote | None:
     if vote is None:
         return None
     image = session.get_one(Image, vote.image_id)
-    # What was shown beside it comes with the answer to the undo.
-    picture = answered_picture(image, vote.mirrored)
-    return LastVote(vote.id, as_seen(vote.answer, vote.mirrored) or "", picture)
+    # Its suggestion is not needed yet: the response to undo contains it.
+    shown = answered_image(image, vote.mirrored)
+    return LastVote(vote.id, as_seen(vote.answer, vote.mirrored) or "", shown)
 
 
-def _count(session: Session) -> Count:
+def _count_answers(session: Session) -> AnswerCount:
     own = annotator_progress.own_progress(session, account().id)
-    return Count(own.votes, own.remaining)
+    return AnswerCount(own.votes, own.remaining)
 
 
 def _vote_json(vote: CastVote) -> dict[str, Any]:
     return {"id": vote.vote_id, "image_id": vote.image_id, "answer": vote.answer}
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """Where to go from here."""
-
-    address: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """Nothing is handed out. `code`: no_campaign, campaign_paused, paused, training or done."""
-
-    code: str
-    title: str
-    message: str
-    ways: tuple[Way, ...] = ()
-
-
-def why_idle(session: Session) -> Idle:
-    """Why the person who is signed in holds no picture, if they hold none."""
-    return explain(session, load_annotator_state(session, account().id))
-
-
-def explain(session: Session, annotator: AnnotatorState | None) -> Idle:
-    """In the order in which the reasons end."""
-    if annotator is None:
-        return _no_campaign()
-    if not annotator.open:
-        return Idle(
-            "campaign_paused",
-            "The labelling is paused.",
-            "The person who runs the labelling has paused it. Your answers are stored. Come "
-            "back later and reload this page.",
-            (_progress(),),
-        )
-    if annotator.status == "paused":
-        return _paused(session, annotator)
-    if annotator.status == "training":
-        return Idle(
-            "training",
-            "A short qualification comes first.",
-            "You answer some images whose correct answer is known. After each one you see "
-            "whether you were right. This takes a minute or two.",
-            (Way(url_for("qualification.exercise"), "Start the qualification"),),
-        )
-    return Idle(
-        "done",
-        "Thank you. There are no images left for you to label.",
-        "Other people may still return images that they have open. Reload this page later.",
-        (_progress(),),
-    )
 
 
 def _no_campaign() -> Idle:
@@ -282,69 +341,9 @@ def _paused(session: Session, annotator: AnnotatorState) -> Idle:
         "You are paused.",
         "You get no new images for now. Your answers are stored. Please read the guide, then "
         f"talk to the person who runs the labelling. They can let you continue.{reason}",
-        (Way(url_for("home.guide"), "Read the guide"), _progress()),
+        (Link(url_for("home.guide"), "Read the guide"), _progress()),
     )
 
 
-def _progress() -> Way:
-    return Way(url_for("progress.own"), "See your progress")
-
-
-# Without scripts a page cannot know the window: a picture is scaled to fit a phone.
-PLAIN_WIDTH, PLAIN_HEIGHT = 356, 436
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """The label beside a picture as the person sees it; `probability` None: the votes', a wrong
-    one, or one of the grid."""
-
-    label: str
-    probability: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A leased image; `shown` is in the view of who sees it."""
-
-    image_id: int
-    url: str
-    width: int
-    height: int
-    mirrored: bool
-    shown: Hint | None
-    expires_in_s: int
-
-
-def picture_of(leased: LeasedImage) -> Picture:
-    """A leased image for a page."""
-    label = leased.shown_as_seen
-    return Picture(
-        image_id=leased.image_id,
-        url=address_of(leased.image_id, leased.sha256),
-        width=leased.width,
-        height=leased.height,
-        mirrored=leased.presentation.mirrored,
-        shown=Hint(label, leased.presentation.shown_probability) if label else None,
-        expires_in_s=max(0, int((leased.expires_at - utc_now()).total_seconds())),
-    )
-
-
-def answered_picture(image: Image, mirrored: bool) -> Picture:
-    """An image that the person has answered, without what was shown beside it."""
-    address = address_of(image.id, image.sha256)
-    return Picture(image.id, address, image.width or 0, image.height or 0, mirrored, None, 0)
-
-
-def whole_size(
-    width: int, height: int, room: tuple[int, int] = (PLAIN_WIDTH, PLAIN_HEIGHT)
-) -> tuple[int, int]:
-    """The largest whole multiple (or, of a large picture, whole fraction) that fits the room.
-
-    With another factor some rows of pixels would be doubled and their neighbours not.
-    """
-    if not width or not height:
-        return 0, 0
-    fit = min(room[0] / width, room[1] / height)
-    factor = int(fit) if fit >= 1 else 1 / math.ceil(1 / fit)
-    return round(width * factor), round(height * factor)
+def _progress() -> Link:
+    return Link(url_for("progress.own"), "See your progress")

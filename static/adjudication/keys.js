@@ -1,5 +1,5 @@
-// The keys of the labelling page, for decisions. Each presses a button of the page, so that
-// without this file nothing is missing but the keys.
+// Keys for decisions, the same as on the labelling page. Each key presses a button of the page, so
+// without this script only the keys are missing.
 
 const DECISIONS = {
   ArrowLeft: "left", 1: "left",
@@ -9,7 +9,7 @@ const DECISIONS = {
 };
 const OTHERS = { g: "use_as_gold", s: "skip", z: "undo" };
 const form = document.getElementById("decision");
-let sent = false; // one decision a page, however often the key is pressed
+let sent = false; // only one decision per page, even if a key is pressed twice
 
 function isWriting(element) {
   return element.matches("input:not([type=checkbox]), textarea, select");
@@ -29,5 +29,5 @@ document.addEventListener("keydown", (event) => {
 for (const one of document.querySelectorAll("#decision, #undo-form")) {
   one.addEventListener("submit", () => { sent = true; });
 }
-// A page that comes back from the browser's history can be used again.
+// A page restored from the browser's history can be used again.
 window.addEventListener("pageshow", () => { sent = false; });

@@ -1,11 +1,11 @@
-// The form of a campaign: how many images are selected and how the guideline looks, while one
-// types. Without this file the button "Count and preview" does the same.
+// The form of a campaign. While the person types, it counts the selected images and previews the
+// guideline. Without this script the button "Count and preview" does the same.
 
 const WAIT_MS = 400;
 const POLL_MS = 2000;
 
 const form = document.getElementById("campaign-form");
-const address = form.getAttribute("data-try"); // form.dataset is the form's field of that name
+const address = form.getAttribute("data-try"); // not form.dataset, which is the field named "dataset"
 const count = document.getElementById("count");
 const preview = document.getElementById("preview");
 let timer = 0;
@@ -24,7 +24,7 @@ async function tryOut() {
     const found = await answer.json();
     if (mine === latest && found.ok) show(found);
   } catch {
-    // Offline: the words stay as they were, and the button still works later.
+    // Offline: the old text stays, and the button still works later.
   }
 }
 
@@ -41,7 +41,7 @@ function show({ selected, problems, preview: html }) {
   }
 }
 
-/** While the worker lets the images in, the bar follows. */
+/** Update the progress bar while the background worker adds images. */
 async function follow(box) {
   try {
     const { images, selected } = await (await fetch(box.dataset.state)).json();
@@ -49,7 +49,7 @@ async function follow(box) {
     document.getElementById("filling-bar").value = images;
     if (images >= selected) box.hidden = true;
   } catch {
-    // Asked again below.
+    // The next request follows below.
   }
   if (!box.hidden) setTimeout(follow, POLL_MS, box);
 }

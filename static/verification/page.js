@@ -1,5 +1,6 @@
-// The verify grid: each picture becomes one button that says its answer in words. Arrow keys move
-// between them, digits answer, Enter confirms. Without this file the lists below the pictures do.
+// The page that verifies many images. Each image becomes a button that shows its answer in words.
+// Arrow keys move between images, digits answer, Enter confirms. Without this script people use the
+// lists below the images.
 
 const NEXT = {
   left: ["left", "center", "right", "unsure"],
@@ -23,7 +24,7 @@ class Tile {
     this.button.append(label.querySelector("img"), this.word);
     label.replaceWith(this.button);
     this.select.hidden = true;
-    this.button.after(this.select); // it still carries the answer when the form is sent
+    this.button.after(this.select); // the form still sends its answer
     this.show();
   }
 
@@ -75,7 +76,7 @@ class GridPage {
     this.#tiles[0].button.focus({ preventScroll: true });
   }
 
-  /** Which pictures have been on the screen, decoded and for the most part. */
+  /** Note which images were on the screen, at least 60 % of them. */
   #watch() {
     const observer = new IntersectionObserver((entries) => {
       for (const { target, isIntersecting } of entries) {
@@ -104,7 +105,7 @@ class GridPage {
     event.preventDefault();
   }
 
-  /** Arrow keys, Home and End; as the pictures stand, not as they are numbered. */
+  /** Move with arrow keys, Home and End, by position on the screen. */
   #move(at, key) {
     const columns = this.#columns();
     const steps = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns };
@@ -138,7 +139,7 @@ class GridPage {
       : `Confirm ${this.#tiles.length - changed}, change ${changed}`;
   }
 
-  /** What nobody has looked at is not confirmed: the page goes on to it first. */
+  /** Images that were not on the screen are not confirmed: the page scrolls to them first. */
   #onSubmit(event) {
     const unseen = this.#tiles.filter((tile) => !tile.seen);
     if (unseen.length === 0 && !this.#sent) {
@@ -153,6 +154,6 @@ class GridPage {
   }
 }
 
-// Back from the next page: these pictures are answered, so ask anew.
+// After "back" these images are answered already, so the page is loaded again.
 window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 new GridPage();

@@ -1,5 +1,5 @@
-// The three calls to the server. Every answer comes back as an Outcome, never as an exception,
-// and only an answer in the site's own JSON shape counts: a captive portal's "200 OK" does not.
+// The requests to the server. Each returns an Outcome and never throws. Only responses in the JSON
+// format of this site count, so that the "200 OK" of a Wi-Fi login page does not.
 
 const TIMEOUT_MS = 10_000;
 
@@ -20,12 +20,12 @@ export class Api {
     this.#csrfToken = csrfToken;
   }
 
-  /** Ask for the next pictures. @param {number} count */
+  /** Lease the next images. @param {number} count */
   lease(count) {
     return this.#write(this.#addresses.leases, { count });
   }
 
-  /** Send an answer and ask for more pictures with it. @param {number} then how many */
+  /** Send an answer, and lease more images with it. @param {number} then how many */
   vote(entry, then) {
     return this.#write(this.#addresses.votes, {
       image_id: entry.image.image_id,
@@ -40,7 +40,7 @@ export class Api {
     return this.#write(this.#addresses.undo.replace("/0/", `/${voteId}/`), {});
   }
 
-  /** A write; when the token has grown stale (signed in again elsewhere), once more with a new one. */
+  /** Send a write. If the CSRF token is out of date, get a new one and send it again. */
   async #write(address, body) {
     const outcome = await this.#post(address, body);
     if (outcome.body?.error?.code !== "csrf_failed") return outcome;
@@ -60,7 +60,7 @@ export class Api {
     return {
       Accept: "application/json",
       "X-CSRFToken": this.#csrfToken,
-      // The server refuses (401) when the browser is signed in as somebody else by now.
+      // The server refuses (401) if another person is signed in by now.
       "X-Annotator": String(this.#annotatorId),
     };
   }
@@ -81,7 +81,7 @@ export class Api {
   }
 }
 
-/** What a status means for the queue. @returns {Outcome} */
+/** Say what a status means for the queue. @returns {Outcome} */
 function judge(status, body) {
   const ours = typeof body?.ok === "boolean";
   if (!ours || status >= 500 || status === 408 || status === 429) return { kind: "retry", status, body };

@@ -1,7 +1,7 @@
-// How large a picture is shown: pixels of the file become equal squares, none is favoured.
+// The size of an image on the screen: each pixel of the file becomes a square of the same size.
 
 /**
- * Scale a picture to its stage by a whole factor, or a large one by a whole fraction.
+ * Scale an image to its stage by a whole number, or divide a large one by a whole number.
  *
  * @param {HTMLElement} stage
  * @param {HTMLImageElement} element

@@ -1,12 +1,12 @@
-// The labelling page: keys and buttons in, votes into the queue, the next picture on the stage.
-// Without this file the same forms post to the same addresses.
+// The labelling page: it puts answers into the queue and shows the next image at once. Without this
+// script the same forms post to the same addresses.
 
 import { Api } from "./api.js";
 import { Feed, load } from "./prefetch.js";
 import { openStorage, VoteQueue } from "./queue.js";
 import { View } from "./view.js";
 
-const LATE_MS = 2000; // a vote on its way for longer is worth a word
+const LATE_MS = 2000; // after so long the page says that a vote is waiting
 const HISTORY = 20;
 const KEYS = {
   ArrowLeft: "left", 1: "left",
@@ -24,8 +24,8 @@ class LabelPage {
   #shownAt = 0;
   /** @type {{requestId: ?string, voteId: ?number, answer: string, image: object}[]} */ #history;
   #answered = new Set();
-  #changedAt = 0; // when the queue changed last
-  #usedAt = Date.now(); // when the person did something last
+  #changedAt = 0; // when the queue last changed
+  #usedAt = Date.now(); // when the person was last active
   #progress;
 
   constructor(data) {
@@ -118,7 +118,7 @@ class LabelPage {
     event.preventDefault();
   }
 
-  /** Show the next picture; when none is ready, the feed's "change" will come back here. */
+  /** Show the next image. If none is ready, the feed's event "change" shows it later. */
   #advance() {
     this.#current = this.#feed.take() ?? null;
     this.#refresh();
@@ -137,12 +137,12 @@ class LabelPage {
     this.#shownAt = performance.now();
   }
 
-  /** On the screen, or answered here: a lease that crossed the vote on its way may name it again. */
+  /** On the screen or answered. A lease may name an image whose vote has not arrived yet. */
   #isTaken(imageId) {
     return this.#current?.image.image_id === imageId || this.#answered.has(imageId);
   }
 
-  /** What `z` can take back after a reload: the server's last vote, then what waits in the queue. */
+  /** Return what undo can take back after a reload: the server's last vote, then the queue. */
   #recall(lastVote) {
     const votes = lastVote ? [{ ...lastVote, requestId: null, voteId: lastVote.vote_id }] : [];
     for (const entry of this.#queue.pending()) {
@@ -162,7 +162,7 @@ class LabelPage {
     if (this.#queue.pending().length === 0) void this.#feed.fill();
   }
 
-  /** The pictures stay in this person's hands as long as the page is looked at. */
+  /** Renew the leases while the person uses the page. */
   #keepHold() {
     const inUse = Date.now() - this.#usedAt < this.#data.leaseSeconds * 1000;
     if (inUse && document.visibilityState === "visible") void this.#feed.fill({ renew: true });
@@ -171,7 +171,7 @@ class LabelPage {
   #onRefused({ entry, error }) {
     if (entry.kind === "undo") return this.#view.notify(`The undo was not accepted: ${error.message}`);
     const at = this.#history.findIndex((vote) => vote.requestId === entry.requestId);
-    if (at < 0) return; // undone meanwhile, so nothing is lost
+    if (at < 0) return; // undone in the meantime, so nothing is lost
     this.#history.splice(at, 1);
     this.#answered.delete(entry.image.image_id);
     this.#count(-1);
@@ -189,7 +189,7 @@ class LabelPage {
     this.#view.notify(error.message + kept, { href: this.#data.addresses.signIn, textContent: "Sign in again" });
   }
 
-  /** The connection or the person may be back. */
+  /** Send what waits, because the connection or the person may be back. */
   #wake() {
     void this.#queue.drain();
     void this.#feed.fill();
@@ -202,7 +202,7 @@ class LabelPage {
     this.#showState();
   }
 
-  /** The server's count, unless a vote was on its way when it counted. */
+  /** Show the server's count, unless a vote had not arrived yet when it counted. */
   #learn({ progress, askedAt }) {
     if (this.#queue.pending().length > 0 || askedAt < this.#changedAt) return;
     this.#progress = progress;

@@ -1,12 +1,12 @@
-// Pictures leased ahead and decoded, so that the next one stands there at the key press.
+// Lease and decode images in advance, so that the next one is shown at once.
 
 const RETRY_MS = 1500;
 const MAX_TRIES = 4;
 
 /**
  * @typedef {{image_id: number, url: string, width: number, height: number, mirrored: boolean,
- *            shown: {label: string, probability: ?number} | null, expires_in_s: number}} Picture
- * @typedef {{image: Picture, element: HTMLImageElement, state: "loading" | "ready" | "failed",
+ *            shown: {label: string, probability: ?number} | null, expires_in_s: number}} PageImage
+ * @typedef {{image: PageImage, element: HTMLImageElement, state: "loading" | "ready" | "failed",
  *            deadline: number}} Item
  */
 
@@ -19,15 +19,15 @@ export class Feed extends EventTarget {
   #filling = false;
   #extra = 0;
   #timer = 0;
-  #coming = 0; // asked for already
-  #dry = false; // the server gave fewer than it was asked for
-  /** Why the server has nothing more for this person; null: it may have. */ idle = null;
+  #coming = 0; // requested, but not here yet
+  #dry = false; // the server returned fewer than requested
+  /** Why the server has no more images for this person; null: it may have some. */ idle = null;
 
   /**
    * @param {{api: import("./api.js").Api, size: number, isTaken: (imageId: number) => boolean,
    *          pending: () => number}} options
-   *   `isTaken` names pictures that are on the screen or answered; `pending` tells how many answers
-   *   the server does not know yet.
+   *   `isTaken`: whether an image is on the screen or answered. `pending`: how many answers the
+   *   server does not know yet.
    */
   constructor({ api, size, isTaken, pending }) {
     super();
@@ -37,7 +37,7 @@ export class Feed extends EventTarget {
     this.#pending = pending;
   }
 
-  /** The next picture: the first decoded one, else the first still loading, else undefined. */
+  /** Return the next image: the first decoded one, else the first that is loading. */
   take() {
     const now = Date.now();
     this.#items = this.#items.filter((item) => item.state !== "failed" && item.deadline > now);
@@ -46,12 +46,12 @@ export class Feed extends EventTarget {
     return item;
   }
 
-  /** A picture that was on the screen is to come again next. @param {Item} item */
+  /** Show an image again next that was on the screen. @param {Item} item */
   putBack(item) {
     this.#items.unshift(item);
   }
 
-  /** Take in leased pictures, renew those that are here, pass over answered ones; how many are new. */
+  /** Add leased images, renew known ones, skip answered ones. Returns how many are new. */
   add(images) {
     const here = new Map(this.#items.map((item) => [item.image.image_id, item]));
     for (const image of images) {
@@ -63,14 +63,14 @@ export class Feed extends EventTarget {
     return fresh.length;
   }
 
-  /** How many pictures are missing that nobody has asked for; a vote asks, `receive` follows. */
+  /** Return how many images to request with a vote; `receive` gets the result. */
   expect() {
     const count = Math.max(0, this.#size - this.#items.length - this.#coming);
     this.#coming += count;
     return count;
   }
 
-  /** Take what a vote brought that asked for `count`; `images` null: it was not taken. */
+  /** Receive the images of a vote that requested `count`. `images` null: the vote failed. */
   receive(count, images) {
     this.#coming -= count;
     if (!images) return;
@@ -80,15 +80,15 @@ export class Feed extends EventTarget {
   }
 
   /**
-   * Lease more when few are left, and votes on their way bring none; while the server is away, try
-   * again from time to time. With `renew` in any case: what is held already is held for longer.
+   * Lease more images if few are left and no vote on its way brings some. If the server does not
+   * respond, try again later. With `renew` lease in any case, which renews the leases.
    */
   async fill({ renew = false } = {}) {
     if (this.#filling || !(renew || this.#isLow())) return;
     this.#filling = true;
     clearTimeout(this.#timer);
-    // The server names the pictures in this person's hands first, so these are asked for as well:
-    // those in store, the one on the screen, those whose answers are on their way.
+    // The server returns images that the person already holds first, so the number includes them:
+    // prefetched images, the one on the screen, and those whose answers are on their way.
     const count = this.#size + 1 + this.#pending() + this.#extra;
     const askedAt = performance.now();
     const expected = this.expect();
@@ -112,7 +112,7 @@ export class Feed extends EventTarget {
     this.idle = none ? idle : null;
     this.#announce("leased", { progress, askedAt });
     this.#announce("change");
-    // All that came is answered here already or could not be loaded: look behind it.
+    // All images were answered already or could not be loaded: request more than these.
     this.#extra = none && !this.#dry ? this.#extra + this.#size : 0;
     if (this.#extra > 0) this.#timer = setTimeout(() => void this.fill(), RETRY_MS);
   }
@@ -122,7 +122,7 @@ export class Feed extends EventTarget {
   }
 }
 
-/** Start loading a picture; `onChange` is called when it is ready or has failed. @returns {Item} */
+/** Start to load an image. `onChange` is called when it is ready or failed. @returns {Item} */
 export function load(image, onChange) {
   const element = new Image(image.width, image.height);
   element.alt = "Face to judge";

@@ -1,13 +1,13 @@
-// The local queue: an answer stays here until the server has said what became of it.
+// The local queue: an answer stays here until the server has accepted or refused it.
 //
-// One localStorage key per entry, named by account and time, so that tabs never rewrite each
-// other's list, nothing is sent under a wrong account and a crash loses nothing. Entries are sent
-// in order by the one tab that holds the lock. docs/labelling.md describes the protocol.
+// Each entry has its own localStorage key, named by account and time. So tabs never overwrite each
+// other's entries, nothing is sent under a wrong account, and a crash loses nothing. The tab that
+// holds the lock sends the entries in order. docs/labelling.md describes the protocol.
 
 const BACKOFF_MS = [500, 1000, 2000, 4000, 8000, 15_000, 30_000];
 const REMEMBERED_ACKNOWLEDGEMENTS = 50;
 
-/** Tells of itself by the events "change", "refused" ({entry, error}) and "signed-out" (error). */
+/** Dispatches the events "change", "refused" ({entry, error}) and "signed-out" (error). */
 export class VoteQueue extends EventTarget {
   #prefix;
   #acknowledgedKey;
@@ -22,7 +22,7 @@ export class VoteQueue extends EventTarget {
   /**
    * @param {{annotatorId: number, api: import("./api.js").Api, storage: Storage,
    *          feed: {expect: () => number, receive: (count: number, images: object[]) => void}}} options
-   *   `feed` says how many pictures a vote is to ask for, and takes what comes of it.
+   *   `feed` says how many images to request with a vote, and receives them.
    */
   constructor({ annotatorId, api, storage, feed }) {
     super();
@@ -33,7 +33,7 @@ export class VoteQueue extends EventTarget {
     this.#feed = feed;
   }
 
-  /** Entries not settled yet, oldest first. */
+  /** Return the entries that are not settled yet, oldest first. */
   pending() {
     const keys = [];
     for (let i = 0; i < this.#storage.length; i++) {
@@ -50,12 +50,12 @@ export class VoteQueue extends EventTarget {
     return this.#add({ kind: "vote", requestId: newRequestId(), image, answer, elapsedMs });
   }
 
-  /** Take back a vote, whether it is still here (`requestId`) or known to the server (`voteId`). */
+  /** Undo a vote that is still in the queue (`requestId`) or known to the server (`voteId`). */
   addUndo({ requestId = null, voteId = null }) {
     return this.#add({ kind: "undo", requestId, voteId });
   }
 
-  /** Send what is here. Safe to call at any time and from any tab. */
+  /** Send all entries. It is safe to call this at any time and from any tab. */
   async drain() {
     if (this.#draining) return;
     this.#draining = true;
@@ -64,7 +64,7 @@ export class VoteQueue extends EventTarget {
       try {
         await this.#sendAll(alone);
       } finally {
-        this.#draining = false; // before the lock goes: an entry added from now on drains anew
+        this.#draining = false; // before the lock is released, so that later entries start a new drain
       }
     });
   }
@@ -96,7 +96,7 @@ export class VoteQueue extends EventTarget {
     }
   }
 
-  /** A vote that was undone before it was ever tried need not travel at all. */
+  /** Remove a vote that was undone before it was sent. */
   #cancelled(head, entries) {
     if (head.kind !== "vote" || head.attempted) return false;
     const undo = entries.find((e) => e.kind === "undo" && e.requestId === head.requestId);
@@ -112,7 +112,7 @@ export class VoteQueue extends EventTarget {
       return this.#sendVote(entry);
     }
     const voteId = entry.voteId ?? this.#voteIdOf(entry.requestId);
-    // The vote was refused, so there is nothing to take back.
+    // The vote was refused, so there is nothing to undo.
     if (voteId === null) return { kind: "done", status: 0, body: null };
     return this.#api.undo(voteId);
   }
@@ -161,12 +161,12 @@ export class VoteQueue extends EventTarget {
   }
 }
 
-/** Run `work(alone)` while no other tab does. Without locks (plain http) `alone` is false. */
+/** Run `work(alone)` while no other tab does. Without locks (on http) `alone` is false. */
 function withLock(name, work) {
   return navigator.locks ? navigator.locks.request(name, () => work(true)) : work(false);
 }
 
-/** A random UUID, also on plain http, where `crypto.randomUUID` is missing. */
+/** Return a random UUID, also on http, where `crypto.randomUUID` does not exist. */
 export function newRequestId() {
   if (crypto.randomUUID) return crypto.randomUUID();
   const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -176,7 +176,7 @@ export function newRequestId() {
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
 }
 
-/** localStorage, or a substitute in memory where the browser forbids it. */
+/** Return localStorage, or a substitute in memory if the browser forbids it. */
 export function openStorage() {
   try {
     localStorage.setItem("sidelight.probe", "1");

@@ -1,4 +1,4 @@
-// What is on the screen. Knows nothing of queues and servers.
+// The elements on the screen. This module knows nothing about queues and servers.
 
 import { fitTo } from "./fit.js";
 
@@ -19,7 +19,7 @@ export class View {
     document.getElementById("notice-close").addEventListener("click", () => this.dismiss());
   }
 
-  /** Put a decoded picture on the stage. @param {import("./prefetch.js").Item} item */
+  /** Show a decoded image. @param {import("./prefetch.js").Item} item */
   show(item) {
     this.#image = item;
     this.#fit();
@@ -28,7 +28,7 @@ export class View {
     this.#offer(true);
   }
 
-  /** No picture is ready: either more will come (`idle` null), or the server has said why not. */
+  /** Show that no image is ready. `idle`: why none will come; null: one is loading. */
   showNothing(idle) {
     this.#image = null;
     this.#hint.textContent = "";
@@ -46,13 +46,13 @@ export class View {
     if (this.#connection.textContent !== shown) this.#connection.textContent = shown;
   }
 
-  /** What was answered last; null when there is nothing to undo. */
+  /** Show the last answer; null if there is nothing to undo. */
   showLast(answer) {
     this.#undo.disabled = answer === null;
     this.#last.textContent = answer === null ? "" : `Last answer: ${answer}`;
   }
 
-  /** A message that stays until it is closed. */
+  /** Show a message until the person closes it. */
   notify(text, link = null) {
     const [body] = this.#notice.getElementsByTagName("p");
     body.textContent = `${text} `;
@@ -79,7 +79,7 @@ function describe(shown) {
   return `Suggestion: ${shown.label}${sure}`;
 }
 
-/** As `nothing` in macros.html. @param {{title: string, message: string, ways: object[]}} idle */
+/** Make the same element as the macro `nothing` in macros.html. @param {{title: string, message: string, ways: object[]}} idle */
 function explanation({ title, message, ways }) {
   const box = Object.assign(document.createElement("div"), { className: "finished" });
   box.append(Object.assign(document.createElement("h2"), { textContent: title }), paragraph(message));

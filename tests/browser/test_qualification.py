@@ -1,4 +1,4 @@
-"""The training and the own page in a real browser."""
+"""The qualification and the own page in a real browser."""
 
 from __future__ import annotations
 

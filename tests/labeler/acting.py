@@ -1,4 +1,4 @@
-"""What tests do over and over: lease, vote, count."""
+"""Actions of tests: lease images, vote, publish a run, count rows."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 
 def after(seconds: float) -> datetime:
-    """So many seconds after noon."""
+    """Return the time this many seconds after `NOON`."""
     return NOON + timedelta(seconds=seconds)
 
 
 def lease(
     db: Database, annotator_id: int, count: int, settings: Settings, now: datetime = NOON
 ) -> list[LeasedImage]:
+    """Lease the next images of a person."""
     with db.write() as session:
         return lease_images(session, annotator_id, count, settings=settings, now=now)
 
@@ -46,6 +47,7 @@ def set_rules(db: Database, **changes: Any) -> None:
 
 
 def ids(leased: Sequence[LeasedImage]) -> list[int]:
+    """Return the image numbers of leases."""
     return [one.image_id for one in leased]
 
 
@@ -58,12 +60,14 @@ def vote(
     now: datetime = NOON,
     request_id: str | None = None,
 ) -> CastVote:
+    """Store an answer of a person."""
     with db.write() as session:
-        ballot = SubmittedAnswer(image_id, answer, request_id or str(uuid.uuid4()))
-        return cast_vote(session, annotator_id, ballot, settings=settings, now=now)
+        submitted = SubmittedAnswer(image_id, answer, request_id or str(uuid.uuid4()))
+        return cast_vote(session, annotator_id, submitted, settings=settings, now=now)
 
 
 def consensus_row(db: Database, image_id: int) -> Consensus:
+    """Return the consensus of an image in the active campaign."""
     with db.read() as session:
         campaign = active_campaign(session)
         assert campaign is not None
@@ -71,12 +75,14 @@ def consensus_row(db: Database, image_id: int) -> Consensus:
 
 
 def current_votes(db: Database) -> int:
+    """Count the votes that are not superseded."""
     with db.read() as session:
         counted = select(func.count()).select_from(Vote).where(Vote.superseded_at.is_(None))
         return session.scalar(counted) or 0
 
 
 def lease_count(db: Database) -> int:
+    """Count the leases."""
     with db.read() as session:
         return session.scalar(select(func.count()).select_from(Lease)) or 0
 
@@ -84,12 +90,16 @@ def lease_count(db: Database) -> int:
 def publish_run(
     db: Database, dataset_id: int, chances: dict[int, tuple[float, float, float]], at: datetime
 ) -> int:
-    """A published model run with the given probabilities by image."""
+    """Publish a model run with the given probabilities by image; returns its number."""
     with db.write() as session:
         run = ModelRun(
-            dataset_id=dataset_id, method="test", status="published", settings={}, metrics={},
+            dataset_id=dataset_id,
+            method="test",
+            status="published",
+            settings={},
+            metrics={},
             published_at=at,
-        )  # fmt: skip
+        )
         session.add(run)
         session.flush()
         session.add_all(
@@ -102,7 +112,7 @@ def publish_run(
 
 
 def queue(db: Database) -> list[int]:
-    """The images of the active campaign in the order of the hand-out."""
+    """Return the images of the active campaign in the order of assignment."""
     with db.read() as session:
         return list(
             session.scalars(
@@ -115,7 +125,7 @@ def queue(db: Database) -> list[int]:
 
 
 def make_gold(db: Database, known: dict[int, str]) -> None:
-    """Make images of the active campaign gold: label by image."""
+    """Make gold questions of the active campaign: label by image."""
     with db.write() as session:
         campaign = active_campaign(session)
         assert campaign is not None
@@ -124,14 +134,14 @@ def make_gold(db: Database, known: dict[int, str]) -> None:
 
 
 def at_once(work: Callable[[int], T], count: int = 8) -> list[T | Exception]:
-    """Run `work(0)`, `work(1)`, … in as many threads, started together; errors are returned."""
+    """Run `work(0)`, `work(1)`, … at the same time in `count` threads. Errors are returned."""
     barrier = Barrier(count)
 
     def start(number: int) -> T | Exception:
         barrier.wait()
         try:
             return work(number)
-        except Exception as error:  # noqa: BLE001  looked at by the test
+        except Exception as error:  # noqa: BLE001  the test checks it
             return error
 
     with ThreadPoolExecutor(count) as pool:

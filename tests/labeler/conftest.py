@@ -1,4 +1,4 @@
-"""A site with people of every role, and browsers for them that keep cookies and tokens."""
+"""Fixtures: the site, a data set, and browsers that are signed in."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PASSWORD = "correct horse battery"
 
 
 class Browser:
-    """A Flask test client that sends the CSRF token as a page's form or script does."""
+    """A Flask test client that sends the CSRF token, as the forms and scripts of pages do."""
 
     def __init__(self, client: FlaskClient, annotator_id: int | None) -> None:
         self.client = client
@@ -53,20 +53,20 @@ Visit = Callable[..., Browser]
 def app(db: Database, settings: Settings) -> Iterator[Flask]:
     """The site on an empty, migrated database."""
     application = create_app(settings)
-    application.config["TESTING"] = False  # errors are to be rendered as in earnest
+    application.config["TESTING"] = False  # errors become pages, as on a real site
     yield application
     application.extensions["sidelight_db"].dispose()
 
 
 @pytest.fixture
 def dataset_id(db: Database, make_dataset: MakeDataset) -> int:
-    """Six images, being labelled."""
+    """Six images in an active campaign."""
     return make_dataset(db, 6)
 
 
 @pytest.fixture
 def visit(app: Flask, db: Database, settings: Settings, make_annotator: MakeAnnotator) -> Visit:
-    """`visit("admin")`: a browser signed in with that role; `visit(None)`: signed out."""
+    """`visit("admin")` returns a browser that is signed in with that role; `visit(None)` is not."""
 
     def signed_in(role: str | None, username: str | None = None) -> Browser:
         client = app.test_client()
@@ -83,7 +83,7 @@ def visit(app: Flask, db: Database, settings: Settings, make_annotator: MakeAnno
 
 
 def lease(browser: Browser, count: int = 1) -> list[dict[str, Any]]:
-    """Pictures handed to this person."""
+    """Lease images through the label page."""
     answer = browser.send("/label/leases", {"count": count})
     assert answer.status_code == 200
     images: list[dict[str, Any]] = answer.get_json()["images"]

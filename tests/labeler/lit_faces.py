@@ -1,4 +1,4 @@
-"""Pictures with a known light in a registered data set, and votes on them."""
+"""Images with a known light in a registered data set, and votes on them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RULES = Rules(method="majority", required_votes=3, proposals="shown", gold_rate=
 
 
 def write_faces(folder: Path, labels: Mapping[str, str], seed: int = 0) -> None:
-    """One noisy grey picture a name, brighter on the side of its label."""
+    """Write a noisy grey image for each name, brighter on the side of its label."""
     rng = np.random.default_rng(seed)
     across = np.linspace(0.6, -0.6, 64)
     for name, label in labels.items():
@@ -35,22 +35,29 @@ def write_faces(folder: Path, labels: Mapping[str, str], seed: int = 0) -> None:
 
 
 def cycle_labels(count: int) -> dict[str, str]:
-    """`face000.png` left, `face001.png` center, `face002.png` right and so on."""
+    """Return labels by name: `face000.png` left, `face001.png` center, and so on."""
     return {f"face{i:03d}.png": LABELS[i % 3] for i in range(count)}
 
 
 def register(session: Session, folder: Path, names: Iterable[str], name: str = "faces") -> Dataset:
-    """A data set whose images all decode, each open in its campaign, which is active."""
+    """Register a data set with an active campaign. All images can be decoded and are open."""
     dataset = Dataset(name=name, path=str(folder), attribute_names=[])
     session.add(dataset)
     session.flush()
     campaign = activate_campaign(session, ensure_campaign(session, dataset).id)
     campaign.rules = RULES.as_dict()
     images = [
-        Image(dataset_id=dataset.id, filename=each, status="ok", width=64, height=64,
-              byte_size=1, sha256="0" * 64)
+        Image(
+            dataset_id=dataset.id,
+            filename=each,
+            status="ok",
+            width=64,
+            height=64,
+            byte_size=1,
+            sha256="0" * 64,
+        )
         for each in names
-    ]  # fmt: skip
+    ]
     session.add_all(images)
     session.flush()
     add_rows(session, campaign.id, [image.id for image in images])
@@ -58,7 +65,7 @@ def register(session: Session, folder: Path, names: Iterable[str], name: str = "
 
 
 def add_people(session: Session, count: int) -> list[Annotator]:
-    """Annotators `person0` and so on with pseudonyms `P0000`."""
+    """Add annotators `person0`, `person1` and so on, with pseudonyms `P0000`."""
     people = [
         Annotator(username=f"person{i}", pseudonym=f"P{i:04d}", password_hash="x")
         for i in range(count)
@@ -74,7 +81,7 @@ def vote(
     answers: Mapping[str, Sequence[str]],
     people: list[Annotator],
 ) -> list[Vote]:
-    """One vote an answer, by different people, and the consensus made from them."""
+    """Store a vote for each answer, by different people, and derive the labels."""
     ids = dict(
         session.execute(
             select(Image.filename, Image.id).where(Image.dataset_id == dataset.id)
@@ -82,11 +89,18 @@ def vote(
     )
     campaign_id = ensure_campaign(session, dataset).id
     votes = [
-        Vote(campaign_id=campaign_id, image_id=ids[name], annotator_id=person.id, answer=answer,
-             blind=False, request_id=uuid.uuid4().hex, elapsed_ms=1200)
+        Vote(
+            campaign_id=campaign_id,
+            image_id=ids[name],
+            annotator_id=person.id,
+            answer=answer,
+            blind=False,
+            request_id=uuid.uuid4().hex,
+            elapsed_ms=1200,
+        )
         for name, given in answers.items()
         for person, answer in zip(people, given, strict=False)
-    ]  # fmt: skip
+    ]
     for second, each in enumerate(votes):
         each.created_at = START + timedelta(seconds=second)
     session.add_all(votes)

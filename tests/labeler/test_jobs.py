@@ -12,7 +12,7 @@ from huey import SqliteHuey
 from sqlalchemy import select
 
 from labeler import jobs
-from labeler.accounts import service as accounts
+from labeler.accounts import sessions
 from labeler.app import create_app
 from labeler.assignment.leases import write_leases
 from labeler.campaigns.service import CampaignPlan, activate_campaign, create_campaign
@@ -56,7 +56,7 @@ def visit(app: Flask, any_db: Database, site: Settings, make_annotator: MakeAnno
     def signed_in(role: str) -> Browser:
         client, person = app.test_client(), make_annotator(any_db, role=role)
         with any_db.write() as session:
-            token = accounts.open_session(session, person, "tests", site)
+            token = sessions.open_session(session, person, "tests", site)
         with client.session_transaction() as cookie:
             cookie["token"] = token
         return Browser(client, person.id)
@@ -191,5 +191,5 @@ def test_a_training_that_fails_stops_no_refresh(
 def test_jobs_of_another_version_are_passed_over(settings: Settings) -> None:
     other = SqliteHuey("sidelight", filename=str(settings.jobs_path), results=False)
     other.task(name="retrain_if_due")(lambda: None)()
-    jobs.propose_labels(settings, 1)
+    jobs.propose_labels.queue(settings, 1)
     assert jobs.count_waiting(settings) == 1

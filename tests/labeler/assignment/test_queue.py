@@ -13,7 +13,7 @@ from labeler.consensus.store import add_rows, rebuild, remove_rows
 from labeler.database.engine import Database
 from labeler.models import Consensus, Participation, Vote
 from labeler.rules.campaign_rules import ORDERS
-from labeler.rules.random_draws import FIRST_TURNS, is_blind, is_mirrored, planted_label
+from labeler.rules.random_draws import FIRST_TURNS, inserted_label, is_blind, is_mirrored
 from labeler.voting.service import SubmittedAnswer, cast_vote
 from rotation.data.labels import LABELS
 from tests.conftest import MakeAnnotator, MakeDataset
@@ -251,7 +251,7 @@ class TestView:
         planted = [one for one in leased if one.presentation.planted]
         assert 5 <= len(planted) <= 35
         for one in leased:
-            wrong = planted_label(1, ada, one.image_id, known[one.image_id], 0.5)
+            wrong = inserted_label(1, ada, one.image_id, known[one.image_id], 0.5)
             assert one.presentation.planted == (wrong is not None)
             assert one.presentation.shown_label == (wrong or "right")
             assert wrong != known[one.image_id]

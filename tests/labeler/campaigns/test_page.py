@@ -26,7 +26,7 @@ from labeler.web.markdown import render
 from tests.conftest import write_images
 from tests.labeler.conftest import Browser, Visit
 
-RULES = campaign_forms.texts_of(Rules())
+RULES = campaign_forms.rule_texts(Rules())
 BOXES = {name for name, field in campaign_forms.FIELDS.items() if field.kind == "yes"}
 
 
@@ -292,7 +292,7 @@ def test_every_rule_has_a_field_and_comes_back_as_it_was() -> None:
         min_gold=0.56,
     )
     for rules in (Rules(), other):
-        assert campaign_forms.parse(campaign_forms.texts_of(rules)) == rules
+        assert campaign_forms.parse_rules(campaign_forms.rule_texts(rules)) == rules
 
 
 def test_without_a_data_set_the_next_step_is_named(visit: Visit) -> None:
@@ -359,8 +359,8 @@ def test_markdown_that_is_meant_well() -> None:
 
 
 def test_a_selection_in_words(visit: Visit, db: Database, celeba: int, app: Flask) -> None:
-    from labeler.web.campaign_forms import words_of
+    from labeler.web.campaign_forms import describe_selection
 
-    assert words_of(ImageSelection()) == "all images"
+    assert describe_selection(ImageSelection()) == "all images"
     chosen = ImageSelection(partitions=(2,), attributes={"Wearing_Hat": False}, sample=7, seed=3)
-    assert words_of(chosen) == "test, not Wearing Hat, 7 at random (seed 3)"
+    assert describe_selection(chosen) == "test, not Wearing Hat, 7 at random (seed 3)"

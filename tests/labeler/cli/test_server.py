@@ -44,8 +44,10 @@ def manage(home: Path, *arguments: str, database: str = "") -> Iterator[subproce
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "manage.py"), *arguments],
             env=environ | {"SIDELIGHT_HOME": str(home), "PYTHONUNBUFFERED": "1"},
-            stdout=output, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
         try:
             yield process
         finally:
@@ -179,12 +181,12 @@ def test_the_worker_does_what_is_queued_and_survives_an_error(
     from labeler import jobs
 
     dataset_id = register_dataset(db, write_images(tmp_path / "faces", 3)).dataset_id
-    jobs.propose_labels(settings, dataset_id)  # no votes: an expected error
+    jobs.propose_labels.queue(settings, dataset_id)  # no votes: an expected error
     check_images(db, dataset_id, processes=1)
     with db.write() as session:
         plan = campaigns.CampaignPlan("Second", Rules(), ImageSelection(sample=2))
         second = campaigns.add_campaign(session, dataset_id, plan).id
-    jobs.fill_campaign(settings, second)
+    jobs.fill_campaign.queue(settings, second)
     assert jobs.count_waiting(settings) == 2
 
     def filled() -> bool:

@@ -16,7 +16,7 @@ from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
 from labeler.errors import InvalidInput
 from labeler.mean_faces import files
-from labeler.mean_faces.files import Choices
+from labeler.mean_faces.files import Options
 from labeler.models import Annotator, Gold, Image, ModelRun, Participation, Vote, utc_now
 from labeler.quality.refresh import refresh_campaign
 from tests.conftest import MakeAnnotator, MakeDataset
@@ -52,14 +52,21 @@ def campaign_id(db: Database, make_dataset: MakeDataset, make_annotator: MakeAnn
                 blind = bool(rng.random() < 0.4)
                 session.add(
                     Vote(
-                        campaign_id=1, image_id=image, annotator_id=number, answer=answer,
-                        request_id=str(uuid.uuid4()), blind=blind, elapsed_ms=1200,
+                        campaign_id=1,
+                        image_id=image,
+                        annotator_id=number,
+                        answer=answer,
+                        request_id=str(uuid.uuid4()),
+                        blind=blind,
+                        elapsed_ms=1200,
                         shown_run_id=None if blind else run_id,
                         shown_label=None if blind else words[truth[image]],
                         withheld_label=words[truth[image]] if blind else None,
-                        mirrored=bool(rng.random() < 0.5), planted=False, mode="single",
+                        mirrored=bool(rng.random() < 0.5),
+                        planted=False,
+                        mode="single",
                     )
-                )  # fmt: skip
+                )
         session.flush()
         rebuild(session, 1)
     return 1
@@ -114,8 +121,12 @@ def test_the_quality_table_puts_first_who_needs_a_look(
     assert "The answers do not depend on the images." in page
     assert page.count("<tr>") == 6
     assert names(boss.get("/admin/quality?sort=person&order=ascending").text) == [
-        "ada", "bea", "cyd", "dan", "zoe",
-    ]  # fmt: skip
+        "ada",
+        "bea",
+        "cyd",
+        "dan",
+        "zoe",
+    ]
     assert names(boss.get("/admin/quality?sort=person&order=descending").text)[0] == "zoe"
     assert names(boss.get("/admin/quality?sort=agreement").text)[0] == "zoe"
     by_votes = boss.get("/admin/quality?sort=votes").text
@@ -187,8 +198,10 @@ def test_parts_that_are_replaced_hold_no_form(
     refresh_campaign(db, 1)
     for address in PAGES:
         tokens = [boss.get(address, headers=FRAGMENT).text for _ in range(2)]
-        without = [re.sub(r'<form.*?</form>|<div class="live.*?</div>', "", one, flags=re.S)
-                   for one in tokens]  # fmt: skip
+        without = [
+            re.sub(r'<form.*?</form>|<div class="live.*?</div>', "", one, flags=re.S)
+            for one in tokens
+        ]
         assert without[0] == without[1]
         assert "csrf_token" not in without[0]
 
@@ -233,7 +246,7 @@ def test_mean_faces_are_drawn_by_a_job_and_shown(
     page = boss.get(answer.headers["Location"]).text
     assert "1 job is" in page
     assert re.search(r'value="80" selected', page)
-    files.make(db, settings.home, 1, Choices(mirror=True, min_percent=80))
+    files.make(db, settings.home, 1, Options(mirror=True, min_percent=80))
     page = boss.get(answer.headers["Location"]).text
     source = re.search(r'<img src="([^"]+)"', page)
     assert source is not None
@@ -250,7 +263,7 @@ def test_choices_that_cannot_be(boss: Browser, campaign_id: int) -> None:
     for given in ("x", "101", "-1"):
         assert boss.get(f"/admin/mean-faces?min={given}").status_code == 422
     with pytest.raises(InvalidInput):
-        Choices(min_percent=101)
+        Options(min_percent=101)
 
 
 def test_numbers_follow_the_votes_without_a_refresh(visit: Visit, dataset_id: int) -> None:

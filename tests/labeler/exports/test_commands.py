@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select, update
 
-from labeler.cli.exports import write_csv
 from labeler.cli.main import cli
+from labeler.cli.output import write_csv
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.models import Campaign, Consensus, ModelRun

@@ -49,16 +49,29 @@ def publish(
 ) -> int:
     """A published run with the proposals that the function gives by file name."""
     with any_db.write() as session:
-        run = ModelRun(dataset_id=dataset_id, method="test", status="published", settings={},
-                       metrics={}, published_at=utc_now())  # fmt: skip
+        run = ModelRun(
+            dataset_id=dataset_id,
+            method="test",
+            status="published",
+            settings={},
+            metrics={},
+            published_at=utc_now(),
+        )
         session.add(run)
         session.flush()
         for image in session.scalars(select(Image).where(Image.dataset_id == dataset_id)):
             p = probabilities(image.filename)
             if p is not None:
                 left, center, right = p
-                session.add(Proposal(model_run_id=run.id, image_id=image.id, p_left=left,
-                                     p_center=center, p_right=right))  # fmt: skip
+                session.add(
+                    Proposal(
+                        model_run_id=run.id,
+                        image_id=image.id,
+                        p_left=left,
+                        p_center=center,
+                        p_right=right,
+                    )
+                )
         return run.id
 
 
@@ -125,8 +138,10 @@ def test_the_posterior_is_exported_where_it_decides(any_db: Database, dataset_id
                 getattr(stored[name], f"p_{label}"), abs=1e-6
             )
     assert [rows["b.png"][f"p_{k}"] for k in ("left", "center", "right")] == [
-        "0.000000", "0.000000", "1.000000",
-    ]  # fmt: skip
+        "0.000000",
+        "0.000000",
+        "1.000000",
+    ]
     assert float(rows["a.png"]["p_left"]) > 0.8
 
 
@@ -213,12 +228,31 @@ def test_every_vote_is_there_with_its_circumstances(any_db: Database, dataset_id
         votes[0].superseded_at = START + timedelta(minutes=5, microseconds=7)
         image = session.scalars(select(Image).where(Image.filename == "e.png")).one()
         common = {"campaign_id": dataset_id, "image_id": image.id}
-        session.add(Vote(**common, annotator_id=votes[0].annotator_id, answer="unsure",
-                         blind=False, request_id="request-1", shown_run_id=run_id, mirrored=True,
-                         shown_label="left", created_at=START + timedelta(hours=1)))  # fmt: skip
-        session.add(Vote(**common, annotator_id=votes[1].annotator_id, answer="left",
-                         blind=True, request_id="request-2", elapsed_ms=0, withheld_label="right",
-                         created_at=START + timedelta(hours=2)))  # fmt: skip
+        session.add(
+            Vote(
+                **common,
+                annotator_id=votes[0].annotator_id,
+                answer="unsure",
+                blind=False,
+                request_id="request-1",
+                shown_run_id=run_id,
+                mirrored=True,
+                shown_label="left",
+                created_at=START + timedelta(hours=1),
+            )
+        )
+        session.add(
+            Vote(
+                **common,
+                annotator_id=votes[1].annotator_id,
+                answer="left",
+                blind=True,
+                request_id="request-2",
+                elapsed_ms=0,
+                withheld_label="right",
+                created_at=START + timedelta(hours=2),
+            )
+        )
         count = len(votes) + 2
     rows = read("".join(stream_votes(any_db, dataset_id)))
     assert len(rows) == count

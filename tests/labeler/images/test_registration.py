@@ -71,8 +71,11 @@ def test_registering_again_changes_nothing(db: Database, folder: Path) -> None:
     before = images_of(db, first.dataset_id)
     again = register_dataset(db, folder)
     assert (again.dataset_id, again.added, again.changed, again.unchanged) == (
-        first.dataset_id, 0, 0, 5,
-    )  # fmt: skip
+        first.dataset_id,
+        0,
+        0,
+        5,
+    )
     after = images_of(db, first.dataset_id)
     assert {name: image.id for name, image in after.items()} == {
         name: image.id for name, image in before.items()
@@ -193,9 +196,12 @@ def test_a_file_that_cannot_be_read_for_a_time_keeps_its_votes(
 
 
 def test_a_check_that_was_stopped_has_counted_the_earlier_votes(
-    db: Database, settings: Settings, make_annotator: MakeAnnotator, folder: Path,
+    db: Database,
+    settings: Settings,
+    make_annotator: MakeAnnotator,
+    folder: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     dataset_id = register_dataset(db, folder).dataset_id
     check_images(db, dataset_id, processes=1)
     ada = make_annotator(db)

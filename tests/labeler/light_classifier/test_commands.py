@@ -183,8 +183,10 @@ def test_an_exported_file_is_read_as_it_is(tmp_path: Path) -> None:
     names = {"=a.png": "left", "b.png": "right", "c.png": "center", "d.png": ""}
     write_faces(tmp_path / "images", {name: label or "left" for name, label in names.items()})
     path = tmp_path / "labels.csv"
-    rows = [f"{i},{'`='.replace('`', chr(39)) + name[1:] if name[0] == '=' else name},{label}"
-            for i, (name, label) in enumerate(names.items())]  # fmt: skip
+    rows = [
+        f"{i},{'`='.replace('`', chr(39)) + name[1:] if name[0] == '=' else name},{label}"
+        for i, (name, label) in enumerate(names.items())
+    ]
     path.write_text("\ufeffimage_id,filename,label\r\n" + "\r\n".join(rows) + "\r\n")
     result = run("fit", "--images", tmp_path / "images", "--labels", path, "--out", tmp_path / "m")
     assert "learned from 3 labels and 1 images" in result.output, result.output

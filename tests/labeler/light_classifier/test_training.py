@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from labeler.light_classifier.active_learning import doubt, next_to_ask
+from labeler.light_classifier.active_learning import margin_uncertainty, next_to_ask
 from labeler.light_classifier.calibration import fit_temperature, threshold_for_precision
 from labeler.light_classifier.evaluation import expected_calibration_error
 from labeler.light_classifier.features import N_FEATURES, mirror_features
@@ -153,10 +153,16 @@ def test_the_doubtful_are_asked_first_and_no_two_alike() -> None:
     twin, mirrored = distinct[0:1] + 1e-4, mirror_features(distinct[0:1])
     features = np.concatenate([distinct, twin, mirrored])
     probabilities = np.array(
-        [[0.4, 0.4, 0.2], [0.6, 0.3, 0.1], [0.7, 0.2, 0.1], [0.98, 0.01, 0.01],
-         [0.4, 0.4, 0.2], [0.2, 0.4, 0.4]]
-    )  # fmt: skip
-    assert doubt(probabilities)[0] == 1
+        [
+            [0.4, 0.4, 0.2],
+            [0.6, 0.3, 0.1],
+            [0.7, 0.2, 0.1],
+            [0.98, 0.01, 0.01],
+            [0.4, 0.4, 0.2],
+            [0.2, 0.4, 0.4],
+        ]
+    )
+    assert margin_uncertainty(probabilities)[0] == 1
     order = next_to_ask(features, probabilities, 4)
     assert order[0] in (0, 4, 5)
     assert order[1:].tolist() == [1, 2, 3]
@@ -172,7 +178,7 @@ def test_what_was_asked_is_not_asked_again_in_another_guise() -> None:
 
 
 def test_ordering_needs_a_prediction_for_each_picture() -> None:
-    with pytest.raises(ValueError, match="2 pictures"):
+    with pytest.raises(ValueError, match="2 images"):
         next_to_ask(np.zeros((2, N_FEATURES), np.float32), np.ones((1, 3)) / 3, 1)
     nothing = next_to_ask(np.zeros((0, N_FEATURES), np.float32), np.ones((0, 3)), 5)
     assert nothing.tolist() == []

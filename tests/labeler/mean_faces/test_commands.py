@@ -70,8 +70,10 @@ def test_a_campaign_is_drawn_by_its_consensus(any_db: Database, tmp_path: Path) 
     left, right = faces.means[0, :, :, :32], faces.means[0, :, :, 32:]
     assert (left.mean(axis=(1, 2, 3)) > right.mean(axis=(1, 2, 3))).all()
     assert draw_mean_faces(any_db, campaign_id, mirror=True).counts.tolist() == [
-        [3, 4, 3], [3, 4, 3], [3, 4, 3]
-    ]  # fmt: skip
+        [3, 4, 3],
+        [3, 4, 3],
+        [3, 4, 3],
+    ]
     assert draw_mean_faces(any_db, campaign_id, edges=(0, 25)).counts.tolist() == [[3]] * 3
 
 
@@ -128,9 +130,19 @@ def test_files_give_what_the_database_gives(db: Database, run: Run, tmp_path: Pa
     picture = out.read_bytes()
     files = ["--labels", str(labels), "--poses", str(poses), "--images", str(tmp_path / "faces")]
     drawn = run(
-        "report", "mean-faces", "--out", str(out), "--json", str(by_files), "--mirror", *files,
-        "--min-probability", "0.9", "--processes", "2",
-    )  # fmt: skip
+        "report",
+        "mean-faces",
+        "--out",
+        str(out),
+        "--json",
+        str(by_files),
+        "--mirror",
+        *files,
+        "--min-probability",
+        "0.9",
+        "--processes",
+        "2",
+    )
     assert drawn.exit_code == 0, drawn.output
     assert by_files.read_text() == by_votes.read_text()
     assert out.read_bytes() == picture
@@ -172,10 +184,21 @@ def test_labels_of_a_file_that_are_not_probable_enough(run: Run, tmp_path: Path)
     write_poses(tmp_path / "poses.csv", 3)
     numbers = tmp_path / "mean.json"
     drawn = run(
-        "report", "mean-faces", "--out", str(out), "--json", str(numbers), "--labels", str(labels),
-        "--poses", str(tmp_path / "poses.csv"), "--images", str(tmp_path / "faces"),
-        "--min-probability", "0.6",
-    )  # fmt: skip
+        "report",
+        "mean-faces",
+        "--out",
+        str(out),
+        "--json",
+        str(numbers),
+        "--labels",
+        str(labels),
+        "--poses",
+        str(tmp_path / "poses.csv"),
+        "--images",
+        str(tmp_path / "faces"),
+        "--min-probability",
+        "0.6",
+    )
     assert drawn.exit_code == 0, drawn.output
     cells = json.loads(numbers.read_text())["cells"]
     assert [cell["light"] for cell in cells if cell["images"]] == ["left", "center"]

@@ -127,8 +127,11 @@ def test_empty_cells_are_null_in_json() -> None:
     assert figures["cells"][2]["variance"] is None
     assert [pair["mse"] for pair in figures["mse"]].count(None) == 11
     assert figures["mse"][0] == {
-        "lights": ["left", "left"], "poses": [0, 1], "mse": 0.0, "by_chance": 0.0
-    }  # fmt: skip
+        "lights": ["left", "left"],
+        "poses": [0, 1],
+        "mse": 0.0,
+        "by_chance": 0.0,
+    }
 
 
 @pytest.mark.parametrize(

@@ -204,9 +204,15 @@ def test_flags_are_for_supervisors_only(visit: Visit, db: Database, dataset_id: 
     sentence = "Half of the answers took less than a blink."
     with db.write() as session:
         session.add(
-            Skill(campaign_id=1, annotator_id=ann.annotator_id or 0, confusion=[], copy_rate=0.0,
-                  figures={}, flags=[["one_sided", sentence]])
-        )  # fmt: skip
+            Skill(
+                campaign_id=1,
+                annotator_id=ann.annotator_id or 0,
+                confusion=[],
+                copy_rate=0.0,
+                figures={},
+                flags=[["one_sided", sentence]],
+            )
+        )
     assert sentence in boss.get("/admin/people").text
     assert ann.get("/admin/people").status_code == 403
     for address in ("/me", "/label", "/guide"):

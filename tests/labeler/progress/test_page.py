@@ -22,9 +22,11 @@ DAY = 86_400
 
 def answer(browser: Browser, image: dict[str, Any], word: str, elapsed_ms: int = 900) -> None:
     body = {
-        "image_id": image["image_id"], "answer": word, "elapsed_ms": elapsed_ms,
+        "image_id": image["image_id"],
+        "answer": word,
+        "elapsed_ms": elapsed_ms,
         "request_id": f"request-{image['image_id']}",
-    }  # fmt: skip
+    }
     assert browser.send("/label/votes", body).status_code == 201
 
 
@@ -79,13 +81,19 @@ def test_ten_at_most_and_no_exercises(
             Vote.__table__.insert(),
             [
                 {
-                    "campaign_id": 1, "image_id": images[13]["image_id"], "answer": "left",
-                    "annotator_id": ann.annotator_id, "mode": "training", "blind": True,
-                    "request_id": "exercise", "planted": False, "mirrored": False,
+                    "campaign_id": 1,
+                    "image_id": images[13]["image_id"],
+                    "answer": "left",
+                    "annotator_id": ann.annotator_id,
+                    "mode": "training",
+                    "blind": True,
+                    "request_id": "exercise",
+                    "planted": False,
+                    "mirrored": False,
                     "created_at": utc_now(),
                 }
             ],
-        )  # fmt: skip
+        )
     page = ann.get("/me").text
     listed = [int(one["image_id"]) for one in forms(page)]
     assert listed == [one["image_id"] for one in images[11:1:-1]]
@@ -111,17 +119,28 @@ def test_the_pace(db: Database, make_annotator: MakeAnnotator, make_dataset: Mak
     make_dataset(db, 6)
     ada = make_annotator(db).id
     cast = [
-        ("left", True, 1000, 0), ("left", False, 3000, 30), ("center", False, None, 60),
-        ("right", False, 2000, 3660), ("unsure", False, 9000, -DAY), ("left", False, 1, -9 * DAY),
-    ]  # fmt: skip
+        ("left", True, 1000, 0),
+        ("left", False, 3000, 30),
+        ("center", False, None, 60),
+        ("right", False, 2000, 3660),
+        ("unsure", False, 9000, -DAY),
+        ("left", False, 1, -9 * DAY),
+    ]
     with db.write() as session:
         session.add_all(
             Vote(
-                campaign_id=1, image_id=n, annotator_id=ada, answer=word, mirrored=mirrored,
-                elapsed_ms=ms, created_at=after(at), request_id=f"request-{n}", blind=False,
+                campaign_id=1,
+                image_id=n,
+                annotator_id=ada,
+                answer=word,
+                mirrored=mirrored,
+                elapsed_ms=ms,
+                created_at=after(at),
+                request_id=f"request-{n}",
+                blind=False,
             )
             for n, (word, mirrored, ms, at) in enumerate(cast, start=1)
-        )  # fmt: skip
+        )
     with db.read() as session:
         pace = own_pace(session, ada, 1, now=after(4000))
     assert pace.median_s == 2.0
@@ -156,10 +175,14 @@ def test_who_is_told_how_they_do_on_gold(
     with db.write() as session:
         session.add(
             Skill(
-                campaign_id=1, annotator_id=ann.annotator_id, confusion=[], copy_rate=0.0,
-                figures=figures, flags=[],
+                campaign_id=1,
+                annotator_id=ann.annotator_id,
+                confusion=[],
+                copy_rate=0.0,
+                figures=figures,
+                flags=[],
             )
-        )  # fmt: skip
+        )
         label = "left" if status == "agreed" else None
         probability = 1.0 if label else None
         session.execute(
@@ -176,16 +199,22 @@ def test_advice_and_pauses_are_said_kindly(visit: Visit, db: Database, dataset_i
     with db.write() as session:
         session.add(
             Skill(
-                campaign_id=1, annotator_id=ann.annotator_id, confusion=[], copy_rate=0.0,
-                figures={}, flags=[["too_fast", "Half of the answers came."], ["random", "No."]],
+                campaign_id=1,
+                annotator_id=ann.annotator_id,
+                confusion=[],
+                copy_rate=0.0,
+                figures={},
+                flags=[["too_fast", "Half of the answers came."], ["random", "No."]],
             )
-        )  # fmt: skip
+        )
         session.add(
             Participation(
-                campaign_id=1, annotator_id=ann.annotator_id, status="paused",
+                campaign_id=1,
+                annotator_id=ann.annotator_id,
+                status="paused",
                 reason="Take a break.",
             )
-        )  # fmt: skip
+        )
     page = ann.get("/me").text
     assert "Please take a second to look at each image." in page
     assert "Half of the answers" not in page, "the words for the supervisor"

@@ -46,9 +46,7 @@ def recount(db: Database) -> CampaignProgress:
     """The progress by looking at every row in Python."""
     with db.read() as session:
         rows = session.scalars(select(Consensus)).all()
-        votes = [
-            one for one in session.scalars(select(Vote)) if one.superseded_at is None
-        ]  # fmt: skip
+        votes = [one for one in session.scalars(select(Vote)) if one.superseded_at is None]
     by_image = Counter(one.image_id for one in votes)
     by_hand = ("gold-1", "decision-1")
     after_votes = {
@@ -87,9 +85,7 @@ def test_the_progress_is_what_a_plain_recount_says(
             select(Consensus.image_id).where(Consensus.status == "contested")
         ).first()
         assert contested is not None
-        session.add(
-            Decision(campaign_id=1, image_id=contested, annotator_id=boss, label="left")
-        )  # fmt: skip
+        session.add(Decision(campaign_id=1, image_id=contested, annotator_id=boss, label="left"))
         other = session.scalars(
             select(Consensus.image_id).where(Consensus.status == "open")
         ).first()

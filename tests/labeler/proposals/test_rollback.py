@@ -29,7 +29,7 @@ from labeler.proposals.runs import (
     start_run,
 )
 from labeler.proposals.service import propose
-from labeler.proposals.training import Reading
+from labeler.proposals.training import FeatureReader
 from labeler.quality.refresh import refresh_dataset
 from tests.labeler.acting import set_rules
 from tests.labeler.lit_faces import add_people, cycle_labels, register, write_faces
@@ -51,7 +51,7 @@ def make_run(db: Database, dataset_id: int, center: float) -> int:
         images = list(session.execute(select(Image.id, Image.filename).order_by(Image.filename)))
         path = images and session.scalars(select(Image)).first().dataset.path
     model = biased(center)
-    propose(db, run_id, Reading(path, 1, None), [tuple(row) for row in images], model)
+    propose(db, run_id, FeatureReader(path, 1, None), [tuple(row) for row in images], model)
     publish_run(db, run_id, {}, model_to_bytes(model))
     return run_id
 

@@ -217,5 +217,5 @@ def test_the_worker_asks_every_minute_and_that_counts_as_no_job(settings: Settin
 
 def test_a_training_that_waits_is_not_queued_twice(settings: Settings) -> None:
     for campaign_id in (1, 1, 2):
-        jobs.propose_labels(settings, campaign_id, 5)
+        jobs.propose_labels.queue(settings, campaign_id, 5)
     assert jobs.count_waiting(settings) == 2

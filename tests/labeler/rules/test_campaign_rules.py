@@ -27,7 +27,7 @@ def test_any_text_comes_back_whole(text: str) -> None:
 def test_a_message_says_the_whole_value_and_all_that_is_allowed(text: str) -> None:
     [problem] = problems_of({"order": text})
     assert str(problem) == f"order is {text!r}; allowed are {', '.join(ORDERS)}"
-    assert campaign_forms.sentences_of(RuleError([problem])) == {
+    assert campaign_forms.rule_messages(RuleError([problem])) == {
         "order": f"Allowed are {', '.join(ORDERS)}."
     }
 
@@ -37,8 +37,12 @@ def test_all_problems_are_told_at_once_as_they_were_written() -> None:
         {"threshold": "120 %", "training": "1.5", "named": "perhaps", "bling": "1", "order": "x"}
     )
     assert {one.field: one.given for one in found} == {
-        "threshold": "120 %", "training": "1.5", "named": "perhaps", "rule": "bling", "order": "x",
-    }  # fmt: skip
+        "threshold": "120 %",
+        "training": "1.5",
+        "named": "perhaps",
+        "rule": "bling",
+        "order": "x",
+    }
     assert {one.field: one.bounds for one in found}["threshold"] == (0.5, 0.9999)
 
 
@@ -51,8 +55,10 @@ def test_a_bound_that_follows_another_rule_is_that_of_the_new_value() -> None:
 
 def test_percent_fields_have_their_bounds_in_percent_and_others_have_not() -> None:
     with pytest.raises(RuleError) as caught:
-        campaign_forms.parse({"threshold": "3", "blind_share": "101", "required_votes": "100"})
-    assert campaign_forms.sentences_of(caught.value) == {
+        campaign_forms.parse_rules(
+            {"threshold": "3", "blind_share": "101", "required_votes": "100"}
+        )
+    assert campaign_forms.rule_messages(caught.value) == {
         "threshold": "A number from 50 to 99.99 is needed.",
         "blind_share": "A number from 0 to 100 is needed.",
         "required_votes": "A whole number from 1 to 99 is needed.",

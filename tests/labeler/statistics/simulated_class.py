@@ -19,7 +19,7 @@ CONFUSIONS = {
 
 
 def draw(probabilities: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """One column per row of probabilities."""
+    """Draw a column for each row of probabilities."""
     steps = probabilities.cumsum(axis=-1)
     columns = (rng.random((*steps.shape[:-1], 1)) > steps).sum(axis=-1)
     return np.minimum(columns, probabilities.shape[-1] - 1)
@@ -28,7 +28,11 @@ def draw(probabilities: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def draw_votes(
     kinds: list[str], n_images: int, per_image: int, seed: int
 ) -> tuple[Votes, np.ndarray]:
-    """Blind votes of different people on each image, and the (N,) true labels."""
+    """Draw blind votes of `per_image` people on each image.
+
+    Returns:
+        The votes, and the true labels (N,).
+    """
     rng = np.random.default_rng(seed)
     truth = draw(np.tile([0.3, 0.4, 0.3], (n_images, 1)), rng)
     people = rng.permuted(np.tile(np.arange(len(kinds)), (n_images, 1)), axis=1)[:, :per_image]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from labeler.statistics.anchoring import measure_anchoring, measure_planted, side_bias
+from labeler.statistics.anchoring import measure_anchoring, measure_inserted, side_bias
 from labeler.statistics.intervals import Interval
 from labeler.statistics.vote_arrays import MIRRORED_ANSWERS
 from tests.labeler.statistics.simulated_class import CONFUSIONS, draw
@@ -37,8 +37,8 @@ def _anchored(rate: float, rng: np.random.Generator, n: int = 600):
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.15, 0.5])
-def test_the_following_rate_is_covered(rate: float) -> None:
-    share = covered(lambda rng: measure_anchoring(*_anchored(rate, rng)).following, rate)
+def test_the_copy_rate_is_covered(rate: float) -> None:
+    share = covered(lambda rng: measure_anchoring(*_anchored(rate, rng)).copy_rate, rate)
     assert 0.93 <= share <= 0.975
 
 
@@ -57,12 +57,12 @@ def _planted(rate: float, rng: np.random.Generator):
     planted = (truth + rng.integers(1, 3, 120)) % 3
     answer = _answers(truth, planted, rate, rng)
     base = _answers(base_truth, np.full(400, -1), rate, rng)
-    return measure_planted(answer, planted, truth, base, base_truth)
+    return measure_inserted(answer, planted, truth, base, base_truth)
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.3, 0.7])
-def test_following_of_planted_proposals_is_covered(rate: float) -> None:
-    assert 0.93 <= covered(lambda rng: _planted(rate, rng).following, rate) <= 0.975
+def test_the_copy_rate_of_inserted_suggestions_is_covered(rate: float) -> None:
+    assert 0.93 <= covered(lambda rng: _planted(rate, rng).copy_rate, rate) <= 0.975
 
 
 def test_planted_proposals_are_corrected_for_common_errors() -> None:
@@ -70,12 +70,12 @@ def test_planted_proposals_are_corrected_for_common_errors() -> None:
     rng = np.random.default_rng(1)
     truth = np.zeros(4000, dtype=int)
     answer = rng.integers(0, 2, 4000)
-    found = measure_planted(
+    found = measure_inserted(
         answer[:2000], truth[:2000] + 1, truth[:2000], answer[2000:], truth[2000:]
     )
     assert found.shown.estimate == pytest.approx(0.5, abs=0.05)
-    assert found.following.contains(0)
-    assert abs(found.following.estimate) < 0.1
+    assert found.copy_rate.contains(0)
+    assert abs(found.copy_rate.estimate) < 0.1
 
 
 def _sided(bias: float, mirrored_share: float, rng: np.random.Generator):
@@ -105,12 +105,12 @@ def test_a_mirrored_class_has_the_opposite_bias() -> None:
 def test_without_blind_or_mirrored_votes_nothing_is_known() -> None:
     nobody = measure_anchoring(np.array([0, 1]), np.array([0, 0]), np.array([False, False]))
     assert nobody.shown.estimate == 0.5
-    assert math.isnan(nobody.following.estimate)
-    assert (nobody.following.low, nobody.following.high) == (-1, 1)
+    assert math.isnan(nobody.copy_rate.estimate)
+    assert (nobody.copy_rate.low, nobody.copy_rate.high) == (-1, 1)
     assert math.isnan(side_bias(np.array([0, 2]), np.array([False, False])).estimate)
     empty = np.empty(0, dtype=int)
-    bare = measure_planted(np.array([1]), np.array([1]), np.array([0]), empty, empty)
-    assert math.isnan(bare.following.estimate)
+    bare = measure_inserted(np.array([1]), np.array([1]), np.array([0]), empty, empty)
+    assert math.isnan(bare.copy_rate.estimate)
 
 
 def test_images_without_a_proposal_are_left_out() -> None:
@@ -124,4 +124,4 @@ def test_images_without_a_proposal_are_left_out() -> None:
 def test_a_planted_proposal_that_is_right_is_refused() -> None:
     one = np.array([1])
     with pytest.raises(ValueError, match="must be wrong"):
-        measure_planted(one, one, one, one, one)
+        measure_inserted(one, one, one, one, one)

@@ -11,8 +11,8 @@ from labeler.statistics.annotator_flags import (
     Record,
     flags,
     gold_accuracy,
-    information,
-    standing,
+    recommend_action,
+    spammer_score,
     without_own,
 )
 from labeler.statistics.dawid_skene import fit_skills
@@ -51,7 +51,7 @@ def test_good_people_are_practically_never_flagged(n: int) -> None:
 
 @pytest.mark.parametrize("kind", ["spammer", "one-sided", "one key", "swapped"])
 def test_useless_people_are_paused_by_60_votes(kind: str) -> None:
-    people = [standing(flags(a_record(kind, 60, seed))) for seed in range(200)]
+    people = [recommend_action(flags(a_record(kind, 60, seed))) for seed in range(200)]
     assert people.count("pause") >= 190
 
 
@@ -81,7 +81,7 @@ def test_a_whole_class_with_real_posteriors() -> None:
             answers = votes.answer[rows]
             posteriors = skills.posteriors[votes.image[rows]]
             rest = without_own(posteriors, answers, skills.confusions[person])
-            found = standing(flags(Record(answers, rest)))
+            found = recommend_action(flags(Record(answers, rest)))
             if kind in ("spammer", "one-sided"):
                 assert found == "pause", (seed, person)
             if kind == "good":
@@ -125,16 +125,16 @@ def test_low_gold_needs_evidence() -> None:
 
 
 def test_standing() -> None:
-    assert standing([]) == "ok"
-    assert standing([Flag("too_fast", "")]) == "warn"
-    assert standing([Flag("too_fast", ""), Flag("monotone", "")]) == "pause"
-    assert standing([Flag("random", "")]) == "pause"
+    assert recommend_action([]) == "ok"
+    assert recommend_action([Flag("too_fast", "")]) == "warn"
+    assert recommend_action([Flag("too_fast", ""), Flag("monotone", "")]) == "pause"
+    assert recommend_action([Flag("random", "")]) == "pause"
 
 
 def test_information_is_0_for_a_spammer_and_1_for_a_perfect_person() -> None:
-    assert information(np.array(CONFUSIONS["spammer"])) == 0
-    assert information(np.eye(3, 4)) == 1
-    assert 0.5 < information(np.array(CONFUSIONS["good"])) < 1
+    assert spammer_score(np.array(CONFUSIONS["spammer"])) == 0
+    assert spammer_score(np.eye(3, 4)) == 1
+    assert 0.5 < spammer_score(np.array(CONFUSIONS["good"])) < 1
 
 
 def test_the_own_vote_is_taken_out_exactly() -> None:
@@ -164,7 +164,7 @@ def test_the_own_vote_beside_a_proposal_is_taken_out_exactly() -> None:
         votes.answer[rows],
         skills.confusions[0],
         shown[rows],
-        float(skills.following[0]),
+        float(skills.copy_rates[0]),
     )
     others = np.flatnonzero((votes.annotator != 0) & np.isin(votes.image, votes.image[rows]))
     for row, image in enumerate(votes.image[rows]):
@@ -173,7 +173,7 @@ def test_the_own_vote_beside_a_proposal_is_taken_out_exactly() -> None:
                 ANSWERS[votes.answer[vote]],
                 tuple(map(tuple, skills.confusions[votes.annotator[vote]])),
                 LABELS[shown[vote]] if shown[vote] >= 0 else None,
-                float(skills.following[votes.annotator[vote]]),
+                float(skills.copy_rates[votes.annotator[vote]]),
             )
             for vote in others[votes.image[others] == image]
         ]

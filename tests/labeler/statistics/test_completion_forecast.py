@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labeler.statistics.completion_forecast import pace, time_left, votes_left
+from labeler.statistics.completion_forecast import pace, remaining_time, remaining_votes
 from labeler.statistics.intervals import Interval
 
 CAP = 7
@@ -38,7 +38,7 @@ def test_the_interval_holds_what_was_really_needed() -> None:
     for _ in range(60):
         finished, waiting, missing = halfway(rng, 500)
         if missing:
-            found = votes_left(finished, waiting, first=1, cap=CAP)
+            found = remaining_votes(finished, waiting, first=1, cap=CAP)
             held.append(found.contains(missing))
             ratios.append(found.estimate / missing)
     assert np.mean(held) >= 0.85
@@ -46,9 +46,9 @@ def test_the_interval_holds_what_was_really_needed() -> None:
 
 
 def test_a_majority_of_three_needs_exactly_the_rest() -> None:
-    found = votes_left({3: 40}, {0: 5, 1: 2, 2: 3}, first=3, cap=3)
+    found = remaining_votes({3: 40}, {0: 5, 1: 2, 2: 3}, first=3, cap=3)
     assert found == Interval(22.0, 22.0, 22.0)
-    assert votes_left({}, {}, first=1, cap=7) == Interval(0.0, 0.0, 0.0)
+    assert remaining_votes({}, {}, first=1, cap=7) == Interval(0.0, 0.0, 0.0)
 
 
 @given(
@@ -58,7 +58,7 @@ def test_a_majority_of_three_needs_exactly_the_rest() -> None:
 )
 def test_bounds(finished: dict[int, int], waiting: dict[int, int], first: int) -> None:
     """Each open image takes one vote at least and what is left to the cap at most."""
-    found = votes_left(finished, waiting, first=first, cap=CAP)
+    found = remaining_votes(finished, waiting, first=first, cap=CAP)
     images = sum(waiting.values())
     most = sum(max(CAP - votes, 1) * n for votes, n in waiting.items())
     assert images <= found.low + 1e-9
@@ -78,15 +78,15 @@ def test_the_pace_is_sure_of_itself_as_the_bins_are() -> None:
 
 def test_time_left() -> None:
     needed = Interval(600.0, 500.0, 720.0)
-    found = time_left(needed, pace([10] * 6), 600)
+    found = remaining_time(needed, pace([10] * 6), 600)
     assert found is not None
     assert found.estimate == pytest.approx(36_000)
     assert found.low < 36_000 * 500 / 600
     assert found.high > 36_000 * 720 / 600
-    assert time_left(needed, pace([0, 0]), 600) is None
-    assert time_left(Interval(0.0, 0.0, 0.0), pace([10]), 600) is None
+    assert remaining_time(needed, pace([0, 0]), 600) is None
+    assert remaining_time(Interval(0.0, 0.0, 0.0), pace([10]), 600) is None
 
 
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="first is 3, cap is 2"):
-        votes_left({}, {}, first=3, cap=2)
+        remaining_votes({}, {}, first=3, cap=2)

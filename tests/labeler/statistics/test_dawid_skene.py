@@ -35,7 +35,7 @@ def _mirrored(skills: Skills) -> list[np.ndarray]:
         skills.confusions[:, ::-1][:, :, MIRRORED_ANSWERS],
         skills.average[::-1][:, MIRRORED_ANSWERS],
         skills.class_prior[::-1],
-        skills.following,
+        skills.copy_rates,
         skills.posteriors[:, ::-1],
     ]
 
@@ -58,7 +58,7 @@ def test_a_mirror_mirrors_everything(with_prior: bool) -> None:
             flipped.confusions,
             flipped.average,
             flipped.class_prior,
-            flipped.following,
+            flipped.copy_rates,
             flipped.posteriors,
         ],
         strict=True,
@@ -114,7 +114,7 @@ def test_a_row_without_proposal_falls_back_on_the_class() -> None:
 
 
 @pytest.mark.parametrize("with_prior", [False, True])
-def test_the_following_rate_is_recovered(with_prior: bool) -> None:
+def test_the_copy_rate_is_recovered(with_prior: bool) -> None:
     rng = np.random.default_rng(6)
     votes, truth = draw_votes(["good"] * 20, 4000, 4, seed=6)
     proposal = np.where(rng.random(4000) < 0.9, truth, rng.integers(0, 3, 4000))
@@ -124,10 +124,10 @@ def test_the_following_rate_is_recovered(with_prior: bool) -> None:
     answer = np.where(follows, shown, votes.answer)
     prior = 0.9 * np.eye(3)[proposal] + 0.1 / 3 if with_prior else None
     skills = fit_skills(Votes(votes.image, votes.annotator, answer, shown), 4000, 20, prior=prior)
-    # Shrunk towards the class: few votes tell following from agreeing.
-    assert skills.following[:10].mean() == pytest.approx(0.1, abs=0.12)
-    assert skills.following[10:].mean() == pytest.approx(0.5, abs=0.08)
-    assert skills.following[:10].max() < skills.following[10:].min()
+    # Shrunk towards the class: few votes distinguish copying from agreeing.
+    assert skills.copy_rates[:10].mean() == pytest.approx(0.1, abs=0.12)
+    assert skills.copy_rates[10:].mean() == pytest.approx(0.5, abs=0.08)
+    assert skills.copy_rates[:10].max() < skills.copy_rates[10:].min()
 
 
 @pytest.mark.parametrize(

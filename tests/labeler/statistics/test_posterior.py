@@ -84,9 +84,9 @@ def test_repeating_the_proposal_is_no_evidence() -> None:
     assert label_posterior(prior, [parrot]) == pytest.approx(prior)
 
 
-def test_following_weakens_assent_and_leaves_dissent() -> None:
-    def after(answer: str, following: float) -> float:
-        vote = Evidence(answer, DEFAULT_CONFUSION, "left", following)
+def test_a_copy_rate_weakens_assent_and_leaves_dissent() -> None:
+    def after(answer: str, copy_rate: float) -> float:
+        vote = Evidence(answer, DEFAULT_CONFUSION, "left", copy_rate)
         return label_posterior(FLAT, [vote])[LABELS.index(answer)]
 
     assert after("left", 0.5) < after("left", 0.1) < after("left", 0.0)
@@ -116,7 +116,7 @@ def test_a_prior_that_is_none_is_refused(prior) -> None:
     [
         (("top", DEFAULT_CONFUSION), "'top' is not an answer"),
         (("left", DEFAULT_CONFUSION, "unsure"), "'unsure' is not a label"),
-        (("left", DEFAULT_CONFUSION, "left", 1.5), "following is 1.5"),
+        (("left", DEFAULT_CONFUSION, "left", 1.5), "copy_rate is 1.5"),
         (("left", DEFAULT_CONFUSION[:2]), "3 rows"),
         (("left", (*DEFAULT_CONFUSION[:2], (0.5, 0.5, 0.5, 0.5))), "row right of the confusion"),
     ],

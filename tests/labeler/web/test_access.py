@@ -18,26 +18,36 @@ from labeler.database.engine import Database
 from labeler.models import ROLES, Consensus, Image, LoginSession, utc_now
 from labeler.quality.refresh import judge_people
 from labeler.web import access
-from labeler.web.images import PREFIX
+from labeler.web.images import HASH_DIGITS
 from tests.conftest import WRITING, CountQueries, MakeAnnotator
 from tests.labeler.acting import ids, lease, make_gold, publish_run, queue, set_rules, vote
 from tests.labeler.conftest import Browser, Visit
 
 PUBLIC = {
-    "static", "home.home", "home.guide", "home.healthz", "accounts.sign_in", "accounts.do_sign_in",
-    "accounts.join", "accounts.do_join",
-}  # fmt: skip
+    "static",
+    "home.home",
+    "home.guide",
+    "home.healthz",
+    "accounts.sign_in",
+    "accounts.do_sign_in",
+    "accounts.join",
+    "accounts.do_join",
+}
 ADMINS = {
-    "people.invites", "people.create_invite", "people.revoke_invite",
-    "people.set_role", "people.deactivate", "people.reactivate",
-}  # fmt: skip
+    "people.invites",
+    "people.create_invite",
+    "people.revoke_invite",
+    "people.set_role",
+    "people.deactivate",
+    "people.reactivate",
+}
 
 
-def allowed_roles(endpoint: str) -> set[str]:
-    """The table that the site is to follow, said a second time and by area."""
-    if endpoint in ADMINS:
+def allowed_roles(rule: Rule) -> set[str]:
+    """The roles that may use a route, by its address."""
+    if rule.endpoint in ADMINS:
         return {"admin"}
-    return {"supervisor", "admin"} if endpoint.startswith("admin.") else set(ROLES)
+    return {"supervisor", "admin"} if rule.rule.startswith("/admin/") else set(ROLES)
 
 
 def address_of(rule: Rule) -> str:
@@ -63,7 +73,7 @@ def test_each_route_and_role_is_as_declared(app: Flask, visit: Visit, dataset_id
             browser = visit(role)  # a fresh one: some of these writes sign it out
             call = browser.get if method == "GET" else browser.submit
             status = call(address_of(rule)).status_code
-            may = role in allowed_roles(rule.endpoint)
+            may = role in allowed_roles(rule)
             refused = 401 if role is None else 403
             assert (status != refused) == may, f"{role} {method} {rule}: {status}"
             assert status < 500
@@ -103,9 +113,13 @@ def worked(
         image = session.get_one(Image, contested)
     judge_people(db, 1)
     return {
-        "token": token, "image_id": contested, "sha_prefix": image.sha256[:PREFIX],
-        "campaign_id": 1, "annotator_id": ada, "filename": "site.css",
-    }  # fmt: skip
+        "token": token,
+        "image_id": contested,
+        "sha_prefix": image.sha256[:HASH_DIGITS],
+        "campaign_id": 1,
+        "annotator_id": ada,
+        "filename": "site.css",
+    }
 
 
 # Each assigns images to the person who opens it, and shows them. The page comes with its images,
@@ -130,18 +144,17 @@ def writes_by_get(
             with count_queries(app.extensions["sidelight_db"]) as statements:
                 query = QUERIES.get(rule.endpoint, {})
                 answer = browser.get(address[1], query_string=query)
-            assert answer.status_code in expected_statuses(role, rule.endpoint), rule
+            assert answer.status_code in expected_statuses(role, rule), rule
             if statements.writes:
                 found[rule.endpoint] = {WRITING.search(one)[2] for one in statements.writes}  # type: ignore[index]
     return found
 
 
-def expected_statuses(role: str, endpoint: str) -> set[int]:
-    if role not in allowed_roles(endpoint) and endpoint not in PUBLIC:
+def expected_statuses(role: str, rule: Rule) -> set[int]:
+    if role not in allowed_roles(rule) and rule.endpoint not in PUBLIC:
         return {403}
-    return (
-        {404} if endpoint == "mean_faces.mean_faces_png" else {200, 302}
-    )  # no figure has been drawn
+    no_figure_yet = rule.endpoint == "mean_faces.mean_faces_png"
+    return {404} if no_figure_yet else {200, 302}
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -18,12 +18,28 @@ TEMPLATES = sorted(
 )
 STATIC = sorted(path for path in (ROOT / "static").rglob("*") if path.suffix in (".js", ".css"))
 PAGES = (
-    "/sign-in", "/guide", "/label", "/me", "/account", "/admin/", "/admin/data-sets",
-    "/admin/people", "/admin/invites", "/admin/campaigns", "/admin/campaigns/new",
-    "/admin/campaigns/1", "/admin/gold", "/admin/contested", "/admin/contested/1",
-    "/admin/decisions", "/admin/quality", "/admin/agreement", "/admin/runs", "/admin/mean-faces",
+    "/sign-in",
+    "/guide",
+    "/label",
+    "/me",
+    "/account",
+    "/admin/",
+    "/admin/data-sets",
+    "/admin/people",
+    "/admin/invites",
+    "/admin/campaigns",
+    "/admin/campaigns/new",
+    "/admin/campaigns/1",
+    "/admin/gold",
+    "/admin/contested",
+    "/admin/contested/1",
+    "/admin/decisions",
+    "/admin/quality",
+    "/admin/agreement",
+    "/admin/runs",
+    "/admin/mean-faces",
     "/nowhere",
-)  # fmt: skip
+)
 
 
 class Outline(HTMLParser):
@@ -50,6 +66,13 @@ class Outline(HTMLParser):
         if tag == "form" and self._in_post:
             self.forms_without_token += not self._has_token
             self._in_post = False
+
+
+@pytest.mark.parametrize("name", TEMPLATES, ids=str)
+def test_static_files_of_a_template_exist(name: Path) -> None:
+    source = (ROOT / "templates" / name).read_text()
+    for folder, rest in re.findall(r"filename='([^']+)'( ~ name ~ '.js')?", source):
+        assert (ROOT / "static" / folder).is_dir() if rest else (ROOT / "static" / folder).is_file()
 
 
 @pytest.mark.parametrize("name", TEMPLATES, ids=str)

@@ -1,6 +1,6 @@
-// The training page: keys for its buttons. Without this file the buttons do the same.
+// The qualification page: keys press its buttons. Without this script the buttons still work.
 
-import { fitTo } from "./fit.js";
+import { fitTo } from "../voting/fit.js";
 
 const KEYS = {
   ArrowLeft: "left", 1: "left",

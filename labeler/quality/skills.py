@@ -1,4 +1,4 @@
-"""Queries of what the last refresh stored."""
+"""Query of the annotator skills that the last refresh stored."""
 
 from __future__ import annotations
 

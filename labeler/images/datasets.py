@@ -1,4 +1,4 @@
-"""What pages and commands list of data sets: the sets themselves and their broken files."""
+"""Queries about data sets: list them, and list and count their broken files."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from labeler.models import Dataset, Image
 
 
 def list_datasets(session: Session) -> Sequence[Dataset]:
-    """All data sets, the active one first, then by name."""
+    """Return all data sets, the active one first, then by name."""
     return session.scalars(select(Dataset).order_by(Dataset.active.desc(), Dataset.name)).all()
 
 
-def list_broken(session: Session, dataset_id: int, limit: int) -> Sequence[Image]:
-    """The first `limit` broken files of a data set, by name."""
+def list_broken(session: Session, dataset_id: int, limit: int | None = None) -> Sequence[Image]:
+    """Return the broken files of a data set by name, the first `limit` of them."""
     return session.scalars(
         select(Image)
         .where(Image.dataset_id == dataset_id, Image.status == "broken")
@@ -26,6 +26,6 @@ def list_broken(session: Session, dataset_id: int, limit: int) -> Sequence[Image
 
 
 def count_broken(session: Session, dataset_id: int) -> int:
-    """How many files of a data set are broken."""
+    """Return how many files of a data set are broken."""
     counted = select(func.count()).where(Image.dataset_id == dataset_id, Image.status == "broken")
     return session.scalar(counted) or 0

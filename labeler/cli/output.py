@@ -1,0 +1,60 @@
+"""Files that commands write: complete, or not at all."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+
+def write_csv(chunks: Iterable[str], out: str) -> None:
+    """Write UTF-8 text to a file and print the number of rows.
+
+    Parameters:
+        chunks: the text; its first line is the header.
+        out: the file, or `-` for standard output.
+
+    Raises:
+        click.ClickException: the file cannot be written. An older file stays as it was.
+    """
+    if out == "-":
+        for chunk in chunks:
+            sys.stdout.buffer.write(chunk.encode())
+        sys.stdout.buffer.flush()
+        return
+    lines = 0
+
+    def encoded() -> Iterable[bytes]:
+        nonlocal lines
+        for chunk in chunks:
+            lines += chunk.count("\n")
+            yield chunk.encode()
+
+    replace_file(Path(out), encoded())
+    click.echo(f"{out}: {lines - 1:,} rows")
+
+
+def replace_file(path: Path, chunks: Iterable[bytes]) -> None:
+    """Write a file beside its final place, then rename it. A reader never sees half of it.
+
+    Raises:
+        click.ClickException: the file cannot be written. An older file stays as it was.
+    """
+    target = path.expanduser()
+    if target.is_dir():
+        raise click.ClickException(f"{path} is a folder. Name a file in it.")
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with part.open("xb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    except OSError as error:
+        raise click.ClickException(f"Cannot write {path}: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)

@@ -14,7 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from labeler.consensus.store import batches, rebuild
 from labeler.database.engine import Database
-from labeler.models import Consensus, Lease, Vote, utc_now
+from labeler.models.base import utc_now
+from labeler.models.consensus import Consensus
+from labeler.models.voting import Lease, Vote
 from labeler.quality.refresh import refresh_campaign
 
 _VOTES = (

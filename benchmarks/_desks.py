@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 from labeler import jobs
 from labeler.assignment.leases import lease_images
 from labeler.assignment.presentation import LeasedImage
-from labeler.models import ModelRun
+from labeler.models.proposals import ModelRun
 from labeler.proposals.service import train_and_propose
 from labeler.quality.refresh import is_due, refresh_campaign
 from labeler.voting.service import SubmittedAnswer, cast_vote

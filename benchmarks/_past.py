@@ -18,17 +18,12 @@ from labeler.consensus.derivation import GOLD_METHOD
 from labeler.consensus.majority import VoteCounts, majority_outcome
 from labeler.database.engine import Database
 from labeler.labels import ANSWERS
-from labeler.models import (
-    Annotator,
-    Campaign,
-    Consensus,
-    Dataset,
-    Gold,
-    Image,
-    ModelRun,
-    Proposal,
-    Vote,
-)
+from labeler.models.accounts import Annotator
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus, Gold
+from labeler.models.images import Dataset, Image
+from labeler.models.proposals import ModelRun, Proposal
+from labeler.models.voting import Vote
 from labeler.rules.campaign_rules import Rules
 from rotation.data.labels import LABELS
 

@@ -27,7 +27,7 @@ from labeler.app import create_app  # noqa: E402
 from labeler.config import Settings, load_settings  # noqa: E402
 from labeler.database.engine import Database  # noqa: E402
 from labeler.database.migrate import upgrade  # noqa: E402
-from labeler.models import Annotator  # noqa: E402
+from labeler.models.accounts import Annotator  # noqa: E402
 
 POSTGRES_CANDIDATES = (
     "postgresql://postgres@127.0.0.1:5432/postgres",

@@ -14,7 +14,9 @@ from sqlalchemy import select
 from labeler.consensus.majority import METHOD as MAJORITY
 from labeler.consensus.vote_table import load_vote_table
 from labeler.database.engine import Database
-from labeler.models import Consensus, Gold, Participation, Skill, Vote
+from labeler.models.campaigns import Participation
+from labeler.models.consensus import Consensus, Gold, Skill
+from labeler.models.voting import Vote
 from labeler.statistics.anchoring import measure_anchoring, measure_inserted
 from labeler.statistics.intervals import Interval
 from rotation.data.labels import LABELS

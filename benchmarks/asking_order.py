@@ -28,7 +28,9 @@ from sqlalchemy import insert, select
 from labeler.assignment.leases import lease_images
 from labeler.campaigns.service import CampaignPlan, activate_campaign, create_campaign
 from labeler.errors import Conflict
-from labeler.models import Annotator, Dataset, Image, Proposal
+from labeler.models.accounts import Annotator
+from labeler.models.images import Dataset, Image
+from labeler.models.proposals import Proposal
 from labeler.proposals.feature_cache import FeatureCache
 from labeler.proposals.service import train_and_propose
 from labeler.quality.refresh import refresh_dataset

@@ -42,7 +42,8 @@ from labeler.campaigns.service import (
 from labeler.gold.service import NewGold, add_gold
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
-from labeler.models import Image, Proposal
+from labeler.models.images import Image
+from labeler.models.proposals import Proposal
 from labeler.proposals.runs import publish_run, start_run
 from labeler.quality.refresh import refresh_campaign
 from labeler.rules.campaign_rules import Rules

@@ -27,7 +27,10 @@ from sqlalchemy import func, select
 from labeler.accounts.sessions import open_session
 from labeler.app import create_app
 from labeler.database.engine import Database
-from labeler.models import Annotator, Consensus, Vote, utc_now
+from labeler.models.accounts import Annotator
+from labeler.models.base import utc_now
+from labeler.models.consensus import Consensus
+from labeler.models.voting import Vote
 from labeler.progress.campaign_progress import campaign_progress
 from labeler.quality.refresh import judge_people
 

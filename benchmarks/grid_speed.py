@@ -33,7 +33,11 @@ from labeler.campaigns.service import admit_images
 from labeler.consensus.store import batches, rebuild
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
-from labeler.models import Campaign, Consensus, Image, ModelRun, Proposal, utc_now
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus
+from labeler.models.images import Image
+from labeler.models.proposals import ModelRun, Proposal
 from labeler.rules.campaign_rules import Rules
 
 SIZE = (178, 218)  # CelebA's

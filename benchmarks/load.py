@@ -33,7 +33,7 @@ from sqlalchemy import insert
 
 from labeler.campaigns.service import CampaignPlan, activate_campaign, create_campaign
 from labeler.database.engine import Database
-from labeler.models import Dataset, Image
+from labeler.models.images import Dataset, Image
 from labeler.rules.campaign_rules import Rules
 from rotation.data.labels import LABELS
 

@@ -28,7 +28,9 @@ from labeler.csv_input import GoldLine  # noqa: E402
 from labeler.database.engine import Database  # noqa: E402
 from labeler.database.migrate import upgrade  # noqa: E402
 from labeler.gold import service as gold_service  # noqa: E402
-from labeler.models import Annotator, Consensus, Dataset, Image  # noqa: E402
+from labeler.models.accounts import Annotator  # noqa: E402
+from labeler.models.consensus import Consensus  # noqa: E402
+from labeler.models.images import Dataset, Image  # noqa: E402
 from labeler.rules.image_selection_spec import ImageSelection  # noqa: E402
 
 

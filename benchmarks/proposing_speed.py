@@ -35,7 +35,10 @@ from labeler.campaigns.service import activate_campaign, ensure_campaign, fill_c
 from labeler.consensus.store import recount
 from labeler.database.engine import Database
 from labeler.light_classifier.features import N_ODD, RENDERED_SCALE
-from labeler.models import Annotator, Dataset, Image, ModelRun, Vote
+from labeler.models.accounts import Annotator
+from labeler.models.images import Dataset, Image
+from labeler.models.proposals import ModelRun
+from labeler.models.voting import Vote
 from labeler.proposals.feature_cache import FeatureCache
 from labeler.proposals.feature_extraction import extract_features
 from labeler.proposals.service import train_and_propose

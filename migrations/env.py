@@ -6,7 +6,7 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from labeler.database.migrate import include_object
-from labeler.models import Base
+from labeler.models.base import Base
 
 LOCK_TIMEOUT = "5s"  # rather fail than queue behind a long query and block the whole site
 

@@ -22,7 +22,9 @@ from labeler.database.engine import Database
 from labeler.database.migrate import upgrade
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
-from labeler.models import Annotator, Base, Campaign
+from labeler.models.accounts import Annotator
+from labeler.models.base import Base
+from labeler.models.campaigns import Campaign
 from labeler.rules.campaign_rules import Rules
 
 POSTGRES_CANDIDATES = (

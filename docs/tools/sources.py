@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labeler.app import create_app
-from labeler.cli.classifier import PROPOSAL_COLUMNS
+from labeler.cli.light_classifier import PROPOSAL_COLUMNS
 from labeler.cli.main import cli
 from labeler.config import load_settings
 from labeler.errors import ConfigError

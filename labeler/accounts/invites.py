@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 from labeler.accounts.passwords import check_password_policy, hash_password, hash_token, new_token
 from labeler.config import Settings
 from labeler.errors import Conflict, InvalidInput, NotFound
-from labeler.models import ROLES, Annotator, Invite, InviteUse, utc_now
+from labeler.models.accounts import ROLES, Annotator, Invite, InviteUse
+from labeler.models.base import utc_now
 
 MAX_USES, MAX_DAYS = 1000, 365
 ADMIN_LINK_DAYS = 1

@@ -15,7 +15,9 @@ from labeler.accounts.passwords import check_password_policy, hash_password, ver
 from labeler.accounts.sessions import revoke_sessions
 from labeler.assignment.leases import release_leases
 from labeler.errors import Conflict, NotFound, WrongPassword
-from labeler.models import Annotator, LoginSession, Vote, utc_now
+from labeler.models.accounts import Annotator, LoginSession
+from labeler.models.base import utc_now
+from labeler.models.voting import Vote
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,16 @@ from labeler.accounts.passwords import (
     verify_password,
 )
 from labeler.config import Settings
-from labeler.database.advisory_locks import AdvisoryLock, take_advisory_lock
-from labeler.database.engine import Database
-from labeler.database.statements import built_once, connection_of
+from labeler.database.engine import (
+    AdvisoryLock,
+    Database,
+    built_once,
+    connection_of,
+    take_advisory_lock,
+)
 from labeler.errors import NotFound, TooManyAttempts, WrongPassword
-from labeler.models import Annotator, LoginFailure, LoginSession, UtcDateTime, utc_now
+from labeler.models.accounts import Annotator, LoginFailure, LoginSession
+from labeler.models.base import UtcDateTime, utc_now
 
 ADDRESS_FACTOR = 20  # an address may have so many times more attempts: a whole class may share it
 TOUCH_AFTER = timedelta(minutes=5)

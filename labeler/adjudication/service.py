@@ -18,7 +18,12 @@ from labeler.consensus.derivation import DECISION_METHOD
 from labeler.consensus.store import current_run_of, lock_image, recount
 from labeler.errors import Conflict, InvalidInput, NotFound
 from labeler.gold.service import NewGold, add_gold, revoke_gold
-from labeler.models import Annotator, Consensus, Decision, Gold, Image, Proposal, Vote, utc_now
+from labeler.models.accounts import Annotator
+from labeler.models.base import utc_now
+from labeler.models.consensus import Consensus, Decision, Gold
+from labeler.models.images import Image
+from labeler.models.proposals import Proposal
+from labeler.models.voting import Vote
 from rotation.data.labels import LABELS
 
 ORDERS = ("oldest", "votes")

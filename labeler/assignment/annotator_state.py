@@ -10,8 +10,10 @@ from sqlalchemy.orm import Session, aliased
 
 from labeler.campaigns.participation import first_status
 from labeler.consensus.store import current_run_of
-from labeler.database.statements import built_once, connection_of
-from labeler.models import Campaign, Gold, Lease, Participation, Vote
+from labeler.database.engine import built_once, connection_of
+from labeler.models.campaigns import Campaign, Participation
+from labeler.models.consensus import Gold
+from labeler.models.voting import Lease, Vote
 from labeler.rules.campaign_rules import Rules
 
 

@@ -25,8 +25,11 @@ from labeler.assignment.presentation import (
 from labeler.assignment.queue import free_rows, gold_due, order_of_gold, shared_rows, wait_for_row
 from labeler.config import Settings
 from labeler.consensus.derivation import GOLD_METHOD
-from labeler.database.statements import built_once, connection_of, insert_into, is_sqlite
-from labeler.models import Consensus, Image, Lease, utc_now
+from labeler.database.engine import built_once, connection_of, insert_into, is_sqlite
+from labeler.models.base import utc_now
+from labeler.models.consensus import Consensus
+from labeler.models.images import Image
+from labeler.models.voting import Lease
 
 REMEMBER_LEASES = timedelta(days=7)
 FORGET_FROM = 8  # an assignment of this many images also deletes leases that are too old

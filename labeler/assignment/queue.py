@@ -30,8 +30,12 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session, aliased
 
 from labeler.assignment.annotator_state import AnnotatorState
-from labeler.database.statements import built_once, connection_of, is_sqlite
-from labeler.models import Consensus, Gold, Image, Lease, Proposal, UtcDateTime, Vote
+from labeler.database.engine import built_once, connection_of, is_sqlite
+from labeler.models.base import UtcDateTime
+from labeler.models.consensus import Consensus, Gold
+from labeler.models.images import Image
+from labeler.models.proposals import Proposal
+from labeler.models.voting import Lease, Vote
 from labeler.rules.random_draws import is_gold_turn
 
 _PRIME, _SPREAD = 1_000_003, 7_919

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from labeler.errors import NotFound
-from labeler.models import Dataset, Image
+from labeler.models.images import Dataset, Image
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.random_draws import draw
 

@@ -13,10 +13,13 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
-from labeler.database.statements import insert_or
+from labeler.database.engine import insert_or
 from labeler.errors import Conflict, InvalidInput, NotFound
-from labeler.models import Annotator, Campaign, Gold, Participation, Skill, Vote, utc_now
-from labeler.models.campaigns import PARTICIPATION_STATUSES
+from labeler.models.accounts import Annotator
+from labeler.models.base import utc_now
+from labeler.models.campaigns import PARTICIPATION_STATUSES, Campaign, Participation
+from labeler.models.consensus import Gold, Skill
+from labeler.models.voting import Vote
 from labeler.rules.campaign_rules import Rules
 
 MAX_REASON = 300

@@ -13,7 +13,10 @@ from labeler.campaigns.image_selection import count_selected, select_images
 from labeler.consensus.store import add_rows
 from labeler.database.engine import Database
 from labeler.errors import Conflict, InvalidInput, NotFound
-from labeler.models import Campaign, Consensus, Dataset, utc_now
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus
+from labeler.models.images import Dataset
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection
 

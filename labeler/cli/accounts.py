@@ -8,7 +8,7 @@ from labeler.accounts import invites
 from labeler.accounts import service as accounts
 from labeler.cli.context import open_database
 from labeler.config import load_settings
-from labeler.models import ROLES
+from labeler.models.accounts import ROLES
 
 
 @click.group()

@@ -12,7 +12,7 @@ from labeler.campaigns import service
 from labeler.campaigns.service import CampaignPlan
 from labeler.cli.context import find_dataset, open_database, progress_bar
 from labeler.csv_input import read_filenames
-from labeler.models import Campaign
+from labeler.models.campaigns import Campaign
 from labeler.rules.campaign_rules import Rules, read_rules, write_rule
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.validation import RuleError

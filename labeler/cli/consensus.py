@@ -8,7 +8,7 @@ from labeler.campaigns.service import find_campaign
 from labeler.cli.context import campaign_option, open_database
 from labeler.cli.output import write_csv
 from labeler.database.engine import Database
-from labeler.models import Campaign
+from labeler.models.campaigns import Campaign
 
 
 @click.group()

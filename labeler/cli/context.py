@@ -16,7 +16,7 @@ from labeler.config import Settings, load_settings
 from labeler.database import migrate
 from labeler.database.engine import Database
 from labeler.errors import ConfigError, NotFound, SidelightError
-from labeler.models import Dataset
+from labeler.models.images import Dataset
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

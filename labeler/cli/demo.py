@@ -13,7 +13,7 @@ from labeler.database.engine import Database
 from labeler.database.migrate import upgrade
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
-from labeler.models import Dataset
+from labeler.models.images import Dataset
 
 NAME = "demo"
 RENDERED = 480  # heads, unless said otherwise

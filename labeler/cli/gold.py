@@ -14,7 +14,8 @@ from labeler.database.engine import Database
 from labeler.errors import NotFound
 from labeler.gold import service
 from labeler.gold.service import GoldReport
-from labeler.models import Gold, Image
+from labeler.models.consensus import Gold
+from labeler.models.images import Image
 
 ALL = 1_000_000  # a limit that no campaign reaches
 

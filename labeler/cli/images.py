@@ -15,7 +15,7 @@ from labeler.images.checking import CheckReport, check_images
 from labeler.images.datasets import list_broken
 from labeler.images.head_pose import YawReport, load_yaw, measure_yaw
 from labeler.images.registration import RegisterReport, activate_dataset, register_dataset
-from labeler.models import Dataset
+from labeler.models.images import Dataset
 from labeler.progress.campaign_progress import DatasetProgress, dataset_progress
 
 BROKEN_SHOWN = 10

@@ -55,7 +55,10 @@ COMMANDS: dict[str, Any] = {
     "proposals": ("labeler.cli.proposals:proposals", "List model runs; go back to an older run."),
     "export": ("labeler.cli.exports:export", "Export labels or votes as CSV."),
     "report": ("labeler.cli.mean_faces:report", "Draw figures from the labels."),
-    "classifier": ("labeler.cli.classifier:classifier", "Train and use the classifier on files."),
+    "classifier": (
+        "labeler.cli.light_classifier:classifier",
+        "Train and use the classifier on files.",
+    ),
     "rotation": (ROTATION, "Turn heads: train, run, measure."),
 }
 

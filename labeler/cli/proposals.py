@@ -11,7 +11,7 @@ from labeler.campaigns.service import find_campaign
 from labeler.cli.context import campaign_option, open_database, processes_option, progress_bar
 from labeler.config import load_settings
 from labeler.errors import Conflict
-from labeler.models import ModelRun
+from labeler.models.proposals import ModelRun
 from rotation.data.labels import LABELS
 
 RUNS_SHOWN = 20

@@ -13,7 +13,7 @@ from labeler.accounts.service import has_admin
 from labeler.config import Settings, load_settings
 from labeler.database.engine import Database
 from labeler.database.migrate import upgrade
-from labeler.models import Dataset
+from labeler.models.images import Dataset
 
 
 @click.command()

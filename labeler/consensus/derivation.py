@@ -20,8 +20,9 @@ from labeler.consensus import majority, stopping_rule
 from labeler.consensus.majority import Outcome, VoteCounts, count_votes, majority_outcome
 from labeler.consensus.priority import priority
 from labeler.consensus.stopping_rule import StoppingRule, apply_stopping_rule, is_audited
-from labeler.database.statements import built_once, connection_of
-from labeler.models import Campaign, Consensus, Estimate, Skill
+from labeler.database.engine import built_once, connection_of
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus, Estimate, Skill
 from labeler.rules.campaign_rules import Rules
 from labeler.statistics.posterior import (
     DEFAULT_CONFUSION,

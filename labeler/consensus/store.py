@@ -23,20 +23,13 @@ from labeler.consensus.derivation import (
     derive,
     load_annotator_model,
 )
-from labeler.database.statements import insert_or, is_sqlite
-from labeler.models import (
-    Campaign,
-    Consensus,
-    Decision,
-    Gold,
-    Image,
-    Lease,
-    ModelRun,
-    Proposal,
-    Vote,
-    published_runs,
-    utc_now,
-)
+from labeler.database.engine import insert_or, is_sqlite
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus, Decision, Gold
+from labeler.models.images import Image
+from labeler.models.proposals import ModelRun, Proposal, published_runs
+from labeler.models.voting import Lease, Vote
 
 RANDOM_KEYS = 2**31  # random_key is drawn from 0 .. RANDOM_KEYS - 1
 _BATCH = 2_000

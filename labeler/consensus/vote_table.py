@@ -13,7 +13,10 @@ from sqlalchemy.orm import Session
 
 from labeler.consensus.store import current_run_of
 from labeler.labels import ANSWERS
-from labeler.models import Campaign, Decision, Gold, Proposal, Vote
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Decision, Gold
+from labeler.models.proposals import Proposal
+from labeler.models.voting import Vote
 from labeler.statistics.vote_arrays import Floats, Integers, Votes
 from rotation.data.labels import LABELS
 

@@ -14,10 +14,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from labeler.database.advisory_locks import AdvisoryLock
-from labeler.database.engine import Database
+from labeler.database.engine import AdvisoryLock, Database
 from labeler.errors import ConfigError
-from labeler.models import Base
+from labeler.models.base import Base
 from labeler.site_files import site_files
 
 SCRIPTS = site_files() / "migrations"

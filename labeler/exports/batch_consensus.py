@@ -16,7 +16,7 @@ from sqlalchemy import select
 from labeler.consensus.vote_table import VoteTable, load_vote_table
 from labeler.database.engine import Database
 from labeler.errors import Conflict, InvalidInput
-from labeler.models import Image
+from labeler.models.images import Image
 from labeler.statistics import batch_aggregation
 from labeler.statistics.batch_aggregation import CONTESTED, Aggregation, Method, likeliest_labels
 from labeler.statistics.vote_arrays import N_LABELS, Floats, Votes

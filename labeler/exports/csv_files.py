@@ -15,19 +15,17 @@ from sqlalchemy.orm import Session
 
 from labeler.campaigns.service import get_campaign
 from labeler.consensus.majority import METHOD as MAJORITY
-from labeler.database.engine import Database
-from labeler.database.statements import is_sqlite
+from labeler.database.engine import Database, is_sqlite
 from labeler.errors import Conflict
 from labeler.labels import likeliest_label
-from labeler.models import Annotator, Campaign, Consensus, Image, ModelRun, Proposal, Vote
+from labeler.models.accounts import Annotator
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus
+from labeler.models.images import Image
+from labeler.models.proposals import ModelRun, Proposal
+from labeler.models.voting import Vote
 from labeler.proposals.runs import current_run
-from rotation.data.labels_csv import (
-    CHUNK,
-    LabelRow,
-    guard_formula,
-    stream_csv,
-    stream_label_rows,
-)
+from rotation.data.labels_csv import CHUNK, LabelRow, guard_formula, stream_csv, stream_label_rows
 
 T = TypeVar("T")
 

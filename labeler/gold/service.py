@@ -20,7 +20,11 @@ from sqlalchemy.orm import Session
 from labeler.consensus.store import recount
 from labeler.csv_input import MAX_EXPLANATION, GoldLine, refuse_lines
 from labeler.errors import InvalidInput, NotFound
-from labeler.models import Annotator, Consensus, Gold, Image, Vote, utc_now
+from labeler.models.accounts import Annotator
+from labeler.models.base import utc_now
+from labeler.models.consensus import Consensus, Gold
+from labeler.models.images import Image
+from labeler.models.voting import Vote
 from rotation.data.labels import LABELS
 
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from labeler.errors import BrokenData
-from labeler.models import MAX_ATTRIBUTES
+from labeler.models.images import MAX_ATTRIBUTES
 from rotation.data.celeba import Table, Tables, read_tables
 from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError

@@ -11,7 +11,7 @@ from labeler.campaigns.service import admit_images
 from labeler.database.engine import Database
 from labeler.errors import NotFound
 from labeler.images.process_pool import map_chunks
-from labeler.models import Dataset, Image
+from labeler.models.images import Dataset, Image
 from rotation.data.decoding import decode
 from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from labeler.models import Dataset, Image
+from labeler.models.images import Dataset, Image
 
 
 def list_datasets(session: Session) -> Sequence[Dataset]:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from labeler.database.engine import Database
 from labeler.errors import BrokenData, Conflict
-from labeler.models import Image
+from labeler.models.images import Image
 from rotation.poses.estimation import estimate_poses
 from rotation.poses.pose_csv import read_poses
 

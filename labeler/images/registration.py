@@ -19,7 +19,7 @@ from labeler.database.engine import Database
 from labeler.errors import Conflict, InvalidInput, NotFound
 from labeler.images.annotations import Annotations, describe, read_annotations
 from labeler.images.head_pose import estimate_yaw
-from labeler.models import MAX_FILENAME, Dataset, Image
+from labeler.models.images import MAX_FILENAME, Dataset, Image
 from labeler.voting.service import supersede_votes_on
 from rotation.data.sources import ImageSource, open_source
 

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from labeler.errors import BrokenData, NotFound
-from labeler.models import Dataset, Image
+from labeler.models.images import Dataset, Image
 from rotation.data.decoding import decode, read_header
 from rotation.data.sources import ImageSource, locate_images, open_source
 from rotation.errors import DatasetError, ImageError

@@ -11,7 +11,7 @@ from typing import Any
 
 from labeler.database.engine import Database
 from labeler.errors import InvalidInput
-from labeler.models import utc_now
+from labeler.models.base import utc_now
 
 FOLDER = "figures"
 SCALE = 2  # of the stored figures, so that they are sharp on paper

@@ -26,7 +26,9 @@ from labeler.mean_faces.statistics import (
     check_mirrored_edges,
     find_poses,
 )
-from labeler.models import Consensus, Image, Proposal
+from labeler.models.consensus import Consensus
+from labeler.models.images import Image
+from labeler.models.proposals import Proposal
 from labeler.proposals.runs import current_run
 from rotation.data.crop import standard_crop
 from rotation.data.decoding import decode

@@ -14,7 +14,10 @@ from sqlalchemy.orm import Session
 
 from labeler.assignment.presentation import as_seen
 from labeler.labels import ANSWERS
-from labeler.models import Campaign, Consensus, Participation, Skill, Vote, utc_now
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign, Participation
+from labeler.models.consensus import Consensus, Skill
+from labeler.models.voting import Vote
 from labeler.progress.campaign_progress import COUNTED_UP_TO
 
 TIMED = 200  # newest answers used for the median time

@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from labeler.consensus.derivation import DECISION_METHOD, GOLD_METHOD
 from labeler.labels import ANSWERS
-from labeler.models import Consensus, Image
+from labeler.models.consensus import Consensus
+from labeler.models.images import Image
 from rotation.data.labels import LABELS
 
 COUNTED_UP_TO = 5_000  # images left for a person; counting 200,000 would slow down votes

@@ -12,7 +12,8 @@ from typing import Any
 from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
-from labeler.models import Vote, utc_now
+from labeler.models.base import utc_now
+from labeler.models.voting import Vote
 from labeler.progress.campaign_progress import CampaignProgress
 from labeler.rules.campaign_rules import Rules
 from labeler.statistics.completion_forecast import pace, remaining_time, remaining_votes

@@ -14,7 +14,10 @@ from sqlalchemy.orm import Session
 
 from labeler.database.engine import Database
 from labeler.errors import Conflict
-from labeler.models import Annotator, Dataset, Image, ModelRun, Proposal, Publication, utc_now
+from labeler.models.accounts import Annotator
+from labeler.models.base import utc_now
+from labeler.models.images import Dataset, Image
+from labeler.models.proposals import ModelRun, Proposal, Publication
 from labeler.proposals import training
 from labeler.proposals.feature_cache import FeatureCache
 from labeler.proposals.runs import current_run, get_run, prune_proposals

@@ -23,7 +23,8 @@ from sqlalchemy.orm import Session
 
 from labeler.database.engine import Database
 from labeler.errors import Conflict, NotFound
-from labeler.models import ModelRun, Proposal, Publication, published_runs, utc_now
+from labeler.models.base import utc_now
+from labeler.models.proposals import ModelRun, Proposal, Publication, published_runs
 
 KEEP_RUNS = 3  # published runs whose proposals stay stored
 ABANDONED_AFTER = timedelta(minutes=2)  # without a heartbeat of the process

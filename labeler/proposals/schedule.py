@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from labeler.consensus.store import count_current_votes
 from labeler.errors import Conflict
-from labeler.models import Campaign, ModelRun
+from labeler.models.campaigns import Campaign
+from labeler.models.proposals import ModelRun
 from labeler.proposals.runs import running_run
 from labeler.proposals.training_data import check_trainable
 

@@ -16,9 +16,10 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from labeler.consensus.store import count_current_votes
-from labeler.database.engine import Database
-from labeler.database.statements import insert_or
-from labeler.models import Consensus, Image, Proposal
+from labeler.database.engine import Database, insert_or
+from labeler.models.consensus import Consensus
+from labeler.models.images import Image
+from labeler.models.proposals import Proposal
 from labeler.proposals import training as proposals_training
 from labeler.proposals.feature_cache import FeatureCache
 from labeler.proposals.feature_extraction import FeatureChunk

@@ -18,7 +18,9 @@ from labeler.consensus.derivation import chances_by_votes, load_annotator_model
 from labeler.consensus.store import load_facts
 from labeler.errors import Conflict
 from labeler.labels import likeliest_label
-from labeler.models import Campaign, Consensus, Image
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus
+from labeler.models.images import Image
 from rotation.data.labels import LABELS
 
 MIN_IMAGES = 6

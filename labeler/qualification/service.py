@@ -26,7 +26,11 @@ from labeler.campaigns.participation import CurrentRound, RoundResult, current_r
 from labeler.config import Settings
 from labeler.consensus.store import recount
 from labeler.errors import Conflict, NotFound
-from labeler.models import NOT_COUNTED, Consensus, Gold, Image, Lease, Participation, Vote, utc_now
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Participation
+from labeler.models.consensus import Consensus, Gold
+from labeler.models.images import Image
+from labeler.models.voting import NOT_COUNTED, Lease, Vote
 from labeler.voting.service import CastVote, SubmittedAnswer, cast_vote
 
 MODE = "training"

@@ -22,9 +22,10 @@ from sqlalchemy.orm import Session
 from labeler.campaigns.participation import set_status
 from labeler.consensus.store import count_current_votes, find_stale, recount
 from labeler.consensus.vote_table import VoteTable, load_vote_table
-from labeler.database.engine import Database
-from labeler.database.statements import insert_or
-from labeler.models import Campaign, Consensus, Estimate, Skill, utc_now
+from labeler.database.engine import Database, insert_or
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus, Estimate, Skill
 from labeler.quality.figures import campaign_figures, person_figures, record_of
 from labeler.rules.campaign_rules import REFRESH_EVERY
 from labeler.statistics.annotator_flags import Flag, Limits, Record, flags, recommend_action

@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from labeler.models import Annotator, Skill
+from labeler.models.accounts import Annotator
+from labeler.models.consensus import Skill
 
 
 def list_skills(session: Session, campaign_id: int) -> list[tuple[Annotator, Skill]]:

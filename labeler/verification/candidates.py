@@ -18,7 +18,10 @@ from labeler.assignment.presentation import Presentation
 from labeler.assignment.queue import not_answered
 from labeler.config import Settings
 from labeler.errors import InvalidInput
-from labeler.models import Consensus, Image, Lease, Proposal, Vote
+from labeler.models.consensus import Consensus
+from labeler.models.images import Image
+from labeler.models.proposals import Proposal
+from labeler.models.voting import Lease, Vote
 from labeler.rules.random_draws import is_blind
 from rotation.data.labels import LABELS
 

@@ -23,7 +23,8 @@ from labeler.assignment.annotator_state import AnnotatorState, load_annotator_st
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import InvalidInput, SidelightError
-from labeler.models import Vote, utc_now
+from labeler.models.base import utc_now
+from labeler.models.voting import Vote
 from labeler.verification.candidates import (
     MODE,
     Cell,

@@ -19,10 +19,13 @@ from labeler.assignment.presentation import LeasedImage, as_seen, presentation_v
 from labeler.config import Settings
 from labeler.consensus.derivation import CountedVote, write_derived
 from labeler.consensus.store import current_run_of, lock_image, recount
-from labeler.database.statements import built_once, connection_of, insert_into, is_sqlite
+from labeler.database.engine import built_once, connection_of, insert_into, is_sqlite
 from labeler.errors import Conflict, Forbidden, InvalidInput, NotFound, StaleLease
 from labeler.labels import ANSWERS
-from labeler.models import NOT_COUNTED, Campaign, Proposal, Vote, utc_now
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
+from labeler.models.proposals import Proposal
+from labeler.models.voting import NOT_COUNTED, Vote
 from labeler.voting.vote_context import VoteContext, load_vote_context
 
 MAX_ELAPSED_MS = 86_400_000  # a day; a longer time is a sleeping computer and is cut to this

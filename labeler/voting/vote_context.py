@@ -28,20 +28,11 @@ from labeler.consensus.derivation import (
     ImageFacts,
     make_annotator_model,
 )
-from labeler.database.statements import built_once, connection_of, is_sqlite
-from labeler.models import (
-    NOT_COUNTED,
-    Campaign,
-    Consensus,
-    Decision,
-    Estimate,
-    Gold,
-    Lease,
-    Participation,
-    Proposal,
-    Skill,
-    Vote,
-)
+from labeler.database.engine import built_once, connection_of, is_sqlite
+from labeler.models.campaigns import Campaign, Participation
+from labeler.models.consensus import Consensus, Decision, Estimate, Gold, Skill
+from labeler.models.proposals import Proposal
+from labeler.models.voting import NOT_COUNTED, Lease, Vote
 
 _COUNTED = aliased(Vote, name="counted")
 _STORED = aliased(Vote, name="stored")

@@ -16,7 +16,7 @@ from flask_wtf import CSRFProtect
 
 from labeler.accounts import sessions
 from labeler.errors import Forbidden, NotSignedIn
-from labeler.models import ROLES
+from labeler.models.accounts import ROLES
 from labeler.web.context import Account, account_or_none, db
 
 View = TypeVar("View", bound=Callable[..., Any])

@@ -13,7 +13,7 @@ from labeler.accounts import invites, sessions
 from labeler.accounts import service as accounts
 from labeler.accounts.passwords import MIN_LENGTH
 from labeler.errors import Conflict, InvalidInput, SidelightError
-from labeler.models import Annotator, LoginSession
+from labeler.models.accounts import Annotator, LoginSession
 from labeler.web import access, request_fields
 from labeler.web.context import Page, account, account_or_none, db, render, settings
 

@@ -20,7 +20,8 @@ from labeler.adjudication.service import (
     SubmittedDecision,
 )
 from labeler.errors import SidelightError
-from labeler.models import Decision, Image
+from labeler.models.consensus import Decision
+from labeler.models.images import Image
 from labeler.web import access, request_fields
 from labeler.web.context import Page, account, db, render, settings
 from labeler.web.converters import MAX_ID

@@ -11,7 +11,9 @@ from flask import Blueprint
 from sqlalchemy.orm import Session
 
 from labeler.accounts import service as accounts
-from labeler.models import Campaign, Estimate, utc_now
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Estimate
 from labeler.quality.skills import list_skills
 from labeler.web import access, current_campaign
 from labeler.web.context import Page, db, render

@@ -13,7 +13,8 @@ from labeler.campaigns.image_selection import list_partitions
 from labeler.campaigns.service import MAX_GUIDELINE, MAX_NAME, CampaignPlan
 from labeler.csv_input import read_filenames
 from labeler.errors import Conflict, InvalidInput, NotFound, SidelightError
-from labeler.models import Campaign, Dataset
+from labeler.models.campaigns import Campaign
+from labeler.models.images import Dataset
 from labeler.rules.campaign_rules import Rules, read_rules, write_rule
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.validation import RuleError

@@ -16,7 +16,8 @@ from labeler.campaigns import service as campaigns
 from labeler.campaigns.service import CampaignPlan
 from labeler.errors import Conflict, InvalidInput, NotFound, SidelightError
 from labeler.images.datasets import list_datasets
-from labeler.models import Campaign, Dataset
+from labeler.models.campaigns import Campaign
+from labeler.models.images import Dataset
 from labeler.progress import campaign_progress
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.web import access, campaign_forms, request_fields

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from labeler.campaigns import service as campaigns
 from labeler.errors import NotFound
-from labeler.models import Campaign
+from labeler.models.campaigns import Campaign
 from labeler.web.converters import MAX_ID
 
 NO_CAMPAIGN = "No campaign is active. Choose one on the page “Campaigns”."

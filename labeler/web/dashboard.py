@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 from labeler import jobs
 from labeler.images import datasets
 from labeler.labels import ANSWERS
-from labeler.models import Campaign, utc_now
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
 from labeler.progress import campaign_progress
 from labeler.progress import throughput as progress_throughput
 from labeler.progress.campaign_progress import CampaignProgress

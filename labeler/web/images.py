@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 from labeler.errors import NotFound
 from labeler.images.datasets import list_broken, list_datasets
 from labeler.images.serving import read_image
-from labeler.models import Dataset, Image
+from labeler.models.images import Dataset, Image
 from labeler.progress import campaign_progress
 from labeler.web import access
 from labeler.web.context import Page, db, render

@@ -14,7 +14,7 @@ from labeler import jobs
 from labeler.errors import InvalidInput, NotFound
 from labeler.mean_faces import files
 from labeler.mean_faces.files import DrawnFigure, Options
-from labeler.models import utc_now
+from labeler.models.base import utc_now
 from labeler.web import access, current_campaign
 from labeler.web.context import Page, db, render, settings
 from labeler.web.current_campaign import links

@@ -16,7 +16,7 @@ from labeler.campaigns import participation
 from labeler.campaigns import service as campaigns
 from labeler.campaigns.participation import ParticipantStatus
 from labeler.errors import InvalidInput
-from labeler.models import ROLES
+from labeler.models.accounts import ROLES
 from labeler.web import access, request_fields
 from labeler.web.context import Page, account, db, render, settings
 from labeler.web.current_campaign import campaign

@@ -12,7 +12,10 @@ from sqlalchemy.orm import Session
 from labeler.assignment.presentation import as_seen
 from labeler.campaigns import service as campaigns
 from labeler.labels import ANSWERS
-from labeler.models import Campaign, Image, Vote, utc_now
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
+from labeler.models.images import Image
+from labeler.models.voting import Vote
 from labeler.progress import annotator_progress
 from labeler.progress.annotator_progress import OwnProgress, Pace, Review
 from labeler.progress.campaign_progress import COUNTED_UP_TO

@@ -14,7 +14,9 @@ from werkzeug.wrappers import Response
 
 from labeler import jobs
 from labeler.errors import NotFound
-from labeler.models import Campaign, ModelRun, utc_now
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
+from labeler.models.proposals import ModelRun
 from labeler.proposals import rollback, runs, schedule, training_data
 from labeler.proposals import runs as proposals_runs
 from labeler.proposals.runs import current_run, get_run, running_run, stop_run

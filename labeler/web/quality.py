@@ -14,7 +14,10 @@ from labeler.campaigns import participation
 from labeler.campaigns.participation import ParticipantStatus
 from labeler.errors import NotFound
 from labeler.labels import ANSWERS
-from labeler.models import Annotator, Campaign, Skill, utc_now
+from labeler.models.accounts import Annotator
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Skill
 from labeler.quality.skills import list_skills
 from labeler.web import access, current_campaign
 from labeler.web.agreement import Measure, anchoring_measures, inserted_measure, side_measure

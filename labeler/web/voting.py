@@ -16,7 +16,9 @@ from labeler.assignment import leases as assignment_leases
 from labeler.assignment.annotator_state import AnnotatorState, load_annotator_state
 from labeler.assignment.presentation import LeasedImage, as_seen
 from labeler.campaigns import service as campaigns
-from labeler.models import Image, Participation, utc_now
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Participation
+from labeler.models.images import Image
 from labeler.progress import annotator_progress
 from labeler.voting import service as voting
 from labeler.voting.service import CastVote, SubmittedAnswer

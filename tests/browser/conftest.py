@@ -32,7 +32,11 @@ from labeler.database.engine import Database
 from labeler.database.migrate import upgrade
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
-from labeler.models import Annotator, Campaign, Image, Lease, Vote, utc_now
+from labeler.models.accounts import Annotator
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
+from labeler.models.images import Image
+from labeler.models.voting import Lease, Vote
 from tests.conftest import PLAIN_RULES, SECRET, write_images
 from tests.labeler.acting import publish_run, set_rules
 

@@ -11,7 +11,10 @@ from sqlalchemy import select
 from labeler.campaigns import service as campaigns
 from labeler.campaigns.service import CampaignPlan
 from labeler.consensus.store import rebuild
-from labeler.models import Annotator, Campaign, Consensus, Decision, Vote
+from labeler.models.accounts import Annotator
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus, Decision
+from labeler.models.voting import Vote
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection
 from tests.browser.conftest import SignIn, Site

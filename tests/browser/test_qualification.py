@@ -11,7 +11,9 @@ from sqlalchemy import select
 
 from labeler.consensus.store import rebuild
 from labeler.gold.service import NewGold, add_gold
-from labeler.models import Campaign, Consensus, Gold, utc_now
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus, Gold
 from tests.browser.conftest import SignIn, Site
 from tests.browser.label_page import DESKTOP, PHONE, Diary, open_label_page, violations
 

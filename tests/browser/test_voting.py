@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from playwright.sync_api import Browser, Page, expect
 
-from labeler.models import Vote
+from labeler.models.voting import Vote
 from tests.browser.conftest import IMAGES, SignIn, Site
 from tests.browser.label_page import EMPTY, KEYS, Diary, open_label_page, shown_image, violations
 

@@ -17,7 +17,10 @@ from labeler.campaigns.service import active_campaign
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.gold.service import NewGold, add_gold
-from labeler.models import Campaign, Consensus, Lease, ModelRun, Proposal, Vote
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus
+from labeler.models.proposals import ModelRun, Proposal
+from labeler.models.voting import Lease, Vote
 from labeler.rules.campaign_rules import Rules
 from labeler.voting.service import CastVote, SubmittedAnswer, cast_vote
 

@@ -14,7 +14,9 @@ from sqlalchemy.orm import Session
 
 from labeler.campaigns.service import activate_campaign, ensure_campaign
 from labeler.consensus.store import add_rows, rebuild
-from labeler.models import Annotator, Dataset, Image, Vote
+from labeler.models.accounts import Annotator
+from labeler.models.images import Dataset, Image
+from labeler.models.voting import Vote
 from labeler.rules.campaign_rules import Rules
 from rotation.data.labels import LABELS
 

@@ -19,7 +19,9 @@ from labeler.campaigns.service import CampaignPlan, activate_campaign, create_ca
 from labeler.config import Settings
 from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
-from labeler.models import Campaign, Consensus, Estimate, Participation, Skill, utc_now
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign, Participation
+from labeler.models.consensus import Consensus, Estimate, Skill
 from labeler.proposals import schedule
 from labeler.quality import refresh
 from tests.conftest import MakeAnnotator, MakeDataset

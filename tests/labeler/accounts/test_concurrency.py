@@ -12,7 +12,7 @@ from labeler.accounts import service as accounts
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import Conflict, TooManyAttempts, WrongPassword
-from labeler.models import Annotator, InviteUse
+from labeler.models.accounts import Annotator, InviteUse
 from tests.conftest import MakeAnnotator
 from tests.labeler.acting import at_once
 

@@ -24,7 +24,7 @@ from labeler.errors import (
     TooManyAttempts,
     WrongPassword,
 )
-from labeler.models import Annotator, Invite, LoginFailure, LoginSession
+from labeler.models.accounts import Annotator, Invite, LoginFailure, LoginSession
 from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler.acting import NOON, after, lease, lease_count
 

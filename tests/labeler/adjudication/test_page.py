@@ -14,7 +14,8 @@ from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.gold import service as gold
 from labeler.gold.service import NewGold
-from labeler.models import Consensus, Decision, Gold, Image
+from labeler.models.consensus import Consensus, Decision, Gold
+from labeler.models.images import Image
 from tests.labeler.conftest import Browser, Visit, lease
 
 CASES = ("left", "center", "right")
@@ -171,7 +172,7 @@ def test_gold_that_most_get_wrong_is_marked(visit: Visit, db: Database, dataset_
     for answer in ("right", "right", "right", "left", "right"):
         ann = visit("annotator")
         with db.write() as session:
-            from labeler.models import Vote
+            from labeler.models.voting import Vote
 
             session.add(
                 Vote(

@@ -22,7 +22,10 @@ from labeler.config import Settings
 from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
 from labeler.errors import Conflict, InvalidInput, NotFound, SidelightError
-from labeler.models import Campaign, Decision, Gold, Image, Vote
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Decision, Gold
+from labeler.models.images import Image
+from labeler.models.voting import Vote
 from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler.acting import after, consensus_row, lease, publish_run, vote
 

@@ -27,7 +27,8 @@ from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
 from labeler.errors import Forbidden, StaleLease
 from labeler.labels import ANSWERS
-from labeler.models import Consensus, Lease, Vote
+from labeler.models.consensus import Consensus
+from labeler.models.voting import Lease, Vote
 from labeler.voting.service import undo_vote
 from tests.conftest import SECRET, MakeAnnotator, MakeDataset
 from tests.labeler.acting import after, ids, lease, set_rules, vote

@@ -14,7 +14,8 @@ from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
-from labeler.models import Consensus, Lease, Vote
+from labeler.models.consensus import Consensus
+from labeler.models.voting import Lease, Vote
 from labeler.rules.random_draws import is_blind
 from tests.conftest import CountQueries, MakeAnnotator, MakeDataset, write_images
 from tests.labeler.acting import NOON, after, ids, lease, lease_count, publish_run, set_rules, vote

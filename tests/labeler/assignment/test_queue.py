@@ -11,7 +11,9 @@ from labeler.campaigns.service import pause_campaign, resume_campaign
 from labeler.config import Settings
 from labeler.consensus.store import add_rows, rebuild, remove_rows
 from labeler.database.engine import Database
-from labeler.models import Consensus, Participation, Vote
+from labeler.models.campaigns import Participation
+from labeler.models.consensus import Consensus
+from labeler.models.voting import Vote
 from labeler.rules.campaign_rules import ORDERS
 from labeler.rules.random_draws import FIRST_TURNS, inserted_label, is_blind, is_mirrored
 from labeler.voting.service import SubmittedAnswer, cast_vote

@@ -13,7 +13,10 @@ from labeler.cli.main import cli
 from labeler.config import load_settings
 from labeler.database.engine import Database
 from labeler.errors import BrokenData, Conflict, InvalidInput, NotFound
-from labeler.models import Annotator, Campaign, Consensus, Image
+from labeler.models.accounts import Annotator
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus
+from labeler.models.images import Image
 from rotation.data.labels_csv import format_csv, guard_formula
 from tests.conftest import write_images
 from tests.labeler.acting import lease, vote

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from labeler.campaigns.service import edit_campaign
 from labeler.config import Settings
 from labeler.database.engine import Database
-from labeler.models import Campaign
+from labeler.models.campaigns import Campaign
 from labeler.proposals.schedule import load_schedule
 from labeler.quality.refresh import refresh_campaign
 from labeler.rules.campaign_rules import Rules

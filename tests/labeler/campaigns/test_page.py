@@ -17,7 +17,8 @@ from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
-from labeler.models import Campaign, Consensus
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.web import campaign_forms

@@ -18,7 +18,9 @@ from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import Conflict, InvalidInput, NotFound
 from labeler.gold.service import NewGold, add_gold
-from labeler.models import Campaign, Image, Skill
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Skill
+from labeler.models.images import Image
 from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler.acting import lease, set_rules, vote
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from labeler.campaigns.participation import pause_person, resume_person
 from labeler.config import Settings
 from labeler.database.engine import Database
-from labeler.models import Participation
+from labeler.models.campaigns import Participation
 from labeler.qualification.service import answer_exercise, next_exercise
 from labeler.voting.service import SubmittedAnswer
 from tests.conftest import MakeAnnotator, MakeDataset

@@ -22,7 +22,9 @@ from labeler.database.engine import Database
 from labeler.errors import Conflict, InvalidInput, NotFound
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
-from labeler.models import Campaign, Consensus, Image
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus
+from labeler.models.images import Image
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection
 from tests.conftest import MakeAnnotator, write_images

@@ -19,7 +19,9 @@ from labeler.consensus.stopping_rule import is_audited
 from labeler.consensus.store import rebuild, recount
 from labeler.database.engine import Database
 from labeler.labels import ANSWERS
-from labeler.models import Consensus, Decision, Estimate, Gold, Skill, Vote, utc_now
+from labeler.models.base import utc_now
+from labeler.models.consensus import Consensus, Decision, Estimate, Gold, Skill
+from labeler.models.voting import Vote
 from labeler.rules.campaign_rules import Rules
 from labeler.statistics.posterior import DEFAULT_CONFUSION
 from labeler.voting.service import undo_vote

@@ -11,7 +11,8 @@ from labeler.config import Settings
 from labeler.consensus.majority import METHOD
 from labeler.consensus.store import RANDOM_KEYS, add_rows, rebuild
 from labeler.database.engine import Database
-from labeler.models import Consensus, Image
+from labeler.models.consensus import Consensus
+from labeler.models.images import Image
 from tests.conftest import CountQueries, MakeAnnotator, MakeDataset
 from tests.labeler.acting import after, lease, set_rules, vote
 

@@ -17,7 +17,13 @@ from labeler.database.engine import Database
 from labeler.errors import InvalidInput
 from labeler.mean_faces import files
 from labeler.mean_faces.files import Options
-from labeler.models import Annotator, Gold, Image, ModelRun, Participation, Vote, utc_now
+from labeler.models.accounts import Annotator
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Participation
+from labeler.models.consensus import Gold
+from labeler.models.images import Image
+from labeler.models.proposals import ModelRun
+from labeler.models.voting import Vote
 from labeler.quality.refresh import refresh_campaign
 from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler.acting import publish_run, set_rules

@@ -14,7 +14,9 @@ from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
 from labeler.database.migrate import SCRIPTS, current, differences, downgrade, head, upgrade
 from labeler.errors import ConfigError
-from labeler.models import Campaign, Consensus, Lease, Vote
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus
+from labeler.models.voting import Lease, Vote
 from labeler.qualification.service import read_feedback, read_round
 from labeler.rules.campaign_rules import Rules
 from tests.labeler.acting import NOON, after

@@ -17,7 +17,9 @@ from labeler.cli.main import cli
 from labeler.cli.output import write_csv
 from labeler.config import Settings
 from labeler.database.engine import Database
-from labeler.models import Campaign, Consensus, ModelRun
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus
+from labeler.models.proposals import ModelRun
 from tests.labeler.acting import set_rules
 from tests.labeler.lit_faces import (
     add_people,

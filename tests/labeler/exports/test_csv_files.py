@@ -18,7 +18,11 @@ from labeler.database.engine import Database
 from labeler.errors import Conflict, NotFound
 from labeler.exports.batch_consensus import aggregate, stream_aggregation
 from labeler.exports.csv_files import VOTE_COLUMNS, stream_labels, stream_votes
-from labeler.models import Consensus, Image, ModelRun, Proposal, Vote, utc_now
+from labeler.models.base import utc_now
+from labeler.models.consensus import Consensus
+from labeler.models.images import Image
+from labeler.models.proposals import ModelRun, Proposal
+from labeler.models.voting import Vote
 from rotation.data.labels_csv import LABEL_COLUMNS, read_labels, unguard_formula
 from tests.labeler.acting import make_gold, set_rules
 from tests.labeler.lit_faces import START, add_people, register, vote

@@ -27,7 +27,9 @@ from labeler.gold.service import (
     revoke_gold,
     share_evenly,
 )
-from labeler.models import Campaign, Consensus, Gold, Image
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus, Gold
+from labeler.models.images import Image
 from rotation.data.labels import LABELS
 from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler.acting import consensus_row, lease, set_rules, vote

@@ -15,7 +15,7 @@ from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import BrokenData, Conflict
 from labeler.images.head_pose import YawReport, estimate_yaw, load_yaw, measure_yaw
-from labeler.models import Image
+from labeler.models.images import Image
 from rotation.errors import DatasetError
 from rotation.poses.estimation import MEAN_FACE
 from tests.head_rotation import rotation_matrices

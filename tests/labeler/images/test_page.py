@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import update
 
 from labeler.database.engine import Database
-from labeler.models import Image
+from labeler.models.images import Image
 from tests.labeler.conftest import Visit, lease
 
 

@@ -22,7 +22,9 @@ from labeler.images.checking import check_images
 from labeler.images.head_pose import estimate_yaw
 from labeler.images.registration import activate_dataset, register_dataset
 from labeler.images.serving import read_image
-from labeler.models import Consensus, Dataset, Image, Vote
+from labeler.models.consensus import Consensus
+from labeler.models.images import Dataset, Image
+from labeler.models.voting import Vote
 from labeler.voting.service import SubmittedAnswer, cast_vote
 from rotation.errors import DatasetError
 from tests.conftest import MakeAnnotator, MakeDataset, write_images

@@ -18,7 +18,8 @@ from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import Conflict, InvalidInput
 from labeler.mean_faces.service import choose_images, draw_mean_faces
-from labeler.models import Campaign, Image
+from labeler.models.campaigns import Campaign
+from labeler.models.images import Image
 from rotation.data.crop import standard_crop
 from tests.labeler.acting import NOON, publish_run
 from tests.labeler.lit_faces import add_people, cycle_labels, register, vote, write_faces

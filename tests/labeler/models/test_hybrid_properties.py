@@ -7,7 +7,8 @@ from sqlalchemy import select
 
 from labeler.config import Settings
 from labeler.database.engine import Database
-from labeler.models import Consensus, Vote
+from labeler.models.consensus import Consensus
+from labeler.models.voting import Vote
 from labeler.voting.service import undo_vote
 from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler.acting import NOON, lease, vote

@@ -9,7 +9,9 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from labeler.database.engine import Database
-from labeler.models import Annotator, Invite, Skill, utc_now
+from labeler.models.accounts import Annotator, Invite
+from labeler.models.base import utc_now
+from labeler.models.consensus import Skill
 from tests.labeler.conftest import PASSWORD, Browser, Visit
 
 

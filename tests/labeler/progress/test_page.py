@@ -11,7 +11,10 @@ import pytest
 from sqlalchemy import select, update
 
 from labeler.database.engine import Database
-from labeler.models import Campaign, Consensus, Participation, Skill, Vote, utc_now
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign, Participation
+from labeler.models.consensus import Consensus, Skill
+from labeler.models.voting import Vote
 from labeler.progress.annotator_progress import answers_per_hour, own_pace, own_progress, own_review
 from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler.acting import NOON, after, set_rules

@@ -11,7 +11,9 @@ from sqlalchemy import select
 from labeler.config import Settings
 from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
-from labeler.models import Campaign, Consensus, Decision, Gold, Vote
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus, Decision, Gold
+from labeler.models.voting import Vote
 from labeler.progress.campaign_progress import CampaignProgress, campaign_progress
 from labeler.progress.throughput import PERIODS, count_active, count_throughput, make_forecast
 from labeler.rules.campaign_rules import Rules

@@ -12,7 +12,8 @@ from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.light_classifier.storage import model_to_bytes
 from labeler.light_classifier.training import METHOD
-from labeler.models import ModelRun, Proposal, Publication, utc_now
+from labeler.models.base import utc_now
+from labeler.models.proposals import ModelRun, Proposal, Publication
 from labeler.proposals.runs import current_run, publish_run, start_run
 from tests.labeler import acting
 from tests.labeler.acting import set_rules

@@ -17,7 +17,9 @@ from labeler.errors import Conflict, NotFound
 from labeler.light_classifier.mirror_logistic import MirrorLogistic
 from labeler.light_classifier.storage import model_to_bytes
 from labeler.light_classifier.training import METHOD
-from labeler.models import Consensus, Image, ModelRun, Proposal, Publication
+from labeler.models.consensus import Consensus
+from labeler.models.images import Image
+from labeler.models.proposals import ModelRun, Proposal, Publication
 from labeler.proposals.feature_cache import FeatureCache
 from labeler.proposals.rollback import list_missing, restore_run
 from labeler.proposals.runs import (

@@ -14,7 +14,13 @@ from labeler.assignment.leases import lease_images, release_leases
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import Conflict
-from labeler.models import Annotator, Campaign, Consensus, Dataset, Lease, ModelRun, utc_now
+from labeler.models.accounts import Annotator
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus
+from labeler.models.images import Dataset
+from labeler.models.proposals import ModelRun
+from labeler.models.voting import Lease
 from labeler.proposals import runs
 from labeler.proposals.runs import (
     ABANDONED_AFTER,

@@ -10,7 +10,11 @@ from sqlalchemy import func, select, update
 
 from labeler.database.engine import Database
 from labeler.errors import BrokenData, Conflict, NotFound
-from labeler.models import Annotator, Consensus, Dataset, Image, ModelRun, Proposal, utc_now
+from labeler.models.accounts import Annotator
+from labeler.models.base import utc_now
+from labeler.models.consensus import Consensus
+from labeler.models.images import Dataset, Image
+from labeler.models.proposals import ModelRun, Proposal
 from labeler.proposals.feature_extraction import CHUNK, FEW, extract_features
 from labeler.proposals.runs import ABANDONED_AFTER, KEEP_RUNS, current_run, publish_run, start_run
 from labeler.proposals.service import train_and_propose

@@ -12,7 +12,10 @@ from labeler.campaigns.participation import send_to_qualification
 from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
 from labeler.gold.service import NewGold, add_gold
-from labeler.models import Campaign, Consensus, Gold, Participation, Vote, utc_now
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign, Participation
+from labeler.models.consensus import Consensus, Gold
+from labeler.models.voting import Vote
 from tests.labeler.acting import set_rules
 from tests.labeler.conftest import Browser, Visit, lease
 

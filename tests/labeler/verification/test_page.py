@@ -14,7 +14,11 @@ from labeler.campaigns.service import activate_campaign
 from labeler.config import Settings
 from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
-from labeler.models import Consensus, Image, Lease, Participation, Vote, utc_now
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Participation
+from labeler.models.consensus import Consensus
+from labeler.models.images import Image
+from labeler.models.voting import Lease, Vote
 from labeler.verification import candidates
 from labeler.verification.service import new_batch, open_page, store_page
 from tests.conftest import CountQueries, MakeAnnotator, MakeDataset

@@ -21,7 +21,9 @@ from labeler.config import Settings
 from labeler.consensus.store import lock_image, rebuild
 from labeler.database.engine import Database
 from labeler.labels import ANSWERS
-from labeler.models import Consensus, Lease, Vote, utc_now
+from labeler.models.base import utc_now
+from labeler.models.consensus import Consensus
+from labeler.models.voting import Lease, Vote
 from labeler.voting.service import SubmittedAnswer, cast_vote, undo_vote
 from tests.conftest import PLAIN_RULES, MakeAnnotator, MakeDataset
 from tests.labeler.acting import (

@@ -15,7 +15,12 @@ from labeler.campaigns.participation import pause_person
 from labeler.campaigns.service import active_campaign, pause_campaign, resume_campaign
 from labeler.database.engine import Database
 from labeler.gold.service import NewGold, add_gold
-from labeler.models import Campaign, Consensus, Image, Lease, ModelRun, Proposal, Vote, utc_now
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus
+from labeler.models.images import Image
+from labeler.models.proposals import ModelRun, Proposal
+from labeler.models.voting import Lease, Vote
 from tests.conftest import CountQueries
 from tests.labeler.acting import set_rules
 from tests.labeler.conftest import Browser, Visit, lease

@@ -19,7 +19,9 @@ from labeler.errors import Conflict, Forbidden, InvalidInput, NotFound, Sideligh
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
 from labeler.labels import ANSWERS
-from labeler.models import Consensus, Image, Vote
+from labeler.models.consensus import Consensus
+from labeler.models.images import Image
+from labeler.models.voting import Vote
 from labeler.voting.service import SubmittedAnswer, cast_vote, last_vote, recent_votes, undo_vote
 from tests.conftest import CountQueries, MakeAnnotator, MakeDataset, write_images
 from tests.labeler.acting import (

@@ -15,8 +15,7 @@ from flask import Flask
 from labeler.accounts import sessions
 from labeler.app import create_app
 from labeler.config import Settings
-from labeler.database.engine import Database
-from labeler.database.statements import built_once
+from labeler.database.engine import Database, built_once
 from tests.conftest import CountQueries, MakeAnnotator, MakeDataset
 from tests.labeler.acting import NOON, make_gold, publish_run, queue, set_rules
 from tests.labeler.conftest import Browser, lease

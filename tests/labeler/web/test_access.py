@@ -15,7 +15,10 @@ from labeler.accounts import service as accounts
 from labeler.accounts.sessions import TOUCH_AFTER
 from labeler.config import Settings
 from labeler.database.engine import Database
-from labeler.models import ROLES, Consensus, Image, LoginSession, utc_now
+from labeler.models.accounts import ROLES, LoginSession
+from labeler.models.base import utc_now
+from labeler.models.consensus import Consensus
+from labeler.models.images import Image
 from labeler.quality.refresh import judge_people
 from labeler.web import access
 from labeler.web.images import HASH_DIGITS

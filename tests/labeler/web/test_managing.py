@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from labeler import jobs
 from labeler.config import Settings
 from labeler.database.engine import Database
-from labeler.models import Image
+from labeler.models.images import Image
 from tests.labeler.conftest import Visit, lease
 
 

@@ -19,7 +19,7 @@ from rotation.editing.pose_estimators import (
     YawEstimator,
 )
 from rotation.editing.pose_network import PoseNetwork, teach, vary
-from rotation.poses.source import PoseSource, from_csv
+from rotation.poses.source import PoseSource, poses_from_csv
 from rotation.synthetic_heads.dataset import write_dataset
 from rotation.synthetic_heads.renderer import render
 from rotation.synthetic_heads.sampling import sample_heads
@@ -44,7 +44,7 @@ def estimators(
 ) -> PoseEstimators:
     with open_source(folder) as images:
         source = TaughtEstimators(
-            images, book or from_csv(folder / "truth.csv"), cache, "cpu", steps
+            images, book or poses_from_csv(folder / "truth.csv"), cache, "cpu", steps
         )
         return source(SIZE, seed=0)
 
@@ -115,7 +115,7 @@ def test_estimators_are_taught_once_and_kept(folder: Path, tmp_path: Path) -> No
 @pytest.mark.usefixtures("few_are_enough")
 def test_other_poses_teach_other_estimators(folder: Path, tmp_path: Path) -> None:
     estimators(folder, tmp_path)
-    known = from_csv(folder / "truth.csv").known
+    known = poses_from_csv(folder / "truth.csv").known
     mirrored = PoseSource({name: (-yaw, *others) for name, (yaw, *others) in known.items()})
     estimators(folder, tmp_path, book=mirrored)
     assert len(list(tmp_path.iterdir())) == 2

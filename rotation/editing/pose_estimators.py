@@ -150,7 +150,8 @@ class TaughtEstimators:
         if self._cache is None:
             return None
         angles = np.stack([poses.yaw_deg, poses.pitch_deg]).round(2).tolist()
-        key = json.dumps([_VERSION, size, self._steps, list(names), angles])
+        contents = [self._images.fingerprint(name) for name in names]
+        key = json.dumps([_VERSION, size, self._steps, list(names), contents, angles])
         return self._cache / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,18 @@ def test_other_poses_teach_other_estimators(folder: Path, tmp_path: Path) -> Non
     mirrored = PoseSource({name: (-yaw, *others) for name, (yaw, *others) in known.items()})
     estimators(folder, tmp_path, book=mirrored)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.usefixtures("few_are_enough")
+def test_replaced_images_teach_other_estimators(folder: Path, tmp_path: Path) -> None:
+    """Poses of the user's own CSV stay the same when an image is replaced."""
+    copy, cache = tmp_path / "set", tmp_path / "cache"
+    shutil.copytree(folder, copy)
+    estimators(copy, cache)
+    first, second, *_ = sorted(copy.rglob("*.jpg"))
+    first.write_bytes(second.read_bytes())
+    estimators(copy, cache)
+    assert len(list(cache.iterdir())) == 2
 
 
 @pytest.mark.usefixtures("few_are_enough")

@@ -28,7 +28,7 @@ from rotation.data.crop import read_crop  # noqa: E402
 from rotation.data.labels_csv import read_filename, read_rows  # noqa: E402
 from rotation.data.sources import open_source  # noqa: E402
 from rotation.diffusion.devices import choose_device  # noqa: E402
-from rotation.poses.source import cache_file, from_detector  # noqa: E402
+from rotation.poses.source import pose_cache_path, poses_from_images  # noqa: E402
 
 LABELS = np.array(["left", "center", "right"])
 EDGES = (-50, -25, -15, 15, 25, 50)
@@ -41,10 +41,10 @@ def main() -> None:
     rows = read_rows(options.labels, ("filename", "source"))
     voted = {read_filename(row["filename"], at) for at, row in rows if row["source"] == "votes"}
     with open_source(options.images) as images:
-        cache = cache_file(options.cache, options.images)
-        book = from_detector(images, cache, choose_device("auto"))
+        cache = pose_cache_path(options.cache, options.images)
+        book = poses_from_images(images, cache, choose_device("auto"))
         names = np.array([name for name in images.names() if name not in voted])
-        yaws = book.poses(names.tolist()).yaw_deg
+        yaws = book.find_poses(names.tolist()).yaw_deg
         print("| yaw | images | as annotators | evenly lit: called left | center | right |")
         print("|---|---|---|---|---|---|")
         for low, high in pairwise(EDGES):

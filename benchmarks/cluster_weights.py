@@ -30,7 +30,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from rotation.clusters.selection import Criteria, Selection, select
-from rotation.clusters.similarity import describe_looks, weigh
+from rotation.clusters.similarity import appearance_descriptors, weight_by_similarity
 from rotation.data.records import UNKNOWN, Records
 from rotation.errors import SelectionError
 from rotation.evaluation.ground_truth import benchmark_heads
@@ -70,15 +70,15 @@ def measure(count: int, sources: int) -> dict[str, Any]:
     records, poses = _records(heads)
     targets = benchmark_heads(sources, 1)
     truths = [render([replace(head, yaw_deg=yaw) for yaw in ANGLES]) for head in targets]
-    looks = describe_looks(pictures)
+    looks = appearance_descriptors(pictures)
     rows = []
     for names in ((), ATTRIBUTES):
         values = {share: np.full((sources, 3), np.nan) for share in SHARES}
         for k, (head, truth) in enumerate(zip(targets, truths, strict=True)):
             chosen = _choose(head, records, poses, names)
-            own = describe_looks(truth[1:2])[0]
+            own = appearance_descriptors(truth[1:2])[0]
             for share in SHARES if chosen else ():
-                weighted = weigh(chosen, looks[chosen.members.rows], own, share)
+                weighted = weight_by_similarity(chosen, looks[chosen.members.rows], own, share)
                 values[share][k] = _judge(weighted, pictures, truth)
         rows += [_row(names, share, values) for share in SHARES]
     return {"heads": len(heads), "pose_share": _pose_share(targets), "rows": rows}
@@ -121,13 +121,13 @@ def _judge(selection: Selection, pictures: Any, truth: Any) -> tuple[float, floa
 
 
 def _pose_share(heads: Sequence[Head]) -> dict[str, float]:
-    ahead = describe_looks(render([replace(h, yaw_deg=0.0) for h in heads]))
+    ahead = appearance_descriptors(render([replace(h, yaw_deg=0.0) for h in heads]))
     found = {}
     lights = np.array([_light(h) for h in heads])
     pairs = np.linalg.norm(ahead[:, None] - ahead[None], axis=2)
     same = (lights[:, None] == lights[None]) & ~np.eye(len(heads), dtype=bool)
     for yaw in (-30.0, 30.0):
-        turned = describe_looks(render([replace(h, yaw_deg=yaw) for h in heads]))
+        turned = appearance_descriptors(render([replace(h, yaw_deg=yaw) for h in heads]))
         apart = np.linalg.norm(turned - ahead, axis=1).mean()
         found[f"{yaw:+g}"] = round(float(apart / pairs[same].mean()), 3)
     return found

@@ -41,7 +41,7 @@ from rotation.data.crop import read_crop  # noqa: E402
 from rotation.data.sources import open_source  # noqa: E402
 from rotation.demo_faces.dataset import FACES, TABLE  # noqa: E402
 from rotation.diffusion import ddim  # noqa: E402
-from rotation.diffusion.devices import bf16_pays, choose_device  # noqa: E402
+from rotation.diffusion.devices import bf16_is_faster, choose_device  # noqa: E402
 from rotation.diffusion.latent_model import load_denoising  # noqa: E402
 from rotation.diffusion.model_folder import find_model  # noqa: E402
 from rotation.diffusion.schedule import timesteps  # noqa: E402
@@ -86,7 +86,7 @@ def draw(options: argparse.Namespace) -> Pixels:
     options.out.mkdir(parents=True, exist_ok=True)
     device = choose_device("auto")
     model, guide = (
-        replace(load_denoising(folder, device), bf16=bf16_pays(device))
+        replace(load_denoising(folder, device), bf16=bf16_is_faster(device))
         for folder in (find_model("celeba-64"), options.guide)
     )
     eps = autoguided(model.eps, guide.eps, WEIGHT, BETWEEN)

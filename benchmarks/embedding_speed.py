@@ -34,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from rotation.diffusion.latent_model import LatentModel
 from rotation.errors import ModelError
 from rotation.latents.encoder_network import EmbeddingNetwork
-from rotation.latents.encoders import ByNetwork, Smooth
+from rotation.latents.encoders import NetworkEncoder, SmoothedInversionEncoder
 from rotation.training.previews import unseen_heads
 
 PLAIN, BATCHED, NETWORK = "plain loop, one by one", "plain loop, batch", "(b) network"
@@ -86,13 +86,13 @@ def ways(model: LatentModel, bf16: bool) -> tuple[dict[str, Embed], bool]:
         PLAIN: lambda images: torch.cat([plain.embed(one) for one in images.split(1)]),
         BATCHED: plain.embed,
     }
-    found["smooth: one evaluation a step"] = Smooth(model)
+    found["smooth: one evaluation a step"] = SmoothedInversionEncoder(model)
     found |= {name: exactly(tolerance, False) for name, tolerance in TOLERANCES.items()}
     if bf16:
         found["(a) bfloat16, to its noise"] = exactly(2e-3, True)
     trained = False
     try:
-        found[NETWORK] = ByNetwork(EmbeddingNetwork.load(None, str(model.device)))
+        found[NETWORK] = NetworkEncoder(EmbeddingNetwork.load(None, str(model.device)))
         trained = True
     except ModelError:
         found[NETWORK] = torch.inference_mode()(lambda images: model.eps(images * 2 - 1, 127))

@@ -39,14 +39,16 @@ def main() -> None:
     heads = sample_heads(HEADS, seed=7, first_identity=BENCHMARK_IDENTITY)
     crops, truth = render(heads), np.array([head.yaw_deg for head in heads])
     print("mesh on rendered heads: ", _compare(judge.look(crops).yaw_deg, truth))
-    print("MTCNN on rendered heads:", _compare(detector.crop_poses(crops).yaw_deg, truth))
+    print("MTCNN on rendered heads:", _compare(detector.estimate_crops(crops).yaw_deg, truth))
     if asked.images is not None:
         with open_source(asked.images) as images:
             names = images.names()[FIRST : FIRST + PHOTOGRAPHS]
             faces = [read_image(images, name) for name in names]
             crops = np.stack([read_crop(images, name, SIDE) for name in names])
         seen = judge.look(crops).yaw_deg
-        print("mesh against MTCNN on photographs:", _compare(seen, detector.poses(faces).yaw_deg))
+        print(
+            "mesh against MTCNN on photographs:", _compare(seen, detector.estimate(faces).yaw_deg)
+        )
 
 
 def _compare(read: NDArray[np.float64], truth: NDArray[np.float64]) -> str:

@@ -79,9 +79,9 @@ def measure_synthetic(detector: LandmarkDetector, count: int, cascade: int) -> d
     with _clock() as took:
         timed["landmark file"] = estimate_poses(np.rint(exact - 0.5)), took() / count
     for name, read in {
-        "last network, 178x218": lambda: detector.poses(images),
-        "last network, 89x109": lambda: detector.poses(small),
-        "last network, 64x64 crops": lambda: detector.crop_poses(crops),
+        "last network, 178x218": lambda: detector.estimate(images),
+        "last network, 89x109": lambda: detector.estimate(small),
+        "last network, 64x64 crops": lambda: detector.estimate_crops(crops),
         "whole cascade, 178x218": lambda: _by_cascade(detector, images[:cascade])[0],
     }.items():
         timed[name] = _timed(read)
@@ -100,7 +100,7 @@ def measure_faces(
     """What can be told of faces whose pose nobody knows."""
     with open_source(folder) as source:
         images = [read_image(source, name) for name in source.names()[:limit]]
-    poses, ms = _timed(lambda: detector.poses(images))
+    poses, ms = _timed(lambda: detector.estimate(images))
     whole, slow_ms = _by_cascade(detector, images[:cascade])
     kept = poses.confidence >= ENOUGH
     angles = {
@@ -161,7 +161,7 @@ def _mirrors(detector: LandmarkDetector, exact: Any, images: Any) -> dict[str, f
     points = exact + rng.normal(0, 3, exact.shape)
     fit = estimate_poses(points).yaw_deg + estimate_poses(mirror_landmarks(points)).yaw_deg
     flips = [image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in images]
-    read = detector.poses(images).yaw_deg + detector.poses(flips).yaw_deg
+    read = detector.estimate(images).yaw_deg + detector.estimate(flips).yaw_deg
     return {"fit": float(np.abs(fit).max()), "pictures": round(float(np.abs(read).max()), 4)}
 
 
@@ -177,7 +177,7 @@ def _spread(values: Any) -> dict[str, Any]:
 
 def _by_cascade(detector: LandmarkDetector, images: Any) -> tuple[Poses, float]:
     with _clock() as took:
-        read = [detector.detect_anywhere(image) for image in images]
+        read = [detector.detect_by_cascade(image) for image in images]
         ms = took() / len(images)
     poses = estimate_poses(np.stack([points for points, _ in read]))
     score = np.array([score for _, score in read])

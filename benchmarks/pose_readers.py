@@ -26,7 +26,7 @@ import torch
 from rotation.data.sources import open_source
 from rotation.editing.pose_estimators import TaughtEstimators, YawEstimator
 from rotation.evaluation.ground_truth import benchmark_heads
-from rotation.poses.source import from_csv
+from rotation.poses.source import poses_from_csv
 from rotation.synthetic_heads.dataset import write_dataset
 from rotation.synthetic_heads.renderer import render
 
@@ -45,7 +45,7 @@ def main() -> None:
         heads = write_dataset(Path(folder) / "heads", asked.heads)
         with open_source(heads) as images:
             start = time.process_time()
-            poses = from_csv(heads / "truth.csv")
+            poses = poses_from_csv(heads / "truth.csv")
             taught = TaughtEstimators(images, poses, None, "cpu")(SIZE, 0)
             seconds = time.process_time() - start
     pixels, yaws, pitches = unseen(asked.unseen)

@@ -44,10 +44,15 @@ from rotation.editing.pose_estimators import TaughtEstimators  # noqa: E402
 from rotation.errors import SelectionError  # noqa: E402
 from rotation.evaluation.variants import VARIANTS as BENCHMARKED  # noqa: E402
 from rotation.imaging.metrics import bootstrap, mean_square_error  # noqa: E402
-from rotation.latents.encoders import EmbeddedModel  # noqa: E402
+from rotation.latents.encoders import (  # noqa: E402
+    DiffusionCodec,
+    open_cluster_store,
+    open_codec,
+    open_source_store,
+)
 from rotation.options import ClusterOptions, EditingOptions, ModelOptions, TurnOptions  # noqa: E402
-from rotation.poses.source import cache_file, from_detector  # noqa: E402
-from rotation.run import ESTIMATORS, open_cluster_latents, open_model, open_source_latents  # noqa: E402
+from rotation.poses.source import pose_cache_path, poses_from_images  # noqa: E402
+from rotation.run import ESTIMATOR_FOLDER  # noqa: E402
 
 YAWS = tuple(float(yaw) for yaw in range(-30, 31, 10))
 HELD_OUT = 500
@@ -107,23 +112,23 @@ def main() -> None:
         names = images.names()
         tables = read_tables(options.images)
         device = choose_device("auto")
-        poses = from_detector(images, cache_file(options.cache, options.images), device)
+        poses = poses_from_images(images, pose_cache_path(options.cache, options.images), device)
         labels = read_labels(options.labels)
         sources = choose_sources(names, labels, tables, poses, options.sources)
         seen = set(names[: options.pool])
         pool = {name: label for name, label in labels.items() if name in seen}
-        model, encoder = open_model(
+        encoder = open_codec(
             ModelOptions(
                 Path(options.model), iterations=options.iterations, embedding=options.embedding
             )
         )
-        encoder = encoder.remembering(open_source_latents(options.cache, encoder))
-        estimators = TaughtEstimators(images, poses, options.cache / ESTIMATORS, device)
+        encoder = encoder.with_source_cache(open_source_store(options.cache, encoder))
+        estimators = TaughtEstimators(images, poses, options.cache / ESTIMATOR_FOLDER, device)
         data = Data(images, tables, pool, poses, "", estimators=estimators, device=device)
         strips = {
             way: turn_all(data, labels, encoder, sources, way, options) for way in options.variants
         }
-        crops = np.stack([read_crop(images, name, model.image_size) for name in sources])
+        crops = np.stack([read_crop(images, name, encoder.image_size) for name in sources])
     classifier = load_classifier(options.classifier)[0]
     judge = FaceJudge()
     faces = judge.look(crops)
@@ -148,7 +153,7 @@ def choose_sources(
     people = dict(zip(tables.identities.index, tables.identities.values[:, 0], strict=True))
     held_out = names[-HELD_OUT:]
     known = {people[name] for name in names[:-HELD_OUT]}
-    yaws = poses.poses(held_out).yaw_deg
+    yaws = poses.find_poses(held_out).yaw_deg
     frontal = [
         name
         for name, yaw in zip(held_out, yaws, strict=True)
@@ -163,11 +168,11 @@ def choose_sources(
 
 
 def turn_all(
-    data: Data, labels: Mapping[str, str], encoder: EmbeddedModel, sources: Sequence[str],
+    data: Data, labels: Mapping[str, str], encoder: DiffusionCodec, sources: Sequence[str],
     way: str, options: argparse.Namespace,
 ) -> dict[str, Strip]:  # fmt: skip
     """Every source turned in one way; those done before are read."""
-    store, strips, started = open_cluster_latents(options.cache, encoder), {}, time.perf_counter()
+    store, strips, started = open_cluster_store(options.cache, encoder), {}, time.perf_counter()
     for number, name in enumerate(sources):
         path = options.out / "frames" / f"{Path(name).stem}.{way}.npz"
         if not path.is_file():

@@ -26,7 +26,7 @@ from rotation.data.crop import read_crop  # noqa: E402
 from rotation.data.sources import open_source  # noqa: E402
 from rotation.diffusion.devices import choose_device  # noqa: E402
 from rotation.imaging.metrics import bootstrap  # noqa: E402
-from rotation.poses.source import cache_file, from_detector  # noqa: E402
+from rotation.poses.source import pose_cache_path, poses_from_images  # noqa: E402
 
 FRONTAL_DEG, STEP_DEG, SIDE = 10.0, 10.0, 64
 DIFFERENCES_DEG = (0.0, 10.0, 20.0, 30.0)
@@ -36,8 +36,8 @@ def main() -> None:
     options = _options()
     rng = np.random.default_rng(0)
     with open_source(options.images) as images:
-        poses = from_detector(
-            images, cache_file(options.cache, options.images), choose_device("auto")
+        poses = poses_from_images(
+            images, pose_cache_path(options.cache, options.images), choose_device("auto")
         )
         pairs = find_pairs(options.images, images.names(), poses, options.pairs, rng)
         names = sorted({name for found in pairs.values() for pair in found for name in pair})
@@ -56,7 +56,7 @@ def main() -> None:
 def find_pairs(folder, names, poses, most, rng):
     """Difference -> at most `most` pairs of names, one pair a person, the frontal one first."""
     people = read_tables(folder).identities
-    yaws = dict(zip(names, poses.poses(names).yaw_deg, strict=True))
+    yaws = dict(zip(names, poses.find_poses(names).yaw_deg, strict=True))
     by_person = defaultdict(list)
     for name, person in zip(people.filenames, people.values[:, 0], strict=True):
         if np.isfinite(yaws.get(name, np.nan)):

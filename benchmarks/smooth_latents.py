@@ -18,12 +18,12 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from rotation.diffusion.devices import bf16_pays, choose_device  # noqa: E402
+from rotation.diffusion.devices import bf16_is_faster, choose_device  # noqa: E402
 from rotation.diffusion.latent_model import LatentModel  # noqa: E402
-from rotation.imaging.finishing import give_back_colours  # noqa: E402
+from rotation.imaging.finishing import restore_colours  # noqa: E402
 from rotation.imaging.images import to_pixels  # noqa: E402
 from rotation.imaging.metrics import mean_square_error  # noqa: E402
-from rotation.latents.encoders import Sharpened, Smooth  # noqa: E402
+from rotation.latents.encoders import InterpolatedInversionEncoder, SmoothedInversionEncoder  # noqa: E402
 from rotation.training.images import last_crops  # noqa: E402
 
 SHARES = (0.0, 0.25, 0.5, 0.7, 0.75, 1.0)
@@ -34,7 +34,7 @@ def row(name: str, model: LatentModel, images: torch.Tensor, z: torch.Tensor) ->
     """A line of the table: errors as decoded and recoloured, size of the latents."""
     wanted, again = to_pixels(images.numpy()), to_pixels(model.decode(z).numpy())
     pairs = zip(again, wanted, strict=True)
-    coloured = np.concatenate([give_back_colours(one[None], one, goal) for one, goal in pairs])
+    coloured = np.concatenate([restore_colours(one[None], one, goal) for one, goal in pairs])
     errors = [mean_square_error(seen, wanted).mean() for seen in (again, coloured)]
     size = z.square().mean(dim=(1, 2, 3)).sqrt().mean()
     return f"| {name} | {errors[0]:.5f} | {errors[1]:.5f} | {size:.2f} |"
@@ -48,14 +48,19 @@ def main() -> None:
     parser.add_argument("--model", default="celeba-64", help="model folder or bundled name")
     parser.add_argument("--count", type=int, default=12)
     options = parser.parse_args()
-    bf16 = bf16_pays(choose_device())
+    bf16 = bf16_is_faster(choose_device())
     model = LatentModel.load(options.model, bf16=bf16)
     images = last_crops(options.images, options.count, model.image_size)
     print("| latents | MSE | with colours | size |\n|---|---|---|---|")
     for share in SHARES:
-        print(row(f"asked at {share:g}", model, images, Smooth(model, share)(images)), flush=True)
+        print(
+            row(
+                f"asked at {share:g}", model, images, SmoothedInversionEncoder(model, share)(images)
+            ),
+            flush=True,
+        )
     for part in SHARPNESS:
-        z = Sharpened(model, part)(images)
+        z = InterpolatedInversionEncoder(model, part)(images)
         print(row(f"{part:g} of the way to exact", model, images, z), flush=True)
 
 

@@ -38,21 +38,21 @@ ROWS = {
 }
 IMPORTS, REST = "imports", "rest"
 STAGES = {  # functions by the stage that their own time is booked on
-    "model": ("run:open_model",),
-    "poses, selection": ("run:read_labels", "run:read_tables", "run:open_poses",
+    "model": ("run:open_codec",),
+    "poses, selection": ("run:read_labels", "run:read_tables", "run:open_pose_source",
                          "editing.pipeline:find_source", "editing.pipeline:join_records",
-                         "editing.pipeline:candidates", "editing.pipeline:select",
+                         "editing.pipeline:candidate_rows", "editing.pipeline:select",
                          "posing:PoseBook.poses"),
     "crops": ("editing.pipeline:read_members",),
-    "latents": ("run:open_cluster_latents", "run:open_source_latents",
-                "editing.pipeline:embed_members", "editing.method:embed_source"),
+    "latents": ("run:open_cluster_store", "run:open_source_store",
+                "editing.pipeline:encode_members", "editing.method:encode_source_crop"),
     "fit": ("editing.pipeline:fit_direction",),
     "trial frames or loop": ("editing.linear_path:LinearEditing.move",
                              "editing.closed_loop:ClosedLoopEditing.move"),
     "decode": ("editing.method:decode_pixels",),
     "report": ("editing.pipeline:mean_images", "editing.pipeline:examples",
-               "editing.pipeline:angle_fits", "run:write_pictures", "run:describe",
-               "run:write_report", "run:write_page"),
+               "editing.pipeline:angle_fits", "run:write_images", "run:describe_run",
+               "run:write_json_report", "run:write_html_report"),
 }  # fmt: skip
 Seconds = dict[str, dict[str, float]]  # "wall" and "cpu" by stage
 

@@ -38,7 +38,7 @@ from rotation.editing.method import EditedFrames, EditRequest
 from rotation.editing.methods import editing_method
 from rotation.errors import ModelError, SelectionError
 from rotation.imaging.images import from_pixels, to_pixels
-from rotation.latents.encoders import EmbeddedModel, choose_embedding
+from rotation.latents.encoders import DiffusionCodec, build_codec
 from rotation.options import EditingOptions
 
 EMBEDDINGS = ("inversion", "smooth")
@@ -186,7 +186,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         name = "line" if along.flow is None else "flow"
         gain = PLAIN_GAIN if gain is None and name == "line" else gain
         options = EditingOptions(name, gain, keep_norm, detail)
-        encoder = choose_embedding(model, embedding)
+        encoder = build_codec(model, embedding)
         sources = [None] * len(crops)
         if name == "line":
             sources = list(_encode(encoder, crops, inversion_tolerance).numpy())
@@ -238,9 +238,9 @@ def _check_known(name: str, value: str, known: Sequence[str]) -> None:
         raise ModelError(f"{name} {value!r}: {', '.join(known)} are known.")
 
 
-def _encode(encoder: EmbeddedModel, crops: torch.Tensor, tolerance: float | None) -> torch.Tensor:
+def _encode(encoder: DiffusionCodec, crops: torch.Tensor, tolerance: float | None) -> torch.Tensor:
     """Latents (N, 3, S, S) of sources; `tolerance` is that of exact inversion."""
-    if encoder.way == "inversion":
+    if encoder.encoder_name == "inversion":
         return encoder.model.encode_exactly(crops, tolerance).z
     return encoder.source(crops)
 
@@ -300,7 +300,7 @@ def read_yaw(crop: torch.Tensor, device: torch.device | str) -> float:
     """
     from rotation.poses.mtcnn import LandmarkDetector  # late: loads MTCNN
 
-    found = LandmarkDetector(device).crop_poses(to_pixels(crop[None].numpy()))
+    found = LandmarkDetector(device).estimate_crops(to_pixels(crop[None].numpy()))
     yaw = float(found.yaw_deg[0])
     if not np.isfinite(yaw) or found.confidence[0] < MIN_CONFIDENCE:
         raise SelectionError("No face is found in the picture; say its yaw with source_yaw_deg.")

@@ -72,17 +72,17 @@ def embed(images: Path, shard: tuple[int, int], cache: Path | None, **given: Any
       python manage.py rotation embed --images ~/CelebA --shard 3/8 --cache part3
     """
     from rotation.data.sources import open_source
-    from rotation.latents.shards import Shard, embed_set
-    from rotation.run import open_cluster_latents, open_model, with_model_defaults
+    from rotation.latents.encoders import open_cluster_store, open_codec
+    from rotation.latents.shards import Shard, encode_shard
+    from rotation.run import resolve_model_options
 
     with one_message():
-        _, model = open_model(with_model_defaults(model_options(given), images))
-        store = open_cluster_latents(cache or default_cache(), model)
+        codec = open_codec(resolve_model_options(model_options(given), images))
+        store = open_cluster_store(cache or default_cache(), codec)
         with open_source(images) as source, Progress() as progress:
-            done = embed_set(model, store, source, Shard(*shard), progress)
-    click.echo(
-        f"{done.new} embedded, {done.known} known before, {done.broken} unreadable: {store.folder}"
-    )
+            done = encode_shard(codec, store, source, Shard(*shard), progress)
+    counts = f"{done.encoded} embedded, {done.stored} known before, {done.unreadable} unreadable"
+    click.echo(f"{counts}: {store.folder}")
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""`rotation poses`. Heavy libraries are imported inside of it."""
+"""`rotation poses`: measure the poses of an image set."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from rotation.options import PoseOptions
 def poses(images: Path, landmarks: str, device: str, out: Path) -> None:
     """Measure yaw, pitch and roll of every image.
 
-    An interrupted run goes on where it was.
+    An interrupted run continues where it stopped.
 
     \b
     Example:
       python manage.py rotation poses --images ~/CelebA --out poses.csv
     """
-    from rotation.run import measure_all
+    from rotation.diffusion.devices import choose_device
+    from rotation.poses.source import write_poses
 
     with one_message(), Progress() as progress:
-        found, total = measure_all(images, PoseOptions(None, landmarks), device, out, progress)
+        options, place = PoseOptions(None, landmarks), choose_device(device)
+        found, total = write_poses(options, images, place, out, progress)
     click.echo(f"{found} of {total} images have a pose: {out}")

@@ -197,9 +197,9 @@ def read_options(given: dict[str, Any]) -> RunOptions:
 
     Raises `SelectionError` for editing methods that exclude each other.
     """
-    from rotation.run import with_model_defaults
+    from rotation.run import resolve_model_options
 
-    model = with_model_defaults(model_options(given), given["images"])
+    model = resolve_model_options(model_options(given), given["images"])
     return RunOptions(
         images=given["images"],
         labels=given["labels"],
@@ -245,13 +245,13 @@ def _clusters(given: dict[str, Any]) -> ClusterOptions:
 
 def _editing(given: dict[str, Any], model: ModelOptions) -> str:
     """The one editing method that the flags ask for or leave."""
-    from rotation.run import choose_editing
+    from rotation.run import default_editing_method
 
     chosen, flow, loop = given["editing"], given["carry"], given["closed_loop"]
     if flow and loop:
         raise SelectionError("--carry and --closed-loop are two ways to turn; give one of them.")
     if chosen is None:
-        return choose_editing(model, flow, loop)
+        return default_editing_method(model, flow, loop)
     for flag, name, asked in (("carry", "flow", flow), ("closed-loop", "closed-loop", loop)):
         if asked is not None and asked != (chosen == name):
             said = f"--{flag}" if asked else f"--no-{flag}"

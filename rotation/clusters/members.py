@@ -1,4 +1,7 @@
-"""Clusters: at which yaws, and the pictures of their members read, weighed, averaged, embedded."""
+"""The images of cluster members: read, weighted by similarity, averaged and encoded.
+
+`cluster_angles` chooses the yaws of the clusters, `rotation.clusters.selection` their members.
+"""
 
 from __future__ import annotations
 
@@ -8,28 +11,29 @@ from dataclasses import replace
 
 import numpy as np
 
-from rotation.clusters.selection import Covariates, Criteria, Members, Selection
-from rotation.clusters.similarity import describe_looks, weigh
+from rotation.clusters.selection import ClusterMembers, Covariates, Criteria, Selection
+from rotation.clusters.similarity import appearance_descriptors, weight_by_similarity
 from rotation.data.crop import Pixels, read_crop
 from rotation.data.labels import MIRRORED_LABEL
 from rotation.data.records import Records
 from rotation.data.sources import ImageSource
 from rotation.errors import ImageError
-from rotation.latents.encoders import Encoder, Latents, Store, embed
+from rotation.latents.encoders import LatentCodec, Latents, encode_crops
+from rotation.latents.store import LatentStore
 from rotation.poses.estimation import Poses
 from rotation.progress import Progress
 
 CLUSTER_STEP_DEG = 10.0
 CLUSTER_REACH_DEG = (20.0, 40.0)
-"""Clusters reach as far as the yaws asked for, but at least and at most so far: a slope needs a
-lever, and beyond 40 degrees landmarks and faces run out."""
+"""Bounds, in degrees, of the largest cluster angle. A slope needs a wide range of yaws; beyond 40
+degrees faces are rare and landmarks fail."""
 
 
 def cluster_angles(yaws_deg: Sequence[float]) -> tuple[float, ...]:
-    """The yaws of the clusters: tens, symmetric about 0, as far as asked (20 to 40 degrees)."""
+    """The yaws of the clusters in degrees: multiples of 10, symmetric, up to the yaws asked for."""
     low, high = CLUSTER_REACH_DEG
-    reach = min(max(abs(yaw) for yaw in yaws_deg), high)
-    count = int(np.ceil(max(reach, low) / CLUSTER_STEP_DEG))
+    largest = np.clip(max(abs(yaw) for yaw in yaws_deg), low, high)
+    count = int(np.ceil(largest / CLUSTER_STEP_DEG))
     return tuple(CLUSTER_STEP_DEG * k for k in range(-count, count + 1))
 
 
@@ -41,9 +45,10 @@ def read_members(
     criteria: Criteria,
     progress: Progress | None = None,
 ) -> tuple[Selection, dict[int, Pixels]]:
-    """Crops (size, size, 3) of the members by row. Broken files leave their clusters.
+    """The crops (size, size, 3) of the members by row, and the selection without unreadable files.
 
-    Raises `SelectionError` where a cluster is then too small.
+    Raises:
+        SelectionError: a cluster is too small without its unreadable files.
     """
     crops: dict[int, Pixels] = {}
     rows = np.unique(selection.members.rows)
@@ -55,57 +60,59 @@ def read_members(
     return selection.keep(list(crops), criteria), crops
 
 
-def weigh_by_looks(selection: Selection, crops: dict[int, Pixels], source: Pixels) -> Selection:
-    """The selection with more weight for members whose crops look like the source's crop."""
-    rows = list(crops)
-    looks = dict(zip(rows, describe_looks(np.stack([crops[row] for row in rows])), strict=True))
-    members = np.stack([looks[row] for row in selection.members.rows.tolist()])
-    return weigh(selection, members, describe_looks(source[None])[0])
+def weight_by_appearance(
+    selection: Selection, crops: dict[int, Pixels], source: Pixels
+) -> Selection:
+    """The selection with more weight for members that look like the source crop (S, S, 3)."""
+    descriptors = appearance_descriptors(np.stack(list(crops.values())))
+    by_row = dict(zip(crops, descriptors, strict=True))
+    members = np.stack([by_row[row] for row in selection.members.rows.tolist()])
+    return weight_by_similarity(selection, members, appearance_descriptors(source[None])[0])
 
 
 def mean_images(selection: Selection, crops: dict[int, Pixels]) -> Pixels:
-    """The weighted mean image (K, S, S, 3) of each cluster, mirrored members mirrored."""
+    """The weighted mean images (K, S, S, 3) of the clusters, with mirrored members mirrored."""
     means = []
     for cluster in selection.clusters:
-        pictures = np.stack([crops[row] for row in cluster.rows.tolist()]).astype(np.float64)
-        pictures[cluster.mirrored] = pictures[cluster.mirrored][:, :, ::-1]
-        mean = np.average(pictures, axis=0, weights=cluster.weights)
+        images = np.stack([crops[row] for row in cluster.rows.tolist()]).astype(np.float64)
+        images[cluster.mirrored] = images[cluster.mirrored][:, :, ::-1]
+        mean = np.average(images, axis=0, weights=cluster.weights)
         means.append(np.rint(mean).astype(np.uint8))
     return np.stack(means)
 
 
-WIDE = 600  # images of a cluster; to read them all takes seconds
+MEAN_IMAGE_COUNT = 600
+"""Members of a cluster whose mean image is needed without latents; reading them takes seconds."""
 
 
-def widened(criteria: Criteria) -> Criteria:
-    """Clusters of any attributes, up to `WIDE` images each: for means alone, without latents."""
-    return replace(criteria, attributes=(), maximum=max(WIDE, criteria.maximum))
+def mean_image_criteria(criteria: Criteria) -> Criteria:
+    """The criteria for mean images alone: any attributes, up to `MEAN_IMAGE_COUNT` images."""
+    return replace(criteria, attributes=(), maximum=max(MEAN_IMAGE_COUNT, criteria.maximum))
 
 
-def embed_members(
-    model: Encoder,
-    store: Store,
-    members: Members,
+def encode_members(
+    model: LatentCodec,
+    store: LatentStore,
+    members: ClusterMembers,
     crops: dict[int, Pixels],
     progress: Progress | None,
 ) -> Latents:
-    """Latents (n, C, H, W) of the members as used.
+    """Latents (n, C, H, W) of the members.
 
-    A mirrored member's latent is the flip of the plain one's: z(flip x) = flip z holds for a
-    generator trained with mirrors, and halves the embedding.
+    The latent of a mirror image is the flipped latent of the image. E(flip x) = flip E(x) holds for
+    models trained with mirror images, and halves the work.
     """
-    rows = list(crops)
-    latents = embed(model, store, np.stack([crops[row] for row in rows]), progress)
-    place = {row: k for k, row in enumerate(rows)}
-    used = latents[[place[row] for row in members.rows.tolist()]]
+    latents = encode_crops(model.encode, store, np.stack(list(crops.values())), progress)
+    index = {row: k for k, row in enumerate(crops)}
+    used = latents[[index[row] for row in members.rows.tolist()]]
     used[members.mirrored] = used[members.mirrored][..., ::-1]
     return used
 
 
-def describe_members(
-    members: Members, records: Records, poses: Poses, light: str | None
+def member_covariates(
+    members: ClusterMembers, records: Records, poses: Poses, light: str | None
 ) -> Covariates:
-    """Light and pitch of the members as used: a mirror swaps the sides and keeps the pitch."""
+    """Light and pitch of the members. A mirror swaps left and right light and keeps the pitch."""
     labels = records.labels[members.rows].tolist()
     lights = [
         MIRRORED_LABEL[label] if flipped else label

@@ -1,8 +1,8 @@
-"""Which images stand for a source at each yaw: same light, same rough looks, another person.
+"""Selecting the clusters of a source: images of other people at each yaw, with the same light.
 
-Each labelled image counts twice, as it is and mirrored: the mirror swaps `left` and `right` and
-negates the yaw. So the cluster of a left-lit source is made of left-lit images and of mirrored
-right-lit ones.
+The members also share rough attributes with the source. Each labelled image counts twice, as it is
+and mirrored. A mirror swaps `left` and `right` and negates the yaw. So the clusters of a left-lit
+source contain left-lit images and mirrored right-lit ones.
 """
 
 from __future__ import annotations
@@ -26,13 +26,21 @@ DEFAULT_ATTRIBUTES = ("Male", "Young", "Eyeglasses", "Smiling")
 
 @dataclass(frozen=True)
 class Criteria:
-    """What is asked of a cluster.
+    """The conditions for the members of a cluster.
 
-    `light` is the source's label, None to take every light. `attributes` must equal the source's,
-    the most important first. `half_width_deg` is half the width of the yaw window; it may grow to
-    `max_half_width_deg` where a cluster is too small. `minimum` and `maximum` bound the size of a
-    cluster. Labels less probable than `min_probability` do not count. `same_person` allows other
-    pictures of the source's person.
+    Attributes:
+        light: the source's light; None allows every light.
+        attributes: names of attributes whose values must equal the source's, most important first.
+        half_width_deg: half the width of the yaw window, in degrees.
+        minimum, maximum: bounds of a cluster's size.
+        max_pitch_deg: largest absolute pitch of a member, in degrees.
+        min_confidence: smallest confidence of a member's pose.
+        max_half_width_deg: how far the window of a small cluster may grow, in degrees.
+        min_probability: smallest probability of a member's label.
+        same_person: allow other images of the source's person.
+
+    Raises:
+        SelectionError: the light is unknown, or a number is out of its range.
     """
 
     light: str | None
@@ -60,10 +68,14 @@ class Criteria:
 
 
 @dataclass(frozen=True)
-class Members:
-    """Images as used: `rows` (n,) of the records, whether `mirrored`, and the yaw as used.
+class ClusterMembers:
+    """The n members of a cluster, some of them mirrored images.
 
-    `weights` (n,) say how much each counts, of mean 1 over a selection; None: all the same.
+    Attributes:
+        rows: (n,), their rows in the records.
+        mirrored: (n,), whether a member is the mirror image.
+        yaw_deg: (n,), degrees, of the mirror image if `mirrored`.
+        weights: (n,), with mean 1 over a selection; None gives every member the same weight.
     """
 
     rows: NDArray[np.int64]
@@ -76,47 +88,53 @@ class Members:
 
     @property
     def effective_size(self) -> float:
-        """How many images of equal weight would average as well: (sum w)^2 / sum w^2."""
+        """The number of equally weighted images with the same variance: (sum w)^2 / sum w^2."""
         if self.weights is None or not len(self):
             return float(len(self))
         return float(self.weights.sum() ** 2 / np.square(self.weights).sum())
 
-    def take(self, which: NDArray[np.generic]) -> Members:
-        """The images that an index or a mask picks."""
+    def take(self, which: NDArray[np.generic]) -> ClusterMembers:
+        """The members that an index array or a mask selects."""
         weights = None if self.weights is None else self.weights[which]
-        return Members(self.rows[which], self.mirrored[which], self.yaw_deg[which], weights)
+        return ClusterMembers(self.rows[which], self.mirrored[which], self.yaw_deg[which], weights)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Clusters at `angles_deg`, the `attributes` they share with the source, and the `dropped`.
+    """The clusters of a source.
 
-    `half_widths_deg` are those of the yaw windows as used, `asked_half_width_deg` the one asked
-    for; `unsure` counts the images whose light fits but whose label is not probable enough.
+    Attributes:
+        angles_deg: the yaw of each of the K clusters, rising.
+        clusters: the members at each angle.
+        attributes: names of the attributes that all members share with the source.
+        dropped: names of the attributes that had to be dropped.
+        half_widths_deg: half the width of each yaw window, as used.
+        asked_half_width_deg: half the width of the yaw windows, as asked for.
+        uncertain_count: images whose light fits but whose label is not probable enough.
     """
 
     angles_deg: tuple[float, ...]
-    clusters: tuple[Members, ...]
+    clusters: tuple[ClusterMembers, ...]
     attributes: tuple[str, ...]
     dropped: tuple[str, ...]
     half_widths_deg: tuple[float, ...] = ()
     asked_half_width_deg: float = 0.0
-    unsure: int = 0
+    uncertain_count: int = 0
 
     @property
-    def members(self) -> Members:
-        """All clusters in a row."""
+    def members(self) -> ClusterMembers:
+        """The members of all clusters, one cluster after the other."""
         rows, mirrored, yaws = (
             np.concatenate([getattr(c, name) for c in self.clusters])
             for name in ("rows", "mirrored", "yaw_deg")
         )
         weights = [c.weights for c in self.clusters if c.weights is not None]
         whole = np.concatenate(weights) if len(weights) == len(self.clusters) else None
-        return Members(rows, mirrored, yaws, whole)
+        return ClusterMembers(rows, mirrored, yaws, whole)
 
     @property
     def mean_yaws_deg(self) -> tuple[float, ...]:
-        """The members' mean yaw per cluster: nearer to 0 than the angle where faces thin out."""
+        """The mean yaw of each cluster. It is nearer to 0 than the angle where faces are rare."""
         return tuple(
             float(np.average(c.yaw_deg, weights=c.weights)) if len(c) else float("nan")
             for c in self.clusters
@@ -124,17 +142,17 @@ class Selection:
 
     @property
     def widening(self) -> tuple[str, ...]:
-        """What was given up to reach the minimum, step by step, in words; empty where nothing."""
-        given_up = [f"{name} given up" for name in reversed(self.dropped)]
-        wider = [
+        """What was relaxed to reach the minimum, in words and in order."""
+        dropped = [f"{name} dropped" for name in reversed(self.dropped)]
+        widened = [
             f"window at {angle:+g}° widened from ±{self.asked_half_width_deg:g}° to ±{half:g}°"
             for angle, half in zip(self.angles_deg, self.half_widths_deg, strict=False)
             if half > self.asked_half_width_deg
         ]
-        return (*given_up, *wider)
+        return (*dropped, *widened)
 
     def keep(self, rows: Sequence[int], criteria: Criteria) -> Selection:
-        """Only members of these rows; `SelectionError` where a cluster falls below the minimum."""
+        """Keep members of these rows only; `SelectionError` if a cluster is then too small."""
         kept = tuple(c.take(np.isin(c.rows, list(rows))) for c in self.clusters)
         if any(len(cluster) < criteria.minimum for cluster in kept):
             _refuse(self.angles_deg, kept, criteria, "images that cannot be read left out")
@@ -148,11 +166,12 @@ class Selection:
 
 @dataclass(frozen=True)
 class Covariates:
-    """What a regression adjusts for.
+    """Covariates of a regression on n members.
 
     Attributes:
-        lights, pitch_deg: (n,) of the members as used.
-        source_light: the light of the source; None: every light alike.
+        lights: (n,), of the mirror image if a member is mirrored.
+        pitch_deg: (n,), degrees, > 0 looks up.
+        source_light: the source's light; None if light plays no part.
     """
 
     lights: tuple[str, ...]
@@ -160,34 +179,34 @@ class Covariates:
     source_light: str | None
 
     @property
-    def lit(self) -> NDArray[np.bool_]:
-        """Members under the source's light (n,)."""
+    def has_source_light(self) -> NDArray[np.bool_]:
+        """Whether each member has the source's light (n,)."""
         if self.source_light is None:
             return np.ones(len(self.lights), dtype=bool)
         return np.array([light == self.source_light for light in self.lights])
 
 
-def candidates(records: Records, criteria: Criteria) -> NDArray[np.int64]:
-    """Rows whose light fits, as they are or mirrored: those whose pose is worth measuring."""
-    return np.flatnonzero(_lit(records, criteria) & _sure(records, criteria))
+def candidate_rows(records: Records, criteria: Criteria) -> NDArray[np.int64]:
+    """Rows whose light fits, as they are or mirrored. Only their poses have to be measured."""
+    return np.flatnonzero(_has_light(records, criteria) & _is_certain(records, criteria))
 
 
-def count_unsure(records: Records, criteria: Criteria) -> int:
-    """How many rows' light would fit, were their label more probable."""
-    return int((_lit(records, criteria) & ~_sure(records, criteria)).sum())
+def count_uncertain(records: Records, criteria: Criteria) -> int:
+    """How many rows have a light that fits but a label that is not probable enough."""
+    return int((_has_light(records, criteria) & ~_is_certain(records, criteria)).sum())
 
 
-def _lit(records: Records, criteria: Criteria) -> NDArray[np.bool_]:
+def _has_light(records: Records, criteria: Criteria) -> NDArray[np.bool_]:
     if criteria.light is None:
         return np.ones(len(records), dtype=bool)
     return np.isin(records.labels, [criteria.light, MIRRORED_LABEL[criteria.light]])
 
 
-def _sure(records: Records, criteria: Criteria) -> NDArray[np.bool_]:
-    """(N,) whether the label is probable enough; without the light filter no label counts.
+def _is_certain(records: Records, criteria: Criteria) -> NDArray[np.bool_]:
+    """Whether each label is probable enough (N,). Labels do not matter without a light filter.
 
-    A mirrored image's label is as probable as the label it is read from, since a mirror swaps
-    p_left and p_right too. A label of unknown probability is not sure where that is asked.
+    A mirror swaps p_left and p_right too, so the mirrored label is equally probable. A label of
+    unknown probability fails if a probability is asked for.
     """
     if criteria.light is None or criteria.min_probability == 0:
         return np.ones(len(records), dtype=bool)
@@ -199,9 +218,10 @@ def _sure(records: Records, criteria: Criteria) -> NDArray[np.bool_]:
 def usable_attributes(
     names: Sequence[str], records: Records, source: Records, explicit: bool
 ) -> tuple[str, ...]:
-    """The attributes that both files and source tell; the others are abstained from.
+    """Those of the attributes that the files have and whose value is known for the source.
 
-    `explicit` names (typed by a person) must exist: `DatasetError` where they do not.
+    Raises:
+        DatasetError: `explicit` says that the user gave the names, and one does not exist.
     """
     if explicit:
         for name in names:
@@ -211,49 +231,61 @@ def usable_attributes(
 
 
 def select(
-    records: Records, poses: Poses, source: Records, angles_deg: Sequence[float],
-    criteria: Criteria, rng: np.random.Generator,
-) -> Selection:  # fmt: skip
-    """Clusters for one source at each angle (degrees, rising).
+    records: Records,
+    poses: Poses,
+    source: Records,
+    angles_deg: Sequence[float],
+    criteria: Criteria,
+    rng: np.random.Generator,
+) -> Selection:
+    """Select the clusters of one source.
 
-    `poses` go with `records`, row by row; NaN yaws are passed over. `source` is the one record
-    of the source: neither that image nor (unless `same_person`) its person is ever taken. Where a
-    cluster is below the minimum, attributes are given up from the last one on until all suffice;
-    if they do not even then, the windows of the clusters that are still too small are widened by
-    a degree at a time. `Selection.widening` tells each step.
+    While a cluster is below the minimum, the last attribute is dropped. Once no attribute is left,
+    the windows of the clusters that are too small are widened in steps of one degree.
+    `Selection.widening` reports both. Clusters above the maximum are subsampled at random.
 
-    Raises `SelectionError` where even light alone and the widest window leave a cluster too small.
+    Parameters:
+        records: the N labelled images.
+        poses: their poses, row by row; images without a yaw (NaN) are left out.
+        source: the one record of the source. Its image is left out, and so is its person unless
+            `criteria.same_person` is set.
+        angles_deg: the yaw of each cluster in degrees, rising.
+
+    Raises:
+        SelectionError: a cluster is too small even without attributes and with the widest window.
     """
-    pool = _pool(records, poses, source, criteria)
+    pool = _eligible_members(records, poses, source, criteria)
     for kept in range(len(criteria.attributes), -1, -1):
         alike = pool.take(_alike(records, source, criteria.attributes[:kept])[pool.rows])
-        clusters = [_window(alike, angle, criteria.half_width_deg) for angle in angles_deg]
+        clusters = [_in_window(alike, angle, criteria.half_width_deg) for angle in angles_deg]
         if all(len(cluster) >= criteria.minimum for cluster in clusters):
             break
-    widths = [_wide_enough(alike, angle, criteria) for angle in angles_deg]
-    clusters = [_window(alike, *pair) for pair in zip(angles_deg, widths, strict=True)]
+    widths = [_sufficient_half_width(alike, angle, criteria) for angle in angles_deg]
+    clusters = [_in_window(alike, *pair) for pair in zip(angles_deg, widths, strict=True)]
     if any(len(cluster) < criteria.minimum for cluster in clusters):
-        state = "all attributes given up already"
+        state = "all attributes dropped already"
         if max(widths) > criteria.half_width_deg:
             state += f", windows widened to ±{max(widths):g}°"
         _refuse(angles_deg, clusters, criteria, state)
     return Selection(
         angles_deg=tuple(float(angle) for angle in angles_deg),
-        clusters=tuple(_thin(cluster, criteria.maximum, rng) for cluster in clusters),
+        clusters=tuple(_subsample(cluster, criteria.maximum, rng) for cluster in clusters),
         attributes=criteria.attributes[:kept],
         dropped=criteria.attributes[kept:],
         half_widths_deg=tuple(widths),
         asked_half_width_deg=criteria.half_width_deg,
-        unsure=count_unsure(records, criteria),
+        uncertain_count=count_uncertain(records, criteria),
     )
 
 
-def _pool(records: Records, poses: Poses, source: Records, criteria: Criteria) -> Members:
-    """All images and mirror images with the right light and a pose to trust."""
+def _eligible_members(
+    records: Records, poses: Poses, source: Records, criteria: Criteria
+) -> ClusterMembers:
+    """All images and mirror images with the right light and a reliable pose."""
     usable = np.isfinite(poses.yaw_deg) & (poses.confidence >= criteria.min_confidence)
     usable &= np.abs(np.nan_to_num(poses.pitch_deg)) <= criteria.max_pitch_deg
     usable &= np.array([name != source.filenames[0] for name in records.filenames], dtype=bool)
-    usable &= _sure(records, criteria)
+    usable &= _is_certain(records, criteria)
     if source.identities[0] != UNKNOWN and not criteria.same_person:
         usable &= records.identities != source.identities[0]
     plain = flipped = np.flatnonzero(usable)
@@ -261,7 +293,7 @@ def _pool(records: Records, poses: Poses, source: Records, criteria: Criteria) -
         plain = np.flatnonzero(usable & (records.labels == criteria.light))
         flipped = np.flatnonzero(usable & (records.labels == MIRRORED_LABEL[criteria.light]))
     yaw = poses.yaw_deg
-    return Members(
+    return ClusterMembers(
         rows=np.concatenate([plain, flipped]),
         mirrored=np.repeat([False, True], [len(plain), len(flipped)]),
         yaw_deg=np.concatenate([yaw[plain], -yaw[flipped]]),
@@ -269,43 +301,43 @@ def _pool(records: Records, poses: Poses, source: Records, criteria: Criteria) -
 
 
 def _alike(records: Records, source: Records, names: Sequence[str]) -> NDArray[np.bool_]:
-    """(N,) whether the named attributes equal the source's; an unknown value does not."""
+    """Whether the named attributes equal the source's (N,). Unknown values do not."""
     alike = np.ones(len(records), dtype=bool)
     for name in names:
         alike &= records.attribute(name) == source.attribute(name)[0]
     return alike
 
 
-def _window(pool: Members, angle_deg: float, half_width_deg: float) -> Members:
+def _in_window(pool: ClusterMembers, angle_deg: float, half_width_deg: float) -> ClusterMembers:
     return pool.take(np.abs(pool.yaw_deg - angle_deg) <= half_width_deg)
 
 
-def _wide_enough(pool: Members, angle_deg: float, criteria: Criteria) -> float:
-    """The least half width, in degrees above the one asked for, that holds enough members."""
+def _sufficient_half_width(pool: ClusterMembers, angle_deg: float, criteria: Criteria) -> float:
+    """The smallest half width that holds enough members, in whole degrees above the asked one."""
     half = criteria.half_width_deg
     while (
         half < criteria.max_half_width_deg
-        and len(_window(pool, angle_deg, half)) < criteria.minimum
+        and len(_in_window(pool, angle_deg, half)) < criteria.minimum
     ):
         half = min(half + 1, criteria.max_half_width_deg)
     return half
 
 
-def _thin(cluster: Members, maximum: int, rng: np.random.Generator) -> Members:
+def _subsample(cluster: ClusterMembers, maximum: int, rng: np.random.Generator) -> ClusterMembers:
     if len(cluster) <= maximum:
         return cluster
     return cluster.take(np.sort(rng.choice(len(cluster), maximum, replace=False)))
 
 
 def _refuse(
-    angles_deg: Sequence[float], clusters: Sequence[Members], criteria: Criteria, state: str
+    angles_deg: Sequence[float], clusters: Sequence[ClusterMembers], criteria: Criteria, state: str
 ) -> NoReturn:
     sizes = {angle: len(cluster) for angle, cluster in zip(angles_deg, clusters, strict=True)}
-    raise SelectionError(too_small(sizes, criteria, state))
+    raise SelectionError(too_small_message(sizes, criteria, state))
 
 
-def too_small(sizes: Mapping[float, int], criteria: Criteria, state: str) -> str:
-    """The message for clusters below the minimum: which, how many, how many needed, what helps."""
+def too_small_message(sizes: Mapping[float, int], criteria: Criteria, state: str) -> str:
+    """The message for clusters below the minimum: their sizes, the minimum and what would help."""
     small = [(angle, size) for angle, size in sizes.items() if size < criteria.minimum]
     found = "; ".join(f"at yaw {angle:+g}°: {size} found" for angle, size in small)
     light = f"light {criteria.light!r}" if criteria.light else "any light"

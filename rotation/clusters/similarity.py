@@ -1,8 +1,8 @@
-"""How alike two faces look, roughly: members of a cluster that resemble the source may count more.
+"""Weighting cluster members by how much they look like the source.
 
-The mean colours of a few regions of the standard crop - hair, background, sides, skin, chin - tell
-hair colour and length, skin, beard and backdrop. The regions lie symmetrically about the middle,
-so a mirror changes nothing and a turn of the head little.
+The descriptor is the mean colours of five regions of the standard crop. They reflect the colour and
+length of hair, skin, beard and background. The regions are symmetric about the vertical axis. So a
+mirror does not change the descriptor, and a turned head changes it little.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rotation.errors import SelectionError
 Floats = NDArray[np.float64]
 
 EFFECTIVE_SHARE = 0.5
-"""Weights are as steep as leaves half the images, counted by (sum w)^2 / sum w^2."""
+"""The effective size (sum w)^2 / sum w^2 of weighted clusters, as a share of their size."""
 
 REGIONS = (
     ("hair", 0.0, 0.12, 0.25, 0.5),
@@ -29,40 +29,43 @@ REGIONS = (
     ("forehead and cheeks", 0.28, 0.72, 0.34, 0.5),
     ("chin", 0.8, 0.95, 0.36, 0.5),
 )
-"""Top, bottom, and from the nearer edge outer and inner border, as shares of the crop's side."""
+"""Name, top, bottom, and outer and inner border counted from the nearer edge; all in shares of the
+crop's side."""
 
 
-def describe_looks(crops: Pixels) -> Floats:
-    """Mean colours of the regions, (N, 15) in [0, 1], of standard crops (N, S, S, 3), sRGB.
+def appearance_descriptors(crops: Pixels) -> Floats:
+    """Mean sRGB colours of the regions, (N, 15) in [0, 1], of standard crops (N, S, S, 3).
 
-    Exactly the same for a mirrored crop.
+    A mirrored crop has exactly the same descriptor.
     """
     size = crops.shape[1]
-    pictures = crops.astype(np.float64) / 255
+    images = crops.astype(np.float64) / 255
     colours = []
     for _, top, bottom, outer, inner in REGIONS:
         rows = slice(round(top * size), max(round(bottom * size), round(top * size) + 1))
         columns = slice(round(outer * size), max(round(inner * size), round(outer * size) + 1))
-        seen, mirrored = pictures[:, rows, columns], pictures[:, rows, ::-1][:, :, columns]
+        seen, mirrored = images[:, rows, columns], images[:, rows, ::-1][:, :, columns]
         colours.append((seen.mean(axis=(1, 2)) + mirrored.mean(axis=(1, 2))) / 2)
     return np.concatenate(colours, axis=1)
 
 
-def weigh(
+def weight_by_similarity(
     selection: Selection, looks: Floats, source: Floats, share: float = EFFECTIVE_SHARE
 ) -> Selection:
-    """The selection with weights that favour members who look like the source.
+    """The selection with larger weights for members that look like the source.
 
-        w = exp(-d^2 / 2 h^2),   d^2 the mean square of the differences, each in units of its spread
+        w = exp(-d^2 / (2 h^2)),    d^2 = mean_f ((looks_f - source_f) / std_f)^2
 
-    One h for all clusters, such that the effective size of the whole is `share` of its number.
+    All clusters share one bandwidth h. It is chosen so that the effective size of the whole
+    selection is `share` of its size.
 
     Parameters:
-        looks: (n, F), a row for each of `selection.members`; any descriptor will do.
-        source: (F,), of the source.
+        looks: descriptors (n, F) of `selection.members`, of any kind.
+        source: the descriptor (F,) of the source.
         share: within (0, 1]; 1 gives equal weights.
 
-    Raises `SelectionError` for another share or other shapes.
+    Raises:
+        SelectionError: `share` is out of range, or the shapes do not fit.
     """
     if not 0 < share <= 1:
         raise SelectionError(f"The effective share must be above 0 and at most 1, not {share}.")
@@ -73,7 +76,7 @@ def weigh(
         )
     spread = looks.std(axis=0)
     spread[spread == 0] = 1.0
-    weights = _steepest(np.square((looks - source) / spread).mean(axis=1), share)
+    weights = _weights_of_share(np.square((looks - source) / spread).mean(axis=1), share)
     edges = np.cumsum((0, *selection.sizes))
     clusters = tuple(
         replace(cluster, weights=weights[first:last])
@@ -82,8 +85,8 @@ def weigh(
     return replace(selection, clusters=clusters)
 
 
-def _steepest(squares: Floats, share: float) -> Floats:
-    """Weights (n,) of mean 1, as steep as leaves the share: bisection over 1 / 2 h^2."""
+def _weights_of_share(squares: Floats, share: float) -> Floats:
+    """Weights (n,) of mean 1 with this effective share, by bisection over 1 / (2 h^2)."""
     gaps = squares - squares.min()
     low, high = 0.0, 1.0
     while _effective_share(gaps, high) > share and high < 1e9:

@@ -1,1 +1,1 @@
-"""Reading images and CelebA's text files, in place. No torch: the labeler uses it too."""
+"""Reading image sets, CelebA's text files and labels.csv. No torch: the labeler uses it too."""

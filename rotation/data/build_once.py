@@ -1,4 +1,4 @@
-"""Data sets that Sidelight makes itself: a folder that is whole or absent, and made once."""
+"""Building a data set once: its folder is either complete or absent."""
 
 from __future__ import annotations
 
@@ -9,26 +9,33 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rotation.data.celeba import LANDMARK_COLUMNS
+from rotation.data.sources import CELEBA_FOLDER
 from rotation.errors import DatasetError
 
-IMAGE_FOLDER = "img_align_celeba"
-LANDMARK_NAMES = (
-    "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y "
-    "leftmouth_x leftmouth_y rightmouth_x rightmouth_y"
-)
+IMAGE_FOLDER = CELEBA_FOLDER
+LANDMARK_NAMES = " ".join(LANDMARK_COLUMNS)
 
 
-def make_once(
+def build_once(
     target: Path, recipe_name: str, recipe: Mapping[str, Any], write: Callable[[Path], None]
 ) -> Path:
-    """Have `write` fill a folder beside `target`, note the recipe in it, and rename it.
+    """Build a data set in `target`, unless the same one is there already.
 
-    Nothing is done where `target` holds the recipe already. Raises `DatasetError` where it holds
-    something else or cannot be made.
+    Parameters:
+        recipe_name: the file in the data set that holds the recipe.
+        recipe: everything that decides the contents of the data set.
+        write: fills the folder that it is given; the folder is renamed to `target` afterwards.
+
+    Returns:
+        `target`.
+
+    Raises:
+        DatasetError: `target` holds something else, or cannot be made.
     """
-    if _is_there(target, recipe_name, recipe):
+    if _is_built(target, recipe_name, recipe):
         return target
-    partial = _make_beside(target)
+    partial = _make_partial_folder(target)
     try:
         write(partial)
         (partial / recipe_name).write_text(json.dumps(recipe) + "\n", encoding="utf-8")
@@ -39,7 +46,7 @@ def make_once(
     return target
 
 
-def _make_beside(target: Path) -> Path:
+def _make_partial_folder(target: Path) -> Path:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -47,7 +54,7 @@ def _make_beside(target: Path) -> Path:
         raise DatasetError(f"{target}: cannot be made ({error.strerror}).") from None
 
 
-def _is_there(target: Path, recipe_name: str, recipe: Mapping[str, Any]) -> bool:
+def _is_built(target: Path, recipe_name: str, recipe: Mapping[str, Any]) -> bool:
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return False
     try:

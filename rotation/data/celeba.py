@@ -1,8 +1,8 @@
 """CelebA's text files: attributes, identities, partitions and landmarks.
 
-Read as distributed (`list_attr_celeba.txt`: a line with the number of rows, a line with the
-column names, then `000001.jpg -1 1 …`) and as the CSV files of the well-known mirror
-(`image_id,5_o_Clock_Shadow,…`). All four become a `Table` of integers.
+Two formats are read. The files as distributed have a line with the number of rows, a line with the
+column names and rows such as `000001.jpg -1 1 …`. The CSV files of a well-known mirror start with
+`image_id,5_o_Clock_Shadow,…`. Each file becomes a `Table` of integers.
 """
 
 from __future__ import annotations
@@ -20,10 +20,8 @@ from numpy.typing import NDArray
 from rotation.data.sources import is_image_name, locate_images
 from rotation.errors import DatasetError
 
-LANDMARK_COLUMNS = (
-    "lefteye_x", "lefteye_y", "righteye_x", "righteye_y", "nose_x", "nose_y",
-    "leftmouth_x", "leftmouth_y", "rightmouth_x", "rightmouth_y",
-)  # fmt: skip
+LANDMARKS = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
+LANDMARK_COLUMNS = tuple(f"{landmark}_{axis}" for landmark in LANDMARKS for axis in "xy")
 FILE_STEMS = {
     "attributes": "list_attr_celeba",
     "identities": "identity_CelebA",
@@ -35,7 +33,7 @@ _LARGEST = 2**31 - 1
 
 @dataclass(frozen=True)
 class Table:
-    """Integers by image: `values[i, j]` is column `columns[j]` of image `filenames[i]`, (N, C)."""
+    """A table of integers: `values[i, j]` is column `columns[j]` of image `filenames[i]`."""
 
     path: Path
     filenames: tuple[str, ...]
@@ -53,7 +51,7 @@ class Table:
 
 @dataclass(frozen=True)
 class TableFiles:
-    """Where the text files are; None for one that is not there."""
+    """Paths of the text files; None for a file that does not exist."""
 
     attributes: Path | None = None
     identities: Path | None = None
@@ -63,7 +61,7 @@ class TableFiles:
 
 @dataclass(frozen=True)
 class Tables:
-    """The text files of a data set, parsed; None for one that is not there."""
+    """The tables of a data set; None for a file that does not exist."""
 
     attributes: Table | None = None
     identities: Table | None = None
@@ -72,9 +70,9 @@ class Tables:
 
 
 def find_tables(path: str | os.PathLike[str]) -> TableFiles:
-    """Find the text files in the folder, beside the image folder, or beside the zip.
+    """Find the text files in the data set's folder, or beside its image folder or zip.
 
-    CelebA's own drive puts them into `Anno/` and `Eval/`; both are searched as well.
+    CelebA's download has them in `Anno/` and `Eval/`, which are searched as well.
     """
     root = Path(path).expanduser()
     images = locate_images(root)
@@ -87,7 +85,7 @@ def read_tables(path: str | os.PathLike[str]) -> Tables:
     """Find and parse all text files of a data set.
 
     Raises:
-        DatasetError: a file is malformed; names file and line.
+        DatasetError: a file is malformed; the message names file and line.
     """
     files = find_tables(path)
     return Tables(
@@ -99,11 +97,11 @@ def read_tables(path: str | os.PathLike[str]) -> Tables:
 
 
 def parse_attributes(path: Path) -> Table:
-    """`list_attr_celeba`: one column per attribute, 1 = present, 0 = absent (the file's -1).
+    """`list_attr_celeba`: a column for each attribute, 1 = present, 0 = absent (-1 in the file).
 
     Raises:
-        DatasetError: no names of attributes, a wrong row, a value other than -1, 0, 1, or a
-            duplicate; names file and line.
+        DatasetError: the names of the attributes are missing, a row has a wrong number of values,
+            a value is not -1, 0 or 1, or a filename is repeated. The message names file and line.
     """
     table = _parse(path, None, (-1, 1))
     return replace(table, values=(table.values > 0).astype(np.int64))
@@ -120,9 +118,9 @@ def parse_partitions(path: Path) -> Table:
 
 
 def parse_landmarks(path: Path) -> Table:
-    """`list_landmarks_align_celeba`: ten columns, x and y of eyes, nose and mouth, in pixels.
+    """`list_landmarks_align_celeba`: ten columns, x and y of eyes, nose and mouth in pixels.
 
-    `lefteye` is the eye at the left of the picture.
+    `lefteye` is the eye at the left of the image.
     """
     return _parse(path, LANDMARK_COLUMNS, (-_LARGEST, _LARGEST))
 
@@ -134,19 +132,19 @@ def _find(stem: str, folders: Iterable[Path]) -> Path | None:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows as text: `numbers[i]` are the values of `filenames[i]`, read from `lines[i]`."""
+    """Rows as text. `numbers[i]` has the values of `filenames[i]` and was read from `lines[i]`."""
 
     path: Path
     filenames: list[str] = field(default_factory=list)
     numbers: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
 
-    def fault(self, row: int, message: str) -> DatasetError:
+    def error(self, row: int, message: str) -> DatasetError:
         return DatasetError(f"{self.path}, line {self.lines[row]}: {message}")
 
 
 def _parse(path: Path, columns: tuple[str, ...] | None, allowed: tuple[int, int]) -> Table:
-    """Read names and integers. `columns` None: the header must name them."""
+    """Read a table of integers within `allowed`; `columns` None takes the names in the header."""
     lines = _read_lines(path)
     comma = path.suffix.lower() == ".csv"
     first, header = _read_header(lines, comma)
@@ -175,7 +173,7 @@ def _refuse_odd_rows(rows: _Rows, width: int) -> None:
     for row, numbers in enumerate(rows.numbers):
         found = len(numbers.split())
         if found != width:
-            raise rows.fault(row, f"{width} values after the filename are needed, {found} found")
+            raise rows.error(row, f"{width} values after the filename are needed, {found} found")
 
 
 def _read_lines(path: Path) -> list[str]:
@@ -189,7 +187,7 @@ def _read_lines(path: Path) -> list[str]:
 
 
 def _read_header(lines: Sequence[str], comma: bool) -> tuple[int, tuple[str, ...]]:
-    """How many lines stand before the first row, and the names of the columns if there are any."""
+    """The number of lines before the first row, and the column names if there are any."""
     header: tuple[str, ...] = ()
     for number, line in enumerate(lines[:2]):
         cells = [cell.strip() for cell in line.split("," if comma else None)]
@@ -205,17 +203,17 @@ def _refuse_duplicates(rows: _Rows) -> None:
     first: dict[str, int] = {}
     for row, name in enumerate(rows.filenames):
         if first.setdefault(name, row) != row:
-            raise rows.fault(row, f"{name} stands in line {rows.lines[first[name]]} already")
+            raise rows.error(row, f"{name} stands in line {rows.lines[first[name]]} already")
 
 
 def _to_integers(rows: _Rows) -> NDArray[np.int64]:
-    """All values in reading order. One pass is quick; only a fault is looked for row by row."""
+    """All values in one row. Only if one is no integer, the rows are searched one by one."""
     cells = chain.from_iterable(numbers.split() for numbers in rows.numbers)
     try:
         return np.fromiter(map(int, cells), dtype=np.int64)
     except (ValueError, OverflowError):
         row, wrong = next(_wrong_cells(rows))
-        raise rows.fault(row, f"{wrong!r} is not a whole number") from None
+        raise rows.error(row, f"{wrong!r} is not a whole number") from None
 
 
 def _wrong_cells(rows: _Rows) -> Iterator[tuple[int, str]]:
@@ -231,4 +229,4 @@ def _refuse_outside(
     low, high = allowed
     for row, column in np.argwhere((values < low) | (values > high)):
         found = values[row, column]
-        raise rows.fault(row, f"{columns[column]} is {found}; {low} to {high} is allowed")
+        raise rows.error(row, f"{columns[column]} is {found}; {low} to {high} is allowed")

@@ -1,4 +1,4 @@
-"""The crop every part of the engine sees: a square around the face, 64x64."""
+"""The standard crop: the square around the face that every part of the engine works on."""
 
 from __future__ import annotations
 
@@ -11,35 +11,41 @@ from rotation.data.sources import ImageSource
 from rotation.errors import ImageError
 
 Pixels = NDArray[np.uint8]
-"""Pixels (..., H, W, 3), RGB in 0 to 255."""
+"""Images as arrays (..., H, W, 3), RGB, 0 to 255."""
 
 CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218
 CROP_BOX = (24, 56, 152, 184)
-"""Left, top, right, bottom in pixels of an aligned CelebA image, 178x218: hair to chin."""
+"""Left, top, right, bottom of the crop in an aligned CelebA image (178 x 218): hair to chin."""
 
-_ASPECT_TOLERANCE = 0.01  # 89x109 differs from 178x218 by nothing, 90x109 by 1.1 %
-_SMALLEST = 16  # pixels of a side under which there is no face to see
+_ASPECT_TOLERANCE = 0.01  # 89x109 has the ratio of 178x218; that of 90x109 differs by 1.1 %
+_SMALLEST_SIDE = 16  # pixels
 
 
-def standard_crop(image: Image.Image, size: int = 64) -> NDArray[np.uint8]:
-    """The face crop of an image: uint8 (size, size, 3), RGB.
+def standard_crop(image: Image.Image, size: int = 64) -> Pixels:
+    """The face crop of an image.
 
-    An aligned CelebA image, whole (178x218) or at any scale of it (89x109), gives the box
-    (24, 56, 152, 184) at its scale; any other gives its largest central square. Reduced with
-    antialiasing (each pixel the mean of what it covers, as nearly as the ratio allows).
+    An aligned CelebA image (178 x 218, or another scale of it) is cropped to `CROP_BOX` at its
+    scale. Any other image is cropped to its largest central square. The crop is resized by a box
+    filter, which averages the pixels that a new pixel covers.
 
-    Raises `ImageError` for an image with a side under 16 pixels.
+    Returns:
+        uint8 (size, size, 3), RGB.
+
+    Raises:
+        ImageError: a side of the image is shorter than 16 pixels.
     """
-    if min(image.size) < _SMALLEST:
+    if min(image.size) < _SMALLEST_SIDE:
         width, height = image.size
-        raise ImageError(f"An image of {width}x{height} is too small; {_SMALLEST} a side is least.")
+        raise ImageError(
+            f"An image of {width}x{height} is too small; {_SMALLEST_SIDE} a side is least."
+        )
     rgb = image.convert("RGB")
     small = rgb.resize((size, size), Image.Resampling.BOX, box=crop_box(*rgb.size))
     return np.asarray(small, dtype=np.uint8).copy()
 
 
 def crop_box(width: int, height: int) -> tuple[float, float, float, float]:
-    """Where the crop lies in an image of this size: left, top, right, bottom in its pixels."""
+    """The crop's left, top, right and bottom, in pixels of an image of this size."""
     return (
         _celeba_box(width, height) if _is_celeba(width, height) else _central_square(width, height)
     )
@@ -63,13 +69,15 @@ def _central_square(width: int, height: int) -> tuple[float, float, float, float
 
 
 def read_crop(source: ImageSource, name: str, size: int) -> Pixels:
-    """The standard crop (S, S, 3) of one image.
+    """The standard crop (size, size, 3) of one image of an image set.
 
-    Raises `ImageError` for a file that is no image, `DatasetError` for a name outside of the set.
+    Raises:
+        ImageError: the file cannot be decoded, or the image is too small.
+        DatasetError: the image set has no such name.
     """
     return standard_crop(read_image(source, name), size)
 
 
 def read_image(source: ImageSource, name: str) -> Image.Image:
-    """One image, upright RGB; errors as in `read_crop`."""
+    """One image of an image set, upright, RGB. Raises the errors of `read_crop`."""
     return decode(source.read(name), name)

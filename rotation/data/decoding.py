@@ -1,4 +1,4 @@
-"""Bytes to RGB: every mode a camera or a tool may have written, and a clear word for the rest."""
+"""Decoding image files of any mode and orientation to upright 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -11,37 +11,38 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from rotation.errors import ImageError
 
 MAX_PIXELS = 50_000_000
-BACKGROUND = (128, 128, 128)  # behind transparent pixels: neutral, favours no side
+BACKGROUND = (128, 128, 128)  # behind transparent pixels: mid-grey suggests no light direction
 
 
 def decode(data: bytes, name: str) -> Image.Image:
-    """Decode an image to 8-bit RGB, upright (EXIF orientation applied).
+    """Decode an image to 8-bit RGB and apply its EXIF orientation.
 
-    16-bit grey keeps its upper eight bits, palettes and CMYK are converted, transparency is laid
-    over mid-grey.
+    16-bit grey keeps its upper eight bits. Palettes and CMYK are converted. Transparent pixels are
+    blended with mid-grey.
 
     Parameters:
         data: the bytes of the file.
-        name: how errors call the image.
+        name: the image's name in error messages.
 
     Raises:
-        ImageError: empty, no image, truncated or damaged, or more than `MAX_PIXELS` pixels.
+        ImageError: the file is empty, no image, truncated or damaged, or has more than
+            `MAX_PIXELS` pixels.
     """
     image = read_header(data, name)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about odd metadata, which we do not need
+            warnings.simplefilter("ignore")  # about metadata that is not used
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image))
     except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
-        raise ImageError(f"{name}: truncated or damaged image ({_plain(error)})") from None
+        raise ImageError(f"{name}: truncated or damaged image ({_message(error)})") from None
 
 
 def read_header(data: bytes, name: str) -> Image.Image:
-    """Open without decoding the pixels: format, mode and stored size are known afterwards.
+    """Open an image without decoding its pixels: it has format, mode and stored size.
 
     Raises:
-        ImageError: empty, no image, or more than `MAX_PIXELS` pixels.
+        ImageError: the file is empty, no image, or has more than `MAX_PIXELS` pixels.
     """
     if not data:
         raise ImageError(f"{name}: the file is empty (0 bytes)")
@@ -54,7 +55,7 @@ def read_header(data: bytes, name: str) -> Image.Image:
     except Image.DecompressionBombError:
         raise ImageError(f"{name}: far too many pixels; at most {MAX_PIXELS:,} are read") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise ImageError(f"{name}: damaged image header ({_plain(error)})") from None
+        raise ImageError(f"{name}: damaged image header ({_message(error)})") from None
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ImageError(
@@ -72,11 +73,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _from_deep_grey(image: Image.Image) -> Image.Image:
-    """16-bit, 32-bit or float grey. Pillow's own conversion clips at 255 instead of scaling."""
+    """16-bit, 32-bit or float grey, scaled to 8 bits. Pillow's own conversion clips at 255."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float64))
     peak = float(values.max(initial=0.0))
     white = 65535.0
-    if image.mode == "F":  # floats come as 0..1, 0..255 or 0..65535
+    if image.mode == "F":  # float values are in 0..1, 0..255 or 0..65535
         white = next((limit for limit in (1.0, 255.0) if peak <= limit), white)
     grey = np.clip((values * (255.0 / white)).round(), 0, 255).astype(np.uint8)
     return Image.fromarray(grey).convert("RGB")
@@ -87,5 +88,5 @@ def _over_background(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(canvas, image).convert("RGB")
 
 
-def _plain(error: BaseException) -> str:
+def _message(error: BaseException) -> str:
     return str(error) or type(error).__name__

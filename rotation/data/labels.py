@@ -1,4 +1,4 @@
-"""The labels for where the light on a face comes from, as the viewer of the image sees it."""
+"""The three labels of light direction, as the viewer sees it."""
 
 from __future__ import annotations
 

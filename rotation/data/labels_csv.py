@@ -1,7 +1,7 @@
-"""labels.csv, the bridge between the labeler and the engine: its columns, writer and reader.
+"""labels.csv: its columns, writer and reader.
 
-Both programs use this module. docs/export.md describes the file for everybody else. The reader is
-strict: it refuses a file that means something else than it seems to, and names the line.
+The labeler writes this file and the engine reads it; both use this module. docs/export.md describes
+the format. The reader is strict: it refuses ambiguous files, and its messages name the line.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ LABEL_COLUMNS = (
     "method",
 )
 NO_LABEL = frozenset({"", "unsure", "boundary", "open", "contested", "none", "nan"})
-"""What the column `label` may hold, in any case, where an image has no label."""
+"""Contents of the column `label`, in lower case, that mean that an image has no label."""
 CHUNK = 2_000
 """Rows that a writer holds in memory."""
 
-# The second pattern covers text that has a guard already, so that removing one guard is exact.
+# Text that begins with a guard is guarded once more, so that removing one guard is exact.
 _FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
 _GUARDED = re.compile(r"'+[=+\-@\t\r\n]")
 
@@ -46,12 +46,12 @@ class LabelRow:
     """One row of labels.csv.
 
     Parameters:
-        label: left, center or right; None where none is decided.
-        probabilities: of left, center and right, each within [0, 1]; None where unknown.
-        votes: how many current votes say left, center, right and unsure.
+        label: left, center or right; None if no label is decided.
+        probabilities: of left, center and right, within [0, 1]; None if they are unknown.
+        votes: the number of current votes for left, center, right and unsure.
         status: open, agreed or contested.
         source: votes or proposal.
-        method: the stamp of the rule that decided.
+        method: names the consensus rule that decided.
     """
 
     image_id: int
@@ -80,14 +80,14 @@ def guard_formula(text: str) -> str:
 
 
 def unguard_formula(cell: str) -> str:
-    """Undo `guard_formula`, exactly; any other apostrophe belongs to the text and stays."""
+    """Undo `guard_formula`. Any other apostrophe belongs to the text and stays."""
     return cell[1:] if _GUARDED.match(cell) else cell
 
 
 def format_csv(rows: Iterable[Sequence[object]]) -> str:
     r"""Rows as CSV text with lines that end in `\n`."""
-    # Python 3.11 quotes a carriage return only if the line ending has one. Without the quotes no
-    # reader takes it for a part of the cell.
+    # Python 3.11 quotes a carriage return only if the line terminator has one. Unquoted, readers
+    # would take it for the end of the line.
     writer = csv.writer(_Echo(), lineterminator="\r\n")
     return "".join(writer.writerow(row)[:-2] + "\n" for row in rows)
 
@@ -111,13 +111,14 @@ def stream_label_rows(rows: Iterable[LabelRow]) -> Iterator[str]:
 
 
 def read_labels(path: Path) -> dict[str, str]:
-    """Filename -> label of the rows of a labels.csv that have one, in the order of the file.
+    """The label of each labelled image of a labels.csv by filename, in the order of the file.
 
     Only the columns `filename` and `label` are needed.
 
     Raises:
         DatasetError: the file cannot be read, a column is missing, a filename is repeated or
-            leaves the data set, a label is unknown, or no row has a label. Names the line.
+            leaves the data set, a label is unknown, or no row has a label. The message names the
+            line.
     """
     labels = {row.filename: row.label for row in _read_label_rows(path) if row.label}
     if not labels:
@@ -129,14 +130,14 @@ def read_labels(path: Path) -> dict[str, str]:
 
 
 def read_probabilities(path: Path) -> dict[str, float]:
-    """Filename -> probability of its own label, of the rows of a labels.csv that have both.
+    """The probability of each image's label by filename, for the rows that have both.
 
-    Of the columns p_left, p_center and p_right the label's counts. A mirror swaps left and right
-    in the label and in the columns alike, so it is the mirrored image's probability too.
+    It is the value of the column p_left, p_center or p_right that belongs to the label. A mirror
+    swaps left and right in the label and in the columns, so the mirrored image has the same one.
 
     Raises:
-        DatasetError: as `read_labels`, but a file without labels is allowed; or a value is no
-            number within [0, 1].
+        DatasetError: see `read_labels`, but a file without labels is allowed; or a value is not
+            within [0, 1].
     """
     found: dict[str, float] = {}
     for row in _read_label_rows(path, PROBABILITY_COLUMNS):
@@ -148,13 +149,13 @@ def read_probabilities(path: Path) -> dict[str, float]:
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
-    """The place (file and line) of each row of a CSV file, and its cells by column, as they are.
+    """File and line of each row of a CSV file, and its cells by column.
 
-    A byte order mark and blanks around the names in the header are allowed, further columns too.
+    A byte order mark, blanks around the names in the header and further columns are allowed.
 
     Raises:
-        DatasetError: the file cannot be read, is no CSV in UTF-8, lacks one of `columns`, or a
-            row has no cell for it.
+        DatasetError: the file cannot be read, is no CSV in UTF-8, or lacks one of `columns`; or a
+            row has no cell for one of them.
     """
     try:
         with path.expanduser().open(encoding="utf-8-sig", newline="") as file:
@@ -171,10 +172,10 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[st
 
 
 def read_filename(cell: str, where: str) -> str:
-    """The filename that a cell holds: without the guard, every other character kept.
+    """The filename in a cell, without the guard against formulas.
 
     Raises:
-        DatasetError: it is empty or leaves the data set; begins with `where`.
+        DatasetError: it is empty or leaves the data set; the message begins with `where`.
     """
     try:
         return safe_name(unguard_formula(cell))
@@ -191,14 +192,14 @@ class _ReadRow:
 
 
 class _Echo:
-    """A file for `csv.writer` whose `writerow` gives the line back."""
+    """A file for `csv.writer`, which makes `writerow` return the line."""
 
     def write(self, line: str) -> str:
         return line
 
 
 def _read_label_rows(path: Path, further: Sequence[str] = ()) -> Iterator[_ReadRow]:
-    """The rows of a labels.csv; `label` is empty where there is none."""
+    """The rows of a labels.csv; `label` is empty if there is none."""
     first: dict[str, str] = {}
     for where, cells in read_rows(path, ("filename", "label", *further)):
         name = read_filename(cells["filename"], where)

@@ -1,4 +1,4 @@
-"""Labels joined with attributes and identities: what is known of each image."""
+"""Records: labels joined with attributes, identities and probabilities, image by image."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from rotation.data.celeba import Table, Tables
 from rotation.errors import DatasetError
 
 UNKNOWN = -1
-"""An attribute or identity that no file tells."""
+"""The value of an attribute or identity that is in no file."""
 
 
 @dataclass(frozen=True)
 class Records:
     """N labelled images in the order of the file.
 
-    `labels` (N,) holds left, center or right; `identities` (N,) the person's number and
-    `attributes` (N, A) 1 or 0 for `attribute_names`, each `UNKNOWN` where no file tells.
-    `probability` (N,) is that of the label, NaN where the file has none; None: it was not read.
+    Attributes:
+        labels: (N,), left, center or right.
+        identities: (N,), the number of the person, or `UNKNOWN`.
+        attributes: (N, A), 1 or 0 for each of `attribute_names`, or `UNKNOWN`.
+        probability: (N,), of the label, within [0, 1]; NaN if the file has none. None if no
+            probabilities were read.
     """
 
     filenames: tuple[str, ...]
@@ -35,7 +38,7 @@ class Records:
         return len(self.filenames)
 
     def take(self, rows: NDArray[np.int64]) -> Records:
-        """The records of some rows."""
+        """The records of these rows."""
         return Records(
             filenames=tuple(self.filenames[row] for row in rows.tolist()),
             labels=self.labels[rows],
@@ -46,7 +49,7 @@ class Records:
         )
 
     def attribute(self, name: str) -> NDArray[np.int64]:
-        """The column (N,) of one attribute; raises `DatasetError` for a name there is not."""
+        """The values (N,) of one attribute; `DatasetError` if there is none of that name."""
         if name not in self.attribute_names:
             known = (
                 ", ".join(self.attribute_names) or "none (no list_attr_celeba beside the images)"
@@ -56,13 +59,21 @@ class Records:
 
 
 def join_records(
-    labels: dict[str, str], images: Collection[str], tables: Tables,
+    labels: dict[str, str],
+    images: Collection[str],
+    tables: Tables,
     probabilities: Mapping[str, float] | None = None,
-) -> Records:  # fmt: skip
-    """Put labels, attributes, identities and the labels' probabilities together.
+) -> Records:
+    """Join labels with attributes, identities and the labels' probabilities.
 
-    Raises `DatasetError` naming the first labelled images that are not in the image set: most
-    often the wrong folder was given.
+    Parameters:
+        labels: label by filename.
+        images: all names of the image set.
+        probabilities: of the labels, by filename.
+
+    Raises:
+        DatasetError: labelled images are not in the image set. Most often the wrong folder was
+            given.
     """
     present = set(images)
     foreign = [name for name in labels if name not in present]
@@ -85,7 +96,7 @@ def join_records(
 
 
 def source_record(filename: str, label: str, tables: Tables) -> Records:
-    """A record of one image alone, for a source that needs not stand in the labels."""
+    """The record of one image. It need not be in the labels."""
     return join_records({filename: label}, {filename}, tables)
 
 
@@ -98,7 +109,7 @@ def _values(
 
 
 def _lookup(table: Table | None, names: tuple[str, ...]) -> NDArray[np.int64]:
-    """The table's rows (N, C) for `names`, `UNKNOWN` where it has none; (N, 1) without a table."""
+    """The table's rows (N, C) for `names`, `UNKNOWN` if it has none; (N, 1) without a table."""
     if table is None:
         return np.full((len(names), 1), UNKNOWN, dtype=np.int64)
     rows = np.array([table.index.get(name, -1) for name in names], dtype=np.int64)

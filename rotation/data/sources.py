@@ -1,8 +1,8 @@
-"""Image sources: a folder or a zip of images, read in place and never unpacked.
+"""Image sources: a folder or a zip of images, read in place.
 
-CelebA is recognised as it is distributed: a folder that holds `img_align_celeba.zip` or
-`img_align_celeba/` beside its text files stands for those images, and the `img_align_celeba/`
-prefix is left out of the names, so that an image is `000001.jpg` whichever way it came.
+CelebA is recognised as it is distributed. A folder with `img_align_celeba.zip` or
+`img_align_celeba/` beside its text files stands for these images. Names do not include the prefix
+`img_align_celeba/`, so an image is called `000001.jpg` in every layout.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ IMAGE_SUFFIXES = frozenset(
 CELEBA_FOLDER = "img_align_celeba"
 MAX_IMAGE_BYTES = 64 * 2**20  # a larger entry is a mistake or a zip bomb
 UNREADABLE = "unreadable"
+"""The fingerprint of an image that cannot be read."""
 
 
 class ImageSource(ABC):
-    """Images by name. Safe to use from several threads at once; not across a fork."""
+    """Images by name. Threads may share a source, but it does not survive a fork."""
 
     @abstractmethod
     def names(self) -> Sequence[str]:
-        """All image names, sorted: posix paths relative to the root."""
+        """All image names, sorted. They are posix paths relative to the root."""
 
     @abstractmethod
     def read(self, name: str) -> bytes:
@@ -43,14 +44,13 @@ class ImageSource(ABC):
         """
 
     def fingerprint(self, name: str) -> str:
-        """Size and CRC-32 of one image's bytes: another when the image has been replaced.
+        """Size and CRC-32 of an image's bytes, which change when the image is replaced.
 
-        A zip states both in its directory, so that nothing is read there; a folder's image is
-        read. The same image has the same fingerprint in either. One that cannot be read has
-        `UNREADABLE`.
+        The fingerprint is the same in a folder and in a zip. A zip lists both numbers in its
+        directory, so the image is not read. An image that cannot be read has `UNREADABLE`.
 
         Raises:
-            DatasetError: as in `read`.
+            DatasetError: see `read`.
         """
         try:
             data = self.read(name)
@@ -60,7 +60,7 @@ class ImageSource(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Give back what is open. Reading afterwards is an error."""
+        """Close open files. Reading afterwards is an error."""
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +73,7 @@ def open_source(path: str | os.PathLike[str]) -> ImageSource:
     """Open a folder of images, a zip of images, or a folder with CelebA as distributed.
 
     Raises:
-        DatasetError: there is nothing there, it is no folder or zip, or it holds no image.
+        DatasetError: the path does not exist, is no folder or zip, or holds no image.
     """
     root = Path(path).expanduser()
     if not root.exists():
@@ -89,11 +89,11 @@ def open_source(path: str | os.PathLike[str]) -> ImageSource:
 
 
 def locate_images(root: Path) -> Path:
-    """The folder or zip that holds the images of `root`; CelebA's own is preferred."""
+    """The folder or zip with the images of `root`. CelebA's own is preferred."""
     if not root.is_dir():
         return root
     places = [root / CELEBA_FOLDER, root / f"{CELEBA_FOLDER}.zip"]
-    places += [root / "Img" / place.name for place in places]  # the layout of CelebA's own drive
+    places += [root / "Img" / place.name for place in places]  # the layout of CelebA's download
     return next((place for place in places if place.exists()), root)
 
 
@@ -123,18 +123,18 @@ class FolderSource(ImageSource):
             raise ImageError(f"{name}: cannot be read ({error.strerror})") from None
 
     def close(self) -> None:
-        """A folder holds nothing open."""
+        """Do nothing: a folder has no open files."""
 
 
 class ZipSource(ImageSource):
-    """A zip, read in place. One lock: `zipfile` shares one file position between readers."""
+    """A zip, read in place. A lock guards it, since `zipfile` has one file position."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            # The last two: names that are not in the encoding they claim, an unknown version.
+            # The last two mean a name in another encoding than stated, or an unknown version.
             raise DatasetError(f"{path}: neither a folder nor a readable zip ({error})") from None
         try:
             self._entries = _entries(self._zip, path)
@@ -162,7 +162,7 @@ class ZipSource(ImageSource):
         if entry.file_size > MAX_IMAGE_BYTES:
             raise ImageError(f"{name}: larger than {MAX_IMAGE_BYTES >> 20} MiB")
         try:
-            # No more than the stated size is unpacked, whatever the compressed bytes hold.
+            # At most the stated size is unpacked, so that a zip bomb does no harm.
             with self._lock, self._zip.open(entry) as file:
                 return file.read(entry.file_size)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
@@ -180,7 +180,7 @@ def safe_name(name: str) -> str:
     """`name` as a relative posix path.
 
     Raises:
-        DatasetError: it is empty, absolute, goes up with `..`, or would do so on Windows.
+        DatasetError: it is empty, absolute or contains `..`, or would be so on Windows.
     """
     path = PurePosixPath(name)
     unsafe = not path.parts or path.is_absolute() or ".." in path.parts
@@ -197,7 +197,7 @@ def _fingerprint(size: int, crc: int) -> str:
 
 
 def is_image_name(name: str) -> bool:
-    """Whether the name ends as an image's does and is not a hidden or system file."""
+    """Whether the name has the suffix of an image and is no hidden or system file."""
     path = PurePosixPath(name)
     return path.suffix.lower() in IMAGE_SUFFIXES and not any(map(_is_hidden, path.parts))
 
@@ -207,12 +207,12 @@ def _is_hidden(part: str) -> bool:
 
 
 def _common_celeba_folder(root: Path) -> str:
-    """CelebA's zip, unpacked with "extract here", nests the folder in one of the same name."""
+    """The inner folder's name if unpacking CelebA's zip has nested two folders of one name."""
     return CELEBA_FOLDER if (root / CELEBA_FOLDER).is_dir() else ""
 
 
 def _walk(base: Path) -> Iterator[str]:
-    """Names of the images under `base`; folders that are links are not entered."""
+    """Names of the images under `base`. Linked folders are not searched."""
     prefix = len(str(base)) + 1
     for folder, subfolders, files in os.walk(base):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
@@ -230,7 +230,7 @@ def _stays_inside(path: str, base: Path) -> bool:
 
 
 def _entries(archive: zipfile.ZipFile, path: Path) -> Mapping[str, zipfile.ZipInfo]:
-    """The images of the zip by name, less a leading `img_align_celeba/` that all have."""
+    """The images of a zip by name, without a prefix `img_align_celeba/` that all of them have."""
     found = {}
     for entry in archive.infolist():
         stored = entry.filename.replace("\\", "/")  # as some programs on Windows write it

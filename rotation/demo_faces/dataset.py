@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rotation.data.build_once import IMAGE_FOLDER, LANDMARK_NAMES, make_once
+from rotation.data.build_once import IMAGE_FOLDER, LANDMARK_NAMES, build_once
 from rotation.data.decoding import decode
 from rotation.errors import DatasetError
 
@@ -59,7 +59,7 @@ def write_faces(
             "any number: python manage.py demo --rendered --images 2000"
         )
     recipe = {"version": _VERSION, "images": wanted}
-    return make_once(Path(folder), _RECIPE, recipe, lambda part: _write(part, wanted, progress))
+    return build_once(Path(folder), _RECIPE, recipe, lambda part: _write(part, wanted, progress))
 
 
 def _write(folder: Path, wanted: int, progress: Progress | None) -> None:

@@ -1,7 +1,10 @@
-"""Denoising diffusion implicit models: sampling and its inversion, over any noise predictor.
+"""Denoising diffusion implicit models (DDIM): deterministic sampling and its inversion.
 
-J. Song, C. Meng, S. Ermon, *Denoising Diffusion Implicit Models*, arXiv 2010.02502. The functions
-know nothing of networks: a `Denoiser` is any callable that predicts the noise in x_t.
+Source: J. Song, C. Meng, S. Ermon, *Denoising Diffusion Implicit Models*, ICLR 2021,
+arXiv 2010.02502. The functions take any callable that predicts the noise in x_t (`Denoiser`).
+
+Notation: a_t = `schedule.signal(t)` and sigma_t = `schedule.noise(t)`, so that
+x_t = a_t x_0 + sigma_t eps.
 """
 
 from __future__ import annotations
@@ -15,21 +18,28 @@ from rotation.diffusion.schedule import CLEAN, NoiseSchedule
 from rotation.errors import ModelError
 
 Denoiser = Callable[[torch.Tensor, int], torch.Tensor]
-"""Predicts eps (N, C, H, W) from the noisy x_t (N, C, H, W) and the integer time t."""
+"""Predicts eps (N, C, H, W) from the noisy x_t (N, C, H, W) and the integer timestep t."""
 
 Callback = Callable[[dict[str, object]], None]
-"""Called after each step with `index`, `time` (the level reached) and `x` (N, C, H, W)."""
+"""Called after each step with `index`, `time` (the timestep reached) and `x` (N, C, H, W)."""
 
 
-def move(
+def step(
     x: torch.Tensor, eps: torch.Tensor, schedule: NoiseSchedule, time: int, target: int
 ) -> torch.Tensor:
-    """Carry x from level `time` to level `target`, either way, along a known noise `eps`.
+    """One DDIM step from timestep t = `time` to s = `target`, for a known noise.
 
         x_s = (a_s / a_t) x_t + (sigma_s - sigma_t a_s / a_t) eps
 
-    is DDIM's step (arXiv 2010.02502, eq. 12 with sigma = 0) with the predicted x_0 put in; read
-    with s and t exchanged it is the step solved for x_t, hence exact in both directions.
+    This is eq. 12 of arXiv 2010.02502 with sigma = 0 and the predicted x_0 inserted. The formula
+    with s and t exchanged is the same step solved for x_t. So the step is exact in both directions.
+
+    Parameters:
+        x: x_t, (N, C, H, W).
+        eps: the noise in x_t, (N, C, H, W).
+
+    Returns:
+        x_s, (N, C, H, W).
     """
     ratio = schedule.signal(target) / schedule.signal(time)
     weight = schedule.noise(target) - schedule.noise(time) * ratio
@@ -43,15 +53,24 @@ def sample(
     times: Sequence[int],
     callback: Callback | None = None,
 ) -> torch.Tensor:
-    """DDIM sampling: decode latents z at level times[0] down to level times[-1].
+    """DDIM sampling: decode latents from timestep `times[0]` down to `times[-1]`.
 
-    `z` is (N, C, H, W); `times` falls strictly (see `schedule.timesteps`). One evaluation of
-    `eps` a step, at the noisier end of it. Returns x at the last level, in z's type and place.
+    Each step evaluates `eps` once, at its noisier end.
+
+    Parameters:
+        z: latents (N, C, H, W).
+        times: strictly falling timesteps (see `schedule.timesteps`).
+
+    Returns:
+        x at the last timestep, (N, C, H, W), with z's type and device.
+
+    Raises:
+        ModelError: `times` does not fall.
     """
     check_falling(times)
     x = z
     for index, (time, target) in enumerate(pairwise(times)):
-        x = move(x, eps(x, time), schedule, time, target)
+        x = step(x, eps(x, time), schedule, time, target)
         _report(callback, index, target, x)
     return x
 
@@ -64,55 +83,76 @@ def invert(
     iterations: int = 5,
     callback: Callback | None = None,
 ) -> torch.Tensor:
-    """Find the latents z that `sample` turns into x: each step solved for its noisier end.
+    """DDIM inversion: the latents that `sample` turns into x, by fixed-point iteration.
 
-    A step t -> s is undone by solving, by fixed-point iteration,
+    A step from t to s is undone by solving
 
         x_t = (a_t / a_s) x_s + (sigma_t - sigma_s a_t / a_s) eps(x_t, t)
 
-    from the first guess eps(x_s, s), which is the usual inversion (arXiv 2010.02502, eq. 14) and
-    all that is done with `iterations=0`. `iterations` is the number of corrections a step, each
-    one evaluation more; it is a count and not a tolerance, so an image's latent does not depend
-    on its neighbours in the batch.
+    for x_t. The first guess of the noise is eps(x_s, s), which is the usual inversion
+    (arXiv 2010.02502, eq. 14). Each correction inserts the last x_t on the right-hand side.
 
-    `x` is (N, C, H, W) at level times[-1]; `times` is the falling row given to `sample`.
+    Parameters:
+        x: images (N, C, H, W) at timestep `times[-1]`.
+        times: the falling timesteps of `sample`.
+        iterations: corrections a step; each costs one evaluation. With a fixed count instead of
+            a tolerance, a latent does not depend on the other images of its batch.
+
+    Returns:
+        Latents (N, C, H, W) at timestep `times[0]`.
+
+    Raises:
+        ModelError: `times` does not fall, or `iterations` is negative.
     """
     check_falling(times)
     if iterations < 0:
         raise ModelError(f"iterations must be 0 or more, not {iterations}.")
     for index, (start, time) in enumerate(pairwise(reversed(times))):
         guess = eps(x, time if start == CLEAN else start)
-        noisier = move(x, guess, schedule, start, time)
+        noisier = step(x, guess, schedule, start, time)
         for _ in range(iterations):
-            noisier = move(x, eps(noisier, time), schedule, start, time)
+            noisier = step(x, eps(noisier, time), schedule, start, time)
         x = noisier
         _report(callback, index, time, x)
     return x
 
 
-def invert_between(
+def invert_smoothed(
     eps: Denoiser, x: torch.Tensor, schedule: NoiseSchedule, times: Sequence[int], share: float
 ) -> torch.Tensor:
-    """Latents of x by one evaluation a step, asked `share` of the way between its two times.
+    """Smoothed DDIM inversion: one evaluation a step, at a timestep between the step's two.
 
-    The usual guess eps(x_s, s) finds too much noise in the state, eps(x_s, t) too little: the first
-    gives washed out pictures back, the second harsh ones. In between the error is a fifth of the
-    first's, for as many evaluations, and the latents are smooth: they are about half as
-    large as noise and lack what `invert` spends its corrections on, the fine grain that holds
-    each detail at its place and resists a move.
+        x_t = (a_t / a_s) x_s + (sigma_t - sigma_s a_t / a_s) eps(x_s, r),    r = s + share (t - s)
+
+    The usual guess eps(x_s, s) overestimates the noise and gives washed-out reconstructions. The
+    guess eps(x_s, t) underestimates it and gives harsh ones. In between, the error is a fifth of
+    the usual inversion's, at the same cost. The latents are about half as large as noise. They
+    lack the fine structure that exact inversion adds, which ties details to their places and makes
+    a latent hard to edit.
+
+    Parameters:
+        x: images (N, C, H, W) at timestep `times[-1]`.
+        times: the falling timesteps of `sample`.
+        share: 0 evaluates at a step's cleaner timestep, 1 at its noisier one.
+
+    Returns:
+        Latents (N, C, H, W) at timestep `times[0]`.
+
+    Raises:
+        ModelError: `times` does not fall, or `share` is outside 0 to 1.
     """
     check_falling(times)
     if not 0 <= share <= 1:
         raise ModelError(f"share must lie in 0 to 1, not {share}.")
     for start, time in pairwise(reversed(times)):
         first = max(start, CLEAN + 1)
-        asked = round(first + share * (time - first))
-        x = move(x, eps(x, asked), schedule, start, time)
+        between = round(first + share * (time - first))
+        x = step(x, eps(x, between), schedule, start, time)
     return x
 
 
 def check_falling(times: Sequence[int]) -> None:
-    """Raise `ModelError` for times that do not fall or are fewer than two."""
+    """Raise `ModelError` unless there are at least two timesteps and they fall strictly."""
     if len(times) < 2 or any(later >= earlier for earlier, later in pairwise(times)):
         raise ModelError(f"Times must fall and be at least two, not {tuple(times)}.")
 

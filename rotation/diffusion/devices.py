@@ -1,4 +1,4 @@
-"""Where a model computes, and in which arithmetic."""
+"""The device a model computes on, and whether bfloat16 is worthwhile there."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from rotation.errors import ModelError
 def choose_device(name: str = "auto") -> torch.device:
     """The torch device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
 
-    `auto` takes the first GPU, else the CPU. Raises `ModelError` naming what there is when the
-    one asked for is not.
+    `auto` is the first GPU, or the CPU where there is none.
+
+    Raises:
+        ModelError: there is no such device; the message lists those there are.
     """
     available = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
@@ -20,15 +22,15 @@ def choose_device(name: str = "auto") -> torch.device:
         return torch.device(available[1] if len(available) > 1 else "cpu")
     wanted = "cuda:0" if name == "cuda" else name
     if wanted not in available:
-        raise ModelError(f"There is no device {name!r} here; take auto or {', '.join(available)}.")
+        raise ModelError(f"There is no device {name!r} here; give auto or {', '.join(available)}.")
     return torch.device(wanted)
 
 
-def bf16_pays(device: torch.device) -> bool:
-    """Whether bfloat16 is quicker than float32: tensor cores, or a CPU that multiplies in it.
+def bf16_is_faster(device: torch.device) -> bool:
+    """Whether the device computes in bfloat16 faster than in float32.
 
-    AMX makes it 14 times as quick, AVX-512 BF16 2 to 4 times. Elsewhere it is emulated: on a CPU
-    with plain AVX-512 35 times slower.
+    GPUs with bfloat16 tensor cores do. So do CPUs with AMX (14 times as fast) or AVX-512 BF16 (2 to
+    4 times). Other CPUs emulate it: one with plain AVX-512 is 35 times slower.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)

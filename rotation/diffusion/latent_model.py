@@ -1,10 +1,11 @@
 """A trained diffusion model as an encoder and decoder of images.
 
-A model is a folder in diffusers' own format, `unet/` and `scheduler/`. Its network either takes
-RGB images, or r x r blocks of them stacked as channels (`pixel_unshuffle`, 3 r^2 channels at a
-side r times smaller): known from the number of channels. Latents are always (N, 3, S, S). The
-blocks only reorder numbers, so norms and Gaussianity are those of the stacked form, and the
-mirror image of a latent is its flip along the last axis.
+A model is a folder in the format of diffusers, with `unet/` and `scheduler/`. Its network takes
+either RGB images or r x r pixel blocks stacked as channels (`pixel_unshuffle`), which gives 3 r^2
+channels at a side r times smaller. The number of channels tells which.
+
+Latents always have the shape (N, 3, S, S). Stacking only reorders numbers, so it does not change
+norms or distributions. The latent of a mirrored image is the latent flipped along the last axis.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from rotation.diffusion import ddim
 from rotation.diffusion.devices import choose_device
-from rotation.diffusion.inversion import TOLERANCE, Inversion, invert_exactly
+from rotation.diffusion.inversion import TOLERANCE, InversionResult, invert_exactly
 from rotation.diffusion.model_folder import (
     content_hash,
     find_model,
@@ -33,22 +34,28 @@ from rotation.diffusion.unet import block_side, build_unet, load_weights
 from rotation.errors import ModelError
 
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
-BF16_TOLERANCE = 2e-3  # of exact inversion in bfloat16, whose own noise is about 1e-3
-CHUNK = 64  # images through the network at once: enough to fill it, little enough memory
+BF16_TOLERANCE = 2e-3
+"""Tolerance of exact inversion in bfloat16, whose rounding errors are about 1e-3."""
+CHUNK = 64
+"""Images that the network evaluates at once."""
 
 
 @dataclass(frozen=True)
 class Denoising:
-    """A network with what it needs to be read: its schedule and what it predicts.
+    """A network with its noise schedule and its kind of prediction.
 
-    `unet` maps (N, 3 r^2, S/r, S/r) and times (N,) to a prediction of the same shape.
+    Attributes:
+        unet: maps (N, 3 r^2, S/r, S/r) and timesteps (N,) to a prediction of the same shape.
+        prediction: what the network predicts, one of `PREDICTIONS`.
+        bf16: evaluate the network in bfloat16.
+        scheduler: the diffusers config from which schedule and prediction were read.
     """
 
     unet: Any  # a UNet2DModel, which diffusers leaves half untyped
     schedule: NoiseSchedule
     prediction: str = "v_prediction"
     bf16: bool = False
-    scheduler: Mapping[str, Any] = field(default_factory=dict)  # the config it all was read from
+    scheduler: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.prediction not in PREDICTIONS:
@@ -57,7 +64,7 @@ class Denoising:
 
     @property
     def patch(self) -> int:
-        """r, the side of the blocks stacked as channels; 1 for a model of plain RGB."""
+        """r, the side of the pixel blocks stacked as channels; 1 for a network that takes RGB."""
         return block_side(self.unet.config)
 
     @property
@@ -67,20 +74,23 @@ class Denoising:
 
     @property
     def device(self) -> torch.device:
-        """Where the network's weights are."""
+        """The device of the network's weights."""
         return next(self.unet.parameters()).device
 
     def predict(self, x: torch.Tensor, times: torch.Tensor) -> torch.Tensor:
-        """The network's own output, float32 (N, 3, S, S), for x (N, 3, S, S) and times (N,)."""
+        """The network's output (N, 3, S, S), float32, for x (N, 3, S, S) and timesteps (N,)."""
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
             stacked = self.unet(pixel_unshuffle(x, self.patch), times, return_dict=False)[0]
         return pixel_shuffle(stacked.float(), self.patch)
 
     def eps(self, x: torch.Tensor, time: int) -> torch.Tensor:
-        """The noise in x (N, 3, S, S) at `time`: a `ddim.Denoiser`.
+        """The noise (N, 3, S, S) in x (N, 3, S, S) at a timestep: a `ddim.Denoiser`.
 
-        v = a eps - sigma x_0 (arXiv 2202.00512, appendix D), hence eps = a v + sigma x_t; from
-        a predicted x_0, eps = (x_t - a x_0) / sigma.
+            v_prediction: eps = a v + sigma x_t, since v = a eps - sigma x_0
+            sample:       eps = (x_t - a x_0) / sigma
+
+        Source of v: T. Salimans, J. Ho, *Progressive Distillation for Fast Sampling of Diffusion
+        Models*, arXiv 2202.00512, appendix D.
         """
         output = self.predict(x, torch.full((len(x),), time, device=x.device))
         signal, noise = self.schedule.signal(time), self.schedule.noise(time)
@@ -95,12 +105,14 @@ class LatentModel:
     """Encodes images into latents and decodes latents into images, with one fixed sampler.
 
     Attributes:
-        name: the folder's name. fingerprint: SHA-256 over weights, configs and sampler: latents
-            of models with different fingerprints have nothing to do with each other.
-        steps, times: the sampler's steps and its falling times. iterations: corrections a step
-            when encoding (see `ddim.invert`).
-        exact_fingerprint: likewise of the latents of `encode_exactly`, for which neither the
-            number of corrections nor the clusters' arithmetic matters.
+        name: the folder's name.
+        steps: how many steps the sampler takes.
+        times: the sampler's falling timesteps.
+        iterations: corrections a step in `encode` (see `ddim.invert`).
+        fingerprint: SHA-256 over weights, configs, sampler, `iterations` and bfloat16. Latents of
+            different fingerprints cannot be compared.
+        exact_fingerprint: the same for latents of `encode_exactly`, which depend neither on
+            `iterations` nor on bfloat16.
     """
 
     def __init__(
@@ -130,11 +142,18 @@ class LatentModel:
         iterations: int = 5,
         bf16: bool = False,
     ) -> LatentModel:
-        """Open a model folder, or a bundled model by name; None: that of synthetic heads.
+        """Load a model.
 
-        Weights in half precision are computed with in float32; `bf16` asks for bfloat16, which
-        is quicker on CPUs and GPUs that have it and moves pixels by less than a grey level.
-        Raises `ModelError` for a folder that is no model, is damaged or does not fit together.
+        Weights in half precision are converted to float32.
+
+        Parameters:
+            folder: a model folder or the name of a bundled model; None is the bundled model of
+                synthetic heads.
+            bf16: evaluate the network in bfloat16. This is faster on some devices (`devices`) and
+                changes pixels by less than one grey level.
+
+        Raises:
+            ModelError: the folder holds no model, is damaged, or its parts do not fit together.
         """
         path = find_model(folder)
         denoising = load_denoising(path, choose_device(device), bf16)
@@ -152,16 +171,16 @@ class LatentModel:
 
     @property
     def denoising(self) -> Denoising:
-        """The network with its schedule, for what needs gradients."""
+        """The network with its schedule, for code that needs gradients."""
         return self._denoising
 
     @property
     def device(self) -> torch.device:
-        """Where the model computes. Inputs are moved there; results come back to the CPU."""
+        """The device of the model. Inputs are moved to it, and results back to the CPU."""
         return self._denoising.device
 
     def eps(self, x: torch.Tensor, time: int) -> torch.Tensor:
-        """The predicted noise in x (N, 3, S, S) at `time`; see `ddim.Denoiser`."""
+        """The predicted noise (N, 3, S, S) in x (N, 3, S, S) at a timestep (`ddim.Denoiser`)."""
         return self._denoising.eps(x, time)
 
     @torch.inference_mode()
@@ -177,17 +196,17 @@ class LatentModel:
         return ((torch.cat(parts) + 1) / 2).clamp(0, 1).cpu()
 
     def decode_with_gradient(self, z: torch.Tensor) -> torch.Tensor:
-        """Images (N, 3, S, S) in [-1, 1] of latents, where z is: for what follows gradients."""
+        """Images (N, 3, S, S) in [-1, 1] of latents, on their device, with gradients."""
         self._check(z, "latents")
-        place = z.to(self.device, torch.float32)
-        return ddim.sample(self.eps, place, self.schedule, self.times).to(z.device)
+        moved = z.to(self.device, torch.float32)
+        return ddim.sample(self.eps, moved, self.schedule, self.times).to(z.device)
 
     @torch.inference_mode()
     def encode(self, images: torch.Tensor, iterations: int | None = None) -> torch.Tensor:
-        """Latents (N, 3, S, S), float32, that decode to `images` (N, 3, S, S) in [0, 1].
+        """Latents (N, 3, S, S), float32, of images (N, 3, S, S) in [0, 1], by `ddim.invert`.
 
-        `iterations` overrides the model's own, for comparisons; latents made so do not belong
-        under the model's fingerprint.
+        `iterations` overrides the model's own number of corrections, for comparisons. Such latents
+        do not belong to the model's fingerprint.
         """
         self._check(images, "images")
         if not len(images):
@@ -200,13 +219,13 @@ class LatentModel:
         return torch.cat(parts).cpu()
 
     @torch.inference_mode()
-    def encode_smoothly(self, images: torch.Tensor, share: float) -> torch.Tensor:
-        """Latents (N, 3, S, S) by one evaluation a step (`ddim.invert_between`)."""
+    def encode_smoothed(self, images: torch.Tensor, share: float) -> torch.Tensor:
+        """Latents (N, 3, S, S) of images (N, 3, S, S) in [0, 1], by `ddim.invert_smoothed`."""
         self._check(images, "images")
         if not len(images):
             return images.float()
         parts = [
-            ddim.invert_between(self.eps, self._to_signal(part), self.schedule, self.times, share)
+            ddim.invert_smoothed(self.eps, self._to_signal(part), self.schedule, self.times, share)
             for part in images.split(CHUNK)
         ]
         return torch.cat(parts).cpu()
@@ -214,12 +233,12 @@ class LatentModel:
     @torch.inference_mode()
     def encode_exactly(
         self, images: torch.Tensor, tolerance: float | None = None, bf16: bool = False
-    ) -> Inversion:
-        """Latents that decode to `images` (N, 3, S, S) in [0, 1] up to `tolerance` at each step.
+    ) -> InversionResult:
+        """Latents of images (N, 3, S, S) in [0, 1] by `inversion.invert_exactly`, on the CPU.
 
-        In float32 unless `bf16` asks for the model's quicker arithmetic, whose noise is about
-        0.001: the default tolerance is `inversion.TOLERANCE`, or `BF16_TOLERANCE` there. Results
-        are on the CPU.
+        Parameters:
+            tolerance: of each step; None is `inversion.TOLERANCE`, or `BF16_TOLERANCE` in bfloat16.
+            bf16: evaluate the network in bfloat16; otherwise float32, whatever the model's option.
         """
         self._check(images, "images")
         wanted = tolerance or (BF16_TOLERANCE if bf16 else TOLERANCE)
@@ -229,10 +248,10 @@ class LatentModel:
             invert_exactly(eps, self._to_signal(part), self.schedule, self.times, wanted)
             for part in parts
         ]
-        return Inversion.joined(found)
+        return InversionResult.concatenate(found)
 
     def encode_source(self, images: torch.Tensor) -> torch.Tensor:
-        """Latents (N, 3, S, S) of the images a person will look at: exact, in float32."""
+        """Latents (N, 3, S, S) of faces that are turned: exact, in float32."""
         return self.encode_exactly(images).z
 
     def _to_signal(self, images: torch.Tensor) -> torch.Tensor:
@@ -251,16 +270,17 @@ class LatentModel:
 def load_denoising(
     folder: Path, device: torch.device | None = None, bf16: bool = False
 ) -> Denoising:
-    """Read a model folder into a network in evaluation mode, float32.
+    """Load the network of a model folder, in evaluation mode and float32.
 
-    Raises `ModelError` for a folder that is no model, is damaged or does not fit together.
+    Raises:
+        ModelError: the folder holds no model, is damaged, or its parts do not fit together.
     """
     config, scheduler = read_configs(folder)
     verify_checksums(folder)
     denoising = build_denoising(config, scheduler, bf16)
     load_weights(denoising.unet, weight_files(folder))
     denoising.unet.eval().requires_grad_(False)
-    # Not the network's own `to`, which imports diffusers' hooks and torch's compiler: 2 seconds.
+    # The network's own `to` imports diffusers' hooks and torch's compiler, which takes 2 seconds.
     torch.nn.Module.to(denoising.unet, device or torch.device("cpu"))
     return denoising
 
@@ -268,7 +288,7 @@ def load_denoising(
 def build_denoising(
     config: dict[str, Any], scheduler: dict[str, Any], bf16: bool = False
 ) -> Denoising:
-    """A network with fresh weights and its schedule, from diffusers configs."""
+    """A network with random weights and its schedule, from two diffusers configs."""
     prediction = scheduler.get("prediction_type", "epsilon")
     schedule = NoiseSchedule.from_config(scheduler)
     return Denoising(build_unet(config), schedule, prediction, bf16, scheduler)

@@ -1,4 +1,4 @@
-"""A model folder as diffusers writes it: where its files are, and whether they are whole."""
+"""A model folder in the format of diffusers: its files, its checksums and its content hash."""
 
 from __future__ import annotations
 
@@ -10,38 +10,41 @@ from typing import Any
 from rotation.errors import ModelError
 
 MODELS = Path(__file__).parents[1] / "models"
-"""The models that come with the engine, each a folder that its name stands for."""
+"""The bundled models, each in a folder of its name."""
 
 DEFAULT = "synthetic-heads-64"
+"""The bundled model of synthetic heads."""
 
 UNET_CONFIG = Path("unet/config.json")
 UNET_WEIGHTS = Path("unet/diffusion_pytorch_model.safetensors")
 UNET_SHARDS = Path("unet/diffusion_pytorch_model.safetensors.index.json")
-"""Says which file has which weights, where they lie in several."""
+"""Maps weights to files, if a model has several."""
 
 SCHEDULER_CONFIG = Path("scheduler/scheduler_config.json")
 CHECKSUMS = Path("SHA256SUMS")
 
 
-def find_model(given: Path | str | None = None) -> Path:
-    """The folder of a model: one that is there, or by name one of `MODELS`; None: the default.
+def find_model(model: Path | str | None = None) -> Path:
+    """The folder of a model, given as a folder or the name of a bundled model; None is `DEFAULT`.
 
-    Raises `ModelError` that names the bundled ones.
+    Raises:
+        ModelError: there is no such model; the message lists the bundled ones.
     """
-    if given is None:
+    if model is None:
         return MODELS / DEFAULT
-    if Path(given).is_dir():
-        return Path(given)
+    if Path(model).is_dir():
+        return Path(model)
     bundled = sorted(path.name for path in MODELS.iterdir() if path.is_dir())
-    if str(given) in bundled:
-        return MODELS / given
-    raise ModelError(f"{given} is no model folder, nor a bundled model ({', '.join(bundled)}).")
+    if str(model) in bundled:
+        return MODELS / model
+    raise ModelError(f"{model} is no model folder, nor a bundled model ({', '.join(bundled)}).")
 
 
 def weight_files(folder: Path) -> tuple[Path, ...]:
-    """The files of a model folder that hold its weights: one, or shards in their order.
+    """The files with the weights of a model folder: one, or several shards sorted by name.
 
-    Raises `ModelError` where the list of shards cannot be read or names a file elsewhere.
+    Raises:
+        ModelError: the index of shards cannot be read, or names a file in another folder.
     """
     if not (folder / UNET_SHARDS).is_file():
         return (folder / UNET_WEIGHTS,)
@@ -50,15 +53,15 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
         names = sorted({str(name) for name in listed})
     except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{folder / UNET_SHARDS} cannot be read: {error!r}") from error
-    strange = [name for name in names if Path(name).name != name or "\\" in name]
-    if strange or not names:
-        said = repr(strange[0]) if strange else "no file"
-        raise ModelError(f"{folder / UNET_SHARDS} names {said}; shards lie beside it.")
+    outside = [name for name in names if Path(name).name != name or "\\" in name]
+    if outside or not names:
+        named = repr(outside[0]) if outside else "no file"
+        raise ModelError(f"{folder / UNET_SHARDS} names {named}; shards lie beside it.")
     return tuple((folder / UNET_SHARDS).with_name(name) for name in names)
 
 
 def read_configs(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The network's and the scheduler's config of a model folder; `ModelError` without them."""
+    """The configs of network and scheduler; `ModelError` if one is missing or does not fit."""
     config = _read_config(folder, UNET_CONFIG)
     kind = config.get("_class_name")
     if kind != "UNet2DModel":
@@ -67,9 +70,10 @@ def read_configs(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def verify_checksums(folder: Path) -> None:
-    """Compare the files with the folder's SHA256SUMS, where there is one.
+    """Compare a folder's files with its SHA256SUMS, if it has one.
 
-    Raises `ModelError` naming the file that differs or is missing.
+    Raises:
+        ModelError: a file differs or is missing; the message names it.
     """
     listing = folder / CHECKSUMS
     if not listing.is_file():
@@ -84,7 +88,7 @@ def verify_checksums(folder: Path) -> None:
 
 
 def content_hash(folder: Path) -> str:
-    """SHA-256 over the configs and weights of a model folder, whatever the folder's name."""
+    """SHA-256 over the configs and weights of a model folder; its name does not matter."""
     digest = hashlib.sha256()
     for path in (folder / UNET_CONFIG, folder / SCHEDULER_CONFIG, *weight_files(folder)):
         digest.update(hashlib.sha256(path.read_bytes()).digest())

@@ -1,4 +1,7 @@
-"""The U-Net: built from a config of diffusers, filled with weights."""
+"""The U-Net of diffusers: imported quickly, built from a config, filled with weights.
+
+This module and `rotation.diffusers_pipeline` are the only ones that import diffusers.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +27,20 @@ PACKAGES = ("diffusers.models.unets", "diffusers.models.transformers")
 
 
 def import_unet() -> ModuleType:
-    """The module of diffusers' `UNet2DModel`, without the rest of diffusers.
+    """Import the module of diffusers' `UNet2DModel` without the rest of diffusers.
 
-    This is a hack that brings the imports from 9 seconds to 1. `from diffusers import UNet2DModel`
-    loads every network there is, and with them torch's compiler (`torch._dynamo`, sympy) and
-    transformers where it is installed. The file that is wanted needs none of them. While it is
-    imported, its packages stand in `sys.modules` as bare folders and the two libraries as absent,
-    which diffusers allows for. Afterwards all is as before, so later imports get all of diffusers.
+    This is a hack that shortens the import from 9 seconds to 1. `from diffusers import UNet2DModel`
+    imports every network of diffusers, torch's compiler (`torch._dynamo`, sympy) and, if it is
+    installed, transformers. The module of the U-Net needs none of them.
+
+    During the import, `sys.modules` holds empty packages instead of the module's own ones, and the
+    two libraries are marked as not installed, which diffusers allows for. Afterwards everything is
+    as before, so that later imports get all of diffusers.
     """
     if UNET in sys.modules:
         return sys.modules[UNET]
     with _replaced({"torch._dynamo": None}):
-        models = import_module("diffusers.models")  # asks what is installed, so hide no more yet
+        models = import_module("diffusers.models")  # checks what is installed, so hide no more yet
         bare = {name: _bare_package(name, Path(models.__path__[0])) for name in PACKAGES}
         with _replaced({"transformers": None, **bare}):
             return import_module(UNET)
@@ -43,9 +48,9 @@ def import_unet() -> ModuleType:
 
 @contextmanager
 def _replaced(modules: dict[str, ModuleType | None]) -> Iterator[None]:
-    """Let other modules stand under these names (None: nothing) unless theirs are loaded."""
+    """Replace these modules in `sys.modules` unless they are loaded; None refuses an import."""
     added = {name: module for name, module in modules.items() if name not in sys.modules}
-    sys.modules.update(added)  # type: ignore[arg-type]  # None is how an import is refused
+    sys.modules.update(added)  # type: ignore[arg-type]  # None refuses an import
     try:
         yield
     finally:
@@ -54,7 +59,7 @@ def _replaced(modules: dict[str, ModuleType | None]) -> Iterator[None]:
 
 
 def _bare_package(name: str, parent: Path) -> ModuleType:
-    """A package whose files can be imported, without its `__init__` being run."""
+    """A package whose modules can be imported although its `__init__` is never run."""
     spec = ModuleSpec(name, None, is_package=True)
     spec.submodule_search_locations = [str(parent / name.rpartition(".")[2])]
     return module_from_spec(spec)
@@ -65,10 +70,13 @@ DIFFUSERS_VERSION: str = metadata.version("diffusers")
 
 
 def build_unet(config: dict[str, Any]) -> Any:
-    """A network with fresh weights from a diffusers config; `ModelError` where it has none.
+    """A network with random weights, built from a diffusers config.
 
-    Attention is computed by plain matrix products: at 8x8 that is a tenth quicker to train on
-    CPUs than the fused kernel, and on GPUs the difference cannot be seen.
+    Attention uses plain matrix products. At 8 x 8 pixels a CPU trains 10 % faster with them than
+    with the fused kernel; on GPUs there is no difference.
+
+    Raises:
+        ModelError: no network can be built from the config.
     """
     from diffusers.models.attention_processor import Attention, AttnProcessor
 
@@ -84,7 +92,7 @@ def build_unet(config: dict[str, Any]) -> Any:
 
 
 def block_side(config: Any) -> int:
-    """r of a network with 3 r^2 channels in and out; `ModelError` for any other number."""
+    """r of a network with 3 r^2 channels in and out; `ModelError` for another number."""
     channels = int(config["in_channels"])
     side = math.isqrt(channels // 3)
     if channels != int(config["out_channels"]) or side < 1 or 3 * side * side != channels:
@@ -96,7 +104,7 @@ def block_side(config: Any) -> int:
 
 
 def load_weights(unet: torch.nn.Module, paths: Sequence[Path]) -> None:
-    """Fill a network from its safetensors files; `ModelError` where they do not fit together."""
+    """Load weights from safetensors files; `ModelError` if they do not fit the network."""
     weights: dict[str, torch.Tensor] = {}
     for path in paths:
         if not path.is_file():

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from rotation.clusters.selection import Members, Selection
+from rotation.clusters.selection import ClusterMembers, Selection
 from rotation.data.crop import Pixels
 from rotation.directions.direction import Direction
 
@@ -91,14 +91,14 @@ def examples(
     return tuple(found)
 
 
-def _groups(selection: Selection, latents: Latents) -> Iterator[tuple[Members, Latents]]:
+def _groups(selection: Selection, latents: Latents) -> Iterator[tuple[ClusterMembers, Latents]]:
     rows = latents.reshape(len(latents), -1)
     edges: Sequence[int] = np.cumsum((0, *selection.sizes)).tolist()
     for cluster, (start, end) in zip(selection.clusters, pairwise(edges), strict=True):
         yield cluster, rows[start:end]
 
 
-def _centroid(cluster: Members, rows: Latents) -> tuple[NDArray[np.float64], float]:
+def _centroid(cluster: ClusterMembers, rows: Latents) -> tuple[NDArray[np.float64], float]:
     """The centroid (D,) of rows (n, D), and the norm of its chance error."""
     mean = np.average(rows.astype(np.float64), axis=0, weights=cluster.weights)
     if len(rows) < 2:

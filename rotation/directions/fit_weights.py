@@ -180,7 +180,7 @@ class Sample:
         """Members under the source's light (n,)."""
         if self.covariates is None:
             return np.ones(len(self.rows), dtype=bool)
-        return self.covariates.lit
+        return self.covariates.has_source_light
 
     def counted(self, method: FitMethod) -> NDArray[np.bool_]:
         """The members (n,) that a fit method learns from."""

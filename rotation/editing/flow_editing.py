@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rotation.clusters.selection import Members, Selection
+from rotation.clusters.selection import ClusterMembers, Selection
 from rotation.data.crop import Pixels
 from rotation.directions.flow import SIDE, Flow, fit_flow
 from rotation.editing.method import (
@@ -35,7 +35,7 @@ from rotation.editing.method import (
     along_path,
 )
 from rotation.errors import SelectionError
-from rotation.imaging.finishing import give_back_colours
+from rotation.imaging.finishing import restore_colours
 from rotation.imaging.images import from_pixels, to_pixels
 from rotation.latents.encoders import Latents, decode_pixels
 from rotation.options import AUTO, Gain
@@ -113,7 +113,7 @@ class FlowEditing(EditingMethod):
         crop, count = request.crop, len(moved.frames)
         latents = np.concatenate([moved.source[None], moved.warped_latents, moved.frames])
         plain = decode_pixels(request.model, latents)
-        shown = give_back_colours(plain, plain[0], crop) / 255.0
+        shown = restore_colours(plain, plain[0], crop) / 255.0
         images = np.concatenate([crop[None], moved.warped])
         lost = request.options.detail * (images / 255.0 - shown[: count + 1])
         frames = np.concatenate([shown[:1], shown[count + 1 :]]) + lost
@@ -158,7 +158,7 @@ def scale_yaw(
     detector = LandmarkDetector(device)
     known = [_some(cluster, SCALE_HEADS) for cluster in selection.clusters if len(cluster)]
     yaws = np.concatenate([members.yaw_deg for members in known])
-    seen = detector.crop_poses(np.concatenate([_images(m, crops) for m in known])).yaw_deg
+    seen = detector.estimate_crops(np.concatenate([_images(m, crops) for m in known])).yaw_deg
     good = np.isfinite(seen)
     scale = float(seen[good] @ yaws[good]) / max(float(yaws[good] @ yaws[good]), 1e-9)
     if scale < LEAST_SCALE:
@@ -168,7 +168,7 @@ def scale_yaw(
     start, means = heads.yaw_deg.tolist(), []
     for yaw in SCALE_TRIALS_DEG:
         warped = flow.warp(wide, start, [yaw] * len(heads)).clamp(0, 1)
-        read = detector.crop_poses(to_pixels(warped.numpy())).yaw_deg
+        read = detector.estimate_crops(to_pixels(warped.numpy())).yaw_deg
         means.append(read[np.isfinite(read)].mean() if np.isfinite(read).any() else np.nan)
     reach = float(np.nanmax(np.abs(selection.mean_yaws_deg)))
     found = fit_yaw_scale(np.array(SCALE_TRIALS_DEG), np.array(means) / scale, reach)
@@ -197,13 +197,13 @@ def _frontal(selection: Selection) -> int:
     return min(filled, key=lambda k: abs(selection.angles_deg[k]))
 
 
-def _some(members: Members, most: int) -> Members:
+def _some(members: ClusterMembers, most: int) -> ClusterMembers:
     """At most so many members, evenly taken."""
     chosen = np.unique(np.linspace(0, len(members) - 1, min(most, len(members))).round())
     return members.take(chosen.astype(np.intp))
 
 
-def _images(members: Members, crops: dict[int, Pixels]) -> Pixels:
+def _images(members: ClusterMembers, crops: dict[int, Pixels]) -> Pixels:
     """The crops (n, S, S, 3) of members, mirrored ones mirrored."""
     found = np.stack([crops[row] for row in members.rows.tolist()])
     found[members.mirrored] = found[members.mirrored][:, :, ::-1]

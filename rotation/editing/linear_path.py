@@ -43,7 +43,7 @@ def _by_trial_frames(request: EditRequest, latent: Latents) -> TurnPath:
     places = (yaw + steps).tolist()
     trials = trajectory(latent, request.direction, yaw, places, request.options.keep_norm)
     detector = LandmarkDetector(request.device)
-    read = detector.crop_poses(decode_pixels(request.model, trials))
+    read = detector.estimate_crops(decode_pixels(request.model, trials))
     calibration = calibrate(steps.tolist(), read.yaw_deg, read.confidence)
     if calibration is None:
         return TurnPath(along_path(yaw, request.yaws_deg, 1.0), None)

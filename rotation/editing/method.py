@@ -13,8 +13,8 @@ import torch
 from rotation.clusters.selection import Selection
 from rotation.data.crop import Pixels
 from rotation.directions.direction import Direction
-from rotation.imaging.finishing import give_back_colours
-from rotation.latents.encoders import Encoder, Latents, decode_pixels, embed_source
+from rotation.imaging.finishing import restore_colours
+from rotation.latents.encoders import LatentCodec, Latents, decode_pixels, encode_source_crop
 from rotation.options import AUTO, EditingOptions, Gain
 from rotation.progress import Progress
 
@@ -58,7 +58,7 @@ class EditRequest:
         seed: of what is random in a method.
     """
 
-    model: Encoder
+    model: LatentCodec
     crop: Pixels
     yaw_deg: float
     yaws_deg: Sequence[float]
@@ -73,7 +73,7 @@ class EditRequest:
 
     def source_latent(self) -> Latents:
         """The face's latent (3, S, S)."""
-        return embed_source(self.model, self.crop) if self.latent is None else self.latent
+        return encode_source_crop(self.model, self.crop) if self.latent is None else self.latent
 
 
 @dataclass(frozen=True)
@@ -149,9 +149,7 @@ class EditingMethod(ABC):
         """Decode, and give back the colours that embedding the face has lost."""
         again = decode_pixels(request.model, moved.source[None])
         frames = decode_pixels(request.model, moved.frames)
-        frames, again = (
-            give_back_colours(each, again[0], request.crop) for each in (frames, again)
-        )
+        frames, again = (restore_colours(each, again[0], request.crop) for each in (frames, again))
         return EditedFrames(frames, again[0], moved)
 
     def edit(self, request: EditRequest) -> EditedFrames:

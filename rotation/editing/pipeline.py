@@ -15,19 +15,19 @@ import torch
 
 from rotation.clusters.members import (
     cluster_angles,
-    describe_members,
-    embed_members,
+    encode_members,
+    mean_image_criteria,
     mean_images,
+    member_covariates,
     read_members,
-    weigh_by_looks,
-    widened,
+    weight_by_appearance,
 )
 from rotation.clusters.selection import (
     DEFAULT_ATTRIBUTES,
     Criteria,
     Selection,
-    candidates,
-    count_unsure,
+    candidate_rows,
+    count_uncertain,
     select,
     usable_attributes,
 )
@@ -42,7 +42,8 @@ from rotation.editing.method import ClusterImages, EditRequest, EstimatorFactory
 from rotation.editing.methods import editing_method
 from rotation.errors import SelectionError
 from rotation.imaging.metrics import mean_square_error
-from rotation.latents.encoders import Encoder, Latents, Store
+from rotation.latents.encoders import LatentCodec, Latents
+from rotation.latents.store import LatentStore
 from rotation.options import ClusterOptions, TurnOptions
 from rotation.poses.estimation import Poses
 from rotation.poses.source import PoseSource
@@ -109,7 +110,11 @@ class Rotation:
 
 
 def rotate(
-    data: Data, model: Encoder, store: Store, options: TurnOptions, progress: Progress | None = None
+    data: Data,
+    model: LatentCodec,
+    store: LatentStore,
+    options: TurnOptions,
+    progress: Progress | None = None,
 ) -> Rotation:
     """Turn the head of `data.source` to each of `options.yaws_deg`.
 
@@ -125,7 +130,7 @@ def find_source(data: Data, size: int, options: TurnOptions) -> Source:
     crop = read_crop(data.images, name, size)
     wanted = options.clusters
     light = source_light(name, data.labels, wanted) if wanted.light_filter else None
-    yaw = float(data.poses.poses([name]).yaw_deg[0])
+    yaw = float(data.poses.find_poses([name]).yaw_deg[0])
     if not np.isfinite(yaw):
         raise SelectionError(
             f"No pose is known of {name}: no face was found, or the file of poses or "
@@ -148,8 +153,8 @@ class _Clusters:
 def turn(
     data: Data,
     source: Source,
-    model: Encoder,
-    store: Store,
+    model: LatentCodec,
+    store: LatentStore,
     options: TurnOptions,
     progress: Progress | None = None,
 ) -> Rotation:
@@ -161,7 +166,7 @@ def turn(
     clusters, selection = found.images, found.images.selection
     wide = partial(_wide_means, data, source, found, options.seed, progress)
     latents, flow = editing.prepare(clusters, found.latents, wide, data.device)
-    covariates = describe_members(selection.members, found.records, found.poses, source.light)
+    covariates = member_covariates(selection.members, found.records, found.poses, source.light)
     fit = fit_direction(selection, latents, method, rng, covariates)
     if flow is not None:
         fit = replace(fit, direction=replace(fit.direction, flow=flow.numbers()))
@@ -199,8 +204,8 @@ def turn(
 def _gather(
     data: Data,
     source: Source,
-    model: Encoder,
-    store: Store,
+    model: LatentCodec,
+    store: LatentStore,
     options: TurnOptions,
     method: FitMethod,
     rng: np.random.Generator,
@@ -211,17 +216,19 @@ def _gather(
         data.labels, data.images.names(), data.tables, data.probabilities or None
     )
     criteria = _criteria(options.clusters, method, source, records)
-    unsure = count_unsure(records, criteria)
-    records = records.take(candidates(records, criteria))
-    poses = data.poses.poses(records.filenames, progress)
+    uncertain = count_uncertain(records, criteria)
+    records = records.take(candidate_rows(records, criteria))
+    poses = data.poses.find_poses(records.filenames, progress)
     angles = cluster_angles(options.yaws_deg)
     selection = select(records, poses, source.record, angles, criteria, rng)
-    selection = replace(selection, unsure=unsure)  # the records hold the sure ones only
+    selection = replace(
+        selection, uncertain_count=uncertain
+    )  # the records hold the certain ones only
     size = model.image_size
     selection, crops = read_members(data.images, selection, records, size, criteria, progress)
     if options.clusters.similar:
-        selection = weigh_by_looks(selection, crops, source.crop)
-    latents = embed_members(model, store, selection.members, crops, progress)
+        selection = weight_by_appearance(selection, crops, source.crop)
+    latents = encode_members(model, store, selection.members, crops, progress)
     images = ClusterImages(selection, crops, mean_images(selection, crops))
     return _Clusters(images, latents, records, poses, criteria)
 
@@ -235,7 +242,7 @@ def _wide_means(
     size: int,
 ) -> tuple[Selection, Pixels]:
     """See `WideMeans`: where points go depends little on whose they are, and means want many."""
-    records, criteria = clusters.records, widened(clusters.criteria)
+    records, criteria = clusters.records, mean_image_criteria(clusters.criteria)
     angles, rng = clusters.images.selection.angles_deg, np.random.default_rng(seed)
     selection = select(records, clusters.poses, source.record, angles, criteria, rng)
     selection, crops = read_members(data.images, selection, records, size, criteria, progress)

@@ -127,7 +127,7 @@ class TaughtEstimators:
         names = np.array(self._images.names())
         few = np.sort(np.random.default_rng(0).permutation(len(names))[:MOST])
         chosen = names[few].tolist()
-        poses = self._poses.poses(chosen, progress)
+        poses = self._poses.find_poses(chosen, progress)
         good = np.isfinite(poses.pitch_deg) & (np.abs(poses.yaw_deg) <= YAW_LIMIT_DEG)
         columns = (column[good] for column in poses.columns)
         return [name for name, one in zip(chosen, good, strict=True) if one], Poses(*columns)
@@ -146,12 +146,13 @@ class TaughtEstimators:
         return np.stack(crops), rows
 
     def _path(self, names: Sequence[str], poses: Poses, size: int) -> Path | None:
-        """Where the cache keeps networks taught by these images and poses."""
+        """The cache file of networks trained on these images and poses."""
         if self._cache is None:
             return None
         angles = np.stack([poses.yaw_deg, poses.pitch_deg]).round(2).tolist()
-        said = json.dumps([_VERSION, size, self._steps, list(names), angles])
-        return self._cache / f"{hashlib.sha256(said.encode()).hexdigest()[:16]}.safetensors"
+        contents = [self._images.fingerprint(name) for name in names]
+        key = json.dumps([_VERSION, size, self._steps, list(names), contents, angles])
+        return self._cache / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
 
 
 class VariedEstimator:
@@ -238,7 +239,7 @@ class LandmarkMeasure:
     def __call__(self, images: torch.Tensor) -> NDArray[np.float64]:
         """See `Measure`."""
         pixels = to_pixels(((images + 1) / 2).clamp(0, 1).cpu().numpy())
-        poses = self._detector.crop_poses(pixels)
+        poses = self._detector.estimate_crops(pixels)
         return np.stack([poses.yaw_deg, poses.pitch_deg], axis=1)
 
 

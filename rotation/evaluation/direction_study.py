@@ -11,8 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rotation.clusters.members import cluster_angles, describe_members, embed_members, read_members
-from rotation.clusters.selection import Covariates, Criteria, Selection, select, too_small
+from rotation.clusters.members import (
+    cluster_angles,
+    encode_members,
+    member_covariates,
+    read_members,
+)
+from rotation.clusters.selection import Covariates, Criteria, Selection, select, too_small_message
 from rotation.data.celeba import read_tables
 from rotation.data.crop import Pixels
 from rotation.data.labels_csv import read_labels
@@ -25,12 +30,13 @@ from rotation.directions.principal_components import principal_components
 from rotation.directions.reliability import DirectionReliability, Draws, measure_reliability
 from rotation.errors import DatasetError, SelectionError
 from rotation.imaging.images import check_writable
+from rotation.latents.encoders import open_cluster_store, open_codec
 from rotation.options import ModelOptions, PoseOptions
 from rotation.poses.estimation import Poses
-from rotation.poses.source import cache_file
+from rotation.poses.source import open_pose_source, pose_cache_path
 from rotation.progress import Progress
-from rotation.report.json_report import versions, write_report
-from rotation.run import open_cluster_latents, open_model, open_poses, with_model_defaults
+from rotation.report.json_report import package_versions, write_json_report
+from rotation.run import resolve_model_options
 from rotation.synthetic_heads.dataset import TRUTH, read_truth, write_dataset
 
 ANY = "any"
@@ -99,11 +105,11 @@ def study_directions(options: StudyOptions, command: str, progress: Progress) ->
         },
         "seed": options.seed,
         "seconds": {"gather": embedded - start, "fit": time.perf_counter() - embedded},
-        "versions": versions(),
+        "versions": package_versions(),
         "command": command,
     }
     if options.out is not None:
-        write_report(report, options.out / "directions.json")
+        write_json_report(report, options.out / "directions.json")
     return report
 
 
@@ -119,19 +125,19 @@ def choose_methods(names: tuple[str, ...]) -> tuple[str, ...]:
 def gather(options: StudyOptions, progress: Progress) -> tuple[Sample, Pixels, dict[str, Any]]:
     """The members of all clusters with their latents, their crops, and the report of them."""
     folder, labels, poses_from = _labelled(options, progress)
-    chosen = with_model_defaults(options.model, folder)
-    model, encoder = open_model(chosen)
-    store = open_cluster_latents(options.cache, encoder)
+    chosen = resolve_model_options(options.model, folder)
+    codec = open_codec(chosen)
+    store = open_cluster_store(options.cache, codec)
     with open_source(folder) as images:
-        tables, measured = read_tables(folder), cache_file(options.cache, folder)
-        book = open_poses(poses_from, images, tables, measured, choose_device(chosen.device))
+        tables, measured = read_tables(folder), pose_cache_path(options.cache, folder)
+        book = open_pose_source(poses_from, images, tables, measured, choose_device(chosen.device))
         records = join_records(labels, images.names(), tables)
-        poses = book.poses(records.filenames, progress)
-        selection, crops = _select(options, images, records, poses, model.image_size, progress)
+        poses = book.find_poses(records.filenames, progress)
+        selection, crops = _select(options, images, records, poses, codec.image_size, progress)
     members = selection.members
-    covariates = describe_members(members, records, poses, options.light)
+    covariates = member_covariates(members, records, poses, options.light)
     sizes = _lit_sizes(selection, covariates, options.criteria.minimum)
-    latents = embed_members(encoder, store, members, crops, progress)
+    latents = encode_members(codec, store, members, crops, progress)
     sample = Sample(
         selection=selection,
         rows=latents.reshape(len(latents), -1),
@@ -146,7 +152,11 @@ def gather(options: StudyOptions, progress: Progress) -> tuple[Sample, Pixels, d
         "light": options.light or ANY,
         "angles_deg": selection.angles_deg,
         "sizes": sizes,
-        "model": {"name": model.name, "fingerprint": encoder.fingerprint, "steps": model.steps},
+        "model": {
+            "name": codec.model.name,
+            "fingerprint": codec.fingerprint,
+            "steps": codec.model.steps,
+        },
     }
     return sample, np.stack(list(crops.values())), about
 
@@ -187,10 +197,12 @@ def _people(records: Records) -> NDArray[np.int64]:
 
 def _lit_sizes(selection: Selection, covariates: Covariates, minimum: int) -> list[int]:
     """Members of each cluster under the light asked for; `SelectionError` where too few."""
-    lit, light = covariates.lit, covariates.source_light
+    lit, light = covariates.has_source_light, covariates.source_light
     edges = np.cumsum((0, *selection.sizes)).tolist()
     sizes = [int(lit[a:b].sum()) for a, b in pairwise(edges)]
     if min(sizes) < minimum:
         found = dict(zip(selection.angles_deg, sizes, strict=True))
-        raise SelectionError(too_small(found, Criteria(light, minimum=minimum), "any attributes"))
+        raise SelectionError(
+            too_small_message(found, Criteria(light, minimum=minimum), "any attributes")
+        )
     return sizes

@@ -16,11 +16,17 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from rotation.diffusion import ddim
-from rotation.diffusion.devices import bf16_pays, choose_device
+from rotation.diffusion.devices import bf16_is_faster, choose_device
 from rotation.diffusion.latent_model import LatentModel
 from rotation.errors import ModelError
 from rotation.latents.encoder_network import EmbeddingNetwork
-from rotation.latents.encoders import REFINEMENTS, ByNetwork, Embedder, Refined, Smooth
+from rotation.latents.encoders import (
+    REFINEMENT_STEPS,
+    ImageEncoder,
+    NetworkEncoder,
+    RefinedEncoder,
+    SmoothedInversionEncoder,
+)
 from rotation.latents.refinement import refine_by_gradient
 from rotation.training.previews import noise, save_sheet, unseen_heads
 
@@ -85,11 +91,11 @@ def compare(
 def _ways(folder: Path | None, device: str, steps: int) -> list[tuple[str, Encode]]:
     """The ways that this model and this device offer."""
     model = LatentModel.load(folder, device, steps)
-    native = bf16_pays(choose_device(device))
+    native = bf16_is_faster(choose_device(device))
     ways: list[tuple[str, Encode]] = [
         ("naive inversion", lambda x: model.encode(x, iterations=0)),
-        ("smooth", Smooth(model)),
-        ("smooth, 1 sweep", Refined(model, Smooth(model), steps=1)),
+        ("smooth", SmoothedInversionEncoder(model)),
+        ("smooth, 1 sweep", RefinedEncoder(model, SmoothedInversionEncoder(model), steps=1)),
         ("5 corrections", lambda x: model.encode(x, iterations=5)),
         ("exact inversion", lambda x: model.encode_exactly(x).z),
     ]
@@ -101,8 +107,8 @@ def _ways(folder: Path | None, device: str, steps: int) -> list[tuple[str, Encod
         ]
     ways.append(
         (
-            f"{REFINEMENTS} gradients from naive",
-            lambda x: refine_by_gradient(model, model.encode(x, iterations=0), x, REFINEMENTS),
+            f"{REFINEMENT_STEPS} gradients from naive",
+            lambda x: refine_by_gradient(model, model.encode(x, iterations=0), x, REFINEMENT_STEPS),
         )
     )
     return ways + _network_ways(folder, device, model)
@@ -115,12 +121,12 @@ def _network_ways(folder: Path | None, device: str, model: LatentModel) -> list[
         return []
     if network.steps != model.steps:
         return []
-    start: Embedder = ByNetwork(network)
+    start: ImageEncoder = NetworkEncoder(network)
     return [
         ("network", start),
-        (f"network, {REFINEMENTS} gradients", Refined(model, start, method="adam")),
-        ("network, 1 sweep", Refined(model, start, steps=1)),
-        (f"network, {REFINEMENTS} sweeps", Refined(model, start)),
+        (f"network, {REFINEMENT_STEPS} gradients", RefinedEncoder(model, start, method="adam")),
+        ("network, 1 sweep", RefinedEncoder(model, start, steps=1)),
+        (f"network, {REFINEMENT_STEPS} sweeps", RefinedEncoder(model, start)),
     ]
 
 

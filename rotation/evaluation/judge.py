@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from rotation.data.crop import Pixels
 from rotation.evaluation.ground_truth import PITCH_STEPS_DEG, Truth, class_of
-from rotation.imaging.metrics import mean_square_error, nearest, psnr, structural_similarity, vertex
+from rotation.imaging.metrics import (
+    mean_square_error,
+    nearest,
+    parabola_minimum,
+    psnr,
+    structural_similarity,
+)
 
 SIDE_YAWS_DEG = (-30.0, 30.0)
 """Where the person is asked for: as far as the paper turns."""
@@ -90,7 +96,7 @@ def judge(
 
 def yaw_shown(truth: Truth, frame: Pixels) -> float:
     """The yaw of the true render nearest to a frame (S, S, 3)."""
-    return vertex(truth.grid_deg, _errors(frame, truth.grid))
+    return parabola_minimum(truth.grid_deg, _errors(frame, truth.grid))
 
 
 def _errors(frame: Pixels, references: Pixels) -> NDArray[np.float64]:
@@ -119,7 +125,8 @@ def _pitch_leak(truth: Truth, shown: Sequence[tuple[Pixels, float]]) -> float:
     if len(shown) < len(PITCH_YAWS_DEG):
         return float("nan")
     pitches = [
-        vertex(PITCH_STEPS_DEG, _errors(f, truth.nodding(_on_grid(truth, y)))) for f, y in shown
+        parabola_minimum(PITCH_STEPS_DEG, _errors(f, truth.nodding(_on_grid(truth, y))))
+        for f, y in shown
     ]
     yaws = np.array([yaw for _, yaw in shown])
     if np.ptp(yaws) < 1.0:

@@ -13,13 +13,14 @@ from rotation.editing.pipeline import Data, Source, turn
 from rotation.evaluation.ground_truth import Truth, class_of
 from rotation.evaluation.judge import JudgedFrames
 from rotation.imaging.images import from_pixels
-from rotation.latents.encoders import Encoder, Store, decode_pixels
+from rotation.latents.encoders import LatentCodec, decode_pixels
+from rotation.latents.store import LatentStore
 from rotation.options import TurnOptions
 from rotation.synthetic_heads.attributes import attributes
 from rotation.synthetic_heads.parameters import Head
 from rotation.synthetic_heads.renderer import render
 
-Turner = Callable[[Encoder, Source, Truth], JudgedFrames]
+Turner = Callable[[LatentCodec, Source, Truth], JudgedFrames]
 
 
 def source_of(head: Head, size: int) -> Source:
@@ -35,10 +36,10 @@ def source_of(head: Head, size: int) -> Source:
     return Source(render([head], size)[0], record, class_of(head), head.yaw_deg)
 
 
-def by_clusters(data: Data, store: Store, options: TurnOptions) -> Turner:
+def by_clusters(data: Data, store: LatentStore, options: TurnOptions) -> Turner:
     """Turns by clusters of `data`, whose latents are in `store`."""
 
-    def turned(model: Encoder, source: Source, truth: Truth) -> JudgedFrames:
+    def turned(model: LatentCodec, source: Source, truth: Truth) -> JudgedFrames:
         shown = source if options.clusters.light_filter else replace(source, light=None)
         result = turn(data, shown, model, store, options)
         return JudgedFrames(result.frames, result.reconstruction)
@@ -49,7 +50,7 @@ def by_clusters(data: Data, store: Store, options: TurnOptions) -> Turner:
 def by_truth(yaws_deg: Sequence[float]) -> Turner:
     """The true renders, embedded as exactly as the source and decoded."""
 
-    def turned(model: Encoder, source: Source, truth: Truth) -> JudgedFrames:
+    def turned(model: LatentCodec, source: Source, truth: Truth) -> JudgedFrames:
         crops = np.concatenate([source.crop[None], truth.turned(yaws_deg)])
         latents = model.encode_source(torch.from_numpy(from_pixels(crops)))
         shown = decode_pixels(model, latents.numpy())
@@ -59,16 +60,16 @@ def by_truth(yaws_deg: Sequence[float]) -> Turner:
 
 
 def all_by_clusters(
-    data: Data, store: Store, options: Mapping[str, TurnOptions]
+    data: Data, store: LatentStore, options: Mapping[str, TurnOptions]
 ) -> dict[str, Turner]:
     """A turner for each of the variants' options."""
     return {name: by_clusters(data, store, chosen) for name, chosen in options.items()}
 
 
 class RememberedSource:
-    """An `embedding.Encoder` that knows one source's latent, which every variant starts from."""
+    """An `LatentCodec` that knows one source's latent, which every variant starts from."""
 
-    def __init__(self, model: Encoder, source: Source) -> None:
+    def __init__(self, model: LatentCodec, source: Source) -> None:
         self._model = model
         self._images = torch.from_numpy(from_pixels(source.crop[None]))
         self._latent = model.encode_source(self._images)
@@ -79,7 +80,7 @@ class RememberedSource:
         return self._model.image_size
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """See `embedding.Encoder`."""
+        """See `LatentCodec`."""
         return self._model.encode(images)
 
     def encode_source(self, images: torch.Tensor) -> torch.Tensor:
@@ -89,9 +90,9 @@ class RememberedSource:
         return self._model.encode_source(images)
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
-        """See `embedding.Encoder`."""
+        """See `LatentCodec`."""
         return self._model.decode(z)
 
     def decode_with_gradient(self, z: torch.Tensor) -> torch.Tensor:
-        """See `embedding.Encoder`."""
+        """See `LatentCodec`."""
         return self._model.decode_with_gradient(z)

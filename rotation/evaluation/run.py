@@ -32,12 +32,12 @@ from rotation.evaluation.plots import Strip, write_plot, write_strips
 from rotation.evaluation.tables import Summary, summarise
 from rotation.evaluation.variants import BOUND, BOUND_ABOUT, VARIANTS, Variant, choose
 from rotation.imaging.images import check_writable
-from rotation.latents.encoders import EmbeddedModel, Encoder
+from rotation.latents.encoders import DiffusionCodec, LatentCodec, open_cluster_store, open_codec
 from rotation.options import ModelOptions
-from rotation.poses.source import from_csv
+from rotation.poses.source import poses_from_csv
 from rotation.progress import Progress
-from rotation.report.json_report import versions, write_report
-from rotation.run import ESTIMATORS, describe_model, open_cluster_latents, open_model
+from rotation.report.json_report import describe_model, package_versions, write_json_report
+from rotation.run import ESTIMATOR_FOLDER
 from rotation.synthetic_heads.dataset import read_truth, write_dataset
 
 EVERY = 3
@@ -110,23 +110,23 @@ def run_benchmark(options: BenchmarkOptions, command: str, progress: Progress) -
         replace(one, options=one.at(size.yaws_deg, options.seed, options.min_cluster))
         for one in choose(size.variants)
     ]
-    model, encoder = open_model(options.model)
+    codec = open_codec(options.model)
     about = {
         **asdict(size),
-        "model": describe_model(model, encoder),
+        "model": describe_model(codec),
         "seed": options.seed,
-        "versions": versions(),
+        "versions": package_versions(),
         "command": command,
     }
 
     def keep(outcome: Outcome) -> None:
         if out is not None:
-            write_report(_report(about, variants, outcome), out / "benchmark.json")
+            write_json_report(_report(about, variants, outcome), out / "benchmark.json")
 
-    outcome = _measure(options, variants, encoder, progress, keep)
+    outcome = _measure(options, variants, codec, progress, keep)
     report = _report(about, variants, outcome)
     if out is not None:
-        write_report(report, out / "benchmark.json")
+        write_json_report(report, out / "benchmark.json")
         write_strips(outcome.strips, size.yaws_deg, out / "strips.png")
         write_plot(report["variants"], size.yaws_deg, out / "yaw_reached.png")
     return report
@@ -163,7 +163,7 @@ def choose_size(
 def _measure(
     options: BenchmarkOptions,
     variants: Sequence[Variant],
-    model: EmbeddedModel,
+    model: DiffusionCodec,
     progress: Progress,
     keep: Callable[[Outcome], None],
 ) -> Outcome:
@@ -173,7 +173,7 @@ def _measure(
     write_dataset(folder, size.heads, progress=lambda d, n: progress("render", d, n))
     heads = benchmark_heads(size.sources, options.seed)
     with open_source(folder) as images, Judges(options.workers) as judges:
-        poses = from_csv(folder / "truth.csv")
+        poses = poses_from_csv(folder / "truth.csv")
         device = choose_device(options.model.device)
         data = Data(
             images=images,
@@ -181,10 +181,10 @@ def _measure(
             labels=read_truth(folder),
             poses=poses,
             source="",
-            estimators=TaughtEstimators(images, poses, cache / ESTIMATORS, device),
+            estimators=TaughtEstimators(images, poses, cache / ESTIMATOR_FOLDER, device),
             device=device,
         )
-        store = open_cluster_latents(cache, model)
+        store = open_cluster_store(cache, model)
         turners = all_by_clusters(data, store, {one.name: one.options for one in variants})
         if BOUND in size.variants:
             turners[BOUND] = by_truth(size.yaws_deg)
@@ -223,7 +223,12 @@ class Work:
     """Sources turned here, one after another by all variants, and judged elsewhere meanwhile."""
 
     def __init__(
-        self, model: Encoder, turners: Mapping[str, Turner], size: Size, judges: Judges, shown: int
+        self,
+        model: LatentCodec,
+        turners: Mapping[str, Turner],
+        size: Size,
+        judges: Judges,
+        shown: int,
     ) -> None:
         self._model, self._turners, self._size = model, turners, size
         self._judges, self._shown, self._told = judges, shown, 0

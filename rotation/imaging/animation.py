@@ -24,7 +24,7 @@ SWINGS = 4
 _X264 = {"crf": "14", "preset": "slow"}  # a second of small pictures: size is no concern
 
 
-def swing(frames: Pixels) -> Pixels:
+def forth_and_back(frames: Pixels) -> Pixels:
     """The frames (N, S, S, 3) there and back, (2N - 2, S, S, 3); the two ends are shown once."""
     return np.concatenate([frames, frames[-2:0:-1]])
 
@@ -86,4 +86,4 @@ def _tiles(frames: Pixels, side: int, even: bool = False) -> Sequence[Image.Imag
     """The swinging frames, enlarged. `even`: H.264 halves the colours, so it needs even sides."""
     shown = max(side or 2 * frames.shape[1], frames.shape[1])
     shown += shown % 2 if even else 0
-    return [Image.fromarray(frame) for frame in enlarge(swing(frames), shown)]
+    return [Image.fromarray(frame) for frame in enlarge(forth_and_back(frames), shown)]

@@ -56,7 +56,7 @@ def match_colours(frames: Pixels, source: Pixels) -> Pixels:
     return np.stack([_recolour(frame[None], frame, source)[0] for frame in frames])
 
 
-def give_back_colours(frames: Pixels, again: Pixels, source: Pixels) -> Pixels:
+def restore_colours(frames: Pixels, again: Pixels, source: Pixels) -> Pixels:
     """Frames (N, S, S, 3) with the colours that embedding the source has lost.
 
     The map of `match_colours` that takes `again`, the source (S, S, 3) decoded from its own
@@ -113,7 +113,7 @@ def load_super_resolution(path: Path) -> Upscaler:
     return upscale
 
 
-def describe_finish(options: OutputOptions) -> dict[str, Any]:
+def describe_finishing(options: OutputOptions) -> dict[str, Any]:
     """The steps that are asked for, as reports tell of them; the model by name and SHA-256."""
     named, model = None, options.super_resolution
     if model is not None:

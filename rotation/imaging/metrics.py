@@ -57,7 +57,7 @@ def nearest(images: Pixels, references: Pixels) -> NDArray[np.int64]:
     return squares.argmin(axis=1)
 
 
-def vertex(grid: Floats, errors: Floats) -> float:
+def parabola_minimum(grid: Floats, errors: Floats) -> float:
     """The place of the least error on an even grid (K,), refined by a parabola through three."""
     best = int(np.argmin(errors))
     if best in (0, len(grid) - 1):

@@ -1,1 +1,1 @@
-"""From images to latents: encoders, and a store that keeps each latent."""
+"""Encoders from images to latents, and a store that keeps latents on disk."""

@@ -1,10 +1,12 @@
-"""The embedding network: an image to its latent by one evaluation of a network.
+"""The embedding network: it predicts the latent of an image in one evaluation.
 
-A. Asperti, D. Evangelista, S. Marro, F. Merizzi, *Image embedding for denoising generative models*,
-arXiv 2301.07485: a U-Net that takes no time, trained so that the sampler's ten steps from its
-output give the image back. Ours has the make of a diffusion network and begins as a copy of one,
-the model's own or a smaller, that is always asked at one time: eps(x, t) there is already the
-first guess of inversion, so training only has to mend it.
+Source: A. Asperti, D. Evangelista, S. Marro, F. Merizzi, *Image Embedding for Denoising Generative
+Models*, arXiv 2301.07485. There a U-Net without a time input is trained so that the sampler's ten
+steps turn its output back into the image.
+
+Here the network has the architecture of a diffusion network and is evaluated at one fixed timestep.
+It starts as a copy of a diffusion network, the model's own or a smaller one. At that timestep
+eps(x, t) is already the first guess of inversion, so training only has to correct it.
 """
 
 from __future__ import annotations
@@ -27,10 +29,12 @@ SETTINGS = "embedding.json"
 
 @dataclass(frozen=True)
 class EmbeddingNetwork:
-    """A network read as an embedding: z = eps(x, time), the time fixed for good.
+    """A network used as an encoder: z = eps(x, time), at one fixed time.
 
-    `content` is the SHA-256 of its weights and configs, `steps` the sampler's steps it was
-    trained through.
+    Attributes:
+        time: the timestep at which the network is always evaluated.
+        steps: the sampler's steps that it was trained through.
+        content: SHA-256 of its weights and configs.
     """
 
     denoising: Denoising
@@ -46,28 +50,34 @@ class EmbeddingNetwork:
     def load(
         cls, model: Path | str | None = None, device: str = "auto", bf16: bool = False
     ) -> EmbeddingNetwork:
-        """The embedding network of a model folder (its `embedding/`); None: of the bundled model.
+        """Load the embedding network from the folder `embedding/` of a model folder.
 
-        Raises `ModelError` where the model has none, or one trained for other weights.
+        Parameters:
+            model: the model folder; None is the bundled model of synthetic heads.
+
+        Raises:
+            ModelError: the model has no embedding network, or one trained for other weights.
         """
-        home = find_model(model)
-        folder = home / FOLDER
+        model_folder = find_model(model)
+        folder = model_folder / FOLDER
         if not (folder / SETTINGS).is_file():
             raise ModelError(
-                f"{home} has no embedding network ({FOLDER}/{SETTINGS}); train one with "
+                f"{model_folder} has no embedding network ({FOLDER}/{SETTINGS}); train one with "
                 "`rotation train-embedding`, or embed by inversion."
             )
-        settings = _settings(folder / SETTINGS)
-        wanted = content_hash(home)
+        settings = _read_settings(folder / SETTINGS)
+        wanted = content_hash(model_folder)
         if settings["model"] != wanted:
-            raise ModelError(f"{folder} was trained for other weights than those of {home}.")
+            raise ModelError(
+                f"{folder} was trained for other weights than those of {model_folder}."
+            )
         denoising = load_denoising(folder, choose_device(device), bf16)
         if not 0 <= settings["time"] < len(denoising.schedule):
             raise ModelError(f"{folder / SETTINGS}: there is no time {settings['time']}.")
         return cls(denoising, settings["time"], settings["steps"], content_hash(folder))
 
 
-def _settings(path: Path) -> dict[str, Any]:
+def _read_settings(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text("utf-8"))
         return {k: kind(values[k]) for k, kind in (("model", str), ("time", int), ("steps", int))}

@@ -1,4 +1,12 @@
-"""Encoders: the ways from an image to its latent, each image encoded only once."""
+"""Encoders: how an image becomes a latent of a diffusion model.
+
+An encoder maps images to latents that the model's sampler decodes back to them. This module holds
+the encoders, the pair of encoder and decoder that a run works with (`DiffusionCodec`), and the
+functions that encode crops through a store, so that each image is encoded only once.
+
+Images are tensors (N, 3, S, S) with values in [0, 1]. Latents are tensors (N, 3, S, S), float32.
+Both are on the CPU.
+"""
 
 from __future__ import annotations
 
@@ -13,107 +21,136 @@ import torch
 from numpy.typing import NDArray
 
 from rotation.data.crop import Pixels
+from rotation.diffusion.devices import bf16_is_faster, choose_device
 from rotation.diffusion.latent_model import CHUNK, LatentModel
 from rotation.errors import ModelError
 from rotation.imaging.images import from_pixels, to_pixels
 from rotation.latents.encoder_network import EmbeddingNetwork
 from rotation.latents.refinement import RATE, refine_by_gradient, refine_by_sweeps
-from rotation.options import EncoderName
+from rotation.latents.store import LatentStore
+from rotation.options import EncoderName, ModelOptions
 from rotation.progress import Progress
 
+Latents = NDArray[np.float32]
+
+BATCH = 32
+"""Images that are encoded and stored together."""
+
 EXACT = "exact"
-REFINEMENTS = 10
+"""The settings of `ExactInversionEncoder`."""
+
+SMOOTHED_TIME_SHARE = 0.7
+"""Where `SmoothedInversionEncoder` evaluates the network: 0 is a step's cleaner timestep, 1 its
+noisier one. Reconstruction MSE of twelve held-out faces with `celeba-64`: 0.036 at 0 (the usual
+inversion), 0.011 at 0.5, 0.0081 at 0.7, 0.013 at 1 (`benchmarks/smooth_latents.py`)."""
+
+EXACT_SHARE = 0.5
+"""Share of the exact latent in `InterpolatedInversionEncoder`. At one half the source's detail is
+there and still moves with an edit; `benchmarks/smooth_latents.py` measures other shares."""
+
+REFINEMENT_STEPS = 10
 
 
-class Embedder(Protocol):
-    """Images (N, 3, S, S) in [0, 1] to latents of that shape, float32, both on the CPU.
+class ImageEncoder(Protocol):
+    """A function from images (N, 3, S, S) to latents (N, 3, S, S)."""
 
-    `settings` says what else than the model and its sampler decides the result.
+    @property
+    def settings(self) -> str:
+        """What decides the latents besides the model and its sampler; part of a fingerprint."""
+        ...
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """Encode images."""
+        ...
+
+
+@dataclass(frozen=True)
+class InversionEncoder:
+    """DDIM inversion with a fixed number of corrections a step (`ddim.invert`)."""
+
+    model: LatentModel
+
+    @property
+    def settings(self) -> str:
+        """Empty: the model's own fingerprint covers the number of corrections."""
+        return ""
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """See `ImageEncoder`."""
+        return self.model.encode(images)
+
+
+@dataclass(frozen=True)
+class ExactInversionEncoder:
+    """DDIM inversion that solves each step to a tolerance (`inversion.invert_exactly`)."""
+
+    model: LatentModel
+
+    @property
+    def settings(self) -> str:
+        """A constant: the tolerance is fixed."""
+        return EXACT
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """See `ImageEncoder`."""
+        return self.model.encode_exactly(images).z
+
+
+@dataclass(frozen=True)
+class SmoothedInversionEncoder:
+    """DDIM inversion by one evaluation a step, at a timestep inside the step.
+
+    The latents are inexact but easy to edit (`ddim.invert_smoothed`).
     """
 
-    @property
-    def settings(self) -> str: ...
-
-    def __call__(self, images: torch.Tensor) -> torch.Tensor: ...
-
-
-@dataclass(frozen=True)
-class ByInversion:
-    """The sampler undone: with the model's fixed number of corrections, or (`exact`) solved."""
-
     model: LatentModel
-    exact: bool = False
+    time_share: float = SMOOTHED_TIME_SHARE
 
     @property
     def settings(self) -> str:
-        """Nothing more for fixed corrections, which the model's own fingerprint tells."""
-        return EXACT if self.exact else ""
+        """Where in a step the network is evaluated."""
+        return f"smooth {self.time_share}"
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """See `Embedder`."""
-        return self.model.encode_exactly(images).z if self.exact else self.model.encode(images)
-
-
-SHARE = 0.7
-"""Where between the times of a step `Smooth` asks. MSE of images given back, twelve held-out faces,
-`celeba-64`: 0.036 at 0 (the usual inversion), 0.011 at 0.5, 0.0081 at 0.7, 0.013 at 1
-(`benchmarks/smooth_latents.py`)."""
+        """See `ImageEncoder`."""
+        return self.model.encode_smoothed(images, self.time_share)
 
 
 @dataclass(frozen=True)
-class Smooth:
-    """Inversion by one evaluation a step, between its times: inexact latents that move easily."""
+class InterpolatedInversionEncoder:
+    """Latents between those of smoothed and of exact inversion: more detail that still moves.
+
+    z = (1 - s) z_smoothed + s z_exact,    s = `exact_share`
+    """
 
     model: LatentModel
-    share: float = SHARE
+    exact_share: float = EXACT_SHARE
 
     @property
     def settings(self) -> str:
-        """Where it asks."""
-        return f"smooth {self.share}"
+        """The smoothed latents' settings and the share of the exact ones."""
+        return f"{SmoothedInversionEncoder(self.model).settings} sharpened {self.exact_share}"
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """See `Embedder`."""
-        return self.model.encode_smoothly(images, self.share)
-
-
-SHARPNESS = 0.5
-"""How far a `Sharpened` latent lies towards the exact one: halfway the source's detail is there and
-still moves; `benchmarks/smooth_latents.py` tells the error of each share."""
-
-
-@dataclass(frozen=True)
-class Sharpened:
-    """Part of the way from smooth latents to exact ones: finer detail that still moves."""
-
-    model: LatentModel
-    sharpness: float = SHARPNESS
-
-    @property
-    def settings(self) -> str:
-        """Where it starts, and how far it goes."""
-        return f"{Smooth(self.model).settings} sharpened {self.sharpness}"
-
-    def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """See `Embedder`."""
+        """See `ImageEncoder`."""
         exact = self.model.encode_exactly(images, bf16=self.model.denoising.bf16).z
-        return torch.lerp(Smooth(self.model)(images), exact, self.sharpness)
+        return torch.lerp(SmoothedInversionEncoder(self.model)(images), exact, self.exact_share)
 
 
 @dataclass(frozen=True)
-class ByNetwork:
-    """One evaluation of the embedding network."""
+class NetworkEncoder:
+    """One evaluation of an embedding network."""
 
     network: EmbeddingNetwork
 
     @property
     def settings(self) -> str:
-        """The network's weights."""
+        """The network's weights and its timestep."""
         return f"network {self.network.content} time={self.network.time}"
 
     @torch.inference_mode()
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """See `Embedder`."""
+        """See `ImageEncoder`."""
         if not len(images):
             return images.float()
         device = self.network.denoising.device
@@ -122,145 +159,58 @@ class ByNetwork:
 
 
 @dataclass(frozen=True)
-class Refined:
-    """The latents of another embedder, bettered in `steps` steps.
+class RefinedEncoder:
+    """The latents of another encoder, improved in `steps` steps.
 
-    `method` is `adam` (gradient on the seed through the whole sampler) or `sweep` (inversion
-    warm-started by the decoding, no gradient: see `inversion.sweep`).
+    `method` is `adam` (gradient descent through the sampler) or `sweep` (inversion that starts
+    from the decoding, without gradients: see `inversion.sweep`).
     """
 
     model: LatentModel
-    start: Embedder
-    steps: int = REFINEMENTS
+    start: ImageEncoder
+    steps: int = REFINEMENT_STEPS
     method: Literal["adam", "sweep"] = "sweep"
     rate: float = RATE
 
     @property
     def settings(self) -> str:
-        """The start and how it is bettered."""
+        """The first encoder's settings, and how its latents are improved."""
         return f"{self.start.settings} {self.method} {self.steps} {self.rate}"
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """See `Embedder`."""
+        """See `ImageEncoder`."""
         if not len(images):
             return images.float()
         starts = self.start(images)
         pairs = zip(images.split(CHUNK), starts.split(CHUNK), strict=True)
-        better = refine_by_gradient if self.method == "adam" else refine_by_sweeps
-        parts = [better(self.model, z, part, self.steps, self.rate) for part, z in pairs]
-        return torch.cat(parts)
+        refine = refine_by_gradient if self.method == "adam" else refine_by_sweeps
+        return torch.cat([refine(self.model, z, part, self.steps, self.rate) for part, z in pairs])
 
 
 @dataclass(frozen=True)
-class Remembered:
-    """Another embedder, asked once for each image: its latents are kept in a store.
+class CachedEncoder:
+    """Another encoder that encodes each image once and keeps its latent in a store.
 
-    Images must be of whole grey levels, as crops are: the store's keys are those of the pixels.
-    What comes back is always what the store holds (float16), so that the first run and the second
+    Pixel values must be multiples of 1/255, as in crops: the store's keys are hashes of the bytes.
+    The latents returned are always those of the store (float16). So the first run and later ones
     agree.
     """
 
-    embedder: Embedder
-    store: Store
+    encoder: ImageEncoder
+    store: LatentStore
 
     @property
     def settings(self) -> str:
-        """Those of the embedder."""
-        return self.embedder.settings
+        """Those of the encoder."""
+        return self.encoder.settings
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """See `Embedder`."""
-        return torch.from_numpy(embed_by(self.embedder, self.store, to_pixels(images.numpy())))
+        """See `ImageEncoder`."""
+        return torch.from_numpy(encode_crops(self.encoder, self.store, to_pixels(images.numpy())))
 
 
-@dataclass(frozen=True)
-class EmbeddedModel:
-    """A diffusion model with the way it embeds: an `embedding.Encoder`.
-
-    `clusters` embeds the many images of the clusters, `source` the one that is looked at.
-    """
-
-    model: LatentModel
-    clusters: Embedder
-    source: Embedder
-    way: EncoderName = "inversion"
-
-    @property
-    def image_size(self) -> int:
-        """S, the side of images and latents in pixels."""
-        return self.model.image_size
-
-    @property
-    def fingerprint(self) -> str:
-        """Of the latents of `clusters`; for plain inversion the model's own."""
-        settings = self.clusters.settings
-        if not settings:
-            return self.model.fingerprint
-        return hashlib.sha256(f"{self.model.fingerprint} {settings}".encode()).hexdigest()
-
-    @property
-    def source_fingerprint(self) -> str:
-        """Of the latents of `source`."""
-        settings = self.source.settings
-        if settings == self.clusters.settings:
-            return self.fingerprint
-        if settings == EXACT:
-            return self.model.exact_fingerprint
-        return hashlib.sha256(f"{self.model.fingerprint} {settings}".encode()).hexdigest()
-
-    def remembering(self, store: Store) -> EmbeddedModel:
-        """The same, the latents of sources kept in a store under `source_fingerprint`."""
-        return replace(self, source=Remembered(self.source, store))
-
-    def encode(self, images: torch.Tensor) -> torch.Tensor:
-        """Latents of images of the clusters."""
-        return self.clusters(images)
-
-    def encode_source(self, images: torch.Tensor) -> torch.Tensor:
-        """Latents of the images a person will look at."""
-        return self.source(images)
-
-    def decode(self, z: torch.Tensor) -> torch.Tensor:
-        """Images of latents."""
-        return self.model.decode(z)
-
-    def decode_with_gradient(self, z: torch.Tensor) -> torch.Tensor:
-        """See `LatentModel.decode_with_gradient`."""
-        return self.model.decode_with_gradient(z)
-
-
-def choose_embedding(
-    model: LatentModel, way: EncoderName, folder: Path | None = None
-) -> EmbeddedModel:
-    """A model that embeds in one of the ways above; `folder` is where it was opened from.
-
-    Inversion takes the model's fixed corrections for the clusters, whose means forgive an inexact
-    latent, and solves the source's exactly; `smooth` sharpens the source's; the others treat both
-    alike. Raises
-    `ModelError` where the model has no embedding network, or one for other steps.
-    """
-    if way == "inversion":
-        return EmbeddedModel(model, ByInversion(model), ByInversion(model, exact=True))
-    if way == "smooth":
-        return EmbeddedModel(model, Smooth(model), Sharpened(model), way)
-    network = EmbeddingNetwork.load(folder, str(model.device), model.denoising.bf16)
-    if network.steps != model.steps:
-        raise ModelError(
-            f"The embedding network of {model.name} was trained through {network.steps} steps, "
-            f"not {model.steps}; give --steps {network.steps}, or embed by inversion."
-        )
-    start = ByNetwork(network)
-    chosen = start if way == "network" else Refined(model, start)
-    return EmbeddedModel(model, chosen, chosen, way)
-
-
-Latents = NDArray[np.float32]
-
-BATCH = 32
-
-
-class Encoder(Protocol):
-    """What is needed of a model: `diffusion.latent_model.LatentModel`, or `EmbeddedModel`."""
+class LatentCodec(Protocol):
+    """Encodes and decodes images: a `LatentModel`, or a `DiffusionCodec`."""
 
     @property
     def image_size(self) -> int: ...
@@ -274,31 +224,139 @@ class Encoder(Protocol):
     def decode_with_gradient(self, z: torch.Tensor) -> torch.Tensor: ...
 
 
-class Store(Protocol):
-    """Latents by key, kept between runs: `rotation.latents.store.LatentStore`."""
+@dataclass(frozen=True)
+class DiffusionCodec:
+    """A diffusion model as decoder, with the encoders that go with it: a `LatentCodec`.
 
-    def get(self, keys: Sequence[str]) -> tuple[NDArray[np.bool_], Latents]: ...
+    Attributes:
+        model: the diffusion model.
+        clusters: encodes the many images of the clusters.
+        source: encodes the face that is turned.
+        encoder_name: the option that chose both encoders.
+    """
 
-    def put(self, keys: Sequence[str], values: NDArray[np.floating]) -> None: ...
+    model: LatentModel
+    clusters: ImageEncoder
+    source: ImageEncoder
+    encoder_name: EncoderName = "inversion"
+
+    @property
+    def image_size(self) -> int:
+        """S, the side of images and latents in pixels."""
+        return self.model.image_size
+
+    @property
+    def fingerprint(self) -> str:
+        """Names the latents of `clusters`. For `inversion` it is the model's own fingerprint."""
+        settings = self.clusters.settings
+        return self._hash_settings(settings) if settings else self.model.fingerprint
+
+    @property
+    def source_fingerprint(self) -> str:
+        """Names the latents of `source`."""
+        settings = self.source.settings
+        if settings == self.clusters.settings:
+            return self.fingerprint
+        if settings == EXACT:
+            return self.model.exact_fingerprint
+        return self._hash_settings(settings)
+
+    def _hash_settings(self, settings: str) -> str:
+        return hashlib.sha256(f"{self.model.fingerprint} {settings}".encode()).hexdigest()
+
+    def with_source_cache(self, store: LatentStore) -> DiffusionCodec:
+        """The same codec, which keeps sources' latents in a store of `source_fingerprint`."""
+        return replace(self, source=CachedEncoder(self.source, store))
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        """Latents (N, 3, S, S) of images of the clusters."""
+        return self.clusters(images)
+
+    def encode_source(self, images: torch.Tensor) -> torch.Tensor:
+        """Latents (N, 3, S, S) of faces that are turned."""
+        return self.source(images)
+
+    def decode(self, z: torch.Tensor) -> torch.Tensor:
+        """See `LatentModel.decode`."""
+        return self.model.decode(z)
+
+    def decode_with_gradient(self, z: torch.Tensor) -> torch.Tensor:
+        """See `LatentModel.decode_with_gradient`."""
+        return self.model.decode_with_gradient(z)
+
+
+def build_codec(
+    model: LatentModel, encoder_name: EncoderName, folder: Path | None = None
+) -> DiffusionCodec:
+    """The model with the encoders of a name.
+
+    `inversion` encodes clusters with a fixed number of corrections, since a mean over many images
+    forgives small errors, and sources exactly. `smooth` encodes sources by interpolation between
+    smoothed and exact latents. `network` and `refined` encode both alike.
+
+    Parameters:
+        folder: the model folder, which holds the embedding network; None is the bundled model.
+
+    Raises:
+        ModelError: the model has no embedding network, or one for another number of steps.
+    """
+    if encoder_name == "inversion":
+        return DiffusionCodec(model, InversionEncoder(model), ExactInversionEncoder(model))
+    if encoder_name == "smooth":
+        clusters, source = SmoothedInversionEncoder(model), InterpolatedInversionEncoder(model)
+        return DiffusionCodec(model, clusters, source, encoder_name)
+    network = EmbeddingNetwork.load(folder, str(model.device), model.denoising.bf16)
+    if network.steps != model.steps:
+        raise ModelError(
+            f"The embedding network of {model.name} was trained through {network.steps} steps, "
+            f"not {model.steps}; give --steps {network.steps}, or embed by inversion."
+        )
+    by_network = NetworkEncoder(network)
+    encoder = by_network if encoder_name == "network" else RefinedEncoder(model, by_network)
+    return DiffusionCodec(model, encoder, encoder, encoder_name)
+
+
+def open_codec(options: ModelOptions) -> DiffusionCodec:
+    """Load the model and build its encoders.
+
+    `bf16` None computes in bfloat16 on devices where that is faster. `embedding` None is
+    `inversion`.
+
+    Raises:
+        ModelError: there is no such model or device, or they do not fit the options.
+    """
+    device = choose_device(options.device)
+    bf16 = bf16_is_faster(device) if options.bf16 is None else options.bf16
+    model = LatentModel.load(
+        options.folder, str(device), options.steps, options.iterations, bf16=bf16
+    )
+    return build_codec(model, options.embedding or "inversion", options.folder)
+
+
+def open_cluster_store(cache: Path, codec: DiffusionCodec) -> LatentStore:
+    """The store of cluster images' latents in a cache folder."""
+    return LatentStore.in_cache(cache, codec.fingerprint, codec.image_size)
+
+
+def open_source_store(cache: Path, codec: DiffusionCodec) -> LatentStore:
+    """The store of sources' latents in a cache folder."""
+    return LatentStore.in_cache(cache, codec.source_fingerprint, codec.image_size)
 
 
 def content_key(crop: Pixels) -> str:
-    """The key of a crop in the store: SHA-256 of its pixels."""
+    """The key of a crop in a store: SHA-256 of its pixels."""
     return hashlib.sha256(np.ascontiguousarray(crop).tobytes()).hexdigest()
 
 
-def embed(model: Encoder, store: Store, crops: Pixels, progress: Progress | None = None) -> Latents:
-    """Latents (N, 3, S, S), float32, of crops (N, S, S, 3); see `embed_by`."""
-    return embed_by(model.encode, store, crops, progress)
-
-
-def embed_by(
-    encode: Callable[[torch.Tensor], torch.Tensor], store: Store, crops: Pixels,
+def encode_crops(
+    encode: Callable[[torch.Tensor], torch.Tensor],
+    store: LatentStore,
+    crops: Pixels,
     progress: Progress | None = None,
-) -> Latents:  # fmt: skip
-    """Latents (N, 3, S, S), float32, of crops (N, S, S, 3): stored ones, others by `encode`.
+) -> Latents:
+    """Latents (N, 3, S, S), float32, of crops (N, S, S, 3): stored ones, and new ones by `encode`.
 
-    Each batch is stored as soon as it is done, so that an interrupted run goes on where it was.
+    Each batch is stored at once, so that an interrupted run continues where it stopped.
     """
     keys = [content_key(crop) for crop in crops]
     found, latents = store.get(keys)
@@ -314,23 +372,21 @@ def embed_by(
     return store.get(keys)[1]
 
 
-def embed_source(model: Encoder, crop: Pixels) -> Latents:
-    """The latent (3, S, S) of one crop (S, S, 3), with all the care that one image can have.
-
-    A cluster's mean forgives an inexact latent; the source's own is what the person looks at.
-    """
+def encode_source_crop(codec: LatentCodec, crop: Pixels) -> Latents:
+    """The latent (3, S, S) of the crop (S, S, 3) of a face that is turned."""
     images = torch.from_numpy(from_pixels(crop[None]))
-    latent: Latents = model.encode_source(images).numpy()[0]
+    latent: Latents = codec.encode_source(images).numpy()[0]
     return latent
 
 
-def decode_pixels(model: Encoder, latents: NDArray[np.floating]) -> Pixels:
+def decode_pixels(codec: LatentCodec, latents: NDArray[np.floating]) -> Pixels:
     """Images (N, S, S, 3) of latents (N, 3, S, S)."""
     z = torch.from_numpy(np.ascontiguousarray(latents, dtype=np.float32))
-    return to_pixels(model.decode(z).numpy())
+    return to_pixels(codec.decode(z).numpy())
 
 
 def _batches(keys: Sequence[str]) -> Iterable[tuple[int, Sequence[str]]]:
+    """The keys in batches, each with the number of keys up to its end."""
     for start in range(0, len(keys), BATCH):
         batch = keys[start : start + BATCH]
         yield start + len(batch), batch

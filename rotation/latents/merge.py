@@ -1,4 +1,8 @@
-"""Stores of latents joined: those of shards, of machines, or one that is to be put in order."""
+"""Joining several stores of latents into one with rows sorted by key.
+
+The result depends only on the latents that were stored. The number of shards, their order and
+interruptions do not change a byte of it.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +33,14 @@ AT_ONCE = 512  # rows in memory
 
 
 @dataclass(frozen=True)
-class Merged:
-    """One model's store as merged: where it is, how many rows it has, how many sound rows more
-    were given under the same keys, and how many were damaged and are left out."""
+class MergedStore:
+    """The merged store of one model.
+
+    Attributes:
+        rows: how many rows it has.
+        repeated: how many more sound rows the sources had under the same keys.
+        damaged: how many rows were damaged and are left out.
+    """
 
     folder: Path
     rows: int
@@ -39,15 +48,17 @@ class Merged:
     damaged: int
 
 
-def merge(sources: Sequence[Path], out: Path) -> list[Merged]:
-    """Join stores into new ones under `out`, one a model, with rows sorted by key.
+def merge(sources: Sequence[Path], out: Path) -> list[MergedStore]:
+    """Join stores into new ones under `out`, one for each model, with rows sorted by key.
 
-    `sources` are folders as given to `LatentStore`, each with one or more models. Of several
-    rows under one key the one with the smallest bytes is taken, so that the result depends on
-    what was stored, and not on order, number of shards or interruptions. Nothing may be writing
-    to the sources meanwhile. Each store appears whole or not at all.
+    If several rows have the same key, the one with the smallest bytes is taken. No process may
+    write to the sources meanwhile. Each new store appears complete or not at all.
 
-    Raises `DatasetError` where a source holds no store, or `out` holds one already.
+    Parameters:
+        sources: folders as `LatentStore` takes them, each with the stores of one or more models.
+
+    Raises:
+        DatasetError: a source holds no store, or `out` holds a store of one of the models.
     """
     found: dict[str, list[Path]] = {}
     for source in sources:
@@ -66,7 +77,7 @@ def merge(sources: Sequence[Path], out: Path) -> list[Merged]:
 
 
 class _Shards:
-    """The rows of several stores of one model, by running number."""
+    """The rows of several stores of one model, numbered from 0 across the stores."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         shape = json.loads((folders[0] / SETTINGS).read_text("utf-8"))["shape"]
@@ -79,7 +90,7 @@ class _Shards:
         self.keys = [key for part in indexes for key in entry_keys(part)]
 
     def row(self, number: int) -> NDArray[np.float16] | None:
-        """A row, None where it is cut or does not match its checksum."""
+        """A row (D,), or None if it is incomplete or does not match its checksum."""
         shard, k = self._places[number]
         rows = self._rows[shard]
         if k >= len(rows) or zlib.crc32(rows[k]) != self._crcs[number]:
@@ -87,7 +98,7 @@ class _Shards:
         return rows[k]
 
 
-def _merge_model(folders: Sequence[Path], out: Path) -> Merged:
+def _merge_model(folders: Sequence[Path], out: Path) -> MergedStore:
     partial = out.with_name(f"{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
@@ -102,7 +113,7 @@ def _merge_model(folders: Sequence[Path], out: Path) -> Merged:
             os.fsync(file.fileno())
     kept = (partial / "index").stat().st_size // ENTRY.itemsize
     os.replace(partial, out)
-    return Merged(out, kept, counts.repeated, counts.damaged)
+    return MergedStore(out, kept, counts.repeated, counts.damaged)
 
 
 @dataclass
@@ -112,7 +123,7 @@ class _Counts:
 
 
 def _batches(shards: _Shards, counts: _Counts) -> Iterator[tuple[list[bytes], NDArray[np.float16]]]:
-    """Keys and rows in the order of the keys, some at a time."""
+    """Key digests and rows (N, D) in the order of the keys, `AT_ONCE` at a time."""
     order = sorted(range(len(shards.keys)), key=shards.keys.__getitem__)
     digests: list[bytes] = []
     values: list[NDArray[np.float16]] = []

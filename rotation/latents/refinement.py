@@ -1,4 +1,4 @@
-"""Latents bettered step by step: by gradient on the seed, or by sweeps of inversion."""
+"""Improving given latents step by step: by gradient descent, or by sweeps of inversion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from rotation.diffusion import ddim
 from rotation.diffusion.inversion import sweep
 from rotation.diffusion.latent_model import LatentModel
 
-RATE, PENALTY = 0.01, 0.005  # of arXiv 2301.07485: Adam's rate, weight of the seed's mean square
+RATE = 0.01
+"""Adam's learning rate, as in arXiv 2301.07485."""
+PENALTY = 0.005
+"""Weight of the latent's mean square in the loss, as in arXiv 2301.07485."""
 
 
 def refine_by_gradient(
@@ -19,33 +22,47 @@ def refine_by_gradient(
     rate: float = RATE,
     penalty: float = PENALTY,
 ) -> torch.Tensor:
-    """Adam on the latents z (N, 3, S, S), whose start they are (arXiv 2301.07485, section 3).
+    """Gradient descent on latents through the whole sampler (arXiv 2301.07485, section 3).
 
-    Minimises, each image for itself, the mean square error of the decoded image in [-1, 1] plus
-    `penalty` times the mean square of z. Returns the latents after `steps` steps, on the CPU.
+    Adam minimises, for each image separately,
+
+        mean((G(z) - x)^2) + penalty mean(z^2)
+
+    where G decodes and x is the image, both with values in [-1, 1].
+
+    Parameters:
+        z: the latents to start from, (N, 3, S, S).
+        images: their images, (N, 3, S, S) in [0, 1].
+        steps: how many updates.
+
+    Returns:
+        Latents (N, 3, S, S) after the last update, on the CPU.
     """
     denoising, times = model.denoising, model.times
-    # Clones: what inference mode has made takes no gradient.
+    # Tensors made in inference mode take no gradient, hence the clones.
     target = images.to(model.device, torch.float32).clone() * 2 - 1
-    seed = z.to(model.device, torch.float32).clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([seed], lr=rate)
+    latents = z.to(model.device, torch.float32).clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([latents], lr=rate)
     for _ in range(steps):
         optimizer.zero_grad(set_to_none=True)
-        again = ddim.sample(denoising.eps, seed, denoising.schedule, times)
-        errors = (again - target).square().mean(dim=(1, 2, 3))
-        sizes = seed.square().mean(dim=(1, 2, 3))
+        decoded = ddim.sample(denoising.eps, latents, denoising.schedule, times)
+        errors = (decoded - target).square().mean(dim=(1, 2, 3))
+        sizes = latents.square().mean(dim=(1, 2, 3))
         (errors + penalty * sizes).sum().backward()
         optimizer.step()
-    return seed.detach().cpu()
+    return latents.detach().cpu()
 
 
 @torch.inference_mode()
 def refine_by_sweeps(
     model: LatentModel, z: torch.Tensor, images: torch.Tensor, steps: int, rate: float = RATE
 ) -> torch.Tensor:
-    """`steps` sweeps (`inversion.sweep`) from latents z (N, 3, S, S); `rate` plays no part."""
+    """Latents after `steps` sweeps of inversion (`inversion.sweep`) from z (N, 3, S, S).
+
+    `rate` is not used; it keeps the signature of `refine_by_gradient`.
+    """
     target = images.to(model.device, torch.float32) * 2 - 1
-    seed = z.to(model.device, torch.float32)
+    latents = z.to(model.device, torch.float32)
     for _ in range(steps):
-        seed = sweep(model.eps, seed, target, model.schedule, model.times)
-    return seed.cpu()
+        latents = sweep(model.eps, latents, target, model.schedule, model.times)
+    return latents.cpu()

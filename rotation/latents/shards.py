@@ -1,10 +1,11 @@
-"""Whole image sets into latent stores, in shards that any scheduler may run anywhere.
+"""Encoding a whole image set into a store, in shards that may run on different machines.
 
-The names are cut into batches in their sorted order, and shard i of N takes batches i, i + N, ...
-A batch is the same whatever N is, and is embedded as a whole or not at all: what a network
-computes for an image may differ in its last bits with the batch around it. So the same machine
-type, number of threads and settings give the same latents to the bit, in one process or in many,
-interrupted or not, and `merging.merge` makes equal files of them.
+The sorted names are cut into batches, and shard i of N takes the batches i, i + N, and so on. The
+batches do not depend on N. A batch is always encoded as a whole, since a network's last bits may
+depend on the other images of a batch.
+
+So the same kind of machine, number of threads and settings give the same latents to the bit, in one
+process or in many. `rotation.latents.merge` then makes equal files of them.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from rotation.data.crop import Pixels, read_crop
 from rotation.data.sources import ImageSource
 from rotation.errors import ImageError
 from rotation.imaging.images import from_pixels
-from rotation.latents.encoders import BATCH, Encoder, Store, content_key
+from rotation.latents.encoders import BATCH, LatentCodec, content_key
+from rotation.latents.store import LatentStore
 from rotation.progress import Progress
 
 LOG = logging.getLogger(__name__)
@@ -34,48 +36,48 @@ class Shard:
     count: int = 1
 
     def batches(self, names: Sequence[str]) -> list[Sequence[str]]:
-        """The batches of sorted names that are this shard's."""
+        """This shard's batches of the sorted names."""
         ordered = sorted(names)
         starts = range(self.index * BATCH, len(ordered), self.count * BATCH)
         return [ordered[start : start + BATCH] for start in starts]
 
 
 @dataclass(frozen=True)
-class Embedded:
-    """What a shard did: images embedded now, found stored before, and left out as unreadable."""
+class ShardCounts:
+    """How many images a shard has encoded, has found in the store, and could not read."""
 
-    new: int
-    known: int
-    broken: int
+    encoded: int
+    stored: int
+    unreadable: int
 
 
-def embed_set(
-    model: Encoder,
-    store: Store,
+def encode_shard(
+    model: LatentCodec,
+    store: LatentStore,
     source: ImageSource,
     shard: Shard,
     progress: Progress | None = None,
-) -> Embedded:
-    """Embed a shard of an image set into `store`; goes on where an interrupted run was.
+) -> ShardCounts:
+    """Encode a shard of an image set into `store`; an interrupted run continues where it stopped.
 
-    A file that is no image is left out and logged by name.
+    Files that cannot be decoded are left out, and their names are logged.
     """
     batches = shard.batches(source.names())
-    new = known = broken = 0
+    encoded = stored = unreadable = 0
     total = sum(len(batch) for batch in batches)
     for batch in batches:
         crops = _crops(source, batch, model.image_size)
-        found = _embed_batch(model, store, crops)
-        known += found
-        new += len(crops) - found
-        broken += len(batch) - len(crops)
+        found = _encode_batch(model, store, crops)
+        stored += found
+        encoded += len(crops) - found
+        unreadable += len(batch) - len(crops)
         if progress is not None:
-            progress("embed", new + known + broken, total)
-    return Embedded(new, known, broken)
+            progress("embed", encoded + stored + unreadable, total)
+    return ShardCounts(encoded, stored, unreadable)
 
 
-def _embed_batch(model: Encoder, store: Store, crops: list[Pixels]) -> int:
-    """Store the latents of the batch that are missing; returns how many were there."""
+def _encode_batch(model: LatentCodec, store: LatentStore, crops: list[Pixels]) -> int:
+    """Store the latents that are missing, and return how many were in the store already."""
     keys = [content_key(crop) for crop in crops]
     found, _ = store.get(keys)
     if not found.all():

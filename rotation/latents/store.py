@@ -1,12 +1,11 @@
-"""Latents on disk, so that an image is embedded once: an append-only, memory-mapped store.
+"""An append-only store of latents on disk, so that each image is encoded once.
 
-Two files a model: `rows` holds float16 latents one after the other, `index` one entry a row with
-the image's key and the row's checksum. A row is written and flushed before its entry, and every
-entry carries a checksum of its own, so a crash at any moment leaves at most bytes that no entry
-vouches for; the next `put` writes over them. `store.json` says whose latents they are.
+A store has two files for each model. `rows` holds float16 latents one after the other. `index`
+holds one entry a row: the image's key and the row's checksum. `store.json` names the model.
 
-`merging.merge` joins stores, of shards or machines, into one whose rows are sorted by key: whoever
-made them, in whatever order, the same latents give the same bytes.
+A row is written and flushed before its entry, and every entry has a checksum of its own. So a crash
+leaves at most some bytes without an entry, and the next `put` writes over them.
+`rotation.latents.merge` joins several stores into one.
 """
 
 from __future__ import annotations
@@ -31,11 +30,14 @@ SETTINGS = "store.json"
 
 
 class LatentStore:
-    """Latents by image key, for one model. Several processes may use one folder at once.
+    """Latents of one model by image key. Several processes may use one folder at once.
 
-    `folder` is made where missing; `fingerprint` is the model's (`LatentModel.fingerprint`) and
-    parts its latents from those of others; `shape` is that of one latent, (C, H, W). Values are
-    kept in float16: a rounding of 0.0005 against latents of size one.
+    Values are kept in float16. This rounds latents of size one by at most 0.0005.
+
+    Parameters:
+        folder: holds the stores of all models; it is made if it does not exist.
+        fingerprint: of the model and encoder; each fingerprint has a store of its own.
+        shape: of one latent, (C, H, W).
     """
 
     def __init__(self, folder: Path | str, fingerprint: str, shape: Sequence[int]) -> None:
@@ -47,24 +49,36 @@ class LatentStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         for path in (self._rows, self._index):
             path.touch()
-        _describe(self._folder / SETTINGS, fingerprint, self._shape)
+        _write_settings(self._folder / SETTINGS, fingerprint, self._shape)
         self._entries = np.empty(0, ENTRY)
         self._positions: dict[bytes, int] = {}
         self._refresh()
+
+    @classmethod
+    def in_cache(cls, cache: Path, fingerprint: str, image_size: int) -> LatentStore:
+        """The store of latents (3, S, S) in a cache folder, where S is `image_size`.
+
+        Raises:
+            DatasetError: the folder cannot be written.
+        """
+        try:
+            return cls(cache / "latents", fingerprint, (3, image_size, image_size))
+        except OSError as error:
+            raise DatasetError(f"--cache {cache}: cannot be written ({error.strerror}).") from None
 
     def __len__(self) -> int:
         return len(self._entries)
 
     @property
     def folder(self) -> Path:
-        """Where this model's files are, under the folder given."""
+        """The folder of this model's files."""
         return self._folder
 
     def get(self, keys: Sequence[str]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
         """Which keys (N) are stored, bool (N,), and their latents (N, C, H, W), float32.
 
-        Rows of keys not found are zero. A row whose bytes do not match their checksum counts as
-        not found.
+        Latents of keys that are not found are zero. A row that does not match its checksum is
+        treated as not found.
         """
         self._refresh()
         found = np.zeros(len(keys), dtype=bool)
@@ -81,10 +95,13 @@ class LatentStore:
         return found, values
 
     def put(self, keys: Sequence[str], values: NDArray[np.floating]) -> None:
-        """Store latents (N, C, H, W) under keys (N); on return they are on the disk.
+        """Store latents (N, C, H, W) under keys (N). They are on the disk when this returns.
 
-        A key stored before gets the new latent. Raises `DatasetError` for another shape, or for
-        values that are no numbers or do not fit into float16, or where the disk takes no more.
+        A key that is stored already gets the new latent.
+
+        Raises:
+            DatasetError: the shape is another one, a value is not finite in float16, or the disk
+                cannot be written.
         """
         rows = self._checked(keys, values)
         entries = make_entries([_digest(key) for key in keys], rows)
@@ -113,13 +130,13 @@ class LatentStore:
         with np.errstate(over="ignore"):
             rows = np.ascontiguousarray(values, dtype=ROW_TYPE).reshape(len(keys), -1)
         sound = np.asarray(np.isfinite(rows).all(axis=1))
-        bad = [key for key, fine in zip(keys, sound.tolist(), strict=True) if not fine]
+        bad = [key for key, is_sound in zip(keys, sound.tolist(), strict=True) if not is_sound]
         if bad:
             raise DatasetError(f"The latents of {', '.join(bad[:5])} hold no usable numbers.")
         return rows
 
     def _refresh(self) -> None:
-        """Read the entries that were added since, up to the first that is damaged."""
+        """Read the entries added since the last call, up to the first damaged one."""
         known = len(self._entries)
         new = read_entries(self._index, known)
         if not len(new):
@@ -142,7 +159,7 @@ def _digest(key: str) -> bytes:
 
 
 def make_entries(digests: Sequence[bytes], rows: NDArray[np.float16]) -> NDArray[np.void]:
-    """Index entries (N,) of rows (N, D) under key digests of 32 bytes."""
+    """Index entries (N,) of rows (N, D), whose keys have these digests of 32 bytes."""
     entries = np.zeros(len(digests), ENTRY)
     entries["key"] = np.frombuffer(b"".join(digests), "V32")
     entries["row_crc"] = [zlib.crc32(row) for row in rows]
@@ -151,10 +168,11 @@ def make_entries(digests: Sequence[bytes], rows: NDArray[np.float16]) -> NDArray
 
 
 def _entry_crcs(entries: NDArray[np.void]) -> NDArray[np.uint32]:
-    """Checksum of each entry's first part; never 0 for zeros, so a hole in a file is no entry.
+    """CRC-32 of each entry (N,) without its last field.
 
-    zlib.crc32 of every entry at once, a byte of all of them at a time: an index of CelebA's size
-    is checked in a tenth of the time that a loop over entries takes.
+    The checksum of zeros is not 0, so a hole in the file is not taken for an entry. The loop goes
+    over bytes instead of entries. This checks an index of CelebA's size ten times as fast as a
+    loop over entries with `zlib.crc32`.
     """
     data = np.frombuffer(entries.tobytes(), np.uint8).reshape(len(entries), ENTRY.itemsize)
     crc = np.full(len(entries), 0xFFFFFFFF, np.uint32)
@@ -164,7 +182,7 @@ def _entry_crcs(entries: NDArray[np.void]) -> NDArray[np.uint32]:
 
 
 def _crc_table() -> NDArray[np.uint32]:
-    """The remainders of all bytes by the polynomial of zlib's CRC-32."""
+    """The CRC-32 of each byte (256,), by the polynomial that zlib uses."""
     table = np.arange(256, dtype=np.uint32)
     for _ in range(8):
         table = np.where(table & 1, np.uint32(0xEDB88320) ^ (table >> 1), table >> 1)
@@ -175,7 +193,7 @@ CRC_TABLE = _crc_table()
 
 
 def read_entries(index: Path, known: int = 0) -> NDArray[np.void]:
-    """The entries from number `known` on, up to the first that is damaged or cut."""
+    """The entries from number `known` on, up to the first damaged or incomplete one."""
     with index.open("rb") as file:
         file.seek(known * ENTRY.itemsize)
         data = file.read()
@@ -185,19 +203,19 @@ def read_entries(index: Path, known: int = 0) -> NDArray[np.void]:
 
 
 def entry_keys(entries: NDArray[np.void]) -> list[bytes]:
-    """The digests of the keys, 32 bytes each."""
+    """The digests of the entries' keys, 32 bytes each."""
     joined = np.ascontiguousarray(entries["key"]).tobytes()
     return [joined[start : start + 32] for start in range(0, len(joined), 32)]
 
 
 def map_rows(path: Path, row_bytes: int) -> NDArray[np.float16]:
-    """The whole rows of a file (N, D), memory-mapped, whether an entry vouches for them or not."""
+    """The complete rows (N, D) of a file, memory-mapped, with or without an entry."""
     count = path.stat().st_size // row_bytes
     shape = (count, row_bytes // ROW_TYPE.itemsize)
     return np.memmap(path, ROW_TYPE, "r", shape=shape) if count else np.empty(shape, ROW_TYPE)
 
 
-def _describe(path: Path, fingerprint: str, shape: tuple[int, ...]) -> None:
+def _write_settings(path: Path, fingerprint: str, shape: tuple[int, ...]) -> None:
     if not path.is_file():
         partial = path.with_name(f"{path.name}.{os.getpid()}")
         text = json.dumps({"fingerprint": fingerprint, "shape": list(shape)}, indent=2)
@@ -206,7 +224,7 @@ def _describe(path: Path, fingerprint: str, shape: tuple[int, ...]) -> None:
 
 
 def _overwrite(path: Path, offset: int, data: bytes) -> None:
-    """Make the file end with `data` from `offset` on, and bring it to the disk."""
+    """Replace all bytes from `offset` on by `data`, and flush the file to the disk."""
     with path.open("r+b") as file:
         file.truncate(offset)
         file.seek(offset)

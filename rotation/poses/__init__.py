@@ -1,1 +1,1 @@
-"""Yaw, pitch and roll of heads, and where they come from."""
+"""Head poses: yaw, pitch and roll, estimated from landmarks and kept in files."""

@@ -1,11 +1,12 @@
 """Yaw, pitch and roll of a head from five landmarks.
 
-Landmarks are (N, 5, 2) in pixels, x right and y down: the eye at the left of the picture, the eye
-at the right, the nose tip, the left and the right corner of the mouth. Only differences and their
-ratios count, so any scale and place of the picture will do.
+Landmarks are (N, 5, 2) in pixels, with x to the right and y down. Their order is: the eye at the
+left of the image, the eye at the right, the nose tip, the left and the right corner of the mouth.
+The estimate does not depend on the scale and position of the face.
 
-Angles are degrees: yaw > 0 looks towards the viewer's right, pitch > 0 up, roll > 0 clockwise as
-seen; the rotation is Rz(roll) Ry(yaw) Rx(pitch) in axes x right, y up, z towards the viewer.
+Angles are in degrees: yaw > 0 looks towards the viewer's right, pitch > 0 looks up, roll > 0 is
+clockwise as seen. The rotation is Rz(roll) Ry(yaw) Rx(pitch), in axes x right, y up and z towards
+the viewer.
 """
 
 from __future__ import annotations
@@ -22,30 +23,35 @@ Floats = NDArray[np.float64]
 MEAN_FACE: Floats = np.array(
     [[-1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, -1.22, 1.15], [-0.87, -2.12, 0.0], [0.87, -2.12, 0.0]]
 )
-"""A mean face in half eye distances (about 31 mm): x right, y up, z towards the viewer.
+"""The five landmarks (5, 3) of a mean face, in half eye distances (about 31 mm).
 
-Across and down it is the mean of aligned CelebA (eyes 38 px apart, nose 23 px and mouth 40 px
-below them). The depths, within the range of adult faces, leave little residual on MTCNN's landmarks
-of CelebA and little error in yaw on synthetic heads: the nose tip about 36 mm before the eyes, the
-corners of the mouth level with them. So the error on synthetic heads is no independent test of it.
+The axes are x right, y up and z towards the viewer. x and y are the mean of aligned CelebA: the
+eyes are 38 px apart, the nose tip is 23 px and the mouth 40 px below them.
+
+The depths lie within the range of adult faces: the nose tip is about 36 mm in front of the eyes,
+and the corners of the mouth are level with them. They were chosen for a small residual on MTCNN's
+landmarks of CelebA and a small error in yaw on synthetic heads. So the error on synthetic heads is
+no independent test.
 """
 MIRROR_ORDER = (1, 0, 2, 4, 3)
+"""The order of the landmarks in the mirrored image."""
 LIMIT_DEG = 89.0
+"""Bound of the absolute yaw and pitch."""
 _PLAIN_ITERATIONS = 6
 _ITERATIONS = 14
 _DAMPING = 1e-3
-_BATCH = 1024  # faces fitted together: as many as stay in the processor's cache
+_BATCH = 1024  # faces fitted together; more do not fit into the processor's cache
 _RESIDUAL_SCALE = 0.15  # half eye distances; a residual of this size halves the confidence
-_OUTLIER_SCALE = 0.2  # half eye distances; a landmark so far off counts half
+_OUTLIER_SCALE = 0.2  # half eye distances; a landmark so far off has half the weight
 
 
-Row = tuple[float, float, float, float]
-"""Yaw, pitch and roll in degrees, confidence in [0, 1]; without a face NaN and 0."""
+PoseRow = tuple[float, float, float, float]
+"""Yaw, pitch and roll in degrees, and the confidence in [0, 1]; NaN and 0 without a face."""
 
 
 @dataclass(frozen=True)
 class Poses:
-    """Angles (N,) in degrees and confidence (N,) in [0, 1]; without a face NaN and 0."""
+    """Angles (N,) in degrees and confidence (N,) in [0, 1]; NaN and 0 without a face."""
 
     yaw_deg: Floats
     pitch_deg: Floats
@@ -62,24 +68,29 @@ class Poses:
 
 
 def mirror_landmarks(points: Floats) -> Floats:
-    """The landmarks (N, 5, 2) of the mirrored picture, about x = 0."""
+    """The landmarks (N, 5, 2) of the image mirrored about x = 0."""
     return points[:, MIRROR_ORDER, :] * np.array([-1.0, 1.0])
 
 
 def estimate_poses(landmarks: NDArray[np.floating]) -> Poses:
-    """Fit a turned mean face to landmarks under weak perspective.
+    """Estimate poses by fitting a rotated mean face to landmarks, under weak perspective.
 
-        p_k = s (R X_k)_xy + t,   Cauchy loss over R, s, t by damped, reweighted Gauss-Newton
+        p_k = s (R X_k)_xy + t
 
-    One landmark far off, as beneath hair or sunglasses, hardly pulls the others along; where it is
-    the nose, nothing else says the yaw, and only the confidence tells.
+    A damped, reweighted Gauss-Newton method minimises the Cauchy loss over R, s and t. So a single
+    wrong landmark, as under hair or sunglasses, has little influence. A wrong nose tip still gives
+    a wrong yaw; then only the confidence is low.
 
-    Exactly antisymmetric: each estimate is half the difference (for pitch half the sum) of the
-    fits of the landmarks and of their mirror image, so a mirror negates yaw and roll to the last
-    bit. The confidence falls with the residual r in half eye distances: 1 / (1 + (r / 0.15)^2).
+    The landmarks and their mirror image are both fitted. Yaw and roll are half the difference of
+    the two fits, pitch is half the sum. So a mirror negates yaw and roll exactly.
 
-    Parameters: landmarks (N, 5, 2), pixels; rows with NaN give confidence 0.
-    Raises `DatasetError` for another shape.
+    The confidence is 1 / (1 + (r / 0.15)^2), with the residual r in half eye distances.
+
+    Parameters:
+        landmarks: (N, 5, 2), pixels. Rows with NaN get NaN angles and confidence 0.
+
+    Raises:
+        DatasetError: the landmarks have another shape.
     """
     points = np.asarray(landmarks, dtype=np.float64)
     if points.ndim != 3 or points.shape[1:] != (5, 2):
@@ -93,8 +104,8 @@ def estimate_poses(landmarks: NDArray[np.floating]) -> Poses:
 
 
 def _fit(points: Floats) -> tuple[Floats, Floats]:
-    """Angles (N, 3) in degrees and root mean square residual (N,) in units of the face."""
-    # One layout in memory: sums over another are rounded in another order, and mirrors would tell.
+    """Angles (N, 3) in degrees and root mean square residual (N,) in half eye distances."""
+    # Sums over another memory layout are rounded differently, and mirrors would not be exact.
     upright = np.ascontiguousarray(points * np.array([1.0, -1.0]))
     centred = upright - upright.mean(axis=1, keepdims=True)
     spread = np.sqrt(np.square(centred).sum(axis=(1, 2), keepdims=True))
@@ -111,10 +122,10 @@ def _fit(points: Floats) -> tuple[Floats, Floats]:
 
 
 def _gauss_newton(target: Floats) -> tuple[Floats, Floats]:
-    """Angles (N, 3) in radians for targets (N, 5, 2) of spread 1, and the residual (N,).
+    """Angles (N, 3) in radians and residual (N,) for targets (N, 5, 2), centred and of norm 1.
 
-    Plain least squares first, since weights say nothing before the fit is near; then each
-    landmark counts by 1 / (1 + (r / c)^2), the weight of the Cauchy loss, anew at each step.
+    The first steps are plain least squares, since weights mean little before the fit is near.
+    Then each step weights a landmark by 1 / (1 + (r / c)^2), the weight of the Cauchy loss.
     """
     eyes = target[:, 1] - target[:, 0]
     angles = np.zeros((len(target), 3))
@@ -135,37 +146,41 @@ def _gauss_newton(target: Floats) -> tuple[Floats, Floats]:
 
 
 def _squares(residual: Floats, scale: Floats) -> Floats:
-    """Squared distances (N, 5) of the landmarks from the fit, in units of the face."""
+    """Squared distances (N, 5) of the landmarks from the fit, in units of the mean face."""
     return np.square(residual.reshape(-1, 5, 2) / scale[:, None, None]).sum(axis=2)
 
 
 def _linearise(angles: Floats, target: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
-    """Residuals (N, 10) of the best placed and scaled face, their Jacobian (N, 10, 3), the scale.
+    """Residuals (N, 10) at the best scale and position, their Jacobian (N, 10, 3), and the scale.
 
-    With face q and target p centred by the weights (N, 5), t vanishes and s = <q, p> / <q, q>:
-    three unknowns are left. The Jacobian is that of s q less what the scale would take up.
+    Variable projection eliminates s and t. If the face q and the target p are centred by the
+    weights (N, 5), t is zero and s = <q, p> / <q, q>. The three angles are left. The Jacobian is
+    that of s q, without the part along q, which the scale takes up.
 
     Source: L. Kaufman, *A variable projection method for solving separable nonlinear least
     squares problems*, BIT 15, 1975.
     """
     share = (weights / weights.sum(axis=1, keepdims=True))[:, None, :, None]
-    turned = _turn_face(angles)
+    turned = _rotate_face(angles)
     turned -= (share * turned).sum(axis=2, keepdims=True)
     centred = target - (share[:, 0] * target).sum(axis=1, keepdims=True)
-    face, ways = turned[:, 0], turned[:, 1:]
+    face, derivatives = turned[:, 0], turned[:, 1:]
     weighted = share[:, 0] * face
     size = (weighted * face).sum(axis=(1, 2))
     scale = (weighted * centred).sum(axis=(1, 2)) / size
-    along = np.einsum("nki,ndki->nd", weighted, ways) / size[:, None]
-    ways = scale[:, None, None, None] * (ways - along[..., None, None] * face[:, None])
+    along = np.einsum("nki,ndki->nd", weighted, derivatives) / size[:, None]
+    derivatives = scale[:, None, None, None] * (
+        derivatives - along[..., None, None] * face[:, None]
+    )
     residual = scale[:, None, None] * face - centred
-    return residual.reshape(-1, 10), ways.reshape(-1, 3, 10).transpose(0, 2, 1), scale
+    return residual.reshape(-1, 10), derivatives.reshape(-1, 3, 10).transpose(0, 2, 1), scale
 
 
-def _turn_face(angles: Floats) -> Floats:
-    """x and y of the turned mean face and their derivatives by yaw, pitch and roll, (N, 4, 5, 2).
+def _rotate_face(angles: Floats) -> Floats:
+    """x and y of the rotated mean face and their derivatives by yaw, pitch and roll, (N, 4, 5, 2).
 
-    The first two rows of Ry(yaw) Rx(pitch) and of its derivatives, then the roll in the plane.
+    `rows` has the first two rows of Ry(yaw) Rx(pitch) and of its derivatives by yaw and pitch. The
+    roll then rotates in the image plane.
     """
     yaw, pitch, roll = angles.T
     cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch)

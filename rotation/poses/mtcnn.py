@@ -1,10 +1,11 @@
-"""Five landmarks per image by MTCNN (facenet-pytorch; the weights are in its wheel). Imports torch.
+"""Five landmarks of the face in an image by MTCNN, and poses estimated from them.
 
-Aligned CelebA images have their face in a known place, so the last network of the cascade (O-Net,
-48x48 pixels) is run on that place alone, in big batches, twice: the first pass corrects the box,
-the second reads the landmarks. Other images go through the whole cascade one by one.
+The networks and their weights come with facenet-pytorch. The face of an aligned CelebA image is at
+a known place. So only the last network of the cascade (O-Net, 48 x 48 pixels) is evaluated there,
+in large batches and twice: first to correct the box, then to read the landmarks. Other images go
+through the whole cascade one by one.
 
-K. Zhang et al., *Joint Face Detection and Alignment using Multi-task Cascaded Convolutional
+Source: K. Zhang et al., *Joint Face Detection and Alignment using Multi-task Cascaded Convolutional
 Networks*, arXiv 1604.02878.
 """
 
@@ -28,16 +29,23 @@ from rotation.poses.estimation import Poses, estimate_poses, mirror_landmarks
 Floats = NDArray[np.float64]
 
 CELEBA_FACE = (47.5, 68.0, 130.5, 182.0)
-"""Left, top, right, bottom of the face in aligned CelebA (178x218): MTCNN's mean box, moved by half
-a pixel to the middle, so that a picture and its mirror image are read from the same place."""
+"""Left, top, right, bottom of the face in an aligned CelebA image (178 x 218). This is MTCNN's mean
+box, moved by half a pixel to the middle: an image and its mirror image are read at one place."""
 SIDE = 48
-SMALLEST_FACE = 20  # pixels; the cascade fails on an image with a shorter side
+"""Side of O-Net's input in pixels."""
+SMALLEST_FACE = 20
+"""Shortest side, in pixels, of an image on which the cascade works."""
 _BATCH = {"cpu": 32, "cuda": 2048}
-"""Pictures at a time: on a processor as many as its cache holds (0.4 ms each; 0.8 with 256)."""
+"""Images at a time. A CPU takes 0.4 ms an image with 32 and 0.8 ms with 256, which do not fit into
+its cache."""
 
 
 class LandmarkDetector:
-    """Finds the five landmarks of the largest face of each image."""
+    """Detects the five landmarks of the largest face in each image.
+
+    Landmarks are (N, 5, 2) in pixels, in the order of `rotation.poses.estimation`. Scores (N,) are
+    probabilities of a face. Without a face they are NaN and 0.
+    """
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self._device = torch.device(device)
@@ -47,59 +55,58 @@ class LandmarkDetector:
     def _cascade(self) -> MTCNN:
         return MTCNN(keep_all=False, device=self._device)
 
-    def poses(self, images: Sequence[Image.Image]) -> Poses:
-        """The poses of RGB images; the confidence includes the probability of a face."""
+    def estimate(self, images: Sequence[Image.Image]) -> Poses:
+        """The poses of RGB images. The confidence includes the probability of a face."""
         points, score = self.detect(images)
-        return _scaled(estimate_poses(points), score)
+        return _scale_confidence(estimate_poses(points), score)
 
-    def crop_poses(self, crops: NDArray[np.uint8]) -> Poses:
-        """The poses of standard crops (N, S, S, 3), generated ones too."""
+    def estimate_crops(self, crops: NDArray[np.uint8]) -> Poses:
+        """The poses of standard crops (N, S, S, 3) of photographs or of generated frames."""
         points, score = self.detect_crops(crops)
-        return _scaled(estimate_poses(points), score)
+        return _scale_confidence(estimate_poses(points), score)
 
     def detect(self, images: Sequence[Image.Image]) -> tuple[Floats, Floats]:
-        """Landmarks (N, 5, 2) in pixels of each RGB image, and the probability (N,) of a face.
-
-        NaN and 0 where no face is found.
-        """
+        """Landmarks (N, 5, 2) and scores (N,) of RGB images."""
         points = np.full((len(images), 5, 2), np.nan)
         score = np.zeros(len(images))
         aligned = [i for i, image in enumerate(images) if is_aligned(image)]
         if aligned:
             points[aligned], score[aligned] = self.detect_aligned([images[i] for i in aligned])
         for i in set(range(len(images))) - set(aligned):
-            points[i], score[i] = self.detect_anywhere(images[i])
+            points[i], score[i] = self.detect_by_cascade(images[i])
         return points, score
 
     def detect_aligned(self, images: Sequence[Image.Image]) -> tuple[Floats, Floats]:
-        """As `detect`, of aligned CelebA images at any scale: O-Net on the known place."""
+        """The same for aligned CelebA images at any scale, by O-Net at the known place."""
         scales = np.array([image.width / CELEBA_WIDTH for image in images])
-        return self._read_twice(images, np.array(CELEBA_FACE) * scales[:, None])
+        return self._read_mirrored(images, np.array(CELEBA_FACE) * scales[:, None])
 
     def detect_crops(self, crops: NDArray[np.uint8]) -> tuple[Floats, Floats]:
-        """As `detect`, of standard crops (N, S, S, 3), generated ones too."""
+        """The same for standard crops (N, S, S, 3)."""
         images = [Image.fromarray(crop) for crop in crops]
         left, top, right, _ = CROP_BOX
         corner = np.array([left, top, left, top])
         box = (np.array(CELEBA_FACE) - corner) * (crops.shape[1] / (right - left))
-        box[[0, 2]] += (crops.shape[2] - box[0] - box[2]) / 2  # to the middle, for the mirror again
-        return self._read_twice(images, np.tile(box, (len(images), 1)))
+        box[[0, 2]] += (
+            crops.shape[2] - box[0] - box[2]
+        ) / 2  # to the middle: mirror images are read alike
+        return self._read_mirrored(images, np.tile(box, (len(images), 1)))
 
-    def detect_anywhere(self, image: Image.Image) -> tuple[Floats, float]:
-        """As `detect`, of one image by the whole cascade."""
+    def detect_by_cascade(self, image: Image.Image) -> tuple[Floats, float]:
+        """Landmarks (5, 2) and score of one image by the whole cascade."""
         if min(image.size) < SMALLEST_FACE:
             return np.full((5, 2), np.nan), 0.0
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # ragged arrays inside the package
+            warnings.simplefilter("ignore")  # facenet-pytorch makes ragged arrays
             boxes, scores, points = self._cascade.detect(image, landmarks=True)
         if boxes is None:
             return np.full((5, 2), np.nan), 0.0
         return np.asarray(points[0], dtype=np.float64), float(scores[0])
 
-    def _read_twice(self, images: Sequence[Image.Image], boxes: Floats) -> tuple[Floats, Floats]:
+    def _read_mirrored(self, images: Sequence[Image.Image], boxes: Floats) -> tuple[Floats, Floats]:
         """Landmarks and scores, averaged over each image and its mirror image.
 
-        So a mirrored image has mirrored landmarks, and half of the network's error is gone.
+        So a mirrored image has exactly mirrored landmarks. This also halves the network's error.
         """
         widths = np.array([image.width for image in images], dtype=np.float64)
         flips = [image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in images]
@@ -118,7 +125,7 @@ class LandmarkDetector:
         return points, score
 
     def _read(self, images: Sequence[Image.Image], boxes: Floats) -> tuple[Floats, Floats, Floats]:
-        """Corrected boxes (N, 4), landmarks (N, 5, 2) and scores (N,) of the boxes' contents."""
+        """Corrected boxes (N, 4), landmarks (N, 5, 2) and scores (N,) of what is in the boxes."""
         patches = np.stack([_patch(image, box) for image, box in zip(images, boxes, strict=True)])
         inputs = torch.from_numpy(patches).permute(0, 3, 1, 2).float()
         shift, relative, score = self._run((inputs - 127.5) / 128)
@@ -139,25 +146,25 @@ class LandmarkDetector:
         return shift.numpy(), points.numpy(), score.numpy()
 
 
-def _scaled(poses: Poses, score: Floats) -> Poses:
+def _scale_confidence(poses: Poses, score: Floats) -> Poses:
     return replace(poses, confidence=poses.confidence * score)
 
 
 def is_aligned(image: Image.Image) -> bool:
-    """Whether an image has the shape of aligned CelebA, at any scale."""
+    """Whether an image has the aspect ratio of aligned CelebA images."""
     ratio = image.width * CELEBA_HEIGHT / (image.height * CELEBA_WIDTH)
     return abs(ratio - 1) < 0.01
 
 
 def _squares(boxes: Floats) -> Floats:
-    """Boxes (N, 4) made square about their centres, as O-Net was trained on."""
+    """Boxes (N, 4) extended to squares about their centres, as O-Net expects them."""
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     half = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True) / 2
     return np.concatenate([centre - half, centre + half], axis=1)
 
 
 def _patch(image: Image.Image, box: Floats) -> NDArray[np.uint8]:
-    """The box of an image at 48x48, black outside of it."""
+    """The contents of a box at 48 x 48 pixels, black outside of the image."""
     left, top, right, bottom = (float(edge) for edge in box)
     inside = left >= 0 and top >= 0 and right <= image.width and bottom <= image.height
     if inside:

@@ -1,9 +1,9 @@
-"""Measuring the poses of many images, once: from a landmark file, a CSV, or the detector."""
+"""Where the poses of an image set come from: a CSV, a landmark file, or MTCNN on the images."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,101 +11,37 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from rotation.data.celeba import Table, parse_landmarks
+from rotation.data.celeba import Table, Tables, parse_landmarks, read_tables
 from rotation.data.crop import read_image
-from rotation.data.sources import ImageSource
+from rotation.data.sources import ImageSource, open_source
 from rotation.errors import DatasetError, ImageError
-from rotation.poses.estimation import Poses, Row, estimate_poses
-from rotation.poses.pose_csv import (
-    Measured,
-    append_measured,
-    read_measured,
-    read_poses,
-    revise_measured,
-)
+from rotation.imaging.images import check_writable, save_text
+from rotation.options import PoseOptions
+from rotation.poses.estimation import PoseRow, Poses, estimate_poses
+from rotation.poses.pose_cache import PoseCache
+from rotation.poses.pose_csv import format_poses, read_poses
 from rotation.progress import Progress
 
 BATCH = 128
-NO_FACE: Row = (np.nan, np.nan, np.nan, 0.0)
-
-
-class PoseCache:
-    """Poses kept in a CSV from run to run, each with the fingerprint of its image.
-
-    A row without one, from a file of before there were any, is trusted once: it takes the
-    fingerprint that its image has when the row is first asked for.
-
-    Parameters:
-        path: the CSV; made when the first pose is added. source: the images.
-    """
-
-    def __init__(self, path: Path, source: ImageSource) -> None:
-        self._path, self._source = path, source
-        self._rows = read_measured(path)
-        self._current: dict[str, str] = {}
-
-    @property
-    def poses(self) -> dict[str, Row]:
-        """The poses by filename."""
-        return {name: row.pose for name, row in self._rows.items()}
-
-    def drop_replaced(self, names: Iterable[str]) -> list[str]:
-        """Forget the poses of those images that have been replaced since, and name them."""
-        present = [
-            name for name in dict.fromkeys(names) if name in self._rows and self._content(name)
-        ]
-        kept = {name: self._rows[name].content for name in present}
-        replaced = [name for name in present if kept[name] not in ("", self._content(name))]
-        unknown = {name: self._content(name) for name in present if not kept[name]}
-        if not (replaced or unknown):
-            return []
-
-        def revise(rows: dict[str, Measured]) -> None:
-            for name in replaced:
-                # Another process may have measured the new image already.
-                if name in rows and rows[name].content == kept[name]:
-                    del rows[name]
-            for name, content in unknown.items():
-                if name in rows and not rows[name].content:
-                    rows[name] = Measured(rows[name].pose, content)
-
-        revise_measured(self._path, revise)
-        revise(self._rows)
-        return replaced
-
-    def add(self, names: Sequence[str], poses: Iterable[Row]) -> None:
-        """Keep the poses of images."""
-        rows = {
-            name: Measured(pose, self._content(name))
-            for name, pose in zip(names, poses, strict=True)
-        }
-        append_measured(self._path, rows)
-        self._rows |= rows
-
-    def _content(self, name: str) -> str:
-        """The fingerprint that the image has in this run; '' where it is not in the set."""
-        if name not in self._current:
-            try:
-                self._current[name] = self._source.fingerprint(name)
-            except DatasetError:
-                self._current[name] = ""
-        return self._current[name]
+NO_FACE: PoseRow = (np.nan, np.nan, np.nan, 0.0)
 
 
 @dataclass(frozen=True)
 class PoseSource:
-    """Where poses come from: rows known already, and what measures the others.
+    """Known poses, and a way to measure others.
 
-    `measure` gives the poses of named images; None where nothing more can be measured (the user
-    brought a CSV, or the landmark file has all there is). What is measured is added to `cache`.
+    Attributes:
+        known: the known poses by filename.
+        measure: measures the poses of named images; None if only known poses can be found.
+        cache: keeps measured poses from run to run; None keeps none.
     """
 
-    known: dict[str, Row]
+    known: dict[str, PoseRow]
     measure: Callable[[Sequence[str]], Poses] | None = None
     cache: PoseCache | None = None
 
-    def poses(self, names: Sequence[str], progress: Progress | None = None) -> Poses:
-        """The poses of the named images, row by row; NaN and confidence 0 where there is none."""
+    def find_poses(self, names: Sequence[str], progress: Progress | None = None) -> Poses:
+        """The poses of the named images, row by row; NaN with confidence 0 if there is none."""
         if self.cache is not None:
             for name in self.cache.drop_replaced(names):
                 del self.known[name]
@@ -113,38 +49,64 @@ class PoseSource:
         if self.measure is not None:
             for start in range(0, len(missing), BATCH):
                 batch = missing[start : start + BATCH]
-                self._learn(batch, self.measure(batch))
+                self._add(batch, self.measure(batch))
                 if progress is not None:
                     progress("poses", start + len(batch), len(missing))
         rows = np.array([self.known.get(name, NO_FACE) for name in names]).reshape(-1, 4)
         return Poses(*rows.T)
 
-    def _learn(self, names: Sequence[str], poses: Poses) -> None:
-        rows = list(zip(*(column.tolist() for column in poses.columns), strict=True))
+    def _add(self, names: Sequence[str], poses: Poses) -> None:
+        rows = _rows(poses)
         self.known.update(zip(names, rows, strict=True))
         if self.cache is not None:
             self.cache.add(names, rows)
 
 
-def from_csv(path: Path) -> PoseSource:
-    """Poses that the user brings."""
+def open_pose_source(
+    options: PoseOptions, images: ImageSource, tables: Tables, cache: Path, device: Any
+) -> PoseSource:
+    """The pose source that the options ask for.
+
+    Parameters:
+        tables: hold the landmarks that are used by `--landmarks auto`, if there are any.
+        cache: the CSV file that keeps what MTCNN measures.
+        device: where MTCNN runs.
+
+    Raises:
+        DatasetError: a file does not exist or cannot be read.
+    """
+    if options.csv is not None:
+        return poses_from_csv(options.csv)
+    if options.landmarks not in ("auto", "mtcnn"):
+        path = Path(options.landmarks)
+        if not path.is_file():
+            raise DatasetError(f"--landmarks {path}: no such file; give a file, auto or mtcnn.")
+        return poses_from_landmarks(path)
+    if options.landmarks == "auto" and tables.landmarks is not None:
+        return poses_from_landmarks(tables.landmarks)
+    return poses_from_images(images, cache, device)
+
+
+def poses_from_csv(path: Path) -> PoseSource:
+    """The poses of a `poses.csv`."""
     return PoseSource(read_poses(path))
 
 
-def from_landmarks(landmarks: Table | Path) -> PoseSource:
-    """Poses from CelebA's landmark file: no image is opened."""
+def poses_from_landmarks(landmarks: Table | Path) -> PoseSource:
+    """Poses estimated from CelebA's landmark file. No image is opened."""
     table = parse_landmarks(landmarks) if isinstance(landmarks, Path) else landmarks
     poses = estimate_poses(table.values.reshape(-1, 5, 2).astype(np.float64))
-    book = PoseSource({})
-    book._learn(table.filenames, poses)
-    return book
+    return PoseSource(dict(zip(table.filenames, _rows(poses), strict=True)))
 
 
-def from_detector(source: ImageSource, cache: Path | None, device: Any = "cpu") -> PoseSource:
-    """Poses measured by MTCNN on the images, kept in the CSV `cache` from run to run.
+def poses_from_images(source: ImageSource, cache: Path | None, device: Any = "cpu") -> PoseSource:
+    """Poses measured by MTCNN on the images.
 
-    An image that has been replaced by another of the same name is measured anew. The
-    detector is loaded when the first image needs it.
+    MTCNN is loaded when the first image is measured. An image that is replaced by another one of
+    the same name is measured again.
+
+    Parameters:
+        cache: the CSV file that keeps the poses; None keeps none.
     """
     detectors: list[Any] = []
 
@@ -161,14 +123,35 @@ def from_detector(source: ImageSource, cache: Path | None, device: Any = "cpu") 
     return PoseSource(kept.poses, measure, kept)
 
 
-def cache_file(folder: Path, images: Path) -> Path:
-    """The poses' cache of one image set within the cache folder."""
+def write_poses(
+    options: PoseOptions, images: Path, device: Any, out: Path, progress: Progress
+) -> tuple[int, int]:
+    """Write the poses of a whole image set to the CSV file `out`.
+
+    Returns:
+        The number of images that have a pose, and the number of all images.
+
+    Raises:
+        DatasetError: a file cannot be read or written.
+    """
+    check_writable(out.parent)
+    with open_source(images) as source:
+        poses = open_pose_source(options, source, read_tables(images), out, device)
+        names = source.names()
+        found = poses.find_poses(names, progress)
+    if poses.cache is None:  # estimated from landmarks; otherwise `out` is the cache
+        save_text(format_poses(names, found), out)
+    return int(np.isfinite(found.yaw_deg).sum()), len(names)
+
+
+def pose_cache_path(folder: Path, images: Path) -> Path:
+    """The cache file of one image set in the cache folder."""
     digest = hashlib.sha256(str(images.expanduser().resolve()).encode()).hexdigest()[:12]
     return folder / f"poses-{digest}.csv"
 
 
 def _measure(source: ImageSource, names: Sequence[str], detector: Any) -> Poses:
-    """Poses of the named images; one that cannot be decoded has none."""
+    """Measure the poses of the named images. One that cannot be decoded has no pose."""
     images: list[Image.Image | None] = []
     for name in names:
         try:
@@ -178,6 +161,10 @@ def _measure(source: ImageSource, names: Sequence[str], detector: Any) -> Poses:
     columns = np.tile(np.array(NO_FACE), (len(names), 1))
     readable = [row for row, image in enumerate(images) if image is not None]
     if readable:
-        found = detector.poses([images[row] for row in readable])
+        found = detector.estimate([images[row] for row in readable])
         columns[readable] = np.stack(found.columns, axis=1)
     return Poses(*columns.T)
+
+
+def _rows(poses: Poses) -> list[PoseRow]:
+    return list(zip(*(column.tolist() for column in poses.columns), strict=True))

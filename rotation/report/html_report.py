@@ -27,12 +27,14 @@ TEMPLATES = Path(__file__).parents[1] / "templates"
 MINUS = "\N{MINUS SIGN}"
 
 
-def write_page(report: Mapping[str, Any], result: Rotation, shown: Pixels, path: Path) -> None:
+def write_html_report(
+    report: Mapping[str, Any], result: Rotation, shown: Pixels, path: Path
+) -> None:
     """Write the page of a rotation; `shown` are its frames (K, S', S', 3) as finished."""
-    save_text(render_page(report, result, shown), path)
+    save_text(render_html_report(report, result, shown), path)
 
 
-def render_page(report: Mapping[str, Any], result: Rotation, shown: Pixels) -> str:
+def render_html_report(report: Mapping[str, Any], result: Rotation, shown: Pixels) -> str:
     """The page as HTML."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,

@@ -45,7 +45,7 @@ class Wanted:
     photograph: Image.Image | None = None
 
 
-def open_output(options: OutputOptions) -> Wanted:
+def plan_output(options: OutputOptions) -> Wanted:
     """The pictures that the options ask for, less the photograph.
 
     Raises `MissingExtraError` and `ModelError` here, before any long work.
@@ -66,9 +66,7 @@ def open_output(options: OutputOptions) -> Wanted:
     )
 
 
-def write_pictures(
-    result: Rotation, yaws_deg: Sequence[float], wanted: Wanted, out: Path
-) -> Pixels:
+def write_images(result: Rotation, yaws_deg: Sequence[float], wanted: Wanted, out: Path) -> Pixels:
     """Write what is wanted into `out`; returns the finished frames (K, S', S', 3)."""
     shown = finish(result.frames, result.source.crop, wanted.finish)
     side = wanted.side or max(shown.shape[1], SHOWN_SIDE)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from rotation.data.build_once import IMAGE_FOLDER, LANDMARK_NAMES, make_once
+from rotation.data.build_once import IMAGE_FOLDER, LANDMARK_NAMES, build_once
 from rotation.data.labels import LABELS
 from rotation.errors import DatasetError
 from rotation.synthetic_heads.attributes import attributes
@@ -90,7 +90,7 @@ def write_dataset(
     def write(partial: Path) -> None:
         _write(partial, plan_dataset(n_images, persons, seed), progress)
 
-    return make_once(target, _RECIPE, recipe, write)
+    return build_once(target, _RECIPE, recipe, write)
 
 
 def plan_dataset(n_images: int, n_identities: int, seed: int) -> list[Entry]:

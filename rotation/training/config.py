@@ -12,6 +12,11 @@ from rotation.diffusion.model_folder import read_configs
 from rotation.diffusion.unet import block_side
 from rotation.errors import ModelError
 
+NORM_GROUPS = 16
+"""Groups of each group normalisation."""
+HEAD_CHANNELS = 32
+"""Channels of an attention head; attention is at the last level."""
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -58,12 +63,10 @@ class TrainingConfig:
             raise ModelError("A run needs a budget: minutes, steps or both.")
         if self.prediction not in PREDICTIONS:
             raise ModelError(f"prediction must be one of {', '.join(PREDICTIONS)}.")
-        smallest = self.patch * 2 ** (len(self.width) - 1)
-        if not self.width or self.image_size % smallest:
-            raise ModelError(f"image_size must be a multiple of {smallest} for this network.")
-        if any(channels % 16 for channels in self.width):
-            raise ModelError(f"Each width must be a multiple of 16, not {self.width}.")
         for name in (
+            "image_size",
+            "patch",
+            "layers",
             "sheet",
             "batch_size",
             "learning_rate",
@@ -72,6 +75,20 @@ class TrainingConfig:
         ):
             if getattr(self, name) <= 0:
                 raise ModelError(f"{name} must be more than 0, not {getattr(self, name)}.")
+        self._check_widths()
+        smallest = self.patch * 2 ** (len(self.width) - 1)
+        if self.image_size % smallest:
+            raise ModelError(f"image_size must be a multiple of {smallest} for this network.")
+
+    def _check_widths(self) -> None:
+        """Raise `ModelError` for widths that normalisation or attention cannot divide."""
+        are_groups = all(channels > 0 and channels % NORM_GROUPS == 0 for channels in self.width)
+        if not self.width or not are_groups or self.width[-1] < HEAD_CHANNELS:
+            given = ",".join(map(str, self.width)) or "none"
+            raise ModelError(
+                f"Each width must be a multiple of {NORM_GROUPS}, and the last of them at least "
+                f"{HEAD_CHANNELS}; not {given}. The default is 64,96,128."
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it."""
@@ -90,8 +107,8 @@ class TrainingConfig:
             "block_out_channels": list(self.width),
             "down_block_types": down,
             "up_block_types": [name.replace("Down", "Up") for name in reversed(down)],
-            "norm_num_groups": 16,
-            "attention_head_dim": 32,
+            "norm_num_groups": NORM_GROUPS,
+            "attention_head_dim": HEAD_CHANNELS,
         }
 
     def scheduler_config(self) -> dict[str, Any]:

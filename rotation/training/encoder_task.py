@@ -1,6 +1,6 @@
 """Teaching the embedding network: first the smooth latents, then through the sampler's steps.
 
-1. For the first `FIRST_SHARE` of the budget, regression on what `ddim.invert_between` finds in ten
+1. For the first `FIRST_SHARE` of the budget, regression on what `ddim.invert_smoothed` finds in ten
    evaluations: a latent is found once an image and kept, and an update then costs three
    evaluations an image. Smooth latents are a tame function of the picture, which exact ones,
    next to white noise, are not.
@@ -28,7 +28,7 @@ from rotation.diffusion.model_folder import content_hash, find_model
 from rotation.diffusion.schedule import timesteps
 from rotation.errors import ModelError
 from rotation.latents.encoder_network import SETTINGS, EmbeddingNetwork
-from rotation.latents.encoders import SHARE
+from rotation.latents.encoders import SMOOTHED_TIME_SHARE
 from rotation.training.config import TrainingConfig
 from rotation.training.images import Split
 from rotation.training.model_card import curve
@@ -116,7 +116,9 @@ class EmbeddingTask:
         if new:
             decoder = replace(self._decoder, bf16=bf16)
             x = (images[new].float() / 127.5 - 1).to(decoder.device)
-            z = ddim.invert_between(decoder.eps, x, decoder.schedule, self._times, SHARE)
+            z = ddim.invert_smoothed(
+                decoder.eps, x, decoder.schedule, self._times, SMOOTHED_TIME_SHARE
+            )
             self._known |= {keys[row]: one for row, one in zip(new, z.half().cpu(), strict=True)}
         return torch.stack([self._known[key] for key in keys]).float()
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from rotation.diffusion.devices import bf16_pays, choose_device
+from rotation.diffusion.devices import bf16_is_faster, choose_device
 from rotation.diffusion.latent_model import Denoising, build_denoising, load_denoising
 from rotation.errors import ModelError
 from rotation.training.checkpoints import (
@@ -124,7 +124,7 @@ def _begin(config: TrainingConfig, images: Images, out: Path, data_name: str, ta
         weight_decay=config.weight_decay,
         fused=device.type in ("cpu", "cuda"),
     )
-    bf16 = bf16_pays(device)
+    bf16 = bf16_is_faster(device)
     live = replace(start, unet=unet, bf16=bf16)
     averaged = replace(start, unet=average, bf16=bf16)
     split = split_rows(images.people, config.holdout, config.seed, config.holdout_last)

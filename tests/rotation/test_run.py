@@ -25,7 +25,7 @@ from rotation.errors import SelectionError
 from rotation.options import AUTO, EditingOptions, FitOptions, RunOptions, TurnOptions
 from rotation.poses import mtcnn
 from rotation.poses.estimation import Poses
-from rotation.run import with_defaults
+from rotation.run import resolve_options
 from tests.rotation.directions.test_flow import bulge, chosen, texture
 from tests.rotation.modelling import SIZE, tiny_folder
 
@@ -35,7 +35,7 @@ def asked(folder: Path, *words: str) -> RunOptions:
     needed = ["--images", folder, "--labels", "labels.csv", "--source", "a.jpg",
               "--out", folder / "out", "--cache", folder / "cache"]  # fmt: skip
     context = run.make_context("run", [str(word) for word in needed] + list(words))
-    return with_defaults(read_options(context.params))
+    return resolve_options(read_options(context.params))
 
 
 @pytest.mark.parametrize(
@@ -93,14 +93,14 @@ def test_the_command_offers_what_the_registries_hold() -> None:
 def test_a_gain_of_zero_stays_zero(tmp_path: Path) -> None:
     options = asked(tmp_path)
     still = replace(options.turn, editing=EditingOptions("flow", gain=0.0))
-    assert with_defaults(replace(options, turn=still)).turn.editing.gain == 0.0
+    assert resolve_options(replace(options, turn=still)).turn.editing.gain == 0.0
 
 
 def test_methods_that_there_are_not_are_named_before_any_work(tmp_path: Path) -> None:
     options = asked(tmp_path)
     for turn in (TurnOptions(fit=FitOptions("best")), TurnOptions(editing=EditingOptions("best"))):
         with pytest.raises(SelectionError, match=r"'best'; .* are allowed"):
-            with_defaults(replace(options, turn=turn))
+            resolve_options(replace(options, turn=turn))
     assert Gain().convert("2", None, None) == 2.0
 
 
@@ -113,7 +113,7 @@ class Elsewhere(mtcnn.LandmarkDetector):
         self.asked.append(str(device))
         super().__init__("cpu")
 
-    def crop_poses(self, crops: np.ndarray) -> Poses:
+    def estimate_crops(self, crops: np.ndarray) -> Poses:
         yaws = np.linspace(-40, 40, len(crops))
         return Poses(yaws, 0 * yaws, 0 * yaws, np.ones(len(crops)))
 

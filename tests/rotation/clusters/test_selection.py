@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rotation.clusters.selection import Criteria, candidates, select, usable_attributes
+from rotation.clusters.selection import Criteria, candidate_rows, select, usable_attributes
 from rotation.data.records import UNKNOWN, Records
 from rotation.errors import DatasetError, SelectionError
 from rotation.poses.estimation import Poses
@@ -104,7 +104,7 @@ def test_then_widens_the_windows_that_need_it_and_says_so() -> None:
         assert np.abs(cluster.yaw_deg - angle).max() <= widths[angle]
         assert len(cluster) >= 5
     steps = selection.widening
-    assert steps[:2] == ("Young given up", "Male given up")
+    assert steps[:2] == ("Young dropped", "Male dropped")
     assert steps[2] == f"window at -20° widened from ±5° to ±{widths[-20.0]:g}°"
     assert len(steps) == 4
     assert -15 < selection.mean_yaws_deg[0] < -10
@@ -161,8 +161,8 @@ def test_members_are_as_probable_as_asked() -> None:
     assert sure.members.mirrored.any()
     fitting = np.isin(records.labels, MIRROR_PAIRS[str(records.labels[0])])
     unsure = fitting & ~(np.nan_to_num(records.probability) >= 0.6)
-    assert sure.unsure == unsure.sum() > 0
-    kept = candidates(records, Criteria(light=str(records.labels[0]), min_probability=0.6))
+    assert sure.uncertain_count == unsure.sum() > 0
+    kept = candidate_rows(records, Criteria(light=str(records.labels[0]), min_probability=0.6))
     assert sorted([*kept.tolist(), *np.flatnonzero(unsure).tolist()]) == (
         np.flatnonzero(fitting).tolist()
     )
@@ -184,7 +184,7 @@ def test_a_threshold_needs_probabilities_but_not_without_the_light_filter() -> N
         choose(records, poses, min_probability=0.5)
     open_to_all = choose(records, poses, light=None, min_probability=0.5)
     assert open_to_all.sizes == choose(records, poses, light=None).sizes
-    assert open_to_all.unsure == 0
+    assert open_to_all.uncertain_count == 0
 
 
 def test_the_sources_person_only_where_asked_and_never_its_own_picture() -> None:
@@ -227,10 +227,12 @@ def test_attributes_are_abstained_from_where_unknown() -> None:
 
 def test_candidates_are_what_a_mirror_can_use() -> None:
     records, _ = records_of(200)
-    rows = candidates(records, Criteria(light="left"))
+    rows = candidate_rows(records, Criteria(light="left"))
     assert set(records.labels[rows].tolist()) == {"left", "right"}
-    assert set(records.labels[candidates(records, Criteria(light="center"))].tolist()) == {"center"}
-    assert len(candidates(records, Criteria(light=None))) == 200
+    assert set(records.labels[candidate_rows(records, Criteria(light="center"))].tolist()) == {
+        "center"
+    }
+    assert len(candidate_rows(records, Criteria(light=None))) == 200
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rotation.clusters.members import mean_images
-from rotation.clusters.selection import Members, Selection
-from rotation.clusters.similarity import describe_looks, weigh
+from rotation.clusters.selection import ClusterMembers, Selection
+from rotation.clusters.similarity import appearance_descriptors, weight_by_similarity
 from rotation.errors import SelectionError
 from rotation.synthetic_heads.renderer import render
 from rotation.synthetic_heads.sampling import BENCHMARK_IDENTITY, sample_heads
@@ -20,22 +20,24 @@ from rotation.synthetic_heads.sampling import BENCHMARK_IDENTITY, sample_heads
 def selection_of(*sizes: int) -> Selection:
     """Clusters of these sizes; rows count through."""
     rows = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
-    clusters = tuple(Members(r, np.zeros(len(r), dtype=bool), np.zeros(len(r))) for r in rows)
+    clusters = tuple(
+        ClusterMembers(r, np.zeros(len(r), dtype=bool), np.zeros(len(r))) for r in rows
+    )
     return Selection(tuple(float(k) for k in range(len(sizes))), clusters, (), ())
 
 
 @pytest.mark.parametrize("size", [16, 64, 97])
 def test_a_mirror_changes_no_bit_of_the_looks(size: int) -> None:
     crops = np.random.default_rng(0).integers(0, 256, (3, size, size, 3)).astype(np.uint8)
-    looks = describe_looks(crops)
+    looks = appearance_descriptors(crops)
     assert looks.shape == (3, 15)
-    np.testing.assert_array_equal(looks, describe_looks(crops[:, :, ::-1]))
+    np.testing.assert_array_equal(looks, appearance_descriptors(crops[:, :, ::-1]))
 
 
 def test_the_same_person_turned_is_nearer_than_others() -> None:
     heads = sample_heads(8, seed=3, first_identity=BENCHMARK_IDENTITY)
-    ahead = describe_looks(render([replace(head, yaw_deg=0.0) for head in heads]))
-    turned = describe_looks(render([replace(head, yaw_deg=25.0) for head in heads]))
+    ahead = appearance_descriptors(render([replace(head, yaw_deg=0.0) for head in heads]))
+    turned = appearance_descriptors(render([replace(head, yaw_deg=25.0) for head in heads]))
     apart = np.linalg.norm(ahead[:, None] - turned[None], axis=2)
     assert np.array_equal(apart.argmin(axis=1), np.arange(8))
 
@@ -45,7 +47,7 @@ def test_the_same_person_turned_is_nearer_than_others() -> None:
 def test_weights_leave_the_share_and_fall_with_the_difference(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     looks, source = rng.normal(size=(60, 4)), rng.normal(size=4)
-    members = weigh(selection_of(25, 35), looks, source, share).members
+    members = weight_by_similarity(selection_of(25, 35), looks, source, share).members
     assert members.weights is not None
     assert members.effective_size == pytest.approx(60 * share, rel=0.01)
     assert members.weights.mean() == pytest.approx(1)
@@ -56,12 +58,12 @@ def test_weights_leave_the_share_and_fall_with_the_difference(seed: int, share: 
 def test_a_share_of_one_and_equal_looks_give_equal_weights() -> None:
     looks = np.random.default_rng(1).normal(size=(10, 3))
     for seen, share in ((looks, 1.0), (np.ones((10, 3)), 0.5)):
-        weights = weigh(selection_of(4, 6), seen, seen[0], share).members.weights
+        weights = weight_by_similarity(selection_of(4, 6), seen, seen[0], share).members.weights
         np.testing.assert_allclose(weights, np.ones(10), atol=1e-6)
 
 
 def test_weights_stay_with_their_members() -> None:
-    selection = weigh(selection_of(3, 5), np.arange(8.0)[:, None], np.zeros(1), 0.5)
+    selection = weight_by_similarity(selection_of(3, 5), np.arange(8.0)[:, None], np.zeros(1), 0.5)
     whole = selection.members.weights
     assert whole is not None
     for cluster in selection.clusters:
@@ -84,4 +86,4 @@ def test_mean_images_follow_the_weights() -> None:
 )
 def test_refuses_what_makes_no_sense(rows: int, share: float, message: str) -> None:
     with pytest.raises(SelectionError, match=message):
-        weigh(selection_of(3, 5), np.zeros((rows, 2)), np.zeros(2), share)
+        weight_by_similarity(selection_of(3, 5), np.zeros((rows, 2)), np.zeros(2), share)

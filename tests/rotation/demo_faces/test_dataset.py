@@ -14,7 +14,7 @@ from rotation.data.sources import open_source
 from rotation.demo_faces.dataset import FACES, TABLE, count_faces, write_faces
 from rotation.errors import DatasetError
 from rotation.poses.mtcnn import LandmarkDetector
-from rotation.poses.source import from_landmarks
+from rotation.poses.source import poses_from_landmarks
 
 N = 40
 
@@ -53,15 +53,15 @@ def test_the_standard_crop_is_nearly_the_face(folder):
 
 def test_yaws_are_those_that_the_detector_reads(folder):
     landmarks = read_tables(folder).landmarks
-    written = from_landmarks(landmarks).poses(landmarks.filenames)
-    read = LandmarkDetector().crop_poses(bundled(N))
+    written = poses_from_landmarks(landmarks).find_poses(landmarks.filenames)
+    read = LandmarkDetector().estimate_crops(bundled(N))
     assert np.abs(written.yaw_deg - read.yaw_deg).mean() < 1.0
 
 
 def test_faces_turn_both_ways(tmp_path):
     folder = write_faces(tmp_path / "all")
     landmarks = read_tables(folder).landmarks
-    yaws = from_landmarks(landmarks).poses(landmarks.filenames).yaw_deg
+    yaws = poses_from_landmarks(landmarks).find_poses(landmarks.filenames).yaw_deg
     for low, high in ((-40, -15), (-5, 5), (15, 40)):
         assert ((yaws > low) & (yaws < high)).sum() >= 50
 

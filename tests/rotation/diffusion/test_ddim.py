@@ -73,7 +73,7 @@ def test_one_step_equals_that_of_diffusers(start):
     theirs.set_timesteps(10)
     x, eps = normal(1, 3, 8, 8).float(), normal(1, 3, 8, 8, seed=1).float()
     target = start - 100 if start >= 100 else CLEAN
-    ours = ddim.move(x, eps, SCHEDULES["cosine"], start, target)
+    ours = ddim.step(x, eps, SCHEDULES["cosine"], start, target)
     # Both divide by the signal, 0.08 at time 950: compare relative to the result.
     wanted = theirs.step(eps, start, x).prev_sample
     assert (ours - wanted).abs().max() < 1e-6 * max(1.0, wanted.abs().max().item())
@@ -119,7 +119,7 @@ def test_in_between_constant_noise_is_undone_exactly_and_a_step_costs_one(schedu
         asked.append(time)
         return constant
 
-    z = ddim.invert_between(denoiser, x, schedule, times, share)
+    z = ddim.invert_smoothed(denoiser, x, schedule, times, share)
     assert (ddim.sample(denoiser, z, schedule, times) - x).abs().max() < 1e-12
     inverting = asked[:10]
     assert all(a < b for a, b in pairwise(inverting))
@@ -130,7 +130,7 @@ def test_in_between_constant_noise_is_undone_exactly_and_a_step_costs_one(schedu
 @pytest.mark.parametrize("share", [-0.1, 1.1])
 def test_only_a_share_of_a_step_is_taken(schedule, share):
     with pytest.raises(ModelError, match="0 to 1"):
-        ddim.invert_between(lambda x, _: x, normal(1, 3, 4, 4), schedule, (20, 0), share)
+        ddim.invert_smoothed(lambda x, _: x, normal(1, 3, 4, 4), schedule, (20, 0), share)
 
 
 def test_mirroring_commutes_both_ways():

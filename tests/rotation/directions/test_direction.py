@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rotation.clusters.selection import Members, Selection
+from rotation.clusters.selection import ClusterMembers, Selection
 from rotation.directions.direction import Direction, cosine, flip_latents
 from rotation.directions.fit import FIT_METHODS, fit_direction, fit_method
 from rotation.directions.fit_weights import shrink_spectrum
@@ -27,7 +27,7 @@ def bent(yaws: np.ndarray, left: np.ndarray, right: np.ndarray, start: np.ndarra
 def selection_at(yaws: np.ndarray, weights: np.ndarray | None = None) -> Selection:
     """Clusters every 10 degrees of images at these yaws, which must rise."""
     angles = tuple(np.unique(np.round(yaws / 10) * 10).tolist())
-    members = Members(np.arange(len(yaws)), np.zeros(len(yaws), dtype=bool), yaws, weights)
+    members = ClusterMembers(np.arange(len(yaws)), np.zeros(len(yaws), dtype=bool), yaws, weights)
     nearest = np.round(yaws / 10) * 10
     clusters = tuple(members.take(nearest == angle) for angle in angles)
     return Selection(angles, clusters, (), ())
@@ -100,7 +100,7 @@ def test_each_side_has_its_line(name: str) -> None:
 def test_centroids_off_zero_still_make_lines() -> None:
     left, start = random(2, SIZE)
     angles = np.arange(-25.0, 26, 10)
-    members = Members(np.arange(12), np.zeros(12, dtype=bool), np.repeat(angles, 2))
+    members = ClusterMembers(np.arange(12), np.zeros(12, dtype=bool), np.repeat(angles, 2))
     clusters = tuple(members.take(np.arange(k, k + 2)) for k in range(0, 12, 2))
     selection = Selection(tuple(angles.tolist()), clusters, (), ())
     latents = bent(np.repeat(angles, 2), left, left, start).reshape(-1, *SHAPE)
@@ -188,7 +188,7 @@ def test_cosine() -> None:
 
 
 def test_one_image_and_its_mirror_image_are_no_direction() -> None:
-    both = Members(np.array([4, 4]), np.array([False, True]), np.array([15.0, -15.0]))
+    both = ClusterMembers(np.array([4, 4]), np.array([False, True]), np.array([15.0, -15.0]))
     selection = Selection((-10.0, 10.0), (both, both), (), ())
     latents = random(4, *SHAPE).astype(np.float32)
     for method in FIT_METHODS.values():

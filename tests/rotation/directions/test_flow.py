@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from rotation.clusters.selection import Members, Selection
+from rotation.clusters.selection import ClusterMembers, Selection
 from rotation.data.crop import Pixels
 from rotation.diffusion.latent_model import LatentModel
 from rotation.directions.direction import Direction
@@ -160,7 +160,7 @@ def test_warped_heads_turn_as_far_as_asked() -> None:
 
 
 def read_yaws(pictures: torch.Tensor) -> NDArray[np.float64]:
-    return LandmarkDetector().crop_poses(to_pixels(pictures.numpy())).yaw_deg
+    return LandmarkDetector().estimate_crops(to_pixels(pictures.numpy())).yaw_deg
 
 
 def test_pictures_without_faces_leave_the_yaw_scale() -> None:
@@ -188,7 +188,7 @@ def chosen(yaws: tuple[float, ...], each: int) -> Selection:
     """Clusters of `each` members at exactly these yaws."""
     rows = np.arange(len(yaws) * each).reshape(len(yaws), each)
     clusters = tuple(
-        Members(row, np.zeros(each, dtype=bool), np.full(each, yaw))
+        ClusterMembers(row, np.zeros(each, dtype=bool), np.full(each, yaw))
         for row, yaw in zip(rows, yaws, strict=True)
     )
     return Selection(yaws, clusters, (), (), (5.0,) * len(yaws), 5.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rotation.clusters.selection import Covariates, Members, Selection
+from rotation.clusters.selection import ClusterMembers, Covariates, Selection
 from rotation.directions.direction import Direction, flip_latents, tie_sides
 from rotation.directions.fit import FIT_METHODS
 from rotation.directions.fit_weights import Sides
@@ -40,7 +40,7 @@ def planted(count: int = 3000, noise: float = 0.0, seed: int = 0):
 def selected(yaws: np.ndarray, weights: np.ndarray | None = None) -> Selection:
     """One cluster of all images: a regression knows no clusters."""
     count = len(yaws)
-    members = Members(np.arange(count), np.zeros(count, dtype=bool), yaws, weights)
+    members = ClusterMembers(np.arange(count), np.zeros(count, dtype=bool), yaws, weights)
     return Selection((0.0,), (members,), (), ())
 
 

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from rotation.cli.directions import directions
-from rotation.clusters.selection import Covariates, Members, Selection
+from rotation.clusters.selection import ClusterMembers, Covariates, Selection
 from rotation.directions.direction import flip_latents
 from rotation.directions.fit import FIT_METHODS, fit_direction
 from rotation.directions.fit import STUDIED_METHODS as METHODS
@@ -39,7 +39,7 @@ def planted(
     lights = tuple(rng.choice(["left", "center", "right"], count).tolist())
     rows = rng.standard_normal((count, SIZE))
     rows[:, 0] += strength * yaws + bend * yaws**2
-    members = Members(np.arange(count), np.zeros(count, dtype=bool), yaws)
+    members = ClusterMembers(np.arange(count), np.zeros(count, dtype=bool), yaws)
     edges = range(0, count, each)
     clusters = tuple(members.take(np.arange(start, start + each)) for start in edges)
     return Sample(
@@ -55,7 +55,7 @@ def mirrored_too(sample: Sample) -> Sample:
     """The sample with each image's mirror image in the cluster of the other side."""
     old = sample.selection.clusters
     clusters = tuple(
-        Members(
+        ClusterMembers(
             np.concatenate([a.rows, b.rows]),
             np.repeat([False, True], [len(a), len(b)]),
             np.concatenate([a.yaw_deg, -b.yaw_deg]),
@@ -148,7 +148,7 @@ def test_the_expected_random_part_is_that_of_the_plain_line() -> None:
     """N latents at each of 0, 10, 20, 30 degrees: 30 sqrt(D / (500 N))."""
     sample = planted(50, 0.2)
     members = sample.selection.members
-    exact = Members(members.rows, members.mirrored, np.repeat(ANGLES, 50))
+    exact = ClusterMembers(members.rows, members.mirrored, np.repeat(ANGLES, 50))
     clusters = tuple(exact.take(np.arange(k, k + 50)) for k in range(0, 350, 50))
     sample = replace(sample, selection=replace(sample.selection, clusters=clusters))
     found = measured(sample, METHODS["paper"], Draws(2, 1), seed=0)

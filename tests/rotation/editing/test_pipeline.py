@@ -23,10 +23,10 @@ from rotation.data.sources import open_source
 from rotation.diffusers_pipeline import HeadRotationPipeline
 from rotation.diffusion.latent_model import LatentModel
 from rotation.editing.pipeline import Data, find_source, rotate
-from rotation.latents.encoders import content_key, embed
+from rotation.latents.encoders import content_key, encode_crops
 from rotation.latents.store import LatentStore
 from rotation.options import ClusterOptions, EditingOptions, TurnOptions
-from rotation.poses.source import from_csv
+from rotation.poses.source import poses_from_csv
 from rotation.synthetic_heads.dataset import read_truth, write_dataset
 from tests.rotation.modelling import SIZE, tiny_folder
 
@@ -263,7 +263,7 @@ def test_a_mirrored_world_gives_mirrored_frames(
     encoder = LatentModel.load(model, device="cpu", iterations=0)
     store = LatentStore(tmp_path, encoder.fingerprint, (3, SIZE, SIZE))
     with open_source(heads) as images:
-        book = from_csv(heads / "truth.csv")
+        book = poses_from_csv(heads / "truth.csv")
         data = Data(images, read_tables(heads), read_truth(heads), book, SOURCE)
         options = TurnOptions(
             (-20.0, 20.0),
@@ -284,7 +284,7 @@ def test_equal_crops_share_a_latent(heads: Path, model: Path, tmp_path: Path) ->
     store = LatentStore(tmp_path, encoder.fingerprint, (3, SIZE, SIZE))
     with open_source(heads) as images:
         crops = np.stack([read_crop(images, f"{i:06d}.jpg", SIZE) for i in (1, 2, 1)])
-    latents = embed(encoder, store, crops)
+    latents = encode_crops(encoder.encode, store, crops)
     assert len(store) == 2
     assert np.array_equal(latents[0], latents[2])
     assert content_key(crops[0]) == content_key(crops[2]) != content_key(crops[1])
@@ -292,7 +292,7 @@ def test_equal_crops_share_a_latent(heads: Path, model: Path, tmp_path: Path) ->
 
 def test_a_source_by_another_spelling_stays_out_of_its_clusters(heads: Path) -> None:
     with open_source(heads) as images:
-        book = from_csv(heads / "truth.csv")
+        book = poses_from_csv(heads / "truth.csv")
         data = Data(images, read_tables(heads), read_truth(heads), book, f"./{SOURCE}")
         source = find_source(data, SIZE, TurnOptions((0.0,), ClusterOptions("left")))
     assert source.record.filenames == (SOURCE,)
@@ -329,8 +329,10 @@ def test_poses_of_a_landmark_file(heads: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(poses_command, words)
     assert result.exit_code == 0, result.output
     assert f"{COUNT} of {COUNT} images have a pose" in result.output
-    found = from_csv(out).poses([f"{i:06d}.jpg" for i in range(1, COUNT + 1)])
-    truth = from_csv(heads / "truth.csv").poses([f"{i:06d}.jpg" for i in range(1, COUNT + 1)])
+    found = poses_from_csv(out).find_poses([f"{i:06d}.jpg" for i in range(1, COUNT + 1)])
+    truth = poses_from_csv(heads / "truth.csv").find_poses(
+        [f"{i:06d}.jpg" for i in range(1, COUNT + 1)]
+    )
     assert np.abs(found.yaw_deg - truth.yaw_deg).mean() < 5
 
 
@@ -347,8 +349,8 @@ def test_poses_by_the_detector_are_resumed(heads: Path, tmp_path: Path) -> None:
         line.split(",")[0] for line in whole
     )
     names = [line.split(",")[0] for line in whole[1:]]
-    measured = from_csv(out).poses(names).yaw_deg
-    truth = from_csv(heads / "truth.csv").poses(names).yaw_deg
+    measured = poses_from_csv(out).find_poses(names).yaw_deg
+    truth = poses_from_csv(heads / "truth.csv").find_poses(names).yaw_deg
     known = np.isfinite(measured)
     assert known.mean() > 0.9
     assert np.corrcoef(measured[known], truth[known])[0, 1] > 0.9

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from rotation.editing.pose_estimators import (
     YawEstimator,
 )
 from rotation.editing.pose_network import PoseNetwork, teach, vary
-from rotation.poses.source import PoseSource, from_csv
+from rotation.poses.source import PoseSource, poses_from_csv
 from rotation.synthetic_heads.dataset import write_dataset
 from rotation.synthetic_heads.renderer import render
 from rotation.synthetic_heads.sampling import sample_heads
@@ -44,7 +45,7 @@ def estimators(
 ) -> PoseEstimators:
     with open_source(folder) as images:
         source = TaughtEstimators(
-            images, book or from_csv(folder / "truth.csv"), cache, "cpu", steps
+            images, book or poses_from_csv(folder / "truth.csv"), cache, "cpu", steps
         )
         return source(SIZE, seed=0)
 
@@ -115,10 +116,22 @@ def test_estimators_are_taught_once_and_kept(folder: Path, tmp_path: Path) -> No
 @pytest.mark.usefixtures("few_are_enough")
 def test_other_poses_teach_other_estimators(folder: Path, tmp_path: Path) -> None:
     estimators(folder, tmp_path)
-    known = from_csv(folder / "truth.csv").known
+    known = poses_from_csv(folder / "truth.csv").known
     mirrored = PoseSource({name: (-yaw, *others) for name, (yaw, *others) in known.items()})
     estimators(folder, tmp_path, book=mirrored)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.usefixtures("few_are_enough")
+def test_replaced_images_teach_other_estimators(folder: Path, tmp_path: Path) -> None:
+    """Poses of the user's own CSV stay the same when an image is replaced."""
+    copy, cache = tmp_path / "set", tmp_path / "cache"
+    shutil.copytree(folder, copy)
+    estimators(copy, cache)
+    first, second, *_ = sorted(copy.rglob("*.jpg"))
+    first.write_bytes(second.read_bytes())
+    estimators(copy, cache)
+    assert len(list(cache.iterdir())) == 2
 
 
 @pytest.mark.usefixtures("few_are_enough")

@@ -10,7 +10,14 @@ import pytest
 from PIL import Image, ImageSequence
 
 from rotation.errors import MissingExtraError
-from rotation.imaging.animation import SWINGS, WRITERS, save_gif, save_mp4, save_webp, swing
+from rotation.imaging.animation import (
+    SWINGS,
+    WRITERS,
+    forth_and_back,
+    save_gif,
+    save_mp4,
+    save_webp,
+)
 from rotation.imaging.images import enlarge
 
 SIDE = 17  # odd, so that what needs even sides has to see to it
@@ -24,7 +31,7 @@ def fades(count: int = 4) -> np.ndarray:
 
 
 def test_a_swing_shows_the_ends_once() -> None:
-    order = [int(frame.mean()) for frame in swing(fades(4))]
+    order = [int(frame.mean()) for frame in forth_and_back(fades(4))]
     rising = [int(frame.mean()) for frame in fades(4)]
     assert order == [*rising, rising[2], rising[1]]
 
@@ -43,7 +50,7 @@ def test_webp_keeps_every_pixel(tmp_path: Path) -> None:
         assert picture.info["loop"] == 0
         shown = [np.asarray(f.convert("RGB")) for f in ImageSequence.Iterator(picture)]
         assert picture.info["duration"] == 80
-    assert np.array_equal(np.stack(shown), swing(fades()))
+    assert np.array_equal(np.stack(shown), forth_and_back(fades()))
 
 
 def test_mp4_plays_the_swings_in_even_size(tmp_path: Path) -> None:
@@ -53,7 +60,7 @@ def test_mp4_plays_the_swings_in_even_size(tmp_path: Path) -> None:
         stream = video.streams.video[0]
         assert (stream.width, stream.height, stream.codec.name) == (52, 52, "h264")
         shown = [frame.to_ndarray(format="rgb24") for frame in video.decode(stream)]
-    expected = enlarge(swing(fades()), 52)
+    expected = enlarge(forth_and_back(fades()), 52)
     assert len(shown) == SWINGS * len(expected)
     assert np.abs(np.stack(shown[: len(expected)]).astype(int) - expected).mean() < 3
 

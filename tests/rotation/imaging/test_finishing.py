@@ -13,10 +13,10 @@ from rotation.errors import MissingExtraError, ModelError
 from rotation.imaging.finishing import (
     Finish,
     finish,
-    give_back_colours,
     lab_from_srgb,
     load_super_resolution,
     match_colours,
+    restore_colours,
     sharpen,
     srgb_from_lab,
 )
@@ -74,19 +74,19 @@ def test_colours_lost_in_embedding_are_given_back_by_one_map() -> None:
     source, again = smooth_frames(2)
     again = np.rint(40 + 0.7 * again).astype(np.uint8)
     wanted = lab_from_srgb(source / 255.0).reshape(-1, 3)
-    got = lab_from_srgb(give_back_colours(again[None], again, source) / 255.0).reshape(-1, 3)
+    got = lab_from_srgb(restore_colours(again[None], again, source) / 255.0).reshape(-1, 3)
     np.testing.assert_allclose(got.mean(axis=0), wanted.mean(axis=0), atol=0.3)
     np.testing.assert_allclose(got.std(axis=0), wanted.std(axis=0), rtol=0.05, atol=0.3)
     shaded = again // 2  # a frame that has become darker stays darker
-    given = give_back_colours(np.stack([again, shaded]), again, source).astype(float)
+    given = restore_colours(np.stack([again, shaded]), again, source).astype(float)
     assert given[1].mean() < given[0].mean() - 20
-    both = give_back_colours(shaded[None, :, ::-1], again, source)
+    both = restore_colours(shaded[None, :, ::-1], again, source)
     assert np.array_equal(both[0, :, ::-1], given[1])
 
 
 def test_nothing_lost_is_nothing_given_back() -> None:
     frames = smooth_frames()
-    given = give_back_colours(frames, frames[0], frames[0])
+    given = restore_colours(frames, frames[0], frames[0])
     assert np.abs(given.astype(int) - frames).max() <= 1
 
 

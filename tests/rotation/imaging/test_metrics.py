@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.side_contrast import side_contrast
-from rotation.imaging.metrics import bootstrap, mean_square_error, nearest, psnr, vertex
+from rotation.imaging.metrics import bootstrap, mean_square_error, nearest, parabola_minimum, psnr
 from rotation.synthetic_heads.renderer import render
 from rotation.synthetic_heads.sampling import sample_heads
 
@@ -38,8 +38,8 @@ def test_nearest_finds_itself() -> None:
 
 def test_the_vertex_of_a_parabola() -> None:
     grid = np.arange(-10.0, 11, 2)
-    assert vertex(grid, (grid - 3.3) ** 2) == pytest.approx(3.3)
-    assert vertex(grid, (grid - 50) ** 2) == 10
+    assert parabola_minimum(grid, (grid - 3.3) ** 2) == pytest.approx(3.3)
+    assert parabola_minimum(grid, (grid - 50) ** 2) == 10
 
 
 def test_the_interval_holds_the_mean_and_narrows() -> None:

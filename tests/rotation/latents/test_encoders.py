@@ -12,7 +12,12 @@ from rotation.diffusion.latent_model import LatentModel, load_denoising
 from rotation.diffusion.model_folder import CHECKSUMS, UNET_WEIGHTS, content_hash
 from rotation.errors import ModelError
 from rotation.latents.encoder_network import FOLDER, SETTINGS, EmbeddingNetwork
-from rotation.latents.encoders import ByInversion, ByNetwork, Refined, choose_embedding
+from rotation.latents.encoders import (
+    ExactInversionEncoder,
+    NetworkEncoder,
+    RefinedEncoder,
+    build_codec,
+)
 from rotation.latents.refinement import refine_by_gradient
 from rotation.latents.store import LatentStore
 from rotation.training.config import adopt_architecture
@@ -43,7 +48,7 @@ def one_thread():
 def test_smooth_latents_give_heads_back_better_for_the_same_cost():
     """As many evaluations as the usual inversion, half its error at most, smaller latents."""
     model, heads = LatentModel.load(device="cpu"), unseen_heads(4, 64)
-    smooth = choose_embedding(model, "smooth")
+    smooth = build_codec(model, "smooth")
     z, naive = smooth.encode(heads), model.encode(heads, iterations=0)
     errors = [(model.decode(latents) - heads).square().mean() for latents in (z, naive)]
     assert errors[0] < 0.5 * errors[1]
@@ -57,11 +62,11 @@ def test_smooth_latents_give_heads_back_better_for_the_same_cost():
 
 def test_the_bundled_network_gives_heads_back_by_one_evaluation():
     model, heads = LatentModel.load(device="cpu"), unseen_heads(6, 64)
-    network = choose_embedding(model, "network")
+    network = build_codec(model, "network")
     again = model.decode(network.encode(heads))
     assert (again - heads).square().mean() < 0.004  # 0.002 of 64, the card says
     with pytest.raises(ModelError, match="trained through 10 steps"):
-        choose_embedding(LatentModel.load(device="cpu", steps=5), "network")
+        build_codec(LatentModel.load(device="cpu", steps=5), "network")
 
 
 def calm_folder(path, **settings):
@@ -92,7 +97,7 @@ def loss(model, z, images):
 def test_every_way_gives_latents_that_do_not_depend_on_neighbours(folder, model):
     images = gradients(3)
     for way in ("inversion", "network", "refined"):
-        encoder = choose_embedding(model, way, folder)
+        encoder = build_codec(model, way, folder)
         # A search that ends at a tolerance may, by rounding, end an evaluation earlier or later.
         for encode, atol in ((encoder.encode, 1e-4), (encoder.encode_source, 10 * TOLERANCE)):
             z = encode(images)
@@ -106,25 +111,25 @@ def test_every_way_gives_latents_that_do_not_depend_on_neighbours(folder, model)
 
 
 def test_the_source_is_inverted_exactly_and_the_clusters_cheaply(folder, model):
-    images, encoder = gradients(2), choose_embedding(model, "inversion", folder)
+    images, encoder = gradients(2), build_codec(model, "inversion", folder)
     assert loss(model, encoder.encode_source(images), images) < 1e-6
     torch.testing.assert_close(encoder.encode(images), model.encode(images))
 
 
 def test_ways_do_not_share_stored_latents(folder, model):
-    ways = [choose_embedding(model, way, folder) for way in ("inversion", "network", "refined")]
-    exact = replace(ways[0], clusters=ByInversion(model, exact=True))
+    ways = [build_codec(model, way, folder) for way in ("inversion", "network", "refined")]
+    exact = replace(ways[0], clusters=ExactInversionEncoder(model))
     assert ways[0].fingerprint == model.fingerprint
     assert len({encoder.fingerprint for encoder in [*ways, exact]}) == 4
-    more = replace(ways[2], clusters=Refined(model, ways[1].clusters, steps=11))
+    more = replace(ways[2], clusters=RefinedEncoder(model, ways[1].clusters, steps=11))
     assert more.fingerprint != ways[2].fingerprint
 
 
 @pytest.mark.parametrize("method", ["adam", "sweep"])
 def test_refinement_betters_its_start(folder, model, method):
     images = gradients(2)
-    start = ByNetwork(EmbeddingNetwork.load(folder, "cpu"))
-    refined = Refined(model, start, steps=8, method=method, rate=0.05)
+    start = NetworkEncoder(EmbeddingNetwork.load(folder, "cpu"))
+    refined = RefinedEncoder(model, start, steps=8, method=method, rate=0.05)
     assert loss(model, refined(images), images) < 0.7 * loss(model, start(images), images)
 
 
@@ -137,7 +142,7 @@ def test_the_penalty_keeps_latents_small(model):
 
 def test_a_network_for_other_weights_or_steps_is_refused(folder, model, tmp_path):
     with pytest.raises(ModelError, match="through 3 steps"):
-        choose_embedding(LatentModel.load(folder, "cpu", steps=5), "network", folder)
+        build_codec(LatentModel.load(folder, "cpu", steps=5), "network", folder)
     plain = calm_folder(tmp_path / "plain")
     with pytest.raises(ModelError, match="no embedding network"):
         EmbeddingNetwork.load(plain, "cpu")
@@ -189,7 +194,7 @@ def test_a_trained_network_is_exported_whole_and_an_interrupted_run_goes_on(tmp_
             target.write_bytes(path.read_bytes())
     network = EmbeddingNetwork.load(home, "cpu")
     assert network.steps == STEPS
-    assert ByNetwork(network)(gradients(2)).shape == (2, 3, SIZE, SIZE)
+    assert NetworkEncoder(network)(gradients(2)).shape == (2, 3, SIZE, SIZE)
     again = run(tmp_path / "again", 4)
     assert (again.model / UNET_WEIGHTS).read_bytes() == (done.model / UNET_WEIGHTS).read_bytes()
     assert "Held out" in (done.model / "README.md").read_text()
@@ -202,7 +207,12 @@ def test_a_network_may_be_narrower_than_its_model(tmp_path):
     task.check_start(config)
     done = train(config, training_images(24), tmp_path / "run", quiet=True, task=task)
     shutil.copytree(done.model, home / FOLDER)
-    assert ByNetwork(EmbeddingNetwork.load(home, "cpu"))(gradients(2)).shape == (2, 3, SIZE, SIZE)
+    assert NetworkEncoder(EmbeddingNetwork.load(home, "cpu"))(gradients(2)).shape == (
+        2,
+        3,
+        SIZE,
+        SIZE,
+    )
     size = (home / FOLDER / UNET_WEIGHTS).stat().st_size
     assert size == (small / UNET_WEIGHTS).stat().st_size < (home / UNET_WEIGHTS).stat().st_size
 
@@ -256,15 +266,15 @@ def test_the_source_is_embedded_once_and_apart_from_the_clusters(folder, model, 
             asked.append(len(images))
             return model.encode_exactly(images).z
 
-    encoder = choose_embedding(model, "inversion", folder)
+    encoder = build_codec(model, "inversion", folder)
     store = LatentStore(tmp_path, encoder.source_fingerprint, (3, SIZE, SIZE))
-    kept = replace(encoder, source=Counting()).remembering(store)
+    kept = replace(encoder, source=Counting()).with_source_cache(store)
     first, again = kept.encode_source(images), kept.encode_source(images)
     assert asked == [2]
     assert torch.equal(first, again)
     assert (first - encoder.encode_source(images)).abs().max() < 0.01  # float16
     assert encoder.source_fingerprint != encoder.fingerprint
     other = LatentModel.load(folder, "cpu", steps=STEPS, iterations=9)
-    assert choose_embedding(other, "inversion").source_fingerprint == encoder.source_fingerprint
-    by_network = choose_embedding(model, "network", folder)
+    assert build_codec(other, "inversion").source_fingerprint == encoder.source_fingerprint
+    by_network = build_codec(model, "network", folder)
     assert by_network.source_fingerprint == by_network.fingerprint

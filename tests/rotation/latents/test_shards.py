@@ -16,7 +16,7 @@ from rotation.diffusion.latent_model import LatentModel
 from rotation.errors import DatasetError
 from rotation.latents.encoders import BATCH
 from rotation.latents.merge import merge as merge_stores
-from rotation.latents.shards import Embedded, Shard, embed_set
+from rotation.latents.shards import Shard, ShardCounts, encode_shard
 from rotation.latents.store import LatentStore
 from tests.rotation.modelling import SIZE, gradients, tiny_folder
 
@@ -109,10 +109,10 @@ def test_merged_latents_are_found_and_are_those_of_the_model(tmp_path, images, m
     parts = [LatentStore(tmp_path / str(i), encoder.fingerprint, shape) for i in range(2)]
     with open_source(images) as source:
         for i, part in enumerate(parts):
-            embed_set(encoder, part, source, Shard(i, 2))
+            encode_shard(encoder, part, source, Shard(i, 2))
         merge_stores([tmp_path / "0", tmp_path / "1"], tmp_path / "all")
         joined = LatentStore(tmp_path / "all", encoder.fingerprint, shape)
-        assert embed_set(encoder, joined, source, Shard()) == Embedded(0, COUNT, 1)
+        assert encode_shard(encoder, joined, source, Shard()) == ShardCounts(0, COUNT, 1)
     assert len(joined) == COUNT - 1
 
 

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from rotation.errors import DatasetError
 from rotation.poses.estimation import MEAN_FACE, estimate_poses, mirror_landmarks
-from rotation.poses.pose_csv import (
-    Measured,
-    append_measured,
-    read_measured,
-    read_poses,
-    revise_measured,
+from rotation.poses.pose_cache import (
+    CachedPose,
+    append_to_pose_cache,
+    read_pose_cache,
+    revise_pose_cache,
 )
+from rotation.poses.pose_csv import read_poses
 from rotation.synthetic_heads.marks import landmarks
 from rotation.synthetic_heads.sampling import BENCHMARK_IDENTITY, sample_heads
 from tests.head_rotation import rotation_matrices
@@ -130,29 +130,29 @@ def test_agrees_with_the_truth_of_synthetic_heads() -> None:
     assert np.abs(poses.roll_deg - roll).mean() < 2
 
 
-def measured(yaw: float, content: str = "12-00ff00ff") -> Measured:
-    return Measured((yaw, -3.0, 0.25, 0.9), content)
+def measured(yaw: float, content: str = "12-00ff00ff") -> CachedPose:
+    return CachedPose((yaw, -3.0, 0.25, 0.9), content)
 
 
 def test_a_file_of_poses_goes_there_and_back(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "poses.csv"
-    faceless = Measured((float("nan"),) * 3 + (0.0,), "9-00000001")
-    append_measured(path, {"a.png": measured(10.5)})
-    append_measured(path, {"b.png": faceless})
+    faceless = CachedPose((float("nan"),) * 3 + (0.0,), "9-00000001")
+    append_to_pose_cache(path, {"a.png": measured(10.5)})
+    append_to_pose_cache(path, {"b.png": faceless})
     poses = read_poses(path)
     assert poses["a.png"] == (10.5, -3.0, 0.25, 0.9)
     assert np.isnan(poses["b.png"][0])
     assert poses["b.png"][3] == 0
-    assert read_measured(path)["a.png"] == measured(10.5)
-    assert read_measured(path)["b.png"].content == "9-00000001"
+    assert read_pose_cache(path)["a.png"] == measured(10.5)
+    assert read_pose_cache(path)["b.png"].content == "9-00000001"
 
 
 def test_rows_are_added_to_a_file_of_before_fingerprints(tmp_path: Path) -> None:
     path = tmp_path / "poses.csv"
     path.write_text("filename,yaw_deg,pitch_deg,roll_deg,confidence\na.png,10.5,-3,0.25,0.9\nb.pn")
-    append_measured(path, {"b.png": measured(1.0)})
-    append_measured(path, {"c.png": measured(2.0)})
-    assert read_measured(path) == {
+    append_to_pose_cache(path, {"b.png": measured(1.0)})
+    append_to_pose_cache(path, {"c.png": measured(2.0)})
+    assert read_pose_cache(path) == {
         "a.png": measured(10.5, ""),
         "b.png": measured(1.0),
         "c.png": measured(2.0),
@@ -164,8 +164,8 @@ def test_rows_are_added_to_a_file_of_before_fingerprints(tmp_path: Path) -> None
 def test_awkward_names_of_images_with_poses_survive(tmp_path: Path) -> None:
     path = tmp_path / "poses.csv"
     rows = {name: measured(number / 100) for number, name in enumerate(AWKWARD_NAMES)}
-    append_measured(path, rows)
-    assert read_measured(path) == rows
+    append_to_pose_cache(path, rows)
+    assert read_pose_cache(path) == rows
     assert {name: pose[0] for name, pose in read_poses(path).items()} == {
         name: row.pose[0] for name, row in rows.items()
     }
@@ -194,17 +194,17 @@ def test_a_torn_line_is_measured_again_and_a_name_measured_twice_is_no_fault(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "poses.csv"
-    append_measured(path, {"a.png": measured(-12.5)})
+    append_to_pose_cache(path, {"a.png": measured(-12.5)})
     whole = path.read_bytes()
-    append_measured(path, {"b.png": measured(-12.5)})
+    append_to_pose_cache(path, {"b.png": measured(-12.5)})
     for size in range(len(whole), path.stat().st_size):
         torn = tmp_path / f"{size}.csv"
         torn.write_bytes(path.read_bytes()[:size])
-        assert list(read_measured(torn)) == ["a.png"]
-        append_measured(torn, {"b.png": measured(-12.5)})
+        assert list(read_pose_cache(torn)) == ["a.png"]
+        append_to_pose_cache(torn, {"b.png": measured(-12.5)})
         assert torn.read_bytes() == path.read_bytes()
-    append_measured(path, {"a.png": measured(7.0)})
-    assert read_measured(path)["a.png"].pose[0] == 7
+    append_to_pose_cache(path, {"a.png": measured(7.0)})
+    assert read_pose_cache(path)["a.png"].pose[0] == 7
     with pytest.raises(DatasetError, match="stands there already"):
         read_poses(path)
 
@@ -212,19 +212,19 @@ def test_a_torn_line_is_measured_again_and_a_name_measured_twice_is_no_fault(
 def test_a_header_cut_short_is_written_anew(tmp_path: Path) -> None:
     path = tmp_path / "poses.csv"
     path.write_text("filename,ya")
-    assert read_measured(path) == {}
-    append_measured(path, {"a.png": measured(1.0)})
+    assert read_pose_cache(path) == {}
+    append_to_pose_cache(path, {"a.png": measured(1.0)})
     assert list(read_poses(path)) == ["a.png"]
 
 
 def test_poses_that_cannot_be_written_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="cannot be written"):
-        append_measured(tmp_path, {"a.png": measured(0.0)})
+        append_to_pose_cache(tmp_path, {"a.png": measured(0.0)})
 
 
 def test_processes_that_add_and_revise_at_once_lose_no_row(tmp_path: Path) -> None:
     path = tmp_path / "poses.csv"
-    append_measured(path, {"first.png": measured(0.0)})
+    append_to_pose_cache(path, {"first.png": measured(0.0)})
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=add_and_revise, args=(path, k)) for k in range(3)]
     for worker in workers:
@@ -233,13 +233,13 @@ def test_processes_that_add_and_revise_at_once_lose_no_row(tmp_path: Path) -> No
         worker.join()
     names = {f"{k}-{n}.png" for k in range(3) for n in range(40)}
     assert set(read_poses(path)) == names | {"first.png"}
-    assert read_measured(path)["first.png"].pose[0] == 120
+    assert read_pose_cache(path)["first.png"].pose[0] == 120
 
 
 def add_and_revise(path: Path, worker: int) -> None:
-    def count(rows: dict[str, Measured]) -> None:
+    def count(rows: dict[str, CachedPose]) -> None:
         rows["first.png"] = measured(rows["first.png"].pose[0] + 1)
 
     for n in range(40):
-        append_measured(path, {f"{worker}-{n}.png": measured(float(n))})
-        revise_measured(path, count)
+        append_to_pose_cache(path, {f"{worker}-{n}.png": measured(float(n))})
+        revise_pose_cache(path, count)

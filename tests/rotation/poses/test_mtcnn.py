@@ -23,12 +23,12 @@ def detector() -> LandmarkDetector:
 def test_an_image_without_a_face_has_no_pose_to_trust(
     detector: LandmarkDetector, size: tuple[int, int]
 ) -> None:
-    poses = detector.poses([Image.new("RGB", size, (90, 90, 90))])
+    poses = detector.estimate([Image.new("RGB", size, (90, 90, 90))])
     assert poses.confidence[0] < 0.01
 
 
 def test_yaws_of_crops_follow_the_truth(detector: LandmarkDetector) -> None:
-    yaws = detector.crop_poses(render(HEADS)).yaw_deg
+    yaws = detector.estimate_crops(render(HEADS)).yaw_deg
     assert np.corrcoef(yaws, [head.yaw_deg for head in HEADS])[0, 1] > 0.9
 
 
@@ -38,10 +38,10 @@ def test_a_mirror_negates_the_yaw_of_crops_and_of_aligned_images(
     crops = render(HEADS[:6])
     aligned = render_view(HEADS[:6], CELEBA_VIEW)
     pairs = [
-        (detector.crop_poses(crops), detector.crop_poses(crops[:, :, ::-1])),
+        (detector.estimate_crops(crops), detector.estimate_crops(crops[:, :, ::-1])),
         (
-            detector.poses([Image.fromarray(picture) for picture in aligned]),
-            detector.poses([Image.fromarray(picture[:, ::-1]) for picture in aligned]),
+            detector.estimate([Image.fromarray(picture) for picture in aligned]),
+            detector.estimate([Image.fromarray(picture[:, ::-1]) for picture in aligned]),
         ),
     ]
     for plain, mirrored in pairs:

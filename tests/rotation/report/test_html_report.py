@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from rotation.clusters.selection import Members, Selection
+from rotation.clusters.selection import ClusterMembers, Selection
 from rotation.data.records import Records
 from rotation.directions.diagnostics import angle_fits, examples
 from rotation.directions.direction import Direction
@@ -20,7 +20,7 @@ from rotation.directions.fit import Fit
 from rotation.editing.method import TurnPath
 from rotation.editing.pipeline import Rotation, Source
 from rotation.report import svg_plots
-from rotation.report.html_report import render_page, write_page
+from rotation.report.html_report import render_html_report, write_html_report
 
 SIDE, ANGLES = 8, (-20.0, -10.0, 0.0, 10.0, 20.0)
 SHAPE = (3, SIDE, SIDE)
@@ -32,7 +32,7 @@ def straight(per_cluster: int = 4, noise: float = 0.0) -> tuple[Selection, np.nd
     left, right = rng.normal(0, 0.1, (2, 3 * SIDE * SIDE))
     direction = Direction(left, right, 0.9, 0.9)
     clusters = tuple(
-        Members(
+        ClusterMembers(
             np.arange(k * per_cluster, (k + 1) * per_cluster), np.zeros(per_cluster, dtype=bool),
             np.full(per_cluster, angle),
         )
@@ -70,7 +70,9 @@ def test_a_cluster_off_the_path_shows() -> None:
 def test_examples_are_the_members_nearest_to_the_angle_as_used() -> None:
     crops = {row: np.full((SIDE, SIDE, 3), row, dtype=np.uint8) for row in range(4)}
     crops[2][:, 0] = 99
-    members = Members(np.arange(4), np.array([0, 0, 1, 0], dtype=bool), np.array([9.0, 14, 10, 7]))
+    members = ClusterMembers(
+        np.arange(4), np.array([0, 0, 1, 0], dtype=bool), np.array([9.0, 14, 10, 7])
+    )
     (shown,) = examples(Selection((10.0,), (members,), (), ()), crops, count=2)
     assert shown.yaws_deg == (10.0, 9.0)
     assert shown.crops[0, 0, -1, 0] == 99
@@ -103,7 +105,7 @@ def a_report(**changes: Any) -> dict[str, Any]:
         "yaws_deg": (-20.0, 0.0, 20.0),
         "clusters": {
             "angles_deg": ANGLES, "sizes": (4,) * 5, "attributes": ("Male",),
-            "attributes_dropped": ("Smiling",), "widening": ("Smiling given up",),
+            "attributes_dropped": ("Smiling",), "widening": ("Smiling dropped",),
         },
         "fit": {
             "method": "paper", "shrink": False, "r2_left": 0.91, "r2_right": float("nan"),
@@ -157,7 +159,7 @@ class Page(HTMLParser):
 
 def test_the_page_stands_alone_and_says_what_was_done(tmp_path: Path) -> None:
     result = a_rotation()
-    write_page(a_report(), result, result.frames, tmp_path / "report.html")
+    write_html_report(a_report(), result, result.frames, tmp_path / "report.html")
     html = (tmp_path / "report.html").read_text("utf-8")
     page = Page(html)
     assert not page.open
@@ -165,7 +167,7 @@ def test_the_page_stands_alone_and_says_what_was_done(tmp_path: Path) -> None:
     assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
     assert "http" not in html.replace("http://www.w3.org", "")
     for words in (
-        "<b>a&b.jpg, turned", "not reached", "−20°", "Smiling given up", "paper", "colours matched",
+        "<b>a&b.jpg, turned", "not reached", "−20°", "Smiling dropped", "paper", "colours matched",
         "sharpened by 0.5", "f00d", "rotation run --out 'a b'", "0.91", "3.11.7", "13.5",
     ):  # fmt: skip
         assert words in page.text
@@ -190,7 +192,7 @@ def test_the_page_stands_alone_and_says_what_was_done(tmp_path: Path) -> None:
 )
 def test_what_was_not_asked_or_measured_is_not_claimed(changes: dict) -> None:
     result = a_rotation()
-    text = Page(render_page(a_report(**changes), result, result.frames)).text
+    text = Page(render_html_report(a_report(**changes), result, result.frames)).text
     if "measured_deg" in changes.get("turn", {}):
         assert "measured +18.7°" in text
     elif "turn" in changes:
@@ -209,7 +211,9 @@ def test_one_frame_is_a_page_too() -> None:
         yaws_deg=(0.0,), turn={"path_deg": (0.0,), "reached": (True,)},
         latent_norm={"source": 13.9, "frames": (13.9,)},
     )  # fmt: skip
-    assert Page(render_page(one, replace(result, frames=result.frames[:1]), result.frames[:1])).text
+    assert Page(
+        render_html_report(one, replace(result, frames=result.frames[:1]), result.frames[:1])
+    ).text
 
 
 def test_plots_are_whole_svg_with_their_points_inside() -> None:

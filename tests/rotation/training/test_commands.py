@@ -81,6 +81,7 @@ def wait_for(path, process):
     [
         ((), "--minutes or --steps"),
         (("--steps", "1", "--width", "16;32"), "16;32"),
+        (("--steps", "1", "--width", "16"), "not 16. The default"),
         (("--steps", "1", "--data", "no-such-folder"), "no-such-folder"),
         (("--steps", "1", "--init", "no-such-model"), "no model folder"),
         (("--steps", "1", "--device", "cuda:99"), "cuda:99"),

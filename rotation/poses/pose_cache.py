@@ -1,0 +1,186 @@
+"""The pose cache: a CSV file that keeps measured poses from run to run.
+
+Its columns are those of `poses.csv`, and `content`: the fingerprint of the image that was measured.
+Files of earlier versions lack that column. Several processes may use one file at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from rotation.data.labels_csv import format_csv
+from rotation.data.sources import ImageSource
+from rotation.errors import DatasetError
+from rotation.poses.estimation import PoseRow
+from rotation.poses.pose_csv import POSE_COLUMNS, parse_pose, parse_rows, pose_cells, read_text
+
+CONTENT_COLUMN = "content"
+_COLUMNS = (*POSE_COLUMNS, CONTENT_COLUMN)
+_LONGEST_LINE = 1 << 16  # bytes
+
+
+class CachedPose(NamedTuple):
+    """A pose and the fingerprint of the image it was measured on; '' if that is unknown."""
+
+    pose: PoseRow
+    content: str
+
+
+class PoseCache:
+    """The poses of an image set, each valid as long as its image is not replaced.
+
+    A row without a fingerprint comes from an earlier version. It takes the fingerprint that its
+    image has when the row is first used.
+
+    Parameters:
+        path: the CSV file. It is made when the first pose is added.
+        source: the images.
+    """
+
+    def __init__(self, path: Path, source: ImageSource) -> None:
+        self._path, self._source = path, source
+        self._rows = read_pose_cache(path)
+        self._fingerprints: dict[str, str] = {}
+
+    @property
+    def poses(self) -> dict[str, PoseRow]:
+        """The poses by filename."""
+        return {name: row.pose for name, row in self._rows.items()}
+
+    def drop_replaced(self, names: Iterable[str]) -> list[str]:
+        """Drop the poses of those images that have been replaced, and return their names."""
+        present = [
+            name for name in dict.fromkeys(names) if name in self._rows and self._fingerprint(name)
+        ]
+        kept = {name: self._rows[name].content for name in present}
+        replaced = [name for name in present if kept[name] not in ("", self._fingerprint(name))]
+        unknown = {name: self._fingerprint(name) for name in present if not kept[name]}
+        if not (replaced or unknown):
+            return []
+
+        def revise(rows: dict[str, CachedPose]) -> None:
+            for name in replaced:
+                # Another process may have measured the new image already.
+                if name in rows and rows[name].content == kept[name]:
+                    del rows[name]
+            for name, content in unknown.items():
+                if name in rows and not rows[name].content:
+                    rows[name] = CachedPose(rows[name].pose, content)
+
+        revise_pose_cache(self._path, revise)
+        revise(self._rows)
+        return replaced
+
+    def add(self, names: Sequence[str], poses: Iterable[PoseRow]) -> None:
+        """Keep the poses of images."""
+        rows = {
+            name: CachedPose(pose, self._fingerprint(name))
+            for name, pose in zip(names, poses, strict=True)
+        }
+        append_to_pose_cache(self._path, rows)
+        self._rows |= rows
+
+    def _fingerprint(self, name: str) -> str:
+        """The fingerprint of an image, read once in a run; '' if it is not in the image set."""
+        if name not in self._fingerprints:
+            try:
+                self._fingerprints[name] = self._source.fingerprint(name)
+            except DatasetError:
+                self._fingerprints[name] = ""
+        return self._fingerprints[name]
+
+
+def read_pose_cache(path: Path) -> dict[str, CachedPose]:
+    """The rows of a cache file by filename; none if there is no file.
+
+    A last line that a crash has cut short is ignored. If two runs have measured an image, the
+    later row counts.
+
+    Raises:
+        DatasetError: the file cannot be read or a value is wrong.
+    """
+    if not path.exists():
+        return {}
+    text = read_text(path)
+    whole_lines = text[: text.rfind("\n") + 1] or ",".join(_COLUMNS)
+    return {
+        name: CachedPose(parse_pose(cells, where), cells.get(CONTENT_COLUMN) or "")
+        for name, cells, where in parse_rows(path, whole_lines)
+    }
+
+
+def append_to_pose_cache(path: Path, rows: Mapping[str, CachedPose]) -> None:
+    """Add rows to a cache file, which is made if it does not exist.
+
+    The rows are on the disk when this returns. A last line that a crash has cut short is
+    overwritten.
+
+    Raises:
+        DatasetError: the file cannot be written.
+    """
+    with _locked(path) as file:
+        header, text = _format_rows(rows).split("\n", 1)
+        end = _end_of_lines(file)
+        file.truncate(end)
+        file.seek(0)
+        if end and file.readline().decode("utf-8-sig").rstrip() != header:
+            # The file of an earlier version has no column `content`, so it is written anew.
+            _replace(path, _format_rows({**read_pose_cache(path), **rows}))
+            return
+        file.write((text if end else f"{header}\n{text}").encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def revise_pose_cache(path: Path, revise: Callable[[dict[str, CachedPose]], None]) -> None:
+    """Let `revise` change the rows of a cache file, and write the file anew.
+
+    Raises:
+        DatasetError: the file cannot be written.
+    """
+    with _locked(path):
+        rows = read_pose_cache(path)
+        revise(rows)
+        _replace(path, _format_rows(rows))
+
+
+def _format_rows(rows: Mapping[str, CachedPose]) -> str:
+    cells = ([*pose_cells(name, row.pose), row.content] for name, row in rows.items())
+    return format_csv([_COLUMNS, *cells])
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[BinaryIO]:
+    """The file, open for appending, locked against changes by other processes."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            with path.open("a+b") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                # Another process may have replaced the file while this one waited for the lock.
+                if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    yield file
+                    return
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be written ({error.strerror}).") from None
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("wb") as file:
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _end_of_lines(file: BinaryIO) -> int:
+    """The offset after the last complete line."""
+    start = max(0, file.seek(0, os.SEEK_END) - _LONGEST_LINE)
+    file.seek(start)
+    return start + file.read().rfind(b"\n") + 1

@@ -10,7 +10,8 @@ from labeler.errors import ConfigError
 from labeler.exports.csv_files import VOTE_COLUMNS
 from labeler.web.access import roles_of
 from rotation.data.labels_csv import LABEL_COLUMNS
-from rotation.poses.pose_csv import CONTENT_COLUMN, POSE_COLUMNS
+from rotation.poses.pose_cache import CONTENT_COLUMN
+from rotation.poses.pose_csv import POSE_COLUMNS
 from rotation.synthetic_heads.dataset import TRUTH_COLUMNS
 
 __all__ = [

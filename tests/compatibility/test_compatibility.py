@@ -22,8 +22,8 @@ from flask.testing import FlaskClient
 from PIL import Image
 
 from labeler.app import create_app
+from labeler.cli.main import cli
 from labeler.config import load_settings
-from manage import cli
 from tests.compatibility.make_files import PASSWORD, SPARSE, TURN
 
 FILES = Path(__file__).parent / "files"

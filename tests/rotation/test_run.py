@@ -26,14 +26,24 @@ from rotation.options import AUTO, EditingOptions, FitOptions, RunOptions, TurnO
 from rotation.poses import mtcnn
 from rotation.poses.estimation import Poses
 from rotation.run import resolve_options
+from tests.rotation.directions.test_flow import bulge, chosen, texture
 from tests.rotation.modelling import SIZE, tiny_folder
-from tests.rotation.test_flow import bulge, chosen, texture
 
 
 def asked(folder: Path, *words: str) -> RunOptions:
     """What the command makes of words, less what was left open."""
-    needed = ["--images", folder, "--labels", "labels.csv", "--source", "a.jpg",
-              "--out", folder / "out", "--cache", folder / "cache"]  # fmt: skip
+    needed = [
+        "--images",
+        folder,
+        "--labels",
+        "labels.csv",
+        "--source",
+        "a.jpg",
+        "--out",
+        folder / "out",
+        "--cache",
+        folder / "cache",
+    ]
     context = run.make_context("run", [str(word) for word in needed] + list(words))
     return resolve_options(read_options(context.params))
 

@@ -28,10 +28,10 @@ from rotation.cli.option_types import Names, Yaws
 @click.option(
     "--quick", is_flag=True, help="24 sources, yaws by 10, paper and samples, 240 heads, 20 others."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-@click.option("--out", type=FolderPath, help="Folder for figures, strips and plot [none].")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+@click.option("--out", type=FolderPath, help="Folder for results, strips and plot [none].")
 @click.option("--sources", type=click.IntRange(1), help="Heads to turn [102].")
-@click.option("--variants", type=Names(), help="Which ways of turning [all].")
+@click.option("--variants", type=Names(), help="Which variants of the method [all].")
 @click.option("--yaw", "yaws", type=Yaws(), help="Yaws asked for [-30:30:5].")
 @click.option(
     "--gallery",
@@ -42,7 +42,7 @@ from rotation.cli.option_types import Names, Yaws
 @click.option(
     "--heads",
     type=click.IntRange(40),
-    help="Pictures of the data set for the clusters [480; quick: 240].",
+    help="Rendered images for the clusters [480; quick: 240].",
 )
 @click.option(
     "--min-cluster",
@@ -126,4 +126,4 @@ def benchmark(as_json: bool, **params: Any) -> None:
         return
     click.echo(markdown(report["variants"], report["yaws_deg"]))
     if params["out"] is not None:
-        click.echo(f"figures and pictures: {params['out']}")
+        click.echo(f"results and images: {params['out']}")

@@ -28,7 +28,7 @@ from rotation.options import PoseOptions
 UNKNOWABLE_FROM = 1e6
 """From so many images on, the number needed is not shown: the halves hardly agree."""
 HEADINGS = (
-    "way",
+    "method",
     "images",
     "R²",
     "angle left out",
@@ -62,7 +62,7 @@ HEADINGS = (
     type=click.Choice(["left", "center", "right", "any"]),
     default="center",
     show_default=True,
-    help="Whose; regressions learn from every light.",
+    help="Light of the members; regressions use every light.",
 )
 @click.option(
     "--yaw",
@@ -93,7 +93,7 @@ HEADINGS = (
     type=click.IntRange(2),
     default=100,
     show_default=True,
-    help="Bootstrap: how often people are drawn anew.",
+    help="Bootstrap: how often people are resampled.",
 )
 @click.option(
     "--splits",
@@ -104,7 +104,7 @@ HEADINGS = (
 )
 @embedding_options
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @click.option("--out", type=FolderPath, help="Folder for directions.json [none].")
 def directions(as_json: bool, **params: Any) -> None:
     """Measure how reliable the direction of each fit method is.

@@ -119,8 +119,12 @@ def merge(caches: tuple[Path, ...], out: Path) -> None:
 )
 @click.option("--steps", "counts", default="10,20,50", show_default=True, metavar="A,B,C")
 @click.option("--device", default="auto", show_default=True)
-@click.option("--sheet", type=FolderPath, help="Also a PNG: heads over what each way leaves.")
-@click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
+@click.option(
+    "--sheet",
+    type=FolderPath,
+    help="Also a PNG: heads above their reconstructions.",
+)
+@click.option("--json", "as_json", is_flag=True, help="All results as JSON.")
 def embeddings(counts: str, as_json: bool, sheet: Path | None, **params: Any) -> None:
     """Compare the encoders on rendered heads.
 

@@ -82,9 +82,7 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
     help="A member's label must be so probable (p_left, ...).",
 )
 @click.option("--similar", is_flag=True, help="Members that look like the source count more.")
-@click.option(
-    "--same-person", is_flag=True, help="Also take other pictures of the source's person."
-)
+@click.option("--same-person", is_flag=True, help="Also take other images of the source's person.")
 @window_options
 @click.option("--max-cluster", type=click.IntRange(1), default=CLUSTERS.maximum, show_default=True)
 @click.option(
@@ -145,7 +143,7 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
     "--show-size",
     type=click.IntRange(16, 2048),
     metavar="PIXELS",
-    help="Side of the pictures written, smoothly enlarged.",
+    help="Side of the images written, smoothly enlarged.",
 )
 @click.option("--match-colours", is_flag=True, help="Give frames the source's colours (Lab).")
 @click.option(
@@ -251,7 +249,7 @@ def _editing(params: dict[str, Any], model: ModelOptions) -> str:
 
     chosen, flow, loop = params["editing"], params["carry"], params["closed_loop"]
     if flow and loop:
-        raise SelectionError("--carry and --closed-loop are two ways to turn; give one of them.")
+        raise SelectionError("--carry and --closed-loop are two editing methods; give one of them.")
     if chosen is None:
         return default_editing_method(model, flow, loop)
     for flag, name, asked in (("carry", "flow", flow), ("closed-loop", "closed-loop", loop)):

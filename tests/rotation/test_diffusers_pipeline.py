@@ -214,7 +214,7 @@ def test_arrays_and_tensors_are_taken_as_crops(pipe: HeadRotationPipeline) -> No
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"direction": "right"}, r"'right' is not among those here: left"),
+        ({"direction": "right"}, r"There is no direction 'right'; there are: left"),
         ({"direction": Direction(np.zeros(9), np.zeros(9), 1, 1)}, "for latents of 9 numbers"),
         ({"output_type": "video"}, "output_type 'video'"),
         ({"image": np.zeros((9, 9, 3))}, "A crop of 16 x 16"),

@@ -155,7 +155,7 @@ def test_an_onnx_model_enlarges(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"channels": 1}, r"takes no single float \(N, 3, H, W\)"),
-        ({"factor": 0.5}, "wanted"),
+        ({"factor": 0.5}, "needed"),
         ({"side": 48}, "cannot enlarge"),
     ],
 )

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 
 from rotation.diffusion.devices import bf16_is_faster, choose_device  # noqa: E402
 from rotation.diffusion.latent_model import LatentModel  # noqa: E402
-from rotation.imaging.finishing import restore_colours  # noqa: E402
+from rotation.imaging.colours import restore_colours  # noqa: E402
 from rotation.imaging.images import to_pixels  # noqa: E402
 from rotation.imaging.metrics import mean_square_error  # noqa: E402
 from rotation.latents.encoders import InterpolatedInversionEncoder, SmoothedInversionEncoder  # noqa: E402

@@ -42,7 +42,7 @@ STAGES = {  # functions by the stage that their own time is booked on
     "poses, selection": ("run:read_labels", "run:read_tables", "run:open_pose_source",
                          "editing.pipeline:find_source", "editing.pipeline:join_records",
                          "editing.pipeline:candidate_rows", "editing.pipeline:select",
-                         "posing:PoseBook.poses"),
+                         "poses.source:PoseSource.find_poses"),
     "crops": ("editing.pipeline:read_members",),
     "latents": ("run:open_cluster_store", "run:open_source_store",
                 "editing.pipeline:encode_members", "editing.method:encode_source_crop"),

@@ -1,11 +1,12 @@
-"""Turning heads as a pipeline of diffusers: any unconditional model folder in, frames out.
+"""Head rotation as a pipeline of diffusers, for any folder of an unconditional pixel model.
 
     pipe = HeadRotationPipeline.from_pretrained("ddpm-celebahq-256")
     pipe.directions["center"] = fit.direction
     pipe.save_pretrained("turner")                       # model and directions in one folder
-    frames = pipe(picture, yaws_deg=(-20, 0, 20), direction="center").images
+    frames = pipe(image, yaws_deg=(-20, 0, 20), direction="center").images
 
-Annotations here are live (no `from __future__`): diffusers reads the constructor's.
+This module does not import `annotations` from `__future__`, since diffusers reads the annotations
+of the constructor.
 """
 
 import json
@@ -44,22 +45,23 @@ from rotation.options import EditingOptions
 EMBEDDINGS = ("inversion", "smooth")
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 INDEX = "model_index.json"
-PLAIN_GAIN = 1.0  # along a linear direction, where no gain is given
+LINEAR_GAIN = 1.0
+"""The default gain along a direction without a flow."""
 MIN_CONFIDENCE = 0.2
-"""Under this, landmarks were read off something that is no face; clusters leave such images out."""
+"""Poses with less confidence come from images without a face. Clusters leave them out too."""
 
-Picture = Image.Image | np.ndarray | torch.Tensor
+InputImage = Image.Image | np.ndarray | torch.Tensor
 
 
 @dataclass
 class HeadRotationPipelineOutput(BaseOutput):
-    """Frames, image after image and for each image yaw after yaw.
+    """The frames of all images: those of the first image, yaw by yaw, then those of the next.
 
     Attributes:
-        images: by `output_type`: PIL images; float arrays (N, S, S, 3) or tensors (N, 3, S, S) in
-            [0, 1]; for `latent` the moved latents themselves.
-        latents: the moved latents (N, 3, S, S), float32 on the CPU.
-        source_yaws_deg: the yaw each source was taken to have.
+        images: N frames as `output_type` says: PIL images, a float array (N, S, S, 3) or a tensor
+            (N, 3, S, S) in [0, 1], or for `latent` the same as `latents`.
+        latents: the edited latents (N, 3, S, S), float32 on the CPU.
+        source_yaws_deg: the yaw of each image in degrees, as given or as read from landmarks.
     """
 
     images: list[Image.Image] | np.ndarray | torch.Tensor
@@ -68,15 +70,15 @@ class HeadRotationPipelineOutput(BaseOutput):
 
 
 class HeadRotationPipeline(DiffusionPipeline):
-    """Turns the head of a picture along directions in a diffusion model's latent space.
+    """Turns the head in an image along a direction in a diffusion model's latent space.
 
-    Takes every unconditional folder of a `UNet2DModel` (RGB, or r x r blocks stacked as channels)
-    with a DDIM or DDPM scheduler, predicting epsilon, sample or v. The sampler is this engine's
-    own (`rotation.diffusion.ddim`), whose steps can be inverted. Of the scheduler only the noise
-    schedule and the kind of prediction are read.
+    The model is a `UNet2DModel` without conditions, for RGB images or r x r pixel blocks stacked as
+    channels. Its scheduler is DDIM or DDPM, and it predicts epsilon, sample or v. Only the noise
+    schedule and the kind of prediction are read from the scheduler. The sampler is that of
+    `rotation.diffusion.ddim`, whose steps can be inverted.
 
     Attributes:
-        directions: by name; saved and loaded with the model.
+        directions: by name. They are saved and loaded with the model.
     """
 
     model_cpu_offload_seq = "unet"  # type: ignore[assignment]
@@ -88,14 +90,16 @@ class HeadRotationPipeline(DiffusionPipeline):
         self.register_modules(unet=unet, scheduler=DDIMScheduler.from_config(scheduler.config))
         self.directions: dict[str, Direction] = {}
         self.unet.eval().requires_grad_(False)
-        self._denoising()  # an unknown schedule or odd channels are refused here, not at a call
+        self._denoising()  # raises for an unknown schedule or number of channels
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Self:
-        """Open a local folder, with the directions saved in it.
+        """Load a local model folder and the directions saved in it.
 
-        Folders of this project without `model_index.json` are opened too. Only safetensors are
-        read. Raises `ModelError` for a folder that is no such model or is damaged.
+        The folder need not have a `model_index.json`. Weights are read from safetensors only.
+
+        Raises:
+            ModelError: the folder holds no such model, or is damaged.
         """
         folder = Path(pretrained_model_name_or_path)
         if not folder.is_dir():
@@ -105,7 +109,7 @@ class HeadRotationPipeline(DiffusionPipeline):
             pipeline = cls(*_parts(folder))
         else:
             if not is_accelerate_available():
-                kwargs.setdefault("low_cpu_mem_usage", False)  # else diffusers warns at every call
+                kwargs.setdefault("low_cpu_mem_usage", False)  # otherwise diffusers warns each time
             kwargs["use_safetensors"] = True
             try:
                 pipeline = super().from_pretrained(folder, **kwargs)
@@ -116,7 +120,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         return pipeline
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
-        """Write model and directions: a folder for this class, for `--model`, and for diffusers."""
+        """Save model and directions to a folder for this class, for `--model` and for diffusers."""
         kwargs["safe_serialization"] = True
         super().save_pretrained(save_directory, *args, **kwargs)
         folder = Path(save_directory)
@@ -127,13 +131,13 @@ class HeadRotationPipeline(DiffusionPipeline):
 
     @property
     def image_size(self) -> int:
-        """S, the side of pictures, frames and latents in pixels."""
+        """S, the side of crops, frames and latents in pixels."""
         return self._denoising().image_size
 
     @torch.no_grad()
     def __call__(  # noqa: PLR0913 - as diffusers' own pipelines, all by keyword
         self,
-        image: Picture | Sequence[Picture],
+        image: InputImage | Sequence[InputImage],
         yaws_deg: Sequence[float],
         direction: str | Direction = "",
         *,
@@ -148,63 +152,64 @@ class HeadRotationPipeline(DiffusionPipeline):
         output_type: str = "pil",
         return_dict: bool = True,
     ) -> HeadRotationPipelineOutput | tuple[Any, ...]:
-        """Frames of one picture or several at each of K yaws.
+        """Turn the head in one or more images to each of K yaws.
 
         Args:
-            image: PIL images are cropped as the engine crops (`standard_crop`); arrays (S, S, 3)
-                and tensors (3, S, S) in [0, 1] are taken as crops of the model's size.
-            yaws_deg: the yaws to show, degrees, > 0 towards the viewer's right.
-            direction: a name in `directions`, which may be left out where there is one, or a
-                direction itself.
-            source_yaw_deg: the yaw the pictures show; None reads it from landmarks.
-            gain: multiplies the turn along the direction, of which a mean slope is too little for
-                one head. Where the direction goes with a flow, pictures are warped along it, and
-                only the rest is multiplied. None takes 1, with a flow `FLOW_GAIN`.
-            keep_norm: see `Direction.move`; with a flow it plays no part.
-            num_inference_steps: of the sampler.
-            embedding: of the pictures, that of the clusters whose direction it is: `inversion`
-                exactly, `smooth` as `rotation run` embeds photographs.
-            detail: see `EditingOptions`; without a flow it plays no part.
-            inversion_tolerance: see `LatentModel.encode_exactly`; None is as exact as float32 is.
-            bf16: compute the network in bfloat16.
+            image: PIL images are cropped by `standard_crop`. Arrays (S, S, 3) and tensors (3, S, S)
+                in [0, 1] are taken as crops of the model's size.
+            yaws_deg: the yaws of the frames in degrees, > 0 towards the viewer's right.
+            direction: a direction, or the name of one in `directions`. It may be left out if there
+                is only one.
+            source_yaw_deg: the yaw of the images in degrees; None reads it from landmarks.
+            gain: a factor on the displacement along the direction. If the direction has a flow, the
+                image is warped along it first. None is 1, or `FLOW_GAIN` with a flow.
+            keep_norm: see `Direction.move`. It has no effect with a flow.
+            num_inference_steps: the steps of the sampler.
+            embedding: the encoder, which must be that of the direction's clusters. `inversion` is
+                exact, `smooth` is the encoder of photographs in `rotation run`.
+            detail: see `EditingOptions`. It has no effect without a flow.
+            inversion_tolerance: see `LatentModel.encode_exactly`; None is its default.
+            bf16: evaluate the network in bfloat16.
             output_type: `pil`, `np`, `pt` or `latent`.
-            return_dict: False gives a plain tuple.
+            return_dict: False returns a tuple.
 
         Raises:
-            ModelError: pictures, direction or type do not fit. SelectionError: no face to read.
+            ModelError: image, direction or an option does not fit.
+            SelectionError: no face is found in an image whose yaw is not given.
         """
         _check_known("output_type", output_type, OUTPUT_TYPES)
         _check_known("embedding", embedding, EMBEDDINGS)
         model = LatentModel(self._denoising(bf16), num_inference_steps, name=type(self).__name__)
         along = self._direction(direction, 3 * model.image_size**2)
         many: Sequence[Any] = image if isinstance(image, list | tuple) else [image]
-        crops = torch.stack([as_crop(picture, model.image_size) for picture in many])
+        crops = torch.stack([as_crop(one, model.image_size) for one in many])
         device = model.device
         yaws = [
             read_yaw(crop, device) if source_yaw_deg is None else source_yaw_deg for crop in crops
         ]
         name = "line" if along.flow is None else "flow"
-        gain = PLAIN_GAIN if gain is None and name == "line" else gain
+        gain = LINEAR_GAIN if gain is None and name == "line" else gain
         options = EditingOptions(name, gain, keep_norm, detail)
-        encoder = build_codec(model, embedding)
+        codec = build_codec(model, embedding)
         sources = [None] * len(crops)
         if name == "line":
-            sources = list(_encode(encoder, crops, inversion_tolerance).numpy())
+            sources = list(_encode(codec, crops, inversion_tolerance).numpy())
         requests = [
-            EditRequest(encoder, pixels, yaw, yaws_deg, along, options, device, latent)
+            EditRequest(codec, pixels, yaw, yaws_deg, along, options, device, latent)
             for pixels, yaw, latent in zip(to_pixels(crops.numpy()), yaws, sources, strict=True)
         ]
         method = editing_method(name)
-        found = [method.move(request) for request in requests]
-        moved = torch.from_numpy(np.concatenate([one.frames for one in found])).float()
+        moved = [method.move(request) for request in requests]
+        latents = torch.from_numpy(np.concatenate([one.frames for one in moved])).float()
         if output_type == "latent":
-            shown: Any = moved
+            shown: Any = latents
         elif name == "line" and embedding == "inversion":
-            shown = _as_type(model.decode(moved), output_type)  # exact latents have lost no colours
+            # Exact latents have lost no colours that `show` would have to restore.
+            shown = _as_type(model.decode(latents), output_type)
         else:
-            edited = [method.show(*pair) for pair in zip(requests, found, strict=True)]
-            shown = _as_type(_joined(edited), output_type)
-        output = HeadRotationPipelineOutput(shown, moved, tuple(yaws))
+            edited = [method.show(*pair) for pair in zip(requests, moved, strict=True)]
+            shown = _as_type(_join_frames(edited), output_type)
+        output = HeadRotationPipelineOutput(shown, latents, tuple(yaws))
         return output if return_dict else output.to_tuple()
 
     def _denoising(self, bf16: bool = False) -> Denoising:
@@ -222,8 +227,8 @@ class HeadRotationPipeline(DiffusionPipeline):
         if isinstance(direction, str):
             name = direction or next(iter(self.directions), "")
             if name not in self.directions or (not direction and len(self.directions) > 1):
-                known = ", ".join(self.directions) or "none: fit one and put it into .directions"
-                raise ModelError(f"Which direction? {direction!r} is not among those here: {known}")
+                known = ", ".join(self.directions) or "none. Fit one and put it into .directions"
+                raise ModelError(f"There is no direction {direction!r}; there are: {known}.")
             direction = self.directions[name]
         if direction.left.size != size:
             raise ModelError(
@@ -238,14 +243,14 @@ def _check_known(name: str, value: str, known: Sequence[str]) -> None:
         raise ModelError(f"{name} {value!r}: {', '.join(known)} are known.")
 
 
-def _encode(encoder: DiffusionCodec, crops: torch.Tensor, tolerance: float | None) -> torch.Tensor:
-    """Latents (N, 3, S, S) of sources; `tolerance` is that of exact inversion."""
-    if encoder.encoder_name == "inversion":
-        return encoder.model.encode_exactly(crops, tolerance).z
-    return encoder.source(crops)
+def _encode(codec: DiffusionCodec, crops: torch.Tensor, tolerance: float | None) -> torch.Tensor:
+    """Latents (N, 3, S, S) of crops (N, 3, S, S); `tolerance` is that of exact inversion."""
+    if codec.encoder_name == "inversion":
+        return codec.model.encode_exactly(crops, tolerance).z
+    return codec.source(crops)
 
 
-def _joined(edited: Sequence[EditedFrames]) -> torch.Tensor:
+def _join_frames(edited: Sequence[EditedFrames]) -> torch.Tensor:
     """The frames (N K, 3, S, S) of N sources, in [0, 1]."""
     return torch.from_numpy(from_pixels(np.concatenate([one.frames for one in edited])))
 
@@ -261,47 +266,48 @@ def _as_type(
 
 
 def _parts(folder: Path) -> tuple[Any, DDIMScheduler]:
-    """Network and scheduler of a folder without an index."""
+    """Network and scheduler of a model folder without `model_index.json`."""
     denoising = load_denoising(folder)
     return denoising.unet, DDIMScheduler.from_config(dict(denoising.scheduler))
 
 
 def _forget_origin(path: Path) -> None:
-    """Take the folder a model was read from out of a written config: it is nobody's business."""
+    """Remove the path that the model was loaded from: it may be private."""
     config = json.loads(path.read_text("utf-8"))
     config.pop("_name_or_path", None)
     path.write_text(json.dumps(config, indent=2) + "\n", "utf-8")
 
 
-def as_crop(picture: Picture, size: int) -> torch.Tensor:
-    """The crop (3, S, S) in [0, 1], float32, of a picture; `ModelError` for another shape."""
-    if isinstance(picture, Image.Image):
-        exact = picture.size == (size, size)
-        pixels = np.asarray(picture.convert("RGB")) if exact else standard_crop(picture, size)
+def as_crop(image: InputImage, size: int) -> torch.Tensor:
+    """The crop (3, S, S), float32 in [0, 1], of an image; `ModelError` if the shape is wrong."""
+    if isinstance(image, Image.Image):
+        exact = image.size == (size, size)
+        pixels = np.asarray(image.convert("RGB")) if exact else standard_crop(image, size)
         return torch.from_numpy(from_pixels(pixels[None])[0])
-    if isinstance(picture, np.ndarray):
-        if picture.dtype == np.uint8:
-            picture = picture.astype(np.float32) / 255
-        crop = torch.from_numpy(np.moveaxis(picture, -1, 0).astype(np.float32))
+    if isinstance(image, np.ndarray):
+        if image.dtype == np.uint8:
+            image = image.astype(np.float32) / 255
+        crop = torch.from_numpy(np.moveaxis(image, -1, 0).astype(np.float32))
     else:
-        crop = picture.detach().to("cpu", torch.float32)
+        crop = image.detach().to("cpu", torch.float32)
     if crop.shape != (3, size, size) or not bool(((crop >= 0) & (crop <= 1)).all()):
         raise ModelError(
             f"A crop of {size} x {size} pixels in [0, 1] is needed, array (S, S, 3) or tensor "
-            f"(3, S, S), not {tuple(picture.shape)}; or give a PIL image, which is cropped."
+            f"(3, S, S), not {tuple(image.shape)}; or give a PIL image, which is cropped."
         )
     return crop
 
 
 def read_yaw(crop: torch.Tensor, device: torch.device | str) -> float:
-    """The yaw in degrees of a crop (3, S, S), by landmarks found on `device`.
+    """The yaw in degrees of a crop (3, S, S), by MTCNN's landmarks.
 
-    Raises `SelectionError` where there is no face.
+    Raises:
+        SelectionError: no face is found.
     """
     from rotation.poses.mtcnn import LandmarkDetector  # late: loads MTCNN
 
     found = LandmarkDetector(device).estimate_crops(to_pixels(crop[None].numpy()))
     yaw = float(found.yaw_deg[0])
     if not np.isfinite(yaw) or found.confidence[0] < MIN_CONFIDENCE:
-        raise SelectionError("No face is found in the picture; say its yaw with source_yaw_deg.")
+        raise SelectionError("No face is found in the image; give its yaw as source_yaw_deg.")
     return yaw

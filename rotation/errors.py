@@ -1,30 +1,30 @@
-"""What can go wrong in the engine. The message says what was given and what to do."""
+"""The errors of the engine. Each message says what was given and what to do."""
 
 from __future__ import annotations
 
 
 class RotationError(Exception):
-    """An expected error; the command line prints it and exits with 1."""
+    """An expected error. The command line prints its message and exits with code 1."""
 
 
 class DatasetError(RotationError):
-    """A folder, zip or text file cannot be used as it is."""
+    """A folder, zip or text file cannot be used."""
 
 
 class ImageError(DatasetError):
-    """One image cannot be decoded; the rest of the set can go on."""
+    """One image cannot be decoded. The other images can still be used."""
 
 
 class ModelError(RotationError):
-    """A folder holds no usable model."""
+    """A model, its settings or its inputs cannot be used."""
 
 
 class SelectionError(RotationError):
-    """Too few images for a cluster, or none for the source."""
+    """A cluster has too few images, or the source or an option does not fit."""
 
 
 class MissingExtraError(RotationError):
-    """A package that only some pictures need is not installed."""
+    """A package that only some outputs need is not installed."""
 
     def __init__(self, need: str, error: ImportError) -> None:
         super().__init__(

@@ -1,6 +1,6 @@
-"""What a run is asked to do, typed: built once by a command, or by hand, and only read after.
+"""The options of the engine as frozen dataclasses. `RunOptions` holds all options of a run.
 
-Angles are degrees, positive towards the viewer's right. Imports nothing heavy.
+Angles are in degrees, positive towards the viewer's right. This module imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -11,25 +11,26 @@ from typing import Literal
 
 AUTO: Literal["auto"] = "auto"
 Gain = float | Literal["auto"]
-"""What multiplies the displacement of a latent; `AUTO`: found for each frame by trial frames."""
+"""A factor on the displacement of a latent. `AUTO` finds it for each frame by trial frames."""
 
 EncoderName = Literal["inversion", "smooth", "network", "refined"]
-"""How images become latents: `rotation.latents.encoders`."""
+"""The name of an encoder; see `rotation.latents.encoders.build_codec`."""
 
 
 @dataclass(frozen=True)
 class ClusterOptions:
-    """Which images stand for the source at each yaw.
+    """How the clusters are selected; see `rotation.clusters.selection.Criteria`.
 
     Attributes:
-        light: the source's light; `auto`: its label.
+        light: the source's light; `auto` is its label.
         light_filter: False takes images of every light.
-        attributes: to share with the source; None: the usual ones of those that the files tell.
-        minimum, maximum: images of a cluster.
-        half_width_deg, max_half_width_deg: of its yaw window, and how far that may grow.
-        min_probability: a label must be so probable.
-        same_person: allows other images of the source's person.
-        similar: gives members that look like the source more weight (`clusters.similarity`).
+        attributes: the attributes that members share with the source; None takes the default ones
+            that the files have.
+        minimum, maximum: bounds of a cluster's size.
+        half_width_deg, max_half_width_deg: half the width of a yaw window, and how far it may grow.
+        min_probability: the smallest probability of a member's label.
+        same_person: allow other images of the source's person.
+        similar: give members that look like the source more weight (`clusters.similarity`).
     """
 
     light: str = "auto"
@@ -46,9 +47,11 @@ class ClusterOptions:
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How a direction is fitted: the name of a fit method (`rotation.directions.fit`).
+    """How a direction is fitted.
 
-    `shrink` damps the spatial frequencies on which halves of the images disagree.
+    Attributes:
+        method: the name of a fit method (`rotation.directions.fit`).
+        shrink: damp the spatial frequencies on which two halves of the images disagree.
     """
 
     method: str = "samples"
@@ -57,14 +60,14 @@ class FitOptions:
 
 @dataclass(frozen=True)
 class EditingOptions:
-    """How frames come from a direction.
+    """How the source's latent is edited.
 
     Attributes:
         method: the name of an editing method (`rotation.editing.methods`).
-        gain: multiplies the displacement; None: the method's usual one. The closed loop
-            measures instead.
-        keep_norm: of a latent that is moved along the linear direction alone.
-        detail: share of the warped image's detail that frames get back, by flow editing.
+        gain: a factor on the displacement; None is the method's default. `closed-loop` has none,
+            since it measures the frames.
+        keep_norm: restore the norm of a latent that `line` has moved.
+        detail: with `flow`, the share of the warped image's lost detail that frames get back.
     """
 
     method: str = "line"
@@ -75,7 +78,7 @@ class EditingOptions:
 
 @dataclass(frozen=True)
 class TurnOptions:
-    """How to turn a head to each of `yaws_deg`."""
+    """How a head is turned to each of `yaws_deg`: the options of all stages of the method."""
 
     yaws_deg: tuple[float, ...] = ()
     clusters: ClusterOptions = field(default_factory=ClusterOptions)
@@ -86,14 +89,16 @@ class TurnOptions:
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """The diffusion model and how it encodes.
+    """The diffusion model and its encoder.
 
     Attributes:
-        folder: a folder, or a bundled name; None: the one that suits the images.
-        device: auto, cpu, cuda, cuda:N. Everything that computes with torch follows it.
-        steps: of the sampler. iterations: corrections a step when the clusters are encoded.
-        embedding: None: the one that suits the images.
-        bf16: bfloat16; None: where the processor has it.
+        folder: a model folder or the name of a bundled model; None takes the bundled model that
+            suits the images.
+        device: auto, cpu, cuda, cuda:N or mps. All computations with torch use it.
+        steps: the steps of the sampler.
+        iterations: corrections a step when clusters are encoded by `inversion`.
+        embedding: the name of the encoder; None takes the one that suits the images.
+        bf16: compute in bfloat16; None does so on devices where it is faster.
     """
 
     folder: Path | None = None
@@ -106,7 +111,13 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class PoseOptions:
-    """Where poses come from: the user's own CSV, else `landmarks` (auto, mtcnn or a file)."""
+    """Where poses come from.
+
+    Attributes:
+        csv: the user's own `poses.csv`; None estimates poses from landmarks.
+        landmarks: a landmark file, `mtcnn`, or `auto`: the landmark file beside the images, or
+            MTCNN where there is none.
+    """
 
     csv: Path | None = None
     landmarks: str = "auto"
@@ -114,13 +125,17 @@ class PoseOptions:
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """What is written besides frames, strip and report, and how frames are finished for show.
+    """What is written besides frames, strip and reports, and how frames are finished.
 
     Attributes:
         animations: names among `rotation.imaging.animation.WRITERS`.
-        side: of the images written, in pixels; 0: as the model has them.
-        sharpen: a share: 0 nothing, 1 strong.
+        contact_sheets: the clusters' mean images, and the frames above them.
+        grid: the strip in several rows.
+        side: of the images written, in pixels; 0 is the side of the model's images.
+        match_colours: give frames the source's colours.
+        sharpen: the amount of the unsharp mask; 0 is none, 1 is strong.
         super_resolution: an ONNX model that enlarges frames.
+        paste_back: the photograph with each frame in it.
         save_pipeline: a folder for the model with the direction (`HeadRotationPipeline`).
     """
 
@@ -137,9 +152,14 @@ class OutputOptions:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """All that `rotation run` needs: turn the face `source` of `images` into the folder `out`.
+    """All options of `rotation run`.
 
-    `labels` is a labels.csv; `cache` keeps latents, poses and pose estimators between runs.
+    Attributes:
+        images: the image set, a folder or a zip.
+        labels: its labels.csv.
+        source: the name of the image whose head is turned.
+        out: the folder for frames, strip and reports.
+        cache: the folder that keeps latents, poses and pose estimators between runs.
     """
 
     images: Path

@@ -12,17 +12,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from PIL import Image
+
 from rotation.data.celeba import read_tables
 from rotation.data.crop import read_image
 from rotation.data.labels_csv import read_labels, read_probabilities
 from rotation.data.sources import ImageSource, open_source, safe_name
 from rotation.diffusion.devices import choose_device
 from rotation.diffusion.model_folder import find_model
-from rotation.directions.direction import Direction
 from rotation.directions.fit import fit_method
 from rotation.editing.method import EstimatorFactory
 from rotation.editing.methods import editing_method
-from rotation.editing.pipeline import Data, rotate
+from rotation.editing.pipeline import Data, Rotation, rotate
 from rotation.imaging.images import check_writable
 from rotation.latents.encoders import open_cluster_store, open_codec, open_source_store
 from rotation.options import ModelOptions, RunOptions
@@ -47,11 +48,7 @@ ESTIMATOR_FOLDER = "pose-readers"
 def run_rotation(options: RunOptions, command: str, progress: Progress) -> dict[str, Any]:
     """Turn one head, and write frames, strip and reports into the folder `options.out`.
 
-    Parameters:
-        command: the command line, for the report.
-
-    Returns:
-        The report, as in report.json.
+    The report contains the command line `command`; it is returned too.
 
     Raises:
         RotationError: the options or files do not fit.
@@ -70,15 +67,11 @@ def run_rotation(options: RunOptions, command: str, progress: Progress) -> dict[
         timer.mark("load")
         # 3. Turn the head: steps 1 to 6 of the algorithm in docs/method.md.
         result = rotate(data, codec, store, options.turn, timer)
-        if options.output.paste_back:
-            photograph = read_image(images, safe_name(options.source))
-            output = replace(output, photograph=photograph)
+        output = replace(output, photograph=_read_photograph(options, images))
     timer.mark("turn")
     # 4. Write the frames and whatever else was asked for.
     shown = write_images(result, options.turn.yaws_deg, output, options.out)
-    if options.output.save_pipeline is not None:
-        light, direction = result.source.light or "any", result.fit.direction
-        save_pipeline(options.model.folder, light, direction, options.output.save_pipeline)
+    _save_pipeline(options, result)
     timer.mark("write")
     # 5. Write the reports.
     report = describe_run(result, options) | {
@@ -194,10 +187,17 @@ def _estimators(
     return make
 
 
-def save_pipeline(model: Path | None, name: str, direction: Direction, out: Path) -> None:
-    """Save a model folder with a direction of this name as a `HeadRotationPipeline`."""
+def _read_photograph(options: RunOptions, images: ImageSource) -> Image.Image | None:
+    """The image of the source, if frames are to be pasted back into it."""
+    return read_image(images, safe_name(options.source)) if options.output.paste_back else None
+
+
+def _save_pipeline(options: RunOptions, result: Rotation) -> None:
+    """Save the model with the direction as a `HeadRotationPipeline`, if that is asked for."""
+    if options.output.save_pipeline is None:
+        return
     from rotation.diffusers_pipeline import HeadRotationPipeline  # imports all of diffusers
 
-    pipeline = HeadRotationPipeline.from_pretrained(find_model(model))
-    pipeline.directions[name] = direction
-    pipeline.save_pretrained(out)
+    pipeline = HeadRotationPipeline.from_pretrained(find_model(options.model.folder))
+    pipeline.directions[result.source.light or "any"] = result.fit.direction
+    pipeline.save_pretrained(options.output.save_pipeline)

@@ -1,4 +1,4 @@
-"""`rotation benchmark`: the command's options. Heavy libraries are imported inside of it."""
+"""`rotation benchmark`: its options, and the table that it prints."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import click
 
 from rotation.cli.common import (
     CLUSTERS,
-    EMBEDDINGS,
+    ENCODER_NAMES,
     FolderPath,
     Progress,
     bf16_option,
     default_cache,
     device_option,
     model_options,
-    one_message,
+    rotation_errors_as_messages,
     steps_option,
 )
 from rotation.cli.option_types import Names, Yaws
@@ -28,10 +28,10 @@ from rotation.cli.option_types import Names, Yaws
 @click.option(
     "--quick", is_flag=True, help="24 sources, yaws by 10, paper and samples, 240 heads, 20 others."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-@click.option("--out", type=FolderPath, help="Folder for figures, strips and plot [none].")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
+@click.option("--out", type=FolderPath, help="Folder for results, strips and plot [none].")
 @click.option("--sources", type=click.IntRange(1), help="Heads to turn [102].")
-@click.option("--variants", type=Names(), help="Which ways of turning [all].")
+@click.option("--variants", type=Names(), help="Which variants of the method [all].")
 @click.option("--yaw", "yaws", type=Yaws(), help="Yaws asked for [-30:30:5].")
 @click.option(
     "--gallery",
@@ -42,14 +42,14 @@ from rotation.cli.option_types import Names, Yaws
 @click.option(
     "--heads",
     type=click.IntRange(40),
-    help="Pictures of the data set for the clusters [480; quick: 240].",
+    help="Rendered images for the clusters [480; quick: 240].",
 )
 @click.option(
     "--min-cluster",
     type=click.IntRange(1),
     default=CLUSTERS.minimum,
     show_default=True,
-    help="Attributes are given up before a cluster is smaller.",
+    help="Attributes are dropped before a cluster is smaller.",
 )
 @click.option(
     "--strips",
@@ -73,7 +73,7 @@ from rotation.cli.option_types import Names, Yaws
 )
 @click.option(
     "--embedding",
-    type=click.Choice(EMBEDDINGS),
+    type=click.Choice(ENCODER_NAMES),
     default="inversion",
     show_default=True,
     help="Images to latents, as of `rotation run`.",
@@ -82,14 +82,14 @@ from rotation.cli.option_types import Names, Yaws
 @click.option("--cache", type=FolderPath, help="Keeps heads and latents [~/.cache/sidelight].")
 @device_option
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
-def benchmark(as_json: bool, **given: Any) -> None:
-    """Measure ways of turning against the rendered truth.
+def benchmark(as_json: bool, **params: Any) -> None:
+    """Compare variants of the method on rendered heads, whose true frames are known.
 
-    Turns synthetic heads of people no model has seen by each variant of the method, and judges
-    all frames by true renders. Variants: paper, one-line, no-light, no-attributes, global,
-    paper-closed, samples, closed-loop, carried, regression, and bound (the true renders embedded
-    and decoded). Differences are from the first one named. With --out, benchmark.json is there from
-    the first few sources on; a source whose clusters are too small is left out and told of.
+    Each variant turns synthetic heads of people that no model has seen. True renders judge all
+    frames. Variants: paper, one-line, no-light, no-attributes, global, paper-closed, samples,
+    closed-loop, carried, regression, and bound (the true renders encoded and decoded). Differences
+    are to the first variant named. With --out, benchmark.json is kept up to date from the first
+    few sources on. Sources whose clusters are too small are left out and reported.
 
     \b
     Examples:
@@ -100,17 +100,17 @@ def benchmark(as_json: bool, **given: Any) -> None:
     from rotation.evaluation.tables import markdown
 
     names = ("quick", "sources", "variants", "gallery", "heads", "iterations")
-    with one_message(), Progress(lines=True) as progress:
-        size = choose_size(yaws_deg=given["yaws"], **{name: given[name] for name in names})
+    with rotation_errors_as_messages(), Progress(lines=True) as progress:
+        size = choose_size(yaws_deg=params["yaws"], **{name: params[name] for name in names})
         options = BenchmarkOptions(
             size=size,
-            model=model_options(given | {"iterations": size.iterations}),
-            cache=given["cache"] or default_cache(),
-            out=given["out"],
-            min_cluster=given["min_cluster"],
-            strips=given["strips"],
-            workers=(os.cpu_count() or 1) if given["workers"] is None else given["workers"],
-            seed=given["seed"],
+            model=model_options(params | {"iterations": size.iterations}),
+            cache=params["cache"] or default_cache(),
+            out=params["out"],
+            min_cluster=params["min_cluster"],
+            strips=params["strips"],
+            workers=(os.cpu_count() or 1) if params["workers"] is None else params["workers"],
+            seed=params["seed"],
         )
         report = run_benchmark(options, " ".join(sys.argv), progress)
     if report["left_out"]:
@@ -125,5 +125,5 @@ def benchmark(as_json: bool, **given: Any) -> None:
         click.echo(json.dumps(report, indent=2, ensure_ascii=False))
         return
     click.echo(markdown(report["variants"], report["yaws_deg"]))
-    if given["out"] is not None:
-        click.echo(f"figures and pictures: {given['out']}")
+    if params["out"] is not None:
+        click.echo(f"results and images: {params['out']}")

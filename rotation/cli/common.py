@@ -1,4 +1,4 @@
-"""What the engine's commands share: options, the progress bar, errors as one message."""
+"""What the engine's commands share: options, the progress bar and error messages."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from rotation.errors import RotationError
 from rotation.options import ClusterOptions, EncoderName, ModelOptions, PoseOptions
 
 FolderPath = click.Path(path_type=Path)
-LINE_EVERY_S = 10.0  # of progress, where standard error is no terminal
-EMBEDDINGS: tuple[EncoderName, ...] = get_args(EncoderName)
-CLUSTERS, MODEL, POSES = ClusterOptions(), ModelOptions(), PoseOptions()  # defaults, written once
+LINE_EVERY_S = 10.0  # between lines of progress if standard error is no terminal
+ENCODER_NAMES: tuple[EncoderName, ...] = get_args(EncoderName)
+CLUSTERS, MODEL, POSES = ClusterOptions(), ModelOptions(), PoseOptions()  # the defaults
 
 
 def default_cache() -> Path:
-    """Where latents and poses are kept: `$XDG_CACHE_HOME/sidelight`, else `~/.cache/sidelight`."""
+    """The cache folder: `$XDG_CACHE_HOME/sidelight`, or `~/.cache/sidelight`."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sidelight"
 
 
 Command = Callable[..., Any]
 
 
-def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Options that several commands share, as one decorator."""
+def combine_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, for commands that share them."""
 
     def decorated(command: Command) -> Command:
         for option in reversed(options):
@@ -44,7 +44,7 @@ def together(*options: Callable[[Command], Command]) -> Callable[[Command], Comm
 device_option = click.option(
     "--device", default=MODEL.device, show_default=True, help="auto, cpu, cuda, cuda:N."
 )
-pose_options = together(
+pose_options = combine_options(
     click.option(
         "--landmarks",
         default=POSES.landmarks,
@@ -57,11 +57,11 @@ pose_options = together(
 images_option = click.option(
     "--images", type=FolderPath, required=True, help="Folder or zip of images."
 )
-own_poses = click.option(
+poses_csv_option = click.option(
     "--poses", type=FolderPath, help="Your own poses.csv instead of landmarks."
 )
 min_cluster_help = "Before one is smaller, attributes go, then windows widen."
-window_options = together(
+window_options = combine_options(
     click.option(
         "--min-cluster",
         type=click.IntRange(1),
@@ -96,7 +96,7 @@ steps_option = click.option(
 bf16_option = click.option(
     "--bf16/--no-bf16", default=None, help="bfloat16 [where the processor has it]."
 )
-embedding_options = together(
+embedding_options = combine_options(
     model_option,
     steps_option,
     click.option(
@@ -108,7 +108,7 @@ embedding_options = together(
     ),
     click.option(
         "--embedding",
-        type=click.Choice(EMBEDDINGS),
+        type=click.Choice(ENCODER_NAMES),
         help="Image to latent: sampler undone; undone in one evaluation a step, inexactly "
         "but easily turned; network; network, then sweeps "
         "[smooth; inversion for rendered heads].",
@@ -118,15 +118,15 @@ embedding_options = together(
 )
 
 
-def model_options(given: dict[str, Any]) -> ModelOptions:
-    """The model that `embedding_options` and `device_option` ask for."""
+def model_options(params: dict[str, Any]) -> ModelOptions:
+    """The model options among the parameters of a command."""
     names = ("device", "steps", "iterations", "embedding", "bf16")
-    return ModelOptions(folder=given["model"], **{name: given[name] for name in names})
+    return ModelOptions(folder=params["model"], **{name: params[name] for name in names})
 
 
 @contextmanager
-def one_message() -> Iterator[None]:
-    """Show an expected error as one message and exit code 1."""
+def rotation_errors_as_messages() -> Iterator[None]:
+    """Print an expected error as a message, and exit with code 1."""
     try:
         yield
     except RotationError as error:
@@ -134,16 +134,16 @@ def one_message() -> Iterator[None]:
 
 
 class Progress:
-    """A bar a stage on standard error, with the time left.
+    """A progress bar for each stage on standard error, with the time left.
 
-    Silent where that is no terminal, but for a line now and then with `lines`.
+    If standard error is no terminal, nothing is shown, or with `lines` a line now and then.
     """
 
     def __init__(self, lines: bool = False) -> None:
         self._stage = ""
         self._bar = tqdm(disable=True)
         self._lines = lines and not sys.stderr.isatty()
-        self._told = 0.0
+        self._last_line = 0.0
 
     def __enter__(self) -> Progress:
         return self
@@ -157,6 +157,6 @@ class Progress:
             self._stage = stage
             self._bar = tqdm(desc=stage, total=total, disable=None)
         self._bar.update(done - self._bar.n)
-        if self._lines and (done == total or time.monotonic() - self._told >= LINE_EVERY_S):
-            self._told = time.monotonic()
+        if self._lines and (done == total or time.monotonic() - self._last_line >= LINE_EVERY_S):
+            self._last_line = time.monotonic()
             click.echo(f"{time.strftime('%H:%M:%S')} {stage}: {done} of {total}", err=True)

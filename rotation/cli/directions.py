@@ -1,4 +1,4 @@
-"""`rotation directions`: the command's options. Heavy libraries are imported inside of it."""
+"""`rotation directions`: its options, and the tables that it prints."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rotation.cli.common import (
     default_cache,
     embedding_options,
     model_options,
-    one_message,
-    own_poses,
     pose_options,
+    poses_csv_option,
+    rotation_errors_as_messages,
     window_options,
 )
 from rotation.cli.option_types import Names, Yaws
@@ -25,9 +25,10 @@ from rotation.clusters.selection import Criteria
 from rotation.directions.fit import STUDIED_METHODS
 from rotation.options import PoseOptions
 
-UNTOLD = 1e6  # images: beyond, halves of so few images do not agree at all
+UNKNOWABLE_FROM = 1e6
+"""From so many images on, the number needed is not shown: the halves hardly agree."""
 HEADINGS = (
-    "way",
+    "method",
     "images",
     "R²",
     "angle left out",
@@ -48,7 +49,7 @@ HEADINGS = (
 )
 @click.option("--labels", type=FolderPath, help="labels.csv of `export labels`, with --images.")
 @pose_options
-@own_poses
+@poses_csv_option
 @click.option(
     "--heads",
     type=click.IntRange(40),
@@ -61,7 +62,7 @@ HEADINGS = (
     type=click.Choice(["left", "center", "right", "any"]),
     default="center",
     show_default=True,
-    help="Whose; regressions learn from every light.",
+    help="Light of the members; regressions use every light.",
 )
 @click.option(
     "--yaw",
@@ -92,7 +93,7 @@ HEADINGS = (
     type=click.IntRange(2),
     default=100,
     show_default=True,
-    help="Bootstrap: how often people are drawn anew.",
+    help="Bootstrap: how often people are resampled.",
 )
 @click.option(
     "--splits",
@@ -103,14 +104,15 @@ HEADINGS = (
 )
 @embedding_options
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @click.option("--out", type=FolderPath, help="Folder for directions.json [none].")
-def directions(as_json: bool, **given: Any) -> None:
-    """Tell what the direction of each way of fitting is worth.
+def directions(as_json: bool, **params: Any) -> None:
+    """Measure how reliable the direction of each fit method is.
 
-    Fits every way to one image set and asks what other images would have made of it: halves of
-    the people, people drawn anew, an angle left out. All in the whole latent and within the
-    leading components of the images. docs/rotation.md explains each column.
+    The command fits every method to one image set and to parts of it: halves of the people,
+    resampled people, all angles but one. It compares the directions in the whole latent space
+    and within the leading principal components of the images. docs/rotation.md explains each
+    column.
 
     \b
     Examples:
@@ -121,35 +123,35 @@ def directions(as_json: bool, **given: Any) -> None:
     from rotation.directions.reliability import Draws
     from rotation.evaluation.direction_study import ANY, StudyOptions, study_directions
 
-    with one_message(), Progress(lines=True) as progress:
+    with rotation_errors_as_messages(), Progress(lines=True) as progress:
         options = StudyOptions(
-            cache=given["cache"] or default_cache(),
-            criteria=_criteria(given),
-            images=given["images"],
-            labels=given["labels"],
-            heads=given["heads"],
-            light=None if given["light"] == ANY else given["light"],
-            yaws_deg=given["yaws"],
-            methods=given["methods"] or tuple(STUDIED_METHODS),
-            components=given["components"],
-            draws=Draws(given["resamples"], given["splits"]),
-            model=model_options(given),
-            poses=PoseOptions(given["poses"], given["landmarks"]),
-            seed=given["seed"],
-            out=given["out"],
+            cache=params["cache"] or default_cache(),
+            criteria=_criteria(params),
+            images=params["images"],
+            labels=params["labels"],
+            heads=params["heads"],
+            light=None if params["light"] == ANY else params["light"],
+            yaws_deg=params["yaws"],
+            methods=params["methods"] or tuple(STUDIED_METHODS),
+            components=params["components"],
+            draws=Draws(params["resamples"], params["splits"]),
+            model=model_options(params),
+            poses=PoseOptions(params["poses"], params["landmarks"]),
+            seed=params["seed"],
+            out=params["out"],
         )
         report = study_directions(options, " ".join(sys.argv), progress)
     click.echo(json.dumps(report, indent=2, ensure_ascii=False) if as_json else _tables(report))
 
 
-def _criteria(given: Mapping[str, Any]) -> Criteria:
+def _criteria(params: Mapping[str, Any]) -> Criteria:
     return Criteria(
         light=None,
         attributes=(),
-        half_width_deg=given["window"],
-        minimum=given["min_cluster"],
-        maximum=max(given["max_cluster"], given["min_cluster"]),
-        max_half_width_deg=max(given["max_window"], given["window"]),
+        half_width_deg=params["window"],
+        minimum=params["min_cluster"],
+        maximum=max(params["max_cluster"], params["min_cluster"]),
+        max_half_width_deg=max(params["max_window"], params["window"]),
     )
 
 
@@ -175,7 +177,7 @@ def _cells(one: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"{one[name]:.2f}" for name in ("left_out", "unmoved", "noise"))
     yield _interval(one["half_cosine"])
     goal = one["images_for_goal"]
-    yield f"{goal:.0f}" if goal < UNTOLD else "no telling"
+    yield f"{goal:.0f}" if goal < UNKNOWABLE_FROM else "no telling"
     yield _interval(one["bootstrap_cosine"])
     yield from (f"{one[name]:.2f}" for name in ("norm", "random", "expected"))
 

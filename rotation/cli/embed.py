@@ -1,4 +1,4 @@
-"""Commands around embedding: embed, merge, embeddings."""
+"""`rotation embed`, `merge` and `embeddings`: encode image sets, and compare encoders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from rotation.cli.common import (
-    EMBEDDINGS,
+    ENCODER_NAMES,
     FolderPath,
     Progress,
     bf16_option,
@@ -18,20 +18,20 @@ from rotation.cli.common import (
     images_option,
     model_option,
     model_options,
-    one_message,
+    rotation_errors_as_messages,
     steps_option,
 )
 
 
 class ShardType(click.ParamType[tuple[int, int]]):
-    """`i/N`, i from 1 to N."""
+    """Part i of N as `i/N`, with i from 1 to N."""
 
     name = "i/N"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int]:
-        """Index from 0, and number of shards."""
+        """The index from 0, and the number of shards."""
         if isinstance(value, tuple):
             return value
         index, _, count = str(value).partition("/")
@@ -45,7 +45,7 @@ class ShardType(click.ParamType[tuple[int, int]]):
 @model_option
 @click.option(
     "--embedding",
-    type=click.Choice(EMBEDDINGS),
+    type=click.Choice(ENCODER_NAMES),
     help="As of `rotation run` [smooth; inversion for rendered heads].",
 )
 @click.option(
@@ -60,11 +60,11 @@ class ShardType(click.ParamType[tuple[int, int]]):
 @bf16_option
 @click.option("--cache", type=FolderPath, help="Keeps the latents [~/.cache/sidelight].")
 @device_option
-def embed(images: Path, shard: tuple[int, int], cache: Path | None, **given: Any) -> None:
-    """Embed a whole image set into the latent store.
+def embed(images: Path, shard: tuple[int, int], cache: Path | None, **params: Any) -> None:
+    """Encode a whole image set into the latent store.
 
-    An interrupted run goes on where it was. The latents are those that `rotation run` with the
-    same model, --embedding, --steps, --iterations and --bf16 looks for.
+    An interrupted run continues where it stopped. `rotation run` uses the latents if its model,
+    --embedding, --steps, --iterations and --bf16 are the same.
 
     \b
     Examples:
@@ -76,8 +76,8 @@ def embed(images: Path, shard: tuple[int, int], cache: Path | None, **given: Any
     from rotation.latents.shards import Shard, encode_shard
     from rotation.run import resolve_model_options
 
-    with one_message():
-        codec = open_codec(resolve_model_options(model_options(given), images))
+    with rotation_errors_as_messages():
+        codec = open_codec(resolve_model_options(model_options(params), images))
         store = open_cluster_store(cache or default_cache(), codec)
         with open_source(images) as source, Progress() as progress:
             done = encode_shard(codec, store, source, Shard(*shard), progress)
@@ -99,7 +99,7 @@ def merge(caches: tuple[Path, ...], out: Path) -> None:
     """
     from rotation.latents.merge import merge as merge_stores
 
-    with one_message():
+    with rotation_errors_as_messages():
         merged = merge_stores([cache / "latents" for cache in caches], out / "latents")
     for store in merged:
         click.echo(
@@ -119,10 +119,14 @@ def merge(caches: tuple[Path, ...], out: Path) -> None:
 )
 @click.option("--steps", "counts", default="10,20,50", show_default=True, metavar="A,B,C")
 @click.option("--device", default="auto", show_default=True)
-@click.option("--sheet", type=FolderPath, help="Also a PNG: heads over what each way leaves.")
-@click.option("--json", "as_json", is_flag=True, help="All figures as JSON.")
-def embeddings(counts: str, as_json: bool, sheet: Path | None, **given: Any) -> None:
-    """Measure the ways to embed an image, on rendered heads.
+@click.option(
+    "--sheet",
+    type=FolderPath,
+    help="Also a PNG: heads above their reconstructions.",
+)
+@click.option("--json", "as_json", is_flag=True, help="All results as JSON.")
+def embeddings(counts: str, as_json: bool, sheet: Path | None, **params: Any) -> None:
+    """Compare the encoders on rendered heads.
 
     \b
     Example:
@@ -133,6 +137,6 @@ def embeddings(counts: str, as_json: bool, sheet: Path | None, **given: Any) -> 
     if not all(part.strip().isdecimal() and int(part) > 1 for part in counts.split(",")):
         raise click.UsageError(f"--steps takes numbers above 1 as 10,20,50, not {counts}.")
     steps = [int(part) for part in counts.split(",")]
-    with one_message(), Progress() as progress:
-        rows = compare(**given, steps=steps, sheet=sheet, progress=progress)
+    with rotation_errors_as_messages(), Progress() as progress:
+        rows = compare(**params, steps=steps, sheet=sheet, progress=progress)
     click.echo(json.dumps(rows, indent=2) if as_json else as_table(rows))

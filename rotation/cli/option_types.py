@@ -1,4 +1,4 @@
-"""What the engine's options take besides words and numbers. Imports nothing heavy."""
+"""Types of the engine's options: yaws, lists of names, gain. This module imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Yaws(click.ParamType[tuple[float, ...]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[float, ...]:
-        """The angles as they are asked for, each within +-60 degrees."""
+        """The angles in degrees and in the order given."""
         if isinstance(value, tuple):
             return value
         try:
@@ -46,14 +46,14 @@ def _parse_yaws(text: str) -> tuple[float, ...]:
 
 
 class Names(click.ParamType[tuple[str, ...]]):
-    """`a,b,c`."""
+    """Names parted by commas: `a,b,c`."""
 
     name = "a,b,c"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, ...]:
-        """The names in their order, each once."""
+        """The names in the order given, without repetitions."""
         if isinstance(value, tuple):
             return value
         parts = (part.strip() for part in str(value).split(","))

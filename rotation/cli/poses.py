@@ -6,7 +6,13 @@ from pathlib import Path
 
 import click
 
-from rotation.cli.common import FolderPath, Progress, images_option, one_message, pose_options
+from rotation.cli.common import (
+    FolderPath,
+    Progress,
+    images_option,
+    pose_options,
+    rotation_errors_as_messages,
+)
 from rotation.options import PoseOptions
 
 
@@ -26,7 +32,7 @@ def poses(images: Path, landmarks: str, device: str, out: Path) -> None:
     from rotation.diffusion.devices import choose_device
     from rotation.poses.source import write_poses
 
-    with one_message(), Progress() as progress:
+    with rotation_errors_as_messages(), Progress() as progress:
         options, place = PoseOptions(None, landmarks), choose_device(device)
         found, total = write_poses(options, images, place, out, progress)
     click.echo(f"{found} of {total} images have a pose: {out}")

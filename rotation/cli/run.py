@@ -1,4 +1,4 @@
-"""`rotation run`. Heavy libraries are imported inside of it."""
+"""`rotation run`: its options, and the summary that it prints."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from rotation.cli.common import (
     embedding_options,
     images_option,
     model_options,
-    one_message,
-    own_poses,
     pose_options,
+    poses_csv_option,
+    rotation_errors_as_messages,
     window_options,
 )
 from rotation.cli.option_types import Gain, Yaws
@@ -38,18 +38,18 @@ from rotation.options import (
 )
 
 ANIMATIONS = ("gif", "webp", "mp4")
-FIT, EDITING, OUTPUT = FitOptions(), EditingOptions(), OutputOptions()  # defaults, written once
+FIT, EDITING, OUTPUT = FitOptions(), EditingOptions(), OutputOptions()  # the defaults
 
 
-def _list(methods: Mapping[str, Any]) -> str:
-    """What each method of a registry does, for `--help`."""
+def _describe_methods(methods: Mapping[str, Any]) -> str:
+    """What each method of a registry does, for the help text."""
     return "; ".join(f"{name}: {method.description}" for name, method in methods.items())
 
 
 @click.command()
 @images_option
 @pose_options
-@own_poses
+@poses_csv_option
 @click.option("--labels", type=FolderPath, required=True, help="labels.csv of `export labels`.")
 @click.option("--source", required=True, metavar="NAME", help="The image whose head is turned.")
 @click.option(
@@ -82,9 +82,7 @@ def _list(methods: Mapping[str, Any]) -> str:
     help="A member's label must be so probable (p_left, ...).",
 )
 @click.option("--similar", is_flag=True, help="Members that look like the source count more.")
-@click.option(
-    "--same-person", is_flag=True, help="Also take other pictures of the source's person."
-)
+@click.option("--same-person", is_flag=True, help="Also take other images of the source's person.")
 @window_options
 @click.option("--max-cluster", type=click.IntRange(1), default=CLUSTERS.maximum, show_default=True)
 @click.option(
@@ -92,7 +90,7 @@ def _list(methods: Mapping[str, Any]) -> str:
     type=click.Choice(list(FIT_METHODS)),
     default=FIT.method,
     show_default=True,
-    help=f"How the direction is fitted. {_list(FIT_METHODS)}.",
+    help=f"How the direction is fitted. {_describe_methods(FIT_METHODS)}.",
 )
 @click.option(
     "--shrink/--no-shrink",
@@ -103,8 +101,8 @@ def _list(methods: Mapping[str, Any]) -> str:
 @click.option(
     "--editing",
     type=click.Choice(list(EDITING_METHODS)),
-    help=f"How frames are made. {_list(EDITING_METHODS)} [flow where embedded smoothly, "
-    "else closed-loop].",
+    help=f"How frames are made. {_describe_methods(EDITING_METHODS)} "
+    "[flow where embedded smoothly, else closed-loop].",
 )
 @click.option("--carry/--no-carry", default=None, help="The same as --editing flow, or not that.")
 @click.option(
@@ -145,7 +143,7 @@ def _list(methods: Mapping[str, Any]) -> str:
     "--show-size",
     type=click.IntRange(16, 2048),
     metavar="PIXELS",
-    help="Side of the pictures written, smoothly enlarged.",
+    help="Side of the images written, smoothly enlarged.",
 )
 @click.option("--match-colours", is_flag=True, help="Give frames the source's colours (Lab).")
 @click.option(
@@ -169,11 +167,12 @@ def _list(methods: Mapping[str, Any]) -> str:
     help="Also the model with this direction, for HeadRotationPipeline.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-def run(**given: Any) -> None:
+def run(**params: Any) -> None:
     """Turn the head of a source face.
 
-    Clusters of other people with the same light are taken from the labels, embedded in the
-    model's latent space, and a line through them per side gives the way to turn.
+    The command selects images of other people with the same light at several head angles. It
+    encodes them into the model's latent space, fits a direction to their latents, and moves the
+    source along it.
 
     \b
     Example:
@@ -185,71 +184,72 @@ def run(**given: Any) -> None:
     """
     from rotation.run import run_rotation
 
-    with one_message():
-        options = read_options(given)
+    with rotation_errors_as_messages():
+        options = read_options(params)
         with Progress() as progress:
             report = run_rotation(options, " ".join(sys.argv), progress)
-    _tell(report, options)
+    _print_summary(report, options)
 
 
-def read_options(given: dict[str, Any]) -> RunOptions:
+def read_options(params: dict[str, Any]) -> RunOptions:
     """The options of a run from the parameters of the command.
 
-    Raises `SelectionError` for editing methods that exclude each other.
+    Raises:
+        SelectionError: the parameters ask for two editing methods.
     """
     from rotation.run import resolve_model_options
 
-    model = resolve_model_options(model_options(given), given["images"])
+    model = resolve_model_options(model_options(params), params["images"])
     return RunOptions(
-        images=given["images"],
-        labels=given["labels"],
-        source=given["source"],
-        out=given["out"],
-        cache=given["cache"] or default_cache(),
+        images=params["images"],
+        labels=params["labels"],
+        source=params["source"],
+        out=params["out"],
+        cache=params["cache"] or default_cache(),
         turn=TurnOptions(
-            yaws_deg=given["yaws"],
-            clusters=_clusters(given),
-            fit=FitOptions(given["method"], given["shrink"]),
+            yaws_deg=params["yaws"],
+            clusters=_clusters(params),
+            fit=FitOptions(params["method"], params["shrink"]),
             editing=EditingOptions(
-                method=_editing(given, model),
-                gain=given["gain"],
-                keep_norm=given["keep_norm"],
-                detail=given["detail"],
+                method=_editing(params, model),
+                gain=params["gain"],
+                keep_norm=params["keep_norm"],
+                detail=params["detail"],
             ),
-            seed=given["seed"],
+            seed=params["seed"],
         ),
         model=model,
-        poses=PoseOptions(given["poses"], given["landmarks"]),
-        output=_output(given),
+        poses=PoseOptions(params["poses"], params["landmarks"]),
+        output=_output(params),
     )
 
 
-def _clusters(given: dict[str, Any]) -> ClusterOptions:
-    named, attributes = given["attributes"], None
+def _clusters(params: dict[str, Any]) -> ClusterOptions:
+    named, attributes = params["attributes"], None
     if named is not None:
         listed = () if named == "none" else named.split(",")
         attributes = tuple(name.strip() for name in listed if name.strip())
     return ClusterOptions(
-        light=given["light"],
-        light_filter=not given["no_light_filter"],
+        light=params["light"],
+        light_filter=not params["no_light_filter"],
         attributes=attributes,
-        minimum=given["min_cluster"],
-        maximum=max(given["max_cluster"], given["min_cluster"]),
-        half_width_deg=given["window"],
-        max_half_width_deg=given["max_window"],
-        min_probability=given["min_probability"],
-        same_person=given["same_person"],
-        similar=given["similar"],
+        minimum=params["min_cluster"],
+        maximum=max(params["max_cluster"], params["min_cluster"]),
+        half_width_deg=params["window"],
+        max_half_width_deg=params["max_window"],
+        min_probability=params["min_probability"],
+        same_person=params["same_person"],
+        similar=params["similar"],
     )
 
 
-def _editing(given: dict[str, Any], model: ModelOptions) -> str:
-    """The one editing method that the flags ask for or leave."""
+def _editing(params: dict[str, Any], model: ModelOptions) -> str:
+    """The editing method that `--editing`, `--carry` and `--closed-loop` ask for."""
     from rotation.run import default_editing_method
 
-    chosen, flow, loop = given["editing"], given["carry"], given["closed_loop"]
+    chosen, flow, loop = params["editing"], params["carry"], params["closed_loop"]
     if flow and loop:
-        raise SelectionError("--carry and --closed-loop are two ways to turn; give one of them.")
+        raise SelectionError("--carry and --closed-loop are two editing methods; give one of them.")
     if chosen is None:
         return default_editing_method(model, flow, loop)
     for flag, name, asked in (("carry", "flow", flow), ("closed-loop", "closed-loop", loop)):
@@ -259,22 +259,22 @@ def _editing(given: dict[str, Any], model: ModelOptions) -> str:
     return str(chosen)
 
 
-def _output(given: dict[str, Any]) -> OutputOptions:
+def _output(params: dict[str, Any]) -> OutputOptions:
     return OutputOptions(
-        animations=tuple(kind for kind in ANIMATIONS if given[kind]),
-        contact_sheets=given["contact_sheets"],
-        grid=given["grid"],
-        side=given["show_size"] or 0,
-        match_colours=given["match_colours"],
-        sharpen=given["sharpen"],
-        super_resolution=given["super_resolution"],
-        paste_back=given["paste_back"],
-        save_pipeline=given["save_pipeline"],
+        animations=tuple(kind for kind in ANIMATIONS if params[kind]),
+        contact_sheets=params["contact_sheets"],
+        grid=params["grid"],
+        side=params["show_size"] or 0,
+        match_colours=params["match_colours"],
+        sharpen=params["sharpen"],
+        super_resolution=params["super_resolution"],
+        paste_back=params["paste_back"],
+        save_pipeline=params["save_pipeline"],
     )
 
 
-def _tell(report: dict[str, Any], options: RunOptions) -> None:
-    """Say what a run did, in a few lines."""
+def _print_summary(report: dict[str, Any], options: RunOptions) -> None:
+    """Print what a run did, in a few lines."""
     clusters, reached = report["clusters"], report["turn"]["reached"]
     sizes = " ".join(str(size) for size in clusters["sizes"])
     click.echo(f"clusters: {sizes} images at {clusters['angles_deg']} degrees")

@@ -1,4 +1,4 @@
-"""Command line of the synthetic heads."""
+"""`rotation synthesize`: render a data set of synthetic heads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`manage.py rotation train`, `train-embedding` and `samples`."""
+"""`rotation train`, `train-embedding` and `samples`: train models, and draw what they make."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SYNTHETIC = "synthetic"
 
 
 def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of every training: data, budget, folder of the run."""
+    """The options of every training run: data, budget and folder."""
     options = (
         click.option(
             "--data",
@@ -105,11 +105,11 @@ def train_command(
     init: Path | None,
     **settings: Any,
 ) -> None:
-    """Train a diffusion model, or go on with one.
+    """Train a diffusion model, or continue a training run.
 
-    Ends at --minutes or --steps, whichever comes first; the learning rate falls to zero there.
-    Stop it with Ctrl-C at any time: it saves, and the same command goes on. The finished model
-    is OUT/model, sheets of samples are in OUT/sheets, figures in OUT/log.jsonl.
+    Training ends at --minutes or --steps, whichever comes first, where the learning rate has fallen
+    to zero. Ctrl-C stops and saves it at any time; the same command continues. The finished model
+    is OUT/model. Sheets of samples are in OUT/sheets and measurements in OUT/log.jsonl.
 
     \b
     Examples:
@@ -131,7 +131,7 @@ def train_command(
         outcome = train(config, images, out, resume, name)
     except RotationError as error:
         raise click.ClickException(str(error)) from error
-    _say_outcome(outcome, "model")
+    _print_outcome(outcome, "model")
 
 
 @click.command("train-embedding")
@@ -157,9 +157,9 @@ def train_embedding_command(
     init: Path | None,
     **settings: Any,
 ) -> None:
-    """Train the embedding network of a diffusion model, or go on with it.
+    """Train the embedding network of a diffusion model, or continue a training run.
 
-    It gives latents in one evaluation instead of the many of inversion. Copy the finished
+    The network gives latents in one evaluation instead of the many of inversion. Copy the finished
     OUT/model to MODEL/embedding to use it with --embedding network.
 
     \b
@@ -185,7 +185,7 @@ def train_embedding_command(
         outcome = train(config, images, out, resume, name, task=task)
     except RotationError as error:
         raise click.ClickException(str(error)) from error
-    _say_outcome(outcome, "network")
+    _print_outcome(outcome, "network")
 
 
 @click.command("samples")
@@ -216,7 +216,7 @@ def samples_command(
     data: str,
     **settings: Any,
 ) -> None:
-    """Draw a sheet of what a model makes from noise, or of images it reconstructs.
+    """Draw a sheet of samples of a model, or of images and their reconstructions.
 
     \b
     Examples:
@@ -247,7 +247,7 @@ def samples_command(
 
 
 def _training_images(data: str, count: int, store: Path, size: int) -> tuple[Images, str]:
-    """Images to train on, and what to call them in the model card."""
+    """The images to train on, and their description for the model card."""
     from rotation.training.images import folder_images, synthetic_images
 
     if data == SYNTHETIC:
@@ -255,7 +255,7 @@ def _training_images(data: str, count: int, store: Path, size: int) -> tuple[Ima
     return folder_images(Path(data), store, size), f"face crops of {Path(data).name}"
 
 
-def _say_outcome(outcome: Outcome, what: str) -> None:
+def _print_outcome(outcome: Outcome, what: str) -> None:
     state = "Finished" if outcome.finished else "Interrupted; the same command goes on"
     click.echo(f"{state}, after {outcome.steps} steps. The {what} is in {outcome.model}.")
 

@@ -1,1 +1,1 @@
-"""Which images stand for the source at each yaw, and what they look like on average."""
+"""Clusters: images of other people at each yaw, selected, weighted and averaged."""

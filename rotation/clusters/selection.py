@@ -255,11 +255,7 @@ def select(
         SelectionError: a cluster is too small even without attributes and with the widest window.
     """
     pool = _eligible_members(records, poses, source, criteria)
-    for kept in range(len(criteria.attributes), -1, -1):
-        alike = pool.take(_alike(records, source, criteria.attributes[:kept])[pool.rows])
-        clusters = [_in_window(alike, angle, criteria.half_width_deg) for angle in angles_deg]
-        if all(len(cluster) >= criteria.minimum for cluster in clusters):
-            break
+    alike, kept = _match_attributes(pool, records, source, angles_deg, criteria)
     widths = [_sufficient_half_width(alike, angle, criteria) for angle in angles_deg]
     clusters = [_in_window(alike, *pair) for pair in zip(angles_deg, widths, strict=True)]
     if any(len(cluster) < criteria.minimum for cluster in clusters):
@@ -298,6 +294,22 @@ def _eligible_members(
         mirrored=np.repeat([False, True], [len(plain), len(flipped)]),
         yaw_deg=np.concatenate([yaw[plain], -yaw[flipped]]),
     )
+
+
+def _match_attributes(
+    pool: ClusterMembers,
+    records: Records,
+    source: Records,
+    angles_deg: Sequence[float],
+    criteria: Criteria,
+) -> tuple[ClusterMembers, int]:
+    """The members that share the source's attributes, and how many attributes are kept for it."""
+    for kept in range(len(criteria.attributes), 0, -1):
+        alike = pool.take(_alike(records, source, criteria.attributes[:kept])[pool.rows])
+        clusters = [_in_window(alike, angle, criteria.half_width_deg) for angle in angles_deg]
+        if all(len(cluster) >= criteria.minimum for cluster in clusters):
+            return alike, kept
+    return pool, 0
 
 
 def _alike(records: Records, source: Records, names: Sequence[str]) -> NDArray[np.bool_]:

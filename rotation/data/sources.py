@@ -238,7 +238,7 @@ def _entries(archive: zipfile.ZipFile, path: Path) -> Mapping[str, zipfile.ZipIn
             continue
         name = safe_name(stored)
         if name in found:
-            raise DatasetError(f"{path}: holds {name} twice; make the zip anew")
+            raise DatasetError(f"{path}: holds {name} twice; make a new zip")
         found[name] = entry
     prefix = f"{CELEBA_FOLDER}/"
     while found and all(name.startswith(prefix) for name in found):

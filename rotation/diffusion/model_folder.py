@@ -82,9 +82,9 @@ def verify_checksums(folder: Path) -> None:
         wanted, _, name = line.partition("  ")
         file = folder / name
         if not file.is_file():
-            raise ModelError(f"{folder}: {name} is missing; copy the model anew.")
+            raise ModelError(f"{folder}: {name} is missing; copy the model again.")
         if hashlib.sha256(file.read_bytes()).hexdigest() != wanted:
-            raise ModelError(f"{folder}: {name} is damaged (its checksum differs); copy it anew.")
+            raise ModelError(f"{folder}: {name} is damaged (its checksum differs); copy it again.")
 
 
 def content_hash(folder: Path) -> str:

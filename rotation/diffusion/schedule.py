@@ -39,7 +39,7 @@ class NoiseSchedule:
         values = np.asarray(self.alpha_bar, dtype=np.float64)
         falling = values.ndim == 1 and len(values) > 1 and bool(np.all(np.diff(values) < 0))
         if not falling or values[0] >= 1 or values[-1] <= 0:
-            raise ModelError("alpha_bar must be one row of numbers that falls between 1 and 0.")
+            raise ModelError("alpha_bar must be one falling row of numbers between 1 and 0.")
         object.__setattr__(self, "alpha_bar", values)
 
     def __len__(self) -> int:

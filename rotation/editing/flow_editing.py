@@ -35,7 +35,7 @@ from rotation.editing.method import (
     along_path,
 )
 from rotation.errors import SelectionError
-from rotation.imaging.finishing import restore_colours
+from rotation.imaging.colours import restore_colours
 from rotation.imaging.images import from_pixels, to_pixels
 from rotation.latents.encoders import Latents, decode_pixels
 from rotation.options import AUTO, Gain

@@ -13,7 +13,7 @@ import torch
 from rotation.clusters.selection import Selection
 from rotation.data.crop import Pixels
 from rotation.directions.direction import Direction
-from rotation.imaging.finishing import restore_colours
+from rotation.imaging.colours import restore_colours
 from rotation.latents.encoders import LatentCodec, Latents, decode_pixels, encode_source_crop
 from rotation.options import AUTO, EditingOptions, Gain
 from rotation.progress import Progress

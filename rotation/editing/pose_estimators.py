@@ -30,7 +30,7 @@ from rotation.data.crop import Pixels, read_crop
 from rotation.data.sources import ImageSource
 from rotation.editing.pose_network import STEPS, PoseNetwork, teach, vary
 from rotation.errors import ImageError
-from rotation.imaging.images import save_whole, to_pixels
+from rotation.imaging.images import save_atomically, to_pixels
 from rotation.poses.estimation import Poses
 from rotation.poses.source import PoseSource
 from rotation.progress import Progress
@@ -119,7 +119,7 @@ class TaughtEstimators:
             said = _share(progress, before)
             networks.append(teach(crops, *known, seed, self._steps, said))
         if path is not None:
-            save_whole(path, lambda target: save_file(networks.state_dict(), target))
+            save_atomically(path, lambda target: save_file(networks.state_dict(), target))
         return networks
 
     def _teachers(self, progress: Progress | None) -> tuple[list[str], Poses]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from rotation.data.crop import Pixels
 from rotation.evaluation.judge import JudgedFrames
-from rotation.imaging.images import degrees, draw_sheet, save_png, save_whole
+from rotation.imaging.images import degrees, draw_sheet, save_atomically, save_png
 
 
 @dataclass(frozen=True)
@@ -49,4 +49,4 @@ def write_plot(summary: Mapping[str, Any], yaws_deg: Sequence[float], path: Path
     axes.set_ylabel("yaw reached, degrees: median and quartiles")
     axes.grid(color="0.9")
     axes.legend(frameon=False)
-    save_whole(path, lambda target: figure.savefig(target, format="png", dpi=120))
+    save_atomically(path, lambda target: figure.savefig(target, format="png", dpi=120))

@@ -1,1 +1,1 @@
-"""Frames as pictures: sheets, files, colours, measures."""
+"""Images as arrays and files: sheets, animations, colours, finishing and metrics."""

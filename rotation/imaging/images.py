@@ -1,4 +1,4 @@
-"""Frames, strips and sheets: arrays of pixels to files that a person looks at."""
+"""Images for people: pixel arrays, strips, sheets and grids, and how files are written."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ CAPTION = 20
 
 
 def to_pixels(images: NDArray[np.floating]) -> Pixels:
-    """uint8 (N, S, S, 3) of images (N, 3, S, S) in [0, 1]; values outside are clipped."""
+    """Pixels (N, S, S, 3) of images (N, 3, S, S) in [0, 1]. Values outside are clipped."""
     scaled = np.clip(np.asarray(images), 0, 1) * 255
     return np.rint(scaled).astype(np.uint8).transpose(0, 2, 3, 1)
 
 
 def from_pixels(pixels: Pixels) -> NDArray[np.float32]:
-    """float32 (N, 3, S, S) in [0, 1] of uint8 (N, S, S, 3)."""
+    """Images (N, 3, S, S), float32 in [0, 1], of pixels (N, S, S, 3)."""
     return (pixels.astype(np.float32) / np.float32(255)).transpose(0, 3, 1, 2)
 
 
 def enlarge(frames: Pixels, side: int) -> Pixels:
-    """Frames (N, S, S, 3) for show at `side` pixels: smooth (Lanczos), and as they are at S."""
+    """Frames (N, S, S, 3) resized to `side` pixels by a Lanczos filter."""
     if frames.shape[1] == side:
         return frames
     size = (side, side)
@@ -43,19 +43,19 @@ def enlarge(frames: Pixels, side: int) -> Pixels:
 
 
 def degrees(yaw_deg: float) -> str:
-    """The caption of an angle: -30°, 0°, +12.5° (a hyphen: Pillow's own font has no minus)."""
+    """An angle as text: -30°, 0°, +12.5°. Pillow's font has a hyphen but no minus sign."""
     return f"{yaw_deg:+g}°" if yaw_deg else "0°"
 
 
 def draw_strip(frames: Pixels, captions: Sequence[str], scale: int = 2) -> Image.Image:
-    """One row of frames (N, S, S, 3) with a caption under each, enlarged by a whole factor."""
+    """One row of frames (N, S, S, 3) with a caption under each, enlarged by the factor `scale`."""
     return draw_sheet(frames[None], columns=captions, scale=scale)
 
 
 def draw_sheet(
     rows: Pixels, columns: Sequence[str] = (), labels: Sequence[str] = (), scale: int = 1
 ) -> Image.Image:
-    """A sheet of frames (R, N, S, S, 3): captions under the columns, labels left of the rows."""
+    """A sheet of R rows of N frames (R, N, S, S, 3), with captions below and row labels left."""
     count, across, side = rows.shape[0], rows.shape[1], rows.shape[2] * scale
     margin = max((len(label) for label in labels), default=0) * 8 + (GAP if labels else 0)
     width = margin + across * (side + GAP) + GAP
@@ -72,7 +72,7 @@ def draw_sheet(
 def draw_grid(
     frames: Pixels, captions: Sequence[str], columns: int = 0, scale: int = 1
 ) -> Image.Image:
-    """Frames (N, S, S, 3) in rows of `columns` (0: as square as N allows), a caption under each."""
+    """Frames (N, S, S, 3) in rows of `columns`, with a caption under each; 0 is about a square."""
     across = min(columns or math.ceil(math.sqrt(len(frames))), len(frames))
     rows = [
         draw_strip(frames[k : k + across], captions[k : k + across], scale)
@@ -87,9 +87,14 @@ def draw_grid(
 def draw_beside_means(
     frames: Pixels, yaws_deg: Sequence[float], means: Pixels, angles_deg: Sequence[float]
 ) -> Image.Image:
-    """Frames (K, S, S, 3) over the mean image (of the A, S', S', 3) of the cluster nearest to each.
+    """A sheet with the frames above the mean images of the nearest clusters.
 
-    A column's caption names the frame's yaw, and the cluster's where it is another.
+    The caption of a column names the frame's yaw. If the cluster's yaw is another, it follows in
+    parentheses.
+
+    Parameters:
+        frames: (K, S, S, 3), at `yaws_deg`.
+        means: (A, S', S', 3), at `angles_deg`.
     """
     nearest = [int(np.argmin([abs(angle - yaw) for angle in angles_deg])) for yaw in yaws_deg]
     below = enlarge(means[nearest], frames.shape[1])
@@ -112,27 +117,26 @@ def _write_captions(
 
 
 def save_png(image: Image.Image, path: Path) -> None:
-    """Write a PNG that appears complete or not at all."""
-    save_whole(path, lambda target: image.save(target, format="PNG", optimize=True))
+    """Write a PNG file, complete or not at all."""
+    save_atomically(path, lambda target: image.save(target, format="PNG", optimize=True))
 
 
 def save_text(text: str, path: Path) -> None:
-    """Write a text file that appears complete or not at all."""
-    save_whole(path, lambda target: Path(target).write_text(text, encoding="utf-8"))
+    """Write a text file, complete or not at all."""
+    save_atomically(path, lambda target: Path(target).write_text(text, encoding="utf-8"))
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse, before any long work, a folder that cannot be made or written into."""
+    """Raise `DatasetError` for a folder that cannot be made or written into."""
     place = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
         raise DatasetError(
-            f"{folder}: cannot be written, since {place} is no folder that may be written into; "
-            "name another."
+            f"{folder}: cannot be written, since {place} is no writable folder; name another."
         )
 
 
-def save_whole(path: Path, write: Callable[[str], object]) -> None:
-    """Write beside the target and rename; `DatasetError` where that cannot be done."""
+def save_atomically(path: Path, write: Callable[[str], object]) -> None:
+    """Let `write` fill a temporary file, and rename it to `path`; `DatasetError` if that fails."""
     try:
         _replace(path, write)
     except OSError as error:

@@ -1,4 +1,7 @@
-"""Measures of turned heads, on images (N, S, S, 3) uint8 and on numbers."""
+"""Image metrics, and the minimum and bootstrap interval of measured values.
+
+Images are uint8 arrays (N, S, S, 3).
+"""
 
 from __future__ import annotations
 
@@ -16,27 +19,30 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def mean_square_error(first: Pixels, second: Pixels) -> NDArray[np.float64]:
-    """Mean square difference (N,) on the scale [0, 1]."""
+    """Mean square error (N,) between images, with values scaled to [0, 1]."""
     difference = (first.astype(np.float64) - second) / 255
     return np.square(difference).mean(axis=(1, 2, 3))
 
 
 def psnr(first: Pixels, second: Pixels) -> NDArray[np.float64]:
-    """Peak signal to noise ratio (N,) in dB, -10 log10(MSE); equal images give 100."""
+    """Peak signal-to-noise ratio (N,) in dB: -10 log10(MSE), at most 100."""
     return -10 * np.log10(np.maximum(mean_square_error(first, second), 1e-10))
 
 
 def structural_similarity(first: Pixels, second: Pixels) -> NDArray[np.float64]:
-    """Structural similarity (SSIM) of images (N,), 1 for equal ones.
+    """Structural similarity (SSIM) of images (N,), 1 for equal images.
 
         ((2 m1 m2 + c1) (2 s12 + c2)) / ((m1^2 + m2^2 + c1) (s1^2 + s2^2 + c2))
 
-    with means, variances and covariance under a Gaussian window of 1.5 pixels, c1 = 0.01^2,
-    c2 = 0.03^2 on the scale [0, 1], averaged over pixels and channels (Z. Wang et al., *Image
-    quality assessment: from error visibility to structural similarity*, 2004).
+    The means m, variances s^2 and covariance s12 are those under a Gaussian window of 1.5 pixels,
+    with c1 = 0.01^2 and c2 = 0.03^2 for values in [0, 1]. The result is the mean over pixels and
+    channels.
+
+    Source: Z. Wang et al., *Image Quality Assessment: From Error Visibility to Structural
+    Similarity*, IEEE Trans. Image Processing 13(4), 2004.
     """
 
-    from scipy.ndimage import gaussian_filter  # late: most users of this module need no scipy
+    from scipy.ndimage import gaussian_filter  # late: few users of this module need scipy
 
     def local(values: Floats) -> Floats:
         return gaussian_filter(values, sigma=(0, 1.5, 1.5, 0), truncate=3.5)
@@ -50,7 +56,7 @@ def structural_similarity(first: Pixels, second: Pixels) -> NDArray[np.float64]:
 
 
 def nearest(images: Pixels, references: Pixels) -> NDArray[np.int64]:
-    """For each image (N) the index of the reference (M) with the least mean square error."""
+    """For each image the index (N,) of the reference, one of M, with the smallest MSE."""
     flat = images.reshape(len(images), -1).astype(np.float32)
     other = references.reshape(len(references), -1).astype(np.float32)
     squares = np.square(flat).sum(1)[:, None] + np.square(other).sum(1) - 2 * flat @ other.T
@@ -58,7 +64,12 @@ def nearest(images: Pixels, references: Pixels) -> NDArray[np.int64]:
 
 
 def parabola_minimum(grid: Floats, errors: Floats) -> float:
-    """The place of the least error on an even grid (K,), refined by a parabola through three."""
+    """Where the error is smallest, by a parabola through the smallest value and its neighbours.
+
+    Parameters:
+        grid: (K,), equally spaced positions.
+        errors: (K,), the errors there.
+    """
     best = int(np.argmin(errors))
     if best in (0, len(grid) - 1):
         return float(grid[best])
@@ -80,10 +91,9 @@ class Interval:
 def bootstrap(
     values: Sequence[float] | Floats, rng: np.random.Generator, resamples: int = 2000
 ) -> Interval:
-    """The mean of values (n,) and its percentile interval over resampled values.
+    """The mean of independent values (n,) with the percentile interval of resampled means.
 
-    Values that belong together (the frames of one source) must be averaged first: they are not
-    independent.
+    Values that are not independent, as those of the frames of one source, must be averaged first.
     """
     sample = np.asarray(values, dtype=np.float64)
     picks = rng.integers(len(sample), size=(resamples, len(sample)))

@@ -1,8 +1,8 @@
-"""Frames back into the photograph the source was cropped from, at the photograph's full size.
+"""Pasting frames back into the photograph that the source was cropped from.
 
-The crop is undone by its inverse: each pixel of the photograph inside the crop's box reads the
-frame where the crop would have put it. A mask that fades to nothing before the box's edge blends
-the two, so outside of it the photograph keeps every pixel.
+Each pixel of the photograph inside the crop's box is read from the frame, where the crop would have
+put it. A mask blends both images. It falls to zero at the edge of the box, so the photograph is
+unchanged outside of it.
 """
 
 from __future__ import annotations
@@ -21,20 +21,26 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Mask:
-    """Where the frame shows: 1 inside, falling smoothly to 0 at the edge of the crop's box.
+    """The blending weight of the frame: 1 inside, falling smoothly to 0 at its outline.
 
-    The outline is |u|^p + |v|^p = 1 with u, v from -1 to 1 across the box: `power` 2 is the
-    ellipse, larger is squarer. `feather` is the share of the half width over which it fades.
+    The outline is |u|^p + |v|^p = 1, with u and v from -1 to 1 across the box.
+
+    Attributes:
+        power: p; 2 is an ellipse, larger values approach the box.
+        feather: over which share of the half width the weight falls.
     """
 
     power: float = 4.0
     feather: float = 0.35
 
     def weights(self, box: Box, exact: tuple[float, float, float, float]) -> NDArray[np.float64]:
-        """Shares (h, w) of the frame at the centres of the pixels of `box`.
+        """The weight (h, w) of the frame at each pixel of `box`.
 
-        smoothstep((1 - r) / feather), with r the pixel's place between the centre (0) and the
-        outline (1) of the `exact` box.
+            smoothstep((1 - r) / feather),    r = (|u|^p + |v|^p)^(1/p)
+
+        Parameters:
+            box: left, top, right, bottom in whole pixels.
+            exact: the crop's box, with fractions of pixels.
         """
         left, top, right, bottom = exact
         u = (np.arange(box[0], box[2]) + 0.5 - (left + right) / 2) / ((right - left) / 2)
@@ -48,13 +54,13 @@ class Mask:
 def paste_back(
     photograph: Image.Image, frame: Pixels, mask: Mask | None = None, mirrored: bool = False
 ) -> Image.Image:
-    """The RGB photograph with a frame (S, S, 3) of its standard crop in its place.
+    """The RGB photograph with a frame (S, S, 3) in the place of its standard crop.
 
-    `mirrored`: photograph and frame are both mirror images of what was cropped. CelebA's box is
-    not in the middle of the image, so it has to be mirrored with them.
+    The frame is resized by a bicubic filter, with antialiasing if it is reduced.
 
-    The frame is brought to the photograph's scale by a bicubic filter, antialiased where it has
-    more pixels than the box. Blended in float64, rounded once.
+    Parameters:
+        mirrored: photograph and frame are both mirror images of what was cropped. CelebA's crop is
+            not in the middle of the image, so its box is then mirrored too.
     """
     exact = crop_box(*photograph.size)
     if mirrored:
@@ -64,15 +70,17 @@ def paste_back(
     share = (mask or Mask()).weights(box, exact)[..., None]
     whole = np.array(photograph.convert("RGB"))
     view = whole[box[1] : box[3], box[0] : box[2]]
-    face = place(frame, box, exact)
+    face = resample_frame(frame, box, exact)
     view[:] = np.rint(np.clip(share * face + (1 - share) * view, 0, 255)).astype(np.uint8)
     return Image.fromarray(whole)
 
 
-def place(frame: Pixels, box: Box, exact: tuple[float, float, float, float]) -> NDArray[np.float64]:
-    """The frame (S, S, 3) as it lies on the pixels of `box`, (h, w, 3), when it fills `exact`.
+def resample_frame(
+    frame: Pixels, box: Box, exact: tuple[float, float, float, float]
+) -> NDArray[np.float64]:
+    """The frame (S, S, 3), which fills `exact`, at the pixels of `box`: (h, w, 3).
 
-    Pixels of `box` that reach over the edge of `exact` see the frame's edge continued.
+    Pixels of `box` beyond the edge of `exact` get the value of the frame's edge.
     """
     side, rim = len(frame), 4
     across, down = side / (exact[2] - exact[0]), side / (exact[3] - exact[1])
@@ -95,6 +103,6 @@ def place(frame: Pixels, box: Box, exact: tuple[float, float, float, float]) -> 
 
 
 def _whole_pixels(exact: tuple[float, float, float, float]) -> Box:
-    """The pixels that a box touches."""
+    """The smallest box of whole pixels that contains a box."""
     left, top, right, bottom = exact
     return math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)

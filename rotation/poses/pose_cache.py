@@ -129,7 +129,7 @@ def append_to_pose_cache(path: Path, rows: Mapping[str, CachedPose]) -> None:
         file.truncate(end)
         file.seek(0)
         if end and file.readline().decode("utf-8-sig").rstrip() != header:
-            # The file of an earlier version has no column `content`, so it is written anew.
+            # The file of an earlier version has no column `content`, so it is rewritten.
             _replace(path, _format_rows({**read_pose_cache(path), **rows}))
             return
         file.write((text if end else f"{header}\n{text}").encode())
@@ -138,7 +138,7 @@ def append_to_pose_cache(path: Path, rows: Mapping[str, CachedPose]) -> None:
 
 
 def revise_pose_cache(path: Path, revise: Callable[[dict[str, CachedPose]], None]) -> None:
-    """Let `revise` change the rows of a cache file, and write the file anew.
+    """Let `revise` change the rows of a cache file, and rewrite the file.
 
     Raises:
         DatasetError: the file cannot be written.

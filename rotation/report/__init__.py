@@ -1,1 +1,1 @@
-"""What a run leaves behind: frames, strip, JSON and HTML report."""
+"""What a run writes: frames, strip, JSON report and HTML report."""

@@ -1,7 +1,7 @@
-"""The report of a run as one page: pictures, plots and figures in a single HTML file.
+"""report.html: the report of a run with images and plots, in a single file.
 
-Everything is inside the file, so that it can be mailed, printed or kept; it asks the network for
-nothing. The figures are those of `report.json`, which the page is made from.
+The file embeds all its images and needs no network, so it can be sent or archived. Its numbers are
+those of report.json.
 """
 
 from __future__ import annotations
@@ -30,33 +30,36 @@ MINUS = "\N{MINUS SIGN}"
 def write_html_report(
     report: Mapping[str, Any], result: Rotation, shown: Pixels, path: Path
 ) -> None:
-    """Write the page of a rotation; `shown` are its frames (K, S', S', 3) as finished."""
+    """Write the report of a turned head; `shown` are its finished frames (K, S', S', 3)."""
     save_text(render_html_report(report, result, shown), path)
 
 
 def render_html_report(report: Mapping[str, Any], result: Rotation, shown: Pixels) -> str:
-    """The page as HTML."""
+    """The report as HTML; see `write_html_report`."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters |= {"deg": _degrees, "number": _number, "image": data_uri}
     error = result.reconstruction_mse
     return environment.get_template("report.html").render(
         report=report,
         source=result.source.crop,
         decoded=result.reconstruction,
-        carried=[] if result.warped is None else list(result.warped),
+        warped=[] if result.warped is None else list(result.warped),
         frames=_frames(report, shown),
         clusters=_clusters(report, result),
         plots={name: Markup(svg) for name, svg in _plots(report).items()},
-        worth=result.fit.reliability,
+        reliability=result.fit.reliability,
         psnr=-10 * math.log10(error) if error > 0 else None,
     )
 
 
 def data_uri(pixels: Pixels) -> str:
-    """A picture (H, W, 3) as the address of itself."""
+    """An image (H, W, 3) as a data URI, which HTML embeds."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
@@ -67,9 +70,14 @@ def _frames(report: Mapping[str, Any], shown: Pixels) -> list[dict[str, Any]]:
     reached = turn["reached"] or [None] * count
     measured = turn.get("measured_deg") or [None] * count
     columns = zip(
-        report["yaws_deg"], shown, turn["path_deg"], reached, measured,
-        report["latent_norm"]["frames"], strict=True,
-    )  # fmt: skip
+        report["yaws_deg"],
+        shown,
+        turn["path_deg"],
+        reached,
+        measured,
+        report["latent_norm"]["frames"],
+        strict=True,
+    )
     names = ("yaw", "picture", "path", "reached", "measured", "norm")
     return [dict(zip(names, column, strict=True)) for column in columns]
 
@@ -122,14 +130,14 @@ def _plots(report: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _degrees(value: float) -> str:
-    """An angle for reading: a true minus sign, at most one decimal."""
+    """An angle as text, with a true minus sign and at most one decimal."""
     if not math.isfinite(value):
         return "\N{EN DASH}"
     return degrees(round(value, 1)).replace("-", MINUS)
 
 
 def _number(value: float | None, digits: int = 3) -> str:
-    """A figure to so many significant digits; a dash where there is none."""
+    """A number as text with so many significant digits; a dash if there is none."""
     if value is None or not math.isfinite(value):
         return "\N{EN DASH}"
     return f"{value:.{digits}g}".replace("-", MINUS)

@@ -1,4 +1,4 @@
-"""What a run leaves behind: frames, strip, and whatever else was asked for, finished for show."""
+"""The images that a run writes: frames, strip, and on request sheets and animations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from rotation.data.crop import Pixels
 from rotation.editing.pipeline import Rotation
 from rotation.imaging.animation import WRITERS, import_av
-from rotation.imaging.finishing import Finish, finish, load_super_resolution
+from rotation.imaging.finishing import FinishingSteps, finish_frames, load_super_resolution
 from rotation.imaging.images import (
     degrees,
     draw_beside_means,
@@ -30,35 +30,41 @@ SHOWN_SIDE = 128
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which pictures to write.
+class OutputPlan:
+    """Which images to write.
 
-    `side` 0 leaves frames as they are and enlarges small ones on strips and sheets.
-    `photograph` is what to paste the frames back into; None where that is not asked for.
+    Attributes:
+        animations: names among `rotation.imaging.animation.WRITERS`.
+        side: of the images, in pixels. 0 keeps the frames' size and enlarges small frames on
+            strips, sheets and animations only.
+        finishing: the steps that finish frames for viewing.
+        photograph: the image to paste the frames back into; None pastes none.
     """
 
     animations: tuple[str, ...] = ()
     contact_sheets: bool = False
     grid: bool = False
     side: int = 0
-    finish: Finish = field(default_factory=Finish)
+    finishing: FinishingSteps = field(default_factory=FinishingSteps)
     photograph: Image.Image | None = None
 
 
-def plan_output(options: OutputOptions) -> Wanted:
-    """The pictures that the options ask for, less the photograph.
+def plan_output(options: OutputOptions) -> OutputPlan:
+    """The images that the options ask for, without the photograph.
 
-    Raises `MissingExtraError` and `ModelError` here, before any long work.
+    Raises:
+        MissingExtraError: a package that an output needs is not installed.
+        ModelError: the super-resolution model cannot be loaded.
     """
     if "mp4" in options.animations:
         import_av()
     model = options.super_resolution
-    return Wanted(
+    return OutputPlan(
         animations=options.animations,
         contact_sheets=options.contact_sheets,
         grid=options.grid,
         side=options.side,
-        finish=Finish(
+        finishing=FinishingSteps(
             match_colours=options.match_colours,
             upscale=load_super_resolution(model) if model is not None else None,
             sharpen=options.sharpen,
@@ -66,31 +72,33 @@ def plan_output(options: OutputOptions) -> Wanted:
     )
 
 
-def write_images(result: Rotation, yaws_deg: Sequence[float], wanted: Wanted, out: Path) -> Pixels:
-    """Write what is wanted into `out`; returns the finished frames (K, S', S', 3)."""
-    shown = finish(result.frames, result.source.crop, wanted.finish)
-    side = wanted.side or max(shown.shape[1], SHOWN_SIDE)
-    for yaw, frame in zip(yaws_deg, enlarge(shown, wanted.side or shown.shape[1]), strict=True):
+def write_images(
+    result: Rotation, yaws_deg: Sequence[float], plan: OutputPlan, out: Path
+) -> Pixels:
+    """Write the images into `out`, and return the finished frames (K, S', S', 3)."""
+    shown = finish_frames(result.frames, result.source.crop, plan.finishing)
+    side = plan.side or max(shown.shape[1], SHOWN_SIDE)
+    for yaw, frame in zip(yaws_deg, enlarge(shown, plan.side or shown.shape[1]), strict=True):
         save_png(Image.fromarray(frame), out / f"frame_{yaw:+06.1f}.png")
     captions = [degrees(yaw) for yaw in yaws_deg]
     large = enlarge(shown, side)
     ends = enlarge(np.stack([result.source.crop, result.reconstruction]), side)
     row, names = np.concatenate([ends, large]), ["source", "decoded", *captions]
     save_png(draw_strip(row, names, scale=1), out / "strip.png")
-    if wanted.grid:
+    if plan.grid:
         save_png(draw_grid(row, names), out / "grid.png")
-    if wanted.contact_sheets:
+    if plan.contact_sheets:
         _write_sheets(result, large, yaws_deg, out)
-    for kind in wanted.animations:
+    for kind in plan.animations:
         WRITERS[kind](shown, out / f"turn.{kind}", side)
-    if wanted.photograph is not None:
+    if plan.photograph is not None:
         for yaw, frame in zip(yaws_deg, shown, strict=True):
-            save_png(paste_back(wanted.photograph, frame), out / f"photograph_{yaw:+06.1f}.png")
+            save_png(paste_back(plan.photograph, frame), out / f"photograph_{yaw:+06.1f}.png")
     return shown
 
 
 def _write_sheets(result: Rotation, large: Pixels, yaws_deg: Sequence[float], out: Path) -> None:
-    """The clusters' mean images, and the frames over the means nearest to them."""
+    """Write the clusters' mean images, and the frames above the nearest of them."""
     angles = result.selection.angles_deg
     names = [degrees(angle) for angle in angles]
     means = enlarge(result.means, SHOWN_SIDE)

@@ -1,6 +1,6 @@
-"""Small plots as SVG text, to stand in a page: its colours are the page's, light and dark.
+"""Small plots as SVG text for an HTML page, whose stylesheet sets their colours.
 
-Classes used: `axis`, `grid`, `ideal`, `mark`, `hollow`, `bar`, `noise`; text takes the page's.
+The elements have the classes `axis`, `grid`, `ideal`, `mark`, `hollow`, `bar` and `noise`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LEFT, RIGHT, TOP, BOTTOM = 52.0, 12.0, 12.0, 44.0
 
 @dataclass(frozen=True)
 class Frame:
-    """The plane of a plot: data ranges to pixels."""
+    """The coordinates of a plot: it maps data ranges to pixels."""
 
     low_x: float
     high_x: float
@@ -35,7 +35,7 @@ class Frame:
         return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
 
     def axes(self, label_x: str, label_y: str, ticks_x: Sequence[float]) -> list[str]:
-        """Grid, ticks and names of the axes."""
+        """The elements of grid, ticks and axis labels."""
         right, bottom = WIDTH - RIGHT, HEIGHT - BOTTOM
         parts = []
         for tick in ticks(self.low_y, self.high_y):
@@ -59,12 +59,11 @@ def scatter(
     labels: tuple[str, str],
     hollow: Sequence[bool] = (),
 ) -> str:
-    """Points over a dashed diagonal, the place of a perfect result; some of them hollow."""
+    """A scatter plot over a dashed diagonal, where perfect results lie. Some points are hollow."""
     values = [value for point in points for value in point if math.isfinite(value)] or [0.0]
     across = [x for x, _ in points] or [0.0]
     frame = Frame(min(across) - 4, max(across) + 4, *_padded(min(values), max(values)))
-    low, high = (f(a, b) for f, a, b in (
-        (max, frame.low_x, frame.low_y), (min, frame.high_x, frame.high_y)))  # fmt: skip
+    low, high = max(frame.low_x, frame.low_y), min(frame.high_x, frame.high_y)
     parts = frame.axes(*labels, ticks(frame.low_x, frame.high_x))
     parts.append(_line(frame.x(low), frame.y(low), frame.x(high), frame.y(high), "ideal"))
     flags = list(hollow) or [False] * len(points)
@@ -79,10 +78,13 @@ def scatter(
 
 
 def bars(
-    title: str, places: Sequence[float], heights: Sequence[float], marks: Sequence[float],
+    title: str,
+    places: Sequence[float],
+    heights: Sequence[float],
+    marks: Sequence[float],
     labels: tuple[str, str],
-) -> str:  # fmt: skip
-    """A bar at each place, and across it a line at the height that chance alone gives."""
+) -> str:
+    """A bar plot with a line across each bar, at the height that noise alone would give."""
     known = [v for v in (*heights, *marks) if math.isfinite(v)] or [1.0]
     step = min((abs(b - a) for a, b in pairwise(places)), default=10.0)
     frame = Frame(min(places) - step, max(places) + step, 0.0, max(known) * 1.12 or 1.0)
@@ -102,7 +104,7 @@ def bars(
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Round numbers within a range, four to nine of them."""
+    """Four to nine round numbers within a range."""
     rough = (high - low) / 6
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(unit * m for m in (1, 2, 5, 10) if unit * m >= rough)

@@ -59,8 +59,10 @@ def test_mirroring_the_whole_set_mirrors_the_clusters() -> None:
     flipped = Records(
         records.filenames,
         np.array([{"left": "right", "right": "left"}.get(x, x) for x in records.labels.tolist()]),
-        records.identities, records.attribute_names, records.attributes,
-    )  # fmt: skip
+        records.identities,
+        records.attribute_names,
+        records.attributes,
+    )
     flipped_poses = Poses(-poses.yaw_deg, poses.pitch_deg, -poses.roll_deg, poses.confidence)
     plain = choose(records, poses, source)
     mirror = choose(flipped, flipped_poses, source)

@@ -149,7 +149,7 @@ def test_a_carried_turn_is_reported_and_saved(heads: Path, model: Path, tmp_path
     report = json.loads((out / "report.json").read_text())
     assert report["carried"] == {"detail": 0.5}
     assert report["gain"] == 0.5
-    assert "carried along the flow" in (out / "report.html").read_text()
+    assert "warped along the flow" in (out / "report.html").read_text()
     saved = HeadRotationPipeline.from_pretrained(pipe)
     with open_source(heads) as images:
         photograph = read_image(images, SOURCE)
@@ -198,7 +198,7 @@ def test_a_second_run_is_the_same_and_embeds_nothing(
         (["--landmarks", "nowhere.txt"], "--landmarks nowhere.txt: no such file"),
         (["--labels", "nowhere.csv"], "cannot be read"),
         (["--images", "nowhere"], "no such file or folder"),
-        (["--carry", "--closed-loop"], "two ways to turn"),
+        (["--carry", "--closed-loop"], "two editing methods"),
         (["--carry", "--gain", "auto"], "--no-carry"),
         (["--editing", "flow", "--gain", "auto"], "--no-carry"),
         (["--editing", "line", "--closed-loop"], "--editing line and --closed-loop exclude"),

@@ -11,7 +11,7 @@ from PIL import Image, ImageSequence
 
 from rotation.errors import MissingExtraError
 from rotation.imaging.animation import (
-    SWINGS,
+    REPEATS,
     WRITERS,
     forth_and_back,
     save_gif,
@@ -61,7 +61,7 @@ def test_mp4_plays_the_swings_in_even_size(tmp_path: Path) -> None:
         assert (stream.width, stream.height, stream.codec.name) == (52, 52, "h264")
         shown = [frame.to_ndarray(format="rgb24") for frame in video.decode(stream)]
     expected = enlarge(forth_and_back(fades()), 52)
-    assert len(shown) == SWINGS * len(expected)
+    assert len(shown) == REPEATS * len(expected)
     assert np.abs(np.stack(shown[: len(expected)]).astype(int) - expected).mean() < 3
 
 

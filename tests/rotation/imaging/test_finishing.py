@@ -10,15 +10,17 @@ import pytest
 from PIL import Image, ImageFilter
 
 from rotation.errors import MissingExtraError, ModelError
-from rotation.imaging.finishing import (
-    Finish,
-    finish,
+from rotation.imaging.colours import (
     lab_from_srgb,
-    load_super_resolution,
     match_colours,
     restore_colours,
-    sharpen,
     srgb_from_lab,
+)
+from rotation.imaging.finishing import (
+    FinishingSteps,
+    finish_frames,
+    load_super_resolution,
+    sharpen,
 )
 
 SIDE = 32
@@ -108,12 +110,14 @@ def test_sharpening_adds_contrast_to_edges_and_nothing_to_flats() -> None:
 
 def test_nothing_asked_is_nothing_done() -> None:
     frames = smooth_frames()
-    assert finish(frames, frames[0], Finish()) is frames
+    assert finish_frames(frames, frames[0], FinishingSteps()) is frames
 
 
 def test_any_function_upscales() -> None:
-    doubled = finish(
-        smooth_frames(), smooth_frames()[0], Finish(upscale=lambda f: f.repeat(2, 1).repeat(2, 2))
+    doubled = finish_frames(
+        smooth_frames(),
+        smooth_frames()[0],
+        FinishingSteps(upscale=lambda f: f.repeat(2, 1).repeat(2, 2)),
     )
     assert doubled.shape == (3, 2 * SIDE, 2 * SIDE, 3)
 
@@ -130,11 +134,12 @@ def resize_model(
     scales = numpy_helper.from_array(np.array([1, 1, factor, factor], np.float32), "scales")
     node = helper.make_node("Resize", ["x", "", "scales"], ["y"], mode="nearest")
     graph = helper.make_graph(
-        [node], "double",
+        [node],
+        "double",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", channels, "H2", "W2"])],
         [scales],
-    )  # fmt: skip
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, path)
     return path
@@ -150,7 +155,7 @@ def test_an_onnx_model_enlarges(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"channels": 1}, r"takes no single float \(N, 3, H, W\)"),
-        ({"factor": 0.5}, "wanted"),
+        ({"factor": 0.5}, "needed"),
         ({"side": 48}, "cannot enlarge"),
     ],
 )

@@ -33,11 +33,12 @@ def straight(per_cluster: int = 4, noise: float = 0.0) -> tuple[Selection, np.nd
     direction = Direction(left, right, 0.9, 0.9)
     clusters = tuple(
         ClusterMembers(
-            np.arange(k * per_cluster, (k + 1) * per_cluster), np.zeros(per_cluster, dtype=bool),
+            np.arange(k * per_cluster, (k + 1) * per_cluster),
+            np.zeros(per_cluster, dtype=bool),
             np.full(per_cluster, angle),
         )
         for k, angle in enumerate(ANGLES)
-    )  # fmt: skip
+    )
     selection = Selection(ANGLES, clusters, ("Male",), ("Smiling",))
     yaws = selection.members.yaw_deg
     latents = 3.0 + np.stack([direction.displacement(0.0, yaw) for yaw in yaws])
@@ -104,12 +105,19 @@ def a_report(**changes: Any) -> dict[str, Any]:
         "source": {"name": "<b>a&b.jpg", "yaw_deg": 3.0, "light": "left"},
         "yaws_deg": (-20.0, 0.0, 20.0),
         "clusters": {
-            "angles_deg": ANGLES, "sizes": (4,) * 5, "attributes": ("Male",),
-            "attributes_dropped": ("Smiling",), "widening": ("Smiling dropped",),
+            "angles_deg": ANGLES,
+            "sizes": (4,) * 5,
+            "attributes": ("Male",),
+            "attributes_dropped": ("Smiling",),
+            "widening": ("Smiling dropped",),
         },
         "fit": {
-            "method": "paper", "shrink": False, "r2_left": 0.91, "r2_right": float("nan"),
-            "split_half_cosine_left": 0.8, "split_half_cosine_right": 0.7,
+            "method": "paper",
+            "shrink": False,
+            "r2_left": 0.91,
+            "r2_right": float("nan"),
+            "split_half_cosine_left": 0.8,
+            "split_half_cosine_right": 0.7,
             "angles": [angle | {"angle_deg": a} for a in ANGLES],
         },
         "turn": {"path_deg": (-40.0, 0.0, 55.0), "reached": (True, True, False)},
@@ -120,7 +128,7 @@ def a_report(**changes: Any) -> dict[str, Any]:
         "versions": {"python": "3.11.7"},
         "command": "manage.py rotation run --out 'a b'",
         "seed": 7,
-    }  # fmt: skip
+    }
     return report | changes
 
 
@@ -167,9 +175,19 @@ def test_the_page_stands_alone_and_says_what_was_done(tmp_path: Path) -> None:
     assert all(address.startswith("data:image/png;base64,") for address in page.addresses)
     assert "http" not in html.replace("http://www.w3.org", "")
     for words in (
-        "<b>a&b.jpg, turned", "not reached", "−20°", "Smiling dropped", "paper", "colours matched",
-        "sharpened by 0.5", "f00d", "rotation run --out 'a b'", "0.91", "3.11.7", "13.5",
-    ):  # fmt: skip
+        "<b>a&b.jpg, turned",
+        "not reached",
+        "−20°",
+        "Smiling dropped",
+        "paper",
+        "colours matched",
+        "sharpened by 0.5",
+        "f00d",
+        "rotation run --out 'a b'",
+        "0.91",
+        "3.11.7",
+        "13.5",
+    ):
         assert words in page.text
     assert "not measured" not in page.text
     assert "<b>a&b" not in html  # escaped
@@ -208,9 +226,10 @@ def test_what_was_not_asked_or_measured_is_not_claimed(changes: dict) -> None:
 def test_one_frame_is_a_page_too() -> None:
     result = a_rotation()
     one = a_report(
-        yaws_deg=(0.0,), turn={"path_deg": (0.0,), "reached": (True,)},
+        yaws_deg=(0.0,),
+        turn={"path_deg": (0.0,), "reached": (True,)},
         latent_norm={"source": 13.9, "frames": (13.9,)},
-    )  # fmt: skip
+    )
     assert Page(
         render_html_report(one, replace(result, frames=result.frames[:1]), result.frames[:1])
     ).text

@@ -94,9 +94,12 @@ class HttpDesk:
 
     def vote(self, person: int, shown: Shown, answer: str, elapsed_ms: int) -> list[Shown]:
         body = {
-            "image_id": shown.image_id, "answer": answer, "request_id": str(uuid.uuid4()),
-            "elapsed_ms": elapsed_ms, "then": 1,
-        }  # fmt: skip
+            "image_id": shown.image_id,
+            "answer": answer,
+            "request_id": str(uuid.uuid4()),
+            "elapsed_ms": elapsed_ms,
+            "then": 1,
+        }
         return self._post(person, "/label/votes", body, self.votes)
 
     def settle(self) -> None:

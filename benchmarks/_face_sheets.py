@@ -23,9 +23,12 @@ class Strip:
 
 
 def draw(
-    strips: Mapping[str, Strip], values: Mapping[str, NDArray[np.float64]],
-    labels: Mapping[str, str], out: Path, way: str,
-) -> None:  # fmt: skip
+    strips: Mapping[str, Strip],
+    values: Mapping[str, NDArray[np.float64]],
+    labels: Mapping[str, str],
+    out: Path,
+    way: str,
+) -> None:
     """All strips in rows, the source first; and of frames alone, without the photograph, the
     best, median and worst four, by the sum of two ranks: yaw error and distance from the middle.
     The first sources given back at no turn, in rows of eight."""

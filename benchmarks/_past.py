@@ -61,9 +61,12 @@ def make_past(db: Database, past: Past, rules: Rules = RULES) -> int:
         session.add(dataset)
         session.flush()
         campaign = Campaign(
-            dataset_id=dataset.id, name="Light on faces", rules=rules.as_dict(), selection={},
+            dataset_id=dataset.id,
+            name="Light on faces",
+            rules=rules.as_dict(),
+            selection={},
             active=True,
-        )  # fmt: skip
+        )
         session.add(campaign)
         people = [
             Annotator(username=f"student{n:02d}", pseudonym=f"p-{n:04d}", password_hash="!")
@@ -108,35 +111,52 @@ def _make_runs(session: Any, dataset_id: int, past: Past) -> int:
         at = past.end - timedelta(days=past.days * (1 - number / len(ACCURACIES)))
         session.add(
             ModelRun(
-                dataset_id=dataset_id, method="mirror-logistic-2", status="published", settings={},
-                created_at=at, published_at=at + timedelta(minutes=2),
+                dataset_id=dataset_id,
+                method="mirror-logistic-2",
+                status="published",
+                settings={},
+                created_at=at,
+                published_at=at + timedelta(minutes=2),
                 metrics={
-                    "n_training": 60 * 2**number, "n_proposed": past.images,
+                    "n_training": 60 * 2**number,
+                    "n_proposed": past.images,
                     "mean_probabilities": dict(zip(LABELS, SHARES, strict=True)),
                     "cross_validation": {
-                        "accuracy": accuracy, "accuracy_of_commonest_label": 0.38,
-                        "macro_f1": accuracy - 0.01, "ece": 0.06 - 0.007 * number,
+                        "accuracy": accuracy,
+                        "accuracy_of_commonest_label": 0.38,
+                        "macro_f1": accuracy - 0.01,
+                        "ece": 0.06 - 0.007 * number,
                         "log_loss": 0.9 - 0.11 * number,
                     },
                 },
             )
-        )  # fmt: skip
+        )
         session.flush()
     session.add(
         ModelRun(
-            dataset_id=dataset_id, method="mirror-logistic-2", status="failed", metrics={},
-            settings={}, problem="BrokenData: the folder has moved", created_at=past.end,
+            dataset_id=dataset_id,
+            method="mirror-logistic-2",
+            status="failed",
+            metrics={},
+            settings={},
+            problem="BrokenData: the folder has moved",
+            created_at=past.end,
         )
-    )  # fmt: skip
+    )
     return len(ACCURACIES)
 
 
 def _images(dataset_id: int, count: int) -> Iterator[dict[str, Any]]:
     for number in range(count):
         yield {
-            "dataset_id": dataset_id, "filename": f"{number + 1:06d}.jpg", "status": "ok",
-            "sha256": f"{number:064x}", "width": 178, "height": 218, "byte_size": 8_000,
-        }  # fmt: skip
+            "dataset_id": dataset_id,
+            "filename": f"{number + 1:06d}.jpg",
+            "status": "ok",
+            "sha256": f"{number:064x}",
+            "width": 178,
+            "height": 218,
+            "byte_size": 8_000,
+        }
 
 
 def _proposals(run_id: int, proposed: Any, sure: Any) -> Iterator[dict[str, Any]]:
@@ -144,17 +164,22 @@ def _proposals(run_id: int, proposed: Any, sure: Any) -> Iterator[dict[str, Any]
         chances = [(1 - top) / 2] * 3
         chances[label] = top
         yield {
-            "model_run_id": run_id, "image_id": image + 1,
-            "p_left": chances[0], "p_center": chances[1], "p_right": chances[2],
-        }  # fmt: skip
+            "model_run_id": run_id,
+            "image_id": image + 1,
+            "p_left": chances[0],
+            "p_center": chances[1],
+            "p_right": chances[2],
+        }
 
 
 def _gold(campaign_id: int, gold: Any, truth: Any) -> Iterator[dict[str, Any]]:
     for image in gold.tolist():
         yield {
-            "campaign_id": campaign_id, "image_id": image + 1, "label": LABELS[truth[image]],
+            "campaign_id": campaign_id,
+            "image_id": image + 1,
+            "label": LABELS[truth[image]],
             "source": "csv",
-        }  # fmt: skip
+        }
 
 
 def _votes(past: Past, truth: Any, proposed: Any, gold: Any, rng: Any) -> dict[str, Any]:
@@ -174,13 +199,17 @@ def _votes(past: Past, truth: Any, proposed: Any, gold: Any, rng: Any) -> dict[s
     shown = np.where(blind, -1, np.where(planted, wrong, proposed[image]))
     repeats = (rng.random(n) < FOLLOWING) & ~blind
     return {
-        "image": image, "person": person, "answer": np.where(repeats, shown, answer),
-        "blind": blind, "planted": planted, "shown": shown,
+        "image": image,
+        "person": person,
+        "answer": np.where(repeats, shown, answer),
+        "blind": blind,
+        "planted": planted,
+        "shown": shown,
         "withheld": np.where(blind, proposed[image], -1),
         "mirrored": rng.random(n) < 0.5,
         "elapsed_ms": rng.lognormal(7.3, 0.5, n).astype(int),
         "at": past.end.timestamp() - np.sort(_ages(past, rng))[::-1],
-    }  # fmt: skip
+    }
 
 
 def _ages(past: Past, rng: Any) -> Any:
@@ -198,14 +227,22 @@ def _vote_rows(
     for who, row in zip(people, rows, strict=True):
         one = dict(zip(columns, row, strict=True))
         yield {
-            "campaign_id": campaign_id, "image_id": one["image"] + 1, "annotator_id": who,
-            "answer": ANSWERS[one["answer"]], "mode": "single", "request_id": str(uuid.uuid4()),
-            "blind": one["blind"], "planted": one["planted"], "mirrored": one["mirrored"],
+            "campaign_id": campaign_id,
+            "image_id": one["image"] + 1,
+            "annotator_id": who,
+            "answer": ANSWERS[one["answer"]],
+            "mode": "single",
+            "request_id": str(uuid.uuid4()),
+            "blind": one["blind"],
+            "planted": one["planted"],
+            "mirrored": one["mirrored"],
             "shown_run_id": None if one["blind"] or one["planted"] else run_id,
-            "shown_label": labels[one["shown"]], "withheld_label": labels[one["withheld"]],
+            "shown_label": labels[one["shown"]],
+            "withheld_label": labels[one["withheld"]],
             "elapsed_ms": one["elapsed_ms"],
-            "created_at": datetime.fromtimestamp(one["at"], UTC), "superseded_at": None,
-        }  # fmt: skip
+            "created_at": datetime.fromtimestamp(one["at"], UTC),
+            "superseded_at": None,
+        }
 
 
 def _consensus(
@@ -224,9 +261,17 @@ def _consensus(
         if image in known:
             label, probability, status, method = LABELS[truth[image]], 1.0, "agreed", GOLD_METHOD
         yield {
-            "campaign_id": campaign_id, "image_id": image + 1, "status": status, "label": label,
-            "probability": probability, "method": method, "random_key": keys[image],
-            "priority": 1000 * sum(row), "updated_at": now,
-            "p_left": 1 / 3, "p_center": 1 / 3, "p_right": 1 / 3,
+            "campaign_id": campaign_id,
+            "image_id": image + 1,
+            "status": status,
+            "label": label,
+            "probability": probability,
+            "method": method,
+            "random_key": keys[image],
+            "priority": 1000 * sum(row),
+            "updated_at": now,
+            "p_left": 1 / 3,
+            "p_center": 1 / 3,
+            "p_right": 1 / 3,
             **{f"votes_{answer}": row[place] for place, answer in enumerate(ANSWERS)},
-        }  # fmt: skip
+        }

@@ -69,8 +69,10 @@ class Site:
         with (self.settings.home / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command if self.with_worker else [*command, "--no-worker"],
-                env=environ, stdout=log, stderr=log,
-            )  # fmt: skip
+                env=environ,
+                stdout=log,
+                stderr=log,
+            )
         end = time.monotonic() + START_S
         while not self._listens():
             if time.monotonic() > end or self._process.poll() is not None:

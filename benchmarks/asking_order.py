@@ -64,9 +64,19 @@ def prepare(site: Site, path: str, truth: dict[str, tuple[int, str | None]], ord
         dataset = Dataset(name="yale", path=path, attribute_names=[])
         session.add_all([dataset, Annotator(username="a", pseudonym="A", password_hash="!")])
         session.flush()
-        rows = [{"dataset_id": dataset.id, "filename": name, "status": "ok", "width": 168,
-                 "height": 192, "byte_size": 1, "sha256": "0" * 64, "identity": subject}
-                for name, (subject, _) in truth.items()]  # fmt: skip
+        rows = [
+            {
+                "dataset_id": dataset.id,
+                "filename": name,
+                "status": "ok",
+                "width": 168,
+                "height": 192,
+                "byte_size": 1,
+                "sha256": "0" * 64,
+                "identity": subject,
+            }
+            for name, (subject, _) in truth.items()
+        ]
         session.execute(insert(Image), rows)
     taught = [n for n, (s, label) in truth.items() if label and s <= LAST_TRAINING_SUBJECT]
     rules = Rules(order=order, gold_rate=0.0, gold_first=0)
@@ -112,8 +122,11 @@ def one_draw(path: str, truth: dict[str, Any], order: str, cache: FeatureCache) 
         with site.db.read() as session:
             ids = dict(session.execute(select(Image.filename, Image.id)).all())
         labels = {ids[name]: label for name, (_, label) in truth.items()}
-        tested = {ids[name]: label for name, (subject, label) in truth.items()
-                  if label and subject > LAST_TRAINING_SUBJECT}  # fmt: skip
+        tested = {
+            ids[name]: label
+            for name, (subject, label) in truth.items()
+            if label and subject > LAST_TRAINING_SUBJECT
+        }
         found, votes = {}, 0
         for stage in STAGES:
             for _ in range(stage - votes):

@@ -94,9 +94,12 @@ def main() -> None:
     watch.look("variants of the pool", len(drawn))
     known = np.flatnonzero(faces.labels >= 0)
     model = train(
-        faces.features[0, known], faces.labels[known], np.ones(len(known)),
-        faces.subjects[known], pool,
-    ).model  # fmt: skip
+        faces.features[0, known],
+        faces.labels[known],
+        np.ones(len(known)),
+        faces.subjects[known],
+        pool,
+    ).model
     watch.look("training with five-fold cross-validation", len(known))
     probabilities = model.predict(features)
     watch.look("proposals", len(crops))

@@ -68,16 +68,19 @@ class Scenario:
 SCENARIOS = {
     "majority": Scenario(
         Rules(method="majority", required_votes=5, proposals="hidden", gold_rate=0.0),
-        gold=0, refresh=False,
+        gold=0,
+        refresh=False,
     ),
     "adaptive": Scenario(ADAPTIVE),
     "classifier": Scenario(
         replace(ADAPTIVE, use_model=True, proposals="mixed"),
-        propose_at=(60, 120, 240, 480, 960, 1200, 1440), following=0.1,
+        propose_at=(60, 120, 240, 480, 960, 1200, 1440),
+        following=0.1,
     ),
     "outweighed": Scenario(
         replace(ADAPTIVE, use_model=True, named=False, proposals="mixed"),
-        propose_at=(60, 120, 240, 480, 960, 1200, 1440), following=0.1,
+        propose_at=(60, 120, 240, 480, 960, 1200, 1440),
+        following=0.1,
     ),
     "anchored_0": Scenario(replace(ADAPTIVE, proposals="mixed"), has_fake_model=True),
     "anchored_30": Scenario(
@@ -87,7 +90,7 @@ SCENARIOS = {
         replace(ADAPTIVE, proposals="mixed"), has_fake_model=True, following=0.6
     ),
     "mirrored": Scenario(replace(ADAPTIVE, mirror_views=True)),
-}  # fmt: skip
+}
 
 
 @dataclass

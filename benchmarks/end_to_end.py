@@ -46,8 +46,10 @@ class Road:
         self.port = _free_port()
         self.times: dict[str, float] = {}
         self.environment = {
-            **os.environ, "SIDELIGHT_HOME": str(home), "SIDELIGHT_PORT": str(self.port),
-        }  # fmt: skip
+            **os.environ,
+            "SIDELIGHT_HOME": str(home),
+            "SIDELIGHT_PORT": str(self.port),
+        }
 
     def run(self, step: str, *arguments: str) -> str:
         started = time.perf_counter()

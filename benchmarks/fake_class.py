@@ -48,8 +48,10 @@ NEIGHBOURS = {
     "right": (0.05, 0.85, 0.0, 0.10),
 }
 ANYWHERE = {
-    "left": (0.0, 0.5, 0.5, 0.0), "center": (0.5, 0.0, 0.5, 0.0), "right": (0.5, 0.5, 0.0, 0.0),
-}  # fmt: skip
+    "left": (0.0, 0.5, 0.5, 0.0),
+    "center": (0.5, 0.0, 0.5, 0.0),
+    "right": (0.5, 0.5, 0.0, 0.0),
+}
 MIRRORED = {"left": "right", "right": "left"}
 
 

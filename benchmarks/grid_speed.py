@@ -72,11 +72,14 @@ class Clock:
             "thinking_s": round(self.thought_s, 1),
             "waiting_share": round(1 - self.thought_s / self.all_s, 3),
             "server_ms": {
-                name: {"n": len(times), "median": round(statistics.median(times), 1),
-                       "worst": round(max(times), 1)}
+                name: {
+                    "n": len(times),
+                    "median": round(statistics.median(times), 1),
+                    "worst": round(max(times), 1),
+                }
                 for name, times in sorted(self.server_ms.items())
             },
-        }  # fmt: skip
+        }
 
 
 def prepare(site: Site, shown: int, total: int) -> dict[int, str]:
@@ -107,12 +110,16 @@ def _add_rest(site: Site, dataset_id: int, count: int) -> None:
         with site.db.write() as session:
             rows = [
                 {
-                    "dataset_id": dataset_id, "filename": f"rest-{number}.jpg", "status": "ok",
-                    "byte_size": 1, "width": SIZE[0], "height": SIZE[1],
+                    "dataset_id": dataset_id,
+                    "filename": f"rest-{number}.jpg",
+                    "status": "ok",
+                    "byte_size": 1,
+                    "width": SIZE[0],
+                    "height": SIZE[1],
                     "sha256": f"{number:064d}",
                 }
                 for number in range(start, min(start + STEP, count))
-            ]  # fmt: skip
+            ]
             ids = session.scalars(insert(Image).returning(Image.id), rows).all()
             admit_images(session, dataset_id, ids)
 
@@ -130,10 +137,13 @@ def _propose(site: Site, dataset_id: int, shown: set[int]) -> None:
             rest = (1 - p) / 2
             rows.append(
                 {
-                    "model_run_id": run.id, "image_id": image_id,
-                    "p_left": p, "p_center": rest, "p_right": rest,
+                    "model_run_id": run.id,
+                    "image_id": image_id,
+                    "p_left": p,
+                    "p_center": rest,
+                    "p_right": rest,
                 }
-            )  # fmt: skip
+            )
         session.execute(insert(Proposal), rows)
         run.status, run.published_at = "published", utc_now()
     with site.db.read() as session:
@@ -177,9 +187,13 @@ def label_singly(page: Page, clock: Clock, pictures: int, single_s: float) -> No
 
 
 def label_grid(
-    page: Page, clock: Clock, truth: dict[int, str], size: int, pages: int,
+    page: Page,
+    clock: Clock,
+    truth: dict[int, str],
+    size: int,
+    pages: int,
     options: argparse.Namespace,
-) -> None:  # fmt: skip
+) -> None:
     """Confirm so many pages, marking the wrong ones by mouse."""
     page.goto(f"/grid?label=left&source=model&size={size}")
     page.wait_for_load_state("networkidle")
@@ -216,20 +230,24 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         clocks = {"single": Clock()}
         label_singly(
-            open_page(browser, site, people[0], clocks["single"]), clocks["single"],
-            options.pictures, options.single,
-        )  # fmt: skip
+            open_page(browser, site, people[0], clocks["single"]),
+            clocks["single"],
+            options.pictures,
+            options.single,
+        )
         for size, person in zip(sizes, people[1:], strict=True):
             clock = clocks[f"grid_{size}"] = Clock()
             page = open_page(browser, site, person, clock)
             label_grid(page, clock, truth, size, -(-options.pictures // size), options)
         browser.close()
     return {
-        "model": {name: getattr(options, name) for name in
-                  ("single", "glance", "correction", "page")} | {"called_rightly": RIGHT},
+        "model": {
+            name: getattr(options, name) for name in ("single", "glance", "correction", "page")
+        }
+        | {"called_rightly": RIGHT},
         "open_images": max(shown, options.open),
         **{name: clock.report() for name, clock in clocks.items()},
-    }  # fmt: skip
+    }
 
 
 def main() -> None:

@@ -97,9 +97,13 @@ def run(rows: int, folder: Path) -> dict[str, float]:
     merging = timed(lambda: merge([folder / "a"], folder / "b"))
     again = timed(lambda: check(LatentStore(folder / "b", "benchmark", SHAPE), rows))
     seconds = {
-        "dd write": dd_write, "put": write, "dd read": dd_read, "get": read,
-        "merge": merging, "get merged": again,
-    }  # fmt: skip
+        "dd write": dd_write,
+        "put": write,
+        "dd read": dd_read,
+        "get": read,
+        "merge": merging,
+        "get merged": again,
+    }
     rates = {f"{name}, MB/s": size / value / 1e6 for name, value in seconds.items()}
     return {"rows": rows, "bytes": size, "open, s": opened, **rates}
 

@@ -174,9 +174,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             people = sign_up(site, options.annotators)
         site.start()
         drive = Drive(
-            site, rules, campaign_id, options.annotators, options.votes, options.votes,
-            options.rate, options.prefetch,
-        )  # fmt: skip
+            site,
+            rules,
+            campaign_id,
+            options.annotators,
+            options.votes,
+            options.votes,
+            options.rate,
+            options.prefetch,
+        )
         load, before, own = os.getloadavg()[0], site.cpu_s(), _own_cpu_s()
         seconds = asyncio.run(run(drive, people, options.kill))
         spent, own = site.cpu_s() - before, _own_cpu_s() - own
@@ -211,10 +217,16 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def is_sound(checks: dict[str, Any]) -> bool:
     """Whether nothing was lost, doubled, invented or handed out too often."""
     wrong = (
-        "lost", "changed", "doubled", "never_sent", "persons_twice_on_an_image",
-        "consensus_rows_mended_by_rebuild", "double_leases_seen_by_people",
-        "over_leased_in_samples", "refused",
-    )  # fmt: skip
+        "lost",
+        "changed",
+        "doubled",
+        "never_sent",
+        "persons_twice_on_an_image",
+        "consensus_rows_mended_by_rebuild",
+        "double_leases_seen_by_people",
+        "over_leased_in_samples",
+        "refused",
+    )
     return not any(checks[name] for name in wrong)
 
 
@@ -240,8 +252,13 @@ def prepare(db: Database, images: int, rules: Rules) -> int:
 def _image(dataset_id: int, number: int) -> dict[str, Any]:
     size = {"width": 178, "height": 218, "byte_size": 8_000}
     name = f"{number + 1:06d}.jpg"
-    return {"dataset_id": dataset_id, "filename": name, "status": "ok",
-            "sha256": f"{number:064x}", **size}  # fmt: skip
+    return {
+        "dataset_id": dataset_id,
+        "filename": name,
+        "status": "ok",
+        "sha256": f"{number:064x}",
+        **size,
+    }
 
 
 def quantiles(timing: Timing) -> dict[str, float]:
@@ -278,8 +295,13 @@ def main() -> None:
     parser.add_argument("--rules", choices=list(RULES), default="majority")
     parser.add_argument("--order", default="breadth", help="as in the rules of a campaign")
     parser.add_argument("--prefetch", type=int, default=5, help="pictures in a person's hands")
-    parser.add_argument("--rate", type=float, default=0.0, help="votes a second of all people;\n"
-                        "0: each person sends as soon as the last vote is answered")  # fmt: skip
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=0.0,
+        help="votes a second of all people;\n"
+        "0: each person sends as soon as the last vote is answered",
+    )
     parser.add_argument("--worker", action="store_true", help="background jobs run beside it")
     parser.add_argument("--kill", action="store_true", help="kill -9 a process, then the server")
     parser.add_argument("--json", action="store_true", help="write JSON")

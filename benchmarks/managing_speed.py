@@ -68,11 +68,19 @@ def fill_tables(db: Database, images: int) -> tuple[int, int]:
         session.add_all([dataset, boss])
         session.flush()
         rows = [
-            {"dataset_id": dataset.id, "filename": f"{i:06d}.jpg", "status": "ok", "byte_size": 1,
-             "sha256": "0" * 64, "width": 178, "height": 218, "partition": i % 3,
-             "attribute_bits": i * 2_654_435_761 % 2**40}
+            {
+                "dataset_id": dataset.id,
+                "filename": f"{i:06d}.jpg",
+                "status": "ok",
+                "byte_size": 1,
+                "sha256": "0" * 64,
+                "width": 178,
+                "height": 218,
+                "partition": i % 3,
+                "attribute_bits": i * 2_654_435_761 % 2**40,
+            }
             for i in range(1, images + 1)
-        ]  # fmt: skip
+        ]
         session.execute(insert(Image), rows)
         return dataset.id, boss.id
 

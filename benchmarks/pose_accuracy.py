@@ -202,9 +202,10 @@ def in_words(report: dict[str, Any]) -> str:
     bands = [f"{low:+d}..{high:+d}" for low, high in pairwise(BANDS)]
     lines = [
         "| landmarks | found | ms | yaw error | bias | slope | corr. | pitch | roll | "
-        + " | ".join(bands) + " |",
+        + " | ".join(bands)
+        + " |",
         "|---" * (9 + len(bands)) + "|",
-    ]  # fmt: skip
+    ]
     for name, row in report["synthetic"]["sources"].items():
         yaw = row["yaw"]
         cells = [name, row["found"], row["ms"], yaw["mae"], f"{yaw['bias']:+}", yaw["slope"]]

@@ -75,8 +75,18 @@ def fill(db: Database, path: str, names: list[str]) -> tuple[int, int]:
         session.add_all(
             Annotator(username=f"p{n}", pseudonym=f"P{n}", password_hash="!") for n in range(PEOPLE)
         )
-        rows = [{"dataset_id": dataset.id, "filename": name, "status": "ok", "width": 89,
-                 "height": 109, "byte_size": 1, "sha256": "0" * 64} for name in names]  # fmt: skip
+        rows = [
+            {
+                "dataset_id": dataset.id,
+                "filename": name,
+                "status": "ok",
+                "width": 89,
+                "height": 109,
+                "byte_size": 1,
+                "sha256": "0" * 64,
+            }
+            for name in names
+        ]
         for start in range(0, len(rows), ROWS):
             session.execute(insert(Image), rows[start : start + ROWS])
         campaign = activate_campaign(session, ensure_campaign(session, dataset).id)
@@ -98,9 +108,15 @@ def cast(db: Database, campaign_id: int, names: list[str], side: np.ndarray, vot
         image = order[number % len(names)]
         answer = wrong[image] if errs[image] else truth[image]
         rows.append(
-            {"campaign_id": campaign_id, "image_id": ids[names[image]], "answer": LABELS[answer],
-             "annotator_id": 1 + number % PEOPLE, "blind": False, "request_id": str(uuid.uuid4())}
-        )  # fmt: skip
+            {
+                "campaign_id": campaign_id,
+                "image_id": ids[names[image]],
+                "answer": LABELS[answer],
+                "annotator_id": 1 + number % PEOPLE,
+                "blind": False,
+                "request_id": str(uuid.uuid4()),
+            }
+        )
     for start in range(0, len(rows), ROWS):
         with db.write() as session:
             session.execute(insert(Vote), rows[start : start + ROWS])

@@ -163,9 +163,13 @@ def choose_sources(
 
 
 def turn_all(
-    data: Data, labels: Mapping[str, str], encoder: EmbeddedModel, sources: Sequence[str],
-    way: str, options: argparse.Namespace,
-) -> dict[str, Strip]:  # fmt: skip
+    data: Data,
+    labels: Mapping[str, str],
+    encoder: EmbeddedModel,
+    sources: Sequence[str],
+    way: str,
+    options: argparse.Namespace,
+) -> dict[str, Strip]:
     """Every source turned in one way; those done before are read."""
     store, strips, started = open_cluster_latents(options.cache, encoder), {}, time.perf_counter()
     for number, name in enumerate(sources):
@@ -191,9 +195,12 @@ def turn_all(
 
 
 def measure(
-    strips: Sequence[Strip], looks: Sequence[Seen], rows: Sequence[int], faces: Seen,
+    strips: Sequence[Strip],
+    looks: Sequence[Seen],
+    rows: Sequence[int],
+    faces: Seen,
     classifier: MirrorLogistic,
-) -> dict[str, NDArray[np.float64]]:  # fmt: skip
+) -> dict[str, NDArray[np.float64]]:
     """Each of `MEASURES`, one number a source: frames of one source are not independent."""
     asked = np.array(YAWS)
     reached = np.array([look.yaw_deg for look in looks])
@@ -275,8 +282,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pool", type=int, default=3000, help="clusters come from the first ones")
     parser.add_argument("--iterations", type=int, default=0, help="corrections in embedding them")
     parser.add_argument("--embedding", default="smooth", choices=("inversion", "smooth"))
-    parser.add_argument("--variants", type=lambda text: text.split(","), default=["closed-loop"],
-                        help=", ".join(VARIANTS))  # fmt: skip
+    parser.add_argument(
+        "--variants",
+        type=lambda text: text.split(","),
+        default=["closed-loop"],
+        help=", ".join(VARIANTS),
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("build/real-cache"))
     return parser.parse_args()

@@ -39,21 +39,39 @@ ROWS = {
 IMPORTS, REST = "imports", "rest"
 STAGES = {  # functions by the stage that their own time is booked on
     "model": ("run:open_model",),
-    "poses, selection": ("run:read_labels", "run:read_tables", "run:open_poses",
-                         "editing.pipeline:find_source", "editing.pipeline:join_records",
-                         "editing.pipeline:candidates", "editing.pipeline:select",
-                         "posing:PoseBook.poses"),
+    "poses, selection": (
+        "run:read_labels",
+        "run:read_tables",
+        "run:open_poses",
+        "editing.pipeline:find_source",
+        "editing.pipeline:join_records",
+        "editing.pipeline:candidates",
+        "editing.pipeline:select",
+        "posing:PoseBook.poses",
+    ),
     "crops": ("editing.pipeline:read_members",),
-    "latents": ("run:open_cluster_latents", "run:open_source_latents",
-                "editing.pipeline:embed_members", "editing.method:embed_source"),
+    "latents": (
+        "run:open_cluster_latents",
+        "run:open_source_latents",
+        "editing.pipeline:embed_members",
+        "editing.method:embed_source",
+    ),
     "fit": ("editing.pipeline:fit_direction",),
-    "trial frames or loop": ("editing.linear_path:LinearEditing.move",
-                             "editing.closed_loop:ClosedLoopEditing.move"),
+    "trial frames or loop": (
+        "editing.linear_path:LinearEditing.move",
+        "editing.closed_loop:ClosedLoopEditing.move",
+    ),
     "decode": ("editing.method:decode_pixels",),
-    "report": ("editing.pipeline:mean_images", "editing.pipeline:examples",
-               "editing.pipeline:angle_fits", "run:write_pictures", "run:describe",
-               "run:write_report", "run:write_page"),
-}  # fmt: skip
+    "report": (
+        "editing.pipeline:mean_images",
+        "editing.pipeline:examples",
+        "editing.pipeline:angle_fits",
+        "run:write_pictures",
+        "run:describe",
+        "run:write_report",
+        "run:write_page",
+    ),
+}
 Seconds = dict[str, dict[str, float]]  # "wall" and "cpu" by stage
 
 
@@ -161,9 +179,24 @@ def prepare(folder: Path, images: int) -> list[str]:
         writer.writerow(["image_id", "filename", "label", "status"])
         writer.writerows([i, *row, "agreed"] for i, row in enumerate(truth.items()))
     source = next(name for name, light in truth.items() if light == "left")
-    return ["rotation", "run", "--images", str(heads), "--labels", str(folder / "labels.csv"),
-            "--source", source, "--yaw", "-30:30:10", "--cache", str(folder / "cache"),
-            "--out", str(folder / "out"), "--iterations", "0"]  # fmt: skip
+    return [
+        "rotation",
+        "run",
+        "--images",
+        str(heads),
+        "--labels",
+        str(folder / "labels.csv"),
+        "--source",
+        source,
+        "--yaw",
+        "-30:30:10",
+        "--cache",
+        str(folder / "cache"),
+        "--out",
+        str(folder / "out"),
+        "--iterations",
+        "0",
+    ]
 
 
 def summary(runs: list[Seconds]) -> Mapping[str, Any]:
@@ -199,9 +232,14 @@ def table(figures: Mapping[str, Any]) -> str:
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Also write the figures here.")
 @click.option("--inside", hidden=True)
 def main(
-    images: int, repeats: int, rows: str, min_cluster: int, folder: Path | None, out: Path | None,
+    images: int,
+    repeats: int,
+    rows: str,
+    min_cluster: int,
+    folder: Path | None,
+    out: Path | None,
     inside: str | None,
-) -> None:  # fmt: skip
+) -> None:
     """Measure, print the table and the figures."""
     if inside is not None:
         click.echo(json.dumps(run_inside(**json.loads(inside))))

@@ -41,8 +41,9 @@ def write_plot(summary: Mapping[str, Any], yaws_deg: Sequence[float], path: Path
     asked = np.asarray(yaws_deg)[order]
     axes.plot(asked, asked, color="0.4", linestyle="--", linewidth=1, label="as asked")
     for name, one in summary.items():
-        low, median, high = (np.asarray(one["reached_deg"][part])[order]
-                             for part in ("low", "median", "high"))  # fmt: skip
+        low, median, high = (
+            np.asarray(one["reached_deg"][part])[order] for part in ("low", "median", "high")
+        )
         (line,) = axes.plot(asked, median, marker="o", markersize=3, label=name)
         axes.fill_between(asked, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
     axes.set_xlabel("yaw asked for, degrees")

@@ -101,8 +101,9 @@ def markdown(summary: Mapping[str, Summary], yaws_deg: Sequence[float]) -> str:
 
 def _measures(summary: Mapping[str, Summary], kind: str, corner: str) -> str:
     head = [corner, *(heading for heading, _, _ in MEASURES.values())]
-    rows = [[name, *(_cell(one[kind][key], key) for key in MEASURES)]
-            for name, one in summary.items()]  # fmt: skip
+    rows = [
+        [name, *(_cell(one[kind][key], key) for key in MEASURES)] for name, one in summary.items()
+    ]
     return _table(head, rows)
 
 

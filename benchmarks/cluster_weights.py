@@ -33,8 +33,8 @@ from rotation.clusters.selection import Criteria, Selection, select
 from rotation.clusters.similarity import describe_looks, weigh
 from rotation.data.records import UNKNOWN, Records
 from rotation.errors import SelectionError
+from rotation.evaluation.editors import source_of
 from rotation.evaluation.ground_truth import benchmark_heads
-from rotation.evaluation.methods import source_of
 from rotation.imaging.metrics import bootstrap
 from rotation.poses.estimation import Poses
 from rotation.synthetic_heads.attributes import attributes

@@ -40,7 +40,7 @@ from rotation.data.labels_csv import read_labels  # noqa: E402
 from rotation.data.sources import open_source  # noqa: E402
 from rotation.diffusion.devices import choose_device  # noqa: E402
 from rotation.editing.pipeline import Data, rotate  # noqa: E402
-from rotation.editing.pose_estimators import TaughtEstimators  # noqa: E402
+from rotation.editing.pose_estimators import TrainedEstimators  # noqa: E402
 from rotation.errors import SelectionError  # noqa: E402
 from rotation.evaluation.variants import VARIANTS as BENCHMARKED  # noqa: E402
 from rotation.imaging.metrics import bootstrap, mean_square_error  # noqa: E402
@@ -118,7 +118,7 @@ def main() -> None:
             )
         )
         encoder = encoder.remembering(open_source_latents(options.cache, encoder))
-        estimators = TaughtEstimators(images, poses, options.cache / ESTIMATORS, device)
+        estimators = TrainedEstimators(images, poses, options.cache / ESTIMATORS, device)
         data = Data(images, tables, pool, poses, "", estimators=estimators, device=device)
         strips = {
             way: turn_all(data, labels, encoder, sources, way, options) for way in options.variants

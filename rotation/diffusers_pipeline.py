@@ -34,8 +34,7 @@ from rotation.diffusion.model_folder import (
 from rotation.diffusion.schedule import NoiseSchedule
 from rotation.directions.direction import Direction
 from rotation.directions.storage import load_directions, save_directions
-from rotation.editing.method import EditedFrames, EditRequest
-from rotation.editing.methods import editing_method
+from rotation.editing.method import EditedFrames, EditRequest, editing_method
 from rotation.errors import ModelError, SelectionError
 from rotation.imaging.images import from_pixels, to_pixels
 from rotation.latents.encoders import EmbeddedModel, choose_embedding

@@ -60,7 +60,7 @@ class EditingOptions:
     """How frames come from a direction.
 
     Attributes:
-        method: the name of an editing method (`rotation.editing.methods`).
+        method: the name of an editing method (`rotation.editing.method`).
         gain: multiplies the displacement; None: the method's usual one. The closed loop
             measures instead.
         keep_norm: of a latent that is moved along the linear direction alone.

@@ -18,8 +18,7 @@ from rotation.diffusion.devices import bf16_pays, choose_device
 from rotation.diffusion.latent_model import LatentModel
 from rotation.diffusion.model_folder import find_model
 from rotation.directions.fit import Fit, fit_method
-from rotation.editing.method import EstimatorFactory
-from rotation.editing.methods import editing_method
+from rotation.editing.method import EstimatorFactory, editing_method
 from rotation.editing.pipeline import Data, Rotation, rotate
 from rotation.errors import DatasetError
 from rotation.imaging.finishing import describe_finish
@@ -218,9 +217,9 @@ def _estimators(
     """Pose estimators taught by the image set; what they need is imported when one is made."""
 
     def make(size: int, seed: int, progress: Progress | None) -> PoseEstimators:
-        from rotation.editing.pose_estimators import TaughtEstimators
+        from rotation.editing.pose_estimators import TrainedEstimators
 
-        return TaughtEstimators(images, poses, cache, device)(size, seed, progress)
+        return TrainedEstimators(images, poses, cache, device)(size, seed, progress)
 
     return make
 

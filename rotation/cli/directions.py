@@ -118,7 +118,7 @@ def directions(as_json: bool, **given: Any) -> None:
       python manage.py rotation directions --images ~/CelebA --labels labels.csv \\
           --light left --methods samples,regression --out worth/
     """
-    from rotation.directions.reliability import Draws
+    from rotation.directions.reliability import Resampling
     from rotation.evaluation.direction_study import ANY, StudyOptions, study_directions
 
     with one_message(), Progress(lines=True) as progress:
@@ -132,7 +132,7 @@ def directions(as_json: bool, **given: Any) -> None:
             yaws_deg=given["yaws"],
             methods=given["methods"] or tuple(STUDIED_METHODS),
             components=given["components"],
-            draws=Draws(given["resamples"], given["splits"]),
+            resampling=Resampling(given["resamples"], given["splits"]),
             model=model_options(given),
             poses=PoseOptions(given["poses"], given["landmarks"]),
             seed=given["seed"],

@@ -20,9 +20,9 @@ from rotation.data.records import UNKNOWN, Records, join_records
 from rotation.data.sources import ImageSource, open_source
 from rotation.diffusion.devices import choose_device
 from rotation.directions.fit import STUDIED_METHODS
-from rotation.directions.fit_weights import Sample
+from rotation.directions.fit_method import Sample
 from rotation.directions.principal_components import principal_components
-from rotation.directions.reliability import DirectionReliability, Draws, measure_reliability
+from rotation.directions.reliability import DirectionReliability, Resampling, measure_reliability
 from rotation.errors import DatasetError, SelectionError
 from rotation.imaging.images import check_writable
 from rotation.options import ModelOptions, PoseOptions
@@ -50,7 +50,7 @@ class StudyOptions:
         yaws_deg: how far the clusters reach.
         methods: names among `STUDIED_METHODS`.
         components: leading principal components of the images, for the second table.
-        draws: how much is drawn anew.
+        resampling: how much is drawn anew.
         out: a folder for directions.json; None: none is written.
     """
 
@@ -63,7 +63,7 @@ class StudyOptions:
     yaws_deg: tuple[float, ...] = tuple(float(yaw) for yaw in range(-30, 31, 10))
     methods: tuple[str, ...] = tuple(STUDIED_METHODS)
     components: int = 50
-    draws: Draws = field(default_factory=Draws)
+    resampling: Resampling = field(default_factory=Resampling)
     model: ModelOptions = field(default_factory=ModelOptions)
     poses: PoseOptions = field(default_factory=PoseOptions)
     seed: int = 0
@@ -86,13 +86,13 @@ def study_directions(options: StudyOptions, command: str, progress: Progress) ->
     found: dict[str, dict[str, DirectionReliability]] = {}
     for method in methods:
         for space, basis in spaces.items():
-            told = measure_reliability(sample, method, options.draws, options.seed, basis)
+            told = measure_reliability(sample, method, options.resampling, options.seed, basis)
             found.setdefault(method.name, {})[space] = told
             done = sum(map(len, found.values()))
             progress("fit", done, len(methods) * len(spaces))
     report = about | {
         "components": len(components),
-        **asdict(options.draws),
+        **asdict(options.resampling),
         "ways": {
             name: {space: asdict(one) for space, one in told.items()}
             for name, told in found.items()

@@ -1,6 +1,6 @@
 """What a synthetic head truly looks like, turned, lit otherwise, nodding, or as another person.
 
-Everything a verdict compares with is rendered in the source's own scene: same background, lamp,
+Everything a judgement compares with is rendered in the source's own scene: same background, lamp,
 pitch and smile. Renders are made when asked for and kept, since every variant of the engine is
 judged against the same ones. No torch here: judges are processes of their own and start quickly.
 """
@@ -43,7 +43,7 @@ def class_of(head: Head) -> str:
 
 
 @dataclass
-class Truth:
+class TrueRenders:
     """True renders (n, S, S, 3) around one head. Yaws and pitches in degrees.
 
     Of `people` others its gallery is made; `step_deg` is the grid's.

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotation.data.crop import Pixels
-from rotation.evaluation.ground_truth import PITCH_STEPS_DEG, Truth, class_of
+from rotation.evaluation.ground_truth import PITCH_STEPS_DEG, TrueRenders, class_of
 from rotation.imaging.metrics import mean_square_error, nearest, psnr, structural_similarity, vertex
 
 SIDE_YAWS_DEG = (-30.0, 30.0)
@@ -20,7 +20,7 @@ LIGHT_EVERY_DEG = 10.0
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """One source, turned; rows go with the yaws asked for, angles in degrees.
 
     Attributes:
@@ -52,9 +52,9 @@ class JudgedFrames:
 
 
 def judge_all(
-    truth: Truth, yaws_deg: Sequence[float], crop: Pixels, turned: Mapping[str, JudgedFrames]
-) -> dict[str, Verdict]:
-    """The verdicts on one source, crop (S, S, 3), as each variant has turned it."""
+    truth: TrueRenders, yaws_deg: Sequence[float], crop: Pixels, turned: Mapping[str, JudgedFrames]
+) -> dict[str, Judgement]:
+    """The judgements on one source, crop (S, S, 3), as each variant has turned it."""
     return {
         name: judge(truth, one.frames, yaws_deg, one.reconstruction, crop)
         for name, one in turned.items()
@@ -62,8 +62,12 @@ def judge_all(
 
 
 def judge(
-    truth: Truth, frames: Pixels, yaws_deg: Sequence[float], reconstruction: Pixels, crop: Pixels
-) -> Verdict:
+    truth: TrueRenders,
+    frames: Pixels,
+    yaws_deg: Sequence[float],
+    reconstruction: Pixels,
+    crop: Pixels,
+) -> Judgement:
     """Judge the frames (K, S, S, 3) of one source at K yaws.
 
     `reconstruction` and `crop` (S, S, 3) are the source decoded from its latent and as given.
@@ -72,7 +76,7 @@ def judge(
     true = truth.turned(yaws_deg)
     shown = dict(zip(yaws_deg, zip(frames, reached, strict=True), strict=True))
     sides = [yaw for yaw in SIDE_YAWS_DEG if yaw in shown]
-    return Verdict(
+    return Judgement(
         light=class_of(truth.head),
         reached_deg=reached,
         psnr_db=psnr(frames, true).tolist(),
@@ -88,7 +92,7 @@ def judge(
     )
 
 
-def yaw_shown(truth: Truth, frame: Pixels) -> float:
+def yaw_shown(truth: TrueRenders, frame: Pixels) -> float:
     """The yaw of the true render nearest to a frame (S, S, 3)."""
     return vertex(truth.grid_deg, _errors(frame, truth.grid))
 
@@ -97,24 +101,24 @@ def _errors(frame: Pixels, references: Pixels) -> NDArray[np.float64]:
     return mean_square_error(references, np.broadcast_to(frame, references.shape))
 
 
-def _on_grid(truth: Truth, yaw_deg: float) -> float:
+def _on_grid(truth: TrueRenders, yaw_deg: float) -> float:
     """The grid's yaw next to one: renders made for it serve all variants."""
     return float(truth.grid_deg[np.abs(truth.grid_deg - yaw_deg).argmin()])
 
 
-def _light_kept(truth: Truth, frame: Pixels, yaw_deg: float) -> bool:
+def _light_kept(truth: TrueRenders, frame: Pixels, yaw_deg: float) -> bool:
     lit, classes = truth.lit(_on_grid(truth, yaw_deg))
     return classes[int(nearest(frame[None], lit)[0])] == class_of(truth.head)
 
 
-def _identity_kept(truth: Truth, frame: Pixels, yaw_deg: float) -> bool:
+def _identity_kept(truth: TrueRenders, frame: Pixels, yaw_deg: float) -> bool:
     """Whether no other person, in the very same scene at the yaw asked for, is nearer."""
     own = truth.turned([yaw_deg])
     others = truth.gallery(yaw_deg)
     return int(nearest(frame[None], np.concatenate([own, others]))[0]) == 0
 
 
-def _pitch_leak(truth: Truth, shown: Sequence[tuple[Pixels, float]]) -> float:
+def _pitch_leak(truth: TrueRenders, shown: Sequence[tuple[Pixels, float]]) -> float:
     """Least squares slope of the pitch shown on the yaw shown."""
     if len(shown) < len(PITCH_YAWS_DEG):
         return float("nan")

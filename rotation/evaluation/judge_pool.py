@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 
 from rotation.data.crop import Pixels
-from rotation.evaluation.ground_truth import Truth
-from rotation.evaluation.judge import JudgedFrames, Verdict, judge_all
+from rotation.evaluation.ground_truth import TrueRenders
+from rotation.evaluation.judge import JudgedFrames, Judgement, judge_all
 
-Verdicts = dict[str, Verdict]
+Judgements = dict[str, Judgement]
 
 
 class Judges:
@@ -34,14 +34,14 @@ class Judges:
 
     def submit(
         self,
-        truth: Truth,
+        truth: TrueRenders,
         yaws_deg: Sequence[float],
         crop: Pixels,
         turned: Mapping[str, JudgedFrames],
-    ) -> Future[Verdicts]:
-        """The verdicts to come on one source by variant; see `judge_all`."""
+    ) -> Future[Judgements]:
+        """The judgements to come on one source by variant; see `judge_all`."""
         if self._pool is not None:
             return self._pool.submit(judge_all, truth, yaws_deg, crop, turned)
-        done: Future[Verdicts] = Future()
+        done: Future[Judgements] = Future()
         done.set_result(judge_all(truth, yaws_deg, crop, turned))
         return done

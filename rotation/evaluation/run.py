@@ -16,18 +16,18 @@ from rotation.data.celeba import read_tables
 from rotation.data.sources import open_source
 from rotation.diffusion.devices import choose_device
 from rotation.editing.pipeline import Data
-from rotation.editing.pose_estimators import TaughtEstimators
+from rotation.editing.pose_estimators import TrainedEstimators
 from rotation.errors import SelectionError
-from rotation.evaluation.ground_truth import GRID_STEP_DEG, Truth, benchmark_heads
-from rotation.evaluation.judge import JudgedFrames, Verdict
-from rotation.evaluation.judge_pool import Judges, Verdicts
-from rotation.evaluation.methods import (
-    RememberedSource,
-    Turner,
+from rotation.evaluation.editors import (
+    CachedSourceEncoder,
+    Editor,
     all_by_clusters,
     by_truth,
     source_of,
 )
+from rotation.evaluation.ground_truth import GRID_STEP_DEG, TrueRenders, benchmark_heads
+from rotation.evaluation.judge import JudgedFrames, Judgement
+from rotation.evaluation.judge_pool import Judgements, Judges
 from rotation.evaluation.plots import Strip, write_plot, write_strips
 from rotation.evaluation.tables import Summary, summarise
 from rotation.evaluation.variants import BOUND, BOUND_ABOUT, VARIANTS, Variant, choose
@@ -69,10 +69,10 @@ FULL = Size(
 
 @dataclass(frozen=True)
 class Outcome:
-    """By variant each source's verdict and seconds of turning; strips of the first sources; the
+    """By variant each source's judgement and seconds of turning; strips of the first sources; the
     sources that were left out, with the reason."""
 
-    verdicts: dict[str, list[Verdict]]
+    judgements: dict[str, list[Judgement]]
     seconds: dict[str, list[float]]
     strips: list[Strip]
     left_out: list[dict[str, Any]]
@@ -101,7 +101,7 @@ class BenchmarkOptions:
 def run_benchmark(options: BenchmarkOptions, command: str, progress: Progress) -> dict[str, Any]:
     """Turn and judge; with `options.out`, `benchmark.json` and two pictures are left there.
 
-    `benchmark.json` is there from the first few sources on. Returns the report, verdicts and all.
+    `benchmark.json` is there from the first few sources on. Returns the report, judgements and all.
     """
     size, out = options.size, options.out
     if out is not None:
@@ -181,16 +181,16 @@ def _measure(
             labels=read_truth(folder),
             poses=poses,
             source="",
-            estimators=TaughtEstimators(images, poses, cache / ESTIMATORS, device),
+            estimators=TrainedEstimators(images, poses, cache / ESTIMATORS, device),
             device=device,
         )
         store = open_cluster_latents(cache, model)
-        turners = all_by_clusters(data, store, {one.name: one.options for one in variants})
+        editors = all_by_clusters(data, store, {one.name: one.options for one in variants})
         if BOUND in size.variants:
-            turners[BOUND] = by_truth(size.yaws_deg)
-        work = Work(model, turners, size, judges, options.strips)
+            editors[BOUND] = by_truth(size.yaws_deg)
+        work = Comparison(model, editors, size, judges, options.strips)
         for done, head in enumerate(heads, start=1):
-            work.turn(Truth(head, model.image_size, size.gallery, size.grid_deg))
+            work.turn(TrueRenders(head, model.image_size, size.gallery, size.grid_deg))
             progress("turn", done, len(heads))
             if work.news() >= EVERY:
                 keep(work.outcome())
@@ -205,29 +205,29 @@ def _report(
     about: Mapping[str, Any], variants: Sequence[Variant], outcome: Outcome
 ) -> dict[str, Any]:
     """What was measured so far; `complete` where that is all."""
-    judged = min(map(len, outcome.verdicts.values()))
+    judged = min(map(len, outcome.judgements.values()))
     if not judged and outcome.left_out:
         raise SelectionError(f"All sources were left out: {outcome.left_out[0]['reason']}")
-    summary = summarise(outcome.verdicts, about["yaws_deg"], about["seed"])
+    summary = summarise(outcome.judgements, about["yaws_deg"], about["seed"])
     return {
         **about,
         "judged": judged,
         "complete": judged + len(outcome.left_out) == about["sources"],
         "left_out": outcome.left_out,
         "variants": _describe(variants, summary, outcome),
-        "verdicts": {name: [asdict(v) for v in rows] for name, rows in outcome.verdicts.items()},
+        "verdicts": {name: [asdict(v) for v in rows] for name, rows in outcome.judgements.items()},
     }
 
 
-class Work:
+class Comparison:
     """Sources turned here, one after another by all variants, and judged elsewhere meanwhile."""
 
     def __init__(
-        self, model: Encoder, turners: Mapping[str, Turner], size: Size, judges: Judges, shown: int
+        self, model: Encoder, editors: Mapping[str, Editor], size: Size, judges: Judges, shown: int
     ) -> None:
-        self._model, self._turners, self._size = model, turners, size
+        self._model, self._turners, self._size = model, editors, size
         self._judges, self._shown, self._told = judges, shown, 0
-        self._waiting: list[Future[Verdicts]] = []
+        self._waiting: list[Future[Judgements]] = []
         self._seconds: list[dict[str, float]] = []
         self._strips: list[Strip] = []
         self._left_out: list[dict[str, Any]] = []
@@ -237,20 +237,20 @@ class Work:
         """How many sources were left out."""
         return len(self._left_out)
 
-    def turn(self, truth: Truth) -> None:
+    def turn(self, truth: TrueRenders) -> None:
         """Turn a head by every variant, and hand it to the judges.
 
         One whose clusters are too small for a variant is left out of all, so that differences
         between variants stay paired.
         """
         source = source_of(truth.head, truth.size)
-        model = RememberedSource(self._model, source)
+        model = CachedSourceEncoder(self._model, source)
         turned: dict[str, JudgedFrames] = {}
         seconds: dict[str, float] = {}
-        for name, turner in self._turners.items():
+        for name, editor in self._turners.items():
             start = time.perf_counter()
             try:
-                turned[name] = turner(model, source, truth)
+                turned[name] = editor(model, source, truth)
             except SelectionError as error:
                 number = len(self._waiting) + len(self._left_out) + 1
                 self._left_out.append(
@@ -284,8 +284,8 @@ class Work:
             self._left_out,
         )
 
-    def _known(self) -> list[Verdicts]:
-        """The verdicts on the first sources, up to one that is not judged yet."""
+    def _known(self) -> list[Judgements]:
+        """The judgements on the first sources, up to one that is not judged yet."""
         return [future.result() for future in takewhile(Future.done, self._waiting)]
 
 

@@ -1,4 +1,4 @@
-"""Verdicts to figures: means with intervals, differences from the first variant, Markdown."""
+"""Judgements to figures: means with intervals, differences from the first variant, Markdown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotation.errors import SelectionError
-from rotation.evaluation.judge import Verdict
+from rotation.evaluation.judge import Judgement
 from rotation.imaging.images import degrees
 from rotation.imaging.metrics import Floats, bootstrap
 
@@ -33,7 +33,7 @@ Summary = dict[str, Any]
 
 
 def source_values(
-    verdicts: Sequence[Verdict], yaws_deg: Sequence[float]
+    judgements: Sequence[Judgement], yaws_deg: Sequence[float]
 ) -> dict[str, NDArray[np.float64]]:
     """Each of `MEASURES`, one number a source (n,): frames of one source are not independent.
 
@@ -41,8 +41,8 @@ def source_values(
     """
     asked = np.asarray(yaws_deg, dtype=np.float64)
     order = np.argsort(asked)
-    reached = np.array([v.reached_deg for v in verdicts], dtype=np.float64)
-    decibels = np.array([v.psnr_db for v in verdicts], dtype=np.float64)
+    reached = np.array([v.reached_deg for v in judgements], dtype=np.float64)
+    decibels = np.array([v.psnr_db for v in judgements], dtype=np.float64)
     error, sides = np.abs(reached - asked), np.abs(asked) == 30
     rising = (np.diff(reached[:, order], axis=1) > 0).all(axis=1)
     return {
@@ -52,16 +52,16 @@ def source_values(
         "monotone": rising.astype(np.float64),
         "psnr_db": decibels.mean(axis=1),
         "psnr_at_30_db": _means(decibels[:, sides]),
-        "similarity": _means([v.similarity for v in verdicts]),
-        "light_kept": _means([v.light_kept for v in verdicts]),
-        "identity_top1": _means([v.identity_kept for v in verdicts]),
-        "pitch_leak": np.abs([v.pitch_leak for v in verdicts]),
-        "bound_db": np.array([v.bound_db for v in verdicts], dtype=np.float64),
+        "similarity": _means([v.similarity for v in judgements]),
+        "light_kept": _means([v.light_kept for v in judgements]),
+        "identity_top1": _means([v.identity_kept for v in judgements]),
+        "pitch_leak": np.abs([v.pitch_leak for v in judgements]),
+        "bound_db": np.array([v.bound_db for v in judgements], dtype=np.float64),
     }
 
 
 def summarise(
-    verdicts: Mapping[str, Sequence[Verdict]], yaws_deg: Sequence[float], seed: int = 0
+    judgements: Mapping[str, Sequence[Judgement]], yaws_deg: Sequence[float], seed: int = 0
 ) -> dict[str, Summary]:
     """Per variant its measures, what they differ by from the first variant's, the yaws reached.
 
@@ -69,15 +69,15 @@ def summarise(
     nothing tells it; `less_first` is paired by source. `reached_deg` has a median and quartiles
     for each yaw.
     """
-    if not verdicts or not all(verdicts.values()):
+    if not judgements or not all(judgements.values()):
         raise SelectionError("There is nothing to sum up; take at least one source.")
-    values = {name: source_values(rows, yaws_deg) for name, rows in verdicts.items()}
+    values = {name: source_values(rows, yaws_deg) for name, rows in judgements.items()}
     first = next(iter(values.values()))
     return {
         name: {
             "measures": {key: _interval(own[key], seed) for key in MEASURES},
             "less_first": {key: _interval(own[key] - first[key], seed) for key in MEASURES},
-            "reached_deg": _quartiles([v.reached_deg for v in verdicts[name]]),
+            "reached_deg": _quartiles([v.reached_deg for v in judgements[name]]),
         }
         for name, own in values.items()
     }

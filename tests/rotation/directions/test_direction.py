@@ -8,7 +8,7 @@ import pytest
 from rotation.clusters.selection import Members, Selection
 from rotation.directions.direction import Direction, cosine, flip_latents
 from rotation.directions.fit import FIT_METHODS, fit_direction, fit_method
-from rotation.directions.fit_weights import shrink_spectrum
+from rotation.directions.fit_method import shrink_spectrum
 from rotation.errors import SelectionError
 
 SHAPE = (3, 8, 8)

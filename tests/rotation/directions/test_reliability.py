@@ -15,8 +15,8 @@ from rotation.clusters.selection import Covariates, Members, Selection
 from rotation.directions.direction import flip_latents
 from rotation.directions.fit import FIT_METHODS, fit_direction
 from rotation.directions.fit import STUDIED_METHODS as METHODS
-from rotation.directions.fit_weights import FitMethod, Sample, slopes
-from rotation.directions.reliability import Draws
+from rotation.directions.fit_method import FitMethod, Sample, slopes
+from rotation.directions.reliability import Resampling
 from rotation.directions.reliability import measure_reliability as measured
 from rotation.errors import SelectionError
 from rotation.synthetic_heads.dataset import read_truth, write_dataset
@@ -25,7 +25,7 @@ from tests.rotation.modelling import tiny_folder
 SHAPE = (3, 4, 8)
 SIZE = 96
 ANGLES = tuple(np.arange(-30.0, 31.0, 10.0).tolist())
-QUICK = Draws(resamples=200, splits=8)
+QUICK = Resampling(resamples=200, splits=8)
 PLAIN = list(FIT_METHODS.values())
 
 
@@ -151,7 +151,7 @@ def test_the_expected_random_part_is_that_of_the_plain_line() -> None:
     exact = Members(members.rows, members.mirrored, np.repeat(ANGLES, 50))
     clusters = tuple(exact.take(np.arange(k, k + 50)) for k in range(0, 350, 50))
     sample = replace(sample, selection=replace(sample.selection, clusters=clusters))
-    found = measured(sample, METHODS["paper"], Draws(2, 1), seed=0)
+    found = measured(sample, METHODS["paper"], Resampling(2, 1), seed=0)
     assert found.expected == pytest.approx(30 * np.sqrt(SIZE / (500 * 50)), rel=1e-6)
 
 
@@ -180,7 +180,7 @@ def test_the_number_of_images_for_a_cosine_is_about_right() -> None:
 
 def test_a_bent_path_is_found_out_by_the_angle_left_out() -> None:
     straight, bent = (
-        measured(planted(60, 0.3, bend=b), METHODS["one-line"], Draws(2, 1), seed=1)
+        measured(planted(60, 0.3, bend=b), METHODS["one-line"], Resampling(2, 1), seed=1)
         for b in (0, 0.02)
     )
     assert bent.left_out > 2 * straight.left_out
@@ -190,8 +190,8 @@ def test_a_side_light_is_asked_for_alone_but_by_the_regression() -> None:
     sample = planted(40, 0.2, light="left")
     assert sample.covariates is not None
     lit = sum(light == "left" for light in sample.covariates.lights)
-    assert measured(sample, METHODS["samples"], Draws(2, 1), 0).images == lit
-    assert measured(sample, METHODS["regression"], Draws(2, 1), 0).images == len(sample.rows)
+    assert measured(sample, METHODS["samples"], Resampling(2, 1), 0).images == lit
+    assert measured(sample, METHODS["regression"], Resampling(2, 1), 0).images == len(sample.rows)
 
 
 def test_within_components_only_these_count() -> None:

@@ -10,7 +10,7 @@ import torch
 
 from rotation.data.records import UNKNOWN, Records
 from rotation.editing.pipeline import Data, Source, turn
-from rotation.evaluation.ground_truth import Truth, class_of
+from rotation.evaluation.ground_truth import TrueRenders, class_of
 from rotation.evaluation.judge import JudgedFrames
 from rotation.imaging.images import from_pixels
 from rotation.latents.encoders import Encoder, Store, decode_pixels
@@ -19,7 +19,7 @@ from rotation.synthetic_heads.attributes import attributes
 from rotation.synthetic_heads.parameters import Head
 from rotation.synthetic_heads.renderer import render
 
-Turner = Callable[[Encoder, Source, Truth], JudgedFrames]
+Editor = Callable[[Encoder, Source, TrueRenders], JudgedFrames]
 
 
 def source_of(head: Head, size: int) -> Source:
@@ -35,10 +35,10 @@ def source_of(head: Head, size: int) -> Source:
     return Source(render([head], size)[0], record, class_of(head), head.yaw_deg)
 
 
-def by_clusters(data: Data, store: Store, options: TurnOptions) -> Turner:
+def by_clusters(data: Data, store: Store, options: TurnOptions) -> Editor:
     """Turns by clusters of `data`, whose latents are in `store`."""
 
-    def turned(model: Encoder, source: Source, truth: Truth) -> JudgedFrames:
+    def turned(model: Encoder, source: Source, truth: TrueRenders) -> JudgedFrames:
         shown = source if options.clusters.light_filter else replace(source, light=None)
         result = turn(data, shown, model, store, options)
         return JudgedFrames(result.frames, result.reconstruction)
@@ -46,10 +46,10 @@ def by_clusters(data: Data, store: Store, options: TurnOptions) -> Turner:
     return turned
 
 
-def by_truth(yaws_deg: Sequence[float]) -> Turner:
+def by_truth(yaws_deg: Sequence[float]) -> Editor:
     """The true renders, embedded as exactly as the source and decoded."""
 
-    def turned(model: Encoder, source: Source, truth: Truth) -> JudgedFrames:
+    def turned(model: Encoder, source: Source, truth: TrueRenders) -> JudgedFrames:
         crops = np.concatenate([source.crop[None], truth.turned(yaws_deg)])
         latents = model.encode_source(torch.from_numpy(from_pixels(crops)))
         shown = decode_pixels(model, latents.numpy())
@@ -60,12 +60,12 @@ def by_truth(yaws_deg: Sequence[float]) -> Turner:
 
 def all_by_clusters(
     data: Data, store: Store, options: Mapping[str, TurnOptions]
-) -> dict[str, Turner]:
-    """A turner for each of the variants' options."""
+) -> dict[str, Editor]:
+    """A editor for each of the variants' options."""
     return {name: by_clusters(data, store, chosen) for name, chosen in options.items()}
 
 
-class RememberedSource:
+class CachedSourceEncoder:
     """An `embedding.Encoder` that knows one source's latent, which every variant starts from."""
 
     def __init__(self, model: Encoder, source: Source) -> None:

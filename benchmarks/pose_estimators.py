@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from rotation.data.sources import open_source
-from rotation.editing.pose_estimators import TaughtEstimators, YawEstimator
+from rotation.editing.pose_estimators import TrainedEstimators, YawEstimator
 from rotation.evaluation.ground_truth import benchmark_heads
 from rotation.poses.source import from_csv
 from rotation.synthetic_heads.dataset import write_dataset
@@ -46,7 +46,7 @@ def main() -> None:
         with open_source(heads) as images:
             start = time.process_time()
             poses = from_csv(heads / "truth.csv")
-            taught = TaughtEstimators(images, poses, None, "cpu")(SIZE, 0)
+            taught = TrainedEstimators(images, poses, None, "cpu")(SIZE, 0)
             seconds = time.process_time() - start
     pixels, yaws, pitches = unseen(asked.unseen)
     with torch.no_grad():

@@ -22,6 +22,7 @@ from rotation.cli.common import (
     steps_option,
 )
 from rotation.cli.option_types import Names, Yaws
+from rotation.evaluation.variants import BOUND, VARIANTS
 
 
 @click.command()
@@ -31,7 +32,9 @@ from rotation.cli.option_types import Names, Yaws
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @click.option("--out", type=FolderPath, help="Folder for figures, strips and plot [none].")
 @click.option("--sources", type=click.IntRange(1), help="Heads to turn [102].")
-@click.option("--variants", type=Names(), help="Which ways of turning [all].")
+@click.option(
+    "--variants", type=Names(), help=f"Which to compare: {', '.join((*VARIANTS, BOUND))} [all]."
+)
 @click.option("--yaw", "yaws", type=Yaws(), help="Yaws asked for [-30:30:5].")
 @click.option(
     "--gallery",
@@ -83,13 +86,12 @@ from rotation.cli.option_types import Names, Yaws
 @device_option
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 def benchmark(as_json: bool, **given: Any) -> None:
-    """Measure ways of turning against the rendered truth.
+    """Compare variants of the method with rendered ground truth.
 
-    Turns synthetic heads of people no model has seen by each variant of the method, and judges
-    all frames by true renders. Variants: paper, one-line, no-light, no-attributes, global,
-    paper-closed, samples, closed-loop, carried, regression, and bound (the true renders embedded
-    and decoded). Differences are from the first one named. With --out, benchmark.json is there from
-    the first few sources on; a source whose clusters are too small is left out and told of.
+    Every variant turns synthetic heads of people that no model has seen. The judge compares all
+    frames with true renders. The variant `bound` encodes and decodes the true renders. Differences
+    are from the first variant named. With --out, benchmark.json is updated while the benchmark
+    runs. Sources whose clusters are too small are left out and reported.
 
     \b
     Examples:

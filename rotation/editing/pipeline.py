@@ -266,7 +266,7 @@ def _relaxed_means(
     progress: Progress | None,
     size: int,
 ) -> tuple[Selection, Pixels]:
-    """See `RelaxedMeans`. The motion of points depends little on attributes; means need many images."""
+    """See `RelaxedMeans`. The motion of points hardly depends on attributes."""
     records, criteria = clusters.records, widened(clusters.criteria)
     angles, rng = clusters.images.selection.angles_deg, np.random.default_rng(seed)
     selection = select(records, clusters.poses, source.record, angles, criteria, rng)

@@ -1,8 +1,8 @@
-"""What turns the sources: each variant of the engine, and the bound that no variant can pass."""
+"""Editors: functions that turn a benchmark source, for each variant and for the upper bound."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -20,10 +20,11 @@ from rotation.synthetic_heads.parameters import Head
 from rotation.synthetic_heads.renderer import render
 
 Editor = Callable[[Encoder, Source, TrueRenders], JudgedFrames]
+"""Turns a source; the true renders are for the upper bound alone."""
 
 
 def source_of(head: Head, size: int) -> Source:
-    """A head as the source of a rotation, with its true yaw and attributes."""
+    """Render a head as the source of a rotation, with its true yaw and attributes."""
     known = attributes(head)
     record = Records(
         filenames=("",),
@@ -36,7 +37,7 @@ def source_of(head: Head, size: int) -> Source:
 
 
 def by_clusters(data: Data, store: Store, options: TurnOptions) -> Editor:
-    """Turns by clusters of `data`, whose latents are in `store`."""
+    """An editor that runs the pipeline on clusters of `data`; `store` keeps their latents."""
 
     def turned(model: Encoder, source: Source, truth: TrueRenders) -> JudgedFrames:
         shown = source if options.clusters.light_filter else replace(source, light=None)
@@ -47,7 +48,7 @@ def by_clusters(data: Data, store: Store, options: TurnOptions) -> Editor:
 
 
 def by_truth(yaws_deg: Sequence[float]) -> Editor:
-    """The true renders, embedded as exactly as the source and decoded."""
+    """The upper bound: true renders at `yaws_deg`, encoded as the source is and decoded."""
 
     def turned(model: Encoder, source: Source, truth: TrueRenders) -> JudgedFrames:
         crops = np.concatenate([source.crop[None], truth.turned(yaws_deg)])
@@ -58,15 +59,8 @@ def by_truth(yaws_deg: Sequence[float]) -> Editor:
     return turned
 
 
-def all_by_clusters(
-    data: Data, store: Store, options: Mapping[str, TurnOptions]
-) -> dict[str, Editor]:
-    """A editor for each of the variants' options."""
-    return {name: by_clusters(data, store, chosen) for name, chosen in options.items()}
-
-
 class CachedSourceEncoder:
-    """An `embedding.Encoder` that knows one source's latent, which every variant starts from."""
+    """An `Encoder` that encodes one source once, for all variants."""
 
     def __init__(self, model: Encoder, source: Source) -> None:
         self._model = model
@@ -75,7 +69,7 @@ class CachedSourceEncoder:
 
     @property
     def image_size(self) -> int:
-        """S, the side of images and latents in pixels."""
+        """S, the side of images and latents."""
         return self._model.image_size
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
@@ -83,7 +77,7 @@ class CachedSourceEncoder:
         return self._model.encode(images)
 
     def encode_source(self, images: torch.Tensor) -> torch.Tensor:
-        """The latent known; of any other images anew."""
+        """The cached latent of the source; other images are encoded."""
         if torch.equal(images, self._images):
             return self._latent.clone()
         return self._model.encode_source(images)

@@ -1,4 +1,4 @@
-"""What a turned head shows, read off by true renders: the judge shares nothing with the engine."""
+"""The judge: measures frames by comparing them with true renders, independently of the engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rotation.evaluation.ground_truth import PITCH_STEPS_DEG, TrueRenders, class
 from rotation.imaging.metrics import mean_square_error, nearest, psnr, structural_similarity, vertex
 
 SIDE_YAWS_DEG = (-30.0, 30.0)
-"""Where the person is asked for: as far as the paper turns."""
+"""The yaws at which identity is tested: the largest of the paper."""
 
 PITCH_YAWS_DEG = (-30.0, 0.0, 30.0)
 LIGHT_EVERY_DEG = 10.0
@@ -21,16 +21,18 @@ LIGHT_EVERY_DEG = 10.0
 
 @dataclass(frozen=True)
 class Judgement:
-    """One source, turned; rows go with the yaws asked for, angles in degrees.
+    """The measures of one turned source. Lists follow the target yaws; angles are in degrees.
 
     Attributes:
-        light: the source's class.
-        reached_deg: yaw of the nearest true render, over the truth's grid and a parabola.
-        psnr_db, similarity: against the true render at the yaw *asked for*; similarity is SSIM.
-        light_kept: at every tenth degree, whether the nearest render over lamps has the class.
-        identity_kept: at +-30, whether the true render is nearer than all of the gallery's.
-        pitch_leak: change of pitch per degree of yaw over -30, 0, 30; NaN where not all asked.
-        bound_db: PSNR of the source's own reconstruction.
+        light: the light class of the source.
+        reached_deg: the yaw of each frame: that of the nearest true render, refined by a parabola.
+        psnr_db: PSNR of each frame against the true render at the *target* yaw.
+        similarity: SSIM of each frame against the same.
+        light_kept: for target yaws that are multiples of 10, whether the nearest render over
+            lamps has the light class of the source.
+        identity_kept: at +-30, whether the true render is nearer than all renders of others.
+        pitch_leak: change of pitch per degree of yaw over -30, 0, 30; NaN if one is not a target.
+        bound_db: PSNR of the source's reconstruction.
     """
 
     light: str
@@ -45,7 +47,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class JudgedFrames:
-    """What is judged: frames (K, S, S, 3), and the source decoded from its latent (S, S, 3)."""
+    """Frames (K, S, S, 3), and the source decoded from its own latent (S, S, 3)."""
 
     frames: Pixels
     reconstruction: Pixels
@@ -54,7 +56,7 @@ class JudgedFrames:
 def judge_all(
     truth: TrueRenders, yaws_deg: Sequence[float], crop: Pixels, turned: Mapping[str, JudgedFrames]
 ) -> dict[str, Judgement]:
-    """The judgements on one source, crop (S, S, 3), as each variant has turned it."""
+    """Judge one source, crop (S, S, 3), as turned by each variant; see `judge`."""
     return {
         name: judge(truth, one.frames, yaws_deg, one.reconstruction, crop)
         for name, one in turned.items()
@@ -68,9 +70,14 @@ def judge(
     reconstruction: Pixels,
     crop: Pixels,
 ) -> Judgement:
-    """Judge the frames (K, S, S, 3) of one source at K yaws.
+    """Judge the frames of one source.
 
-    `reconstruction` and `crop` (S, S, 3) are the source decoded from its latent and as given.
+    Parameters:
+        truth: the true renders of the source.
+        frames: (K, S, S, 3), uint8.
+        yaws_deg: the K target yaws.
+        reconstruction: the source decoded from its own latent, (S, S, 3).
+        crop: the source, (S, S, 3).
     """
     reached = [yaw_shown(truth, frame) for frame in frames]
     true = truth.turned(yaws_deg)
@@ -102,7 +109,7 @@ def _errors(frame: Pixels, references: Pixels) -> NDArray[np.float64]:
 
 
 def _on_grid(truth: TrueRenders, yaw_deg: float) -> float:
-    """The grid's yaw next to one: renders made for it serve all variants."""
+    """The nearest yaw of the grid, so that all variants share its renders."""
     return float(truth.grid_deg[np.abs(truth.grid_deg - yaw_deg).argmin()])
 
 
@@ -112,14 +119,14 @@ def _light_kept(truth: TrueRenders, frame: Pixels, yaw_deg: float) -> bool:
 
 
 def _identity_kept(truth: TrueRenders, frame: Pixels, yaw_deg: float) -> bool:
-    """Whether no other person, in the very same scene at the yaw asked for, is nearer."""
+    """Whether the true render is nearer than that of every other person in the same scene."""
     own = truth.turned([yaw_deg])
     others = truth.gallery(yaw_deg)
     return int(nearest(frame[None], np.concatenate([own, others]))[0]) == 0
 
 
 def _pitch_leak(truth: TrueRenders, shown: Sequence[tuple[Pixels, float]]) -> float:
-    """Least squares slope of the pitch shown on the yaw shown."""
+    """The least squares slope of shown pitch over shown yaw."""
     if len(shown) < len(PITCH_YAWS_DEG):
         return float("nan")
     pitches = [

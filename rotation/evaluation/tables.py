@@ -1,4 +1,4 @@
-"""Judgements to figures: means with intervals, differences from the first variant, Markdown."""
+"""From judgements to tables: means with intervals, and differences from the first variant."""
 
 from __future__ import annotations
 
@@ -35,9 +35,10 @@ Summary = dict[str, Any]
 def source_values(
     judgements: Sequence[Judgement], yaws_deg: Sequence[float]
 ) -> dict[str, NDArray[np.float64]]:
-    """Each of `MEASURES`, one number a source (n,): frames of one source are not independent.
+    """Each of `MEASURES`, one value per source (n,).
 
-    NaN where nothing was asked that it could be told from.
+    Frames of one source are averaged, since they are not independent. A measure is NaN if no
+    target yaw determines it.
     """
     asked = np.asarray(yaws_deg, dtype=np.float64)
     order = np.argsort(asked)
@@ -63,11 +64,14 @@ def source_values(
 def summarise(
     judgements: Mapping[str, Sequence[Judgement]], yaws_deg: Sequence[float], seed: int = 0
 ) -> dict[str, Summary]:
-    """Per variant its measures, what they differ by from the first variant's, the yaws reached.
+    """Summarise each variant: measures, differences from the first variant, yaws reached.
 
-    A measure is `{mean, low, high}` with the 95 % bootstrap interval over sources, None where
-    nothing tells it; `less_first` is paired by source. `reached_deg` has a median and quartiles
-    for each yaw.
+    A measure is `{mean, low, high}` with the 95 % bootstrap interval over sources, or None if it
+    is not determined. The differences `less_first` are paired by source. `reached_deg` holds the
+    median and the quartiles for each target yaw.
+
+    Raises:
+        SelectionError: there are no judgements.
     """
     if not judgements or not all(judgements.values()):
         raise SelectionError("There is nothing to sum up; take at least one source.")
@@ -84,7 +88,7 @@ def summarise(
 
 
 def markdown(summary: Mapping[str, Summary], yaws_deg: Sequence[float]) -> str:
-    """Tables: the measures of each variant, its differences from the first, the yaws reached."""
+    """Markdown tables of each variant's measures, differences from the first, yaws reached."""
     first = next(iter(summary))
     tables = [_measures(summary, "measures", "variant")]
     if len(summary) > 1:
@@ -128,7 +132,7 @@ def _interval(values: Floats, seed: int) -> dict[str, float] | None:
 
 
 def _means(rows: Sequence[Sequence[float]] | Floats) -> NDArray[np.float64]:
-    """The mean of each row (n,), NaN where rows are empty."""
+    """The mean of each row (n,); NaN for empty rows."""
     table = np.asarray(rows, dtype=np.float64)
     return table.mean(axis=1) if table.shape[1] else np.full(len(table), np.nan)
 

@@ -26,7 +26,7 @@ from rotation.poses import mtcnn
 from rotation.poses.estimation import Poses
 from rotation.run import with_defaults
 from tests.rotation.modelling import SIZE, tiny_folder
-from tests.rotation.test_flow import bulge, chosen, texture
+from tests.rotation.directions.test_flow import bulge, chosen, texture
 
 
 def asked(folder: Path, *words: str) -> RunOptions:

@@ -272,4 +272,4 @@ def test_a_cluster_too_small_says_so(place: Path) -> None:
 def test_a_wrong_way_is_one_message(place: Path) -> None:
     wrong = study(place, "--methods", "samples,best")
     assert wrong.exit_code == 1
-    assert "--methods: 'best' is none; there are paper, samples" in wrong.stderr
+    assert "--methods: 'best' is no method; there are paper, samples" in wrong.stderr

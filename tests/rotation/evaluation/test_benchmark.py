@@ -276,11 +276,11 @@ def test_a_source_with_small_clusters_is_left_out_of_every_variant() -> None:
 
     size = replace(QUICK, sources=3, yaws_deg=(0.0,))
     with Judges(0) as judges:
-        work = Comparison(Exact(), {"one": works, "two": fails_once}, size, judges, shown=1)  # type: ignore[arg-type]
+        comparison = Comparison(Exact(), {"one": works, "two": fails_once}, size, judges, shown=1)  # type: ignore[arg-type]
         for truth in truths:
-            work.turn(truth)
-        assert list(work.judged()) == [1, 2]
-        outcome = work.outcome()
+            comparison.turn(truth)
+        assert list(comparison.judged()) == [1, 2]
+        outcome = comparison.outcome()
     assert {name: len(rows) for name, rows in outcome.judgements.items()} == {"one": 2, "two": 2}
     assert {name: len(rows) for name, rows in outcome.seconds.items()} == {"one": 2, "two": 2}
     assert outcome.left_out == [

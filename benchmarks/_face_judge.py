@@ -1,11 +1,11 @@
-"""A judge of turned faces that nothing in the engine has seen: a mesh of 468 points, a descriptor.
+"""A judge of turned faces that shares nothing with the engine: a face mesh and a face descriptor.
 
-Where a face is and how it is turned is read off MediaPipe's face mesh (Y. Kartynnik et al.,
-*Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs*, arXiv 1907.06724), which
-gives points their depths: yaw is that of the sum of the vectors from points of the left half to
-their partners on the right, half the difference between a picture's reading and its mirror image's.
-Persons are compared by the distance of dlib's 128-dimensional descriptors; 0.6 is another person.
-`make judge` installs both.
+Pose comes from MediaPipe's face mesh of 468 points with depths (Y. Kartynnik et al., *Real-time
+Facial Surface Geometry from Monocular Video on Mobile GPUs*, arXiv 1907.06724). Vectors from points
+of the left half to their partners on the right are added; yaw is that of the sum. Half the
+difference between an image's yaw and its mirror image's is taken. Persons are compared by the
+distance of dlib's 128-dimensional descriptors; 0.6 and more is another person. `make judge`
+installs both.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sheets of turned faces: all strips, the best, middle and worst, sources given back."""
+"""Sheets of turned faces: all strips; the best, median and worst; reconstructed sources."""
 
 from __future__ import annotations
 

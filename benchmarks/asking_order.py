@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""What the order of the queue brings the model, through the site, on Extended Yale B.
+"""Compare the orders `random` and `uncertain` of the queue by what they teach the classifier.
 
-The data set is all of it, the campaign the pictures of subjects 1-10 whose lamp is left, center or
-right. One person who is always right answers what the queue gives, under the order `random` or
-`uncertain`; after each stage a model run is made as the worker does, and its proposals for subjects
-11-20 are compared with the lamps. Their pictures are among the unlabelled ones, as on any site.
-Also: the share right among those that `export --precision 95%` would label, and how many these are.
-The random keys of the queue are drawn by the site, so that figures differ a little from run to run.
+The data set is Extended Yale B. The campaign holds the images of subjects 1-10 whose lamp is left,
+center or right. One simulated person, who is always right, answers the images that the site
+assigns. After each stage a model run is made as the worker does. Its proposals for subjects 11-20
+are compared with the true lamps. Their images are among the unlabelled ones, as on any site.
 
-    python benchmarks/asking_order.py ../shared/data/yaleb_subjects_01_20.zip --draws 5 --json
+Also reported: how many images `export --precision 95%` would label, and the share of right labels
+among them. The site draws random keys itself, so results differ a little between runs.
+
+Example:
+    python benchmarks/asking_order.py $YALEB --draws 5 --json
 """
 
 from __future__ import annotations
@@ -163,7 +165,7 @@ def summarise(draws: list[dict[int, Any]]) -> dict[int, dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("yaleb", help="the zip or folder of Extended Yale B")
     parser.add_argument("--draws", type=int, default=5)

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Images per minute on the verify grid against the single page, by a scripted person in Chromium.
+"""Compare images per minute on the verification grid and on the single page, in Chromium.
 
-**The person** does not look: the pictures' labels are drawn, the model calls nine of ten rightly,
-and thinking is waiting. A single picture takes `--single` seconds from its appearing to the key.
-On the grid a glance takes `--glance` seconds for each picture, a correction `--correction` seconds
-and its clicks, and each page `--page` seconds to find one's way. Those times are stated, not
-measured on people; what is measured is all the rest: how long the site and the browser take, and
-the presses that a page needs where it does not fit the window.
+A script plays the person. It does not look: labels are drawn at random, and the model is right on
+nine of ten. Thinking is waiting. A single image takes `--single` seconds from its appearance to the
+key. On the grid, each image takes `--glance` seconds, a correction `--correction` seconds and its
+clicks, and each page `--page` seconds. These times are assumed, not measured on people. The
+benchmark measures the time of site and browser, and the key presses that a page needs if it does
+not fit the window.
 
+Examples:
     python benchmarks/grid_speed.py --json
     python benchmarks/grid_speed.py --open 202599 --json
 """
@@ -252,7 +253,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     """Parse the arguments, measure, report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pictures", type=int, default=120, help="pictures in each way, at least")
     parser.add_argument("--open", type=int, default=0, help="open images in all, at least")
     parser.add_argument("--single", type=float, default=0.9, metavar="SECONDS")

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""A class at once against a data set of CelebA's size: speed, and whether every vote is safe.
+"""Load test: a whole class votes at once on a data set of CelebA's size. Are all votes stored?
 
-Starts the real site (`manage.py serve`) in a folder of its own and drives it over HTTP, each
-person on one connection that is kept alive. A vote asks for the next picture as well. The rows of
-the images are written straight into the tables; there are no files, and nobody looks at them.
+It starts the real site (`manage.py serve`) in its own folder and drives it over HTTP. Each person
+uses one connection that is kept alive. A vote also asks for the next image. Rows of images are
+written straight into the tables, without files.
 
+Examples:
     python benchmarks/load.py --images 202599 --annotators 64 --votes 100000 --json
     python benchmarks/load.py --votes 100000 --database postgres --kill --json
     python benchmarks/load.py --votes 20000 --rate 250 --json
@@ -26,9 +27,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from _audit import Log, audit, double_grants, hands
+from _http_client import Browser, RefusedError, Timing
+from _load_checks import Log, audit, double_grants, hands
 from _site import Person, Site, new_site, sign_up
-from _wire import Browser, RefusedError, Timing
 from sqlalchemy import insert
 
 from labeler.campaigns.service import Plan, activate_campaign, create_campaign
@@ -286,7 +287,7 @@ def _timed() -> Iterator[list[float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--images", type=int, default=202_599)
     parser.add_argument("--annotators", type=int, default=64)

@@ -1,13 +1,16 @@
-"""Heads of real people turned by the engine, and what a judge that it does not know says of them.
+"""Turn photographs of real people, and measure the frames by an independent judge.
 
-Sources are held-out images of CelebA, as many of each light, seen from the front (MTCNN within
-10 degrees), each of another person, people that the model has seen no picture of first. Clusters
-come from the first images of the set. The judge is a mesh and a descriptor (`_face_judge.py`), the
-light that of the labeler's classifier, both on 64x64 frames. What was turned is kept in OUT/frames,
-so that a run that is interrupted goes on, and only the missing variants are turned.
+Install the judge by `make judge`.
 
-    python manage.py classifier fit --images ~/CelebA --labels labels.csv --out classifier/
-    python benchmarks/real_faces.py ~/CelebA --labels labels.csv --classifier classifier/ \\
+Sources are held-out images of CelebA: equally many of each light, within 10 degrees of the front by
+MTCNN, each of another person. People whose images the model was trained on come last. Clusters come
+from the first images of the set. The judge is a face mesh and a face descriptor (`_face_judge.py`).
+The light is judged by the labeler's classifier. Both see 64x64 frames. Frames are kept in
+OUT/frames, so an interrupted run continues, and only missing variants are turned.
+
+Example:
+    python manage.py classifier fit --images $CELEBA --labels labels.csv --out classifier/
+    python benchmarks/real_faces.py $CELEBA --labels labels.csv --classifier classifier/ \\
         --model celeba-64 --sources 24 --variants carried,flow,line --out build/real
 """
 
@@ -21,33 +24,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import _project  # noqa: F401
 import numpy as np
+from _face_judge import FaceJudge, Seen
+from _face_sheets import Strip, draw
+from _side_contrast import side_contrast
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmarks._face_judge import FaceJudge, Seen  # noqa: E402
-from benchmarks._face_sheets import Strip, draw  # noqa: E402
-from benchmarks.side_contrast import side_contrast  # noqa: E402
-from labeler.light_classifier.features import light_features  # noqa: E402
-from labeler.light_classifier.mirror_logistic import MirrorLogistic  # noqa: E402
-from labeler.light_classifier.storage import load_model as load_classifier  # noqa: E402
-from rotation.data.celeba import read_tables  # noqa: E402
-from rotation.data.crop import read_crop  # noqa: E402
-from rotation.data.labels import LABELS  # noqa: E402
-from rotation.data.labels_csv import read_labels  # noqa: E402
-from rotation.data.sources import open_source  # noqa: E402
-from rotation.diffusion.devices import choose_device  # noqa: E402
-from rotation.editing.pipeline import Data, rotate  # noqa: E402
-from rotation.editing.pose_estimators import TrainedEstimators  # noqa: E402
-from rotation.errors import SelectionError  # noqa: E402
-from rotation.evaluation.variants import VARIANTS as BENCHMARKED  # noqa: E402
-from rotation.imaging.metrics import bootstrap, mean_square_error  # noqa: E402
-from rotation.latents.encoders import EmbeddedModel  # noqa: E402
-from rotation.options import ClusterOptions, EditingOptions, ModelOptions, TurnOptions  # noqa: E402
-from rotation.poses.source import cache_file, from_detector  # noqa: E402
-from rotation.run import ESTIMATORS, open_cluster_latents, open_model, open_source_latents  # noqa: E402
+from labeler.light_classifier.features import light_features
+from labeler.light_classifier.mirror_logistic import MirrorLogistic
+from labeler.light_classifier.storage import load_model as load_classifier
+from rotation.data.celeba import read_tables
+from rotation.data.crop import read_crop
+from rotation.data.labels import LABELS
+from rotation.data.labels_csv import read_labels
+from rotation.data.sources import open_source
+from rotation.diffusion.devices import choose_device
+from rotation.editing.pipeline import Data, rotate
+from rotation.editing.pose_estimators import TrainedEstimators
+from rotation.errors import SelectionError
+from rotation.evaluation.variants import VARIANTS as BENCHMARKED
+from rotation.imaging.metrics import bootstrap, mean_square_error
+from rotation.latents.encoders import EmbeddedModel
+from rotation.options import ClusterOptions, EditingOptions, ModelOptions, TurnOptions
+from rotation.poses.source import cache_file, from_detector
+from rotation.run import ESTIMATORS, open_cluster_latents, open_model, open_source_latents
 
 YAWS = tuple(float(yaw) for yaw in range(-30, 31, 10))
 HELD_OUT = 500

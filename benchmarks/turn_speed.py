@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""How long a rotation takes: `rotation run` in a fresh process, then again in the same one.
+"""Time `rotation run` in a fresh process, and again in the same process.
 
-python benchmarks/turn_speed.py --images 240 --repeats 5
+A rendered data set is made, and one run stores the latents without corrections, since their
+exactness does not matter here. Then each row is measured `--repeats` times: seven frames of one
+source, as medians of wall seconds and processor seconds, by stage. Stages do not overlap.
 
-A rendered data set is made, one run stores the latents (with no corrections: how exact they are
-plays no part in the time it takes to read them), then each row is measured `--repeats` times: seven
-frames of one source, medians of wall seconds and processor seconds (which other programs on the
-machine disturb less), split by stage. Stages do not overlap: an inner one stops the outer.
+Example:
+    python benchmarks/turn_speed.py --images 240 --repeats 5
 """
 
 from __future__ import annotations
@@ -26,10 +26,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import _project  # noqa: F401
 import click
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
 ROWS = {
     "gain 1": ("--no-closed-loop", "--gain", "1"),
@@ -223,7 +221,7 @@ def table(figures: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-@click.command()
+@click.command(epilog="Example: python benchmarks/turn_speed.py --images 240 --repeats 5")
 @click.option("--images", type=click.IntRange(60), default=240, show_default=True)
 @click.option("--repeats", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--rows", default=",".join(ROWS), show_default=True, help="Which to measure.")

@@ -142,6 +142,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         num_inference_steps: int = 10,
         embedding: Literal["inversion", "smooth"] = "inversion",
         detail: float = EditingOptions.detail,
+        editing: str | None = None,
         inversion_tolerance: float | None = None,
         bf16: bool = False,
         output_type: str = "pil",
@@ -164,6 +165,8 @@ class HeadRotationPipeline(DiffusionPipeline):
             embedding: of the pictures, that of the clusters whose direction it is: `inversion`
                 exactly, `smooth` as `rotation run` embeds photographs.
             detail: see `EditingOptions`; without a flow it plays no part.
+            editing: the name of an editing method (`rotation.editing.method.EDITING_METHODS`).
+                None takes `flow` where the direction goes with a flow, else `line`.
             inversion_tolerance: see `LatentModel.encode_exactly`; None is as exact as float32 is.
             bf16: compute the network in bfloat16.
             output_type: `pil`, `np`, `pt` or `latent`.
@@ -182,7 +185,8 @@ class HeadRotationPipeline(DiffusionPipeline):
         yaws = [
             read_yaw(crop, device) if source_yaw_deg is None else source_yaw_deg for crop in crops
         ]
-        name = "line" if along.flow is None else "flow"
+        name = editing or ("line" if along.flow is None else "flow")
+        method = editing_method(name)
         gain = PLAIN_GAIN if gain is None and name == "line" else gain
         options = EditingOptions(name, gain, keep_norm, detail)
         encoder = choose_embedding(model, embedding)
@@ -193,7 +197,6 @@ class HeadRotationPipeline(DiffusionPipeline):
             EditRequest(encoder, pixels, yaw, yaws_deg, along, options, device, latent)
             for pixels, yaw, latent in zip(to_pixels(crops.numpy()), yaws, sources, strict=True)
         ]
-        method = editing_method(name)
         found = [method.move(request) for request in requests]
         moved = torch.from_numpy(np.concatenate([one.frames for one in found])).float()
         if output_type == "latent":

@@ -25,8 +25,8 @@ from rotation.options import AUTO, EditingOptions, FitOptions, RunOptions, TurnO
 from rotation.poses import mtcnn
 from rotation.poses.estimation import Poses
 from rotation.run import with_defaults
-from tests.rotation.modelling import SIZE, tiny_folder
 from tests.rotation.directions.test_flow import bulge, chosen, texture
+from tests.rotation.modelling import SIZE, tiny_folder
 
 
 def asked(folder: Path, *words: str) -> RunOptions:

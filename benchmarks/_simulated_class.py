@@ -89,7 +89,7 @@ def _trouble(azimuth: int, grey: float) -> float:
 
 
 @dataclass
-class FakePerson:
+class SimulatedPerson:
     """One of the class. `following`: how probably they take over a proposal that is shown."""
 
     kind: str
@@ -118,14 +118,14 @@ class FakePerson:
         return round(self.rng.lognormvariate(np.log(MEDIAN_MS[self.kind]), 0.4))
 
 
-def make_class(ids: Sequence[int], seed: int, following: float = 0.0) -> dict[int, FakePerson]:
+def make_class(ids: Sequence[int], seed: int, following: float = 0.0) -> dict[int, SimulatedPerson]:
     """People by number of account, the kinds in an order by lot."""
     rng = random.Random(seed)
     kinds = [kind for kind, count in KINDS.items() for _ in range(count)]
     rng.shuffle(kinds)
     skills = {"careless": 0.70, "centered": 0.90, "one_sided": 0.90, "spammer": 1 / 3}
     return {
-        number: FakePerson(
+        number: SimulatedPerson(
             kind,
             skills.get(kind, rng.uniform(0.88, 0.95)),
             following,
@@ -135,7 +135,7 @@ def make_class(ids: Sequence[int], seed: int, following: float = 0.0) -> dict[in
     }
 
 
-def class_accuracy(people: Mapping[int, FakePerson], faces: Sequence[Face]) -> float:
+def class_accuracy(people: Mapping[int, SimulatedPerson], faces: Sequence[Face]) -> float:
     """The share of right answers of the whole class without proposals, by trial."""
     trials = [(person, face) for person in people.values() for face in faces]
     return sum(p.answer(face, False, None) == face.label for p, face in trials) / len(trials)

@@ -10,7 +10,7 @@ Scenarios:
   same_votes    the same votes, decided by the posterior
   adaptive      adaptive stopping rule without the classifier
   classifier    adaptive stopping rule with the classifier, trained during labelling
-  outweighed    see `SCENARIOS` in this file
+  outweighed    as `classifier`; a label may win by probability, without enough votes that name it
   anchored_*    people copy proposals of 75 % accuracy with a known probability
   mirrored      as `adaptive`, with images mirrored at random
 

@@ -17,6 +17,8 @@ from rotation.cli.common import Progress
 from rotation.data.crop import Pixels
 from rotation.data.labels import LABELS
 from rotation.diffusion.latent_model import LatentModel
+from rotation.directions.fit import FIT_METHODS
+from rotation.editing.method import EDITING_METHODS
 from rotation.editing.pipeline import Source
 from rotation.errors import SelectionError
 from rotation.evaluation.editors import CachedSourceEncoder, by_truth, source_of
@@ -25,7 +27,7 @@ from rotation.evaluation.judge import JudgedFrames, Judgement, judge
 from rotation.evaluation.judge_pool import Judges
 from rotation.evaluation.run import QUICK, Comparison
 from rotation.evaluation.tables import markdown, summarise
-from rotation.evaluation.variants import VARIANTS, choose
+from rotation.evaluation.variants import NAMED_VARIANTS, VARIANTS, choose, with_registered
 from rotation.imaging.metrics import structural_similarity
 from rotation.synthetic_heads.parameters import Head, mirror
 from rotation.synthetic_heads.renderer import render
@@ -165,8 +167,19 @@ def test_variants_are_chosen_by_name() -> None:
     assert [one.name for one in choose(("samples", "bound", "paper"))] == ["samples", "paper"]
     with pytest.raises(SelectionError, match="'papr' is no variant; there are paper, one-line"):
         choose(("papr",))
-    for name in (*VARIANTS, "bound"):
-        assert name in (benchmark.help or "")
+    option = next(one for one in benchmark.params if one.name == "variants")
+    assert ", ".join((*VARIANTS, "bound")) in option.to_info_dict()["help"]
+
+
+def test_a_registered_method_is_a_variant_without_a_further_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(FIT_METHODS, "new-fit", replace(FIT_METHODS["samples"], name="new-fit"))
+    monkeypatch.setitem(EDITING_METHODS, "new-edit", EDITING_METHODS["line"])
+    found = with_registered(NAMED_VARIANTS)
+    assert list(found) == [*NAMED_VARIANTS, "new-fit", "new-edit"]
+    assert found["new-fit"].options.fit.method == "new-fit"
+    assert found["new-edit"].options.editing.method == "new-edit"
 
 
 @pytest.fixture(scope="module")

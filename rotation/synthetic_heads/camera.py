@@ -23,7 +23,7 @@ CROP_SCALE = 28.5
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """An image of ``width`` x ``height`` pixels; its optical axis is at (``axis_x``, ``axis_y``)."""
+    """An image of ``width`` x ``height`` pixels; the optical axis at (``axis_x``, ``axis_y``)."""
 
     width: int
     height: int

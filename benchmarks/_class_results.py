@@ -94,7 +94,7 @@ def count_missed(table: Mapping[str, Any]) -> tuple[int, int]:
 def anchoring(
     db: Database, campaign_id: int, people: Mapping[int, SimulatedPerson]
 ) -> dict[str, Any]:
-    """The following rate of the class as the site recovers it, as [estimate, low, high].
+    """The copy rate of the class as the site recovers it, as [estimate, low, high].
 
     `blind_shown`: from agreement with the proposal when it is seen and when it is withheld, gold
     left out: some of it shows a planted label instead, which would leave fewer of its few images
@@ -113,7 +113,7 @@ def anchoring(
     wrong, base = ballots.planted & (gold >= 0) & (shown != gold), blind & (gold >= 0)
     planted = measure_planted(answer[wrong], shown[wrong], gold[wrong], answer[base], gold[base])
     return {
-        "truth": float(np.mean([person.following for person in people.values()])),
+        "truth": float(np.mean([person.copy_rate for person in people.values()])),
         "blind_shown": _rounded(seen.following),
         "planted": _rounded(planted.following),
         "skills": round(float(np.mean(following)), 4),

@@ -26,7 +26,7 @@ from rotation.data.crop import Pixels
 Floats = NDArray[np.float64]
 SIDE = 256  # pixels to which crops are enlarged
 MESH_SIDE = 192
-ROOM = 1.5  # the mesh was taught with so many times the face's width in view
+ROOM = 1.5  # the mesh was trained on crops of so many face widths
 MARGIN = SIDE // 4  # pixels of border repeated around a crop, for that room
 USUAL_BOX = (30, 64, 229, 249)
 """Where dlib finds the face in a standard crop of 256 pixels: the median of 200 of CelebA."""

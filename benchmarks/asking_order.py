@@ -80,9 +80,9 @@ def prepare(site: Site, path: str, truth: dict[str, tuple[int, str | None]], ord
             for name, (subject, _) in truth.items()
         ]
         session.execute(insert(Image), rows)
-    taught = [n for n, (s, label) in truth.items() if label and s <= LAST_TRAINING_SUBJECT]
+    labelled = [n for n, (s, label) in truth.items() if label and s <= LAST_TRAINING_SUBJECT]
     rules = Rules(order=order, gold_rate=0.0, gold_first=0)
-    plan = Plan("yale", rules, ImageSelection(filenames=tuple(taught)))
+    plan = Plan("yale", rules, ImageSelection(filenames=tuple(labelled)))
     campaign_id = create_campaign(site.db, dataset.id, plan)
     with site.db.write() as session:
         activate_campaign(session, campaign_id)

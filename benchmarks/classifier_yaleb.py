@@ -144,8 +144,8 @@ def compare(faces: Faces, counts: list[int], draws: int, transductive: bool) -> 
     pool = np.flatnonzero((faces.subjects <= LAST_TRAINING_SUBJECT) & (faces.labels >= 0))
     test = np.flatnonzero((faces.subjects > LAST_TRAINING_SUBJECT) & (faces.labels >= 0))
     seen = np.flatnonzero(transductive | (faces.subjects <= LAST_TRAINING_SUBJECT))
-    ways = methods(faces.features)
-    report: dict[str, dict[str, object]] = {name: {} for name in [*ways, "consistency, asked"]}
+    learners = methods(faces.features)
+    report: dict[str, dict[str, object]] = {name: {} for name in [*learners, "consistency, asked"]}
     with tqdm(total=len(counts) * draws, unit=" draws", disable=None) as bar:
         for count in counts:
             results: dict[str, list[Evaluation]] = {name: [] for name in report}
@@ -154,9 +154,9 @@ def compare(faces: Faces, counts: list[int], draws: int, transductive: bool) -> 
                 asked = ask(faces, pool, count, seed)
                 for name in report:
                     rows = asked if name.endswith("asked") else chosen
-                    way = ways.get(name, ways["consistency"])
+                    learn = learners.get(name, learners["consistency"])
                     others = np.setdiff1d(seen, rows)
-                    proposed = way(rows, faces.labels[rows], others, test)
+                    proposed = learn(rows, faces.labels[rows], others, test)
                     results[name].append(evaluate(proposed, faces.labels[test]))
                 bar.update()
             for name, each in results.items():
@@ -183,8 +183,8 @@ def lamps(faces: Faces, count: int, draws: int) -> None:
     for seed in range(draws):
         chosen = draw(faces.labels, pool, count, seed)
         others = np.setdiff1d(seen, chosen)
-        way = methods(faces.features)["consistency"]
-        proposed = way(chosen, faces.labels[chosen], others, test).argmax(axis=1)
+        learn = methods(faces.features)["consistency"]
+        proposed = learn(chosen, faces.labels[chosen], others, test).argmax(axis=1)
         right += proposed == faces.labels[test]
     print(f"{count} labels: accuracy per lamp where it is below 1")
     pairs = zip(faces.azimuths[test], faces.elevations[test], strict=True)

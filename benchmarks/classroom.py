@@ -61,14 +61,14 @@ MODEL_SKILL = 0.75  # of the proposals of the scenario `anchored`
 class Scenario:
     """What a class does. `propose_at`: after so many votes a model is trained.
 
-    `gold`: images whose answer is known; `following` of everybody.
+    `gold`: images whose answer is known; `copy_rate` of everybody.
     """
 
     rules: Rules
     gold: int = 60
     refresh: bool = True
     propose_at: tuple[int, ...] = ()
-    following: float = 0.0
+    copy_rate: float = 0.0
     has_fake_model: bool = False
 
 
@@ -82,19 +82,19 @@ SCENARIOS = {
     "classifier": Scenario(
         replace(ADAPTIVE, use_model=True, proposals="mixed"),
         propose_at=(60, 120, 240, 480, 960, 1200, 1440),
-        following=0.1,
+        copy_rate=0.1,
     ),
     "outweighed": Scenario(
         replace(ADAPTIVE, use_model=True, named=False, proposals="mixed"),
         propose_at=(60, 120, 240, 480, 960, 1200, 1440),
-        following=0.1,
+        copy_rate=0.1,
     ),
     "anchored_0": Scenario(replace(ADAPTIVE, proposals="mixed"), has_fake_model=True),
     "anchored_30": Scenario(
-        replace(ADAPTIVE, proposals="mixed"), has_fake_model=True, following=0.3
+        replace(ADAPTIVE, proposals="mixed"), has_fake_model=True, copy_rate=0.3
     ),
     "anchored_60": Scenario(
-        replace(ADAPTIVE, proposals="mixed"), has_fake_model=True, following=0.6
+        replace(ADAPTIVE, proposals="mixed"), has_fake_model=True, copy_rate=0.6
     ),
     "mirrored": Scenario(replace(ADAPTIVE, mirror_views=True)),
 }
@@ -194,7 +194,7 @@ def _class(
         if scenario.has_fake_model:
             _publish_fake_model(site, campaign_id, by_image, rng)
         ids = [person.id for person in accounts]
-        people = make_class(ids, seed, scenario.following)
+        people = make_class(ids, seed, scenario.copy_rate)
         common = (rng, options.prefetch)
         if options.offline:
             client = ServiceClient(site, campaign_id, scenario.refresh)

@@ -185,8 +185,8 @@ def plot(nearest: dict[str, tuple[Floats, Floats, float]]) -> str:
 def distance_from(real: Floats, features: Floats) -> Floats:
     """Distance (N,) to the fifth nearest real face among the leading, whitened features."""
     centre = real.mean(axis=0)
-    _, sizes, ways = np.linalg.svd(real - centre, full_matrices=False)
-    whiten = ways[:COMPONENTS].T / (sizes[:COMPONENTS] / np.sqrt(len(real)))
+    _, sizes, axes = np.linalg.svd(real - centre, full_matrices=False)
+    whiten = axes[:COMPONENTS].T / (sizes[:COMPONENTS] / np.sqrt(len(real)))
     return _nearest((features - centre) @ whiten, (real - centre) @ whiten, NEIGHBOUR)
 
 

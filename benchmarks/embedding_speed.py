@@ -74,7 +74,7 @@ class PlainLoop:
         return pixel_shuffle(sample, self._patch)
 
 
-def ways(model: LatentModel, bf16: bool) -> tuple[dict[str, Embed], bool]:
+def methods(model: LatentModel, bf16: bool) -> tuple[dict[str, Embed], bool]:
     """What is compared, the plain loops first, and whether there is an embedding network."""
     plain = PlainLoop(model)
 
@@ -109,7 +109,7 @@ def interval(ratios: np.ndarray) -> tuple[float, float]:
 def measure(
     model: LatentModel, images: torch.Tensor, found: dict[str, Embed], repeats: int, clock: Clock
 ) -> tuple[dict[str, list[float]], dict[str, torch.Tensor]]:
-    """The seconds of every repeat of every way, and the latents of the last."""
+    """The seconds of every repeat of every method, and the latents of the last."""
     seconds: dict[str, list[float]] = {name: [] for name in found}
     latents: dict[str, torch.Tensor] = {}
     model.eps(images[:1], 100)  # the first evaluation sets up the kernels
@@ -124,8 +124,8 @@ def measure(
 def compare(
     model: LatentModel, images: torch.Tensor, repeats: int, bf16: bool, clock: Clock
 ) -> dict[str, dict[str, Any]]:
-    """Speed, ratio and error of every way."""
-    found, trained = ways(model, bf16)
+    """Speed, ratio and error of every method."""
+    found, trained = methods(model, bf16)
     seconds, latents = measure(model, images, found, repeats, clock)
     base = np.array(seconds[BATCHED])
     rows: dict[str, dict[str, Any]] = {}

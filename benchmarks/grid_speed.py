@@ -220,7 +220,7 @@ def label_grid(
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """All ways of labelling, each by a person of their own."""
+    """Measure each method of labelling, each with its own person."""
     sizes = (24, 36, 60)
     shown = options.pictures * (len(sizes) + 1) + 300
     with new_site() as site, sync_playwright() as playwright:
@@ -256,7 +256,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pictures", type=int, default=120, help="pictures in each way, at least")
+    parser.add_argument(
+        "--pictures", type=int, default=120, help="least number of images per method"
+    )
     parser.add_argument("--open", type=int, default=0, help="open images in all, at least")
     parser.add_argument("--single", type=float, default=0.9, metavar="SECONDS")
     parser.add_argument("--glance", type=float, default=0.25, metavar="SECONDS")

@@ -38,12 +38,12 @@ BANDS = (0, 20, 30, 40)
 
 
 def main() -> None:
-    """Teach, read and print."""
+    """Train, estimate and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--heads", type=int, default=1200, help="pictures that teach")
-    parser.add_argument("--unseen", type=int, default=400, help="pictures that are read")
+    parser.add_argument("--heads", type=int, default=1200, help="images to train on")
+    parser.add_argument("--unseen", type=int, default=400, help="images to estimate")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -51,13 +51,13 @@ def main() -> None:
         with open_source(heads) as images:
             start = time.process_time()
             poses = from_csv(heads / "truth.csv")
-            taught = TrainedEstimators(images, poses, None, "cpu")(SIZE, 0)
+            trained = TrainedEstimators(images, poses, None, "cpu")(SIZE, 0)
             seconds = time.process_time() - start
     pixels, yaws, pitches = unseen(asked.unseen)
     with torch.no_grad():
         read = {
-            "network that is followed": taught.read(pixels).numpy(),
-            "network that measures": taught.measure(pixels),
+            "network that is followed": trained.read(pixels).numpy(),
+            "network that measures": trained.measure(pixels),
             "MTCNN's last network": YawEstimator()(pixels).numpy(),
         }
     rows = {name: errors(found, yaws, pitches) for name, found in read.items()}
@@ -65,7 +65,7 @@ def main() -> None:
     if asked.json:
         print(json.dumps({"taught_cpu_seconds": seconds, "readers": rows}, indent=2))
         return
-    print(f"{taught.about}, {asked.heads} pictures: {seconds:.0f} s of processor time")
+    print(f"{trained.about}, {asked.heads} pictures: {seconds:.0f} s of processor time")
     for name, row in rows.items():
         print(f"{name:26}", "  ".join(f"{key} {value:.2f}" for key, value in row.items()))
 

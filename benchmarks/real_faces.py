@@ -80,7 +80,7 @@ VARIANTS: dict[str, tuple[str, TurnOptions]] = {
         "warped, clusters of every light",
         replace(CARRIED, clusters=replace(FEWER, light_filter=False)),
     ),
-    "auto": ("the line, steps read off trial frames by MTCNN", AUTO),
+    "auto": ("the line, steps calibrated on trial frames by MTCNN", AUTO),
     "line-no-light": ("the line, clusters of every light", replace(LINE, clusters=EVERY_LIGHT)),
     "closed-loop": ("every frame corrected by its own gradient", CLOSED),
     "no-light": ("the same, clusters of every light", replace(CLOSED, clusters=EVERY_LIGHT)),
@@ -122,20 +122,21 @@ def main() -> None:
         estimators = TrainedEstimators(images, poses, options.cache / ESTIMATORS, device)
         data = Data(images, tables, pool, poses, "", estimators=estimators, device=device)
         strips = {
-            way: turn_all(data, labels, encoder, sources, way, options) for way in options.variants
+            variant: turn_all(data, labels, encoder, sources, variant, options)
+            for variant in options.variants
         }
         crops = np.stack([read_crop(images, name, model.image_size) for name in sources])
     classifier = load_classifier(options.classifier)[0]
     judge = FaceJudge()
     faces = judge.look(crops)
     results = {}
-    for way, turned in strips.items():
+    for variant, turned in strips.items():
         rows = {n: k for k, n in enumerate(sources)}
         kept = [rows[name] for name in turned]
         looks = [judge.look(strip.frames) for strip in turned.values()]
         values = measure(list(turned.values()), looks, kept, faces, classifier)
-        results[way] = summarise(values, looks) | {"sources": list(turned)}
-        draw(turned, values, labels, options.out, way)
+        results[variant] = summarise(values, looks) | {"sources": list(turned)}
+        draw(turned, values, labels, options.out, variant)
     report = {"model": options.model, "pool": options.pool, "iterations": options.iterations}
     text = json.dumps(report | {"variants": results}, indent=1)
     (options.out / "real_faces.json").write_text(text + "\n", "utf-8")
@@ -168,28 +169,28 @@ def turn_all(
     labels: Mapping[str, str],
     encoder: EmbeddedModel,
     sources: Sequence[str],
-    way: str,
+    variant: str,
     options: argparse.Namespace,
 ) -> dict[str, Strip]:
-    """Every source turned in one way; those done before are read."""
+    """Turn every source by one variant; frames already on disk are read."""
     store, strips, started = open_cluster_latents(options.cache, encoder), {}, time.perf_counter()
     for number, name in enumerate(sources):
-        path = options.out / "frames" / f"{Path(name).stem}.{way}.npz"
+        path = options.out / "frames" / f"{Path(name).stem}.{variant}.npz"
         if not path.is_file():
-            usual = VARIANTS[way][1]
+            usual = VARIANTS[variant][1]
             clusters = replace(usual.clusters, light=labels[name])
             chosen = replace(usual, yaws_deg=YAWS, clusters=clusters)
             try:
                 found = rotate(replace(data, source=name), encoder, store, chosen)
             except SelectionError as error:
-                print(f"{name} is left out of {way}: {error}", file=sys.stderr)
+                print(f"{name} is left out of {variant}: {error}", file=sys.stderr)
                 continue
             path.parent.mkdir(exist_ok=True)
             np.savez(
                 path, source=found.source.crop, again=found.reconstruction, frames=found.frames
             )
             spent = time.perf_counter() - started
-            print(f"{way}: {number + 1} of {len(sources)}, {spent:.0f} s", file=sys.stderr)
+            print(f"{variant}: {number + 1} of {len(sources)}, {spent:.0f} s", file=sys.stderr)
         with np.load(path) as kept:
             strips[name] = Strip(kept["source"], kept["again"], kept["frames"])
     return strips
@@ -255,7 +256,7 @@ def _by_yaw(looks: Sequence[Seen]) -> list[float]:
 
 
 def table(results: Mapping[str, dict]) -> str:
-    """Markdown: a row a measure, a column a way."""
+    """Markdown: one row per measure, one column per variant."""
     lines = ["| | " + " | ".join(results) + " |", "|---" * (len(results) + 1) + "|"]
     for key, (heading, decimals) in MEASURES.items():
         cells = [

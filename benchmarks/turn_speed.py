@@ -167,7 +167,7 @@ def measure(words: list[str], warm: int) -> list[Seconds]:
 
 
 def prepare(folder: Path, images: int) -> list[str]:
-    """Write the data set and its labels; the command line of a rotation, less the way to turn."""
+    """Write the data set and its labels; returns the command line without an editing method."""
     from rotation.synthetic_heads.dataset import read_truth, write_dataset
 
     heads = write_dataset(folder / "heads", images, seed=3)

@@ -3,10 +3,14 @@
 **Truth.** The azimuth of the lamp in the file name: >= 35 left, <= -35 right, within 10 center.
 Other images are not used. (In these files, a negative azimuth is on the viewer's right.)
 
-**Difficulty.** A person of skill s errs on a face with probability min(0.6, (1 - s) m). m is 2.5
-for a lamp next to a boundary (azimuth 10 or 35), and for a nearly black image (mean grey below 24 of
-255, a tenth of the images). m is 4 for both, and 1 otherwise. All m are divided by their mean over
-the faces. So s is the accuracy over all faces, and errors of different people coincide.
+**Difficulty.** A person of skill s errs on a face with probability min(0.6, (1 - s) m), with
+
+- m = 2.5 for a lamp next to a boundary (azimuth 10 or 35);
+- m = 2.5 for a nearly black image (mean grey below 24 of 255, a tenth of the images);
+- m = 4 for both, and m = 1 otherwise.
+
+All m are divided by their mean over the faces. So s is the accuracy over all faces, and errors of
+different people coincide.
 
 **Kinds of people**, 40 in all:
 

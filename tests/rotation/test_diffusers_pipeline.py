@@ -36,11 +36,16 @@ def tiny_unet(size: int, channels: int = 3, attention: bool = False) -> UNet2DMo
     torch.manual_seed(0)
     down, up = "AttnDownBlock2D", "AttnUpBlock2D"
     unet = UNet2DModel(
-        sample_size=size, in_channels=channels, out_channels=channels, layers_per_block=1,
-        block_out_channels=(8, 8), norm_num_groups=4, attention_head_dim=None,
+        sample_size=size,
+        in_channels=channels,
+        out_channels=channels,
+        layers_per_block=1,
+        block_out_channels=(8, 8),
+        norm_num_groups=4,
+        attention_head_dim=None,
         down_block_types=("DownBlock2D", down if attention else "DownBlock2D"),
         up_block_types=(up if attention else "UpBlock2D", "UpBlock2D"),
-    )  # fmt: skip
+    )
     # Small, and with the mild schedule below, so that the inversion of nonsense converges.
     for weights in unet.conv_out.parameters():
         weights.data *= 0.02
@@ -76,9 +81,11 @@ def test_foreign_pipelines_of_every_kind_turn_and_round_trip(
     assert pipe.image_size == size
     pipe.directions["center"] = a_direction(size)
     settings = {
-        "source_yaw_deg": 0.0, "output_type": "np", "num_inference_steps": 3 if size < 256 else 2,
+        "source_yaw_deg": 0.0,
+        "output_type": "np",
+        "num_inference_steps": 3 if size < 256 else 2,
         "inversion_tolerance": 1e-3,
-    }  # fmt: skip
+    }
     first = pipe(picture(size), YAWS, **settings)
     assert first.images.shape == (3, size, size, 3)
     assert np.abs(first.images[1] - np.asarray(picture(size)) / 255).mean() < 0.01

@@ -31,8 +31,18 @@ from tests.rotation.modelling import SIZE, tiny_folder
 
 def asked(folder: Path, *words: str) -> RunOptions:
     """What the command makes of words, less what was left open."""
-    needed = ["--images", folder, "--labels", "labels.csv", "--source", "a.jpg",
-              "--out", folder / "out", "--cache", folder / "cache"]  # fmt: skip
+    needed = [
+        "--images",
+        folder,
+        "--labels",
+        "labels.csv",
+        "--source",
+        "a.jpg",
+        "--out",
+        folder / "out",
+        "--cache",
+        folder / "cache",
+    ]
     context = run.make_context("run", [str(word) for word in needed] + list(words))
     return with_defaults(read_options(context.params))
 

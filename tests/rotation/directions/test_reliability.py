@@ -72,9 +72,12 @@ def mirrored_too(sample: Sample) -> Sample:
     lights = [swap[x] if m else x for x, m in zip(lights, members.mirrored, strict=True)]
     pitch = sample.covariates.pitch_deg[members.rows]
     return Sample(
-        selection, rows, SHAPE, sample.people[members.rows],
+        selection,
+        rows,
+        SHAPE,
+        sample.people[members.rows],
         Covariates(tuple(lights), pitch, sample.covariates.source_light),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("method", PLAIN, ids=lambda method: method.name)
@@ -83,8 +86,9 @@ def test_weights_give_the_slopes_of_the_fit(method: FitMethod, weighted: bool) -
     sample = planted(12, 0.1, light="left" if method.every_light else None)
     if weighted:
         rng = np.random.default_rng(1)
-        clusters = [replace(c, weights=rng.uniform(0.5, 2, len(c)))
-                    for c in sample.selection.clusters]  # fmt: skip
+        clusters = [
+            replace(c, weights=rng.uniform(0.5, 2, len(c))) for c in sample.selection.clusters
+        ]
         sample = replace(sample, selection=replace(sample.selection, clusters=tuple(clusters)))
     latents = sample.rows.reshape(-1, *SHAPE)
     fit = fit_direction(
@@ -108,8 +112,9 @@ def test_counting_twice_is_being_there_twice(method: FitMethod) -> None:
     assert sample.covariates is not None
     covariates = Covariates(
         tuple(sample.covariates.lights[row] for row in rows),
-        sample.covariates.pitch_deg[rows], "right",
-    )  # fmt: skip
+        sample.covariates.pitch_deg[rows],
+        "right",
+    )
     repeated = Sample(again, sample.rows[rows], SHAPE, sample.people[rows], covariates)
     counted = slopes(sample, method, counts[None].astype(float))[0]
     np.testing.assert_allclose(
@@ -225,9 +230,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def study(place: Path, *more: str) -> Result:
     """`rotation directions`, quickly."""
     settings = {
-        "--model": place / "tiny", "--cache": place / "cache", "--iterations": 0, "--steps": 2,
-        "--min-cluster": 1, "--device": "cpu", "--splits": 2, "--resamples": 3, "--heads": 60,
-    }  # fmt: skip
+        "--model": place / "tiny",
+        "--cache": place / "cache",
+        "--iterations": 0,
+        "--steps": 2,
+        "--min-cluster": 1,
+        "--device": "cpu",
+        "--splits": 2,
+        "--resamples": 3,
+        "--heads": 60,
+    }
     words = [str(word) for pair in settings.items() for word in pair]
     return CliRunner().invoke(directions, [*words, *more])
 

@@ -212,11 +212,19 @@ def test_judges_elsewhere_say_the_same(model: Path) -> None:
 def words(model: Path, tmp_path: Path, sources: int) -> dict[str, object]:
     """Options of a small benchmark, by name of the command line."""
     return {
-        "--model": model, "--cache": model.parent / "cache", "--out": tmp_path / "out",
-        "--sources": sources, "--heads": 40, "--gallery": 2, "--variants": "paper,one-line,bound",
-        "--min-cluster": 1, "--iterations": 0, "--yaw": "-30:30:30", "--workers": 0,
+        "--model": model,
+        "--cache": model.parent / "cache",
+        "--out": tmp_path / "out",
+        "--sources": sources,
+        "--heads": 40,
+        "--gallery": 2,
+        "--variants": "paper,one-line,bound",
+        "--min-cluster": 1,
+        "--iterations": 0,
+        "--yaw": "-30:30:30",
+        "--workers": 0,
         "--device": "cpu",
-    }  # fmt: skip
+    }
 
 
 def call(options: dict[str, object], *more: str) -> Result:

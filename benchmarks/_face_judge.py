@@ -1,11 +1,11 @@
-"""A judge of turned faces that nothing in the engine has seen: a mesh of 468 points, a descriptor.
+"""A judge of turned faces that shares nothing with the engine: a face mesh and a face descriptor.
 
-Where a face is and how it is turned is read off MediaPipe's face mesh (Y. Kartynnik et al.,
-*Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs*, arXiv 1907.06724), which
-gives points their depths: yaw is that of the sum of the vectors from points of the left half to
-their partners on the right, half the difference between a picture's reading and its mirror image's.
-Persons are compared by the distance of dlib's 128-dimensional descriptors; 0.6 is another person.
-`make judge` installs both.
+Pose comes from MediaPipe's face mesh of 468 points with depths (Y. Kartynnik et al., *Real-time
+Facial Surface Geometry from Monocular Video on Mobile GPUs*, arXiv 1907.06724). Vectors from points
+of the left half to their partners on the right are added; yaw is that of the sum. Half the
+difference between an image's yaw and its mirror image's is taken. Persons are compared by the
+distance of dlib's 128-dimensional descriptors; 0.6 and more is another person. `make judge`
+installs both.
 """
 
 from __future__ import annotations
@@ -26,22 +26,69 @@ from rotation.data.crop import Pixels
 Floats = NDArray[np.float64]
 SIDE = 256  # pixels to which crops are enlarged
 MESH_SIDE = 192
-ROOM = 1.5  # the mesh was taught with so many times the face's width in view
+ROOM = 1.5  # the mesh was trained on crops of so many face widths
 MARGIN = SIDE // 4  # pixels of border repeated around a crop, for that room
 USUAL_BOX = (30, 64, 229, 249)
 """Where dlib finds the face in a standard crop of 256 pixels: the median of 200 of CelebA."""
 
 PARTNERS = np.array(
-    [(234, 454), (127, 356), (93, 323), (132, 361), (58, 288), (172, 397), (136, 365),  # outline
-     (46, 276), (33, 263), (130, 359), (159, 386), (133, 362), (61, 291)],  # brows, eyes, mouth
-)  # fmt: skip
+    [
+        (234, 454),
+        (127, 356),
+        (93, 323),
+        (132, 361),
+        (58, 288),
+        (172, 397),
+        (136, 365),  # outline
+        (46, 276),
+        (33, 263),
+        (130, 359),
+        (159, 386),
+        (133, 362),
+        (61, 291),
+    ],  # brows, eyes, mouth
+)
 RIDGE = (1, 4, 5, 195, 197, 6, 168, 9)  # tip of the nose, up to between the brows
 LEFT_HALF = (
-    127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, *RIDGE, 107, 66, 105, 63, 70,
-)  # fmt: skip
+    127,
+    234,
+    93,
+    132,
+    58,
+    172,
+    136,
+    150,
+    149,
+    176,
+    148,
+    152,
+    *RIDGE,
+    107,
+    66,
+    105,
+    63,
+    70,
+)
 RIGHT_HALF = (
-    356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152, *RIDGE, 336, 296, 334, 293, 300,
-)  # fmt: skip
+    356,
+    454,
+    323,
+    361,
+    288,
+    397,
+    365,
+    379,
+    378,
+    400,
+    377,
+    152,
+    *RIDGE,
+    336,
+    296,
+    334,
+    293,
+    300,
+)
 """Outlines of a face's halves: down the jaw to the chin, up the nose, along the brow."""
 
 

@@ -1,4 +1,4 @@
-"""Sheets of turned faces: all strips, the best, middle and worst, sources given back."""
+"""Sheets of turned faces: all strips; the best, median and worst; reconstructed sources."""
 
 from __future__ import annotations
 
@@ -23,9 +23,12 @@ class Strip:
 
 
 def draw(
-    strips: Mapping[str, Strip], values: Mapping[str, NDArray[np.float64]],
-    labels: Mapping[str, str], out: Path, way: str,
-) -> None:  # fmt: skip
+    strips: Mapping[str, Strip],
+    values: Mapping[str, NDArray[np.float64]],
+    labels: Mapping[str, str],
+    out: Path,
+    way: str,
+) -> None:
     """All strips in rows, the source first; and of frames alone, without the photograph, the
     best, median and worst four, by the sum of two ranks: yaw error and distance from the middle.
     The first sources given back at no turn, in rows of eight."""

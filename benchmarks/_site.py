@@ -17,17 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from _project import ROOT
 from sqlalchemy.engine import make_url
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from labeler.accounts.sessions import open_session  # noqa: E402
-from labeler.app import create_app  # noqa: E402
-from labeler.config import Settings, load_settings  # noqa: E402
-from labeler.database.engine import Database  # noqa: E402
-from labeler.database.migrate import upgrade  # noqa: E402
-from labeler.models.accounts import Annotator  # noqa: E402
+from labeler.accounts.sessions import open_session
+from labeler.app import create_app
+from labeler.config import Settings, load_settings
+from labeler.database.engine import Database
+from labeler.database.migrate import upgrade
+from labeler.models.accounts import Annotator
 
 POSTGRES_CANDIDATES = (
     "postgresql://postgres@127.0.0.1:5432/postgres",
@@ -69,8 +67,10 @@ class Site:
         with (self.settings.home / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command if self.with_worker else [*command, "--no-worker"],
-                env=environ, stdout=log, stderr=log,
-            )  # fmt: skip
+                env=environ,
+                stdout=log,
+                stderr=log,
+            )
         end = time.monotonic() + START_S
         while not self._listens():
             if time.monotonic() > end or self._process.poll() is not None:

@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""What the order of the queue brings the model, through the site, on Extended Yale B.
+"""Compare the orders `random` and `uncertain` of the queue by what they teach the classifier.
 
-The data set is all of it, the campaign the pictures of subjects 1-10 whose lamp is left, center or
-right. One person who is always right answers what the queue gives, under the order `random` or
-`uncertain`; after each stage a model run is made as the worker does, and its proposals for subjects
-11-20 are compared with the lamps. Their pictures are among the unlabelled ones, as on any site.
-Also: the share right among those that `export --precision 95%` would label, and how many these are.
-The random keys of the queue are drawn by the site, so that figures differ a little from run to run.
+The data set is Extended Yale B. The campaign holds the images of subjects 1-10 whose lamp is left,
+center or right. One simulated person, who is always right, answers the images that the site
+assigns. After each stage a model run is made as the worker does. Its proposals for subjects 11-20
+are compared with the true lamps. Their images are among the unlabelled ones, as on any site.
 
-    python benchmarks/asking_order.py "$YALEB" --draws 5 --json
+Also reported: how many images `export --precision 95%` would label, and the share of right labels
+among them. The site draws random keys itself, so results differ a little between runs.
+
+Example:
+    python benchmarks/asking_order.py $YALEB --draws 5 --json
 """
 
 from __future__ import annotations
@@ -66,13 +68,23 @@ def prepare(site: Site, path: str, truth: dict[str, tuple[int, str | None]], ord
         dataset = Dataset(name="yale", path=path, attribute_names=[])
         session.add_all([dataset, Annotator(username="a", pseudonym="A", password_hash="!")])
         session.flush()
-        rows = [{"dataset_id": dataset.id, "filename": name, "status": "ok", "width": 168,
-                 "height": 192, "byte_size": 1, "sha256": "0" * 64, "identity": subject}
-                for name, (subject, _) in truth.items()]  # fmt: skip
+        rows = [
+            {
+                "dataset_id": dataset.id,
+                "filename": name,
+                "status": "ok",
+                "width": 168,
+                "height": 192,
+                "byte_size": 1,
+                "sha256": "0" * 64,
+                "identity": subject,
+            }
+            for name, (subject, _) in truth.items()
+        ]
         session.execute(insert(Image), rows)
-    taught = [n for n, (s, label) in truth.items() if label and s <= LAST_TRAINING_SUBJECT]
+    labelled = [n for n, (s, label) in truth.items() if label and s <= LAST_TRAINING_SUBJECT]
     rules = Rules(order=order, gold_rate=0.0, gold_first=0)
-    plan = CampaignPlan("yale", rules, ImageSelection(filenames=tuple(taught)))
+    plan = CampaignPlan("yale", rules, ImageSelection(filenames=tuple(labelled)))
     campaign_id = create_campaign(site.db, dataset.id, plan)
     with site.db.write() as session:
         activate_campaign(session, campaign_id)
@@ -114,8 +126,11 @@ def one_draw(path: str, truth: dict[str, Any], order: str, cache: FeatureCache) 
         with site.db.read() as session:
             ids = dict(session.execute(select(Image.filename, Image.id)).all())
         labels = {ids[name]: label for name, (_, label) in truth.items()}
-        tested = {ids[name]: label for name, (subject, label) in truth.items()
-                  if label and subject > LAST_TRAINING_SUBJECT}  # fmt: skip
+        tested = {
+            ids[name]: label
+            for name, (subject, label) in truth.items()
+            if label and subject > LAST_TRAINING_SUBJECT
+        }
         found, votes = {}, 0
         for stage in STAGES:
             for _ in range(stage - votes):
@@ -152,7 +167,7 @@ def summarise(draws: list[dict[int, Any]]) -> dict[int, dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("yaleb", help="the zip or folder of Extended Yale B")
     parser.add_argument("--draws", type=int, default=5)

@@ -1,27 +1,25 @@
 #!/usr/bin/env python3
-"""The classifier on CelebA, whose truth nobody knows: balance, mirror, speed, sheets to look at.
+"""Check the light classifier on CelebA, where the truth is unknown: balance, mirror, speed, sheets.
 
-Learns from the lamps of Extended Yale B and, without labels, from CelebA. The sheets show real
-people: they go to a folder outside version control and are not to be published.
+It learns from the lamps of Extended Yale B and, without labels, from CelebA. The sheets show real
+people. Keep them out of version control and do not publish them.
 
-    python benchmarks/classifier_celeba.py "$YALEB" \\
-        "$CELEBA" --out build/celeba_sheets
+Example:
+    python benchmarks/classifier_celeba.py $YALEB $CELEBA --out build/celeba_sheets
 """
 
 from __future__ import annotations
 
 import argparse
 import resource
-import sys
 import time
 from pathlib import Path
 
+import _project  # noqa: F401
 import numpy as np
+from classifier_yaleb import load
 from PIL import Image
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from benchmarks.classifier_yaleb import load
 from labeler.light_classifier.active_learning import margin_uncertainty
 from labeler.light_classifier.augmentation import features_with_variants
 from labeler.light_classifier.features import N_ODD, light_features
@@ -77,7 +75,7 @@ def report(probabilities: np.ndarray, mirrored: np.ndarray, crops: np.ndarray) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("yaleb", help="the zip or folder of Extended Yale B")
     parser.add_argument("celeba", help="the folder of CelebA")
@@ -94,9 +92,12 @@ def main() -> None:
     watch.look("variants of the pool", len(drawn))
     known = np.flatnonzero(faces.labels >= 0)
     model = train(
-        faces.features[0, known], faces.labels[known], np.ones(len(known)),
-        faces.subjects[known], pool,
-    ).model  # fmt: skip
+        faces.features[0, known],
+        faces.labels[known],
+        np.ones(len(known)),
+        faces.subjects[known],
+        pool,
+    ).model
     watch.look("training with five-fold cross-validation", len(known))
     probabilities = model.predict(features)
     watch.look("proposals", len(crops))

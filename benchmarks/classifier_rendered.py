@@ -1,28 +1,27 @@
 #!/usr/bin/env python3
-"""Make `labeler/classifier/rendered.safetensors` anew: what rendered heads teach about light.
+"""Make `labeler/light_classifier/rendered.safetensors`: the light prior from rendered heads.
 
-Heads of people that no benchmark uses, at yaw up to 45 degrees, lit by one lamp from anywhere in
-front or a little behind, cut tightly or widely, darkened, hardened and grained. Light within 14
-degrees of the front is `center`, beyond 28 a side; between them nothing is taught. Three minutes of
-one processor for 8,000 heads.
+The heads show people that no benchmark uses, at yaw up to 45 degrees. One lamp lights them from the
+front or slightly from behind. Images are cropped tightly or widely, darkened, changed in contrast,
+and made noisy. Light within 14 degrees of the front is `center`, beyond 28 degrees a side. Images
+between these are not used. 8,000 heads take three minutes on one processor.
 
-    python benchmarks/classifier_rendered.py --out build/rendered.safetensors [--heads 8000]
+Example:
+    python benchmarks/classifier_rendered.py --out build/rendered.safetensors --heads 8000
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 
+import _project  # noqa: F401
 import numpy as np
 from PIL import Image
 from safetensors.numpy import save_file
 from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from labeler.light_classifier.features import plain_features
 from rotation.synthetic_heads.renderer import render
@@ -103,7 +102,7 @@ def fit(crops: np.ndarray, azimuths: np.ndarray) -> dict[str, np.ndarray]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, required=True, help="file to write")
     parser.add_argument("--heads", type=int, default=8_000)

@@ -1,34 +1,32 @@
-"""How the labeler's classifier fares on faces that are turned: agreement with annotators by yaw.
+"""Measure how well the light classifier agrees with annotators on turned faces, by yaw.
 
-The annotators are the scripts of `end_to_end.py`, which call the brighter half of the face itself;
-the classifier sees coarse cells of a crop, in which hair and background change sides as heads
-turn. On images that nobody voted on: the share it labels as they would, and what it makes of
-faces that are evenly lit for them.
+The annotators are the scripts of `end_to_end.py`, which name the brighter half of the face. The
+classifier sees coarse cells of a crop, in which hair and background change sides as heads turn.
+On images without votes, this reports the share that the classifier labels as the annotators would.
+It also reports its labels for faces that the annotators find evenly lit.
 
-    python benchmarks/classifier_turned.py ~/CelebA --labels build/road/labels.csv \\
+Example:
+    python benchmarks/classifier_turned.py $CELEBA --labels build/road/labels.csv \\
         --classifier build/road/classifier
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from itertools import pairwise
 from pathlib import Path
 
+import _project  # noqa: F401
 import numpy as np
+from end_to_end import brighter_half
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.end_to_end import brighter_half  # noqa: E402
-from labeler.light_classifier.features import light_features  # noqa: E402
-from labeler.light_classifier.storage import load_model  # noqa: E402
-from rotation.data.crop import read_crop  # noqa: E402
-from rotation.data.labels_csv import read_filename, read_rows  # noqa: E402
-from rotation.data.sources import open_source  # noqa: E402
-from rotation.diffusion.devices import choose_device  # noqa: E402
-from rotation.poses.source import pose_cache_path, poses_from_images  # noqa: E402
+from labeler.light_classifier.features import light_features
+from labeler.light_classifier.storage import load_model
+from rotation.data.crop import read_crop
+from rotation.data.labels_csv import read_filename, read_rows
+from rotation.data.sources import open_source
+from rotation.diffusion.devices import choose_device
+from rotation.poses.source import pose_cache_path, poses_from_images
 
 LABELS = np.array(["left", "center", "right"])
 EDGES = (-50, -25, -15, 15, 25, 50)

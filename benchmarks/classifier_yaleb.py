@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Ways to learn the light from few labels, compared on Extended Yale B, whose lamps are known.
+"""Compare methods of learning the light from few labels on Extended Yale B, whose lamps are known.
 
-Learns from subjects 1-10, as many labels a class, and is tested on subjects 11-20. The truth is
-the azimuth in the file name: <= -35 right, >= 35 left, within 10 center; the rest has no label.
-The unlabelled pictures are all others of subjects 1-10, those at the boundary too; with
---transductive those of subjects 11-20 as well. Mean, spread and worst of ten draws.
+Methods learn from subjects 1-10, with the same number of labels per class, and are tested on
+subjects 11-20. The truth is the azimuth in the file name: <= -35 right, >= 35 left, within 10
+center. Other images have no label. All other images of subjects 1-10 are unlabelled. With
+--transductive, the images of subjects 11-20 are unlabelled training images too. Results are the
+mean, spread and worst of ten random draws.
 
-    python benchmarks/classifier_yaleb.py "$YALEB" [--json]
-    python benchmarks/classifier_yaleb.py "$YALEB" --lamps
+Examples:
+    python benchmarks/classifier_yaleb.py $YALEB --json
+    python benchmarks/classifier_yaleb.py $YALEB --lamps
 """
 
 from __future__ import annotations
@@ -15,18 +17,15 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
+import _project  # noqa: F401
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.semi_supervised import LabelSpreading
 from tqdm import tqdm
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from labeler.light_classifier.active_learning import next_to_ask
 from labeler.light_classifier.augmentation import features_with_variants
@@ -145,8 +144,8 @@ def compare(faces: Faces, counts: list[int], draws: int, transductive: bool) -> 
     pool = np.flatnonzero((faces.subjects <= LAST_TRAINING_SUBJECT) & (faces.labels >= 0))
     test = np.flatnonzero((faces.subjects > LAST_TRAINING_SUBJECT) & (faces.labels >= 0))
     seen = np.flatnonzero(transductive | (faces.subjects <= LAST_TRAINING_SUBJECT))
-    ways = methods(faces.features)
-    report: dict[str, dict[str, object]] = {name: {} for name in [*ways, "consistency, asked"]}
+    learners = methods(faces.features)
+    report: dict[str, dict[str, object]] = {name: {} for name in [*learners, "consistency, asked"]}
     with tqdm(total=len(counts) * draws, unit=" draws", disable=None) as bar:
         for count in counts:
             results: dict[str, list[Evaluation]] = {name: [] for name in report}
@@ -155,9 +154,9 @@ def compare(faces: Faces, counts: list[int], draws: int, transductive: bool) -> 
                 asked = ask(faces, pool, count, seed)
                 for name in report:
                     rows = asked if name.endswith("asked") else chosen
-                    way = ways.get(name, ways["consistency"])
+                    learn = learners.get(name, learners["consistency"])
                     others = np.setdiff1d(seen, rows)
-                    proposed = way(rows, faces.labels[rows], others, test)
+                    proposed = learn(rows, faces.labels[rows], others, test)
                     results[name].append(evaluate(proposed, faces.labels[test]))
                 bar.update()
             for name, each in results.items():
@@ -184,8 +183,8 @@ def lamps(faces: Faces, count: int, draws: int) -> None:
     for seed in range(draws):
         chosen = draw(faces.labels, pool, count, seed)
         others = np.setdiff1d(seen, chosen)
-        way = methods(faces.features)["consistency"]
-        proposed = way(chosen, faces.labels[chosen], others, test).argmax(axis=1)
+        learn = methods(faces.features)["consistency"]
+        proposed = learn(chosen, faces.labels[chosen], others, test).argmax(axis=1)
         right += proposed == faces.labels[test]
     print(f"{count} labels: accuracy per lamp where it is below 1")
     pairs = zip(faces.azimuths[test], faces.elevations[test], strict=True)
@@ -199,7 +198,7 @@ def lamps(faces: Faces, count: int, draws: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("path", help="the zip or folder of Yale B")
     parser.add_argument("--labels", type=int, nargs="+", default=[15, 30, 60, 120, 300])

@@ -1,24 +1,32 @@
 #!/usr/bin/env python3
-"""A simulated class of 40 labels Extended Yale B, whose lamps are known, by the rules of the site.
+"""Simulate a class of 40 people who label Extended Yale B, whose lamps are known, on the real site.
 
-`fake_class` says who they are and what they find hard. They answer one after the other in an
-order by lot, over HTTP to the real site with its worker; after every 100 votes they wait for the
-refresh, as a class that thinks between the votes would let it keep up. With `--offline` the same
-class calls the services in this process: the same rules, no server, some times faster.
+`_simulated_class.py` describes the people and their errors. They answer one after another in random
+order, over HTTP, while the worker of the site runs. Every 100 votes they wait for the refresh. With
+--offline, the class calls the services in this process. The rules are the same, without HTTP.
 
-    python benchmarks/classroom.py --json
-    python benchmarks/classroom.py --offline --seeds 5 --json
-    python benchmarks/classroom.py --only adaptive --threshold 0.97
+Scenarios:
+  majority      five votes an image, decided by majority
+  same_votes    the same votes, decided by the posterior
+  adaptive      adaptive stopping rule without the classifier
+  classifier    adaptive stopping rule with the classifier, trained during labelling
+  outweighed    as `classifier`; a label may win by probability, without enough votes that name it
+  anchored_*    people copy proposals of 75 % accuracy with a known probability
+  mirrored      as `adaptive`, with images mirrored at random
 
-Scenarios: `majority` of five; `same_votes`: the same votes, read by the posterior; `adaptive`
-retirement without and `classifier` with the model, trained during the labelling; `anchored`: people
-follow proposals of 75 % with a known probability; `mirrored`: `adaptive`, views mirrored by lot.
+Set YALEB to the zip file of Extended Yale B, or give --faces.
+
+Examples:
+    python benchmarks/classroom.py --faces $YALEB --json
+    python benchmarks/classroom.py --faces $YALEB --offline --seeds 5 --json
+    python benchmarks/classroom.py --faces $YALEB --only adaptive --threshold 0.97
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import time
 from collections.abc import Iterator, Sequence
@@ -27,10 +35,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from _desks import Desk, HttpDesk, ServiceDesk, Shown
-from _site import ROOT, Site, new_site, sign_up
-from _verdict import anchoring, count_missed, flagged, outcome, over_seeds, sides
-from fake_class import KINDS, Face, FakePerson, make_class, read_faces
+from _annotator_clients import AnnotatorClient, HttpClient, ServiceClient, ShownImage
+from _class_results import anchoring, count_missed, flagged, outcome, over_seeds, sides
+from _simulated_class import KINDS, Face, SimulatedPerson, make_class, read_faces
+from _site import Site, new_site, sign_up
 from sqlalchemy import insert, select
 
 from labeler.campaigns.service import (
@@ -50,7 +58,6 @@ from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection
 from rotation.data.labels import LABELS
 
-FACES = ROOT.parent / "shared" / "data" / "yaleb_subjects_01_20.zip"
 EVERY = 100  # votes after which the refresh is waited for
 ADAPTIVE = Rules(use_model=False, proposals="hidden", audit_share=0.0)
 MODEL_SKILL = 0.75  # of the proposals of the scenario `anchored`
@@ -60,40 +67,43 @@ MODEL_SKILL = 0.75  # of the proposals of the scenario `anchored`
 class Scenario:
     """What a class does. `propose_at`: after so many votes a model is trained.
 
-    `gold`: images whose answer is known; `following` of everybody.
+    `gold`: images whose answer is known; `copy_rate` of everybody.
     """
 
     rules: Rules
     gold: int = 60
     refresh: bool = True
     propose_at: tuple[int, ...] = ()
-    following: float = 0.0
+    copy_rate: float = 0.0
     has_fake_model: bool = False
 
 
 SCENARIOS = {
     "majority": Scenario(
         Rules(method="majority", required_votes=5, proposals="hidden", gold_rate=0.0),
-        gold=0, refresh=False,
+        gold=0,
+        refresh=False,
     ),
     "adaptive": Scenario(ADAPTIVE),
     "classifier": Scenario(
         replace(ADAPTIVE, use_model=True, proposals="mixed"),
-        propose_at=(60, 120, 240, 480, 960, 1200, 1440), following=0.1,
+        propose_at=(60, 120, 240, 480, 960, 1200, 1440),
+        copy_rate=0.1,
     ),
     "outweighed": Scenario(
         replace(ADAPTIVE, use_model=True, named=False, proposals="mixed"),
-        propose_at=(60, 120, 240, 480, 960, 1200, 1440), following=0.1,
+        propose_at=(60, 120, 240, 480, 960, 1200, 1440),
+        copy_rate=0.1,
     ),
     "anchored_0": Scenario(replace(ADAPTIVE, proposals="mixed"), has_fake_model=True),
     "anchored_30": Scenario(
-        replace(ADAPTIVE, proposals="mixed"), has_fake_model=True, following=0.3
+        replace(ADAPTIVE, proposals="mixed"), has_fake_model=True, copy_rate=0.3
     ),
     "anchored_60": Scenario(
-        replace(ADAPTIVE, proposals="mixed"), has_fake_model=True, following=0.6
+        replace(ADAPTIVE, proposals="mixed"), has_fake_model=True, copy_rate=0.6
     ),
     "mirrored": Scenario(replace(ADAPTIVE, mirror_views=True)),
-}  # fmt: skip
+}
 
 
 @dataclass
@@ -103,18 +113,18 @@ class Class:
     site: Site
     campaign_id: int
     faces: dict[int, Face]
-    people: dict[int, FakePerson]
-    desk: Desk
+    people: dict[int, SimulatedPerson]
+    client: AnnotatorClient
     rng: random.Random
     prefetch: int
 
     def label_all(self, propose_at: Sequence[int]) -> int:
         """Vote until nobody gets an image any more; returns how many votes were cast."""
-        hands: dict[int, list[Shown]] = {number: [] for number in self.people}
+        hands: dict[int, list[ShownImage]] = {number: [] for number in self.people}
         active, votes = list(self.people), 0
         while active:
             person = self.rng.choice(active)
-            hands[person] = hands[person] or self.desk.lease(person, self.prefetch)
+            hands[person] = hands[person] or self.client.lease(person, self.prefetch)
             if not hands[person]:
                 active.remove(person)
                 if not active:
@@ -123,21 +133,21 @@ class Class:
             hands[person] += self._answer(person, hands[person].pop(0))
             votes += 1
             if votes % EVERY == 0:
-                self.desk.settle()
+                self.client.settle()
             if votes in propose_at:
-                self.desk.propose()
+                self.client.propose()
         return votes
 
-    def _answer(self, person: int, shown: Shown) -> list[Shown]:
+    def _answer(self, person: int, shown: ShownImage) -> list[ShownImage]:
         who = self.people[person]
         answer = who.answer(self.faces[shown.image_id], shown.mirrored, shown.label)
-        return self.desk.vote(person, shown, answer, who.elapsed_ms())
+        return self.client.vote(person, shown, answer, who.elapsed_ms())
 
-    def _who_gets_more(self, hands: dict[int, list[Shown]]) -> list[int]:
+    def _who_gets_more(self, hands: dict[int, list[ShownImage]]) -> list[int]:
         """Images that others held, or that a refresh has opened again, may be left."""
-        self.desk.settle()
+        self.client.settle()
         for person in hands:
-            hands[person] += self.desk.lease(person, self.prefetch)
+            hands[person] += self.client.lease(person, self.prefetch)
         return [person for person, hand in hands.items() if hand]
 
 
@@ -190,14 +200,14 @@ def _class(
         if scenario.has_fake_model:
             _publish_fake_model(site, campaign_id, by_image, rng)
         ids = [person.id for person in accounts]
-        people = make_class(ids, seed, scenario.following)
+        people = make_class(ids, seed, scenario.copy_rate)
         common = (rng, options.prefetch)
         if options.offline:
-            desk = ServiceDesk(site, campaign_id, scenario.refresh)
-            yield Class(site, campaign_id, by_image, people, desk, *common)
+            client = ServiceClient(site, campaign_id, scenario.refresh)
+            yield Class(site, campaign_id, by_image, people, client, *common)
             return
         site.start()
-        with closing(HttpDesk(site, campaign_id, accounts)) as over_http:
+        with closing(HttpClient(site, campaign_id, accounts)) as over_http:
             yield Class(site, campaign_id, by_image, people, over_http, *common)
 
 
@@ -260,9 +270,15 @@ def summarise(reports: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--faces", type=Path, default=FACES, help="the zip of Extended Yale B")
+    parser.add_argument(
+        "--faces",
+        type=Path,
+        default=os.environ.get("YALEB"),
+        required="YALEB" not in os.environ,
+        help="the zip of Extended Yale B [$YALEB]",
+    )
     parser.add_argument("--only", nargs="+", choices=list(SCENARIOS), default=list(SCENARIOS))
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--first-seed", type=int, default=0)

@@ -1,40 +1,40 @@
-"""Whether members that look like the source serve it better: python benchmarks/cluster_weights.py
+"""Test whether weighting cluster members by their likeness to the source serves the source.
 
-On synthetic heads, in pixels, without a model. For each of some sources, members of its light are
-taken at -20, 0 and +20 degrees by their true poses, with and without shared attributes, and
+It uses rendered heads, in pixels, without a model. For each source, members of its light are taken
+at -20, 0 and +20 degrees by their true poses, with and without shared attributes. Measures:
 
-* `unlike`: root mean square difference of the weighted mean image at +-20 from the source's own
-  true render there, in grey levels;
-* `cosine`: between the weighted means' change from -20 to +20 and the source's own;
-* `error`: the norm of the difference of those changes, as a share of the norm of the source's own,
-  the means' change scaled to fit best.
+  unlike   root mean square difference between the weighted mean image at +-20 degrees and the true
+           render of the source there, in grey levels
+  cosine   cosine between the change of the weighted means from -20 to +20 and the true change
+  error    norm of the difference of these changes, relative to the true one, after the means'
+           change is scaled to fit best
 
-Each with its mean over sources, and the 95 % bootstrap interval of its difference from equal
-weights (paired). Attributes are given up where fewer than 8 members would be left at an angle. The
-first figures say how much of the descriptor is pose: its distance between the same person at 0 and
-at +-30, in units of the distance between two persons of one light.
+Each has its mean over sources, and the 95 % bootstrap interval of its paired difference from equal
+weights. Attributes are dropped if fewer than 8 members would be left at an angle. The first figures
+show how much the descriptor depends on pose: its distance between the same person at 0 and at +-30
+degrees, in units of the distance between two persons of one light.
+
+Example:
+    python benchmarks/cluster_weights.py --heads 900 --sources 24
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+import _project  # noqa: F401
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from rotation.clusters.selection import Criteria, Selection, select
 from rotation.clusters.similarity import appearance_descriptors, weight_by_similarity
 from rotation.data.records import UNKNOWN, Records
 from rotation.errors import SelectionError
+from rotation.evaluation.editors import source_of
 from rotation.evaluation.ground_truth import benchmark_heads
-from rotation.evaluation.methods import source_of
 from rotation.imaging.metrics import bootstrap
 from rotation.poses.estimation import Poses
 from rotation.synthetic_heads.attributes import attributes
@@ -49,7 +49,9 @@ ATTRIBUTES = ("Male", "Young", "Eyeglasses", "Smiling")
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--heads", type=int, default=900)
     parser.add_argument("--sources", type=int, default=24)
     parser.add_argument("--json", action="store_true")

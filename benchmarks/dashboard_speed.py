@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""How long each managing page takes at the size of CelebA with three votes an image.
+"""Time each managing page at the size of CelebA with three votes an image.
 
-Fills an empty database (`_past.py`), lets a refresh look at the votes, and asks for each page
-through the test client, signed in as a supervisor: the statements, the template and the answer,
-without the network. `cpu` is the processor time of this process, the database of SQLite
-included and the server of PostgreSQL not: other work on the machine shows in the rest alone.
+An empty database is filled (`_campaign_history.py`), and a refresh processes the votes. Then each
+page is requested through the test client, signed in as a supervisor. This covers statements,
+template and answer, without the network. `cpu` is the processor time of this process. It includes
+SQLite but not the PostgreSQL server. Other work on the machine affects wall time only.
 
+Examples:
     python benchmarks/dashboard_speed.py --json
     python benchmarks/dashboard_speed.py --database postgres --json
     python benchmarks/dashboard_speed.py --images 2000 --votes 6000
@@ -20,7 +21,7 @@ import statistics
 import time
 from typing import Any
 
-from _past import Past, make_past
+from _campaign_history import CampaignHistory, make_history
 from _site import Site, new_site
 from sqlalchemy import func, select
 
@@ -55,8 +56,10 @@ def main() -> None:
     args = _arguments()
     with new_site(args.database) as site:
         started = time.perf_counter()
-        past = Past(args.images, args.votes, args.people, seed=args.seed, end=utc_now())
-        campaign_id = make_past(site.db, past)
+        history = CampaignHistory(
+            args.images, args.votes, args.people, seed=args.seed, end=utc_now()
+        )
+        campaign_id = make_history(site.db, history)
         filled = time.perf_counter()
         judge_people(site.db, campaign_id)
         judged = time.perf_counter()
@@ -80,7 +83,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--images", type=int, default=202_599)
     parser.add_argument("--votes", type=int, default=600_000)

@@ -1,16 +1,16 @@
-"""Makes the demo's faces: drawn by the bundled model from fixed noise, the best kept.
+"""Make the faces of the demo: sample them from the bundled model and keep the best.
 
-1. Faces are drawn by DDIM, led away from the mistakes of a weaker model (`autoguidance.py`), from
-   noise of less than its size. What is drawn is kept in OUT, so that a
-   run goes on where it was: another model or guide needs another OUT.
-2. Near-duplicates of CelebA's faces are left out: those nearer to one, or to its mirror image, than
-   99 % of held-out photographs are to any training face, in pixels or in MTCNN's features.
+1. DDIM samples faces with autoguidance (`_autoguidance.py`), from noise of reduced norm. Samples
+   are kept in OUT, so an interrupted run continues. Use another OUT for another model or guide.
+2. Near-duplicates of CelebA's faces are left out. These are nearer to a training face, or to its
+   mirror image, than 99 % of held-out photographs are, in pixels or in MTCNN's features.
    OUT/nearest.svg shows both distances.
-3. Within each 10 degrees of yaw those are kept that rank best by three ranks: distance from real
-   faces in MTCNN's features (T. Kynkäänniemi et al., arXiv 1904.06991), MTCNN's probability of a
-   face, and how well its landmarks fit a head.
+3. Within each 10 degrees of yaw, the best faces by three ranks are kept: distance from real faces
+   in MTCNN's features (T. Kynkäänniemi et al., arXiv 1904.06991), MTCNN's probability of a face,
+   and the fit of the landmarks to a head.
 
-    python benchmarks/demo_faces.py ~/CelebA --guide DIR --out build/demo_faces
+Example:
+    python benchmarks/demo_faces.py $CELEBA --guide DIR --out build/demo_faces
 """
 
 from __future__ import annotations
@@ -19,35 +19,30 @@ import argparse
 import csv
 import io
 import json
-import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import _project  # noqa: F401
 import numpy as np
 import torch
+from _autoguidance import autoguided
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
-from rotation.data.crop import Pixels
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.autoguidance import autoguided  # noqa: E402
-from rotation.data.build_once import LANDMARK_NAMES  # noqa: E402
-from rotation.data.crop import read_crop  # noqa: E402
-from rotation.data.sources import open_source  # noqa: E402
-from rotation.demo_faces.dataset import FACES, TABLE  # noqa: E402
-from rotation.diffusion import ddim  # noqa: E402
-from rotation.diffusion.devices import bf16_is_faster, choose_device  # noqa: E402
-from rotation.diffusion.latent_model import load_denoising  # noqa: E402
-from rotation.diffusion.model_folder import find_model  # noqa: E402
-from rotation.diffusion.schedule import timesteps  # noqa: E402
-from rotation.poses.estimation import estimate_poses  # noqa: E402
-from rotation.poses.mtcnn import LandmarkDetector  # noqa: E402
-from rotation.training.previews import noise, save_sheet  # noqa: E402
+from rotation.data.build_once import LANDMARK_NAMES
+from rotation.data.crop import Pixels, read_crop
+from rotation.data.sources import open_source
+from rotation.demo_faces.dataset import FACES, TABLE
+from rotation.diffusion import ddim
+from rotation.diffusion.devices import bf16_is_faster, choose_device
+from rotation.diffusion.latent_model import load_denoising
+from rotation.diffusion.model_folder import find_model
+from rotation.diffusion.schedule import timesteps
+from rotation.poses.estimation import estimate_poses
+from rotation.poses.mtcnn import LandmarkDetector
+from rotation.training.previews import noise, save_sheet
 
 Floats = NDArray[np.float64]
 SEED, SIDE, BATCH, STEPS = 11, 64, 32, 12
@@ -190,8 +185,8 @@ def plot(nearest: dict[str, tuple[Floats, Floats, float]]) -> str:
 def distance_from(real: Floats, features: Floats) -> Floats:
     """Distance (N,) to the fifth nearest real face among the leading, whitened features."""
     centre = real.mean(axis=0)
-    _, sizes, ways = np.linalg.svd(real - centre, full_matrices=False)
-    whiten = ways[:COMPONENTS].T / (sizes[:COMPONENTS] / np.sqrt(len(real)))
+    _, sizes, axes = np.linalg.svd(real - centre, full_matrices=False)
+    whiten = axes[:COMPONENTS].T / (sizes[:COMPONENTS] / np.sqrt(len(real)))
     return _nearest((features - centre) @ whiten, (real - centre) @ whiten, NEIGHBOUR)
 
 

@@ -1,35 +1,34 @@
 #!/usr/bin/env python3
-"""How fast images become latents, beside a plain loop over diffusers' `DDIMInverseScheduler`.
+"""Time the encoding of images, beside a plain loop over diffusers' `DDIMInverseScheduler`.
 
-python benchmarks/embedding_speed.py --count 32 --steps 10 --repeats 5
+All methods encode the same rendered heads of unseen people with the same network, in interleaved
+repeats. The plain loop follows diffusers' documentation, with `clip_sample` off, since it does not
+invert otherwise. Its latents are decoded by `DDIMScheduler`, all others by this project's sampler.
+A speed is the median of images per second. A ratio is relative to the batched plain loop of the
+same repeat, with a 95 % bootstrap interval over repeats. If the model folder holds no embedding
+network, one evaluation of the diffusion network is timed in its place, without an error. On a busy
+machine, use `--clock cpu` with OMP_NUM_THREADS=1 to measure processor seconds.
 
-The same rendered heads of unseen people, the same network, repeats interleaved. The plain loop is
-what diffusers' documentation leads to (`clip_sample` off, without which it does not invert at
-all), its latents decoded by `DDIMScheduler`; ours are decoded by our own sampler. A speed is a
-median of images a second; a ratio is to the batched plain loop of the same repeat, with a 95 %
-bootstrap interval over repeats. The embedding network has the make of the diffusion network: where
-the model folder holds none, one evaluation of the diffusion network is timed in its place, without
-an error. On a busy machine `--clock cpu` with OMP_NUM_THREADS=1 counts processor seconds instead.
+Example:
+    python benchmarks/embedding_speed.py --count 32 --steps 10 --repeats 5
 """
 
 from __future__ import annotations
 
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import _project  # noqa: F401
 import click
 import numpy as np
 import torch
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from diffusers.schedulers.scheduling_ddim_inverse import DDIMInverseScheduler
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rotation.diffusion.latent_model import LatentModel
 from rotation.errors import ModelError
@@ -75,7 +74,7 @@ class PlainLoop:
         return pixel_shuffle(sample, self._patch)
 
 
-def ways(model: LatentModel, bf16: bool) -> tuple[dict[str, Embed], bool]:
+def methods(model: LatentModel, bf16: bool) -> tuple[dict[str, Embed], bool]:
     """What is compared, the plain loops first, and whether there is an embedding network."""
     plain = PlainLoop(model)
 
@@ -110,7 +109,7 @@ def interval(ratios: np.ndarray) -> tuple[float, float]:
 def measure(
     model: LatentModel, images: torch.Tensor, found: dict[str, Embed], repeats: int, clock: Clock
 ) -> tuple[dict[str, list[float]], dict[str, torch.Tensor]]:
-    """The seconds of every repeat of every way, and the latents of the last."""
+    """The seconds of every repeat of every method, and the latents of the last."""
     seconds: dict[str, list[float]] = {name: [] for name in found}
     latents: dict[str, torch.Tensor] = {}
     model.eps(images[:1], 100)  # the first evaluation sets up the kernels
@@ -125,8 +124,8 @@ def measure(
 def compare(
     model: LatentModel, images: torch.Tensor, repeats: int, bf16: bool, clock: Clock
 ) -> dict[str, dict[str, Any]]:
-    """Speed, ratio and error of every way."""
-    found, trained = ways(model, bf16)
+    """Speed, ratio and error of every method."""
+    found, trained = methods(model, bf16)
     seconds, latents = measure(model, images, found, repeats, clock)
     base = np.array(seconds[BATCHED])
     rows: dict[str, dict[str, Any]] = {}
@@ -159,7 +158,9 @@ def table(rows: dict[str, dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-@click.command()
+@click.command(
+    epilog="Example: python benchmarks/embedding_speed.py --count 32 --steps 10 --repeats 5"
+)
 @click.option("--count", type=click.IntRange(1), default=32, show_default=True)
 @click.option("--steps", default="10,20,50", show_default=True)
 @click.option("--repeats", type=click.IntRange(1), default=5, show_default=True)

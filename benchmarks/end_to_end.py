@@ -1,10 +1,11 @@
-"""The whole main job on a real data set, with the time of each step.
+"""Run the whole method on a real data set and time each step.
 
-Imports a data set, has several accounts vote at once over HTTP, proposes, exports, turns a head.
-The annotators here are scripts that call the brighter half of the face: their labels are no
-ground truth, they only make the road be driven from one end to the other.
+It imports a data set, lets several accounts vote at once over HTTP, proposes labels, exports them,
+and turns a head. The annotators are scripts that name the brighter half of the face. Their labels
+are no ground truth. They only exercise all steps.
 
-    python benchmarks/end_to_end.py ~/CelebA --model MODEL_DIR --source 009600.jpg
+Example:
+    python benchmarks/end_to_end.py $CELEBA --model MODEL_DIR --source 009600.jpg
 """
 
 from __future__ import annotations
@@ -27,11 +28,10 @@ from pathlib import Path
 
 import numpy as np
 import requests
+from _project import ROOT
 from PIL import Image, ImageDraw
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-from rotation.poses.mtcnn import LandmarkDetector  # noqa: E402
+from rotation.poses.mtcnn import LandmarkDetector
 
 THRESHOLD = 0.06  # log-luminance difference of the halves of the face; below: `center`
 DETECTOR = LandmarkDetector()
@@ -46,8 +46,10 @@ class Road:
         self.port = _free_port()
         self.times: dict[str, float] = {}
         self.environment = {
-            **os.environ, "SIDELIGHT_HOME": str(home), "SIDELIGHT_PORT": str(self.port),
-        }  # fmt: skip
+            **os.environ,
+            "SIDELIGHT_HOME": str(home),
+            "SIDELIGHT_PORT": str(self.port),
+        }
 
     def run(self, step: str, *arguments: str) -> str:
         started = time.perf_counter()
@@ -224,7 +226,9 @@ def _free_port() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("images", help="CelebA's folder")
     parser.add_argument("--model", help="model folder; default: that of `rotation run`")
     parser.add_argument("--source", default="000123.jpg")

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Write a data set with the size and the files of CelebA, but with pictures of no content.
+"""Write a data set with the size and the files of CelebA, but with empty images.
 
-Every JPEG is the same grey square with another comment, so that the hashes differ and 202,599 of
-them are made in seconds.
+Every JPEG is the same grey square with another comment. So all hashes differ, and 202,599 images
+are made in seconds.
 
+Example:
     python benchmarks/fake_celeba.py build/fake_celeba --images 202599
 """
 
@@ -23,7 +24,7 @@ N_IDENTITIES = 10_177
 LANDMARKS = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
 
 
-@click.command()
+@click.command(epilog="Example: python benchmarks/fake_celeba.py build/fake_celeba --images 202599")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--images", default=CELEBA_IMAGES, show_default=True, type=click.IntRange(min=1))
 @click.option("--seed", default=0, show_default=True)

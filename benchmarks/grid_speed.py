@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Images per minute on the verify grid against the single page, by a scripted person in Chromium.
+"""Compare images per minute on the verification grid and on the single page, in Chromium.
 
-**The person** does not look: the pictures' labels are drawn, the model calls nine of ten rightly,
-and thinking is waiting. A single picture takes `--single` seconds from its appearing to the key.
-On the grid a glance takes `--glance` seconds for each picture, a correction `--correction` seconds
-and its clicks, and each page `--page` seconds to find one's way. Those times are stated, not
-measured on people; what is measured is all the rest: how long the site and the browser take, and
-the presses that a page needs where it does not fit the window.
+A script plays the person. It does not look: labels are drawn at random, and the model is right on
+nine of ten. Thinking is waiting. A single image takes `--single` seconds from its appearance to the
+key. On the grid, each image takes `--glance` seconds, a correction `--correction` seconds and its
+clicks, and each page `--page` seconds. These times are assumed, not measured on people. The
+benchmark measures the time of site and browser, and the key presses that a page needs if it does
+not fit the window.
 
+Examples:
     python benchmarks/grid_speed.py --json
     python benchmarks/grid_speed.py --open 202599 --json
 """
@@ -76,11 +77,14 @@ class Clock:
             "thinking_s": round(self.thought_s, 1),
             "waiting_share": round(1 - self.thought_s / self.all_s, 3),
             "server_ms": {
-                name: {"n": len(times), "median": round(statistics.median(times), 1),
-                       "worst": round(max(times), 1)}
+                name: {
+                    "n": len(times),
+                    "median": round(statistics.median(times), 1),
+                    "worst": round(max(times), 1),
+                }
                 for name, times in sorted(self.server_ms.items())
             },
-        }  # fmt: skip
+        }
 
 
 def prepare(site: Site, shown: int, total: int) -> dict[int, str]:
@@ -111,12 +115,16 @@ def _add_rest(site: Site, dataset_id: int, count: int) -> None:
         with site.db.write() as session:
             rows = [
                 {
-                    "dataset_id": dataset_id, "filename": f"rest-{number}.jpg", "status": "ok",
-                    "byte_size": 1, "width": SIZE[0], "height": SIZE[1],
+                    "dataset_id": dataset_id,
+                    "filename": f"rest-{number}.jpg",
+                    "status": "ok",
+                    "byte_size": 1,
+                    "width": SIZE[0],
+                    "height": SIZE[1],
                     "sha256": f"{number:064d}",
                 }
                 for number in range(start, min(start + STEP, count))
-            ]  # fmt: skip
+            ]
             ids = session.scalars(insert(Image).returning(Image.id), rows).all()
             admit_images(session, dataset_id, ids)
 
@@ -134,10 +142,13 @@ def _propose(site: Site, dataset_id: int, shown: set[int]) -> None:
             rest = (1 - p) / 2
             rows.append(
                 {
-                    "model_run_id": run.id, "image_id": image_id,
-                    "p_left": p, "p_center": rest, "p_right": rest,
+                    "model_run_id": run.id,
+                    "image_id": image_id,
+                    "p_left": p,
+                    "p_center": rest,
+                    "p_right": rest,
                 }
-            )  # fmt: skip
+            )
         session.execute(insert(Proposal), rows)
         run.status, run.published_at = "published", utc_now()
     with site.db.read() as session:
@@ -181,9 +192,13 @@ def label_singly(page: Page, clock: Clock, pictures: int, single_s: float) -> No
 
 
 def label_grid(
-    page: Page, clock: Clock, truth: dict[int, str], size: int, pages: int,
+    page: Page,
+    clock: Clock,
+    truth: dict[int, str],
+    size: int,
+    pages: int,
     options: argparse.Namespace,
-) -> None:  # fmt: skip
+) -> None:
     """Confirm so many pages, marking the wrong ones by mouse."""
     page.goto(f"/grid?label=left&source=model&size={size}")
     page.wait_for_load_state("networkidle")
@@ -209,7 +224,7 @@ def label_grid(
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """All ways of labelling, each by a person of their own."""
+    """Measure each method of labelling, each with its own person."""
     sizes = (24, 36, 60)
     shown = options.pictures * (len(sizes) + 1) + 300
     with new_site() as site, sync_playwright() as playwright:
@@ -220,26 +235,34 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         clocks = {"single": Clock()}
         label_singly(
-            open_page(browser, site, people[0], clocks["single"]), clocks["single"],
-            options.pictures, options.single,
-        )  # fmt: skip
+            open_page(browser, site, people[0], clocks["single"]),
+            clocks["single"],
+            options.pictures,
+            options.single,
+        )
         for size, person in zip(sizes, people[1:], strict=True):
             clock = clocks[f"grid_{size}"] = Clock()
             page = open_page(browser, site, person, clock)
             label_grid(page, clock, truth, size, -(-options.pictures // size), options)
         browser.close()
     return {
-        "model": {name: getattr(options, name) for name in
-                  ("single", "glance", "correction", "page")} | {"called_rightly": RIGHT},
+        "model": {
+            name: getattr(options, name) for name in ("single", "glance", "correction", "page")
+        }
+        | {"called_rightly": RIGHT},
         "open_images": max(shown, options.open),
         **{name: clock.report() for name, clock in clocks.items()},
-    }  # fmt: skip
+    }
 
 
 def main() -> None:
     """Parse the arguments, measure, report."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=int, default=120, help="pictures in each way, at least")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--pictures", type=int, default=120, help="least number of images per method"
+    )
     parser.add_argument("--open", type=int, default=0, help="open images in all, at least")
     parser.add_argument("--single", type=float, default=0.9, metavar="SECONDS")
     parser.add_argument("--glance", type=float, default=0.25, metavar="SECONDS")

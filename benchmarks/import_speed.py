@@ -1,30 +1,28 @@
 #!/usr/bin/env python3
-"""How long it takes to register a data set of CelebA's size, and to register it again.
+"""Time the registration of a data set of CelebA's size, and its repetition.
 
-python benchmarks/import_speed.py --images 202599
+Example:
+    python benchmarks/import_speed.py --images 202599
 """
 
 from __future__ import annotations
 
 import json
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import click
+from _project import ROOT
+from fake_celeba import CELEBA_IMAGES, write_fake_celeba
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # the parts of the program are imported from the checkout
-
-from benchmarks.fake_celeba import CELEBA_IMAGES, write_fake_celeba  # noqa: E402
-from labeler.database.engine import Database  # noqa: E402
-from labeler.database.migrate import upgrade  # noqa: E402
-from labeler.images.registration import register_dataset  # noqa: E402
+from labeler.database.engine import Database
+from labeler.database.migrate import upgrade
+from labeler.images.registration import register_dataset
 
 
-@click.command()
+@click.command(epilog="Example: python benchmarks/import_speed.py --images 202599")
 @click.option("--images", default=CELEBA_IMAGES, show_default=True, type=click.IntRange(min=1))
 @click.option("--data", type=click.Path(path_type=Path), help="Default: build/fake_celeba_N.")
 @click.option("--database", help="SQLAlchemy address; default: a new SQLite file.")

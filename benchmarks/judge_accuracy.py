@@ -1,29 +1,27 @@
-"""How well the judge of `real_faces.py` reads yaw: rendered heads of known yaw, and photographs.
+"""Measure how well the judge of `real_faces.py` estimates yaw. Needs `make judge`.
 
-On 300 rendered heads the errors of the mesh and of MTCNN, which the engine goes by; on held-out
-photographs, whose yaw nobody knows, how far the two are apart. Needs `make judge`.
+On 300 rendered heads, it reports the errors of the face mesh and of MTCNN, which the engine uses.
+On held-out photographs, the true yaw is unknown, and it reports the difference of the two.
 
-    python benchmarks/judge_accuracy.py ~/CelebA
+Example:
+    python benchmarks/judge_accuracy.py $CELEBA
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+import _project  # noqa: F401
 import numpy as np
+from _face_judge import FaceJudge
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmarks._face_judge import FaceJudge  # noqa: E402
-from rotation.data.crop import read_crop, read_image  # noqa: E402
-from rotation.data.sources import open_source  # noqa: E402
-from rotation.poses.mtcnn import LandmarkDetector  # noqa: E402
-from rotation.synthetic_heads.renderer import render  # noqa: E402
-from rotation.synthetic_heads.sampling import BENCHMARK_IDENTITY, sample_heads  # noqa: E402
+from rotation.data.crop import read_crop, read_image
+from rotation.data.sources import open_source
+from rotation.poses.mtcnn import LandmarkDetector
+from rotation.synthetic_heads.renderer import render
+from rotation.synthetic_heads.sampling import BENCHMARK_IDENTITY, sample_heads
 
 HEADS, SIDE, USUAL_DEG = 300, 64, 30.0
 FIRST, PHOTOGRAPHS = 9500, 200

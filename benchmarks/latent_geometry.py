@@ -1,9 +1,10 @@
-"""What a turn looks like in the latents of the bundled model: why a line alone does not do it.
+"""Measure how turns look in the latents of the bundled model, and why one line is not enough.
 
-Rendered heads are turned by the renderer, each true picture is embedded, and the latents are
-compared: how alike the turns of two people are, how much of a latent the decoder looks at, and
-how far apart two latents of nearly the same picture lie.
+The renderer turns heads, and each true render is encoded. Reported are the similarity of two
+people's turns, the part of a latent that decides the decoded image, and the distance between the
+latents of two nearly equal images.
 
+Example:
     python benchmarks/latent_geometry.py --heads 24 --json
 """
 
@@ -14,6 +15,7 @@ import json
 from dataclasses import replace
 from itertools import combinations
 
+import _project  # noqa: F401
 import numpy as np
 import torch
 
@@ -29,7 +31,9 @@ GALLERY = 2_400_000  # people whose pictures give the components
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--heads", type=int, default=24)
     parser.add_argument("--pictures", type=int, default=1500, help="For the components.")
     parser.add_argument("--iterations", type=int, default=5, help="Corrections a step.")

@@ -1,11 +1,12 @@
-"""Speed of the latent store at CelebA's size, beside dd on the same disk in the same run.
+"""Time the latent store at CelebA's size, beside dd on the same disk in the same run.
 
-    python benchmarks/latent_store.py [--rows 202599] [--folder DIR] [--json]
+Latents of 3x64x64 in half precision (5 GB at full size) are written through `LatentStore.put`, and
+each batch is flushed to disk. The store is opened again, and every row is read back through `get`.
+Checksums and a share of the values are compared. Then stores are merged. dd writes and reads the
+same number of bytes. All files are deleted afterwards. The disk needs three times the size.
 
-Writes latents of 3x64x64 in half precision (5 GB at full size) through `LatentStore.put`, each
-batch flushed to the disk, opens the store anew, reads every row back through `get` (checksums
-compared, a share of the values too), and merges. dd writes and reads the same number of bytes.
-Everything is deleted afterwards; three times the size must be free on the disk.
+Example:
+    python benchmarks/latent_store.py --rows 202599 --folder DIR --json
 """
 
 from __future__ import annotations
@@ -15,15 +16,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import _project  # noqa: F401
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from rotation.latents.merge import merge
 from rotation.latents.store import LatentStore
@@ -97,15 +96,21 @@ def run(rows: int, folder: Path) -> dict[str, float]:
     merging = timed(lambda: merge([folder / "a"], folder / "b"))
     again = timed(lambda: check(LatentStore(folder / "b", "benchmark", SHAPE), rows))
     seconds = {
-        "dd write": dd_write, "put": write, "dd read": dd_read, "get": read,
-        "merge": merging, "get merged": again,
-    }  # fmt: skip
+        "dd write": dd_write,
+        "put": write,
+        "dd read": dd_read,
+        "get": read,
+        "merge": merging,
+        "get merged": again,
+    }
     rates = {f"{name}, MB/s": size / value / 1e6 for name, value in seconds.items()}
     return {"rows": rows, "bytes": size, "open, s": opened, **rates}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=202_599)
     parser.add_argument("--folder", type=Path, help="On the disk to measure [the system's /tmp].")
     parser.add_argument("--json", action="store_true")

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""A class at once against a data set of CelebA's size: speed, and whether every vote is safe.
+"""Load test: a whole class votes at once on a data set of CelebA's size. Are all votes stored?
 
-Starts the real site (`manage.py serve`) in a folder of its own and drives it over HTTP, each
-person on one connection that is kept alive. A vote asks for the next picture as well. The rows of
-the images are written straight into the tables; there are no files, and nobody looks at them.
+It starts the real site (`manage.py serve`) in its own folder and drives it over HTTP. Each person
+uses one connection that is kept alive. A vote also asks for the next image. Rows of images are
+written straight into the tables, without files.
 
+Examples:
     python benchmarks/load.py --images 202599 --annotators 64 --votes 100000 --json
     python benchmarks/load.py --votes 100000 --database postgres --kill --json
     python benchmarks/load.py --votes 20000 --rate 250 --json
@@ -26,9 +27,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from _audit import Log, audit, double_grants, hands
+from _http_client import Browser, RefusedError, Timing
+from _load_checks import Log, audit, double_grants, hands
 from _site import Person, Site, new_site, sign_up
-from _wire import Browser, RefusedError, Timing
 from sqlalchemy import insert
 
 from labeler.campaigns.service import CampaignPlan, activate_campaign, create_campaign
@@ -174,9 +175,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             people = sign_up(site, options.annotators)
         site.start()
         drive = Drive(
-            site, rules, campaign_id, options.annotators, options.votes, options.votes,
-            options.rate, options.prefetch,
-        )  # fmt: skip
+            site,
+            rules,
+            campaign_id,
+            options.annotators,
+            options.votes,
+            options.votes,
+            options.rate,
+            options.prefetch,
+        )
         load, before, own = os.getloadavg()[0], site.cpu_s(), _own_cpu_s()
         seconds = asyncio.run(run(drive, people, options.kill))
         spent, own = site.cpu_s() - before, _own_cpu_s() - own
@@ -211,10 +218,16 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 def is_sound(checks: dict[str, Any]) -> bool:
     """Whether nothing was lost, doubled, invented or handed out too often."""
     wrong = (
-        "lost", "changed", "doubled", "never_sent", "persons_twice_on_an_image",
-        "consensus_rows_mended_by_rebuild", "double_leases_seen_by_people",
-        "over_leased_in_samples", "refused",
-    )  # fmt: skip
+        "lost",
+        "changed",
+        "doubled",
+        "never_sent",
+        "persons_twice_on_an_image",
+        "consensus_rows_mended_by_rebuild",
+        "double_leases_seen_by_people",
+        "over_leased_in_samples",
+        "refused",
+    )
     return not any(checks[name] for name in wrong)
 
 
@@ -240,8 +253,13 @@ def prepare(db: Database, images: int, rules: Rules) -> int:
 def _image(dataset_id: int, number: int) -> dict[str, Any]:
     size = {"width": 178, "height": 218, "byte_size": 8_000}
     name = f"{number + 1:06d}.jpg"
-    return {"dataset_id": dataset_id, "filename": name, "status": "ok",
-            "sha256": f"{number:064x}", **size}  # fmt: skip
+    return {
+        "dataset_id": dataset_id,
+        "filename": name,
+        "status": "ok",
+        "sha256": f"{number:064x}",
+        **size,
+    }
 
 
 def quantiles(timing: Timing) -> dict[str, float]:
@@ -269,7 +287,7 @@ def _timed() -> Iterator[list[float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--images", type=int, default=202_599)
     parser.add_argument("--annotators", type=int, default=64)
@@ -278,8 +296,13 @@ def main() -> None:
     parser.add_argument("--rules", choices=list(RULES), default="majority")
     parser.add_argument("--order", default="breadth", help="as in the rules of a campaign")
     parser.add_argument("--prefetch", type=int, default=5, help="pictures in a person's hands")
-    parser.add_argument("--rate", type=float, default=0.0, help="votes a second of all people;\n"
-                        "0: each person sends as soon as the last vote is answered")  # fmt: skip
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=0.0,
+        help="votes a second of all people;\n"
+        "0: each person sends as soon as the last vote is answered",
+    )
     parser.add_argument("--worker", action="store_true", help="background jobs run beside it")
     parser.add_argument("--kill", action="store_true", help="kill -9 a process, then the server")
     parser.add_argument("--json", action="store_true", help="write JSON")

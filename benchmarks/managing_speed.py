@@ -1,37 +1,36 @@
 #!/usr/bin/env python3
-"""How long managing takes at the size of CelebA: selecting, filling, deciding, gold.
+"""Time managing at the size of CelebA: selecting, filling, deciding, gold.
 
-Rows without files on SQLite in a temporary folder; each step is timed once, wall and CPU, through
-the services that the pages and commands call.
+The rows have no files and lie in SQLite in a temporary folder. Each step is timed once, in wall and
+processor seconds, through the services that pages and commands call.
+
+Example:
+    python benchmarks/managing_speed.py --images 202599 --gold 1000
 """
 
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import _project  # noqa: F401
 import click
 from sqlalchemy import insert, update
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from labeler.adjudication import service as adjudication  # noqa: E402
-from labeler.campaigns import image_selection  # noqa: E402
-from labeler.campaigns import service as campaigns  # noqa: E402
-from labeler.csv_input import GoldLine  # noqa: E402
-from labeler.database.engine import Database  # noqa: E402
-from labeler.database.migrate import upgrade  # noqa: E402
-from labeler.gold import service as gold_service  # noqa: E402
-from labeler.models.accounts import Annotator  # noqa: E402
-from labeler.models.consensus import Consensus  # noqa: E402
-from labeler.models.images import Dataset, Image  # noqa: E402
-from labeler.rules.image_selection_spec import ImageSelection  # noqa: E402
+from labeler.adjudication import service as adjudication
+from labeler.campaigns import image_selection
+from labeler.campaigns import service as campaigns
+from labeler.csv_input import GoldLine
+from labeler.database.engine import Database
+from labeler.database.migrate import upgrade
+from labeler.gold import service as gold_service
+from labeler.models.accounts import Annotator
+from labeler.models.consensus import Consensus
+from labeler.models.images import Dataset, Image
+from labeler.rules.image_selection_spec import ImageSelection
 
 
 class Clock:
@@ -70,11 +69,19 @@ def fill_tables(db: Database, images: int) -> tuple[int, int]:
         session.add_all([dataset, boss])
         session.flush()
         rows = [
-            {"dataset_id": dataset.id, "filename": f"{i:06d}.jpg", "status": "ok", "byte_size": 1,
-             "sha256": "0" * 64, "width": 178, "height": 218, "partition": i % 3,
-             "attribute_bits": i * 2_654_435_761 % 2**40}
+            {
+                "dataset_id": dataset.id,
+                "filename": f"{i:06d}.jpg",
+                "status": "ok",
+                "byte_size": 1,
+                "sha256": "0" * 64,
+                "width": 178,
+                "height": 218,
+                "partition": i % 3,
+                "attribute_bits": i * 2_654_435_761 % 2**40,
+            }
             for i in range(1, images + 1)
-        ]  # fmt: skip
+        ]
         session.execute(insert(Image), rows)
         return dataset.id, boss.id
 
@@ -116,7 +123,7 @@ def measure(db: Database, images: int, gold: int) -> dict[str, tuple[float, floa
     return clock.seconds
 
 
-@click.command()
+@click.command(epilog="Example: python benchmarks/managing_speed.py --images 202599 --gold 1000")
 @click.option("--images", default=202_599, show_default=True)
 @click.option("--gold", default=1_000, show_default=True)
 @click.option("--json", "as_json", is_flag=True)

@@ -1,23 +1,22 @@
-"""Straight, bent or curved: which path foretells the mean picture at a yaw that was left out?
+"""Compare straight, bent and curved paths by how well they predict a left-out angle.
 
+It works on pixels of rendered heads, and within their leading principal components, without a
+model. A better shape of paths through latents must show in the images too. For each cluster (every
+10 degrees, images and mirror images), the path is fitted to the centroids of the others. Reported
+is its distance from the left-out centroid, with and without the centroid's own sampling error.
+
+Example:
     python benchmarks/path_shapes.py --heads 1200
-
-In pixels of rendered heads and within their leading principal components, without a model: what a
-path through latents can gain by its shape, its images must show. For each cluster (every 10
-degrees, images and mirror images) the path is fitted to the centroids of the others, and the
-distance of the one left out from it is taken, without and less its own chance error.
 """
 
 from __future__ import annotations
 
 import csv
-import sys
 from pathlib import Path
 
+import _project  # noqa: F401
 import click
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rotation.cli.common import default_cache
 from rotation.data.crop import read_crop
@@ -37,7 +36,7 @@ SHAPES = {
 }
 
 
-@click.command()
+@click.command(epilog="Example: python benchmarks/path_shapes.py --heads 1200")
 @click.option("--heads", type=click.IntRange(100), default=1200, show_default=True)
 @click.option("--components", type=click.IntRange(2), default=50, show_default=True)
 @click.option("--cache", type=click.Path(path_type=Path), default=default_cache)

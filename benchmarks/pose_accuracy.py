@@ -1,16 +1,17 @@
-"""How well five landmarks tell a pose: python benchmarks/pose_accuracy.py [--json] [--faces FOLDER]
+"""Measure how accurately five landmarks determine a pose.
 
-On synthetic heads of people that no model has seen, yaw uniform within +-45 degrees, against the
-renderer's truth, from five sources of landmarks: the exact ones, a file in CelebA's form (whole
-pixels), MTCNN's last network on aligned pictures at full and half size and on 64-pixel crops, and
-MTCNN's whole cascade on the first pictures. `slope` is that of the estimate on the truth; `found`
-the share whose confidence suffices for a cluster (0.2); errors are over those.
+Synthetic heads of unseen people, with yaw uniform within +-45 degrees, are compared with the
+renderer's truth. Landmarks come from five sources: the exact ones; a file in CelebA's format (whole
+pixels); MTCNN's last network on aligned images at full and half size, and on 64-pixel crops; and
+MTCNN's whole cascade on the first images. `slope` is that of the estimate on the truth. `found` is
+the share whose confidence suffices for a cluster (0.2). Errors are over these.
 
-With `--faces` (a folder or zip of aligned faces without truth), what can be told without it: the
-distribution of the angles, and the agreement of the whole cascade with the last network alone.
+With --faces (a folder or zip of aligned faces), it reports what needs no truth: the distribution of
+angles, and the agreement of the whole cascade with the last network alone. Milliseconds per image
+are processor time of this process with one thread, without reading and decoding files.
 
-Milliseconds an image are processor time of this process, with one thread, which other programs
-on the machine disturb less; reading and decoding the files is not in them.
+Example:
+    python benchmarks/pose_accuracy.py --json
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,8 +26,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import _project  # noqa: F401
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
@@ -50,7 +51,9 @@ Found = tuple[Any, Poses]
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--heads", type=int, default=450)
     parser.add_argument("--cascade", type=int, default=100, help="pictures for the whole cascade")
     parser.add_argument("--faces", type=Path, help="aligned faces without truth")
@@ -202,9 +205,10 @@ def in_words(report: dict[str, Any]) -> str:
     bands = [f"{low:+d}..{high:+d}" for low, high in pairwise(BANDS)]
     lines = [
         "| landmarks | found | ms | yaw error | bias | slope | corr. | pitch | roll | "
-        + " | ".join(bands) + " |",
+        + " | ".join(bands)
+        + " |",
         "|---" * (9 + len(bands)) + "|",
-    ]  # fmt: skip
+    ]
     for name, row in report["synthetic"]["sources"].items():
         yaw = row["yaw"]
         cells = [name, row["found"], row["ms"], yaw["mae"], f"{yaw['bias']:+}", yaw["slope"]]

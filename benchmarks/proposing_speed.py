@@ -1,16 +1,17 @@
 #!/usr/bin/env python3
-"""How long a model run of the site takes: first features, first run, warm run; memory, sizes.
+"""Time a model run of the site: first features, first run, warm run; memory and sizes.
 
-The images are those of a folder or zip, repeated up to --images times with another comment in each
-JPEG, so that every content is new and is decoded. The votes are simulated: who says left or right
-follows what the rendered heads say of the picture, with one error in ten; nobody's opinion.
+The images come from a folder or zip. They are repeated up to --images times with another comment in
+each JPEG, so every file is new and is decoded. Votes are simulated: left and right follow the
+rendered prior's opinion of the image, with one error in ten.
 
-    python benchmarks/proposing_speed.py "$CELEBA" --json
-    python benchmarks/proposing_speed.py "$CELEBA" --images 202599 --votes 20000
+Steps: the features of all images without a cache; a run after --votes votes; a run after a fifth
+more votes, with all features cached; the consensus of all images derived from the new proposals.
+Times are wall seconds and processor seconds, including the processes of the pool.
 
-Steps: the features of all images, nothing kept; a run after --votes votes; a run after a fifth
-more votes, all features kept; the consensus of all images derived from the new proposals. Each in
-seconds by the clock and of the processors, processes of the pool included.
+Examples:
+    python benchmarks/proposing_speed.py $CELEBA --json
+    python benchmarks/proposing_speed.py $CELEBA --images 202599 --votes 20000
 """
 
 from __future__ import annotations
@@ -78,8 +79,18 @@ def fill(db: Database, path: str, names: list[str]) -> tuple[int, int]:
         session.add_all(
             Annotator(username=f"p{n}", pseudonym=f"P{n}", password_hash="!") for n in range(PEOPLE)
         )
-        rows = [{"dataset_id": dataset.id, "filename": name, "status": "ok", "width": 89,
-                 "height": 109, "byte_size": 1, "sha256": "0" * 64} for name in names]  # fmt: skip
+        rows = [
+            {
+                "dataset_id": dataset.id,
+                "filename": name,
+                "status": "ok",
+                "width": 89,
+                "height": 109,
+                "byte_size": 1,
+                "sha256": "0" * 64,
+            }
+            for name in names
+        ]
         for start in range(0, len(rows), ROWS):
             session.execute(insert(Image), rows[start : start + ROWS])
         campaign = activate_campaign(session, ensure_campaign(session, dataset).id)
@@ -101,9 +112,15 @@ def cast(db: Database, campaign_id: int, names: list[str], side: np.ndarray, vot
         image = order[number % len(names)]
         answer = wrong[image] if errs[image] else truth[image]
         rows.append(
-            {"campaign_id": campaign_id, "image_id": ids[names[image]], "answer": LABELS[answer],
-             "annotator_id": 1 + number % PEOPLE, "blind": False, "request_id": str(uuid.uuid4())}
-        )  # fmt: skip
+            {
+                "campaign_id": campaign_id,
+                "image_id": ids[names[image]],
+                "answer": LABELS[answer],
+                "annotator_id": 1 + number % PEOPLE,
+                "blind": False,
+                "request_id": str(uuid.uuid4()),
+            }
+        )
     for start in range(0, len(rows), ROWS):
         with db.write() as session:
             session.execute(insert(Vote), rows[start : start + ROWS])
@@ -161,7 +178,7 @@ def measure(db: Database, home: Path, path: str, count: int, votes: int) -> dict
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("images_path", metavar="PATH", help="folder or zip of images")
     parser.add_argument("--images", type=int, default=10_000)

@@ -1,13 +1,16 @@
-"""Heads of real people turned by the engine, and what a judge that it does not know says of them.
+"""Turn photographs of real people, and measure the frames by an independent judge.
 
-Sources are held-out images of CelebA, as many of each light, seen from the front (MTCNN within
-10 degrees), each of another person, people that the model has seen no picture of first. Clusters
-come from the first images of the set. The judge is a mesh and a descriptor (`_face_judge.py`), the
-light that of the labeler's classifier, both on 64x64 frames. What was turned is kept in OUT/frames,
-so that a run that is interrupted goes on, and only the missing variants are turned.
+Install the judge by `make judge`.
 
-    python manage.py classifier fit --images ~/CelebA --labels labels.csv --out classifier/
-    python benchmarks/real_faces.py ~/CelebA --labels labels.csv --classifier classifier/ \\
+Sources are held-out images of CelebA: equally many of each light, within 10 degrees of the front by
+MTCNN, each of another person. People whose images the model was trained on come last. Clusters come
+from the first images of the set. The judge is a face mesh and a face descriptor (`_face_judge.py`).
+The light is judged by the labeler's classifier. Both see 64x64 frames. Frames are kept in
+OUT/frames, so an interrupted run continues, and only missing variants are turned.
+
+Example:
+    python manage.py classifier fit --images $CELEBA --labels labels.csv --out classifier/
+    python benchmarks/real_faces.py $CELEBA --labels labels.csv --classifier classifier/ \\
         --model celeba-64 --sources 24 --variants carried,flow,line --out build/real
 """
 
@@ -21,38 +24,31 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import _project  # noqa: F401
 import numpy as np
+from _face_judge import FaceJudge, Seen
+from _face_sheets import Strip, draw
+from _side_contrast import side_contrast
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmarks._face_judge import FaceJudge, Seen  # noqa: E402
-from benchmarks._face_sheets import Strip, draw  # noqa: E402
-from benchmarks.side_contrast import side_contrast  # noqa: E402
-from labeler.light_classifier.features import light_features  # noqa: E402
-from labeler.light_classifier.mirror_logistic import MirrorLogistic  # noqa: E402
-from labeler.light_classifier.storage import load_model as load_classifier  # noqa: E402
-from rotation.data.celeba import read_tables  # noqa: E402
-from rotation.data.crop import read_crop  # noqa: E402
-from rotation.data.labels import LABELS  # noqa: E402
-from rotation.data.labels_csv import read_labels  # noqa: E402
-from rotation.data.sources import open_source  # noqa: E402
-from rotation.diffusion.devices import choose_device  # noqa: E402
-from rotation.editing.pipeline import Data, rotate  # noqa: E402
-from rotation.editing.pose_estimators import TaughtEstimators  # noqa: E402
-from rotation.errors import SelectionError  # noqa: E402
-from rotation.evaluation.variants import VARIANTS as BENCHMARKED  # noqa: E402
-from rotation.imaging.metrics import bootstrap, mean_square_error  # noqa: E402
-from rotation.latents.encoders import (  # noqa: E402
-    DiffusionCodec,
-    open_cluster_store,
-    open_codec,
-    open_source_store,
-)
-from rotation.options import ClusterOptions, EditingOptions, ModelOptions, TurnOptions  # noqa: E402
-from rotation.poses.source import pose_cache_path, poses_from_images  # noqa: E402
-from rotation.run import ESTIMATOR_FOLDER  # noqa: E402
+from labeler.light_classifier.features import light_features
+from labeler.light_classifier.mirror_logistic import MirrorLogistic
+from labeler.light_classifier.storage import load_model as load_classifier
+from rotation.data.celeba import read_tables
+from rotation.data.crop import read_crop
+from rotation.data.labels import LABELS
+from rotation.data.labels_csv import read_labels
+from rotation.data.sources import open_source
+from rotation.diffusion.devices import choose_device
+from rotation.editing.pipeline import Data, rotate
+from rotation.editing.pose_estimators import TrainedEstimators
+from rotation.errors import SelectionError
+from rotation.evaluation.variants import VARIANTS as BENCHMARKED
+from rotation.imaging.metrics import bootstrap, mean_square_error
+from rotation.latents.encoders import DiffusionCodec
+from rotation.options import ClusterOptions, EditingOptions, ModelOptions, TurnOptions
+from rotation.poses.source import pose_cache_path, poses_from_images
+from rotation.run import ESTIMATOR_FOLDER, open_cluster_store, open_codec, open_source_store
 
 YAWS = tuple(float(yaw) for yaw in range(-30, 31, 10))
 HELD_OUT = 500
@@ -84,7 +80,7 @@ VARIANTS: dict[str, tuple[str, TurnOptions]] = {
         "warped, clusters of every light",
         replace(CARRIED, clusters=replace(FEWER, light_filter=False)),
     ),
-    "auto": ("the line, steps read off trial frames by MTCNN", AUTO),
+    "auto": ("the line, steps calibrated on trial frames by MTCNN", AUTO),
     "line-no-light": ("the line, clusters of every light", replace(LINE, clusters=EVERY_LIGHT)),
     "closed-loop": ("every frame corrected by its own gradient", CLOSED),
     "no-light": ("the same, clusters of every light", replace(CLOSED, clusters=EVERY_LIGHT)),
@@ -123,23 +119,24 @@ def main() -> None:
             )
         )
         encoder = encoder.with_source_cache(open_source_store(options.cache, encoder))
-        estimators = TaughtEstimators(images, poses, options.cache / ESTIMATOR_FOLDER, device)
+        estimators = TrainedEstimators(images, poses, options.cache / ESTIMATOR_FOLDER, device)
         data = Data(images, tables, pool, poses, "", estimators=estimators, device=device)
         strips = {
-            way: turn_all(data, labels, encoder, sources, way, options) for way in options.variants
+            variant: turn_all(data, labels, encoder, sources, variant, options)
+            for variant in options.variants
         }
         crops = np.stack([read_crop(images, name, encoder.image_size) for name in sources])
     classifier = load_classifier(options.classifier)[0]
     judge = FaceJudge()
     faces = judge.look(crops)
     results = {}
-    for way, turned in strips.items():
+    for variant, turned in strips.items():
         rows = {n: k for k, n in enumerate(sources)}
         kept = [rows[name] for name in turned]
         looks = [judge.look(strip.frames) for strip in turned.values()]
         values = measure(list(turned.values()), looks, kept, faces, classifier)
-        results[way] = summarise(values, looks) | {"sources": list(turned)}
-        draw(turned, values, labels, options.out, way)
+        results[variant] = summarise(values, looks) | {"sources": list(turned)}
+        draw(turned, values, labels, options.out, variant)
     report = {"model": options.model, "pool": options.pool, "iterations": options.iterations}
     text = json.dumps(report | {"variants": results}, indent=1)
     (options.out / "real_faces.json").write_text(text + "\n", "utf-8")
@@ -168,37 +165,44 @@ def choose_sources(
 
 
 def turn_all(
-    data: Data, labels: Mapping[str, str], encoder: DiffusionCodec, sources: Sequence[str],
-    way: str, options: argparse.Namespace,
-) -> dict[str, Strip]:  # fmt: skip
-    """Every source turned in one way; those done before are read."""
+    data: Data,
+    labels: Mapping[str, str],
+    encoder: DiffusionCodec,
+    sources: Sequence[str],
+    variant: str,
+    options: argparse.Namespace,
+) -> dict[str, Strip]:
+    """Turn every source by one variant; frames already on disk are read."""
     store, strips, started = open_cluster_store(options.cache, encoder), {}, time.perf_counter()
     for number, name in enumerate(sources):
-        path = options.out / "frames" / f"{Path(name).stem}.{way}.npz"
+        path = options.out / "frames" / f"{Path(name).stem}.{variant}.npz"
         if not path.is_file():
-            usual = VARIANTS[way][1]
+            usual = VARIANTS[variant][1]
             clusters = replace(usual.clusters, light=labels[name])
             chosen = replace(usual, yaws_deg=YAWS, clusters=clusters)
             try:
                 found = rotate(replace(data, source=name), encoder, store, chosen)
             except SelectionError as error:
-                print(f"{name} is left out of {way}: {error}", file=sys.stderr)
+                print(f"{name} is left out of {variant}: {error}", file=sys.stderr)
                 continue
             path.parent.mkdir(exist_ok=True)
             np.savez(
                 path, source=found.source.crop, again=found.reconstruction, frames=found.frames
             )
             spent = time.perf_counter() - started
-            print(f"{way}: {number + 1} of {len(sources)}, {spent:.0f} s", file=sys.stderr)
+            print(f"{variant}: {number + 1} of {len(sources)}, {spent:.0f} s", file=sys.stderr)
         with np.load(path) as kept:
             strips[name] = Strip(kept["source"], kept["again"], kept["frames"])
     return strips
 
 
 def measure(
-    strips: Sequence[Strip], looks: Sequence[Seen], rows: Sequence[int], faces: Seen,
+    strips: Sequence[Strip],
+    looks: Sequence[Seen],
+    rows: Sequence[int],
+    faces: Seen,
     classifier: MirrorLogistic,
-) -> dict[str, NDArray[np.float64]]:  # fmt: skip
+) -> dict[str, NDArray[np.float64]]:
     """Each of `MEASURES`, one number a source: frames of one source are not independent."""
     asked = np.array(YAWS)
     reached = np.array([look.yaw_deg for look in looks])
@@ -252,7 +256,7 @@ def _by_yaw(looks: Sequence[Seen]) -> list[float]:
 
 
 def table(results: Mapping[str, dict]) -> str:
-    """Markdown: a row a measure, a column a way."""
+    """Markdown: one row per measure, one column per variant."""
     lines = ["| | " + " | ".join(results) + " |", "|---" * (len(results) + 1) + "|"]
     for key, (heading, decimals) in MEASURES.items():
         cells = [
@@ -280,8 +284,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pool", type=int, default=3000, help="clusters come from the first ones")
     parser.add_argument("--iterations", type=int, default=0, help="corrections in embedding them")
     parser.add_argument("--embedding", default="smooth", choices=("inversion", "smooth"))
-    parser.add_argument("--variants", type=lambda text: text.split(","), default=["closed-loop"],
-                        help=", ".join(VARIANTS))  # fmt: skip
+    parser.add_argument(
+        "--variants",
+        type=lambda text: text.split(","),
+        default=["closed-loop"],
+        help=", ".join(VARIANTS),
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cache", type=Path, default=Path("build/real-cache"))
     return parser.parse_args()

@@ -1,32 +1,31 @@
-"""How far apart the judge finds two photographs of one person, by the difference of their yaws.
+"""Measure the judge's distances between photographs of one person, by difference of yaw.
 
-What the distances of `real_faces.py` are to be held against: photographs of one person differ by
-more than a turn (day, light, camera), photographs of two people by more still. Pairs of CelebA's
-images by `identity_CelebA.txt`, one within 10 degrees of the front, yaws by MTCNN, as 64x64 crops.
+This is the reference for the distances of `real_faces.py`. Photographs of one person differ by more
+than a turn (day, light, camera), and photographs of two people differ more still. Pairs come from
+`identity_CelebA.txt`; one image of each is within 10 degrees of the front. Yaws are MTCNN's, images
+are 64x64 crops. Needs `make judge`.
 
-    python benchmarks/real_pairs.py ~/CelebA
+Example:
+    python benchmarks/real_pairs.py $CELEBA
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import defaultdict
 from itertools import permutations
 from pathlib import Path
 
+import _project  # noqa: F401
 import numpy as np
+from _face_judge import FaceJudge
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from benchmarks._face_judge import FaceJudge  # noqa: E402
-from rotation.data.celeba import read_tables  # noqa: E402
-from rotation.data.crop import read_crop  # noqa: E402
-from rotation.data.sources import open_source  # noqa: E402
-from rotation.diffusion.devices import choose_device  # noqa: E402
-from rotation.imaging.metrics import bootstrap  # noqa: E402
-from rotation.poses.source import pose_cache_path, poses_from_images  # noqa: E402
+from rotation.data.celeba import read_tables
+from rotation.data.crop import read_crop
+from rotation.data.sources import open_source
+from rotation.diffusion.devices import choose_device
+from rotation.imaging.metrics import bootstrap
+from rotation.poses.source import pose_cache_path, poses_from_images
 
 FRONTAL_DEG, STEP_DEG, SIDE = 10.0, 10.0, 64
 DIFFERENCES_DEG = (0.0, 10.0, 20.0, 30.0)

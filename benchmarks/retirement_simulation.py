@@ -1,12 +1,15 @@
-"""Votes an image and accuracy of stopping rules: python benchmarks/retirement_simulation.py --json
+"""Simulate votes per image and accuracy of stopping rules, without a database.
 
-A simulated class, no database: 40 people (24 good, 6 careless, 4 who see too much center,
-3 spammers, 3 who always press the same side) answer images whose label is known. Votes come one by
-one from a random person, who gets an open image with the fewest votes (breadth) or with the most
-(finish); skills are fitted anew and flagged people are paused every 100 votes. Gold, where there
-is some, is answered by everybody first and not counted in votes per image. Compared are a fixed
-number of votes and the majority, adaptive retirement without a classifier, and with a simulated
-calibrated one. Each figure is the mean over the repetitions with its 95 % interval.
+A class of 40 people (24 good, 6 careless, 4 biased to center, 3 spammers, 3 who always press the
+same side) labels images whose truth is known. Votes come one by one from a random person. The
+person gets an open image with the fewest votes (breadth) or with the most (finish). Skills are
+fitted again, and flagged people are paused, every 100 votes. If there is gold, everybody answers it
+first, and it does not count in votes per image. Three rules are compared: a fixed number of votes
+with the majority, the adaptive stopping rule without a classifier, and the same with a simulated
+calibrated classifier. Each figure is the mean over repetitions with its 95 % interval.
+
+Example:
+    python benchmarks/retirement_simulation.py --images 1000 --json
 """
 
 from __future__ import annotations
@@ -14,12 +17,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
+
+import _project  # noqa: F401
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
@@ -275,7 +277,9 @@ def error_ratio(fixed: list[dict[str, float]], seed: int = 0) -> list[float]:
 
 def main() -> None:
     """Simulate and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--repetitions", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=0)

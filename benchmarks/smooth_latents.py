@@ -1,30 +1,29 @@
-"""What `--embedding smooth` gives back: where between a step's times to ask, how far to sharpen.
+"""Measure reconstruction by smoothed inversion (`--embedding smooth`), and tune it.
 
-    python benchmarks/smooth_latents.py ~/CelebA --count 12
+It varies where between the times of a step the network is evaluated, and how far latents are
+sharpened. It uses the last images of the set, which the bundled model of real faces has not seen.
+Errors are mean squares in [0, 1], as decoded, and with the colours of the source restored.
 
-takes the last images of the set, which the bundled model of real faces has not seen. Errors are
-mean squares in [0, 1], as decoded and with the source's colours given back.
+Example:
+    python benchmarks/smooth_latents.py $CELEBA --count 12
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
+import _project  # noqa: F401
 import numpy as np
 import torch
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from rotation.diffusion.devices import bf16_is_faster, choose_device  # noqa: E402
-from rotation.diffusion.latent_model import LatentModel  # noqa: E402
-from rotation.imaging.colours import restore_colours  # noqa: E402
-from rotation.imaging.images import to_pixels  # noqa: E402
-from rotation.imaging.metrics import mean_square_error  # noqa: E402
-from rotation.latents.encoders import InterpolatedInversionEncoder, SmoothedInversionEncoder  # noqa: E402
-from rotation.training.images import last_crops  # noqa: E402
+from rotation.diffusion.devices import bf16_is_faster, choose_device
+from rotation.diffusion.latent_model import LatentModel
+from rotation.imaging.colours import restore_colours
+from rotation.imaging.images import to_pixels
+from rotation.imaging.metrics import mean_square_error
+from rotation.latents.encoders import InterpolatedInversionEncoder, SmoothedInversionEncoder
+from rotation.training.images import last_crops
 
 SHARES = (0.0, 0.25, 0.5, 0.7, 0.75, 1.0)
 SHARPNESS = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -1,15 +1,17 @@
-"""The contact sheet of docs/synthetic.md: python benchmarks/synthetic_sheet.py OUT.png"""
+"""Draw the contact sheet of docs/synthetic.md.
+
+Example:
+    python benchmarks/synthetic_sheet.py build/synthetic_sheet.png
+"""
 
 from __future__ import annotations
 
-import sys
+import argparse
 from dataclasses import replace
-from pathlib import Path
 
+import _project  # noqa: F401
 import numpy as np
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from rotation.synthetic_heads.parameters import Head, Scene
 from rotation.synthetic_heads.renderer import render
@@ -21,12 +23,17 @@ SIZE = 64
 
 def main() -> None:
     """Yaws of two people, lamps around two, and two rows of the training distribution."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", help="the PNG to write")
+    options = parser.parse_args()
     rows = [turned(person) for person in (0, 5)] + [lit(person) for person in (3, 6)]
     heads = [head for row in rows for head in row] + sample_heads(2 * COLUMNS, seed=11)
     tiles = render(heads, SIZE).reshape(-1, COLUMNS, SIZE, SIZE, 3)
     sheet = tiles.transpose(0, 2, 1, 3, 4).reshape(-1, COLUMNS * SIZE, 3)
     picture = Image.fromarray(np.ascontiguousarray(sheet))
-    picture.save(sys.argv[1], optimize=True)
+    picture.save(options.out, optimize=True)
 
 
 def portrait(person: int) -> Head:

@@ -1,7 +1,10 @@
-"""How many synthetic heads a second: python benchmarks/synthetic_speed.py --images N --workers K
+"""Measure how many synthetic heads are rendered per second.
 
-Prints images per second of wall time with one process and with K, and processor milliseconds per
-image, which other programs on the machine disturb less.
+It reports images per second of wall time with one process and with several, and processor
+milliseconds per image, which other programs on the machine affect less.
+
+Example:
+    python benchmarks/synthetic_speed.py --images 800 --workers 2
 """
 
 from __future__ import annotations
@@ -9,15 +12,14 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
+
+import _project  # noqa: F401
 
 # One thread a process, before numpy is loaded: the workers must not fight over the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from rotation.synthetic_heads.parameters import Head
 from rotation.synthetic_heads.renderer import render
@@ -34,7 +36,9 @@ def render_chunk(heads: Sequence[Head]) -> tuple[int, float]:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--images", type=int, default=800)
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()

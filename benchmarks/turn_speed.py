@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""How long a rotation takes: `rotation run` in a fresh process, then again in the same one.
+"""Time `rotation run` in a fresh process, and again in the same process.
 
-python benchmarks/turn_speed.py --images 240 --repeats 5
+A rendered data set is made, and one run stores the latents without corrections, since their
+exactness does not matter here. Then each row is measured `--repeats` times: seven frames of one
+source, as medians of wall seconds and processor seconds, by stage. Stages do not overlap.
 
-A rendered data set is made, one run stores the latents (with no corrections: how exact they are
-plays no part in the time it takes to read them), then each row is measured `--repeats` times: seven
-frames of one source, medians of wall seconds and processor seconds (which other programs on the
-machine disturb less), split by stage. Stages do not overlap: an inner one stops the outer.
+Example:
+    python benchmarks/turn_speed.py --images 240 --repeats 5
 """
 
 from __future__ import annotations
@@ -26,10 +26,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import _project  # noqa: F401
 import click
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 
 ROWS = {
     "gain 1": ("--no-closed-loop", "--gain", "1"),
@@ -39,21 +37,39 @@ ROWS = {
 IMPORTS, REST = "imports", "rest"
 STAGES = {  # functions by the stage that their own time is booked on
     "model": ("run:open_codec",),
-    "poses, selection": ("run:read_labels", "run:read_tables", "run:open_pose_source",
-                         "editing.pipeline:find_source", "editing.pipeline:join_records",
-                         "editing.pipeline:candidate_rows", "editing.pipeline:select",
-                         "poses.source:PoseSource.find_poses"),
+    "poses, selection": (
+        "run:read_labels",
+        "run:read_tables",
+        "run:open_poses",
+        "editing.pipeline:find_source",
+        "editing.pipeline:join_records",
+        "editing.pipeline:candidates",
+        "editing.pipeline:select",
+        "posing:PoseSource.poses",
+    ),
     "crops": ("editing.pipeline:read_members",),
-    "latents": ("run:open_cluster_store", "run:open_source_store",
-                "editing.pipeline:encode_members", "editing.method:encode_source_crop"),
+    "latents": (
+        "run:open_cluster_store",
+        "run:open_source_store",
+        "editing.pipeline:encode_members",
+        "editing.method:encode_source_crop",
+    ),
     "fit": ("editing.pipeline:fit_direction",),
-    "trial frames or loop": ("editing.linear_path:LinearEditing.move",
-                             "editing.closed_loop:ClosedLoopEditing.move"),
+    "trial frames or loop": (
+        "editing.linear_path:LinearEditing.move",
+        "editing.closed_loop:ClosedLoopEditing.move",
+    ),
     "decode": ("editing.method:decode_pixels",),
-    "report": ("editing.pipeline:mean_images", "editing.pipeline:examples",
-               "editing.pipeline:angle_fits", "run:write_images", "run:describe_run",
-               "run:write_json_report", "run:write_html_report"),
-}  # fmt: skip
+    "report": (
+        "editing.pipeline:mean_images",
+        "editing.pipeline:examples",
+        "editing.pipeline:angle_fits",
+        "run:write_images",
+        "run:describe",
+        "run:write_json_report",
+        "run:write_html_report",
+    ),
+}
 Seconds = dict[str, dict[str, float]]  # "wall" and "cpu" by stage
 
 
@@ -151,7 +167,7 @@ def measure(words: list[str], warm: int) -> list[Seconds]:
 
 
 def prepare(folder: Path, images: int) -> list[str]:
-    """Write the data set and its labels; the command line of a rotation, less the way to turn."""
+    """Write the data set and its labels; returns the command line without an editing method."""
     from rotation.synthetic_heads.dataset import read_truth, write_dataset
 
     heads = write_dataset(folder / "heads", images, seed=3)
@@ -161,9 +177,24 @@ def prepare(folder: Path, images: int) -> list[str]:
         writer.writerow(["image_id", "filename", "label", "status"])
         writer.writerows([i, *row, "agreed"] for i, row in enumerate(truth.items()))
     source = next(name for name, light in truth.items() if light == "left")
-    return ["rotation", "run", "--images", str(heads), "--labels", str(folder / "labels.csv"),
-            "--source", source, "--yaw", "-30:30:10", "--cache", str(folder / "cache"),
-            "--out", str(folder / "out"), "--iterations", "0"]  # fmt: skip
+    return [
+        "rotation",
+        "run",
+        "--images",
+        str(heads),
+        "--labels",
+        str(folder / "labels.csv"),
+        "--source",
+        source,
+        "--yaw",
+        "-30:30:10",
+        "--cache",
+        str(folder / "cache"),
+        "--out",
+        str(folder / "out"),
+        "--iterations",
+        "0",
+    ]
 
 
 def summary(runs: list[Seconds]) -> Mapping[str, Any]:
@@ -190,7 +221,7 @@ def table(figures: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-@click.command()
+@click.command(epilog="Example: python benchmarks/turn_speed.py --images 240 --repeats 5")
 @click.option("--images", type=click.IntRange(60), default=240, show_default=True)
 @click.option("--repeats", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--rows", default=",".join(ROWS), show_default=True, help="Which to measure.")
@@ -199,9 +230,14 @@ def table(figures: Mapping[str, Any]) -> str:
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Also write the figures here.")
 @click.option("--inside", hidden=True)
 def main(
-    images: int, repeats: int, rows: str, min_cluster: int, folder: Path | None, out: Path | None,
+    images: int,
+    repeats: int,
+    rows: str,
+    min_cluster: int,
+    folder: Path | None,
+    out: Path | None,
     inside: str | None,
-) -> None:  # fmt: skip
+) -> None:
     """Measure, print the table and the figures."""
     if inside is not None:
         click.echo(json.dumps(run_inside(**json.loads(inside))))

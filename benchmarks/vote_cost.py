@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Processor time of a vote inside the application: no server, no client, one thread.
+"""Measure the processor time of a vote inside the application, without server or client.
 
-With `--applications 2` two copies answer in turn, each with a connection of its own, as two
-processes of the site would; the difference is what it costs SQLite to read anew what another
-connection has written. The figure is of blocks of 100 votes, the quickest and the median: other
-work on the machine makes a block slower and never quicker.
+With `--applications 2`, two copies answer in turn, each with its own connection, as two processes
+of the site would. The difference is the cost for SQLite to read again what another connection has
+written. Figures are for blocks of 100 votes, the quickest and the median. Other work on the machine
+can only make a block slower.
 
+Example:
     python benchmarks/vote_cost.py --votes 3000
     strace -f -c -e trace=pread64 python benchmarks/vote_cost.py --votes 1500 --applications 2
 """
@@ -42,7 +43,7 @@ class Hands:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--votes", type=int, default=3_000)

@@ -35,8 +35,7 @@ from rotation.diffusion.model_folder import (
 from rotation.diffusion.schedule import NoiseSchedule
 from rotation.directions.direction import Direction
 from rotation.directions.storage import load_directions, save_directions
-from rotation.editing.method import EditedFrames, EditRequest
-from rotation.editing.methods import editing_method
+from rotation.editing.method import EditedFrames, EditRequest, editing_method
 from rotation.errors import ModelError, SelectionError
 from rotation.imaging.images import from_pixels, to_pixels
 from rotation.latents.encoders import DiffusionCodec, build_codec
@@ -147,6 +146,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         num_inference_steps: int = 10,
         embedding: Literal["inversion", "smooth"] = "inversion",
         detail: float = EditingOptions.detail,
+        editing: str | None = None,
         inversion_tolerance: float | None = None,
         bf16: bool = False,
         output_type: str = "pil",
@@ -168,6 +168,8 @@ class HeadRotationPipeline(DiffusionPipeline):
             embedding: the encoder, which must be that of the direction's clusters. `inversion` is
                 exact, `smooth` is the encoder of photographs in `rotation run`.
             detail: see `EditingOptions`. It has no effect without a flow.
+            editing: the name of an editing method (`rotation.editing.method.EDITING_METHODS`).
+                None takes `flow` if the direction has a flow, else `line`.
             inversion_tolerance: see `LatentModel.encode_exactly`; None is its default.
             bf16: evaluate the network in bfloat16.
             output_type: `pil`, `np`, `pt` or `latent`.
@@ -187,7 +189,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         yaws = [
             read_yaw(crop, device) if source_yaw_deg is None else source_yaw_deg for crop in crops
         ]
-        name = "line" if along.flow is None else "flow"
+        name = editing or ("line" if along.flow is None else "flow")
         gain = LINEAR_GAIN if gain is None and name == "line" else gain
         options = EditingOptions(name, gain, keep_norm, detail)
         codec = build_codec(model, embedding)

@@ -63,11 +63,11 @@ class EditingOptions:
     """How the source's latent is edited.
 
     Attributes:
-        method: the name of an editing method (`rotation.editing.methods`).
-        gain: a factor on the displacement; None is the method's default. `closed-loop` has none,
-            since it measures the frames.
-        keep_norm: restore the norm of a latent that `line` has moved.
-        detail: with `flow`, the share of the warped image's lost detail that frames get back.
+        method: the name of an editing method (`rotation.editing.method`).
+        gain: multiplies the displacement; None: the method's usual one. The closed loop
+            measures instead.
+        keep_norm: of a latent that is moved along the linear direction alone.
+        detail: share of the warped image's detail that frames get back, by flow editing.
     """
 
     method: str = "line"

@@ -21,8 +21,7 @@ from rotation.data.sources import ImageSource, open_source, safe_name
 from rotation.diffusion.devices import choose_device
 from rotation.diffusion.model_folder import find_model
 from rotation.directions.fit import fit_method
-from rotation.editing.method import EstimatorFactory
-from rotation.editing.methods import editing_method
+from rotation.editing.method import EstimatorFactory, editing_method
 from rotation.editing.pipeline import Data, Rotation, rotate
 from rotation.imaging.images import check_writable
 from rotation.latents.encoders import open_cluster_store, open_codec, open_source_store
@@ -180,9 +179,9 @@ def _estimators(
     """Pose estimators trained on the image set. Their modules are imported when one is used."""
 
     def make(size: int, seed: int, progress: Progress | None) -> PoseEstimators:
-        from rotation.editing.pose_estimators import TaughtEstimators
+        from rotation.editing.pose_estimators import TrainedEstimators
 
-        return TaughtEstimators(images, poses, cache, device)(size, seed, progress)
+        return TrainedEstimators(images, poses, cache, device)(size, seed, progress)
 
     return make
 

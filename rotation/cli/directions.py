@@ -120,7 +120,7 @@ def directions(as_json: bool, **params: Any) -> None:
       python manage.py rotation directions --images ~/CelebA --labels labels.csv \\
           --light left --methods samples,regression --out worth/
     """
-    from rotation.directions.reliability import Draws
+    from rotation.directions.reliability import Resampling
     from rotation.evaluation.direction_study import ANY, StudyOptions, study_directions
 
     with rotation_errors_as_messages(), Progress(lines=True) as progress:
@@ -134,7 +134,7 @@ def directions(as_json: bool, **params: Any) -> None:
             yaws_deg=params["yaws"],
             methods=params["methods"] or tuple(STUDIED_METHODS),
             components=params["components"],
-            draws=Draws(params["resamples"], params["splits"]),
+            resampling=Resampling(params["resamples"], params["splits"]),
             model=model_options(params),
             poses=PoseOptions(params["poses"], params["landmarks"]),
             seed=params["seed"],

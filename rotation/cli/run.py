@@ -23,7 +23,7 @@ from rotation.cli.common import (
 )
 from rotation.cli.option_types import Gain, Yaws
 from rotation.directions.fit import FIT_METHODS
-from rotation.editing.methods import EDITING_METHODS
+from rotation.editing.method import EDITING_METHODS
 from rotation.errors import SelectionError
 from rotation.options import (
     AUTO,

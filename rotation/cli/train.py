@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from rotation.training.images import Images
-    from rotation.training.loop import Outcome
+    from rotation.training.loop import TrainingResult
 
 FolderPath = click.Path(path_type=Path)
 SYNTHETIC = "synthetic"
@@ -255,7 +255,7 @@ def _training_images(data: str, count: int, store: Path, size: int) -> tuple[Ima
     return folder_images(Path(data), store, size), f"face crops of {Path(data).name}"
 
 
-def _print_outcome(outcome: Outcome, what: str) -> None:
+def _print_outcome(outcome: TrainingResult, what: str) -> None:
     state = "Finished" if outcome.finished else "Interrupted; the same command goes on"
     click.echo(f"{state}, after {outcome.steps} steps. The {what} is in {outcome.model}.")
 

@@ -1,1 +1,1 @@
-"""Faces that the bundled model of real faces drew from noise, the demo data set; no photograph."""
+"""The demo data set: faces sampled from the bundled model, without any photograph."""

@@ -2,11 +2,11 @@
 
 img_align_celeba/000001.jpg ...     192 x 192, the 64 x 64 faces enlarged threefold
 list_landmarks_align_celeba.txt     found by MTCNN on the faces, as CelebA writes them
-sampled.json                        what was asked for; written last
+sampled.json                        the request that made the data set; written last
 
-The faces lie in `faces.zip`: a PNG each, and `faces.csv` with the number of its noise and its
+`faces.zip` holds one PNG for each face. Its `faces.csv` has the seed of each face's noise, and the
 landmarks in pixels of the 64 x 64 face. `benchmarks/demo_faces.py` made it;
-docs/experiments/real-faces.md says how.
+docs/experiments/real-faces.md describes how.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from rotation.errors import DatasetError
 
 FACES = Path(__file__).parent / "faces.zip"
 TABLE = "faces.csv"
-ENLARGED = 3  # so that whole pixels, as CelebA's file has them, still tell the yaw to a degree
+ENLARGED = 3  # so that landmarks in whole pixels still determine yaw to a degree
 _RECIPE, _VERSION = "sampled.json", 1
 _QUALITY = 95
 
@@ -35,7 +35,7 @@ Progress = Callable[[int, int], None]
 
 
 def count_faces() -> int:
-    """How many faces there are."""
+    """The number of bundled faces."""
     with zipfile.ZipFile(FACES) as faces:
         return len(faces.namelist()) - 1
 
@@ -43,13 +43,16 @@ def count_faces() -> int:
 def write_faces(
     folder: str | os.PathLike[str], n_images: int | None = None, progress: Progress | None = None
 ) -> Path:
-    """Write the first ``n_images`` faces (None: all). Returns the folder.
+    """Write the first ``n_images`` faces (None: all); an equal data set is left as it is.
 
-    The folder appears complete or not at all; if the same data set is there already, nothing is
-    done. ``progress`` is called with (pictures done, pictures in all).
+    The folder appears complete or not at all. ``progress`` is called with the images done and
+    their total.
 
-    Raises ``DatasetError`` where there are not so many faces, the folder holds something else or
-    cannot be made.
+    Returns:
+        The folder.
+
+    Raises:
+        DatasetError: there are fewer faces, or the folder holds something else or cannot be made.
     """
     known = count_faces()
     wanted = known if n_images is None else n_images

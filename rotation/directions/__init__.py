@@ -1,1 +1,1 @@
-"""How a latent changes per degree of yaw: fitting, judging and keeping directions."""
+"""Directions: how a latent changes per degree of yaw. Fitting, reliability, storage."""

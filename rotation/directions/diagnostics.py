@@ -1,4 +1,4 @@
-"""How well a direction goes through the clusters it was fitted to, angle by angle."""
+"""How well a direction fits each of the clusters that it was fitted to."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from rotation.data.crop import Pixels
 from rotation.directions.direction import Direction
 
 Latents = NDArray[np.float32]
-LEVER_DEG = 10.0
-"""Nearer to 0 than this, the path is too short to be a ruler; the path to here is taken."""
+MIN_PATH_DEG = 10.0
+"""Shortest path that offsets are projected onto. Clusters nearer to yaw 0 use this one."""
 
 
 @dataclass(frozen=True)
 class AngleFit:
-    """One cluster against the fitted path, through the common centre of all clusters.
+    """The fit of one cluster, relative to the common centre of all clusters.
 
     Attributes:
-        angle_deg, yaw_deg: where the cluster was looked for, and its members' mean yaw.
-        along_deg: the centroid's place along the path, in degrees; `yaw_deg` on a perfect fit.
-        residual: the norm of what is between centroid and path.
-        noise: the norm that chance alone gives a centroid of so many latents; NaN for one latent.
+        angle_deg: the yaw that the cluster was selected for.
+        yaw_deg: the mean yaw of its members.
+        along_deg: the projection of the centroid on the path, in degrees of yaw. It equals
+            `yaw_deg` for a perfect fit.
+        residual: the distance between centroid and path, in the latent's norm.
+        noise: the expected sampling error of the centroid, in the same norm. NaN for one latent.
     """
 
     angle_deg: float
@@ -38,7 +40,7 @@ class AngleFit:
 
 @dataclass(frozen=True)
 class Examples:
-    """Members nearest to a cluster's angle: crops (n, S, S, 3) as used, and their yaws."""
+    """Members nearest to a cluster's angle: crops (n, S, S, 3), mirrored as used, and yaws."""
 
     crops: Pixels
     yaws_deg: tuple[float, ...]
@@ -47,14 +49,22 @@ class Examples:
 def angle_fits(
     selection: Selection, latents: Latents, direction: Direction
 ) -> tuple[AngleFit, ...]:
-    """Each cluster against the path, from the latents (n, C, H, W) of `selection.members`.
+    """Compare the centroid of each cluster with the fitted path.
 
         residual_k = |c_k - b - path(y_k)|,    b = sum n_k (c_k - path(y_k)) / sum n_k
         noise_k = sqrt(sum_d var_d / n_k)
 
-    with c_k the weighted centroid, y_k the mean yaw and n_k the effective number of members. A
-    residual near its noise is as good a fit as so many images can show. The direction saw these
-    images, so `along_deg` flatters: of pure noise too, some lies along the line fitted to it.
+    with c_k the weighted centroid, y_k the mean yaw and n_k the effective number of members.
+    A residual near its noise is the best fit that so many images can show. The direction was
+    fitted to the same images. So `along_deg` is optimistic: noise also projects onto its own fit.
+
+    Parameters:
+        selection: the K clusters.
+        latents: (n, C, H, W), of `selection.members` as used.
+        direction: the fitted direction.
+
+    Returns:
+        One `AngleFit` for each cluster, in their order.
     """
     yaws = selection.mean_yaws_deg
     sizes = np.array([cluster.effective_size for cluster in selection.clusters])
@@ -78,16 +88,16 @@ def angle_fits(
 def examples(
     selection: Selection, crops: dict[int, Pixels], count: int = 5
 ) -> tuple[Examples, ...]:
-    """Of each cluster the `count` members nearest to its angle, mirrored where they are used so."""
+    """For each cluster, the `count` members nearest to its angle, mirrored as they were used."""
     found = []
     for angle, cluster in zip(selection.angles_deg, selection.clusters, strict=True):
         nearest = np.argsort(np.abs(cluster.yaw_deg - angle), kind="stable")[:count]
         shown = cluster.take(nearest)
-        pictures = [
+        images = [
             crops[row][:, ::-1] if mirrored else crops[row]
             for row, mirrored in zip(shown.rows.tolist(), shown.mirrored.tolist(), strict=True)
         ]
-        found.append(Examples(np.stack(pictures), tuple(shown.yaw_deg.tolist())))
+        found.append(Examples(np.stack(images), tuple(shown.yaw_deg.tolist())))
     return tuple(found)
 
 
@@ -99,7 +109,7 @@ def _groups(selection: Selection, latents: Latents) -> Iterator[tuple[ClusterMem
 
 
 def _centroid(cluster: ClusterMembers, rows: Latents) -> tuple[NDArray[np.float64], float]:
-    """The centroid (D,) of rows (n, D), and the norm of its chance error."""
+    """The centroid (D,) of rows (n, D), and the norm of its sampling error."""
     mean = np.average(rows.astype(np.float64), axis=0, weights=cluster.weights)
     if len(rows) < 2:
         return mean, float("nan")
@@ -110,7 +120,7 @@ def _centroid(cluster: ClusterMembers, rows: Latents) -> tuple[NDArray[np.float6
 
 def _along(offset: NDArray[np.float64], direction: Direction, yaw: float) -> float:
     """The projection of an offset (D,) on the path at `yaw`, in degrees."""
-    ruler = float(np.copysign(max(abs(yaw), LEVER_DEG), yaw))
-    path = direction.displacement(0.0, ruler)
+    path_yaw = float(np.copysign(max(abs(yaw), MIN_PATH_DEG), yaw))
+    path = direction.displacement(0.0, path_yaw)
     length = float(path @ path)
-    return float(offset @ path) / length * ruler if length > 0 else 0.0
+    return float(offset @ path) / length * path_yaw if length > 0 else 0.0

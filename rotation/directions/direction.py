@@ -1,10 +1,10 @@
 """A direction: how a latent changes per degree of yaw.
 
-It has two sides that meet at yaw 0,
+A direction has two sides that meet at yaw 0:
 
     path(yaw) = left * min(yaw, 0) + right * max(yaw, 0)
 
-so that a source at any yaw moves by path(target) - path(source).
+A source moves by path(target yaw) - path(source yaw).
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ Floats = NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Direction:
-    """Slopes per degree for yaws below 0 (`left`) and above 0 (`right`), (D,), with their R2.
+    """Slopes of a latent per degree of yaw.
 
-    `flow`: the numbers of the flow along which the image is warped first. The slopes are then
-    those of what the flow leaves (`rotation.editing.flow_editing`).
+    Attributes:
+        left, right: slopes (D,) per degree, for yaws below 0 and above 0.
+        r2_left, r2_right: the share of variance that each side's fit explains.
+        flow: the parameters of a flow (`Flow.numbers`), or None. With a flow, the image is warped
+            first, and the slopes describe the remainder (`rotation.editing.flow_editing`).
     """
 
     left: Floats
@@ -42,13 +45,20 @@ class Direction:
     def move(
         self, latent: Floats, from_deg: float, to_deg: float, keep_norm: bool = True
     ) -> Floats:
-        """The latent of a source at yaw `from_deg` turned to `to_deg`, any shape of D numbers.
+        """Move the latent of a source along the path.
 
             z' = z + path(to) - path(from),   with keep_norm  z' <- z' |z| / |z'|
 
-        Latents lie near a sphere (|z| = 110.9 +- 0.7 for D = 12288) that a sum leaves: an
-        off-shell latent decodes with too much or too little contrast, so the source's own norm is
-        kept. No degrees give the source's latent itself, to the bit.
+        Latents lie near a sphere (|z| = 110.9 +- 0.7 for D = 12288), and a sum leaves it. A latent
+        of another norm decodes with wrong contrast, so `keep_norm` restores the source's norm.
+
+        Parameters:
+            latent: z, of any shape with D elements.
+            from_deg, to_deg: the yaw of the source and the target yaw.
+            keep_norm: whether z' gets the norm of z.
+
+        Returns:
+            z' in the shape of `latent`; for equal yaws a copy of it.
         """
         if from_deg == to_deg:
             return latent.copy()
@@ -61,12 +71,13 @@ class Direction:
     def mirrored(self, shape: tuple[int, int, int]) -> Direction:
         """The direction of mirrored sources, for latents of `shape` (C, H, W).
 
-        z(flip x) = flip z and a mirror negates yaw, so right = -flip(left) and vice versa.
+        The encoder commutes with mirroring, z(flip x) = flip z, and a mirror negates yaw. So the
+        new right side is -flip(left), and the new left side -flip(right).
         """
         left, right = (-flip_latents(side[None], shape)[0] for side in (self.left, self.right))
         flow = self.flow
         if flow is not None:
-            from rotation.directions.flow import Flow  # late: torch, which few directions need
+            from rotation.directions.flow import Flow  # late: loads torch
 
             flow = Flow.of(flow).mirrored().numbers()
         return Direction(right, left, self.r2_right, self.r2_left, flow)
@@ -78,12 +89,16 @@ def flip_latents(latents: Floats, shape: tuple[int, int, int]) -> Floats:
 
 
 def tie_sides(direction: Direction, shape: tuple[int, int, int]) -> Direction:
-    """The nearest direction whose right side is exactly the mirrored left one, negated.
+    """The nearest direction whose sides mirror each other: left = -flip(right).
 
         right' = (right - flip(left)) / 2,    left' = -flip(right')
 
-    That is what a source has whose own mirror image is as likely as it, and it halves the noise;
-    for a source lit from a side it mixes in the other side's light.
+    The mean halves the noise variance. It is right for a source whose mirror image is equally
+    likely. For a source lit from one side, it mixes in the light of the other side.
+
+    Parameters:
+        direction: the direction, without a flow.
+        shape: (C, H, W) of the latents.
     """
     right = (direction.right - flip_latents(direction.left[None], shape)[0]) / 2
     left = -flip_latents(right[None], shape)[0]
@@ -92,6 +107,6 @@ def tie_sides(direction: Direction, shape: tuple[int, int, int]) -> Direction:
 
 
 def cosine(first: Floats, second: Floats) -> float:
-    """The cosine between two vectors (D,); 0 where one vanishes."""
+    """The cosine between two vectors (D,); 0 if one of them is zero."""
     norms = float(np.linalg.norm(first) * np.linalg.norm(second))
     return float(first @ second) / norms if norms > 0 else 0.0

@@ -1,4 +1,7 @@
-"""The fit methods there are, and fitting a direction by one of them, with its reliability."""
+"""The registry of fit methods, and `fit_direction`.
+
+A new fit method is one module and one line in `FIT_METHODS`.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,16 @@ from numpy.typing import NDArray
 from rotation.clusters.selection import Covariates, Selection
 from rotation.directions.centroid_lines import fit_centroids
 from rotation.directions.direction import Direction, cosine, tie_sides
-from rotation.directions.fit_weights import FitMethod, Sample, shrink_spectrum, slopes
+from rotation.directions.fit_method import FitMethod, Sample, shrink_spectrum, slopes
 from rotation.directions.regression import fit_every_light
-from rotation.directions.reliability import DirectionReliability, Draws, measure_reliability
+from rotation.directions.reliability import DirectionReliability, Resampling, measure_reliability
 from rotation.directions.sample_lines import fit_one_line, fit_two_lines
 from rotation.errors import SelectionError
 
 Latents = NDArray[np.float32]
-DRAWS = Draws(resamples=20, splits=0)  # within half a second; `rotation directions` draws more
+QUICK_RESAMPLING = Resampling(resamples=20, splits=0)
+"""Takes half a second. `rotation directions` resamples more often."""
 
-
-# A new fit method is a module of its own and one line here.
 FIT_METHODS = {
     method.name: method
     for method in (
@@ -37,11 +39,11 @@ STUDIED_METHODS = {
     "shrink": replace(FIT_METHODS["samples"], name="shrink", shrink=True),
     "tied": replace(FIT_METHODS["samples"], name="tied", tied=True),
 }
-"""What `rotation directions` compares: the fit methods, and two variants of `samples`."""
+"""What `rotation directions` compares: all fit methods, and two variants of `samples`."""
 
 
 def fit_method(name: str) -> FitMethod:
-    """The fit method of a name; `SelectionError` where there is none."""
+    """The fit method called `name`; raises `SelectionError` for an unknown name."""
     if name not in FIT_METHODS:
         known = ", ".join(FIT_METHODS)
         raise SelectionError(f"There is no fit method {name!r}; {known} are allowed.")
@@ -50,10 +52,13 @@ def fit_method(name: str) -> FitMethod:
 
 @dataclass(frozen=True)
 class Fit:
-    """A direction, and the cosines between the slopes of two disjoint halves of the images.
+    """A fitted direction and its reliability.
 
-    A cosine of 1 means that other images would give the same direction, 0 that it is noise.
-    `reliability` tells more, without split halves; None where images are too few to tell.
+    Attributes:
+        direction: the direction fitted to all images.
+        cosine_left, cosine_right: the cosine between the slopes fitted to two disjoint halves of
+            the images. 1: other images would give the same direction. 0: it is noise.
+        reliability: further measures, without split halves; None if there are too few images.
     """
 
     direction: Direction
@@ -72,12 +77,14 @@ def fit_direction(
     """Fit the direction of a selection.
 
     Parameters:
-        latents: (n, C, H, W), of `selection.members` as used: mirrored where they are mirrored.
+        selection: the clusters.
+        latents: (n, C, H, W), of `selection.members`; those of mirrored members are mirrored.
         method: one of `FIT_METHODS`, or a variant of it.
         rng: splits the images into halves.
-        covariates: the members' light and pitch, for a method that learns from every light.
+        covariates: light and pitch of the members, for a method that learns from every light.
 
-    Raises `SelectionError` where the images tell no direction.
+    Raises:
+        SelectionError: the images do not determine a direction.
     """
     rows = latents.reshape(len(latents), -1)
     half = _halves(selection, rng)
@@ -99,12 +106,12 @@ def fit_direction(
 
 def _reliability(sample: Sample, method: FitMethod) -> DirectionReliability | None:
     with suppress(SelectionError):
-        return measure_reliability(sample, method, DRAWS, seed=0)
+        return measure_reliability(sample, method, QUICK_RESAMPLING, seed=0)
     return None
 
 
 def _halves(selection: Selection, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """A random half of the images, (n,). An image and its mirror image go the same way."""
+    """A random half of the members (n,). An image and its mirror image are in the same half."""
     rows = selection.members.rows
     images = rng.permutation(np.unique(rows))
     if len(images) < 2:

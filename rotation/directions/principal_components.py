@@ -1,12 +1,14 @@
-"""The part of a latent that a decoder looks at: the principal components of its images.
+"""Principal components of images: the subspace of a latent that decides the decoded image.
 
-A DDIM latent is nearly white, yet the first steps of decoding read little more than its
-projections onto the leading principal components of the images: at signal a and noise sigma the
-best linear guess of x_0 keeps component k, of variance lambda_k, to the share
-lambda_k a^2 / (lambda_k a^2 + sigma^2). On the bundled model a latent cut down to 400 components
-of 12,288 still decodes to its image (docs/experiments/closed-loop.md); the rest is texture. A
-slope fitted to latents carries as much noise in each dimension, so keeping the components alone
-keeps the signal and drops most of the noise.
+A DDIM latent is nearly white noise. The first decoding steps use little more than its projection
+onto the leading principal components of the images. At signal level a and noise level sigma, the
+best linear estimate of x_0 keeps component k, of variance lambda_k, with the factor
+
+    lambda_k a^2 / (lambda_k a^2 + sigma^2)
+
+On the bundled model, a latent reduced to 400 of 12,288 components still decodes to its image
+(docs/experiments/closed-loop.md). The remaining components hold texture. The noise of a fitted
+slope is equal in all dimensions, so projection onto the components removes most of it.
 """
 
 from __future__ import annotations
@@ -23,11 +25,20 @@ COMPONENTS = 400
 def principal_components(
     crops: Pixels, count: int = COMPONENTS, seed: int = 0
 ) -> NDArray[np.float32]:
-    """Orthonormal leading components (K, D) of images (n, S, S, 3) and their mirror images.
+    """Compute orthonormal leading components of images and of their mirror images.
 
-    Coordinates are those of latents, (3, S, S) in a row; K is `count` or, of few images, fewer.
-    Mirror-even and mirror-odd parts of the images have components of their own, which is what the
-    covariance of images and mirror images together has, so projection commutes with mirroring.
+    Mirror-even and mirror-odd parts of the images get separate components. The covariance of
+    images together with their mirror images has the same eigenvectors. So projection commutes
+    with mirroring.
+
+    Parameters:
+        crops: images (n, S, S, 3), uint8.
+        count: the number of components.
+        seed: seed of the randomised decomposition.
+
+    Returns:
+        Rows (K, D), float32, with D = 3 S S in the order of a flattened latent (3, S, S). K is
+        `count`, or less if there are few images.
     """
     images = crops.transpose(0, 3, 1, 2).astype(np.float32) / 127.5 - 1
     images -= (images.mean(axis=0) + images.mean(axis=0)[..., ::-1]) / 2
@@ -37,7 +48,7 @@ def principal_components(
         most = min(count, len(part))
         _, size, components = randomized_svd(part, most, n_iter=3, random_state=seed)
         rows = components.reshape(-1, *images.shape[1:])
-        even = (rows + sign * rows[..., ::-1]).reshape(most, -1)  # exactly, not but for rounding
+        even = (rows + sign * rows[..., ::-1]).reshape(most, -1)  # removes rounding errors
         found.append((size, even / np.linalg.norm(even, axis=1, keepdims=True)))
     sizes, components = (np.concatenate(parts) for parts in zip(*found, strict=True))
     largest = np.argsort(-sizes, kind="stable")

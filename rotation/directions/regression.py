@@ -1,11 +1,10 @@
-"""One regression of latents on yaw, light, yaw x light and pitch, over every labelled image.
+"""Fit method `regression`: latents on yaw, light, yaw x light and pitch, over all images.
 
     z = c + L yaw- + R yaw+ + sum_l light_l (c_l + L_l yaw- + R_l yaw+) + P pitch + noise
 
-with yaw- = min(yaw, 0), yaw+ = max(yaw, 0) and indicators of left and right light (center is the
-base). The yaw coefficients are adjusted for the light, and a source's direction is
-L + L_light, R + R_light: every image helps, where a cluster of the source's own light has a third
-of them.
+where yaw- = min(yaw, 0) and yaw+ = max(yaw, 0). Left and right light have indicators light_l;
+center light is the baseline. The direction of a source has the slopes L + L_light and R + R_light.
+The regression learns from images of every light. The clusters of one light hold a third of them.
 """
 
 from __future__ import annotations
@@ -17,23 +16,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotation.clusters.selection import Covariates, Selection
-from rotation.directions.fit_weights import LeastSquares, Sides
+from rotation.directions.fit_method import LeastSquares, Sides
 from rotation.errors import SelectionError
 
 Floats = NDArray[np.float64]
 SIDES = ("left", "right")
-"""The lights that get indicators; center has none."""
+"""Lights with an indicator column; center light is the baseline."""
 
-RIDGE = 1.0  # images
-_SCALE_DEG = 10.0  # angles are counted in tens of degrees, so that columns are of like size
+RIDGE = 1.0  # in images
+_SCALE_DEG = 10.0  # tens of degrees give all columns a similar size
 
 
 def fit_every_light(
     selection: Selection, share: Floats, covariates: Covariates | None, ridge: float = RIDGE
 ) -> Sides:
-    """The direction of a source under its light; of an unknown light that of center light.
+    """Fit the direction of a source under its own light.
 
-    Raises `SelectionError` without covariates, and where images turn to one side only.
+    A source of unknown light gets the direction of center light.
+
+    Parameters:
+        selection: the members with their yaws in degrees.
+        share: the weight of each of the n members, (n,).
+        covariates: light and pitch of each member, and the light of the source.
+        ridge: strength of the ridge penalty, in images.
+
+    Returns:
+        The least squares problems of the left and of the right side.
+
+    Raises:
+        SelectionError: covariates are missing, or all images turn to the same side.
     """
     if covariates is None:
         raise SelectionError("A regression needs the light of every image; give its labels.")
@@ -46,9 +57,10 @@ def fit_every_light(
 
 
 def design_matrix(yaws_deg: Floats, lights: Iterable[str], pitches_deg: Floats) -> Floats:
-    """The columns (n, 9): yaw-, yaw+; left, its yaw-, yaw+; right, its yaw-, yaw+; pitch.
+    """The design matrix (n, 9) of the regression.
 
-    Angles are in tens of degrees.
+    Columns: yaw-, yaw+; left, left yaw-, left yaw+; right, right yaw-, right yaw+; pitch. Angles
+    are in tens of degrees. An unknown pitch (NaN) counts as 0.
     """
     yaw = np.asarray(yaws_deg, np.float64) / _SCALE_DEG
     base = np.stack([np.ones(len(yaw)), np.minimum(yaw, 0), np.maximum(yaw, 0)], axis=1)
@@ -59,7 +71,7 @@ def design_matrix(yaws_deg: Floats, lights: Iterable[str], pitches_deg: Floats) 
 
 
 def _coefficients(side: int, light: str | None) -> Floats:
-    """Which of the 9 coefficients add up to the slope per degree of a side (0 left, 1 right)."""
+    """The combination (9,) of coefficients that is the slope per degree; side 0 left, 1 right."""
     slope = np.zeros(9)
     slope[side] = 1 / _SCALE_DEG
     if light in SIDES:

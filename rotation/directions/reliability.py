@@ -1,18 +1,19 @@
-"""How reliable a direction is: what other images would have made of it.
+"""How reliable a direction is: how much it would differ if it were fitted to other people.
 
-A direction is fitted to a sample of people, of which each latent is mostly something else than
-pose. Four questions are put to it, each with a figure that can be low:
+A direction is fitted to a sample of people, and pose explains little of each latent. There are
+four measures:
 
 * *split halves*: the cosine between the directions of two disjoint halves of the people;
-* *bootstrap*: how far the direction moves when people are drawn anew, with repeats
-  (B. Efron, *Bootstrap methods: another look at the jackknife*, 1979), at a turn of 30 degrees
-  and beside what chance alone gives latents of unit variance, 30 |w| sqrt(D) with w the members'
-  weights in the slope;
-* *leave one angle out*: how far a cluster's centroid lies from where the path puts it, fitted to
-  images of the other clusters alone;
-* *R2* over the clusters' centroids, which saw them and so flatters.
+* *bootstrap*: how far the direction moves when people are resampled with replacement
+  (B. Efron, *Bootstrap methods: another look at the jackknife*, 1979). It is measured at a turn of
+  30 degrees and compared with its expectation for white latents of unit variance,
+  30 |w| sqrt(D), with w the members' weights in the slope;
+* *leave one angle out*: the distance of a cluster's centroid from the path that was fitted to the
+  other clusters alone;
+* *R2* over the centroids. It is optimistic, since the path was fitted to them.
 
-All of it in the whole latent, or within some principal components, which is what a decoder reads.
+All measures are taken in the whole latent, or within the span of some principal components. These
+components decide the decoded image (`rotation.directions.principal_components`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rotation.directions.fit_weights import (
+from rotation.directions.fit_method import (
     FitMethod,
     Floats,
     Sample,
@@ -36,16 +37,16 @@ from rotation.directions.fit_weights import (
 from rotation.errors import SelectionError
 
 TURN_DEG = 30.0
-"""The turn at which the random part of a direction is told: as far as the paper turns."""
+"""The turn at which norms are measured: the largest of the paper."""
 
-GOAL = 0.9
+COSINE_GOAL = 0.9
 SHARES = (1.0, 0.5, 0.25)
-"""Of the people in two halves: cosines of smaller halves tell how they grow with images."""
+"""Shares of the people that two halves hold together. Smaller halves show how cosines grow."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """A mean, and the 2.5th and 97.5th percentile of what was drawn."""
+    """The mean, and the 2.5th and 97.5th percentile, of resampled values."""
 
     mean: float
     low: float
@@ -54,22 +55,24 @@ class Range:
 
 @dataclass(frozen=True)
 class DirectionReliability:
-    """How reliable the direction of one fit method is, sides averaged.
+    """Reliability of the direction of one fit method, averaged over both sides.
+
+    Distances and norms are in the units of a latent.
 
     Attributes:
-        images: how many it was fitted to; mirror images do not count.
+        images: the number of images fitted to; mirror images do not count.
         r2: the share of the centroids' variance about their mean that the path explains.
-        left_out: root mean square distance of a centroid left out from where the path puts it.
-        unmoved: the same of a path that stays where it is: a path with a greater `left_out` is
+        left_out: root mean square distance of a left-out centroid from its predicted place.
+        unmoved: the same for a path that does not move. A path with a greater `left_out` is
             worse than none.
-        noise: what of both is the left out centroid's own chance error.
-        half_cosine: between directions of disjoint halves of the people, over random splits.
-        images_for_goal: images a half at which this cosine reaches 0.9 by m / (m + c), where c is
-            fitted to the cosines of halves, quarters and eighths: an extrapolation.
-        bootstrap_cosine: of resampled directions with the fitted one.
-        norm: of the path at 30 degrees, chance and all.
+        noise: the sampling error of the left-out centroids, which is part of both.
+        half_cosine: the cosine between directions of disjoint halves, over random splits.
+        images_for_goal: images per half at which this cosine reaches 0.9. It is extrapolated by
+            m / (m + c), with c fitted to the cosines of halves, quarters and eighths.
+        bootstrap_cosine: the cosine of resampled directions with the fitted one.
+        norm: the norm of the fitted path at 30 degrees, including its noise.
         random: root mean square distance of resampled paths from the fitted one at 30 degrees.
-        expected: the same of white latents of unit variance.
+        expected: the same for white latents of unit variance.
     """
 
     images: int
@@ -86,8 +89,8 @@ class DirectionReliability:
 
 
 @dataclass(frozen=True)
-class Draws:
-    """How much is drawn: resamples, and random splits into halves."""
+class Resampling:
+    """The number of bootstrap resamples, and of random splits into halves."""
 
     resamples: int = 100
     splits: int = 10
@@ -96,23 +99,33 @@ class Draws:
 def measure_reliability(
     sample: Sample,
     method: FitMethod,
-    draws: Draws,
+    resampling: Resampling,
     seed: int,
     basis: NDArray[np.floating] | None = None,
 ) -> DirectionReliability:
-    """How reliable the direction of one fit method is.
+    """Measure how reliable the direction of a fit method is.
 
-    `basis` (K, D) of orthonormal rows: the figures are those within its span. The same `seed`
-    draws the same people for every method. Raises `SelectionError` where the sample tells no
-    direction, or has no two people.
+    Parameters:
+        sample: the data.
+        method: the fit method.
+        resampling: the number of resamples and splits.
+        seed: the same seed draws the same people for every method.
+        basis: orthonormal rows (K, D); all measures are taken within their span. None: in the
+            whole latent.
+
+    Raises:
+        SelectionError: the sample does not determine a direction, or has fewer than two people.
     """
     rng = np.random.default_rng(seed)
     counted = sample.counted(method).astype(np.float64)
     whole = _slopes(sample, method, counted[None], basis)[0]
     halves = {
-        share: list(_split(sample, method, share, draws.splits, rng, basis)) for share in SHARES
+        share: list(_split(sample, method, share, resampling.splits, rng, basis))
+        for share in SHARES
     }
-    again = _slopes(sample, method, counted * _resampled(sample, draws.resamples, rng), basis)
+    resampled = _slopes(
+        sample, method, counted * _resampled(sample, resampling.resamples, rng), basis
+    )
     errors = list(_left_out(sample, method, basis))
     left_out, unmoved, noise = _root_mean_square(errors)
     weights = method.weights(sample.selection, counted, sample.covariates)
@@ -125,9 +138,9 @@ def measure_reliability(
         noise=noise,
         half_cosine=_range([value for _, value in halves[SHARES[0]]]),
         images_for_goal=_images_for_goal([pair for pairs in halves.values() for pair in pairs]),
-        bootstrap_cosine=_range([_cosine(whole, one) for one in again]),
+        bootstrap_cosine=_range([_cosine(whole, one) for one in resampled]),
         norm=TURN_DEG * _size(whole),
-        random=TURN_DEG * float(np.sqrt(np.mean([_size(one - whole) ** 2 for one in again]))),
+        random=TURN_DEG * float(np.sqrt(np.mean([_size(one - whole) ** 2 for one in resampled]))),
         expected=TURN_DEG * _size(weights) * float(np.sqrt(size)),
     )
 
@@ -139,12 +152,12 @@ def _slopes(
 
 
 def _within(vectors: NDArray[Any], basis: NDArray[np.floating] | None) -> NDArray[Any]:
-    """Coordinates (..., K) of vectors (..., D) in a basis (K, D); without one, themselves."""
+    """Coordinates (..., K) of vectors (..., D) in a basis (K, D); unchanged without a basis."""
     return vectors if basis is None else vectors @ basis.T.astype(vectors.dtype)
 
 
 def _resampled(sample: Sample, count: int, rng: np.random.Generator) -> Floats:
-    """How often each member counts (count, n) when people are drawn with repeats."""
+    """How often each member counts, (count, n), if people are drawn with replacement."""
     people, place = np.unique(sample.people, return_inverse=True)
     drawn = rng.multinomial(len(people), np.full(len(people), 1 / len(people)), size=count)
     return np.asarray(drawn[:, place], dtype=np.float64)
@@ -158,10 +171,10 @@ def _split(
     rng: np.random.Generator,
     basis: NDArray[np.floating] | None,
 ) -> Iterator[tuple[float, float]]:
-    """Images a half, and the cosine of the halves' slopes, of `count` random pairs of halves.
+    """Draw `count` random pairs of disjoint halves; yield images per half and slopes' cosine.
 
-    `share` is how much of the people both halves hold together. Halves too few to tell a
-    direction give nothing.
+    Both halves together hold a `share` of the people. A pair that does not determine a direction
+    is skipped.
     """
     counted = sample.counted(method)
     people = np.unique(sample.people[counted])
@@ -183,7 +196,7 @@ def _split(
 def _left_out(
     sample: Sample, method: FitMethod, basis: NDArray[np.floating] | None
 ) -> Iterator[tuple[float, float, float]]:
-    """For each cluster: its distance from the path of the others, from their mean; its noise."""
+    """For each cluster: its distance from the others' path, from their mean, and its noise."""
     selection, lit = sample.selection, sample.lit.astype(np.float64)
     own = centroid_weights(selection, member_shares(sample.selection, lit))
     edges = np.cumsum((0, *selection.sizes))
@@ -202,16 +215,16 @@ def _left_out(
 def _prediction(
     sample: Sample, fitted: Floats, share: Floats, k: int, own: Floats
 ) -> tuple[Floats, Floats]:
-    """From the others' mean to cluster k's centroid (D,), and what of it the path leaves.
+    """The offset (D,) of cluster k's centroid from the others' mean, and the path's residual.
 
         still = c_k - <c_j>,    moved = still - (path(y_k) - <path(y_j)>)
 
-    with means over the other clusters alike, and `own` (n,) the weights of c_k.
+    with means over the other clusters j, each of equal weight. `own` (n,) are the weights of c_k.
     """
     means = centroid_weights(sample.selection, member_shares(sample.selection, share))
     means = means[means.any(axis=1)]
     if not len(means):
-        raise SelectionError("No other cluster is left.")
+        raise SelectionError("No other cluster has members to fit the path to.")
     weights = own - means.mean(axis=0)
     still = (weights.astype(sample.rows.dtype) @ sample.rows).astype(np.float64)
     yaw = sample.selection.members.yaw_deg
@@ -221,7 +234,7 @@ def _prediction(
 
 
 def _noise(sample: Sample, own: Floats, basis: NDArray[np.floating] | None) -> float:
-    """The norm of the chance error of a centroid whose weights are `own` (n,)."""
+    """The norm of the sampling error of a centroid with the weights `own` (n,)."""
     inside = own > 0
     if inside.sum() < 2:
         return float("nan")
@@ -235,7 +248,7 @@ def _noise(sample: Sample, own: Floats, basis: NDArray[np.floating] | None) -> f
 
 
 def _explained(sample: Sample, fitted: Floats, basis: NDArray[np.floating] | None) -> float:
-    """R2 of a path over the centroids of the clusters, weighted by their sizes."""
+    """R2 of a path over the clusters' centroids, weighted by their sizes."""
     share = member_shares(sample.selection, sample.lit.astype(np.float64))
     means = centroid_weights(sample.selection, share)
     kept = means.any(axis=1)
@@ -251,15 +264,15 @@ def _explained(sample: Sample, fitted: Floats, basis: NDArray[np.floating] | Non
 
 
 def _yaw_sides(yaws_deg: Floats) -> Floats:
-    """min(yaw, 0) and max(yaw, 0), (K, 2): a path is their product with the slopes."""
+    """min(yaw, 0) and max(yaw, 0), (K, 2). Their product with the slopes is the path."""
     return np.stack([np.minimum(yaws_deg, 0), np.maximum(yaws_deg, 0)], axis=1)
 
 
 def _images_for_goal(pairs: Sequence[tuple[float, float]]) -> float:
-    """Images a half for a cosine of `GOAL`, by the law m / (m + c) fitted to (images, cosine).
+    """Images per half for a cosine of `COSINE_GOAL`, from pairs (images, cosine).
 
-    Halves share a signal of square S, and each has noise of square c S / m, so that their cosine
-    is S / (S + c S / m).
+    The model cosine = m / (m + c) is fitted by least squares. Both halves share a signal of
+    squared norm S, and each has noise of squared norm c S / m. So the cosine is S / (S + c S / m).
     """
     from scipy.optimize import minimize_scalar  # late: half a second of imports
 
@@ -271,11 +284,11 @@ def _images_for_goal(pairs: Sequence[tuple[float, float]]) -> float:
         return float(np.square(images / (images + np.exp(log_c)) - cosines).sum())
 
     found = minimize_scalar(misfit, bounds=(0.0, 25.0), method="bounded")
-    return float(np.exp(found.x)) * GOAL / (1 - GOAL)
+    return float(np.exp(found.x)) * COSINE_GOAL / (1 - COSINE_GOAL)
 
 
 def _root_mean_square(rows: Sequence[tuple[float, ...]]) -> list[float]:
-    """Of each of three columns, over the numbers that are known; NaN where none is."""
+    """The root mean square of each of three columns, without NaN; NaN for an empty column."""
     table = np.square(np.array(rows, dtype=np.float64).reshape(-1, 3))
     known = np.isfinite(table).sum(axis=0)
     sums = np.nansum(table, axis=0)
@@ -285,14 +298,14 @@ def _root_mean_square(rows: Sequence[tuple[float, ...]]) -> list[float]:
 
 
 def _cosine(first: Floats, second: Floats) -> float:
-    """The cosine between slopes (2, D), of either side, averaged; 0 for one that vanishes."""
+    """The cosine between slopes (2, D), averaged over both sides; 0 for a side without slope."""
     norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
     products = (first * second).sum(axis=1)
     return float(np.divide(products, norms, out=np.zeros(2), where=norms > 0).mean())
 
 
 def _size(fitted: Floats) -> float:
-    """The root mean square of both sides' norms, of slopes (2, D)."""
+    """The root mean square of both sides' norms, for slopes (2, D)."""
     return float(np.sqrt(np.square(fitted).sum(axis=1).mean()))
 
 

@@ -1,8 +1,8 @@
-"""Lines through all images at their own yaws, instead of through centroids at rounded ones.
+"""Fit methods `samples` and `one-line`: lines through all images at their own yaws.
 
     z = c + left min(yaw, 0) + right max(yaw, 0) + noise
 
-R2 is over images and hence small: most of a latent is not pose.
+R2 is taken over single images. It is small, since pose explains little of a latent's variance.
 """
 
 from __future__ import annotations
@@ -13,13 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotation.clusters.selection import Covariates, Selection
-from rotation.directions.fit_weights import LeastSquares, Sides
+from rotation.directions.fit_method import LeastSquares, Sides
 
 Floats = NDArray[np.float64]
 
 
 def fit_two_lines(selection: Selection, share: Floats, covariates: Covariates | None) -> Sides:
-    """A line per side that meet at yaw 0; one for both where a side has no images."""
+    """Fit one line per side; both meet at yaw 0.
+
+    If a side has no images, one line serves both sides.
+
+    Parameters:
+        selection: the members with their yaws in degrees.
+        share: the weight of each of the n members, (n,).
+        covariates: not used by this method.
+
+    Returns:
+        The least squares problems of the left and of the right side.
+    """
     yaws = selection.members.yaw_deg
     used = yaws[share > 0]
     if used.min() >= -1 or used.max() <= 1:
@@ -30,6 +41,6 @@ def fit_two_lines(selection: Selection, share: Floats, covariates: Covariates | 
 
 
 def fit_one_line(selection: Selection, share: Floats, covariates: Covariates | None) -> Sides:
-    """One line for both sides."""
+    """Fit one line for both sides; parameters as of `fit_two_lines`."""
     line = LeastSquares(selection.members.yaw_deg[:, None], share, np.ones(1))
     return line, line

@@ -1,7 +1,7 @@
-"""Directions on disk: arrays as safetensors, the rest as JSON, each direction under a name.
+"""Named directions on disk: arrays as safetensors, all other values as JSON.
 
-Every field of `Direction` is written by its kind, so that a direction with other fields needs no
-other code. Nothing is unpickled.
+Every field of `Direction` is written by its type, so a new field needs no new code. Nothing is
+unpickled.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ FIELDS = Path("directions/directions.json")
 
 
 def save_directions(folder: Path, directions: Mapping[str, Direction], model: str) -> None:
-    """Write directions by name beside a model.
+    """Write named directions into a model folder.
 
-    `model` is the fingerprint of the weights whose latents they move: they say nothing about
-    another model's.
+    Parameters:
+        folder: the model folder.
+        directions: the directions by name.
+        model: the fingerprint of the model's weights. A direction is valid for these alone.
     """
     arrays: dict[str, np.ndarray] = {}
     rest: dict[str, dict[str, Any]] = {}
@@ -41,15 +43,16 @@ def save_directions(folder: Path, directions: Mapping[str, Direction], model: st
                 rest[name][field.name] = _plain(value, field.name)
     (folder / FIELDS).parent.mkdir(parents=True, exist_ok=True)
     save_file(arrays, folder / ARRAYS)
-    (folder / ARRAYS).chmod(0o644)  # safetensors leaves it to the owner alone
+    (folder / ARRAYS).chmod(0o644)  # safetensors makes it readable by its owner only
     text = json.dumps({"model": model, "directions": rest}, indent=2, allow_nan=False)
     (folder / FIELDS).write_text(text + "\n", "utf-8")
 
 
 def load_directions(folder: Path, model: str) -> dict[str, Direction]:
-    """The directions saved beside a model; none where there are none.
+    """Read the directions saved in a model folder; empty if there are none.
 
-    Raises `ModelError` where the files are damaged or were made for other weights.
+    Raises:
+        ModelError: the files are damaged, or were made for other weights than `model`.
     """
     if not (folder / FIELDS).is_file():
         return {}
@@ -88,7 +91,7 @@ def _value(value: Any) -> Any:
 
 
 def _plain(value: Any, field: str) -> Any:
-    """A value as JSON can hold it; NaN as a word."""
+    """A value in JSON types; NaN becomes the string "nan"."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float) and np.isnan(value):

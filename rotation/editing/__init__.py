@@ -1,1 +1,1 @@
-"""Turning one head: the three editing methods and the pipeline around them."""
+"""Turning one head: the editing methods and the pipeline around them."""

@@ -1,16 +1,15 @@
-"""Editing along a flow: the image is warped, and what the flow leaves is moved in latent space.
+"""Flow editing: warp the image along the flow, and move the latent of the remainder.
 
-A linear direction moves all heads alike: it knows where noses go on average, and fades a head's own
-eyes out in one place and the average's in at another. Where the points of this head go is geometry,
-and the flow between the clusters' mean images tells it (`rotation.directions.flow`). What flow
-cannot tell - the ear and cheek that turn into view, light that stays while the face turns
-under it - is still how latents change, and the same lines are fitted to that remainder:
+A linear direction moves all heads alike. It fades a head's own eyes out in one place, and average
+eyes in at another. The places of points are geometry, and the flow between the clusters' mean
+images describes them (`rotation.directions.flow`). A flow cannot show parts that turn into view,
+or light that stays while the face turns. This remainder is fitted in latents, by the same lines:
 
     z(yaw) = E(warp(source, yaw)) + path(yaw) - path(source's yaw),
     path fitted to E(member) - warp(mean E of the frontal members, member's yaw)
 
-Smooth latents are local, so that a mean latent is warped as an image is. The frames' fine detail,
-which embedding loses, is given back from the warped image.
+E is the encoder. Smoothed latents are local, so a mean latent can be warped like an image.
+Encoding loses fine detail, which is restored from the warped image.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ from rotation.editing.method import (
     EditingMethod,
     EditRequest,
     MovedLatents,
+    RelaxedMeans,
     TurnPath,
-    WideMeans,
     along_path,
 )
 from rotation.errors import SelectionError
@@ -43,22 +42,22 @@ from rotation.options import AUTO, Gain
 Floats = NDArray[np.floating]
 
 FLOW_GAIN = 0.5
-"""How much of the others' mean remainder a head gets: with more the light stays better, with less
-the person does (docs/experiments/real-faces.md has both)."""
+"""Share of the mean remainder that a head gets. More keeps the light better, less keeps the person
+better (docs/experiments/real-faces.md)."""
 
 SCALE_HEADS = 32
 SCALE_TRIALS_DEG = tuple(float(yaw) for yaw in range(-45, 46, 5))
-LEAST_SCALE = 0.5  # a pose estimator that sees less than half of a turn sees no faces
+LEAST_SCALE = 0.5  # an estimator that measures less than half of each yaw sees no faces
 LEAST_READINGS = 6
 YAW_SCALES = (0.7, 2.0)
-"""A smaller or greater yaw scale was read off bad images."""
+"""Range of plausible yaw scales. Values outside it come from bad images."""
 
 
 class FlowEditing(EditingMethod):
-    """Warps the image along the flow between the clusters' means, and moves the latent of that."""
+    """Warps the image along the flow, and moves the latent of the warped image."""
 
     def choose_gain(self, gain: Gain | None, smooth: bool = False) -> Gain:
-        """See `EditingMethod`: a share of the remainder, which no trial frames can tell."""
+        """See `EditingMethod`. The gain is a share of the remainder, so `AUTO` is refused."""
         if gain == AUTO:
             raise SelectionError(
                 "--gain auto reads steps along the line alone: give --no-carry as well, or a "
@@ -70,18 +69,19 @@ class FlowEditing(EditingMethod):
         self,
         clusters: ClusterImages,
         latents: Latents,
-        wide: WideMeans,
+        relaxed_means: RelaxedMeans,
         device: torch.device | str,
     ) -> tuple[Latents, Flow | None]:
-        """See `EditingMethod`: what the flow leaves of the latents, and the flow."""
+        """See `EditingMethod`. Returns the remainder of the latents, and the flow."""
         selection = clusters.selection
-        flow = scale_yaw(fit_clusters(*wide(SIDE)), selection, clusters.crops, device)
+        flow = scale_yaw(fit_clusters(*relaxed_means(SIDE)), selection, clusters.crops, device)
         return leave_remainder(latents, selection, flow), flow
 
     def move(self, request: EditRequest) -> MovedLatents:
         """See `EditingMethod`.
 
-        Each warped image's latent has its own norm, and what is added is small: no norm is kept.
+        The latent of each warped image has a norm of its own, and the step added is small. So the
+        norm is not restored.
         """
         direction, start, to_deg = request.direction, request.yaw_deg, request.yaws_deg
         if direction.flow is None:
@@ -105,8 +105,8 @@ class FlowEditing(EditingMethod):
     def show(self, request: EditRequest, moved: MovedLatents) -> EditedFrames:
         """See `EditingMethod`.
 
-        `detail` is the share of what embedding the warped image loses that is given back: 0
-        leaves the frame to the model, 1 changes the warped image only as the latents change.
+        `EditingOptions.detail` is the share of the encoding loss that is restored. 0: the frame is
+        decoded. 1: the warped image changes only as much as its latent does.
         """
         assert moved.warped is not None
         assert moved.warped_latents is not None
@@ -122,7 +122,7 @@ class FlowEditing(EditingMethod):
 
 
 def fit_clusters(selection: Selection, means: Pixels) -> Flow:
-    """The flow between the mean images (K, S, S, 3) of clusters; empty ones are left out."""
+    """Fit the flow between the clusters' mean images (K, S, S, 3), without empty clusters."""
     filled = [k for k, size in enumerate(selection.sizes) if size]
     yaws = [selection.mean_yaws_deg[k] for k in filled]
     sizes = [selection.clusters[k].effective_size for k in filled]
@@ -130,12 +130,12 @@ def fit_clusters(selection: Selection, means: Pixels) -> Flow:
 
 
 def leave_remainder(latents: Latents, selection: Selection, flow: Flow) -> Latents:
-    """Latents (n, C, H, W) of the members as used, less what the flow makes of the frontal ones."""
+    """Subtract the warped frontal centroid from the members' latents (n, C, H, W), as used."""
     parts = np.cumsum((0, *selection.sizes))
     frontal = _frontal(selection)
     weights = selection.clusters[frontal].weights
     centroid = np.average(latents[parts[frontal] : parts[frontal + 1]], axis=0, weights=weights)
-    # Whole degrees: a hundred images are warped, however many members there are.
+    # Yaws are rounded to degrees, so that at most a hundred latents are warped.
     yaws, which = np.unique(np.rint(selection.members.yaw_deg), return_inverse=True)
     start = [selection.mean_yaws_deg[frontal]] * len(yaws)
     middle = torch.from_numpy(centroid.astype(np.float32))[None].expand(len(yaws), -1, -1, -1)
@@ -146,12 +146,20 @@ def leave_remainder(latents: Latents, selection: Selection, flow: Flow) -> Laten
 def scale_yaw(
     flow: Flow, selection: Selection, crops: dict[int, Pixels], device: torch.device | str
 ) -> Flow:
-    """The flow with a yaw scale, so that heads turn as far as asked: see `fit_yaw_scale`.
+    """Give a flow its yaw scale, so that heads turn as far as asked; see `fit_yaw_scale`.
 
-    Members of the cluster next to the front, `SCALE_HEADS` at most, are warped to
-    `SCALE_TRIALS_DEG` and measured by their landmarks, found on `device`. Members as they are
-    are measured alike, so that the estimator's own scale cancels. The flow as it is where
-    nothing can be measured.
+    Up to `SCALE_HEADS` members of the frontal cluster are warped to `SCALE_TRIALS_DEG`. Their yaws
+    are measured by landmarks. Unwarped members of all clusters are measured too, so that the
+    scale of the pose estimator cancels.
+
+    Parameters:
+        flow: the flow.
+        selection: the clusters.
+        crops: the crops (S, S, 3) of the members, by row.
+        device: where landmarks are found.
+
+    Returns:
+        The flow with its yaw scale; unchanged if too few yaws can be measured.
     """
     from rotation.poses.mtcnn import LandmarkDetector  # late: loads MTCNN
 
@@ -164,10 +172,10 @@ def scale_yaw(
     if scale < LEAST_SCALE:
         return flow
     heads = _some(selection.clusters[_frontal(selection)], SCALE_HEADS)
-    wide = torch.from_numpy(from_pixels(_images(heads, crops)))
+    images = torch.from_numpy(from_pixels(_images(heads, crops)))
     start, means = heads.yaw_deg.tolist(), []
     for yaw in SCALE_TRIALS_DEG:
-        warped = flow.warp(wide, start, [yaw] * len(heads)).clamp(0, 1)
+        warped = flow.warp(images, start, [yaw] * len(heads)).clamp(0, 1)
         read = detector.estimate_crops(to_pixels(warped.numpy())).yaw_deg
         means.append(read[np.isfinite(read)].mean() if np.isfinite(read).any() else np.nan)
     reach = float(np.nanmax(np.abs(selection.mean_yaws_deg)))
@@ -176,14 +184,20 @@ def scale_yaw(
 
 
 def fit_yaw_scale(warped_deg: Floats, read_deg: Floats, reach_deg: float) -> float | None:
-    """For how many times the turn asked for a flow must be followed.
+    """Fit the factor by which the turn along a flow must be multiplied.
 
-    By least squares from images at 0 that were warped to `warped_deg` (n,) and then read as at
-    `read_deg` (n,): scale * read = warped. One number, so left and right run alike. Readings
-    beyond `reach_deg` do not count: there, what is warped tears, and readings stay where they
-    are. None where too few readings are left or the scale would leave `YAW_SCALES`.
+    The least squares fit is scale * read = warped. One factor serves both sides.
+
+    Parameters:
+        warped_deg: yaws (n,) that frontal images were warped to.
+        read_deg: yaws (n,) measured on the warped images; NaN if not measured.
+        reach_deg: measurements beyond it do not count. There, warped images tear, and their
+            measured yaw saturates.
+
+    Returns:
+        The factor. None if too few measurements count, or if it lies outside `YAW_SCALES`.
     """
-    good = np.abs(read_deg) <= reach_deg  # False where nothing was read
+    good = np.abs(read_deg) <= reach_deg  # False for NaN
     if good.sum() < LEAST_READINGS or not np.any(read_deg[good]):
         return None
     read = np.asarray(read_deg, dtype=np.float64)[good]
@@ -192,19 +206,19 @@ def fit_yaw_scale(warped_deg: Floats, read_deg: Floats, reach_deg: float) -> flo
 
 
 def _frontal(selection: Selection) -> int:
-    """The cluster with members that is next to the front."""
+    """The number of the non-empty cluster nearest to yaw 0."""
     filled = [k for k, size in enumerate(selection.sizes) if size]
     return min(filled, key=lambda k: abs(selection.angles_deg[k]))
 
 
 def _some(members: ClusterMembers, most: int) -> ClusterMembers:
-    """At most so many members, evenly taken."""
+    """At most `most` members, taken at even intervals."""
     chosen = np.unique(np.linspace(0, len(members) - 1, min(most, len(members))).round())
     return members.take(chosen.astype(np.intp))
 
 
 def _images(members: ClusterMembers, crops: dict[int, Pixels]) -> Pixels:
-    """The crops (n, S, S, 3) of members, mirrored ones mirrored."""
+    """The crops (n, S, S, 3) of members, mirrored as they are used."""
     found = np.stack([crops[row] for row in members.rows.tolist()])
     found[members.mirrored] = found[members.mirrored][:, :, ::-1]
     return found

@@ -1,4 +1,4 @@
-"""Editing by the linear direction: the source's latent moves along it, in degrees."""
+"""Linear editing: the latent of the source moves along the linear direction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Floats = NDArray[np.floating]
 
 
 class LinearEditing(EditingMethod):
-    """Moves the latent by a given gain, or as far as trial frames tell."""
+    """Moves the latent by a given gain, or by steps calibrated on trial frames."""
 
     def move(self, request: EditRequest) -> MovedLatents:
         """See `EditingMethod`."""
@@ -26,7 +26,7 @@ class LinearEditing(EditingMethod):
         return MovedLatents(latent, moved, path)
 
     def _path(self, request: EditRequest, latent: Latents) -> TurnPath:
-        """The path yaws that show the yaws asked for, by trial frames or by a gain."""
+        """The places on the path that show the target yaws, by trial frames or by a gain."""
         gain = self.choose_gain(request.options.gain)
         if gain != AUTO:
             return TurnPath(along_path(request.yaw_deg, request.yaws_deg, gain), None)
@@ -34,8 +34,8 @@ class LinearEditing(EditingMethod):
 
 
 def _by_trial_frames(request: EditRequest, latent: Latents) -> TurnPath:
-    """Decode trial steps and read their yaws; the plain slope where nothing can be read."""
-    # Late: MTCNN, and only this gain needs them.
+    """Decode trial steps and measure their yaws; gain 1 if no yaw can be measured."""
+    # Late: loads MTCNN, which only this gain needs.
     from rotation.editing.step_calibration import calibrate, trial_steps
     from rotation.poses.mtcnn import LandmarkDetector
 
@@ -58,5 +58,5 @@ def trajectory(
     to_deg: Sequence[float],
     keep_norm: bool = True,
 ) -> Floats:
-    """The latents (K, ...) of a source turned to each of K yaws."""
+    """Move the latent of a source to each of K yaws, (K, ...); see `Direction.move`."""
     return np.stack([direction.move(latent, from_deg, yaw, keep_norm) for yaw in to_deg])

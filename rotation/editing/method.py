@@ -1,41 +1,58 @@
-"""What every editing method is asked for, and what it gives: latents moved, then frames."""
+"""What an editing method is, and the registry of editing methods.
+
+An editing method moves the latent of a face along a direction and decodes frames. A new one is a
+module with a subclass of `EditingMethod`, and one line in `EDITING_METHODS`.
+
+The commands read the registry for `--help`. So this module imports nothing heavy at its top, and a
+method's own module is imported when it is used.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from rotation.clusters.selection import Selection
-from rotation.data.crop import Pixels
-from rotation.directions.direction import Direction
-from rotation.imaging.colours import restore_colours
-from rotation.latents.encoders import LatentCodec, Latents, decode_pixels, encode_source_crop
+from rotation.errors import SelectionError
 from rotation.options import AUTO, EditingOptions, Gain
 from rotation.progress import Progress
 
 if TYPE_CHECKING:
+    import torch
+
+    from rotation.clusters.selection import Selection
+    from rotation.data.crop import Pixels
+    from rotation.directions.direction import Direction
     from rotation.directions.flow import Flow
     from rotation.editing.pose_estimators import PoseEstimators
+    from rotation.latents.encoders import LatentCodec, Latents
 
 SMOOTH_GAIN = 1.5
-"""Takes smoothly embedded photographs as far as asked, in the median
-(docs/experiments/real-faces.md)."""
+"""Turns photographs as far as asked, in the median (docs/experiments/real-faces.md)."""
 
 EstimatorFactory = Callable[[int, int, Progress | None], "PoseEstimators"]
-"""Pose estimators for images of a given side, whose random views have a given seed."""
+"""Makes pose estimators from the side of the images, a seed, and a progress callback."""
 
-WideMeans = Callable[[int], tuple[Selection, Pixels]]
-"""Clusters of any attributes and their mean images (K, S, S, 3), for a given side S."""
+RelaxedMeans = Callable[[int], "tuple[Selection, Pixels]"]
+"""Selects larger clusters, of any attributes, and returns them with their mean images.
+
+The argument is the side S of the images; the means are (K, S, S, 3).
+"""
 
 
 @dataclass(frozen=True)
 class ClusterImages:
-    """A selection with the crops (S, S, 3) of its members by row, and its clusters' means."""
+    """The images of the clusters.
+
+    Attributes:
+        selection: the clusters.
+        crops: the crops (S, S, 3) of their members, by row.
+        means: the mean images (K, S, S, 3) of the clusters.
+    """
 
     selection: Selection
     crops: dict[int, Pixels]
@@ -44,18 +61,21 @@ class ClusterImages:
 
 @dataclass(frozen=True)
 class EditRequest:
-    """One face to turn.
+    """One face to turn, and all that an editing method may need.
 
     Attributes:
-        model: encodes and decodes.
-        crop, yaw_deg: the face (S, S, 3), and the yaw it shows.
-        yaws_deg: the yaws to show.
-        direction: what to follow.
+        model: encodes images and decodes latents.
+        crop: the face (S, S, 3), uint8.
+        yaw_deg: the yaw of the face.
+        yaws_deg: the target yaws.
+        direction: the direction to follow.
+        options: how to edit.
         device: where landmarks are found in frames.
-        latent: the face's own (3, S, S); None: `model` encodes it.
-        member_crops: images (n, S, S, 3) of the clusters, which only the closed loop needs.
-        estimators: what measures the yaw of frames there; None: MTCNN.
-        seed: of what is random in a method.
+        latent: the latent of the face (3, S, S); None: `model` encodes it.
+        member_crops: images (n, S, S, 3) of the clusters. Only the closed loop needs them.
+        estimators: makes the pose estimators of the closed loop; None: MTCNN.
+        seed: the seed of random steps.
+        progress: called as work goes on.
     """
 
     model: LatentCodec
@@ -72,16 +92,22 @@ class EditRequest:
     progress: Progress | None = None
 
     def source_latent(self) -> Latents:
-        """The face's latent (3, S, S)."""
+        """The latent of the face, (3, S, S)."""
+        from rotation.latents.encoders import encode_source_crop  # late: loads torch
+
         return encode_source_crop(self.model, self.crop) if self.latent is None else self.latent
 
 
 @dataclass(frozen=True)
 class TurnPath:
-    """Where on the path each frame lies (`path_deg`), and whether the yaw asked for is reached.
+    """How far each of K frames was moved. The field names are the keys of `turn` in report.json.
 
-    `reached` is None where nothing was measured: a gain was given, or no landmarks can be read.
-    `measured_deg` are the yaws that the closed loop measured, `readers` says by what.
+    Attributes:
+        path_deg: the place of each frame on the path, in degrees of the direction.
+        reached: whether each target yaw was reached. None if nothing was measured: the gain was
+            given, or no landmarks were found.
+        measured_deg: the yaws that the closed loop measured.
+        readers: the pose estimators of the closed loop, in words.
     """
 
     path_deg: tuple[float, ...]
@@ -92,14 +118,14 @@ class TurnPath:
 
 @dataclass(frozen=True)
 class MovedLatents:
-    """The latents of a face that was turned.
+    """The moved latents of a face.
 
     Attributes:
-        source: of the face itself, (3, S, S).
-        frames: (K, 3, S, S), at the yaws asked for.
+        source: the latent of the face, (3, S, S).
+        frames: the latents at the target yaws, (K, 3, S, S).
         path: how far each was moved.
-        warped, warped_latents: by flow editing, what the flow alone makes of the face,
-            (K, S, S, 3), and the latents of that.
+        warped: the face warped along the flow alone, (K, S, S, 3); flow editing only.
+        warped_latents: the latents of `warped`, (K, 3, S, S).
     """
 
     source: Latents
@@ -111,7 +137,13 @@ class MovedLatents:
 
 @dataclass(frozen=True)
 class EditedFrames:
-    """Frames (K, S, S, 3), the source decoded from its own latent (S, S, 3), and the latents."""
+    """The decoded result.
+
+    Attributes:
+        frames: (K, S, S, 3), uint8.
+        reconstruction: the face decoded from its own latent, (S, S, 3).
+        latents: the latents that were decoded.
+    """
 
     frames: Pixels
     reconstruction: Pixels
@@ -119,13 +151,17 @@ class EditedFrames:
 
 
 class EditingMethod(ABC):
-    """A way to turn a face along a direction: `move` its latent, `show` frames."""
+    """Turns a face along a direction: `move` moves its latent, `show` decodes frames."""
 
     def choose_gain(self, gain: Gain | None, smooth: bool = False) -> Gain:
-        """The gain to take: the one asked for, else the usual one of this method.
+        """The gain that was asked for, or the default of this method.
 
-        `smooth` says that the face is embedded smoothly. Raises `SelectionError` for a gain
-        that the method cannot take.
+        Parameters:
+            gain: a factor, `AUTO`, or None for the default.
+            smooth: whether faces are embedded by smoothed inversion.
+
+        Raises:
+            SelectionError: the method cannot take this gain.
         """
         if gain is not None:
             return gain
@@ -135,28 +171,81 @@ class EditingMethod(ABC):
         self,
         clusters: ClusterImages,
         latents: Latents,
-        wide: WideMeans,
+        relaxed_means: RelaxedMeans,
         device: torch.device | str,
     ) -> tuple[Latents, Flow | None]:
-        """The latents (n, C, H, W) to fit the direction to, and the flow that goes with it."""
+        """Prepare what the direction is fitted to.
+
+        Parameters:
+            clusters: the images of the clusters.
+            latents: (n, C, H, W), of their members.
+            relaxed_means: mean images of larger clusters, made when called.
+            device: where landmarks are found.
+
+        Returns:
+            The latents (n, C, H, W) to fit the direction to, and the flow that belongs to it.
+        """
         return latents, None
 
     @abstractmethod
     def move(self, request: EditRequest) -> MovedLatents:
-        """Move the face's latent to each of the yaws asked for."""
+        """Move the latent of the face to each target yaw."""
 
     def show(self, request: EditRequest, moved: MovedLatents) -> EditedFrames:
-        """Decode, and give back the colours that embedding the face has lost."""
-        again = decode_pixels(request.model, moved.source[None])
-        frames = decode_pixels(request.model, moved.frames)
-        frames, again = (restore_colours(each, again[0], request.crop) for each in (frames, again))
-        return EditedFrames(frames, again[0], moved)
+        """Decode frames, and restore the colours that encoding the face has lost."""
+        from rotation.imaging.colours import restore_colours
+        from rotation.latents.encoders import decode_pixels  # late: loads torch
+
+        reconstruction = decode_pixels(request.model, moved.source[None])
+        frames, shown = (
+            restore_colours(images, reconstruction[0], request.crop)
+            for images in (decode_pixels(request.model, moved.frames), reconstruction)
+        )
+        return EditedFrames(frames, shown[0], moved)
 
     def edit(self, request: EditRequest) -> EditedFrames:
-        """Turn the face."""
+        """Turn the face: move its latent and decode frames."""
         return self.show(request, self.move(request))
 
 
 def along_path(yaw: float, yaws_deg: Sequence[float], gain: float) -> tuple[float, ...]:
-    """Where on the path from `yaw` the yaws asked for lie, at so many times the slope."""
+    """The places on the path from `yaw` to the target yaws, with displacements times `gain`."""
     return tuple((yaw + gain * (np.array(yaws_deg) - yaw)).tolist())
+
+
+@dataclass(frozen=True)
+class RegisteredMethod:
+    """An editing method in the registry.
+
+    Attributes:
+        place: where its class is defined, as `module:class`.
+        description: what it does, for `--help`.
+    """
+
+    place: str
+    description: str
+
+
+EDITING_METHODS = {
+    "line": RegisteredMethod(
+        "rotation.editing.linear_path:LinearEditing", "move the latent along the linear direction"
+    ),
+    "flow": RegisteredMethod(
+        "rotation.editing.flow_editing:FlowEditing",
+        "warp the image along the flow between the clusters' means; the line does the rest",
+    ),
+    "closed-loop": RegisteredMethod(
+        "rotation.editing.closed_loop:ClosedLoopEditing",
+        "measure each frame's yaw and correct it by the head's gradient",
+    ),
+}
+
+
+def editing_method(name: str) -> EditingMethod:
+    """The editing method called `name`; raises `SelectionError` for an unknown name."""
+    if name not in EDITING_METHODS:
+        known = ", ".join(EDITING_METHODS)
+        raise SelectionError(f"There is no editing method {name!r}; {known} are allowed.")
+    module, _, attribute = EDITING_METHODS[name].place.partition(":")
+    method: EditingMethod = getattr(import_module(module), attribute)()
+    return method

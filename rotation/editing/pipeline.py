@@ -1,7 +1,7 @@
-"""A rotation from values to values: every stage of the method in its order.
+"""The pipeline of a rotation, in memory: all stages of the method in their order.
 
 labels and images -> records -> poses -> clusters -> latents -> direction -> frames.
-The stages pass plain values on, so that each can be used alone.
+Stages exchange plain values, so each can be used alone.
 """
 
 from __future__ import annotations
@@ -37,9 +37,15 @@ from rotation.data.records import Records, join_records, source_record
 from rotation.data.sources import ImageSource, safe_name
 from rotation.directions.diagnostics import AngleFit, Examples, angle_fits, examples
 from rotation.directions.fit import Fit, fit_direction, fit_method
-from rotation.directions.fit_weights import FitMethod
-from rotation.editing.method import ClusterImages, EditRequest, EstimatorFactory, TurnPath
-from rotation.editing.methods import editing_method
+from rotation.directions.fit_method import FitMethod
+from rotation.editing.method import (
+    ClusterImages,
+    EditedFrames,
+    EditRequest,
+    EstimatorFactory,
+    TurnPath,
+    editing_method,
+)
 from rotation.errors import SelectionError
 from rotation.imaging.metrics import mean_square_error
 from rotation.latents.encoders import LatentCodec, Latents
@@ -52,11 +58,18 @@ from rotation.progress import Progress
 
 @dataclass(frozen=True)
 class Data:
-    """An image set with what is known of it. `source` names the face to turn.
+    """An image set, what is known of it, and the name of the face to turn.
 
-    `probabilities` are those of the labels; only where some are asked for they are needed.
-    `estimators` makes what measures the frames' poses in the closed loop. `device` is where
-    landmarks are found in crops and frames.
+    Attributes:
+        images: the images.
+        tables: attributes and identities, as far as they are known.
+        labels: the light of each image, by filename.
+        poses: gives the pose of each image.
+        source: the filename of the face to turn.
+        probabilities: the probability of each label, by filename. Needed only if a least
+            probability is asked for.
+        estimators: makes the pose estimators of the closed loop; None: MTCNN.
+        device: where landmarks are found.
     """
 
     images: ImageSource
@@ -71,7 +84,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Source:
-    """The face to turn: its crop (S, S, 3), what is known of it, its light, its yaw."""
+    """The face to turn: its crop (S, S, 3), its record, its light, and its yaw in degrees."""
 
     crop: Pixels
     record: Records
@@ -81,13 +94,20 @@ class Source:
 
 @dataclass(frozen=True)
 class Rotation:
-    """A turned head.
+    """The result of a rotation.
 
     Attributes:
-        frames, norms, turn: (K, S, S, 3) and K each, at `TurnOptions.yaws_deg`.
-        means, examples, angle_fits: the clusters' mean images, and the others, for each of
-            `selection.angles_deg`.
-        warped: (K, S, S, 3), what the flow alone makes of the source; None without a flow.
+        source: the face.
+        reconstruction: the face decoded from its own latent, (S, S, 3).
+        frames: frames (K, S, S, 3) at `TurnOptions.yaws_deg`.
+        norms: the norm of each frame's latent.
+        source_norm: the norm of the source's latent.
+        turn: how far each latent was moved.
+        selection: the clusters.
+        fit: the direction.
+        means: the mean image of each cluster, (clusters, S, S, 3).
+        examples, angle_fits: for each cluster, member images, and the quality of the fit.
+        warped: the source warped along the flow alone, (K, S, S, 3); None without a flow.
     """
 
     source: Source
@@ -105,7 +125,7 @@ class Rotation:
 
     @property
     def reconstruction_mse(self) -> float:
-        """Mean square error of the source decoded from its own latent, on [0, 1]."""
+        """Mean squared error of the reconstruction, for pixels in [0, 1]."""
         return float(mean_square_error(self.source.crop[None], self.reconstruction[None])[0])
 
 
@@ -118,15 +138,17 @@ def rotate(
 ) -> Rotation:
     """Turn the head of `data.source` to each of `options.yaws_deg`.
 
-    Raises `SelectionError` where clusters are too small or the source has no light or pose,
-    `DatasetError` where files do not fit together, `ImageError` where the source is no image.
+    Raises:
+        SelectionError: a cluster is too small, or the source has no known light or pose.
+        DatasetError: files do not fit together.
+        ImageError: the source cannot be decoded.
     """
     return turn(data, find_source(data, model.image_size, options), model, store, options, progress)
 
 
 def find_source(data: Data, size: int, options: TurnOptions) -> Source:
-    """The face to turn, from the image set; errors as of `rotate`."""
-    name = safe_name(data.source)  # ./a.jpg is a.jpg: else it would be taken for another image
+    """Read the face to turn from the image set; raises as `rotate`."""
+    name = safe_name(data.source)  # ./a.jpg must name the same image as a.jpg
     crop = read_crop(data.images, name, size)
     wanted = options.clusters
     light = source_light(name, data.labels, wanted) if wanted.light_filter else None
@@ -141,7 +163,7 @@ def find_source(data: Data, size: int, options: TurnOptions) -> Source:
 
 @dataclass(frozen=True)
 class _Clusters:
-    """The clusters of a source with all that is known of their members."""
+    """The clusters of a source, and what is known of their members."""
 
     images: ClusterImages
     latents: Latents
@@ -158,14 +180,14 @@ def turn(
     options: TurnOptions,
     progress: Progress | None = None,
 ) -> Rotation:
-    """Turn a given face by clusters of the image set; errors as of `rotate`."""
+    """Turn a given face by clusters of the image set; raises as `rotate`."""
     method = replace(fit_method(options.fit.method), shrink=options.fit.shrink)
     editing = editing_method(options.editing.method)
     rng = np.random.default_rng(options.seed)
     found = _gather(data, source, model, store, options, method, rng, progress)
     clusters, selection = found.images, found.images.selection
-    wide = partial(_wide_means, data, source, found, options.seed, progress)
-    latents, flow = editing.prepare(clusters, found.latents, wide, data.device)
+    relaxed = partial(_relaxed_means, data, source, found, options.seed, progress)
+    latents, flow = editing.prepare(clusters, found.latents, relaxed, data.device)
     covariates = member_covariates(selection.members, found.records, found.poses, source.light)
     fit = fit_direction(selection, latents, method, rng, covariates)
     if flow is not None:
@@ -183,7 +205,17 @@ def turn(
         seed=options.seed,
         progress=progress,
     )
-    edited = editing.edit(request)
+    fits = angle_fits(selection, latents, fit.direction)
+    return _result(source, clusters, fit, fits, editing.edit(request))
+
+
+def _result(
+    source: Source,
+    clusters: ClusterImages,
+    fit: Fit,
+    fits: tuple[AngleFit, ...],
+    edited: EditedFrames,
+) -> Rotation:
     moved = edited.latents
     return Rotation(
         source=source,
@@ -192,11 +224,11 @@ def turn(
         norms=tuple(float(np.linalg.norm(z)) for z in moved.frames),
         source_norm=float(np.linalg.norm(moved.source)),
         turn=moved.path,
-        selection=selection,
+        selection=clusters.selection,
         fit=fit,
         means=clusters.means,
-        examples=examples(selection, clusters.crops),
-        angle_fits=angle_fits(selection, latents, fit.direction),
+        examples=examples(clusters.selection, clusters.crops),
+        angle_fits=fits,
         warped=moved.warped,
     )
 
@@ -211,7 +243,7 @@ def _gather(
     rng: np.random.Generator,
     progress: Progress | None,
 ) -> _Clusters:
-    """Select, read and embed the clusters of a source."""
+    """Select the clusters of a source, read their images and encode them."""
     records = join_records(
         data.labels, data.images.names(), data.tables, data.probabilities or None
     )
@@ -221,9 +253,8 @@ def _gather(
     poses = data.poses.find_poses(records.filenames, progress)
     angles = cluster_angles(options.yaws_deg)
     selection = select(records, poses, source.record, angles, criteria, rng)
-    selection = replace(
-        selection, uncertain_count=uncertain
-    )  # the records hold the certain ones only
+    # The records no longer hold uncertain images.
+    selection = replace(selection, uncertain_count=uncertain)
     size = model.image_size
     selection, crops = read_members(data.images, selection, records, size, criteria, progress)
     if options.clusters.similar:
@@ -233,7 +264,7 @@ def _gather(
     return _Clusters(images, latents, records, poses, criteria)
 
 
-def _wide_means(
+def _relaxed_means(
     data: Data,
     source: Source,
     clusters: _Clusters,
@@ -241,7 +272,7 @@ def _wide_means(
     progress: Progress | None,
     size: int,
 ) -> tuple[Selection, Pixels]:
-    """See `WideMeans`: where points go depends little on whose they are, and means want many."""
+    """See `RelaxedMeans`. The motion of points hardly depends on attributes."""
     records, criteria = clusters.records, mean_image_criteria(clusters.criteria)
     angles, rng = clusters.images.selection.angles_deg, np.random.default_rng(seed)
     selection = select(records, clusters.poses, source.record, angles, criteria, rng)
@@ -250,7 +281,7 @@ def _wide_means(
 
 
 def source_light(name: str, labels: Mapping[str, str], options: ClusterOptions) -> str:
-    """The light of the source: as asked for, else its label; `SelectionError` without either."""
+    """The light asked for, or the label of the source; `SelectionError` without either."""
     if options.light != "auto":
         return options.light
     if name in labels:
@@ -264,7 +295,7 @@ def source_light(name: str, labels: Mapping[str, str], options: ClusterOptions) 
 def _criteria(
     options: ClusterOptions, method: FitMethod, source: Source, records: Records
 ) -> Criteria:
-    """What is asked of the clusters: less by a method that learns from every image."""
+    """The criteria of the clusters. A method that learns from every light asks for less."""
     explicit = options.attributes is not None
     usual = () if method.every_light else DEFAULT_ATTRIBUTES
     wanted = usual if options.attributes is None else options.attributes

@@ -1,12 +1,12 @@
-"""Pose estimators for frames in the closed loop: networks taught by the image set, or MTCNN.
+"""Pose estimators of the closed loop: networks trained on the image set, or MTCNN.
 
-What is pushed along an estimator's gradient may satisfy that estimator alone, so another one
-measures. Networks are taught once for an image set and kept in the cache.
+A frame optimised along an estimator's gradient may satisfy this estimator alone. So another
+estimator measures. Networks are trained once for an image set and kept in the cache.
 
-A landmark network asked once is easily fooled by a latent that follows its gradient, so MTCNN's
-last network reads each image several times, in crops moved and scaled at random, as it is and
-mirrored. That makes the reading of a mirrored image the negated one in expectation, exactly with
-the same crops.
+If there are too few images to train on, MTCNN's last network gives the gradient. A single
+evaluation is easily fooled, so it averages several crops of each image, moved and scaled at random.
+Each crop is also mirrored. So the yaw of a mirrored image is the negated yaw in expectation, and
+exactly for the same crops.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from torch.nn.functional import grid_sample
 
 from rotation.data.crop import Pixels, read_crop
 from rotation.data.sources import ImageSource
-from rotation.editing.pose_network import STEPS, PoseNetwork, teach, vary
+from rotation.editing.pose_network import STEPS, PoseNetwork, augment, train_pose_network
 from rotation.errors import ImageError
 from rotation.imaging.images import save_atomically, to_pixels
 from rotation.poses.estimation import Poses
@@ -36,47 +36,48 @@ from rotation.poses.source import PoseSource
 from rotation.progress import Progress
 
 Read = Callable[[torch.Tensor], torch.Tensor]
-"""Images (N, 3, S, S) in [-1, 1] to yaw and pitch (N, 2) in degrees, with a gradient."""
+"""A differentiable estimator: images (N, 3, S, S) in [-1, 1] to yaw and pitch (N, 2), degrees."""
 Measure = Callable[[torch.Tensor], NDArray[np.float64]]
-"""The same by another way than `Read`, without a gradient; NaN where it fails."""
+"""A measuring estimator: the same without a gradient; NaN where it fails."""
 
 SIDE = 48  # pixels of the network's input
 CENTRE, HALF = (0.5, 0.539), 0.445
-"""Middle and half side of the face in a standard crop, as shares of its side."""
+"""Centre and half side of the face in a standard crop, as shares of the crop's side."""
 
-SHIFT, SCALE = 0.04, 0.1  # how far crops move, as a share of the side, and are scaled
+SHIFT, SCALE = 0.04, 0.1  # largest random shift, as a share of the side, and scaling
 DEGREES = 91.0
-"""Degrees for each unit of (nose - middle of eyes and mouth) / distance of the eyes, fitted to
-true renders within +-30 degrees; mean error 2.3 degrees there."""
+"""Degrees per unit of (nose - middle of eyes and mouth) / distance of the eyes. Fitted to rendered
+heads within +-30 degrees, where the mean error is 2.3 degrees."""
 
-FEWEST, MOST = 300, 6000
-"""Images with a known pose: with fewer, MTCNN reads and measures; of more, so many teach."""
+MIN_IMAGES, MAX_IMAGES = 300, 6000
+"""Images to train on. With fewer, MTCNN is used; of more, a random subset."""
 
 YAW_LIMIT_DEG = 60.0
 SEEDS = (1, 2)  # of the network that gives the gradient, and of the one that measures
-VIEWS, VIEW_STRENGTH = 8, 0.6  # random views in which a frame is read, and how random
+AUGMENTATIONS, STRENGTH = 8, 0.6  # augmented copies that an estimate averages
 _VERSION = 1
 
-TAUGHT = "two networks taught by the poses of the image set"
+TRAINED = "two networks trained on the poses of the image set"
 LANDMARKS = "MTCNN's landmarks"
 
 
 @dataclass(frozen=True)
 class PoseEstimators:
-    """One estimator to follow and another to measure by; `about` says in words what they are."""
+    """The estimator whose gradient is followed, another that measures, and a description."""
 
     read: Read
     measure: Measure
     about: str
 
 
-class TaughtEstimators:
-    """Estimators taught by the poses of an image set, made when they are first asked for.
+class TrainedEstimators:
+    """Estimators trained on the poses of an image set when they are first used.
 
     Parameters:
-        images, poses: what teaches. cache: the folder that keeps networks; None: none is kept.
-        device: where MTCNN runs, which serves where too few images teach.
-        steps: updates in which each network is taught.
+        images, poses: the training data.
+        cache: the folder that keeps networks; None: none is kept.
+        device: where MTCNN runs if there are too few images to train on.
+        steps: the number of updates for each network.
     """
 
     def __init__(
@@ -92,21 +93,21 @@ class TaughtEstimators:
         self._made: dict[int, nn.ModuleList | None] = {}
 
     def __call__(self, size: int, seed: int, progress: Progress | None = None) -> PoseEstimators:
-        """Estimators for images of a side of `size`; `seed` is that of the random views."""
+        """Estimators for images of side `size`; `seed` is that of random augmentations."""
         if size not in self._made:
             self._made[size] = self._networks(size, progress)
         networks = self._made[size]
         if networks is None:
             return by_landmarks(seed, self._device)
-        followed, measuring = networks
+        guiding, measuring = networks
         return PoseEstimators(
-            VariedEstimator(followed, seed), VariedMeasure(measuring, seed), TAUGHT
+            AugmentedEstimator(guiding, seed), AugmentedMeasurement(measuring, seed), TRAINED
         )
 
     def _networks(self, size: int, progress: Progress | None) -> nn.ModuleList | None:
-        """The networks for `SEEDS`, from the cache or newly taught; None: too few images."""
-        names, poses = self._teachers(progress)
-        if len(names) < FEWEST:
+        """The networks for `SEEDS`, cached or newly trained; None if there are too few images."""
+        names, poses = self._training_images(progress)
+        if len(names) < MIN_IMAGES:
             return None
         path = self._path(names, poses, size)
         kept = _load(path)
@@ -116,16 +117,16 @@ class TaughtEstimators:
         known = poses.yaw_deg[rows], poses.pitch_deg[rows]
         networks = nn.ModuleList()
         for before, seed in enumerate(SEEDS):
-            said = _share(progress, before)
-            networks.append(teach(crops, *known, seed, self._steps, said))
+            share = _progress_share(progress, before)
+            networks.append(train_pose_network(crops, *known, seed, self._steps, share))
         if path is not None:
             save_atomically(path, lambda target: save_file(networks.state_dict(), target))
         return networks
 
-    def _teachers(self, progress: Progress | None) -> tuple[list[str], Poses]:
-        """Names and poses of the images that teach: chosen at random where there are many."""
+    def _training_images(self, progress: Progress | None) -> tuple[list[str], Poses]:
+        """Names and poses of the images to train on; a random subset of many."""
         names = np.array(self._images.names())
-        few = np.sort(np.random.default_rng(0).permutation(len(names))[:MOST])
+        few = np.sort(np.random.default_rng(0).permutation(len(names))[:MAX_IMAGES])
         chosen = names[few].tolist()
         poses = self._poses.find_poses(chosen, progress)
         good = np.isfinite(poses.pitch_deg) & (np.abs(poses.yaw_deg) <= YAW_LIMIT_DEG)
@@ -135,7 +136,7 @@ class TaughtEstimators:
     def _crops(
         self, names: Sequence[str], size: int, progress: Progress | None
     ) -> tuple[Pixels, list[int]]:
-        """The crops (n, S, S, 3) of the images that can be read, and their places in `names`."""
+        """The crops (n, S, S, 3) of the readable images, and their positions in `names`."""
         crops, rows = [], []
         for row, name in enumerate(names):
             with suppress(ImageError):
@@ -146,7 +147,7 @@ class TaughtEstimators:
         return np.stack(crops), rows
 
     def _path(self, names: Sequence[str], poses: Poses, size: int) -> Path | None:
-        """The cache file of networks trained on these images and poses."""
+        """The cached file of networks trained on these images and poses."""
         if self._cache is None:
             return None
         angles = np.stack([poses.yaw_deg, poses.pitch_deg]).round(2).tolist()
@@ -155,22 +156,22 @@ class TaughtEstimators:
         return self._cache / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
 
 
-class VariedEstimator:
-    """Reads poses off several random views of each image: harder to fool than one look."""
+class AugmentedEstimator:
+    """Averages poses over random augmentations of each image, which are harder to fool."""
 
-    def __init__(self, network: nn.Module, seed: int = 0, views: int = VIEWS) -> None:
-        self._network, self._views = network, views
+    def __init__(self, network: nn.Module, seed: int = 0, count: int = AUGMENTATIONS) -> None:
+        self._network, self._count = network, count
         self._generator = torch.Generator().manual_seed(seed)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """See `Read`; new random views at each call."""
-        views = [vary(images, self._generator, VIEW_STRENGTH) for _ in range(self._views)]
-        read: torch.Tensor = self._network(torch.cat(views))
-        return read.view(self._views, len(images), 2).mean(dim=0)
+        """See `Read`. Each call draws new augmentations."""
+        copies = [augment(images, self._generator, STRENGTH) for _ in range(self._count)]
+        poses: torch.Tensor = self._network(torch.cat(copies))
+        return poses.view(self._count, len(images), 2).mean(dim=0)
 
 
-class VariedMeasure:
-    """Measures poses by a network, in the same random views each time."""
+class AugmentedMeasurement:
+    """Measures poses by a network, with the same random augmentations at each call."""
 
     def __init__(self, network: nn.Module, seed: int = 0) -> None:
         self._network, self._seed = network, seed
@@ -178,12 +179,12 @@ class VariedMeasure:
     def __call__(self, images: torch.Tensor) -> NDArray[np.float64]:
         """See `Measure`."""
         with torch.no_grad():
-            poses = VariedEstimator(self._network, self._seed)(images)
+            poses = AugmentedEstimator(self._network, self._seed)(images)
         return poses.double().cpu().numpy()
 
 
 class YawEstimator:
-    """MTCNN's last network: yaw in degrees of standard crops, positive to the viewer's right."""
+    """Yaw by MTCNN's last network, in degrees, for standard crops."""
 
     def __init__(self, device: torch.device | str = "cpu", crops: int = 8, seed: int = 0) -> None:
         from facenet_pytorch.models.mtcnn import ONet  # late: loads torchvision
@@ -194,20 +195,17 @@ class YawEstimator:
         self._generator = torch.Generator().manual_seed(seed)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
-        """Yaw and pitch (N, 2) of images (N, 3, S, S) in [-1, 1]; new random crops at each call.
-
-        Pitch is not read: it is 0.
-        """
-        readings = []
+        """See `Read`. Each call draws new random crops. Pitch is not estimated: it is 0."""
+        estimates = []
         home, images = images.device, images.to(self.device)
         for grid in self._grids(images):
-            plain, mirrored = (self._offset(picture, grid) for picture in (images, images.flip(-1)))
-            readings.append((plain - mirrored) / 2)
-        yaws = DEGREES * torch.stack(readings).mean(dim=0)
+            plain, mirrored = (self._offset(one, grid) for one in (images, images.flip(-1)))
+            estimates.append((plain - mirrored) / 2)
+        yaws = DEGREES * torch.stack(estimates).mean(dim=0)
         return torch.stack([yaws, torch.zeros_like(yaws)], dim=1).to(home)
 
     def _grids(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Where in the picture, in [-1, 1], each input pixel of each crop lies, (1, 48, 48, 2)."""
+        """For each crop, the places of its pixels in the image, (1, 48, 48, 2) in [-1, 1]."""
         steps = (torch.arange(SIDE) + 0.5) / SIDE * 2 - 1
         rows, columns = torch.meshgrid(steps, steps, indexing="ij")
         square = torch.stack([columns, rows], dim=-1)[None] * HALF * 2
@@ -218,7 +216,7 @@ class YawEstimator:
         return list(moved.to(images).split(1))
 
     def _offset(self, images: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-        """The nose's offset (N,) from the middle of eyes and mouth, by the distance of the eyes."""
+        """The nose's offset (N,) from the middle of eyes and mouth, in distances of the eyes."""
         patch = grid_sample(
             images, grid.expand(len(images), -1, -1, -1), padding_mode="border", align_corners=False
         )
@@ -229,7 +227,7 @@ class YawEstimator:
 
 
 class LandmarkMeasure:
-    """Measures poses by all of MTCNN."""
+    """Measures poses by the landmarks of the full MTCNN detector."""
 
     def __init__(self, device: torch.device | str) -> None:
         from rotation.poses.mtcnn import LandmarkDetector  # late: loads MTCNN
@@ -244,22 +242,22 @@ class LandmarkMeasure:
 
 
 def by_landmarks(seed: int, device: torch.device | str) -> PoseEstimators:
-    """MTCNN's last network to follow, and all of MTCNN to measure by, both on `device`."""
+    """MTCNN's last network gives the gradient, and full MTCNN measures, both on `device`."""
     return PoseEstimators(YawEstimator(device, seed=seed), LandmarkMeasure(device), LANDMARKS)
 
 
-def _share(progress: Progress | None, before: int) -> Callable[[int, int], None]:
-    """The progress of one network of `SEEDS` as a share of all."""
+def _progress_share(progress: Progress | None, before: int) -> Callable[[int, int], None]:
+    """Reports the progress of one network of `SEEDS` as a share of all."""
 
-    def said(done: int, total: int) -> None:
+    def report(done: int, total: int) -> None:
         if progress is not None:
             progress("teach", before * total + done, len(SEEDS) * total)
 
-    return said
+    return report
 
 
 def _load(path: Path | None) -> nn.ModuleList | None:
-    """Networks from the cache; None where there is no whole file."""
+    """The networks of a cached file; None if it is missing or damaged."""
     if path is None or not path.is_file():
         return None
     networks = nn.ModuleList(PoseNetwork() for _ in SEEDS)

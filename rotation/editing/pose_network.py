@@ -1,10 +1,10 @@
-"""Yaw and pitch of faces as a function with a gradient, taught by an image set's own poses.
+"""A differentiable pose estimator: a network trained on the poses of the image set itself.
 
-A small convolutional network learns the poses that the clusters were made by, from crops moved,
-recoloured, blurred, made noisy and hidden in part at random, so that it reads generated frames as
-well and by the whole head. It is asked for an image and its mirror image: a mirror negates yaw and
-keeps pitch exactly. Two networks of different seeds serve the closed loop: one gives the gradient,
-the other, which no latent has been shaped by, measures what was reached.
+A small convolutional network learns the poses that the clusters were selected by. Training crops
+are augmented: moved, recoloured, blurred, made noisy and hidden in part. So the network also works
+on generated frames, and uses the whole head. It averages an image and its mirror image, so a mirror
+exactly negates yaw and keeps pitch. The closed loop uses two networks of different seeds. One gives
+the gradient. The other measures, since no latent was optimised against it.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from rotation.data.crop import Pixels
 SIDE = 64
 WIDTH = 16
 SCALES_DEG = (20.0, 10.0)
-"""Degrees of yaw and of pitch for each unit of the network's output."""
+"""Degrees of yaw and of pitch per unit of the network's output."""
 
 STEPS, BATCH, PEAK_RATE = 560, 64, 2e-3
-"""Taught by 1,200 rendered heads, it reads yaw to 1.5-1.7 degrees on unseen people
-(benchmarks/pose_readers.py)."""
+"""With these and 1,200 rendered heads, the mean yaw error on unseen people is 1.5 to 1.7 degrees
+(benchmarks/pose_estimators.py)."""
 
-BETA = 0.1  # below this error, in units of the output, the loss is a square
+BETA = 0.1  # the loss is quadratic below this error, in units of the output
 
 
 class PoseNetwork(nn.Module):
-    """Images (N, 3, S, S) in [-1, 1] to yaw and pitch (N, 2) in degrees; see the module."""
+    """Images (N, 3, S, S) in [-1, 1] to yaw and pitch (N, 2) in degrees."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class PoseNetwork(nn.Module):
         return both / 2 * torch.tensor(SCALES_DEG, device=images.device)
 
 
-def teach(
+def train_pose_network(
     crops: Pixels,
     yaws_deg: NDArray[np.floating],
     pitches_deg: NDArray[np.floating],
@@ -73,9 +73,16 @@ def teach(
     steps: int = STEPS,
     progress: Callable[[int, int], None] | None = None,
 ) -> PoseNetwork:
-    """A network taught by crops (n, S, S, 3) of known yaw and pitch (n,), each also mirrored.
+    """Train a network on crops of known pose, each also mirrored.
 
     The same seed, images and number of threads give the same network.
+
+    Parameters:
+        crops: (n, S, S, 3), uint8.
+        yaws_deg, pitches_deg: their poses (n,), in degrees.
+        seed: of the initial weights, batches and augmentations.
+        steps: the number of updates.
+        progress: called with the updates done and their total.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
@@ -83,17 +90,17 @@ def teach(
         network = PoseNetwork().train()
         wanted = np.stack([yaws_deg / SCALES_DEG[0], pitches_deg / SCALES_DEG[1]], axis=1)
         goals = torch.from_numpy(wanted.astype(np.float32))
-        images = _pictures(crops)
+        images = _as_images(crops)
         optimizer = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=0.05)
         rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps)
         for step in range(steps):
             rows = torch.randint(len(images), (BATCH,), generator=generator)
-            view = images[rows]
+            batch = images[rows]
             mirrored = torch.rand(BATCH, generator=generator) < 0.5
-            view = torch.where(mirrored[:, None, None, None], view.flip(-1), view)
+            batch = torch.where(mirrored[:, None, None, None], batch.flip(-1), batch)
             signs = torch.stack([1 - 2 * mirrored.float(), torch.ones(BATCH)], dim=1)
             loss = smooth_l1_loss(
-                network.layers(vary(view, generator)), goals[rows] * signs, beta=BETA
+                network.layers(augment(batch, generator)), goals[rows] * signs, beta=BETA
             )
             optimizer.zero_grad()
             loss.backward()
@@ -104,22 +111,31 @@ def teach(
     return network.eval().requires_grad_(False)
 
 
-def vary(images: torch.Tensor, generator: torch.Generator, strength: float = 1.0) -> torch.Tensor:
-    """Images (N, 3, S, S) as other crops, cameras and decoders would show them, pose unchanged.
+def augment(
+    images: torch.Tensor, generator: torch.Generator, strength: float = 1.0
+) -> torch.Tensor:
+    """Augment images at random without changing their pose.
 
-    `strength` scales how far they are moved (4 % of the side), scaled (8 %), turned (4.6 degrees
-    in the plane), recoloured, blurred, made noisy and hidden.
+    Parameters:
+        images: (N, 3, S, S) in [-1, 1].
+        generator: the source of randomness.
+        strength: scales all changes. At 1, images move by up to 4 % of their side, scale by 8 %
+            and rotate in the plane by 4.6 degrees. They are also recoloured, blurred, made noisy
+            and hidden in part.
+
+    Returns:
+        Augmented images (N, 3, S, S).
     """
     count = len(images)
 
     def chance(*shape: int) -> torch.Tensor:
         return strength * (2 * torch.rand(count, *shape, generator=generator) - 1)
 
-    scale, turn = 1 + 0.08 * chance(), 0.08 * chance()
+    scale, rotation = 1 + 0.08 * chance(), 0.08 * chance()
     moves = torch.stack(
         [
-            torch.stack([scale, turn, 0.08 * chance()], dim=1),
-            torch.stack([-turn, scale, 0.08 * chance()], dim=1),
+            torch.stack([scale, rotation, 0.08 * chance()], dim=1),
+            torch.stack([-rotation, scale, 0.08 * chance()], dim=1),
         ],
         dim=1,
     ).to(images)
@@ -135,10 +151,10 @@ def vary(images: torch.Tensor, generator: torch.Generator, strength: float = 1.0
 
 
 def _rectangles(chance: Callable[..., torch.Tensor], side: int) -> torch.Tensor:
-    """Masks (N, 1, S, S), 1 within two rectangles each of up to half the sides, else 0.
+    """Masks (N, 1, S, S): 1 within two rectangles of up to half the sides, else 0.
 
-    What is hidden cannot tell the yaw, so all parts of a head have to: a reader of noses alone
-    would be satisfied by a turned nose.
+    Hidden parts force the network to use the whole head. An estimator that looks at noses alone
+    would accept a frame in which only the nose has turned.
     """
     places = (torch.arange(side) + 0.5) / side * 2 - 1
     mask = torch.zeros(1)
@@ -149,7 +165,7 @@ def _rectangles(chance: Callable[..., torch.Tensor], side: int) -> torch.Tensor:
     return mask
 
 
-def _pictures(crops: Pixels) -> torch.Tensor:
+def _as_images(crops: Pixels) -> torch.Tensor:
     """Images (n, 3, 64, 64) in [-1, 1] of crops (n, S, S, 3)."""
     planes = torch.from_numpy(np.ascontiguousarray(crops.transpose(0, 3, 1, 2)))
     return torch.cat([_at_its_size(part.float() / 127.5 - 1) for part in planes.split(256)])

@@ -1,9 +1,9 @@
-"""How far along a direction a source must go to show the yaw that is asked for.
+"""Calibration of steps: how far along a direction a source must move to show a target yaw.
 
-A mean over people knows less than half of what one head's turn changes in its latent, so a step of
-the fitted slope falls short, by an amount that differs from face to face. Instead of one factor for
-all, the source is moved along the direction in trial steps, the yaw of each picture is read, and
-the reading is inverted. Angles in degrees, positive towards the viewer's right.
+A mean direction holds less than half of the change of one head's latent in a turn. So a step of the
+fitted slope falls short, and the error differs between faces. The source is moved along the
+direction in trial steps, and the yaw of each decoded frame is measured. The measured function is
+then inverted. Angles are in degrees, positive towards the viewer's right.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 
 TRIAL_STEPS_DEG = (8.0, 16.0, 24.0, 32.0, 44.0, 56.0, 72.0, 88.0, 104.0, 120.0, 140.0, 160.0)
-"""Steps tried to either side. Beyond the last, pictures have left what the model knows."""
+"""Trial steps to either side. Beyond the last, decoded frames leave the model's distribution."""
 
 MIN_CONFIDENCE = 0.3
 MIN_READINGS = 6
@@ -25,30 +25,36 @@ MIN_READINGS = 6
 
 @dataclass(frozen=True)
 class Calibration:
-    """Trial steps and what they showed: the inverse of `reached_deg` on `tried_deg` is wanted.
+    """Trial steps and the yaws they reached.
 
-    Both are relative to the source, rising, and hold 0 -> 0; `reached_deg` is the monotone fit of
-    the readings.
+    Attributes:
+        tried_deg: trial steps, rising, with 0 among them.
+        reached_deg: the monotone fit of measured yaws, relative to the source; 0 at step 0.
     """
 
     tried_deg: Floats
     reached_deg: Floats
 
     def steps(self, wanted_deg: Floats) -> tuple[Floats, NDArray[np.bool_]]:
-        """The steps (K,) that turn by `wanted_deg` (K,), and whether each can be reached.
+        """Invert the calibration.
 
-        Where it cannot, the step is the smallest that turns as far as possible.
+        Parameters:
+            wanted_deg: target yaws (K,) relative to the source.
+
+        Returns:
+            The steps (K,), and whether each target can be reached (K,). An unreachable target
+            gets the smallest step that turns as far as possible.
         """
         wanted = np.asarray(wanted_deg, dtype=np.float64)
         low, high = self.reached_deg[0], self.reached_deg[-1]
-        # On a plateau a longer step buys nothing: the tilt makes its end next to the source win.
+        # On a plateau, this small slope selects the end next to the source.
         rising = self.reached_deg + 1e-9 * self.tried_deg
         found = np.interp(np.clip(wanted, low, high), rising, self.tried_deg)
         return np.where(wanted == 0, 0.0, found), (wanted >= low) & (wanted <= high)
 
 
 def trial_steps() -> Floats:
-    """The steps to try, rising, 0 among them."""
+    """The trial steps, rising, with 0 among them."""
     steps = np.array(TRIAL_STEPS_DEG)
     return np.concatenate([-steps[::-1], [0.0], steps])
 
@@ -56,12 +62,19 @@ def trial_steps() -> Floats:
 def calibrate(
     tried_deg: Sequence[float], yaw_deg: Floats, confidence: Floats
 ) -> Calibration | None:
-    """The calibration from the yaws (n,) read off the pictures of the trial steps (n,).
+    """Calibrate steps by the yaws measured on the frames of trial steps.
 
-    Readings are taken relative to the one at step 0, so that a reader's constant error on this
-    face cancels, and made monotone by weighted isotonic regression. Readings that are NaN or of a
-    confidence below `MIN_CONFIDENCE` do not count. None where too few are left, where the source
-    itself cannot be read, or where nothing turns.
+    Yaws are taken relative to that at step 0, so the constant error of the pose estimator on this
+    face cancels. Weighted isotonic regression makes them monotone.
+
+    Parameters:
+        tried_deg: the trial steps (n,), with 0 among them.
+        yaw_deg: the measured yaws (n,), NaN if not measured.
+        confidence: the weight (n,) of each. Yaws below `MIN_CONFIDENCE` do not count.
+
+    Returns:
+        The calibration. None if too few yaws count, if the yaw at step 0 does not, or if the head
+        does not turn.
     """
     from scipy.optimize import isotonic_regression  # late: half a second of imports
 

@@ -25,9 +25,9 @@ from rotation.data.records import UNKNOWN, Records, join_records
 from rotation.data.sources import ImageSource, open_source
 from rotation.diffusion.devices import choose_device
 from rotation.directions.fit import STUDIED_METHODS
-from rotation.directions.fit_weights import Sample
+from rotation.directions.fit_method import Sample
 from rotation.directions.principal_components import principal_components
-from rotation.directions.reliability import DirectionReliability, Draws, measure_reliability
+from rotation.directions.reliability import DirectionReliability, Resampling, measure_reliability
 from rotation.errors import DatasetError, SelectionError
 from rotation.imaging.images import check_writable
 from rotation.latents.encoders import open_cluster_store, open_codec
@@ -41,7 +41,7 @@ from rotation.synthetic_heads.dataset import TRUTH, read_truth, write_dataset
 
 ANY = "any"
 NOBODY = Records(("",), np.array(["center"]), np.array([UNKNOWN]), (), np.empty((1, 0), np.int64))
-"""No source: nobody's pictures are left out."""
+"""Stands in for a source, so that no person's images are left out."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +49,18 @@ class StudyOptions:
     """All that `rotation directions` needs.
 
     Attributes:
-        images, labels: the image set with its labels.csv; None: `heads` rendered heads.
         cache: keeps latents, poses and rendered heads.
-        criteria: what is asked of the clusters, whatever the light.
-        light: whose direction; None: of every light alike.
-        yaws_deg: how far the clusters reach.
+        criteria: the criteria of the clusters, apart from the light.
+        images, labels: the image set and its labels.csv; None: rendered heads.
+        heads: the number of rendered heads.
+        light: the light that the direction is for; None: any light.
+        yaws_deg: target yaws, which decide how far the clusters reach.
         methods: names among `STUDIED_METHODS`.
-        components: leading principal components of the images, for the second table.
-        draws: how much is drawn anew.
-        out: a folder for directions.json; None: none is written.
+        components: the number of principal components of the images, for the second table.
+        resampling: the number of resamples and splits.
+        model, poses: the diffusion model, and where poses come from.
+        seed: the seed of all random steps.
+        out: a folder for directions.json; None: it is not written.
     """
 
     cache: Path
@@ -69,7 +72,7 @@ class StudyOptions:
     yaws_deg: tuple[float, ...] = tuple(float(yaw) for yaw in range(-30, 31, 10))
     methods: tuple[str, ...] = tuple(STUDIED_METHODS)
     components: int = 50
-    draws: Draws = field(default_factory=Draws)
+    resampling: Resampling = field(default_factory=Resampling)
     model: ModelOptions = field(default_factory=ModelOptions)
     poses: PoseOptions = field(default_factory=PoseOptions)
     seed: int = 0
@@ -77,9 +80,9 @@ class StudyOptions:
 
 
 def study_directions(options: StudyOptions, command: str, progress: Progress) -> dict[str, Any]:
-    """Fit by every method asked for and tell how reliable its direction is.
+    """Fit by each method and measure how reliable its direction is.
 
-    Returns the report, which is left in the folder `options.out` too, as `directions.json`.
+    Returns the report. It is also written to `directions.json` in the folder `options.out`.
     """
     methods = [STUDIED_METHODS[name] for name in choose_methods(options.methods)]
     if options.out is not None:
@@ -92,16 +95,16 @@ def study_directions(options: StudyOptions, command: str, progress: Progress) ->
     found: dict[str, dict[str, DirectionReliability]] = {}
     for method in methods:
         for space, basis in spaces.items():
-            told = measure_reliability(sample, method, options.draws, options.seed, basis)
-            found.setdefault(method.name, {})[space] = told
+            measured = measure_reliability(sample, method, options.resampling, options.seed, basis)
+            found.setdefault(method.name, {})[space] = measured
             done = sum(map(len, found.values()))
             progress("fit", done, len(methods) * len(spaces))
     report = about | {
         "components": len(components),
-        **asdict(options.draws),
+        **asdict(options.resampling),
         "ways": {
-            name: {space: asdict(one) for space, one in told.items()}
-            for name, told in found.items()
+            name: {space: asdict(one) for space, one in measured.items()}
+            for name, measured in found.items()
         },
         "seed": options.seed,
         "seconds": {"gather": embedded - start, "fit": time.perf_counter() - embedded},
@@ -114,25 +117,27 @@ def study_directions(options: StudyOptions, command: str, progress: Progress) ->
 
 
 def choose_methods(names: tuple[str, ...]) -> tuple[str, ...]:
-    """These names; `SelectionError` for one that there is not."""
+    """The names, if all are known; raises `SelectionError` otherwise."""
     for name in names:
         if name not in STUDIED_METHODS:
             known = ", ".join(STUDIED_METHODS)
-            raise SelectionError(f"--methods: {name!r} is none; there are {known}.")
+            raise SelectionError(f"--methods: {name!r} is no method; there are {known}.")
     return names
 
 
 def gather(options: StudyOptions, progress: Progress) -> tuple[Sample, Pixels, dict[str, Any]]:
-    """The members of all clusters with their latents, their crops, and the report of them."""
+    """The sample that directions are fitted to, the members' crops, and a description."""
     folder, labels, poses_from = _labelled(options, progress)
     chosen = resolve_model_options(options.model, folder)
     codec = open_codec(chosen)
     store = open_cluster_store(options.cache, codec)
     with open_source(folder) as images:
         tables, measured = read_tables(folder), pose_cache_path(options.cache, folder)
-        book = open_pose_source(poses_from, images, tables, measured, choose_device(chosen.device))
+        source = open_pose_source(
+            poses_from, images, tables, measured, choose_device(chosen.device)
+        )
         records = join_records(labels, images.names(), tables)
-        poses = book.find_poses(records.filenames, progress)
+        poses = source.find_poses(records.filenames, progress)
         selection, crops = _select(options, images, records, poses, codec.image_size, progress)
     members = selection.members
     covariates = member_covariates(members, records, poses, options.light)
@@ -164,7 +169,7 @@ def gather(options: StudyOptions, progress: Progress) -> tuple[Sample, Pixels, d
 def _labelled(
     options: StudyOptions, progress: Progress
 ) -> tuple[Path, dict[str, str], PoseOptions]:
-    """The image set, its labels and where its poses are; rendered heads where none is given."""
+    """The image set, its labels and its poses; rendered heads if no image set is given."""
     if options.images is not None:
         if options.labels is None:
             raise DatasetError("--labels is needed with --images: what light is on each image.")
@@ -182,7 +187,7 @@ def _select(
     size: int,
     progress: Progress,
 ) -> tuple[Selection, dict[int, Pixels]]:
-    """Clusters of every light, for the regression; the other methods count those of theirs."""
+    """Select clusters of every light. Only the regression learns from all of them."""
     rng = np.random.default_rng(options.seed)
     angles = cluster_angles(options.yaws_deg)
     selection = select(records, poses, NOBODY, angles, options.criteria, rng)
@@ -190,13 +195,13 @@ def _select(
 
 
 def _people(records: Records) -> NDArray[np.int64]:
-    """Whose picture each record is: persons by their number, unknown ones each by themselves."""
+    """The person of each record. Each record of an unknown person counts as one person."""
     alone = -1 - np.arange(len(records))
     return np.where(records.identities == UNKNOWN, alone, records.identities)
 
 
 def _lit_sizes(selection: Selection, covariates: Covariates, minimum: int) -> list[int]:
-    """Members of each cluster under the light asked for; `SelectionError` where too few."""
+    """The number of members under the given light; `SelectionError` if a cluster has too few."""
     lit, light = covariates.has_source_light, covariates.source_light
     edges = np.cumsum((0, *selection.sizes)).tolist()
     sizes = [int(lit[a:b].sum()) for a, b in pairwise(edges)]

@@ -1,4 +1,4 @@
-"""The ways to embed an image, measured beside each other on rendered heads nobody trained on."""
+"""Comparison of encoders on rendered heads that no model was trained on."""
 
 from __future__ import annotations
 
@@ -38,13 +38,21 @@ SAMPLE_SECONDS = 0.005
 
 @dataclass(frozen=True)
 class Row:
-    """What one way does at one number of steps. Errors are on images in [0, 1].
+    """The measures of one encoder at one number of steps. Errors are for images in [0, 1].
 
-    `mse`, `mse_95` (95th percentile), `psnr_db` (of the mean) and `gradient` (`gradient_distance`)
-    are of image -> z -> image; `cosine` is the mean of z -> image -> z for Gaussian z and images
-    neither clipped nor rounded. `size` is |z| / sqrt(d), `lag1` the correlation of neighbours
-    along the width, `kurtosis` the excess: 1, 0 and 0 for noise. `ms` and `mb` are an image's
-    time and memory (peak above what was there before) in a batch.
+    The field names are the keys of the JSON output.
+
+    Attributes:
+        way: the name of the encoder.
+        steps: steps of the sampler.
+        mse, mse_95: mean and 95th percentile of the squared error of image -> z -> image.
+        psnr_db: PSNR of the mean error.
+        gradient: `gradient_distance` of the same.
+        cosine: mean cosine of z -> image -> z, for Gaussian z and unclipped images.
+        size: |z| / sqrt(d); 1 for noise.
+        lag1: correlation of horizontal neighbours in z; 0 for noise.
+        kurtosis: excess kurtosis of z; 0 for noise.
+        ms, mb: time and additional peak memory per image in a batch.
     """
 
     way: str
@@ -69,30 +77,42 @@ def compare(
     sheet: Path | None,
     progress: Progress,
 ) -> list[dict[str, Any]]:
-    """Rows of all ways at all numbers of steps; `sheet` names a PNG for the first of these."""
-    images, rows, pictures = None, [], []
+    """Compare all encoders at all numbers of steps.
+
+    Parameters:
+        model: the model folder; None: the bundled model.
+        count: the number of images.
+        device: auto, cpu, cuda, cuda:N.
+        steps: numbers of sampler steps.
+        sheet: a PNG of reconstructions at the first number of steps; None: none.
+        progress: called as work goes on.
+
+    Returns:
+        A `Row` as a dictionary for each encoder and number of steps.
+    """
+    images, rows, reconstructions = None, [], []
     for number in steps:
         plain = LatentModel.load(model, device, number, iterations=0)
         if images is None:
             images = unseen_heads(count, plain.image_size)
-        ways = _ways(model, device, number)
-        for done, (name, encode) in enumerate(ways, start=1):
-            row, again = _measure(name, encode, plain, images, number)
+        encoders = _encoders(model, device, number)
+        for done, (name, encode) in enumerate(encoders, start=1):
+            row, decoded = _measure(name, encode, plain, images, number)
             rows.append(asdict(row))
             if number == steps[0]:
-                pictures.append(again)
-            progress(f"{number} steps", done, len(ways))
+                reconstructions.append(decoded)
+            progress(f"{number} steps", done, len(encoders))
     if sheet is not None and images is not None:
         shown = min(8, count)
-        save_sheet(torch.cat([part[:shown] for part in (images, *pictures)]), sheet, shown)
+        save_sheet(torch.cat([part[:shown] for part in (images, *reconstructions)]), sheet, shown)
     return rows
 
 
-def _ways(folder: Path | None, device: str, steps: int) -> list[tuple[str, Encode]]:
-    """The ways that this model and this device offer."""
+def _encoders(folder: Path | None, device: str, steps: int) -> list[tuple[str, Encode]]:
+    """The encoders that this model and this device offer, by name."""
     model = LatentModel.load(folder, device, steps)
     native = bf16_is_faster(choose_device(device))
-    ways: list[tuple[str, Encode]] = [
+    encoders: list[tuple[str, Encode]] = [
         ("naive inversion", lambda x: model.encode(x, iterations=0)),
         ("smooth", SmoothedInversionEncoder(model)),
         ("smooth, 1 sweep", RefinedEncoder(model, SmoothedInversionEncoder(model), steps=1)),
@@ -101,20 +121,22 @@ def _ways(folder: Path | None, device: str, steps: int) -> list[tuple[str, Encod
     ]
     if native:
         half = LatentModel.load(folder, device, steps, bf16=True)
-        ways += [
+        encoders += [
             ("5 corrections, bf16", lambda x: half.encode(x, iterations=5)),
             ("exact inversion, bf16", lambda x: half.encode_exactly(x, bf16=True).z),
         ]
-    ways.append(
+    encoders.append(
         (
             f"{REFINEMENT_STEPS} gradients from naive",
             lambda x: refine_by_gradient(model, model.encode(x, iterations=0), x, REFINEMENT_STEPS),
         )
     )
-    return ways + _network_ways(folder, device, model)
+    return encoders + _network_encoders(folder, device, model)
 
 
-def _network_ways(folder: Path | None, device: str, model: LatentModel) -> list[tuple[str, Encode]]:
+def _network_encoders(
+    folder: Path | None, device: str, model: LatentModel
+) -> list[tuple[str, Encode]]:
     try:
         network = EmbeddingNetwork.load(folder, device)
     except ModelError:
@@ -133,9 +155,9 @@ def _network_ways(folder: Path | None, device: str, model: LatentModel) -> list[
 def _measure(
     name: str, encode: Encode, plain: LatentModel, images: torch.Tensor, steps: int
 ) -> tuple[Row, torch.Tensor]:
-    z, seconds, memory = _watched(encode, images)
-    again = plain.decode(z)
-    errors = (again - images).square().mean(dim=(1, 2, 3)).double()
+    z, seconds, memory = _time_encoding(encode, images)
+    decoded = plain.decode(z)
+    errors = (decoded - images).square().mean(dim=(1, 2, 3)).double()
     seeds = noise(min(len(images), 8), plain.image_size, seed=1)
     found = _recovered(encode, plain, seeds)
     flat, centred = z.flatten(1).double(), z - z.mean(dim=(1, 2, 3), keepdim=True)
@@ -146,7 +168,7 @@ def _measure(
         mse=float(errors.mean()),
         mse_95=float(errors.quantile(0.95)),
         psnr_db=float(-10 * errors.mean().log10()),
-        gradient=gradient_distance(again, images),
+        gradient=gradient_distance(decoded, images),
         cosine=float(torch.cosine_similarity(found, seeds.flatten(1)).mean()),
         size=float(flat.square().mean(dim=1).sqrt().mean()),
         lag1=float(((centred[..., 1:] * centred[..., :-1]).mean(dim=(1, 2, 3)) / variance).mean()),
@@ -154,23 +176,23 @@ def _measure(
         ms=1000 * seconds / len(images),
         mb=memory / len(images) / 2**20,
     )
-    return row, again
+    return row, decoded
 
 
 @torch.inference_mode()
 def _recovered(encode: Encode, plain: LatentModel, seeds: torch.Tensor) -> torch.Tensor:
-    """What an encoder makes (N, D) of the pictures that latents decode to."""
+    """Decode latents and encode the images again; returns flat latents (N, D)."""
     x = ddim.sample(plain.eps, seeds.to(plain.device), plain.schedule, plain.times)
-    pictures = ((x + 1) / 2).cpu()
+    decoded = ((x + 1) / 2).cpu()
     with torch.inference_mode(False):
-        return encode(pictures.clone()).flatten(1)
+        return encode(decoded.clone()).flatten(1)
 
 
 def gradient_distance(first: torch.Tensor, second: torch.Tensor) -> float:
-    """A distance by edges: mean |difference of gradients| over `SCALES` scales.
+    """The mean absolute difference of image gradients over `SCALES` scales.
 
-    Images (N, 3, S, S) in [0, 1]. It stands in for a learned perceptual distance, whose weights
-    would have to be fetched: like one it weighs structure more than level, and blur shows.
+    Images are (N, 3, S, S) in [0, 1]. This replaces a learned perceptual distance, which needs a
+    download. Like one, it weighs structure more than brightness, and detects blur.
     """
     total, difference = 0.0, first - second
     for _ in range(SCALES):
@@ -180,26 +202,26 @@ def gradient_distance(first: torch.Tensor, second: torch.Tensor) -> float:
     return total
 
 
-def _watched(encode: Encode, images: torch.Tensor) -> tuple[torch.Tensor, float, float]:
-    """Latents, seconds, and bytes of memory at the peak above those before."""
-    encode(images[:1])  # warm: kernels chosen, memory pools made
+def _time_encoding(encode: Encode, images: torch.Tensor) -> tuple[torch.Tensor, float, float]:
+    """Encode images; returns latents, seconds, and additional peak memory in bytes."""
+    encode(images[:1])  # warm up: selects kernels, allocates memory pools
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        begun = time.perf_counter()
+        start = time.perf_counter()
         z = encode(images)
-        return z, time.perf_counter() - begun, torch.cuda.max_memory_allocated() - before
+        return z, time.perf_counter() - start, torch.cuda.max_memory_allocated() - before
     gc.collect()
     _trim()
     with _Resident() as resident:
-        begun = time.perf_counter()
+        start = time.perf_counter()
         z = encode(images)
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - start
     return z, seconds, resident.peak - resident.before
 
 
 def _trim() -> None:
-    """Give freed memory back to the system, so that the next peak is seen; glibc only."""
+    """Return freed memory to the system, so that the next peak is visible; glibc only."""
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     except (OSError, AttributeError):
@@ -207,7 +229,7 @@ def _trim() -> None:
 
 
 class _Resident:
-    """Samples this process's resident memory in a thread."""
+    """Samples the resident memory of this process in a thread."""
 
     def __enter__(self) -> _Resident:
         self.before = self.peak = _resident_bytes()

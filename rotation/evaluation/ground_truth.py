@@ -1,8 +1,8 @@
-"""What a synthetic head truly looks like, turned, lit otherwise, nodding, or as another person.
+"""Ground truth: true renders of a synthetic head at other yaws, lights, pitches and identities.
 
-Everything a verdict compares with is rendered in the source's own scene: same background, lamp,
-pitch and smile. Renders are made when asked for and kept, since every variant of the engine is
-judged against the same ones. No torch here: judges are processes of their own and start quickly.
+All renders use the scene of the source: the same background, lamp, pitch and smile. Renders are
+made on demand and kept, since all variants are judged against the same ones. This module does not
+import torch, so that the judges' processes start quickly.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SOURCE_YAW_DEG = 10.0
 
 
 def benchmark_heads(count: int, seed: int) -> list[Head]:
-    """Heads of unseen people looking ahead within +-10 degrees, the three lights in turn."""
+    """Heads of people that no model has seen, within +-10 degrees of yaw, lights alternating."""
     pool = sample_heads(
         12 * count + 60, seed, BENCHMARK_IDENTITY, (-SOURCE_YAW_DEG, SOURCE_YAW_DEG)
     )
@@ -43,10 +43,14 @@ def class_of(head: Head) -> str:
 
 
 @dataclass
-class Truth:
-    """True renders (n, S, S, 3) around one head. Yaws and pitches in degrees.
+class TrueRenders:
+    """True renders (n, S, S, 3) of one head, made on demand. Angles are in degrees.
 
-    Of `people` others its gallery is made; `step_deg` is the grid's.
+    Attributes:
+        head: the head.
+        size: S, the side of renders in pixels.
+        people: the number of other people in the gallery.
+        step_deg: the step of the grid of yaws.
     """
 
     head: Head
@@ -57,7 +61,7 @@ class Truth:
 
     @property
     def grid_deg(self) -> NDArray[np.float64]:
-        """Yaws of the renders that a frame's yaw is read off; a parabola refines between them."""
+        """The yaws of the reference renders that the yaw of a frame is measured by."""
         return np.arange(-GRID_REACH_DEG, GRID_REACH_DEG + 0.1, self.step_deg)
 
     @property
@@ -66,7 +70,7 @@ class Truth:
         return self._keep("grid", lambda: self.turned(self.grid_deg))
 
     def turned(self, yaws_deg: Sequence[float] | NDArray[np.float64]) -> Pixels:
-        """The head at each of the given yaws; those of the grid are not rendered anew."""
+        """The head at each of the given yaws."""
         return np.concatenate([self._at(float(yaw)) for yaw in yaws_deg])
 
     def lit(self, yaw_deg: float) -> tuple[Pixels, list[str]]:
@@ -88,7 +92,7 @@ class Truth:
         return np.concatenate([nods[: len(down)], self._at(yaw_deg), nods[len(down) :]])
 
     def gallery(self, yaw_deg: float) -> Pixels:
-        """`people` others in this head's place, lit and turned as it."""
+        """`people` other persons in the same scene, at the same yaw."""
         heads = [
             replace(self.head, yaw_deg=yaw_deg, identity=sample_identity(GALLERY_IDENTITY + k))
             for k in range(self.people)

@@ -1,4 +1,4 @@
-"""Judges at work beside the engine: rendering the truth takes longer than turning on a GPU."""
+"""Judges in processes of their own, since rendering takes longer than turning on a GPU."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 
 from rotation.data.crop import Pixels
-from rotation.evaluation.ground_truth import Truth
-from rotation.evaluation.judge import JudgedFrames, Verdict, judge_all
+from rotation.evaluation.ground_truth import TrueRenders
+from rotation.evaluation.judge import JudgedFrames, Judgement, judge_all
 
-Verdicts = dict[str, Verdict]
+Judgements = dict[str, Judgement]
 
 
 class Judges:
-    """Judges one source after another in `workers` processes; none: in this one, at once.
+    """Judges sources in `workers` processes; with 0, at once in this process.
 
-    A process takes a source with all its variants, so that they share its true renders, and
-    forgets these afterwards. To be used in a `with` block.
+    A process judges all variants of a source, so that they share its true renders. Use it in a
+    `with` block.
     """
 
     def __init__(self, workers: int) -> None:
-        # Spawned, not forked: a fork of a process with CUDA or running threads does not work.
+        # Spawned: a forked process with CUDA or running threads does not work.
         spawn = multiprocessing.get_context("spawn")
         self._pool = ProcessPoolExecutor(workers, mp_context=spawn) if workers else None
 
@@ -34,14 +34,14 @@ class Judges:
 
     def submit(
         self,
-        truth: Truth,
+        truth: TrueRenders,
         yaws_deg: Sequence[float],
         crop: Pixels,
         turned: Mapping[str, JudgedFrames],
-    ) -> Future[Verdicts]:
-        """The verdicts to come on one source by variant; see `judge_all`."""
+    ) -> Future[Judgements]:
+        """The future judgements on one source, by variant; see `judge_all`."""
         if self._pool is not None:
             return self._pool.submit(judge_all, truth, yaws_deg, crop, turned)
-        done: Future[Verdicts] = Future()
+        done: Future[Judgements] = Future()
         done.set_result(judge_all(truth, yaws_deg, crop, turned))
         return done

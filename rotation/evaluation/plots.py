@@ -1,4 +1,4 @@
-"""The benchmark to look at: strips under the truth, and the yaw reached against the yaw asked."""
+"""Images of a benchmark: strips below their true renders, and a plot of yaw reached."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from rotation.imaging.images import degrees, draw_sheet, save_atomically, save_p
 
 @dataclass(frozen=True)
 class Strip:
-    """One source: its true renders (K, S, S, 3), and how each variant has turned it."""
+    """One source: its true renders (K, S, S, 3), and the frames of each variant."""
 
     true: Pixels
     turned: Mapping[str, JudgedFrames]
 
 
 def write_strips(strips: Sequence[Strip], yaws_deg: Sequence[float], path: Path) -> None:
-    """A sheet: for each source a row of the truth, and below it one for each variant."""
+    """Write a sheet: for each source one row of true renders, and one row for each variant."""
     rows, labels = [], []
     for strip in strips:
         rows += [strip.true, *(one.frames for one in strip.turned.values())]
@@ -34,15 +34,16 @@ def write_strips(strips: Sequence[Strip], yaws_deg: Sequence[float], path: Path)
 
 
 def write_plot(summary: Mapping[str, Any], yaws_deg: Sequence[float], path: Path) -> None:
-    """Median yaw reached against the yaw asked for, the band between its quartiles."""
+    """Plot the median and the quartiles of the yaw reached over the target yaw."""
     figure = Figure(figsize=(6.4, 6.0), layout="constrained")
     axes = figure.add_subplot()
     order = np.argsort(yaws_deg)
     asked = np.asarray(yaws_deg)[order]
     axes.plot(asked, asked, color="0.4", linestyle="--", linewidth=1, label="as asked")
     for name, one in summary.items():
-        low, median, high = (np.asarray(one["reached_deg"][part])[order]
-                             for part in ("low", "median", "high"))  # fmt: skip
+        low, median, high = (
+            np.asarray(one["reached_deg"][part])[order] for part in ("low", "median", "high")
+        )
         (line,) = axes.plot(asked, median, marker="o", markersize=3, label=name)
         axes.fill_between(asked, low, high, color=line.get_color(), alpha=0.12, linewidth=0)
     axes.set_xlabel("yaw asked for, degrees")

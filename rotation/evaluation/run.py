@@ -1,4 +1,4 @@
-"""`rotation benchmark`: every variant turns the same heads, and the same renders judge them."""
+"""`rotation benchmark`: all variants turn the same heads, judged by the same true renders."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from rotation.data.celeba import read_tables
 from rotation.data.sources import open_source
 from rotation.diffusion.devices import choose_device
 from rotation.editing.pipeline import Data
-from rotation.editing.pose_estimators import TaughtEstimators
+from rotation.editing.pose_estimators import TrainedEstimators
 from rotation.errors import SelectionError
-from rotation.evaluation.ground_truth import GRID_STEP_DEG, Truth, benchmark_heads
-from rotation.evaluation.judge import JudgedFrames, Verdict
-from rotation.evaluation.judge_pool import Judges, Verdicts
-from rotation.evaluation.methods import (
-    RememberedSource,
-    Turner,
-    all_by_clusters,
+from rotation.evaluation.editors import (
+    CachedSourceEncoder,
+    Editor,
+    by_clusters,
     by_truth,
     source_of,
 )
+from rotation.evaluation.ground_truth import GRID_STEP_DEG, TrueRenders, benchmark_heads
+from rotation.evaluation.judge import JudgedFrames, Judgement
+from rotation.evaluation.judge_pool import Judgements, Judges
 from rotation.evaluation.plots import Strip, write_plot, write_strips
 from rotation.evaluation.tables import Summary, summarise
 from rotation.evaluation.variants import BOUND, BOUND_ABOUT, VARIANTS, Variant, choose
@@ -38,18 +38,24 @@ from rotation.poses.source import poses_from_csv
 from rotation.progress import Progress
 from rotation.report.json_report import describe_model, package_versions, write_json_report
 from rotation.run import ESTIMATOR_FOLDER
-from rotation.synthetic_heads.dataset import read_truth, write_dataset
+from rotation.synthetic_heads.dataset import TRUTH, read_truth, write_dataset
 
-EVERY = 3
-"""Figures are kept up to date each time so many sources more have been judged."""
+REPORT_EVERY = 3
+"""benchmark.json is rewritten whenever so many more sources have been judged."""
 
 
 @dataclass(frozen=True)
-class Size:
-    """How much is measured: `sources` heads, at `yaws_deg`, among `gallery` other people.
+class BenchmarkSize:
+    """How much is measured.
 
-    Clusters come from `heads` pictures, embedded with `iterations` corrections a step; yaws are
-    read off a grid of true renders `grid_deg` apart.
+    Attributes:
+        sources: the number of heads to turn.
+        yaws_deg: the target yaws.
+        variants: the names of the variants, with or without `BOUND`.
+        gallery: the number of other people among whom the source must be the nearest.
+        heads: the number of rendered images that clusters are selected from.
+        iterations: corrections per step when these images are encoded.
+        grid_deg: the step of the grid of true renders that yaws are measured by.
     """
 
     sources: int
@@ -61,18 +67,26 @@ class Size:
     grid_deg: float
 
 
-QUICK = Size(24, tuple(map(float, range(-30, 31, 10))), ("paper", "samples"), 20, 240, 1, 5.0)
-FULL = Size(
+QUICK = BenchmarkSize(
+    24, tuple(map(float, range(-30, 31, 10))), ("paper", "samples"), 20, 240, 1, 5.0
+)
+FULL = BenchmarkSize(
     102, tuple(map(float, range(-30, 31, 5))), (*VARIANTS, BOUND), 1000, 480, 4, GRID_STEP_DEG
 )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """By variant each source's verdict and seconds of turning; strips of the first sources; the
-    sources that were left out, with the reason."""
+    """The results so far.
 
-    verdicts: dict[str, list[Verdict]]
+    Attributes:
+        judgements: by variant, one for each source.
+        seconds: by variant, the time of turning each source.
+        strips: the frames of the first sources.
+        left_out: the sources that were left out, with the reason.
+    """
+
+    judgements: dict[str, list[Judgement]]
     seconds: dict[str, list[float]]
     strips: list[Strip]
     left_out: list[dict[str, Any]]
@@ -83,12 +97,17 @@ class BenchmarkOptions:
     """All that `rotation benchmark` needs.
 
     Attributes:
-        cache: keeps rendered heads and latents. out: for figures, strips and plot; None: none.
-        min_cluster: attributes are dropped before a cluster is smaller.
-        strips: sources that are shown. workers: processes that render and judge; 0: this one.
+        size: how much is measured.
+        model: the diffusion model.
+        cache: keeps rendered heads and latents.
+        out: the folder for the report, strips and plot; None: nothing is written.
+        min_cluster: the least size of a cluster; attributes are dropped to reach it.
+        strips: the number of sources shown in strips.png.
+        workers: processes that render and judge; 0: this process.
+        seed: the seed of sources and of all random steps.
     """
 
-    size: Size
+    size: BenchmarkSize
     model: ModelOptions
     cache: Path
     out: Path | None = None
@@ -99,9 +118,10 @@ class BenchmarkOptions:
 
 
 def run_benchmark(options: BenchmarkOptions, command: str, progress: Progress) -> dict[str, Any]:
-    """Turn and judge; with `options.out`, `benchmark.json` and two pictures are left there.
+    """Turn and judge all sources, and return the report.
 
-    `benchmark.json` is there from the first few sources on. Returns the report, verdicts and all.
+    With `options.out`, `benchmark.json`, `strips.png` and `yaw_reached.png` are written there.
+    `benchmark.json` is updated while the benchmark runs.
     """
     size, out = options.size, options.out
     if out is not None:
@@ -141,10 +161,11 @@ def choose_size(
     gallery: int | None = None,
     heads: int | None = None,
     iterations: int | None = None,
-) -> Size:
-    """The quick or the full size, less what is said otherwise.
+) -> BenchmarkSize:
+    """The quick or the full size, with the given values replaced.
 
-    Raises `SelectionError` for a variant that there is not.
+    Raises:
+        SelectionError: a variant is unknown.
     """
     named = {
         "sources": sources,
@@ -167,13 +188,13 @@ def _measure(
     progress: Progress,
     keep: Callable[[Outcome], None],
 ) -> Outcome:
-    """Clusters come from a rendered data set in the cache, with its true poses and light."""
+    """Run the variants on clusters of a rendered data set, with its true poses and light."""
     size, cache = options.size, options.cache
     folder = cache / f"heads-{size.heads}"
     write_dataset(folder, size.heads, progress=lambda d, n: progress("render", d, n))
     heads = benchmark_heads(size.sources, options.seed)
     with open_source(folder) as images, Judges(options.workers) as judges:
-        poses = poses_from_csv(folder / "truth.csv")
+        poses = poses_from_csv(folder / TRUTH)
         device = choose_device(options.model.device)
         data = Data(
             images=images,
@@ -181,58 +202,58 @@ def _measure(
             labels=read_truth(folder),
             poses=poses,
             source="",
-            estimators=TaughtEstimators(images, poses, cache / ESTIMATOR_FOLDER, device),
+            estimators=TrainedEstimators(images, poses, cache / ESTIMATOR_FOLDER, device),
             device=device,
         )
         store = open_cluster_store(cache, model)
-        turners = all_by_clusters(data, store, {one.name: one.options for one in variants})
+        editors = {one.name: by_clusters(data, store, one.options) for one in variants}
         if BOUND in size.variants:
-            turners[BOUND] = by_truth(size.yaws_deg)
-        work = Work(model, turners, size, judges, options.strips)
+            editors[BOUND] = by_truth(size.yaws_deg)
+        comparison = Comparison(model, editors, size, judges, options.strips)
         for done, head in enumerate(heads, start=1):
-            work.turn(Truth(head, model.image_size, size.gallery, size.grid_deg))
+            comparison.turn(TrueRenders(head, model.image_size, size.gallery, size.grid_deg))
             progress("turn", done, len(heads))
-            if work.news() >= EVERY:
-                keep(work.outcome())
-        for done in work.judged():
-            progress("judge", done, len(heads) - work.skipped)
-            if work.news() >= EVERY:
-                keep(work.outcome())
-        return work.outcome()
+            if comparison.unreported() >= REPORT_EVERY:
+                keep(comparison.outcome())
+        for done in comparison.judged():
+            progress("judge", done, len(heads) - comparison.skipped)
+            if comparison.unreported() >= REPORT_EVERY:
+                keep(comparison.outcome())
+        return comparison.outcome()
 
 
 def _report(
     about: Mapping[str, Any], variants: Sequence[Variant], outcome: Outcome
 ) -> dict[str, Any]:
-    """What was measured so far; `complete` where that is all."""
-    judged = min(map(len, outcome.verdicts.values()))
+    """The report of the results so far; `complete` says whether these are all."""
+    judged = min(map(len, outcome.judgements.values()))
     if not judged and outcome.left_out:
         raise SelectionError(f"All sources were left out: {outcome.left_out[0]['reason']}")
-    summary = summarise(outcome.verdicts, about["yaws_deg"], about["seed"])
+    summary = summarise(outcome.judgements, about["yaws_deg"], about["seed"])
     return {
         **about,
         "judged": judged,
         "complete": judged + len(outcome.left_out) == about["sources"],
         "left_out": outcome.left_out,
         "variants": _describe(variants, summary, outcome),
-        "verdicts": {name: [asdict(v) for v in rows] for name, rows in outcome.verdicts.items()},
+        "verdicts": {name: [asdict(v) for v in rows] for name, rows in outcome.judgements.items()},
     }
 
 
-class Work:
-    """Sources turned here, one after another by all variants, and judged elsewhere meanwhile."""
+class Comparison:
+    """Turns sources by all variants, one after another, while judges work in other processes."""
 
     def __init__(
         self,
         model: LatentCodec,
-        turners: Mapping[str, Turner],
-        size: Size,
+        editors: Mapping[str, Editor],
+        size: BenchmarkSize,
         judges: Judges,
         shown: int,
     ) -> None:
-        self._model, self._turners, self._size = model, turners, size
-        self._judges, self._shown, self._told = judges, shown, 0
-        self._waiting: list[Future[Verdicts]] = []
+        self._model, self._editors, self._size = model, editors, size
+        self._judges, self._shown, self._reported = judges, shown, 0
+        self._waiting: list[Future[Judgements]] = []
         self._seconds: list[dict[str, float]] = []
         self._strips: list[Strip] = []
         self._left_out: list[dict[str, Any]] = []
@@ -242,20 +263,20 @@ class Work:
         """How many sources were left out."""
         return len(self._left_out)
 
-    def turn(self, truth: Truth) -> None:
-        """Turn a head by every variant, and hand it to the judges.
+    def turn(self, truth: TrueRenders) -> None:
+        """Turn a head by every variant and submit the frames to the judges.
 
-        One whose clusters are too small for a variant is left out of all, so that differences
-        between variants stay paired.
+        A head whose clusters are too small for one variant is left out of all variants. So the
+        differences between variants stay paired.
         """
         source = source_of(truth.head, truth.size)
-        model = RememberedSource(self._model, source)
+        model = CachedSourceEncoder(self._model, source)
         turned: dict[str, JudgedFrames] = {}
         seconds: dict[str, float] = {}
-        for name, turner in self._turners.items():
+        for name, editor in self._editors.items():
             start = time.perf_counter()
             try:
-                turned[name] = turner(model, source, truth)
+                turned[name] = editor(model, source, truth)
             except SelectionError as error:
                 number = len(self._waiting) + len(self._left_out) + 1
                 self._left_out.append(
@@ -269,38 +290,37 @@ class Work:
         self._waiting.append(self._judges.submit(truth, self._size.yaws_deg, source.crop, turned))
 
     def judged(self) -> Iterator[int]:
-        """Wait for the judges: the number of sources judged, as it grows."""
+        """Wait for the judges; yields the number of sources judged so far."""
         for done, future in enumerate(self._waiting, start=1):
             future.result()
             yield done
 
-    def news(self) -> int:
-        """How many sources have been judged since the last outcome was asked for."""
-        return len(self._known()) - self._told
+    def unreported(self) -> int:
+        """How many sources have been judged since the last call of `outcome`."""
+        return len(self._known()) - self._reported
 
     def outcome(self) -> Outcome:
-        """What is known so far, in the order of the sources."""
+        """The results so far, in the order of the sources."""
         found = self._known()
-        self._told = len(found)
+        self._reported = len(found)
         return Outcome(
-            {name: [one[name] for one in found] for name in self._turners},
-            {name: [one[name] for one in self._seconds] for name in self._turners},
+            {name: [one[name] for one in found] for name in self._editors},
+            {name: [one[name] for one in self._seconds] for name in self._editors},
             self._strips,
             self._left_out,
         )
 
-    def _known(self) -> list[Verdicts]:
-        """The verdicts on the first sources, up to one that is not judged yet."""
+    def _known(self) -> list[Judgements]:
+        """The judgements on the first sources, up to the first that is not judged yet."""
         return [future.result() for future in takewhile(Future.done, self._waiting)]
 
 
 def _describe(
     variants: Sequence[Variant], summary: Mapping[str, Summary], outcome: Outcome
 ) -> dict[str, Any]:
-    """What each variant is, what it measures, and the median seconds it takes for a source.
+    """Each variant's description, options, measures and median seconds per source.
 
-    The first sources also wait for the clusters' latents where the store lacks them: a median
-    passes over that.
+    The first sources may wait for the latents of the clusters. The median ignores these.
     """
     about = {one.name: (one.about, asdict(one.options)) for one in variants}
     about.setdefault(BOUND, (BOUND_ABOUT, {}))

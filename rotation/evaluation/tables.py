@@ -1,4 +1,4 @@
-"""Verdicts to figures: means with intervals, differences from the first variant, Markdown."""
+"""From judgements to tables: means with intervals, and differences from the first variant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotation.errors import SelectionError
-from rotation.evaluation.judge import Verdict
+from rotation.evaluation.judge import Judgement
 from rotation.imaging.images import degrees
 from rotation.imaging.metrics import Floats, bootstrap
 
@@ -33,16 +33,17 @@ Summary = dict[str, Any]
 
 
 def source_values(
-    verdicts: Sequence[Verdict], yaws_deg: Sequence[float]
+    judgements: Sequence[Judgement], yaws_deg: Sequence[float]
 ) -> dict[str, NDArray[np.float64]]:
-    """Each of `MEASURES`, one number a source (n,): frames of one source are not independent.
+    """Each of `MEASURES`, one value per source (n,).
 
-    NaN where nothing was asked that it could be told from.
+    Frames of one source are averaged, since they are not independent. A measure is NaN if no
+    target yaw determines it.
     """
     asked = np.asarray(yaws_deg, dtype=np.float64)
     order = np.argsort(asked)
-    reached = np.array([v.reached_deg for v in verdicts], dtype=np.float64)
-    decibels = np.array([v.psnr_db for v in verdicts], dtype=np.float64)
+    reached = np.array([v.reached_deg for v in judgements], dtype=np.float64)
+    decibels = np.array([v.psnr_db for v in judgements], dtype=np.float64)
     error, sides = np.abs(reached - asked), np.abs(asked) == 30
     rising = (np.diff(reached[:, order], axis=1) > 0).all(axis=1)
     return {
@@ -52,39 +53,42 @@ def source_values(
         "monotone": rising.astype(np.float64),
         "psnr_db": decibels.mean(axis=1),
         "psnr_at_30_db": _means(decibels[:, sides]),
-        "similarity": _means([v.similarity for v in verdicts]),
-        "light_kept": _means([v.light_kept for v in verdicts]),
-        "identity_top1": _means([v.identity_kept for v in verdicts]),
-        "pitch_leak": np.abs([v.pitch_leak for v in verdicts]),
-        "bound_db": np.array([v.bound_db for v in verdicts], dtype=np.float64),
+        "similarity": _means([v.similarity for v in judgements]),
+        "light_kept": _means([v.light_kept for v in judgements]),
+        "identity_top1": _means([v.identity_kept for v in judgements]),
+        "pitch_leak": np.abs([v.pitch_leak for v in judgements]),
+        "bound_db": np.array([v.bound_db for v in judgements], dtype=np.float64),
     }
 
 
 def summarise(
-    verdicts: Mapping[str, Sequence[Verdict]], yaws_deg: Sequence[float], seed: int = 0
+    judgements: Mapping[str, Sequence[Judgement]], yaws_deg: Sequence[float], seed: int = 0
 ) -> dict[str, Summary]:
-    """Per variant its measures, what they differ by from the first variant's, the yaws reached.
+    """Summarise each variant: measures, differences from the first variant, yaws reached.
 
-    A measure is `{mean, low, high}` with the 95 % bootstrap interval over sources, None where
-    nothing tells it; `less_first` is paired by source. `reached_deg` has a median and quartiles
-    for each yaw.
+    A measure is `{mean, low, high}` with the 95 % bootstrap interval over sources, or None if it
+    is not determined. The differences `less_first` are paired by source. `reached_deg` holds the
+    median and the quartiles for each target yaw.
+
+    Raises:
+        SelectionError: there are no judgements.
     """
-    if not verdicts or not all(verdicts.values()):
+    if not judgements or not all(judgements.values()):
         raise SelectionError("There is nothing to sum up; take at least one source.")
-    values = {name: source_values(rows, yaws_deg) for name, rows in verdicts.items()}
+    values = {name: source_values(rows, yaws_deg) for name, rows in judgements.items()}
     first = next(iter(values.values()))
     return {
         name: {
             "measures": {key: _interval(own[key], seed) for key in MEASURES},
             "less_first": {key: _interval(own[key] - first[key], seed) for key in MEASURES},
-            "reached_deg": _quartiles([v.reached_deg for v in verdicts[name]]),
+            "reached_deg": _quartiles([v.reached_deg for v in judgements[name]]),
         }
         for name, own in values.items()
     }
 
 
 def markdown(summary: Mapping[str, Summary], yaws_deg: Sequence[float]) -> str:
-    """Tables: the measures of each variant, its differences from the first, the yaws reached."""
+    """Markdown tables of each variant's measures, differences from the first, yaws reached."""
     first = next(iter(summary))
     tables = [_measures(summary, "measures", "variant")]
     if len(summary) > 1:
@@ -101,8 +105,9 @@ def markdown(summary: Mapping[str, Summary], yaws_deg: Sequence[float]) -> str:
 
 def _measures(summary: Mapping[str, Summary], kind: str, corner: str) -> str:
     head = [corner, *(heading for heading, _, _ in MEASURES.values())]
-    rows = [[name, *(_cell(one[kind][key], key) for key in MEASURES)]
-            for name, one in summary.items()]  # fmt: skip
+    rows = [
+        [name, *(_cell(one[kind][key], key) for key in MEASURES)] for name, one in summary.items()
+    ]
     return _table(head, rows)
 
 
@@ -127,7 +132,7 @@ def _interval(values: Floats, seed: int) -> dict[str, float] | None:
 
 
 def _means(rows: Sequence[Sequence[float]] | Floats) -> NDArray[np.float64]:
-    """The mean of each row (n,), NaN where rows are empty."""
+    """The mean of each row (n,); NaN for empty rows."""
     table = np.asarray(rows, dtype=np.float64)
     return table.mean(axis=1) if table.shape[1] else np.full(len(table), np.nan)
 

@@ -1,24 +1,30 @@
-"""The ways of turning that the benchmark compares, from the paper's to ours."""
+"""The variants of the method that `rotation benchmark` compares.
+
+Every registered fit method and editing method is in at least one variant: what the named variants
+lack is added from the registries.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from rotation.directions.fit import FIT_METHODS
+from rotation.editing.method import EDITING_METHODS
 from rotation.errors import SelectionError
 from rotation.options import AUTO, ClusterOptions, EditingOptions, FitOptions, TurnOptions
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way of turning: its `name`, what it is `about`, and the options that differ."""
+    """One variant: its name, a description `about` it, and its options."""
 
     name: str
     about: str
     options: TurnOptions
 
     def at(self, yaws_deg: tuple[float, ...], seed: int, minimum: int) -> TurnOptions:
-        """The options for these yaws."""
+        """The options with these target yaws, this seed and this least size of clusters."""
         clusters = replace(self.options.clusters, minimum=minimum)
         return replace(self.options, yaws_deg=yaws_deg, seed=seed, clusters=clusters)
 
@@ -26,12 +32,12 @@ class Variant:
 PAPER = TurnOptions(fit=FitOptions("paper"), editing=EditingOptions("line", gain=1.0))
 SAMPLES = TurnOptions(fit=FitOptions("samples"), editing=EditingOptions("line", gain=AUTO))
 CLOSED = replace(SAMPLES, editing=EditingOptions("closed-loop"))
-CARRIED = replace(SAMPLES, editing=EditingOptions("flow"))
+FLOW = replace(SAMPLES, editing=EditingOptions("flow"))
 NO_LIGHT = replace(PAPER, clusters=ClusterOptions(light_filter=False))
 NO_ATTRIBUTES = replace(PAPER, clusters=ClusterOptions(attributes=()))
 GLOBAL = replace(PAPER, clusters=ClusterOptions(light_filter=False, attributes=()))
 
-VARIANTS = {
+NAMED_VARIANTS = {
     variant.name: variant
     for variant in (
         Variant("paper", "one line per side through centroids, plain slope", PAPER),
@@ -41,12 +47,12 @@ VARIANTS = {
         Variant("global", "the paper's, any light and attributes", GLOBAL),
         Variant(
             "paper-closed",
-            "the paper's line, steps read off trial frames",
+            "the paper's line, steps calibrated on trial frames",
             replace(PAPER, editing=SAMPLES.editing),
         ),
         Variant(
             "samples",
-            "a line per side through all images, steps read off trial frames",
+            "a line per side through all images, steps calibrated on trial frames",
             SAMPLES,
         ),
         Variant(
@@ -57,7 +63,7 @@ VARIANTS = {
         Variant(
             "carried",
             "images warped along the clusters' flow, the line through all images for the rest",
-            CARRIED,
+            FLOW,
         ),
         Variant(
             "regression",
@@ -67,15 +73,35 @@ VARIANTS = {
     )
 }
 
+
+def with_registered(named: Mapping[str, Variant]) -> dict[str, Variant]:
+    """The named variants, and one for each registered method that none of them uses."""
+    fits = {variant.options.fit.method for variant in named.values()}
+    edits = {variant.options.editing.method for variant in named.values()}
+    added = [
+        Variant(name, method.description, replace(CLOSED, fit=FitOptions(name)))
+        for name, method in FIT_METHODS.items()
+        if name not in fits
+    ]
+    added += [
+        Variant(name, method.description, replace(SAMPLES, editing=EditingOptions(name)))
+        for name, method in EDITING_METHODS.items()
+        if name not in edits
+    ]
+    return {**named, **{variant.name: variant for variant in added}}
+
+
+VARIANTS = with_registered(NAMED_VARIANTS)
+
 BOUND = "bound"
-BOUND_ABOUT = "the true renders embedded and decoded: what this model can show at best"
+BOUND_ABOUT = "the true renders encoded and decoded: the best that this model can show"
 
 
 def choose(names: Sequence[str]) -> tuple[Variant, ...]:
-    """The variants of these names, less the bound; `SelectionError` for a name that is none."""
+    """The variants of these names, without the bound; `SelectionError` for an unknown name."""
     known = (*VARIANTS, BOUND)
     unknown = [name for name in names if name not in known]
     if unknown or not names:
-        said = repr(unknown[0]) if unknown else "nothing"
-        raise SelectionError(f"--variants: {said} is no variant; there are {', '.join(known)}.")
+        given = repr(unknown[0]) if unknown else "nothing"
+        raise SelectionError(f"--variants: {given} is no variant; there are {', '.join(known)}.")
     return tuple(VARIANTS[name] for name in dict.fromkeys(names) if name != BOUND)

@@ -17,7 +17,7 @@ _HAIR_NAMES = {
 
 
 def attributes(head: Head) -> dict[str, bool]:
-    """CelebA attributes (the renderer's subset, in CelebA's order) that hold for this picture."""
+    """The CelebA attributes that the renderer can show, in CelebA's order, for this head."""
     person = head.identity
     bald = person.hair_volume == 0
     hair = None if bald else _hair_name(head)

@@ -1,4 +1,4 @@
-"""What goes with a head: ears, long hair, glasses, neck and shoulders."""
+"""The parts around a head: ears, long hair, glasses, neck and shoulders."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _flat(x: Floats, y: Floats, z: Floats) -> Floats:
 
 
 def mirrored(surface: Surface) -> Surface:
-    """The same mesh on the other side (its triangles must be turned round)."""
+    """The mirrored mesh. The orientation of its triangles must be reversed."""
     flip = np.array([[-1], [1], [1]], np.float32)
     return Surface(surface.base * flip, surface.points * flip, surface.normals * flip)
 
@@ -49,7 +49,7 @@ def ear(person: Identity) -> Surface:
     """The ear on the viewer's right."""
     centre = (0.735 * person.face_width + 0.02, -0.10, -0.06)
     plain = ellipsoid(ball(EAR_ROWS, EAR_COLUMNS), centre, (0.075, 0.25, 0.15))
-    # Tilted back, and standing off the head behind.
+    # The ear is tilted back, and its rear stands off the head.
     x, y, z = plain.points
     points = np.stack([x + 0.25 * np.maximum(-0.06 - z, 0), y, z - 0.22 * (y + 0.1)])
     return Surface(plain.base, points, plain.normals)
@@ -63,11 +63,11 @@ def curtain(person: Identity) -> Surface:
     turn = np.pi + across * (np.pi - opening)
     y = 0.45 - down * (0.45 + person.hair_length - 0.16 * across**4)
     spread = 0.9 + 0.26 * ramp(y, 0.45, -0.45) - 0.12 * ramp(down, 0.7, 1.0)
-    wide = (0.72 * person.face_width + 0.8 * person.hair_volume) * spread
-    deep = (0.78 + person.hair_volume) * (1 - 0.25 * ramp(down, 0.3, 0.8))
-    x, z = np.sin(turn) * wide, np.cos(turn) * deep
+    half_width = (0.72 * person.face_width + 0.8 * person.hair_volume) * spread
+    half_depth = (0.78 + person.hair_volume) * (1 - 0.25 * ramp(down, 0.3, 0.8))
+    x, z = np.sin(turn) * half_width, np.cos(turn) * half_depth
     points = _flat(-x, y, z)
-    return Surface(points, points, unit(_flat(-x / wide**2, 0 * y, z / deep**2)))
+    return Surface(points, points, unit(_flat(-x / half_width**2, 0 * y, z / half_depth**2)))
 
 
 def glasses(person: Identity) -> Surface:
@@ -122,7 +122,7 @@ def _glass_depth(x: Floats) -> Floats:
 
 
 def neck(person: Identity, top: Floats) -> Surface:
-    """From under the skull at ``top`` (3,), in camera coordinates, down into the shoulders."""
+    """The neck, from ``top`` (3,) under the skull into the shoulders, in camera coordinates."""
     down = np.linspace(0, 1, NECK_ROWS)[:, None]
     turn = (np.arange(NECK_COLUMNS) / NECK_COLUMNS * 2 - 1)[None] * np.pi
     radius = (0.50 if person.male else 0.40) + 0.10 * ramp(down, 0.45, 1.0)
@@ -133,5 +133,5 @@ def neck(person: Identity, top: Floats) -> Surface:
 
 def torso(person: Identity) -> Surface:
     """Shoulders and chest, in camera coordinates; they do not turn with the head."""
-    wide = 2.15 if person.male else 1.85
-    return ellipsoid(ball(TORSO_ROWS, TORSO_COLUMNS), (0, -2.62, -0.30), (wide, 1.38, 0.75))
+    half_width = 2.15 if person.male else 1.85
+    return ellipsoid(ball(TORSO_ROWS, TORSO_COLUMNS), (0, -2.62, -0.30), (half_width, 1.38, 0.75))

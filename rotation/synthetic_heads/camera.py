@@ -1,7 +1,7 @@
 """Pose and camera: from a head's own coordinates to pixels.
 
-The camera never moves. The head turns about a point between its centre and its face, so that, as
-in aligned photographs, the eyes stay near the same place while the rotation is still seen.
+The camera is fixed. The head turns about a point between its centre and its face. So the eyes stay
+near the same place, as in aligned photographs, and the rotation is still visible.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CROP_SCALE = 28.5
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A picture of ``width`` x ``height`` whose optical axis is at (``axis_x``, ``axis_y``)."""
+    """An image of ``width`` x ``height`` pixels; the optical axis at (``axis_x``, ``axis_y``)."""
 
     width: int
     height: int
@@ -47,7 +47,7 @@ def square_view(size: int) -> View:
     return View(size, size, size / 2, size / 2, CROP_SCALE * size / 64)
 
 
-# CelebA's aligned pictures: the project's crop (24, 56, 152, 184) of them is square_view(128).
+# CelebA's aligned images. Their standard crop (24, 56, 152, 184) is square_view(128).
 CELEBA_VIEW = View(178, 218, 88.0, 120.0, CROP_SCALE * 2)
 
 
@@ -62,7 +62,7 @@ def rotation_matrix(scene: Scene) -> NDArray[np.float32]:
 
 
 def turn(vectors: Floats, matrix: NDArray[np.float32]) -> Floats:
-    """Rotate vectors (3, V); written out so that a mirrored input gives a mirrored output."""
+    """Rotate vectors (3, V). Sums are ordered so that a mirrored input gives a mirrored output."""
     x, y, z = vectors
     return np.stack([row[0] * x + row[2] * z + row[1] * y for row in matrix])
 

@@ -1,10 +1,10 @@
-"""A data set of synthetic heads in CelebA's own file formats, with the truth beside it.
+"""A data set of synthetic heads in CelebA's file formats, with the ground truth beside it.
 
 img_align_celeba/000001.jpg ...     178 x 218, JPEG quality 95
 list_attr_celeba.txt, identity_CelebA.txt, list_landmarks_align_celeba.txt,
 list_eval_partition.txt             as CelebA writes them
-truth.csv                           pose and light of every picture
-synthetic.json                      what was asked for; written last
+truth.csv                           pose and light of every image
+synthetic.json                      the request that made the data set; written last
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -29,13 +28,12 @@ from rotation.synthetic_heads.parameters import Head, light_class
 from rotation.synthetic_heads.renderer import render_view
 from rotation.synthetic_heads.sampling import pose_head, sample_identity, sample_scene
 
-if TYPE_CHECKING:
-    pass
-
-
-# Persons of the demo data set: in no training set and no benchmark.
+# Identities of the demo data set, which no training set and no benchmark uses.
 DEMO_IDENTITY = 2_000_000
 YAW_LIMIT = 40.0
+TRUTH = "truth.csv"
+"""A folder with this file holds rendered heads."""
+
 TRUTH_COLUMNS = (
     "filename",
     "identity",
@@ -56,7 +54,7 @@ CountProgress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One picture of a data set; ``person`` counts from 1 within the set."""
+    """One image of a data set; ``person`` counts from 1 within the set."""
 
     filename: str
     person: int
@@ -70,13 +68,23 @@ def write_dataset(
     seed: int = 0,
     progress: CountProgress | None = None,
 ) -> Path:
-    """Write ``n_images`` pictures of ``n_identities`` persons (by default one person for four).
+    """Write a data set of rendered heads. An equal data set in the folder is left as it is.
 
-    The folder appears complete or not at all; if the same data set is there already, nothing is
-    done. ``progress`` is called with (pictures done, pictures in all). Returns the folder.
+    The folder appears complete or not at all.
 
-    Raises ``DatasetError`` where the counts make no sense, the folder holds something else or
-    cannot be made.
+    Parameters:
+        folder: the folder to write.
+        n_images: the number of images.
+        n_identities: the number of persons; None: one for four images.
+        seed: the seed of the scenes.
+        progress: called with the images done and their total.
+
+    Returns:
+        The folder.
+
+    Raises:
+        DatasetError: the counts are not possible, or the folder holds something else or cannot be
+            made.
     """
     persons = max(1, n_images // 4) if n_identities is None else n_identities
     if not 1 <= persons <= n_images or seed < 0:
@@ -94,7 +102,7 @@ def write_dataset(
 
 
 def plan_dataset(n_images: int, n_identities: int, seed: int) -> list[Entry]:
-    """Who is on which picture, how posed and lit; a person's pictures spread over the yaws."""
+    """Plan each image: its person, pose and light. The images of a person spread over yaw."""
     entries = []
     for k in range(n_images):
         person, turn = k % n_identities, k // n_identities
@@ -112,8 +120,8 @@ def _write(folder: Path, entries: Sequence[Entry], progress: CountProgress | Non
     images = folder / IMAGE_FOLDER
     images.mkdir()
     for done, entry in enumerate(entries, start=1):
-        picture = render_view([entry.head], CELEBA_VIEW)[0]
-        Image.fromarray(picture).save(images / entry.filename, quality=_QUALITY, subsampling=0)
+        image = render_view([entry.head], CELEBA_VIEW)[0]
+        Image.fromarray(image).save(images / entry.filename, quality=_QUALITY, subsampling=0)
         if progress is not None:
             progress(done, len(entries))
     _write_lines(folder / "list_attr_celeba.txt", _attribute_lines(entries))
@@ -122,7 +130,7 @@ def _write(folder: Path, entries: Sequence[Entry], progress: CountProgress | Non
     _write_lines(
         folder / "list_eval_partition.txt", (f"{e.filename} {_partition(e)}" for e in entries)
     )
-    _write_truth(folder / "truth.csv", entries)
+    _write_truth(folder / TRUTH, entries)
 
 
 def _write_lines(path: Path, lines: Iterator[str]) -> None:
@@ -146,7 +154,7 @@ def _landmark_lines(entries: Sequence[Entry]) -> Iterator[str]:
 
 
 def _partition(entry: Entry) -> int:
-    """0 train, 1 validation, 2 test: whole persons, about 80 / 10 / 10 %."""
+    """0 train, 1 validation, 2 test; about 80 / 10 / 10 % of the persons."""
     return {8: 1, 9: 2}.get((entry.person - 1) % 10, 0)
 
 
@@ -161,11 +169,8 @@ def _write_truth(path: Path, entries: Sequence[Entry]) -> None:
             writer.writerow([entry.filename, entry.person, *numbers, light])
 
 
-TRUTH = "truth.csv"  # beside rendered heads alone
-
-
 def read_truth(folder: Path) -> dict[str, str]:
-    """Filename -> light of a synthetic data set, less those on the boundary of two classes."""
+    """The light of each image by filename, without images on the boundary of two classes."""
     with (folder / TRUTH).open(encoding="ascii", newline="") as file:
         rows = list(csv.DictReader(file))
     return {row["filename"]: row["light"] for row in rows if row["light"] in LABELS}

@@ -9,7 +9,7 @@ from rotation.synthetic_heads.fields import Floats, Ints
 from rotation.synthetic_heads.parameters import Scene
 from rotation.synthetic_heads.raster import rasterise
 
-# Shadow map: texels of MAP_TEXEL decimetres around the head; wide texels make soft edges.
+# Shadow map around the head, with texels of MAP_TEXEL decimetres. Large texels give soft edges.
 MAP_SIZE = 64
 MAP_TEXEL = 0.05
 MAP_CENTRE_Y = -0.15
@@ -56,7 +56,7 @@ def shadow_map(
 def lit_share(scene: Scene, nearest: Floats, points: Floats, normals: Floats) -> Floats:
     """Share of the lamp that reaches each point (P,): percentage-closer filtering (Reeves 1987).
 
-    Nine texels are weighed by a quadratic B-spline, so the edge of a shadow is smooth.
+    Nine texels are weighted by a quadratic B-spline, so that edges of shadows are smooth.
     """
     seen = lamp_frame(scene, points + np.float32(NORMAL_OFFSET) * normals)
     x, y = np.clip(seen[0], 1.5, MAP_SIZE - 1.5), np.clip(seen[1], 1.5, MAP_SIZE - 1.5)
@@ -85,12 +85,13 @@ def soften(lit: Floats, pixels: Ints, width: int, height: int, radius: int) -> F
 
 
 def _box_mean(picture: Floats, radius: int) -> Floats:
-    """Mean over 2 radius + 1 columns; the sum pairs left with right, so a flip changes nothing."""
+    """Mean over 2 radius + 1 columns. Left and right are paired, so that a flip is exact."""
     width = picture.shape[1]
-    wide = np.pad(picture, ((0, 0), (radius, radius)), mode="edge")
+    padded = np.pad(picture, ((0, 0), (radius, radius)), mode="edge")
     total = picture.copy()
     for k in range(1, radius + 1):
-        total += wide[:, radius - k : radius - k + width] + wide[:, radius + k : radius + k + width]
+        left = padded[:, radius - k : radius - k + width]
+        total += left + padded[:, radius + k : radius + k + width]
     return total * np.float32(1 / (2 * radius + 1))
 
 

@@ -1,4 +1,4 @@
-"""Where the features of a head are in its picture."""
+"""Landmarks: the places of facial features in the image."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rotation.synthetic_heads.shape import face_points, nose_tip_height
 
 
 def landmarks(heads: Sequence[Head], size: int = 64) -> NDArray[np.float32]:
-    """Left eye, right eye, nose tip, left and right corner of the mouth: (N, 5, 2), x and y.
+    """Coordinates (x, y) of left eye, right eye, nose tip, left and right mouth corner, (N, 5, 2).
 
-    The viewer's left comes first, as in CelebA. Pixel edges are whole numbers: the centre of the
-    first pixel is (0.5, 0.5). Hidden points are given too, where they are behind what hides them.
+    Left is the viewer's, as in CelebA. The centre of the first pixel is (0.5, 0.5). Occluded points
+    have coordinates too.
     """
     return landmarks_in_view(heads, square_view(size))
 

@@ -1,7 +1,7 @@
-"""What colour a head is at each point of its surface, and how much ambient light gets there.
+"""The colour of each point of a head's surface, and the ambient light that reaches it.
 
-Points are given in the head's own coordinates, so what is painted turns with the head. All colours
-are sRGB in [0, 1]; the light squares them.
+Points are in the head's own coordinates, so the paint turns with the head. All colours are sRGB in
+[0, 1]. The lighting model squares them.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _blush(person: Identity, s: Floats, y: Floats, paint: Paint) -> None:
 
 
 def _hollows(person: Identity, smile: float, s: Floats, y: Floats, paint: Paint) -> None:
-    """Ambient light that does not get into sockets, beside the nose, and under nose and lip."""
+    """Reduce ambient light in the eye sockets, beside the nose, and under nose and lip."""
     tip = nose_tip_height(person)
     socket = 0.30 * bump((s - person.eye_spacing + 0.03) / 0.15, (y - 0.06) / 0.085)
     beside = 0.22 * bump((s - 0.18 * person.nose_width) / 0.05, (y - tip * 0.7) / 0.16)
@@ -147,13 +147,13 @@ def _mouth(head: Head, s: Floats, y: Floats, paint: Paint) -> None:
 
 
 def _eyes(person: Identity, s: Floats, y: Floats, paint: Paint) -> None:
-    wide, tall = 0.166 * person.eye_size, 0.074 * person.eye_size * person.eye_open
-    u = (s - person.eye_spacing) / wide
+    half_width, half_height = 0.166 * person.eye_size, 0.074 * person.eye_size * person.eye_open
+    u = (s - person.eye_spacing) / half_width
     v = y - person.eye_tilt * (s - person.eye_spacing)
     taper = np.maximum(1 - u * u, 0)
-    top, bottom = tall * taper**0.75, -0.72 * tall * taper**0.9
+    top, bottom = half_height * taper**0.75, -0.72 * half_height * taper**0.9
     opening = cover(np.minimum(top - v, v - bottom), 0.022) * cover(1 - np.abs(u), 0.1)
-    r = np.hypot(s - person.eye_spacing, v - 0.08 * tall)
+    r = np.hypot(s - person.eye_spacing, v - 0.08 * half_height)
     white = plain((0.93, 0.91, 0.89), len(s)).colour
     eye = mix(white, person.iris, cover(0.070 - r, 0.025))
     eye = mix(eye, (0.03, 0.02, 0.02), cover(0.032 - r, 0.025))

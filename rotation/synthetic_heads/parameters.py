@@ -1,4 +1,4 @@
-"""What a synthetic head is: everything that can be seen in its picture, and nothing else.
+"""The parameters of a synthetic head: exactly what is visible in its image.
 
 Lengths are in decimetres of a life-size head (1.0 = 100 mm); colours are sRGB in [0, 1].
 Left and right are the viewer's.
@@ -85,7 +85,7 @@ class Head(Scene):
 
 
 def mirror(head: Head) -> Head:
-    """The head whose picture is the flipped picture of ``head``."""
+    """The head whose image is the mirrored image of ``head``."""
     return replace(
         head,
         identity=replace(head.identity, hair_part=-head.identity.hair_part),

@@ -1,4 +1,4 @@
-"""Triangles to pixels: a z-buffer for one picture, vectorised over triangles and pixels."""
+"""Rasterisation: a z-buffer for one image, vectorised over triangles and pixels."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from rotation.synthetic_heads.fields import Floats, Ints
 
-# Triangles are handled in groups by the size of their bounding box in pixels, so that each
-# group is one dense (triangles, box, box) array.
+# Triangles are grouped by the size of their bounding box in pixels. So each group is one dense
+# (triangles, box, box) array.
 _BOXES = (2, 3, 4, 5, 7, 9, 17, 33, 65, 129, 257, 513)
 _ID_BITS = 20
 _DEPTH_STEPS = float(1 << 24)
 _DEPTH_RANGE = 16.0
-# Pixel centres exactly on a shared edge belong to both triangles: no cracks, and no preferred
-# side that would break mirror symmetry.
+# Pixel centres on a shared edge belong to both triangles. This avoids cracks, and a preferred
+# side, which would break mirror symmetry.
 _EDGE = 2e-4
 
 
@@ -56,7 +56,7 @@ def rasterise(
 
     ``points`` (3, V): x right and y down in pixels, z towards the viewer. ``triangles`` (3, T) are
     counter-clockwise as seen when they face the viewer; those with ``two_sided`` (T,) False are
-    dropped when they face away. Pixels that nothing covers are absent from the answer.
+    dropped when they face away. Uncovered pixels are not in the result.
     """
     planes = _set_up(points, triangles, two_sided, width, height)
     buffer = np.full(width * height, -1, np.int64)

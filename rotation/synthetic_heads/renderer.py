@@ -1,4 +1,4 @@
-"""Pictures of heads: surfaces, camera, paint, light, and an anti-aliased image."""
+"""The renderer: from heads to anti-aliased images, by surfaces, camera, paint and light."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class _Mesh:
 
 
 def render(heads: Sequence[Head], size: int = 64) -> NDArray[np.uint8]:
-    """Pictures (N, size, size, 3), sRGB; each depends on its own head alone."""
+    """Render images (N, size, size, 3), sRGB uint8; each depends on its own head alone."""
     return render_view(heads, square_view(size))
 
 
 def render_view(heads: Sequence[Head], view: View) -> NDArray[np.uint8]:
-    """Pictures (N, height, width, 3) of another view, for example ``camera.CELEBA_VIEW``."""
+    """Render images (N, height, width, 3) of another view, such as ``camera.CELEBA_VIEW``."""
     out = np.empty((len(heads), view.height, view.width, 3), np.uint8)
     for picture, head in zip(out, heads, strict=True):
         picture[:] = _render_one(head, view)
@@ -71,7 +71,7 @@ def _assemble(head: Head) -> _Mesh:
     moved = [
         (k, Surface(s.base, place(s.points, matrix), turn(s.normals, matrix))) for k, s in parts
     ]
-    # Frames are too thin for the shadow map: they come last and cast no shadow.
+    # Glasses come last: they are too thin for the shadow map and cast no shadow.
     top = place(np.array([[0.0], [-0.35], [-0.12]], np.float32), matrix)[:, 0]
     moved += [(NECK, body.neck(person, top)), (TORSO, body.torso(person))]
     if person.glasses > 0:
@@ -89,7 +89,7 @@ def _assemble(head: Head) -> _Mesh:
 
 @cache
 def _topology(parts: tuple[int, ...]) -> tuple[Ints, NDArray[np.intp]]:
-    """Triangles (3, T) of the parts in this order and the part of each; the second ear mirrored."""
+    """Triangles (3, T) of the parts in this order, and the part of each triangle."""
     grids = {
         HEAD: (ROWS, COLUMNS, True),
         EAR: (body.EAR_ROWS, body.EAR_COLUMNS, True),
@@ -171,7 +171,7 @@ def _paint_part(head: Head, kind: int, base: Floats, points: Floats) -> paint.Pa
 
 
 def _reduce(picture: Floats) -> NDArray[np.uint8]:
-    """Mean of SUPERSAMPLING x SUPERSAMPLING pixels, summed in an order that a flip keeps."""
+    """Mean of SUPERSAMPLING x SUPERSAMPLING pixels, in an order that a flip preserves."""
     height, width, _ = picture.shape
     blocks = picture.reshape(height // 2, 2, width // 2, 2, 3)
     mean = (

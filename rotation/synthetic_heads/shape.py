@@ -1,8 +1,8 @@
 """The surface of one head in its own coordinates: x to the viewer's right, y up, z to the front.
 
-The skull is a sphere bent by smooth fields; face features push it forward, hair pushes it out.
-The origin is between the eyes' height and the ears; 1.0 is 100 mm. Everything is exactly
-symmetric in x but the hair's parting.
+The skull is a sphere deformed by smooth fields. Facial features displace it forward, hair displaces
+it outward. The origin is at the height of the eyes, between the ears; 1.0 is 100 mm. Everything but
+the hair's parting is exactly symmetric in x.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ def head_surface(person: Identity, smile: float) -> Surface:
 
 def _skull(person: Identity, polar: Floats, azimuth: Floats) -> Floats:
     y = np.cos(polar)
-    wide, front, back = _outline(person, y)
+    half_width, front, back = _outline(person, y)
     z = np.cos(azimuth)
     z = z * np.where(z > 0, front, back)
-    x = np.sin(azimuth) * wide
+    x = np.sin(azimuth) * half_width
     height = CENTRE_Y + np.where(y >= 0, UP, DOWN * person.face_length) * y
     # The jaw's lower edge rises from the chin to the ears.
     below = np.maximum(-y, 0)
@@ -84,10 +84,12 @@ def _outline(person: Identity, y: Floats) -> tuple[Floats, Floats, Floats]:
     ring = np.sqrt(np.maximum(1 - y * y, 0))
     below = np.maximum(-y, 0)
     upper = y >= 0
-    wide = np.where(upper, ring**0.9, ring**person.jaw_square)
-    wide = wide * (0.755 * person.face_width * (1 - person.jaw_width * ramp(below, 0.1, 0.95)))
+    half_width = np.where(upper, ring**0.9, ring**person.jaw_square)
+    half_width = half_width * (
+        0.755 * person.face_width * (1 - person.jaw_width * ramp(below, 0.1, 0.95))
+    )
     front = FRONT * np.where(upper, ring**0.75, ring**0.42)
-    return wide, front, BACK * np.where(upper, ring**0.9, ring**1.3)
+    return half_width, front, BACK * np.where(upper, ring**0.9, ring**1.3)
 
 
 def face_points(person: Identity, smile: float, x: Floats, y: Floats) -> Floats:
@@ -98,14 +100,14 @@ def face_points(person: Identity, smile: float, x: Floats, y: Floats) -> Floats:
     height = np.where(y < 0, y * person.face_length, y)
     above = height >= CENTRE_Y
     sphere = (height - CENTRE_Y) / np.where(above, UP, DOWN * person.face_length)
-    wide, front, _ = _outline(person, sphere)
-    depth = np.sqrt(np.maximum(1 - (x / wide) ** 2, 0))
+    half_width, front, _ = _outline(person, sphere)
+    depth = np.sqrt(np.maximum(1 - (x / half_width) ** 2, 0))
     z = front * depth + relief(person, smile, x, height) * ramp(depth, 0.05, 0.45)
     return np.stack([x, height, z]).astype(np.float32)
 
 
 def relief(person: Identity, smile: float, x: Floats, y: Floats) -> Floats:
-    """How far the face stands out of the plain skull at (x, y), x and y of the front."""
+    """The displacement of the face from the plain skull at (x, y) of its front."""
     s = np.abs(x)
     y = face_height(person, y)
     eye = person.eye_spacing
@@ -140,7 +142,7 @@ def nose_tip_height(person: Identity) -> float:
 
 
 def face_height(person: Identity, y: Floats) -> Floats:
-    """Undo the face's length: y as it would be on a face of length 1."""
+    """Convert y to a face of length 1."""
     return np.where(y < 0, y * np.float32(1 / person.face_length), y)
 
 
@@ -168,7 +170,7 @@ def hair_field(person: Identity, base: Floats) -> Floats:
 
 
 def hair_thickness(person: Identity, base: Floats) -> Floats:
-    """How far hair pushes the surface out; 0 on skin."""
+    """The outward displacement of the surface by hair; 0 on skin."""
     field = hair_field(person, base)
     lip = ramp(field, -0.02, 0.16)
     top = 0.55 + 0.45 * ramp(base[1], 0.1, 0.8)

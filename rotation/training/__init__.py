@@ -1,0 +1,1 @@
+"""Training: diffusion models and embedding networks."""

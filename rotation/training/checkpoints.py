@@ -1,7 +1,7 @@
-"""Checkpoints: one safetensors file with weights, average, optimiser and progress.
+"""Checkpoints: one safetensors file with weights, averaged weights, optimiser and progress.
 
-One file replaced in one rename is whole or absent, whatever happens. There is no generator to
-store: every random draw of a run is a function of its seed and the step's number.
+The file is replaced by one rename, so it is always complete. No random state is stored: every
+random draw of a run is a function of the seed and the step number.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ CHECKPOINT = "checkpoint.safetensors"
 
 @dataclass
 class Progress:
-    """How far a run is: steps done and seconds spent training, over all its sittings."""
+    """Progress of a run: steps done and seconds spent training, over all sessions."""
 
     step: int = 0
     seconds: float = 0.0
 
 
 @dataclass(frozen=True)
-class Trainee:
-    """The parts of a run that learn: network, its average, optimiser."""
+class TrainingState:
+    """The state that training changes: network, averaged network, optimiser."""
 
     unet: torch.nn.Module
     average: torch.nn.Module
@@ -40,12 +40,12 @@ class Trainee:
 
 
 def save_checkpoint(
-    out: Path, trainee: Trainee, progress: Progress, config: Mapping[str, Any]
+    out: Path, state: TrainingState, progress: Progress, config: Mapping[str, Any]
 ) -> Path:
-    """Write the checkpoint of a run into `out`, replacing the one before atomically."""
-    tensors = {f"unet.{key}": value for key, value in trainee.unet.state_dict().items()}
-    tensors |= {f"average.{key}": value for key, value in trainee.average.state_dict().items()}
-    for index, values in trainee.optimizer.state_dict()["state"].items():
+    """Write the checkpoint of a run into `out`; it replaces the previous one atomically."""
+    tensors = {f"unet.{key}": value for key, value in state.unet.state_dict().items()}
+    tensors |= {f"average.{key}": value for key, value in state.average.state_dict().items()}
+    for index, values in state.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{key}": value for key, value in values.items()}
     plain = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     header = {"progress": json.dumps(asdict(progress)), "config": json.dumps(dict(config))}
@@ -57,24 +57,25 @@ def save_checkpoint(
 
 
 def read_config(out: Path) -> dict[str, Any]:
-    """The settings of the run whose checkpoint lies in `out`."""
+    """The settings of the run whose checkpoint is in `out`."""
     _, header = _read(out / CHECKPOINT, tensors=False)
     config: dict[str, Any] = json.loads(header["config"])
     return config
 
 
-def load_checkpoint(out: Path, trainee: Trainee) -> Progress:
-    """Put the checkpoint of `out` into the trainee; returns how far it was.
+def load_checkpoint(out: Path, state: TrainingState) -> Progress:
+    """Load the checkpoint in `out` into the training state; returns its progress.
 
-    Raises `ModelError` where the file is damaged or of another network.
+    Raises:
+        ModelError: the file is damaged, or belongs to another network.
     """
     tensors, header = _read(out / CHECKPOINT)
     try:
-        trainee.unet.load_state_dict(_under(tensors, "unet."))
-        trainee.average.load_state_dict(_under(tensors, "average."))
+        state.unet.load_state_dict(_under(tensors, "unet."))
+        state.average.load_state_dict(_under(tensors, "average."))
     except RuntimeError as error:
         raise ModelError(f"{out / CHECKPOINT} is of another network: {error}") from error
-    _load_optimizer(trainee.optimizer, _under(tensors, "optimizer."))
+    _load_optimizer(state.optimizer, _under(tensors, "optimizer."))
     return Progress(**json.loads(header["progress"]))
 
 

@@ -1,4 +1,4 @@
-"""What a training run is: every number that decides its outcome, in one frozen record."""
+"""The settings of a training run: every number that decides its result, in one frozen record."""
 
 from __future__ import annotations
 
@@ -20,18 +20,27 @@ HEAD_CHANNELS = 32
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Settings of a run. Two runs with the same settings, images and step budget end equal.
+    """Settings of a run. Two runs with equal settings, images and step budget give equal weights.
 
     Attributes:
-        minutes, steps: the budget; whichever is used up first ends the run, and the learning
-            rate falls to zero at that moment. A budget of steps alone is exactly repeatable.
-        width: channels per level, each level at half the size of the one before; attention
-            sits at the last. patch: side of the pixel blocks stacked as channels.
-        learning_rate: the peak, reached after `warmup` steps and kept until `decay_from` (a
-            share of the budget), then falling to zero along a half cosine.
-        ema: decay of the averaged weights, which are the ones exported.
-        holdout: images (or, with known identities, about as many) never trained on.
-        holdout_last: the last images of the data are those, not people drawn at random.
+        minutes, steps: the budget. The one used up first ends the run, and the learning rate
+            reaches zero there. Only a budget of steps is exactly reproducible.
+        image_size: side of the images in pixels.
+        patch: side of the pixel blocks that are stacked as channels.
+        width: channels per level. Each level has half the size of the one before, and the last
+            level has attention.
+        layers: blocks per level.
+        prediction: what the network predicts: epsilon, sample or v_prediction.
+        batch_size: images per update.
+        learning_rate: the peak, reached after `warmup` steps. It is kept until `decay_from` (a
+            share of the budget), and then falls to zero along a half cosine.
+        weight_decay: of AdamW.
+        ema: decay of the averaged weights, which are exported.
+        seed: the seed of all random draws.
+        holdout: the number of images never trained on (about, if identities are known).
+        holdout_last: whether the last images are held out, instead of people drawn at random.
+        device: auto, cpu, cuda, cuda:N.
+        preview_minutes, checkpoint_minutes: time between previews, and between checkpoints.
         init: model folder whose weights to start from.
         sheet: samples on each sheet; a quarter as many held-out images are reconstructed.
     """
@@ -91,7 +100,7 @@ class TrainingConfig:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
+        """The settings in JSON types."""
         return asdict(self) | {"width": list(self.width)}
 
     def unet_config(self) -> dict[str, Any]:
@@ -112,7 +121,7 @@ class TrainingConfig:
         }
 
     def scheduler_config(self) -> dict[str, Any]:
-        """The diffusers config of the schedule: cosine, 1000 times, nothing clipped."""
+        """The diffusers config of the schedule: cosine, 1000 timesteps, no clipping."""
         return {
             "_class_name": "DDIMScheduler",
             "beta_schedule": "squaredcos_cap_v2",
@@ -125,7 +134,7 @@ class TrainingConfig:
 
 
 def adopt_architecture(config: TrainingConfig) -> TrainingConfig:
-    """With `init`, the same settings for the architecture of that model; else unchanged."""
+    """The settings with the architecture of the model `init`; unchanged without `init`."""
     if config.init is None:
         return config
     unet, scheduler = read_configs(Path(config.init))
@@ -143,13 +152,13 @@ def adopt_architecture(config: TrainingConfig) -> TrainingConfig:
 RESUMABLE = frozenset(
     {"minutes", "steps", "device", "preview_minutes", "checkpoint_minutes", "init", "sheet"}
 )
-"""Settings that may differ when a run goes on; all others make it another run."""
+"""Settings that may change when a run is resumed. Any other change makes it another run."""
 
 
 def refuse_other_settings(now: Mapping[str, Any], saved: Mapping[str, Any], out: Path) -> None:
-    """Raise `ModelError` where a checkpoint was made with other settings than those of `now`.
+    """Raise `ModelError` if a checkpoint was made with other settings than `now`.
 
-    A longer budget is no other setting: the run goes on, its learning rate with it.
+    The budget may change: the learning rate follows the new budget.
     """
     names = [name for name in now if name in saved and name not in RESUMABLE]
     other = [name for name in names if now[name] != saved[name]]

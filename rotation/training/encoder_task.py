@@ -1,12 +1,12 @@
-"""Teaching the embedding network: first the smooth latents, then through the sampler's steps.
+"""Training task of the embedding network, in two stages.
 
-1. For the first `FIRST_SHARE` of the budget, regression on what `ddim.invert_smoothed` finds in ten
-   evaluations: a latent is found once an image and kept, and an update then costs three
-   evaluations an image. Smooth latents are a tame function of the picture, which exact ones,
-   next to white noise, are not.
-2. Then the loss of arXiv 2301.07485: mean |x - decode(network(x))| on the data, the diffusion
-   model frozen. An error of the latent counts as much as it is seen. An update costs about 23
-   evaluations, and begun with an untrained embedding it hardly moved in the first minutes.
+1. During the first `FIRST_SHARE` of the budget: regression on the smoothed latents of
+   `ddim.invert_smoothed`. Each latent is computed once, with ten evaluations, and kept. An update
+   then costs three evaluations per image. Smoothed latents depend smoothly on the image. Exact
+   latents are nearly white noise and do not.
+2. Then the loss of arXiv 2301.07485: mean |x - decode(network(x))|, with the diffusion model
+   frozen. It weighs errors of the latent by their visible effect. An update costs about 23
+   evaluations. Started from an untrained network, it made little progress in the first minutes.
 """
 
 from __future__ import annotations
@@ -35,12 +35,13 @@ from rotation.training.model_card import curve
 from rotation.training.previews import save_pairs
 
 TIME_SHARE = 0.127
-"""Where in the schedule the network is asked. Untrained, at 10 steps on rendered heads, the
-images came back with an error (MSE) of 0.069 at 0.02, 0.044 at 0.127, 0.050 at 0.233."""
+"""The time at which the network is evaluated, as a share of the schedule. Before training, with 10
+steps on rendered heads, the reconstruction MSE was 0.069 at 0.02, 0.044 at 0.127 and 0.050 at
+0.233."""
 
 FIRST_SHARE = 0.75
 SCALES = (1, 2, 4, 8)
-MEASURED = 64  # held-out images of the figures
+MEASURED = 64  # held-out images that metrics are measured on
 CHUNK = 32
 
 CARD = """# Embedding network: image to latent in one evaluation
@@ -74,7 +75,7 @@ Sidelight's `manage.py rotation train-embedding`: first on the pictures' smooth 
 
 
 class EmbeddingTask:
-    """Trains an embedding network for the diffusion model in `folder` (None: the bundled one)."""
+    """Trains an embedding network for the diffusion model in `folder`; None: the bundled model."""
 
     name = "embedding"
 
@@ -87,7 +88,7 @@ class EmbeddingTask:
         self._known: dict[bytes, torch.Tensor] = {}
 
     def check_start(self, config: TrainingConfig) -> None:
-        """Raises `ModelError` where the network begun with is of another size than the model."""
+        """Raise `ModelError` if the initial network has another image size than the model."""
         wanted = self._decoder.image_size
         if config.image_size != wanted:
             raise ModelError(
@@ -98,7 +99,7 @@ class EmbeddingTask:
     def loss(
         self, live: Denoising, images: torch.Tensor, generator: torch.Generator, share: float
     ) -> torch.Tensor:
-        """The loss of the stage that the run is in; images are mirrored with probability 1/2."""
+        """The loss of the current stage; images are mirrored with probability 1/2."""
         mirrored = (torch.rand(len(images), generator=generator) < 0.5)[:, None, None, None]
         x = images.float() / 127.5 - 1
         x = torch.where(mirrored, x.flip(-1), x).to(live.device)
@@ -106,11 +107,11 @@ class EmbeddingTask:
             z = self._smooth(images, live.bf16)
             z = torch.where(mirrored, z.flip(-1), z).to(live.device)
             return scaled_error(EmbeddingNetwork(live, self._time)(x) - z)
-        return (self._again(live, x)[1] - x).abs().mean()
+        return (self._reconstruct(live, x)[1] - x).abs().mean()
 
     @torch.no_grad()
     def _smooth(self, images: torch.Tensor, bf16: bool) -> torch.Tensor:
-        """Smooth latents of images uint8 (N, 3, S, S); each is found once and kept in float16."""
+        """Smoothed latents of images (N, 3, S, S), uint8; each is computed once and kept."""
         keys = [hashlib.sha256(image.numpy().tobytes()).digest() for image in images]
         new = [row for row, key in enumerate(keys) if key not in self._known]
         if new:
@@ -122,8 +123,10 @@ class EmbeddingTask:
             self._known |= {keys[row]: one for row, one in zip(new, z.half().cpu(), strict=True)}
         return torch.stack([self._known[key] for key in keys]).float()
 
-    def _again(self, network: Denoising, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Latents of x and the images they decode to, differentiable."""
+    def _reconstruct(
+        self, network: Denoising, x: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The latents of x and the decoded images, both differentiable."""
         decoder = replace(self._decoder, bf16=network.bf16)
         z = EmbeddingNetwork(network, self._time)(x)
         return z, ddim.sample(decoder.eps, z, decoder.schedule, self._times)
@@ -132,18 +135,18 @@ class EmbeddingTask:
     def preview(
         self, averaged: Denoising, held_out: torch.Tensor, folder: Path, step: int, count: int
     ) -> dict[str, Any]:
-        """Held-out images over what the network makes of them; their error, size of latents."""
+        """Save held-out images above their reconstructions; return the error and latent size."""
         if not len(held_out):
             return {}
         x = (held_out[:MEASURED].float() / 127.5 - 1).to(averaged.device)
-        pairs = [self._again(averaged, part) for part in x.split(CHUNK)]
-        z, again = (torch.cat(values).cpu() for values in zip(*pairs, strict=True))
-        image, again = (x.cpu() + 1) / 2, ((again + 1) / 2).clamp(0, 1)
+        pairs = [self._reconstruct(averaged, part) for part in x.split(CHUNK)]
+        z, decoded = (torch.cat(values).cpu() for values in zip(*pairs, strict=True))
+        image, decoded = (x.cpu() + 1) / 2, ((decoded + 1) / 2).clamp(0, 1)
         shown = max(1, count // 4)
-        save_pairs(image[:shown], again[:shown], folder / f"reconstructions-{step:07d}.png")
+        save_pairs(image[:shown], decoded[:shown], folder / f"reconstructions-{step:07d}.png")
         size = z.square().mean(dim=(1, 2, 3)).sqrt().mean()
         return {
-            "reconstruction_mse": round(float((again - image).square().mean()), 6),
+            "reconstruction_mse": round(float((decoded - image).square().mean()), 6),
             "latent_size": round(float(size), 4),
         }
 
@@ -172,16 +175,18 @@ class EmbeddingTask:
         )
 
     def extra_files(self) -> dict[str, dict[str, Any]]:
-        """What `EmbeddingNetwork.load` must know besides the weights."""
+        """The settings that `EmbeddingNetwork.load` needs besides the weights."""
         settings = {"model": self._content, "time": self._time, "steps": self._steps}
         return {SETTINGS: settings}
 
 
 def scaled_error(error: torch.Tensor) -> torch.Tensor:
-    """Mean square of an error (N, C, H, W), averaged over scales of it: k times its k x k means.
+    """The mean square of an error (N, C, H, W), averaged over scales k of `SCALES`.
 
-    White noise counts alike at each scale. Most directions of a latent are fine structure that
-    hardly shows; the coarse ones, which make the picture, would drown in them.
+        error_k = k * (k x k block means of the error)
+
+    White noise has the same size at each scale. Most dimensions of a latent are fine structure of
+    little visible effect. Without scales, these would outweigh the coarse structure.
     """
     means = [k * avg_pool2d(error, k) for k in SCALES]
     return torch.stack([mean.square().mean() for mean in means]).mean()

@@ -25,7 +25,7 @@ from rotation.diffusion.unet import DIFFUSERS_VERSION
 
 CARD = "README.md"
 SHARD_BYTES = 15_000_000
-"""The largest file of weights: what a repository carries without an extension for large files."""
+"""The largest file of weights, so that a repository needs no large file storage."""
 
 _NOT_EXPORTED = {"_use_default_values", "_name_or_path"}
 
@@ -35,9 +35,9 @@ def export_model(
 ) -> Path:
     """Write a network with its configs, model card and `extra` JSON files as a model folder.
 
-    Weights go out in half precision, in several files where one would be large. A folder of
-    three channels is also one that diffusers' `DDIMPipeline.from_pretrained` opens. The folder
-    appears whole or not at all.
+    Weights are written in half precision, in several files if one would be too large. A model of
+    three channels can also be opened by diffusers' `DDIMPipeline.from_pretrained`. The folder
+    appears complete or not at all.
     """
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -57,7 +57,7 @@ def export_model(
 
 
 def _write_weights(folder: Path, model: Denoising) -> None:
-    """In one file, or with the list that diffusers reads in several of at most `SHARD_BYTES`."""
+    """Write one file, or shards of at most `SHARD_BYTES` with the index that diffusers reads."""
     half = {key: value.cpu().half().contiguous() for key, value in model.unet.state_dict().items()}
     name = f"{UNET_WEIGHTS.stem}{{suffix}}{UNET_WEIGHTS.suffix}"
     split = split_torch_state_dict_into_shards(
@@ -66,7 +66,7 @@ def _write_weights(folder: Path, model: Denoising) -> None:
     for file, keys in split.filename_to_tensors.items():
         path = folder / UNET_WEIGHTS.parent / file
         save_file({key: half[key] for key in keys}, path, metadata={"format": "pt"})
-        path.chmod(0o644)  # safetensors leaves it to the owner alone
+        path.chmod(0o644)  # safetensors makes it readable by its owner only
     if split.is_sharded:
         index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
         _write_json(folder / UNET_SHARDS, index)
@@ -87,7 +87,7 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def _checksums(folder: Path) -> str:
-    """Lines as `sha256sum` writes and checks them; the card may be edited and is left out."""
+    """Lines in the format of `sha256sum`; without the card, which may be edited."""
     names = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
     return "".join(
         f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name.as_posix()}\n"

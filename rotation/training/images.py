@@ -1,4 +1,4 @@
-"""Training images: rendered heads or real faces, as one uint8 array on disk; who is held out."""
+"""Training images, rendered or real, as one uint8 array on disk; and the held-out split."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from rotation.data.sources import ImageSource, open_source
 from rotation.errors import DatasetError, ImageError
 
 LOG = logging.getLogger(__name__)
-CHUNK = 100  # images a task of the pool renders
+CHUNK = 100  # images per task of the pool
 
 
 @dataclass(frozen=True)
@@ -41,19 +41,25 @@ class Images:
 
 @dataclass(frozen=True)
 class Split:
-    """Row numbers to train on and rows kept aside, each rising; no person is on both sides."""
+    """Rising row numbers to train on, and held out; no person is in both."""
 
     train: NDArray[np.int64]
     held_out: NDArray[np.int64]
 
 
 def split_rows(people: NDArray[np.int64], holdout: int, seed: int, last: bool = False) -> Split:
-    """Keep aside whole people, drawn at random, until at least `holdout` images are.
+    """Hold out people drawn at random, with all their images, until `holdout` images are reached.
 
-    `last`: the last `holdout` images instead; other images of their people are on neither side.
-    That is what a run needs which starts from a model that has seen the first ones. An image of
-    an unknown person (-1) counts as a person of its own. Raises `DatasetError` where too few
-    images are left to train on.
+    Parameters:
+        people: the person of each image, (N,). Each image of an unknown person (-1) counts as a
+            person of its own.
+        holdout: the least number of images to hold out.
+        seed: seed of the random choice.
+        last: hold out the last `holdout` images instead. Other images of their people are in
+            neither part. Use it for a run that starts from a model trained on the first images.
+
+    Raises:
+        DatasetError: too few images are left to train on.
     """
     count = len(people)
     if not 0 <= holdout < count:
@@ -80,9 +86,9 @@ def _split_last(person: NDArray[np.int64], first: int) -> Split:
 
 
 def batch_rows(rows: NDArray[np.int64], size: int, step: int, seed: int) -> NDArray[np.int64]:
-    """The rows of batch number `step`: epochs without repetition, each in its own random order.
+    """The rows of batch number `step`. Each epoch takes all rows once, in its own random order.
 
-    A function of its arguments alone, so that a run that goes on needs no stored position.
+    The result depends on the arguments alone, so a resumed run needs no stored position.
     """
     first = step * size
     epochs = range(first // len(rows), (first + size - 1) // len(rows) + 1)
@@ -102,9 +108,11 @@ def synthetic_images(count: int, cache: Path, size: int = 64, workers: int = 0) 
 def folder_images(source: Path, cache: Path, size: int = 64) -> Images:
     """The standard crops of a folder or zip of images (CelebA as distributed, or any other).
 
-    Crops are kept in `cache`; those of images that are new or were replaced are made anew. A file
-    that cannot be decoded is left out and logged by name. Raises `DatasetError` where nothing is
-    left.
+    Crops are kept in `cache`, and updated for new and changed images. A file that cannot be decoded
+    is left out and logged by name.
+
+    Raises:
+        DatasetError: no image can be decoded.
     """
     digest = hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:16]
     path = cache / f"crops-{digest}-{size}.npy"
@@ -117,7 +125,7 @@ def folder_images(source: Path, cache: Path, size: int = 64) -> Images:
 
 
 def _refresh_crops(images: ImageSource, path: Path, size: int) -> list[str]:
-    """Bring the crops kept in the file `path` up to date; returns the names of its rows."""
+    """Update the crops in the file `path`; returns the names of its rows."""
     names = images.names()
     found = tqdm(names, desc="checking", unit="image", delay=2)
     contents = {name: images.fingerprint(name) for name in found}
@@ -132,7 +140,7 @@ def _refresh_crops(images: ImageSource, path: Path, size: int) -> list[str]:
     }
     crops = _Crops(images, names, size, same)
     listing = _listing(path)
-    listing.unlink(missing_ok=True)  # first, so that it never stands beside other rows
+    listing.unlink(missing_ok=True)  # removed first, so that it never describes other rows
     _store(path, (len(names), size, size, 3), crops)
     listing.write_text(json.dumps({"contents": contents, "rows": crops.read}), "utf-8")
     return crops.read
@@ -143,7 +151,7 @@ def _listing(path: Path) -> Path:
 
 
 def _read_listing(path: Path) -> tuple[dict[str, str], list[str]]:
-    """Fingerprints by name and the names of the rows; nothing where no whole file is kept."""
+    """Fingerprints by name, and the names of the rows; empty without a complete file."""
     if not path.is_file():
         return {}, []
     try:
@@ -156,7 +164,8 @@ def _read_listing(path: Path) -> tuple[dict[str, str], list[str]]:
 def last_crops(source: Path, count: int, size: int = 64) -> torch.Tensor:
     """The crops of the last `count` readable images of a folder or zip, (N, 3, S, S) in [0, 1].
 
-    Raises `DatasetError` where there is none.
+    Raises:
+        DatasetError: no image can be decoded.
     """
     with open_source(source) as images:
         crops = list(islice(_Crops(images, images.names()[::-1], size), count))
@@ -166,9 +175,9 @@ def last_crops(source: Path, count: int, size: int = 64) -> torch.Tensor:
 
 
 class _Crops:
-    """Iterates over the crops of the images that can be read; `read` has their names after.
+    """Iterates over the crops of readable images; afterwards `read` holds their names.
 
-    `known`: crops of images that need not be read.
+    `known` are crops of images that need not be read again.
     """
 
     def __init__(
@@ -209,7 +218,7 @@ def _people(source: Path, names: Sequence[str]) -> NDArray[np.int64]:
 def _render(count: int, size: int, workers: int) -> Iterator[NDArray[np.uint8]]:
     starts = range(0, count, CHUNK)
     tasks = [(start, min(CHUNK, count - start), size) for start in starts]
-    # Spawned, not forked: the parent has torch's threads, which a fork would leave half alive.
+    # Spawned: a forked process would inherit torch's threads in an undefined state.
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         yield from tqdm(
             pool.map(_render_chunk, tasks), total=len(tasks), desc="rendering", unit_scale=CHUNK
@@ -222,12 +231,12 @@ def _render_chunk(task: tuple[int, int, int]) -> NDArray[np.uint8]:
 
     start, count, size = task
     people = range(start, start + count)
-    # Scene k for person k: the same heads however many are asked for and in whatever pieces.
+    # Person k has scene k, so heads do not depend on the count or on the chunks.
     return render([pose_head(sample_identity(k), sample_scene(k)) for k in people], size)
 
 
 def _store(path: Path, shape: tuple[int, ...], parts: Iterable[NDArray[np.uint8]]) -> None:
-    """Write parts (n, S, S, 3) one after the other as an array, which appears when complete."""
+    """Write parts (n, S, S, 3), one after another, as one array; it appears when complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
@@ -242,7 +251,7 @@ def _store(path: Path, shape: tuple[int, ...], parts: Iterable[NDArray[np.uint8]
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
-    """The npy header, padded so that the number of rows can still be corrected."""
+    """Write the npy header, padded so that the number of rows can be corrected later."""
     header = {"descr": "|u1", "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(file, header)
 

@@ -1,4 +1,4 @@
-"""The training loop: batches, average of the weights, learning rate, previews, checkpoints."""
+"""The training loop: updates, weight averaging, learning rate, previews, checkpoints."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rotation.errors import ModelError
 from rotation.training.checkpoints import (
     CHECKPOINT,
     Progress,
-    Trainee,
+    TrainingState,
     load_checkpoint,
     read_config,
     save_checkpoint,
@@ -40,8 +40,8 @@ LOG_FILE, MODEL, SHEETS = "log.jsonl", "model", "sheets"
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of a sitting: the model folder, steps done in all, whether the budget is used."""
+class TrainingResult:
+    """The result of a session: model folder, total steps, and whether the budget is used up."""
 
     model: Path
     steps: int
@@ -50,13 +50,13 @@ class Outcome:
 
 @dataclass
 class _Run:
-    """All that a running training holds."""
+    """The state of a running training."""
 
     config: TrainingConfig
     images: Images
     split: Split
     out: Path
-    trainee: Trainee
+    state: TrainingState
     live: Denoising
     averaged: Denoising
     progress: Progress
@@ -66,7 +66,7 @@ class _Run:
 
     @property
     def share(self) -> float:
-        """Used share of the budget, 0 to 1: of the steps or the time, whichever is further."""
+        """The used share of the budget, 0 to 1: the larger one of steps and time."""
         steps = self.progress.step / self.config.steps if self.config.steps else 0.0
         spent = self.progress.seconds / 60
         return max(steps, spent / self.config.minutes if self.config.minutes else 0.0)
@@ -81,17 +81,27 @@ def train(
     quiet: bool = False,
     callback: Callback | None = None,
     task: Task | None = None,
-) -> Outcome:
-    """Train a diffusion model, or what else `task` teaches, into `out`/model.
+) -> TrainingResult:
+    """Train a network and write it to `out`/model.
 
-    Every few minutes `out` gets a checkpoint (one file, replaced whole), a model folder of the
-    averaged weights, sheets of samples and reconstructions, and a line in log.jsonl. With
-    `resume` a run whose checkpoint lies in `out` goes on from there; under a budget of steps it
-    ends with the very weights it would have had uninterrupted (same machine, same threads).
-    SIGINT and SIGTERM save before they end the sitting: the outcome is then not finished.
-    `callback` is told the number of steps done, and the loss, after each.
+    Every few minutes, `out` gets a checkpoint, a model folder with the averaged weights, sheets of
+    samples and reconstructions, and a line in log.jsonl. SIGINT and SIGTERM save and end the
+    session; the result is then not finished.
 
-    Raises `ModelError` for a checkpoint of another run, `DatasetError` for too few images.
+    Parameters:
+        config: the settings.
+        images: the training images.
+        out: the folder of the run.
+        resume: whether to continue from a checkpoint in `out`. With a budget of steps, a resumed
+            run gives the same weights as an uninterrupted one (same machine, same threads).
+        data_name: the name of the data in the model card.
+        quiet: whether to hide the progress bar.
+        callback: called after each step with the steps done and the loss.
+        task: what is trained; None: the diffusion model.
+
+    Raises:
+        ModelError: the checkpoint belongs to another run, or sizes differ.
+        DatasetError: there are too few images.
     """
     config = adopt_architecture(config)
     _check_size(config, images)
@@ -99,7 +109,7 @@ def train(
     run = _begin(config, images, out, data_name, task or DenoisingTask())
     if resume and (out / CHECKPOINT).is_file():
         refuse_other_settings(_settings(run), read_config(out), out)
-        run.progress = load_checkpoint(out, run.trainee)
+        run.progress = load_checkpoint(out, run.state)
     elif (out / LOG_FILE).is_file():
         (out / LOG_FILE).unlink()
     done = run.progress.step
@@ -108,7 +118,7 @@ def train(
     if run.progress.step > done or not (out / MODEL).is_dir():
         _save(run)
         _preview(run)
-    return Outcome(out / MODEL, run.progress.step, run.share >= 1)
+    return TrainingResult(out / MODEL, run.progress.step, run.share >= 1)
 
 
 def _begin(config: TrainingConfig, images: Images, out: Path, data_name: str, task: Task) -> _Run:
@@ -128,8 +138,8 @@ def _begin(config: TrainingConfig, images: Images, out: Path, data_name: str, ta
     live = replace(start, unet=unet, bf16=bf16)
     averaged = replace(start, unet=average, bf16=bf16)
     split = split_rows(images.people, config.holdout, config.seed, config.holdout_last)
-    trainee = Trainee(unet, average, optimizer)
-    return _Run(config, images, split, out, trainee, live, averaged, Progress(), data_name, task)
+    state = TrainingState(unet, average, optimizer)
+    return _Run(config, images, split, out, state, live, averaged, Progress(), data_name, task)
 
 
 def _starting_model(config: TrainingConfig) -> Denoising:
@@ -146,11 +156,11 @@ def _check_size(config: TrainingConfig, images: Images) -> None:
 
 def _loop(run: _Run, stop: threading.Event, quiet: bool, callback: Callback | None) -> None:
     saved = previewed = run.progress.seconds
-    begun = time.monotonic() - run.progress.seconds  # of a run never interrupted
+    start = time.monotonic() - run.progress.seconds  # as if never interrupted
     with tqdm(initial=run.progress.step, total=run.config.steps, unit="step", disable=quiet) as bar:
         while run.share < 1 and not stop.is_set():
             loss = _step(run)
-            run.progress.seconds = time.monotonic() - begun
+            run.progress.seconds = time.monotonic() - start
             _report(run, bar, loss)
             if callback:
                 callback(run.progress.step, loss)
@@ -163,38 +173,38 @@ def _loop(run: _Run, stop: threading.Event, quiet: bool, callback: Callback | No
 
 
 def _step(run: _Run) -> float:
-    """One update. All randomness comes from (seed, step): see `state`."""
+    """One update. All randomness is a function of (seed, step); see `checkpoints`."""
     config, step = run.config, run.progress.step
     rows = batch_rows(run.split.train, config.batch_size, step, config.seed)
     generator = torch.Generator().manual_seed(config.seed * 2**32 + step)
     images = run.images.pixels[torch.from_numpy(rows)].contiguous()
-    optimizer = run.trainee.optimizer
+    optimizer = run.state.optimizer
     for group in optimizer.param_groups:
-        group["lr"] = config.learning_rate * rate(config, step, run.share)
+        group["lr"] = config.learning_rate * learning_rate_factor(config, step, run.share)
     optimizer.zero_grad(set_to_none=True)
     loss = run.task.loss(run.live, images, generator, run.share)
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(run.trainee.unet.parameters(), 1.0)
+    torch.nn.utils.clip_grad_norm_(run.state.unet.parameters(), 1.0)
     optimizer.step()
-    _average(run)
+    _update_average(run)
     run.progress.step += 1
     return float(loss.detach())
 
 
-def rate(config: TrainingConfig, step: int, share: float) -> float:
-    """The learning rate as a share of its peak: warm-up, plateau, then half a cosine to zero."""
+def learning_rate_factor(config: TrainingConfig, step: int, share: float) -> float:
+    """The learning rate relative to its peak: warm-up, plateau, then a half cosine to zero."""
     warm = min(1.0, (step + 1) / config.warmup) if config.warmup else 1.0
     late = max(0.0, share - config.decay_from) / max(1e-9, 1 - config.decay_from)
     return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, late)))
 
 
 @torch.no_grad()
-def _average(run: _Run) -> None:
-    """Exponential moving average; quicker at first, when the weights are still far away."""
+def _update_average(run: _Run) -> None:
+    """Update the exponential moving average. Its decay is lower in the first steps."""
     step = run.progress.step
     decay = min(run.config.ema, (1 + step) / (10 + step))
-    mean: list[torch.Tensor] = list(run.trainee.average.parameters())
-    new: list[torch.Tensor] = list(run.trainee.unet.parameters())
+    mean: list[torch.Tensor] = list(run.state.average.parameters())
+    new: list[torch.Tensor] = list(run.state.unet.parameters())
     torch._foreach_lerp_(mean, new, 1 - decay)
 
 
@@ -208,7 +218,7 @@ def _report(run: _Run, bar: Any, loss: float) -> None:
 
 
 def _save(run: _Run) -> None:
-    save_checkpoint(run.out, run.trainee, run.progress, _settings(run))
+    save_checkpoint(run.out, run.state, run.progress, _settings(run))
 
 
 def _settings(run: _Run) -> dict[str, Any]:
@@ -216,7 +226,7 @@ def _settings(run: _Run) -> dict[str, Any]:
 
 
 def _preview(run: _Run) -> None:
-    """Export the averaged weights, draw the sheets and log the figures."""
+    """Save sheets, log the metrics, and export the averaged weights."""
     held_out = run.images.pixels[torch.from_numpy(run.split.held_out)]
     step, sheet = run.progress.step, run.config.sheet
     line: dict[str, Any] = {
@@ -241,7 +251,7 @@ def _export(run: _Run) -> None:
 
 @contextmanager
 def _stop_on_signals() -> Iterator[threading.Event]:
-    """An event set by SIGINT or SIGTERM; elsewhere than in the main thread, one never set."""
+    """An event that SIGINT and SIGTERM set; outside the main thread it is never set."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop

@@ -1,4 +1,4 @@
-"""What the network is taught, and how far it is: noised images, targets, held-out loss."""
+"""Training loss and held-out loss of a diffusion model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn.functional import mse_loss
 from rotation.diffusion.latent_model import Denoising
 from rotation.diffusion.schedule import NoiseSchedule
 
-HELD_OUT_SEED = 20_230_806  # one fixed draw for all runs, so that their losses compare
+HELD_OUT_SEED = 20_230_806  # fixed, so that losses of different runs are comparable
 HELD_OUT_CHUNK = 64
 
 
@@ -28,10 +28,10 @@ class Batch:
 
 
 def draw_batch(images: torch.Tensor, generator: torch.Generator, length: int) -> Batch:
-    """Mirror, noise and time for a batch of images uint8 (N, 3, S, S).
+    """Draw mirroring, noise and times for a batch of images (N, 3, S, S), uint8.
 
-    Each image is mirrored with probability one half. Times are stratified: one in each of N
-    equal parts of the schedule, which makes the loss of a batch far steadier than N free draws.
+    Each image is mirrored with probability 1/2. Times are stratified: one in each of N equal parts
+    of the schedule. This reduces the variance of a batch's loss.
     """
     count = len(images)
     x = images.float() / 127.5 - 1
@@ -43,13 +43,13 @@ def draw_batch(images: torch.Tensor, generator: torch.Generator, length: int) ->
 
 
 def power_table(schedule: NoiseSchedule, device: torch.device) -> torch.Tensor:
-    """signal and noise by time as a float32 tensor (2, T)."""
+    """Signal and noise levels of each time, as a float32 tensor (2, T)."""
     table = torch.from_numpy(schedule.alpha_bar)
     return torch.stack([table.sqrt(), (1 - table).sqrt()]).float().to(device)
 
 
 def training_loss(model: Denoising, batch: Batch, powers: torch.Tensor) -> torch.Tensor:
-    """Mean squared error of the network's own kind of prediction, a scalar."""
+    """Mean squared error of what the network predicts (epsilon, sample or v), a scalar."""
     signal, noise = powers[:, batch.times, None, None, None]
     output = model.predict(signal * batch.x + noise * batch.noise, batch.times)
     targets = {
@@ -62,10 +62,10 @@ def training_loss(model: Denoising, batch: Batch, powers: torch.Tensor) -> torch
 
 @torch.inference_mode()
 def held_out_loss(model: Denoising, images: torch.Tensor) -> float:
-    """Mean squared error of v on images uint8 (N, 3, S, S), at fixed noise and times.
+    """Mean squared error of v on images (N, 3, S, S), uint8, at fixed noise and times.
 
-    Whatever the network predicts is turned into v first (arXiv 2202.00512, appendix D), so
-    the figure compares runs of different kinds. nan for no images.
+    Predictions are converted to v first (arXiv 2202.00512, appendix D). So runs with different
+    kinds of prediction are comparable. NaN without images.
     """
     if not len(images):
         return float("nan")
@@ -80,7 +80,7 @@ def held_out_loss(model: Denoising, images: torch.Tensor) -> float:
 
 
 def _v_loss(model: Denoising, batch: Batch, powers: torch.Tensor) -> float:
-    """An error e in eps is one of e / a in v, an error in x_0 one of e / sigma."""
+    """Loss in v. An error e in epsilon is e / signal in v; an error e in x_0 is e / noise."""
     signal, noise = powers[:, batch.times, None, None, None]
     output = model.predict(signal * batch.x + noise * batch.noise, batch.times)
     if model.prediction == "epsilon":

@@ -1,4 +1,4 @@
-"""The model card: what a model was made from, how far it got, and what it cannot do."""
+"""The model card: training data, settings, results and limits of a model."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ images, trained with Sidelight's `manage.py rotation train`.
 def model_card(
     config: TrainingConfig, data: str, split: Split, log: Sequence[Mapping[str, Any]]
 ) -> str:
-    """The README.md of a model folder; `log` are the lines of log.jsonl, one at least."""
+    """The README.md of a model folder; `log` holds the lines of log.jsonl, at least one."""
     last = log[-1]
     settings = json.dumps(config.to_dict() | {"device": "auto", "init": None}, indent=2)
     return CARD.format(

@@ -1,4 +1,4 @@
-"""Contact sheets: what a model draws from noise, and what it makes of images it has not seen."""
+"""Contact sheets of samples from noise, and of reconstructed held-out images."""
 
 from __future__ import annotations
 
@@ -13,24 +13,28 @@ from PIL import Image
 from rotation.diffusion.latent_model import LatentModel
 
 SAMPLE_SEED = 7
-GREY = 119  # the neutral surround of all pictures
+GREY = 119  # the background of all sheets
 
 
 def noise(count: int, size: int, seed: int = SAMPLE_SEED) -> torch.Tensor:
-    """Latents (N, 3, S, S) from N(0, 1); latent i depends on seed and i alone."""
+    """Latents (N, 3, S, S) from N(0, 1). Latent i depends on `seed` and i alone."""
     generators = (torch.Generator().manual_seed(seed * 1_000_003 + i) for i in range(count))
     return torch.stack([torch.randn(3, size, size, generator=g) for g in generators])
 
 
 def save_samples(model: LatentModel, path: Path, count: int = 64, columns: int = 8) -> None:
-    """A sheet of `count` images that the model draws from fixed noise."""
+    """Save a sheet of `count` samples from fixed noise."""
     save_sheet(model.decode(noise(count, model.image_size)), path, columns)
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """How well images survive encoding: `mse` in [0, 1] over images, pixels and channels;
-    `latent_size`, the mean of |z| / sqrt(d), 1 for Gaussian noise."""
+    """Quality of encoding and decoding.
+
+    Attributes:
+        mse: mean squared error over images, pixels and channels, for values in [0, 1].
+        latent_size: the mean of |z| / sqrt(d); 1 for Gaussian noise.
+    """
 
     mse: float
     latent_size: float
@@ -39,7 +43,7 @@ class Reconstruction:
 def save_reconstructions(
     model: LatentModel, images: torch.Tensor, path: Path, columns: int = 8
 ) -> Reconstruction:
-    """A sheet of images (N, 3, S, S) in [0, 1] over what encoding and decoding leave of them."""
+    """Save a sheet of images (N, 3, S, S) in [0, 1], each above its reconstruction."""
     z = model.encode(images)
     decoded = model.decode(z)
     save_pairs(images, decoded, path, columns)
@@ -48,7 +52,7 @@ def save_reconstructions(
 
 
 def save_pairs(images: torch.Tensor, decoded: torch.Tensor, path: Path, columns: int = 8) -> None:
-    """A sheet of images (N, 3, S, S) in [0, 1], each over its counterpart in `decoded`."""
+    """Save a sheet of images (N, 3, S, S) in [0, 1], each above its partner in `decoded`."""
     columns = min(columns, len(images))
     blank = torch.full((-len(images) % columns, *images.shape[1:]), GREY / 255)
     above, below = torch.cat([images, blank]), torch.cat([decoded, blank])

@@ -1,4 +1,4 @@
-"""What a training run teaches: the loop asks a task for its loss, its figures and its card."""
+"""Training tasks: a task gives the training loop its loss, previews and model card."""
 
 from __future__ import annotations
 
@@ -18,23 +18,27 @@ from rotation.training.previews import save_reconstructions, save_samples
 
 
 class Task(Protocol):
-    """One kind of training. `name` parts its checkpoints from those of other kinds."""
+    """One kind of training. Checkpoints of one `name` cannot be resumed by another."""
 
     name: str
 
     def loss(
         self, live: Denoising, images: torch.Tensor, generator: torch.Generator, share: float
     ) -> torch.Tensor:
-        """The loss, a scalar, on images uint8 (N, 3, S, S); all chance comes from `generator`.
+        """The loss of a batch, a scalar.
 
-        `share` (0 to 1) is how much of the budget is used.
+        Parameters:
+            live: the network in training.
+            images: (N, 3, S, S), uint8.
+            generator: the only source of randomness.
+            share: the used share of the budget, 0 to 1.
         """
         ...
 
     def preview(
         self, averaged: Denoising, held_out: torch.Tensor, folder: Path, step: int, count: int
     ) -> dict[str, Any]:
-        """Draw sheets of about `count` pictures into `folder`; returns figures for the log."""
+        """Save sheets of about `count` images into `folder`; returns metrics for the log."""
         ...
 
     def card(
@@ -49,43 +53,43 @@ class Task(Protocol):
 
 
 class DenoisingTask:
-    """The diffusion model itself: noise predicted at random times."""
+    """Trains the diffusion model itself."""
 
     name = "denoising"
 
     def loss(
         self, live: Denoising, images: torch.Tensor, generator: torch.Generator, share: float
     ) -> torch.Tensor:
-        """Mean squared error of the prediction (`objective.training_loss`)."""
+        """Mean squared error of the prediction (`losses.training_loss`)."""
         batch = draw_batch(images, generator, len(live.schedule)).to(live.device)
         return training_loss(live, batch, power_table(live.schedule, live.device))
 
     def preview(
         self, averaged: Denoising, held_out: torch.Tensor, folder: Path, step: int, count: int
     ) -> dict[str, Any]:
-        """Samples and reconstructions; held-out v-loss, reconstruction error, size of latents."""
+        """Save samples and reconstructions; return held-out v-loss, error and latent size."""
         model = LatentModel(averaged)
-        figures: dict[str, Any] = {"held_out_v_loss": rounded(held_out_loss(averaged, held_out))}
+        metrics: dict[str, Any] = {"held_out_v_loss": rounded(held_out_loss(averaged, held_out))}
         save_samples(model, folder / f"samples-{step:07d}.png", count)
         if len(held_out):
             shown = held_out[: max(1, count // 4)].float() / 255
             path = folder / f"reconstructions-{step:07d}.png"
             result = save_reconstructions(model, shown, path)
-            figures["reconstruction_mse"] = round(result.mse, 6)
-            figures["latent_size"] = round(result.latent_size, 4)
-        return figures
+            metrics["reconstruction_mse"] = round(result.mse, 6)
+            metrics["latent_size"] = round(result.latent_size, 4)
+        return metrics
 
     def card(
         self, config: TrainingConfig, data: str, split: Split, log: Sequence[Mapping[str, Any]]
     ) -> str:
-        """See `card.model_card`."""
+        """See `model_card`."""
         return model_card(config, data, split, log)
 
     def extra_files(self) -> dict[str, dict[str, Any]]:
-        """None."""
+        """No further files."""
         return {}
 
 
 def rounded(value: float) -> float | None:
-    """For JSON, which has no nan."""
+    """The value for JSON, which has no NaN."""
     return None if math.isnan(value) else round(value, 5)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks.autoguidance import autoguided
+from benchmarks._autoguidance import autoguided
 from rotation.diffusion import ddim
 from rotation.diffusion.schedule import NoiseSchedule, timesteps
 

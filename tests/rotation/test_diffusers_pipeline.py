@@ -17,6 +17,14 @@ from PIL import Image
 from rotation.diffusers_pipeline import HeadRotationPipeline, as_crop, read_yaw
 from rotation.diffusion.latent_model import LatentModel
 from rotation.directions.direction import Direction
+from rotation.editing.method import (
+    EDITING_METHODS,
+    EditingMethod,
+    EditRequest,
+    MovedLatents,
+    RegisteredMethod,
+    TurnPath,
+)
 from rotation.errors import ModelError, SelectionError
 from rotation.poses import mtcnn
 from tests.rotation.modelling import SIZE, gradients, tiny_denoising, tiny_folder
@@ -178,6 +186,29 @@ def test_a_turn_is_the_direction_and_keeps_the_norm(pipe: HeadRotationPipeline) 
     )
     kept = pipe(picture(SIZE), [-15.0], **given).images
     assert float(kept.norm()) == pytest.approx(float(source.norm()), rel=1e-5)
+
+
+class StillEditing(EditingMethod):
+    """Shows the face as it is at every yaw."""
+
+    def move(self, request: EditRequest) -> MovedLatents:
+        latent, count = request.source_latent(), len(request.yaws_deg)
+        path = TurnPath((request.yaw_deg,) * count, None)
+        return MovedLatents(latent, np.stack([latent] * count), path)
+
+
+def test_a_registered_editing_method_is_taken_by_name(
+    pipe: HeadRotationPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = RegisteredMethod(f"{__name__}:StillEditing", "do not turn")
+    monkeypatch.setitem(EDITING_METHODS, "still", entry)
+    given = {"source_yaw_deg": 0.0, "num_inference_steps": 3, "output_type": "pt"}
+    still = pipe(picture(SIZE), [0.0, 20.0], editing="still", **given).images
+    assert torch.equal(still[0], still[1])
+    turned = pipe(picture(SIZE), [0.0, 20.0], editing="line", **given).images
+    assert not torch.equal(turned[0], turned[1])
+    with pytest.raises(SelectionError, match="no editing method 'spin'"):
+        pipe(picture(SIZE), [0.0], editing="spin", **given)
 
 
 def test_photographs_are_embedded_smoothly_and_get_their_colours_back(

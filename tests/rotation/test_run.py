@@ -18,8 +18,7 @@ from rotation.directions.fit import FIT_METHODS
 from rotation.editing.closed_loop import ClosedLoopEditing
 from rotation.editing.flow_editing import scale_yaw
 from rotation.editing.linear_path import LinearEditing
-from rotation.editing.method import EditRequest
-from rotation.editing.methods import EDITING_METHODS, editing_method
+from rotation.editing.method import EDITING_METHODS, EditRequest, editing_method
 from rotation.editing.pose_estimators import LandmarkMeasure, YawEstimator, by_landmarks
 from rotation.errors import SelectionError
 from rotation.options import AUTO, EditingOptions, FitOptions, RunOptions, TurnOptions

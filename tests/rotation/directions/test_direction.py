@@ -8,7 +8,7 @@ import pytest
 from rotation.clusters.selection import ClusterMembers, Selection
 from rotation.directions.direction import Direction, cosine, flip_latents
 from rotation.directions.fit import FIT_METHODS, fit_direction, fit_method
-from rotation.directions.fit_weights import shrink_spectrum
+from rotation.directions.fit_method import shrink_spectrum
 from rotation.errors import SelectionError
 
 SHAPE = (3, 8, 8)
@@ -67,10 +67,12 @@ def test_each_method_is_the_least_squares_of_the_textbook(name: str, weighted: b
     if name == "paper":
         groups = np.round(yaws / 10) * 10
         angles = np.unique(groups)
-        means = [np.average(latents[groups == a], axis=0, weights=weights[groups == a])
-                 for a in angles]  # fmt: skip
-        sizes = [weights[groups == a].sum() ** 2 / np.square(weights[groups == a]).sum()
-                 for a in angles]  # fmt: skip
+        means = [
+            np.average(latents[groups == a], axis=0, weights=weights[groups == a]) for a in angles
+        ]
+        sizes = [
+            weights[groups == a].sum() ** 2 / np.square(weights[groups == a]).sum() for a in angles
+        ]
         sides = [(angles <= 0, "left"), (angles >= 0, "right")]
         expected = {}
         for side, word in sides:
@@ -131,8 +133,10 @@ def test_samples_are_at_least_as_good_as_centroids_under_noise() -> None:
     left, right, start = 0.02 * random(3, SIZE)
     yaws = spread(700)
     latents = bent(yaws, left, right, start) + random(700, SIZE, seed=4)
-    error = [np.linalg.norm(fit.left - left) + np.linalg.norm(fit.right - right)
-             for fit in (fitted(name, yaws, latents) for name in ("paper", "samples"))]  # fmt: skip
+    error = [
+        np.linalg.norm(fit.left - left) + np.linalg.norm(fit.right - right)
+        for fit in (fitted(name, yaws, latents) for name in ("paper", "samples"))
+    ]
     assert error[1] < error[0]
 
 

@@ -8,7 +8,7 @@ import pytest
 from rotation.clusters.selection import ClusterMembers, Covariates, Selection
 from rotation.directions.direction import Direction, flip_latents, tie_sides
 from rotation.directions.fit import FIT_METHODS
-from rotation.directions.fit_weights import Sides
+from rotation.directions.fit_method import Sides
 from rotation.directions.regression import design_matrix, fit_every_light
 from rotation.directions.sample_lines import fit_two_lines
 from rotation.errors import SelectionError

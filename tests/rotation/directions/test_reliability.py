@@ -15,8 +15,8 @@ from rotation.clusters.selection import ClusterMembers, Covariates, Selection
 from rotation.directions.direction import flip_latents
 from rotation.directions.fit import FIT_METHODS, fit_direction
 from rotation.directions.fit import STUDIED_METHODS as METHODS
-from rotation.directions.fit_weights import FitMethod, Sample, slopes
-from rotation.directions.reliability import Draws
+from rotation.directions.fit_method import FitMethod, Sample, slopes
+from rotation.directions.reliability import Resampling
 from rotation.directions.reliability import measure_reliability as measured
 from rotation.errors import SelectionError
 from rotation.synthetic_heads.dataset import read_truth, write_dataset
@@ -25,7 +25,7 @@ from tests.rotation.modelling import tiny_folder
 SHAPE = (3, 4, 8)
 SIZE = 96
 ANGLES = tuple(np.arange(-30.0, 31.0, 10.0).tolist())
-QUICK = Draws(resamples=200, splits=8)
+QUICK = Resampling(resamples=200, splits=8)
 PLAIN = list(FIT_METHODS.values())
 
 
@@ -72,9 +72,12 @@ def mirrored_too(sample: Sample) -> Sample:
     lights = [swap[x] if m else x for x, m in zip(lights, members.mirrored, strict=True)]
     pitch = sample.covariates.pitch_deg[members.rows]
     return Sample(
-        selection, rows, SHAPE, sample.people[members.rows],
+        selection,
+        rows,
+        SHAPE,
+        sample.people[members.rows],
         Covariates(tuple(lights), pitch, sample.covariates.source_light),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("method", PLAIN, ids=lambda method: method.name)
@@ -83,8 +86,9 @@ def test_weights_give_the_slopes_of_the_fit(method: FitMethod, weighted: bool) -
     sample = planted(12, 0.1, light="left" if method.every_light else None)
     if weighted:
         rng = np.random.default_rng(1)
-        clusters = [replace(c, weights=rng.uniform(0.5, 2, len(c)))
-                    for c in sample.selection.clusters]  # fmt: skip
+        clusters = [
+            replace(c, weights=rng.uniform(0.5, 2, len(c))) for c in sample.selection.clusters
+        ]
         sample = replace(sample, selection=replace(sample.selection, clusters=tuple(clusters)))
     latents = sample.rows.reshape(-1, *SHAPE)
     fit = fit_direction(
@@ -108,8 +112,9 @@ def test_counting_twice_is_being_there_twice(method: FitMethod) -> None:
     assert sample.covariates is not None
     covariates = Covariates(
         tuple(sample.covariates.lights[row] for row in rows),
-        sample.covariates.pitch_deg[rows], "right",
-    )  # fmt: skip
+        sample.covariates.pitch_deg[rows],
+        "right",
+    )
     repeated = Sample(again, sample.rows[rows], SHAPE, sample.people[rows], covariates)
     counted = slopes(sample, method, counts[None].astype(float))[0]
     np.testing.assert_allclose(
@@ -151,7 +156,7 @@ def test_the_expected_random_part_is_that_of_the_plain_line() -> None:
     exact = ClusterMembers(members.rows, members.mirrored, np.repeat(ANGLES, 50))
     clusters = tuple(exact.take(np.arange(k, k + 50)) for k in range(0, 350, 50))
     sample = replace(sample, selection=replace(sample.selection, clusters=clusters))
-    found = measured(sample, METHODS["paper"], Draws(2, 1), seed=0)
+    found = measured(sample, METHODS["paper"], Resampling(2, 1), seed=0)
     assert found.expected == pytest.approx(30 * np.sqrt(SIZE / (500 * 50)), rel=1e-6)
 
 
@@ -180,7 +185,7 @@ def test_the_number_of_images_for_a_cosine_is_about_right() -> None:
 
 def test_a_bent_path_is_found_out_by_the_angle_left_out() -> None:
     straight, bent = (
-        measured(planted(60, 0.3, bend=b), METHODS["one-line"], Draws(2, 1), seed=1)
+        measured(planted(60, 0.3, bend=b), METHODS["one-line"], Resampling(2, 1), seed=1)
         for b in (0, 0.02)
     )
     assert bent.left_out > 2 * straight.left_out
@@ -190,8 +195,8 @@ def test_a_side_light_is_asked_for_alone_but_by_the_regression() -> None:
     sample = planted(40, 0.2, light="left")
     assert sample.covariates is not None
     lit = sum(light == "left" for light in sample.covariates.lights)
-    assert measured(sample, METHODS["samples"], Draws(2, 1), 0).images == lit
-    assert measured(sample, METHODS["regression"], Draws(2, 1), 0).images == len(sample.rows)
+    assert measured(sample, METHODS["samples"], Resampling(2, 1), 0).images == lit
+    assert measured(sample, METHODS["regression"], Resampling(2, 1), 0).images == len(sample.rows)
 
 
 def test_within_components_only_these_count() -> None:
@@ -225,9 +230,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def study(place: Path, *more: str) -> Result:
     """`rotation directions`, quickly."""
     settings = {
-        "--model": place / "tiny", "--cache": place / "cache", "--iterations": 0, "--steps": 2,
-        "--min-cluster": 1, "--device": "cpu", "--splits": 2, "--resamples": 3, "--heads": 60,
-    }  # fmt: skip
+        "--model": place / "tiny",
+        "--cache": place / "cache",
+        "--iterations": 0,
+        "--steps": 2,
+        "--min-cluster": 1,
+        "--device": "cpu",
+        "--splits": 2,
+        "--resamples": 3,
+        "--heads": 60,
+    }
     words = [str(word) for pair in settings.items() for word in pair]
     return CliRunner().invoke(directions, [*words, *more])
 
@@ -272,4 +284,4 @@ def test_a_cluster_too_small_says_so(place: Path) -> None:
 def test_a_wrong_way_is_one_message(place: Path) -> None:
     wrong = study(place, "--methods", "samples,best")
     assert wrong.exit_code == 1
-    assert "--methods: 'best' is none; there are paper, samples" in wrong.stderr
+    assert "--methods: 'best' is no method; there are paper, samples" in wrong.stderr

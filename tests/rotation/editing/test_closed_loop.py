@@ -8,7 +8,13 @@ import torch
 
 from rotation.directions.direction import Direction
 from rotation.directions.principal_components import principal_components
-from rotation.editing.closed_loop import Appearance, ClosedLoop, Loop, colour_bands, side_light
+from rotation.editing.closed_loop import (
+    Appearance,
+    ClosedLoop,
+    LoopSettings,
+    colour_bands,
+    side_light,
+)
 from rotation.editing.pose_estimators import YawEstimator
 from rotation.synthetic_heads.renderer import render
 from rotation.synthetic_heads.sampling import sample_heads
@@ -50,17 +56,23 @@ def toy(bias: float = 0.0, factor: float = 1.0, reads_pitch: bool = False):
 
     nothing = np.zeros(SIZE)
     direction = Direction(nothing, nothing, 0.0, 0.0)
-    turner = ClosedLoop(
-        decode, read, measure, latent.numpy(), 0.0, direction, COMPONENTS,
-        Loop(corrections=12),
-    )  # fmt: skip
-    return turner, latent, lambda z: true_yaw(decode(torch.from_numpy(z))).numpy()
+    loop = ClosedLoop(
+        decode,
+        read,
+        measure,
+        latent.numpy(),
+        0.0,
+        direction,
+        COMPONENTS,
+        LoopSettings(max_corrections=12),
+    )
+    return loop, latent, lambda z: true_yaw(decode(torch.from_numpy(z))).numpy()
 
 
 def test_every_goal_is_reached_whatever_the_estimators_constant_errors() -> None:
-    turner, latent, yaw = toy(bias=25.0)
+    loop, latent, yaw = toy(bias=25.0)
     goals = (-30.0, 0.0, 12.0, 30.0)
-    turned = turner.turn(goals)
+    turned = loop.turn(goals)
     np.testing.assert_allclose(yaw(turned.latents), goals, atol=1.5)
     np.testing.assert_allclose(turned.measured_deg, goals, atol=1.5)
     np.testing.assert_array_equal(turned.latents[1], latent.numpy())  # its own yaw: itself
@@ -68,12 +80,12 @@ def test_every_goal_is_reached_whatever_the_estimators_constant_errors() -> None
 
 @pytest.mark.parametrize("factor", [0.8, 1.3])
 def test_the_measure_says_how_far_whatever_the_estimator_says(factor: float) -> None:
-    turner, _, yaw = toy(factor=factor)
-    assert np.abs(yaw(turner.turn((-20.0, 20.0)).latents) - (-20, 20)).max() < 1.5
+    loop, _, yaw = toy(factor=factor)
+    assert np.abs(yaw(loop.turn((-20.0, 20.0)).latents) - (-20, 20)).max() < 1.5
 
 
 def test_a_keyframe_ends_when_it_has_settled() -> None:
-    turner, *_ = toy()
+    loop, *_ = toy()
     asked = 0
 
     def counting(images: torch.Tensor) -> np.ndarray:
@@ -81,8 +93,8 @@ def test_a_keyframe_ends_when_it_has_settled() -> None:
         asked += 1
         return measure(images)
 
-    measure, turner._measure = turner._measure, counting
-    turner.turn((10.0,))
+    measure, loop._measure = loop._measure, counting
+    loop.turn((10.0,))
     assert asked < 9  # of 13
 
 
@@ -90,8 +102,8 @@ def test_pitch_is_held_while_the_head_turns() -> None:
     """In the toy, a turn by a degree nods by a degree unless something is done about it."""
 
     def leak(reads_pitch: bool) -> float:
-        turner, latent, yaw = toy(reads_pitch=reads_pitch)
-        z = turner.turn((20.0,)).latents
+        loop, latent, yaw = toy(reads_pitch=reads_pitch)
+        z = loop.turn((20.0,)).latents
         np.testing.assert_allclose(yaw(z), 20, atol=1.5)
         moved = (z[0] - latent.numpy()).reshape(-1)
         return float(1 + moved @ COMPONENTS[1] / (moved @ COMPONENTS[0]))
@@ -101,8 +113,8 @@ def test_pitch_is_held_while_the_head_turns() -> None:
 
 
 def test_the_norm_is_kept_and_only_the_subspace_moves() -> None:
-    turner, latent, _ = toy()
-    turned = turner.turn((-25.0, 25.0))
+    loop, latent, _ = toy()
+    turned = loop.turn((-25.0, 25.0))
     norms = np.linalg.norm(turned.latents.reshape(2, -1), axis=1)
     np.testing.assert_allclose(norms, float(latent.norm()), rtol=1e-5)
     moved = turned.latents.reshape(2, -1)
@@ -122,9 +134,9 @@ def test_order_and_repeats_of_the_goals_do_not_matter() -> None:
 
 
 def test_what_cannot_be_measured_is_not_reached() -> None:
-    turner, *_ = toy()
-    turner._measure = lambda images: np.full((len(images), 2), np.nan)
-    assert np.isnan(turner.turn((10.0,)).measured_deg).all()
+    loop, *_ = toy()
+    loop._measure = lambda images: np.full((len(images), 2), np.nan)
+    assert np.isnan(loop.turn((10.0,)).measured_deg).all()
 
 
 def test_appearance_sees_colours_and_the_side_of_the_light_but_no_shift_along_rows() -> None:

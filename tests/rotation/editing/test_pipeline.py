@@ -54,10 +54,17 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def turn(heads: Path, model: Path, out: Path, *more: str) -> Result:
     """`rotation run` with what every call needs."""
     options = {
-        "--images": heads, "--labels": heads / "labels.csv", "--source": SOURCE,
-        "--model": model, "--out": out / "turned", "--cache": out / "cache",
-        "--min-cluster": 1, "--iterations": 0, "--device": "cpu", "--light": "left",
-    }  # fmt: skip
+        "--images": heads,
+        "--labels": heads / "labels.csv",
+        "--source": SOURCE,
+        "--model": model,
+        "--out": out / "turned",
+        "--cache": out / "cache",
+        "--min-cluster": 1,
+        "--iterations": 0,
+        "--device": "cpu",
+        "--light": "left",
+    }
     words = [str(word) for pair in options.items() for word in pair]
     return CliRunner().invoke(run, [*words, "--no-closed-loop", *more])  # the last one counts
 
@@ -69,10 +76,18 @@ def test_from_files_to_files(heads: Path, model: Path, tmp_path: Path) -> None:
     out = tmp_path / "turned"
     names = sorted(path.name for path in out.iterdir())
     assert names == [
-        "beside_means.png", "cluster_means.png", "frame_+000.0.png", "frame_+010.0.png",
-        "frame_+020.0.png", "frame_-010.0.png", "frame_-020.0.png", "report.html", "report.json",
-        "strip.png", "turn.gif",
-    ]  # fmt: skip
+        "beside_means.png",
+        "cluster_means.png",
+        "frame_+000.0.png",
+        "frame_+010.0.png",
+        "frame_+020.0.png",
+        "frame_-010.0.png",
+        "frame_-020.0.png",
+        "report.html",
+        "report.json",
+        "strip.png",
+        "turn.gif",
+    ]
     with Image.open(out / "strip.png") as strip:
         assert strip.width > 7 * SIZE
     report = json.loads((out / "report.json").read_text())
@@ -95,8 +110,19 @@ def test_the_choices_about_clusters_are_reported(heads: Path, model: Path, tmp_p
         for k, (name, label) in enumerate(read_truth(heads).items()):
             own = 0.55 if k % 2 else 0.95
             writer.writerow([name, label, *(own if label == c else 0.01 for c in LABELS)])
-    choices = ["--labels", str(labels), "--min-probability", "0.9", "--min-cluster", "2",
-               "--similar", "--max-window", "30", "--yaw", "0,10"]  # fmt: skip
+    choices = [
+        "--labels",
+        str(labels),
+        "--min-probability",
+        "0.9",
+        "--min-cluster",
+        "2",
+        "--similar",
+        "--max-window",
+        "30",
+        "--yaw",
+        "0,10",
+    ]
     result = turn(heads, model, tmp_path, *choices)
     assert result.exit_code == 0, result.output
     clusters = json.loads((tmp_path / "turned" / "report.json").read_text())["clusters"]
@@ -115,9 +141,22 @@ def test_the_choices_about_clusters_are_reported(heads: Path, model: Path, tmp_p
 def test_everything_there_is_to_write(heads: Path, model: Path, tmp_path: Path) -> None:
     """All pictures, each finishing, the photograph at its size, the pipeline that turns alike."""
     pipe, out = tmp_path / "pipe", tmp_path / "turned"
-    more = ["--yaw", "-10,10", "--grid", "--webp", "--show-size", "48", "--match-colours",
-            "--sharpen", "0.5", "--paste-back", "--save-pipeline", str(pipe),
-            "--gain", "1"]  # fmt: skip
+    more = [
+        "--yaw",
+        "-10,10",
+        "--grid",
+        "--webp",
+        "--show-size",
+        "48",
+        "--match-colours",
+        "--sharpen",
+        "0.5",
+        "--paste-back",
+        "--save-pipeline",
+        str(pipe),
+        "--gain",
+        "1",
+    ]
     result = turn(heads, model, tmp_path, *more)
     assert result.exit_code == 0, result.output
     with Image.open(out / "frame_+010.0.png") as frame, Image.open(out / "turn.webp") as moving:
@@ -209,8 +248,9 @@ def test_bad_input_is_one_message(
     heads: Path, model: Path, tmp_path: Path, more: list[str], message: str
 ) -> None:
     labelled = read_truth(heads)
-    unlabelled = next(p.name for p in sorted((heads / "img_align_celeba").iterdir())
-                      if p.name not in labelled)  # fmt: skip
+    unlabelled = next(
+        p.name for p in sorted((heads / "img_align_celeba").iterdir()) if p.name not in labelled
+    )
     result = turn(heads, model, tmp_path, *(unlabelled if w == "boundary" else w for w in more))
     assert result.exit_code == 1
     assert message in result.stderr

@@ -13,13 +13,13 @@ from rotation.data.sources import open_source
 from rotation.editing import pose_estimators
 from rotation.editing.pose_estimators import (
     LANDMARKS,
-    TAUGHT,
+    TRAINED,
+    AugmentedEstimator,
     PoseEstimators,
-    TaughtEstimators,
-    VariedEstimator,
+    TrainedEstimators,
     YawEstimator,
 )
-from rotation.editing.pose_network import PoseNetwork, teach, vary
+from rotation.editing.pose_network import PoseNetwork, augment, train_pose_network
 from rotation.poses.source import PoseSource, poses_from_csv
 from rotation.synthetic_heads.dataset import write_dataset
 from rotation.synthetic_heads.renderer import render
@@ -44,7 +44,7 @@ def estimators(
     folder: Path, cache: Path, steps: int = 3, book: PoseSource | None = None
 ) -> PoseEstimators:
     with open_source(folder) as images:
-        source = TaughtEstimators(
+        source = TrainedEstimators(
             images, book or poses_from_csv(folder / "truth.csv"), cache, "cpu", steps
         )
         return source(SIZE, seed=0)
@@ -52,7 +52,7 @@ def estimators(
 
 @pytest.fixture
 def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pose_estimators, "FEWEST", 40)
+    monkeypatch.setattr(pose_estimators, "MIN_IMAGES", 40)
 
 
 def test_a_mirror_negates_yaw_and_keeps_pitch(unseen: tuple[torch.Tensor, np.ndarray]) -> None:
@@ -69,7 +69,7 @@ def test_a_network_learns_the_yaw_of_people_it_has_not_seen(
 ) -> None:
     people = sample_heads(160, 5, 2_400_000, (-40.0, 40.0))
     yaws, pitches = (np.array([getattr(h, f"{k}_deg") for h in people]) for k in ("yaw", "pitch"))
-    network = teach(render(people, 32), yaws, pitches, steps=50)
+    network = train_pose_network(render(people, 32), yaws, pitches, steps=50)
     read = network(unseen[0])[:, 0].numpy()
     assert np.corrcoef(read, unseen[1])[0, 1] > 0.85
     assert np.abs(read - unseen[1]).mean() < 11
@@ -81,7 +81,9 @@ def test_the_same_seed_teaches_the_same_and_leaves_the_worlds_chance_alone() -> 
     torch.manual_seed(4)
     expected = torch.rand(3)
     torch.manual_seed(4)
-    first, second, other = (teach(crops, angles, angles / 2, seed, steps=2) for seed in (1, 1, 2))
+    first, second, other = (
+        train_pose_network(crops, angles, angles / 2, seed, steps=2) for seed in (1, 1, 2)
+    )
     torch.testing.assert_close(torch.rand(3), expected)
     weights = [network.layers[0].weight for network in (first, second, other)]
     torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=0)
@@ -90,8 +92,8 @@ def test_the_same_seed_teaches_the_same_and_leaves_the_worlds_chance_alone() -> 
 
 def test_variation_moves_and_recolours_but_keeps_what_it_is_not_asked_to_change() -> None:
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    assert (vary(images, torch.Generator().manual_seed(1)) - images).abs().mean() > 0.02
-    kept = vary(images, torch.Generator().manual_seed(1), strength=0.0)
+    assert (augment(images, torch.Generator().manual_seed(1)) - images).abs().mean() > 0.02
+    kept = augment(images, torch.Generator().manual_seed(1), strength=0.0)
     torch.testing.assert_close(kept, images, rtol=0, atol=1e-5)
 
 
@@ -103,7 +105,7 @@ def test_estimators_are_taught_once_and_kept(folder: Path, tmp_path: Path) -> No
     stamp = kept.stat().st_mtime_ns
     second = estimators(folder, tmp_path)
     assert kept.stat().st_mtime_ns == stamp
-    assert first.about == second.about == TAUGHT
+    assert first.about == second.about == TRAINED
     images = torch.zeros(2, 3, SIZE, SIZE)
     np.testing.assert_array_equal(first.measure(images), second.measure(images))
 
@@ -145,7 +147,7 @@ def test_the_estimator_has_a_gradient_and_the_measure_is_another_network(
     poses[:, 0].sum().backward()
     assert images.grad is not None
     assert images.grad.abs().max() > 0
-    assert isinstance(both.read, VariedEstimator)
+    assert isinstance(both.read, AugmentedEstimator)
     random = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     assert not np.allclose(both.measure(random), both.read(random).detach(), atol=1e-3)
 

@@ -17,15 +17,17 @@ from rotation.cli.common import Progress
 from rotation.data.crop import Pixels
 from rotation.data.labels import LABELS
 from rotation.diffusion.latent_model import LatentModel
+from rotation.directions.fit import FIT_METHODS
+from rotation.editing.method import EDITING_METHODS
 from rotation.editing.pipeline import Source
 from rotation.errors import SelectionError
-from rotation.evaluation.ground_truth import Truth, benchmark_heads
-from rotation.evaluation.judge import JudgedFrames, Verdict, judge
+from rotation.evaluation.editors import CachedSourceEncoder, by_truth, source_of
+from rotation.evaluation.ground_truth import TrueRenders, benchmark_heads
+from rotation.evaluation.judge import JudgedFrames, Judgement, judge
 from rotation.evaluation.judge_pool import Judges
-from rotation.evaluation.methods import RememberedSource, by_truth, source_of
-from rotation.evaluation.run import QUICK, Work
+from rotation.evaluation.run import QUICK, Comparison
 from rotation.evaluation.tables import markdown, summarise
-from rotation.evaluation.variants import VARIANTS, choose
+from rotation.evaluation.variants import NAMED_VARIANTS, VARIANTS, choose, with_registered
 from rotation.imaging.metrics import structural_similarity
 from rotation.synthetic_heads.parameters import Head, mirror
 from rotation.synthetic_heads.renderer import render
@@ -35,10 +37,10 @@ from tests.rotation.modelling import SIZE, tiny_folder
 YAWS = (-30.0, 0.0, 30.0)
 HEAD = benchmark_heads(1, seed=3)[0]
 CROP = render([HEAD])[0]
-TRUTH = Truth(HEAD, people=3)
+TRUTH = TrueRenders(HEAD, people=3)
 
 
-def verdict_on(frames: Pixels, yaws: tuple[float, ...] = YAWS) -> Verdict:
+def judgement_on(frames: Pixels, yaws: tuple[float, ...] = YAWS) -> Judgement:
     return judge(TRUTH, frames, yaws, CROP, CROP)
 
 
@@ -55,58 +57,60 @@ def test_heads_are_unseen_people_in_all_lights() -> None:
 
 
 def test_the_truth_gets_full_marks() -> None:
-    verdict = verdict_on(pictures(HEAD))
-    np.testing.assert_allclose(verdict.reached_deg, YAWS, atol=0.5)
-    assert verdict.light_kept == [True] * 3
-    assert verdict.identity_kept == [True] * 2
-    assert abs(verdict.pitch_leak) < 0.02
-    assert min(verdict.psnr_db) == verdict.bound_db == 100
-    assert min(verdict.similarity) == pytest.approx(1)
+    judgement = judgement_on(pictures(HEAD))
+    np.testing.assert_allclose(judgement.reached_deg, YAWS, atol=0.5)
+    assert judgement.light_kept == [True] * 3
+    assert judgement.identity_kept == [True] * 2
+    assert abs(judgement.pitch_leak) < 0.02
+    assert min(judgement.psnr_db) == judgement.bound_db == 100
+    assert min(judgement.similarity) == pytest.approx(1)
 
 
 def test_yaws_between_those_of_the_grid_are_read() -> None:
     yaws = (-21.3, -3.8, 13.6)
-    verdict = verdict_on(pictures(HEAD, yaws), yaws)
-    np.testing.assert_allclose(verdict.reached_deg, yaws, atol=0.5)
+    judgement = judgement_on(pictures(HEAD, yaws), yaws)
+    np.testing.assert_allclose(judgement.reached_deg, yaws, atol=0.5)
 
 
 def test_a_coarser_grid_reads_nearly_as_well() -> None:
     yaws = (-21.3, -3.8, 13.6)
-    verdict = judge(Truth(HEAD, people=3, step_deg=5.0), pictures(HEAD, yaws), yaws, CROP, CROP)
-    np.testing.assert_allclose(verdict.reached_deg, yaws, atol=1.0)
+    judgement = judge(
+        TrueRenders(HEAD, people=3, step_deg=5.0), pictures(HEAD, yaws), yaws, CROP, CROP
+    )
+    np.testing.assert_allclose(judgement.reached_deg, yaws, atol=1.0)
 
 
 def test_a_turn_that_falls_short_or_goes_astray_is_measured() -> None:
-    short = verdict_on(pictures(HEAD, (-15.0, 0.0, 15.0)))
+    short = judgement_on(pictures(HEAD, (-15.0, 0.0, 15.0)))
     np.testing.assert_allclose(short.reached_deg, (-15, 0, 15), atol=0.5)
     assert max(short.psnr_db[0], short.psnr_db[2]) < 30 < short.psnr_db[1]
-    astray = verdict_on(pictures(HEAD)[::-1])
+    astray = judgement_on(pictures(HEAD)[::-1])
     assert astray.reached_deg[0] > 29
     assert astray.reached_deg[2] < -29
 
 
 def test_another_light_and_another_person_are_found_out() -> None:
     relit = pictures(replace(HEAD, light_azimuth_deg=mirror(HEAD).light_azimuth_deg))
-    assert verdict_on(relit).light_kept == [False] * 3
+    assert judgement_on(relit).light_kept == [False] * 3
     stranger = replace(HEAD, identity=sample_identity(BENCHMARK_IDENTITY + 500_000))
-    assert verdict_on(pictures(stranger)).identity_kept == [False] * 2
+    assert judgement_on(pictures(stranger)).identity_kept == [False] * 2
 
 
 def test_a_head_that_nods_as_it_turns_is_found_out() -> None:
     nodding = render(
         [replace(HEAD, yaw_deg=yaw, pitch_deg=HEAD.pitch_deg + 0.2 * yaw) for yaw in YAWS]
     )
-    assert verdict_on(nodding).pitch_leak == pytest.approx(0.2, abs=0.05)
+    assert judgement_on(nodding).pitch_leak == pytest.approx(0.2, abs=0.05)
 
 
 def test_a_mirrored_source_is_judged_alike() -> None:
     other = mirror(HEAD)
     frames = pictures(HEAD, (-20.0, 10.0))
-    verdict = judge(Truth(other, people=3), frames[:, :, ::-1], (20.0, -10.0), CROP, CROP)
-    np.testing.assert_allclose(verdict.reached_deg, (20, -10), atol=0.5)
-    assert verdict.light_kept == [True] * 2
-    assert verdict.identity_kept == []
-    assert np.isnan(verdict.pitch_leak)
+    judgement = judge(TrueRenders(other, people=3), frames[:, :, ::-1], (20.0, -10.0), CROP, CROP)
+    np.testing.assert_allclose(judgement.reached_deg, (20, -10), atol=0.5)
+    assert judgement.light_kept == [True] * 2
+    assert judgement.identity_kept == []
+    assert np.isnan(judgement.pitch_leak)
 
 
 def test_structural_similarity_falls_with_noise_and_is_symmetric() -> None:
@@ -120,9 +124,11 @@ def test_structural_similarity_falls_with_noise_and_is_symmetric() -> None:
     assert structural_similarity(noisy[1], image)[0] == pytest.approx(strong)
 
 
-def made_up(reached: tuple[float, ...], decibels: float) -> Verdict:
+def made_up(reached: tuple[float, ...], decibels: float) -> Judgement:
     count = len(reached)
-    return Verdict("left", list(reached), [decibels] * count, [0.5] * count, [True], [], 0.1, 40.0)
+    return Judgement(
+        "left", list(reached), [decibels] * count, [0.5] * count, [True], [], 0.1, 40.0
+    )
 
 
 def test_tables_hold_means_differences_and_medians() -> None:
@@ -161,8 +167,19 @@ def test_variants_are_chosen_by_name() -> None:
     assert [one.name for one in choose(("samples", "bound", "paper"))] == ["samples", "paper"]
     with pytest.raises(SelectionError, match="'papr' is no variant; there are paper, one-line"):
         choose(("papr",))
-    for name in (*VARIANTS, "bound"):
-        assert name in (benchmark.help or "")
+    option = next(one for one in benchmark.params if one.name == "variants")
+    assert ", ".join((*VARIANTS, "bound")) in option.to_info_dict()["help"]
+
+
+def test_a_registered_method_is_a_variant_without_a_further_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(FIT_METHODS, "new-fit", replace(FIT_METHODS["samples"], name="new-fit"))
+    monkeypatch.setitem(EDITING_METHODS, "new-edit", EDITING_METHODS["line"])
+    found = with_registered(NAMED_VARIANTS)
+    assert list(found) == [*NAMED_VARIANTS, "new-fit", "new-edit"]
+    assert found["new-fit"].options.fit.method == "new-fit"
+    assert found["new-edit"].options.editing.method == "new-edit"
 
 
 @pytest.fixture(scope="module")
@@ -173,33 +190,41 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_bound_of_an_invertible_model_is_the_truth(model: Path) -> None:
     encoder = LatentModel.load(model, device="cpu")
-    truth = Truth(HEAD, size=SIZE, people=1)
+    truth = TrueRenders(HEAD, size=SIZE, people=1)
     source = source_of(HEAD, SIZE)
-    turned = by_truth(YAWS)(RememberedSource(encoder, source), source, truth)
+    turned = by_truth(YAWS)(CachedSourceEncoder(encoder, source), source, truth)
     assert np.abs(turned.frames.astype(int) - truth.turned(YAWS)).max() <= 1
     assert np.abs(turned.reconstruction.astype(int) - source.crop).max() <= 1
 
 
 def test_judges_elsewhere_say_the_same(model: Path) -> None:
-    truth = Truth(HEAD, size=SIZE, people=2)
+    truth = TrueRenders(HEAD, size=SIZE, people=2)
     turned = {"paper": JudgedFrames(truth.turned((0.0, 20.0)), source_of(HEAD, SIZE).crop)}
     crop = source_of(HEAD, SIZE).crop
     found = []
     for workers in (0, 1):
         with Judges(workers) as judges:
-            verdict = judges.submit(truth, (0.0, 20.0), crop, turned).result()["paper"]
-            found.append(replace(verdict, pitch_leak=0.0))  # not asked: NaN, unlike itself
+            judgement = judges.submit(truth, (0.0, 20.0), crop, turned).result()["paper"]
+            found.append(replace(judgement, pitch_leak=0.0))  # not asked: NaN, unlike itself
     assert found[0] == found[1]
 
 
 def words(model: Path, tmp_path: Path, sources: int) -> dict[str, object]:
     """Options of a small benchmark, by name of the command line."""
     return {
-        "--model": model, "--cache": model.parent / "cache", "--out": tmp_path / "out",
-        "--sources": sources, "--heads": 40, "--gallery": 2, "--variants": "paper,one-line,bound",
-        "--min-cluster": 1, "--iterations": 0, "--yaw": "-30:30:30", "--workers": 0,
+        "--model": model,
+        "--cache": model.parent / "cache",
+        "--out": tmp_path / "out",
+        "--sources": sources,
+        "--heads": 40,
+        "--gallery": 2,
+        "--variants": "paper,one-line,bound",
+        "--min-cluster": 1,
+        "--iterations": 0,
+        "--yaw": "-30:30:30",
+        "--workers": 0,
         "--device": "cpu",
-    }  # fmt: skip
+    }
 
 
 def call(options: dict[str, object], *more: str) -> Result:
@@ -260,24 +285,24 @@ class Exact:
 
 def test_a_source_with_small_clusters_is_left_out_of_every_variant() -> None:
     heads = benchmark_heads(3, seed=3)
-    truths = [Truth(head, size=SIZE, people=1) for head in heads]
+    truths = [TrueRenders(head, size=SIZE, people=1) for head in heads]
 
-    def works(model: object, source: Source, truth: Truth) -> JudgedFrames:
+    def works(model: object, source: Source, truth: TrueRenders) -> JudgedFrames:
         return JudgedFrames(truth.turned((0.0,)), source.crop)
 
-    def fails_once(model: object, source: Source, truth: Truth) -> JudgedFrames:
+    def fails_once(model: object, source: Source, truth: TrueRenders) -> JudgedFrames:
         if truth is truths[1]:
             raise SelectionError("Too few.")
         return works(model, source, truth)
 
     size = replace(QUICK, sources=3, yaws_deg=(0.0,))
     with Judges(0) as judges:
-        work = Work(Exact(), {"one": works, "two": fails_once}, size, judges, shown=1)  # type: ignore[arg-type]
+        comparison = Comparison(Exact(), {"one": works, "two": fails_once}, size, judges, shown=1)  # type: ignore[arg-type]
         for truth in truths:
-            work.turn(truth)
-        assert list(work.judged()) == [1, 2]
-        outcome = work.outcome()
-    assert {name: len(rows) for name, rows in outcome.verdicts.items()} == {"one": 2, "two": 2}
+            comparison.turn(truth)
+        assert list(comparison.judged()) == [1, 2]
+        outcome = comparison.outcome()
+    assert {name: len(rows) for name, rows in outcome.judgements.items()} == {"one": 2, "two": 2}
     assert {name: len(rows) for name, rows in outcome.seconds.items()} == {"one": 2, "two": 2}
     assert outcome.left_out == [
         {"source": 2, "light": LABELS[1], "variant": "two", "reason": "Too few."}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.side_contrast import side_contrast
+from benchmarks._side_contrast import side_contrast
 from rotation.imaging.metrics import bootstrap, mean_square_error, nearest, parabola_minimum, psnr
 from rotation.synthetic_heads.renderer import render
 from rotation.synthetic_heads.sampling import sample_heads

@@ -15,7 +15,7 @@ from rotation.errors import DatasetError, ModelError
 from rotation.training.checkpoints import CHECKPOINT
 from rotation.training.config import TrainingConfig
 from rotation.training.export import export_model
-from rotation.training.loop import rate, train
+from rotation.training.loop import learning_rate_factor, train
 from rotation.training.losses import Batch, draw_batch, held_out_loss, power_table, training_loss
 from rotation.training.previews import noise
 from tests.rotation.modelling import (
@@ -85,7 +85,7 @@ def test_training_lowers_the_held_out_loss(tmp_path, prediction):
 
 
 def test_a_run_in_two_sittings_ends_with_the_very_weights_of_one(tmp_path):
-    """Budgets of steps decide the learning rate, so the first sitting is ended by a signal."""
+    """Budgets of steps decide the learning rate, so the first session is ended by a signal."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(whole, steps=8)
     interrupt_after(3, parts, steps=8)
@@ -172,10 +172,14 @@ def test_the_average_smooths_the_weights(tmp_path):
 
 def test_the_learning_rate_warms_up_stays_and_falls_to_zero():
     config = tiny_config(warmup=10, decay_from=0.5)
-    assert rate(config, 0, 0.0) == pytest.approx(0.1)
-    assert rate(config, 9, 0.1) == rate(config, 500, 0.5) == 1
-    assert rate(config, 900, 0.75) == pytest.approx(0.5)
-    assert rate(config, 999, 1.0) == rate(config, 1200, 1.3) == pytest.approx(0)
+    assert learning_rate_factor(config, 0, 0.0) == pytest.approx(0.1)
+    assert learning_rate_factor(config, 9, 0.1) == learning_rate_factor(config, 500, 0.5) == 1
+    assert learning_rate_factor(config, 900, 0.75) == pytest.approx(0.5)
+    assert (
+        learning_rate_factor(config, 999, 1.0)
+        == learning_rate_factor(config, 1200, 1.3)
+        == pytest.approx(0)
+    )
 
 
 def test_a_batch_mirrors_half_its_images_and_spreads_its_times():

@@ -1,5 +1,7 @@
-"""A campaign with a past: images, model runs, gold and many votes, written straight into the
-tables. Nobody looks at pixels, and no image has a file."""
+"""Fills a database with a campaign that has images, model runs, gold and many votes.
+
+Rows are written straight into the tables. Images have no files.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,7 @@ ACCURACIES = (0.71, 0.83, 0.88, 0.91, 0.925, 0.934)  # of six model runs, each w
 
 
 @dataclass(frozen=True)
-class Past:
+class CampaignHistory:
     """What is made: so many images, votes and people; the last vote is at `end`."""
 
     images: int
@@ -47,38 +49,41 @@ class Past:
     end: datetime = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
-def make_past(db: Database, past: Past, rules: Rules = RULES) -> int:
+def make_history(db: Database, history: CampaignHistory, rules: Rules = RULES) -> int:
     """Fill an empty database; returns the number of the campaign, which is active."""
-    rng = np.random.default_rng(past.seed)
-    truth = rng.choice(3, past.images, p=SHARES)
+    rng = np.random.default_rng(history.seed)
+    truth = rng.choice(3, history.images, p=SHARES)
     with db.write() as session:
         dataset = Dataset(name="faces", path="nowhere", attribute_names=[])
         session.add(dataset)
         session.flush()
         campaign = Campaign(
-            dataset_id=dataset.id, name="Light on faces", rules=rules.as_dict(), selection={},
+            dataset_id=dataset.id,
+            name="Light on faces",
+            rules=rules.as_dict(),
+            selection={},
             active=True,
-        )  # fmt: skip
+        )
         session.add(campaign)
         people = [
             Annotator(username=f"student{n:02d}", pseudonym=f"p-{n:04d}", password_hash="!")
-            for n in range(past.people)
+            for n in range(history.people)
         ]
         session.add_all(people)
         session.flush()
         ids = campaign.id, dataset.id
         annotators = np.array([person.id for person in people])
-        run_id = _make_runs(session, dataset.id, past)
-    _insert(db, Image, _images(ids[1], past.images))
-    sure = rng.beta(9, 1, past.images)  # calibrated: right so often as it says
-    other = (truth + rng.integers(1, 3, past.images)) % 3
-    proposed = np.where(rng.random(past.images) < sure, truth, other)
+        run_id = _make_runs(session, dataset.id, history)
+    _insert(db, Image, _images(ids[1], history.images))
+    sure = rng.beta(9, 1, history.images)  # calibrated: right so often as it says
+    other = (truth + rng.integers(1, 3, history.images)) % 3
+    proposed = np.where(rng.random(history.images) < sure, truth, other)
     _insert(db, Proposal, _proposals(run_id, proposed, np.maximum(sure, 0.34)))
-    gold = np.flatnonzero(rng.random(past.images) < GOLD)[:2_000]
+    gold = np.flatnonzero(rng.random(history.images) < GOLD)[:2_000]
     _insert(db, Gold, _gold(ids[0], gold, truth))
-    columns = _votes(past, truth, proposed, gold, rng)
+    columns = _votes(history, truth, proposed, gold, rng)
     _insert(db, Vote, _vote_rows(ids[0], run_id, annotators, columns))
-    _insert(db, Consensus, _consensus(ids[0], past.images, columns, gold, truth, rng))
+    _insert(db, Consensus, _consensus(ids[0], history.images, columns, gold, truth, rng))
     return ids[0]
 
 
@@ -98,40 +103,57 @@ def _write(db: Database, table: Any, batch: list[dict[str, Any]]) -> None:
         session.execute(insert(table.__table__), batch)
 
 
-def _make_runs(session: Any, dataset_id: int, past: Past) -> int:
+def _make_runs(session: Any, dataset_id: int, history: CampaignHistory) -> int:
     for number, accuracy in enumerate(ACCURACIES):
-        at = past.end - timedelta(days=past.days * (1 - number / len(ACCURACIES)))
+        at = history.end - timedelta(days=history.days * (1 - number / len(ACCURACIES)))
         session.add(
             ModelRun(
-                dataset_id=dataset_id, method="mirror-logistic-2", status="published", settings={},
-                created_at=at, published_at=at + timedelta(minutes=2),
+                dataset_id=dataset_id,
+                method="mirror-logistic-2",
+                status="published",
+                settings={},
+                created_at=at,
+                published_at=at + timedelta(minutes=2),
                 metrics={
-                    "n_training": 60 * 2**number, "n_proposed": past.images,
+                    "n_training": 60 * 2**number,
+                    "n_proposed": history.images,
                     "mean_probabilities": dict(zip(LABELS, SHARES, strict=True)),
                     "cross_validation": {
-                        "accuracy": accuracy, "accuracy_of_commonest_label": 0.38,
-                        "macro_f1": accuracy - 0.01, "ece": 0.06 - 0.007 * number,
+                        "accuracy": accuracy,
+                        "accuracy_of_commonest_label": 0.38,
+                        "macro_f1": accuracy - 0.01,
+                        "ece": 0.06 - 0.007 * number,
                         "log_loss": 0.9 - 0.11 * number,
                     },
                 },
             )
-        )  # fmt: skip
+        )
         session.flush()
     session.add(
         ModelRun(
-            dataset_id=dataset_id, method="mirror-logistic-2", status="failed", metrics={},
-            settings={}, problem="BrokenData: the folder has moved", created_at=past.end,
+            dataset_id=dataset_id,
+            method="mirror-logistic-2",
+            status="failed",
+            metrics={},
+            settings={},
+            problem="BrokenData: the folder has moved",
+            created_at=history.end,
         )
-    )  # fmt: skip
+    )
     return len(ACCURACIES)
 
 
 def _images(dataset_id: int, count: int) -> Iterator[dict[str, Any]]:
     for number in range(count):
         yield {
-            "dataset_id": dataset_id, "filename": f"{number + 1:06d}.jpg", "status": "ok",
-            "sha256": f"{number:064x}", "width": 178, "height": 218, "byte_size": 8_000,
-        }  # fmt: skip
+            "dataset_id": dataset_id,
+            "filename": f"{number + 1:06d}.jpg",
+            "status": "ok",
+            "sha256": f"{number:064x}",
+            "width": 178,
+            "height": 218,
+            "byte_size": 8_000,
+        }
 
 
 def _proposals(run_id: int, proposed: Any, sure: Any) -> Iterator[dict[str, Any]]:
@@ -139,27 +161,34 @@ def _proposals(run_id: int, proposed: Any, sure: Any) -> Iterator[dict[str, Any]
         chances = [(1 - top) / 2] * 3
         chances[label] = top
         yield {
-            "model_run_id": run_id, "image_id": image + 1,
-            "p_left": chances[0], "p_center": chances[1], "p_right": chances[2],
-        }  # fmt: skip
+            "model_run_id": run_id,
+            "image_id": image + 1,
+            "p_left": chances[0],
+            "p_center": chances[1],
+            "p_right": chances[2],
+        }
 
 
 def _gold(campaign_id: int, gold: Any, truth: Any) -> Iterator[dict[str, Any]]:
     for image in gold.tolist():
         yield {
-            "campaign_id": campaign_id, "image_id": image + 1, "label": LABELS[truth[image]],
+            "campaign_id": campaign_id,
+            "image_id": image + 1,
+            "label": LABELS[truth[image]],
             "source": "csv",
-        }  # fmt: skip
+        }
 
 
-def _votes(past: Past, truth: Any, proposed: Any, gold: Any, rng: Any) -> dict[str, Any]:
+def _votes(
+    history: CampaignHistory, truth: Any, proposed: Any, gold: Any, rng: Any
+) -> dict[str, Any]:
     """Columns of the votes in the order of time: round after round over all images."""
-    n = past.votes
-    lap, place = np.divmod(np.arange(n), past.images)
-    image = rng.permutation(past.images)[place]
-    person = (rng.integers(0, past.people, past.images)[image] + 7 * lap) % past.people
-    skill = rng.uniform(0.84, 0.96, past.people)
-    skill[:: max(past.people // 3, 8)] = 1 / 3  # some do not look
+    n = history.votes
+    lap, place = np.divmod(np.arange(n), history.images)
+    image = rng.permutation(history.images)[place]
+    person = (rng.integers(0, history.people, history.images)[image] + 7 * lap) % history.people
+    skill = rng.uniform(0.84, 0.96, history.people)
+    skill[:: max(history.people // 3, 8)] = 1 / 3  # some do not look
     seen = truth[image]
     wrong = (seen + rng.integers(1, 3, n)) % 3
     answer = np.where(rng.random(n) < skill[person], seen, wrong)
@@ -169,19 +198,23 @@ def _votes(past: Past, truth: Any, proposed: Any, gold: Any, rng: Any) -> dict[s
     shown = np.where(blind, -1, np.where(planted, wrong, proposed[image]))
     repeats = (rng.random(n) < FOLLOWING) & ~blind
     return {
-        "image": image, "person": person, "answer": np.where(repeats, shown, answer),
-        "blind": blind, "planted": planted, "shown": shown,
+        "image": image,
+        "person": person,
+        "answer": np.where(repeats, shown, answer),
+        "blind": blind,
+        "planted": planted,
+        "shown": shown,
         "withheld": np.where(blind, proposed[image], -1),
         "mirrored": rng.random(n) < 0.5,
         "elapsed_ms": rng.lognormal(7.3, 0.5, n).astype(int),
-        "at": past.end.timestamp() - np.sort(_ages(past, rng))[::-1],
-    }  # fmt: skip
+        "at": history.end.timestamp() - np.sort(_ages(history, rng))[::-1],
+    }
 
 
-def _ages(past: Past, rng: Any) -> Any:
+def _ages(history: CampaignHistory, rng: Any) -> Any:
     """Seconds before the end: three hours of work on each day, the last until now."""
-    day = rng.integers(0, max(1, round(past.days)), past.votes)
-    return day * 86_400 + 10_800 * rng.beta(1.3, 1.6, past.votes)
+    day = rng.integers(0, max(1, round(history.days)), history.votes)
+    return day * 86_400 + 10_800 * rng.beta(1.3, 1.6, history.votes)
 
 
 def _vote_rows(
@@ -193,14 +226,22 @@ def _vote_rows(
     for who, row in zip(people, rows, strict=True):
         one = dict(zip(columns, row, strict=True))
         yield {
-            "campaign_id": campaign_id, "image_id": one["image"] + 1, "annotator_id": who,
-            "answer": ANSWERS[one["answer"]], "mode": "single", "request_id": str(uuid.uuid4()),
-            "blind": one["blind"], "planted": one["planted"], "mirrored": one["mirrored"],
+            "campaign_id": campaign_id,
+            "image_id": one["image"] + 1,
+            "annotator_id": who,
+            "answer": ANSWERS[one["answer"]],
+            "mode": "single",
+            "request_id": str(uuid.uuid4()),
+            "blind": one["blind"],
+            "planted": one["planted"],
+            "mirrored": one["mirrored"],
             "shown_run_id": None if one["blind"] or one["planted"] else run_id,
-            "shown_label": labels[one["shown"]], "withheld_label": labels[one["withheld"]],
+            "shown_label": labels[one["shown"]],
+            "withheld_label": labels[one["withheld"]],
             "elapsed_ms": one["elapsed_ms"],
-            "created_at": datetime.fromtimestamp(one["at"], UTC), "superseded_at": None,
-        }  # fmt: skip
+            "created_at": datetime.fromtimestamp(one["at"], UTC),
+            "superseded_at": None,
+        }
 
 
 def _consensus(
@@ -219,9 +260,17 @@ def _consensus(
         if image in known:
             label, probability, status, method = LABELS[truth[image]], 1.0, "agreed", GOLD_METHOD
         yield {
-            "campaign_id": campaign_id, "image_id": image + 1, "status": status, "label": label,
-            "probability": probability, "method": method, "random_key": keys[image],
-            "priority": 1000 * sum(row), "updated_at": now,
-            "p_left": 1 / 3, "p_center": 1 / 3, "p_right": 1 / 3,
+            "campaign_id": campaign_id,
+            "image_id": image + 1,
+            "status": status,
+            "label": label,
+            "probability": probability,
+            "method": method,
+            "random_key": keys[image],
+            "priority": 1000 * sum(row),
+            "updated_at": now,
+            "p_left": 1 / 3,
+            "p_center": 1 / 3,
+            "p_right": 1 / 3,
             **{f"votes_{answer}": row[place] for place, answer in enumerate(ANSWERS)},
-        }  # fmt: skip
+        }

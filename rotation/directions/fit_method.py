@@ -1,10 +1,12 @@
-"""Fitting as weights: a slope is a weighted sum of the latents that it is fitted to.
+"""What a fit method is: a least squares problem for each side, solved as weights of the latents.
+
+Each slope is a weighted sum of the latents that it is fitted to:
 
     slopes (2, D) = weights (2, n) @ latents (n, D)
 
-So fits to many resamples are one product of matrices, and the weights alone tell how much chance
-there is in a direction. A fit method says which least squares problem each side is; the problem
-gives the weights and the explained share of the variance.
+So the fits to many resamples are one matrix product. The weights alone give the expected noise of
+a direction. A fit method defines the least squares problem of each side. The problem yields the
+weights and the share of variance explained.
 """
 
 from __future__ import annotations
@@ -27,18 +29,18 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class LeastSquares:
-    """A weighted least squares fit of points Z (m, D) to the columns of a design X (m, p).
+    """A weighted least squares fit of points Z (m, D) by a design matrix X (m, p).
 
         Z = c + X B + noise,    B = (X'WX + ridge I)^-1 X'W Z,    slope = s B
 
-    with X and Z less their weighted means, W the diagonal of `share`.
+    X and Z are centred by their weighted means. W is the diagonal matrix of `share`.
 
     Attributes:
         design: X (m, p), without a column for the constant c.
-        share: (m,) how much each point counts; not all 0.
+        share: the weights (m,) of the points; not all 0.
         slope: s (p,), the combination of coefficients that is the slope per degree.
-        ridge: counts as so many points that pull the coefficients to 0.
-        means: (m, n), where the points are weighted means of n latents; None: they are the
+        ridge: the ridge penalty, in numbers of points.
+        means: (m, n), if the points are weighted means of n latents. None: the points are the
             latents themselves.
     """
 
@@ -50,7 +52,7 @@ class LeastSquares:
 
     @cached_property
     def _moment(self) -> Floats:
-        """X'W (p, m), X less its weighted mean."""
+        """X'W (p, m), with X centred by its weighted mean."""
         centred = self.design - self.share @ self.design / self.share.sum()
         return np.asarray((centred * self.share[:, None]).T)
 
@@ -65,17 +67,18 @@ class LeastSquares:
         return np.asarray(np.linalg.solve(gram, self._moment))
 
     def weights(self) -> Floats:
-        """What each of the n latents weighs in the slope, (n,).
+        """The weight of each of the n latents in the slope, (n,).
 
-        Raises `SelectionError` where the points tell no slope.
+        Raises:
+            SelectionError: the points do not determine a slope.
         """
         found = self.slope @ self._solution
         return np.asarray(found if self.means is None else found @ self.means)
 
     def r2(self, latents: Latents) -> float:
-        """The share of the points' variance over all D coordinates that the fit explains.
+        """The share of the points' variance, over all D coordinates, that the fit explains.
 
-        `latents` are (n, D).
+        `latents` are (n, D). Points without variance give 1.
         """
         points = latents
         if self.means is not None:
@@ -94,15 +97,15 @@ Sides = tuple[LeastSquares, LeastSquares]
 
 @dataclass(frozen=True)
 class FitMethod:
-    """A way to fit a direction.
+    """One method of fitting a direction.
 
     Attributes:
         name, description: as the commands show them.
-        sides: the problems of the left and the right side, for a selection whose members count
-            `share` (n,) and, where the light of each is known, for the members' covariates.
-        every_light: learns from images of every light, and so has to know the light of each.
-        shrink: damps the spatial frequencies on which halves of the images disagree.
-        tied: makes each side the mirror image of the other.
+        sides: a function of a selection, the weights (n,) of its members, and their covariates
+            (None if the lights are unknown). It returns the problems of the left and right side.
+        every_light: whether the method learns from images of every light. It needs covariates.
+        shrink: whether spatial frequencies on which halves of the images disagree are damped.
+        tied: whether each side is made the mirror image of the other.
     """
 
     name: str
@@ -117,8 +120,13 @@ class FitMethod:
     ) -> Sides:
         """The least squares problems of the left and the right side.
 
-        `counts` (n,) says how often each member counts (0: left out). Raises `SelectionError`
-        where no member counts, or where they tell no direction.
+        Parameters:
+            selection: the clusters with their n members.
+            counts: how often each member counts, (n,); 0 leaves it out.
+            covariates: light and pitch of the members, if known.
+
+        Raises:
+            SelectionError: no member counts, or the members do not determine a direction.
         """
         share = member_shares(selection, counts)
         if not share.any():
@@ -130,20 +138,20 @@ class FitMethod:
     def weights(
         self, selection: Selection, counts: Floats, covariates: Covariates | None
     ) -> Floats:
-        """What each of n members weighs in the slopes, (2, n): left, right; see `problems`."""
+        """The weight of each of n members in the left and right slope, (2, n); see `problems`."""
         return np.stack([side.weights() for side in self.problems(selection, counts, covariates)])
 
 
 def member_shares(selection: Selection, counts: Floats) -> Floats:
-    """Members counted so often (n,), times their weights where they have some."""
+    """The counts (n,) of the members, multiplied by the members' own weights if they have some."""
     weights = selection.members.weights
     return counts if weights is None else counts * weights
 
 
 def centroid_weights(selection: Selection, share: Floats) -> Floats:
-    """What each of n members, counted by `share` (n,), weighs in the centroids: (K, n).
+    """The weight of each of n members in the K centroids, (K, n), from their shares (n,).
 
-    Rows sum to 1, but to 0 for a cluster of which no member counts.
+    Rows sum to 1. The row of a cluster in which no member counts is 0.
     """
     clusters = np.repeat(np.arange(len(selection.clusters)), selection.sizes)
     means = np.where(clusters == np.arange(len(selection.clusters))[:, None], share, 0.0)
@@ -153,15 +161,15 @@ def centroid_weights(selection: Selection, share: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Sample:
-    """What directions are fitted to.
+    """The data that directions are fitted to.
 
     Attributes:
         selection: the clusters.
         rows: latents (n, D), float32, of `selection.members` as used.
         shape: (C, H, W), with D = C H W.
-        people: (n,) whose picture each member is. Halves and resamples take all of a person;
-            numbers of the images do where persons are not known.
-        covariates: what a regression adjusts for; None: there will be none.
+        people: the person (n,) that each member shows. Halves and resamples take all images of a
+            person. If persons are unknown, image numbers stand in for them.
+        covariates: light and pitch of the members, for a regression; or None.
     """
 
     selection: Selection
@@ -172,23 +180,23 @@ class Sample:
 
     @cached_property
     def images(self) -> NDArray[np.int64]:
-        """The image of each member (n,): mirrored and plain it is the same."""
+        """The number of each member's image (n,); a mirrored member has that of its image."""
         return self.selection.members.rows
 
     @cached_property
     def lit(self) -> NDArray[np.bool_]:
-        """Members under the source's light (n,)."""
+        """Which members are lit as the source is, (n,)."""
         if self.covariates is None:
             return np.ones(len(self.rows), dtype=bool)
         return self.covariates.has_source_light
 
     def counted(self, method: FitMethod) -> NDArray[np.bool_]:
-        """The members (n,) that a fit method learns from."""
+        """Which members (n,) a fit method learns from."""
         return np.ones_like(self.lit) if method.every_light else self.lit
 
 
 def slopes(sample: Sample, method: FitMethod, counts: Floats) -> Floats:
-    """Slopes (R, 2, D), left and right, of R fits in which members count `counts` (R, n) times."""
+    """Left and right slopes (R, 2, D) of R fits; `counts` (R, n) is how often members count."""
     weights = np.stack([method.weights(sample.selection, one, sample.covariates) for one in counts])
     flat = weights.reshape(-1, weights.shape[-1]).astype(sample.rows.dtype)
     found = (flat @ sample.rows).astype(np.float64).reshape(*weights.shape[:2], -1)
@@ -208,7 +216,7 @@ def slopes(sample: Sample, method: FitMethod, counts: Floats) -> Floats:
 
 
 def alternate_people(sample: Sample) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Every second person and the others: the halves that a shrunk fit compares, (n,) each."""
+    """Two masks (n,): every second person, and all others. A shrunk fit compares these halves."""
     order = np.unique(sample.people, return_inverse=True)[1]
     odd = order % 2 == 1
     return odd, ~odd
@@ -217,16 +225,24 @@ def alternate_people(sample: Sample) -> tuple[NDArray[np.bool_], NDArray[np.bool
 def shrink_spectrum(
     slope: Latents, halves: tuple[Latents, Latents], shape: tuple[int, int, int], bands: int = 16
 ) -> Floats:
-    """Wiener shrinkage of a slope (D,) by spatial frequency, from two independent halves.
+    """Wiener shrinkage of a slope by spatial frequency, estimated from two independent halves.
 
-    The noise of a mean of latents is nearly white, but what a turning head adds is mostly coarse.
-    In each band b of radial frequency the signal's share is
+    The noise of a mean of latents is nearly white. The signal of a turn has mostly low
+    frequencies. Each band of radial frequency is multiplied by its share of signal:
 
-        gain_b = clip(S / (S + N / 2), 0, 1),   S = <a, b>,   N = (<a, a> + <b, b>) / 2 - S
+        gain = clip(S / (S + N / 2), 0, 1),   S = <a, b>,   N = (<a, a> + <b, b>) / 2 - S
 
-    with a and b the slopes of the two halves, N / 2 the noise of the whole; no band is
-    amplified, so a turn along a damped slope falls short: combine it with a gain. `shape` is
-    (C, H, W) with D = C H W.
+    with a and b the two halves' slopes in this band, and N / 2 the noise of the whole. No band is
+    amplified, so a turn along a damped slope falls short. Combine it with a gain.
+
+    Parameters:
+        slope: the slope (D,) to shrink, fitted to all images.
+        halves: the slopes (D,) fitted to each of two disjoint halves.
+        shape: (C, H, W), with D = C H W.
+        bands: the number of frequency bands.
+
+    Returns:
+        The damped slope (D,).
     """
     whole, first, second = (
         np.fft.rfft2(np.asarray(part, dtype=np.float64).reshape(shape)) for part in (slope, *halves)

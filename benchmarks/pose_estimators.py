@@ -1,8 +1,11 @@
-"""How well the closed loop's readers tell the yaw: python benchmarks/pose_readers.py [--json]
+"""Measure how accurately the pose estimators of the closed loop estimate yaw.
 
-A rendered image set teaches two networks, as in `rotation run`; both, and MTCNN's last network in
-random crops (what serves small image sets), then read true renders of people that none has seen,
-yaw uniform within +-40 degrees. Two to three minutes on two free cores.
+Two networks are trained on a rendered image set, as in `rotation run`. They, and MTCNN's last
+network in random crops (used for small image sets), estimate true renders of unseen people. Yaw is
+uniform within +-40 degrees. It takes two to three minutes on two free cores.
+
+Example:
+    python benchmarks/pose_estimators.py --json
 """
 
 from __future__ import annotations
@@ -10,21 +13,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import tempfile
 import time
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import _project  # noqa: F401
+
 os.environ.setdefault("OMP_NUM_THREADS", "2")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
 
 from rotation.data.sources import open_source
-from rotation.editing.pose_estimators import TaughtEstimators, YawEstimator
+from rotation.editing.pose_estimators import TrainedEstimators, YawEstimator
 from rotation.evaluation.ground_truth import benchmark_heads
 from rotation.poses.source import poses_from_csv
 from rotation.synthetic_heads.dataset import write_dataset
@@ -35,10 +38,12 @@ BANDS = (0, 20, 30, 40)
 
 
 def main() -> None:
-    """Teach, read and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--heads", type=int, default=1200, help="pictures that teach")
-    parser.add_argument("--unseen", type=int, default=400, help="pictures that are read")
+    """Train, estimate and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--heads", type=int, default=1200, help="images to train on")
+    parser.add_argument("--unseen", type=int, default=400, help="images to estimate")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -46,13 +51,13 @@ def main() -> None:
         with open_source(heads) as images:
             start = time.process_time()
             poses = poses_from_csv(heads / "truth.csv")
-            taught = TaughtEstimators(images, poses, None, "cpu")(SIZE, 0)
+            trained = TrainedEstimators(images, poses, None, "cpu")(SIZE, 0)
             seconds = time.process_time() - start
     pixels, yaws, pitches = unseen(asked.unseen)
     with torch.no_grad():
         read = {
-            "network that is followed": taught.read(pixels).numpy(),
-            "network that measures": taught.measure(pixels),
+            "network that is followed": trained.read(pixels).numpy(),
+            "network that measures": trained.measure(pixels),
             "MTCNN's last network": YawEstimator()(pixels).numpy(),
         }
     rows = {name: errors(found, yaws, pitches) for name, found in read.items()}
@@ -60,7 +65,7 @@ def main() -> None:
     if asked.json:
         print(json.dumps({"taught_cpu_seconds": seconds, "readers": rows}, indent=2))
         return
-    print(f"{taught.about}, {asked.heads} pictures: {seconds:.0f} s of processor time")
+    print(f"{trained.about}, {asked.heads} pictures: {seconds:.0f} s of processor time")
     for name, row in rows.items():
         print(f"{name:26}", "  ".join(f"{key} {value:.2f}" for key, value in row.items()))
 

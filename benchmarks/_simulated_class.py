@@ -1,24 +1,28 @@
-"""A simulated class that looks at the faces of Extended Yale B, whose lamps are known.
+"""A simulated class that labels the faces of Extended Yale B, whose lamps are known.
 
-**The truth** is the azimuth of the lamp in the file name: >= 35 left, <= -35 right, within 10
-center, the rest is left out (in these files a negative azimuth is at the viewer's right).
+**Truth.** The azimuth of the lamp in the file name: >= 35 left, <= -35 right, within 10 center.
+Other images are not used. (In these files, a negative azimuth is on the viewer's right.)
 
-**Difficulty.** A person of skill s errs on a face with probability min(0.6, (1 - s) m), where m is
-2.5 for a lamp next to a boundary (azimuth 10 or 35) and for a nearly black frame (mean grey below
-24 of 255, a tenth of them), 4 for both, 1 otherwise, divided by its mean over the faces: s is the
-accuracy over all of them, and errors of different people fall on the same faces.
+**Difficulty.** A person of skill s errs on a face with probability min(0.6, (1 - s) m), with
+
+- m = 2.5 for a lamp next to a boundary (azimuth 10 or 35);
+- m = 2.5 for a nearly black image (mean grey below 24 of 255, a tenth of the images);
+- m = 4 for both, and m = 1 otherwise.
+
+All m are divided by their mean over the faces. So s is the accuracy over all faces, and errors of
+different people coincide.
 
 **Kinds of people**, 40 in all:
 
-- 24 good: s even between .88 and .95; wrong answers go to a neighbour (left and right to center
-  with 85 %, to the opposite with 5 %, to unsure with 10 %; center to each side with 45 %).
-- 6 careless: s = .70, wrong answers center or the opposite alike.
-- 4 biased to center: say center with 35 %, else answer as a good one of s = .90.
-- 3 spammers: any of the three labels, without looking.
-- 3 one-sided: press the left key with 70 %, whatever they see, else as a good one of s = .90.
+- 24 good: s evenly from .88 to .95. Wrong answers go to a neighbour: left and right to center with
+  85 %, to the opposite side with 5 %, to unsure with 10 %; center to each side with 45 %.
+- 6 careless: s = .70; wrong answers are center or the opposite side, equally likely.
+- 4 biased to center: they say center with 35 %, otherwise they answer as a good one of s = .90.
+- 3 spammers: any of the three labels, at random.
+- 3 one-sided: they say left with 70 %, otherwise they answer as a good one of s = .90.
 
-Whoever follows takes over a proposal that is shown, with that probability, before anything else.
-Nobody looks at pixels: the benchmark knows of each image which face it is.
+Before all that, a person with a copy rate copies a proposal that is shown, with this probability.
+Nobody looks at pixels: the benchmark knows which face each image shows.
 """
 
 from __future__ import annotations
@@ -48,8 +52,10 @@ NEIGHBOURS = {
     "right": (0.05, 0.85, 0.0, 0.10),
 }
 ANYWHERE = {
-    "left": (0.0, 0.5, 0.5, 0.0), "center": (0.5, 0.0, 0.5, 0.0), "right": (0.5, 0.5, 0.0, 0.0),
-}  # fmt: skip
+    "left": (0.0, 0.5, 0.5, 0.0),
+    "center": (0.5, 0.0, 0.5, 0.0),
+    "right": (0.5, 0.5, 0.0, 0.0),
+}
 MIRRORED = {"left": "right", "right": "left"}
 
 
@@ -87,17 +93,17 @@ def _trouble(azimuth: int, grey: float) -> float:
 
 
 @dataclass
-class FakePerson:
-    """One of the class. `following`: how probably they take over a proposal that is shown."""
+class SimulatedPerson:
+    """One person. `copy_rate` is the probability of copying a proposal that is shown."""
 
     kind: str
     skill: float
-    following: float
+    copy_rate: float
     rng: random.Random
 
     def answer(self, face: Face, mirrored: bool, shown: str | None) -> str:
-        """What they press, of the picture as they see it (`mirrored`: the other way round)."""
-        if shown is not None and self.rng.random() < self.following:
+        """What they press, of the picture as they see it (`mirrored`: flipped)."""
+        if shown is not None and self.rng.random() < self.copy_rate:
             return shown
         if self.kind == "spammer":
             return self.rng.choice(ANSWERS[:3])
@@ -116,24 +122,24 @@ class FakePerson:
         return round(self.rng.lognormvariate(np.log(MEDIAN_MS[self.kind]), 0.4))
 
 
-def make_class(ids: Sequence[int], seed: int, following: float = 0.0) -> dict[int, FakePerson]:
-    """People by number of account, the kinds in an order by lot."""
+def make_class(ids: Sequence[int], seed: int, copy_rate: float = 0.0) -> dict[int, SimulatedPerson]:
+    """People by number of account, the kinds in random order."""
     rng = random.Random(seed)
     kinds = [kind for kind, count in KINDS.items() for _ in range(count)]
     rng.shuffle(kinds)
     skills = {"careless": 0.70, "centered": 0.90, "one_sided": 0.90, "spammer": 1 / 3}
     return {
-        number: FakePerson(
+        number: SimulatedPerson(
             kind,
             skills.get(kind, rng.uniform(0.88, 0.95)),
-            following,
+            copy_rate,
             random.Random(rng.getrandbits(64)),
         )
         for number, kind in zip(ids, kinds, strict=True)
     }
 
 
-def class_accuracy(people: Mapping[int, FakePerson], faces: Sequence[Face]) -> float:
+def class_accuracy(people: Mapping[int, SimulatedPerson], faces: Sequence[Face]) -> float:
     """The share of right answers of the whole class without proposals, by trial."""
     trials = [(person, face) for person in people.values() for face in faces]
     return sum(p.answer(face, False, None) == face.label for p, face in trials) / len(trials)

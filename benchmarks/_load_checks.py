@@ -1,16 +1,13 @@
-"""What must hold of a campaign during and after a load, asked of the database and of the log."""
+"""Invariants of a campaign during and after a load test, checked by database and client log."""
 
 from __future__ import annotations
 
-import sys
 from collections import defaultdict
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+import _project  # noqa: F401
 from sqlalchemy import func, select
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from labeler.consensus.store import batches, rebuild
 from labeler.database.engine import Database

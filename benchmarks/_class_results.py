@@ -1,4 +1,4 @@
-"""What came of a simulated class, against the truth."""
+"""Results of a simulated class, compared with the truth."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from fake_class import BAD, Face, FakePerson
+from _simulated_class import BAD, Face, SimulatedPerson
 from sqlalchemy import select
 
 from labeler.consensus.majority import METHOD as MAJORITY
@@ -60,7 +60,9 @@ def _right(row: Consensus, truth: str) -> float:
     return (truth in best) / len(best)
 
 
-def flagged(db: Database, campaign_id: int, people: Mapping[int, FakePerson]) -> dict[str, Any]:
+def flagged(
+    db: Database, campaign_id: int, people: Mapping[int, SimulatedPerson]
+) -> dict[str, Any]:
     """By kind: how many there are, were flagged, are paused; and by which flags."""
     with db.read() as session:
         skills = session.scalars(select(Skill).where(Skill.campaign_id == campaign_id)).all()
@@ -91,8 +93,10 @@ def count_missed(table: Mapping[str, Any]) -> tuple[int, int]:
     return missed, table["good"]["flagged"]
 
 
-def anchoring(db: Database, campaign_id: int, people: Mapping[int, FakePerson]) -> dict[str, Any]:
-    """The copy rate of the class, as the site estimates it, as [estimate, low, high].
+def anchoring(
+    db: Database, campaign_id: int, people: Mapping[int, SimulatedPerson]
+) -> dict[str, Any]:
+    """The copy rate of the class as the site recovers it, as [estimate, low, high].
 
     `blind_shown`: from agreement with the proposal when it is seen and when it is withheld, gold
     left out: some of it shows a planted label instead, which would leave fewer of its few images
@@ -111,9 +115,9 @@ def anchoring(db: Database, campaign_id: int, people: Mapping[int, FakePerson]) 
     wrong, base = ballots.inserted & (gold >= 0) & (shown != gold), blind & (gold >= 0)
     planted = measure_inserted(answer[wrong], shown[wrong], gold[wrong], answer[base], gold[base])
     return {
-        "truth": float(np.mean([person.following for person in people.values()])),
-        "blind_shown": _rounded(seen.copy_rate),
-        "planted": _rounded(planted.copy_rate),
+        "truth": float(np.mean([person.copy_rate for person in people.values()])),
+        "blind_shown": _rounded(seen.following),
+        "planted": _rounded(planted.following),
         "skills": round(float(np.mean(following)), 4),
         "n_shown": int((plain & ~blind).sum()),
         "n_blind": int((plain & blind).sum()),

@@ -1,4 +1,4 @@
-"""Two ways to take part in a campaign: over HTTP as the page does, and through the services."""
+"""Two clients of a simulated annotator: over HTTP, as the page, and through the services."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from _http_client import Browser, Timing
 from _site import Person, Site
-from _wire import Browser, Timing
 from sqlalchemy import func, select
 
 from labeler import jobs
@@ -26,7 +26,7 @@ PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownImage:
     """A picture before a person; `label`: the proposal beside it, in their view."""
 
     image_id: int
@@ -34,13 +34,15 @@ class Shown:
     label: str | None
 
 
-class Desk(Protocol):
+class AnnotatorClient(Protocol):
     """What the simulated class needs."""
 
-    def lease(self, person: int, count: int) -> list[Shown]:
+    def lease(self, person: int, count: int) -> list[ShownImage]:
         """The next pictures of a person."""
 
-    def vote(self, person: int, shown: Shown, answer: str, elapsed_ms: int) -> list[Shown]:
+    def vote(
+        self, person: int, shown: ShownImage, answer: str, elapsed_ms: int
+    ) -> list[ShownImage]:
         """Answer one; returns the next."""
 
     def settle(self) -> None:
@@ -50,18 +52,20 @@ class Desk(Protocol):
         """Train on the votes so far and publish proposals."""
 
 
-class ServiceDesk:
+class ServiceClient:
     """The services in this process, without HTTP; refreshes are done when they are due."""
 
     def __init__(self, site: Site, campaign_id: int, refresh: bool) -> None:
         self._site, self._campaign_id, self._refresh = site, campaign_id, refresh
 
-    def lease(self, person: int, count: int) -> list[Shown]:
+    def lease(self, person: int, count: int) -> list[ShownImage]:
         with self._site.db.write() as session:
             leased = lease_images(session, person, count, settings=self._site.settings)
         return _shown(leased)
 
-    def vote(self, person: int, shown: Shown, answer: str, elapsed_ms: int) -> list[Shown]:
+    def vote(
+        self, person: int, shown: ShownImage, answer: str, elapsed_ms: int
+    ) -> list[ShownImage]:
         submitted = SubmittedAnswer(
             shown.image_id, answer, str(uuid.uuid4()), elapsed_ms, next_count=1
         )
@@ -78,7 +82,7 @@ class ServiceDesk:
         refresh_campaign(self._site.db, self._campaign_id, all_images=True)
 
 
-class HttpDesk:
+class HttpClient:
     """The site that runs, one connection a person; jobs are done by its worker."""
 
     def __init__(self, site: Site, campaign_id: int, people: Sequence[Person]) -> None:
@@ -91,14 +95,19 @@ class HttpDesk:
         for browser in self._browsers.values():
             self._loop.run_until_complete(browser.sign_in())
 
-    def lease(self, person: int, count: int) -> list[Shown]:
+    def lease(self, person: int, count: int) -> list[ShownImage]:
         return self._post(person, "/label/leases", {"count": count}, self.leases)
 
-    def vote(self, person: int, shown: Shown, answer: str, elapsed_ms: int) -> list[Shown]:
+    def vote(
+        self, person: int, shown: ShownImage, answer: str, elapsed_ms: int
+    ) -> list[ShownImage]:
         body = {
-            "image_id": shown.image_id, "answer": answer, "request_id": str(uuid.uuid4()),
-            "elapsed_ms": elapsed_ms, "then": 1,
-        }  # fmt: skip
+            "image_id": shown.image_id,
+            "answer": answer,
+            "request_id": str(uuid.uuid4()),
+            "elapsed_ms": elapsed_ms,
+            "then": 1,
+        }
         return self._post(person, "/label/votes", body, self.votes)
 
     def settle(self) -> None:
@@ -125,10 +134,14 @@ class HttpDesk:
         self._loop.run_until_complete(asyncio.sleep(0))
         self._loop.close()
 
-    def _post(self, person: int, path: str, body: dict[str, Any], timing: Timing) -> list[Shown]:
+    def _post(
+        self, person: int, path: str, body: dict[str, Any], timing: Timing
+    ) -> list[ShownImage]:
         answer = self._loop.run_until_complete(self._browsers[person].post(path, body, timing))
         return [
-            Shown(one["image_id"], one["mirrored"], one["shown"]["label"] if one["shown"] else None)
+            ShownImage(
+                one["image_id"], one["mirrored"], one["shown"]["label"] if one["shown"] else None
+            )
             for one in answer["images"]
         ]
 
@@ -145,8 +158,8 @@ class HttpDesk:
             time.sleep(POLL_S)
 
 
-def _shown(leased: Sequence[LeasedImage]) -> list[Shown]:
-    return [Shown(one.image_id, one.presentation.mirrored, one.shown_as_seen) for one in leased]
+def _shown(leased: Sequence[LeasedImage]) -> list[ShownImage]:
+    return [ShownImage(one.image_id, one.view.mirrored, one.shown_as_seen) for one in leased]
 
 
 def _is_due(site: Site, campaign_id: int) -> bool:

@@ -1,6 +1,7 @@
-"""HTTP as a browser speaks it, as cheaply as possible: the client shares the processors.
+"""A cheap HTTP client: it shares the processors with the site.
 
-One connection a person, kept alive; a request that gets no answer is sent again on a new one.
+Each person has one connection that is kept alive. A request without an answer is sent again on a
+new connection.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A network led away from the mistakes of a weaker one: autoguidance, for drawing faces from noise.
+"""Autoguidance: samples guided away from the errors of a weaker model.
 
 T. Karras, M. Aittala, T. Kynkäänniemi, J. Lehtinen, T. Aila, S. Laine, *Guiding a Diffusion Model
-with a Bad Version of Itself*, arXiv 2406.02507: both networks err alike, the weaker one more, so
-the way from its prediction to the better one's goes on towards the data. Only in the middle of the
-schedule, as T. Kynkäänniemi et al. found best (arXiv 2404.07724).
+with a Bad Version of Itself*, arXiv 2406.02507. Both networks make similar errors, the weaker one
+larger ones. So the difference of their predictions points towards the data. Guidance is applied in
+the middle of the schedule only (T. Kynkäänniemi et al., arXiv 2404.07724).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What turns the sources: each variant of the engine, and the bound that no variant can pass."""
+"""Editors: functions that turn a benchmark source, for each variant and for the upper bound."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 
 from rotation.data.records import UNKNOWN, Records
 from rotation.editing.pipeline import Data, Source, turn
-from rotation.evaluation.ground_truth import Truth, class_of
+from rotation.evaluation.ground_truth import TrueRenders, class_of
 from rotation.evaluation.judge import JudgedFrames
 from rotation.imaging.images import from_pixels
 from rotation.latents.encoders import LatentCodec, decode_pixels
@@ -20,11 +20,12 @@ from rotation.synthetic_heads.attributes import attributes
 from rotation.synthetic_heads.parameters import Head
 from rotation.synthetic_heads.renderer import render
 
-Turner = Callable[[LatentCodec, Source, Truth], JudgedFrames]
+Editor = Callable[[LatentCodec, Source, TrueRenders], JudgedFrames]
+"""Turns a source; the true renders are for the upper bound alone."""
 
 
 def source_of(head: Head, size: int) -> Source:
-    """A head as the source of a rotation, with its true yaw and attributes."""
+    """Render a head as the source of a rotation, with its true yaw and attributes."""
     known = attributes(head)
     record = Records(
         filenames=("",),
@@ -36,10 +37,10 @@ def source_of(head: Head, size: int) -> Source:
     return Source(render([head], size)[0], record, class_of(head), head.yaw_deg)
 
 
-def by_clusters(data: Data, store: LatentStore, options: TurnOptions) -> Turner:
-    """Turns by clusters of `data`, whose latents are in `store`."""
+def by_clusters(data: Data, store: LatentStore, options: TurnOptions) -> Editor:
+    """An editor that runs the pipeline on clusters of `data`; `store` keeps their latents."""
 
-    def turned(model: LatentCodec, source: Source, truth: Truth) -> JudgedFrames:
+    def turned(model: LatentCodec, source: Source, truth: TrueRenders) -> JudgedFrames:
         shown = source if options.clusters.light_filter else replace(source, light=None)
         result = turn(data, shown, model, store, options)
         return JudgedFrames(result.frames, result.reconstruction)
@@ -47,10 +48,10 @@ def by_clusters(data: Data, store: LatentStore, options: TurnOptions) -> Turner:
     return turned
 
 
-def by_truth(yaws_deg: Sequence[float]) -> Turner:
-    """The true renders, embedded as exactly as the source and decoded."""
+def by_truth(yaws_deg: Sequence[float]) -> Editor:
+    """The upper bound: true renders at `yaws_deg`, encoded as the source is and decoded."""
 
-    def turned(model: LatentCodec, source: Source, truth: Truth) -> JudgedFrames:
+    def turned(model: LatentCodec, source: Source, truth: TrueRenders) -> JudgedFrames:
         crops = np.concatenate([source.crop[None], truth.turned(yaws_deg)])
         latents = model.encode_source(torch.from_numpy(from_pixels(crops)))
         shown = decode_pixels(model, latents.numpy())
@@ -59,15 +60,8 @@ def by_truth(yaws_deg: Sequence[float]) -> Turner:
     return turned
 
 
-def all_by_clusters(
-    data: Data, store: LatentStore, options: Mapping[str, TurnOptions]
-) -> dict[str, Turner]:
-    """A turner for each of the variants' options."""
-    return {name: by_clusters(data, store, chosen) for name, chosen in options.items()}
-
-
-class RememberedSource:
-    """An `LatentCodec` that knows one source's latent, which every variant starts from."""
+class CachedSourceEncoder:
+    """An `LatentCodec` that encodes one source once, for all variants."""
 
     def __init__(self, model: LatentCodec, source: Source) -> None:
         self._model = model
@@ -76,7 +70,7 @@ class RememberedSource:
 
     @property
     def image_size(self) -> int:
-        """S, the side of images and latents in pixels."""
+        """S, the side of images and latents."""
         return self._model.image_size
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
@@ -84,7 +78,7 @@ class RememberedSource:
         return self._model.encode(images)
 
     def encode_source(self, images: torch.Tensor) -> torch.Tensor:
-        """The latent known; of any other images anew."""
+        """The cached latent of the source; other images are encoded."""
         if torch.equal(images, self._images):
             return self._latent.clone()
         return self._model.encode_source(images)

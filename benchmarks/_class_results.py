@@ -116,8 +116,8 @@ def anchoring(
     planted = measure_inserted(answer[wrong], shown[wrong], gold[wrong], answer[base], gold[base])
     return {
         "truth": float(np.mean([person.copy_rate for person in people.values()])),
-        "blind_shown": _rounded(seen.following),
-        "planted": _rounded(planted.following),
+        "blind_shown": _rounded(seen.copy_rate),
+        "planted": _rounded(planted.copy_rate),
         "skills": round(float(np.mean(following)), 4),
         "n_shown": int((plain & ~blind).sum()),
         "n_blind": int((plain & blind).sum()),

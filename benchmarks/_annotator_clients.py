@@ -159,7 +159,9 @@ class HttpClient:
 
 
 def _shown(leased: Sequence[LeasedImage]) -> list[ShownImage]:
-    return [ShownImage(one.image_id, one.presentation.mirrored, one.shown_as_seen) for one in leased]
+    return [
+        ShownImage(one.image_id, one.presentation.mirrored, one.shown_as_seen) for one in leased
+    ]
 
 
 def _is_due(site: Site, campaign_id: int) -> bool:

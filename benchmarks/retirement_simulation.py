@@ -28,6 +28,7 @@ import numpy as np
 from labeler.consensus.majority import VoteCounts
 from labeler.consensus.stopping_rule import StoppingRule, apply_stopping_rule
 from labeler.labels import ANSWERS
+from labeler.rules.campaign_rules import Rules
 from labeler.statistics.annotator_flags import Record, flags, recommend_action, without_own
 from labeler.statistics.dawid_skene import KAPPA, Skills, fit_skills
 from labeler.statistics.posterior import DEFAULT_CONFUSION, Evidence, label_posterior
@@ -50,18 +51,26 @@ class Setting:
     pause: bool = True
 
 
+def stopping_rule(
+    threshold: float | None = None, min_votes: int = 1, named: bool = True
+) -> StoppingRule:
+    """The rule of a new campaign, with other numbers where they are given."""
+    usual = Rules()
+    return StoppingRule(threshold or usual.threshold, min_votes, usual.vote_cap, named)
+
+
 SETTINGS = {
-    "no classifier": Setting(StoppingRule()),
-    "no classifier, threshold 0.88": Setting(StoppingRule(threshold=0.88)),
-    "no classifier, threshold 0.95": Setting(StoppingRule(threshold=0.95)),
-    "no classifier, two votes": Setting(StoppingRule(min_votes=2)),
-    "no classifier, breadth first": Setting(StoppingRule(), order="breadth"),
-    "no classifier, nobody paused": Setting(StoppingRule(), pause=False),
-    "no classifier, 10 gold": Setting(StoppingRule(), gold=10),
-    "classifier": Setting(StoppingRule(), model=True, order="breadth"),
-    "classifier, 10 gold": Setting(StoppingRule(), model=True, order="breadth", gold=10),
-    "classifier, any label": Setting(StoppingRule(named=False), model=True, order="breadth"),
-    "classifier, nobody paused": Setting(StoppingRule(), model=True, order="breadth", pause=False),
+    "no classifier": Setting(stopping_rule()),
+    "no classifier, threshold 0.88": Setting(stopping_rule(threshold=0.88)),
+    "no classifier, threshold 0.95": Setting(stopping_rule(threshold=0.95)),
+    "no classifier, two votes": Setting(stopping_rule(min_votes=2)),
+    "no classifier, breadth first": Setting(stopping_rule(), order="breadth"),
+    "no classifier, nobody paused": Setting(stopping_rule(), pause=False),
+    "no classifier, 10 gold": Setting(stopping_rule(), gold=10),
+    "classifier": Setting(stopping_rule(), model=True, order="breadth"),
+    "classifier, 10 gold": Setting(stopping_rule(), model=True, order="breadth", gold=10),
+    "classifier, any label": Setting(stopping_rule(named=False), model=True, order="breadth"),
+    "classifier, nobody paused": Setting(stopping_rule(), model=True, order="breadth", pause=False),
 }
 
 

@@ -37,9 +37,9 @@ class StoppingRule:
         ValueError: a number is outside of its range.
     """
 
-    threshold: float = 0.9
-    min_votes: int = 1
-    vote_cap: int = 7
+    threshold: float
+    min_votes: int
+    vote_cap: int
     named: bool = True
 
     def __post_init__(self) -> None:

@@ -194,7 +194,7 @@ def test_the_fragment_is_the_page_without_its_frame(
         parts = re.findall(r'data-part="(\w+)"', page)
         assert parts == re.findall(r'data-part="(\w+)"', part)
         assert len(parts) == len(set(parts)) > 0
-        assert "dashboard.js" in page
+        assert "layout/live.js" in page
 
 
 def test_parts_that_are_replaced_hold_no_form(

@@ -22,6 +22,7 @@ from rotation.cli.common import (
     steps_option,
 )
 from rotation.cli.option_types import Names, Yaws
+from rotation.evaluation.variants import BOUND, VARIANTS
 
 
 @click.command()
@@ -31,7 +32,9 @@ from rotation.cli.option_types import Names, Yaws
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
 @click.option("--out", type=FolderPath, help="Folder for results, strips and plot [none].")
 @click.option("--sources", type=click.IntRange(1), help="Heads to turn [102].")
-@click.option("--variants", type=Names(), help="Which variants of the method [all].")
+@click.option(
+    "--variants", type=Names(), help=f"Which to compare: {', '.join((*VARIANTS, BOUND))} [all]."
+)
 @click.option("--yaw", "yaws", type=Yaws(), help="Yaws asked for [-30:30:5].")
 @click.option(
     "--gallery",
@@ -86,10 +89,8 @@ def benchmark(as_json: bool, **params: Any) -> None:
     """Compare variants of the method on rendered heads, whose true frames are known.
 
     Each variant turns synthetic heads of people that no model has seen. True renders judge all
-    frames. Variants: paper, one-line, no-light, no-attributes, global, paper-closed, samples,
-    closed-loop, carried, regression, and bound (the true renders encoded and decoded). Differences
-    are to the first variant named. With --out, benchmark.json is kept up to date from the first
-    few sources on. Sources whose clusters are too small are left out and reported.
+    frames. The variant `bound` encodes and decodes the true renders. Differences are to the first
+    variant named. With --out, benchmark.json is kept up to date from the first few sources on. Sources whose clusters are too small are left out and reported.
 
     \b
     Examples:

@@ -89,8 +89,9 @@ def benchmark(as_json: bool, **params: Any) -> None:
     """Compare variants of the method on rendered heads, whose true frames are known.
 
     Each variant turns synthetic heads of people that no model has seen. True renders judge all
-    frames. The variant `bound` encodes and decodes the true renders. Differences are to the first
-    variant named. With --out, benchmark.json is kept up to date from the first few sources on. Sources whose clusters are too small are left out and reported.
+    frames. The variant `bound` encodes and decodes the true renders. Differences are to the
+    first variant named. With --out, benchmark.json is kept up to date from the first few
+    sources on. Sources whose clusters are too small are left out and reported.
 
     \b
     Examples:

@@ -281,9 +281,7 @@ def _is_same(stored: Any, derived: Any) -> bool:
     return bool(stored == derived)
 
 
-def count_current_votes(session: Session, campaign_id: int) -> int:
-    """The number of votes in a campaign that count (`Vote.counts`)."""
-    return (
-        session.scalar(select(func.count()).where(Vote.campaign_id == campaign_id, Vote.counts))
-        or 0
-    )
+def count_current_votes(session: Session, campaign_id: int, *, after_vote: int = 0) -> int:
+    """The number of votes in a campaign that count (`Vote.counts`), with ids above `after_vote`."""
+    counted = Vote.campaign_id == campaign_id, Vote.counts, Vote.id > after_vote
+    return session.scalar(select(func.count()).where(*counted)) or 0

@@ -44,6 +44,7 @@ class VoteTable:
         decided: (N,) index of the label that a supervisor decided, -1 for none.
         model: (N, 3) probabilities of the current run, NaN without any.
         prior: `model` if the campaign counts the model as evidence, else None.
+        newest_vote: the highest id of these votes, 0 for none.
     """
 
     campaign_id: int
@@ -61,6 +62,7 @@ class VoteTable:
     decided: Integers
     model: Floats
     prior: Floats | None
+    newest_vote: int = 0
 
     def __len__(self) -> int:
         return len(self.votes.image)
@@ -74,8 +76,8 @@ class VoteTable:
 def load_vote_table(session: Session, campaign_id: int) -> VoteTable:
     """All votes of a campaign that count, with gold, decisions and proposals; six statements."""
     rows = _load_votes(session, campaign_id)
-    image_ids, annotator_ids, answers, shown, withheld, planted, mirrored, grid, elapsed, times = (
-        zip(*rows, strict=True) if rows else [()] * 10
+    ids, image_ids, annotator_ids, answers, shown, withheld, planted, mirrored, grid, ms, times = (
+        zip(*rows, strict=True) if rows else [()] * 11
     )
     images, image = np.unique(np.array(image_ids, dtype=np.int64), return_inverse=True)
     people, annotator = np.unique(np.array(annotator_ids, dtype=np.int64), return_inverse=True)
@@ -91,19 +93,21 @@ def load_vote_table(session: Session, campaign_id: int) -> VoteTable:
         np.array(planted, dtype=bool),
         np.array(mirrored, dtype=bool),
         np.array(grid, dtype=bool),
-        np.array([np.nan if ms is None else ms for ms in elapsed], dtype=float),
+        np.array([np.nan if each is None else each for each in ms], dtype=float),
         np.array([time.timestamp() for time in times], dtype=float),
         _by_image(images, {row.image_id: LABELS.index(row.label) for row in gold}, -1),
         _by_image(images, {row.image_id: row.created_at.timestamp() for row in gold}, np.inf),
         _by_image(images, {row.image_id: LABELS.index(row.label) for row in decided}, -1),
         model,
         model if _uses_model(session, campaign_id) and not np.isnan(model).all() else None,
+        max(ids, default=0),
     )
 
 
 def _load_votes(session: Session, campaign_id: int) -> Sequence[Any]:
     return session.execute(
         select(
+            Vote.id,
             Vote.image_id,
             Vote.annotator_id,
             Vote.answer,

@@ -236,10 +236,14 @@ def person_figures(
 
 
 def campaign_figures(vote_table: VoteTable, skills: Skills) -> dict[str, Any]:
-    """The figures of the campaign as a whole. `votes` tells when the next refresh is due."""
+    """The figures of the campaign as a whole.
+
+    `votes` and `newest_vote` tell when the next refresh is due.
+    """
     everybody = np.arange(len(vote_table))
     return {
         "votes": len(vote_table),
+        "newest_vote": vote_table.newest_vote,
         "people": len(vote_table.people),
         "images": len(vote_table.images),
         "answers": dict(zip(ANSWERS, count_answers(vote_table.votes.answer), strict=True)),

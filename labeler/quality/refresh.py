@@ -103,12 +103,18 @@ def find_due(session: Session) -> list[int]:
 
 
 def is_due(session: Session, campaign_id: int) -> bool:
-    """Whether enough votes have been cast or superseded since the last refresh."""
+    """Whether enough votes have been cast or superseded since the last refresh.
+
+    A changed answer is both, so the number of current votes alone would not show it.
+    """
     stored = session.scalar(select(Estimate.figures).where(Estimate.campaign_id == campaign_id))
     before = stored["votes"] if stored else 0
-    return abs(count_current_votes(session, campaign_id) - before) >= max(
-        REFRESH_EVERY, DUE_SHARE * before
-    )
+    # Estimates of earlier versions lack the newest vote. All their votes are taken as cast since.
+    newest = stored.get("newest_vote", 0) if stored else 0
+    since = count_current_votes(session, campaign_id, after_vote=newest)
+    kept = count_current_votes(session, campaign_id) - since
+    superseded = max(before - kept, 0) if newest else 0
+    return since + superseded >= max(REFRESH_EVERY, DUE_SHARE * before)
 
 
 def _limits(session: Session, campaign_id: int) -> Limits:

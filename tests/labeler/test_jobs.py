@@ -22,6 +22,7 @@ from labeler.database.engine import Database
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign, Participation
 from labeler.models.consensus import Consensus, Estimate, Skill
+from labeler.models.voting import Vote
 from labeler.proposals import schedule
 from labeler.quality import refresh
 from tests.conftest import MakeAnnotator, MakeDataset
@@ -136,6 +137,52 @@ def test_a_hundred_votes_are_enough_and_people_are_paused(
     with any_db.read() as session:
         paused = session.scalars(select(Participation)).all()
     assert [(row.annotator_id, row.status) for row in paused] == [(zoe, "paused")]
+
+
+@pytest.mark.usefixtures("few")
+def test_changed_answers_though_the_number_of_current_votes_stays(
+    any_db: Database, site: Settings, campaign_id: int, visit: Visit
+) -> None:
+    ann = visit("annotator")
+    answer_all(ann)
+    assert jobs.tick(site).refreshed == [campaign_id]
+    with any_db.read() as session:
+        images = session.scalars(select(Vote.image_id)).all()
+    for image_id in images:
+        acting.vote(any_db, ann.annotator_id, image_id, "right", site, now=utc_now())
+    assert acting.current_votes(any_db) == IMAGES
+    assert jobs.tick(site).refreshed == [campaign_id]
+    assert jobs.tick(site).refreshed == []
+
+
+@pytest.mark.usefixtures("few")
+def test_votes_that_were_undone(
+    any_db: Database, site: Settings, campaign_id: int, visit: Visit
+) -> None:
+    ann = visit("annotator")
+    answer_all(ann)
+    assert jobs.tick(site).refreshed == [campaign_id]
+    with any_db.read() as session:
+        votes = session.scalars(select(Vote.id)).all()
+    for vote_id in votes:
+        assert ann.send(f"/label/votes/{vote_id}/undo", {}).status_code == 200
+    assert acting.current_votes(any_db) == 0
+    assert jobs.tick(site).refreshed == [campaign_id]
+    assert jobs.tick(site).refreshed == []
+
+
+@pytest.mark.usefixtures("few")
+def test_an_estimate_of_an_earlier_version_is_refreshed_once(
+    any_db: Database, site: Settings, campaign_id: int, visit: Visit
+) -> None:
+    """Earlier versions did not store the newest vote."""
+    answer_all(visit("annotator"))
+    assert jobs.tick(site).refreshed == [campaign_id]
+    with any_db.write() as session:
+        estimate = session.get_one(Estimate, campaign_id)
+        estimate.figures = {k: v for k, v in estimate.figures.items() if k != "newest_vote"}
+    assert jobs.tick(site).refreshed == [campaign_id]
+    assert jobs.tick(site).refreshed == []
 
 
 @pytest.mark.usefixtures("few")

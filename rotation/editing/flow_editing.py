@@ -60,8 +60,8 @@ class FlowEditing(EditingMethod):
         """See `EditingMethod`. The gain is a share of the remainder, so `AUTO` is refused."""
         if gain == AUTO:
             raise SelectionError(
-                "--gain auto reads steps along the line alone: give --no-carry as well, or a "
-                "number."
+                "--gain auto measures steps along the line alone. Give --editing line as well, or "
+                "a number."
             )
         return FLOW_GAIN if gain is None else gain
 

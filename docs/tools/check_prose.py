@@ -45,7 +45,7 @@ class Sentence:
 
 def sentences_of(page: Path) -> list[Sentence]:
     """The sentences of a page's running text, list items included."""
-    found = []
+    found: list[Sentence] = []
     for block, around in inline_blocks(parse(page)):
         if not NO_PROSE & set(around):
             found += _split(_plain_text(block), (block.map or [0])[0] + 1)

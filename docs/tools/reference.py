@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ def http_page() -> str:
     with tempfile.TemporaryDirectory() as home:
         environ = {"SIDELIGHT_HOME": home, "SIDELIGHT_SECRET_KEY": SECRET}
         app = sources.create_app(sources.load_settings(environ))
-    areas: dict[str, list[tuple[str, str, str, str]]] = {}
+    areas: dict[str, list[Sequence[str]]] = {}
     for rule in app.url_map.iter_rules():
         methods = sorted((rule.methods or set()) - {"HEAD", "OPTIONS"})
         view = app.view_functions[rule.endpoint]
@@ -109,7 +109,7 @@ def http_page() -> str:
     )
 
 
-def _by_path(row: tuple[str, str, str, str]) -> tuple[str, str]:
+def _by_path(row: Sequence[str]) -> tuple[str, str]:
     return row[1], row[0]
 
 

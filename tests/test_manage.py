@@ -95,8 +95,10 @@ def test_a_wrong_setting_is_told_at_start(tmp_path: Path, monkeypatch: pytest.Mo
     done = subprocess.run(
         [sys.executable, str(ROOT / "manage.py"), "init"],
         env=os.environ | {"SIDELIGHT_HOME": str(tmp_path), "SIDELIGHT_PORT": "eighty"},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 1
     assert "SIDELIGHT_PORT='eighty'" in done.stderr
     assert "Traceback" not in done.stderr

@@ -23,19 +23,19 @@ ROTATION = {
     "train": ("rotation.cli.train:train_command", "Train a diffusion model on faces."),
     "train-embedding": (
         "rotation.cli.train:train_embedding_command",
-        "Train the network that embeds images at once.",
+        "Train the network that encodes an image in one step.",
     ),
-    "embed": ("rotation.cli.embed:embed", "Embed a whole image set, in shards if need be."),
+    "embed": ("rotation.cli.embed:embed", "Encode a whole image set, in shards if needed."),
     "merge": ("rotation.cli.embed:merge", "Join the latents of several shards."),
-    "embeddings": ("rotation.cli.embed:embeddings", "Measure the ways to embed an image."),
+    "embeddings": ("rotation.cli.embed:embeddings", "Compare the encoders."),
     "samples": ("rotation.cli.train:samples_command", "Render a sheet of samples of a model."),
     "directions": (
         "rotation.cli.directions:directions",
-        "Tell what a direction is worth: halves, bootstrap, an angle left out.",
+        "Measure how reliable a direction is: halves, bootstrap, an angle left out.",
     ),
     "benchmark": (
         "rotation.cli.benchmark:benchmark",
-        "Measure ways of turning against the rendered truth.",
+        "Compare variants of the method with true renders.",
     ),
     "synthesize": ("rotation.cli.synthesize:synthesize", "Render a data set of synthetic heads."),
 }

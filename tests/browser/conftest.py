@@ -42,9 +42,14 @@ from tests.labeler.acting import publish_run, set_rules
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FLAGS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 IMAGES = 60
 RULES = replace(PLAIN_RULES, required_votes=50, vote_cap=50)
 START_S = 60
@@ -79,9 +84,12 @@ class Site:
         command = [sys.executable, str(ROOT / "manage.py"), "serve", "--no-worker"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                command, env=_environment(self.home, self.port), stdout=log, stderr=log,
+                command,
+                env=_environment(self.home, self.port),
+                stdout=log,
+                stderr=log,
                 start_new_session=True,
-            )  # fmt: skip
+            )
         deadline = time.monotonic() + START_S
         while not self._answers():
             assert self.process.poll() is None, self.log.read_text()

@@ -15,9 +15,11 @@ from tests.browser.conftest import Person
 KEYS = {"ArrowLeft": "left", "ArrowUp": "center", "ArrowRight": "right", "u": "unsure"}
 AXE = (Path(__file__).parent / "vendor" / "axe.min.js").read_text()
 PHONE: dict[str, Any] = {
-    "viewport": {"width": 375, "height": 667}, "is_mobile": True, "has_touch": True,
+    "viewport": {"width": 375, "height": 667},
+    "is_mobile": True,
+    "has_touch": True,
     "device_scale_factor": 2,
-}  # fmt: skip
+}
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 # Each size and each scheme is in the quick half; the other two pairs are looked at as well.
 VIEWS = [

@@ -32,14 +32,23 @@ def contested(site: Site) -> int:
         images = session.scalars(select(Consensus.image_id).where(Consensus.campaign_id == made))
         for image_id in images.all():
             for answer in ("left", "center", "right"):
-                who = Annotator(username=f"v-{secrets.token_hex(5)}", password_hash="!",
-                                pseudonym=f"p-{secrets.token_hex(5)}")  # fmt: skip
+                who = Annotator(
+                    username=f"v-{secrets.token_hex(5)}",
+                    password_hash="!",
+                    pseudonym=f"p-{secrets.token_hex(5)}",
+                )
                 session.add(who)
                 session.flush()
                 session.add(
-                    Vote(campaign_id=made, image_id=image_id, annotator_id=who.id, answer=answer,
-                         request_id=secrets.token_hex(8), blind=True)
-                )  # fmt: skip
+                    Vote(
+                        campaign_id=made,
+                        image_id=image_id,
+                        annotator_id=who.id,
+                        answer=answer,
+                        request_id=secrets.token_hex(8),
+                        blind=True,
+                    )
+                )
         session.flush()
         rebuild(session, made)
     return made

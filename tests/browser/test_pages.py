@@ -11,11 +11,26 @@ from tests.browser.conftest import SignIn, Site
 from tests.browser.label_page import DESKTOP, PHONE, VIEWS, Diary, open_label_page, violations
 
 PAGES = (
-    "/sign-in", "/guide", "/label", "/me", "/grid", "/grid?label=left&source=model&size=24",
-    "/account", "/admin/", "/admin/data-sets", "/admin/people", "/admin/invites",
-    "/admin/campaigns", "/admin/campaigns/new", "/admin/campaigns/1", "/admin/gold",
-    "/admin/contested", "/admin/contested/1", "/admin/decisions", "/nowhere",
-)  # fmt: skip
+    "/sign-in",
+    "/guide",
+    "/label",
+    "/me",
+    "/grid",
+    "/grid?label=left&source=model&size=24",
+    "/account",
+    "/admin/",
+    "/admin/data-sets",
+    "/admin/people",
+    "/admin/invites",
+    "/admin/campaigns",
+    "/admin/campaigns/new",
+    "/admin/campaigns/1",
+    "/admin/gold",
+    "/admin/contested",
+    "/admin/contested/1",
+    "/admin/decisions",
+    "/nowhere",
+)
 BOX = "e => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; }"
 
 

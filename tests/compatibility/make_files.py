@@ -123,9 +123,17 @@ def main(checkout: Path, out: Path) -> None:
     site = Site(checkout, work / "home")
     heads = work / "heads"
     site.manage(
-        "rotation", "synthesize", "--out", heads, "--images", COUNT, "--identities", COUNT,
-        "--seed", 5,
-    )  # fmt: skip
+        "rotation",
+        "synthesize",
+        "--out",
+        heads,
+        "--images",
+        COUNT,
+        "--identities",
+        COUNT,
+        "--seed",
+        5,
+    )
     make_site(site, heads, read_truth(heads), work)
     write_exports(site, work / "home" / "sidelight.sqlite3", out)
     turn_a_head(site, heads, out, work)
@@ -152,13 +160,29 @@ def make_site(site: Site, heads: Path, truth: Mapping[str, str], work: Path) -> 
     site.manage("images", "import", heads, "--name", "heads", "--check", "--activate")
     site.manage("images", "poses")
     site.manage(
-        "campaigns", "set", "heads", "gold_rate=0.3", "blind_share=0.3", "mirror_views=yes",
-        "required_votes=3", "vote_cap=5", "threshold=0.97",
-    )  # fmt: skip
+        "campaigns",
+        "set",
+        "heads",
+        "gold_rate=0.3",
+        "blind_share=0.3",
+        "mirror_views=yes",
+        "required_votes=3",
+        "vote_cap=5",
+        "threshold=0.97",
+    )
     site.manage(
-        "campaigns", "create", "Second look", "--sample", 8, "--seed", 1, "--rule",
-        "method=majority", "--rule", "required_votes=3",
-    )  # fmt: skip
+        "campaigns",
+        "create",
+        "Second look",
+        "--sample",
+        8,
+        "--seed",
+        1,
+        "--rule",
+        "method=majority",
+        "--rule",
+        "required_votes=3",
+    )
     gold = work / "gold.csv"
     lines = [f"{name},{label},Look at the nose.\n" for name, label in list(truth.items())[:GOLD]]
     gold.write_text("filename,label,explanation\n" + "".join(lines))
@@ -207,16 +231,33 @@ def write_exports(site: Site, database: Path, out: Path) -> None:
 def turn_a_head(site: Site, heads: Path, out: Path, work: Path) -> None:
     """A small model, a pipeline with directions, a pose CSV, a pose cache and a latent store."""
     site.manage(
-        "rotation", "train", "--data", heads, "--out", work / "run", "--holdout", 4, "--device",
-        "cpu", *MODEL,
-    )  # fmt: skip
+        "rotation",
+        "train",
+        "--data",
+        heads,
+        "--out",
+        work / "run",
+        "--holdout",
+        4,
+        "--device",
+        "cpu",
+        *MODEL,
+    )
     engine = ("--images", heads, "--landmarks", "mtcnn", "--device", "cpu")
     site.manage("rotation", "poses", *engine, "--out", out / "poses.csv")
     turn = ("--labels", out / "labels_with_proposals.csv", *TURN, *SPARSE, "--out", work / "turned")
     site.manage(
-        "rotation", "run", *engine, *turn, "--model", work / "run" / "model", "--cache",
-        work / "cache", "--save-pipeline", out / "pipeline",
-    )  # fmt: skip
+        "rotation",
+        "run",
+        *engine,
+        *turn,
+        "--model",
+        work / "run" / "model",
+        "--cache",
+        work / "cache",
+        "--save-pipeline",
+        out / "pipeline",
+    )
     site.manage(
         "rotation", "run", *engine, *turn, "--model", out / "pipeline", "--cache", out / "cache"
     )

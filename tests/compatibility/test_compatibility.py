@@ -217,10 +217,26 @@ def poses_in(cache: Path) -> Path:
 
 def turn(manage: Manage, heads: Path, cache: Path, out: Path, *words: object) -> None:
     manage(
-        "rotation", "run", "--images", heads, "--landmarks", "mtcnn", "--device", "cpu",
-        "--labels", FILES / "labels_with_proposals.csv", "--model", FILES / "pipeline",
-        *TURN, *SPARSE, "--cache", cache, "--out", out, *words,
-    )  # fmt: skip
+        "rotation",
+        "run",
+        "--images",
+        heads,
+        "--landmarks",
+        "mtcnn",
+        "--device",
+        "cpu",
+        "--labels",
+        FILES / "labels_with_proposals.csv",
+        "--model",
+        FILES / "pipeline",
+        *TURN,
+        *SPARSE,
+        "--cache",
+        cache,
+        "--out",
+        out,
+        *words,
+    )
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -256,9 +272,21 @@ def test_embedding_goes_on_where_the_earlier_version_was(
     manage: Manage, heads: Path, cache: Path
 ) -> None:
     said = manage(
-        "rotation", "embed", "--images", heads, "--model", FILES / "pipeline", "--cache", cache,
-        "--embedding", "smooth", "--steps", "4", "--device", "cpu",
-    )  # fmt: skip
+        "rotation",
+        "embed",
+        "--images",
+        heads,
+        "--model",
+        FILES / "pipeline",
+        "--cache",
+        cache,
+        "--embedding",
+        "smooth",
+        "--steps",
+        "4",
+        "--device",
+        "cpu",
+    )
     assert "1 embedded, 23 known before, 0 unreadable" in said  # the source has a store of its own
 
 
@@ -269,9 +297,17 @@ def test_poses_are_measured_on_into_the_earlier_file(
     lines = kept("poses.csv").splitlines(keepends=True)
     out.write_text("".join(lines[:-2]), "utf-8")
     manage(
-        "rotation", "poses", "--images", heads, "--landmarks", "mtcnn", "--device", "cpu",
-        "--out", out,
-    )  # fmt: skip
+        "rotation",
+        "poses",
+        "--images",
+        heads,
+        "--landmarks",
+        "mtcnn",
+        "--device",
+        "cpu",
+        "--out",
+        out,
+    )
     found = {row["filename"]: row for row in rows_of(out.read_text("utf-8"))}
     for before in rows_of(kept("poses.csv")):
         row = found[before["filename"]]
@@ -285,9 +321,17 @@ def test_csv_files_of_poses_and_labels_are_read(
     turn(manage, heads, cache, tmp_path / "turned", "--poses", FILES / "poses.csv")
     assert (tmp_path / "turned" / "report.json").is_file()
     manage(
-        "report", "mean-faces", "--images", heads, "--labels", FILES / "labels.csv",
-        "--poses", FILES / "poses.csv", "--out", tmp_path / "mean.png",
-    )  # fmt: skip
+        "report",
+        "mean-faces",
+        "--images",
+        heads,
+        "--labels",
+        FILES / "labels.csv",
+        "--poses",
+        FILES / "poses.csv",
+        "--out",
+        tmp_path / "mean.png",
+    )
     assert (tmp_path / "mean.png").is_file()
 
 
@@ -299,8 +343,12 @@ def test_a_pipeline_turns_by_the_directions_saved_in_it(heads: Path) -> None:
     assert name == "any"  # the clusters were of every light
     with Image.open(heads / "img_align_celeba" / "000001.jpg") as image:
         turned = pipeline(
-            image.convert("RGB"), (-20.0, 20.0), source_yaw_deg=0.0, output_type="np",
-            num_inference_steps=4, inversion_tolerance=1e-2,
-        )  # fmt: skip
+            image.convert("RGB"),
+            (-20.0, 20.0),
+            source_yaw_deg=0.0,
+            output_type="np",
+            num_inference_steps=4,
+            inversion_tolerance=1e-2,
+        )
     assert turned.images.shape == (2, 16, 16, 3)
     assert np.abs(turned.images[0] - turned.images[1]).mean() > 1e-4

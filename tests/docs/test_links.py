@@ -31,10 +31,17 @@ def problems(root: Path, markdown: str) -> list[str]:
 @pytest.mark.parametrize(
     "target",
     [
-        "other.md", "../README.md", "img/face.png", "#here", "other.md#the-first-labelscsv",
-        "other.md#light--pose", "other.md#named", "https://example.org/x#y", "mailto:a@example.org",
+        "other.md",
+        "../README.md",
+        "img/face.png",
+        "#here",
+        "other.md#the-first-labelscsv",
+        "other.md#light--pose",
+        "other.md#named",
+        "https://example.org/x#y",
+        "mailto:a@example.org",
     ],
-)  # fmt: skip
+)
 def test_links_that_lead_somewhere(root: Path, target: str) -> None:
     assert problems(root, f"# Here\n\n[text]({target})\n") == []
 

@@ -29,6 +29,7 @@ from labeler.models.proposals import ModelRun, Proposal, Publication, published_
 KEEP_RUNS = 3  # published runs whose proposals stay stored
 ABANDONED_AFTER = timedelta(minutes=2)  # without a heartbeat of the process
 BEAT_S = 2.0
+INTERRUPTED = "interrupted: its process has ended"  # `ModelRun.problem`
 log = logging.getLogger(__name__)
 
 
@@ -265,5 +266,5 @@ def _end_abandoned(session: Session) -> None:
     session.execute(
         update(ModelRun)
         .where(ModelRun.status == "training", heard < utc_now() - ABANDONED_AFTER)
-        .values(status="failed", problem="interrupted: its process has ended")
+        .values(status="failed", problem=INTERRUPTED)
     )

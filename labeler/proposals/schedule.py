@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import takewhile
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -12,11 +13,12 @@ from labeler.consensus.store import count_current_votes
 from labeler.errors import Conflict
 from labeler.models.campaigns import Campaign
 from labeler.models.proposals import ModelRun
-from labeler.proposals.runs import running_run
+from labeler.proposals.runs import INTERRUPTED, running_run
 from labeler.proposals.training_data import check_trainable
 
 FIRST_VOTES = 15  # for the first run of a campaign
 RUNS_LOOKED_AT = 50
+TRIES = 2  # a run whose process has ended is tried again, but not for ever
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ def load_schedule(session: Session, campaign: Campaign) -> Schedule:
 
     The first run is due after `FIRST_VOTES` votes. Later ones are due when the votes have grown by
     `Rules.retrain_share`, and at least by `Rules.retrain_votes`, since the last run started. It
-    does not matter whether that run succeeded.
+    does not matter whether that run succeeded. Only a run that was interrupted, for example because
+    the site was stopped, does not count, unless this happened `TRIES` times in a row.
     """
     rules = campaign.parsed_rules
     votes = count_current_votes(session, campaign.id)
@@ -65,11 +68,16 @@ def find_due(session: Session) -> int | None:
 
 
 def _votes_before(session: Session, campaign: Campaign) -> int | None:
-    """Return the number of votes when the last run of the campaign started."""
-    settings = session.scalars(
-        select(ModelRun.settings)
+    """Return the number of votes when the last run of the campaign that counts started."""
+    runs = session.execute(
+        select(ModelRun.settings, ModelRun.status, ModelRun.problem)
         .where(ModelRun.dataset_id == campaign.dataset_id)
         .order_by(ModelRun.id.desc())
         .limit(RUNS_LOOKED_AT)
     )
-    return next((s["votes"] for s in settings if s.get("campaign_id") == campaign.id), None)
+    own = [run for run in runs if run.settings.get("campaign_id") == campaign.id]
+    # A run that is still in training has lost its process, or nothing is due anyway.
+    ended = takewhile(lambda run: run.status == "training" or run.problem == INTERRUPTED, own)
+    n_ended = sum(1 for _ in ended)
+    counted = own if n_ended >= TRIES else own[n_ended:]
+    return counted[0].settings["votes"] if counted else None

@@ -92,6 +92,20 @@ def test_the_next_one_by_number_and_by_share(any_db: Database, dataset_id: int) 
     assert due_at(any_db) == 300, "one that failed is not tried again at once"
 
 
+def test_an_interrupted_run_is_tried_again_but_not_for_ever(
+    any_db: Database, dataset_id: int
+) -> None:
+    """As when the site is stopped while the first model is trained."""
+    cast(any_db, dataset_id, list(LABELS)[:30])
+    for then_due in (1, None):
+        start_run(any_db, dataset_id, "test", {"campaign_id": 1, "votes": 30})
+        assert due(any_db) is None, "it may still be alive"
+        with any_db.write() as session:
+            session.execute(update(ModelRun).values(beat_at=utc_now() - 2 * ABANDONED_AFTER))
+        assert due(any_db) == then_due
+    assert due_at(any_db) == 130
+
+
 def test_runs_of_another_campaign_do_not_count(any_db: Database, dataset_id: int) -> None:
     run_with(any_db, dataset_id, 15)
     other = start_run(any_db, dataset_id, "test", {"campaign_id": 2, "votes": 900})

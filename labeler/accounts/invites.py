@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
@@ -113,7 +114,7 @@ def accept_invite(
         with session.begin_nested():
             session.add(annotator)
     except IntegrityError:
-        raise Conflict(f"The username {username!r} is taken. Choose another one.") from None
+        raise Conflict(f"The user name {username!r} is taken. Choose another one.") from None
     session.add(InviteUse(annotator_id=annotator.id, invite_id=invite.id, used_at=now))
     session.flush()
     return annotator
@@ -166,6 +167,12 @@ def invite_address(settings: Settings, token: str) -> str:
     return f"{settings.address}/join/{token}"
 
 
+def is_local(address: str) -> bool:
+    """Whether an address of the site works only on the machine that runs it."""
+    host = urlsplit(address).hostname or ""
+    return host in ("localhost", "::1", "::", "0.0.0.0") or host.startswith("127.")
+
+
 def clean_username(username: str) -> str:
     """The username as it is stored: trimmed and in lower case.
 
@@ -175,7 +182,7 @@ def clean_username(username: str) -> str:
     cleaned = username.strip().casefold()
     if not _USERNAME.fullmatch(cleaned):
         raise InvalidInput(
-            "A username has 2 to 60 characters. Use letters a to z, digits and . _ -"
+            "A user name has 2 to 60 characters: letters a to z, digits and . _ - without blanks."
         )
     return cleaned
 

@@ -35,7 +35,7 @@ from labeler.models.base import UtcDateTime, utc_now
 
 ADDRESS_FACTOR = 20  # an address may have so many times more attempts: a whole class may share it
 TOUCH_AFTER = timedelta(minutes=5)
-_WRONG = "The username or the password is wrong."
+_WRONG = "The user name or the password is wrong."
 
 
 def sign_in(

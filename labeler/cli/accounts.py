@@ -40,6 +40,13 @@ def invite(role: str, uses: int, days: int, note: str) -> None:
         until = f"{made.expires_at:%Y-%m-%d %H:%M} UTC"
     click.echo(address)
     click.echo(f"For {uses} {role}{'s' if uses > 1 else ''}, until {until}.", err=True)
+    if invites.is_local(address):
+        click.echo(
+            "The link works on this computer only. For other people, write "
+            "SIDELIGHT_PUBLIC_URL=http://ADDRESS:PORT before the command, with the address under "
+            "which they reach the site.",
+            err=True,
+        )
 
 
 @users.command("list")

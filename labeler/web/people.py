@@ -90,12 +90,16 @@ class InviteForm:
 
 @dataclass(frozen=True, slots=True)
 class InvitesPage(Page):
-    """All invites. `link`: the link of the invite that was just created."""
+    """All invites. `link`: the link of the invite that was just created.
+
+    `is_local`: the link works only on the machine that runs the site.
+    """
 
     template = "people/invites.html"
     invites: list[InviteRow]
     form: InviteForm = field(default_factory=InviteForm)
     link: str = ""
+    is_local: bool = False
     problem: str = ""
     roles: tuple[str, ...] = ROLES
 
@@ -196,7 +200,8 @@ def create_invite() -> tuple[str, int]:
             )
     except InvalidInput as error:
         return render(InvitesPage(_rows(), form, problem=error.message), error.status)
-    return render(InvitesPage(_rows(), link=_link(token)), 201)
+    link = _link(token)
+    return render(InvitesPage(_rows(), link=link, is_local=accounts_invites.is_local(link)), 201)
 
 
 @bp.post("/invites/<id:invite_id>/revoke")

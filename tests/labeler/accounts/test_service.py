@@ -182,7 +182,7 @@ def test_the_same_error_for_unknown_wrong_and_closed(any_db: Database, settings:
         with pytest.raises(WrongPassword) as caught:
             sign_in(any_db, settings, name, password)
         messages.add(caught.value.message)
-    assert messages == {"The username or the password is wrong."}
+    assert messages == {"The user name or the password is wrong."}
 
 
 def test_an_account_is_throttled_and_freed_after_the_window(

@@ -126,6 +126,7 @@ def test_people_are_managed(ready: Path) -> None:
     link = result.stdout.strip()
     assert link.startswith("http://127.0.0.1:8000/join/")
     assert "For 1 admin, until" in result.stderr
+    assert "works on this computer only" in result.stderr
     db = open_db()
     with db.write() as session:
         token = link.rsplit("/", 1)[1]
@@ -143,6 +144,15 @@ def test_people_are_managed(ready: Path) -> None:
     with pytest.raises(SidelightError, match="last active admin"):
         run("users", "deactivate", "root")
     db.dispose()
+
+
+def test_a_link_with_the_public_address_is_for_everybody(
+    ready: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SIDELIGHT_PUBLIC_URL", "http://192.0.2.10:8000")
+    result = run("users", "invite", "--uses", "40")
+    assert result.stdout.startswith("http://192.0.2.10:8000/join/")
+    assert "this computer only" not in result.stderr
 
 
 def test_a_wrong_option_is_refused(ready: Path) -> None:

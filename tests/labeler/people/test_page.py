@@ -47,6 +47,12 @@ def test_from_invite_to_account(visit: Visit, db: Database) -> None:
         )
 
 
+def test_a_link_for_this_computer_only_says_so(visit: Visit) -> None:
+    form = {"note": "Ann", "role": "annotator", "max_uses": "1", "days": "7"}
+    answer = visit("admin").submit("/admin/invites", form)
+    assert "This link works only on the computer that runs the site." in answer.text
+
+
 def test_the_link_is_shown_once_and_works_once(visit: Visit) -> None:
     admin = visit("admin")
     path = invite(admin)

@@ -34,7 +34,7 @@ class CampaignProgress:
 
     Attributes:
         open, agreed, contested: images by status.
-        gold: gold questions.
+        gold: gold questions without a decision.
         undecided: contested images without a decision.
         votes: votes that count.
         labels: agreed images by label.

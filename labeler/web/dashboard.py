@@ -10,6 +10,7 @@ from flask import Blueprint, request
 from sqlalchemy.orm import Session
 
 from labeler import jobs
+from labeler.gold.service import count_gold
 from labeler.images import datasets
 from labeler.labels import ANSWERS
 from labeler.models.base import utc_now
@@ -112,7 +113,7 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
         links(campaign),
         has_campaign=True,
         paused=campaign.paused_at is not None,
-        statistics=_statistics(done),
+        statistics=_statistics(done, sum(count_gold(session, campaign.id).values())),
         finished=done.agreed + done.contested,
         total=done.images,
         votes=done.votes,
@@ -131,13 +132,13 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
     )
 
 
-def _statistics(done: CampaignProgress) -> list[Statistic]:
+def _statistics(done: CampaignProgress, gold: int) -> list[Statistic]:
     words = {
         "votes": done.votes,
         "agreed": done.agreed,
         "contested": done.contested,
         "open": done.open,
-        "gold questions": done.gold,
+        "gold questions": gold,
     }
     return [Statistic(word, f"{number:,}") for word, number in words.items()]
 
@@ -159,19 +160,20 @@ def _forecast(done: CampaignProgress, forecast: Forecast, active: int, now: date
             "There were no votes in the last hours, so the remaining time cannot be estimated.",
         ]
     hours, pace = forecast.hours, forecast.per_hour
+    low, middle, high = map(format_duration, (hours.low, hours.estimate, hours.high))
+    interval = f" The 95 % interval is {low} to {high}." if low != high else ""
     said.append(
         f"At the pace of the last hours, {pace.estimate:,.0f} votes per hour, this takes "
-        f"{format_duration(hours.estimate)} of work. The 95 % interval is "
-        f"{format_duration(hours.low)} to {format_duration(hours.high)}."
+        f"{middle} of work.{interval}"
     )
     if not active:
         said.append("Nobody is working right now.")
     elif hours.high < 12:
-        end, late = (now + timedelta(hours=value) for value in (hours.estimate, hours.high))
-        said.append(
-            f"Without breaks, the campaign ends at {end:%H:%M} UTC, or at {late:%H:%M} UTC at "
-            "the latest."
+        end, late = (
+            f"{now + timedelta(hours=value):%H:%M} UTC" for value in (hours.estimate, hours.high)
         )
+        latest = f", or at {late} at the latest" if late != end else ""
+        said.append(f"Without breaks, the campaign ends at {end}{latest}.")
     return said
 
 

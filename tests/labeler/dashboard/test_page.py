@@ -24,7 +24,11 @@ from labeler.models.consensus import Gold
 from labeler.models.images import Image
 from labeler.models.proposals import ModelRun
 from labeler.models.voting import Vote
+from labeler.progress.campaign_progress import CampaignProgress
+from labeler.progress.throughput import Forecast
 from labeler.quality.refresh import refresh_campaign
+from labeler.statistics.intervals import Interval
+from labeler.web import dashboard
 from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler.acting import publish_run, set_rules
 from tests.labeler.conftest import Browser, Visit, lease
@@ -292,3 +296,14 @@ def test_people_are_listed_with_the_votes_that_count(visit: Visit, dataset_id: i
     ann.send(f"/label/votes/{stored['vote']['id']}/undo", {})
     row = admin.get("/admin/people").text.partition(">ada<")[2].partition("</tr>")[0]
     assert re.search(r'data-label="Votes"[^>]*>2<', row)
+
+
+@pytest.mark.parametrize(("hours", "said"), [((0.01, 0.01, 0.01), False), ((1.0, 2.0, 3.0), True)])
+def test_the_forecast_gives_an_interval_only_where_it_is_one(
+    hours: tuple[float, float, float], said: bool
+) -> None:
+    votes, pace = Interval(9, 9, 9), Interval(99, 99, 99)
+    forecast = Forecast(votes, pace, Interval(*hours))
+    now = utc_now().replace(hour=9, minute=0, second=0)
+    text = " ".join(dashboard._forecast(CampaignProgress(open=9), forecast, 1, now))
+    assert ("The 95 % interval is" in text, "at the latest" in text) == (said, said)

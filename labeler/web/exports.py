@@ -25,7 +25,9 @@ def labels_csv() -> Response:
     rows = csv_files.stream_labels(
         db(), _campaign_id(), with_proposals, SURE_PRECISION if sure else None
     )
-    return _csv("labels.csv", rows)
+    # Different names, so that one download does not look like the other.
+    kind = "-and-sure-proposals" if sure else "-and-proposals" if with_proposals else ""
+    return _csv(f"labels{kind}.csv", rows)
 
 
 @bp.get("/export/votes.csv")

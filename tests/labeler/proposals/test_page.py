@@ -148,5 +148,8 @@ def test_sure_proposals_are_offered_where_the_run_can_promise_them(
         with db.write() as session:
             session.get_one(ModelRun, two[1]).metrics = {"thresholds": {"0.95": least}}
         assert f"a probability of {100 * least:.1f} % or more" in boss.get("/admin/").text
-        text = boss.get("/admin/export/labels.csv?sure=yes").text
+        answer = boss.get("/admin/export/labels.csv?sure=yes")
+        text = answer.text
+        named = answer.headers["Content-Disposition"]
+        assert named == "attachment; filename=labels-and-sure-proposals.csv"
         assert sum(line.split(",")[2] == "right" for line in text.splitlines()) == count

@@ -131,7 +131,7 @@ def _describe_accuracy(figures: dict[str, Any] | None) -> str:
     if figures is None:
         return "accuracy: not known, because all labelled images show one person"
     return (
-        f"on people left out: accuracy {figures['accuracy']:.1%} (always the commonest label: "
+        f"on people left out: accuracy {figures['accuracy']:.1%} (always the most common label: "
         f"{figures['accuracy_of_commonest_label']:.1%}), macro F1 {figures['macro_f1']:.3f}, "
         f"log loss {figures['log_loss']:.3f}, calibration error {figures['ece']:.3f}"
     )

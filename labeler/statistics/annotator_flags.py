@@ -232,7 +232,8 @@ def _one_sided(record: Record, limits: Limits) -> Flag | None:
             word = LABELS[answer]
             return Flag(
                 "one_sided",
-                f"Answers {word} for {share:.0%} of the images that have another label.",
+                f"Gives the answer “{word}” for {share * 100:.0f} % of the images that have "
+                "another label.",
             )
     return None
 

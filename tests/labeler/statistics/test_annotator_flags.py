@@ -60,7 +60,7 @@ def test_who_sees_too_much_center_is_flagged_as_one_sided() -> None:
     codes = [{flag.code for flag in person} for person in found]
     assert sum("one_sided" in person for person in codes) >= 90
     sentences = [flag.sentence for flag in found[0] if flag.code == "one_sided"]
-    assert "Answers center for" in sentences[0]
+    assert "the answer “center” for" in sentences[0]
 
 
 def test_careless_people_are_not_taken_for_spammers() -> None:

@@ -60,7 +60,9 @@ images_option = click.option(
 poses_csv_option = click.option(
     "--poses", type=FolderPath, help="Your own poses.csv instead of landmarks."
 )
-min_cluster_help = "Before one is smaller, attributes go, then windows widen."
+min_cluster_help = (
+    "Least images a cluster. To reach it, attributes are dropped first, then windows widened."
+)
 window_options = combine_options(
     click.option(
         "--min-cluster",
@@ -81,7 +83,7 @@ window_options = combine_options(
         type=click.FloatRange(0.5, 30),
         default=CLUSTERS.max_half_width_deg,
         show_default=True,
-        help="How far it may grow where a cluster is too small.",
+        help="Largest half width, up to which windows of small clusters are widened.",
     ),
 )
 model_option = click.option(
@@ -91,10 +93,16 @@ model_option = click.option(
     help="Diffusion model [celeba-64; of rendered heads synthetic-heads-64].",
 )
 steps_option = click.option(
-    "--steps", type=click.IntRange(2, 500), default=MODEL.steps, show_default=True
+    "--steps",
+    type=click.IntRange(2, 500),
+    default=MODEL.steps,
+    show_default=True,
+    help="Steps of the sampler.",
 )
 bf16_option = click.option(
-    "--bf16/--no-bf16", default=None, help="bfloat16 [where the processor has it]."
+    "--bf16/--no-bf16",
+    default=None,
+    help="Compute the network in bfloat16 [where the processor has it].",
 )
 embedding_options = combine_options(
     model_option,
@@ -104,14 +112,14 @@ embedding_options = combine_options(
         type=click.IntRange(0, 100),
         default=MODEL.iterations,
         show_default=True,
-        help="Corrections a step when embedding the clusters.",
+        help="With --embedding inversion: corrections a step for the clusters.",
     ),
     click.option(
         "--embedding",
         type=click.Choice(ENCODER_NAMES),
-        help="Image to latent: sampler undone; undone in one evaluation a step, inexactly "
-        "but easily turned; network; network, then sweeps "
-        "[smooth; inversion for rendered heads].",
+        help="How images become latents. inversion: the sampler undone exactly; smooth: undone by "
+        "one evaluation a step, inexact but easier to turn; network: an encoder network predicts; "
+        "refined: its prediction is improved [smooth; inversion for rendered heads].",
     ),
     bf16_option,
     click.option("--cache", type=FolderPath, help="Keeps latents and poses [~/.cache/sidelight]."),

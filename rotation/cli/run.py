@@ -51,7 +51,12 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
 @pose_options
 @poses_csv_option
 @click.option("--labels", type=FolderPath, required=True, help="labels.csv of `export labels`.")
-@click.option("--source", required=True, metavar="NAME", help="The image whose head is turned.")
+@click.option(
+    "--source",
+    required=True,
+    metavar="NAME",
+    help="The image whose head is turned, named relative to --images.",
+)
 @click.option(
     "--yaw",
     "yaws",
@@ -64,7 +69,8 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
 @click.option(
     "--attributes",
     metavar="A,B|none",
-    help="To share with the source [Male,Young,Eyeglasses,Smiling].",
+    help="Attributes that members share with the source, where a file tells them; the last is "
+    "dropped first [Male,Young,Eyeglasses,Smiling; none with --method regression].",
 )
 @click.option(
     "--light",
@@ -79,12 +85,18 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
     type=click.FloatRange(0, 1),
     default=CLUSTERS.min_probability,
     show_default=True,
-    help="A member's label must be so probable (p_left, ...).",
+    help="Least probability of a member's label (p_left, p_center, p_right of labels.csv).",
 )
 @click.option("--similar", is_flag=True, help="Members that look like the source count more.")
 @click.option("--same-person", is_flag=True, help="Also take other images of the source's person.")
 @window_options
-@click.option("--max-cluster", type=click.IntRange(1), default=CLUSTERS.maximum, show_default=True)
+@click.option(
+    "--max-cluster",
+    type=click.IntRange(1),
+    default=CLUSTERS.maximum,
+    show_default=True,
+    help="Most images a cluster; larger ones are thinned at random.",
+)
 @click.option(
     "--method",
     type=click.Choice(list(FIT_METHODS)),
@@ -127,7 +139,7 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
     "--keep-norm/--no-keep-norm",
     default=EDITING.keep_norm,
     show_default=True,
-    help="With line: of the latent that is moved.",
+    help="With line: give each moved latent the length of the source's.",
 )
 @embedding_options
 @click.option(
@@ -166,7 +178,9 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
     metavar="DIR",
     help="Also the model with this direction, for HeadRotationPipeline.",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all random draws."
+)
 def run(**params: Any) -> None:
     """Turn the head of a source face.
 

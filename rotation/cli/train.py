@@ -32,7 +32,10 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--steps", type=click.IntRange(min=1), help="Budget of updates."),
         click.option(
-            "--resume/--no-resume", default=True, help="Go on from the checkpoint in --out."
+            "--resume/--no-resume",
+            default=True,
+            show_default=True,
+            help="Go on from the checkpoint in --out.",
         ),
         click.option(
             "--holdout",
@@ -58,9 +61,27 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, mps."
         ),
-        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
-        click.option("--preview-minutes", type=float, default=5.0, show_default=True),
-        click.option("--checkpoint-minutes", type=float, default=2.0, show_default=True),
+        click.option(
+            "--seed",
+            type=click.IntRange(min=0),
+            default=0,
+            show_default=True,
+            help="Of all random draws.",
+        ),
+        click.option(
+            "--preview-minutes",
+            type=float,
+            default=5.0,
+            show_default=True,
+            help="Between two lines of the log, with their sheets.",
+        ),
+        click.option(
+            "--checkpoint-minutes",
+            type=float,
+            default=2.0,
+            show_default=True,
+            help="Between two checkpoints. An interrupted run continues from the last one.",
+        ),
         click.option("--cache", type=FolderPath, help="Prepared images [--out/images]."),
     )
     for option in reversed(options):
@@ -76,7 +97,13 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Model (folder or bundled name) to start from; brings its own --width, --size, --patch, "
     "--prediction.",
 )
-@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Images a step.",
+)
 @click.option(
     "--lr", "learning_rate", type=float, default=5e-4, show_default=True, help="Peak learning rate."
 )
@@ -91,10 +118,17 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     type=click.Choice(["v_prediction", "epsilon", "sample"]),
     default="v_prediction",
     show_default=True,
+    help="What the network predicts: velocity, noise or clean image.",
 )
 @click.option("--size", "image_size", default=64, show_default=True, help="Side of the images.")
 @click.option("--patch", default=2, show_default=True, help="Side of the blocks taken as channels.")
-@click.option("--sheet", type=click.IntRange(min=1), default=64, help="Samples on a sheet.")
+@click.option(
+    "--sheet",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Samples on a sheet; a quarter as many reconstructions.",
+)
 def train_command(
     data: str,
     out: Path,

@@ -353,8 +353,9 @@ def too_small_message(sizes: Mapping[float, int], criteria: Criteria, state: str
     small = [(angle, size) for angle, size in sizes.items() if size < criteria.minimum]
     found = "; ".join(f"at yaw {angle:+g}°: {size} found" for angle, size in small)
     light = f"light {criteria.light!r}" if criteria.light else "any light"
+    surer = "a lower --min-probability, " if criteria.min_probability else ""
     return (
         f"Too few images with {light}, {found}, {criteria.minimum} needed ({state}). "
         "What would help: label more images, a narrower --yaw range, "
-        "a wider --window or --max-window, a smaller --min-cluster, or --no-light-filter."
+        f"{surer}a wider --window or --max-window, a smaller --min-cluster, or --no-light-filter."
     )

@@ -58,6 +58,11 @@ class ImageSource(ABC):
             return UNREADABLE
         return _fingerprint(len(data), zlib.crc32(data))
 
+    def _absent(self, name: str, place: Path) -> DatasetError:
+        """The error for a name that is not in the source, with a name that is."""
+        known = "".join(f", such as {one!r}" for one in self.names()[:1])
+        return DatasetError(f"{name!r}: not in {place}. Names are relative to it{known}.")
+
     @abstractmethod
     def close(self) -> None:
         """Close open files. Reading afterwards is an error."""
@@ -118,7 +123,7 @@ class FolderSource(ImageSource):
                 raise ImageError(f"{name}: larger than {MAX_IMAGE_BYTES >> 20} MiB")
             return path.read_bytes()
         except FileNotFoundError:
-            raise DatasetError(f"{name!r}: not in {self.root}") from None
+            raise self._absent(name, self._base) from None
         except OSError as error:
             raise ImageError(f"{name}: cannot be read ({error.strerror})") from None
 
@@ -154,7 +159,7 @@ class ZipSource(ImageSource):
     def _entry(self, name: str) -> zipfile.ZipInfo:
         entry = self._entries.get(safe_name(name))
         if entry is None:
-            raise DatasetError(f"{name!r}: not in {self.path}")
+            raise self._absent(name, self.path)
         return entry
 
     def read(self, name: str) -> bytes:

@@ -1,6 +1,6 @@
 """The registry of fit methods, and `fit_direction`.
 
-A new fit method is one module and one line in `FIT_METHODS`.
+A new fit method is one module, its import here, and one line in `FIT_METHODS`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Under weak perspective, a point of a turning head moves horizontally in proportion to its depth.
 The alignment of CelebA adds a little shift, scale and shear. So image points p follow
 
-    dp / dyaw = v(p, yaw),   v_x = sum_k (yaw / 30)^k A_k(p),   v_y = sum_k (yaw / 30)^k b_k (1, p)
+    dp / ds = v(p, s),   v_x = sum_k s^k A_k(p),   v_y = sum_k s^k b_k (1, p),   s = yaw / 30
 
 where each A_k is smooth: a coarse grid of coefficients, interpolated bicubically. The mean image of
 each cluster, warped along v, must match the mean image of its neighbour. The fit assumes brightness
@@ -158,7 +158,8 @@ def fit_flow(means: Pixels, yaws_deg: Sequence[float], counts: Sequence[float]) 
     if not _are_neighbours(yaws).any():
         raise SelectionError(
             f"A flow needs two clusters at most {REACH_DEG:g} degrees apart; there are clusters "
-            f"at {', '.join(f'{yaw:g}' for yaw in yaws.tolist())}. Leave it out with --no-carry."
+            f"at {', '.join(f'{yaw:g}' for yaw in yaws.tolist())}. "
+            "Turn by line instead (--editing line)."
         )
     sizes = torch.tensor(list(counts), dtype=torch.float32)
     luma = torch.from_numpy((means @ LUMA / 255).astype(np.float32))[:, None]

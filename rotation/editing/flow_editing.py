@@ -60,8 +60,8 @@ class FlowEditing(EditingMethod):
         """See `EditingMethod`. The gain is a share of the remainder, so `AUTO` is refused."""
         if gain == AUTO:
             raise SelectionError(
-                "--gain auto measures steps along the line alone. Give --editing line as well, or "
-                "a number."
+                f"The gain {AUTO!r} measures steps along the line alone. Turn by line "
+                "(--editing line), or give a number above 0."
             )
         return FLOW_GAIN if gain is None else gain
 

@@ -75,15 +75,24 @@ def parse_pose(cells: Mapping[str, str | None], where: str) -> PoseRow:
     """The pose in the cells of a row; `DatasetError`, beginning with `where`, for a wrong value."""
     if not cells["yaw_deg"]:
         return (np.nan, np.nan, np.nan, 0.0)
-    try:
-        yaw = float(cells["yaw_deg"])
-        pitch, roll = (float(cells.get(name) or 0) for name in ("pitch_deg", "roll_deg"))
-        confidence = float(cells.get("confidence") or 1)
-    except ValueError as error:
-        raise DatasetError(f"{where}: {error}.") from None
+    yaw, pitch, roll, confidence = (
+        _number(cells, name, usual, where)
+        for name, usual in zip(POSE_COLUMNS[1:], (0.0, 0.0, 0.0, 1.0), strict=True)
+    )
     if any(not abs(angle) <= 180 for angle in (yaw, pitch, roll)) or not 0 <= confidence <= 1:
         raise DatasetError(f"{where}: angles must be within +-180 degrees, confidence in [0, 1].")
     return (yaw, pitch, roll, confidence)
+
+
+def _number(cells: Mapping[str, str | None], name: str, usual: float, where: str) -> float:
+    """The number in the column `name`; `usual` if the cell is empty or missing."""
+    text = cells.get(name)
+    try:
+        return float(text) if text else usual
+    except ValueError:
+        raise DatasetError(
+            f"{where}, column {name!r}: {text!r} is no number. Give one, or leave the cell empty."
+        ) from None
 
 
 def pose_cells(name: str, pose: PoseRow) -> list[str]:

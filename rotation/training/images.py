@@ -63,7 +63,10 @@ def split_rows(people: NDArray[np.int64], holdout: int, seed: int, last: bool = 
     """
     count = len(people)
     if not 0 <= holdout < count:
-        raise DatasetError(f"{count} images are too few to hold out {holdout} and train on others.")
+        raise DatasetError(
+            f"{count} images are too few to hold out {holdout} and train on others. "
+            "Give a smaller --holdout."
+        )
     alone = people.max(initial=0) + 1 + np.arange(count)
     _, person = np.unique(np.where(people < 0, alone, people), return_inverse=True)
     if last:

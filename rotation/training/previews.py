@@ -24,7 +24,7 @@ def noise(count: int, size: int, seed: int = SAMPLE_SEED) -> torch.Tensor:
 
 def save_samples(model: LatentModel, path: Path, count: int = 64, columns: int = 8) -> None:
     """Save a sheet of `count` samples from fixed noise."""
-    save_sheet(model.decode(noise(count, model.image_size)), path, columns)
+    save_sheet(model.decode(noise(count, model.image_size)), path, min(columns, count))
 
 
 @dataclass(frozen=True)

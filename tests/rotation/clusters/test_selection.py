@@ -133,6 +133,14 @@ def test_too_small_names_the_yaw_and_the_numbers() -> None:
     assert "5 needed" in message
     assert "yaw +0°" not in message
     assert "--min-cluster" in message
+    assert "--min-probability" not in message
+
+
+def test_too_small_by_a_least_probability_suggests_a_lower_one() -> None:
+    records, poses = records_of(300)
+    records = replace(records, probability=np.full(300, 0.7))
+    with pytest.raises(SelectionError, match="a lower --min-probability"):
+        choose(records, poses, min_probability=0.8)
 
 
 def test_unknown_poses_odd_pitch_and_low_confidence_stay_out() -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from rotation.data.crop import read_crop, standard_crop
 from rotation.data.sources import open_source
+from rotation.diffusion.latent_model import LatentModel
 from rotation.errors import DatasetError, ImageError
 from rotation.synthetic_heads.renderer import render
 from rotation.training.images import (
@@ -20,7 +21,8 @@ from rotation.training.images import (
     split_rows,
     synthetic_images,
 )
-from rotation.training.previews import save_sheet, unseen_heads
+from rotation.training.previews import save_samples, save_sheet, unseen_heads
+from tests.rotation.modelling import tiny_denoising
 
 
 def test_no_person_is_on_both_sides():
@@ -278,6 +280,13 @@ def test_unseen_heads_are_those_of_the_benchmarks():
     heads = sample_heads(2, seed=1, first_identity=BENCHMARK_IDENTITY)
     expected = render(heads, 32).transpose(0, 3, 1, 2) / np.float32(255)
     np.testing.assert_allclose(unseen_heads(2, 32).numpy(), expected, atol=1e-6)
+
+
+def test_a_sheet_of_few_samples_is_no_wider_than_they_are(tmp_path):
+    save_samples(LatentModel(tiny_denoising(), steps=2), tmp_path / "sheet.png", count=3)
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        width, height = sheet.size
+    assert width - 2 == 3 * (height - 2)
 
 
 def test_sheets_hold_their_images_in_rows(tmp_path):

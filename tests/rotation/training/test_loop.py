@@ -262,7 +262,7 @@ def test_images_of_another_size_are_refused(tmp_path):
 
 
 def test_too_few_images_are_refused(tmp_path):
-    with pytest.raises(DatasetError, match="too few .* Give a smaller --holdout"):
+    with pytest.raises(DatasetError, match=r"too few .* Give a smaller --holdout"):
         run(tmp_path, count=4)
 
 

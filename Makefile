@@ -28,10 +28,10 @@ test-all: export PYTEST_ADDOPTS := $(PYTEST_ADDOPTS) -m "slow or not slow"
 test-all: test ## The slow tests too
 
 test-engine:
-	$(BIN)/python -m pytest tests/rotation
+	$(BIN)/python -m pytest tests/rotation tests/compatibility
 
 test-site:
-	$(BIN)/python -m pytest --ignore=tests/rotation
+	$(BIN)/python -m pytest --ignore=tests/rotation --ignore=tests/compatibility
 
 lint: $(VENV)/.dev ## Style, types, import directions, requirements and documentation
 	$(BIN)/ruff check .

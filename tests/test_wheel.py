@@ -154,4 +154,4 @@ def test_the_bundled_models_come_along(bin_folder: Path) -> None:
         for path in folder.rglob("*.*"):
             assert (package / path.relative_to(ROOT / "rotation")).is_file(), path
     assert (package / "templates").is_dir()
-    assert (package.parent / "labeler/classifier/rendered.safetensors").is_file()
+    assert (package.parent / "labeler/light_classifier/rendered.safetensors").is_file()

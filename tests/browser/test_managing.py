@@ -72,7 +72,7 @@ def test_adjudication_by_keys(site: Site, sign_in: SignIn, contested: int) -> No
     page.goto(f"/admin/contested?campaign={contested}")
     first = page.locator("#picture-title").text_content()
     press(page, "s")
-    assert page.locator("#picture-title").text_content() != first
+    expect(page.locator("#picture-title")).not_to_have_text(first)
     press(page, "ArrowLeft")
     press(page, "z")
     press(page, "u")

@@ -71,10 +71,10 @@ def test_by_keyboard_alone(site: Site, sign_in: SignIn) -> None:
     expected = dict.fromkeys(images, "left")
     expected |= {images[1]: "right", images[23]: "unsure", images[below - 1]: "center"}
     assert stored(site, person.username) == expected
-    assert page.evaluate(focus).endswith("left"), "the next page is ready for keys"
+    page.wait_for_function(f"{focus}?.endsWith('left')")  # the next page is ready for keys
     page.keyboard.press("z")
     expect(page.get_by_role("status").first).to_contain_text("24 answers have been undone.")
-    assert page.evaluate("document.querySelectorAll('.tile.changed').length") == 3
+    expect(page.locator(".tile.changed")).to_have_count(3)
     assert all(vote.superseded_at for vote in site.votes_of(person.username))
 
 

@@ -14,9 +14,9 @@ from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
-from labeler.errors import NotSignedIn, SidelightError, TooManyAttempts
+from labeler.errors import NotSignedIn, SidelightError
 from labeler.web.accounts import SignInPage
-from labeler.web.context import Link, Page, account_or_none, render
+from labeler.web.context import Link, Page, account_or_none, render, with_retry
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -101,12 +101,8 @@ def register(app: Flask) -> None:
 def _on_sidelight_error(error: SidelightError) -> Response:
     if isinstance(error, NotSignedIn) and not wants_json():
         return _sign_in_here(error)
-    response = _respond(
-        error.status, error.code, TITLES.get(error.status, "This is not possible"), error.message
-    )
-    if isinstance(error, TooManyAttempts):
-        response.headers["Retry-After"] = str(error.retry_after_s)
-    return response
+    title = TITLES.get(error.status, "This is not possible")
+    return with_retry(_respond(error.status, error.code, title, error.message), error)
 
 
 def _on_csrf_error(error: CSRFError) -> Response:

@@ -23,6 +23,7 @@ from labeler.web import (
     gold,
     home,
     images,
+    jobs,
     mean_faces,
     people,
     progress,
@@ -53,6 +54,7 @@ PAGES = (
     proposals,
     exports,
     mean_faces,
+    jobs,
     people,
 )
 MAX_REQUEST_BYTES = 64 * 1024  # enough for a form; `accepts_uploads` marks the exceptions

@@ -44,11 +44,6 @@ class Settings:
     login_window_seconds: int = 300
 
     @property
-    def jobs_path(self) -> Path:
-        """The file of the job queue, which is separate from the database of the votes."""
-        return self.home / "jobs.sqlite3"
-
-    @property
     def listen_on(self) -> str:
         """The address to listen on, HOST:PORT; an IPv6 address is in brackets."""
         host = f"[{self.host}]" if ":" in self.host else self.host

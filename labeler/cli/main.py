@@ -45,6 +45,7 @@ COMMANDS: dict[str, Any] = {
     "init": ("labeler.cli.site:init", "Create or upgrade the database."),
     "serve": ("labeler.cli.site:serve", "Run the labelling site."),
     "worker": ("labeler.cli.site:worker", "Run background jobs."),
+    "jobs": ("labeler.cli.jobs:jobs", "List, cancel and retry background jobs."),
     "demo": ("labeler.cli.demo:demo", "Create and register the demo data set."),
     "images": ("labeler.cli.images:images", "Register, check and list data sets."),
     "users": ("labeler.cli.accounts:users", "Invite people, list and change accounts."),

@@ -270,9 +270,11 @@ def _changes(
         differ = {
             name for name in DERIVED_COLUMNS if not _is_same(getattr(row, name), derived[name])
         }
-        if differ:
-            key = {"campaign_id": campaign_id, "image_id": row.image_id, "updated_at": now}
-            yield {**key, **derived}, differ != {"rules_version"}
+        key = {"campaign_id": campaign_id, "image_id": row.image_id}
+        if differ == {"rules_version"}:
+            yield {**key, "rules_version": derived["rules_version"]}, False
+        elif differ:
+            yield {**key, "updated_at": now, **derived}, True
 
 
 def _load_rows(

@@ -147,7 +147,7 @@ def test_the_database_is_away_at_the_end_of_a_job(
 @pytest.fixture
 def taught(db: Database, tmp_path: Path) -> int:
     """A data set with enough votes for a training; returns its id."""
-    labels = cycle_labels(24)
+    labels = cycle_labels(600)  # so many that the training takes seconds
     write_faces(tmp_path / "faces", labels)
     with db.write() as session:
         dataset = register(session, tmp_path / "faces", labels)

@@ -8,16 +8,34 @@ from typing import Any, TypeVar
 
 import click
 from sqlalchemy import select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 from tqdm import tqdm
 
 from labeler.config import Settings, load_settings
 from labeler.database import migrate
 from labeler.database.engine import Database
+from labeler.database.failures import (
+    AWAY,
+    BROKEN_DISK,
+    BUSY,
+    DAMAGED,
+    FULL,
+    READ_ONLY,
+    failure_of,
+)
 from labeler.errors import ConfigError, NotFound, SidelightError
 from labeler.models.images import Dataset
 
+ADVICE = {
+    BUSY.code: "Another program uses it. Try again.",
+    AWAY.code: "Check SIDELIGHT_DATABASE_URL and that the database runs. Try again.",
+    FULL.code: "Make space on its disk, then try again.",
+    BROKEN_DISK.code: "Check that its disk has space and works, then try again.",
+    READ_ONLY.code: "Check who may write its files, and that its disk is not read-only.",
+    DAMAGED.code: "Check its disk, and restore a backup.",
+}
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -50,14 +68,30 @@ def open_database(settings: Settings | None = None) -> Iterator[Database]:
     """
     db = Database((settings or load_settings()).database_url)
     try:
-        _check_revision(db)
-        yield db
-    except OperationalError as error:
-        raise SidelightError(
-            f"The database failed: {error.orig}. Unfinished work was not stored. Try again."
-        ) from None
+        with failures_told():
+            _check_revision(db)
+            yield db
     finally:
         db.dispose()
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """Turn the failure of a database into an error message.
+
+    Raises:
+        SidelightError: the database is busy, away, full, read-only or damaged.
+    """
+    try:
+        yield
+    except (DBAPIError, PoolTimeoutError) as error:
+        failure = failure_of(error)
+        if failure is None:
+            raise
+        reason = str(getattr(error, "orig", error)).strip()
+        raise SidelightError(
+            f"The database failed: {reason}. Unfinished work was not stored. {ADVICE[failure.code]}"
+        ) from None
 
 
 def find_dataset(session: Session, name: str | None) -> Dataset:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from sqlalchemy import select
 
-from labeler.cli.context import progress_bar
+from labeler.cli.context import failures_told, progress_bar
 from labeler.config import Settings, load_settings
 from labeler.database.engine import Database
 from labeler.database.migrate import upgrade
@@ -45,11 +45,12 @@ def demo(images: int | None, rendered: bool, if_empty: bool) -> None:
     settings = load_settings()
     db = Database(settings.database_url)
     try:
-        upgrade(db)
-        if if_empty and _has_others(db):
-            click.echo("A data set is already registered. The demo is not needed.")
-        else:
-            _prepare(db, settings, images, rendered, if_empty and not (images or rendered))
+        with failures_told():
+            upgrade(db)
+            if if_empty and _has_others(db):
+                click.echo("A data set is already registered. The demo is not needed.")
+            else:
+                _prepare(db, settings, images, rendered, if_empty and not (images or rendered))
     finally:
         db.dispose()
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from labeler.accounts.invites import one_time_admin_link
 from labeler.accounts.service import has_admin
-from labeler.cli.context import open_database
+from labeler.cli.context import failures_told, open_database
 from labeler.config import Settings, load_settings
 from labeler.database.engine import Database
 from labeler.database.migrate import upgrade
@@ -29,7 +29,8 @@ def init() -> None:
     settings = load_settings()
     db = Database(settings.database_url)
     try:
-        before, after = upgrade(db)
+        with failures_told():
+            before, after = upgrade(db)
         where = db.engine.url.render_as_string(hide_password=True)
     finally:
         db.dispose()
@@ -131,10 +132,11 @@ def _welcome(settings: Settings, open_link: bool) -> None:
     """Upgrade the database, then print the address of the site and what is missing."""
     db = Database(settings.database_url)
     try:
-        upgrade(db)
-        with db.write() as session:
-            link = None if has_admin(session) else one_time_admin_link(session, settings)
-            active = session.scalar(select(Dataset.name).where(Dataset.active))
+        with failures_told():
+            upgrade(db)
+            with db.write() as session:
+                link = None if has_admin(session) else one_time_admin_link(session, settings)
+                active = session.scalar(select(Dataset.name).where(Dataset.active))
     finally:
         db.dispose()
     click.echo(f"Sidelight is running at {settings.address}  (Ctrl+C stops it)")

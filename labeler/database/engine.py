@@ -7,6 +7,7 @@ that need a row for themselves say FOR UPDATE.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
@@ -24,6 +25,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from labeler.database.sqlite_write_lock import BUSY_TIMEOUT_MS, SqliteWriteLock
 from labeler.errors import ConfigError
+from labeler.private_files import make_private_file, sqlite_files, tighten
+
+log = logging.getLogger(__name__)
 
 
 class Database:
@@ -80,9 +84,29 @@ def _make_engine(url: str) -> Engine:
     engine = create_engine(
         parsed, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, **_last_used_first(parsed)
     )
+    if parsed.database:
+        _keep_private(engine, Path(parsed.database))
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _keep_private(engine: Engine, file: Path) -> None:
+    """Let only the owner read the database, which holds password hashes."""
+
+    def before_connecting(*_: Any) -> None:
+        make_private_file(file)
+        for each in sqlite_files(file):
+            if not tighten(each) and str(each) not in _told:
+                _told.add(str(each))
+                log.warning(
+                    "%s can be read by other users. Its owner can run: chmod 600 %s", each, each
+                )
+
+    event.listen(engine, "do_connect", before_connecting)
+
+
+_told: set[str] = set()  # the files that this process has warned about
 
 
 def _last_used_first(url: URL) -> dict[str, Any]:
@@ -93,7 +117,7 @@ def _last_used_first(url: URL) -> dict[str, Any]:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be made for the database: {error.strerror}") from None
 
@@ -121,8 +145,9 @@ def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
             return
-        except sqlite3.OperationalError:
-            if time.monotonic() > end:
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not is_busy or time.monotonic() > end:  # a full or read-only disk stays so
                 raise
             time.sleep(0.02)
 

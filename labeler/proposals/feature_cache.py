@@ -14,10 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from labeler.home_files import FEATURES
 from labeler.light_classifier.augmentation import VARIANTS
 from labeler.light_classifier.features import N_FEATURES, VERSION, Features
+from labeler.private_files import make_private_file, sqlite_files, tighten
 
-FILE = "features.sqlite3"
+FILE = FEATURES
 SHAPES = {"plain": (N_FEATURES,), "varied": (1 + VARIANTS, N_FEATURES)}
 WAIT_S = 30.0
 _BATCH = 500  # digests per query
@@ -40,6 +42,9 @@ class FeatureCache:
             OSError: the folder cannot be written.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_file(self.path)
+        for file in sqlite_files(self.path):
+            tighten(file)
         try:
             self._make_tables()
         except sqlite3.DatabaseError as error:
@@ -47,6 +52,7 @@ class FeatureCache:
                 raise
             for file in (self.path, *map(Path, (f"{self.path}-wal", f"{self.path}-shm"))):
                 file.unlink(missing_ok=True)
+            make_private_file(self.path)
             self._make_tables()
 
     def find(self, kind: str, digests: Sequence[bytes]) -> dict[bytes, Features]:

@@ -116,11 +116,18 @@ cli = click.version_option(__version__, prog_name="sidelight")(
 
 
 def main() -> None:
-    """Run the command line. An expected error becomes a message and exit code 1."""
+    """Run the command line. An expected error becomes a message and exit code 1.
+
+    So does a failure of the disk or of the database: a traceback would not help anybody.
+    """
     try:
         cli(prog_name=_program())
     except (SidelightError, RotationError) as error:
         raise SystemExit(f"Error: {error}") from None
+    except OSError as error:
+        from labeler.database.failures import disk_message  # late, as every command
+
+        raise SystemExit(f"Error: {disk_message(error)}") from None
     except ModuleNotFoundError as error:
         if error.name not in ENGINE_LIBRARIES:
             raise
@@ -129,6 +136,13 @@ def main() -> None:
             "Install the rotation engine's libraries: pip install 'sidelight[rotation]', "
             "or in a checkout: make run"
         ) from None
+    except Exception as error:
+        # These libraries are loaded already if the error is one of theirs.
+        from labeler.database.failures import failure_message, is_operational
+
+        if not is_operational(error):
+            raise
+        raise SystemExit(f"Error: {failure_message(error)}") from None
 
 
 def _program() -> str:

@@ -44,6 +44,9 @@ COMMANDS: dict[str, Any] = {
     # name: (module:attribute, help line), or (a dictionary of the same form, help line)
     "init": ("labeler.cli.site:init", "Create or upgrade the database."),
     "serve": ("labeler.cli.site:serve", "Run the labelling site."),
+    "backup": ("labeler.cli.backup:backup", "Back up the database and the home folder."),
+    "restore": ("labeler.cli.backup:restore", "Restore a backup into an empty home."),
+    "doctor": ("labeler.cli.doctor:doctor", "Check the site and say what to do."),
     "worker": ("labeler.cli.site:worker", "Run background jobs."),
     "demo": ("labeler.cli.demo:demo", "Create and register the demo data set."),
     "images": ("labeler.cli.images:images", "Register, check and list data sets."),

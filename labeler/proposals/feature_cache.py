@@ -63,7 +63,8 @@ class FeatureCache:
                 batch = digests[start : start + _BATCH]
                 marks = ",".join("?" * len(batch))
                 rows = connection.execute(
-                    f"SELECT digest, numbers FROM {_table(kind)} WHERE digest IN ({marks})", batch
+                    f"SELECT digest, numbers FROM {table_name(kind)} WHERE digest IN ({marks})",
+                    batch,
                 )
                 for digest, numbers in rows:
                     found[digest] = np.frombuffer(numbers, "<f4").reshape(SHAPES[kind])
@@ -74,7 +75,9 @@ class FeatureCache:
         rows = [(digest, each.astype("<f4").tobytes()) for digest, each in features.items()]
         if rows:
             with self._open() as connection, connection:
-                connection.executemany(f"INSERT OR IGNORE INTO {_table(kind)} VALUES (?, ?)", rows)
+                connection.executemany(
+                    f"INSERT OR IGNORE INTO {table_name(kind)} VALUES (?, ?)", rows
+                )
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -84,7 +87,7 @@ class FeatureCache:
             yield connection
 
     def _make_tables(self) -> None:
-        wanted = {_table(kind) for kind in SHAPES}
+        wanted = {table_name(kind) for kind in SHAPES}
         with self._open() as connection, connection:
             there = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             for (name,) in there.fetchall():
@@ -97,5 +100,6 @@ class FeatureCache:
                 )
 
 
-def _table(kind: str) -> str:
+def table_name(kind: str) -> str:
+    """The table of a kind of features of this version."""
     return f"{kind}_{VERSION}"

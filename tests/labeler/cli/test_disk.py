@@ -15,6 +15,7 @@ COMMANDS = (
     ("users", "list"),
     ("serve", "--port", "18977"),
     ("worker",),
+    ("backup",),
     ("demo", "--images", "12"),
 )
 

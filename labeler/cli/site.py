@@ -5,32 +5,43 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 
 import click
 from sqlalchemy import select
 
 from labeler.accounts.invites import one_time_admin_link
 from labeler.accounts.service import has_admin
-from labeler.cli.context import failures_told, open_database
+from labeler.cli.context import open_database, upgrade_with_backup
 from labeler.config import Settings, load_settings
 from labeler.database.engine import Database
 from labeler.database.migrate import upgrade
 from labeler.models.images import Dataset
 
+PRIVATE_UMASK = 0o077  # what the site writes is for its owner only
+
 
 @click.command()
-def init() -> None:
+@click.option(
+    "--backup/--no-backup",
+    default=True,
+    help="Back up the database before its tables are changed.  [default: backup]",
+)
+def init(backup: bool) -> None:
     """Create the database or upgrade it to the newest version. Your data stays.
+
+    Before the tables are changed, the database is backed up into the folder `backups` of
+    SIDELIGHT_HOME.
 
     \b
     Example:
       python manage.py init
     """
+    os.umask(PRIVATE_UMASK)
     settings = load_settings()
     db = Database(settings.database_url)
     try:
-        with failures_told():
-            before, after = upgrade(db)
+        before, after = upgrade_with_backup(db, settings) if backup else upgrade(db)
         where = db.engine.url.render_as_string(hide_password=True)
     finally:
         db.dispose()
@@ -55,8 +66,8 @@ def serve(
 ) -> None:
     """Run the labelling site until Ctrl+C or SIGTERM.
 
-    The database is upgraded first. As long as there is no admin, a link for creating one is
-    printed. It is valid once, for one day.
+    The database is upgraded first, after a backup. As long as there is no admin, a link for
+    creating one is printed. It is valid once, for one day.
 
     \b
     Examples:
@@ -65,6 +76,7 @@ def serve(
     """
     from labeler.cli.server import run_server
 
+    os.umask(PRIVATE_UMASK)
     settings = load_settings()
     settings = dataclasses.replace(
         settings,
@@ -106,6 +118,7 @@ def worker(with_parent: int | None, queues: str | None) -> None:
         end_with_parent(with_parent)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s worker: %(message)s")
     logging.getLogger("labeler").setLevel(logging.INFO)
+    os.umask(PRIVATE_UMASK)
     settings = load_settings()
     with open_database(settings):
         pass  # it has the tables of this version
@@ -132,11 +145,10 @@ def _welcome(settings: Settings, open_link: bool) -> None:
     """Upgrade the database, then print the address of the site and what is missing."""
     db = Database(settings.database_url)
     try:
-        with failures_told():
-            upgrade(db)
-            with db.write() as session:
-                link = None if has_admin(session) else one_time_admin_link(session, settings)
-                active = session.scalar(select(Dataset.name).where(Dataset.active))
+        upgrade_with_backup(db, settings)
+        with db.write() as session:
+            link = None if has_admin(session) else one_time_admin_link(session, settings)
+            active = session.scalar(select(Dataset.name).where(Dataset.active))
     finally:
         db.dispose()
     click.echo(f"Sidelight is running at {settings.address}  (Ctrl+C stops it)")

@@ -8,6 +8,8 @@ from flask import Flask
 
 from labeler.config import Settings, load_settings
 from labeler.database.engine import Database
+from labeler.database.health import Health
+from labeler.database.patience import FOR_PAGES
 from labeler.site_files import site_files
 from labeler.web import (
     access,
@@ -24,6 +26,7 @@ from labeler.web import (
     gold,
     home,
     images,
+    jobs,
     mean_faces,
     people,
     progress,
@@ -54,6 +57,7 @@ PAGES = (
     proposals,
     exports,
     mean_faces,
+    jobs,
     people,
     audit,
 )
@@ -74,7 +78,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask("sidelight", root_path=str(site_files()))
     app.config.from_mapping(_flask_config(settings))
     app.extensions["sidelight_settings"] = settings
-    app.extensions["sidelight_db"] = Database(settings.database_url)
+    app.extensions["sidelight_db"] = Database(settings.database_url, FOR_PAGES)
+    app.extensions["sidelight_health"] = Health(settings.database_url, settings.home)
     converters.register(app)
     errors.register(app)
     forwarding.register(app, settings)

@@ -38,7 +38,6 @@ ACTIONS = {
     "export": "Data exported",
     "rules_changed": "Rules of a campaign changed",
     "campaign_activated": "Campaign activated",
-    "backup": "Backup made",
 }
 WARNINGS = frozenset({"sign_in_failed", "password_failed", "locked_out"})
 ADDRESS_DAYS = 90  # after so many days an event loses its network address

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
 from sqlalchemy import select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 from tqdm import tqdm
 
 from labeler.config import Settings, load_settings
 from labeler.database import migrate
 from labeler.database.engine import Database
-from labeler.errors import ConfigError, NotFound, SidelightError
+from labeler.database.failures import failure_message, failure_of
+from labeler.errors import NotFound, SidelightError
 from labeler.models.images import Dataset
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -50,14 +53,46 @@ def open_database(settings: Settings | None = None) -> Iterator[Database]:
     """
     db = Database((settings or load_settings()).database_url)
     try:
-        _check_revision(db)
-        yield db
-    except OperationalError as error:
-        raise SidelightError(
-            f"The database failed: {error.orig}. Unfinished work was not stored. Try again."
-        ) from None
+        with failures_told():
+            migrate.require_head(db)
+            yield db
     finally:
         db.dispose()
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """Turn the failure of a database into an error message.
+
+    Raises:
+        SidelightError: the database is busy, away, full, read-only or damaged.
+    """
+    try:
+        yield
+    except (DBAPIError, PoolTimeoutError, sqlite3.Error) as error:
+        if failure_of(error) is None:
+            raise
+        raise SidelightError(failure_message(error)) from None
+
+
+def upgrade_with_backup(db: Database, settings: Settings) -> tuple[str | None, str | None]:
+    """Upgrade the tables, after a backup of the database if they exist and must change.
+
+    Returns:
+        The revisions before and after it, None for an empty database.
+
+    Raises:
+        ConfigError: the database cannot be reached, or it is newer than this program.
+        SidelightError: the backup cannot be written. Nothing has changed.
+    """
+
+    def save(revision: str) -> None:
+        from labeler.backup.service import back_up_before_upgrade  # late: rarely needed
+
+        if made := back_up_before_upgrade(db, settings, revision):
+            click.echo(f"The database was backed up before its upgrade: {made}", err=True)
+
+    return migrate.upgrade(db, before_change=save)
 
 
 def find_dataset(session: Session, name: str | None) -> Dataset:
@@ -94,12 +129,3 @@ def progress_bar(label: str, unit: str = " images") -> Iterator[Callable[[int, i
             bar.update(done - bar.n)
 
         yield report
-
-
-def _check_revision(db: Database) -> None:
-    found, needed = migrate.current(db), migrate.head()
-    if found != needed:
-        raise ConfigError(
-            f"The tables of the database are {'those of ' + found if found else 'missing'}; this "
-            f"program needs {needed}. Run `python manage.py init` first."
-        )

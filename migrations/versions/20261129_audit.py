@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "20261129_audit"
-down_revision = "20261129a"
+revision = "20261129c"
+down_revision = "20261129b"
 branch_labels = None
 depends_on = None
 

@@ -95,7 +95,8 @@ def _why_easy(password: str, username: str) -> str:
     """Why few guesses find the password, as a sentence; "" if it takes many."""
     from zxcvbn import zxcvbn  # late, because its lists take a while to load
 
-    words = [username, *re.split(r"[._-]+", username), *CONTEXT]
+    parts = re.split(r"[._-]+", username)
+    words = [username, "".join(parts), *parts, *CONTEXT]
     with _weighing:
         found = zxcvbn(password[:LOOKED_AT].casefold(), [word for word in words if len(word) > 2])
     if found["guesses"] >= MIN_GUESSES:

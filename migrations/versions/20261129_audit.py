@@ -80,7 +80,9 @@ def _create_known_device() -> None:
             ["annotator_id"], ["annotator.id"], name="fk_known_device_annotator_id_annotator"
         ),
         sa.PrimaryKeyConstraint("id", name="pk_known_device"),
-        sa.UniqueConstraint("token_hash", "annotator_id", name="uq_known_device_token_hash"),
+        sa.UniqueConstraint(
+            "token_hash", "annotator_id", name="uq_known_device_token_hash_annotator_id"
+        ),
     )
     op.create_index("ix_known_device_annotator_id", "known_device", ["annotator_id"])
 

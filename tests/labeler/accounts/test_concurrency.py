@@ -17,6 +17,7 @@ from tests.conftest import MakeAnnotator
 from tests.labeler.acting import at_once
 
 WORKERS = 8
+BROWSER = sessions.Browser("10.0.0.1")
 
 
 def test_an_invite_is_never_used_more_often_than_allowed(any_db: Database) -> None:
@@ -36,7 +37,7 @@ def test_an_invite_is_never_used_more_often_than_allowed(any_db: Database) -> No
 
 def test_guesses_at_once_do_not_outrun_the_limit(any_db: Database, settings: Settings) -> None:
     def guess(number: int) -> object:
-        return sessions.sign_in(any_db, "ada", f"guess {number}", "10.0.0.1", "", settings)
+        return sessions.sign_in(any_db, "ada", f"guess {number}", BROWSER, settings)
 
     errors = [type(error) for error in at_once(guess)]
     assert Counter(errors) == {

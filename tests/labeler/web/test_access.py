@@ -44,6 +44,9 @@ ADMINS = {
     "people.set_role",
     "people.deactivate",
     "people.reactivate",
+    "people.confirm_anonymise",
+    "people.anonymise",
+    "audit.show",
 }
 
 
@@ -135,6 +138,8 @@ WRITE_BY_GET = {
     "voting.label": "the next image",
     "verification.show": "the images of a page",
 }
+# Each download is written into the audit log.
+LOGGED_GET = {"exports.labels_csv", "exports.votes_csv"}
 WRITE_BY_GET_IN_TRAINING = {"qualification.exercise": "the next gold image"}
 QUERIES = {"verification.show": {"label": "left", "source": "model", "size": "24"}}
 
@@ -174,6 +179,8 @@ def test_only_pages_that_assign_images_write_by_get(
     role: str,
 ) -> None:
     found = writes_by_get(app, visit(role), role, worked, count_queries)
+    logged = {name: found.pop(name) for name in LOGGED_GET if name in found}
+    assert logged == ({} if role == "annotator" else dict.fromkeys(LOGGED_GET, {"audit_event"}))
     assert found.keys() == WRITE_BY_GET.keys()
     assert set().union(*found.values()) <= {"lease", "consensus"}
     assert waiting(db) == 0, "to open a page starts no job"

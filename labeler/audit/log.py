@@ -164,11 +164,12 @@ def erase_old_addresses(session: Session, now: datetime) -> int:
 
 
 def erase_addresses_of(session: Session, annotator_id: int) -> None:
-    """Erase the addresses of all events of a person."""
+    """Erase the addresses that a person has used. What others did to the account keeps theirs."""
     concerns = (AuditEvent.subject_kind == "account") & (AuditEvent.subject_id == annotator_id)
+    theirs = or_(AuditEvent.actor_id == annotator_id, AuditEvent.actor_id.is_(None) & concerns)
     session.execute(
         update(AuditEvent)
-        .where(or_(AuditEvent.actor_id == annotator_id, concerns), AuditEvent.address.is_not(None))
+        .where(theirs, AuditEvent.address.is_not(None))
         .values(address=None)
         .execution_options(synchronize_session=False)
     )

@@ -11,9 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from flask import Flask, request
-from werkzeug.exceptions import HTTPException
-from werkzeug.routing import RequestRedirect
+from flask import Flask, Response, request
 
 from labeler.config import Settings
 from labeler.errors import SidelightError
@@ -102,7 +100,7 @@ def register(app: Flask, settings: Settings) -> None:
     """Read forwarding headers, refuse foreign names, and redirect within the site only."""
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings.proxies)  # type: ignore[method-assign]
     app.before_request(_refuse_foreign_host)
-    app.register_error_handler(RequestRedirect, _redirect_here)
+    app.after_request(_redirect_here)
 
 
 def own_names(settings: Settings) -> frozenset[str] | None:
@@ -127,12 +125,13 @@ def _refuse_foreign_host() -> None:
         )
 
 
-def _redirect_here(error: HTTPException) -> HTTPException:
-    """Redirect by a path: the router would build the address from the Host header."""
-    assert isinstance(error, RequestRedirect)
-    parts = urlsplit(error.new_url)
-    error.new_url = f"/{parts.path.lstrip('/')}" + (f"?{parts.query}" if parts.query else "")
-    return error
+def _redirect_here(response: Response) -> Response:
+    """Redirect by a path: the router builds an address from the Host header."""
+    target = urlsplit(response.headers.get("Location", ""))
+    if target.netloc:
+        path = f"/{target.path.lstrip('/')}"
+        response.headers["Location"] = path + (f"?{target.query}" if target.query else "")
+    return response
 
 
 def _host_name(host: str) -> str:

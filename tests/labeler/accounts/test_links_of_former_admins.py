@@ -61,10 +61,9 @@ def test_the_maker_is_looked_at_again_when_a_link_is_used(
 ) -> None:
     """A link that was made while its maker lost the role, or by an earlier version."""
     eve = make_annotator(any_db, "eve", role="admin")
-    tokens = []
     with any_db.write() as session:
-        for maker in (Actor(eve.id), Actor()):
-            tokens.append(invites.create_invite(session, max_uses=2, by=maker)[1])
+        makers = (Actor(eve.id), Actor())
+        tokens = [invites.create_invite(session, max_uses=2, by=one)[1] for one in makers]
     for lost in ({"role": "annotator"}, {"role": "admin", "deactivated_at": utc_now()}):
         with any_db.write() as session:
             session.execute(update(Annotator).where(Annotator.id == eve.id).values(lost))

@@ -59,7 +59,7 @@ def test_browsers_are_told_to_come_by_https_only_if_the_site_has_it(
     over_https: FlaskClient, visit: Visit
 ) -> None:
     for address in ("/sign-in", "/nowhere", "/static/site.css", "/healthz"):
-        headers = over_https.get(address, base_url=HTTPS).headers
+        headers = over_https.get(address, base_url=HTTPS, buffered=True).headers
         assert headers["Strict-Transport-Security"] == "max-age=31536000"
         assert "Strict-Transport-Security" not in visit(None).get(address).headers
 
@@ -81,6 +81,7 @@ def session_cookie(browser: Browser) -> str:
 def test_a_new_sign_in_ends_the_session_before(visit: Visit, how: str) -> None:
     admin, ann = visit("admin"), visit(None)
     assert join(ann, invite(admin)) == 303
+    ann.annotator_id = 2
     former = session_cookie(ann)
     assert replay(visit, former) == 200
     if how == "sign-in":

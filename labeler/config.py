@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from labeler.errors import ConfigError
 from labeler.home_files import BACKUPS, SECRET, unknown_entries
@@ -191,18 +192,35 @@ def _host(text: str) -> str:
     return text.strip()
 
 
+_URL_NEEDED = "enter an address that starts with http:// or https://"
+
+
 def _public_url(text: str) -> str | None:
     if text and not text.startswith(("http://", "https://")):
-        raise ValueError("enter an address that starts with http:// or https://")
+        raise ValueError(_URL_NEEDED)
+    if text and not _host_of(text):
+        raise ValueError(_URL_NEEDED)
     return text.rstrip("/") or None
 
 
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+_PROXIES_NEEDED = "enter addresses or networks such as 10.0.0.5, 10.0.0.0/24 or unix, or none"
+
+
 def _trusted_proxies(text: str) -> tuple[str, ...] | None:
-    words = text.replace(",", " ").split()
-    if not words:
+    if not text:
         return None
+    words = text.replace(",", " ").split()
     if words == ["none"]:
         return ()
+    if not words:
+        raise ValueError(_PROXIES_NEEDED)
     return tuple(_proxy(word) for word in words)
 
 
@@ -212,10 +230,7 @@ def _proxy(word: str) -> str:
     try:
         return str(ipaddress.ip_network(word, strict=False))
     except ValueError:
-        raise ValueError(
-            f"{word!r} is no address or network; enter such as 10.0.0.5, 10.0.0.0/24 or unix, "
-            "separated by commas, or none"
-        ) from None
+        raise ValueError(_PROXIES_NEEDED) from None
 
 
 def is_loopback(host: str) -> bool:

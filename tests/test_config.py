@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from labeler.config import load_settings
+from labeler.config import LOOPBACK, load_settings
 from labeler.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -111,6 +111,10 @@ def test_a_spoilt_secret_file_is_refused(tmp_path: Path) -> None:
         ),
         ("SIDELIGHT_HOST", " ", "an address of this machine"),
         ("SIDELIGHT_PUBLIC_URL", "example.org", "starts with http"),
+        ("SIDELIGHT_PUBLIC_URL", "https://", "starts with http"),
+        ("SIDELIGHT_PUBLIC_URL", "https://[", "starts with http"),
+        ("SIDELIGHT_TRUSTED_PROXIES", "10.0.0.1, proxy", "addresses or networks such as"),
+        ("SIDELIGHT_TRUSTED_PROXIES", ",", "addresses or networks such as"),
     ],
 )
 def test_a_wrong_value_is_named(tmp_path: Path, name: str, value: str, message: str) -> None:
@@ -118,6 +122,30 @@ def test_a_wrong_value_is_named(tmp_path: Path, name: str, value: str, message: 
         load_settings({"SIDELIGHT_HOME": str(tmp_path), name: value})
     assert f"{name}={value!r}" in str(caught.value)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "host", "public_url", "trusted"),
+    [
+        (None, "127.0.0.1", "", ()),
+        (None, "127.0.0.1", "https://a.example", LOOPBACK),
+        (None, "localhost", "https://a.example", LOOPBACK),
+        (None, "0.0.0.0", "https://a.example", ()),
+        ("none", "127.0.0.1", "https://a.example", ()),
+        ("10.0.0.5, 10.1.0.9/16 unix", "0.0.0.0", "", ("10.0.0.5/32", "10.1.0.0/16", "unix")),
+    ],
+)
+def test_which_proxies_are_trusted(
+    tmp_path: Path, given: str | None, host: str, public_url: str, trusted: tuple[str, ...]
+) -> None:
+    environ = {
+        "SIDELIGHT_HOME": str(tmp_path),
+        "SIDELIGHT_HOST": host,
+        "SIDELIGHT_PUBLIC_URL": public_url,
+    }
+    if given is not None:
+        environ["SIDELIGHT_TRUSTED_PROXIES"] = given
+    assert load_settings(environ).proxies == trusted
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

@@ -105,9 +105,9 @@ def register(app: Flask, settings: Settings) -> None:
 
 def own_names(settings: Settings) -> frozenset[str] | None:
     """The names under which the site answers. None: any name, since no public address is set."""
-    if not settings.public_url:
+    named = urlsplit(settings.public_url or "").hostname
+    if not named or named in ANY_ADDRESS:
         return None
-    named = urlsplit(settings.public_url).hostname or ""
     return frozenset(ALWAYS_NAMED | {named, settings.host.lower()}) - ANY_ADDRESS
 
 

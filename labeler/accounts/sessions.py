@@ -108,7 +108,8 @@ def sign_in(
             raise WrongPassword(_WRONG)  # the account was closed or changed during the check
         annotator.password_hash = renewed or annotator.password_hash
         attempts.forgive(session, attempt)
-        record(session, "sign_in", browser.acting(annotator.id), now=now, known=bool(known))
+        seen = "known" if known else "new"
+        record(session, "sign_in", browser.acting(annotator.id), now=now, browser=seen)
         return welcome(session, annotator, browser, settings, now=now)
 
 

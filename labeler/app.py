@@ -26,6 +26,7 @@ from labeler.web import (
     gold,
     home,
     images,
+    jobs,
     mean_faces,
     people,
     progress,
@@ -56,6 +57,7 @@ PAGES = (
     proposals,
     exports,
     mean_faces,
+    jobs,
     people,
 )
 MAX_REQUEST_BYTES = 64 * 1024  # enough for a form; `accepts_uploads` marks the exceptions

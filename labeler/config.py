@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import logging
 import os
 import secrets
 import tempfile
@@ -16,12 +17,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from labeler.errors import ConfigError
+from labeler.home_files import BACKUPS, SECRET, unknown_entries
+from labeler.private_files import tighten
 
 T = TypeVar("T")
 
 MIN_SECRET_LENGTH = 32
 MIN_SECRET_ALPHABET = 8  # different characters; keys such as "aaaa…" have fewer
 _PREFIX, _TEST_PREFIX = "SIDELIGHT_", "SIDELIGHT_TEST_"
+log = logging.getLogger(__name__)
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -44,9 +48,9 @@ class Settings:
     login_window_seconds: int = 300
 
     @property
-    def jobs_path(self) -> Path:
-        """The file of the job queue, which is separate from the database of the votes."""
-        return self.home / "jobs.sqlite3"
+    def backups(self) -> Path:
+        """The folder of backups."""
+        return self.home / BACKUPS
 
     @property
     def listen_on(self) -> str:
@@ -60,11 +64,15 @@ class Settings:
         return self.public_url or f"http://{self.listen_on}"
 
 
-def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+def load_settings(
+    environ: Mapping[str, str] | None = None, *, change_home: bool = True
+) -> Settings:
     """Read and check the settings. The first call creates the home folder and a secret key.
 
     Parameters:
         environ: the variables; default: those of the process.
+        change_home: create what is missing in the home folder, and take the rights of other users
+            away. Without it nothing is written, and the secret key may be "".
 
     Raises:
         ConfigError: variables are wrong. The message names all of them, what was given and what
@@ -84,8 +92,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     }
     secret = reader.get("SIDELIGHT_SECRET_KEY", "", _secret)
     reader.raise_if_wrong()
-    _make_home(home)
-    return Settings(home, database_url or "", secret or _kept_secret(home), **values)
+    if change_home:
+        _make_home(home)
+        secret = secret or _kept_secret(home)
+    elif not secret and (home / SECRET).exists():
+        secret = _read_secret(home / SECRET)
+    return Settings(home, database_url or "", secret or "", **values)
 
 
 def _as_text(default: Any) -> str:
@@ -197,21 +209,42 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
 def _make_home(home: Path) -> None:
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        unknown = [name for name in unknown_entries(home) if (home / name).is_dir()]
     except OSError as error:
         raise ConfigError(f"SIDELIGHT_HOME={str(home)!r}: {error.strerror}") from None
+    # A home with other people's folders in it may have to stay open. Its files are private anyway.
+    if not unknown and not tighten(home):
+        log.warning(
+            "%s can be read by other users of this machine. Its owner can run: chmod 700 %s",
+            home,
+            home,
+        )
 
 
 def _kept_secret(home: Path) -> str:
     """Return the key in `home/secret_key`, and create it on first use with mode 0600."""
-    path = home / "secret_key"
+    path = home / SECRET
     if not path.exists():
-        # A complete file is linked to its name: if two processes start at once, one key remains.
-        with tempfile.NamedTemporaryFile("w", dir=home, prefix=".secret_key.") as file:
-            file.write(secrets.token_urlsafe(48))
-            file.flush()
-            with contextlib.suppress(FileExistsError):
-                os.link(file.name, path)
+        try:
+            _make_secret(path)
+        except OSError as error:
+            raise ConfigError(
+                f"{path} cannot be written ({error.strerror}). The site needs a home folder that "
+                "it can write to, with free space. Set SIDELIGHT_HOME to one."
+            ) from None
+    if not tighten(path):
+        log.warning("%s can be read by other users. Its owner can run: chmod 600 %s", path, path)
     return _read_secret(path)
+
+
+def _make_secret(path: Path) -> None:
+    # A complete file is linked to its name: if two processes start at once, one key remains.
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".secret_key.") as file:
+        file.write(secrets.token_urlsafe(48))
+        file.flush()
+        os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(file.name, path)
 
 
 def _read_secret(path: Path) -> str:

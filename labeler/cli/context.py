@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -16,26 +17,10 @@ from tqdm import tqdm
 from labeler.config import Settings, load_settings
 from labeler.database import migrate
 from labeler.database.engine import Database
-from labeler.database.failures import (
-    AWAY,
-    BROKEN_DISK,
-    BUSY,
-    DAMAGED,
-    FULL,
-    READ_ONLY,
-    failure_of,
-)
-from labeler.errors import ConfigError, NotFound, SidelightError
+from labeler.database.failures import failure_message, failure_of
+from labeler.errors import NotFound, SidelightError
 from labeler.models.images import Dataset
 
-ADVICE = {
-    BUSY.code: "Another program uses it. Try again.",
-    AWAY.code: "Check SIDELIGHT_DATABASE_URL and that the database runs. Try again.",
-    FULL.code: "Make space on its disk, then try again.",
-    BROKEN_DISK.code: "Check that its disk has space and works, then try again.",
-    READ_ONLY.code: "Check who may write its files, and that its disk is not read-only.",
-    DAMAGED.code: "Check its disk, and restore a backup.",
-}
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -69,7 +54,7 @@ def open_database(settings: Settings | None = None) -> Iterator[Database]:
     db = Database((settings or load_settings()).database_url)
     try:
         with failures_told():
-            _check_revision(db)
+            migrate.require_head(db)
             yield db
     finally:
         db.dispose()
@@ -84,14 +69,30 @@ def failures_told() -> Iterator[None]:
     """
     try:
         yield
-    except (DBAPIError, PoolTimeoutError) as error:
-        failure = failure_of(error)
-        if failure is None:
+    except (DBAPIError, PoolTimeoutError, sqlite3.Error) as error:
+        if failure_of(error) is None:
             raise
-        reason = str(getattr(error, "orig", error)).strip()
-        raise SidelightError(
-            f"The database failed: {reason}. Unfinished work was not stored. {ADVICE[failure.code]}"
-        ) from None
+        raise SidelightError(failure_message(error)) from None
+
+
+def upgrade_with_backup(db: Database, settings: Settings) -> tuple[str | None, str | None]:
+    """Upgrade the tables, after a backup of the database if they exist and must change.
+
+    Returns:
+        The revisions before and after it, None for an empty database.
+
+    Raises:
+        ConfigError: the database cannot be reached, or it is newer than this program.
+        SidelightError: the backup cannot be written. Nothing has changed.
+    """
+
+    def save(revision: str) -> None:
+        from labeler.backup.service import back_up_before_upgrade  # late: rarely needed
+
+        if made := back_up_before_upgrade(db, settings, revision):
+            click.echo(f"The database was backed up before its upgrade: {made}", err=True)
+
+    return migrate.upgrade(db, before_change=save)
 
 
 def find_dataset(session: Session, name: str | None) -> Dataset:
@@ -128,12 +129,3 @@ def progress_bar(label: str, unit: str = " images") -> Iterator[Callable[[int, i
             bar.update(done - bar.n)
 
         yield report
-
-
-def _check_revision(db: Database) -> None:
-    found, needed = migrate.current(db), migrate.head()
-    if found != needed:
-        raise ConfigError(
-            f"The tables of the database are {'those of ' + found if found else 'missing'}; this "
-            f"program needs {needed}. Run `python manage.py init` first."
-        )

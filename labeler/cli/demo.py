@@ -7,10 +7,9 @@ from pathlib import Path
 import click
 from sqlalchemy import select
 
-from labeler.cli.context import failures_told, progress_bar
+from labeler.cli.context import progress_bar, upgrade_with_backup
 from labeler.config import Settings, load_settings
 from labeler.database.engine import Database
-from labeler.database.migrate import upgrade
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
 from labeler.models.images import Dataset
@@ -45,12 +44,11 @@ def demo(images: int | None, rendered: bool, if_empty: bool) -> None:
     settings = load_settings()
     db = Database(settings.database_url)
     try:
-        with failures_told():
-            upgrade(db)
-            if if_empty and _has_others(db):
-                click.echo("A data set is already registered. The demo is not needed.")
-            else:
-                _prepare(db, settings, images, rendered, if_empty and not (images or rendered))
+        upgrade_with_backup(db, settings)
+        if if_empty and _has_others(db):
+            click.echo("A data set is already registered. The demo is not needed.")
+        else:
+            _prepare(db, settings, images, rendered, if_empty and not (images or rendered))
     finally:
         db.dispose()
 

@@ -44,7 +44,11 @@ COMMANDS: dict[str, Any] = {
     # name: (module:attribute, help line), or (a dictionary of the same form, help line)
     "init": ("labeler.cli.site:init", "Create or upgrade the database."),
     "serve": ("labeler.cli.site:serve", "Run the labelling site."),
+    "backup": ("labeler.cli.backup:backup", "Back up the database and the home folder."),
+    "restore": ("labeler.cli.backup:restore", "Restore a backup into an empty home."),
+    "doctor": ("labeler.cli.doctor:doctor", "Check the site and say what to do."),
     "worker": ("labeler.cli.site:worker", "Run background jobs."),
+    "jobs": ("labeler.cli.jobs:jobs", "List, cancel and retry background jobs."),
     "demo": ("labeler.cli.demo:demo", "Create and register the demo data set."),
     "images": ("labeler.cli.images:images", "Register, check and list data sets."),
     "users": ("labeler.cli.accounts:users", "Invite people, list and change accounts."),
@@ -116,11 +120,18 @@ cli = click.version_option(__version__, prog_name="sidelight")(
 
 
 def main() -> None:
-    """Run the command line. An expected error becomes a message and exit code 1."""
+    """Run the command line. An expected error becomes a message and exit code 1.
+
+    So does a failure of the disk or of the database: a traceback would not help anybody.
+    """
     try:
         cli(prog_name=_program())
     except (SidelightError, RotationError) as error:
         raise SystemExit(f"Error: {error}") from None
+    except OSError as error:
+        from labeler.database.failures import disk_message  # late, as every command
+
+        raise SystemExit(f"Error: {disk_message(error)}") from None
     except ModuleNotFoundError as error:
         if error.name not in ENGINE_LIBRARIES:
             raise
@@ -129,6 +140,13 @@ def main() -> None:
             "Install the rotation engine's libraries: pip install 'sidelight[rotation]', "
             "or in a checkout: make run"
         ) from None
+    except Exception as error:
+        # These libraries are loaded already if the error is one of theirs.
+        from labeler.database.failures import failure_message, failure_of
+
+        if failure_of(error) is None:
+            raise
+        raise SystemExit(f"Error: {failure_message(error)}") from None
 
 
 def _program() -> str:

@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
+import os
 
 import click
 from sqlalchemy import select
 
 from labeler.accounts.invites import one_time_admin_link
 from labeler.accounts.service import has_admin
-from labeler.cli.context import failures_told
+from labeler.cli.context import open_database, upgrade_with_backup
 from labeler.config import Settings, load_settings
 from labeler.database.engine import Database
 from labeler.database.migrate import upgrade
 from labeler.models.images import Dataset
 
+PRIVATE_UMASK = 0o077  # what the site writes is for its owner only
+
 
 @click.command()
-def init() -> None:
+@click.option(
+    "--backup/--no-backup",
+    default=True,
+    help="Back up the database before its tables are changed.  [default: backup]",
+)
+def init(backup: bool) -> None:
     """Create the database or upgrade it to the newest version. Your data stays.
+
+    Before the tables are changed, the database is backed up into the folder `backups` of
+    SIDELIGHT_HOME.
 
     \b
     Example:
       python manage.py init
     """
+    os.umask(PRIVATE_UMASK)
     settings = load_settings()
     db = Database(settings.database_url)
     try:
-        with failures_told():
-            before, after = upgrade(db)
+        before, after = upgrade_with_backup(db, settings) if backup else upgrade(db)
         where = db.engine.url.render_as_string(hide_password=True)
     finally:
         db.dispose()
@@ -54,8 +66,8 @@ def serve(
 ) -> None:
     """Run the labelling site until Ctrl+C or SIGTERM.
 
-    The database is upgraded first. As long as there is no admin, a link for creating one is
-    printed. It is valid once, for one day.
+    The database is upgraded first, after a backup. As long as there is no admin, a link for
+    creating one is printed. It is valid once, for one day.
 
     \b
     Examples:
@@ -64,6 +76,7 @@ def serve(
     """
     from labeler.cli.server import run_server
 
+    os.umask(PRIVATE_UMASK)
     settings = load_settings()
     settings = dataclasses.replace(
         settings,
@@ -76,34 +89,66 @@ def serve(
 
 @click.command()
 @click.option("--with-parent", type=int, hidden=True, help="End when this parent process ends.")
-def worker(with_parent: int | None) -> None:
-    """Run background jobs (training models, checking images) until Ctrl+C or SIGTERM.
+@click.option(
+    "--queues",
+    metavar="NAMES",
+    help="Take only jobs of these queues, separated by commas: labels, training, figures. "
+    "Default: all.",
+)
+def worker(with_parent: int | None, queues: str | None) -> None:
+    """Run background jobs until Ctrl+C or SIGTERM: train models, compute labels, draw figures.
 
-    `serve` starts a worker and restarts it when it fails. Use this command to run it elsewhere.
+    `serve` starts a worker and restarts it when it fails. Use this command to run others, also on
+    other machines that reach the same database and images. A job in work is handed back at the
+    end, and another worker takes it up.
 
     \b
-    Example:
+    Examples:
       python manage.py worker
+      python manage.py worker --queues labels
+      python manage.py worker --queues training,figures
     """
-    from labeler.cli.server import end_with_parent
-    from labeler.jobs import run_worker
+    import signal
 
+    from labeler.cli.server import end_with_parent
+    from labeler.jobs.worker import Worker
+
+    chosen = _read_queues(queues)
     if with_parent is not None:
         end_with_parent(with_parent)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s worker: %(message)s")
     logging.getLogger("labeler").setLevel(logging.INFO)
-    run_worker(load_settings())
+    os.umask(PRIVATE_UMASK)
+    settings = load_settings()
+    with open_database(settings):
+        pass  # it has the tables of this version
+    with contextlib.closing(Worker(settings, chosen)) as running:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: running.stop())
+        running.run()
+
+
+def _read_queues(text: str | None) -> list[str]:
+    from labeler.jobs.kinds import QUEUES
+
+    names = [name.strip() for name in text.split(",")] if text is not None else list(QUEUES)
+    unknown = [name for name in names if name not in QUEUES]
+    if unknown:
+        raise click.UsageError(
+            f"--queues {text}: there is no queue {unknown[0]!r}. The queues are "
+            f"{', '.join(QUEUES)}."
+        )
+    return names
 
 
 def _welcome(settings: Settings, open_link: bool) -> None:
     """Upgrade the database, then print the address of the site and what is missing."""
     db = Database(settings.database_url)
     try:
-        with failures_told():
-            upgrade(db)
-            with db.write() as session:
-                link = None if has_admin(session) else one_time_admin_link(session, settings)
-                active = session.scalar(select(Dataset.name).where(Dataset.active))
+        upgrade_with_backup(db, settings)
+        with db.write() as session:
+            link = None if has_admin(session) else one_time_admin_link(session, settings)
+            active = session.scalar(select(Dataset.name).where(Dataset.active))
     finally:
         db.dispose()
     click.echo(f"Sidelight is running at {settings.address}  (Ctrl+C stops it)")

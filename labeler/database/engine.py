@@ -7,6 +7,7 @@ that need a row for themselves say FOR UPDATE.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
@@ -27,6 +28,9 @@ from labeler.database import patience
 from labeler.database.patience import Patience
 from labeler.database.sqlite_write_lock import SqliteWriteLock
 from labeler.errors import ConfigError
+from labeler.private_files import make_private_file, sqlite_files, tighten
+
+log = logging.getLogger(__name__)
 
 
 class Database:
@@ -82,6 +86,7 @@ class Database:
             # most recently used connection comes next, so one does nearly all the work and a vote
             # reads few pages again.
             engine = create_engine(url, pool_use_lifo=True, pool_timeout=self._limits.pool_s)
+            _keep_private(engine, Path(url.database))
         event.listen(engine, "connect", self._prepare_sqlite)
         event.listen(engine, "begin", self._begin_sqlite)
         return engine
@@ -160,9 +165,27 @@ def _busy_timeout(seconds: float) -> str:
     return f"PRAGMA busy_timeout = {round(1000 * seconds)}"
 
 
+def _keep_private(engine: Engine, file: Path) -> None:
+    """Let only the owner read the database, which holds password hashes."""
+
+    def before_connecting(*_: Any) -> None:
+        make_private_file(file)
+        for each in sqlite_files(file):
+            if not tighten(each) and str(each) not in _told:
+                _told.add(str(each))
+                log.warning(
+                    "%s can be read by other users. Its owner can run: chmod 600 %s", each, each
+                )
+
+    event.listen(engine, "do_connect", before_connecting)
+
+
+_told: set[str] = set()  # the files that this process has warned about
+
+
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{folder} cannot be made for the database: {error.strerror}") from None
 
@@ -174,8 +197,9 @@ def _switch_to_wal(cursor: sqlite3.Cursor, wait_s: float) -> None:
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
             return
-        except sqlite3.OperationalError:
-            if time.monotonic() > end:
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not is_busy or time.monotonic() > end:  # a full or read-only disk stays so
                 raise
             time.sleep(0.02)
 

@@ -1,7 +1,11 @@
-"""Why a database could not do its work, in words for the people who meet it."""
+"""Why a database or a disk could not do its work, in words for the people who meet it.
+
+Pages use `Failure`. Commands end with one line of `failure_message` or `disk_message`.
+"""
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from dataclasses import dataclass
 
@@ -47,6 +51,46 @@ READ_ONLY = Failure(
 )
 DAMAGED = Failure("database_damaged", "The database is damaged.", _TELL, LATER_S)
 
+_FREE_SPACE = "The disk is full. Free some space, then try again."
+_MAKE_WRITABLE = (
+    "The disk or the file is read-only. Make it writable for this user, or set SIDELIGHT_HOME and "
+    "SIDELIGHT_DATABASE_URL to a place that is."
+)
+_RESTORE = (
+    "The file is damaged. Stop the site, keep a copy of the file, and restore the last backup: "
+    "python manage.py restore FILE"
+)
+# What the person who runs a command can do, by `Failure.code`.
+_ADVICE = {
+    BUSY.code: "Another program uses the database. Try again in a moment.",
+    AWAY.code: "Check SIDELIGHT_DATABASE_URL and that the database runs. Try again.",
+    FULL.code: _FREE_SPACE,
+    BROKEN_DISK.code: (
+        "Free some space if the disk is full (df -h). Otherwise it may be failing (dmesg)."
+    ),
+    READ_ONLY.code: _MAKE_WRITABLE,
+    DAMAGED.code: _RESTORE,
+}
+_SQLITE_ADVICE = {  # where the code of SQLite says more
+    sqlite3.SQLITE_CANTOPEN: (
+        "The file cannot be opened. Check that its folder exists, that this user may write to it, "
+        "and that the disk is neither full nor read-only."
+    ),
+    sqlite3.SQLITE_NOTADB: (
+        "SIDELIGHT_DATABASE_URL or SIDELIGHT_HOME may name the wrong file. If it is the right "
+        "one, restore the last backup: python manage.py restore FILE"
+    ),
+}
+_DISK_ADVICE = {
+    errno.ENOSPC: _FREE_SPACE,
+    errno.EDQUOT: "Your share of the disk is used up. Free some space, then try again.",
+    errno.EFBIG: "The file would be larger than this user may write (ulimit -f). Raise the limit.",
+    errno.EROFS: _MAKE_WRITABLE,
+    errno.EACCES: "This user may not do that. Check the owner and the rights of the file.",
+    errno.EPERM: "This user may not do that. Check the owner and the rights of the file.",
+    errno.EMFILE: "Too many files are open (ulimit -n). Raise the limit.",
+    errno.EIO: "The disk may be failing. Look at dmesg, and make a backup.",
+}
 _OF_SQLITE = {
     sqlite3.SQLITE_BUSY: BUSY,
     sqlite3.SQLITE_LOCKED: BUSY,
@@ -97,3 +141,29 @@ def _failure_of_postgres(error: psycopg.Error) -> Failure | None:
             AWAY if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) else None
         )
     return _OF_POSTGRES.get(state) or _OF_POSTGRES.get(state[:2])
+
+
+def explain_failure(error: BaseException) -> str:
+    """The driver's words and what to do, for the person who runs a command."""
+    said = str(getattr(error, "orig", None) or error).strip().rstrip(".")
+    failure = failure_of(error)
+    if failure is None:
+        return said
+    code = getattr(getattr(error, "orig", error), "sqlite_errorcode", 0) & 0xFF
+    if isinstance(getattr(error, "orig", error), sqlite3.Error) and code in _SQLITE_ADVICE:
+        return f"{said}. {_SQLITE_ADVICE[code]}"
+    return f"{said}. {_ADVICE[failure.code]}"
+
+
+def failure_message(error: BaseException) -> str:
+    """The line that a command ends with."""
+    said = explain_failure(error)
+    again = "" if "ry again" in said else " Try again."
+    return f"The database failed: {said.rstrip('.')}. Unfinished work was not stored.{again}"
+
+
+def disk_message(error: OSError) -> str:
+    """What happened to which file, and what to do."""
+    place = f"{error.filename}: " if error.filename else ""
+    advice = _DISK_ADVICE.get(error.errno or 0, "")
+    return f"{place}{error.strerror or error}. {advice}".strip()

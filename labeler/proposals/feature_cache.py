@@ -14,10 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
+from labeler.home_files import FEATURES
 from labeler.light_classifier.augmentation import VARIANTS
 from labeler.light_classifier.features import N_FEATURES, VERSION, Features
+from labeler.private_files import make_private_file, sqlite_files, tighten
 
-FILE = "features.sqlite3"
+FILE = FEATURES
 SHAPES = {"plain": (N_FEATURES,), "varied": (1 + VARIANTS, N_FEATURES)}
 WAIT_S = 30.0
 _BATCH = 500  # digests per query
@@ -40,6 +42,9 @@ class FeatureCache:
             OSError: the folder cannot be written.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_private_file(self.path)
+        for file in sqlite_files(self.path):
+            tighten(file)
         try:
             self._make_tables()
         except sqlite3.DatabaseError as error:
@@ -47,6 +52,7 @@ class FeatureCache:
                 raise
             for file in (self.path, *map(Path, (f"{self.path}-wal", f"{self.path}-shm"))):
                 file.unlink(missing_ok=True)
+            make_private_file(self.path)
             self._make_tables()
 
     def find(self, kind: str, digests: Sequence[bytes]) -> dict[bytes, Features]:
@@ -57,7 +63,8 @@ class FeatureCache:
                 batch = digests[start : start + _BATCH]
                 marks = ",".join("?" * len(batch))
                 rows = connection.execute(
-                    f"SELECT digest, numbers FROM {_table(kind)} WHERE digest IN ({marks})", batch
+                    f"SELECT digest, numbers FROM {table_name(kind)} WHERE digest IN ({marks})",
+                    batch,
                 )
                 for digest, numbers in rows:
                     found[digest] = np.frombuffer(numbers, "<f4").reshape(SHAPES[kind])
@@ -68,7 +75,9 @@ class FeatureCache:
         rows = [(digest, each.astype("<f4").tobytes()) for digest, each in features.items()]
         if rows:
             with self._open() as connection, connection:
-                connection.executemany(f"INSERT OR IGNORE INTO {_table(kind)} VALUES (?, ?)", rows)
+                connection.executemany(
+                    f"INSERT OR IGNORE INTO {table_name(kind)} VALUES (?, ?)", rows
+                )
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
@@ -78,7 +87,7 @@ class FeatureCache:
             yield connection
 
     def _make_tables(self) -> None:
-        wanted = {_table(kind) for kind in SHAPES}
+        wanted = {table_name(kind) for kind in SHAPES}
         with self._open() as connection, connection:
             there = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             for (name,) in there.fetchall():
@@ -91,5 +100,6 @@ class FeatureCache:
                 )
 
 
-def _table(kind: str) -> str:
+def table_name(kind: str) -> str:
+    """The table of a kind of features of this version."""
     return f"{kind}_{VERSION}"

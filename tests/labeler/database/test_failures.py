@@ -101,7 +101,7 @@ def test_a_file_that_another_program_locks(db: Database, settings: Settings) -> 
             one.execute(text("SELECT 1"))
         assert failure_of(raised.value) is not None
         with (
-            pytest.raises(SidelightError, match="Another program uses it"),
+            pytest.raises(SidelightError, match="Another program uses the database"),
             failures_told(),
             ours.write() as one,
         ):

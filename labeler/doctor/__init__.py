@@ -1,0 +1,1 @@
+"""Checks of a site, each with what to do about it."""

@@ -1,0 +1,62 @@
+"""Checks of the image files: each registered image is where the database says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from sqlalchemy import select
+
+from labeler.doctor.findings import Finding, Site
+from labeler.models.images import Dataset, Image
+from rotation.data.sources import open_source
+from rotation.errors import DatasetError
+
+SHOWN = 3
+
+
+def check_images(site: Site) -> Iterator[Finding]:
+    """The files of each data set exist. Their content is not read."""
+    with site.db.read() as session:
+        datasets = session.scalars(select(Dataset).order_by(Dataset.id)).all()
+        known = {
+            each.id: dict(
+                session.execute(
+                    select(Image.filename, Image.status).where(Image.dataset_id == each.id)
+                )
+                .tuples()
+                .all()
+            )
+            for each in datasets
+        }
+    if not datasets:
+        action = "Register images: python manage.py images import PATH"
+        yield Finding("images", "warning", "No data set is registered.", action)
+    for each in datasets:
+        yield _check_dataset(each, known[each.id])
+
+
+def _check_dataset(dataset: Dataset, known: dict[str, str]) -> Finding:
+    again = f"python manage.py images import {dataset.path} --name {dataset.name} --no-activate"
+    moved = (
+        "Put the images back, or tell where they are: python manage.py images import PATH --name "
+        f"{dataset.name} --no-activate"
+    )
+    if not Path(dataset.path).exists():
+        return Finding("images", "problem", f"{dataset.name}: {dataset.path} is missing.", moved)
+    try:
+        with open_source(dataset.path) as source:
+            here = set(source.names())
+    except (DatasetError, OSError, RuntimeError) as error:
+        return Finding("images", "problem", f"{dataset.name}: {error}", moved)
+    missing = sorted(
+        name for name, status in known.items() if status != "broken" and name not in here
+    )
+    if missing:
+        shown = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
+        said = f"{dataset.name}: {len(missing):,} image files are missing ({shown})."
+        return Finding("images", "problem", said, f"Put them back, or retire them: {again}")
+    if new := len(here - known.keys()):
+        said = f"{dataset.name}: {new:,} files in {dataset.path} are not registered."
+        return Finding("images", "warning", said, f"To label them too: {again}")
+    return Finding("images", "ok", f"{dataset.name}: all {len(known):,} image files are there.")

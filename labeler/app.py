@@ -11,6 +11,7 @@ from labeler.config import Settings, load_settings
 from labeler.database.engine import Database
 from labeler.database.health import Health
 from labeler.database.patience import FOR_PAGES
+from labeler.images.converted import ConvertedPictures
 from labeler.site_files import site_files
 from labeler.web import (
     access,
@@ -78,6 +79,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["sidelight_settings"] = settings
     app.extensions["sidelight_db"] = Database(settings.database_url, FOR_PAGES)
     app.extensions["sidelight_health"] = Health(settings.database_url, settings.home)
+    app.extensions["sidelight_pictures"] = ConvertedPictures(settings.home)
     if settings.public_url:
         # With a public address the site is behind a proxy, whose headers it can trust.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign]

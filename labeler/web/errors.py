@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
 from labeler.database.failures import BUSY, failure_of
-from labeler.errors import NotSignedIn, SidelightError, TooManyAttempts
+from labeler.errors import NotSignedIn, SidelightError, StillPreparing, TooManyAttempts
 from labeler.web.accounts import SignInPage
 from labeler.web.context import Link, Page, account_or_none, render
 
@@ -106,7 +106,7 @@ def _on_sidelight_error(error: SidelightError) -> Response:
     response = _respond(
         error.status, error.code, TITLES.get(error.status, "This is not possible"), error.message
     )
-    if isinstance(error, TooManyAttempts):
+    if isinstance(error, TooManyAttempts | StillPreparing):
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 

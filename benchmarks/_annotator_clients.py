@@ -13,9 +13,9 @@ from _http_client import Browser, Timing
 from _site import Person, Site
 from sqlalchemy import func, select
 
-from labeler import jobs
 from labeler.assignment.leases import lease_images
 from labeler.assignment.presentation import LeasedImage
+from labeler.jobs import kinds, queue
 from labeler.models.proposals import ModelRun
 from labeler.proposals.service import train_and_propose
 from labeler.quality.refresh import is_due, refresh_campaign
@@ -114,18 +114,20 @@ class HttpClient:
         """Wait for the worker, as a class that thinks between the votes would let it keep up."""
         if not self._site.with_worker or not _is_due(self._site, self._campaign_id):
             return
-        if not jobs.count_waiting(self._site.settings):
-            jobs.refresh_campaign.queue(self._site.settings, self._campaign_id)
+        with self._site.db.write() as session:
+            kinds.refresh_campaign.queue(session, self._campaign_id)
         self._wait(lambda: not _is_due(self._site, self._campaign_id))
 
     def propose(self) -> None:
         before = self._runs()
-        jobs.propose_labels.queue(self._site.settings, self._campaign_id)
+        with self._site.db.write() as session:
+            kinds.propose_labels.queue(session, self._campaign_id)
         self._wait(lambda: self._runs() > before)
-        # A job is done after the one before it; so is the refresh that follows the proposals.
-        log = self._site.log().count("refresh_all_images")
-        jobs.refresh_campaign.queue(self._site.settings, self._campaign_id)
-        self._wait(lambda: self._site.log().count("refresh_all_images") > log)
+        self._wait(self._no_job_is_open)
+
+    def _no_job_is_open(self) -> bool:
+        with self._site.db.read() as session:
+            return not any(job.state != "failed" for job in queue.list_open(session))
 
     def close(self) -> None:
         """Hang up."""

@@ -9,6 +9,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from labeler.config import Settings, load_settings
 from labeler.database.engine import Database
+from labeler.database.health import Health
+from labeler.database.patience import FOR_PAGES
 from labeler.site_files import site_files
 from labeler.web import (
     access,
@@ -23,6 +25,7 @@ from labeler.web import (
     gold,
     home,
     images,
+    jobs,
     mean_faces,
     people,
     progress,
@@ -53,6 +56,7 @@ PAGES = (
     proposals,
     exports,
     mean_faces,
+    jobs,
     people,
 )
 MAX_REQUEST_BYTES = 64 * 1024  # enough for a form; `accepts_uploads` marks the exceptions
@@ -72,7 +76,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask("sidelight", root_path=str(site_files()))
     app.config.from_mapping(_flask_config(settings))
     app.extensions["sidelight_settings"] = settings
-    app.extensions["sidelight_db"] = Database(settings.database_url)
+    app.extensions["sidelight_db"] = Database(settings.database_url, FOR_PAGES)
+    app.extensions["sidelight_health"] = Health(settings.database_url, settings.home)
     if settings.public_url:
         # With a public address the site is behind a proxy, whose headers it can trust.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign]

@@ -48,11 +48,6 @@ class Settings:
     login_window_seconds: int = 300
 
     @property
-    def jobs_path(self) -> Path:
-        """The file of the job queue, which is separate from the database of the votes."""
-        return self.home / "jobs.sqlite3"
-
-    @property
     def backups(self) -> Path:
         """The folder of backups."""
         return self.home / BACKUPS

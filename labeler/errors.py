@@ -67,6 +67,12 @@ class Conflict(SidelightError):
     code = "conflict"
 
 
+class Interrupted(Conflict):
+    """The worker of a job was stopped. The job is queued again."""
+
+    code = "interrupted"
+
+
 class StaleLease(Conflict):
     """The person no longer holds the lease of the image, and its answer is not needed."""
 

@@ -136,8 +136,8 @@ def _write(
     home = settings.home.resolve()
     sources = list(_home_sources(db, settings, content))
     outside = _outside(db, home) if with_images else {}
-    for number, folder in outside.items():
-        sources += _image_sources(number, folder)
+    for number, images in outside.items():
+        sources += _image_sources(number, images)
     size = database_bytes(db)
     files = sum(_size(each.path) for each in sources)
     _check_space(path.parent, 2 * size + files + SPARE_BYTES)

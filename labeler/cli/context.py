@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 import click
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 from tqdm import tqdm
 
 from labeler.config import Settings, load_settings
 from labeler.database import migrate
 from labeler.database.engine import Database
-from labeler.database.failures import failure_message, is_operational
+from labeler.database.failures import failure_message, failure_of
 from labeler.errors import NotFound, SidelightError
 from labeler.models.images import Dataset
 
@@ -52,14 +53,26 @@ def open_database(settings: Settings | None = None) -> Iterator[Database]:
     """
     db = Database((settings or load_settings()).database_url)
     try:
-        migrate.require_head(db)
-        yield db
-    except (DBAPIError, sqlite3.Error) as error:
-        if not is_operational(error):
-            raise
-        raise SidelightError(failure_message(error)) from None
+        with failures_told():
+            migrate.require_head(db)
+            yield db
     finally:
         db.dispose()
+
+
+@contextmanager
+def failures_told() -> Iterator[None]:
+    """Turn the failure of a database into an error message.
+
+    Raises:
+        SidelightError: the database is busy, away, full, read-only or damaged.
+    """
+    try:
+        yield
+    except (DBAPIError, PoolTimeoutError, sqlite3.Error) as error:
+        if failure_of(error) is None:
+            raise
+        raise SidelightError(failure_message(error)) from None
 
 
 def upgrade_with_backup(db: Database, settings: Settings) -> tuple[str | None, str | None]:

@@ -48,6 +48,7 @@ COMMANDS: dict[str, Any] = {
     "restore": ("labeler.cli.backup:restore", "Restore a backup into an empty home."),
     "doctor": ("labeler.cli.doctor:doctor", "Check the site and say what to do."),
     "worker": ("labeler.cli.site:worker", "Run background jobs."),
+    "jobs": ("labeler.cli.jobs:jobs", "List, cancel and retry background jobs."),
     "demo": ("labeler.cli.demo:demo", "Create and register the demo data set."),
     "images": ("labeler.cli.images:images", "Register, check and list data sets."),
     "users": ("labeler.cli.accounts:users", "Invite people, list and change accounts."),
@@ -141,9 +142,9 @@ def main() -> None:
         ) from None
     except Exception as error:
         # These libraries are loaded already if the error is one of theirs.
-        from labeler.database.failures import failure_message, is_operational
+        from labeler.database.failures import failure_message, failure_of
 
-        if not is_operational(error):
+        if failure_of(error) is None:
             raise
         raise SystemExit(f"Error: {failure_message(error)}") from None
 

@@ -20,9 +20,12 @@ import click
 from gunicorn.app.base import BaseApplication
 
 import labeler
+from labeler.cli.buffered_worker import BufferedWorker
 from labeler.config import Settings
 
 THREADS = 4  # per process, so that a slow page does not delay votes
+CONNECTIONS = 1000  # per process; of more, the one that has waited longest is closed
+KEEP_ALIVE_S = 5  # how long a connection may wait for its next request
 # How long a thread runs while another one waits for the interpreter; Python's default is 5 ms. A
 # vote releases it at each statement, and would wait that long each time with the write lock held.
 SWITCH_S = 0.0005
@@ -79,7 +82,10 @@ class _Site(BaseApplication):
             "bind": self._settings.listen_on,
             "workers": self._settings.workers,
             "threads": THREADS,
-            "worker_class": "gthread",
+            "worker_class": BufferedWorker,
+            "worker_connections": CONNECTIONS,
+            "keepalive": KEEP_ALIVE_S,
+            "sendfile": False,  # it would wait for the person who reads
             "loglevel": "warning",
             "graceful_timeout": GRACE_S,
             "control_socket_disable": True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -11,10 +12,10 @@ from sqlalchemy import select
 
 from labeler.accounts.invites import one_time_admin_link
 from labeler.accounts.service import has_admin
-from labeler.cli.context import upgrade_with_backup
+from labeler.cli.context import open_database, upgrade_with_backup
 from labeler.config import Settings, load_settings
 from labeler.database.engine import Database
-from labeler.database.migrate import require_head, upgrade
+from labeler.database.migrate import upgrade
 from labeler.models.images import Dataset
 
 PRIVATE_UMASK = 0o077  # what the site writes is for its owner only
@@ -88,34 +89,56 @@ def serve(
 
 @click.command()
 @click.option("--with-parent", type=int, hidden=True, help="End when this parent process ends.")
-def worker(with_parent: int | None) -> None:
-    """Run background jobs (training models, checking images) until Ctrl+C or SIGTERM.
+@click.option(
+    "--queues",
+    metavar="NAMES",
+    help="Take only jobs of these queues, separated by commas: labels, training, figures. "
+    "Default: all.",
+)
+def worker(with_parent: int | None, queues: str | None) -> None:
+    """Run background jobs until Ctrl+C or SIGTERM: train models, compute labels, draw figures.
 
-    `serve` starts a worker and restarts it when it fails. Use this command to run it elsewhere.
+    `serve` starts a worker and restarts it when it fails. Use this command to run others, also on
+    other machines that reach the same database and images. A job in work is handed back at the
+    end, and another worker takes it up.
 
     \b
-    Example:
+    Examples:
       python manage.py worker
+      python manage.py worker --queues labels
+      python manage.py worker --queues training,figures
     """
-    from labeler.cli.server import end_with_parent
-    from labeler.jobs import run_worker
+    import signal
 
+    from labeler.cli.server import end_with_parent
+    from labeler.jobs.worker import Worker
+
+    chosen = _read_queues(queues)
     if with_parent is not None:
         end_with_parent(with_parent)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s worker: %(message)s")
     logging.getLogger("labeler").setLevel(logging.INFO)
     os.umask(PRIVATE_UMASK)
     settings = load_settings()
-    _require_head(settings)
-    run_worker(settings)
+    with open_database(settings):
+        pass  # it has the tables of this version
+    with contextlib.closing(Worker(settings, chosen)) as running:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: running.stop())
+        running.run()
 
 
-def _require_head(settings: Settings) -> None:
-    db = Database(settings.database_url)
-    try:
-        require_head(db)
-    finally:
-        db.dispose()
+def _read_queues(text: str | None) -> list[str]:
+    from labeler.jobs.kinds import QUEUES
+
+    names = [name.strip() for name in text.split(",")] if text is not None else list(QUEUES)
+    unknown = [name for name in names if name not in QUEUES]
+    if unknown:
+        raise click.UsageError(
+            f"--queues {text}: there is no queue {unknown[0]!r}. The queues are "
+            f"{', '.join(QUEUES)}."
+        )
+    return names
 
 
 def _welcome(settings: Settings, open_link: bool) -> None:

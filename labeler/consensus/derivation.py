@@ -8,9 +8,11 @@ same result.
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import bindparam, select, update
@@ -51,6 +53,18 @@ DERIVED_COLUMNS = (
     "votes_unsure",
     "method",
     "priority",
+    "rules_version",
+)
+# The rules that decide about a row. The others decide who gets an image and what people see.
+_DECIDING_RULES = (
+    "order",
+    "method",
+    "required_votes",
+    "vote_cap",
+    "threshold",
+    "use_model",
+    "named",
+    "audit_share",
 )
 
 
@@ -131,7 +145,20 @@ def derive(facts: ImageFacts, annotator_model: AnnotatorModel) -> dict[str, Any]
         "votes_unsure": counts.unsure,
         "method": method,
         "priority": priority(rules.order, counts, chances, facts.image_id, doubt, facts.ask),
+        "rules_version": rules_version(rules),
     }
+
+
+@lru_cache(maxsize=64)
+def rules_version(rules: Rules) -> int:
+    """A number for all that decides how a row is derived, 0 to 2^31 - 1.
+
+    It follows from the rules and the methods of this program, so nothing has to count changes.
+    Going back to earlier rules gives their number again.
+    """
+    decisive = [getattr(rules, name) for name in _DECIDING_RULES]
+    words = repr([*decisive, majority.METHOD, stopping_rule.METHOD, GOLD_METHOD, DECISION_METHOD])
+    return zlib.crc32(words.encode()) & 0x7FFFFFFF
 
 
 def write_derived(

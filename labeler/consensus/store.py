@@ -22,6 +22,7 @@ from labeler.consensus.derivation import (
     ImageFacts,
     derive,
     load_annotator_model,
+    rules_version,
 )
 from labeler.database.engine import insert_or, is_sqlite
 from labeler.models.base import utc_now
@@ -57,18 +58,19 @@ def recount(
 ) -> int:
     """Derive the rows of some images of a campaign again; returns how many changed.
 
+    A row that only follows other rules now, with the same result, is written but not counted.
     The rows are locked before the votes are read, so that no vote comes in between.
     """
     changes = list(_changes(session, campaign_id, image_ids, now or utc_now(), lock=True))
     if changes:
-        session.execute(update(Consensus), changes)
-    return len(changes)
+        session.execute(update(Consensus), [values for values, _ in changes])
+    return sum(counts for _, counts in changes)
 
 
 def find_stale(session: Session, campaign_id: int, image_ids: Sequence[int]) -> list[int]:
     """The images among these whose rows `recount` would change now; locks nothing."""
     found = _changes(session, campaign_id, image_ids, utc_now(), lock=False)
-    return [change["image_id"] for change in found]
+    return [values["image_id"] for values, _ in found]
 
 
 def add_rows(session: Session, campaign_id: int, image_ids: Sequence[int]) -> None:
@@ -132,6 +134,18 @@ def rebuild(
     return lost + sum(
         recount(session, campaign_id, ids, now=now) for ids in batches(session, campaign_id)
     )
+
+
+def follows_other_rules(session: Session, campaign: Campaign) -> bool:
+    """Whether a row of the campaign was derived by other rules than those it has now.
+
+    So a change of the rules cannot be lost: it stays visible until the last row follows it.
+    """
+    wanted = rules_version(campaign.parsed_rules)
+    outdated = select(Consensus.image_id).where(
+        Consensus.campaign_id == campaign.id, Consensus.rules_version.is_distinct_from(wanted)
+    )
+    return session.scalar(outdated.limit(1)) is not None
 
 
 def batches(session: Session, campaign_id: int, size: int = _BATCH) -> list[Sequence[int]]:
@@ -246,20 +260,21 @@ def _remove_unfit_rows(session: Session, campaign_id: int) -> int:
 
 def _changes(
     session: Session, campaign_id: int, image_ids: Sequence[int], now: datetime, *, lock: bool
-) -> Iterator[dict[str, Any]]:
-    """The new values of each row whose derived columns are out of date."""
+) -> Iterator[tuple[dict[str, Any], bool]]:
+    """The new values of each row that is out of date, and whether more than its rules changed."""
     stored = _load_rows(session, campaign_id, image_ids, lock=lock)
     annotator_model = load_annotator_model(session, campaign_id)
     facts = load_facts(session, campaign_id, [row.image_id for row in stored])
     for row, one in zip(stored, facts, strict=True):
         derived = derive(one, annotator_model)
-        if not all(_is_same(getattr(row, name), derived[name]) for name in DERIVED_COLUMNS):
-            yield {
-                "campaign_id": campaign_id,
-                "image_id": row.image_id,
-                "updated_at": now,
-                **derived,
-            }
+        differ = {
+            name for name in DERIVED_COLUMNS if not _is_same(getattr(row, name), derived[name])
+        }
+        key = {"campaign_id": campaign_id, "image_id": row.image_id}
+        if differ == {"rules_version"}:
+            yield {**key, "rules_version": derived["rules_version"]}, False
+        elif differ:
+            yield {**key, "updated_at": now, **derived}, True
 
 
 def _load_rows(

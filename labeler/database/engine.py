@@ -21,9 +21,12 @@ from typing import Any, ParamSpec, TypeVar
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
-from labeler.database.sqlite_write_lock import BUSY_TIMEOUT_MS, SqliteWriteLock
+from labeler.database import patience
+from labeler.database.patience import Patience
+from labeler.database.sqlite_write_lock import SqliteWriteLock
 from labeler.errors import ConfigError
 from labeler.private_files import make_private_file, sqlite_files, tighten
 
@@ -35,18 +38,19 @@ class Database:
 
     Parameters:
         url: an SQLAlchemy URL of an SQLite or a PostgreSQL database.
+        limits: how long it may keep its users waiting; default: `PATIENT`.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, limits: Patience | None = None) -> None:
         self.url = url
-        self.engine = _make_engine(url)
+        self._limits = limits or patience.PATIENT
+        self.engine = self._make_engine(make_url(url))
         writing = self.engine.execution_options(sidelight_write=True)
         self._read = sessionmaker(self.engine, expire_on_commit=False)
         self._write = sessionmaker(writing, expire_on_commit=False)
         file = self.engine.url.database if self.is_sqlite else None
-        self._write_lock: AbstractContextManager[None] = (
-            SqliteWriteLock(file) if file else nullcontext()
-        )
+        self._file_lock = SqliteWriteLock(file, self._limits.lock_s) if file else None
+        self._write_lock: AbstractContextManager[None] = self._file_lock or nullcontext()
 
     @property
     def is_sqlite(self) -> bool:
@@ -68,27 +72,97 @@ class Database:
     def dispose(self) -> None:
         """Close all connections. Call it after a fork and at the end of a test."""
         self.engine.dispose()
-        if isinstance(self._write_lock, SqliteWriteLock):
-            self._write_lock.close()
+        if self._file_lock is not None:
+            self._file_lock.close()
+
+    def _make_engine(self, url: URL) -> Engine:
+        if url.get_backend_name() != "sqlite":
+            return self._make_postgres_engine(url)
+        if not url.database:  # in memory: each thread has a connection of its own
+            engine = create_engine(url)
+        else:
+            _make_folder(Path(url.database).parent)
+            # A connection caches the pages that it has read until another connection writes. The
+            # most recently used connection comes next, so one does nearly all the work and a vote
+            # reads few pages again.
+            engine = create_engine(url, pool_use_lifo=True, pool_timeout=self._limits.pool_s)
+            _keep_private(engine, Path(url.database))
+        event.listen(engine, "connect", self._prepare_sqlite)
+        event.listen(engine, "begin", self._begin_sqlite)
+        return engine
+
+    def _make_postgres_engine(self, url: URL) -> Engine:
+        # Without these a cut network would keep a thread for hours. An address may say otherwise.
+        sockets = {
+            "connect_timeout": max(2, round(self._limits.connect_s)),  # the driver's least
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 15_000,
+        }
+        arguments = {name: value for name, value in sockets.items() if name not in url.query}
+        engine = create_engine(
+            url, pool_pre_ping=True, pool_timeout=self._limits.pool_s, connect_args=arguments
+        )
+        event.listen(engine, "connect", self._prepare_postgres)
+        return engine
+
+    def _prepare_postgres(self, connection: Any, _record: Any) -> None:
+        limits = self._limits
+        seconds = {
+            "statement_timeout": limits.statement_s,
+            "idle_in_transaction_session_timeout": limits.idle_s,
+            "lock_timeout": None if limits.waits_for_postgres_locks else limits.lock_s,
+        }
+        given = {name: str(round(1000 * one)) for name, one in seconds.items() if one is not None}
+        if given:
+            calls = ", ".join("set_config(%s, %s, false)" for _ in given)
+            connection.execute(f"SELECT {calls}", [one for pair in given.items() for one in pair])
+            connection.commit()
+
+    def _prepare_sqlite(self, connection: Any, _record: Any) -> None:
+        # The driver would begin a transaction only at the first write, which is too late.
+        # `_begin_sqlite` does it.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(_busy_timeout(self._limits.lock_s))
+        _switch_to_wal(cursor, self._limits.lock_s)
+        # With WAL, NORMAL loses no committed transaction if the process dies. If the machine loses
+        # power, it may lose the last ones. The database is never corrupted.
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        # Without this, INSERT OR REPLACE would delete rows unseen by the append-only triggers.
+        cursor.execute("PRAGMA recursive_triggers = ON")
+        cursor.close()
+
+    def _begin_sqlite(self, connection: Connection) -> None:
+        writing = connection.get_execution_options().get("sidelight_write", False)
+        statement = "BEGIN IMMEDIATE" if writing else "BEGIN"
+        # A statement through SQLAlchemy would take much longer than the driver's own call.
+        driver: Any = connection.connection.driver_connection
+        try:
+            if writing and self._file_lock is not None:
+                self._begin_in_time(driver, self._file_lock.left_s)
+            else:
+                driver.execute(statement)
+        except sqlite3.Error as error:
+            # As SQLAlchemy itself does for the statements that it sends.
+            raise DBAPIError.instance(statement, None, error, sqlite3.Error) from error
+
+    def _begin_in_time(self, driver: Any, left_s: float) -> None:
+        """Begin to write. Those who have waited for their turn wait less for the file."""
+        if left_s > self._limits.lock_s / 2:
+            driver.execute("BEGIN IMMEDIATE")
+            return
+        driver.execute(_busy_timeout(left_s))
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+        finally:
+            driver.execute(_busy_timeout(self._limits.lock_s))
 
 
-def _make_engine(url: str) -> Engine:
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True)
-    if parsed.database:
-        _make_folder(Path(parsed.database).parent)
-    # A connection caches the pages that it has read until another connection writes. The most
-    # recently used connection comes next, so one does nearly all the work and a vote reads few
-    # pages again.
-    engine = create_engine(
-        parsed, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000}, **_last_used_first(parsed)
-    )
-    if parsed.database:
-        _keep_private(engine, Path(parsed.database))
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
+def _busy_timeout(seconds: float) -> str:
+    return f"PRAGMA busy_timeout = {round(1000 * seconds)}"
 
 
 def _keep_private(engine: Engine, file: Path) -> None:
@@ -109,12 +183,6 @@ def _keep_private(engine: Engine, file: Path) -> None:
 _told: set[str] = set()  # the files that this process has warned about
 
 
-def _last_used_first(url: URL) -> dict[str, Any]:
-    return (
-        {"pool_use_lifo": True} if url.database else {}
-    )  # a database in memory has one connection for each thread
-
-
 def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -122,25 +190,9 @@ def _make_folder(folder: Path) -> None:
         raise ConfigError(f"{folder} cannot be made for the database: {error.strerror}") from None
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    # The driver would begin a transaction only at the first write, which is too late.
-    # `_begin_sqlite` does it.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    _switch_to_wal(cursor)
-    # With WAL, NORMAL loses no committed transaction if the process dies. If the machine loses
-    # power, it may lose the last ones. The database is never corrupted.
-    cursor.execute("PRAGMA synchronous = NORMAL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    # Without this, INSERT OR REPLACE would delete rows unseen by the append-only triggers.
-    cursor.execute("PRAGMA recursive_triggers = ON")
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-    cursor.close()
-
-
-def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
+def _switch_to_wal(cursor: sqlite3.Cursor, wait_s: float) -> None:
     """Switch to WAL, and try again while another connection does so: here SQLite does not wait."""
-    end = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    end = time.monotonic() + wait_s
     while True:
         try:
             cursor.execute("PRAGMA journal_mode = WAL")
@@ -150,13 +202,6 @@ def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
             if not is_busy or time.monotonic() > end:  # a full or read-only disk stays so
                 raise
             time.sleep(0.02)
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    writing = connection.get_execution_options().get("sidelight_write", False)
-    # A statement through SQLAlchemy would take much longer than the driver's own call.
-    driver: Any = connection.connection.driver_connection
-    driver.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
 class AdvisoryLock(IntEnum):

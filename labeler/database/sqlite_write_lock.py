@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager
 
 from sqlalchemy.exc import OperationalError
 
-BUSY_TIMEOUT_MS = 15_000
 POLL_S = 0.0005  # between two attempts of a process to take a file lock
 
 
@@ -29,20 +28,26 @@ class SqliteWriteLock(AbstractContextManager[None]):
     waits for the turn. So the process that has just had the turn cannot take it again before
     the process that waits.
 
+    Parameters:
+        database: the file.
+        wait_s: how long to wait for the lock.
+
     Raises:
-        OperationalError: the lock was not free within `BUSY_TIMEOUT_MS`, as SQLite itself raises.
+        OperationalError: the lock was not free in that time, as SQLite itself raises.
     """
 
-    def __init__(self, database: str) -> None:
-        self._path = f"{database}-turn"
+    def __init__(self, database: str, wait_s: float) -> None:
+        self._path, self._wait_s = f"{database}-turn", wait_s
+        self._end, self._holder = 0.0, 0
         self._lock = threading.Lock()
         self._turnstile = self._turn = -1
         self._owner = 0
 
     def __enter__(self) -> None:
-        end = time.monotonic() + BUSY_TIMEOUT_MS / 1000
-        if not self._lock.acquire(timeout=BUSY_TIMEOUT_MS / 1000):
+        end = time.monotonic() + self._wait_s
+        if not self._lock.acquire(timeout=self._wait_s):
             raise _locked()
+        self._end, self._holder = end, threading.get_ident()
         try:
             self._open()
             _wait(self._turnstile, end)
@@ -51,11 +56,20 @@ class SqliteWriteLock(AbstractContextManager[None]):
             finally:
                 fcntl.flock(self._turnstile, fcntl.LOCK_UN)
         except BaseException:
+            self._holder = 0
             self._lock.release()
             raise
 
+    @property
+    def left_s(self) -> float:
+        """What is left of this thread's time to wait; all of it if it does not have the lock."""
+        if self._holder != threading.get_ident():
+            return self._wait_s
+        return max(0.0, self._end - time.monotonic())
+
     def __exit__(self, *_: object) -> None:
         fcntl.flock(self._turn, fcntl.LOCK_UN)
+        self._holder = 0
         self._lock.release()
 
     def _open(self) -> None:
@@ -90,4 +104,6 @@ def _wait(file: int, end: float) -> None:
 
 def _locked() -> OperationalError:
     """The error that SQLite raises when it has waited long enough."""
-    return OperationalError("BEGIN IMMEDIATE", None, sqlite3.OperationalError("database is locked"))
+    error = sqlite3.OperationalError("database is locked")
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    return OperationalError("BEGIN IMMEDIATE", None, error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -56,8 +57,17 @@ class DrawnFigure:
     numbers: dict[str, Any]
 
 
-def make(db: Database, home: Path, campaign_id: int, options: Options) -> DrawnFigure:
+def make(
+    db: Database,
+    home: Path,
+    campaign_id: int,
+    options: Options,
+    progress: Callable[[int, int], None] | None = None,
+) -> DrawnFigure:
     """Draw the figure from the present labels, and store it. This takes seconds to minutes.
+
+    Parameters:
+        progress: called with (images done, images in all).
 
     Raises:
         The errors of `draw_mean_faces`.
@@ -72,6 +82,7 @@ def make(db: Database, home: Path, campaign_id: int, options: Options) -> DrawnF
         min_probability=options.min_percent / 100,
         with_proposals=options.with_proposals,
         mirror=options.mirror,
+        progress=progress,
     )
     image = render_mean_faces(faces, SCALE)
     size = image.width // SCALE, image.height // SCALE

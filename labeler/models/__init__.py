@@ -10,6 +10,6 @@ Importing the package loads every table, so that `Base.metadata` is complete.
 The names of constraints follow one convention, so that migrations can refer to them.
 """
 
-from labeler.models import accounts, campaigns, consensus, images, proposals, voting
+from labeler.models import accounts, campaigns, consensus, images, jobs, proposals, voting
 
-__all__ = ["accounts", "campaigns", "consensus", "images", "proposals", "voting"]
+__all__ = ["accounts", "campaigns", "consensus", "images", "jobs", "proposals", "voting"]

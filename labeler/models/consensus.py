@@ -33,6 +33,7 @@ class Consensus(Base):
 
     `p_left`, `p_center` and `p_right` are the posterior, and every row has one. The queue is
     ordered by `priority`, then by `random_key`. Between votes neither changes.
+    `rules_version`: by which rules the row was derived (`consensus.derivation.rules_version`).
     `leased_until`: the latest expiry of a lease on the image. The triggers `lease_holds*` and
     `lease_lets_go` keep it up to date.
     """
@@ -76,6 +77,7 @@ class Consensus(Base):
     priority: Mapped[int] = mapped_column(Integer, default=0)
     random_key: Mapped[int] = mapped_column(Integer)
     leased_until: Mapped[datetime | None]
+    rules_version: Mapped[int | None]
     updated_at: Mapped[datetime] = mapped_column(default=utc_now)
 
     @hybrid_property

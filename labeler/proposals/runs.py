@@ -11,7 +11,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -22,15 +22,17 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from labeler.database.engine import Database
-from labeler.errors import Conflict, NotFound
+from labeler.errors import Conflict, Interrupted, NotFound
 from labeler.models.base import utc_now
 from labeler.models.proposals import ModelRun, Proposal, Publication, published_runs
 
+RUNS_OF_JOB = 20  # newest runs among which the run of a job is looked for
 KEEP_RUNS = 3  # published runs whose proposals stay stored
 ABANDONED_AFTER = timedelta(minutes=2)  # without a heartbeat of the process
 BEAT_S = 2.0
 INTERRUPTED = "interrupted: its process has ended"  # `ModelRun.problem`
 log = logging.getLogger(__name__)
+Report = Callable[[str, int, int], None]  # step, done, total
 
 
 class RunHeartbeat:
@@ -38,10 +40,13 @@ class RunHeartbeat:
 
     A fit can take minutes, and the run must not look abandoned. The work itself does not wait for
     the database.
+
+    Parameters:
+        report: also gets each progress; it may raise an error to end the run.
     """
 
-    def __init__(self, db: Database, run_id: int) -> None:
-        self._db, self._run_id = db, run_id
+    def __init__(self, db: Database, run_id: int, report: Report | None = None) -> None:
+        self._db, self._run_id, self._report = db, run_id, report
         self._progress: dict[str, Any] = {}
         self._ended, self._stopped = threading.Event(), False
         self._thread = threading.Thread(target=self._beat, name=f"run-{run_id}", daemon=True)
@@ -74,6 +79,8 @@ class RunHeartbeat:
             began = self._progress["began"]
         # Replaced as a whole, so that the other thread never sees a partial state.
         self._progress = {"step": step, "done": done, "total": total, "began": began}
+        if self._report is not None:
+            self._report(step, done, total)
         self.check()
 
     def check(self) -> None:
@@ -132,8 +139,24 @@ def get_run(session: Session, run_id: int) -> ModelRun:
     return run
 
 
-def start_run(db: Database, dataset_id: int, method: str, settings: dict[str, Any]) -> int:
+def published_by_job(session: Session, dataset_id: int, job_id: int) -> int | None:
+    """Return the id of the run that an earlier attempt of a job has published, if any."""
+    recent = list_runs(session, dataset_id, RUNS_OF_JOB)
+    own = (run for run in recent if run.settings.get("job") == job_id)
+    return next((run.id for run in own if run.status == "published"), None)
+
+
+def start_run(
+    db: Database,
+    dataset_id: int,
+    method: str,
+    settings: dict[str, Any],
+    job_id: int | None = None,
+) -> int:
     """Create a run with status `training`. Runs whose process has ended become `failed`.
+
+    Parameters:
+        job_id: the job that does it. A run of an earlier attempt at this job becomes `failed`.
 
     Raises:
         Conflict: another run of the data set is in training.
@@ -141,6 +164,9 @@ def start_run(db: Database, dataset_id: int, method: str, settings: dict[str, An
     try:
         with db.write() as session:
             _end_abandoned(session)
+            if job_id is not None:
+                _end_earlier_attempt(session, dataset_id, job_id)
+                settings = {**settings, "job": job_id}
             run = ModelRun(
                 dataset_id=dataset_id,
                 method=method,
@@ -159,16 +185,23 @@ def start_run(db: Database, dataset_id: int, method: str, settings: dict[str, An
 
 
 @contextmanager
-def working(db: Database, run_id: int) -> Iterator[RunHeartbeat]:
-    """Send heartbeats of a run, and mark it as failed if an error leaves the block."""
+def working(db: Database, run_id: int, report: Report | None = None) -> Iterator[RunHeartbeat]:
+    """Send heartbeats of a run, and mark it as failed if an error leaves the block.
+
+    Parameters:
+        report: as for `RunHeartbeat`.
+    """
     done = False
     try:
-        with RunHeartbeat(db, run_id) as heartbeat:
+        with RunHeartbeat(db, run_id, report) as heartbeat:
             yield heartbeat
         done = True
     finally:
         if not done:
-            problem = f"{type(sys.exception()).__name__}: {sys.exception()}"
+            error = sys.exception()
+            problem = f"{type(error).__name__}: {error}"
+            if isinstance(error, Interrupted):
+                problem = INTERRUPTED
             with db.write() as session:
                 session.execute(
                     update(ModelRun)
@@ -268,3 +301,14 @@ def _end_abandoned(session: Session) -> None:
         .where(ModelRun.status == "training", heard < utc_now() - ABANDONED_AFTER)
         .values(status="failed", problem=INTERRUPTED)
     )
+
+
+def _end_earlier_attempt(session: Session, dataset_id: int, job_id: int) -> None:
+    """A job has one worker at a time, so a run of it that is still in training has lost its own."""
+    training = select(ModelRun).where(
+        ModelRun.dataset_id == dataset_id, ModelRun.status == "training"
+    )
+    for run in session.scalars(training):
+        if run.settings.get("job") == job_id:
+            run.status, run.problem = "failed", INTERRUPTED
+    session.flush()

@@ -23,7 +23,14 @@ from labeler.models.proposals import Proposal
 from labeler.proposals import training as proposals_training
 from labeler.proposals.feature_cache import FeatureCache
 from labeler.proposals.feature_extraction import FeatureChunk
-from labeler.proposals.runs import RunHeartbeat, prune_proposals, publish_run, start_run, working
+from labeler.proposals.runs import (
+    Report,
+    RunHeartbeat,
+    prune_proposals,
+    publish_run,
+    start_run,
+    working,
+)
 from labeler.proposals.training import FeatureReader
 from labeler.proposals.training_data import check_trainable
 from rotation.data.labels import LABELS
@@ -35,6 +42,22 @@ ASKED = 500  # images that a run ranks for the order `uncertain`
 MAX_SEEN = 1_000  # labelled images with which they are compared
 
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunOrigin:
+    """Who or what requested a run.
+
+    `annotator_id`: the person; None: nobody, or the command line. `automatic`: it was due by its
+    schedule. `job_id`: the job that does it, as for `start_run`.
+    """
+
+    annotator_id: int | None = None
+    automatic: bool = False
+    job_id: int | None = None
+
+
+NOBODY = RunOrigin()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +86,8 @@ def train_and_propose(
     progress: Progress | None = None,
     processes: int | None = None,
     cache: FeatureCache | None = None,
-    *,
-    annotator_id: int | None = None,
-    automatic: bool = False,
+    origin: RunOrigin = NOBODY,
+    report: Report | None = None,
 ) -> ProposingResult:
     """Train on the votes of a campaign, propose labels for its data set, and publish the run.
 
@@ -73,8 +95,8 @@ def train_and_propose(
         progress: called with (images done, images in all) while proposals are computed.
         processes: number of processes that read images; default: one per processor.
         cache: stores features between runs; default: no cache.
-        annotator_id: who requested the run; None: nobody, or the command line.
-        automatic: whether the run was due by its schedule.
+        origin: who or what requested the run.
+        report: as for `RunHeartbeat`.
 
     Raises:
         NotFound: there is no such campaign.
@@ -91,11 +113,11 @@ def train_and_propose(
         "campaign": campaign.name,
         "campaign_id": campaign_id,
         "votes": votes,
-        "automatic": automatic,
+        "automatic": origin.automatic,
         **proposals_training.settings(),
     }
-    run_id = start_run(db, dataset.id, proposals_training.method(), described)
-    with working(db, run_id) as heartbeat:
+    run_id = start_run(db, dataset.id, proposals_training.method(), described, origin.job_id)
+    with working(db, run_id, report) as heartbeat:
         read = FeatureReader(dataset.path, processes, cache)
         names = [name for _, name in images]
         model, metrics = proposals_training.learn(training, names, read, heartbeat, dataset.name)
@@ -105,7 +127,7 @@ def train_and_propose(
         asked = {image_id for image_id, name in images if name in taught}
         _rank(db, run_id, campaign_id, made, asked, heartbeat)
         metrics |= _describe_batch(made, read, time.perf_counter() - started)
-        publish_run(db, run_id, metrics, _stored(model), annotator_id)
+        publish_run(db, run_id, metrics, _stored(model), origin.annotator_id)
     prune_proposals(db, dataset.id)
     return ProposingResult(run_id, len(made.image_ids), made.unreadable, metrics)
 

@@ -10,7 +10,8 @@ agreed image may open again, if one of its annotators turns out not to have look
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,7 +21,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from labeler.campaigns.participation import set_status
-from labeler.consensus.store import count_current_votes, find_stale, recount
+from labeler.consensus.store import (
+    count_current_votes,
+    find_stale,
+    follows_other_rules,
+    recount,
+)
 from labeler.consensus.vote_table import VoteTable, load_vote_table
 from labeler.database.engine import Database, insert_or
 from labeler.models.base import utc_now
@@ -28,6 +34,7 @@ from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus, Estimate, Skill
 from labeler.quality.figures import campaign_figures, person_figures, record_of
 from labeler.rules.campaign_rules import REFRESH_EVERY
+from labeler.rules.validation import RuleError
 from labeler.statistics.annotator_flags import Flag, Limits, Record, flags, recommend_action
 from labeler.statistics.dawid_skene import METHOD as SKILLS
 from labeler.statistics.dawid_skene import Skills, fit_skills
@@ -35,6 +42,8 @@ from labeler.statistics.dawid_skene import Skills, fit_skills
 DUE_SHARE = 0.02  # of the counted votes, so that the work stays in proportion to them
 READ_BATCH = 2_000  # images of a read transaction
 WRITE_BATCH = 200  # images of a write transaction, for which votes have to wait
+Progress = Callable[[int, int], None]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +61,31 @@ class RefreshReport:
 
 
 def refresh_campaign(
-    db: Database, campaign_id: int, *, all_images: bool = False, now: datetime | None = None
+    db: Database,
+    campaign_id: int,
+    *,
+    all_images: bool = False,
+    progress: Progress | None = None,
+    now: datetime | None = None,
 ) -> RefreshReport:
     """Fit the skills, pause people, and derive the consensus again.
 
     Parameters:
         all_images: derive images without a vote too; needed after new proposals or changed rules.
+        progress: called with (images done, images in all).
     """
     vote_table, paused = judge_people(db, campaign_id, now=now)
-    changed = _derive_again(db, vote_table, all_images)
+    changed = _derive_again(db, vote_table, all_images, progress)
     return RefreshReport(len(vote_table), len(vote_table.people), changed, paused)
 
 
-def refresh_dataset(db: Database, dataset_id: int) -> None:
+def refresh_dataset(db: Database, dataset_id: int, progress: Progress | None = None) -> None:
     """Refresh all campaigns of a data set, the active one first, with all their images.
 
     It is needed after another model run has become the current one.
+
+    Parameters:
+        progress: called with (images done, images in all) for each campaign.
     """
     with db.read() as session:
         ids = session.scalars(
@@ -76,7 +94,7 @@ def refresh_dataset(db: Database, dataset_id: int) -> None:
             .order_by(Campaign.active.desc(), Campaign.id)
         ).all()
     for campaign_id in ids:
-        refresh_campaign(db, campaign_id, all_images=True)
+        refresh_campaign(db, campaign_id, all_images=True, progress=progress)
 
 
 def judge_people(
@@ -96,10 +114,21 @@ def judge_people(
     return vote_table, paused
 
 
-def find_due(session: Session) -> list[int]:
-    """The campaigns whose refresh is due, the active one first."""
-    ids = session.scalars(select(Campaign.id).order_by(Campaign.active.desc(), Campaign.id)).all()
-    return [campaign_id for campaign_id in ids if is_due(session, campaign_id)]
+def find_due(session: Session) -> list[tuple[int, bool]]:
+    """The campaigns whose refresh is due, and whether with all images; the active one first.
+
+    All images are due if some row does not follow the rules that the campaign has now.
+    """
+    due = []
+    for campaign in session.scalars(select(Campaign).order_by(Campaign.active.desc(), Campaign.id)):
+        try:
+            all_images = follows_other_rules(session, campaign)
+        except RuleError as error:
+            log.error("campaign %s has rules of another version: %s", campaign.id, error)
+            continue
+        if all_images or is_due(session, campaign.id):
+            due.append((campaign.id, all_images))
+    return due
 
 
 def is_due(session: Session, campaign_id: int) -> bool:
@@ -193,7 +222,9 @@ def _upsert(session: Session, table: Any, rows: list[dict[str, Any]], keys: list
     session.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
 
 
-def _derive_again(db: Database, vote_table: VoteTable, all_images: bool) -> int:
+def _derive_again(
+    db: Database, vote_table: VoteTable, all_images: bool, progress: Progress | None
+) -> int:
     with db.read() as session:
         campaign_id = vote_table.campaign_id
         ids: Sequence[int] = vote_table.images.tolist()
@@ -202,6 +233,8 @@ def _derive_again(db: Database, vote_table: VoteTable, all_images: bool) -> int:
             ids = session.scalars(wanted.order_by(Consensus.image_id)).all()
     changed = 0
     for start in range(0, len(ids), READ_BATCH):
+        if progress is not None:
+            progress(start, len(ids))
         with db.read() as session:
             stale = find_stale(session, campaign_id, ids[start : start + READ_BATCH])
         for first in range(0, len(stale), WRITE_BATCH):

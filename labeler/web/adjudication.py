@@ -10,7 +10,6 @@ from flask import Blueprint, flash, redirect, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from labeler import jobs
 from labeler.adjudication import service as adjudication
 from labeler.adjudication.service import (
     CANNOT_TELL,
@@ -20,10 +19,11 @@ from labeler.adjudication.service import (
     SubmittedDecision,
 )
 from labeler.errors import SidelightError
+from labeler.jobs import kinds
 from labeler.models.consensus import Decision
 from labeler.models.images import Image
 from labeler.web import access, request_fields
-from labeler.web.context import Page, account, db, render, settings
+from labeler.web.context import Page, account, db, render
 from labeler.web.converters import MAX_ID
 from labeler.web.current_campaign import campaign, campaign_or_none
 from labeler.web.images import image_address
@@ -155,12 +155,12 @@ def decide(image_id: int) -> tuple[str, int] | Response:
         with db().write() as session:
             campaign_id = campaign(session).id
             adjudication.decide(session, campaign_id, image_id, account().id, submitted)
+            if submitted.use_as_gold:  # gold changes people's skills; a decision one image only
+                kinds.refresh_all_images.queue(session, campaign_id, account().id)
     except SidelightError as error:
         with db().read() as session:
             page = _case_page(session, campaign(session).id, image_id, submitted, error.message)
         return render(page, error.status)
-    if submitted.use_as_gold:  # gold changes the skills of people; other decisions change one image
-        jobs.refresh_campaign.queue(settings(), campaign_id)
     return redirect(_address("adjudication.contested", campaign_id), 303)
 
 
@@ -187,7 +187,7 @@ def undo_decision(decision_id: int) -> Response:
     """Undo a decision. The votes count again."""
     with db().write() as session:
         undone = adjudication.undo_decision(session, decision_id)
-    jobs.refresh_campaign.queue(settings(), undone.campaign_id)
+        kinds.refresh_all_images.queue(session, undone.campaign_id, account().id)
     flash("The decision has been undone. The votes count again.", "success")
     return redirect(
         _address("adjudication.case", undone.campaign_id, image_id=undone.image_id), 303

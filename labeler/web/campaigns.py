@@ -10,12 +10,12 @@ from markupsafe import Markup
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from labeler import jobs
 from labeler.campaigns import image_selection
 from labeler.campaigns import service as campaigns
 from labeler.campaigns.service import CampaignPlan
 from labeler.errors import Conflict, InvalidInput, NotFound, SidelightError
 from labeler.images.datasets import list_datasets
+from labeler.jobs import kinds
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
 from labeler.progress import campaign_progress
@@ -31,7 +31,7 @@ from labeler.web.campaign_forms import (
     sent_form,
     stored_form,
 )
-from labeler.web.context import Page, account, db, render, settings
+from labeler.web.context import Page, account, db, render
 from labeler.web.converters import MAX_ID
 from labeler.web.errors import always_json, wants_json
 from labeler.web.formatting import Statistic
@@ -183,6 +183,8 @@ def save_campaign(campaign_id: int) -> tuple[str, int] | Response:
             changed = campaigns.edit_campaign(
                 session, campaign_id, name=plan.name, rules=plan.rules, guideline=plan.guideline
             )
+            if changed:
+                kinds.refresh_all_images.queue(session, campaign_id, account().id)
     except FormError:
         status = InvalidInput.status
     except Conflict as error:
@@ -245,9 +247,9 @@ def resume_campaign(campaign_id: int) -> Response:
 @access.only("supervisor", "admin")
 def fill_campaign(campaign_id: int) -> Response:
     """Continue to add the images of a campaign."""
-    with db().read() as session:
+    with db().write() as session:
         campaigns.get_campaign(session, campaign_id)
-    jobs.fill_campaign.queue(settings(), campaign_id)
+        kinds.fill_campaign.queue(session, campaign_id, account().id)
     return _back(campaign_id, "The missing images are being added.")
 
 
@@ -344,19 +346,19 @@ def _create(dataset_id: int, plan: CampaignPlan) -> Response:
     with db().write() as session:
         made = campaigns.add_campaign(session, dataset_id, plan, account().id)
         size = image_selection.count_selected(session, made.dataset, plan.selection)
+        if size >= AT_ONCE:
+            kinds.fill_campaign.queue(session, made.id, account().id)
     if size < AT_ONCE:
         campaigns.fill_campaign(db(), made.id)
         return _back(
             made.id, f"{made.name} has been created. Nobody can label in it until you activate it."
         )
-    jobs.fill_campaign.queue(settings(), made.id)
     return _back(made.id, f"{made.name} has been created. Its {size:,} images are being added.")
 
 
 def _saved(campaign_id: int, changed: bool) -> Response:
     if not changed:
         return _back(campaign_id, "Your changes have been saved.")
-    jobs.refresh_campaign.queue(settings(), campaign_id)
     return _back(
         campaign_id,
         "Your changes have been saved. The labels of all images are now computed again with "

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from flask import Blueprint, request
 from sqlalchemy.orm import Session
 
-from labeler import jobs
 from labeler.gold.service import count_gold
 from labeler.images import datasets
 from labeler.labels import ANSWERS
@@ -22,9 +21,10 @@ from labeler.progress.throughput import PERIODS, Forecast, Throughput
 from labeler.proposals import runs
 from labeler.proposals.runs import current_run
 from labeler.web import access, current_campaign
-from labeler.web.context import Page, db, render, settings
+from labeler.web.context import Page, db, render
 from labeler.web.current_campaign import links
 from labeler.web.formatting import Statistic, format_duration, format_whole, plural
+from labeler.web.jobs import JobRow, list_open_jobs
 from labeler.web.plots import Plot, draw_columns
 from labeler.web.progress import CountRow
 from labeler.web.proposals import RunRow, RunState, run_row, run_state
@@ -81,7 +81,7 @@ class OverviewPage(Page):
     periods: Sequence[PeriodLink] = ()
     run: RunRow | None = None
     latest: RunRow | None = None
-    waiting_jobs: int = 0
+    jobs: Sequence[JobRow] = ()
     state: RunState | None = None
 
 
@@ -127,7 +127,7 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
         periods=[PeriodLink(code, f"per {PERIOD_WORDS[code]}", code == period) for code in PERIODS],
         run=run_row(run) if run else None,
         latest=run_row(latest) if latest and latest is not run else None,
-        waiting_jobs=jobs.count_waiting(settings()),
+        jobs=list_open_jobs(session),
         state=run_state(session, campaign),
     )
 

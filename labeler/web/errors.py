@@ -11,16 +11,17 @@ from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, jsonify, make_response, request, url_for
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
+from labeler.database.failures import BUSY, failure_of
 from labeler.errors import NotSignedIn, SidelightError, TooManyAttempts
 from labeler.web.accounts import SignInPage
 from labeler.web.context import Link, Page, account_or_none, render
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-BUSY = "The database is busy or cannot be reached. Nothing was stored. Try again in a moment."
 # status: (code for programs, title of the page, message)
 HTTP_ERRORS = {
     400: (
@@ -94,7 +95,8 @@ def register(app: Flask) -> None:
     """Handle all errors of an application."""
     app.register_error_handler(SidelightError, _on_sidelight_error)
     app.register_error_handler(CSRFError, _on_csrf_error)
-    app.register_error_handler(OperationalError, _on_database_error)
+    app.register_error_handler(DBAPIError, _on_database_error)
+    app.register_error_handler(PoolTimeoutError, _on_database_error)
     app.register_error_handler(HTTPException, _on_http_error)
 
 
@@ -113,10 +115,14 @@ def _on_csrf_error(error: CSRFError) -> Response:
     return _respond(400, "csrf_failed", "This form cannot be accepted", CSRF_MESSAGE)
 
 
-def _on_database_error(error: OperationalError) -> Response:
-    current_app.logger.error("the database refused: %s", error.orig)
-    response = _respond(503, "database_busy", TITLES[503], BUSY)
-    response.headers["Retry-After"] = "2"
+def _on_database_error(error: DBAPIError | PoolTimeoutError) -> Response:
+    failure = failure_of(error)
+    if failure is None:
+        raise error  # a defect, which becomes the page of status 500
+    current_app.logger.error("the database refused: %s", getattr(error, "orig", error))
+    title = TITLES[503] if failure == BUSY else "The site cannot work at present"
+    response = _respond(503, failure.code, title, failure.message)
+    response.headers["Retry-After"] = str(failure.retry_after_s)
     return response
 
 

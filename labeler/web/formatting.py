@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from labeler.statistics.intervals import Interval
 
+MIN_ELAPSED_S = 5.0  # of a step, before the remaining time is estimated
 UNKNOWN = "–"  # shown where nothing is known yet
 
 
@@ -78,6 +80,25 @@ def format_duration(hours: float) -> str:
         return f"{whole} h {rest} min" if rest else f"{whole} h"
     days = round(hours / 24)
     return f"{days:,} {plural(days, 'day')}"
+
+
+def format_progress(told: Mapping[str, Any], now: float) -> str:
+    """Write the progress of a job: `proposing, 2,560 of 10,240, about 60 s left`.
+
+    Parameters:
+        told: `Job.progress` or `ModelRun.progress`.
+        now: seconds since 1970.
+    """
+    words: str = told.get("step", "starting")
+    done, total = told.get("done", 0), told.get("total", 0)
+    if not total:
+        return words
+    words += f", {done:,} of {total:,}"
+    spent = now - told["began"]
+    if done and spent >= MIN_ELAPSED_S:
+        left = max(1, round(spent / done * (total - done)))
+        words += f", about {left:,} s left" if left < 90 else f", about {left // 60} min left"
+    return words
 
 
 def format_whole(interval: Interval) -> str:

@@ -9,13 +9,13 @@ from flask import Blueprint, flash, redirect, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from labeler import jobs
 from labeler.csv_input import read_gold_csv
 from labeler.errors import InvalidInput, SidelightError
 from labeler.gold import service as gold
 from labeler.gold.service import GoldReport, GoldStatus
+from labeler.jobs import kinds
 from labeler.web import access, request_fields
-from labeler.web.context import Page, account, db, render, settings
+from labeler.web.context import Page, account, db, render
 from labeler.web.converters import MAX_ID
 from labeler.web.current_campaign import campaign, campaign_or_none
 from labeler.web.formatting import Statistic
@@ -87,6 +87,7 @@ def import_gold() -> tuple[str, int] | Response:
         with db().write() as session:
             campaign_id = campaign(session).id
             report = gold.import_gold(session, campaign_id, lines, account().id)
+            _queue_refresh(session, campaign_id, report)
     except SidelightError as error:
         return render(_page(error.message), error.status)
     return _done(campaign_id, report)
@@ -99,6 +100,7 @@ def gold_from_supervisors() -> Response:
     with db().write() as session:
         campaign_id = campaign(session).id
         report = gold.gold_from_supervisors(session, campaign_id, account().id)
+        _queue_refresh(session, campaign_id, report)
     return _done(campaign_id, report)
 
 
@@ -112,6 +114,7 @@ def promote_gold() -> tuple[str, int] | Response:
         with db().write() as session:
             campaign_id = campaign(session).id
             report = gold.promote_unanimous(session, campaign_id, *wanted, account().id)
+            _queue_refresh(session, campaign_id, report)
     except InvalidInput as error:
         return render(_page(error.message, form), error.status)
     return _done(campaign_id, report)
@@ -123,7 +126,7 @@ def revoke_gold(gold_id: int) -> Response:
     """Remove a gold question. The votes decide the label of its image."""
     with db().write() as session:
         campaign_id = gold.revoke_gold(session, gold_id).campaign_id
-    jobs.refresh_campaign.queue(settings(), campaign_id)
+        kinds.refresh_all_images.queue(session, campaign_id, account().id)
     flash("The image is no longer a gold question. Its votes decide its label.", "success")
     return redirect(url_for("gold.gold", campaign=campaign_id), 303)
 
@@ -140,9 +143,12 @@ def describe_report(report: GoldReport) -> str:
     )
 
 
-def _done(campaign_id: int, report: GoldReport) -> Response:
+def _queue_refresh(session: Session, campaign_id: int, report: GoldReport) -> None:
     if report.added or report.changed:
-        jobs.refresh_campaign.queue(settings(), campaign_id)
+        kinds.refresh_all_images.queue(session, campaign_id, account().id)
+
+
+def _done(campaign_id: int, report: GoldReport) -> Response:
     flash(describe_report(report), "success")
     return redirect(url_for("gold.gold", campaign=campaign_id), 303)
 

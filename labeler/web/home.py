@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flask import Blueprint, jsonify, redirect, url_for
+from flask import Blueprint, current_app, jsonify, redirect, url_for
 from markupsafe import Markup
-from sqlalchemy import select
 from werkzeug.wrappers import Response
 
 from labeler.campaigns.service import active_campaign
@@ -48,8 +47,13 @@ def guide() -> tuple[str, int]:
 @bp.get("/healthz")
 @access.public
 @always_json
-def healthz() -> Response:
-    """Answer 200 if the database responds, else 503."""
-    with db().read() as session:
-        session.execute(select(1))
-    return jsonify(ok=True)
+def healthz() -> tuple[Response, int, dict[str, str]]:
+    """Answer 200 if votes can be stored, else 503 and which part fails; in two seconds at most."""
+    found = current_app.extensions["sidelight_health"].problems()
+    checks = {part: problem or "ok" for part, problem in found.items()}
+    wrong = [f"{part}: {problem}" for part, problem in found.items() if problem]
+    headers = {"Cache-Control": "no-store"}
+    if not wrong:
+        return jsonify(ok=True, checks=checks), 200, headers
+    error = {"code": "unhealthy", "message": " ".join(wrong)}
+    return jsonify(ok=False, error=error, checks=checks), 503, headers | {"Retry-After": "5"}

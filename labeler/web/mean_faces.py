@@ -10,14 +10,15 @@ from typing import Any
 from flask import Blueprint, flash, redirect, request, send_file, url_for
 from werkzeug.wrappers import Response
 
-from labeler import jobs
 from labeler.errors import InvalidInput, NotFound
+from labeler.jobs import kinds
 from labeler.mean_faces import files
 from labeler.mean_faces.files import DrawnFigure, Options
 from labeler.models.base import utc_now
 from labeler.web import access, current_campaign
-from labeler.web.context import Page, db, render, settings
+from labeler.web.context import Page, account, db, render, settings
 from labeler.web.current_campaign import links
+from labeler.web.jobs import JobRow, list_open_jobs
 from rotation.data.labels import LABELS
 
 bp = Blueprint("mean_faces", __name__, url_prefix="/admin")
@@ -55,7 +56,7 @@ class MeanFacesPage(Page):
     query: dict[str, Any] | None = None
     percents: Sequence[int] = PERCENTS
     figure: FigureView | None = None
-    waiting_jobs: int = 0
+    jobs: Sequence[JobRow] = ()
 
 
 @bp.get("/mean-faces", endpoint="mean_faces")
@@ -64,6 +65,7 @@ def mean_faces_page() -> tuple[str, int]:
     """The mean face of each light and pose."""
     with db().read() as session:
         campaign = current_campaign.campaign_or_none(session)
+        open_jobs = list_open_jobs(session)
     if campaign is None:
         return render(MeanFacesPage(utc_now()))
     choices = _choices()
@@ -75,7 +77,7 @@ def mean_faces_page() -> tuple[str, int]:
         choices=choices,
         query={**links(campaign), **_query(choices)},
         figure=_figure_view(stored) if stored else None,
-        waiting_jobs=jobs.count_waiting(settings()),
+        jobs=open_jobs,
     )
     return render(page)
 
@@ -97,10 +99,10 @@ def mean_faces_png() -> Response:
 @access.only("supervisor", "admin")
 def make_mean_faces() -> Response:
     """Queue the drawing of the figure."""
-    with db().read() as session:
-        campaign = current_campaign.campaign(session)
     choices = _choices()
-    jobs.draw_mean_faces.queue(settings(), campaign.id, asdict(choices))
+    with db().write() as session:
+        campaign = current_campaign.campaign(session)
+        kinds.draw_mean_faces.queue(session, campaign.id, account().id, options=asdict(choices))
     flash(
         "The figure is queued. It appears here once the background worker has drawn it.", "success"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +13,9 @@ from flask import Blueprint, flash, redirect, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from labeler import jobs
-from labeler.errors import NotFound
+from labeler.errors import Conflict, NotFound
+from labeler.jobs import kinds
+from labeler.jobs import queue as job_queue
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.proposals import ModelRun
@@ -21,10 +23,11 @@ from labeler.proposals import rollback, runs, schedule, training_data
 from labeler.proposals import runs as proposals_runs
 from labeler.proposals.runs import current_run, get_run, running_run, stop_run
 from labeler.web import access, current_campaign, request_fields
-from labeler.web.context import Page, account, db, render, settings
+from labeler.web.context import Page, account, db, render
 from labeler.web.current_campaign import links
 from labeler.web.exports import SURE_PRECISION
-from labeler.web.formatting import UNKNOWN, plural
+from labeler.web.formatting import UNKNOWN, format_progress, plural
+from labeler.web.jobs import JobRow, list_open_jobs
 from labeler.web.plots import Plot, Series, Table, draw_shares
 
 bp = Blueprint("proposals", __name__, url_prefix="/admin")
@@ -39,7 +42,6 @@ MEASURES = {
     "log_loss": ("log loss", False),
 }
 PUBLICATIONS_SHOWN = 20
-MIN_ELAPSED_S = 5.0  # of a step, before the remaining time is estimated
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class RunsPage(Page):
     curve: Plot | None = None
     comparison: Comparison | None = None
     comparable: Sequence[int] = ()
-    waiting_jobs: int = 0
+    jobs: Sequence[JobRow] = ()
     state: RunState | None = None
     published: Sequence[PublicationRow] = ()
 
@@ -154,17 +156,18 @@ def restore_run() -> Response:
         run = _own_run(session, campaign, run_id)
         rollback.check_restorable(session, run.id)
         missing = len(rollback.list_missing(session, run))
-        if not missing:
+        if missing:
+            kinds.restore_run.queue(session, run_id, who)
+        else:
             rollback.republish_run(session, run.id, who)
+            kinds.refresh_dataset.queue(session, campaign.dataset_id, who)
     if missing:
-        jobs.restore_run.queue(settings(), run_id, who)
         flash(
             f"{missing:,} proposals of run {run_id} are computed again. Then the run becomes "
             "current.",
             "success",
         )
     else:
-        jobs.refresh_dataset.queue(settings(), campaign.dataset_id)
         flash(f"Run {run_id} is now current. The site shows its proposals.", "success")
     return redirect(url_for("proposals.model_runs", **links(campaign)), 303)
 
@@ -179,6 +182,9 @@ def stop_training() -> Response:
         if run is None:
             raise NotFound("No run is in training. It may have just finished.")
         stop_run(session, run.id, account().username)
+        if (job_id := run.settings.get("job")) is not None:
+            with contextlib.suppress(NotFound, Conflict):  # it may have ended in the meantime
+                job_queue.cancel(session, job_id, account().username)
     flash(f"Run {run.id} has been stopped. The current proposals stay.", "success")
     return redirect(url_for("proposals.model_runs", **links(campaign)), 303)
 
@@ -187,11 +193,11 @@ def stop_training() -> Response:
 @access.only("supervisor", "admin")
 def propose() -> Response:
     """Queue the training of a model, whose proposals are then published."""
-    with db().read() as session:
+    with db().write() as session:
         campaign = current_campaign.campaign(session)
         # The job checks this too, but here the person learns at once what is missing.
         training_data.check_trainable(session, campaign.id)
-    jobs.propose_labels.queue(settings(), campaign.id, account().id)
+        kinds.propose_labels.queue(session, campaign.id, account().id)
     flash("The training is queued. Its run appears below once it has started.", "success")
     return redirect(url_for("proposals.model_runs", **links(campaign)), 303)
 
@@ -254,7 +260,7 @@ def _page(session: Session, campaign: Campaign) -> RunsPage:
         curve=_accuracy_plot(published),
         comparison=_compare({run.id: run for run in published}),
         comparable=[run.id for run in published],
-        waiting_jobs=jobs.count_waiting(settings()),
+        jobs=list_open_jobs(session),
         state=run_state(session, campaign),
         published=list_published(session, campaign.dataset_id),
     )
@@ -340,17 +346,10 @@ def _with_true_minus(text: str) -> str:
 
 def _running(run: ModelRun) -> RunProgress:
     told = run.progress or {}
-    step, done, total = told.get("step", "starting"), told.get("done", 0), told.get("total", 0)
-    words = step
-    if total:
-        words += f", {done:,} of {total:,}"
-        spent = time.time() - told["began"]
-        if done and spent >= MIN_ELAPSED_S:
-            left = max(1, round(spent / done * (total - done)))
-            words += f", about {left:,} s left" if left < 90 else f", about {left // 60} min left"
-    return RunProgress(
-        run.id, run.created_at, bool(run.settings.get("automatic")), words, done, total
-    )
+    words = format_progress(told, time.time())
+    automatic = bool(run.settings.get("automatic"))
+    done, total = told.get("done", 0), told.get("total", 0)
+    return RunProgress(run.id, run.created_at, automatic, words, done, total)
 
 
 def _next(due: schedule.Schedule, active: bool) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from typing import Any, TypeVar
@@ -17,6 +18,9 @@ from labeler.campaigns.service import active_campaign
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.gold.service import NewGold, add_gold
+from labeler.jobs import kinds
+from labeler.jobs.queue import count_waiting
+from labeler.jobs.worker import Worker
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
 from labeler.models.proposals import ModelRun, Proposal
@@ -149,3 +153,28 @@ def at_once(work: Callable[[int], T], count: int = 8) -> list[T | Exception]:
 
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(start, range(count)))
+
+
+def waiting(db: Database) -> int:
+    """How many jobs wait for the worker."""
+    with db.read() as session:
+        return count_waiting(session)
+
+
+def due(settings: Settings) -> list[str]:
+    """What the worker does in a minute: queue what is due, and run all jobs; returns the due ones.
+
+    A job is named by its kind and its subject: `refresh_campaign 1`.
+    """
+    db = Database(settings.database_url)
+    found = kinds.queue_due(db)
+    db.dispose()
+    work(settings)
+    return found
+
+
+def work(settings: Settings) -> None:
+    """Run all jobs that wait, as the worker does."""
+    with closing(Worker(settings)) as worker:
+        while worker.run_next():
+            pass

@@ -9,13 +9,13 @@ import uuid
 import pytest
 from sqlalchemy import select
 
-from labeler import jobs
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.gold import service as gold
 from labeler.gold.service import NewGold
 from labeler.models.consensus import Consensus, Decision, Gold
 from labeler.models.images import Image
+from tests.labeler.acting import waiting
 from tests.labeler.conftest import Browser, Visit, lease
 
 CASES = ("left", "center", "right")
@@ -71,7 +71,7 @@ def test_decisions_lead_to_the_next_image(
 ) -> None:
     boss = visit("supervisor")
     assert decide(boss, contested[0], "right", note="two lamps") == 303
-    assert jobs.count_waiting(settings) == 0
+    assert waiting(db) == 0
     assert "1 image waits" in boss.get("/admin/contested").text
     assert decide(boss, contested[1], "cannot tell") == 303
     assert labels(db, contested) == ["right", None]
@@ -93,7 +93,7 @@ def test_use_as_gold(visit: Visit, contested: list[int], db: Database, settings:
     with db.read() as session:
         found = session.scalars(select(Gold)).one()
     assert (found.label, found.source, found.explanation) == ("left", "supervisor", "Nose")
-    assert jobs.count_waiting(settings) == 1
+    assert waiting(db) == 1
     page = boss.get("/admin/gold").text
     assert "1 gold question<" in page
     assert re.search(r"<dt>gold questions</dt><dd>1</dd>", boss.get("/admin/").text)
@@ -138,7 +138,7 @@ def test_gold_from_a_file(visit: Visit, db: Database, dataset_id: int, settings:
 
     status, page = send("filename,label\n000001.jpg,left\nnowhere.jpg,up\n")
     assert (status, "Line 3: the label" in page) == (422, True)
-    assert jobs.count_waiting(settings) == 0
+    assert waiting(db) == 0
     assert send("filename,label,explanation\n000001.jpg,left,Nose\n000002.jpg,right,\n")[0] == 303
     page = boss.get("/admin/gold").text
     assert "2 gold questions were added" in page
@@ -148,7 +148,7 @@ def test_gold_from_a_file(visit: Visit, db: Database, dataset_id: int, settings:
     assert boss.submit(revoke[0]).status_code == 303
     assert "1 gold question<" in boss.get("/admin/gold").text
     assert boss.submit("/admin/gold/999/revoke").status_code == 404
-    assert jobs.count_waiting(settings) == 1, "one refresh is enough for both changes"
+    assert waiting(db) == 1, "one refresh is enough for both changes"
 
 
 def test_gold_from_people(visit: Visit, db: Database, dataset_id: int) -> None:

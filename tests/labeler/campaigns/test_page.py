@@ -11,7 +11,6 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from labeler import jobs
 from labeler.campaigns import service as campaigns
 from labeler.config import Settings
 from labeler.database.engine import Database
@@ -25,6 +24,7 @@ from labeler.web import campaign_forms
 from labeler.web import campaigns as views
 from labeler.web.markdown import render
 from tests.conftest import write_images
+from tests.labeler.acting import waiting
 from tests.labeler.conftest import Browser, Visit
 
 RULES = campaign_forms.rule_texts(Rules())
@@ -212,7 +212,7 @@ def test_many_images_are_let_in_by_the_worker(
     monkeypatch.setattr(views, "AT_ONCE", 10)
     boss = visit("admin")
     answer = boss.submit("/admin/campaigns", form(celeba))
-    assert (images_of(db, "Trial"), jobs.count_waiting(settings)) == (0, 1)
+    assert (images_of(db, "Trial"), waiting(db)) == (0, 1)
     assert "of 12 images have been added" in boss.get(answer.location).text
     state = f"{answer.location}/state"
     assert boss.get(state).get_json() == {"ok": True, "images": 0, "selected": 12}
@@ -229,11 +229,11 @@ def test_rules_are_changed_and_looked_at_anew(
     boss = visit("supervisor")
     page = f"/admin/campaigns/{stored(db, 'celeba').id}"
     assert boss.submit(page, form(name="celeba")).status_code == 303
-    assert jobs.count_waiting(settings) == 0, "nothing has changed"
+    assert waiting(db) == 0, "nothing has changed"
     changed = form(name="Renamed", method="majority", blind_share="30", mirror_views="yes")
     changed.pop("use_model")
     assert boss.submit(page, changed).status_code == 303
-    assert jobs.count_waiting(settings) == 1
+    assert waiting(db) == 1
     rules = stored(db, "Renamed").rules
     assert (rules["method"], rules["blind_share"]) == ("majority", 0.3)
     assert (rules["mirror_views"], rules["use_model"]) == (True, False)

@@ -21,9 +21,11 @@ from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
+from labeler.jobs import kinds
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection
 from tests.conftest import write_images
+from tests.labeler.acting import waiting
 
 ROOT = Path(__file__).resolve().parents[3]
 PATIENCE_S = 60.0
@@ -178,16 +180,16 @@ def test_a_foreign_host_is_a_clear_error(tmp_path: Path) -> None:
 def test_the_worker_does_what_is_queued_and_survives_an_error(
     db: Database, settings: Settings, tmp_path: Path
 ) -> None:
-    from labeler import jobs
 
     dataset_id = register_dataset(db, write_images(tmp_path / "faces", 3)).dataset_id
-    jobs.propose_labels.queue(settings, dataset_id)  # no votes: an expected error
+    with db.write() as session:
+        kinds.propose_labels.queue(session, 1)  # no votes: an expected error
     check_images(db, dataset_id, processes=1)
     with db.write() as session:
         plan = campaigns.CampaignPlan("Second", Rules(), ImageSelection(sample=2))
         second = campaigns.add_campaign(session, dataset_id, plan).id
-    jobs.fill_campaign.queue(settings, second)
-    assert jobs.count_waiting(settings) == 2
+        kinds.fill_campaign.queue(session, second)
+    assert waiting(db) == 2
 
     def filled() -> bool:
         with db.read() as session:
@@ -198,6 +200,6 @@ def test_the_worker_does_what_is_queued_and_survives_an_error(
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0
     told = (tmp_path / "output.txt").read_text()
-    assert f"propose_labels {dataset_id}: " in told
+    assert "propose_labels 1: " in told
     assert "Traceback" not in told
-    assert jobs.count_waiting(settings) == 0
+    assert waiting(db) == 0

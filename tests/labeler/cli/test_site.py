@@ -12,6 +12,7 @@ from labeler.cli.main import cli
 from labeler.config import load_settings
 from labeler.database.engine import Database
 from labeler.database.migrate import current, head
+from labeler.database.patience import Patience
 from labeler.errors import SidelightError
 from rotation.errors import DatasetError
 from tests.conftest import write_images
@@ -70,7 +71,7 @@ def test_reading_does_not_wait_for_a_writer(ready: Path) -> None:
 def test_a_database_that_is_locked_for_long_is_told(
     ready: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("labeler.database.sqlite_write_lock.BUSY_TIMEOUT_MS", 50)
+    monkeypatch.setattr("labeler.database.patience.PATIENT", Patience(0.05, 2.0, 1.0))
     db = open_db()
     with db.write() as session:
         invites.create_invite(session)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from sqlalchemy import select, update
 
-from labeler import jobs
 from labeler.config import Settings
 from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
@@ -30,7 +29,7 @@ from labeler.quality.refresh import refresh_campaign
 from labeler.statistics.intervals import Interval
 from labeler.web import dashboard
 from tests.conftest import MakeAnnotator, MakeDataset
-from tests.labeler.acting import publish_run, set_rules
+from tests.labeler.acting import publish_run, set_rules, waiting
 from tests.labeler.conftest import Browser, Visit, lease
 
 PAGES = ("/admin/", "/admin/quality", "/admin/agreement", "/admin/runs", "/admin/mean-faces")
@@ -252,9 +251,9 @@ def test_mean_faces_are_drawn_by_a_job_and_shown(
     assert boss.get("/admin/mean-faces.png").status_code == 404
     answer = boss.submit("/admin/mean-faces", {"min": "80", "mirror": "yes"})
     assert answer.status_code == 303
-    assert jobs.count_waiting(settings) == 1
+    assert waiting(db) == 1
     page = boss.get(answer.headers["Location"]).text
-    assert "1 job is" in page
+    assert "Draw the mean faces" in page
     assert re.search(r'value="80" selected', page)
     files.make(db, settings.home, 1, Options(mirror=True, min_percent=80))
     page = boss.get(answer.headers["Location"]).text

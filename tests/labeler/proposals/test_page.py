@@ -7,7 +7,6 @@ import time
 import pytest
 from sqlalchemy import delete, func, select, update
 
-from labeler import jobs
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.light_classifier.storage import model_to_bytes
@@ -16,7 +15,7 @@ from labeler.models.base import utc_now
 from labeler.models.proposals import ModelRun, Proposal, Publication
 from labeler.proposals.runs import current_run, publish_run, start_run
 from tests.labeler import acting
-from tests.labeler.acting import set_rules
+from tests.labeler.acting import set_rules, waiting, work
 from tests.labeler.conftest import Browser, Visit, lease
 from tests.labeler.proposals.test_rollback import biased
 
@@ -38,7 +37,7 @@ def two(db: Database, dataset_id: int) -> tuple[int, int]:
 
 
 def test_going_back_is_seen_by_who_labels_and_can_be_undone(
-    boss: Browser, visit: Visit, settings: Settings, two: tuple[int, int]
+    boss: Browser, visit: Visit, db: Database, two: tuple[int, int]
 ) -> None:
     first, second = two
     ann = visit("annotator")
@@ -47,7 +46,7 @@ def test_going_back_is_seen_by_who_labels_and_can_be_undone(
     assert f'name="run" value="{first}"' in page
     assert f'name="run" value="{second}"' not in page
     assert boss.submit("/admin/runs/restore", {"run": first}).status_code == 303
-    assert jobs.count_waiting(settings) == 1, "the consensus follows"
+    assert waiting(db) == 1, "the consensus follows"
     assert {one["shown"]["label"] for one in lease(ann, IMAGES)[1:]} == {"left"}
     page = boss.get("/admin/runs").text
     assert f'name="run" value="{second}"' in page
@@ -89,13 +88,6 @@ def test_proposals_that_are_gone_are_made_by_the_worker(
     with db.read() as session:
         kept = select(func.count()).where(Proposal.model_run_id == first)
         assert session.scalar(kept) == IMAGES
-
-
-def work(settings: Settings) -> None:
-    """What the worker does with the jobs that wait."""
-    huey = jobs._queue(settings).huey
-    while (task := huey.dequeue()) is not None:
-        huey.execute(task)
 
 
 def current(db: Database, dataset_id: int) -> int | None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, update
 
-from labeler import jobs
 from labeler.assignment.leases import lease_images, release_leases
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import Conflict
+from labeler.jobs import kinds
 from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
@@ -32,7 +32,8 @@ from labeler.proposals.runs import (
     working,
 )
 from labeler.proposals.schedule import FIRST_VOTES, find_due, load_schedule
-from tests.labeler.acting import at_once, set_rules
+from tests.labeler import acting
+from tests.labeler.acting import at_once, set_rules, waiting
 from tests.labeler.lit_faces import add_people, cycle_labels, register, vote, write_faces
 
 COUNT = 60
@@ -202,10 +203,10 @@ def test_the_worker_trains_by_itself_and_people_see_it(
         dataset_id = register(session, tmp_path / "faces", LABELS).id
         people = [person.id for person in add_people(session, 3)]
     set_rules(db, proposals="shown", order="uncertain")
-    assert jobs.tick(settings).trained is None
+    assert acting.due(settings) == ["refresh_all_images 1"]
     assert shown(db, people[1], settings) is None
     cast(db, dataset_id, list(LABELS)[:FIRST_VOTES])
-    assert jobs.tick(settings).trained == 1
+    assert acting.due(settings) == ["propose_labels 1"]
     with db.read() as session:
         run = current_run(session, dataset_id)
         assert run is not None
@@ -215,7 +216,7 @@ def test_the_worker_trains_by_itself_and_people_see_it(
     assert run.settings["automatic"] is True
     assert run.metrics["n_measured"] > 0
     assert shown(db, people[2], settings) == (first_asked, run.id)
-    assert jobs.tick(settings).trained is None, "not again before there are new votes"
+    assert acting.due(settings) == [], "not again before there are new votes"
 
 
 def shown(db: Database, annotator_id: int, settings: Settings) -> tuple[int, int] | None:
@@ -228,14 +229,8 @@ def shown(db: Database, annotator_id: int, settings: Settings) -> tuple[int, int
         return (leased.image_id, run_id) if run_id else None
 
 
-def test_the_worker_asks_every_minute_and_that_counts_as_no_job(settings: Settings) -> None:
-    huey = jobs._queue(settings).huey
-    assert [task.name for task in huey.read_periodic(utc_now())] == [jobs.TICK]
-    huey.enqueue(huey.read_periodic(utc_now())[0])
-    assert jobs.count_waiting(settings) == 0
-
-
-def test_a_training_that_waits_is_not_queued_twice(settings: Settings) -> None:
-    for campaign_id in (1, 1, 2):
-        jobs.propose_labels.queue(settings, campaign_id, 5)
-    assert jobs.count_waiting(settings) == 2
+def test_a_training_that_waits_is_not_queued_twice(any_db: Database, dataset_id: int) -> None:
+    with any_db.write() as session:
+        for campaign_id in (1, 1, 2):
+            kinds.propose_labels.queue(session, campaign_id)
+    assert waiting(any_db) == 2

@@ -9,21 +9,22 @@ from flask import Flask
 from sqlalchemy import update
 from werkzeug.routing import Rule
 
-from labeler import jobs
 from labeler.accounts import invites
 from labeler.accounts import service as accounts
 from labeler.accounts.sessions import TOUCH_AFTER
 from labeler.config import Settings
 from labeler.database.engine import Database
+from labeler.jobs import queue as queue_jobs
 from labeler.models.accounts import ROLES, LoginSession
 from labeler.models.base import utc_now
 from labeler.models.consensus import Consensus
 from labeler.models.images import Image
+from labeler.models.jobs import Job
 from labeler.quality.refresh import judge_people
 from labeler.web import access
 from labeler.web.images import HASH_DIGITS
 from tests.conftest import WRITING, CountQueries, MakeAnnotator
-from tests.labeler.acting import ids, lease, make_gold, publish_run, queue, set_rules, vote
+from tests.labeler.acting import ids, lease, make_gold, publish_run, queue, set_rules, vote, waiting
 from tests.labeler.conftest import Browser, Visit
 
 PUBLIC = {
@@ -114,12 +115,15 @@ def worked(
         row.status = "contested"
         _, token = invites.create_invite(session)
         image = session.get_one(Image, contested)
+        session.add(Job(id=1, kind="fill_campaign", queue="labels", subject=1, parameters={}))
+        queue_jobs.cancel(session, 1, "ada")
     judge_people(db, 1)
     return {
         "token": token,
         "image_id": contested,
         "sha_prefix": image.sha256[:HASH_DIGITS],
         "campaign_id": 1,
+        "job_id": 1,
         "annotator_id": ada,
         "filename": "site.css",
     }
@@ -164,7 +168,7 @@ def expected_statuses(role: str, rule: Rule) -> set[int]:
 def test_only_pages_that_assign_images_write_by_get(
     app: Flask,
     visit: Visit,
-    settings: Settings,
+    db: Database,
     worked: dict[str, Any],
     count_queries: CountQueries,
     role: str,
@@ -172,7 +176,7 @@ def test_only_pages_that_assign_images_write_by_get(
     found = writes_by_get(app, visit(role), role, worked, count_queries)
     assert found.keys() == WRITE_BY_GET.keys()
     assert set().union(*found.values()) <= {"lease", "consensus"}
-    assert jobs.count_waiting(settings) == 0, "to open a page starts no job"
+    assert waiting(db) == 0, "to open a page starts no job"
 
 
 def test_in_training_only_the_exercise_writes_by_get(

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy.exc import OperationalError
 
 from labeler.web import access
 from tests.labeler.conftest import Visit
@@ -91,16 +90,6 @@ def test_a_defect_tells_nothing_about_itself(app: Flask, visit: Visit) -> None:
     assert answer.status_code == 500
     assert "secret" not in answer.text
     assert error_of(visit(None).get("/broken", headers=JSON)) == (500, "internal_error")
-
-
-def test_a_database_that_is_away_says_come_back(app: Flask, visit: Visit) -> None:
-    def refused() -> str:
-        raise OperationalError("SELECT 1", {}, Exception("database is locked"))
-
-    app.add_url_rule("/refused", view_func=access.public(refused))
-    answer = visit(None).get("/refused", headers=JSON)
-    assert error_of(answer) == (503, "database_busy")
-    assert answer.headers["Retry-After"] == "2"
 
 
 def test_numbers_and_texts_that_no_database_holds(visit: Visit) -> None:

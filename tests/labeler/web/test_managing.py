@@ -8,10 +8,9 @@ import uuid
 
 from sqlalchemy import select, update
 
-from labeler import jobs
-from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.models.images import Image
+from tests.labeler.acting import waiting
 from tests.labeler.conftest import Visit, lease
 
 
@@ -52,24 +51,24 @@ def test_broken_files_are_listed_by_name(visit: Visit, db: Database, dataset_id:
 
 
 def test_proposing_without_votes_says_what_is_missing(
-    visit: Visit, settings: Settings, dataset_id: int
+    visit: Visit, db: Database, dataset_id: int
 ) -> None:
     answer = visit("supervisor").submit("/admin/propose")
     assert answer.status_code == 409
     assert "There are not enough votes" in answer.text
-    assert jobs.count_waiting(settings) == 0
+    assert waiting(db) == 0
 
 
-def test_proposing_queues_a_job(visit: Visit, settings: Settings, dataset_id: int) -> None:
+def test_proposing_queues_a_job(visit: Visit, db: Database, dataset_id: int) -> None:
     ann, supervisor = visit("annotator"), visit("supervisor")
     for number, image in enumerate(lease(ann, 6)):
         answer = ("left", "right")[number % 2]
         vote = {"image_id": image["image_id"], "answer": answer, "request_id": str(uuid.uuid4())}
         ann.send("/label/votes", vote)
-    assert jobs.count_waiting(settings) == 0
+    assert waiting(db) == 0
     assert supervisor.submit("/admin/propose").status_code == 303
-    assert jobs.count_waiting(settings) == 1
-    assert "1 job is waiting" in supervisor.get("/admin/").text
+    assert waiting(db) == 1
+    assert "It waits for the background worker" in supervisor.get("/admin/").text
 
 
 def test_supervisors_see_no_links_that_are_not_theirs(visit: Visit, dataset_id: int) -> None:

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 from flask import Flask
-from huey import SqliteHuey
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from labeler import jobs
 from labeler.accounts import sessions
 from labeler.app import create_app
 from labeler.assignment.leases import write_leases
@@ -19,11 +17,13 @@ from labeler.campaigns.service import CampaignPlan, activate_campaign, create_ca
 from labeler.config import Settings
 from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
+from labeler.errors import Conflict
+from labeler.jobs import kinds
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign, Participation
 from labeler.models.consensus import Consensus, Estimate, Skill
+from labeler.models.jobs import Job
 from labeler.models.voting import Vote
-from labeler.proposals import schedule
 from labeler.quality import refresh
 from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler import acting
@@ -90,12 +90,12 @@ def skilled(db: Database) -> list[tuple[int, int]]:
 def test_votes_through_the_label_page(
     any_db: Database, site: Settings, campaign_id: int, visit: Visit
 ) -> None:
-    assert jobs.tick(site) == jobs.TickReport([])
+    assert acting.due(site) == []
     ann = visit("annotator")
     answer_all(ann)
-    assert jobs.tick(site) == jobs.TickReport([campaign_id])
+    assert acting.due(site) == [f"refresh_campaign {campaign_id}"]
     assert skilled(any_db) == [(campaign_id, ann.annotator_id)]
-    assert jobs.tick(site) == jobs.TickReport([]), "not again before there are new votes"
+    assert acting.due(site) == [], "not again before there are new votes"
 
 
 @pytest.mark.usefixtures("few")
@@ -109,7 +109,7 @@ def test_votes_through_the_grid(
         rebuild(session, campaign_id)
     ann = visit("annotator")
     assert ann.submit("/grid", fields(open_grid(ann))).status_code == 303
-    assert jobs.tick(site) == jobs.TickReport([campaign_id])
+    assert acting.due(site) == [f"refresh_campaign {campaign_id}"]
     assert skilled(any_db) == [(campaign_id, ann.annotator_id)]
 
 
@@ -130,10 +130,10 @@ def test_a_hundred_votes_are_enough_and_people_are_paused(
     todo = [(person, image_id) for person in people for image_id in images]
     for n, (person, image_id) in enumerate(todo):
         if n == 99:
-            assert jobs.tick(site).refreshed == []
+            assert acting.due(site) == []
         answer = "right" if person == zoe else "left"
         acting.vote(any_db, person, image_id, answer, site)
-    assert jobs.tick(site).refreshed == [1]
+    assert acting.due(site) == ["refresh_campaign 1"]
     with any_db.read() as session:
         paused = session.scalars(select(Participation)).all()
     assert [(row.annotator_id, row.status) for row in paused] == [(zoe, "paused")]
@@ -145,14 +145,14 @@ def test_changed_answers_though_the_number_of_current_votes_stays(
 ) -> None:
     ann = visit("annotator")
     answer_all(ann)
-    assert jobs.tick(site).refreshed == [campaign_id]
+    assert acting.due(site) == [f"refresh_campaign {campaign_id}"]
     with any_db.read() as session:
         images = session.scalars(select(Vote.image_id)).all()
     for image_id in images:
         acting.vote(any_db, ann.annotator_id, image_id, "right", site, now=utc_now())
     assert acting.current_votes(any_db) == IMAGES
-    assert jobs.tick(site).refreshed == [campaign_id]
-    assert jobs.tick(site).refreshed == []
+    assert acting.due(site) == [f"refresh_campaign {campaign_id}"]
+    assert acting.due(site) == []
 
 
 @pytest.mark.usefixtures("few")
@@ -161,14 +161,14 @@ def test_votes_that_were_undone(
 ) -> None:
     ann = visit("annotator")
     answer_all(ann)
-    assert jobs.tick(site).refreshed == [campaign_id]
+    assert acting.due(site) == [f"refresh_campaign {campaign_id}"]
     with any_db.read() as session:
         votes = session.scalars(select(Vote.id)).all()
     for vote_id in votes:
         assert ann.send(f"/label/votes/{vote_id}/undo", {}).status_code == 200
     assert acting.current_votes(any_db) == 0
-    assert jobs.tick(site).refreshed == [campaign_id]
-    assert jobs.tick(site).refreshed == []
+    assert acting.due(site) == [f"refresh_campaign {campaign_id}"]
+    assert acting.due(site) == []
 
 
 @pytest.mark.usefixtures("few")
@@ -177,12 +177,12 @@ def test_an_estimate_of_an_earlier_version_is_refreshed_once(
 ) -> None:
     """Earlier versions did not store the newest vote."""
     answer_all(visit("annotator"))
-    assert jobs.tick(site).refreshed == [campaign_id]
+    assert acting.due(site) == [f"refresh_campaign {campaign_id}"]
     with any_db.write() as session:
         estimate = session.get_one(Estimate, campaign_id)
         estimate.figures = {k: v for k, v in estimate.figures.items() if k != "newest_vote"}
-    assert jobs.tick(site).refreshed == [campaign_id]
-    assert jobs.tick(site).refreshed == []
+    assert acting.due(site) == [f"refresh_campaign {campaign_id}"]
+    assert acting.due(site) == []
 
 
 @pytest.mark.usefixtures("few")
@@ -195,50 +195,52 @@ def test_a_campaign_that_is_no_longer_active_is_refreshed_too(
         activate_campaign(session, other)
         session.get_one(Campaign, other).rules = session.get_one(Campaign, campaign_id).rules
     answer_all(visit("annotator"))
-    assert jobs.tick(site).refreshed == [other, campaign_id]
+    assert acting.due(site) == [f"refresh_campaign {other}", f"refresh_campaign {campaign_id}"]
 
 
 @pytest.mark.usefixtures("few")
-def test_a_refresh_that_fails_stops_neither_the_others_nor_the_training(
-    any_db: Database,
-    site: Settings,
-    campaign_id: int,
-    visit: Visit,
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_campaign_of_a_newer_version_stops_no_other(
+    any_db: Database, site: Settings, campaign_id: int, visit: Visit
 ) -> None:
-    other = create_campaign(any_db, 1, CampaignPlan("other"))
+    create_campaign(any_db, 1, CampaignPlan("other"))
     answer_all(visit("annotator"))
     with any_db.write() as session:
-        activate_campaign(session, other)
-        session.get_one(Campaign, other).rules = {"of": "a newer version"}
-    trained: list[int] = []
-    monkeypatch.setattr(schedule, "find_due", lambda _session: other)
-    monkeypatch.setattr(jobs, "_propose", lambda _db, _settings, n, *_, **__: trained.append(n))
-    monkeypatch.setattr(refresh, "find_due", lambda _session: [other, campaign_id])
-    assert jobs.tick(site) == jobs.TickReport([campaign_id], other)
-    assert trained == [other]
+        session.get_one(Campaign, 2).rules = {"of": "a newer version"}
+    assert acting.due(site) == [f"refresh_campaign {campaign_id}"]
 
 
-@pytest.mark.usefixtures("few")
-def test_a_training_that_fails_stops_no_refresh(
-    any_db: Database,
-    site: Settings,
-    campaign_id: int,
-    visit: Visit,
-    monkeypatch: pytest.MonkeyPatch,
+def test_new_rules_are_found_from_the_rows(
+    any_db: Database, site: Settings, campaign_id: int
 ) -> None:
-    def fail(_session: object) -> int:
-        raise RuntimeError("no memory")
+    """However they came: here nothing has queued a job."""
+    assert acting.due(site) == []
+    acting.set_rules(any_db, required_votes=2)
+    assert acting.due(site) == [f"refresh_all_images {campaign_id}"]
+    assert acting.due(site) == []
+    acting.set_rules(any_db, required_votes=1)
+    assert acting.due(site) == [f"refresh_all_images {campaign_id}"]
 
-    monkeypatch.setattr(schedule, "find_due", fail)
-    answer_all(visit("annotator"))
-    assert jobs.tick(site) == jobs.TickReport([campaign_id])
-    with any_db.read() as session:
-        assert session.get_one(Estimate, campaign_id).figures["votes"] == IMAGES
+
+def test_rows_of_an_earlier_version_are_derived_once(
+    any_db: Database, site: Settings, campaign_id: int
+) -> None:
+    with any_db.write() as session:
+        session.execute(update(Consensus).values(rules_version=None))
+    assert acting.due(site) == [f"refresh_all_images {campaign_id}"]
+    assert acting.due(site) == []
 
 
-def test_jobs_of_another_version_are_passed_over(settings: Settings) -> None:
-    other = SqliteHuey("sidelight", filename=str(settings.jobs_path), results=False)
-    other.task(name="retrain_if_due")(lambda: None)()
-    jobs.propose_labels.queue(settings, 1)
-    assert jobs.count_waiting(settings) == 1
+def test_what_fails_is_not_queued_every_minute(
+    any_db: Database, site: Settings, campaign_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise Conflict("not today")
+
+    acting.set_rules(any_db, required_votes=2)
+    with monkeypatch.context() as broken:
+        broken.setattr(refresh, "refresh_campaign", fail)
+        assert acting.due(site) == [f"refresh_all_images {campaign_id}"]
+    assert acting.due(site) == []
+    with any_db.write() as session:
+        session.execute(update(Job).values(created_at=utc_now() - kinds.RETRY_DUE_AFTER))
+    assert acting.due(site) == [f"refresh_all_images {campaign_id}"]

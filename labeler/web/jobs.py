@@ -1,0 +1,175 @@
+"""The page of background jobs: what runs, how far it is, its log; cancel it or try it again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask import Blueprint, flash, redirect, request, url_for
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
+
+from labeler.jobs import queue
+from labeler.jobs.kinds import KINDS
+from labeler.jobs.queue import MAX_ATTEMPTS
+from labeler.models.accounts import Annotator
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
+from labeler.models.images import Dataset
+from labeler.models.jobs import Job
+from labeler.web import access
+from labeler.web.context import Page, account, db, render
+from labeler.web.converters import MAX_ID
+from labeler.web.formatting import format_progress
+
+bp = Blueprint("jobs", __name__, url_prefix="/admin/jobs")
+SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job of a list.
+
+    `words`: what it does and to what. `owner`: who asked for it; None: it was due by itself.
+    `progress`: how far it is, "" if it does not run. `total` is 0 if the progress is not known.
+    """
+
+    id: int
+    words: str
+    owner: str | None
+    state: str
+    attempts: int
+    problem: str
+    progress: str
+    done: int
+    total: int
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def can_be_cancelled(self) -> bool:
+        """Whether it has not ended."""
+        return self.state in ("queued", "running")
+
+    @property
+    def can_start_again(self) -> bool:
+        """Whether it ended without being done."""
+        return self.state in ("failed", "cancelled")
+
+
+@dataclass(frozen=True, slots=True)
+class JobsPage(Page):
+    """The jobs, the newest first. `older`: the address of the older ones, if there are any."""
+
+    template = "jobs/jobs.html"
+    as_of: datetime
+    jobs: Sequence[JobRow]
+    older: str | None
+    max_attempts: int = MAX_ATTEMPTS
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage(Page):
+    """One job with its log. `log`: what its attempts have written."""
+
+    template = "jobs/job.html"
+    as_of: datetime
+    job: JobRow
+    log: str
+    max_attempts: int = MAX_ATTEMPTS
+
+
+@bp.get("", endpoint="jobs")
+@access.only("supervisor", "admin")
+def jobs_page() -> tuple[str, int]:
+    """The background jobs, the newest first."""
+    before = request.args.get("before", 0, type=int)
+    with db().read() as session:
+        found = queue.list_jobs(session, SHOWN + 1, before if 0 < before <= MAX_ID else None)
+        rows = _job_rows(session, found[:SHOWN])
+    more = len(found) > SHOWN
+    older = url_for("jobs.jobs", before=rows[-1].id) if more else None
+    return render(JobsPage(utc_now(), rows, older))
+
+
+@bp.get("/<id:job_id>")
+@access.only("supervisor", "admin")
+def job(job_id: int) -> tuple[str, int]:
+    """A job and its log."""
+    with db().read() as session:
+        found = queue.get(session, job_id)
+        (row,) = _job_rows(session, [found])
+    return render(JobPage(utc_now(), row, found.log))
+
+
+@bp.post("/<id:job_id>/cancel")
+@access.only("supervisor", "admin")
+def cancel(job_id: int) -> Response:
+    """Cancel a job. What it has stored so far stays."""
+    with db().write() as session:
+        queue.cancel(session, job_id, account().username)
+    flash(f"Job {job_id} has been cancelled. A running job ends within a minute.", "success")
+    return redirect(url_for("jobs.job", job_id=job_id), 303)
+
+
+@bp.post("/<id:job_id>/retry")
+@access.only("supervisor", "admin")
+def retry(job_id: int) -> Response:
+    """Queue a failed or cancelled job again."""
+    with db().write() as session:
+        queue.retry(session, job_id)
+    flash(f"Job {job_id} is queued again.", "success")
+    return redirect(url_for("jobs.job", job_id=job_id), 303)
+
+
+def list_open_jobs(session: Session) -> Sequence[JobRow]:
+    """Return the jobs that matter now, for the pages from which people start jobs."""
+    return _job_rows(session, queue.list_open(session))
+
+
+def _job_rows(session: Session, jobs: Sequence[Job]) -> list[JobRow]:
+    names = {
+        "campaign": _names(session, Campaign.id, Campaign.name),
+        "dataset": _names(session, Dataset.id, Dataset.name),
+    }
+    people = _names(session, Annotator.id, Annotator.username) if jobs else {}
+    return [_job_row(one, names, people) for one in jobs]
+
+
+def _names(session: Session, key: Any, name: Any) -> dict[int, str]:
+    return dict(session.execute(select(key, name)).all())
+
+
+def _job_row(job: Job, names: Mapping[str, Mapping[int, str]], people: Mapping[int, str]) -> JobRow:
+    told = job.progress or {}
+    return JobRow(
+        job.id,
+        _describe(job, names),
+        people.get(job.owner_id) if job.owner_id else None,
+        job.state,
+        job.attempts,
+        job.problem or "",
+        format_progress(told, time.time()) if job.state == "running" else "",
+        told.get("done", 0),
+        told.get("total", 0),
+        job.created_at,
+        job.started_at,
+        job.ended_at,
+    )
+
+
+def _describe(job: Job, names: Mapping[str, Mapping[int, str]]) -> str:
+    """What the job does, as the name of a row: `Train a model and propose labels: Demo`."""
+    kind = KINDS.get(job.kind)
+    if kind is None:
+        return f"{job.kind} {job.subject}"
+    if kind.subject == "run":
+        about = f"run {job.subject}"
+    else:
+        about = names[kind.subject].get(job.subject, f"{kind.subject} {job.subject}")
+    return f"{kind.title[0].upper()}{kind.title[1:]}: {about}"

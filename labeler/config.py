@@ -8,14 +8,17 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from labeler.errors import ConfigError
+from rotation.reading import real_path
 
 T = TypeVar("T")
 
@@ -71,7 +74,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
             is allowed.
     """
     reader = _Reader(os.environ if environ is None else environ)
-    home = Path(reader.get("SIDELIGHT_HOME", "instance", str) or "instance").expanduser().resolve()
+    home = real_path(reader.get("SIDELIGHT_HOME", "instance", str) or "instance")
     database_url = reader.get(
         "SIDELIGHT_DATABASE_URL", f"sqlite:///{home / 'sidelight.sqlite3'}", _database_url
     )
@@ -167,6 +170,8 @@ def _host(text: str) -> str:
 def _public_url(text: str) -> str | None:
     if text and not text.startswith(("http://", "https://")):
         raise ValueError("enter an address that starts with http:// or https://")
+    if text and not re.fullmatch(r"[^\s\[\]]+|\[[0-9a-fA-F:.]+\](:\d+)?", urlsplit(text).netloc):
+        raise ValueError("enter the address of a host, such as https://labels.example.org")
     return text.rstrip("/") or None
 
 

@@ -90,9 +90,12 @@ def json_object() -> dict[str, Any]:
     """Return the JSON object that was sent.
 
     Raises:
-        InvalidInput: the JSON is not an object.
+        InvalidInput: the JSON is not an object, or is nested too deeply.
     """
-    body = request.get_json()
+    try:
+        body = request.get_json()
+    except RecursionError:
+        raise InvalidInput("The JSON is nested too deeply. Send a JSON object.") from None
     if not isinstance(body, dict):
         raise InvalidInput("Send a JSON object.")
     return body
@@ -115,7 +118,10 @@ def json_whole(body: dict[str, Any], name: str, low: int, high: int) -> int:
 
 def local_address(address: str, fallback: str) -> str:
     """Return `address` if it is a path on this site, else `fallback`. Prevents open redirects."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # such as an opened bracket: no address at all
+        return fallback
     is_path = address.startswith("/") and not address.startswith(("//", "/\\"))
     plain = not parts.scheme and not parts.netloc and address.isprintable()
     return address if is_path and plain else fallback

@@ -9,16 +9,19 @@ import contextlib
 import difflib
 import logging
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from labeler.errors import ConfigError
 from labeler.home_files import BACKUPS, SECRET, unknown_entries
 from labeler.private_files import tighten
+from rotation.reading import real_path
 
 T = TypeVar("T")
 
@@ -79,7 +82,7 @@ def load_settings(
             is allowed.
     """
     reader = _Reader(os.environ if environ is None else environ)
-    home = Path(reader.get("SIDELIGHT_HOME", "instance", str) or "instance").expanduser().resolve()
+    home = real_path(reader.get("SIDELIGHT_HOME", "instance", str) or "instance")
     database_url = reader.get(
         "SIDELIGHT_DATABASE_URL", f"sqlite:///{home / 'sidelight.sqlite3'}", _database_url
     )
@@ -179,6 +182,8 @@ def _host(text: str) -> str:
 def _public_url(text: str) -> str | None:
     if text and not text.startswith(("http://", "https://")):
         raise ValueError("enter an address that starts with http:// or https://")
+    if text and not re.fullmatch(r"[^\s\[\]]+|\[[0-9a-fA-F:.]+\](:\d+)?", urlsplit(text).netloc):
+        raise ValueError("enter the address of a host, such as https://labels.example.org")
     return text.rstrip("/") or None
 
 

@@ -78,7 +78,7 @@ class Voter(threading.Thread):
 def make_people(db: Database) -> list[str]:
     names = [f"student{number}" for number in range(PEOPLE)]
     with db.write() as session:
-        _, token = invites.create_invite(session, uses=PEOPLE)
+        _, token = invites.create_invite(session, "annotator", PEOPLE)
         for name in names:
             invites.accept_invite(session, token, name, PASSWORD)
     return names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from sqlalchemy import text
 
 from labeler.config import Settings
 from labeler.database.engine import Database
-from labeler.database.migrate import downgrade
+from labeler.database.migrate import downgrade, upgrade
 from labeler.doctor import database_checks
 from labeler.doctor.findings import Finding
 from labeler.doctor.service import examine
@@ -92,8 +93,6 @@ def test_rows_and_tables_that_do_not_agree(
         check = "integrity"  # SQLite's own check of keys comes first
         match = "points to a row"
     texts = " ".join(each.message for each in found.get(check, []))
-    import re
-
     assert re.search(match, texts), found
 
 
@@ -122,8 +121,6 @@ def empty_or_fresh(
 def test_postgres_counters_and_triggers(
     empty_postgres_db: Database, settings: Settings, make_annotator: MakeAnnotator
 ) -> None:
-    from labeler.database.migrate import upgrade
-
     upgrade(empty_postgres_db)
     make_annotator(empty_postgres_db, "ada", role="admin")
     own = replace(settings, database_url=empty_postgres_db.url)
@@ -223,7 +220,9 @@ def test_a_home_that_is_read_only(tmp_path: Path) -> None:
 VERSIONS = ["20261122c", "20991231z"]
 
 
-@pytest.mark.parametrize("command", ["worker", "users list", "campaigns list", "export votes"])
+@pytest.mark.parametrize(
+    "command", ["worker", "users list", "campaigns list", "export votes --out -"]
+)
 @pytest.mark.parametrize("revision", VERSIONS)
 def test_every_command_says_the_same_about_another_version(
     db: Database, settings: Settings, command: str, revision: str

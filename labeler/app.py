@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from flask import Flask
-from werkzeug.middleware.proxy_fix import ProxyFix
 
 from labeler.config import Settings, load_settings
 from labeler.database.engine import Database
@@ -18,11 +17,13 @@ from labeler.web import (
     accounts,
     adjudication,
     agreement,
+    audit,
     campaigns,
     converters,
     dashboard,
     errors,
     exports,
+    forwarding,
     gold,
     home,
     images,
@@ -59,6 +60,7 @@ PAGES = (
     mean_faces,
     jobs,
     people,
+    audit,
 )
 MAX_REQUEST_BYTES = 64 * 1024  # enough for a form; `accepts_uploads` marks the exceptions
 
@@ -80,14 +82,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["sidelight_db"] = Database(settings.database_url, FOR_PAGES)
     app.extensions["sidelight_health"] = Health(settings.database_url, settings.home)
     app.extensions["sidelight_pictures"] = ConvertedPictures(settings.home)
-    if settings.public_url:
-        # With a public address the site is behind a proxy, whose headers it can trust.
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1, x_host=1)  # type: ignore[method-assign]
     converters.register(app)
     errors.register(app)
+    forwarding.register(app, settings)
     access.register(app)
     request_fields.register(app)
-    security_headers.register(app)
+    security_headers.register(app, settings)
     for page in PAGES:
         app.register_blueprint(page.bp)
     access.refuse_undeclared(app)
@@ -98,7 +98,7 @@ def _flask_config(settings: Settings) -> dict[str, object]:
     return {
         "SECRET_KEY": settings.secret_key,
         "MAX_CONTENT_LENGTH": MAX_REQUEST_BYTES,
-        "SESSION_COOKIE_NAME": "sidelight",
+        "SESSION_COOKIE_NAME": access.cookie_name("sidelight", settings),
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_SECURE": settings.cookie_secure,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import ipaddress
 import logging
 import os
 import re
@@ -29,6 +30,7 @@ MIN_SECRET_LENGTH = 32
 MIN_SECRET_ALPHABET = 8  # different characters; keys such as "aaaa…" have fewer
 _PREFIX, _TEST_PREFIX = "SIDELIGHT_", "SIDELIGHT_TEST_"
 log = logging.getLogger(__name__)
+LOOPBACK = ("127.0.0.0/8", "::1/128")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -43,10 +45,12 @@ class Settings:
     port: int = 8000
     workers: int = 1
     public_url: str | None = None
+    trusted_proxies: tuple[str, ...] | None = None
     cookie_secure: bool = False
     lease_seconds: int = 300
     prefetch: int = 5
     session_days: int = 14
+    session_max_days: int = 30
     login_attempts: int = 5
     login_window_seconds: int = 300
 
@@ -60,6 +64,17 @@ class Settings:
         """The address to listen on, HOST:PORT; an IPv6 address is in brackets."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{host}:{self.port}"
+
+    @property
+    def proxies(self) -> tuple[str, ...]:
+        """The networks, and perhaps `unix`, whose forwarding headers are believed.
+
+        By default these are the addresses of this machine, if the site has a public address and
+        only this machine can reach its port. Then whoever calls is a proxy.
+        """
+        if self.trusted_proxies is not None:
+            return self.trusted_proxies
+        return LOOPBACK if self.public_url and is_loopback(self.host) else ()
 
     @property
     def address(self) -> str:
@@ -187,6 +202,35 @@ def _public_url(text: str) -> str | None:
     return text.rstrip("/") or None
 
 
+def _trusted_proxies(text: str) -> tuple[str, ...] | None:
+    words = text.replace(",", " ").split()
+    if not words:
+        return None
+    if words == ["none"]:
+        return ()
+    return tuple(_proxy(word) for word in words)
+
+
+def _proxy(word: str) -> str:
+    if word == "unix":
+        return word
+    try:
+        return str(ipaddress.ip_network(word, strict=False))
+    except ValueError:
+        raise ValueError(
+            f"{word!r} is no address or network; enter such as 10.0.0.5, 10.0.0.0/24 or unix, "
+            "separated by commas, or none"
+        ) from None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address to listen on."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _secret(text: str) -> str:
     if text and (len(text) < MIN_SECRET_LENGTH or len(set(text)) < MIN_SECRET_ALPHABET):
         raise ValueError(
@@ -202,10 +246,12 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "port": _whole(1, 65535),
     "workers": _whole(1, 64),
     "public_url": _public_url,
+    "trusted_proxies": _trusted_proxies,
     "cookie_secure": _boolean,
     "lease_seconds": _whole(10, 86_400),
     "prefetch": _whole(1, 50),
     "session_days": _whole(1, 365),
+    "session_max_days": _whole(1, 365),
     "login_attempts": _whole(1, 1000),
     "login_window_seconds": _whole(1, 86_400),
 }

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from labeler.accounts.passwords import check_password_policy, hash_password, hash_token, new_token
+from labeler.audit.log import NOBODY, Actor, record
 from labeler.config import Settings
 from labeler.errors import Conflict, InvalidInput, NotFound
 from labeler.models.accounts import ROLES, Annotator, Invite, InviteUse
@@ -21,6 +22,7 @@ from labeler.models.base import utc_now
 
 MAX_USES, MAX_DAYS = 1000, 365
 ADMIN_LINK_DAYS = 1
+REMOVED = "removed-"  # what the names of anonymised accounts begin with
 _USERNAME = re.compile(r"[a-z0-9._-]{2,60}")
 
 
@@ -39,7 +41,7 @@ def create_invite(
     max_uses: int = 1,
     days: int = 14,
     note: str = "",
-    created_by: int | None = None,
+    by: Actor = NOBODY,
     *,
     now: datetime | None = None,
 ) -> tuple[Invite, str]:
@@ -49,6 +51,7 @@ def create_invite(
         role: the role of the accounts that it opens.
         max_uses: how many accounts it opens, 1 to `MAX_USES`.
         days: for how many days it works, 1 to `MAX_DAYS`.
+        by: who makes it. Its link works as long as this person may make such a link.
 
     Raises:
         InvalidInput: an unknown role, or a number out of range.
@@ -65,13 +68,31 @@ def create_invite(
         role=role,
         note=note.strip()[:200],
         max_uses=max_uses,
-        created_by_id=created_by,
+        created_by_id=by.id,
         created_at=now,
         expires_at=now + timedelta(days=days),
     )
     session.add(invite)
     session.flush()
+    record(
+        session,
+        "invite_created",
+        by,
+        ("invite", invite.id),
+        now=now,
+        role=role,
+        max_uses=max_uses,
+        days=days,
+    )
     return invite, token
+
+
+def may_invite(maker_role: str, role: str) -> bool:
+    """Whether a person with one role may make a link that opens accounts with the other role.
+
+    The pages ask it by `access.only("admin")`, and a link asks it again when it is used.
+    """
+    return maker_role == "admin" and role in ROLES
 
 
 def find_invite(session: Session, token: str, *, now: datetime | None = None) -> Invite:
@@ -85,7 +106,13 @@ def find_invite(session: Session, token: str, *, now: datetime | None = None) ->
 
 
 def accept_invite(
-    session: Session, token: str, username: str, password: str, *, now: datetime | None = None
+    session: Session,
+    token: str,
+    username: str,
+    password: str,
+    *,
+    address: str | None = None,
+    now: datetime | None = None,
 ) -> Annotator:
     """Open an account.
 
@@ -98,6 +125,8 @@ def accept_invite(
     """
     now = now or utc_now()
     username = clean_username(username)
+    if username.startswith(REMOVED):
+        raise InvalidInput(f"User names do not begin with {REMOVED!r}. Choose another one.")
     check_password_policy(password, username)
     # Hash before the first statement: hashing takes some 25 ms, and on SQLite the first statement
     # takes the only write lock.
@@ -117,10 +146,21 @@ def accept_invite(
         raise Conflict(f"The user name {username!r} is taken. Choose another one.") from None
     session.add(InviteUse(annotator_id=annotator.id, invite_id=invite.id, used_at=now))
     session.flush()
+    record(
+        session,
+        "account_created",
+        Actor(annotator.id, address),
+        ("account", annotator.id),
+        now=now,
+        role=invite.role,
+        invite=invite.id,
+    )
     return annotator
 
 
-def revoke_invite(session: Session, invite_id: int, *, now: datetime | None = None) -> Invite:
+def revoke_invite(
+    session: Session, invite_id: int, by: Actor = NOBODY, *, now: datetime | None = None
+) -> Invite:
     """Close an invite. Accounts that it opened stay. Closing it twice changes nothing.
 
     Raises:
@@ -129,21 +169,37 @@ def revoke_invite(session: Session, invite_id: int, *, now: datetime | None = No
     invite = session.get(Invite, invite_id)
     if invite is None:
         raise NotFound(f"There is no invite {invite_id}.")
-    invite.revoked_at = invite.revoked_at or now or utc_now()
+    if invite.revoked_at is None:
+        _revoke(session, invite, by, now or utc_now())
     session.flush()
     return invite
 
 
+def revoke_links_of(
+    session: Session, maker: Annotator, by: Actor = NOBODY, *, now: datetime | None = None
+) -> int:
+    """Revoke the open links that this person may no longer make; returns how many.
+
+    Called when a person's role or account has changed.
+    """
+    now = now or utc_now()
+    lost = [
+        status.invite
+        for status in _statuses(session, Invite.created_by_id == maker.id, now)
+        if status.invite.revoked_at is None
+        and status.uses < status.invite.max_uses
+        and status.invite.expires_at > now
+        and not _still_allowed(status.invite, maker.deactivated_at, maker.role)
+    ]
+    for invite in lost:
+        _revoke(session, invite, by, now)
+    session.flush()
+    return len(lost)
+
+
 def list_invites(session: Session, *, now: datetime | None = None) -> Sequence[InviteStatus]:
     """All invites, newest first."""
-    now = now or utc_now()
-    rows = session.execute(
-        select(Invite, func.count(InviteUse.annotator_id))
-        .outerjoin(InviteUse, InviteUse.invite_id == Invite.id)
-        .group_by(Invite.id)
-        .order_by(Invite.id.desc())
-    )
-    return [InviteStatus(invite, uses, _state(invite, uses, now)) for invite, uses in rows]
+    return _statuses(session, true(), now or utc_now())
 
 
 def one_time_admin_link(
@@ -158,7 +214,7 @@ def one_time_admin_link(
     for status in list_invites(session, now=now):
         if status.invite.note == note and status.invite.created_by_id is None:
             revoke_invite(session, status.invite.id, now=now)
-    _, token = create_invite(session, "admin", 1, ADMIN_LINK_DAYS, note, None, now=now)
+    _, token = create_invite(session, "admin", 1, ADMIN_LINK_DAYS, note, now=now)
     return invite_address(settings, token)
 
 
@@ -205,16 +261,50 @@ def _load_usable(session: Session, token: str, now: datetime, lock: bool) -> Inv
     invite = session.scalar(query.with_for_update() if lock else query)
     if invite is None:
         raise NotFound("This invite link does not exist. Ask for a new one.")
-    uses = session.scalar(select(func.count()).where(InviteUse.invite_id == invite.id)) or 0
-    state = _state(invite, uses, now)
-    if state != "open":
-        raise Conflict(f"This invite link is {state}. Ask for a new one.")
+    (status,) = _statuses(session, Invite.id == invite.id, now)
+    if status.state != "open":
+        raise Conflict(f"This invite link is {status.state}. Ask for a new one.")
     return invite
 
 
-def _state(invite: Invite, uses: int, now: datetime) -> str:
+def _statuses(
+    session: Session, condition: ColumnElement[bool], now: datetime
+) -> list[InviteStatus]:
+    """The invites that meet a condition, newest first."""
+    rows = session.execute(
+        select(Invite, func.count(InviteUse.annotator_id), Annotator.deactivated_at, Annotator.role)
+        .outerjoin(InviteUse, InviteUse.invite_id == Invite.id)
+        .outerjoin(Annotator, Annotator.id == Invite.created_by_id)
+        .where(condition)
+        .group_by(Invite.id, Annotator.id)
+        .order_by(Invite.id.desc())
+    )
+    return [
+        InviteStatus(invite, uses, _state(invite, uses, _still_allowed(invite, closed, role), now))
+        for invite, uses, closed, role in rows
+    ]
+
+
+def _still_allowed(invite: Invite, maker_closed: datetime | None, maker_role: str | None) -> bool:
+    """Whether who made the link may make it now. One who is gone or was demoted may not.
+
+    Links of the command line have no maker.
+    """
+    if invite.created_by_id is None:
+        return True
+    return maker_closed is None and may_invite(maker_role or "", invite.role)
+
+
+def _state(invite: Invite, uses: int, allowed: bool, now: datetime) -> str:
     if invite.revoked_at is not None:
         return "revoked"
     if uses >= invite.max_uses:
         return "used up"
-    return "expired" if invite.expires_at <= now else "open"
+    if invite.expires_at <= now:
+        return "expired"
+    return "open" if allowed else "revoked"
+
+
+def _revoke(session: Session, invite: Invite, by: Actor, now: datetime) -> None:
+    invite.revoked_at = now
+    record(session, "invite_revoked", by, ("invite", invite.id), now=now)

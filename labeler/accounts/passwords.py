@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
+import threading
 from functools import cache
 
 from argon2 import PasswordHasher
@@ -13,37 +15,47 @@ from labeler.errors import InvalidInput
 
 MIN_LENGTH = 10
 MAX_LENGTH = 200  # argon2 takes any length; the limit bounds the cost of a request
-# The commonest passwords of published lists that are long enough for the length rule.
-_COMMON = """
-1234567890 12345678910 123456789a 0123456789 0987654321 1111111111 0000000000 1q2w3e4r5t
-1qaz2wsx3edc qwertyuiop qwerty1234 qwerty12345 qwerty123456 password12 password123
-password1234 password12345 passw0rd123 p@ssword123 iloveyou12 iloveyou123 administrator
-admin12345 letmein123 letmein1234 welcome123 welcome1234 changeme123 football123
-baseball123 superman123 sunshine123 princess123 dragon12345 monkey12345 abcdefghij
-abcd123456 abc1234567 abcdefg123 asdfghjkl1 asdfghjkl; zxcvbnm123 q1w2e3r4t5
-sidelight123
-"""
-COMMON = frozenset(_COMMON.split())
+LOOKED_AT = 72  # characters that are weighed; the time for it grows with the square
+# A password that takes fewer guesses than this is refused. zxcvbn counts them with its lists of
+# common passwords, names and words, with keyboard walks, dates, repeats and sequences.
+MIN_GUESSES = 10**8
+# Words of this site, which somebody would try here first.
+CONTEXT = (
+    "sidelight", "annotator", "supervisor", "admin", "administrator", "labeler", "labeller",
+    "labelling", "labeling", "annotation", "celeba",
+)  # fmt: skip
 # OWASP recommends 19 MiB, two passes and one lane. A hash takes about 25 ms, so that a whole class
 # can sign in at once.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
+_HINT = "Take several unrelated words or a short sentence."
+_REASONS = {
+    "dictionary": "it is a common password or a common word with few changes.",
+    "repeat": "it repeats the same characters.",
+    "sequence": "it is a sequence such as abcdef or 123456.",
+    "spatial": "it follows the keys of the keyboard.",
+    "regex": "it is a year or a date.",
+    "date": "it is a year or a date.",
+    "bruteforce": "it has too few different characters.",
+}
+# zxcvbn keeps the words of its caller in a global, which two threads must not share.
+_weighing = threading.Lock()
 
 
 def check_password_policy(password: str, username: str) -> None:
-    """Refuse a password that is too easy.
+    """Refuse a password that is too easy. The message says why.
 
     Raises:
-        InvalidInput: it is too short, too long, too common, or the same as the username.
+        InvalidInput: it is too short or too long, it is the username, or few guesses find it.
     """
     if len(password) < MIN_LENGTH:
         raise InvalidInput(f"The password is too short: at least {MIN_LENGTH} characters.")
     if len(password) > MAX_LENGTH:
         raise InvalidInput(f"The password is too long: at most {MAX_LENGTH} characters.")
-    plain = password.casefold()
-    if plain == username.casefold():
+    if password.casefold() == username.casefold():
         raise InvalidInput("The password must not be the username.")
-    if plain in COMMON or len(set(plain)) < 3:
-        raise InvalidInput("This password is too common. Choose another one.")
+    why = _why_easy(password, username)
+    if why:
+        raise InvalidInput(f"This password is too easy to guess: {why} {_HINT}")
 
 
 def hash_password(password: str) -> str:
@@ -77,6 +89,21 @@ def new_token() -> str:
 def hash_token(token: str) -> str:
     """The hash that the database stores. A plain hash is enough, since the token is random."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _why_easy(password: str, username: str) -> str:
+    """Why few guesses find the password, as a sentence; "" if it takes many."""
+    from zxcvbn import zxcvbn  # late, because its lists take a while to load
+
+    words = [username, *re.split(r"[._-]+", username), *CONTEXT]
+    with _weighing:
+        found = zxcvbn(password[:LOOKED_AT].casefold(), [word for word in words if len(word) > 2])
+    if found["guesses"] >= MIN_GUESSES:
+        return ""
+    longest = max(found["sequence"], key=lambda part: len(part["token"]))
+    if longest.get("dictionary_name") == "user_inputs":
+        return "it is made of your user name or of words of this site."
+    return _REASONS.get(longest["pattern"], _REASONS["bruteforce"])
 
 
 @cache

@@ -7,16 +7,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from labeler.accounts.invites import clean_username, refuse_unknown_role
-from labeler.accounts.passwords import check_password_policy, hash_password, verify_password
-from labeler.accounts.sessions import revoke_sessions
+from labeler.accounts.attempts import account_key, confirm_key, forget_failures
+from labeler.accounts.devices import forget_devices
+from labeler.accounts.invites import (
+    REMOVED,
+    clean_username,
+    refuse_unknown_role,
+    revoke_links_of,
+)
+from labeler.accounts.passwords import check_password_policy, hash_password
+from labeler.accounts.sessions import Browser, confirm_password, revoke_sessions
 from labeler.assignment.leases import release_leases
-from labeler.errors import Conflict, NotFound, WrongPassword
-from labeler.models.accounts import Annotator, LoginSession
+from labeler.audit.log import NOBODY, Actor, erase_addresses_of, record
+from labeler.config import Settings
+from labeler.database.engine import Database
+from labeler.errors import Conflict, InvalidInput, NotFound, WrongPassword
+from labeler.models.accounts import Annotator, Invite, InviteUse, LoginSession
 from labeler.models.base import utc_now
+from labeler.models.campaigns import Participation
 from labeler.models.voting import Vote
 
 
@@ -65,53 +76,96 @@ def find_person(session: Session, username: str) -> Annotator:
     return annotator
 
 
+def list_names(session: Session) -> dict[int, str]:
+    """The user names of all accounts by id, in the order of the names."""
+    rows = session.execute(select(Annotator.id, Annotator.username).order_by(Annotator.username))
+    return {row.id: row.username for row in rows}
+
+
+def get_person(session: Session, annotator_id: int) -> Annotator:
+    """The account with this number, if it has not been anonymised.
+
+    Raises:
+        NotFound: there is none.
+        Conflict: it was anonymised.
+    """
+    annotator = _get(session, annotator_id)
+    _refuse_removed(annotator)
+    return annotator
+
+
 def has_admin(session: Session) -> bool:
     """Whether the site has an admin whose account is open."""
     return bool(_active_admins(session))
 
 
 def change_password(
-    session: Session,
+    db: Database,
     annotator_id: int,
     old_password: str,
     new_password: str,
+    browser: Browser,
+    settings: Settings,
     *,
-    keep: str | None = None,
+    now: datetime | None = None,
 ) -> None:
-    """Change a person's own password. All their other browsers are signed out.
-
-    Parameters:
-        keep: the session token of the browser that stays signed in.
+    """Change a person's own password. All their other browsers are signed out and unknown.
 
     Raises:
         WrongPassword: the old password is wrong.
-        InvalidInput: the new password is too easy.
+        TooManyAttempts: it was wrong too often.
+        InvalidInput: the new password is too easy, or it is the old one.
     """
-    annotator = _get(session, annotator_id)
-    if not verify_password(annotator.password_hash, old_password):
-        raise WrongPassword("The current password is wrong.")
-    check_password_policy(new_password, annotator.username)
-    annotator.password_hash = hash_password(new_password)
-    revoke_sessions(session, annotator_id, keep=keep)
-    session.flush()
+    now = now or utc_now()
+    stored = confirm_password(db, annotator_id, old_password, browser, settings, now=now)
+    with db.read() as session:
+        username = _get(session, annotator_id).username
+    if new_password == old_password:
+        raise InvalidInput("This is your present password. Choose another one.")
+    check_password_policy(new_password, username)
+    password_hash = hash_password(new_password)
+    with db.write() as session:
+        annotator = session.get_one(Annotator, annotator_id, with_for_update=True)
+        if annotator.password_hash != stored:
+            raise WrongPassword("The password was changed in the meantime.")
+        annotator.password_hash = password_hash
+        revoke_sessions(session, annotator_id, keep=browser.session, now=now)
+        forget_devices(session, annotator_id, keep=browser.device)
+        by = browser.acting(annotator_id)
+        record(session, "password_changed", by, ("account", annotator_id), now=now)
 
 
-def reset_password(session: Session, username: str) -> str:
+def reset_password(session: Session, username: str, by: Actor = NOBODY) -> str:
     """Give an account a random password, which is returned, and sign it out everywhere.
 
     Raises:
         NotFound: no such account.
+        Conflict: the account was anonymised.
     """
     annotator = find_person(session, username)
+    _refuse_removed(annotator)
     password = secrets.token_urlsafe(12)
     annotator.password_hash = hash_password(password)
     revoke_sessions(session, annotator.id)
+    forget_devices(session, annotator.id)
+    forget_failures(session, account_key(annotator.username), confirm_key(annotator.id))
+    record(session, "password_reset", by, ("account", annotator.id))
     session.flush()
     return password
 
 
-def deactivate(session: Session, annotator_id: int, *, now: datetime | None = None) -> Annotator:
-    """Close an account. It is signed out, its leases end, and its votes stay.
+@dataclass(frozen=True, slots=True)
+class AccountChange:
+    """An account that was changed, and how many invite links of this person were revoked by it."""
+
+    annotator: Annotator
+    revoked_links: int
+
+
+def deactivate(
+    session: Session, annotator_id: int, by: Actor = NOBODY, *, now: datetime | None = None
+) -> AccountChange:
+    """Close an account. It is signed out, its leases and invite links end, and its votes stay.
 
     Raises:
         NotFound: no such account.
@@ -120,40 +174,97 @@ def deactivate(session: Session, annotator_id: int, *, now: datetime | None = No
     now = now or utc_now()
     annotator = _get(session, annotator_id)
     _refuse_last_admin(session, annotator)
-    annotator.deactivated_at = annotator.deactivated_at or now
-    revoke_sessions(session, annotator_id, now=now)
-    release_leases(session, annotator_id)
-    session.flush()
-    return annotator
+    if annotator.deactivated_at is None:
+        record(session, "account_closed", by, ("account", annotator_id), now=now)
+    return _close(session, annotator, by, now)
 
 
-def reactivate(session: Session, annotator_id: int) -> Annotator:
+def reactivate(session: Session, annotator_id: int, by: Actor = NOBODY) -> Annotator:
     """Open a closed account again.
 
     Raises:
         NotFound: no such account.
+        Conflict: the account was anonymised.
     """
     annotator = _get(session, annotator_id)
+    _refuse_removed(annotator)
+    if annotator.deactivated_at is not None:
+        record(session, "account_reopened", by, ("account", annotator_id))
     annotator.deactivated_at = None
     session.flush()
     return annotator
 
 
-def set_role(session: Session, annotator_id: int, role: str) -> Annotator:
+def set_role(session: Session, annotator_id: int, role: str, by: Actor = NOBODY) -> AccountChange:
     """Make a person an annotator, a supervisor or an admin.
+
+    The open invite links that the person may no longer make are revoked.
 
     Raises:
         NotFound: no such account.
         InvalidInput: an unknown role.
-        Conflict: the person is the last active admin.
+        Conflict: the person is the last active admin, or the account was anonymised.
     """
     refuse_unknown_role(role)
     annotator = _get(session, annotator_id)
+    _refuse_removed(annotator)
     if role != "admin":
         _refuse_last_admin(session, annotator)
+    if role != annotator.role:
+        subject = ("account", annotator_id)
+        record(session, "role_changed", by, subject, former=annotator.role, role=role)
     annotator.role = role
     session.flush()
+    return AccountChange(annotator, revoke_links_of(session, annotator, by))
+
+
+def anonymise(
+    session: Session, annotator_id: int, by: Actor = NOBODY, *, now: datetime | None = None
+) -> Annotator:
+    """Erase who a person is, for good. The account is closed; the votes and the pseudonym stay.
+
+    The name becomes `removed-ID`. The password, sessions, known browsers, network addresses, the
+    reasons of pauses and the note of the person's own invite are erased.
+
+    Raises:
+        NotFound: no such account.
+        Conflict: it is the last active admin, or it was anonymised before.
+    """
+    now = now or utc_now()
+    annotator = _get(session, annotator_id)
+    _refuse_removed(annotator)
+    _refuse_last_admin(session, annotator)
+    _close(session, annotator, by, now)
+    forget_failures(session, account_key(annotator.username), confirm_key(annotator_id))
+    session.execute(delete(LoginSession).where(LoginSession.annotator_id == annotator_id))
+    erase_addresses_of(session, annotator_id)
+    own_invites = select(InviteUse.invite_id).where(InviteUse.annotator_id == annotator_id)
+    session.execute(
+        update(Invite).where(Invite.id.in_(own_invites), Invite.max_uses == 1).values(note="")
+    )
+    session.execute(
+        update(Participation).where(Participation.annotator_id == annotator_id).values(reason="")
+    )
+    annotator.username = f"{REMOVED}{annotator_id}"
+    annotator.password_hash = "!"  # fits no password
+    annotator.removed_at = now
+    record(session, "account_anonymised", by, ("account", annotator_id), now=now)
+    session.flush()
     return annotator
+
+
+def _close(session: Session, annotator: Annotator, by: Actor, now: datetime) -> AccountChange:
+    annotator.deactivated_at = annotator.deactivated_at or now
+    revoke_sessions(session, annotator.id, now=now)
+    forget_devices(session, annotator.id)
+    release_leases(session, annotator.id)
+    session.flush()
+    return AccountChange(annotator, revoke_links_of(session, annotator, by, now=now))
+
+
+def _refuse_removed(annotator: Annotator) -> None:
+    if annotator.removed_at is not None:
+        raise Conflict(f"The account {annotator.username!r} was anonymised. This cannot be undone.")
 
 
 def _get(session: Session, annotator_id: int) -> Annotator:

@@ -5,15 +5,15 @@ A browser holds a random token, and the database its hash. So a session can be r
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, or_, select, update
+from sqlalchemy import Row, bindparam, select, update
 from sqlalchemy.orm import Session
 
+from labeler.accounts import attempts, devices
 from labeler.accounts.passwords import (
     hash_password,
     hash_token,
@@ -21,34 +21,57 @@ from labeler.accounts.passwords import (
     new_token,
     verify_password,
 )
+from labeler.audit.log import NOBODY, Actor, record
 from labeler.config import Settings
-from labeler.database.engine import (
-    AdvisoryLock,
-    Database,
-    built_once,
-    connection_of,
-    take_advisory_lock,
-)
-from labeler.errors import NotFound, TooManyAttempts, WrongPassword
-from labeler.models.accounts import Annotator, LoginFailure, LoginSession
+from labeler.database.engine import Database, built_once, connection_of
+from labeler.errors import NotFound, WrongPassword
+from labeler.models.accounts import Annotator, LoginSession
 from labeler.models.base import UtcDateTime, utc_now
 
-ADDRESS_FACTOR = 20  # an address may have so many times more attempts: a whole class may share it
 TOUCH_AFTER = timedelta(minutes=5)
 _WRONG = "The user name or the password is wrong."
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """The browser that a request comes from.
+
+    `device`: the token by which it is known, "" if it has none. `session`: the token of its
+    session until now, "" if it has none.
+    """
+
+    address: str = ""
+    user_agent: str = ""
+    device: str = ""
+    session: str = ""
+
+    def acting(self, annotator_id: int | None = None) -> Actor:
+        """Who acts in it, for the audit log."""
+        return Actor(annotator_id, self.address)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A person who has just signed in, and the tokens for the cookies of the browser.
+
+    `token` is that of the session. `device` tells at the next sign-in that the browser is known.
+    """
+
+    annotator: Annotator
+    token: str
+    device: str
 
 
 def sign_in(
     db: Database,
     username: str,
     password: str,
-    address: str,
-    user_agent: str,
+    browser: Browser,
     settings: Settings,
     *,
     now: datetime | None = None,
-) -> tuple[Annotator, str]:
-    """Check a password and open a session; returns the person and the token for the cookie.
+) -> Opened:
+    """Check a password and open a session. The browser's session until now ends.
 
     An unknown account, a closed account and a wrong password give the same error after the same
     time.
@@ -58,20 +81,25 @@ def sign_in(
     25 ms, and SQLite has one writer at a time. An attempt counts before the check, so that many
     attempts at once cannot exceed the limit.
 
-    Parameters:
-        address: the IP address of the browser.
-
     Raises:
         WrongPassword: the account or the password is wrong, or the account is closed.
-        TooManyAttempts: too many failures on this account or from this address.
+        TooManyAttempts: too many failures on this account or from this address. From a known
+            browser only its own failures count.
     """
     now = now or utc_now()
     name = username.strip().casefold()[:60]
     with db.write() as session:
-        attempt = _count_attempt(session, name, address, settings, now)
         account = session.scalar(select(Annotator).where(Annotator.username == name))
+        known = account and devices.find_device(session, account.id, browser.device, now)
+        limits = (
+            {attempts.device_key(known): settings.login_attempts}
+            if known
+            else attempts.limits_of_stranger(name, browser.address, settings)
+        )
+        attempt = attempts.count_attempt(session, limits, settings, now)
     stored = account.password_hash if account and account.deactivated_at is None else None
     if not verify_password(stored, password) or account is None:
+        _record_failure(db, "sign_in_failed", attempt, account, browser.acting(), now)
         raise WrongPassword(_WRONG)
     renewed = hash_password(password) if is_outdated(account.password_hash) else None
     with db.write() as session:
@@ -79,8 +107,78 @@ def sign_in(
         if annotator.deactivated_at is not None or annotator.password_hash != stored:
             raise WrongPassword(_WRONG)  # the account was closed or changed during the check
         annotator.password_hash = renewed or annotator.password_hash
-        _forgive(session, name, attempt)
-        return annotator, open_session(session, annotator, user_agent, settings, now=now)
+        attempts.forgive(session, attempt)
+        record(session, "sign_in", browser.acting(annotator.id), now=now, known=bool(known))
+        return welcome(session, annotator, browser, settings, now=now)
+
+
+def welcome(
+    session: Session,
+    annotator: Annotator,
+    browser: Browser,
+    settings: Settings,
+    *,
+    now: datetime | None = None,
+) -> Opened:
+    """Sign a person in whose identity is clear: after the password check, or after sign-up."""
+    now = now or utc_now()
+    if browser.session:
+        sign_out(session, browser.session, now=now)
+    return Opened(
+        annotator,
+        open_session(session, annotator, browser.user_agent, settings, now=now),
+        devices.remember_device(session, annotator.id, browser.device, now),
+    )
+
+
+def confirm_password(
+    db: Database,
+    annotator_id: int,
+    password: str,
+    browser: Browser,
+    settings: Settings,
+    *,
+    now: datetime | None = None,
+) -> str:
+    """Check the present password of a signed-in person; returns its hash.
+
+    The limit is that of the sign-in. So an unattended browser does not tell the password.
+
+    Raises:
+        NotFound: no such account.
+        WrongPassword: the password is wrong.
+        TooManyAttempts: too many failures on this account.
+    """
+    now = now or utc_now()
+    with db.write() as session:
+        annotator = session.get(Annotator, annotator_id)
+        if annotator is None:
+            raise NotFound(f"The account with the number {annotator_id} does not exist.")
+        limits = {attempts.confirm_key(annotator_id): settings.login_attempts}
+        attempt = attempts.count_attempt(session, limits, settings, now)
+    if not verify_password(annotator.password_hash, password):
+        by = browser.acting(annotator_id)
+        _record_failure(db, "password_failed", attempt, annotator, by, now)
+        raise WrongPassword("The current password is wrong.")
+    with db.write() as session:
+        attempts.forgive(session, attempt)
+    return annotator.password_hash
+
+
+def _record_failure(
+    db: Database,
+    action: str,
+    attempt: attempts.Attempt,
+    account: Annotator | None,
+    by: Actor,
+    now: datetime,
+) -> None:
+    """Log a wrong password, and that a limit is reached by it. What was typed is not kept."""
+    subject = ("account", account.id) if account else None
+    with db.write() as session:
+        record(session, action, by, subject, now=now)
+        for key in attempt.filled:
+            record(session, "locked_out", by, subject, now=now, of=key.partition(":")[0])
 
 
 def open_session(
@@ -101,7 +199,7 @@ def open_session(
             user_agent=user_agent[:200],
             created_at=now,
             last_seen_at=now,
-            expires_at=now + timedelta(days=settings.session_days),
+            expires_at=_end(settings, now, now),
         )
     )
     session.flush()
@@ -122,27 +220,34 @@ class SignedIn:
     prolong_due: bool
 
 
-def authenticate(session: Session, token: str, *, now: datetime | None = None) -> SignedIn | None:
+def authenticate(
+    session: Session, token: str, settings: Settings, *, now: datetime | None = None
+) -> SignedIn | None:
     """The person whose token it is.
 
     None if the token is unknown, expired or revoked, or the account is closed.
     """
     now = now or utc_now()
-    found = _find(session, token, now)
+    found = _find(session, token, settings, now)
     return None if found is None else _signed_in(found, now)
 
 
-def prolong(session: Session, token: str, *, now: datetime | None = None) -> SignedIn | None:
-    """Authenticate, and prolong the session. It is written at most once in `TOUCH_AFTER`."""
+def prolong(
+    session: Session, token: str, settings: Settings, *, now: datetime | None = None
+) -> SignedIn | None:
+    """Authenticate, and prolong the session. It is written at most once in `TOUCH_AFTER`.
+
+    It ends `session_max_days` after the sign-in at the latest.
+    """
     now = now or utc_now()
-    found = _find(session, token, now)
+    found = _find(session, token, settings, now)
     if found is None:
         return None
     signed_in = _signed_in(found, now)
     if signed_in.prolong_due:
         login = session.get_one(LoginSession, found.login_id)
         login.last_seen_at = now
-        login.expires_at = now + (found.expires_at - found.last_seen_at)
+        login.expires_at = _end(settings, login.created_at, now)
         session.flush()
     return signed_in
 
@@ -157,6 +262,11 @@ def sign_out(session: Session, token: str, *, now: datetime | None = None) -> No
     _revoke(session, LoginSession.token_hash == hash_token(token), now)
 
 
+def _end(settings: Settings, signed_in_at: datetime, now: datetime) -> datetime:
+    idle = now + timedelta(days=settings.session_days)
+    return min(idle, signed_in_at + timedelta(days=settings.session_max_days))
+
+
 def revoke_sessions(
     session: Session, annotator_id: int, *, keep: str | None = None, now: datetime | None = None
 ) -> None:
@@ -167,8 +277,10 @@ def revoke_sessions(
     _revoke(session, condition, now)
 
 
-def _find(session: Session, token: str, now: datetime) -> Row[Any] | None:
-    asked = {"hash": hash_token(token), "now": now}
+def _find(session: Session, token: str, settings: Settings, now: datetime) -> Row[Any] | None:
+    # The row's end is not enough: the setting may have been lowered since.
+    oldest = now - timedelta(days=settings.session_max_days)
+    asked = {"hash": hash_token(token), "now": now, "oldest": oldest}
     return connection_of(session).execute(_find_statement(), asked).one_or_none()
 
 
@@ -183,13 +295,13 @@ def _find_statement() -> Any:
             Annotator.role,
             LoginSession.id.label("login_id"),
             LoginSession.last_seen_at,
-            LoginSession.expires_at,
         )
         .join(LoginSession, LoginSession.annotator_id == Annotator.id)
         .where(
             LoginSession.token_hash == bindparam("hash"),
             LoginSession.revoked_at.is_(None),
             LoginSession.expires_at > bindparam("now", type_=UtcDateTime),
+            LoginSession.created_at > bindparam("oldest", type_=UtcDateTime),
             Annotator.deactivated_at.is_(None),
         )
     )
@@ -202,52 +314,6 @@ def _revoke(session: Session, condition: object, now: datetime | None) -> None:
         .values(revoked_at=now or utc_now())
         .execution_options(synchronize_session=False)
     )
-
-
-def _refuse_too_many(
-    session: Session, key: str, limit: int, settings: Settings, now: datetime
-) -> None:
-    window = timedelta(seconds=settings.login_window_seconds)
-    count, oldest = session.execute(
-        select(func.count(), func.min(LoginFailure.at)).where(
-            LoginFailure.key == key, LoginFailure.at > now - window
-        )
-    ).one()
-    if count >= limit:
-        wait = max(1, math.ceil((oldest + window - now).total_seconds()))
-        raise TooManyAttempts(f"Too many wrong passwords. Try again in {wait} seconds.", wait)
-
-
-def _count_attempt(
-    session: Session, name: str, address: str, settings: Settings, now: datetime
-) -> list[int]:
-    """Count a failure for the account and for the address; returns the ids of the two rows.
-
-    `_forgive` deletes them after a success. The advisory lock keeps two attempts from passing the
-    same limit together.
-    """
-    take_advisory_lock(session, AdvisoryLock.SIGN_IN)
-    limits = {
-        f"account:{name}": settings.login_attempts,
-        f"address:{address[:60]}": settings.login_attempts * ADDRESS_FACTOR,
-    }
-    for key, limit in limits.items():
-        _refuse_too_many(session, key, limit, settings, now)
-    window = timedelta(seconds=settings.login_window_seconds)
-    session.execute(delete(LoginFailure).where(LoginFailure.at <= now - window))
-    attempt = [LoginFailure(key=key, at=now) for key in limits]
-    session.add_all(attempt)
-    session.flush()
-    return [failure.id for failure in attempt]
-
-
-def _forgive(session: Session, name: str, attempt: list[int]) -> None:
-    """After a success, delete all failures of the account, but only this attempt of the address.
-
-    Otherwise a person with an account could guess the passwords of others without a limit.
-    """
-    forgiven = or_(LoginFailure.key == f"account:{name}", LoginFailure.id.in_(attempt))
-    session.execute(delete(LoginFailure).where(forgiven))
 
 
 def list_browsers(
@@ -266,7 +332,12 @@ def list_browsers(
 
 
 def revoke_browser(
-    session: Session, annotator_id: int, session_id: int, *, now: datetime | None = None
+    session: Session,
+    annotator_id: int,
+    session_id: int,
+    by: Actor = NOBODY,
+    *,
+    now: datetime | None = None,
 ) -> None:
     """Sign out one of the person's browsers. A repeated sign-out changes nothing.
 
@@ -276,8 +347,20 @@ def revoke_browser(
     found = session.get(LoginSession, session_id)
     if found is None or found.annotator_id != annotator_id:
         raise NotFound(f"You have no session {session_id}.")
-    found.revoked_at = found.revoked_at or now or utc_now()
+    if found.revoked_at is None:
+        found.revoked_at = now or utc_now()
+        subject = ("account", annotator_id)
+        record(session, "browser_signed_out", by, subject, now=now, browser=session_id)
     session.flush()
+
+
+def revoke_other_browsers(
+    session: Session, annotator_id: int, keep: str, by: Actor, *, now: datetime | None = None
+) -> None:
+    """Sign a person out of all browsers but the one with the token `keep`."""
+    revoke_sessions(session, annotator_id, keep=keep, now=now)
+    subject = ("account", annotator_id)
+    record(session, "browser_signed_out", by, subject, now=now, browser="all others")
 
 
 def is_browser_of(login: LoginSession, token: str) -> bool:

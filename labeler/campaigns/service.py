@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from labeler.audit.log import NOBODY, Actor, record
 from labeler.campaigns.image_selection import count_selected, select_images
 from labeler.consensus.store import add_rows
 from labeler.database.engine import Database
@@ -175,7 +176,7 @@ def admit_images(session: Session, dataset_id: int, image_ids: Sequence[int]) ->
             add_rows(session, campaign.id, chosen)
 
 
-def activate_campaign(session: Session, campaign_id: int) -> Campaign:
+def activate_campaign(session: Session, campaign_id: int, by: Actor = NOBODY) -> Campaign:
     """Assign images of this campaign, and of no other, from now on.
 
     Raises:
@@ -185,6 +186,8 @@ def activate_campaign(session: Session, campaign_id: int) -> Campaign:
     session.execute(
         update(Campaign).where(Campaign.id != campaign_id, Campaign.active).values(active=False)
     )
+    if not campaign.active:
+        record(session, "campaign_activated", by, ("campaign", campaign_id))
     campaign.active = True
     session.flush()
     return campaign
@@ -212,6 +215,7 @@ def resume_campaign(session: Session, campaign_id: int) -> None:
 def edit_campaign(
     session: Session,
     campaign_id: int,
+    by: Actor = NOBODY,
     *,
     name: str | None = None,
     rules: Rules | None = None,
@@ -231,6 +235,10 @@ def edit_campaign(
         campaign.guideline = _check_guideline(guideline)
     changed = rules is not None and rules != campaign.parsed_rules
     if rules is not None:
+        if changed:
+            before, after = campaign.parsed_rules.as_dict(), rules.as_dict()
+            new = {name: value for name, value in after.items() if value != before.get(name)}
+            record(session, "rules_changed", by, ("campaign", campaign_id), **new)
         campaign.rules = rules.as_dict()
     session.flush()
     return changed

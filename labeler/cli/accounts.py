@@ -1,4 +1,4 @@
-"""Commands about people: `users invite|list|set-role|deactivate|reactivate|reset-password`."""
+"""Commands about people: `users invite|list|set-role|deactivate|reactivate|anonymise|...`."""
 
 from __future__ import annotations
 
@@ -63,6 +63,7 @@ def list_users() -> None:
         one = person.annotator
         seen = f"{person.last_seen_at:%Y-%m-%d %H:%M}" if person.last_seen_at else "never"
         closed = "  (deactivated)" if one.deactivated_at else ""
+        closed = "  (anonymised)" if one.removed_at else closed
         click.echo(
             f"{one.username:24} {one.role:10} {one.pseudonym}  {person.votes:8,} votes  "
             f"last seen {seen}{closed}"
@@ -85,8 +86,9 @@ def set_role(name: str, role: str) -> None:
       python manage.py users set-role ada supervisor
     """
     with open_database() as db, db.write() as session:
-        accounts.set_role(session, accounts.find_person(session, name).id, role)
+        change = accounts.set_role(session, accounts.find_person(session, name).id, role)
     click.echo(f"{name} now has the role {role}.")
+    _tell_revoked(change)
 
 
 @users.command()
@@ -99,8 +101,9 @@ def deactivate(name: str) -> None:
       python manage.py users deactivate ada
     """
     with open_database() as db, db.write() as session:
-        accounts.deactivate(session, accounts.find_person(session, name).id)
+        change = accounts.deactivate(session, accounts.find_person(session, name).id)
     click.echo(f"The account of {name} is closed. Its votes stay.")
+    _tell_revoked(change)
 
 
 @users.command()
@@ -115,6 +118,29 @@ def reactivate(name: str) -> None:
     with open_database() as db, db.write() as session:
         accounts.reactivate(session, accounts.find_person(session, name).id)
     click.echo(f"The account of {name} is open again.")
+
+
+@users.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def anonymise(name: str, yes: bool) -> None:
+    """Erase who a person is, for good. The account is closed; its votes stay.
+
+    The name becomes removed-NUMBER. The password, the sessions, the known browsers and the network
+    addresses are erased. Older exports and backups do not change.
+
+    \b
+    Example:
+      python manage.py users anonymise ada
+    """
+    with open_database() as db:
+        with db.read() as session:
+            person = accounts.find_person(session, name)
+        if not yes:
+            click.confirm(f"Anonymise {person.username}? This cannot be undone.", abort=True)
+        with db.write() as session:
+            person = accounts.anonymise(session, person.id)
+    click.echo(f"The account is now called {person.username}. Its votes stay.")
 
 
 @users.command("reset-password")
@@ -133,3 +159,8 @@ def reset_password(name: str) -> None:
         "Send it to the person safely. It is not shown again. They can change it on the site.",
         err=True,
     )
+
+
+def _tell_revoked(change: accounts.AccountChange) -> None:
+    if change.revoked_links:
+        click.echo(f"Open invite links of this person that were revoked: {change.revoked_links}.")

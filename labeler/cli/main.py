@@ -52,6 +52,7 @@ COMMANDS: dict[str, Any] = {
     "demo": ("labeler.cli.demo:demo", "Create and register the demo data set."),
     "images": ("labeler.cli.images:images", "Register, check and list data sets."),
     "users": ("labeler.cli.accounts:users", "Invite people, list and change accounts."),
+    "audit": ("labeler.cli.audit:audit", "Show the audit log."),
     "campaigns": ("labeler.cli.campaigns:campaigns", "Create, list and change campaigns."),
     "gold": ("labeler.cli.gold:gold", "Manage gold questions."),
     "consensus": ("labeler.cli.consensus:consensus", "Combine the votes into labels again."),

@@ -89,6 +89,8 @@ class _Site(BaseApplication):
             "loglevel": "warning",
             "graceful_timeout": GRACE_S,
             "control_socket_disable": True,
+            # The site itself decides whose forwarding headers it believes: `web.forwarding`.
+            "forwarded_allow_ips": "",
         }
         for name, value in options.items():
             self.cfg.set(name, value)

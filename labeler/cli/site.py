@@ -72,7 +72,8 @@ def serve(
     \b
     Examples:
       python manage.py serve
-      SIDELIGHT_PUBLIC_URL=https://light.example.org python manage.py serve --host 0.0.0.0
+      SIDELIGHT_PUBLIC_URL=https://light.example.org python manage.py serve
+      SIDELIGHT_PUBLIC_URL=http://192.0.2.7:8000 python manage.py serve --host 0.0.0.0
     """
     from labeler.cli.server import run_server
 

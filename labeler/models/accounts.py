@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from labeler.models.base import Base, one_of, utc_now
@@ -15,7 +15,8 @@ ROLES = ("annotator", "supervisor", "admin")
 class Annotator(Base):
     """A person with an account.
 
-    An account is never deleted. `deactivated_at` closes it, and its votes stay.
+    An account is never deleted. `deactivated_at` closes it, and its votes stay. `removed_at`: the
+    name and all else that tells who it was has been erased, for good.
     """
 
     __tablename__ = "annotator"
@@ -31,6 +32,7 @@ class Annotator(Base):
     password_hash: Mapped[str] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     deactivated_at: Mapped[datetime | None]
+    removed_at: Mapped[datetime | None]
 
 
 class Invite(Base):
@@ -81,10 +83,29 @@ class LoginSession(Base):
     revoked_at: Mapped[datetime | None]
 
 
+class KnownDevice(Base):
+    """A browser in which somebody has signed in to this account before.
+
+    The cookie holds the token and this table holds its hash. Wrong passwords from such a browser
+    count on their own, so that those of strangers do not keep the person out. If several people
+    share a browser, each of them has a row with the same hash.
+    """
+
+    __tablename__ = "known_device"
+    __table_args__ = (UniqueConstraint("token_hash", "annotator_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_hash: Mapped[str] = mapped_column(String(64))
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("annotator.id"), index=True)
+    last_used_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
 class LoginFailure(Base):
     """A wrong password, which counts against the account and against the address.
 
-    `key` names one of the two: `account:NAME` or `address:IP`. Old rows are deleted.
+    `key` says what it counts against: `account:NAME`, `address:IP`, `device:ID` for a known
+    browser, or `confirm:ID` where a signed-in person gives the password again. Old rows are
+    deleted.
     """
 
     __tablename__ = "login_failure"

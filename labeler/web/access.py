@@ -8,17 +8,21 @@ the view, and whether a write comes from a page of this site.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, TypeVar
 
-from flask import Flask, current_app, g, request, session
+from flask import Flask, Response, after_this_request, current_app, g, request, session
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_wtf import CSRFProtect
 from flask_wtf.csrf import CSRFError
 
 from labeler.accounts import sessions
+from labeler.accounts.devices import DEVICE_DAYS
+from labeler.accounts.sessions import Browser, Opened
+from labeler.config import Settings
 from labeler.errors import Forbidden, NotSignedIn
 from labeler.models.accounts import ROLES
-from labeler.web.context import Account, account_or_none, db
+from labeler.web.context import Account, account_or_none, db, settings
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -84,11 +88,50 @@ def refuse_undeclared(app: Flask) -> None:
         raise LookupError(f"Who may use these views? {', '.join(undeclared)}")
 
 
-def remember(token: str) -> None:
-    """Sign this browser in. Everything else in its cookie is removed."""
+def remember(opened: Opened) -> None:
+    """Sign this browser in. Everything else in its cookie is removed.
+
+    A second cookie tells for a year that the browser is known. It opens nothing by itself.
+    """
     session.clear()
     session.permanent = True
-    session["token"] = token
+    session["token"] = opened.token
+    name, secure = _device_cookie(), settings().cookie_secure
+
+    def set_device(response: Response) -> Response:
+        age = timedelta(days=DEVICE_DAYS)
+        response.set_cookie(name, opened.device, age, secure=secure, httponly=True, samesite="Lax")
+        return response
+
+    after_this_request(set_device)
+
+
+def browser() -> Browser:
+    """Return the browser of this request, with what its cookies tell."""
+    return Browser(
+        address=request.remote_addr or "",
+        user_agent=request.user_agent.string,
+        device=request.cookies.get(_device_cookie(), "")[:100],
+        session=_session_token(),
+    )
+
+
+def cookie_name(name: str, settings: Settings) -> str:
+    """Return the name of a cookie.
+
+    Over HTTPS it has a prefix by which browsers accept the cookie from this host only.
+    """
+    return f"__Host-{name}" if settings.cookie_secure else name
+
+
+def _session_token() -> str:
+    """Return the token of the browser's session, "" if it has none. It may have expired."""
+    token = session.get("token")
+    return token if isinstance(token, str) else ""
+
+
+def _device_cookie() -> str:
+    return cookie_name("sidelight-device", settings())
 
 
 def forget() -> None:
@@ -126,14 +169,14 @@ def _check_token() -> None:
 
 
 def _load_account() -> Account | None:
-    token = session.get("token")
-    if not isinstance(token, str):
+    token = _session_token()
+    if not token:
         return None
     with db().read() as read:
-        found = sessions.authenticate(read, token)
+        found = sessions.authenticate(read, token, settings())
     if found is not None and found.prolong_due and _is_visit():
         with db().write() as write:
-            found = sessions.prolong(write, token)
+            found = sessions.prolong(write, token, settings())
     if found is None:
         return None
     return Account(found.id, found.username, found.pseudonym, found.role, token)

@@ -12,10 +12,20 @@ from werkzeug.wrappers import Response
 from labeler.accounts import invites, sessions
 from labeler.accounts import service as accounts
 from labeler.accounts.passwords import MIN_LENGTH
+from labeler.audit.log import record
 from labeler.errors import Conflict, InvalidInput, SidelightError
 from labeler.models.accounts import Annotator, LoginSession
 from labeler.web import access, request_fields
-from labeler.web.context import Page, account, account_or_none, db, render, settings
+from labeler.web.context import (
+    Page,
+    account,
+    account_or_none,
+    actor,
+    db,
+    render,
+    render_problem,
+    settings,
+)
 
 bp = Blueprint("accounts", __name__)
 ROLE_WORDS = {
@@ -85,17 +95,20 @@ def sign_in() -> tuple[str, int] | Response:
 
 @bp.post("/sign-in", endpoint="do_sign_in")
 @access.public
-def do_sign_in() -> tuple[str, int] | Response:
+def do_sign_in() -> Response:
     """Sign in with a name and a password. After too many errors people have to wait."""
     username, wanted = request_fields.text("username"), request_fields.text("next")
-    address, browser = request.remote_addr or "", request.user_agent.string
     try:
-        _, token = sessions.sign_in(
-            db(), username, request_fields.text("password"), address, browser, settings()
+        opened = sessions.sign_in(
+            db(),
+            username,
+            request_fields.text("password"),
+            access.browser(),
+            settings(),
         )
     except SidelightError as error:
-        return render(SignInPage(wanted, username, error.message), error.status)
-    access.remember(token)
+        return render_problem(SignInPage(wanted, username, error.message), error)
+    access.remember(opened)
     return redirect(_safe_target(wanted), 303)
 
 
@@ -105,6 +118,7 @@ def sign_out() -> Response:
     """Sign out this browser."""
     with db().write() as session:
         sessions.sign_out(session, account().token)
+        record(session, "sign_out", actor())
     access.forget()
     return redirect(url_for("accounts.sign_in"), 303)
 
@@ -118,21 +132,18 @@ def join(token: str) -> tuple[str, int]:
 
 @bp.post("/join/<token>", endpoint="do_join")
 @access.public
-def do_join(token: str) -> tuple[str, int] | Response:
+def do_join(token: str) -> Response:
     """Create an account by an invite, and sign in."""
     page = _join_page(token)
     username = request_fields.text("username")
     try:
         with db().write() as session:
-            person = invites.accept_invite(
-                session, token, username, request_fields.text("password")
-            )
-            browser = request.user_agent.string
-            opened = sessions.open_session(session, person, browser, settings())
+            password, address = request_fields.text("password"), request.remote_addr
+            person = invites.accept_invite(session, token, username, password, address=address)
+            opened = sessions.welcome(session, person, access.browser(), settings())
     except (InvalidInput, Conflict) as error:
-        return render(
-            JoinPage(page.role_words, page.expires_at, username, error.message), error.status
-        )
+        page = JoinPage(page.role_words, page.expires_at, username, error.message)
+        return render_problem(page, error)
     access.remember(opened)
     return redirect(url_for("home.guide" if person.role == "annotator" else "home.home"), 303)
 
@@ -146,20 +157,20 @@ def show() -> tuple[str, int]:
 
 @bp.post("/account/password")
 @access.signed_in
-def change_password() -> tuple[str, int] | Response:
+def change_password() -> Response:
     """Change the password, and sign out all other browsers."""
     me = account()
     try:
-        with db().write() as session:
-            accounts.change_password(
-                session,
-                me.id,
-                request_fields.text("current"),
-                request_fields.text("new"),
-                keep=me.token,
-            )
+        accounts.change_password(
+            db(),
+            me.id,
+            request_fields.text("current"),
+            request_fields.text("new"),
+            access.browser(),
+            settings(),
+        )
     except SidelightError as error:
-        return render(_account_page(error.message), error.status)
+        return render_problem(_account_page(error.message), error)
     flash("Your password has been changed. All your other browsers are signed out.", "success")
     return redirect(url_for("accounts.show"), 303)
 
@@ -169,7 +180,7 @@ def change_password() -> tuple[str, int] | Response:
 def revoke_session(session_id: int) -> Response:
     """Sign out one browser."""
     with db().write() as session:
-        sessions.revoke_browser(session, account().id, session_id)
+        sessions.revoke_browser(session, account().id, session_id, actor())
     flash("That browser has been signed out.", "success")
     return redirect(url_for("accounts.show"), 303)
 
@@ -180,7 +191,7 @@ def revoke_others() -> Response:
     """Sign out all other browsers."""
     me = account()
     with db().write() as session:
-        sessions.revoke_sessions(session, me.id, keep=me.token)
+        sessions.revoke_other_browsers(session, me.id, me.token, actor())
     flash("All your other browsers have been signed out.", "success")
     return redirect(url_for("accounts.show"), 303)
 

@@ -31,7 +31,7 @@ from labeler.web.campaign_forms import (
     sent_form,
     stored_form,
 )
-from labeler.web.context import Page, account, db, render
+from labeler.web.context import Page, account, actor, db, render
 from labeler.web.errors import always_json, wants_json
 from labeler.web.formatting import Statistic
 from labeler.web.markdown import render as markdown
@@ -180,7 +180,12 @@ def save_campaign(campaign_id: int) -> tuple[str, int] | Response:
         plan = form.plan()
         with db().write() as session:
             changed = campaigns.edit_campaign(
-                session, campaign_id, name=plan.name, rules=plan.rules, guideline=plan.guideline
+                session,
+                campaign_id,
+                actor(),
+                name=plan.name,
+                rules=plan.rules,
+                guideline=plan.guideline,
             )
             if changed:
                 kinds.refresh_all_images.queue(session, campaign_id, account().id)
@@ -216,7 +221,7 @@ def clone_campaign(campaign_id: int) -> tuple[str, int] | Response:
 def activate_campaign(campaign_id: int) -> Response:
     """Make this the active campaign, whose images people label."""
     with db().write() as session:
-        name = campaigns.activate_campaign(session, campaign_id).name
+        name = campaigns.activate_campaign(session, campaign_id, actor()).name
     return _back(campaign_id, f"{name} is now the active campaign. People are assigned its images.")
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
-from flask import current_app, g, render_template
+from flask import Response, current_app, g, make_response, render_template, request
 
+from labeler.audit.log import Actor
 from labeler.config import Settings
 from labeler.database.engine import Database
-from labeler.errors import NotSignedIn
+from labeler.errors import NotSignedIn, SidelightError, StillPreparing, TooManyAttempts
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,24 @@ def account() -> Account:
     if found is None:
         raise NotSignedIn("Sign in to go on.")
     return found
+
+
+def actor() -> Actor:
+    """Return who is signed in and from where, for the audit log."""
+    found = account_or_none()
+    return Actor(found.id if found else None, request.remote_addr)
+
+
+def render_problem(page: Page, error: SidelightError) -> Response:
+    """Fill the template of a page that shows an error, with its status and headers."""
+    return with_retry(make_response(render(page, error.status)), error)
+
+
+def with_retry(response: Response, error: SidelightError) -> Response:
+    """Tell programs how long they have to wait, if that is the error."""
+    if isinstance(error, TooManyAttempts | StillPreparing):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response
 
 
 def render(page: Page, status: int = 200) -> tuple[str, int]:

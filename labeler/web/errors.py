@@ -16,9 +16,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
 from labeler.database.failures import BUSY, failure_of
-from labeler.errors import NotSignedIn, SidelightError, StillPreparing, TooManyAttempts
+from labeler.errors import NotSignedIn, SidelightError
 from labeler.web.accounts import SignInPage
-from labeler.web.context import Link, Page, account_or_none, render
+from labeler.web.context import Link, Page, account_or_none, render, with_retry
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -103,12 +103,8 @@ def register(app: Flask) -> None:
 def _on_sidelight_error(error: SidelightError) -> Response:
     if isinstance(error, NotSignedIn) and not wants_json():
         return _sign_in_here(error)
-    response = _respond(
-        error.status, error.code, TITLES.get(error.status, "This is not possible"), error.message
-    )
-    if isinstance(error, TooManyAttempts | StillPreparing):
-        response.headers["Retry-After"] = str(error.retry_after_s)
-    return response
+    title = TITLES.get(error.status, "This is not possible")
+    return with_retry(_respond(error.status, error.code, title, error.message), error)
 
 
 def _on_csrf_error(error: CSRFError) -> Response:

@@ -8,9 +8,10 @@ from flask import Blueprint, request
 from flask import Response as FlaskResponse
 from werkzeug.wrappers import Response
 
+from labeler.audit.log import record
 from labeler.exports import csv_files
 from labeler.web import access, current_campaign
-from labeler.web.context import db
+from labeler.web.context import actor, db
 
 bp = Blueprint("exports", __name__, url_prefix="/admin")
 SURE_PRECISION = 0.95  # share of the sure proposals that are right
@@ -22,24 +23,28 @@ def labels_csv() -> Response:
     """The labels as CSV; with `proposals=yes` also proposals, with `sure=yes` only sure ones."""
     sure = request.args.get("sure") == "yes"
     with_proposals = sure or request.args.get("proposals") == "yes"
-    rows = csv_files.stream_labels(
-        db(), _campaign_id(), with_proposals, SURE_PRECISION if sure else None
-    )
     # Different names, so that one download does not look like the other.
     kind = "-and-sure-proposals" if sure else "-and-proposals" if with_proposals else ""
-    return _csv(f"labels{kind}.csv", rows)
+    name = f"labels{kind}.csv"
+    rows = csv_files.stream_labels(
+        db(), _logged_campaign(name), with_proposals, SURE_PRECISION if sure else None
+    )
+    return _csv(name, rows)
 
 
 @bp.get("/export/votes.csv")
 @access.only("supervisor", "admin")
 def votes_csv() -> Response:
     """All votes of a campaign as CSV."""
-    return _csv("votes.csv", csv_files.stream_votes(db(), _campaign_id()))
+    return _csv("votes.csv", csv_files.stream_votes(db(), _logged_campaign("votes.csv")))
 
 
-def _campaign_id() -> int:
-    with db().read() as session:
-        return current_campaign.campaign(session).id
+def _logged_campaign(file: str) -> int:
+    """Return the campaign of the request, and log that its data leave the site."""
+    with db().write() as session:
+        campaign_id = current_campaign.campaign(session).id
+        record(session, "export", actor(), ("campaign", campaign_id), file=file)
+    return campaign_id
 
 
 def _csv(name: str, chunks: Iterator[str]) -> Response:

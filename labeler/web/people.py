@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,14 +12,14 @@ from werkzeug.wrappers import Response
 from labeler.accounts import invites as accounts_invites
 from labeler.accounts import service as accounts
 from labeler.accounts.invites import InviteStatus
-from labeler.accounts.service import Person
+from labeler.accounts.service import AccountChange, Person
 from labeler.campaigns import participation
 from labeler.campaigns import service as campaigns
 from labeler.campaigns.participation import ParticipantStatus
 from labeler.errors import InvalidInput
 from labeler.models.accounts import ROLES
 from labeler.web import access, request_fields
-from labeler.web.context import Page, account, db, render, settings
+from labeler.web.context import Page, account, actor, db, render, render_problem, settings
 from labeler.web.current_campaign import campaign
 
 bp = Blueprint("people", __name__, url_prefix="/admin")
@@ -49,6 +50,7 @@ class PersonRow:
     created_at: datetime
     last_seen_at: datetime | None
     active: bool
+    anonymised: bool
     status: StatusRow | None
 
 
@@ -62,6 +64,17 @@ class PeoplePage(Page):
     trains: bool
     manages: bool
     roles: tuple[str, ...] = ROLES
+
+
+@dataclass(frozen=True, slots=True)
+class AnonymisePage(Page):
+    """The question whether to anonymise an account."""
+
+    template = "people/anonymise.html"
+    id: int
+    username: str
+    pseudonym: str
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +169,9 @@ def train_person(annotator_id: int) -> Response:
 def set_role(annotator_id: int) -> Response:
     """Change the role of a person."""
     with db().write() as session:
-        person = accounts.set_role(session, annotator_id, request_fields.text("role"))
-    return _back(f"{person.username} now has the role {person.role}.")
+        change = accounts.set_role(session, annotator_id, request_fields.text("role"), actor())
+    person = change.annotator
+    return _back(f"{person.username} now has the role {person.role}.{_revoked(change)}")
 
 
 @bp.post("/people/<id:annotator_id>/deactivate")
@@ -165,8 +179,9 @@ def set_role(annotator_id: int) -> Response:
 def deactivate(annotator_id: int) -> Response:
     """Close an account. Its votes stay."""
     with db().write() as session:
-        person = accounts.deactivate(session, annotator_id)
-    return _back(f"The account of {person.username} is closed. Its votes stay.")
+        change = accounts.deactivate(session, annotator_id, actor())
+    name = change.annotator.username
+    return _back(f"The account of {name} is closed. Its votes stay.{_revoked(change)}")
 
 
 @bp.post("/people/<id:annotator_id>/reactivate")
@@ -174,8 +189,28 @@ def deactivate(annotator_id: int) -> Response:
 def reactivate(annotator_id: int) -> Response:
     """Reopen a closed account."""
     with db().write() as session:
-        person = accounts.reactivate(session, annotator_id)
+        person = accounts.reactivate(session, annotator_id, actor())
     return _back(f"The account of {person.username} is open again.")
+
+
+@bp.get("/people/<id:annotator_id>/anonymise")
+@access.only("admin")
+def confirm_anonymise(annotator_id: int) -> tuple[str, int]:
+    """What anonymising an account does, and the form to confirm it."""
+    return render(_anonymise_page(annotator_id))
+
+
+@bp.post("/people/<id:annotator_id>/anonymise")
+@access.only("admin")
+def anonymise(annotator_id: int) -> Response:
+    """Erase the name of a person for good. The votes stay."""
+    page = _anonymise_page(annotator_id)
+    if request_fields.text("username").strip() != page.username:
+        error = InvalidInput(f"Enter the user name {page.username} to confirm.")
+        return render_problem(dataclasses.replace(page, problem=error.message), error)
+    with db().write() as session:
+        person = accounts.anonymise(session, annotator_id, actor())
+    return _back(f"The account is now called {person.username}. Its votes stay.")
 
 
 @bp.get("/invites")
@@ -196,7 +231,7 @@ def create_invite() -> tuple[str, int]:
         uses, days = request_fields.whole("max_uses"), request_fields.whole("days")
         with db().write() as session:
             _, token = accounts_invites.create_invite(
-                session, form.role, uses, days, form.note, account().id
+                session, form.role, uses, days, form.note, actor()
             )
     except InvalidInput as error:
         return render(InvitesPage(_rows(), form, problem=error.message), error.status)
@@ -209,9 +244,25 @@ def create_invite() -> tuple[str, int]:
 def revoke_invite(invite_id: int) -> Response:
     """End an invite."""
     with db().write() as session:
-        accounts_invites.revoke_invite(session, invite_id)
+        accounts_invites.revoke_invite(session, invite_id, actor())
     flash("The link no longer works. Accounts that were created with it stay.", "success")
     return redirect(url_for("people.invites"), 303)
+
+
+def _anonymise_page(annotator_id: int) -> AnonymisePage:
+    with db().read() as session:
+        person = accounts.get_person(session, annotator_id)
+        return AnonymisePage(annotator_id, person.username, person.pseudonym)
+
+
+def _revoked(change: AccountChange) -> str:
+    """Say how many links were revoked; "" if none."""
+    count = change.revoked_links
+    if not count:
+        return ""
+    if count == 1:
+        return " One open invite link of this person was revoked."
+    return f" {count} open invite links of this person were revoked."
 
 
 def _back(text: str) -> Response:
@@ -230,6 +281,7 @@ def _row(person: Person, status: ParticipantStatus | None) -> PersonRow:
         annotator.created_at,
         person.last_seen_at,
         annotator.deactivated_at is None,
+        annotator.removed_at is not None,
         _status_row(status) if status else None,
     )
 

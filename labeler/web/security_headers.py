@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from flask import Flask, Response
 
+from labeler.config import Settings
+
 # Inline scripts and styles are forbidden, so that injected text stays text.
 POLICY = "; ".join(
     (
@@ -28,13 +30,19 @@ HEADERS = {
 }
 
 
-def register(app: Flask) -> None:
-    """Set the headers. Caches keep no page with a person's data."""
-    app.after_request(_harden)
+HSTS = {"Strict-Transport-Security": f"max-age={365 * 86_400}"}  # other names may lack HTTPS
 
 
-def _harden(response: Response) -> Response:
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    response.headers.setdefault("Cache-Control", "no-store")
-    return response
+def register(app: Flask, settings: Settings) -> None:
+    """Set the headers. Caches keep no page with a person's data.
+
+    A site that people reach by HTTPS only tells browsers so (HSTS).
+    """
+    headers = {**HEADERS, "Cache-Control": "no-store", **(HSTS if settings.cookie_secure else {})}
+
+    def harden(response: Response) -> Response:
+        for name, value in headers.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    app.after_request(harden)

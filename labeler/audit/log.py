@@ -1,0 +1,187 @@
+"""Writing and reading the audit log.
+
+An event is written in the transaction of the change that it tells of, so neither is stored without
+the other. Events hold ids and codes only. Names are looked up when the log is read.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from labeler.models.accounts import Annotator
+from labeler.models.audit import AuditEvent
+from labeler.models.base import utc_now
+
+ACTIONS = {
+    "sign_in": "Signed in",
+    "sign_in_failed": "Wrong password at sign-in",
+    "password_failed": "Wrong current password",
+    "locked_out": "Too many wrong passwords: has to wait",
+    "sign_out": "Signed out",
+    "browser_signed_out": "Signed out another browser",
+    "password_changed": "Changed the password",
+    "password_reset": "Password was reset",
+    "account_created": "Account created by an invite",
+    "role_changed": "Role changed",
+    "account_closed": "Account closed",
+    "account_reopened": "Account reopened",
+    "account_anonymised": "Account anonymised",
+    "invite_created": "Invite created",
+    "invite_revoked": "Invite revoked",
+    "export": "Data exported",
+    "rules_changed": "Rules of a campaign changed",
+    "campaign_activated": "Campaign activated",
+    "backup": "Backup made",
+}
+WARNINGS = frozenset({"sign_in_failed", "password_failed", "locked_out"})
+ADDRESS_DAYS = 90  # after so many days an event loses its network address
+PAGE = 100
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who does something. `id` None: a command, or somebody who is not signed in."""
+
+    id: int | None = None
+    address: str | None = None
+
+
+NOBODY = Actor()  # the command line
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedEvent:
+    """An event with the names of the people, as they are now. "" if no account is concerned."""
+
+    event: AuditEvent
+    actor: str
+    subject: str
+
+    @property
+    def words(self) -> str:
+        """What happened, in words."""
+        return ACTIONS.get(self.event.action, self.event.action)
+
+
+def record(
+    session: Session,
+    action: str,
+    by: Actor,
+    subject: tuple[str, int] | None = None,
+    *,
+    now: datetime | None = None,
+    **details: Any,
+) -> None:
+    """Add an event to the log. Failures also go to the program's log, as warnings.
+
+    Parameters:
+        action: one of `ACTIONS`.
+        subject: kind and id of what it was done to, such as ("account", 3).
+        details: codes and numbers; no names, and nothing that a person has typed.
+
+    Raises:
+        KeyError: an unknown action.
+    """
+    words = ACTIONS[action]
+    kind, number = subject or (None, None)
+    session.add(
+        AuditEvent(
+            at=now or utc_now(),
+            actor_id=by.id,
+            address=by.address[:60] if by.address else None,
+            action=action,
+            subject_kind=kind,
+            subject_id=number,
+            details=details,
+        )
+    )
+    log.log(
+        logging.WARNING if action in WARNINGS else logging.INFO,
+        "%s (%s). Account %s, address %s, concerns %s %s. %s",
+        words,
+        action,
+        by.id or "none",
+        by.address or "none",
+        kind or "nothing",
+        "" if number is None else number,
+        details or "",
+    )
+
+
+def list_events(
+    session: Session,
+    *,
+    action: str | None = None,
+    annotator_id: int | None = None,
+    before: int | None = None,
+    limit: int = PAGE,
+) -> Sequence[LoggedEvent]:
+    """Events, the newest first.
+
+    Parameters:
+        action: only this kind.
+        annotator_id: only what this person did, or what was done to the account.
+        before: only events with smaller ids; for the next page.
+    """
+    query = select(AuditEvent).order_by(AuditEvent.id.desc()).limit(limit)
+    if action is not None:
+        query = query.where(AuditEvent.action == action)
+    if annotator_id is not None:
+        concerns = (AuditEvent.subject_kind == "account") & (AuditEvent.subject_id == annotator_id)
+        query = query.where(or_(AuditEvent.actor_id == annotator_id, concerns))
+    if before is not None:
+        query = query.where(AuditEvent.id < before)
+    events = session.scalars(query).all()
+    names = _names(session, events)
+    return [
+        LoggedEvent(event, names.get(event.actor_id or 0, ""), names.get(_account(event), ""))
+        for event in events
+    ]
+
+
+def write_details(details: dict[str, Any]) -> str:
+    """The details of an event as text, such as `role: admin, days: 7`."""
+    return ", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in details.items())
+
+
+def erase_old_addresses(session: Session, now: datetime) -> int:
+    """Erase the addresses of events older than `ADDRESS_DAYS`; returns how many."""
+    old = AuditEvent.at < now - timedelta(days=ADDRESS_DAYS)
+    found = session.execute(
+        update(AuditEvent)
+        .where(old, AuditEvent.address.is_not(None))
+        .values(address=None)
+        .execution_options(synchronize_session=False)
+    )
+    return int(found.rowcount)  # type: ignore[attr-defined]
+
+
+def erase_addresses_of(session: Session, annotator_id: int) -> None:
+    """Erase the addresses of all events of a person."""
+    concerns = (AuditEvent.subject_kind == "account") & (AuditEvent.subject_id == annotator_id)
+    session.execute(
+        update(AuditEvent)
+        .where(or_(AuditEvent.actor_id == annotator_id, concerns), AuditEvent.address.is_not(None))
+        .values(address=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _account(event: AuditEvent) -> int:
+    return (event.subject_id or 0) if event.subject_kind == "account" else 0
+
+
+def _names(session: Session, events: Sequence[AuditEvent]) -> dict[int, str]:
+    wanted = {event.actor_id or 0 for event in events} | {_account(event) for event in events}
+    rows = session.execute(
+        select(Annotator.id, Annotator.username).where(Annotator.id.in_(wanted - {0}))
+    )
+    return {row.id: row.username for row in rows}

@@ -1,0 +1,160 @@
+"""Who calls, and by which name: forwarding headers of proxies, and the Host header.
+
+Everybody can send these headers. They are believed only where a proxy of
+`SIDELIGHT_TRUSTED_PROXIES` has written them, and the site answers only to its own names.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from flask import Flask, request
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RequestRedirect
+
+from labeler.config import Settings
+from labeler.errors import SidelightError
+from labeler.web.context import settings as site_settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+HEADERS = (
+    "HTTP_FORWARDED",
+    "HTTP_X_FORWARDED_FOR",
+    "HTTP_X_FORWARDED_HOST",
+    "HTTP_X_FORWARDED_PORT",
+    "HTTP_X_FORWARDED_PREFIX",
+    "HTTP_X_FORWARDED_PROTO",
+    "HTTP_X_FORWARDED_SSL",
+)
+ALWAYS_NAMED = {"localhost", "127.0.0.1", "::1"}
+ANY_ADDRESS = {"0.0.0.0", "::"}
+
+
+class ForeignHostError(SidelightError):
+    """The request names another site in its Host header."""
+
+    status = 400
+    code = "foreign_host"
+
+
+class TrustedProxies:
+    """WSGI middleware: apply the forwarding headers of trusted proxies, remove those of others.
+
+    Parameters:
+        app: the application below.
+        proxies: networks, and perhaps `unix` for callers without an address.
+    """
+
+    def __init__(self, app: WSGIApplication, proxies: Sequence[str]) -> None:
+        self._app = app
+        self._unix = "unix" in proxies
+        self._networks: list[Network] = [
+            ipaddress.ip_network(one) for one in proxies if one != "unix"
+        ]
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request."""
+        given = {name: environ.pop(name) for name in HEADERS if name in environ}
+        if given and self._trusts(environ.get("REMOTE_ADDR", "")):
+            self._apply(environ, given)
+        return self._app(environ, start_response)
+
+    def _apply(self, environ: WSGIEnvironment, given: dict[str, str]) -> None:
+        caller = self._caller(given.get("HTTP_X_FORWARDED_FOR", ""))
+        if caller:
+            environ["REMOTE_ADDR"] = caller
+        # The last value is that of the proxy which called; those before it may be made up.
+        scheme = _last(given.get("HTTP_X_FORWARDED_PROTO", "")).lower()
+        if scheme in ("http", "https"):
+            environ["wsgi.url_scheme"] = scheme
+        host = _last(given.get("HTTP_X_FORWARDED_HOST", ""))
+        if host:
+            environ["HTTP_HOST"] = host
+
+    def _caller(self, forwarded_for: str) -> str:
+        """Walk from the right: the first address that is no trusted proxy is the caller."""
+        caller = ""
+        for word in reversed(forwarded_for.split(",")):
+            address = _address(word.strip())
+            if address is None:
+                break
+            caller = str(address)
+            if not self._contains(address):
+                break
+        return caller
+
+    def _trusts(self, peer: str) -> bool:
+        address = _address(peer)
+        return self._unix if address is None else self._contains(address)
+
+    def _contains(self, address: Address) -> bool:
+        return any(address in network for network in self._networks)
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Read forwarding headers, refuse foreign names, and redirect within the site only."""
+    app.wsgi_app = TrustedProxies(app.wsgi_app, settings.proxies)  # type: ignore[method-assign]
+    app.before_request(_refuse_foreign_host)
+    app.register_error_handler(RequestRedirect, _redirect_here)
+
+
+def own_names(settings: Settings) -> frozenset[str] | None:
+    """The names under which the site answers. None: any name, since no public address is set."""
+    if not settings.public_url:
+        return None
+    named = urlsplit(settings.public_url).hostname or ""
+    return frozenset(ALWAYS_NAMED | {named, settings.host.lower()}) - ANY_ADDRESS
+
+
+def _refuse_foreign_host() -> None:
+    """Refuse a Host header that names another site. Links and caches might otherwise carry it."""
+    names = own_names(site_settings())
+    if names is None or request.endpoint == "home.healthz":
+        return
+    given = request.headers.get("Host", "")
+    if _host_name(given) not in names:
+        raise ForeignHostError(
+            f"This site does not answer under the name {given[:100]!r}. Open "
+            f"{site_settings().public_url} instead. If that is wrong, the person who runs the site "
+            "sets SIDELIGHT_PUBLIC_URL, or lets the proxy pass the Host header on."
+        )
+
+
+def _redirect_here(error: HTTPException) -> HTTPException:
+    """Redirect by a path: the router would build the address from the Host header."""
+    assert isinstance(error, RequestRedirect)
+    parts = urlsplit(error.new_url)
+    error.new_url = f"/{parts.path.lstrip('/')}" + (f"?{parts.query}" if parts.query else "")
+    return error
+
+
+def _host_name(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
+
+
+def _last(values: str) -> str:
+    return values.rpartition(",")[2].strip()
+
+
+def _address(text: str) -> Address | None:
+    """An address as proxies write it: alone, with a port, or in brackets."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        found = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    mapped = found.ipv4_mapped if found.version == 6 else None
+    return mapped or found

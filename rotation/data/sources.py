@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import weakref
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -143,6 +144,8 @@ class ZipSource(ImageSource):
             try:
                 self._file = opened.enter_context(open_regular(path))
                 self._zip = opened.enter_context(zipfile.ZipFile(self._file))
+                # A source that nobody closes takes its file with it.
+                weakref.finalize(self, self._file.close)
             except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
                 # The last two mean a name in another encoding than stated, or an unknown version.
                 reason = getattr(error, "strerror", None) or error

@@ -502,13 +502,13 @@ def test_links_of_who_lost_the_role_end(any_db: Database, settings: Settings, lo
     join(any_db, "root", "admin")
     eve = join(any_db, "eve", "admin")
     with any_db.write() as session:
-        _, token = invites.create_invite(session, "admin", by=Actor(eve.id), now=NOON)
+        _, token = invites.create_invite(session, "admin", by=Actor(eve.id))
         if loses == "deactivate":
-            assert accounts.deactivate(session, eve.id, now=NOON).revoked_links == 1
+            assert accounts.deactivate(session, eve.id).revoked_links == 1
         else:
             assert accounts.set_role(session, eve.id, "supervisor").revoked_links == 1
     with any_db.write() as session, pytest.raises(SidelightError):
-        invites.accept_invite(session, token, "mallory", PASSWORD, now=NOON)
+        invites.accept_invite(session, token, "mallory", PASSWORD)
 
 
 def test_anonymising_erases_the_name_and_keeps_the_account(

@@ -10,6 +10,7 @@ from labeler.config import Settings, load_settings
 from labeler.database.engine import Database
 from labeler.database.health import Health
 from labeler.database.patience import FOR_PAGES
+from labeler.images.converted import ConvertedPictures
 from labeler.site_files import site_files
 from labeler.web import (
     access,
@@ -80,6 +81,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["sidelight_settings"] = settings
     app.extensions["sidelight_db"] = Database(settings.database_url, FOR_PAGES)
     app.extensions["sidelight_health"] = Health(settings.database_url, settings.home)
+    app.extensions["sidelight_pictures"] = ConvertedPictures(settings.home)
     converters.register(app)
     errors.register(app)
     forwarding.register(app, settings)

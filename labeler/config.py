@@ -10,6 +10,7 @@ import difflib
 import ipaddress
 import logging
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping
@@ -21,14 +22,15 @@ from urllib.parse import urlsplit
 from labeler.errors import ConfigError
 from labeler.home_files import BACKUPS, SECRET, unknown_entries
 from labeler.private_files import tighten
+from rotation.reading import real_path
 
 T = TypeVar("T")
 
 MIN_SECRET_LENGTH = 32
 MIN_SECRET_ALPHABET = 8  # different characters; keys such as "aaaa…" have fewer
 _PREFIX, _TEST_PREFIX = "SIDELIGHT_", "SIDELIGHT_TEST_"
-LOOPBACK = ("127.0.0.0/8", "::1/128")
 log = logging.getLogger(__name__)
+LOOPBACK = ("127.0.0.0/8", "::1/128")
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
@@ -95,7 +97,7 @@ def load_settings(
             is allowed.
     """
     reader = _Reader(os.environ if environ is None else environ)
-    home = Path(reader.get("SIDELIGHT_HOME", "instance", str) or "instance").expanduser().resolve()
+    home = real_path(reader.get("SIDELIGHT_HOME", "instance", str) or "instance")
     database_url = reader.get(
         "SIDELIGHT_DATABASE_URL", f"sqlite:///{home / 'sidelight.sqlite3'}", _database_url
     )
@@ -192,22 +194,12 @@ def _host(text: str) -> str:
     return text.strip()
 
 
-_URL_NEEDED = "enter an address that starts with http:// or https://"
-
-
 def _public_url(text: str) -> str | None:
     if text and not text.startswith(("http://", "https://")):
-        raise ValueError(_URL_NEEDED)
-    if text and not _host_of(text):
-        raise ValueError(_URL_NEEDED)
+        raise ValueError("enter an address that starts with http:// or https://")
+    if text and not re.fullmatch(r"[^\s\[\]]+|\[[0-9a-fA-F:.]+\](:\d+)?", urlsplit(text).netloc):
+        raise ValueError("enter the address of a host, such as https://labels.example.org")
     return text.rstrip("/") or None
-
-
-def _host_of(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
 
 
 _PROXIES_NEEDED = "enter addresses or networks such as 10.0.0.5, 10.0.0.0/24 or unix, or none"

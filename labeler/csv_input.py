@@ -49,8 +49,9 @@ def read_filenames(text: str) -> list[str]:
     In a list of names, blanks around a name are removed.
 
     Raises:
-        BrokenData: a CSV file without the column.
+        BrokenData: a CSV file without the column, or a file with a NUL character.
     """
+    _refuse_nul(text)
     head = text.lstrip("\ufeff").partition("\n")[0]
     if "," in head or head.strip() == "filename":
         return [row["filename"] for _, row in _rows(text, ("filename",)) if row["filename"]]
@@ -89,14 +90,18 @@ def _problems(rows: Iterable[tuple[int, dict[str, str]]]) -> Iterator[tuple[int,
             yield number, f"{name!r} has the label {labels[name]} on an earlier line"
 
 
+def _refuse_nul(text: str) -> None:
+    if "\0" in text:  # PostgreSQL does not store it
+        raise BrokenData("The file is not text: it contains a NUL character.")
+
+
 def _rows(text: str, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
     """Read a CSV file as (line number, values by column).
 
     A missing column is empty. Blanks around values are removed, except around the filename, which
     stays as an export wrote it.
     """
-    if "\0" in text:
-        raise BrokenData("The file is not text: it contains a NUL character.")
+    _refuse_nul(text)
     reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), restkey="", restval="")
     columns = [(name or "").strip() for name in reader.fieldnames or []]
     lacking = [name for name in needed if name not in columns]

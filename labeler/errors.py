@@ -95,3 +95,11 @@ class BrokenData(SidelightError):
 
     status = 422
     code = "broken_data"
+
+
+class StillPreparing(SidelightError):
+    """Something takes long and is being prepared. `retry_after_s`: when to ask again."""
+
+    status = 503
+    code = "still_preparing"
+    retry_after_s = 2

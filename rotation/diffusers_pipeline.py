@@ -48,6 +48,8 @@ LINEAR_GAIN = 1.0
 """The default gain along a direction without a flow."""
 MIN_CONFIDENCE = 0.2
 """Poses with less confidence come from images without a face. Clusters leave them out too."""
+_UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
+"""What diffusers raises for a folder that it cannot open."""
 
 InputImage = Image.Image | np.ndarray | torch.Tensor
 
@@ -112,7 +114,7 @@ class HeadRotationPipeline(DiffusionPipeline):
             kwargs["use_safetensors"] = True
             try:
                 pipeline = super().from_pretrained(folder, **kwargs)
-            except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            except _UNREADABLE as error:
                 raise ModelError(f"{folder}: cannot be opened as a pipeline: {error}") from error
         if (folder / UNET_CONFIG).is_file():
             pipeline.directions = load_directions(folder, content_hash(folder))

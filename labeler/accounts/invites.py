@@ -225,7 +225,10 @@ def invite_address(settings: Settings, token: str) -> str:
 
 def is_local(address: str) -> bool:
     """Whether an address of the site works only on the machine that runs it."""
-    host = urlsplit(address).hostname or ""
+    try:
+        host = urlsplit(address).hostname or ""
+    except ValueError:  # the name that a browser gave the site may be no address at all
+        return False
     return host in ("localhost", "::1", "::", "0.0.0.0") or host.startswith("127.")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from labeler.models.campaigns import Campaign
 from labeler.rules.campaign_rules import Rules, read_rules, write_rule
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.validation import RuleError
+from rotation.reading import open_regular
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 PARTITIONS = {"train": 0, "valid": 1, "test": 2}
@@ -260,8 +263,9 @@ def _rules(pairs: Sequence[str], base: Rules | None = None) -> Rules:
 
 def _read(path: Path, newline: str | None = None) -> str:
     try:
-        with path.expanduser().open(encoding="utf-8-sig", newline=newline) as file:
-            return file.read()
+        file = open_regular(os.path.expanduser(path))
+        with io.TextIOWrapper(file, encoding="utf-8-sig", newline=newline) as text:
+            return text.read()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise click.ClickException(f"Cannot read {path}: {reason}") from None

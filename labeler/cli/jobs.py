@@ -6,6 +6,7 @@ import click
 
 from labeler.cli.context import open_database
 from labeler.jobs import queue
+from labeler.models.base import MAX_ID
 from labeler.models.jobs import Job
 
 
@@ -32,7 +33,7 @@ def list_jobs(limit: int) -> None:
 
 
 @jobs.command()
-@click.argument("job_id", metavar="NUMBER", type=click.IntRange(1, 2**31 - 1))
+@click.argument("job_id", metavar="NUMBER", type=click.IntRange(1, MAX_ID))
 def show(job_id: int) -> None:
     """Show a job and its log.
 
@@ -47,7 +48,7 @@ def show(job_id: int) -> None:
 
 
 @jobs.command()
-@click.argument("job_id", metavar="NUMBER", type=click.IntRange(1, 2**31 - 1))
+@click.argument("job_id", metavar="NUMBER", type=click.IntRange(1, MAX_ID))
 def cancel(job_id: int) -> None:
     """Cancel a queued or running job. What it has stored so far stays.
 
@@ -61,7 +62,7 @@ def cancel(job_id: int) -> None:
 
 
 @jobs.command()
-@click.argument("job_id", metavar="NUMBER", type=click.IntRange(1, 2**31 - 1))
+@click.argument("job_id", metavar="NUMBER", type=click.IntRange(1, MAX_ID))
 def retry(job_id: int) -> None:
     """Queue a failed or cancelled job again.
 

@@ -11,6 +11,7 @@ from labeler.campaigns.service import find_campaign
 from labeler.cli.context import campaign_option, open_database, processes_option, progress_bar
 from labeler.config import load_settings
 from labeler.errors import Conflict
+from labeler.models.base import MAX_ID
 from labeler.models.proposals import ModelRun
 from rotation.data.labels import LABELS
 
@@ -76,7 +77,7 @@ def runs(campaign_name: str | None) -> None:
 
 
 @proposals.command()
-@click.argument("run_id", metavar="[RUN]", type=click.IntRange(1), required=False)
+@click.argument("run_id", metavar="[RUN]", type=click.IntRange(1, MAX_ID), required=False)
 @campaign_option
 @processes_option
 def rollback(run_id: int | None, campaign_name: str | None, processes: int | None) -> None:

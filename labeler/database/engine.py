@@ -21,10 +21,11 @@ from typing import Any, ParamSpec, TypeVar
 from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from labeler.database import patience
+from labeler.database.conflicts import as_conflict
 from labeler.database.patience import Patience
 from labeler.database.sqlite_write_lock import SqliteWriteLock
 from labeler.errors import ConfigError
@@ -65,9 +66,19 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A write transaction, committed at the end or rolled back if an exception leaves it."""
-        with self._write_lock, self._write.begin() as session:
-            yield session
+        """A write transaction, committed at the end or rolled back if an exception leaves it.
+
+        Raises:
+            Conflict: somebody else has taken a unique name or place at the same moment.
+        """
+        try:
+            with self._write_lock, self._write.begin() as session:
+                yield session
+        except IntegrityError as error:
+            conflict = as_conflict(error)
+            if conflict is None:
+                raise
+            raise conflict from error
 
     def dispose(self) -> None:
         """Close all connections. Call it after a fork and at the end of a test."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from labeler.doctor.findings import Finding, Site
 from labeler.models.images import Dataset, Image
@@ -19,21 +20,18 @@ def check_images(site: Site) -> Iterator[Finding]:
     """The files of each data set exist. Their content is not read."""
     with site.db.read() as session:
         datasets = session.scalars(select(Dataset).order_by(Dataset.id)).all()
-        known = {
-            each.id: dict(
-                session.execute(
-                    select(Image.filename, Image.status).where(Image.dataset_id == each.id)
-                )
-                .tuples()
-                .all()
-            )
-            for each in datasets
-        }
+        known = {each.id: _statuses(session, each.id) for each in datasets}
     if not datasets:
         action = "Register images: python manage.py images import PATH"
         yield Finding("images", "warning", "No data set is registered.", action)
     for each in datasets:
         yield _check_dataset(each, known[each.id])
+
+
+def _statuses(session: Session, dataset_id: int) -> dict[str, str]:
+    """The status of each image of a data set by its file name."""
+    names = select(Image.filename, Image.status).where(Image.dataset_id == dataset_id)
+    return {row.filename: row.status for row in session.execute(names)}
 
 
 def _check_dataset(dataset: Dataset, known: dict[str, str]) -> Finding:

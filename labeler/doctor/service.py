@@ -93,4 +93,5 @@ def _run(name: str, check: Check, site: Site) -> Iterator[Finding]:
         yield Finding(name, "problem", f"This could not be checked: {disk_message(error)}")
     except Exception as error:  # noqa: BLE001  whatever is stored there, the report goes on
         said = f"This could not be checked: {type(error).__name__}: {error}"
-        yield Finding(name, "problem", said, database_checks.RESTORE)
+        action = "A value is stored that the program cannot read. Report it with this line."
+        yield Finding(name, "problem", said, action)

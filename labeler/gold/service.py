@@ -21,7 +21,7 @@ from labeler.consensus.store import recount
 from labeler.csv_input import MAX_EXPLANATION, GoldLine, refuse_lines
 from labeler.errors import InvalidInput, NotFound
 from labeler.models.accounts import Annotator
-from labeler.models.base import utc_now
+from labeler.models.base import MAX_SMALL, utc_now
 from labeler.models.consensus import Consensus, Gold
 from labeler.models.images import Image
 from labeler.models.voting import Vote
@@ -301,10 +301,13 @@ def promote_unanimous(
         count: how many images in all, >= 1; fewer if fewer are unanimous.
 
     Raises:
-        InvalidInput: fewer than 2 votes, or a count below 1.
+        InvalidInput: fewer than 2 votes or more than a column counts, or a count below 1.
     """
-    if min_votes < 2 or count < 1:
-        raise InvalidInput("Enter at least 2 votes per image and a number of images of at least 1.")
+    if not 2 <= min_votes <= MAX_SMALL or count < 1:
+        raise InvalidInput(
+            f"Enter at least 2 votes per image, at most {MAX_SMALL:,}, and a number of images of "
+            "at least 1."
+        )
     found = {label: _unanimous(campaign_id, label, min_votes) for label in LABELS}
     available = {
         label: session.scalar(select(func.count()).select_from(ids.subquery())) or 0

@@ -22,6 +22,7 @@ from labeler.images.head_pose import estimate_yaw
 from labeler.models.images import MAX_FILENAME, Dataset, Image
 from labeler.voting.service import supersede_votes_on
 from rotation.data.sources import ImageSource, open_source
+from rotation.reading import real_path
 
 BATCH = 2_000  # rows per transaction; an interrupted import repeats at most so many
 LEFT_OUT_SHOWN = 10
@@ -85,7 +86,7 @@ def register_dataset(
         Conflict: another data set has the default name.
         InvalidInput: the name is empty or longer than 100 characters.
     """
-    path = Path(path).expanduser().resolve()
+    path = real_path(path)
     with open_source(path) as source:
         names = [name for name in source.names() if _can_be_stored(name)]
         annotations = read_annotations(path, names)

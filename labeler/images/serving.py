@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image as Pillow
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from labeler.errors import BrokenData, NotFound
+from labeler.images.converted import ConvertedPictures
 from labeler.models.images import Dataset, Image
-from rotation.data.decoding import decode, read_header
 from rotation.data.sources import ImageSource, locate_images, open_source
 from rotation.errors import DatasetError, ImageError
 
-MIME = {
-    "JPEG": "image/jpeg",
-    "MPO": "image/jpeg",
-    "PNG": "image/png",
-    "GIF": "image/gif",
-    "WEBP": "image/webp",
-    "BMP": "image/bmp",
-}
-PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 OPEN_SOURCES = 4
-JPEG_QUALITY = 95
 
 
 SourceKey = tuple[str, int, int, int]
@@ -70,44 +59,43 @@ class _Sources:
 _sources = _Sources()
 
 
-def read_image(session: Session, image_id: int) -> tuple[bytes, str, Image]:
-    """Return the bytes for the browser, their MIME type, and the row of the image.
+@dataclass(frozen=True, slots=True)
+class ImageFile:
+    """Where an image is: its row, and the folder or zip file of its data set."""
+
+    image: Image
+    path: str
+
+    def for_browser(self, converted: ConvertedPictures) -> tuple[bytes, str]:
+        """Return bytes that every browser can show, and their MIME type.
+
+        Call it outside of a transaction, because it may take seconds.
+
+        Raises:
+            BrokenData: the file is missing or cannot be decoded.
+            StillPreparing: other large pictures are being converted.
+        """
+        name = self.image.filename
+        try:
+            return converted.for_browser(
+                lambda: _source(self.path).read(name), name, self.image.sha256
+            )
+        except (ImageError, DatasetError) as error:
+            raise BrokenData(str(error)) from None
+
+
+def find_image(session: Session, image_id: int) -> ImageFile:
+    """Return the place of an image.
 
     Raises:
         NotFound: there is no such image.
-        BrokenData: the file is missing or cannot be decoded.
     """
     row = session.execute(
         select(Image, Dataset.path).join(Dataset).where(Image.id == image_id)
     ).one_or_none()
     if row is None:
         raise NotFound(f"There is no image {image_id}.")
-    image, path = row
-    try:
-        data, mime = for_browser(_source(path).read(image.filename), image.filename)
-    except (ImageError, DatasetError) as error:
-        raise BrokenData(str(error)) from None
-    return data, mime, image
-
-
-def for_browser(data: bytes, name: str) -> tuple[bytes, str]:
-    """Return the same bytes if every browser can show them, else a PNG or JPEG of the image.
-
-    Raises:
-        ImageError: the data cannot be decoded.
-    """
-    header = read_header(data, name)
-    if header.format in MIME and header.mode in PLAIN_MODES:
-        return data, MIME[header.format]
-    if header.format == "JPEG":  # CMYK; it is lossy already
-        return _encode(decode(data, name), "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    return _encode(decode(data, name), "PNG")
-
-
-def _encode(image: Pillow.Image, kind: str, **options: int) -> tuple[bytes, str]:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue(), MIME[kind]
+    return ImageFile(*row)
 
 
 def _source(path: str) -> ImageSource:

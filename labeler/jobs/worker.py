@@ -18,16 +18,19 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from labeler.accounts.pruning import prune
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import Interrupted, SidelightError
 from labeler.jobs import kinds, queue
 from labeler.jobs.kinds import KINDS, QUEUES, Cancelled, JobContext
 from labeler.jobs.queue import BEAT_S, AbandonedJobs, TakenJob
+from labeler.models.base import utc_now
 from rotation.errors import RotationError
 
 POLL_S = 1.0
 DUE_EVERY_S = 60.0
+PRUNE_EVERY_S = 3600.0  # ended sessions, old failures and old addresses
 LOOK_EVERY_S = 5.0  # for jobs whose workers have ended
 STOP_WITHIN_S = 5.0  # `serve` kills its worker after 10 s
 CANCEL_WITHIN_S = 60.0
@@ -48,6 +51,7 @@ class Worker:
         self._db = Database(settings.database_url)
         self._stopping = threading.Event()
         self._abandoned = AbandonedJobs()
+        self._prune_accounts = _Every(PRUNE_EVERY_S, lambda: prune(self._db, utc_now()))
 
     def stop(self) -> None:
         """End `run` soon. The job in work is handed back. A signal handler may call this."""
@@ -83,6 +87,7 @@ class Worker:
                 log.info("%s is due", words)
             with self._db.write() as session:
                 queue.prune(session)
+            self._prune_accounts.call_if_due()
         except SQLAlchemyError:
             raise
         except Exception:
@@ -210,7 +215,7 @@ class _JobLog(logging.Handler):
 class _Every:
     """Calls a function at most once in `seconds`, at first at once."""
 
-    def __init__(self, seconds: float, function: Callable[[], None]) -> None:
+    def __init__(self, seconds: float, function: Callable[[], object]) -> None:
         self._seconds, self._function = seconds, function
         self._next = time.monotonic()
 

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.numpy import load, load_file, save, save_file
+from safetensors.numpy import load, save, save_file
 
 from labeler.light_classifier.features import N_EVEN, N_ODD
 from labeler.light_classifier.mirror_logistic import MirrorLogistic
 from labeler.light_classifier.training import METHOD
+from rotation.reading import read_bytes, read_json
 
 WEIGHTS_FILE, DESCRIPTION_FILE = "model.safetensors", "model.json"
 SHAPES = {
@@ -58,7 +59,7 @@ def load_model(folder: Path) -> tuple[MirrorLogistic, dict[str, Any]]:
             f"{METHOD!r}. Fit it anew."
         )
     try:
-        arrays = load_file(folder / WEIGHTS_FILE)
+        arrays = load(read_bytes(folder / WEIGHTS_FILE))
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{folder / WEIGHTS_FILE}: cannot be read ({error})") from None
     try:
@@ -102,11 +103,11 @@ def _model(arrays: Mapping[str, npt.NDArray[np.float64]]) -> MirrorLogistic:
 
 def _read_description(path: Path) -> dict[str, Any]:
     try:
-        description = json.loads(path.read_text(encoding="utf-8"))
+        description = read_json(path)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read ({error.strerror}); is it a model?") from None
-    except ValueError:
-        raise ValueError(f"{path}: not JSON") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error})") from None
     if not isinstance(description, dict):
         raise ValueError(f"{path}: not a JSON object")
     return description

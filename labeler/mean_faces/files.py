@@ -13,6 +13,7 @@ from typing import Any
 from labeler.database.engine import Database
 from labeler.errors import InvalidInput
 from labeler.models.base import utc_now
+from rotation.reading import read_json
 
 FOLDER = "figures"
 SCALE = 2  # of the stored figures, so that they are sharp on paper
@@ -100,11 +101,14 @@ def make(
 
 
 def find(home: Path, campaign_id: int, options: Options) -> DrawnFigure | None:
-    """Return the figure that was drawn last with these options, or None."""
+    """Return the figure that was drawn last with these options, or None.
+
+    Damaged numbers count as no figure: drawing it again writes them anew.
+    """
     png, sidecar = _paths(home, campaign_id, options)
     try:
-        return _read_figure(png, json.loads(sidecar.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+        return _read_figure(png, read_json(sidecar))
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

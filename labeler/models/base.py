@@ -7,14 +7,33 @@ from typing import Any, ClassVar
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     DateTime,
     Dialect,
     Index,
+    Integer,
     MetaData,
+    SmallInteger,
     TypeDecorator,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase
+
+
+def largest_whole(kind: Integer) -> int:
+    """The largest number that a column of this type holds.
+
+    PostgreSQL refuses a statement that merely compares such a column with a larger number, which
+    SQLite does not. So whoever reads a number from outside compares it with this one first.
+    """
+    if isinstance(kind, SmallInteger):
+        return 2**15 - 1
+    return 2**63 - 1 if isinstance(kind, BigInteger) else 2**31 - 1
+
+
+MAX_ID = largest_whole(Integer())  # the largest number of a row; a larger one is not found
+MAX_VOTE_ID = largest_whole(BigInteger())  # votes are counted in a larger column
+MAX_SMALL = largest_whole(SmallInteger())  # the counts of votes on an image
 
 
 class UtcDateTime(TypeDecorator[datetime]):

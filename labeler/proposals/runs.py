@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 from sqlalchemy import CursorResult, delete, exists, func, select, update
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from labeler.database.engine import Database
@@ -161,27 +161,21 @@ def start_run(
     Raises:
         Conflict: another run of the data set is in training.
     """
-    try:
-        with db.write() as session:
-            _end_abandoned(session)
-            if job_id is not None:
-                _end_earlier_attempt(session, dataset_id, job_id)
-                settings = {**settings, "job": job_id}
-            run = ModelRun(
-                dataset_id=dataset_id,
-                method=method,
-                settings=settings,
-                metrics={},
-                beat_at=utc_now(),
-            )
-            session.add(run)
-            session.flush()
-            return run.id
-    except IntegrityError:
-        raise Conflict(
-            "Another run of this data set is in training. Wait until it is finished, or stop "
-            "it on the page “Model runs”."
-        ) from None
+    with db.write() as session:
+        _end_abandoned(session)
+        if job_id is not None:
+            _end_earlier_attempt(session, dataset_id, job_id)
+            settings = {**settings, "job": job_id}
+        run = ModelRun(
+            dataset_id=dataset_id,
+            method=method,
+            settings=settings,
+            metrics={},
+            beat_at=utc_now(),
+        )
+        session.add(run)
+        session.flush()
+        return run.id
 
 
 @contextmanager

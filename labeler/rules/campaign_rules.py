@@ -18,6 +18,7 @@ from labeler.rules.validation import (
     check_word,
     check_yes_no,
     known_fields,
+    read_whole,
     refuse_problems,
 )
 
@@ -198,10 +199,6 @@ def _read_yes_no(text: str) -> bool | None:
     return _YES_NO.get(text.lower())
 
 
-def _read_whole(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None
-
-
 def _read_number(text: str) -> float | None:
     try:
         number = float(text.removesuffix("%"))
@@ -212,7 +209,7 @@ def _read_number(text: str) -> float | None:
 
 _READERS: dict[type, Callable[[str], Any]] = {
     bool: _read_yes_no,
-    int: _read_whole,
+    int: read_whole,
     float: _read_number,
     str: str,
 }

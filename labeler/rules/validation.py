@@ -62,6 +62,15 @@ def refuse_problems(found: Iterator[Problem | None]) -> None:
         raise RuleError(problems)
 
 
+def read_whole(text: str) -> int | None:
+    """Read a whole number, 0 or larger, from outside; None if it is none or has over 19 digits.
+
+    Python refuses to read thousands of digits, and digits of other scripts are a mistake.
+    """
+    digits = text.strip()
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 19 else None
+
+
 def known_fields(cls: type, what: str, values: Mapping[str, Any]) -> dict[str, Any]:
     names = tuple(each.name for each in fields(cls))
     unknown = sorted(set(values) - set(names))

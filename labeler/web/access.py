@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from flask import Flask, Response, after_this_request, current_app, g, request, session
 from flask.sessions import SecureCookieSessionInterface, SessionMixin
 from flask_wtf import CSRFProtect
+from flask_wtf.csrf import CSRFError
 
 from labeler.accounts import sessions
 from labeler.accounts.devices import DEVICE_DAYS
@@ -152,7 +153,19 @@ def _check() -> None:
     roles = roles_of(current_app, request.endpoint)
     if roles != PUBLIC:
         _require(roles or frozenset())
-    _csrf.protect()
+    _check_token()
+
+
+def _check_token() -> None:
+    """Check the token of a write, and over https also the page that it came from.
+
+    Raises:
+        CSRFError: the token is missing or wrong, or the referring page is not of this site.
+    """
+    try:
+        _csrf.protect()
+    except ValueError:  # the address of the referring page is no address
+        raise CSRFError("The referrer is not an address.") from None
 
 
 def _load_account() -> Account | None:

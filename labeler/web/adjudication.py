@@ -20,11 +20,12 @@ from labeler.adjudication.service import (
 )
 from labeler.errors import SidelightError
 from labeler.jobs import kinds
+from labeler.models.base import MAX_ID
 from labeler.models.consensus import Decision
 from labeler.models.images import Image
+from labeler.rules.validation import read_whole
 from labeler.web import access, request_fields
 from labeler.web.context import Page, account, db, render
-from labeler.web.converters import MAX_ID
 from labeler.web.current_campaign import campaign, campaign_or_none
 from labeler.web.images import image_address
 from rotation.data.labels import LABELS
@@ -168,14 +169,12 @@ def decide(image_id: int) -> tuple[str, int] | Response:
 @access.only("supervisor", "admin")
 def decisions() -> tuple[str, int]:
     """The decisions of supervisors, the newest first."""
-    before = request.args.get("before", 0, type=int)
+    before = request_fields.row_number("before")
     with db().read() as session:
         found = campaign_or_none(session)
         if found is None:
             return render(DecisionsPage(0, []))
-        past = adjudication.list_decisions(
-            session, found.id, SHOWN + 1, before if 0 < before <= MAX_ID else None
-        )
+        past = adjudication.list_decisions(session, found.id, SHOWN + 1, before or None)
     rows = [_decision_row(one) for one in past]
     older = rows[SHOWN - 1].id if len(rows) > SHOWN else 0
     return render(DecisionsPage(found.id, rows[:SHOWN], older))
@@ -228,10 +227,8 @@ def _order() -> str:
 
 def _skipped() -> list[int]:
     """Return the images that the person skipped, the last `MAX_SKIPPED` of them."""
-    given = request.values.get("skip", "").split(",")
-    return [int(one) for one in given if one.isascii() and one.isdigit() and len(one) < 19][
-        -MAX_SKIPPED:
-    ]
+    given = map(read_whole, request.values.get("skip", "").split(","))
+    return [one for one in given if one is not None and one <= MAX_ID][-MAX_SKIPPED:]
 
 
 def _address(endpoint: str, campaign_id: int, **values: int) -> str:

@@ -17,7 +17,7 @@ from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
 from labeler.rules.campaign_rules import Rules, read_rules, write_rule
 from labeler.rules.image_selection_spec import ImageSelection
-from labeler.rules.validation import RuleError
+from labeler.rules.validation import RuleError, read_whole
 from labeler.web import request_fields
 
 PARTITIONS = {0: "train", 1: "valid", 2: "test"}
@@ -134,10 +134,10 @@ class CampaignForm:
     def _whole(self, name: str, text: str | None) -> Any:
         if text is None:
             return None
-        if not text.strip().isascii() or not text.strip().isdigit():
+        number = read_whole(text)
+        if number is None:
             self.problems[name] = "Enter a whole number."
-            return None
-        return int(text)
+        return number
 
 
 @dataclass(frozen=True, slots=True)

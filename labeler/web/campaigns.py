@@ -32,7 +32,6 @@ from labeler.web.campaign_forms import (
     stored_form,
 )
 from labeler.web.context import Page, account, actor, db, render
-from labeler.web.converters import MAX_ID
 from labeler.web.errors import always_json, wants_json
 from labeler.web.formatting import Statistic
 from labeler.web.markdown import render as markdown
@@ -121,7 +120,7 @@ def list_campaigns() -> tuple[str, int]:
 def new_campaign() -> tuple[str, int]:
     """The form for a new campaign."""
     with db().read() as session:
-        dataset = _dataset(session, request.args.get("dataset", 0, type=int))
+        dataset = _dataset(session, request_fields.row_number("dataset"))
         return render(new_page(session, dataset, CampaignForm()))
 
 
@@ -381,7 +380,7 @@ def _dataset(session: Session, number: int) -> Dataset:
     found = list_datasets(session)
     if not found:
         raise NotFound("Register a data set first: python manage.py images import PATH")
-    if not 0 < number <= MAX_ID:
+    if not number:
         return found[0]
     chosen = session.get(Dataset, number)
     if chosen is None:

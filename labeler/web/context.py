@@ -10,7 +10,7 @@ from flask import Response, current_app, g, make_response, render_template, requ
 from labeler.audit.log import Actor
 from labeler.config import Settings
 from labeler.database.engine import Database
-from labeler.errors import NotSignedIn, SidelightError, TooManyAttempts
+from labeler.errors import NotSignedIn, SidelightError, StillPreparing, TooManyAttempts
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ def render_problem(page: Page, error: SidelightError) -> Response:
 
 def with_retry(response: Response, error: SidelightError) -> Response:
     """Tell programs how long they have to wait, if that is the error."""
-    if isinstance(error, TooManyAttempts):
+    if isinstance(error, TooManyAttempts | StillPreparing):
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 

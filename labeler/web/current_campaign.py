@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import request
 from sqlalchemy.orm import Session
 
 from labeler.campaigns import service as campaigns
 from labeler.errors import NotFound
 from labeler.models.campaigns import Campaign
-from labeler.web.converters import MAX_ID
+from labeler.web import request_fields
 
 NO_CAMPAIGN = "No campaign is active. Choose one on the page “Campaigns”."
 
@@ -21,8 +20,8 @@ def campaign_or_none(session: Session) -> Campaign | None:
     Raises:
         NotFound: no campaign has that number.
     """
-    number = request.values.get("campaign", 0, type=int)
-    if 0 < number <= MAX_ID:
+    number = request_fields.row_number("campaign")
+    if number:
         return campaigns.get_campaign(session, number)
     return campaigns.active_campaign(session)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from flask import Blueprint, flash, redirect, request, url_for
+from flask import Blueprint, flash, redirect, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
@@ -16,7 +16,6 @@ from labeler.gold.service import GoldReport, GoldStatus
 from labeler.jobs import kinds
 from labeler.web import access, request_fields
 from labeler.web.context import Page, account, db, render
-from labeler.web.converters import MAX_ID
 from labeler.web.current_campaign import campaign, campaign_or_none
 from labeler.web.formatting import Statistic
 from labeler.web.images import image_address
@@ -174,8 +173,7 @@ def _page(problem: str = "", promote: PromoteForm | None = None) -> GoldPage:
 
 
 def _rows(session: Session, campaign_id: int) -> list[GoldRow]:
-    before = request.args.get("before", 0, type=int)
-    older_than = before if 0 < before <= MAX_ID else None
+    older_than = request_fields.row_number("before") or None
     return [_row(one) for one in gold.list_gold(session, campaign_id, SHOWN + 1, older_than)]
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
-from flask import Blueprint, request, url_for
+from flask import Blueprint, current_app, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from labeler.errors import NotFound
+from labeler.images.converted import ConvertedPictures
 from labeler.images.datasets import list_broken, list_datasets
-from labeler.images.serving import read_image
-from labeler.models.images import Dataset, Image
+from labeler.images.serving import find_image
+from labeler.models.images import Dataset
 from labeler.progress import campaign_progress
 from labeler.web import access
 from labeler.web.context import Page, db, render
@@ -58,11 +60,12 @@ class DatasetsPage(Page):
 def image_file(image_id: int, sha_prefix: str) -> Response:
     """The file of an image, for people with an account."""
     with db().read() as session:
-        image = session.get(Image, image_id)
-        if image is None or image.status == "broken" or image.sha256[:HASH_DIGITS] != sha_prefix:
-            raise NotFound("This image does not exist.")
-        known = request.if_none_match.contains(image.sha256)
-        content, mime, _ = (b"", "", None) if known else read_image(session, image_id)
+        found = find_image(session, image_id)
+    image = found.image
+    if image.status == "broken" or image.sha256[:HASH_DIGITS] != sha_prefix:
+        raise NotFound("This image does not exist.")
+    known = request.if_none_match.contains(image.sha256)
+    content, mime = (b"", "") if known else found.for_browser(_converted())
     response = Response(content, 304 if known else 200, mimetype=mime or None)
     response.set_etag(image.sha256)
     # The browser may keep it for ever, because the address depends on the content.
@@ -77,6 +80,10 @@ def datasets() -> tuple[str, int]:
     with db().read() as session:
         cards = [_dataset_card(session, one) for one in list_datasets(session)]
     return render(DatasetsPage(cards))
+
+
+def _converted() -> ConvertedPictures:
+    return cast(ConvertedPictures, current_app.extensions["sidelight_pictures"])
 
 
 def image_address(image_id: int, sha256: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, flash, redirect, request, url_for
+from flask import Blueprint, flash, redirect, url_for
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
@@ -21,9 +21,8 @@ from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
 from labeler.models.jobs import Job
-from labeler.web import access
+from labeler.web import access, request_fields
 from labeler.web.context import Page, account, db, render
-from labeler.web.converters import MAX_ID
 from labeler.web.formatting import format_progress
 
 bp = Blueprint("jobs", __name__, url_prefix="/admin/jobs")
@@ -88,9 +87,9 @@ class JobPage(Page):
 @access.only("supervisor", "admin")
 def jobs_page() -> tuple[str, int]:
     """The background jobs, the newest first."""
-    before = request.args.get("before", 0, type=int)
+    before = request_fields.row_number("before")
     with db().read() as session:
-        found = queue.list_jobs(session, SHOWN + 1, before if 0 < before <= MAX_ID else None)
+        found = queue.list_jobs(session, SHOWN + 1, before or None)
         rows = _job_rows(session, found[:SHOWN])
     more = len(found) > SHOWN
     older = url_for("jobs.jobs", before=rows[-1].id) if more else None

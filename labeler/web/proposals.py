@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, flash, redirect, request, url_for
+from flask import Blueprint, flash, redirect, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
@@ -303,8 +303,8 @@ def _compare(runs: Mapping[int, ModelRun]) -> Comparison | None:
     newest = sorted(runs, reverse=True)[:2]
     if len(newest) < 2:
         return None
-    second = runs.get(request.args.get("b", 0, type=int), runs[newest[0]])
-    first = runs.get(request.args.get("a", 0, type=int), runs[newest[1]])
+    second = runs.get(request_fields.row_number("b"), runs[newest[0]])
+    first = runs.get(request_fields.row_number("a"), runs[newest[1]])
     rows = [ComparedValue("method", first.method, second.method, "")]
     rows.append(_compare_counts("labelled images", first, second, "n_training"))
     rows.append(_compare_counts("proposals made", first, second, "n_proposed"))

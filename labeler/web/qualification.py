@@ -5,16 +5,16 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, redirect, url_for
 from werkzeug.wrappers import Response
 
 from labeler.assignment.annotator_state import load_annotator_state
+from labeler.models.base import MAX_VOTE_ID
 from labeler.qualification import service as qualification
 from labeler.qualification.service import ExerciseFeedback, RoundProgress
 from labeler.voting.service import SubmittedAnswer
 from labeler.web import access, request_fields
 from labeler.web.context import Page, account, db, render, settings
-from labeler.web.converters import MAX_ID
 from labeler.web.voting import PageImage, answered_image, page_image, scaled_size
 
 bp = Blueprint("qualification", __name__, url_prefix="/label/training")
@@ -44,8 +44,8 @@ class ExercisePage(Page):
 @access.signed_in
 def exercise() -> Response | tuple[str, int]:
     """The next exercise. People who need no qualification go to the labelling page."""
-    vote_id = request.args.get("after", 0, type=int)
-    if 0 < vote_id <= MAX_ID:
+    vote_id = request_fields.row_number("after", MAX_VOTE_ID)
+    if vote_id:
         return _show_feedback(vote_id)
     with db().write() as session:
         leased = qualification.next_exercise(session, account().id, settings=settings())

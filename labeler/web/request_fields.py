@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from flask import Flask, current_app, request
 
 from labeler.errors import InvalidInput
+from labeler.models.base import MAX_ID
+from labeler.rules.validation import read_whole
 
 MAX_UPLOAD_BYTES = 16 * 1024 * 1024  # a list of all images of CelebA has 2 MB
 
@@ -45,15 +47,26 @@ def text(name: str) -> str:
 
 
 def whole(name: str) -> int:
-    """Return a whole number of the form.
+    """Return a whole number of the form, 0 to `MAX_ID`.
 
     Raises:
-        InvalidInput: the field is missing or is not a whole number.
+        InvalidInput: the field is missing, is not a whole number, or no column holds it.
     """
     given = text(name).strip()
-    if not given.isascii() or not given.isdigit() or len(given) > 18:
-        raise InvalidInput(f"{name}={given[:20]!r}: enter a whole number.")
-    return int(given)
+    number = read_whole(given)
+    if number is None or number > MAX_ID:
+        raise InvalidInput(f"{name}={given[:20]!r}: enter a whole number from 0 to {MAX_ID}.")
+    return number
+
+
+def row_number(name: str, largest: int = MAX_ID) -> int:
+    """Return the number of a row that the address or the form names; 0 if it names none.
+
+    Parameters:
+        largest: the largest number that the column holds.
+    """
+    number = read_whole(request.values.get(name, "")) or 0
+    return number if number <= largest else 0
 
 
 def uploaded_text(name: str) -> str:
@@ -77,9 +90,12 @@ def json_object() -> dict[str, Any]:
     """Return the JSON object that was sent.
 
     Raises:
-        InvalidInput: the JSON is not an object.
+        InvalidInput: the JSON is not an object, or is nested too deeply.
     """
-    body = request.get_json()
+    try:
+        body = request.get_json()
+    except RecursionError:
+        raise InvalidInput("The JSON is nested too deeply. Send a JSON object.") from None
     if not isinstance(body, dict):
         raise InvalidInput("Send a JSON object.")
     return body
@@ -102,7 +118,10 @@ def json_whole(body: dict[str, Any], name: str, low: int, high: int) -> int:
 
 def local_address(address: str, fallback: str) -> str:
     """Return `address` if it is a path on this site, else `fallback`. Prevents open redirects."""
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError:  # such as an opened bracket: no address at all
+        return fallback
     is_path = address.startswith("/") and not address.startswith(("//", "/\\"))
     plain = not parts.scheme and not parts.netloc and address.isprintable()
     return address if is_path and plain else fallback

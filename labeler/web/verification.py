@@ -12,12 +12,13 @@ from werkzeug.wrappers import Response
 from labeler.assignment.annotator_state import load_annotator_state
 from labeler.errors import InvalidInput
 from labeler.labels import ANSWERS
+from labeler.models.base import MAX_ID
+from labeler.rules.validation import read_whole
 from labeler.verification import service as verification
 from labeler.verification.candidates import SOURCES, Cell, LabelClaim
 from labeler.verification.service import Refusal
 from labeler.web import access, request_fields
 from labeler.web.context import Link, Page, account, db, render, settings
-from labeler.web.converters import MAX_ID
 from labeler.web.images import image_address
 from labeler.web.voting import Idle, explain_idle, scaled_size
 from rotation.data.labels import LABELS
@@ -130,10 +131,10 @@ def _answers() -> dict[int, str]:
         prefix, _, number = name.partition("-")
         if prefix != "answer":
             continue
-        whole = number.isascii() and number.isdigit() and len(number) < 20
-        if not whole or not 0 < int(number) <= MAX_ID:
+        image_id = read_whole(number)
+        if image_id is None or not 0 < image_id <= MAX_ID:
             raise InvalidInput(f"{name[:40]!r} does not name an image.")
-        found[int(number)] = request_fields.text(name)
+        found[image_id] = request_fields.text(name)
     return found
 
 

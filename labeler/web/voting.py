@@ -16,7 +16,7 @@ from labeler.assignment import leases as assignment_leases
 from labeler.assignment.annotator_state import AnnotatorState, load_annotator_state
 from labeler.assignment.presentation import LeasedImage, as_seen
 from labeler.campaigns import service as campaigns
-from labeler.models.base import utc_now
+from labeler.models.base import MAX_ID, utc_now
 from labeler.models.campaigns import Participation
 from labeler.models.images import Image
 from labeler.progress import annotator_progress
@@ -24,7 +24,6 @@ from labeler.voting import service as voting
 from labeler.voting.service import CastVote, SubmittedAnswer
 from labeler.web import access, request_fields
 from labeler.web.context import Link, Page, account, db, render, settings
-from labeler.web.converters import MAX_ID
 from labeler.web.errors import always_json, wants_json
 from labeler.web.images import image_address
 
@@ -148,7 +147,7 @@ def cast() -> Response | tuple[Response, int]:
     return jsonify(ok=True, vote=_vote_json(vote), images=images), 201 if vote.created else 200
 
 
-@bp.post("/votes/<id:vote_id>/undo")
+@bp.post("/votes/<vote_id:vote_id>/undo")
 @access.signed_in
 def undo(vote_id: int) -> Response:
     """Take back the person's latest vote and show its image again."""
@@ -243,8 +242,8 @@ def scaled_size(
 
 def _requested_image(session: Session) -> LeasedImage | None:
     """Return the image named in the address, if the person holds it. Undo names one."""
-    image_id = request.args.get("image", 0, type=int)
-    campaign = campaigns.active_campaign(session) if 0 < image_id <= MAX_ID else None
+    image_id = request_fields.row_number("image")
+    campaign = campaigns.active_campaign(session) if image_id else None
     if campaign is None:
         return None
     held = assignment_leases.find_lease(session, campaign.id, account().id, image_id)

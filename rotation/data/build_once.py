@@ -12,6 +12,7 @@ from typing import Any
 from rotation.data.celeba import LANDMARK_COLUMNS
 from rotation.data.sources import CELEBA_FOLDER
 from rotation.errors import DatasetError
+from rotation.reading import read_json
 
 IMAGE_FOLDER = CELEBA_FOLDER
 LANDMARK_NAMES = " ".join(LANDMARK_COLUMNS)
@@ -58,7 +59,7 @@ def _is_built(target: Path, recipe_name: str, recipe: Mapping[str, Any]) -> bool
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return False
     try:
-        found = json.loads((target / recipe_name).read_text(encoding="utf-8"))
+        found = read_json(target / recipe_name)
     except (OSError, ValueError):
         found = None
     if found == recipe:

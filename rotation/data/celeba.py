@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from rotation.data.sources import is_image_name, locate_images
 from rotation.errors import DatasetError
+from rotation.reading import read_text
 
 LANDMARKS = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
 LANDMARK_COLUMNS = tuple(f"{landmark}_{axis}" for landmark in LANDMARKS for axis in "xy")
@@ -74,7 +75,7 @@ def find_tables(path: str | os.PathLike[str]) -> TableFiles:
 
     CelebA's download has them in `Anno/` and `Eval/`, which are searched as well.
     """
-    root = Path(path).expanduser()
+    root = Path(os.path.expanduser(path))
     images = locate_images(root)
     bases = dict.fromkeys([root, images, images.parent, images.parent.parent])
     folders = [place for base in bases for place in (base, base / "Anno", base / "Eval")]
@@ -127,7 +128,8 @@ def parse_landmarks(path: Path) -> Table:
 
 def _find(stem: str, folders: Iterable[Path]) -> Path | None:
     candidates = (folder / f"{stem}{suffix}" for folder in folders for suffix in (".txt", ".csv"))
-    return next((path for path in candidates if path.is_file()), None)
+    # A pipe in place of a file is found too, so that it is refused rather than overlooked.
+    return next((path for path in candidates if path.exists() and not path.is_dir()), None)
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ def _refuse_odd_rows(rows: _Rows, width: int) -> None:
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, "utf-8-sig")
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path}: not a text file in UTF-8 ({error})") from None
     except OSError as error:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable, Iterator
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from rotation.errors import ImageError
 
 MAX_PIXELS = 50_000_000
+STRIP_PIXELS = 1_000_000  # converted at a time
+DEEP_WHITE = 65535.0
 BACKGROUND = (128, 128, 128)  # behind transparent pixels: mid-grey suggests no light direction
 
 
@@ -33,7 +37,8 @@ def decode(data: bytes, name: str) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about metadata that is not used
             image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)
+            return _to_rgb(image)
     except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
         raise ImageError(f"{name}: truncated or damaged image ({_message(error)})") from None
 
@@ -65,21 +70,50 @@ def read_header(data: bytes, name: str) -> Image.Image:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
+    """Convert to RGB, a strip after the other: whole, a large image would need gigabytes."""
+    convert = _conversion(image)
+    if convert is None:
+        return image
+    rows = max(1, STRIP_PIXELS // image.width)
+    if rows >= image.height:
+        return convert(image)
+    canvas = Image.new("RGB", image.size)
+    for strip, top in _strips(image, rows):
+        canvas.paste(convert(strip), (0, top))
+    return canvas
+
+
+def _conversion(image: Image.Image) -> Callable[[Image.Image], Image.Image] | None:
+    """How a strip becomes RGB; None if the image is RGB."""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
-        return _from_deep_grey(image)
+        white = _white(image)
+        return lambda strip: _from_deep_grey(strip, white)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        return _over_background(image.convert("RGBA"))
-    return image if image.mode == "RGB" else image.convert("RGB")
+        return lambda strip: _over_background(strip.convert("RGBA"))
+    return None if image.mode == "RGB" else lambda strip: strip.convert("RGB")
 
 
-def _from_deep_grey(image: Image.Image) -> Image.Image:
+def _strips(image: Image.Image, rows: int) -> Iterator[tuple[Image.Image, int]]:
+    for top in range(0, image.height, rows):
+        yield image.crop((0, top, image.width, min(top + rows, image.height))), top
+
+
+def _white(image: Image.Image) -> float:
+    """The value of white. Float values are in 0..1, 0..255 or 0..65535."""
+    if image.mode != "F":
+        return DEEP_WHITE
+    strips = _strips(image, max(1, STRIP_PIXELS // image.width))
+    peak = max((float(_values(strip).max(initial=0.0)) for strip, _ in strips), default=0.0)
+    return next((limit for limit in (1.0, 255.0) if peak <= limit), DEEP_WHITE)
+
+
+def _values(image: Image.Image) -> npt.NDArray[np.float64]:
+    return np.nan_to_num(np.asarray(image, dtype=np.float64))
+
+
+def _from_deep_grey(image: Image.Image, white: float) -> Image.Image:
     """16-bit, 32-bit or float grey, scaled to 8 bits. Pillow's own conversion clips at 255."""
-    values = np.nan_to_num(np.asarray(image, dtype=np.float64))
-    peak = float(values.max(initial=0.0))
-    white = 65535.0
-    if image.mode == "F":  # float values are in 0..1, 0..255 or 0..65535
-        white = next((limit for limit in (1.0, 255.0) if peak <= limit), white)
-    grey = np.clip((values * (255.0 / white)).round(), 0, 255).astype(np.uint8)
+    grey = np.clip((_values(image) * (255.0 / white)).round(), 0, 255).astype(np.uint8)
     return Image.fromarray(grey).convert("RGB")
 
 

@@ -7,7 +7,9 @@ the format. The reader is strict: it refuses ambiguous files, and its messages n
 from __future__ import annotations
 
 import csv
+import io
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from pathlib import Path
 from rotation.data.labels import LABELS
 from rotation.data.sources import safe_name
 from rotation.errors import DatasetError
+from rotation.reading import open_regular
 
 PROBABILITY_COLUMNS = ("p_left", "p_center", "p_right")
 LABEL_COLUMNS = (
@@ -158,7 +161,9 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[st
             row has no cell for one of them.
     """
     try:
-        with path.expanduser().open(encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(
+            open_regular(os.path.expanduser(path)), encoding="utf-8-sig", newline=""
+        ) as file:
             reader = csv.DictReader(file, strict=True)
             reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
             _check_header(path, reader.fieldnames, columns)

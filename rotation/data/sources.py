@@ -7,8 +7,10 @@ CelebA is recognised as it is distributed. A folder with `img_align_celeba.zip` 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
+import weakref
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -17,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Self
 
 from rotation.errors import DatasetError, ImageError
+from rotation.reading import open_regular, real_path
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
@@ -80,7 +83,7 @@ def open_source(path: str | os.PathLike[str]) -> ImageSource:
     Raises:
         DatasetError: the path does not exist, is no folder or zip, or holds no image.
     """
-    root = Path(path).expanduser()
+    root = Path(os.path.expanduser(path))
     if not root.exists():
         raise DatasetError(f"{root}: there is no such file or folder")
     images = locate_images(root)
@@ -106,7 +109,7 @@ class FolderSource(ImageSource):
     """A folder, searched recursively. Links that lead out of the folder are not followed."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root.resolve()
+        self.root = real_path(root)
         strip = _common_celeba_folder(self.root)
         self._base = self.root / strip if strip else self.root
         self._names = sorted(_walk(self._base))
@@ -115,13 +118,14 @@ class FolderSource(ImageSource):
         return self._names
 
     def read(self, name: str) -> bytes:
-        path = (self._base / safe_name(name)).resolve()
+        path = real_path(self._base / safe_name(name))
         if not path.is_relative_to(self.root):
             raise DatasetError(f"{name!r}: leads out of {self.root}")
         try:
-            if path.stat().st_size > MAX_IMAGE_BYTES:
-                raise ImageError(f"{name}: larger than {MAX_IMAGE_BYTES >> 20} MiB")
-            return path.read_bytes()
+            with open_regular(path) as file:
+                if os.fstat(file.fileno()).st_size > MAX_IMAGE_BYTES:
+                    raise ImageError(f"{name}: larger than {MAX_IMAGE_BYTES >> 20} MiB")
+                return file.read()
         except FileNotFoundError:
             raise self._absent(name, self._base) from None
         except OSError as error:
@@ -136,16 +140,20 @@ class ZipSource(ImageSource):
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            # The last two mean a name in another encoding than stated, or an unknown version.
-            raise DatasetError(f"{path}: neither a folder nor a readable zip ({error})") from None
-        try:
+        with contextlib.ExitStack() as opened:
+            try:
+                self._file = opened.enter_context(open_regular(path))
+                self._zip = opened.enter_context(zipfile.ZipFile(self._file))
+                # A source that nobody closes takes its file with it.
+                weakref.finalize(self, self._file.close)
+            except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+                # The last two mean a name in another encoding than stated, or an unknown version.
+                reason = getattr(error, "strerror", None) or error
+                raise DatasetError(
+                    f"{path}: neither a folder nor a readable zip ({reason})"
+                ) from None
             self._entries = _entries(self._zip, path)
-        except DatasetError:
-            self._zip.close()
-            raise
+            opened.pop_all()
         self._names = sorted(self._entries)
         self._lock = threading.Lock()
 
@@ -179,6 +187,7 @@ class ZipSource(ImageSource):
 
     def close(self) -> None:
         self._zip.close()
+        self._file.close()
 
 
 def safe_name(name: str) -> str:
@@ -231,7 +240,7 @@ def _walk(base: Path) -> Iterator[str]:
 def _stays_inside(path: str, base: Path) -> bool:
     if not os.path.islink(path):
         return True
-    return Path(path).resolve().is_relative_to(base)
+    return real_path(path).is_relative_to(base)
 
 
 def _entries(archive: zipfile.ZipFile, path: Path) -> Mapping[str, zipfile.ZipInfo]:

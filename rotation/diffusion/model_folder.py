@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from rotation.errors import ModelError
+from rotation.reading import read_bytes, read_json, read_text
 
 MODELS = Path(__file__).parents[1] / "models"
 """The bundled models, each in a folder of its name."""
@@ -49,7 +49,7 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     if not (folder / UNET_SHARDS).is_file():
         return (folder / UNET_WEIGHTS,)
     try:
-        listed = json.loads((folder / UNET_SHARDS).read_text("utf-8"))["weight_map"].values()
+        listed = read_json(folder / UNET_SHARDS)["weight_map"].values()
         names = sorted({str(name) for name in listed})
     except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{folder / UNET_SHARDS} cannot be read: {error!r}") from error
@@ -78,20 +78,27 @@ def verify_checksums(folder: Path) -> None:
     listing = folder / CHECKSUMS
     if not listing.is_file():
         return
-    for line in listing.read_text("utf-8").splitlines():
+    for line in read_text(listing).splitlines():
         wanted, _, name = line.partition("  ")
         file = folder / name
         if not file.is_file():
             raise ModelError(f"{folder}: {name} is missing; copy the model again.")
-        if hashlib.sha256(file.read_bytes()).hexdigest() != wanted:
+        if hashlib.sha256(read_bytes(file)).hexdigest() != wanted:
             raise ModelError(f"{folder}: {name} is damaged (its checksum differs); copy it again.")
 
 
 def content_hash(folder: Path) -> str:
-    """SHA-256 over the configs and weights of a model folder; its name does not matter."""
+    """SHA-256 over the configs and weights of a model folder; its name does not matter.
+
+    Raises:
+        ModelError: a file is missing or cannot be read.
+    """
     digest = hashlib.sha256()
     for path in (folder / UNET_CONFIG, folder / SCHEDULER_CONFIG, *weight_files(folder)):
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        try:
+            digest.update(hashlib.sha256(read_bytes(path)).digest())
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read: {error.strerror}.") from None
     return digest.hexdigest()
 
 
@@ -100,7 +107,7 @@ def _read_config(folder: Path, name: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ModelError(f"{folder} is no model folder: it has no {name.as_posix()}.")
     try:
-        config = json.loads(path.read_text("utf-8"))
+        config = read_json(path)
     except (ValueError, OSError) as error:
         raise ModelError(f"{path} cannot be read: {error}") from error
     if not isinstance(config, dict):

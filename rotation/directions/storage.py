@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save_file
 
 from rotation.directions.direction import Direction
 from rotation.errors import ModelError
+from rotation.reading import read_bytes, read_json
 
 ARRAYS = Path("directions/directions.safetensors")
 FIELDS = Path("directions/directions.json")
@@ -57,8 +58,8 @@ def load_directions(folder: Path, model: str) -> dict[str, Direction]:
     if not (folder / FIELDS).is_file():
         return {}
     try:
-        found = json.loads((folder / FIELDS).read_text("utf-8"))
-        arrays = load_file(folder / ARRAYS)
+        found = read_json(folder / FIELDS)
+        arrays = load(read_bytes(folder / ARRAYS))
         made_for, rest = found["model"], dict(found["directions"])
     except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ModelError(f"{folder / FIELDS}: no readable directions ({error}).") from None

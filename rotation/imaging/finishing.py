@@ -19,6 +19,7 @@ from rotation.errors import MissingExtraError, ModelError
 from rotation.imaging.colours import match_colours
 from rotation.imaging.images import from_pixels, to_pixels
 from rotation.options import OutputOptions
+from rotation.reading import read_bytes
 
 Upscaler = Callable[[Pixels], Pixels]
 """Enlarges frames (N, S, S, 3) to (N, S', S', 3)."""
@@ -91,7 +92,7 @@ def describe_finishing(options: OutputOptions) -> dict[str, Any]:
     """The steps that are asked for, as in reports. The model has its name and SHA-256."""
     description, model = None, options.super_resolution
     if model is not None:
-        description = {"name": model.name, "sha256": hashlib.sha256(model.read_bytes()).hexdigest()}
+        description = {"name": model.name, "sha256": hashlib.sha256(read_bytes(model)).hexdigest()}
     return {
         "match_colours": options.match_colours,
         "super_resolution": description,
@@ -105,7 +106,7 @@ def _open_session(path: Path) -> Any:
     except ImportError as error:
         raise MissingExtraError("Super-resolution needs onnxruntime", error) from None
     try:
-        return onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(read_bytes(path), providers=["CPUExecutionProvider"])
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}).") from None
     except _onnx_errors() as error:

@@ -11,7 +11,6 @@ eps(x, t) is already the first guess of inversion, so training only has to corre
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from rotation.diffusion.devices import choose_device
 from rotation.diffusion.latent_model import Denoising, load_denoising
 from rotation.diffusion.model_folder import content_hash, find_model
 from rotation.errors import ModelError
+from rotation.reading import read_json
 
 FOLDER = "embedding"
 SETTINGS = "embedding.json"
@@ -79,7 +79,7 @@ class EmbeddingNetwork:
 
 def _read_settings(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text("utf-8"))
+        values = read_json(path)
         return {k: kind(values[k]) for k, kind in (("model", str), ("time", int), ("steps", int))}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} cannot be read: {error!r}") from error

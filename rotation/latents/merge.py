@@ -6,7 +6,6 @@ interruptions do not change a byte of it.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import zlib
@@ -28,6 +27,7 @@ from rotation.latents.store import (
     map_rows,
     read_entries,
 )
+from rotation.reading import read_json
 
 AT_ONCE = 512  # rows in memory
 
@@ -76,11 +76,18 @@ def merge(sources: Sequence[Path], out: Path) -> list[MergedStore]:
         raise DatasetError(f"{out}: cannot be written ({error.strerror}).") from None
 
 
+def _read_shape(path: Path) -> list[int]:
+    try:
+        return [int(side) for side in read_json(path)["shape"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{path}: not the settings of a store of latents ({error!r}).") from None
+
+
 class _Shards:
     """The rows of several stores of one model, numbered from 0 across the stores."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
-        shape = json.loads((folders[0] / SETTINGS).read_text("utf-8"))["shape"]
+        shape = _read_shape(folders[0] / SETTINGS)
         self._rows = [
             map_rows(folder / "rows", int(np.prod(shape)) * ROW_TYPE.itemsize) for folder in folders
         ]

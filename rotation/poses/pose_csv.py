@@ -12,6 +12,7 @@ import numpy as np
 from rotation.data.labels_csv import format_csv, guard_formula, unguard_formula
 from rotation.errors import DatasetError
 from rotation.poses.estimation import PoseRow, Poses
+from rotation.reading import read_bytes
 
 POSE_COLUMNS = ("filename", "yaw_deg", "pitch_deg", "roll_deg", "confidence")
 
@@ -43,7 +44,7 @@ def format_poses(names: Iterable[str], poses: Poses) -> str:
 def read_text(path: Path) -> str:
     """The text of a CSV file in UTF-8; `DatasetError` if it cannot be read."""
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path}: not a CSV file in UTF-8 ({error}).") from None
     except OSError as error:

@@ -21,6 +21,7 @@ from rotation.poses.estimation import PoseRow, Poses, estimate_poses
 from rotation.poses.pose_cache import PoseCache
 from rotation.poses.pose_csv import format_poses, read_poses
 from rotation.progress import Progress
+from rotation.reading import real_path
 
 BATCH = 128
 NO_FACE: PoseRow = (np.nan, np.nan, np.nan, 0.0)
@@ -146,7 +147,7 @@ def write_poses(
 
 def pose_cache_path(folder: Path, images: Path) -> Path:
     """The cache file of one image set in the cache folder."""
-    digest = hashlib.sha256(str(images.expanduser().resolve()).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(str(real_path(images)).encode()).hexdigest()[:12]
     return folder / f"poses-{digest}.csv"
 
 

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from rotation.errors import ModelError
+from rotation.reading import parse_json
 
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -59,7 +60,7 @@ def save_checkpoint(
 def read_config(out: Path) -> dict[str, Any]:
     """The settings of the run whose checkpoint is in `out`."""
     _, header = _read(out / CHECKPOINT, tensors=False)
-    config: dict[str, Any] = json.loads(header["config"])
+    config: dict[str, Any] = _parse(header["config"], out)
     return config
 
 
@@ -76,7 +77,19 @@ def load_checkpoint(out: Path, state: TrainingState) -> Progress:
     except RuntimeError as error:
         raise ModelError(f"{out / CHECKPOINT} is of another network: {error}") from error
     _load_optimizer(state.optimizer, _under(tensors, "optimizer."))
-    return Progress(**json.loads(header["progress"]))
+    try:
+        return Progress(**_parse(header["progress"], out))
+    except TypeError as error:
+        raise ModelError(f"{out / CHECKPOINT}: {error}; --no-resume begins anew.") from None
+
+
+def _parse(text: str, out: Path) -> Any:
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        raise ModelError(
+            f"{out / CHECKPOINT}: its header is damaged ({error}); --no-resume begins anew."
+        ) from None
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:

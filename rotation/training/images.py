@@ -23,6 +23,7 @@ from rotation.data.celeba import read_tables
 from rotation.data.crop import read_crop
 from rotation.data.sources import ImageSource, open_source
 from rotation.errors import DatasetError, ImageError
+from rotation.reading import read_json, real_path
 
 LOG = logging.getLogger(__name__)
 CHUNK = 100  # images per task of the pool
@@ -117,7 +118,7 @@ def folder_images(source: Path, cache: Path, size: int = 64) -> Images:
     Raises:
         DatasetError: no image can be decoded.
     """
-    digest = hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(str(real_path(source)).encode()).hexdigest()[:16]
     path = cache / f"crops-{digest}-{size}.npy"
     with open_source(source) as images:
         kept = _refresh_crops(images, path, size)
@@ -158,7 +159,7 @@ def _read_listing(path: Path) -> tuple[dict[str, str], list[str]]:
     if not path.is_file():
         return {}, []
     try:
-        listing = json.loads(_listing(path).read_text("utf-8"))
+        listing = read_json(_listing(path))
         return listing["contents"], listing["rows"]
     except (OSError, ValueError, TypeError, LookupError):
         return {}, []

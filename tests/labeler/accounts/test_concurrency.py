@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from labeler.accounts import invites, sessions
 from labeler.accounts import service as accounts
+from labeler.accounts.sessions import Browser
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import Conflict, TooManyAttempts, WrongPassword
@@ -37,7 +38,7 @@ def test_an_invite_is_never_used_more_often_than_allowed(any_db: Database) -> No
 
 def test_guesses_at_once_do_not_outrun_the_limit(any_db: Database, settings: Settings) -> None:
     def guess(number: int) -> object:
-        return sessions.sign_in(any_db, "ada", f"guess {number}", BROWSER, settings)
+        return sessions.sign_in(any_db, "ada", f"guess {number}", Browser("10.0.0.1"), settings)
 
     errors = [type(error) for error in at_once(guess)]
     assert Counter(errors) == {

@@ -14,7 +14,8 @@ from labeler.accounts import invites, sessions
 from labeler.accounts import service as accounts
 from labeler.accounts.attempts import ADDRESS_FACTOR
 from labeler.accounts.passwords import MIN_LENGTH, hash_token, verify_password
-from labeler.accounts.sessions import TOUCH_AFTER, Browser
+from labeler.accounts.sessions import TOUCH_AFTER, Browser, SignedIn
+from labeler.audit.log import Actor
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import (
@@ -46,15 +47,14 @@ def sign_in(
     password: str = PASSWORD,
     seconds: float = 0,
     address: str = "10.0.0.1",
+    device: str = "",
 ) -> tuple[Annotator, str]:
-    browser = Browser(address, "Firefox")
+    browser = Browser(address, "Firefox", device)
     opened = sessions.sign_in(db, username, password, browser, settings, now=after(seconds))
     return opened.annotator, opened.token
 
 
-def who(
-    db: Database, settings: Settings, token: str, seconds: float = 0
-) -> sessions.SignedIn | None:
+def who(db: Database, settings: Settings, token: str, seconds: float = 0) -> SignedIn | None:
     with db.write() as session:
         return sessions.prolong(session, token, settings, now=after(seconds))
 
@@ -136,6 +136,12 @@ def test_an_odd_username_is_refused(db: Database, name: str) -> None:
         ("x" * (MIN_LENGTH - 1), "too short"),
         ("Grace.Hopper", "must not be the username"),
         ("Password123", "common password"),
+        ("Password1!", "common password"),
+        ("adminadmin", "too easy"),
+        ("12345678901", "too easy"),
+        ("iloveyou1234", "common password"),
+        ("sidelight2026", "too easy"),
+        ("supervisor", "too easy"),
         ("abababababab", "repeats"),
         ("ab" * 101, "too long"),
     ],
@@ -339,11 +345,13 @@ def test_changing_the_password_signs_the_other_browsers_out(
     _, here = sign_in(db, settings)
     _, elsewhere = sign_in(db, settings)
     new = "another-lamp-over-there"
-    browser = Browser(session=here)
-    with pytest.raises(WrongPassword, match="current password"):
-        accounts.change_password(db, ada.id, "wrong", new, browser, settings)
+    browser = Browser("10.0.0.1", session=here)
+    with pytest.raises(WrongPassword, match="password"):
+        accounts.change_password(db, ada.id, "wrong", new, browser, settings, now=NOON)
     with pytest.raises(InvalidInput, match="too short"):
-        accounts.change_password(db, ada.id, PASSWORD, "short", browser, settings)
+        accounts.change_password(db, ada.id, PASSWORD, "short", browser, settings, now=NOON)
+    with pytest.raises(InvalidInput, match="present password"):
+        accounts.change_password(db, ada.id, PASSWORD, PASSWORD, browser, settings, now=NOON)
     accounts.change_password(db, ada.id, PASSWORD, new, browser, settings, now=NOON)
     assert who(db, settings, here) is not None
     assert who(db, settings, elsewhere) is None
@@ -445,3 +453,75 @@ def test_the_link_names_the_public_address(db: Database, settings: Settings) -> 
     with db.write() as session:
         link = invites.one_time_admin_link(session, settings)
     assert link.startswith("https://light.example.org/join/")
+
+
+def test_strangers_do_not_lock_out_a_known_browser(any_db: Database, settings: Settings) -> None:
+    join(any_db)
+    browser = Browser("10.0.0.1", "Firefox")
+    device = sessions.sign_in(any_db, "ada", PASSWORD, browser, settings, now=NOON).device
+    for _ in range(settings.login_attempts):
+        with pytest.raises(WrongPassword):
+            sign_in(any_db, settings, password="wrong", address="10.6.6.6")
+    with pytest.raises(TooManyAttempts):
+        sign_in(any_db, settings, address="10.0.0.9")
+    assert sign_in(any_db, settings, device=device)
+
+
+def test_the_present_password_cannot_be_guessed_inside(
+    any_db: Database, settings: Settings
+) -> None:
+    ada = join(any_db)
+    new = "another-lamp-over-there"
+    errors = []
+    for _ in range(settings.login_attempts + 2):
+        with pytest.raises(SidelightError) as caught:
+            accounts.change_password(any_db, ada.id, "wrong", new, Browser(), settings, now=NOON)
+        errors.append(type(caught.value))
+    assert errors == [WrongPassword] * settings.login_attempts + [TooManyAttempts] * 2
+
+
+def test_a_session_has_a_longest_life(any_db: Database, settings: Settings) -> None:
+    join(any_db)
+    _, token = sign_in(any_db, settings)
+    for day in range(0, settings.session_max_days, settings.session_days - 1):
+        assert who(any_db, settings, token, day * DAY) is not None
+    assert who(any_db, settings, token, settings.session_max_days * DAY + 1) is None
+
+
+def test_signing_in_again_ends_the_session_before(any_db: Database, settings: Settings) -> None:
+    join(any_db)
+    _, before = sign_in(any_db, settings)
+    browser = Browser("10.0.0.1", session=before)
+    after_it = sessions.sign_in(any_db, "ada", PASSWORD, browser, settings, now=NOON)
+    assert who(any_db, settings, before) is None
+    assert who(any_db, settings, after_it.token) is not None
+
+
+@pytest.mark.parametrize("loses", ["deactivate", "set_role"])
+def test_links_of_who_lost_the_role_end(any_db: Database, settings: Settings, loses: str) -> None:
+    join(any_db, "root", "admin")
+    eve = join(any_db, "eve", "admin")
+    with any_db.write() as session:
+        _, token = invites.create_invite(session, "admin", by=Actor(eve.id))
+        if loses == "deactivate":
+            assert accounts.deactivate(session, eve.id).revoked_links == 1
+        else:
+            assert accounts.set_role(session, eve.id, "supervisor").revoked_links == 1
+    with any_db.write() as session, pytest.raises(SidelightError):
+        invites.accept_invite(session, token, "mallory", PASSWORD)
+
+
+def test_anonymising_erases_the_name_and_keeps_the_account(
+    any_db: Database, settings: Settings
+) -> None:
+    ada = join(any_db)
+    _, token = sign_in(any_db, settings)
+    with any_db.write() as session:
+        accounts.anonymise(session, ada.id)
+    assert who(any_db, settings, token) is None
+    with any_db.read() as session:
+        person = session.get_one(Annotator, ada.id)
+        assert "ada" not in person.username
+        assert person.removed_at is not None
+    with pytest.raises(WrongPassword):
+        sign_in(any_db, settings)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select, update
-from sqlalchemy.exc import IntegrityError
 
 from labeler.campaigns.service import (
     CampaignPlan,
@@ -182,7 +181,7 @@ def test_one_campaign_at_most_is_active(any_db: Database, faces: int) -> None:
             active = active_campaign(session)
             assert active is not None
             assert (active.id, find_campaign(session, None).id) == (campaign_id, campaign_id)
-    with pytest.raises(IntegrityError), any_db.write() as session:
+    with pytest.raises(Conflict, match="activated"), any_db.write() as session:
         session.execute(update(Campaign).values(active=True))
 
 

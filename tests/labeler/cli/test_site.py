@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from labeler.accounts import invites, sessions
+from labeler.accounts.sessions import Browser
 from labeler.cli.main import cli
 from labeler.config import load_settings
 from labeler.database.engine import Database
@@ -141,7 +142,7 @@ def test_people_are_managed(ready: Path) -> None:
     assert "(deactivated)" in run("users", "list").output
     assert "The account of ada is open again" in run("users", "reactivate", "ada").output
     password = run("users", "reset-password", "ada").stdout.strip()
-    assert sessions.sign_in(db, "ada", password, sessions.Browser(), load_settings())
+    assert sessions.sign_in(db, "ada", password, Browser("127.0.0.1"), load_settings())
     with pytest.raises(SidelightError, match="last active admin"):
         run("users", "deactivate", "root")
     db.dispose()

@@ -18,6 +18,7 @@ from sqlalchemy import insert, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from werkzeug.test import TestResponse
 
 from labeler.app import create_app
 from labeler.cli.context import failures_told
@@ -77,7 +78,7 @@ def suppress_full() -> Iterator[None]:
         yield
 
 
-def write_through(app: Flask) -> Callable[[], object]:
+def write_through(app: Flask) -> Callable[[], TestResponse]:
     """A page that writes."""
 
     def view() -> str:

@@ -76,6 +76,17 @@ def test_malformed_json_text(visit: Visit) -> None:
     assert error_of(answer) == (415, "unsupported_media_type")
 
 
+@pytest.mark.parametrize("body", [b"[" * 60_000, b'{"a":' * 10_000])
+@pytest.mark.parametrize("address", ["/label/votes", "/label/leases"])
+def test_json_that_is_nested_too_deeply(visit: Visit, address: str, body: bytes) -> None:
+    browser = visit("annotator")
+    headers = {"X-CSRFToken": browser.token()}
+    answer = browser.client.post(
+        address, data=body, content_type="application/json", headers=headers
+    )
+    assert error_of(answer) == (422, "invalid_input")
+
+
 def test_too_large(visit: Visit) -> None:
     answer = visit("annotator").send("/label/votes", {"answer": "x" * 70_000})
     assert error_of(answer) == (413, "too_large")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rotation.data import decoding
 from rotation.data.decoding import BACKGROUND, MAX_PIXELS, decode
 from rotation.errors import ImageError
 
@@ -123,3 +124,22 @@ def test_a_decompression_bomb_is_refused_by_its_header() -> None:
     body = chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
     with pytest.raises(ImageError, match=r"bomb\.png: .*too many"):
         decode(b"\x89PNG\r\n\x1a\n" + header + body, "bomb.png")
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16B", "I", "F", "RGBA", "LA", "P", "CMYK", "1"])
+def test_strips_do_not_change_an_image(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    if mode in ("I;16", "I;16B", "I", "F"):
+        kind = {"I;16": "<u2", "I;16B": ">u2", "I": "<i4", "F": "<f4"}[mode]
+        image = Image.fromarray(rng.integers(0, 65536, (97, 31)).astype(kind))
+    else:
+        image = Image.fromarray(rng.integers(0, 256, (97, 31, 4)).astype(np.uint8), "RGBA")
+        if mode == "P":
+            image = image.convert("RGB").quantize(50)
+            image.info["transparency"] = 3
+        elif mode != "RGBA":
+            image = image.convert("RGB" if mode in ("CMYK", "1") else mode).convert(mode)
+    data = encode(image, "PNG" if mode in ("P", "RGBA", "LA", "1", "I;16") else "TIFF")
+    whole = as_array(decode(data, "x"))
+    monkeypatch.setattr(decoding, "STRIP_PIXELS", 31 * 10)
+    assert (as_array(decode(data, "x")) == whole).all()

@@ -1,0 +1,88 @@
+"""Read files and JSON that other people made.
+
+A file may be a pipe or a device that never ends, and JSON may be nested so deeply that Python's
+stack ends. Both are refused with the errors that every reader expects: `OSError` and `ValueError`.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+# Pipes that a shell opened for the command, such as `gold import /dev/stdin`: they have a writer.
+_OPEN_PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file for reading; only a regular file is ever read.
+
+    Opening a pipe would wait for a writer, and opening a device may do anything. So the file is
+    opened without waiting, and then asked what it is.
+
+    Raises:
+        OSError: the file cannot be opened, or it is a folder, pipe, socket or device.
+    """
+    if os.fspath(path).startswith(_OPEN_PIPES):
+        return open(path, "rb")
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        mode = os.fstat(file).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "a pipe, socket or device, not a file", str(path))
+        return os.fdopen(file, "rb")
+    except BaseException:
+        os.close(file)
+        raise
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a regular file.
+
+    Raises:
+        OSError: see `open_regular`.
+    """
+    with open_regular(path) as file:
+        return file.read()
+
+
+def read_text(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:
+    """The text of a regular file.
+
+    Raises:
+        OSError: see `open_regular`.
+        UnicodeDecodeError: it is not text in this encoding.
+    """
+    return read_bytes(path).decode(encoding)
+
+
+def parse_json(text: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError: it is not JSON, or it is nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """The value in a JSON file in UTF-8.
+
+    Raises:
+        OSError: see `open_regular`.
+        ValueError: it is not JSON in UTF-8, or it is nested too deeply.
+    """
+    return parse_json(read_text(path))
+
+
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """The absolute path without links. A link that leads in a circle stays as it is."""
+    return Path(os.path.realpath(os.path.expanduser(path)))

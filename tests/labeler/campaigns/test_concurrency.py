@@ -1,0 +1,117 @@
+"""The same name at the same time: one gets it, the others are told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from flask import Flask
+from sqlalchemy import func, select
+
+from labeler.accounts import sessions
+from labeler.app import create_app
+from labeler.campaigns import service as campaigns
+from labeler.campaigns.service import CampaignPlan
+from labeler.config import Settings
+from labeler.database.engine import Database
+from labeler.errors import Conflict
+from labeler.images.registration import register_dataset
+from labeler.models.campaigns import Campaign
+from labeler.models.images import Dataset
+from labeler.proposals.runs import start_run
+from tests.conftest import MakeAnnotator, MakeDataset, write_images
+from tests.labeler.acting import at_once
+from tests.labeler.conftest import Browser
+
+AT_ONCE = 6
+
+
+def conflicts(results: list[object]) -> int:
+    """How many were refused; everybody else got what they wanted."""
+    odd = [one for one in results if isinstance(one, Exception) and not isinstance(one, Conflict)]
+    assert odd == []
+    return sum(isinstance(one, Conflict) for one in results)
+
+
+def test_a_campaign_is_cloned_under_a_name_once(
+    any_db: Database, make_dataset: MakeDataset
+) -> None:
+    make_dataset(any_db)
+    results = at_once(lambda _: campaigns.clone_campaign(any_db, 1, "again"), AT_ONCE)
+    assert conflicts(results) == AT_ONCE - 1
+    told = next(str(one) for one in results if isinstance(one, Conflict))
+    assert "name" in told
+    assert "Choose another" in told
+
+
+def test_a_campaign_is_renamed_to_a_name_once(any_db: Database, make_dataset: MakeDataset) -> None:
+    dataset_id = make_dataset(any_db)
+    ids = [
+        campaigns.create_campaign(any_db, dataset_id, CampaignPlan(f"number {n}"))
+        for n in range(AT_ONCE)
+    ]
+
+    def rename(number: int) -> None:
+        with any_db.write() as session:
+            campaigns.edit_campaign(session, ids[number], name="the one")
+
+    assert conflicts(at_once(rename, AT_ONCE)) == AT_ONCE - 1
+
+
+def test_one_campaign_is_active_however_many_are_activated(
+    any_db: Database, make_dataset: MakeDataset
+) -> None:
+    dataset_id = make_dataset(any_db)
+    ids = [
+        campaigns.create_campaign(any_db, dataset_id, CampaignPlan(f"number {n}"))
+        for n in range(AT_ONCE)
+    ]
+
+    def activate(number: int) -> None:
+        with any_db.write() as session:
+            campaigns.activate_campaign(session, ids[number])
+
+    conflicts(at_once(activate, AT_ONCE))
+    with any_db.read() as session:
+        assert session.scalar(select(func.count()).where(Campaign.active)) == 1
+
+
+def test_a_data_set_is_registered_under_a_name_once(any_db: Database, tmp_path: Path) -> None:
+    folders = [write_images(tmp_path / str(n) / "faces", 2) for n in range(AT_ONCE)]
+    results = at_once(lambda n: register_dataset(any_db, folders[n]), AT_ONCE)
+    assert conflicts(results) == AT_ONCE - 1
+    with any_db.read() as session:
+        assert session.scalars(select(Dataset.name)).all() == ["faces"]
+
+
+def test_one_run_of_a_data_set_is_in_training(any_db: Database, make_dataset: MakeDataset) -> None:
+    dataset_id = make_dataset(any_db)
+    results = at_once(lambda _: start_run(any_db, dataset_id, "test", {}), AT_ONCE)
+    assert conflicts(results) == AT_ONCE - 1
+    assert any("in training" in str(one) for one in results)
+
+
+def test_clones_at_once_on_the_site(
+    any_db: Database, settings: Settings, make_dataset: MakeDataset, make_annotator: MakeAnnotator
+) -> None:
+    make_dataset(any_db)
+    app = create_app(replace(settings, database_url=any_db.url))
+    browsers = [_join(app, any_db, make_annotator) for _ in range(AT_ONCE)]
+    tokens = [browser.token() for browser in browsers]
+
+    def clone(number: int) -> int:
+        form = {"copy_name": "again", "csrf_token": tokens[number]}
+        answer = browsers[number].client.post("/admin/campaigns/1/clone", data=form)
+        return answer.status_code
+
+    assert sorted(at_once(clone, AT_ONCE)) == [303] + [409] * (AT_ONCE - 1)
+    app.extensions["sidelight_db"].dispose()
+
+
+def _join(app: Flask, db: Database, make_annotator: MakeAnnotator) -> Browser:
+    person, client = make_annotator(db, role="admin"), app.test_client()
+    with db.write() as session:
+        token = sessions.open_session(session, person, "", app.extensions["sidelight_settings"])
+    with client.session_transaction() as cookie:
+        cookie["token"] = token
+    return Browser(client, person.id)

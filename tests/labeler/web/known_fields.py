@@ -1,0 +1,43 @@
+"""The names that a view reads from a request, found in the code of its module."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+
+from flask import Flask
+from werkzeug.routing import Rule
+
+from labeler.rules.campaign_rules import Rules
+from labeler.web import campaign_forms, current_campaign
+
+_READ = re.compile(
+    r"(?:args|values|form|given|body)\.get(?:list)?\(\s*\"([\w-]+)\""
+    r"|(?:text|whole|uploaded_text|address_id|address_whole)\(\s*\"([\w-]+)\""
+    r"|json_\w+\(\s*\w+(?:\(\))?,\s*\"([\w-]+)\""
+    r"|\"([\w-]+)\" in (?:request\.form|body)"
+)
+# Names that are put together in the code: one of each is enough.
+_COMPOSED = {
+    "verification": ("answer-1",),
+    "campaigns": ("attribute-0", *Rules().as_dict()),
+    "people": ("note", "role", "max_uses", "days"),
+}
+
+
+def fields_of(app: Flask, rule: Rule) -> list[str]:
+    """The names of form fields, JSON keys and query values in the module of a route's view."""
+    module = app.view_functions[rule.endpoint].__module__
+    area = module.rpartition(".")[2]
+    sources = [sys.modules[module], current_campaign]
+    if area == "campaigns":
+        sources.append(campaign_forms)
+    found = {
+        name
+        for source in sources
+        for groups in _READ.findall(inspect.getsource(source))
+        for name in groups
+        if name
+    }
+    return sorted(found | set(_COMPOSED.get(area, ())))

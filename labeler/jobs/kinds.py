@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -52,7 +52,7 @@ class JobContext:
     attempt: int = 1
     owner_id: int | None = None
     progress: dict[str, Any] | None = None
-    stop: Exception | None = field(default=None)
+    stop: Exception | None = None
 
     def report(self, step: str, done: int = 0, total: int = 0) -> None:
         """Say how far the job is.
@@ -174,7 +174,7 @@ def restore_run(context: JobContext, run_id: int) -> None:
     with context.db.read() as session:
         dataset_id = get_run(session, run_id).dataset_id
         current = current_run(session, dataset_id)
-    if context.attempt == 1 or current is None or current.id != run_id:
+    if current is None or current.id != run_id:  # an earlier attempt may have come so far
         cache = _feature_cache(context.settings)
         progress = context.counter("proposing labels")
         restore(context.db, run_id, context.owner_id, cache, progress)

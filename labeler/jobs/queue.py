@@ -16,7 +16,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, Select, case, delete, exists, func, select
+from sqlalchemy import ColumnElement, CursorResult, Select, case, delete, exists, select
 from sqlalchemy import update as update_rows
 from sqlalchemy.orm import Session
 
@@ -239,11 +239,6 @@ def get(session: Session, job_id: int) -> Job:
     return job
 
 
-def count_waiting(session: Session) -> int:
-    """Return how many jobs are queued."""
-    return session.scalar(select(func.count()).where(Job.state == "queued")) or 0
-
-
 def list_jobs(session: Session, limit: int, before: int | None = None) -> Sequence[Job]:
     """Return jobs, the newest first.
 
@@ -293,20 +288,26 @@ def _of(kind: str, subject: int, *states: str) -> Select[Any]:
 
 
 def _write(db: Database, job: TakenJob, values: dict[str, Any]) -> bool:
-    with db.write() as session:
-        changed = session.execute(_update(Job.id == job.id, Job.worker == job.worker, values))
-    return cast(CursorResult[Any], changed).rowcount == 1
-
-
-def _update(*parts: Any) -> Any:
-    *conditions, values = parts
-    return update_rows(Job).where(Job.state == "running", *conditions).values(**values)
+    return _change(db, job.id, job.worker, values)
 
 
 def _hand_back_silent(db: Database, job_id: int, worker: str | None, beats: int) -> bool:
+    return _change(db, job_id, worker, _handed_back(LOST), Job.beats == beats)
+
+
+def _change(
+    db: Database,
+    job_id: int,
+    worker: str | None,
+    values: dict[str, Any],
+    *conditions: ColumnElement[bool],
+) -> bool:
+    """Change a job that runs under this name; returns whether it still does."""
+    statement = update_rows(Job).where(
+        Job.id == job_id, Job.state == "running", Job.worker == worker, *conditions
+    )
     with db.write() as session:
-        conditions = Job.id == job_id, Job.worker == worker, Job.beats == beats
-        changed = session.execute(_update(*conditions, _handed_back(LOST)))
+        changed = session.execute(statement.values(**values))
     return cast(CursorResult[Any], changed).rowcount == 1
 
 

@@ -24,7 +24,7 @@ from labeler.database.engine import Database
 from labeler.errors import Interrupted, SidelightError
 from labeler.jobs import kinds, queue
 from labeler.jobs.kinds import KINDS, QUEUES, Cancelled, JobContext
-from labeler.jobs.queue import BEAT_S, AbandonedJobs, TakenJob
+from labeler.jobs.queue import ABANDONED_AFTER_S, BEAT_S, AbandonedJobs, TakenJob
 from labeler.models.base import utc_now
 from rotation.errors import RotationError
 
@@ -44,13 +44,19 @@ class Worker:
 
     Parameters:
         queues: names of `QUEUES`; the worker takes no other jobs.
+        abandoned_after_s: how long the job of another worker must be without a sign of life.
     """
 
-    def __init__(self, settings: Settings, queues: Collection[str] = QUEUES) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        queues: Collection[str] = QUEUES,
+        abandoned_after_s: float = ABANDONED_AFTER_S,
+    ) -> None:
         self._settings, self._queues = settings, queues
         self._db = Database(settings.database_url)
         self._stopping = threading.Event()
-        self._abandoned = AbandonedJobs()
+        self._abandoned = AbandonedJobs(abandoned_after_s)
         self._prune_accounts = _Every(PRUNE_EVERY_S, lambda: prune(self._db, utc_now()))
 
     def stop(self) -> None:

@@ -74,11 +74,12 @@ class JobsPage(Page):
 
 @dataclass(frozen=True, slots=True)
 class JobPage(Page):
-    """One job with its log. `log`: what its attempts have written."""
+    """One job. `result`: what it made, "" if nothing; `log`: what its attempts have written."""
 
     template = "jobs/job.html"
     as_of: datetime
     job: JobRow
+    result: str
     log: str
     max_attempts: int = MAX_ATTEMPTS
 
@@ -103,7 +104,8 @@ def job(job_id: int) -> tuple[str, int]:
     with db().read() as session:
         found = queue.get(session, job_id)
         (row,) = _job_rows(session, [found])
-    return render(JobPage(utc_now(), row, found.log))
+    result = ", ".join(f"{name} {value}" for name, value in (found.result or {}).items())
+    return render(JobPage(utc_now(), row, result, found.log))
 
 
 @bp.post("/<id:job_id>/cancel")

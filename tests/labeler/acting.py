@@ -19,10 +19,10 @@ from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.gold.service import NewGold, add_gold
 from labeler.jobs import kinds
-from labeler.jobs.queue import count_waiting
 from labeler.jobs.worker import Worker
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
+from labeler.models.jobs import Job
 from labeler.models.proposals import ModelRun, Proposal
 from labeler.models.voting import Lease, Vote
 from labeler.rules.campaign_rules import Rules
@@ -158,7 +158,7 @@ def at_once(work: Callable[[int], T], count: int = 8) -> list[T | Exception]:
 def waiting(db: Database) -> int:
     """How many jobs wait for the worker."""
     with db.read() as session:
-        return count_waiting(session)
+        return session.scalar(select(func.count()).where(Job.state == "queued")) or 0
 
 
 def due(settings: Settings) -> list[str]:

@@ -206,11 +206,9 @@ def test_a_worker_that_is_killed_in_mid_training(
         wait_for(lambda: running(db), tmp_path)
         process.kill()
     assert job_of(db).state == "running", "nobody knows yet"
-    monkeypatch.setattr(queue, "ABANDONED_AFTER_S", 0.5)
-    with closing(Worker(settings)) as other:
-        other._abandoned = queue.AbandonedJobs(after_s=0.5)
+    monkeypatch.setattr(worker, "LOOK_EVERY_S", 0.2)
+    with closing(Worker(settings, abandoned_after_s=0.5)) as other:
         thread = threading.Thread(target=other.run)
-        monkeypatch.setattr(worker, "LOOK_EVERY_S", 0.2)
         thread.start()
         try:
             wait_for(lambda: job_of(db).state == "done", tmp_path)
@@ -230,6 +228,20 @@ def test_a_second_attempt_after_the_publication_does_not_train_again(
     assert runs_of(db) == [("published", None)]
     kinds.propose_labels.work(JobContext(db, settings, job_of(db).id, attempt=2), 1)
     assert runs_of(db) == [("published", None)]
+
+
+def test_a_run_that_is_current_already_is_not_restored_again(
+    db: Database, settings: Settings, taught: int
+) -> None:
+    """The worker was stopped between the publication and the labels."""
+    with db.write() as session:
+        kinds.propose_labels.queue(session, 1)
+    work(settings)
+    with db.write() as session:
+        job_id = kinds.restore_run.queue(session, 1)
+    work(settings)
+    with db.read() as session:
+        assert session.get_one(Job, job_id).state == "done"
 
 
 def test_people_see_why_a_job_failed_and_start_it_again(

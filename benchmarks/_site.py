@@ -128,7 +128,7 @@ def new_site(kind: str = "sqlite", with_worker: bool = False) -> Iterator[Site]:
     home = Path(tempfile.mkdtemp(prefix="sidelight-benchmark-"))
     try:
         with _database(kind, home) as url:
-            environ = {"SIDELIGHT_HOME": str(home), "SIDELIGHT_PORT": str(_free_port())}
+            environ = {"SIDELIGHT_HOME": str(home), "SIDELIGHT_PORT": str(free_port())}
             site = Site(load_settings(environ | {"SIDELIGHT_DATABASE_URL": url}), with_worker)
             upgrade(site.db)
             try:
@@ -186,7 +186,8 @@ def _postgres_server() -> str:
     raise SystemExit("There is no PostgreSQL server; name one in SIDELIGHT_TEST_POSTGRES.")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from _load_checks import audit
-from _site import Site, new_site, sign_up
+from _site import Site, free_port, new_site, sign_up
 from load import RULES, Drive, annotate, is_sound, prepare, quantiles
 from PIL import Image as Picture
 from sqlalchemy import select, text, update
@@ -47,6 +47,7 @@ from rotation.data.labels import LABELS
 IMAGES, PEOPLE = 2_000, 16
 HELD_S = 20.0  # how long a lock, a full disk or a read-only database lasts
 JOB_WAIT_S = 180.0
+JOBS = ("propose_labels", "refresh_all_images", "refresh_dataset", "fill_campaign")
 Fault = Callable[[Drive], Awaitable[None]]
 
 
@@ -115,12 +116,12 @@ async def disk_full(drive: Drive) -> None:
 
 
 async def second_server(drive: Drive) -> None:
-    """A second server on the same home, and half of the people move to it."""
+    """A second server runs on the same home for some seconds."""
     settings = load_settings(
         {
             "SIDELIGHT_HOME": str(drive.site.settings.home),
             "SIDELIGHT_DATABASE_URL": drive.site.settings.database_url,
-            "SIDELIGHT_PORT": str(drive.site.settings.port + 1),
+            "SIDELIGHT_PORT": str(free_port()),
         }
     )
     other = Site(settings, with_worker=True)
@@ -195,8 +196,7 @@ def in_a_job(name: str, kind: str, how: int) -> dict[str, Any]:
         site.start()
         caught = False
         with site.db.write() as session:
-            options = {"options": {}} if name == "draw_mean_faces" else {}
-            job_id = kinds.KINDS[name].queue(session, subject, None, **options)
+            job_id = kinds.KINDS[name].queue(session, subject)
         started = time.monotonic()
         while (job := _job(site, job_id)).state in ("queued", "running"):
             if job.state == "running" and not caught and (name != "propose_labels" or _runs(site)):
@@ -349,9 +349,6 @@ def main() -> None:
         print(json.dumps(rows, indent=2))
     if not all(row["sound"] for row in rows):
         raise SystemExit("Something was lost, doubled or left undone; see the rows.")
-
-
-JOBS = ("propose_labels", "refresh_all_images", "refresh_dataset", "fill_campaign")
 
 
 def _rows(name: str, kind: str, votes: int) -> Iterator[dict[str, Any]]:

@@ -124,9 +124,7 @@ def accept_invite(
         InvalidInput: the username or the password is not acceptable.
     """
     now = now or utc_now()
-    username = clean_username(username)
-    if username.startswith(REMOVED):
-        raise InvalidInput(f"User names do not begin with {REMOVED!r}. Choose another one.")
+    username = _clean_new_username(username)
     check_password_policy(password, username)
     # Hash before the first statement: hashing takes some 25 ms, and on SQLite the first statement
     # takes the only write lock.
@@ -156,6 +154,13 @@ def accept_invite(
         invite=invite.id,
     )
     return annotator
+
+
+def _clean_new_username(username: str) -> str:
+    cleaned = clean_username(username)
+    if cleaned.startswith(REMOVED):
+        raise InvalidInput(f"User names do not begin with {REMOVED!r}. Choose another one.")
+    return cleaned
 
 
 def revoke_invite(

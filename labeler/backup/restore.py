@@ -92,13 +92,7 @@ def restore_backup(
         try:
             stage.mkdir(mode=PRIVATE_FOLDER)
             extract_archive(path, manifest, lambda name: _staged(stage, name), report)
-            if db.is_sqlite:
-                _prepare_sqlite(stage / SQLITE_NAME, manifest, moved)
-                _move_in(stage, settings.home)
-                _move_database(stage / SQLITE_NAME, Path(db.engine.url.database or ""))
-            else:
-                _restore_postgres(db, stage / POSTGRES_NAME, moved)
-                _move_in(stage, settings.home)
+            _put_in_place(db, stage, settings.home, manifest, moved)
         except BaseException:
             shutil.rmtree(stage, ignore_errors=True)
             if made_home:
@@ -112,6 +106,19 @@ def restore_backup(
         )
     finally:
         db.dispose()
+
+
+def _put_in_place(
+    db: Database, stage: Path, home: Path, manifest: Manifest, moved: dict[int, str]
+) -> None:
+    """Move what was extracted to `stage` into the home and the database."""
+    if db.is_sqlite:
+        _prepare_sqlite(stage / SQLITE_NAME, manifest, moved)
+        _move_in(stage, home)
+        _move_database(stage / SQLITE_NAME, Path(db.engine.url.database or ""))
+    else:
+        _restore_postgres(db, stage / POSTGRES_NAME, moved)
+        _move_in(stage, home)
 
 
 def _refuse_full_home(home: Path) -> None:

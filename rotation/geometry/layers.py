@@ -1,0 +1,107 @@
+"""The layers of a photograph: the person, and the background behind.
+
+Each pixel of a photograph is alpha * person + (1 - alpha) * background. The layers' colours are
+continued to where the photograph does not show them, so that a moved person leaves no trace.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Floats = NDArray[np.float32]
+
+_LEAST, _MOST = 0.2, 0.8  # the matte's values that count as background and as person
+_SOLID = 0.95  # alpha from which a pixel's colour is the person's alone
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The layers of a photograph (H, W).
+
+    Attributes:
+        alpha: (H, W), the person's share of each pixel, 0 to 1.
+        person: (H, W, 3), the person's colours, continued beyond the outline; 0 to 1.
+        background: (H, W, 3), the background's colours, continued behind the person; 0 to 1.
+    """
+
+    alpha: Floats
+    person: Floats
+    background: Floats
+
+
+def split_layers(photograph: Floats, matte: Floats, inside: tuple[int, int], margin: int) -> Layers:
+    """The layers of a photograph (H, W, 3) with values from 0 to 1.
+
+    Parameters:
+        matte: (H, W), from 0 to 1, of all the people in the photograph.
+        inside: row and column of a pixel of the person. Other people belong to the background.
+        margin: so many pixels around the person are not trusted to be background.
+    """
+    alpha = one_person(smoothstep(_LEAST, _MOST, matte), inside)
+    near = ndimage.binary_dilation(alpha > 0.05, iterations=max(2, margin))
+    background = fill_smoothly(photograph, (~near).astype(np.float32))
+    solid = (alpha > _SOLID).astype(np.float32)
+    weight = smoothstep(0.6, _SOLID, alpha)[..., None]
+    person = weight * photograph + (1 - weight) * fill_smoothly(photograph, solid)
+    return Layers(alpha, person.astype(np.float32), background)
+
+
+def one_person(alpha: Floats, inside: tuple[int, int]) -> Floats:
+    """The alpha (H, W) of the one connected person that holds the pixel `inside`."""
+    numbers, _ = ndimage.label(alpha > 0.3)
+    number = numbers[inside]
+    if number == 0:  # the matte missed the face: better all people than none
+        return alpha
+    return np.where(ndimage.binary_dilation(numbers == number, iterations=3), alpha, 0)
+
+
+def fill_smoothly(image: Floats, known: Floats) -> Floats:
+    """An image (H, W, C) whose pixels of weight 0 are filled from their surroundings.
+
+    The image is averaged to half its size again and again, and what is unknown is read from the
+    next smaller image (S. Gortler et al., *The Lumigraph*, 1996: pull and push).
+
+    Parameters:
+        known: (H, W), the weight of each pixel, 0 to 1.
+    """
+    images, weights = [image * known[..., None]], [known]
+    while min(weights[-1].shape) > 1:
+        colour, weight = _halve(images[-1]), _halve(weights[-1][..., None])
+        gain = np.clip(4 * weight, 0, 1) / np.maximum(weight, 1e-6)
+        images.append(colour * gain)
+        weights.append((weight * gain)[..., 0])
+    filled = images[-1] / np.maximum(weights[-1], 1e-6)[..., None]
+    for colour, weight in zip(images[-2::-1], weights[-2::-1], strict=True):
+        filled = colour + _enlarge(filled, weight.shape) * (1 - weight[..., None])
+    return filled.astype(np.float32)
+
+
+def smoothstep(low: float, high: float, values: NDArray[np.floating]) -> Floats:
+    """0 below `low`, 1 above `high`, smooth between."""
+    share = np.clip((values - low) / (high - low), 0, 1)
+    return (share * share * (3 - 2 * share)).astype(np.float32)
+
+
+def _halve(image: Floats) -> Floats:
+    """An image (H, W, C) at half its size, rounded up; each pixel is the mean of four."""
+    height, width = image.shape[:2]
+    even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    return (even[::2, ::2] + even[1::2, ::2] + even[::2, 1::2] + even[1::2, 1::2]) / 4
+
+
+def _enlarge(image: Floats, shape: tuple[int, ...]) -> Floats:
+    """An image (h, w, C) at double its size, cut to (H, W, C), by bilinear interpolation."""
+    rows = np.clip((np.arange(shape[0]) - 0.5) / 2, 0, len(image) - 1)
+    columns = np.clip((np.arange(shape[1]) - 0.5) / 2, 0, image.shape[1] - 1)
+    return _between(_between(image, rows).swapaxes(0, 1), columns).swapaxes(0, 1)
+
+
+def _between(image: Floats, rows: NDArray[np.float64]) -> Floats:
+    """The rows of an image at fractional places, by linear interpolation."""
+    first = np.minimum(rows.astype(int), max(len(image) - 2, 0))
+    share = (rows - first).astype(np.float32)[:, None, None]
+    return image[first] * (1 - share) + image[np.minimum(first + 1, len(image) - 1)] * share

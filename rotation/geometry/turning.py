@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from rotation.geometry.head import Head
-from rotation.geometry.layers import Floats, smoothstep
+from rotation.geometry.layers import Floats, fill_smoothly, smoothstep
 
 _FINE = 2  # columns of the warp for each column of the frame
 _SAMPLES = 8  # samples of the surface for each column of the photograph
@@ -102,7 +102,9 @@ class HeadTurner:
         if mirror:
             colours, hidden = self._mirror(warp, colours, hidden)
         alpha = _sample(self._alpha, warp.column)[0] * warp.covered
-        return self._compose(colours, alpha, hidden, moved)
+        half = 0.5 / warp.stretch.clamp(min=1)
+        alpha = ((alpha - 0.5) / (2 * half) + 0.5).clamp(0, 1)
+        return self._compose(colours, alpha, hidden, moved, warp.column)
 
     def _move(self, angle_deg: float) -> tuple[torch.Tensor, torch.Tensor]:
         """New column and new depth (H, W) of each pixel."""
@@ -183,7 +185,12 @@ class HeadTurner:
         return colours * (1 - weight) + drawn * weight, hidden * (1 - weight)
 
     def _compose(
-        self, colours: torch.Tensor, alpha: torch.Tensor, hidden: torch.Tensor, moved: torch.Tensor
+        self,
+        colours: torch.Tensor,
+        alpha: torch.Tensor,
+        hidden: torch.Tensor,
+        moved: torch.Tensor,
+        column: torch.Tensor,
     ) -> TurnedFrame:
         """Put the person over the background, and keep the photograph where nothing has moved."""
         head = self.head
@@ -193,7 +200,10 @@ class HeadTurner:
         soft = ndimage.gaussian_filter(share.numpy(), (2, 0.5))
         share_np = share.numpy() * (1 - unseen) + soft * unseen
         person_np = person.permute(1, 2, 0).numpy()
-        person_np = person_np + _texture(person_np, share_np, unseen)
+        filled = fill_smoothly(person_np, share_np * (1 - unseen))
+        person_np = person_np + (filled - person_np) * unseen[..., None]
+        face = _halve_columns(_sample(torch.from_numpy(head.face)[None], column)[0]).numpy()
+        person_np = person_np + _texture(person_np, share_np, unseen, face)
         image = person_np * share_np[..., None] + (1 - share_np[..., None]) * head.layers.background
         columns = np.arange(head.depth.shape[1]) + 0.5
         motion = np.abs(moved.numpy() - columns) * (head.layers.alpha > 0.02)
@@ -203,12 +213,12 @@ class HeadTurner:
         return TurnedFrame(image.astype(np.float32), share_np, 1 - unseen)
 
 
-def _texture(person: Floats, alpha: Floats, unseen: Floats) -> Floats:
+def _texture(person: Floats, alpha: Floats, unseen: Floats, face: Floats) -> Floats:
     """Fine detail (H, W, 3) for unseen pixels, reflected at the nearest pixel that was seen."""
     weight = np.maximum(ndimage.gaussian_filter(alpha, 2), 1e-3)[..., None]
     smooth = ndimage.gaussian_filter(person * alpha[..., None], (2, 2, 0)) / weight
     detail = np.clip(person - smooth, -0.12, 0.12)
-    seen = (unseen < 0.3) & (alpha > 0.8)
+    seen = (unseen < 0.3) & (alpha > 0.8) & (face < 0.5)
     if not seen.any():
         return np.zeros_like(person)
     nearest = ndimage.distance_transform_edt(~seen, return_distances=False, return_indices=True)

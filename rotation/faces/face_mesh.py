@@ -1,11 +1,11 @@
 """The mesh of a face: 468 points with depth, from one photograph.
 
 The network reads a square around the face. It is asked again for a square around its own result
-until that stands still. The mesh of the mirrored photograph is averaged with it, so that mirroring a
-photograph mirrors its mesh exactly.
+until that stands still. The mesh of the mirrored photograph is averaged with it, so that mirroring
+a photograph mirrors its mesh exactly.
 
-Source: Y. Kartynnik et al., *Real-time Facial Surface Geometry from Monocular Video on Mobile GPUs*,
-2019. The weights are bundled (`networks/face-mesh`).
+Source: Y. Kartynnik et al., *Real-time Facial Surface Geometry from Monocular Video on Mobile
+GPUs*, 2019. The weights are bundled (`networks/face-mesh`).
 """
 
 from __future__ import annotations

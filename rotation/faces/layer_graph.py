@@ -35,7 +35,9 @@ class LayerGraph(torch.nn.Module):
         self._input: int = config["input"]
         self._outputs: list[int] = config["outputs"]
         self._layers: list[Layer] = config["steps"]
-        self._last_use = {number: k for k, step in enumerate(self._layers) for number in step["from"]}
+        self._last_use = {
+            number: k for k, step in enumerate(self._layers) for number in step["from"]
+        }
         for name, value in weights.items():
             self.register_buffer(_buffer(name), value.float())
 

@@ -30,8 +30,8 @@ from rotation.geometry.layers import Floats, Layers, smoothstep, split_layers
 
 DEPTH_FACTOR = 1.25
 """The mesh is flatter than faces are; its depth is multiplied by this."""
-AXIS_BEHIND_EARS = 0.1
-OUTLINE_BEHIND_EARS = 0.2
+AXIS_BEHIND_EARS = 0.05
+OUTLINE_BEHIND_EARS = 0.35
 """How far the turning axis and the head's outline lie behind the ears, in face widths."""
 _NECK = 0.45  # the turn fades over so many face heights below the jaw
 _REACH = (0.6, 0.95)  # it fades this many face widths beside the face, for what is no head
@@ -130,7 +130,7 @@ def _outline_mask(mesh: FaceMesh, shape: tuple[int, int]) -> Floats:
 def _depth(mesh: FaceMesh, face: Floats, alpha: Floats, axis_depth: float) -> Floats:
     """The depth (H, W) of each pixel: the mesh's in the face, an ellipse from there to the outline.
 
-        z = z_rim + (z_outline - z_rim) (1 - sqrt(1 - t^2)),    t = d_face / (d_face + d_outline)
+    z = z_rim + (z_outline - z_rim) (1 - sqrt(1 - t^2)),    t = d_face / (d_face + d_outline)
     """
     unit = face_width(mesh)
     inside = face > 0.5
@@ -150,7 +150,7 @@ def _depth(mesh: FaceMesh, face: Floats, alpha: Floats, axis_depth: float) -> Fl
 
 
 def _turn_share(mesh: FaceMesh, shape: tuple[int, int]) -> Floats:
-    """By which share of the angle each pixel (H, W) turns: 1 down to the jaw, 0 at the shoulders."""
+    """The share of the angle by which each pixel (H, W) turns: 1 to the jaw, 0 at the shoulders."""
     height, width = shape
     jaw = np.array([mesh.points[number, :2] for number in OUTLINE[8:29]])
     jaw = jaw[np.argsort(jaw[:, 0])]

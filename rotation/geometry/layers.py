@@ -44,7 +44,9 @@ def split_layers(photograph: Floats, matte: Floats, inside: tuple[int, int], mar
     alpha = one_person(smoothstep(_LEAST, _MOST, matte), inside)
     near = ndimage.binary_dilation(alpha > 0.05, iterations=max(2, margin))
     background = fill_smoothly(photograph, (~near).astype(np.float32))
-    solid = ndimage.binary_erosion(alpha > _SOLID, iterations=max(1, margin // 2)).astype(np.float32)
+    solid = ndimage.binary_erosion(alpha > _SOLID, iterations=max(1, margin // 2)).astype(
+        np.float32
+    )
     weight = ndimage.gaussian_filter(solid, 0.7)[..., None] * solid[..., None]
     person = weight * photograph + (1 - weight) * fill_smoothly(photograph, solid)
     return Layers(alpha, person.astype(np.float32), background)

@@ -25,8 +25,11 @@ from rotation.geometry.layers import Floats, fill_smoothly, smoothstep
 
 _FINE = 2  # columns of the warp for each column of the frame
 _SAMPLES = 8  # samples of the surface for each column of the photograph
-_STRETCHED = (1.5, 3.0)  # a surface stretched less counts as seen, one stretched more as unseen
+_STRETCHED = (2.0, 4.0)  # a surface stretched less counts as seen, one stretched more as unseen
 _LONGEST_GAP = 4  # fine columns between two samples that may still be one surface
+_ALIKE = 0.15  # colours that differ less are of one material
+_SOFT = 0.03  # face widths over which an unseen outline is smoothed
+_MOST_DETAIL = 0.08  # of 1: larger differences are edges, not texture
 _DEPTH_STEP = 1 / 64  # pixels; depths are compared in whole steps
 
 
@@ -38,11 +41,15 @@ class TurnedFrame:
         image: (H, W, 3), the whole photograph, 0 to 1.
         alpha: (H, W), the person's share of each pixel.
         seen: (H, W), how well the photograph saw what the person's pixel shows: 1 well, 0 hidden.
+        face: (H, W), the share of each pixel that shows the face.
+        changed: (H, W), 0 where the photograph is kept as it is, 1 where it is drawn anew.
     """
 
     image: Floats
     alpha: Floats
     seen: Floats
+    face: Floats
+    changed: Floats
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
@@ -94,7 +101,8 @@ class HeadTurner:
         """
         head = self.head
         if angle_deg == 0:
-            return TurnedFrame(head.photograph, head.layers.alpha, np.ones_like(head.depth))
+            still, every = np.zeros_like(head.depth), np.ones_like(head.depth)
+            return TurnedFrame(head.photograph, head.layers.alpha, every, head.face, still)
         moved, nearness = self._move(angle_deg)
         warp = self._warp(moved, nearness)
         hidden = _smoothstep(*_STRETCHED, warp.stretch)
@@ -102,8 +110,8 @@ class HeadTurner:
         if mirror:
             colours, hidden = self._mirror(warp, colours, hidden)
         alpha = _sample(self._alpha, warp.column)[0] * warp.covered
-        half = 0.5 / warp.stretch.clamp(min=1)
-        alpha = ((alpha - 0.5) / (2 * half) + 0.5).clamp(0, 1)
+        # A stretched outline stays as sharp as it was.
+        alpha = ((alpha - 0.5) * warp.stretch.clamp(min=1) + 0.5).clamp(0, 1)
         return self._compose(colours, alpha, hidden, moved, warp.column)
 
     def _move(self, angle_deg: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -139,7 +147,9 @@ class HeadTurner:
         centres = (torch.arange(width * _FINE) + 0.5) / _FINE
         slope = torch.gradient(place, dim=1)[0] * _SAMPLES  # frame pixels per photograph pixel
         steep = slope.gather(1, sample)
-        correction = (centres - place.gather(1, sample)) / steep.abs().clamp(min=0.25) * steep.sign()
+        correction = (
+            (centres - place.gather(1, sample)) / steep.abs().clamp(min=0.25) * steep.sign()
+        )
         found = sample / _SAMPLES + 0.5 + correction.clamp(-1, 1)
         source, covered = _fill_gaps(found, hit)
         step = torch.gradient(source, dim=1)[0].abs() * _FINE
@@ -197,36 +207,54 @@ class HeadTurner:
         share = _halve_columns(alpha)
         person = _halve_columns(colours.clamp(0, 1) * alpha) / share.clamp(min=1e-3)
         unseen = _halve_columns(hidden * alpha).numpy()
-        soft = ndimage.gaussian_filter(share.numpy(), (2, 0.5))
-        share_np = share.numpy() * (1 - unseen) + soft * unseen
-        person_np = person.permute(1, 2, 0).numpy()
-        filled = fill_smoothly(person_np, share_np * (1 - unseen))
-        person_np = person_np + (filled - person_np) * unseen[..., None]
-        face = _halve_columns(_sample(torch.from_numpy(head.face)[None], column)[0]).numpy()
-        person_np = person_np + _texture(person_np, share_np, unseen, face)
-        image = person_np * share_np[..., None] + (1 - share_np[..., None]) * head.layers.background
+        face = _halve_columns(_sample(torch.from_numpy(head.face)[None], column) * alpha)[0].numpy()
+        outline = share.numpy()
+        # The rows of an unseen outline differ by chance.
+        soft = ndimage.gaussian_filter(outline, _SOFT * head.face_width)
+        near = ndimage.gaussian_filter(unseen, _SOFT * head.face_width)
+        near = np.clip(4 * near, 0, 1)
+        known = outline * (1 - unseen)
+        outline = outline * (1 - near) + np.clip(3 * soft - 1, 0, 1) * near
+        unseen = np.maximum(unseen, 1 - known / np.maximum(outline, 1e-3)).clip(0, 1)
+        drawn = _fill_unseen(person.permute(1, 2, 0).numpy(), outline, unseen, face)
+        image = drawn * outline[..., None] + (1 - outline[..., None]) * head.layers.background
+        changed = self._changed(moved)
+        image += (head.photograph - image) * (1 - changed[..., None])
+        return TurnedFrame(image.clip(0, 1), outline, 1 - unseen, face, changed)
+
+    def _changed(self, moved: torch.Tensor) -> Floats:
+        """1 near pixels (H, W) of the person that have moved by half a pixel or more, else 0."""
+        head = self.head
         columns = np.arange(head.depth.shape[1]) + 0.5
         motion = np.abs(moved.numpy() - columns) * (head.layers.alpha > 0.02)
-        changed = ndimage.maximum_filter(motion, round(0.1 * head.face_width) * 2 + 1)
-        keep = 1 - smoothstep(0, 0.5, ndimage.gaussian_filter(changed, 1))[..., None]
-        image = np.clip(image, 0, 1) * (1 - keep) + head.photograph * keep
-        return TurnedFrame(image.astype(np.float32), share_np, 1 - unseen)
+        near = ndimage.maximum_filter(motion, round(0.1 * head.face_width) * 2 + 1)
+        return smoothstep(0, 0.5, ndimage.gaussian_filter(near, 1))
+
+
+def _fill_unseen(person: Floats, alpha: Floats, unseen: Floats, face: Floats) -> Floats:
+    """The person's colours (H, W, 3), with unseen pixels drawn from their surroundings."""
+    filled = fill_smoothly(person, np.square(alpha * (1 - unseen)))
+    person = person + (filled - person) * unseen[..., None]
+    return person + _texture(person, alpha, unseen, face)
 
 
 def _texture(person: Floats, alpha: Floats, unseen: Floats, face: Floats) -> Floats:
-    """Fine detail (H, W, 3) for unseen pixels, reflected at the nearest pixel that was seen."""
+    """Fine detail (H, W, 3) for unseen pixels, reflected at the nearest pixel that was seen.
+
+    Detail of the face itself is not used: it would show an eye twice. Nor is that of other colours:
+    hair has another texture than skin.
+    """
     weight = np.maximum(ndimage.gaussian_filter(alpha, 2), 1e-3)[..., None]
     smooth = ndimage.gaussian_filter(person * alpha[..., None], (2, 2, 0)) / weight
-    detail = np.clip(person - smooth, -0.12, 0.12)
+    detail = np.clip(person - smooth, -_MOST_DETAIL, _MOST_DETAIL)
     seen = (unseen < 0.3) & (alpha > 0.8) & (face < 0.5)
     if not seen.any():
         return np.zeros_like(person)
     nearest = ndimage.distance_transform_edt(~seen, return_distances=False, return_indices=True)
-    places = np.indices(alpha.shape)
     limits = np.array(alpha.shape)[:, None, None] - 1
-    row, column = np.clip(2 * nearest - places, 0, limits)
-    share = unseen * ndimage.gaussian_filter(unseen, 1)
-    return share[..., None] * detail[row, column]
+    row, column = np.clip(2 * nearest - np.indices(alpha.shape), 0, limits)
+    off = np.square(smooth[row, column] - person).sum(axis=2) / _ALIKE**2
+    return (unseen * np.exp(-off))[..., None] * detail[row, column]
 
 
 def _fill_gaps(values: torch.Tensor, known: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -246,7 +274,10 @@ def _fill_gaps(values: torch.Tensor, known: torch.Tensor) -> tuple[torch.Tensor,
 
 
 def _sample(
-    planes: torch.Tensor, columns: torch.Tensor, mode: str = "bilinear", rows: torch.Tensor | None = None
+    planes: torch.Tensor,
+    columns: torch.Tensor,
+    mode: str = "bilinear",
+    rows: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Planes (C, H, W) read at columns (h, w), and at `rows` or each at its own row."""
     height, width = planes.shape[1:]

@@ -15,11 +15,14 @@ from PIL import Image
 
 from rotation.data.crop import Pixels
 from rotation.errors import MissingExtraError
-from rotation.imaging.images import enlarge, save_atomically
+from rotation.imaging.images import save_atomically
 
 MILLISECONDS = 120
 REPEATS = 4
 """How often a video repeats the frames: players stop at the end of a file."""
+
+LARGE = 170
+"""Frames of this height and more are not enlarged unless asked for."""
 
 _X264 = {"crf": "14", "preset": "slow"}  # high quality; the files are small anyway
 
@@ -86,7 +89,14 @@ def _save_pillow(frames: Pixels, path: Path, side: int, **settings: Any) -> None
 
 
 def _tiles(frames: Pixels, side: int, even: bool = False) -> Sequence[Image.Image]:
-    """The frames forth and back, enlarged. H.264 halves the colours and needs an `even` side."""
-    shown = max(side or 2 * frames.shape[1], frames.shape[1])
-    shown += shown % 2 if even else 0
-    return [Image.fromarray(frame) for frame in enlarge(forth_and_back(frames), shown)]
+    """The frames forth and back, enlarged to `side` pixels high; 0 doubles small frames.
+
+    H.264 halves the colours and needs `even` sides.
+    """
+    height, width = frames.shape[1:3]
+    shown = max(side or (2 * height if height < LARGE else height), height)
+    size = (round(shown * width / height), shown)
+    if even:
+        size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
+    tiles = [Image.fromarray(frame) for frame in forth_and_back(frames)]
+    return [tile.resize(size, Image.Resampling.BICUBIC) for tile in tiles]

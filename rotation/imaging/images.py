@@ -48,24 +48,25 @@ def degrees(yaw_deg: float) -> str:
 
 
 def draw_strip(frames: Pixels, captions: Sequence[str], scale: int = 2) -> Image.Image:
-    """One row of frames (N, S, S, 3) with a caption under each, enlarged by the factor `scale`."""
+    """One row of frames (N, H, W, 3) with a caption under each, enlarged by the factor `scale`."""
     return draw_sheet(frames[None], columns=captions, scale=scale)
 
 
 def draw_sheet(
     rows: Pixels, columns: Sequence[str] = (), labels: Sequence[str] = (), scale: int = 1
 ) -> Image.Image:
-    """A sheet of R rows of N frames (R, N, S, S, 3), with captions below and row labels left."""
-    count, across, side = rows.shape[0], rows.shape[1], rows.shape[2] * scale
+    """A sheet of R rows of N frames (R, N, H, W, 3), with captions below and row labels left."""
+    count, across = rows.shape[:2]
+    high, wide = rows.shape[2] * scale, rows.shape[3] * scale
     margin = max((len(label) for label in labels), default=0) * 8 + (GAP if labels else 0)
-    width = margin + across * (side + GAP) + GAP
-    height = count * (side + GAP) + GAP + (CAPTION if columns else 0)
+    width = margin + across * (wide + GAP) + GAP
+    height = count * (high + GAP) + GAP + (CAPTION if columns else 0)
     sheet = Image.new("RGB", (width, height), GROUND)
     for i, row in enumerate(rows):
         for j, frame in enumerate(row):
-            tile = Image.fromarray(frame).resize((side, side), Image.Resampling.NEAREST)
-            sheet.paste(tile, (margin + GAP + j * (side + GAP), GAP + i * (side + GAP)))
-    _write_captions(sheet, columns, labels, side, margin)
+            tile = Image.fromarray(frame).resize((wide, high), Image.Resampling.NEAREST)
+            sheet.paste(tile, (margin + GAP + j * (wide + GAP), GAP + i * (high + GAP)))
+    _write_captions(sheet, columns, labels, (wide, high), margin)
     return sheet
 
 
@@ -106,14 +107,19 @@ def draw_beside_means(
 
 
 def _write_captions(
-    sheet: Image.Image, columns: Sequence[str], labels: Sequence[str], side: int, margin: int
+    sheet: Image.Image,
+    columns: Sequence[str],
+    labels: Sequence[str],
+    tile: tuple[int, int],
+    margin: int,
 ) -> None:
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=min(14, 8 + side // 16))
+    wide, high = tile
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=min(14, 8 + wide // 16))
     for j, caption in enumerate(columns):
-        place = (margin + GAP + j * (side + GAP) + side / 2, sheet.height - CAPTION / 2 - 1)
+        place = (margin + GAP + j * (wide + GAP) + wide / 2, sheet.height - CAPTION / 2 - 1)
         draw.text(place, caption, fill=INK, font=font, anchor="mm")
     for i, label in enumerate(labels):
-        draw.text((GAP, GAP + i * (side + GAP) + side / 2), label, fill=INK, font=font, anchor="lm")
+        draw.text((GAP, GAP + i * (high + GAP) + high / 2), label, fill=INK, font=font, anchor="lm")
 
 
 def save_png(image: Image.Image, path: Path) -> None:

@@ -89,7 +89,7 @@ def find_mesh(photograph: NDArray[np.uint8], box: tuple[float, float, float, flo
     Raises:
         ImageError: no face is found there.
     """
-    pixels = torch.from_numpy(np.ascontiguousarray(photograph)).permute(2, 0, 1).float() / 255
+    pixels = torch.from_numpy(np.array(photograph)).permute(2, 0, 1).float() / 255
     width = pixels.shape[2]
     left, top, right, bottom = box
     mesh = _find(pixels, ((left + right) / 2, (top + bottom) / 2), max(right - left, bottom - top))

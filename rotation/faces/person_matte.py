@@ -20,7 +20,7 @@ def find_matte(photograph: NDArray[np.uint8]) -> NDArray[np.float32]:
     The mattes of the photograph and of its mirror image are averaged.
     """
     network = load_network("person-matte")
-    pixels = torch.from_numpy(np.ascontiguousarray(photograph)).permute(2, 0, 1)[None].float() / 255
+    pixels = torch.from_numpy(np.array(photograph)).permute(2, 0, 1)[None].float() / 255
     small = F.interpolate(pixels, network.size, mode="bilinear", antialias=True)
     both = network(torch.cat([small, small.flip(3)]))[0]
     matte = (both[:1] + both[1:].flip(3)) / 2

@@ -1,0 +1,52 @@
+"""The layers of a photograph."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rotation.geometry.layers import fill_smoothly, one_person, smoothstep, split_layers
+
+
+def test_filling_keeps_what_is_known_and_never_leaves_its_range() -> None:
+    rng = np.random.default_rng(0)
+    image = rng.random((37, 53, 3)).astype(np.float32)
+    known = (rng.random((37, 53)) < 0.2).astype(np.float32)
+    filled = fill_smoothly(image, known)
+    assert np.allclose(filled[known == 1], image[known == 1], atol=1e-5)
+    assert filled.min() >= image[known == 1].min() - 1e-4
+    assert filled.max() <= image[known == 1].max() + 1e-4
+
+
+def test_a_colour_fills_everything() -> None:
+    image = np.full((20, 31, 3), 0.3, np.float32)
+    known = np.zeros((20, 31), np.float32)
+    known[3, 4] = 1
+    assert np.allclose(fill_smoothly(image, known), 0.3, atol=1e-4)
+
+
+def test_only_one_of_two_people_is_taken() -> None:
+    matte = np.zeros((40, 80), np.float32)
+    matte[5:35, 5:30] = 1
+    matte[5:35, 50:75] = 1
+    alpha = one_person(matte, (20, 15))
+    assert alpha[20, 15] == 1
+    assert alpha[:, 45:].max() == 0
+
+
+def test_layers_make_the_photograph_again_and_do_not_mix() -> None:
+    photograph = np.zeros((60, 60, 3), np.float32)
+    photograph[..., 2] = 0.8  # a blue wall
+    photograph[15:45, 15:45] = (0.9, 0.2, 0.1)
+    matte = np.zeros((60, 60), np.float32)
+    matte[15:45, 15:45] = 1
+    layers = split_layers(photograph, matte, (30, 30), 3)
+    alpha = layers.alpha[..., None]
+    again = alpha * layers.person + (1 - alpha) * layers.background
+    assert np.allclose(again, photograph, atol=1e-3)
+    assert np.allclose(layers.background[30, 30], (0, 0, 0.8), atol=1e-3)
+    assert np.allclose(layers.person[5, 5], (0.9, 0.2, 0.1), atol=1e-3)
+
+
+def test_smoothstep() -> None:
+    values = smoothstep(1, 3, np.array([0.0, 1, 2, 3, 4]))
+    assert values.tolist() == [0, 0, 0.5, 1, 1]

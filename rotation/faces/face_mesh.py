@@ -56,9 +56,14 @@ class FaceMesh:
     score: float
 
     @property
+    def partners(self) -> NDArray[np.intp]:
+        """For each point, the number of its mirror image on the other half of the face."""
+        return _partners()
+
+    @property
     def across(self) -> Floats:
         """The unit vector (3,) from the viewer's left half of the face to the right half."""
-        steps = self.points[_partners()] - self.points
+        steps = self.points[self.partners] - self.points
         steps *= np.sign(steps @ (self.points[RIGHT_EAR] - self.points[LEFT_EAR]))[:, None]
         total = steps.sum(axis=0)
         return total / np.linalg.norm(total)
@@ -66,7 +71,7 @@ class FaceMesh:
     @property
     def middle(self) -> Floats:
         """A point (3,) on the face's plane of symmetry."""
-        return self.points.mean(axis=0) / 2 + self.points[_partners()].mean(axis=0) / 2
+        return self.points.mean(axis=0) / 2 + self.points[self.partners].mean(axis=0) / 2
 
     @property
     def yaw_deg(self) -> float:

@@ -22,6 +22,7 @@ from scipy import ndimage
 
 from rotation.geometry.head import Head
 from rotation.geometry.layers import Floats, fill_smoothly, smoothstep
+from rotation.geometry.light import estimate_light, shading_change, surface_normals
 
 _FINE = 2  # columns of the warp for each column of the frame
 _SAMPLES = 8  # samples of the surface for each column of the photograph
@@ -81,6 +82,8 @@ class HeadTurner:
         self._person = _planes(layers.person)
         self._alpha = torch.from_numpy(layers.alpha)[None]
         self._depth = torch.from_numpy(head.depth)[None]
+        self._normals = surface_normals(head.depth, head.face_width)
+        self._light = estimate_light(head.photograph, head.mesh, self._normals, head.face_width)
         slope = np.gradient(ndimage.gaussian_filter(head.depth, 0.8))
         facing = 1 / np.sqrt(1 + slope[0] ** 2 + slope[1] ** 2)
         self._facing = torch.from_numpy(facing.astype(np.float32))[None]
@@ -92,12 +95,13 @@ class HeadTurner:
             ]
         )
 
-    def turn(self, angle_deg: float, mirror: bool = True) -> TurnedFrame:
+    def turn(self, angle_deg: float, mirror: bool = True, relight: bool = True) -> TurnedFrame:
         """The photograph with the head turned.
 
         Parameters:
             angle_deg: the angle to turn by, positive towards the viewer's right.
             mirror: draw hidden parts from the other half of the head, where that was seen better.
+            relight: leave the lamp where it is; otherwise it turns with the head.
         """
         head = self.head
         if angle_deg == 0:
@@ -109,6 +113,8 @@ class HeadTurner:
         colours = self._draw(warp, hidden)
         if mirror:
             colours, hidden = self._mirror(warp, colours, hidden)
+        if relight:
+            colours = colours * self._relight(warp, angle_deg)
         alpha = _sample(self._alpha, warp.column)[0] * warp.covered
         # A stretched outline stays as sharp as it was.
         alpha = ((alpha - 0.5) * warp.stretch.clamp(min=1) + 0.5).clamp(0, 1)
@@ -193,6 +199,11 @@ class HeadTurner:
         weight = torch.from_numpy(ndimage.gaussian_filter(weight.numpy(), (2, 2 * _FINE)))
         drawn = _sample(self._person, x, "bicubic", rows=y)
         return colours * (1 - weight) + drawn * weight, hidden * (1 - weight)
+
+    def _relight(self, warp: _Warp, angle_deg: float) -> torch.Tensor:
+        """The factor (1, H, w) by which the turn changes the brightness."""
+        change = shading_change(self._light, self._normals, self.head.turn, angle_deg)
+        return _sample(torch.from_numpy(change)[None], warp.column)
 
     def _compose(
         self,

@@ -17,6 +17,7 @@ from labeler.light_classifier.augmentation import VARIANTS
 from labeler.light_classifier.features import N_FEATURES, Features
 from labeler.light_classifier.semi_supervised import MAX_POOL
 from labeler.proposals.feature_extraction import FeatureChunk, extract_features, extract_variants
+from rotation.data.csv_rows import match_keys
 from rotation.data.labels import LABELS
 from rotation.data.labels_csv import (
     PROBABILITY_COLUMNS,
@@ -81,7 +82,7 @@ def fit(
     if labels_only and unlabeled is not None:
         raise click.UsageError("Give only one of --labels-only and --unlabeled.")
     started = time.perf_counter()
-    table = read_labels(Path(labels))
+    table = match_keys(read_labels(Path(labels)), set(image_names(images)))
     names = _labelled_names(images, table)
     found, features = read_features(images, names, "Reading labelled", processes)
     columns = np.array([LABELS.index(table[name]) for name in found])
@@ -134,7 +135,8 @@ def evaluate(proposals: str, truth: str, as_json: bool) -> None:
     """
     from labeler.light_classifier.evaluation import evaluate as figures_of
 
-    found, known = read_proposals(Path(proposals)), read_labels(Path(truth))
+    found = read_proposals(Path(proposals))
+    known = match_keys(read_labels(Path(truth)), found)
     probabilities, columns, missing = match_tables(found, known)
     figures = figures_of(probabilities, columns).as_dict()
     figures |= {"labels": list(LABELS), "n_without_proposal": missing}
@@ -221,7 +223,10 @@ def read_proposals(path: Path) -> dict[str, list[float]]:
             ) from None
         if not (min(values) >= 0 and abs(sum(values) - 1) <= SUM_TOLERANCE):
             raise DatasetError(f"{where}: probabilities must be 0 or more and sum to 1.")
-        found[read_filename(row["filename"], where)] = values
+        name = read_filename(row["filename"], where)
+        if name in found:
+            raise DatasetError(f"{where}: {name!r} stands in an earlier line; keep one row of it.")
+        found[name] = values
     return found
 
 

@@ -25,6 +25,7 @@ from labeler.models.base import MAX_SMALL, utc_now
 from labeler.models.consensus import Consensus, Gold
 from labeler.models.images import Image
 from labeler.models.voting import Vote
+from rotation.data.csv_rows import match_names
 from rotation.data.labels import LABELS
 
 T = TypeVar("T")
@@ -251,13 +252,19 @@ def import_gold(
     Raises:
         BrokenData: images are not in the campaign; the message names their lines.
     """
-    ids = _find_images(session, campaign_id, [line.filename for line in lines])
+    given = [line.filename for line in lines]
+    trimmed = [name.strip() for name in given]
+    ids = _find_images(session, campaign_id, list(dict.fromkeys([*given, *trimmed])))
+    names = match_names(given, ids)
     refuse_lines(
-        (line.number, f"{line.filename!r} is not an image of this campaign")
-        for line in lines
-        if line.filename not in ids
+        (line.number, f"{name!r} is not an image of this campaign")
+        for line, name in zip(lines, names, strict=True)
+        if name not in ids
     )
-    new = [NewGold(ids[line.filename], line.label, line.explanation) for line in lines]
+    new = [
+        NewGold(ids[name], line.label, line.explanation)
+        for line, name in zip(lines, names, strict=True)
+    ]
     return add_gold(session, campaign_id, new, "csv", created_by_id)
 
 

@@ -132,7 +132,10 @@ class LatentStore:
         sound = np.asarray(np.isfinite(rows).all(axis=1))
         bad = [key for key, is_sound in zip(keys, sound.tolist(), strict=True) if not is_sound]
         if bad:
-            raise DatasetError(f"The latents of {', '.join(bad[:5])} hold no usable numbers.")
+            raise DatasetError(
+                f"{len(bad)} of {len(keys)} latents hold numbers that are not finite (NaN or "
+                "beyond 65,504). The model does not fit these images, or its weights are damaged."
+            )
         return rows
 
     def _refresh(self) -> None:

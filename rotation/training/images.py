@@ -212,7 +212,7 @@ class _Crops:
 
 
 def _people(source: Path, names: Sequence[str]) -> NDArray[np.int64]:
-    table = read_tables(source).identities
+    table = read_tables(source).match_names(set(names)).identities
     if table is None:
         return np.full(len(names), -1, dtype=np.int64)
     rows = [table.index.get(name, -1) for name in names]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from labeler.errors import BrokenData
-from rotation.data.csv_rows import CsvFault, read_records
+from rotation.data.csv_rows import CsvError, read_records
 from rotation.data.labels import LABELS
 from rotation.data.labels_csv import unguard_formula
 
@@ -108,5 +108,5 @@ def _rows(text: str, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, s
             values = {name: cells.get(name, "").strip() for name in (*needed, "explanation")}
             values["filename"] = unguard_formula(cells.get("filename", ""))
             yield line, values
-    except CsvFault as fault:
+    except CsvError as fault:
         raise BrokenData(f"Line {fault.line}: {fault.message}.") from None

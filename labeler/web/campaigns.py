@@ -156,6 +156,7 @@ def try_campaign() -> tuple[str, int] | Response:
         )
         form = sent_form(dataset)
         selected = _count(session, dataset, form) if dataset else None
+        form.check_guideline()
         if dataset is not None and not wants_json():
             return render(new_page(session, dataset, form, selected))
     preview = str(markdown(form.guideline))

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rotation.data.csv_rows import CsvFault, check_columns, cut_cells, match_names, read_rows
+from rotation.data.csv_rows import CsvError, check_columns, cut_cells, match_names, read_rows
 from rotation.data.sources import is_image_name, locate_images
 from rotation.errors import DatasetError
 from rotation.reading import read_text
@@ -183,7 +183,7 @@ def _parse(path: Path, columns: tuple[str, ...] | None, allowed: tuple[int, int]
     split = _split_csv if path.suffix.lower() == ".csv" else _split_text
     try:
         header, rows = split(path, _read_text(path))
-    except CsvFault as fault:
+    except CsvError as fault:
         raise DatasetError(f"{path}, {fault}") from None
     columns = header if columns is None else columns
     if not columns:
@@ -203,7 +203,7 @@ def _split_csv(path: Path, text: str) -> tuple[tuple[str, ...], _Rows]:
         if place == 0 and not is_image_name(row.cells[0].strip()):
             header = check_columns(row.cells, row.line)[1:]
         elif not row.cells[0].strip():
-            raise CsvFault(row.line, "the filename is empty")
+            raise CsvError(row.line, "the filename is empty")
         else:
             cells = cut_cells(row, len(header) + 1) if header else row.cells
             rows.add(row.line, cells[0], _BETWEEN_CELLS.join(cells[1:]))

@@ -16,7 +16,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class CsvFault(Exception):
+class CsvError(Exception):
     """Something in a CSV file that nobody can read: the line, counted from 1, and what is wrong."""
 
     def __init__(self, line: int, message: str) -> None:
@@ -40,7 +40,7 @@ def read_rows(lines: Iterable[str]) -> Iterator[CsvRow]:
         lines: the text without a byte order mark, opened with `newline=""`.
 
     Raises:
-        CsvFault: the quotes do not fit, or a cell is too long.
+        CsvError: the quotes do not fit, or a cell is too long.
     """
     reader = csv.reader(lines, strict=True)
     try:
@@ -48,7 +48,7 @@ def read_rows(lines: Iterable[str]) -> Iterator[CsvRow]:
             if any(map(str.strip, cells)):
                 yield CsvRow(reader.line_num, cells)
     except csv.Error as error:
-        raise CsvFault(reader.line_num, f"it is not CSV ({error})") from None
+        raise CsvError(reader.line_num, f"it is not CSV ({error})") from None
 
 
 def read_records(
@@ -63,14 +63,14 @@ def read_records(
         needed: columns that the file must have.
 
     Raises:
-        CsvFault: see `read_rows`, `check_columns` and `cut_cells`, or a column is missing.
+        CsvError: see `read_rows`, `check_columns` and `cut_cells`, or a column is missing.
     """
     rows = read_rows(lines)
     header = next(rows, CsvRow(1, []))
     columns = check_columns(header.cells, header.line)
     missing = [name for name in needed if name not in columns]
     if missing:
-        raise CsvFault(
+        raise CsvError(
             header.line,
             f"the column {missing[0]!r} is missing; found: {', '.join(columns) or 'nothing'}. "
             f"Needed are {', '.join(needed)}",
@@ -83,7 +83,7 @@ def check_columns(names: Sequence[str], line: int) -> tuple[str, ...]:
     """The names of columns without blanks around them, without empty names at the end.
 
     Raises:
-        CsvFault: a column has no name, or two have one name. The message names the columns.
+        CsvError: a column has no name, or two have one name. The message names the columns.
     """
     columns = [name.strip() for name in names]
     while columns and not columns[-1]:
@@ -91,11 +91,11 @@ def check_columns(names: Sequence[str], line: int) -> tuple[str, ...]:
     first: dict[str, int] = {}
     for number, name in enumerate(columns, start=1):
         if not name:
-            raise CsvFault(
+            raise CsvError(
                 line, f"column {number} of {len(columns)} has no name; name it or remove it"
             )
         if name in first:
-            raise CsvFault(
+            raise CsvError(
                 line,
                 f"the columns {first[name]} and {number} are both called {name!r}; keep one of "
                 "them",
@@ -108,12 +108,12 @@ def cut_cells(row: CsvRow, width: int) -> list[str]:
     """The first `width` cells of a row.
 
     Raises:
-        CsvFault: a further cell has a value. Nobody knows what it means, and most often a comma
+        CsvError: a further cell has a value. Nobody knows what it means, and most often a comma
             within an earlier cell lacks its quotes.
     """
     for number, cell in enumerate(row.cells[width:], start=width + 1):
         if cell.strip():
-            raise CsvFault(
+            raise CsvError(
                 row.line,
                 f"{cell[:40]!r} stands in column {number}, which has no name in the header; quote "
                 "cells with a comma, or name the column",

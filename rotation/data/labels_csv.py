@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rotation.data.csv_rows import CsvFault, read_records
+from rotation.data.csv_rows import CsvError, read_records
 from rotation.data.labels import LABELS
 from rotation.data.sources import safe_name
 from rotation.errors import DatasetError
@@ -170,7 +170,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[st
             for line, cells in read_records(file, columns):
                 where = f"{path}, line {line}"
                 yield where, _check_cells(cells, columns, where)
-    except CsvFault as fault:
+    except CsvError as fault:
         raise DatasetError(f"{path}, {fault}.") from None
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path}: not a CSV file in UTF-8 ({error}).") from None

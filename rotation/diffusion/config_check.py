@@ -249,16 +249,20 @@ def _number(low: float, high: float) -> Kind:
 def _one_of(*known: object) -> Kind:
     return Kind(
         ", ".join("null" if value is None else str(value) for value in known),
-        lambda value: any(value is one or (value == one and type(value) is type(one)) for one in known),
+        lambda value: any(
+            value is one or (value == one and type(value) is type(one)) for one in known
+        ),
     )
 
 
 def _list_of(kind: Kind, longest: int) -> Kind:
     return Kind(
         f"a list of 1 to {longest}, each {kind.allowed}",
-        lambda value: isinstance(value, list | tuple)
-        and 1 <= len(value) <= longest
-        and all(map(kind.accepts, value)),
+        lambda value: (
+            isinstance(value, list | tuple)
+            and 1 <= len(value) <= longest
+            and all(map(kind.accepts, value))
+        ),
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rotation.data.csv_rows import CsvFault, read_records
+from rotation.data.csv_rows import CsvError, read_records
 from rotation.data.labels_csv import format_csv, guard_formula, unguard_formula
 from rotation.errors import DatasetError
 from rotation.poses.estimation import PoseRow, Poses
@@ -65,7 +65,7 @@ def parse_rows(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, str], 
             if not name:
                 raise DatasetError(f"{where}: the filename is empty.")
             yield name, cells, where
-    except CsvFault as fault:
+    except CsvError as fault:
         raise DatasetError(f"{path}, {fault}.") from None
 
 

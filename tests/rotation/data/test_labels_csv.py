@@ -190,7 +190,10 @@ def test_every_legal_name_survives(tmp_path: Path, names: list[str]) -> None:
     assert list(read_labels(write_rows(tmp_path, [row(name) for name in names]))) == names
 
 
-@given(st.text(alphabet=st.sampled_from("'=+-@\t\r\n\uff1d\uff20ab"), max_size=6) | st.text(max_size=20))
+@given(
+    st.text(alphabet=st.sampled_from("'=+-@\t\r\n\uff1d\uff20ab"), max_size=6)
+    | st.text(max_size=20)
+)
 def test_guarded_text_starts_no_formula_and_the_guard_comes_off(text: str) -> None:
     guarded = guard_formula(text)
     assert unguard_formula(guarded) == text

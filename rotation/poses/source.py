@@ -15,8 +15,9 @@ from rotation.data.celeba import Table, Tables, parse_landmarks, read_tables
 from rotation.data.crop import read_image
 from rotation.data.sources import ImageSource, open_source
 from rotation.errors import DatasetError, ImageError
-from rotation.imaging.images import check_writable, save_text
+from rotation.imaging.images import save_text
 from rotation.options import PoseOptions
+from rotation.output_paths import check_file
 from rotation.poses.estimation import PoseRow, Poses, estimate_poses
 from rotation.poses.pose_cache import PoseCache
 from rotation.poses.pose_csv import format_poses, read_poses
@@ -135,7 +136,7 @@ def write_poses(
     Raises:
         DatasetError: a file cannot be read or written.
     """
-    check_writable(out.parent)
+    check_file(out)
     with open_source(images) as source:
         poses = open_pose_source(options, source, read_tables(images), out, device)
         names = source.names()

@@ -28,7 +28,7 @@ def check_file(path: Path) -> None:
     Raises:
         DatasetError: it cannot be written, or it is a folder, pipe or device.
     """
-    if path.exists() and not path.is_file():
+    if os.path.exists(path) and not path.is_file():
         what = "a folder" if path.is_dir() else "a pipe or device"
         raise DatasetError(f"{path}: cannot be written, since it is {what}; name a file.")
     _try(path, path.parent)

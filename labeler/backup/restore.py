@@ -167,15 +167,28 @@ def _undo_interrupted(home: Path) -> None:
     Raises:
         Conflict: the restore is still at work.
     """
-    shutil.rmtree(home / DISCARDED_STAGE, ignore_errors=True)
     stage = home / RESTORE_STAGE
-    if not stage.is_dir():
-        return
-    if in_use(stage):
+    if stage.is_dir() and in_use(stage):
         raise Conflict(_at_work(home))
     if is_half_restored(home):
         _remove_moved(home)
-    _discard_stage(home)
+        _discard_stage(home)
+    remove_ended_restore(home)
+
+
+def find_ended_restore(home: Path) -> list[Path]:
+    """What a restore that was complete, and killed then, has left in a home."""
+    stages = [] if is_half_restored(home) else [home / RESTORE_STAGE]
+    return [each for each in (*stages, home / DISCARDED_STAGE) if each.is_dir()]
+
+
+def remove_ended_restore(home: Path) -> None:
+    """Remove what `find_ended_restore` finds."""
+    for each in find_ended_restore(home):
+        if each.name == RESTORE_STAGE:
+            _discard_stage(home)
+        else:
+            shutil.rmtree(each, ignore_errors=True)
 
 
 def _remove_moved(home: Path) -> None:

@@ -37,7 +37,8 @@ def cache_option(what: str) -> Callable[[Command], Command]:
         "--cache",
         type=OutputFolder(),
         default=default_cache,
-        help=f"Keeps {what} [~/.cache/sidelight].",
+        show_default="~/.cache/sidelight",
+        help=f"Keeps {what}.",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -58,4 +59,5 @@ def replace_file(path: Path, chunks: Iterable[bytes]) -> None:
     except OSError as error:
         raise click.ClickException(f"Cannot write {path}: {error.strerror}") from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()

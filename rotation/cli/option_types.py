@@ -26,7 +26,9 @@ class _Output(click.Path):
         path = path.expanduser()
         try:
             self._check(path)
-        except (DatasetError, ValueError) as error:
+        except DatasetError as error:
+            raise click.ClickException(str(error)) from None
+        except ValueError as error:  # a name with a zero byte
             self.fail(str(error), param, ctx)
         return path
 

@@ -52,6 +52,7 @@ def _files(home: Path) -> list[str]:
     return sorted(each.name for each in home.iterdir() if "lock" not in each.name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("when", "name"), [("before", KEY), ("after", KEY), ("before", DATABASE)])
 def test_a_half_restored_home_is_not_used_and_the_next_restore_mends_it(
     archive: Path, tmp_path: Path, when: str, name: str
@@ -74,6 +75,7 @@ def test_a_half_restored_home_is_not_used_and_the_next_restore_mends_it(
     assert "2 images" in manage(home, "images", "list")[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("when", "name"), [("after", DATABASE), ("after", ENDED)])
 def test_a_restore_killed_after_its_last_rename_is_complete(
     archive: Path, tmp_path: Path, when: str, name: str

@@ -24,9 +24,9 @@ from rotation.diffusion.model_folder import find_model
 from rotation.directions.fit import fit_method
 from rotation.editing.method import EstimatorFactory, editing_method
 from rotation.editing.pipeline import Data, Rotation, rotate
-from rotation.imaging.images import check_writable
 from rotation.latents.encoders import open_cluster_store, open_codec, open_source_store
 from rotation.options import ModelOptions, RunOptions
+from rotation.output_paths import check_folder
 from rotation.poses.source import PoseSource, open_pose_source, pose_cache_path
 from rotation.progress import Progress
 from rotation.report.html_report import write_html_report
@@ -98,7 +98,7 @@ def resolve_options(options: RunOptions) -> RunOptions:
     editing = replace(editing, gain=method.choose_gain(editing.gain, is_smooth))
     for folder in (options.out, options.output.save_pipeline):
         if folder is not None:
-            check_writable(folder)
+            check_folder(folder)
     return replace(options, model=model, turn=replace(options.turn, editing=editing))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 from sqlalchemy.exc import DBAPIError
 
@@ -10,12 +12,17 @@ from labeler.campaigns.service import find_campaign
 from labeler.cli.context import Command, campaign_option, open_database
 from labeler.cli.output import write_csv
 from labeler.database.engine import Database
+from rotation.cli.option_types import OutputFile
 
 
 def out_option(command: Command) -> Command:
     """Add the option `--out FILE`; `-` is standard output."""
     return click.option(
-        "--out", required=True, metavar="FILE", help="File to write, or - for standard output."
+        "--out",
+        required=True,
+        type=OutputFile(allow_dash=True),
+        metavar="FILE",
+        help="File to write, or - for standard output.",
     )(command)
 
 
@@ -39,7 +46,7 @@ def export() -> None:
     help="With proposals: use only those of which at least this share is right, such as 95%.",
 )
 def labels(
-    out: str, campaign_name: str | None, with_proposals: bool, precision: float | None
+    out: Path, campaign_name: str | None, with_proposals: bool, precision: float | None
 ) -> None:
     """Write one row per image: label, votes and probabilities.
 
@@ -63,7 +70,7 @@ def labels(
 @export.command()
 @out_option
 @campaign_option
-def votes(out: str, campaign_name: str | None) -> None:
+def votes(out: Path, campaign_name: str | None) -> None:
     """Write one row per vote, including replaced votes. People appear under pseudonyms.
 
     \b

@@ -30,9 +30,9 @@ from rotation.directions.fit_method import Sample
 from rotation.directions.principal_components import principal_components
 from rotation.directions.reliability import DirectionReliability, Resampling, measure_reliability
 from rotation.errors import DatasetError, SelectionError
-from rotation.imaging.images import check_writable
 from rotation.latents.encoders import open_cluster_store, open_codec
 from rotation.options import ModelOptions, PoseOptions
+from rotation.output_paths import check_folder
 from rotation.poses.estimation import Poses
 from rotation.poses.source import open_pose_source, pose_cache_path
 from rotation.progress import Progress
@@ -87,7 +87,7 @@ def study_directions(options: StudyOptions, command: str, progress: Progress) ->
     """
     methods = [STUDIED_METHODS[name] for name in choose_methods(options.methods)]
     if options.out is not None:
-        check_writable(options.out)
+        check_folder(options.out)
     start = time.perf_counter()
     sample, crops, about = gather(options, progress)
     embedded = time.perf_counter()

@@ -16,8 +16,9 @@ from rotation.data.crop import read_image
 from rotation.data.csv_rows import match_keys
 from rotation.data.sources import ImageSource, open_source
 from rotation.errors import DatasetError, ImageError
-from rotation.imaging.images import check_writable, save_text
+from rotation.imaging.images import save_text
 from rotation.options import PoseOptions
+from rotation.output_paths import check_file
 from rotation.poses.estimation import PoseRow, Poses, estimate_poses
 from rotation.poses.pose_cache import PoseCache
 from rotation.poses.pose_csv import format_poses, read_poses
@@ -136,7 +137,7 @@ def write_poses(
     Raises:
         DatasetError: a file cannot be read or written.
     """
-    check_writable(out.parent)
+    check_file(out)
     with open_source(images) as source:
         names = source.names()
         tables = read_tables(images).match_names(set(names))

@@ -103,18 +103,22 @@ def _rows(text: str, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, s
     """
     _refuse_nul(text)
     reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), restkey="", restval="")
-    columns = [(name or "").strip() for name in reader.fieldnames or []]
+    try:
+        reader.fieldnames = _columns(reader.fieldnames or [], needed)
+        for row in reader:
+            values = {name: (row.get(name) or "").strip() for name in (*needed, "explanation")}
+            values["filename"] = unguard_formula(row["filename"] or "")
+            yield reader.line_num, values
+    except csv.Error as error:
+        raise BrokenData(f"Line {max(1, reader.line_num)} is not CSV: {error}.") from None
+
+
+def _columns(header: Iterable[str], needed: tuple[str, ...]) -> list[str]:
+    columns = [(name or "").strip() for name in header]
     lacking = [name for name in needed if name not in columns]
     if lacking:
         raise BrokenData(
             f"The file has no column {' and '.join(lacking)}. Its first line must contain "
             f"{', '.join(needed)}."
         )
-    reader.fieldnames = columns
-    try:
-        for row in reader:
-            values = {name: (row.get(name) or "").strip() for name in (*needed, "explanation")}
-            values["filename"] = unguard_formula(row["filename"] or "")
-            yield reader.line_num, values
-    except csv.Error as error:
-        raise BrokenData(f"Line {reader.line_num} is not CSV: {error}.") from None
+    return columns

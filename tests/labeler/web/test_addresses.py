@@ -74,7 +74,10 @@ def test_a_host_that_is_no_name_is_refused_in_plain_words(
 
 
 def test_an_address_is_local_only_if_it_is_one() -> None:
-    assert invites.is_local("http://127.0.0.1:8000")
+    for name in ("localhost", "127.0.0.1", "127.9.9.9", "[::1]", "0.0.0.0", "[::]"):
+        assert invites.is_local(f"http://{name}:8000")
+    for name in ("192.0.2.7", "[2001:db8::1]", "127.example", "localhost.example"):
+        assert not invites.is_local(f"http://{name}:8000")
     assert not invites.is_local("http://[")
 
 

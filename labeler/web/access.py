@@ -22,6 +22,7 @@ from labeler.accounts.sessions import Browser, Opened
 from labeler.config import Settings
 from labeler.errors import Forbidden, NotSignedIn
 from labeler.models.accounts import ROLES
+from labeler.web import request_fields
 from labeler.web.context import Account, account_or_none, db, settings
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -161,7 +162,9 @@ def _check_token() -> None:
 
     Raises:
         CSRFError: the token is missing or wrong, or the referring page is not of this site.
+        InvalidInput: the form has a part without a name.
     """
+    request_fields.refuse_nameless_parts()
     try:
         _csrf.protect()
     except ValueError:  # the address of the referring page is no address

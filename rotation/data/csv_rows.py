@@ -48,7 +48,7 @@ def read_rows(lines: Iterable[str]) -> Iterator[CsvRow]:
             if any(map(str.strip, cells)):
                 yield CsvRow(reader.line_num, cells)
     except csv.Error as error:
-        raise CsvError(reader.line_num, f"it is not CSV ({error})") from None
+        raise CsvError(max(1, reader.line_num), f"it is not CSV ({error})") from None
 
 
 def read_records(

@@ -422,3 +422,14 @@ def test_the_manifest_comes_last(db: Database, settings: Settings) -> None:
     made = create_backup(db, settings)
     with tarfile.open(made.path) as tar:
         assert tar.getnames()[-1] == MANIFEST
+
+
+def test_a_table_of_any_name_is_counted(filled: tuple[Database, Settings]) -> None:
+    db, settings = filled
+    with db.engine.begin() as connection:
+        connection.exec_driver_sql('CREATE TABLE "a""b:c" (id integer)')
+    try:
+        assert create_backup(db, settings).manifest.rows['a"b:c'] == 0
+    finally:
+        with db.engine.begin() as connection:
+            connection.exec_driver_sql('DROP TABLE "a""b:c"')

@@ -62,6 +62,23 @@ def only(*roles: str) -> Callable[[View], View]:
     return lambda view: _declare(view, frozenset(roles))
 
 
+def asks_password(what: str, back: str) -> Callable[[View], View]:
+    """Ask for the password before a view if it was last entered a while ago.
+
+    `labeler.web.password_again` does it.
+
+    Parameters:
+        what: what the view does, as the end of the sentence "Enter your password to ...".
+        back: the endpoint of the page to which a person can go back.
+    """
+
+    def mark(view: View) -> View:
+        view.asks_password = (what, back)  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
 def roles_of(app: Flask, endpoint: str) -> frozenset[str] | None:
     """Return the roles that may use an endpoint. Empty: public. None: not declared."""
     if endpoint == "static":
@@ -179,7 +196,7 @@ def _load_account() -> Account | None:
             found = sessions.prolong(write, token, settings())
     if found is None:
         return None
-    return Account(found.id, found.username, found.pseudonym, found.role, token)
+    return Account(found.id, found.username, found.pseudonym, found.role, token, found.password_at)
 
 
 def _is_visit() -> bool:

@@ -177,6 +177,7 @@ def change_password() -> Response:
 
 @bp.post("/account/sessions/<id:session_id>/revoke")
 @access.signed_in
+@access.asks_password("sign out another browser", "accounts.show")
 def revoke_session(session_id: int) -> Response:
     """Sign out one browser."""
     with db().write() as session:
@@ -187,6 +188,7 @@ def revoke_session(session_id: int) -> Response:
 
 @bp.post("/account/sessions/revoke-others")
 @access.signed_in
+@access.asks_password("sign out all other browsers", "accounts.show")
 def revoke_others() -> Response:
     """Sign out all other browsers."""
     me = account()

@@ -165,9 +165,27 @@ def confirm_password(
     with db.write() as session:
         attempts.forgive(session, attempt)
         this_one = LoginSession.token_hash == hash_token(browser.session)
-        session.execute(update(LoginSession).where(this_one).values(password_at=now))
+        session.execute(
+            update(LoginSession)
+            .where(this_one)
+            .values(password_at=now)
+            .execution_options(synchronize_session=False)
+        )
         record(session, "password_confirmed", browser.acting(annotator_id), now=now)
     return annotator.password_hash
+
+
+def renew_token(session: Session, token: str) -> str:
+    """Give a session a new token, which is returned. The former one opens nothing any more."""
+    renewed = new_token()
+    this_one = LoginSession.token_hash == hash_token(token)
+    session.execute(
+        update(LoginSession)
+        .where(this_one)
+        .values(token_hash=hash_token(renewed))
+        .execution_options(synchronize_session=False)
+    )
+    return renewed
 
 
 def password_is_old(

@@ -8,6 +8,7 @@ the view, and whether a write comes from a page of this site.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ from labeler.accounts.sessions import Browser, Opened
 from labeler.config import Settings
 from labeler.errors import Forbidden, NotSignedIn
 from labeler.models.accounts import ROLES
-from labeler.web.context import Account, account_or_none, db, settings
+from labeler.web.context import Account, account, account_or_none, db, settings
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -121,6 +122,15 @@ def remember(opened: Opened) -> None:
         return response
 
     after_this_request(set_device)
+
+
+def renew_token() -> None:
+    """Give this browser a new token, after it has proved again who uses it."""
+    me = account()
+    with db().write() as write:
+        token = sessions.renew_token(write, me.token)
+    session["token"] = token
+    g.account = replace(me, token=token)
 
 
 def browser() -> Browser:

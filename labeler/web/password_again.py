@@ -55,6 +55,7 @@ def _ask() -> Response | None:
         except (WrongPassword, TooManyAttempts) as refused:
             error, problem = refused, refused.message
         else:
+            access.renew_token()
             return None
     if wants_json():
         raise error

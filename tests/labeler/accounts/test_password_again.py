@@ -140,6 +140,19 @@ def test_the_password_of_a_change_counts_too(boss: Browser) -> None:
     assert boss.submit("/admin/people/1/role", {"role": "admin"}).status_code == 303
 
 
+@pytest.mark.parametrize("address", ["/admin/people/1/role", "/account/password"])
+def test_the_token_of_the_session_changes(boss: Browser, app: Flask, address: str) -> None:
+    with boss.client.session_transaction() as cookie:
+        stolen = cookie["token"]
+    sent = {"role": "admin", "current": PASSWORD, "new": "another good sentence"}
+    assert boss.submit(address, {**sent, "password_again": PASSWORD}).status_code == 303
+    assert boss.get("/me").status_code == 200
+    thief = app.test_client()
+    with thief.session_transaction() as cookie:
+        cookie["token"] = stolen
+    assert thief.get("/me").status_code == 401
+
+
 def test_programs_get_a_code(boss: Browser) -> None:
     headers = {"X-CSRFToken": boss.token(), "Accept": "application/json"}
     answer = boss.client.post("/admin/people/1/role", data={"role": "admin"}, headers=headers)

@@ -175,8 +175,8 @@ def test_failures_known_browsers_and_addresses_are_pruned(
     with any_db.read() as session:
         assert session.scalars(select(KnownDevice)).all() == []
         assert [one.event.action for one in list_events(session)] == [
-            "sign_in_failed", "invite_created", "account_created", "invite_created",
-            "campaign_activated",
+            "sign_in_failed", "person_paused", "invite_created", "account_created",
+            "invite_created", "campaign_activated",
         ]  # fmt: skip
 
 

@@ -53,6 +53,7 @@ class Settings:
     session_max_days: int = 30
     login_attempts: int = 5
     login_window_seconds: int = 300
+    confirm_minutes: int = 15
 
     @property
     def backups(self) -> Path:
@@ -257,6 +258,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "session_max_days": _whole(1, 365),
     "login_attempts": _whole(1, 1000),
     "login_window_seconds": _whole(1, 86_400),
+    "confirm_minutes": _whole(1, 1440),
 }
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from sqlalchemy.exc import DBAPIError
 
-from labeler.audit.log import NOBODY, record
 from labeler.campaigns.service import find_campaign
-from labeler.cli.context import Command, campaign_option, open_database
+from labeler.cli.context import Command, campaign_option, log_event, open_database
 from labeler.cli.output import write_csv
 from labeler.database.engine import Database
 from rotation.cli.option_types import OutputFile
@@ -64,7 +62,7 @@ def labels(
         with db.read() as session:
             campaign = find_campaign(session, campaign_name)
         write_csv(stream_labels(db, campaign.id, with_proposals, precision), out)
-        _log(db, campaign.id, "labels.csv")
+        log_event(db, "export", ("campaign", campaign.id), file="labels.csv")
 
 
 @export.command()
@@ -83,16 +81,7 @@ def votes(out: Path, campaign_name: str | None) -> None:
         with db.read() as session:
             campaign = find_campaign(session, campaign_name)
         write_csv(stream_votes(db, campaign.id), out)
-        _log(db, campaign.id, "votes.csv")
-
-
-def _log(db: Database, campaign_id: int, file: str) -> None:
-    """Log the export. A full disk does not keep people from saving their data."""
-    try:
-        with db.write() as session:
-            record(session, "export", NOBODY, ("campaign", campaign_id), file=file)
-    except DBAPIError as error:
-        click.echo(f"The export is not in the audit log: {error.orig}", err=True)
+        log_event(db, "export", ("campaign", campaign.id), file="votes.csv")
 
 
 def _read_precision(text: str | None) -> float | None:

@@ -8,6 +8,7 @@ the view, and whether a write comes from a page of this site.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from labeler.config import Settings
 from labeler.errors import Forbidden, NotSignedIn
 from labeler.models.accounts import ROLES
 from labeler.web import request_fields
-from labeler.web.context import Account, account_or_none, db, settings
+from labeler.web.context import Account, account, account_or_none, db, settings
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -61,6 +62,23 @@ def signed_in(view: View) -> View:
 def only(*roles: str) -> Callable[[View], View]:
     """Let only people with these roles use a view."""
     return lambda view: _declare(view, frozenset(roles))
+
+
+def asks_password(what: str, back: str) -> Callable[[View], View]:
+    """Ask for the password before a view if it was last entered a while ago.
+
+    `labeler.web.password_again` does it.
+
+    Parameters:
+        what: what the view does, as the end of the sentence "Enter your password to ...".
+        back: the endpoint of the page to which a person can go back.
+    """
+
+    def mark(view: View) -> View:
+        view.asks_password = (what, back)  # type: ignore[attr-defined]
+        return view
+
+    return mark
 
 
 def roles_of(app: Flask, endpoint: str) -> frozenset[str] | None:
@@ -105,6 +123,15 @@ def remember(opened: Opened) -> None:
         return response
 
     after_this_request(set_device)
+
+
+def renew_token() -> None:
+    """Give this browser a new token, after it has proved again who uses it."""
+    me = account()
+    with db().write() as write:
+        token = sessions.renew_token(write, me.token)
+    session["token"] = token
+    g.account = replace(me, token=token)
 
 
 def browser() -> Browser:
@@ -182,7 +209,7 @@ def _load_account() -> Account | None:
             found = sessions.prolong(write, token, settings())
     if found is None:
         return None
-    return Account(found.id, found.username, found.pseudonym, found.role, token)
+    return Account(found.id, found.username, found.pseudonym, found.role, token, found.password_at)
 
 
 def _is_visit() -> bool:

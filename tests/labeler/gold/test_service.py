@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
+from labeler.audit.log import Actor
 from labeler.config import Settings
 from labeler.consensus.store import rebuild
 from labeler.csv_input import GoldLine, read_filenames, read_gold_csv
@@ -230,8 +231,8 @@ def test_supervisors_who_agree(
             vote(any_db, person, image_id, answer, settings)
     make_gold(any_db, campaign_id, NewGold(d, "right"))
     with any_db.write() as session:
-        assert gold_from_supervisors(session, campaign_id, one) == GoldReport(added=1)
-        assert gold_from_supervisors(session, campaign_id, one) == GoldReport()
+        assert gold_from_supervisors(session, campaign_id, Actor(one)) == GoldReport(added=1)
+        assert gold_from_supervisors(session, campaign_id, Actor(one)) == GoldReport()
     found = {status.image.id: status for status in listed(any_db, campaign_id)}
     assert {key: one.gold.label for key, one in found.items()} == {a: "left", d: "right"}
     assert found[a].gold.source == "supervisor"

@@ -106,20 +106,25 @@ def _run_twice(
     held_out = process.poll() is None
     if filler is not None:
         filler.unlink()
-    output = process.communicate(timeout=COMMAND_S)[0].strip().splitlines() or [""]
-    first = f"It says: {output[-1]}" if process.returncode else "It ended without an error."
+    output = process.communicate(timeout=COMMAND_S)[0]
+    first = f"It says: {_error(output)}" if process.returncode else "It ended without an error."
     if held_out:
         first += f" (It held out {HELD_S:g} s.)"
     problem = command.problem(site, disk) if process.returncode == 0 else ""
     if cluster is not None and not cluster.runs():
         cluster.start()
         first += " PostgreSQL had stopped itself and was started again."
-    if any("Traceback" in line for line in output):
+    if "Traceback" in output:
         problem = "a traceback"
     again = _start(site, arguments)
-    last = again.communicate(timeout=COMMAND_S)[0].strip().splitlines() or [""]
-    problem = problem or (last[-1] if again.returncode else command.problem(site, disk))
+    output = again.communicate(timeout=COMMAND_S)[0]
+    problem = problem or (_error(output) if again.returncode else command.problem(site, disk))
     return {"first": first, "failed": process.returncode != 0, "problem": problem}
+
+
+def _error(output: str) -> str:
+    """The error that a command ended with, in one line."""
+    return " ".join(output[max(0, output.rfind("Error:")) :].split())
 
 
 def _start(site: Site, arguments: list[str]) -> subprocess.Popen[str]:

@@ -266,7 +266,7 @@ def _two_runs(site: Site) -> None:
     for _ in range(2):
         train_and_propose(site.db, 1, processes=1)
     with site.db.write() as session:
-        session.execute(delete(Proposal).where(Proposal.run_id == 1))
+        session.execute(delete(Proposal).where(Proposal.model_run_id == 1))
 
 
 def _nothing_undone(_: Site) -> str:
@@ -287,7 +287,7 @@ def _no_new_run(site: Site) -> str:
 def _not_restored(site: Site) -> str:
     with site.db.read() as session:
         run = current_run(session, 1)
-        proposals = select(func.count()).select_from(Proposal).where(Proposal.run_id == 1)
+        proposals = select(func.count()).select_from(Proposal).where(Proposal.model_run_id == 1)
         n_proposals = session.scalar(proposals)
     if run is None or run.id != 1:
         return "the older run is not current"

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -131,8 +132,16 @@ def small_disk(megabytes: int | None) -> Iterator[Path | None]:
 
 
 def set_writable(disk: Path, writable: bool) -> None:
-    """Mount a disk again, writable or not; no process may have a file open for writing then."""
-    _mount("-o", f"remount,{'rw' if writable else 'ro'}", str(disk))
+    """Mount a disk again, writable or not. Processes that have just ended may still write there."""
+    end = time.monotonic() + 10.0
+    while True:
+        try:
+            _mount("-o", f"remount,{'rw' if writable else 'ro'}", str(disk))
+            return
+        except MissingError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
 
 
 def _mount(*arguments: str) -> None:

@@ -11,7 +11,11 @@ from typing import Any
 from _load_checks import audit
 from _site import Person, Site
 from load import RULES, Drive, annotate, double_grants
+from sqlalchemy import select
 
+from labeler.consensus.store import rebuild
+from labeler.database.engine import Database
+from labeler.models.consensus import Consensus
 from labeler.rules.campaign_rules import Rules
 
 HELD_S = 20.0  # how long a lock, a full disk or a read-only database lasts
@@ -46,10 +50,11 @@ async def _vote_while(drive: Drive, people: list[Person], action: Action) -> Any
         result = await asyncio.to_thread(action, drive)
         if drive.rate:
             await asyncio.sleep(AFTER_S)
-    finally:
-        if drive.rate:
             drive.left = 0
         await asyncio.gather(*voting)
+    finally:
+        for task in voting:  # if the action has failed, the site may never answer them
+            task.cancel()
     return result
 
 
@@ -60,13 +65,14 @@ def votes_row(drive: Drive, leases_end: bool = False) -> dict[str, Any]:
         leases_end: whether leases may end early. Then an image may be handed out again, and a vote
             may be refused for good.
     """
+    wrong = _rebuild(drive.site.db, drive.campaign_id)
     checks = audit(drive.site.db, drive.campaign_id, drive.log, False)
     seen: Counter[str] = drive.vote.failures + drive.lease.failures
     lease_s = drive.site.settings.lease_seconds
     faults = {
         "lost": checks["lost"] + checks["changed"],
         "doubled": checks["doubled"] + checks["persons_twice_on_an_image"],
-        "consensus_wrong": checks["consensus_rows_mended_by_rebuild"],
+        "consensus_wrong": wrong,
     }
     if not leases_end:
         twice = double_grants(drive.log, VOTING_RULES.votes_needed, lease_s)
@@ -80,6 +86,25 @@ def votes_row(drive: Drive, leases_end: bool = False) -> dict[str, Any]:
         "tracebacks": tracebacks(drive.site.log()),
         "sound": bool(drive.log.acknowledged) and not any(faults.values()),
     }
+
+
+def _rebuild(db: Database, campaign_id: int) -> int:
+    """Derive the consensus again; returns how many rows had other votes or another label.
+
+    The probabilities also follow what the worker thinks of the people, which changes each minute.
+    """
+    columns: tuple[Any, ...] = (
+        Consensus.image_id,
+        Consensus.status,
+        Consensus.label,
+        Consensus.votes_left,
+    )
+    columns += (Consensus.votes_center, Consensus.votes_right, Consensus.votes_unsure)
+    rows = select(*columns).where(Consensus.campaign_id == campaign_id)
+    with db.write() as session:
+        before = set(session.execute(rows).all())
+        rebuild(session, campaign_id)
+        return len(before ^ set(session.execute(rows).all())) // 2
 
 
 def tracebacks(log: str) -> dict[str, int]:

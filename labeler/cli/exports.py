@@ -9,7 +9,6 @@ import click
 from labeler.campaigns.service import find_campaign
 from labeler.cli.context import Command, campaign_option, log_event, open_database
 from labeler.cli.output import write_csv
-from labeler.database.engine import Database
 from rotation.cli.option_types import OutputFile
 
 

@@ -12,10 +12,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from flask import Flask, Response, after_this_request, current_app, g, request, session
-from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from flask import Flask, Request, Response, after_this_request, current_app, g, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from flask_wtf import CSRFProtect
 from flask_wtf.csrf import CSRFError
+from itsdangerous import BadSignature
 
 from labeler.accounts import sessions
 from labeler.accounts.devices import DEVICE_DAYS
@@ -38,6 +39,22 @@ class _Cookies(SecureCookieSessionInterface):
 
     Flask would sign and send it with every response, also for votes and images.
     """
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Read the cookie, whatever the time of its signature: the database ends sessions.
+
+        Flask would refuse a cookie from the future. So a clock that is set back would sign out
+        everybody who has come since.
+        """
+        signer = self.get_signing_serializer(app)
+        if signer is None:
+            return None
+        try:
+            return self.session_class(
+                signer.loads(request.cookies.get(self.get_cookie_name(app), ""))
+            )
+        except BadSignature:
+            return self.session_class()
 
     def should_set_cookie(self, app: Flask, session: SessionMixin) -> bool:
         return session.modified or (session.permanent and _is_visit())

@@ -17,7 +17,6 @@ from typing import Any
 import psycopg
 from _fault_places import Cluster, fill, own_postgres, small_disk
 from _fault_voters import VOTING_RULES, new_drive, vote_while, votes_row
-from _fault_voting import DISK_MB
 from _project import ROOT
 from _site import Site, new_site, sign_up
 from load import prepare
@@ -30,10 +29,11 @@ from labeler.database.migrate import current, differences, downgrade, head
 from labeler.models.images import Image
 from labeler.models.voting import Vote
 
+DISK_MB = {"sqlite": 160, "postgres": 320}  # a backup needs some space to begin
 PEOPLE, RATE = 4, 10.0  # who vote meanwhile, and their votes a second
 IMAGES, IMPORTED = 20_000, 3_000
-HELD_S = 120.0  # the longest time that the disk stays full
-COMMAND_S = 300.0
+HELD_S = 600.0  # the longest time that the disk stays full
+COMMAND_S = 900.0
 OLD_REVISION = "20261122b"
 MOMENTS, EARLY = 24, 4  # at which a migration is killed, and how many while the backup is made
 UNFINISHED, FINISHED = ".*.part", "*.tar.gz"  # backups
@@ -106,7 +106,7 @@ def _run_twice(
     held_out = process.poll() is None
     if filler is not None:
         filler.unlink()
-    output = process.communicate(timeout=COMMAND_S)[0]
+    output = _output(process)
     first = f"It says: {_error(output)}" if process.returncode else "It ended without an error."
     if held_out:
         first += f" (It held out {HELD_S:g} s.)"
@@ -117,9 +117,17 @@ def _run_twice(
     if "Traceback" in output:
         problem = "a traceback"
     again = _start(site, arguments)
-    output = again.communicate(timeout=COMMAND_S)[0]
+    output = _output(again)
     problem = problem or (_error(output) if again.returncode else command.problem(site, disk))
     return {"first": first, "failed": process.returncode != 0, "problem": problem}
+
+
+def _output(process: subprocess.Popen[str]) -> str:
+    """What a command says until it ends; it may not take longer than `COMMAND_S`."""
+    try:
+        return process.communicate(timeout=COMMAND_S)[0]
+    finally:
+        process.kill()
 
 
 def _error(output: str) -> str:
@@ -189,7 +197,7 @@ def _backed_up(site: Site, _: Path) -> str:
     if list(folder.glob(UNFINISHED)):
         return "unfinished files are left"
     checked = _start(site, ["backup", "--verify", str(made)])
-    said = checked.communicate(timeout=COMMAND_S)[0].strip().splitlines()
+    said = _output(checked).strip().splitlines()
     return said[-1] if checked.returncode else ""
 
 
@@ -271,7 +279,7 @@ def killed_migration(kind: str) -> dict[str, Any]:
 def _finish(site: Site) -> list[str]:
     """Upgrade, and compare with what was there."""
     process = _start(site, ["init"])
-    said = process.communicate(timeout=COMMAND_S)[0].strip().splitlines()
+    said = _output(process).strip().splitlines()
     if process.returncode:
         return [f"init failed: {said[-1]}"]
     problems = [f"the tables differ: {one}" for one in differences(site.db)]
@@ -290,7 +298,7 @@ def _time_migration(site: Site) -> float:
         process = _start(copy, ["init"])
         _wait_for(process, copy, FINISHED)
         started = time.monotonic()
-        said = process.communicate(timeout=COMMAND_S)[0]
+        said = _output(process)
         if process.returncode:
             raise SystemExit(f"The migration failed: {said}")
         return time.monotonic() - started

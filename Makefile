@@ -33,11 +33,12 @@ test-engine:
 test-site:
 	$(BIN)/python -m pytest --ignore=tests/rotation --ignore=tests/compatibility
 
-lint: $(VENV)/.dev ## Style, types, import directions, requirements and documentation
+lint: $(VENV)/.dev ## Style, types, import directions, security, requirements and documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive .
 	$(BIN)/python .ci/pin_requirements.py --check
 	$(BIN)/python -m docs.tools.reference --check
 	$(BIN)/python -m docs.tools.check_links

@@ -32,6 +32,7 @@ PLATFORM = {
     "sys_platform": "linux",
 }
 PINNED_BY_TORCH = ("nvidia-", "cuda-", "triton")
+COMES_WITH_PYTHON = {"pip"}
 Pins = dict[str, str]
 Installed = Callable[[str], metadata.Distribution | None]
 
@@ -130,7 +131,7 @@ def _pin(
     while waiting:
         one, is_direct = waiting.pop(0)
         name = canonicalize_name(one.name)
-        if name.startswith(PINNED_BY_TORCH):
+        if name.startswith(PINNED_BY_TORCH) or name in COMES_WITH_PYTHON:
             continue
         found = installed(name)
         version = found.version if found else (before | known).get(name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,12 +21,19 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 2.0
 class Timing:
     """Of one kind of request: milliseconds from the first attempt to the acknowledgement.
 
-    `retried_ms`: of those that had to be sent more than once.
+    Attributes:
+        retried_ms: of those that had to be sent more than once.
+        failures: how often each other answer came, by its status and its words.
     """
 
     ms: list[float] = field(default_factory=list)
     retried_ms: list[float] = field(default_factory=list)
     attempts: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+
+    def note_failure(self, status: int, body: bytes) -> None:
+        """One answer that was no acknowledgement; status 0: none came."""
+        self.failures[f"{status} {_words(body)}" if status else "no answer"] += 1
 
     def note(self, waited_s: float, attempts: int) -> None:
         """One request that was acknowledged at last."""
@@ -77,6 +85,7 @@ class Browser:
             if 200 <= status < 300:
                 timing.note(time.perf_counter() - started, attempts)
                 return dict(json.loads(answer))
+            timing.note_failure(status, answer)
             if 400 <= status < 500:
                 raise RefusedError(f"{path} {body}: {status} {answer.decode()}")
             self.close()
@@ -108,6 +117,14 @@ class Browser:
         if "connection: close" in head.lower():
             self.close()
         return int(head.split(" ", 2)[1]), head, body
+
+
+def _words(body: bytes) -> str:
+    """The message of an answer for programs, or the beginning of another one."""
+    try:
+        return str(json.loads(body)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return body.decode(errors="replace").strip()[:80]
 
 
 def _length(head: str) -> int:

@@ -34,6 +34,7 @@ POSTGRES_CANDIDATES = (
 )
 START_S = 60.0
 STOP_S = 60.0
+_LOGS = tempfile.gettempdir()  # logs stay when the disk of a site is full
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -52,30 +53,38 @@ class Site:
         self.settings = settings
         self.db = Database(settings.database_url)
         self.with_worker = with_worker
+        self.environ: dict[str, str] = {}  # what its processes get besides the settings
+        self._log = tempfile.TemporaryFile(dir=_LOGS)  # noqa: SIM115 - as long as the site
         self._process: subprocess.Popen[bytes] | None = None
         self._cpu: dict[int, float] = {}
 
     def start(self) -> None:
         """Start the server and wait until it listens."""
         command = [sys.executable, str(ROOT / "manage.py"), "serve"]
-        environ = {name: value for name, value in os.environ.items() if "SIDELIGHT" not in name}
-        environ |= {
-            "SIDELIGHT_HOME": str(self.settings.home),
-            "SIDELIGHT_DATABASE_URL": self.settings.database_url,
-            "SIDELIGHT_PORT": str(self.settings.port),
-        }
-        with (self.settings.home / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command if self.with_worker else [*command, "--no-worker"],
-                env=environ,
-                stdout=log,
-                stderr=log,
-            )
+        self._process = subprocess.Popen(
+            command if self.with_worker else [*command, "--no-worker"],
+            env=self.command_environ(),
+            stdout=self._log,
+            stderr=self._log,
+        )
         end = time.monotonic() + START_S
         while not self._listens():
             if time.monotonic() > end or self._process.poll() is not None:
                 raise SystemExit(f"The server did not start:\n{self.log()[-2000:]}")
             time.sleep(0.05)
+
+    def command_environ(self) -> dict[str, str]:
+        """The environment of the processes of this site."""
+        environ = {name: value for name, value in os.environ.items() if "SIDELIGHT" not in name}
+        return (
+            environ
+            | self.environ
+            | {
+                "SIDELIGHT_HOME": str(self.settings.home),
+                "SIDELIGHT_DATABASE_URL": self.settings.database_url,
+                "SIDELIGHT_PORT": str(self.settings.port),
+            }
+        )
 
     def stop(self) -> None:
         """End it as ctrl-C does."""
@@ -105,7 +114,8 @@ class Site:
 
     def log(self) -> str:
         """What the processes have written."""
-        return (self.settings.home / "server.log").read_text()
+        file = self._log.fileno()  # its position belongs to the processes
+        return os.pread(file, os.fstat(file).st_size, 0).decode(errors="replace")
 
     def _answering(self) -> list[int]:
         if self._process is None or self._process.poll() is not None:

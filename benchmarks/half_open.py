@@ -78,6 +78,7 @@ async def visit(port: int, cookie: str, end: float, every_s: float) -> tuple[lis
 async def measure(site: Site, cookies: list[str], style: str, count: int, seconds: float) -> Any:
     """One style and one number of connections."""
     port = site.settings.port
+    await asyncio.gather(*(ask(port, path, cookies[0]) for path in PAGES))  # the site has started
     held = [asyncio.create_task(hold(port, style)) for _ in range(count)]
     await asyncio.sleep(1.0)
     end = time.perf_counter() + seconds

@@ -29,6 +29,7 @@ from labeler.web import (
     images,
     jobs,
     mean_faces,
+    password_again,
     people,
     progress,
     proposals,
@@ -86,6 +87,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     errors.register(app)
     forwarding.register(app, settings)
     access.register(app)
+    password_again.register(app)
     request_fields.register(app)
     security_headers.register(app, settings)
     for page in PAGES:

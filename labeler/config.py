@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from labeler.errors import ConfigError
-from labeler.home_files import BACKUPS, SECRET, unknown_entries
+from labeler.home_files import BACKUPS, SECRET, is_half_restored, unknown_entries
 from labeler.private_files import tighten
 from rotation.reading import real_path
 
@@ -53,6 +53,7 @@ class Settings:
     session_max_days: int = 30
     login_attempts: int = 5
     login_window_seconds: int = 300
+    confirm_minutes: int = 15
 
     @property
     def backups(self) -> Path:
@@ -111,6 +112,7 @@ def load_settings(
     secret = reader.get("SIDELIGHT_SECRET_KEY", "", _secret)
     reader.raise_if_wrong()
     if change_home:
+        _refuse_half_restored(home)
         _make_home(home)
         secret = secret or _kept_secret(home)
     elif not secret and (home / SECRET).exists():
@@ -256,7 +258,17 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "session_max_days": _whole(1, 365),
     "login_attempts": _whole(1, 1000),
     "login_window_seconds": _whole(1, 86_400),
+    "confirm_minutes": _whole(1, 1440),
 }
+
+
+def _refuse_half_restored(home: Path) -> None:
+    if is_half_restored(home):
+        raise ConfigError(
+            f"A restore into {home} is at work or was interrupted. Wait until it has ended, or "
+            "restore again: python manage.py restore FILE. What the interrupted one has left is "
+            "removed first."
+        )
 
 
 def _make_home(home: Path) -> None:

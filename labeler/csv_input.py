@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from labeler.errors import BrokenData
+from rotation.data.csv_rows import CsvError, read_records
 from rotation.data.labels import LABELS
 from rotation.data.labels_csv import unguard_formula
 
@@ -30,7 +30,8 @@ def read_gold_csv(text: str) -> list[GoldLine]:
     """Read lines `filename,label[,explanation]`. A repeated line counts once.
 
     Raises:
-        BrokenData: lines are wrong. The message names the first ten of them.
+        BrokenData: lines are wrong, or a column is missing, has no name or stands there twice. The
+            message names the first ten lines.
     """
     numbered = list(_rows(text, ("filename", "label")))
     refuse_lines(_problems(numbered))
@@ -46,17 +47,16 @@ def read_gold_csv(text: str) -> list[GoldLine]:
 def read_filenames(text: str) -> list[str]:
     """Read a list of images: a CSV file with a column `filename`, or one name per line.
 
-    In a list of names, blanks around a name are removed.
+    Names stay as they stand. Who looks them up removes blanks around them where that is needed.
 
     Raises:
-        BrokenData: a CSV file without the column, or a file with a NUL character.
+        BrokenData: a CSV file whose columns are wrong, or a file with a NUL character.
     """
     _refuse_nul(text)
     head = text.lstrip("\ufeff").partition("\n")[0]
     if "," in head or head.strip() == "filename":
         return [row["filename"] for _, row in _rows(text, ("filename",)) if row["filename"]]
-    names = (line.strip() for line in re.split(r"[\r\n]", text.lstrip("\ufeff")))
-    return [name for name in names if name]
+    return [line for line in re.split(r"[\r\n]", text.lstrip("\ufeff")) if line.strip()]
 
 
 def refuse_lines(problems: Iterable[tuple[int, str]]) -> None:
@@ -98,23 +98,15 @@ def _refuse_nul(text: str) -> None:
 def _rows(text: str, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
     """Read a CSV file as (line number, values by column).
 
-    A missing column is empty. Blanks around values are removed, except around the filename, which
+    A missing cell is empty. Blanks around values are removed, except around the filename, which
     stays as an export wrote it.
     """
     _refuse_nul(text)
-    reader = csv.DictReader(io.StringIO(text.lstrip("\ufeff")), restkey="", restval="")
-    columns = [(name or "").strip() for name in reader.fieldnames or []]
-    lacking = [name for name in needed if name not in columns]
-    if lacking:
-        raise BrokenData(
-            f"The file has no column {' and '.join(lacking)}. Its first line must contain "
-            f"{', '.join(needed)}."
-        )
-    reader.fieldnames = columns
+    lines = io.StringIO(text.lstrip("\ufeff"), newline="")
     try:
-        for row in reader:
-            values = {name: (row.get(name) or "").strip() for name in (*needed, "explanation")}
-            values["filename"] = unguard_formula(row["filename"] or "")
-            yield reader.line_num, values
-    except csv.Error as error:
-        raise BrokenData(f"Line {reader.line_num} is not CSV: {error}.") from None
+        for line, cells in read_records(lines, needed):
+            values = {name: cells.get(name, "").strip() for name in (*needed, "explanation")}
+            values["filename"] = unguard_formula(cells.get("filename", ""))
+            yield line, values
+    except CsvError as fault:
+        raise BrokenData(f"Line {fault.line}: {fault.message}.") from None

@@ -53,6 +53,13 @@ class Forbidden(SidelightError):
     code = "forbidden"
 
 
+class PasswordNeeded(SidelightError):
+    """The password was last entered too long ago for what was asked."""
+
+    status = 403
+    code = "password_needed"
+
+
 class NotFound(SidelightError):
     """The thing does not exist, or the person may not know that it does."""
 

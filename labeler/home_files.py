@@ -20,6 +20,10 @@ SECRET = "secret_key"
 FEATURES = "features.sqlite3"
 JOBS = "jobs.sqlite3"
 CACHE_TAG = "CACHEDIR.TAG"
+# A restore puts everything into this folder of the home first. MOVING lists what it then moves into
+# the home, and the database comes last.
+RESTORE_STAGE, MOVING, STAGED_DATABASE = ".restore.part", "moving.json", "database"
+DISCARDED_STAGE = ".restore-ended.part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class HomeFile:
 
 HOME_FILES = (
     HomeFile("*.part", "leftover", "an unfinished file of a program that was killed"),
+    HomeFile("*-import.lock", "lock", "a lock that lets one import at a time run"),
     HomeFile("*-turn", "lock", "a lock that lets one process at a time write"),
     HomeFile("*-turnstile", "lock", "the lock before that lock"),
     HomeFile("*-wal", "database", "the newest changes of the SQLite file of the same name"),
@@ -92,6 +97,13 @@ def plain_files(folder: Path) -> Iterator[Path]:
             path = here / name
             if not name.endswith(".part") and stat.S_ISREG(path.lstat().st_mode):
                 yield path
+
+
+def is_half_restored(home: Path) -> bool:
+    """Whether a restore into the home is at work or was interrupted before its end."""
+    stage = home / RESTORE_STAGE
+    moved_all = (stage / MOVING).exists() and not (stage / STAGED_DATABASE).exists()
+    return stage.is_dir() and not moved_all
 
 
 def unknown_entries(home: Path) -> list[str]:

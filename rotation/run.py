@@ -16,6 +16,7 @@ from PIL import Image
 
 from rotation.data.celeba import read_tables
 from rotation.data.crop import read_image
+from rotation.data.csv_rows import match_keys
 from rotation.data.labels_csv import read_labels, read_probabilities
 from rotation.data.sources import ImageSource, open_source, safe_name
 from rotation.diffusion.devices import choose_device
@@ -23,9 +24,9 @@ from rotation.diffusion.model_folder import find_model
 from rotation.directions.fit import fit_method
 from rotation.editing.method import EstimatorFactory, editing_method
 from rotation.editing.pipeline import Data, Rotation, rotate
-from rotation.imaging.images import check_writable
 from rotation.latents.encoders import open_cluster_store, open_codec, open_source_store
 from rotation.options import ModelOptions, RunOptions
+from rotation.output_paths import check_folder
 from rotation.poses.source import PoseSource, open_pose_source, pose_cache_path
 from rotation.progress import Progress
 from rotation.report.html_report import write_html_report
@@ -97,7 +98,7 @@ def resolve_options(options: RunOptions) -> RunOptions:
     editing = replace(editing, gain=method.choose_gain(editing.gain, is_smooth))
     for folder in (options.out, options.output.save_pipeline):
         if folder is not None:
-            check_writable(folder)
+            check_folder(folder)
     return replace(options, model=model, turn=replace(options.turn, editing=editing))
 
 
@@ -156,7 +157,8 @@ class StageTimer:
 
 def _open_data(options: RunOptions, images: ImageSource, labels: dict[str, str]) -> Data:
     """The image set with its tables, labels and poses."""
-    tables = read_tables(options.images)
+    known = set(images.names())
+    tables = read_tables(options.images).match_names(known)
     device = choose_device(options.model.device)
     cache = pose_cache_path(options.cache, options.images)
     poses = open_pose_source(options.poses, images, tables, cache, device)
@@ -164,10 +166,12 @@ def _open_data(options: RunOptions, images: ImageSource, labels: dict[str, str])
     return Data(
         images=images,
         tables=tables,
-        labels=labels,
+        labels=match_keys(labels, known),
         poses=poses,
         source=options.source,
-        probabilities=read_probabilities(options.labels) if asks_probability else {},
+        probabilities=match_keys(
+            read_probabilities(options.labels) if asks_probability else {}, known
+        ),
         estimators=_estimators(images, poses, options.cache / ESTIMATOR_FOLDER, str(device)),
         device=device,
     )

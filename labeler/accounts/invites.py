@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import secrets
 from collections.abc import Sequence
@@ -234,7 +235,11 @@ def is_local(address: str) -> bool:
         host = urlsplit(address).hostname or ""
     except ValueError:  # the name that a browser gave the site may be no address at all
         return False
-    return host in ("localhost", "::1", "::", "0.0.0.0") or host.startswith("127.")
+    try:
+        number = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return number.is_loopback or number.is_unspecified
 
 
 def clean_username(username: str) -> str:

@@ -144,7 +144,7 @@ def reset_password(session: Session, username: str, by: Actor = NOBODY) -> str:
     """
     annotator = find_person(session, username)
     _refuse_removed(annotator)
-    password = secrets.token_urlsafe(12)
+    password = secrets.token_urlsafe(16)
     annotator.password_hash = hash_password(password)
     revoke_sessions(session, annotator.id)
     forget_devices(session, annotator.id)

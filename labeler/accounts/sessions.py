@@ -143,7 +143,8 @@ def confirm_password(
 ) -> str:
     """Check the present password of a signed-in person; returns its hash.
 
-    The limit is that of the sign-in. So an unattended browser does not tell the password.
+    The limit is that of the sign-in. So an unattended browser does not tell the password. The
+    browser's session keeps the time, for `password_is_old`.
 
     Raises:
         NotFound: no such account.
@@ -163,7 +164,40 @@ def confirm_password(
         raise WrongPassword("The current password is wrong.")
     with db.write() as session:
         attempts.forgive(session, attempt)
+        this_one = LoginSession.token_hash == hash_token(browser.session)
+        session.execute(
+            update(LoginSession)
+            .where(this_one)
+            .values(password_at=now)
+            .execution_options(synchronize_session=False)
+        )
+        record(session, "password_confirmed", browser.acting(annotator_id), now=now)
     return annotator.password_hash
+
+
+def renew_token(session: Session, token: str) -> str:
+    """Give a session a new token, which is returned. The former one opens nothing any more."""
+    renewed = new_token()
+    this_one = LoginSession.token_hash == hash_token(token)
+    session.execute(
+        update(LoginSession)
+        .where(this_one)
+        .values(token_hash=hash_token(renewed))
+        .execution_options(synchronize_session=False)
+    )
+    return renewed
+
+
+def password_is_old(
+    password_at: datetime | None, settings: Settings, *, now: datetime | None = None
+) -> bool:
+    """Whether a dangerous change needs the password again.
+
+    Parameters:
+        password_at: when it was last entered in this session; None: nobody knows.
+    """
+    limit = timedelta(minutes=settings.confirm_minutes)
+    return password_at is None or (now or utc_now()) - password_at > limit
 
 
 def _record_failure(
@@ -201,6 +235,7 @@ def open_session(
             created_at=now,
             last_seen_at=now,
             expires_at=_end(settings, now, now),
+            password_at=now,
         )
     )
     session.flush()
@@ -211,6 +246,7 @@ def open_session(
 class SignedIn:
     """The person whose token it is.
 
+    `password_at`: when the password was last entered in this session.
     `prolong_due`: the session was last prolonged at least `TOUCH_AFTER` ago.
     """
 
@@ -218,6 +254,7 @@ class SignedIn:
     username: str
     pseudonym: str
     role: str
+    password_at: datetime | None
     prolong_due: bool
 
 
@@ -255,7 +292,7 @@ def prolong(
 
 def _signed_in(found: Row[Any], now: datetime) -> SignedIn:
     due = now - found.last_seen_at >= TOUCH_AFTER
-    return SignedIn(found.id, found.username, found.pseudonym, found.role, due)
+    return SignedIn(found.id, found.username, found.pseudonym, found.role, found.password_at, due)
 
 
 def sign_out(session: Session, token: str, *, now: datetime | None = None) -> None:
@@ -296,6 +333,7 @@ def _find_statement() -> Any:
             Annotator.role,
             LoginSession.id.label("login_id"),
             LoginSession.last_seen_at,
+            LoginSession.password_at,
         )
         .join(LoginSession, LoginSession.annotator_id == Annotator.id)
         .where(

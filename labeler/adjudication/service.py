@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from labeler.audit.log import NOBODY, Actor, record
 from labeler.consensus.derivation import DECISION_METHOD
 from labeler.consensus.store import current_run_of, lock_image, recount
 from labeler.errors import Conflict, InvalidInput, NotFound
@@ -133,7 +134,7 @@ def decide(
     session: Session,
     campaign_id: int,
     image_id: int,
-    supervisor_id: int,
+    by: Actor,
     submitted: SubmittedDecision,
     *,
     now: datetime | None = None,
@@ -153,11 +154,11 @@ def decide(
     if (before.id if before else 0) != submitted.seen:
         raise Conflict(_conflict_message(session, before))
     if before is not None:
-        _end(session, before, now)
+        _end(session, before, by, now)
     decision = Decision(
         campaign_id=campaign_id,
         image_id=image_id,
-        annotator_id=supervisor_id,
+        annotator_id=by.id,
         label=submitted.label,
         note=submitted.note.strip(),
         created_at=now,
@@ -166,12 +167,14 @@ def decide(
     session.flush()
     if submitted.use_as_gold and submitted.label is not None:
         gold = NewGold(image_id, submitted.label, submitted.note.strip())
-        add_gold(session, campaign_id, [gold], "supervisor", supervisor_id, now=now)
+        add_gold(session, campaign_id, [gold], "supervisor", by, now=now)
     recount(session, campaign_id, [image_id], now=now)
     return decision
 
 
-def undo_decision(session: Session, decision_id: int, *, now: datetime | None = None) -> Decision:
+def undo_decision(
+    session: Session, decision_id: int, by: Actor = NOBODY, *, now: datetime | None = None
+) -> Decision:
     """End a decision and the gold that was made with it. The votes then decide again.
 
     A repeated undo changes nothing.
@@ -187,8 +190,10 @@ def undo_decision(session: Session, decision_id: int, *, now: datetime | None = 
     lock_image(session, decision.campaign_id, decision.image_id)
     session.refresh(decision)
     if decision.superseded_at is None:
-        _end(session, decision, now)
+        _end(session, decision, by, now)
         recount(session, decision.campaign_id, [decision.image_id], now=now)
+        where = {"campaign": decision.campaign_id, "image": decision.image_id}
+        record(session, "decision_undone", by, ("decision", decision_id), now=now, **where)
     elif _current_decision(session, decision.campaign_id, decision.image_id) is not None:
         raise Conflict("There is a newer decision on this image. Undo that one.")
     return decision
@@ -287,12 +292,12 @@ def _current_gold(campaign_id: int, image_id: int) -> Any:
     )
 
 
-def _end(session: Session, decision: Decision, now: datetime) -> None:
+def _end(session: Session, decision: Decision, by: Actor, now: datetime) -> None:
     """Supersede a decision, and revoke the gold that was made together with it."""
     decision.superseded_at = now
     gold = session.scalar(_current_gold(decision.campaign_id, decision.image_id))
     if gold and gold.source == "supervisor" and gold.created_at == decision.created_at:
-        revoke_gold(session, gold.id, now=now)
+        revoke_gold(session, gold.id, by, now=now)
     session.flush()
 
 

@@ -91,7 +91,7 @@ class ArchiveWriter:
     def __init__(self, file: BinaryIO, progress: Progress | None = None) -> None:
         self._gzip = gzip.GzipFile(fileobj=file, mode="wb", compresslevel=COMPRESSION)
         # `finish` closes both.
-        self._tar = tarfile.open(fileobj=self._gzip, mode="w|")  # noqa: SIM115
+        self._tar = tarfile.open(fileobj=self._gzip, mode="w")  # noqa: SIM115
         self._progress = progress or (lambda _bytes: None)
         self.files: list[ArchivedFile] = []
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -19,7 +21,7 @@ from labeler.backup.archive import (
     extract_archive,
     verify_archive,
 )
-from labeler.backup.service import HOME, IMAGES, megabytes
+from labeler.backup.service import HOME, IMAGES, in_use, megabytes
 from labeler.backup.snapshot import (
     POSTGRES_NAME,
     SQLITE_NAME,
@@ -31,11 +33,18 @@ from labeler.config import Settings
 from labeler.database import migrate
 from labeler.database.engine import Database
 from labeler.errors import BrokenData, Conflict, InvalidInput, SidelightError
-from labeler.home_files import BACKUPS
+from labeler.home_files import (
+    BACKUPS,
+    DISCARDED_STAGE,
+    MOVING,
+    RESTORE_STAGE,
+    STAGED_DATABASE,
+    is_half_restored,
+)
 from labeler.private_files import PRIVATE_FOLDER
 
 Progress = Callable[[int, int], None]
-_STAGE = ".restore.part"
+_STAGES = (RESTORE_STAGE, DISCARDED_STAGE)
 _SYSTEM_SCHEMAS = "nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'"
 
 
@@ -72,6 +81,7 @@ def restore_backup(
     """
     db = Database(settings.database_url)
     try:
+        _undo_interrupted(settings.home)
         _refuse_full_home(settings.home)
         _refuse_full_database(db)
         manifest = verify_archive(path)
@@ -88,17 +98,14 @@ def restore_backup(
         moved = _new_paths(manifest, settings.home)
         made_home = not settings.home.exists()
         settings.home.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-        stage = settings.home / _STAGE
         try:
-            stage.mkdir(mode=PRIVATE_FOLDER)
-            extract_archive(path, manifest, lambda name: _staged(stage, name), report)
-            _put_in_place(db, stage, settings.home, manifest, moved)
+            with _open_stage(settings.home) as stage:
+                extract_archive(path, manifest, lambda name: _staged(stage, name), report)
+                _put_in_place(db, stage, settings.home, manifest, moved)
         except BaseException:
-            shutil.rmtree(stage, ignore_errors=True)
             if made_home:
                 _remove_empty(settings.home)
             raise
-        shutil.rmtree(stage, ignore_errors=True)
         return RestoreReport(
             manifest,
             manifest.revision != migrate.head(),
@@ -111,24 +118,100 @@ def restore_backup(
 def _put_in_place(
     db: Database, stage: Path, home: Path, manifest: Manifest, moved: dict[int, str]
 ) -> None:
-    """Move what was extracted to `stage` into the home and the database."""
+    """Move what was extracted to `stage` into the home and the database, the database last.
+
+    The restore is complete at the moment at which the stage has no database any more.
+    """
+    database = stage / STAGED_DATABASE
+    if not database.is_file():
+        raise BrokenData("The backup holds no database. Use another backup.")
     if db.is_sqlite:
-        _prepare_sqlite(stage / SQLITE_NAME, manifest, moved)
+        _prepare_sqlite(database, manifest, moved)
         _move_in(stage, home)
-        _move_database(stage / SQLITE_NAME, Path(db.engine.url.database or ""))
+        _move_database(database, Path(db.engine.url.database or ""))
     else:
-        _restore_postgres(db, stage / POSTGRES_NAME, moved)
         _move_in(stage, home)
+        _restore_postgres(db, database, moved)
+        database.unlink()
+
+
+@contextmanager
+def _open_stage(home: Path) -> Iterator[Path]:
+    """A folder in the home for what is not complete, locked during the block.
+
+    If an exception leaves the block, what was moved into the home is removed from it.
+    """
+    stage = home / RESTORE_STAGE
+    try:
+        stage.mkdir(mode=PRIVATE_FOLDER)
+    except FileExistsError:
+        raise Conflict(_at_work(home)) from None
+    lock = os.open(stage, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield stage
+    finally:
+        if is_half_restored(home):
+            _remove_moved(home)
+        _discard_stage(home)
+        os.close(lock)
+
+
+def _at_work(home: Path) -> str:
+    return f"Another restore into {home} is at work. Wait until it has ended."
+
+
+def _undo_interrupted(home: Path) -> None:
+    """Remove what a killed restore has left in the home, unless it was complete.
+
+    Raises:
+        Conflict: the restore is still at work.
+    """
+    stage = home / RESTORE_STAGE
+    if stage.is_dir() and in_use(stage):
+        raise Conflict(_at_work(home))
+    if is_half_restored(home):
+        _remove_moved(home)
+        _discard_stage(home)
+    remove_ended_restore(home)
+
+
+def find_ended_restore(home: Path) -> list[Path]:
+    """What a restore that was complete, and killed then, has left in a home."""
+    stages = [] if is_half_restored(home) else [home / RESTORE_STAGE]
+    return [each for each in (*stages, home / DISCARDED_STAGE) if each.is_dir()]
+
+
+def remove_ended_restore(home: Path) -> None:
+    """Remove what `find_ended_restore` finds."""
+    for each in find_ended_restore(home):
+        if each.name == RESTORE_STAGE:
+            _discard_stage(home)
+        else:
+            shutil.rmtree(each, ignore_errors=True)
+
+
+def _remove_moved(home: Path) -> None:
+    moving = home / RESTORE_STAGE / MOVING
+    for name in json.loads(moving.read_text("utf-8")) if moving.exists() else ():
+        path = home / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _discard_stage(home: Path) -> None:
+    """Remove the stage. It is renamed first, so that no half of it can be taken for a stage."""
+    discarded = home / DISCARDED_STAGE
+    shutil.rmtree(discarded, ignore_errors=True)
+    (home / RESTORE_STAGE).rename(discarded)
+    shutil.rmtree(discarded, ignore_errors=True)
 
 
 def _refuse_full_home(home: Path) -> None:
     if not home.exists():
         return
-    if (home / _STAGE).exists():
-        raise Conflict(
-            f"An earlier restore into {home} was interrupted. Move the folder away, and restore "
-            f"into an empty one: mv {home} {home}.interrupted"
-        )
     found = sorted(each.name for each in home.iterdir() if each.name != BACKUPS)
     if found:
         shown = ", ".join(found[:3]) + (" ..." if len(found) > 3 else "")
@@ -151,7 +234,7 @@ def _refuse_full_database(db: Database) -> None:
         return
     statement = (
         "SELECT count(*) FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
-        f"WHERE relkind IN ('r', 'p', 'v', 'm', 'S') AND {_SYSTEM_SCHEMAS}"
+        f"WHERE relkind IN ('r', 'p', 'v', 'm', 'S') AND {_SYSTEM_SCHEMAS}"  # nosec B608  # constant
     )
     with db.engine.connect() as connection:
         count = connection.exec_driver_sql(statement.replace("%", "%%")).scalar()
@@ -213,8 +296,8 @@ def _staged(stage: Path, name: str) -> Path | None:
     """Where a file is staged; the entries of `home` are moved in at the end."""
     parts = PurePosixPath(name).parts
     if name in (SQLITE_NAME, POSTGRES_NAME):
-        return stage / name
-    if parts[0] == HOME and len(parts) > 1 and parts[1] not in (_STAGE, BACKUPS):
+        return stage / STAGED_DATABASE
+    if parts[0] == HOME and len(parts) > 1 and parts[1] not in (*_STAGES, BACKUPS):
         return stage.joinpath(HOME, *parts[1:])
     if parts[0] == IMAGES and len(parts) > 2:
         return stage.joinpath(HOME, *parts)
@@ -227,8 +310,6 @@ def _prepare_sqlite(file: Path, manifest: Manifest, moved: dict[int, str]) -> No
     Raises:
         BrokenData: it is damaged, or has other tables than the manifest says.
     """
-    if not file.is_file():
-        raise BrokenData("The backup holds no database. Use another backup.")
     try:
         with closing(sqlite3.connect(file)) as connection:
             found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
@@ -248,8 +329,6 @@ def _prepare_sqlite(file: Path, manifest: Manifest, moved: dict[int, str]) -> No
 
 
 def _restore_postgres(db: Database, file: Path, moved: dict[int, str]) -> None:
-    if not file.is_file():
-        raise BrokenData("The backup holds no database. Use another backup.")
     name = db.engine.url.database or ""
     run_client(
         db, "pg_restore", "--single-transaction", "--exit-on-error", f"--dbname={name}", str(file)
@@ -269,9 +348,11 @@ def _write_paths(connection: Connection, moved: dict[int, str]) -> None:
 
 
 def _move_in(stage: Path, home: Path) -> None:
-    if not (stage / HOME).is_dir():
-        return
-    for each in sorted((stage / HOME).iterdir()):
+    found = sorted((stage / HOME).iterdir()) if (stage / HOME).is_dir() else []
+    part = stage / f"{MOVING}.part"
+    part.write_text(json.dumps([each.name for each in found]), "utf-8")
+    part.replace(stage / MOVING)
+    for each in found:
         each.rename(home / each.name)
 
 
@@ -292,6 +373,7 @@ def _move_database(staged: Path, target: Path) -> None:
             os.replace(part, target)
         finally:
             part.unlink(missing_ok=True)
+        staged.unlink()
 
 
 def _remove_empty(folder: Path) -> None:

@@ -284,7 +284,7 @@ def find_unfinished(folder: Path) -> list[Path]:
     return [
         path
         for path in (sorted(folder.glob(".*.part")) if folder.is_dir() else [])
-        if _UNFINISHED.fullmatch(path.name) and path.is_dir() and not _in_use(path)
+        if _UNFINISHED.fullmatch(path.name) and path.is_dir() and not in_use(path)
     ]
 
 
@@ -296,7 +296,8 @@ def remove_unfinished(folder: Path) -> list[Path]:
     return found
 
 
-def _in_use(folder: Path) -> bool:
+def in_use(folder: Path) -> bool:
+    """Whether a backup or restore at work has locked a folder."""
     try:
         file = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

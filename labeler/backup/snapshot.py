@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from alembic.migration import MigrationContext
 from psycopg.pq import Conninfo
-from sqlalchemy import Connection, create_engine, inspect, text
+from sqlalchemy import Connection, create_engine, func, inspect, quoted_name, select, table, text
 from sqlalchemy.pool import NullPool
 
 from labeler.backup.archive import ArchivedDataset
@@ -178,7 +178,8 @@ def _facts(
     revision = MigrationContext.configure(connection).get_current_revision()
     assert revision is not None  # `create_backup` has looked
     rows = {
-        name: connection.scalar(text(f'SELECT count(*) FROM "{name}"')) or 0
+        name: connection.scalar(select(func.count()).select_from(table(quoted_name(name, True))))
+        or 0
         for name in sorted(inspect(connection).get_table_names())
     }
     datasets = [

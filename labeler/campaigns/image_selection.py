@@ -12,6 +12,7 @@ from labeler.errors import NotFound
 from labeler.models.images import Dataset, Image
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.random_draws import draw
+from rotation.data.csv_rows import match_names
 
 
 def select_images(
@@ -76,9 +77,8 @@ def _matching(
         conditions.append(Image.id.in_(among))
     if selection.filenames is None:
         return list(session.scalars(select(Image.id).where(*conditions).order_by(Image.id)))
-    _refuse_unknown(session, dataset, selection.filenames)
+    listed = _find_listed(session, dataset, selection.filenames)
     rows = session.execute(select(Image.id, Image.filename).where(*conditions))
-    listed = set(selection.filenames)
     return sorted(image_id for image_id, name in rows if name in listed)
 
 
@@ -99,11 +99,14 @@ def _attribute(dataset: Dataset, name: str) -> int:
     return dataset.attribute_names.index(name)
 
 
-def _refuse_unknown(session: Session, dataset: Dataset, filenames: Sequence[str]) -> None:
+def _find_listed(session: Session, dataset: Dataset, filenames: Sequence[str]) -> set[str]:
+    """The listed names as the data set has them; `NotFound` if it lacks one."""
     here = set(session.scalars(select(Image.filename).where(Image.dataset_id == dataset.id)))
-    missing = [name for name in filenames if name not in here]
+    names = match_names(filenames, here)
+    missing = [name for name in names if name not in here]
     if missing:
         raise NotFound(
             f"{len(missing)} of the {len(filenames)} listed images are not in {dataset.name!r}, "
             f"such as {missing[0]!r}."
         )
+    return set(names)

@@ -13,6 +13,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
+from labeler.audit.log import NOBODY, Actor, record
 from labeler.database.engine import insert_or
 from labeler.errors import Conflict, InvalidInput, NotFound
 from labeler.models.accounts import Annotator
@@ -23,6 +24,7 @@ from labeler.models.voting import Vote
 from labeler.rules.campaign_rules import Rules
 
 MAX_REASON = 300
+_EVENTS = {"paused": "person_paused", "working": "person_resumed", "training": "person_to_qualify"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def list_statuses(session: Session, campaign_id: int) -> dict[int, ParticipantSt
 
 
 def pause_person(
-    session: Session, campaign_id: int, annotator_id: int, reason: str, by_id: int
+    session: Session, campaign_id: int, annotator_id: int, reason: str, by: Actor
 ) -> None:
     """Assign no more images to this person. They can read the reason.
 
@@ -110,7 +112,7 @@ def pause_person(
 
     Parameters:
         reason: 1 to `MAX_REASON` characters.
-        by_id: the supervisor who decides.
+        by: the supervisor who decides.
 
     Raises:
         NotFound: no such campaign or person.
@@ -121,28 +123,26 @@ def pause_person(
         raise InvalidInput(
             f"Enter a reason of 1 to {MAX_REASON} characters. The person can read it."
         )
-    set_status(session, campaign_id, annotator_id, "paused", by_id=by_id, reason=reason)
+    set_status(session, campaign_id, annotator_id, "paused", by=by, reason=reason)
 
 
-def resume_person(session: Session, campaign_id: int, annotator_id: int, by_id: int) -> None:
+def resume_person(session: Session, campaign_id: int, annotator_id: int, by: Actor) -> None:
     """Let a person work. This ends a pause and excuses the person from the qualification.
 
     Parameters:
-        by_id: the supervisor who decides.
+        by: the supervisor who decides.
 
     Raises:
         NotFound: no such campaign or person.
     """
-    set_status(session, campaign_id, annotator_id, "working", by_id=by_id)
+    set_status(session, campaign_id, annotator_id, "working", by=by)
 
 
-def send_to_qualification(
-    session: Session, campaign_id: int, annotator_id: int, by_id: int
-) -> None:
+def send_to_qualification(session: Session, campaign_id: int, annotator_id: int, by: Actor) -> None:
     """Let a person do the qualification before they go on working.
 
     Parameters:
-        by_id: the supervisor who decides.
+        by: the supervisor who decides.
 
     Raises:
         NotFound: no such campaign or person.
@@ -157,7 +157,7 @@ def send_to_qualification(
         raise Conflict(
             "The qualification needs gold questions, and this campaign has none. Add some first."
         )
-    set_status(session, campaign_id, annotator_id, "training", by_id=by_id)
+    set_status(session, campaign_id, annotator_id, "training", by=by)
 
 
 def set_status(
@@ -167,7 +167,7 @@ def set_status(
     status: str,
     *,
     reason: str = "",
-    by_id: int | None = None,
+    by: Actor = NOBODY,
     result: RoundResult | None = None,
     now: datetime | None = None,
 ) -> bool:
@@ -178,7 +178,7 @@ def set_status(
 
     Parameters:
         status: one of `PARTICIPATION_STATUSES`.
-        by_id: the supervisor who decides; their decision is always written. None: a rule or the
+        by: the supervisor who decides; their decision is always written. `NOBODY`: a rule or the
             qualification decides. A rule is not written over a supervisor's decision, and not if
             the person already has this status.
         result: the qualification decides; written only if its round is still the current one.
@@ -196,7 +196,7 @@ def set_status(
         "ended_by_vote": result.vote_id if result else None,
         # Without a supervisor the column keeps its value: the rules must not pause later a person
         # whom a supervisor has sent to the qualification.
-        **({} if by_id is None else {"changed_by_id": by_id}),
+        **({} if by.id is None else {"changed_by_id": by.id}),
     }
     who = {"campaign_id": campaign_id, "annotator_id": annotator_id}
     written = session.scalars(
@@ -205,12 +205,17 @@ def set_status(
         .on_conflict_do_update(
             index_elements=list(who),
             set_={**changed, "round_number": Participation.round_number + 1},
-            where=_may_change(status, by_id, result),
+            where=_may_change(status, by, result),
         )
         .returning(Participation),
         execution_options={"populate_existing": True},
     )
-    return written.one_or_none() is not None
+    if written.one_or_none() is None:
+        return False
+    if by.id is not None or status == "paused":  # who passes the qualification is no such event
+        subject = ("account", annotator_id)
+        record(session, _EVENTS[status], by, subject, now=now, campaign=campaign_id)
+    return True
 
 
 def _refuse_unknown(session: Session, campaign_id: int, annotator_id: int, status: str) -> None:
@@ -223,11 +228,9 @@ def _refuse_unknown(session: Session, campaign_id: int, annotator_id: int, statu
         raise NotFound(f"The account with the number {annotator_id} does not exist.")
 
 
-def _may_change(
-    status: str, by_id: int | None, result: RoundResult | None
-) -> ColumnElement[bool] | None:
+def _may_change(status: str, by: Actor, result: RoundResult | None) -> ColumnElement[bool] | None:
     """The condition on the existing row under which it may change; None: always."""
-    if by_id is not None:
+    if by.id is not None:
         return None
     if result is not None:
         return and_(

@@ -44,7 +44,7 @@ def create_campaign(
     db: Database,
     dataset_id: int,
     plan: CampaignPlan,
-    created_by_id: int | None = None,
+    by: Actor = NOBODY,
     progress: Progress | None = None,
 ) -> int:
     """Create an inactive campaign and add its images; returns its id.
@@ -56,13 +56,13 @@ def create_campaign(
         NotFound, InvalidInput, Conflict: as `add_campaign`.
     """
     with db.write() as session:
-        campaign_id = add_campaign(session, dataset_id, plan, created_by_id).id
+        campaign_id = add_campaign(session, dataset_id, plan, by).id
     fill_campaign(db, campaign_id, progress)
     return campaign_id
 
 
 def add_campaign(
-    session: Session, dataset_id: int, plan: CampaignPlan, created_by_id: int | None = None
+    session: Session, dataset_id: int, plan: CampaignPlan, by: Actor = NOBODY
 ) -> Campaign:
     """Create a campaign without images. `fill_campaign` adds them.
 
@@ -87,10 +87,11 @@ def add_campaign(
         rules=plan.rules.as_dict(),
         selection=plan.selection.as_dict(),
         guideline=_check_guideline(plan.guideline),
-        created_by_id=created_by_id,
+        created_by_id=by.id,
     )
     session.add(campaign)
     session.flush()
+    record(session, "campaign_created", by, ("campaign", campaign.id), dataset=dataset_id)
     return campaign
 
 
@@ -115,9 +116,7 @@ def fill_campaign(db: Database, campaign_id: int, progress: Progress | None = No
     return len(missing)
 
 
-def clone_campaign(
-    db: Database, campaign_id: int, name: str, created_by_id: int | None = None
-) -> int:
+def clone_campaign(db: Database, campaign_id: int, name: str, by: Actor = NOBODY) -> int:
     """Create a campaign with the same images and rules and no votes; returns its id.
 
     A sample is drawn again. It is the same as before, unless images have come or gone since.
@@ -127,7 +126,7 @@ def clone_campaign(
     """
     with db.read() as session:
         original = get_campaign(session, campaign_id)
-    return create_campaign(db, original.dataset_id, plan_of(original, name), created_by_id)
+    return create_campaign(db, original.dataset_id, plan_of(original, name), by)
 
 
 def plan_of(campaign: Campaign, name: str) -> CampaignPlan:
@@ -193,23 +192,28 @@ def activate_campaign(session: Session, campaign_id: int, by: Actor = NOBODY) ->
     return campaign
 
 
-def pause_campaign(session: Session, campaign_id: int) -> None:
+def pause_campaign(session: Session, campaign_id: int, by: Actor = NOBODY) -> None:
     """Assign no more images. Votes on images that people hold are still accepted.
 
     Raises:
         NotFound: no such campaign.
     """
     campaign = get_campaign(session, campaign_id)
-    campaign.paused_at = campaign.paused_at or utc_now()
+    if campaign.paused_at is None:
+        campaign.paused_at = utc_now()
+        record(session, "campaign_paused", by, ("campaign", campaign_id))
 
 
-def resume_campaign(session: Session, campaign_id: int) -> None:
+def resume_campaign(session: Session, campaign_id: int, by: Actor = NOBODY) -> None:
     """End the pause of a campaign.
 
     Raises:
         NotFound: no such campaign.
     """
-    get_campaign(session, campaign_id).paused_at = None
+    campaign = get_campaign(session, campaign_id)
+    if campaign.paused_at is not None:
+        campaign.paused_at = None
+        record(session, "campaign_resumed", by, ("campaign", campaign_id))
 
 
 def edit_campaign(
@@ -229,10 +233,15 @@ def edit_campaign(
         Conflict: the name is taken.
     """
     campaign = get_campaign(session, campaign_id)
+    former = {"name": campaign.name, "guideline": campaign.guideline}
     if name is not None and name.strip() != campaign.name:
         campaign.name = _check_name(session, name)
     if guideline is not None:
         campaign.guideline = _check_guideline(guideline)
+    edited = [field for field, text in former.items() if getattr(campaign, field) != text]
+    if edited:
+        what = " and ".join(edited)
+        record(session, "campaign_edited", by, ("campaign", campaign_id), changed=what)
     changed = rules is not None and rules != campaign.parsed_rules
     if rules is not None:
         if changed:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
-
 import click
 
 from labeler.accounts.service import find_person
 from labeler.audit import log
 from labeler.cli.context import open_database
+from rotation.data.labels_csv import format_csv, guard_formula
 
 HEADER = ("time", "account", "address", "action", "concerns", "details")
 
@@ -54,6 +52,5 @@ def audit(action: str | None, person: str | None, limit: int) -> None:
 
 
 def _row(values: tuple[str, ...]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(values)
-    return text.getvalue()
+    """A line of CSV. Details hold what people typed, so a spreadsheet must not run it."""
+    return format_csv([[guard_formula(value) for value in values]]).removesuffix("\n")

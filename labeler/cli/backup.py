@@ -9,7 +9,7 @@ import click
 from labeler.backup.archive import Manifest, verify_archive
 from labeler.backup.restore import RestoreReport, restore_backup
 from labeler.backup.service import create_backup, megabytes
-from labeler.cli.context import progress_bar
+from labeler.cli.context import log_event, progress_bar
 from labeler.config import load_settings
 from labeler.database.engine import Database
 
@@ -61,6 +61,7 @@ def backup(target: Path | None, with_images: bool, keep: int | None, verify: Pat
             made = create_backup(
                 db, settings, target, with_images=with_images, keep=keep, progress=report
             )
+        log_event(db, "backup_made", removed=len(made.removed))
     finally:
         db.dispose()
     click.echo(f"{made.path}: {megabytes(made.size)}, verified")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from labeler.campaigns.service import find_campaign
@@ -9,6 +11,7 @@ from labeler.cli.context import campaign_option, open_database
 from labeler.cli.output import write_csv
 from labeler.database.engine import Database
 from labeler.models.campaigns import Campaign
+from rotation.cli.option_types import OutputFile
 
 
 @click.group()
@@ -41,9 +44,12 @@ def rebuild(campaign_name: str | None) -> None:
 @campaign_option
 @click.option("--method", help="Use this method on all votes instead of the campaign's own method.")
 @click.option(
-    "--out", metavar="FILE", help="With --method: CSV file to write, or - for standard output."
+    "--out",
+    type=OutputFile(allow_dash=True),
+    metavar="FILE",
+    help="With --method: CSV file to write, or - for standard output.",
 )
-def refresh(campaign_name: str | None, method: str | None, out: str | None) -> None:
+def refresh(campaign_name: str | None, method: str | None, out: Path | None) -> None:
     """Estimate how reliable each person is and compute all labels again.
 
     The background worker does this regularly. With --method the labels are written to a file with

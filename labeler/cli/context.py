@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 from tqdm import tqdm
 
+from labeler.audit.log import NOBODY, record
 from labeler.config import Settings, load_settings
 from labeler.database import migrate
 from labeler.database.engine import Database
@@ -93,6 +94,21 @@ def upgrade_with_backup(db: Database, settings: Settings) -> tuple[str | None, s
             click.echo(f"The database was backed up before its upgrade: {made}", err=True)
 
     return migrate.upgrade(db, before_change=save)
+
+
+def log_event(
+    db: Database, action: str, subject: tuple[str, int] | None = None, **details: Any
+) -> None:
+    """Write to the audit log. A full disk does not keep people from saving their data.
+
+    Parameters:
+        action, subject, details: as for `labeler.audit.log.record`.
+    """
+    try:
+        with db.write() as session:
+            record(session, action, NOBODY, subject, **details)
+    except DBAPIError as error:
+        click.echo(f"This is not in the audit log: {error.orig}", err=True)
 
 
 def find_dataset(session: Session, name: str | None) -> Dataset:

@@ -9,7 +9,8 @@ from sqlalchemy import select
 
 from labeler.cli.context import progress_bar, upgrade_with_backup
 from labeler.config import Settings, load_settings
-from labeler.database.engine import Database
+from labeler.database.engine import AdvisoryLock, Database
+from labeler.database.work_lock import work_lock
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
 from labeler.models.images import Dataset
@@ -45,10 +46,11 @@ def demo(images: int | None, rendered: bool, if_empty: bool) -> None:
     db = Database(settings.database_url)
     try:
         upgrade_with_backup(db, settings)
-        if if_empty and _has_others(db):
-            click.echo("A data set is already registered. The demo is not needed.")
-        else:
-            _prepare(db, settings, images, rendered, if_empty and not (images or rendered))
+        with work_lock(db, AdvisoryLock.IMPORT):
+            if if_empty and _has_others(db):
+                click.echo("A data set is already registered. The demo is not needed.")
+            else:
+                _prepare(db, settings, images, rendered, if_empty and not (images or rendered))
     finally:
         db.dispose()
 

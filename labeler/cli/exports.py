@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import click
-from sqlalchemy.exc import DBAPIError
+from pathlib import Path
 
-from labeler.audit.log import NOBODY, record
+import click
+
 from labeler.campaigns.service import find_campaign
-from labeler.cli.context import Command, campaign_option, open_database
+from labeler.cli.context import Command, campaign_option, log_event, open_database
 from labeler.cli.output import write_csv
-from labeler.database.engine import Database
+from rotation.cli.option_types import OutputFile
 
 
 def out_option(command: Command) -> Command:
     """Add the option `--out FILE`; `-` is standard output."""
     return click.option(
-        "--out", required=True, metavar="FILE", help="File to write, or - for standard output."
+        "--out",
+        required=True,
+        type=OutputFile(allow_dash=True),
+        metavar="FILE",
+        help="File to write, or - for standard output.",
     )(command)
 
 
@@ -39,7 +43,7 @@ def export() -> None:
     help="With proposals: use only those of which at least this share is right, such as 95%.",
 )
 def labels(
-    out: str, campaign_name: str | None, with_proposals: bool, precision: float | None
+    out: Path, campaign_name: str | None, with_proposals: bool, precision: float | None
 ) -> None:
     """Write one row per image: label, votes and probabilities.
 
@@ -57,13 +61,13 @@ def labels(
         with db.read() as session:
             campaign = find_campaign(session, campaign_name)
         write_csv(stream_labels(db, campaign.id, with_proposals, precision), out)
-        _log(db, campaign.id, "labels.csv")
+        log_event(db, "export", ("campaign", campaign.id), file="labels.csv")
 
 
 @export.command()
 @out_option
 @campaign_option
-def votes(out: str, campaign_name: str | None) -> None:
+def votes(out: Path, campaign_name: str | None) -> None:
     """Write one row per vote, including replaced votes. People appear under pseudonyms.
 
     \b
@@ -76,16 +80,7 @@ def votes(out: str, campaign_name: str | None) -> None:
         with db.read() as session:
             campaign = find_campaign(session, campaign_name)
         write_csv(stream_votes(db, campaign.id), out)
-        _log(db, campaign.id, "votes.csv")
-
-
-def _log(db: Database, campaign_id: int, file: str) -> None:
-    """Log the export. A full disk does not keep people from saving their data."""
-    try:
-        with db.write() as session:
-            record(session, "export", NOBODY, ("campaign", campaign_id), file=file)
-    except DBAPIError as error:
-        click.echo(f"The export is not in the audit log: {error.orig}", err=True)
+        log_event(db, "export", ("campaign", campaign.id), file="votes.csv")
 
 
 def _read_precision(text: str | None) -> float | None:

@@ -10,7 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from labeler.cli.context import find_dataset, open_database, progress_bar
-from labeler.database.engine import Database
+from labeler.database.engine import AdvisoryLock, Database
+from labeler.database.work_lock import work_lock
 from labeler.images.checking import CheckReport, check_images
 from labeler.images.datasets import list_broken
 from labeler.images.head_pose import YawReport, load_yaw, measure_yaw
@@ -53,7 +54,7 @@ def import_images(path: str, name: str | None, check: bool, activate: bool, proc
       python manage.py images import ~/CelebA
       python manage.py images import ~/pictures --name pictures --no-activate
     """
-    with open_database() as db:
+    with open_database() as db, work_lock(db, AdvisoryLock.IMPORT):
         with progress_bar("Registering") as report:
             registered = register_dataset(db, path, name, activate, report)
         _tell_registered(registered, activate)
@@ -103,7 +104,7 @@ def check(name: str | None, processes: int) -> None:
     Example:
       python manage.py images check
     """
-    with open_database() as db:
+    with open_database() as db, work_lock(db, AdvisoryLock.IMPORT):
         with db.read() as session:
             dataset_id = find_dataset(session, name).id
         _check(db, dataset_id, processes)

@@ -17,6 +17,8 @@ from labeler.light_classifier.augmentation import VARIANTS
 from labeler.light_classifier.features import N_FEATURES, Features
 from labeler.light_classifier.semi_supervised import MAX_POOL
 from labeler.proposals.feature_extraction import FeatureChunk, extract_features, extract_variants
+from rotation.cli.option_types import OutputFile, OutputFolder
+from rotation.data.csv_rows import match_keys
 from rotation.data.labels import LABELS
 from rotation.data.labels_csv import (
     PROBABILITY_COLUMNS,
@@ -53,7 +55,11 @@ def classifier() -> None:
 )
 @click.option("--labels-only", is_flag=True, help="Train on labelled images only.")
 @click.option(
-    "--out", required=True, metavar="DIR", help="Folder of the model. It is created or replaced."
+    "--out",
+    required=True,
+    type=OutputFolder(),
+    metavar="DIR",
+    help="Folder of the model. It is created or replaced.",
 )
 @processes_option
 def fit(
@@ -61,7 +67,7 @@ def fit(
     labels: str,
     unlabeled: str | None,
     labels_only: bool,
-    out: str,
+    out: Path,
     processes: int | None,
 ) -> None:
     """Train a classifier on labelled images and on images without a label.
@@ -81,7 +87,7 @@ def fit(
     if labels_only and unlabeled is not None:
         raise click.UsageError("Give only one of --labels-only and --unlabeled.")
     started = time.perf_counter()
-    table = read_labels(Path(labels))
+    table = match_keys(read_labels(Path(labels)), set(image_names(images)))
     names = _labelled_names(images, table)
     found, features = read_features(images, names, "Reading labelled", processes)
     columns = np.array([LABELS.index(table[name]) for name in found])
@@ -99,10 +105,14 @@ def fit(
 @click.option("--model", required=True, metavar="DIR", help="Folder written by `fit`.")
 @click.option("--images", required=True, metavar="PATH", help="Folder or zip file of images.")
 @click.option(
-    "--out", required=True, metavar="CSV", help="File to write, or - for standard output."
+    "--out",
+    required=True,
+    type=OutputFile(allow_dash=True),
+    metavar="CSV",
+    help="File to write, or - for standard output.",
 )
 @processes_option
-def predict(model: str, images: str, out: str, processes: int | None) -> None:
+def predict(model: str, images: str, out: Path, processes: int | None) -> None:
     """Write the probabilities of left, center and right for every image.
 
     \b
@@ -134,7 +144,8 @@ def evaluate(proposals: str, truth: str, as_json: bool) -> None:
     """
     from labeler.light_classifier.evaluation import evaluate as figures_of
 
-    found, known = read_proposals(Path(proposals)), read_labels(Path(truth))
+    found = read_proposals(Path(proposals))
+    known = match_keys(read_labels(Path(truth)), found)
     probabilities, columns, missing = match_tables(found, known)
     figures = figures_of(probabilities, columns).as_dict()
     figures |= {"labels": list(LABELS), "n_without_proposal": missing}
@@ -221,7 +232,10 @@ def read_proposals(path: Path) -> dict[str, list[float]]:
             ) from None
         if not (min(values) >= 0 and abs(sum(values) - 1) <= SUM_TOLERANCE):
             raise DatasetError(f"{where}: probabilities must be 0 or more and sum to 1.")
-        found[read_filename(row["filename"], where)] = values
+        name = read_filename(row["filename"], where)
+        if name in found:
+            raise DatasetError(f"{where}: {name!r} stands in an earlier line; keep one row of it.")
+        found[name] = values
     return found
 
 
@@ -272,7 +286,7 @@ def _labelled_names(images: str, table: dict[str, str]) -> list[str]:
     return names
 
 
-def _save(out: str, trained: Any, columns: np.ndarray, n_unlabeled: int, started: float) -> None:
+def _save(out: Path, trained: Any, columns: np.ndarray, n_unlabeled: int, started: float) -> None:
     from labeler.light_classifier.evaluation import evaluate as figures_of
     from labeler.light_classifier.storage import save_model
     from labeler.light_classifier.training import threshold_of
@@ -288,7 +302,7 @@ def _save(out: str, trained: Any, columns: np.ndarray, n_unlabeled: int, started
         "thresholds": {str(p): threshold_of(trained, columns, p) for p in PRECISIONS},
     }
     try:
-        save_model(Path(out).expanduser(), trained.model, description)
+        save_model(out, trained.model, description)
     except OSError as error:
         raise click.ClickException(f"Cannot write {out}: {error.strerror}") from None
     click.echo(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from labeler.errors import Conflict
 from labeler.mean_faces.drawing import MAX_SCALE, render_mean_faces
 from labeler.mean_faces.service import choose_from_files, draw_mean_faces, sum_faces
 from labeler.mean_faces.statistics import POSE_EDGES, MeanFaces
+from rotation.cli.option_types import OutputFile
 
 FilePath = click.Path(path_type=Path)
 DPI = 96  # at scale 1; it grows with the scale, so the size on paper stays the same
@@ -46,8 +46,10 @@ def report() -> None:
 
 
 @report.command("mean-faces")
-@click.option("--out", type=FilePath, required=True, help="PNG file to write.")
-@click.option("--json", "json_out", type=FilePath, help="Also write the numbers to this JSON file.")
+@click.option("--out", type=OutputFile(), required=True, help="PNG file to write.")
+@click.option(
+    "--json", "json_out", type=OutputFile(), help="Also write the numbers to this JSON file."
+)
 @click.option(
     "--mirror",
     is_flag=True,
@@ -96,9 +98,6 @@ def mean_faces(**given: Any) -> None:
       python manage.py report mean-faces --out mean_faces.png --json mean_faces.json \\
           --labels labels.csv --poses poses.csv --images ~/CelebA
     """
-    targets = [path for path in (given["out"], given["json_out"]) if path is not None]
-    for path in targets:
-        _check_place(path)
     faces = _from_files(given) if _asks_for_files(given) else _from_campaign(given)
     _check_not_empty(faces)
     replace_file(given["out"], [_png(faces, given["scale"])])
@@ -178,12 +177,3 @@ def _png(faces: MeanFaces, scale: int) -> bytes:
     dpi = (DPI * scale, DPI * scale)
     render_mean_faces(faces, scale).save(buffer, "PNG", optimize=True, dpi=dpi)
     return buffer.getvalue()
-
-
-def _check_place(path: Path) -> None:
-    """Check that a file can be written, before work that may take minutes."""
-    folder = path.expanduser().parent
-    if path.expanduser().is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise click.ClickException(
-            f"Cannot write {path}: give a file name in a folder that you can write to"
-        )

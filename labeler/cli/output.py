@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 
-def write_csv(chunks: Iterable[str], out: str) -> None:
+def write_csv(chunks: Iterable[str], out: Path) -> None:
     """Write UTF-8 text to a file and print the number of rows.
 
     Parameters:
@@ -20,7 +21,7 @@ def write_csv(chunks: Iterable[str], out: str) -> None:
     Raises:
         click.ClickException: the file cannot be written. An older file stays as it was.
     """
-    if out == "-":
+    if str(out) == "-":
         for chunk in chunks:
             sys.stdout.buffer.write(chunk.encode())
         sys.stdout.buffer.flush()
@@ -33,21 +34,22 @@ def write_csv(chunks: Iterable[str], out: str) -> None:
             lines += chunk.count("\n")
             yield chunk.encode()
 
-    replace_file(Path(out), encoded())
+    replace_file(out, encoded())
     click.echo(f"{out}: {lines - 1:,} rows")
 
 
 def replace_file(path: Path, chunks: Iterable[bytes]) -> None:
     """Write a file beside its final place, then rename it. A reader never sees half of it.
 
+    Missing folders are made.
+
     Raises:
         click.ClickException: the file cannot be written. An older file stays as it was.
     """
     target = path.expanduser()
-    if target.is_dir():
-        raise click.ClickException(f"{path} is a folder. Name a file in it.")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with part.open("xb") as file:
             for chunk in chunks:
                 file.write(chunk)
@@ -57,4 +59,5 @@ def replace_file(path: Path, chunks: Iterable[bytes]) -> None:
     except OSError as error:
         raise click.ClickException(f"Cannot write {path}: {error.strerror}") from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -58,18 +57,6 @@ def run_server(settings: Settings, welcome: Callable[[], None], with_worker: boo
     welcome()
     with _worker() if with_worker else contextlib.nullcontext():
         _Site(settings).run()
-
-
-def end_with_parent(parent: int) -> None:
-    """End this process with SIGTERM when the parent process has ended, for any reason."""
-
-    def watch() -> None:
-        pause = threading.Event()
-        while os.getppid() == parent:
-            pause.wait(1.0)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
 
 
 class _Site(BaseApplication):

@@ -111,8 +111,8 @@ def worker(with_parent: int | None, queues: str | None) -> None:
     """
     import signal
 
-    from labeler.cli.server import end_with_parent
     from labeler.jobs.worker import Worker
+    from rotation.child_processes import end_with_parent
 
     chosen = _read_queues(queues)
     if with_parent is not None:

@@ -220,6 +220,7 @@ class AdvisoryLock(IntEnum):
 
     MIGRATION = 0x51DF
     SIGN_IN = 0x51E0
+    IMPORT = 0x51E1
 
 
 def take_advisory_lock(session: Session, lock: AdvisoryLock) -> None:

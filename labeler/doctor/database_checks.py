@@ -219,18 +219,19 @@ def _postgres_damage(site: Site) -> list[str]:
         if failures:
             found.append(f"PostgreSQL has found {failures} pages with a wrong sum")
         counters = connection.exec_driver_sql(
-            "SELECT c.relname, a.attname, pg_get_serial_sequence(c.oid::regclass::text, a.attname) "
+            "SELECT quote_ident(c.relname), quote_ident(a.attname), "
+            "pg_get_serial_sequence(c.oid::regclass::text, a.attname) "
             "FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
             "JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' "
             "AND n.nspname = current_schema() AND a.attnum > 0 AND NOT a.attisdropped "
             "AND pg_get_serial_sequence(c.oid::regclass::text, a.attname) IS NOT NULL"
         ).all()
         for table, column, counter in counters:
-            behind = connection.exec_driver_sql(
-                f'SELECT coalesce(max("{column}"), 0) > (SELECT last_value FROM {counter}) '
-                f'FROM "{table}"'
-            ).scalar()
-            if behind:
+            statement = (  # PostgreSQL has quoted the names
+                f"SELECT coalesce(max({column}), 0) > (SELECT last_value FROM {counter}) "  # nosec B608
+                f"FROM {table}"
+            )
+            if connection.exec_driver_sql(statement).scalar():
                 found.append(f"The counter {counter} is behind the rows of {table}")
     return found
 

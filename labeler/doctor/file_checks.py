@@ -12,10 +12,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
+from labeler.backup.restore import find_ended_restore, remove_ended_restore
 from labeler.backup.service import find_backups, find_unfinished, megabytes, remove_unfinished
 from labeler.backup.snapshot import ClientProgramError, database_bytes, find_client
 from labeler.doctor.findings import Finding, Site
-from labeler.home_files import FEATURES, JOBS, SECRET, is_cache, unknown_entries
+from labeler.home_files import FEATURES, JOBS, SECRET, is_cache, is_half_restored, unknown_entries
 from labeler.mean_faces.files import FOLDER as FIGURES
 from labeler.private_files import excess_rights, sqlite_files, tighten
 from labeler.proposals.feature_cache import SHAPES, table_name
@@ -32,6 +33,9 @@ def check_home(site: Site) -> Iterator[Finding]:
         yield Finding("home", "problem", f"{home} cannot be written.", action)
     else:
         yield Finding("home", "ok", f"{home} can be written.")
+    if is_half_restored(home):
+        action = "Wait until the restore has ended, or restore again: python manage.py restore FILE"
+        yield Finding("home", "problem", f"{home} is half restored.", action)
     if not site.settings.secret_key:
         action = "`python manage.py init` makes a key. Everybody must then sign in again."
         yield Finding("home", "warning", f"There is no key in {home / SECRET}.", action)
@@ -108,14 +112,15 @@ def check_side_files(site: Site) -> Iterator[Finding]:
 def check_leftovers(site: Site) -> Iterator[Finding]:
     """Nothing is left of programs that were killed, and everything in the home is known."""
     settings = site.settings
-    left = [*find_unfinished(settings.backups)]
+    left = [*find_unfinished(settings.backups), *find_ended_restore(settings.home)]
     if left and site.fix:
         remove_unfinished(settings.backups)
-        yield Finding("leftovers", "ok", f"Removed {len(left)} unfinished backups.")
+        remove_ended_restore(settings.home)
+        yield Finding("leftovers", "ok", f"Removed what killed programs have left: {len(left)}.")
     elif left:
-        action = "Run `python manage.py doctor --fix`. The next backup removes them too."
+        action = "Run `python manage.py doctor --fix`. The next backup removes unfinished ones too."
         names = ", ".join(str(each) for each in left)
-        yield Finding("leftovers", "warning", f"Unfinished backups: {names}.", action)
+        yield Finding("leftovers", "warning", f"Left by killed programs: {names}.", action)
     own = site.database_file.name if site.database_file is not None else ""
     unknown = [
         name

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
+from labeler.audit.log import NOBODY, Actor, record
 from labeler.consensus.store import recount
 from labeler.csv_input import MAX_EXPLANATION, GoldLine, refuse_lines
 from labeler.errors import InvalidInput, NotFound
@@ -25,6 +26,7 @@ from labeler.models.base import MAX_SMALL, utc_now
 from labeler.models.consensus import Consensus, Gold
 from labeler.models.images import Image
 from labeler.models.voting import Vote
+from rotation.data.csv_rows import match_names
 from rotation.data.labels import LABELS
 
 T = TypeVar("T")
@@ -71,7 +73,7 @@ def add_gold(
     campaign_id: int,
     new: Sequence[NewGold],
     source: str,
-    created_by_id: int | None = None,
+    by: Actor = NOBODY,
     *,
     now: datetime | None = None,
 ) -> GoldReport:
@@ -102,7 +104,7 @@ def add_gold(
             label=one.label,
             source=source,
             explanation=one.explanation,
-            created_by_id=created_by_id,
+            created_by_id=by.id,
             created_at=now,
         )
         for one in wanted.values()
@@ -110,11 +112,17 @@ def add_gold(
     )
     session.flush()
     _recount(session, campaign_id, sorted(wanted.keys() - same), now)
-    changed = len(before.keys() - same)
-    return GoldReport(len(wanted) - len(before), changed, len(same))
+    report = GoldReport(len(wanted) - len(before), len(before.keys() - same), len(same))
+    if report.added or report.changed:
+        counts = {"added": report.added, "changed": report.changed}
+        subject = ("campaign", campaign_id)
+        record(session, "gold_added", by, subject, now=now, source=source, **counts)
+    return report
 
 
-def revoke_gold(session: Session, gold_id: int, *, now: datetime | None = None) -> Gold:
+def revoke_gold(
+    session: Session, gold_id: int, by: Actor = NOBODY, *, now: datetime | None = None
+) -> Gold:
     """Revoke a gold question. Its votes decide about the image again.
 
     Revoking it twice changes nothing.
@@ -131,6 +139,8 @@ def revoke_gold(session: Session, gold_id: int, *, now: datetime | None = None) 
         gold.revoked_at = now or utc_now()
         session.flush()
         recount(session, gold.campaign_id, [gold.image_id], now=now)
+        where = {"campaign": gold.campaign_id, "image": gold.image_id}
+        record(session, "gold_revoked", by, ("gold", gold_id), now=now, **where)
     return gold
 
 
@@ -244,26 +254,30 @@ _SUPERVISING = ("supervisor", "admin")
 
 
 def import_gold(
-    session: Session, campaign_id: int, lines: Sequence[GoldLine], created_by_id: int | None = None
+    session: Session, campaign_id: int, lines: Sequence[GoldLine], by: Actor = NOBODY
 ) -> GoldReport:
     """Make gold of the lines of a CSV, of all or of none.
 
     Raises:
         BrokenData: images are not in the campaign; the message names their lines.
     """
-    ids = _find_images(session, campaign_id, [line.filename for line in lines])
+    given = [line.filename for line in lines]
+    trimmed = [name.strip() for name in given]
+    ids = _find_images(session, campaign_id, list(dict.fromkeys([*given, *trimmed])))
+    names = match_names(given, ids)
     refuse_lines(
-        (line.number, f"{line.filename!r} is not an image of this campaign")
-        for line in lines
-        if line.filename not in ids
+        (line.number, f"{name!r} is not an image of this campaign")
+        for line, name in zip(lines, names, strict=True)
+        if name not in ids
     )
-    new = [NewGold(ids[line.filename], line.label, line.explanation) for line in lines]
-    return add_gold(session, campaign_id, new, "csv", created_by_id)
+    new = [
+        NewGold(ids[name], line.label, line.explanation)
+        for line, name in zip(lines, names, strict=True)
+    ]
+    return add_gold(session, campaign_id, new, "csv", by)
 
 
-def gold_from_supervisors(
-    session: Session, campaign_id: int, created_by_id: int | None = None
-) -> GoldReport:
+def gold_from_supervisors(session: Session, campaign_id: int, by: Actor = NOBODY) -> GoldReport:
     """Make gold of the images on whose label all supervisors who answered agree.
 
     An image that is already gold stays as it is, whatever the supervisors answered.
@@ -282,7 +296,7 @@ def gold_from_supervisors(
         .having(func.count(Vote.answer.distinct()) == 1, func.min(Vote.answer).in_(LABELS))
     )
     new = [NewGold(image_id, label) for image_id, label in rows]
-    return add_gold(session, campaign_id, new, "supervisor", created_by_id)
+    return add_gold(session, campaign_id, new, "supervisor", by)
 
 
 def promote_unanimous(
@@ -290,7 +304,7 @@ def promote_unanimous(
     campaign_id: int,
     min_votes: int,
     count: int,
-    created_by_id: int | None = None,
+    by: Actor = NOBODY,
 ) -> GoldReport:
     """Make gold of images on which at least `min_votes` people agree and nobody differs.
 
@@ -319,7 +333,7 @@ def promote_unanimous(
         for label, ids in found.items()
         for image_id in session.scalars(ids.order_by(Consensus.random_key).limit(shares[label]))
     ]
-    return add_gold(session, campaign_id, new, "unanimous", created_by_id)
+    return add_gold(session, campaign_id, new, "unanimous", by)
 
 
 def share_evenly(available: Mapping[str, int], count: int) -> dict[str, int]:

@@ -38,7 +38,7 @@ def read_annotations(path: str | Path, names: Sequence[str]) -> Annotations:
         DatasetError: a file is malformed.
         BrokenData: there are more attributes than the database can store.
     """
-    tables = read_tables(path)
+    tables = read_tables(path).match_names(set(names))
     attribute_names = tables.attributes.columns if tables.attributes else ()
     if len(attribute_names) > MAX_ATTRIBUTES:
         raise BrokenData(

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from labeler.database.engine import Database
 from labeler.errors import BrokenData, Conflict
 from labeler.models.images import Image
+from rotation.data.csv_rows import match_keys
 from rotation.poses.estimation import estimate_poses
 from rotation.poses.pose_csv import read_poses
 
@@ -84,9 +85,10 @@ def load_yaw(db: Database, dataset_id: int, path: Path) -> YawReport:
         DatasetError: the file cannot be read. The message names the line.
         BrokenData: no name of the file is in the data set.
     """
-    poses = read_poses(path)
+    read = read_poses(path)
     with db.read() as session:
         ids = _ids_by_name(session, dataset_id)
+    poses = match_keys(read, ids)
     values = {ids[name]: _finite(pose[0]) for name, pose in poses.items() if name in ids}
     foreign = tuple(name for name in poses if name not in ids)
     if not values:

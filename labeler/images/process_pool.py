@@ -5,12 +5,11 @@ This module does not import SQL, so that a process of the pool starts quickly.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from typing import TypeVar
 
+from rotation.child_processes import SpawnPool
 from rotation.data.sources import ImageSource, open_source
 
 T = TypeVar("T")
@@ -37,13 +36,8 @@ def map_chunks(
         if processes == 1:
             yield from (work(source, chunk) for chunk in chunks)
             return
-    # Not "fork": the caller may have threads, locks and database connections.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _open, (path,)) as pool:
-        try:
-            yield from pool.map(partial(_work_on_opened, work), chunks)
-        finally:
-            pool.shutdown(cancel_futures=True)
+    with SpawnPool(processes, _open, (path,)) as pool:
+        yield from pool.map(partial(_work_on_opened, work), chunks)
 
 
 def _open(path: str) -> None:

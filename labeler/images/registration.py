@@ -74,6 +74,9 @@ def register_dataset(
     they were about another image. A file that is missing or unreadable is not assigned any more,
     and its votes stay.
 
+    Commands hold `work_lock(db, AdvisoryLock.IMPORT)` meanwhile. Without it, one of two calls at
+    the same time ends with a `Conflict`.
+
     Parameters:
         path: the folder or zip file.
         name: of the data set; default: the name of the folder or file. An existing name means that

@@ -20,6 +20,7 @@ from sqlalchemy import ColumnElement, CursorResult, Select, case, delete, exists
 from sqlalchemy import update as update_rows
 from sqlalchemy.orm import Session
 
+from labeler.audit.log import NOBODY, Actor, record
 from labeler.database.engine import Database
 from labeler.errors import Conflict, NotFound
 from labeler.models.base import utc_now
@@ -191,8 +192,11 @@ class AbandonedJobs:
         return [one[0] for one in silent if _hand_back_silent(db, *one)]
 
 
-def cancel(session: Session, job_id: int, who: str) -> Job:
+def cancel(session: Session, job_id: int, who: str, by: Actor = NOBODY) -> Job:
     """Cancel a job that has not ended. Its worker notices within seconds.
+
+    Parameters:
+        who: the name that the job then shows; `by` is for the audit log.
 
     Raises:
         NotFound: there is no such job.
@@ -206,10 +210,11 @@ def cancel(session: Session, job_id: int, who: str) -> Job:
     )
     if cast(CursorResult[Any], changed).rowcount != 1:
         raise Conflict(f"Job {job_id} has ended already ({job.state}), so it cannot be cancelled.")
+    record(session, "job_cancelled", by, ("job", job_id), kind=job.kind)
     return job
 
 
-def retry(session: Session, job_id: int) -> Job:
+def retry(session: Session, job_id: int, by: Actor = NOBODY) -> Job:
     """Queue a job again that failed or was cancelled, with all its attempts.
 
     Raises:
@@ -224,6 +229,7 @@ def retry(session: Session, job_id: int) -> Job:
     )
     if cast(CursorResult[Any], changed).rowcount != 1:
         raise Conflict(f"Job {job_id} is {job.state}. Only a failed or cancelled job starts again.")
+    record(session, "job_retried", by, ("job", job_id), kind=job.kind)
     return job
 
 

@@ -19,6 +19,7 @@ from safetensors.numpy import load, save, save_file
 from labeler.light_classifier.features import N_EVEN, N_ODD
 from labeler.light_classifier.mirror_logistic import MirrorLogistic
 from labeler.light_classifier.training import METHOD
+from rotation.file_locks import own_folder
 from rotation.reading import read_bytes, read_json
 
 WEIGHTS_FILE, DESCRIPTION_FILE = "model.safetensors", "model.json"
@@ -39,11 +40,12 @@ def save_model(folder: Path, model: MirrorLogistic, description: dict[str, Any])
 
     Raises:
         OSError: the folder cannot be written.
+        DatasetError: another program writes into it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(_arrays(model), folder / WEIGHTS_FILE)
     text = json.dumps({"method": METHOD, **description}, indent=2, sort_keys=True)
-    (folder / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
+    with own_folder(folder):
+        save_file(_arrays(model), folder / WEIGHTS_FILE)
+        (folder / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def load_model(folder: Path) -> tuple[MirrorLogistic, dict[str, Any]]:

@@ -69,6 +69,7 @@ class LoginSession(Base):
     """A signed-in browser.
 
     The cookie holds the token and this table holds its hash. `revoked_at` ends the session early.
+    `password_at`: when the password was last entered in it.
     """
 
     __tablename__ = "login_session"
@@ -81,6 +82,7 @@ class LoginSession(Base):
     last_seen_at: Mapped[datetime] = mapped_column(default=utc_now)
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+    password_at: Mapped[datetime | None]
 
 
 class KnownDevice(Base):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
+from labeler.audit.log import Actor, record
 from labeler.database.engine import Database
 from labeler.errors import Conflict
 from labeler.models.accounts import Annotator
@@ -66,12 +67,12 @@ def restore_run(
             raise Conflict(
                 f"Another run was published in the meantime. Go back to run {run_id} again."
             )
-        republish_run(session, run_id, annotator_id)
+        republish_run(session, run_id, Actor(annotator_id))
     prune_proposals(db, dataset.id)
     return len(made.image_ids)
 
 
-def republish_run(session: Session, run_id: int, annotator_id: int | None) -> None:
+def republish_run(session: Session, run_id: int, by: Actor) -> None:
     """Make a run with stored proposals current, and record who did it and when.
 
     Raises:
@@ -79,7 +80,8 @@ def republish_run(session: Session, run_id: int, annotator_id: int | None) -> No
     """
     run = check_restorable(session, run_id)
     run.published_at = utc_now()
-    session.add(Publication(model_run_id=run_id, annotator_id=annotator_id, at=run.published_at))
+    session.add(Publication(model_run_id=run_id, annotator_id=by.id, at=run.published_at))
+    record(session, "run_restored", by, ("run", run_id))
     session.flush()
 
 

@@ -21,6 +21,7 @@ from sqlalchemy import CursorResult, delete, exists, func, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
+from labeler.audit.log import NOBODY, Actor, record
 from labeler.database.engine import Database
 from labeler.errors import Conflict, Interrupted, NotFound
 from labeler.models.base import utc_now
@@ -204,8 +205,11 @@ def working(db: Database, run_id: int, report: Report | None = None) -> Iterator
                 )
 
 
-def stop_run(session: Session, run_id: int, who: str) -> None:
+def stop_run(session: Session, run_id: int, who: str, by: Actor = NOBODY) -> None:
     """Stop a run in training. Its process notices within seconds.
+
+    Parameters:
+        who: the name that the run then shows; `by` is for the audit log.
 
     Raises:
         NotFound: there is no such run.
@@ -215,6 +219,7 @@ def stop_run(session: Session, run_id: int, who: str) -> None:
     if run.status != "training":
         raise Conflict(f"Model run {run_id} is not in training.")
     run.status, run.problem = "failed", f"stopped by {who}"
+    record(session, "training_stopped", by, ("run", run_id))
 
 
 def publish_run(

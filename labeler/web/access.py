@@ -8,13 +8,15 @@ the view, and whether a write comes from a page of this site.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from flask import Flask, Response, after_this_request, current_app, g, request, session
-from flask.sessions import SecureCookieSessionInterface, SessionMixin
+from flask import Flask, Request, Response, after_this_request, current_app, g, request, session
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from flask_wtf import CSRFProtect
 from flask_wtf.csrf import CSRFError
+from itsdangerous import BadSignature
 
 from labeler.accounts import sessions
 from labeler.accounts.devices import DEVICE_DAYS
@@ -22,7 +24,8 @@ from labeler.accounts.sessions import Browser, Opened
 from labeler.config import Settings
 from labeler.errors import Forbidden, NotSignedIn
 from labeler.models.accounts import ROLES
-from labeler.web.context import Account, account_or_none, db, settings
+from labeler.web import request_fields
+from labeler.web.context import Account, account, account_or_none, db, settings
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -36,6 +39,22 @@ class _Cookies(SecureCookieSessionInterface):
 
     Flask would sign and send it with every response, also for votes and images.
     """
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        """Read the cookie, whatever the time of its signature: the database ends sessions.
+
+        Flask would refuse a cookie from the future. So a clock that is set back would sign out
+        everybody who has come since.
+        """
+        signer = self.get_signing_serializer(app)
+        if signer is None:
+            return None
+        try:
+            return self.session_class(
+                signer.loads(request.cookies.get(self.get_cookie_name(app), ""))
+            )
+        except BadSignature:
+            return self.session_class()
 
     def should_set_cookie(self, app: Flask, session: SessionMixin) -> bool:
         return session.modified or (session.permanent and _is_visit())
@@ -60,6 +79,23 @@ def signed_in(view: View) -> View:
 def only(*roles: str) -> Callable[[View], View]:
     """Let only people with these roles use a view."""
     return lambda view: _declare(view, frozenset(roles))
+
+
+def asks_password(what: str, back: str) -> Callable[[View], View]:
+    """Ask for the password before a view if it was last entered a while ago.
+
+    `labeler.web.password_again` does it.
+
+    Parameters:
+        what: what the view does, as the end of the sentence "Enter your password to ...".
+        back: the endpoint of the page to which a person can go back.
+    """
+
+    def mark(view: View) -> View:
+        view.asks_password = (what, back)  # type: ignore[attr-defined]
+        return view
+
+    return mark
 
 
 def roles_of(app: Flask, endpoint: str) -> frozenset[str] | None:
@@ -104,6 +140,15 @@ def remember(opened: Opened) -> None:
         return response
 
     after_this_request(set_device)
+
+
+def renew_token() -> None:
+    """Give this browser a new token, after it has proved again who uses it."""
+    me = account()
+    with db().write() as write:
+        token = sessions.renew_token(write, me.token)
+    session["token"] = token
+    g.account = replace(me, token=token)
 
 
 def browser() -> Browser:
@@ -161,7 +206,9 @@ def _check_token() -> None:
 
     Raises:
         CSRFError: the token is missing or wrong, or the referring page is not of this site.
+        InvalidInput: the form has a part without a name.
     """
+    request_fields.refuse_nameless_parts()
     try:
         _csrf.protect()
     except ValueError:  # the address of the referring page is no address
@@ -179,7 +226,7 @@ def _load_account() -> Account | None:
             found = sessions.prolong(write, token, settings())
     if found is None:
         return None
-    return Account(found.id, found.username, found.pseudonym, found.role, token)
+    return Account(found.id, found.username, found.pseudonym, found.role, token, found.password_at)
 
 
 def _is_visit() -> bool:

@@ -25,7 +25,7 @@ from labeler.models.consensus import Decision
 from labeler.models.images import Image
 from labeler.rules.validation import read_whole
 from labeler.web import access, request_fields
-from labeler.web.context import Page, account, db, render
+from labeler.web.context import Page, account, actor, db, render
 from labeler.web.current_campaign import campaign, campaign_or_none
 from labeler.web.images import image_address
 from rotation.data.labels import LABELS
@@ -155,7 +155,7 @@ def decide(image_id: int) -> tuple[str, int] | Response:
     try:
         with db().write() as session:
             campaign_id = campaign(session).id
-            adjudication.decide(session, campaign_id, image_id, account().id, submitted)
+            adjudication.decide(session, campaign_id, image_id, actor(), submitted)
             if submitted.use_as_gold:  # gold changes people's skills; a decision one image only
                 kinds.refresh_all_images.queue(session, campaign_id, account().id)
     except SidelightError as error:
@@ -185,7 +185,7 @@ def decisions() -> tuple[str, int]:
 def undo_decision(decision_id: int) -> Response:
     """Undo a decision. The votes count again."""
     with db().write() as session:
-        undone = adjudication.undo_decision(session, decision_id)
+        undone = adjudication.undo_decision(session, decision_id, actor())
         kinds.refresh_all_images.queue(session, undone.campaign_id, account().id)
     flash("The decision has been undone. The votes count again.", "success")
     return redirect(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from flask import request
 from sqlalchemy.orm import Session
@@ -59,6 +59,7 @@ class CampaignForm:
     filenames: str = ""
     unreadable: str = ""
     problems: dict[str, str] = field(default_factory=dict)
+    max_guideline: ClassVar[int] = MAX_GUIDELINE
 
     def plan(self) -> CampaignPlan:
         """Return the campaign that the form describes.
@@ -67,6 +68,7 @@ class CampaignForm:
             FormError: fields are wrong. It contains all errors.
         """
         self.problems = self._plain_problems()
+        self.check_guideline()
         rules, selection = self._rules(), self._selection()
         if self.problems or rules is None or selection is None:
             raise FormError(self.problems)
@@ -89,15 +91,18 @@ class CampaignForm:
         places: dict[type[SidelightError], str] = {Conflict: "name", NotFound: "filenames"}
         self.problems[places.get(type(error), "selection")] = error.message
 
+    def check_guideline(self) -> None:
+        """Add a problem if the guideline is too long to be stored or shown."""
+        if len(self.guideline) > MAX_GUIDELINE:
+            self.problems["guideline"] = (
+                f"The guideline has {len(self.guideline):,} characters. The limit is "
+                f"{MAX_GUIDELINE:,}."
+            )
+
     def _plain_problems(self) -> dict[str, str]:
         problems = {}
         if not 1 <= len(self.name.strip()) <= MAX_NAME:
             problems["name"] = f"Enter a name of 1 to {MAX_NAME} characters."
-        if len(self.guideline) > MAX_GUIDELINE:
-            problems["guideline"] = (
-                f"The guideline has {len(self.guideline):,} characters. The limit is "
-                f"{MAX_GUIDELINE:,}."
-            )
         return problems
 
     def _rules(self) -> Rules | None:

@@ -156,6 +156,7 @@ def try_campaign() -> tuple[str, int] | Response:
         )
         form = sent_form(dataset)
         selected = _count(session, dataset, form) if dataset else None
+        form.check_guideline()
         if dataset is not None and not wants_json():
             return render(new_page(session, dataset, form, selected))
     preview = str(markdown(form.guideline))
@@ -230,7 +231,7 @@ def activate_campaign(campaign_id: int) -> Response:
 def pause_campaign(campaign_id: int) -> Response:
     """Stop assigning images of a campaign."""
     with db().write() as session:
-        campaigns.pause_campaign(session, campaign_id)
+        campaigns.pause_campaign(session, campaign_id, actor())
     return _back(
         campaign_id,
         "The campaign is paused. Nobody gets new images. People can still answer the images "
@@ -243,7 +244,7 @@ def pause_campaign(campaign_id: int) -> Response:
 def resume_campaign(campaign_id: int) -> Response:
     """Assign images of a campaign again."""
     with db().write() as session:
-        campaigns.resume_campaign(session, campaign_id)
+        campaigns.resume_campaign(session, campaign_id, actor())
     return _back(campaign_id, "The campaign continues. People get new images again.")
 
 
@@ -348,7 +349,7 @@ def campaign_row(found: Campaign, counts: dict[str, int]) -> CampaignRow:
 
 def _create(dataset_id: int, plan: CampaignPlan) -> Response:
     with db().write() as session:
-        made = campaigns.add_campaign(session, dataset_id, plan, account().id)
+        made = campaigns.add_campaign(session, dataset_id, plan, actor())
         size = image_selection.count_selected(session, made.dataset, plan.selection)
         if size >= AT_ONCE:
             kinds.fill_campaign.queue(session, made.id, account().id)

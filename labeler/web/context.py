@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar, cast
 
 from flask import Response, current_app, g, make_response, render_template, request
@@ -15,13 +16,17 @@ from labeler.errors import NotSignedIn, SidelightError, StillPreparing, TooManyA
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The person who is signed in, for one request."""
+    """The person who is signed in, for one request.
+
+    `password_at`: when the password was last entered in this session.
+    """
 
     id: int
     username: str
     pseudonym: str
     role: str
     token: str
+    password_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from werkzeug.exceptions import HTTPException
 
 from labeler.database.failures import BUSY, failure_of
-from labeler.errors import NotSignedIn, SidelightError
+from labeler.errors import Forbidden, NotSignedIn, SidelightError
 from labeler.web.accounts import SignInPage
 from labeler.web.context import Link, Page, account_or_none, render, with_retry
 
@@ -103,12 +103,28 @@ def register(app: Flask) -> None:
 def _on_sidelight_error(error: SidelightError) -> Response:
     if isinstance(error, NotSignedIn) and not wants_json():
         return _sign_in_here(error)
+    if isinstance(error, Forbidden):
+        _log_refusal(error.code)
     title = TITLES.get(error.status, "This is not possible")
     return with_retry(_respond(error.status, error.code, title, error.message), error)
 
 
 def _on_csrf_error(error: CSRFError) -> Response:
+    _log_refusal("csrf_failed")
     return _respond(400, "csrf_failed", "This form cannot be accepted", CSRF_MESSAGE)
+
+
+def _log_refusal(why: str) -> None:
+    """Tell the program's log that somebody tried what they may not do; nothing that they sent."""
+    found = account_or_none()
+    current_app.logger.warning(
+        "Refused (%s): %s %s. Account %s, address %s",
+        why,
+        request.method,
+        request.endpoint,
+        found.id if found else "none",
+        request.remote_addr,
+    )
 
 
 def _on_database_error(error: DBAPIError | PoolTimeoutError) -> Response:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
+from werkzeug.exceptions import BadHost
 
 from labeler.config import Settings
 from labeler.errors import SidelightError
@@ -32,7 +33,6 @@ HEADERS = (
     "HTTP_X_FORWARDED_SSL",
 )
 ALWAYS_NAMED = {"localhost", "127.0.0.1", "::1"}
-ANY_ADDRESS = {"0.0.0.0", "::"}
 
 
 class ForeignHostError(SidelightError):
@@ -99,6 +99,7 @@ class TrustedProxies:
 def register(app: Flask, settings: Settings) -> None:
     """Read forwarding headers, refuse foreign names, and redirect within the site only."""
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings.proxies)  # type: ignore[method-assign]
+    app.before_request(_refuse_odd_host)
     app.before_request(_refuse_foreign_host)
     app.after_request(_redirect_here)
 
@@ -106,9 +107,18 @@ def register(app: Flask, settings: Settings) -> None:
 def own_names(settings: Settings) -> frozenset[str] | None:
     """The names under which the site answers. None: any name, since no public address is set."""
     named = urlsplit(settings.public_url or "").hostname
-    if not named or named in ANY_ADDRESS:
+    if not named or _is_any(named):
         return None
-    return frozenset(ALWAYS_NAMED | {named, settings.host.lower()}) - ANY_ADDRESS
+    host = settings.host.lower()
+    return frozenset(ALWAYS_NAMED | {named} | (set() if _is_any(host) else {host}))
+
+
+def _refuse_odd_host() -> Response | None:
+    """Refuse a Host header that is no name. The error page would need one for its links."""
+    if not isinstance(request.routing_exception, BadHost):
+        return None
+    said = "The Host header holds no name of a host. Open the site by its usual address.\n"
+    return Response(said, BadHost.code, mimetype="text/plain")
 
 
 def _refuse_foreign_host() -> None:
@@ -139,6 +149,12 @@ def _host_name(host: str) -> str:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")
     except ValueError:
         return ""
+
+
+def _is_any(name: str) -> bool:
+    """Whether it stands for all addresses of a machine: `0.0.0.0` or `::`."""
+    address = _address(name)
+    return address is not None and address.is_unspecified
 
 
 def _last(values: str) -> str:

@@ -15,7 +15,7 @@ from labeler.gold import service as gold
 from labeler.gold.service import GoldReport, GoldStatus
 from labeler.jobs import kinds
 from labeler.web import access, request_fields
-from labeler.web.context import Page, account, db, render
+from labeler.web.context import Page, account, actor, db, render
 from labeler.web.current_campaign import campaign, campaign_or_none
 from labeler.web.formatting import Statistic
 from labeler.web.images import image_address
@@ -85,7 +85,7 @@ def import_gold() -> tuple[str, int] | Response:
         lines = read_gold_csv(text)
         with db().write() as session:
             campaign_id = campaign(session).id
-            report = gold.import_gold(session, campaign_id, lines, account().id)
+            report = gold.import_gold(session, campaign_id, lines, actor())
             _queue_refresh(session, campaign_id, report)
     except SidelightError as error:
         return render(_page(error.message), error.status)
@@ -98,7 +98,7 @@ def gold_from_supervisors() -> Response:
     """Make gold questions of images on which supervisors agree."""
     with db().write() as session:
         campaign_id = campaign(session).id
-        report = gold.gold_from_supervisors(session, campaign_id, account().id)
+        report = gold.gold_from_supervisors(session, campaign_id, actor())
         _queue_refresh(session, campaign_id, report)
     return _done(campaign_id, report)
 
@@ -112,7 +112,7 @@ def promote_gold() -> tuple[str, int] | Response:
         wanted = request_fields.whole("min_votes"), request_fields.whole("count")
         with db().write() as session:
             campaign_id = campaign(session).id
-            report = gold.promote_unanimous(session, campaign_id, *wanted, account().id)
+            report = gold.promote_unanimous(session, campaign_id, *wanted, actor())
             _queue_refresh(session, campaign_id, report)
     except InvalidInput as error:
         return render(_page(error.message, form), error.status)
@@ -124,7 +124,7 @@ def promote_gold() -> tuple[str, int] | Response:
 def revoke_gold(gold_id: int) -> Response:
     """Remove a gold question. The votes decide the label of its image."""
     with db().write() as session:
-        campaign_id = gold.revoke_gold(session, gold_id).campaign_id
+        campaign_id = gold.revoke_gold(session, gold_id, actor()).campaign_id
         kinds.refresh_all_images.queue(session, campaign_id, account().id)
     flash("The image is no longer a gold question. Its votes decide its label.", "success")
     return redirect(url_for("gold.gold", campaign=campaign_id), 303)

@@ -22,7 +22,7 @@ from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
 from labeler.models.jobs import Job
 from labeler.web import access, request_fields
-from labeler.web.context import Page, account, db, render
+from labeler.web.context import Page, account, actor, db, render
 from labeler.web.formatting import format_progress
 
 bp = Blueprint("jobs", __name__, url_prefix="/admin/jobs")
@@ -113,7 +113,7 @@ def job(job_id: int) -> tuple[str, int]:
 def cancel(job_id: int) -> Response:
     """Cancel a job. What it has stored so far stays."""
     with db().write() as session:
-        queue.cancel(session, job_id, account().username)
+        queue.cancel(session, job_id, account().username, actor())
     flash(f"Job {job_id} has been cancelled. A running job ends within a minute.", "success")
     return redirect(url_for("jobs.job", job_id=job_id), 303)
 
@@ -123,7 +123,7 @@ def cancel(job_id: int) -> Response:
 def retry(job_id: int) -> Response:
     """Queue a failed or cancelled job again."""
     with db().write() as session:
-        queue.retry(session, job_id)
+        queue.retry(session, job_id, actor())
     flash(f"Job {job_id} is queued again.", "success")
     return redirect(url_for("jobs.job", job_id=job_id), 303)
 

@@ -7,6 +7,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
+from labeler.campaigns.service import MAX_GUIDELINE
+
 _BLOCKS = {"blockquote", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "ul"}
 _INLINE = {"a", "br", "code", "em", "img", "kbd", "s", "strong"}
 _TABLES = {"table", "tbody", "td", "th", "thead", "tr"}
@@ -21,7 +23,12 @@ def render(text: str) -> Markup:
 
     Headings start at the second level, because the page has its own title. Only images of this
     site are shown. An allow-list cleans the result of the parser, as a second line of defence.
+
+    The time of the parser grows with the square of some texts. So a text beyond the limit of a
+    guideline gives nothing, wherever it comes from; the form that holds it says why.
     """
+    if len(text) > MAX_GUIDELINE:
+        return Markup("")
     tokens = _parser.parse(text)
     for token in tokens:
         _lower_heading(token)
@@ -34,7 +41,7 @@ def render(text: str) -> Markup:
         url_schemes=_SCHEMES,
         link_rel="noopener noreferrer nofollow",
     )
-    return Markup(cleaned)
+    return Markup(cleaned)  # nosec B704  # nh3 has cleaned it
 
 
 def _lower_heading(token: Token) -> None:

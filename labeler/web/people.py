@@ -139,7 +139,7 @@ def pause_person(annotator_id: int) -> Response:
     """Pause a person in a campaign. The person sees the reason."""
     with db().write() as session:
         participation.pause_person(
-            session, campaign(session).id, annotator_id, request_fields.text("reason"), account().id
+            session, campaign(session).id, annotator_id, request_fields.text("reason"), actor()
         )
     return _back("This person is paused and gets no new images. They can read the reason.")
 
@@ -149,7 +149,7 @@ def pause_person(annotator_id: int) -> Response:
 def resume_person(annotator_id: int) -> Response:
     """End a pause or a qualification."""
     with db().write() as session:
-        participation.resume_person(session, campaign(session).id, annotator_id, account().id)
+        participation.resume_person(session, campaign(session).id, annotator_id, actor())
     return _back("This person can label again.")
 
 
@@ -158,14 +158,13 @@ def resume_person(annotator_id: int) -> Response:
 def train_person(annotator_id: int) -> Response:
     """Require a person to pass the qualification again."""
     with db().write() as session:
-        participation.send_to_qualification(
-            session, campaign(session).id, annotator_id, account().id
-        )
+        participation.send_to_qualification(session, campaign(session).id, annotator_id, actor())
     return _back("This person has to pass the qualification before labelling.")
 
 
 @bp.post("/people/<id:annotator_id>/role")
 @access.only("admin")
+@access.asks_password("change a role", "people.people")
 def set_role(annotator_id: int) -> Response:
     """Change the role of a person."""
     with db().write() as session:
@@ -176,6 +175,7 @@ def set_role(annotator_id: int) -> Response:
 
 @bp.post("/people/<id:annotator_id>/deactivate")
 @access.only("admin")
+@access.asks_password("close an account", "people.people")
 def deactivate(annotator_id: int) -> Response:
     """Close an account. Its votes stay."""
     with db().write() as session:
@@ -186,6 +186,7 @@ def deactivate(annotator_id: int) -> Response:
 
 @bp.post("/people/<id:annotator_id>/reactivate")
 @access.only("admin")
+@access.asks_password("reopen an account", "people.people")
 def reactivate(annotator_id: int) -> Response:
     """Reopen a closed account."""
     with db().write() as session:
@@ -202,6 +203,7 @@ def confirm_anonymise(annotator_id: int) -> tuple[str, int]:
 
 @bp.post("/people/<id:annotator_id>/anonymise")
 @access.only("admin")
+@access.asks_password("anonymise an account", "people.people")
 def anonymise(annotator_id: int) -> Response:
     """Erase the name of a person for good. The votes stay."""
     page = _anonymise_page(annotator_id)
@@ -222,6 +224,7 @@ def invites() -> tuple[str, int]:
 
 @bp.post("/invites")
 @access.only("admin")
+@access.asks_password("create an invite link", "people.invites")
 def create_invite() -> tuple[str, int]:
     """Create an invite and show its link. The link is not stored, so there is no redirect."""
     form = InviteForm(

@@ -13,6 +13,7 @@ from flask import Blueprint, flash, redirect, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+from labeler.audit.log import record
 from labeler.errors import Conflict, NotFound
 from labeler.jobs import kinds
 from labeler.jobs import queue as job_queue
@@ -23,7 +24,7 @@ from labeler.proposals import rollback, runs, schedule, training_data
 from labeler.proposals import runs as proposals_runs
 from labeler.proposals.runs import current_run, get_run, running_run, stop_run
 from labeler.web import access, current_campaign, request_fields
-from labeler.web.context import Page, account, db, render
+from labeler.web.context import Page, account, actor, db, render
 from labeler.web.current_campaign import links
 from labeler.web.exports import SURE_PRECISION
 from labeler.web.formatting import UNKNOWN, format_progress, plural
@@ -159,7 +160,7 @@ def restore_run() -> Response:
         if missing:
             kinds.restore_run.queue(session, run_id, who)
         else:
-            rollback.republish_run(session, run.id, who)
+            rollback.republish_run(session, run.id, actor())
             kinds.refresh_dataset.queue(session, campaign.dataset_id, who)
     if missing:
         flash(
@@ -181,10 +182,10 @@ def stop_training() -> Response:
         run = running_run(session, campaign.dataset_id)
         if run is None:
             raise NotFound("No run is in training. It may have just finished.")
-        stop_run(session, run.id, account().username)
+        stop_run(session, run.id, account().username, actor())
         if (job_id := run.settings.get("job")) is not None:
             with contextlib.suppress(NotFound, Conflict):  # it may have ended in the meantime
-                job_queue.cancel(session, job_id, account().username)
+                job_queue.cancel(session, job_id, account().username, actor())
     flash(f"Run {run.id} has been stopped. The current proposals stay.", "success")
     return redirect(url_for("proposals.model_runs", **links(campaign)), 303)
 
@@ -198,6 +199,7 @@ def propose() -> Response:
         # The job checks this too, but here the person learns at once what is missing.
         training_data.check_trainable(session, campaign.id)
         kinds.propose_labels.queue(session, campaign.id, account().id)
+        record(session, "training_requested", actor(), ("campaign", campaign.id))
     flash("The training is queued. Its run appears below once it has started.", "success")
     return redirect(url_for("proposals.model_runs", **links(campaign)), 303)
 

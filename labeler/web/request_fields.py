@@ -34,6 +34,16 @@ def _set_limit(endpoint: str | None, _values: dict[str, Any] | None) -> None:
         request.max_content_length = request.max_form_memory_size = MAX_UPLOAD_BYTES
 
 
+def refuse_nameless_parts() -> None:
+    """Refuse a form that no browser sends: one with a part that has no name.
+
+    Raises:
+        InvalidInput: the form has such a part.
+    """
+    if None in request.form or None in request.files:
+        raise InvalidInput("A part of the form has no name. Reload the page and send it again.")
+
+
 def text(name: str) -> str:
     """Return a field of the form, or "" if it is missing.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import nullcontext
 from typing import Any
 
 import click
@@ -15,14 +16,15 @@ from rotation.cli.common import (
     FolderPath,
     Progress,
     bf16_option,
-    default_cache,
+    cache_option,
     device_option,
     model_options,
     rotation_errors_as_messages,
     steps_option,
 )
-from rotation.cli.option_types import Names, Yaws
+from rotation.cli.option_types import Names, OutputFolder, Yaws
 from rotation.evaluation.variants import BOUND, VARIANTS
+from rotation.file_locks import own_folder
 
 
 @click.command()
@@ -30,7 +32,7 @@ from rotation.evaluation.variants import BOUND, VARIANTS
     "--quick", is_flag=True, help="24 sources, yaws by 10, paper and samples, 240 heads, 20 others."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-@click.option("--out", type=FolderPath, help="Folder for results, strips and plot [none].")
+@click.option("--out", type=OutputFolder(), help="Folder for results, strips and plot [none].")
 @click.option("--sources", type=click.IntRange(1), help="Heads to turn [102].")
 @click.option(
     "--variants", type=Names(), help=f"Which to compare: {', '.join((*VARIANTS, BOUND))} [all]."
@@ -82,7 +84,7 @@ from rotation.evaluation.variants import BOUND, VARIANTS
     help="Images to latents, as of `rotation run`.",
 )
 @bf16_option
-@click.option("--cache", type=FolderPath, help="Keeps heads and latents [~/.cache/sidelight].")
+@cache_option("heads and latents")
 @device_option
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 def benchmark(as_json: bool, **params: Any) -> None:
@@ -107,14 +109,15 @@ def benchmark(as_json: bool, **params: Any) -> None:
         options = BenchmarkOptions(
             size=size,
             model=model_options(params | {"iterations": size.iterations}),
-            cache=params["cache"] or default_cache(),
+            cache=params["cache"],
             out=params["out"],
             min_cluster=params["min_cluster"],
             strips=params["strips"],
             workers=(os.cpu_count() or 1) if params["workers"] is None else params["workers"],
             seed=params["seed"],
         )
-        report = run_benchmark(options, " ".join(sys.argv), progress)
+        with own_folder(options.out) if options.out else nullcontext():
+            report = run_benchmark(options, " ".join(sys.argv), progress)
     if report["left_out"]:
         first = report["left_out"][0]
         click.echo(

@@ -13,6 +13,7 @@ from typing import Any, get_args
 import click
 from tqdm import tqdm
 
+from rotation.cli.option_types import OutputFolder
 from rotation.errors import RotationError
 from rotation.options import ClusterOptions, EncoderName, ModelOptions, PoseOptions
 
@@ -28,6 +29,17 @@ def default_cache() -> Path:
 
 
 Command = Callable[..., Any]
+
+
+def cache_option(what: str) -> Callable[[Command], Command]:
+    """The option `--cache`; `what` it keeps, for the help text."""
+    return click.option(
+        "--cache",
+        type=OutputFolder(),
+        default=default_cache,
+        show_default="~/.cache/sidelight",
+        help=f"Keeps {what}.",
+    )
 
 
 def combine_options(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -122,7 +134,7 @@ embedding_options = combine_options(
         "refined: its prediction is improved [smooth; inversion for rendered heads].",
     ),
     bf16_option,
-    click.option("--cache", type=FolderPath, help="Keeps latents and poses [~/.cache/sidelight]."),
+    cache_option("latents and poses"),
 )
 
 

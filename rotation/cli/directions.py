@@ -12,7 +12,6 @@ import click
 from rotation.cli.common import (
     FolderPath,
     Progress,
-    default_cache,
     embedding_options,
     model_options,
     pose_options,
@@ -20,7 +19,7 @@ from rotation.cli.common import (
     rotation_errors_as_messages,
     window_options,
 )
-from rotation.cli.option_types import Names, Yaws
+from rotation.cli.option_types import Names, OutputFolder, Yaws
 from rotation.clusters.selection import Criteria
 from rotation.directions.fit import STUDIED_METHODS
 from rotation.options import PoseOptions
@@ -105,7 +104,7 @@ HEADINGS = (
 @embedding_options
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON.")
-@click.option("--out", type=FolderPath, help="Folder for directions.json [none].")
+@click.option("--out", type=OutputFolder(), help="Folder for directions.json [none].")
 def directions(as_json: bool, **params: Any) -> None:
     """Measure how reliable the direction of each fit method is.
 
@@ -125,7 +124,7 @@ def directions(as_json: bool, **params: Any) -> None:
 
     with rotation_errors_as_messages(), Progress(lines=True) as progress:
         options = StudyOptions(
-            cache=params["cache"] or default_cache(),
+            cache=params["cache"],
             criteria=_criteria(params),
             images=params["images"],
             labels=params["labels"],

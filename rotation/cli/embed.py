@@ -13,7 +13,7 @@ from rotation.cli.common import (
     FolderPath,
     Progress,
     bf16_option,
-    default_cache,
+    cache_option,
     device_option,
     images_option,
     model_option,
@@ -21,6 +21,7 @@ from rotation.cli.common import (
     rotation_errors_as_messages,
     steps_option,
 )
+from rotation.cli.option_types import OutputFile, OutputFolder
 
 
 class ShardType(click.ParamType[tuple[int, int]]):
@@ -58,9 +59,9 @@ class ShardType(click.ParamType[tuple[int, int]]):
 @steps_option
 @click.option("--iterations", type=click.IntRange(0, 100), default=4, show_default=True)
 @bf16_option
-@click.option("--cache", type=FolderPath, help="Keeps the latents [~/.cache/sidelight].")
+@cache_option("the latents")
 @device_option
-def embed(images: Path, shard: tuple[int, int], cache: Path | None, **params: Any) -> None:
+def embed(images: Path, shard: tuple[int, int], cache: Path, **params: Any) -> None:
     """Encode a whole image set into the latent store.
 
     An interrupted run continues where it stopped. `rotation run` uses the latents if its model,
@@ -78,7 +79,7 @@ def embed(images: Path, shard: tuple[int, int], cache: Path | None, **params: An
 
     with rotation_errors_as_messages():
         codec = open_codec(resolve_model_options(model_options(params), images))
-        store = open_cluster_store(cache or default_cache(), codec)
+        store = open_cluster_store(cache, codec)
         with open_source(images) as source, Progress() as progress:
             done = encode_shard(codec, store, source, Shard(*shard), progress)
     counts = f"{done.encoded} embedded, {done.stored} known before, {done.unreadable} unreadable"
@@ -87,7 +88,7 @@ def embed(images: Path, shard: tuple[int, int], cache: Path | None, **params: An
 
 @click.command()
 @click.argument("caches", nargs=-1, required=True, type=FolderPath)
-@click.option("--out", type=FolderPath, required=True, help="The new cache folder.")
+@click.option("--out", type=OutputFolder(), required=True, help="The new cache folder.")
 def merge(caches: tuple[Path, ...], out: Path) -> None:
     """Join the latents of several caches into one, sorted by key.
 
@@ -121,7 +122,7 @@ def merge(caches: tuple[Path, ...], out: Path) -> None:
 @click.option("--device", default="auto", show_default=True)
 @click.option(
     "--sheet",
-    type=FolderPath,
+    type=OutputFile(),
     help="Also a PNG: heads above their reconstructions.",
 )
 @click.option("--json", "as_json", is_flag=True, help="All results as JSON.")

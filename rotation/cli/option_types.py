@@ -1,12 +1,54 @@
-"""Types of the engine's options: yaws, lists of names, gain. This module imports nothing heavy."""
+"""Types of options: yaws, lists of names, gain, outputs. This module imports nothing heavy."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
 
+from rotation.errors import DatasetError
 from rotation.options import AUTO
+from rotation.output_paths import check_file, check_folder
+
+
+class _Output(click.Path):
+    def __init__(self, check: Callable[[Path], None], allow_dash: bool = False) -> None:
+        super().__init__(path_type=Path, allow_dash=allow_dash)
+        self._check = check
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path, after a trial to write there. `~` is the home folder."""
+        path = Path(value)
+        if self.allow_dash and str(path) == "-":
+            return path
+        path = path.expanduser()
+        try:
+            self._check(path)
+        except DatasetError as error:
+            raise click.ClickException(str(error)) from None
+        except ValueError as error:  # a name with a zero byte
+            self.fail(str(error), param, ctx)
+        return path
+
+
+class OutputFolder(_Output):
+    """A folder to write into. A command that could not write there ends before its work."""
+
+    def __init__(self) -> None:
+        super().__init__(check_folder)
+
+
+class OutputFile(_Output):
+    """A file to write. A command that could not write it ends before its work.
+
+    Parameters:
+        allow_dash: `-` is standard output.
+    """
+
+    def __init__(self, allow_dash: bool = False) -> None:
+        super().__init__(check_file, allow_dash)
 
 
 class Yaws(click.ParamType[tuple[float, ...]]):

@@ -7,19 +7,19 @@ from pathlib import Path
 import click
 
 from rotation.cli.common import (
-    FolderPath,
     Progress,
     images_option,
     pose_options,
     rotation_errors_as_messages,
 )
+from rotation.cli.option_types import OutputFile
 from rotation.options import PoseOptions
 
 
 @click.command()
 @images_option
 @pose_options
-@click.option("--out", type=FolderPath, required=True, help="The poses.csv to write.")
+@click.option("--out", type=OutputFile(), required=True, help="The poses.csv to write.")
 def poses(images: Path, landmarks: str, device: str, out: Path) -> None:
     """Measure yaw, pitch and roll of every image.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import click
@@ -12,7 +13,6 @@ from rotation.cli.common import (
     CLUSTERS,
     FolderPath,
     Progress,
-    default_cache,
     embedding_options,
     images_option,
     model_options,
@@ -21,10 +21,11 @@ from rotation.cli.common import (
     rotation_errors_as_messages,
     window_options,
 )
-from rotation.cli.option_types import Gain, Yaws
+from rotation.cli.option_types import Gain, OutputFolder, Yaws
 from rotation.directions.fit import FIT_METHODS
 from rotation.editing.method import EDITING_METHODS
 from rotation.errors import SelectionError
+from rotation.file_locks import own_folder
 from rotation.options import (
     AUTO,
     ClusterOptions,
@@ -36,6 +37,7 @@ from rotation.options import (
     RunOptions,
     TurnOptions,
 )
+from rotation.reading import real_path
 
 ANIMATIONS = ("gif", "webp", "mp4")
 FIT, EDITING, OUTPUT = FitOptions(), EditingOptions(), OutputOptions()  # the defaults
@@ -65,7 +67,7 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
     show_default=True,
     help="Degrees, > 0 to the viewer's right: first:last:step or a,b,c.",
 )
-@click.option("--out", type=FolderPath, required=True, help="Folder for frames, strip, report.")
+@click.option("--out", type=OutputFolder(), required=True, help="Folder for frames, strip, report.")
 @click.option(
     "--attributes",
     metavar="A,B|none",
@@ -174,7 +176,7 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
 @click.option("--paste-back", is_flag=True, help="Also the whole photograph with each frame in it.")
 @click.option(
     "--save-pipeline",
-    type=FolderPath,
+    type=OutputFolder(),
     metavar="DIR",
     help="Also the model with this direction, for HeadRotationPipeline.",
 )
@@ -200,7 +202,7 @@ def run(**params: Any) -> None:
 
     with rotation_errors_as_messages():
         options = read_options(params)
-        with Progress() as progress:
+        with _own_outputs(options), Progress() as progress:
             report = run_rotation(options, " ".join(sys.argv), progress)
     _print_summary(report, options)
 
@@ -219,7 +221,7 @@ def read_options(params: dict[str, Any]) -> RunOptions:
         labels=params["labels"],
         source=params["source"],
         out=params["out"],
-        cache=params["cache"] or default_cache(),
+        cache=params["cache"],
         turn=TurnOptions(
             yaws_deg=params["yaws"],
             clusters=_clusters(params),
@@ -285,6 +287,17 @@ def _output(params: dict[str, Any]) -> OutputOptions:
         paste_back=params["paste_back"],
         save_pipeline=params["save_pipeline"],
     )
+
+
+@contextmanager
+def _own_outputs(options: RunOptions) -> Iterator[None]:
+    """Keep other commands from writing into the folders of this run."""
+    with ExitStack() as stack:
+        for folder in {
+            real_path(each) for each in (options.out, options.output.save_pipeline) if each
+        }:
+            stack.enter_context(own_folder(folder))
+        yield
 
 
 def _print_summary(report: dict[str, Any], options: RunOptions) -> None:

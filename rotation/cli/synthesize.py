@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from rotation.cli.option_types import OutputFolder
 from rotation.synthetic_heads.dataset import write_dataset
 
 
 @click.command()
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to make.")
+@click.option("--out", type=OutputFolder(), required=True, help="Folder to make.")
 @click.option("--images", default=480, show_default=True, type=click.IntRange(min=1))
 @click.option("--identities", type=click.IntRange(min=1), help="Persons [default: images / 4].")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rotation.cli.option_types import OutputFile, OutputFolder
+
 if TYPE_CHECKING:
     from rotation.training.images import Images
     from rotation.training.loop import TrainingResult
@@ -26,7 +28,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="'synthetic' for rendered heads, or a folder or zip of images (CelebA as "
             "distributed): for an embedding network the model's own data.",
         ),
-        click.option("--out", required=True, type=FolderPath, help="Folder of the run."),
+        click.option("--out", required=True, type=OutputFolder(), help="Folder of the run."),
         click.option(
             "--minutes", type=click.FloatRange(min=0, min_open=True), help="Budget of time."
         ),
@@ -82,7 +84,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             show_default=True,
             help="Between two checkpoints. An interrupted run continues from the last one.",
         ),
-        click.option("--cache", type=FolderPath, help="Prepared images [--out/images]."),
+        click.option("--cache", type=OutputFolder(), help="Prepared images [--out/images]."),
     )
     for option in reversed(options):
         command = option(command)
@@ -152,6 +154,7 @@ def train_command(
     """
     from rotation.diffusion.model_folder import find_model
     from rotation.errors import RotationError
+    from rotation.file_locks import own_folder
     from rotation.training.config import TrainingConfig, adopt_architecture
     from rotation.training.loop import train
 
@@ -161,8 +164,9 @@ def train_command(
         start = str(find_model(init)) if init else None
         asked = TrainingConfig(width=_widths(width), init=start, **settings)
         config = adopt_architecture(asked)
-        images, name = _training_images(data, count, store, config.image_size)
-        outcome = train(config, images, out, resume, name)
+        with own_folder(out):
+            images, name = _training_images(data, count, store, config.image_size)
+            outcome = train(config, images, out, resume, name)
     except RotationError as error:
         raise click.ClickException(str(error)) from error
     _print_outcome(outcome, "model")
@@ -204,6 +208,7 @@ def train_embedding_command(
     """
     from rotation.diffusion.model_folder import find_model
     from rotation.errors import RotationError
+    from rotation.file_locks import own_folder
     from rotation.training.config import TrainingConfig, adopt_architecture
     from rotation.training.encoder_task import EmbeddingTask
     from rotation.training.loop import train
@@ -215,8 +220,9 @@ def train_embedding_command(
         config = adopt_architecture(asked)
         task = EmbeddingTask(model, ddim_steps, config.device)
         task.check_start(config)
-        images, name = _training_images(data, count, cache or out / "images", config.image_size)
-        outcome = train(config, images, out, resume, name, task=task)
+        with own_folder(out):
+            images, name = _training_images(data, count, cache or out / "images", config.image_size)
+            outcome = train(config, images, out, resume, name, task=task)
     except RotationError as error:
         raise click.ClickException(str(error)) from error
     _print_outcome(outcome, "network")
@@ -224,7 +230,7 @@ def train_embedding_command(
 
 @click.command("samples")
 @click.option("--model", type=FolderPath, help="Folder, or bundled name [synthetic-heads-64].")
-@click.option("--out", required=True, type=FolderPath, help="PNG to write.")
+@click.option("--out", required=True, type=OutputFile(), help="PNG to write.")
 @click.option("--count", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--steps", type=click.IntRange(min=1), default=10, show_default=True)
 @click.option("--device", default="auto", show_default=True)

@@ -41,10 +41,19 @@ def build_once(
         write(partial)
         (partial / recipe_name).write_text(json.dumps(recipe) + "\n", encoding="utf-8")
         partial.chmod(0o755)
-        partial.replace(target)
+        _publish(partial, target, lambda: _is_built(target, recipe_name, recipe))
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def _publish(partial: Path, target: Path, is_built: Callable[[], bool]) -> None:
+    """Give the complete folder its name, unless another process has just built the same."""
+    try:
+        partial.replace(target)
+    except OSError as error:
+        if not is_built():
+            raise DatasetError(f"{target}: cannot be made ({error.strerror}).") from None
 
 
 def _make_partial_folder(target: Path) -> Path:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from rotation.data.csv_rows import CsvError, read_records
 from rotation.data.labels import LABELS
 from rotation.data.sources import safe_name
 from rotation.errors import DatasetError
@@ -40,8 +41,10 @@ CHUNK = 2_000
 """Rows that a writer holds in memory."""
 
 # Text that begins with a guard is guarded once more, so that removing one guard is exact.
-_FORMULA = re.compile(r"'*[=+\-@\t\r\n]")
-_GUARDED = re.compile(r"'+[=+\-@\t\r\n]")
+# Spreadsheets take the fullwidth signs of East Asian keyboards for the plain ones.
+_SIGNS = r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"
+_FORMULA = re.compile(f"'*{_SIGNS}")
+_GUARDED = re.compile(f"'+{_SIGNS}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,20 +160,19 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[st
     A byte order mark, blanks around the names in the header and further columns are allowed.
 
     Raises:
-        DatasetError: the file cannot be read, is no CSV in UTF-8, or lacks one of `columns`; or a
-            row has no cell for one of them.
+        DatasetError: the file cannot be read, is no CSV in UTF-8, lacks one of `columns`, or has
+            a column without a name or two of one name; or a row has no cell for one of `columns`.
     """
     try:
         with io.TextIOWrapper(
             open_regular(os.path.expanduser(path)), encoding="utf-8-sig", newline=""
         ) as file:
-            reader = csv.DictReader(file, strict=True)
-            reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
-            _check_header(path, reader.fieldnames, columns)
-            for row in reader:
-                where = f"{path}, line {reader.line_num}"
-                yield where, _check_cells(row, columns, where)
-    except (UnicodeDecodeError, csv.Error) as error:
+            for line, cells in read_records(file, columns):
+                where = f"{path}, line {line}"
+                yield where, _check_cells(cells, columns, where)
+    except CsvError as fault:
+        raise DatasetError(f"{path}, {fault}.") from None
+    except UnicodeDecodeError as error:
         raise DatasetError(f"{path}: not a CSV file in UTF-8 ({error}).") from None
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror}).") from None
@@ -230,23 +232,11 @@ def _label(cell: str, where: str) -> str:
     return label
 
 
-def _check_header(path: Path, present: Sequence[str], columns: Sequence[str]) -> None:
-    missing = [name for name in columns if name not in present]
-    if missing:
-        raise DatasetError(
-            f"{path}, line 1: the column {missing[0]!r} is missing; found: "
-            f"{', '.join(present) or 'nothing'}. Needed are {', '.join(columns)}."
-        )
-
-
-def _check_cells(row: dict[str, str | None], columns: Sequence[str], where: str) -> dict[str, str]:
-    cells: dict[str, str] = {}
+def _check_cells(cells: dict[str, str], columns: Sequence[str], where: str) -> dict[str, str]:
     for name in columns:
-        cell = row[name]
-        if cell is None:
+        if name not in cells:
             raise DatasetError(f"{where}: the row is too short; it has no column {name!r}.")
-        cells[name] = cell
-    return cells
+    return {name: cells[name] for name in columns}
 
 
 def _probability(text: str, where: str) -> float:

@@ -20,6 +20,7 @@ import torch
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from rotation.diffusion import ddim
+from rotation.diffusion.config_check import PREDICTIONS
 from rotation.diffusion.devices import choose_device
 from rotation.diffusion.inversion import TOLERANCE, InversionResult, invert_exactly
 from rotation.diffusion.model_folder import (
@@ -33,7 +34,6 @@ from rotation.diffusion.schedule import NoiseSchedule, timesteps
 from rotation.diffusion.unet import block_side, build_unet, load_weights
 from rotation.errors import ModelError
 
-PREDICTIONS = ("epsilon", "sample", "v_prediction")
 BF16_TOLERANCE = 2e-3
 """Tolerance of exact inversion in bfloat16, whose rounding errors are about 1e-3."""
 CHUNK = 64
@@ -277,7 +277,8 @@ def load_denoising(
     """
     config, scheduler = read_configs(folder)
     verify_checksums(folder)
-    denoising = build_denoising(config, scheduler, bf16)
+    with torch.device("meta"):  # neither time nor memory for weights that the file replaces
+        denoising = build_denoising(config, scheduler, bf16)
     load_weights(denoising.unet, weight_files(folder))
     denoising.unet.eval().requires_grad_(False)
     # The network's own `to` imports diffusers' hooks and torch's compiler, which takes 2 seconds.

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from rotation.diffusion.config_check import check_network, check_pipeline, check_scheduler
 from rotation.errors import ModelError
 from rotation.reading import read_bytes, read_json, read_text
 
@@ -21,6 +22,9 @@ UNET_SHARDS = Path("unet/diffusion_pytorch_model.safetensors.index.json")
 """Maps weights to files, if a model has several."""
 
 SCHEDULER_CONFIG = Path("scheduler/scheduler_config.json")
+PIPELINE_INDEX = Path("model_index.json")
+"""Names the parts of a pipeline. Folders of the engine have none."""
+
 CHECKSUMS = Path("SHA256SUMS")
 
 
@@ -61,12 +65,19 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
 
 
 def read_configs(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The configs of network and scheduler; `ModelError` if one is missing or does not fit."""
-    config = _read_config(folder, UNET_CONFIG)
-    kind = config.get("_class_name")
-    if kind != "UNet2DModel":
-        raise ModelError(f"{folder}: the network is a {kind}, not a UNet2DModel.")
-    return config, _read_config(folder, SCHEDULER_CONFIG)
+    """The configs of network and scheduler, checked by `config_check`.
+
+    Raises:
+        ModelError: a config is missing, or has a value that the engine cannot use. The message
+            names file, key and value. Models of another family are refused by their name.
+    """
+    if (folder / PIPELINE_INDEX).is_file():
+        check_pipeline(folder / PIPELINE_INDEX, _read_config(folder, PIPELINE_INDEX))
+    network = _read_config(folder, UNET_CONFIG)
+    check_network(folder / UNET_CONFIG, network)
+    scheduler = _read_config(folder, SCHEDULER_CONFIG)
+    check_scheduler(folder / SCHEDULER_CONFIG, scheduler)
+    return network, scheduler
 
 
 def verify_checksums(folder: Path) -> None:

@@ -66,6 +66,8 @@ def _bare_package(name: str, parent: Path) -> ModuleType:
 
 
 UNet2DModel: Any = import_unet().UNet2DModel  # diffusers leaves its classes half untyped
+_NAMED = 3
+"""Tensors that a message names."""
 DIFFUSERS_VERSION: str = metadata.version("diffusers")
 
 
@@ -104,17 +106,40 @@ def block_side(config: Any) -> int:
 
 
 def load_weights(unet: torch.nn.Module, paths: Sequence[Path]) -> None:
-    """Load weights from safetensors files; `ModelError` if they do not fit the network."""
+    """Give a network the weights of safetensors files, as float32.
+
+    Parameters:
+        unet: may have been built on torch's device `meta`. Then it has no memory before.
+
+    Raises:
+        ModelError: a file is missing or damaged, holds numbers that are not finite, or does not
+            fit the network.
+    """
     weights: dict[str, torch.Tensor] = {}
     for path in paths:
         if not path.is_file():
             raise ModelError(f"{path} is missing. Only safetensors are read, never pickles (.bin).")
         try:
-            weights |= load_file(path)
+            found = load_file(path)
         except (SafetensorError, OSError) as error:
             raise ModelError(f"{path} is no readable safetensors file: {error}") from error
+        # Copies, because a tensor of the file changes or vanishes with the file.
+        copies = {name: tensor.to(torch.float32, copy=True) for name, tensor in found.items()}
+        _refuse_infinite(copies, path)
+        weights |= copies
     try:
-        unet.load_state_dict(weights)
+        unet.load_state_dict(weights, assign=True)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise ModelError(f"{paths[0]} does not fit unet/config.json: {reason}") from error
+
+
+def _refuse_infinite(weights: dict[str, torch.Tensor], path: Path) -> None:
+    bad = [name for name, tensor in weights.items() if not bool(torch.isfinite(tensor).all())]
+    if bad:
+        more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
+        raise ModelError(
+            f"{path}: {len(bad)} of {len(weights)} tensors hold numbers that are not finite (NaN "
+            f"or infinity): {', '.join(bad[:_NAMED])}{more}. The training diverged or the file is "
+            "damaged; use an earlier checkpoint or copy the file again."
+        )

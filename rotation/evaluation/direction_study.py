@@ -20,6 +20,7 @@ from rotation.clusters.members import (
 from rotation.clusters.selection import Covariates, Criteria, Selection, select, too_small_message
 from rotation.data.celeba import read_tables
 from rotation.data.crop import Pixels
+from rotation.data.csv_rows import match_keys
 from rotation.data.labels_csv import read_labels
 from rotation.data.records import UNKNOWN, Records, join_records
 from rotation.data.sources import ImageSource, open_source
@@ -29,9 +30,9 @@ from rotation.directions.fit_method import Sample
 from rotation.directions.principal_components import principal_components
 from rotation.directions.reliability import DirectionReliability, Resampling, measure_reliability
 from rotation.errors import DatasetError, SelectionError
-from rotation.imaging.images import check_writable
 from rotation.latents.encoders import open_cluster_store, open_codec
 from rotation.options import ModelOptions, PoseOptions
+from rotation.output_paths import check_folder
 from rotation.poses.estimation import Poses
 from rotation.poses.source import open_pose_source, pose_cache_path
 from rotation.progress import Progress
@@ -86,7 +87,7 @@ def study_directions(options: StudyOptions, command: str, progress: Progress) ->
     """
     methods = [STUDIED_METHODS[name] for name in choose_methods(options.methods)]
     if options.out is not None:
-        check_writable(options.out)
+        check_folder(options.out)
     start = time.perf_counter()
     sample, crops, about = gather(options, progress)
     embedded = time.perf_counter()
@@ -132,11 +133,13 @@ def gather(options: StudyOptions, progress: Progress) -> tuple[Sample, Pixels, d
     codec = open_codec(chosen)
     store = open_cluster_store(options.cache, codec)
     with open_source(folder) as images:
-        tables, measured = read_tables(folder), pose_cache_path(options.cache, folder)
+        known = set(images.names())
+        tables = read_tables(folder).match_names(known)
+        measured = pose_cache_path(options.cache, folder)
         source = open_pose_source(
             poses_from, images, tables, measured, choose_device(chosen.device)
         )
-        records = join_records(labels, images.names(), tables)
+        records = join_records(match_keys(labels, known), known, tables)
         poses = source.find_poses(records.filenames, progress)
         selection, crops = _select(options, images, records, poses, codec.image_size, progress)
     members = selection.members

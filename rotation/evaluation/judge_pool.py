@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 
+from rotation.child_processes import SpawnPool
 from rotation.data.crop import Pixels
 from rotation.evaluation.ground_truth import TrueRenders
 from rotation.evaluation.judge import JudgedFrames, Judgement, judge_all
@@ -21,9 +21,7 @@ class Judges:
     """
 
     def __init__(self, workers: int) -> None:
-        # Spawned: a forked process with CUDA or running threads does not work.
-        spawn = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(workers, mp_context=spawn) if workers else None
+        self._pool = SpawnPool(workers) if workers else None
 
     def __enter__(self) -> Judges:
         return self

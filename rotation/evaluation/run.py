@@ -31,9 +31,9 @@ from rotation.evaluation.judge_pool import Judgements, Judges
 from rotation.evaluation.plots import Strip, write_plot, write_strips
 from rotation.evaluation.tables import Summary, summarise
 from rotation.evaluation.variants import BOUND, BOUND_ABOUT, VARIANTS, Variant, choose
-from rotation.imaging.images import check_writable
 from rotation.latents.encoders import DiffusionCodec, LatentCodec, open_cluster_store, open_codec
 from rotation.options import ModelOptions
+from rotation.output_paths import check_folder
 from rotation.poses.source import poses_from_csv
 from rotation.progress import Progress
 from rotation.report.json_report import describe_model, package_versions, write_json_report
@@ -125,7 +125,7 @@ def run_benchmark(options: BenchmarkOptions, command: str, progress: Progress) -
     """
     size, out = options.size, options.out
     if out is not None:
-        check_writable(out)
+        check_folder(out)
     variants = [
         replace(one, options=one.at(size.yaws_deg, options.seed, options.min_cluster))
         for one in choose(size.variants)

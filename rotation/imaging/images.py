@@ -132,15 +132,6 @@ def save_text(text: str, path: Path) -> None:
     save_atomically(path, lambda target: Path(target).write_text(text, encoding="utf-8"))
 
 
-def check_writable(folder: Path) -> None:
-    """Raise `DatasetError` for a folder that cannot be made or written into."""
-    place = next(path for path in (folder, *folder.parents) if os.path.exists(path))
-    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
-        raise DatasetError(
-            f"{folder}: cannot be written, since {place} is no writable folder; name another."
-        )
-
-
 def save_atomically(path: Path, write: Callable[[str], object]) -> None:
     """Let `write` fill a temporary file, and rename it to `path`; `DatasetError` if that fails."""
     try:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotation.errors import DatasetError
+from rotation.file_locks import own_folder
 from rotation.latents.store import (
     ENTRY,
     ROW_TYPE,
@@ -71,7 +72,8 @@ def merge(sources: Sequence[Path], out: Path) -> list[MergedStore]:
     if taken:
         raise DatasetError(f"{out} holds the store {taken[0]} already; merge into a new folder.")
     try:
-        return [_merge_model(folders, out / name) for name, folders in found.items()]
+        with own_folder(out):
+            return [_merge_model(folders, out / name) for name, folders in found.items()]
     except OSError as error:
         raise DatasetError(f"{out}: cannot be written ({error.strerror}).") from None
 

@@ -10,7 +10,6 @@ leaves at most some bytes without an entry, and the next `put` writes over them.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotation.errors import DatasetError
+from rotation.file_locks import lock_open_file
 
 ENTRY = np.dtype([("key", "V32"), ("row_crc", "<u4"), ("entry_crc", "<u4")])
 ROW_TYPE = np.dtype("<f2")
@@ -132,7 +132,10 @@ class LatentStore:
         sound = np.asarray(np.isfinite(rows).all(axis=1))
         bad = [key for key, is_sound in zip(keys, sound.tolist(), strict=True) if not is_sound]
         if bad:
-            raise DatasetError(f"The latents of {', '.join(bad[:5])} hold no usable numbers.")
+            raise DatasetError(
+                f"{len(bad)} of {len(keys)} latents hold numbers that are not finite (NaN or "
+                "beyond 65,504). The model does not fit these images, or its weights are damaged."
+            )
         return rows
 
     def _refresh(self) -> None:
@@ -150,7 +153,7 @@ class LatentStore:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         with (self._folder / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock_open_file(file)
             yield
 
 

@@ -6,7 +6,6 @@ Files of earlier versions lack that column. Several processes may use one file a
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import BinaryIO, NamedTuple
 from rotation.data.labels_csv import format_csv
 from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError
+from rotation.file_locks import lock_open_file
 from rotation.poses.estimation import PoseRow
 from rotation.poses.pose_csv import POSE_COLUMNS, parse_pose, parse_rows, pose_cells, read_text
 
@@ -161,7 +161,7 @@ def _locked(path: Path) -> Iterator[BinaryIO]:
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             with path.open("a+b") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
+                lock_open_file(file)
                 # Another process may have replaced the file while this one waited for the lock.
                 if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                     yield file

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from rotation.data.csv_rows import CsvError, read_records
 from rotation.data.labels_csv import format_csv, guard_formula, unguard_formula
 from rotation.errors import DatasetError
 from rotation.poses.estimation import PoseRow, Poses
@@ -51,30 +51,27 @@ def read_text(path: Path) -> str:
         raise DatasetError(f"{path}: cannot be read ({error.strerror}).") from None
 
 
-def parse_rows(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, str | None], str]]:
+def parse_rows(path: Path, text: str) -> Iterator[tuple[str, Mapping[str, str], str]]:
     """Filename, cells by column, and file and line of each row.
 
     Raises:
-        DatasetError: the text is no CSV, a column is missing, or a filename is empty.
+        DatasetError: the text is no CSV, a column is missing, has no name or stands there twice,
+            or a filename is empty.
     """
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
-        missing = {"filename", "yaw_deg"} - set(reader.fieldnames or ())
-        if missing:
-            raise DatasetError(f"{path}, line 1: the column {min(missing)!r} is missing.")
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            name = unguard_formula(row["filename"] or "")
+        for line, cells in read_records(io.StringIO(text, newline=""), ("filename", "yaw_deg")):
+            where = f"{path}, line {line}"
+            name = unguard_formula(cells.get("filename", ""))
             if not name:
                 raise DatasetError(f"{where}: the filename is empty.")
-            yield name, row, where
-    except csv.Error as error:
-        raise DatasetError(f"{path}: not a CSV file ({error}).") from None
+            yield name, cells, where
+    except CsvError as fault:
+        raise DatasetError(f"{path}, {fault}.") from None
 
 
-def parse_pose(cells: Mapping[str, str | None], where: str) -> PoseRow:
+def parse_pose(cells: Mapping[str, str], where: str) -> PoseRow:
     """The pose in the cells of a row; `DatasetError`, beginning with `where`, for a wrong value."""
-    if not cells["yaw_deg"]:
+    if not cells.get("yaw_deg"):
         return (np.nan, np.nan, np.nan, 0.0)
     yaw, pitch, roll, confidence = (
         _number(cells, name, usual, where)
@@ -85,7 +82,7 @@ def parse_pose(cells: Mapping[str, str | None], where: str) -> PoseRow:
     return (yaw, pitch, roll, confidence)
 
 
-def _number(cells: Mapping[str, str | None], name: str, usual: float, where: str) -> float:
+def _number(cells: Mapping[str, str], name: str, usual: float, where: str) -> float:
     """The number in the column `name`; `usual` if the cell is empty or missing."""
     text = cells.get(name)
     try:

@@ -13,10 +13,12 @@ from PIL import Image
 
 from rotation.data.celeba import Table, Tables, parse_landmarks, read_tables
 from rotation.data.crop import read_image
+from rotation.data.csv_rows import match_keys
 from rotation.data.sources import ImageSource, open_source
 from rotation.errors import DatasetError, ImageError
-from rotation.imaging.images import check_writable, save_text
+from rotation.imaging.images import save_text
 from rotation.options import PoseOptions
+from rotation.output_paths import check_file
 from rotation.poses.estimation import PoseRow, Poses, estimate_poses
 from rotation.poses.pose_cache import PoseCache
 from rotation.poses.pose_csv import format_poses, read_poses
@@ -77,12 +79,12 @@ def open_pose_source(
         DatasetError: a file does not exist or cannot be read.
     """
     if options.csv is not None:
-        return poses_from_csv(options.csv)
+        return PoseSource(match_keys(read_poses(options.csv), set(images.names())))
     if options.landmarks not in ("auto", "mtcnn"):
         path = Path(options.landmarks)
         if not path.is_file():
             raise DatasetError(f"--landmarks {path}: no such file; give a file, auto or mtcnn.")
-        return poses_from_landmarks(path)
+        return poses_from_landmarks(parse_landmarks(path).match_names(set(images.names())))
     if options.landmarks == "auto" and tables.landmarks is not None:
         return poses_from_landmarks(tables.landmarks)
     return poses_from_images(images, cache, device)
@@ -135,10 +137,11 @@ def write_poses(
     Raises:
         DatasetError: a file cannot be read or written.
     """
-    check_writable(out.parent)
+    check_file(out)
     with open_source(images) as source:
-        poses = open_pose_source(options, source, read_tables(images), out, device)
         names = source.names()
+        tables = read_tables(images).match_names(set(names))
+        poses = open_pose_source(options, source, tables, out, device)
         found = poses.find_poses(names, progress)
     if poses.cache is None:  # estimated from landmarks; otherwise `out` is the cache
         save_text(format_poses(names, found), out)

@@ -45,6 +45,7 @@ def render_html_report(report: Mapping[str, Any], result: Rotation, shown: Pixel
     )
     environment.filters |= {"deg": _degrees, "number": _number, "image": data_uri}
     error = result.reconstruction_mse
+    plots = {name: Markup(svg) for name, svg in _plots(report).items()}  # nosec B704  # our drawing
     return environment.get_template("report.html").render(
         report=report,
         source=result.source.crop,
@@ -52,7 +53,7 @@ def render_html_report(report: Mapping[str, Any], result: Rotation, shown: Pixel
         warped=[] if result.warped is None else list(result.warped),
         frames=_frames(report, shown),
         clusters=_clusters(report, result),
-        plots={name: Markup(svg) for name, svg in _plots(report).items()},
+        plots=plots,
         reliability=result.fit.reliability,
         psnr=-10 * math.log10(error) if error > 0 else None,
     )

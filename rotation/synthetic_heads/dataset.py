@@ -20,6 +20,7 @@ from PIL import Image
 
 from rotation.data.build_once import IMAGE_FOLDER, LANDMARK_NAMES, build_once
 from rotation.data.labels import LABELS
+from rotation.data.labels_csv import read_rows
 from rotation.errors import DatasetError
 from rotation.synthetic_heads.attributes import attributes
 from rotation.synthetic_heads.camera import CELEBA_VIEW
@@ -170,7 +171,10 @@ def _write_truth(path: Path, entries: Sequence[Entry]) -> None:
 
 
 def read_truth(folder: Path) -> dict[str, str]:
-    """The light of each image by filename, without images on the boundary of two classes."""
-    with (folder / TRUTH).open(encoding="ascii", newline="") as file:
-        rows = list(csv.DictReader(file))
+    """The light of each image by filename, without images on the boundary of two classes.
+
+    Raises:
+        DatasetError: see `read_rows`.
+    """
+    rows = [cells for _, cells in read_rows(folder / TRUTH, ("filename", "light"))]
     return {row["filename"]: row["light"] for row in rows if row["light"] in LABELS}

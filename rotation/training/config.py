@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rotation.diffusion.latent_model import PREDICTIONS
+from rotation.diffusion.config_check import PREDICTIONS
 from rotation.diffusion.model_folder import read_configs
 from rotation.diffusion.unet import block_side
 from rotation.errors import ModelError

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import multiprocessing
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -19,10 +18,12 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from rotation.child_processes import SpawnPool
 from rotation.data.celeba import read_tables
 from rotation.data.crop import read_crop
 from rotation.data.sources import ImageSource, open_source
 from rotation.errors import DatasetError, ImageError
+from rotation.file_locks import hold_lock
 from rotation.reading import read_json, real_path
 
 LOG = logging.getLogger(__name__)
@@ -104,9 +105,11 @@ def batch_rows(rows: NDArray[np.int64], size: int, step: int, seed: int) -> NDAr
 def synthetic_images(count: int, cache: Path, size: int = 64, workers: int = 0) -> Images:
     """`count` rendered heads, identities 0 onwards, one image each; kept in `cache`."""
     path = cache / f"synthetic-{count}-{size}.npy"
-    if not path.is_file():
-        _store(path, (count, size, size, 3), _render(count, size, workers or os.cpu_count() or 1))
-    return _open(path, np.arange(count, dtype=np.int64))
+    with _preparing(path):
+        if not path.is_file():
+            parts = _render(count, size, workers or os.cpu_count() or 1)
+            _store(path, (count, size, size, 3), parts)
+        return _open(path, np.arange(count, dtype=np.int64))
 
 
 def folder_images(source: Path, cache: Path, size: int = 64) -> Images:
@@ -120,12 +123,24 @@ def folder_images(source: Path, cache: Path, size: int = 64) -> Images:
     """
     digest = hashlib.sha256(str(real_path(source)).encode()).hexdigest()[:16]
     path = cache / f"crops-{digest}-{size}.npy"
-    with open_source(source) as images:
+    with open_source(source) as images, _preparing(path):
         kept = _refresh_crops(images, path, size)
         if not kept:
             count = len(images.names())
             raise DatasetError(f"{source}: none of the {count} images can be decoded.")
-    return _open(path, _people(source, kept))
+        return _open(path, _people(source, kept))
+
+
+@contextmanager
+def _preparing(path: Path) -> Iterator[None]:
+    """Let one process at a time prepare the images in a file; the next one finds them there."""
+
+    def tell(holder: str) -> None:
+        LOG.warning("Waiting until %s has prepared the images in %s.", holder, path)
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with hold_lock(path.with_suffix(".lock"), tell):
+        yield
 
 
 def _refresh_crops(images: ImageSource, path: Path, size: int) -> list[str]:
@@ -212,7 +227,7 @@ class _Crops:
 
 
 def _people(source: Path, names: Sequence[str]) -> NDArray[np.int64]:
-    table = read_tables(source).identities
+    table = read_tables(source).match_names(set(names)).identities
     if table is None:
         return np.full(len(names), -1, dtype=np.int64)
     rows = [table.index.get(name, -1) for name in names]
@@ -222,8 +237,7 @@ def _people(source: Path, names: Sequence[str]) -> NDArray[np.int64]:
 def _render(count: int, size: int, workers: int) -> Iterator[NDArray[np.uint8]]:
     starts = range(0, count, CHUNK)
     tasks = [(start, min(CHUNK, count - start), size) for start in starts]
-    # Spawned: a forked process would inherit torch's threads in an undefined state.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with SpawnPool(workers) as pool:
         yield from tqdm(
             pool.map(_render_chunk, tasks), total=len(tasks), desc="rendering", unit_scale=CHUNK
         )
@@ -241,7 +255,6 @@ def _render_chunk(task: tuple[int, int, int]) -> NDArray[np.uint8]:
 
 def _store(path: Path, shape: tuple[int, ...], parts: Iterable[NDArray[np.uint8]]) -> None:
     """Write parts (n, S, S, 3), one after another, as one array; it appears when complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         _write_header(file, shape)

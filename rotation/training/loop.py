@@ -91,7 +91,8 @@ def train(
     Parameters:
         config: the settings.
         images: the training images.
-        out: the folder of the run.
+        out: the folder of the run. No other process may write there meanwhile; commands keep
+            others out with `rotation.file_locks.own_folder`.
         resume: whether to continue from a checkpoint in `out`. With a budget of steps, a resumed
             run gives the same weights as an uninterrupted one (same machine, same threads).
         data_name: the name of the data in the model card.

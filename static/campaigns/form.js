@@ -31,7 +31,7 @@ async function tryOut() {
 function show({ selected, problems, preview: html }) {
   const parsed = new DOMParser().parseFromString(html, "text/html");
   preview.replaceChildren(...parsed.body.childNodes);
-  if (!html) preview.textContent = "The site’s own guide.";
+  if (!html) preview.textContent = problems.guideline || "The site’s own guide.";
   if (!count) return;
   const wrong = ["sample", "seed", "filenames", "partitions", "selection"].filter((name) => problems[name]);
   if (wrong.length) count.textContent = problems[wrong[0]];

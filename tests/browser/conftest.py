@@ -25,6 +25,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from sqlalchemy import delete, select, update
 
 from labeler.accounts import sessions
+from labeler.audit.log import Actor
 from labeler.campaigns.participation import pause_person
 from labeler.config import Settings, load_settings
 from labeler.consensus.store import rebuild
@@ -132,7 +133,7 @@ class Site:
         with self.db.write() as session:
             person = session.scalars(select(Annotator).where(Annotator.username == username)).one()
             campaign = session.scalars(select(Campaign).where(Campaign.active)).one()
-            pause_person(session, campaign.id, person.id, reason, person.id)
+            pause_person(session, campaign.id, person.id, reason, Actor(person.id))
 
     def take_all_back(self) -> None:
         """Out of everybody's hands: what other tests left open is free again."""

@@ -231,6 +231,7 @@ def turn(manage: Manage, heads: Path, cache: Path, out: Path, *words: object) ->
         FILES / "pipeline",
         *TURN,
         *SPARSE,
+        "--bf16",  # as the files were made; the default depends on the processor
         "--cache",
         cache,
         "--out",
@@ -286,6 +287,7 @@ def test_embedding_goes_on_where_the_earlier_version_was(
         "4",
         "--device",
         "cpu",
+        "--bf16",  # as the files were made; the default depends on the processor
     )
     assert "1 embedded, 23 known before, 0 unreadable" in said  # the source has a store of its own
 

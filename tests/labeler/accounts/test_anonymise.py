@@ -52,7 +52,7 @@ def ada(any_db: Database, settings: Settings, make_dataset: MakeDataset) -> Anno
     (first, *_) = ids(lease(any_db, person.id, 1, settings, NOON))
     vote(any_db, person.id, first, "left", settings, NOON)
     with any_db.write() as session:
-        participation.pause_person(session, 1, person.id, f"{NAME} is ill", person.id)
+        participation.pause_person(session, 1, person.id, f"{NAME} is ill", Actor(person.id))
     with pytest.raises(WrongPassword):
         sessions.sign_in(any_db, NAME, "wrong", browser, settings, now=NOON)
     return person
@@ -175,8 +175,8 @@ def test_failures_known_browsers_and_addresses_are_pruned(
     with any_db.read() as session:
         assert session.scalars(select(KnownDevice)).all() == []
         assert [one.event.action for one in list_events(session)] == [
-            "sign_in_failed", "invite_created", "account_created", "invite_created",
-            "campaign_activated",
+            "sign_in_failed", "person_paused", "invite_created", "account_created",
+            "invite_created", "campaign_activated",
         ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from labeler.adjudication.service import (
     next_contested,
     undo_decision,
 )
+from labeler.audit.log import Actor
 from labeler.config import Settings
 from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
@@ -64,7 +65,7 @@ def decided(
     db: Database, campaign_id: int, image_id: int, who: int, submitted: SubmittedDecision
 ) -> int:
     with db.write() as session:
-        return decide(session, campaign_id, image_id, who, submitted).id
+        return decide(session, campaign_id, image_id, Actor(who), submitted).id
 
 
 def waiting(db: Database, campaign_id: int, *skipped: int) -> int | None:

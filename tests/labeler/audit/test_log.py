@@ -71,6 +71,7 @@ def test_what_people_do_on_the_pages_is_logged_with_who_did_it(
         ("password_failed", 2, "account", 2),
         ("browser_signed_out", 2, "account", 2),
         ("browser_signed_out", 2, "account", 2),
+        ("password_confirmed", 2, None, None),
         ("password_changed", 2, "account", 2),
         ("sign_out", 2, None, None),
         ("role_changed", 1, "account", 2),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import gzip
 import io
 import json
@@ -17,12 +19,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from labeler.backup import snapshot
-from labeler.backup.archive import MANIFEST, verify_archive
+from labeler.backup.archive import MANIFEST, ArchiveWriter, verify_archive
 from labeler.backup.restore import restore_backup
 from labeler.backup.service import BackupReport, create_backup
 from labeler.cli.context import upgrade_with_backup
@@ -422,3 +425,42 @@ def test_the_manifest_comes_last(db: Database, settings: Settings) -> None:
     made = create_backup(db, settings)
     with tarfile.open(made.path) as tar:
         assert tar.getnames()[-1] == MANIFEST
+
+
+def test_a_table_of_any_name_is_counted(filled: tuple[Database, Settings]) -> None:
+    db, settings = filled
+    with db.engine.begin() as connection:
+        connection.exec_driver_sql('CREATE TABLE "a""b:c" (id integer)')
+    try:
+        assert create_backup(db, settings).manifest.rows['a"b:c'] == 0
+    finally:
+        with db.engine.begin() as connection:
+            connection.exec_driver_sql('DROP TABLE "a""b:c"')
+
+
+class SmallDisk(io.BytesIO):
+    """A file on a disk with room for 1,000 bytes."""
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > 1000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(data)
+
+
+def test_an_archive_that_finds_no_space_leaves_no_error_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream of `tarfile` would be written to once more when it is forgotten."""
+    source = tmp_path / "source"
+    source.write_bytes(os.urandom(200_000))
+    unraised: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraised.append)
+    with SmallDisk() as full:
+        writer = ArchiveWriter(full, lambda _: None)
+        circle: list[object] = [writer]
+        circle.append(circle)  # so that the collector has to free it
+        with pytest.raises(OSError, match="No space left"):
+            writer.add("source", source)
+        del writer, circle
+        gc.collect()
+    assert unraised == []

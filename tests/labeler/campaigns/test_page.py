@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,20 @@ def test_errors_stand_at_the_fields_and_nothing_is_lost(
         assert kept in page, kept
     with db.read() as session:
         assert session.scalar(select(func.count()).select_from(Campaign)) == 1
+
+
+def test_the_preview_has_the_limit_of_the_guideline(visit: Visit, celeba: int) -> None:
+    boss = visit("admin")
+    wrong_length = "The guideline has 80,000 characters. The limit is 20,000."
+    for dataset in (celeba, None):
+        started = time.process_time()
+        found = count(boss, form(dataset, guideline="[" * 80_000))
+        assert time.process_time() - started < 1
+        assert (found["preview"], found["problems"]["guideline"]) == ("", wrong_length)
+    page = boss.submit("/admin/campaigns/try", form(celeba, guideline="[" * 80_000))
+    assert wrong(page.text)["guideline"] == wrong_length
+    assert 'maxlength="20000"' in page.text
+    assert "<p>" in count(boss, form(celeba, guideline="x" * 20_000))["preview"]
 
 
 def test_errors_of_the_services_stand_at_the_fields(visit: Visit, celeba: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
+from labeler.audit.log import Actor
 from labeler.campaigns.participation import (
     ParticipantStatus,
     RoundResult,
@@ -59,7 +60,7 @@ def test_a_pause_stops_new_images_and_keeps_held_ones(
 ) -> None:
     [held] = lease(any_db, ada, 1, settings)
     with any_db.write() as session:
-        pause_person(session, campaign_id, ada, "  Too fast, please look longer. ", boss)
+        pause_person(session, campaign_id, ada, "  Too fast, please look longer. ", Actor(boss))
     found = status(any_db, campaign_id, ada)
     assert (found.status, found.reason, found.by_rules) == (
         "paused",
@@ -69,7 +70,7 @@ def test_a_pause_stops_new_images_and_keeps_held_ones(
     assert lease(any_db, ada, 1, settings) == []
     assert vote(any_db, ada, held.image_id, "left", settings).created
     with any_db.write() as session:
-        resume_person(session, campaign_id, ada, boss)
+        resume_person(session, campaign_id, ada, Actor(boss))
     assert status(any_db, campaign_id, ada).reason == ""
     assert len(lease(any_db, ada, 1, settings)) == 1
 
@@ -77,7 +78,7 @@ def test_a_pause_stops_new_images_and_keeps_held_ones(
 def test_a_pause_needs_a_reason(any_db: Database, campaign_id: int, ada: int, boss: int) -> None:
     for reason in ("", "   ", "x" * 301):
         with any_db.write() as session, pytest.raises(InvalidInput, match="reason"):
-            pause_person(session, campaign_id, ada, reason, boss)
+            pause_person(session, campaign_id, ada, reason, Actor(boss))
     assert status(any_db, campaign_id, ada).status == "working"
 
 
@@ -85,18 +86,18 @@ def test_the_qualification_needs_rules_and_gold(
     any_db: Database, campaign_id: int, ada: int, boss: int, settings: Settings
 ) -> None:
     with any_db.write() as session, pytest.raises(Conflict, match="no qualification"):
-        send_to_qualification(session, campaign_id, ada, boss)
+        send_to_qualification(session, campaign_id, ada, Actor(boss))
     set_rules(any_db, training=5)
     assert status(any_db, campaign_id, ada).status == "working", "nothing to train on yet"
     with any_db.write() as session, pytest.raises(Conflict, match="this campaign has none"):
-        send_to_qualification(session, campaign_id, ada, boss)
+        send_to_qualification(session, campaign_id, ada, Actor(boss))
     make_gold(any_db, campaign_id)
     assert status(any_db, campaign_id, ada).status == "training"
     with any_db.write() as session:
-        resume_person(session, campaign_id, ada, boss)  # excused
+        resume_person(session, campaign_id, ada, Actor(boss))  # excused
     assert len(lease(any_db, ada, 1, settings)) == 1
     with any_db.write() as session:
-        send_to_qualification(session, campaign_id, ada, boss)
+        send_to_qualification(session, campaign_id, ada, Actor(boss))
     assert status(any_db, campaign_id, ada).status == "training"
     assert lease(any_db, ada, 1, settings) == []
 
@@ -106,7 +107,7 @@ def test_who_said_so_is_told(any_db: Database, campaign_id: int, ada: int, boss:
         set_status(session, campaign_id, ada, "paused", reason="Right on 2 of 12 gold questions.")
     assert status(any_db, campaign_id, ada).by_rules
     with any_db.write() as session:
-        pause_person(session, campaign_id, ada, "See me.", boss)
+        pause_person(session, campaign_id, ada, "See me.", Actor(boss))
     assert not status(any_db, campaign_id, ada).by_rules
     assert status(any_db, campaign_id, boss).by_rules
     assert status(any_db, campaign_id, boss).changed_at is None
@@ -123,7 +124,7 @@ def test_a_rule_writes_over_no_decision(
     assert not by_rule("paused"), "already"
     assert not by_rule("working", RoundResult(1)), "the qualification ends no pause"
     with any_db.write() as session:
-        set_status(session, campaign_id, ada, "training", by_id=boss)
+        set_status(session, campaign_id, ada, "training", by=Actor(boss))
     assert not by_rule("paused")
     assert not by_rule("working", RoundResult(1)), "of a round that is over"
     assert by_rule("training", RoundResult(2))
@@ -150,8 +151,8 @@ def test_flags_are_listed_as_sentences(any_db: Database, campaign_id: int, ada: 
 def test_what_there_is_not(any_db: Database, campaign_id: int, ada: int, boss: int) -> None:
     for campaign, person in ((99, ada), (campaign_id, 99)):
         with any_db.write() as session, pytest.raises(NotFound):
-            resume_person(session, campaign, person, boss)
+            resume_person(session, campaign, person, Actor(boss))
     with any_db.write() as session, pytest.raises(InvalidInput, match="working"):
-        set_status(session, campaign_id, ada, "asleep", by_id=boss)
+        set_status(session, campaign_id, ada, "asleep", by=Actor(boss))
     with any_db.read() as session, pytest.raises(NotFound):
         list_statuses(session, 99)

@@ -11,6 +11,7 @@ from typing import TypeVar
 import pytest
 from sqlalchemy.orm import Session
 
+from labeler.audit.log import Actor
 from labeler.campaigns.participation import pause_person, resume_person
 from labeler.config import Settings
 from labeler.database.engine import Database
@@ -72,16 +73,16 @@ def finish(db: Database, person: int, settings: Settings) -> Callable[[], None]:
 def test_two_first_decisions_at_once(any_db: Database, ada: int, boss: int) -> None:
     def pause() -> None:
         with any_db.write() as session:
-            pause_person(session, 1, ada, "See me.", boss)
+            pause_person(session, 1, ada, "See me.", Actor(boss))
 
-    overtaken(any_db, lambda session: resume_person(session, 1, ada, boss), pause)
+    overtaken(any_db, lambda session: resume_person(session, 1, ada, Actor(boss)), pause)
     assert row(any_db, ada) == ("paused", "See me.", boss)
 
 
 def test_many_first_decisions_at_once(any_db: Database, ada: int, boss: int) -> None:
     def pause(number: int) -> None:
         with any_db.write() as session:
-            pause_person(session, 1, ada, f"Reason {number}.", boss)
+            pause_person(session, 1, ada, f"Reason {number}.", Actor(boss))
 
     assert at_once(pause) == [None] * 8
     with any_db.read() as session:
@@ -92,5 +93,5 @@ def test_the_end_of_the_qualification_ends_no_pause(
     any_db: Database, ada: int, boss: int, settings: Settings
 ) -> None:
     answer = finish(any_db, ada, settings)
-    overtaken(any_db, lambda session: pause_person(session, 1, ada, "See me.", boss), answer)
+    overtaken(any_db, lambda session: pause_person(session, 1, ada, "See me.", Actor(boss)), answer)
     assert row(any_db, ada) == ("paused", "See me.", boss)

@@ -83,6 +83,15 @@ def test_a_campaign_takes_the_partitions_and_attributes_it_selects(
     assert numbers(any_db, both) == [0, 6]
 
 
+def test_blanks_around_a_listed_name_go_where_no_image_has_them(
+    any_db: Database, faces: int
+) -> None:
+    listed = make(any_db, faces, filenames=(" 000003.jpg", "000001.jpg "))
+    assert names_in(any_db, listed) == ["000001.jpg", "000003.jpg"]
+    with pytest.raises(NotFound, match=r"such as ' 000001\.jpg'"):
+        make(any_db, faces, "twice", filenames=("000001.jpg", " 000001.jpg"))
+
+
 def test_a_list_names_the_images(any_db: Database, faces: int) -> None:
     listed = make(any_db, faces, filenames=("000003.jpg", "000001.jpg", "000003.jpg"))
     assert names_in(any_db, listed) == ["000001.jpg", "000003.jpg"]

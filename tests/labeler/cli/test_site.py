@@ -188,3 +188,10 @@ def test_the_demo_stays_out_of_the_way_of_real_data(ready: Path, tmp_path: Path)
     run("images", "import", str(write_images(tmp_path / "faces", 2)))
     assert "The demo is not needed" in run("demo", "--if-empty").output
     assert len(run("images", "list").output.splitlines()) == 1
+
+
+def test_a_backup_is_in_the_audit_log(ready: Path) -> None:
+    assert run("backup").exit_code == 0
+    assert "backup_made" not in run("audit", "--action", "sign_in").output
+    (line,) = run("audit", "--action", "backup_made").output.splitlines()[1:]
+    assert "removed: 0" in line

@@ -185,15 +185,16 @@ def test_failed_export_leaves_the_old_file_alone(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_csv(failing(), str(out))
+        write_csv(failing(), out)
     assert out.read_text() == "the file of yesterday"
     assert list(tmp_path.iterdir()) == [out]
 
 
 def test_place_that_cannot_be_written(run: Run, labelled: dict[str, str], tmp_path: Path) -> None:
-    missing = run("export", "labels", "--out", str(tmp_path / "no/labels.csv"))
-    assert missing.exit_code == 1
-    assert "Cannot write" in missing.output
+    (tmp_path / "file").write_text("")
+    inside = run("export", "labels", "--out", str(tmp_path / "file/labels.csv"))
+    assert inside.exit_code == 1
+    assert "cannot be written" in inside.output
     folder = run("export", "labels", "--out", str(tmp_path))
     assert folder.exit_code == 1
     assert "is a folder" in folder.output

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
+from labeler.audit.log import Actor
 from labeler.config import Settings
 from labeler.consensus.store import rebuild
 from labeler.csv_input import GoldLine, read_filenames, read_gold_csv
@@ -122,12 +123,20 @@ def test_all_or_nothing_with_the_lines_that_are_wrong(any_db: Database, campaign
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name,label\na.jpg,left\n", "no column filename"),
+        (
+            "name,label\na.jpg,left\n",
+            "Line 1: the column 'filename' is missing; found: name",
+        ),
         ("filename,label\na.jpg,top\n", r"Line 2: the label 'top' is not one of left"),
         ("filename,label\n,left\n", "Line 2: the filename is empty"),
         ("filename,label\na.jpg,left\na.jpg,right\n", r"Line 3: 'a\.jpg' has the label left"),
         ("filename,label\n", "no lines below the header"),
-        ("", "no column filename and label"),
+        ("filename,label,label\na.jpg,left,right\n", "columns 2 and 3 are both called 'label'"),
+        ("filename,label, label\na.jpg,left,right\n", "columns 2 and 3 are both called 'label'"),
+        ("filename,,label\na.jpg,,left\n", "Line 1: column 2 of 3 has no name"),
+        ("filename,label,\na.jpg,left,x\n", "Line 2: 'x' stands in column 3, which has no name"),
+        ('filename,label\n"a.jpg,left\n', "it is not CSV"),
+        ("", "Line 1: the column 'filename' is missing; found: nothing"),
         ("filename,label\na\0.jpg,left\n", "NUL"),
         ("filename,label,explanation\na.jpg,left," + "x" * 301, "more than 300"),
         ("filename,label\n" + "x.jpg,top\n" * 12, "and 2 more"),
@@ -139,8 +148,25 @@ def test_files_that_cannot_be(text: str, message: str) -> None:
 
 
 def test_a_file_as_spreadsheets_write_it() -> None:
-    text = '\ufeffexplanation,filename,label,\r\n"Nose, cheek",a.jpg, left ,x\r\n'
+    text = '\ufeffexplanation,filename,label,\r\n"Nose, cheek",a.jpg, left ,\r\n,,,\r\n'
     assert read_gold_csv(text) == [GoldLine(2, "a.jpg", "left", "Nose, cheek")]
+
+
+def test_names_of_a_list_stand_first_as_they_are() -> None:
+    assert read_filenames(" a.jpg\nb.jpg \n") == [" a.jpg", "b.jpg "]
+    assert read_filenames("filename,label\n a.jpg,left\n") == [" a.jpg"]
+
+
+def test_blanks_around_a_name_go_where_no_image_has_them(
+    any_db: Database, campaign_id: int
+) -> None:
+    lines = read_gold_csv("filename,label\n 000001.jpg,left\n000002.jpg ,right\n")
+    with any_db.write() as session:
+        assert import_gold(session, campaign_id, lines) == GoldReport(added=2)
+    assert consensus_row(any_db, image_ids(any_db)[1]).label == "right"
+    twice = read_gold_csv("filename,label\n000001.jpg,left\n 000001.jpg,right\n")
+    with pytest.raises(BrokenData, match=r"Line 3: ' 000001\.jpg'"), any_db.write() as session:
+        import_gold(session, campaign_id, twice)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +176,7 @@ def test_a_file_as_spreadsheets_write_it() -> None:
         "filename\r\na.jpg\r\nb.jpg\r\n",
         "id,filename\n1,a.jpg\n2,b.jpg\n",
         "\ufefffilename,label\na.jpg,left\nb.jpg,\n",
-        "\n a.jpg \n\nb.jpg",
+        "\na.jpg\n\n \nb.jpg",
     ],
 )
 def test_lists_of_images(text: str) -> None:
@@ -205,8 +231,8 @@ def test_supervisors_who_agree(
             vote(any_db, person, image_id, answer, settings)
     make_gold(any_db, campaign_id, NewGold(d, "right"))
     with any_db.write() as session:
-        assert gold_from_supervisors(session, campaign_id, one) == GoldReport(added=1)
-        assert gold_from_supervisors(session, campaign_id, one) == GoldReport()
+        assert gold_from_supervisors(session, campaign_id, Actor(one)) == GoldReport(added=1)
+        assert gold_from_supervisors(session, campaign_id, Actor(one)) == GoldReport()
     found = {status.image.id: status for status in listed(any_db, campaign_id)}
     assert {key: one.gold.label for key, one in found.items()} == {a: "left", d: "right"}
     assert found[a].gold.source == "supervisor"

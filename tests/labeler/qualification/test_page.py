@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 from sqlalchemy import select, update
 
+from labeler.audit.log import Actor
 from labeler.campaigns.participation import send_to_qualification
 from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
@@ -170,7 +171,7 @@ def test_without_gold_that_can_be_shown_the_work_begins(
 ) -> None:
     ann = visit("annotator")
     with db.write() as session:
-        send_to_qualification(session, 1, ann.annotator_id, by_id=ann.annotator_id)
+        send_to_qualification(session, 1, ann.annotator_id, by=Actor(ann.annotator_id))
         session.execute(update(Gold).values(revoked_at=utc_now()))
     assert ann.get("/label/training").location == "/label"
     assert status(db, ann) == "working"
@@ -235,7 +236,7 @@ def test_exercises_over_answers_of_the_work_leave_the_counts_right(
         ann.send("/label/votes", {**body, "request_id": f"request-{image['image_id']}"})
     set_rules(db, training=2)
     with db.write() as session:
-        send_to_qualification(session, 1, ann.annotator_id, by_id=ann.annotator_id)
+        send_to_qualification(session, 1, ann.annotator_id, by=Actor(ann.annotator_id))
     train(ann, truth, True, True)
     with db.write() as session:
         assert rebuild(session, 1) == 0

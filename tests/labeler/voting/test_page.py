@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from labeler.audit.log import Actor
 from labeler.campaigns.participation import pause_person
 from labeler.campaigns.service import active_campaign, pause_campaign, resume_campaign
 from labeler.database.engine import Database
@@ -305,7 +306,11 @@ def test_why_there_is_no_image(visit: Visit, db: Database) -> None:
     with db.write() as session:
         resume_campaign(session, campaign_of(session).id)
         pause_person(
-            session, campaign_of(session).id, ann.annotator_id, "Left & right are mixed up.", 1
+            session,
+            campaign_of(session).id,
+            ann.annotator_id,
+            "Left & right are mixed up.",
+            Actor(1),
         )
     code, page = reason(ann)
     assert (code, "Reason: Left &amp; right are mixed up." in page) == ("paused", True)

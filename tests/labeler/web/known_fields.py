@@ -15,7 +15,7 @@ from labeler.web import campaign_forms, current_campaign
 _READ = re.compile(
     r"(?:args|values|form|given|body)\.get(?:list)?\(\s*\"([\w-]+)\""
     r"|(?:text|whole|uploaded_text|address_id|address_whole)\(\s*\"([\w-]+)\""
-    r"|json_\w+\(\s*\w+(?:\(\))?,\s*\"([\w-]+)\""
+    r"|json_\w+\(\s*[\w.]+(?:\(\))?,\s*\"([\w-]+)\""
     r"|\"([\w-]+)\" in (?:request\.form|body)"
 )
 # Names that are put together in the code: one of each is enough.

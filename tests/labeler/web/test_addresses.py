@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select
 
 from labeler.accounts import invites
 from labeler.accounts.passwords import hash_password
-from labeler.config import load_settings
+from labeler.app import create_app
+from labeler.config import Settings, load_settings
 from labeler.database.engine import Database
 from labeler.errors import ConfigError
 from labeler.models.accounts import Annotator
@@ -53,8 +56,28 @@ def test_an_odd_host_is_no_defect(visit: Visit, host: str) -> None:
     assert admin.client.post("/admin/invites", data=form, headers=headers).status_code < 500
 
 
+@pytest.mark.parametrize("host", ["x" * 900, "a..b", "." * 3])
+@pytest.mark.parametrize("public_url", [None, "https://label.example"])
+def test_a_host_that_is_no_name_is_refused_in_plain_words(
+    db: Database, settings: Settings, host: str, public_url: str | None
+) -> None:
+    app = create_app(replace(settings, public_url=public_url))
+    client = app.test_client()
+    for address in ("/", "/sign-in", "/nowhere", "/static/site.css"):
+        for answer in (
+            client.get(address, headers={"Host": host}),
+            client.post(address, headers={"Host": host}),
+        ):
+            assert (answer.status_code, answer.mimetype) == (400, "text/plain")
+            assert "Host header" in answer.text
+    app.extensions["sidelight_db"].dispose()
+
+
 def test_an_address_is_local_only_if_it_is_one() -> None:
-    assert invites.is_local("http://127.0.0.1:8000")
+    for name in ("localhost", "127.0.0.1", "127.9.9.9", "[::1]", "0.0.0.0", "[::]"):
+        assert invites.is_local(f"http://{name}:8000")
+    for name in ("192.0.2.7", "[2001:db8::1]", "127.example", "localhost.example"):
+        assert not invites.is_local(f"http://{name}:8000")
     assert not invites.is_local("http://[")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from flask.testing import FlaskClient
+from itsdangerous import TimestampSigner
 
 from labeler.accounts import invites
 from labeler.app import create_app
@@ -92,3 +93,13 @@ def test_a_new_sign_in_ends_the_session_before(visit: Visit, how: str) -> None:
         assert join(ann, invite(admin), "bob") == 303
     assert replay(visit, former) == 401
     assert replay(visit, session_cookie(ann)) == 200
+
+
+def test_a_clock_that_is_set_back_signs_nobody_out(
+    visit: Visit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = TimestampSigner.get_timestamp
+    with monkeypatch.context() as before_the_change:
+        before_the_change.setattr(TimestampSigner, "get_timestamp", lambda self: now(self) + 3600)
+        browser = visit("admin")
+    assert browser.client.get("/me").status_code == 200

@@ -214,7 +214,17 @@ def test_a_text_that_a_database_may_refuse(
 
 
 @pytest.mark.parametrize("field", ["file", "list"])
-@pytest.mark.parametrize("content", [b"a\0.jpg\n", b"filename,label\na\0.jpg,left\n", b"\xff\xfe"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"a\0.jpg\n",
+        b"filename,label\na\0.jpg,left\n",
+        b"\xff\xfe",
+        b'filename,label,"' + b"y" * 140_000 + b'"\n',  # more than the csv module reads
+        b'filename,label\n"' + b"y" * 140_000 + b'",left\n',
+    ],
+    ids=["nul", "nul in a cell", "no UTF-8", "long header", "long cell"],
+)
 def test_an_uploaded_file_that_is_no_text(
     join: Callable[..., Browser], known: dict[str, Any], field: str, content: bytes
 ) -> None:
@@ -223,6 +233,23 @@ def test_an_uploaded_file_that_is_no_text(
     form: dict[str, Any] = _whole_form("name", "a name")
     form |= {field: (io.BytesIO(content), "list.csv"), "csrf_token": admin.token()}
     assert admin.client.post(address, data=form).status_code == 422
+
+
+def test_a_part_without_a_name(
+    any_app: Flask, join: Callable[..., Browser], known: dict[str, Any]
+) -> None:
+    admin = join("admin")
+    heads = ("", '; filename="a.csv"', '; name"note"')
+    for rule, method in walk(any_app):
+        if method == "POST":
+            browser = client_for(rule, admin)
+            headers = {"X-CSRFToken": browser.token()}
+            headers["Content-Type"] = "multipart/form-data; boundary=limit"
+            for head in heads:
+                part = f"--limit\r\nContent-Disposition: form-data{head}\r\n\r\nx\r\n"
+                body = f"{part}--limit--\r\n"
+                answer = browser.client.post(address(rule, known), data=body, headers=headers)
+                assert 400 <= answer.status_code < 500, f"{rule} {head}: {answer.status_code}"
 
 
 def test_the_largest_numbers_are_those_of_the_columns() -> None:

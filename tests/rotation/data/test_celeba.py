@@ -60,6 +60,56 @@ def test_both_variants_say_the_same(tmp_path: Path, files: dict[str, str]) -> No
     assert tables.landmarks.values[1].tolist() == [69, 110, 107, 112, 81, 135, 70, 151, 108, 153]
 
 
+def quoted(text: str) -> str:
+    """A CSV text with quotes around each cell, as some programs write it."""
+    rows = (",".join(f'"{cell}"' for cell in line.split(",")) for line in text.splitlines())
+    return "".join(f"{row}\n" for row in rows)
+
+
+def test_quoted_cells_say_the_same(tmp_path: Path) -> None:
+    plain = read_tables(write(tmp_path / "plain", CSV))
+    other = {name: quoted(text) for name, text in CSV.items()}
+    tables = read_tables(write(tmp_path / "quoted", other))
+    for kind in ("attributes", "identities", "partitions", "landmarks"):
+        expected, found = getattr(plain, kind), getattr(tables, kind)
+        assert found.filenames == expected.filenames == ("000001.jpg", "000002.jpg")
+        assert found.columns == expected.columns
+        assert found.values.tolist() == expected.values.tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("t.csv", "image_id,Male,Bald,Male\na.jpg,1,1,1\n", "line 1: the columns 2 and 4 are both"),
+        ("t.csv", "image_id,Male,\na.jpg,1,1\n", "line 2: '1' stands in column 3, which has no"),
+        ("t.csv", "image_id,,Male\na.jpg,1,1\n", "line 1: column 2 of 3 has no name"),
+        ("t.csv", ",image_id,Male\n0,a.jpg,1\n", "line 1: column 1 of 3 has no name"),
+        ("t.csv", 'image_id,A,B\na.jpg,"1 1",\n', "line 2: '1 1' is not a whole number"),
+        ("t.csv", "image_id,A,B\na.jpg,1,\n", "line 2: '' is not a whole number"),
+        ("t.csv", "image_id,A\n,1\n", "line 2: the filename is empty"),
+        ("t.csv", 'image_id,A\n"a.jpg,1\n', "line 2: it is not CSV"),
+        ("t.txt", "1\nMale Bald Male\na.jpg 1 1 1\n", "line 2: the columns 1 and 3 are both"),
+    ],
+)
+def test_columns_and_cells_that_cannot_be(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    path = write(tmp_path, {name: text}) / name
+    with pytest.raises(DatasetError) as caught:
+        parse_attributes(path)
+    assert str(caught.value).startswith(f"{path}, {message}")
+
+
+def test_names_stand_first_as_they_are(tmp_path: Path) -> None:
+    """Blanks go only from a name that no image has, and only if no other row has the rest."""
+    text = "image_id,identity\n a.jpg,1\nb.jpg ,2\n c.jpg,3\nc.jpg,4\n"
+    path = write(tmp_path, {"identity_CelebA.csv": text}) / "identity_CelebA.csv"
+    table = parse_identities(path)
+    assert table.filenames == (" a.jpg", "b.jpg ", " c.jpg", "c.jpg")
+    known = {" a.jpg", "a.jpg", "b.jpg", "c.jpg"}
+    assert table.match_names(known).filenames == (" a.jpg", "b.jpg", " c.jpg", "c.jpg")
+
+
 def test_the_line_with_the_number_of_rows_may_be_missing(tmp_path: Path) -> None:
     lines = TXT["list_attr_celeba.txt"].split("\n", 1)[1]
     path = write(tmp_path, {"list_attr_celeba.txt": lines}) / "list_attr_celeba.txt"

@@ -80,6 +80,10 @@ def test_keeps_an_apostrophe_that_belongs_to_the_name(tmp_path: Path) -> None:
             "filename,label\na.png,top\n",
             "line 2, column 'label': unknown label 'top'; left, center, right are",
         ),
+        ("label,filename,label\n", "line 1: the columns 1 and 3 are both called 'label'"),
+        ("filename,,label\na.png,,left\n", "line 1: column 2 of 3 has no name"),
+        ("filename,label,,\na.png,left,,x\n", "line 2: 'x' stands in column 4, which has no name"),
+        ("filename,label\na,b.png,left\n", "line 2: 'left' stands in column 3, which has no"),
         ("filename,label\na.png\n", "line 2: the row is too short; it has no column 'label'"),
         (
             "filename,label\n../a.png,left\n",
@@ -186,11 +190,14 @@ def test_every_legal_name_survives(tmp_path: Path, names: list[str]) -> None:
     assert list(read_labels(write_rows(tmp_path, [row(name) for name in names]))) == names
 
 
-@given(st.text(alphabet=st.sampled_from("'=+-@\t\r\nab"), max_size=6) | st.text(max_size=20))
+@given(
+    st.text(alphabet=st.sampled_from("'=+-@\t\r\n\uff1d\uff20ab"), max_size=6)
+    | st.text(max_size=20)
+)
 def test_guarded_text_starts_no_formula_and_the_guard_comes_off(text: str) -> None:
     guarded = guard_formula(text)
     assert unguard_formula(guarded) == text
-    assert not guarded.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    assert not guarded.startswith(tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"))
 
 
 def test_the_file_has_the_form_of_the_export(tmp_path: Path) -> None:

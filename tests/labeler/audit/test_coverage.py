@@ -1,0 +1,191 @@
+"""Each address that changes something writes to the audit log, or a reason is given here."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from labeler.database.engine import Database
+from labeler.models.accounts import ROLES, Annotator, LoginSession
+from labeler.models.audit import AuditEvent
+from labeler.models.base import utc_now
+from labeler.models.consensus import Decision, Gold
+from labeler.models.images import Image
+from labeler.models.jobs import Job
+from labeler.proposals.runs import start_run
+from tests.labeler.acting import publish_run
+from tests.labeler.campaigns.test_page import form
+from tests.labeler.conftest import PASSWORD, Browser, Visit, lease
+from tests.labeler.people.test_page import invite
+
+NEW_PASSWORD = "another good sentence"
+VOTES = "the table of votes keeps who and when for good, and the database refuses to change it"
+NO_ENTRY = {
+    "voting.cast": VOTES,
+    "voting.undo": VOTES,
+    "verification.confirm": VOTES,
+    "verification.undo": VOTES,
+    "qualification.answer": VOTES,
+    "voting.leases": "it assigns images for some minutes",
+    "adjudication.decide": "the decision itself keeps who and when, and is never deleted",
+    "campaigns.try_campaign": "it stores nothing",
+    "campaigns.fill_campaign": "it adds images that the rules of the campaign already select",
+    "mean_faces.make_mean_faces": "it draws a figure, and changes no label",
+}
+
+Step = tuple[str, str, Callable[[], int]]
+
+
+class Site:
+    """A site on which each of the writes below can succeed."""
+
+    def __init__(self, visit: Visit, db: Database, dataset_id: int) -> None:
+        self.visit, self.db, self.dataset_id = visit, db, dataset_id
+        self.boss = visit("admin", "boss")
+        with db.read() as session:
+            self.images = list(session.scalars(select(Image.id).order_by(Image.id)))
+        everything = dict.fromkeys(self.images, (0.6, 0.3, 0.1))
+        self.older = publish_run(db, dataset_id, everything, utc_now())
+        publish_run(db, dataset_id, everything, utc_now())
+        for role, differing in zip(ROLES, ("left", "center", "right"), strict=True):
+            self.vote(visit(role), "left", "right", "left", differing)
+
+    def vote(self, person: Browser, *answers: str) -> None:
+        lease(person, 6)
+        for image_id, answer in zip(self.images, answers, strict=False):
+            vote = {"image_id": image_id, "answer": answer, "request_id": str(uuid.uuid4())}
+            assert person.send("/label/votes", vote).status_code == 201
+
+    def newest(self, table: type) -> int:
+        with self.db.read() as session:
+            return session.scalars(select(func.max(table.id))).one()  # type: ignore[attr-defined]
+
+    def events(self) -> int:
+        with self.db.read() as session:
+            return session.scalar(select(func.count()).select_from(AuditEvent)) or 0
+
+
+@pytest.fixture
+def site(visit: Visit, db: Database, dataset_id: int) -> Site:
+    return Site(visit, db, dataset_id)
+
+
+def steps(site: Site) -> Iterator[Step]:
+    """Each route that logs: its name, which call it is, and the call, which succeeds."""
+    yield from own_account(site)
+    person = f"/admin/people/{site.newest(Annotator)}"
+    yield from people(site.boss, person)
+    yield from labels(site)
+    yield from jobs(site)
+    yield from campaigns(site, person)
+
+
+def post(browser: Browser, address: str, **fields: object) -> Callable[[], int]:
+    return lambda: browser.submit(address, fields).status_code
+
+
+def own_account(site: Site) -> Iterator[Step]:
+    boss = site.boss
+    ann, there = site.visit(None), site.visit(None)
+    path = invite(boss)
+    login = {"username": "ann", "password": PASSWORD}
+    for name, browser, address, fields in (
+        ("people.create_invite", boss, "/admin/invites", {"role": "annotator", "max_uses": 1}),
+        ("accounts.do_join", ann, path, login),
+        ("accounts.do_sign_in", there, "/sign-in", login),
+    ):
+        more = {"days": 7, "note": ""} if browser is boss else {}
+        yield name, address, post(browser, address, **fields, **more)
+    ann.annotator_id = site.newest(Annotator)
+    other = f"/account/sessions/{site.newest(LoginSession)}/revoke"
+    yield "accounts.revoke_session", other, post(ann, other)
+    yield "accounts.revoke_others", "", post(ann, "/account/sessions/revoke-others")
+    change = {"current": PASSWORD, "new": NEW_PASSWORD}
+    yield "accounts.change_password", "", post(ann, "/account/password", **change)
+    yield "accounts.sign_out", "", post(ann, "/sign-out")
+
+
+def people(boss: Browser, person: str) -> Iterator[Step]:
+    yield "people.pause_person", "", post(boss, f"{person}/pause", reason="Too fast")
+    yield "people.resume_person", "", post(boss, f"{person}/resume")
+    yield "people.set_role", "", post(boss, f"{person}/role", role="supervisor")
+    yield "people.deactivate", "", post(boss, f"{person}/deactivate")
+    yield "people.reactivate", "", post(boss, f"{person}/reactivate")
+    yield "people.anonymise", "", post(boss, f"{person}/anonymise", username="ann")
+    yield "people.revoke_invite", "", post(boss, "/admin/invites/2/revoke")
+
+
+def labels(site: Site) -> Iterator[Step]:
+    boss, gold = site.boss, "/admin/gold"
+    contested = f"/admin/contested/{site.images[3]}"
+    decide = {"decision": "left", "note": "", "seen": 0}
+    assert boss.submit(contested, decide).status_code == 303
+    undo = f"/admin/decisions/{site.newest(Decision)}/undo"
+    yield "adjudication.undo_decision", "", post(boss, undo)
+    yield "gold.promote_gold", "", post(boss, f"{gold}/promote", min_votes=3, count=1)
+    yield "gold.gold_from_supervisors", "", post(boss, f"{gold}/from-supervisors")
+    lines = "filename,label\n000005.jpg,right\n000006.jpg,right"
+    yield "gold.import_gold", "", post(boss, f"{gold}/import", lines=lines)
+
+
+def jobs(site: Site) -> Iterator[Step]:
+    boss = site.boss
+    yield "proposals.restore_run", "", post(boss, "/admin/runs/restore", run=site.older)
+    yield "proposals.propose", "", post(boss, "/admin/propose")
+    job = f"/admin/jobs/{site.newest(Job)}"
+    yield "jobs.cancel", "", post(boss, f"{job}/cancel")
+    yield "jobs.retry", "", post(boss, f"{job}/retry")
+    start_run(site.db, site.dataset_id, "test", {})
+    yield "gold.revoke_gold", "", post(boss, f"/admin/gold/{site.newest(Gold)}/revoke")
+    yield "proposals.stop_training", "", post(boss, "/admin/runs/stop")
+
+
+def campaigns(site: Site, person: str) -> Iterator[Step]:
+    boss = site.boss
+    rules = form(vote_cap="7", name="faces")
+    yield "campaigns.save_campaign", "rules", post(boss, "/admin/campaigns/1", **rules)
+    named = form(vote_cap="7", name="Faces", guideline="Look.")
+    yield "campaigns.save_campaign", "name", post(boss, "/admin/campaigns/1", **named)
+    made = form(site.dataset_id, name="made")
+    yield "campaigns.create_campaign", "", post(boss, "/admin/campaigns", **made)
+    yield "campaigns.clone_campaign", "", post(boss, "/admin/campaigns/1/clone", copy_name="copy")
+    yield "campaigns.activate_campaign", "", post(boss, "/admin/campaigns/2/activate")
+    train = form(training="1", name="Faces")
+    yield "campaigns.save_campaign", "training", post(boss, "/admin/campaigns/1", **train)
+    yield "campaigns.activate_campaign", "", post(boss, "/admin/campaigns/1/activate")
+    yield "people.train_person", "", post(boss, f"{person}/train")
+    yield "campaigns.pause_campaign", "", post(boss, "/admin/campaigns/1/pause")
+    yield "campaigns.resume_campaign", "", post(boss, "/admin/campaigns/1/resume")
+
+
+def test_each_change_is_logged_or_has_a_reason(app: Flask, site: Site, db: Database) -> None:
+    """Each is in the log in words, and none of what people typed is."""
+    seen = set()
+    for name, what, call in steps(site):
+        before = site.events()
+        assert call() in (201, 303), (name, what)
+        assert site.events() > before, (name, what)
+        seen.add(name)
+    writes = {rule.endpoint for rule in app.url_map.iter_rules() if "POST" in rule.methods}  # type: ignore[operator]
+    assert seen | NO_ENTRY.keys() == writes
+    assert not seen & NO_ENTRY.keys()
+    page = site.boss.get("/admin/audit").text
+    for words in ("Person paused", "Gold questions added or changed", "source: unanimous"):
+        assert words in page
+    with db.read() as session:
+        details = str(list(session.scalars(select(AuditEvent.details))))
+    for typed in ("Too fast", "Look.", "'Faces'", "'ann'"):
+        assert typed not in details
+
+
+def test_a_repeated_change_is_not_logged_again(site: Site) -> None:
+    boss = site.boss
+    for address in ("campaigns/1/pause", "campaigns/1/resume", "campaigns/1/activate"):
+        boss.submit(f"/admin/{address}")
+        before = site.events()
+        assert boss.submit(f"/admin/{address}").status_code == 303
+        assert site.events() == before, address

@@ -74,8 +74,10 @@ class ClusterWay:
     Clusters and direction are made once for each light; judged people are in none of them.
     """
 
-    def __init__(self, setting: Setting, editing: EditingOptions) -> None:
-        self._setting, self._editing = setting, editing
+    def __init__(
+        self, setting: Setting, editing: EditingOptions, light_filter: bool = True
+    ) -> None:
+        self._setting, self._editing, self._light_filter = setting, editing, light_filter
         self._directions: dict[str, Direction] = {}
 
     @cached_property
@@ -108,6 +110,7 @@ class ClusterWay:
         return np.stack([_paste(photograph, frame) for frame in frames])
 
     def _direction(self, light: str) -> Direction:
+        light = light if self._light_filter else "any"
         if light not in self._directions:
             self._directions[light] = self._fit(light)
         return self._directions[light]
@@ -115,13 +118,15 @@ class ClusterWay:
     def _fit(self, light: str) -> Direction:
         """The direction by clusters of a light, fitted with one of their members as the source."""
         setting = self._setting
-        clusters = ClusterOptions(attributes=(), maximum=setting.largest)
+        clusters = ClusterOptions(
+            attributes=(), maximum=setting.largest, light_filter=self._light_filter
+        )
         options = TurnOptions(YAWS, clusters=clusters, editing=self._editing)
         with open_source(setting.images) as images:
             allowed = set(images.names()[: setting.pool]) - setting.excluded
             labels = {n: x for n, x in read_labels(setting.labels).items() if n in allowed}
             cache = pose_cache_path(setting.cache, setting.images)
-            source = next(name for name, label in labels.items() if label == light)
+            source = next(name for name, label in labels.items() if light in (label, "any"))
             data = Data(
                 images,
                 read_tables(setting.images),
@@ -170,6 +175,10 @@ def _line(setting: Setting) -> Way:
     return ClusterWay(setting, EditingOptions("line", gain=1.5))
 
 
+def _flow_no_light(setting: Setting) -> Way:
+    return ClusterWay(setting, EditingOptions("flow"), light_filter=False)
+
+
 def _geometry(setting: Setting) -> Way:
     """A module that turns whole photographs: `open_way(setting)` gives the way."""
     try:
@@ -177,13 +186,14 @@ def _geometry(setting: Setting) -> Way:
     except ImportError:
         raise SystemExit(
             "There is no way `geometry` yet: this version of the engine has no such editing "
-            "method. Choose among flow, line and unturned."
+            "method. Choose among flow, flow-no-light, line and unturned."
         ) from None
     return module.open_way(setting)
 
 
 WAYS: dict[str, Callable[[Setting], Way]] = {
     "flow": _flow,
+    "flow-no-light": _flow_no_light,
     "line": _line,
     "geometry": _geometry,
     "unturned": lambda setting: UnturnedWay(),

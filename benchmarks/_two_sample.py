@@ -91,20 +91,15 @@ def match_yaws(turned_deg: Floats, photograph_deg: Floats, farthest_deg: float =
 class Teller(nn.Module):
     """A small convolutional network: (N, 3, S, S) in [-1, 1] -> one logit, turned > 0."""
 
-    def __init__(self, width: int = 24) -> None:
+    def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        last = 3
-        for factor in (1, 2, 3, 4):
-            layers += [
-                nn.Conv2d(last, width * factor, 3, padding=1),
-                nn.GroupNorm(4, width * factor),
-                nn.SiLU(),
-                nn.AvgPool2d(2),
-            ]
-            last = width * factor
+        for given, made, kernel in ((3, 24, 4), (24, 48, 4), (48, 64, 3), (64, 96, 4)):
+            stride = 2 if kernel == 4 else 1
+            layers.append(nn.Conv2d(given, made, kernel, stride=stride, padding=1))
+            layers += [nn.GroupNorm(4, made), nn.ReLU()]
         self.body = nn.Sequential(*layers)
-        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(last, 1))
+        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(made, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (N,)."""

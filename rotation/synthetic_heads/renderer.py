@@ -51,6 +51,21 @@ def render_view(heads: Sequence[Head], view: View) -> NDArray[np.uint8]:
     return out
 
 
+def visible_triangles(head: Head, view: View) -> NDArray[np.intp]:
+    """The number of the triangle that each pixel (height, width) shows; -1: the background.
+
+    A person's triangles have the same numbers in every scene, whatever the yaw. So two pictures
+    tell which part of the surface both of them show.
+    """
+    mesh = _assemble(head)
+    seen = rasterise(
+        project(mesh.points, view), mesh.triangles, mesh.two_sided, view.width, view.height
+    )
+    numbers = np.full(view.width * view.height, -1, dtype=np.intp)
+    numbers[seen.pixels] = seen.triangles
+    return numbers.reshape(view.height, view.width)
+
+
 def _render_one(head: Head, view: View) -> NDArray[np.uint8]:
     fine = view.enlarged(SUPERSAMPLING)
     mesh = _assemble(head)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +23,7 @@ from rotation.data.sources import open_source
 from rotation.directions.direction import Direction
 from rotation.editing.method import EditRequest, editing_method
 from rotation.editing.pipeline import Data, rotate
+from rotation.geometry.photograph import Photograph as HeadPhotograph
 from rotation.imaging.paste_back import paste_back
 from rotation.latents.encoders import DiffusionCodec
 from rotation.options import ClusterOptions, EditingOptions, ModelOptions, TurnOptions
@@ -179,22 +179,26 @@ def _flow_no_light(setting: Setting) -> Way:
     return ClusterWay(setting, EditingOptions("flow"), light_filter=False)
 
 
-def _geometry(setting: Setting) -> Way:
-    """A module that turns whole photographs: `open_way(setting)` gives the way."""
-    try:
-        module = import_module("_geometry_way")
-    except ImportError:
-        raise SystemExit(
-            "There is no way `geometry` yet: this version of the engine has no such editing "
-            "method. Choose among flow, flow-no-light, line and unturned."
-        ) from None
-    return module.open_way(setting)
+class GeometryWay:
+    """The geometry of the head alone: no labels, no model, at the photograph's own size."""
+
+    def yaw(self, photograph: Photograph) -> float:
+        """By the face mesh."""
+        return self._open(photograph).yaw_deg
+
+    def turn(self, photograph: Photograph, yaws_deg: Sequence[float]) -> Pixels:
+        """See `Way`."""
+        opened = self._open(photograph)
+        return np.stack([opened.turn_to(yaw).pixels for yaw in yaws_deg])
+
+    def _open(self, photograph: Photograph) -> HeadPhotograph:
+        return HeadPhotograph(Image.fromarray(photograph.pixels))
 
 
 WAYS: dict[str, Callable[[Setting], Way]] = {
     "flow": _flow,
     "flow-no-light": _flow_no_light,
     "line": _line,
-    "geometry": _geometry,
+    "geometry": lambda setting: GeometryWay(),
     "unturned": lambda setting: UnturnedWay(),
 }

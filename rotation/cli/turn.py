@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from rotation.cli.common import FolderPath, Progress, rotation_errors_as_messages
-from rotation.cli.option_types import Yaws
+from rotation.cli.option_types import OutputFolder, Yaws
+from rotation.file_locks import own_folder
 
 
 @click.command()
@@ -15,7 +16,7 @@ from rotation.cli.option_types import Yaws
 @click.option(
     "--yaw", "yaws_deg", type=Yaws(), default="-30:30:10", show_default=True, help="Target yaws."
 )
-@click.option("--out", type=FolderPath, required=True, help="Folder for frames and strip.")
+@click.option("--out", type=OutputFolder(), required=True, help="Folder for frames and strip.")
 @click.option("--gif", "animations", flag_value="gif", multiple=True, help="Write turn.gif too.")
 @click.option("--webp", "animations", flag_value="webp", multiple=True, help="Write turn.webp too.")
 @click.option("--mp4", "animations", flag_value="mp4", multiple=True, help="Write turn.mp4 too.")
@@ -35,7 +36,7 @@ def turn(
     """
     from rotation.geometry.preview import write_preview
 
-    with rotation_errors_as_messages(), Progress() as progress:
+    with rotation_errors_as_messages(), own_folder(out), Progress() as progress:
         report = write_preview(photograph, yaws_deg, out, animations, progress)
     click.echo(f"The head looks to {report['yaw_deg']:+.0f} degrees in {photograph.name}.")
     for frame in report["frames"]:

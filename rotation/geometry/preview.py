@@ -13,7 +13,8 @@ from PIL import Image
 
 from rotation.geometry.photograph import TurnedPhotograph, check_yaws, open_photograph
 from rotation.imaging.animation import WRITERS, import_av
-from rotation.imaging.images import check_writable, degrees, draw_strip, save_png, save_text
+from rotation.imaging.images import degrees, draw_strip, save_png, save_text
+from rotation.output_paths import check_folder
 from rotation.progress import Progress
 
 STRIP_HEIGHT = 256
@@ -43,7 +44,7 @@ def write_preview(
         MissingExtraError: PyAV is needed and not installed.
     """
     check_yaws(yaws_deg)
-    check_writable(out)
+    check_folder(out)
     if "mp4" in animations:
         import_av()
     start = time.perf_counter()

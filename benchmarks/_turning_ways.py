@@ -20,6 +20,8 @@ from rotation.data.celeba import read_tables
 from rotation.data.crop import Pixels, standard_crop
 from rotation.data.labels_csv import read_labels
 from rotation.data.sources import open_source
+from rotation.diffusion.latent_model import LatentModel
+from rotation.diffusion.model_folder import find_model
 from rotation.directions.direction import Direction
 from rotation.editing.method import EditRequest, editing_method
 from rotation.editing.pipeline import Data, rotate
@@ -180,7 +182,14 @@ def _flow_no_light(setting: Setting) -> Way:
 
 
 class GeometryWay:
-    """The geometry of the head alone: no labels, no model, at the photograph's own size."""
+    """The geometry of the head, at the photograph's own size.
+
+    Parameters:
+        model: draws hidden parts; None: they are filled from their surroundings.
+    """
+
+    def __init__(self, model: LatentModel | None = None) -> None:
+        self._model = model
 
     def yaw(self, photograph: Photograph) -> float:
         """By the face mesh."""
@@ -188,8 +197,8 @@ class GeometryWay:
 
     def turn(self, photograph: Photograph, yaws_deg: Sequence[float]) -> Pixels:
         """See `Way`."""
-        opened = self._open(photograph)
-        return np.stack([opened.turn_to(yaw).pixels for yaw in yaws_deg])
+        frames = self._open(photograph).turn_to(yaws_deg, self._model)
+        return np.stack([frame.pixels for frame in frames])
 
     def _open(self, photograph: Photograph) -> HeadPhotograph:
         return HeadPhotograph(Image.fromarray(photograph.pixels))
@@ -199,6 +208,7 @@ WAYS: dict[str, Callable[[Setting], Way]] = {
     "flow": _flow,
     "flow-no-light": _flow_no_light,
     "line": _line,
-    "geometry": lambda setting: GeometryWay(),
+    "geometry": lambda setting: GeometryWay(LatentModel.load(find_model(setting.model), "cpu")),
+    "geometry-alone": lambda setting: GeometryWay(),
     "unturned": lambda setting: UnturnedWay(),
 }

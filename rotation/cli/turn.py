@@ -1,4 +1,4 @@
-"""`rotation turn`: turn the head in one photograph by geometry alone."""
+"""`rotation turn`: turn the head in one photograph by geometry."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import click
 from rotation.cli.common import FolderPath, Progress, rotation_errors_as_messages
 from rotation.cli.option_types import OutputFolder, Yaws
 from rotation.file_locks import own_folder
+from rotation.options import ModelOptions
 
 
 @click.command()
@@ -20,24 +21,43 @@ from rotation.file_locks import own_folder
 @click.option("--gif", "animations", flag_value="gif", multiple=True, help="Write turn.gif too.")
 @click.option("--webp", "animations", flag_value="webp", multiple=True, help="Write turn.webp too.")
 @click.option("--mp4", "animations", flag_value="mp4", multiple=True, help="Write turn.mp4 too.")
+@click.option(
+    "--fill",
+    type=click.Choice(["model", "surroundings"]),
+    default="model",
+    show_default=True,
+    help="What draws hidden parts.",
+)
+@click.option(
+    "--model", "folder", type=FolderPath, help="Model folder or bundled name [celeba-64]."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 def turn(
-    photograph: Path, yaws_deg: tuple[float, ...], out: Path, animations: tuple[str, ...]
+    photograph: Path,
+    yaws_deg: tuple[float, ...],
+    out: Path,
+    animations: tuple[str, ...],
+    fill: str,
+    folder: Path | None,
+    device: str,
 ) -> None:
-    """Turn the head in one photograph by geometry alone: no labels and no diffusion model.
+    """Turn the head in one photograph by geometry: no labels, no other photographs.
 
     A face mesh gives the depth of the head. The photograph keeps its size and its background.
-    What the photograph does not show is continued from its surroundings; `rotation run` draws it
-    by a diffusion model and clusters of other faces with the same light.
+    A diffusion model draws what the photograph does not show. `--fill surroundings` needs no model
+    and takes under a second.
 
     \b
     Examples:
       python manage.py rotation turn portrait.jpg --out turned/
       python manage.py rotation turn portrait.jpg --yaw -30:30:1 --mp4 --out turned/
+      python manage.py rotation turn portrait.jpg --fill surroundings --out turned/
     """
     from rotation.geometry.preview import write_preview
 
+    model = ModelOptions(folder=folder, device=device) if fill == "model" else None
     with rotation_errors_as_messages(), own_folder(out), Progress() as progress:
-        report = write_preview(photograph, yaws_deg, out, animations, progress)
+        report = write_preview(photograph, yaws_deg, out, animations, model, progress)
     click.echo(f"The head looks to {report['yaw_deg']:+.0f} degrees in {photograph.name}.")
     for frame in report["frames"]:
         if frame["doubt"]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 
 _LEAST, _MOST = 0.2, 0.8  # the matte's values that count as background and as person
 _SOLID = 0.95  # alpha from which a pixel's colour is the person's alone

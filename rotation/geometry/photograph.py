@@ -16,10 +16,11 @@ from PIL import Image
 from rotation.data.crop import CELEBA_WIDTH, Pixels
 from rotation.data.decoding import decode
 from rotation.errors import ImageError, SelectionError
+from rotation.geometry.drawing import Model, draw_hidden
 from rotation.geometry.head import Head, measure_head
-from rotation.geometry.layers import Floats
 from rotation.geometry.turning import HeadTurner, TurnedFrame
 from rotation.poses.mtcnn import CELEBA_FACE, LandmarkDetector, is_aligned
+from rotation.progress import Progress
 from rotation.reading import read_bytes
 
 Box = tuple[float, float, float, float]
@@ -95,16 +96,39 @@ class Photograph:
         """The yaw of the head in the photograph, positive towards the viewer's right."""
         return self.head.yaw_deg
 
-    def turn_to(self, yaw_deg: float) -> TurnedPhotograph:
-        """The photograph with the head at a yaw.
+    def turn_to(
+        self,
+        yaws_deg: Sequence[float],
+        model: Model | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> list[TurnedPhotograph]:
+        """The photograph with the head at each yaw.
+
+        Parameters:
+            yaws_deg: positive towards the viewer's right.
+            model: a diffusion model that draws hidden parts; None: they are filled from their
+                surroundings.
+            seed: of the model's noise.
+            progress: called as work goes on.
 
         Raises:
-            SelectionError: the yaw is beyond `MAX_YAW_DEG`.
+            SelectionError: a yaw is beyond `MAX_YAW_DEG`.
         """
-        check_yaws([yaw_deg])
-        turned = self.turn_by(yaw_deg - self.yaw_deg)
-        hidden = _hidden_share(turned, self.head)
-        return TurnedPhotograph(yaw_deg, self.paste(turned), hidden, self._doubt(yaw_deg, hidden))
+        check_yaws(yaws_deg)
+        angles = [yaw - self.yaw_deg for yaw in yaws_deg]
+        frames = []
+        for angle in angles:
+            frames.append(self.turn_by(angle))
+            if progress:
+                progress("turn", len(frames), len(angles))
+        hidden = [_hidden_share(frame) for frame in frames]
+        if model is not None:
+            frames = draw_hidden(frames, angles, self.head, model, seed, progress)
+        return [
+            TurnedPhotograph(yaw, self.paste(frame), share, self._doubt(yaw, share))
+            for yaw, frame, share in zip(yaws_deg, frames, hidden, strict=True)
+        ]
 
     def turn_by(self, angle_deg: float) -> TurnedFrame:
         """The window around the head, turned by an angle."""
@@ -186,7 +210,7 @@ def _window(face: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
     )
 
 
-def _hidden_share(turned: TurnedFrame, head: Head) -> float:
+def _hidden_share(turned: TurnedFrame) -> float:
     """The share of the turned face's pixels that the source did not show."""
-    face: Floats = turned.face
+    face = turned.face
     return float((face * (1 - turned.seen)).sum() / max(float(face.sum()), 1e-6))

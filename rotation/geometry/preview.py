@@ -11,12 +11,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from rotation.geometry.photograph import TurnedPhotograph, check_yaws, open_photograph
+from rotation.diffusion.devices import bf16_is_faster, choose_device
+from rotation.diffusion.latent_model import LatentModel
+from rotation.diffusion.model_folder import find_model
+from rotation.geometry.photograph import check_yaws, open_photograph
 from rotation.imaging.animation import WRITERS, import_av
 from rotation.imaging.images import degrees, draw_strip, save_png, save_text
+from rotation.options import ModelOptions
 from rotation.output_paths import check_folder
 from rotation.progress import Progress
 
+MODEL = "celeba-64"
+"""The bundled model that draws hidden parts."""
 STRIP_HEIGHT = 256
 """Taller frames are reduced to it on the strip."""
 
@@ -26,6 +32,7 @@ def write_preview(
     yaws_deg: Sequence[float],
     out: Path,
     animations: Sequence[str] = (),
+    model: ModelOptions | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Turn the head in a photograph, and write frames, strip and `report.json` into `out`.
@@ -34,6 +41,8 @@ def write_preview(
         photograph: the file.
         yaws_deg: the target yaws, positive towards the viewer's right.
         animations: names among `rotation.imaging.animation.WRITERS`.
+        model: the diffusion model that draws hidden parts; None: they are filled from their
+            surroundings.
 
     Returns:
         What `report.json` contains.
@@ -41,22 +50,22 @@ def write_preview(
     Raises:
         ImageError: the file is no photograph, or its face cannot be measured.
         SelectionError: a yaw is too large.
+        ModelError: the model cannot be used.
         MissingExtraError: PyAV is needed and not installed.
     """
     check_yaws(yaws_deg)
     check_folder(out)
     if "mp4" in animations:
         import_av()
+    drawing = _load_model(model) if model else None
     start = time.perf_counter()
     opened = open_photograph(photograph)
     measured = time.perf_counter()
-    frames: list[TurnedPhotograph] = []
-    for yaw in yaws_deg:
-        frames.append(opened.turn_to(yaw))
-        save_png(Image.fromarray(frames[-1].pixels), out / f"photograph_{yaw:+06.1f}.png")
-        if progress:
-            progress("turn", len(frames), len(yaws_deg))
+    frames = opened.turn_to(yaws_deg, drawing, progress=progress)
     turned = time.perf_counter()
+    for frame in frames:
+        path = out / f"photograph_{frame.yaw_deg:+06.1f}.png"
+        save_png(Image.fromarray(frame.pixels), path)
     pixels = np.stack([np.asarray(opened.image)] + [frame.pixels for frame in frames])
     names = ["photograph"] + [
         degrees(frame.yaw_deg) + (" (doubtful)" if frame.doubt else "") for frame in frames
@@ -68,6 +77,7 @@ def write_preview(
         "photograph": photograph.name,
         "yaw_deg": round(opened.yaw_deg, 2),
         "face_width": round(opened.head.face_width, 1),
+        "model": drawing.name if drawing else None,
         "frames": [
             {"yaw_deg": f.yaw_deg, "hidden": round(f.hidden, 3), "doubt": f.doubt} for f in frames
         ],
@@ -75,6 +85,12 @@ def write_preview(
     }
     save_text(json.dumps(report, indent=1) + "\n", out / "report.json")
     return report
+
+
+def _load_model(options: ModelOptions) -> LatentModel:
+    device = choose_device(options.device)
+    bf16 = bf16_is_faster(device) if options.bf16 is None else options.bf16
+    return LatentModel.load(find_model(options.folder or MODEL), str(device), bf16=bf16)
 
 
 def _reduce(pixels: np.ndarray) -> np.ndarray:

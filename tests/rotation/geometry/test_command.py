@@ -27,7 +27,9 @@ def file(photograph: Image.Image, tmp_path: Path) -> Path:
 
 def test_frames_strip_and_report(file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    code, said = run(file, "--yaw", "-20,0,20", "--gif", "--webp", "--out", out)
+    code, said = run(
+        file, "--yaw", "-20,0,20", "--fill", "surroundings", "--gif", "--webp", "--out", out
+    )
     assert code == 0, said
     names = {path.name for path in out.iterdir()}
     frames = {"photograph_-020.0.png", "photograph_+000.0.png", "photograph_+020.0.png"}
@@ -44,7 +46,7 @@ def test_frames_strip_and_report(file: Path, tmp_path: Path) -> None:
 
 
 def test_doubtful_frames_are_named(file: Path, tmp_path: Path) -> None:
-    code, said = run(file, "--yaw", "-58,5", "--out", tmp_path / "out")
+    code, said = run(file, "--yaw", "-58,5", "--fill", "surroundings", "--out", tmp_path / "out")
     assert code == 0
     assert "Doubtful at -58 degrees" in said
     assert "Doubtful at +5" not in said
@@ -62,3 +64,22 @@ def test_files_that_cannot_be_read(content: bytes | None, message: str, tmp_path
     assert code == 1
     assert message in said
     assert not list((tmp_path / "out").glob("*.png"))
+
+
+def test_the_bundled_model_draws_hidden_parts(file: Path, tmp_path: Path) -> None:
+    plain, drawn = tmp_path / "plain", tmp_path / "drawn"
+    assert run(file, "--yaw", "25", "--fill", "surroundings", "--out", plain)[0] == 0
+    code, said = run(file, "--yaw", "25", "--out", drawn)
+    assert code == 0, said
+    assert json.loads((drawn / "report.json").read_text("utf-8"))["model"] == "celeba-64"
+    one, other = (
+        np.asarray(Image.open(out / "photograph_+025.0.png")).astype(int) for out in (plain, drawn)
+    )
+    changed = np.abs(one - other).max(axis=2)
+    assert 0.002 < (changed > 8).mean() < 0.2
+
+
+def test_a_model_that_is_not_there(file: Path, tmp_path: Path) -> None:
+    code, said = run(file, "--model", tmp_path / "missing", "--out", tmp_path / "out")
+    assert code == 1
+    assert "missing" in said

@@ -1,0 +1,175 @@
+"""Hidden parts of turned heads, drawn by a diffusion model.
+
+The standard crop of each frame is inpainted: pixels that the photograph saw are held, the others
+are drawn. What is drawn is enlarged and put into the frame with a soft edge.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name
+from numpy.typing import NDArray
+
+from rotation.data.crop import CROP_BOX
+from rotation.diffusion.inpainting import inpaint
+from rotation.diffusion.schedule import NoiseSchedule, timesteps
+from rotation.geometry.head import Head
+from rotation.geometry.turning import TurnedFrame
+from rotation.progress import Progress
+
+EYES = ((33, 133), (362, 263))
+"""The points of the mesh at the corners of each eye."""
+_EYE_DISTANCE = 38.0  # pixels in an aligned CelebA image, of a frontal face
+_EYE_ROW = 111.0  # in an aligned CelebA image
+_START = 0.7  # of the schedule: how much of the first guess is forgotten
+_STEPS = 25
+_REPEATS = 3
+_SEEN = (0.8, 1.0)  # how well a pixel must have been seen to be held
+_LINE = 3  # pixels of the crop; narrower unseen lines are left as they are
+_RIM = 5  # the width of the brush that widens what is drawn
+_FADE = 0.06  # of the crop's side, at its edges
+_OVERSAMPLING = 4
+
+Box = tuple[float, float, float]
+"""Left, top and side of a square in pixels of the frame."""
+
+
+class Model(Protocol):
+    """What is needed of a diffusion model; `LatentModel` is one."""
+
+    @property
+    def image_size(self) -> int:
+        """The side of its images."""
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """Its noise schedule."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    def eps(self, x: torch.Tensor, time: int) -> torch.Tensor:
+        """The noise in images (N, 3, S, S) at a timestep."""
+
+
+def draw_hidden(
+    frames: Sequence[TurnedFrame],
+    angles_deg: Sequence[float],
+    head: Head,
+    model: Model,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[TurnedFrame]:
+    """The frames with their hidden parts drawn by the model.
+
+    Parameters:
+        frames: turned heads, at `angles_deg` from the photograph.
+        head: the head as it was measured.
+        model: a diffusion model of faces in the standard crop.
+        seed: of the noise. All frames get the same noise, so that a video does not flicker.
+        progress: called after each frame.
+    """
+    if not frames:
+        return []
+    size = model.image_size
+    boxes = [crop_box(head, angle) for angle in angles_deg]
+    crops = torch.stack([_crop(f.image, box, size) for f, box in zip(frames, boxes, strict=True)])
+    seen = torch.stack(
+        [
+            _crop((1 - (1 - f.seen) * f.alpha)[..., None], box, size)
+            for f, box in zip(frames, boxes, strict=True)
+        ]
+    )
+    known = ((seen - _SEEN[0]) / (_SEEN[1] - _SEEN[0])).clamp(0, 1)
+    # Lines along the outline are left as they are; what is wider is drawn, with a rim.
+    known = _grow(_grow(known, _LINE), -_LINE - _RIM + 1)
+    count = len(model.schedule)
+    times = [time for time in timesteps(count, _STEPS) if time <= _START * count]
+    drawn = []
+    for crop, mask in zip(crops, known, strict=True):
+        noise = torch.Generator().manual_seed(seed)
+        drawn.append(
+            inpaint(
+                model.eps,
+                (crop[None] * 2 - 1).to(model.device),
+                mask[None].to(model.device),
+                model.schedule,
+                sorted(times, reverse=True),
+                noise,
+                _REPEATS,
+            ).cpu()
+        )
+        if progress:
+            progress("draw", len(drawn), len(frames))
+    return [
+        _join(frame, box, image, mask)
+        for frame, box, image, mask in zip(
+            frames, boxes, (torch.cat(drawn) + 1) / 2, 1 - known, strict=True
+        )
+    ]
+
+
+def crop_box(head: Head, angle_deg: float) -> Box:
+    """The standard crop of a head turned by an angle: CelebA's, by the place of the eyes."""
+    points = head.mesh.points
+    left, right = (points[list(corners)].mean(axis=0) for corners in EYES)
+    middle = (left + right) / 2
+    side = float(np.linalg.norm(right - left)) / _EYE_DISTANCE * (CROP_BOX[2] - CROP_BOX[0])
+    angle = math.radians(angle_deg)
+    across, depth = middle[0] - head.axis[0], middle[2] - head.axis[1]
+    column = head.axis[0] + across * math.cos(angle) + depth * math.sin(angle)
+    above = (_EYE_ROW - CROP_BOX[1]) / (CROP_BOX[2] - CROP_BOX[0])
+    return float(column) - side / 2, float(middle[1]) - above * side, side
+
+
+def _crop(image: NDArray[np.floating], box: Box, size: int) -> torch.Tensor:
+    """The square of an image (H, W, C) as (C, size, size), averaged over pixels."""
+    height, width = image.shape[:2]
+    left, top, side = box
+    count = size * _OVERSAMPLING
+    places = (torch.arange(count) + 0.5) / count * side
+    columns, rows = (places + left) / width * 2 - 1, (places + top) / height * 2 - 1
+    grid = torch.stack([columns.expand(count, -1), rows[:, None].expand(-1, count)], dim=-1)
+    planes = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None].float()
+    fine = F.grid_sample(planes, grid[None].float(), padding_mode="border", align_corners=False)
+    return F.avg_pool2d(fine, _OVERSAMPLING)[0]
+
+
+def _grow(known: torch.Tensor, brush: int) -> torch.Tensor:
+    """Masks (N, 1, S, S) widened by a square brush, or narrowed by one of negative width."""
+    sign = 1 if brush > 0 else -1
+    return sign * F.max_pool2d(sign * known, abs(brush), stride=1, padding=abs(brush) // 2)
+
+
+def _join(frame: TurnedFrame, box: Box, drawn: torch.Tensor, unknown: torch.Tensor) -> TurnedFrame:
+    """A frame with what was drawn (3, S, S) where the crop was unknown (1, S, S).
+
+    What is drawn fades out towards the edges of the crop, and where the frame was not changed.
+    """
+    height, width = frame.image.shape[:2]
+    size = drawn.shape[1]
+    left, top, side = box
+    edge = torch.linspace(0, 1, size)
+    fade = (torch.minimum(edge, 1 - edge) / _FADE).clamp(0, 1)
+    weight = unknown * fade * fade[:, None]
+    columns = (torch.arange(width) + 0.5 - left) / side * 2 - 1
+    rows = (torch.arange(height) + 0.5 - top) / side * 2 - 1
+    grid = torch.stack([columns.expand(height, -1), rows[:, None].expand(-1, width)], dim=-1)
+    share, image = (
+        F.grid_sample(
+            planes[None], grid[None].float(), mode=mode, padding_mode=rim, align_corners=False
+        )[0]
+        .permute(1, 2, 0)
+        .numpy()
+        for planes, mode, rim in ((weight, "bilinear", "zeros"), (drawn, "bicubic", "border"))
+    )
+    person = share * frame.changed[..., None]
+    joined = (frame.image + (image - frame.image) * person).clip(0, 1)
+    return replace(frame, image=joined.astype(np.float32))

@@ -32,7 +32,9 @@ DEPTH_FACTOR = 1.25
 """The mesh is flatter than faces are; its depth is multiplied by this."""
 AXIS_BEHIND_EARS = 0.05
 OUTLINE_BEHIND_EARS = 0.35
-"""How far the turning axis and the head's outline lie behind the ears, in face widths."""
+CROWN_BEHIND_EARS = 0.05
+"""How far the turning axis, the head's outline at the sides, and its outline at the top lie behind
+the ears, in face widths."""
 _NECK = 0.45  # the turn fades over so many face heights below the jaw
 _REACH = (0.6, 0.95)  # it fades this many face widths beside the face, for what is no head
 _SUPERSAMPLING = 4
@@ -143,7 +145,11 @@ def _depth(mesh: FaceMesh, face: Floats, alpha: Floats, axis_depth: float) -> Fl
     rim = ndimage.gaussian_filter(depth[row, column], 0.04 * unit)
     to_outline = ndimage.distance_transform_edt(alpha > 0.5)
     share = np.where(alpha > 0.5, from_face / np.maximum(from_face + to_outline, 1e-6), 1)
-    end = axis_depth - (OUTLINE_BEHIND_EARS - AXIS_BEHIND_EARS) * unit
+    beside = np.square(np.arange(face.shape[1]) + 0.5 - mesh.middle[0])
+    above = np.square(np.arange(face.shape[0]) + 0.5 - mesh.middle[1])[:, None]
+    sideways = np.sqrt(beside / (beside + above))
+    behind = OUTLINE_BEHIND_EARS * sideways + CROWN_BEHIND_EARS * (1 - sideways)
+    end = axis_depth - (behind - AXIS_BEHIND_EARS) * unit
     around = rim + (end - rim) * (1 - np.sqrt(1 - np.clip(share, 0, 1) ** 2))
     fine = ndimage.gaussian_filter(np.where(inside, depth, rim), 0.008 * unit)
     return np.where(inside, fine, ndimage.gaussian_filter(around, 0.02 * unit)).astype(np.float32)

@@ -9,9 +9,11 @@ from pathlib import Path
 from tests.processes import children_of, is_running, start, wait_for
 
 POOL = """
-import time
+import signal, time
 from rotation.child_processes import SpawnPool
 if __name__ == "__main__":
+    # A shell starts background commands, such as the tests, with the signal ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with SpawnPool(2) as pool:
         list(pool.map(time.sleep, [SECONDS] * 2))
 """

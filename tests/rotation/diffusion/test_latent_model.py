@@ -254,7 +254,7 @@ def test_weights_of_another_network_are_refused(broken):
     [
         ({"_class_name": "UNet2DConditionModel"}, "UNet2DConditionModel"),
         ({"in_channels": 5, "out_channels": 5}, "5 was given"),
-        ({"out_channels": 24}, "24 out"),
+        ({"out_channels": 24}, "24 was given"),
         ({"down_block_types": ["NoSuchBlock", "DownBlock2D"]}, "NoSuchBlock"),
     ],
 )

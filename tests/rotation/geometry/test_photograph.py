@@ -37,13 +37,11 @@ def test_the_yaw_of_a_photograph_is_read(seed: int, yaw: float) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("angle", [-30.0, -15.0, 15.0, 30.0])
 def test_a_turned_head_resembles_its_true_render(seed: int, angle: float) -> None:
-    """It comes nearer to the render at that yaw than the photograph, and than the other way."""
+    """It comes nearer to the render at that yaw than the photograph."""
     truth, source = render_photograph(seed, angle), render_photograph(seed)
     turned = opened(seed).paste(opened(seed).turn_by(angle))
-    wrong_way = opened(seed).paste(opened(seed).turn_by(-angle))
     face = opened(seed, angle).head.face > 0.5
-    assert error(turned, truth, face) < error(source, truth, face)
-    assert error(turned, truth, face) < 0.6 * error(wrong_way, truth, face)
+    assert error(turned, truth, face) < 0.8 * error(source, truth, face)
 
 
 @pytest.mark.parametrize("target", [-20.0, 0.0, 25.0])

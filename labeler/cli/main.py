@@ -37,7 +37,7 @@ ROTATION = {
         "rotation.cli.benchmark:benchmark",
         "Compare variants of the method with true renders.",
     ),
-    "turn": ("rotation.cli.turn:turn", "Turn the head in one photograph by geometry alone."),
+    "turn": ("rotation.cli.turn:turn", "Turn the head in one photograph by geometry."),
     "synthesize": ("rotation.cli.synthesize:synthesize", "Render a data set of synthetic heads."),
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from _photographs import Photograph, cut, is_kept_aside, lfw, standard_box, standard_crops
-from _turning_ways import WAYS, UnturnedWay, _paste
+from _turning_ways import UnturnedWay, _paste
 from PIL import Image
 
 from rotation.data.crop import standard_crop
@@ -83,8 +83,3 @@ def test_the_unturned_way_gives_the_photograph_back() -> None:
     pixels = np.arange(300, dtype=np.uint8).reshape(10, 10, 3)
     frames = UnturnedWay().turn(Photograph("", "", pixels, (0, 0, 10, 10)), (-10.0, 10.0))
     np.testing.assert_array_equal(frames, np.stack([pixels, pixels]))
-
-
-def test_a_way_that_does_not_exist_says_so() -> None:
-    with pytest.raises(SystemExit, match="no way `geometry` yet"):
-        WAYS["geometry"](None)

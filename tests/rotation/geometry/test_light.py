@@ -1,0 +1,82 @@
+"""The light on a head: where it comes from, and that it stays there while the head turns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rotation.geometry.light import estimate_light, shading_change, surface_normals
+from rotation.geometry.photograph import Photograph
+from rotation.synthetic_heads.camera import CELEBA_VIEW
+from rotation.synthetic_heads.renderer import render_view
+from rotation.synthetic_heads.sampling import pose_head, sample_identity, sample_scene
+
+SEEDS = (911, 913, 921)
+
+
+def render(seed: int, azimuth_deg: float, yaw_deg: float = 0.0) -> np.ndarray:
+    """A rendered head under a lamp; a positive azimuth is the viewer's left."""
+    head = pose_head(sample_identity(seed), sample_scene(seed))
+    lit = replace(head, yaw_deg=yaw_deg, pitch_deg=0.0, roll_deg=0.0, light_azimuth_deg=azimuth_deg)
+    return render_view([lit], CELEBA_VIEW)[0]
+
+
+def light_of(pixels: np.ndarray) -> np.ndarray:
+    head = Photograph(Image.fromarray(pixels)).head
+    normals = surface_normals(head.depth, head.face_width)
+    return estimate_light(head.photograph, head.mesh, normals, head.face_width)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_side_of_the_lamp_is_found(seed: int) -> None:
+    left, front, right = (light_of(render(seed, azimuth))[0] for azimuth in (50, 0, -50))
+    assert left < -0.15
+    assert right > 0.15
+    assert abs(front) < min(-left, right)
+
+
+def test_a_mirrored_photograph_has_the_mirrored_light() -> None:
+    pixels = render(911, 50)
+    one, other = light_of(pixels), light_of(np.ascontiguousarray(pixels[:, ::-1]))
+    assert other == pytest.approx(one * (-1, 1, 1), abs=0.02)
+
+
+def test_grey_walls_have_no_side() -> None:
+    pixels = render(911, 0)
+    head = Photograph(Image.fromarray(pixels)).head
+    normals = surface_normals(head.depth, head.face_width)
+    grey = np.full(head.photograph.shape, 0.5, np.float32)
+    assert np.abs(estimate_light(grey, head.mesh, normals, head.face_width)).max() < 1e-6
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("azimuth", "angle"), [(50, 25.0), (50, -25.0), (-50, 25.0)])
+def test_shading_stays_with_the_lamp(seed: int, azimuth: float, angle: float) -> None:
+    """The mean brightness of the face comes nearer to the render's than if light turned too."""
+    photograph = Photograph(Image.fromarray(render(seed, azimuth)))
+    truth = Photograph(Image.fromarray(render(seed, azimuth, angle)))
+    face = truth.head.face > 0.9
+
+    def brightness(frame) -> float:
+        return float(frame.image.mean(axis=2)[frame.face > 0.9].mean())
+
+    expected = float(truth.head.photograph.mean(axis=2)[face].mean())
+    turner = photograph._turner
+    with_lamp, with_head = (
+        brightness(turner.turn(angle, relight=relight)) for relight in (True, False)
+    )
+    assert abs(with_lamp - expected) < abs(with_head - expected) + 0.01
+
+
+def test_a_surface_that_turns_to_the_lamp_becomes_brighter() -> None:
+    normals = np.zeros((1, 3, 3), np.float32)
+    normals[0, :, 2] = 1
+    light = np.array([-0.5, 0, 0], np.float32)  # from the viewer's left
+    turned = np.array([[1.0, 0.0, 1.0]], np.float32)
+    left = shading_change(light, normals, turned, -30)
+    right = shading_change(light, normals, turned, 30)
+    assert left[0, 0] > 1 > right[0, 0]
+    assert left[0, 1] == right[0, 1] == 1

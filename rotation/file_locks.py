@@ -64,8 +64,9 @@ def hold_lock(path: Path, tell_waiting: Callable[[str], object] | None = None) -
         file.flush()
         yield
     finally:
-        path.unlink(missing_ok=True)
-        file.close()
+        with file, suppress(OSError):  # a lock file that stays does no harm
+            if _is_at(file, path):  # else somebody has removed it, and another holds its own
+                path.unlink()
 
 
 @contextmanager

@@ -31,6 +31,9 @@ from labeler.models.base import UtcDateTime, utc_now
 TOUCH_AFTER = timedelta(minutes=5)
 _WRONG = "The user name or the password is wrong."
 
+_CLOCK_TOLERANCE = timedelta(seconds=10)
+"""By how much the clocks of two servers may differ."""
+
 
 @dataclass(frozen=True, slots=True)
 class Browser:
@@ -197,7 +200,10 @@ def password_is_old(
         password_at: when it was last entered in this session; None: nobody knows.
     """
     limit = timedelta(minutes=settings.confirm_minutes)
-    return password_at is None or (now or utc_now()) - password_at > limit
+    if password_at is None:
+        return True
+    age = (now or utc_now()) - password_at
+    return not -_CLOCK_TOLERANCE <= age <= limit  # a moment to come: the clock was set back
 
 
 def _record_failure(

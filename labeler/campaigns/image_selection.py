@@ -102,7 +102,7 @@ def _attribute(dataset: Dataset, name: str) -> int:
 def _find_listed(session: Session, dataset: Dataset, filenames: Sequence[str]) -> set[str]:
     """The listed names as the data set has them; `NotFound` if it lacks one."""
     here = set(session.scalars(select(Image.filename).where(Image.dataset_id == dataset.id)))
-    names = match_names(filenames, here)
+    names = match_names(filenames, here, doubles=True)
     missing = [name for name in names if name not in here]
     if missing:
         raise NotFound(

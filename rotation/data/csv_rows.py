@@ -121,7 +121,7 @@ def cut_cells(row: CsvRow, width: int) -> list[str]:
     return row.cells[:width]
 
 
-def match_names(names: Sequence[str], known: Collection[str]) -> list[str]:
+def match_names(names: Sequence[str], known: Collection[str], doubles: bool = False) -> list[str]:
     """Filenames of a CSV file as the image set has them.
 
     A name stays as it stands if it is known. Otherwise blanks around it are removed, if that gives
@@ -129,12 +129,14 @@ def match_names(names: Sequence[str], known: Collection[str]) -> list[str]:
 
     Parameters:
         known: the names of the images; a set, because each name is looked up.
+        doubles: several rows may name one image, as in a list.
     """
     taken = set(names)
     matched = []
     for name in names:
         trimmed = name.strip()
-        fits = name not in known and trimmed in known and trimmed not in taken
+        is_free = doubles or trimmed not in taken
+        fits = name not in known and trimmed in known and is_free
         matched.append(trimmed if fits else name)
         taken.add(matched[-1])
     return matched

@@ -104,3 +104,14 @@ def test_one_waits_for_the_other(tmp_path: Path) -> None:
         pass
     holder.communicate()
     assert told == [f"process {holder.pid} on {socket.gethostname()}"]
+
+
+def test_the_end_of_a_lock_leaves_the_lock_of_another(tmp_path: Path) -> None:
+    """Somebody removed the file, and another process made and holds a new one."""
+    path = tmp_path / "lock"
+    with hold_lock(path):
+        path.unlink()
+        with hold_lock(path):
+            pass
+        path.write_text("another's")
+    assert path.read_text() == "another's"

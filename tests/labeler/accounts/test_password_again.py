@@ -205,3 +205,8 @@ def test_how_long_is_a_setting(settings: Settings) -> None:
     hour = replace(settings, confirm_minutes=60)
     assert not password_is_old(NOON, hour, now=after(15 * 60 + 1))
     assert password_is_old(None, hour, now=NOON), "a session from before this rule"
+
+
+def test_a_clock_that_is_set_back_does_not_answer_the_question(settings: Settings) -> None:
+    assert password_is_old(NOON, settings, now=after(-3600))
+    assert not password_is_old(NOON, settings, now=after(-2))

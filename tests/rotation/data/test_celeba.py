@@ -77,6 +77,13 @@ def test_quoted_cells_say_the_same(tmp_path: Path) -> None:
         assert found.values.tolist() == expected.values.tolist()
 
 
+def test_a_comma_at_the_end_of_rows_without_a_header_is_passed_over(tmp_path: Path) -> None:
+    text = "000001.jpg,7,\n000002.jpg,9,\n"
+    found = read_tables(write(tmp_path / "commas", {"identity_CelebA.csv": text})).identities
+    assert found is not None
+    assert found.values.ravel().tolist() == [7, 9]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [

@@ -97,3 +97,8 @@ def test_no_name_is_lost_and_none_is_given_twice(given_: list[str], known: set[s
     for before, after in zip(given_, matched, strict=True):
         assert after in (before, before.strip())
         assert before not in known or after == before
+
+
+def test_a_list_may_name_an_image_twice() -> None:
+    assert match_names(["a.jpg", "a.jpg "], {"a.jpg"}) == ["a.jpg", "a.jpg "]
+    assert match_names(["a.jpg", "a.jpg "], {"a.jpg"}, doubles=True) == ["a.jpg", "a.jpg"]

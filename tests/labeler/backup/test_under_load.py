@@ -109,6 +109,7 @@ def kill_all(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
+@pytest.mark.slow
 def test_every_confirmed_vote_is_restored(
     any_db: Database,
     settings: Settings,

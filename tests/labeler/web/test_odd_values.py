@@ -137,6 +137,7 @@ def test_a_number_in_the_path_of_any_route(
     assert admin.get("/admin/").status_code == 200, "the admin was signed in to the end"
 
 
+@pytest.mark.slow
 def test_a_number_in_any_field_of_any_route(
     any_app: Flask, join: Callable[..., Browser], known: dict[str, Any]
 ) -> None:

@@ -197,8 +197,8 @@ class GeometryWay:
 
     def turn(self, photograph: Photograph, yaws_deg: Sequence[float]) -> Pixels:
         """See `Way`."""
-        frames = self._open(photograph).turn_to(yaws_deg, self._model)
-        return np.stack([frame.pixels for frame in frames])
+        opened = self._open(photograph)
+        return np.stack([opened.turn_to(yaw, self._model).pixels for yaw in yaws_deg])
 
     def _open(self, photograph: Photograph) -> HeadPhotograph:
         return HeadPhotograph(Image.fromarray(photograph.pixels))

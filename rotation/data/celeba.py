@@ -19,7 +19,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rotation.data.csv_rows import CsvError, check_columns, cut_cells, match_names, read_rows
+from rotation.data.csv_rows import (
+    CsvError,
+    check_columns,
+    cut_cells,
+    match_names,
+    read_rows,
+    without_empty_end,
+)
 from rotation.data.sources import is_image_name, locate_images
 from rotation.errors import DatasetError
 from rotation.reading import read_text
@@ -205,17 +212,9 @@ def _split_csv(path: Path, text: str) -> tuple[tuple[str, ...], _Rows]:
         elif not row.cells[0].strip():
             raise CsvError(row.line, "the filename is empty")
         else:
-            cells = cut_cells(row, len(header) + 1) if header else _without_empty_end(row.cells)
+            cells = cut_cells(row, len(header) + 1) if header else without_empty_end(row.cells)
             rows.add(row.line, cells[0], _BETWEEN_CELLS.join(cells[1:]))
     return header, rows
-
-
-def _without_empty_end(cells: Sequence[str]) -> list[str]:
-    """Cells without the empty ones at their end, which a trailing comma leaves."""
-    count = len(cells)
-    while count > 1 and not cells[count - 1].strip():
-        count -= 1
-    return list(cells[:count])
 
 
 def _split_text(path: Path, text: str) -> tuple[tuple[str, ...], _Rows]:

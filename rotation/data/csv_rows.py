@@ -85,9 +85,7 @@ def check_columns(names: Sequence[str], line: int) -> tuple[str, ...]:
     Raises:
         CsvError: a column has no name, or two have one name. The message names the columns.
     """
-    columns = [name.strip() for name in names]
-    while columns and not columns[-1]:
-        columns.pop()
+    columns = without_empty_end([name.strip() for name in names])
     first: dict[str, int] = {}
     for number, name in enumerate(columns, start=1):
         if not name:
@@ -102,6 +100,14 @@ def check_columns(names: Sequence[str], line: int) -> tuple[str, ...]:
             )
         first[name] = number
     return tuple(columns)
+
+
+def without_empty_end(cells: Sequence[str]) -> list[str]:
+    """Cells without the empty ones at their end, which a trailing comma leaves."""
+    count = len(cells)
+    while count and not cells[count - 1].strip():
+        count -= 1
+    return list(cells[:count])
 
 
 def cut_cells(row: CsvRow, width: int) -> list[str]:

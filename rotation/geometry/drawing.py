@@ -7,7 +7,6 @@ are drawn. What is drawn is enlarged and put into the frame with a soft edge.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -21,7 +20,6 @@ from rotation.diffusion.inpainting import inpaint
 from rotation.diffusion.schedule import NoiseSchedule, timesteps
 from rotation.geometry.head import Head
 from rotation.geometry.turning import TurnedFrame
-from rotation.progress import Progress
 
 EYES = ((33, 133), (362, 263))
 """The points of the mesh at the corners of each eye."""
@@ -60,63 +58,37 @@ class Model(Protocol):
 
 
 def draw_hidden(
-    frames: Sequence[TurnedFrame],
-    angles_deg: Sequence[float],
-    head: Head,
-    model: Model,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> list[TurnedFrame]:
-    """The frames with their hidden parts drawn by the model.
+    frame: TurnedFrame, angle_deg: float, head: Head, model: Model, seed: int = 0
+) -> TurnedFrame:
+    """The frame with its hidden parts drawn by the model.
 
     Parameters:
-        frames: turned heads, at `angles_deg` from the photograph.
+        frame: a turned head, at `angle_deg` from the photograph.
         head: the head as it was measured.
         model: a diffusion model of faces in the standard crop.
-        seed: of the noise. All frames get the same noise, so that a video does not flicker.
-        progress: called after each frame.
+        seed: of the noise. With the same noise for all frames, a video does not flicker.
     """
-    if not frames:
-        return []
-    size = model.image_size
-    boxes = [crop_box(head, angle) for angle in angles_deg]
-    crops = torch.stack([_crop(f.image, box, size) for f, box in zip(frames, boxes, strict=True)])
-    seen = torch.stack(
-        [
-            _crop((1 - (1 - f.seen) * f.alpha)[..., None], box, size)
-            for f, box in zip(frames, boxes, strict=True)
-        ]
-    )
+    box = aligned_crop(head, angle_deg)
+    image = _crop(frame.image, box, model.image_size)[None]
+    seen = _crop((1 - (1 - frame.seen) * frame.alpha)[..., None], box, model.image_size)[None]
     known = ((seen - _SEEN[0]) / (_SEEN[1] - _SEEN[0])).clamp(0, 1)
     # Lines along the outline are left as they are; what is wider is drawn, with a rim.
     known = _grow(_grow(known, _LINE), -_LINE - _RIM + 1)
-    count = len(model.schedule)
-    times = [time for time in timesteps(count, _STEPS) if time <= _START * count]
-    drawn = []
-    for crop, mask in zip(crops, known, strict=True):
-        noise = torch.Generator().manual_seed(seed)
-        drawn.append(
-            inpaint(
-                model.eps,
-                (crop[None] * 2 - 1).to(model.device),
-                mask[None].to(model.device),
-                model.schedule,
-                sorted(times, reverse=True),
-                noise,
-                _REPEATS,
-            ).cpu()
-        )
-        if progress:
-            progress("draw", len(drawn), len(frames))
-    return [
-        _join(frame, box, image, mask)
-        for frame, box, image, mask in zip(
-            frames, boxes, (torch.cat(drawn) + 1) / 2, 1 - known, strict=True
-        )
-    ]
+    length = len(model.schedule)
+    times = [time for time in timesteps(length, _STEPS) if time <= _START * length]
+    drawn = inpaint(
+        model.eps,
+        (image * 2 - 1).to(model.device),
+        known.to(model.device),
+        model.schedule,
+        sorted(times, reverse=True),
+        torch.Generator().manual_seed(seed),
+        _REPEATS,
+    )
+    return _join(frame, box, (drawn[0].cpu() + 1) / 2, 1 - known[0])
 
 
-def crop_box(head: Head, angle_deg: float) -> Box:
+def aligned_crop(head: Head, angle_deg: float) -> Box:
     """The standard crop of a head turned by an angle: CelebA's, by the place of the eyes."""
     points = head.mesh.points
     left, right = (points[list(corners)].mean(axis=0) for corners in EYES)

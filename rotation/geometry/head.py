@@ -164,7 +164,7 @@ def _turn_share(mesh: FaceMesh, shape: tuple[int, int]) -> Floats:
     length = chin - forehead
     line = np.maximum(np.interp(np.arange(width) + 0.5, *jaw.T), chin - length / 4)
     below = (np.arange(height)[:, None] + 0.5 - line) / (_NECK * length)
-    return 1 - smoothstep(0, 1, below)
+    return (1 - smoothstep(0, 1, below)).astype(np.float32)
 
 
 def _reach(mesh: FaceMesh, face: Floats) -> Floats:
@@ -173,4 +173,4 @@ def _reach(mesh: FaceMesh, face: Floats) -> Floats:
     rows = np.arange(len(face))[:, None] + 0.5
     chin, forehead = mesh.points[CHIN, 1], mesh.points[FOREHEAD, 1]
     below = smoothstep(0, 0.2, (rows - chin) / (chin - forehead))
-    return np.maximum(1 - smoothstep(*_REACH, away), below)
+    return np.maximum(1 - smoothstep(*_REACH, away), below).astype(np.float32)

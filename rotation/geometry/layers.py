@@ -7,12 +7,14 @@ continued to where the photograph does not show them, so that a moved person lea
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 Floats = NDArray[np.floating]
+Values = TypeVar("Values", bound=Any)
 
 _LEAST, _MOST = 0.2, 0.8  # the matte's values that count as background and as person
 _SOLID = 0.95  # alpha from which a pixel's colour is the person's alone
@@ -82,10 +84,10 @@ def fill_smoothly(image: Floats, known: Floats) -> Floats:
     return filled.astype(np.float32)
 
 
-def smoothstep(low: float, high: float, values: NDArray[np.floating]) -> Floats:
-    """0 below `low`, 1 above `high`, smooth between."""
-    share = np.clip((values - low) / (high - low), 0, 1)
-    return (share * share * (3 - 2 * share)).astype(np.float32)
+def smoothstep(low: float, high: float, values: Values) -> Values:
+    """0 below `low`, 1 above `high`, smooth between; for arrays and tensors."""
+    share = ((values - low) / (high - low)).clip(0, 1)
+    return share * share * (3 - 2 * share)
 
 
 def _halve(image: Floats) -> Floats:

@@ -20,7 +20,6 @@ from rotation.geometry.drawing import Model, draw_hidden
 from rotation.geometry.head import Head, measure_head
 from rotation.geometry.turning import HeadTurner, TurnedFrame
 from rotation.poses.mtcnn import CELEBA_FACE, LandmarkDetector, is_aligned
-from rotation.progress import Progress
 from rotation.reading import read_bytes
 
 Box = tuple[float, float, float, float]
@@ -97,42 +96,30 @@ class Photograph:
         return self.head.yaw_deg
 
     def turn_to(
-        self,
-        yaws_deg: Sequence[float],
-        model: Model | None = None,
-        seed: int = 0,
-        progress: Progress | None = None,
-    ) -> list[TurnedPhotograph]:
-        """The photograph with the head at each yaw.
+        self, yaw_deg: float, model: Model | None = None, seed: int = 0
+    ) -> TurnedPhotograph:
+        """The photograph with the head at a yaw.
 
         Parameters:
-            yaws_deg: positive towards the viewer's right.
+            yaw_deg: positive towards the viewer's right.
             model: a diffusion model that draws hidden parts; None: they are filled from their
                 surroundings.
             seed: of the model's noise.
-            progress: called as work goes on.
 
         Raises:
-            SelectionError: a yaw is beyond `MAX_YAW_DEG`.
+            SelectionError: the yaw is beyond `MAX_YAW_DEG`.
         """
-        check_yaws(yaws_deg)
-        angles = [yaw - self.yaw_deg for yaw in yaws_deg]
-        frames = []
-        for angle in angles:
-            frames.append(self.turn_by(angle))
-            if progress:
-                progress("turn", len(frames), len(angles))
-        hidden = [_hidden_share(frame) for frame in frames]
+        check_yaws([yaw_deg])
+        angle = yaw_deg - self.yaw_deg
+        frame = self.turn_by(angle)
+        hidden = _hidden_share(frame)
         if model is not None:
-            frames = draw_hidden(frames, angles, self.head, model, seed, progress)
-        return [
-            TurnedPhotograph(yaw, self.paste(frame), share, self._doubt(yaw, share))
-            for yaw, frame, share in zip(yaws_deg, frames, hidden, strict=True)
-        ]
+            frame = draw_hidden(frame, angle, self.head, model, seed)
+        return TurnedPhotograph(yaw_deg, self.paste(frame), hidden, self._doubt(yaw_deg, hidden))
 
-    def turn_by(self, angle_deg: float) -> TurnedFrame:
-        """The window around the head, turned by an angle."""
-        return self._turner.turn(angle_deg)
+    def turn_by(self, angle_deg: float, relight: bool = True) -> TurnedFrame:
+        """The window around the head, turned by an angle; see `HeadTurner.turn`."""
+        return self._turner.turn(angle_deg, relight=relight)
 
     def paste(self, turned: TurnedFrame) -> Pixels:
         """The whole photograph (H, W, 3) with a turned window in its place."""

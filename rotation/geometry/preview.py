@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from rotation.data.crop import Pixels
 from rotation.diffusion.devices import bf16_is_faster, choose_device
 from rotation.diffusion.latent_model import LatentModel
 from rotation.diffusion.model_folder import find_model
@@ -23,8 +24,8 @@ from rotation.progress import Progress
 
 MODEL = "celeba-64"
 """The bundled model that draws hidden parts."""
-STRIP_HEIGHT = 256
-"""Taller frames are reduced to it on the strip."""
+SHOWN_HEIGHT = 512
+"""Higher frames are reduced to it on the strip and in animations."""
 
 
 def write_preview(
@@ -58,33 +59,38 @@ def write_preview(
     if "mp4" in animations:
         import_av()
     drawing = _load_model(model) if model else None
-    start = time.perf_counter()
     opened = open_photograph(photograph)
-    measured = time.perf_counter()
-    frames = opened.turn_to(yaws_deg, drawing, progress=progress)
-    turned = time.perf_counter()
-    for frame in frames:
-        path = out / f"photograph_{frame.yaw_deg:+06.1f}.png"
-        save_png(Image.fromarray(frame.pixels), path)
-    pixels = np.stack([np.asarray(opened.image)] + [frame.pixels for frame in frames])
-    names = ["photograph"] + [
-        degrees(frame.yaw_deg) + (" (doubtful)" if frame.doubt else "") for frame in frames
-    ]
-    save_png(draw_strip(_reduce(pixels), names, scale=1), out / "strip.png")
-    for kind in animations:
-        WRITERS[kind](pixels[1:], out / f"turn.{kind}", 0)
-    report = {
+    tiles, names = [_reduce(np.asarray(opened.image))], ["photograph"]
+    report: dict[str, Any] = {
         "photograph": photograph.name,
         "yaw_deg": round(opened.yaw_deg, 2),
         "face_width": round(opened.head.face_width, 1),
         "model": drawing.name if drawing else None,
-        "frames": [
-            {"yaw_deg": f.yaw_deg, "hidden": round(f.hidden, 3), "doubt": f.doubt} for f in frames
-        ],
-        "seconds": {"measure": measured - start, "turn": turned - measured},
+        "frames": [],
     }
+    for yaw in yaws_deg:
+        start = time.perf_counter()
+        frame = opened.turn_to(yaw, drawing)
+        seconds = round(time.perf_counter() - start, 3)
+        save_png(Image.fromarray(frame.pixels), out / f"photograph_{yaw:+06.1f}.png")
+        tiles.append(_reduce(frame.pixels))
+        names.append(degrees(yaw) + (" (doubtful)" if frame.doubt else ""))
+        told = {"hidden": round(frame.hidden, 3), "doubt": frame.doubt, "seconds": seconds}
+        report["frames"].append({"yaw_deg": yaw} | told)
+        if progress:
+            progress("turn", len(tiles) - 1, len(yaws_deg))
+    _write_overviews(np.stack(tiles), names, animations, out)
     save_text(json.dumps(report, indent=1) + "\n", out / "report.json")
     return report
+
+
+def _write_overviews(
+    tiles: Pixels, names: Sequence[str], animations: Sequence[str], out: Path
+) -> None:
+    """Write the strip and the animations of frames (N, H, W, 3), the photograph first."""
+    save_png(draw_strip(tiles, names, scale=1), out / "strip.png")
+    for kind in animations:
+        WRITERS[kind](tiles[1:], out / f"turn.{kind}", 0)
 
 
 def _load_model(options: ModelOptions) -> LatentModel:
@@ -93,12 +99,13 @@ def _load_model(options: ModelOptions) -> LatentModel:
     return LatentModel.load(find_model(options.folder or MODEL), str(device), bf16=bf16)
 
 
-def _reduce(pixels: np.ndarray) -> np.ndarray:
-    """Frames (N, H, W, 3) at most `STRIP_HEIGHT` pixels high."""
-    height, width = pixels.shape[1:3]
-    if height <= STRIP_HEIGHT:
+def _reduce(pixels: Pixels) -> Pixels:
+    """An image (H, W, 3), reduced to `SHOWN_HEIGHT` pixels if it is higher.
+
+    A strip of high frames could not be looked at, and a video of them would not fit into memory.
+    """
+    height, width = pixels.shape[:2]
+    if height <= SHOWN_HEIGHT:
         return pixels
-    size = (round(width * STRIP_HEIGHT / height), STRIP_HEIGHT)
-    return np.stack(
-        [np.asarray(Image.fromarray(p).resize(size, Image.Resampling.LANCZOS)) for p in pixels]
-    )
+    size = (round(width * SHOWN_HEIGHT / height), SHOWN_HEIGHT)
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))

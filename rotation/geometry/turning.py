@@ -109,7 +109,7 @@ class HeadTurner:
             return TurnedFrame(head.photograph, head.layers.alpha, every, head.face, still)
         moved, nearness = self._move(angle_deg)
         warp = self._warp(moved, nearness)
-        hidden = _smoothstep(*_STRETCHED, warp.stretch)
+        hidden = smoothstep(*_STRETCHED, warp.stretch)
         colours = self._draw(warp, hidden)
         if mirror:
             colours, hidden = self._mirror(warp, colours, hidden)
@@ -194,8 +194,8 @@ class HeadTurner:
         x, y = other[..., 0], other[..., 1]
         off = (_sample(self._depth, x, rows=y)[0] - other[..., 2]).abs() / self.head.face_width
         better = _sample(self._facing, x, rows=y)[0] / _sample(self._facing, warp.column)[0]
-        weight = hidden * (1 - _smoothstep(0.06, 0.15, off)) * _smoothstep(1.3, 2.2, better)
-        weight = weight * _smoothstep(0.7, 0.95, _sample(self._alpha, x, rows=y)[0])
+        weight = hidden * (1 - smoothstep(0.06, 0.15, off)) * smoothstep(1.3, 2.2, better)
+        weight = weight * smoothstep(0.7, 0.95, _sample(self._alpha, x, rows=y)[0])
         weight = torch.from_numpy(ndimage.gaussian_filter(weight.numpy(), (2, 2 * _FINE)))
         drawn = _sample(self._person, x, "bicubic", rows=y)
         return colours * (1 - weight) + drawn * weight, hidden * (1 - weight)
@@ -306,8 +306,3 @@ def _planes(image: Floats) -> torch.Tensor:
 
 def _halve_columns(values: torch.Tensor) -> torch.Tensor:
     return values.unflatten(-1, (-1, _FINE)).mean(-1)
-
-
-def _smoothstep(low: float, high: float, values: torch.Tensor) -> torch.Tensor:
-    share = ((values - low) / (high - low)).clamp(0, 1)
-    return share * share * (3 - 2 * share)

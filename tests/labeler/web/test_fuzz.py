@@ -455,4 +455,4 @@ def report(fuzzer: Fuzzer, wrong: list[str]) -> None:
     tried = {key for key in fuzzer.statuses if key.startswith("POST")}
     accepted = {key for key in tried if min(fuzzer.statuses[key]) < 400}
     # Requests that are all refused would show little.
-    assert len(accepted) > len(tried) / 4, f"never accepted: {sorted(tried - accepted)}"
+    assert len(accepted) > len(tried) / 2, f"never accepted: {sorted(tried - accepted)}"

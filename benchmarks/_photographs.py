@@ -20,16 +20,21 @@ import numpy as np
 from PIL import Image
 
 from rotation.data.celeba import read_tables
-from rotation.data.crop import CELEBA_HEIGHT, CELEBA_WIDTH, Pixels, crop_box
+from rotation.data.crop import CELEBA_HEIGHT, CELEBA_WIDTH, CROP_BOX, Pixels, crop_box
 from rotation.data.sources import open_source
+from rotation.poses.mtcnn import LandmarkDetector
 
 Box = tuple[float, float, float, float]
 HELD_OUT = 500
 """The last images of CelebA's first 10,000. Neither they nor their people trained `celeba-64`."""
+EYES = (89.0, 111.5)
+"""The middle between the eyes in aligned images of CelebA, in pixels."""
+EYE_SIDE = 128
+"""Side of the crops that eyes are looked for in."""
+FARTHEST = 0.2
+"""A box moves at most so many of its sides in one round."""
 LFW_WINDOW = (36, 2, 36 + CELEBA_WIDTH, 2 + CELEBA_HEIGHT)
 """The part of a deep-funneled picture of 250 x 250 that has CelebA's alignment."""
-
-
 LFW_SHARE = 0.1
 """Of the people, kept aside for judging."""
 
@@ -152,6 +157,30 @@ def standard_crops(photograph: Photograph, frames: Pixels, side: int) -> Pixels:
     """The standard crops (K, side, side, 3) of frames (K, H, W, 3) of a photograph."""
     box = standard_box(photograph)
     return np.stack([cut(frame, box, side) for frame in frames])
+
+
+def boxes_at_eyes(photograph: Photograph, frames: Pixels, rounds: int = 2) -> list[Box]:
+    """The standard box of each frame (K, H, W, 3), moved so that the eyes have CelebA's place.
+
+    A head that turns about its neck moves sideways. CelebA aligns each photograph by the eyes.
+    """
+    boxes = [standard_box(photograph)] * len(frames)
+    left, top, right, bottom = CROP_BOX
+    place = (np.array(EYES) - (left, top)) / (right - left, bottom - top)
+    for _ in range(rounds):
+        crops = np.stack([cut(f, box, EYE_SIDE) for f, box in zip(frames, boxes, strict=True)])
+        points, _ = LandmarkDetector().detect_crops(crops)
+        off = points[:, :2].mean(axis=1) / EYE_SIDE - place
+        off = np.clip(np.nan_to_num(off), -FARTHEST, FARTHEST)
+        boxes = [_moved(box, step) for box, step in zip(boxes, off.tolist(), strict=True)]
+    return boxes
+
+
+def _moved(box: Box, step: Sequence[float]) -> Box:
+    """A box moved by a step (2,) in its own sides."""
+    left, top, right, bottom = box
+    across, down = step[0] * (right - left), step[1] * (bottom - top)
+    return left + across, top + down, right + across, bottom + down
 
 
 def _draw(title: str, seed: int, key: str) -> str:

@@ -92,7 +92,9 @@ class ClusterWay:
         return LandmarkDetector()
 
     def yaw(self, photograph: Photograph) -> float:
-        """By MTCNN on the standard crop."""
+        """By MTCNN on the standard crop; by the face mesh for geometry."""
+        if self._editing.method == "geometry":
+            return HeadPhotograph(Image.fromarray(photograph.pixels)).yaw_deg
         yaw = float(self._detector.estimate_crops(_crop(photograph)[None]).yaw_deg[0])
         return yaw if np.isfinite(yaw) else 0.0
 
@@ -107,9 +109,12 @@ class ClusterWay:
             direction=self._direction(photograph.light),
             options=self._editing,
             device="cpu",
+            photograph=Image.fromarray(photograph.pixels),
         )
-        frames = method.edit(request).frames
-        return np.stack([_paste(photograph, frame) for frame in frames])
+        edited = method.edit(request)
+        if edited.photographs is not None:
+            return np.stack(list(edited.photographs))
+        return np.stack([_paste(photograph, frame) for frame in edited.frames])
 
     def _direction(self, light: str) -> Direction:
         light = light if self._light_filter else "any"
@@ -182,7 +187,7 @@ def _flow_no_light(setting: Setting) -> Way:
 
 
 class GeometryWay:
-    """The geometry of the head, at the photograph's own size.
+    """The geometry of the head without clusters, at the photograph's own size.
 
     Parameters:
         model: draws hidden parts; None: they are filled from their surroundings.
@@ -208,7 +213,11 @@ WAYS: dict[str, Callable[[Setting], Way]] = {
     "flow": _flow,
     "flow-no-light": _flow_no_light,
     "line": _line,
-    "geometry": lambda setting: GeometryWay(LatentModel.load(find_model(setting.model), "cpu")),
+    "geometry": lambda setting: ClusterWay(setting, EditingOptions("geometry")),
+    "geometry-no-light": lambda setting: ClusterWay(setting, EditingOptions("geometry"), False),
+    "geometry-model": lambda setting: GeometryWay(
+        LatentModel.load(find_model(setting.model), "cpu")
+    ),
     "geometry-alone": lambda setting: GeometryWay(),
     "unturned": lambda setting: UnturnedWay(),
 }

@@ -32,7 +32,17 @@ from pathlib import Path
 import _project  # noqa: F401
 import numpy as np
 from _face_judge import FaceJudge, mesh_yaw
-from _photographs import Photograph, PhotographSet, celeba, lfw, standard_box, standard_crops
+from _photographs import (
+    Box,
+    Photograph,
+    PhotographSet,
+    boxes_at_eyes,
+    celeba,
+    cut,
+    lfw,
+    standard_box,
+    standard_crops,
+)
 from _picture_measures import (
     INSIDE,
     best_shift,
@@ -302,7 +312,11 @@ class Bench:
     def _level_reference(self, one: PhotographSet, row: int, rng: np.random.Generator) -> Pixels:
         reference = self.references[one.title]
         photograph = self._read(one, str(reference["names"][row]))
-        return level(photograph.pixels, to_photograph(reference["points"][row], photograph), rng)
+        return level(
+            photograph.pixels,
+            to_photograph(reference["points"][row], standard_box(photograph)),
+            rng,
+        )
 
     def _tell_apart(
         self,
@@ -373,18 +387,22 @@ class Bench:
         """What the judges see in a source and its frames."""
         assert self.judges is not None
         frames = np.concatenate([photograph.pixels[None], strip["frames"]])
-        crops = standard_crops(photograph, frames, SIDE)
+        boxes = boxes_at_eyes(photograph, frames)
+        crops = np.stack([cut(one, box, SIDE) for one, box in zip(frames, boxes, strict=True)])
         points = read_points(crops)
         yaws = np.stack([self.judges.calibrations[j].yaw_deg(points[j]) for j in JUDGES])
         seen = self.faces.look(crops)
-        meshes = [to_photograph(self.faces.mesh(crop)[:, :2], photograph) for crop in crops]
+        meshes = [
+            to_photograph(self.faces.mesh(crop)[:, :2], box)
+            for crop, box in zip(crops, boxes, strict=True)
+        ]
         shape = photograph.pixels.shape[:2]
         energy = [
             gradient_energy(frame, face_mask(mesh, shape, INSIDE))
             for frame, mesh in zip(frames, meshes, strict=True)
         ]
         head = head_mask(meshes[0], shape)
-        small = standard_crops(photograph, frames, 64)
+        small = np.stack([cut(one, box, 64) for one, box in zip(frames, boxes, strict=True)])
         back = [masked_psnr(photograph.pixels, one, head) for one in strip["back"]]
         return {
             "source_yaw": yaws[:, 0],
@@ -394,7 +412,12 @@ class Bench:
             "contrast": seen.contrast[1:],
             "light": self.classifier.predict(light_features(small)).argmax(axis=1),
             "sharpness": np.array(energy[1:]) / energy[0],
-            "points": np.stack([to_photograph(p, photograph) for p in points["MTCNN"][1:]]),
+            "points": np.stack(
+                [
+                    to_photograph(found, box)
+                    for found, box in zip(points["MTCNN"], boxes, strict=True)
+                ][1:]
+            ),
             "back": np.array(back or [np.nan]),
             "head": head,
         }
@@ -455,9 +478,9 @@ def every_degree(way: Way, photograph: Photograph, look: Arrays) -> Arrays:
     return {"flicker": np.array(flicker(frames, look["head"]))}
 
 
-def to_photograph(points: NDArray, photograph: Photograph) -> NDArray:
-    """Points (n, 2) of a standard crop of 256 pixels, in pixels of the photograph."""
-    left, top, right, bottom = standard_box(photograph)
+def to_photograph(points: NDArray, box: Box) -> NDArray:
+    """Points (n, 2) of a crop of 256 pixels, in pixels of the photograph; `box` is the crop's."""
+    left, top, right, bottom = box
     return points * ((right - left) / SIDE, (bottom - top) / SIDE) + (left, top)
 
 

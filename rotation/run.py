@@ -118,14 +118,17 @@ def default_editing_method(
 ) -> str:
     """The name of the editing method that suits the encoder.
 
-    This is `flow` for the encoder `smooth` and `closed-loop` for the others, which were measured to
-    be best (docs/results.md).
+    This is `geometry` for the encoder `smooth` and `closed-loop` for the others, which were
+    measured to be best (docs/results.md).
 
     Parameters:
-        flow, closed_loop: True asks for the method, False excludes it.
+        flow, closed_loop: True asks for the method, False excludes it. Geometry editing falls back
+            to the flow, so without the flow there is none of it either.
     """
-    if flow or (flow is None and not closed_loop and model.embedding == "smooth"):
+    if flow:
         return "flow"
+    if flow is None and not closed_loop and model.embedding == "smooth":
+        return "geometry"
     if closed_loop or (closed_loop is None and model.embedding != "smooth"):
         return "closed-loop"
     return "line"
@@ -192,7 +195,8 @@ def _estimators(
 
 def _read_photograph(options: RunOptions, images: ImageSource) -> Image.Image | None:
     """The image of the source, if frames are to be pasted back into it."""
-    return read_image(images, safe_name(options.source)) if options.output.paste_back else None
+    pasted = options.output.paste_back or options.turn.editing.method == "geometry"
+    return read_image(images, safe_name(options.source)) if pasted else None
 
 
 def _save_pipeline(options: RunOptions, result: Rotation) -> None:

@@ -116,7 +116,7 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
     "--editing",
     type=click.Choice(list(EDITING_METHODS)),
     help=f"How frames are made. {_describe_methods(EDITING_METHODS)} "
-    "[flow where embedded smoothly, else closed-loop].",
+    "[geometry where embedded smoothly, else closed-loop].",
 )
 @click.option("--carry/--no-carry", default=None, help="The same as --editing flow, or not that.")
 @click.option(
@@ -134,8 +134,8 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
 @click.option(
     "--gain",
     type=Gain(),
-    help="With line and flow: multiplies the displacement; auto: trial frames "
-    "[flow 0.5, line where embedded smoothly 1.5, else auto].",
+    help="With geometry, line and flow: multiplies the displacement; auto: trial frames "
+    "[geometry 1, flow 0.5, line where embedded smoothly 1.5, else auto].",
 )
 @click.option(
     "--keep-norm/--no-keep-norm",
@@ -173,7 +173,11 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
     metavar="FILE.onnx",
     help="Your model to enlarge frames (needs requirements/pictures.txt).",
 )
-@click.option("--paste-back", is_flag=True, help="Also the whole photograph with each frame in it.")
+@click.option(
+    "--paste-back",
+    is_flag=True,
+    help="Also the whole photograph with each frame in it; geometry always writes it.",
+)
 @click.option(
     "--save-pipeline",
     type=OutputFolder(),
@@ -314,6 +318,11 @@ def _print_summary(report: dict[str, Any], options: RunOptions) -> None:
     missed = [f"{yaw:+g}" for yaw, there in pairs if not there]
     if missed:
         click.echo(f"not reached: {', '.join(missed)} degrees; the frames turn as far as they can")
+    if report["turn"]["fallback"]:
+        click.echo(f"turned by flow, not by geometry: {report['turn']['fallback']}")
+    for yaw, doubt in zip(report["yaws_deg"], report["turn"]["doubts"] or (), strict=False):
+        if doubt:
+            click.echo(f"doubtful at {yaw:+g} degrees: {doubt}")
     if report["gain"] == AUTO and reached is None:
         click.echo("no face could be read off the trial frames: turned by the plain slope (gain 1)")
     click.echo(f"strip: {options.out / 'strip.png'}")

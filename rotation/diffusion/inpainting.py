@@ -37,7 +37,8 @@ def inpaint(
         schedule: the noise schedule.
         times: falling timesteps. The first says how much of the guess survives; at the last, the
             clean image is predicted and returned.
-        generator: of the noise.
+        generator: of the noise, which is the same for all images. So an image comes out the same
+            alone and in a batch, and the frames of a video do not flicker.
         repeats: how often each step is done.
 
     Returns:
@@ -46,7 +47,8 @@ def inpaint(
     check_falling(times)
 
     def noise() -> torch.Tensor:
-        return torch.randn(images.shape, generator=generator, dtype=images.dtype).to(images.device)
+        one = torch.randn(images.shape[1:], generator=generator, dtype=images.dtype)
+        return one.to(images.device).expand_as(images)
 
     x = schedule.signal(times[0]) * images + schedule.noise(times[0]) * noise()
     clean = images

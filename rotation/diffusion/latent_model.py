@@ -179,6 +179,11 @@ class LatentModel:
         """The device of the model. Inputs are moved to it, and results back to the CPU."""
         return self._denoising.device
 
+    @property
+    def denoiser(self) -> LatentModel:
+        """The model itself; a codec has one."""
+        return self
+
     def eps(self, x: torch.Tensor, time: int) -> torch.Tensor:
         """The predicted noise (N, 3, S, S) in x (N, 3, S, S) at a timestep (`ddim.Denoiser`)."""
         return self._denoising.eps(x, time)

@@ -23,6 +23,7 @@ from rotation.progress import Progress
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
     from rotation.clusters.selection import Selection
     from rotation.data.crop import Pixels
@@ -72,6 +73,7 @@ class EditRequest:
         options: how to edit.
         device: where landmarks are found in frames.
         latent: the latent of the face (3, S, S); None: `model` encodes it.
+        photograph: the whole photograph that the crop is part of; only geometry editing needs it.
         member_crops: images (n, S, S, 3) of the clusters. Only the closed loop needs them.
         estimators: makes the pose estimators of the closed loop; None: MTCNN.
         seed: the seed of random steps.
@@ -86,6 +88,7 @@ class EditRequest:
     options: EditingOptions
     device: torch.device | str
     latent: Latents | None = None
+    photograph: Image.Image | None = None
     member_crops: Pixels | None = None
     estimators: EstimatorFactory | None = None
     seed: int = 0
@@ -108,12 +111,18 @@ class TurnPath:
             given, or no landmarks were found.
         measured_deg: the yaws that the closed loop measured.
         readers: the pose estimators of the closed loop, in words.
+        hidden: the share of the visible face that the photograph did not show; geometry only.
+        doubts: why a frame may not be good, in words, or None; geometry only.
+        fallback: why geometry could not turn the head, so that flow editing did.
     """
 
     path_deg: tuple[float, ...]
     reached: tuple[bool, ...] | None
     measured_deg: tuple[float, ...] | None = None
     readers: str | None = None
+    hidden: tuple[float, ...] | None = None
+    doubts: tuple[str | None, ...] | None = None
+    fallback: str | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +133,8 @@ class MovedLatents:
         source: the latent of the face, (3, S, S).
         frames: the latents at the target yaws, (K, 3, S, S).
         path: how far each was moved.
-        warped: the face warped along the flow alone, (K, S, S, 3); flow editing only.
+        warped: the face warped along the flow alone, or turned by geometry alone, (K, S, S, 3);
+            None with the other methods.
         warped_latents: the latents of `warped`, (K, 3, S, S).
     """
 
@@ -143,11 +153,13 @@ class EditedFrames:
         frames: (K, S, S, 3), uint8.
         reconstruction: the face decoded from its own latent, (S, S, 3).
         latents: the latents that were decoded.
+        photographs: the whole photographs with the head turned, each (H, W, 3); geometry only.
     """
 
     frames: Pixels
     reconstruction: Pixels
     latents: MovedLatents
+    photographs: Sequence[Pixels] | None = None
 
 
 class EditingMethod(ABC):
@@ -233,6 +245,10 @@ EDITING_METHODS = {
     "flow": RegisteredMethod(
         "rotation.editing.flow_editing:FlowEditing",
         "warp the image along the flow between the clusters' means; the line does the rest",
+    ),
+    "geometry": RegisteredMethod(
+        "rotation.editing.geometry_editing:GeometryEditing",
+        "turn the head in the whole photograph; clusters and model draw what was hidden",
     ),
     "closed-loop": RegisteredMethod(
         "rotation.editing.closed_loop:ClosedLoopEditing",

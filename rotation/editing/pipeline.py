@@ -6,12 +6,13 @@ Stages exchange plain values, so each can be used alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 import torch
+from PIL import Image
 
 from rotation.clusters.members import (
     cluster_angles,
@@ -32,7 +33,7 @@ from rotation.clusters.selection import (
     usable_attributes,
 )
 from rotation.data.celeba import Tables
-from rotation.data.crop import Pixels, read_crop
+from rotation.data.crop import Pixels, read_crop, read_image
 from rotation.data.records import Records, join_records, source_record
 from rotation.data.sources import ImageSource, safe_name
 from rotation.directions.diagnostics import AngleFit, Examples, angle_fits, examples
@@ -84,12 +85,21 @@ class Data:
 
 @dataclass(frozen=True)
 class Source:
-    """The face to turn: its crop (S, S, 3), its record, its light, and its yaw in degrees."""
+    """The face to turn.
+
+    Attributes:
+        crop: its standard crop, (S, S, 3).
+        record: what is known of it.
+        light: its light; None if the clusters are of every light.
+        yaw_deg: its yaw.
+        photograph: the whole photograph; only geometry editing needs it.
+    """
 
     crop: Pixels
     record: Records
     light: str | None
     yaw_deg: float
+    photograph: Image.Image | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +117,8 @@ class Rotation:
         fit: the direction.
         means: the mean image of each cluster, (clusters, S, S, 3).
         examples, angle_fits: for each cluster, member images, and the quality of the fit.
-        warped: the source warped along the flow alone, (K, S, S, 3); None without a flow.
+        warped: see `MovedLatents`.
+        photographs: see `EditedFrames`.
     """
 
     source: Source
@@ -122,6 +133,7 @@ class Rotation:
     examples: tuple[Examples, ...] = ()
     angle_fits: tuple[AngleFit, ...] = ()
     warped: Pixels | None = None
+    photographs: Sequence[Pixels] | None = None
 
     @property
     def reconstruction_mse(self) -> float:
@@ -158,7 +170,8 @@ def find_source(data: Data, size: int, options: TurnOptions) -> Source:
             f"No pose is known of {name}: no face was found, or the file of poses or "
             "landmarks lacks it. Bring its yaw with --poses, or choose another source."
         )
-    return Source(crop, source_record(name, light or "center", data.tables), light, yaw)
+    record = source_record(name, light or "center", data.tables)
+    return Source(crop, record, light, yaw, read_image(data.images, name))
 
 
 @dataclass(frozen=True)
@@ -200,6 +213,7 @@ def turn(
         direction=fit.direction,
         options=options.editing,
         device=data.device,
+        photograph=source.photograph,
         member_crops=np.stack(list(clusters.crops.values())),
         estimators=data.estimators,
         seed=options.seed,
@@ -230,6 +244,7 @@ def _result(
         examples=examples(clusters.selection, clusters.crops),
         angle_fits=fits,
         warped=moved.warped,
+        photographs=edited.photographs,
     )
 
 

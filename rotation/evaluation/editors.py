@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from PIL import Image
 
 from rotation.data.records import UNKNOWN, Records
+from rotation.diffusion.latent_model import LatentModel
 from rotation.editing.pipeline import Data, Source, turn
 from rotation.evaluation.ground_truth import TrueRenders, class_of
 from rotation.evaluation.judge import JudgedFrames
@@ -17,8 +19,9 @@ from rotation.latents.encoders import LatentCodec, decode_pixels
 from rotation.latents.store import LatentStore
 from rotation.options import TurnOptions
 from rotation.synthetic_heads.attributes import attributes
+from rotation.synthetic_heads.camera import CELEBA_VIEW
 from rotation.synthetic_heads.parameters import Head
-from rotation.synthetic_heads.renderer import render
+from rotation.synthetic_heads.renderer import render, render_view
 
 Editor = Callable[[LatentCodec, Source, TrueRenders], JudgedFrames]
 """Turns a source; the true renders are for the upper bound alone."""
@@ -34,7 +37,9 @@ def source_of(head: Head, size: int) -> Source:
         attribute_names=tuple(known),
         attributes=np.array([[int(value) for value in known.values()]]),
     )
-    return Source(render([head], size)[0], record, class_of(head), head.yaw_deg)
+    photograph = Image.fromarray(render_view([head], CELEBA_VIEW)[0])
+    crop = render([head], size)[0]
+    return Source(crop, record, class_of(head), head.yaw_deg, photograph)
 
 
 def by_clusters(data: Data, store: LatentStore, options: TurnOptions) -> Editor:
@@ -72,6 +77,11 @@ class CachedSourceEncoder:
     def image_size(self) -> int:
         """S, the side of images and latents."""
         return self._model.image_size
+
+    @property
+    def denoiser(self) -> LatentModel:
+        """See `LatentCodec`."""
+        return self._model.denoiser
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """See `LatentCodec`."""

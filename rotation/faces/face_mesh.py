@@ -80,8 +80,16 @@ class FaceMesh:
         return math.degrees(math.atan2(-z, x))
 
     def scaled_depth(self, factor: float) -> FaceMesh:
-        """The mesh with its depth multiplied by a factor."""
-        return FaceMesh(self.points * (1, 1, factor), self.score)
+        """The mesh with its relief multiplied by a factor; its yaw stays.
+
+        The relief is the depth before or behind the plane through `middle` that holds `across` and
+        the vertical. The network gives the right yaw, but a relief that is too flat.
+        """
+        x, _, z = self.across
+        middle = self.middle
+        plane = middle[2] + (self.points[:, 0] - middle[0]) * z / x
+        depth = plane + factor * (self.points[:, 2] - plane)
+        return FaceMesh(np.column_stack([self.points[:, :2], depth]), self.score)
 
 
 def find_mesh(photograph: NDArray[np.uint8], box: tuple[float, float, float, float]) -> FaceMesh:

@@ -7,7 +7,8 @@ are drawn. What is drawn is enlarged and put into the frame with a soft edge.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -19,6 +20,7 @@ from rotation.data.crop import CROP_BOX
 from rotation.diffusion.inpainting import inpaint
 from rotation.diffusion.schedule import NoiseSchedule, timesteps
 from rotation.geometry.head import Head
+from rotation.geometry.layers import fill_smoothly
 from rotation.geometry.turning import TurnedFrame
 
 EYES = ((33, 133), (362, 263))
@@ -26,13 +28,16 @@ EYES = ((33, 133), (362, 263))
 _EYE_DISTANCE = 38.0  # pixels in an aligned CelebA image, of a frontal face
 _EYE_ROW = 111.0  # in an aligned CelebA image
 _START = 0.7  # of the schedule: how much of the first guess is forgotten
+_START_FROM_GUESS = 0.5  # the same of a guess that clusters gave
 _STEPS = 25
-_REPEATS = 3
+_REPEATS = 3  # of each step
+_REPEATS_FROM_GUESS = 2
 _SEEN = (0.8, 1.0)  # how well a pixel must have been seen to be held
 _LINE = 3  # pixels of the crop; narrower unseen lines are left as they are
 _RIM = 5  # the width of the brush that widens what is drawn
 _FADE = 0.06  # of the crop's side, at its edges
 _OVERSAMPLING = 4
+_BATCH = 8  # frames that are drawn together
 
 Box = tuple[float, float, float]
 """Left, top and side of a square in pixels of the frame."""
@@ -57,10 +62,25 @@ class Model(Protocol):
         """The noise in images (N, 3, S, S) at a timestep."""
 
 
+@dataclass(frozen=True)
+class HiddenParts:
+    """The standard crop of a turned frame, and which of its pixels the photograph saw.
+
+    Attributes:
+        box: where the crop lies in the frame.
+        image: (3, S, S), 0 to 1; unseen pixels are filled from their surroundings.
+        known: (1, S, S), 1 for pixels to be held, 0 for pixels to be drawn.
+    """
+
+    box: Box
+    image: torch.Tensor
+    known: torch.Tensor
+
+
 def draw_hidden(
     frame: TurnedFrame, angle_deg: float, head: Head, model: Model, seed: int = 0
 ) -> TurnedFrame:
-    """The frame with its hidden parts drawn by the model.
+    """The frame with its hidden parts drawn by the model alone.
 
     Parameters:
         frame: a turned head, at `angle_deg` from the photograph.
@@ -68,24 +88,63 @@ def draw_hidden(
         model: a diffusion model of faces in the standard crop.
         seed: of the noise. With the same noise for all frames, a video does not flicker.
     """
+    parts = find_hidden(frame, angle_deg, head, model.image_size)
+    return join_drawn(frame, parts, draw_parts([parts], model, seed=seed)[0])
+
+
+def find_hidden(frame: TurnedFrame, angle_deg: float, head: Head, size: int) -> HiddenParts:
+    """What a model of images of `size` pixels would have to draw in a frame."""
     box = aligned_crop(head, angle_deg)
-    image = _crop(frame.image, box, model.image_size)[None]
-    seen = _crop((1 - (1 - frame.seen) * frame.alpha)[..., None], box, model.image_size)[None]
+    seen = _crop((1 - (1 - frame.seen) * frame.alpha)[..., None], box, size)[None]
     known = ((seen - _SEEN[0]) / (_SEEN[1] - _SEEN[0])).clamp(0, 1)
     # Lines along the outline are left as they are; what is wider is drawn, with a rim.
     known = _grow(_grow(known, _LINE), -_LINE - _RIM + 1)
+    return HiddenParts(box, _crop(frame.image, box, size), known[0])
+
+
+def draw_parts(
+    parts: Sequence[HiddenParts],
+    model: Model,
+    guesses: torch.Tensor | None = None,
+    seed: int = 0,
+) -> torch.Tensor:
+    """The crops (N, 3, S, S), 0 to 1, with their hidden parts drawn.
+
+    Parameters:
+        parts: of N frames of one photograph.
+        model: a diffusion model of faces in the standard crop.
+        guesses: (N, 3, S, S), 0 to 1: what may be hidden; None: as little as the surroundings say.
+        seed: of the noise, which is the same for all frames.
+    """
+    known = torch.stack([one.known for one in parts])
+    images = torch.stack([one.image for one in parts])
+    if guesses is not None:
+        images = known * images + (1 - known) * _fit_colours(guesses, images, known)
     length = len(model.schedule)
-    times = [time for time in timesteps(length, _STEPS) if time <= _START * length]
-    drawn = inpaint(
-        model.eps,
-        (image * 2 - 1).to(model.device),
-        known.to(model.device),
-        model.schedule,
-        sorted(times, reverse=True),
-        torch.Generator().manual_seed(seed),
-        _REPEATS,
+    start, repeats = (
+        (_START, _REPEATS) if guesses is None else (_START_FROM_GUESS, _REPEATS_FROM_GUESS)
     )
-    return _join(frame, box, (drawn[0].cpu() + 1) / 2, 1 - known[0])
+    times = [time for time in timesteps(length, _STEPS) if time <= start * length]
+    drawn = [
+        inpaint(
+            model.eps,
+            (some * 2 - 1).to(model.device),
+            held.to(model.device),
+            model.schedule,
+            sorted(times, reverse=True),
+            torch.Generator().manual_seed(seed),
+            repeats,
+        ).cpu()
+        for some, held in zip(images.split(_BATCH), known.split(_BATCH), strict=True)
+    ]
+    return (torch.cat(drawn) + 1) / 2
+
+
+def _fit_colours(guesses: torch.Tensor, images: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Guesses (N, 3, S, S) whose colours go over smoothly into those of the known pixels."""
+    off = (images - guesses).permute(0, 2, 3, 1).numpy()
+    filled = [fill_smoothly(one, mask) for one, mask in zip(off, known[:, 0].numpy(), strict=True)]
+    return (guesses + torch.from_numpy(np.stack(filled)).permute(0, 3, 1, 2)).clamp(0, 1)
 
 
 def aligned_crop(head: Head, angle_deg: float) -> Box:
@@ -120,17 +179,17 @@ def _grow(known: torch.Tensor, brush: int) -> torch.Tensor:
     return sign * F.max_pool2d(sign * known, abs(brush), stride=1, padding=abs(brush) // 2)
 
 
-def _join(frame: TurnedFrame, box: Box, drawn: torch.Tensor, unknown: torch.Tensor) -> TurnedFrame:
-    """A frame with what was drawn (3, S, S) where the crop was unknown (1, S, S).
+def join_drawn(frame: TurnedFrame, parts: HiddenParts, drawn: torch.Tensor) -> TurnedFrame:
+    """A frame with the crop (3, S, S), 0 to 1, where its pixels were hidden.
 
     What is drawn fades out towards the edges of the crop, and where the frame was not changed.
     """
     height, width = frame.image.shape[:2]
     size = drawn.shape[1]
-    left, top, side = box
+    left, top, side = parts.box
     edge = torch.linspace(0, 1, size)
     fade = (torch.minimum(edge, 1 - edge) / _FADE).clamp(0, 1)
-    weight = unknown * fade * fade[:, None]
+    weight = (1 - parts.known) * fade * fade[:, None]
     columns = (torch.arange(width) + 0.5 - left) / side * 2 - 1
     rows = (torch.arange(height) + 0.5 - top) / side * 2 - 1
     grid = torch.stack([columns.expand(height, -1), rows[:, None].expand(-1, width)], dim=-1)

@@ -112,10 +112,10 @@ class Photograph:
         check_yaws([yaw_deg])
         angle = yaw_deg - self.yaw_deg
         frame = self.turn_by(angle)
-        hidden = _hidden_share(frame)
+        hidden = self.hidden_share(frame)
         if model is not None:
             frame = draw_hidden(frame, angle, self.head, model, seed)
-        return TurnedPhotograph(yaw_deg, self.paste(frame), hidden, self._doubt(yaw_deg, hidden))
+        return TurnedPhotograph(yaw_deg, self.paste(frame), hidden, self.doubt(yaw_deg, hidden))
 
     def turn_by(self, angle_deg: float, relight: bool = True) -> TurnedFrame:
         """The window around the head, turned by an angle; see `HeadTurner.turn`."""
@@ -135,7 +135,19 @@ class Photograph:
         view[:] = np.rint(share * frame + (1 - share) * view).astype(np.uint8)
         return whole
 
-    def _doubt(self, yaw_deg: float, hidden: float) -> str | None:
+    @staticmethod
+    def hidden_share(turned: TurnedFrame) -> float:
+        """The share of the turned face's pixels that the source did not show, 0 to 1."""
+        face = turned.face
+        return float((face * (1 - turned.seen)).sum() / max(float(face.sum()), 1e-6))
+
+    def doubt(self, yaw_deg: float, hidden: float) -> str | None:
+        """Why a frame may not be good, in words; None if nothing speaks against it.
+
+        Parameters:
+            yaw_deg: the yaw of the frame.
+            hidden: its `hidden_share`.
+        """
         angle = abs(yaw_deg - self.yaw_deg)
         if angle > MAX_TURN_DEG:
             return f"turned by {angle:.0f} degrees; up to {MAX_TURN_DEG:.0f} turn out well"
@@ -195,9 +207,3 @@ def _window(face: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
         min(size[0], round(far[0])),
         min(size[1], round(far[1])),
     )
-
-
-def _hidden_share(turned: TurnedFrame) -> float:
-    """The share of the turned face's pixels that the source did not show."""
-    face = turned.face
-    return float((face * (1 - turned.seen)).sum() / max(float(face.sum()), 1e-6))

@@ -17,15 +17,20 @@ from rotation.diffusion.latent_model import LatentModel
 from rotation.diffusion.model_folder import find_model
 from rotation.geometry.photograph import check_yaws, open_photograph
 from rotation.imaging.animation import WRITERS, import_av
-from rotation.imaging.images import degrees, draw_strip, save_png, save_text
+from rotation.imaging.images import (
+    SHOWN_HEIGHT,
+    at_height,
+    caption,
+    draw_strip,
+    save_png,
+    save_text,
+)
 from rotation.options import ModelOptions
 from rotation.output_paths import check_folder
 from rotation.progress import Progress
 
 MODEL = "celeba-64"
 """The bundled model that draws hidden parts."""
-SHOWN_HEIGHT = 512
-"""Higher frames are reduced to it on the strip and in animations."""
 
 
 def write_preview(
@@ -60,7 +65,8 @@ def write_preview(
         import_av()
     drawing = _load_model(model) if model else None
     opened = open_photograph(photograph)
-    tiles, names = [_reduce(np.asarray(opened.image))], ["photograph"]
+    height = min(opened.image.height, SHOWN_HEIGHT)
+    tiles, names = [at_height(np.asarray(opened.image), height)], ["photograph"]
     report: dict[str, Any] = {
         "photograph": photograph.name,
         "yaw_deg": round(opened.yaw_deg, 2),
@@ -73,8 +79,8 @@ def write_preview(
         frame = opened.turn_to(yaw, drawing)
         seconds = round(time.perf_counter() - start, 3)
         save_png(Image.fromarray(frame.pixels), out / f"photograph_{yaw:+06.1f}.png")
-        tiles.append(_reduce(frame.pixels))
-        names.append(degrees(yaw) + (" (doubtful)" if frame.doubt else ""))
+        tiles.append(at_height(frame.pixels, height))
+        names.append(caption(yaw, frame.doubt))
         told = {"hidden": round(frame.hidden, 3), "doubt": frame.doubt, "seconds": seconds}
         report["frames"].append({"yaw_deg": yaw} | told)
         if progress:
@@ -97,15 +103,3 @@ def _load_model(options: ModelOptions) -> LatentModel:
     device = choose_device(options.device)
     bf16 = bf16_is_faster(device) if options.bf16 is None else options.bf16
     return LatentModel.load(find_model(options.folder or MODEL), str(device), bf16=bf16)
-
-
-def _reduce(pixels: Pixels) -> Pixels:
-    """An image (H, W, 3), reduced to `SHOWN_HEIGHT` pixels if it is higher.
-
-    A strip of high frames could not be looked at, and a video of them would not fit into memory.
-    """
-    height, width = pixels.shape[:2]
-    if height <= SHOWN_HEIGHT:
-        return pixels
-    size = (round(width * SHOWN_HEIGHT / height), SHOWN_HEIGHT)
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))

@@ -19,6 +19,9 @@ GROUND = (245, 245, 243)
 INK = (40, 40, 40)
 GAP = 4
 CAPTION = 20
+SHOWN_HEIGHT = 512
+"""Higher photographs are reduced to it on strips and in animations: a strip of high ones could not
+be looked at, and a video of them would not fit into memory."""
 
 
 def to_pixels(images: NDArray[np.floating]) -> Pixels:
@@ -42,9 +45,22 @@ def enlarge(frames: Pixels, side: int) -> Pixels:
     )
 
 
+def at_height(pixels: Pixels, height: int) -> Pixels:
+    """An image (H, W, 3) resized to a height in pixels by a Lanczos filter."""
+    if pixels.shape[0] == height:
+        return pixels
+    size = (round(pixels.shape[1] * height / pixels.shape[0]), height)
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+
+
 def degrees(yaw_deg: float) -> str:
     """An angle as text: -30°, 0°, +12.5°. Pillow's font has a hyphen but no minus sign."""
     return f"{yaw_deg:+g}°" if yaw_deg else "0°"
+
+
+def caption(yaw_deg: float, doubt: str | None = None) -> str:
+    """The caption of a frame, which says whether there is a doubt about it."""
+    return degrees(yaw_deg) + (" (doubtful)" if doubt else "")
 
 
 def draw_strip(frames: Pixels, captions: Sequence[str], scale: int = 2) -> Image.Image:

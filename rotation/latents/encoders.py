@@ -215,6 +215,9 @@ class LatentCodec(Protocol):
     @property
     def image_size(self) -> int: ...
 
+    @property
+    def denoiser(self) -> LatentModel: ...
+
     def encode(self, images: torch.Tensor) -> torch.Tensor: ...
 
     def encode_source(self, images: torch.Tensor) -> torch.Tensor: ...
@@ -267,6 +270,11 @@ class DiffusionCodec:
     def with_source_cache(self, store: LatentStore) -> DiffusionCodec:
         """The same codec, which keeps sources' latents in a store of `source_fingerprint`."""
         return replace(self, source=CachedEncoder(self.source, store))
+
+    @property
+    def denoiser(self) -> LatentModel:
+        """The diffusion model, which predicts noise at any timestep."""
+        return self.model
 
     def encode(self, images: torch.Tensor) -> torch.Tensor:
         """Latents (N, 3, S, S) of images of the clusters."""

@@ -30,7 +30,7 @@ MINUS = "\N{MINUS SIGN}"
 def write_html_report(
     report: Mapping[str, Any], result: Rotation, shown: Pixels, path: Path
 ) -> None:
-    """Write the report of a turned head; `shown` are its finished frames (K, S', S', 3)."""
+    """Write the report of a turned head; `shown` are its frames as `write_images` shows them."""
     save_text(render_html_report(report, result, shown), path)
 
 
@@ -51,6 +51,7 @@ def render_html_report(report: Mapping[str, Any], result: Rotation, shown: Pixel
         source=result.source.crop,
         decoded=result.reconstruction,
         warped=[] if result.warped is None else list(result.warped),
+        photographs=result.photographs is not None,
         frames=_frames(report, shown),
         clusters=_clusters(report, result),
         plots=plots,
@@ -77,9 +78,11 @@ def _frames(report: Mapping[str, Any], shown: Pixels) -> list[dict[str, Any]]:
         reached,
         measured,
         report["latent_norm"]["frames"],
+        turn.get("hidden") or [None] * count,
+        turn.get("doubts") or [None] * count,
         strict=True,
     )
-    names = ("yaw", "picture", "path", "reached", "measured", "norm")
+    names = ("yaw", "picture", "path", "reached", "measured", "norm", "hidden", "doubt")
     return [dict(zip(names, column, strict=True)) for column in columns]
 
 

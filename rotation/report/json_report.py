@@ -35,6 +35,7 @@ def describe_run(result: Rotation, options: RunOptions) -> dict[str, Any]:
         "yaws_deg": turn.yaws_deg,
         "clusters": _describe_clusters(result, turn.clusters),
         "fit": _describe_fit(result, turn.fit),
+        "editing": turn.editing.method,
         "carried": None if result.warped is None else {"detail": turn.editing.detail},
         "gain": turn.editing.gain,
         "turn": asdict(result.turn),

@@ -14,6 +14,9 @@ from rotation.editing.pipeline import Rotation
 from rotation.imaging.animation import WRITERS, import_av
 from rotation.imaging.finishing import FinishingSteps, finish_frames, load_super_resolution
 from rotation.imaging.images import (
+    SHOWN_HEIGHT,
+    at_height,
+    caption,
     degrees,
     draw_beside_means,
     draw_grid,
@@ -38,7 +41,8 @@ class OutputPlan:
         side: of the images, in pixels. 0 keeps the frames' size and enlarges small frames on
             strips, sheets and animations only.
         finishing: the steps that finish frames for viewing.
-        photograph: the image to paste the frames back into; None pastes none.
+        photograph: the image to paste the frames back into, where the editing method gives no
+            whole photographs; None pastes none.
     """
 
     animations: tuple[str, ...] = ()
@@ -75,26 +79,58 @@ def plan_output(options: OutputOptions) -> OutputPlan:
 def write_images(
     result: Rotation, yaws_deg: Sequence[float], plan: OutputPlan, out: Path
 ) -> Pixels:
-    """Write the images into `out`, and return the finished frames (K, S', S', 3)."""
-    shown = finish_frames(result.frames, result.source.crop, plan.finishing)
-    side = plan.side or max(shown.shape[1], SHOWN_SIDE)
-    for yaw, frame in zip(yaws_deg, enlarge(shown, plan.side or shown.shape[1]), strict=True):
+    """Write the images into `out`, and return the frames as they are shown (K, H, W, 3).
+
+    Whole photographs are shown if there are any, else the finished standard crops.
+    """
+    frames = finish_frames(result.frames, result.source.crop, plan.finishing)
+    for yaw, frame in zip(yaws_deg, enlarge(frames, plan.side or frames.shape[1]), strict=True):
         save_png(Image.fromarray(frame), out / f"frame_{yaw:+06.1f}.png")
-    captions = [degrees(yaw) for yaw in yaws_deg]
-    large = enlarge(shown, side)
-    ends = enlarge(np.stack([result.source.crop, result.reconstruction]), side)
-    row, names = np.concatenate([ends, large]), ["source", "decoded", *captions]
-    save_png(draw_strip(row, names, scale=1), out / "strip.png")
-    if plan.grid:
-        save_png(draw_grid(row, names), out / "grid.png")
+    large = enlarge(frames, plan.side or max(frames.shape[1], SHOWN_SIDE))
     if plan.contact_sheets:
         _write_sheets(result, large, yaws_deg, out)
+    if result.photographs is not None:
+        return _write_photographs(result, yaws_deg, plan, out)
+    ends = enlarge(np.stack([result.source.crop, result.reconstruction]), large.shape[1])
+    captions = ["source", "decoded", *(caption(yaw) for yaw in yaws_deg)]
+    _write_strip(np.concatenate([ends, large]), captions, plan, out)
     for kind in plan.animations:
-        WRITERS[kind](shown, out / f"turn.{kind}", side)
+        WRITERS[kind](frames, out / f"turn.{kind}", large.shape[1])
     if plan.photograph is not None:
-        for yaw, frame in zip(yaws_deg, shown, strict=True):
-            save_png(paste_back(plan.photograph, frame), out / f"photograph_{yaw:+06.1f}.png")
-    return shown
+        for yaw, frame in zip(yaws_deg, frames, strict=True):
+            save_png(paste_back(plan.photograph, frame), _photograph_path(out, yaw))
+    return frames
+
+
+def _write_photographs(
+    result: Rotation, yaws_deg: Sequence[float], plan: OutputPlan, out: Path
+) -> Pixels:
+    """Write whole photographs, one by one, and what shows them; return them as they are shown."""
+    assert result.photographs is not None
+    assert result.source.photograph is not None
+    source = np.asarray(result.source.photograph)
+    height = plan.side or min(len(source), SHOWN_HEIGHT)
+    doubts = result.turn.doubts or [None] * len(yaws_deg)
+    shown = []
+    for yaw, pixels in zip(yaws_deg, result.photographs, strict=True):
+        save_png(Image.fromarray(pixels), _photograph_path(out, yaw))
+        shown.append(at_height(pixels, height))
+    captions = [caption(yaw, doubt) for yaw, doubt in zip(yaws_deg, doubts, strict=True)]
+    tiles = np.stack([at_height(source, height), *shown])
+    _write_strip(tiles, ["photograph", *captions], plan, out)
+    for kind in plan.animations:
+        WRITERS[kind](tiles[1:], out / f"turn.{kind}", height)
+    return tiles[1:]
+
+
+def _write_strip(tiles: Pixels, captions: Sequence[str], plan: OutputPlan, out: Path) -> None:
+    save_png(draw_strip(tiles, captions, scale=1), out / "strip.png")
+    if plan.grid:
+        save_png(draw_grid(tiles, captions), out / "grid.png")
+
+
+def _photograph_path(out: Path, yaw_deg: float) -> Path:
+    return out / f"photograph_{yaw_deg:+06.1f}.png"
 
 
 def _write_sheets(result: Rotation, large: Pixels, yaws_deg: Sequence[float], out: Path) -> None:

@@ -1,0 +1,166 @@
+"""Geometry editing: geometry moves what the photograph shows, clusters and model draw the rest.
+
+The head in the whole photograph is turned (`rotation.geometry`). The standard crop of each turned
+frame is encoded, and its latent is moved by the remainder of `flow_editing`: what parts that turn
+into view look like at that yaw, under the light of the clusters,
+
+    z(yaw) = E(crop of the turned head) + path(yaw) - path(source's yaw)
+
+The decoded latent is a guess of the hidden pixels. Sampling with the seen pixels held makes them
+fit (`rotation.geometry.drawing`). What was drawn goes back into the photograph.
+
+A photograph whose face cannot be measured is turned by `flow_editing` instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import overload
+
+import numpy as np
+import torch
+from PIL import Image
+
+from rotation.data.crop import Pixels
+from rotation.editing.flow_editing import FlowEditing
+from rotation.editing.method import (
+    EditedFrames,
+    EditRequest,
+    MovedLatents,
+    TurnPath,
+    along_path,
+)
+from rotation.errors import ImageError
+from rotation.geometry.drawing import HiddenParts, draw_parts, find_hidden, join_drawn
+from rotation.geometry.photograph import Photograph
+from rotation.imaging.colours import restore_colours
+from rotation.imaging.images import from_pixels, to_pixels
+from rotation.latents.encoders import decode_pixels
+from rotation.options import Gain
+
+HIDDEN_GAIN = 1.0
+"""Share of the mean remainder that hidden parts get."""
+
+SMALLEST_SIDE = 178
+"""A crop without its photograph is enlarged to this side, so that the face can be measured."""
+
+
+@dataclass(frozen=True)
+class TurnedLatents(MovedLatents):
+    """The moved latents of the crops of a turned head.
+
+    Attributes:
+        photograph: the measured head.
+        parts: of each frame, its crop and which of its pixels are hidden.
+    """
+
+    photograph: Photograph = None  # type: ignore[assignment]  # dataclasses want a default
+    parts: tuple[HiddenParts, ...] = ()
+
+
+@dataclass(frozen=True)
+class TurnedPhotographs(Sequence[Pixels]):
+    """Whole photographs (H, W, 3), one for each of K frames, each made when it is asked for.
+
+    A photograph may have many megapixels, so only what the model drew is kept.
+    """
+
+    photograph: Photograph
+    yaws_deg: tuple[float, ...]
+    parts: tuple[HiddenParts, ...]
+    drawn: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.yaws_deg)
+
+    @overload
+    def __getitem__(self, number: int) -> Pixels: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> list[Pixels]: ...
+
+    def __getitem__(self, number: int | slice) -> Pixels | list[Pixels]:
+        if isinstance(number, slice):
+            return [self[one] for one in range(*number.indices(len(self)))]
+        frame = self.photograph.turn_by(self.yaws_deg[number] - self.photograph.yaw_deg)
+        joined = join_drawn(frame, self.parts[number], self.drawn[number])
+        return self.photograph.paste(joined)
+
+
+class GeometryEditing(FlowEditing):
+    """Turns the head in the photograph, and lets clusters and model draw what was hidden."""
+
+    def choose_gain(self, gain: Gain | None, smooth: bool = False) -> Gain:
+        """See `EditingMethod`. Hidden parts get the whole path, since seen ones are held."""
+        return super().choose_gain(HIDDEN_GAIN if gain is None else gain, smooth)
+
+    def move(self, request: EditRequest) -> MovedLatents:
+        """See `EditingMethod`. Falls back to `FlowEditing` if the face cannot be measured."""
+        try:
+            photograph = _measure(request)
+        except ImageError as error:
+            along_flow = super().move(request)
+            return replace(along_flow, path=replace(along_flow.path, fallback=str(error)))
+        gain = self.choose_gain(request.options.gain)
+        places = along_path(request.yaw_deg, request.yaws_deg, float(gain))
+        parts, path = _turn(photograph, request.yaws_deg, request.model.image_size, places)
+        images = torch.stack([one.image for one in parts])
+        source = torch.from_numpy(from_pixels(request.crop[None]))
+        latents = request.model.encode(torch.cat([source, images])).numpy()
+        moved = np.stack(
+            [
+                request.direction.move(z, request.yaw_deg, place, keep_norm=False)
+                for z, place in zip(latents[1:], places, strict=True)
+            ]
+        )
+        pixels = to_pixels(images.numpy())
+        return TurnedLatents(latents[0], moved, path, pixels, latents[1:], photograph, parts)
+
+    def show(self, request: EditRequest, moved: MovedLatents) -> EditedFrames:
+        """See `EditingMethod`. The frames are the standard crops of the turned photographs."""
+        if not isinstance(moved, TurnedLatents):
+            return super().show(request, moved)
+        assert moved.warped is not None
+        assert moved.warped_latents is not None
+        count = len(moved.frames)
+        latents = np.concatenate([moved.source[None], moved.warped_latents, moved.frames])
+        plain = decode_pixels(request.model, latents)
+        shown = restore_colours(plain, plain[0], request.crop)
+        change = shown[count + 1 :].astype(np.float32) - shown[1 : count + 1]
+        guesses = torch.from_numpy((moved.warped + change).clip(0, 255) / 255)
+        drawn = draw_parts(
+            moved.parts,
+            request.model.denoiser,
+            guesses.permute(0, 3, 1, 2).float(),
+            request.seed,
+        )
+        photographs = TurnedPhotographs(
+            moved.photograph, tuple(request.yaws_deg), moved.parts, drawn
+        )
+        return EditedFrames(to_pixels(drawn.numpy()), shown[0], moved, photographs)
+
+
+def _turn(
+    photograph: Photograph, yaws_deg: Sequence[float], size: int, places: tuple[float, ...]
+) -> tuple[tuple[HiddenParts, ...], TurnPath]:
+    """The hidden parts of each frame in crops of `size` pixels, and what is to be told of it."""
+    parts, hidden, doubts = [], [], []
+    for yaw in yaws_deg:
+        angle = yaw - photograph.yaw_deg
+        frame = photograph.turn_by(angle)
+        parts.append(find_hidden(frame, angle, photograph.head, size))
+        hidden.append(photograph.hidden_share(frame))
+        doubts.append(photograph.doubt(yaw, hidden[-1]))
+    return tuple(parts), TurnPath(places, None, hidden=tuple(hidden), doubts=tuple(doubts))
+
+
+def _measure(request: EditRequest) -> Photograph:
+    """The head in the photograph of a request, or in its crop if there is no photograph."""
+    if request.photograph is not None:
+        return Photograph(request.photograph)
+    crop = Image.fromarray(request.crop)
+    if crop.width < SMALLEST_SIDE:
+        crop = crop.resize((SMALLEST_SIDE, SMALLEST_SIDE), Image.Resampling.BICUBIC)
+    edge = crop.width / 8
+    return Photograph(crop, (edge, edge, crop.width - edge, crop.width - edge))

@@ -3,7 +3,8 @@
 The lamp stays where it is while the head turns. The logarithm of a pixel's brightness is modelled
 as that of the skin's own colour plus b . n, with n the surface's normal. A face's colours are about
 symmetric, so b follows from the differences between mirrored points of the face. After a turn by R
-the brightness changes by the factor exp(b . (R n - n)).
+the brightness changes by the factor exp(b . (R n - n) / 2). Half of it, since light from everywhere
+and shadows that hair throws are taken for the lamp's in part.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ _RIDGE = 0.5  # pulls directions that the differences do not show to zero
 _ROUNDS = 10  # of reweighting
 _OUTLIER = 0.15  # differences that fit worse than this count less: hair, shadows, glasses
 _STRONGEST = 1.5
-_FACTORS = (0.55, 1.8)  # bounds of the change
+_FACTORS = (0.6, 1.6)  # bounds of the change
+_SHARE = 0.5  # of the change: photographs have more light than one lamp's
 
 
 def surface_normals(depth: Floats, scale: float) -> Floats:
@@ -73,6 +75,7 @@ def shading_change(light: Floats, normals: Floats, turn: Floats, angle_deg: floa
         angle_deg: positive towards the viewer's right.
     """
     angle = turn * math.radians(angle_deg)
+    light = _SHARE * light
     x, z = normals[..., 0], normals[..., 2]
     across = x * np.cos(angle) + z * np.sin(angle) - x
     ahead = z * np.cos(angle) - x * np.sin(angle) - z

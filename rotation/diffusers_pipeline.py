@@ -63,11 +63,13 @@ class HeadRotationPipelineOutput(BaseOutput):
             (N, 3, S, S) in [0, 1], or for `latent` the same as `latents`.
         latents: the edited latents (N, 3, S, S), float32 on the CPU.
         source_yaws_deg: the yaw of each image in degrees, as given or as read from landmarks.
+        photographs: N whole photographs with the head turned, if geometry turned all of them.
     """
 
     images: list[Image.Image] | np.ndarray | torch.Tensor
     latents: torch.Tensor
     source_yaws_deg: tuple[float, ...]
+    photographs: list[Image.Image] | None = None
 
 
 class HeadRotationPipeline(DiffusionPipeline):
@@ -150,6 +152,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         detail: float = EditingOptions.detail,
         editing: str | None = None,
         inversion_tolerance: float | None = None,
+        seed: int = 0,
         bf16: bool = False,
         output_type: str = "pil",
         return_dict: bool = True,
@@ -163,16 +166,18 @@ class HeadRotationPipeline(DiffusionPipeline):
             direction: a direction, or the name of one in `directions`. It may be left out if there
                 is only one.
             source_yaw_deg: the yaw of the images in degrees; None reads it from landmarks.
-            gain: a factor on the displacement along the direction. If the direction has a flow, the
-                image is warped along it first. None is 1, or `FLOW_GAIN` with a flow.
+            gain: a factor on the displacement along the direction. None is 1, or `FLOW_GAIN` with
+                `flow`.
             keep_norm: see `Direction.move`. It has no effect with a flow.
             num_inference_steps: the steps of the sampler.
             embedding: the encoder, which must be that of the direction's clusters. `inversion` is
                 exact, `smooth` is the encoder of photographs in `rotation run`.
             detail: see `EditingOptions`. It has no effect without a flow.
             editing: the name of an editing method (`rotation.editing.method.EDITING_METHODS`).
-                None takes `flow` if the direction has a flow, else `line`.
+                None takes `line` if the direction has no flow. If it has one, whole photographs
+                (PIL images of another size than crops) are turned by `geometry`, crops by `flow`.
             inversion_tolerance: see `LatentModel.encode_exactly`; None is its default.
+            seed: of the noise with which `geometry` draws hidden parts.
             bf16: evaluate the network in bfloat16.
             output_type: `pil`, `np`, `pt` or `latent`.
             return_dict: False returns a tuple.
@@ -191,7 +196,8 @@ class HeadRotationPipeline(DiffusionPipeline):
         yaws = [
             read_yaw(crop, device) if source_yaw_deg is None else source_yaw_deg for crop in crops
         ]
-        name = editing or ("line" if along.flow is None else "flow")
+        photographs = [_as_photograph(one, model.image_size) for one in many]
+        name = editing or _suitable_method(along, photographs)
         gain = LINEAR_GAIN if gain is None and name == "line" else gain
         options = EditingOptions(name, gain, keep_norm, detail)
         codec = build_codec(model, embedding)
@@ -199,12 +205,26 @@ class HeadRotationPipeline(DiffusionPipeline):
         if name == "line":
             sources = list(_encode(codec, crops, inversion_tolerance).numpy())
         requests = [
-            EditRequest(codec, pixels, yaw, yaws_deg, along, options, device, latent)
-            for pixels, yaw, latent in zip(to_pixels(crops.numpy()), yaws, sources, strict=True)
+            EditRequest(
+                codec,
+                pixels,
+                yaw,
+                yaws_deg,
+                along,
+                options,
+                device,
+                latent,
+                photograph,
+                seed=seed,
+            )
+            for pixels, yaw, latent, photograph in zip(
+                to_pixels(crops.numpy()), yaws, sources, photographs, strict=True
+            )
         ]
         method = editing_method(name)
         moved = [method.move(request) for request in requests]
         latents = torch.from_numpy(np.concatenate([one.frames for one in moved])).float()
+        whole: list[Image.Image] | None = None
         if output_type == "latent":
             shown: Any = latents
         elif name == "line" and embedding == "inversion":
@@ -213,7 +233,8 @@ class HeadRotationPipeline(DiffusionPipeline):
         else:
             edited = [method.show(*pair) for pair in zip(requests, moved, strict=True)]
             shown = _as_type(_join_frames(edited), output_type)
-        output = HeadRotationPipelineOutput(shown, latents, tuple(yaws))
+            whole = _join_photographs(edited)
+        output = HeadRotationPipelineOutput(shown, latents, tuple(yaws), whole)
         return output if return_dict else output.to_tuple()
 
     def _denoising(self, bf16: bool = False) -> Denoising:
@@ -257,6 +278,28 @@ def _encode(codec: DiffusionCodec, crops: torch.Tensor, tolerance: float | None)
 def _join_frames(edited: Sequence[EditedFrames]) -> torch.Tensor:
     """The frames (N K, 3, S, S) of N sources, in [0, 1]."""
     return torch.from_numpy(from_pixels(np.concatenate([one.frames for one in edited])))
+
+
+def _join_photographs(edited: Sequence[EditedFrames]) -> list[Image.Image] | None:
+    """The whole photographs of N sources; None if one of them has none."""
+    found: list[Image.Image] = []
+    for one in edited:
+        if one.photographs is None:
+            return None
+        found += [Image.fromarray(pixels) for pixels in one.photographs]
+    return found
+
+
+def _as_photograph(image: InputImage, size: int) -> Image.Image | None:
+    """The image if it is a whole photograph, not a crop of `size` pixels."""
+    return image if isinstance(image, Image.Image) and image.size != (size, size) else None
+
+
+def _suitable_method(direction: Direction, photographs: Sequence[Image.Image | None]) -> str:
+    """The editing method that suits a direction and images; None is an image that is a crop."""
+    if direction.flow is None:
+        return "line"
+    return "flow" if None in photographs else "geometry"
 
 
 def _as_type(

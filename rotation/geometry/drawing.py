@@ -33,8 +33,8 @@ _STEPS = 25
 _REPEATS = 3  # of each step
 _REPEATS_FROM_GUESS = 2
 _SEEN = (0.8, 1.0)  # how well a pixel must have been seen to be held
-_LINE = 3  # pixels of the crop; narrower unseen lines are left as they are
-_RIM = 5  # the width of the brush that widens what is drawn
+_LINE = 0.05  # of the crop's side; narrower unseen lines are left as they are
+_RIM = 0.08  # the width of the brush that widens what is drawn
 _FADE = 0.06  # of the crop's side, at its edges
 _OVERSAMPLING = 4
 _BATCH = 8  # frames that are drawn together
@@ -98,7 +98,8 @@ def find_hidden(frame: TurnedFrame, angle_deg: float, head: Head, size: int) -> 
     seen = _crop((1 - (1 - frame.seen) * frame.alpha)[..., None], box, size)[None]
     known = ((seen - _SEEN[0]) / (_SEEN[1] - _SEEN[0])).clamp(0, 1)
     # Lines along the outline are left as they are; what is wider is drawn, with a rim.
-    known = _grow(_grow(known, _LINE), -_LINE - _RIM + 1)
+    line, rim = (2 * round(share * size / 2 - 0.5) + 1 for share in (_LINE, _RIM))
+    known = _grow(_grow(known, line), -line - rim + 1)
     return HiddenParts(box, _crop(frame.image, box, size), known[0])
 
 
@@ -174,7 +175,7 @@ def _crop(image: NDArray[np.floating], box: Box, size: int) -> torch.Tensor:
 
 
 def _grow(known: torch.Tensor, brush: int) -> torch.Tensor:
-    """Masks (N, 1, S, S) widened by a square brush, or narrowed by one of negative width."""
+    """Masks (N, 1, S, S) widened by a square brush of odd width, or narrowed by one below 0."""
     sign = 1 if brush > 0 else -1
     return sign * F.max_pool2d(sign * known, abs(brush), stride=1, padding=abs(brush) // 2)
 

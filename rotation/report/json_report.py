@@ -36,7 +36,7 @@ def describe_run(result: Rotation, options: RunOptions) -> dict[str, Any]:
         "clusters": _describe_clusters(result, turn.clusters),
         "fit": _describe_fit(result, turn.fit),
         "editing": turn.editing.method,
-        "carried": None if result.warped is None else {"detail": turn.editing.detail},
+        "carried": {"detail": turn.editing.detail} if _is_carried(result) else None,
         "gain": turn.editing.gain,
         "turn": asdict(result.turn),
         "finish": describe_finishing(options.output),
@@ -45,6 +45,11 @@ def describe_run(result: Rotation, options: RunOptions) -> dict[str, Any]:
         "seed": turn.seed,
         "versions": package_versions(),
     }
+
+
+def _is_carried(result: Rotation) -> bool:
+    """Whether the source was warped along the flow, by choice or since geometry could not do it."""
+    return result.warped is not None and result.photographs is None
 
 
 def _describe_clusters(result: Rotation, options: ClusterOptions) -> dict[str, Any]:

@@ -8,11 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from _photographs import Photograph, cut, is_kept_aside, lfw, standard_box, standard_crops
+from _photographs import (
+    Photograph,
+    boxes_at_eyes,
+    cut,
+    is_kept_aside,
+    lfw,
+    standard_box,
+    standard_crops,
+)
 from _turning_ways import UnturnedWay, _paste
 from PIL import Image
 
 from rotation.data.crop import standard_crop
+from tests.rotation.geometry.conftest import render_photograph
 
 
 @pytest.fixture
@@ -83,3 +92,14 @@ def test_the_unturned_way_gives_the_photograph_back() -> None:
     pixels = np.arange(300, dtype=np.uint8).reshape(10, 10, 3)
     frames = UnturnedWay().turn(Photograph("", "", pixels, (0, 0, 10, 10)), (-10.0, 10.0))
     np.testing.assert_array_equal(frames, np.stack([pixels, pixels]))
+
+
+@pytest.mark.parametrize("step", [(-20, 6), (0, 0), (24, 0)])
+def test_judged_crops_follow_the_eyes(step: tuple[int, int]) -> None:
+    """A head that has moved to the side is cut out as it was before."""
+    pixels = np.pad(render_photograph(901), ((40, 40), (40, 40), (0, 0)), mode="edge")
+    photograph = Photograph("", "", pixels, (40, 40, 218, 258))
+    moved = np.roll(pixels, step, axis=(1, 0))
+    first, second = boxes_at_eyes(photograph, np.stack([pixels, moved]))
+    assert np.subtract(second, first)[:2] == pytest.approx(step, abs=1.5)
+    assert np.subtract(first, standard_box(photograph))[:2] == pytest.approx((0, 0), abs=12)

@@ -50,7 +50,8 @@ def asked(folder: Path, *words: str) -> RunOptions:
 @pytest.mark.parametrize(
     ("words", "method", "gain"),
     [
-        ("", "flow", 0.5),
+        ("", "geometry", 1.0),
+        ("--editing geometry --gain 0.5", "geometry", 0.5),
         ("--no-carry", "line", 1.5),
         ("--closed-loop", "closed-loop", 1.5),
         ("--embedding inversion", "closed-loop", AUTO),
@@ -63,7 +64,7 @@ def asked(folder: Path, *words: str) -> RunOptions:
         ("--editing flow --carry --gain 2", "flow", 2.0),
     ],
 )
-def test_photographs_are_warped_unless_the_flags_say_otherwise(
+def test_photographs_are_turned_by_geometry_unless_the_flags_say_otherwise(
     tmp_path: Path, words: str, method: str, gain: float
 ) -> None:
     options = asked(tmp_path, *words.split())
@@ -78,7 +79,7 @@ def test_photographs_are_warped_unless_the_flags_say_otherwise(
         ("", "closed-loop", AUTO),
         ("--gain 2", "closed-loop", 2.0),
         ("--no-closed-loop", "line", AUTO),
-        ("--embedding smooth", "flow", 0.5),
+        ("--embedding smooth", "geometry", 1.0),
     ],
 )
 def test_rendered_heads_are_turned_in_the_closed_loop(

@@ -193,7 +193,9 @@ def test_a_carried_turn_is_reported_and_saved(heads: Path, model: Path, tmp_path
     with open_source(heads) as images:
         photograph = read_image(images, SOURCE)
     own = report["source"]["yaw_deg"]
-    frames = saved(photograph, (-15, 15), source_yaw_deg=own, embedding="smooth").images
+    frames = saved(
+        photograph, (-15, 15), source_yaw_deg=own, embedding="smooth", editing="flow"
+    ).images
     for frame, name in zip(frames, ("frame_-015.0.png", "frame_+015.0.png"), strict=True):
         with Image.open(out / name) as written:
             difference = np.asarray(written).astype(int) - np.asarray(frame)

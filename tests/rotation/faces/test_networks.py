@@ -93,3 +93,19 @@ def test_networks_take_batches(name: str) -> None:
         together = network(images)[0]
         alone = torch.cat([network(image[None])[0] for image in images])
     assert torch.allclose(together, alone, atol=1e-4)
+
+
+@pytest.mark.parametrize("yaw", [-35.0, -20.0, 0.0, 20.0, 35.0])
+def test_a_deeper_relief_keeps_the_yaw_and_the_places(yaw: float) -> None:
+    mesh = find_mesh(render_photograph(901, yaw), (40, 60, 140, 190))
+    deeper = mesh.scaled_depth(1.5)
+    assert deeper.yaw_deg == pytest.approx(mesh.yaw_deg, abs=0.1)
+    assert np.array_equal(deeper.points[:, :2], mesh.points[:, :2])
+    assert relief(deeper) > 1.2 * relief(mesh)
+
+
+def relief(mesh: FaceMesh) -> float:
+    """How far the tip of the nose stands out of the face, in face widths."""
+    forward = np.array([-mesh.across[2], 0, mesh.across[0]])
+    step = (mesh.points[NOSE_TIP] - mesh.middle) @ forward
+    return float(step / np.linalg.norm(mesh.points[RIGHT_EAR] - mesh.points[LEFT_EAR]))

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from rotation.diffusion.schedule import NoiseSchedule
-from rotation.geometry.drawing import aligned_crop
+from rotation.geometry.drawing import HiddenParts, aligned_crop, draw_parts, find_hidden
 from rotation.geometry.photograph import Photograph
 from tests.rotation.geometry.conftest import render_photograph
 
@@ -55,3 +55,51 @@ def test_the_crop_of_a_frontal_head_is_that_of_celeba(photograph: Photograph) ->
     assert side == pytest.approx(128, rel=0.12)
     assert left == pytest.approx(24, abs=10)
     assert top == pytest.approx(56, abs=14)
+
+
+@pytest.fixture(scope="module")
+def parts(photograph: Photograph) -> list[HiddenParts]:
+    """What was hidden at three angles."""
+    return [
+        find_hidden(photograph.turn_by(angle), angle, photograph.head, 64)
+        for angle in (-30.0, 20.0, 30.0)
+    ]
+
+
+def test_frames_come_out_alike_alone_and_together(parts: list[HiddenParts]) -> None:
+    together = draw_parts(parts, Painter((0, 1, 0)), seed=3)
+    for part, drawn in zip(parts, together, strict=True):
+        alone = draw_parts([part], Painter((0, 1, 0)), seed=3)[0]
+        torch.testing.assert_close(alone, drawn, atol=1e-5, rtol=0)
+
+
+def test_a_guess_takes_the_colours_around_it_and_leaves_what_was_seen(
+    parts: list[HiddenParts],
+) -> None:
+    """The model sees through the noise at its first look and stays with that: the guess remains."""
+
+    class Believer(Painter):
+        seen: torch.Tensor | None = None
+
+        def eps(self, x: torch.Tensor, time: int) -> torch.Tensor:
+            signal, sigma = self.schedule.signal(time), self.schedule.noise(time)
+            if self.seen is None:
+                noise = torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(0))
+                self.seen = (x - sigma * noise) / signal
+            return (x - signal * self.seen) / sigma
+
+    dark = torch.zeros(len(parts), 3, 64, 64)
+    pattern = dark.clone()
+    pattern[:, :, ::4] = 0.2
+    plain, striped = (
+        draw_parts(parts, Believer((0, 0, 0)), guess, seed=0) for guess in (dark, pattern)
+    )
+    for part, one, other in zip(parts, plain, striped, strict=True):
+        seen = part.known[0] > 0.999
+        torch.testing.assert_close(one[:, seen], part.image[:, seen], atol=1e-5, rtol=0)
+        torch.testing.assert_close(other[:, seen], part.image[:, seen], atol=1e-5, rtol=0)
+        hidden = part.known[0] == 0
+        assert (other - one)[:, hidden].abs().mean() > 0.02
+        # A black guess does not leave black holes: it is lifted to the colours beside it.
+        edge = hidden & (torch.nn.functional.max_pool2d(part.known, 9, 1, 4)[0] > 0.999)
+        assert (one - part.image)[:, edge].abs().mean() < 0.12

@@ -39,7 +39,7 @@ OUTLINE = (
 
 _ROOM = 1.5  # the network expects a square of so many face sizes
 _ROUNDS = 4  # squares are stable after three; the fourth is read
-_LEAST_SCORE = 0.0  # the network's logit: half sure that a face is there
+_LEAST_SCORE = 5.0  # the network's logit that a face is there; upside down it mostly has less
 
 
 @dataclass(frozen=True)

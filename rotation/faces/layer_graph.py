@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - torch's own name
 from safetensors.torch import load_file
 
+from rotation.errors import ModelError
+
 NETWORKS = Path(__file__).parent / "networks"
 
 Layer = dict[str, Any]
@@ -59,10 +61,21 @@ class LayerGraph(torch.nn.Module):
 
 @cache
 def load_network(name: str, device: str = "cpu") -> LayerGraph:
-    """The bundled network `name`, ready to run on `device`. It is read once."""
+    """The bundled network `name`, ready to run on `device`. It is read once.
+
+    Raises:
+        ModelError: its files are missing.
+    """
     folder = NETWORKS / name
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return LayerGraph(config, load_file(folder / "model.safetensors")).eval().to(device)
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        weights = load_file(folder / "model.safetensors")
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"The bundled network {name} is missing in {folder}. Install Sidelight anew, or turn "
+            "by --editing flow, which needs no face mesh."
+        ) from error
+    return LayerGraph(config, weights).eval().to(device)
 
 
 def _buffer(name: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from rotation.errors import ImageError
+from rotation.errors import ImageError, ModelError
 from rotation.faces.face_mesh import (
     CHIN,
     FOREHEAD,
@@ -109,3 +111,10 @@ def relief(mesh: FaceMesh) -> float:
     forward = np.array([-mesh.across[2], 0, mesh.across[0]])
     step = (mesh.points[NOSE_TIP] - mesh.middle) @ forward
     return float(step / np.linalg.norm(mesh.points[RIGHT_EAR] - mesh.points[LEFT_EAR]))
+
+
+def test_a_missing_network_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rotation.faces.layer_graph.NETWORKS", tmp_path)
+    load_network.cache_clear()
+    with pytest.raises(ModelError, match=r"face-mesh is missing.*--editing flow"):
+        load_network("face-mesh")

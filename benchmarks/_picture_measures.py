@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 INSIDE = 0.85  # share of the face's outline within which sharpness is measured: no rim
 HEAD = (1.45, 1.6)  # a head's width and height in those of its face
-REACH = (0.07, 0.02)  # how far a true render may be shifted, in shares of the width
+REACH = (0.15, 0.02)  # how far a true render may be shifted, in shares of the width
 
 
 def face_mask(points: Floats, shape: tuple[int, int], scale: float = 1.0) -> Mask:

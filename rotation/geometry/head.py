@@ -35,6 +35,7 @@ OUTLINE_BEHIND_EARS = 0.35
 CROWN_BEHIND_EARS = 0.05
 """How far the turning axis, the head's outline at the sides, and its outline at the top lie behind
 the ears, in face widths."""
+_EDGE = 0.05  # face widths inside the outline within which the surface turns to the back
 _NECK = 0.45  # the turn fades over so many face heights below the jaw
 _REACH = (0.6, 0.95)  # it fades this many face widths beside the face, for what is no head
 _SUPERSAMPLING = 4
@@ -143,7 +144,8 @@ def _depth(mesh: FaceMesh, face: Floats, alpha: Floats, axis_depth: float) -> Fl
     inside &= np.isfinite(depth)
     from_face, (row, column) = ndimage.distance_transform_edt(~inside, return_indices=True)
     rim = ndimage.gaussian_filter(depth[row, column], 0.04 * unit)
-    to_outline = ndimage.distance_transform_edt(alpha > 0.5)
+    # The last pixel before the outline is at the outline, however near the face is.
+    to_outline = np.maximum(ndimage.distance_transform_edt(alpha > 0.5) - 1, 0)
     share = np.where(alpha > 0.5, from_face / np.maximum(from_face + to_outline, 1e-6), 1)
     beside = np.square(np.arange(face.shape[1]) + 0.5 - mesh.middle[0])
     above = np.square(np.arange(face.shape[0]) + 0.5 - mesh.middle[1])[:, None]
@@ -152,7 +154,11 @@ def _depth(mesh: FaceMesh, face: Floats, alpha: Floats, axis_depth: float) -> Fl
     end = axis_depth - (behind - AXIS_BEHIND_EARS) * unit
     around = rim + (end - rim) * (1 - np.sqrt(1 - np.clip(share, 0, 1) ** 2))
     fine = ndimage.gaussian_filter(np.where(inside, depth, rim), 0.008 * unit)
-    return np.where(inside, fine, ndimage.gaussian_filter(around, 0.02 * unit)).astype(np.float32)
+    surface = np.where(inside, fine, ndimage.gaussian_filter(around, 0.02 * unit))
+    # Where the face itself ends at the outline, the head goes on behind it.
+    to_edge = np.clip(to_outline / (_EDGE * unit), 0, 1)
+    to_edge = np.maximum(to_edge, smoothstep(_EDGE, 3 * _EDGE, from_face / unit))
+    return (end + (surface - end) * np.sqrt(1 - (1 - to_edge) ** 2)).astype(np.float32)
 
 
 def _turn_share(mesh: FaceMesh, shape: tuple[int, int]) -> Floats:

@@ -515,7 +515,8 @@ def draw_sheet(
 ) -> None:
     """The best, middle and worst four by the sum of two ranks: yaw error and distance at ±30°.
 
-    The frames alone are drawn; the photographs are not. The names stand in a text file beside.
+    The frames alone are drawn; the photographs are not. The middle four stand in a picture of their
+    own too, and the names in a text file beside.
     """
     ranks = sum(np.argsort(np.argsort(values[key])) for key in ("yaw_both", "person_30"))
     order = np.argsort(ranks, kind="stable").tolist()
@@ -523,6 +524,8 @@ def draw_sheet(
     chosen = list(dict.fromkeys([*order[:4], *order[middle : middle + 4], *order[-4:]]))
     rows = [np.concatenate(list(strips[n]["frames"]), axis=1) for n in chosen]
     Image.fromarray(np.concatenate(rows)).save(path)
+    between = rows[4:8] if len(rows) >= 8 else rows
+    Image.fromarray(np.concatenate(between)).save(path.with_stem(path.stem + "-middle"))
     names = "\n".join(photographs[n].name for n in chosen)
     path.with_suffix(".txt").write_text(names + "\n", "utf-8")
 

@@ -28,7 +28,7 @@ MAX_YAW_DEG = 60.0
 """Yaws beyond it are refused: the other half of the face would have to be invented."""
 MAX_SOURCE_YAW_DEG = 50.0
 """A source turned further shows too little of the other half of its face to be measured."""
-MAX_TURN_DEG = 50.0
+MAX_TURN_DEG = 45.0
 """Frames turned further than this are marked as doubtful."""
 MAX_HIDDEN = 0.25
 """Frames of which a larger share of the face was hidden in the source are marked as doubtful."""

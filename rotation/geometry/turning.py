@@ -31,6 +31,7 @@ _LONGEST_GAP = 4  # fine columns between two samples that may still be one surfa
 _ALIKE = 0.15  # colours that differ less are of one material
 _SOFT = 0.03  # face widths over which an unseen outline is smoothed
 _MOST_DETAIL = 0.08  # of 1: larger differences are edges, not texture
+_BAND = 128  # rows that are moved at once; they need much memory
 _DEPTH_STEP = 1 / 64  # pixels; depths are compared in whole steps
 
 
@@ -135,29 +136,11 @@ class HeadTurner:
         Parameters:
             column, nearness: (H, W), new column and depth of each pixel.
         """
-        height, width = column.shape
-        count = (width - 1) * _SAMPLES + 1
-        fine = lambda values: F.interpolate(  # noqa: E731
-            values[None], count, mode="linear", align_corners=True
-        )[0]
-        place, near, alpha = fine(column), fine(nearness), fine(self._alpha[0])
-        target = (place * _FINE).floor().long()
-        inside = (target >= 0) & (target < width * _FINE) & (alpha > 0.02)
-        rank = ((near - near.min()) / _DEPTH_STEP).long() * count + torch.arange(count)
-        winner = torch.full((height, width * _FINE), -1, dtype=torch.long)
-        winner.scatter_reduce_(
-            1, target.clamp(0, width * _FINE - 1), rank.where(inside, -1), "amax"
+        rows = zip(
+            column.split(_BAND), nearness.split(_BAND), self._alpha[0].split(_BAND), strict=True
         )
-        hit = winner >= 0
-        sample = (winner % count).clamp(min=0)
-        centres = (torch.arange(width * _FINE) + 0.5) / _FINE
-        slope = torch.gradient(place, dim=1)[0] * _SAMPLES  # frame pixels per photograph pixel
-        steep = slope.gather(1, sample)
-        correction = (
-            (centres - place.gather(1, sample)) / steep.abs().clamp(min=0.25) * steep.sign()
-        )
-        found = sample / _SAMPLES + 0.5 + correction.clamp(-1, 1)
-        source, covered = _fill_gaps(found, hit)
+        bands = [_invert(*band) for band in rows]
+        source, covered = (torch.cat(parts) for parts in zip(*bands, strict=True))
         step = torch.gradient(source, dim=1)[0].abs() * _FINE
         stretch = torch.from_numpy(
             ndimage.gaussian_filter((1 / step.clamp(min=0.05)).numpy(), (1.5, 0.5 * _FINE))
@@ -240,6 +223,35 @@ class HeadTurner:
         motion = np.abs(moved.numpy() - columns) * (head.layers.alpha > 0.02)
         near = ndimage.maximum_filter(motion, round(0.1 * head.face_width) * 2 + 1)
         return smoothstep(0, 0.5, ndimage.gaussian_filter(near, 1))
+
+
+def _invert(
+    column: torch.Tensor, nearness: torch.Tensor, alpha: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The column of the photograph that each fine pixel (h, w * _FINE) shows, and what is covered.
+
+    Parameters:
+        column, nearness, alpha: (h, w) of some rows: new column, new depth, and the person's share.
+    """
+    height, width = column.shape
+    count = (width - 1) * _SAMPLES + 1
+    fine = lambda values: F.interpolate(  # noqa: E731
+        values[None], count, mode="linear", align_corners=True
+    )[0]
+    place, near, opaque = fine(column), fine(nearness), fine(alpha)
+    target = (place * _FINE).floor().long()
+    inside = (target >= 0) & (target < width * _FINE) & (opaque > 0.02)
+    rank = ((near - near.min()) / _DEPTH_STEP).long() * count + torch.arange(count)
+    winner = torch.full((height, width * _FINE), -1, dtype=torch.long)
+    winner.scatter_reduce_(1, target.clamp(0, width * _FINE - 1), rank.where(inside, -1), "amax")
+    hit = winner >= 0
+    sample = (winner % count).clamp(min=0)
+    centres = (torch.arange(width * _FINE) + 0.5) / _FINE
+    slope = torch.gradient(place, dim=1)[0] * _SAMPLES  # frame pixels per photograph pixel
+    steep = slope.gather(1, sample)
+    correction = (centres - place.gather(1, sample)) / steep.abs().clamp(min=0.25) * steep.sign()
+    found = sample / _SAMPLES + 0.5 + correction.clamp(-1, 1)
+    return _fill_gaps(found, hit)
 
 
 def _fill_unseen(person: Floats, alpha: Floats, unseen: Floats, face: Floats) -> Floats:

@@ -25,6 +25,7 @@ from rotation.diffusion.model_folder import find_model
 from rotation.directions.direction import Direction
 from rotation.editing.method import EditRequest, editing_method
 from rotation.editing.pipeline import Data, rotate
+from rotation.errors import ImageError
 from rotation.geometry.photograph import Photograph as HeadPhotograph
 from rotation.imaging.paste_back import paste_back
 from rotation.latents.encoders import DiffusionCodec
@@ -94,7 +95,10 @@ class ClusterWay:
     def yaw(self, photograph: Photograph) -> float:
         """By MTCNN on the standard crop; by the face mesh for geometry."""
         if self._editing.method == "geometry":
-            return HeadPhotograph(Image.fromarray(photograph.pixels)).yaw_deg
+            try:
+                return HeadPhotograph(Image.fromarray(photograph.pixels)).yaw_deg
+            except ImageError:  # the engine falls back to the flow
+                pass
         yaw = float(self._detector.estimate_crops(_crop(photograph)[None]).yaw_deg[0])
         return yaw if np.isfinite(yaw) else 0.0
 

@@ -63,7 +63,8 @@ class HeadRotationPipelineOutput(BaseOutput):
             (N, 3, S, S) in [0, 1], or for `latent` the same as `latents`.
         latents: the edited latents (N, 3, S, S), float32 on the CPU.
         source_yaws_deg: the yaw of each image in degrees, as given or as read from landmarks.
-        photographs: N whole photographs with the head turned, if geometry turned all of them.
+        photographs: N whole photographs with the head turned; None unless geometry turned the
+            heads of all images, and for `output_type="latent"`.
     """
 
     images: list[Image.Image] | np.ndarray | torch.Tensor

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from rotation.data.celeba import read_tables
-from rotation.data.crop import read_image
 from rotation.data.csv_rows import match_keys
 from rotation.data.labels_csv import read_labels, read_probabilities
-from rotation.data.sources import ImageSource, open_source, safe_name
+from rotation.data.sources import ImageSource, open_source
 from rotation.diffusion.devices import choose_device
 from rotation.diffusion.model_folder import find_model
 from rotation.directions.fit import fit_method
@@ -67,7 +66,7 @@ def run_rotation(options: RunOptions, command: str, progress: Progress) -> dict[
         timer.mark("load")
         # 3. Turn the head: steps 1 to 6 of the algorithm in docs/method.md.
         result = rotate(data, codec, store, options.turn, timer)
-        output = replace(output, photograph=_read_photograph(options, images))
+        output = replace(output, photograph=_pasted_photograph(options, result))
     timer.mark("turn")
     # 4. Write the frames and whatever else was asked for.
     shown = write_images(result, options.turn.yaws_deg, output, options.out)
@@ -122,8 +121,8 @@ def default_editing_method(
     measured to be best (docs/results.md).
 
     Parameters:
-        flow, closed_loop: True asks for the method, False excludes it. Geometry editing falls back
-            to the flow, so without the flow there is none of it either.
+        flow, closed_loop: True asks for the method, False excludes it. Geometry editing may fall
+            back to the flow, so excluding the flow excludes geometry too.
     """
     if flow:
         return "flow"
@@ -193,10 +192,10 @@ def _estimators(
     return make
 
 
-def _read_photograph(options: RunOptions, images: ImageSource) -> Image.Image | None:
+def _pasted_photograph(options: RunOptions, result: Rotation) -> Image.Image | None:
     """The image of the source, if frames are to be pasted back into it."""
-    pasted = options.output.paste_back or options.turn.editing.method == "geometry"
-    return read_image(images, safe_name(options.source)) if pasted else None
+    pasted = options.output.paste_back or result.turn.fallback is not None
+    return result.source.photograph if pasted else None
 
 
 def _save_pipeline(options: RunOptions, result: Rotation) -> None:

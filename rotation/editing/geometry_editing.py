@@ -9,6 +9,7 @@ into view look like at that yaw, under the light of the clusters,
 The decoded latent is a guess of the hidden pixels. Sampling with the seen pixels held makes them
 fit (`rotation.geometry.drawing`). What was drawn goes back into the photograph.
 
+The turn starts at the yaw that the face mesh shows, also where another yaw of the source is known.
 A photograph whose face cannot be measured is turned by `flow_editing` instead.
 """
 
@@ -23,7 +24,7 @@ import torch
 from PIL import Image
 
 from rotation.data.crop import Pixels
-from rotation.editing.flow_editing import FlowEditing
+from rotation.editing.flow_editing import FLOW_GAIN, FlowEditing
 from rotation.editing.method import (
     EditedFrames,
     EditRequest,
@@ -31,7 +32,7 @@ from rotation.editing.method import (
     TurnPath,
     along_path,
 )
-from rotation.errors import ImageError
+from rotation.errors import ImageError, SelectionError
 from rotation.geometry.drawing import HiddenParts, draw_parts, find_hidden, join_drawn
 from rotation.geometry.photograph import Photograph
 from rotation.imaging.colours import restore_colours
@@ -40,13 +41,13 @@ from rotation.latents.encoders import decode_pixels
 from rotation.options import Gain
 
 HIDDEN_GAIN = 1.0
-"""Share of the mean remainder that hidden parts get."""
+"""Default gain of the guess for hidden parts."""
 
 SMALLEST_SIDE = 178
 """A crop without its photograph is enlarged to this side, so that the face can be measured."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TurnedLatents(MovedLatents):
     """The moved latents of the crops of a turned head.
 
@@ -55,8 +56,8 @@ class TurnedLatents(MovedLatents):
         parts: of each frame, its crop and which of its pixels are hidden.
     """
 
-    photograph: Photograph = None  # type: ignore[assignment]  # dataclasses want a default
-    parts: tuple[HiddenParts, ...] = ()
+    photograph: Photograph
+    parts: tuple[HiddenParts, ...]
 
 
 @dataclass(frozen=True)
@@ -97,25 +98,37 @@ class GeometryEditing(FlowEditing):
 
     def move(self, request: EditRequest) -> MovedLatents:
         """See `EditingMethod`. Falls back to `FlowEditing` if the face cannot be measured."""
+        if request.direction.flow is None:
+            raise SelectionError("The direction goes with no flow; turn by line.")
+        gain = float(self.choose_gain(request.options.gain))
         try:
             photograph = _measure(request)
         except ImageError as error:
-            along_flow = super().move(request)
+            # The gain counts in that of the method: 1 is the flow's own usual one.
+            usual = replace(request.options, gain=FLOW_GAIN * gain / HIDDEN_GAIN)
+            along_flow = super().move(replace(request, options=usual))
             return replace(along_flow, path=replace(along_flow.path, fallback=str(error)))
-        gain = self.choose_gain(request.options.gain)
-        places = along_path(request.yaw_deg, request.yaws_deg, float(gain))
+        start = photograph.yaw_deg
+        places = along_path(start, request.yaws_deg, gain)
         parts, path = _turn(photograph, request.yaws_deg, request.model.image_size, places)
         images = torch.stack([one.image for one in parts])
         source = torch.from_numpy(from_pixels(request.crop[None]))
         latents = request.model.encode(torch.cat([source, images])).numpy()
         moved = np.stack(
             [
-                request.direction.move(z, request.yaw_deg, place, keep_norm=False)
+                request.direction.move(z, start, place, keep_norm=False)
                 for z, place in zip(latents[1:], places, strict=True)
             ]
         )
-        pixels = to_pixels(images.numpy())
-        return TurnedLatents(latents[0], moved, path, pixels, latents[1:], photograph, parts)
+        return TurnedLatents(
+            latents[0],
+            moved,
+            path,
+            to_pixels(images.numpy()),
+            latents[1:],
+            photograph=photograph,
+            parts=parts,
+        )
 
     def show(self, request: EditRequest, moved: MovedLatents) -> EditedFrames:
         """See `EditingMethod`. The frames are the standard crops of the turned photographs."""
@@ -152,7 +165,14 @@ def _turn(
         parts.append(find_hidden(frame, angle, photograph.head, size))
         hidden.append(photograph.hidden_share(frame))
         doubts.append(photograph.doubt(yaw, hidden[-1]))
-    return tuple(parts), TurnPath(places, None, hidden=tuple(hidden), doubts=tuple(doubts))
+    path = TurnPath(
+        places,
+        None,
+        hidden=tuple(hidden),
+        doubts=tuple(doubts),
+        mesh_yaw_deg=photograph.yaw_deg,
+    )
+    return tuple(parts), path
 
 
 def _measure(request: EditRequest) -> Photograph:

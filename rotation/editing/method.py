@@ -113,6 +113,7 @@ class TurnPath:
         readers: the pose estimators of the closed loop, in words.
         hidden: the share of the visible face that the photograph did not show; geometry only.
         doubts: why a frame may not be good, in words, or None; geometry only.
+        mesh_yaw_deg: the yaw that the face mesh shows in the photograph; geometry only.
         fallback: why geometry could not turn the head, so that flow editing did.
     """
 
@@ -122,6 +123,7 @@ class TurnPath:
     readers: str | None = None
     hidden: tuple[float, ...] | None = None
     doubts: tuple[str | None, ...] | None = None
+    mesh_yaw_deg: float | None = None
     fallback: str | None = None
 
 

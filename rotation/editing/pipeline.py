@@ -33,7 +33,7 @@ from rotation.clusters.selection import (
     usable_attributes,
 )
 from rotation.data.celeba import Tables
-from rotation.data.crop import Pixels, read_crop, read_image
+from rotation.data.crop import Pixels, read_image, standard_crop
 from rotation.data.records import Records, join_records, source_record
 from rotation.data.sources import ImageSource, safe_name
 from rotation.directions.diagnostics import AngleFit, Examples, angle_fits, examples
@@ -161,7 +161,8 @@ def rotate(
 def find_source(data: Data, size: int, options: TurnOptions) -> Source:
     """Read the face to turn from the image set; raises as `rotate`."""
     name = safe_name(data.source)  # ./a.jpg must name the same image as a.jpg
-    crop = read_crop(data.images, name, size)
+    photograph = read_image(data.images, name)
+    crop = standard_crop(photograph, size)
     wanted = options.clusters
     light = source_light(name, data.labels, wanted) if wanted.light_filter else None
     yaw = float(data.poses.find_poses([name]).yaw_deg[0])
@@ -171,7 +172,7 @@ def find_source(data: Data, size: int, options: TurnOptions) -> Source:
             "landmarks lacks it. Bring its yaw with --poses, or choose another source."
         )
     record = source_record(name, light or "center", data.tables)
-    return Source(crop, record, light, yaw, read_image(data.images, name))
+    return Source(crop, record, light, yaw, photograph)
 
 
 @dataclass(frozen=True)

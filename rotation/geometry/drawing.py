@@ -114,7 +114,7 @@ def draw_parts(
     Parameters:
         parts: of N frames of one photograph.
         model: a diffusion model of faces in the standard crop.
-        guesses: (N, 3, S, S), 0 to 1: what may be hidden; None: as little as the surroundings say.
+        guesses: (N, 3, S, S), 0 to 1: what may be hidden; None: fill from the surroundings.
         seed: of the noise, which is the same for all frames.
     """
     known = torch.stack([one.known for one in parts])

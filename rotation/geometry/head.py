@@ -1,7 +1,8 @@
 """The head in a photograph: its layers, the depth of each pixel, and the axis that it turns about.
 
 Inside the face the depth is that of the face mesh. From there to the person's outline it falls off
-as an ellipse does, to a depth a little behind the ears. The axis stands vertically behind the ears.
+as an ellipse does, to a depth a little behind the ears. Where the face itself ends at the outline, its
+rim falls off in the same way. The axis stands vertically behind the ears.
 The turn fades below the jaw, so necks twist and shoulders stay.
 """
 
@@ -29,7 +30,7 @@ from rotation.faces.person_matte import find_matte
 from rotation.geometry.layers import Floats, Layers, smoothstep, split_layers
 
 DEPTH_FACTOR = 1.25
-"""The mesh is flatter than faces are; its depth is multiplied by this."""
+"""The mesh is flatter than faces are; its relief is multiplied by this."""
 AXIS_BEHIND_EARS = 0.05
 OUTLINE_BEHIND_EARS = 0.35
 CROWN_BEHIND_EARS = 0.05
@@ -48,7 +49,7 @@ class Head:
     Attributes:
         photograph: (H, W, 3), 0 to 1.
         layers: person and background.
-        mesh: the mesh of the face, its depth scaled.
+        mesh: the mesh of the face, its relief scaled.
         face: (H, W), the share of each pixel that lies in the face's outline.
         depth: (H, W), positive towards the camera.
         turn: (H, W), by which share of the angle each pixel turns, 0 to 1.
@@ -134,6 +135,8 @@ def _depth(mesh: FaceMesh, face: Floats, alpha: Floats, axis_depth: float) -> Fl
     """The depth (H, W) of each pixel: the mesh's in the face, an ellipse from there to the outline.
 
     z = z_rim + (z_outline - z_rim) (1 - sqrt(1 - t^2)),    t = d_face / (d_face + d_outline)
+
+    In the face, within `_EDGE` of the outline, the same with t = 1 - d_outline / `_EDGE`.
     """
     unit = face_width(mesh)
     inside = face > 0.5

@@ -3,8 +3,8 @@
 The lamp stays where it is while the head turns. The logarithm of a pixel's brightness is modelled
 as that of the skin's own colour plus b . n, with n the surface's normal. A face's colours are about
 symmetric, so b follows from the differences between mirrored points of the face. After a turn by R
-the brightness changes by the factor exp(b . (R n - n) / 2). Half of it, since light from everywhere
-and shadows that hair throws are taken for the lamp's in part.
+the brightness changes by the factor exp(b . (R n - n) / 2). Only half of the change is applied: ambient
+light and shadows of hair make the lamp seem stronger than it is.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ROUNDS = 10  # of reweighting
 _OUTLIER = 0.15  # differences that fit worse than this count less: hair, shadows, glasses
 _STRONGEST = 1.5
 _FACTORS = (0.6, 1.6)  # bounds of the change
-_SHARE = 0.5  # of the change: photographs have more light than one lamp's
+_SHARE = 0.5  # of the change that is applied
 
 
 def surface_normals(depth: Floats, scale: float) -> Floats:

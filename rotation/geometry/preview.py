@@ -18,12 +18,12 @@ from rotation.diffusion.model_folder import find_model
 from rotation.geometry.photograph import check_yaws, open_photograph
 from rotation.imaging.animation import WRITERS, import_av
 from rotation.imaging.images import (
-    SHOWN_HEIGHT,
     at_height,
     caption,
     draw_strip,
     save_png,
     save_text,
+    shown_height,
 )
 from rotation.options import ModelOptions
 from rotation.output_paths import check_folder
@@ -65,7 +65,7 @@ def write_preview(
         import_av()
     drawing = _load_model(model) if model else None
     opened = open_photograph(photograph)
-    height = min(opened.image.height, SHOWN_HEIGHT)
+    height = shown_height(opened.image.height)
     tiles, names = [at_height(np.asarray(opened.image), height)], ["photograph"]
     report: dict[str, Any] = {
         "photograph": photograph.name,

@@ -19,9 +19,9 @@ GROUND = (245, 245, 243)
 INK = (40, 40, 40)
 GAP = 4
 CAPTION = 20
-SHOWN_HEIGHT = 512
-"""Higher photographs are reduced to it on strips and in animations: a strip of high ones could not
-be looked at, and a video of them would not fit into memory."""
+SHOWN_HEIGHTS = (256, 512)
+"""Photographs are shown at these heights on strips and in animations: a strip of higher ones could
+not be looked at, and a video of them would not fit into memory."""
 
 
 def to_pixels(images: NDArray[np.floating]) -> Pixels:
@@ -51,6 +51,12 @@ def at_height(pixels: Pixels, height: int) -> Pixels:
         return pixels
     size = (round(pixels.shape[1] * height / pixels.shape[0]), height)
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))
+
+
+def shown_height(height: int) -> int:
+    """The height at which a photograph of a height is shown on strips and in animations."""
+    least, most = SHOWN_HEIGHTS
+    return min(max(height, least), most)
 
 
 def degrees(yaw_deg: float) -> str:

@@ -20,10 +20,12 @@ from PIL import Image
 from rotation.data.crop import Pixels
 from rotation.directions.diagnostics import Examples
 from rotation.editing.pipeline import Rotation
-from rotation.imaging.images import degrees, save_text
+from rotation.imaging.images import at_height, degrees, save_text
 from rotation.report import svg_plots
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
+EMBEDDED_HEIGHT = 320
+"""Higher photographs are reduced to it: the page holds each of them twice."""
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -69,11 +71,12 @@ def data_uri(pixels: Pixels) -> str:
 
 def _frames(report: Mapping[str, Any], shown: Pixels) -> list[dict[str, Any]]:
     turn, count = report["turn"], len(shown)
+    pictures = [_embedded(one) for one in shown]
     reached = turn["reached"] or [None] * count
     measured = turn.get("measured_deg") or [None] * count
     columns = zip(
         report["yaws_deg"],
-        shown,
+        pictures,
         turn["path_deg"],
         reached,
         measured,
@@ -84,6 +87,15 @@ def _frames(report: Mapping[str, Any], shown: Pixels) -> list[dict[str, Any]]:
     )
     names = ("yaw", "picture", "path", "reached", "measured", "norm", "hidden", "doubt")
     return [dict(zip(names, column, strict=True)) for column in columns]
+
+
+def _embedded(pixels: Pixels) -> str:
+    """A frame (H, W, 3) as a data URI; a high photograph is reduced, and compressed as JPEG."""
+    if len(pixels) <= EMBEDDED_HEIGHT:
+        return data_uri(pixels)
+    file = io.BytesIO()
+    Image.fromarray(at_height(pixels, EMBEDDED_HEIGHT)).save(file, format="JPEG", quality=90)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
 def _clusters(report: Mapping[str, Any], result: Rotation) -> list[dict[str, Any]]:

@@ -14,7 +14,6 @@ from rotation.editing.pipeline import Rotation
 from rotation.imaging.animation import WRITERS, import_av
 from rotation.imaging.finishing import FinishingSteps, finish_frames, load_super_resolution
 from rotation.imaging.images import (
-    SHOWN_HEIGHT,
     at_height,
     caption,
     degrees,
@@ -24,6 +23,7 @@ from rotation.imaging.images import (
     draw_strip,
     enlarge,
     save_png,
+    shown_height,
 )
 from rotation.imaging.paste_back import paste_back
 from rotation.options import OutputOptions
@@ -109,7 +109,7 @@ def _write_photographs(
     assert result.photographs is not None
     assert result.source.photograph is not None
     source = np.asarray(result.source.photograph)
-    height = plan.side or min(len(source), SHOWN_HEIGHT)
+    height = plan.side or shown_height(len(source))
     doubts = result.turn.doubts or [None] * len(yaws_deg)
     shown = []
     for yaw, pixels in zip(yaws_deg, result.photographs, strict=True):

@@ -60,7 +60,8 @@ def test_whole_photographs_are_turned(heads: Path, model: Path, tmp_path: Path) 
             assert np.abs(frame - alone)[hidden > 0.5].mean() > 15
     with Image.open(out / "strip.png") as strip, Image.open(out / "turn.gif") as moving:
         assert strip.width > 3 * photograph.width
-        assert moving.size == photograph.size
+        assert moving.height == 256
+        assert moving.width == round(256 * photograph.width / photograph.height)
     page = (out / "report.html").read_text()
     assert "of the face was hidden" in page
     assert "doubtful: turned by 5" in page
@@ -100,6 +101,19 @@ def test_a_face_that_cannot_be_measured_is_turned_by_the_flow(
     assert pixels(out / "photograph_+010.0.png").shape == (218, 178, 3)
     report = json.loads((out / "report.json").read_text())
     assert report["turn"]["hidden"] is None
+    own = report["source"]["yaw_deg"]
+    assert report["turn"]["path_deg"] == pytest.approx([own + (y - own) / 2 for y in (-10, 10)])
+
+
+def test_a_direction_without_a_flow_is_refused(heads: Path, model: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    more = ("--yaw", "-10,10", "--editing", "line", "--embedding", "smooth", "--no-bf16")
+    assert not turn(heads, model, tmp_path, *more, "--save-pipeline", str(pipe)).exit_code
+    with open_source(heads) as images:
+        photograph = read_image(images, SOURCE)
+    saved = HeadRotationPipeline.from_pretrained(pipe)
+    with pytest.raises(SelectionError, match="no flow"):
+        saved(photograph, (10,), source_yaw_deg=0, embedding="smooth", editing="geometry")
 
 
 def test_trial_frames_cannot_choose_the_gain() -> None:

@@ -116,5 +116,5 @@ def relief(mesh: FaceMesh) -> float:
 def test_a_missing_network_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rotation.faces.layer_graph.NETWORKS", tmp_path)
     load_network.cache_clear()
-    with pytest.raises(ModelError, match=r"face-mesh is missing.*--editing flow"):
+    with pytest.raises(ModelError, match=r"face-mesh is missing.*Install Sidelight anew"):
         load_network("face-mesh")

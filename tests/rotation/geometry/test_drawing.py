@@ -66,10 +66,19 @@ def parts(photograph: Photograph) -> list[HiddenParts]:
     ]
 
 
-def test_frames_come_out_alike_alone_and_together(parts: list[HiddenParts]) -> None:
-    together = draw_parts(parts, Painter((0, 1, 0)), seed=3)
+def test_frames_come_out_alike_alone_and_together(
+    parts: list[HiddenParts], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the frames do not fit into one batch."""
+
+    class Dreamer(Painter):
+        def eps(self, x: torch.Tensor, time: int) -> torch.Tensor:
+            return 0.5 * x
+
+    monkeypatch.setattr("rotation.geometry.drawing._BATCH", 2)
+    together = draw_parts(parts, Dreamer((0, 1, 0)), seed=3)
     for part, drawn in zip(parts, together, strict=True):
-        alone = draw_parts([part], Painter((0, 1, 0)), seed=3)[0]
+        alone = draw_parts([part], Dreamer((0, 1, 0)), seed=3)[0]
         torch.testing.assert_close(alone, drawn, atol=1e-5, rtol=0)
 
 

@@ -33,6 +33,7 @@ PAPER = TurnOptions(fit=FitOptions("paper"), editing=EditingOptions("line", gain
 SAMPLES = TurnOptions(fit=FitOptions("samples"), editing=EditingOptions("line", gain=AUTO))
 CLOSED = replace(SAMPLES, editing=EditingOptions("closed-loop"))
 FLOW = replace(SAMPLES, editing=EditingOptions("flow"))
+GEOMETRY = replace(SAMPLES, editing=EditingOptions("geometry"))
 NO_LIGHT = replace(PAPER, clusters=ClusterOptions(light_filter=False))
 NO_ATTRIBUTES = replace(PAPER, clusters=ClusterOptions(attributes=()))
 GLOBAL = replace(PAPER, clusters=ClusterOptions(light_filter=False, attributes=()))
@@ -64,6 +65,11 @@ NAMED_VARIANTS = {
             "carried",
             "images warped along the clusters' flow, the line through all images for the rest",
             FLOW,
+        ),
+        Variant(
+            "geometry",
+            "photographs turned by their depth, clusters and model for what was hidden",
+            GEOMETRY,
         ),
         Variant(
             "regression",

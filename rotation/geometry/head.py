@@ -1,9 +1,9 @@
 """The head in a photograph: its layers, the depth of each pixel, and the axis that it turns about.
 
 Inside the face the depth is that of the face mesh. From there to the person's outline it falls off
-as an ellipse does, to a depth a little behind the ears. Where the face itself ends at the outline, its
-rim falls off in the same way. The axis stands vertically behind the ears.
-The turn fades below the jaw, so necks twist and shoulders stay.
+as an ellipse does, to a depth a little behind the ears. Where the face itself ends at the outline,
+its rim falls off in the same way. The axis stands vertically behind the ears. The turn fades below
+the jaw, so necks twist and shoulders stay.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
 The lamp stays where it is while the head turns. The logarithm of a pixel's brightness is modelled
 as that of the skin's own colour plus b . n, with n the surface's normal. A face's colours are about
 symmetric, so b follows from the differences between mirrored points of the face. After a turn by R
-the brightness changes by the factor exp(b . (R n - n) / 2). Only half of the change is applied: ambient
-light and shadows of hair make the lamp seem stronger than it is.
+the brightness changes by the factor exp(b . (R n - n) / 2). Only half of the change is applied:
+ambient light and shadows of hair make the lamp seem stronger than it is.
 """
 
 from __future__ import annotations

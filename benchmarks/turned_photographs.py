@@ -74,6 +74,7 @@ from rotation.synthetic_heads.sampling import BENCHMARK_IDENTITY, sample_heads
 Arrays = dict[str, NDArray]
 FRONTAL_DEG, FAR_DEG, BACK_DEG = 10.0, (20.0, 30.0), 20.0
 FARTHEST_BACK_DEG = 35.0
+NEARLY_FRONTAL_DEG = 15.0
 OTHERS = 200
 FEWEST_PAIRS = 20
 TRUTH_HEADS = 300
@@ -234,6 +235,7 @@ class Bench:
         result |= self._compare(one, photographs, strips, looks)
         if self.options.sheet:
             draw_sheet(photographs, strips, values, self.options.out / f"{one.title}-{name}.png")
+            draw_first(strips, looks, self.options.out / f"{one.title}-{name}-first.png")
         return result
 
     def rendered(self, name: str, way: Way) -> dict:
@@ -515,8 +517,7 @@ def draw_sheet(
 ) -> None:
     """The best, middle and worst four by the sum of two ranks: yaw error and distance at ±30°.
 
-    The frames alone are drawn; the photographs are not. The middle four stand in a picture of their
-    own too, and the names in a text file beside.
+    The frames alone are drawn; the photographs are not. The names stand in a text file beside.
     """
     ranks = sum(np.argsort(np.argsort(values[key])) for key in ("yaw_both", "person_30"))
     order = np.argsort(ranks, kind="stable").tolist()
@@ -524,10 +525,18 @@ def draw_sheet(
     chosen = list(dict.fromkeys([*order[:4], *order[middle : middle + 4], *order[-4:]]))
     rows = [np.concatenate(list(strips[n]["frames"]), axis=1) for n in chosen]
     Image.fromarray(np.concatenate(rows)).save(path)
-    between = rows[4:8] if len(rows) >= 8 else rows
-    Image.fromarray(np.concatenate(between)).save(path.with_stem(path.stem + "-middle"))
     names = "\n".join(photographs[n].name for n in chosen)
     path.with_suffix(".txt").write_text(names + "\n", "utf-8")
+
+
+def draw_first(strips: Sequence[Arrays], looks: Sequence[Arrays], path: Path) -> None:
+    """The first four people of the draw who are seen within 15 degrees of the front."""
+    pairs = zip(strips, looks, strict=True)
+    near = [strip for strip, look in pairs if abs(look["source_yaw"].mean()) <= NEARLY_FRONTAL_DEG]
+    if near:
+        rows = [np.concatenate(list(strip["frames"]), axis=1) for strip in near[:4]]
+        sheet = Image.fromarray(np.concatenate(rows))
+        sheet.resize((2 * sheet.width, 2 * sheet.height), Image.Resampling.LANCZOS).save(path)
 
 
 def table(report: Mapping) -> str:

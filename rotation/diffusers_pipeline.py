@@ -207,16 +207,7 @@ class HeadRotationPipeline(DiffusionPipeline):
             sources = list(_encode(codec, crops, inversion_tolerance).numpy())
         requests = [
             EditRequest(
-                codec,
-                pixels,
-                yaw,
-                yaws_deg,
-                along,
-                options,
-                device,
-                latent,
-                photograph,
-                seed=seed,
+                codec, pixels, yaw, yaws_deg, along, options, device, latent, photograph, seed=seed
             )
             for pixels, yaw, latent, photograph in zip(
                 to_pixels(crops.numpy()), yaws, sources, photographs, strict=True
@@ -225,7 +216,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         method = editing_method(name)
         moved = [method.move(request) for request in requests]
         latents = torch.from_numpy(np.concatenate([one.frames for one in moved])).float()
-        whole: list[Image.Image] | None = None
+        whole = None
         if output_type == "latent":
             shown: Any = latents
         elif name == "line" and embedding == "inversion":

@@ -117,8 +117,8 @@ def default_editing_method(
 ) -> str:
     """The name of the editing method that suits the encoder.
 
-    This is `geometry` for the encoder `smooth` and `closed-loop` for the others, which were
-    measured to be best (docs/results.md).
+    This is `geometry` for the encoder `smooth` and `closed-loop` for the others. docs/results.md
+    compares them.
 
     Parameters:
         flow, closed_loop: True asks for the method, False excludes it. Geometry editing may fall

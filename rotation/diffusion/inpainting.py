@@ -37,8 +37,7 @@ def inpaint(
         schedule: the noise schedule.
         times: falling timesteps. The first says how much of the guess survives; at the last, the
             clean image is predicted and returned.
-        generator: of the noise, which is the same for all images. So an image comes out the same
-            alone and in a batch, and the frames of a video do not flicker.
+        generator: of the noise. It is the same for all images, so that a video does not flicker.
         repeats: how often each step is done.
 
     Returns:

@@ -14,6 +14,7 @@ Encoding loses fine detail, which is restored from the warped image.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 
 from rotation.clusters.selection import ClusterMembers, Selection
 from rotation.data.crop import Pixels
+from rotation.directions.direction import Direction
 from rotation.directions.flow import SIDE, Flow, fit_flow
 from rotation.editing.method import (
     ClusterImages,
@@ -83,22 +85,15 @@ class FlowEditing(EditingMethod):
         The latent of each warped image has a norm of its own, and the step added is small. So the
         norm is not restored.
         """
-        direction, start, to_deg = request.direction, request.yaw_deg, request.yaws_deg
-        if direction.flow is None:
-            raise SelectionError("The direction goes with no flow; turn by line.")
+        start, to_deg = request.yaw_deg, request.yaws_deg
+        flow = flow_of(request.direction)
         gain = self.choose_gain(request.options.gain)
         path = along_path(start, to_deg, float(gain))
         image = torch.from_numpy(from_pixels(request.crop[None]))
         several = image.expand(len(to_deg), -1, -1, -1)
-        flow = Flow.of(direction.flow)
         warped = flow.warp(several, [start] * len(to_deg), to_deg).clamp(0, 1)
         latents = request.model.encode(torch.cat([image, warped])).numpy()
-        moved = np.stack(
-            [
-                direction.move(z, start, place, keep_norm=False)
-                for z, place in zip(latents[1:], path, strict=True)
-            ]
-        )
+        moved = move_remainders(request.direction, latents[1:], start, path)
         pixels = to_pixels(warped.numpy())
         return MovedLatents(latents[0], moved, TurnPath(path, None), pixels, latents[1:])
 
@@ -119,6 +114,24 @@ class FlowEditing(EditingMethod):
         frames = np.concatenate([shown[:1], shown[count + 1 :]]) + lost
         frames = np.rint(frames.clip(0, 1) * 255).astype(np.uint8)
         return EditedFrames(frames[1:], frames[0], moved)
+
+
+def flow_of(direction: Direction) -> Flow:
+    """The flow that a direction was fitted with; `SelectionError` if there is none."""
+    if direction.flow is None:
+        raise SelectionError("The direction goes with no flow; turn by line.")
+    return Flow.of(direction.flow)
+
+
+def move_remainders(
+    direction: Direction, latents: Latents, yaw_deg: float, places_deg: Sequence[float]
+) -> Latents:
+    """Latents (K, C, H, W) of turned images, each moved from `yaw_deg` to its place on the path."""
+    moved = [
+        direction.move(z, yaw_deg, place, keep_norm=False)
+        for z, place in zip(latents, places_deg, strict=True)
+    ]
+    return np.stack(moved)
 
 
 def fit_clusters(selection: Selection, means: Pixels) -> Flow:

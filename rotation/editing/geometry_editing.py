@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 
 from rotation.data.crop import Pixels
-from rotation.editing.flow_editing import FLOW_GAIN, FlowEditing
+from rotation.editing.flow_editing import FLOW_GAIN, FlowEditing, flow_of, move_remainders
 from rotation.editing.method import (
     EditedFrames,
     EditRequest,
@@ -32,7 +32,7 @@ from rotation.editing.method import (
     TurnPath,
     along_path,
 )
-from rotation.errors import ImageError, SelectionError
+from rotation.errors import ImageError
 from rotation.geometry.drawing import HiddenParts, draw_parts, find_hidden, join_drawn
 from rotation.geometry.photograph import Photograph
 from rotation.imaging.colours import restore_colours
@@ -98,8 +98,7 @@ class GeometryEditing(FlowEditing):
 
     def move(self, request: EditRequest) -> MovedLatents:
         """See `EditingMethod`. Falls back to `FlowEditing` if the face cannot be measured."""
-        if request.direction.flow is None:
-            raise SelectionError("The direction goes with no flow; turn by line.")
+        flow_of(request.direction)  # the remainder of a line would turn the head twice
         gain = float(self.choose_gain(request.options.gain))
         try:
             photograph = _measure(request)
@@ -114,12 +113,7 @@ class GeometryEditing(FlowEditing):
         images = torch.stack([one.image for one in parts])
         source = torch.from_numpy(from_pixels(request.crop[None]))
         latents = request.model.encode(torch.cat([source, images])).numpy()
-        moved = np.stack(
-            [
-                request.direction.move(z, start, place, keep_norm=False)
-                for z, place in zip(latents[1:], places, strict=True)
-            ]
-        )
+        moved = move_remainders(request.direction, latents[1:], start, places)
         return TurnedLatents(
             latents[0],
             moved,

@@ -15,12 +15,18 @@ from rotation.data.crop import Pixels
 from rotation.diffusion.devices import bf16_is_faster, choose_device
 from rotation.diffusion.latent_model import LatentModel
 from rotation.diffusion.model_folder import find_model
-from rotation.geometry.photograph import check_yaws, open_photograph
+from rotation.geometry.photograph import (
+    Photograph,
+    TurnedPhotograph,
+    check_yaws,
+    open_photograph,
+)
 from rotation.imaging.animation import WRITERS, import_av
 from rotation.imaging.images import (
     at_height,
     caption,
     draw_strip,
+    photograph_path,
     save_png,
     save_text,
     shown_height,
@@ -75,19 +81,28 @@ def write_preview(
         "frames": [],
     }
     for yaw in yaws_deg:
-        start = time.perf_counter()
-        frame = opened.turn_to(yaw, drawing)
-        seconds = round(time.perf_counter() - start, 3)
-        save_png(Image.fromarray(frame.pixels), out / f"photograph_{yaw:+06.1f}.png")
+        frame, told = _write_frame(opened, yaw, drawing, out)
         tiles.append(at_height(frame.pixels, height))
         names.append(caption(yaw, frame.doubt))
-        told = {"hidden": round(frame.hidden, 3), "doubt": frame.doubt, "seconds": seconds}
-        report["frames"].append({"yaw_deg": yaw} | told)
+        report["frames"].append(told)
         if progress:
             progress("turn", len(tiles) - 1, len(yaws_deg))
     _write_overviews(np.stack(tiles), names, animations, out)
     save_text(json.dumps(report, indent=1) + "\n", out / "report.json")
     return report
+
+
+def _write_frame(
+    photograph: Photograph, yaw_deg: float, model: LatentModel | None, out: Path
+) -> tuple[TurnedPhotograph, dict[str, Any]]:
+    """Turn to one yaw and write the photograph; also what the report tells of it."""
+    start = time.perf_counter()
+    frame = photograph.turn_to(yaw_deg, model)
+    seconds = round(time.perf_counter() - start, 3)
+    save_png(Image.fromarray(frame.pixels), photograph_path(out, yaw_deg))
+    hidden = round(frame.hidden, 3)
+    told = {"yaw_deg": yaw_deg, "hidden": hidden, "doubt": frame.doubt, "seconds": seconds}
+    return frame, told
 
 
 def _write_overviews(

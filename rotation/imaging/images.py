@@ -59,6 +59,11 @@ def shown_height(height: int) -> int:
     return min(max(height, least), most)
 
 
+def photograph_path(folder: Path, yaw_deg: float) -> Path:
+    """The file of the photograph that was turned to a yaw."""
+    return folder / f"photograph_{yaw_deg:+06.1f}.png"
+
+
 def degrees(yaw_deg: float) -> str:
     """An angle as text: -30°, 0°, +12.5°. Pillow's font has a hyphen but no minus sign."""
     return f"{yaw_deg:+g}°" if yaw_deg else "0°"

@@ -22,6 +22,7 @@ from rotation.imaging.images import (
     draw_sheet,
     draw_strip,
     enlarge,
+    photograph_path,
     save_png,
     shown_height,
 )
@@ -98,7 +99,7 @@ def write_images(
         WRITERS[kind](frames, out / f"turn.{kind}", large.shape[1])
     if plan.photograph is not None:
         for yaw, frame in zip(yaws_deg, frames, strict=True):
-            save_png(paste_back(plan.photograph, frame), _photograph_path(out, yaw))
+            save_png(paste_back(plan.photograph, frame), photograph_path(out, yaw))
     return frames
 
 
@@ -113,7 +114,7 @@ def _write_photographs(
     doubts = result.turn.doubts or [None] * len(yaws_deg)
     shown = []
     for yaw, pixels in zip(yaws_deg, result.photographs, strict=True):
-        save_png(Image.fromarray(pixels), _photograph_path(out, yaw))
+        save_png(Image.fromarray(pixels), photograph_path(out, yaw))
         shown.append(at_height(pixels, height))
     captions = [caption(yaw, doubt) for yaw, doubt in zip(yaws_deg, doubts, strict=True)]
     tiles = np.stack([at_height(source, height), *shown])
@@ -127,10 +128,6 @@ def _write_strip(tiles: Pixels, captions: Sequence[str], plan: OutputPlan, out: 
     save_png(draw_strip(tiles, captions, scale=1), out / "strip.png")
     if plan.grid:
         save_png(draw_grid(tiles, captions), out / "grid.png")
-
-
-def _photograph_path(out: Path, yaw_deg: float) -> Path:
-    return out / f"photograph_{yaw_deg:+06.1f}.png"
 
 
 def _write_sheets(result: Rotation, large: Pixels, yaws_deg: Sequence[float], out: Path) -> None:

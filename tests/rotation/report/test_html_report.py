@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -11,6 +13,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from rotation.clusters.selection import ClusterMembers, Selection
 from rotation.data.records import Records
@@ -258,3 +261,18 @@ def test_plots_are_whole_svg_with_their_points_inside() -> None:
 )
 def test_ticks_are_round(low: float, high: float, expected: list) -> None:
     assert svg_plots.ticks(low, high) == pytest.approx(expected)
+
+
+def test_high_photographs_are_embedded_small() -> None:
+    """A page of photographs as they were written could not be opened."""
+    high = np.random.default_rng(0).integers(0, 256, (3, 640, 480, 3), dtype=np.uint8)
+    result = replace(a_rotation(), photographs=list(high))
+    pictures = [
+        address
+        for address in Page(render_html_report(a_report(), result, high)).addresses
+        if address.startswith("data:image/jpeg;base64,")
+    ]
+    assert len(pictures) == 6  # three in the slider, three among the frames
+    for picture in pictures:
+        with Image.open(io.BytesIO(base64.b64decode(picture.partition(",")[2]))) as image:
+            assert image.size == (240, 320)

@@ -19,6 +19,7 @@ run: $(VENV)/.run ## Set up, prepare the demo if there is no data set, serve on 
 	@exec $(BIN)/python manage.py serve
 
 # Two halves at once, a thread each: on more threads small networks mostly wait for one another.
+# The browser's tests are of the site, but run with the engine's: so both halves take as long.
 test test-all: export OMP_NUM_THREADS := 1
 test: $(VENV)/.dev ## Set up and run the tests
 	@echo "The engine's and the site's tests run at once; each half is shown when it has ended."
@@ -28,10 +29,10 @@ test-all: export PYTEST_ADDOPTS := $(PYTEST_ADDOPTS) -m "slow or not slow"
 test-all: test ## The slow tests too
 
 test-engine:
-	$(BIN)/python -m pytest tests/rotation tests/compatibility
+	$(BIN)/python -m pytest tests/rotation tests/compatibility tests/browser
 
 test-site:
-	$(BIN)/python -m pytest --ignore=tests/rotation --ignore=tests/compatibility
+	$(BIN)/python -m pytest --ignore=tests/rotation --ignore=tests/compatibility --ignore=tests/browser
 
 lint: $(VENV)/.dev ## Style, types, import directions, security, requirements and documentation
 	$(BIN)/ruff check .

@@ -20,19 +20,24 @@ import torch
 from diffusers.models.unets.unet_2d import UNet2DModel
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-from diffusers.utils import BaseOutput, is_accelerate_available
+from diffusers.schedulers.scheduling_utils import SchedulerMixin
+from diffusers.utils import BaseOutput
 from PIL import Image
 
 from rotation.data.crop import standard_crop
-from rotation.diffusion.latent_model import Denoising, LatentModel, load_denoising
+from rotation.diffusion.config_check import check_network
+from rotation.diffusion.ddim_config import ddim_config
+from rotation.diffusion.latent_model import Denoising, LatentModel, load_files
 from rotation.diffusion.model_folder import (
+    PIPELINE_INDEX,
     SCHEDULER_CONFIG,
     UNET_CONFIG,
     content_hash,
-    verify_checksums,
+    find_model,
+    open_folder,
 )
 from rotation.diffusion.schedule import NoiseSchedule
+from rotation.diffusion.scheduler_check import check_times, prediction_type
 from rotation.directions.direction import Direction
 from rotation.directions.storage import load_directions, save_directions
 from rotation.editing.method import EditedFrames, EditRequest, editing_method
@@ -43,13 +48,18 @@ from rotation.options import EditingOptions
 
 EMBEDDINGS = ("inversion", "smooth")
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
-INDEX = "model_index.json"
 LINEAR_GAIN = 1.0
 """The default gain along a direction without a flow."""
 MIN_CONFIDENCE = 0.2
 """Poses with less confidence come from images without a face. Clusters leave them out too."""
-_UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
-"""What diffusers raises for a folder that it cannot open."""
+_NETWORK, _SCHEDULER = "the network's config", "the scheduler's config"  # names in messages
+# Arguments of diffusers that change nothing for a local folder of safetensors.
+_WITHOUT_EFFECT = frozenset(
+    {
+        *("cache_dir", "force_download", "local_files_only", "low_cpu_mem_usage", "proxies"),
+        *("revision", "token", "use_safetensors"),
+    }
+)
 
 InputImage = Image.Image | np.ndarray | torch.Tensor
 
@@ -77,9 +87,9 @@ class HeadRotationPipeline(DiffusionPipeline):
     """Turns the head in an image along a direction in a diffusion model's latent space.
 
     The model is a `UNet2DModel` without conditions, for RGB images or r x r pixel blocks stacked as
-    channels. Its scheduler is DDIM or DDPM, and it predicts epsilon, sample or v. Only the noise
-    schedule and the kind of prediction are read from the scheduler. The sampler is that of
-    `rotation.diffusion.ddim`, whose steps can be inverted.
+    channels, trained by DDPM's steps of noise to predict epsilon, sample or v (docs/models.md).
+    Only the noise schedule and the kind of prediction are read from the scheduler, which is kept as
+    a `DDIMScheduler`. The sampler is `rotation.diffusion.ddim`, whose steps can be inverted.
 
     Attributes:
         directions: by name. They are saved and loaded with the model.
@@ -89,38 +99,51 @@ class HeadRotationPipeline(DiffusionPipeline):
     unet: Any  # set by register_modules; diffusers leaves its classes half untyped
     scheduler: Any
 
-    def __init__(self, unet: UNet2DModel, scheduler: DDIMScheduler | DDPMScheduler) -> None:
+    def __init__(self, unet: UNet2DModel, scheduler: SchedulerMixin) -> None:
         super().__init__()
-        self.register_modules(unet=unet, scheduler=DDIMScheduler.from_config(scheduler.config))
+        network = check_network(_NETWORK, _config_of(unet))
+        config = ddim_config(_config_of(scheduler), _SCHEDULER)
+        check_times(_NETWORK, network, config)
+        unet.register_to_config(sample_size=network["sample_size"])
+        self.register_modules(unet=unet, scheduler=DDIMScheduler.from_config(config))
         self.directions: dict[str, Direction] = {}
         self.unet.eval().requires_grad_(False)
-        self._denoising()  # raises for an unknown schedule or number of channels
+        self._denoising()  # raises for weights in half precision
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> Self:
-        """Load a local model folder and the directions saved in it.
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: Any,
+        *,
+        variant: str | None = None,
+        torch_dtype: torch.dtype | None = None,
+        unet: UNet2DModel | None = None,
+        scheduler: SchedulerMixin | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Load a local model folder, or a bundled model, and the directions saved in it.
 
-        The folder need not have a `model_index.json`. Weights are read from safetensors only.
+        The folder is opened as by `--model`: the same files, checks and messages. It need not have
+        a `model_index.json`. Weights are read from safetensors only.
+
+        Args:
+            pretrained_model_name_or_path: a folder, or the name of a bundled model.
+            variant: of the weights, such as `fp16`. None takes those without one, or the only one.
+            torch_dtype: float32 or None. The sampler's sums need float32.
+            unet: takes the place of the folder's network.
+            scheduler: takes the place of the folder's scheduler.
+            kwargs: others of diffusers that change nothing for a local folder.
 
         Raises:
-            ModelError: the folder holds no such model, or is damaged.
+            ModelError: the folder holds no such model, or is damaged; an argument is not known.
         """
-        folder = Path(pretrained_model_name_or_path)
-        if not folder.is_dir():
-            raise ModelError(f"{folder}: no such folder; download the model into one first.")
-        verify_checksums(folder)
-        if not (folder / INDEX).is_file():
-            pipeline = cls(*_parts(folder))
-        else:
-            if not is_accelerate_available():
-                kwargs.setdefault("low_cpu_mem_usage", False)  # otherwise diffusers warns each time
-            kwargs["use_safetensors"] = True
-            try:
-                pipeline = super().from_pretrained(folder, **kwargs)
-            except _UNREADABLE as error:
-                raise ModelError(f"{folder}: cannot be opened as a pipeline: {error}") from error
-        if (folder / UNET_CONFIG).is_file():
-            pipeline.directions = load_directions(folder, content_hash(folder))
+        _refuse_arguments(torch_dtype, kwargs)
+        files = open_folder(find_model(pretrained_model_name_or_path), variant)
+        denoising = load_files(files)
+        own = DDIMScheduler.from_config(ddim_config(files.scheduler, _SCHEDULER))
+        pipeline = cls(unet or denoising.unet, scheduler or own)
+        if unet is None:
+            pipeline.directions = load_directions(files.folder, files.content_hash())
         return pipeline
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
@@ -128,10 +151,11 @@ class HeadRotationPipeline(DiffusionPipeline):
         kwargs["safe_serialization"] = True
         super().save_pretrained(save_directory, *args, **kwargs)
         folder = Path(save_directory)
-        for name in (INDEX, UNET_CONFIG, SCHEDULER_CONFIG):
+        for name in (PIPELINE_INDEX, UNET_CONFIG, SCHEDULER_CONFIG):
             _forget_origin(folder / name)
         if self.directions:
-            save_directions(folder, self.directions, content_hash(folder))
+            content = content_hash(folder, kwargs.get("variant"))
+            save_directions(folder, self.directions, content)
 
     @property
     def image_size(self) -> int:
@@ -235,9 +259,9 @@ class HeadRotationPipeline(DiffusionPipeline):
                 f"The weights are {self.unet.dtype}; call .to(torch.float32), and take bf16=True "
                 "for speed: the sampler's sums need float32."
             )
-        config = dict(self.scheduler.config)
-        schedule = NoiseSchedule.from_config(config)
-        return Denoising(self.unet, schedule, config["prediction_type"], bf16, config)
+        config = _config_of(self.scheduler)
+        schedule = NoiseSchedule.from_config(config, _SCHEDULER)
+        return Denoising(self.unet, schedule, prediction_type(_SCHEDULER, config), bf16, config)
 
     def _direction(self, named: str | Direction, size: int) -> Direction:
         direction = named
@@ -304,10 +328,29 @@ def _as_type(
     return [Image.fromarray(frame) for frame in to_pixels(images.numpy())]
 
 
-def _parts(folder: Path) -> tuple[Any, DDIMScheduler]:
-    """Network and scheduler of a model folder without `model_index.json`."""
-    denoising = load_denoising(folder)
-    return denoising.unet, DDIMScheduler.from_config(dict(denoising.scheduler))
+def _config_of(part: Any) -> dict[str, Any]:
+    """The config of a network or scheduler in JSON types, with its class in diffusers."""
+    config = {
+        key: value.tolist() if isinstance(value, np.ndarray) else value
+        for key, value in part.config.items()
+    }
+    classes = type(getattr(part, "_orig_mod", part)).__mro__  # torch.compile wraps a network
+    known = [one.__name__ for one in classes if one.__module__.startswith("diffusers.")]
+    return config | {"_class_name": known[0] if known else type(part).__name__}
+
+
+def _refuse_arguments(torch_dtype: torch.dtype | None, others: dict[str, Any]) -> None:
+    if torch_dtype not in (None, torch.float32):
+        raise ModelError(
+            f"torch_dtype {torch_dtype}: float32 is the only one; take bf16=True in the call for "
+            "speed. Weights of every precision are read."
+        )
+    unknown = sorted(set(others) - _WITHOUT_EFFECT)
+    if unknown:
+        raise ModelError(
+            f"from_pretrained has no argument {', '.join(unknown)}; it has variant, torch_dtype, "
+            "unet and scheduler. Call .to(device) to move the pipeline."
+        )
 
 
 def _forget_origin(path: Path) -> None:

@@ -41,14 +41,19 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
         raise
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
+def read_bytes(path: str | os.PathLike[str], most: int | None = None) -> bytes:
     """The bytes of a regular file.
 
     Raises:
-        OSError: see `open_regular`.
+        OSError: see `open_regular`, or it has more than `most` bytes.
     """
     with open_regular(path) as file:
-        return file.read()
+        if most is None:
+            return file.read()
+        found = file.read(most + 1)
+    if len(found) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(path))
+    return found
 
 
 def read_text(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:
@@ -73,14 +78,14 @@ def parse_json(text: str) -> Any:
         raise ValueError("the JSON is nested too deeply") from None
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
-    """The value in a JSON file in UTF-8.
+def read_json(path: str | os.PathLike[str], most: int | None = None) -> Any:
+    """The value in a JSON file in UTF-8, of at most `most` bytes.
 
     Raises:
         OSError: see `open_regular`.
         ValueError: it is not JSON in UTF-8, or it is nested too deeply.
     """
-    return parse_json(read_text(path))
+    return parse_json(read_bytes(path, most).decode("utf-8"))
 
 
 def real_path(path: str | os.PathLike[str]) -> Path:

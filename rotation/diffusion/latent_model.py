@@ -1,6 +1,6 @@
 """A trained diffusion model as an encoder and decoder of images.
 
-A model is a folder in the format of diffusers, with `unet/` and `scheduler/`. Its network takes
+A model is a folder in the format of diffusers (`model_folder.open_folder`). Its network takes
 either RGB images or r x r pixel blocks stacked as channels (`pixel_unshuffle`), which gives 3 r^2
 channels at a side r times smaller. The number of channels tells which.
 
@@ -11,7 +11,7 @@ norms or distributions. The latent of a mirrored image is the latent flipped alo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,13 @@ import torch
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from rotation.diffusion import ddim
-from rotation.diffusion.config_check import PREDICTIONS
 from rotation.diffusion.devices import choose_device
 from rotation.diffusion.inversion import TOLERANCE, InversionResult, invert_exactly
-from rotation.diffusion.model_folder import (
-    content_hash,
-    find_model,
-    read_configs,
-    verify_checksums,
-    weight_files,
-)
+from rotation.diffusion.model_folder import ModelFiles, find_model, open_folder
 from rotation.diffusion.schedule import NoiseSchedule, timesteps
-from rotation.diffusion.unet import block_side, build_unet, load_weights
+from rotation.diffusion.scheduler_check import PREDICTIONS, prediction_type
+from rotation.diffusion.unet import block_side, build_unet
+from rotation.diffusion.weights import load_weights
 from rotation.errors import ModelError
 
 BF16_TOLERANCE = 2e-3
@@ -109,6 +104,7 @@ class LatentModel:
         steps: how many steps the sampler takes.
         times: the sampler's falling timesteps.
         iterations: corrections a step in `encode` (see `ddim.invert`).
+        weights: the names of the files of weights.
         fingerprint: SHA-256 over weights, configs, sampler, `iterations` and bfloat16. Latents of
             different fingerprints cannot be compared.
         exact_fingerprint: the same for latents of `encode_exactly`, which depend neither on
@@ -122,8 +118,10 @@ class LatentModel:
         iterations: int = 5,
         name: str = "unnamed",
         content: str = "",
+        weights: Sequence[str] = (),
     ) -> None:
         self._denoising = denoising
+        self.weights = tuple(weights)
         self.name = name
         self.steps = steps
         self.iterations = iterations
@@ -156,8 +154,10 @@ class LatentModel:
             ModelError: the folder holds no model, is damaged, or its parts do not fit together.
         """
         path = find_model(folder)
-        denoising = load_denoising(path, choose_device(device), bf16)
-        return cls(denoising, steps, iterations, path.name, content_hash(path))
+        files = open_folder(path)
+        denoising = load_files(files, choose_device(device), bf16)
+        names = [file.name for file in files.weights]
+        return cls(denoising, steps, iterations, path.name, files.content_hash(), names)
 
     @property
     def image_size(self) -> int:
@@ -280,11 +280,18 @@ def load_denoising(
     Raises:
         ModelError: the folder holds no model, is damaged, or its parts do not fit together.
     """
-    config, scheduler = read_configs(folder)
-    verify_checksums(folder)
+    return load_files(open_folder(folder), device, bf16)
+
+
+def load_files(
+    files: ModelFiles, device: torch.device | None = None, bf16: bool = False
+) -> Denoising:
+    """Load the network of a model folder that has been opened; else as `load_denoising`."""
     with torch.device("meta"):  # neither time nor memory for weights that the file replaces
-        denoising = build_denoising(config, scheduler, bf16)
-    load_weights(denoising.unet, weight_files(folder))
+        denoising = build_denoising(files.network, files.scheduler, bf16)
+    load_weights(denoising.unet, files.weights, files.network_config)
+    # Last, since what is wrong with the content tells more than a checksum that differs.
+    files.verify_checksums()
     denoising.unet.eval().requires_grad_(False)
     # The network's own `to` imports diffusers' hooks and torch's compiler, which takes 2 seconds.
     torch.nn.Module.to(denoising.unet, device or torch.device("cpu"))
@@ -295,6 +302,6 @@ def build_denoising(
     config: dict[str, Any], scheduler: dict[str, Any], bf16: bool = False
 ) -> Denoising:
     """A network with random weights and its schedule, from two diffusers configs."""
-    prediction = scheduler.get("prediction_type", "epsilon")
     schedule = NoiseSchedule.from_config(scheduler)
+    prediction = prediction_type("the scheduler's config", scheduler)
     return Denoising(build_unet(config), schedule, prediction, bf16, scheduler)

@@ -12,12 +12,13 @@ float32 would lose half of the accuracy of inversion.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from rotation.diffusion.scheduler_check import check_scheduler
 from rotation.errors import ModelError
 
 CLEAN = -1
@@ -27,6 +28,10 @@ ends here. So `timesteps` ends at timestep 0, where the noise is about 0.006."""
 FIRST_SHARE = 0.98
 """Share of the schedule at which sampling starts. The last timesteps of a cosine schedule have
 almost no signal, and dividing a prediction by it would magnify errors."""
+
+LEAST_POWER = 1e-8
+"""Signal power at which sampling can start. A prediction of float32, with errors of 1e-7, is
+divided by the signal there, at least 1e-4."""
 
 
 @dataclass(frozen=True)
@@ -66,14 +71,12 @@ class NoiseSchedule:
         return cls(np.cumprod(1.0 - np.asarray(betas, dtype=np.float64)))
 
     @classmethod
-    def cosine(cls, length: int = 1000, max_beta: float = 0.999) -> NoiseSchedule:
+    def cosine(cls, length: int = 1000) -> NoiseSchedule:
         """The cosine schedule with capped betas, `squaredcos_cap_v2` of diffusers.
 
         Source: A. Nichol, P. Dhariwal, arXiv 2102.09672, eq. 17.
         """
-        edges = np.arange(length + 1, dtype=np.float64) / length
-        power = np.cos((edges + 0.008) / 1.008 * np.pi / 2) ** 2
-        return cls.from_betas(np.minimum(1.0 - power[1:] / power[:-1], max_beta))
+        return cls.from_betas(_squaredcos(0, 0, length))
 
     @classmethod
     def linear(cls, start: float, end: float, length: int = 1000) -> NoiseSchedule:
@@ -83,36 +86,93 @@ class NoiseSchedule:
     @classmethod
     def scaled_linear(cls, start: float, end: float, length: int = 1000) -> NoiseSchedule:
         """Betas whose square roots rise linearly, the schedule of latent diffusion models."""
-        return cls.from_betas(np.linspace(start**0.5, end**0.5, length) ** 2)
+        return cls.from_betas(_scaled_linear(start, end, length))
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> NoiseSchedule:
+    def from_config(
+        cls, config: Mapping[str, Any], source: object = "the scheduler's config"
+    ) -> NoiseSchedule:
         """The schedule that a diffusers `scheduler_config.json` describes.
 
+        Parameters:
+            config: what `scheduler_check.check_scheduler` accepts.
+            source: names the config in messages.
+
         Raises:
-            ModelError: the kind of schedule or one of its options is unknown here. A guess would
-                give grey images instead of a message.
+            ModelError: the config is of another family, leaves something open, or its steps leave
+                no signal. A guess would give grey images instead of a message.
         """
-        for option in ("trained_betas", "rescale_betas_zero_snr"):
-            if config.get(option):
-                raise ModelError(f"The scheduler's option {option!r} is not supported.")
-        kind = config.get("beta_schedule", "linear")
-        try:
-            length = int(config.get("num_train_timesteps", 1000))
-            start = float(config.get("beta_start", 0.0001))
-            end = float(config.get("beta_end", 0.02))
-        except (TypeError, ValueError) as error:
-            raise ModelError(f"The scheduler's config holds no usable numbers: {error}.") from None
-        if kind == "squaredcos_cap_v2":
-            return cls.cosine(length)
-        if kind == "linear":
-            return cls.linear(start, end, length)
-        if kind == "scaled_linear":
-            return cls.scaled_linear(start, end, length)
-        known = "squaredcos_cap_v2, linear, scaled_linear"
-        raise ModelError(
-            f"Unknown beta_schedule {kind!r} in the scheduler's config; known: {known}."
-        )
+        check_scheduler(source, config)
+        length, betas = config["num_train_timesteps"], config.get("trained_betas")
+        if betas is None:
+            ends = (config.get("beta_start", 0.0), config.get("beta_end", 0.0))
+            betas = _BETAS[config["beta_schedule"]](*ends, length)
+        power = np.cumprod(1.0 - np.asarray(betas, dtype=np.float64))
+        if config.get("rescale_betas_zero_snr"):
+            power = _without_last_signal(power)
+        if not (power[_first_time(length)] >= LEAST_POWER and power[-1] > 0):
+            raise ModelError(
+                f"{source}: its {length:,} betas leave less than {LEAST_POWER:g} of the image's "
+                "power where sampling starts, too little for float32. Give smaller betas or fewer "
+                "steps, as the network was trained with."
+            )
+        return cls(power)
+
+
+def _squaredcos(_start: float, _end: float, length: int) -> np.ndarray:
+    times = np.arange(length + 1, dtype=np.float64) / length
+    return _capped(np.cos((times + 0.008) / 1.008 * np.pi / 2) ** 2)
+
+
+def _exponential(_start: float, _end: float, length: int) -> np.ndarray:
+    return _capped(np.exp(-12.0 * np.arange(length + 1) / length))
+
+
+def _laplace(_start: float, _end: float, length: int) -> np.ndarray:
+    """Source: T. Hang, S. Gu, arXiv 2407.03297, with the root that diffusers takes."""
+    from_middle = 0.5 - np.arange(length + 1, dtype=np.float64) / length
+    sign = np.copysign(0.5, from_middle)
+    snr = np.exp(-sign * np.log(1 - 2 * np.abs(from_middle) + 1e-6))
+    return _capped(np.sqrt(snr / (1 + snr)))
+
+
+def _scaled_linear(start: float, end: float, length: int) -> np.ndarray:
+    return np.linspace(start**0.5, end**0.5, length) ** 2
+
+
+def _sigmoid(start: float, end: float, length: int) -> np.ndarray:
+    return (end - start) / (1 + np.exp(-np.linspace(-6, 6, length))) + start
+
+
+def _capped(power: np.ndarray) -> np.ndarray:
+    """The betas (T,) of the powers at T + 1 times, at most 0.999."""
+    return np.minimum(1.0 - power[1:] / power[:-1], 0.999)
+
+
+_BETAS: Mapping[str, Callable[[float, float, int], np.ndarray]] = {
+    "linear": np.linspace,
+    "scaled_linear": _scaled_linear,
+    "squaredcos_cap_v2": _squaredcos,
+    "sigmoid": _sigmoid,
+    "laplace": _laplace,
+    "exp": _exponential,
+}
+"""Betas (T,) by `beta_schedule`, from `beta_start`, `beta_end` and T."""
+
+
+def _without_last_signal(power: np.ndarray) -> np.ndarray:
+    """Move and stretch the signal so that none is left at the end, but a trace to divide by.
+
+    Source: S. Lin et al., *Common Diffusion Noise Schedules and Sample Steps are Flawed*,
+    arXiv 2305.08891, algorithm 1. The trace is that of diffusers' own samplers.
+    """
+    signal = np.sqrt(power)
+    signal = (signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])
+    return np.append(signal[:-1] ** 2, 2.0**-24)
+
+
+def _first_time(schedule_length: int) -> int:
+    return min(round(FIRST_SHARE * schedule_length), schedule_length - 1)
 
 
 def timesteps(schedule_length: int, steps: int) -> tuple[int, ...]:
@@ -127,7 +187,7 @@ def timesteps(schedule_length: int, steps: int) -> tuple[int, ...]:
     Raises:
         ModelError: the steps do not fit into the schedule.
     """
-    first = round(FIRST_SHARE * schedule_length)
+    first = _first_time(schedule_length)
     last = max(1, round(0.2 * schedule_length / max(steps, 1)))
     if steps < 1 or (steps > 1 and first - last < steps - 1):
         raise ModelError(

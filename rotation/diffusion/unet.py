@@ -1,4 +1,4 @@
-"""The U-Net of diffusers: imported quickly, built from a config, filled with weights.
+"""The U-Net of diffusers: imported quickly, built from a config.
 
 This module and `rotation.diffusers_pipeline` are the only ones that import diffusers.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module, metadata
 from importlib.machinery import ModuleSpec
@@ -15,10 +15,6 @@ from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
-
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from rotation.errors import ModelError
 
@@ -66,8 +62,6 @@ def _bare_package(name: str, parent: Path) -> ModuleType:
 
 
 UNet2DModel: Any = import_unet().UNet2DModel  # diffusers leaves its classes half untyped
-_NAMED = 3
-"""Tensors that a message names."""
 DIFFUSERS_VERSION: str = metadata.version("diffusers")
 
 
@@ -86,7 +80,6 @@ def build_unet(config: dict[str, Any]) -> Any:
         unet = UNet2DModel.from_config(config)
     except (TypeError, ValueError, KeyError, NotImplementedError) as error:
         raise ModelError(f"The network's config cannot be built: {error}") from error
-    block_side(unet.config)
     for module in unet.modules():
         if isinstance(module, Attention):
             module.set_processor(AttnProcessor())
@@ -94,52 +87,5 @@ def build_unet(config: dict[str, Any]) -> Any:
 
 
 def block_side(config: Any) -> int:
-    """r of a network with 3 r^2 channels in and out; `ModelError` for another number."""
-    channels = int(config["in_channels"])
-    side = math.isqrt(channels // 3)
-    if channels != int(config["out_channels"]) or side < 1 or 3 * side * side != channels:
-        raise ModelError(
-            f"The network has {channels} channels in and {config['out_channels']} out; "
-            "both must be 3 (RGB) or 3 r^2 (r x r blocks: 12, 27, 48)."
-        )
-    return side
-
-
-def load_weights(unet: torch.nn.Module, paths: Sequence[Path]) -> None:
-    """Give a network the weights of safetensors files, as float32.
-
-    Parameters:
-        unet: may have been built on torch's device `meta`. Then it has no memory before.
-
-    Raises:
-        ModelError: a file is missing or damaged, holds numbers that are not finite, or does not
-            fit the network.
-    """
-    weights: dict[str, torch.Tensor] = {}
-    for path in paths:
-        if not path.is_file():
-            raise ModelError(f"{path} is missing. Only safetensors are read, never pickles (.bin).")
-        try:
-            found = load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise ModelError(f"{path} is no readable safetensors file: {error}") from error
-        # Copies, because a tensor of the file changes or vanishes with the file.
-        copies = {name: tensor.to(torch.float32, copy=True) for name, tensor in found.items()}
-        _refuse_infinite(copies, path)
-        weights |= copies
-    try:
-        unet.load_state_dict(weights, assign=True)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise ModelError(f"{paths[0]} does not fit unet/config.json: {reason}") from error
-
-
-def _refuse_infinite(weights: dict[str, torch.Tensor], path: Path) -> None:
-    bad = [name for name, tensor in weights.items() if not bool(torch.isfinite(tensor).all())]
-    if bad:
-        more = f" and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
-        raise ModelError(
-            f"{path}: {len(bad)} of {len(weights)} tensors hold numbers that are not finite (NaN "
-            f"or infinity): {', '.join(bad[:_NAMED])}{more}. The training diverged or the file is "
-            "damaged; use an earlier checkpoint or copy the file again."
-        )
+    """r of a network with 3 r^2 channels, which `config_check.check_network` has checked."""
+    return math.isqrt(int(config["in_channels"]) // 3)

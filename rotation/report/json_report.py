@@ -90,6 +90,7 @@ def describe_model(codec: DiffusionCodec) -> dict[str, Any]:
     """A model and its encoder, as in reports."""
     return {
         "name": codec.model.name,
+        "weights": list(codec.model.weights),
         "fingerprint": codec.fingerprint,
         "steps": codec.model.steps,
         "embedding": codec.encoder_name,

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rotation.diffusion.config_check import PREDICTIONS
-from rotation.diffusion.model_folder import read_configs
+from rotation.diffusion.model_folder import open_folder
+from rotation.diffusion.scheduler_check import PREDICTIONS, prediction_type
 from rotation.diffusion.unet import block_side
 from rotation.errors import ModelError
 
@@ -84,7 +84,8 @@ class TrainingConfig:
         ):
             if getattr(self, name) <= 0:
                 raise ModelError(f"{name} must be more than 0, not {getattr(self, name)}.")
-        self._check_widths()
+        if self.init is None:  # else the network is that of a model folder
+            self._check_widths()
         smallest = self.patch * 2 ** (len(self.width) - 1)
         if self.image_size % smallest:
             raise ModelError(f"image_size must be a multiple of {smallest} for this network.")
@@ -137,15 +138,15 @@ def adopt_architecture(config: TrainingConfig) -> TrainingConfig:
     """The settings with the architecture of the model `init`; unchanged without `init`."""
     if config.init is None:
         return config
-    unet, scheduler = read_configs(Path(config.init))
-    patch = block_side(unet)
+    files = open_folder(Path(config.init))
+    unet, patch = files.network, block_side(files.network)
     return replace(
         config,
         image_size=int(unet["sample_size"]) * patch,
         patch=patch,
         width=tuple(unet["block_out_channels"]),
         layers=int(unet["layers_per_block"]),
-        prediction=scheduler.get("prediction_type", "epsilon"),
+        prediction=prediction_type(files.scheduler_config, files.scheduler),
     )
 
 

@@ -15,7 +15,7 @@ from rotation.data.celeba import read_tables
 from rotation.data.labels_csv import read_labels
 from rotation.data.sources import open_source
 from rotation.diffusion.latent_model import load_denoising
-from rotation.diffusion.model_folder import DEFAULT, MODELS, read_configs, weight_files
+from rotation.diffusion.model_folder import DEFAULT, MODELS, open_folder
 from rotation.directions.storage import load_directions
 from rotation.errors import DatasetError, ImageError, ModelError, RotationError
 from rotation.latents.encoder_network import EmbeddingNetwork
@@ -194,6 +194,5 @@ def _read_one_by_one(model: Path, part: str) -> None:
     elif part == "embedding":
         EmbeddingNetwork.load(model, device="cpu")
     else:
-        read_configs(model)
-        weight_files(model)
+        open_folder(model)
         load_denoising(model, torch.device("cpu"))

@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from rotation.diffusion.config_check import SCHEDULERS, check_network
+from rotation.diffusion.config_check import check_network
+from rotation.diffusion.families import SCHEDULERS
 from rotation.diffusion.latent_model import LatentModel, build_denoising
 from rotation.diffusion.model_folder import SCHEDULER_CONFIG, UNET_CONFIG, UNET_WEIGHTS
 from rotation.diffusion.schedule import NoiseSchedule

@@ -1,4 +1,4 @@
-"""The steps of noise of any scheduler of the engine's family, as the config of a `DDIMScheduler`."""
+"""The steps of noise of any scheduler of the family, as the config of a `DDIMScheduler`."""
 
 from __future__ import annotations
 

@@ -123,9 +123,9 @@ def open_folder(folder: Path, variant: str | None = None) -> ModelFiles:
     """
     if os.path.isfile(folder / PIPELINE_INDEX):
         check_pipeline(folder / PIPELINE_INDEX, _read_config(folder / PIPELINE_INDEX))
-    _refuse_latent(folder)
     network_path = _find_config(folder, UNET_CONFIG)
     network = check_network(network_path, _read_config(network_path))
+    _refuse_latent(folder)
     scheduler_path = _find_config(folder, SCHEDULER_CONFIG)
     scheduler = _read_config(scheduler_path)
     NoiseSchedule.from_config(scheduler, scheduler_path)

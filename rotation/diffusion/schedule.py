@@ -164,11 +164,11 @@ def _without_last_signal(power: np.ndarray) -> np.ndarray:
     """Move and stretch the signal so that none is left at the end, but a trace to divide by.
 
     Source: S. Lin et al., *Common Diffusion Noise Schedules and Sample Steps are Flawed*,
-    arXiv 2305.08891, algorithm 1. The trace is that of diffusers' own samplers.
+    arXiv 2305.08891, algorithm 1. The trace is that of diffusers' own samplers, or less.
     """
     signal = np.sqrt(power)
     signal = (signal - signal[-1]) * signal[0] / (signal[0] - signal[-1])
-    return np.append(signal[:-1] ** 2, 2.0**-24)
+    return np.append(signal[:-1] ** 2, min(2.0**-24, signal[-2] ** 2 / 4))
 
 
 def _first_time(schedule_length: int) -> int:

@@ -42,7 +42,11 @@ def check_scheduler(path: object, config: Config) -> None:
         if config.get(option) not in (None, False, harmless):
             raise wrong(path, option, config[option], f"null or {json.dumps(harmless)}. {reason}")
     check_keys(path, config, _SCHEDULER_KEYS, ("num_train_timesteps",))
+    _check_betas(path, config)
     prediction_type(path, config)
+
+
+def _check_betas(path: object, config: Config) -> None:
     if config.get("trained_betas") is not None:
         steps = config["num_train_timesteps"]
         if len(config["trained_betas"]) != steps:

@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import diffusers
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from rotation.diffusers_pipeline import HeadRotationPipeline
 from rotation.diffusion.config_check import check_network
-from rotation.diffusion.families import SCHEDULERS
 from rotation.diffusion.latent_model import LatentModel, build_denoising
 from rotation.diffusion.model_folder import SCHEDULER_CONFIG, UNET_CONFIG, UNET_WEIGHTS
-from rotation.diffusion.schedule import NoiseSchedule
 from rotation.errors import ModelError
 from tests.rotation.modelling import tiny_folder
 
@@ -89,6 +87,10 @@ def refusal(folder: Path) -> str:
         ("dropout", float("nan"), "a number from 0 to 1"),
         ("norm_eps", -1, "a number from"),
         ("mid_block_type", "UNetMidBlock2DCrossAttn", "UNetMidBlock2D, null"),
+        ("norm_eps", 10**400, "a number from"),
+        ("out_channels", 24, "learned variance"),
+        ("attn_norm_num_groups", 3, "a divisor of 32"),
+        ("num_class_embeds", "ten", "asks for a class"),
     ],
 )
 def test_a_network_that_cannot_be(folder: Path, key: str, value: Any, allowed: str) -> None:
@@ -117,6 +119,17 @@ def test_a_network_larger_than_any_memory(folder: Path) -> None:
     assert "billion parameters" in refusal(folder)
 
 
+def test_attention_larger_than_any_memory(folder: Path) -> None:
+    attention = {"down_block_types": ["AttnDownBlock2D"] * 2, "attention_head_dim": 8}
+    change(folder / UNET_CONFIG, sample_size=256, **attention)
+    assert "pairs of pixels" in refusal(folder)
+
+
+def test_a_table_of_times_of_another_length(folder: Path) -> None:
+    change(folder / UNET_CONFIG, time_embedding_type="learned", num_train_timesteps=10)
+    assert "1,000, as in the scheduler's config" in refusal(folder)
+
+
 def test_a_network_other_than_its_weights_is_never_allocated(folder: Path) -> None:
     change(folder / UNET_CONFIG, block_out_channels=[1024, 2048])
     assert "does not fit unet/config.json" in refusal(folder)
@@ -129,14 +142,25 @@ def test_a_network_other_than_its_weights_is_never_allocated(folder: Path) -> No
         ({"prediction_type": None}, "key 'prediction_type': None was given; allowed: epsilon, "),
         ({"num_train_timesteps": 10**12}, "key 'num_train_timesteps'"),
         ({"num_train_timesteps": 1}, "a whole number from 2"),
-        ({"beta_schedule": "sigmoid"}, "allowed: linear, scaled_linear, squaredcos_cap_v2"),
+        ({"beta_schedule": "quadratic"}, "allowed: linear, scaled_linear, squaredcos_cap_v2"),
         ({"beta_schedule": "linear", "beta_start": "low", "beta_end": 0.02}, "key 'beta_start'"),
         ({"beta_schedule": "linear", "beta_start": 0.02, "beta_end": 0.01}, "more than 0.02"),
         ({"trained_betas": [0.1, 0.2]}, "key 'trained_betas'"),
-        ({"rescale_betas_zero_snr": True}, "key 'rescale_betas_zero_snr'"),
+        ({"trained_betas": [0.5] * 999 + [1.0]}, "each above 0 and below 1"),
+        ({"rescale_betas_zero_snr": 1}, "key 'rescale_betas_zero_snr'"),
+        ({"thresholding": True}, "cannot run backwards"),
+        ({"clip_sample": True, "clip_sample_range": 3.0}, "images lie in -1 to 1"),
+        ({"timestep_spacing": "odd"}, "leading, trailing, linspace"),
+        ({"timestep_type": "continuous"}, "EDM"),
+        ({"variance_type": "learned_range"}, "learned variance"),
+        ({"predict_epsilon": False}, "sample, as predict_epsilon says"),
+        ({"predict_epsilon": 1}, "true or false"),
         ({"use_flow_sigmas": True}, "key 'use_flow_sigmas'"),
-        ({"_class_name": "FlowMatchEulerDiscreteScheduler"}, "a 'FlowMatchEulerDiscreteScheduler'"),
-        ({"_class_name": "EDMEulerScheduler"}, "the scheduler is a 'EDMEulerScheduler'"),
+        (
+            {"_class_name": "FlowMatchEulerDiscreteScheduler"},
+            "is a FlowMatchEulerDiscreteScheduler; flow",
+        ),
+        ({"_class_name": "EDMEulerScheduler"}, "the scheduler is a EDMEulerScheduler; EDM"),
         ({"_class_name": None}, "key '_class_name': it is missing"),
     ],
 )
@@ -159,7 +183,28 @@ def test_a_scheduler_without_its_betas(folder: Path) -> None:
         assert f"key {key!r}: it is missing" in refusal(folder)
         config[key] = value
     (folder / SCHEDULER_CONFIG).write_text(json.dumps(config), "utf-8")
-    assert LatentModel.load(folder, "cpu").denoising.prediction == "epsilon"
+    assert "key 'prediction_type': it is missing" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("older", "prediction"),
+    [
+        ({"predict_epsilon": True}, "epsilon"),
+        ({"predict_epsilon": False}, "sample"),
+        ({"_diffusers_version": "0.1.1"}, "epsilon"),
+        ({"_class_name": "RePaintScheduler"}, "epsilon"),
+    ],
+)
+def test_what_older_versions_wrote_of_the_prediction(
+    folder: Path, older: dict[str, Any], prediction: str
+) -> None:
+    config = dict(diffusers.DDPMScheduler().config) | {"_class_name": "DDPMScheduler"} | older
+    del config["prediction_type"]
+    (folder / SCHEDULER_CONFIG).write_text(json.dumps(config), "utf-8")
+    assert LatentModel.load(folder, "cpu").denoising.prediction == prediction
+    assert HeadRotationPipeline.from_pretrained(folder).scheduler.config.prediction_type == (
+        prediction
+    )
 
 
 @pytest.mark.parametrize("network", ["UNet2DConditionModel", "AutoencoderKL", None, 3])
@@ -168,7 +213,7 @@ def test_another_network_is_refused_by_its_name(folder: Path, network: Any) -> N
     message = refusal(folder)
     assert "key '_class_name'" in message
     assert "UNet2DModel" in message
-    assert network is None or repr(network) in message
+    assert network is None or f"the network is a {network}; " in message
 
 
 def test_another_pipeline_is_refused_by_its_name(folder: Path) -> None:
@@ -181,8 +226,13 @@ def test_another_pipeline_is_refused_by_its_name(folder: Path) -> None:
     }
     path = folder / "model_index.json"
     path.write_text(json.dumps(index), "utf-8")
-    assert f"{path}: the pipeline is a 'LDMPipeline' with vqvae. The engine" in refusal(folder)
+    assert f"{path}: the pipeline is a LDMPipeline with vqvae; a latent" in refusal(folder)
     del index["vqvae"]
+    path.write_text(json.dumps(index), "utf-8")
+    assert f"{path}: the pipeline is a LDMPipeline; a latent" in refusal(folder)
+    index["_class_name"] = "DDIMPipeline"
+    path.write_text(json.dumps(index | {"unet": ["diffusers", "UNet2DConditionModel"]}), "utf-8")
+    assert "key 'unet': the unet is a UNet2DConditionModel; a network with" in refusal(folder)
     path.write_text(json.dumps(index), "utf-8")
     assert LatentModel.load(folder, "cpu").image_size == 16
 
@@ -208,34 +258,24 @@ def test_weights_stay_when_their_file_changes(folder: Path) -> None:
     assert {tensor.dtype for tensor in after.values()} == {torch.float32}
 
 
-@pytest.mark.parametrize("name", SCHEDULERS)
-def test_schedulers_of_diffusers_have_the_steps_that_are_read(name: str) -> None:
-    theirs = getattr(diffusers, name)()
-    ours = NoiseSchedule.from_config(dict(theirs.config))
-    np.testing.assert_allclose(ours.alpha_bar, theirs.alphas_cumprod.numpy(), atol=1e-6)
-
-
 @pytest.mark.parametrize("time_embedding", ["positional", "learned"])
 @pytest.mark.parametrize("kind", ["", "Attn", "Resnet"])
 def test_networks_that_pass_can_be_built_and_run(kind: str, time_embedding: str) -> None:
     last = {"Resnet": ("ResnetDownsampleBlock2D", "ResnetUpsampleBlock2D")}.get(
         kind, (f"{kind}DownBlock2D", f"{kind}UpBlock2D")
     )
-    config = {
-        "_class_name": "UNet2DModel",
-        "sample_size": 16,
-        "in_channels": 3,
-        "out_channels": 3,
-        "layers_per_block": 1,
-        "block_out_channels": [32, 64],
-        "down_block_types": ["DownBlock2D", last[0]],
-        "up_block_types": [last[1], "UpBlock2D"],
-        "norm_num_groups": 8,
-        "time_embedding_type": time_embedding,
-        "num_train_timesteps": 1000,
-    }
-    scheduler = {"beta_schedule": "squaredcos_cap_v2", "prediction_type": "epsilon"}
-    check_network(Path("config.json"), config)
+    network = diffusers.UNet2DModel(
+        sample_size=(16, 16),
+        layers_per_block=1,
+        block_out_channels=(32, 64),
+        down_block_types=("UNetResDownBlock2D", last[0]),
+        up_block_types=(last[1], "UpBlock2D"),
+        norm_num_groups=8,
+        time_embedding_type=time_embedding,
+        num_train_timesteps=1000,
+    )
+    config = check_network("a test", dict(network.config) | {"_class_name": "UNet2DModel"})
+    scheduler = dict(diffusers.DDPMScheduler().config) | {"_class_name": "DDPMScheduler"}
     denoising = build_denoising(config, scheduler)
     with torch.no_grad():
         assert denoising.predict(torch.zeros(1, 3, 16, 16), torch.tensor([5])).isfinite().all()

@@ -7,17 +7,18 @@ stack ends. Both are refused with the errors that every reader expects: `OSError
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import stat
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 # Pipes that a shell opened for the command, such as `gold import /dev/stdin`: they have a writer.
 _OPEN_PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 
 
-def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Open a file for reading; only a regular file is ever read.
 
     Opening a pipe would wait for a writer, and opening a device may do anything. So the file is

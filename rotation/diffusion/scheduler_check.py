@@ -107,7 +107,7 @@ def prediction_type(path: object, config: Config) -> str:
 def _is_before_predictions(config: Config) -> bool:
     """Whether a version of diffusers wrote the config that knew of one prediction only."""
     version = re.match(r"0\.(\d{1,4})\b", str(config.get("_diffusers_version")))
-    return bool(version) and int(version[1]) < _FIRST_WITH_PREDICTIONS
+    return version is not None and int(version[1]) < _FIRST_WITH_PREDICTIONS
 
 
 def _is_share(value: object) -> bool:

@@ -26,6 +26,7 @@ from rotation.diffusion.families import SCHEDULERS
 from rotation.diffusion.latent_model import LatentModel
 from rotation.diffusion.schedule import CLEAN
 from rotation.errors import ModelError
+from rotation.training.config import TrainingConfig, adopt_architecture
 
 SIZE = 8
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -449,6 +450,13 @@ def test_python_names_a_variant_and_a_bundled_model(folder: Path) -> None:
         folder, variant="fp16", scheduler=diffusers.HeunDiscreteScheduler()
     )
     assert changed.scheduler.config.beta_end == 0.012
+
+
+def test_training_starts_from_a_model_of_others(folder: Path) -> None:
+    as_variant(folder)
+    config = adopt_architecture(TrainingConfig(steps=1, init=str(folder)))
+    assert (config.image_size, config.patch, config.width) == (SIZE, 1, (8,))
+    assert config.prediction == "epsilon"
 
 
 def test_the_parts_of_a_pipeline_are_checked_as_files_are() -> None:

@@ -93,6 +93,9 @@ def _missing(folder: Path, names: list[str], variants: list[str], variant: str |
     if variant is not None:
         there = listed(variants) if variants else "none"
         message = f"{folder} has no weights of the variant {show_name(variant)}; variants: {there}"
+    elif f"{STEM}.safetensors" in names:
+        message = f"{folder / STEM}.safetensors is no file, or a link that leads nowhere"
+        return f"{message}. Copy the weights there."
     shards = [name for name in names if _SHARD.fullmatch(name)]
     others = [name for name in names if name.endswith((*_OTHER_WEIGHTS, ".safetensors"))]
     if shards:

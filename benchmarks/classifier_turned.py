@@ -23,7 +23,7 @@ from end_to_end import brighter_half
 from labeler.light_classifier.features import light_features
 from labeler.light_classifier.storage import load_model
 from rotation.data.crop import read_crop
-from rotation.data.labels_csv import read_filename, read_rows
+from rotation.data.csv_rows import read_keyed_file
 from rotation.data.sources import open_source
 from rotation.diffusion.devices import choose_device
 from rotation.poses.source import pose_cache_path, poses_from_images
@@ -36,8 +36,8 @@ SIDE = 64
 
 def main() -> None:
     options = _options()
-    rows = read_rows(options.labels, ("filename", "source"))
-    voted = {read_filename(row["filename"], at) for at, row in rows if row["source"] == "votes"}
+    sources = read_keyed_file(options.labels, ("source",), lambda cells: cells.text("source"))
+    voted = {name for name, source in sources.items() if source == "votes"}
     with open_source(options.images) as images:
         cache = pose_cache_path(options.cache, options.images)
         book = poses_from_images(images, cache, choose_device("auto"))

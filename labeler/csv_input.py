@@ -1,19 +1,23 @@
-"""CSV files that supervisors send: gold questions, and lists of images."""
+"""Tables that supervisors send: gold questions, and lists of images.
+
+`rotation.data.csv_rows` reads them, as it reads every table about images.
+"""
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import IO
 
 from labeler.errors import BrokenData
-from rotation.data.csv_rows import CsvError, read_records
+from rotation.data import csv_text
+from rotation.data.csv_rows import FILENAME, CellError, Cells, has_columns, read_keyed
+from rotation.data.csv_text import DELIMITERS, CsvError, Fault, Faults
 from rotation.data.labels import LABELS
-from rotation.data.labels_csv import unguard_formula
+from rotation.data.labels_csv import parse_label
+from rotation.data.sources import is_image_name
 
 MAX_EXPLANATION = 300
-PROBLEMS_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,87 +30,104 @@ class GoldLine:
     explanation: str
 
 
-def read_gold_csv(text: str) -> list[GoldLine]:
-    """Read lines `filename,label[,explanation]`. A repeated line counts once.
+@dataclass(frozen=True, slots=True)
+class GoldFile:
+    """The gold questions of a file. `without_label`: rows whose image has no label."""
+
+    lines: list[GoldLine]
+    without_label: int = 0
+
+
+def read_upload(file: IO[bytes]) -> str:
+    """The text of a table, whatever its encoding (`csv_text.decode`).
 
     Raises:
-        BrokenData: lines are wrong, or a column is missing, has no name or stands there twice. The
-            message names the first ten lines.
+        BrokenData: it is no text. The message says how to save it.
     """
-    numbered = list(_rows(text, ("filename", "label")))
-    refuse_lines(_problems(numbered))
-    lines = {
-        row["filename"]: GoldLine(number, row["filename"], row["label"], row["explanation"])
-        for number, row in numbered
-    }
+    try:
+        return csv_text.decode(csv_text.read_bytes(file))
+    except CsvError as error:
+        raise _broken(error) from None
+
+
+def read_gold_csv(text: str) -> GoldFile:
+    """Read the columns `filename`, `label` and optionally `explanation`.
+
+    A repeated row counts once. Rows without a label, such as those of images that an export
+    calls open, are passed over.
+
+    Raises:
+        BrokenData: a column is missing or stands there twice, rows are wrong, or no row has a
+            label. The message names up to twenty lines.
+    """
+    try:
+        csv_text.refuse_nul(text)
+        found = read_keyed(text, ("label",), _label_and_explanation)
+    except CsvError as error:
+        raise _broken(error) from None
+    lines = [
+        GoldLine(entry.line, name, *entry.value) for name, entry in found.items() if entry.value[0]
+    ]
     if not lines:
-        raise BrokenData("The file has no lines below the header.")
-    return list(lines.values())
+        raise BrokenData(
+            "Nothing was imported. No row below the header has one of the labels "
+            f"{', '.join(LABELS)}."
+        )
+    return GoldFile(lines, len(found) - len(lines))
 
 
 def read_filenames(text: str) -> list[str]:
-    """Read a list of images: a CSV file with a column `filename`, or one name per line.
+    """Read a list of images: a table with a column `filename`, or one name per line.
 
-    Names stay as they stand. Who looks them up removes blanks around them where that is needed.
-
-    Raises:
-        BrokenData: a CSV file whose columns are wrong, or a file with a NUL character.
-    """
-    _refuse_nul(text)
-    head = text.lstrip("\ufeff").partition("\n")[0]
-    if "," in head or head.strip() == "filename":
-        return [row["filename"] for _, row in _rows(text, ("filename",)) if row["filename"]]
-    return [line for line in re.split(r"[\r\n]", text.lstrip("\ufeff")) if line.strip()]
-
-
-def refuse_lines(problems: Iterable[tuple[int, str]]) -> None:
-    """Refuse an import with problems.
-
-    Parameters:
-        problems: (line number, what is wrong).
+    Names stay as they stand. Who looks them up calls `match_names`.
 
     Raises:
-        BrokenData: there is a problem. The message names the first ten.
+        BrokenData: it is a table, but its columns are wrong or names are impossible.
     """
-    found = list(problems)
-    if found:
-        shown = "; ".join(f"line {number}: {text}" for number, text in found[:PROBLEMS_SHOWN])
-        more = len(found) - PROBLEMS_SHOWN
-        rest = f"; and {more:,} more" if more > 0 else ""
-        raise BrokenData(f"Nothing was imported. {shown[0].upper()}{shown[1:]}{rest}.")
-
-
-def _problems(rows: Iterable[tuple[int, dict[str, str]]]) -> Iterator[tuple[int, str]]:
-    labels: dict[str, str] = {}
-    for number, row in rows:
-        name, label = row["filename"], row["label"]
-        if not name:
-            yield number, "the filename is empty"
-        elif label not in LABELS:
-            yield number, f"the label {label!r} is not one of {', '.join(LABELS)}"
-        elif len(row["explanation"]) > MAX_EXPLANATION:
-            yield number, f"the explanation has more than {MAX_EXPLANATION} characters"
-        elif labels.setdefault(name, label) != label:
-            yield number, f"{name!r} has the label {labels[name]} on an earlier line"
-
-
-def _refuse_nul(text: str) -> None:
-    if "\0" in text:  # PostgreSQL does not store it
-        raise BrokenData("The file is not text: it contains a NUL character.")
-
-
-def _rows(text: str, needed: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Read a CSV file as (line number, values by column).
-
-    A missing cell is empty. Blanks around values are removed, except around the filename, which
-    stays as an export wrote it.
-    """
-    _refuse_nul(text)
-    lines = io.StringIO(text.lstrip("\ufeff"), newline="")
+    lines = [line.rstrip("\r\n") for line in csv_text.lines_of(text)]
+    names = [line for line in lines if line.strip(f"{DELIMITERS} \t")]
     try:
-        for line, cells in read_records(lines, needed):
-            values = {name: cells.get(name, "").strip() for name in (*needed, "explanation")}
-            values["filename"] = unguard_formula(cells.get("filename", ""))
-            yield line, values
-    except CsvError as fault:
-        raise BrokenData(f"Line {fault.line}: {fault.message}.") from None
+        csv_text.refuse_nul(text)
+        return list(read_keyed(text, (), lambda cells: None)) if _is_table(text, names) else names
+    except CsvError as error:
+        raise _broken(error) from None
+
+
+def refuse_lines(faults: Sequence[Fault]) -> None:
+    """Refuse an import with faults.
+
+    Raises:
+        BrokenData: there is a fault. The message names the first twenty.
+    """
+    found = Faults()
+    for fault in faults:
+        found.add(fault)
+    try:
+        found.refuse()
+    except CsvError as error:
+        raise _broken(error) from None
+
+
+def _broken(error: CsvError) -> BrokenData:
+    text = str(error)
+    end = "" if text.endswith(".") else "."
+    return BrokenData(f"Nothing was imported. {text[0].upper()}{text[1:]}{end}")
+
+
+def _label_and_explanation(cells: Cells) -> tuple[str, str]:
+    label, explanation = parse_label(cells), cells.text("explanation")
+    if len(explanation) > MAX_EXPLANATION:
+        raise CellError(
+            "explanation",
+            f"it has {len(explanation):,} characters",
+            f"At most {MAX_EXPLANATION} are allowed",
+        )
+    return label, explanation
+
+
+def _is_table(text: str, names: Sequence[str]) -> bool:
+    """Whether a list is a table with a header. A list without one begins with an image."""
+    header = csv_text.first_row(text, lambda cells: has_columns(cells, (FILENAME,)))
+    if has_columns(header, (FILENAME,)):
+        return True
+    return len(header) > 1 and not is_image_name(names[0].strip())

@@ -7,7 +7,8 @@ import click
 from labeler.accounts.service import find_person
 from labeler.audit import log
 from labeler.cli.context import open_database
-from rotation.data.labels_csv import format_csv, guard_formula
+from rotation.data.formulas import guard_formula
+from rotation.data.labels_csv import format_csv
 
 HEADER = ("time", "account", "address", "action", "concerns", "details")
 

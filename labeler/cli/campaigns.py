@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from labeler.models.campaigns import Campaign
 from labeler.rules.campaign_rules import Rules, read_rules, write_rule
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.validation import RuleError
-from rotation.reading import open_regular
+from rotation.data.csv_text import read_text_file
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 PARTITIONS = {"train": 0, "valid": 1, "test": 2}
@@ -117,7 +116,7 @@ def create(
       python manage.py campaigns create test --partition test --without Eyeglasses \\
           --rule training=10 --rule "blind_share=25 %" --activate
     """
-    text = _read(guideline) if guideline else ""
+    text = _guideline(guideline) if guideline else ""
     plan = CampaignPlan(name, _rules(rules), _selection(**selection), text)
     with open_database() as db:
         with db.read() as session:
@@ -221,7 +220,7 @@ def set_rules(
                 campaign.id,
                 name=rename,
                 rules=_rules(rules, campaign.parsed_rules) if rules else None,
-                guideline=_read(guideline) if guideline else None,
+                guideline=_guideline(guideline) if guideline else None,
             )
         if changed:
             report = refresh_campaign(db, campaign.id, all_images=True)
@@ -244,7 +243,7 @@ def _selection(
             attributes=dict.fromkeys(wanted, True) | dict.fromkeys(barred, False),
             sample=sample,
             seed=seed,
-            filenames=tuple(read_filenames(_read(listed, newline=""))) if listed else None,
+            filenames=tuple(read_filenames(read_text_file(listed))) if listed else None,
         )
     except RuleError as error:
         raise click.UsageError(str(error)) from None
@@ -261,14 +260,8 @@ def _rules(pairs: Sequence[str], base: Rules | None = None) -> Rules:
         raise click.UsageError(str(error)) from None
 
 
-def _read(path: Path, newline: str | None = None) -> str:
-    try:
-        file = open_regular(os.path.expanduser(path))
-        with io.TextIOWrapper(file, encoding="utf-8-sig", newline=newline) as text:
-            return text.read()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise click.ClickException(f"Cannot read {path}: {reason}") from None
+def _guideline(path: Path) -> str:
+    return re.sub(r"\r\n?", "\n", read_text_file(path))
 
 
 def _tell(campaign_id: int) -> None:

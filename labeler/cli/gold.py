@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from labeler.campaigns.service import find_campaign
 from labeler.cli.context import campaign_option, open_database
-from labeler.csv_input import read_gold_csv
+from labeler.csv_input import read_gold_csv, read_upload
 from labeler.database.engine import Database
 from labeler.errors import NotFound
 from labeler.gold import service
@@ -32,24 +32,21 @@ def import_gold(file: BinaryIO, campaign_name: str | None) -> None:
     """Import gold questions from FILE. If one line is wrong, nothing is imported.
 
     FILE is a CSV file with the columns filename, label and optionally explanation. The
-    qualification shows the explanation.
+    qualification shows the explanation. Rows without a label, such as unsure, are passed over.
 
     \b
     Examples:
       python manage.py gold import gold.csv
       python manage.py gold import gold.csv --campaign celeba
     """
-    try:
-        lines = read_gold_csv(file.read().decode("utf-8-sig"))
-    except UnicodeDecodeError:
-        raise click.ClickException(
-            f"{file.name} is not UTF-8 text. Save it as a CSV file in UTF-8."
-        ) from None
+    gold_file = read_gold_csv(read_upload(file))
     with open_database() as db:
         with db.write() as session:
             campaign = find_campaign(session, campaign_name)
-            report = service.import_gold(session, campaign.id, lines)
+            report = service.import_gold(session, campaign.id, gold_file.lines)
         _tell(db, campaign.id, campaign.name, report)
+    if gold_file.without_label:
+        click.echo(f"{gold_file.without_label:,} rows without a label were passed over", err=True)
 
 
 @gold.command("from-supervisors")

@@ -18,18 +18,11 @@ from labeler.light_classifier.features import N_FEATURES, Features
 from labeler.light_classifier.semi_supervised import MAX_POOL
 from labeler.proposals.feature_extraction import FeatureChunk, extract_features, extract_variants
 from rotation.cli.option_types import OutputFile, OutputFolder
-from rotation.data.csv_rows import match_keys
+from rotation.data.csv_rows import CellError, Cells, match_keys, read_keyed_file
+from rotation.data.formulas import guard_formula
 from rotation.data.labels import LABELS
-from rotation.data.labels_csv import (
-    PROBABILITY_COLUMNS,
-    guard_formula,
-    read_filename,
-    read_labels,
-    read_rows,
-    stream_csv,
-)
+from rotation.data.labels_csv import PROBABILITY_COLUMNS, read_labels, stream_csv
 from rotation.data.sources import open_source
-from rotation.errors import DatasetError
 
 PRECISIONS = (0.95, 0.98, 0.99)
 NAMES_SHOWN = 5  # files named in a message about many
@@ -219,24 +212,10 @@ def read_proposals(path: Path) -> dict[str, list[float]]:
     """Read the probabilities of left, center and right, by filename.
 
     Raises:
-        DatasetError: the file cannot be read, a column is missing, or a row has no
-            probabilities. The message names the line.
+        DatasetError: the file cannot be read, a column is missing, or rows have no
+            probabilities. The message names the lines.
     """
-    found = {}
-    for where, row in read_rows(path, PROPOSAL_COLUMNS):
-        try:
-            values = [float(row[column]) for column in PROBABILITY_COLUMNS]
-        except ValueError:
-            raise DatasetError(
-                f"{where}: {', '.join(PROBABILITY_COLUMNS)} must be three numbers."
-            ) from None
-        if not (min(values) >= 0 and abs(sum(values) - 1) <= SUM_TOLERANCE):
-            raise DatasetError(f"{where}: probabilities must be 0 or more and sum to 1.")
-        name = read_filename(row["filename"], where)
-        if name in found:
-            raise DatasetError(f"{where}: {name!r} stands in an earlier line; keep one row of it.")
-        found[name] = values
-    return found
+    return read_keyed_file(path, PROBABILITY_COLUMNS, _probabilities)
 
 
 def match_tables(
@@ -268,6 +247,19 @@ def proposal_lines(names: Sequence[str], probabilities: np.ndarray) -> Iterator[
         for name, row in zip(names, probabilities.tolist(), strict=True)
     )
     return stream_csv(PROPOSAL_COLUMNS, rows)
+
+
+def _probabilities(cells: Cells) -> list[float]:
+    values = [cells.number(column, 0, 1) for column in PROBABILITY_COLUMNS]
+    known = [value for value in values if value is not None]
+    if len(known) < len(values) or abs(sum(known) - 1) > SUM_TOLERANCE:
+        given = ", ".join("nothing" if value is None else f"{value:g}" for value in values)
+        raise CellError(
+            PROBABILITY_COLUMNS[0],
+            f"left, center and right have {given}",
+            "Three numbers that sum to 1 are needed",
+        )
+    return known
 
 
 def _labelled_names(images: str, table: dict[str, str]) -> list[str]:

@@ -25,7 +25,8 @@ from labeler.models.images import Image
 from labeler.models.proposals import ModelRun, Proposal
 from labeler.models.voting import Vote
 from labeler.proposals.runs import current_run
-from rotation.data.labels_csv import CHUNK, LabelRow, guard_formula, stream_csv, stream_label_rows
+from rotation.data.formulas import guard_formula
+from rotation.data.labels_csv import CHUNK, LabelRow, stream_csv, stream_label_rows
 
 T = TypeVar("T")
 

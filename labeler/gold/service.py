@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
@@ -20,13 +21,14 @@ from sqlalchemy.orm import Session
 from labeler.audit.log import NOBODY, Actor, record
 from labeler.consensus.store import recount
 from labeler.csv_input import MAX_EXPLANATION, GoldLine, refuse_lines
-from labeler.errors import InvalidInput, NotFound
+from labeler.errors import BrokenData, InvalidInput, NotFound
 from labeler.models.accounts import Annotator
 from labeler.models.base import MAX_SMALL, utc_now
 from labeler.models.consensus import Consensus, Gold
 from labeler.models.images import Image
 from labeler.models.voting import Vote
-from rotation.data.csv_rows import match_names
+from rotation.data.csv_rows import match_names, spellings
+from rotation.data.csv_text import Fault, shown
 from rotation.data.labels import LABELS
 
 T = TypeVar("T")
@@ -259,17 +261,26 @@ def import_gold(
     """Make gold of the lines of a CSV, of all or of none.
 
     Raises:
-        BrokenData: images are not in the campaign; the message names their lines.
+        BrokenData: images are not in the campaign; the message names their lines. If none is, the
+            message says that first: the file belongs to another data set.
     """
     given = [line.filename for line in lines]
-    trimmed = [name.strip() for name in given]
-    ids = _find_images(session, campaign_id, list(dict.fromkeys([*given, *trimmed])))
+    wanted = dict.fromkeys(chain.from_iterable(map(spellings, given)))
+    ids = _find_images(session, campaign_id, list(wanted))
     names = match_names(given, ids)
-    refuse_lines(
-        (line.number, f"{name!r} is not an image of this campaign")
+    foreign = [
+        Fault(line.number, f"{shown(name)} is not an image of this campaign")
         for line, name in zip(lines, names, strict=True)
         if name not in ids
-    )
+    ]
+    if len(foreign) == len(lines) > 1:
+        some = session.scalar(_select_images(campaign_id, Image.filename).limit(1))
+        raise BrokenData(
+            f"Nothing was imported. None of the {len(lines):,} images of the file is in this "
+            f"campaign: the file has {shown(given[0])}, the campaign has {some!r}. Choose the "
+            "campaign that the file belongs to."
+        )
+    refuse_lines(foreign)
     new = [
         NewGold(ids[name], line.label, line.explanation)
         for line, name in zip(lines, names, strict=True)
@@ -371,13 +382,13 @@ def _unanimous(campaign_id: int, label: str, min_votes: int) -> Select[int]:
 def _find_images(session: Session, campaign_id: int, filenames: Sequence[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for names in chunks(filenames):
-        rows = session.execute(
-            select(Image.filename, Image.id)
-            .join(Consensus, _is_row_of(Image.id, campaign_id))
-            .where(Image.filename.in_(names))
-        )
-        found.update(rows.all())
+        images = _select_images(campaign_id, Image.filename, Image.id)
+        found.update(session.execute(images.where(Image.filename.in_(names))).all())
     return found
+
+
+def _select_images(campaign_id: int, *columns: Any) -> Select[Any]:
+    return select(*columns).join(Consensus, _is_row_of(Image.id, campaign_id))
 
 
 def _is_row_of(image_id: Any, campaign_id: int) -> ColumnElement[bool]:

@@ -31,9 +31,10 @@ from labeler.models.images import Image
 from labeler.models.proposals import Proposal
 from labeler.proposals.runs import current_run
 from rotation.data.crop import standard_crop
+from rotation.data.csv_rows import match_keys
 from rotation.data.decoding import decode
 from rotation.data.labels_csv import read_labels, read_probabilities
-from rotation.data.sources import ImageSource
+from rotation.data.sources import ImageSource, open_source
 from rotation.errors import DatasetError
 from rotation.poses.pose_csv import read_poses
 
@@ -146,14 +147,23 @@ def choose_from_files(
 
     Raises:
         DatasetError: a file cannot be read. The message names file and line.
-        BrokenData: the file has no probabilities, but `min_probability` needs them.
+        BrokenData: the file has no probabilities, but `min_probability` needs them; or a file
+            belongs to other images.
         InvalidInput: the probability is not 0 to 1.
     """
     _check_probability(min_probability)
     by_name = read_labels(labels)
     if min_probability > 0:
         by_name = _likely_enough(by_name, labels, min_probability)
-    yaws = read_poses(poses)
+    with open_source(images) as source:
+        present = set(source.names())
+    by_name, yaws = match_keys(by_name, present), match_keys(read_poses(poses), present)
+    for path, named in ((labels, set(by_name)), (poses, set(yaws))):
+        if not named & present:
+            raise BrokenData(
+                f"{path}: none of its {len(named):,} images is in {images}. --images, --labels and "
+                "--poses must belong to one data set."
+            )
     known = np.array([yaws[name][0] if name in yaws else np.nan for name in by_name], np.float64)
     names = list(by_name)
     return LabelledImages(str(images), names, list(by_name.values()), known, names)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from labeler.campaigns.image_selection import list_partitions
 from labeler.campaigns.service import MAX_GUIDELINE, MAX_NAME, CampaignPlan
 from labeler.csv_input import read_filenames
-from labeler.errors import Conflict, InvalidInput, NotFound, SidelightError
+from labeler.errors import BrokenData, Conflict, NotFound, SidelightError
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
 from labeler.rules.campaign_rules import Rules, read_rules, write_rule
@@ -365,7 +365,7 @@ def sent_form(dataset: Dataset | None = None) -> CampaignForm:
         form.filenames = request_fields.text("filenames")
         try:
             form.filenames = request_fields.uploaded_text("list") or form.filenames
-        except InvalidInput as error:
+        except BrokenData as error:
             form.unreadable = error.message
     return form
 

@@ -82,13 +82,15 @@ def import_gold() -> tuple[str, int] | Response:
     """Import gold questions from a CSV file or a pasted list."""
     try:
         text = request_fields.uploaded_text("file") or request_fields.text("lines")
-        lines = read_gold_csv(text)
+        file = read_gold_csv(text)
         with db().write() as session:
             campaign_id = campaign(session).id
-            report = gold.import_gold(session, campaign_id, lines, actor())
+            report = gold.import_gold(session, campaign_id, file.lines, actor())
             _queue_refresh(session, campaign_id, report)
     except SidelightError as error:
         return render(_page(error.message), error.status)
+    if file.without_label:
+        flash(f"{file.without_label:,} rows without a label were passed over.", "success")
     return _done(campaign_id, report)
 
 

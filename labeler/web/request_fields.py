@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, current_app, request
 
+from labeler.csv_input import read_upload
 from labeler.errors import InvalidInput
 from labeler.models.base import MAX_ID
 from labeler.rules.validation import read_whole
@@ -83,17 +84,10 @@ def uploaded_text(name: str) -> str:
     """Return the text of an uploaded file, or "" if no file was sent.
 
     Raises:
-        InvalidInput: the file is not UTF-8 text.
+        BrokenData: the file is no text in an encoding that `csv_text.decode` knows.
     """
     file = request.files.get(name)
-    if file is None or not file.filename:
-        return ""
-    try:
-        return file.read().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InvalidInput(
-            f"{file.filename} is not UTF-8 text. Save it as a CSV file in UTF-8."
-        ) from None
+    return read_upload(file.stream) if file is not None and file.filename else ""
 
 
 def json_object() -> dict[str, Any]:

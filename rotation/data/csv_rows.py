@@ -1,137 +1,192 @@
-"""Read CSV files that people made: one reader for site and engine, with one set of rules.
+"""One reader for every table about images that people send, on the site and in the engine.
 
-Cells are read as the `csv` module reads them, quotes included. Each column has a name of its own.
-Rows without any value are passed over, and so are columns at the end without name and values:
-spreadsheets leave both where cells were cleared.
-Filenames stay as they stand; `match_names` removes blanks around them where that is needed.
+`read_keyed` reads a table with a column `filename`: labels, gold, poses, proposals and lists.
+`csv_text` reads its encoding and dialect, and says what is allowed there.
+
+- Names of columns are compared in small letters and without blanks around them. Two columns of one
+  name are refused. A column without a name must be empty, apart from the first one: pandas writes
+  its index there.
+- A cell is read without blanks around it. `EMPTY` words, such as pandas' `nan`, are empty cells. A
+  row that ends early has empty cells at its end.
+- Filenames stay as they stand, without the apostrophe of `guard_formula`; `match_names` compares
+  them with those of the images.
+- Rows that say the same about an image count once.
+- All wrong lines are told, up to twenty.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from rotation.data.csv_text import (
+    CsvError,
+    CsvRow,
+    Fault,
+    Faults,
+    parse_rows,
+    read_text_file,
+    shown,
+    shown_names,
+)
+from rotation.data.formulas import guard_formula, unguard_formula
+from rotation.data.sources import safe_name
+from rotation.errors import DatasetError
 
 T = TypeVar("T")
+EMPTY = frozenset({"", "nan", "na", "n/a", "<na>", "null", "none"})
+"""Words, in small letters, that pandas and other programs write for an empty cell."""
+
+FILENAME = "filename"
 
 
-class CsvError(Exception):
-    """Something in a CSV file that nobody can read: the line, counted from 1, and what is wrong."""
+class CellError(Exception):
+    """A cell with a wrong value. See `Fault` for the parameters."""
 
-    def __init__(self, line: int, message: str) -> None:
-        super().__init__(f"line {line}: {message}")
-        self.line = line
-        self.message = message
+    def __init__(self, column: str, message: str, allowed: str = "") -> None:
+        super().__init__(message)
+        self.column, self.message, self.allowed = column, message, allowed
 
 
 @dataclass(frozen=True, slots=True)
-class CsvRow:
-    """A row. `line` is the file's line on which it ends; a row may lack cells at its end."""
+class Cells:
+    """The cells of a row by the name of their column, in small letters."""
+
+    by_column: Mapping[str, str]
+
+    def text(self, column: str) -> str:
+        """The cell without blanks around it; '' if it is missing or one of `EMPTY`."""
+        cell = self.by_column.get(column, "").strip()
+        return "" if cell.lower() in EMPTY else cell
+
+    def number(self, column: str, low: float, high: float) -> float | None:
+        """The number in a cell, with a decimal point or comma; None if the cell is empty.
+
+        Raises:
+            CellError: it is no number from `low` to `high`.
+        """
+        cell = self.text(column)
+        if not cell:
+            return None
+        allowed = f"Numbers from {low:g} to {high:g} are allowed, and empty cells"
+        try:
+            value = float(decimal_point(cell))
+        except ValueError:
+            raise CellError(column, f"{shown(cell)} is no number", allowed) from None
+        if not low <= value <= high:
+            raise CellError(column, f"{shown(cell)} is out of range", allowed)
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[T]):
+    """What a table says about an image, and the line that says it."""
 
     line: int
-    cells: list[str]
+    value: T
 
 
-def read_rows(lines: Iterable[str]) -> Iterator[CsvRow]:
-    """The rows of a CSV file with their lines, the header among them.
+def read_keyed(
+    text: str,
+    needed: Sequence[str],
+    parse: Callable[[Cells], T],
+    *,
+    later_counts: bool = False,
+    any_name: bool = False,
+) -> dict[str, Entry[T]]:
+    """What a table says about each image, by filename, in the order of the file.
 
     Parameters:
-        lines: the text without a byte order mark, opened with `newline=""`.
+        text: the table, see `csv_text.read_text_file` and `csv_text.decode`.
+        needed: columns that it must have besides `filename`.
+        parse: makes the value of a row from its cells. It may raise `CellError`.
+        later_counts: a later row about an image replaces an earlier one. By default rows that
+            differ are refused.
+        any_name: names are allowed that no data set can have, and stay as they are.
 
     Raises:
-        CsvError: the quotes do not fit, or a cell is too long.
+        CsvError: the file is no table, a column is missing, or rows are wrong.
     """
-    reader = csv.reader(lines, strict=True)
+    found: dict[str, Entry[T]] = {}
+    faults = Faults()
+    for line, cells in _records(text, (FILENAME, *needed), faults):
+        try:
+            name = _filename(cells.by_column.get(FILENAME, ""), any_name)
+            value = parse(cells)
+        except CellError as error:
+            faults.add(Fault(line, error.message, error.column, error.allowed))
+            continue
+        before = found.get(name)
+        if before is None or later_counts:
+            found[name] = Entry(line, value)
+        elif before.value != value:
+            message = f"{shown(name)} stands in line {before.line} already, with other values"
+            faults.add(Fault(line, message, FILENAME, "Keep one row per image"))
+    faults.refuse()
+    return found
+
+
+def read_keyed_file(
+    path: Path, needed: Sequence[str], parse: Callable[[Cells], T], *, any_name: bool = False
+) -> dict[str, T]:
+    """The values of `read_keyed` for the file at `path`.
+
+    Raises:
+        DatasetError: the file cannot be read, or `read_keyed` refuses it. The message names it.
+    """
+    text = read_text_file(path)
     try:
-        for cells in reader:
-            if any(map(str.strip, cells)):
-                yield CsvRow(reader.line_num, cells)
-    except csv.Error as error:
-        raise CsvError(max(1, reader.line_num), f"it is not CSV ({error})") from None
+        found = read_keyed(text, needed, parse, any_name=any_name)
+    except CsvError as error:
+        raise error.about(path) from None
+    return {name: entry.value for name, entry in found.items()}
 
 
-def read_records(
-    lines: Iterable[str], needed: Sequence[str]
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """The line of each row below the header, and its cells by column.
-
-    A row that ends early lacks the columns at its end.
-
-    Parameters:
-        lines: see `read_rows`.
-        needed: columns that the file must have.
-
-    Raises:
-        CsvError: see `read_rows`, `check_columns` and `cut_cells`, or a column is missing.
-    """
-    rows = read_rows(lines)
-    header = next(rows, CsvRow(1, []))
-    columns = check_columns(header.cells, header.line)
-    missing = [name for name in needed if name not in columns]
-    if missing:
-        raise CsvError(
-            header.line,
-            f"the column {missing[0]!r} is missing; found: {', '.join(columns) or 'nothing'}. "
-            f"Needed are {', '.join(needed)}",
-        )
-    for row in rows:
-        yield row.line, dict(zip(columns, cut_cells(row, len(columns)), strict=False))
+def column_names(cells: Sequence[str]) -> list[str]:
+    """The names of columns without blanks around them; '' for a column without a name."""
+    return [cell.strip().strip("\ufeff").strip() for cell in cells]
 
 
-def check_columns(names: Sequence[str], line: int) -> tuple[str, ...]:
-    """The names of columns without blanks around them, without empty names at the end.
-
-    Raises:
-        CsvError: a column has no name, or two have one name. The message names the columns.
-    """
-    columns = without_empty_end([name.strip() for name in names])
+def refuse_doubles(names: Sequence[str], line: int) -> None:
+    """Raise `CsvError` if two columns have one name; the message says which."""
     first: dict[str, int] = {}
-    for number, name in enumerate(columns, start=1):
-        if not name:
-            raise CsvError(
-                line, f"column {number} of {len(columns)} has no name; name it or remove it"
+    for number, name in enumerate(names, start=1):
+        if name and first.setdefault(name, number) != number:
+            message = (
+                f"the columns {first[name]} and {number} are both called {shown(name)}; keep one "
+                "of them"
             )
-        if name in first:
-            raise CsvError(
-                line,
-                f"the columns {first[name]} and {number} are both called {name!r}; keep one of "
-                "them",
-            )
-        first[name] = number
-    return tuple(columns)
+            raise CsvError([Fault(line, message)])
 
 
-def without_empty_end(cells: Sequence[str]) -> list[str]:
-    """Cells without the empty ones at their end, which a trailing comma leaves."""
-    count = len(cells)
-    while count and not cells[count - 1].strip():
-        count -= 1
-    return list(cells[:count])
+def nameless_value(cells: Sequence[str], names: Sequence[str]) -> str:
+    """What is wrong with a row that has a value in a column without a name; '' if nothing is.
 
-
-def cut_cells(row: CsvRow, width: int) -> list[str]:
-    """The first `width` cells of a row.
-
-    Raises:
-        CsvError: a further cell has a value. Nobody knows what it means, and most often a comma
-            within an earlier cell lacks its quotes.
+    The first column may have no name. Anywhere else nobody knows what the value means: most often
+    a delimiter within an earlier cell lacks its quotes.
     """
-    for number, cell in enumerate(row.cells[width:], start=width + 1):
-        if cell.strip():
-            raise CsvError(
-                row.line,
-                f"{cell[:40]!r} stands in column {number}, which has no name in the header; quote "
-                "cells with a comma, or name the column",
+    for number, cell in enumerate(cells, start=1):
+        named = number <= len(names) and names[number - 1]
+        if not named and number > 1 and cell.strip():
+            return (
+                f"{shown(cell)} stands in column {number}, which has no name in the header; quote "
+                "cells that contain a delimiter, or name the column"
             )
-    return row.cells[:width]
+    return ""
+
+
+def decimal_point(cell: str) -> str:
+    """A number with a decimal point; spreadsheets write a comma in many countries."""
+    return cell.replace(",", ".") if cell.count(",") == 1 and "." not in cell else cell
 
 
 def match_names(names: Sequence[str], known: Collection[str], doubles: bool = False) -> list[str]:
-    """Filenames of a CSV file as the image set has them.
+    """Filenames of a table as the image set has them.
 
-    A name stays as it stands if it is known. Otherwise blanks around it are removed, if that gives
-    a known name that no other row has. A name that fits neither way stays, so that it is told.
+    A name stays as it stands if it is known. Otherwise the first of its `spellings` is taken that
+    is known and that no other row has. A name that fits in no way stays, so that it is told.
 
     Parameters:
         known: the names of the images; a set, because each name is looked up.
@@ -140,14 +195,77 @@ def match_names(names: Sequence[str], known: Collection[str], doubles: bool = Fa
     taken = set(names)
     matched = []
     for name in names:
-        trimmed = name.strip()
-        is_free = doubles or trimmed not in taken
-        fits = name not in known and trimmed in known and is_free
-        matched.append(trimmed if fits else name)
-        taken.add(matched[-1])
+        fitting = name
+        if name not in known:
+            fits = (
+                one for one in spellings(name) if one in known and (doubles or one not in taken)
+            )
+            fitting = next(fits, name)
+        matched.append(fitting)
+        taken.add(fitting)
     return matched
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """What a filename of a table may stand for: the most likely first.
+
+    This is the name as it stands, without blanks around it, without the apostrophe of
+    `guard_formula`, and with one, where a hand-made table has a name that only looks guarded.
+    """
+    trimmed = name.strip()
+    return (name, trimmed, unguard_formula(trimmed), guard_formula(name))
 
 
 def match_keys(rows: Mapping[str, T], known: Collection[str]) -> dict[str, T]:
     """Rows by filename with the filenames of the image set (`match_names`)."""
     return dict(zip(match_names(list(rows), known), rows.values(), strict=True))
+
+
+def has_columns(cells: Sequence[str], needed: Sequence[str]) -> bool:
+    """Whether a row is a header with the needed columns."""
+    return {name.lower() for name in column_names(cells)}.issuperset(needed)
+
+
+def _records(text: str, needed: Sequence[str], faults: Faults) -> Iterator[tuple[int, Cells]]:
+    """The line of each row below the header, and its cells. Wrong rows go to `faults`."""
+    rows = parse_rows(text, lambda cells: has_columns(cells, needed))
+    header = next(rows, CsvRow(1, []))
+    names = [name.lower() for name in column_names(header.cells)]
+    missing = [name for name in needed if name not in names]
+    if missing:
+        message = (
+            f"the column {missing[0]!r} is missing; found: {shown_names(names)}. "
+            f"Needed are {', '.join(needed)}"
+        )
+        raise CsvError([Fault(header.line, message)])
+    refuse_doubles(names, header.line)
+    while True:
+        try:
+            row = next(rows, None)
+        except CsvError as error:  # what follows cannot be read
+            faults.add(error.faults[0])
+            return
+        if row is None:
+            return
+        wrong = nameless_value(row.cells, names)
+        if wrong:
+            faults.add(Fault(row.line, wrong))
+        else:
+            yield row.line, Cells(dict(zip(names, row.cells, strict=False)))
+
+
+def _filename(cell: str, any_name: bool) -> str:
+    """The filename in a cell, without the guard against formulas.
+
+    Raises:
+        CellError: it is empty, or leaves the data set.
+    """
+    name = unguard_formula(cell)
+    if not name.strip():
+        raise CellError(FILENAME, "the filename is empty")
+    try:
+        return safe_name(name)
+    except DatasetError as error:
+        if any_name:
+            return name
+        raise CellError(FILENAME, str(error)) from None

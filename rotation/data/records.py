@@ -75,15 +75,7 @@ def join_records(
         DatasetError: labelled images are not in the image set. Most often the wrong folder was
             given.
     """
-    present = set(images)
-    foreign = [name for name in labels if name not in present]
-    if foreign:
-        some = ", ".join(repr(name) for name in foreign[:3])
-        raise DatasetError(
-            f"{len(foreign)} of {len(labels)} labelled images are not in the image set "
-            f"({some}{', ...' if len(foreign) > 3 else ''}); "
-            "--images and --labels must belong to one data set."
-        )
+    refuse_foreign(labels, images)
     names = tuple(labels)
     return Records(
         filenames=names,
@@ -93,6 +85,19 @@ def join_records(
         attributes=_lookup(tables.attributes, names),
         probability=_values(probabilities, names),
     )
+
+
+def refuse_foreign(labels: Collection[str], images: Collection[str]) -> None:
+    """Raise `DatasetError` if labelled images are not in the image set."""
+    present = set(images)
+    foreign = [name for name in labels if name not in present]
+    if foreign:
+        some = ", ".join(repr(name) for name in foreign[:3])
+        raise DatasetError(
+            f"{len(foreign)} of {len(labels)} labelled images are not in the image set "
+            f"({some}{', ...' if len(foreign) > 3 else ''}); "
+            "--images and --labels must belong to one data set."
+        )
 
 
 def source_record(filename: str, label: str, tables: Tables) -> Records:

@@ -34,7 +34,7 @@ from rotation.clusters.selection import (
 )
 from rotation.data.celeba import Tables
 from rotation.data.crop import Pixels, read_image, standard_crop
-from rotation.data.records import Records, join_records, source_record
+from rotation.data.records import Records, join_records, refuse_foreign, source_record
 from rotation.data.sources import ImageSource, safe_name
 from rotation.directions.diagnostics import AngleFit, Examples, angle_fits, examples
 from rotation.directions.fit import Fit, fit_direction, fit_method
@@ -155,6 +155,8 @@ def rotate(
         DatasetError: files do not fit together.
         ImageError: the source cannot be decoded.
     """
+    # Labels of another image set are the cause of what else would be found wrong with the source.
+    refuse_foreign(data.labels, data.images.names())
     return turn(data, find_source(data, model.image_size, options), model, store, options, progress)
 
 

@@ -12,12 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from rotation.data import csv_text
+from rotation.data.csv_rows import read_keyed
 from rotation.data.labels_csv import format_csv
 from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError
 from rotation.file_locks import lock_open_file
 from rotation.poses.estimation import PoseRow
-from rotation.poses.pose_csv import POSE_COLUMNS, parse_pose, parse_rows, pose_cells, read_text
+from rotation.poses.pose_csv import POSE_COLUMNS, parse_pose, pose_cells
+from rotation.reading import read_bytes
 
 CONTENT_COLUMN = "content"
 _COLUMNS = (*POSE_COLUMNS, CONTENT_COLUMN)
@@ -106,12 +109,21 @@ def read_pose_cache(path: Path) -> dict[str, CachedPose]:
     """
     if not path.exists():
         return {}
-    text = read_text(path)
-    whole_lines = text[: text.rfind("\n") + 1] or ",".join(_COLUMNS)
-    return {
-        name: CachedPose(parse_pose(cells, where), cells.get(CONTENT_COLUMN) or "")
-        for name, cells, where in parse_rows(path, whole_lines)
-    }
+    try:
+        data = read_bytes(path)
+        whole_lines = data[: data.rfind(b"\n") + 1] or ",".join(_COLUMNS).encode()
+        found = read_keyed(
+            csv_text.decode(whole_lines),
+            ("yaw_deg",),
+            lambda cells: CachedPose(parse_pose(cells), cells.text(CONTENT_COLUMN)),
+            later_counts=True,
+            any_name=True,
+        )
+    except csv_text.CsvError as error:
+        raise error.about(path) from None
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror}).") from None
+    return {name: entry.value for name, entry in found.items()}
 
 
 def append_to_pose_cache(path: Path, rows: Mapping[str, CachedPose]) -> None:
@@ -128,7 +140,7 @@ def append_to_pose_cache(path: Path, rows: Mapping[str, CachedPose]) -> None:
         end = _end_of_lines(file)
         file.truncate(end)
         file.seek(0)
-        if end and file.readline().decode("utf-8-sig").rstrip() != header:
+        if end and file.readline().decode("utf-8-sig", "replace").rstrip() != header:
             # The file of an earlier version has no column `content`, so it is rewritten.
             _replace(path, _format_rows({**read_pose_cache(path), **rows}))
             return

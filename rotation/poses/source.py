@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,11 @@ from rotation.options import PoseOptions
 from rotation.output_paths import check_file
 from rotation.poses.estimation import PoseRow, Poses, estimate_poses
 from rotation.poses.pose_cache import PoseCache
-from rotation.poses.pose_csv import format_poses, read_poses
+from rotation.poses.pose_csv import NO_FACE, format_poses, read_poses
 from rotation.progress import Progress
 from rotation.reading import real_path
 
 BATCH = 128
-NO_FACE: PoseRow = (np.nan, np.nan, np.nan, 0.0)
 
 
 @dataclass(frozen=True)
@@ -79,12 +78,18 @@ def open_pose_source(
         DatasetError: a file does not exist or cannot be read.
     """
     if options.csv is not None:
-        return PoseSource(match_keys(read_poses(options.csv), set(images.names())))
+        known = set(images.names())
+        poses = match_keys(read_poses(options.csv), known)
+        _refuse_foreign(f"--poses {options.csv}", poses, known)
+        return PoseSource(poses)
     if options.landmarks not in ("auto", "mtcnn"):
         path = Path(options.landmarks)
         if not path.is_file():
             raise DatasetError(f"--landmarks {path}: no such file; give a file, auto or mtcnn.")
-        return poses_from_landmarks(parse_landmarks(path).match_names(set(images.names())))
+        known = set(images.names())
+        landmarks = parse_landmarks(path).match_names(known)
+        _refuse_foreign(f"--landmarks {path}", landmarks.filenames, known)
+        return poses_from_landmarks(landmarks)
     if options.landmarks == "auto" and tables.landmarks is not None:
         return poses_from_landmarks(tables.landmarks)
     return poses_from_images(images, cache, device)
@@ -152,6 +157,16 @@ def pose_cache_path(folder: Path, images: Path) -> Path:
     """The cache file of one image set in the cache folder."""
     digest = hashlib.sha256(str(real_path(images)).encode()).hexdigest()[:12]
     return folder / f"poses-{digest}.csv"
+
+
+def _refuse_foreign(given: str, names: Collection[str], known: Collection[str]) -> None:
+    """Raise `DatasetError` if a file is about other images only; it belongs to another set."""
+    if names and not any(name in known for name in names):
+        raise DatasetError(
+            f"{given}: none of its {len(names):,} images is in the image set: it has "
+            f"{next(iter(names))!r}, the image set has {min(known)!r}. Give the file that belongs "
+            "to --images."
+        )
 
 
 def _measure(source: ImageSource, names: Sequence[str], detector: Any) -> Poses:

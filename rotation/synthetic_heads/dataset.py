@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 from rotation.data.build_once import IMAGE_FOLDER, LANDMARK_NAMES, build_once
-from rotation.data.labels import LABELS
-from rotation.data.labels_csv import read_rows
+from rotation.data.csv_rows import read_keyed_file
+from rotation.data.labels_csv import parse_label
 from rotation.errors import DatasetError
 from rotation.synthetic_heads.attributes import attributes
 from rotation.synthetic_heads.camera import CELEBA_VIEW
@@ -174,7 +174,9 @@ def read_truth(folder: Path) -> dict[str, str]:
     """The light of each image by filename, without images on the boundary of two classes.
 
     Raises:
-        DatasetError: see `read_rows`.
+        DatasetError: see `read_keyed_file`, or a light is unknown.
     """
-    rows = [cells for _, cells in read_rows(folder / TRUTH, ("filename", "light"))]
-    return {row["filename"]: row["light"] for row in rows if row["light"] in LABELS}
+    lights = read_keyed_file(
+        folder / TRUTH, ("light",), lambda cells: parse_label(cells, column="light")
+    )
+    return {name: light for name, light in lights.items() if light}

@@ -17,7 +17,8 @@ from labeler.models.accounts import Annotator
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
 from labeler.models.images import Image
-from rotation.data.labels_csv import format_csv, guard_formula
+from rotation.data.formulas import guard_formula
+from rotation.data.labels_csv import format_csv
 from tests.conftest import write_images
 from tests.labeler.acting import lease, vote
 from tests.names import AWKWARD_NAMES

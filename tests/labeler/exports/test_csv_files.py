@@ -23,7 +23,8 @@ from labeler.models.consensus import Consensus
 from labeler.models.images import Image
 from labeler.models.proposals import ModelRun, Proposal
 from labeler.models.voting import Vote
-from rotation.data.labels_csv import LABEL_COLUMNS, read_labels, unguard_formula
+from rotation.data.formulas import unguard_formula
+from rotation.data.labels_csv import LABEL_COLUMNS, read_labels
 from tests.labeler.acting import make_gold, set_rules
 from tests.labeler.lit_faces import START, add_people, register, vote
 from tests.names import AWKWARD_NAMES
@@ -325,7 +326,7 @@ def test_what_reads_an_export_finds_each_awkward_name(
         path.write_bytes(text.encode())
         assert set(read_filenames(text)) == set(AWKWARD_NAMES)
     assert read_labels(path) == dict.fromkeys(AWKWARD_NAMES, "left")
-    assert {line.filename for line in read_gold_csv(text)} == set(AWKWARD_NAMES)
+    assert {line.filename for line in read_gold_csv(text).lines} == set(AWKWARD_NAMES)
 
 
 @pytest.mark.parametrize(("section", "columns"), [(1, LABEL_COLUMNS), (2, VOTE_COLUMNS)])

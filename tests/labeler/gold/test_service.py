@@ -76,8 +76,12 @@ def people(any_db: Database, make_annotator: MakeAnnotator, campaign_id: int) ->
     return [make_annotator(any_db).id for _ in range(3)]
 
 
+def read_lines(text: str) -> list[GoldLine]:
+    return read_gold_csv(text).lines
+
+
 def test_a_file_becomes_gold_and_decides(any_db: Database, campaign_id: int) -> None:
-    lines = read_gold_csv("filename,label,explanation\n000001.jpg,left,cheek\n000002.jpg,right,\n")
+    lines = read_lines("filename,label,explanation\n000001.jpg,left,cheek\n000002.jpg,right,\n")
     with any_db.write() as session:
         assert import_gold(session, campaign_id, lines) == GoldReport(added=2)
     first, second, third = image_ids(any_db)[:3]
@@ -113,7 +117,7 @@ def test_the_same_file_again_changes_nothing(any_db: Database, campaign_id: int)
 
 
 def test_all_or_nothing_with_the_lines_that_are_wrong(any_db: Database, campaign_id: int) -> None:
-    lines = read_gold_csv("filename,label\n000001.jpg,left\nnowhere.jpg,left\n")
+    lines = read_lines("filename,label\n000001.jpg,left\nnowhere.jpg,left\n")
     message = r"Line 3: 'nowhere\.jpg' is not an image"
     with pytest.raises(BrokenData, match=message), any_db.write() as session:
         import_gold(session, campaign_id, lines)
@@ -127,19 +131,28 @@ def test_all_or_nothing_with_the_lines_that_are_wrong(any_db: Database, campaign
             "name,label\na.jpg,left\n",
             "Line 1: the column 'filename' is missing; found: name",
         ),
-        ("filename,label\na.jpg,top\n", r"Line 2: the label 'top' is not one of left"),
-        ("filename,label\n,left\n", "Line 2: the filename is empty"),
-        ("filename,label\na.jpg,left\na.jpg,right\n", r"Line 3: 'a\.jpg' has the label left"),
-        ("filename,label\n", "no lines below the header"),
+        (
+            "filename,label\na.jpg,top\n",
+            r"Line 2, column 'label': unknown label 'top'. left, center",
+        ),
+        ("filename,label\n,left\n", "Line 2, column 'filename': the filename is empty"),
+        (
+            "filename,label\na.jpg,left\na.jpg,right\n",
+            r"Line 3, .*: 'a\.jpg' stands in line 2 already",
+        ),
+        ("filename,label\n", "No row below the header has one of the labels left"),
         ("filename,label,label\na.jpg,left,right\n", "columns 2 and 3 are both called 'label'"),
         ("filename,label, label\na.jpg,left,right\n", "columns 2 and 3 are both called 'label'"),
-        ("filename,,label\na.jpg,,left\n", "Line 1: column 2 of 3 has no name"),
+        ("filename,,label\na.jpg,x,left\n", "Line 2: 'x' stands in column 2, which has no name"),
         ("filename,label,\na.jpg,left,x\n", "Line 2: 'x' stands in column 3, which has no name"),
         ('filename,label\n"a.jpg,left\n', "it is not CSV"),
         ("", "Line 1: the column 'filename' is missing; found: nothing"),
         ("filename,label\na\0.jpg,left\n", "NUL"),
-        ("filename,label,explanation\na.jpg,left," + "x" * 301, "more than 300"),
-        ("filename,label\n" + "x.jpg,top\n" * 12, "and 2 more"),
+        (
+            "filename,label,explanation\na.jpg,left," + "x" * 301,
+            "it has 301 characters. At most 300",
+        ),
+        ("filename,label\n" + "x.jpg,top\n" * 22, "line 21.*;\nand 2 more wrong lines. left"),
     ],
 )
 def test_files_that_cannot_be(text: str, message: str) -> None:
@@ -149,7 +162,7 @@ def test_files_that_cannot_be(text: str, message: str) -> None:
 
 def test_a_file_as_spreadsheets_write_it() -> None:
     text = '\ufeffexplanation,filename,label,\r\n"Nose, cheek",a.jpg, left ,\r\n,,,\r\n'
-    assert read_gold_csv(text) == [GoldLine(2, "a.jpg", "left", "Nose, cheek")]
+    assert read_lines(text) == [GoldLine(2, "a.jpg", "left", "Nose, cheek")]
 
 
 def test_names_of_a_list_stand_first_as_they_are() -> None:
@@ -160,11 +173,11 @@ def test_names_of_a_list_stand_first_as_they_are() -> None:
 def test_blanks_around_a_name_go_where_no_image_has_them(
     any_db: Database, campaign_id: int
 ) -> None:
-    lines = read_gold_csv("filename,label\n 000001.jpg,left\n000002.jpg ,right\n")
+    lines = read_lines("filename,label\n 000001.jpg,left\n000002.jpg ,right\n")
     with any_db.write() as session:
         assert import_gold(session, campaign_id, lines) == GoldReport(added=2)
     assert consensus_row(any_db, image_ids(any_db)[1]).label == "right"
-    twice = read_gold_csv("filename,label\n000001.jpg,left\n 000001.jpg,right\n")
+    twice = read_lines("filename,label\n000001.jpg,left\n 000001.jpg,right\n")
     with pytest.raises(BrokenData, match=r"Line 3: ' 000001\.jpg'"), any_db.write() as session:
         import_gold(session, campaign_id, twice)
 

@@ -175,12 +175,18 @@ def test_awkward_names_of_images_with_poses_survive(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("filename,pitch_deg\na,1\n", "line 1: the column 'yaw_deg' is missing"),
-        ("filename,yaw_deg\na,1\na,2\n", "line 3: 'a' stands there already"),
-        ("filename,yaw_deg\n,1\n", "line 2: the filename is empty"),
+        ("filename,yaw_deg\na,1\na,2\n", "line 3, column 'filename': 'a' stands in line 2 already"),
+        ("filename,yaw_deg\n,1\n", "line 2, column 'filename': the filename is empty"),
         ("filename,yaw_deg\na,left\n", "line 2, column 'yaw_deg': 'left' is no number"),
         ("filename,yaw_deg,confidence\na,1,sure\n", "column 'confidence': 'sure' is no number"),
-        ("filename,yaw_deg\na,270\n", "line 2: angles must be within"),
-        ("filename,yaw_deg,confidence\na,1,7\n", "line 2: angles must be within"),
+        (
+            "filename,yaw_deg\na,270\n",
+            "line 2, column 'yaw_deg': '270' is out of range. Numbers from -180 to",
+        ),
+        (
+            "filename,yaw_deg,confidence\na,1,7\n",
+            "line 2, column 'confidence': '7' is out of range. Numbers from 0 to 1 are",
+        ),
     ],
 )
 def test_refuses_a_file_of_poses_with_the_line(tmp_path: Path, text: str, message: str) -> None:
@@ -206,7 +212,7 @@ def test_a_torn_line_is_measured_again_and_a_name_measured_twice_is_no_fault(
         assert torn.read_bytes() == path.read_bytes()
     append_to_pose_cache(path, {"a.png": measured(7.0)})
     assert read_pose_cache(path)["a.png"].pose[0] == 7
-    with pytest.raises(DatasetError, match="stands there already"):
+    with pytest.raises(DatasetError, match="line 4.*stands in line 2 already"):
         read_poses(path)
 
 

@@ -293,13 +293,17 @@ def count_images(session: Session) -> dict[int, dict[str, int]]:
 def find_campaign(session: Session, name: str | None) -> Campaign:
     """The campaign with this name; without a name the active one.
 
+    Blanks around the name are dropped only if no campaign has them.
+
     Raises:
         NotFound: there is none; the message lists all campaigns.
     """
-    wanted: Any = Campaign.active if name is None else Campaign.name == name
-    found = session.scalars(select(Campaign).where(wanted)).first()
-    if found is not None:
-        return found
+    named = () if name is None else dict.fromkeys((name, name.strip()))
+    tried: list[Any] = [Campaign.name == one for one in named] or [Campaign.active]
+    for wanted in tried:
+        found = session.scalars(select(Campaign).where(wanted)).first()
+        if found is not None:
+            return found
     names = [campaign.name for campaign in list_campaigns(session)]
     if not names:
         raise NotFound(

@@ -46,7 +46,7 @@ def import_gold(file: BinaryIO, campaign_name: str | None) -> None:
             report = service.import_gold(session, campaign.id, gold_file.lines)
         _tell(db, campaign.id, campaign.name, report)
     if gold_file.without_label:
-        click.echo(f"{gold_file.without_label:,} rows without a label were passed over", err=True)
+        click.echo(f"Rows without a label, passed over: {gold_file.without_label:,}", err=True)
 
 
 @gold.command("from-supervisors")

@@ -90,7 +90,7 @@ def import_gold() -> tuple[str, int] | Response:
     except SidelightError as error:
         return render(_page(error.message), error.status)
     if file.without_label:
-        flash(f"{file.without_label:,} rows without a label were passed over.", "success")
+        flash(f"Rows without a label, passed over: {file.without_label:,}.", "success")
     return _done(campaign_id, report)
 
 

@@ -6,6 +6,7 @@ Files of earlier versions lack that column. Several processes may use one file a
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -110,10 +111,9 @@ def read_pose_cache(path: Path) -> dict[str, CachedPose]:
     if not path.exists():
         return {}
     try:
-        data = read_bytes(path)
-        whole_lines = data[: data.rfind(b"\n") + 1] or ",".join(_COLUMNS).encode()
+        whole_lines = _whole_lines(read_bytes(path))
         found = read_keyed(
-            csv_text.decode(whole_lines),
+            csv_text.decode(whole_lines) or ",".join(_COLUMNS),
             ("yaw_deg",),
             lambda cells: CachedPose(parse_pose(cells), cells.text(CONTENT_COLUMN)),
             later_counts=True,
@@ -138,12 +138,13 @@ def append_to_pose_cache(path: Path, rows: Mapping[str, CachedPose]) -> None:
     with _locked(path) as file:
         header, text = _format_rows(rows).split("\n", 1)
         end = _end_of_lines(file)
-        file.truncate(end)
         file.seek(0)
         if end and file.readline().decode("utf-8-sig", "replace").rstrip() != header:
-            # The file of an earlier version has no column `content`, so it is rewritten.
+            # The file of an earlier version has no column `content`, and one that a spreadsheet
+            # saved has another dialect, so it is rewritten.
             _replace(path, _format_rows({**read_pose_cache(path), **rows}))
             return
+        file.truncate(end)
         file.write((text if end else f"{header}\n{text}").encode())
         file.flush()
         os.fsync(file.fileno())
@@ -195,4 +196,15 @@ def _end_of_lines(file: BinaryIO) -> int:
     """The offset after the last complete line."""
     start = max(0, file.seek(0, os.SEEK_END) - _LONGEST_LINE)
     file.seek(start)
-    return start + file.read().rfind(b"\n") + 1
+    return start + _last_end(file.read())
+
+
+def _whole_lines(data: bytes) -> bytes:
+    """A file without a last line that was cut short; one in UTF-16 was saved whole elsewhere."""
+    is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data if is_wide else data[: _last_end(data)]
+
+
+def _last_end(data: bytes) -> int:
+    """The offset after the last end of a line."""
+    return max(data.rfind(b"\n"), data.rfind(b"\r")) + 1

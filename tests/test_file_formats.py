@@ -218,7 +218,8 @@ def refusal(table: Entrance, folder: Path, data: bytes) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("entrance", ENTRANCES)
+# The program's own cache is read without a last line that a crash has cut short.
+@pytest.mark.parametrize("entrance", [one for one in ENTRANCES if one != "cache"])
 def test_what_is_no_text_is_refused(tmp_path: Path, entrance: str) -> None:
     """The message says what the file is, or on which line, and how to save it."""
     table = ENTRANCES[entrance]

@@ -167,6 +167,8 @@ def nameless_value(cells: Sequence[str], names: Sequence[str]) -> str:
     The first column may have no name. Anywhere else nobody knows what the value means: most often
     a delimiter within an earlier cell lacks its quotes.
     """
+    if len(cells) <= len(names) and "" not in names[1:]:  # as in most tables
+        return ""
     for number, cell in enumerate(cells, start=1):
         named = number <= len(names) and names[number - 1]
         if not named and number > 1 and cell.strip():

@@ -27,7 +27,7 @@ from rotation.latents.encoders import content_key, encode_crops
 from rotation.latents.store import LatentStore
 from rotation.options import ClusterOptions, EditingOptions, TurnOptions
 from rotation.poses.source import poses_from_csv
-from rotation.synthetic_heads.dataset import read_truth, write_dataset
+from rotation.synthetic_heads.dataset import TRUTH, read_truth, write_dataset
 from tests.rotation.modelling import SIZE, tiny_folder
 
 COUNT = 60
@@ -258,6 +258,31 @@ def test_bad_input_is_one_message(
     assert message in result.stderr
     assert "Traceback" not in result.output
     assert not (tmp_path / "turned").exists()
+
+
+@pytest.mark.parametrize("light", ["auto", "left"])
+def test_labels_of_another_set_are_told_first(
+    heads: Path, model: Path, tmp_path: Path, light: str
+) -> None:
+    """Before the source is found to have no label, or anything else that follows from it."""
+    labels = tmp_path / "labels.csv"
+    labels.write_text((heads / "labels.csv").read_text().replace(".jpg", ".png"))
+    result = turn(heads, model, tmp_path, "--labels", str(labels), "--light", light)
+    assert result.exit_code == 1
+    assert "labelled images are not in the image set ('000001.png'" in result.stderr
+
+
+@pytest.mark.parametrize("option", ["--poses", "--landmarks"])
+def test_poses_of_another_set_are_told_first(
+    heads: Path, model: Path, tmp_path: Path, option: str
+) -> None:
+    """Before the source is found to have no pose."""
+    source = TRUTH if option == "--poses" else "list_landmarks_align_celeba.txt"
+    file = tmp_path / source
+    file.write_text((heads / source).read_text().replace(".jpg", ".png"))
+    result = turn(heads, model, tmp_path, option, str(file))
+    assert result.exit_code == 1
+    assert f"{option} {file}: none of its {COUNT} images is in the image set" in result.stderr
 
 
 @pytest.mark.parametrize(

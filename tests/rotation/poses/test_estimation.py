@@ -212,7 +212,7 @@ def test_a_torn_line_is_measured_again_and_a_name_measured_twice_is_no_fault(
         assert torn.read_bytes() == path.read_bytes()
     append_to_pose_cache(path, {"a.png": measured(7.0)})
     assert read_pose_cache(path)["a.png"].pose[0] == 7
-    with pytest.raises(DatasetError, match="line 4.*stands in line 2 already"):
+    with pytest.raises(DatasetError, match=r"line 4.*stands in line 2 already"):
         read_poses(path)
 
 

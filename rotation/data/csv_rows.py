@@ -212,10 +212,13 @@ def spellings(name: str) -> tuple[str, ...]:
     """What a filename of a table may stand for: the most likely first.
 
     This is the name as it stands, without blanks around it, without the apostrophe of
-    `guard_formula`, and with one, where a hand-made table has a name that only looks guarded.
+    `guard_formula`, without the quotes of a cell in a list that is no table, and with the
+    apostrophe, where a hand-made table has a name that only looks guarded.
     """
     trimmed = name.strip()
-    return (name, trimmed, unguard_formula(trimmed), guard_formula(name))
+    is_quoted = len(trimmed) > 1 and trimmed[0] == trimmed[-1] == '"'
+    cell = trimmed[1:-1].replace('""', '"') if is_quoted else trimmed
+    return (name, trimmed, unguard_formula(trimmed), unguard_formula(cell), guard_formula(name))
 
 
 def match_keys(rows: Mapping[str, T], known: Collection[str]) -> dict[str, T]:

@@ -158,7 +158,7 @@ def decode(data: bytes) -> str:
 def refuse_nul(text: str) -> None:
     """Raise `CsvError` if the text has a NUL character, which databases do not store."""
     if "\0" in text:
-        line = _line_of(text, text.index("\0"))
+        line = _line_after(text[: text.index("\0")])
         message = f"not a CSV file: a NUL character cannot be text. {ADVICE}"
         raise CsvError([Fault(line, message)])
 
@@ -210,7 +210,7 @@ def shown_names(names: Iterable[str]) -> str:
 def _decode_1252(data: bytes, error: UnicodeDecodeError) -> str:
     """Text in Windows-1252; `CsvError` if most of it is UTF-8 that was damaged at one place."""
     if not data.decode("utf-8", "ignore").isascii():
-        line = len(list(lines_of(data[: error.start].decode("utf-8", "ignore") + "x")))
+        line = _line_after(data[: error.start].decode("utf-8"))
         message = f"it is partly UTF-8, but not here. {ADVICE}"
         raise CsvError([Fault(line, f"not a CSV file: {message}")])
     try:
@@ -219,8 +219,9 @@ def _decode_1252(data: bytes, error: UnicodeDecodeError) -> str:
         return ""
 
 
-def _line_of(text: str, place: int) -> int:
-    return sum(1 for _ in lines_of(text[:place] + "x"))
+def _line_after(text: str) -> int:
+    """The line of the character that follows."""
+    return sum(1 for _ in lines_of(text + "x"))
 
 
 def _cells(rows: Iterator[CsvRow]) -> list[str]:

@@ -223,3 +223,27 @@ def _status(db: Database, image_id: int) -> str:
             .join(Image, Image.id == Consensus.image_id)
             .where(Image.id == image_id)
         ).one()
+
+
+def test_commands_read_what_spreadsheets_write(db: Database, tmp_path: Path) -> None:
+    """Gold, a list, poses, a table of CelebA and a guideline, by code page 1252 or UTF-16."""
+    file = tmp_path / "table.csv"
+    file.write_bytes(
+        "filename;Label;explanation\r\n000001.jpg;Left;è qui\r\n;;\r\n".encode("cp1252")
+    )
+    done = run("gold", "import", str(file))
+    assert done.output == "faces: 1 gold questions added, 0 changed, 0 unchanged\n"
+    file.write_bytes("sep=\t\r\nid\tFilename\r\n1\t000002.jpg \r\n".encode("utf-16"))
+    assert "1 images" in run("campaigns", "create", "listed", "--list", str(file)).output
+    file.write_bytes(b"filename;yaw_deg\r\n000001.jpg;3,5\r\n")
+    assert "stored the yaw of 1 images" in run("images", "poses", str(file)).output
+    (tmp_path / "faces" / "list_eval_partition.txt").write_bytes(b"a;partition\r\n000001.jpg;2\r\n")
+    run("images", "import", str(tmp_path / "faces"))
+    with db.read() as session:
+        image = session.scalars(select(Image).where(Image.filename == "000001.jpg")).one()
+    assert (image.partition, image.yaw_deg) == (2, 3.5)
+    file.write_bytes("Guarda la luce: così.\r\n".encode("cp1252"))
+    run("campaigns", "set", "listed", "--guideline", str(file))
+    with db.read() as session:
+        stored = session.scalars(select(Campaign.guideline).where(Campaign.name == "listed")).one()
+    assert stored == "Guarda la luce: così."

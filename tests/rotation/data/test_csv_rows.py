@@ -83,11 +83,17 @@ def test_names_are_trimmed_only_where_that_is_needed() -> None:
     known = {"a.jpg", " b.jpg", "b.jpg", "c.jpg"}
     given_ = [" a.jpg", " b.jpg", "c.jpg\t", " c.jpg", "d.jpg "]
     assert match_names(given_, known) == ["a.jpg", " b.jpg", "c.jpg", " c.jpg", "d.jpg "]
+    quoted = ['"e, ""f"".jpg"', '"\'-g.jpg" ', '"h.jpg"']
+    assert match_names(quoted, {'e, "f".jpg', "-g.jpg", '"h.jpg"'}) == [
+        'e, "f".jpg',
+        "-g.jpg",
+        '"h.jpg"',
+    ]
     assert match_names(["'-e.jpg", "-f.jpg"], {"-e.jpg", "'-f.jpg"}) == ["-e.jpg", "'-f.jpg"]
     assert match_keys({" a.jpg": 1, "a.jpg": 2}, known) == {" a.jpg": 1, "a.jpg": 2}
 
 
-names = st.text(alphabet=" \tab", min_size=1, max_size=4)
+names = st.text(alphabet=" \tab'\"-", min_size=1, max_size=4)
 
 
 @given(st.lists(names, unique=True), st.sets(names))

@@ -13,6 +13,7 @@ from labeler.models.images import Dataset, Image
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.random_draws import draw
 from rotation.data.csv_rows import match_names
+from rotation.data.csv_text import FAULTS_SHOWN, shown
 
 
 def select_images(
@@ -106,7 +107,8 @@ def _find_listed(session: Session, dataset: Dataset, filenames: Sequence[str]) -
     missing = [name for name in names if name not in here]
     if missing:
         raise NotFound(
-            f"{len(missing)} of the {len(filenames)} listed images are not in {dataset.name!r}, "
-            f"such as {missing[0]!r}."
+            f"{len(missing)} of the {len(filenames)} listed images are not in {dataset.name!r}: "
+            f"{', '.join(map(shown, missing[:FAULTS_SHOWN]))}"
+            f"{', ...' if len(missing) > FAULTS_SHOWN else '.'}"
         )
     return set(names)

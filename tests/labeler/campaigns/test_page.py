@@ -208,7 +208,7 @@ def test_a_list_is_uploaded(visit: Visit, db: Database, celeba: int) -> None:
     spoilt = {**form(celeba, name="Other"), "list": (io.BytesIO(b"\xff\xfe\x00"), "list.csv")}
     answer = boss.submit("/admin/campaigns", spoilt)
     assert answer.status_code == 422
-    assert "not UTF-8 text" in wrong(answer.text)["filenames"]
+    assert "no text in UTF-16" in wrong(answer.text)["filenames"]
     assert 'value="Other"' in answer.text
 
 

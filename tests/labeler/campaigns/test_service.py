@@ -95,7 +95,7 @@ def test_blanks_around_a_listed_name_go_where_no_image_has_them(
 def test_a_list_names_the_images(any_db: Database, faces: int) -> None:
     listed = make(any_db, faces, filenames=("000003.jpg", "000001.jpg", "000003.jpg"))
     assert names_in(any_db, listed) == ["000001.jpg", "000003.jpg"]
-    with pytest.raises(NotFound, match=r"1 of the 2 listed .* such as 'x\.jpg'"):
+    with pytest.raises(NotFound, match=r"1 of the 2 listed .*: 'x\.jpg'"):
         make(any_db, faces, "wrong", filenames=("000001.jpg", "x.jpg"))
 
 

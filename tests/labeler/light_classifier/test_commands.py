@@ -151,7 +151,7 @@ def test_sizes_colours_and_black_frames_are_borne(
         (["filename,label", "a/face000.png,unsure"], "no row has one of the labels"),
         (["filename,label", "x.png,left", "y.png,right"], "None of the 2 labelled images"),
         (
-            ["filename,label", "a/face000.png,left", "a/face000.png,left"],
+            ["filename,label", "a/face000.png,left", "a/face000.png,right"],
             "stands in line 2 already",
         ),
         (["filename,label", "a/face000.png,left"], "two different labels are needed"),
@@ -201,7 +201,8 @@ def test_missing_files_are_one_clear_line(tmp_path: Path, labels: Path) -> None:
     proposals = tmp_path / "p.csv"
     proposals.write_text("filename,p_left,p_center,p_right\na.png,0.5,0.2,0.2\n")
     bad = run("evaluate", "--proposals", proposals, "--truth", labels)
-    assert "p.csv, line 2: probabilities must be 0 or more and sum to 1" in told(bad)
+    assert "p.csv, line 2, column 'p_left'" in told(bad)
+    assert "Three numbers that sum to 1 are needed" in told(bad)
     proposals.write_text("filename,p_left,p_center,p_right\na.png,0.5,0.3,0.2\n")
     apart = run("evaluate", "--proposals", proposals, "--truth", labels)
     assert "share no filename" in apart.stderr

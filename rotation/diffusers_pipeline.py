@@ -46,8 +46,6 @@ OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 INDEX = "model_index.json"
 LINEAR_GAIN = 1.0
 """The default gain along a direction without a flow."""
-MIN_CONFIDENCE = 0.2
-"""Poses with less confidence come from images without a face. Clusters leave them out too."""
 _UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError)
 """What diffusers raises for a folder that it cannot open."""
 
@@ -346,7 +344,6 @@ def read_yaw(crop: torch.Tensor, device: torch.device | str) -> float:
     from rotation.poses.mtcnn import LandmarkDetector  # late: loads MTCNN
 
     found = LandmarkDetector(device).estimate_crops(to_pixels(crop[None].numpy()))
-    yaw = float(found.yaw_deg[0])
-    if not np.isfinite(yaw) or found.confidence[0] < MIN_CONFIDENCE:
+    if not found.is_trusted[0]:
         raise SelectionError("No face is found in the image; give its yaw as source_yaw_deg.")
-    return yaw
+    return float(found.yaw_deg[0])

@@ -176,7 +176,9 @@ def _tell_yaw(name: str, report: YawReport) -> None:
     click.echo(f"{name}: stored the yaw of {report.stored:,} images")
     if report.faceless:
         click.echo(
-            f"Note: no face was found in {report.faceless:,} images, so they have no pose", err=True
+            f"Note: no face was found in {report.faceless:,} images, or its pose is doubtful; they "
+            "have no pose",
+            err=True,
         )
     if report.missing:
         click.echo(f"Note: {report.missing:,} images got no new pose", err=True)

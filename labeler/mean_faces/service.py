@@ -32,9 +32,12 @@ from labeler.models.proposals import Proposal
 from labeler.proposals.runs import current_run
 from rotation.data.crop import standard_crop
 from rotation.data.decoding import decode
+from rotation.data.image_names import match_keys
+from rotation.data.image_set import open_images
 from rotation.data.labels_csv import read_labels, read_probabilities
 from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError
+from rotation.poses.estimation import trusted_yaw
 from rotation.poses.pose_csv import read_poses
 
 CHUNK = 256  # images per task
@@ -153,9 +156,13 @@ def choose_from_files(
     by_name = read_labels(labels)
     if min_probability > 0:
         by_name = _likely_enough(by_name, labels, min_probability)
-    yaws = read_poses(poses)
-    known = np.array([yaws[name][0] if name in yaws else np.nan for name in by_name], np.float64)
+    with open_images(images) as source:
+        here = set(source.names())
+    by_name, yaws = match_keys(by_name, here), match_keys(read_poses(poses), here)
     names = list(by_name)
+    known = np.array(
+        [trusted_yaw(yaws[name]) if name in yaws else np.nan for name in names], np.float64
+    )
     return LabelledImages(str(images), names, list(by_name.values()), known, names)
 
 

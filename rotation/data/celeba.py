@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,13 +23,13 @@ from rotation.data.csv_rows import (
     CsvError,
     check_columns,
     cut_cells,
-    match_names,
     read_rows,
     without_empty_end,
 )
-from rotation.data.sources import is_image_name, locate_images
+from rotation.data.image_names import match_names
+from rotation.data.sources import image_places, is_image_name
+from rotation.data.zip_files import ZipError, entry_name, open_zip, read_place
 from rotation.errors import DatasetError
-from rotation.reading import read_text
 
 LANDMARKS = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
 LANDMARK_COLUMNS = tuple(f"{landmark}_{axis}" for landmark in LANDMARKS for axis in "xy")
@@ -39,6 +39,8 @@ FILE_STEMS = {
     "partitions": "list_eval_partition",
     "landmarks": "list_landmarks_align_celeba",
 }
+MAX_TABLE_BYTES = 256 * 2**20  # a larger entry of a zip is a mistake or a zip bomb
+_SUFFIXES = (".txt", ".csv")
 _LARGEST = 2**31 - 1
 _BETWEEN_CELLS = "\x1f"
 """Joins the cells of a CSV row; no cell with a number has it."""
@@ -62,13 +64,16 @@ class Table:
         return len(self.filenames)
 
     def match_names(self, known: Collection[str]) -> Table:
-        """The table with the filenames of the image set (`csv_rows.match_names`)."""
+        """The table with the filenames of the image set (`image_names.match_names`)."""
         return replace(self, filenames=tuple(match_names(self.filenames, known)))
 
 
 @dataclass(frozen=True)
 class TableFiles:
-    """Paths of the text files; None for a file that does not exist."""
+    """Paths of the text files; None for a file that does not exist.
+
+    The path of a file within a zip is that of the zip and its name there (`zip_files.read_place`).
+    """
 
     attributes: Path | None = None
     identities: Path | None = None
@@ -85,26 +90,49 @@ class Tables:
     partitions: Table | None = None
     landmarks: Table | None = None
 
+    @property
+    def found(self) -> tuple[Table, ...]:
+        """The tables that there are."""
+        return tuple(table for kind in FILE_STEMS if (table := getattr(self, kind)) is not None)
+
     def match_names(self, known: Collection[str]) -> Tables:
-        """The tables with the filenames of the image set (`csv_rows.match_names`)."""
-        return Tables(
-            *(
-                table and table.match_names(known)
-                for table in (self.attributes, self.identities, self.partitions, self.landmarks)
-            )
-        )
+        """The tables with the filenames of the image set (`image_names.match_names`)."""
+        tables = ((kind, getattr(self, kind)) for kind in FILE_STEMS)
+        return Tables(**{kind: table and table.match_names(known) for kind, table in tables})
 
 
 def find_tables(path: str | os.PathLike[str]) -> TableFiles:
-    """Find the text files in the data set's folder, or beside its image folder or zip.
+    """Find the text files in the data set's folder, beside its image folder or zip, or in the zip.
 
-    CelebA's download has them in `Anno/` and `Eval/`, which are searched as well.
+    CelebA's download has them in `Anno/` and `Eval/`, which are searched as well. Files beside a
+    zip go before those within it: somebody has put them there.
     """
     root = Path(os.path.expanduser(path))
-    images = locate_images(root)
-    bases = dict.fromkeys([root, images, images.parent, images.parent.parent])
-    folders = [place for base in bases for place in (base, base / "Anno", base / "Eval")]
-    return TableFiles(**{kind: _find(stem, folders) for kind, stem in FILE_STEMS.items()})
+    places = image_places(root)
+    near = [root, *places, *(place.parent for place in places)]
+    far = [place.parent.parent for place in places]
+    packed = [file for place in places if place.is_file() for file in _tables_within(place)]
+    return TableFiles(
+        **{
+            kind: _find(stem, near)
+            or next((file for file in packed if file.stem == stem), None)
+            or _find(stem, far)
+            for kind, stem in FILE_STEMS.items()
+        }
+    )
+
+
+def _tables_within(path: Path) -> list[Path]:
+    """The paths of the text files within a zip, those nearest to its top first."""
+    names = {f"{stem}{suffix}" for stem in FILE_STEMS.values() for suffix in _SUFFIXES}
+    try:
+        with open_zip(path) as archive:
+            found = [PurePosixPath(entry_name(entry)) for entry in archive.infolist()]
+    except ZipError:
+        return []  # whoever opens the images says so
+    tables = [file for file in found if file.name in names and "__MACOSX" not in file.parts]
+    tables.sort(key=lambda file: (len(file.parts), _SUFFIXES.index(file.suffix), str(file)))
+    return [path / file for file in tables if ".." not in file.parts and not file.is_absolute()]
 
 
 def read_tables(path: str | os.PathLike[str]) -> Tables:
@@ -152,10 +180,11 @@ def parse_landmarks(path: Path) -> Table:
     return _parse(path, LANDMARK_COLUMNS, (-_LARGEST, _LARGEST))
 
 
-def _find(stem: str, folders: Iterable[Path]) -> Path | None:
-    candidates = (folder / f"{stem}{suffix}" for folder in folders for suffix in (".txt", ".csv"))
+def _find(stem: str, bases: Iterable[Path]) -> Path | None:
+    folders = (place for base in bases for place in (base, base / "Anno", base / "Eval"))
+    candidates = (folder / f"{stem}{suffix}" for folder in folders for suffix in _SUFFIXES)
     # A pipe in place of a file is found too, so that it is refused rather than overlooked.
-    return next((path for path in candidates if path.exists() and not path.is_dir()), None)
+    return next((path for path in candidates if os.path.exists(path) and not path.is_dir()), None)
 
 
 @dataclass(frozen=True)
@@ -238,7 +267,7 @@ def _refuse_odd_rows(rows: _Rows, width: int) -> None:
 
 def _read_text(path: Path) -> str:
     try:
-        return read_text(path, "utf-8-sig")
+        return read_place(path, MAX_TABLE_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DatasetError(f"{path}: not a text file in UTF-8 ({error})") from None
     except OSError as error:

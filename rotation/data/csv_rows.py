@@ -3,17 +3,14 @@
 Cells are read as the `csv` module reads them, quotes included. Each column has a name of its own.
 Rows without any value are passed over, and so are columns at the end without name and values:
 spreadsheets leave both where cells were cleared.
-Filenames stay as they stand; `match_names` removes blanks around them where that is needed.
+Filenames stay as they stand; `image_names.match_names` matches them with the image set.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
-
-T = TypeVar("T")
 
 
 class CsvError(Exception):
@@ -125,29 +122,3 @@ def cut_cells(row: CsvRow, width: int) -> list[str]:
                 "cells with a comma, or name the column",
             )
     return row.cells[:width]
-
-
-def match_names(names: Sequence[str], known: Collection[str], doubles: bool = False) -> list[str]:
-    """Filenames of a CSV file as the image set has them.
-
-    A name stays as it stands if it is known. Otherwise blanks around it are removed, if that gives
-    a known name that no other row has. A name that fits neither way stays, so that it is told.
-
-    Parameters:
-        known: the names of the images; a set, because each name is looked up.
-        doubles: several rows may name one image, as in a list.
-    """
-    taken = set(names)
-    matched = []
-    for name in names:
-        trimmed = name.strip()
-        is_free = doubles or trimmed not in taken
-        fits = name not in known and trimmed in known and is_free
-        matched.append(trimmed if fits else name)
-        taken.add(matched[-1])
-    return matched
-
-
-def match_keys(rows: Mapping[str, T], known: Collection[str]) -> dict[str, T]:
-    """Rows by filename with the filenames of the image set (`match_names`)."""
-    return dict(zip(match_names(list(rows), known), rows.values(), strict=True))

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from rotation.data.celeba import Table, Tables, parse_landmarks, read_tables
+from rotation.data.celeba import Table, Tables, parse_landmarks
 from rotation.data.crop import read_image
-from rotation.data.csv_rows import match_keys
-from rotation.data.sources import ImageSource, open_source
+from rotation.data.image_names import match_keys
+from rotation.data.image_set import open_images, read_matching_tables
+from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError, ImageError
 from rotation.imaging.images import save_text
 from rotation.options import PoseOptions
@@ -79,15 +80,35 @@ def open_pose_source(
         DatasetError: a file does not exist or cannot be read.
     """
     if options.csv is not None:
-        return PoseSource(match_keys(read_poses(options.csv), set(images.names())))
+        if options.landmarks != "auto":
+            raise DatasetError(
+                f"--poses {options.csv} and --landmarks {options.landmarks} exclude each other; "
+                "give one of them."
+            )
+        poses = match_keys(read_poses(options.csv), set(images.names()))
+        _check_names("--poses", options.csv, list(poses), images)
+        return PoseSource(poses)
     if options.landmarks not in ("auto", "mtcnn"):
         path = Path(options.landmarks)
         if not path.is_file():
             raise DatasetError(f"--landmarks {path}: no such file; give a file, auto or mtcnn.")
-        return poses_from_landmarks(parse_landmarks(path).match_names(set(images.names())))
+        table = parse_landmarks(path).match_names(set(images.names()))
+        _check_names("--landmarks", path, table.filenames, images)
+        return poses_from_landmarks(table)
     if options.landmarks == "auto" and tables.landmarks is not None:
         return poses_from_landmarks(tables.landmarks)
     return poses_from_images(images, cache, device)
+
+
+def _check_names(option: str, path: Path, found: Sequence[str], images: ImageSource) -> None:
+    """Refuse a file that a person named and that is about none of the images."""
+    names = images.names()
+    if set(names).isdisjoint(found):
+        example = f" ({found[0]!r} is not, for one)" if found else ""
+        raise DatasetError(
+            f"{option} {path}: none of its {len(found):,} rows is about an image of the image "
+            f"set{example}. Names are relative to {images.path}, such as {names[0]!r}."
+        )
 
 
 def poses_from_csv(path: Path) -> PoseSource:
@@ -132,20 +153,20 @@ def write_poses(
     """Write the poses of a whole image set to the CSV file `out`.
 
     Returns:
-        The number of images that have a pose, and the number of all images.
+        The number of images that have a trusted pose, and the number of all images.
 
     Raises:
         DatasetError: a file cannot be read or written.
     """
     check_file(out)
-    with open_source(images) as source:
+    with open_images(images) as source:
         names = source.names()
-        tables = read_tables(images).match_names(set(names))
+        tables = read_matching_tables(images, names)
         poses = open_pose_source(options, source, tables, out, device)
         found = poses.find_poses(names, progress)
     if poses.cache is None:  # estimated from landmarks; otherwise `out` is the cache
         save_text(format_poses(names, found), out)
-    return int(np.isfinite(found.yaw_deg).sum()), len(names)
+    return int(found.is_trusted.sum()), len(names)
 
 
 def pose_cache_path(folder: Path, images: Path) -> Path:

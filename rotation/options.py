@@ -81,16 +81,16 @@ class TurnOptions:
     """How a head is turned to each of `yaws_deg`: the options of all stages of the method.
 
     Attributes:
-        source_yaw_deg: the source's own yaw; None takes the known or measured one.
         seed: of all random draws.
+        source_yaw_deg: the source's own yaw; None takes the known or measured one.
     """
 
     yaws_deg: tuple[float, ...] = ()
-    source_yaw_deg: float | None = None
     clusters: ClusterOptions = field(default_factory=ClusterOptions)
     fit: FitOptions = field(default_factory=FitOptions)
     editing: EditingOptions = field(default_factory=EditingOptions)
     seed: int = 0
+    source_yaw_deg: float | None = None
 
 
 @dataclass(frozen=True)

@@ -234,7 +234,6 @@ def read_options(params: dict[str, Any]) -> RunOptions:
         cache=params["cache"],
         turn=TurnOptions(
             yaws_deg=params["yaws"],
-            source_yaw_deg=params["source_yaw"],
             clusters=_clusters(params),
             fit=FitOptions(params["method"], params["shrink"]),
             editing=EditingOptions(
@@ -244,6 +243,7 @@ def read_options(params: dict[str, Any]) -> RunOptions:
                 detail=params["detail"],
             ),
             seed=params["seed"],
+            source_yaw_deg=params["source_yaw"],
         ),
         model=model,
         poses=PoseOptions(params["poses"], params["landmarks"]),

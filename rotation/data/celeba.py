@@ -26,8 +26,9 @@ from rotation.data.csv_rows import (
     read_rows,
     without_empty_end,
 )
+from rotation.data.file_names import is_image_name
 from rotation.data.image_names import match_names
-from rotation.data.sources import image_places, is_image_name
+from rotation.data.sources import image_places
 from rotation.data.zip_files import ZipError, entry_name, open_zip, read_place
 from rotation.errors import DatasetError
 

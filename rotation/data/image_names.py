@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from rotation.data.sources import IMAGE_SUFFIXES
+from rotation.data.file_names import IMAGE_SUFFIXES
 
 T = TypeVar("T")
 

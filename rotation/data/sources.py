@@ -14,18 +14,16 @@ import weakref
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Self
 
+from rotation.data.file_names import IMAGE_SUFFIXES, is_archive_name, is_image_name
+from rotation.data.folder_walk import FolderWalk
 from rotation.data.zip_files import ZipError, entry_name, open_zip, read_entry
 from rotation.errors import DatasetError, ImageError
 from rotation.reading import open_regular, real_path
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
-)
-ARCHIVE_SUFFIXES = frozenset({".zip", ".7z", ".001", ".rar", ".tar", ".tgz", ".gz", ".xz"})
 CELEBA_FOLDER = "img_align_celeba"
 MAX_IMAGE_BYTES = 64 * 2**20  # a larger entry is a mistake or a zip bomb
 SHOWN = 3  # names in a message about many
@@ -189,7 +187,7 @@ class FolderSource(ImageSource):
         self._allowed = {self.path, real_path(root or path)}
         strip = _common_celeba_folder(self.path)
         self._base = self.path / strip if strip else self.path
-        found = _Walk(self._base, self._is_inside)
+        found = FolderWalk(self._base, self._is_inside)
         self._names = sorted(found.images)
         self.archives, self.notes = found.archives, tuple(found.notes())
 
@@ -298,78 +296,9 @@ def _fingerprint(size: int, crc: int) -> str:
     return f"{size}-{crc:08x}"
 
 
-def is_image_name(name: str) -> bool:
-    """Whether the name has the suffix of an image and is no hidden or system file."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not any(map(_is_hidden, path.parts))
-
-
-def is_archive_name(name: str) -> bool:
-    """Whether the name has the suffix of an archive and is no hidden or system file."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() in ARCHIVE_SUFFIXES and not any(map(_is_hidden, path.parts))
-
-
-def _is_hidden(part: str) -> bool:
-    return part == "__MACOSX" or (part.startswith(".") and part != "..")
-
-
 def _common_celeba_folder(root: Path) -> str:
     """The inner folder's name if unpacking CelebA's zip has nested two folders of one name."""
     return CELEBA_FOLDER if (root / CELEBA_FOLDER).is_dir() else ""
-
-
-class _Walk:
-    """What a folder holds. Linked folders are not searched, and hidden ones are passed over.
-
-    Attributes:
-        images: their names, relative to the folder.
-        archives: names of archives, which are not opened.
-    """
-
-    def __init__(self, base: Path, is_inside: Callable[[str], bool]) -> None:
-        self.images: list[str] = []
-        self.archives: list[str] = []
-        self._leaving: list[str] = []
-        self._linked: list[str] = []
-        self._closed: list[str] = []
-        prefix = len(os.path.join(base, ""))
-        for folder, subfolders, files in os.walk(base, onerror=self._note_closed):
-            subfolders[:] = [name for name in subfolders if not _is_hidden(name)]
-            start = folder[prefix:].replace(os.sep, "/")
-            start += "/" if start else ""
-            self._linked += [
-                start + name for name in subfolders if os.path.islink(os.path.join(folder, name))
-            ]
-            for file in files:
-                self._add(start + file, os.path.join(folder, file), is_inside)
-
-    def _add(self, name: str, path: str, is_inside: Callable[[str], bool]) -> None:
-        if is_archive_name(name):
-            self.archives.append(name)
-        if not is_image_name(name):
-            return
-        stays = not os.path.islink(path) or is_inside(path)
-        (self.images if stays else self._leaving).append(name)
-
-    def _note_closed(self, error: OSError) -> None:
-        self._closed.append(f"{error.filename} ({error.strerror})")
-
-    def notes(self) -> Iterator[str]:
-        """What of the folder is not used, and what to do."""
-        if self._leaving:
-            yield (
-                f"{len(self._leaving):,} images are left out, because they are links that lead out "
-                f"of the data set (such as {self._leaving[0]}). Give the folder that holds the "
-                "links and the files, or copy the files"
-            )
-        if self._linked:
-            yield (
-                f"{len(self._linked):,} linked folders are not searched (such as "
-                f"{self._linked[0]}); give the folder itself"
-            )
-        if self._closed:
-            yield f"{len(self._closed):,} folders cannot be read, such as {self._closed[0]}"
 
 
 def _entries(archive: zipfile.ZipFile, path: Path) -> Mapping[str, zipfile.ZipInfo]:
@@ -379,7 +308,10 @@ def _entries(archive: zipfile.ZipFile, path: Path) -> Mapping[str, zipfile.ZipIn
         stored = entry_name(entry)
         if stored.endswith("/") or not is_image_name(stored):
             continue
-        name = safe_name(stored)
+        try:
+            name = safe_name(stored)
+        except DatasetError as error:
+            raise DatasetError(f"{path}: the entry {error}") from None
         if name in found:
             raise DatasetError(f"{path}: holds {name} twice; make a new zip")
         found[name] = entry

@@ -46,8 +46,8 @@ def import_images(path: str, name: str | None, check: bool, activate: bool, proc
 
     For CelebA, PATH is the folder that contains img_align_celeba.zip (or the folder of that
     name). The files list_attr_celeba, identity_CelebA, list_eval_partition and
-    list_landmarks_align_celeba (.txt or .csv) are read if they are there. You can run the
-    command again: it continues where it was stopped.
+    list_landmarks_align_celeba (.txt or .csv) are read if they are there or in the zip. You can
+    run the command again: it continues where it was stopped.
 
     \b
     Examples:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rotation.data import celeba
+from rotation.data import celeba, image_set
 from rotation.data.celeba import find_tables, read_tables
 from rotation.data.image_set import open_images, read_matching_tables
 from rotation.data.sources import open_source
@@ -48,8 +48,10 @@ def test_a_clash_of_suffixes_is_not_mismatched(tmp_path: Path) -> None:
 
 
 def test_a_table_about_other_images_is_told_and_left_out(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The import linter, which another test runs, disables all loggers that it finds.
+    monkeypatch.setattr(image_set.LOG, "disabled", False)
     files = {"x.jpg": b"1", "list_attr_celeba.csv": ATTRIBUTES}
     root = write_folder(tmp_path / "s", files)
     with caplog.at_level(logging.WARNING):

@@ -39,7 +39,7 @@ STAGES = {  # functions by the stage that their own time is booked on
     "model": ("run:open_codec",),
     "poses, selection": (
         "run:read_labels",
-        "run:read_tables",
+        "run:read_matching_tables",
         "run:open_pose_source",
         "editing.pipeline:find_source",
         "editing.pipeline:join_records",

@@ -13,9 +13,9 @@ from labeler.errors import BrokenData
 from rotation.data import csv_text
 from rotation.data.csv_rows import FILENAME, CellError, Cells, has_columns, read_keyed
 from rotation.data.csv_text import DELIMITERS, CsvError, Fault, Faults
+from rotation.data.file_names import is_image_name
 from rotation.data.labels import LABELS
 from rotation.data.labels_csv import parse_label
-from rotation.data.sources import is_image_name
 
 MAX_EXPLANATION = 300
 

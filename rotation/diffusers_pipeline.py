@@ -50,8 +50,6 @@ EMBEDDINGS = ("inversion", "smooth")
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 LINEAR_GAIN = 1.0
 """The default gain along a direction without a flow."""
-MIN_CONFIDENCE = 0.2
-"""Poses with less confidence come from images without a face. Clusters leave them out too."""
 _NETWORK, _SCHEDULER = "the network's config", "the scheduler's config"  # names in messages
 # Arguments of diffusers that change nothing for a local folder of safetensors.
 _WITHOUT_EFFECT = frozenset(
@@ -389,7 +387,6 @@ def read_yaw(crop: torch.Tensor, device: torch.device | str) -> float:
     from rotation.poses.mtcnn import LandmarkDetector  # late: loads MTCNN
 
     found = LandmarkDetector(device).estimate_crops(to_pixels(crop[None].numpy()))
-    yaw = float(found.yaw_deg[0])
-    if not np.isfinite(yaw) or found.confidence[0] < MIN_CONFIDENCE:
+    if not found.is_trusted[0]:
         raise SelectionError("No face is found in the image; give its yaw as source_yaw_deg.")
-    return yaw
+    return float(found.yaw_deg[0])

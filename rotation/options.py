@@ -78,13 +78,19 @@ class EditingOptions:
 
 @dataclass(frozen=True)
 class TurnOptions:
-    """How a head is turned to each of `yaws_deg`: the options of all stages of the method."""
+    """How a head is turned to each of `yaws_deg`: the options of all stages of the method.
+
+    Attributes:
+        seed: of all random draws.
+        source_yaw_deg: the source's own yaw; None takes the known or measured one.
+    """
 
     yaws_deg: tuple[float, ...] = ()
     clusters: ClusterOptions = field(default_factory=ClusterOptions)
     fit: FitOptions = field(default_factory=FitOptions)
     editing: EditingOptions = field(default_factory=EditingOptions)
     seed: int = 0
+    source_yaw_deg: float | None = None
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from rotation.data.celeba import read_tables
-from rotation.data.csv_rows import match_keys
+from rotation.data.image_names import match_keys
+from rotation.data.image_set import open_images, read_matching_tables
 from rotation.data.labels_csv import read_labels, read_probabilities
-from rotation.data.sources import ImageSource, open_source
+from rotation.data.sources import ImageSource
 from rotation.diffusion.devices import choose_device
 from rotation.diffusion.model_folder import find_model
 from rotation.directions.fit import fit_method
@@ -57,7 +57,7 @@ def run_rotation(options: RunOptions, command: str, progress: Progress) -> dict[
     options = resolve_options(options)
     output = plan_output(options.output)
     labels = read_labels(options.labels)
-    with open_source(options.images) as images:
+    with open_images(options.images) as images:
         # 2. Open the data set, the model, and the stores of its latents.
         data = _open_data(options, images, labels)
         codec = open_codec(options.model)
@@ -160,7 +160,7 @@ class StageTimer:
 def _open_data(options: RunOptions, images: ImageSource, labels: dict[str, str]) -> Data:
     """The image set with its tables, labels and poses."""
     known = set(images.names())
-    tables = read_tables(options.images).match_names(known)
+    tables = read_matching_tables(options.images, known)
     device = choose_device(options.model.device)
     cache = pose_cache_path(options.cache, options.images)
     poses = open_pose_source(options.poses, images, tables, cache, device)

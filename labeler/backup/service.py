@@ -34,7 +34,6 @@ from labeler.errors import ConfigError, Conflict, InvalidInput, SidelightError
 from labeler.home_files import SECRET, files_to_keep, plain_files
 from labeler.models.base import utc_now
 from labeler.private_files import PRIVATE_FOLDER, make_private_file
-from rotation.data.sources import locate_images
 
 SUFFIX = ".tar.gz"
 NAME = re.compile(r"sidelight-\d{8}-\d{6}\.tar\.gz")  # those that `keep` counts and removes
@@ -211,7 +210,7 @@ def _outside(db: Database, home: Path) -> dict[int, Path]:
     return {
         number: Path(path)
         for number, _name, path in rows
-        if not Path(path).is_relative_to(home) and locate_images(Path(path)).exists()
+        if not Path(path).is_relative_to(home) and Path(path).exists()
     }
 
 

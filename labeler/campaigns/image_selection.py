@@ -12,8 +12,8 @@ from labeler.errors import NotFound
 from labeler.models.images import Dataset, Image
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.random_draws import draw
-from rotation.data.csv_rows import match_names
 from rotation.data.csv_text import FAULTS_SHOWN, shown
+from rotation.data.image_names import match_names
 
 
 def select_images(

@@ -46,8 +46,8 @@ def import_images(path: str, name: str | None, check: bool, activate: bool, proc
 
     For CelebA, PATH is the folder that contains img_align_celeba.zip (or the folder of that
     name). The files list_attr_celeba, identity_CelebA, list_eval_partition and
-    list_landmarks_align_celeba (.txt or .csv) are read if they are there. You can run the
-    command again: it continues where it was stopped.
+    list_landmarks_align_celeba (.txt or .csv) are read if they are there or in the zip. You can
+    run the command again: it continues where it was stopped.
 
     \b
     Examples:
@@ -176,7 +176,9 @@ def _tell_yaw(name: str, report: YawReport) -> None:
     click.echo(f"{name}: stored the yaw of {report.stored:,} images")
     if report.faceless:
         click.echo(
-            f"Note: no face was found in {report.faceless:,} images, so they have no pose", err=True
+            f"Note: no face was found in {report.faceless:,} images, or its pose is doubtful; they "
+            "have no pose",
+            err=True,
         )
     if report.missing:
         click.echo(f"Note: {report.missing:,} images got no new pose", err=True)

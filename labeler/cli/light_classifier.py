@@ -18,11 +18,12 @@ from labeler.light_classifier.features import N_FEATURES, Features
 from labeler.light_classifier.semi_supervised import MAX_POOL
 from labeler.proposals.feature_extraction import FeatureChunk, extract_features, extract_variants
 from rotation.cli.option_types import OutputFile, OutputFolder
-from rotation.data.csv_rows import CellError, Cells, match_keys, read_keyed_file
+from rotation.data.csv_rows import CellError, Cells, read_keyed_file
 from rotation.data.formulas import guard_formula
+from rotation.data.image_names import match_keys
+from rotation.data.image_set import open_images
 from rotation.data.labels import LABELS
 from rotation.data.labels_csv import PROBABILITY_COLUMNS, read_labels, stream_csv
-from rotation.data.sources import open_source
 
 PRECISIONS = (0.95, 0.98, 0.99)
 NAMES_SHOWN = 5  # files named in a message about many
@@ -80,15 +81,17 @@ def fit(
     if labels_only and unlabeled is not None:
         raise click.UsageError("Give only one of --labels-only and --unlabeled.")
     started = time.perf_counter()
-    table = match_keys(read_labels(Path(labels)), set(image_names(images)))
-    names = _labelled_names(images, table)
+    here = image_names(images)
+    table = match_keys(read_labels(Path(labels)), set(here))
+    names = _labelled_names(images, here, table)
     found, features = read_features(images, names, "Reading labelled", processes)
     columns = np.array([LABELS.index(table[name]) for name in found])
     if len(set(columns.tolist())) < 2:
         raise click.ClickException("Images of at least two different labels are needed.")
     pool = None
     if not labels_only:
-        pool = read_pool(images, unlabeled, set(table), processes)
+        others = image_names(unlabeled) if unlabeled else [n for n in here if n not in table]
+        pool = read_pool(unlabeled or images, others, processes)
     groups = np.arange(len(found))  # the persons on the images are not known
     trained = train(features, columns, np.ones(len(found)), groups, pool)
     _save(out, trained, columns, 0 if pool is None else pool.shape[1], started)
@@ -157,8 +160,8 @@ def evaluate(proposals: str, truth: str, as_json: bool) -> None:
 
 
 def image_names(path: str) -> Sequence[str]:
-    """Return all image names of a folder or zip file, sorted."""
-    with open_source(Path(path)) as source:
+    """Return all image names of a folder or zip file, sorted; logs what of it is not used."""
+    with open_images(Path(path)) as source:
         return list(source.names())
 
 
@@ -182,23 +185,18 @@ def read_features(
     return found, np.concatenate([empty, *(chunk.features for chunk in chunks)])
 
 
-def read_pool(
-    images: str, unlabeled: str | None, labelled: set[str], processes: int | None
-) -> Features:
+def read_pool(path: str, names: Sequence[str], processes: int | None) -> Features:
     """Read the features of images without a label, for `fit_with_unlabeled`.
 
     At most `MAX_POOL` images are drawn, with a fixed seed.
 
     Parameters:
-        images: the folder or zip file of the labelled images.
-        unlabeled: another folder or zip file to draw from; None: draw from `images`.
-        labelled: the names in `images` that have a label.
+        path: the folder or zip file to draw from.
+        names: its images without a label.
 
     Returns:
         (1 + VARIANTS, M, N_FEATURES).
     """
-    path = unlabeled or images
-    names = [name for name in image_names(path) if unlabeled or name not in labelled]
     order = np.random.default_rng(0).permutation(len(names))[:MAX_POOL]
     chosen = [names[index] for index in sorted(order)]
     read = extract_variants(path, chosen, processes)
@@ -262,9 +260,9 @@ def _probabilities(cells: Cells) -> list[float]:
     return known
 
 
-def _labelled_names(images: str, table: dict[str, str]) -> list[str]:
+def _labelled_names(images: str, here: Sequence[str], table: dict[str, str]) -> list[str]:
     """Return the labelled images that exist, and print the names of the others."""
-    there = set(image_names(images))
+    there = set(here)
     names = [name for name in table if name in there]
     lacking = [name for name in table if name not in there]
     if not names:

@@ -27,8 +27,8 @@ from labeler.models.base import MAX_SMALL, utc_now
 from labeler.models.consensus import Consensus, Gold
 from labeler.models.images import Image
 from labeler.models.voting import Vote
-from rotation.data.csv_rows import match_names, spellings
 from rotation.data.csv_text import Fault, shown
+from rotation.data.image_names import match_names, spellings
 from rotation.data.labels import LABELS
 
 T = TypeVar("T")

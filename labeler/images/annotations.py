@@ -91,8 +91,7 @@ def _rows(table: Table) -> list[list[int]]:
 
 def _mismatches(tables: Tables, names: Sequence[str]) -> Iterator[str]:
     here = set(names)
-    found = (tables.attributes, tables.identities, tables.partitions, tables.landmarks)
-    for table in (table for table in found if table is not None):
+    for table in tables.found:
         listed = set(table.filenames)
         yield from _mismatch(
             table.path.name, "rows are about images that are not here", listed - here

@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session
 from labeler.database.engine import Database
 from labeler.errors import BrokenData, Conflict
 from labeler.models.images import Image
-from rotation.data.csv_rows import match_keys
-from rotation.poses.estimation import estimate_poses
+from rotation.data.image_names import match_keys
+from rotation.poses.estimation import estimate_poses, trusted_yaw
 from rotation.poses.pose_csv import read_poses
 
 _BATCH = 5_000  # rows per statement
@@ -37,7 +37,7 @@ class YawReport:
 
     Attributes:
         stored: number of images that got a yaw.
-        faceless: number of images in which no face was found.
+        faceless: number of images in which no face was found, or whose pose is doubtful.
         missing: number of images of the data set that the source does not contain.
         foreign: names in the file that are not in the data set.
     """
@@ -78,8 +78,8 @@ def measure_yaw(db: Database, dataset_id: int) -> YawReport:
 def load_yaw(db: Database, dataset_id: int, path: Path) -> YawReport:
     """Store the yaw of each image from a poses.csv of `manage.py rotation poses`.
 
-    All rows are stored, or none. An image whose row has no yaw loses its yaw. An image that is not
-    in the file keeps it.
+    All rows are stored, or none. An image whose row has no yaw, or one of too little confidence,
+    loses its yaw. An image that is not in the file keeps it.
 
     Raises:
         DatasetError: the file cannot be read. The message names the line.
@@ -89,7 +89,7 @@ def load_yaw(db: Database, dataset_id: int, path: Path) -> YawReport:
     with db.read() as session:
         ids = _ids_by_name(session, dataset_id)
     poses = match_keys(read, ids)
-    values = {ids[name]: _finite(pose[0]) for name, pose in poses.items() if name in ids}
+    values = {ids[name]: _finite(trusted_yaw(pose)) for name, pose in poses.items() if name in ids}
     foreign = tuple(name for name in poses if name not in ids)
     if not values:
         raise BrokenData(

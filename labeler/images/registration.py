@@ -94,6 +94,7 @@ def register_dataset(
         names = [name for name in source.names() if _can_be_stored(name)]
         annotations = read_annotations(path, names)
         report = _open_report(db, path, name, annotations)
+        report.problems += source.notes
         _tell_left_out(report, source.names())
         known = _known_images(db, report.dataset_id)
         done = 0

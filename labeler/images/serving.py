@@ -14,22 +14,27 @@ from sqlalchemy.orm import Session
 from labeler.errors import BrokenData, NotFound
 from labeler.images.converted import ConvertedPictures
 from labeler.models.images import Dataset, Image
-from rotation.data.sources import ImageSource, locate_images, open_source
+from rotation.data.sources import ImageSource, image_places, open_source
 from rotation.errors import DatasetError, ImageError
 
 OPEN_SOURCES = 4
 
 
-SourceKey = tuple[str, int, int, int]
+SourceKey = tuple[str, tuple[tuple[int, int, int], ...]]
 
 
 def _identify(path: str) -> SourceKey:
     """Identify a source. A zip file that was replaced is another one, with other images."""
-    images = locate_images(Path(path))
-    if not images.is_file():
-        return (path, 0, 0, 0)
-    stat = images.stat()
-    return (path, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+    return path, tuple(map(_identify_place, image_places(Path(path))))
+
+
+def _identify_place(place: Path) -> tuple[int, int, int]:
+    try:
+        found = place.stat()
+    except OSError:  # no longer there: opening the source says so
+        return (0, 0, 0)
+    # Folders are read in place, whatever is added to them.
+    return (found.st_ino, found.st_mtime_ns, found.st_size) if place.is_file() else (0, 0, 0)
 
 
 class _Sources:

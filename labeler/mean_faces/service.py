@@ -31,11 +31,13 @@ from labeler.models.images import Image
 from labeler.models.proposals import Proposal
 from labeler.proposals.runs import current_run
 from rotation.data.crop import standard_crop
-from rotation.data.csv_rows import match_keys
 from rotation.data.decoding import decode
+from rotation.data.image_names import match_keys
+from rotation.data.image_set import open_images
 from rotation.data.labels_csv import read_labels, read_probabilities
-from rotation.data.sources import ImageSource, open_source
+from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError
+from rotation.poses.estimation import trusted_yaw
 from rotation.poses.pose_csv import read_poses
 
 CHUNK = 256  # images per task
@@ -155,17 +157,19 @@ def choose_from_files(
     by_name = read_labels(labels)
     if min_probability > 0:
         by_name = _likely_enough(by_name, labels, min_probability)
-    with open_source(images) as source:
-        present = set(source.names())
-    by_name, yaws = match_keys(by_name, present), match_keys(read_poses(poses), present)
+    with open_images(images) as source:
+        here = set(source.names())
+    by_name, yaws = match_keys(by_name, here), match_keys(read_poses(poses), here)
     for path, named in ((labels, set(by_name)), (poses, set(yaws))):
-        if not named & present:
+        if not named & here:
             raise BrokenData(
                 f"{path}: none of its {len(named):,} images is in {images}. --images, --labels and "
                 "--poses must belong to one data set."
             )
-    known = np.array([yaws[name][0] if name in yaws else np.nan for name in by_name], np.float64)
     names = list(by_name)
+    known = np.array(
+        [trusted_yaw(yaws[name]) if name in yaws else np.nan for name in names], np.float64
+    )
     return LabelledImages(str(images), names, list(by_name.values()), known, names)
 
 

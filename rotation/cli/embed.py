@@ -72,7 +72,7 @@ def embed(images: Path, shard: tuple[int, int], cache: Path, **params: Any) -> N
       python manage.py rotation embed --images ~/CelebA
       python manage.py rotation embed --images ~/CelebA --shard 3/8 --cache part3
     """
-    from rotation.data.sources import open_source
+    from rotation.data.image_set import open_images
     from rotation.latents.encoders import open_cluster_store, open_codec
     from rotation.latents.shards import Shard, encode_shard
     from rotation.run import resolve_model_options
@@ -80,7 +80,7 @@ def embed(images: Path, shard: tuple[int, int], cache: Path, **params: Any) -> N
     with rotation_errors_as_messages():
         codec = open_codec(resolve_model_options(model_options(params), images))
         store = open_cluster_store(cache, codec)
-        with open_source(images) as source, Progress() as progress:
+        with open_images(images) as source, Progress() as progress:
             done = encode_shard(codec, store, source, Shard(*shard), progress)
     counts = f"{done.encoded} embedded, {done.stored} known before, {done.unreadable} unreadable"
     click.echo(f"{counts}: {store.folder}")

@@ -67,6 +67,12 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
     show_default=True,
     help="Degrees, > 0 to the viewer's right: first:last:step or a,b,c.",
 )
+@click.option(
+    "--source-yaw",
+    type=click.FloatRange(-90, 90),
+    metavar="DEGREES",
+    help="The source's own yaw, where its pose is not known or doubtful.",
+)
 @click.option("--out", type=OutputFolder(), required=True, help="Folder for frames, strip, report.")
 @click.option(
     "--attributes",
@@ -237,6 +243,7 @@ def read_options(params: dict[str, Any]) -> RunOptions:
                 detail=params["detail"],
             ),
             seed=params["seed"],
+            source_yaw_deg=params["source_yaw"],
         ),
         model=model,
         poses=PoseOptions(params["poses"], params["landmarks"]),
@@ -249,6 +256,8 @@ def _clusters(params: dict[str, Any]) -> ClusterOptions:
     if named is not None:
         listed = () if named == "none" else named.split(",")
         attributes = tuple(name.strip() for name in listed if name.strip())
+        if listed and not attributes:
+            raise SelectionError("--attributes names none; give A,B, the word none, or leave it.")
     return ClusterOptions(
         light=params["light"],
         light_filter=not params["no_light_filter"],

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from rotation.data.labels import LABELS, MIRRORED_LABEL
 from rotation.data.records import UNKNOWN, Records
-from rotation.errors import SelectionError
-from rotation.poses.estimation import Poses
+from rotation.errors import DatasetError, SelectionError
+from rotation.poses.estimation import MIN_CONFIDENCE, Poses
 
 Floats = NDArray[np.float64]
 
@@ -49,7 +49,7 @@ class Criteria:
     minimum: int = 20
     maximum: int = 1000
     max_pitch_deg: float = 25.0
-    min_confidence: float = 0.2
+    min_confidence: float = MIN_CONFIDENCE
     max_half_width_deg: float = 10.0
     min_probability: float = 0.0
     same_person: bool = False
@@ -221,11 +221,17 @@ def usable_attributes(
     """Those of the attributes that the files have and whose value is known for the source.
 
     Raises:
-        DatasetError: `explicit` says that the user gave the names, and one does not exist.
+        DatasetError: `explicit` says that the user gave the names, and one does not exist or its
+            value is not known of the source.
     """
     if explicit:
         for name in names:
             records.attribute(name)
+            if source.attribute(name)[0] == UNKNOWN:
+                raise DatasetError(
+                    f"The attribute {name!r} of {source.filenames[0]} is not known: "
+                    "list_attr_celeba has no row for it. Give --attributes none, or add the row."
+                )
     known = [name for name in names if name in records.attribute_names]
     return tuple(name for name in known if source.attribute(name)[0] != UNKNOWN)
 

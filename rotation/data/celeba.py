@@ -11,15 +11,17 @@ import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rotation.data.csv_rows import match_names
-from rotation.data.csv_text import CsvError, read_text_file
+from rotation.data.csv_text import MAX_BYTES, CsvError, decode
+from rotation.data.image_names import match_names
 from rotation.data.integer_table import read_integers
-from rotation.data.sources import locate_images
+from rotation.data.sources import image_places
+from rotation.data.zip_files import ZipError, entry_name, open_zip, read_place
+from rotation.errors import DatasetError
 
 LANDMARKS = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
 LANDMARK_COLUMNS = tuple(f"{landmark}_{axis}" for landmark in LANDMARKS for axis in "xy")
@@ -29,6 +31,7 @@ FILE_STEMS = {
     "partitions": "list_eval_partition",
     "landmarks": "list_landmarks_align_celeba",
 }
+_SUFFIXES = (".txt", ".csv")
 _LARGEST = 2**31 - 1
 
 
@@ -50,13 +53,16 @@ class Table:
         return len(self.filenames)
 
     def match_names(self, known: Collection[str]) -> Table:
-        """The table with the filenames of the image set (`csv_rows.match_names`)."""
+        """The table with the filenames of the image set (`image_names.match_names`)."""
         return replace(self, filenames=tuple(match_names(self.filenames, known)))
 
 
 @dataclass(frozen=True)
 class TableFiles:
-    """Paths of the text files; None for a file that does not exist."""
+    """Paths of the text files; None for a file that does not exist.
+
+    The path of a file within a zip is that of the zip and its name there (`zip_files.read_place`).
+    """
 
     attributes: Path | None = None
     identities: Path | None = None
@@ -73,26 +79,49 @@ class Tables:
     partitions: Table | None = None
     landmarks: Table | None = None
 
+    @property
+    def found(self) -> tuple[Table, ...]:
+        """The tables that there are."""
+        return tuple(table for kind in FILE_STEMS if (table := getattr(self, kind)) is not None)
+
     def match_names(self, known: Collection[str]) -> Tables:
-        """The tables with the filenames of the image set (`csv_rows.match_names`)."""
-        return Tables(
-            *(
-                table and table.match_names(known)
-                for table in (self.attributes, self.identities, self.partitions, self.landmarks)
-            )
-        )
+        """The tables with the filenames of the image set (`image_names.match_names`)."""
+        tables = ((kind, getattr(self, kind)) for kind in FILE_STEMS)
+        return Tables(**{kind: table and table.match_names(known) for kind, table in tables})
 
 
 def find_tables(path: str | os.PathLike[str]) -> TableFiles:
-    """Find the text files in the data set's folder, or beside its image folder or zip.
+    """Find the text files in the data set's folder, beside its image folder or zip, or in the zip.
 
-    CelebA's download has them in `Anno/` and `Eval/`, which are searched as well.
+    CelebA's download has them in `Anno/` and `Eval/`, which are searched as well. Files beside a
+    zip go before those within it: somebody has put them there.
     """
     root = Path(os.path.expanduser(path))
-    images = locate_images(root)
-    bases = dict.fromkeys([root, images, images.parent, images.parent.parent])
-    folders = [place for base in bases for place in (base, base / "Anno", base / "Eval")]
-    return TableFiles(**{kind: _find(stem, folders) for kind, stem in FILE_STEMS.items()})
+    places = image_places(root)
+    near = [root, *places, *(place.parent for place in places)]
+    far = [place.parent.parent for place in places]
+    packed = [file for place in places if place.is_file() for file in _tables_within(place)]
+    return TableFiles(
+        **{
+            kind: _find(stem, near)
+            or next((file for file in packed if file.stem == stem), None)
+            or _find(stem, far)
+            for kind, stem in FILE_STEMS.items()
+        }
+    )
+
+
+def _tables_within(path: Path) -> list[Path]:
+    """The paths of the text files within a zip, those nearest to its top first."""
+    names = {f"{stem}{suffix}" for stem in FILE_STEMS.values() for suffix in _SUFFIXES}
+    try:
+        with open_zip(path) as archive:
+            found = [PurePosixPath(entry_name(entry)) for entry in archive.infolist()]
+    except ZipError:
+        return []  # whoever opens the images says so
+    tables = [file for file in found if file.name in names and "__MACOSX" not in file.parts]
+    tables.sort(key=lambda file: (len(file.parts), _SUFFIXES.index(file.suffix), str(file)))
+    return [path / file for file in tables if ".." not in file.parts and not file.is_absolute()]
 
 
 def read_tables(path: str | os.PathLike[str]) -> Tables:
@@ -140,15 +169,19 @@ def parse_landmarks(path: Path) -> Table:
     return _parse(path, LANDMARK_COLUMNS, (-_LARGEST, _LARGEST))
 
 
-def _find(stem: str, folders: Iterable[Path]) -> Path | None:
-    candidates = (folder / f"{stem}{suffix}" for folder in folders for suffix in (".txt", ".csv"))
+def _find(stem: str, bases: Iterable[Path]) -> Path | None:
+    folders = (place for base in bases for place in (base, base / "Anno", base / "Eval"))
+    candidates = (folder / f"{stem}{suffix}" for folder in folders for suffix in _SUFFIXES)
     # A pipe in place of a file is found too, so that it is refused rather than overlooked.
-    return next((path for path in candidates if path.exists() and not path.is_dir()), None)
+    return next((path for path in candidates if os.path.exists(path) and not path.is_dir()), None)
 
 
 def _parse(path: Path, columns: tuple[str, ...] | None, allowed: tuple[int, int]) -> Table:
     """Read a table of integers within `allowed`; `columns` None takes the names in the header."""
     try:
-        return Table(path, *read_integers(read_text_file(path), columns, allowed))
+        text = decode(read_place(path, MAX_BYTES))
+        return Table(path, *read_integers(text, columns, allowed))
     except CsvError as error:
         raise error.about(path) from None
+    except OSError as error:
+        raise DatasetError(f"{path}: cannot be read ({error.strerror})") from None

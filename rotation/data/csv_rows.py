@@ -8,15 +8,15 @@
   its index there.
 - A cell is read without blanks around it. `EMPTY` words, such as pandas' `nan`, are empty cells. A
   row that ends early has empty cells at its end.
-- Filenames stay as they stand, without the apostrophe of `guard_formula`; `match_names` compares
-  them with those of the images.
+- Filenames stay as they stand, without the apostrophe of `guard_formula`;
+  `image_names.match_names` compares them with those of the images.
 - Rows that say the same about an image count once.
 - All wrong lines are told, up to twenty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -31,7 +31,7 @@ from rotation.data.csv_text import (
     shown,
     shown_names,
 )
-from rotation.data.formulas import guard_formula, unguard_formula
+from rotation.data.formulas import unguard_formula
 from rotation.data.sources import safe_name
 from rotation.errors import DatasetError
 
@@ -182,48 +182,6 @@ def nameless_value(cells: Sequence[str], names: Sequence[str]) -> str:
 def decimal_point(cell: str) -> str:
     """A number with a decimal point; spreadsheets write a comma in many countries."""
     return cell.replace(",", ".") if cell.count(",") == 1 and "." not in cell else cell
-
-
-def match_names(names: Sequence[str], known: Collection[str], doubles: bool = False) -> list[str]:
-    """Filenames of a table as the image set has them.
-
-    A name stays as it stands if it is known. Otherwise the first of its `spellings` is taken that
-    is known and that no other row has. A name that fits in no way stays, so that it is told.
-
-    Parameters:
-        known: the names of the images; a set, because each name is looked up.
-        doubles: several rows may name one image, as in a list.
-    """
-    taken = set(names)
-    matched = []
-    for name in names:
-        fitting = name
-        if name not in known:
-            fits = (
-                one for one in spellings(name) if one in known and (doubles or one not in taken)
-            )
-            fitting = next(fits, name)
-        matched.append(fitting)
-        taken.add(fitting)
-    return matched
-
-
-def spellings(name: str) -> tuple[str, ...]:
-    """What a filename of a table may stand for: the most likely first.
-
-    This is the name as it stands, without blanks around it, without the apostrophe of
-    `guard_formula`, without the quotes of a cell in a list that is no table, and with the
-    apostrophe, where a hand-made table has a name that only looks guarded.
-    """
-    trimmed = name.strip()
-    is_quoted = len(trimmed) > 1 and trimmed[0] == trimmed[-1] == '"'
-    cell = trimmed[1:-1].replace('""', '"') if is_quoted else trimmed
-    return (name, trimmed, unguard_formula(trimmed), unguard_formula(cell), guard_formula(name))
-
-
-def match_keys(rows: Mapping[str, T], known: Collection[str]) -> dict[str, T]:
-    """Rows by filename with the filenames of the image set (`match_names`)."""
-    return dict(zip(match_names(list(rows), known), rows.values(), strict=True))
 
 
 def has_columns(cells: Sequence[str], needed: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from collections.abc import Callable, Iterator
 
@@ -12,9 +13,26 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from rotation.errors import ImageError
 
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
+"""The formats of `sources.IMAGE_SUFFIXES`. Other readers of Pillow start programs, as for EPS."""
 MAX_PIXELS = 50_000_000
 STRIP_PIXELS = 1_000_000  # converted at a time
 DEEP_WHITE = 65535.0
+_FAULTS = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    Image.DecompressionBombError,
+)
+"""What Pillow's readers raise for damaged data; they promise nothing."""
 BACKGROUND = (128, 128, 128)  # behind transparent pixels: mid-grey suggests no light direction
 
 
@@ -39,7 +57,7 @@ def decode(data: bytes, name: str) -> Image.Image:
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
             return _to_rgb(image)
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
+    except _FAULTS as error:
         raise ImageError(f"{name}: truncated or damaged image ({_message(error)})") from None
 
 
@@ -54,12 +72,12 @@ def read_header(data: bytes, name: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image = Image.open(io.BytesIO(data))
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError:
         raise ImageError(f"{name}: not an image (starts with {data[:8]!r})") from None
     except Image.DecompressionBombError:
         raise ImageError(f"{name}: far too many pixels; at most {MAX_PIXELS:,} are read") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except _FAULTS as error:
         raise ImageError(f"{name}: damaged image header ({_message(error)})") from None
     width, height = image.size
     if width * height > MAX_PIXELS:

@@ -30,8 +30,8 @@ from rotation.data.csv_text import (
     parse_rows,
     shown,
 )
+from rotation.data.file_names import is_image_name
 from rotation.data.formulas import unguard_formula
-from rotation.data.sources import is_image_name
 
 KEYS = ("filename", "image_id")
 """Names of the column with the filenames. Without one of them it is the first column."""

@@ -52,7 +52,8 @@ class Records:
         """The values (N,) of one attribute; `DatasetError` if there is none of that name."""
         if name not in self.attribute_names:
             known = (
-                ", ".join(self.attribute_names) or "none (no list_attr_celeba beside the images)"
+                ", ".join(self.attribute_names)
+                or "none (there is no list_attr_celeba about these images beside them)"
             )
             raise DatasetError(f"There is no attribute {name!r}; known: {known}.")
         return self.attributes[:, self.attribute_names.index(name)]

@@ -18,20 +18,31 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Self
 
+from rotation.data.file_names import IMAGE_SUFFIXES, is_archive_name, is_image_name
+from rotation.data.folder_walk import FolderWalk
+from rotation.data.zip_files import ZipError, entry_name, open_zip, read_entry
 from rotation.errors import DatasetError, ImageError
 from rotation.reading import open_regular, real_path
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm"}
-)
 CELEBA_FOLDER = "img_align_celeba"
 MAX_IMAGE_BYTES = 64 * 2**20  # a larger entry is a mistake or a zip bomb
+SHOWN = 3  # names in a message about many
 UNREADABLE = "unreadable"
 """The fingerprint of an image that cannot be read."""
 
 
 class ImageSource(ABC):
-    """Images by name. Threads may share a source, but it does not survive a fork."""
+    """Images by name. Threads may share a source, but it does not survive a fork.
+
+    Attributes:
+        path: the folder or zip.
+        archives: names of archives in it, which are not opened.
+        notes: sentences about what is in the place and not used.
+    """
+
+    path: Path
+    archives: Sequence[str] = ()
+    notes: tuple[str, ...] = ()
 
     @abstractmethod
     def names(self) -> Sequence[str]:
@@ -80,59 +91,133 @@ class ImageSource(ABC):
 def open_source(path: str | os.PathLike[str]) -> ImageSource:
     """Open a folder of images, a zip of images, or a folder with CelebA as distributed.
 
+    Where CelebA's images are in a folder and in a zip, the place with more images is taken: the
+    other one was often not unpacked or copied to its end.
+
     Raises:
         DatasetError: the path does not exist, is no folder or zip, or holds no image.
     """
     root = Path(os.path.expanduser(path))
-    if not root.exists():
+    if not os.path.exists(root):
         raise DatasetError(f"{root}: there is no such file or folder")
-    images = locate_images(root)
-    source: ImageSource = FolderSource(images) if images.is_dir() else ZipSource(images)
-    if not source.names():
-        source.close()
-        raise DatasetError(
-            f"{root}: no images found; files that end in {', '.join(sorted(IMAGE_SUFFIXES))} count"
-        )
-    return source
+    opened: list[ImageSource] = []
+    faults: list[str] = []
+    for place in image_places(root):
+        try:
+            opened.append(FolderSource(place, root) if place.is_dir() else ZipSource(place))
+        except DatasetError as error:
+            faults.append(str(error))
+    if not opened:
+        raise DatasetError("; ".join(faults))
+    best = max(opened, key=lambda source: len(source.names()))  # the first one of equals
+    for source in opened:
+        if source is not best:
+            source.close()
+    if not best.names():
+        best.close()
+        raise _no_images(root, best, faults)
+    best.notes += (*faults, *_compare(best, opened), *_compare_namesake(best, root))
+    return best
 
 
-def locate_images(root: Path) -> Path:
-    """The folder or zip with the images of `root`. CelebA's own is preferred."""
-    if not root.is_dir():
-        return root
+def image_places(root: Path) -> list[Path]:
+    """The folders and zips that may have the images of `root`: CelebA's own, else `root`."""
     places = [root / CELEBA_FOLDER, root / f"{CELEBA_FOLDER}.zip"]
     places += [root / "Img" / place.name for place in places]  # the layout of CelebA's download
-    return next((place for place in places if place.exists()), root)
+    found = [place for place in places if os.path.exists(place)] if root.is_dir() else []
+    return found or [root]
+
+
+def _compare(best: ImageSource, opened: Sequence[ImageSource]) -> Iterator[str]:
+    """What to tell of places that are passed over although they hold other images."""
+    for other in opened:
+        if other is not best and other.names() != best.names():
+            yield (
+                f"{other.path} holds {len(other.names()):,} images and {best.path} "
+                f"{len(best.names()):,}; {best.path.name} is taken. Remove the one that is not "
+                "whole"
+            )
+
+
+def _compare_namesake(best: ImageSource, root: Path) -> Iterator[str]:
+    """What to tell of a zip beside the folder that was given, which was unpacked in part."""
+    beside = Path(f"{root.absolute()}.zip")
+    if not (root.is_dir() and beside.is_file()):
+        return
+    try:
+        with ZipSource(beside) as packed:
+            count = len(packed.names())
+    except DatasetError:
+        return
+    if count > len(best.names()):
+        yield (
+            f"{beside} beside it holds {count:,} images, {root} only {len(best.names()):,}; the "
+            "folder is taken, as it was given. Give the zip, or unpack it to its end"
+        )
+
+
+def _no_images(root: Path, found: ImageSource, faults: Sequence[str]) -> DatasetError:
+    """The error for a place without images, with what may be the reason."""
+    message = (
+        f"{root}: no images found; files that end in {', '.join(sorted(IMAGE_SUFFIXES))} count"
+    )
+    beside = f"{root.absolute()}.zip"
+    archives = [beside] if root.is_dir() and os.path.isfile(beside) else []
+    if archives := [*archives, *found.archives]:
+        shown = ", ".join(archives[:SHOWN]) + (", ..." if len(archives) > SHOWN else "")
+        message += (
+            f". Archives within a folder or zip are not opened ({shown}): give the path of the "
+            "zip itself, or unpack it first"
+        )
+    return DatasetError(". ".join([message, *faults, *found.notes]))
 
 
 class FolderSource(ImageSource):
-    """A folder, searched recursively. Links that lead out of the folder are not followed."""
+    """A folder, searched recursively.
 
-    def __init__(self, root: Path) -> None:
-        self.root = real_path(root)
-        strip = _common_celeba_folder(self.root)
-        self._base = self.root / strip if strip else self.root
-        self._names = sorted(_walk(self._base))
+    A link is read if it leads to a file within the data set, as git-annex and DVC have them.
+
+    Parameters:
+        path: the folder with the images.
+        root: the data set, within which links may lead; None: the folder.
+    """
+
+    def __init__(self, path: Path, root: Path | None = None) -> None:
+        self.path = real_path(path)
+        self._allowed = {self.path, real_path(root or path)}
+        strip = _common_celeba_folder(self.path)
+        self._base = self.path / strip if strip else self.path
+        found = FolderWalk(self._base, self._is_inside)
+        self._names = sorted(found.images)
+        self.archives, self.notes = found.archives, tuple(found.notes())
 
     def names(self) -> Sequence[str]:
         return self._names
 
     def read(self, name: str) -> bytes:
-        path = real_path(self._base / safe_name(name))
-        if not path.is_relative_to(self.root):
-            raise DatasetError(f"{name!r}: leads out of {self.root}")
+        path = self._base / safe_name(name)
+        if not self._is_inside(path):
+            raise DatasetError(f"{name!r}: leads out of {self.path}")
         try:
-            with open_regular(path) as file:
+            with open_regular(real_path(path)) as file:
                 if os.fstat(file.fileno()).st_size > MAX_IMAGE_BYTES:
                     raise ImageError(f"{name}: larger than {MAX_IMAGE_BYTES >> 20} MiB")
                 return file.read()
         except FileNotFoundError:
+            if path.is_symlink():
+                raise ImageError(
+                    f"{name}: a link to {os.readlink(path)}, which is not there; fetch its content"
+                ) from None
             raise self._absent(name, self._base) from None
         except OSError as error:
             raise ImageError(f"{name}: cannot be read ({error.strerror})") from None
 
     def close(self) -> None:
         """Do nothing: a folder has no open files."""
+
+    def _is_inside(self, path: str | Path) -> bool:
+        real = real_path(path)
+        return any(real.is_relative_to(folder) for folder in self._allowed)
 
 
 class ZipSource(ImageSource):
@@ -142,18 +227,23 @@ class ZipSource(ImageSource):
         self.path = path
         with contextlib.ExitStack() as opened:
             try:
-                self._file = opened.enter_context(open_regular(path))
-                self._zip = opened.enter_context(zipfile.ZipFile(self._file))
-                # A source that nobody closes takes its file with it.
-                weakref.finalize(self, self._file.close)
-            except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-                # The last two mean a name in another encoding than stated, or an unknown version.
-                reason = getattr(error, "strerror", None) or error
+                self._zip = opened.enter_context(open_zip(path))
+            except ZipError as error:
                 raise DatasetError(
-                    f"{path}: neither a folder nor a readable zip ({reason})"
+                    f"{path}: neither a folder nor a readable zip ({error})"
                 ) from None
             self._entries = _entries(self._zip, path)
-            opened.pop_all()
+            self._opened = opened.pop_all()
+        # A source that nobody closes takes its file with it.
+        weakref.finalize(self, self._opened.close)
+        self.archives = [
+            name for name in map(entry_name, self._zip.infolist()) if is_archive_name(name)
+        ]
+        if self.archives:
+            self.notes = (
+                f"{path}: {self.archives[0]} is an archive within the zip, which is not read; "
+                "unpack the outer zip if its images are wanted",
+            )
         self._names = sorted(self._entries)
         self._lock = threading.Lock()
 
@@ -175,19 +265,15 @@ class ZipSource(ImageSource):
         if entry.file_size > MAX_IMAGE_BYTES:
             raise ImageError(f"{name}: larger than {MAX_IMAGE_BYTES >> 20} MiB")
         try:
-            # At most the stated size is unpacked, so that a zip bomb does no harm.
-            with self._lock, self._zip.open(entry) as file:
-                return file.read(entry.file_size)
-        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            with self._lock:
+                if self._zip.fp is None:
+                    raise DatasetError(f"{self.path}: the source is closed")
+                return read_entry(self._zip, entry)
+        except ZipError as error:
             raise ImageError(f"{name}: damaged in {self.path.name} ({error})") from None
-        except (NotImplementedError, RuntimeError) as error:  # unknown compression, encrypted
-            raise ImageError(f"{name}: cannot be read from {self.path.name} ({error})") from None
-        except ValueError as error:
-            raise DatasetError(f"{self.path}: the source is closed") from error
 
     def close(self) -> None:
-        self._zip.close()
-        self._file.close()
+        self._opened.close()
 
 
 def safe_name(name: str) -> str:
@@ -210,47 +296,22 @@ def _fingerprint(size: int, crc: int) -> str:
     return f"{size}-{crc:08x}"
 
 
-def is_image_name(name: str) -> bool:
-    """Whether the name has the suffix of an image and is no hidden or system file."""
-    path = PurePosixPath(name)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not any(map(_is_hidden, path.parts))
-
-
-def _is_hidden(part: str) -> bool:
-    return part == "__MACOSX" or (part.startswith(".") and part != "..")
-
-
 def _common_celeba_folder(root: Path) -> str:
     """The inner folder's name if unpacking CelebA's zip has nested two folders of one name."""
     return CELEBA_FOLDER if (root / CELEBA_FOLDER).is_dir() else ""
-
-
-def _walk(base: Path) -> Iterator[str]:
-    """Names of the images under `base`. Linked folders are not searched."""
-    prefix = len(str(base)) + 1
-    for folder, subfolders, files in os.walk(base):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        for file in files:
-            path = f"{folder}/{file}"
-            name = path[prefix:].replace(os.sep, "/")
-            if is_image_name(name) and _stays_inside(path, base):
-                yield name
-
-
-def _stays_inside(path: str, base: Path) -> bool:
-    if not os.path.islink(path):
-        return True
-    return real_path(path).is_relative_to(base)
 
 
 def _entries(archive: zipfile.ZipFile, path: Path) -> Mapping[str, zipfile.ZipInfo]:
     """The images of a zip by name, without a prefix `img_align_celeba/` that all of them have."""
     found = {}
     for entry in archive.infolist():
-        stored = entry.filename.replace("\\", "/")  # as some programs on Windows write it
+        stored = entry_name(entry)
         if stored.endswith("/") or not is_image_name(stored):
             continue
-        name = safe_name(stored)
+        try:
+            name = safe_name(stored)
+        except DatasetError as error:
+            raise DatasetError(f"{path}: the entry {error}") from None
         if name in found:
             raise DatasetError(f"{path}: holds {name} twice; make a new zip")
         found[name] = entry

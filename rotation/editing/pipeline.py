@@ -33,7 +33,14 @@ from rotation.clusters.selection import (
     usable_attributes,
 )
 from rotation.data.celeba import Tables
-from rotation.data.crop import Pixels, read_image, standard_crop
+from rotation.data.crop import (
+    Box,
+    Pixels,
+    crop_box,
+    has_celeba_shape,
+    read_image,
+    standard_crop,
+)
 from rotation.data.records import Records, join_records, refuse_foreign, source_record
 from rotation.data.sources import ImageSource, safe_name
 from rotation.directions.diagnostics import AngleFit, Examples, angle_fits, examples
@@ -52,7 +59,7 @@ from rotation.imaging.metrics import mean_square_error
 from rotation.latents.encoders import LatentCodec, Latents
 from rotation.latents.store import LatentStore
 from rotation.options import ClusterOptions, TurnOptions
-from rotation.poses.estimation import Poses
+from rotation.poses.estimation import MIN_CONFIDENCE, Poses
 from rotation.poses.source import PoseSource
 from rotation.progress import Progress
 
@@ -93,6 +100,7 @@ class Source:
         light: its light; None if the clusters are of every light.
         yaw_deg: its yaw.
         photograph: the whole photograph; only geometry editing needs it.
+        box: where the crop lies in the photograph, in pixels; None: at its usual place.
     """
 
     crop: Pixels
@@ -100,6 +108,7 @@ class Source:
     light: str | None
     yaw_deg: float
     photograph: Image.Image | None = None
+    box: Box | None = None
 
 
 @dataclass(frozen=True)
@@ -164,17 +173,46 @@ def find_source(data: Data, size: int, options: TurnOptions) -> Source:
     """Read the face to turn from the image set; raises as `rotate`."""
     name = safe_name(data.source)  # ./a.jpg must name the same image as a.jpg
     photograph = read_image(data.images, name)
-    crop = standard_crop(photograph, size)
     wanted = options.clusters
     light = source_light(name, data.labels, wanted) if wanted.light_filter else None
-    yaw = float(data.poses.find_poses([name]).yaw_deg[0])
+    yaw = options.source_yaw_deg
+    if yaw is None:
+        yaw = source_yaw(name, data.poses)
+    box = _crop_box(photograph, data.device)
+    crop = standard_crop(photograph, size, box)
+    record = source_record(name, light or "center", data.tables)
+    return Source(crop, record, light, yaw, photograph, box)
+
+
+def source_yaw(name: str, poses: PoseSource) -> float:
+    """The yaw of the source in degrees.
+
+    Raises:
+        SelectionError: its pose is not known, or so doubtful that most likely no face is there.
+    """
+    pose = poses.find_poses([name])
+    yaw, confidence = float(pose.yaw_deg[0]), float(pose.confidence[0])
     if not np.isfinite(yaw):
         raise SelectionError(
             f"No pose is known of {name}: no face was found, or the file of poses or "
-            "landmarks lacks it. Bring its yaw with --poses, or choose another source."
+            "landmarks lacks it. Give its yaw with --source-yaw, or choose another source."
         )
-    record = source_record(name, light or "center", data.tables)
-    return Source(crop, record, light, yaw, photograph)
+    if confidence < MIN_CONFIDENCE:
+        raise SelectionError(
+            f"The pose of {name} is doubtful: its confidence is {confidence:.4f}, and "
+            f"{MIN_CONFIDENCE:g} is the least. Most often there is no face in such an image. Give "
+            "its yaw with --source-yaw if there is one, or choose another source."
+        )
+    return yaw
+
+
+def _crop_box(photograph: Image.Image, device: torch.device | str) -> Box:
+    """The box of the standard crop; the face is looked for where the shape leaves a doubt."""
+    if not has_celeba_shape(*photograph.size):
+        return crop_box(*photograph.size)
+    from rotation.poses.mtcnn import LandmarkDetector  # late: loads MTCNN
+
+    return LandmarkDetector(device).face_crop_box(photograph)
 
 
 @dataclass(frozen=True)

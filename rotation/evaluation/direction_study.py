@@ -18,12 +18,12 @@ from rotation.clusters.members import (
     read_members,
 )
 from rotation.clusters.selection import Covariates, Criteria, Selection, select, too_small_message
-from rotation.data.celeba import read_tables
 from rotation.data.crop import Pixels
-from rotation.data.csv_rows import match_keys
+from rotation.data.image_names import match_keys
+from rotation.data.image_set import open_images, read_matching_tables
 from rotation.data.labels_csv import read_labels
 from rotation.data.records import UNKNOWN, Records, join_records
-from rotation.data.sources import ImageSource, open_source
+from rotation.data.sources import ImageSource
 from rotation.diffusion.devices import choose_device
 from rotation.directions.fit import STUDIED_METHODS
 from rotation.directions.fit_method import Sample
@@ -132,9 +132,9 @@ def gather(options: StudyOptions, progress: Progress) -> tuple[Sample, Pixels, d
     chosen = resolve_model_options(options.model, folder)
     codec = open_codec(chosen)
     store = open_cluster_store(options.cache, codec)
-    with open_source(folder) as images:
+    with open_images(folder) as images:
         known = set(images.names())
-        tables = read_tables(folder).match_names(known)
+        tables = read_matching_tables(folder, known)
         measured = pose_cache_path(options.cache, folder)
         source = open_pose_source(
             poses_from, images, tables, measured, choose_device(chosen.device)

@@ -13,16 +13,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rotation.data.crop import CELEBA_WIDTH, Pixels
+from rotation.data.crop import CELEBA_WIDTH, Box, Pixels, has_celeba_shape
 from rotation.data.decoding import decode
 from rotation.errors import ImageError, SelectionError
 from rotation.geometry.drawing import Model, draw_hidden
 from rotation.geometry.head import Head, measure_head
 from rotation.geometry.turning import HeadTurner, TurnedFrame
-from rotation.poses.mtcnn import CELEBA_FACE, LandmarkDetector, is_aligned
+from rotation.poses.mtcnn import CELEBA_FACE, LandmarkDetector
 from rotation.reading import read_bytes
-
-Box = tuple[float, float, float, float]
 
 MAX_YAW_DEG = 60.0
 """Yaws beyond it are refused: the other half of the face would have to be invented."""
@@ -179,15 +177,16 @@ def check_yaws(yaws_deg: Sequence[float]) -> None:
 def find_face(image: Image.Image) -> Box:
     """Left, top, right, bottom of the largest face in a photograph, about.
 
-    The face of an aligned CelebA image is at a known place; in others MTCNN looks for it.
+    The face of an aligned CelebA image is at a known place. Elsewhere MTCNN looks for it.
 
     Raises:
         ImageError: there is no face.
     """
-    if is_aligned(image):
+    detector = LandmarkDetector()
+    if has_celeba_shape(*image.size) and not detector.is_elsewhere(image):
         left, top, right, bottom = (v * image.width / CELEBA_WIDTH for v in CELEBA_FACE)
         return left, top, right, bottom
-    points, score = LandmarkDetector().detect_by_cascade(image)
+    points, score = detector.detect_by_cascade(image)
     if score == 0:
         raise ImageError("No face was found in the photograph.")
     middle = points.mean(axis=0)

@@ -52,7 +52,11 @@ class Mask:
 
 
 def paste_back(
-    photograph: Image.Image, frame: Pixels, mask: Mask | None = None, mirrored: bool = False
+    photograph: Image.Image,
+    frame: Pixels,
+    mask: Mask | None = None,
+    mirrored: bool = False,
+    exact: tuple[float, float, float, float] | None = None,
 ) -> Image.Image:
     """The RGB photograph with a frame (S, S, 3) in the place of its standard crop.
 
@@ -61,8 +65,9 @@ def paste_back(
     Parameters:
         mirrored: photograph and frame are both mirror images of what was cropped. CelebA's crop is
             not in the middle of the image, so its box is then mirrored too.
+        exact: left, top, right and bottom of the crop in pixels; None: `crop_box`.
     """
-    exact = crop_box(*photograph.size)
+    exact = exact or crop_box(*photograph.size)
     if mirrored:
         width = photograph.width
         exact = (width - exact[2], exact[1], width - exact[0], exact[3])

@@ -45,8 +45,16 @@ _RESIDUAL_SCALE = 0.15  # half eye distances; a residual of this size halves the
 _OUTLIER_SCALE = 0.2  # half eye distances; a landmark so far off has half the weight
 
 
+MIN_CONFIDENCE = 0.2
+"""Poses with less confidence mostly come from images without a face. They are not used."""
+
 PoseRow = tuple[float, float, float, float]
 """Yaw, pitch and roll in degrees, and the confidence in [0, 1]; NaN and 0 without a face."""
+
+
+def trusted_yaw(pose: PoseRow) -> float:
+    """The yaw of a pose in degrees; NaN if its confidence is below `MIN_CONFIDENCE`."""
+    return pose[0] if pose[3] >= MIN_CONFIDENCE else float("nan")
 
 
 @dataclass(frozen=True)
@@ -60,6 +68,11 @@ class Poses:
 
     def __len__(self) -> int:
         return len(self.yaw_deg)
+
+    @property
+    def is_trusted(self) -> NDArray[np.bool_]:
+        """Whether each pose is known with a confidence of `MIN_CONFIDENCE` at least (N,)."""
+        return np.isfinite(self.yaw_deg) & (self.confidence >= MIN_CONFIDENCE)
 
     @property
     def columns(self) -> tuple[Floats, Floats, Floats, Floats]:

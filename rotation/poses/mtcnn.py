@@ -3,7 +3,7 @@
 The networks and their weights come with facenet-pytorch. The face of an aligned CelebA image is at
 a known place. So only the last network of the cascade (O-Net, 48 x 48 pixels) is evaluated there,
 in large batches and twice: first to correct the box, then to read the landmarks. Other images go
-through the whole cascade one by one.
+through the whole cascade one by one. So do images of CelebA's shape without a face at that place.
 
 Source: K. Zhang et al., *Joint Face Detection and Alignment using Multi-task Cascaded Convolutional
 Networks*, arXiv 1604.02878.
@@ -23,7 +23,14 @@ from facenet_pytorch.models.mtcnn import ONet
 from numpy.typing import NDArray
 from PIL import Image
 
-from rotation.data.crop import CELEBA_HEIGHT, CELEBA_WIDTH, CROP_BOX
+from rotation.data.crop import (
+    CELEBA_WIDTH,
+    CROP_BOX,
+    Box,
+    central_square,
+    crop_box,
+    has_celeba_shape,
+)
 from rotation.poses.estimation import Poses, estimate_poses, mirror_landmarks
 
 Floats = NDArray[np.float64]
@@ -31,6 +38,9 @@ Floats = NDArray[np.float64]
 CELEBA_FACE = (47.5, 68.0, 130.5, 182.0)
 """Left, top, right, bottom of the face in an aligned CelebA image (178 x 218). This is MTCNN's mean
 box, moved by half a pixel to the middle: an image and its mirror image are read at one place."""
+LEAST_SCORE = 0.5
+"""The probability of a face at CelebA's place from which an image counts as aligned. Rendered and
+real aligned faces mostly have above 0.9, images with their face elsewhere below 0.1."""
 SIDE = 48
 """Side of O-Net's input in pixels."""
 SMALLEST_FACE = 20
@@ -67,14 +77,36 @@ class LandmarkDetector:
 
     def detect(self, images: Sequence[Image.Image]) -> tuple[Floats, Floats]:
         """Landmarks (N, 5, 2) and scores (N,) of RGB images."""
+        points, score, _ = self._detect(images)
+        return points, score
+
+    def face_crop_box(self, image: Image.Image) -> Box:
+        """The standard crop's box, by the place of the face and not by the image's shape alone.
+
+        An image of CelebA's shape with a face elsewhere is cropped like any other photograph.
+        """
+        if has_celeba_shape(*image.size) and self.is_elsewhere(image):
+            return central_square(*image.size)
+        return crop_box(*image.size)
+
+    def is_elsewhere(self, image: Image.Image) -> bool:
+        """Whether an image has no face at CelebA's place, but one at another place."""
+        _, _, aligned = self._detect([image])
+        return not aligned[0]
+
+    def _detect(self, images: Sequence[Image.Image]) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        """Landmarks, scores, and whether each was read at the place of aligned CelebA images."""
         points = np.full((len(images), 5, 2), np.nan)
         score = np.zeros(len(images))
-        aligned = [i for i, image in enumerate(images) if is_aligned(image)]
-        if aligned:
-            points[aligned], score[aligned] = self.detect_aligned([images[i] for i in aligned])
-        for i in set(range(len(images))) - set(aligned):
-            points[i], score[i] = self.detect_by_cascade(images[i])
-        return points, score
+        aligned = np.array([has_celeba_shape(*image.size) for image in images], dtype=bool)
+        rows = np.flatnonzero(aligned).tolist()
+        if rows:
+            points[rows], score[rows] = self.detect_aligned([images[row] for row in rows])
+        for row in np.flatnonzero(~aligned | (score < LEAST_SCORE)).tolist():
+            found, found_score = self.detect_by_cascade(images[row])
+            if found_score > score[row] or not aligned[row]:
+                points[row], score[row], aligned[row] = found, found_score, False
+        return points, score, aligned
 
     def detect_aligned(self, images: Sequence[Image.Image]) -> tuple[Floats, Floats]:
         """The same for aligned CelebA images at any scale, by O-Net at the known place."""
@@ -148,12 +180,6 @@ class LandmarkDetector:
 
 def _scale_confidence(poses: Poses, score: Floats) -> Poses:
     return replace(poses, confidence=poses.confidence * score)
-
-
-def is_aligned(image: Image.Image) -> bool:
-    """Whether an image has the aspect ratio of aligned CelebA images."""
-    ratio = image.width * CELEBA_HEIGHT / (image.height * CELEBA_WIDTH)
-    return abs(ratio - 1) < 0.01
 
 
 def _squares(boxes: Floats) -> Floats:

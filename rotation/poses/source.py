@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from rotation.data.celeba import Table, Tables, parse_landmarks, read_tables
+from rotation.data.celeba import Table, Tables, parse_landmarks
 from rotation.data.crop import read_image
-from rotation.data.csv_rows import match_keys
-from rotation.data.sources import ImageSource, open_source
+from rotation.data.image_names import match_keys
+from rotation.data.image_set import open_images, read_matching_tables
+from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError, ImageError
 from rotation.imaging.images import save_text
 from rotation.options import PoseOptions
@@ -78,6 +79,11 @@ def open_pose_source(
         DatasetError: a file does not exist or cannot be read.
     """
     if options.csv is not None:
+        if options.landmarks != "auto":
+            raise DatasetError(
+                f"--poses {options.csv} and --landmarks {options.landmarks} exclude each other; "
+                "give one of them."
+            )
         known = set(images.names())
         poses = match_keys(read_poses(options.csv), known)
         _refuse_foreign(f"--poses {options.csv}", poses, known)
@@ -137,20 +143,20 @@ def write_poses(
     """Write the poses of a whole image set to the CSV file `out`.
 
     Returns:
-        The number of images that have a pose, and the number of all images.
+        The number of images that have a trusted pose, and the number of all images.
 
     Raises:
         DatasetError: a file cannot be read or written.
     """
     check_file(out)
-    with open_source(images) as source:
+    with open_images(images) as source:
         names = source.names()
-        tables = read_tables(images).match_names(set(names))
+        tables = read_matching_tables(images, names)
         poses = open_pose_source(options, source, tables, out, device)
         found = poses.find_poses(names, progress)
     if poses.cache is None:  # estimated from landmarks; otherwise `out` is the cache
         save_text(format_poses(names, found), out)
-    return int(np.isfinite(found.yaw_deg).sum()), len(names)
+    return int(found.is_trusted.sum()), len(names)
 
 
 def pose_cache_path(folder: Path, images: Path) -> Path:

@@ -99,7 +99,10 @@ def write_images(
         WRITERS[kind](frames, out / f"turn.{kind}", large.shape[1])
     if plan.photograph is not None:
         for yaw, frame in zip(yaws_deg, frames, strict=True):
-            save_png(paste_back(plan.photograph, frame), photograph_path(out, yaw))
+            save_png(
+                paste_back(plan.photograph, frame, exact=result.source.box),
+                photograph_path(out, yaw),
+            )
     return frames
 
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from rotation.child_processes import SpawnPool
-from rotation.data.celeba import read_tables
 from rotation.data.crop import read_crop
+from rotation.data.image_set import open_images, read_matching_tables
 from rotation.data.sources import ImageSource, open_source
 from rotation.errors import DatasetError, ImageError
 from rotation.file_locks import hold_lock
@@ -123,7 +123,7 @@ def folder_images(source: Path, cache: Path, size: int = 64) -> Images:
     """
     digest = hashlib.sha256(str(real_path(source)).encode()).hexdigest()[:16]
     path = cache / f"crops-{digest}-{size}.npy"
-    with open_source(source) as images, _preparing(path):
+    with open_images(source) as images, _preparing(path):
         kept = _refresh_crops(images, path, size)
         if not kept:
             count = len(images.names())
@@ -227,7 +227,7 @@ class _Crops:
 
 
 def _people(source: Path, names: Sequence[str]) -> NDArray[np.int64]:
-    table = read_tables(source).match_names(set(names)).identities
+    table = read_matching_tables(source, names).identities
     if table is None:
         return np.full(len(names), -1, dtype=np.int64)
     rows = [table.index.get(name, -1) for name in names]

@@ -26,9 +26,9 @@ from labeler.images.registration import register_dataset
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
 from labeler.rules.image_selection_spec import ImageSelection
+from rotation.data.file_names import is_image_name
 from rotation.data.formulas import unguard_formula
 from rotation.data.labels_csv import read_labels
-from rotation.data.sources import is_image_name
 from tests.conftest import MakeAnnotator
 from tests.labeler.conftest import Visit
 from tests.labeler.lit_faces import RULES, vote

@@ -275,7 +275,8 @@ def test_odd_names_are_told_and_do_not_stop_the_rest(any_db: Database, folder: P
     (folder / "C:x.jpg").write_bytes(data)
     report = register_dataset(any_db, folder)
     told = "\n".join(report.problems)
-    assert "3 images are left out" in told
+    assert "1 images are left out, because their names are not UTF-8" in told
+    assert "2 images are left out, because their names are longer" in told
     assert r"'line\nbreak.jpg'" in told
     assert r"'\udcff.jpg'" in told
     checked = check_images(any_db, report.dataset_id, processes=1)

@@ -225,14 +225,16 @@ def test_keep_leaves_out_rows_and_checks_the_sizes() -> None:
         selection.keep([], criteria)
 
 
-def test_attributes_are_abstained_from_where_unknown() -> None:
+def test_attributes_are_abstained_from_where_unknown_unless_they_were_asked_for() -> None:
     records, _ = records_of(10)
     source = records.take(np.array([0]))
     assert usable_attributes(("Bald", "Young"), records, source, explicit=False) == ("Young",)
     with pytest.raises(DatasetError, match="no attribute 'Bald'"):
         usable_attributes(("Bald",), records, source, explicit=True)
     source.attributes[:] = UNKNOWN
-    assert usable_attributes(("Male",), records, source, explicit=True) == ()
+    assert usable_attributes(("Male",), records, source, explicit=False) == ()
+    with pytest.raises(DatasetError, match=r"'Male' of 0000\.jpg is not known"):
+        usable_attributes(("Male",), records, source, explicit=True)
 
 
 def test_candidates_are_what_a_mirror_can_use() -> None:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labeler.cli.light_classifier import read_proposals
-from rotation.data.csv_rows import match_keys, match_names, spellings
 from rotation.data.csv_text import parse_rows
+from rotation.data.image_names import match_keys, match_names, spellings
 from rotation.errors import DatasetError
 from rotation.poses.pose_csv import read_poses
 from rotation.synthetic_heads.dataset import TRUTH, read_truth

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,12 @@ from rotation.data.sources import open_source
 from rotation.diffusers_pipeline import HeadRotationPipeline
 from rotation.diffusion.latent_model import LatentModel
 from rotation.editing.pipeline import Data, find_source, rotate
+from rotation.errors import SelectionError
 from rotation.latents.encoders import content_key, encode_crops
 from rotation.latents.store import LatentStore
 from rotation.options import ClusterOptions, EditingOptions, TurnOptions
-from rotation.poses.source import poses_from_csv
+from rotation.poses.estimation import PoseRow
+from rotation.poses.source import PoseSource, poses_from_csv
 from rotation.synthetic_heads.dataset import TRUTH, read_truth, write_dataset
 from tests.rotation.modelling import SIZE, tiny_folder
 
@@ -237,6 +240,8 @@ def test_a_second_run_is_the_same_and_embeds_nothing(
         (["--device", "abacus"], "no device 'abacus'"),
         (["--model", "/nowhere"], "is no model folder"),
         (["--landmarks", "nowhere.txt"], "--landmarks nowhere.txt: no such file"),
+        (["--landmarks", "mtcnn", "--poses", "p.csv"], "exclude each other"),
+        (["--attributes", ","], "--attributes names none"),
         (["--labels", "nowhere.csv"], "cannot be read"),
         (["--images", "nowhere"], "no such file or folder"),
         (["--carry", "--closed-loop"], "two editing methods"),
@@ -344,6 +349,25 @@ def test_a_mirrored_world_gives_mirrored_frames(
     np.testing.assert_allclose(fit.direction.left, tied.left, atol=tolerance)
     if carry:
         np.testing.assert_allclose(fit.direction.flow, tied.flow, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("pose", "message"),
+    [
+        ((3.0, 0.0, 0.0, 0.0001), r"The pose of .*0000.\.jpg is doubtful: .*0\.0001.*--source-yaw"),
+        ((np.nan, np.nan, np.nan, 0.0), r"No pose is known of .*--source-yaw"),
+    ],
+)
+def test_a_source_with_a_doubtful_pose_is_turned_only_if_its_yaw_is_given(
+    heads: Path, pose: PoseRow, message: str
+) -> None:
+    with open_source(heads) as images:
+        doubtful = PoseSource({SOURCE: pose})
+        data = Data(images, read_tables(heads), read_truth(heads), doubtful, SOURCE)
+        options = TurnOptions((0.0,), ClusterOptions("left"))
+        with pytest.raises(SelectionError, match=message):
+            find_source(data, SIZE, options)
+        assert find_source(data, SIZE, replace(options, source_yaw_deg=-7.0)).yaw_deg == -7.0
 
 
 def test_equal_crops_share_a_latent(heads: Path, model: Path, tmp_path: Path) -> None:

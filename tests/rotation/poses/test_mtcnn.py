@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rotation.data.crop import CROP_BOX
 from rotation.poses.mtcnn import LandmarkDetector
 from rotation.synthetic_heads.camera import CELEBA_VIEW
 from rotation.synthetic_heads.renderer import render, render_view
@@ -19,12 +20,38 @@ def detector() -> LandmarkDetector:
     return LandmarkDetector()
 
 
-@pytest.mark.parametrize("size", [(1, 1), (16, 16), (40, 3), (9, 11), (60, 60)])
+@pytest.mark.parametrize("size", [(1, 1), (16, 16), (40, 3), (9, 11), (60, 60), (178, 218)])
 def test_an_image_without_a_face_has_no_pose_to_trust(
     detector: LandmarkDetector, size: tuple[int, int]
 ) -> None:
     poses = detector.estimate([Image.new("RGB", size, (90, 90, 90))])
     assert poses.confidence[0] < 0.01
+
+
+def in_a_corner(picture: np.ndarray) -> Image.Image:
+    """A picture of CelebA's shape with an aligned one in its upper left corner."""
+    whole = Image.new("RGB", (356, 436), (120, 120, 120))
+    whole.paste(Image.fromarray(picture), (0, 0))
+    return whole
+
+
+def test_a_face_elsewhere_is_found_although_the_shape_is_celebas(
+    detector: LandmarkDetector,
+) -> None:
+    pictures = render_view(HEADS[:4], CELEBA_VIEW)
+    aligned = detector.estimate([Image.fromarray(picture) for picture in pictures])
+    elsewhere = detector.estimate([in_a_corner(picture) for picture in pictures])
+    np.testing.assert_allclose(elsewhere.yaw_deg, aligned.yaw_deg, atol=8)
+    assert elsewhere.is_trusted.all()
+
+
+def test_the_crop_follows_the_face_and_not_the_shape(detector: LandmarkDetector) -> None:
+    picture = render_view(HEADS[:1], CELEBA_VIEW)[0]
+    assert detector.face_crop_box(Image.fromarray(picture)) == CROP_BOX
+    assert detector.face_crop_box(in_a_corner(picture)) == (0, 40, 356, 396)
+    # Without any face the shape is all that is known.
+    assert detector.face_crop_box(Image.new("RGB", (178, 218), (90, 90, 90))) == CROP_BOX
+    assert detector.face_crop_box(Image.fromarray(picture[:150])) == (14, 0, 164, 150)
 
 
 def test_yaws_of_crops_follow_the_truth(detector: LandmarkDetector) -> None:

@@ -1,0 +1,107 @@
+"""Match the filenames of a file with those of an image set: one rule for tables, labels and poses.
+
+A name stays as it stands if an image has it. Otherwise it means the one image that differs from it
+only in
+
+1. how the table writes the name (`spellings`), such as blanks around it,
+2. the suffix: CelebA's tables name `000001.jpg`, and `img_align_celeba_png` holds `000001.png`,
+3. folders before the name: `000001.jpg` in a table, `faces/000001.png` in the image set.
+
+Where two images or two rows come into question, nothing is matched, so that no image gets the row
+of another one. A name that fits none of these ways stays, so that it is told.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+from rotation.data.file_names import IMAGE_SUFFIXES
+from rotation.data.formulas import guard_formula, unguard_formula
+
+T = TypeVar("T")
+
+
+def match_names(names: Sequence[str], known: Collection[str], doubles: bool = False) -> list[str]:
+    """Filenames as the image set has them, in their order.
+
+    Parameters:
+        known: the names of the images; a set, because each name is looked up.
+        doubles: several rows may name one image, as in a list.
+    """
+    matched = _match_spelled(names, known, doubles)
+    if all(name in known for name in matched):
+        return matched
+    images = _Stems(known)
+    targets = [name if name in known else images.find(name) for name in matched]
+    rows = Counter(targets)
+
+    def fits(name: str, target: str | None) -> bool:
+        return target is not None and (doubles or rows[target] == 1 or name == target)
+
+    return [
+        target if target is not None and fits(name, target) else name
+        for name, target in zip(matched, targets, strict=True)
+    ]
+
+
+def match_keys(rows: Mapping[str, T], known: Collection[str]) -> dict[str, T]:
+    """Rows by filename with the filenames of the image set (`match_names`)."""
+    return dict(zip(match_names(list(rows), known), rows.values(), strict=True))
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """What a filename of a table may stand for: the most likely first.
+
+    This is the name as it stands, without blanks around it, without the apostrophe of
+    `guard_formula`, without the quotes of a cell in a list that is no table, and with the
+    apostrophe, where a hand-made table has a name that only looks guarded.
+    """
+    trimmed = name.strip()
+    is_quoted = len(trimmed) > 1 and trimmed[0] == trimmed[-1] == '"'
+    cell = trimmed[1:-1].replace('""', '"') if is_quoted else trimmed
+    return (name, trimmed, unguard_formula(trimmed), unguard_formula(cell), guard_formula(name))
+
+
+def _match_spelled(names: Sequence[str], known: Collection[str], doubles: bool) -> list[str]:
+    taken = set(names)
+    matched = []
+    for name in names:
+        fitting = name
+        if name not in known:
+            fits = (
+                one for one in spellings(name) if one in known and (doubles or one not in taken)
+            )
+            fitting = next(fits, name)
+        matched.append(fitting)
+        taken.add(fitting)
+    return matched
+
+
+class _Stems:
+    """The images of a set by their names without suffix, and without the folders before them."""
+
+    def __init__(self, known: Iterable[str]) -> None:
+        self._whole: dict[str, str | None] = {}
+        self._tails: dict[str, str | None] = {}
+        for name in known:
+            stem = _stem(name)
+            _add(self._whole, stem, name)
+            while "/" in stem:
+                stem = stem.partition("/")[2]
+                _add(self._tails, stem, name)
+
+    def find(self, name: str) -> str | None:
+        """The one image that a name means; None if there is none, or more than one."""
+        stem = _stem(name.strip())
+        return self._whole[stem] if stem in self._whole else self._tails.get(stem)
+
+
+def _add(names: dict[str, str | None], stem: str, name: str) -> None:
+    names[stem] = None if stem in names else name
+
+
+def _stem(name: str) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in IMAGE_SUFFIXES else name

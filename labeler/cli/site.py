@@ -42,7 +42,7 @@ def init(backup: bool) -> None:
     db = Database(settings.database_url)
     try:
         before, after = upgrade_with_backup(db, settings) if backup else upgrade(db)
-        where = db.engine.url.render_as_string(hide_password=True)
+        where = db.address
     finally:
         db.dispose()
     did = "is up to date" if before == after else "was upgraded" if before else "was created"

@@ -129,7 +129,7 @@ def _write(
     progress: Progress | None,
 ) -> BackupReport:
     if migrate.current(db) is None:
-        place = db.engine.url.render_as_string(hide_password=True)
+        place = db.address
         raise ConfigError(f"{place} has no tables yet, so there is nothing to back up.")
     path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     remove_unfinished(path.parent)
@@ -237,7 +237,7 @@ def _target(settings: Settings, target: Path | None) -> Path:
     name = f"sidelight-{utc_now():%Y%m%d-%H%M%S}{SUFFIX}"
     if target is None:
         return _free(settings.backups / name)
-    target = target.expanduser().absolute()
+    target = target.absolute()
     if target.is_dir():
         return _free(target / name)
     if not target.name.endswith(SUFFIX):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ from labeler.models.campaigns import Campaign
 from labeler.rules.campaign_rules import Rules, read_rules, write_rule
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.validation import RuleError
+from rotation.cli.option_types import InputPath
 from rotation.reading import open_regular
 
-FILE = click.Path(dir_okay=False, path_type=Path)
+FILE = InputPath()
 PARTITIONS = {"train": 0, "valid": 1, "test": 2}
 
 
@@ -263,7 +263,7 @@ def _rules(pairs: Sequence[str], base: Rules | None = None) -> Rules:
 
 def _read(path: Path, newline: str | None = None) -> str:
     try:
-        file = open_regular(os.path.expanduser(path))
+        file = open_regular(path)
         with io.TextIOWrapper(file, encoding="utf-8-sig", newline=newline) as text:
             return text.read()
     except (OSError, UnicodeDecodeError) as error:

@@ -46,16 +46,15 @@ def replace_file(path: Path, chunks: Iterable[bytes]) -> None:
     Raises:
         click.ClickException: the file cannot be written. An older file stays as it was.
     """
-    target = path.expanduser()
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("xb") as file:
             for chunk in chunks:
                 file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(target)
+        part.replace(path)
     except OSError as error:
         raise click.ClickException(f"Cannot write {path}: {error.strerror}") from None
     finally:

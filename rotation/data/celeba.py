@@ -100,7 +100,7 @@ def find_tables(path: str | os.PathLike[str]) -> TableFiles:
 
     CelebA's download has them in `Anno/` and `Eval/`, which are searched as well.
     """
-    root = Path(os.path.expanduser(path))
+    root = Path(path)
     images = locate_images(root)
     bases = dict.fromkeys([root, images, images.parent, images.parent.parent])
     folders = [place for base in bases for place in (base, base / "Anno", base / "Eval")]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -164,9 +163,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[st
             a column without a name or two of one name; or a row has no cell for one of `columns`.
     """
     try:
-        with io.TextIOWrapper(
-            open_regular(os.path.expanduser(path)), encoding="utf-8-sig", newline=""
-        ) as file:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8-sig", newline="") as file:
             for line, cells in read_records(file, columns):
                 where = f"{path}, line {line}"
                 yield where, _check_cells(cells, columns, where)

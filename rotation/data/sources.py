@@ -83,7 +83,7 @@ def open_source(path: str | os.PathLike[str]) -> ImageSource:
     Raises:
         DatasetError: the path does not exist, is no folder or zip, or holds no image.
     """
-    root = Path(os.path.expanduser(path))
+    root = Path(path)
     if not root.exists():
         raise DatasetError(f"{root}: there is no such file or folder")
     images = locate_images(root)

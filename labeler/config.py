@@ -224,10 +224,16 @@ def _database_url(text: str) -> str:
     return f"{SQLITE}{path}"
 
 
-def _host(text: str) -> str:
+def read_host(text: str) -> str:
+    """The address to listen on; IPv6 may be in brackets.
+
+    Raises:
+        ValueError: it is empty.
+    """
     if not text.strip():  # servers take "" as "every address of this machine"
         raise ValueError("enter an address of this machine, such as 127.0.0.1 or 0.0.0.0")
-    return text.strip()
+    found = re.fullmatch(r"\[([0-9a-fA-F:.]+)\]", text.strip())  # as in addresses of the web
+    return found[1] if found else text.strip()
 
 
 def _public_url(text: str) -> str | None:
@@ -289,7 +295,7 @@ def _secret(text: str) -> str:
 
 # Fields of `Settings` with a default, and how the text of their variable is read.
 _PARSERS: dict[str, Callable[[str], Any]] = {
-    "host": _host,
+    "host": read_host,
     "port": _whole(1, 65535),
     "workers": _whole(1, 64),
     "public_url": _public_url,
@@ -319,7 +325,10 @@ def _make_home(home: Path) -> None:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         unknown = [name for name in unknown_entries(home) if (home / name).is_dir()]
     except OSError as error:
-        raise ConfigError(f"SIDELIGHT_HOME={str(home)!r}: {error.strerror}") from None
+        raise ConfigError(
+            f"SIDELIGHT_HOME={str(home)!r}: {error.strerror}. Set SIDELIGHT_HOME to a folder that "
+            "this user can write to; it may be a new one."
+        ) from None
     # A home with other people's folders in it may have to stay open. Its files are private anyway.
     if not unknown and not tighten(home):
         log.warning(

@@ -35,6 +35,7 @@ from labeler.home_files import SECRET, files_to_keep, plain_files
 from labeler.models.base import utc_now
 from labeler.private_files import PRIVATE_FOLDER, make_private_file
 from rotation.data.sources import locate_images
+from rotation.output_paths import check_file
 
 SUFFIX = ".tar.gz"
 NAME = re.compile(r"sidelight-\d{8}-\d{6}\.tar\.gz")  # those that `keep` counts and removes
@@ -86,11 +87,13 @@ def create_backup(
     Raises:
         Conflict: the file exists.
         InvalidInput: the name does not end in .tar.gz.
+        DatasetError: the file cannot be written.
         ConfigError: the database has no tables, or PostgreSQL's programs are missing.
         SidelightError: too little space, or the database cannot be copied.
         OSError: the archive cannot be written.
     """
     path = _target(settings, target)
+    check_file(path, "name another file or folder")
     return _write(db, settings, path, "all", with_images, keep, progress)
 
 

@@ -19,9 +19,12 @@ def write_csv(chunks: Iterable[str], out: Path) -> None:
         out: the file, or `-` for standard output.
 
     Raises:
-        click.ClickException: the file cannot be written. An older file stays as it was.
+        click.ClickException: the file cannot be written, or standard output is closed. An older
+            file stays as it was.
     """
     if str(out) == "-":
+        if sys.stdout is None:
+            raise click.ClickException("Standard output is closed; name a file with --out.")
         for chunk in chunks:
             sys.stdout.buffer.write(chunk.encode())
         sys.stdout.buffer.flush()

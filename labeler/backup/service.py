@@ -93,7 +93,8 @@ def create_backup(
         OSError: the archive cannot be written.
     """
     path = _target(settings, target)
-    check_file(path, "name another file or folder")
+    if target is not None:
+        check_file(path, "name another file or folder")
     return _write(db, settings, path, "all", with_images, keep, progress)
 
 

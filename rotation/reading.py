@@ -10,9 +10,12 @@ import errno
 import io
 import json
 import os
+import pwd
 import stat
 from pathlib import Path
 from typing import Any
+
+from rotation.errors import DatasetError
 
 # Pipes that a shell opened for the command, such as `gold import /dev/stdin`: they have a writer.
 _OPEN_PIPES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
@@ -89,6 +92,37 @@ def read_json(path: str | os.PathLike[str], most: int | None = None) -> Any:
     return parse_json(read_bytes(path, most).decode("utf-8"))
 
 
+def user_path(text: str | os.PathLike[str]) -> Path:
+    """The path that a user wrote: a `~` at its start is the home folder.
+
+    Options, arguments and settings are read by this, once. So `./~` is a file of that name, and
+    functions below take paths as they are.
+
+    Raises:
+        DatasetError: it begins with `~`, and no home folder is known.
+    """
+    written = os.fspath(text)
+    first, slash, rest = written.partition("/")
+    if first != "~":
+        return Path(os.path.expanduser(written))  # ~ada, if there is such a user
+    home = home_folder()
+    if home is None:
+        raise DatasetError(
+            f"{written}: no home folder is known for ~. Write the whole path, or set HOME."
+        )
+    return home / rest.lstrip("/") if slash else home
+
+
+def home_folder() -> Path | None:
+    """The home folder of the user, None if neither HOME nor the system names one."""
+    if os.environ.get("HOME"):
+        return Path(os.environ["HOME"])
+    try:
+        return Path(pwd.getpwuid(os.getuid()).pw_dir)
+    except KeyError:  # a container may run as a user without a name
+        return None
+
+
 def real_path(path: str | os.PathLike[str]) -> Path:
     """The absolute path without links. A link that leads in a circle stays as it is."""
-    return Path(os.path.realpath(os.path.expanduser(path)))
+    return Path(os.path.realpath(path))

@@ -113,6 +113,10 @@ def test_a_spoilt_secret_file_is_refused(tmp_path: Path) -> None:
         ("SIDELIGHT_PUBLIC_URL", "example.org", "starts with http"),
         ("SIDELIGHT_PUBLIC_URL", "https://", "the address of a host"),
         ("SIDELIGHT_PUBLIC_URL", "https://[::1", "SIDELIGHT_PUBLIC_URL"),
+        ("SIDELIGHT_PUBLIC_URL", "https://x.org/a?b=c", "after the host only a path"),
+        ("SIDELIGHT_PUBLIC_URL", "https://x.org/a/../b", "after the host only a path"),
+        ("SIDELIGHT_PUBLIC_URL", "https://x.org/a//b", "after the host only a path"),
+        ("SIDELIGHT_PUBLIC_URL", "https://x.org/admin/b", "pages of its own under /admin"),
         ("SIDELIGHT_TRUSTED_PROXIES", "10.0.0.1, proxy", "addresses or networks such as"),
         ("SIDELIGHT_TRUSTED_PROXIES", ",", "addresses or networks such as"),
     ],
@@ -169,6 +173,12 @@ def test_postgres_addresses_use_the_driver_that_is_installed(tmp_path: Path, sch
 def test_the_public_address_loses_its_last_slash(tmp_path: Path) -> None:
     environ = {"SIDELIGHT_HOME": str(tmp_path), "SIDELIGHT_PUBLIC_URL": "https://x.org/"}
     assert load_settings(environ).public_url == "https://x.org"
+
+
+def test_an_address_of_ipv6_may_be_in_brackets(tmp_path: Path) -> None:
+    for written in ("::1", "[::1]"):
+        settings = load_settings({"SIDELIGHT_HOME": str(tmp_path), "SIDELIGHT_HOST": written})
+        assert (settings.host, settings.address) == ("::1", "http://[::1]:8000")
 
 
 class Recorder(dict[str, str]):

@@ -31,7 +31,7 @@ from labeler.backup.snapshot import (
 )
 from labeler.config import Settings
 from labeler.database import migrate
-from labeler.database.engine import Database
+from labeler.database.engine import Database, sqlite_url
 from labeler.errors import BrokenData, Conflict, InvalidInput, SidelightError
 from labeler.home_files import (
     BACKUPS,
@@ -223,7 +223,7 @@ def _refuse_full_home(home: Path) -> None:
 
 
 def _refuse_full_database(db: Database) -> None:
-    place = db.engine.url.render_as_string(hide_password=True)
+    place = db.address
     if db.is_sqlite:
         file = Path(db.engine.url.database or "")
         if file.exists() and file.stat().st_size:
@@ -317,7 +317,7 @@ def _prepare_sqlite(file: Path, manifest: Manifest, moved: dict[int, str]) -> No
         found = str(error)
     if found != "ok":
         raise BrokenData(f"The database in the backup is damaged ({found}). Use another backup.")
-    engine = create_engine(f"sqlite:///{file}", poolclass=NullPool)
+    engine = create_engine(sqlite_url(file), poolclass=NullPool)
     with engine.begin() as connection_:
         revision = connection_.scalar(text("SELECT version_num FROM alembic_version"))
         if revision != manifest.revision:

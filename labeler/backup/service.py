@@ -34,6 +34,7 @@ from labeler.errors import ConfigError, Conflict, InvalidInput, SidelightError
 from labeler.home_files import SECRET, files_to_keep, plain_files
 from labeler.models.base import utc_now
 from labeler.private_files import PRIVATE_FOLDER, make_private_file
+from rotation.output_paths import check_file
 
 SUFFIX = ".tar.gz"
 NAME = re.compile(r"sidelight-\d{8}-\d{6}\.tar\.gz")  # those that `keep` counts and removes
@@ -85,11 +86,14 @@ def create_backup(
     Raises:
         Conflict: the file exists.
         InvalidInput: the name does not end in .tar.gz.
+        DatasetError: the file cannot be written.
         ConfigError: the database has no tables, or PostgreSQL's programs are missing.
         SidelightError: too little space, or the database cannot be copied.
         OSError: the archive cannot be written.
     """
     path = _target(settings, target)
+    if target is not None:
+        check_file(path, "name another file or folder")
     return _write(db, settings, path, "all", with_images, keep, progress)
 
 
@@ -128,7 +132,7 @@ def _write(
     progress: Progress | None,
 ) -> BackupReport:
     if migrate.current(db) is None:
-        place = db.engine.url.render_as_string(hide_password=True)
+        place = db.address
         raise ConfigError(f"{place} has no tables yet, so there is nothing to back up.")
     path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     remove_unfinished(path.parent)
@@ -236,7 +240,7 @@ def _target(settings: Settings, target: Path | None) -> Path:
     name = f"sidelight-{utc_now():%Y%m%d-%H%M%S}{SUFFIX}"
     if target is None:
         return _free(settings.backups / name)
-    target = target.expanduser().absolute()
+    target = target.absolute()
     if target.is_dir():
         return _free(target / name)
     if not target.name.endswith(SUFFIX):

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, create_engine, func, inspect, quoted_name, se
 from sqlalchemy.pool import NullPool
 
 from labeler.backup.archive import ArchivedDataset
-from labeler.database.engine import Database
+from labeler.database.engine import Database, sqlite_url
 from labeler.errors import ConfigError, SidelightError
 from labeler.private_files import make_private_file, sqlite_files
 
@@ -58,7 +58,7 @@ def take_snapshot(
     if db.is_sqlite:
         path = folder / SQLITE_NAME
         copy_sqlite(Path(db.engine.url.database or ""), path, progress)
-        engine = create_engine(f"sqlite:///{path}", poolclass=NullPool)
+        engine = create_engine(sqlite_url(path), poolclass=NullPool)
         with engine.connect() as connection:
             return Snapshot(path, SQLITE_NAME, *_facts(connection))
     path = folder / POSTGRES_NAME

@@ -12,10 +12,11 @@ from labeler.backup.service import create_backup, megabytes
 from labeler.cli.context import log_event, progress_bar
 from labeler.config import load_settings
 from labeler.database.engine import Database
+from rotation.cli.option_types import InputPath
 
 
 @click.command()
-@click.argument("target", type=click.Path(path_type=Path), required=False)
+@click.argument("target", type=InputPath(), required=False)
 @click.option(
     "--with-images",
     is_flag=True,
@@ -29,7 +30,7 @@ from labeler.database.engine import Database
 )
 @click.option(
     "--verify",
-    type=click.Path(path_type=Path),
+    type=InputPath(),
     metavar="FILE",
     help="Make no backup; check every sum of this one.",
 )
@@ -78,7 +79,7 @@ def backup(target: Path | None, with_images: bool, keep: int | None, verify: Pat
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=InputPath())
 def restore(file: Path) -> None:
     """Restore a backup into an empty SIDELIGHT_HOME and an empty database.
 
@@ -91,7 +92,7 @@ def restore(file: Path) -> None:
     """
     settings = load_settings(change_home=False)
     with progress_bar("Restoring", " bytes") as report:
-        restored = restore_backup(file.expanduser(), settings, report)
+        restored = restore_backup(file, settings, report)
     _tell_restored(restored, settings.home)
 
 
@@ -104,7 +105,7 @@ def _verify(file: Path) -> None:
             done += size
             report(done, done)
 
-        manifest = verify_archive(file.expanduser(), count)
+        manifest = verify_archive(file, count)
     click.echo(f"{file} is complete and undamaged. It holds {_summary(manifest)}.")
 
 

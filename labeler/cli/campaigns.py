@@ -17,9 +17,10 @@ from labeler.models.campaigns import Campaign
 from labeler.rules.campaign_rules import Rules, read_rules, write_rule
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.validation import RuleError
+from rotation.cli.option_types import InputPath
 from rotation.data.csv_text import read_text_file
 
-FILE = click.Path(dir_okay=False, path_type=Path)
+FILE = InputPath()
 PARTITIONS = {"train": 0, "valid": 1, "test": 2}
 
 

@@ -16,6 +16,7 @@ from labeler.gold import service
 from labeler.gold.service import GoldReport
 from labeler.models.consensus import Gold
 from labeler.models.images import Image
+from rotation.cli.option_types import InputFile
 
 ALL = 1_000_000  # a limit that no campaign reaches
 
@@ -26,7 +27,7 @@ def gold() -> None:
 
 
 @gold.command("import")
-@click.argument("file", type=click.File("rb"))
+@click.argument("file", type=InputFile())
 @campaign_option
 def import_gold(file: BinaryIO, campaign_name: str | None) -> None:
     """Import gold questions from FILE. If one line is wrong, nothing is imported.

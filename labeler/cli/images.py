@@ -18,6 +18,7 @@ from labeler.images.head_pose import YawReport, load_yaw, measure_yaw
 from labeler.images.registration import RegisterReport, activate_dataset, register_dataset
 from labeler.models.images import Dataset
 from labeler.progress.campaign_progress import DatasetProgress, dataset_progress
+from rotation.cli.option_types import InputPath
 
 BROKEN_SHOWN = 10
 
@@ -28,7 +29,7 @@ def images() -> None:
 
 
 @images.command("import")
-@click.argument("path")
+@click.argument("path", type=InputPath())
 @click.option("--name", help="Name of the data set. Default: the name of the folder or zip file.")
 @click.option(
     "--check/--no-check",
@@ -41,7 +42,9 @@ def images() -> None:
     help="Make the campaign of this data set the active one.  [default: activate]",
 )
 @click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True)
-def import_images(path: str, name: str | None, check: bool, activate: bool, processes: int) -> None:
+def import_images(
+    path: Path, name: str | None, check: bool, activate: bool, processes: int
+) -> None:
     """Register a folder or zip file of images. The images stay where they are.
 
     For CelebA, PATH is the folder that contains img_align_celeba.zip (or the folder of that
@@ -111,7 +114,7 @@ def check(name: str | None, processes: int) -> None:
 
 
 @images.command()
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=InputPath(), required=False)
 @click.option("--dataset", "name", metavar="NAME", help="Data set. Default: the active one.")
 def poses(file: Path | None, name: str | None) -> None:
     """Store the yaw of each face (how far the head is turned) from FILE.

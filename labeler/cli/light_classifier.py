@@ -17,7 +17,7 @@ from labeler.light_classifier.augmentation import VARIANTS
 from labeler.light_classifier.features import N_FEATURES, Features
 from labeler.light_classifier.semi_supervised import MAX_POOL
 from labeler.proposals.feature_extraction import FeatureChunk, extract_features, extract_variants
-from rotation.cli.option_types import OutputFile, OutputFolder
+from rotation.cli.option_types import InputPath, OutputFile, OutputFolder
 from rotation.data.csv_rows import CellError, Cells, read_keyed_file
 from rotation.data.formulas import guard_formula
 from rotation.data.image_names import match_keys
@@ -37,12 +37,23 @@ def classifier() -> None:
 
 
 @classifier.command()
-@click.option("--images", required=True, metavar="PATH", help="Folder or zip file of images.")
 @click.option(
-    "--labels", required=True, metavar="CSV", help="CSV file with the columns filename and label."
+    "--images",
+    type=InputPath(),
+    required=True,
+    metavar="PATH",
+    help="Folder or zip file of images.",
+)
+@click.option(
+    "--labels",
+    type=InputPath(),
+    required=True,
+    metavar="CSV",
+    help="CSV file with the columns filename and label.",
 )
 @click.option(
     "--unlabeled",
+    type=InputPath(),
     metavar="PATH",
     help="Folder or zip file of images without labels, also used for training. Default: all "
     "images that --labels does not name.",
@@ -57,9 +68,9 @@ def classifier() -> None:
 )
 @processes_option
 def fit(
-    images: str,
-    labels: str,
-    unlabeled: str | None,
+    images: Path,
+    labels: Path,
+    unlabeled: Path | None,
     labels_only: bool,
     out: Path,
     processes: int | None,
@@ -82,7 +93,7 @@ def fit(
         raise click.UsageError("Give only one of --labels-only and --unlabeled.")
     started = time.perf_counter()
     here = image_names(images)
-    table = match_keys(read_labels(Path(labels)), set(here))
+    table = match_keys(read_labels(labels), set(here))
     names = _labelled_names(images, here, table)
     found, features = read_features(images, names, "Reading labelled", processes)
     columns = np.array([LABELS.index(table[name]) for name in found])
@@ -98,8 +109,16 @@ def fit(
 
 
 @classifier.command()
-@click.option("--model", required=True, metavar="DIR", help="Folder written by `fit`.")
-@click.option("--images", required=True, metavar="PATH", help="Folder or zip file of images.")
+@click.option(
+    "--model", type=InputPath(), required=True, metavar="DIR", help="Folder written by `fit`."
+)
+@click.option(
+    "--images",
+    type=InputPath(),
+    required=True,
+    metavar="PATH",
+    help="Folder or zip file of images.",
+)
 @click.option(
     "--out",
     required=True,
@@ -108,7 +127,7 @@ def fit(
     help="File to write, or - for standard output.",
 )
 @processes_option
-def predict(model: str, images: str, out: Path, processes: int | None) -> None:
+def predict(model: Path, images: Path, out: Path, processes: int | None) -> None:
     """Write the probabilities of left, center and right for every image.
 
     \b
@@ -118,7 +137,7 @@ def predict(model: str, images: str, out: Path, processes: int | None) -> None:
     from labeler.light_classifier.storage import load_model
 
     try:
-        fitted, _description = load_model(Path(model).expanduser())
+        fitted, _description = load_model(model)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     names, features = read_features(images, image_names(images), "Reading", processes)
@@ -126,12 +145,18 @@ def predict(model: str, images: str, out: Path, processes: int | None) -> None:
 
 
 @classifier.command()
-@click.option("--proposals", required=True, metavar="CSV", help="File written by `predict`.")
 @click.option(
-    "--truth", required=True, metavar="CSV", help="CSV file with the columns filename and label."
+    "--proposals", type=InputPath(), required=True, metavar="CSV", help="File written by `predict`."
+)
+@click.option(
+    "--truth",
+    type=InputPath(),
+    required=True,
+    metavar="CSV",
+    help="CSV file with the columns filename and label.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def evaluate(proposals: str, truth: str, as_json: bool) -> None:
+def evaluate(proposals: Path, truth: Path, as_json: bool) -> None:
     """Compare proposals with true labels: accuracy, macro F1, calibration, confusion.
 
     \b
@@ -140,8 +165,8 @@ def evaluate(proposals: str, truth: str, as_json: bool) -> None:
     """
     from labeler.light_classifier.evaluation import evaluate as figures_of
 
-    found = read_proposals(Path(proposals))
-    known = match_keys(read_labels(Path(truth)), found)
+    found = read_proposals(proposals)
+    known = match_keys(read_labels(truth), found)
     probabilities, columns, missing = match_tables(found, known)
     figures = figures_of(probabilities, columns).as_dict()
     figures |= {"labels": list(LABELS), "n_without_proposal": missing}
@@ -159,14 +184,14 @@ def evaluate(proposals: str, truth: str, as_json: bool) -> None:
         click.echo(f"{missing:,} images of {truth} have no proposal and are not counted.", err=True)
 
 
-def image_names(path: str) -> Sequence[str]:
+def image_names(path: Path) -> Sequence[str]:
     """Return all image names of a folder or zip file, sorted; logs what of it is not used."""
-    with open_images(Path(path)) as source:
+    with open_images(path) as source:
         return list(source.names())
 
 
 def read_features(
-    path: str, names: Sequence[str], title: str, processes: int | None
+    path: Path, names: Sequence[str], title: str, processes: int | None
 ) -> tuple[list[str], Features]:
     """Read the features of images, and print which images cannot be read.
 
@@ -185,7 +210,7 @@ def read_features(
     return found, np.concatenate([empty, *(chunk.features for chunk in chunks)])
 
 
-def read_pool(path: str, names: Sequence[str], processes: int | None) -> Features:
+def read_pool(path: Path, names: Sequence[str], processes: int | None) -> Features:
     """Read the features of images without a label, for `fit_with_unlabeled`.
 
     At most `MAX_POOL` images are drawn, with a fixed seed.
@@ -260,7 +285,7 @@ def _probabilities(cells: Cells) -> list[float]:
     return known
 
 
-def _labelled_names(images: str, here: Sequence[str], table: dict[str, str]) -> list[str]:
+def _labelled_names(images: Path, here: Sequence[str], table: dict[str, str]) -> list[str]:
     """Return the labelled images that exist, and print the names of the others."""
     there = set(here)
     names = [name for name in table if name in there]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,9 +16,8 @@ from labeler.errors import Conflict
 from labeler.mean_faces.drawing import MAX_SCALE, render_mean_faces
 from labeler.mean_faces.service import choose_from_files, draw_mean_faces, sum_faces
 from labeler.mean_faces.statistics import POSE_EDGES, MeanFaces
-from rotation.cli.option_types import OutputFile
+from rotation.cli.option_types import InputPath, OutputFile
 
-FilePath = click.Path(path_type=Path)
 DPI = 96  # at scale 1; it grows with the scale, so the size on paper stays the same
 
 
@@ -70,13 +68,13 @@ def report() -> None:
 @campaign_option
 @click.option(
     "--labels",
-    type=FilePath,
+    type=InputPath(),
     help="Use this labels.csv, written by `export labels`, instead of the votes.",
 )
 @click.option(
-    "--poses", type=FilePath, help="With --labels: poses.csv written by `rotation poses`."
+    "--poses", type=InputPath(), help="With --labels: poses.csv written by `rotation poses`."
 )
-@click.option("--images", type=FilePath, help="With --labels: folder or zip file of images.")
+@click.option("--images", type=InputPath(), help="With --labels: folder or zip file of images.")
 @click.option(
     "--edges",
     type=Edges(),

@@ -19,9 +19,12 @@ def write_csv(chunks: Iterable[str], out: Path) -> None:
         out: the file, or `-` for standard output.
 
     Raises:
-        click.ClickException: the file cannot be written. An older file stays as it was.
+        click.ClickException: the file cannot be written, or standard output is closed. An older
+            file stays as it was.
     """
     if str(out) == "-":
+        if sys.stdout is None:
+            raise click.ClickException("Standard output is closed; name a file with --out.")
         for chunk in chunks:
             sys.stdout.buffer.write(chunk.encode())
         sys.stdout.buffer.flush()
@@ -46,16 +49,15 @@ def replace_file(path: Path, chunks: Iterable[bytes]) -> None:
     Raises:
         click.ClickException: the file cannot be written. An older file stays as it was.
     """
-    target = path.expanduser()
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("xb") as file:
             for chunk in chunks:
                 file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
-        part.replace(target)
+        part.replace(path)
     except OSError as error:
         raise click.ClickException(f"Cannot write {path}: {error.strerror}") from None
     finally:

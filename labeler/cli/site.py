@@ -13,7 +13,7 @@ from sqlalchemy import select
 from labeler.accounts.invites import one_time_admin_link
 from labeler.accounts.service import has_admin
 from labeler.cli.context import open_database, upgrade_with_backup
-from labeler.config import Settings, load_settings
+from labeler.config import Settings, load_settings, read_host
 from labeler.database.engine import Database
 from labeler.database.migrate import upgrade
 from labeler.models.images import Dataset
@@ -42,7 +42,7 @@ def init(backup: bool) -> None:
     db = Database(settings.database_url)
     try:
         before, after = upgrade_with_backup(db, settings) if backup else upgrade(db)
-        where = db.engine.url.render_as_string(hide_password=True)
+        where = db.address
     finally:
         db.dispose()
     did = "is up to date" if before == after else "was upgraded" if before else "was created"
@@ -81,7 +81,7 @@ def serve(
     settings = load_settings()
     settings = dataclasses.replace(
         settings,
-        host=host or settings.host,
+        host=read_host(host) if host else settings.host,
         port=port or settings.port,
         workers=workers or settings.workers,
     )

@@ -24,6 +24,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
+from labeler.config import SQLITE
 from labeler.database import patience
 from labeler.database.conflicts import as_conflict
 from labeler.database.patience import Patience
@@ -38,14 +39,14 @@ class Database:
     """The engine of one database. Pass it around instead of sessions.
 
     Parameters:
-        url: an SQLAlchemy URL of an SQLite or a PostgreSQL database.
+        url: `sqlite:///FILE`, where FILE may have any characters, or an SQLAlchemy URL.
         limits: how long it may keep its users waiting; default: `PATIENT`.
     """
 
     def __init__(self, url: str, limits: Patience | None = None) -> None:
         self.url = url
         self._limits = limits or patience.PATIENT
-        self.engine = self._make_engine(make_url(url))
+        self.engine = self._make_engine(_read_url(url))
         writing = self.engine.execution_options(sidelight_write=True)
         self._read = sessionmaker(self.engine, expire_on_commit=False)
         self._write = sessionmaker(writing, expire_on_commit=False)
@@ -57,6 +58,13 @@ class Database:
     def is_sqlite(self) -> bool:
         """Whether it is an SQLite database."""
         return self.engine.dialect.name == "sqlite"
+
+    @property
+    def address(self) -> str:
+        """The address as SIDELIGHT_DATABASE_URL gives it, without a password."""
+        if self.is_sqlite:
+            return f"{SQLITE}{self.engine.url.database or ''}"
+        return self.engine.url.render_as_string(hide_password=True)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -170,6 +178,18 @@ class Database:
             driver.execute("BEGIN IMMEDIATE")
         finally:
             driver.execute(_busy_timeout(self._limits.lock_s))
+
+
+def sqlite_url(file: str | Path) -> URL:
+    """The URL of an SQLite file, whose name may have any characters."""
+    return URL.create("sqlite", database=str(file))
+
+
+def _read_url(text: str) -> URL:
+    """The URL of a database. SQLAlchemy itself would take a `?` in a file's name for options."""
+    if text.startswith(SQLITE):
+        return sqlite_url(text.removeprefix(SQLITE))
+    return make_url(text)
 
 
 def _busy_timeout(seconds: float) -> str:

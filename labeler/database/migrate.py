@@ -141,7 +141,7 @@ def _connect(database: Database, to_write: bool = True) -> Iterator[Connection]:
 
 
 def _place(database: Database) -> str:
-    return database.engine.url.render_as_string(hide_password=True)
+    return database.address
 
 
 def _config(connection: Connection) -> Config:

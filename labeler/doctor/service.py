@@ -68,7 +68,7 @@ def _examine_database(site: Site) -> Iterator[Finding]:
     except SidelightError as error:
         yield Finding("database", "problem", error.message)
         return
-    place = site.db.engine.url.render_as_string(hide_password=True)
+    place = site.db.address
     yield Finding("database", "ok", f"{place} can be reached.")
     wrong = False
     for name, check in REACHED_CHECKS:

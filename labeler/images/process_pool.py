@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 from rotation.child_processes import SpawnPool
@@ -19,7 +20,7 @@ _source: ImageSource | None = None  # each process of the pool opens it once
 
 
 def map_chunks(
-    path: str, work: Callable[[ImageSource, T], R], chunks: Sequence[T], processes: int
+    path: str | Path, work: Callable[[ImageSource, T], R], chunks: Sequence[T], processes: int
 ) -> Iterator[R]:
     """Return `work(source, chunk)` for each chunk, in order.
 
@@ -40,7 +41,7 @@ def map_chunks(
         yield from pool.map(partial(_work_on_opened, work), chunks)
 
 
-def _open(path: str) -> None:
+def _open(path: str | Path) -> None:
     global _source  # noqa: PLW0603  one per process, set by the pool's initialiser
     _source = open_source(path)
 

@@ -10,6 +10,7 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,7 @@ class _Content:
 
 
 def extract_features(
-    path: str,
+    path: str | Path,
     filenames: Sequence[str],
     processes: int | None = None,
     cache: FeatureCache | None = None,
@@ -80,7 +81,7 @@ def extract_features(
 
 
 def extract_variants(
-    path: str,
+    path: str | Path,
     filenames: Sequence[str],
     processes: int | None = None,
     cache: FeatureCache | None = None,
@@ -97,7 +98,7 @@ def extract_variants(
 
 def _extract_chunks(
     kind: str,
-    path: str,
+    path: str | Path,
     filenames: Sequence[str],
     sizes: tuple[int, int],
     processes: int | None,

@@ -7,6 +7,7 @@ the view, and whether a write comes from a page of this site.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -132,11 +133,17 @@ def remember(opened: Opened) -> None:
     session.clear()
     session.permanent = True
     session["token"] = opened.token
-    name, secure = _device_cookie(), settings().cookie_secure
 
     def set_device(response: Response) -> Response:
-        age = timedelta(days=DEVICE_DAYS)
-        response.set_cookie(name, opened.device, age, secure=secure, httponly=True, samesite="Lax")
+        response.set_cookie(
+            _device_cookie(),
+            opened.device,
+            timedelta(days=DEVICE_DAYS),
+            path=cookie_path(settings()),
+            secure=settings().cookie_secure,
+            httponly=True,
+            samesite="Lax",
+        )
         return response
 
     after_this_request(set_device)
@@ -162,11 +169,22 @@ def browser() -> Browser:
 
 
 def cookie_name(name: str, settings: Settings) -> str:
-    """Return the name of a cookie.
+    """Return the name of a cookie. No other site has it.
 
-    Over HTTPS it has a prefix by which browsers accept the cookie from this host only.
+    Browsers send cookies to all ports of a host, and those of `/` to all its paths. Sites there
+    would sign each other's people out if their cookies had one name.
+
+    Over HTTPS the name has a prefix. With `__Host-` browsers accept the cookie from this host only,
+    but for the whole host; with `__Secure-` they accept it from a page with HTTPS only.
     """
-    return f"__Host-{name}" if settings.cookie_secure else name
+    key = hashlib.sha256(f"cookies of {settings.secret_key}".encode()).hexdigest()
+    prefix = "" if not settings.cookie_secure else "__Secure-" if settings.path else "__Host-"
+    return f"{prefix}{name}-{key[:8]}"
+
+
+def cookie_path(settings: Settings) -> str:
+    """Return the path of the cookies: other programs of the same host do not get them."""
+    return settings.path or "/"
 
 
 def _session_token() -> str:

@@ -71,6 +71,11 @@ def account() -> Account:
     return found
 
 
+def own_address() -> str:
+    """Return the address of this request, as links on this site give it."""
+    return request.script_root + request.full_path.rstrip("?")
+
+
 def actor() -> Actor:
     """Return who is signed in and from where, for the audit log."""
     found = account_or_none()

@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 from labeler.database.failures import BUSY, failure_of
 from labeler.errors import Forbidden, NotSignedIn, SidelightError
 from labeler.web.accounts import SignInPage
-from labeler.web.context import Link, Page, account_or_none, render, with_retry
+from labeler.web.context import Link, Page, account_or_none, own_address, render, with_retry
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -160,7 +160,7 @@ def _respond(status: int, code: str, title: str, message: str) -> Response:
 
 def _sign_in_here(error: NotSignedIn) -> Response:
     """Show the sign-in page instead of the requested page, with status 401."""
-    back = request.full_path.rstrip("?") if request.method == "GET" else url_for("home.home")
+    back = own_address() if request.method == "GET" else url_for("home.home")
     return make_response(render(SignInPage(next=back), error.status))
 
 

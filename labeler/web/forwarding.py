@@ -1,7 +1,10 @@
-"""Who calls, and by which name: forwarding headers of proxies, and the Host header.
+"""Who calls, by which name and under which path: headers of proxies, and the Host header.
 
 Everybody can send these headers. They are believed only where a proxy of
 `SIDELIGHT_TRUSTED_PROXIES` has written them, and the site answers only to its own names.
+
+The path under which people reach the site is that of `SIDELIGHT_PUBLIC_URL`. So links are right
+whether the proxy takes the path away or keeps it, and whether it sends X-Forwarded-Prefix or not.
 """
 
 from __future__ import annotations
@@ -96,8 +99,29 @@ class TrustedProxies:
         return any(address in network for network in self._networks)
 
 
+class UnderPath:
+    """WSGI middleware: the site is under a path. Requests may come with it or without it.
+
+    Parameters:
+        app: the application below.
+        path: such as `/sidelight`; "" for none.
+    """
+
+    def __init__(self, app: WSGIApplication, path: str) -> None:
+        self._app, self._path = app, path
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request."""
+        asked = environ.get("PATH_INFO", "")
+        if asked == self._path or asked.startswith(f"{self._path}/"):
+            environ["PATH_INFO"] = asked[len(self._path) :]
+        environ["SCRIPT_NAME"] = self._path
+        return self._app(environ, start_response)
+
+
 def register(app: Flask, settings: Settings) -> None:
     """Read forwarding headers, refuse foreign names, and redirect within the site only."""
+    app.wsgi_app = UnderPath(app.wsgi_app, settings.path)  # type: ignore[method-assign]
     app.wsgi_app = TrustedProxies(app.wsgi_app, settings.proxies)  # type: ignore[method-assign]
     app.before_request(_refuse_odd_host)
     app.before_request(_refuse_foreign_host)

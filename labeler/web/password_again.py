@@ -13,7 +13,7 @@ from flask import Flask, Response, current_app, request, url_for
 from labeler.accounts import sessions
 from labeler.errors import PasswordNeeded, TooManyAttempts, WrongPassword
 from labeler.web import access, request_fields
-from labeler.web.context import Page, account, db, render_problem, settings
+from labeler.web.context import Page, account, db, own_address, render_problem, settings
 from labeler.web.errors import wants_json
 
 FIELD = "password_again"
@@ -64,5 +64,5 @@ def _ask() -> Response | None:
 
 def _page(what: str, back: str, problem: str) -> PasswordPage:
     fields = [pair for pair in request.form.items(multi=True) if pair[0] not in _NOT_SENT_ON]
-    address, minutes = request.full_path.rstrip("?"), settings().confirm_minutes
-    return PasswordPage(what, address, fields, minutes, url_for(back), problem)
+    minutes = settings().confirm_minutes
+    return PasswordPage(what, own_address(), fields, minutes, url_for(back), problem)

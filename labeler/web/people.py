@@ -302,8 +302,9 @@ def _status_row(found: ParticipantStatus) -> StatusRow:
 
 def _link(token: str) -> str:
     """Return the full link, with the public address or the one that the admin uses."""
-    base = settings().public_url or request.host_url.rstrip("/")
-    return base + url_for("accounts.join", token=token)
+    if settings().public_url:
+        return accounts_invites.invite_address(settings(), token)
+    return request.host_url.rstrip("/") + url_for("accounts.join", token=token)
 
 
 def _rows() -> list[InviteRow]:

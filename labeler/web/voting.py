@@ -286,6 +286,7 @@ def _label_page(session: Session, leased: LeasedImage | None) -> LabelPage:
         "prefetch": settings().prefetch,
         "leaseSeconds": settings().lease_seconds,
         "addresses": _addresses(),
+        "site": request.script_root,
         "images": [asdict(image)] if image else [],
         "lastVote": asdict(last) if last else None,
         "progress": asdict(done),

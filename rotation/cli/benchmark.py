@@ -13,7 +13,6 @@ import click
 from rotation.cli.common import (
     CLUSTERS,
     ENCODER_NAMES,
-    FolderPath,
     Progress,
     bf16_option,
     cache_option,
@@ -22,7 +21,7 @@ from rotation.cli.common import (
     rotation_errors_as_messages,
     steps_option,
 )
-from rotation.cli.option_types import Names, OutputFolder, Yaws
+from rotation.cli.option_types import InputPath, Names, OutputFolder, Yaws
 from rotation.evaluation.variants import BOUND, VARIANTS
 from rotation.file_locks import own_folder
 
@@ -69,7 +68,7 @@ from rotation.file_locks import own_folder
     metavar="N",
     help="Processes that render and judge [one for each processor].",
 )
-@click.option("--model", type=FolderPath, help="Folder, or bundled name [synthetic-heads-64].")
+@click.option("--model", type=InputPath(), help="Folder, or bundled name [synthetic-heads-64].")
 @steps_option
 @click.option(
     "--iterations",

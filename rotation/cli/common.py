@@ -13,19 +13,30 @@ from typing import Any, get_args
 import click
 from tqdm import tqdm
 
-from rotation.cli.option_types import OutputFolder
+from rotation.cli.option_types import InputPath, OutputFolder, WordOrPath
 from rotation.errors import RotationError
 from rotation.options import ClusterOptions, EncoderName, ModelOptions, PoseOptions
+from rotation.reading import home_folder, user_path
 
-FolderPath = click.Path(path_type=Path)
 LINE_EVERY_S = 10.0  # between lines of progress if standard error is no terminal
 ENCODER_NAMES: tuple[EncoderName, ...] = get_args(EncoderName)
 CLUSTERS, MODEL, POSES = ClusterOptions(), ModelOptions(), PoseOptions()  # the defaults
 
 
 def default_cache() -> Path:
-    """The cache folder: `$XDG_CACHE_HOME/sidelight`, or `~/.cache/sidelight`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sidelight"
+    """The cache folder: `$XDG_CACHE_HOME/sidelight`, or `~/.cache/sidelight`.
+
+    Raises:
+        ClickException: no home folder is known.
+    """
+    named, home = os.environ.get("XDG_CACHE_HOME"), home_folder()
+    if named:
+        return user_path(named) / "sidelight"
+    if home is None:
+        raise click.ClickException(
+            "No home folder is known; say where to keep what is computed with --cache DIR."
+        )
+    return home / ".cache" / "sidelight"
 
 
 Command = Callable[..., Any]
@@ -59,6 +70,7 @@ device_option = click.option(
 pose_options = combine_options(
     click.option(
         "--landmarks",
+        type=WordOrPath("auto", "mtcnn"),
         default=POSES.landmarks,
         show_default=True,
         metavar="FILE|auto|mtcnn",
@@ -67,10 +79,10 @@ pose_options = combine_options(
     device_option,
 )
 images_option = click.option(
-    "--images", type=FolderPath, required=True, help="Folder or zip of images."
+    "--images", type=InputPath(), required=True, help="Folder or zip of images."
 )
 poses_csv_option = click.option(
-    "--poses", type=FolderPath, help="Your own poses.csv instead of landmarks."
+    "--poses", type=InputPath(), help="Your own poses.csv instead of landmarks."
 )
 min_cluster_help = (
     "Least images a cluster. To reach it, attributes are dropped first, then windows widened."
@@ -100,7 +112,7 @@ window_options = combine_options(
 )
 model_option = click.option(
     "--model",
-    type=FolderPath,
+    type=InputPath(),
     metavar="DIR|NAME",
     help="Diffusion model [celeba-64; of rendered heads synthetic-heads-64].",
 )

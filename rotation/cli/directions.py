@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from rotation.cli.common import (
-    FolderPath,
     Progress,
     embedding_options,
     model_options,
@@ -19,7 +18,7 @@ from rotation.cli.common import (
     rotation_errors_as_messages,
     window_options,
 )
-from rotation.cli.option_types import Names, OutputFolder, Yaws
+from rotation.cli.option_types import InputPath, Names, OutputFolder, Yaws
 from rotation.clusters.selection import Criteria
 from rotation.directions.fit import STUDIED_METHODS
 from rotation.options import PoseOptions
@@ -44,9 +43,9 @@ HEADINGS = (
 
 @click.command()
 @click.option(
-    "--images", type=FolderPath, help="Folder or zip of images [rendered heads with their truth]."
+    "--images", type=InputPath(), help="Folder or zip of images [rendered heads with their truth]."
 )
-@click.option("--labels", type=FolderPath, help="labels.csv of `export labels`, with --images.")
+@click.option("--labels", type=InputPath(), help="labels.csv of `export labels`, with --images.")
 @pose_options
 @poses_csv_option
 @click.option(

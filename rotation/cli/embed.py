@@ -10,7 +10,6 @@ import click
 
 from rotation.cli.common import (
     ENCODER_NAMES,
-    FolderPath,
     Progress,
     bf16_option,
     cache_option,
@@ -21,7 +20,7 @@ from rotation.cli.common import (
     rotation_errors_as_messages,
     steps_option,
 )
-from rotation.cli.option_types import OutputFile, OutputFolder
+from rotation.cli.option_types import InputPath, OutputFile, OutputFolder
 
 
 class ShardType(click.ParamType[tuple[int, int]]):
@@ -87,7 +86,7 @@ def embed(images: Path, shard: tuple[int, int], cache: Path, **params: Any) -> N
 
 
 @click.command()
-@click.argument("caches", nargs=-1, required=True, type=FolderPath)
+@click.argument("caches", nargs=-1, required=True, type=InputPath())
 @click.option("--out", type=OutputFolder(), required=True, help="The new cache folder.")
 def merge(caches: tuple[Path, ...], out: Path) -> None:
     """Join the latents of several caches into one, sorted by key.
@@ -110,7 +109,7 @@ def merge(caches: tuple[Path, ...], out: Path) -> None:
 
 
 @click.command()
-@click.option("--model", type=FolderPath, help="Folder, or bundled name [synthetic-heads-64].")
+@click.option("--model", type=InputPath(), help="Folder, or bundled name [synthetic-heads-64].")
 @click.option(
     "--count",
     type=click.IntRange(2),

@@ -10,22 +10,69 @@ import click
 
 from rotation.errors import DatasetError
 from rotation.options import AUTO
-from rotation.output_paths import check_file, check_folder
+from rotation.output_paths import ADVICE, check_file, check_folder
+from rotation.reading import user_path
+
+
+def _find(value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+    try:
+        return user_path(value)
+    except DatasetError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
+class InputPath(click.Path):
+    """A file or folder to read. `~` at its start is the home folder, in every option."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """The path; whether it exists is found out by what reads it."""
+        return _find(value, param, ctx)
+
+
+class InputFile(click.File):
+    """A file that is opened to be read; `-` is standard input."""
+
+    def __init__(self) -> None:
+        super().__init__("rb")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The open file."""
+        return super().convert(value if value == "-" else _find(value, param, ctx), param, ctx)
+
+
+class WordOrPath(click.ParamType[str]):
+    """One of some words, or else a path.
+
+    Parameters:
+        words: they are no paths.
+    """
+
+    name = "path"
+
+    def __init__(self, *words: str) -> None:
+        self._words = words
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The word, or the path."""
+        return value if value in self._words else str(_find(value, param, ctx))
 
 
 class _Output(click.Path):
-    def __init__(self, check: Callable[[Path], None], allow_dash: bool = False) -> None:
+    def __init__(self, check: Callable[[Path, str], None], allow_dash: bool = False) -> None:
         super().__init__(path_type=Path, allow_dash=allow_dash)
         self._check = check
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path, after a trial to write there. `~` is the home folder."""
-        path = Path(value)
-        if self.allow_dash and str(path) == "-":
-            return path
-        path = path.expanduser()
+        """The path, after a trial to write there."""
+        if self.allow_dash and str(value) == "-":
+            return Path(value)
+        path = _find(value, param, ctx)
+        option = param.opts[0] if isinstance(param, click.Option) else ""
         try:
-            self._check(path)
+            self._check(path, f"{ADVICE} with {option}" if option else ADVICE)
         except DatasetError as error:
             raise click.ClickException(str(error)) from None
         except ValueError as error:  # a name with a zero byte

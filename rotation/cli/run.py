@@ -11,7 +11,6 @@ import click
 
 from rotation.cli.common import (
     CLUSTERS,
-    FolderPath,
     Progress,
     embedding_options,
     images_option,
@@ -21,7 +20,7 @@ from rotation.cli.common import (
     rotation_errors_as_messages,
     window_options,
 )
-from rotation.cli.option_types import Gain, OutputFolder, Yaws
+from rotation.cli.option_types import Gain, InputPath, OutputFolder, Yaws
 from rotation.directions.fit import FIT_METHODS
 from rotation.editing.method import EDITING_METHODS
 from rotation.errors import SelectionError
@@ -52,7 +51,7 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
 @images_option
 @pose_options
 @poses_csv_option
-@click.option("--labels", type=FolderPath, required=True, help="labels.csv of `export labels`.")
+@click.option("--labels", type=InputPath(), required=True, help="labels.csv of `export labels`.")
 @click.option(
     "--source",
     required=True,
@@ -175,7 +174,7 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
 )
 @click.option(
     "--super-resolution",
-    type=FolderPath,
+    type=InputPath(),
     metavar="FILE.onnx",
     help="Your model to enlarge frames (needs requirements/pictures.txt).",
 )

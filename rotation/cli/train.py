@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rotation.cli.option_types import OutputFile, OutputFolder
+from rotation.cli.option_types import InputPath, OutputFile, OutputFolder, WordOrPath
 
 if TYPE_CHECKING:
     from rotation.training.images import Images
     from rotation.training.loop import TrainingResult
 
-FolderPath = click.Path(path_type=Path)
 SYNTHETIC = "synthetic"
 
 
@@ -23,6 +22,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = (
         click.option(
             "--data",
+            type=WordOrPath(SYNTHETIC),
             default=SYNTHETIC,
             show_default=True,
             help="'synthetic' for rendered heads, or a folder or zip of images (CelebA as "
@@ -95,7 +95,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_run_options
 @click.option(
     "--init",
-    type=FolderPath,
+    type=InputPath(),
     help="Model (folder or bundled name) to start from; brings its own --width, --size, --patch, "
     "--prediction.",
 )
@@ -174,10 +174,10 @@ def train_command(
 
 @click.command("train-embedding")
 @_run_options
-@click.option("--model", type=FolderPath, help="Folder, or bundled name [synthetic-heads-64].")
+@click.option("--model", type=InputPath(), help="Folder, or bundled name [synthetic-heads-64].")
 @click.option(
     "--init",
-    type=FolderPath,
+    type=InputPath(),
     help="Network to start from [a copy of the model's]: that of a smaller model, or its embedding "
     "network, makes a smaller one.",
 )
@@ -229,7 +229,7 @@ def train_embedding_command(
 
 
 @click.command("samples")
-@click.option("--model", type=FolderPath, help="Folder, or bundled name [synthetic-heads-64].")
+@click.option("--model", type=InputPath(), help="Folder, or bundled name [synthetic-heads-64].")
 @click.option("--out", required=True, type=OutputFile(), help="PNG to write.")
 @click.option("--count", type=click.IntRange(min=1), default=64, show_default=True)
 @click.option("--steps", type=click.IntRange(min=1), default=10, show_default=True)
@@ -237,6 +237,7 @@ def train_embedding_command(
 @click.option("--reconstruct", is_flag=True, help="Draw images over their reconstructions.")
 @click.option(
     "--data",
+    type=WordOrPath(SYNTHETIC),
     default=SYNTHETIC,
     show_default=True,
     help="Images to reconstruct: rendered heads, or the last ones of a folder or zip.",

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from rotation.cli.common import FolderPath, Progress, rotation_errors_as_messages
-from rotation.cli.option_types import OutputFolder, Yaws
+from rotation.cli.common import Progress, rotation_errors_as_messages
+from rotation.cli.option_types import InputPath, OutputFolder, Yaws
 from rotation.file_locks import own_folder
 from rotation.options import ModelOptions
 
 
 @click.command()
-@click.argument("photograph", type=FolderPath)
+@click.argument("photograph", type=InputPath())
 @click.option(
     "--yaw", "yaws_deg", type=Yaws(), default="-30:30:10", show_default=True, help="Target yaws."
 )
@@ -29,7 +29,7 @@ from rotation.options import ModelOptions
     help="What draws hidden parts.",
 )
 @click.option(
-    "--model", "folder", type=FolderPath, help="Model folder or bundled name [celeba-64]."
+    "--model", "folder", type=InputPath(), help="Model folder or bundled name [celeba-64]."
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 def turn(

@@ -96,7 +96,7 @@ def find_tables(path: str | os.PathLike[str]) -> TableFiles:
     CelebA's download has them in `Anno/` and `Eval/`, which are searched as well. Files beside a
     zip go before those within it: somebody has put them there.
     """
-    root = Path(os.path.expanduser(path))
+    root = Path(path)
     places = image_places(root)
     near = [root, *places, *(place.parent for place in places)]
     far = [place.parent.parent for place in places]

@@ -118,7 +118,7 @@ def read_text_file(path: str | os.PathLike[str]) -> str:
         DatasetError: the file cannot be opened, is too large, or is no text.
     """
     try:
-        with open_regular(os.path.expanduser(path)) as file:
+        with open_regular(path) as file:
             return decode(read_bytes(file))
     except CsvError as error:
         raise error.about(path) from None

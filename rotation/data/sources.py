@@ -97,7 +97,7 @@ def open_source(path: str | os.PathLike[str]) -> ImageSource:
     Raises:
         DatasetError: the path does not exist, is no folder or zip, or holds no image.
     """
-    root = Path(os.path.expanduser(path))
+    root = Path(path)
     if not os.path.exists(root):
         raise DatasetError(f"{root}: there is no such file or folder")
     opened: list[ImageSource] = []

@@ -1,6 +1,8 @@
 // Keys for decisions, the same as on the labelling page. Each key presses a button of the page, so
 // without this script only the keys are missing.
 
+import { isCombined, nameOf } from "../voting/keys.js";
+
 const DECISIONS = {
   ArrowLeft: "left", 1: "left",
   ArrowUp: "center", ArrowDown: "center", 2: "center",
@@ -8,6 +10,7 @@ const DECISIONS = {
   u: "cannot tell",
 };
 const OTHERS = { g: "use_as_gold", s: "skip", z: "undo" };
+const KNOWN = [...Object.keys(DECISIONS), ...Object.keys(OTHERS)];
 const form = document.getElementById("decision");
 let sent = false; // only one decision per page, even if a key is pressed twice
 
@@ -16,9 +19,8 @@ function isWriting(element) {
 }
 
 document.addEventListener("keydown", (event) => {
-  const busy = event.repeat || event.ctrlKey || event.metaKey || event.altKey;
-  if (busy || sent || isWriting(event.target)) return;
-  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (event.repeat || isCombined(event) || sent || isWriting(event.target)) return;
+  const key = nameOf(event, KNOWN);
   const target = key in DECISIONS
     ? form?.querySelector(`button[value="${DECISIONS[key]}"]`)
     : document.getElementById(OTHERS[key] ?? "");

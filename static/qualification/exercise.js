@@ -1,6 +1,7 @@
 // The qualification page: keys press its buttons. Without this script the buttons still work.
 
 import { fitTo } from "../voting/fit.js";
+import { isCombined, nameOf } from "../voting/keys.js";
 
 const KEYS = {
   ArrowLeft: "left", 1: "left",
@@ -14,15 +15,16 @@ const size = { width: Number(image.dataset.width), height: Number(image.dataset.
 new ResizeObserver(() => fitTo(stage, image, size)).observe(stage);
 
 document.addEventListener("keydown", (event) => {
-  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.repeat || isCombined(event)) return;
+  const key = nameOf(event, Object.keys(KEYS));
   const onwards = document.getElementById("onwards");
   if (onwards) {
     // Enter goes on wherever the focus is, except on another link.
     const elsewhere = event.target.closest?.("a") ?? onwards;
     if (event.key === "Enter" && elsewhere === onwards) onwards.click();
     else return;
-  } else if (event.key in KEYS) {
-    document.querySelector(`#answers button[value=${KEYS[event.key]}]`).click();
+  } else if (key in KEYS) {
+    document.querySelector(`#answers button[value=${KEYS[key]}]`).click();
   } else return;
   event.preventDefault();
 });

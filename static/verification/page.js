@@ -2,12 +2,15 @@
 // Arrow keys move between images, digits answer, Enter confirms. Without this script people use the
 // lists below the images.
 
+import { isCombined, nameOf } from "../voting/keys.js";
+
 const NEXT = {
   left: ["left", "center", "right", "unsure"],
   center: ["center", "left", "right", "unsure"],
   right: ["right", "center", "left", "unsure"],
 };
 const KEYS = { 1: "left", 2: "center", 3: "right", u: "unsure" };
+const KNOWN = [...Object.keys(KEYS), "z"];
 
 class Tile {
   /** @param {HTMLElement} label @param {number} number @param {number} count @param {string} called */
@@ -94,9 +97,9 @@ class GridPage {
   }
 
   #onKey(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat && event.key === "Enter") return;
+    if (isCombined(event) || event.repeat && event.key === "Enter") return;
     const at = this.#tiles.findIndex(({ button }) => button === document.activeElement);
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    const key = nameOf(event, KNOWN);
     if (key === "z") document.getElementById("undo")?.click();
     else if (at < 0) return;
     else if (key === "Enter") this.#form.requestSubmit(this.#confirm);

@@ -2,6 +2,7 @@
 // script the same forms post to the same addresses.
 
 import { Api } from "./api.js";
+import { isCombined, nameOf } from "./keys.js";
 import { Feed, load } from "./prefetch.js";
 import { openStorage, VoteQueue } from "./queue.js";
 import { View } from "./view.js";
@@ -14,6 +15,7 @@ const KEYS = {
   ArrowRight: "right", 3: "right",
   u: "unsure",
 };
+const KNOWN = [...Object.keys(KEYS), "z", "?"];
 
 class LabelPage {
   #data;
@@ -39,7 +41,8 @@ class LabelPage {
       isTaken: (id) => this.#isTaken(id),
       pending: () => this.#queue.pending().length,
     });
-    this.#queue = new VoteQueue({ annotatorId: data.annotatorId, api, storage, feed: this.#feed });
+    const { site, annotatorId } = data;
+    this.#queue = new VoteQueue({ site, annotatorId, api, storage, feed: this.#feed });
     this.#history = this.#recall(data.lastVote);
     for (const { image } of this.#history) this.#answered.add(image.image_id);
     this.#listen();
@@ -107,10 +110,9 @@ class LabelPage {
   }
 
   #onKey(event) {
-    const busy = event.repeat || event.ctrlKey || event.metaKey || event.altKey;
     const help = document.getElementById("help");
-    if (busy || help.open) return;
-    const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+    if (event.repeat || isCombined(event) || help.open) return;
+    const key = nameOf(event, KNOWN);
     if (key in KEYS) this.answer(KEYS[key]);
     else if (key === "z") this.undo();
     else if (key === "?") help.showModal();

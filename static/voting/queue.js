@@ -1,8 +1,8 @@
 // The local queue: an answer stays here until the server has accepted or refused it.
 //
-// Each entry has its own localStorage key, named by account and time. So tabs never overwrite each
-// other's entries, nothing is sent under a wrong account, and a crash loses nothing. The tab that
-// holds the lock sends the entries in order. docs/labelling.md describes the protocol.
+// Each entry has its own localStorage key, named by site, account and time. So tabs never overwrite
+// each other's entries, nothing is sent under a wrong account or to another site of the same host,
+// and a crash loses nothing. The tab that holds the lock sends the entries in order. docs/labelling.md describes the protocol.
 
 const BACKOFF_MS = [500, 1000, 2000, 4000, 8000, 15_000, 30_000];
 const REMEMBERED_ACKNOWLEDGEMENTS = 50;
@@ -20,14 +20,16 @@ export class VoteQueue extends EventTarget {
   #draining = false;
 
   /**
-   * @param {{annotatorId: number, api: import("./api.js").Api, storage: Storage,
+   * @param {{site: string, annotatorId: number, api: import("./api.js").Api, storage: Storage,
    *          feed: {expect: () => number, receive: (count: number, images: object[]) => void}}} options
-   *   `feed` says how many images to request with a vote, and receives them.
+   *   `site` is the path of the site, "" for none. `feed` says how many images to request with a
+   *   vote, and receives them.
    */
-  constructor({ annotatorId, api, storage, feed }) {
+  constructor({ site, annotatorId, api, storage, feed }) {
     super();
-    this.#prefix = `sidelight.queue.${annotatorId}.`;
-    this.#acknowledgedKey = `sidelight.acknowledged.${annotatorId}`;
+    const owner = site ? `${site}:${annotatorId}` : String(annotatorId); // a path has no colon
+    this.#prefix = `sidelight.queue.${owner}.`;
+    this.#acknowledgedKey = `sidelight.acknowledged.${owner}`;
     this.#api = api;
     this.#storage = storage;
     this.#feed = feed;

@@ -38,6 +38,7 @@ from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Image
 from labeler.models.voting import Lease, Vote
+from labeler.web import access
 from tests.conftest import PLAIN_RULES, SECRET, write_images
 from tests.labeler.acting import publish_run, set_rules
 
@@ -244,7 +245,8 @@ def sign_in(site: Site, chromium: Browser) -> Iterator[SignIn]:
             session.flush()
             token = sessions.open_session(session, annotator, "", site.settings)
         context = chromium.new_context(base_url=site.url, **options)
-        context.add_cookies([{"name": "sidelight", "value": _cookie(site, token), "url": site.url}])
+        cookie = {"name": access.cookie_name("sidelight", site.settings), "url": site.url}
+        context.add_cookies([cookie | {"value": _cookie(site, token)}])
         contexts.append(context)
         return Person(name, context, context.new_page())
 

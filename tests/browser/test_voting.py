@@ -14,6 +14,7 @@ from tests.browser.label_page import EMPTY, KEYS, Diary, open_label_page, shown_
 
 PASSWORD = "a sentence that is long"
 TEN = ["ArrowLeft", "ArrowUp", "ArrowRight", "u", "ArrowLeft"] * 2
+CONTROL, SHIFT = 2, 8  # as the protocol of the browser's tools numbers them
 MEASURE = """() => {
   window.waits = [];
   let pressed = 0;
@@ -309,6 +310,48 @@ def test_the_page_says_why_there_is_no_picture(site: Site, sign_in: SignIn) -> N
     assert violations(person) == []
     person.page.get_by_role("link", name="Read the guide").click()
     expect(person.page.get_by_role("heading", level=1)).to_have_text("How to judge the light")
+
+
+# What is typed, the place of the key on a US keyboard, and what it means.
+KEYBOARDS = [
+    ("&", "Digit1", "left"),  # French, without Shift
+    ("\u011b", "Digit2", "center"),  # Czech
+    ("\u0663", "Digit3", "right"),  # Arabic digits
+    ("\u0433", "KeyU", "unsure"),  # Russian
+    ("\u0639", "KeyU", "unsure"),  # Arabic
+    ("Process", "KeyU", "unsure"),  # an input method
+    ("u", "KeyF", "unsure"),  # Dvorak: the letter counts
+]
+UNDO = [("\u044f", "KeyZ"), ("y", "KeyZ"), ("z", "KeyY"), ("z", "KeyW")]  # Russian, Czech, French
+
+
+def test_keys_of_other_keyboards(site: Site, sign_in: SignIn) -> None:
+    person = sign_in()
+    open_label_page(person.page)
+    diary, keyboard = Diary(person.page), person.context.new_cdp_session(person.page)
+
+    def press(typed: str, place: str, modifiers: int = 0) -> None:
+        event = {"key": typed, "code": place, "modifiers": modifiers}
+        for kind in ("rawKeyDown", "keyUp"):
+            keyboard.send("Input.dispatchKeyEvent", {"type": kind, **event})
+
+    for typed, place, answer in KEYBOARDS:
+        image = shown_image(person.page)
+        press(typed, place)
+        expect(person.page.locator(f"#stage img[src^='/images/{image}/']")).to_have_count(0)
+        diary.pressed[image] = answer
+    for typed, place in UNDO:
+        (image, _) = diary.pressed.popitem()
+        press(typed, place)
+        expect(person.page.locator(f"#stage img[src^='/images/{image}/']")).to_have_count(1)
+    image = shown_image(person.page)
+    press("!", "Digit1", SHIFT)  # on a US keyboard this is no digit
+    press("1", "Digit1", CONTROL)
+    press("\u061f", "Slash", SHIFT)
+    expect(person.page.locator("#help")).to_be_visible()
+    assert shown_image(person.page) == image
+    diary.wait_until_sent()
+    assert_stored_once(site, person.username, diary)
 
 
 def test_holding_a_key_answers_once(site: Site, sign_in: SignIn) -> None:

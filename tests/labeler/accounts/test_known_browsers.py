@@ -163,7 +163,7 @@ def test_the_owner_signs_in_beside_an_attack(visit: Visit) -> None:
 def test_the_cookie_of_a_known_browser_is_out_of_reach(visit: Visit) -> None:
     answer = visit(None).submit(invite(visit("admin")), {"username": "ann", "password": PASSWORD})
     (cookie,) = [
-        one for one in answer.headers.getlist("Set-Cookie") if one.startswith("sidelight-device=")
+        one for one in answer.headers.getlist("Set-Cookie") if one.startswith("sidelight-device-")
     ]
     assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= {part.strip() for part in cookie.split(";")}
 

@@ -7,10 +7,16 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from pathlib import Path
 from random import Random
 from urllib.parse import quote_from_bytes, urlencode
 from uuid import UUID
 
+from labeler.config import Settings
+from labeler.web.access import cookie_name
+from tests.conftest import SECRET
+
+COOKIE = cookie_name("sidelight", Settings(Path(), "", SECRET))
 MARK = "<zq-mark "  # markup that a page must never show as markup
 LONG = "x" * 20_000
 ODD_NUMBERS = tuple(
@@ -103,7 +109,7 @@ ODD_HEADERS = (
     *(("If-None-Match", value) for value in ("*", '"', "W/" * 99)),
     *(("If-Modified-Since", value) for value in ("x", "Thu, 32 Foo 99999 00:00:00 GMT")),
     *(("Range", value) for value in ("bytes=0-1", "bytes=9-1", "bytes=-" + "9" * 5_000, "x=1")),
-    *(("Cookie", value) for value in ("sidelight=x", "sidelight=" + "." * 900, "\xff=\xff", ";;=")),
+    *(("Cookie", value) for value in (f"{COOKIE}=x", f"{COOKIE}=" + "." * 900, "\xff=\xff", ";;=")),
     *(("Authorization", value) for value in ("Basic x", "Basic /w==", "Bearer " + "x" * 900)),
     *(("Content-Encoding", value) for value in ("gzip", "x")),
     *(("X-HTTP-Method-Override", value) for value in ("DELETE",)),

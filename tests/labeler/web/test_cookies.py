@@ -36,7 +36,8 @@ def test_over_https_cookies_are_bound_to_this_host(over_https: FlaskClient, db: 
     answer = over_https.post(f"/join/{token}", data=form, **base)  # type: ignore[arg-type]
     assert answer.status_code == 303
     cookies = answer.headers.getlist("Set-Cookie")
-    assert sorted(one.partition("=")[0] for one in cookies) == [
+    names = [one.partition("=")[0] for one in cookies]
+    assert sorted(name.rpartition("-")[0] for name in names) == [
         "__Host-sidelight",
         "__Host-sidelight-device",
     ]
@@ -50,9 +51,10 @@ def test_over_https_cookies_are_bound_to_this_host(over_https: FlaskClient, db: 
 def test_a_cookie_without_the_prefix_is_not_read(over_https: FlaskClient, visit: Visit) -> None:
     """Another host of the same domain could have set it."""
     browser = visit("admin")
-    stolen = browser.client.get_cookie("sidelight")
+    name = browser.client.application.config["SESSION_COOKIE_NAME"]
+    stolen = browser.client.get_cookie(name)
     assert stolen is not None
-    over_https.set_cookie("sidelight", stolen.value, domain="light.example.org", secure=True)
+    over_https.set_cookie(name, stolen.value, domain="light.example.org", secure=True)
     assert over_https.get("/me", base_url=HTTPS).status_code == 401
 
 
@@ -68,12 +70,12 @@ def test_browsers_are_told_to_come_by_https_only_if_the_site_has_it(
 def replay(visit: Visit, cookie: str) -> int:
     """The status of a page for a browser that has only this cookie."""
     other = visit(None)
-    other.client.set_cookie("sidelight", cookie)
+    other.client.set_cookie(other.client.application.config["SESSION_COOKIE_NAME"], cookie)
     return other.get("/me").status_code
 
 
 def session_cookie(browser: Browser) -> str:
-    found = browser.client.get_cookie("sidelight")
+    found = browser.client.get_cookie(browser.client.application.config["SESSION_COOKIE_NAME"])
     assert found is not None
     return found.value
 

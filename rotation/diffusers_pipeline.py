@@ -41,6 +41,7 @@ from rotation.diffusion.scheduler_check import check_times, prediction_type
 from rotation.directions.direction import Direction
 from rotation.directions.storage import load_directions, save_directions
 from rotation.editing.method import EditedFrames, EditRequest, editing_method
+from rotation.editing.pipeline import find_crop_box
 from rotation.errors import ModelError, SelectionError
 from rotation.imaging.images import from_pixels, to_pixels
 from rotation.latents.encoders import DiffusionCodec, build_codec
@@ -137,10 +138,10 @@ class HeadRotationPipeline(DiffusionPipeline):
         """
         _refuse_arguments(torch_dtype, kwargs)
         files = open_folder(find_model(pretrained_model_name_or_path), variant)
-        denoising = load_files(files)
+        network = unet or load_files(files).unet
         own = DDIMScheduler.from_config(ddim_config(files.scheduler, _SCHEDULER))
-        pipeline = cls(unet or denoising.unet, scheduler or own)
-        if unet is None:
+        pipeline = cls(network, scheduler or own)
+        if unet is None and scheduler is None:  # directions belong to both
             pipeline.directions = load_directions(files.folder, files.content_hash())
         return pipeline
 
@@ -362,7 +363,7 @@ def as_crop(image: InputImage, size: int) -> torch.Tensor:
     """The crop (3, S, S), float32 in [0, 1], of an image; `ModelError` if the shape is wrong."""
     if isinstance(image, Image.Image):
         exact = image.size == (size, size)
-        pixels = np.asarray(image.convert("RGB")) if exact else standard_crop(image, size)
+        pixels = np.asarray(image.convert("RGB")) if exact else _cut(image, size)
         return torch.from_numpy(from_pixels(pixels[None])[0])
     if isinstance(image, np.ndarray):
         if image.dtype == np.uint8:
@@ -376,6 +377,10 @@ def as_crop(image: InputImage, size: int) -> torch.Tensor:
             f"(3, S, S), not {tuple(image.shape)}; or give a PIL image, which is cropped."
         )
     return crop
+
+
+def _cut(image: Image.Image, size: int) -> np.ndarray:
+    return standard_crop(image, size, find_crop_box(image, "cpu"))
 
 
 def read_yaw(crop: torch.Tensor, device: torch.device | str) -> float:

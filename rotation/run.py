@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from rotation.data.image_names import match_keys
 from rotation.data.image_set import open_images, read_matching_tables
 from rotation.data.labels_csv import read_labels, read_probabilities
 from rotation.data.sources import ImageSource
@@ -56,10 +55,9 @@ def run_rotation(options: RunOptions, command: str, progress: Progress) -> dict[
     # 1. Complete the options and check the outputs, before any long work.
     options = resolve_options(options)
     output = plan_output(options.output)
-    labels = read_labels(options.labels)
     with open_images(options.images) as images:
         # 2. Open the data set, the model, and the stores of its latents.
-        data = _open_data(options, images, labels)
+        data = _open_data(options, images)
         codec = open_codec(options.model)
         store = open_cluster_store(options.cache, codec)
         codec = codec.with_source_cache(open_source_store(options.cache, codec))
@@ -157,9 +155,10 @@ class StageTimer:
         self._last = now
 
 
-def _open_data(options: RunOptions, images: ImageSource, labels: dict[str, str]) -> Data:
+def _open_data(options: RunOptions, images: ImageSource) -> Data:
     """The image set with its tables, labels and poses."""
     known = set(images.names())
+    labels = read_labels(options.labels, known)
     tables = read_matching_tables(options.images, known)
     device = choose_device(options.model.device)
     cache = pose_cache_path(options.cache, options.images)
@@ -168,12 +167,10 @@ def _open_data(options: RunOptions, images: ImageSource, labels: dict[str, str])
     return Data(
         images=images,
         tables=tables,
-        labels=match_keys(labels, known),
+        labels=labels,
         poses=poses,
         source=options.source,
-        probabilities=match_keys(
-            read_probabilities(options.labels) if asks_probability else {}, known
-        ),
+        probabilities=read_probabilities(options.labels, known) if asks_probability else {},
         estimators=_estimators(images, poses, options.cache / ESTIMATOR_FOLDER, str(device)),
         device=device,
     )

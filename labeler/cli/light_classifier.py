@@ -20,7 +20,6 @@ from labeler.proposals.feature_extraction import FeatureChunk, extract_features,
 from rotation.cli.option_types import InputPath, OutputFile, OutputFolder
 from rotation.data.csv_rows import CellError, Cells, read_keyed_file
 from rotation.data.formulas import guard_formula
-from rotation.data.image_names import match_keys
 from rotation.data.image_set import open_images
 from rotation.data.labels import LABELS
 from rotation.data.labels_csv import PROBABILITY_COLUMNS, read_labels, stream_csv
@@ -93,7 +92,7 @@ def fit(
         raise click.UsageError("Give only one of --labels-only and --unlabeled.")
     started = time.perf_counter()
     here = image_names(images)
-    table = match_keys(read_labels(labels), set(here))
+    table = read_labels(labels, set(here))
     names = _labelled_names(images, here, table)
     found, features = read_features(images, names, "Reading labelled", processes)
     columns = np.array([LABELS.index(table[name]) for name in found])
@@ -166,7 +165,7 @@ def evaluate(proposals: Path, truth: Path, as_json: bool) -> None:
     from labeler.light_classifier.evaluation import evaluate as figures_of
 
     found = read_proposals(proposals)
-    known = match_keys(read_labels(truth), found)
+    known = read_labels(truth, found)
     probabilities, columns, missing = match_tables(found, known)
     figures = figures_of(probabilities, columns).as_dict()
     figures |= {"labels": list(LABELS), "n_without_proposal": missing}

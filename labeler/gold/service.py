@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
@@ -28,7 +27,7 @@ from labeler.models.consensus import Consensus, Gold
 from labeler.models.images import Image
 from labeler.models.voting import Vote
 from rotation.data.csv_text import Fault, shown
-from rotation.data.image_names import match_names, spellings
+from rotation.data.image_names import match_names
 from rotation.data.labels import LABELS
 
 T = TypeVar("T")
@@ -265,8 +264,8 @@ def import_gold(
             message says that first: the file belongs to another data set.
     """
     given = [line.filename for line in lines]
-    wanted = dict.fromkeys(chain.from_iterable(map(spellings, given)))
-    ids = _find_images(session, campaign_id, list(wanted))
+    images = _select_images(campaign_id, Image.filename, Image.id)
+    ids = {row.filename: row.id for row in session.execute(images)}
     names = match_names(given, ids)
     foreign = [
         Fault(line.number, f"{shown(name)} is not an image of this campaign")
@@ -377,14 +376,6 @@ def _unanimous(campaign_id: int, label: str, min_votes: int) -> Select[int]:
         *others,
         ~is_gold(campaign_id, Consensus.image_id),
     )
-
-
-def _find_images(session: Session, campaign_id: int, filenames: Sequence[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for names in chunks(filenames):
-        images = _select_images(campaign_id, Image.filename, Image.id)
-        found.update(session.execute(images.where(Image.filename.in_(names))).all())
-    return found
 
 
 def _select_images(campaign_id: int, *columns: Any) -> Select[Any]:

@@ -12,7 +12,8 @@ import numpy as np
 
 from labeler.errors import BrokenData
 from labeler.models.images import MAX_ATTRIBUTES
-from rotation.data.celeba import Table, Tables, read_tables
+from rotation.data.celeba import Table, Tables
+from rotation.data.image_set import matching_tables
 from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError
 
@@ -38,7 +39,7 @@ def read_annotations(path: str | Path, names: Sequence[str]) -> Annotations:
         DatasetError: a file is malformed.
         BrokenData: there are more attributes than the database can store.
     """
-    tables = read_tables(path).match_names(set(names))
+    tables, notes = matching_tables(path, names)
     attribute_names = tables.attributes.columns if tables.attributes else ()
     if len(attribute_names) > MAX_ATTRIBUTES:
         raise BrokenData(
@@ -50,7 +51,7 @@ def read_annotations(path: str | Path, names: Sequence[str]) -> Annotations:
         "partition": _lookup(tables.partitions, _first_column),
         "landmarks": _lookup(tables.landmarks, _rows),
     }
-    return Annotations(attribute_names, columns, tuple(_mismatches(tables, names)))
+    return Annotations(attribute_names, columns, (*notes, *_mismatches(tables, names)))
 
 
 def describe(source: ImageSource, name: str, annotations: Annotations) -> dict[str, Any]:

@@ -154,12 +154,12 @@ def choose_from_files(
         InvalidInput: the probability is not 0 to 1.
     """
     _check_probability(min_probability)
-    by_name = read_labels(labels)
-    if min_probability > 0:
-        by_name = _likely_enough(by_name, labels, min_probability)
     with open_images(images) as source:
         here = set(source.names())
-    by_name, yaws = match_keys(by_name, here), match_keys(read_poses(poses), here)
+    by_name, yaws = read_labels(labels, here), match_keys(read_poses(poses), here)
+    if min_probability > 0:
+        likely = read_probabilities(labels, here)
+        by_name = _likely_enough(by_name, likely, labels, min_probability)
     for path, named in ((labels, set(by_name)), (poses, set(yaws))):
         if not named & here:
             raise BrokenData(
@@ -267,9 +267,10 @@ def _proposed_rows(
     return found
 
 
-def _likely_enough(labels: dict[str, str], path: Path, least: float) -> dict[str, str]:
-    """Return the labels whose probability in the file is at least `least`."""
-    likely = read_probabilities(path)
+def _likely_enough(
+    labels: dict[str, str], likely: dict[str, float], path: Path, least: float
+) -> dict[str, str]:
+    """Return the labels whose probability in the file at `path` is at least `least`."""
     lacking = [name for name in labels if name not in likely]
     if lacking:
         raise BrokenData(

@@ -1,8 +1,9 @@
 """CelebA's text files: attributes, identities, partitions and landmarks.
 
-Two formats are read. The files as distributed have a line with the number of rows, a line with the
-column names and rows such as `000001.jpg -1 1 …`. The CSV files of a well-known mirror start with
-`image_id,5_o_Clock_Shadow,…`. `integer_table` reads both. Each file becomes a `Table` of integers.
+The files as distributed have a line with the number of rows, a line with the column names and rows
+such as `000001.jpg -1 1 …`. The CSV files of a well-known mirror start with
+`image_id,5_o_Clock_Shadow,…`. `integer_table` reads these and what other programs make of them.
+Each file becomes a `Table` of integers.
 """
 
 from __future__ import annotations

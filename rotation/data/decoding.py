@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from rotation.errors import ImageError
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
-"""The formats of `sources.IMAGE_SUFFIXES`. Other readers of Pillow start programs, as for EPS."""
+"""The formats of `file_names.IMAGE_SUFFIXES`. Pillow has others that start programs, as for EPS."""
 MAX_PIXELS = 50_000_000
 STRIP_PIXELS = 1_000_000  # converted at a time
 DEEP_WHITE = 65535.0

@@ -14,7 +14,7 @@ of another one. A name that fits none of these ways stays, so that it is told.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from rotation.data.file_names import IMAGE_SUFFIXES
@@ -30,20 +30,15 @@ def match_names(names: Sequence[str], known: Collection[str], doubles: bool = Fa
         known: the names of the images; a set, because each name is looked up.
         doubles: several rows may name one image, as in a list.
     """
-    matched = _match_spelled(names, known, doubles)
+    present = set() if doubles else set(names)
+
+    def spelled(name: str) -> str | None:
+        return next((one for one in spellings(name) if one in known and one not in present), None)
+
+    matched = _settle(names, known, doubles, spelled)
     if all(name in known for name in matched):
         return matched
-    images = _Stems(known)
-    targets = [name if name in known else images.find(name) for name in matched]
-    rows = Counter(targets)
-
-    def fits(name: str, target: str | None) -> bool:
-        return target is not None and (doubles or rows[target] == 1 or name == target)
-
-    return [
-        target if target is not None and fits(name, target) else name
-        for name, target in zip(matched, targets, strict=True)
-    ]
+    return _settle(matched, known, doubles, _Stems(known).find)
 
 
 def match_keys(rows: Mapping[str, T], known: Collection[str]) -> dict[str, T]:
@@ -64,19 +59,19 @@ def spellings(name: str) -> tuple[str, ...]:
     return (name, trimmed, unguard_formula(trimmed), unguard_formula(cell), guard_formula(name))
 
 
-def _match_spelled(names: Sequence[str], known: Collection[str], doubles: bool) -> list[str]:
-    taken = set(names)
-    matched = []
-    for name in names:
-        fitting = name
-        if name not in known:
-            fits = (
-                one for one in spellings(name) if one in known and (doubles or one not in taken)
-            )
-            fitting = next(fits, name)
-        matched.append(fitting)
-        taken.add(fitting)
-    return matched
+def _settle(
+    names: Sequence[str],
+    known: Collection[str],
+    doubles: bool,
+    find: Callable[[str], str | None],
+) -> list[str]:
+    """Names with what `find` takes them for, unless several rows would then name one image."""
+    targets = [name if name in known else find(name) for name in names]
+    rows = Counter(targets)
+    return [
+        target if target is not None and (doubles or rows[target] == 1 or name == target) else name
+        for name, target in zip(names, targets, strict=True)
+    ]
 
 
 class _Stems:

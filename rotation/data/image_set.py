@@ -23,9 +23,19 @@ def open_images(path: str | os.PathLike[str]) -> ImageSource:
 
 
 def read_matching_tables(path: Path, names: Collection[str]) -> Tables:
-    """The tables of a data set that are about its images, with their names.
+    """`matching_tables`; what is left out is logged."""
+    tables, notes = matching_tables(path, names)
+    for note in notes:
+        LOG.warning("Note: %s.", note)
+    return tables
 
-    A table that was found but has no row for any image is left out and logged.
+
+def matching_tables(
+    path: str | os.PathLike[str], names: Collection[str]
+) -> tuple[Tables, list[str]]:
+    """The tables of a data set that are about its images, with their names, and notes.
+
+    A table that was found but has no row for any image is left out; a note says so.
 
     Parameters:
         path: the folder or zip.
@@ -34,19 +44,15 @@ def read_matching_tables(path: Path, names: Collection[str]) -> Tables:
     Raises:
         DatasetError: a file is malformed; the message names file and line.
     """
-    known = set(names)
+    known, notes = set(names), []
     tables = read_tables(path).match_names(known)
     for kind in FILE_STEMS:
         table = getattr(tables, kind)
         if table is not None and known.isdisjoint(table.filenames):
             row = f", such as {table.filenames[0]!r}" if table.filenames else ""
-            LOG.warning(
-                "Note: %s is not used: none of its %d rows%s is about an image of %s, such as %r.",
-                table.path,
-                len(table),
-                row,
-                path,
-                min(known),
+            notes.append(
+                f"{table.path} is not used: none of its {len(table)} rows{row} is about an image "
+                f"of {path}, such as {min(known)!r}"
             )
             tables = replace(tables, **{kind: None})
-    return tables
+    return tables, notes

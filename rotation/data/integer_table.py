@@ -82,7 +82,11 @@ def read_integers(
     Raises:
         CsvError: the text is no table, or rows are wrong.
     """
-    rows = _split_delimited(text, columns or ()) if _is_delimited(text) else _split_blanks(text)
+    rows = (
+        _split_delimited(text, columns or ())
+        if _is_delimited(text)
+        else _split_blanks(text, columns or ())
+    )
     columns = rows.columns if columns is None else columns
     if not columns:
         raise CsvError([Fault(1, "a line with the names of the columns is needed")])
@@ -115,8 +119,9 @@ def _split_delimited(text: str, needed: tuple[str, ...]) -> _Rows:
     found = parse_rows(text, lambda cells: len(cells) > 1 and any(map(_is_key, cells)))
     first = next(found, CsvRow(1, [""]))
     images = [place for place, cell in enumerate(first.cells) if is_image_name(cell.strip())]
-    if images:
-        return _collect(chain([first], found), _Rows(_BETWEEN_CELLS), images[0])
+    if images or _has_values(_without_empty_end(first.cells), needed):
+        key = images[0] if images else 0
+        return _collect(chain([first], found), _Rows(_BETWEEN_CELLS), key)
     names = column_names(first.cells)
     refuse_doubles(names, first.line)
     key, places = _places(names, needed)
@@ -156,7 +161,7 @@ def _collect(
     return rows
 
 
-def _split_blanks(text: str) -> _Rows:
+def _split_blanks(text: str, needed: tuple[str, ...]) -> _Rows:
     """The rows of a file with blanks between its values."""
     lines = enumerate(lines_of(text), start=1)
     columns: tuple[str, ...] = ()
@@ -164,9 +169,10 @@ def _split_blanks(text: str) -> _Rows:
     for number, line in islice(lines, 2):
         cells = line.split()
         is_count = len(cells) == 1 and cells[0].isdigit()
-        if cells and is_image_name(cells[0]):
+        if cells and (is_image_name(cells[0]) or _has_values(cells, needed)):
             pending.append((number, line))
-        elif cells and not is_count:
+            break
+        if cells and not is_count:
             columns = tuple(cells[1:] if cells[0] == "image_id" else cells)
             refuse_doubles(columns, number)
     rows = _Rows(None, columns)
@@ -175,6 +181,13 @@ def _split_blanks(text: str) -> _Rows:
         if words:
             rows.add(number, words[0], words[1] if len(words) > 1 else "")
     return rows
+
+
+def _has_values(cells: Sequence[str], needed: tuple[str, ...]) -> bool:
+    """Whether a first line is a row already: a name without suffix before the needed numbers."""
+    if not needed or len(cells) != len(needed) + 1 or not cells[0].strip():
+        return False
+    return all(cell.strip().removeprefix("-").isdecimal() for cell in cells[1:])
 
 
 def _is_key(cell: str) -> bool:

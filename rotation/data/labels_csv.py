@@ -7,13 +7,14 @@ the format, and `csv_rows` how tables are read.
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rotation.data.csv_rows import CellError, Cells, read_keyed_file
 from rotation.data.csv_text import shown
 from rotation.data.formulas import guard_formula
+from rotation.data.image_names import match_keys
 from rotation.data.labels import LABELS
 from rotation.errors import DatasetError
 
@@ -96,10 +97,14 @@ def stream_label_rows(rows: Iterable[LabelRow]) -> Iterator[str]:
     return stream_csv(LABEL_COLUMNS, (row.cells() for row in rows))
 
 
-def read_labels(path: Path) -> dict[str, str]:
+def read_labels(path: Path, known: Collection[str] | None = None) -> dict[str, str]:
     """The label of each labelled image of a labels.csv by filename, in the order of the file.
 
     Only the columns `filename` and `label` are needed.
+
+    Parameters:
+        known: the names of an image set, as a set. Names of the file become those of the image set
+            (`image_names.match_names`); rows without a label count there too.
 
     Raises:
         DatasetError: the file cannot be read, a column is missing, a filename has two labels or
@@ -107,6 +112,8 @@ def read_labels(path: Path) -> dict[str, str]:
             lines.
     """
     found = read_keyed_file(path, ("label",), parse_label)
+    if known is not None:
+        found = match_keys(found, known)
     labels = {name: label for name, label in found.items() if label}
     if not labels:
         raise DatasetError(
@@ -116,17 +123,22 @@ def read_labels(path: Path) -> dict[str, str]:
     return labels
 
 
-def read_probabilities(path: Path) -> dict[str, float]:
+def read_probabilities(path: Path, known: Collection[str] | None = None) -> dict[str, float]:
     """The probability of each image's label by filename, for the rows that have both.
 
     It is the value of the column p_left, p_center or p_right that belongs to the label. A mirror
     swaps left and right in the label and in the columns, so the mirrored image has the same one.
+
+    Parameters:
+        known: see `read_labels`.
 
     Raises:
         DatasetError: see `read_labels`, but a file without labels is allowed; or a value is not
             within [0, 1].
     """
     found = read_keyed_file(path, ("label", *PROBABILITY_COLUMNS), _label_probability)
+    if known is not None:
+        found = match_keys(found, known)
     return {name: value for name, value in found.items() if value is not None}
 
 

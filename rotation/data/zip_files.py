@@ -92,11 +92,11 @@ def read_place(path: Path, limit: int) -> bytes:
     """The bytes of a file, or of an entry if the path leads into a zip.
 
     Raises:
-        OSError: it cannot be read, or the entry has more than `limit` bytes.
+        OSError: it cannot be read, or it has more than `limit` bytes.
     """
     outer = next((folder for folder in path.parents if folder.is_file()), None)
     if outer is None:
-        return read_bytes(path)
+        return read_bytes(path, limit)
     inner = path.relative_to(outer).as_posix()
     try:
         with open_zip(outer) as archive:

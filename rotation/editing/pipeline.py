@@ -178,7 +178,7 @@ def find_source(data: Data, size: int, options: TurnOptions) -> Source:
     yaw = options.source_yaw_deg
     if yaw is None:
         yaw = source_yaw(name, data.poses)
-    box = _crop_box(photograph, data.device)
+    box = find_crop_box(photograph, data.device)
     crop = standard_crop(photograph, size, box)
     record = source_record(name, light or "center", data.tables)
     return Source(crop, record, light, yaw, photograph, box)
@@ -206,7 +206,7 @@ def source_yaw(name: str, poses: PoseSource) -> float:
     return yaw
 
 
-def _crop_box(photograph: Image.Image, device: torch.device | str) -> Box:
+def find_crop_box(photograph: Image.Image, device: torch.device | str) -> Box:
     """The box of the standard crop; the face is looked for where the shape leaves a doubt."""
     if not has_celeba_shape(*photograph.size):
         return crop_box(*photograph.size)

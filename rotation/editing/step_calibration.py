@@ -19,7 +19,7 @@ Floats = NDArray[np.floating]
 TRIAL_STEPS_DEG = (8.0, 16.0, 24.0, 32.0, 44.0, 56.0, 72.0, 88.0, 104.0, 120.0, 140.0, 160.0)
 """Trial steps to either side. Beyond the last, decoded frames leave the model's distribution."""
 
-MIN_CONFIDENCE = 0.3
+LEAST_CONFIDENCE = 0.3
 MIN_READINGS = 6
 
 
@@ -70,7 +70,7 @@ def calibrate(
     Parameters:
         tried_deg: the trial steps (n,), with 0 among them.
         yaw_deg: the measured yaws (n,), NaN if not measured.
-        confidence: the weight (n,) of each. Yaws below `MIN_CONFIDENCE` do not count.
+        confidence: the weight (n,) of each. Yaws below `LEAST_CONFIDENCE` do not count.
 
     Returns:
         The calibration. None if too few yaws count, if the yaw at step 0 does not, or if the head
@@ -79,7 +79,7 @@ def calibrate(
     from scipy.optimize import isotonic_regression  # late: half a second of imports
 
     tried, yaw = np.asarray(tried_deg, dtype=np.float64), np.asarray(yaw_deg, dtype=np.float64)
-    good = np.isfinite(yaw) & (np.asarray(confidence) >= MIN_CONFIDENCE)
+    good = np.isfinite(yaw) & (np.asarray(confidence) >= LEAST_CONFIDENCE)
     origin = int(np.flatnonzero(tried == 0)[0])
     if not good[origin] or good.sum() < MIN_READINGS:
         return None

@@ -19,11 +19,10 @@ from rotation.clusters.members import (
 )
 from rotation.clusters.selection import Covariates, Criteria, Selection, select, too_small_message
 from rotation.data.crop import Pixels
-from rotation.data.image_names import match_keys
 from rotation.data.image_set import open_images, read_matching_tables
 from rotation.data.labels_csv import read_labels
 from rotation.data.records import UNKNOWN, Records, join_records
-from rotation.data.sources import ImageSource
+from rotation.data.sources import ImageSource, open_source
 from rotation.diffusion.devices import choose_device
 from rotation.directions.fit import STUDIED_METHODS
 from rotation.directions.fit_method import Sample
@@ -139,7 +138,7 @@ def gather(options: StudyOptions, progress: Progress) -> tuple[Sample, Pixels, d
         source = open_pose_source(
             poses_from, images, tables, measured, choose_device(chosen.device)
         )
-        records = join_records(match_keys(labels, known), known, tables)
+        records = join_records(labels, known, tables)
         poses = source.find_poses(records.filenames, progress)
         selection, crops = _select(options, images, records, poses, codec.image_size, progress)
     members = selection.members
@@ -176,7 +175,9 @@ def _labelled(
     if options.images is not None:
         if options.labels is None:
             raise DatasetError("--labels is needed with --images: what light is on each image.")
-        return options.images, read_labels(options.labels), options.poses
+        with open_source(options.images) as source:
+            labels = read_labels(options.labels, set(source.names()))
+        return options.images, labels, options.poses
     folder = options.cache / f"heads-{options.heads}"
     write_dataset(folder, options.heads, progress=lambda d, n: progress("render", d, n))
     return folder, read_truth(folder), replace(options.poses, csv=folder / TRUTH)

@@ -111,7 +111,7 @@ def read_pose_cache(path: Path) -> dict[str, CachedPose]:
     if not path.exists():
         return {}
     try:
-        whole_lines = _whole_lines(read_bytes(path))
+        whole_lines = _whole_lines(read_bytes(path, csv_text.MAX_BYTES))
         found = read_keyed(
             csv_text.decode(whole_lines) or ",".join(_COLUMNS),
             ("yaw_deg",),

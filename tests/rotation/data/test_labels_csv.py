@@ -217,3 +217,9 @@ def test_passes_over_words_that_say_there_is_no_label(tmp_path: Path, word: str)
 
 def test_allows_blanks_in_the_header(tmp_path: Path) -> None:
     assert read_labels(write(tmp_path, "filename, label\na.png,left\n")) == {"a.png": "left"}
+
+
+def test_a_row_without_a_label_keeps_its_image(tmp_path: Path) -> None:
+    """The undecided `a.jpg` must not get the label of `a.png`, which is no image of the set."""
+    path = write(tmp_path, "filename,label\na.jpg,\na.png,left\nb.png,right\n")
+    assert read_labels(path, {"a.jpg", "b.jpg"}) == {"a.png": "left", "b.jpg": "right"}

@@ -111,11 +111,9 @@ def load_settings(
     """
     reader = _Reader(os.environ if environ is None else environ)
     home = reader.get("SIDELIGHT_HOME", "instance", _folder) or Path("instance")
-    own_file = f"{SQLITE}{home / 'sidelight.sqlite3'}"
+    own = f"{SQLITE}{home / 'sidelight.sqlite3'}"
     database_url = reader.get(
-        "SIDELIGHT_DATABASE_URL",
-        own_file,
-        lambda text: text if text == own_file else _database_url(text),
+        "SIDELIGHT_DATABASE_URL", own, lambda text: text if text == own else _database_url(text)
     )
     defaults = {field.name: field.default for field in fields(Settings)}
     if not (database_url or "sqlite").startswith("sqlite"):
@@ -126,6 +124,8 @@ def load_settings(
     }
     secret = reader.get("SIDELIGHT_SECRET_KEY", "", _secret)
     reader.raise_if_wrong()
+    if database_url == own:
+        _refuse_left_behind(own.removeprefix(SQLITE))
     if change_home:
         _refuse_half_restored(home)
         _make_home(home)
@@ -199,18 +199,31 @@ def _folder(text: str) -> Path:
     return real_path(_user_path(text or "instance"))
 
 
-def _user_path(text: str) -> Path:
+def _user_path(text: str, prefix: str = "") -> Path:
     try:
-        return user_path(text)
+        path = user_path(text)
     except DatasetError:
         raise ValueError("no home folder is known for ~; write the whole path") from None
+    if text.startswith("~") and not path.exists() and Path(text).exists():
+        raise ValueError(
+            f"~ is the home folder, and {path} is missing; earlier versions made a folder called "
+            f"~; to use it, write {prefix}{_written(Path(text))}"
+        )
+    return path
+
+
+def _written(path: Path) -> str:
+    """A path as a user must write it: a name `~` is not the home folder."""
+    return f"./{path}" if str(path).startswith("~") else str(path)
+
+
+def _file_before(file: str) -> Path:
+    return Path(unquote(file.partition("?")[0]))  # sqlite:///FILE was read as a web address
 
 
 def _database_url(text: str) -> str:
-    if text.startswith(("postgres://", "postgresql://")):
+    if text.startswith(("postgres://", "postgresql://", "postgresql+psycopg://")):
         return "postgresql+psycopg://" + text.split("://", 1)[1]
-    if text.startswith("postgresql+psycopg://"):
-        return text
     if not text.startswith(SQLITE):
         raise ValueError("enter sqlite:///FILE or postgresql://USER@HOST/NAME")
     file = text.removeprefix(SQLITE)
@@ -218,10 +231,10 @@ def _database_url(text: str) -> str:
         raise ValueError("a database in memory would lose all votes; use sqlite:///FILE")
     if re.search(r"\?\w+=", file):
         raise ValueError("options are not allowed; all that follows sqlite:/// names the file")
-    path, decoded = _user_path(file), Path(unquote(file))
-    if not path.exists() and decoded.exists():  # SQLAlchemy's own reading of an address
-        raise ValueError(f"write the name of the file as it is: {SQLITE}{decoded}")
-    return f"{SQLITE}{path}"
+    path, before = _user_path(file, SQLITE), _file_before(file)
+    if not path.exists() and before.is_file():
+        raise ValueError(f"write the name of the file as it is: {SQLITE}{_written(before)}")
+    return f"{SQLITE}{_written(path)}"
 
 
 def read_host(text: str) -> str:
@@ -309,6 +322,17 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "login_window_seconds": _whole(1, 86_400),
     "confirm_minutes": _whole(1, 1440),
 }
+
+
+def _refuse_left_behind(file: str) -> None:
+    # Otherwise an empty site would begin, and the votes of an earlier version would seem lost.
+    before = _file_before(file)
+    if not Path(file).exists() and before.is_file():
+        raise ConfigError(
+            f"The database {file} is missing. Earlier versions kept it in {before}. To go on with "
+            f"it, set SIDELIGHT_DATABASE_URL={SQLITE}{before}. Or stop the site and move the file, "
+            "together with its -wal and -shm if there are any."
+        )
 
 
 def _refuse_half_restored(home: Path) -> None:

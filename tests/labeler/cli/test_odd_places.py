@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
+from sqlalchemy.engine import make_url
 
 from labeler.cli.main import cli
 from labeler.config import load_settings
@@ -70,6 +71,63 @@ def test_the_address_of_a_database_names_its_file_as_it_is(
     (tmp_path / "c d").write_text("")  # an address that was written for SQLAlchemy
     with pytest.raises(ConfigError, match=r"write the name of the file as it is: .*c d"):
         url("c%20d")
+
+
+@pytest.mark.parametrize(
+    ("home", "before"),
+    [("light%20site", "light site/sidelight.sqlite3"), ("what?", "what"), ("a%3Fb?", "a?b")],
+)
+def test_a_database_of_an_earlier_version_is_not_left_behind(
+    tmp_path: Path, home: str, before: str
+) -> None:
+    """Earlier versions read the default as an address, so the file was not in the home."""
+    environ = {"SIDELIGHT_HOME": str(tmp_path / home)}
+    new, old = tmp_path / home / "sidelight.sqlite3", tmp_path / before
+    assert make_url(f"sqlite:///{new}").database == str(old)
+    assert load_settings(environ, change_home=False).database_url == f"sqlite:///{new}"
+    old.parent.mkdir(exist_ok=True)
+    old.write_text("votes")
+    with pytest.raises(ConfigError) as caught:
+        load_settings(environ)
+    assert f"The database {new} is missing. Earlier versions kept it in {old}" in str(caught.value)
+    advised = f"sqlite:///{old}"
+    assert f"set SIDELIGHT_DATABASE_URL={advised}." in str(caught.value)
+    assert not new.parent.exists()
+    named = load_settings(environ | {"SIDELIGHT_DATABASE_URL": advised})
+    assert named.database_url == advised
+    old.rename(new)
+    assert load_settings(environ).database_url == f"sqlite:///{new}"
+
+
+def test_a_folder_called_tilde_of_an_earlier_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "user").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "user"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "~" / "site").mkdir(parents=True)
+    for name in ("x.db", "a b.db"):
+        (tmp_path / "~" / name).write_text("")
+
+    def refusal(**environ: str) -> str:
+        with pytest.raises(ConfigError) as caught:
+            load_settings(environ)
+        return str(caught.value)
+
+    assert "to use it, write ./~/site" in refusal(SIDELIGHT_HOME="~/site")
+    assert load_settings({"SIDELIGHT_HOME": "./~/site"}).home == tmp_path / "~" / "site"
+    site = {"SIDELIGHT_HOME": str(tmp_path / "site")}
+    for given, advised in (("~/x.db", "./~/x.db"), ("~/a%20b.db", "./~/a b.db")):
+        url = f"sqlite:///{advised}"
+        assert f"write {url}" in refusal(
+            **site, SIDELIGHT_DATABASE_URL=f"sqlite:///{given}"
+        ).replace("the name of the file as it is: ", "")
+        assert load_settings(site | {"SIDELIGHT_DATABASE_URL": url}).database_url == url
+        database = Database(url)
+        with database.engine.connect():
+            assert (tmp_path / advised).stat().st_size
+        database.dispose()
+    assert not list((tmp_path / "user").iterdir())
 
 
 def test_a_home_that_cannot_be_says_what_to_set(

@@ -49,8 +49,18 @@ def init(backup: bool) -> None:
     click.echo(f"The database {did}: {where}")
 
 
+def _host(_context: click.Context, _option: click.Parameter, text: str | None) -> str | None:
+    """The address of `--host`, None without the option."""
+    try:
+        return None if text is None else read_host(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r}: {error}.") from None
+
+
 @click.command()
-@click.option("--host", help="Address to listen on. Default: SIDELIGHT_HOST or 127.0.0.1.")
+@click.option(
+    "--host", callback=_host, help="Address to listen on. Default: SIDELIGHT_HOST or 127.0.0.1."
+)
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
@@ -81,7 +91,7 @@ def serve(
     settings = load_settings()
     settings = dataclasses.replace(
         settings,
-        host=read_host(host) if host else settings.host,
+        host=host or settings.host,
         port=port or settings.port,
         workers=workers or settings.workers,
     )

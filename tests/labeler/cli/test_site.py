@@ -48,6 +48,14 @@ def test_init_creates_and_then_finds_the_database(home: Path) -> None:
     assert current(open_db()) == head()
 
 
+@pytest.mark.parametrize("host", [" ", ""])
+def test_serve_needs_an_address_to_listen_on(home: Path, host: str) -> None:
+    done = run("serve", "--host", host)
+    assert done.exit_code == 2
+    assert f"'--host': {host!r}: enter an address of this machine, such as" in done.output
+    assert not home.exists()
+
+
 def test_commands_need_the_tables(home: Path) -> None:
     with pytest.raises(SidelightError, match=r"Run `python manage\.py init` first"):
         run("users", "list")

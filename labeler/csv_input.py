@@ -45,7 +45,7 @@ def read_upload(file: IO[bytes]) -> str:
         BrokenData: it is no text. The message says how to save it.
     """
     try:
-        return csv_text.decode(csv_text.read_bytes(file))
+        return csv_text.decode_file(file)
     except CsvError as error:
         raise _broken(error) from None
 
@@ -115,7 +115,7 @@ def _broken(error: CsvError) -> BrokenData:
 
 
 def _label_and_explanation(cells: Cells) -> tuple[str, str]:
-    label, explanation = parse_label(cells), cells.text("explanation")
+    label, explanation = parse_label(cells), cells.prose("explanation")
     if len(explanation) > MAX_EXPLANATION:
         raise CellError(
             "explanation",

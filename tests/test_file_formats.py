@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from labeler.cli.light_classifier import read_proposals
 from labeler.csv_input import read_filenames, read_gold_csv, read_upload
 from labeler.errors import BrokenData
 from rotation.data.celeba import LANDMARK_COLUMNS, read_tables
-from rotation.data.csv_text import MAX_BYTES
+from rotation.data.csv_text import DELIMITERS, MAX_BYTES
 from rotation.data.labels_csv import read_labels, read_probabilities
 from rotation.errors import DatasetError
 from rotation.poses.pose_cache import read_pose_cache
@@ -239,6 +240,50 @@ def test_what_is_no_text_is_refused(tmp_path: Path, entrance: str) -> None:
         assert "Save it as 'CSV UTF-8'" in said
 
 
+@pytest.mark.parametrize(
+    ("encoding", "word"),
+    [("cp1251", "слева"), ("koi8-r", "слева"), ("cp1253", "αριστερά"), ("cp1255", "שמאל")],
+)
+@pytest.mark.parametrize("entrance", ENTRANCES)
+def test_another_code_page_is_refused(
+    tmp_path: Path, entrance: str, encoding: str, word: str
+) -> None:
+    """Read as Windows-1252 it would give names and explanations that nobody has written."""
+    table = ENTRANCES[entrance]
+    header, *body = table.rows()
+    rows = [header, *([f"{word} {number}.jpg", *row[1:]] for number, row in enumerate(body))]
+    text = write(rows, ";", "\r\n").replace("è qui; là", word).replace("là", word)
+    said = refusal(table, tmp_path, text.encode(encoding))
+    assert "ine 2: not a CSV file: it is neither UTF-8 nor Windows-1252" in said
+    assert "Save it as 'CSV UTF-8'." in said
+
+
+@pytest.mark.parametrize(
+    "note", ["É", "à", "été", "là", "Über Größe", "20×30 «è»", "Çà et là, déjà", "naïve façade"]
+)
+def test_western_accents_are_read(note: str) -> None:
+    data = f'filename,label,explanation\na.jpg,left,"{note}"\n'.encode("windows-1252")
+    assert [line.explanation for line in read_gold_csv(read_upload(io.BytesIO(data))).lines] == [
+        note
+    ]
+
+
+@pytest.mark.parametrize("word", ["None", "nan", "N/A"])
+def test_an_explanation_may_be_any_word(word: str) -> None:
+    text = f"filename,label,explanation\na.jpg,left, {word} \nb.jpg,left,\nc.jpg,left\n"
+    assert [line.explanation for line in read_gold_csv(text).lines] == [word, "", ""]
+
+
+@pytest.mark.parametrize("line", ["sep= ", "sep=", '"sep=x"', "SEP=:", "sep= ,,,"])
+@pytest.mark.parametrize("entrance", ENTRANCES)
+def test_sep_with_another_delimiter_is_refused(tmp_path: Path, entrance: str, line: str) -> None:
+    table = ENTRANCES[entrance]
+    said = refusal(table, tmp_path, f"{line}\n{write(table.rows())}".encode())
+    assert "ine 1: " in said
+    assert "names no delimiter that can be read" in said
+    assert "sep=, and sep=; are allowed" in said
+
+
 @pytest.mark.parametrize("entrance", ENTRANCES)
 def test_a_quote_that_is_never_closed(tmp_path: Path, entrance: str) -> None:
     table = ENTRANCES[entrance]
@@ -381,3 +426,8 @@ def test_odd_files_end_soon(tmp_path: Path) -> None:
     rows = "".join(f"{number}.jpg,top\n" for number in range(2_000))
     said = refusal(table, tmp_path, f"filename,label\n{rows}".encode())
     assert "and 1,980 more wrong lines" in said
+    for sign in (" ", *DELIMITERS):  # 64 K blanks took 20 seconds where a blank was the delimiter
+        started = time.process_time()
+        text = f"sep={sign}\nfilename{sign}{' ' * 70_000}x\na.jpg{sign}left\n"
+        assert "Needed are" in refusal(table, tmp_path, text.encode()) or sign == " "
+        assert time.process_time() - started < 2

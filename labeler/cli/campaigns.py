@@ -18,7 +18,7 @@ from labeler.rules.campaign_rules import Rules, read_rules, write_rule
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.validation import RuleError
 from rotation.cli.option_types import InputPath
-from rotation.data.csv_text import read_text_file
+from rotation.data.csv_text import PLAIN_TEXT, read_text_file
 
 FILE = InputPath()
 PARTITIONS = {"train": 0, "valid": 1, "test": 2}
@@ -262,7 +262,7 @@ def _rules(pairs: Sequence[str], base: Rules | None = None) -> Rules:
 
 
 def _guideline(path: Path) -> str:
-    return re.sub(r"\r\n?", "\n", read_text_file(path))
+    return re.sub(r"\r\n?", "\n", read_text_file(path, PLAIN_TEXT))
 
 
 def _tell(campaign_id: int) -> None:

@@ -6,8 +6,8 @@
 - Names of columns are compared in small letters and without blanks around them. Two columns of one
   name are refused. A column without a name must be empty, apart from the first one: pandas writes
   its index there.
-- A cell is read without blanks around it. `EMPTY` words, such as pandas' `nan`, are empty cells. A
-  row that ends early has empty cells at its end.
+- A cell is read without blanks around it. `EMPTY` words, such as pandas' `nan`, are empty cells,
+  but not in prose. A row that ends early has empty cells at its end.
 - Filenames stay as they stand, without the apostrophe of `guard_formula`;
   `image_names.match_names` compares them with those of the images.
 - Rows that say the same about an image count once.
@@ -58,8 +58,12 @@ class Cells:
 
     def text(self, column: str) -> str:
         """The cell without blanks around it; '' if it is missing or one of `EMPTY`."""
-        cell = self.by_column.get(column, "").strip()
+        cell = self.prose(column)
         return "" if cell.lower() in EMPTY else cell
+
+    def prose(self, column: str) -> str:
+        """The cell without blanks around it; '' if it is missing. Any word may be meant."""
+        return self.by_column.get(column, "").strip()
 
     def number(self, column: str, low: float, high: float) -> float | None:
         """The number in a cell, with a decimal point or comma; None if the cell is empty.

@@ -1,8 +1,9 @@
 """Text and rows of tables as programs write them: encodings, line ends and dialects.
 
 UTF-8 is read with and without a byte order mark, UTF-16 and UTF-32 with one. Other text is taken
-for Windows-1252, in which spreadsheets on Windows save "CSV". Cells are parted by commas,
-semicolons, tabs or bars. The header decides which, and so does a first line `sep=;`.
+for Windows-1252, in which spreadsheets on Windows save "CSV" in Western Europe and America. It is
+refused if its words are not of such a language. Cells are parted by commas, semicolons, tabs or
+bars. The header decides which, and so does a first line `sep=;`.
 """
 
 from __future__ import annotations
@@ -23,9 +24,10 @@ MAX_BYTES = 256 * 2**20
 
 FAULTS_SHOWN = 20
 DELIMITERS = ",;\t|"
-ADVICE = "Save it as 'CSV UTF-8'."
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
-_SEP_LINE = re.compile(r'"?sep=([^"\r\n])"?[ \t,;|]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
+_SEP_LINE = re.compile(r'"?sep=([^"\r\n]?)"?[ \t,;|]*(?:\r\n|\r|\n|\Z)', re.IGNORECASE)
+# Letters of Windows-1252. Cyrillic fills the places up to ÿ, so × and ÷ are among its letters.
+_WORD = re.compile("[A-Za-zƒŠŒŽšœžŸÀ-ÿ]{2,}")
 _MARKS = (  # the longer mark first: that of UTF-32 begins like that of UTF-16
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -34,13 +36,26 @@ _MARKS = (  # the longer mark first: that of UTF-32 begins like that of UTF-16
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 _OTHER_FILES = (
-    (b"PK\x03\x04", "an Excel workbook or a zip file"),
-    (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
+    (b"PK\x03\x04", "a Word document, an Excel workbook or a zip file"),
+    (b"\xd0\xcf\x11\xe0", "an old Word document or an old Excel workbook"),
+    (b"%PDF-", "a PDF document"),
     (b"\x1f\x8b", "compressed with gzip; unpack it first"),
 )
 _SHOWN = 60  # characters of a cell in a message
 _NAMES_SHOWN = 20  # columns in a message
 _LOOKED_AT = 1 << 16  # characters that decide about blanks before quotes
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a file should be, and a sentence that says how to save it so."""
+
+    name: str
+    advice: str
+
+
+TABLE = Wanted("CSV file", "Save it as 'CSV UTF-8'.")
+PLAIN_TEXT = Wanted("text file", "Save it as plain text in UTF-8.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +126,7 @@ class CsvRow:
     cells: list[str]
 
 
-def read_text_file(path: str | os.PathLike[str]) -> str:
+def read_text_file(path: str | os.PathLike[str], wanted: Wanted = TABLE) -> str:
     """The text of a file, as `decode` reads it.
 
     Raises:
@@ -119,22 +134,22 @@ def read_text_file(path: str | os.PathLike[str]) -> str:
     """
     try:
         with open_regular(path) as file:
-            return decode(read_bytes(file))
+            return decode_file(file, wanted)
     except CsvError as error:
         raise error.about(path) from None
     except OSError as error:
         raise DatasetError(f"{path}: cannot be read ({error.strerror}).") from None
 
 
-def read_bytes(file: IO[bytes]) -> bytes:
-    """The bytes of an open file; `CsvError` if it has more than `MAX_BYTES`."""
+def decode_file(file: IO[bytes], wanted: Wanted = TABLE) -> str:
+    """The text of an open file; `CsvError` as of `decode`, or if it exceeds `MAX_BYTES`."""
     data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise CsvError([Fault(0, f"it has more than {MAX_BYTES >> 20} MiB")])
-    return data
+    return decode(data, wanted)
 
 
-def decode(data: bytes) -> str:
+def decode(data: bytes, wanted: Wanted = TABLE) -> str:
     """The text of a file without its byte order mark.
 
     Raises:
@@ -142,25 +157,24 @@ def decode(data: bytes) -> str:
     """
     for start, what in _OTHER_FILES:
         if data.startswith(start):
-            raise CsvError([Fault(0, f"it is no CSV file but {what}. {ADVICE}")])
+            raise CsvError([Fault(0, f"it is no {wanted.name} but {what}. {wanted.advice}")])
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), "")
     try:
         text = data.decode(encoding or "utf-8")
     except UnicodeDecodeError as error:
-        text = "" if encoding else _decode_1252(data, error)
+        text = "" if encoding else _decode_1252(data, error, wanted)
         if not text:
-            message = f"it is no text in {error.encoding.upper()} ({error.reason}). {ADVICE}"
-            raise CsvError([Fault(0, f"not a CSV file: {message}")]) from None
-    refuse_nul(text)
+            message = f"it is no text in {error.encoding.upper()} ({error.reason})"
+            raise _not_text(0, message, wanted) from None
+    refuse_nul(text, wanted)
     return text.removeprefix("\ufeff")  # UTF-16 and UTF-32 keep it, and joined files have two
 
 
-def refuse_nul(text: str) -> None:
+def refuse_nul(text: str, wanted: Wanted = TABLE) -> None:
     """Raise `CsvError` if the text has a NUL character, which databases do not store."""
     if "\0" in text:
         line = _line_after(text[: text.index("\0")])
-        message = f"not a CSV file: a NUL character cannot be text. {ADVICE}"
-        raise CsvError([Fault(line, message)])
+        raise _not_text(line, "a NUL character cannot be text", wanted)
 
 
 def parse_rows(text: str, fits: Callable[[list[str]], bool]) -> Iterator[CsvRow]:
@@ -174,10 +188,14 @@ def parse_rows(text: str, fits: Callable[[list[str]], bool]) -> Iterator[CsvRow]
             otherwise the one that gives the most cells.
 
     Raises:
-        CsvError: the quotes do not fit, or a cell is too long.
+        CsvError: the quotes do not fit, a cell is too long, or `sep=` names another delimiter.
     """
     said = _SEP_LINE.match(text)
     start = said.end() if said else 0
+    if said and (said.group(1) or " ") not in DELIMITERS:
+        message = f"{shown(said.group().strip())} names no delimiter that can be read"
+        allowed = "sep=, and sep=; are allowed, also with a tab or a bar"
+        raise CsvError([Fault(1, message, "", allowed)])
     order = dict.fromkeys([*(said.group(1) if said else ""), *DELIMITERS])
     first = {each: _cells(_rows(text, start, each)) for each in order}
     fitting = [each for each, cells in first.items() if fits(cells)]
@@ -207,16 +225,49 @@ def shown_names(names: Iterable[str]) -> str:
     return ", ".join([*told[:_NAMES_SHOWN], *more]) or "nothing"
 
 
-def _decode_1252(data: bytes, error: UnicodeDecodeError) -> str:
-    """Text in Windows-1252; `CsvError` if most of it is UTF-8 that was damaged at one place."""
+def _not_text(line: int, message: str, wanted: Wanted) -> CsvError:
+    return CsvError([Fault(line, f"not a {wanted.name}: {message}. {wanted.advice}")])
+
+
+def _decode_1252(data: bytes, error: UnicodeDecodeError, wanted: Wanted) -> str:
+    """Text in Windows-1252; '' if it has bytes without a meaning there.
+
+    Raises:
+        CsvError: it is UTF-8 that was damaged at one place, or text in another encoding.
+    """
     if not data.decode("utf-8", "ignore").isascii():
         line = _line_after(data[: error.start].decode("utf-8"))
-        message = f"it is partly UTF-8, but not here. {ADVICE}"
-        raise CsvError([Fault(line, f"not a CSV file: {message}")])
+        raise _not_text(line, "it is partly UTF-8, but not here", wanted)
     try:
-        return data.decode("windows-1252")
+        text = data.decode("windows-1252")
     except UnicodeDecodeError:
         return ""
+    _refuse_foreign(text, wanted)
+    return text
+
+
+def _refuse_foreign(text: str, wanted: Wanted) -> None:
+    """Raise `CsvError` if text that was read as Windows-1252 has another encoding.
+
+    Western words have accents among letters of ASCII. Russian, Greek or Hebrew words in a code
+    page of their own are whole words of other letters. Words of one letter, such as `è`, tell
+    nothing.
+    """
+    first: re.Match[str] | None = None
+    foreign = western = 0
+    for match in _WORD.finditer(text):
+        word = match.group()
+        if word.isascii():
+            continue
+        if re.search("[A-Za-z]", word):
+            western += len(word)
+        else:
+            foreign += len(word)
+            first = first or match
+    if first and foreign > western:
+        line = _line_after(text[: first.start()])
+        message = f"it is neither UTF-8 nor Windows-1252, in which it has {shown(first.group())}"
+        raise _not_text(line, message, wanted)
 
 
 def _line_after(text: str) -> int:
@@ -236,7 +287,7 @@ def _rows(text: str, start: int, delimiter: str) -> Iterator[CsvRow]:
     # `a.jpg, "left"`: a quote after a blank opens a cell only if blanks are skipped. Programs that
     # write so do it everywhere, so the beginning of the text tells.
     sign = re.escape(delimiter)
-    blank = re.search(f'{sign} +"(?=[^"\\r\\n{sign}])', text[:_LOOKED_AT])
+    blank = re.search(f'{sign} ++"(?=[^"\\r\\n{sign}])', text[:_LOOKED_AT])
     reader = csv.reader(
         lines_of(text, start), delimiter=delimiter, skipinitialspace=bool(blank), strict=True
     )

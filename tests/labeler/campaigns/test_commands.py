@@ -249,3 +249,24 @@ def test_commands_read_what_spreadsheets_write(db: Database, tmp_path: Path) -> 
     with db.read() as session:
         stored = session.scalars(select(Campaign.guideline).where(Campaign.name == "listed")).one()
     assert stored == "Guarda la luce: così."
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"PK\x03\x04" + bytes(9), "no text file but a Word document"),
+        (b"%PDF-1.7\n", "no text file but a PDF document"),
+        ("Свет слева".encode("cp1251"), "not a text file: it is neither UTF-8 nor Windows-1252"),
+        (b"Look\0", "not a text file: a NUL character"),
+    ],
+)
+def test_a_guideline_that_is_no_text(
+    db: Database, tmp_path: Path, data: bytes, message: str
+) -> None:
+    file = tmp_path / "guide.docx"
+    file.write_bytes(data)
+    with pytest.raises(DatasetError) as caught:
+        run("campaigns", "set", "faces", "--guideline", str(file))
+    assert message in str(caught.value)
+    assert "Save it as plain text in UTF-8." in str(caught.value)
+    assert "CSV" not in str(caught.value)

@@ -130,4 +130,4 @@ def _is_table(text: str, names: Sequence[str]) -> bool:
     header = csv_text.first_row(text, lambda cells: has_columns(cells, (FILENAME,)))
     if has_columns(header, (FILENAME,)):
         return True
-    return len(header) > 1 and not is_image_name(names[0].strip())
+    return len(header) > 1 and not is_image_name(header[0].strip())

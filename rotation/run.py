@@ -7,6 +7,7 @@ what they give, and fills in the options that were left open.
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -104,7 +105,7 @@ def resolve_model_options(model: ModelOptions, images: Path) -> ModelOptions:
 
     Photographs use `celeba-64` and `smooth`, rendered heads `synthetic-heads-64` and `inversion`.
     """
-    is_rendered = (images / TRUTH).is_file()
+    is_rendered = os.path.isfile(images / TRUTH)
     folder = model.folder or find_model(None if is_rendered else PHOTOGRAPH_MODEL)
     embedding = model.embedding or ("inversion" if is_rendered else "smooth")
     return replace(model, folder=folder, embedding=embedding)

@@ -244,10 +244,17 @@ def _selection(
             attributes=dict.fromkeys(wanted, True) | dict.fromkeys(barred, False),
             sample=sample,
             seed=seed,
-            filenames=tuple(read_filenames(read_text_file(listed))) if listed else None,
+            filenames=_listed(listed) if listed else None,
         )
     except RuleError as error:
         raise click.UsageError(str(error)) from None
+
+
+def _listed(path: Path) -> tuple[str, ...]:
+    names = tuple(read_filenames(read_text_file(path)))
+    if not names:
+        raise click.ClickException(f"{path} names no image. Write one filename per line.")
+    return names
 
 
 def _rules(pairs: Sequence[str], base: Rules | None = None) -> Rules:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotation.data.csv_text import MAX_BYTES, CsvError, decode
-from rotation.data.image_names import match_names
+from rotation.data.image_names import match_table_names
 from rotation.data.integer_table import read_integers
 from rotation.data.sources import image_places
 from rotation.data.zip_files import ZipError, entry_name, open_zip, read_place
@@ -54,8 +54,8 @@ class Table:
         return len(self.filenames)
 
     def match_names(self, known: Collection[str]) -> Table:
-        """The table with the filenames of the image set (`image_names.match_names`)."""
-        return replace(self, filenames=tuple(match_names(self.filenames, known)))
+        """The table with the filenames of the image set (`image_names.match_table_names`)."""
+        return replace(self, filenames=tuple(match_table_names(self.filenames, known)))
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Tables:
         return tuple(table for kind in FILE_STEMS if (table := getattr(self, kind)) is not None)
 
     def match_names(self, known: Collection[str]) -> Tables:
-        """The tables with the filenames of the image set (`image_names.match_names`)."""
+        """The tables with the filenames of the image set (`image_names.match_table_names`)."""
         tables = ((kind, getattr(self, kind)) for kind in FILE_STEMS)
         return Tables(**{kind: table and table.match_names(known) for kind, table in tables})
 

@@ -98,7 +98,7 @@ def read_keyed(
     parse: Callable[[Cells], T],
     *,
     later_counts: bool = False,
-    any_name: bool = False,
+    written_here: bool = False,
 ) -> dict[str, Entry[T]]:
     """What a table says about each image, by filename, in the order of the file.
 
@@ -108,16 +108,17 @@ def read_keyed(
         parse: makes the value of a row from its cells. It may raise `CellError`.
         later_counts: a later row about an image replaces an earlier one. By default rows that
             differ are refused.
-        any_name: names are allowed that no data set can have, and stay as they are.
+        written_here: the engine writes such files itself. Names that no data set can have stay as
+            they are, and cells beyond the header are passed over: people join its files.
 
     Raises:
         CsvError: the file is no table, a column is missing, or rows are wrong.
     """
     found: dict[str, Entry[T]] = {}
     faults = Faults()
-    for line, cells in _records(text, (FILENAME, *needed), faults):
+    for line, cells in _records(text, (FILENAME, *needed), faults, written_here):
         try:
-            name = _filename(cells.by_column.get(FILENAME, ""), any_name)
+            name = _filename(cells.by_column.get(FILENAME, ""), written_here)
             value = parse(cells)
         except CellError as error:
             faults.add(Fault(line, error.message, error.column, error.allowed))
@@ -133,7 +134,7 @@ def read_keyed(
 
 
 def read_keyed_file(
-    path: Path, needed: Sequence[str], parse: Callable[[Cells], T], *, any_name: bool = False
+    path: Path, needed: Sequence[str], parse: Callable[[Cells], T], *, written_here: bool = False
 ) -> dict[str, T]:
     """The values of `read_keyed` for the file at `path`.
 
@@ -142,7 +143,7 @@ def read_keyed_file(
     """
     text = read_text_file(path)
     try:
-        found = read_keyed(text, needed, parse, any_name=any_name)
+        found = read_keyed(text, needed, parse, written_here=written_here)
     except CsvError as error:
         raise error.about(path) from None
     return {name: entry.value for name, entry in found.items()}
@@ -193,7 +194,9 @@ def has_columns(cells: Sequence[str], needed: Sequence[str]) -> bool:
     return {name.lower() for name in column_names(cells)}.issuperset(needed)
 
 
-def _records(text: str, needed: Sequence[str], faults: Faults) -> Iterator[tuple[int, Cells]]:
+def _records(
+    text: str, needed: Sequence[str], faults: Faults, any_cells: bool
+) -> Iterator[tuple[int, Cells]]:
     """The line of each row below the header, and its cells. Wrong rows go to `faults`."""
     rows = parse_rows(text, lambda cells: has_columns(cells, needed))
     header = next(rows, CsvRow(1, []))
@@ -214,14 +217,14 @@ def _records(text: str, needed: Sequence[str], faults: Faults) -> Iterator[tuple
             return
         if row is None:
             return
-        wrong = nameless_value(row.cells, names)
+        wrong = "" if any_cells else nameless_value(row.cells, names)
         if wrong:
             faults.add(Fault(row.line, wrong))
         else:
             yield row.line, Cells(dict(zip(names, row.cells, strict=False)))
 
 
-def _filename(cell: str, any_name: bool) -> str:
+def _filename(cell: str, written_here: bool) -> str:
     """The filename in a cell, without the guard against formulas.
 
     Raises:
@@ -233,6 +236,6 @@ def _filename(cell: str, any_name: bool) -> str:
     try:
         return safe_name(name)
     except DatasetError as error:
-        if any_name:
+        if written_here:
             return name
         raise CellError(FILENAME, str(error)) from None

@@ -1,14 +1,17 @@
-"""Match the filenames of a file with those of an image set: one rule for tables, labels and poses.
+"""Match the filenames of a file with those of an image set.
 
-A name stays as it stands if an image has it. Otherwise it means the one image that differs from it
-only in
+A name stays as it stands if an image has it. Otherwise it means the one image that `spellings`
+names, such as the one without blanks around it. Names of CelebA's tables (`match_table_names`) may
+also differ in
 
-1. how the table writes the name (`spellings`), such as blanks around it,
-2. the suffix: CelebA's tables name `000001.jpg`, and `img_align_celeba_png` holds `000001.png`,
-3. folders before the name: `000001.jpg` in a table, `faces/000001.png` in the image set.
+1. the suffix: the tables name `000001.jpg`, and `img_align_celeba_png` holds `000001.png`,
+2. folders before the name: `000001.jpg` in a table, `faces/000001.png` in the image set.
+
+Labels, poses and lists must have the suffix and the folders right: two image sets often number
+their images alike, and a label must not go to another person's face.
 
 Where two images or two rows come into question, nothing is matched, so that no image gets the row
-of another one. A name that fits none of these ways stays, so that it is told.
+of another one. A name that fits in no way stays, so that it is told.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ T = TypeVar("T")
 
 
 def match_names(names: Sequence[str], known: Collection[str], doubles: bool = False) -> list[str]:
-    """Filenames as the image set has them, in their order.
+    """Filenames of labels, poses or lists as the image set has them, in their order.
 
     Parameters:
         known: the names of the images; a set, because each name is looked up.
@@ -35,10 +38,15 @@ def match_names(names: Sequence[str], known: Collection[str], doubles: bool = Fa
     def spelled(name: str) -> str | None:
         return next((one for one in spellings(name) if one in known and one not in present), None)
 
-    matched = _settle(names, known, doubles, spelled)
+    return _settle(names, known, doubles, spelled)
+
+
+def match_table_names(names: Sequence[str], known: Collection[str]) -> list[str]:
+    """Filenames of a table of CelebA as the image set has them; `known` as for `match_names`."""
+    matched = match_names(names, known)
     if all(name in known for name in matched):
         return matched
-    return _settle(matched, known, doubles, _Stems(known).find)
+    return _settle(matched, known, False, _Stems(known).find)
 
 
 def match_keys(rows: Mapping[str, T], known: Collection[str]) -> dict[str, T]:

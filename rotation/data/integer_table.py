@@ -163,7 +163,8 @@ def _collect(
 
 def _split_blanks(text: str, needed: tuple[str, ...]) -> _Rows:
     """The rows of a file with blanks between its values."""
-    lines = enumerate(lines_of(text), start=1)
+    numbered = enumerate(lines_of(text), start=1)
+    lines = ((number, line) for number, line in numbered if line.strip())
     columns: tuple[str, ...] = ()
     pending: list[tuple[int, str]] = []
     for number, line in islice(lines, 2):
@@ -178,8 +179,7 @@ def _split_blanks(text: str, needed: tuple[str, ...]) -> _Rows:
     rows = _Rows(None, columns)
     for number, line in chain(pending, lines):
         words = line.split(None, 1)
-        if words:
-            rows.add(number, words[0], words[1] if len(words) > 1 else "")
+        rows.add(number, words[0], words[1] if len(words) > 1 else "")
     return rows
 
 

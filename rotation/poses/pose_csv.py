@@ -20,13 +20,14 @@ def read_poses(path: Path) -> dict[str, PoseRow]:
     """The poses of a `poses.csv` by filename.
 
     The columns `filename` and `yaw_deg` are needed. Pitch and roll default to 0 and the confidence
-    to 1. An empty yaw means that no face was found. Other columns are ignored.
+    to 1. An empty yaw means that no face was found. Other columns are ignored, also those
+    that the header does not name.
 
     Raises:
         DatasetError: the file cannot be read, a value is wrong, or a filename has two poses. The
             message names the lines.
     """
-    return read_keyed_file(path, ("yaw_deg",), parse_pose, any_name=True)
+    return read_keyed_file(path, ("yaw_deg",), parse_pose, written_here=True)
 
 
 def format_poses(names: Iterable[str], poses: Poses) -> str:

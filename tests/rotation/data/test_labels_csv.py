@@ -220,6 +220,6 @@ def test_allows_blanks_in_the_header(tmp_path: Path) -> None:
 
 
 def test_a_row_without_a_label_keeps_its_image(tmp_path: Path) -> None:
-    """The undecided `a.jpg` must not get the label of `a.png`, which is no image of the set."""
-    path = write(tmp_path, "filename,label\na.jpg,\na.png,left\nb.png,right\n")
-    assert read_labels(path, {"a.jpg", "b.jpg"}) == {"a.png": "left", "b.jpg": "right"}
+    """The undecided `a.jpg` must not get the label of ` a.jpg`, which is no image of the set."""
+    path = write(tmp_path, "filename,label\na.jpg,\n a.jpg,left\n b.jpg,right\n")
+    assert read_labels(path, {"a.jpg", "b.jpg"}) == {" a.jpg": "left", "b.jpg": "right"}

@@ -271,10 +271,10 @@ def test_labels_of_another_set_are_told_first(
 ) -> None:
     """Before the source is found to have no label, or anything else that follows from it."""
     labels = tmp_path / "labels.csv"
-    labels.write_text((heads / "labels.csv").read_text().replace("0000", "9000"))
+    labels.write_text((heads / "labels.csv").read_text().replace(".jpg", ".png"))
     result = turn(heads, model, tmp_path, "--labels", str(labels), "--light", light)
     assert result.exit_code == 1
-    assert "labelled images are not in the image set ('900001.jpg'" in result.stderr
+    assert "labelled images are not in the image set ('000001.png'" in result.stderr
 
 
 @pytest.mark.parametrize("option", ["--poses", "--landmarks"])
@@ -284,7 +284,7 @@ def test_poses_of_another_set_are_told_first(
     """Before the source is found to have no pose."""
     source = TRUTH if option == "--poses" else "list_landmarks_align_celeba.txt"
     file = tmp_path / source
-    file.write_text((heads / source).read_text().replace("0000", "9000"))
+    file.write_text((heads / source).read_text().replace(".jpg", ".png"))
     result = turn(heads, model, tmp_path, option, str(file))
     assert result.exit_code == 1
     assert f"{option} {file}: none of its {COUNT} images is in the image set" in result.stderr

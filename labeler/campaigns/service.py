@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from labeler.audit.log import NOBODY, Actor, record
-from labeler.campaigns.image_selection import count_selected, select_images
+from labeler.campaigns.image_selection import count_selected, list_partitions, select_images
 from labeler.consensus.store import add_rows
 from labeler.database.engine import Database
 from labeler.errors import Conflict, InvalidInput, NotFound
@@ -75,6 +75,11 @@ def add_campaign(
     if dataset is None:
         raise NotFound(f"There is no data set {dataset_id}.")
     everything = plan.selection.is_everything
+    if plan.selection.partitions and not list_partitions(session, dataset.id):
+        raise InvalidInput(
+            f"No image of {dataset.name!r} has a partition. Leave the partition out, or put "
+            "list_eval_partition.txt beside the images and import them again."
+        )
     if not everything and not count_selected(session, dataset, plan.selection):
         raise InvalidInput(
             f"These conditions select no image of {dataset.name!r}. Relax the partition, the "

@@ -98,8 +98,13 @@ def open_source(path: str | os.PathLike[str]) -> ImageSource:
         DatasetError: the path does not exist, is no folder or zip, or holds no image.
     """
     root = Path(path)
-    if not os.path.exists(root):
-        raise DatasetError(f"{root}: there is no such file or folder")
+    try:
+        os.stat(root)
+    except FileNotFoundError:
+        raise DatasetError(f"{root}: there is no such file or folder") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DatasetError(f"{root}: cannot be opened ({reason})") from None
     opened: list[ImageSource] = []
     faults: list[str] = []
     for place in image_places(root):

@@ -19,7 +19,7 @@ from rotation.diffusion.config_kinds import show, show_name
 from rotation.diffusion.families import explain, is_latent
 from rotation.diffusion.schedule import NoiseSchedule
 from rotation.diffusion.scheduler_check import check_times
-from rotation.diffusion.weight_files import find_weights
+from rotation.diffusion.weight_files import find_weights, refuse_pointer
 from rotation.errors import ModelError
 from rotation.reading import open_regular, read_bytes, read_json
 
@@ -220,6 +220,7 @@ def _sha256(path: Path) -> Any:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
+    refuse_pointer(path)
     try:
         config = read_json(path, MAX_CONFIG_BYTES)
     except (ValueError, OSError) as error:

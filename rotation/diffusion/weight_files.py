@@ -11,13 +11,14 @@ from pathlib import Path
 
 from rotation.diffusion.config_kinds import listed, show, show_name
 from rotation.errors import ModelError
-from rotation.reading import read_json
+from rotation.reading import open_regular, read_json
 
 STEM = "diffusion_pytorch_model"
 """How diffusers names the weights of a network."""
 
 MAX_INDEX_BYTES = 64 << 20
 
+_LFS = b"version https://git-lfs"
 _VARIANT = re.compile(rf"{STEM}\.(?P<whole>[\w-]+)\.safetensors")
 _SHARDED_VARIANT = re.compile(rf"{STEM}\.safetensors\.index\.(?P<sharded>[\w-]+)\.json")
 _SHARD = re.compile(r".*-\d{5}-of-\d{5}.*\.safetensors")
@@ -51,6 +52,19 @@ def find_weights(folder: Path, variant: str | None = None) -> tuple[Path, ...]:
             f"rename the file of one to {STEM}.safetensors; in Python, give variant=."
         )
     raise ModelError(_missing(folder, names, variants, variant))
+
+
+def refuse_pointer(path: Path) -> None:
+    """Raise `ModelError` if a file cannot be read, or is a pointer of Git LFS."""
+    try:
+        with open_regular(path) as file:
+            start = file.read(len(_LFS))
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}.") from None
+    if start == _LFS:
+        raise ModelError(
+            f"{path} is a pointer of Git LFS, not the file; fetch it with `git lfs pull`."
+        )
 
 
 def _named(folder: Path, found: set[str], variant: str) -> tuple[Path, ...] | None:
@@ -98,7 +112,7 @@ def _missing(folder: Path, names: list[str], variants: list[str], variant: str |
         return f"{message}. Copy the weights there."
     shards = [name for name in names if _SHARD.fullmatch(name)]
     others = [name for name in names if name.endswith((*_OTHER_WEIGHTS, ".safetensors"))]
-    if shards:
+    if shards and variant is None:
         return f"{message}. There are shards ({listed(shards)}), but not their .index.json."
     pickles = [name for name in others if name.endswith((".bin", ".pt", ".pth", ".ckpt"))]
     if pickles:

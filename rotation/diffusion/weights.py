@@ -15,11 +15,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from rotation.diffusion.config_kinds import listed
+from rotation.diffusion.weight_files import refuse_pointer
 from rotation.errors import ModelError
-from rotation.reading import open_regular
 
 _FLOATS = frozenset({"F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"})
-_LFS = b"version https://git-lfs"
 # The names of attention before diffusers joined its classes for it.
 _OLD_NAMES = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 
@@ -49,15 +48,7 @@ def load_weights(unet: torch.nn.Module, paths: Sequence[Path], config: Path) -> 
 
 
 def _open(path: Path) -> Any:
-    try:
-        with open_regular(path) as file:
-            start = file.read(len(_LFS))
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}.") from None
-    if start == _LFS:
-        raise ModelError(
-            f"{path} is a pointer of Git LFS, not the weights; fetch them with `git lfs pull`."
-        )
+    refuse_pointer(path)
     try:
         return safe_open(path, "pt")
     except (SafetensorError, OSError) as error:

@@ -83,6 +83,12 @@ def test_a_campaign_takes_the_partitions_and_attributes_it_selects(
     assert numbers(any_db, both) == [0, 6]
 
 
+def test_a_partition_of_images_without_any_is_told(any_db: Database, folder: Path) -> None:
+    dataset_id = register_dataset(any_db, folder).dataset_id
+    with pytest.raises(InvalidInput, match="has a partition"):
+        make(any_db, dataset_id, partitions=(1,))
+
+
 def test_blanks_around_a_listed_name_go_where_no_image_has_them(
     any_db: Database, faces: int
 ) -> None:

@@ -334,6 +334,10 @@ def a_pointer(folder: Path) -> None:
     (folder / "unet" / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\noid sha")
 
 
+def a_pointer_for_the_config(folder: Path) -> None:
+    (folder / "unet/config.json").write_text("version https://git-lfs.github.com/spec/v1\noid sha")
+
+
 def cut_off(folder: Path) -> None:
     data = (folder / "unet" / WEIGHTS).read_bytes()
     (folder / "unet" / WEIGHTS).write_bytes(data[:-7])
@@ -374,6 +378,7 @@ def checksums(line: str) -> Callable[[Path], object]:
         (averages_only, "unet_ema/ has averaged or other weights: rename it to unet"),
         (no_index_of_shards, "but not their .index.json"),
         (a_pointer, "is a pointer of Git LFS"),
+        (a_pointer_for_the_config, "is a pointer of Git LFS"),
         (cut_off, "no readable safetensors file"),
         (a_decoder_beside, "vqvae/ is a VQModel; a latent model"),
         (index_of("../x.safetensors"), "names '../x.safetensors'"),

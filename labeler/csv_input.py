@@ -84,8 +84,8 @@ def read_filenames(text: str) -> list[str]:
     Raises:
         BrokenData: it is a table, but its columns are wrong or names are impossible.
     """
-    lines = [line.rstrip("\r\n") for line in csv_text.lines_of(text)]
-    names = [line for line in lines if line.strip(f"{DELIMITERS} \t")]
+    lines = [_without_empty_end(line.rstrip("\r\n")) for line in csv_text.lines_of(text)]
+    names = [line for line in lines if line.strip()]
     try:
         csv_text.refuse_nul(text)
         return list(read_keyed(text, (), lambda cells: None)) if _is_table(text, names) else names
@@ -125,9 +125,15 @@ def _label_and_explanation(cells: Cells) -> tuple[str, str]:
     return label, explanation
 
 
+def _without_empty_end(line: str) -> str:
+    """A line of a list without the delimiters at its end, which spreadsheets leave."""
+    cut = line.rstrip(f"{DELIMITERS} \t")
+    return cut if line.rstrip(" \t") != cut else line
+
+
 def _is_table(text: str, names: Sequence[str]) -> bool:
     """Whether a list is a table with a header. A list without one begins with an image."""
     header = csv_text.first_row(text, lambda cells: has_columns(cells, (FILENAME,)))
     if has_columns(header, (FILENAME,)):
         return True
-    return len(header) > 1 and not is_image_name(header[0].strip())
+    return len(header) > 1 and not is_image_name(names[0].strip())

@@ -16,6 +16,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +99,8 @@ def read_keyed(
     parse: Callable[[Cells], T],
     *,
     later_counts: bool = False,
-    written_here: bool = False,
+    any_name: bool = False,
+    nameless: re.Pattern[str] | None = None,
 ) -> dict[str, Entry[T]]:
     """What a table says about each image, by filename, in the order of the file.
 
@@ -108,17 +110,17 @@ def read_keyed(
         parse: makes the value of a row from its cells. It may raise `CellError`.
         later_counts: a later row about an image replaces an earlier one. By default rows that
             differ are refused.
-        written_here: the engine writes such files itself. Names that no data set can have stay as
-            they are, and cells beyond the header are passed over: people join its files.
+        any_name: names are allowed that no data set can have, and stay as they are.
+        nameless: cells that may stand beyond the header, because people join such files.
 
     Raises:
         CsvError: the file is no table, a column is missing, or rows are wrong.
     """
     found: dict[str, Entry[T]] = {}
     faults = Faults()
-    for line, cells in _records(text, (FILENAME, *needed), faults, written_here):
+    for line, cells in _records(text, (FILENAME, *needed), faults, nameless):
         try:
-            name = _filename(cells.by_column.get(FILENAME, ""), written_here)
+            name = _filename(cells.by_column.get(FILENAME, ""), any_name)
             value = parse(cells)
         except CellError as error:
             faults.add(Fault(line, error.message, error.column, error.allowed))
@@ -134,7 +136,12 @@ def read_keyed(
 
 
 def read_keyed_file(
-    path: Path, needed: Sequence[str], parse: Callable[[Cells], T], *, written_here: bool = False
+    path: Path,
+    needed: Sequence[str],
+    parse: Callable[[Cells], T],
+    *,
+    any_name: bool = False,
+    nameless: re.Pattern[str] | None = None,
 ) -> dict[str, T]:
     """The values of `read_keyed` for the file at `path`.
 
@@ -143,7 +150,7 @@ def read_keyed_file(
     """
     text = read_text_file(path)
     try:
-        found = read_keyed(text, needed, parse, written_here=written_here)
+        found = read_keyed(text, needed, parse, any_name=any_name, nameless=nameless)
     except CsvError as error:
         raise error.about(path) from None
     return {name: entry.value for name, entry in found.items()}
@@ -166,7 +173,9 @@ def refuse_doubles(names: Sequence[str], line: int) -> None:
             raise CsvError([Fault(line, message)])
 
 
-def nameless_value(cells: Sequence[str], names: Sequence[str]) -> str:
+def nameless_value(
+    cells: Sequence[str], names: Sequence[str], allowed: re.Pattern[str] | None = None
+) -> str:
     """What is wrong with a row that has a value in a column without a name; '' if nothing is.
 
     The first column may have no name. Anywhere else nobody knows what the value means: most often
@@ -177,6 +186,8 @@ def nameless_value(cells: Sequence[str], names: Sequence[str]) -> str:
     for number, cell in enumerate(cells, start=1):
         named = number <= len(names) and names[number - 1]
         if not named and number > 1 and cell.strip():
+            if allowed is not None and allowed.fullmatch(cell.strip()):
+                continue
             return (
                 f"{shown(cell)} stands in column {number}, which has no name in the header; quote "
                 "cells that contain a delimiter, or name the column"
@@ -195,7 +206,7 @@ def has_columns(cells: Sequence[str], needed: Sequence[str]) -> bool:
 
 
 def _records(
-    text: str, needed: Sequence[str], faults: Faults, any_cells: bool
+    text: str, needed: Sequence[str], faults: Faults, nameless: re.Pattern[str] | None
 ) -> Iterator[tuple[int, Cells]]:
     """The line of each row below the header, and its cells. Wrong rows go to `faults`."""
     rows = parse_rows(text, lambda cells: has_columns(cells, needed))
@@ -217,14 +228,14 @@ def _records(
             return
         if row is None:
             return
-        wrong = "" if any_cells else nameless_value(row.cells, names)
+        wrong = nameless_value(row.cells, names, nameless)
         if wrong:
             faults.add(Fault(row.line, wrong))
         else:
             yield row.line, Cells(dict(zip(names, row.cells, strict=False)))
 
 
-def _filename(cell: str, written_here: bool) -> str:
+def _filename(cell: str, any_name: bool) -> str:
     """The filename in a cell, without the guard against formulas.
 
     Raises:
@@ -236,6 +247,6 @@ def _filename(cell: str, written_here: bool) -> str:
     try:
         return safe_name(name)
     except DatasetError as error:
-        if written_here:
+        if any_name:
             return name
         raise CellError(FILENAME, str(error)) from None

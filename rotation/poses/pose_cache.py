@@ -117,7 +117,7 @@ def read_pose_cache(path: Path) -> dict[str, CachedPose]:
             ("yaw_deg",),
             lambda cells: CachedPose(parse_pose(cells), cells.text(CONTENT_COLUMN)),
             later_counts=True,
-            written_here=True,
+            any_name=True,
         )
     except csv_text.CsvError as error:
         raise error.about(path) from None

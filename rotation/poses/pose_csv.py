@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,20 +15,21 @@ from rotation.poses.estimation import PoseRow, Poses
 
 POSE_COLUMNS = ("filename", "yaw_deg", "pitch_deg", "roll_deg", "confidence")
 NO_FACE: PoseRow = (np.nan, np.nan, np.nan, 0.0)
+_FINGERPRINT = re.compile(r"\d+-[0-9a-f]{8}|unreadable")  # `ImageSource.fingerprint`
 
 
 def read_poses(path: Path) -> dict[str, PoseRow]:
     """The poses of a `poses.csv` by filename.
 
     The columns `filename` and `yaw_deg` are needed. Pitch and roll default to 0 and the confidence
-    to 1. An empty yaw means that no face was found. Other columns are ignored, also those
-    that the header does not name.
+    to 1. An empty yaw means that no face was found. Other columns are ignored, and so
+    is the fingerprint of the image where a row of the pose cache was added to the file.
 
     Raises:
         DatasetError: the file cannot be read, a value is wrong, or a filename has two poses. The
             message names the lines.
     """
-    return read_keyed_file(path, ("yaw_deg",), parse_pose, written_here=True)
+    return read_keyed_file(path, ("yaw_deg",), parse_pose, any_name=True, nameless=_FINGERPRINT)
 
 
 def format_poses(names: Iterable[str], poses: Poses) -> str:

@@ -79,7 +79,7 @@ def open_pose_source(
         DatasetError: a file does not exist or cannot be read.
     """
     if options.csv is not None:
-        if options.landmarks != "auto":
+        if options.landmarks not in ("auto", "mtcnn"):
             raise DatasetError(
                 f"--poses {options.csv} and --landmarks {options.landmarks} exclude each other; "
                 "give one of them."

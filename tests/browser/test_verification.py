@@ -71,7 +71,7 @@ def test_by_keyboard_alone(site: Site, sign_in: SignIn) -> None:
     expected = dict.fromkeys(images, "left")
     expected |= {images[1]: "right", images[23]: "unsure", images[below - 1]: "center"}
     assert stored(site, person.username) == expected
-    page.wait_for_function(f"{focus}?.endsWith('left')")  # the next page is ready for keys
+    page.wait_for_function(f"() => {focus}?.endsWith('left')")  # the next page is ready for keys
     page.keyboard.press("z")
     expect(page.get_by_role("status").first).to_contain_text("24 answers have been undone.")
     expect(page.locator(".tile.changed")).to_have_count(3)

@@ -137,7 +137,7 @@ def test_gold_from_a_file(visit: Visit, db: Database, dataset_id: int, settings:
         return answer.status_code, answer.text
 
     status, page = send("filename,label\n000001.jpg,left\nnowhere.jpg,up\n")
-    assert (status, "Line 3: the label" in page) == (422, True)
+    assert (status, "Line 3, column &#39;label&#39;" in page) == (422, True)
     assert waiting(db) == 0
     assert send("filename,label,explanation\n000001.jpg,left,Nose\n000002.jpg,right,\n")[0] == 303
     page = boss.get("/admin/gold").text

@@ -240,7 +240,7 @@ def test_a_second_run_is_the_same_and_embeds_nothing(
         (["--device", "abacus"], "no device 'abacus'"),
         (["--model", "/nowhere"], "is no model folder"),
         (["--landmarks", "nowhere.txt"], "--landmarks nowhere.txt: no such file"),
-        (["--landmarks", "mtcnn", "--poses", "p.csv"], "exclude each other"),
+        (["--landmarks", "l.txt", "--poses", "p.csv"], "exclude each other"),
         (["--attributes", ","], "--attributes names none"),
         (["--labels", "nowhere.csv"], "cannot be read"),
         (["--images", "nowhere"], "no such file or folder"),
@@ -284,7 +284,7 @@ def test_poses_of_another_set_are_told_first(
     """Before the source is found to have no pose."""
     source = TRUTH if option == "--poses" else "list_landmarks_align_celeba.txt"
     file = tmp_path / source
-    file.write_text((heads / source).read_text().replace(".jpg", ".png"))
+    file.write_text((heads / source).read_text().replace("0000", "9000"))
     result = turn(heads, model, tmp_path, option, str(file))
     assert result.exit_code == 1
     assert f"{option} {file}: none of its {COUNT} images is in the image set" in result.stderr

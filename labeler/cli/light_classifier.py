@@ -29,6 +29,14 @@ NAMES_SHOWN = 5  # files named in a message about many
 PROPOSAL_COLUMNS = ("filename", *PROBABILITY_COLUMNS)
 SUM_TOLERANCE = 1e-3  # by how much the probabilities of a row may miss 1
 
+images_option = click.option(
+    "--images",
+    type=InputPath(),
+    required=True,
+    metavar="PATH",
+    help="Folder or zip file of images.",
+)
+
 
 @click.group()
 def classifier() -> None:
@@ -36,13 +44,7 @@ def classifier() -> None:
 
 
 @classifier.command()
-@click.option(
-    "--images",
-    type=InputPath(),
-    required=True,
-    metavar="PATH",
-    help="Folder or zip file of images.",
-)
+@images_option
 @click.option(
     "--labels",
     type=InputPath(),
@@ -111,13 +113,7 @@ def fit(
 @click.option(
     "--model", type=InputPath(), required=True, metavar="DIR", help="Folder written by `fit`."
 )
-@click.option(
-    "--images",
-    type=InputPath(),
-    required=True,
-    metavar="PATH",
-    help="Folder or zip file of images.",
-)
+@images_option
 @click.option(
     "--out",
     required=True,

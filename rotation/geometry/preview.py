@@ -53,8 +53,7 @@ def write_preview(
         photograph: the file.
         yaws_deg: the target yaws, positive towards the viewer's right.
         animations: names among `rotation.imaging.animation.WRITERS`.
-        model: the diffusion model that draws hidden parts; None: they are filled from their
-            surroundings.
+        model: the diffusion model that draws hidden parts; None: their surroundings fill them.
 
     Returns:
         What `report.json` contains.

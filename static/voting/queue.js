@@ -2,7 +2,8 @@
 //
 // Each entry has its own localStorage key, named by site, account and time. So tabs never overwrite
 // each other's entries, nothing is sent under a wrong account or to another site of the same host,
-// and a crash loses nothing. The tab that holds the lock sends the entries in order. docs/labelling.md describes the protocol.
+// and a crash loses nothing. The tab that holds the lock sends the entries in order.
+// docs/labelling.md describes the protocol.
 
 const BACKOFF_MS = [500, 1000, 2000, 4000, 8000, 15_000, 30_000];
 const REMEMBERED_ACKNOWLEDGEMENTS = 50;

@@ -1,4 +1,4 @@
-"""The state of a person in the active campaign: its rules, their status, their progress."""
+"""The state of a person in a campaign: its rules, their status, their progress."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from labeler.rules.campaign_rules import Rules
 
 @dataclass(frozen=True, slots=True)
 class AnnotatorState:
-    """The state of a person in the active campaign.
+    """The state of a person in a campaign, which is the active one unless another was named.
 
     `open`: the campaign is not paused. `status`: `training`, `working` or `paused`.
     `turns`: the number of images assigned so far, answered or held. `run_id`: the model run
@@ -41,19 +41,28 @@ class AnnotatorState:
         return self.open and self.status == "working"
 
 
-def load_annotator_state(session: Session, annotator_id: int) -> AnnotatorState | None:
-    """The state of a person; None if no campaign is active. One statement."""
-    row = connection_of(session).execute(_statement(), {"annotator": annotator_id}).one_or_none()
+def load_annotator_state(
+    session: Session, annotator_id: int, campaign_id: int | None = None
+) -> AnnotatorState | None:
+    """The state of a person; None if there is no such campaign. One statement.
+
+    Parameters:
+        campaign_id: default: the active campaign.
+    """
+    asked = {"annotator": annotator_id, "campaign": campaign_id}
+    statement = _statement(campaign_id is not None)
+    row = connection_of(session).execute(statement, asked).one_or_none()
     return make_annotator_state(annotator_id, row) if row else None
 
 
 @built_once
-def _statement() -> Any:
+def _statement(is_named: bool) -> Any:
     person: Any = bindparam("annotator")
+    wanted = Campaign.id == bindparam("campaign") if is_named else Campaign.active
     return (
         select(*annotator_state_columns(person))
         .outerjoin(Participation, participates(person))
-        .where(Campaign.active)
+        .where(wanted)
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, case, delete, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Row, and_, case, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from labeler.assignment.annotator_state import AnnotatorState, load_annotator_state
@@ -96,7 +96,8 @@ def lease_more(
     if count >= FORGET_FROM:
         _forget(session, now - REMEMBER_LEASES)
     until = expiry(settings, now)
-    return [_leased(row, presentation, until) for row, presentation in drawn]
+    campaign_id = annotator.campaign_id
+    return [_leased(campaign_id, row, presentation, until) for row, presentation in drawn]
 
 
 def release_leases(session: Session, annotator_id: int) -> int:
@@ -104,6 +105,12 @@ def release_leases(session: Session, annotator_id: int) -> int:
     mine = session.scalars(select(Lease.image_id).where(Lease.annotator_id == annotator_id)).all()
     _delete(session, Lease.annotator_id == annotator_id)
     return len(mine)
+
+
+def count_held(session: Session, campaign_id: int, *, now: datetime | None = None) -> int:
+    """The number of images of a campaign that people hold, counted for each person."""
+    held = Lease.campaign_id == campaign_id, Lease.expires_at > (now or utc_now())
+    return session.scalar(select(func.count()).select_from(Lease).where(*held)) or 0
 
 
 def withdraw_images(session: Session, image_ids: Sequence[int]) -> None:
@@ -224,8 +231,11 @@ def _draw(annotator: AnnotatorState, row: Row[Any]) -> Presentation:
     )
 
 
-def _leased(image: Any, presentation: Presentation, until: datetime) -> LeasedImage:
+def _leased(
+    campaign_id: int, image: Any, presentation: Presentation, until: datetime
+) -> LeasedImage:
     return LeasedImage(
+        campaign_id,
         image.id,
         image.width or 0,
         image.height or 0,
@@ -238,7 +248,7 @@ def _leased(image: Any, presentation: Presentation, until: datetime) -> LeasedIm
 
 def _to_leased(image: Image, lease: Lease) -> LeasedImage:
     seen = {name: getattr(lease, name) for name in Presentation.__dataclass_fields__}
-    return _leased(image, Presentation(**seen), lease.expires_at)
+    return _leased(lease.campaign_id, image, Presentation(**seen), lease.expires_at)
 
 
 def _delete(session: Session, condition: ColumnElement[bool]) -> None:

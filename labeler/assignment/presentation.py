@@ -53,8 +53,13 @@ class Presentation:
 
 @dataclass(frozen=True, slots=True)
 class LeasedImage:
-    """An image that a person holds until `expires_at`, and how it is presented to them."""
+    """An image that a person holds until `expires_at`, and how it is presented to them.
 
+    `campaign_id`: the campaign under which it was assigned. The answer belongs to that campaign,
+    also if another one is active by then.
+    """
+
+    campaign_id: int
     image_id: int
     width: int
     height: int

@@ -57,10 +57,11 @@ class RoundProgress:
 class ExerciseFeedback:
     """What a person is told after an exercise.
 
-    `label`: the right answer. `round_result`: a sentence about the round if this answer ended
-    it, else empty. `passed`: this answer ended the qualification.
+    `campaign_id`: of the exercise. `label`: the right answer. `round_result`: a sentence about the
+    round if this answer ended it, else empty. `passed`: this answer ended the qualification.
     """
 
+    campaign_id: int
     image: Image
     answer: str
     label: str
@@ -121,7 +122,7 @@ def answer_exercise(
         InvalidInput, NotFound, StaleLease, Forbidden: as `cast_vote`.
     """
     now = now or utc_now()
-    annotator = load_annotator_state(session, annotator_id)
+    annotator = load_annotator_state(session, annotator_id, submitted.campaign_id)
     if annotator is None:
         raise Conflict("No campaign is active any more.")
     if not _is_asked(session, annotator, submitted):
@@ -173,6 +174,7 @@ def read_feedback(session: Session, annotator_id: int, vote_id: int) -> Exercise
     vote, image, gold, participation = row
     ended = participation is not None and participation.ended_by_vote == vote.id
     return ExerciseFeedback(
+        campaign_id=vote.campaign_id,
         image=image,
         answer=vote.answer,
         label=gold.label,

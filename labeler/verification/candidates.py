@@ -54,6 +54,7 @@ class LabelClaim:
 class Cell:
     """An image of the page. `answer`: the answer that is chosen when the page opens."""
 
+    campaign_id: int
     image_id: int
     width: int
     height: int
@@ -273,6 +274,7 @@ def find_held_cells(
     former = _former_answers(session, annotator, [image.id for image in images])
     return [
         Cell(
+            annotator.campaign_id,
             image.id,
             image.width or 0,
             image.height or 0,

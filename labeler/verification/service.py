@@ -109,6 +109,7 @@ def store_page(
     answers: Mapping[int, str],
     *,
     settings: Settings,
+    campaign_id: int | None = None,
     now: datetime | None = None,
 ) -> list[Refusal]:
     """Store a vote for each image, each in its own transaction; returns the refused answers.
@@ -119,6 +120,7 @@ def store_page(
     Parameters:
         batch: the name of the page, from `new_batch`.
         answers: by id of the image.
+        campaign_id: the campaign in which the page was opened; None if it was not told.
 
     Raises:
         InvalidInput: a malformed batch, or more answers than a page has.
@@ -127,7 +129,8 @@ def store_page(
         raise InvalidInput("This page has expired. Open “Verify many images” again.")
     refusals = []
     for image_id, answer in answers.items():
-        submitted = SubmittedAnswer(image_id, answer, f"{batch}-{image_id}")
+        request_id = f"{batch}-{image_id}"
+        submitted = SubmittedAnswer(image_id, answer, request_id, campaign_id=campaign_id)
         try:
             with db.write() as session:
                 cast_vote(session, annotator_id, submitted, settings=settings, now=now)

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import and_, select, update
 from sqlalchemy.orm import Session
 
+from labeler.assignment.annotator_state import AnnotatorState, load_annotator_state
 from labeler.assignment.leases import find_lease, lease_more, write_leases
 from labeler.assignment.presentation import LeasedImage, as_seen, presentation_values
 from labeler.config import Settings
@@ -55,7 +56,8 @@ class SubmittedAnswer:
 
     `answer` is about the image as the person saw it, mirrored or not. `request_id` is new for
     each vote, and the same for each attempt to send that vote. `elapsed_ms`: the time that the
-    person took, in milliseconds. `next_count`: how many images to lease next.
+    person took, in milliseconds. `next_count`: how many images to lease next. `campaign_id`: the
+    campaign under which the image was assigned; None if it was not told.
     """
 
     image_id: int
@@ -63,6 +65,7 @@ class SubmittedAnswer:
     request_id: str
     elapsed_ms: int | None = None
     next_count: int = 0
+    campaign_id: int | None = None
 
 
 def cast_vote(
@@ -81,34 +84,49 @@ def cast_vote(
        request has already stored its vote, return that vote and go to step 6.
     2. Check that the person may answer. They may if they hold the image. They also may if their
        lease has expired and the image is still open or gold, or if they change an earlier answer.
+       An image stays in their hands if another campaign becomes active, as in a pause. Only
+       earlier answers can no longer be changed then.
     3. Supersede the person's earlier vote on the image, if there is one.
     4. Insert the vote. The trigger `vote_ends_lease` deletes the person's lease, and the trigger
        on that delete (`lease_lets_go`; on PostgreSQL `lease_holds`) updates
        `Consensus.leased_until`. See `models.voting.Lease`.
     5. Derive the consensus of the image and write it (`consensus.derivation.write_derived`). An
        exercise of the qualification does not count and skips this step.
-    6. Lease the next `next_count` images (`assignment.leases.lease_more`).
+    6. Lease the next `next_count` images of the active campaign (`assignment.leases.lease_more`).
 
     Raises:
         InvalidInput: an unknown answer, or a malformed `request_id` or `elapsed_ms`.
-        NotFound: the active campaign has no such image, or the image is broken.
-        Conflict: the `request_id` belongs to another vote.
+        NotFound: the campaign has no such image, or the image is broken.
+        Conflict: the `request_id` belongs to another vote, or the campaign of the earlier answer
+            is no longer active.
         StaleLease: the lease has expired and the image is no longer needed.
         Forbidden: the image was never assigned to this person.
     """
     now = now or utc_now()
     _check(submitted)
-    context = load_vote_context(session, annotator_id, submitted.image_id, submitted.request_id)
+    context = load_vote_context(
+        session, annotator_id, submitted.image_id, submitted.request_id, submitted.campaign_id
+    )
     if context is None:
-        raise NotFound(f"Image {submitted.image_id} is not part of the active campaign.")
+        raise NotFound(f"Image {submitted.image_id} is not part of the campaign.")
     if context.stored is None:
         vote = _store_vote(session, context, submitted, now)
     else:
         vote = _replay(context.stored, annotator_id, submitted)
-    next_images = lease_more(
-        session, context.annotator, submitted.next_count, settings=settings, now=now
-    )
+    next_images = _next_images(session, context, submitted.next_count, settings, now)
     return replace(vote, next_images=next_images)
+
+
+def _next_images(
+    session: Session, context: VoteContext, count: int, settings: Settings, now: datetime
+) -> list[LeasedImage]:
+    """Step 6 of `cast_vote`. A vote in an earlier campaign is followed by the active one."""
+    annotator: AnnotatorState | None = context.annotator
+    if not context.active:
+        annotator = load_annotator_state(session, context.annotator.annotator_id)
+    if annotator is None:
+        return []
+    return lease_more(session, annotator, count, settings=settings, now=now)
 
 
 def _store_vote(
@@ -192,9 +210,11 @@ def _presentation_if_allowed(context: VoteContext, now: datetime) -> dict[str, A
     """The presentation columns of the new vote.
 
     Raises:
-        Forbidden, StaleLease: the person may not answer; see `cast_vote`.
+        Forbidden, StaleLease, Conflict: the person may not answer; see `cast_vote`.
     """
     lease, current = context.lease, context.current
+    if lease is None and current is not None and not context.active:
+        raise Conflict("Another campaign is active now. Your earlier answer stays as it is.")
     seen = lease or current
     if seen is None:
         raise Forbidden("This image is not assigned to you. Request the next images first.")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, select
+from sqlalchemy import Integer, Row, and_, bindparam, cast, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from labeler.assignment.annotator_state import (
@@ -55,12 +55,14 @@ _OF_STORED = (
 class VoteContext:
     """An image, the votes on it, and the person who answers now.
 
-    `status`: that of the consensus. `lease`: the person's lease, expired or not.
-    `current`: the person's current vote. `stored`: the vote that an earlier request with the
-    same id has stored. Each of the three has columns of its table, or is None.
+    `active`: the campaign is the active one. `status`: that of the consensus. `lease`: the
+    person's lease, expired or not. `current`: the person's current vote. `stored`: the vote that
+    an earlier request with the same id has stored. Each of the three has columns of its table, or
+    is None.
     """
 
     annotator: AnnotatorState
+    active: bool
     status: str
     facts: ImageFacts
     annotator_model: AnnotatorModel
@@ -70,34 +72,86 @@ class VoteContext:
 
 
 def load_vote_context(
-    session: Session, annotator_id: int, image_id: int, request_id: str
+    session: Session,
+    annotator_id: int,
+    image_id: int,
+    request_id: str,
+    campaign_id: int | None = None,
 ) -> VoteContext | None:
-    """The context of a vote in the active campaign; None if it has no such image.
+    """The context of a vote in its campaign; None if the campaign has no such image.
+
+    Parameters:
+        campaign_id: the campaign under which the image was assigned. If it is not told, it is
+            found out (`_campaign`): another campaign may be active by now.
 
     The image's consensus row stays locked until the commit. SQLite takes one statement.
     PostgreSQL takes two: a statement that waits for a row sees all that is joined to it as it
     was before the wait. So the first statement locks and the second one reads.
     """
-    asked = {"image": image_id, "annotator": annotator_id, "request": request_id}
+    asked = {
+        "image": image_id,
+        "annotator": annotator_id,
+        "request": request_id,
+        "campaign": campaign_id,
+    }
     if not is_sqlite(session):
-        connection_of(session).execute(_lock_statement(), asked)
+        # What is read must be what is locked, so the campaign is not found out a second time.
+        asked["campaign"] = connection_of(session).scalar(_lock_statement(), asked)
+        if asked["campaign"] is None:
+            return None
     rows = connection_of(session).execute(_statement(), asked).all()
     return _make_vote_context(annotator_id, image_id, rows) if rows else None
 
 
 @built_once
 def _lock_statement() -> Any:
-    active = select(Campaign.id).where(Campaign.active).scalar_subquery()
     return (
-        select(Consensus.image_id)
-        .where(Consensus.campaign_id == active, Consensus.image_id == bindparam("image"))
+        select(Consensus.campaign_id)
+        .where(Consensus.campaign_id == _campaign(), Consensus.image_id == bindparam("image"))
         .with_for_update()
+    )
+
+
+def _campaign() -> Any:
+    """The campaign that a vote belongs to, as a scalar expression.
+
+    It is the named one, or else the one in which an earlier request has stored the vote. Otherwise
+    it is the active one if the person holds or has answered the image there. If not, it is the one
+    under which they were assigned the image last, and the active one if there is none.
+    """
+    stored, own, active, other = aliased(Vote), aliased(Vote), aliased(Campaign), aliased(Campaign)
+    held, last = aliased(Lease), aliased(Lease)
+    answered = (
+        own.campaign_id == active.id,
+        own.annotator_id == bindparam("annotator"),
+        own.image_id == bindparam("image"),
+        own.superseded_at.is_(None),
+    )
+    holds = (
+        held.campaign_id == active.id,
+        held.annotator_id == bindparam("annotator"),
+        held.image_id == bindparam("image"),
+    )
+    takes_part = or_(exists().where(*holds), exists().where(*answered))
+    return func.coalesce(
+        cast(bindparam("campaign"), Integer),
+        select(stored.campaign_id)
+        .where(stored.request_id == bindparam("request"))
+        .scalar_subquery(),
+        select(active.id).where(active.active, takes_part).scalar_subquery(),
+        select(last.campaign_id)
+        .where(last.annotator_id == bindparam("annotator"), last.image_id == bindparam("image"))
+        .order_by(last.created_at.desc())
+        .limit(1)
+        .scalar_subquery(),
+        select(other.id).where(other.active).scalar_subquery(),
     )
 
 
 def _columns(state_columns: Sequence[Any]) -> list[Any]:
     return [
         *state_columns,
+        Campaign.active,
         Consensus.status,
         *_prefixed(Lease, "lease", _OF_LEASE),
         *_prefixed(_COUNTED, "counted", _OF_VOTE),
@@ -129,7 +183,7 @@ def _statement() -> Any:
     return (
         select(*_columns(state_columns))
         .select_from(Consensus)
-        .join(Campaign, and_(Campaign.id == Consensus.campaign_id, Campaign.active))
+        .join(Campaign, Campaign.id == Consensus.campaign_id)
         .outerjoin(Participation, participates(person))
         .outerjoin(Estimate, Estimate.campaign_id == Campaign.id)
         .outerjoin(Lease, and_(_is_on(Lease, *here), Lease.annotator_id == person))
@@ -149,7 +203,7 @@ def _statement() -> Any:
         )
         .outerjoin(Gold, and_(_is_on(Gold, *here), Gold.revoked_at.is_(None)))
         .outerjoin(Decision, and_(_is_on(Decision, *here), Decision.superseded_at.is_(None)))
-        .where(Consensus.image_id == bindparam("image"))
+        .where(Consensus.campaign_id == _campaign(), Consensus.image_id == bindparam("image"))
         .order_by(_COUNTED.id)
     )
 
@@ -178,6 +232,7 @@ def _make_vote_context(annotator_id: int, image_id: int, rows: Sequence[Row[Any]
     mine = [vote for vote in votes if vote.annotator_id == annotator_id]
     return VoteContext(
         annotator=annotator,
+        active=row.active,
         status=row.status,
         facts=_facts(image_id, row, votes),
         annotator_model=_annotator_model(annotator, rows),

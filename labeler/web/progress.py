@@ -131,7 +131,7 @@ def _day(day: date) -> str:
 
 def _recent(session: Session, vote: Vote) -> RecentVote:
     image = session.get_one(Image, vote.image_id)
-    shown = answered_image(image, vote.mirrored)
+    shown = answered_image(vote.campaign_id, image, vote.mirrored)
     return RecentVote(
         shown,
         *scaled_size(shown.width, shown.height, ROOM),

@@ -12,10 +12,15 @@ from labeler.assignment.annotator_state import load_annotator_state
 from labeler.models.base import MAX_VOTE_ID
 from labeler.qualification import service as qualification
 from labeler.qualification.service import ExerciseFeedback, RoundProgress
-from labeler.voting.service import SubmittedAnswer
 from labeler.web import access, request_fields
 from labeler.web.context import Page, account, db, render, settings
-from labeler.web.voting import PageImage, answered_image, page_image, scaled_size
+from labeler.web.voting import (
+    PageImage,
+    answered_image,
+    form_answer,
+    page_image,
+    scaled_size,
+)
 
 bp = Blueprint("qualification", __name__, url_prefix="/label/training")
 PLACES = {
@@ -58,11 +63,7 @@ def exercise() -> Response | tuple[str, int]:
 @access.signed_in
 def answer() -> Response:
     """Check the answer to an exercise, and open its explanation."""
-    submitted = SubmittedAnswer(
-        request_fields.whole("image_id"),
-        request_fields.text("answer"),
-        request_fields.text("request_id"),
-    )
+    submitted = form_answer()
     with db().write() as session:
         vote = qualification.answer_exercise(session, account().id, submitted, settings=settings())
     return redirect(url_for("qualification.exercise", after=vote.vote_id), 303)
@@ -71,12 +72,13 @@ def answer() -> Response:
 def _show_feedback(vote_id: int) -> tuple[str, int]:
     with db().read() as session:
         feedback = qualification.read_feedback(session, account().id, vote_id)
-    return _page(answered_image(feedback.image, mirrored=False), feedback)
+    image = answered_image(feedback.campaign_id, feedback.image, mirrored=False)
+    return _page(image, feedback)
 
 
 def _page(image: PageImage, feedback: ExerciseFeedback | None) -> tuple[str, int]:
     with db().read() as session:
-        annotator = load_annotator_state(session, account().id)
+        annotator = load_annotator_state(session, account().id, image.campaign_id)
         done = qualification.read_round(session, annotator) if annotator else RoundProgress(0, 0, 0)
     needed = done.needed(annotator.rules.pass_share) if annotator else 0
     sentence = _sentence(feedback) if feedback else ""

@@ -46,6 +46,7 @@ class GridPage(Page):
     """The images of a claim; without a claim, the form that chooses one.
 
     `undo`: the batch of the last page, which can be undone. `idle`: why no image is shown.
+    `campaign_id`: the campaign under which the images were assigned; 0 without images.
     """
 
     template = "verification/grid.html"
@@ -55,6 +56,7 @@ class GridPage(Page):
     batch: str
     undo: str | None
     idle: Idle | None
+    campaign_id: int = 0
     labels: tuple[str, ...] = LABELS
     answers: tuple[str, ...] = ANSWERS
     sources: tuple[tuple[str, str], ...] = tuple(SOURCE_WORDS.items())
@@ -86,7 +88,8 @@ def show() -> tuple[str, int]:
     if claim is not None and idle is None:
         cells = verification.open_page(db(), account().id, claim, size, settings=settings())
     tiles = [_tile(number, cell) for number, cell in enumerate(cells, start=1)]
-    return render(GridPage(claim, size, tiles, verification.new_batch(), undo, idle))
+    campaign_id = cells[0].campaign_id if cells else 0
+    return render(GridPage(claim, size, tiles, verification.new_batch(), undo, idle, campaign_id))
 
 
 @bp.post("")
@@ -95,7 +98,14 @@ def confirm() -> Response:
     """Store the answers of a page, and open the next page."""
     claim, size, batch = _sent_page()
     answers = _answers()
-    refused = verification.store_page(db(), account().id, batch, answers, settings=settings())
+    refused = verification.store_page(
+        db(),
+        account().id,
+        batch,
+        answers,
+        settings=settings(),
+        campaign_id=request_fields.row_number("campaign_id") or None,
+    )
     _flash_result(claim, answers, refused)
     return _next(claim, size)
 

@@ -91,8 +91,12 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class PageImage:
-    """An image for the page. `shown`: the suggestion, for the image as the person sees it."""
+    """An image for the page. `shown`: the suggestion, for the image as the person sees it.
 
+    `campaign_id`: the campaign under which it was assigned, which comes back with the answer.
+    """
+
+    campaign_id: int
     image_id: int
     url: str
     width: int
@@ -154,7 +158,8 @@ def undo(vote_id: int) -> Response:
     with db().write() as session:
         leased = voting.undo_vote(session, account().id, vote_id, settings=settings())
     if not wants_json():
-        return redirect(url_for("voting.label", image=leased.image_id), 303)
+        again = {"image": leased.image_id, "of": leased.campaign_id}
+        return redirect(url_for("voting.label", **again), 303)
     return jsonify(ok=True, image=asdict(page_image(leased)))
 
 
@@ -205,6 +210,7 @@ def page_image(leased: LeasedImage) -> PageImage:
     """Return a leased image in the form that pages use."""
     label = leased.shown_as_seen
     return PageImage(
+        campaign_id=leased.campaign_id,
         image_id=leased.image_id,
         url=image_address(leased.image_id, leased.sha256),
         width=leased.width,
@@ -215,10 +221,11 @@ def page_image(leased: LeasedImage) -> PageImage:
     )
 
 
-def answered_image(image: Image, mirrored: bool) -> PageImage:
-    """Return an image that the person has answered, without its suggestion."""
+def answered_image(campaign_id: int, image: Image, mirrored: bool) -> PageImage:
+    """Return an image that the person has answered in a campaign, without its suggestion."""
     address = image_address(image.id, image.sha256)
-    return PageImage(image.id, address, image.width or 0, image.height or 0, mirrored, None, 0)
+    size = image.width or 0, image.height or 0
+    return PageImage(campaign_id, image.id, address, *size, mirrored, None, 0)
 
 
 def scaled_size(
@@ -241,12 +248,17 @@ def scaled_size(
 
 
 def _requested_image(session: Session) -> LeasedImage | None:
-    """Return the image named in the address, if the person holds it. Undo names one."""
-    image_id = request_fields.row_number("image")
-    campaign = campaigns.active_campaign(session) if image_id else None
-    if campaign is None:
+    """Return the image named in the address, if the person holds it in the campaign `of`.
+
+    Undo names both, perhaps a campaign that is no longer active.
+    """
+    image_id, campaign_id = request_fields.row_number("image"), request_fields.row_number("of")
+    if image_id and not campaign_id:
+        active = campaigns.active_campaign(session)
+        campaign_id = active.id if active else 0
+    if not image_id or not campaign_id:
         return None
-    held = assignment_leases.find_lease(session, campaign.id, account().id, image_id)
+    held = assignment_leases.find_lease(session, campaign_id, account().id, image_id)
     return held if held and held.expires_at > utc_now() else None
 
 
@@ -267,11 +279,20 @@ def _submitted_answer() -> SubmittedAnswer:
             next_count=request_fields.json_whole(body, "then", 0, MAX_LEASES)
             if "then" in body
             else 0,
+            campaign_id=request_fields.json_whole(body, "campaign_id", 1, MAX_ID)
+            if body.get("campaign_id") is not None
+            else None,
         )
+    return form_answer()
+
+
+def form_answer() -> SubmittedAnswer:
+    """Read an answer from a plain form."""
     return SubmittedAnswer(
         request_fields.whole("image_id"),
         request_fields.text("answer"),
         request_fields.text("request_id"),
+        campaign_id=request_fields.row_number("campaign_id") or None,
     )
 
 
@@ -311,7 +332,7 @@ def _last_vote(session: Session) -> LastVote | None:
         return None
     image = session.get_one(Image, vote.image_id)
     # Its suggestion is not needed yet: the response to undo contains it.
-    shown = answered_image(image, vote.mirrored)
+    shown = answered_image(vote.campaign_id, image, vote.mirrored)
     return LastVote(vote.id, as_seen(vote.answer, vote.mirrored) or "", shown)
 
 

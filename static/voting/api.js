@@ -28,6 +28,7 @@ export class Api {
   /** Send an answer, and lease more images with it. @param {number} then how many */
   vote(entry, then) {
     return this.#write(this.#addresses.votes, {
+      campaign_id: entry.image.campaign_id, // another one may be active by now
       image_id: entry.image.image_id,
       answer: entry.answer,
       request_id: entry.requestId,

@@ -3,7 +3,7 @@
 
 import { Api } from "./api.js";
 import { isCombined, nameOf } from "./keys.js";
-import { Feed, load } from "./prefetch.js";
+import { Feed, keyOf, load } from "./prefetch.js";
 import { openStorage, VoteQueue } from "./queue.js";
 import { View } from "./view.js";
 
@@ -38,13 +38,13 @@ class LabelPage {
     this.#feed = new Feed({
       api,
       size: data.prefetch,
-      isTaken: (id) => this.#isTaken(id),
+      isTaken: (image) => this.#isTaken(image),
       pending: () => this.#queue.pending().length,
     });
     const { site, annotatorId } = data;
     this.#queue = new VoteQueue({ site, annotatorId, api, storage, feed: this.#feed });
     this.#history = this.#recall(data.lastVote);
-    for (const { image } of this.#history) this.#answered.add(image.image_id);
+    for (const { image } of this.#history) this.#answered.add(keyOf(image));
     this.#listen();
     if (!durable) this.#view.notify("This browser does not allow the page to store data. Votes that have not been sent are lost when you close the page.");
   }
@@ -61,7 +61,7 @@ class LabelPage {
     if (this.#current?.state !== "ready") return;
     const elapsedMs = Math.round(performance.now() - this.#shownAt);
     const { image } = this.#current;
-    this.#answered.add(image.image_id);
+    this.#answered.add(keyOf(image));
     const { requestId } = this.#queue.addVote({ image, answer, elapsedMs });
     this.#history = [...this.#history, { requestId, voteId: null, answer, image }].slice(-HISTORY);
     this.#count(+1);
@@ -72,7 +72,7 @@ class LabelPage {
     const last = this.#history.pop();
     if (!last) return;
     this.#queue.addUndo(last);
-    this.#answered.delete(last.image.image_id);
+    this.#answered.delete(keyOf(last.image));
     if (this.#current) this.#feed.putBack(this.#current);
     this.#current = load({ ...last.image, expires_in_s: this.#data.leaseSeconds }, () => this.#refresh());
     this.#count(-1);
@@ -140,8 +140,9 @@ class LabelPage {
   }
 
   /** On the screen or answered. A lease may name an image whose vote has not arrived yet. */
-  #isTaken(imageId) {
-    return this.#current?.image.image_id === imageId || this.#answered.has(imageId);
+  #isTaken(image) {
+    const key = keyOf(image);
+    return (this.#current && keyOf(this.#current.image) === key) || this.#answered.has(key);
   }
 
   /** Return what undo can take back after a reload: the server's last vote, then the queue. */
@@ -175,7 +176,7 @@ class LabelPage {
     const at = this.#history.findIndex((vote) => vote.requestId === entry.requestId);
     if (at < 0) return; // undone in the meantime, so nothing is lost
     this.#history.splice(at, 1);
-    this.#answered.delete(entry.image.image_id);
+    this.#answered.delete(keyOf(entry.image));
     this.#count(-1);
     this.#view.notify(`One answer was not accepted: ${error.message}`);
   }

@@ -4,7 +4,7 @@ const RETRY_MS = 1500;
 const MAX_TRIES = 4;
 
 /**
- * @typedef {{image_id: number, url: string, width: number, height: number, mirrored: boolean,
+ * @typedef {{campaign_id: number, image_id: number, url: string, width: number, height: number, mirrored: boolean,
  *            shown: {label: string, probability: ?number} | null, expires_in_s: number}} PageImage
  * @typedef {{image: PageImage, element: HTMLImageElement, state: "loading" | "ready" | "failed",
  *            deadline: number}} Item
@@ -24,7 +24,7 @@ export class Feed extends EventTarget {
   /** Why the server has no more images for this person; null: it may have some. */ idle = null;
 
   /**
-   * @param {{api: import("./api.js").Api, size: number, isTaken: (imageId: number) => boolean,
+   * @param {{api: import("./api.js").Api, size: number, isTaken: (image: PageImage) => boolean,
    *          pending: () => number}} options
    *   `isTaken`: whether an image is on the screen or answered. `pending`: how many answers the
    *   server does not know yet.
@@ -53,12 +53,12 @@ export class Feed extends EventTarget {
 
   /** Add leased images, renew known ones, skip answered ones. Returns how many are new. */
   add(images) {
-    const here = new Map(this.#items.map((item) => [item.image.image_id, item]));
+    const here = new Map(this.#items.map((item) => [keyOf(item.image), item]));
     for (const image of images) {
-      const item = here.get(image.image_id);
+      const item = here.get(keyOf(image));
       if (item) item.deadline = deadlineOf(image);
     }
-    const fresh = images.filter(({ image_id: id }) => !here.has(id) && !this.#isTaken(id));
+    const fresh = images.filter((image) => !here.has(keyOf(image)) && !this.#isTaken(image));
     for (const image of fresh) this.#items.push(load(image, () => this.#announce("change")));
     return fresh.length;
   }
@@ -120,6 +120,11 @@ export class Feed extends EventTarget {
   #announce(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
+}
+
+/** Name an image within its campaign: another campaign may assign the same image. */
+export function keyOf({ campaign_id: campaign, image_id: image }) {
+  return `${campaign}.${image}`;
 }
 
 /** Start to load an image. `onChange` is called when it is ready or failed. @returns {Item} */

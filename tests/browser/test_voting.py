@@ -7,9 +7,13 @@ from collections import Counter
 from collections.abc import Callable
 
 from playwright.sync_api import Browser, Page, expect
+from sqlalchemy import select
 
+from labeler.campaigns import service as campaigns
+from labeler.campaigns.service import CampaignPlan
+from labeler.models.campaigns import Campaign
 from labeler.models.voting import Vote
-from tests.browser.conftest import IMAGES, SignIn, Site
+from tests.browser.conftest import IMAGES, RULES, SignIn, Site
 from tests.browser.label_page import EMPTY, KEYS, Diary, open_label_page, shown_image, violations
 
 PASSWORD = "a sentence that is long"
@@ -394,3 +398,40 @@ def test_label_everything(site: Site, sign_in: SignIn) -> None:
     votes = site.votes_of(person.username)
     assert len({vote.image_id for vote in votes}) == len(votes)
     assert len(votes) == IMAGES
+
+
+def test_answers_in_hand_are_taken_when_another_campaign_is_activated(
+    site: Site, sign_in: SignIn
+) -> None:
+    """As in a pause: those sent at once and those that waited without a connection."""
+    person = sign_in()
+    open_label_page(person.page)
+    diary = Diary(person.page)
+    diary.press("ArrowLeft")
+    diary.wait_until_sent()
+    with site.db.read() as session:
+        dataset_id = session.scalars(select(Campaign.dataset_id).where(Campaign.active)).one()
+    made = campaigns.create_campaign(
+        site.db, dataset_id, CampaignPlan(f"next {person.username}", RULES)
+    )
+    with site.db.write() as session:
+        campaigns.activate_campaign(session, made)
+    try:
+        diary.press("ArrowRight")
+        diary.wait_until_sent()
+        person.context.set_offline(True)
+        for key in ("ArrowLeft", "u"):
+            diary.press(key)
+        person.context.set_offline(False)
+        diary.wait_until_sent()
+        expect(person.page.locator("#notice")).to_be_hidden()
+        votes = site.votes_of(person.username)
+        assert [(one.campaign_id, one.answer) for one in votes] == [
+            (1, answer) for answer in ("left", "right", "left", "unsure")
+        ]
+        assert {one.image_id: one.answer for one in votes} == diary.pressed
+        person.page.reload()
+        expect(person.page.locator("#answers [name=campaign_id]")).to_have_value(str(made))
+    finally:
+        with site.db.write() as session:
+            campaigns.activate_campaign(session, 1)

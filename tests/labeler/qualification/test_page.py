@@ -10,6 +10,7 @@ from sqlalchemy import select, update
 
 from labeler.audit.log import Actor
 from labeler.campaigns.participation import send_to_qualification
+from labeler.campaigns.service import CampaignPlan, activate_campaign, create_campaign
 from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
 from labeler.gold.service import NewGold, add_gold
@@ -244,3 +245,22 @@ def test_exercises_over_answers_of_the_work_leave_the_counts_right(
 
 def test_the_answers_must_be_labels(visit: Visit, truth: dict[int, str]) -> None:
     assert open_exercise(visit("annotator")).send("up").status_code == 422
+
+
+def test_an_exercise_in_hand_is_taken_after_another_campaign_became_active(
+    visit: Visit, db: Database, truth: dict[int, str]
+) -> None:
+    ann = visit("annotator")
+    page = ann.get("/label/training").text
+    sent = dict(re.findall(r'name="(\w+)" value="([^"]+)"', page))
+    made = create_campaign(db, 1, CampaignPlan("another"))
+    with db.write() as session:
+        activate_campaign(session, made)
+    label = truth[int(sent["image_id"])]
+    answer = ann.submit("/label/training", {**sent, "answer": label})
+    assert answer.status_code == 303
+    page = ann.get(answer.location).text
+    assert "Right: " in page
+    assert "1 of 2 answered, 1 right" in page
+    with db.read() as session:
+        assert session.scalars(select(Vote.campaign_id)).all() == [1]

@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy import select, update
 
 from labeler.assignment.annotator_state import load_annotator_state
-from labeler.campaigns.service import activate_campaign
+from labeler.campaigns.service import CampaignPlan, activate_campaign, create_campaign
 from labeler.config import Settings
 from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
@@ -403,3 +403,17 @@ def test_the_choice_leases_nothing(visit: Visit, db: Database, images: list[int]
     assert "Show images" in visit("annotator").get("/grid").text
     with db.read() as session:
         assert session.scalars(select(Lease)).all() == []
+
+
+def test_a_page_in_hand_is_stored_after_another_campaign_became_active(
+    visit: Visit, db: Database, images: list[int]
+) -> None:
+    ann = visit("annotator")
+    page = open_grid(ann)
+    made = create_campaign(db, 1, CampaignPlan("another"))
+    with db.write() as session:
+        activate_campaign(session, made)
+    stored = ann.get(ann.submit("/grid", fields(page)).location).text
+    assert f"{len(tiles(page))} answers have been stored" in stored
+    votes = votes_of(db, ann.annotator_id)
+    assert [one.campaign_id for one in votes] == [1] * len(tiles(page))

@@ -13,7 +13,14 @@ from sqlalchemy.orm import Session
 
 from labeler.audit.log import Actor
 from labeler.campaigns.participation import pause_person
-from labeler.campaigns.service import active_campaign, pause_campaign, resume_campaign
+from labeler.campaigns.service import (
+    CampaignPlan,
+    activate_campaign,
+    active_campaign,
+    create_campaign,
+    pause_campaign,
+    resume_campaign,
+)
 from labeler.database.engine import Database
 from labeler.gold.service import NewGold, add_gold
 from labeler.models.base import utc_now
@@ -369,3 +376,18 @@ def test_a_vote_takes_few_statements(visit: Visit, app: Any, count_queries: Coun
         answer = ann.client.post("/label/votes", json=body, headers={"X-CSRFToken": token})
     assert len(answer.get_json()["images"]) == 3
     assert len([one for one in statements if not one.startswith(("BEGIN", "SAVEPOINT"))]) <= 6
+
+
+def test_undo_without_script_shows_an_image_of_the_earlier_campaign(
+    visit: Visit, db: Database, dataset_id: int
+) -> None:
+    ann = visit("annotator")
+    [image] = lease(ann)
+    vote = ann.send("/label/votes", vote_for(image)).get_json()["vote"]
+    made = create_campaign(db, dataset_id, CampaignPlan("another"))
+    with db.write() as session:
+        activate_campaign(session, made)
+    undone = ann.submit(f"/label/votes/{vote['id']}/undo")
+    page = ann.get(undone.location).text
+    assert f'name="campaign_id" value="{image["campaign_id"]}"' in page
+    assert f'name="image_id" value="{image["image_id"]}"' in page

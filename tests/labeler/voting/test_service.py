@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
+from labeler.campaigns.service import CampaignPlan, activate_campaign, create_campaign
 from labeler.config import Settings
 from labeler.consensus.priority import STEPS
 from labeler.consensus.store import rebuild
@@ -397,3 +398,73 @@ def test_the_majority_is_that_of_the_stored_votes_also_when_counted_anew(
         ]
     with any_db.write() as session:
         assert rebuild(session, faces) == 0
+
+
+def activate_another(db: Database, dataset_id: int) -> int:
+    """Activate a new campaign with the same images; returns its id."""
+    made = create_campaign(db, dataset_id, CampaignPlan("another"))
+    with db.write() as session:
+        activate_campaign(session, made)
+    return made
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["campaign named", "campaign not named"])
+def test_an_answer_in_hand_is_taken_after_another_campaign_became_active(
+    any_db: Database, faces: int, ada: int, bob: int, settings: Settings, named: bool
+) -> None:
+    held = lease(any_db, ada, 2, settings)
+    other = activate_another(any_db, faces)
+    for number, one in enumerate(held):
+        campaign_id = one.campaign_id if named else None
+        submitted = SubmittedAnswer(
+            one.image_id, "left", f"request-{number}", next_count=1, campaign_id=campaign_id
+        )
+        with any_db.write() as session:
+            cast = cast_vote(session, ada, submitted, settings=settings, now=after(1))
+        assert (cast.created, cast.campaign_id) == (True, 1)
+        assert [each.campaign_id for each in cast.next_images] == [other]
+        with any_db.write() as session:  # sent again, because the response was lost
+            again = cast_vote(session, ada, submitted, settings=settings, now=after(2))
+        assert (again.created, again.vote_id) == (False, cast.vote_id)
+    assert current_votes(any_db) == 2
+    with any_db.read() as session:
+        assert session.get_one(Consensus, (1, held[0].image_id)).votes_left == 1
+        assert session.get_one(Consensus, (other, held[0].image_id)).votes_left == 0
+    foreign = SubmittedAnswer(held[0].image_id, "left", "request-9", campaign_id=1)
+    with pytest.raises(Forbidden, match="not assigned to you"), any_db.write() as session:
+        cast_vote(session, bob, foreign, settings=settings, now=after(3))
+
+
+def test_the_same_image_of_two_campaigns_keeps_the_two_answers_apart(
+    any_db: Database, faces: int, ada: int, settings: Settings
+) -> None:
+    """Mirrored in one campaign and not in the other: the wrong campaign would turn the label."""
+    set_rules(any_db, mirror_views=True)
+    earlier = {one.image_id: one for one in lease(any_db, ada, 4, settings)}
+    other = activate_another(any_db, faces)
+    later = {one.image_id: one for one in lease(any_db, ada, 4, settings, after(1))}
+    image_id = next(each for each in earlier if earlier[each].presentation.mirrored)
+    assert not later[image_id].presentation.mirrored
+    for campaign_id, expected in ((1, "right"), (other, "left")):
+        submitted = SubmittedAnswer(
+            image_id, "left", f"request-{campaign_id}", campaign_id=campaign_id
+        )
+        with any_db.write() as session:
+            cast = cast_vote(session, ada, submitted, settings=settings, now=after(2))
+        assert cast.campaign_id == campaign_id
+        assert stored(any_db, cast.vote_id).answer == expected
+
+
+def test_an_earlier_answer_stays_after_another_campaign_became_active(
+    any_db: Database, faces: int, ada: int, settings: Settings
+) -> None:
+    (one,) = lease(any_db, ada, 1, settings)
+    first = vote(any_db, ada, one.image_id, "left", settings)
+    activate_another(any_db, faces)
+    changed = SubmittedAnswer(one.image_id, "right", "request-2", campaign_id=1)
+    with pytest.raises(Conflict, match="Another campaign is active"), any_db.write() as session:
+        cast_vote(session, ada, changed, settings=settings, now=after(1))
+    assert stored(any_db, first.vote_id).superseded_at is None
+    undo(any_db, ada, first.vote_id, settings)  # undone, it is in hand again
+    with any_db.write() as session:
+        assert cast_vote(session, ada, changed, settings=settings, now=after(6)).created

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 import click
 from sqlalchemy import select
 
+from labeler.campaigns.service import active_campaign
 from labeler.cli.context import progress_bar, upgrade_with_backup
 from labeler.config import Settings, load_settings
 from labeler.database.engine import AdvisoryLock, Database
 from labeler.database.work_lock import work_lock
 from labeler.images.checking import check_images
-from labeler.images.registration import register_dataset
+from labeler.images.registration import activate_dataset, register_dataset
 from labeler.models.images import Dataset
 
 NAME = "demo"
@@ -29,17 +31,26 @@ RENDERED = 480  # heads, unless said otherwise
     "--rendered", is_flag=True, help="Render synthetic heads instead of using the generated faces."
 )
 @click.option("--if-empty", is_flag=True, help="Do nothing if a data set is already registered.")
-def demo(images: int | None, rendered: bool, if_empty: bool) -> None:
+@click.option(
+    "--activate",
+    is_flag=True,
+    help="Make its campaign the active one, also if another one is active.",
+)
+def demo(images: int | None, rendered: bool, if_empty: bool, activate: bool) -> None:
     """Create and register a data set to try the site with.
 
     It contains faces that the bundled diffusion model generated (nobody's photograph) or rendered
     heads. It is stored in CelebA's file formats in the folder `demo` of SIDELIGHT_HOME. With
     --if-empty, a demo data set that exists is kept.
 
+    If another campaign is active, people keep getting its images. With --activate they get those
+    of the demo.
+
     \b
     Examples:
       python manage.py demo
       python manage.py demo --images 200
+      python manage.py demo --activate
       python manage.py demo --rendered --images 2000
     """
     settings = load_settings()
@@ -50,7 +61,9 @@ def demo(images: int | None, rendered: bool, if_empty: bool) -> None:
             if if_empty and _has_others(db):
                 click.echo("A data set is already registered. The demo is not needed.")
             else:
-                _prepare(db, settings, images, rendered, if_empty and not (images or rendered))
+                keep = if_empty and not (images or rendered)
+                _prepare(db, settings, images, rendered, keep)
+                click.echo(_assign(db, activate))
     finally:
         db.dispose()
 
@@ -68,9 +81,34 @@ def _prepare(
     folder = settings.home / NAME
     if not (keep and (folder / IMAGE_FOLDER).is_dir()):  # of any kind and size
         _make(folder, images, rendered)
-    registered = register_dataset(db, folder, NAME)
+    registered = register_dataset(db, folder, NAME, activate=False)
     checked = check_images(db, registered.dataset_id, processes=1)
     click.echo(f"The demo data set is ready: {checked.ok:,} images in {folder}")
+
+
+def _assign(db: Database, activate: bool) -> str:
+    """Activate the demo's campaign if nothing else is active or it is wanted; returns what is so.
+
+    On a site in use people hold images of another campaign. Only on purpose are they given others.
+    """
+    with db.write() as session:
+        before = active_campaign(session)
+        if before is None or activate:
+            activate_dataset(session, NAME)
+        after = active_campaign(session)
+        assert after is not None
+        is_demo = after.dataset.name == NAME
+    if not is_demo:
+        return (
+            f"People keep getting images of the campaign {after.name!r}. "
+            "`python manage.py demo --activate` gives them those of the demo."
+        )
+    if before is None or before.id == after.id:
+        return f"People get images of its campaign {after.name!r}."
+    return (
+        f"People now get images of its campaign {after.name!r}. Until now it was {before.name!r}: "
+        f"`python manage.py campaigns activate {quote(before.name)}` goes back to it."
+    )
 
 
 def _make(folder: Path, images: int | None, rendered: bool) -> None:

@@ -203,3 +203,18 @@ def test_a_backup_is_in_the_audit_log(ready: Path) -> None:
     assert "backup_made" not in run("audit", "--action", "sign_in").output
     (line,) = run("audit", "--action", "backup_made").output.splitlines()[1:]
     assert "removed: 0" in line
+
+
+def test_the_demo_leaves_a_running_class_alone(ready: Path, tmp_path: Path) -> None:
+    """What people are assigned changes on purpose only."""
+    run("images", "import", str(write_images(tmp_path / "real", 3)), "--name", "my class")
+    said = run("demo", "--images", "12").output
+    assert "ready: 12 images" in said
+    assert "People keep getting images of the campaign 'my class'." in said
+    assert "demo --activate" in said
+    assert "* my class: 3 images" in run("campaigns", "list").output
+    said = run("demo", "--images", "12", "--activate").output
+    assert "People now get images of its campaign 'demo'." in said
+    assert "campaigns activate 'my class'" in said
+    assert "* demo: 12 images" in run("campaigns", "list").output
+    assert "People get images of its campaign 'demo'." in run("demo", "--images", "12").output

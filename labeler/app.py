@@ -20,6 +20,7 @@ from labeler.web import (
     audit,
     campaigns,
     converters,
+    current_campaign,
     dashboard,
     errors,
     exports,
@@ -87,6 +88,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     errors.register(app)
     forwarding.register(app, settings)
     access.register(app)
+    current_campaign.register(app)
     password_again.register(app)
     request_fields.register(app)
     security_headers.register(app, settings)

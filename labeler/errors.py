@@ -60,6 +60,13 @@ class PasswordNeeded(SidelightError):
     code = "password_needed"
 
 
+class ConfirmationNeeded(SidelightError):
+    """The change hurts somebody, and nobody has confirmed it. The message says what it will do."""
+
+    status = 409
+    code = "confirmation_needed"
+
+
 class NotFound(SidelightError):
     """The thing does not exist, or the person may not know that it does."""
 

@@ -189,18 +189,36 @@ def revoke_links_of(
     Called when a person's role or account has changed.
     """
     now = now or utc_now()
-    lost = [
-        status.invite
-        for status in _statuses(session, Invite.created_by_id == maker.id, now)
-        if status.invite.revoked_at is None
-        and status.uses < status.invite.max_uses
-        and status.invite.expires_at > now
-        and not _still_allowed(status.invite, maker.deactivated_at, maker.role)
-    ]
+    lost = links_beyond(session, maker.id, maker.deactivated_at, maker.role, now=now)
     for invite in lost:
         _revoke(session, invite, by, now)
     session.flush()
     return len(lost)
+
+
+def links_beyond(
+    session: Session,
+    maker_id: int,
+    closed: datetime | None,
+    role: str,
+    *,
+    now: datetime | None = None,
+) -> list[Invite]:
+    """The open links of a person that somebody with this account may not make.
+
+    Parameters:
+        closed: when the account was or will be closed, None if it is open.
+        role: the role that the person has or will have.
+    """
+    now = now or utc_now()
+    return [
+        status.invite
+        for status in _statuses(session, Invite.created_by_id == maker_id, now)
+        if status.invite.revoked_at is None
+        and status.uses < status.invite.max_uses
+        and status.invite.expires_at > now
+        and not _still_allowed(status.invite, closed, role)
+    ]
 
 
 def list_invites(session: Session, *, now: datetime | None = None) -> Sequence[InviteStatus]:

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
@@ -15,6 +16,7 @@ from labeler.accounts.devices import forget_devices
 from labeler.accounts.invites import (
     REMOVED,
     clean_username,
+    links_beyond,
     refuse_unknown_role,
     revoke_links_of,
 )
@@ -28,7 +30,7 @@ from labeler.errors import Conflict, InvalidInput, NotFound, WrongPassword
 from labeler.models.accounts import Annotator, Invite, InviteUse, LoginSession
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Participation
-from labeler.models.voting import Vote
+from labeler.models.voting import Lease, Vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,65 @@ class AccountChange:
     revoked_links: int
 
 
+@dataclass(frozen=True, slots=True)
+class AccountForecast:
+    """What closing an account or changing its role will do.
+
+    `browsers`: where the person is signed in. `held`: images that they hold. `votes`: current
+    votes, which stay. `links`: open invite links that will be revoked.
+    """
+
+    username: str
+    role: str
+    browsers: int
+    held: int
+    votes: int
+    links: int
+
+
+def forecast_closing(
+    session: Session, annotator_id: int, *, now: datetime | None = None
+) -> AccountForecast:
+    """What `deactivate` will do to an account.
+
+    Raises:
+        NotFound, Conflict: as `deactivate`.
+    """
+    now = now or utc_now()
+    annotator = _get(session, annotator_id)
+    _refuse_last_admin(session, annotator, lock=False)
+    return _forecast(session, annotator, now, annotator.role, now)
+
+
+def forecast_role(session: Session, annotator_id: int, role: str) -> AccountForecast:
+    """What `set_role` will do to an account.
+
+    Raises:
+        NotFound, InvalidInput, Conflict: as `set_role`.
+    """
+    annotator = _get_for_role(session, annotator_id, role, lock=False)
+    return _forecast(session, annotator, annotator.deactivated_at, role, utc_now())
+
+
+def _forecast(
+    session: Session, annotator: Annotator, closed: datetime | None, role: str, now: datetime
+) -> AccountForecast:
+    mine = {table: table.annotator_id == annotator.id for table in (LoginSession, Lease, Vote)}
+
+    def count(table: Any, *conditions: Any) -> int:
+        counted = select(func.count()).select_from(table).where(mine[table], *conditions)
+        return session.scalar(counted) or 0
+
+    return AccountForecast(
+        annotator.username,
+        annotator.role,
+        count(LoginSession, LoginSession.revoked_at.is_(None), LoginSession.expires_at > now),
+        count(Lease, Lease.expires_at > now),
+        count(Vote, Vote.superseded_at.is_(None)),
+        len(links_beyond(session, annotator.id, closed, role, now=now)),
+    )
+
+
 def deactivate(
     session: Session, annotator_id: int, by: Actor = NOBODY, *, now: datetime | None = None
 ) -> AccountChange:
@@ -205,17 +266,23 @@ def set_role(session: Session, annotator_id: int, role: str, by: Actor = NOBODY)
         InvalidInput: an unknown role.
         Conflict: the person is the last active admin, or the account was anonymised.
     """
-    refuse_unknown_role(role)
-    annotator = _get(session, annotator_id)
-    _refuse_removed(annotator)
-    if role != "admin":
-        _refuse_last_admin(session, annotator)
+    annotator = _get_for_role(session, annotator_id, role, lock=True)
     if role != annotator.role:
         subject = ("account", annotator_id)
         record(session, "role_changed", by, subject, former=annotator.role, role=role)
     annotator.role = role
     session.flush()
     return AccountChange(annotator, revoke_links_of(session, annotator, by))
+
+
+def _get_for_role(session: Session, annotator_id: int, role: str, *, lock: bool) -> Annotator:
+    """The account that is to get a role; raises as `set_role`."""
+    refuse_unknown_role(role)
+    annotator = _get(session, annotator_id)
+    _refuse_removed(annotator)
+    if role != "admin":
+        _refuse_last_admin(session, annotator, lock=lock)
+    return annotator
 
 
 def anonymise(
@@ -284,13 +351,13 @@ def _active_admins(session: Session, lock: bool = False) -> Sequence[int]:
     return session.scalars(query).all()
 
 
-def _refuse_last_admin(session: Session, annotator: Annotator) -> None:
+def _refuse_last_admin(session: Session, annotator: Annotator, *, lock: bool = True) -> None:
     """Raise `Conflict` if the account is the last active admin.
 
-    The rows of all admins are locked, in the order of their ids. Otherwise two admins could close
-    each other at the same time.
+    Before a change the rows of all admins are locked, in the order of their ids. Otherwise two
+    admins could close each other at the same time. A forecast locks nothing.
     """
-    if list(_active_admins(session, lock=True)) == [annotator.id]:
+    if list(_active_admins(session, lock=lock)) == [annotator.id]:
         raise Conflict(
             f"{annotator.username!r} is the last active admin. Make somebody else an admin first."
         )

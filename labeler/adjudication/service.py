@@ -92,9 +92,30 @@ def next_contested(
     """The id of the image to decide next, None if no image waits.
 
     Parameters:
+        order, skipped: as for `list_contested`.
+
+    Raises:
+        InvalidInput: an unknown order.
+    """
+    waiting = list_contested(session, campaign_id, order, skipped, limit=1)
+    return waiting[0].id if waiting else None
+
+
+def list_contested(
+    session: Session,
+    campaign_id: int,
+    order: str = "oldest",
+    skipped: Sequence[int] = (),
+    *,
+    limit: int,
+) -> Sequence[Image]:
+    """The images that wait for a decision, in their order.
+
+    Parameters:
         order: `oldest`: the image whose consensus has not changed for longest comes first.
             `votes`: the image with the most votes comes first.
         skipped: ids of images to leave for later.
+        limit: how many at most.
 
     Raises:
         InvalidInput: an unknown order.
@@ -103,11 +124,12 @@ def next_contested(
         raise InvalidInput(f"{order!r} is not a known order. Allowed: {', '.join(ORDERS)}.")
     ranking = Consensus.updated_at if order == "oldest" else Consensus.votes.desc()
     return session.scalars(
-        select(Consensus.image_id)
+        select(Image)
+        .join(Consensus, Consensus.image_id == Image.id)
         .where(*_waiting(campaign_id), Consensus.image_id.not_in(skipped))
         .order_by(ranking, Consensus.image_id)
-        .limit(1)
-    ).first()
+        .limit(limit)
+    ).all()
 
 
 def load_case(session: Session, campaign_id: int, image_id: int) -> Case:
@@ -316,6 +338,8 @@ def _conflict_message(session: Session, decision: Decision | None) -> str:
 
 
 def _check(submitted: SubmittedDecision) -> None:
+    if submitted.label == "":
+        raise InvalidInput("Nothing has been decided yet. Choose an answer.")
     if submitted.label is not None and submitted.label not in LABELS:
         allowed = ", ".join((*LABELS, CANNOT_TELL))
         raise InvalidInput(f"{submitted.label!r} is not a decision. Allowed: {allowed}.")

@@ -49,6 +49,7 @@ ACTIONS = {
     "person_to_qualify": "Person sent to the qualification",
     "gold_added": "Gold questions added or changed",
     "gold_revoked": "Gold question revoked",
+    "gold_restored": "Gold question restored",
     "decision_undone": "Decision on a contested image undone",
     "training_requested": "Training of a model requested",
     "training_stopped": "Training of a model stopped",

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from labeler.errors import NotFound
+from labeler.errors import InvalidInput, NotFound
 from labeler.models.images import Dataset, Image
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.random_draws import draw
 from rotation.data.csv_text import FAULTS_SHOWN, shown
 from rotation.data.image_names import match_names
+
+
+class SampleTooLarge(InvalidInput):
+    """A sample has more images than there are to draw from."""
 
 
 def select_images(
@@ -56,6 +61,25 @@ def count_selected(session: Session, dataset: Dataset, selection: ImageSelection
     else:
         count = len(_matching(session, dataset, selection))
     return count if selection.sample is None else min(count, selection.sample)
+
+
+def check_sample(session: Session, dataset: Dataset, selection: ImageSelection) -> None:
+    """Check that there are enough images for the sample that somebody asks for.
+
+    A stored selection is not checked: images may have broken since it was made.
+
+    Raises:
+        SampleTooLarge: there are fewer.
+        NotFound: filenames or attributes that the data set does not have.
+    """
+    if selection.sample is None:
+        return
+    available = count_selected(session, dataset, replace(selection, sample=None))
+    if 0 < available < selection.sample:
+        raise SampleTooLarge(
+            f"The other conditions select {available:,} images, so the sample has at most "
+            f"{available:,}."
+        )
 
 
 def list_partitions(session: Session, dataset_id: int) -> list[int]:

@@ -183,15 +183,19 @@ def admit_images(session: Session, dataset_id: int, image_ids: Sequence[int]) ->
 def activate_campaign(session: Session, campaign_id: int, by: Actor = NOBODY) -> Campaign:
     """Assign images of this campaign, and of no other, from now on.
 
+    Images that people hold under the former campaign can still be answered.
+
     Raises:
         NotFound: no such campaign.
     """
     campaign = get_campaign(session, campaign_id)
+    former = active_campaign(session)
     session.execute(
         update(Campaign).where(Campaign.id != campaign_id, Campaign.active).values(active=False)
     )
     if not campaign.active:
-        record(session, "campaign_activated", by, ("campaign", campaign_id))
+        details: dict[str, Any] = {"former": former.id} if former else {}
+        record(session, "campaign_activated", by, ("campaign", campaign_id), **details)
     campaign.active = True
     session.flush()
     return campaign

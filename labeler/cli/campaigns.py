@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from labeler.campaigns import service
+from labeler.campaigns.image_selection import check_sample
 from labeler.campaigns.service import CampaignPlan
 from labeler.cli.context import find_dataset, open_database, progress_bar
 from labeler.csv_input import read_filenames
@@ -121,7 +122,9 @@ def create(
     plan = CampaignPlan(name, _rules(rules), _selection(**selection), text)
     with open_database() as db:
         with db.read() as session:
-            dataset_id = find_dataset(session, dataset).id
+            chosen = find_dataset(session, dataset)
+            check_sample(session, chosen, plan.selection)
+            dataset_id = chosen.id
         with progress_bar("Adding images") as report:
             campaign_id = service.create_campaign(db, dataset_id, plan, progress=report)
         with db.write() as session:

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from labeler.audit.log import NOBODY, Actor, record
 from labeler.consensus.store import recount
 from labeler.csv_input import MAX_EXPLANATION, GoldLine, refuse_lines
-from labeler.errors import BrokenData, InvalidInput, NotFound
+from labeler.errors import BrokenData, Conflict, InvalidInput, NotFound
 from labeler.models.accounts import Annotator
 from labeler.models.base import MAX_SMALL, utc_now
 from labeler.models.consensus import Consensus, Gold
@@ -131,9 +131,7 @@ def revoke_gold(
     Raises:
         NotFound: there is no such row.
     """
-    gold = session.get(Gold, gold_id)
-    if gold is None:
-        raise NotFound(f"Gold question {gold_id} does not exist.")
+    gold = _get(session, gold_id)
     _lock_rows(session, gold.campaign_id, [gold.image_id])
     session.refresh(gold)
     if gold.revoked_at is None:
@@ -142,6 +140,51 @@ def revoke_gold(
         recount(session, gold.campaign_id, [gold.image_id], now=now)
         where = {"campaign": gold.campaign_id, "image": gold.image_id}
         record(session, "gold_revoked", by, ("gold", gold_id), now=now, **where)
+    return gold
+
+
+def restore_gold(
+    session: Session, gold_id: int, by: Actor = NOBODY, *, now: datetime | None = None
+) -> Gold:
+    """Take back a `revoke_gold`: the image is the same gold question again.
+
+    Restoring it twice changes nothing.
+
+    Raises:
+        NotFound: there is no such row, or the image is no longer in the campaign.
+        Conflict: the image has become another gold question since.
+    """
+    gold = _get(session, gold_id)
+    if not _lock_rows(session, gold.campaign_id, [gold.image_id]):
+        raise NotFound(f"There is no image {gold.image_id} in this campaign any more.")
+    session.refresh(gold)
+    if gold.revoked_at is None:
+        return gold
+    if next(_current(session, gold.campaign_id, [gold.image_id]), None) is not None:
+        raise Conflict("The image has become another gold question since. Remove that one first.")
+    gold.revoked_at = None
+    session.flush()
+    recount(session, gold.campaign_id, [gold.image_id], now=now)
+    where = {"campaign": gold.campaign_id, "image": gold.image_id}
+    record(session, "gold_restored", by, ("gold", gold_id), now=now, **where)
+    return gold
+
+
+def load_gold(session: Session, gold_id: int) -> GoldStatus:
+    """A gold question and how people answered it, revoked or not.
+
+    Raises:
+        NotFound: there is no such row.
+    """
+    gold = _get(session, gold_id)
+    asked, right = _answers(session, [gold_id]).get(gold_id, (0, 0))
+    return GoldStatus(gold, session.get_one(Image, gold.image_id), asked, right)
+
+
+def _get(session: Session, gold_id: int) -> Gold:
+    gold = session.get(Gold, gold_id)
+    if gold is None:
+        raise NotFound(f"Gold question {gold_id} does not exist.")
     return gold
 
 

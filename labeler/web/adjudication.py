@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,20 +20,24 @@ from labeler.adjudication.service import (
     PastDecision,
     SubmittedDecision,
 )
+from labeler.campaigns.service import get_campaign
 from labeler.errors import SidelightError
 from labeler.jobs import kinds
 from labeler.models.base import MAX_ID
 from labeler.models.consensus import Decision
 from labeler.models.images import Image
+from labeler.rules.campaign_rules import Rules
 from labeler.rules.validation import read_whole
 from labeler.web import access, request_fields
 from labeler.web.context import Page, account, actor, db, render
 from labeler.web.current_campaign import campaign, campaign_or_none
+from labeler.web.formatting import format_percent, plural
 from labeler.web.images import image_address
 from rotation.data.labels import LABELS
 
 bp = Blueprint("adjudication", __name__, url_prefix="/admin")
 SHOWN = 40
+IN_STRIP = 12  # waiting images that are shown small
 MAX_SKIPPED = 50
 WIDTH, HEIGHT = 356, 436  # the room for the image, in pixels
 ORDERS = {"oldest": "longest waiting first", "votes": "most votes first"}
@@ -94,14 +100,19 @@ class CaseStatus:
 
 @dataclass(frozen=True, slots=True)
 class CasePage(Page):
-    """A contested image, or none. `last`: the person's own decision that undo takes back."""
+    """A contested image, or none. `last`: the person's own decision that undo takes back.
+
+    `strip`: the first images that wait. `reason`: why the image is contested, in a sentence.
+    """
 
     template = "adjudication/case.html"
     campaign_id: int
     order: str
     skipped: str
     waiting: int
+    strip: Sequence[ScaledImage] = ()
     image: ScaledImage | None = None
+    reason: str = ""
     votes: tuple[VoteRow, ...] = ()
     probabilities: tuple[LabelProbability, ...] = ()
     now: CaseStatus | None = None
@@ -202,7 +213,11 @@ def _case_page(
 ) -> CasePage:
     waiting = adjudication.count_contested(session, campaign_id)
     last = adjudication.last_decision(session, campaign_id, account().id)
-    common = (campaign_id, _order(), ",".join(map(str, _skipped())), waiting)
+    next_ones = adjudication.list_contested(
+        session, campaign_id, _order(), _skipped(), limit=IN_STRIP
+    )
+    strip = tuple(_scaled_image(image) for image in next_ones)
+    common = (campaign_id, _order(), ",".join(map(str, _skipped())), waiting, strip)
     past = _decision_row(last) if last else None
     if image_id is None:
         return CasePage(*common, last=past)
@@ -210,6 +225,7 @@ def _case_page(
     return CasePage(
         *common,
         _scaled_image(found.image),
+        _reason(found, get_campaign(session, campaign_id).parsed_rules),
         tuple(_vote_row(one) for one in found.votes),
         _probabilities(found),
         _case_status(found),
@@ -246,6 +262,27 @@ def _scaled_image(image: Image) -> ScaledImage:
         height * factor,
         image.filename,
     )
+
+
+def _reason(found: Case, rules: Rules) -> str:
+    """Say in a sentence why the image is contested, or why it is not."""
+    row, answers = found.consensus, Counter(one.vote.answer for one in found.votes)
+    counted = f"{len(found.votes)} {plural(len(found.votes), 'vote')}"
+    if found.decision is not None:
+        return f"{found.decided_by} has decided: {_decided_label(found.decision)}."
+    if row.status != "contested":
+        return f"This image is {row.status}. It does not wait for a decision."
+    if rules.method == "majority":
+        return f"After {counted} no label has more votes than each other answer."
+    chances = dict(zip(LABELS, (row.p_left, row.p_center, row.p_right), strict=True))
+    label = max(chances, key=chances.__getitem__)
+    needed = f"{format_percent(chances[label])}, and {format_percent(rules.threshold)} is needed"
+    if len(answers) == 1 and label in answers:
+        return (
+            f"All {counted} say {label}, from people who are often wrong or repeat suggestions. "
+            f"So {label} has a probability of {needed}."
+        )
+    return f"After {counted} the likeliest label, {label}, has a probability of {needed}."
 
 
 def _vote_row(one: CaseVote) -> VoteRow:

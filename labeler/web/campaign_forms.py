@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from flask import request
 from sqlalchemy.orm import Session
 
-from labeler.campaigns.image_selection import list_partitions
+from labeler.campaigns.image_selection import SampleTooLarge, list_partitions
 from labeler.campaigns.service import MAX_GUIDELINE, MAX_NAME, CampaignPlan
 from labeler.csv_input import read_filenames
 from labeler.errors import BrokenData, Conflict, NotFound, SidelightError
@@ -17,8 +17,10 @@ from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
 from labeler.rules.campaign_rules import Rules, read_rules, write_rule
 from labeler.rules.image_selection_spec import ImageSelection
+from labeler.rules.presets import PRESETS, Cost, expected_cost, find_preset
 from labeler.rules.validation import RuleError, read_whole
 from labeler.web import request_fields
+from labeler.web.formatting import plural
 
 PARTITIONS = {0: "train", 1: "valid", 2: "test"}
 Choices = tuple[tuple[str, str], ...]
@@ -30,6 +32,26 @@ class FormError(Exception):
     def __init__(self, problems: dict[str, str]) -> None:
         super().__init__(", ".join(problems))
         self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A field that must be corrected: its name, its label on the page, and what is wrong."""
+
+    field: str
+    label: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class PresetChoice:
+    """A preset of the form. `cost`: what it takes, in words."""
+
+    name: str
+    title: str
+    sentence: str
+    cost: str
+    chosen: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +83,17 @@ class CampaignForm:
     problems: dict[str, str] = field(default_factory=dict)
     max_guideline: ClassVar[int] = MAX_GUIDELINE
 
+    @property
+    def faults(self) -> list[Fault]:
+        """The problems in the order of the fields on the page."""
+        order = [name for name in _LABELS if name in self.problems]
+        return [Fault(name, _LABELS[name], self.problems[name]) for name in order]
+
+    @property
+    def wrong_rules(self) -> bool:
+        """Whether the problem of a rule stands among the rules that are folded away."""
+        return not self.problems.keys().isdisjoint(FIELDS)
+
     def plan(self) -> CampaignPlan:
         """Return the campaign that the form describes.
 
@@ -88,7 +121,11 @@ class CampaignForm:
 
     def add_error(self, error: SidelightError) -> None:
         """Add an error of a service to the field that caused it."""
-        places: dict[type[SidelightError], str] = {Conflict: "name", NotFound: "filenames"}
+        places: dict[type[SidelightError], str] = {
+            Conflict: "name",
+            NotFound: "filenames",
+            SampleTooLarge: "sample",
+        }
         self.problems[places.get(type(error), "selection")] = error.message
 
     def check_guideline(self) -> None:
@@ -338,6 +375,18 @@ GROUPS = (
     ),
 )
 FIELDS = {field.name: field for group in GROUPS for field in group.fields}
+_LABELS = {
+    "dataset": "Data set",
+    "name": "Name",
+    "selection": "Images",
+    "partitions": "Partition",
+    "sample": "Random sample",
+    "seed": "Seed of the random sample",
+    "attributes": "Attributes",
+    "filenames": "Only images in a list",
+    **{name: field.label for name, field in FIELDS.items()},
+    "guideline": "Guideline",
+}
 
 
 def sent_form(dataset: Dataset | None = None) -> CampaignForm:
@@ -354,6 +403,8 @@ def sent_form(dataset: Dataset | None = None) -> CampaignForm:
         guideline=request_fields.text("guideline"),
         rules=sent_rules(),
     )
+    if preset := applied_preset():
+        apply_preset(form, preset)
     if dataset is not None:
         form.partitions = set(request.form.getlist("partition")) & set(map(str, PARTITIONS))
         form.attributes = {
@@ -368,6 +419,61 @@ def sent_form(dataset: Dataset | None = None) -> CampaignForm:
         except BrokenData as error:
             form.unreadable = error.message
     return form
+
+
+def applied_preset() -> str:
+    """Return the name of the preset whose button was pressed, "" for none."""
+    name = request_fields.text("preset")
+    return name if name in {one.name for one in PRESETS} else ""
+
+
+def preset_choices(form: CampaignForm, images: int) -> list[PresetChoice]:
+    """Return the presets with their cost for so many images, and which one the form follows."""
+    rules = _rules_or_none(form)
+    followed = find_preset(rules) if rules else None
+    return [
+        PresetChoice(
+            one.name,
+            one.title,
+            one.sentence,
+            describe_cost(expected_cost(one.applied(rules or Rules()), images)),
+            one == followed,
+        )
+        for one in PRESETS
+    ]
+
+
+def own_cost(form: CampaignForm, images: int) -> str:
+    """Say what the rules of the form cost; "" if they are wrong."""
+    rules = _rules_or_none(form)
+    return describe_cost(expected_cost(rules, images)) if rules else ""
+
+
+def describe_cost(cost: Cost) -> str:
+    """Write a cost as `1,310 to 2,300 votes, 1 to 2 hours of work`."""
+    fewest, most = cost.votes
+    votes = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
+    low, high = (max(1, round(hours * 60)) for hours in cost.hours)
+    if high < 90:
+        unit = plural(high, "minute")
+    else:
+        low, high, unit = max(1, round(low / 60)), round(high / 60), "hours"
+    time = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return f"{votes} {'vote' if most == 1 else 'votes'}, about {time} {unit} of work"
+
+
+def _rules_or_none(form: CampaignForm) -> Rules | None:
+    try:
+        return parse_rules(form.rules)
+    except RuleError:
+        return None
+
+
+def apply_preset(form: CampaignForm, name: str) -> None:
+    """Fill in the rules of a preset. Other fields keep what was typed, also if it is wrong."""
+    preset = next(one for one in PRESETS if one.name == name)
+    filled = rule_texts(preset.applied(Rules()))
+    form.rules |= {rule: filled[rule] for rule in preset.changes}
 
 
 def stored_form(campaign: Campaign) -> CampaignForm:
@@ -418,6 +524,14 @@ def rule_texts(rules: Rules) -> dict[str, str]:
     return {
         name: write_rule(round(100 * values[name], 8) if field.kind == "percent" else values[name])
         for name, field in FIELDS.items()
+    }
+
+
+def keep_what_fits(session: Session, form: CampaignForm, dataset: Dataset) -> None:
+    """Drop the conditions of a form that another data set does not have."""
+    form.partitions &= set(map(str, list_partitions(session, dataset.id)))
+    form.attributes = {
+        name: said for name, said in form.attributes.items() if name in dataset.attribute_names
     }
 
 

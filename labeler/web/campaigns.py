@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from flask import Blueprint, flash, jsonify, redirect, request, url_for
+from flask import Blueprint, jsonify, redirect, request, url_for
 from markupsafe import Markup
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
@@ -13,30 +14,45 @@ from werkzeug.wrappers import Response
 from labeler.campaigns import image_selection
 from labeler.campaigns import service as campaigns
 from labeler.campaigns.service import CampaignPlan
+from labeler.consensus.forecast import forecast_rules
 from labeler.errors import Conflict, InvalidInput, NotFound, SidelightError
 from labeler.images.datasets import list_datasets
 from labeler.jobs import kinds
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
 from labeler.progress import campaign_progress
+from labeler.rules.campaign_rules import Rules, read_rules, write_rule
 from labeler.rules.image_selection_spec import ImageSelection
-from labeler.web import access, campaign_forms, request_fields
+from labeler.rules.validation import RuleError
+from labeler.web import access, campaign_forms, confirmation, request_fields
 from labeler.web.campaign_forms import (
+    FIELDS,
     CampaignForm,
     Choice,
     FormError,
+    PresetChoice,
     attribute_choices,
     describe_selection,
+    keep_what_fits,
+    own_cost,
     partition_choices,
+    preset_choices,
     sent_form,
     stored_form,
 )
+from labeler.web.campaign_questions import (
+    ask_about_rules,
+    ask_activation,
+    forecast_sentences,
+)
+from labeler.web.confirmation import Undo
 from labeler.web.context import Page, account, actor, db, render
 from labeler.web.errors import always_json, wants_json
 from labeler.web.formatting import Statistic
 from labeler.web.markdown import render as markdown
 
 bp = Blueprint("campaigns", __name__, url_prefix="/admin")
+OTHER_DATASET = "You have chosen another data set. Check which images of it you want."
 AT_ONCE = 5_000  # images that are added at once; more are added by the background worker
 
 
@@ -66,7 +82,10 @@ class CampaignsPage(Page):
 
 @dataclass(frozen=True, slots=True)
 class NewCampaignPage(Page):
-    """The form of a new campaign. `selected`: the images it selects, None if not counted."""
+    """The form of a new campaign. `selected`: the images it selects, None if not counted.
+
+    `presets`: with the cost for these images. `cost`: that of the rules of the form.
+    """
 
     template = "campaigns/new.html"
     form: CampaignForm
@@ -77,12 +96,17 @@ class NewCampaignPage(Page):
     total: int
     selected: int | None
     preview: Markup
+    presets: list[PresetChoice]
+    cost: str
     groups: tuple[campaign_forms.RuleGroup, ...] = campaign_forms.GROUPS
 
 
 @dataclass(frozen=True, slots=True)
 class CampaignPage(Page):
-    """A campaign. `images`: how many it has; `selected`: how many it will have."""
+    """A campaign. `images`: how many it has; `selected`: how many it will have.
+
+    `presets`, `cost`: as for a new campaign. `forecast`: what rules that are not saved would do.
+    """
 
     template = "campaigns/campaign.html"
     id: int
@@ -97,6 +121,9 @@ class CampaignPage(Page):
     finished: int
     selected: int
     preview: Markup
+    presets: list[PresetChoice]
+    cost: str
+    forecast: str = ""
     copy_name: str = ""
     copy_problem: str = ""
     groups: tuple[campaign_forms.RuleGroup, ...] = campaign_forms.GROUPS
@@ -130,10 +157,9 @@ def new_campaign() -> tuple[str, int]:
 def create_campaign() -> tuple[str, int] | Response:
     """Create a campaign."""
     with db().read() as session:
-        dataset = _dataset(session, request_fields.whole("dataset"))
-        form = sent_form(dataset)
+        dataset, form, is_other = _sent(session)
     try:
-        return _create(dataset.id, form.plan())
+        return _create(dataset.id, _checked_plan(dataset, form, is_other))
     except FormError:
         status = InvalidInput.status
     except SidelightError as error:
@@ -147,20 +173,59 @@ def create_campaign() -> tuple[str, int] | Response:
 @access.only("supervisor", "admin")
 @request_fields.accepts_uploads
 def try_campaign() -> tuple[str, int] | Response:
-    """Count the selected images and preview the guideline. Nothing is stored."""
+    """Count the selected images and preview guideline and rules. Nothing is stored."""
     with db().read() as session:
-        dataset = (
-            _dataset(session, request_fields.whole("dataset"))
-            if "dataset" in request.form
-            else None
-        )
-        form = sent_form(dataset)
-        selected = _count(session, dataset, form) if dataset else None
+        if campaign_id := request_fields.row_number("campaign"):
+            return _try_changes(session, campaigns.get_campaign(session, campaign_id))
+        if "dataset" not in request.form:
+            form = sent_form()
+            form.check_guideline()
+            return _tried(form, None, 0)
+        dataset, form, _ = _sent(session)
+        selected = _count(session, dataset, form)
         form.check_guideline()
-        if dataset is not None and not wants_json():
+        if not wants_json():
             return render(new_page(session, dataset, form, selected))
-    preview = str(markdown(form.guideline))
-    return jsonify(ok=True, selected=selected, problems=form.problems, preview=preview)
+        everything = image_selection.count_selected(session, dataset, ImageSelection())
+        return _tried(form, selected, everything if selected is None else selected)
+
+
+def _try_changes(session: Session, found: Campaign) -> tuple[str, int] | Response:
+    """Say what changes of a campaign would do."""
+    form = sent_form()
+    forecast = _forecast(session, found, form)
+    form.check_guideline()
+    if not wants_json():
+        return render(replace(campaign_page(session, found, form), forecast=forecast))
+    images = campaign_progress.campaign_progress(session, found.id).images
+    return _tried(form, None, images, forecast)
+
+
+def _tried(form: CampaignForm, selected: int | None, images: int, forecast: str = "") -> Response:
+    """Return what `static/campaigns/form.js` shows while a person types."""
+    presets = preset_choices(form, images)
+    return jsonify(
+        ok=True,
+        selected=selected,
+        problems=form.problems,
+        preview=str(markdown(form.guideline)),
+        costs={one.name: one.cost for one in presets},
+        preset=next((one.name for one in presets if one.chosen), ""),
+        cost=own_cost(form, images),
+        forecast=forecast,
+    )
+
+
+def _forecast(session: Session, found: Campaign, form: CampaignForm) -> str:
+    """Say what the rules of the form would do to the images; "" if they are the present ones."""
+    try:
+        rules = campaign_forms.parse_rules(form.rules)
+    except RuleError as error:
+        form.problems |= campaign_forms.rule_messages(error)
+        return ""
+    if rules == found.parsed_rules:
+        return ""
+    return " ".join(forecast_sentences(forecast_rules(session, found.id, rules)))
 
 
 @bp.get("/campaigns/<id:campaign_id>")
@@ -179,27 +244,31 @@ def save_campaign(campaign_id: int) -> tuple[str, int] | Response:
     form = sent_form()
     try:
         plan = form.plan()
-        with db().write() as session:
-            changed = campaigns.edit_campaign(
-                session,
-                campaign_id,
-                actor(),
-                name=plan.name,
-                rules=plan.rules,
-                guideline=plan.guideline,
-            )
-            if changed:
-                kinds.refresh_all_images.queue(session, campaign_id, account().id)
+        again = url_for("campaigns.try_campaign", campaign=campaign_id)
+        question = ask_about_rules(campaign_id, plan.rules, again)
+        return question or _edit(campaign_id, plan.rules, plan.name, plan.guideline)
     except FormError:
         status = InvalidInput.status
     except Conflict as error:
         form.add_error(error)
         status = error.status
-    else:
-        return _saved(campaign_id, changed)
     with db().read() as session:
         found = campaigns.get_campaign(session, campaign_id)
         return render(campaign_page(session, found, form), status)
+
+
+@bp.post("/campaigns/<id:campaign_id>/rules")
+@access.only("supervisor", "admin")
+def restore_rules(campaign_id: int) -> tuple[str, int] | Response:
+    """Set some rules only, as the undo after a change of the rules does."""
+    texts = {name: request_fields.text(name) for name in FIELDS if name in request.form}
+    with db().read() as session:
+        present = campaigns.get_campaign(session, campaign_id).parsed_rules
+    try:
+        rules = read_rules(texts, present)
+    except RuleError as error:
+        raise InvalidInput(str(error)) from None
+    return ask_about_rules(campaign_id, rules) or _edit(campaign_id, rules)
 
 
 @bp.post("/campaigns/<id:campaign_id>/clone")
@@ -219,11 +288,19 @@ def clone_campaign(campaign_id: int) -> tuple[str, int] | Response:
 
 @bp.post("/campaigns/<id:campaign_id>/activate")
 @access.only("supervisor", "admin")
-def activate_campaign(campaign_id: int) -> Response:
+def activate_campaign(campaign_id: int) -> Response | tuple[str, int]:
     """Make this the active campaign, whose images people label."""
+    if not confirmation.is_given():
+        with db().read() as session:
+            found = campaigns.get_campaign(session, campaign_id)
+            former = campaigns.active_campaign(session)
+            if former is not None and former.id != campaign_id:
+                return ask_activation(session, found, former)
     with db().write() as session:
-        name = campaigns.activate_campaign(session, campaign_id, actor()).name
-    return _back(campaign_id, f"{name} is now the active campaign. People are assigned its images.")
+        before = campaigns.active_campaign(session)
+        found = campaigns.activate_campaign(session, campaign_id, actor())
+    said = f"{found.name} is now the active campaign. People are assigned its images."
+    return _back(campaign_id, said, _undo_activation(before, found))
 
 
 @bp.post("/campaigns/<id:campaign_id>/pause")
@@ -275,15 +352,19 @@ def new_page(
 ) -> NewCampaignPage:
     """Return the page of a new campaign, with the form as it was filled in."""
     found = list_datasets(session)
+    total = image_selection.count_selected(session, dataset, ImageSelection())
+    counted = total if selected is None else selected
     return NewCampaignPage(
         form,
         dataset.id,
         [Choice(str(one.id), one.name, "yes" if one.id == dataset.id else "") for one in found],
         partition_choices(session, dataset, form),
         attribute_choices(dataset, form),
-        image_selection.count_selected(session, dataset, ImageSelection()),
+        total,
         selected,
         markdown(form.guideline),
+        preset_choices(form, counted),
+        own_cost(form, counted),
     )
 
 
@@ -317,8 +398,10 @@ def campaign_page(
         done.agreed + done.contested,
         count_selected(session, found),
         markdown(form.guideline),
-        copy_name or f"{found.name} 2",
-        copy_problem,
+        preset_choices(form, done.images),
+        own_cost(form, done.images),
+        copy_name=copy_name or f"{found.name} 2",
+        copy_problem=copy_problem,
     )
 
 
@@ -347,6 +430,38 @@ def campaign_row(found: Campaign, counts: dict[str, int]) -> CampaignRow:
     )
 
 
+def _checked_plan(dataset: Dataset, form: CampaignForm, is_other: bool) -> CampaignPlan:
+    """Return what the form describes, with all that is wrong found at once.
+
+    Raises:
+        FormError: fields are wrong.
+    """
+    plan: CampaignPlan | None = None
+    with suppress(FormError):
+        plan = form.plan()
+    problems = dict(form.problems)
+    if is_other:
+        problems["dataset"] = OTHER_DATASET
+    if message := _sample_problem(dataset, form):
+        problems["sample"] = message
+    form.problems = problems
+    if plan is None or problems:
+        raise FormError(problems)
+    return plan
+
+
+def _sample_problem(dataset: Dataset, form: CampaignForm) -> str:
+    """Say that the sample is larger than what it is drawn from; "" if it is not."""
+    try:
+        with db().read() as session:
+            image_selection.check_sample(session, dataset, form.selection())
+    except image_selection.SampleTooLarge as error:
+        return error.message
+    except (FormError, NotFound):  # told at other fields
+        pass
+    return ""
+
+
 def _create(dataset_id: int, plan: CampaignPlan) -> Response:
     with db().write() as session:
         made = campaigns.add_campaign(session, dataset_id, plan, actor())
@@ -361,18 +476,39 @@ def _create(dataset_id: int, plan: CampaignPlan) -> Response:
     return _back(made.id, f"{made.name} has been created. Its {size:,} images are being added.")
 
 
-def _saved(campaign_id: int, changed: bool) -> Response:
+def _edit(
+    campaign_id: int, rules: Rules, name: str | None = None, guideline: str | None = None
+) -> Response:
+    """Save changes, and offer to take those of the rules back."""
+    with db().write() as session:
+        former = campaigns.get_campaign(session, campaign_id).parsed_rules.as_dict()
+        changed = campaigns.edit_campaign(
+            session, campaign_id, actor(), name=name, rules=rules, guideline=guideline
+        )
+        if changed:
+            kinds.refresh_all_images.queue(session, campaign_id, account().id)
     if not changed:
         return _back(campaign_id, "Your changes have been saved.")
+    new = rules.as_dict()
+    fields = {rule: write_rule(value) for rule, value in former.items() if value != new[rule]}
+    address = url_for("campaigns.restore_rules", campaign_id=campaign_id)
     return _back(
         campaign_id,
         "Your changes have been saved. The labels of all images are now computed again with "
         "the new rules.",
+        Undo(address, "Undo: set the earlier rules again", fields),
     )
 
 
-def _back(campaign_id: int, text: str) -> Response:
-    flash(text, "success")
+def _undo_activation(before: Campaign | None, found: Campaign) -> Undo | None:
+    if before is None or before.id == found.id:
+        return None
+    address = url_for("campaigns.activate_campaign", campaign_id=before.id)
+    return Undo(address, f"Undo: activate {before.name} again")
+
+
+def _back(campaign_id: int, text: str, undo: Undo | None = None) -> Response:
+    confirmation.tell(text, undo)
     return redirect(url_for("campaigns.campaign", campaign_id=campaign_id), 303)
 
 
@@ -389,9 +525,24 @@ def _dataset(session: Session, number: int) -> Dataset:
     return chosen
 
 
+def _sent(session: Session) -> tuple[Dataset, CampaignForm, bool]:
+    """Return the chosen data set, the form, and whether its fields are those of another data set.
+
+    A form has the attributes of the data set for which it was drawn, which is `shown`.
+    """
+    dataset = _dataset(session, request_fields.whole("dataset"))
+    shown = session.get(Dataset, request_fields.row_number("shown")) or dataset
+    form = sent_form(shown)
+    if shown.id != dataset.id:
+        keep_what_fits(session, form, dataset)
+    return dataset, form, shown.id != dataset.id
+
+
 def _count(session: Session, dataset: Dataset, form: CampaignForm) -> int | None:
     try:
-        return image_selection.count_selected(session, dataset, form.selection())
+        selection = form.selection()
+        image_selection.check_sample(session, dataset, selection)
+        return image_selection.count_selected(session, dataset, selection)
     except FormError:
         return None
     except SidelightError as error:

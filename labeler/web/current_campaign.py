@@ -2,16 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from flask import Flask, request, url_for
 from sqlalchemy.orm import Session
 
 from labeler.campaigns import service as campaigns
 from labeler.errors import NotFound
 from labeler.models.campaigns import Campaign
 from labeler.web import request_fields
+from labeler.web.context import db
 
+# The page of each blueprint that is about a campaign, so that it can be opened for another one.
+PAGES = {
+    "dashboard": "dashboard.overview",
+    "quality": "quality.quality",
+    "agreement": "agreement.agreement",
+    "proposals": "proposals.model_runs",
+    "mean_faces": "mean_faces.mean_faces",
+    "gold": "gold.gold",
+    "adjudication": "adjudication.contested",
+}
 NO_CAMPAIGN = "No campaign is active. Choose one on the page “Campaigns”."
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignLink:
+    """A campaign, and the address of the present page about it."""
+
+    name: str
+    address: str
+    chosen: bool
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignMenu:
+    """What the menu of Manage knows of campaigns.
+
+    `query`: the query values that keep a tab on the chosen campaign. `choices`: the campaigns for
+    which the present page can be opened; empty if there is no choice.
+    """
+
+    query: dict[str, Any]
+    name: str = ""
+    choices: Sequence[CampaignLink] = ()
+
+
+def register(app: Flask) -> None:
+    """Give `campaign_menu` to the template of the menu."""
+    app.jinja_env.globals["campaign_menu"] = campaign_menu
+
+
+def campaign_menu() -> CampaignMenu:
+    """Return the campaigns for which the present page can be opened."""
+    endpoint = PAGES.get(request.blueprint or "")
+    if endpoint is None:
+        return CampaignMenu({})
+    with db().read() as session:
+        found = campaigns.list_campaigns(session)
+        number = request_fields.row_number("campaign")
+        chosen = next((one for one in found if (one.id == number if number else one.active)), None)
+        query = links(chosen) if chosen else {}
+        name = chosen.name if chosen else "none"
+        choices = [
+            CampaignLink(one.name, url_for(endpoint, **links(one)), one is chosen, one.active)
+            for one in found
+        ]
+    return CampaignMenu(query, name, choices if len(choices) > 1 or not chosen else ())
 
 
 def campaign_or_none(session: Session) -> Campaign | None:

@@ -14,10 +14,11 @@ from labeler.errors import InvalidInput, SidelightError
 from labeler.gold import service as gold
 from labeler.gold.service import GoldReport, GoldStatus
 from labeler.jobs import kinds
-from labeler.web import access, request_fields
+from labeler.web import access, confirmation, request_fields
+from labeler.web.confirmation import Undo
 from labeler.web.context import Page, account, actor, db, render
 from labeler.web.current_campaign import campaign, campaign_or_none
-from labeler.web.formatting import Statistic
+from labeler.web.formatting import Statistic, plural
 from labeler.web.images import image_address
 from rotation.data.labels import LABELS
 
@@ -123,13 +124,46 @@ def promote_gold() -> tuple[str, int] | Response:
 
 @bp.post("/gold/<id:gold_id>/revoke")
 @access.only("supervisor", "admin")
-def revoke_gold(gold_id: int) -> Response:
+def revoke_gold(gold_id: int) -> Response | tuple[str, int]:
     """Remove a gold question. The votes decide the label of its image."""
+    if not confirmation.is_given():
+        with db().read() as session:
+            return _ask_revoking(gold.load_gold(session, gold_id))
     with db().write() as session:
         campaign_id = gold.revoke_gold(session, gold_id, actor()).campaign_id
         kinds.refresh_all_images.queue(session, campaign_id, account().id)
-    flash("The image is no longer a gold question. Its votes decide its label.", "success")
+    confirmation.tell(
+        "The image is no longer a gold question. Its votes decide its label.",
+        Undo(url_for("gold.restore_gold", gold_id=gold_id), "Undo: make it a gold question again"),
+    )
     return redirect(url_for("gold.gold", campaign=campaign_id), 303)
+
+
+@bp.post("/gold/<id:gold_id>/restore")
+@access.only("supervisor", "admin")
+def restore_gold(gold_id: int) -> Response:
+    """Make a removed gold question valid again."""
+    with db().write() as session:
+        campaign_id = gold.restore_gold(session, gold_id, actor()).campaign_id
+        kinds.refresh_all_images.queue(session, campaign_id, account().id)
+    confirmation.tell("The image is a gold question again.")
+    return redirect(url_for("gold.gold", campaign=campaign_id), 303)
+
+
+def _ask_revoking(status: GoldStatus) -> tuple[str, int]:
+    """Ask before a gold question is removed."""
+    found, name = status.gold, status.image.filename
+    answers = f"{status.asked:,} {plural(status.asked, 'answer')}"
+    effects = [
+        f"Its label is no longer fixed to {found.label}. The votes of people decide it.",
+        f"{answers} to it no longer tell how well people judge; {status.right:,} of them were "
+        "right. The reliability of everybody is computed again, so other images may open again.",
+        "You can make it a gold question again directly afterwards.",
+    ]
+    back = url_for("gold.gold", campaign=found.campaign_id)
+    return confirmation.ask(
+        f"Remove the gold question {name}?", effects, "Remove the gold question", back
+    )
 
 
 def describe_report(report: GoldReport) -> str:

@@ -12,12 +12,11 @@ from flask import Flask, Response, current_app, request, url_for
 
 from labeler.accounts import sessions
 from labeler.errors import PasswordNeeded, TooManyAttempts, WrongPassword
-from labeler.web import access, request_fields
+from labeler.web import access, confirmation, request_fields
 from labeler.web.context import Page, account, db, own_address, render_problem, settings
 from labeler.web.errors import wants_json
 
 FIELD = "password_again"
-_NOT_SENT_ON = {FIELD, "csrf_token"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +62,8 @@ def _ask() -> Response | None:
 
 
 def _page(what: str, back: str, problem: str) -> PasswordPage:
-    fields = [pair for pair in request.form.items(multi=True) if pair[0] not in _NOT_SENT_ON]
+    fields = confirmation.sent_fields()
+    if confirmation.is_given():
+        fields.append((confirmation.FIELD, confirmation.YES))
     minutes = settings().confirm_minutes
     return PasswordPage(what, own_address(), fields, minutes, url_for(back), problem)

@@ -12,17 +12,26 @@ from werkzeug.wrappers import Response
 from labeler.accounts import invites as accounts_invites
 from labeler.accounts import service as accounts
 from labeler.accounts.invites import InviteStatus
-from labeler.accounts.service import AccountChange, Person
+from labeler.accounts.service import AccountChange, AccountForecast, Person
 from labeler.campaigns import participation
 from labeler.campaigns import service as campaigns
 from labeler.campaigns.participation import ParticipantStatus
 from labeler.errors import InvalidInput
 from labeler.models.accounts import ROLES
-from labeler.web import access, request_fields
+from labeler.web import access, confirmation, request_fields
+from labeler.web.confirmation import Undo
 from labeler.web.context import Page, account, actor, db, render, render_problem, settings
 from labeler.web.current_campaign import campaign
+from labeler.web.formatting import plural
 
 bp = Blueprint("people", __name__, url_prefix="/admin")
+ROLE_MEANING = {
+    "annotator": "An annotator labels images and sees no page under “Manage”.",
+    "supervisor": "A supervisor sees all votes, changes campaigns and gold questions, decides "
+    "contested images and pauses people.",
+    "admin": "An admin can do everything a supervisor can. Admins also invite people, close "
+    "accounts and change roles, yours too.",
+}
 STATUS_WORDS = {"training": "in qualification", "working": "working", "paused": "paused"}
 
 
@@ -165,23 +174,42 @@ def train_person(annotator_id: int) -> Response:
 @bp.post("/people/<id:annotator_id>/role")
 @access.only("admin")
 @access.asks_password("change a role", "people.people")
-def set_role(annotator_id: int) -> Response:
+def set_role(annotator_id: int) -> Response | tuple[str, int]:
     """Change the role of a person."""
+    role = request_fields.text("role")
+    if not confirmation.is_given():
+        with db().read() as session:
+            forecast = accounts.forecast_role(session, annotator_id, role)
+        if role == forecast.role:
+            return _back(f"{forecast.username} has the role {role} already.")
+        return _ask_role(forecast, role)
     with db().write() as session:
-        change = accounts.set_role(session, annotator_id, request_fields.text("role"), actor())
+        former = accounts.get_person(session, annotator_id).role
+        change = accounts.set_role(session, annotator_id, role, actor())
     person = change.annotator
-    return _back(f"{person.username} now has the role {person.role}.{_revoked(change)}")
+    said = f"{person.username} now has the role {person.role}.{_revoked(change)}"
+    address = url_for("people.set_role", annotator_id=annotator_id)
+    undo = Undo(address, f"Make {person.username} {_a(former)} again", {"role": former})
+    return _back(said, undo if former != person.role else None)
 
 
 @bp.post("/people/<id:annotator_id>/deactivate")
 @access.only("admin")
 @access.asks_password("close an account", "people.people")
-def deactivate(annotator_id: int) -> Response:
+def deactivate(annotator_id: int) -> Response | tuple[str, int]:
     """Close an account. Its votes stay."""
+    if not confirmation.is_given():
+        with db().read() as session:
+            forecast = accounts.forecast_closing(session, annotator_id)
+        return _ask_closing(forecast)
     with db().write() as session:
         change = accounts.deactivate(session, annotator_id, actor())
     name = change.annotator.username
-    return _back(f"The account of {name} is closed. Its votes stay.{_revoked(change)}")
+    address = url_for("people.reactivate", annotator_id=annotator_id)
+    return _back(
+        f"The account of {name} is closed. Its votes stay.{_revoked(change)}",
+        Undo(address, f"Reopen the account of {name}"),
+    )
 
 
 @bp.post("/people/<id:annotator_id>/reactivate")
@@ -268,8 +296,50 @@ def _revoked(change: AccountChange) -> str:
     return f" {count} open invite links of this person were revoked."
 
 
-def _back(text: str) -> Response:
-    flash(text, "success")
+def _ask_role(forecast: AccountForecast, role: str) -> tuple[str, int]:
+    """Ask before a role changes."""
+    name = forecast.username
+    effects = [f"{name} is {_a(forecast.role)} now. {ROLE_MEANING[role]}"]
+    if forecast.links:
+        effects.append(_links_lost(forecast))
+    effects.append(f"The {_count(forecast.votes, 'vote')} of {name} stay as they are.")
+    title = f"Make {name} {_a(role)}?"
+    return confirmation.ask(title, effects, f"Make {name} {_a(role)}", url_for("people.people"))
+
+
+def _ask_closing(forecast: AccountForecast) -> tuple[str, int]:
+    """Ask before an account is closed."""
+    name = forecast.username
+    effects = [
+        f"{name} can no longer sign in, and is signed out of "
+        f"{_count(forecast.browsers, 'browser')}.",
+        f"{_count(forecast.held, 'image')} that {name} has open can no longer be answered. "
+        "Other people get them.",
+        f"The {_count(forecast.votes, 'vote')} of {name} stay and still count.",
+    ]
+    if forecast.links:
+        effects.append(_links_lost(forecast))
+    effects.append("You can reopen the account at any time. The same password then works.")
+    return confirmation.ask(
+        f"Close the account of {name}?", effects, "Close the account", url_for("people.people")
+    )
+
+
+def _links_lost(forecast: AccountForecast) -> str:
+    links = _count(forecast.links, "open invite link")
+    return f"{links} of {forecast.username} will be revoked. They cannot be restored."
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {plural(number, word)}"
+
+
+def _a(role: str) -> str:
+    return f"{'an' if role[0] in 'aeiou' else 'a'} {role}"
+
+
+def _back(text: str, undo: Undo | None = None) -> Response:
+    confirmation.tell(text, undo)
     return redirect(url_for("people.people"), 303)
 
 

@@ -158,8 +158,8 @@ def undo(vote_id: int) -> Response:
     with db().write() as session:
         leased = voting.undo_vote(session, account().id, vote_id, settings=settings())
     if not wants_json():
-        again = {"image": leased.image_id, "of": leased.campaign_id}
-        return redirect(url_for("voting.label", **again), 303)
+        address = url_for("voting.label", image=leased.image_id, of=leased.campaign_id)
+        return redirect(address, 303)
     return jsonify(ok=True, image=asdict(page_image(leased)))
 
 

@@ -19,6 +19,7 @@ function isWriting(element) {
 }
 
 document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && event.target.matches("#decision input")) event.preventDefault();
   if (event.repeat || isCombined(event) || sent || isWriting(event.target)) return;
   const key = nameOf(event, KNOWN);
   const target = key in DECISIONS

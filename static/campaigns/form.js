@@ -7,6 +7,7 @@ const POLL_MS = 2000;
 const form = document.getElementById("campaign-form");
 const address = form.getAttribute("data-try"); // not form.dataset, which is the field named "dataset"
 const count = document.getElementById("count");
+const forecast = document.getElementById("forecast");
 const preview = document.getElementById("preview");
 let timer = 0;
 let latest = 0;
@@ -28,7 +29,9 @@ async function tryOut() {
   }
 }
 
-function show({ selected, problems, preview: html }) {
+function show({ selected, problems, preview: html, costs, preset, cost, forecast: effect }) {
+  showRules(costs, preset, cost);
+  if (forecast && forecast.textContent !== effect) forecast.textContent = effect;
   const parsed = new DOMParser().parseFromString(html, "text/html");
   preview.replaceChildren(...parsed.body.childNodes);
   if (!html) preview.textContent = problems.guideline || "The site’s own guide.";
@@ -39,6 +42,22 @@ function show({ selected, problems, preview: html }) {
     const noun = selected === 1 ? "image is" : "images are";
     count.textContent = `${selected.toLocaleString("en")} ${noun} selected.`;
   }
+}
+
+/** Say what the rules cost, and which preset they follow. */
+function showRules(costs, preset, cost) {
+  for (const [name, words] of Object.entries(costs)) {
+    const place = document.getElementById(`cost-${name}`);
+    place.textContent = words;
+    place.closest("button").setAttribute("aria-pressed", String(name === preset));
+  }
+  document.getElementById("cost").textContent = cost || "their cost is not known";
+  document.getElementById("own-rules").hidden = preset !== "";
+}
+
+/** A link to a field within folded parts opens them, which not every browser does by itself. */
+function openAround(target) {
+  for (let box = target?.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
 }
 
 /** Update the progress bar while the background worker adds images. */
@@ -54,6 +73,13 @@ async function follow(box) {
   if (!box.hidden) setTimeout(follow, POLL_MS, box);
 }
 
+document.addEventListener("click", ({ target }) => {
+  const link = target.closest('a[href^="#"]');
+  const named = link && document.getElementById(link.hash.slice(1));
+  openAround(named);
+  named?.focus();
+});
+openAround(document.getElementById(location.hash.slice(1)));
 form.addEventListener("input", schedule);
 form.addEventListener("change", schedule);
 const filling = document.getElementById("filling");

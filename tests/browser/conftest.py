@@ -87,7 +87,7 @@ class Site:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
-                env=_environment(self.home, self.port),
+                env=environment(self.home, self.port),
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -159,7 +159,7 @@ class Site:
             return False
 
 
-def _environment(home: Path, port: int) -> dict[str, str]:
+def environment(home: Path, port: int) -> dict[str, str]:
     inherited = {
         key: value for key, value in os.environ.items() if not key.startswith("SIDELIGHT_")
     }
@@ -190,7 +190,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterato
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    settings = load_settings(_environment(home, port))
+    settings = load_settings(environment(home, port))
     db = Database(settings.database_url)
     upgrade(db)
     report = register_dataset(db, write_images(home / "faces", IMAGES, (64, 64)))

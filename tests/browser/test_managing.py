@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
+import sys
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -11,13 +13,15 @@ from sqlalchemy import select
 from labeler.campaigns import service as campaigns
 from labeler.campaigns.service import CampaignPlan
 from labeler.consensus.store import rebuild
+from labeler.gold.service import NewGold, add_gold
 from labeler.models.accounts import Annotator
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus, Decision
 from labeler.models.voting import Vote
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection
-from tests.browser.conftest import SignIn, Site
+from tests.browser.conftest import ROOT, Person, SignIn, Site, environment
+from tests.browser.label_page import open_label_page, violations
 
 
 @pytest.fixture
@@ -107,3 +111,182 @@ def test_the_form_counts_and_previews(site: Site, sign_in: SignIn) -> None:
     page.locator("#guideline").fill("# Cheeks\n\n<img src=x onerror=alert(1)> **both**")
     expect(page.locator("#preview strong")).to_have_text("both")
     expect(page.locator("#preview img")).to_have_count(0)
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+def test_enter_in_the_note_decides_nothing(
+    site: Site, sign_in: SignIn, contested: int, scripts: bool
+) -> None:
+    page = sign_in("supervisor", java_script_enabled=scripts).page
+    page.goto(f"/admin/contested?campaign={contested}")
+    for field in ("#note", "#use_as_gold"):
+        page.locator("#use_as_gold").check()
+        page.locator("#note").fill("two lamps")
+        page.locator(field).press("Enter")
+        page.wait_for_load_state("networkidle")
+        assert decisions(site, contested) == []
+        expect(page.locator("#note")).to_have_value("two lamps")
+        expect(page.locator("#use_as_gold")).to_be_checked()
+    page.get_by_role("button", name="Right").click()
+    expect(page.locator("#undo")).to_contain_text("right")
+    assert decisions(site, contested) == [("right", True)]
+
+
+def say_yes(person: Person, button: str, *numbers: str) -> None:
+    """Read the question and confirm it; it must have these words."""
+    page = person.page
+    assert violations(person) == []
+    for words in numbers:
+        expect(page.locator(".effects")).to_contain_text(words)
+    with page.expect_navigation():
+        page.get_by_role("button", name=button).click()
+
+
+def test_activating_asks_first_and_can_be_undone(
+    site: Site, sign_in: SignIn, contested: int
+) -> None:
+    open_label_page(sign_in().page)
+    boss = sign_in("supervisor")
+    page = boss.page
+    page.goto(f"/admin/campaigns/{contested}")
+    page.get_by_role("button", name="Activate").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Activate contested")
+    assert active(site) == 1, "only a question so far"
+    page.get_by_role("link", name="Cancel").click()
+    expect(page.get_by_role("button", name="Activate")).to_be_visible()
+    page.get_by_role("button", name="Activate").click()
+    try:
+        say_yes(boss, "Activate contested", "60 images to go", "3 images", "can still be answered")
+        assert active(site) == contested
+        page.get_by_role("button", name="Undo").click()
+        expect(page.locator(".message.success")).to_contain_text("faces is now the active")
+        assert active(site) == 1
+    finally:
+        with site.db.write() as session:
+            campaigns.activate_campaign(session, 1)
+
+
+def active(site: Site) -> int:
+    with site.db.read() as session:
+        return session.scalars(select(Campaign.id).where(Campaign.active)).one()
+
+
+def test_stricter_rules_tell_how_many_images_open_again(
+    site: Site, sign_in: SignIn, contested: int
+) -> None:
+    boss = sign_in("supervisor")
+    page = boss.page
+    page.goto(f"/admin/campaigns/{contested}")
+    page.get_by_text("All rules", exact=True).last.click()
+    page.locator("#required_votes").fill("5")
+    expect(page.locator("#forecast")).to_contain_text("3 finished images will open again")
+    page.locator("#guideline").fill("Two lines\nof text")
+    page.get_by_role("button", name="Save changes").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#guideline")).to_have_value("Two lines\nof text")
+    expect(page.locator("#required_votes")).to_have_value("5")
+    assert required_votes(site, contested) == 3
+    page.get_by_role("button", name="Save changes").click()
+    say_yes(boss, "Save the rules", "3 finished images will open again", "0 of 3 images", "is 3 by")
+    assert required_votes(site, contested) == 5
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".message.success")).to_contain_text("saved")
+    assert required_votes(site, contested) == 3
+
+
+def required_votes(site: Site, campaign_id: int) -> int:
+    with site.db.read() as session:
+        return session.get_one(Campaign, campaign_id).parsed_rules.required_votes
+
+
+def test_closing_an_account_and_a_role_ask_first(site: Site, sign_in: SignIn) -> None:
+    ann, boss = sign_in(), sign_in("admin")
+    page = boss.page
+    page.goto("/admin/people")
+    page.get_by_role("button", name=f"Close account of {ann.username}").click()
+    say_yes(boss, "Close the account", "signed out of 1 browser", "0 votes")
+    page.get_by_role("button", name=f"Reopen the account of {ann.username}").first.click()
+    expect(page.locator(".message.success")).to_contain_text("is open again")
+    page.get_by_label(f"Role of {ann.username}", exact=True).select_option("admin")
+    page.get_by_role("button", name=f"Set role of {ann.username}").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Make {ann.username} an admin?")
+    page.get_by_role("link", name="Cancel").click()
+    expect(page.get_by_label(f"Role of {ann.username}", exact=True)).to_have_value("annotator")
+
+
+def test_removing_gold_asks_first_and_can_be_undone(
+    site: Site, sign_in: SignIn, contested: int
+) -> None:
+    with site.db.write() as session:
+        image_id = session.scalars(
+            select(Consensus.image_id).where(Consensus.campaign_id == contested)
+        ).first()
+        assert image_id is not None
+        add_gold(session, contested, [NewGold(image_id, "left", "Nose")], "csv")
+    boss = sign_in("supervisor")
+    page = boss.page
+    page.goto(f"/admin/gold?campaign={contested}")
+    page.get_by_role("button", name="Remove 0").click()
+    say_yes(boss, "Remove the gold question", "3 answers", "1 of them")
+    expect(page.get_by_role("heading", name="0 gold questions")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_role("heading", name="1 gold question")).to_be_visible()
+
+
+def test_the_demo_leaves_a_class_at_work_alone(site: Site, sign_in: SignIn) -> None:
+    page = sign_in().page
+    open_label_page(page)
+    command = [sys.executable, str(ROOT / "manage.py"), "demo", "--images", "12"]
+    done = subprocess.run(
+        command,
+        env=environment(site.home, site.port),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    assert "People keep getting images of the campaign 'faces'" in done.stdout
+    assert active(site) == 1
+    page.reload()
+    expect(page.locator("#answers [name=campaign_id]")).to_have_value("1")
+
+
+def test_wrong_fields_stay_in_their_place_and_are_linked(site: Site, sign_in: SignIn) -> None:
+    page = sign_in("supervisor", viewport={"width": 1280, "height": 768}).page
+    places = "es => es.map(e => [e.name, Math.round(e.getBoundingClientRect().left)])"
+    page.goto("/admin/campaigns/new")
+    page.get_by_text("All rules", exact=True).last.click()
+    before = page.locator("#all-rules :is(input, select)").evaluate_all(places)
+    page.locator("#name").fill("wrong rules")
+    page.locator("#sample").fill("99999999")
+    page.locator("#vote_cap").fill("many")
+    page.locator("#gold_rate").fill("-1")
+    page.get_by_role("button", name="Create campaign").click()
+    summary = page.get_by_role("alert")
+    expect(summary).to_be_focused()
+    expect(summary).to_contain_text("3 fields need a correction")
+    after = page.locator("#all-rules :is(input, select)").evaluate_all(places)
+    assert after == before
+    page.get_by_role("alert").get_by_role("link", name="Random sample").click()
+    expect(page.locator("#sample")).to_be_focused()
+    page.get_by_text("All rules", exact=True).last.click()
+    page.get_by_role("alert").get_by_role("link", name="Largest number of votes").click()
+    expect(page.locator("#vote_cap")).to_be_focused()
+    assert page.locator("#name").input_value() == "wrong rules"
+
+
+def test_contested_image_and_answers_are_in_one_view(
+    site: Site, sign_in: SignIn, contested: int
+) -> None:
+    page = sign_in("admin", viewport={"width": 1280, "height": 768}).page
+    page.goto(f"/admin/contested?campaign={contested}")
+    expect(page.locator(".judge")).to_contain_text("After 3 votes no label has more votes")
+    for part in (".judge img", "#decision button[value=left]", "#note", "#use_as_gold", "#skip"):
+        bottom = page.locator(part).evaluate("e => e.getBoundingClientRect().bottom")
+        assert bottom <= 768, part
+    strip = page.get_by_role("navigation", name="Waiting images")
+    expect(strip.get_by_role("link")).to_have_count(3)
+    strip.get_by_role("link").nth(1).click()
+    expect(page.locator("#picture-title")).to_have_text(
+        strip.locator("a[aria-current] img").get_attribute("alt") or ""
+    )

@@ -35,6 +35,10 @@ class Browser:
         """Post a form."""
         return self.client.post(address, data={**(fields or {}), "csrf_token": self.token()})
 
+    def confirm(self, address: str, fields: dict[str, Any] | None = None) -> TestResponse:
+        """Post a form of which the site asks whether it is meant, and say yes."""
+        return self.submit(address, {**(fields or {}), "confirmed": "yes"})
+
     def send(self, address: str, body: Any) -> TestResponse:
         """Post JSON."""
         return self.client.post(address, json=body, headers={"X-CSRFToken": self.token()})

@@ -20,8 +20,8 @@ from tests.labeler.people.test_page import invite, join
 
 PASSWORD = "quiet-lamp-over-there"
 LOSSES: dict[str, Callable[[Browser, int], object]] = {
-    "closed": lambda boss, who: boss.submit(f"/admin/people/{who}/deactivate"),
-    "demoted": lambda boss, who: boss.submit(f"/admin/people/{who}/role", {"role": "supervisor"}),
+    "closed": lambda boss, who: boss.confirm(f"/admin/people/{who}/deactivate"),
+    "demoted": lambda boss, who: boss.confirm(f"/admin/people/{who}/role", {"role": "supervisor"}),
     "anonymised": lambda boss, who: boss.submit(
         f"/admin/people/{who}/anonymise", {"username": "eve"}
     ),
@@ -44,7 +44,7 @@ def test_the_people_page_says_how_many_links_were_revoked(visit: Visit) -> None:
     boss, eve = visit("admin"), visit("admin", "eve")
     for _ in range(2):
         invite(eve)
-    boss.submit(f"/admin/people/{eve.annotator_id}/deactivate")
+    boss.confirm(f"/admin/people/{eve.annotator_id}/deactivate")
     assert "2 open invite links of this person were revoked." in boss.get("/admin/people").text
 
 
@@ -52,7 +52,7 @@ def test_a_link_stays_revoked_when_its_maker_comes_back(visit: Visit) -> None:
     boss, eve = visit("admin"), visit("admin", "eve")
     link = invite(eve)
     for action in ("deactivate", "reactivate"):
-        boss.submit(f"/admin/people/{eve.annotator_id}/{action}")
+        boss.confirm(f"/admin/people/{eve.annotator_id}/{action}")
     assert visit(None).get(link).status_code == 409
 
 

@@ -43,6 +43,11 @@ class _Fields(HTMLParser):
 def question(page: str) -> _Fields:
     """The form that asks for the password."""
     assert "Enter your password" in page
+    return last_form(page)
+
+
+def last_form(page: str) -> _Fields:
+    """The last form of a page."""
     found = _Fields()
     found.feed(page)
     return found
@@ -86,9 +91,13 @@ def test_the_change_goes_on_after_the_right_password(
     assert "The current password is wrong." in wrong.text
     form = question(wrong.text)
     right = {**form.fields, "password_again": PASSWORD}
-    assert boss.submit(form.action, right).status_code == 303
+    asked_again = boss.submit(form.action, right)
+    assert "Make ann a supervisor?" in asked_again.text, "the question of every change of a role"
+    form = last_form(asked_again.text)
+    assert "password_again" not in form.fields
+    assert boss.submit(form.action, form.fields).status_code == 303
     assert role_of(db, ann) == "supervisor"
-    assert boss.submit(address, {"role": "annotator"}).status_code == 303, "asked once only"
+    assert boss.confirm(address, {"role": "annotator"}).status_code == 303, "asked once only"
     with db.read() as session:
         actions = [one.event.action for one in list_events(session)]
     assert actions == ["role_changed", "role_changed", "password_confirmed", "password_failed"]

@@ -145,7 +145,7 @@ def test_gold_from_a_file(visit: Visit, db: Database, dataset_id: int, settings:
     assert "Nose" in page
     revoke = re.findall(r'action="(/admin/gold/\d+/revoke)"', page)
     assert len(revoke) == 2
-    assert boss.submit(revoke[0]).status_code == 303
+    assert boss.confirm(revoke[0]).status_code == 303
     assert "1 gold question<" in boss.get("/admin/gold").text
     assert boss.submit("/admin/gold/999/revoke").status_code == 404
     assert waiting(db) == 1, "one refresh is enough for both changes"

@@ -37,6 +37,7 @@ NO_ENTRY = {
     "mean_faces.make_mean_faces": "it draws a figure, and changes no label",
 }
 
+YES = {"confirmed": "yes"}
 Step = tuple[str, str, Callable[[], int]]
 
 
@@ -112,8 +113,8 @@ def own_account(site: Site) -> Iterator[Step]:
 def people(boss: Browser, person: str) -> Iterator[Step]:
     yield "people.pause_person", "", post(boss, f"{person}/pause", reason="Too fast")
     yield "people.resume_person", "", post(boss, f"{person}/resume")
-    yield "people.set_role", "", post(boss, f"{person}/role", role="supervisor")
-    yield "people.deactivate", "", post(boss, f"{person}/deactivate")
+    yield "people.set_role", "", post(boss, f"{person}/role", role="supervisor", **YES)
+    yield "people.deactivate", "", post(boss, f"{person}/deactivate", **YES)
     yield "people.reactivate", "", post(boss, f"{person}/reactivate")
     yield "people.anonymise", "", post(boss, f"{person}/anonymise", username="ann")
     yield "people.revoke_invite", "", post(boss, "/admin/invites/2/revoke")
@@ -140,23 +141,27 @@ def jobs(site: Site) -> Iterator[Step]:
     yield "jobs.cancel", "", post(boss, f"{job}/cancel")
     yield "jobs.retry", "", post(boss, f"{job}/retry")
     start_run(site.db, site.dataset_id, "test", {})
-    yield "gold.revoke_gold", "", post(boss, f"/admin/gold/{site.newest(Gold)}/revoke")
+    question = f"/admin/gold/{site.newest(Gold)}"
+    yield "gold.revoke_gold", "", post(boss, f"{question}/revoke", **YES)
+    yield "gold.restore_gold", "", post(boss, f"{question}/restore")
     yield "proposals.stop_training", "", post(boss, "/admin/runs/stop")
 
 
 def campaigns(site: Site, person: str) -> Iterator[Step]:
     boss = site.boss
     rules = form(vote_cap="7", name="faces")
-    yield "campaigns.save_campaign", "rules", post(boss, "/admin/campaigns/1", **rules)
+    yield "campaigns.save_campaign", "rules", post(boss, "/admin/campaigns/1", **rules, **YES)
+    fewer = {"vote_cap": "6", **YES}
+    yield "campaigns.restore_rules", "", post(boss, "/admin/campaigns/1/rules", **fewer)
     named = form(vote_cap="7", name="Faces", guideline="Look.")
-    yield "campaigns.save_campaign", "name", post(boss, "/admin/campaigns/1", **named)
+    yield "campaigns.save_campaign", "name", post(boss, "/admin/campaigns/1", **named, **YES)
     made = form(site.dataset_id, name="made")
     yield "campaigns.create_campaign", "", post(boss, "/admin/campaigns", **made)
     yield "campaigns.clone_campaign", "", post(boss, "/admin/campaigns/1/clone", copy_name="copy")
-    yield "campaigns.activate_campaign", "", post(boss, "/admin/campaigns/2/activate")
+    yield "campaigns.activate_campaign", "", post(boss, "/admin/campaigns/2/activate", **YES)
     train = form(training="1", name="Faces")
-    yield "campaigns.save_campaign", "training", post(boss, "/admin/campaigns/1", **train)
-    yield "campaigns.activate_campaign", "", post(boss, "/admin/campaigns/1/activate")
+    yield "campaigns.save_campaign", "training", post(boss, "/admin/campaigns/1", **train, **YES)
+    yield "campaigns.activate_campaign", "", post(boss, "/admin/campaigns/1/activate", **YES)
     yield "people.train_person", "", post(boss, f"{person}/train")
     yield "campaigns.pause_campaign", "", post(boss, "/admin/campaigns/1/pause")
     yield "campaigns.resume_campaign", "", post(boss, "/admin/campaigns/1/resume")

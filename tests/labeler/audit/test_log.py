@@ -52,8 +52,8 @@ def test_what_people_do_on_the_pages_is_logged_with_who_did_it(
     assert ann.submit("/account/password", right).status_code == 303
     assert ann.submit("/sign-out").status_code == 303
     for address, form in (
-        ("/admin/people/2/role", {"role": "supervisor"}),
-        ("/admin/people/2/deactivate", {}),
+        ("/admin/people/2/role", {"role": "supervisor", "confirmed": "yes"}),
+        ("/admin/people/2/deactivate", {"confirmed": "yes"}),
         ("/admin/people/2/reactivate", {}),
         ("/admin/people/2/anonymise", {"username": "ann"}),
     ):

@@ -91,7 +91,7 @@ def test_a_campaign_is_made_and_activated(visit: Visit, db: Database, celeba: in
     assert made.created_by_id == boss.annotator_id
     page = boss.get(answer.location).text
     assert "train or valid" in page
-    assert boss.submit(f"/admin/campaigns/{made.id}/activate").status_code == 303
+    assert boss.confirm(f"/admin/campaigns/{made.id}/activate").status_code == 303
     assert stored(db, "Trial").active
     assert not stored(db, "celeba").active
     assert "active" in boss.get("/admin/campaigns").text
@@ -105,7 +105,6 @@ def test_a_campaign_is_made_and_activated(visit: Visit, db: Database, celeba: in
         ({"attribute-0": "yes"}, 6),
         ({"attribute-0": "no", "attribute-1": "yes"}, 2),
         ({"sample": "5", "seed": "3"}, 5),
-        ({"sample": "50"}, 12),
         ({"filenames": "000001.jpg\n000004.jpg\n"}, 2),
         ({"filenames": "000001.jpg\n000004.jpg\n", "partition": "0"}, 2),
         ({"filenames": "000001.jpg\n000004.jpg\n", "partition": "1"}, 0),
@@ -115,12 +114,8 @@ def test_the_count_is_what_the_campaign_has(
     visit: Visit, db: Database, celeba: int, fields: dict[str, str], selected: int
 ) -> None:
     boss = visit("admin")
-    assert count(boss, form(celeba, **fields)) == {
-        "ok": True,
-        "selected": selected,
-        "problems": {},
-        "preview": "",
-    }
+    found = count(boss, form(celeba, **fields))
+    assert (found["selected"], found["problems"], found["preview"]) == (selected, {}, "")
     assert (
         f"{selected} of 12 images are selected"
         in boss.submit("/admin/campaigns/try", form(celeba, **fields)).text
@@ -380,3 +375,102 @@ def test_a_selection_in_words(visit: Visit, db: Database, celeba: int, app: Flas
     assert describe_selection(ImageSelection()) == "all images"
     chosen = ImageSelection(partitions=(2,), attributes={"Wearing_Hat": False}, sample=7, seed=3)
     assert describe_selection(chosen) == "test, not Wearing Hat, 7 at random (seed 3)"
+
+
+def field_of(page: str, name: str) -> str:
+    found = re.search(rf'name="{name}"[^>]*? value="([^"]*)"', page)
+    assert found is not None, name
+    return found[1]
+
+
+def test_choosing_a_data_set_keeps_what_was_typed(
+    visit: Visit, db: Database, celeba: int, tmp_path: Path
+) -> None:
+    plain = register_dataset(db, write_images(tmp_path / "plain", 3), activate=False).dataset_id
+    check_images(db, plain, processes=1)
+    boss = visit("supervisor")
+    typed = form(
+        plain,
+        shown=str(celeba),
+        name="Trial <1>",
+        vote_cap="9",
+        sample="2",
+        guideline="Look.",
+        partition="1",
+        **{"attribute-1": "no"},
+    )
+    page = boss.submit("/admin/campaigns/try", typed).text
+    assert f'<option value="{plain}" selected>' in page
+    assert (field_of(page, "name"), field_of(page, "vote_cap")) == ("Trial &lt;1&gt;", "9")
+    assert ">Look.</textarea>" in page
+    assert "2 of 3 images are selected." in page
+    refused = boss.submit("/admin/campaigns", typed)
+    assert refused.status_code == 422
+    assert list(wrong(refused.text)) == ["dataset"]
+    assert field_of(refused.text, "shown") == str(plain)
+    assert 'name="partition"' not in refused.text, "this data set has none"
+    again = {name: text for name, text in typed.items() if name not in ("partition", "attribute-1")}
+    assert boss.submit("/admin/campaigns", {**again, "shown": str(plain)}).status_code == 303
+    assert images_of(db, "Trial <1>") == 2
+
+
+def test_a_sample_larger_than_the_set_is_wrong_at_its_field(
+    visit: Visit, db: Database, celeba: int
+) -> None:
+    boss = visit("supervisor")
+    message = "The other conditions select 4 images, so the sample has at most 4."
+    sent = form(celeba, sample="99999999", partition="2")
+    assert count(boss, sent)["problems"] == {"sample": message}
+    answer = boss.submit("/admin/campaigns", {**sent, "name": ""})
+    assert (answer.status_code, wrong(answer.text)["sample"]) == (422, message)
+    assert list(wrong(answer.text)) == ["name", "sample"], "all that is wrong at once"
+    assert boss.submit("/admin/campaigns", {**sent, "sample": "4"}).status_code == 303
+
+
+def test_the_summary_links_to_the_fields(visit: Visit, celeba: int) -> None:
+    boss = visit("supervisor")
+    for address, dataset in (("/admin/campaigns", celeba), ("/admin/campaigns/1", None)):
+        page = boss.submit(address, form(dataset, name=" ", vote_cap="many")).text
+        summary = re.search(r'role="alert" tabindex="-1" autofocus>(.*?)</div>', page, re.DOTALL)
+        assert summary is not None
+        links = re.findall(r'<a href="#(\w+)">([^<]+)</a>', summary[1])
+        assert links == [("name", "Name"), ("vote_cap", "Largest number of votes")]
+        for name, _ in links:
+            assert f'id="{name}"' in page
+        assert '<details id="all-rules" class="card" open>' in page
+    assert 'class="card" open' not in boss.get("/admin/campaigns/new").text
+
+
+def test_presets_fill_in_rules_and_tell_their_cost(visit: Visit, db: Database, celeba: int) -> None:
+    boss = visit("supervisor")
+    page = boss.get("/admin/campaigns/new").text
+    assert re.findall(r'value="(\w+)"[^>]*aria-pressed="true"', page) == ["careful"]
+    assert "60 votes, about 3 minutes of work" in page, "12 images by five people"
+    typed = form(celeba, name="kept", gold_rate="33", vote_cap="4", preset="research")
+    page = boss.submit("/admin/campaigns/try", typed).text
+    assert re.findall(r'value="(\w+)"[^>]*aria-pressed="true"', page) == ["research"]
+    assert field_of(page, "required_votes") == "5"
+    assert (field_of(page, "name"), field_of(page, "gold_rate")) == ("kept", "33")
+    found = count(boss, form(celeba, sample="6", vote_cap="4"))
+    assert (found["preset"], found["cost"]) == ("", "6 to 24 votes, about 1 minute of work")
+    assert found["costs"]["quick"] == "7 to 14 votes, about 1 minute of work"
+    for name in ("quick", "careful", "research"):
+        made = form(celeba, name=name, preset=name)
+        assert boss.submit("/admin/campaigns", made).status_code == 303
+        rules = stored(db, name).parsed_rules
+        assert (rules.named, rules.method == "majority") == (name != "quick", name == "research")
+
+
+def test_a_change_of_rules_is_forecast(visit: Visit, db: Database, celeba: int) -> None:
+    boss = visit("supervisor")
+    headers = {"X-CSRFToken": boss.token(), "Accept": "application/json"}
+    sent = form(name="celeba", method="majority", required_votes="2")
+    answer = boss.client.post("/admin/campaigns/try?campaign=1", data=sent, headers=headers)
+    assert answer.get_json()["forecast"].startswith("No finished image opens again. 0 of 12")
+    page = boss.submit("/admin/campaigns/try?campaign=1", sent).text
+    assert "No finished image opens again." in page
+    assert stored(db, "celeba").rules["method"] == "posterior"
+    same = boss.client.post(
+        "/admin/campaigns/try?campaign=1", data=form(name="celeba"), headers=headers
+    )
+    assert same.get_json()["forecast"] == ""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select, update
 
+from labeler.campaigns.service import CampaignPlan, create_campaign
 from labeler.config import Settings
 from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
@@ -26,6 +27,8 @@ from labeler.models.voting import Vote
 from labeler.progress.campaign_progress import CampaignProgress
 from labeler.progress.throughput import Forecast
 from labeler.quality.refresh import refresh_campaign
+from labeler.rules.campaign_rules import Rules
+from labeler.rules.image_selection_spec import ImageSelection
 from labeler.statistics.intervals import Interval
 from labeler.web import dashboard
 from tests.conftest import MakeAnnotator, MakeDataset
@@ -306,3 +309,28 @@ def test_the_forecast_gives_an_interval_only_where_it_is_one(
     now = utc_now().replace(hour=9, minute=0, second=0)
     text = " ".join(dashboard._forecast(CampaignProgress(open=9), forecast, 1, now))
     assert ("The 95 % interval is" in text, "at the latest" in text) == (said, said)
+
+
+def test_other_campaigns_are_reached_by_links_and_tabs_stay_on_them(
+    visit: Visit, db: Database, dataset_id: int
+) -> None:
+    boss = visit("admin")
+    assert "Campaign: " not in boss.get("/admin/").text, "there is nothing to choose"
+    made = create_campaign(
+        db, dataset_id, CampaignPlan("second", Rules(), ImageSelection(sample=2))
+    )
+    assert f'href="/admin/?campaign={made}"' in boss.get("/admin/campaigns").text
+    assert f'href="/admin/?campaign={made}"' in boss.get(f"/admin/campaigns/{made}").text
+    pages = ("", "quality", "agreement", "runs", "mean-faces", "gold", "contested")
+    for page in pages:
+        address = f"/admin/{page}"
+        assert f'href="{address}?campaign={made}">second</a>' in boss.get(address).text, page
+        other = boss.get(f"{address}?campaign={made}").text
+        assert "<summary>Campaign: second</summary>" in other, page
+        tabs = other.partition('aria-label="Manage"')[2].partition('class="chooser"')[0]
+        for tab in pages:
+            assert f'href="/admin/{tab}?campaign={made}"' in tabs, (page, tab)
+        assert re.search(rf'href="{address}">[^<]+ \(active\)</a>', other), page
+    assert "of 2 images" in boss.get(f"/admin/?campaign={made}").text
+    for page in ("people", "campaigns", "jobs"):
+        assert "Campaign: " not in boss.get(f"/admin/{page}").text

@@ -170,10 +170,10 @@ def test_signing_one_browser_out_from_another(visit: Visit) -> None:
 def test_roles_and_closing(visit: Visit) -> None:
     admin, ann = visit("admin"), visit("annotator")
     person = f"/admin/people/{ann.annotator_id}"
-    assert admin.submit(f"{person}/role", {"role": "supervisor"}).status_code == 303
+    assert admin.confirm(f"{person}/role", {"role": "supervisor"}).status_code == 303
     assert ann.get("/admin/").status_code == 200
     assert admin.submit(f"{person}/role", {"role": "king"}).status_code == 422
-    assert admin.submit(f"{person}/deactivate").status_code == 303
+    assert admin.confirm(f"{person}/deactivate").status_code == 303
     assert ann.get("/me").status_code == 401
     assert admin.submit(f"{person}/reactivate").status_code == 303
     assert admin.submit("/admin/people/999/role", {"role": "admin"}).status_code == 404

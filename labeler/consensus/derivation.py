@@ -259,10 +259,22 @@ def _outcome(
         return _certain_outcome(facts.decision), DECISION_METHOD
     if facts.gold is not None:
         return _certain_outcome(facts.gold), GOLD_METHOD
-    rules = annotator_model.rules
+    image = annotator_model.campaign_id, facts.image_id
+    return outcome_of_votes(image, counts, chances, annotator_model.rules)
+
+
+def outcome_of_votes(
+    image: tuple[int, int], counts: VoteCounts, chances: Sequence[float], rules: Rules
+) -> tuple[Outcome, str]:
+    """What the votes on an image say by some rules, and by which method.
+
+    Parameters:
+        image: the ids of campaign and image.
+        chances: P(left), P(center), P(right) given the votes.
+    """
     if rules.method == "majority":
         return majority_outcome(counts, rules.required_votes), majority.METHOD
-    audited = is_audited(annotator_model.campaign_id, facts.image_id, rules.audit_share)
+    audited = is_audited(*image, rules.audit_share)
     rule = StoppingRule(rules.threshold, rules.required_votes, rules.vote_cap, rules.named)
     return apply_stopping_rule(chances, counts, rule, audited), stopping_rule.METHOD
 

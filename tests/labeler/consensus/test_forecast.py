@@ -28,6 +28,8 @@ def finished(db: Database) -> set[int]:
         {"required_votes": 3},
         {"required_votes": 1},
         {"method": "posterior", "threshold": 0.99},
+        {"method": "posterior", "threshold": 0.99, "use_model": False},
+        {"use_model": False},
         {"method": "posterior", "threshold": 0.6, "vote_cap": 2},
     ],
 )

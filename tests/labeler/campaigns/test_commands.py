@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import select
 
+from labeler.campaigns.image_selection import SampleTooLarge
 from labeler.cli.main import cli
 from labeler.config import load_settings
 from labeler.database.engine import Database
@@ -270,3 +271,9 @@ def test_a_guideline_that_is_no_text(
     assert message in str(caught.value)
     assert "Save it as plain text in UTF-8." in str(caught.value)
     assert "CSV" not in str(caught.value)
+
+
+def test_a_sample_larger_than_the_set_is_refused(db: Database) -> None:
+    with pytest.raises(SampleTooLarge, match="select 2 images, so the sample has at most 2"):
+        run("campaigns", "create", "Many", "--partition", "test", "--sample", "3")
+    assert "Many" not in run("campaigns", "list").output

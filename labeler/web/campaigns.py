@@ -1,13 +1,11 @@
-"""The pages of campaigns: list, create, edit, copy, activate, pause."""
+"""The views of campaigns: list, create, edit, copy, activate, pause."""
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 
 from flask import Blueprint, jsonify, redirect, request, url_for
-from markupsafe import Markup
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
@@ -24,109 +22,36 @@ from labeler.progress import campaign_progress
 from labeler.rules.campaign_rules import Rules, read_rules, write_rule
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.validation import RuleError
-from labeler.web import access, campaign_forms, confirmation, request_fields
+from labeler.web import access, confirmation, request_fields
 from labeler.web.campaign_forms import (
-    FIELDS,
     CampaignForm,
-    Choice,
     FormError,
-    PresetChoice,
-    attribute_choices,
-    describe_selection,
     keep_what_fits,
-    own_cost,
-    partition_choices,
-    preset_choices,
     sent_form,
     stored_form,
 )
+from labeler.web.campaign_pages import (
+    CampaignsPage,
+    campaign_page,
+    campaign_row,
+    count_selected,
+    new_page,
+)
+from labeler.web.campaign_presets import own_cost, preset_choices
 from labeler.web.campaign_questions import (
     ask_about_rules,
     ask_activation,
     forecast_sentences,
 )
+from labeler.web.campaign_rule_fields import FIELDS, parse_rules, rule_messages
 from labeler.web.confirmation import Undo
-from labeler.web.context import Page, account, actor, db, render
+from labeler.web.context import account, actor, db, render
 from labeler.web.errors import always_json, wants_json
-from labeler.web.formatting import Statistic
 from labeler.web.markdown import render as markdown
 
 bp = Blueprint("campaigns", __name__, url_prefix="/admin")
 OTHER_DATASET = "You have chosen another data set. Check which images of it you want."
 AT_ONCE = 5_000  # images that are added at once; more are added by the background worker
-
-
-@dataclass(frozen=True, slots=True)
-class CampaignRow:
-    """A campaign of the list."""
-
-    id: int
-    name: str
-    dataset: str
-    active: bool
-    paused: bool
-    images: int
-    finished: int
-    contested: int
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class CampaignsPage(Page):
-    """All campaigns."""
-
-    template = "campaigns/list.html"
-    campaigns: list[CampaignRow]
-    has_dataset: bool
-
-
-@dataclass(frozen=True, slots=True)
-class NewCampaignPage(Page):
-    """The form of a new campaign. `selected`: the images it selects, None if not counted.
-
-    `presets`: with the cost for these images. `cost`: that of the rules of the form.
-    """
-
-    template = "campaigns/new.html"
-    form: CampaignForm
-    dataset_id: int
-    datasets: list[Choice]
-    partitions: list[Choice]
-    attributes: list[Choice]
-    total: int
-    selected: int | None
-    preview: Markup
-    presets: list[PresetChoice]
-    cost: str
-    groups: tuple[campaign_forms.RuleGroup, ...] = campaign_forms.GROUPS
-
-
-@dataclass(frozen=True, slots=True)
-class CampaignPage(Page):
-    """A campaign. `images`: how many it has; `selected`: how many it will have.
-
-    `presets`, `cost`: as for a new campaign. `forecast`: what rules that are not saved would do.
-    """
-
-    template = "campaigns/campaign.html"
-    id: int
-    heading: str
-    form: CampaignForm
-    dataset: str
-    selection: str
-    active: bool
-    paused_at: datetime | None
-    statistics: list[Statistic]
-    images: int
-    finished: int
-    selected: int
-    preview: Markup
-    presets: list[PresetChoice]
-    cost: str
-    forecast: str = ""
-    copy_name: str = ""
-    copy_problem: str = ""
-    groups: tuple[campaign_forms.RuleGroup, ...] = campaign_forms.GROUPS
 
 
 @bp.get("/campaigns", endpoint="campaigns")
@@ -203,7 +128,7 @@ def _try_changes(session: Session, found: Campaign) -> tuple[str, int] | Respons
 
 def _tried(form: CampaignForm, selected: int | None, images: int, forecast: str = "") -> Response:
     """Return what `static/campaigns/form.js` shows while a person types."""
-    presets = preset_choices(form, images)
+    presets = preset_choices(form.rules, images)
     return jsonify(
         ok=True,
         selected=selected,
@@ -211,7 +136,7 @@ def _tried(form: CampaignForm, selected: int | None, images: int, forecast: str 
         preview=str(markdown(form.guideline)),
         costs={one.name: one.cost for one in presets},
         preset=next((one.name for one in presets if one.chosen), ""),
-        cost=own_cost(form, images),
+        cost=own_cost(form.rules, images),
         forecast=forecast,
     )
 
@@ -219,9 +144,9 @@ def _tried(form: CampaignForm, selected: int | None, images: int, forecast: str 
 def _forecast(session: Session, found: Campaign, form: CampaignForm) -> str:
     """Say what the rules of the form would do to the images; "" if they are the present ones."""
     try:
-        rules = campaign_forms.parse_rules(form.rules)
+        rules = parse_rules(form.rules)
     except RuleError as error:
-        form.problems |= campaign_forms.rule_messages(error)
+        form.problems |= rule_messages(error)
         return ""
     if rules == found.parsed_rules:
         return ""
@@ -345,89 +270,6 @@ def campaign_state(campaign_id: int) -> Response:
         images = campaign_progress.campaign_progress(session, campaign_id).images
         selected = count_selected(session, found)
     return jsonify(ok=True, images=images, selected=selected)
-
-
-def new_page(
-    session: Session, dataset: Dataset, form: CampaignForm, selected: int | None = None
-) -> NewCampaignPage:
-    """Return the page of a new campaign, with the form as it was filled in."""
-    found = list_datasets(session)
-    total = image_selection.count_selected(session, dataset, ImageSelection())
-    counted = total if selected is None else selected
-    return NewCampaignPage(
-        form,
-        dataset.id,
-        [Choice(str(one.id), one.name, "yes" if one.id == dataset.id else "") for one in found],
-        partition_choices(session, dataset, form),
-        attribute_choices(dataset, form),
-        total,
-        selected,
-        markdown(form.guideline),
-        preset_choices(form, counted),
-        own_cost(form, counted),
-    )
-
-
-def campaign_page(
-    session: Session,
-    found: Campaign,
-    form: CampaignForm,
-    copy_name: str = "",
-    copy_problem: str = "",
-) -> CampaignPage:
-    """Return the page of a campaign, with the form as it is stored or as it was sent."""
-    done = campaign_progress.campaign_progress(session, found.id)
-    counts = {
-        "images": done.images,
-        "agreed": done.agreed,
-        "contested": done.contested,
-        "open": done.open,
-        "votes": done.votes,
-    }
-    dataset = session.get_one(Dataset, found.dataset_id)
-    return CampaignPage(
-        found.id,
-        found.name,
-        form,
-        dataset.name,
-        describe_selection(found.parsed_selection),
-        found.active,
-        found.paused_at,
-        [Statistic(word, f"{count:,}") for word, count in counts.items()],
-        done.images,
-        done.agreed + done.contested,
-        count_selected(session, found),
-        markdown(form.guideline),
-        preset_choices(form, done.images),
-        own_cost(form, done.images),
-        copy_name=copy_name or f"{found.name} 2",
-        copy_problem=copy_problem,
-    )
-
-
-def count_selected(session: Session, found: Campaign) -> int:
-    """Return how many images a campaign selects."""
-    dataset = session.get_one(Dataset, found.dataset_id)
-    return image_selection.count_selected(session, dataset, found.parsed_selection)
-
-
-def campaign_row(found: Campaign, counts: dict[str, int]) -> CampaignRow:
-    """Return a row of the list.
-
-    Parameters:
-        counts: number of images by status.
-    """
-    return CampaignRow(
-        found.id,
-        found.name,
-        found.dataset.name,
-        found.active,
-        found.paused_at is not None,
-        sum(counts.values()),
-        counts.get("agreed", 0) + counts.get("contested", 0),
-        counts.get("contested", 0),
-        found.created_at,
-    )
 
 
 def _checked_plan(dataset: Dataset, form: CampaignForm, is_other: bool) -> CampaignPlan:

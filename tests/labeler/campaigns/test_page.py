@@ -21,15 +21,15 @@ from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection
-from labeler.web import campaign_forms
+from labeler.web import campaign_rule_fields as rule_fields
 from labeler.web import campaigns as views
 from labeler.web.markdown import render
 from tests.conftest import write_images
 from tests.labeler.acting import waiting
 from tests.labeler.conftest import Browser, Visit
 
-RULES = campaign_forms.rule_texts(Rules())
-BOXES = {name for name, field in campaign_forms.FIELDS.items() if field.kind == "yes"}
+RULES = rule_fields.rule_texts(Rules())
+BOXES = {name for name, field in rule_fields.FIELDS.items() if field.kind == "yes"}
 
 
 @pytest.fixture
@@ -282,7 +282,7 @@ def test_pause_resume_and_copy(visit: Visit, db: Database, celeba: int) -> None:
 
 
 def test_every_rule_has_a_field_and_comes_back_as_it_was() -> None:
-    assert set(campaign_forms.FIELDS) == set(Rules().as_dict())
+    assert set(rule_fields.FIELDS) == set(Rules().as_dict())
     other = Rules(
         order="mixed",
         method="majority",
@@ -303,7 +303,7 @@ def test_every_rule_has_a_field_and_comes_back_as_it_was() -> None:
         min_gold=0.56,
     )
     for rules in (Rules(), other):
-        assert campaign_forms.parse_rules(campaign_forms.rule_texts(rules)) == rules
+        assert rule_fields.parse_rules(rule_fields.rule_texts(rules)) == rules
 
 
 def test_without_a_data_set_the_next_step_is_named(visit: Visit) -> None:

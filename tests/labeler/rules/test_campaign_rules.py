@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from labeler.rules.campaign_rules import ORDERS, Rules, read_rules
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.validation import Problem, RuleError
-from labeler.web import campaign_forms
+from labeler.web import campaign_rule_fields as rule_fields
 
 
 def problems_of(texts: dict[str, str], base: Rules | None = None) -> list[Problem]:
@@ -27,7 +27,7 @@ def test_any_text_comes_back_whole(text: str) -> None:
 def test_a_message_says_the_whole_value_and_all_that_is_allowed(text: str) -> None:
     [problem] = problems_of({"order": text})
     assert str(problem) == f"order is {text!r}; allowed are {', '.join(ORDERS)}"
-    assert campaign_forms.rule_messages(RuleError([problem])) == {
+    assert rule_fields.rule_messages(RuleError([problem])) == {
         "order": f"Allowed are {', '.join(ORDERS)}."
     }
 
@@ -55,10 +55,8 @@ def test_a_bound_that_follows_another_rule_is_that_of_the_new_value() -> None:
 
 def test_percent_fields_have_their_bounds_in_percent_and_others_have_not() -> None:
     with pytest.raises(RuleError) as caught:
-        campaign_forms.parse_rules(
-            {"threshold": "3", "blind_share": "101", "required_votes": "100"}
-        )
-    assert campaign_forms.rule_messages(caught.value) == {
+        rule_fields.parse_rules({"threshold": "3", "blind_share": "101", "required_votes": "100"})
+    assert rule_fields.rule_messages(caught.value) == {
         "threshold": "A number from 50 to 99.99 is needed.",
         "blind_share": "A number from 0 to 100 is needed.",
         "required_votes": "A whole number from 1 to 99 is needed.",

@@ -10,7 +10,7 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from labeler.rules.campaign_rules import Rules
-from labeler.web import campaign_forms, current_campaign
+from labeler.web import campaign_forms, campaign_presets, current_campaign, voting
 
 _READ = re.compile(
     r"(?:args|values|form|given|body)\.get(?:list)?\(\s*\"([\w-]+)\""
@@ -18,11 +18,17 @@ _READ = re.compile(
     r"|json_\w+\(\s*[\w.]+(?:\(\))?,\s*\"([\w-]+)\""
     r"|\"([\w-]+)\" in (?:request\.form|body)"
 )
+# Other modules that read fields for the views of an area.
+_READERS = {
+    "campaigns": (campaign_forms, campaign_presets),
+    "qualification": (voting,),
+}
 # Names that are put together in the code: one of each is enough.
 _COMPOSED = {
     "verification": ("answer-1",),
-    "campaigns": ("attribute-0", *Rules().as_dict()),
-    "people": ("note", "role", "max_uses", "days"),
+    "campaigns": ("attribute-0", "confirmed", *Rules().as_dict()),
+    "gold": ("confirmed",),
+    "people": ("confirmed", "note", "role", "max_uses", "days"),
 }
 
 
@@ -30,9 +36,7 @@ def fields_of(app: Flask, rule: Rule) -> list[str]:
     """The names of form fields, JSON keys and query values in the module of a route's view."""
     module = app.view_functions[rule.endpoint].__module__
     area = module.rpartition(".")[2]
-    sources = [sys.modules[module], current_campaign]
-    if area == "campaigns":
-        sources.append(campaign_forms)
+    sources = [sys.modules[module], current_campaign, *_READERS.get(area, ())]
     found = {
         name
         for source in sources

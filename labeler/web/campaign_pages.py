@@ -1,0 +1,184 @@
+"""What the pages of campaigns show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from markupsafe import Markup
+from sqlalchemy.orm import Session
+
+from labeler.campaigns import image_selection
+from labeler.images.datasets import list_datasets
+from labeler.models.campaigns import Campaign
+from labeler.models.images import Dataset
+from labeler.progress import campaign_progress
+from labeler.rules.image_selection_spec import ImageSelection
+from labeler.web.campaign_forms import (
+    CampaignForm,
+    Choice,
+    attribute_choices,
+    describe_selection,
+    partition_choices,
+)
+from labeler.web.campaign_presets import PresetChoice, own_cost, preset_choices
+from labeler.web.campaign_rule_fields import GROUPS, RuleGroup
+from labeler.web.context import Page
+from labeler.web.formatting import Statistic
+from labeler.web.markdown import render as markdown
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignRow:
+    """A campaign of the list."""
+
+    id: int
+    name: str
+    dataset: str
+    active: bool
+    paused: bool
+    images: int
+    finished: int
+    contested: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignsPage(Page):
+    """All campaigns."""
+
+    template = "campaigns/list.html"
+    campaigns: list[CampaignRow]
+    has_dataset: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewCampaignPage(Page):
+    """The form of a new campaign. `selected`: the images it selects, None if not counted.
+
+    `presets`: with the cost for these images. `cost`: that of the rules of the form.
+    """
+
+    template = "campaigns/new.html"
+    form: CampaignForm
+    dataset_id: int
+    datasets: list[Choice]
+    partitions: list[Choice]
+    attributes: list[Choice]
+    total: int
+    selected: int | None
+    preview: Markup
+    presets: list[PresetChoice]
+    cost: str
+    groups: tuple[RuleGroup, ...] = GROUPS
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignPage(Page):
+    """A campaign. `images`: how many it has; `selected`: how many it will have.
+
+    `presets`, `cost`: as for a new campaign. `forecast`: what rules that are not saved would do.
+    """
+
+    template = "campaigns/campaign.html"
+    id: int
+    heading: str
+    form: CampaignForm
+    dataset: str
+    selection: str
+    active: bool
+    paused_at: datetime | None
+    statistics: list[Statistic]
+    images: int
+    finished: int
+    selected: int
+    preview: Markup
+    presets: list[PresetChoice]
+    cost: str
+    forecast: str = ""
+    copy_name: str = ""
+    copy_problem: str = ""
+    groups: tuple[RuleGroup, ...] = GROUPS
+
+
+def new_page(
+    session: Session, dataset: Dataset, form: CampaignForm, selected: int | None = None
+) -> NewCampaignPage:
+    """Return the page of a new campaign, with the form as it was filled in."""
+    found = list_datasets(session)
+    total = image_selection.count_selected(session, dataset, ImageSelection())
+    counted = total if selected is None else selected
+    return NewCampaignPage(
+        form,
+        dataset.id,
+        [Choice(str(one.id), one.name, "yes" if one.id == dataset.id else "") for one in found],
+        partition_choices(session, dataset, form),
+        attribute_choices(dataset, form),
+        total,
+        selected,
+        markdown(form.guideline),
+        preset_choices(form.rules, counted),
+        own_cost(form.rules, counted),
+    )
+
+
+def campaign_page(
+    session: Session,
+    found: Campaign,
+    form: CampaignForm,
+    copy_name: str = "",
+    copy_problem: str = "",
+) -> CampaignPage:
+    """Return the page of a campaign, with the form as it is stored or as it was sent."""
+    done = campaign_progress.campaign_progress(session, found.id)
+    counts = {
+        "images": done.images,
+        "agreed": done.agreed,
+        "contested": done.contested,
+        "open": done.open,
+        "votes": done.votes,
+    }
+    dataset = session.get_one(Dataset, found.dataset_id)
+    return CampaignPage(
+        found.id,
+        found.name,
+        form,
+        dataset.name,
+        describe_selection(found.parsed_selection),
+        found.active,
+        found.paused_at,
+        [Statistic(word, f"{count:,}") for word, count in counts.items()],
+        done.images,
+        done.agreed + done.contested,
+        count_selected(session, found),
+        markdown(form.guideline),
+        preset_choices(form.rules, done.images),
+        own_cost(form.rules, done.images),
+        copy_name=copy_name or f"{found.name} 2",
+        copy_problem=copy_problem,
+    )
+
+
+def count_selected(session: Session, found: Campaign) -> int:
+    """Return how many images a campaign selects."""
+    dataset = session.get_one(Dataset, found.dataset_id)
+    return image_selection.count_selected(session, dataset, found.parsed_selection)
+
+
+def campaign_row(found: Campaign, counts: dict[str, int]) -> CampaignRow:
+    """Return a row of the list.
+
+    Parameters:
+        counts: number of images by status.
+    """
+    return CampaignRow(
+        found.id,
+        found.name,
+        found.dataset.name,
+        found.active,
+        found.paused_at is not None,
+        sum(counts.values()),
+        counts.get("agreed", 0) + counts.get("contested", 0),
+        counts.get("contested", 0),
+        found.created_at,
+    )

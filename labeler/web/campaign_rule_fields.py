@@ -1,0 +1,252 @@
+"""The fields of the rules in the form of a campaign: their texts, reading and writing them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flask import request
+
+from labeler.rules.campaign_rules import Rules, read_rules, write_rule
+from labeler.rules.validation import RuleError
+from labeler.web import request_fields
+
+Choices = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleField:
+    """The field of a rule.
+
+    Parameters:
+        name: of the rule, as in `Rules`.
+        kind: `word` (one of `choices`), `whole`, `percent` or `yes`.
+        label: what people read beside the field.
+        sentence: what the rule does.
+        choices: values and their texts.
+    """
+
+    name: str
+    kind: str
+    label: str
+    sentence: str
+    choices: Choices = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RuleGroup:
+    """Fields under a common heading."""
+
+    title: str
+    fields: tuple[RuleField, ...]
+
+
+GROUPS = (
+    RuleGroup(
+        "Who sees what",
+        (
+            RuleField(
+                "proposals",
+                "word",
+                "Show the model's suggestions",
+                "“Mixed” lets you measure how much suggestions influence people.",
+                (
+                    ("mixed", "Mixed: hidden for some images"),
+                    ("shown", "Always shown"),
+                    ("hidden", "Always hidden"),
+                ),
+            ),
+            RuleField(
+                "blind_share",
+                "percent",
+                "Hide suggestions for (%)",
+                "Share of the images without a suggestion if suggestions are mixed. It is "
+                "drawn for each person.",
+            ),
+            RuleField(
+                "mirror_views",
+                "yes",
+                "Show half of the images mirrored",
+                "Cancels out a habit of pressing one side. Answers are stored for the "
+                "image as it is.",
+            ),
+        ),
+    ),
+    RuleGroup(
+        "When an image is finished",
+        (
+            RuleField(
+                "method",
+                "word",
+                "Stopping rule",
+                "“Probability” weighs each answer by how reliable the person has been. It asks "
+                "for more answers only where the label is doubtful.",
+                (("posterior", "Probability"), ("majority", "A fixed number of votes")),
+            ),
+            RuleField(
+                "required_votes",
+                "whole",
+                "Votes needed",
+                "With a fixed number: the number of votes per image. With probability: the "
+                "smallest number of votes for a label.",
+            ),
+            RuleField(
+                "threshold",
+                "percent",
+                "Certain enough at (%)",
+                "An image is finished when one label is at least this probable.",
+            ),
+            RuleField(
+                "vote_cap",
+                "whole",
+                "Largest number of votes",
+                "An image that has this many votes and no label is contested. A supervisor "
+                "decides.",
+            ),
+            RuleField(
+                "use_model",
+                "yes",
+                "Count the model's proposal as a first opinion",
+                "Saves votes if the model's probabilities are right.",
+            ),
+            RuleField(
+                "named",
+                "yes",
+                "A person must have named the label",
+                "If not ticked, a confident proposal can outweigh a person. This needs the "
+                "fewest votes and trusts the model most.",
+            ),
+            RuleField(
+                "audit_share",
+                "percent",
+                "Audit share (%)",
+                "Share of the images, drawn at random, that get the largest number of "
+                "votes anyway. They show how good early labels are.",
+            ),
+        ),
+    ),
+    RuleGroup(
+        "Gold questions and qualification",
+        (
+            RuleField(
+                "gold_first",
+                "whole",
+                "Gold questions among the first 20",
+                "Images with a known answer. They look like all others and show how well a "
+                "person judges.",
+            ),
+            RuleField(
+                "gold_rate",
+                "percent",
+                "Gold questions later (%)",
+                "Share of all images after the first 20.",
+            ),
+            RuleField(
+                "planted_share",
+                "percent",
+                "Gold questions with a wrong suggestion (%)",
+                "Shows who copies suggestions. Not used if suggestions are always hidden.",
+            ),
+            RuleField(
+                "min_gold",
+                "percent",
+                "Pause below (%)",
+                "People who are clearly right on fewer gold questions than this are paused.",
+            ),
+            RuleField(
+                "training",
+                "whole",
+                "Qualification images",
+                "Gold questions that people answer, with feedback, before they start. 0: "
+                "no qualification.",
+            ),
+            RuleField(
+                "pass_share",
+                "percent",
+                "Qualification passed at (%)",
+                "Share of right answers in a round. Below it, another round follows.",
+            ),
+        ),
+    ),
+    RuleGroup(
+        "Model",
+        (
+            RuleField(
+                "retrain_votes",
+                "whole",
+                "Train again after (votes)",
+                "Smallest number of new votes. The first model needs 15 votes. 0: train "
+                "only on request.",
+            ),
+            RuleField(
+                "retrain_share",
+                "percent",
+                "And after this growth (%)",
+                "New votes as a share of the votes so far. It keeps large campaigns from "
+                "training all the time.",
+            ),
+        ),
+    ),
+    RuleGroup(
+        "Order",
+        (
+            RuleField(
+                "order",
+                "word",
+                "Which images come first",
+                "Images of equal priority come in random order.",
+                (
+                    ("breadth", "Images with the fewest votes"),
+                    ("random", "Random order"),
+                    ("uncertain", "Images that help the model most, then the least certain"),
+                    ("contested", "Images on which people disagree"),
+                    ("mixed", "Random mix of fewest votes, least certain and disagreement"),
+                ),
+            ),
+        ),
+    ),
+)
+
+
+FIELDS = {field.name: field for group in GROUPS for field in group.fields}
+
+
+def rule_texts(rules: Rules) -> dict[str, str]:
+    """Return the texts of the fields for these rules."""
+    values = rules.as_dict()
+    return {
+        name: write_rule(round(100 * values[name], 8) if field.kind == "percent" else values[name])
+        for name, field in FIELDS.items()
+    }
+
+
+def sent_rules() -> dict[str, str]:
+    """Read the texts of the fields. Browsers do not send a box that is not ticked."""
+    return {
+        name: ("yes" if name in request.form else "no")
+        if field.kind == "yes"
+        else request_fields.text(name)
+        for name, field in FIELDS.items()
+    }
+
+
+def parse_rules(texts: Mapping[str, str]) -> Rules:
+    """Read rules from the texts of the fields.
+
+    Raises:
+        RuleError: fields are wrong; `rule_messages` turns it into messages.
+    """
+    return read_rules({name: text + _unit(name) for name, text in texts.items()})
+
+
+def rule_messages(error: RuleError) -> dict[str, str]:
+    """Return a message for each wrong field, in percent where the field is in percent."""
+    return {one.field: one.sentence(_scale(one.field)) for one in error.problems}
+
+
+def _unit(name: str) -> str:
+    return " %" if FIELDS[name].kind == "percent" else ""
+
+
+def _scale(name: str) -> float:
+    return 100 if FIELDS[name].kind == "percent" else 1

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 
 import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from labeler.campaigns.service import active_campaign
 from labeler.cli.context import find_dataset, open_database, progress_bar
 from labeler.database.engine import AdvisoryLock, Database
 from labeler.database.work_lock import work_lock
@@ -16,6 +18,7 @@ from labeler.images.checking import CheckReport, check_images
 from labeler.images.datasets import list_broken
 from labeler.images.head_pose import YawReport, load_yaw, measure_yaw
 from labeler.images.registration import RegisterReport, activate_dataset, register_dataset
+from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
 from labeler.progress.campaign_progress import DatasetProgress, dataset_progress
 from rotation.cli.option_types import InputPath
@@ -58,9 +61,12 @@ def import_images(
       python manage.py images import ~/pictures --name pictures --no-activate
     """
     with open_database() as db, work_lock(db, AdvisoryLock.IMPORT):
+        with db.read() as session:
+            before = active_campaign(session)
         with progress_bar("Registering") as report:
             registered = register_dataset(db, path, name, activate, report)
         _tell_registered(registered, activate)
+        _tell_replaced(db, before)
         if check:
             _check(db, registered.dataset_id, processes)
         else:
@@ -156,6 +162,19 @@ def _tell_registered(report: RegisterReport, activate: bool) -> None:
     )
     for problem in report.problems:
         click.echo(f"Note: {problem}", err=True)
+
+
+def _tell_replaced(db: Database, before: Campaign | None) -> None:
+    """Say that people are no longer assigned images of the campaign that was active before."""
+    with db.read() as session:
+        after = active_campaign(session)
+    if before is not None and after is not None and before.id != after.id:
+        click.echo(
+            f"Note: people now get images of the campaign {after.name!r}. Until now it was "
+            f"{before.name!r}: `python manage.py campaigns activate {quote(before.name)}` goes "
+            "back to it.",
+            err=True,
+        )
 
 
 def _check(db: Database, dataset_id: int, processes: int) -> None:

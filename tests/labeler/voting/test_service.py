@@ -414,15 +414,16 @@ def test_an_answer_in_hand_is_taken_after_another_campaign_became_active(
 ) -> None:
     held = lease(any_db, ada, 2, settings)
     other = activate_another(any_db, faces)
+    more = 1 if named else 0  # they may be the same images, which only the name tells apart
     for number, one in enumerate(held):
         campaign_id = one.campaign_id if named else None
         submitted = SubmittedAnswer(
-            one.image_id, "left", f"request-{number}", next_count=1, campaign_id=campaign_id
+            one.image_id, "left", f"request-{number}", next_count=more, campaign_id=campaign_id
         )
         with any_db.write() as session:
             cast = cast_vote(session, ada, submitted, settings=settings, now=after(1))
         assert (cast.created, cast.campaign_id) == (True, 1)
-        assert [each.campaign_id for each in cast.next_images] == [other]
+        assert [each.campaign_id for each in cast.next_images] == [other] * more
         with any_db.write() as session:  # sent again, because the response was lost
             again = cast_vote(session, ada, submitted, settings=settings, now=after(2))
         assert (again.created, again.vote_id) == (False, cast.vote_id)

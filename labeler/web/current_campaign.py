@@ -43,7 +43,8 @@ class CampaignMenu:
     """What the menu of Manage knows of campaigns.
 
     `query`: the query values that keep a tab on the chosen campaign. `choices`: the campaigns for
-    which the present page can be opened; empty if there is no choice.
+    which the present page can be opened; empty if there is no choice, and on a page that answers
+    a form: it is about that form.
     """
 
     query: dict[str, Any]
@@ -71,7 +72,8 @@ def campaign_menu() -> CampaignMenu:
             CampaignLink(one.name, url_for(endpoint, **links(one)), one is chosen, one.active)
             for one in found
         ]
-    return CampaignMenu(query, name, choices if len(choices) > 1 or not chosen else ())
+    has_choice = request.method == "GET" and (len(choices) > 1 or not chosen)
+    return CampaignMenu(query, name, choices if has_choice else ())
 
 
 def campaign_or_none(session: Session) -> Campaign | None:

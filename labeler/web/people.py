@@ -314,7 +314,9 @@ def _ask_closing(forecast: AccountForecast) -> tuple[str, int]:
         f"{name} can no longer sign in, and is signed out of "
         f"{_count(forecast.browsers, 'browser')}.",
         f"{_count(forecast.held, 'image')} that {name} has open can no longer be answered. "
-        "Other people get them.",
+        "Other people get them."
+        if forecast.held
+        else f"{name} has no image open.",
         f"The {_count(forecast.votes, 'vote')} of {name} stay and still count.",
     ]
     if forecast.links:

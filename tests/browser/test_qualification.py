@@ -25,7 +25,8 @@ def truth(site: Site) -> Iterator[dict[int, str]]:
     """Four gold images and a training of two, for the length of a test."""
     with site.db.write() as session:
         campaign_id = session.scalars(select(Campaign.id).where(Campaign.active)).one()
-        ids = list(session.scalars(select(Consensus.image_id).order_by(Consensus.image_id)))[-4:]
+        images = select(Consensus.image_id).where(Consensus.campaign_id == campaign_id)
+        ids = list(session.scalars(images.order_by(Consensus.image_id)))[-4:]
         known = dict(zip(ids, ("left", "center", "right", "left"), strict=True))
         told = "The shadow of the nose falls away from the light."
         new = [NewGold(image_id, label, told) for image_id, label in known.items()]

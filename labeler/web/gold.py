@@ -129,7 +129,7 @@ def revoke_gold(gold_id: int) -> Response:
         campaign_id = gold.revoke_gold(session, gold_id, actor()).campaign_id
         kinds.refresh_all_images.queue(session, campaign_id, account().id)
     flash("The image is no longer a gold question. Its votes decide its label.", "success")
-    return redirect(url_for("gold.gold", campaign=campaign_id), 303)
+    return redirect(request_fields.way_back(url_for("gold.gold", campaign=campaign_id)), 303)
 
 
 def describe_report(report: GoldReport) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import and_, select
+from sqlalchemy import Select, and_, select
 from sqlalchemy.orm import Session
 
 from labeler.gold.service import count_gold
@@ -99,28 +100,37 @@ def browse(
         NotFound: the data set has no such attribute.
     """
     statement, column = select_ids(scope, wanted)
-    ids = session.scalars(statement.order_by(column).limit(COUNTED_UP_TO + 1)).all()
-    if len(ids) <= COUNTED_UP_TO:
-        end = bisect_left(ids, before) if before else len(ids)
-        start = max(0, end - size) if before else bisect_right(ids, after)
-        page = ids[start : min(start + size, end)]
-        beyond = start > 0, start + len(page) < len(ids)
-        return Found(_load(session, scope, page), len(ids), start + 1, *beyond)
-    if before:
-        behind = statement.where(column < before).order_by(column.desc()).limit(size)
-        page = session.scalars(behind).all()[::-1]
-    else:
-        behind = statement.where(column > after).order_by(column).limit(size)
-        page = session.scalars(behind).all()
-    return Found(
-        _load(session, scope, page),
-        count_exactly(wanted, counted),
-        1 if page and page[0] == ids[0] else None,
-        bool(page) and page[0] > ids[0],
-        bool(page)
-        and session.scalar(statement.where(column > page[-1]).order_by(column).limit(1))
-        is not None,
-    )
+    listed = session.scalars(statement.order_by(column).limit(COUNTED_UP_TO + 1)).all()
+    is_whole = len(listed) <= COUNTED_UP_TO
+    end = bisect_left(listed, before) if before else len(listed)
+    start = max(0, end - size) if before else bisect_right(listed, after)
+    page = listed[start : min(start + size, end)]
+    following = start + len(page)
+    if is_whole or following < len(listed):  # else the page may go on behind the listed ones
+        beyond = start > 0, following < len(listed)
+        count = len(listed) if is_whole else count_exactly(wanted, counted)
+        return Found(_load(session, scope, page), count, start + 1, *beyond)
+    page, *more = _read_page(session, statement, column, after, before, size)
+    return Found(_load(session, scope, page), count_exactly(wanted, counted), None, *more)
+
+
+def _read_page(
+    session: Session,
+    statement: Select[int],
+    column: Any,
+    after: int,
+    before: int,
+    size: int,
+) -> tuple[Sequence[int], bool, bool]:
+    """The ids of a page behind the listed images, and whether there are any before and behind."""
+    if not before:
+        behind = statement.where(column > after).order_by(column).limit(size + 1)
+        found = session.scalars(behind).all()
+        return found[:size], True, len(found) > size
+    ahead = statement.where(column < before).order_by(column.desc()).limit(size + 1)
+    found = session.scalars(ahead).all()
+    following = session.scalar(statement.where(column >= before).limit(1))
+    return found[:size][::-1], len(found) > size, following is not None
 
 
 def count_exactly(wanted: ImageFilter, counted: Tally) -> int | None:

@@ -121,7 +121,9 @@ class ImageFilter:
         return replace(self, **{name: _DEFAULTS[name]})
 
 
-_DEFAULTS = {one.name: one.default for one in fields(ImageFilter) if one.name != "attributes"}
+_DEFAULTS: dict[str, Any] = {
+    one.name: one.default for one in fields(ImageFilter) if one.name != "attributes"
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ def load_scope(session: Session, campaign: Campaign) -> Scope:
     return Scope(campaign.dataset, campaign.id, session.scalar(select(current_run_of(campaign.id))))
 
 
-def select_ids(scope: Scope, wanted: ImageFilter) -> tuple[Select[tuple[int]], Any]:
+def select_ids(scope: Scope, wanted: ImageFilter) -> tuple[Select[int], Any]:
     """The statement that selects the ids of the images, without an order, and its column.
 
     Raises:

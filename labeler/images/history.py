@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from labeler.campaigns.service import get_campaign
 from labeler.errors import NotFound
+from labeler.images.datasets import campaigns_of
 from labeler.models.accounts import Annotator
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus, Decision, Gold
@@ -97,15 +98,6 @@ def get_image(session: Session, image_id: int) -> Image:
     return found
 
 
-def campaigns_of(session: Session, image: Image) -> Sequence[Campaign]:
-    """Return the campaigns of the image's data set, the active one first, then the newest."""
-    return session.scalars(
-        select(Campaign)
-        .where(Campaign.dataset_id == image.dataset_id)
-        .order_by(Campaign.active.desc(), Campaign.id.desc())
-    ).all()
-
-
 def campaign_of(session: Session, image: Image, number: int = 0) -> Campaign:
     """Return the campaign through which an image is seen.
 
@@ -115,7 +107,7 @@ def campaign_of(session: Session, image: Image, number: int = 0) -> Campaign:
     Raises:
         NotFound: there is no such campaign, or it is about another data set.
     """
-    known = campaigns_of(session, image)
+    known = campaigns_of(session, image.dataset_id)
     if number:
         get_campaign(session, number)
         known = [one for one in known if one.id == number]
@@ -156,18 +148,21 @@ def list_same_person(session: Session, image: Image, limit: int) -> Sequence[Ima
 
 
 def _votes(session: Session, campaign_id: int, image_id: int) -> list[PastVote]:
-    """All votes on an image, in two statements: each condition has an index of its own."""
-    of_image = (Vote.image_id == image_id, Vote.campaign_id == campaign_id)
+    """All votes on an image, in two statements: each condition has an index of its own.
+
+    The campaign is no condition. With it, SQLite would read all votes of the campaign.
+    """
     found = [
         PastVote(*row)
         for state in (Vote.superseded_at.is_(None), Vote.superseded_at.is_not(None))
         for row in session.execute(
             select(Vote, Annotator.pseudonym)
             .join(Annotator, Annotator.id == Vote.annotator_id)
-            .where(*of_image, state)
+            .where(Vote.image_id == image_id, state)
         )
     ]
-    return sorted(found, key=lambda one: one.vote.id)
+    in_campaign = (one for one in found if one.vote.campaign_id == campaign_id)
+    return sorted(in_campaign, key=lambda one: one.vote.id)
 
 
 def _proposals(session: Session, image: Image) -> list[PastProposal]:

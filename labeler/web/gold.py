@@ -31,6 +31,7 @@ class GoldRow:
     """A gold question. `share`: of right answers; None before the first answer."""
 
     id: int
+    image_id: int
     url: str
     width: int
     height: int
@@ -183,6 +184,7 @@ def _row(status: GoldStatus) -> GoldRow:
     found, image = status.gold, status.image
     return GoldRow(
         found.id,
+        image.id,
         image_address(image.id, image.sha256),
         image.width or 0,
         image.height or 0,

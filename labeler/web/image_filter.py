@@ -25,7 +25,7 @@ TITLES = {
     "status": "Status",
     "label": "Label",
     "probability": "Probability of the label",
-    "proposal": "Proposal of the model",
+    "proposal": "Proposal",
     "confidence": "Probability of the proposal",
     "differs": "Label and proposal",
     "gold": "Gold question",
@@ -85,21 +85,19 @@ class FilterForm:
         """
         unknown = [name for name in self.attributes if name not in attribute_names]
         if unknown:
-            known = f"It has: {', '.join(attribute_names)}." if attribute_names else "It has none."
+            known = "Choose among these." if attribute_names else "It has none."
             self.problems["attributes"] = f"The data set has no attribute “{unknown[0]}”. {known}"
         if not {*self.attributes.values()} <= YES_NO.keys():
             self.problems.setdefault("attributes", "Allowed are yes, no.")
         values = {**self._plain(), **{name: self._range(name) for name in RANGES}}
-        if self.problems:
-            return None
-        chosen = {name: YES_NO[said] for name, said in self.attributes.items()}
+        chosen = {name: YES_NO.get(said, True) for name, said in self.attributes.items()}
         try:
-            return ImageFilter(**values, attributes=chosen)
+            wanted = ImageFilter(**values, attributes=chosen)
         except RuleError as error:
             for one in error.problems:
                 scale = RANGES.get(one.field.rpartition("_")[0], 1)
                 self.problems[one.field] = one.sentence(scale)
-            return None
+        return None if self.problems else wanted
 
     def _plain(self) -> dict[str, Any]:
         values: dict[str, Any] = {name: self.values[name] for name in WORDS if name in self.values}

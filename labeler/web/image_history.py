@@ -10,11 +10,11 @@ from flask import Blueprint, url_for
 from sqlalchemy.orm import Session
 
 from labeler.adjudication.service import CANNOT_TELL, MAX_NOTE
+from labeler.images.datasets import campaigns_of
 from labeler.images.history import (
     OTHERS_SHOWN,
     ImageHistory,
     campaign_of,
-    campaigns_of,
     get_image,
     list_same_person,
     load_history,
@@ -54,8 +54,8 @@ class Picture:
 class Event:
     """Something that happened to the image.
 
-    `said`: the label or answer. `detail`: what belongs to it. `ended`: why it no longer counts, ""
-    if it counts. `ended_at`: since when.
+    `said`: the label or answer. `detail`: what belongs to it. `state`: whether it counts, in
+    words. `ended_at`: when it ended, if that is known.
     """
 
     at: datetime | None
@@ -63,7 +63,8 @@ class Event:
     what: str
     said: str
     detail: str
-    ended: str = ""
+    counts: bool
+    state: str
     ended_at: datetime | None = None
 
 
@@ -135,7 +136,7 @@ def _page(session: Session, campaign: Campaign, found: Image) -> ImagePage:
         campaign.name,
         [
             Choice(str(one.id), one.name, "yes" if one.id == campaign.id else "")
-            for one in campaigns_of(session, found)
+            for one in campaigns_of(session, found.dataset_id)
         ],
         current_campaign.links(campaign),
         found.id,
@@ -213,14 +214,27 @@ def _events(history: ImageHistory) -> Iterator[Event]:
     """What happened to the image, kind after kind."""
     yield from _votes(history)
     for one in history.proposals:
-        best = likeliest_label(one.chances) or "no label"
         yield Event(
             one.run.published_at,
             f"Model run {one.run.id}",
             "proposed",
-            best,
+            likeliest_label(one.chances) or "no label",
             f"probability {format_percent(max(one.chances))}",
-            "" if one.is_current else "not the current run",
+            one.is_current,
+            "the current run" if one.is_current else "an earlier run",
+        )
+    for past in history.decisions:
+        decision = past.decision
+        holds = decision.superseded_at is None
+        yield Event(
+            decision.created_at,
+            past.pseudonym,
+            "decided",
+            decision.label or CANNOT_TELL,
+            decision.note,
+            holds,
+            "yes" if holds else "undone or replaced",
+            decision.superseded_at,
         )
     for made in history.gold:
         gold = made.gold
@@ -230,18 +244,9 @@ def _events(history: ImageHistory) -> Iterator[Event]:
             "made it a gold question",
             gold.label,
             ", ".join(filter(None, (f"from {SOURCES[gold.source]}", gold.explanation))),
-            "removed" if gold.revoked_at else "",
+            gold.revoked_at is None,
+            "removed" if gold.revoked_at else "yes",
             gold.revoked_at,
-        )
-    for past in history.decisions:
-        yield Event(
-            past.decision.created_at,
-            past.pseudonym,
-            "decided",
-            past.decision.label or CANNOT_TELL,
-            past.decision.note,
-            "undone or replaced" if past.decision.superseded_at else "",
-            past.decision.superseded_at,
         )
 
 
@@ -250,13 +255,14 @@ def _votes(history: ImageHistory) -> Iterator[Event]:
         vote = one.vote
         took = "" if vote.elapsed_ms is None else f"after {format_seconds(vote.elapsed_ms)}"
         shown = "seen mirrored" if vote.mirrored else ""
-        ended = "withdrawn or changed" if vote.superseded_at else ""
+        state = "yes" if vote.counts else "no, an exercise"
         yield Event(
             vote.created_at,
             one.pseudonym,
             "answered",
             vote.answer,
             ", ".join(filter(None, (describe_suggestion(vote), shown, took))),
-            ended or ("" if vote.counts else "an exercise, not counted"),
+            vote.counts,
+            "withdrawn or changed" if vote.superseded_at else state,
             vote.superseded_at,
         )

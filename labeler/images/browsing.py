@@ -27,6 +27,7 @@ from labeler.progress.campaign_progress import (
 )
 
 PAGE_SIZE = 60
+MAX_RELAXED = 12  # conditions; each is left out in a statement of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +111,10 @@ def browse(
         beyond = start > 0, following < len(listed)
         count = len(listed) if is_whole else count_exactly(wanted, counted)
         return Found(_load(session, scope, page), count, start + 1, *beyond)
-    page, *more = _read_page(session, statement, column, after, before, size)
-    return Found(_load(session, scope, page), count_exactly(wanted, counted), None, *more)
+    page, has_next = _read_page(session, statement, column, after, before, size)
+    has_previous = not page or page[0] > listed[0]
+    count = count_exactly(wanted, counted)
+    return Found(_load(session, scope, page), count, None, has_previous, has_next)
 
 
 def _read_page(
@@ -121,16 +124,15 @@ def _read_page(
     after: int,
     before: int,
     size: int,
-) -> tuple[Sequence[int], bool, bool]:
-    """The ids of a page behind the listed images, and whether there are any before and behind."""
+) -> tuple[Sequence[int], bool]:
+    """The ids of a page behind the listed images, and whether others follow."""
     if not before:
         behind = statement.where(column > after).order_by(column).limit(size + 1)
         found = session.scalars(behind).all()
-        return found[:size], True, len(found) > size
-    ahead = statement.where(column < before).order_by(column.desc()).limit(size + 1)
-    found = session.scalars(ahead).all()
+        return found[:size], len(found) > size
+    ahead = statement.where(column < before).order_by(column.desc()).limit(size)
     following = session.scalar(statement.where(column >= before).limit(1))
-    return found[:size][::-1], len(found) > size, following is not None
+    return session.scalars(ahead).all()[::-1], following is not None
 
 
 def count_exactly(wanted: ImageFilter, counted: Tally) -> int | None:
@@ -167,10 +169,11 @@ def count_status(status: str, counted: Tally) -> int | None:
 def find_relaxations(session: Session, scope: Scope, wanted: ImageFilter) -> list[str]:
     """The conditions of a filter that finds nothing without which it finds images.
 
-    There may be none, because two or more conditions each exclude all images.
+    There may be none, because two or more conditions each exclude all images. None are looked for
+    if there are more than `MAX_RELAXED` conditions.
     """
     found = []
-    for name in wanted.names:
+    for name in wanted.names if len(wanted.names) <= MAX_RELAXED else ():
         statement, _ = select_ids(scope, wanted.without(name))
         if session.scalar(statement.limit(1)) is not None:
             found.append(name)

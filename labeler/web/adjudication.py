@@ -264,7 +264,7 @@ def describe_suggestion(vote: Vote) -> str:
         return f"verified many images: {vote.shown_label}"
     if vote.shown_label is not None:
         return f"suggestion: {vote.shown_label}"
-    return "suggestion hidden on purpose" if vote.withheld_label else "nothing"
+    return "suggestion hidden on purpose" if vote.withheld_label else "no suggestion"
 
 
 def _probabilities(found: Case) -> tuple[LabelProbability, ...]:

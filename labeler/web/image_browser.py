@@ -128,14 +128,19 @@ def images() -> tuple[str, int] | Response:
 
 
 def _campaign(session: Session, form: FilterForm) -> Campaign | None:
-    """Return the campaign that the address names, else the active one; an unknown one is told."""
+    """Return the campaign that the address names, else the active one, else the newest one.
+
+    An unknown one is a problem of the form.
+    """
     given = request.args.get("campaign", "").strip()
+    known = campaigns.list_campaigns(session)
+    if not given:
+        return next(iter(known), None)
     number = request_fields.row_number("campaign")
-    known = {one.id: one for one in campaigns.list_campaigns(session)}
-    if given and number not in known:
+    named = next((one for one in known if one.id == number), None)
+    if named is None:
         form.problems["campaign"] = f"There is no campaign {given[:20]}."
-    active = campaigns.active_campaign(session)
-    return known.get(number) or active or next(iter(known.values()), None)
+    return named or next(iter(known), None)
 
 
 def _page(

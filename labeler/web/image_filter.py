@@ -9,8 +9,9 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
-from labeler.images.filtering import ImageFilter, Range
+from labeler.images.filtering import NO_PROPOSAL, ImageFilter, Range
 from labeler.rules.validation import RuleError, read_whole
+from labeler.web.campaign_forms import PARTITIONS
 
 ATTRIBUTE = "attribute-"
 WORDS = ("search", "status", "label", "proposal")
@@ -40,7 +41,12 @@ STATUS_WORDS = {
     "broken": "broken file",
     "unchecked": "not checked yet",
 }
-DIFFERS_WORDS = {"yes": "differ", "no": "are the same"}
+WORDS_OF: Mapping[str, Mapping[str, str]] = {
+    "status": STATUS_WORDS,
+    "proposal": {NO_PROPOSAL: "no proposal"},
+    "differs": {"yes": "differ", "no": "are the same"},
+    "partition": {str(number): word for number, word in PARTITIONS.items()},
+}
 
 
 @dataclass(slots=True)
@@ -86,7 +92,9 @@ class FilterForm:
         unknown = [name for name in self.attributes if name not in attribute_names]
         if unknown:
             known = "Choose among these." if attribute_names else "It has none."
-            self.problems["attributes"] = f"The data set has no attribute “{unknown[0]}”. {known}"
+            self.problems["attributes"] = (
+                f"The data set has no attribute “{unknown[0][:40]}”. {known}"
+            )
         if not {*self.attributes.values()} <= YES_NO.keys():
             self.problems.setdefault("attributes", "Allowed are yes, no.")
         values = {**self._plain(), **{name: self._range(name) for name in RANGES}}
@@ -151,7 +159,7 @@ def read_form(args: MultiDict[str, str]) -> FilterForm:
             place = "attributes" if is_attribute else name
             form.problems[place] = "The address has several values. Choose one."
         elif given and is_attribute:
-            form.attributes[name.removeprefix(ATTRIBUTE)[:100]] = given.pop()
+            form.attributes[name.removeprefix(ATTRIBUTE)] = given.pop()
         elif given and name not in PLACES:
             form.values[name] = given.pop()
     return form
@@ -169,8 +177,7 @@ def _describe(form: FilterForm, name: str) -> tuple[str, str]:
     if name in RANGES:
         return TITLES[name], _describe_range(form, name, " %" if RANGES[name] == 100 else "°")
     value = form.get(name)
-    words: Mapping[str, Mapping[str, str]] = {"status": STATUS_WORDS, "differs": DIFFERS_WORDS}
-    return TITLES[name], words.get(name, {}).get(value, value)
+    return TITLES[name], WORDS_OF.get(name, {}).get(value, value)
 
 
 def _describe_range(form: FilterForm, name: str, unit: str) -> str:

@@ -101,7 +101,7 @@ def test_each_says_what_to_do_before_there_is_anything(boss: Browser, address: s
 
 def test_the_overview_says_how_far_it_is(boss: Browser, campaign_id: int) -> None:
     page = boss.get("/admin/").text
-    assert f"of {IMAGES} images" in page
+    assert f">{IMAGES} images</a>" in page
     assert f"<dt>votes</dt><dd>{5 * IMAGES}</dd>" in page
     assert "<dt>people working now</dt><dd>5</dd>" in page
     assert "votes per hour" in page or "All images are finished" in page

@@ -113,6 +113,6 @@ def _source(path: str) -> ImageSource:
 def files_are_gone(path: str) -> bool:
     """Whether nothing is left at the place of a data set: a folder or a zip file was moved."""
     try:
-        return not any(place.exists() for place in image_places(Path(path)))
+        return not Path(path).exists()
     except OSError:  # such as a network folder that does not answer
         return True

@@ -47,9 +47,9 @@ ROOM = (178, 218)  # of an image: the size of CelebA; two columns fit on a phone
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """An image of the grid. `url`: "" if its file is broken; `problem` then says why.
+    """An image of the grid. `url`: "" without a file that can be shown.
 
-    `label`: the label with its probability, or the status. `proposal`: likewise of the model, ""
+    `problem`: why the file is broken. `label`: the label with its probability, or the status. `proposal`: likewise of the model, ""
     without one. `differs`: label and proposal are two labels.
     """
 
@@ -104,10 +104,27 @@ class ImagesPage(Page):
     conditions: Sequence[AppliedCondition] = ()
     grid: Grid | None = None
     everything: str = ""
+    dataset: str = ""
     gone: str = ""
     labels: Sequence[str] = LABELS
     no_proposal: str = NO_PROPOSAL
     titles: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a request asks for: images of a campaign, by a form; with the numbers of dashboards."""
+
+    campaign: Campaign
+    scope: Scope
+    form: FilterForm
+    counted: Tally
+    has_files: bool
+
+    def address(self, query: dict[str, Any]) -> str:
+        """The address of the images of this campaign that a query finds."""
+        links = current_campaign.links(self.campaign)
+        return url_for("image_browser.images", **links, **query)
 
 
 @bp.get("/images")
@@ -120,10 +137,12 @@ def images() -> tuple[str, int] | Response:
         if found is None:
             return render(ImagesPage(0, form))
         scope = load_scope(session, found)
+        has_files = not files_are_gone(scope.dataset.path)
+        asked = _Asked(found, scope, form, tally(session, scope), has_files)
         wanted = form.filter(scope.dataset.attribute_names)
         if wanted is not None and form.has_blanks:  # as a form sends it
-            return redirect(_address(found, form.query))
-        page = _page(session, found, scope, form, wanted)
+            return redirect(asked.address(form.query))
+        page = _page(session, asked, wanted)
     return render(page, 422 if wanted is None else 200)
 
 
@@ -143,19 +162,10 @@ def _campaign(session: Session, form: FilterForm) -> Campaign | None:
     return named or next(iter(known), None)
 
 
-def _page(
-    session: Session,
-    found: Campaign,
-    scope: Scope,
-    form: FilterForm,
-    wanted: ImageFilter | None,
-) -> ImagesPage:
-    counted = tally(session, scope)
+def _page(session: Session, asked: _Asked, wanted: ImageFilter | None) -> ImagesPage:
+    found, form, dataset = asked.campaign, asked.form, asked.scope.dataset
     conditions = describe(form, wanted) if wanted is not None else []
-    applied = {one.name: _applied(found, form, one) for one in conditions}
-    grid = None
-    if wanted is not None:
-        grid = _grid(session, found, scope, form, wanted, counted, applied)
+    applied = {one.name: _applied(asked, one) for one in conditions}
     return ImagesPage(
         found.id,
         form,
@@ -163,41 +173,36 @@ def _page(
             Choice(str(one.id), one.name, "yes" if one.id == found.id else "")
             for one in campaigns.list_campaigns(session)
         ],
-        [Choice(status, _counted_word(status, counted)) for status in STATUSES],
+        [Choice(status, _counted_word(status, asked.counted)) for status in STATUSES],
         [Choice(str(number), word) for number, word in PARTITIONS.items()],
         [
             Choice(name, name.replace("_", " "), form.attributes.get(name, ""))
-            for name in scope.dataset.attribute_names
+            for name in dataset.attribute_names
         ],
         list(applied.values()),
-        grid,
-        _address(found, {}),
-        scope.dataset.path if files_are_gone(scope.dataset.path) else "",
+        None if wanted is None else _grid(session, asked, wanted, applied),
+        asked.address({}),
+        dataset.name,
+        "" if asked.has_files else dataset.path,
         titles=TITLES,
     )
 
 
 def _grid(
-    session: Session,
-    found: Campaign,
-    scope: Scope,
-    form: FilterForm,
-    wanted: ImageFilter,
-    counted: Tally,
-    applied: dict[str, AppliedCondition],
+    session: Session, asked: _Asked, wanted: ImageFilter, applied: dict[str, AppliedCondition]
 ) -> Grid:
     after, before = request_fields.row_number("after"), request_fields.row_number("before")
-    page = browse(session, scope, wanted, counted, after=after, before=before)
-    relaxed = find_relaxations(session, scope, wanted) if page.count == 0 else []
+    page = browse(session, asked.scope, wanted, asked.counted, after=after, before=before)
+    relaxed = find_relaxations(session, asked.scope, wanted) if page.count == 0 else []
     first, last = (page.images[place].image.id if page.images else 0 for place in (0, -1))
-    query = form.query
+    query = asked.form.query
     return Grid(
         _heading(page),
         _place(page),
-        [_tile(found, one) for one in page.images],
-        _address(found, query) if page.has_previous else "",
-        _address(found, query | {"before": first}) if page.has_previous and first else "",
-        _address(found, query | {"after": last}) if page.has_next else "",
+        [_tile(asked, one) for one in page.images],
+        asked.address(query) if page.has_previous else "",
+        asked.address(query | {"before": first}) if page.has_previous and first else "",
+        asked.address(query | {"after": last}) if page.has_next else "",
         [applied[name] for name in relaxed],
     )
 
@@ -214,13 +219,9 @@ def _place(page: Found) -> str:
     return f"Images {page.first:,} to {page.first + len(page.images) - 1:,}"
 
 
-def _applied(found: Campaign, form: FilterForm, condition: Condition) -> AppliedCondition:
-    without = _address(found, form.without(condition.name))
+def _applied(asked: _Asked, condition: Condition) -> AppliedCondition:
+    without = asked.address(asked.form.without(condition.name))
     return AppliedCondition(condition.title, condition.value, without)
-
-
-def _address(found: Campaign, query: dict[str, Any]) -> str:
-    return url_for("image_browser.images", **current_campaign.links(found), **query)
 
 
 def _counted_word(status: str, counted: Tally) -> str:
@@ -228,13 +229,14 @@ def _counted_word(status: str, counted: Tally) -> str:
     return status_word(status) if count is None else f"{status_word(status)} ({count:,})"
 
 
-def _tile(found: Campaign, one: FoundImage) -> Tile:
-    image, row = one.image, one.consensus
+def _tile(asked: _Asked, one: FoundImage) -> Tile:
+    image, row, links = one.image, one.consensus, current_campaign.links(asked.campaign)
+    is_shown = asked.has_files and image.status != "broken"
     proposed = likeliest_label(one.model) if one.model else None
     label = row.label if row else None
     return Tile(
-        url_for("image_history.image", image_id=image.id, **current_campaign.links(found)),
-        "" if image.status == "broken" else image_address(image.id, image.sha256),
+        url_for("image_history.image", image_id=image.id, **links),
+        image_address(image.id, image.sha256) if is_shown else "",
         *scaled_size(image.width or 0, image.height or 0, ROOM),
         image.filename,
         image.problem or "",

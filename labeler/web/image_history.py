@@ -41,7 +41,7 @@ SMALL_ROOM = (89, 109)  # for the other images of the person: half the size of C
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image as it is shown. `url`: "" if its file is broken."""
+    """An image as it is shown. `url`: "" without a file that can be shown."""
 
     url: str
     width: int
@@ -131,6 +131,7 @@ def image(image_id: int) -> tuple[str, int]:
 def _page(session: Session, campaign: Campaign, found: Image) -> ImagePage:
     history = load_history(session, campaign, found)
     place = found.dataset.path
+    gone = place if files_are_gone(place) else ""
     return ImagePage(
         campaign.id,
         campaign.name,
@@ -140,21 +141,21 @@ def _page(session: Session, campaign: Campaign, found: Image) -> ImagePage:
         ],
         current_campaign.links(campaign),
         found.id,
-        _picture(campaign, found, ROOM),
+        _picture(campaign, found, ROOM, gone),
         _facts(campaign, found.dataset, found),
         _state(history),
         _probabilities(history),
         sorted(_events(history), key=_time),
         [
-            _picture(campaign, one, SMALL_ROOM)
+            _picture(campaign, one, SMALL_ROOM, gone)
             for one in list_same_person(session, found, OTHERS_SHOWN)
         ],
-        place if files_are_gone(place) else "",
+        gone,
     )
 
 
-def _picture(campaign: Campaign, found: Image, room: tuple[int, int]) -> Picture:
-    url = "" if found.status == "broken" else image_address(found.id, found.sha256)
+def _picture(campaign: Campaign, found: Image, room: tuple[int, int], gone: str) -> Picture:
+    url = image_address(found.id, found.sha256) if found.status != "broken" and not gone else ""
     size = scaled_size(found.width or 0, found.height or 0, room)
     links = current_campaign.links(campaign)
     address = url_for("image_history.image", image_id=found.id, **links)

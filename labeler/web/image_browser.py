@@ -49,8 +49,8 @@ ROOM = (178, 218)  # of an image: the size of CelebA; two columns fit on a phone
 class Tile:
     """An image of the grid. `url`: "" without a file that can be shown.
 
-    `problem`: why the file is broken. `label`: the label with its probability, or the status. `proposal`: likewise of the model, ""
-    without one. `differs`: label and proposal are two labels.
+    `problem`: why the file is broken. `label`: the label with its probability, or the status.
+    `proposal`: likewise of the model, "" without one. `differs`: they are two labels.
     """
 
     address: str

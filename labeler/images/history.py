@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from labeler.campaigns.service import get_campaign
+from labeler.consensus.derivation import ImageFacts, derive, load_annotator_model
+from labeler.consensus.store import load_facts
 from labeler.errors import NotFound
 from labeler.images.datasets import campaigns_of
 from labeler.models.accounts import Annotator
@@ -23,10 +25,15 @@ OTHERS_SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class PastVote:
-    """A vote, and the pseudonym of who cast it. The answer is about the unmirrored image."""
+    """A vote, and the pseudonym of who cast it. The answer is about the unmirrored image.
+
+    `then`: (p_left, p_center, p_right) by this vote and those before it, as the campaign judges
+    them today; None if the vote does not count.
+    """
 
     vote: Vote
     pseudonym: str
+    then: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +124,7 @@ def campaign_of(session: Session, image: Image, number: int = 0) -> Campaign:
 
 
 def load_history(session: Session, campaign: Campaign, image: Image) -> ImageHistory:
-    """Everything about an image in a campaign; six statements."""
+    """Everything about an image in a campaign."""
     return ImageHistory(
         image,
         session.get(Consensus, (campaign.id, image.id)),
@@ -162,7 +169,27 @@ def _votes(session: Session, campaign_id: int, image_id: int) -> list[PastVote]:
         )
     ]
     in_campaign = (one for one in found if one.vote.campaign_id == campaign_id)
-    return sorted(in_campaign, key=lambda one: one.vote.id)
+    return _judge(session, campaign_id, image_id, sorted(in_campaign, key=lambda one: one.vote.id))
+
+
+def _judge(
+    session: Session, campaign_id: int, image_id: int, votes: Sequence[PastVote]
+) -> list[PastVote]:
+    """The votes with the probabilities after each of them, without gold and decision."""
+    annotator_model = load_annotator_model(session, campaign_id)
+    [facts] = load_facts(session, campaign_id, [image_id])
+    judged, counted = [], 0
+    for one in votes:
+        if one.vote.counts:
+            counted += 1
+            known = ImageFacts(image_id, facts.votes[:counted], facts.model)
+            derived = derive(known, annotator_model)
+            judged.append(
+                replace(one, then=(derived["p_left"], derived["p_center"], derived["p_right"]))
+            )
+        else:
+            judged.append(one)
+    return judged
 
 
 def _proposals(session: Session, image: Image) -> list[PastProposal]:

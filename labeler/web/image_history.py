@@ -55,7 +55,8 @@ class Event:
     """Something that happened to the image.
 
     `said`: the label or answer. `detail`: what belongs to it. `state`: whether it counts, in
-    words. `ended_at`: when it ended, if that is known.
+    words. `ended_at`: when it ended, if that is known. `then`: the likeliest label by the answers
+    until then.
     """
 
     at: datetime | None
@@ -66,6 +67,7 @@ class Event:
     counts: bool
     state: str
     ended_at: datetime | None = None
+    then: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,4 +268,11 @@ def _votes(history: ImageHistory) -> Iterator[Event]:
             vote.counts,
             "withdrawn or changed" if vote.superseded_at else state,
             vote.superseded_at,
+            _in_words(one.then),
         )
+
+
+def _in_words(chances: tuple[float, float, float] | None) -> str:
+    if chances is None:
+        return ""
+    return f"{likeliest_label(chances) or 'no label'}, {format_percent(max(chances))}"

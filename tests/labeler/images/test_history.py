@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from labeler.campaigns.service import get_campaign
 from labeler.config import Settings
+from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
 from labeler.errors import NotFound
 from labeler.gold.service import NewGold, add_gold
@@ -27,6 +28,7 @@ from tests.labeler.acting import NOON, publish_run
 from tests.labeler.images.labelled_images import (
     AGREED_LEFT,
     CANNOT_TELL,
+    CONTESTED,
     GOLD,
     LabelledImages,
     label_images,
@@ -58,6 +60,39 @@ def test_votes_stay_in_order_also_when_they_are_withdrawn(
     assert [one.vote.id for one in votes] == sorted(one.vote.id for one in votes)
     assert [one.vote.superseded_at is None for one in votes] == [False, True, True]
     assert all(one.pseudonym.startswith("p-") for one in votes)
+
+
+def test_each_vote_that_counts_moves_the_label(
+    any_db: Database, labelled: LabelledImages, settings: Settings
+) -> None:
+    image_id = labelled.ids[CONTESTED[0]]  # left, center, right
+    with any_db.write() as session:
+        rebuild(session, 1)  # with the model, which came after the votes
+    history = history_of(any_db, image_id)
+    first, second, last = (one.then for one in history.votes)
+    assert first is not None
+    assert second is not None
+    assert last is not None
+    assert max(first) == first[0] > 0.5
+    assert second[1] > first[1]
+    assert last[2] > second[2]
+    row = history.consensus
+    assert row is not None
+    assert last == pytest.approx((row.p_left, row.p_center, row.p_right), abs=1e-3)
+    with any_db.write() as session:
+        vote = history.votes[0].vote
+        undo_vote(session, vote.annotator_id, vote.id, settings=settings, now=NOON)
+    withdrawn, second, _ = (one.then for one in history_of(any_db, image_id).votes)
+    assert withdrawn is None
+    assert second is not None
+    assert max(second) == second[1]
+
+
+def test_decisions_do_not_change_what_the_votes_said(
+    any_db: Database, labelled: LabelledImages
+) -> None:
+    votes = history_of(any_db, labelled.ids[CANNOT_TELL]).votes
+    assert [one.then is not None for one in votes] == [True] * 3
 
 
 def test_only_the_last_run_is_current(any_db: Database, labelled: LabelledImages) -> None:

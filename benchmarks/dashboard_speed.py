@@ -59,8 +59,8 @@ PAGES = {
     "images that differ, surely": "/admin/images?differs=yes&confidence_from=99.9",
     "images that differ, gold": "/admin/images?differs=yes&gold=yes",
     "images, if none meets the conditions": "/admin/images?status=open&label=left&proposal=left",
-    "images by eleven conditions at once": "/admin/images?search=1&status=agreed&label=left&proposal=right"
-    "&confidence_from=99&differs=yes&gold=no&partition=0&yaw_from=-5&yaw_to=5"
+    "images by ten conditions at once": "/admin/images?search=1&status=agreed&label=left"
+    "&proposal=right&confidence_from=99&differs=yes&gold=no&partition=0&yaw_from=-5&yaw_to=5"
     "&attribute-Attribute_3=yes",
     "one image": "/admin/images/1",
 }

@@ -34,6 +34,8 @@ RULES = Rules(method="majority", required_votes=3, mirror_views=True)
 FOLLOWING, BLIND, PLANTED, GOLD = 0.2, 0.25, 0.3, 0.05
 SHARES = (0.38, 0.24, 0.38)
 UNSURE = len(LABELS)
+ATTRIBUTES = tuple(f"Attribute_{number}" for number in range(40))  # as many as CelebA has
+PEOPLE_IN_IMAGES = 10_177  # as in CelebA
 ACCURACIES = (0.71, 0.83, 0.88, 0.91, 0.925, 0.934)  # of six model runs, each with more labels
 
 
@@ -54,7 +56,7 @@ def make_history(db: Database, history: CampaignHistory, rules: Rules = RULES) -
     rng = np.random.default_rng(history.seed)
     truth = rng.choice(3, history.images, p=SHARES)
     with db.write() as session:
-        dataset = Dataset(name="faces", path="nowhere", attribute_names=[])
+        dataset = Dataset(name="faces", path="nowhere", attribute_names=list(ATTRIBUTES))
         session.add(dataset)
         session.flush()
         campaign = Campaign(
@@ -74,7 +76,7 @@ def make_history(db: Database, history: CampaignHistory, rules: Rules = RULES) -
         ids = campaign.id, dataset.id
         annotators = np.array([person.id for person in people])
         run_id = _make_runs(session, dataset.id, history)
-    _insert(db, Image, _images(ids[1], history.images))
+    _insert(db, Image, _images(ids[1], history))
     sure = rng.beta(9, 1, history.images)  # calibrated: right so often as it says
     other = (truth + rng.integers(1, 3, history.images)) % 3
     proposed = np.where(rng.random(history.images) < sure, truth, other)
@@ -143,9 +145,21 @@ def _make_runs(session: Any, dataset_id: int, history: CampaignHistory) -> int:
     return len(ACCURACIES)
 
 
-def _images(dataset_id: int, count: int) -> Iterator[dict[str, Any]]:
+def _images(dataset_id: int, history: CampaignHistory) -> Iterator[dict[str, Any]]:
+    """With what CelebA knows of them; drawn apart, so that the other draws stay as they are."""
+    rng = np.random.default_rng([history.seed, 1])
+    count = history.images
+    people = rng.integers(1, PEOPLE_IN_IMAGES + 1, count).tolist()
+    parts = rng.choice(3, count, p=(0.8, 0.1, 0.1)).tolist()
+    yaws = rng.normal(0, 15, count).tolist()
+    bits = rng.integers(0, 2 ** len(ATTRIBUTES), count).tolist()
     for number in range(count):
         yield {
+            "identity": people[number],
+            "partition": parts[number],
+            "yaw_deg": yaws[number],
+            "attribute_bits": bits[number],
+            "landmarks": [69, 109, 106, 113, 77, 142, 73, 152, 108, 154],
             "dataset_id": dataset_id,
             "filename": f"{number + 1:06d}.jpg",
             "status": "ok",

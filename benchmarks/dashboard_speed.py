@@ -48,6 +48,21 @@ PAGES = {
     "people": "/admin/people",
     "campaigns": "/admin/campaigns",
     "contested": "/admin/contested",
+    "images": "/admin/images",
+    "images, far behind": "/admin/images?status=agreed&label=left&after=150000",
+    "images by name": "/admin/images?search=02599",
+    "images by a name that none has": "/admin/images?search=none",
+    "images of a person": "/admin/images?identity=4711",
+    "images by attributes": "/admin/images?attribute-Attribute_3=yes&attribute-Attribute_7=no",
+    "images by yaw, agreed": "/admin/images?status=agreed&yaw_from=50",
+    "images by probability": "/admin/images?label=left&probability_from=90",
+    "images that differ, surely": "/admin/images?differs=yes&confidence_from=99.9",
+    "images that differ, gold": "/admin/images?differs=yes&gold=yes",
+    "images, if none meets the conditions": "/admin/images?status=open&label=left&proposal=left",
+    "images by ten conditions at once": "/admin/images?search=1&status=agreed&label=left"
+    "&proposal=right&confidence_from=99&differs=yes&gold=no&partition=0&yaw_from=-5&yaw_to=5"
+    "&attribute-Attribute_3=yes",
+    "one image": "/admin/images/1",
 }
 TARGET_MS = 300.0
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from labeler.errors import InvalidInput, NotFound
@@ -112,9 +112,20 @@ def _conditions(dataset: Dataset, selection: ImageSelection) -> list[Any]:
     if selection.partitions:
         conditions.append(Image.partition.in_(selection.partitions))
     for name, wanted in selection.attributes.items():
-        bit = Image.attribute_bits.op("&")(1 << _attribute(dataset, name))
-        conditions.append(bit != 0 if wanted else bit == 0)
+        conditions.append(has_attribute(dataset, name, wanted))
     return conditions
+
+
+def has_attribute(dataset: Dataset, name: str, wanted: bool) -> ColumnElement[bool]:
+    """The condition that an image of a data set has an attribute, or that it lacks it.
+
+    An image without a row in the table of attributes meets neither.
+
+    Raises:
+        NotFound: the data set has no such attribute.
+    """
+    bit = Image.attribute_bits.op("&")(1 << _attribute(dataset, name))
+    return bit != 0 if wanted else bit == 0
 
 
 def _attribute(dataset: Dataset, name: str) -> int:

@@ -1,4 +1,4 @@
-"""Queries about data sets: list them, and list and count their broken files."""
+"""Queries about data sets: list them, their campaigns and their broken files."""
 
 from __future__ import annotations
 
@@ -7,12 +7,22 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset, Image
 
 
 def list_datasets(session: Session) -> Sequence[Dataset]:
     """Return all data sets, the active one first, then by name."""
     return session.scalars(select(Dataset).order_by(Dataset.active.desc(), Dataset.name)).all()
+
+
+def campaigns_of(session: Session, dataset_id: int) -> Sequence[Campaign]:
+    """Return the campaigns of a data set, the active one first, then the newest."""
+    return session.scalars(
+        select(Campaign)
+        .where(Campaign.dataset_id == dataset_id)
+        .order_by(Campaign.active.desc(), Campaign.id.desc())
+    ).all()
 
 
 def list_broken(session: Session, dataset_id: int, limit: int | None = None) -> Sequence[Image]:

@@ -108,3 +108,11 @@ def _source(path: str) -> ImageSource:
     if not _sources.is_ours:
         _sources = _Sources()
     return _sources.get(path)
+
+
+def files_are_gone(path: str) -> bool:
+    """Whether nothing is left at the place of a data set: a folder or a zip file was moved."""
+    try:
+        return not Path(path).exists()
+    except OSError:  # such as a network folder that does not answer
+        return True

@@ -26,6 +26,7 @@ from labeler.jobs import kinds
 from labeler.models.base import MAX_ID
 from labeler.models.consensus import Decision
 from labeler.models.images import Image
+from labeler.models.voting import Vote
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.validation import read_whole
 from labeler.web import access, request_fields
@@ -173,7 +174,8 @@ def decide(image_id: int) -> tuple[str, int] | Response:
         with db().read() as session:
             page = _case_page(session, campaign(session).id, image_id, submitted, error.message)
         return render(page, error.status)
-    return redirect(_address("adjudication.contested", campaign_id), 303)
+    following = _address("adjudication.contested", campaign_id)
+    return redirect(request_fields.way_back(following), 303)
 
 
 @bp.get("/decisions")
@@ -199,9 +201,8 @@ def undo_decision(decision_id: int) -> Response:
         undone = adjudication.undo_decision(session, decision_id, actor())
         kinds.refresh_all_images.queue(session, undone.campaign_id, account().id)
     flash("The decision has been undone. The votes count again.", "success")
-    return redirect(
-        _address("adjudication.case", undone.campaign_id, image_id=undone.image_id), 303
-    )
+    undecided = _address("adjudication.case", undone.campaign_id, image_id=undone.image_id)
+    return redirect(request_fields.way_back(undecided), 303)
 
 
 def _case_page(
@@ -288,19 +289,19 @@ def _reason(found: Case, rules: Rules) -> str:
 def _vote_row(one: CaseVote) -> VoteRow:
     vote = one.vote
     seconds = None if vote.elapsed_ms is None else vote.elapsed_ms / 1000
-    return VoteRow(one.pseudonym, vote.answer, seconds, vote.created_at, _seen(one))
+    seen = describe_suggestion(vote)
+    return VoteRow(one.pseudonym, vote.answer, seconds, vote.created_at, seen)
 
 
-def _seen(one: CaseVote) -> str:
+def describe_suggestion(vote: Vote) -> str:
     """Say in words which suggestion the person saw."""
-    vote = one.vote
     if vote.planted:
         return f"deliberately wrong suggestion: {vote.shown_label}"
     if vote.mode == "grid":
         return f"verified many images: {vote.shown_label}"
     if vote.shown_label is not None:
         return f"suggestion: {vote.shown_label}"
-    return "suggestion hidden on purpose" if vote.withheld_label else "nothing"
+    return "suggestion hidden on purpose" if vote.withheld_label else "no suggestion"
 
 
 def _probabilities(found: Case) -> tuple[LabelProbability, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from flask import url_for
 from markupsafe import Markup
 from sqlalchemy.orm import Session
 
@@ -131,12 +132,12 @@ def campaign_page(
 ) -> CampaignPage:
     """Return the page of a campaign, with the form as it is stored or as it was sent."""
     done = campaign_progress.campaign_progress(session, found.id)
-    counts = {
-        "images": done.images,
-        "agreed": done.agreed,
-        "contested": done.contested,
-        "open": done.open,
-        "votes": done.votes,
+    counts = {  # and the status of the images behind the number
+        "images": (done.images, "selected"),
+        "agreed": (done.agreed, "agreed"),
+        "contested": (done.contested, "contested"),
+        "open": (done.open, "open"),
+        "votes": (done.votes, ""),
     }
     dataset = session.get_one(Dataset, found.dataset_id)
     return CampaignPage(
@@ -147,7 +148,7 @@ def campaign_page(
         describe_selection(found.parsed_selection),
         found.active,
         found.paused_at,
-        [Statistic(word, f"{count:,}") for word, count in counts.items()],
+        [_statistic(found, word, *counted) for word, counted in counts.items()],
         done.images,
         done.agreed + done.contested,
         count_selected(session, found),
@@ -157,6 +158,11 @@ def campaign_page(
         copy_name=copy_name or f"{found.name} 2",
         copy_problem=copy_problem,
     )
+
+
+def _statistic(found: Campaign, word: str, count: int, status: str) -> Statistic:
+    address = url_for("image_browser.images", campaign=found.id, status=status) if status else ""
+    return Statistic(word, f"{count:,}", address)
 
 
 def count_selected(session: Session, found: Campaign) -> int:

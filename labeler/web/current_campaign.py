@@ -22,6 +22,7 @@ PAGES = {
     "agreement": "agreement.agreement",
     "proposals": "proposals.model_runs",
     "mean_faces": "mean_faces.mean_faces",
+    "image_browser": "image_browser.images",
     "gold": "gold.gold",
     "adjudication": "adjudication.contested",
 }

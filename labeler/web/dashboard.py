@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint, request, url_for
 from sqlalchemy.orm import Session
 
 from labeler.gold.service import count_gold
@@ -113,7 +114,7 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
         links(campaign),
         has_campaign=True,
         paused=campaign.paused_at is not None,
-        statistics=_statistics(done, sum(count_gold(session, campaign.id).values())),
+        statistics=_statistics(campaign, done, sum(count_gold(session, campaign.id).values())),
         finished=done.agreed + done.contested,
         total=done.images,
         votes=done.votes,
@@ -132,15 +133,17 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
     )
 
 
-def _statistics(done: CampaignProgress, gold: int) -> list[Statistic]:
-    words = {
-        "votes": done.votes,
-        "agreed": done.agreed,
-        "contested": done.contested,
-        "open": done.open,
-        "gold questions": gold,
-    }
-    return [Statistic(word, f"{number:,}") for word, number in words.items()]
+def _statistics(campaign: Campaign, done: CampaignProgress, gold: int) -> list[Statistic]:
+    def behind(**wanted: Any) -> str:
+        return url_for("image_browser.images", **links(campaign), **wanted)
+
+    return [
+        Statistic("votes", f"{done.votes:,}"),
+        Statistic("agreed", f"{done.agreed:,}", behind(status="agreed")),
+        Statistic("contested", f"{done.contested:,}", behind(status="contested")),
+        Statistic("open", f"{done.open:,}", behind(status="open")),
+        Statistic("gold questions", f"{gold:,}", behind(gold="yes")),
+    ]
 
 
 def _forecast(done: CampaignProgress, forecast: Forecast, active: int, now: datetime) -> list[str]:

@@ -31,10 +31,11 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Statistic:
-    """A number as text, and what it counts."""
+    """A number as text, and what it counts. `address`: of the images behind it, "" without."""
 
     word: str
     value: str
+    address: str = ""
 
 
 def format_share(values: Sequence[float] | None, n: int | None = None) -> Share | None:

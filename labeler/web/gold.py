@@ -32,6 +32,7 @@ class GoldRow:
     """A gold question. `share`: of right answers; None before the first answer."""
 
     id: int
+    image_id: int
     url: str
     width: int
     height: int
@@ -132,11 +133,13 @@ def revoke_gold(gold_id: int) -> Response | tuple[str, int]:
     with db().write() as session:
         campaign_id = gold.revoke_gold(session, gold_id, actor()).campaign_id
         kinds.refresh_all_images.queue(session, campaign_id, account().id)
+    back = request_fields.way_back(url_for("gold.gold", campaign=campaign_id))
+    address = url_for("gold.restore_gold", gold_id=gold_id)
     confirmation.tell(
         "The image is no longer a gold question. Its votes decide its label.",
-        Undo(url_for("gold.restore_gold", gold_id=gold_id), "Undo: make it a gold question again"),
+        Undo(address, "Undo: make it a gold question again", {"back": back}),
     )
-    return redirect(url_for("gold.gold", campaign=campaign_id), 303)
+    return redirect(back, 303)
 
 
 @bp.post("/gold/<id:gold_id>/restore")
@@ -147,7 +150,7 @@ def restore_gold(gold_id: int) -> Response:
         campaign_id = gold.restore_gold(session, gold_id, actor()).campaign_id
         kinds.refresh_all_images.queue(session, campaign_id, account().id)
     confirmation.tell("The image is a gold question again.")
-    return redirect(url_for("gold.gold", campaign=campaign_id), 303)
+    return redirect(request_fields.way_back(url_for("gold.gold", campaign=campaign_id)), 303)
 
 
 def _ask_revoking(status: GoldStatus) -> tuple[str, int]:
@@ -160,7 +163,7 @@ def _ask_revoking(status: GoldStatus) -> tuple[str, int]:
         "right. The reliability of everybody is computed again, so other images may open again.",
         "You can make it a gold question again directly afterwards.",
     ]
-    back = url_for("gold.gold", campaign=found.campaign_id)
+    back = request_fields.way_back(url_for("gold.gold", campaign=found.campaign_id))
     return confirmation.ask(
         f"Remove the gold question {name}?", effects, "Remove the gold question", back
     )
@@ -217,6 +220,7 @@ def _row(status: GoldStatus) -> GoldRow:
     found, image = status.gold, status.image
     return GoldRow(
         found.id,
+        image.id,
         image_address(image.id, image.sha256),
         image.width or 0,
         image.height or 0,

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Response
 
 from labeler.errors import NotFound
 from labeler.images.converted import ConvertedPictures
-from labeler.images.datasets import list_broken, list_datasets
+from labeler.images.datasets import campaigns_of, list_broken, list_datasets
 from labeler.images.serving import find_image
 from labeler.models.images import Dataset
 from labeler.progress import campaign_progress
@@ -35,7 +35,10 @@ class BrokenFile:
 
 @dataclass(frozen=True, slots=True)
 class DatasetCard:
-    """A data set. `broken`: the first broken files; `more_broken`: how many others there are."""
+    """A data set. `broken`: the first broken files; `more_broken`: how many others there are.
+
+    `all_broken`: the address of all of them, "" without a campaign that shows them.
+    """
 
     id: int
     name: str
@@ -45,6 +48,7 @@ class DatasetCard:
     statistics: list[Statistic]
     broken: list[BrokenFile]
     more_broken: int
+    all_broken: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ def image_address(image_id: int, sha256: str) -> str:
 def _dataset_card(session: Session, dataset: Dataset) -> DatasetCard:
     done = campaign_progress.dataset_progress(session, dataset.id)
     broken = list_broken(session, dataset.id, BROKEN_SHOWN)
+    addresses = _addresses(session, dataset)
     words = {
         "images": done.images,
         "can be labelled": done.ok,
@@ -106,7 +111,20 @@ def _dataset_card(session: Session, dataset: Dataset) -> DatasetCard:
         dataset.path,
         dataset.active,
         dataset.created_at,
-        [Statistic(word, f"{number:,}") for word, number in words.items()],
+        [Statistic(word, f"{count:,}", addresses.get(word, "")) for word, count in words.items()],
         [BrokenFile(image.filename, image.problem or "") for image in broken],
         max(0, done.broken - len(broken)),
+        addresses.get("broken", ""),
     )
+
+
+def _addresses(session: Session, dataset: Dataset) -> dict[str, str]:
+    """Return the addresses of the images behind the numbers, as a campaign shows them."""
+    found = next(iter(campaigns_of(session, dataset.id)), None)
+    if found is None:
+        return {}
+    wanted = {"images": None, "not checked yet": "unchecked", "broken": "broken"}
+    return {
+        word: url_for("image_browser.images", campaign=found.id, status=status)
+        for word, status in wanted.items()
+    }

@@ -129,3 +129,11 @@ def local_address(address: str, fallback: str) -> str:
     is_path = address.startswith("/") and not address.startswith(("//", "/\\"))
     plain = not parts.scheme and not parts.netloc and address.isprintable()
     return address if is_path and plain else fallback
+
+
+def way_back(fallback: str) -> str:
+    """Return the page of this site that the form came from, else `fallback`.
+
+    A form names it in the hidden field `back`.
+    """
+    return local_address(request.form.get("back", ""), fallback)

@@ -96,7 +96,7 @@ def test_use_as_gold(visit: Visit, contested: list[int], db: Database, settings:
     assert waiting(db) == 1
     page = boss.get("/admin/gold").text
     assert "1 gold question<" in page
-    assert re.search(r"<dt>gold questions</dt><dd>1</dd>", boss.get("/admin/").text)
+    assert re.search(r"<dt>gold questions</dt><dd><a [^>]+>1</a></dd>", boss.get("/admin/").text)
     assert "a supervisor" in page
 
 

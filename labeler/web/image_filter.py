@@ -1,0 +1,192 @@
+"""The filter of images in an address: its fields, reading it, its errors, and its words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from werkzeug.datastructures import MultiDict
+
+from labeler.images.filtering import NO_PROPOSAL, ImageFilter, Range
+from labeler.rules.validation import RuleError, read_whole
+from labeler.web.campaign_forms import PARTITIONS
+
+ATTRIBUTE = "attribute-"
+WORDS = ("search", "status", "label", "proposal")
+YES_NO = {"yes": True, "no": False}
+RANGES = {"probability": 100, "confidence": 100, "yaw": 1}  # and the factor of what people enter
+PLAIN = (*WORDS, "differs", "gold", "identity", "partition")
+FIELDS = (*PLAIN, *(f"{name}_{end}" for name in RANGES for end in ("from", "to")))
+PLACES = ("campaign", "after", "before")  # what an address has besides the filter
+NUMBER = re.compile(r"[+-]?\d{1,9}([.,]\d{0,9})?", re.ASCII)
+TITLES = {
+    "search": "Name or number",
+    "status": "Status",
+    "label": "Label",
+    "probability": "Probability of the label",
+    "proposal": "Proposal",
+    "confidence": "Probability of the proposal",
+    "differs": "Label and proposal",
+    "gold": "Gold question",
+    "identity": "Person",
+    "partition": "Partition",
+    "yaw": "Yaw",
+}
+STATUS_WORDS = {
+    "selected": "in the campaign",
+    "undecided": "contested, not decided",
+    "outside": "not in the campaign",
+    "broken": "broken file",
+    "unchecked": "not checked yet",
+}
+WORDS_OF: Mapping[str, Mapping[str, str]] = {
+    "status": STATUS_WORDS,
+    "proposal": {NO_PROPOSAL: "no proposal"},
+    "differs": {"yes": "differ", "no": "are the same"},
+    "partition": {str(number): word for number, word in PARTITIONS.items()},
+}
+
+
+@dataclass(slots=True)
+class FilterForm:
+    """The values of the fields as texts, without empty ones.
+
+    `attributes`: `yes` or `no` by name. `problems`: messages by field; `filter` is the key for
+    what has no field, and `attributes` for all attributes.
+    """
+
+    values: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, str] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    has_blanks: bool = False
+
+    def get(self, name: str) -> str:
+        """The text of a field."""
+        return self.values.get(name, "")
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The filter as values of an address."""
+        named = {f"{ATTRIBUTE}{name}": said for name, said in self.attributes.items()}
+        return self.values | named
+
+    @property
+    def details(self) -> bool:
+        """Whether a field besides the first four is used or wrong."""
+        used = {*self.values, *self.problems} - {*WORDS, "filter", "campaign"}
+        return bool(used or self.attributes)
+
+    def without(self, condition: str) -> dict[str, str]:
+        """The values of an address without one condition of `ImageFilter.names`."""
+        gone = {condition, f"{condition}_from", f"{condition}_to"}
+        return {name: value for name, value in self.query.items() if name not in gone}
+
+    def filter(self, attribute_names: Sequence[str]) -> ImageFilter | None:
+        """The filter, None if `problems` has been given messages.
+
+        Parameters:
+            attribute_names: the attributes of the data set.
+        """
+        unknown = [name for name in self.attributes if name not in attribute_names]
+        if unknown:
+            known = "Choose among these." if attribute_names else "It has none."
+            self.problems["attributes"] = (
+                f"The data set has no attribute “{unknown[0][:40]}”. {known}"
+            )
+        if not {*self.attributes.values()} <= YES_NO.keys():
+            self.problems.setdefault("attributes", "Allowed are yes, no.")
+        values = {**self._plain(), **{name: self._range(name) for name in RANGES}}
+        chosen = {name: YES_NO.get(said, True) for name, said in self.attributes.items()}
+        try:
+            wanted = ImageFilter(**values, attributes=chosen)
+        except RuleError as error:
+            for one in error.problems:
+                scale = RANGES.get(one.field.rpartition("_")[0], 1)
+                self.problems[one.field] = one.sentence(scale)
+        return None if self.problems else wanted
+
+    def _plain(self) -> dict[str, Any]:
+        values: dict[str, Any] = {name: self.values[name] for name in WORDS if name in self.values}
+        for name in ("differs", "gold"):
+            if name in self.values:
+                values[name] = YES_NO.get(self.values[name])
+                if values[name] is None:
+                    self.problems[name] = "Allowed are yes, no."
+        for name in ("identity", "partition"):
+            if name in self.values:
+                values[name] = read_whole(self.values[name])
+                if values[name] is None:
+                    self.problems[name] = "Enter a whole number."
+        return values
+
+    def _range(self, name: str) -> Range:
+        ends = [self._number(f"{name}_{end}", RANGES[name]) for end in ("from", "to")]
+        return Range(*ends)
+
+    def _number(self, name: str, scale: float) -> float | None:
+        text = self.values.get(name, "").replace("−", "-").removesuffix("%").strip()
+        if not text:
+            return None
+        if not NUMBER.fullmatch(text):
+            self.problems[name] = "Enter a number."
+            return None
+        return float(text.replace(",", ".")) / scale
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition of the filter in words. `name`: as in `ImageFilter.names`."""
+
+    name: str
+    title: str
+    value: str
+
+
+def read_form(args: MultiDict[str, str]) -> FilterForm:
+    """Read the fields of an address. What has no field is a problem."""
+    form = FilterForm()
+    for name in args:
+        given = {value.strip() for value in args.getlist(name)} - {""}
+        form.has_blanks |= not given
+        is_attribute = name.startswith(ATTRIBUTE)
+        if not is_attribute and name not in (*FIELDS, *PLACES):
+            form.problems["filter"] = (
+                f"There is no filter “{name[:40]}”. Remove it from the address."
+            )
+        elif len(given) > 1:
+            place = "attributes" if is_attribute else name
+            form.problems[place] = "The address has several values. Choose one."
+        elif given and is_attribute:
+            form.attributes[name.removeprefix(ATTRIBUTE)] = given.pop()
+        elif given and name not in PLACES:
+            form.values[name] = given.pop()
+    return form
+
+
+def describe(form: FilterForm, wanted: ImageFilter) -> list[Condition]:
+    """The conditions of a filter in words."""
+    return [Condition(name, *_describe(form, name)) for name in wanted.names]
+
+
+def _describe(form: FilterForm, name: str) -> tuple[str, str]:
+    if name.startswith(ATTRIBUTE):
+        attribute = name.removeprefix(ATTRIBUTE)
+        return attribute.replace("_", " "), form.attributes[attribute]
+    if name in RANGES:
+        return TITLES[name], _describe_range(form, name, " %" if RANGES[name] == 100 else "°")
+    value = form.get(name)
+    return TITLES[name], WORDS_OF.get(name, {}).get(value, value)
+
+
+def _describe_range(form: FilterForm, name: str, unit: str) -> str:
+    low, high = (form.get(f"{name}_{end}").removesuffix("%").strip() for end in ("from", "to"))
+    if low and high:
+        return f"{low} to {high}{unit}"
+    return f"{low}{unit} or more" if low else f"{high}{unit} or less"
+
+
+def status_word(status: str) -> str:
+    """The word of a status of `filtering.STATUSES` on pages."""
+    return STATUS_WORDS.get(status, status)

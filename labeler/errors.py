@@ -46,6 +46,13 @@ class WrongPassword(NotSignedIn):
     code = "wrong_password"
 
 
+class AccountClosed(SidelightError):
+    """The password is right, but the account was closed."""
+
+    status = 403
+    code = "account_closed"
+
+
 class Forbidden(SidelightError):
     """The person or the role may not do this."""
 

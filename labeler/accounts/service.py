@@ -35,30 +35,21 @@ from labeler.models.voting import Lease, Vote
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """An account as a supervisor sees it. `votes`: how many current votes it has."""
+    """An account as a supervisor sees it."""
 
     annotator: Annotator
-    votes: int
     last_seen_at: datetime | None
 
 
 def list_people(session: Session) -> Sequence[Person]:
-    """All accounts by username, with their current votes and the time of their last request."""
-    # The current votes are counted as all votes less the superseded ones. Each of the two counts
-    # reads only an index, and there is no index of the current votes by person.
-    votes = select(Vote.annotator_id, func.count().label("votes"))
-    cast = votes.group_by(Vote.annotator_id).subquery()
-    superseded = votes.where(Vote.superseded_at.is_not(None)).group_by(Vote.annotator_id).subquery()
-    current = func.coalesce(cast.c.votes, 0) - func.coalesce(superseded.c.votes, 0)
+    """All accounts by username, with the time of their last request."""
     seen = (
         select(LoginSession.annotator_id, func.max(LoginSession.last_seen_at).label("seen"))
         .group_by(LoginSession.annotator_id)
         .subquery()
     )
     rows = session.execute(
-        select(Annotator, current, seen.c.seen)
-        .outerjoin(cast, cast.c.annotator_id == Annotator.id)
-        .outerjoin(superseded, superseded.c.annotator_id == Annotator.id)
+        select(Annotator, seen.c.seen)
         .outerjoin(seen, seen.c.annotator_id == Annotator.id)
         .order_by(Annotator.username)
     )
@@ -123,7 +114,7 @@ def change_password(
     with db.read() as session:
         username = _get(session, annotator_id).username
     if new_password == old_password:
-        raise InvalidInput("This is your present password. Choose another one.")
+        raise InvalidInput("This is your current password. Choose another one.")
     check_password_policy(new_password, username)
     password_hash = hash_password(new_password)
     with db.write() as session:

@@ -24,12 +24,16 @@ from labeler.accounts.passwords import (
 from labeler.audit.log import NOBODY, Actor, record
 from labeler.config import Settings
 from labeler.database.engine import Database, built_once, connection_of
-from labeler.errors import NotFound, WrongPassword
+from labeler.errors import AccountClosed, NotFound, WrongPassword
 from labeler.models.accounts import Annotator, LoginSession
 from labeler.models.base import UtcDateTime, utc_now
 
 TOUCH_AFTER = timedelta(minutes=5)
 _WRONG = "The user name or the password is wrong."
+_CLOSED = (
+    "Your account is closed. Your answers stay. Ask the person who runs the labelling to open it "
+    "again."
+)
 
 _CLOCK_TOLERANCE = timedelta(seconds=10)
 """By how much the clocks of two servers may differ."""
@@ -76,8 +80,8 @@ def sign_in(
 ) -> Opened:
     """Check a password and open a session. The browser's session until now ends.
 
-    An unknown account, a closed account and a wrong password give the same error after the same
-    time.
+    An unknown account and a wrong password give the same error after the same time. That an
+    account is closed is told only after the right password.
 
     The function takes the database and not a session. One transaction counts the attempt, and
     another one opens the session. The password is checked between the two: that takes some
@@ -85,7 +89,8 @@ def sign_in(
     attempts at once cannot exceed the limit.
 
     Raises:
-        WrongPassword: the account or the password is wrong, or the account is closed.
+        WrongPassword: the account or the password is wrong.
+        AccountClosed: the password is right, and the account is closed.
         TooManyAttempts: too many failures on this account or from this address. From a known
             browser only its own failures count.
     """
@@ -100,15 +105,20 @@ def sign_in(
             else attempts.limits_of_stranger(name, browser.address, settings)
         )
         attempt = attempts.count_attempt(session, limits, settings, now)
-    stored = account.password_hash if account and account.deactivated_at is None else None
+    stored = account.password_hash if account else None
     if not verify_password(stored, password) or account is None:
         _record_failure(db, "sign_in_failed", attempt, account, browser.acting(), now)
         raise WrongPassword(_WRONG)
+    if account.deactivated_at is not None:
+        _record_failure(db, "sign_in_failed", attempt, account, browser.acting(), now)
+        raise AccountClosed(_CLOSED)
     renewed = hash_password(password) if is_outdated(account.password_hash) else None
     with db.write() as session:
         annotator = session.get_one(Annotator, account.id, with_for_update=True)
-        if annotator.deactivated_at is not None or annotator.password_hash != stored:
-            raise WrongPassword(_WRONG)  # the account was closed or changed during the check
+        if annotator.deactivated_at is not None:  # closed during the check
+            raise AccountClosed(_CLOSED)
+        if annotator.password_hash != stored:  # changed during the check
+            raise WrongPassword(_WRONG)
         annotator.password_hash = renewed or annotator.password_hash
         attempts.forgive(session, attempt)
         seen = "known" if known else "new"
@@ -254,6 +264,7 @@ class SignedIn:
 
     `password_at`: when the password was last entered in this session.
     `prolong_due`: the session was last prolonged at least `TOUCH_AFTER` ago.
+    `keys`: `Annotator.keys`.
     """
 
     id: int
@@ -262,6 +273,7 @@ class SignedIn:
     role: str
     password_at: datetime | None
     prolong_due: bool
+    keys: dict[str, str] | None
 
 
 def authenticate(
@@ -298,7 +310,15 @@ def prolong(
 
 def _signed_in(found: Row[Any], now: datetime) -> SignedIn:
     due = now - found.last_seen_at >= TOUCH_AFTER
-    return SignedIn(found.id, found.username, found.pseudonym, found.role, found.password_at, due)
+    return SignedIn(
+        found.id,
+        found.username,
+        found.pseudonym,
+        found.role,
+        found.password_at,
+        due,
+        found.own_keys,
+    )
 
 
 def sign_out(session: Session, token: str, *, now: datetime | None = None) -> None:
@@ -337,6 +357,7 @@ def _find_statement() -> Any:
             Annotator.username,
             Annotator.pseudonym,
             Annotator.role,
+            Annotator.keys.label("own_keys"),  # `keys` is a method of a row
             LoginSession.id.label("login_id"),
             LoginSession.last_seen_at,
             LoginSession.password_at,

@@ -9,6 +9,7 @@ from labeler.accounts import service as accounts
 from labeler.cli.context import open_database
 from labeler.config import load_settings
 from labeler.models.accounts import ROLES
+from labeler.progress.annotator_progress import count_votes
 
 
 @click.group()
@@ -59,13 +60,14 @@ def list_users() -> None:
     """
     with open_database() as db, db.read() as session:
         people = accounts.list_people(session)
+        votes = count_votes(session)
     for person in people:
         one = person.annotator
         seen = f"{person.last_seen_at:%Y-%m-%d %H:%M}" if person.last_seen_at else "never"
         closed = "  (deactivated)" if one.deactivated_at else ""
         closed = "  (anonymised)" if one.removed_at else closed
         click.echo(
-            f"{one.username:24} {one.role:10} {one.pseudonym}  {person.votes:8,} votes  "
+            f"{one.username:24} {one.role:10} {one.pseudonym}  {votes.get(one.id, 0):8,} votes  "
             f"last seen {seen}{closed}"
         )
     if not people:

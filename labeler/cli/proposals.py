@@ -139,10 +139,12 @@ def _describe_accuracy(figures: dict[str, Any] | None) -> str:
 
 
 def _line(run: ModelRun, is_current: bool, kept: Mapping[int, int]) -> str:
+    from labeler.proposals.runs import was_stopped
+
     figures = run.metrics.get("cross_validation")
     parts = [
         f"{'*' if is_current else ' '} run {run.id}",
-        run.status,
+        "stopped" if was_stopped(run) else run.status,
         f"{run.published_at or run.created_at:%Y-%m-%d %H:%M} UTC",
         f"{run.metrics.get('n_training', 0):,} labelled images",
         f"accuracy {figures['accuracy']:.1%}" if figures else "accuracy not known",

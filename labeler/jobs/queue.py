@@ -274,6 +274,12 @@ def is_open(session: Session, kind: str, subject: int) -> bool:
     return bool(session.scalar(select(_of(kind, subject, "queued", "running").exists())))
 
 
+def list_waiting(session: Session, kind: str) -> Sequence[Job]:
+    """Return the queued and running jobs of a kind, for pages that must not queue them twice."""
+    wanted = Job.kind == kind, Job.state.in_(("queued", "running"))
+    return session.scalars(select(Job).where(*wanted)).all()
+
+
 def last_failure(session: Session, kind: str, subject: int) -> Job | None:
     """Return the last such job for this subject, if it has failed."""
     newest = select(Job).where(Job.kind == kind, Job.subject == subject).order_by(Job.id.desc())

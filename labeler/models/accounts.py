@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from labeler.models.base import Base, one_of, utc_now
@@ -16,7 +17,8 @@ class Annotator(Base):
     """A person with an account.
 
     An account is never deleted. `deactivated_at` closes it, and its votes stay. `removed_at`: the
-    name and all else that tells who it was has been erased, for good.
+    name and all else that tells who it was has been erased, for good. `keys`: see
+    `accounts.keys`.
     """
 
     __tablename__ = "annotator"
@@ -33,6 +35,7 @@ class Annotator(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     deactivated_at: Mapped[datetime | None]
     removed_at: Mapped[datetime | None]
+    keys: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class Invite(Base):

@@ -157,6 +157,21 @@ def _counted(annotator_id: int, campaign_id: int) -> ColumnElement[bool]:
     )
 
 
+def count_votes(session: Session, campaign_id: int | None = None) -> dict[int, int]:
+    """Return how many votes of each person count, by id; people without any are missing.
+
+    Superseded votes and exercises of the qualification do not count, as in `own_progress` and in
+    the figures of quality.
+
+    Parameters:
+        campaign_id: only votes in this campaign; None: in all campaigns.
+    """
+    query = select(Vote.annotator_id, func.count()).where(Vote.counts)
+    if campaign_id is not None:
+        query = query.where(Vote.campaign_id == campaign_id)
+    return dict(session.execute(query.group_by(Vote.annotator_id)).all())
+
+
 @dataclass(frozen=True, slots=True)
 class OwnProgress:
     """How much a person has done.

@@ -34,6 +34,7 @@ BEAT_S = 2.0
 INTERRUPTED = "interrupted: its process has ended"  # `ModelRun.problem`
 log = logging.getLogger(__name__)
 Report = Callable[[str, int, int], None]  # step, done, total
+_STOPPED = "stopped by "  # begins the problem of a run that a person has stopped
 
 
 class RunHeartbeat:
@@ -218,8 +219,13 @@ def stop_run(session: Session, run_id: int, who: str, by: Actor = NOBODY) -> Non
     run = get_run(session, run_id)
     if run.status != "training":
         raise Conflict(f"Model run {run_id} is not in training.")
-    run.status, run.problem = "failed", f"stopped by {who}"
+    run.status, run.problem = "failed", f"{_STOPPED}{who}"
     record(session, "training_stopped", by, ("run", run_id))
+
+
+def was_stopped(run: ModelRun) -> bool:
+    """Whether a person stopped the run. Nothing was wrong with it, although it counts as failed."""
+    return run.status == "failed" and (run.problem or "").startswith(_STOPPED)
 
 
 def publish_run(

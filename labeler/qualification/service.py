@@ -191,7 +191,7 @@ def _end_round(session: Session, annotator: AnnotatorState, vote_id: int, now: d
     if progress.answered < progress.asked:
         return
     needed = progress.needed(annotator.rules.pass_share)
-    score = f"{progress.right} of {progress.asked} right"
+    score = f"{progress.right} of {progress.asked} correct"
     result = RoundResult(progress.number, vote_id)
     if progress.right >= needed:
         passed = f"{score}. You have passed the qualification."

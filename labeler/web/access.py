@@ -21,12 +21,13 @@ from itsdangerous import BadSignature
 
 from labeler.accounts import sessions
 from labeler.accounts.devices import DEVICE_DAYS
+from labeler.accounts.keys import DEFAULT_KEYS, keys_of
 from labeler.accounts.sessions import Browser, Opened
 from labeler.config import Settings
 from labeler.errors import Forbidden, NotSignedIn
 from labeler.models.accounts import ROLES
 from labeler.web import request_fields
-from labeler.web.context import Account, account, account_or_none, db, settings
+from labeler.web.context import Account, account, account_or_none, db, manages, settings
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -111,7 +112,14 @@ def register(app: Flask) -> None:
     app.session_interface = _Cookies()
     _csrf.init_app(app)
     app.before_request(_check)
-    app.context_processor(lambda: {"account": account_or_none()})
+    app.context_processor(lambda: {"account": account_or_none(), "manages": manages})
+    app.jinja_env.globals["key_of"] = _key_of
+
+
+def _key_of(action: str) -> str:
+    """Return the character by which the person of this request does something; "" for none."""
+    found = account_or_none()
+    return (found.keys if found else DEFAULT_KEYS)[action]
 
 
 def refuse_undeclared(app: Flask) -> None:
@@ -244,7 +252,15 @@ def _load_account() -> Account | None:
             found = sessions.prolong(write, token, settings())
     if found is None:
         return None
-    return Account(found.id, found.username, found.pseudonym, found.role, token, found.password_at)
+    return Account(
+        found.id,
+        found.username,
+        found.pseudonym,
+        found.role,
+        token,
+        found.password_at,
+        keys_of(found.keys),
+    )
 
 
 def _is_visit() -> bool:
@@ -261,7 +277,7 @@ def _is_visit() -> bool:
 def _require(roles: frozenset[str]) -> None:
     found = account_or_none()
     if found is None:
-        raise NotSignedIn("You are not signed in.")
+        raise NotSignedIn("You have been signed out.")
     claimed = request.headers.get("X-Annotator", str(found.id))
     if claimed != str(found.id):
         raise OtherAccount("Somebody else is now signed in in this browser.")

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 
 from labeler.accounts import invites, sessions
 from labeler.accounts import service as accounts
+from labeler.accounts.keys import DEFAULT_KEYS, save_keys
 from labeler.accounts.passwords import MIN_LENGTH
 from labeler.audit.log import record
 from labeler.errors import Conflict, InvalidInput, SidelightError
@@ -22,6 +23,7 @@ from labeler.web.context import (
     account_or_none,
     actor,
     db,
+    manages,
     render,
     render_problem,
     settings,
@@ -33,6 +35,17 @@ ROLE_WORDS = {
     "supervisor": "a supervisor",
     "admin": "the administrator",
 }
+KEY_WORDS = {
+    "left": "Left",
+    "center": "Center",
+    "right": "Right",
+    "unsure": "Unsure",
+    "undo": "Undo",
+    "help": "Help",
+    "gold": "Use as gold question",
+    "skip": "Skip",
+}
+MANAGERS_KEYS = ("gold", "skip")  # of the page of contested images
 _BROWSERS = ("Firefox", "Edg", "OPR", "Chromium", "Chrome", "Safari")
 _SYSTEMS = ("Android", "iPhone", "iPad", "Windows", "Mac OS X", "Linux")
 
@@ -71,8 +84,17 @@ class BrowserRow:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyField:
+    """A character of the person, and what it does. `key`: "" if it is turned off."""
+
+    action: str
+    words: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class AccountPage(Page):
-    """A person's own account."""
+    """A person's own account. `keys`: the fields of the form for the own keys."""
 
     template = "accounts/account.html"
     username: str
@@ -80,7 +102,9 @@ class AccountPage(Page):
     role: str
     created_at: datetime
     sessions: list[BrowserRow]
+    keys: list[KeyField]
     problem: str = ""
+    key_problem: str = ""
     min_password: int = MIN_LENGTH
 
 
@@ -179,6 +203,21 @@ def change_password() -> Response:
     return redirect(url_for("accounts.show"), 303)
 
 
+@bp.post("/account/keys")
+@access.signed_in
+def change_keys() -> Response:
+    """Change the characters that answer and act on the pages where people judge images."""
+    choice = request_fields.text("choice")
+    wanted = {} if choice == "off" else DEFAULT_KEYS if choice == "default" else _chosen_keys()
+    try:
+        with db().write() as session:
+            save_keys(session, account().id, wanted)
+    except InvalidInput as error:
+        return render_problem(_account_page(key_problem=error.message), error)
+    flash("Your keys have been changed.", "success")
+    return redirect(url_for("accounts.show", _anchor="keys"), 303)
+
+
 @bp.post("/account/sessions/<id:session_id>/revoke")
 @access.signed_in
 @access.asks_password("sign out another browser", "accounts.show")
@@ -223,12 +262,32 @@ def _safe_target(path: str) -> str:
     return request_fields.local_address(path, url_for("home.home"))
 
 
-def _account_page(problem: str = "") -> AccountPage:
+def _chosen_keys() -> dict[str, str]:
+    """Read the form. Keys that it does not show stay, unless their character is used now."""
+    shown = {
+        action: request_fields.text(f"key-{action}")
+        for action in DEFAULT_KEYS
+        if f"key-{action}" in request.form
+    }
+    others = {
+        action: key
+        for action, key in account().keys.items()
+        if action not in shown and key not in shown.values()
+    }
+    return shown | others
+
+
+def _account_page(problem: str = "", key_problem: str = "") -> AccountPage:
     me = account()
+    keys = [
+        KeyField(action, words, request.form.get(f"key-{action}", me.keys[action]))
+        for action, words in KEY_WORDS.items()
+        if manages() or action not in MANAGERS_KEYS
+    ]
     with db().read() as session:
         since = session.get_one(Annotator, me.id).created_at
         rows = _browser_rows(session, me.id, me.token)
-    return AccountPage(me.username, me.pseudonym, me.role, since, rows, problem)
+    return AccountPage(me.username, me.pseudonym, me.role, since, rows, keys, problem, key_problem)
 
 
 def _browser_rows(session: Session, annotator_id: int, token: str) -> list[BrowserRow]:

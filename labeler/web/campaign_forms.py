@@ -240,9 +240,14 @@ def partition_choices(session: Session, dataset: Dataset, form: CampaignForm) ->
 def attribute_choices(dataset: Dataset, form: CampaignForm) -> list[Choice]:
     """Return the attributes of a data set as options: `yes`, `no` or not chosen."""
     return [
-        Choice(str(index), name.replace("_", " "), form.attributes.get(name, ""))
+        Choice(str(index), attribute_words(name), form.attributes.get(name, ""))
         for index, name in enumerate(dataset.attribute_names)
     ]
+
+
+def attribute_words(name: str) -> str:
+    """Write the name of an attribute of CelebA for people: `5 o’Clock Shadow`."""
+    return name.replace("_o_Clock", " o’Clock").replace("_", " ")
 
 
 def describe_selection(selection: ImageSelection) -> str:

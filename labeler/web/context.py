@@ -13,12 +13,15 @@ from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import NotSignedIn, SidelightError, StillPreparing, TooManyAttempts
 
+MANAGERS = ("supervisor", "admin")  # the roles that may open the pages of Manage
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
     """The person who is signed in, for one request.
 
     `password_at`: when the password was last entered in this session.
+    `keys`: the character of each action, from `accounts.keys`.
     """
 
     id: int
@@ -27,6 +30,7 @@ class Account:
     role: str
     token: str
     password_at: datetime | None
+    keys: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,12 @@ def account() -> Account:
     if found is None:
         raise NotSignedIn("Sign in to go on.")
     return found
+
+
+def manages() -> bool:
+    """Return whether the pages of Manage are open to the person of this request."""
+    found = account_or_none()
+    return found is not None and found.role in MANAGERS
 
 
 def own_address() -> str:

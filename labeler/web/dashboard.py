@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Blueprint, request, url_for
+from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from labeler.gold.service import count_gold
@@ -35,6 +36,7 @@ bp = Blueprint("dashboard", __name__, url_prefix="/admin")
 PERIOD_WORDS = {"10min": "10 minutes", "hour": "hour", "day": "day"}
 TICK_EVERY = {"10min": 6, "hour": 12, "day": 7}  # columns between two ticks
 TICK_FORMAT = {"10min": "%H:%M", "hour": "%d %b %H:%M", "day": "%d %b"}
+_LATEST = "Without breaks, the campaign ends at {}, or at {} at the latest."
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +174,18 @@ def _forecast(done: CampaignProgress, forecast: Forecast, active: int, now: date
     if not active:
         said.append("Nobody is working right now.")
     elif hours.high < 12:
-        end, late = (
-            f"{now + timedelta(hours=value):%H:%M} UTC" for value in (hours.estimate, hours.high)
-        )
-        latest = f", or at {late} at the latest" if late != end else ""
-        said.append(f"Without breaks, the campaign ends at {end}{latest}.")
+        end, late = (now + timedelta(hours=value) for value in (hours.estimate, hours.high))
+        known = f"{end:%H:%M}" == f"{late:%H:%M}"
+        text = "Without breaks, the campaign ends at {}." if known else _LATEST
+        said.append(Markup(text).format(_clock(end), _clock(late)))  # nosec B704  # a constant
     return said
+
+
+def _clock(moment: datetime) -> Markup:
+    """Write the time of day, which the browser shows in its own time zone."""
+    return Markup('<time datetime="{}" data-shown="clock">{:%H:%M} UTC</time>').format(
+        moment.isoformat(), moment
+    )
 
 
 def _expectations(done: CampaignProgress, expected: dict[str, float] | None) -> list[LabelCount]:
@@ -200,4 +208,5 @@ def _plot(pace: Throughput, period: str) -> Plot:
         [f"{start:{form}}" for start in pace.starts],
         ticks,
         ("From (UTC)", "Votes"),
+        () if period == "day" else pace.starts,
     )

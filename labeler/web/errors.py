@@ -18,7 +18,15 @@ from werkzeug.exceptions import HTTPException
 from labeler.database.failures import BUSY, failure_of
 from labeler.errors import Forbidden, NotSignedIn, SidelightError
 from labeler.web.accounts import SignInPage
-from labeler.web.context import Link, Page, account_or_none, own_address, render, with_retry
+from labeler.web.context import (
+    Link,
+    Page,
+    account_or_none,
+    manages,
+    own_address,
+    render,
+    with_retry,
+)
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -53,7 +61,7 @@ HTTP_ERRORS = {
 }
 TITLES = {
     401: "Sign in first",
-    403: "You may not do this",
+    403: "You do not have access",
     404: "Not found",
     409: "This has changed in the meantime",
     422: "This cannot be accepted",
@@ -167,7 +175,9 @@ def _sign_in_here(error: NotSignedIn) -> Response:
 def _links_out() -> list[Link]:
     if account_or_none() is None:
         return [Link(url_for("accounts.sign_in"), "Sign in")]
+    manage = [Link(url_for("dashboard.overview"), "Manage")] if manages() else []
     return [
+        *manage,
         Link(url_for("voting.label"), "Continue labelling"),
         Link(url_for("progress.own"), "See your progress"),
     ]

@@ -12,6 +12,7 @@ from labeler.audit.log import record
 from labeler.exports import csv_files
 from labeler.web import access, current_campaign
 from labeler.web.context import actor, db
+from labeler.web.formatting import download_name
 
 bp = Blueprint("exports", __name__, url_prefix="/admin")
 SURE_PRECISION = 0.95  # share of the sure proposals that are right
@@ -23,11 +24,10 @@ def labels_csv() -> Response:
     """The labels as CSV; with `proposals=yes` also proposals, with `sure=yes` only sure ones."""
     sure = request.args.get("sure") == "yes"
     with_proposals = sure or request.args.get("proposals") == "yes"
-    # Different names, so that one download does not look like the other.
     kind = "-and-sure-proposals" if sure else "-and-proposals" if with_proposals else ""
-    name = f"labels{kind}.csv"
+    campaign_id, name = _logged_campaign(f"labels{kind}")
     rows = csv_files.stream_labels(
-        db(), _logged_campaign(name), with_proposals, SURE_PRECISION if sure else None
+        db(), campaign_id, with_proposals, SURE_PRECISION if sure else None
     )
     return _csv(name, rows)
 
@@ -36,15 +36,17 @@ def labels_csv() -> Response:
 @access.only("supervisor", "admin")
 def votes_csv() -> Response:
     """All votes of a campaign as CSV."""
-    return _csv("votes.csv", csv_files.stream_votes(db(), _logged_campaign("votes.csv")))
+    campaign_id, name = _logged_campaign("votes")
+    return _csv(name, csv_files.stream_votes(db(), campaign_id))
 
 
-def _logged_campaign(file: str) -> int:
-    """Return the campaign of the request, and log that its data leave the site."""
+def _logged_campaign(kind: str) -> tuple[int, str]:
+    """Return the campaign of the request and the name of the file. Log that its data leave."""
     with db().write() as session:
-        campaign_id = current_campaign.campaign(session).id
-        record(session, "export", actor(), ("campaign", campaign_id), file=file)
-    return campaign_id
+        campaign = current_campaign.campaign(session)
+        name = download_name(campaign.name, kind, "csv")
+        record(session, "export", actor(), ("campaign", campaign.id), file=name)
+    return campaign.id, name
 
 
 def _csv(name: str, chunks: Iterator[str]) -> Response:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from labeler.models.base import utc_now
 from labeler.statistics.intervals import Interval
 
 MIN_ELAPSED_S = 5.0  # of a step, before the remaining time is estimated
@@ -108,6 +111,16 @@ def format_whole(interval: Interval) -> str:
     if limits[0] == limits[1]:
         return f"{limits[0]:,}"
     return f"{round(interval.estimate):,} ({limits[0]:,} to {limits[1]:,})"
+
+
+def download_name(campaign: str, kind: str, ending: str) -> str:
+    """Name a file that people download, as `monday-class-labels-2026-11-29.csv`.
+
+    The day is that of UTC. Letters outside of a to z lose their accents or are left out.
+    """
+    plain = unicodedata.normalize("NFKD", campaign).encode("ascii", "ignore").decode().lower()
+    words = re.findall(r"[a-z0-9]+", plain) or ["campaign"]
+    return f"{'-'.join(words)[:60].strip('-')}-{kind}-{utc_now():%Y-%m-%d}.{ending}"
 
 
 def plural(count: int, word: str) -> str:

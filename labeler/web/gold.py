@@ -23,7 +23,7 @@ from labeler.web.images import image_address
 from rotation.data.labels import LABELS
 
 bp = Blueprint("gold", __name__, url_prefix="/admin")
-SHOWN = 60
+SHOWN = 20
 SOURCES = {"csv": "a file", "supervisor": "a supervisor", "unanimous": "unanimous votes"}
 
 
@@ -56,7 +56,10 @@ class PromoteForm:
 
 @dataclass(frozen=True, slots=True)
 class GoldPage(Page):
-    """The gold questions of a campaign. `older`: first number of the next page, 0 at the end."""
+    """The gold questions of a campaign, a page of the list at a time.
+
+    `older`: first number of the next page, 0 at the end. `is_later`: this is not the first page.
+    """
 
     template = "gold/gold.html"
     campaign_id: int
@@ -68,6 +71,7 @@ class GoldPage(Page):
     problem: str = ""
     promote: PromoteForm = PromoteForm()
     training: int = 0
+    is_later: bool = False
 
 
 @bp.get("/gold", endpoint="gold")
@@ -176,8 +180,8 @@ def describe_report(report: GoldReport) -> str:
             f"; {report.unchanged:,} existed already." if report.unchanged else "."
         )
     return (
-        f"{report.added:,} gold questions were added and {report.changed:,} were changed. "
-        f"{report.unchanged:,} stayed the same."
+        f"{report.added:,} gold {plural(report.added, 'question')} added, {report.changed:,} "
+        f"changed, {report.unchanged:,} unchanged."
     )
 
 
@@ -208,6 +212,7 @@ def _page(problem: str = "", promote: PromoteForm | None = None) -> GoldPage:
         problem,
         promote or PromoteForm(),
         found.parsed_rules.training,
+        request_fields.row_number("before") > 0,
     )
 
 

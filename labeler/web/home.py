@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from labeler.campaigns.service import active_campaign
 from labeler.web import access, markdown
-from labeler.web.context import Page, account_or_none, db, render
+from labeler.web.context import Page, account_or_none, db, manages, render
 from labeler.web.errors import always_json
 
 bp = Blueprint("home", __name__)
@@ -27,11 +27,10 @@ class GuidePage(Page):
 @bp.get("/")
 @access.public
 def home() -> Response:
-    """Redirect to a person's work: the overview for admins, labelling for others."""
-    found = account_or_none()
-    if found is None:
+    """Redirect to a person's work: the overview for those who manage, labelling for others."""
+    if account_or_none() is None:
         return redirect(url_for("accounts.sign_in"))
-    return redirect(url_for("dashboard.overview" if found.role == "admin" else "voting.label"))
+    return redirect(url_for("dashboard.overview" if manages() else "voting.label"))
 
 
 @bp.get("/guide")

@@ -8,16 +8,18 @@ from datetime import datetime
 from typing import Any
 
 from flask import Blueprint, flash, redirect, request, send_file, url_for
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from labeler.errors import InvalidInput, NotFound
-from labeler.jobs import kinds
+from labeler.jobs import kinds, queue
 from labeler.mean_faces import files
 from labeler.mean_faces.files import DrawnFigure, Options
 from labeler.models.base import utc_now
 from labeler.web import access, current_campaign
 from labeler.web.context import Page, account, db, render, settings
 from labeler.web.current_campaign import links
+from labeler.web.formatting import download_name
 from labeler.web.jobs import JobRow, list_open_jobs
 from rotation.data.labels import LABELS
 
@@ -46,7 +48,10 @@ class FigureView:
 
 @dataclass(frozen=True, slots=True)
 class MeanFacesPage(Page):
-    """The page of the mean faces. `query`: the query values of the figure's address."""
+    """The page of the mean faces. `query`: the query values of the figure's address.
+
+    `queued`: this figure is queued or is being drawn.
+    """
 
     template = "mean_faces/mean_faces.html"
     as_of: datetime
@@ -56,6 +61,7 @@ class MeanFacesPage(Page):
     query: dict[str, Any] | None = None
     percents: Sequence[int] = PERCENTS
     figure: FigureView | None = None
+    queued: bool = False
     jobs: Sequence[JobRow] = ()
 
 
@@ -65,10 +71,11 @@ def mean_faces_page() -> tuple[str, int]:
     """The mean face of each light and pose."""
     with db().read() as session:
         campaign = current_campaign.campaign_or_none(session)
+        if campaign is None:
+            return render(MeanFacesPage(utc_now()))
+        choices = _choices()
         open_jobs = list_open_jobs(session)
-    if campaign is None:
-        return render(MeanFacesPage(utc_now()))
-    choices = _choices()
+        queued = _is_queued(session, campaign.id, choices)
     stored = files.find(settings().home, campaign.id, choices)
     page = MeanFacesPage(
         utc_now(),
@@ -77,6 +84,7 @@ def mean_faces_page() -> tuple[str, int]:
         choices=choices,
         query={**links(campaign), **_query(choices)},
         figure=_figure_view(stored) if stored else None,
+        queued=queued,
         jobs=open_jobs,
     )
     return render(page)
@@ -92,7 +100,8 @@ def mean_faces_png() -> Response:
     if stored is None:
         raise NotFound("This figure has not been drawn yet.")
     download = request.args.get("download") == "yes"
-    return send_file(stored.png, "image/png", as_attachment=download, download_name=stored.png.name)
+    name = download_name(campaign.name, "mean-faces", "png")
+    return send_file(stored.png, "image/png", as_attachment=download, download_name=name)
 
 
 @bp.post("/mean-faces")
@@ -102,11 +111,20 @@ def make_mean_faces() -> Response:
     choices = _choices()
     with db().write() as session:
         campaign = current_campaign.campaign(session)
-        kinds.draw_mean_faces.queue(session, campaign.id, account().id, options=asdict(choices))
+        if not _is_queued(session, campaign.id, choices):
+            kinds.draw_mean_faces.queue(session, campaign.id, account().id, options=asdict(choices))
     flash(
         "The figure is queued. It appears here once the background worker has drawn it.", "success"
     )
     return redirect(url_for("mean_faces.mean_faces", **links(campaign), **_query(choices)), 303)
+
+
+def _is_queued(session: Session, campaign_id: int, choices: Options) -> bool:
+    """Return whether the worker is going to draw this figure anyway."""
+    return any(
+        job.subject == campaign_id and job.parameters["options"] == asdict(choices)
+        for job in queue.list_waiting(session, kinds.draw_mean_faces.name)
+    )
 
 
 def _choices() -> Options:

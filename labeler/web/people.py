@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from flask import Blueprint, flash, redirect, request, url_for
+from flask import session as session_cookie
 from werkzeug.wrappers import Response
 
 from labeler.accounts import invites as accounts_invites
@@ -18,6 +19,7 @@ from labeler.campaigns import service as campaigns
 from labeler.campaigns.participation import ParticipantStatus
 from labeler.errors import InvalidInput
 from labeler.models.accounts import ROLES
+from labeler.progress.annotator_progress import count_votes
 from labeler.web import access, confirmation, request_fields
 from labeler.web.confirmation import Undo
 from labeler.web.context import Page, account, actor, db, render, render_problem, settings
@@ -32,6 +34,7 @@ ROLE_MEANING = {
     "admin": "An admin can do everything a supervisor can. Admins also invite people, close "
     "accounts and change roles, yours too.",
 }
+NEW_INVITE = "new_invite"  # in the cookie: number and link, until the list has shown them
 STATUS_WORDS = {"training": "in qualification", "working": "working", "paused": "paused"}
 
 
@@ -49,7 +52,11 @@ class StatusRow:
 
 @dataclass(frozen=True, slots=True)
 class PersonRow:
-    """An account of the list. `status` is None if no campaign is active."""
+    """An account of the list.
+
+    `votes`: those that count in the active campaign. If none is active, those in all campaigns
+    are counted, and `status` is None.
+    """
 
     id: int
     username: str
@@ -97,6 +104,7 @@ class InviteRow:
     max_uses: int
     state: str
     open: bool
+    created_at: datetime
     expires_at: datetime
 
 
@@ -112,7 +120,7 @@ class InviteForm:
 
 @dataclass(frozen=True, slots=True)
 class InvitesPage(Page):
-    """All invites. `link`: the link of the invite that was just created.
+    """All invites. `number`, `link`: those of the invite that was just created.
 
     `is_local`: the link works only on the machine that runs the site.
     """
@@ -120,6 +128,7 @@ class InvitesPage(Page):
     template = "people/invites.html"
     invites: list[InviteRow]
     form: InviteForm = field(default_factory=InviteForm)
+    number: int = 0
     link: str = ""
     is_local: bool = False
     problem: str = ""
@@ -133,8 +142,9 @@ def people() -> tuple[str, int]:
     with db().read() as session:
         found = campaigns.active_campaign(session)
         statuses = participation.list_statuses(session, found.id) if found else {}
+        votes = count_votes(session, found.id if found else None)
         rows = [
-            _row(person, statuses.get(person.annotator.id))
+            _row(person, votes.get(person.annotator.id, 0), statuses.get(person.annotator.id))
             for person in accounts.list_people(session)
         ]
     trains = found is not None and found.parsed_rules.training > 0
@@ -246,28 +256,34 @@ def anonymise(annotator_id: int) -> Response:
 @bp.get("/invites")
 @access.only("admin")
 def invites() -> tuple[str, int]:
-    """The invites, and the form for a new one."""
-    return render(InvitesPage(_rows()))
+    """The invites, and the form for a new one. A link that was just created is shown once."""
+    made = session_cookie.pop(NEW_INVITE, None)
+    if made is None:
+        return render(InvitesPage(_rows()))
+    number, link = made
+    local = accounts_invites.is_local(link)
+    return render(InvitesPage(_rows(), number=number, link=link, is_local=local))
 
 
 @bp.post("/invites")
 @access.only("admin")
 @access.asks_password("create an invite link", "people.invites")
-def create_invite() -> tuple[str, int]:
-    """Create an invite and show its link. The link is not stored, so there is no redirect."""
+def create_invite() -> tuple[str, int] | Response:
+    """Create an invite. The site does not store its link, so the admin's own cookie brings it."""
     form = InviteForm(
         **{name: request_fields.text(name) for name in ("note", "role", "max_uses", "days")}
     )
     try:
         uses, days = request_fields.whole("max_uses"), request_fields.whole("days")
         with db().write() as session:
-            _, token = accounts_invites.create_invite(
+            made, token = accounts_invites.create_invite(
                 session, form.role, uses, days, form.note, actor()
             )
+            number = made.id
     except InvalidInput as error:
         return render(InvitesPage(_rows(), form, problem=error.message), error.status)
-    link = _link(token)
-    return render(InvitesPage(_rows(), link=link, is_local=accounts_invites.is_local(link)), 201)
+    session_cookie[NEW_INVITE] = number, _link(token)
+    return redirect(url_for("people.invites"), 303)
 
 
 @bp.post("/invites/<id:invite_id>/revoke")
@@ -345,14 +361,14 @@ def _back(text: str, undo: Undo | None = None) -> Response:
     return redirect(url_for("people.people"), 303)
 
 
-def _row(person: Person, status: ParticipantStatus | None) -> PersonRow:
+def _row(person: Person, votes: int, status: ParticipantStatus | None) -> PersonRow:
     annotator = person.annotator
     return PersonRow(
         annotator.id,
         annotator.username,
         annotator.pseudonym,
         annotator.role,
-        person.votes,
+        votes,
         annotator.created_at,
         person.last_seen_at,
         annotator.deactivated_at is None,
@@ -394,5 +410,6 @@ def _invite_row(status: InviteStatus) -> InviteRow:
         invite.max_uses,
         status.state,
         status.state == "open",
+        invite.created_at,
         invite.expires_at,
     )

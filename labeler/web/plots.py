@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 HEIGHT = 180.0  # of the area between the axes, in pixels
 _STEPS = (1, 2, 5, 10)
@@ -16,21 +17,27 @@ _STEPS = (1, 2, 5, 10)
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A position on an axis, and its label."""
+    """A position on an axis, and its label. `time`: the moment that the label stands for."""
 
     at: float
     text: str
+    time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a bar plot. `x`, `width` in percent; `y`, `height` in pixels."""
+    """One column of a bar plot. `x`, `width` in percent; `y`, `height` in pixels.
+
+    `word`: the beginning of `text`, for the moment `time`.
+    """
 
     x: float
     width: float
     y: float
     height: float
     text: str
+    word: str = ""
+    time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +68,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The numbers of a plot, as a table."""
+    """The numbers of a plot, as a table. `times`: the moments of its first column, if any."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+    times: Sequence[datetime] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,7 @@ def draw_columns(
     words: Sequence[str],
     ticks: Sequence[tuple[int, str]],
     head: tuple[str, str],
+    times: Sequence[datetime] = (),
 ) -> Plot:
     """Draw a column for each count, all of the same width.
 
@@ -99,6 +108,8 @@ def draw_columns(
         words: what each column stands for.
         ticks: the column at whose left edge a tick is, and the label of the tick.
         head: the headings of the table.
+        times: the moments that `words` and the labels of ticks stand for. The browser shows them
+            in its own time zone.
     """
     values = _whole_values(max([*counts, 1]))
     top, width = values[-1], 100 / max(len(counts), 1)
@@ -106,14 +117,15 @@ def draw_columns(
     for place, (count, word) in enumerate(zip(counts, words, strict=True)):
         high = HEIGHT * count / top
         text = f"{word}: {count:,}"
-        columns.append(Column(place * width, 0.8 * width, HEIGHT - high, high, text))
+        at = times[place] if times else None
+        columns.append(Column(place * width, 0.8 * width, HEIGHT - high, high, text, word, at))
     rows = [(word, f"{count:,}") for count, word in zip(counts, words, strict=True)]
     return Plot(
         *titles,
         summary,
-        [Tick(place * width, text) for place, text in ticks],
+        [Tick(place * width, text, times[place] if times else None) for place, text in ticks],
         [Tick(HEIGHT - HEIGHT * value / top, f"{value:,}") for value in values],
-        Table(head, rows),
+        Table(head, rows, times),
         columns=columns,
     )
 

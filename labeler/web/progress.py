@@ -20,7 +20,7 @@ from labeler.progress import annotator_progress
 from labeler.progress.annotator_progress import OwnProgress, Pace, Review
 from labeler.progress.campaign_progress import COUNTED_UP_TO
 from labeler.voting import service as voting
-from labeler.web import access
+from labeler.web import access, request_fields
 from labeler.web.context import Page, account, db, render
 from labeler.web.formatting import Statistic
 from labeler.web.voting import PageImage, answered_image, scaled_size
@@ -47,7 +47,10 @@ class CountRow:
 
 @dataclass(frozen=True, slots=True)
 class RecentVote:
-    """One of the last answers, as the person saw it. `request_id`: for a new answer."""
+    """One of the last answers, as the person saw it. `request_id`: for a new answer.
+
+    `changed`: the person has just changed it here.
+    """
 
     image: PageImage
     width: int
@@ -56,6 +59,7 @@ class RecentVote:
     answer: str
     at: datetime
     request_id: str
+    changed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ def _page(session: Session, campaign: Campaign) -> OwnProgressPage:
         statistics=_statistics(done, speed, review),
         answers=[CountRow(answer, speed.answers.get(answer, 0)) for answer in ANSWERS],
         days=[CountRow(_day(day), count) for day, count in speed.days],
-        recent=[_recent(session, vote) for vote in voting.recent_votes(session, me, RECENT)],
+        recent=[_recent(session, vote) for vote in voting.recent_answers(session, me, RECENT)],
         advice=[ADVICE[code] for code in review.advice],
         paused_for=review.paused_for,
     )
@@ -112,7 +116,7 @@ def _left(done: OwnProgress) -> str:
 def _statistics(done: OwnProgress, speed: Pace, review: Review) -> list[Statistic]:
     figures = [
         Statistic("answers so far", f"{done.votes:,}"),
-        Statistic("today", f"{done.today:,}"),
+        Statistic("today (UTC)", f"{done.today:,}"),
         Statistic("images left for you", _left(done)),
     ]
     if speed.median_s is not None:
@@ -139,4 +143,5 @@ def _recent(session: Session, vote: Vote) -> RecentVote:
         answer=as_seen(vote.answer, vote.mirrored) or "",
         at=vote.created_at,
         request_id=str(uuid.uuid4()),
+        changed=image.id == request_fields.row_number("changed"),
     )

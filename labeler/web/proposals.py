@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,7 +22,7 @@ from labeler.models.campaigns import Campaign
 from labeler.models.proposals import ModelRun
 from labeler.proposals import rollback, runs, schedule, training_data
 from labeler.proposals import runs as proposals_runs
-from labeler.proposals.runs import current_run, get_run, running_run, stop_run
+from labeler.proposals.runs import current_run, get_run, running_run, stop_run, was_stopped
 from labeler.web import access, current_campaign, request_fields
 from labeler.web.context import Page, account, actor, db, render
 from labeler.web.current_campaign import links
@@ -33,7 +33,12 @@ from labeler.web.plots import Plot, Series, Table, draw_shares
 
 bp = Blueprint("proposals", __name__, url_prefix="/admin")
 RUNS_SHOWN = 50
-STATUS_WORDS = {"training": "in training", "published": "published", "failed": "failed"}
+STATUS_WORDS = {
+    "training": "in training",
+    "published": "published",
+    "failed": "failed",
+    "stopped": "stopped",
+}
 # Measures by cross-validation: their names on the page, and whether each is a share.
 MEASURES = {
     "accuracy": ("accuracy", True),
@@ -50,7 +55,8 @@ class RunRow:
     """A model run of the list.
 
     `accuracy` and `error` (of the calibration) are texts. `sure`: the probability from which 95 %
-    of the proposals are right; None if that is not known.
+    of the proposals are right; None if that is not known. `returning`: it becomes current again as
+    soon as the worker has computed its proposals.
     """
 
     id: int
@@ -65,6 +71,7 @@ class RunRow:
     accuracy: str
     error: str
     sure: str | None
+    returning: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +124,13 @@ class RunProgress:
 
 @dataclass(frozen=True, slots=True)
 class RunState:
-    """The run in training, if any. `next`: when the next run starts, as a sentence."""
+    """The run in training, if any. `next`: when the next run starts, as a sentence.
+
+    `queued`: a training is requested, and its run has not begun.
+    """
 
     running: RunProgress | None
+    queued: bool
     next: str
 
 
@@ -158,7 +169,8 @@ def restore_run() -> Response:
         rollback.check_restorable(session, run.id)
         missing = len(rollback.list_missing(session, run))
         if missing:
-            kinds.restore_run.queue(session, run_id, who)
+            if run_id not in _returning(session):
+                kinds.restore_run.queue(session, run_id, who)
         else:
             rollback.republish_run(session, run.id, actor())
             kinds.refresh_dataset.queue(session, campaign.dataset_id, who)
@@ -198,21 +210,27 @@ def propose() -> Response:
         campaign = current_campaign.campaign(session)
         # The job checks this too, but here the person learns at once what is missing.
         training_data.check_trainable(session, campaign.id)
-        kinds.propose_labels.queue(session, campaign.id, account().id)
-        record(session, "training_requested", actor(), ("campaign", campaign.id))
-    flash("The training is queued. Its run appears below once it has started.", "success")
+        new = not _is_queued(session, campaign.id)
+        if new:
+            kinds.propose_labels.queue(session, campaign.id, account().id)
+            record(session, "training_requested", actor(), ("campaign", campaign.id))
+    state = "is queued" if new else "was queued already"
+    flash(f"The training {state}. Its run appears below once it has started.", "success")
     return redirect(url_for("proposals.model_runs", **links(campaign)), 303)
 
 
-def run_row(run: ModelRun, current_id: int | None = None) -> RunRow:
+def run_row(
+    run: ModelRun, current_id: int | None = None, returning: Collection[int] = ()
+) -> RunRow:
     """Return a run as lists show it."""
+    status = "stopped" if was_stopped(run) else run.status
     found = run.metrics.get("cross_validation") or {}
     labelled = run.metrics.get("n_training")
     sure = run.metrics.get("thresholds", {}).get(f"{SURE_PRECISION:g}")
     return RunRow(
         run.id,
-        run.status,
-        STATUS_WORDS[run.status],
+        status,
+        STATUS_WORDS[status],
         run.id == current_id,
         run.created_at,
         run.published_at,
@@ -222,6 +240,7 @@ def run_row(run: ModelRun, current_id: int | None = None) -> RunRow:
         _format_measure("accuracy", found.get("accuracy")),
         _format_measure("ece", found.get("ece")),
         None if sure is None else f"{100 * sure:.1f} %",
+        run.id in returning,
     )
 
 
@@ -229,7 +248,8 @@ def run_state(session: Session, campaign: Campaign) -> RunState:
     """Return the run in training, and when the next run starts."""
     running = runs.running_run(session, campaign.dataset_id)
     due = schedule.load_schedule(session, campaign)
-    return RunState(_running(running) if running else None, _next(due, campaign.active))
+    queued = running is None and _is_queued(session, campaign.id)
+    return RunState(_running(running) if running else None, queued, _next(due, campaign.active))
 
 
 def list_published(session: Session, dataset_id: int) -> Sequence[PublicationRow]:
@@ -243,6 +263,16 @@ def list_published(session: Session, dataset_id: int) -> Sequence[PublicationRow
     return rows[:PUBLICATIONS_SHOWN]
 
 
+def _is_queued(session: Session, campaign_id: int) -> bool:
+    """Return whether a training of this campaign is queued or in work."""
+    return job_queue.is_open(session, kinds.propose_labels.name, campaign_id)
+
+
+def _returning(session: Session) -> set[int]:
+    """Return the runs whose proposals are computed again, after which they become current."""
+    return {job.subject for job in job_queue.list_waiting(session, kinds.restore_run.name)}
+
+
 def _own_run(session: Session, campaign: Campaign, run_id: int) -> ModelRun:
     run = get_run(session, run_id)
     if run.dataset_id != campaign.dataset_id:
@@ -254,11 +284,12 @@ def _page(session: Session, campaign: Campaign) -> RunsPage:
     runs = proposals_runs.list_runs(session, campaign.dataset_id, RUNS_SHOWN)
     current = current_run(session, campaign.dataset_id)
     published = [run for run in runs if run.status == "published"]
+    returning = _returning(session)
     return RunsPage(
         utc_now(),
         links(campaign),
         has_campaign=True,
-        runs=[run_row(run, current.id if current else None) for run in runs],
+        runs=[run_row(run, current.id if current else None, returning) for run in runs],
         curve=_accuracy_plot(published),
         comparison=_compare({run.id: run for run in published}),
         comparable=[run.id for run in published],

@@ -89,5 +89,5 @@ def _page(image: PageImage, feedback: ExerciseFeedback | None) -> tuple[str, int
 def _sentence(feedback: ExerciseFeedback) -> str:
     """Say whether an answer is right, and what the light shows."""
     if feedback.is_right:
-        return f"Right: {PLACES[feedback.label]}."
+        return f"Correct: {PLACES[feedback.label]}."
     return f"Not quite: {PLACES[feedback.label]}. You answered {feedback.answer}."

@@ -18,6 +18,7 @@ from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Skill
+from labeler.progress.annotator_progress import count_votes
 from labeler.quality.skills import list_skills
 from labeler.web import access, current_campaign
 from labeler.web.agreement import Measure, anchoring_measures, inserted_measure, side_measure
@@ -149,10 +150,16 @@ def person_quality(annotator_id: int) -> tuple[str, int]:
         return render(_page(session, campaign, skill))
 
 
-def person_row(annotator: Annotator, skill: Skill, status: ParticipantStatus) -> PersonRow:
-    """Return the statistics of a person, for the table and the person's page."""
+def person_row(
+    annotator: Annotator, skill: Skill, votes: int, status: ParticipantStatus
+) -> PersonRow:
+    """Return the statistics of a person, for the table and the person's page.
+
+    Parameters:
+        votes: how many votes count now. The other statistics are those of the last refresh.
+    """
     found = skill.figures
-    votes = found["votes"]
+    evaluated = found["votes"]
     return PersonRow(
         annotator.id,
         annotator.username,
@@ -161,7 +168,7 @@ def person_row(annotator: Annotator, skill: Skill, status: ParticipantStatus) ->
         format_share(found["gold"], found["gold_asked"]),
         format_share(found["agreement"], found["agreement_n"]),
         found["median_ms"],
-        found["answers"]["unsure"] / votes if votes else 0.0,
+        found["answers"]["unsure"] / evaluated if evaluated else 0.0,
         skill.copy_rate,
         format_share(found["planted"], found["planted_n"]),
         found["information"],
@@ -179,7 +186,11 @@ def _sort_key(one: Share | None) -> float:
 def _table(session: Session, campaign: Campaign) -> QualityPage:
     statuses = participation.list_statuses(session, campaign.id)
     found = list_skills(session, campaign.id)
-    people = [person_row(person, skill, statuses[person.id]) for person, skill in found]
+    votes = count_votes(session, campaign.id)
+    people = [
+        person_row(person, skill, votes.get(person.id, 0), statuses[person.id])
+        for person, skill in found
+    ]
     code, order = _sorting()
     people.sort(key=COLUMNS[code][1], reverse=order == "descending")
     return QualityPage(
@@ -214,7 +225,8 @@ def _head(code: str, chosen_code: str, chosen_order: str) -> ColumnHead:
 def _page(session: Session, campaign: Campaign, skill: Skill) -> PersonPage:
     annotator = session.get_one(Annotator, skill.annotator_id)
     status = participation.list_statuses(session, campaign.id)[annotator.id]
-    row = person_row(annotator, skill, status)
+    votes = count_votes(session, campaign.id).get(annotator.id, 0)
+    row = person_row(annotator, skill, votes, status)
     found = skill.figures
     return PersonPage(
         utc_now(),

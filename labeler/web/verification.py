@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from flask import Blueprint, flash, redirect, request, url_for
+from flask import Blueprint, flash, jsonify, redirect, request, url_for
+from flask_wtf.csrf import generate_csrf
 from werkzeug.wrappers import Response
 
 from labeler.assignment.annotator_state import load_annotator_state
@@ -19,6 +21,7 @@ from labeler.verification.candidates import SOURCES, Cell, LabelClaim
 from labeler.verification.service import Refusal
 from labeler.web import access, request_fields
 from labeler.web.context import Link, Page, account, db, render, settings
+from labeler.web.errors import wants_json
 from labeler.web.images import image_address
 from labeler.web.voting import Idle, explain_idle, scaled_size
 from rotation.data.labels import LABELS
@@ -43,7 +46,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class GridPage(Page):
-    """The images of a claim; without a claim, the form that chooses one.
+    """The images of a claim; without a claim, the form that chooses one. `data` is for the script.
 
     `undo`: the batch of the last page, which can be undone. `idle`: why no image is shown.
     `campaign_id`: the campaign under which the images were assigned; 0 without images.
@@ -56,6 +59,7 @@ class GridPage(Page):
     batch: str
     undo: str | None
     idle: Idle | None
+    data: dict[str, Any]
     campaign_id: int = 0
     labels: tuple[str, ...] = LABELS
     answers: tuple[str, ...] = ANSWERS
@@ -89,7 +93,8 @@ def show() -> tuple[str, int]:
         cells = verification.open_page(db(), account().id, claim, size, settings=settings())
     tiles = [_tile(number, cell) for number, cell in enumerate(cells, start=1)]
     campaign_id = cells[0].campaign_id if cells else 0
-    return render(GridPage(claim, size, tiles, verification.new_batch(), undo, idle, campaign_id))
+    batch = verification.new_batch()
+    return render(GridPage(claim, size, tiles, batch, undo, idle, _data(), campaign_id))
 
 
 @bp.post("")
@@ -104,10 +109,12 @@ def confirm() -> Response:
         batch,
         answers,
         settings=settings(),
-        campaign_id=request_fields.row_number("campaign_id") or None,
+        campaign_id=_campaign_id(),
     )
     _flash_result(claim, answers, refused)
-    return _next(claim, size)
+    if wants_json():
+        return jsonify(ok=True, next=_address(claim, size))
+    return redirect(_address(claim, size), 303)
 
 
 @bp.post("/undo")
@@ -117,15 +124,34 @@ def undo() -> Response:
     claim, size, batch = _sent_page()
     undone = verification.undo_page(db(), account().id, batch, settings=settings())
     flash(f"{undone.count} answers have been undone.", "success")
-    return _next(undone.claim or claim, size)
+    return redirect(_address(undone.claim or claim, size), 303)
 
 
-def _next(claim: LabelClaim, size: int) -> Response:
-    address = url_for("verification.show", label=claim.label, source=claim.source, size=size)
-    return redirect(address, 303)
+def _data() -> dict[str, Any]:
+    addresses = {
+        "confirm": url_for("verification.confirm"),
+        "state": url_for("voting.state"),
+        "signIn": url_for("accounts.sign_in", next=url_for("verification.show")),
+    }
+    return {
+        "annotatorId": account().id,
+        "csrfToken": generate_csrf(),
+        "site": request.script_root,
+        "addresses": addresses,
+    }
+
+
+def _address(claim: LabelClaim, size: int) -> str:
+    return url_for("verification.show", label=claim.label, source=claim.source, size=size)
 
 
 def _sent_page() -> tuple[LabelClaim, int, str]:
+    """Read which page was sent, from JSON or from the form: its claim, its size and its batch."""
+    if request.is_json:
+        body = request_fields.json_object()
+        claim = _claim(str(body.get("label", "")), str(body.get("source", "")))
+        size = request_fields.json_whole(body, "size", 0, MAX_ID)
+        return claim, size, str(body.get("batch", ""))
     claim = _claim(request_fields.text("label"), request_fields.text("source"))
     return claim, request_fields.whole("size"), request_fields.text("batch")
 
@@ -134,18 +160,30 @@ def _claim(label: str | None, source: str | None) -> LabelClaim:
     return LabelClaim(label or LABELS[0], source or SOURCES[0])
 
 
+def _campaign_id() -> int | None:
+    """Read the campaign of the page, from JSON or from the form; None if it names none."""
+    if request.is_json:
+        body = request_fields.json_object()
+        return request_fields.json_whole(body, "campaign_id", 1, MAX_ID)
+    return request_fields.row_number("campaign_id") or None
+
+
 def _answers() -> dict[int, str]:
-    """Read the answers by image from the fields `answer-NUMBER`."""
-    found = {}
-    for name in request.form:
-        prefix, _, number = name.partition("-")
-        if prefix != "answer":
-            continue
-        image_id = read_whole(number)
-        if image_id is None or not 0 < image_id <= MAX_ID:
-            raise InvalidInput(f"{name[:40]!r} does not name an image.")
-        found[image_id] = request_fields.text(name)
-    return found
+    """Read the answers by image, from JSON or from the fields `answer-NUMBER`."""
+    if request.is_json:
+        given = request_fields.json_object().get("answers")
+        if not isinstance(given, dict):
+            raise InvalidInput("answers: send an object of answers by image.")
+        return {_image_id(number): str(answer) for number, answer in given.items()}
+    fields = [name for name in request.form if name.startswith("answer-")]
+    return {_image_id(name.removeprefix("answer-")): request_fields.text(name) for name in fields}
+
+
+def _image_id(number: str) -> int:
+    image_id = read_whole(number)
+    if image_id is None or not 0 < image_id <= MAX_ID:
+        raise InvalidInput(f"{number[:40]!r} does not name an image.")
+    return image_id
 
 
 def _flash_result(claim: LabelClaim, answers: dict[int, str], refused: Sequence[Refusal]) -> None:

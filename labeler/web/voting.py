@@ -322,6 +322,7 @@ def _addresses() -> dict[str, str]:
         "votes": url_for("voting.cast"),
         "undo": url_for("voting.undo", vote_id=0),
         "state": url_for("voting.state"),
+        "confirm": url_for("verification.confirm"),
         "signIn": url_for("accounts.sign_in", next=url_for("voting.label")),
     }
 

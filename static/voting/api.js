@@ -8,13 +8,19 @@ const TIMEOUT_MS = 10_000;
  * @typedef {{kind: Kind, status: number, body: any}} Outcome
  */
 
-export class Api {
+/**
+ * Dispatches "reach" when the site begins or ceases to respond, and "accepted" when it has done what
+ * was asked.
+ */
+export class Api extends EventTarget {
+  /** Whether the site responded last time. */ reachable = navigator.onLine;
   #addresses;
   #annotatorId;
   #csrfToken;
 
   /** @param {{addresses: Record<string, string>, annotatorId: number, csrfToken: string}} options */
   constructor({ addresses, annotatorId, csrfToken }) {
+    super();
     this.#addresses = addresses;
     this.#annotatorId = annotatorId;
     this.#csrfToken = csrfToken;
@@ -35,6 +41,11 @@ export class Api {
       elapsed_ms: entry.elapsedMs,
       then,
     });
+  }
+
+  /** Store a page of the grid. @param {object} page see `Outbox` */
+  confirm(page) {
+    return this.#write(this.#addresses.confirm, page);
   }
 
   undo(voteId) {
@@ -66,7 +77,21 @@ export class Api {
     };
   }
 
+  /** Note whether the site can be reached. @param {boolean} reachable */
+  reach(reachable) {
+    if (reachable === this.reachable) return;
+    this.reachable = reachable;
+    this.dispatchEvent(new CustomEvent("reach"));
+  }
+
   async #request(address, options) {
+    const outcome = await this.#ask(address, options);
+    this.reach(outcome.kind !== "retry");
+    if (outcome.kind === "done") this.dispatchEvent(new CustomEvent("accepted"));
+    return outcome;
+  }
+
+  async #ask(address, options) {
     const abort = new AbortController();
     const timer = setTimeout(() => abort.abort(), TIMEOUT_MS);
     try {

@@ -5,9 +5,11 @@ import { Api } from "./api.js";
 import { isCombined, nameOf } from "./keys.js";
 import { Feed, keyOf, load } from "./prefetch.js";
 import { openStorage, VoteQueue } from "./queue.js";
-import { View } from "./view.js";
+import { Outbox } from "../verification/outbox.js";
+import { describe, View } from "./view.js";
 
 const LATE_MS = 2000; // after so long the page says that a vote is waiting
+const PROBE_MS = 5000; // how often the page tries whether the site can be reached again
 const HISTORY = 20;
 const KEYS = {
   ArrowLeft: "left", 1: "left",
@@ -29,11 +31,14 @@ class LabelPage {
   #changedAt = 0; // when the queue last changed
   #usedAt = Date.now(); // when the person was last active
   #progress;
+  #uncertain; // whether the count may be wrong, because votes had not arrived when it was made
+  #said = ""; // what to announce with the next image
+  #probedAt = 0;
+  #api;
 
   constructor(data) {
     this.#data = data;
-    this.#progress = data.progress;
-    const api = new Api(data);
+    const api = this.#api = new Api(data);
     const { storage, durable } = openStorage();
     this.#feed = new Feed({
       api,
@@ -43,6 +48,12 @@ class LabelPage {
     });
     const { site, annotatorId } = data;
     this.#queue = new VoteQueue({ site, annotatorId, api, storage, feed: this.#feed });
+    void new Outbox({ site, annotatorId, api, storage }).send();
+    const waiting = this.#queue.pending();
+    this.#uncertain = waiting.length > 0;
+    this.#progress = waiting.reduce(
+      (progress, { kind }) => moved(progress, kind === "vote" ? +1 : -1), data.progress,
+    );
     this.#history = this.#recall(data.lastVote);
     for (const { image } of this.#history) this.#answered.add(keyOf(image));
     this.#listen();
@@ -52,6 +63,7 @@ class LabelPage {
   start() {
     void this.#feed.fill({ renew: true });
     void this.#queue.drain();
+    this.#feed.idle = this.#data.idle;
     this.#feed.add(this.#data.images);
     this.#advance();
     this.#showState();
@@ -64,6 +76,7 @@ class LabelPage {
     this.#answered.add(keyOf(image));
     const { requestId } = this.#queue.addVote({ image, answer, elapsedMs });
     this.#history = [...this.#history, { requestId, voteId: null, answer, image }].slice(-HISTORY);
+    this.#said = `Answered ${answer}.`;
     this.#count(+1);
     this.#advance();
   }
@@ -73,6 +86,7 @@ class LabelPage {
     if (!last) return;
     this.#queue.addUndo(last);
     this.#answered.delete(keyOf(last.image));
+    this.#said = "Undone.";
     if (this.#current) this.#feed.putBack(this.#current);
     this.#current = load({ ...last.image, expires_in_s: this.#data.leaseSeconds }, () => this.#refresh());
     this.#count(-1);
@@ -99,13 +113,16 @@ class LabelPage {
     this.#queue.addEventListener("change", () => this.#onQueueChange());
     this.#queue.addEventListener("signed-out", ({ detail }) => this.#askToSignIn(detail));
     this.#queue.addEventListener("refused", ({ detail }) => this.#onRefused(detail));
+    this.#api.addEventListener("reach", () => this.#onReach());
+    this.#api.addEventListener("accepted", () => this.#view.settle("sign-in"));
+    window.addEventListener("offline", () => this.#api.reach(false));
     for (const type of ["online", "focus", "pageshow", "storage"]) {
       window.addEventListener(type, () => this.#wake());
     }
     for (const type of ["keydown", "pointerdown", "pointermove"]) {
       document.addEventListener(type, () => { this.#usedAt = Date.now(); }, { passive: true });
     }
-    setInterval(() => this.#showWaiting(), 500);
+    setInterval(() => { this.#showWaiting(); this.#probe(); }, 500);
     setInterval(() => this.#keepHold(), this.#data.leaseSeconds * 500);
   }
 
@@ -130,12 +147,26 @@ class LabelPage {
   #refresh() {
     if (!this.#current || this.#current.state === "failed") this.#current = this.#feed.take() ?? null;
     if (this.#current?.state === "ready") this.#show(this.#current);
-    else this.#view.showNothing(this.#current || this.#queue.pending().length > 0 ? null : this.#feed.idle);
+    else this.#showNothing();
+  }
+
+  #showNothing() {
+    const idle = this.#current || this.#queue.pending().length > 0 ? null : this.#feed.idle;
+    const text = this.#view.showNothing(idle, this.#api.reachable);
+    if (this.#said) this.#announce(text);
+  }
+
+  /** Say what has happened and what is shown now, once for each image. */
+  #announce(text) {
+    this.#view.announce(`${this.#said} ${text}`.trim());
+    this.#said = "";
   }
 
   #show(item) {
     if (item.element.isConnected) return;
     this.#view.show(item);
+    const place = `Image ${this.#progress.votes + 1}.`;
+    this.#announce(`${place} ${describe(item.image.shown) || "No suggestion"}.`);
     this.#shownAt = performance.now();
   }
 
@@ -162,7 +193,20 @@ class LabelPage {
   #onQueueChange() {
     this.#changedAt = performance.now();
     this.#showWaiting();
-    if (this.#queue.pending().length === 0) void this.#feed.fill();
+    if (this.#queue.pending().length === 0) void this.#feed.fill({ renew: this.#uncertain });
+  }
+
+  #onReach() {
+    this.#showWaiting();
+    if (this.#current?.state !== "ready") this.#showNothing();
+  }
+
+  /** Ask whether the site can be reached again, if no vote does so. */
+  #probe() {
+    if (this.#api.reachable || this.#queue.pending().length > 0) return;
+    if (performance.now() - this.#probedAt < PROBE_MS) return;
+    this.#probedAt = performance.now();
+    void this.#feed.fill({ renew: true });
   }
 
   /** Renew the leases while the person uses the page. */
@@ -189,25 +233,30 @@ class LabelPage {
   #askToSignIn(error) {
     const count = this.#queue.pending().length;
     const kept = count > 0 ? ` Your answers not sent yet (${count}) are kept in this browser.` : "";
-    this.#view.notify(error.message + kept, { href: this.#data.addresses.signIn, textContent: "Sign in again" });
+    const link = { href: this.#data.addresses.signIn, textContent: "Sign in again" };
+    this.#view.notify(error.message + kept, { link, topic: "sign-in" });
   }
 
   /** Send what waits, because the connection or the person may be back. */
   #wake() {
     void this.#queue.drain();
-    void this.#feed.fill();
+    void this.#feed.fill({ renew: !this.#api.reachable });
     this.#showWaiting();
   }
 
   #count(step) {
-    const { votes, left } = this.#progress;
-    this.#progress = { votes: votes + step, left: left === null ? null : Math.max(left - step, 0) };
+    this.#progress = moved(this.#progress, step);
     this.#showState();
   }
 
   /** Show the server's count, unless a vote had not arrived yet when it counted. */
   #learn({ progress, askedAt }) {
-    if (this.#queue.pending().length > 0 || askedAt < this.#changedAt) return;
+    if (this.#queue.pending().length > 0) return;
+    if (askedAt < this.#changedAt) {
+      if (this.#uncertain) void this.#feed.fill({ renew: true });
+      return;
+    }
+    this.#uncertain = false;
     this.#progress = progress;
     this.#showState();
   }
@@ -220,8 +269,14 @@ class LabelPage {
   #showWaiting() {
     const pending = this.#queue.pending();
     const late = pending.length > 0 && Date.now() - pending[0].madeAt > LATE_MS;
-    this.#view.showWaiting(late ? pending.length : 0);
+    const { reachable } = this.#api;
+    this.#view.showWaiting(late || !reachable ? pending.length : 0, reachable);
   }
+}
+
+/** Return the count after a number of new votes. @param {number} step negative for votes undone */
+function moved({ votes, left }, step) {
+  return { votes: votes + step, left: left === null ? null : Math.max(left - step, 0) };
 }
 
 new LabelPage(JSON.parse(document.getElementById("label-data").textContent)).start();

@@ -3,6 +3,9 @@
 import { fitTo } from "./fit.js";
 
 const WAITING = "The next image is loading.";
+const OFFLINE = "You are offline. Your answers are kept in this browser and are sent when the "
+  + "connection is back. The next image comes then.";
+const number = new Intl.NumberFormat("en");
 
 export class View {
   #stage = document.getElementById("stage");
@@ -11,8 +14,11 @@ export class View {
   #connection = document.getElementById("connection");
   #last = document.getElementById("last");
   #notice = document.getElementById("notice");
+  #announced = document.getElementById("announced");
+  #topic = "";
   #undo = document.getElementById("undo");
   #image = null;
+  #nothing = ""; // what is shown instead of an image
 
   constructor() {
     new ResizeObserver(() => this.#fit()).observe(this.#stage);
@@ -22,27 +28,46 @@ export class View {
   /** Show a decoded image. @param {import("./prefetch.js").Item} item */
   show(item) {
     this.#image = item;
+    this.#nothing = "";
     this.#fit();
     this.#stage.replaceChildren(item.element);
     this.#hint.textContent = describe(item.image.shown);
     this.#offer(true);
   }
 
-  /** Show that no image is ready. `idle`: why none will come; null: one is loading. */
-  showNothing(idle) {
+  /**
+   * Show that no image is ready. `idle`: why none will come; null: one is loading, or will once the
+   * site can be reached.
+   * @returns {string} what is shown
+   */
+  showNothing(idle, reachable) {
+    const text = idle ? `${idle.title} ${idle.message}` : reachable ? WAITING : OFFLINE;
+    if (this.#nothing === text) return text;
+    this.#nothing = text;
     this.#image = null;
     this.#hint.textContent = "";
-    this.#stage.replaceChildren(idle ? explanation(idle) : paragraph(WAITING));
+    this.#stage.replaceChildren(idle ? explanation(idle) : paragraph(text));
     this.#offer(false);
+    if (idle && document.activeElement === document.body) this.#stage.querySelector("a")?.focus();
+    return text;
+  }
+
+  /** Say something to screen readers, also if it is what was said last. @param {string} text */
+  announce(text) {
+    this.#announced.replaceChildren(Object.assign(document.createElement("span"), { textContent: text }));
   }
 
   showCount({ votes, left }) {
-    this.#count.textContent = left === null ? `${votes} answered` : `${votes} answered, ${left} to go`;
+    const answered = `${number.format(votes)} answered`;
+    this.#count.textContent = left === null ? answered : `${answered}, ${number.format(left)} to go`;
   }
 
-  showWaiting(count) {
-    const text = count === 1 ? "1 vote waiting to be sent" : `${count} votes waiting to be sent`;
-    const shown = count === 0 ? "" : text;
+  /** Show how many votes wait, and whether the site can be reached. */
+  showWaiting(count, reachable) {
+    const votes = `${number.format(count)} ${count === 1 ? "vote" : "votes"}`;
+    const waiting = count === 0 ? "" : `${votes} waiting to be sent`;
+    const offline = count === 0 ? "Offline" : `Offline: ${votes} kept here`;
+    const shown = reachable ? waiting : offline;
     if (this.#connection.textContent !== shown) this.#connection.textContent = shown;
   }
 
@@ -52,12 +77,18 @@ export class View {
     this.#last.textContent = answer === null ? "" : `Last answer: ${answer}`;
   }
 
-  /** Show a message until the person closes it. */
-  notify(text, link = null) {
+  /** Show a message until the person closes it, or until its topic is settled. */
+  notify(text, { link = null, topic = "" } = {}) {
+    this.#topic = topic;
     const [body] = this.#notice.getElementsByTagName("p");
     body.textContent = `${text} `;
     if (link) body.append(Object.assign(document.createElement("a"), link));
     this.#notice.hidden = false;
+  }
+
+  /** Close the message about something that is settled. */
+  settle(topic) {
+    if (this.#topic === topic) this.dismiss();
   }
 
   dismiss() {
@@ -73,7 +104,8 @@ export class View {
   }
 }
 
-function describe(shown) {
+/** Write the suggestion of an image; "" without one. */
+export function describe(shown) {
   if (!shown) return "";
   const sure = shown.probability === null ? "" : ` (${Math.round(shown.probability * 100)} %)`;
   return `Suggestion: ${shown.label}${sure}`;
@@ -82,16 +114,18 @@ function describe(shown) {
 /** Make the same element as the macro `nothing` in macros.html. @param {{title: string, message: string, ways: object[]}} idle */
 function explanation({ title, message, ways }) {
   const box = Object.assign(document.createElement("div"), { className: "finished" });
-  box.append(Object.assign(document.createElement("h2"), { textContent: title }), paragraph(message));
+  box.append(Object.assign(document.createElement("h2"), { textContent: title }), paragraph(message, "why"));
   const row = Object.assign(paragraph(""), { className: "row" });
   for (const { address, text } of ways) {
     const link = { href: address, textContent: text, className: "button" };
-    row.append(Object.assign(document.createElement("a"), link), " ");
+    const element = Object.assign(document.createElement("a"), link);
+    element.setAttribute("aria-describedby", "why");
+    row.append(element, " ");
   }
   if (ways.length > 0) box.append(row);
   return box;
 }
 
-function paragraph(text) {
-  return Object.assign(document.createElement("p"), { textContent: text });
+function paragraph(text, id = "") {
+  return Object.assign(document.createElement("p"), { textContent: text, id });
 }

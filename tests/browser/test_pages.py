@@ -117,7 +117,7 @@ def test_nothing_else_moves(site: Site, sign_in: SignIn, device: dict[str, Any])
     diary.wait_until_sent()
     person.context.set_offline(True)
     diary.press("ArrowLeft")
-    expect(person.page.locator("#connection")).to_have_text("1 vote waiting to be sent")
+    expect(person.page.locator("#connection")).to_have_text("Offline: 1 vote kept here")
     assert places() == before
 
 

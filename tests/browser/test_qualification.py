@@ -60,7 +60,7 @@ def test_by_keys(
         assert violations(person) == []
         image = asked(page)
         page.keyboard.press(KEYS[truth[image]])
-        expect(page.locator("#lesson")).to_contain_text("Right: ")
+        expect(page.locator("#lesson")).to_contain_text("Correct: ")
         expect(page.locator("#lesson")).to_contain_text("The shadow of the nose")
         assert asked(page) == image
         assert violations(person) == []
@@ -68,7 +68,7 @@ def test_by_keys(
         if n == 0:
             page.keyboard.press("Enter")
     expect(page.locator("#lesson")).to_contain_text(
-        "2 of 2 right. You have passed the qualification."
+        "2 of 2 correct. You have passed the qualification."
     )
     page.keyboard.press("Enter")
     expect(page.locator("#stage img")).to_be_visible()
@@ -82,7 +82,7 @@ def test_without_scripts(site: Site, sign_in: SignIn, truth: dict[int, str]) -> 
     page.get_by_role("button", name="Center" if truth[asked(page)] != "center" else "Left").click()
     expect(page.locator("#lesson")).to_contain_text("Not quite: ")
     page.get_by_role("link", name="Show the next image").click()
-    expect(page.locator(".status")).to_contain_text("1 of 2 answered, 0 right")
+    expect(page.locator(".status")).to_contain_text("1 of 2 answered, 0 correct")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -73,9 +73,7 @@ def test_from_the_invite_to_ten_labels(site: Site, chromium: Browser) -> None:
     student.context.set_offline(True)
     for key in TEN[6:9]:
         diary.press(key)
-    expect(student.locator("#connection")).to_have_text(
-        "3 votes waiting to be sent", timeout=15_000
-    )
+    expect(student.locator("#connection")).to_have_text("Offline: 3 votes kept here")
     student.context.set_offline(False)
     diary.wait_until_sent()
     diary.press(TEN[9])
@@ -198,7 +196,7 @@ def test_a_captive_portal_is_not_an_acknowledgement(site: Site, sign_in: SignIn)
     diary = Diary(person.page)
     person.page.route("**/label/votes", lambda route: route.fulfill(status=200, body="<p>Welcome!"))
     diary.press("ArrowLeft")
-    expect(person.page.locator("#connection")).to_have_text("1 vote waiting to be sent")
+    expect(person.page.locator("#connection")).to_have_text("Offline: 1 vote kept here")
     person.page.unroute("**/label/votes")
     diary.acknowledged.clear()
     diary.wait_until_sent()

@@ -110,8 +110,8 @@ def test_nothing_that_was_typed_is_lost(boss: Browser, db: Database) -> None:
     form = question(page)
     assert {name: form.fields[name] for name in typed} == typed
     made = boss.submit(form.action, {**form.fields, "password_again": PASSWORD})
-    assert made.status_code == 201
-    assert "The invite is ready." in made.text
+    assert made.status_code == 303
+    assert "Invite 1 is ready." in boss.get("/admin/invites").text
     with db.read() as session:
         (invite,) = session.scalars(select(Invite))
     assert (invite.note, invite.role, invite.max_uses) == (ODD, "supervisor", 3)

@@ -142,4 +142,4 @@ def test_the_old_password_is_no_new_one(visit: Visit) -> None:
     ann.annotator_id = 1
     answer = ann.submit("/account/password", {"current": PASSWORD, "new": PASSWORD})
     assert answer.status_code == 422
-    assert "your present password" in answer.text
+    assert "your current password" in answer.text

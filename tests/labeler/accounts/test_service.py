@@ -19,6 +19,7 @@ from labeler.audit.log import Actor
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import (
+    AccountClosed,
     Conflict,
     InvalidInput,
     NotFound,
@@ -177,13 +178,23 @@ def test_signing_in_and_out(any_db: Database, settings: Settings) -> None:
     assert who(any_db, settings, "made-up") is None
 
 
-def test_the_same_error_for_unknown_wrong_and_closed(any_db: Database, settings: Settings) -> None:
+def test_that_an_account_is_closed_is_told_only_after_the_right_password(
+    any_db: Database, settings: Settings
+) -> None:
     join(any_db, "ada")
-    eve = join(any_db, "eve")
+    eve, gone = join(any_db, "eve"), join(any_db, "gone")
     with any_db.write() as session:
         accounts.deactivate(session, eve.id)
+        accounts.anonymise(session, gone.id)
+    with pytest.raises(AccountClosed, match="Your account is closed"):
+        sign_in(any_db, settings, "eve", PASSWORD)
     messages = set()
-    for name, password in (("ada", "wrong"), ("nobody", PASSWORD), ("eve", PASSWORD)):
+    for name, password in (
+        ("ada", "wrong"),
+        ("nobody", PASSWORD),
+        ("eve", "wrong"),
+        (f"removed-{gone.id}", PASSWORD),
+    ):
         with pytest.raises(WrongPassword) as caught:
             sign_in(any_db, settings, name, password)
         messages.add(caught.value.message)
@@ -280,7 +291,7 @@ def test_an_account_that_changes_while_its_password_is_checked_stays_out(
         return fits
 
     monkeypatch.setattr("labeler.accounts.sessions.verify_password", verify)
-    with pytest.raises(WrongPassword):
+    with pytest.raises((AccountClosed, WrongPassword)):
         sign_in(any_db, settings)
     with any_db.read() as session:
         assert session.scalars(select(LoginSession)).all() == []
@@ -350,7 +361,7 @@ def test_changing_the_password_signs_the_other_browsers_out(
         accounts.change_password(db, ada.id, "wrong", new, browser, settings, now=NOON)
     with pytest.raises(InvalidInput, match="too short"):
         accounts.change_password(db, ada.id, PASSWORD, "short", browser, settings, now=NOON)
-    with pytest.raises(InvalidInput, match="present password"):
+    with pytest.raises(InvalidInput, match="current password"):
         accounts.change_password(db, ada.id, PASSWORD, PASSWORD, browser, settings, now=NOON)
     accounts.change_password(db, ada.id, PASSWORD, new, browser, settings, now=NOON)
     assert who(db, settings, here) is not None
@@ -407,7 +418,7 @@ def test_the_last_active_admin_stays(any_db: Database, make_annotator: MakeAnnot
             accounts.set_role(session, first, "king")
 
 
-def test_people_are_listed_by_name_with_their_votes(
+def test_people_are_listed_by_name(
     any_db: Database, settings: Settings, make_dataset: MakeDataset
 ) -> None:
     join(any_db, "bob")
@@ -415,9 +426,9 @@ def test_people_are_listed_by_name_with_their_votes(
     sign_in(any_db, settings, "ada")
     with any_db.read() as session:
         people = accounts.list_people(session)
-    assert [(one.annotator.username, one.votes, one.last_seen_at) for one in people] == [
-        ("ada", 0, NOON),
-        ("bob", 0, None),
+    assert [(one.annotator.username, one.last_seen_at) for one in people] == [
+        ("ada", NOON),
+        ("bob", None),
     ]
 
 

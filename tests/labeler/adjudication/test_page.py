@@ -141,7 +141,7 @@ def test_gold_from_a_file(visit: Visit, db: Database, dataset_id: int, settings:
     assert waiting(db) == 0
     assert send("filename,label,explanation\n000001.jpg,left,Nose\n000002.jpg,right,\n")[0] == 303
     page = boss.get("/admin/gold").text
-    assert "2 gold questions were added" in page
+    assert "2 gold questions added" in page
     assert "Nose" in page
     revoke = re.findall(r'action="(/admin/gold/\d+/revoke)"', page)
     assert len(revoke) == 2
@@ -158,7 +158,7 @@ def test_gold_from_people(visit: Visit, db: Database, dataset_id: int) -> None:
     boss.send("/label/votes", vote)
     boss.submit("/admin/gold/from-supervisors")
     page = boss.get("/admin/gold").text
-    assert "1 gold questions were added" in page
+    assert "1 gold question added" in page
     assert labels(db, [image["image_id"]]) == ["left"]
     boss.submit("/admin/gold/promote", {"min_votes": "3", "count": "5"})
     assert "No new gold questions were made" in boss.get("/admin/gold").text

@@ -300,6 +300,34 @@ def test_people_are_listed_with_the_votes_that_count(visit: Visit, dataset_id: i
     assert re.search(r'data-label="Votes"[^>]*>2<', row)
 
 
+def test_all_pages_count_the_votes_of_a_person_alike(
+    visit: Visit, db: Database, dataset_id: int, settings: Settings
+) -> None:
+    """Exercises of the qualification and undone votes count nowhere, and new votes everywhere."""
+    boss, ann = visit("supervisor"), visit("annotator", "ada")
+    images = lease(ann, 4)
+    for image in images:
+        vote = {"image_id": image["image_id"], "answer": "left", "request_id": str(uuid.uuid4())}
+        stored = ann.send("/label/votes", vote).get_json()
+    ann.send(f"/label/votes/{stored['vote']['id']}/undo", {})
+    asked = next(n for n in range(1, 7) if n not in [image["image_id"] for image in images])
+    with db.write() as session:
+        exercise = {"campaign_id": 1, "image_id": asked, "answer": "left", "mode": "training"}
+        more = {"annotator_id": ann.annotator_id, "request_id": "exercise1", "blind": True}
+        session.execute(Vote.__table__.insert(), [exercise | more])
+    refresh_campaign(db, 1)
+    for image in lease(ann, 1):
+        vote = {"image_id": image["image_id"], "answer": "left", "request_id": str(uuid.uuid4())}
+        assert ann.send("/label/votes", vote).status_code == 201
+    people = boss.get("/admin/people").text.partition(">ada<")[2].partition("</tr>")[0]
+    quality = boss.get("/admin/quality").text.partition(">ada<")[2].partition("</tr>")[0]
+    for row in (people, quality):
+        assert re.search(r'data-label="Votes"[^>]*>4<', row)
+    person = boss.get(f"/admin/quality/{ann.annotator_id}").text
+    assert "<dt>votes</dt><dd>4</dd>" in person
+    assert "<dt>answers so far</dt><dd>4</dd>" in ann.get("/me").text
+
+
 @pytest.mark.parametrize(("hours", "said"), [((0.01, 0.01, 0.01), False), ((1.0, 2.0, 3.0), True)])
 def test_the_forecast_gives_an_interval_only_where_it_is_one(
     hours: tuple[float, float, float], said: bool

@@ -18,9 +18,8 @@ from tests.labeler.conftest import PASSWORD, Browser, Visit
 def invite(admin: Browser, **fields: str) -> str:
     """The path of a fresh invite link."""
     form = {"note": "Ann", "role": "annotator", "max_uses": "1", "days": "7", **fields}
-    answer = admin.submit("/admin/invites", form)
-    assert answer.status_code == 201
-    link = re.search(r'value="http://localhost(/join/[^"]+)"', answer.text)
+    assert admin.submit("/admin/invites", form).status_code == 303
+    link = re.search(r'value="http://localhost(/join/[^"]+)"', admin.get("/admin/invites").text)
     assert link is not None
     return link[1]
 
@@ -49,8 +48,27 @@ def test_from_invite_to_account(visit: Visit, db: Database) -> None:
 
 def test_a_link_for_this_computer_only_says_so(visit: Visit) -> None:
     form = {"note": "Ann", "role": "annotator", "max_uses": "1", "days": "7"}
-    answer = visit("admin").submit("/admin/invites", form)
-    assert "This link works only on the computer that runs the site." in answer.text
+    admin = visit("admin")
+    admin.submit("/admin/invites", form)
+    page = admin.get("/admin/invites").text
+    assert "This link works only on the computer that runs the site." in page
+
+
+def test_a_reload_makes_no_second_link_and_links_differ(visit: Visit, db: Database) -> None:
+    admin = visit("admin")
+    form = {"note": "Monday", "role": "annotator", "max_uses": "20", "days": "7"}
+    for _ in range(2):
+        assert admin.submit("/admin/invites", form).status_code == 303
+    shown = admin.get("/admin/invites").text
+    assert "Invite 2 is ready." in shown
+    page = admin.get("/admin/invites").text
+    assert "is ready." not in page
+    with db.read() as session:
+        assert len(session.scalars(select(Invite)).all()) == 2
+    rows = page.partition("<tbody>")[2].partition("</tbody>")[0].split("</tr>")[:2]
+    assert all('data-label="Created"><time' in row for row in rows)
+    assert rows[0] != rows[1].replace(">1<", ">2<")
+    assert "Revoke invite 1 for Monday" in rows[1]
 
 
 def test_the_link_is_shown_once_and_works_once(visit: Visit) -> None:
@@ -187,7 +205,12 @@ def test_the_last_admin_stays(visit: Visit) -> None:
 
 
 def test_start_page_leads_to_ones_work(visit: Visit, app: Flask) -> None:
-    expected = {None: "/sign-in", "annotator": "/label", "supervisor": "/label", "admin": "/admin/"}
+    expected = {
+        None: "/sign-in",
+        "annotator": "/label",
+        "supervisor": "/admin/",
+        "admin": "/admin/",
+    }
     assert {role: visit(role).get("/").location for role in expected} == expected
 
 

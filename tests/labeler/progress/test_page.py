@@ -61,14 +61,19 @@ def test_an_answer_is_changed_in_place(visit: Visit, db: Database, dataset_id: i
         image["image_id"] for image in reversed(images)
     ]
     form = listed[-1]
+    place = form["image_id"]
     changed = ann.submit("/label/votes", {**form, "answer": "right"})
-    assert (changed.status_code, changed.location) == (303, "/me#last-answers")
+    assert (changed.status_code, changed.location) == (303, f"/me?changed={place}#answer-{place}")
     assert current(db) == {image["image_id"]: "left" for image in images} | {
         int(form["image_id"]): "right"
     }
-    assert {one["image_id"]: one["said"] for one in forms(ann.get("/me").text)}[
-        form["image_id"]
-    ] == "right"
+    page = ann.get(changed.location).text
+    after = forms(page)
+    assert [one["image_id"] for one in after] == [one["image_id"] for one in listed]
+    assert [one["said"] for one in after] == ["left", "left", "right"]
+    own = page.partition(f'id="answer-{place}"')[2].partition("</li>")[0]
+    assert "Your answer has been changed to <strong>right</strong>" in own
+    assert page.count("has been changed") == 1
 
 
 def test_ten_at_most_and_no_exercises(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 
 import pytest
 from sqlalchemy import delete, func, select, update
@@ -122,6 +123,47 @@ def test_a_run_in_training_shows_how_far_it_is_and_can_be_stopped(
     assert "No run is in training." in page
     assert "Train a model" in page
     assert "stopped by boss" in page
+    assert '<span class="tag">stopped</span>' in page
+    assert "failed" not in page
+    overview = boss.get("/admin/").text
+    assert '<span class="tag">stopped</span>' in overview
+    assert "failed" not in overview
+
+
+def test_a_training_that_is_queued_is_not_queued_twice(
+    boss: Browser, visit: Visit, db: Database, dataset_id: int
+) -> None:
+    for number, image in enumerate(lease(boss, IMAGES)):
+        answer = ("left", "right")[number % 2]
+        vote = {"image_id": image["image_id"], "answer": answer, "request_id": str(uuid.uuid4())}
+        assert boss.send("/label/votes", vote).status_code == 201
+    for _ in range(2):
+        assert boss.submit("/admin/propose").status_code == 303
+    page = boss.get("/admin/runs").text
+    assert waiting(db) == 1
+    assert "A training is queued." in page
+    assert "was queued already" in page
+    assert 'form="train"' not in page
+    assert "A training is queued." in boss.get("/admin/").text
+
+
+def test_a_run_that_comes_back_is_not_asked_for_twice(
+    boss: Browser, db: Database, two: tuple[int, int]
+) -> None:
+    first, _ = two
+    with db.write() as session:
+        session.execute(delete(Proposal).where(Proposal.model_run_id == first))
+        session.execute(
+            update(ModelRun)
+            .where(ModelRun.id == first)
+            .values(method=METHOD, model=model_to_bytes(biased(0.0)))
+        )
+    for _ in range(2):
+        boss.submit("/admin/runs/restore", {"run": first})
+    assert waiting(db) == 1
+    page = boss.get("/admin/runs").text
+    assert "becomes current soon" in page
+    assert f'name="run" value="{first}"' not in page
 
 
 def test_the_page_says_when_the_next_run_is_due(boss: Browser, db: Database) -> None:
@@ -143,5 +185,5 @@ def test_sure_proposals_are_offered_where_the_run_can_promise_them(
         answer = boss.get("/admin/export/labels.csv?sure=yes")
         text = answer.text
         named = answer.headers["Content-Disposition"]
-        assert named == "attachment; filename=labels-and-sure-proposals.csv"
+        assert named.startswith("attachment; filename=faces-labels-and-sure-proposals-20")
         assert sum(line.split(",")[2] == "right" for line in text.splitlines()) == count

@@ -88,10 +88,10 @@ def test_what_is_right_is_told(visit: Visit, truth: dict[int, str]) -> None:
     first = open_exercise(ann)
     label = truth[first.image_id]
     page = first.answer(label)
-    assert "Right: " in page
+    assert "Correct: " in page
     assert f"Look at {first.image_id}." in page
     assert f"/images/{first.image_id}/" in page, "the picture stands there again"
-    assert "1 of 2 answered, 1 right" in page
+    assert "1 of 2 answered, 1 correct" in page
     second = open_exercise(ann)
     assert second.image_id != first.image_id
     page = second.answer(WRONG[truth[second.image_id]])
@@ -121,7 +121,7 @@ def test_who_is_right_often_enough_works(visit: Visit, db: Database, truth: dict
     assert status(db, ann) is None
     last = open_exercise(ann)
     page = last.answer(truth[last.image_id])
-    assert "2 of 2 right. You have passed the qualification." in page
+    assert "2 of 2 correct. You have passed the qualification." in page
     assert 'href="/label"' in page
     assert status(db, ann) == "working"
     assert len(lease(ann, 1)) == 1
@@ -151,7 +151,7 @@ def test_the_result_of_a_failed_round_is_told(visit: Visit, truth: dict[int, str
     ann = visit("annotator")
     train(ann, truth, True)
     one = open_exercise(ann)
-    assert "1 of 2 right. You need 2. Another round follows." in one.answer(
+    assert "1 of 2 correct. You need 2. Another round follows." in one.answer(
         WRONG[truth[one.image_id]]
     )
 

@@ -80,7 +80,7 @@ def test_the_most_doubtful_come_first_and_only_those_of_the_label(
     assert list(tiles(page)) == images[:4]
     assert set(tiles(page).values()) == {"left"}
     assert list(tiles(open_grid(ann, label="center"))) == [images[4]]
-    assert "No image is free that the model labels right." in open_grid(ann, label="right")
+    assert "The model has no open images labelled right." in open_grid(ann, label="right")
     with db.read() as session:
         for one in session.scalars(select(Lease).where(Lease.image_id.in_(images[:4]))):
             assert (one.mode, one.shown_label, one.blind, one.mirrored) == (

@@ -47,6 +47,17 @@ def test_a_page_where_a_page_is_asked_for(visit: Visit) -> None:
         assert "This page does not exist" in answer.text
 
 
+@pytest.mark.parametrize("role", ["supervisor", "admin"])
+def test_errors_lead_those_who_manage_back_to_their_pages(visit: Visit, role: str) -> None:
+    boss = visit(role)
+    for address in ("/nowhere", "/admin/nowhere", "/admin/campaigns/99"):
+        assert 'class="button primary" href="/admin/">Manage</a>' in boss.get(address).text
+    page = visit("annotator").get("/admin/people").text
+    assert "You do not have access" in page
+    assert 'class="button primary" href="/label">Continue labelling</a>' in page
+    assert "/admin/" not in page
+
+
 def test_signed_out_page_is_the_sign_in_page_with_the_way_back(visit: Visit) -> None:
     answer = visit(None).get("/me?day=2")
     assert answer.status_code == 401

@@ -9,6 +9,7 @@ import uuid
 from sqlalchemy import select, update
 
 from labeler.database.engine import Database
+from labeler.models.base import utc_now
 from labeler.models.images import Image
 from tests.labeler.acting import waiting
 from tests.labeler.conftest import Visit, lease
@@ -30,7 +31,8 @@ def test_downloads(visit: Visit, dataset_id: int) -> None:
     for name, key in (("labels", "votes_left"), ("votes", "answer")):
         answer = supervisor.get(f"/admin/export/{name}.csv")
         assert answer.mimetype == "text/csv"
-        assert answer.headers["Content-Disposition"] == f"attachment; filename={name}.csv"
+        named = f"attachment; filename=faces-{name}-{utc_now():%Y-%m-%d}.csv"
+        assert answer.headers["Content-Disposition"] == named
         rows = list(csv.DictReader(io.StringIO(answer.text)))
         assert [row[key] for row in rows] == ["1" if name == "labels" else "left"] * 3
     assert supervisor.get("/admin/export/labels.csv?proposals=yes").status_code == 409

@@ -24,6 +24,7 @@ function localise(root) {
   }
   for (const element of root.querySelectorAll("[data-zone]")) {
     element.textContent = element.textContent.replace(" (UTC)", "");
+    element.removeAttribute("data-zone"); // done: another change would call the observer again
   }
 }
 

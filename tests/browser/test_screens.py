@@ -1,0 +1,118 @@
+"""Small screens, enlarged text, time zones, and buttons that are pressed twice."""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta, timezone
+from itertools import combinations
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Request, expect
+from sqlalchemy import select
+
+from labeler.models.accounts import Annotator
+from tests.browser.conftest import SignIn, Site
+from tests.browser.label_page import PHONE, Diary, open_label_page, violations
+from tests.browser.test_pages import PAGES
+from tests.browser.test_qualification import truth  # noqa: F401  a fixture
+
+ENLARGED: dict[str, Any] = {"viewport": {"width": 341, "height": 192}}  # 1366x768 at 400 %
+NARROW: dict[str, Any] = {**PHONE, "viewport": {"width": 320, "height": 568}}
+BOX = "e => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; }"
+PARTS = (".top", "#stage", "#hint, #lesson", ".answers", ".status")
+INDIA = timezone(timedelta(hours=5, minutes=30))
+
+
+def overlap(one: list[float], other: list[float]) -> bool:
+    apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] or other[3] <= one[1]
+    return not apart
+
+
+def check_enlarged(page: Page) -> None:
+    picture = page.locator("#stage img")
+    expect(picture).to_be_visible()
+    left, top, right, bottom = picture.evaluate(BOX)
+    assert bottom - top >= 64
+    assert 0 <= left < right <= 341
+    assert top < 192, "it is seen before one scrolls"
+    boxes = [page.locator(part).first.evaluate(BOX) for part in PARTS]
+    assert not [pair for pair in combinations(boxes, 2) if overlap(*pair)]
+    assert page.evaluate("document.documentElement.scrollHeight") > 192
+    assert page.evaluate("document.documentElement.scrollWidth") <= 341
+    unsure = page.get_by_role("button", name="Unsure")
+    unsure.scroll_into_view_if_needed()
+    expect(unsure).to_be_in_viewport(ratio=1)
+    picture.scroll_into_view_if_needed()
+    expect(picture).to_be_in_viewport(ratio=1)
+
+
+def test_the_label_page_at_400_percent(sign_in: SignIn) -> None:
+    person = sign_in(**ENLARGED)
+    open_label_page(person.page)
+    check_enlarged(person.page)
+    assert violations(person) == []
+    Diary(person.page).press("ArrowLeft")
+
+
+@pytest.mark.usefixtures("truth")
+def test_the_qualification_at_400_percent(sign_in: SignIn) -> None:
+    page = sign_in(**ENLARGED).page
+    page.goto("/label/training")
+    check_enlarged(page)
+
+
+def test_every_page_is_320_pixels_wide(sign_in: SignIn) -> None:
+    page = sign_in("admin", **NARROW).page
+    for address in (*PAGES, "/admin/quality", "/admin/agreement", "/admin/runs", "/admin/jobs"):
+        page.goto(address)
+        page.wait_for_load_state("networkidle")
+        widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+        assert widths == [320, 320], address
+
+
+def test_the_menu_of_manage_is_one_row_on_a_phone(sign_in: SignIn) -> None:
+    page = sign_in("admin", **PHONE).page
+    for name in ("Overview", "Audit log"):
+        page.goto("/admin/")
+        menu = page.get_by_role("navigation", name="Manage")
+        menu.get_by_role("link", name=name).click()
+        current = menu.locator("[aria-current]")
+        expect(current).to_have_text(name)
+        expect(current).to_be_in_viewport(ratio=0.9)
+        box = menu.bounding_box()
+        assert box is not None
+        assert box["height"] < 70
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+def test_times_are_those_of_the_browser(site: Site, sign_in: SignIn, scripts: bool) -> None:
+    person = sign_in("supervisor", timezone_id="Asia/Kolkata", java_script_enabled=scripts)
+    with site.db.read() as session:
+        who = Annotator.username == person.username
+        created = session.scalars(select(Annotator.created_at).where(who)).one()
+    person.page.goto("/account")
+    shown = person.page.locator(".details time")
+    utc = f"{created.astimezone(UTC):%d %b %Y, %H:%M} UTC"
+    expect(shown).to_have_text(f"{created.astimezone(INDIA):%d %b %Y, %H:%M}" if scripts else utc)
+    if scripts:
+        expect(shown).to_have_attribute("title", utc)
+    person.page.goto("/admin/?per=hour")
+    axis = person.page.locator(".axis-title")
+    expect(axis).to_have_text("time of day" if scripts else "time of day (UTC)")
+    ticks = person.page.locator(".chart text[text-anchor=middle]").all_inner_texts()
+    assert all(tick.endswith(":30" if scripts else ":00") for tick in ticks)
+
+
+def test_a_button_that_is_pressed_twice_is_sent_once(sign_in: SignIn) -> None:
+    page = sign_in().page
+    page.goto("/account")
+    page.wait_for_load_state("networkidle")
+    sent: list[Request] = []
+    page.on("request", lambda one: sent.append(one) if one.method == "POST" else None)
+    page.get_by_role("button", name="Turn all off").dblclick(delay=1)
+    expect(page.get_by_role("status").first).to_contain_text("Your keys have been changed.")
+    assert len(sent) == 1
+    page.evaluate("""() => { const form = document.querySelector("#keys form");
+        form.requestSubmit(); form.requestSubmit(); form.requestSubmit(); }""")
+    page.wait_for_load_state("networkidle")
+    assert len(sent) == 2

@@ -153,7 +153,7 @@ class LabelPage {
   #showNothing() {
     const idle = this.#current || this.#queue.pending().length > 0 ? null : this.#feed.idle;
     const text = this.#view.showNothing(idle, this.#api.reachable);
-    if (this.#said) this.#announce(text);
+    if (this.#said && (idle || !this.#api.reachable)) this.#announce(text);
   }
 
   /** Say what has happened and what is shown now, once for each image. */

@@ -20,6 +20,9 @@ ENLARGED: dict[str, Any] = {"viewport": {"width": 341, "height": 192}}  # 1366x7
 NARROW: dict[str, Any] = {**PHONE, "viewport": {"width": 320, "height": 568}}
 BOX = "e => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; }"
 PARTS = (".top", "#stage", "#hint, #lesson", ".answers", ".status")
+BEYOND = """() => [...document.querySelectorAll("body *")]
+  .filter((one) => one.getBoundingClientRect().right > 321 && !one.closest(".scroll, .menu"))
+  .map((one) => `${one.localName}.${one.className}: ${one.textContent.trim().slice(0, 40)}`)"""
 INDIA = timezone(timedelta(hours=5, minutes=30))
 
 
@@ -63,11 +66,14 @@ def test_the_qualification_at_400_percent(sign_in: SignIn) -> None:
 
 def test_every_page_is_320_pixels_wide(sign_in: SignIn) -> None:
     page = sign_in("admin", **NARROW).page
+    wide = []
     for address in (*PAGES, "/admin/quality", "/admin/agreement", "/admin/runs", "/admin/jobs"):
         page.goto(address)
         page.wait_for_load_state("networkidle")
-        widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-        assert widths == [320, 320], address
+        width = page.evaluate("Math.max(document.documentElement.scrollWidth, innerWidth)")
+        if width > 320:
+            wide.append((address, width, page.evaluate(BEYOND)))
+    assert wide == []
 
 
 def test_the_menu_of_manage_is_one_row_on_a_phone(sign_in: SignIn) -> None:
@@ -99,7 +105,7 @@ def test_times_are_those_of_the_browser(site: Site, sign_in: SignIn, scripts: bo
     person.page.goto("/admin/?per=hour")
     axis = person.page.locator(".axis-title")
     expect(axis).to_have_text("time of day" if scripts else "time of day (UTC)")
-    ticks = person.page.locator(".chart text[text-anchor=middle]").all_inner_texts()
+    ticks = person.page.locator(".chart text[text-anchor=middle]").all_text_contents()
     assert all(tick.endswith(":30" if scripts else ":00") for tick in ticks)
 
 

@@ -45,8 +45,7 @@ async function update() {
 async function refresh() {
   const answer = await fetch(location.href, { headers: { "X-Fragment": "1" } });
   if (answer.status === 401 || answer.status === 403) {
-    paused = true;
-    say("You have been signed out. Reload the page to sign in.");
+    say("You have been signed out. Reload the page to sign in."); // until somebody has, in another tab
   } else if (!answer.ok) {
     say("The site does not respond. Trying again.");
   } else if (!paused) {

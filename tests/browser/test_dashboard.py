@@ -81,6 +81,10 @@ def test_without_script_a_link_reloads(site: Site, sign_in: SignIn) -> None:
 def test_a_lost_session_is_told(site: Site, sign_in: SignIn) -> None:
     boss = sign_in("supervisor")
     boss.page.goto("/admin/")
+    cookies = boss.context.cookies()
     boss.context.clear_cookies()
     boss.page.evaluate(LOOK_AGAIN)
     expect(boss.page.locator("#live-state")).to_contain_text("You have been signed out")
+    boss.context.add_cookies(cookies)  # as after a sign-in in another tab
+    boss.page.evaluate(LOOK_AGAIN)
+    expect(boss.page.locator("#live-state")).to_have_text("This page updates automatically.")

@@ -474,3 +474,16 @@ def test_a_change_of_rules_is_forecast(visit: Visit, db: Database, celeba: int) 
         "/admin/campaigns/try?campaign=1", data=form(name="celeba"), headers=headers
     )
     assert same.get_json()["forecast"] == ""
+
+
+def test_the_drawings_stay_beside_an_own_guideline(
+    visit: Visit, db: Database, dataset_id: int
+) -> None:
+    own, boss = "Only the nose counts.", visit("supervisor")
+    assert own not in boss.get("/guide").text
+    with db.write() as session:
+        session.execute(update(Campaign).values(guideline=own))
+    page = boss.get("/guide").text
+    assert own in page
+    assert page.count("Drawing of a head with light from the") == 3
+    assert "Where to look" not in page

@@ -29,7 +29,7 @@ from labeler.models.consensus import Consensus
 from labeler.models.images import Image
 from labeler.models.proposals import ModelRun, Proposal
 from labeler.models.voting import Lease, Vote
-from tests.conftest import CountQueries
+from tests.conftest import CountQueries, MakeDataset
 from tests.labeler.acting import set_rules
 from tests.labeler.conftest import Browser, Visit, lease
 
@@ -391,3 +391,13 @@ def test_undo_without_script_shows_an_image_of_the_earlier_campaign(
     page = ann.get(undone.location).text
     assert f'name="campaign_id" value="{image["campaign_id"]}"' in page
     assert f'name="image_id" value="{image["image_id"]}"' in page
+
+
+def test_large_counts_have_separators(
+    visit: Visit, db: Database, make_dataset: MakeDataset
+) -> None:
+    with db.write() as session:
+        session.execute(update(Campaign).values(active=False))
+    make_dataset(db, 1200)
+    page = visit("annotator").get("/label").text
+    assert '<span id="count">0 answered, 1,200 to go</span>' in page

@@ -6,11 +6,14 @@ import csv
 import io
 import uuid
 
+import pytest
 from sqlalchemy import select, update
 
 from labeler.database.engine import Database
 from labeler.models.base import utc_now
 from labeler.models.images import Image
+from labeler.web.campaign_forms import attribute_words
+from labeler.web.formatting import download_name
 from tests.labeler.acting import waiting
 from tests.labeler.conftest import Visit, lease
 
@@ -36,6 +39,39 @@ def test_downloads(visit: Visit, dataset_id: int) -> None:
         rows = list(csv.DictReader(io.StringIO(answer.text)))
         assert [row[key] for row in rows] == ["1" if name == "labels" else "left"] * 3
     assert supervisor.get("/admin/export/labels.csv?proposals=yes").status_code == 409
+
+
+def test_a_figure_that_is_queued_is_not_queued_twice(
+    visit: Visit, db: Database, dataset_id: int
+) -> None:
+    boss = visit("supervisor")
+    assert "Draw it now" in boss.get("/admin/mean-faces?min=80").text
+    for _ in range(2):
+        assert boss.submit("/admin/mean-faces", {"min": "80"}).status_code == 303
+    assert waiting(db) == 1
+    page = boss.get("/admin/mean-faces?min=80").text
+    assert "disabled>Drawing is queued" in page
+    assert "Draw it now" in boss.get("/admin/mean-faces?min=90").text
+    boss.submit("/admin/mean-faces", {"min": "90"})
+    assert waiting(db) == 2
+
+
+def test_attributes_are_written_as_people_write_them() -> None:
+    assert attribute_words("5_o_Clock_Shadow") == "5 o’Clock Shadow"
+    assert attribute_words("Wavy_Hair") == "Wavy Hair"
+
+
+@pytest.mark.parametrize(
+    ("campaign", "name"),
+    [
+        ("Monday’s class / 2", "monday-s-class-2"),
+        ("Façade 10.000", "facade-10-000"),
+        ("光", "campaign"),
+        ("a" * 90, "a" * 60),
+    ],
+)
+def test_downloads_have_names_that_every_system_takes(campaign: str, name: str) -> None:
+    assert download_name(campaign, "votes", "csv") == f"{name}-votes-{utc_now():%Y-%m-%d}.csv"
 
 
 def test_broken_files_are_listed_by_name(visit: Visit, db: Database, dataset_id: int) -> None:

@@ -64,7 +64,7 @@ def test_attributes_are_written_as_people_write_them() -> None:
 @pytest.mark.parametrize(
     ("campaign", "name"),
     [
-        ("Monday’s class / 2", "monday-s-class-2"),
+        ("Monday’s class / 2", "mondays-class-2"),
         ("Façade 10.000", "facade-10-000"),
         ("光", "campaign"),
         ("a" * 90, "a" * 60),

@@ -54,6 +54,7 @@ def test_an_odd_host_is_no_defect(visit: Visit, host: str) -> None:
     form["csrf_token"] = admin.token()
     assert admin.client.get("/admin/invites", headers=headers).status_code < 500
     assert admin.client.post("/admin/invites", data=form, headers=headers).status_code < 500
+    assert admin.client.get("/admin/invites", headers=headers).status_code < 500  # with the link
 
 
 @pytest.mark.parametrize("host", ["x" * 900, "a..b", "." * 3])

@@ -108,10 +108,12 @@ def test_invite_links_have_the_path_once(make: Make, visit: Visit, settings: Set
     page = client.get("/a/light/admin/invites", base_url=HOST)
     form = {"role": "annotator", "max_uses": "1", "days": "1", "note": "x"}
     form |= {"csrf_token": TOKEN.findall(page.text)[0][0]}
-    answer = client.post(
+    made = client.post(
         "/a/light/admin/invites", data=form, base_url=HOST, headers={"Referer": HOST}
     )
-    assert re.search(r'value="https://uni\.example/a/light/join/[^/"]+"', answer.text)
+    assert made.location == "/a/light/admin/invites"
+    page = client.get(made.location, base_url=HOST)
+    assert re.search(r'value="https://uni\.example/a/light/join/[^/"]+"', page.text)
     assert invites.invite_address(
         dataclasses.replace(settings, public_url=f"{HOST}/a/light"), "T"
     ) == (f"{HOST}/a/light/join/T")

@@ -31,7 +31,9 @@ CONVOLUTIONS = {
     "DEPTHWISE_CONV_2D": ("depthwise_conv", (3, 0, 1, 2)),
     "Convolution2DTransposeBias": ("transposed_conv", (3, 0, 1, 2)),
 }
-WITHOUT_WEIGHTS = {"ADD", "MUL", "RELU", "HARD_SWISH", "LOGISTIC", "AVERAGE_POOL_2D"}
+WITHOUT_WEIGHTS = {
+    *("ADD", "MUL", "RELU", "HARD_SWISH", "LOGISTIC", "AVERAGE_POOL_2D", "CONCATENATION"),
+}
 
 
 class Converter:
@@ -81,6 +83,8 @@ class Converter:
             step["stride"] = int(before[1] // after[1])
         elif name == "RESIZE_BILINEAR":
             step["size"] = [int(side) for side in after[1:3]]
+        elif name == "RESHAPE":
+            step["columns"] = int(after[2])
         elif name not in WITHOUT_WEIGHTS:
             raise SystemExit(f"The operation {name} is not known here.")
         return step
@@ -108,9 +112,10 @@ def compare(converter: Converter, graph: LayerGraph) -> float:
     with torch.no_grad():
         found = graph(torch.from_numpy(image).permute(0, 3, 1, 2))
     worst = 0.0
-    for index, output in zip(converter.config["outputs"], found, strict=True):
+    for index, result in zip(converter.config["outputs"], found, strict=True):
         expected = network.get_tensor(index)
-        difference = np.abs(expected - output.permute(0, 2, 3, 1).numpy()).max()
+        output = result.permute(0, 2, 3, 1) if result.ndim == 4 else result
+        difference = np.abs(expected - output.numpy()).max()
         worst = max(worst, float(difference / np.abs(expected).max()))
     return worst
 

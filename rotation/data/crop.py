@@ -17,6 +17,9 @@ Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels."""
 
 CELEBA_WIDTH, CELEBA_HEIGHT = 178, 218
+CELEBA_FACE = (47.5, 68.0, 130.5, 182.0)
+"""Left, top, right, bottom of the face in an aligned CelebA image (178 x 218). This is MTCNN's mean
+box, moved by half a pixel to the middle: an image and its mirror image are read at one place."""
 CROP_BOX = (24, 56, 152, 184)
 """Left, top, right, bottom of the crop in an aligned CelebA image (178 x 218): hair to chin."""
 

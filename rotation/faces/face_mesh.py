@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -21,7 +22,8 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name
 from numpy.typing import NDArray
 
 from rotation.errors import ImageError
-from rotation.faces.layer_graph import NETWORKS, load_network
+from rotation.faces.even_contrast import even_contrast
+from rotation.faces.layer_graph import NETWORKS, load_network, run_network
 
 Floats = NDArray[np.float64]
 
@@ -37,9 +39,11 @@ OUTLINE = (
 )
 """The points around the face, from the forehead over the viewer's right and back."""
 
-_ROOM = 1.5  # the network expects a square of so many face sizes
+DEPTH_FACTOR = 1.25
+"""The mesh is flatter than faces are; its relief is multiplied by this."""
+ROOM = 1.5  # the network expects a square of so many face sizes
 _ROUNDS = 4  # squares are stable after three; the fourth is read
-_LEAST_SCORE = 5.0  # the network's logit that a face is there; upside down it mostly has less
+LEAST_SCORE = 5.0  # the network's logit that a face is there; upside down it mostly has less
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,51 @@ class FaceMesh:
         return FaceMesh(np.column_stack([self.points[:, :2], depth]), self.score)
 
 
-def find_mesh(photograph: NDArray[np.uint8], box: tuple[float, float, float, float]) -> FaceMesh:
+@dataclass(frozen=True)
+class Square:
+    """A square of a photograph, in pixels: its middle, its side and its turn in radians."""
+
+    x: float
+    y: float
+    side: float
+    angle: float = 0.0
+
+    def places(self, size: int) -> Floats:
+        """The middles of size x size equal cells, in pixels of the photograph: (size, size, 2)."""
+        steps = (np.arange(size) + 0.5) / size - 0.5
+        return self.to_photograph(np.stack(np.meshgrid(steps, steps), axis=-1))
+
+    def to_shares(self, places: Floats) -> Floats:
+        """Places (..., 2) from pixels to shares of the side, from the middle."""
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        upright: Floats = (places - (self.x, self.y)) @ np.array([[cos, -sin], [sin, cos]])
+        return upright / self.side
+
+    def to_photograph(self, shares: Floats) -> Floats:
+        """Places (..., 2) from shares of the side, from the middle, to pixels."""
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        turned = shares @ np.array([[cos, sin], [-sin, cos]])
+        return turned * self.side + (self.x, self.y)
+
+
+Box = tuple[float, float, float, float]
+
+
+def square_in_box(box: Box) -> Square:
+    """The square around about a face: left, top, right, bottom."""
+    left, top, right, bottom = box
+    return Square((left + right) / 2, (top + bottom) / 2, max(right - left, bottom - top))
+
+
+def square_around(mesh: FaceMesh) -> Square:
+    """The square in which the network expects the face of a mesh."""
+    low, high = mesh.points[:, :2].min(axis=0), mesh.points[:, :2].max(axis=0)
+    x, y = (low + high) / 2
+    eyes = mesh.points[RIGHT_EYE_CORNER] - mesh.points[LEFT_EYE_CORNER]
+    return Square(x, y, ROOM * float((high - low).max()), math.atan2(eyes[1], eyes[0]))
+
+
+def find_mesh(photograph: NDArray[np.uint8], box: Box) -> FaceMesh:
     """The mesh of the face in a photograph.
 
     Parameters:
@@ -102,63 +150,77 @@ def find_mesh(photograph: NDArray[np.uint8], box: tuple[float, float, float, flo
     Raises:
         ImageError: no face is found there.
     """
-    pixels = torch.from_numpy(np.array(photograph)).permute(2, 0, 1).float() / 255
+    pixels = to_pixels(photograph)
     width = pixels.shape[2]
     left, top, right, bottom = box
-    mesh = _find(pixels, ((left + right) / 2, (top + bottom) / 2), max(right - left, bottom - top))
-    other = _find(
-        pixels.flip(2),
-        (width - (left + right) / 2, (top + bottom) / 2),
-        max(right - left, bottom - top),
-    )
+    squares = [square_in_box(box), square_in_box((width - right, top, width - left, bottom))]
+    pair = [pixels, pixels.flip(2)]
+    for _ in range(_ROUNDS):
+        mesh, other = read_squares(pair, squares)
+        squares = [square_around(mesh), square_around(other)]
     mirrored = (other.points * (-1, 1, 1) + (width, 0, 0))[_partners()]
     score = min(mesh.score, other.score)
-    if score < _LEAST_SCORE:
+    if score < LEAST_SCORE:
         raise ImageError("No face was found in the photograph.")
     return FaceMesh((mesh.points + mirrored) / 2, score)
 
 
-def _find(pixels: torch.Tensor, middle: tuple[float, float], side: float) -> FaceMesh:
-    """The mesh of the face in an image (3, H, W), found in some rounds."""
-    x, y, angle = *middle, 0.0
-    for _ in range(_ROUNDS):
-        mesh = _read(pixels, x, y, side, angle)
-        low, high = mesh.points[:, :2].min(axis=0), mesh.points[:, :2].max(axis=0)
-        x, y = (low + high) / 2
-        side = _ROOM * float((high - low).max())
-        eyes = mesh.points[RIGHT_EYE_CORNER] - mesh.points[LEFT_EYE_CORNER]
-        angle = math.atan2(eyes[1], eyes[0])
-    return mesh
+def to_pixels(photograph: NDArray[np.uint8]) -> torch.Tensor:
+    """A photograph (H, W, 3) uint8 as (3, H, W) from 0 to 1."""
+    return torch.from_numpy(np.array(photograph)).permute(2, 0, 1).float() / 255
 
 
-@torch.no_grad()
-def _read(pixels: torch.Tensor, x: float, y: float, side: float, angle: float) -> FaceMesh:
-    """The network's answer for one square, turned by `angle` radians about its middle (x, y)."""
-    network = load_network("face-mesh", str(pixels.device))
-    size = network.size[0]
-    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    places = (np.arange(size) + 0.5) / size - 0.5
-    grid = np.stack(np.meshgrid(places, places), axis=-1) @ turn.T * side + (x, y)
-    square = _sample(pixels, torch.from_numpy(grid), side / size)
-    points, score = network(square[None])
-    found = points.reshape(POINTS, 3).double().numpy() / size
-    plane = (found[:, :2] - 0.5) @ turn.T * side + (x, y)
-    return FaceMesh(np.column_stack([plane, -found[:, 2] * side]), float(score))
+def read_squares(
+    photographs: Sequence[torch.Tensor], squares: Sequence[Square], *, even: bool = False
+) -> list[FaceMesh]:
+    """The network's answer for one square of each photograph (3, H, W).
+
+    Parameters:
+        even: read with `even_contrast`, for hard light.
+    """
+    size = load_network("face-mesh").size[0]
+    cuts = torch.stack(
+        [sample_square(each, s, size) for each, s in zip(photographs, squares, strict=True)]
+    )
+    if even:
+        inside = torch.stack(
+            [_inside(each, s, size) for each, s in zip(photographs, squares, strict=True)]
+        )
+        cuts = even_contrast(cuts, inside[:, None])
+    points, scores = run_network("face-mesh", cuts, batch=2 if len(cuts) <= 2 else 8)
+    shares = points.reshape(-1, POINTS, 3).double().cpu().numpy() / size
+    return [
+        FaceMesh(
+            np.column_stack([s.to_photograph(found[:, :2] - 0.5), -found[:, 2] * s.side]),
+            float(score),
+        )
+        for found, score, s in zip(shares, scores.flatten(), squares, strict=True)
+    ]
 
 
-def _sample(pixels: torch.Tensor, places: torch.Tensor, step: float) -> torch.Tensor:
-    """The image (3, H, W) at places (h, w, 2) that lie `step` pixels apart.
+def sample_square(pixels: torch.Tensor, square: Square, size: int) -> torch.Tensor:
+    """A square of an image (3, H, W) at size x size pixels; outside, the edge is repeated.
 
-    If they lie far apart, the image is reduced first, so that no pixel is passed over.
+    If the new pixels are larger, the image is reduced first, so that no pixel is passed over.
     """
     height, width = pixels.shape[1:]
+    step = square.side / size
     if step > 1.5:
-        size = (max(1, round(height / step)), max(1, round(width / step)))
-        pixels = F.interpolate(pixels[None], size=size, mode="area")[0]
+        reduced = (max(1, round(height / step)), max(1, round(width / step)))
+        pixels = F.interpolate(pixels[None], size=reduced, mode="area")[0]
+    places = torch.from_numpy(square.places(size))
     relative = places / torch.tensor([width, height], dtype=places.dtype) * 2 - 1
     return F.grid_sample(
         pixels[None], relative[None].float(), padding_mode="border", align_corners=False
     )[0]
+
+
+def _inside(pixels: torch.Tensor, square: Square, size: int) -> torch.Tensor:
+    """1 where a cell (size, size) of a square lies in the image (3, H, W), else 0."""
+    height, width = pixels.shape[1:]
+    places = torch.from_numpy(square.places(size))
+    within = (places >= 0) & (places <= torch.tensor([width, height]))
+    return within.all(dim=-1).float()
 
 
 @cache

@@ -44,7 +44,10 @@ class LayerGraph(torch.nn.Module):
             self.register_buffer(_buffer(name), value.float())
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """The outputs (N, C, h, w) for images (N, 3, H, W) from 0 to 1."""
+        """The outputs for images (N, 3, H, W), in the range of values that the network expects.
+
+        Each output is (N, C, h, w), or (N, rows, columns) where the network makes a table.
+        """
         values = {self._input: images}
         for k, step in enumerate(self._layers):
             inputs = [values[number] for number in step["from"]]
@@ -76,6 +79,27 @@ def load_network(name: str, device: str = "cpu") -> LayerGraph:
             "`rotation run --editing flow` works without it."
         ) from error
     return LayerGraph(config, weights).eval().to(device)
+
+
+def use_one_thread() -> None:
+    """Let this process compute on one processor, if others compute beside it."""
+    torch.set_num_threads(1)
+
+
+@torch.inference_mode()
+def run_network(name: str, images: torch.Tensor, batch: int = 8) -> list[torch.Tensor]:
+    """The outputs of a bundled network for images (N, 3, H, W), on their device.
+
+    Images are passed in batches of one size, and the last batch is filled up. So the result of an
+    image does not depend on the images beside it: kernels may differ between sizes of batches.
+    """
+    network = load_network(name, str(images.device))
+    parts: list[list[torch.Tensor]] = []
+    for part in images.split(batch):
+        filled = F.pad(part, (0, 0, 0, 0, 0, 0, 0, batch - len(part)))
+        found = network(filled.contiguous(memory_format=torch.channels_last))
+        parts.append([output[: len(part)] for output in found])
+    return [torch.cat(column) for column in zip(*parts, strict=True)]
 
 
 def _buffer(name: str) -> str:
@@ -115,6 +139,8 @@ _OPERATIONS: dict[str, Callable[[LayerGraph, Layer, list[torch.Tensor]], torch.T
     "pad": lambda _, step, x: F.pad(x[0], (0, 0, 0, 0, 0, step["channels"])),
     "max_pool_2d": lambda _, step, x: F.max_pool2d(x[0], step["stride"]),
     "average_pool_2d": lambda _, __, x: x[0].mean((2, 3), keepdim=True),
+    "reshape": lambda _, step, x: x[0].permute(0, 2, 3, 1).reshape(len(x[0]), -1, step["columns"]),
+    "concatenation": lambda _, __, x: torch.cat(x, dim=1),
     "resize_bilinear": lambda _, step, x: F.interpolate(
         x[0], size=step["size"], mode="bilinear", align_corners=False
     ),

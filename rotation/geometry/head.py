@@ -18,6 +18,7 @@ from scipy.interpolate import LinearNDInterpolator
 
 from rotation.faces.face_mesh import (
     CHIN,
+    DEPTH_FACTOR,
     FOREHEAD,
     LEFT_EAR,
     NOSE_TIP,
@@ -29,8 +30,6 @@ from rotation.faces.face_mesh import (
 from rotation.faces.person_matte import find_matte
 from rotation.geometry.layers import Floats, Layers, smoothstep, split_layers
 
-DEPTH_FACTOR = 1.25
-"""The mesh is flatter than faces are; its relief is multiplied by this."""
 AXIS_BEHIND_EARS = 0.05
 OUTLINE_BEHIND_EARS = 0.35
 CROWN_BEHIND_EARS = 0.05

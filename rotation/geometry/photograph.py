@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from rotation.data.crop import CELEBA_WIDTH, Box, Pixels, has_celeba_shape
+from rotation.data.crop import CELEBA_FACE, CELEBA_WIDTH, Box, Pixels, has_celeba_shape
 from rotation.data.decoding import decode
 from rotation.errors import ImageError, SelectionError
 from rotation.geometry.drawing import Model, draw_hidden
 from rotation.geometry.head import Head, measure_head
 from rotation.geometry.turning import HeadTurner, TurnedFrame
-from rotation.poses.mtcnn import CELEBA_FACE, LandmarkDetector
+from rotation.poses.mtcnn import LandmarkDetector
 from rotation.reading import read_bytes
 
 MAX_YAW_DEG = 60.0

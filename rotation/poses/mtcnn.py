@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rotation.data.crop import (
+    CELEBA_FACE,
     CELEBA_WIDTH,
     CROP_BOX,
     Box,
@@ -35,9 +36,6 @@ from rotation.poses.estimation import Poses, estimate_poses, mirror_landmarks
 
 Floats = NDArray[np.float64]
 
-CELEBA_FACE = (47.5, 68.0, 130.5, 182.0)
-"""Left, top, right, bottom of the face in an aligned CelebA image (178 x 218). This is MTCNN's mean
-box, moved by half a pixel to the middle: an image and its mirror image are read at one place."""
 LEAST_SCORE = 0.5
 """The probability of a face at CelebA's place from which an image counts as aligned. Rendered and
 real aligned faces mostly have above 0.9, images with their face elsewhere below 0.1."""

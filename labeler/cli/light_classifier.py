@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,28 @@ import numpy as np
 
 from labeler.cli.context import processes_option, progress_bar
 from labeler.cli.output import write_csv
-from labeler.light_classifier.augmentation import VARIANTS
-from labeler.light_classifier.features import N_FEATURES, Features
-from labeler.light_classifier.semi_supervised import MAX_POOL
-from labeler.proposals.feature_extraction import FeatureChunk, extract_features, extract_variants
+from labeler.light_classifier.face_features import N_FEATURES
+from labeler.light_classifier.features import CROP, Features, kind_of
+from labeler.light_classifier.light_direction import light_directions
+from labeler.light_classifier.semi_supervised import MAX_POOL, VARIANTS
+from labeler.proposals.feature_extraction import (
+    FeatureChunk,
+    LandmarkTable,
+    extract_crop_features,
+    extract_features,
+    extract_variants,
+)
 from rotation.cli.option_types import InputPath, OutputFile, OutputFolder
 from rotation.data.csv_rows import CellError, Cells, read_keyed_file
 from rotation.data.formulas import guard_formula
-from rotation.data.image_set import open_images
+from rotation.data.image_set import open_images, read_matching_tables
 from rotation.data.labels import LABELS
 from rotation.data.labels_csv import PROBABILITY_COLUMNS, read_labels, stream_csv
 
 PRECISIONS = (0.95, 0.98, 0.99)
 NAMES_SHOWN = 5  # files named in a message about many
-PROPOSAL_COLUMNS = ("filename", *PROBABILITY_COLUMNS)
+DIRECTION_COLUMNS = ("azimuth_deg", "azimuth_spread_deg", "strength", "n_faces")
+PROPOSAL_COLUMNS = ("filename", *PROBABILITY_COLUMNS, *DIRECTION_COLUMNS)
 SUM_TOLERANCE = 1e-3  # by how much the probabilities of a row may miss 1
 
 images_option = click.option(
@@ -80,7 +89,10 @@ def fit(
 
     A folder is searched with all its subfolders. File names in the CSV file are relative to it.
     Rows with the label left, center or right are used. Rows with unsure, contested or an empty
-    label are ignored.
+    label are ignored. So are images in which no face is found; their number is printed.
+
+    If CelebA's list_landmarks_align_celeba.txt lies beside the images, faces need not be searched,
+    which is several times faster.
 
     \b
     Examples:
@@ -96,14 +108,17 @@ def fit(
     here = image_names(images)
     table = read_labels(labels, set(here))
     names = _labelled_names(images, here, table)
-    found, features = read_features(images, names, "Reading labelled", processes)
+    landmarks = read_landmarks(images, here)
+    read = read_features(images, names, "Reading labelled", processes, landmarks)
+    found, features = read.with_face()
     columns = np.array([LABELS.index(table[name]) for name in found])
     if len(set(columns.tolist())) < 2:
         raise click.ClickException("Images of at least two different labels are needed.")
     pool = None
     if not labels_only:
         others = image_names(unlabeled) if unlabeled else [n for n in here if n not in table]
-        pool = read_pool(unlabeled or images, others, processes)
+        near = landmarks if unlabeled is None else read_landmarks(unlabeled, others)
+        pool = read_pool(unlabeled or images, others, processes, near)
     groups = np.arange(len(found))  # the persons on the images are not known
     trained = train(features, columns, np.ones(len(found)), groups, pool)
     _save(out, trained, columns, 0 if pool is None else pool.shape[1], started)
@@ -123,7 +138,10 @@ def fit(
 )
 @processes_option
 def predict(model: Path, images: Path, out: Path, processes: int | None) -> None:
-    """Write the probabilities of left, center and right for every image.
+    """Write the probabilities of left, center and right for every image, and the light's azimuth.
+
+    The azimuth is in degrees: 0 is the camera, negative the viewer's left. Images in which no face
+    is found get three equal probabilities and n_faces 0.
 
     \b
     Example:
@@ -135,8 +153,11 @@ def predict(model: Path, images: Path, out: Path, processes: int | None) -> None
         fitted, _description = load_model(model)
     except ValueError as error:
         raise click.ClickException(str(error)) from None
-    names, features = read_features(images, image_names(images), "Reading", processes)
-    write_csv(proposal_lines(names, fitted.predict(features)), out)
+    here = image_names(images)
+    crops = len(fitted.odd) == CROP.n_odd  # a model of an earlier version
+    landmarks = None if crops else read_landmarks(images, here)
+    read = read_features(images, here, "Reading", processes, landmarks, crops=crops)
+    write_csv(proposal_lines(read, fitted.predict(read.features)), out)
 
 
 @classifier.command()
@@ -185,28 +206,81 @@ def image_names(path: Path) -> Sequence[str]:
         return list(source.names())
 
 
+@dataclass(frozen=True)
+class ReadImages:
+    """The N images that could be read.
+
+    `features`: (N, F), NaN where no face was found; the other arrays as in `FeatureChunk`.
+    """
+
+    names: list[str]
+    features: Features
+    n_faces: np.ndarray
+    yaw_deg: np.ndarray
+    contrast: np.ndarray
+
+    def with_face(self) -> tuple[list[str], Features]:
+        """Return names and features of the images with a face, and print which have none.
+
+        Raises:
+            click.ClickException: none has a face.
+        """
+        shown = self.n_faces > 0
+        lacking = [name for name, has_face in zip(self.names, shown, strict=True) if not has_face]
+        if lacking:
+            named = ", ".join(lacking[:NAMES_SHOWN]) + (", ..." if lacking[NAMES_SHOWN:] else "")
+            click.echo(f"No face was found in {len(lacking):,} images ({named}).", err=True)
+        if self.names and not shown.any():
+            raise click.ClickException("No face was found in any of the images.")
+        kept = [name for name, has_face in zip(self.names, shown, strict=True) if has_face]
+        return kept, self.features[shown]
+
+
+def read_landmarks(path: Path, names: Sequence[str]) -> LandmarkTable | None:
+    """Return CelebA's landmarks, if their file lies beside the images."""
+    table = read_matching_tables(path, names).landmarks
+    if table is None:
+        return None
+    return dict(zip(table.filenames, table.values.tolist(), strict=True))
+
+
 def read_features(
-    path: Path, names: Sequence[str], title: str, processes: int | None
-) -> tuple[list[str], Features]:
+    path: Path,
+    names: Sequence[str],
+    title: str,
+    processes: int | None,
+    landmarks: LandmarkTable | None,
+    crops: bool = False,
+) -> ReadImages:
     """Read the features of images, and print which images cannot be read.
 
-    Returns:
-        The names of the N images that can be read, and their features (N, N_FEATURES).
+    Parameters:
+        crops: read fixed crops, for a model of an earlier version.
 
     Raises:
         click.ClickException: no image can be read.
     """
-    chunks = list(_with_progress(extract_features(path, names, processes), len(names), title))
+    if crops:
+        read = extract_crop_features(path, names, processes)
+    else:
+        read = extract_features(path, names, processes, landmarks=landmarks)
+    chunks = list(_with_progress(read, len(names), title))
     found = [names[position] for chunk in chunks for position in chunk.positions]
     _report_left_out([problem for chunk in chunks for problem in chunk.unreadable])
     if names and not found:
         raise click.ClickException(f"None of the {len(names):,} images in {path} can be read.")
-    empty = np.empty((0, N_FEATURES), np.float32)
-    return found, np.concatenate([empty, *(chunk.features for chunk in chunks)])
+    empty = np.empty((0, CROP.n_features if crops else N_FEATURES), np.float32)
+    facts = [
+        np.concatenate([np.empty(0), *(getattr(chunk, name) for chunk in chunks)])
+        for name in ("n_faces", "yaw_deg", "contrast")
+    ]
+    return ReadImages(found, np.concatenate([empty, *(c.features for c in chunks)]), *facts)
 
 
-def read_pool(path: Path, names: Sequence[str], processes: int | None) -> Features:
-    """Read the features of images without a label, for `fit_with_unlabeled`.
+def read_pool(
+    path: Path, names: Sequence[str], processes: int | None, landmarks: LandmarkTable | None
+) -> Features:
+    """Read the features of images without a label and with a face, for `fit_with_unlabeled`.
 
     At most `MAX_POOL` images are drawn, with a fixed seed.
 
@@ -219,11 +293,12 @@ def read_pool(path: Path, names: Sequence[str], processes: int | None) -> Featur
     """
     order = np.random.default_rng(0).permutation(len(names))[:MAX_POOL]
     chosen = [names[index] for index in sorted(order)]
-    read = extract_variants(path, chosen, processes)
+    read = extract_variants(path, chosen, processes, landmarks=landmarks)
     chunks = list(_with_progress(read, len(chosen), "Reading unlabelled"))
     _report_left_out([problem for chunk in chunks for problem in chunk.unreadable])
     empty = np.empty((1 + VARIANTS, 0, N_FEATURES), np.float32)
-    return np.concatenate([empty, *(chunk.features for chunk in chunks)], axis=1)
+    pool = np.concatenate([empty, *(chunk.features for chunk in chunks)], axis=1)
+    return pool[:, np.isfinite(pool).all(axis=(0, 2))]
 
 
 def read_proposals(path: Path) -> dict[str, list[float]]:
@@ -258,13 +333,27 @@ def match_tables(
     return probabilities, columns, len(truth) - len(names)
 
 
-def proposal_lines(names: Sequence[str], probabilities: np.ndarray) -> Iterator[str]:
+def proposal_lines(read: ReadImages, probabilities: np.ndarray) -> Iterator[str]:
     """Write proposals as CSV text. Nine digits keep mirrored rows equal to 1e-6."""
     rows = (
-        [guard_formula(name), *(f"{value:.9f}" for value in row)]
-        for name, row in zip(names, probabilities.tolist(), strict=True)
+        [guard_formula(name), *(f"{value:.9f}" for value in row), *direction]
+        for name, row, direction in zip(
+            read.names, probabilities.tolist(), _directions(read), strict=True
+        )
     )
     return stream_csv(PROPOSAL_COLUMNS, rows)
+
+
+def _directions(read: ReadImages) -> Iterator[tuple[str, ...]]:
+    """Yield the texts of `DIRECTION_COLUMNS` by image; empty where nothing is known."""
+    if kind_of(read.features) is CROP:
+        yield from (("", "", "", "") for _ in read.names)
+        return
+    found = light_directions(read.features, read.yaw_deg)
+    columns = (found.azimuth_deg, found.spread_deg, np.abs(read.contrast))
+    for *values, faces in zip(*columns, read.n_faces, strict=True):
+        azimuth, spread, strength = ("" if np.isnan(v) else f"{v:.3f}" for v in values)
+        yield azimuth, spread, strength, f"{faces:.0f}"
 
 
 def _probabilities(cells: Cells) -> list[float]:

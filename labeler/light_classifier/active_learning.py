@@ -49,10 +49,10 @@ def next_to_ask(
     between images.
 
     Parameters:
-        features: (N, N_FEATURES) of the images without a label.
+        features: (N, 2 K) of the images without a label.
         probabilities: (N, 3) of the same images, by the current model.
         count: number of images to choose, at most N.
-        asked: (M, N_FEATURES) of images that have a label or that somebody is labelling.
+        asked: (M, 2 K) of images that have a label or that somebody is labelling.
 
     Returns:
         Row numbers of `features`.

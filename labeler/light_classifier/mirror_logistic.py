@@ -23,15 +23,13 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from labeler.light_classifier.features import N_EVEN, N_FEATURES, N_ODD, Features, typical_features
+from labeler.light_classifier.features import Features, kind_of
 
 LEFT, CENTER, RIGHT = 0, 1, 2
 N_LABELS = 3
 INVERSE_PENALTY = 0.1  # C of scikit-learn; chosen inside subjects 1-10 of Yale B
 PRIOR_WEIGHT = 1.0  # of the three average rendered heads together; an image has 1
 SMALLEST = 1e-300
-N_TIED = N_EVEN + N_ODD  # weights on the even part and on |odd|
-N_WEIGHTS = N_ODD + 2 * N_TIED + 2
 NEGLIGIBLE = 1e-3  # smaller shares of a label are ignored
 MAX_ITERATIONS = 3000
 TOLERANCE = 1e-6  # of the gradient, per image
@@ -44,7 +42,7 @@ Probabilities = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class MirrorLogistic:
-    """A fitted model. Shapes: `odd` (N_ODD,), `side` and `center` (N_EVEN + N_ODD,)."""
+    """A model fitted to K odd and K even features: `odd` (K,), `side` and `center` (2 K,)."""
 
     odd: Weights
     side: Weights
@@ -53,9 +51,19 @@ class MirrorLogistic:
     center_bias: float
 
     def predict(self, features: Features) -> Probabilities:
-        """Return probabilities (N, 3) of left, center, right from features (N, N_FEATURES)."""
-        _check_features(features)
-        return _softmax(_scores(*_split(features), self))
+        """Return probabilities (N, 3) of left, center, right from features (N, 2 K).
+
+        Rows of NaN, which are images without a face, get the same probability for each label.
+
+        Raises:
+            ValueError: the features are of another kind, or partly NaN or infinite.
+        """
+        _check_shape(features, len(self.odd))
+        faceless = np.isnan(features).all(axis=1, keepdims=True)
+        known = np.where(faceless, np.float32(0), features)
+        _check_finite(known)
+        chances = _softmax(_scores(*_split(known), self))
+        return np.where(faceless, 1 / N_LABELS, chances)
 
     def tempered(self, temperature: float) -> MirrorLogistic:
         """Return the model with scores divided by a temperature > 0; above 1 it is less certain."""
@@ -81,7 +89,7 @@ def fit(
     So a label that nobody has given yet does not get probability 0.
 
     Parameters:
-        features: (N, N_FEATURES), see `light_features`.
+        features: (N, 2 K), of either kind.
         labels: (N,) 0 left, 1 center, 2 right; or (N, 3) soft labels, rows sum to 1.
         weights: (N,) positive; 1 is a full image.
         inverse_penalty: C of scikit-learn; a smaller value regularises more.
@@ -92,14 +100,16 @@ def fit(
     """
     shares = as_soft_labels(labels)
     _check_training(features, shares, weights)
+    typical = kind_of(features).typical()
     objective = _Objective(
-        *_split(np.concatenate([features, typical_features()])),
+        *_split(np.concatenate([features, typical])),
         np.concatenate([shares, np.eye(N_LABELS)]),
         # Twice: each image also stands for its mirror image. The rendered heads do so already.
         np.concatenate([2 * weights, np.full(N_LABELS, PRIOR_WEIGHT / N_LABELS)]),
         inverse_penalty,
     )
-    first = np.zeros(N_WEIGHTS) if start is None else _flat(start)
+    n_odd = features.shape[1] // 2
+    first = np.zeros(5 * n_odd + 2) if start is None else _flat(start)
     settings = {"maxiter": MAX_ITERATIONS, "gtol": TOLERANCE, "ftol": 64 * np.finfo(float).eps}
     with threadpool_limits(1):  # more threads are slower on matrices as small as these
         found = minimize(objective, first, jac=True, method="L-BFGS-B", options=settings)
@@ -124,7 +134,7 @@ def as_soft_labels(labels: Labels | SoftLabels) -> SoftLabels:
 
 
 class _Objective:
-    """The penalised mean loss and its gradient, as a function of the weights (N_WEIGHTS,)."""
+    """The penalised mean loss and its gradient, as a function of the weights (5 K + 2,)."""
 
     def __init__(
         self, odd: Weights, even: Weights, shares: SoftLabels, weights: Weights, c: float
@@ -134,7 +144,8 @@ class _Objective:
         self.weight = self.taught.sum(axis=1)
         total = self.weight.sum()
         # `odd` and `side` occur in two of the three rows of weights (left, center, right).
-        sizes = np.repeat([2.0, 2.0, 1.0, 0.0], [N_ODD, N_TIED, N_TIED, 2])
+        n_odd = odd.shape[1]
+        sizes = np.repeat([2.0, 2.0, 1.0, 0.0], [n_odd, 2 * n_odd, 2 * n_odd, 2])
         self.penalty, self.scale = sizes / (c * total), 1 / total
 
     def __call__(self, flat: Weights) -> tuple[float, Weights]:
@@ -161,7 +172,8 @@ def _flat(model: MirrorLogistic) -> Weights:
 
 
 def _model(flat: Weights) -> MirrorLogistic:
-    odd, side, center, biases = np.split(flat, [N_ODD, N_ODD + N_TIED, N_ODD + 2 * N_TIED])
+    n_odd = (len(flat) - 2) // 5
+    odd, side, center, biases = np.split(flat, [n_odd, 3 * n_odd, 5 * n_odd])
     return MirrorLogistic(odd, side, center, float(biases[0]), float(biases[1]))
 
 
@@ -173,8 +185,9 @@ def _scores(odd: Weights, even: Weights, model: MirrorLogistic) -> Weights:
 
 
 def _split(features: Features) -> tuple[Weights, Weights]:
-    odd = features[:, :N_ODD].astype(np.float64)
-    return odd, np.concatenate([features[:, N_ODD:], np.abs(odd)], axis=1)
+    n_odd = features.shape[1] // 2
+    odd = features[:, :n_odd].astype(np.float64)
+    return odd, np.concatenate([features[:, n_odd:], np.abs(odd)], axis=1)
 
 
 def _softmax(scores: Weights) -> Probabilities:
@@ -184,15 +197,19 @@ def _softmax(scores: Weights) -> Probabilities:
     return powers / total[:, None]
 
 
-def _check_features(features: Features) -> None:
-    if features.ndim != 2 or features.shape[1] != N_FEATURES:
-        raise ValueError(f"features of shape (N, {N_FEATURES}) are needed, not {features.shape}")
+def _check_shape(features: Features, n_odd: int) -> None:
+    if features.ndim != 2 or features.shape[1] != 2 * n_odd:
+        raise ValueError(f"features of shape (N, {2 * n_odd}) are needed, not {features.shape}")
+
+
+def _check_finite(features: Features) -> None:
     if not np.isfinite(features).all():
         raise ValueError("features hold NaN or infinity")
 
 
 def _check_training(features: Features, shares: SoftLabels, weights: Weights) -> None:
-    _check_features(features)
+    _check_shape(features, kind_of(features).n_odd)
+    _check_finite(features)
     count = len(features)
     if not count or len(shares) != count or weights.shape != (count,):
         raise ValueError(

@@ -1,14 +1,15 @@
 """A linear model of rendered heads, which is known before the first label.
 
 It was fitted to the plain features of heads rendered with a lamp at a known azimuth
-(`benchmarks/classifier_rendered.py` writes its file). It gives two of the features, and average
-faces from which the fit to people's labels starts. It knows left from right without any label, but
+(`benchmarks/classifier_rendered.py` writes the file for `face_features`). It gives two of the
+features, and average faces from which the fit to people's labels starts. It knows left from right
+without any label, but
 its border to `center` is that of the renderer, not that of people.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from safetensors.numpy import load_file
 
 Floats = npt.NDArray[np.float64]
 
-FILE = Path(__file__).with_name("rendered.safetensors")
+CROP_PRIOR, FACE_PRIOR = "crop_prior", "face_prior"
+"""The files of the models for `crop_features` and for `face_features`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,24 +46,32 @@ class RenderedModel:
 
 
 @cache
-def load_rendered() -> RenderedModel:
-    """Return the model that is part of the program."""
-    stored = load_file(FILE)
-    arrays = {name: array.astype(np.float64) for name, array in stored.items()}
-    return RenderedModel(**{**arrays, "center_bias": float(arrays["center_bias"][0])})  # type: ignore[arg-type]
+def load_rendered(name: str) -> RenderedModel:
+    """Return a model that is part of the program, `CROP_PRIOR` or `FACE_PRIOR`."""
+    arrays = load_arrays(name)
+    numbers = {field.name: arrays[field.name] for field in fields(RenderedModel)}
+    return RenderedModel(**{**numbers, "center_bias": float(arrays["center_bias"][0])})  # type: ignore[arg-type]
 
 
-def rendered_scores(odd: Floats, even: Floats) -> tuple[Floats, Floats]:
-    """Return the model's scores of plain features.
+@cache
+def load_arrays(name: str) -> dict[str, Floats]:
+    """Return all arrays of a model's file."""
+    stored = load_file(Path(__file__).with_name(f"{name}.safetensors"))
+    return {name: array.astype(np.float64) for name, array in stored.items()}
+
+
+def rendered_scores(name: str, odd: Floats, even: Floats) -> tuple[Floats, Floats]:
+    """Return a model's scores of plain features.
 
     Parameters:
+        name: as for `load_rendered`.
         odd, even: (N, K) each.
 
     Returns:
         side (N,), positive for left; a mirror negates it. center (N,), positive for `center`; a
-        mirror does not change it. Both have standard deviation 1 on Yale B.
+        mirror does not change it. Both have a standard deviation of about 1.
     """
-    model = load_rendered()
+    model = load_rendered(name)
     # Not a matrix product, whose order of summation may depend on the other rows.
     side = (odd * model.side).sum(axis=1)
     center = (even * model.center_even).sum(axis=1) + (np.abs(odd) * model.center_size).sum(axis=1)

@@ -1,6 +1,6 @@
 """**Semi-supervised training**: also learn from images without a label.
 
-An image and its variants (`augmentation`) have the same light.
+An image and its variants (`rotation.faces.face_pairs.read_variant`) have the same light.
 
 **Algorithm:**
 
@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from labeler.light_classifier.features import N_FEATURES, Features
+from labeler.light_classifier.features import Features
 from labeler.light_classifier.mirror_logistic import (
     N_LABELS,
     Labels,
@@ -46,6 +46,7 @@ SHARPENING = 0.5  # T of step 2
 SURE = 0.8  # smallest probability of the best label for an image to be used
 IMAGE_WEIGHT = 0.1  # largest weight of an unlabelled image; a labelled one has 1
 POOL_SHARE = 1.0
+VARIANTS = 4  # of each unlabelled image
 MAX_POOL = 2000  # unlabelled images; more take longer and do not help
 
 
@@ -58,16 +59,16 @@ def fit_with_unlabeled(
     """Fit to N labelled images and M unlabelled ones. Without unlabelled images this is `fit`.
 
     Parameters:
-        features: (N, N_FEATURES) of the labelled images.
+        features: (N, 2 K) of the labelled images.
         labels, weights: as for `fit`.
-        unlabeled: (1 + V, M, N_FEATURES) of the unlabelled images and V variants of each, as
-            `features_with_variants` returns them; or (M, N_FEATURES) without variants. If there
+        unlabeled: (1 + V, M, 2 K) of the unlabelled images and V variants of each, as
+            `features_with_variants` returns them; or (M, 2 K) without variants. If there
             are more than `MAX_POOL`, so many are drawn with a fixed seed.
 
     Raises:
         ValueError: as `fit`.
     """
-    shares, pool = as_soft_labels(labels), _pool(unlabeled)
+    shares, pool = as_soft_labels(labels), _pool(unlabeled, features.shape[1])
     model = fit(features, shares, weights)
     for _ in range(ROUNDS if pool.shape[1] else 0):
         guessed = np.mean([model.predict(each) for each in pool], axis=0)
@@ -77,7 +78,7 @@ def fit_with_unlabeled(
         taught = pool[1:, sure] if len(pool) > 1 else pool[:, sure]
         each = min(IMAGE_WEIGHT, POOL_SHARE * weights.sum() / sure.sum()) / len(taught)
         model = fit(
-            np.concatenate([features, taught.reshape(-1, N_FEATURES)]),
+            np.concatenate([features, taught.reshape(-1, features.shape[1])]),
             np.concatenate([shares, np.tile(sharpen(guessed[sure], SHARPENING), (len(taught), 1))]),
             np.concatenate([weights, np.full(len(taught) * sure.sum(), each)]),
             start=model,
@@ -94,10 +95,10 @@ def sharpen(probabilities: SoftLabels, temperature: float) -> SoftLabels:
     return powers / (powers[:, 1] + sides)[:, None]
 
 
-def _pool(unlabeled: Features | None) -> Features:
-    """Return (1 + V, M, N_FEATURES), with M at most `MAX_POOL`."""
+def _pool(unlabeled: Features | None, n_features: int) -> Features:
+    """Return (1 + V, M, 2 K), with M at most `MAX_POOL`."""
     if unlabeled is None:
-        return np.empty((1, 0, N_FEATURES), np.float32)
+        return np.empty((1, 0, n_features), np.float32)
     pool = unlabeled[None] if unlabeled.ndim == 2 else unlabeled
     if pool.shape[1] <= MAX_POOL:
         return pool

@@ -16,20 +16,12 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load, save, save_file
 
-from labeler.light_classifier.features import N_EVEN, N_ODD
 from labeler.light_classifier.mirror_logistic import MirrorLogistic
-from labeler.light_classifier.training import METHOD
+from labeler.light_classifier.training import METHOD, METHODS
 from rotation.file_locks import own_folder
 from rotation.reading import read_bytes, read_json
 
 WEIGHTS_FILE, DESCRIPTION_FILE = "model.safetensors", "model.json"
-SHAPES = {
-    "odd": (N_ODD,),
-    "side": (N_EVEN + N_ODD,),
-    "center": (N_EVEN + N_ODD,),
-    "side_bias": (),
-    "center_bias": (),
-}
 
 
 def save_model(folder: Path, model: MirrorLogistic, description: dict[str, Any]) -> None:
@@ -55,17 +47,18 @@ def load_model(folder: Path) -> tuple[MirrorLogistic, dict[str, Any]]:
         ValueError: the folder has no model, has one of another method, or is damaged.
     """
     description = _read_description(folder / DESCRIPTION_FILE)
-    if description.get("method") != METHOD:
+    method = description.get("method")
+    if method not in METHODS:
+        known = " and ".join(repr(each) for each in METHODS)
         raise ValueError(
-            f"{folder} holds a model of method {description.get('method')!r}; this program reads "
-            f"{METHOD!r}. Fit it anew."
+            f"{folder} holds a model of method {method!r}; this program reads {known}. Fit it anew."
         )
     try:
         arrays = load(read_bytes(folder / WEIGHTS_FILE))
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{folder / WEIGHTS_FILE}: cannot be read ({error})") from None
     try:
-        return _model(arrays), description
+        return _model(arrays, method), description
     except ValueError as error:
         raise ValueError(f"{folder / WEIGHTS_FILE}: {error}") from None
 
@@ -76,14 +69,14 @@ def model_to_bytes(model: MirrorLogistic) -> bytes:
     return data
 
 
-def model_from_bytes(data: bytes) -> MirrorLogistic:
-    """Read what `model_to_bytes` wrote.
+def model_from_bytes(data: bytes, method: str) -> MirrorLogistic:
+    """Read what `model_to_bytes` wrote, for a model of this method.
 
     Raises:
         ValueError: the data is something else.
     """
     try:
-        return _model(load(data))
+        return _model(load(data), method)
     except SafetensorError as error:
         raise ValueError(f"cannot be read ({error})") from None
 
@@ -93,9 +86,12 @@ def _arrays(model: MirrorLogistic) -> dict[str, npt.NDArray[np.float64]]:
     return {f.name: np.array(getattr(model, f.name), float, order="C") for f in fields(model)}
 
 
-def _model(arrays: Mapping[str, npt.NDArray[np.float64]]) -> MirrorLogistic:
-    if {name: array.shape for name, array in arrays.items()} != SHAPES:
-        raise ValueError(f"not the arrays of a {METHOD} model")
+def _model(arrays: Mapping[str, npt.NDArray[np.float64]], method: str) -> MirrorLogistic:
+    n_odd = METHODS[method].n_odd
+    shapes: dict[str, tuple[int, ...]] = {"side_bias": (), "center_bias": ()}
+    shapes |= {"odd": (n_odd,), "side": (2 * n_odd,), "center": (2 * n_odd,)}
+    if {name: array.shape for name, array in arrays.items()} != shapes:
+        raise ValueError(f"not the arrays of a {method} model")
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise ValueError("holds NaN or infinity")
     odd, side, center = (arrays[name] for name in ("odd", "side", "center"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from labeler.light_classifier.calibration import fit_temperature, threshold_for_precision
 from labeler.light_classifier.evaluation import Groups, out_of_fold
-from labeler.light_classifier.features import Features
+from labeler.light_classifier.features import CROP, FACE, Features
 from labeler.light_classifier.mirror_logistic import (
     Labels,
     MirrorLogistic,
@@ -17,7 +17,9 @@ from labeler.light_classifier.mirror_logistic import (
 )
 from labeler.light_classifier.semi_supervised import fit_with_unlabeled, sharpen
 
-METHOD = "mirror-logistic-2"
+METHODS = {"mirror-logistic-2": CROP, "mirror-logistic-3": FACE}
+"""The kind of features by the method of a run. Runs of the first one are no longer made."""
+METHOD = "mirror-logistic-3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def train(
     """Fit a model to labelled and unlabelled images, and calibrate it by cross-validation.
 
     Parameters:
-        features: (N, N_FEATURES) of the labelled images.
+        features: (N, 2 K) of the labelled images.
         labels: (N,) labels, or (N, 3) soft labels such as the probabilities of the consensus.
         weights: (N,) positive.
         groups: (N,) the person on each image; a number of its own if unknown.

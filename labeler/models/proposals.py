@@ -73,6 +73,11 @@ class Proposal(Base):
     """The probabilities that one run gives to one image. They are never mixed into votes.
 
     `ask`: the rank of the image among those whose answers would teach the model most, 0 first.
+    `azimuth_deg`: where the light comes from, 0 the camera, negative the viewer's left;
+    `azimuth_spread_deg`: its standard deviation; `strength`: how much darker the darker half of
+    the face is, 0 (equal) to 1 (black).
+    `n_faces`: how many faces were found; 0: the probabilities say nothing. All four are null in
+    runs of the earlier method, and the first three without a face.
     """
 
     __tablename__ = "proposal"
@@ -91,6 +96,10 @@ class Proposal(Base):
     p_center: Mapped[float]
     p_right: Mapped[float]
     ask: Mapped[int | None] = mapped_column(SmallInteger)
+    azimuth_deg: Mapped[float | None]
+    azimuth_spread_deg: Mapped[float | None]
+    strength: Mapped[float | None]
+    n_faces: Mapped[int | None] = mapped_column(SmallInteger)
 
 
 def published_runs(dataset_id: Any) -> Select[ModelRun]:

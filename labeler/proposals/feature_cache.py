@@ -15,12 +15,16 @@ from pathlib import Path
 import numpy as np
 
 from labeler.home_files import FEATURES
-from labeler.light_classifier.augmentation import VARIANTS
-from labeler.light_classifier.features import N_FEATURES, VERSION, Features
+from labeler.light_classifier.face_features import N_FEATURES, VERSION, Features
+from labeler.light_classifier.semi_supervised import VARIANTS
 from labeler.private_files import make_private_file, sqlite_files, tighten
 
 FILE = FEATURES
-SHAPES = {"plain": (N_FEATURES,), "varied": (1 + VARIANTS, N_FEATURES)}
+N_FACTS = 3  # the number of faces, the yaw and the contrast of the halves, before the features
+SHAPES = {
+    "plain": (1, N_FACTS + N_FEATURES),
+    "varied": (1 + VARIANTS, N_FACTS + N_FEATURES),
+}
 WAIT_S = 30.0
 _BATCH = 500  # digests per query
 
@@ -29,8 +33,8 @@ _BATCH = 500  # digests per query
 class FeatureCache:
     """The cache file. Other processes can use the same one.
 
-    Keys are the SHA-256 of image files, 32 bytes. There are two kinds of features: `plain`
-    (N_FEATURES,), and `varied` (1 + VARIANTS, N_FEATURES) with the variants of the image.
+    Keys are the SHA-256 of image files, 32 bytes. There are two kinds of entries, see `SHAPES`:
+    `plain`, and `varied` with the variants of the image.
     """
 
     path: Path

@@ -7,28 +7,38 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
+from labeler.errors import BrokenData
 from labeler.images.process_pool import map_chunks
-from labeler.light_classifier.augmentation import features_with_variants
-from labeler.light_classifier.features import Features, light_features
-from labeler.proposals.feature_cache import SHAPES, FeatureCache
+from labeler.light_classifier.crop_features import crop_features
+from labeler.light_classifier.face_features import Floats, face_features, half_contrast
+from labeler.light_classifier.features import CROP, Features
+from labeler.light_classifier.semi_supervised import VARIANTS
+from labeler.proposals.feature_cache import N_FACTS, SHAPES, FeatureCache
 from rotation.data.crop import standard_crop
 from rotation.data.decoding import decode
 from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError
 
-CHUNK = 256  # images per task
-FEW = 1024  # with fewer images it is faster not to start processes
-VARIED_CHUNK, FEW_VARIED = 64, 128  # the same for images with variants
+CHUNK = 64  # images per task
+FEW = 192  # with fewer images it is faster not to start processes
+BATCH = 16  # photographs that are held in memory at once
 
-Crop = npt.NDArray[np.uint8]
+LandmarkTable = Mapping[str, Sequence[float]]
+"""x and y of CelebA's five landmarks by filename, ten numbers; images may be missing."""
+
+Facts = npt.NDArray[np.float32]
+
+_Chunk = tuple[int, Sequence[str], Floats | None]
+"""The first position, the filenames, and their landmarks (M, 5, 2) if any is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +47,19 @@ class FeatureChunk:
 
     Attributes:
         positions: (M,) positions of the images in the list of filenames.
-        features: (M, N_FEATURES), or (1 + VARIANTS, M, N_FEATURES) with variants.
+        features: (M, F), or (1 + VARIANTS, M, F) with variants; NaN where no face was found.
+        n_faces: (M,) how many faces were found; the features are of the main one.
+        yaw_deg: (M,) of the head, see `FacePair`; NaN without a face.
+        contrast: (M,) of the face's halves, see `half_contrast`; NaN without a face.
         unreadable: the reasons why the other images of the chunk have none.
-        measured: features that were not in the cache, by the SHA-256 of the file.
+        measured: cache entries that were not in the cache, by the SHA-256 of the file.
     """
 
     positions: list[int]
     features: Features
+    n_faces: list[int]
+    yaw_deg: Facts
+    contrast: Facts
     unreadable: list[str]
     measured: dict[bytes, Features] = field(default_factory=dict)
 
@@ -63,6 +79,7 @@ def extract_features(
     filenames: Sequence[str],
     processes: int | None = None,
     cache: FeatureCache | None = None,
+    landmarks: LandmarkTable | None = None,
 ) -> Iterator[FeatureChunk]:
     """Yield the features of images of a folder or zip file, chunk by chunk, in order.
 
@@ -73,11 +90,13 @@ def extract_features(
         filenames: the images.
         processes: number of processes; default: one per processor.
         cache: features of known files are read from it, and others are stored in it.
+        landmarks: save the search for the face where they are known.
 
     Raises:
         DatasetError: the folder or zip file cannot be opened.
     """
-    yield from _extract_chunks("plain", path, filenames, (CHUNK, FEW), processes, cache)
+    for chunk in _extract_chunks("plain", path, filenames, processes, cache, landmarks):
+        yield replace(chunk, features=chunk.features[:, 0])
 
 
 def extract_variants(
@@ -85,53 +104,163 @@ def extract_variants(
     filenames: Sequence[str],
     processes: int | None = None,
     cache: FeatureCache | None = None,
+    landmarks: LandmarkTable | None = None,
 ) -> Iterator[FeatureChunk]:
     """Yield features of images and their variants, as `extract_features` does.
 
-    The variants depend only on the content of the file.
+    The variants depend only on the content of the file and on its landmarks.
     """
-    for chunk in _extract_chunks(
-        "varied", path, filenames, (VARIED_CHUNK, FEW_VARIED), processes, cache
-    ):
+    for chunk in _extract_chunks("varied", path, filenames, processes, cache, landmarks):
         yield replace(chunk, features=chunk.features.swapaxes(0, 1))
+
+
+def extract_crop_features(
+    path: str | Path, filenames: Sequence[str], processes: int | None = None
+) -> Iterator[FeatureChunk]:
+    """Yield the features of fixed crops, which models of earlier versions need.
+
+    They are not kept in the cache.
+    """
+    chunks = _chunks(filenames)
+    workers = (processes or os.cpu_count() or 1) if len(filenames) > FEW else 1
+    yield from map_chunks(path, _extract_crops, chunks, workers)
+
+
+def _chunks(filenames: Sequence[str]) -> list[tuple[int, Sequence[str]]]:
+    starts = range(0, len(filenames), CHUNK)
+    return [(start, filenames[start : start + CHUNK]) for start in starts]
 
 
 def _extract_chunks(
     kind: str,
     path: str | Path,
     filenames: Sequence[str],
-    sizes: tuple[int, int],
     processes: int | None,
     cache: FeatureCache | None,
+    landmarks: LandmarkTable | None,
 ) -> Iterator[FeatureChunk]:
-    size, few = sizes
-    chunks = [(start, filenames[start : start + size]) for start in range(0, len(filenames), size)]
+    chunks = [
+        (start, names, _landmarks_of(names, landmarks)) for start, names in _chunks(filenames)
+    ]
     if cache is not None:
         cache.prepare()
-    processes = processes or os.cpu_count() or 1
-    work = partial(_extract, kind, cache)
-    for chunk in map_chunks(path, work, chunks, processes if len(filenames) > few else 1):
+    workers = (processes or os.cpu_count() or 1) if len(filenames) > FEW else 1
+    for chunk in map_chunks(path, partial(_extract, kind, cache, workers > 1), chunks, workers):
         if cache is not None:
             cache.keep(kind, chunk.measured)
         yield chunk
 
 
+def _landmarks_of(names: Sequence[str], table: LandmarkTable | None) -> Floats | None:
+    """The landmarks (M, 5, 2) of images, NaN where they are unknown; None if all are unknown."""
+    if not table:
+        return None
+    unknown = (np.nan,) * 10
+    rows = [table.get(name) or unknown for name in names]
+    return np.array([row if len(row) == 10 else unknown for row in rows], float).reshape(-1, 5, 2)
+
+
 def _extract(
-    kind: str, cache: FeatureCache | None, source: ImageSource, chunk: tuple[int, Sequence[str]]
+    kind: str, cache: FeatureCache | None, alone: bool, source: ImageSource, chunk: _Chunk
 ) -> FeatureChunk:
-    """Read all files of a chunk, and measure those that are not in the cache."""
-    contents, problems = _read(source, chunk)
-    known = cache.find(kind, [each.digest for each in contents]) if cache else {}
-    measured = _measure(kind, _decode(contents, known, problems))
-    known |= measured
-    found = [each for each in contents if each.digest in known]
-    features = [known[each.digest] for each in found]
+    """Read all files of a chunk, and measure those that are not in the cache.
+
+    Parameters:
+        alone: this process has one processor for itself, so networks use one thread.
+    """
+    start, filenames, landmarks = chunk
+    contents, problems = _read(source, (start, filenames))
+    entries = cache.find(kind, [each.digest for each in contents]) if cache else {}
+    measured: dict[bytes, Features] = {}
+    waiting: dict[bytes, tuple[Image.Image, Floats]] = {}
+    unknown = np.full((5, 2), np.nan)
+    for each in contents:
+        if each.digest in entries or each.digest in measured or each.digest in waiting:
+            continue
+        try:
+            photograph = decode(each.data, each.filename)
+        except DatasetError as error:
+            problems[each.position] = str(error)
+            continue
+        known = unknown if landmarks is None else landmarks[each.position - start]
+        waiting[each.digest] = (photograph, known)
+        if len(waiting) == BATCH:
+            measured |= _measure(kind, waiting, alone)
+            waiting = {}
+    measured |= _measure(kind, waiting, alone)
+    entries |= measured
+    found = [each for each in contents if each.digest in entries]
+    rows = [entries[each.digest] for each in found]
+    table = np.stack(rows) if rows else np.empty((0, *SHAPES[kind]), np.float32)
     return FeatureChunk(
         [each.position for each in found],
-        np.stack(features) if features else np.empty((0, *SHAPES[kind]), np.float32),
+        table[:, :, N_FACTS:],
+        table[:, 0, 0].astype(int).tolist(),
+        table[:, 0, 1],
+        table[:, 0, 2],
         [problems[position] for position in sorted(problems)],
         measured,
     )
+
+
+def _measure(
+    kind: str, photographs: Mapping[bytes, tuple[Image.Image, Floats]], alone: bool
+) -> dict[bytes, Features]:
+    """Return the cache entries of photographs, by digest.
+
+    Raises:
+        BrokenData: the networks that look for faces need torch, which is not installed.
+    """
+    if not photographs:
+        return {}
+    # Only a process that looks for faces loads torch: the site and its commands start without.
+    try:
+        from rotation.faces.face_pairs import find_pairs, read_pair, read_variant
+        from rotation.faces.layer_graph import use_one_thread
+    except ModuleNotFoundError as error:
+        raise BrokenData(
+            f"Looking for faces needs the library {error.name}. Install the rotation engine's "
+            "libraries too: pip install 'sidelight[rotation]'."
+        ) from None
+    if alone:
+        use_one_thread()
+    images, landmarks = zip(*photographs.values(), strict=True)
+    pairs = find_pairs([image.convert("RGB") for image in images], np.stack(landmarks))
+    seen = [read_pair(pair) for pair in pairs]
+    rows = [face_features(seen)]
+    if kind == "varied":
+        rngs = [np.random.default_rng((0, int.from_bytes(digest[:8]))) for digest in photographs]
+        for _ in range(VARIANTS):
+            varied = [read_variant(pair, rng) for pair, rng in zip(pairs, rngs, strict=True)]
+            rows.append(face_features(varied))
+    features = np.stack(rows, axis=1)
+    facts = np.array(
+        [
+            (pair.n_faces, pair.yaw_deg, half_contrast(shown))
+            for pair, shown in zip(pairs, seen, strict=True)
+        ],
+        np.float32,
+    )
+    beside = np.broadcast_to(facts[:, None], (*features.shape[:2], N_FACTS))
+    entries = np.concatenate([beside, features], axis=2)
+    return dict(zip(photographs, entries, strict=True))
+
+
+def _extract_crops(source: ImageSource, chunk: tuple[int, Sequence[str]]) -> FeatureChunk:
+    contents, problems = _read(source, chunk)
+    positions, crops = [], []
+    for each in contents:
+        try:
+            crops.append(standard_crop(decode(each.data, each.filename)))
+            positions.append(each.position)
+        except DatasetError as error:
+            problems[each.position] = str(error)
+    features = np.empty((0, CROP.n_features), np.float32)
+    if crops:
+        features = crop_features(np.stack(crops))
+    unreadable = [problems[position] for position in sorted(problems)]
+    unknown = np.full(len(positions), np.nan, np.float32)
+    return FeatureChunk(positions, features, [1] * len(positions), unknown, unknown, unreadable)
 
 
 def _read(
@@ -148,29 +277,3 @@ def _read(
         else:
             contents.append(_Content(position, filename, hashlib.sha256(data).digest(), data))
     return contents, problems
-
-
-def _decode(
-    contents: Sequence[_Content], known: Collection[bytes], problems: dict[int, str]
-) -> dict[bytes, Crop]:
-    """Return the crops of files that are not in the cache, and add to `problems`."""
-    crops: dict[bytes, Crop] = {}
-    for each in contents:
-        if each.digest not in known and each.digest not in crops:
-            try:
-                crops[each.digest] = standard_crop(decode(each.data, each.filename))
-            except DatasetError as error:
-                problems[each.position] = str(error)
-    return crops
-
-
-def _measure(kind: str, crops: dict[bytes, Crop]) -> dict[bytes, Features]:
-    if not crops:
-        return {}
-    stacked = np.stack(list(crops.values()))
-    if kind == "plain":
-        features = light_features(stacked)
-    else:
-        numbers = [int.from_bytes(digest[:8]) for digest in crops]
-        features = features_with_variants(stacked, numbers).swapaxes(0, 1)
-    return dict(zip(crops, features, strict=True))

@@ -22,7 +22,7 @@ from labeler.models.proposals import ModelRun, Proposal, Publication
 from labeler.proposals import training
 from labeler.proposals.feature_cache import FeatureCache
 from labeler.proposals.runs import current_run, get_run, prune_proposals
-from labeler.proposals.service import Progress, ProposalBatch, propose
+from labeler.proposals.service import Progress, ProposalBatch, landmarks_of, propose
 from labeler.proposals.training import FeatureReader
 
 if TYPE_CHECKING:
@@ -58,9 +58,11 @@ def restore_run(
         missing = list_missing(session, run)
         dataset = session.get_one(Dataset, run.dataset_id)
         model = _model_of(run) if missing else None
+        landmarks = landmarks_of(session, dataset.id) if missing else {}
     made = ProposalBatch()
     if model is not None:
-        read = FeatureReader(dataset.path, processes, cache)
+        crops = run.method != training.method()
+        read = FeatureReader(dataset.path, processes, cache, landmarks, crops)
         made = propose(db, run_id, read, missing, model, progress=progress)
     with db.write() as session:
         if len(list_missing(session, get_run(session, run_id))) > len(made.unreadable):
@@ -151,9 +153,9 @@ def _has_proposals(session: Session, run_id: int) -> bool:
 def _model_of(run: ModelRun) -> MirrorLogistic:
     from labeler.light_classifier.storage import model_from_bytes
 
-    if run.model is None or run.method != training.method():
+    if run.model is None or run.method not in training.methods():
         raise Conflict(
             f"The proposals of model run {run.id} were deleted, and it has no stored model that "
             "this version can use. Choose a later run, or train a new one."
         )
-    return model_from_bytes(run.model)
+    return model_from_bytes(run.model, run.method)

@@ -38,6 +38,8 @@ from rotation.data.labels import LABELS
 if TYPE_CHECKING:
     from labeler.light_classifier.mirror_logistic import MirrorLogistic
 
+DIRECTION_BINS = 24  # of the rose of directions: 15 degrees each
+MOST_FACES = 99  # that are counted in one photograph
 ASKED = 500  # images that a run ranks for the order `uncertain`
 MAX_SEEN = 1_000  # labelled images with which they are compared
 
@@ -72,9 +74,17 @@ class ProposingResult:
 
 @dataclass(slots=True)
 class ProposalBatch:
-    """The proposals computed so far: images, features and probabilities."""
+    """The proposals computed so far: images, features and probabilities.
+
+    `without_face`, `several_faces`: how many photographs showed none, or more than one.
+    `directions`: how many have their light in each of `DIRECTION_BINS` equal parts of the circle,
+    from -180 degrees on.
+    """
 
     image_ids: list[int] = field(default_factory=list)
+    without_face: int = 0
+    several_faces: int = 0
+    directions: list[int] = field(default_factory=lambda: [0] * DIRECTION_BINS)
     features: list[Any] = field(default_factory=list)
     probabilities: list[Any] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
@@ -109,6 +119,7 @@ def train_and_propose(
         dataset = campaign.dataset
         images = proposable(session, dataset.id)
         votes = count_current_votes(session, campaign_id)
+        landmarks = landmarks_of(session, dataset.id)
     described = {
         "campaign": campaign.name,
         "campaign_id": campaign_id,
@@ -118,7 +129,7 @@ def train_and_propose(
     }
     run_id = start_run(db, dataset.id, proposals_training.method(), described, origin.job_id)
     with working(db, run_id, report) as heartbeat:
-        read = FeatureReader(dataset.path, processes, cache)
+        read = FeatureReader(dataset.path, processes, cache, landmarks)
         names = [name for _, name in images]
         model, metrics = proposals_training.learn(training, names, read, heartbeat, dataset.name)
         started = time.perf_counter()
@@ -140,6 +151,16 @@ def proposable(session: Session, dataset_id: int) -> list[tuple[int, str]]:
         .order_by(Image.filename)
     )
     return [(image_id, filename) for image_id, filename in rows]
+
+
+def landmarks_of(session: Session, dataset_id: int) -> dict[str, list[int]]:
+    """Return CelebA's landmarks of the images that have them, by filename."""
+    rows = session.execute(
+        select(Image.filename, Image.landmarks).where(
+            Image.dataset_id == dataset_id, Image.status == "ok"
+        )
+    )
+    return {filename: landmarks for filename, landmarks in rows if landmarks}
 
 
 def propose(
@@ -179,6 +200,7 @@ def _store(
     if not chunk.positions:
         return
     probabilities = model.predict(chunk.features)
+    directions = _directions(chunk)
     ids = [images[position][0] for position in chunk.positions]
     rows = [
         {
@@ -187,14 +209,51 @@ def _store(
             "p_left": left,
             "p_center": center,
             "p_right": right,
+            **direction,
         }
-        for image_id, (left, center, right) in zip(ids, probabilities.tolist(), strict=True)
+        for image_id, (left, center, right), direction in zip(
+            ids, probabilities.tolist(), directions, strict=True
+        )
     ]
     with db.write() as session:
         session.execute(insert_or(session, Proposal).on_conflict_do_nothing(), rows)
     made.image_ids += ids
+    made.without_face += chunk.n_faces.count(0)
+    made.several_faces += sum(n > 1 for n in chunk.n_faces)
+    for direction in directions:
+        if (azimuth := direction["azimuth_deg"]) is not None:
+            part = int((azimuth + 180) / 360 * DIRECTION_BINS)
+            made.directions[min(part, DIRECTION_BINS - 1)] += 1
     made.features.append(chunk.features)
     made.probabilities.append(probabilities)
+
+
+def _directions(chunk: FeatureChunk) -> list[dict[str, Any]]:
+    """Return the columns of the light's direction by image, and the number of faces.
+
+    Features of fixed crops have no direction.
+    """
+    from labeler.light_classifier.features import FACE, kind_of
+    from labeler.light_classifier.light_direction import light_directions
+
+    if kind_of(chunk.features) is not FACE:
+        return [{"azimuth_deg": None} for _ in chunk.positions]
+    found = light_directions(chunk.features, chunk.yaw_deg)
+    strengths = np.abs(chunk.contrast)
+    columns = zip(found.azimuth_deg, found.spread_deg, strengths, chunk.n_faces, strict=True)
+    return [
+        {
+            "azimuth_deg": _number(azimuth),
+            "azimuth_spread_deg": _number(spread),
+            "strength": _number(strength),
+            "n_faces": min(faces, MOST_FACES),
+        }
+        for azimuth, spread, strength, faces in columns
+    ]
+
+
+def _number(value: float) -> float | None:
+    return round(float(value), 3) if np.isfinite(value) else None
 
 
 def _rank(
@@ -212,11 +271,12 @@ def _rank(
     with db.read() as session:
         waiting = _waiting(session, campaign_id)
     numbers = np.array(made.image_ids)
-    free = np.flatnonzero([number in waiting for number in made.image_ids])
+    features, chances = np.concatenate(made.features), np.concatenate(made.probabilities)
+    shown = np.isfinite(features).all(axis=1)  # what shows no face teaches the model nothing
+    free = np.flatnonzero(shown & [number in waiting for number in made.image_ids])
     if not len(free):
         return
-    features, chances = np.concatenate(made.features), np.concatenate(made.probabilities)
-    seen = np.flatnonzero([number in asked for number in made.image_ids])
+    seen = np.flatnonzero(shown & [number in asked for number in made.image_ids])
     seen = np.random.default_rng(0).permutation(seen)[:MAX_SEEN]
     best = numbers[free][next_to_ask(features[free], chances[free], ASKED, features[seen])]
     ranked = [
@@ -245,6 +305,9 @@ def _describe_batch(made: ProposalBatch, read: FeatureReader, seconds: float) ->
     return {
         "n_proposed": len(made.image_ids),
         "n_unreadable": len(made.unreadable),
+        "n_without_face": made.without_face,
+        "n_several_faces": made.several_faces,
+        "directions": made.directions,
         "n_measured": read.measured,
         "mean_probabilities": dict(zip(LABELS, (shares / shares.sum()).tolist(), strict=True)),
         "proposing_seconds": round(seconds, 2),

@@ -11,7 +11,13 @@ import numpy as np
 
 from labeler.errors import BrokenData, Conflict
 from labeler.proposals.feature_cache import FeatureCache
-from labeler.proposals.feature_extraction import FeatureChunk, extract_features, extract_variants
+from labeler.proposals.feature_extraction import (
+    FeatureChunk,
+    LandmarkTable,
+    extract_crop_features,
+    extract_features,
+    extract_variants,
+)
 from labeler.proposals.runs import RunHeartbeat
 from labeler.proposals.training_data import MIN_IMAGES, TrainingImage, check_enough
 from rotation.data.labels import LABELS
@@ -27,20 +33,33 @@ PRECISIONS = (0.8, 0.85, 0.9, 0.95, 0.97, 0.98, 0.99)
 
 @dataclass(slots=True)
 class FeatureReader:
-    """Reads features of a data set. `measured`: how many were not in the cache."""
+    """Reads features of a data set.
+
+    `landmarks`: of its images, where they are known. `measured`: how many features were not in the
+    cache. `crops`: read fixed crops, for a model of an earlier version.
+    """
 
     path: str
     processes: int | None
     cache: FeatureCache | None
+    landmarks: LandmarkTable | None = None
+    crops: bool = False
     measured: int = 0
 
     def features(self, names: Sequence[str]) -> Iterator[FeatureChunk]:
         """Yield features as `extract_features` does."""
-        yield from self._count(extract_features(self.path, names, self.processes, self.cache))
+        if self.crops:
+            yield from extract_crop_features(self.path, names, self.processes)
+            return
+        yield from self._count(
+            extract_features(self.path, names, self.processes, self.cache, self.landmarks)
+        )
 
     def variants(self, names: Sequence[str]) -> Iterator[FeatureChunk]:
         """Yield features of variants as `extract_variants` does."""
-        yield from self._count(extract_variants(self.path, names, self.processes, self.cache))
+        yield from self._count(
+            extract_variants(self.path, names, self.processes, self.cache, self.landmarks)
+        )
 
     def _count(self, chunks: Iterator[FeatureChunk]) -> Iterator[FeatureChunk]:
         for chunk in chunks:
@@ -53,6 +72,13 @@ def method() -> str:
     from labeler.light_classifier.training import METHOD
 
     return METHOD
+
+
+def methods() -> tuple[str, ...]:
+    """Return the models that this version can use; the others come from earlier versions."""
+    from labeler.light_classifier.training import METHODS
+
+    return tuple(METHODS)
 
 
 def settings() -> dict[str, Any]:
@@ -101,12 +127,17 @@ def learn(
             "reading the labelled images",
         )
     )
-    chosen = [chosen[position] for chunk in chunks for position in chunk.positions]
-    _check_readable(chosen, [why for chunk in chunks for why in chunk.unreadable], name)
+    features = np.concatenate([chunk.features for chunk in chunks])
+    shown = np.isfinite(features).all(axis=1)
+    read_ones = [chosen[position] for chunk in chunks for position in chunk.positions]
+    chosen = [each for each, has_face in zip(read_ones, shown, strict=True) if has_face]
+    faceless = [f"{each.filename}: no face was found" for each in read_ones if each not in chosen]
+    unreadable = [why for chunk in chunks for why in chunk.unreadable]
+    _check_usable(chosen, [*unreadable, *faceless], name)
     pool = _read_pool(read, names, {each.filename for each in training}, heartbeat)
     heartbeat.tell("training")
     trained = train(
-        np.concatenate([chunk.features for chunk in chunks]),
+        features[shown],
         np.array([each.shares for each in chosen]),
         np.ones(len(chosen)),
         np.array([each.group for each in chosen]),
@@ -116,6 +147,7 @@ def learn(
     return trained.model, {
         "n_training": len(chosen),
         "n_agreed": sum(each.sure for each in chosen),
+        "n_training_without_face": len(faceless),
         "n_unlabeled": pool.shape[1],
         "temperature": trained.temperature,
         **_measure(trained.held_out, chosen),
@@ -146,21 +178,21 @@ def _measure(held_out: Any, chosen: Sequence[TrainingImage]) -> dict[str, Any]:
 def _read_pool(
     read: FeatureReader, names: Sequence[str], labelled: set[str], heartbeat: RunHeartbeat
 ) -> Any:
-    """Read the features of images without votes: (1 + VARIANTS, M, N_FEATURES).
+    """Read the features of images with a face and without votes: (1 + VARIANTS, M, F).
 
     Images are drawn from all images with a fixed seed, and labelled ones are left out. So the next
     run, which has a few more labels, draws nearly the same images, whose features are in the cache.
     """
-    from labeler.light_classifier.augmentation import VARIANTS
-    from labeler.light_classifier.features import N_FEATURES
-    from labeler.light_classifier.semi_supervised import MAX_POOL
+    from labeler.light_classifier.face_features import N_FEATURES
+    from labeler.light_classifier.semi_supervised import MAX_POOL, VARIANTS
 
     drawn = np.random.default_rng(0).permutation(len(names))
     chosen = [names[index] for index in drawn if names[index] not in labelled][:MAX_POOL]
     read_ones = read.variants(sorted(chosen))
     chunks = _with_progress(read_ones, chosen, heartbeat, "reading images without labels")
     empty = np.empty((1 + VARIANTS, 0, N_FEATURES), np.float32)
-    return np.concatenate([empty, *(chunk.features for chunk in chunks)], axis=1)
+    pool = np.concatenate([empty, *(chunk.features for chunk in chunks)], axis=1)
+    return pool[:, np.isfinite(pool).all(axis=(0, 2))]
 
 
 def _with_progress(
@@ -174,14 +206,14 @@ def _with_progress(
         yield chunk
 
 
-def _check_readable(readable: list[TrainingImage], unreadable: list[str], name: str) -> None:
+def _check_usable(usable: list[TrainingImage], problems: list[str], name: str) -> None:
     try:
-        check_enough([each.label for each in readable], name)
+        check_enough([each.label for each in usable], name)
     except Conflict:
         raise BrokenData(
-            f"{len(unreadable)} of the {len(readable) + len(unreadable)} labelled images of "
-            f"{name!r} cannot be read, and the others are too few to train on. The first "
-            f"problem is: {unreadable[0]}"
+            f"{len(problems)} of the {len(usable) + len(problems)} labelled images of {name!r} "
+            "cannot be used, and the others are too few to train on. The first problem is: "
+            f"{problems[0]}"
         ) from None
 
 

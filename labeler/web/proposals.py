@@ -29,6 +29,7 @@ from labeler.web.current_campaign import links
 from labeler.web.exports import SURE_PRECISION
 from labeler.web.formatting import UNKNOWN, format_progress, plural
 from labeler.web.jobs import JobRow, list_open_jobs
+from labeler.web.light_rose import Rose, draw_rose
 from labeler.web.plots import Plot, Series, Table, draw_shares
 
 bp = Blueprint("proposals", __name__, url_prefix="/admin")
@@ -103,6 +104,7 @@ class RunsPage(Page):
     has_campaign: bool = False
     runs: Sequence[RunRow] = ()
     curve: Plot | None = None
+    rose: Rose | None = None
     comparison: Comparison | None = None
     comparable: Sequence[int] = ()
     jobs: Sequence[JobRow] = ()
@@ -291,6 +293,7 @@ def _page(session: Session, campaign: Campaign) -> RunsPage:
         has_campaign=True,
         runs=[run_row(run, current.id if current else None, returning) for run in runs],
         curve=_accuracy_plot(published),
+        rose=draw_rose(current) if current else None,
         comparison=_compare({run.id: run for run in published}),
         comparable=[run.id for run in published],
         jobs=list_open_jobs(session),
@@ -341,6 +344,7 @@ def _compare(runs: Mapping[int, ModelRun]) -> Comparison | None:
     rows = [ComparedValue("method", first.method, second.method, "")]
     rows.append(_compare_counts("labelled images", first, second, "n_training"))
     rows.append(_compare_counts("proposals made", first, second, "n_proposed"))
+    rows.append(_compare_counts("without a face", first, second, "n_without_face"))
     rows += [_compare_measures(name, first, second) for name in MEASURES]
     return Comparison(first.id, second.id, rows)
 

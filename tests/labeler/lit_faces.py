@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,22 +19,39 @@ from labeler.models.accounts import Annotator
 from labeler.models.images import Dataset, Image
 from labeler.models.voting import Vote
 from labeler.rules.campaign_rules import Rules
+from rotation.data.formulas import guard_formula
 from rotation.data.labels import LABELS
 
 START = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 RULES = Rules(method="majority", required_votes=3, proposals="shown", gold_rate=0.0)
 
 
+WIDTH, HEIGHT = 89, 109
+LANDMARKS = [70, 111, 108, 111, 89, 135, 73, 152, 105, 152]
+"""About CelebA's mean landmarks, in pixels of an image 178 wide, and symmetric. They save the
+search for a face, which these pictures do not show."""
+LANDMARK_NAMES = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
+
+
 def write_faces(folder: Path, labels: Mapping[str, str], seed: int = 0) -> None:
     """Write a noisy grey image for each name, brighter on the side of its label."""
     rng = np.random.default_rng(seed)
-    across = np.linspace(0.6, -0.6, 64)
+    across = np.linspace(0.8, -0.8, WIDTH)
     for name, label in labels.items():
         slope = (1 - LABELS.index(label)) * across
-        grey = 110 * np.exp(slope + 0.2 * rng.standard_normal((64, 64)))
+        grey = 110 * np.exp(slope + 0.2 * rng.standard_normal((HEIGHT, WIDTH)))
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Pixels.fromarray(np.clip(grey, 0, 255).astype(np.uint8)).save(path)
+
+
+def write_landmarks(folder: Path, names: Iterable[str]) -> None:
+    """Write CelebA's file of landmarks for these images."""
+    columns = [f"{p}_{axis}" for p in LANDMARK_NAMES for axis in "xy"]
+    with (folder / "list_landmarks_align_celeba.csv").open("w", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["image_id", *columns])
+        writer.writerows([guard_formula(name), *LANDMARKS] for name in names)
 
 
 def cycle_labels(count: int) -> dict[str, str]:
@@ -53,8 +71,9 @@ def register(session: Session, folder: Path, names: Iterable[str], name: str = "
             dataset_id=dataset.id,
             filename=each,
             status="ok",
-            width=64,
-            height=64,
+            width=WIDTH,
+            height=HEIGHT,
+            landmarks=LANDMARKS,
             byte_size=1,
             sha256="0" * 64,
         )

@@ -14,8 +14,12 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from labeler.cli.main import cli
+from labeler.light_classifier.features import CROP
+from labeler.light_classifier.mirror_logistic import MirrorLogistic
+from labeler.light_classifier.storage import save_model
+from labeler.light_classifier.training import METHOD
 from rotation.data.labels_csv import LabelRow, stream_label_rows
-from tests.labeler.lit_faces import cycle_labels, write_faces
+from tests.labeler.lit_faces import cycle_labels, write_faces, write_landmarks
 from tests.names import AWKWARD_NAMES
 
 
@@ -49,6 +53,7 @@ def truth(tmp_path: Path) -> dict[str, str]:
     labels = cycle_labels(60)
     nested = {f"{'ab'[i % 2]}/{name}": label for i, (name, label) in enumerate(labels.items())}
     write_faces(tmp_path / "images", nested)
+    write_landmarks(tmp_path / "images", nested)
     return nested
 
 
@@ -59,7 +64,7 @@ def labels(tmp_path: Path, truth: dict[str, str]) -> Path:
 
 def pack(folder: Path, archive: Path) -> Path:
     with zipfile.ZipFile(archive, "w") as file:
-        for path in sorted(folder.rglob("*.png")):
+        for path in sorted([*folder.rglob("*.png"), *folder.glob("*.csv")]):
             file.write(path, path.relative_to(folder).as_posix())
     return archive
 
@@ -88,6 +93,50 @@ def test_fits_predicts_and_evaluates(
     assert figures["n"] == 60
     assert {"macro_f1", "ece", "confusion"} <= set(figures)
     assert np.array(figures["confusion"]).sum() == 60
+    with proposals.open() as file:
+        for row in csv.DictReader(file):
+            side = {"left": -1, "right": 1}.get(truth[row["filename"]], 0)
+            assert row["n_faces"] == "1"
+            assert side * float(row["azimuth_deg"]) >= 0
+            assert float(row["azimuth_spread_deg"]) > 0
+            assert 0 <= float(row["strength"]) <= 1
+
+
+def test_images_without_a_face_are_proposed_flat_and_teach_nothing(
+    tmp_path: Path, truth: dict[str, str], labels: Path
+) -> None:
+    blank = tmp_path / "images" / "blank.png"
+    Image.new("RGB", (300, 200), (90, 90, 90)).save(blank)
+    with labels.open("a") as file:
+        file.write("blank.png,left\n")
+    fitted = run(
+        "fit", "--images", tmp_path / "images", "--labels", labels, "--out", tmp_path / "m"
+    )
+    assert "No face was found in 1 images (blank.png)" in fitted.output
+    assert "15 labels" in fitted.output
+    out = tmp_path / "proposals.csv"
+    run("predict", "--model", tmp_path / "m", "--images", tmp_path / "images", "--out", out)
+    assert read(out)["blank.png"] == pytest.approx([1 / 3] * 3, abs=1e-8)
+    (row,) = [line for line in out.read_text().splitlines() if line.startswith("blank")]
+    assert row.endswith(",,,,0")
+
+
+def test_a_model_folder_of_the_former_method_still_predicts(
+    tmp_path: Path, truth: dict[str, str]
+) -> None:
+    """It was fitted to fixed crops: positive odd features are brighter on the left."""
+    folder, out = tmp_path / "former", tmp_path / "proposals.csv"
+    odd = np.full(CROP.n_odd, 0.2)
+    rest = np.zeros(2 * CROP.n_odd)
+    save_model(folder, MirrorLogistic(odd, rest, rest, -4.0, 0.0), {})
+    description = folder / "model.json"
+    description.write_text(description.read_text().replace(METHOD, "mirror-logistic-2"))
+    done = run("predict", "--model", folder, "--images", tmp_path / "images", "--out", out)
+    assert done.exit_code == 0, done.output
+    names = ("left", "center", "right")
+    right = [names[int(np.argmax(p))] == truth[name] for name, p in read(out).items()]
+    assert np.mean(right) > 0.9
+    assert out.read_text().splitlines()[1].endswith(",,,,")
 
 
 def test_mirrored_files_get_mirrored_rows(
@@ -98,6 +147,7 @@ def test_mirrored_files_get_mirrored_rows(
         (mirrored / name).parent.mkdir(parents=True, exist_ok=True)
         picture = Image.open(images / name)
         picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored / name)
+    write_landmarks(mirrored, truth)
     model = tmp_path / "model"
     assert run("fit", "--images", images, "--labels", labels, "--out", model).exit_code == 0
     for folder in (images, mirrored):
@@ -113,6 +163,7 @@ def test_unlabelled_images_of_another_place(
 ) -> None:
     more = cycle_labels(12)
     write_faces(tmp_path / "more", more, seed=3)
+    write_landmarks(tmp_path / "more", more)
     options = ("--images", tmp_path / "images", "--labels", labels, "--out", tmp_path / "model")
     with_more = run("fit", *options, "--unlabeled", tmp_path / "more")
     assert "and 12 images without one" in with_more.output
@@ -182,6 +233,7 @@ def test_an_exported_file_is_read_as_it_is(tmp_path: Path) -> None:
     """A byte-order mark, further columns, images without a label, a neutralised name."""
     names = {"=a.png": "left", "b.png": "right", "c.png": "center", "d.png": ""}
     write_faces(tmp_path / "images", {name: label or "left" for name, label in names.items()})
+    write_landmarks(tmp_path / "images", names)
     path = tmp_path / "labels.csv"
     rows = [
         f"{i},{'`='.replace('`', chr(39)) + name[1:] if name[0] == '=' else name},{label}"
@@ -225,6 +277,7 @@ def test_awkward_names_survive_from_labels_to_proposals(tmp_path: Path) -> None:
     names = [name for name in AWKWARD_NAMES if name.endswith(".png")]
     labels = dict(zip(names, cycle_labels(len(names)).values(), strict=True))
     write_faces(tmp_path / "images", labels)
+    write_landmarks(tmp_path / "images", labels)
     rows = (
         LabelRow(i, name, label, None, (1, 0, 0, 0), "agreed", "votes", "a-rule-1")
         for i, (name, label) in enumerate(labels.items())

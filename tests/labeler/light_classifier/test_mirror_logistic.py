@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from sklearn.linear_model import LogisticRegression
 
 from labeler.light_classifier.evaluation import evaluate, expected_calibration_error, out_of_fold
-from labeler.light_classifier.features import (
+from labeler.light_classifier.face_features import (
     N_FEATURES,
     N_ODD,
-    light_features,
-    mirror_features,
+    face_features,
     typical_features,
 )
+from labeler.light_classifier.features import mirror_features
 from labeler.light_classifier.mirror_logistic import (
     CENTER,
     INVERSE_PENALTY,
@@ -25,16 +26,19 @@ from labeler.light_classifier.mirror_logistic import (
     MirrorLogistic,
     fit,
 )
+from rotation.faces.face_pairs import find_pairs, read_pair
+from tests.labeler.lit_faces import HEIGHT, LANDMARKS, WIDTH
 
 
 def faces(labels: np.ndarray, seed: int = 0, strength: float = 0.5) -> np.ndarray:
     """Noisy grey pictures with a brightness slope from the labelled side; (N, N_FEATURES)."""
     rng = np.random.default_rng(seed)
-    across = np.linspace(1, -1, 64)
+    across = np.linspace(2, -2, WIDTH)
     slope = strength * (1 - labels)[:, None, None] * across
-    grey = 110 * np.exp(slope + 0.2 * rng.standard_normal((len(labels), 64, 64)))
-    crops = np.repeat(np.clip(grey, 0, 255).astype(np.uint8)[..., None], 3, axis=3)
-    return light_features(crops)
+    grey = 110 * np.exp(slope + 0.2 * rng.standard_normal((len(labels), HEIGHT, WIDTH)))
+    pictures = [Image.fromarray(g).convert("RGB") for g in np.clip(grey, 0, 255).astype(np.uint8)]
+    known = np.tile(np.array(LANDMARKS, float).reshape(1, 5, 2), (len(labels), 1, 1))
+    return face_features([read_pair(pair) for pair in find_pairs(pictures, known)])
 
 
 def random_labels(count: int, seed: int = 0) -> np.ndarray:

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from labeler.light_classifier.features import VERSION
+from labeler.light_classifier.face_features import VERSION
 from labeler.proposals import feature_cache
 from labeler.proposals.feature_cache import FeatureCache
 from labeler.proposals.feature_extraction import FeatureChunk, extract_features, extract_variants
-from tests.labeler.lit_faces import cycle_labels, write_faces
+from tests.labeler.lit_faces import LANDMARKS, cycle_labels, write_faces
 
 COUNT = 9
 NAMES = list(cycle_labels(COUNT))
+KNOWN = dict.fromkeys(NAMES, LANDMARKS)
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def cache(tmp_path: Path) -> FeatureCache:
 
 
 def plain(folder: Path, names: list[str], cache: FeatureCache | None) -> FeatureChunk:
-    (chunk,) = extract_features(str(folder), names, 1, cache)
+    (chunk,) = extract_features(str(folder), names, 1, cache, dict.fromkeys(names, LANDMARKS))
     return chunk
 
 
@@ -82,9 +83,9 @@ def test_what_cannot_be_read_is_told_each_time(folder: Path, cache: FeatureCache
 
 
 def test_variants_depend_on_the_content_alone(folder: Path, cache: FeatureCache) -> None:
-    (first,) = extract_variants(str(folder), NAMES, 1, cache)
-    (kept,) = extract_variants(str(folder), NAMES[::-1], 1, cache)
-    (anew,) = extract_variants(str(folder), NAMES[::-1], 1)
+    (first,) = extract_variants(str(folder), NAMES, 1, cache, KNOWN)
+    (kept,) = extract_variants(str(folder), NAMES[::-1], 1, cache, KNOWN)
+    (anew,) = extract_variants(str(folder), NAMES[::-1], 1, None, KNOWN)
     assert (len(first.measured), len(kept.measured)) == (COUNT, 0)
     assert_array_equal(kept.features, first.features[:, ::-1])
     assert_array_equal(kept.features, anew.features)
@@ -111,7 +112,7 @@ def test_a_damaged_file_is_made_anew(folder: Path, cache: FeatureCache) -> None:
 
 def test_a_change_of_the_features_needs_a_new_version(folder: Path) -> None:
     """The numbers of one picture by version; kept features would otherwise be mixed with new."""
-    known = {1: (41.721103, -3.202886, 47.016735)}
+    known = {2: (32.770093, -8.024859, 43.254304)}
     row = plain(folder, NAMES[:1], None).features[0].astype(float)
-    found = (row[:25].sum(), row[25:].sum(), np.abs(row).sum())
+    found = (row[:49].sum(), row[49:].sum(), np.abs(row).sum())
     assert found == pytest.approx(known[VERSION], rel=1e-4)

@@ -130,6 +130,26 @@ def test_a_run_in_training_shows_how_far_it_is_and_can_be_stopped(
     assert "failed" not in overview
 
 
+def test_the_rose_shows_the_directions_of_the_current_run(
+    boss: Browser, db: Database, two: tuple[int, int]
+) -> None:
+    assert "Where the light comes from" not in boss.get("/admin/runs").text  # an earlier method
+    directions = [0] * 24
+    directions[5], directions[12], directions[18] = 4, 10, 6
+    with db.write() as session:
+        session.get_one(ModelRun, two[1]).metrics = {
+            "directions": directions,
+            "n_without_face": 3,
+            "n_several_faces": 1,
+        }
+    page = boss.get("/admin/runs").text
+    assert "20 photographs: 20 % from the left, 50 % from the front, 30 % from the right." in page
+    assert "No face was found in 3 photographs." in page
+    assert "1 photograph showed several faces." in page
+    assert page.count("<title>") >= 24
+    assert "0° to 15°: 10" in page
+
+
 def test_a_training_that_is_queued_is_not_queued_twice(
     boss: Browser, visit: Visit, db: Database, dataset_id: int
 ) -> None:

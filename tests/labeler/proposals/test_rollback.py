@@ -14,6 +14,7 @@ from labeler.config import Settings
 from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
 from labeler.errors import Conflict, NotFound
+from labeler.light_classifier.face_features import N_ODD
 from labeler.light_classifier.mirror_logistic import MirrorLogistic
 from labeler.light_classifier.storage import model_to_bytes
 from labeler.light_classifier.training import METHOD
@@ -30,7 +31,7 @@ from labeler.proposals.runs import (
     publish_run,
     start_run,
 )
-from labeler.proposals.service import propose
+from labeler.proposals.service import landmarks_of, propose
 from labeler.proposals.training import FeatureReader
 from labeler.quality.refresh import refresh_dataset
 from tests.labeler.acting import set_rules
@@ -41,9 +42,9 @@ COUNT = 12
 
 def biased(center: float) -> MirrorLogistic:
     """A model that looks at the rendered heads' opinion alone, with a leaning to `center`."""
-    odd = np.zeros(25)
+    odd = np.zeros(N_ODD)
     odd[-1] = 0.1
-    return MirrorLogistic(odd, np.zeros(50), np.zeros(50), 0.0, center)
+    return MirrorLogistic(odd, np.zeros(2 * N_ODD), np.zeros(2 * N_ODD), 0.0, center)
 
 
 def make_run(db: Database, dataset_id: int, center: float) -> int:
@@ -52,8 +53,9 @@ def make_run(db: Database, dataset_id: int, center: float) -> int:
     with db.read() as session:
         images = list(session.execute(select(Image.id, Image.filename).order_by(Image.filename)))
         path = images and session.scalars(select(Image)).first().dataset.path
-    model = biased(center)
-    propose(db, run_id, FeatureReader(path, 1, None), [tuple(row) for row in images], model)
+        landmarks = landmarks_of(session, dataset_id)
+    model, read = biased(center), FeatureReader(path, 1, None, landmarks)
+    propose(db, run_id, read, [tuple(row) for row in images], model)
     publish_run(db, run_id, {}, model_to_bytes(model))
     return run_id
 

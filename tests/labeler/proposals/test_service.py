@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Picture
 from sqlalchemy import func, select, update
 
 from labeler.database.engine import Database
@@ -25,6 +26,7 @@ from rotation.data.labels import LABELS
 from rotation.errors import DatasetError
 from tests.labeler.acting import set_rules
 from tests.labeler.lit_faces import (
+    LANDMARKS,
     add_people,
     cycle_labels,
     register,
@@ -100,6 +102,54 @@ def test_proposes_the_true_side_for_every_image(
     assert seen[-1] == (60, 60)
     assert result.n_proposed == 60
     assert result.unreadable == []
+
+
+def test_images_without_a_face_get_equal_chances_and_are_counted(
+    db: Database, voted: int, tmp_path: Path
+) -> None:
+    """One of them has votes, so it cannot teach; the others are proposed as ever."""
+    faceless = ["face000.png", "face050.png"]
+    for name in faceless:
+        blank = Picture.new("RGB", (300, 200), (90, 90, 90))
+        blank.save(tmp_path / "faces" / name)
+    result = train_and_propose(db, voted)
+    found = proposals(db, result.run_id)
+    assert len(found) == 60
+    assert [found[name] for name in faceless] == [pytest.approx((1 / 3,) * 3)] * 2
+    told = {name: result.metrics[name] for name in ("n_without_face", "n_training_without_face")}
+    assert told == {"n_without_face": 2, "n_training_without_face": 1}
+    assert result.metrics["n_training"] == LABELLED - 1
+    assert sum(result.metrics["directions"]) == 58
+    with db.read() as session:
+        rows = session.execute(
+            select(Image.filename, Proposal.n_faces, Proposal.azimuth_deg, Proposal.strength)
+            .join(Proposal, Proposal.image_id == Image.id)
+            .where(Proposal.model_run_id == result.run_id)
+        ).all()
+        asked = session.scalars(
+            select(Image.filename)
+            .join(Proposal, Proposal.image_id == Image.id)
+            .where(Proposal.model_run_id == result.run_id, Proposal.ask.is_not(None))
+        ).all()
+    for name, n_faces, azimuth, strength in rows:
+        known = (n_faces, azimuth is None, strength is None)
+        assert known == ((0, True, True) if name in faceless else (1, False, False))
+    assert "face050.png" not in asked
+
+
+def test_the_direction_follows_the_light(db: Database, voted: int, truth: dict[str, str]) -> None:
+    result = train_and_propose(db, voted)
+    with db.read() as session:
+        rows = session.execute(
+            select(Image.filename, Proposal.azimuth_deg)
+            .join(Proposal, Proposal.image_id == Image.id)
+            .where(Proposal.model_run_id == result.run_id)
+        ).all()
+    mean = {
+        label: np.mean([azimuth for name, azimuth in rows if truth[name] == label])
+        for label in LABELS
+    }
+    assert mean["left"] < -20 < mean["center"] < 20 < mean["right"]
 
 
 def test_published_run_tells_how_it_was_made(db: Database, voted: int) -> None:
@@ -325,8 +375,9 @@ def test_processes_give_the_same_features_in_the_same_order(tmp_path: Path) -> N
     write_faces(tmp_path, labels)
     (tmp_path / "face003.png").write_bytes(b"broken")
     names = (list(labels) * (FEW // 12 + 2))[: FEW + 20]
-    alone = list(extract_features(str(tmp_path), names, processes=1))
-    together = list(extract_features(str(tmp_path), names, processes=2))
+    known = dict.fromkeys(names, LANDMARKS)
+    alone = list(extract_features(str(tmp_path), names, processes=1, landmarks=known))
+    together = list(extract_features(str(tmp_path), names, processes=2, landmarks=known))
     assert len(alone) == len(together) == -(-len(names) // CHUNK)
     for one, other in zip(alone, together, strict=True):
         assert one.positions == other.positions

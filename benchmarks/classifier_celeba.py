@@ -17,21 +17,19 @@ from pathlib import Path
 
 import _project  # noqa: F401
 import numpy as np
-from classifier_yaleb import load
+from _light_reader import features_with_variants, light_features
+from _scenes import read_yale
 from PIL import Image
 
 from labeler.light_classifier.active_learning import margin_uncertainty
-from labeler.light_classifier.augmentation import features_with_variants
-from labeler.light_classifier.features import N_ODD, light_features
-from labeler.light_classifier.mirror_logistic import CENTER, LEFT, RIGHT
+from labeler.light_classifier.semi_supervised import VARIANTS
 from labeler.light_classifier.training import train
-from rotation.data.crop import standard_crop
 from rotation.data.decoding import decode
 from rotation.data.labels import LABELS
 from rotation.data.sources import open_source
 
 SHOWN, COLUMNS, TILE = 48, 12, 128
-POOL = 2000
+POOL, MIRRORED = 2000, 200
 
 
 class Watch:
@@ -46,31 +44,29 @@ class Watch:
         self.__init__()  # type: ignore[misc]
 
 
-def read_crops(path: str) -> np.ndarray:
+def read_pictures(path: str, most: int) -> list[np.ndarray]:
     with open_source(path) as source:
-        return np.stack([standard_crop(decode(source.read(n), n)) for n in source.names()])
+        names = list(source.names())[:most]
+        return [np.asarray(decode(source.read(name), name).convert("RGB")) for name in names]
 
 
-def write_sheet(crops: np.ndarray, path: Path) -> None:
-    rows = -(-len(crops) // COLUMNS)
+def write_sheet(pictures: list[np.ndarray], path: Path) -> None:
+    rows = max(1, -(-len(pictures) // COLUMNS))
     sheet = Image.new("RGB", (COLUMNS * TILE, rows * TILE), (128, 128, 128))
-    for place, crop in enumerate(crops):
-        tile = Image.fromarray(crop).resize((TILE - 2, TILE - 2), Image.Resampling.BICUBIC)
+    for place, picture in enumerate(pictures):
+        tile = Image.fromarray(picture)
+        tile.thumbnail((TILE - 2, TILE - 2), Image.Resampling.BICUBIC)
         sheet.paste(tile, (place % COLUMNS * TILE, place // COLUMNS * TILE))
     sheet.save(path)
 
 
-def report(probabilities: np.ndarray, mirrored: np.ndarray, crops: np.ndarray) -> None:
+def report(probabilities: np.ndarray, mirrored: np.ndarray) -> None:
     proposed = probabilities.argmax(axis=1)
     shares = np.bincount(proposed, minlength=3) / len(proposed)
     print("proposed: " + ", ".join(f"{s:.1%} {n}" for s, n in zip(shares, LABELS, strict=True)))
     print(f"at 0.95 or more: {(probabilities.max(axis=1) >= 0.95).mean():.1%}")
-    print(f"largest difference to the mirror: {np.abs(mirrored[:, ::-1] - probabilities).max():g}")
-    grey = crops.mean(axis=3)
-    for label in (LEFT, CENTER, RIGHT):
-        mean = grey[proposed == label].mean(axis=0)
-        contrast = mean[16:56, 14:32].mean() - mean[16:56, 32:50].mean()
-        print(f"{LABELS[label]}: left less right half of the mean face {contrast:+.1f} grey levels")
+    apart = np.abs(mirrored[:, ::-1] - probabilities[: len(mirrored)]).max()
+    print(f"largest difference to the mirror: {apart:g}")
 
 
 def main() -> None:
@@ -79,39 +75,41 @@ def main() -> None:
     )
     parser.add_argument("yaleb", help="the zip or folder of Extended Yale B")
     parser.add_argument("celeba", help="the folder of CelebA")
+    parser.add_argument("--images", type=int, default=10_000, help="so many of CelebA")
     parser.add_argument("--out", type=Path, required=True, help="folder of the sheets")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    faces = load(arguments.yaleb)
-    watch = Watch()
-    crops = read_crops(arguments.celeba)
-    features = light_features(crops)
-    watch.look("first pass (read, decode, crop, features)", len(crops))
-    drawn = np.random.default_rng(0).permutation(len(crops))[:POOL]
-    pool = features_with_variants(crops[drawn])
-    watch.look("variants of the pool", len(drawn))
+    faces = read_yale(arguments.yaleb)
     known = np.flatnonzero(faces.labels >= 0)
-    model = train(
-        faces.features[0, known],
-        faces.labels[known],
-        np.ones(len(known)),
-        faces.subjects[known],
-        pool,
-    ).model
-    watch.look("training with five-fold cross-validation", len(known))
+    taught = light_features([faces.pixels[row] for row in known])
+    watch = Watch()
+    pictures = read_pictures(arguments.celeba, arguments.images)
+    features = light_features(pictures)
+    watch.look("first pass (read, decode, faces, features)", len(pictures))
+    found = np.isfinite(features).all(axis=1)
+    print(f"without a face: {len(found) - found.sum():,}")
+    drawn = np.random.default_rng(0).permutation(len(pictures))[:POOL]
+    pool = features_with_variants([pictures[row] for row in drawn], VARIANTS)
+    pool = pool[:, np.isfinite(pool).all(axis=(0, 2))]
+    watch.look("variants of the pool", len(drawn))
+    shown = np.isfinite(taught).all(axis=1)
+    labels, people = faces.labels[known][shown], faces.people[known][shown]
+    model = train(taught[shown], labels, np.ones(len(labels)), people, pool).model
+    watch.look("training with five-fold cross-validation", len(labels))
     probabilities = model.predict(features)
-    watch.look("proposals", len(crops))
+    watch.look("proposals", len(pictures))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"peak memory {peak:.0f} MiB, {crops.nbytes / 2**20:.0f} of them crops kept for sheets")
-    report(probabilities, model.predict(light_features(crops[:, :, ::-1])), crops)
+    print(f"peak memory {peak:.0f} MiB, with all pictures kept for the sheets")
+    flipped = light_features([np.ascontiguousarray(p[:, ::-1]) for p in pictures[:MIRRORED]])
+    report(probabilities, model.predict(flipped))
     rng = np.random.default_rng(1)
     for label, name in enumerate(LABELS):
-        members = np.flatnonzero(probabilities.argmax(axis=1) == label)
-        write_sheet(crops[rng.permutation(members)[:SHOWN]], arguments.out / f"{name}.png")
+        members = rng.permutation(np.flatnonzero(probabilities.argmax(axis=1) == label))
+        write_sheet([pictures[row] for row in members[:SHOWN]], arguments.out / f"{name}.png")
     doubtful = np.argsort(-margin_uncertainty(probabilities))[:SHOWN]
-    write_sheet(crops[doubtful], arguments.out / "doubtful.png")
-    side = features[:, N_ODD - 1]
-    print(f"sheets in {arguments.out}; side of the rendered heads: sd {side.std():.1f}")
+    write_sheet([pictures[row] for row in doubtful], arguments.out / "doubtful.png")
+    write_sheet([pictures[row] for row in np.flatnonzero(~found)], arguments.out / "faceless.png")
+    print(f"sheets in {arguments.out}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Measure how well the light classifier agrees with annotators on turned faces, by yaw.
 
-The annotators are the scripts of `end_to_end.py`, which name the brighter half of the face. The
-classifier sees coarse cells of a crop, in which hair and background change sides as heads turn.
+The annotators are the scripts of `end_to_end.py`, which name the brighter half of the face.
 On images without votes, this reports the share that the classifier labels as the annotators would.
 It also reports its labels for faces that the annotators find evenly lit.
 
@@ -18,11 +17,11 @@ from pathlib import Path
 
 import _project  # noqa: F401
 import numpy as np
+from _light_reader import light_features
 from end_to_end import brighter_half
 
-from labeler.light_classifier.features import light_features
 from labeler.light_classifier.storage import load_model
-from rotation.data.crop import read_crop
+from rotation.data.crop import read_image
 from rotation.data.csv_rows import read_keyed_file
 from rotation.data.sources import open_source
 from rotation.diffusion.devices import choose_device
@@ -31,7 +30,6 @@ from rotation.poses.source import pose_cache_path, poses_from_images
 LABELS = np.array(["left", "center", "right"])
 EDGES = (-50, -25, -15, 15, 25, 50)
 MOST = 450  # images of a range of yaws
-SIDE = 64
 
 
 def main() -> None:
@@ -48,9 +46,9 @@ def main() -> None:
         for low, high in pairwise(EDGES):
             chosen = names[(yaws >= low) & (yaws < high)][:MOST]
             said = np.array([brighter_half(images.read(name)) for name in chosen])
-            crops = np.stack([read_crop(images, name, SIDE) for name in chosen])
+            pictures = [np.asarray(read_image(images, name)) for name in chosen]
             model = load_model(options.classifier)[0]
-            found = LABELS[model.predict(light_features(crops)).argmax(axis=1)]
+            found = LABELS[model.predict(light_features(pictures)).argmax(axis=1)]
             even = [f"{(found[said == 'center'] == label).mean():.2f}" for label in LABELS]
             shares = " | ".join([f"{(found == said).mean():.2f}", *even])
             print(f"| {low}° to {high}° | {len(chosen)} | {shares} |", flush=True)

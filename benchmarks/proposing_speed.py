@@ -35,7 +35,7 @@ from sqlalchemy import insert, select
 from labeler.campaigns.service import activate_campaign, ensure_campaign, fill_campaign
 from labeler.consensus.store import recount
 from labeler.database.engine import Database
-from labeler.light_classifier.features import N_ODD, RENDERED_SCALE
+from labeler.light_classifier.face_features import N_ODD, RENDERED_SCALE
 from labeler.models.accounts import Annotator
 from labeler.models.images import Dataset, Image
 from labeler.models.proposals import ModelRun

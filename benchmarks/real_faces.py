@@ -28,10 +28,10 @@ import _project  # noqa: F401
 import numpy as np
 from _face_judge import FaceJudge, Seen
 from _face_sheets import Strip, draw
+from _light_reader import light_features
 from _side_contrast import side_contrast
 from numpy.typing import NDArray
 
-from labeler.light_classifier.features import light_features
 from labeler.light_classifier.mirror_logistic import MirrorLogistic
 from labeler.light_classifier.storage import load_model as load_classifier
 from rotation.data.celeba import read_tables

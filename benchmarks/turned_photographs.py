@@ -32,6 +32,7 @@ from pathlib import Path
 import _project  # noqa: F401
 import numpy as np
 from _face_judge import FaceJudge, mesh_yaw
+from _light_reader import light_features
 from _photographs import (
     Box,
     Photograph,
@@ -61,7 +62,6 @@ from _yaw_judges import SIDE, YawJudges, calibrate, read_points
 from numpy.typing import NDArray
 from PIL import Image
 
-from labeler.light_classifier.features import light_features
 from labeler.light_classifier.storage import load_model as load_classifier
 from rotation.data.crop import Pixels
 from rotation.data.labels import LABELS
@@ -253,7 +253,7 @@ class Bench:
     def _against_truth(self, way: Way, head: object) -> Arrays:
         source = rendered_source(head)
         window = (0, 0, source.shape[1], source.shape[0])
-        photograph = Photograph("", "", source, window, self._light(source, window))
+        photograph = Photograph("", "", source, window, self._light(source))
         found = {key: [] for key in RENDERED}
         for frame, yaw in zip(way.turn(photograph, YAWS), YAWS, strict=True):
             truth, shown, new = rendered_truth(head, yaw)
@@ -354,12 +354,11 @@ class Bench:
         photograph = one.read(name)
         label = self.labels.get(name) if one.title == "celeba" else None
         if label not in LABELS:
-            label = self._light(photograph.pixels, photograph.window)
+            label = self._light(photograph.pixels)
         return replace(photograph, light=label)
 
-    def _light(self, pixels: Pixels, window: tuple) -> str:
-        crops = standard_crops(Photograph("", "", pixels, window), pixels[None], 64)
-        return LABELS[int(self.classifier.predict(light_features(crops))[0].argmax())]
+    def _light(self, pixels: Pixels) -> str:
+        return LABELS[int(self.classifier.predict(light_features([pixels]))[0].argmax())]
 
     def _reference_points(self, one: PhotographSet, names: Sequence[str]) -> Arrays:
         photographs = [one.read(name) for name in names]
@@ -404,7 +403,6 @@ class Bench:
             for frame, mesh in zip(frames, meshes, strict=True)
         ]
         head = head_mask(meshes[0], shape)
-        small = np.stack([cut(one, box, 64) for one, box in zip(frames, boxes, strict=True)])
         back = [masked_psnr(photograph.pixels, one, head) for one in strip["back"]]
         return {
             "source_yaw": yaws[:, 0],
@@ -412,7 +410,7 @@ class Bench:
             "source_descriptor": seen.descriptors[0],
             "descriptors": seen.descriptors[1:],
             "contrast": seen.contrast[1:],
-            "light": self.classifier.predict(light_features(small)).argmax(axis=1),
+            "light": self.classifier.predict(light_features(frames)).argmax(axis=1),
             "sharpness": np.array(energy[1:]) / energy[0],
             "points": np.stack(
                 [

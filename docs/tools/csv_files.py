@@ -76,7 +76,15 @@ CSV_FILES = (
         "proposals.csv",
         "Written by `classifier predict`, read by `classifier evaluate`.",
         sources.PROPOSAL_COLUMNS,
-        {"filename": _FILENAME, **_PROBABILITIES},
+        {
+            "filename": _FILENAME,
+            **_PROBABILITIES,
+            "azimuth_deg": "Where the light comes from, in degrees: 0 is the camera, negative the "
+            "viewer's left. Empty without a face.",
+            "azimuth_spread_deg": "Standard deviation of the azimuth.",
+            "strength": "How much darker the darker half of the face is, 0 (equal) to 1 (black).",
+            "n_faces": "How many faces were found; 0: the probabilities are equal.",
+        },
     ),
     CsvFile(
         "poses.csv",

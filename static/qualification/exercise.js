@@ -25,7 +25,8 @@ document.getElementById("help-link")?.addEventListener("click", (event) => {
   event.preventDefault();
   help.showModal();
 });
-document.addEventListener("submit", () => { sent = true; });
+// Only this form: the one that closes the help is submitted too.
+document.getElementById("answers")?.addEventListener("submit", () => { sent = true; });
 window.addEventListener("pageshow", () => { sent = false; });
 document.addEventListener("keydown", (event) => {
   if (event.repeat || isCombined(event) || help.open) return;

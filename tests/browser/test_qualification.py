@@ -75,6 +75,15 @@ def test_by_keys(
     assert page.url.endswith("/label")
 
 
+def test_keys_answer_after_the_help_was_closed(sign_in: SignIn, truth: dict[int, str]) -> None:
+    page = sign_in().page
+    page.goto("/label/training")
+    page.keyboard.press("?")
+    page.get_by_role("button", name="Close").click()
+    page.keyboard.press(KEYS[truth[asked(page)]])
+    expect(page.locator("#lesson")).to_contain_text("Correct: ")
+
+
 def test_without_scripts(site: Site, sign_in: SignIn, truth: dict[int, str]) -> None:
     person = sign_in(java_script_enabled=False)
     page = person.page

@@ -42,11 +42,27 @@ def test_keys_are_changed_for_one_person_and_restored(ann: Browser, visit: Visit
     assert told(ann) == DEFAULT_KEYS
 
 
-def test_all_are_turned_off_and_no_page_names_them(ann: Browser) -> None:
-    ann.submit("/account/keys", {"choice": "off"})
-    assert set(told(ann).values()) == {""}
-    for address in ("/label", "/guide", "/grid?label=left&source=model&size=24"):
-        assert not re.search(r"<kbd[^>]*>[a-z0-9?]</kbd>", ann.get(address).text), address
+def test_all_are_turned_off_and_no_page_names_them(visit: Visit, dataset_id: int) -> None:
+    boss = visit("supervisor")
+    boss.submit("/account/keys", {"choice": "off"})
+    assert set(told(boss).values()) == {""}
+    decided = {"decision": "left", "note": "", "seen": "0"}
+    assert boss.submit("/admin/contested/1", decided).status_code == 303
+    pages = ("/label", "/guide", "/grid?label=left&source=model&size=24")
+    for address in (*pages, "/admin/contested", "/admin/contested/2"):
+        page = boss.get(address)
+        assert page.status_code == 200
+        assert not re.search(r"<kbd[^>]*>[a-z0-9?]</kbd>", page.text), address
+    assert 'id="use_as_gold"' in page.text
+    assert 'id="undo"' in page.text
+
+
+def test_adjudication_names_own_keys(visit: Visit, dataset_id: int) -> None:
+    boss = visit("supervisor")
+    boss.submit("/account/keys", {"choice": "own", "key-left": "a", "key-skip": "n"})
+    page = boss.get("/admin/contested/1").text
+    assert "<kbd>a</kbd>" in page
+    assert '<kbd class="key">n</kbd>' in page
 
 
 @pytest.mark.parametrize(

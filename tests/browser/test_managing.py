@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -21,7 +22,7 @@ from labeler.models.voting import Vote
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection
 from tests.browser.conftest import ROOT, Person, SignIn, Site, environment
-from tests.browser.label_page import open_label_page, violations
+from tests.browser.label_page import DESKTOP, PHONE, open_label_page, violations
 
 
 @pytest.fixture
@@ -290,3 +291,23 @@ def test_contested_image_and_answers_are_in_one_view(
     expect(page.locator("#picture-title")).to_have_text(
         strip.locator("a[aria-current] img").get_attribute("alt") or ""
     )
+
+
+@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_the_menu_shows_the_page_and_all_campaigns(
+    sign_in: SignIn, contested: int, device: dict[str, Any]
+) -> None:
+    """The list of campaigns drops down beside the tabs, which scroll on a phone."""
+    person = sign_in("admin", **device)
+    page = person.page
+    page.goto(f"/admin/contested?campaign={contested}")
+    chooser = page.locator(".chooser")
+    chooser.locator("summary").click()
+    assert chooser.get_by_role("link").count() >= 2
+    for link in chooser.get_by_role("link").all():
+        link.click(trial=True)  # not covered by anything, and not cut off
+        expect(link).to_be_in_viewport(ratio=1)
+    assert violations(person) == []
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= device["viewport"]["width"]
+    expect(page.locator(".menu [aria-current]").last).to_be_in_viewport(ratio=1)

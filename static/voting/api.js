@@ -5,15 +5,17 @@ const TIMEOUT_MS = 10_000;
 
 /**
  * @typedef {"done" | "refused" | "signed-out" | "retry"} Kind
- * @typedef {{kind: Kind, status: number, body: any}} Outcome
+ * @typedef {{kind: Kind, status: number, body: any, offline?: boolean}} Outcome `offline`: whether
+ *   the site was not reached at all
+ * @typedef {"online" | "busy" | "offline"} Connection
  */
 
 /**
- * Dispatches "reach" when the site begins or ceases to respond, and "accepted" when it has done what
- * was asked.
+ * Dispatches "reach" when the connection changes, and "accepted" when the site has done what was asked.
  */
 export class Api extends EventTarget {
-  /** Whether the site responded last time. */ reachable = navigator.onLine;
+  /** What came of the last request. @type {Connection} */
+  connection = navigator.onLine ? "online" : "offline";
   #addresses;
   #annotatorId;
   #csrfToken;
@@ -77,16 +79,16 @@ export class Api extends EventTarget {
     };
   }
 
-  /** Note whether the site can be reached. @param {boolean} reachable */
-  reach(reachable) {
-    if (reachable === this.reachable) return;
-    this.reachable = reachable;
+  /** Note how the site can be reached. @param {Connection} connection */
+  reach(connection) {
+    if (connection === this.connection) return;
+    this.connection = connection;
     this.dispatchEvent(new CustomEvent("reach"));
   }
 
   async #request(address, options) {
     const outcome = await this.#ask(address, options);
-    this.reach(outcome.kind !== "retry");
+    this.reach(outcome.kind !== "retry" ? "online" : outcome.offline ? "offline" : "busy");
     if (outcome.kind === "done") this.dispatchEvent(new CustomEvent("accepted"));
     return outcome;
   }
@@ -98,9 +100,11 @@ export class Api extends EventTarget {
       const response = await fetch(address, {
         ...options, signal: abort.signal, credentials: "same-origin", redirect: "manual",
       });
-      return judge(response.status, await response.json());
+      const body = await response.json().catch(() => null);
+      abort.signal.throwIfAborted();
+      return judge(response.status, body);
     } catch {
-      return { kind: "retry", status: 0, body: null };
+      return { kind: "retry", status: 0, body: null, offline: !abort.signal.aborted };
     } finally {
       clearTimeout(timer);
     }
@@ -110,7 +114,8 @@ export class Api extends EventTarget {
 /** Say what a status means for the queue. @returns {Outcome} */
 function judge(status, body) {
   const ours = typeof body?.ok === "boolean";
-  if (!ours || status >= 500 || status === 408 || status === 429) return { kind: "retry", status, body };
+  if (status >= 500 || status === 408 || status === 429) return { kind: "retry", status, body, offline: false };
+  if (!ours) return { kind: "retry", status, body, offline: true }; // a login page of the Wi-Fi answered
   if (status === 401) return { kind: "signed-out", status, body };
   return { kind: body.ok ? "done" : "refused", status, body };
 }

@@ -115,7 +115,7 @@ class LabelPage {
     this.#queue.addEventListener("refused", ({ detail }) => this.#onRefused(detail));
     this.#api.addEventListener("reach", () => this.#onReach());
     this.#api.addEventListener("accepted", () => this.#view.settle("sign-in"));
-    window.addEventListener("offline", () => this.#api.reach(false));
+    window.addEventListener("offline", () => this.#api.reach("offline"));
     for (const type of ["online", "focus", "pageshow", "storage"]) {
       window.addEventListener(type, () => this.#wake());
     }
@@ -152,8 +152,8 @@ class LabelPage {
 
   #showNothing() {
     const idle = this.#current || this.#queue.pending().length > 0 ? null : this.#feed.idle;
-    const text = this.#view.showNothing(idle, this.#api.reachable);
-    if (this.#said && (idle || !this.#api.reachable)) this.#announce(text);
+    const text = this.#view.showNothing(idle, this.#api.connection);
+    if (this.#said && (idle || this.#api.connection !== "online")) this.#announce(text);
   }
 
   /** Say what has happened and what is shown now, once for each image. */
@@ -203,7 +203,7 @@ class LabelPage {
 
   /** Ask whether the site can be reached again, if no vote does so. */
   #probe() {
-    if (this.#api.reachable || this.#queue.pending().length > 0) return;
+    if (this.#api.connection === "online" || this.#queue.pending().length > 0) return;
     if (performance.now() - this.#probedAt < PROBE_MS) return;
     this.#probedAt = performance.now();
     void this.#feed.fill({ renew: true });
@@ -240,7 +240,7 @@ class LabelPage {
   /** Send what waits, because the connection or the person may be back. */
   #wake() {
     void this.#queue.drain();
-    void this.#feed.fill({ renew: !this.#api.reachable });
+    void this.#feed.fill({ renew: this.#api.connection !== "online" });
     this.#showWaiting();
   }
 
@@ -269,8 +269,8 @@ class LabelPage {
   #showWaiting() {
     const pending = this.#queue.pending();
     const late = pending.length > 0 && Date.now() - pending[0].madeAt > LATE_MS;
-    const { reachable } = this.#api;
-    this.#view.showWaiting(late || !reachable ? pending.length : 0, reachable);
+    const { connection } = this.#api;
+    this.#view.showWaiting(late || connection !== "online" ? pending.length : 0, connection);
   }
 }
 

@@ -5,6 +5,7 @@ import { fitTo } from "./fit.js";
 const WAITING = "The next image is loading.";
 const OFFLINE = "You are offline. Your answers are kept in this browser and are sent when the "
   + "connection is back. The next image comes then.";
+const BUSY = "The site is busy. Your answers are kept and sent again.";
 const number = new Intl.NumberFormat("en");
 
 export class View {
@@ -38,10 +39,11 @@ export class View {
   /**
    * Show that no image is ready. `idle`: why none will come; null: one is loading, or will once the
    * site can be reached.
+   * @param {import("./api.js").Connection} connection
    * @returns {string} what is shown
    */
-  showNothing(idle, reachable) {
-    const text = idle ? `${idle.title} ${idle.message}` : reachable ? WAITING : OFFLINE;
+  showNothing(idle, connection) {
+    const text = idle ? `${idle.title} ${idle.message}` : { online: WAITING, busy: BUSY, offline: OFFLINE }[connection];
     if (this.#nothing === text) return text;
     this.#nothing = text;
     this.#image = null;
@@ -62,12 +64,13 @@ export class View {
     this.#count.textContent = left === null ? answered : `${answered}, ${number.format(left)} to go`;
   }
 
-  /** Show how many votes wait, and whether the site can be reached. */
-  showWaiting(count, reachable) {
+  /** Show how many votes wait, and whether the site can be reached. @param {import("./api.js").Connection} connection */
+  showWaiting(count, connection) {
     const votes = `${number.format(count)} ${count === 1 ? "vote" : "votes"}`;
     const waiting = count === 0 ? "" : `${votes} waiting to be sent`;
-    const offline = count === 0 ? "Offline" : `Offline: ${votes} kept here`;
-    const shown = reachable ? waiting : offline;
+    const why = connection === "busy" ? "Site busy" : "Offline";
+    const lost = count === 0 ? why : `${why}: ${votes} kept here`;
+    const shown = connection === "online" ? waiting : lost;
     if (this.#connection.textContent !== shown) this.#connection.textContent = shown;
   }
 

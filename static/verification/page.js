@@ -6,62 +6,17 @@
 import { Api } from "../voting/api.js";
 import { isCombined, nameOf } from "../voting/keys.js";
 import { openStorage } from "../voting/queue.js";
-import { Outbox } from "./outbox.js";
+import { describeRefused, Outbox } from "./outbox.js";
+import { imageOf, Tile } from "./tile.js";
 
-const NEXT = {
-  left: ["left", "center", "right", "unsure"],
-  center: ["center", "left", "right", "unsure"],
-  right: ["right", "center", "left", "unsure"],
-};
 const KEYS = { 1: "left", 2: "center", 3: "right", u: "unsure" };
 const KNOWN = [...Object.keys(KEYS), "z"];
 const RETRY_MS = 3000;
 const OFFLINE = "You are offline. This page is kept in this browser and is sent when the connection is back.";
-
-class Tile {
-  /** @param {HTMLElement} label @param {number} number @param {number} count @param {string} called */
-  constructor(label, number, count, called) {
-    this.seen = false;
-    this.called = called;
-    this.select = label.querySelector("select");
-    this.imageId = this.select.name.replace("answer-", "");
-    this.button = document.createElement("button");
-    this.word = document.createElement("span");
-    this.name = `Image ${number} of ${count}`;
-    this.button.type = "button";
-    this.button.className = "tile";
-    this.button.tabIndex = -1;
-    this.button.append(label.querySelector("img"), this.word);
-    label.replaceWith(this.button);
-    this.select.hidden = true;
-    this.button.after(this.select); // the form still sends its answer
-    this.show();
-  }
-
-  get answer() {
-    return this.select.value;
-  }
-
-  get changed() {
-    return this.answer !== this.called;
-  }
-
-  set(answer) {
-    this.select.value = answer;
-    this.show();
-  }
-
-  cycle() {
-    const round = NEXT[this.called];
-    this.set(round[(round.indexOf(this.answer) + 1) % round.length]);
-  }
-
-  show() {
-    this.word.textContent = this.changed ? `not ${this.called}: ${this.answer}` : this.answer;
-    this.button.classList.toggle("changed", this.changed);
-    this.button.setAttribute("aria-label", `${this.name}: ${this.word.textContent}`);
-  }
-}
+const BUSY = "The site is busy. Your answers are kept and sent again.";
+const NOT_KEPT = "This page could not be sent yet, and this browser cannot keep it. Leave it open until it is sent.";
+const UNDO_LATER = "The page that you confirmed last waits to be sent. It can be undone after that.";
+const NO_STORAGE = "This browser does not allow the page to store data. Answers that have not been sent are lost when you close the page.";
 
 class GridPage {
   #outbox;
@@ -71,7 +26,9 @@ class GridPage {
   #confirm = document.getElementById("confirm");
   #called = this.#form.dataset.label;
   #sent = false;
-  #sending = false;
+  #leaving = false;
+  #askedUndo = false;
+  #delivery = Promise.resolve();
   #timer = 0;
   /** @type {Tile[]} */ #tiles;
 
@@ -85,6 +42,8 @@ class GridPage {
     this.#watch();
     this.#form.addEventListener("submit", (event) => this.#onSubmit(event));
     document.addEventListener("keydown", (event) => this.#onKey(event));
+    document.getElementById("undo-form")?.addEventListener("submit", (event) => this.#onUndo(event));
+    document.getElementById("choose").addEventListener("click", () => this.#outbox.dropDraft(this.#claim));
     for (const tile of this.#tiles) {
       tile.button.addEventListener("click", () => this.#change(tile, () => tile.cycle()));
       tile.button.addEventListener("focus", () => this.#makeCurrent(tile));
@@ -116,7 +75,7 @@ class GridPage {
     if (isCombined(event) || event.repeat && event.key === "Enter") return;
     const at = this.#tiles.findIndex(({ button }) => button === document.activeElement);
     const key = nameOf(event, KNOWN);
-    if (key === "z") document.getElementById("undo")?.click();
+    if (key === "z") this.#undo(event);
     else if (at < 0) return;
     else if (key === "Enter") this.#form.requestSubmit(this.#confirm);
     else if (key in KEYS) this.#change(this.#tiles[at], () => this.#tiles[at].set(KEYS[key]));
@@ -148,13 +107,13 @@ class GridPage {
   #change(tile, how) {
     if (this.#sent) return;
     how();
-    this.#outbox.draft(this.#answers((one) => one.changed));
+    this.#outbox.draft(this.#claim, this.#answers((one) => one.touched));
     this.#tell();
   }
 
   /** Mark again what was marked before the page was loaded again. */
   #restore() {
-    const marks = this.#outbox.drafted();
+    const marks = this.#outbox.drafted(this.#claim);
     for (const tile of this.#tiles) if (tile.imageId in marks) tile.set(marks[tile.imageId]);
   }
 
@@ -182,30 +141,66 @@ class GridPage {
     unseen[0].button.focus({ preventScroll: true });
   }
 
+  /** Which images the page shows. */
+  get #claim() {
+    const { label, source, campaign_id: campaign } = this.#form.elements;
+    return { label: label.value, source: source.value, campaign_id: Number(campaign.value) };
+  }
+
+  get #batch() {
+    return this.#form.elements.batch.value;
+  }
+
   #send() {
+    const size = Number(this.#form.elements.size.value);
+    this.#outbox.keep({ batch: this.#batch, ...this.#claim, size, answers: this.#answers() });
     this.#sent = true;
     this.#confirm.setAttribute("aria-disabled", "true");
-    const { batch, label, source, size, campaign_id: campaign } = this.#form.elements;
-    this.#outbox.keep({
-      batch: batch.value, label: label.value, source: source.value, size: Number(size.value),
-      campaign_id: Number(campaign.value),
-      answers: this.#answers(),
-    });
-    void this.#deliver();
+    this.#deliver();
+  }
+
+  /** While a confirmed page waits, the site would undo the page before. */
+  #onUndo(event) {
+    if (!this.#outbox.waits()) return;
+    event.preventDefault();
+    this.#askedUndo = true;
+    this.#say(UNDO_LATER);
+  }
+
+  #undo(event) {
+    const button = document.getElementById("undo");
+    if (button) button.click();
+    else this.#onUndo(event);
+  }
+
+  /** Send what is kept, after what is being sent. */
+  #deliver() {
+    this.#delivery = this.#delivery.then(() => this.#deliverNow());
   }
 
   /** Send what is kept, and go on to the next page. Without a connection try again later. */
-  async #deliver() {
-    if (!this.#sent || this.#sending) return;
-    this.#sending = true;
-    const outcome = await this.#outbox.send();
-    this.#sending = false;
-    if (outcome?.kind === "done") return location.assign(outcome.body.next);
-    if (outcome?.kind === "signed-out") return this.#askToSignIn(outcome.body.error.message);
-    if (outcome?.kind !== "retry") return this.#giveBack(outcome?.body.error.message);
-    this.#say(OFFLINE);
+  async #deliverNow() {
+    if (this.#leaving || !this.#outbox.waits() && !this.#sent) return;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.#deliver(), RETRY_MS);
+    const { sent, stopped } = await this.#outbox.send();
+    if (this.#sent && sent.has(this.#batch)) return this.#leave(sent.get(this.#batch));
+    const refused = tellRefused(this.#outbox, this.#sent ? this.#batch : null);
+    if (this.#sent && refused) return this.#giveBack(refused);
+    if (stopped?.kind === "signed-out") return this.#askToSignIn(stopped.body.error.message);
+    if (stopped) this.#waitFor(stopped);
+    else if (this.#sent) this.#leave(location.href); // another tab has sent it
+  }
+
+  #waitFor({ offline }) {
+    this.#timer = setTimeout(() => this.#deliver(), RETRY_MS);
+    if (!this.#sent) return;
+    const why = !this.#outbox.durable ? NOT_KEPT : offline ? OFFLINE : BUSY;
+    this.#say(this.#askedUndo ? `${why} ${UNDO_LATER}` : why);
+  }
+
+  #leave(address) {
+    this.#leaving = true;
+    location.assign(address);
   }
 
   #say(text) {
@@ -219,15 +214,32 @@ class GridPage {
   }
 
   /** The server refused the whole page, so the person can change it. */
-  #giveBack(message = "The page was sent from another tab. Reload it.") {
+  #giveBack(message) {
     this.#sent = false;
     this.#confirm.removeAttribute("aria-disabled");
+    this.#outbox.draft(this.#claim, this.#answers((one) => one.touched));
     this.#say(message);
   }
 }
 
-/** Where no images are shown, `z` undoes the last page as well. */
-function listenForUndo() {
+/** Where no images are shown: send what is kept, and let `z` undo the last page as well. */
+function rest(outbox) {
+  let timer = 0;
+  const again = async () => {
+    clearTimeout(timer);
+    const { sent } = await outbox.send();
+    if (sent.size > 0) return location.reload();
+    tellRefused(outbox);
+    clearTimeout(timer);
+    if (outbox.waits()) timer = setTimeout(again, RETRY_MS);
+  };
+  for (const type of ["online", "focus"]) window.addEventListener(type, again);
+  if (outbox.waits()) timer = setTimeout(again, RETRY_MS);
+  document.getElementById("undo-form")?.addEventListener("submit", (event) => {
+    if (!outbox.waits()) return;
+    event.preventDefault();
+    notify(UNDO_LATER);
+  });
   document.addEventListener("keydown", (event) => {
     const undo = document.getElementById("undo");
     if (isCombined(event) || event.repeat || !undo || nameOf(event, ["z"]) !== "z") return;
@@ -236,15 +248,52 @@ function listenForUndo() {
   });
 }
 
+/**
+ * Show which pages were refused. Return why that of `batch` was, instead of showing it.
+ * @param {Outbox} outbox @param {?string} [batch] @returns {string | undefined}
+ */
+function tellRefused(outbox, batch = null) {
+  const refused = outbox.takeRefused();
+  const others = refused.filter(({ page }) => page.batch !== batch);
+  if (others.length > 0) notify(describeRefused(others));
+  return refused.find(({ page }) => page.batch === batch)?.refused;
+}
+
+/** Show a message above the page. @param {string} text */
+function notify(text) {
+  const main = document.getElementById("main");
+  if ([...main.querySelectorAll(".message")].some((one) => one.textContent === text)) return;
+  const box = Object.assign(document.createElement("div"), { className: "message error" });
+  box.setAttribute("role", "alert");
+  box.append(Object.assign(document.createElement("p"), { textContent: text }));
+  main.prepend(box);
+}
+
+/** Take away the images that were answered on a page that waits. @returns {boolean} whether some are left */
+function hideAnswered(outbox) {
+  const form = document.getElementById("grid");
+  if (!form) return false;
+  const campaign = Number(form.elements.campaign_id.value);
+  for (const label of form.querySelectorAll("label.tile")) {
+    if (outbox.answers(campaign, imageOf(label))) label.closest("li").remove();
+  }
+  if (form.querySelector("label.tile")) return true;
+  for (const id of ["how", "confirm"]) document.getElementById(id).hidden = true;
+  notify("You have answered all images of this page. Your answers are kept and sent again.");
+  return false;
+}
+
 /** Send pages that an earlier visit has left, then show what is open now. */
 async function start() {
   const data = JSON.parse(document.getElementById("grid-data").textContent);
-  const { storage } = openStorage();
-  const outbox = new Outbox({ ...data, api: new Api(data), storage });
-  const earlier = await outbox.send();
-  if (earlier?.kind === "done") location.reload();
-  else if (document.getElementById("grid")) new GridPage(outbox, data.addresses.signIn);
-  else listenForUndo();
+  const { storage, durable } = openStorage();
+  const outbox = new Outbox({ ...data, api: new Api(data), storage, durable });
+  const { sent } = await outbox.send();
+  if (sent.size > 0) return location.reload();
+  tellRefused(outbox);
+  if (!durable) notify(NO_STORAGE);
+  if (hideAnswered(outbox)) new GridPage(outbox, data.addresses.signIn);
+  else rest(outbox);
 }
 
 // After "back" these images are answered already, so the page is loaded again.

@@ -5,7 +5,7 @@ import { Api } from "./api.js";
 import { isCombined, nameOf } from "./keys.js";
 import { Feed, keyOf, load } from "./prefetch.js";
 import { openStorage, VoteQueue } from "./queue.js";
-import { Outbox } from "../verification/outbox.js";
+import { describeRefused, Outbox } from "../verification/outbox.js";
 import { describe, View } from "./view.js";
 
 const LATE_MS = 2000; // after so long the page says that a vote is waiting
@@ -35,6 +35,7 @@ class LabelPage {
   #said = ""; // what to announce with the next image
   #probedAt = 0;
   #api;
+  #outbox; // pages of "Verify many images"
 
   constructor(data) {
     this.#data = data;
@@ -48,7 +49,7 @@ class LabelPage {
     });
     const { site, annotatorId } = data;
     this.#queue = new VoteQueue({ site, annotatorId, api, storage, feed: this.#feed });
-    void new Outbox({ site, annotatorId, api, storage }).send();
+    this.#outbox = new Outbox({ site, annotatorId, api, storage, durable });
     const waiting = this.#queue.pending();
     this.#uncertain = waiting.length > 0;
     this.#progress = waiting.reduce(
@@ -63,6 +64,7 @@ class LabelPage {
   start() {
     void this.#feed.fill({ renew: true });
     void this.#queue.drain();
+    void this.#sendPages();
     this.#feed.idle = this.#data.idle;
     this.#feed.add(this.#data.images);
     this.#advance();
@@ -197,6 +199,7 @@ class LabelPage {
   }
 
   #onReach() {
+    if (this.#api.connection === "online") void this.#sendPages();
     this.#showWaiting();
     if (this.#current?.state !== "ready") this.#showNothing();
   }
@@ -240,8 +243,16 @@ class LabelPage {
   /** Send what waits, because the connection or the person may be back. */
   #wake() {
     void this.#queue.drain();
+    void this.#sendPages();
     void this.#feed.fill({ renew: this.#api.connection !== "online" });
     this.#showWaiting();
+  }
+
+  /** Send pages of "Verify many images" that wait, and tell which the site does not take. */
+  async #sendPages() {
+    await this.#outbox.send();
+    const refused = this.#outbox.takeRefused();
+    if (refused.length > 0) this.#view.notify(describeRefused(refused));
   }
 
   #count(step) {

@@ -165,7 +165,7 @@ export class VoteQueue extends EventTarget {
 }
 
 /** Run `work(alone)` while no other tab does. Without locks (on http) `alone` is false. */
-function withLock(name, work) {
+export function withLock(name, work) {
   return navigator.locks ? navigator.locks.request(name, () => work(true)) : work(false);
 }
 

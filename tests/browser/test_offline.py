@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import SignIn, Site
-from tests.browser.label_page import Diary, open_label_page
+from tests.browser.label_page import Diary, open_label_page, violations
 from tests.browser.test_verification import ADDRESS, open_grid, stored
 
 GRID_SENT = "() => !Object.keys(localStorage).some(k => k.startsWith('sidelight.grid.'))"
@@ -143,3 +143,154 @@ def test_who_is_signed_out_keeps_the_page(site: Site, sign_in: SignIn) -> None:
     page.evaluate("window.dispatchEvent(new Event('focus'))")
     expect(page.locator(".message")).to_contain_text("24 answers have been stored")
     assert len(stored(site, person.username)) == len(images)
+
+
+def busy(route: Route) -> None:
+    """What a proxy answers while the site restarts."""
+    if route.request.method == "POST":
+        route.fulfill(status=503, content_type="text/html", body="<h1>Try again</h1>")
+    else:
+        route.continue_()
+
+
+def confirm_while_busy(page: Page, batch: str = "") -> None:
+    """Confirm the page in hand while the site takes none. `batch`: another name for it."""
+    if batch:
+        page.locator("#grid [name=batch]").evaluate("(e, name) => { e.value = name; }", batch)
+    wait_until_all_is_seen(page)
+    page.route("**/grid", busy)
+    page.keyboard.press("Enter")
+    expect(page.locator("#said")).to_have_text(
+        "The site is busy. Your answers are kept and sent again."
+    )
+
+
+def test_a_busy_site_is_not_called_offline(site: Site, sign_in: SignIn) -> None:
+    person = sign_in()
+    page = person.page
+    open_label_page(page)
+    page.route("**/label/votes", busy)
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#connection")).to_have_text("Site busy: 1 vote kept here")
+    page.unroute("**/label/votes")
+    Diary(page).wait_until_sent()
+    expect(page.locator("#connection")).to_have_text("")
+    assert len(site.votes_of(person.username)) == 1
+
+
+def test_undo_leaves_the_page_before_alone_while_one_waits(site: Site, sign_in: SignIn) -> None:
+    person = sign_in(**TALL)
+    page = person.page
+    open_grid(page)
+    wait_until_all_is_seen(page)
+    page.keyboard.press("Enter")
+    expect(page.locator(".message")).to_contain_text("24 answers have been stored")
+    expect(page.locator("button.tile").first).to_be_focused()
+    confirm_while_busy(page)
+    page.keyboard.press("z")
+    expect(page.locator("#said")).to_contain_text("It can be undone after that.")
+    page.get_by_role("button", name="Undo the last page").click()
+    page.unroute("**/grid")
+    page.wait_for_function(GRID_SENT)
+    assert len(stored(site, person.username)) == 48
+
+
+def test_kept_pages_are_sent_in_their_order(site: Site, sign_in: SignIn) -> None:
+    """The second page does not show again what the first one has answered."""
+    person = sign_in(**TALL)
+    page = person.page
+    first = open_grid(page)
+    confirm_while_busy(page, "gridffffffffffffffff")
+    page.goto(ADDRESS.replace("24", "36"))
+    expect(page.locator("button.tile")).to_have_count(12)
+    expect(page.locator("button.tile").first).to_be_focused()
+    confirm_while_busy(page, "grid0000000000000000")
+    sent: list[str] = []
+    page.unroute("**/grid")
+    page.on("request", lambda one: sent.append(one.post_data or "") if one.post_data else None)
+    page.wait_for_function(GRID_SENT)
+    assert ["ffff" in data for data in sent] == [True, False]
+    answered = stored(site, person.username)
+    assert len(answered) == 36
+    assert set(first) < set(answered)
+
+
+def test_a_page_that_waits_is_not_shown_again(site: Site, sign_in: SignIn) -> None:
+    person = sign_in(**TALL)
+    page = person.page
+    open_grid(page)
+    confirm_while_busy(page)
+    page.goto(ADDRESS)
+    expect(page.get_by_role("alert")).to_contain_text("You have answered all images of this page.")
+    expect(page.locator("#confirm")).to_be_hidden()
+    assert violations(person) == []
+    page.unroute("**/grid")
+    expect(page.locator(".message")).to_contain_text("24 answers have been stored")
+    assert len(stored(site, person.username)) == 24
+
+
+@pytest.mark.parametrize("back", ["/grid", "/label"])
+def test_a_page_that_is_refused_later_is_told(sign_in: SignIn, back: str) -> None:
+    page = sign_in(**TALL).page
+    open_grid(page)
+    confirm_while_busy(page, "no-batch")
+    page.goto("/guide")
+    page.unroute("**/grid")
+    page.goto(back)
+    told = "24 answers of “Verify many images” were not accepted: This page has expired."
+    expect(page.get_by_role("alert")).to_contain_text(told)
+    page.wait_for_function(GRID_SENT)
+
+
+@pytest.mark.parametrize("key", ["", "sidelight.grid."], ids=["forbidden", "full"])
+def test_a_page_is_sent_without_storage(site: Site, sign_in: SignIn, key: str) -> None:
+    person = sign_in(**TALL)
+    page = person.page
+    page.add_init_script(
+        f"""const set = Storage.prototype.setItem;
+        Storage.prototype.setItem = function (name, text) {{
+          if (name.startsWith("{key}")) throw new DOMException("full", "QuotaExceededError");
+          set.call(this, name, text);
+        }};"""
+    )
+    open_grid(page)
+    expect(page.get_by_role("alert")).to_have_count(0 if key else 1)
+    wait_until_all_is_seen(page)
+    page.route("**/grid", busy)
+    page.keyboard.press("Enter")
+    expect(page.locator("#said")).to_contain_text("Leave it open until it is sent.")
+    page.unroute("**/grid")
+    expect(page.locator(".message").first).to_be_visible()
+    page.wait_for_function("() => document.body.innerText.includes('24 answers have been stored')")
+    assert len(stored(site, person.username)) == 24
+
+
+def test_marks_are_kept_for_each_label_until_others_are_chosen(sign_in: SignIn) -> None:
+    page = sign_in(**TALL).page
+    open_grid(page)
+    page.keyboard.press("3")
+    page.goto(ADDRESS.replace("left", "right"))
+    page.locator("button.tile").first.focus()
+    page.keyboard.press("2")
+    open_grid(page)
+    expect(page.locator(".tile.changed")).to_have_count(1)
+    page.get_by_role("link", name="Choose other images").click()
+    open_grid(page)
+    expect(page.locator("button.tile")).to_have_count(24)
+    expect(page.locator(".tile.changed")).to_have_count(0)
+
+
+def test_a_mark_taken_back_after_an_undo_survives_a_reload(sign_in: SignIn) -> None:
+    page = sign_in(**TALL).page
+    open_grid(page)
+    page.keyboard.press("3")
+    wait_until_all_is_seen(page)
+    page.keyboard.press("Enter")
+    expect(page.locator(".message")).to_contain_text("24 answers have been stored")
+    page.get_by_role("button", name="Undo the last page").click()
+    expect(page.locator(".tile.changed")).to_have_count(1)
+    page.locator(".tile.changed").focus()
+    page.keyboard.press("1")
+    open_grid(page)
+    expect(page.locator("button.tile")).to_have_count(24)
+    expect(page.locator(".tile.changed")).to_have_count(0)

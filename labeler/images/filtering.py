@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, false, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from labeler.campaigns.image_selection import has_attribute
 from labeler.consensus.derivation import DECISION_METHOD
@@ -174,8 +174,10 @@ def _by_file(scope: Scope, wanted: ImageFilter) -> Iterator[ColumnElement[bool]]
     if wanted.status in ("broken", "unchecked"):
         yield Image.status == wanted.status
     if wanted.status == "outside":
-        selected = select(Consensus.image_id).where(
-            Consensus.campaign_id == scope.campaign_id, Consensus.image_id == Image.id
+        # Under its own name: the statement around it may join this table as well.
+        row = aliased(Consensus)
+        selected = select(row.image_id).where(
+            row.campaign_id == scope.campaign_id, row.image_id == Image.id
         )
         yield Image.status == "ok"
         yield ~selected.exists()
@@ -242,9 +244,10 @@ def _named(text: str) -> ColumnElement[bool]:
 def _proposed(scope: Scope, column: Any) -> ColumnElement[bool]:
     if scope.run_id is None:
         return false()
+    own = aliased(Proposal)  # the statement around it may join this table as well
     return (
-        select(Proposal.image_id)
-        .where(Proposal.model_run_id == scope.run_id, Proposal.image_id == column)
+        select(own.image_id)
+        .where(own.model_run_id == scope.run_id, own.image_id == column)
         .exists()
     )
 

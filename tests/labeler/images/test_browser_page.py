@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from html import unescape
+from itertools import combinations
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from labeler.accounts.sessions import open_session
+from labeler.app import create_app
 from labeler.config import Settings
 from labeler.database.engine import Database
+from labeler.images.filtering import STATUSES
 from labeler.models.consensus import Consensus, Gold
 from labeler.models.images import Image
 from labeler.models.voting import Vote
@@ -47,6 +53,58 @@ def grid(visit: Visit, **query: str) -> str:
     answer = visit("supervisor").get(f"/admin/images?{urlencode(query)}")
     assert answer.status_code == 200
     return answer.text
+
+
+CONDITIONS = [
+    *(("status", status) for status in STATUSES),
+    ("label", "left"),
+    ("probability_from", "90"),
+    ("proposal", "left"),
+    ("proposal", "none"),
+    ("confidence_to", "60"),
+    ("differs", "yes"),
+    ("gold", "yes"),
+    ("gold", "no"),
+    ("identity", "1"),
+    ("partition", "0"),
+    ("yaw_from", "-20"),
+    ("attribute-Bald", "yes"),
+    ("search", "000"),
+]
+
+
+@pytest.mark.postgres
+def test_any_two_conditions_have_a_page_on_postgresql(
+    postgres_db: Database,
+    tmp_path: Path,
+    make_annotator: MakeAnnotator,
+    settings: Settings,
+) -> None:
+    label_images(postgres_db, tmp_path / "faces", make_annotator, settings)
+    supervisor = make_annotator(postgres_db, role="supervisor")
+    application = create_app(replace(settings, database_url=postgres_db.url))
+    with postgres_db.write() as session:
+        token = open_session(session, supervisor, "tests", settings)
+    client = application.test_client()
+    with client.session_transaction() as cookie:
+        cookie["token"] = token
+    try:
+        assert refused_pairs(client) == []
+    finally:
+        application.extensions["sidelight_db"].dispose()
+
+
+def test_any_two_conditions_have_a_page(visit: Visit, labelled: LabelledImages) -> None:
+    assert refused_pairs(visit("supervisor").client) == []
+
+
+def refused_pairs(client: FlaskClient) -> list[tuple[str, int]]:
+    """The pairs of conditions that are not answered with a page, and their status."""
+    asked = [
+        urlencode([one, other]) for one, other in combinations(CONDITIONS, 2) if one[0] != other[0]
+    ]
+    answers = [(query, client.get(f"/admin/images?{query}").status_code) for query in asked]
+    return [(query, status) for query, status in answers if status != 200]
 
 
 def names_on(page: str) -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
 from labeler.campaigns import service as campaigns
 from labeler.campaigns.service import CampaignPlan, get_campaign
@@ -44,13 +46,16 @@ def find(db: Database, wanted: ImageFilter, campaign_id: int = 1) -> list[int]:
     return [one.image.id for one in found.images]
 
 
-def expected(db: Database, wanted: ImageFilter) -> list[int]:
+def expected(db: Database, wanted: ImageFilter, campaign_id: int = 1) -> list[int]:
     """The same, by looking at each image."""
     with db.read() as session:
+        run_id = load_scope(session, get_campaign(session, campaign_id)).run_id
+        mine = and_(Consensus.image_id == Image.id, Consensus.campaign_id == campaign_id)
+        said = and_(Proposal.image_id == Image.id, Proposal.model_run_id == run_id)
         rows = session.execute(
             select(Image, Consensus, Proposal)
-            .outerjoin(Consensus, Consensus.image_id == Image.id)
-            .outerjoin(Proposal, Proposal.image_id == Image.id)
+            .outerjoin(Consensus, mine)
+            .outerjoin(Proposal, said)
             .order_by(Image.id)
         ).all()
     return [image.id for image, row, said in rows if _meets(image, row, said, wanted)]
@@ -132,6 +137,41 @@ FILTERS = [
 def test_filters_find_what_they_describe(any_db: Database, labelled: LabelledImages) -> None:
     for wanted in (ImageFilter(), *FILTERS):
         assert find(any_db, wanted) == expected(any_db, wanted), wanted
+
+
+def set_fields(wanted: ImageFilter) -> dict[str, Any]:
+    plain = {one.name: getattr(wanted, one.name) for one in fields(wanted)}
+    return {name: value for name, value in plain.items() if value != getattr(ImageFilter(), name)}
+
+
+def pairs() -> list[ImageFilter]:
+    """Every two conditions of `FILTERS` that a filter can have at once."""
+    single = [one for one in FILTERS if len(one.names) == 1]
+    return [
+        replace(one, **set_fields(other))
+        for one, other in combinations(single, 2)
+        if one.names != other.names
+    ]
+
+
+def test_any_two_conditions_find_what_they_describe(
+    any_db: Database, labelled: LabelledImages
+) -> None:
+    listed = ImageSelection(filenames=("000001.jpg", "000008.jpg", NAMES[13]))
+    made = campaigns.create_campaign(
+        any_db, labelled.dataset_id, CampaignPlan("two", Rules(), listed)
+    )
+    for campaign_id in (1, made):
+        for wanted in pairs():
+            found = find(any_db, wanted, campaign_id)
+            assert found == expected(any_db, wanted, campaign_id), wanted
+            if not found:
+                with any_db.read() as session:
+                    scope = load_scope(session, get_campaign(session, campaign_id))
+                    relaxed = find_relaxations(session, scope, wanted)
+                for name in wanted.names:
+                    remaining = expected(any_db, wanted.without(name), campaign_id)
+                    assert (name in relaxed) == bool(remaining), wanted
 
 
 def test_the_filters_tell_the_states_apart(

@@ -260,7 +260,7 @@ def test_an_exercise_in_hand_is_taken_after_another_campaign_became_active(
     answer = ann.submit("/label/training", {**sent, "answer": label})
     assert answer.status_code == 303
     page = ann.get(answer.location).text
-    assert "Right: " in page
-    assert "1 of 2 answered, 1 right" in page
+    assert "Correct: " in page
+    assert "1 of 2 answered, 1 correct" in page
     with db.read() as session:
         assert session.scalars(select(Vote.campaign_id)).all() == [1]

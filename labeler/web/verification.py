@@ -164,7 +164,8 @@ def _campaign_id() -> int | None:
     """Read the campaign of the page, from JSON or from the form; None if it names none."""
     if request.is_json:
         body = request_fields.json_object()
-        return request_fields.json_whole(body, "campaign_id", 1, MAX_ID)
+        named = body.get("campaign_id") is not None
+        return request_fields.json_whole(body, "campaign_id", 1, MAX_ID) if named else None
     return request_fields.row_number("campaign_id") or None
 
 

@@ -417,3 +417,15 @@ def test_a_page_in_hand_is_stored_after_another_campaign_became_active(
     assert f"{len(tiles(page))} answers have been stored" in stored
     votes = votes_of(db, ann.annotator_id)
     assert [one.campaign_id for one in votes] == [1] * len(tiles(page))
+
+
+def test_pages_sent_as_json_need_not_name_their_campaign(
+    visit: Visit, db: Database, images: list[int]
+) -> None:
+    ann = visit("annotator")
+    open_grid(ann)
+    body = {**LEFT, "size": 24, "batch": new_batch(), "answers": {str(images[0]): "left"}}
+    for wrong in ("1", 0, True):
+        assert ann.send("/grid", {**body, "campaign_id": wrong}).status_code == 422
+    assert ann.send("/grid", body).status_code == 200
+    assert [one.image_id for one in votes_of(db, ann.annotator_id)] == [images[0]]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Flask, request, url_for
+from flask import Flask, g, request, url_for
 from sqlalchemy.orm import Session
 
 from labeler.campaigns import service as campaigns
@@ -23,6 +23,7 @@ PAGES = {
     "proposals": "proposals.model_runs",
     "mean_faces": "mean_faces.mean_faces",
     "image_browser": "image_browser.images",
+    "image_history": "image_browser.images",  # an image may be in one campaign only
     "gold": "gold.gold",
     "adjudication": "adjudication.contested",
 }
@@ -65,7 +66,7 @@ def campaign_menu() -> CampaignMenu:
         return CampaignMenu({})
     with db().read() as session:
         found = campaigns.list_campaigns(session)
-        number = request_fields.row_number("campaign")
+        number = g.get("shown_campaign") or request_fields.row_number("campaign")
         chosen = next((one for one in found if (one.id == number if number else one.active)), None)
         query = links(chosen) if chosen else {}
         name = chosen.name if chosen else "none"
@@ -75,6 +76,15 @@ def campaign_menu() -> CampaignMenu:
         ]
     has_choice = request.method == "GET" and (len(choices) > 1 or not chosen)
     return CampaignMenu(query, name, choices if has_choice else ())
+
+
+def show(campaign: Campaign) -> None:
+    """Tell the menu that the present page is about this campaign.
+
+    For pages that do not choose as `campaign_or_none` does: images can be looked at without an
+    active campaign, and those of another data set too.
+    """
+    g.shown_campaign = campaign.id
 
 
 def campaign_or_none(session: Session) -> Campaign | None:

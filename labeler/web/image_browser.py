@@ -136,6 +136,7 @@ def images() -> tuple[str, int] | Response:
         found = _campaign(session, form)
         if found is None:
             return render(ImagesPage(0, form))
+        current_campaign.show(found)
         scope = load_scope(session, found)
         has_files = not files_are_gone(scope.dataset.path)
         asked = _Asked(found, scope, form, tally(session, scope), has_files)

@@ -126,6 +126,7 @@ def image(image_id: int) -> tuple[str, int]:
     with db().read() as session:
         found = get_image(session, image_id)
         campaign = campaign_of(session, found, request_fields.row_number("campaign"))
+        current_campaign.show(campaign)
         page = _page(session, campaign, found)
     return render(page)
 

@@ -16,9 +16,11 @@ from sqlalchemy import select
 
 from labeler.accounts.sessions import open_session
 from labeler.app import create_app
+from labeler.campaigns.service import CampaignPlan, create_campaign
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.images.filtering import STATUSES
+from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus, Gold
 from labeler.models.images import Image
 from labeler.models.voting import Vote
@@ -400,3 +402,24 @@ def test_proposals_of_earlier_runs_are_told(
     assert "an earlier run" in page
     assert f"Model run {run}" in page
     assert f"{COUNT} images" == heading(grid(visit, proposal="center"))
+
+
+def test_the_menu_is_about_the_campaign_of_the_images(
+    visit: Visit, db: Database, labelled: LabelledImages
+) -> None:
+    boss = visit("supervisor")
+    made = create_campaign(db, labelled.dataset_id, CampaignPlan("two"))
+    overview, image = 'href="/admin/"', f"/admin/images/{labelled.ids[1]}"
+    kept = f'href="/admin/?campaign={made}"'
+    for address in ("/admin/images", image):
+        assert overview in boss.get(address).text
+        page = boss.get(f"{address}?campaign={made}").text
+        assert kept in page, address
+        assert "<summary>Campaign: two" in page
+    with db.write() as session:
+        session.get_one(Campaign, 1).active = False
+    for address in ("/admin/images", image):  # the newest campaign, as nothing else is asked for
+        page = boss.get(address).text
+        assert kept in page, address
+        assert "<summary>Campaign: two" in page
+    assert "<summary>Campaign: none" in boss.get("/admin/").text

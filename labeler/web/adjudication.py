@@ -104,6 +104,7 @@ class CasePage(Page):
     """A contested image, or none. `last`: the person's own decision that undo takes back.
 
     `strip`: the first images that wait. `reason`: why the image is contested, in a sentence.
+    `back`: the page that a refused decision came from, "" for this one.
     """
 
     template = "adjudication/case.html"
@@ -121,6 +122,7 @@ class CasePage(Page):
     note: str = ""
     use_as_gold: bool = False
     problem: str = ""
+    back: str = ""
     has_campaign: bool = True
 
 
@@ -234,6 +236,7 @@ def _case_page(
         submitted.note if submitted else "",
         submitted.use_as_gold if submitted else False,
         problem,
+        request_fields.way_back(""),
     )
 
 

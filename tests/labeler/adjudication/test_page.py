@@ -188,3 +188,15 @@ def test_gold_that_most_get_wrong_is_marked(visit: Visit, db: Database, dataset_
     page = visit("supervisor").get("/admin/gold").text
     assert "1 of 5" in page
     assert "check" in page
+
+
+def test_a_refused_decision_still_knows_the_way_back(visit: Visit, contested: list[int]) -> None:
+    boss = visit("supervisor")
+    origin, address = f"/admin/images/{contested[0]}", f"/admin/contested/{contested[0]}"
+    sent = {"decision": "left", "note": "", "seen": "7", "back": origin}
+    refused = boss.submit(address, sent)
+    assert refused.status_code == 409
+    assert f'name="back" value="{origin}"' in refused.text
+    away = boss.submit(address, {**sent, "back": "https://example.org/"})
+    assert 'name="back"' not in away.text
+    assert boss.submit(address, {**sent, "seen": "0"}).location == origin

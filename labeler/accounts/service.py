@@ -159,8 +159,8 @@ class AccountChange:
 class AccountForecast:
     """What closing an account or changing its role will do.
 
-    `browsers`: where the person is signed in. `held`: images that they hold. `votes`: current
-    votes, which stay. `links`: open invite links that will be revoked.
+    `browsers`: where the person is signed in. `held`: images that they hold. `votes`: those
+    that count; they stay. `links`: open invite links that will be revoked.
     """
 
     username: str
@@ -209,7 +209,7 @@ def _forecast(
         annotator.role,
         count(LoginSession, LoginSession.revoked_at.is_(None), LoginSession.expires_at > now),
         count(Lease, Lease.expires_at > now),
-        count(Vote, Vote.superseded_at.is_(None)),
+        count(Vote, Vote.counts),
         len(links_beyond(session, annotator.id, closed, role, now=now)),
     )
 

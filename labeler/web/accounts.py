@@ -269,10 +269,11 @@ def _chosen_keys() -> dict[str, str]:
         for action in DEFAULT_KEYS
         if f"key-{action}" in request.form
     }
+    used = {key.strip().lower() for key in shown.values()}  # as `save_keys` stores them
     others = {
         action: key
         for action, key in account().keys.items()
-        if action not in shown and key not in shown.values()
+        if action not in shown and key not in used
     }
     return shown | others
 

@@ -84,3 +84,8 @@ def test_a_key_that_the_form_does_not_show_gives_way(ann: Browser) -> None:
     ann.submit("/account/keys", {"choice": "own", "key-unsure": "g"})
     keys = told(ann)
     assert (keys["unsure"], keys["gold"], keys["skip"]) == ("g", "", "s")
+
+
+def test_it_gives_way_however_the_character_is_typed(ann: Browser) -> None:
+    assert ann.submit("/account/keys", {"choice": "own", "key-unsure": " G "}).status_code == 303
+    assert (told(ann)["unsure"], told(ann)["gold"]) == ("g", "")

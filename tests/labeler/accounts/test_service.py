@@ -28,8 +28,9 @@ from labeler.errors import (
     WrongPassword,
 )
 from labeler.models.accounts import Annotator, Invite, LoginFailure, LoginSession
+from labeler.models.voting import Lease, Vote
 from tests.conftest import MakeAnnotator, MakeDataset
-from tests.labeler.acting import NOON, after, lease, lease_count
+from tests.labeler.acting import NOON, after, ids, lease, lease_count, vote
 
 PASSWORD = "quiet-lamp-over-there"
 DAY = 86_400
@@ -536,3 +537,19 @@ def test_anonymising_erases_the_name_and_keeps_the_account(
         assert person.removed_at is not None
     with pytest.raises(WrongPassword):
         sign_in(any_db, settings)
+
+
+def test_the_forecast_of_closing_leaves_exercises_out(
+    any_db: Database, make_dataset: MakeDataset, make_annotator: MakeAnnotator, settings: Settings
+) -> None:
+    make_dataset(any_db, 4)
+    ada = make_annotator(any_db).id
+    first, second, *_ = ids(lease(any_db, ada, 4, settings))
+    with any_db.write() as session:
+        held = session.get_one(Lease, (1, second, ada))
+        held.mode = "training"
+    for image_id in (first, second):
+        vote(any_db, ada, image_id, "left", settings)
+    with any_db.read() as session:
+        assert session.scalar(select(func.count()).select_from(Vote)) == 2
+        assert accounts.forecast_closing(session, ada).votes == 1

@@ -157,7 +157,9 @@ def _counted(annotator_id: int, campaign_id: int) -> ColumnElement[bool]:
     )
 
 
-def count_votes(session: Session, campaign_id: int | None = None) -> dict[int, int]:
+def count_votes(
+    session: Session, campaign_id: int | None = None, annotator_id: int | None = None
+) -> dict[int, int]:
     """Return how many votes of each person count, by id; people without any are missing.
 
     Superseded votes and exercises of the qualification do not count, as in `own_progress` and in
@@ -165,8 +167,11 @@ def count_votes(session: Session, campaign_id: int | None = None) -> dict[int, i
 
     Parameters:
         campaign_id: only votes in this campaign; None: in all campaigns.
+        annotator_id: only votes of this person; None: of everybody.
     """
     query = select(Vote.annotator_id, func.count()).where(Vote.counts)
+    if annotator_id is not None:
+        query = query.where(Vote.annotator_id == annotator_id)
     if campaign_id is not None:
         query = query.where(Vote.campaign_id == campaign_id)
     return dict(session.execute(query.group_by(Vote.annotator_id)).all())

@@ -225,7 +225,7 @@ def _head(code: str, chosen_code: str, chosen_order: str) -> ColumnHead:
 def _page(session: Session, campaign: Campaign, skill: Skill) -> PersonPage:
     annotator = session.get_one(Annotator, skill.annotator_id)
     status = participation.list_statuses(session, campaign.id)[annotator.id]
-    votes = count_votes(session, campaign.id).get(annotator.id, 0)
+    votes = count_votes(session, campaign.id, annotator.id).get(annotator.id, 0)
     row = person_row(annotator, skill, votes, status)
     found = skill.figures
     return PersonPage(

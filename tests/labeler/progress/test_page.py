@@ -15,7 +15,13 @@ from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign, Participation
 from labeler.models.consensus import Consensus, Skill
 from labeler.models.voting import Vote
-from labeler.progress.annotator_progress import answers_per_hour, own_pace, own_progress, own_review
+from labeler.progress.annotator_progress import (
+    answers_per_hour,
+    count_votes,
+    own_pace,
+    own_progress,
+    own_review,
+)
 from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler.acting import NOON, after, set_rules
 from tests.labeler.conftest import Browser, Visit, lease
@@ -267,3 +273,20 @@ def test_only_so_many_open_images_are_counted(
     few = partial(own_progress, counted_up_to=5)
     monkeypatch.setattr("labeler.progress.annotator_progress.own_progress", few)
     assert "to go" not in ann.get("/label").text
+
+
+def test_votes_are_counted_for_everybody_or_for_one_person(
+    visit: Visit, db: Database, dataset_id: int
+) -> None:
+    ann, bob = visit("annotator"), visit("annotator")
+    assert ann.annotator_id is not None
+    assert bob.annotator_id is not None
+    for browser, count in ((ann, 1), (bob, 2)):
+        for number, image in enumerate(lease(browser, count)):
+            body = {"image_id": image["image_id"], "answer": "left", "elapsed_ms": 900}
+            body["request_id"] = f"request-{browser.annotator_id}-{number}"
+            assert browser.send("/label/votes", body).status_code == 201
+    with db.read() as session:
+        assert count_votes(session) == {ann.annotator_id: 1, bob.annotator_id: 2}
+        assert count_votes(session, 1, bob.annotator_id) == {bob.annotator_id: 2}
+        assert count_votes(session, 2, bob.annotator_id) == {}

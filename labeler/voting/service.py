@@ -186,13 +186,21 @@ def recent_answers(session: Session, annotator_id: int, n: int) -> Sequence[Vote
     """The person's votes that count on the last `n` images, the newest image first.
 
     The first vote on an image gives its place. So an image whose answer is changed stays there.
+    A changed answer is stored at the moment when the former one ends. A vote after an undo is not,
+    and so it counts as the first again.
     """
     campaign = select(Campaign.id).where(Campaign.active).scalar_subquery()
     mine = and_(Vote.annotator_id == annotator_id, Vote.campaign_id == campaign)
-    first = (
-        select(Vote.image_id, func.min(Vote.id).label("vote"))
+    ended = func.lag(Vote.superseded_at).over(partition_by=Vote.image_id, order_by=Vote.id)
+    cast = (
+        select(Vote.image_id, Vote.id, Vote.created_at, ended.label("former_ended"))
         .where(mine, Vote.mode.not_in(NOT_COUNTED))
-        .group_by(Vote.image_id)
+        .subquery()
+    )
+    first = (
+        select(cast.c.image_id, func.max(cast.c.id).label("vote"))
+        .where(cast.c.former_ended.is_distinct_from(cast.c.created_at))
+        .group_by(cast.c.image_id)
         .subquery()
     )
     return session.scalars(

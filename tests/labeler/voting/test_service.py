@@ -23,7 +23,14 @@ from labeler.labels import ANSWERS
 from labeler.models.consensus import Consensus
 from labeler.models.images import Image
 from labeler.models.voting import Vote
-from labeler.voting.service import SubmittedAnswer, cast_vote, last_vote, recent_votes, undo_vote
+from labeler.voting.service import (
+    SubmittedAnswer,
+    cast_vote,
+    last_vote,
+    recent_answers,
+    recent_votes,
+    undo_vote,
+)
 from tests.conftest import CountQueries, MakeAnnotator, MakeDataset, write_images
 from tests.labeler.acting import (
     NOON,
@@ -469,3 +476,20 @@ def test_an_earlier_answer_stays_after_another_campaign_became_active(
     undo(any_db, ada, first.vote_id, settings)  # undone, it is in hand again
     with any_db.write() as session:
         assert cast_vote(session, ada, changed, settings=settings, now=after(6)).created
+
+
+def test_an_image_that_is_answered_anew_is_among_the_last_answers(
+    any_db: Database, ada: int, settings: Settings
+) -> None:
+    """After an undo an answer is new; a changed one stays at its place."""
+    images = ids(lease(any_db, ada, 4, settings))
+    first = vote(any_db, ada, images[0], "left", settings, now=after(1))
+    undo(any_db, ada, first.vote_id, settings)  # after five seconds
+    for second, image_id in enumerate(images[1:], start=10):
+        vote(any_db, ada, image_id, "left", settings, now=after(second))
+    vote(any_db, ada, images[0], "center", settings, now=after(20))
+    vote(any_db, ada, images[1], "right", settings, now=after(21))
+    vote(any_db, ada, images[0], "right", settings, now=after(22))
+    with any_db.read() as session:
+        last = [(one.image_id, one.answer) for one in recent_answers(session, ada, 3)]
+    assert last == [(images[0], "right"), (images[3], "left"), (images[2], "left")]

@@ -116,18 +116,27 @@ def try_campaign() -> tuple[str, int] | Response:
 
 
 def _try_changes(session: Session, found: Campaign) -> tuple[str, int] | Response:
-    """Say what changes of a campaign would do."""
+    """Say what changes of a campaign would do.
+
+    With `forecast=kept` the script has the forecast of these rules already.
+    """
     form = sent_form()
-    forecast = _forecast(session, found, form)
+    kept = request_fields.text("forecast") == "kept" and wants_json()
+    forecast = None if kept else _forecast(session, found, form)
     form.check_guideline()
     if not wants_json():
-        return render(replace(campaign_page(session, found, form), forecast=forecast))
+        return render(replace(campaign_page(session, found, form), forecast=forecast or ""))
     images = campaign_progress.campaign_progress(session, found.id).images
     return _tried(form, None, images, forecast)
 
 
-def _tried(form: CampaignForm, selected: int | None, images: int, forecast: str = "") -> Response:
-    """Return what `static/campaigns/form.js` shows while a person types."""
+def _tried(
+    form: CampaignForm, selected: int | None, images: int, forecast: str | None = ""
+) -> Response:
+    """Return what `static/campaigns/form.js` shows while a person types.
+
+    `forecast`: None if the one that is shown stays.
+    """
     presets = preset_choices(form.rules, images)
     return jsonify(
         ok=True,

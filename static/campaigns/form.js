@@ -10,28 +10,41 @@ const count = document.getElementById("count");
 const forecast = document.getElementById("forecast");
 const preview = document.getElementById("preview");
 let timer = 0;
-let latest = 0;
+let running = new AbortController();
+let forecastOf = null; // the rules for which the forecast was counted
 
 function schedule() {
   clearTimeout(timer);
   timer = setTimeout(tryOut, WAIT_MS);
 }
 
+/** The values of all rules. A field that is left tells of a change once more, so events do not do. */
+function rulesNow() {
+  const fields = document.querySelectorAll("#all-rules :is(input, select)");
+  return Array.from(fields, (field) => (field.type === "checkbox" ? field.checked : field.value)).join("\n");
+}
+
 async function tryOut() {
-  const mine = ++latest;
+  running.abort();
+  running = new AbortController();
+  const { signal } = running;
+  const asked = rulesNow();
+  const body = new FormData(form);
+  if (asked === forecastOf) body.append("forecast", "kept"); // the site counts all images for it
   const headers = { Accept: "application/json" };
   try {
-    const answer = await fetch(address, { method: "POST", body: new FormData(form), headers });
-    const found = await answer.json();
-    if (mine === latest && found.ok) show(found);
+    const found = await (await fetch(address, { method: "POST", body, headers, signal })).json();
+    if (signal.aborted || !found.ok) return;
+    forecastOf = asked;
+    show(found);
   } catch {
-    // Offline: the old text stays, and the button still works later.
+    // Offline, or a newer request follows: the old text stays. The button still works later.
   }
 }
 
 function show({ selected, problems, preview: html, costs, preset, cost, forecast: effect }) {
   showRules(costs, preset, cost);
-  if (forecast && forecast.textContent !== effect) forecast.textContent = effect;
+  if (forecast && effect !== null && forecast.textContent !== effect) forecast.textContent = effect;
   const parsed = new DOMParser().parseFromString(html, "text/html");
   preview.replaceChildren(...parsed.body.childNodes);
   if (!html) preview.textContent = problems.guideline || "The site’s own guide.";

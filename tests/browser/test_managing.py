@@ -195,6 +195,29 @@ def test_stricter_rules_tell_how_many_images_open_again(
     assert required_votes(site, contested) == 3
 
 
+def test_a_forecast_is_counted_once_for_the_same_rules(
+    site: Site, sign_in: SignIn, contested: int
+) -> None:
+    page = sign_in("supervisor").page
+    page.goto(f"/admin/campaigns/{contested}")
+    page.get_by_text("All rules", exact=True).last.click()
+
+    def asks_for_forecast(field: str, text: str) -> bool:
+        with page.expect_response("**/admin/campaigns/try?*") as answered:
+            page.locator(field).fill(text)
+        answered.value.finished()
+        return 'name="forecast"' not in (answered.value.request.post_data or "")
+
+    forecast = page.locator("#forecast")
+    assert asks_for_forecast("#required_votes", "5")
+    expect(forecast).to_contain_text("3 finished images will open again")
+    assert not asks_for_forecast("#guideline", "Light from the left")
+    expect(page.locator("#preview")).to_have_text("Light from the left")
+    expect(forecast).to_contain_text("3 finished images will open again")
+    assert asks_for_forecast("#required_votes", "3")
+    expect(forecast).to_have_text("")
+
+
 def required_votes(site: Site, campaign_id: int) -> int:
     with site.db.read() as session:
         return session.get_one(Campaign, campaign_id).parsed_rules.required_votes

@@ -474,6 +474,10 @@ def test_a_change_of_rules_is_forecast(visit: Visit, db: Database, celeba: int) 
         "/admin/campaigns/try?campaign=1", data=form(name="celeba"), headers=headers
     )
     assert same.get_json()["forecast"] == ""
+    known = boss.client.post(
+        "/admin/campaigns/try?campaign=1", data=sent | {"forecast": "kept"}, headers=headers
+    )
+    assert known.get_json()["forecast"] is None
 
 
 def test_the_drawings_stay_beside_an_own_guideline(

@@ -154,4 +154,7 @@ def test_the_bundled_models_come_along(bin_folder: Path) -> None:
         for path in folder.rglob("*.*"):
             assert (package / path.relative_to(ROOT / "rotation")).is_file(), path
     assert (package / "templates").is_dir()
-    assert (package.parent / "labeler/light_classifier/rendered.safetensors").is_file()
+    for name in ("crop_prior", "face_prior", "face_direction"):
+        assert (package.parent / f"labeler/light_classifier/{name}.safetensors").is_file()
+    for name in ("mean_face", "networks/face-detector/model", "networks/face-mesh/model"):
+        assert (package.parent / f"rotation/faces/{name}.safetensors").is_file()

@@ -36,6 +36,7 @@ PRECISIONS = (0.95, 0.98, 0.99)
 NAMES_SHOWN = 5  # files named in a message about many
 DIRECTION_COLUMNS = ("azimuth_deg", "azimuth_spread_deg", "strength", "n_faces")
 PROPOSAL_COLUMNS = ("filename", *PROBABILITY_COLUMNS, *DIRECTION_COLUMNS)
+EQUAL = 1e-6  # difference of probabilities that are equal but for rounding
 SUM_TOLERANCE = 1e-3  # by how much the probabilities of a row may miss 1
 
 images_option = click.option(
@@ -141,7 +142,7 @@ def predict(model: Path, images: Path, out: Path, processes: int | None) -> None
     """Write the probabilities of left, center and right for every image, and the light's azimuth.
 
     The azimuth is in degrees: 0 is the camera, negative the viewer's left. Images in which no face
-    is found get three equal probabilities and n_faces 0.
+    is found get three equal probabilities and n_faces 0. Landmarks are used as by `fit`.
 
     \b
     Example:
@@ -184,8 +185,13 @@ def evaluate(proposals: Path, truth: Path, as_json: bool) -> None:
     found = read_proposals(proposals)
     known = read_labels(truth, found)
     probabilities, columns, missing = match_tables(found, known)
+    said = np.ptp(probabilities, axis=1) > EQUAL
+    if not said.any():
+        raise click.ClickException("All proposals are of images without a face.")
+    faceless, probabilities, columns = int((~said).sum()), probabilities[said], columns[said]
     figures = figures_of(probabilities, columns).as_dict()
     figures |= {"labels": list(LABELS), "n_without_proposal": missing}
+    figures |= {"n_without_face": faceless}
     if as_json:
         click.echo(json.dumps(figures, indent=2))
         return
@@ -196,6 +202,12 @@ def evaluate(proposals: Path, truth: Path, as_json: bool) -> None:
     for label, row in zip(LABELS, figures["confusion"], strict=True):
         given = ", ".join(f"{n:,} {name}" for n, name in zip(row, LABELS, strict=True))
         click.echo(f"  {label}: proposed {given}")
+    if faceless:
+        click.echo(
+            f"{faceless:,} images have three equal probabilities, since no face was found. They "
+            "are not counted.",
+            err=True,
+        )
     if missing:
         click.echo(f"{missing:,} images of {truth} have no proposal and are not counted.", err=True)
 
@@ -225,7 +237,7 @@ class ReadImages:
         Raises:
             click.ClickException: none has a face.
         """
-        shown = self.n_faces > 0
+        shown = np.asarray(np.isfinite(self.features).all(axis=1))
         lacking = [name for name, has_face in zip(self.names, shown, strict=True) if not has_face]
         if lacking:
             named = ", ".join(lacking[:NAMES_SHOWN]) + (", ..." if lacking[NAMES_SHOWN:] else "")
@@ -238,6 +250,8 @@ class ReadImages:
 
 def read_landmarks(path: Path, names: Sequence[str]) -> LandmarkTable | None:
     """Return CelebA's landmarks, if their file lies beside the images."""
+    if not names:
+        return None
     table = read_matching_tables(path, names).landmarks
     if table is None:
         return None

@@ -38,6 +38,7 @@ FACE_REACH = (1.5, 1.7)  # from there to the middle of the outermost cells
 EDGE_AXES = (1.83, 2.09)  # semi-axes of the ellipse at which the weight fades
 EDGE_FADE = (0.75, 1.05)  # from full weight to none, as shares of the semi-axes
 NORMAL_REACH = (0.75, 0.65)  # x and y of normals in the middle of the outermost cells
+LEAST_HALF = 0.1  # of a half's weight, for it to be compared with the other one
 MISSING_WEIGHT = 0.25  # of the face's mean in each cell, as a share of a cell's usual weight
 
 Features = npt.NDArray[np.float32]
@@ -87,10 +88,11 @@ def plain_features(pairs: Sequence[SurfacePair]) -> tuple[Floats, Floats]:
 def half_contrast(pair: SurfacePair) -> float:
     """Return how much brighter the left half of a face is than the right one, from -1 to 1.
 
-    It is the difference of the two means, divided by the larger one. NaN without a face.
+    It is the difference of the two means, divided by the larger one. NaN without a face, and if
+    one half is hardly seen.
     """
     found = [_half_difference(each) for each in pair if each is not None]
-    if not found:
+    if not found or np.isnan(found).any():
         return float("nan")
     if pair[0] is None:
         return -found[0]
@@ -102,7 +104,9 @@ def _half_difference(surface: FaceSurface) -> float:
     half = len(edge) // 2  # the first half of the places lies on the viewer's right
     weights = (surface.seen * edge).reshape(2, half)
     sums = (weights * (surface.brightness + 1).reshape(2, half)).sum(axis=1)
-    right, left = sums / np.maximum(weights.sum(axis=1), 1e-9)
+    if weights.sum(axis=1).min() < LEAST_HALF * edge.sum() / 2:
+        return float("nan")
+    right, left = sums / weights.sum(axis=1)
     return float((left - right) / max(left, right, 1e-9))
 
 

@@ -3,8 +3,7 @@
 It was fitted to the plain features of heads rendered with a lamp at a known azimuth
 (`benchmarks/classifier_rendered.py` writes the file for `face_features`). It gives two of the
 features, and average faces from which the fit to people's labels starts. It knows left from right
-without any label, but
-its border to `center` is that of the renderer, not that of people.
+without any label, but its border to `center` is that of the renderer, not that of people.
 """
 
 from __future__ import annotations

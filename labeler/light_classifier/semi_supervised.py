@@ -62,8 +62,8 @@ def fit_with_unlabeled(
         features: (N, 2 K) of the labelled images.
         labels, weights: as for `fit`.
         unlabeled: (1 + V, M, 2 K) of the unlabelled images and V variants of each, as
-            `features_with_variants` returns them; or (M, 2 K) without variants. If there
-            are more than `MAX_POOL`, so many are drawn with a fixed seed.
+            `extract_variants` returns them; or (M, 2 K) without variants. If there are more than
+            `MAX_POOL`, so many are drawn with a fixed seed.
 
     Raises:
         ValueError: as `fit`.

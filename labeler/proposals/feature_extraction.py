@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from labeler.errors import BrokenData
 from labeler.images.process_pool import map_chunks
@@ -27,6 +26,7 @@ from rotation.data.crop import standard_crop
 from rotation.data.decoding import decode
 from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError
+from rotation.faces.shrinking import Shrunk, shrink_pair
 
 CHUNK = 64  # images per task
 FEW = 192  # with fewer images it is faster not to start processes
@@ -66,7 +66,7 @@ class FeatureChunk:
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """The content of a file, and its SHA-256."""
+    """The content of a file, and its key in the cache: the SHA-256, with the landmarks if known."""
 
     position: int
     filename: str
@@ -169,16 +169,17 @@ def _extract(
         alone: this process has one processor for itself, so networks use one thread.
     """
     start, filenames, landmarks = chunk
-    contents, problems = _read(source, (start, filenames))
+    read, problems = _read(source, (start, filenames))
+    contents = read if landmarks is None else [_with_landmarks(c, landmarks, start) for c in read]
     entries = cache.find(kind, [each.digest for each in contents]) if cache else {}
     measured: dict[bytes, Features] = {}
-    waiting: dict[bytes, tuple[Image.Image, Floats]] = {}
+    waiting: dict[bytes, tuple[Shrunk, Floats]] = {}
     unknown = np.full((5, 2), np.nan)
     for each in contents:
         if each.digest in entries or each.digest in measured or each.digest in waiting:
             continue
         try:
-            photograph = decode(each.data, each.filename)
+            photograph = shrink_pair(decode(each.data, each.filename))
         except DatasetError as error:
             problems[each.position] = str(error)
             continue
@@ -203,8 +204,16 @@ def _extract(
     )
 
 
+def _with_landmarks(content: _Content, landmarks: Floats, start: int) -> _Content:
+    """The content with a key of its landmarks too, so that other landmarks are measured anew."""
+    known = landmarks[content.position - start]
+    if not np.isfinite(known).all():
+        return content
+    return replace(content, digest=hashlib.sha256(content.digest + known.tobytes()).digest())
+
+
 def _measure(
-    kind: str, photographs: Mapping[bytes, tuple[Image.Image, Floats]], alone: bool
+    kind: str, photographs: Mapping[bytes, tuple[Shrunk, Floats]], alone: bool
 ) -> dict[bytes, Features]:
     """Return the cache entries of photographs, by digest.
 
@@ -215,7 +224,7 @@ def _measure(
         return {}
     # Only a process that looks for faces loads torch: the site and its commands start without.
     try:
-        from rotation.faces.face_pairs import find_pairs, read_pair, read_variant
+        from rotation.faces.face_pairs import find_shrunk_pairs, read_pair, read_variant
         from rotation.faces.layer_graph import use_one_thread
     except ModuleNotFoundError as error:
         raise BrokenData(
@@ -225,7 +234,7 @@ def _measure(
     if alone:
         use_one_thread()
     images, landmarks = zip(*photographs.values(), strict=True)
-    pairs = find_pairs([image.convert("RGB") for image in images], np.stack(landmarks))
+    pairs = find_shrunk_pairs(images, np.stack(landmarks))
     seen = [read_pair(pair) for pair in pairs]
     rows = [face_features(seen)]
     if kind == "varied":

@@ -271,6 +271,8 @@ def _rank(
     with db.read() as session:
         waiting = _waiting(session, campaign_id)
     numbers = np.array(made.image_ids)
+    if not made.image_ids:
+        return
     features, chances = np.concatenate(made.features), np.concatenate(made.probabilities)
     shown = np.isfinite(features).all(axis=1)  # what shows no face teaches the model nothing
     free = np.flatnonzero(shown & [number in waiting for number in made.image_ids])

@@ -130,8 +130,9 @@ def learn(
     features = np.concatenate([chunk.features for chunk in chunks])
     shown = np.isfinite(features).all(axis=1)
     read_ones = [chosen[position] for chunk in chunks for position in chunk.positions]
-    chosen = [each for each, has_face in zip(read_ones, shown, strict=True) if has_face]
-    faceless = [f"{each.filename}: no face was found" for each in read_ones if each not in chosen]
+    seen = list(zip(read_ones, shown.tolist(), strict=True))
+    chosen = [each for each, has_face in seen if has_face]
+    faceless = [f"{each.filename}: no face was found" for each, has_face in seen if not has_face]
     unreadable = [why for chunk in chunks for why in chunk.unreadable]
     _check_usable(chosen, [*unreadable, *faceless], name)
     pool = _read_pool(read, names, {each.filename for each in training}, heartbeat)

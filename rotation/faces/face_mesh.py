@@ -156,7 +156,7 @@ def find_mesh(photograph: NDArray[np.uint8], box: Box) -> FaceMesh:
     squares = [square_in_box(box), square_in_box((width - right, top, width - left, bottom))]
     pair = [pixels, pixels.flip(2)]
     for _ in range(_ROUNDS):
-        mesh, other = read_squares(pair, squares)
+        mesh, other = read_squares(pair, squares, batch=2)
         squares = [square_around(mesh), square_around(other)]
     mirrored = (other.points * (-1, 1, 1) + (width, 0, 0))[_partners()]
     score = min(mesh.score, other.score)
@@ -171,12 +171,17 @@ def to_pixels(photograph: NDArray[np.uint8]) -> torch.Tensor:
 
 
 def read_squares(
-    photographs: Sequence[torch.Tensor], squares: Sequence[Square], *, even: bool = False
+    photographs: Sequence[torch.Tensor],
+    squares: Sequence[Square],
+    *,
+    even: bool = False,
+    batch: int = 8,
 ) -> list[FaceMesh]:
     """The network's answer for one square of each photograph (3, H, W).
 
     Parameters:
         even: read with `even_contrast`, for hard light.
+        batch: squares that the network reads at once.
     """
     size = load_network("face-mesh").size[0]
     cuts = torch.stack(
@@ -187,7 +192,7 @@ def read_squares(
             [_inside(each, s, size) for each, s in zip(photographs, squares, strict=True)]
         )
         cuts = even_contrast(cuts, inside[:, None])
-    points, scores = run_network("face-mesh", cuts, batch=2 if len(cuts) <= 2 else 8)
+    points, scores = run_network("face-mesh", cuts, batch=batch)
     shares = points.reshape(-1, POINTS, 3).double().cpu().numpy() / size
     return [
         FaceMesh(

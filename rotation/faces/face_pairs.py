@@ -19,12 +19,12 @@ from rotation.faces.face_finder import find_faces
 from rotation.faces.face_mesh import FaceMesh, Square, to_pixels
 from rotation.faces.face_surface import place_mean_face, read_surface
 from rotation.faces.mean_face import FaceSurface, SurfacePair
+from rotation.faces.shrinking import Shrunk, shrink_pair
 from rotation.poses.estimation import estimate_poses, mirror_landmarks
 
 CELEBA_SQUARE = (129.6, 145.7)
 """Middle y and side of the square around the face of an aligned CelebA image (178 x 218): the
 median of 190 images. Its middle x is the image's, so that mirror images are read at one place."""
-LONGEST_SIDE = 512  # pixels; larger photographs are reduced before the search
 SHIFT = 0.03  # of the face's size, in each direction
 SCALE = 0.06
 ROTATION_DEG = 4.0
@@ -70,8 +70,14 @@ def find_pairs(
         landmarks: (N, 5, 2) CelebA's five, in pixels of an image 178 wide; NaN: unknown. They are
             used for images of CelebA's shape and save the search.
     """
-    plain = [_reduced(each) for each in photographs]
-    flips = [_reduced(each.transpose(Image.Transpose.FLIP_LEFT_RIGHT)) for each in photographs]
+    return find_shrunk_pairs([shrink_pair(each) for each in photographs], landmarks)
+
+
+def find_shrunk_pairs(
+    photographs: Sequence[Shrunk], landmarks: Floats | None = None
+) -> list[FacePair]:
+    """The same for photographs that `shrink_pair` has reduced already."""
+    plain, flips = [pair[0] for pair in photographs], [pair[1] for pair in photographs]
     placed = _place(plain, landmarks)
     found, found_mirrored = _search(plain, placed, 0), _search(flips, placed, 1)
     return [
@@ -116,15 +122,6 @@ def read_variant(pair: FacePair, rng: np.random.Generator) -> SurfacePair:
     return surfaces[0], surfaces[1]
 
 
-def _reduced(photograph: Image.Image) -> npt.NDArray[np.uint8]:
-    longest = max(photograph.size)
-    if longest > LONGEST_SIDE:
-        scale = LONGEST_SIDE / longest
-        size = [max(1, round(side * scale)) for side in photograph.size]
-        photograph = photograph.resize((size[0], size[1]), Image.Resampling.BOX)
-    return np.asarray(photograph.convert("RGB"), dtype=np.uint8)
-
-
 _Meshes = list[tuple[FaceMesh, FaceMesh] | None]
 
 
@@ -142,7 +139,7 @@ def _place(photographs: Sequence[npt.NDArray[np.uint8]], landmarks: Floats | Non
     mirrored = mirror_landmarks(points) + np.stack([widths, 0 * widths], axis=1)[:, None]
     seen, flipped = (place_mean_face(each, estimate_poses(each)) for each in (points, mirrored))
     for row, one, two in zip(rows, seen, flipped, strict=True):
-        if one is not None and two is not None:
+        if one is not None and two is not None and _lies_in(one, photographs[row]):
             meshes[row] = (one, two)
     return meshes
 
@@ -169,6 +166,13 @@ def _known_square(photograph: npt.NDArray[np.uint8]) -> Square | None:
     width = photograph.shape[1]
     y, side = (value * width / CELEBA_WIDTH for value in CELEBA_SQUARE)
     return Square(width / 2, y, side)
+
+
+def _lies_in(mesh: FaceMesh, photograph: npt.NDArray[np.uint8]) -> bool:
+    """Whether the middle of a face lies in the photograph; landmarks of a file may be wrong."""
+    x, y = mesh.points[:, :2].mean(axis=0)
+    height, width = photograph.shape[:2]
+    return bool(0 <= x <= width and 0 <= y <= height)
 
 
 def _is_celeba(photograph: npt.NDArray[np.uint8]) -> bool:

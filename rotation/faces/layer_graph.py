@@ -75,8 +75,7 @@ def load_network(name: str, device: str = "cpu") -> LayerGraph:
         weights = load_file(folder / "model.safetensors")
     except FileNotFoundError as error:
         raise ModelError(
-            f"The bundled network {name} is missing in {folder}. Install Sidelight anew; "
-            "`rotation run --editing flow` works without it."
+            f"The bundled network {name} is missing in {folder}. Install Sidelight anew."
         ) from error
     return LayerGraph(config, weights).eval().to(device)
 

@@ -119,6 +119,10 @@ def test_images_without_a_face_are_proposed_flat_and_teach_nothing(
     assert read(out)["blank.png"] == pytest.approx([1 / 3] * 3, abs=1e-8)
     (row,) = [line for line in out.read_text().splitlines() if line.startswith("blank")]
     assert row.endswith(",,,,0")
+    true = write_labels(tmp_path / "truth.csv", {**truth, "blank.png": "left"})
+    judged = run("evaluate", "--proposals", out, "--truth", true, "--json")
+    figures = json.loads(judged.stdout)
+    assert (figures["n"], figures["n_without_face"]) == (60, 1)
 
 
 def test_a_model_folder_of_the_former_method_still_predicts(

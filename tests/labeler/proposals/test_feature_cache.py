@@ -44,6 +44,17 @@ def test_the_same_content_is_measured_once(folder: Path, cache: FeatureCache) ->
     assert_array_equal(first.features, plain(folder, NAMES, None).features)
 
 
+def test_other_landmarks_are_measured_anew(folder: Path, cache: FeatureCache) -> None:
+    """A file of landmarks that comes later, or is corrected, counts at once."""
+    moved = [value + 9 for value in LANDMARKS]
+    (first,) = extract_features(str(folder), NAMES, 1, cache, KNOWN)
+    (second,) = extract_features(str(folder), NAMES, 1, cache, dict.fromkeys(NAMES, moved))
+    (searched,) = extract_features(str(folder), NAMES, 1, cache)
+    assert [len(each.measured) for each in (first, second, searched)] == [COUNT] * 3
+    assert (first.features != second.features).any(axis=1).all()
+    assert not set(searched.n_faces) - {0}  # the pictures show none
+
+
 def test_renamed_and_copied_files_are_known(folder: Path, cache: FeatureCache) -> None:
     before = plain(folder, NAMES, cache)
     (folder / NAMES[0]).rename(folder / "moved.png")

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image as Picture
 from sqlalchemy import func, select, update
 
+from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
 from labeler.errors import BrokenData, Conflict, NotFound
 from labeler.models.accounts import Annotator
@@ -108,6 +109,7 @@ def test_images_without_a_face_get_equal_chances_and_are_counted(
     db: Database, voted: int, tmp_path: Path
 ) -> None:
     """One of them has votes, so it cannot teach; the others are proposed as ever."""
+    set_rules(db, method="posterior", order="uncertain")
     faceless = ["face000.png", "face050.png"]
     for name in faceless:
         blank = Picture.new("RGB", (300, 200), (90, 90, 90))
@@ -135,6 +137,21 @@ def test_images_without_a_face_get_equal_chances_and_are_counted(
         known = (n_faces, azimuth is None, strength is None)
         assert known == ((0, True, True) if name in faceless else (1, False, False))
     assert "face050.png" not in asked
+    with db.write() as session:
+        rebuild(session, voted)
+    assert max(_urgency(db, name) for name in asked) < 0
+    assert _urgency(db, "face050.png") > 0  # 0 is the largest doubt without a rank
+
+
+def _urgency(db: Database, name: str) -> int:
+    """The place of an image in the queue of the order `uncertain`; small is early."""
+    with db.read() as session:
+        row = session.scalars(
+            select(Consensus)
+            .join(Image, Image.id == Consensus.image_id)
+            .where(Image.filename == name)
+        ).one()
+        return row.priority
 
 
 def test_the_direction_follows_the_light(db: Database, voted: int, truth: dict[str, str]) -> None:

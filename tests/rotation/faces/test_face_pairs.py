@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rotation.faces.face_pairs import LONGEST_SIDE, FacePair, find_pairs, read_pair, read_variant
+from rotation.faces.face_pairs import FacePair, find_pairs, read_pair, read_variant
 from rotation.faces.mean_face import FaceSurface, mean_face
+from rotation.faces.shrinking import LONGEST_SIDE
 from rotation.synthetic_heads.camera import CELEBA_VIEW
 from rotation.synthetic_heads.marks import landmarks_in_view
 from rotation.synthetic_heads.sampling import pose_head, sample_identity, sample_scene
@@ -88,6 +89,12 @@ def test_landmarks_are_used_for_celebas_shape_alone() -> None:
     frame = photograph(in_frame(rendered(901), 250, 200))
     wrong = np.array([[[70, 111], [108, 111], [89, 135], [73, 152], [105, 152]]], float)
     (plain,), (given) = find_pairs([frame]), find_pairs([frame], wrong)
+    np.testing.assert_array_equal(surfaces(given[0])[0].brightness, surfaces(plain)[0].brightness)
+
+
+def test_landmarks_outside_of_the_photograph_are_not_used(lit_from_left: Image.Image) -> None:
+    outside = np.array([[[670, 911], [708, 911], [689, 935], [673, 952], [705, 952]]], float)
+    (plain,), (given) = find_pairs([lit_from_left]), find_pairs([lit_from_left], outside)
     np.testing.assert_array_equal(surfaces(given[0])[0].brightness, surfaces(plain)[0].brightness)
 
 

@@ -39,6 +39,7 @@ GOLD_METHOD = "gold-1"
 DECISION_METHOD = "decision-1"
 DEFAULT_PRIOR = (1 / 3, 1 / 3, 1 / 3)
 NO_MODEL_DOUBT = math.log(3)  # nats: the entropy of three equal shares
+_EQUAL = 1e-9  # difference of probabilities that are equal but for rounding
 
 DERIVED_COLUMNS = (
     "status",
@@ -125,13 +126,24 @@ class AnnotatorModel:
         return self.behaviours.get(annotator_id, self.average)
 
 
+def _model_doubt(facts: ImageFacts) -> float:
+    """The entropy of the model's probabilities; 0 where it found no face.
+
+    There the probabilities are equal, and a label would teach the model nothing. So such images
+    are not asked before those on which the model is in doubt.
+    """
+    if not facts.model:
+        return NO_MODEL_DOUBT
+    return entropy(facts.model) if max(facts.model) - min(facts.model) > _EQUAL else 0.0
+
+
 def derive(facts: ImageFacts, annotator_model: AnnotatorModel) -> dict[str, Any]:
     """The derived columns of the `Consensus` row of one image, by name."""
     rules = annotator_model.rules
     counts = count_votes(vote.answer for vote in facts.votes)
     chances = _chances(facts, annotator_model)
     outcome, method = _outcome(facts, counts, chances, annotator_model)
-    doubt = entropy(facts.model) if facts.model else NO_MODEL_DOUBT
+    doubt = _model_doubt(facts)
     return {
         "status": outcome.status,
         "label": outcome.label,

@@ -209,17 +209,12 @@ def _votes_by_image(
 def _model_by_image(
     session: Session, campaign_id: int, image_ids: Sequence[int]
 ) -> Mapping[int, tuple[tuple[float, float, float], int | None]]:
-    """The probabilities and the `ask` of the current run, by image.
-
-    Images without a face are left out: their equal probabilities are no doubt of the model.
-    """
+    """The probabilities and the `ask` of the current run, by image."""
     rows = session.execute(
         select(
             Proposal.image_id, Proposal.p_left, Proposal.p_center, Proposal.p_right, Proposal.ask
         ).where(
-            Proposal.model_run_id == current_run_of(campaign_id),
-            Proposal.image_id.in_(image_ids),
-            func.coalesce(Proposal.n_faces, 1) > 0,
+            Proposal.model_run_id == current_run_of(campaign_id), Proposal.image_id.in_(image_ids)
         )
     )
     return {image_id: ((left, center, right), ask) for image_id, left, center, right, ask in rows}

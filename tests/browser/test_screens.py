@@ -82,7 +82,7 @@ def test_the_menu_of_manage_is_one_row_on_a_phone(sign_in: SignIn) -> None:
         page.goto("/admin/")
         menu = page.get_by_role("navigation", name="Manage")
         menu.get_by_role("link", name=name).click()
-        current = menu.locator("[aria-current]")
+        current = menu.locator("[aria-current=page]")
         expect(current).to_have_text(name)
         expect(current).to_be_in_viewport(ratio=0.9)
         box = menu.bounding_box()

@@ -37,6 +37,7 @@ def add_images(
 ) -> int:
     with db.write() as session:
         dataset = register(session, Path("faces"), names)
+        session.execute(update(Image).values(landmarks=None))
         for name, points in known.items():
             where = update(Image).where(Image.filename == name)
             session.execute(where.values(landmarks=points))

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark import ParameterSet
 from click.testing import CliRunner, Result
+from PIL import Image as Picture
 from sqlalchemy import select
 
 from labeler.cli.main import cli
@@ -23,6 +24,7 @@ from labeler.images.registration import register_dataset
 from labeler.models.images import Dataset, Image
 from rotation.errors import RotationError
 from tests.odd_inputs import Make, odd_folders, odd_pictures, odd_zips
+from tests.rotation.faces.test_face_finder import rendered
 from tests.rotation.modelling import tiny_folder
 
 PICTURES = odd_pictures()
@@ -94,12 +96,16 @@ def test_each_picture_is_registered_and_judged(db: Database, pictures: Path) -> 
 
 @pytest.mark.slow
 def test_the_classifier_leaves_out_what_it_cannot_read(pictures: Path, tmp_path: Path) -> None:
-    labels = write_labels(tmp_path, list(PICTURES))
+    heads = {f"head{n}.png": rendered(910 + n, azimuth) for n, azimuth in enumerate((60, 0, -60))}
+    for name, head in heads.items():
+        Picture.fromarray(head).save(pictures / name)
+    labels = write_labels(tmp_path, [*PICTURES, *heads])
     words = ["--images", str(pictures), "--labels", str(labels), "--labels-only"]
     words += ["--out", str(tmp_path / "model"), "--processes", "1"]
     result = settle(CliRunner().invoke(cli, ["classifier", "fit", *words]))
     assert result.exit_code == 0, result.output
     assert "Left out: " in result.stderr
+    assert "No face was found in " in result.stderr
 
 
 @pytest.mark.parametrize("make", places(QUICK))

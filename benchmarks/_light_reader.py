@@ -8,9 +8,11 @@ import numpy as np
 from PIL import Image
 
 from labeler.light_classifier.face_features import Features, face_features
+from labeler.light_classifier.mirror_logistic import MirrorLogistic
 from rotation.faces.face_pairs import find_pairs, read_pair, read_variant
 
 BATCH = 32
+NO_FACE = -1
 
 
 def light_features(pictures: Sequence[np.ndarray]) -> Features:
@@ -20,6 +22,13 @@ def light_features(pictures: Sequence[np.ndarray]) -> Features:
         for images in _batches(pictures)
     ]
     return np.concatenate(parts)
+
+
+def light_classes(model: MirrorLogistic, pictures: Sequence[np.ndarray]) -> np.ndarray:
+    """The label (N,) that a model gives each picture: 0, 1 or 2; `NO_FACE` where none was found."""
+    features = light_features(pictures)
+    found = np.isfinite(features).all(axis=1)
+    return np.where(found, model.predict(features).argmax(axis=1), NO_FACE)
 
 
 def features_with_variants(pictures: Sequence[np.ndarray], variants: int) -> Features:

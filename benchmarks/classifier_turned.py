@@ -17,7 +17,7 @@ from pathlib import Path
 
 import _project  # noqa: F401
 import numpy as np
-from _light_reader import light_features
+from _light_reader import light_classes
 from end_to_end import brighter_half
 
 from labeler.light_classifier.storage import load_model
@@ -27,7 +27,7 @@ from rotation.data.sources import open_source
 from rotation.diffusion.devices import choose_device
 from rotation.poses.source import pose_cache_path, poses_from_images
 
-LABELS = np.array(["left", "center", "right"])
+LABELS = np.array(["left", "center", "right", "no face"])  # the last one is `NO_FACE`
 EDGES = (-50, -25, -15, 15, 25, 50)
 MOST = 450  # images of a range of yaws
 
@@ -48,7 +48,7 @@ def main() -> None:
             said = np.array([brighter_half(images.read(name)) for name in chosen])
             pictures = [np.asarray(read_image(images, name)) for name in chosen]
             model = load_model(options.classifier)[0]
-            found = LABELS[model.predict(light_features(pictures)).argmax(axis=1)]
+            found = LABELS[light_classes(model, pictures)]
             even = [f"{(found[said == 'center'] == label).mean():.2f}" for label in LABELS]
             shares = " | ".join([f"{(found == said).mean():.2f}", *even])
             print(f"| {low}° to {high}° | {len(chosen)} | {shares} |", flush=True)

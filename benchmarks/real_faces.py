@@ -28,7 +28,7 @@ import _project  # noqa: F401
 import numpy as np
 from _face_judge import FaceJudge, Seen
 from _face_sheets import Strip, draw
-from _light_reader import light_features
+from _light_reader import light_classes
 from _side_contrast import side_contrast
 from numpy.typing import NDArray
 
@@ -214,11 +214,12 @@ def measure(
     n = np.arange(len(strips))
     own = apart[n, :, rows]
     apart[n, :, rows] = np.inf
-    lights = [
-        classifier.predict(light_features(np.concatenate([strip.source[None], strip.frames])))
-        for strip in strips
-    ]
-    classes = np.array([light.argmax(axis=1) for light in lights])
+    classes = np.array(
+        [
+            light_classes(classifier, np.concatenate([strip.source[None], strip.frames]))
+            for strip in strips
+        ]
+    )
     sources, again = (np.stack([getattr(s, key) for s in strips]) for key in ("source", "again"))
     return {
         "yaw_mae_20": error[:, np.abs(asked) <= 20].mean(axis=1),

@@ -32,7 +32,7 @@ from pathlib import Path
 import _project  # noqa: F401
 import numpy as np
 from _face_judge import FaceJudge, mesh_yaw
-from _light_reader import light_features
+from _light_reader import NO_FACE, light_classes
 from _photographs import (
     Box,
     Photograph,
@@ -358,7 +358,8 @@ class Bench:
         return replace(photograph, light=label)
 
     def _light(self, pixels: Pixels) -> str:
-        return LABELS[int(self.classifier.predict(light_features([pixels]))[0].argmax())]
+        found = int(light_classes(self.classifier, [pixels])[0])
+        return "center" if found == NO_FACE else LABELS[found]
 
     def _reference_points(self, one: PhotographSet, names: Sequence[str]) -> Arrays:
         photographs = [one.read(name) for name in names]
@@ -410,7 +411,7 @@ class Bench:
             "source_descriptor": seen.descriptors[0],
             "descriptors": seen.descriptors[1:],
             "contrast": seen.contrast[1:],
-            "light": self.classifier.predict(light_features(frames)).argmax(axis=1),
+            "light": light_classes(self.classifier, frames),
             "sharpness": np.array(energy[1:]) / energy[0],
             "points": np.stack(
                 [

@@ -118,27 +118,11 @@ def learn(
     from labeler.light_classifier.training import train
 
     started = time.perf_counter()
-    chosen = _sample(training)
-    chunks = list(
-        _with_progress(
-            read.features([each.filename for each in chosen]),
-            chosen,
-            heartbeat,
-            "reading the labelled images",
-        )
-    )
-    features = np.concatenate([chunk.features for chunk in chunks])
-    shown = np.isfinite(features).all(axis=1)
-    read_ones = [chosen[position] for chunk in chunks for position in chunk.positions]
-    seen = list(zip(read_ones, shown.tolist(), strict=True))
-    chosen = [each for each, has_face in seen if has_face]
-    faceless = [f"{each.filename}: no face was found" for each, has_face in seen if not has_face]
-    unreadable = [why for chunk in chunks for why in chunk.unreadable]
-    _check_usable(chosen, [*unreadable, *faceless], name)
+    features, chosen, n_faceless = _read_labelled(_sample(training), read, heartbeat, name)
     pool = _read_pool(read, names, {each.filename for each in training}, heartbeat)
     heartbeat.tell("training")
     trained = train(
-        features[shown],
+        features,
         np.array([each.shares for each in chosen]),
         np.ones(len(chosen)),
         np.array([each.group for each in chosen]),
@@ -148,12 +132,34 @@ def learn(
     return trained.model, {
         "n_training": len(chosen),
         "n_agreed": sum(each.sure for each in chosen),
-        "n_training_without_face": len(faceless),
+        "n_training_without_face": n_faceless,
         "n_unlabeled": pool.shape[1],
         "temperature": trained.temperature,
         **_measure(trained.held_out, chosen),
         "training_seconds": round(time.perf_counter() - started, 2),
     }
+
+
+def _read_labelled(
+    training: list[TrainingImage], read: FeatureReader, heartbeat: RunHeartbeat, name: str
+) -> tuple[Any, list[TrainingImage], int]:
+    """Read the labelled images: features (N, F), the N images with a face, how many have none.
+
+    Raises:
+        BrokenData: too few can be used.
+    """
+    read_ones = read.features([each.filename for each in training])
+    step = "reading the labelled images"
+    chunks = list(_with_progress(read_ones, training, heartbeat, step))
+    features = np.concatenate([chunk.features for chunk in chunks])
+    shown = np.isfinite(features).all(axis=1)
+    readable = [training[position] for chunk in chunks for position in chunk.positions]
+    seen = list(zip(readable, shown.tolist(), strict=True))
+    chosen = [each for each, has_face in seen if has_face]
+    faceless = [f"{each.filename}: no face was found" for each, has_face in seen if not has_face]
+    unreadable = [why for chunk in chunks for why in chunk.unreadable]
+    _check_usable(chosen, [*unreadable, *faceless], name)
+    return features[shown], chosen, len(faceless)
 
 
 def _measure(held_out: Any, chosen: Sequence[TrainingImage]) -> dict[str, Any]:

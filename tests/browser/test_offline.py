@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Error, Page, Route, expect
 
 from tests.browser.conftest import SignIn, Site
 from tests.browser.label_page import Diary, open_label_page, violations
@@ -31,9 +33,11 @@ def test_the_count_after_coming_back(site: Site, sign_in: SignIn, arrived: bool)
     open_label_page(page)
 
     def lose(route: Route) -> None:
-        if arrived:
-            route.fetch()
-        route.abort()
+        # The page may be left while the site answers, and the route with it.
+        with suppress(Error):
+            if arrived:
+                route.fetch()
+            route.abort()
 
     page.route("**/label/votes", lose)
     diary = Diary(page)

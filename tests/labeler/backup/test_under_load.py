@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import http.cookiejar
 import json
 import os
@@ -60,7 +61,7 @@ class Voter(threading.Thread):
                 body = {"image_id": images[0]["image_id"], "answer": "left", "then": 1}
                 images = self._send("/label/votes", body | {"request_id": request_id})["images"]
                 self.confirmed.append(request_id)
-        except OSError:  # the site was killed
+        except (OSError, http.client.HTTPException):  # the site was killed
             return
 
     def _send(self, path: str, body: dict[str, Any]) -> Any:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 from scipy.interpolate import LinearNDInterpolator
+from threadpoolctl import threadpool_limits
 
 from rotation.faces.face_mesh import (
     CHIN,
@@ -88,16 +89,26 @@ def measure_head(
     height, width = photograph.shape[:2]
     box = box or (0.2 * width, 0.25 * height, 0.8 * width, 0.85 * height)
     mesh = find_mesh(photograph, box).scaled_depth(DEPTH_FACTOR)
-    matte = find_matte(photograph)
-    colours = photograph.astype(np.float32) / 255
+    return build_head(photograph.astype(np.float32) / 255, mesh, find_matte(photograph))
+
+
+def build_head(photograph: Floats, mesh: FaceMesh, matte: Floats) -> Head:
+    """The head in a photograph whose face and people are known.
+
+    Parameters:
+        photograph: (H, W, 3), 0 to 1.
+        mesh: of the face, with the relief of real faces.
+        matte: (H, W), the share of each pixel that shows people.
+    """
+    height, width = photograph.shape[:2]
     nose = mesh.points[NOSE_TIP]
     inside = (int(np.clip(nose[1], 0, height - 1)), int(np.clip(nose[0], 0, width - 1)))
     face = _outline_mask(mesh, (height, width))
     reach = _reach(mesh, face)
-    layers = split_layers(colours, matte * reach, inside, round(0.04 * face_width(mesh)))
+    layers = split_layers(photograph, matte * reach, inside, round(0.04 * face_width(mesh)))
     axis = _axis(mesh)
     return Head(
-        photograph=colours,
+        photograph=photograph,
         layers=layers,
         mesh=mesh,
         face=face,
@@ -142,7 +153,9 @@ def _depth(mesh: FaceMesh, face: Floats, alpha: Floats, axis_depth: float) -> Fl
     rows, columns = np.nonzero(inside)
     read = LinearNDInterpolator(mesh.points[:, :2], mesh.points[:, 2])
     depth = np.full(face.shape, np.nan)
-    depth[rows, columns] = read(columns + 0.5, rows + 0.5)
+    # It solves a thousand tiny systems. On busy processors, threads would wait for each other.
+    with threadpool_limits(1, "blas"):
+        depth[rows, columns] = read(columns + 0.5, rows + 0.5)
     inside &= np.isfinite(depth)
     from_face, (row, column) = ndimage.distance_transform_edt(~inside, return_indices=True)
     rim = ndimage.gaussian_filter(depth[row, column], 0.04 * unit)

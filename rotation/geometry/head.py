@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
-from scipy.interpolate import LinearNDInterpolator
-from threadpoolctl import threadpool_limits
+from scipy.spatial import Delaunay
 
 from rotation.faces.face_mesh import (
     CHIN,
@@ -30,6 +29,7 @@ from rotation.faces.face_mesh import (
 )
 from rotation.faces.person_matte import find_matte
 from rotation.geometry.layers import Floats, Layers, smoothstep, split_layers
+from rotation.synthetic_heads.raster import rasterise
 
 AXIS_BEHIND_EARS = 0.05
 OUTLINE_BEHIND_EARS = 0.35
@@ -141,6 +141,28 @@ def _outline_mask(mesh: FaceMesh, shape: tuple[int, int]) -> Floats:
     return np.asarray(mask.resize((width, height), Image.Resampling.BOX), np.float32) / 255
 
 
+def _face_depth(mesh: FaceMesh, shape: tuple[int, ...]) -> Floats:
+    """The depth (H, W) of the mesh's surface that is nearest to the camera; NaN beside it.
+
+    Which points are neighbours is told from the front. From the side a nose lies before a cheek,
+    and points that are neighbours in the picture may belong to either.
+    """
+    x, _, z = mesh.across
+    front = np.column_stack([mesh.points[:, [0, 2]] @ (x, z), mesh.points[:, 1]])
+    triangles = Delaunay(front).simplices.T
+    (x0, y0), (x1, y1), (x2, y2) = (front[corner].T for corner in triangles)
+    turned = (x1 - x0) * (y2 - y0) > (x2 - x0) * (y1 - y0)  # the rasteriser's front has y upwards
+    triangles[1:, turned] = triangles[:0:-1, turned]
+    points = mesh.points.T.astype(np.float32)
+    unit = np.float32(face_width(mesh))
+    points[2] /= unit  # the rasteriser compares depths of a few units
+    one_sided = np.zeros(triangles.shape[1], dtype=np.bool_)
+    found = rasterise(points, triangles.astype(np.intp), one_sided, shape[1], shape[0])
+    depth = np.full(shape, np.nan)
+    depth.flat[found.pixels] = found.depth * unit
+    return depth
+
+
 def _depth(mesh: FaceMesh, face: Floats, alpha: Floats, axis_depth: float) -> Floats:
     """The depth (H, W) of each pixel: the mesh's in the face, an ellipse from there to the outline.
 
@@ -150,12 +172,7 @@ def _depth(mesh: FaceMesh, face: Floats, alpha: Floats, axis_depth: float) -> Fl
     """
     unit = face_width(mesh)
     inside = face > 0.5
-    rows, columns = np.nonzero(inside)
-    read = LinearNDInterpolator(mesh.points[:, :2], mesh.points[:, 2])
-    depth = np.full(face.shape, np.nan)
-    # It solves a thousand tiny systems. On busy processors, threads would wait for each other.
-    with threadpool_limits(1, "blas"):
-        depth[rows, columns] = read(columns + 0.5, rows + 0.5)
+    depth = _face_depth(mesh, face.shape)
     inside &= np.isfinite(depth)
     from_face, (row, column) = ndimage.distance_transform_edt(~inside, return_indices=True)
     rim = ndimage.gaussian_filter(depth[row, column], 0.04 * unit)

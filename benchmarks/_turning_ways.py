@@ -78,14 +78,21 @@ class ClusterWay:
     """
 
     def __init__(
-        self, setting: Setting, editing: EditingOptions, light_filter: bool = True
+        self,
+        setting: Setting,
+        editing: EditingOptions,
+        light_filter: bool = True,
+        refine: bool = True,
     ) -> None:
         self._setting, self._editing, self._light_filter = setting, editing, light_filter
+        self._refine = refine
         self._directions: dict[str, Direction] = {}
 
     @cached_property
     def _codec(self) -> DiffusionCodec:
-        model = ModelOptions(Path(self._setting.model), embedding="smooth", iterations=0)
+        model = ModelOptions(
+            Path(self._setting.model), embedding="smooth", iterations=0, refine=self._refine
+        )
         return open_codec(model)
 
     @cached_property
@@ -218,6 +225,9 @@ WAYS: dict[str, Callable[[Setting], Way]] = {
     "flow-no-light": _flow_no_light,
     "line": _line,
     "geometry": lambda setting: ClusterWay(setting, EditingOptions("geometry")),
+    "geometry-unrefined": lambda setting: ClusterWay(
+        setting, EditingOptions("geometry"), refine=False
+    ),
     "geometry-no-light": lambda setting: ClusterWay(setting, EditingOptions("geometry"), False),
     "geometry-model": lambda setting: GeometryWay(
         LatentModel.load(find_model(setting.model), "cpu")

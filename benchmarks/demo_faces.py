@@ -36,8 +36,8 @@ from rotation.data.crop import Pixels, read_crop
 from rotation.data.sources import open_source
 from rotation.demo_faces.dataset import FACES, TABLE
 from rotation.diffusion import ddim
+from rotation.diffusion.denoising import load_denoising
 from rotation.diffusion.devices import bf16_is_faster, choose_device
-from rotation.diffusion.latent_model import load_denoising
 from rotation.diffusion.model_folder import find_model
 from rotation.diffusion.schedule import timesteps
 from rotation.poses.estimation import estimate_poses

@@ -10,6 +10,7 @@ of the constructor.
 """
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,8 @@ from PIL import Image
 from rotation.data.crop import standard_crop
 from rotation.diffusion.config_check import check_network
 from rotation.diffusion.ddim_config import ddim_config
-from rotation.diffusion.latent_model import Denoising, LatentModel, load_files
+from rotation.diffusion.denoising import Denoising, load_files
+from rotation.diffusion.latent_model import LatentModel
 from rotation.diffusion.model_folder import (
     PIPELINE_INDEX,
     SCHEDULER_CONFIG,
@@ -36,6 +38,7 @@ from rotation.diffusion.model_folder import (
     find_model,
     open_folder,
 )
+from rotation.diffusion.refiner import FOLDER as REFINER
 from rotation.diffusion.schedule import NoiseSchedule
 from rotation.diffusion.scheduler_check import check_times, prediction_type
 from rotation.directions.direction import Direction
@@ -106,6 +109,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         unet.register_to_config(sample_size=network["sample_size"])
         self.register_modules(unet=unet, scheduler=DDIMScheduler.from_config(config))
         self.directions: dict[str, Direction] = {}
+        self._folder: Path | None = None  # where a refiner may lie
         self.unet.eval().requires_grad_(False)
         self._denoising()  # raises for weights in half precision
 
@@ -143,10 +147,11 @@ class HeadRotationPipeline(DiffusionPipeline):
         pipeline = cls(network, scheduler or own)
         if unet is None and scheduler is None:  # directions belong to both
             pipeline.directions = load_directions(files.folder, files.content_hash())
+            pipeline._folder = files.folder
         return pipeline
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
-        """Save model and directions to a folder for this class, for `--model` and for diffusers."""
+        """Save model, refiner and directions: for this class, for `--model` and for diffusers."""
         kwargs["safe_serialization"] = True
         super().save_pretrained(save_directory, *args, **kwargs)
         folder = Path(save_directory)
@@ -155,6 +160,9 @@ class HeadRotationPipeline(DiffusionPipeline):
         if self.directions:
             content = content_hash(folder, kwargs.get("variant"))
             save_directions(folder, self.directions, content)
+        refiner = self._folder and self._folder / REFINER
+        if refiner and refiner.is_dir() and not (folder / REFINER).exists():
+            shutil.copytree(refiner, folder / REFINER)
 
     @property
     def image_size(self) -> int:
@@ -177,6 +185,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         editing: str | None = None,
         inversion_tolerance: float | None = None,
         seed: int = 0,
+        refine: bool = True,
         bf16: bool = False,
         output_type: str = "pil",
         return_dict: bool = True,
@@ -202,6 +211,7 @@ class HeadRotationPipeline(DiffusionPipeline):
                 (PIL images of another size than crops) are turned by `geometry`, crops by `flow`.
             inversion_tolerance: see `LatentModel.encode_exactly`; None is its default.
             seed: of the noise with which `geometry` draws hidden parts.
+            refine: let the refiner of the model's folder draw hidden parts, if it has one.
             bf16: evaluate the network in bfloat16.
             output_type: `pil`, `np`, `pt` or `latent`.
             return_dict: False returns a tuple.
@@ -212,7 +222,12 @@ class HeadRotationPipeline(DiffusionPipeline):
         """
         _check_known("output_type", output_type, OUTPUT_TYPES)
         _check_known("embedding", embedding, EMBEDDINGS)
-        model = LatentModel(self._denoising(bf16), num_inference_steps, name=type(self).__name__)
+        model = LatentModel(
+            self._denoising(bf16),
+            num_inference_steps,
+            name=type(self).__name__,
+            folder=self._folder if refine else None,
+        )
         along = self._direction(direction, 3 * model.image_size**2)
         many: Sequence[Any] = image if isinstance(image, list | tuple) else [image]
         crops = torch.stack([as_crop(one, model.image_size) for one in many])

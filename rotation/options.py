@@ -105,6 +105,7 @@ class ModelOptions:
         iterations: corrections a step when clusters are encoded by `inversion`.
         embedding: the name of the encoder; None takes the one that suits the images.
         bf16: compute in bfloat16; None does so on devices where it is faster.
+        refine: let the model's refiner draw hidden parts, if it has one.
     """
 
     folder: Path | None = None
@@ -113,6 +114,7 @@ class ModelOptions:
     iterations: int = 4
     embedding: EncoderName | None = None
     bf16: bool | None = None
+    refine: bool = True
 
 
 @dataclass(frozen=True)

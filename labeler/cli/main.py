@@ -25,6 +25,10 @@ ROTATION = {
         "rotation.cli.train:train_embedding_command",
         "Train the network that encodes an image in one step.",
     ),
+    "train-refiner": (
+        "rotation.cli.train_refiner:train_refiner_command",
+        "Train what draws the hidden parts of turned heads.",
+    ),
     "embed": ("rotation.cli.embed:embed", "Encode a whole image set, in shards if needed."),
     "merge": ("rotation.cli.embed:merge", "Join the latents of several shards."),
     "embeddings": ("rotation.cli.embed:embeddings", "Compare the encoders."),

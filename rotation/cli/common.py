@@ -123,6 +123,13 @@ steps_option = click.option(
     show_default=True,
     help="Steps of the sampler.",
 )
+refine_option = click.option(
+    "--refine/--no-refine",
+    default=True,
+    show_default=True,
+    help="Let the model's refiner draw hidden parts, if it has one.",
+)
+
 bf16_option = click.option(
     "--bf16/--no-bf16",
     default=None,
@@ -152,8 +159,9 @@ embedding_options = combine_options(
 
 def model_options(params: dict[str, Any]) -> ModelOptions:
     """The model options among the parameters of a command."""
-    names = ("device", "steps", "iterations", "embedding", "bf16")
-    return ModelOptions(folder=params["model"], **{name: params[name] for name in names})
+    names = ("device", "steps", "iterations", "embedding", "bf16", "refine")
+    given = {name: params[name] for name in names if name in params}
+    return ModelOptions(folder=params["model"], **given)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from rotation.cli.common import (
     model_options,
     pose_options,
     poses_csv_option,
+    refine_option,
     rotation_errors_as_messages,
     window_options,
 )
@@ -149,6 +150,7 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
     help="With line: give each moved latent the length of the source's.",
 )
 @embedding_options
+@refine_option
 @click.option(
     "--contact-sheets",
     is_flag=True,

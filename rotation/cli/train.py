@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SYNTHETIC = "synthetic"
 
 
-def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of every training run: data, budget and folder."""
     options = (
         click.option(
@@ -58,7 +58,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.IntRange(min=2),
             default=30_000,
             show_default=True,
-            help="How many heads to render (synthetic data).",
+            help="How many heads to render (synthetic data), or pairs to make (refiner).",
         ),
         click.option(
             "--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N, mps."
@@ -92,7 +92,7 @@ def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command("train")
-@_run_options
+@run_options
 @click.option(
     "--init",
     type=InputPath(),
@@ -158,7 +158,7 @@ def train_command(
     from rotation.training.config import TrainingConfig, adopt_architecture
     from rotation.training.loop import train
 
-    _require(settings["minutes"] or settings["steps"], "Give a budget: --minutes or --steps.")
+    require(settings["minutes"] or settings["steps"], "Give a budget: --minutes or --steps.")
     store = cache or out / "images"
     try:
         start = str(find_model(init)) if init else None
@@ -169,11 +169,11 @@ def train_command(
             outcome = train(config, images, out, resume, name)
     except RotationError as error:
         raise click.ClickException(str(error)) from error
-    _print_outcome(outcome, "model")
+    print_outcome(outcome, "model")
 
 
 @click.command("train-embedding")
-@_run_options
+@run_options
 @click.option("--model", type=InputPath(), help="Folder, or bundled name [synthetic-heads-64].")
 @click.option(
     "--init",
@@ -213,7 +213,7 @@ def train_embedding_command(
     from rotation.training.encoder_task import EmbeddingTask
     from rotation.training.loop import train
 
-    _require(settings["minutes"] or settings["steps"], "Give a budget: --minutes or --steps.")
+    require(settings["minutes"] or settings["steps"], "Give a budget: --minutes or --steps.")
     try:
         start = str(find_model(init or model))
         asked = TrainingConfig(init=start, warmup=20, ema=0.98, **settings)
@@ -225,7 +225,7 @@ def train_embedding_command(
             outcome = train(config, images, out, resume, name, task=task)
     except RotationError as error:
         raise click.ClickException(str(error)) from error
-    _print_outcome(outcome, "network")
+    print_outcome(outcome, "network")
 
 
 @click.command("samples")
@@ -296,19 +296,17 @@ def _training_images(data: str, count: int, store: Path, size: int) -> tuple[Ima
     return folder_images(Path(data), store, size), f"face crops of {Path(data).name}"
 
 
-def _print_outcome(outcome: TrainingResult, what: str) -> None:
+def print_outcome(outcome: TrainingResult, what: str) -> None:
     state = "Finished" if outcome.finished else "Interrupted; the same command goes on"
     click.echo(f"{state}, after {outcome.steps} steps. The {what} is in {outcome.model}.")
 
 
 def _widths(text: str) -> tuple[int, ...]:
     parts = [part.strip() for part in text.split(",")]
-    _require(
-        all(part.isdecimal() for part in parts), f"--width takes numbers as 64,96, not {text}."
-    )
+    require(all(part.isdecimal() for part in parts), f"--width takes numbers as 64,96, not {text}.")
     return tuple(int(part) for part in parts)
 
 
-def _require(condition: object, message: str) -> None:
+def require(condition: object, message: str) -> None:
     if not condition:
         raise click.UsageError(message)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from rotation.cli.common import Progress, rotation_errors_as_messages
+from rotation.cli.common import Progress, refine_option, rotation_errors_as_messages
 from rotation.cli.option_types import InputPath, OutputFolder, Yaws
 from rotation.file_locks import own_folder
 from rotation.options import ModelOptions
@@ -31,6 +31,7 @@ from rotation.options import ModelOptions
 @click.option(
     "--model", "folder", type=InputPath(), help="Model folder or bundled name [celeba-64]."
 )
+@refine_option
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 def turn(
     photograph: Path,
@@ -39,6 +40,7 @@ def turn(
     animations: tuple[str, ...],
     fill: str,
     folder: Path | None,
+    refine: bool,
     device: str,
 ) -> None:
     """Turn the head in one photograph by geometry: no labels, no other photographs.
@@ -55,7 +57,7 @@ def turn(
     """
     from rotation.geometry.preview import write_preview
 
-    model = ModelOptions(folder=folder, device=device) if fill == "model" else None
+    model = ModelOptions(folder, device, refine=refine) if fill == "model" else None
     with rotation_errors_as_messages(), own_folder(out), Progress() as progress:
         report = write_preview(photograph, yaws_deg, out, animations, model, progress)
     click.echo(f"The head looks to {report['yaw_deg']:+.0f} degrees in {photograph.name}.")

@@ -79,8 +79,11 @@ def check_pipeline(path: object, config: Config) -> None:
             refuse_class(path, part, part, parts[part][-1])
 
 
-def check_network(path: object, config: Config) -> dict[str, Any]:
+def check_network(path: object, config: Config, planes: int = 3) -> dict[str, Any]:
     """Check the config of a network.
+
+    Parameters:
+        planes: how many planes it takes: 3, or those of a refiner.
 
     Returns:
         The config as the engine reads it: blocks by their present names, `sample_size` as one
@@ -93,7 +96,10 @@ def check_network(path: object, config: Config) -> dict[str, Any]:
     config = _in_present_form(config)
     _refuse_conditions(path, config)
     check_keys(path, config, _NETWORK_KEYS, _NEEDED)
-    _check_channels(path, config)
+    if planes == 3:
+        _check_channels(path, config)
+    else:
+        _check_planes(path, config, planes)
     _check_blocks(path, config)
     _check_groups(path, config)
     _check_side(path, config)
@@ -130,6 +136,9 @@ def _refuse_conditions(path: object, config: Config) -> None:
 def _check_channels(path: object, config: Config) -> None:
     channels = config["in_channels"]
     side = math.isqrt(channels // 3)
+    if 3 * channels == 8 * config["out_channels"]:
+        allowed = "3 r^2. This is a refiner; give the model that it belongs to"
+        raise wrong(path, "in_channels", channels, allowed)
     if side < 1 or 3 * side * side != channels:
         allowed = "3 (RGB) or 3 r^2 (r x r blocks: 12, 27, 48); latent models have 4 or 16"
         raise wrong(path, "in_channels", channels, allowed)
@@ -143,6 +152,16 @@ def _check_channels(path: object, config: Config) -> None:
     if config["out_channels"] != channels:
         allowed = f"{channels}, as many as in_channels"
         raise wrong(path, "out_channels", config["out_channels"], allowed)
+
+
+def _check_planes(path: object, config: Config, planes: int) -> None:
+    """Check the channels of a refiner, which takes more planes than it gives."""
+    side = math.isqrt(config["out_channels"] // 3)
+    if side < 1 or 3 * side * side != config["out_channels"]:
+        raise wrong(path, "out_channels", config["out_channels"], "3 r^2 (3, 12, 27, 48)")
+    if config["in_channels"] != planes * side * side:
+        allowed = f"{planes * side * side}, for the {planes} planes of a refiner"
+        raise wrong(path, "in_channels", config["in_channels"], allowed)
 
 
 def _check_blocks(path: object, config: Config) -> None:

@@ -108,7 +108,7 @@ def find_model(model: Path | str | None = None) -> Path:
     )
 
 
-def open_folder(folder: Path, variant: str | None = None) -> ModelFiles:
+def open_folder(folder: Path, variant: str | None = None, planes: int = 3) -> ModelFiles:
     """Find and check the configs and weights of a model folder, before anything is built.
 
     Parts lie in `unet/` and `scheduler/`, or in the folder itself, as in the first models of
@@ -116,6 +116,7 @@ def open_folder(folder: Path, variant: str | None = None) -> ModelFiles:
 
     Parameters:
         variant: of the weights, such as `fp16`; None: see `find_weights`.
+        planes: how many planes the network takes: 3, or those of a refiner.
 
     Raises:
         ModelError: a file is missing, a config has a value that the engine cannot use, or the
@@ -124,7 +125,7 @@ def open_folder(folder: Path, variant: str | None = None) -> ModelFiles:
     if os.path.isfile(folder / PIPELINE_INDEX):
         check_pipeline(folder / PIPELINE_INDEX, _read_config(folder / PIPELINE_INDEX))
     network_path = _find_config(folder, UNET_CONFIG)
-    network = check_network(network_path, _read_config(network_path))
+    network = check_network(network_path, _read_config(network_path), planes)
     _refuse_latent(folder)
     scheduler_path = _find_config(folder, SCHEDULER_CONFIG)
     scheduler = _read_config(scheduler_path)

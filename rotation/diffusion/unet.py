@@ -87,5 +87,5 @@ def build_unet(config: dict[str, Any]) -> Any:
 
 
 def block_side(config: Any) -> int:
-    """r of a network with 3 r^2 channels, which `config_check.check_network` has checked."""
-    return math.isqrt(int(config["in_channels"]) // 3)
+    """r of a network that gives 3 r^2 channels, which `config_check.check_network` has checked."""
+    return math.isqrt(int(config["out_channels"]) // 3)

@@ -7,7 +7,9 @@ into view look like at that yaw, under the light of the clusters,
     z(yaw) = E(crop of the turned head) + path(yaw) - path(source's yaw)
 
 The decoded latent is a guess of the hidden pixels. Sampling with the seen pixels held makes them
-fit (`rotation.geometry.drawing`). What was drawn goes back into the photograph.
+fit (`rotation.geometry.drawing`). If the model has a refiner, the guess is put into the frame, and
+the refiner draws the whole head from there, in more detail. What was drawn goes back into the
+photograph.
 
 The turn starts at the yaw that the face mesh shows, also where another yaw of the source is known.
 A photograph whose face cannot be measured is turned by `flow_editing` instead.
@@ -24,6 +26,7 @@ import torch
 from PIL import Image
 
 from rotation.data.crop import Pixels
+from rotation.diffusion.latent_model import LatentModel
 from rotation.editing.flow_editing import FLOW_GAIN, FlowEditing, flow_of, move_remainders
 from rotation.editing.method import (
     EditedFrames,
@@ -33,8 +36,18 @@ from rotation.editing.method import (
     along_path,
 )
 from rotation.errors import ImageError
-from rotation.geometry.drawing import HiddenParts, draw_parts, find_hidden, join_drawn
+from rotation.geometry.drawing import (
+    HiddenParts,
+    cut_crop,
+    draw_parts,
+    find_hidden,
+    find_unsure,
+    fit_colours,
+    join_drawn,
+    refine_parts,
+)
 from rotation.geometry.photograph import Photograph
+from rotation.geometry.turning import TurnedFrame
 from rotation.imaging.colours import restore_colours
 from rotation.imaging.images import from_pixels, to_pixels
 from rotation.latents.encoders import decode_pixels
@@ -84,9 +97,12 @@ class TurnedPhotographs(Sequence[Pixels]):
     def __getitem__(self, number: int | slice) -> Pixels | list[Pixels]:
         if isinstance(number, slice):
             return [self[one] for one in range(*number.indices(len(self)))]
+        return self.photograph.paste(self.frame(number))
+
+    def frame(self, number: int) -> TurnedFrame:
+        """The window around the head in one of the photographs."""
         frame = self.photograph.turn_by(self.yaws_deg[number] - self.photograph.yaw_deg)
-        joined = join_drawn(frame, self.parts[number], self.drawn[number])
-        return self.photograph.paste(joined)
+        return join_drawn(frame, self.parts[number], self.drawn[number])
 
 
 class GeometryEditing(FlowEditing):
@@ -136,16 +152,50 @@ class GeometryEditing(FlowEditing):
         shown = restore_colours(plain, plain[0], request.crop)
         change = shown[count + 1 :].astype(np.float32) - shown[1 : count + 1]
         guesses = torch.from_numpy((moved.warped + change).clip(0, 255) / 255)
-        drawn = draw_parts(
-            moved.parts,
-            request.model.denoiser,
-            guesses.permute(0, 3, 1, 2).float(),
-            request.seed,
+        drawing = _Drawing(
+            moved.photograph, tuple(request.yaws_deg), request.model.denoiser, request.seed
         )
-        photographs = TurnedPhotographs(
-            moved.photograph, tuple(request.yaws_deg), moved.parts, drawn
-        )
-        return EditedFrames(to_pixels(drawn.numpy()), shown[0], moved, photographs)
+        frames, photographs = drawing.draw(moved.parts, guesses.permute(0, 3, 1, 2).float())
+        return EditedFrames(to_pixels(frames.numpy()), shown[0], moved, photographs)
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """What draws the hidden parts of the frames of one photograph."""
+
+    photograph: Photograph
+    yaws_deg: tuple[float, ...]
+    model: LatentModel
+    seed: int
+
+    def draw(
+        self, parts: tuple[HiddenParts, ...], guesses: torch.Tensor
+    ) -> tuple[torch.Tensor, TurnedPhotographs]:
+        """The standard crops (K, 3, S, S), 0 to 1, and the whole photographs.
+
+        Parameters:
+            parts: of each frame, its standard crop and which of its pixels are hidden.
+            guesses: (K, 3, S, S), 0 to 1: what these may look like.
+        """
+        refiner = self.model.refiner
+        if refiner is None:
+            drawn = draw_parts(parts, self.model, guesses, self.seed)
+            return drawn, TurnedPhotographs(self.photograph, self.yaws_deg, parts, drawn)
+        fitted = fit_colours(guesses, parts)
+        unsure, starts = [], []
+        for yaw, part, guess in zip(self.yaws_deg, parts, fitted, strict=True):
+            angle = yaw - self.photograph.yaw_deg
+            frame = self.photograph.turn_by(angle)
+            unsure.append(find_unsure(frame, angle, self.photograph.head, refiner))
+            guessed = join_drawn(frame, part, guess)
+            starts.append(cut_crop(guessed.image, unsure[-1].box, refiner.image_size))
+        drawn = refine_parts(unsure, refiner, self.yaws_deg, torch.stack(starts), self.seed)
+        whole = TurnedPhotographs(self.photograph, self.yaws_deg, tuple(unsure), drawn)
+        size = guesses.shape[-1]
+        crops = [
+            cut_crop(whole.frame(number).image, part.box, size) for number, part in enumerate(parts)
+        ]
+        return torch.stack(crops), whole
 
 
 def _turn(

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from rotation.data.crop import CROP_BOX
 from rotation.diffusion.inpainting import inpaint
+from rotation.diffusion.refiner import MOST_NOISE, Refiner
 from rotation.diffusion.schedule import NoiseSchedule, timesteps
+from rotation.faces.face_mesh import FaceMesh
 from rotation.geometry.head import Head
 from rotation.geometry.layers import fill_smoothly
 from rotation.geometry.turning import TurnedFrame
@@ -29,6 +31,7 @@ _EYE_DISTANCE = 38.0  # pixels in an aligned CelebA image, of a frontal face
 _EYE_ROW = 111.0  # in an aligned CelebA image
 _START = 0.7  # of the schedule: how much of the first guess is forgotten
 _START_FROM_GUESS = 0.5  # the same of a guess that clusters gave
+_START_OF_REFINING = 0.6  # the same where a refiner draws
 _STEPS = 25
 _REPEATS = 3  # of each step
 _REPEATS_FROM_GUESS = 2
@@ -41,6 +44,25 @@ _BATCH = 8  # frames that are drawn together
 
 Box = tuple[float, float, float]
 """Left, top and side of a square in pixels of the frame."""
+
+
+@dataclass(frozen=True)
+class CropShape:
+    """A square around a face, in pixels of an aligned CelebA image of 178 x 218.
+
+    Attributes:
+        side: its side.
+        above: how far the eyes lie below its top.
+    """
+
+    side: float
+    above: float
+
+
+STANDARD_CROP = CropShape(CROP_BOX[2] - CROP_BOX[0], _EYE_ROW - CROP_BOX[1])
+"""From hair to chin."""
+HEAD_CROP = CropShape(176, 91)
+"""The whole head with hair and neck."""
 
 
 class Model(Protocol):
@@ -57,6 +79,10 @@ class Model(Protocol):
     @property
     def device(self) -> torch.device:
         """Where it computes."""
+
+    @property
+    def refiner(self) -> Refiner | None:
+        """What draws hidden parts in more detail than the model; None: the model itself."""
 
     def eps(self, x: torch.Tensor, time: int) -> torch.Tensor:
         """The noise in images (N, 3, S, S) at a timestep."""
@@ -80,7 +106,7 @@ class HiddenParts:
 def draw_hidden(
     frame: TurnedFrame, angle_deg: float, head: Head, model: Model, seed: int = 0
 ) -> TurnedFrame:
-    """The frame with its hidden parts drawn by the model alone.
+    """The frame with its hidden parts drawn by the model alone, or by its refiner.
 
     Parameters:
         frame: a turned head, at `angle_deg` from the photograph.
@@ -88,19 +114,42 @@ def draw_hidden(
         model: a diffusion model of faces in the standard crop.
         seed: of the noise. With the same noise for all frames, a video does not flicker.
     """
-    parts = find_hidden(frame, angle_deg, head, model.image_size)
-    return join_drawn(frame, parts, draw_parts([parts], model, seed=seed)[0])
+    if model.refiner is None:
+        parts = find_hidden(frame, angle_deg, head, model.image_size)
+        return join_drawn(frame, parts, draw_parts([parts], model, seed=seed)[0])
+    parts = find_unsure(frame, angle_deg, head, model.refiner)
+    yaws_deg = [head.yaw_deg + angle_deg]
+    return join_drawn(frame, parts, refine_parts([parts], model.refiner, yaws_deg, seed=seed)[0])
 
 
-def find_hidden(frame: TurnedFrame, angle_deg: float, head: Head, size: int) -> HiddenParts:
-    """What a model of images of `size` pixels would have to draw in a frame."""
-    box = aligned_crop(head, angle_deg)
-    seen = _crop((1 - (1 - frame.seen) * frame.alpha)[..., None], box, size)[None]
+def find_unsure(frame: TurnedFrame, angle_deg: float, head: Head, refiner: Refiner) -> HiddenParts:
+    """What a refiner draws in a frame: all that is not sure, in a crop of the whole head."""
+    return find_hidden(frame, angle_deg, head, refiner.image_size, HEAD_CROP, sure=True)
+
+
+def find_hidden(
+    frame: TurnedFrame,
+    angle_deg: float,
+    head: Head,
+    size: int,
+    shape: CropShape = STANDARD_CROP,
+    sure: bool = False,
+) -> HiddenParts:
+    """What a model of images of `size` pixels would have to draw in a frame.
+
+    Parameters:
+        shape: of the crops that the model draws.
+        sure: draw all that is not sure (`TurnedFrame.sure`), also mirrored, stretched and filled
+            parts, not the hidden parts of the person alone.
+    """
+    box = aligned_crop(head, angle_deg, shape)
+    shown = frame.sure if sure else 1 - (1 - frame.seen) * frame.alpha
+    seen = cut_crop(shown[..., None], box, size)[None]
     known = ((seen - _SEEN[0]) / (_SEEN[1] - _SEEN[0])).clamp(0, 1)
     # Lines along the outline are left as they are; what is wider is drawn, with a rim.
     line, rim = (2 * round(share * size / 2 - 0.5) + 1 for share in (_LINE, _RIM))
     known = _grow(_grow(known, line), -line - rim + 1)
-    return HiddenParts(box, _crop(frame.image, box, size), known[0])
+    return HiddenParts(box, cut_crop(frame.image, box, size), known[0])
 
 
 def draw_parts(
@@ -120,7 +169,7 @@ def draw_parts(
     known = torch.stack([one.known for one in parts])
     images = torch.stack([one.image for one in parts])
     if guesses is not None:
-        images = known * images + (1 - known) * _fit_colours(guesses, images, known)
+        images = known * images + (1 - known) * fit_colours(guesses, parts)
     length = len(model.schedule)
     start, repeats = (
         (_START, _REPEATS) if guesses is None else (_START_FROM_GUESS, _REPEATS_FROM_GUESS)
@@ -141,27 +190,58 @@ def draw_parts(
     return (torch.cat(drawn) + 1) / 2
 
 
-def _fit_colours(guesses: torch.Tensor, images: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+def refine_parts(
+    parts: Sequence[HiddenParts],
+    refiner: Refiner,
+    yaws_deg: Sequence[float],
+    guesses: torch.Tensor | None = None,
+    seed: int = 0,
+) -> torch.Tensor:
+    """The crops (N, 3, S, S), 0 to 1, with what was not sure drawn by a refiner.
+
+    Parameters:
+        parts: of N frames of one photograph (`find_unsure`).
+        refiner: draws them.
+        yaws_deg: of the heads in the frames.
+        guesses: (N, 3, S, S), 0 to 1: what may be there; None: what geometry has put there.
+        seed: of the noise, which is the same for all frames.
+    """
+    known = torch.stack([one.known for one in parts])
+    images = torch.stack([one.image for one in parts])
+    start = MOST_NOISE if guesses is None else _START_OF_REFINING
+    return refiner.draw(images, known, torch.tensor(yaws_deg), guesses, start, seed)
+
+
+def fit_colours(guesses: torch.Tensor, parts: Sequence[HiddenParts]) -> torch.Tensor:
     """Guesses (N, 3, S, S) whose colours go over smoothly into those of the known pixels."""
-    off = (images - guesses).permute(0, 2, 3, 1).numpy()
-    filled = [fill_smoothly(one, mask) for one, mask in zip(off, known[:, 0].numpy(), strict=True)]
-    return (guesses + torch.from_numpy(np.stack(filled)).permute(0, 3, 1, 2)).clamp(0, 1)
+    fitted = []
+    for guess, one in zip(guesses, parts, strict=True):
+        off = (one.image - guess).permute(1, 2, 0).numpy()
+        filled = fill_smoothly(off, one.known[0].numpy())
+        fitted.append(guess + torch.from_numpy(filled).permute(2, 0, 1))
+    return torch.stack(fitted).clamp(0, 1)
 
 
-def aligned_crop(head: Head, angle_deg: float) -> Box:
-    """The standard crop of a head turned by an angle: CelebA's, by the place of the eyes."""
+def aligned_crop(head: Head, angle_deg: float, shape: CropShape = STANDARD_CROP) -> Box:
+    """The crop of a head turned by an angle, placed by the eyes as in aligned CelebA images."""
     points = head.mesh.points
     left, right = (points[list(corners)].mean(axis=0) for corners in EYES)
     middle = (left + right) / 2
-    side = float(np.linalg.norm(right - left)) / _EYE_DISTANCE * (CROP_BOX[2] - CROP_BOX[0])
+    side = crop_side(head.mesh, shape)
     angle = math.radians(angle_deg)
     across, depth = middle[0] - head.axis[0], middle[2] - head.axis[1]
     column = head.axis[0] + across * math.cos(angle) + depth * math.sin(angle)
-    above = (_EYE_ROW - CROP_BOX[1]) / (CROP_BOX[2] - CROP_BOX[0])
-    return float(column) - side / 2, float(middle[1]) - above * side, side
+    above = shape.above / shape.side * side
+    return float(column) - side / 2, float(middle[1]) - above, side
 
 
-def _crop(image: NDArray[np.floating], box: Box, size: int) -> torch.Tensor:
+def crop_side(mesh: FaceMesh, shape: CropShape) -> float:
+    """The side of a crop in pixels of the photograph."""
+    left, right = (mesh.points[list(corners)].mean(axis=0) for corners in EYES)
+    return float(np.linalg.norm(right - left)) / _EYE_DISTANCE * shape.side
+
+
+def cut_crop(image: NDArray[np.floating], box: Box, size: int) -> torch.Tensor:
     """The square of an image (H, W, C) as (C, size, size), averaged over pixels."""
     height, width = image.shape[:2]
     left, top, side = box

@@ -28,11 +28,13 @@ class Layers:
         alpha: (H, W), the person's share of each pixel, 0 to 1.
         person: (H, W, 3), the person's colours, continued beyond the outline; 0 to 1.
         background: (H, W, 3), the background's colours, continued behind the person; 0 to 1.
+        filled: (H, W), 1 where the background is continued, 0 where the photograph shows it.
     """
 
     alpha: Floats
     person: Floats
     background: Floats
+    filled: Floats
 
 
 def split_layers(photograph: Floats, matte: Floats, inside: tuple[int, int], margin: int) -> Layers:
@@ -51,7 +53,7 @@ def split_layers(photograph: Floats, matte: Floats, inside: tuple[int, int], mar
     )
     weight = ndimage.gaussian_filter(solid, 0.7)[..., None] * solid[..., None]
     person = weight * photograph + (1 - weight) * fill_smoothly(photograph, solid)
-    return Layers(alpha, person.astype(np.float32), background)
+    return Layers(alpha, person.astype(np.float32), background, near.astype(np.float32))
 
 
 def one_person(alpha: Floats, inside: tuple[int, int]) -> Floats:

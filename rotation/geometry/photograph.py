@@ -33,7 +33,7 @@ MAX_HIDDEN = 0.25
 MAX_FACE_WIDTH = 512
 """Wider faces are reduced to so many pixels before they are turned."""
 _MARGINS = (1.4, 1.3, 1.4, 1.4)  # of the window around the face: left, top, right, bottom
-_LEAST_FACE = 24  # pixels
+LEAST_FACE = 24  # pixels
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,11 @@ class Photograph:
         """
         self.image = image.convert("RGB")
         box = face or find_face(self.image)
-        if box[2] - box[0] < _LEAST_FACE:
+        if box[2] - box[0] < LEAST_FACE:
             raise ImageError(
-                f"The face is only {box[2] - box[0]:.0f} pixels wide; {_LEAST_FACE} are the least."
+                f"The face is only {box[2] - box[0]:.0f} pixels wide; {LEAST_FACE} are the least."
             )
-        self._window = _window(box, self.image.size)
+        self._window = face_window(box, self.image.size)
         left, top, right, bottom = self._window
         scale = min(1.0, MAX_FACE_WIDTH / (box[2] - box[0]))
         size = (round((right - left) * scale), round((bottom - top) * scale))
@@ -194,7 +194,7 @@ def find_face(image: Image.Image) -> Box:
     return middle[0] - half, middle[1] - half, middle[0] + half, middle[1] + half
 
 
-def _window(face: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def face_window(face: Box, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """The part of a photograph of a size around a face: the whole head, neck and shoulders."""
     left, top, right, bottom = face
     width, height = right - left, bottom - top

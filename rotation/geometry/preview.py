@@ -116,4 +116,5 @@ def _write_overviews(
 def _load_model(options: ModelOptions) -> LatentModel:
     device = choose_device(options.device)
     bf16 = bf16_is_faster(device) if options.bf16 is None else options.bf16
-    return LatentModel.load(find_model(options.folder or MODEL), str(device), bf16=bf16)
+    folder = find_model(options.folder or MODEL)
+    return LatentModel.load(folder, str(device), bf16=bf16, refine=options.refine)

@@ -27,6 +27,7 @@ from rotation.geometry.light import estimate_light, shading_change, surface_norm
 _FINE = 2  # columns of the warp for each column of the frame
 _SAMPLES = 8  # samples of the surface for each column of the photograph
 _STRETCHED = (2.0, 4.0)  # a surface stretched less counts as seen, one stretched more as unseen
+_UNSURE = (1.2, 2.0)  # the same of what is nearly as sharp as in the photograph
 _LONGEST_GAP = 4  # fine columns between two samples that may still be one surface
 _ALIKE = 0.15  # colours that differ less are of one material
 _SOFT = 0.03  # face widths over which an unseen outline is smoothed
@@ -43,6 +44,8 @@ class TurnedFrame:
         image: (H, W, 3), the whole photograph, 0 to 1.
         alpha: (H, W), the person's share of each pixel.
         seen: (H, W), how well the photograph saw what the person's pixel shows: 1 well, 0 hidden.
+        sure: (H, W), 1 where the photograph showed person or background nearly as sharply as the
+            frame does, 0 where the frame is stretched, mirrored or filled.
         face: (H, W), the share of each pixel that shows the face.
         changed: (H, W), 0 where the photograph is kept as it is, 1 where it is drawn anew.
     """
@@ -50,6 +53,7 @@ class TurnedFrame:
     image: Floats
     alpha: Floats
     seen: Floats
+    sure: Floats
     face: Floats
     changed: Floats
 
@@ -106,8 +110,8 @@ class HeadTurner:
         """
         head = self.head
         if angle_deg == 0:
-            still, every = np.zeros_like(head.depth), np.ones_like(head.depth)
-            return TurnedFrame(head.photograph, head.layers.alpha, every, head.face, still)
+            none, every = np.zeros_like(head.depth), np.ones_like(head.depth)
+            return TurnedFrame(head.photograph, head.layers.alpha, every, every, head.face, none)
         moved, nearness = self._move(angle_deg)
         warp = self._warp(moved, nearness)
         hidden = smoothstep(*_STRETCHED, warp.stretch)
@@ -119,7 +123,7 @@ class HeadTurner:
         alpha = _sample(self._alpha, warp.column)[0] * warp.covered
         # A stretched outline stays as sharp as it was.
         alpha = ((alpha - 0.5) * warp.stretch.clamp(min=1) + 0.5).clamp(0, 1)
-        return self._compose(colours, alpha, hidden, moved, warp.column)
+        return self._compose(colours, alpha, hidden, moved, warp)
 
     def _move(self, angle_deg: float) -> tuple[torch.Tensor, torch.Tensor]:
         """New column and new depth (H, W) of each pixel."""
@@ -194,14 +198,16 @@ class HeadTurner:
         alpha: torch.Tensor,
         hidden: torch.Tensor,
         moved: torch.Tensor,
-        column: torch.Tensor,
+        warp: _Warp,
     ) -> TurnedFrame:
         """Put the person over the background, and keep the photograph where nothing has moved."""
         head = self.head
         share = _halve_columns(alpha)
         person = _halve_columns(colours.clamp(0, 1) * alpha) / share.clamp(min=1e-3)
         unseen = _halve_columns(hidden * alpha).numpy()
-        face = _halve_columns(_sample(torch.from_numpy(head.face)[None], column) * alpha)[0].numpy()
+        sharp = _halve_columns((1 - smoothstep(*_UNSURE, warp.stretch)) * alpha).numpy()
+        shows_face = _sample(torch.from_numpy(head.face)[None], warp.column) * alpha
+        face = _halve_columns(shows_face)[0].numpy()
         outline = share.numpy()
         # The rows of an unseen outline differ by chance.
         soft = ndimage.gaussian_filter(outline, _SOFT * head.face_width)
@@ -214,7 +220,9 @@ class HeadTurner:
         image = drawn * outline[..., None] + (1 - outline[..., None]) * head.layers.background
         changed = self._changed(moved)
         image += (head.photograph - image) * (1 - changed[..., None])
-        return TurnedFrame(image.clip(0, 1), outline, 1 - unseen, face, changed)
+        sure = np.minimum(sharp, outline) + (1 - outline) * (1 - head.layers.filled)
+        sure = 1 - changed * (1 - sure)
+        return TurnedFrame(image.clip(0, 1), outline, 1 - unseen, sure, face, changed)
 
     def _changed(self, moved: torch.Tensor) -> Floats:
         """1 near pixels (H, W) of the person that have moved by half a pixel or more, else 0."""

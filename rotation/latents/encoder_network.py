@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
+from rotation.diffusion.denoising import Denoising, load_denoising
 from rotation.diffusion.devices import choose_device
-from rotation.diffusion.latent_model import Denoising, load_denoising
 from rotation.diffusion.model_folder import content_hash, find_model
 from rotation.errors import ModelError
 from rotation.reading import read_json

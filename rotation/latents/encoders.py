@@ -336,7 +336,12 @@ def open_codec(options: ModelOptions) -> DiffusionCodec:
     device = choose_device(options.device)
     bf16 = bf16_is_faster(device) if options.bf16 is None else options.bf16
     model = LatentModel.load(
-        options.folder, str(device), options.steps, options.iterations, bf16=bf16
+        options.folder,
+        str(device),
+        options.steps,
+        options.iterations,
+        bf16=bf16,
+        refine=options.refine,
     )
     return build_codec(model, options.embedding or "inversion", options.folder)
 

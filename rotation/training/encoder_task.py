@@ -22,8 +22,8 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from rotation.diffusion import ddim
+from rotation.diffusion.denoising import Denoising, load_denoising
 from rotation.diffusion.devices import choose_device
-from rotation.diffusion.latent_model import Denoising, load_denoising
 from rotation.diffusion.model_folder import content_hash, find_model
 from rotation.diffusion.schedule import timesteps
 from rotation.errors import ModelError
@@ -33,6 +33,7 @@ from rotation.training.config import TrainingConfig
 from rotation.training.images import Split
 from rotation.training.model_card import curve
 from rotation.training.previews import save_pairs
+from rotation.training.tasks import ImageTask
 
 TIME_SHARE = 0.127
 """The time at which the network is evaluated, as a share of the schedule. Before training, with 10
@@ -74,7 +75,7 @@ Sidelight's `manage.py rotation train-embedding`: first on the pictures' smooth 
 """
 
 
-class EmbeddingTask:
+class EmbeddingTask(ImageTask):
     """Trains an embedding network for the diffusion model in `folder`; None: the bundled model."""
 
     name = "embedding"

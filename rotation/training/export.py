@@ -13,7 +13,7 @@ from typing import Any
 from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
 
-from rotation.diffusion.latent_model import Denoising
+from rotation.diffusion.denoising import Denoising
 from rotation.diffusion.model_folder import (
     CHECKSUMS,
     SCHEDULER_CONFIG,

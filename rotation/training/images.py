@@ -32,7 +32,7 @@ CHUNK = 100  # images per task of the pool
 
 @dataclass(frozen=True)
 class Images:
-    """`pixels` uint8 (N, 3, S, S), memory-mapped; `people` (N,) int64, -1 where not known."""
+    """`pixels` uint8 (N, C, S, S), memory-mapped; `people` (N,) int64, -1 where not known."""
 
     pixels: torch.Tensor
     people: NDArray[np.int64]
@@ -105,10 +105,10 @@ def batch_rows(rows: NDArray[np.int64], size: int, step: int, seed: int) -> NDAr
 def synthetic_images(count: int, cache: Path, size: int = 64, workers: int = 0) -> Images:
     """`count` rendered heads, identities 0 onwards, one image each; kept in `cache`."""
     path = cache / f"synthetic-{count}-{size}.npy"
-    with _preparing(path):
+    with preparing(path):
         if not path.is_file():
             parts = _render(count, size, workers or os.cpu_count() or 1)
-            _store(path, (count, size, size, 3), parts)
+            store_array(path, (count, size, size, 3), parts)
         return _open(path, np.arange(count, dtype=np.int64))
 
 
@@ -123,7 +123,7 @@ def folder_images(source: Path, cache: Path, size: int = 64) -> Images:
     """
     digest = hashlib.sha256(str(real_path(source)).encode()).hexdigest()[:16]
     path = cache / f"crops-{digest}-{size}.npy"
-    with open_images(source) as images, _preparing(path):
+    with open_images(source) as images, preparing(path):
         kept = _refresh_crops(images, path, size)
         if not kept:
             count = len(images.names())
@@ -132,7 +132,7 @@ def folder_images(source: Path, cache: Path, size: int = 64) -> Images:
 
 
 @contextmanager
-def _preparing(path: Path) -> Iterator[None]:
+def preparing(path: Path) -> Iterator[None]:
     """Let one process at a time prepare the images in a file; the next one finds them there."""
 
     def tell(holder: str) -> None:
@@ -160,7 +160,7 @@ def _refresh_crops(images: ImageSource, path: Path, size: int) -> list[str]:
     crops = _Crops(images, names, size, same)
     listing = _listing(path)
     listing.unlink(missing_ok=True)  # removed first, so that it never describes other rows
-    _store(path, (len(names), size, size, 3), crops)
+    store_array(path, (len(names), size, size, 3), crops)
     listing.write_text(json.dumps({"contents": contents, "rows": crops.read}), "utf-8")
     return crops.read
 
@@ -253,8 +253,12 @@ def _render_chunk(task: tuple[int, int, int]) -> NDArray[np.uint8]:
     return render([pose_head(sample_identity(k), sample_scene(k)) for k in people], size)
 
 
-def _store(path: Path, shape: tuple[int, ...], parts: Iterable[NDArray[np.uint8]]) -> None:
-    """Write parts (n, S, S, 3), one after another, as one array; it appears when complete."""
+def store_array(path: Path, shape: tuple[int, ...], parts: Iterable[NDArray[np.uint8]]) -> None:
+    """Write parts (n, ...), one after another, as one uint8 array; it appears when complete.
+
+    Parameters:
+        shape: of the array; the number of rows is corrected at the end.
+    """
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         _write_header(file, shape)
@@ -274,5 +278,9 @@ def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
 
 
 def _open(path: Path, people: NDArray[np.int64]) -> Images:
-    pixels = np.load(path, mmap_mode="c")
-    return Images(torch.from_numpy(pixels).permute(0, 3, 1, 2), people)
+    return Images(open_array(path).permute(0, 3, 1, 2), people)
+
+
+def open_array(path: Path) -> torch.Tensor:
+    """An array of `store_array`, memory-mapped."""
+    return torch.from_numpy(np.load(path, mmap_mode="c"))

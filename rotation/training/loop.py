@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from rotation.diffusion.denoising import Denoising
 from rotation.diffusion.devices import bf16_is_faster, choose_device
-from rotation.diffusion.latent_model import Denoising, build_denoising, load_denoising
 from rotation.errors import ModelError
 from rotation.training.checkpoints import (
     CHECKPOINT,
@@ -29,7 +29,7 @@ from rotation.training.checkpoints import (
     read_config,
     save_checkpoint,
 )
-from rotation.training.config import TrainingConfig, adopt_architecture, refuse_other_settings
+from rotation.training.config import TrainingConfig, refuse_other_settings
 from rotation.training.export import export_model
 from rotation.training.images import Images, Split, batch_rows, split_rows
 from rotation.training.tasks import DenoisingTask, Task, rounded
@@ -104,10 +104,11 @@ def train(
         ModelError: the checkpoint belongs to another run, or sizes differ.
         DatasetError: there are too few images.
     """
-    config = adopt_architecture(config)
-    _check_size(config, images)
+    task = task or DenoisingTask()
+    config = task.adopt(config)
+    _check_size(config, images, task.planes)
     out.mkdir(parents=True, exist_ok=True)
-    run = _begin(config, images, out, data_name, task or DenoisingTask())
+    run = _begin(config, images, out, data_name, task)
     if resume and (out / CHECKPOINT).is_file():
         refuse_other_settings(_settings(run), read_config(out), out)
         run.progress = load_checkpoint(out, run.state)
@@ -125,7 +126,7 @@ def train(
 def _begin(config: TrainingConfig, images: Images, out: Path, data_name: str, task: Task) -> _Run:
     torch.manual_seed(config.seed)
     device = choose_device(config.device)
-    start = _starting_model(config)
+    start = task.start(config)
     unet = start.unet.to(device).train().requires_grad_(True)
     average = copy.deepcopy(unet).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(
@@ -143,14 +144,9 @@ def _begin(config: TrainingConfig, images: Images, out: Path, data_name: str, ta
     return _Run(config, images, split, out, state, live, averaged, Progress(), data_name, task)
 
 
-def _starting_model(config: TrainingConfig) -> Denoising:
-    if config.init:
-        return load_denoising(Path(config.init))
-    return build_denoising(config.unet_config(), config.scheduler_config())
-
-
-def _check_size(config: TrainingConfig, images: Images) -> None:
-    found, wanted = tuple(images.pixels.shape[1:]), (3, config.image_size, config.image_size)
+def _check_size(config: TrainingConfig, images: Images, planes: int) -> None:
+    size = config.image_size
+    found, wanted = tuple(images.pixels.shape[1:]), (planes, size, size)
     if found != wanted:
         raise ModelError(f"The model takes images of {wanted}, these are {found}.")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import mse_loss
 
-from rotation.diffusion.latent_model import Denoising
+from rotation.diffusion.denoising import Denoising
 from rotation.diffusion.schedule import NoiseSchedule
 
 HELD_OUT_SEED = 20_230_806  # fixed, so that losses of different runs are comparable

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 import torch
 
-from rotation.diffusion.latent_model import Denoising, LatentModel
-from rotation.training.config import TrainingConfig
+from rotation.diffusion.denoising import Denoising, build_denoising, load_denoising
+from rotation.diffusion.latent_model import LatentModel
+from rotation.training.config import TrainingConfig, adopt_architecture
 from rotation.training.images import Split
 from rotation.training.losses import draw_batch, held_out_loss, power_table, training_loss
 from rotation.training.model_card import model_card
@@ -21,6 +22,16 @@ class Task(Protocol):
     """One kind of training. Checkpoints of one `name` cannot be resumed by another."""
 
     name: str
+    planes: int
+    """Of each image."""
+
+    def adopt(self, config: TrainingConfig) -> TrainingConfig:
+        """The settings with the architecture of the model `init`; unchanged without `init`."""
+        ...
+
+    def start(self, config: TrainingConfig) -> Denoising:
+        """The network that training starts from."""
+        ...
 
     def loss(
         self, live: Denoising, images: torch.Tensor, generator: torch.Generator, share: float
@@ -29,7 +40,7 @@ class Task(Protocol):
 
         Parameters:
             live: the network in training.
-            images: (N, 3, S, S), uint8.
+            images: (N, planes, S, S), uint8.
             generator: the only source of randomness.
             share: the used share of the budget, 0 to 1.
         """
@@ -52,7 +63,23 @@ class Task(Protocol):
         ...
 
 
-class DenoisingTask:
+class ImageTask:
+    """What tasks share whose images have three planes, and that start from a whole network."""
+
+    planes = 3
+
+    def adopt(self, config: TrainingConfig) -> TrainingConfig:
+        """See `Task`."""
+        return adopt_architecture(config)
+
+    def start(self, config: TrainingConfig) -> Denoising:
+        """The network of the model `init`, or a random one."""
+        if config.init:
+            return load_denoising(Path(config.init))
+        return build_denoising(config.unet_config(), config.scheduler_config())
+
+
+class DenoisingTask(ImageTask):
     """Trains the diffusion model itself."""
 
     name = "denoising"

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rotation.diffusion.latent_model import Denoising, build_denoising
+from rotation.diffusion.denoising import Denoising, build_denoising
 from rotation.training.config import TrainingConfig
 from rotation.training.export import export_model
 from rotation.training.images import Images

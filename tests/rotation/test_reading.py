@@ -14,7 +14,7 @@ import torch
 from rotation.data.celeba import read_tables
 from rotation.data.labels_csv import read_labels
 from rotation.data.sources import open_source
-from rotation.diffusion.latent_model import load_denoising
+from rotation.diffusion.denoising import load_denoising
 from rotation.diffusion.model_folder import DEFAULT, MODELS, open_folder
 from rotation.directions.storage import load_directions
 from rotation.errors import DatasetError, ImageError, ModelError, RotationError

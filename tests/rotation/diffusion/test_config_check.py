@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from rotation.diffusers_pipeline import HeadRotationPipeline
 from rotation.diffusion.config_check import check_network
-from rotation.diffusion.latent_model import LatentModel, build_denoising
+from rotation.diffusion.denoising import build_denoising
+from rotation.diffusion.latent_model import LatentModel
 from rotation.diffusion.model_folder import SCHEDULER_CONFIG, UNET_CONFIG, UNET_WEIGHTS
 from rotation.errors import ModelError
 from tests.rotation.modelling import tiny_folder

@@ -19,6 +19,7 @@ class Painter:
     image_size = 64
     schedule = NoiseSchedule.cosine(1000)
     device = torch.device("cpu")
+    refiner = None
 
     def __init__(self, colour: tuple[float, float, float]) -> None:
         self._clean = torch.tensor(colour).reshape(1, 3, 1, 1) * 2 - 1

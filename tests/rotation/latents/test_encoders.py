@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
+from rotation.diffusion.denoising import load_denoising
 from rotation.diffusion.inversion import TOLERANCE
-from rotation.diffusion.latent_model import LatentModel, load_denoising
+from rotation.diffusion.latent_model import LatentModel
 from rotation.diffusion.model_folder import CHECKSUMS, UNET_WEIGHTS, content_hash
 from rotation.errors import ModelError
 from rotation.latents.encoder_network import FOLDER, SETTINGS, EmbeddingNetwork

@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rotation.diffusion.latent_model import LatentModel, load_denoising
+from rotation.diffusion.denoising import load_denoising
+from rotation.diffusion.latent_model import LatentModel
 from rotation.diffusion.model_folder import UNET_WEIGHTS
 from rotation.errors import DatasetError, ModelError
 from rotation.training.checkpoints import CHECKPOINT

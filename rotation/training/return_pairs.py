@@ -83,7 +83,7 @@ def return_pairs(
 
 
 def read_names(path: Path) -> list[str]:
-    """The names of images in a text file, one a line; raises `DatasetError` as it cannot be read."""
+    """The names of images in a text file, one a line; else `DatasetError`."""
     try:
         lines = read_bytes(path).decode("utf-8-sig").splitlines()
     except OSError as error:

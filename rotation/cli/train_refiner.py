@@ -36,7 +36,7 @@ from rotation.cli.train import SYNTHETIC, print_outcome, require, run_options
     show_default=True,
     help="Side of the images: a multiple of the side of --init.",
 )
-@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--lr", "learning_rate", type=float, default=4e-4, show_default=True)
 def train_refiner_command(
     data: str,
@@ -75,7 +75,7 @@ def train_refiner_command(
     try:
         start = str(find_model(init)) if init else None
         task = RefinerTask()
-        config = task.adopt(TrainingConfig(init=start, patch=4, **settings))
+        config = task.adopt(TrainingConfig(init=start, patch=4, prediction="sample", **settings))
         with own_folder(out):
             names = read_names(left_out) if left_out else []
             store = cache or out / "images"

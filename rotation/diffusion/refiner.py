@@ -128,7 +128,8 @@ def begin_refiner(
     """A refiner's network that knows what a smaller diffusion network knows of faces.
 
     At first it predicts what `start` does for the image at the resolution of `start`, and ignores
-    the guides. Only the first and last layers differ in shape.
+    the guides. Only the first and last layers differ in shape. A network that predicts velocities
+    is negated if the refiner predicts images: v = a eps - sigma x_0 is -x_0 where noise prevails.
 
     Parameters:
         start: a network with the same layers.
@@ -143,8 +144,10 @@ def begin_refiner(
         wide = _spread(first.transpose(0, 1), old, side).transpose(0, 1) / coarse**2
         weights["conv_in.weight"].zero_()
         weights["conv_in.weight"][:, : wide.shape[1]] = wide
-        weights["conv_out.weight"].copy_(_spread(known["conv_out.weight"], old, side))
-        weights["conv_out.bias"].copy_(_spread(known["conv_out.bias"], old, side))
+        negated = (start.prediction, new.prediction) == ("v_prediction", "sample")
+        for name in ("conv_out.weight", "conv_out.bias"):
+            last = _spread(known[name], old, side)
+            weights[name].copy_(-last if negated else last)
     same = {k: v for k, v in known.items() if k.partition(".")[0] != "conv_out"}
     same.pop("conv_in.weight")
     new.unet.load_state_dict(weights | same)

@@ -39,11 +39,11 @@ Trained with Sidelight's `manage.py rotation train-refiner`.
 - **Data**: {data}; {train} pairs to train on, {held_out} held out (no person on both sides), each
   also mirrored. A pair is a photograph, and the same after its head was turned forth and back.
 - **Start**: {start}.
-- **Network**: v_prediction, images as {patch}x{patch} blocks stacked as channels, widths {width}.
+- **Network**: predicts {prediction}, images as {patch}x{patch} blocks stacked as channels, widths {width}.
 - **Training**: {steps} updates of {batch} pairs in {minutes} minutes; AdamW, peak learning rate
   {rate}, falling to zero from {decay:.0%} of the budget on; weights averaged with decay {ema}.
 - **Held out**: mean squared error of what a turn hid, in [0, 1]: {returned} as geometry returns it,
-  {refined} as drawn by the refiner; v-loss {loss} (fixed noise and times).
+  {refined} as drawn by the refiner; loss {loss} (fixed noise and times).
 - **Limits**: heads from -35 to 35 degrees. It draws what is likely, not what was there.
 
 ## Settings
@@ -54,7 +54,7 @@ Trained with Sidelight's `manage.py rotation train-refiner`.
 
 ## Curve
 
-| step | minutes | training loss | held-out v-loss | error of hidden parts |
+| step | minutes | training loss | held-out loss | error of hidden parts |
 |---|---|---|---|---|
 {curve}
 """
@@ -102,7 +102,7 @@ class RefinerTask:
     def loss(
         self, live: Denoising, images: torch.Tensor, generator: torch.Generator, share: float
     ) -> torch.Tensor:
-        """The weighted squared error of v; pairs are mirrored with probability 1/2."""
+        """The weighted squared error of what the network predicts; pairs are mirrored with probability 1/2."""
         mirrored = torch.rand(len(images), generator=generator) < 0.5
         return self._loss(live, _mirror(images, mirrored), generator)
 
@@ -119,7 +119,12 @@ class RefinerTask:
         noisy = signal * truth + sigma * noise
         output = live.predict(torch.cat([noisy, guides], dim=1), times.to(live.device))
         weight = 1 + (HIDDEN_WEIGHT - 1) * (1 - known)
-        error = (output - (signal * noise - sigma * truth)).square()
+        targets = {
+            "epsilon": noise,
+            "sample": truth,
+            "v_prediction": signal * noise - sigma * truth,
+        }
+        error = (output - targets[live.prediction]).square()
         return (weight * error).mean() / weight.mean()
 
     @torch.inference_mode()
@@ -145,7 +150,7 @@ class RefinerTask:
         generator = torch.Generator().manual_seed(HELD_OUT_SEED)
         losses = [float(self._loss(averaged, part, generator)) for part in pairs.split(16)]
         return {
-            "held_out_v_loss": round(sum(losses) / len(losses), 5),
+            "held_out_loss": round(sum(losses) / len(losses), 5),
             "returned_mse": round(before, 6),
             "hidden_mse": round(after, 6),
         }
@@ -162,6 +167,7 @@ class RefinerTask:
             train=len(split.train),
             held_out=len(split.held_out),
             start=f"the weights of {Path(config.init).name}" if config.init else "random weights",
+            prediction=config.prediction,
             patch=config.patch,
             width=", ".join(map(str, config.width)),
             steps=last["step"],
@@ -172,9 +178,9 @@ class RefinerTask:
             ema=config.ema,
             returned=last.get("returned_mse", "not measured"),
             refined=last.get("hidden_mse", "not measured"),
-            loss=last.get("held_out_v_loss", "not measured"),
+            loss=last.get("held_out_loss", "not measured"),
             settings=json.dumps(config.to_dict() | {"device": "auto", "init": None}, indent=2),
-            curve=curve(log, ("held_out_v_loss", "hidden_mse")),
+            curve=curve(log, ("held_out_loss", "hidden_mse")),
         )
 
     def extra_files(self) -> dict[str, dict[str, Any]]:

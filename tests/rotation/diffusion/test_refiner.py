@@ -34,7 +34,8 @@ def denoising(model: Path) -> Denoising:
     config = TrainingConfig(steps=1, image_size=LARGE, patch=patch, width=(16, 32))
     own = config.unet_config()
     channels = {"in_channels": PLANES * patch**2, "out_channels": own["out_channels"]}
-    return begin_refiner(start, {**open_folder(model).network, **channels}, start.scheduler)
+    scheduler = {**start.scheduler, "prediction_type": "sample"}
+    return begin_refiner(start, {**open_folder(model).network, **channels}, scheduler)
 
 
 def test_it_begins_with_what_the_smaller_network_knows(model: Path, denoising: Denoising) -> None:
@@ -46,7 +47,7 @@ def test_it_begins_with_what_the_smaller_network_knows(model: Path, denoising: D
     large = torch.cat([interpolate(small, scale_factor=2), guides], dim=1)
     with torch.no_grad():
         found = denoising.predict(large, times)
-    torch.testing.assert_close(found, interpolate(known, scale_factor=2), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found, -interpolate(known, scale_factor=2), atol=1e-5, rtol=1e-5)
 
 
 def test_known_pixels_are_held(denoising: Denoising) -> None:

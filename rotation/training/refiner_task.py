@@ -1,6 +1,6 @@
 """Training task of the refiner: from a returned photograph to the photograph itself.
 
-The network predicts the clean photograph from a noisy one and its guides. Pixels that the turn hid
+The network learns to tell the photograph from a noisy one and its guides. Pixels that the turn hid
 count `HIDDEN_WEIGHT` times as much as others. Noise beyond `MOST_NOISE` of the schedule is not
 trained, since sampling starts from a guess.
 """
@@ -39,7 +39,8 @@ Trained with Sidelight's `manage.py rotation train-refiner`.
 - **Data**: {data}; {train} pairs to train on, {held_out} held out (no person on both sides), each
   also mirrored. A pair is a photograph, and the same after its head was turned forth and back.
 - **Start**: {start}.
-- **Network**: predicts {prediction}, images as {patch}x{patch} blocks stacked as channels, widths {width}.
+- **Network**: predicts {prediction}, images as {patch}x{patch} blocks stacked as channels,
+  widths {width}.
 - **Training**: {steps} updates of {batch} pairs in {minutes} minutes; AdamW, peak learning rate
   {rate}, falling to zero from {decay:.0%} of the budget on; weights averaged with decay {ema}.
 - **Held out**: mean squared error of what a turn hid, in [0, 1]: {returned} as geometry returns it,
@@ -102,7 +103,7 @@ class RefinerTask:
     def loss(
         self, live: Denoising, images: torch.Tensor, generator: torch.Generator, share: float
     ) -> torch.Tensor:
-        """The weighted squared error of what the network predicts; pairs are mirrored with probability 1/2."""
+        """The weighted squared error of a prediction; half of the pairs are mirrored."""
         mirrored = torch.rand(len(images), generator=generator) < 0.5
         return self._loss(live, _mirror(images, mirrored), generator)
 

@@ -126,6 +126,7 @@ class GeometryEditing(FlowEditing):
         start = photograph.yaw_deg
         places = along_path(start, request.yaws_deg, gain)
         parts, path = _turn(photograph, request.yaws_deg, request.model.image_size, places)
+        path = replace(path, refined=request.model.denoiser.refiner is not None)
         images = torch.stack([one.image for one in parts])
         source = torch.from_numpy(from_pixels(request.crop[None]))
         latents = request.model.encode(torch.cat([source, images])).numpy()

@@ -114,6 +114,7 @@ class TurnPath:
         hidden: the share of the visible face that the photograph did not show; geometry only.
         doubts: why a frame may not be good, in words, or None; geometry only.
         mesh_yaw_deg: the yaw that the face mesh shows in the photograph; geometry only.
+        refined: whether the model's refiner drew hidden parts; geometry only.
         fallback: why geometry could not turn the head, so that flow editing did.
     """
 
@@ -124,6 +125,7 @@ class TurnPath:
     hidden: tuple[float, ...] | None = None
     doubts: tuple[str | None, ...] | None = None
     mesh_yaw_deg: float | None = None
+    refined: bool | None = None
     fallback: str | None = None
 
 

@@ -77,6 +77,7 @@ def write_preview(
         "yaw_deg": round(opened.yaw_deg, 2),
         "face_width": round(opened.head.face_width, 1),
         "model": drawing.name if drawing else None,
+        "refined": drawing is not None and drawing.refiner is not None,
         "frames": [],
     }
     for yaw in yaws_deg:

@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rotation.diffusion.denoising import Denoising, build_denoising
+from rotation.diffusion.denoising import Denoising, build_denoising, load_denoising
+from rotation.diffusion.model_folder import open_folder
+from rotation.diffusion.refiner import PLANES, begin_refiner
 from rotation.training.config import TrainingConfig
 from rotation.training.export import export_model
 from rotation.training.images import Images
@@ -41,6 +43,24 @@ def tiny_denoising(seed: int = 0, **settings) -> Denoising:
 def tiny_folder(folder: Path, **settings) -> Path:
     """The model folder of an untrained model."""
     return export_model(folder, tiny_denoising(**settings), "A model for tests.")
+
+
+def tiny_refiner(model: Path) -> Denoising:
+    """An untrained refiner of twice the side of a model of two levels."""
+    start, network = load_denoising(model), open_folder(model).network
+    channels = {
+        "in_channels": PLANES * (2 * start.patch) ** 2,
+        "out_channels": 3 * (2 * start.patch) ** 2,
+    }
+    scheduler = {**start.scheduler, "prediction_type": "sample"}
+    refiner = begin_refiner(start, {**network, **channels}, scheduler)
+    refiner.unet.eval().requires_grad_(False)
+    return refiner
+
+
+def add_refiner(model: Path) -> Path:
+    """Give a model folder an untrained refiner."""
+    return export_model(model / "refiner", tiny_refiner(model), "A refiner for tests.")
 
 
 def gradients(count: int, size: int = SIZE, seed: int = 0) -> torch.Tensor:

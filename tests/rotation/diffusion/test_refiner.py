@@ -10,12 +10,10 @@ from torch.nn.functional import interpolate
 
 from rotation.diffusion.denoising import Denoising, load_denoising
 from rotation.diffusion.latent_model import LatentModel
-from rotation.diffusion.model_folder import UNET_WEIGHTS, open_folder
-from rotation.diffusion.refiner import PLANES, Refiner, begin_refiner, stack_guides
+from rotation.diffusion.model_folder import UNET_WEIGHTS
+from rotation.diffusion.refiner import PLANES, Refiner, stack_guides
 from rotation.errors import ModelError
-from rotation.training.config import TrainingConfig
-from rotation.training.export import export_model
-from tests.rotation.modelling import SIZE, tiny_folder
+from tests.rotation.modelling import SIZE, add_refiner, tiny_folder, tiny_refiner
 
 LARGE = 2 * SIZE
 
@@ -29,13 +27,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def denoising(model: Path) -> Denoising:
     """A refiner that starts from the model."""
-    start = load_denoising(model)
-    patch = 2 * start.patch
-    config = TrainingConfig(steps=1, image_size=LARGE, patch=patch, width=(16, 32))
-    own = config.unet_config()
-    channels = {"in_channels": PLANES * patch**2, "out_channels": own["out_channels"]}
-    scheduler = {**start.scheduler, "prediction_type": "sample"}
-    return begin_refiner(start, {**open_folder(model).network, **channels}, scheduler)
+    return tiny_refiner(model)
 
 
 def test_it_begins_with_what_the_smaller_network_knows(model: Path, denoising: Denoising) -> None:
@@ -70,13 +62,11 @@ def test_mirrored_guides_are_the_guides_of_the_mirrored_head() -> None:
     assert guides.abs().max() <= 1
 
 
-def test_a_refiner_is_found_beside_its_model(
-    model: Path, denoising: Denoising, tmp_path: Path
-) -> None:
+def test_a_refiner_is_found_beside_its_model(model: Path, tmp_path: Path) -> None:
     assert LatentModel.load(model).refiner is None
     folder = tiny_folder(tmp_path / "model")
     before = LatentModel.load(folder).fingerprint
-    export_model(folder / "refiner", denoising, "# Refiner\n")
+    add_refiner(folder)
     loaded = LatentModel.load(folder)
     assert loaded.refiner is not None
     assert loaded.refiner.image_size == LARGE

@@ -31,6 +31,7 @@ from labeler.web import (
     image_history,
     images,
     jobs,
+    manage_menu,
     mean_faces,
     password_again,
     people,
@@ -93,6 +94,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     forwarding.register(app, settings)
     access.register(app)
     current_campaign.register(app)
+    manage_menu.register(app)
     password_again.register(app)
     request_fields.register(app)
     security_headers.register(app, settings)

@@ -44,9 +44,9 @@ class CampaignLink:
 class CampaignMenu:
     """What the menu of Manage knows of campaigns.
 
-    `query`: the query values that keep a tab on the chosen campaign. `choices`: the campaigns for
-    which the present page can be opened; empty if there is no choice, and on a page that answers
-    a form: it is about that form.
+    `query`: the query values that keep the links of the menu on the chosen campaign. `choices`: the
+    campaigns for which the present page can be opened; empty if there is no choice, and on a page
+    that answers a form: it is about that form.
     """
 
     query: dict[str, Any]
@@ -60,10 +60,13 @@ def register(app: Flask) -> None:
 
 
 def campaign_menu() -> CampaignMenu:
-    """Return the campaigns for which the present page can be opened."""
+    """Return the campaigns for which the present page can be opened.
+
+    A page that is about no campaign keeps the chosen one for the pages that follow.
+    """
     endpoint = PAGES.get(request.blueprint or "")
     if endpoint is None:
-        return CampaignMenu({})
+        return CampaignMenu(_kept())
     with db().read() as session:
         found = campaigns.list_campaigns(session)
         number = g.get("shown_campaign") or request_fields.row_number("campaign")
@@ -76,6 +79,15 @@ def campaign_menu() -> CampaignMenu:
         ]
     has_choice = request.method == "GET" and (len(choices) > 1 or not chosen)
     return CampaignMenu(query, name, choices if has_choice else ())
+
+
+def _kept() -> dict[str, Any]:
+    number = request_fields.row_number("campaign") if request.method == "GET" else 0
+    if not number:
+        return {}
+    with db().read() as session:
+        found = session.get(Campaign, number)
+        return links(found) if found else {}
 
 
 def show(campaign: Campaign) -> None:

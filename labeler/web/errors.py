@@ -27,8 +27,10 @@ from labeler.web.context import (
     render,
     with_retry,
 )
+from labeler.web.manage_menu import present_page
 
 View = TypeVar("View", bound=Callable[..., Any])
+OVERVIEW = "dashboard.overview"
 
 # status: (code for programs, title of the page, message)
 HTTP_ERRORS = {
@@ -175,9 +177,19 @@ def _sign_in_here(error: NotSignedIn) -> Response:
 def _links_out() -> list[Link]:
     if account_or_none() is None:
         return [Link(url_for("accounts.sign_in"), "Sign in")]
-    manage = [Link(url_for("dashboard.overview"), "Manage")] if manages() else []
     return [
-        *manage,
+        *_links_to_manage(),
         Link(url_for("voting.label"), "Continue labelling"),
         Link(url_for("progress.own"), "See your progress"),
     ]
+
+
+def _links_to_manage() -> list[Link]:
+    """Return the page of Manage to which the request belongs, and the overview."""
+    if not manages():
+        return []
+    overview = Link(url_for(OVERVIEW), "Manage")
+    page = present_page()
+    if page is None or not page.is_open or page.endpoint in (request.endpoint, OVERVIEW):
+        return [overview]
+    return [Link(url_for(page.endpoint), page.text), overview]

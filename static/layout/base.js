@@ -50,7 +50,7 @@ function release() {
   for (const button of document.querySelectorAll("button[aria-disabled]")) button.removeAttribute("aria-disabled");
 }
 
-for (const here of document.querySelectorAll(".menu > li > [aria-current=page]")) { // not the campaign chosen
+for (const here of document.querySelectorAll(".menu > li > [aria-current]")) {
   const menu = here.closest(".menu");
   menu.scrollLeft = here.offsetLeft - menu.offsetLeft - (menu.clientWidth - here.offsetWidth) / 2;
 }

@@ -53,6 +53,7 @@ def test_from_the_invite_to_ten_labels(site: Site, chromium: Browser) -> None:
     tag = secrets.token_hex(4)
     admin = chromium.new_context(base_url=site.url).new_page()
     join(admin, site.admin_link(), f"admin-{tag}")
+    admin.get_by_role("link", name="People", exact=True).click()
     admin.get_by_role("link", name="Invites").click()
     admin.get_by_label("Who it is for").fill("Monday")
     admin.get_by_role("button", name="Create link").click()

@@ -50,8 +50,19 @@ def test_a_page_where_a_page_is_asked_for(visit: Visit) -> None:
 @pytest.mark.parametrize("role", ["supervisor", "admin"])
 def test_errors_lead_those_who_manage_back_to_their_pages(visit: Visit, role: str) -> None:
     boss = visit(role)
-    for address in ("/nowhere", "/admin/nowhere", "/admin/campaigns/99"):
+    for address in ("/nowhere", "/admin/nowhere"):
         assert 'class="button primary" href="/admin/">Manage</a>' in boss.get(address).text
+    areas = (
+        ("/admin/campaigns/99", "/admin/campaigns", "Campaigns"),
+        ("/admin/images/99", "/admin/images", "Images"),
+    )
+    for address, back, words in areas:
+        page = boss.get(address).text
+        assert f'class="button primary" href="{back}">{words}</a>' in page
+        assert 'class="button" href="/admin/">Manage</a>' in page
+    page = visit("supervisor").get("/admin/audit").text
+    assert "You do not have access" in page
+    assert 'class="button primary" href="/admin/">Manage</a>' in page
     page = visit("annotator").get("/admin/people").text
     assert "You do not have access" in page
     assert 'class="button primary" href="/label">Continue labelling</a>' in page

@@ -1,0 +1,165 @@
+"""The menu of Manage: its groups and their pages. Each page has a name, which its help has too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Flask, current_app, request, url_for
+
+from labeler.web import access
+from labeler.web.context import account_or_none, manages
+
+
+@dataclass(frozen=True, slots=True)
+class ManagePage:
+    """A page that the menu leads to.
+
+    `covers`: blueprints and views that belong to it, such as the page of one image to the images.
+    """
+
+    name: str
+    text: str
+    endpoint: str
+    covers: frozenset[str] = frozenset()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the person of this request may open it."""
+        found = account_or_none()
+        roles = access.roles_of(current_app, self.endpoint) or frozenset()
+        return found is not None and found.role in roles
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A tab: pages that are used together. The tab leads to the first one."""
+
+    text: str
+    pages: tuple[ManagePage, ...]
+
+    @property
+    def open_pages(self) -> list[ManagePage]:
+        """Return the pages that the person of this request may open."""
+        return [page for page in self.pages if page.is_open]
+
+
+@dataclass(frozen=True, slots=True)
+class MenuLink:
+    """A link of the menu. `current`: for `aria-current`: "page", "true" for a page above, or ""."""
+
+    text: str
+    address: str
+    current: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """The menu of one page. `group`, `links`: the second row; no links if there is no choice."""
+
+    tabs: Sequence[MenuLink]
+    group: str = ""
+    links: Sequence[MenuLink] = field(default_factory=tuple)
+
+
+def _page(name: str, text: str, endpoint: str, *covers: str) -> ManagePage:
+    return ManagePage(name, text, endpoint, frozenset(covers))
+
+
+GROUPS = (
+    Group("Overview", (_page("overview", "Overview", "dashboard.overview", "dashboard"),)),
+    Group(
+        "Campaigns",
+        (
+            _page("campaigns", "Campaigns", "campaigns.campaigns", "campaigns"),
+            _page("gold", "Gold questions", "gold.gold", "gold"),
+            _page("contested", "Contested", "adjudication.contested", "adjudication"),
+        ),
+    ),
+    Group(
+        "Images",
+        (
+            _page("images", "Images", "image_browser.images", "image_browser", "image_history"),
+            _page("data-sets", "Data sets", "images.datasets", "images"),
+            _page("mean-faces", "Mean faces", "mean_faces.mean_faces", "mean_faces"),
+        ),
+    ),
+    Group("Model runs", (_page("runs", "Model runs", "proposals.model_runs", "proposals"),)),
+    Group(
+        "Quality",
+        (
+            _page("quality", "Quality", "quality.quality", "quality"),
+            _page("agreement", "Agreement", "agreement.agreement", "agreement"),
+        ),
+    ),
+    Group(
+        "People",
+        (
+            _page("people", "People", "people.people", "people"),
+            _page(
+                "invites",
+                "Invites",
+                "people.invites",
+                "people.create_invite",
+                "people.revoke_invite",
+            ),
+        ),
+    ),
+    Group(
+        "Activity",
+        (
+            _page("jobs", "Jobs", "jobs.jobs", "jobs"),
+            _page("audit", "Audit log", "audit.show", "audit"),
+        ),
+    ),
+)
+PAGES = {page.name: page for group in GROUPS for page in group.pages}
+
+
+def register(app: Flask) -> None:
+    """Give the menu to the templates."""
+    app.jinja_env.globals.update(manage_menu=manage_menu, manage_page=present_page)
+
+
+def present_page() -> ManagePage | None:
+    """Return the page of the menu to which this request belongs; None outside of Manage."""
+    pages = PAGES.values() if manages() else ()
+    for key in (request.endpoint, request.blueprint):
+        for page in pages:
+            if key and (key == page.endpoint or key in page.covers):
+                return page
+    return None
+
+
+def manage_menu(query: dict[str, Any]) -> Menu:
+    """Return the menu of this request.
+
+    Parameters:
+        query: the query values that keep every link on the chosen campaign.
+    """
+    here = present_page()
+    shown = [(group, group.open_pages) for group in GROUPS]
+    tabs = [_tab(group, pages, here, query) for group, pages in shown if pages]
+    group, pages = next(((group, pages) for group, pages in shown if here in pages), (None, []))
+    if group is None or len(pages) < 2:
+        return Menu(tabs)
+    links = [
+        MenuLink(page.text, url_for(page.endpoint, **query), _current(page) if page is here else "")
+        for page in pages
+    ]
+    return Menu(tabs, group.text, links)
+
+
+def _tab(
+    group: Group, pages: list[ManagePage], here: ManagePage | None, query: dict[str, Any]
+) -> MenuLink:
+    """Return the tab of a group. With a single page it has the name of that page."""
+    first = pages[0]
+    current = "" if here not in pages else _current(first) if here is first else "true"
+    text = group.text if len(pages) > 1 else first.text
+    return MenuLink(text, url_for(first.endpoint, **query), current)
+
+
+def _current(page: ManagePage) -> str:
+    return "page" if request.endpoint == page.endpoint else "true"

@@ -26,6 +26,7 @@ from labeler.web import (
     exports,
     forwarding,
     gold,
+    help,
     home,
     image_browser,
     image_history,
@@ -68,6 +69,7 @@ PAGES = (
     jobs,
     people,
     audit,
+    help,
 )
 MAX_REQUEST_BYTES = 64 * 1024  # enough for a form; `accepts_uploads` marks the exceptions
 

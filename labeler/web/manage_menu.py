@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
-from flask import Flask, current_app, request, url_for
+from flask import Flask, current_app, g, request, url_for
 
 from labeler.web import access
 from labeler.web.context import account_or_none, manages
@@ -56,9 +56,13 @@ class MenuLink:
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """The menu of one page. `group`, `links`: the second row; no links if there is no choice."""
+    """The menu of one page. `help`: the link to the help for the page.
+
+    `group`, `links`: the second row; no links if there is no choice.
+    """
 
     tabs: Sequence[MenuLink]
+    help: MenuLink
     group: str = ""
     links: Sequence[MenuLink] = field(default_factory=tuple)
 
@@ -124,12 +128,19 @@ def register(app: Flask) -> None:
 
 def present_page() -> ManagePage | None:
     """Return the page of the menu to which this request belongs; None outside of Manage."""
+    if "manage_page" in g:
+        return cast(ManagePage, g.manage_page)
     pages = PAGES.values() if manages() else ()
     for key in (request.endpoint, request.blueprint):
         for page in pages:
             if key and (key == page.endpoint or key in page.covers):
                 return page
     return None
+
+
+def show(page: ManagePage) -> None:
+    """Tell the menu that this request belongs to a page, as that of its help does."""
+    g.manage_page = page
 
 
 def manage_menu(query: dict[str, Any]) -> Menu:
@@ -143,12 +154,20 @@ def manage_menu(query: dict[str, Any]) -> Menu:
     tabs = [_tab(group, pages, here, query) for group, pages in shown if pages]
     group, pages = next(((group, pages) for group, pages in shown if here in pages), (None, []))
     if group is None or len(pages) < 2:
-        return Menu(tabs)
+        return Menu(tabs, _help(here, query))
     links = [
         MenuLink(page.text, url_for(page.endpoint, **query), _current(page) if page is here else "")
         for page in pages
     ]
-    return Menu(tabs, group.text, links)
+    return Menu(tabs, _help(here, query), group.text, links)
+
+
+def _help(here: ManagePage | None, query: dict[str, Any]) -> MenuLink:
+    """Return the link to the help for a page, or to all help outside of the pages."""
+    current = "page" if request.blueprint == "help" else ""
+    if here is None:
+        return MenuLink("Help", url_for("help.topics", **query), current)
+    return MenuLink("Help", url_for("help.show_topic", topic=here.name, **query), current)
 
 
 def _tab(

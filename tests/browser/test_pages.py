@@ -36,6 +36,8 @@ PAGES = (
     "/admin/contested",
     "/admin/contested/1",
     "/admin/decisions",
+    "/admin/help",
+    "/admin/help/quality",
     "/nowhere",
 )
 BOX = "e => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; }"

@@ -59,7 +59,8 @@ def allowed_roles(rule: Rule) -> set[str]:
 
 def address_of(rule: Rule) -> str:
     values = {
-        name: "x" if name in ("token", "sha_prefix", "filename") else 999 for name in rule.arguments
+        name: "x" if name in ("token", "sha_prefix", "filename", "topic") else 999
+        for name in rule.arguments
     }
     return rule.build(values)[1]  # type: ignore[index]
 
@@ -129,6 +130,7 @@ def worked(
         "job_id": 1,
         "annotator_id": ada,
         "filename": "site.css",
+        "topic": "quality",
     }
 
 

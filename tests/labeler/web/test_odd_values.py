@@ -126,7 +126,7 @@ def test_a_number_in_the_path_of_any_route(
     token = admin.token()
     met = 0
     for rule, method in walk(any_app):
-        for name in rule.arguments - {"token", "sha_prefix", "filename"}:
+        for name in rule.arguments - {"token", "sha_prefix", "filename", "topic"}:
             plain = address(rule, known | {name: 424242})
             for number in ODD_NUMBERS:
                 path = plain.replace("424242", number)

@@ -38,6 +38,8 @@ PAGES = (
     "/admin/agreement",
     "/admin/runs",
     "/admin/mean-faces",
+    "/admin/help",
+    "/admin/help/quality",
     "/nowhere",
 )
 

@@ -1,0 +1,290 @@
+"""The help for each page of Manage, by the name of the page in `labeler.web.manage_menu`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """The help for one page.
+
+    `purpose`: what the page is for. `terms`: words and numbers on it, and what they mean.
+    `steps`: what to do next.
+    """
+
+    purpose: str
+    terms: tuple[tuple[str, str], ...]
+    steps: tuple[str, ...]
+
+
+INTERVAL = (
+    "95 % interval",
+    "The limits between which the true value probably lies. With few answers they are far apart.",
+)
+
+TOPICS = {
+    "overview": Topic(
+        "The overview tells how far the campaign is and how long it still takes.",
+        (
+            ("Open", "Images that still need votes."),
+            ("Agreed", "Images whose label is certain enough. They get no more votes."),
+            (
+                "Contested",
+                "Images with as many votes as the rules allow, but without a certain label. "
+                "A supervisor decides them.",
+            ),
+            (
+                "Forecast",
+                "The votes that the open images need, at the pace of the last three hours. It does "
+                "not know that people go home.",
+            ),
+            (
+                "Throughput",
+                "All answers by time, with those that were undone later and those of the "
+                "qualification.",
+            ),
+            (
+                "Model’s share",
+                "The share of a label that the model expects in the whole data set. Easy images "
+                "are finished first, so the agreed labels differ from it until the end.",
+            ),
+        ),
+        (
+            "Invite people if nobody is working.",
+            "Decide the contested images.",
+            "Download the labels when few images are open.",
+        ),
+    ),
+    "campaigns": Topic(
+        "A campaign says which images people label, by which rules, and with which guideline.",
+        (
+            ("Active", "People get images of this campaign. Only one campaign is active."),
+            ("Paused", "Nobody gets new images. People can still answer those that they have."),
+            (
+                "Finished",
+                "Images that need no more votes: their label is agreed, or they are contested.",
+            ),
+            (
+                "Presets",
+                "Quick takes the fewest votes, careful a few more. Research takes five votes for "
+                "each image and hides the suggestions.",
+            ),
+        ),
+        (
+            "Create a campaign and choose a preset.",
+            "Write a guideline if the site’s own one does not fit.",
+            "Activate the campaign. The site tells first what that changes for people at work.",
+            "Change rules at any time. The form tells how many images open again. Votes stay.",
+        ),
+    ),
+    "gold": Topic(
+        "A gold question is an image whose correct answer is known. Gold questions look like all "
+        "other images and show how well each person judges.",
+        (
+            (
+                "Right answers",
+                "How many people were right. For gold questions that were made from votes, only "
+                "later answers count.",
+            ),
+            ("Check", "Most people disagree with this gold question. Its label may be wrong."),
+            ("Source", "Where the correct answer comes from: a file, supervisors, or votes."),
+        ),
+        (
+            "Have at least 30 gold questions, about equally many for each label.",
+            "Label some images yourself, then make gold questions from answers of supervisors.",
+            "Look at each one that is marked “check”, and remove it if it is wrong.",
+        ),
+    ),
+    "contested": Topic(
+        "Here you decide images on which the votes led to no certain label.",
+        (
+            ("Probability of each label", "Once by all votes on the image, and once by the model."),
+            (
+                "Shown beside it",
+                "Whether the person saw a suggestion of the model. It may have led the answer.",
+            ),
+            (
+                "Cannot tell",
+                "The image stays contested and without a label. Nobody is asked again.",
+            ),
+        ),
+        (
+            "Look at the image before the votes, then decide. A decision counts more than votes.",
+            "Skip an image if you are not sure, and ask somebody else.",
+            "Undo a decision at any time. The votes then count again.",
+        ),
+    ),
+    "images": Topic(
+        "Here you find images by name, label, status, proposal and much else.",
+        (
+            (
+                "Label with a percentage",
+                "The label on which the votes agreed, and how probable it is.",
+            ),
+            ("Proposal", "The label that the current model run thinks likeliest."),
+            ("Yaw", "How far the head is turned. Positive numbers mean towards your right."),
+        ),
+        (
+            "To find errors, filter for labels that differ from the proposal.",
+            "Open an image to see every answer, and how its label came about.",
+            "Keep the address of the page to return to the same filter.",
+        ),
+    ),
+    "data-sets": Topic(
+        "A data set is a folder or a zip file of images on the machine that runs the site.",
+        (
+            ("Broken files", "Files that cannot be read as images. They are not shown to people."),
+            ("Active", "The active campaign takes its images from this data set."),
+        ),
+        (
+            "Register a data set with the command on the page. The images stay where they are.",
+            "Replace broken files and import the same path again.",
+            "Create a campaign for the images.",
+        ),
+    ),
+    "mean-faces": Topic(
+        "A mean face is the average of all faces with the same light and head pose. It shows at a "
+        "glance whether the labels are right.",
+        (
+            ("n", "How many images were averaged. With few, the mean face is noisy."),
+            (
+                "Variance",
+                "How much the images differ from their mean face, averaged over all pixels.",
+            ),
+            (
+                "Mean squared difference",
+                "How much two neighbouring mean faces differ.",
+            ),
+        ),
+        (
+            "Check that the lit half is bright. If it is not, look at the labels of these images.",
+            "Store the yaw of the images first if the page says that it is not known.",
+            "Draw it again after more labels have been agreed.",
+        ),
+    ),
+    "runs": Topic(
+        "A model run learns from the votes and proposes a label for every image. People see these "
+        "proposals as suggestions.",
+        (
+            ("Accuracy", "The share of right proposals, on labelled images that it had not seen."),
+            (
+                "Calibration error",
+                "How far its probabilities are from the shares that turn out right. Lower is "
+                "better.",
+            ),
+            ("Labelled images", "The images with votes on which the run was trained."),
+            ("Current", "The run whose proposals the site uses."),
+        ),
+        (
+            "Wait: runs are trained automatically when enough votes have come.",
+            "Compare the last two runs. If the newer one is worse, make the older one current.",
+            "Stop a training if something is wrong. The current proposals stay.",
+        ),
+    ),
+    "quality": Topic(
+        "The table shows how each person answers. It is for supervisors only and ranks nobody in "
+        "public.",
+        (
+            (
+                "Right on gold questions",
+                "Right answers to gold questions, without those shown with a wrong suggestion.",
+            ),
+            (
+                "Agrees with others",
+                "Answers equal to the label, on images that are nearly certain without this "
+                "person.",
+            ),
+            ("Copy rate", "The estimated share of answers that only repeat the suggestion."),
+            (
+                "Wrong suggestions copied",
+                "Deliberately wrong suggestions beside gold questions that the person repeated.",
+            ),
+            (
+                "Information",
+                "0 if the answers do not depend on the image, 1 if all are right.",
+            ),
+            INTERVAL,
+        ),
+        (
+            "Open the page of a person with a flag, and look at the answers.",
+            "Talk to the person. Low numbers often mean that the guideline is unclear.",
+            "Pause the person on the page “People” if that does not help.",
+        ),
+    ),
+    "agreement": Topic(
+        "This page tells how far people agree, whether the proposals are right, and whether "
+        "suggestions lead people.",
+        (
+            (
+                "Krippendorff’s alpha",
+                "Agreement beyond chance: 1 is perfect, 0 is chance. Above 0.8 is good.",
+            ),
+            ("Cohen’s kappa", "The same for each pair of people who share ten images or more."),
+            (
+                "Difference shown − hidden",
+                "How much more often people agree with a proposal that they see. Above 0, "
+                "suggestions lead them.",
+            ),
+            INTERVAL,
+        ),
+        (
+            "If alpha is low, look at contested images and make the guideline clearer.",
+            "If suggestions lead people, hide them more often in the rules of the campaign.",
+            "Wait for more votes if the intervals are wide.",
+        ),
+    ),
+    "people": Topic(
+        "Everybody who has an account, with their status in the active campaign.",
+        (
+            ("Votes", "Answers that count in the active campaign, without exercises."),
+            ("In qualification", "The person answers gold questions first and learns from them."),
+            ("Paused", "The person gets no images. They read the reason that you give."),
+            ("Pseudonym", "The name in exports. It tells nobody who the person is."),
+        ),
+        (
+            "Read the sentences marked “check”, then look at the page of the person in “Quality”.",
+            "Give a reason when you pause somebody, so that they know what to change.",
+            "Admins can also change roles, and close or anonymise accounts. Votes stay.",
+        ),
+    ),
+    "invites": Topic(
+        "An invite is a link with which people create an account. There is no other way.",
+        (
+            ("Used", "How many accounts the link has opened, and how many it may open."),
+            ("Open", "The link works until the time beside it."),
+            ("Used up, expired, revoked", "The link no longer works. Accounts stay."),
+        ),
+        (
+            "Create one link for a whole class, and say how many people are in it.",
+            "Copy the link at once: it is shown only once.",
+            "Revoke a link that reached the wrong people.",
+        ),
+    ),
+    "jobs": Topic(
+        "Jobs are work that takes longer, such as training a model. A background worker does them, "
+        "one after the other.",
+        (
+            ("Queued", "The job waits until the worker is free."),
+            ("Attempt", "The worker ended in the middle, and the job began again."),
+            ("Failed", "The job gave up. The reason stands beside it."),
+        ),
+        (
+            "Open a job to read its log.",
+            "Cancel a job that is not needed, or queue a failed one again.",
+            "If jobs stay queued, check that the worker runs on the machine of the site.",
+        ),
+    ),
+    "audit": Topic(
+        "The audit log tells who changed what, and when. Nobody can change or delete an entry.",
+        (
+            ("Who", "The person who did it. A dash means a command, or somebody unknown."),
+            ("Concerns", "What it was done to, such as an account."),
+            ("Address", "The network address. It is erased after 90 days."),
+        ),
+        (
+            "Filter by kind or person to find an event.",
+            "Many wrong passwords in a short time can mean that somebody guesses.",
+        ),
+    ),
+}

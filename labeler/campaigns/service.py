@@ -10,6 +10,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from labeler.audit.log import NOBODY, Actor, record
+from labeler.campaigns.default_guideline import without_default
 from labeler.campaigns.image_selection import count_selected, list_partitions, select_images
 from labeler.consensus.store import add_rows
 from labeler.database.engine import Database
@@ -31,7 +32,7 @@ Progress = Callable[[int, int], None]
 class CampaignPlan:
     """The settings of a campaign that is to be created.
 
-    `guideline`: Markdown that everybody can read. If it is empty, the site's own guide is shown.
+    `guideline`: Markdown that everybody can read; "" for that of the site, `DEFAULT_GUIDELINE`.
     """
 
     name: str
@@ -345,4 +346,4 @@ def _check_guideline(guideline: str) -> str:
         raise InvalidInput(
             f"The guideline has {len(guideline):,} characters. The limit is {MAX_GUIDELINE:,}."
         )
-    return guideline.strip()
+    return without_default(guideline)

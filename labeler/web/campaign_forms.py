@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from flask import request
 from sqlalchemy.orm import Session
 
+from labeler.campaigns.default_guideline import DEFAULT_GUIDELINE
 from labeler.campaigns.image_selection import SampleTooLarge, list_partitions
 from labeler.campaigns.service import MAX_GUIDELINE, MAX_NAME, CampaignPlan
 from labeler.csv_input import read_filenames
@@ -65,7 +66,7 @@ class CampaignForm:
     """
 
     name: str = ""
-    guideline: str = ""
+    guideline: str = DEFAULT_GUIDELINE
     rules: dict[str, str] = field(default_factory=lambda: rule_texts(Rules()))
     partitions: set[str] = field(default_factory=set)
     attributes: dict[str, str] = field(default_factory=dict)
@@ -224,7 +225,8 @@ def sent_form(dataset: Dataset | None = None) -> CampaignForm:
 def stored_form(campaign: Campaign) -> CampaignForm:
     """Return the form of a stored campaign."""
     rules = rule_texts(campaign.parsed_rules)
-    return CampaignForm(name=campaign.name, guideline=campaign.guideline, rules=rules)
+    text = campaign.guideline or DEFAULT_GUIDELINE
+    return CampaignForm(name=campaign.name, guideline=text, rules=rules)
 
 
 def partition_choices(session: Session, dataset: Dataset, form: CampaignForm) -> list[Choice]:

@@ -8,6 +8,7 @@ from flask import Blueprint, current_app, jsonify, redirect, url_for
 from markupsafe import Markup
 from werkzeug.wrappers import Response
 
+from labeler.campaigns.default_guideline import DEFAULT_GUIDELINE
 from labeler.campaigns.service import active_campaign
 from labeler.web import access, markdown
 from labeler.web.context import Page, account_or_none, db, manages, render
@@ -18,10 +19,11 @@ bp = Blueprint("home", __name__)
 
 @dataclass(frozen=True, slots=True)
 class GuidePage(Page):
-    """How to judge the light. `guideline`: that of the campaign; None: the guide of the site."""
+    """How to judge the light. `guideline`: that of the campaign, or the default one."""
 
     template = "home/guide.html"
-    guideline: Markup | None
+    guideline: Markup
+    is_default: bool
 
 
 @bp.get("/")
@@ -40,7 +42,7 @@ def guide() -> tuple[str, int]:
     with db().read() as session:
         campaign = active_campaign(session)
         text = campaign.guideline if campaign else ""
-    return render(GuidePage(markdown.render(text) if text else None))
+    return render(GuidePage(markdown.render(text or DEFAULT_GUIDELINE), not text))
 
 
 @bp.get("/healthz")

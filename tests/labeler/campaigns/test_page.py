@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
 import time
@@ -13,6 +14,7 @@ from flask import Flask
 from sqlalchemy import func, select, update
 
 from labeler.campaigns import service as campaigns
+from labeler.campaigns.default_guideline import DEFAULT_GUIDELINE
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.images.checking import check_images
@@ -478,6 +480,28 @@ def test_a_change_of_rules_is_forecast(visit: Visit, db: Database, celeba: int) 
         "/admin/campaigns/try?campaign=1", data=sent | {"forecast": "kept"}, headers=headers
     )
     assert known.get_json()["forecast"] is None
+
+
+def test_the_editor_begins_with_the_default_guideline(
+    visit: Visit, db: Database, celeba: int
+) -> None:
+    """Left as it is, or emptied, it stays the default; a change of it is stored."""
+    boss = visit("supervisor")
+    for address in ("/admin/campaigns/new", "/admin/campaigns/1"):
+        found = re.search(r'name="guideline"[^>]*>([^<]*)<', boss.get(address).text)
+        assert found is not None, address
+        assert html.unescape(found[1]) == DEFAULT_GUIDELINE, address
+    assert "<h2>Where to look</h2>" in boss.get("/guide").text
+    lines = DEFAULT_GUIDELINE.replace("\n", "\r\n")  # as browsers send them
+    for sent, kept in (
+        (lines, ""),
+        ("", ""),
+        (f"{lines}\r\nNo hats.", f"{lines}\r\nNo hats."),
+    ):
+        answer = boss.confirm("/admin/campaigns/1", form(name="celeba", guideline=sent))
+        assert answer.status_code == 303
+        assert stored(db, "celeba").guideline == kept
+    assert "No hats." in boss.get("/guide").text
 
 
 def test_the_drawings_stay_beside_an_own_guideline(

@@ -36,6 +36,7 @@ from labeler.web import (
     mean_faces,
     password_again,
     people,
+    privacy,
     progress,
     proposals,
     qualification,
@@ -68,6 +69,7 @@ PAGES = (
     mean_faces,
     jobs,
     people,
+    privacy,
     audit,
     help,
 )

@@ -54,6 +54,8 @@ ACTIONS = {
     "training_requested": "Training of a model requested",
     "training_stopped": "Training of a model stopped",
     "run_restored": "Model run made current again",
+    "privacy_changed": "Privacy notice changed",
+    "privacy_restored": "Default privacy notice restored",
     "job_cancelled": "Background job cancelled",
     "job_retried": "Background job queued again",
 }

@@ -11,6 +11,26 @@ Importing the package loads every table, so that `Base.metadata` is complete.
 The names of constraints follow one convention, so that migrations can refer to them.
 """
 
-from labeler.models import accounts, audit, campaigns, consensus, images, jobs, proposals, voting
+from labeler.models import (
+    accounts,
+    audit,
+    campaigns,
+    consensus,
+    images,
+    jobs,
+    privacy,
+    proposals,
+    voting,
+)
 
-__all__ = ["accounts", "audit", "campaigns", "consensus", "images", "jobs", "proposals", "voting"]
+__all__ = [
+    "accounts",
+    "audit",
+    "campaigns",
+    "consensus",
+    "images",
+    "jobs",
+    "privacy",
+    "proposals",
+    "voting",
+]

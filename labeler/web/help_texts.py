@@ -261,6 +261,22 @@ TOPICS = {
             "Revoke a link that reached the wrong people.",
         ),
     ),
+    "privacy": Topic(
+        "The privacy notice says what this site stores about people, how long, and who sees it. "
+        "Everybody can read it.",
+        (
+            (
+                "Default notice",
+                "The text that is shown until you write another one. It is true of this software.",
+            ),
+            ("Markdown", "Plain text with a few signs, such as # before a heading."),
+        ),
+        (
+            "Add who runs the site, why you collect answers, and whom people can ask.",
+            "Add what your server keeps besides, such as the log of a web server and backups.",
+            "Read it again after each new version of the software.",
+        ),
+    ),
     "jobs": Topic(
         "Jobs are work that takes longer, such as training a model. A background worker does them, "
         "one after the other.",

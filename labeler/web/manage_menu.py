@@ -108,6 +108,14 @@ GROUPS = (
                 "people.create_invite",
                 "people.revoke_invite",
             ),
+            _page(
+                "privacy",
+                "Privacy notice",
+                "privacy.edit",
+                "privacy.save",
+                "privacy.preview",
+                "privacy.restore",
+            ),
         ),
     ),
     Group(

@@ -37,6 +37,8 @@ PAGES = (
     "/admin/contested/1",
     "/admin/decisions",
     "/admin/help",
+    "/admin/privacy",
+    "/privacy",
     "/admin/help/quality",
     "/nowhere",
 )

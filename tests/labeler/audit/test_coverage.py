@@ -33,6 +33,7 @@ NO_ENTRY = {
     "voting.leases": "it assigns images for some minutes",
     "adjudication.decide": "the decision itself keeps who and when, and is never deleted",
     "campaigns.try_campaign": "it stores nothing",
+    "privacy.preview": "it stores nothing",
     "campaigns.fill_campaign": "it adds images that the rules of the campaign already select",
     "accounts.change_keys": "it changes only by which keys the person answers",
     "mean_faces.make_mean_faces": "it draws a figure, and changes no label",
@@ -119,6 +120,9 @@ def people(boss: Browser, person: str) -> Iterator[Step]:
     yield "people.reactivate", "", post(boss, f"{person}/reactivate")
     yield "people.anonymise", "", post(boss, f"{person}/anonymise", username="ann")
     yield "people.revoke_invite", "", post(boss, "/admin/invites/2/revoke")
+    notice = {"privacy_notice": "Ask Ada Lovelace."}
+    yield "privacy.save", "", post(boss, "/admin/privacy", **notice)
+    yield "privacy.restore", "", post(boss, "/admin/privacy/default", **YES)
 
 
 def labels(site: Site) -> Iterator[Step]:
@@ -184,7 +188,7 @@ def test_each_change_is_logged_or_has_a_reason(app: Flask, site: Site, db: Datab
         assert words in page
     with db.read() as session:
         details = str(list(session.scalars(select(AuditEvent.details))))
-    for typed in ("Too fast", "Look.", "'Faces'", "'ann'"):
+    for typed in ("Too fast", "Look.", "Ask Ada", "'Faces'", "'ann'"):
         assert typed not in details
 
 

@@ -32,6 +32,7 @@ PUBLIC = {
     "home.home",
     "home.guide",
     "home.healthz",
+    "privacy.notice",
     "accounts.sign_in",
     "accounts.do_sign_in",
     "accounts.join",
@@ -46,6 +47,10 @@ ADMINS = {
     "people.reactivate",
     "people.confirm_anonymise",
     "people.anonymise",
+    "privacy.edit",
+    "privacy.save",
+    "privacy.preview",
+    "privacy.restore",
     "audit.show",
 }
 

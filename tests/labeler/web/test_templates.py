@@ -39,6 +39,8 @@ PAGES = (
     "/admin/runs",
     "/admin/mean-faces",
     "/admin/help",
+    "/admin/privacy",
+    "/privacy",
     "/admin/help/quality",
     "/nowhere",
 )

@@ -221,6 +221,18 @@ def links_beyond(
     ]
 
 
+def get_status(session: Session, invite_id: int, *, now: datetime | None = None) -> InviteStatus:
+    """An invite, how many accounts it has opened, and whether it still works.
+
+    Raises:
+        NotFound: no such invite.
+    """
+    found = _statuses(session, Invite.id == invite_id, now or utc_now())
+    if not found:
+        raise NotFound(f"There is no invite {invite_id}.")
+    return found[0]
+
+
 def list_invites(session: Session, *, now: datetime | None = None) -> Sequence[InviteStatus]:
     """All invites, newest first."""
     return _statuses(session, true(), now or utc_now())

@@ -288,8 +288,13 @@ def create_invite() -> tuple[str, int] | Response:
 
 @bp.post("/invites/<id:invite_id>/revoke")
 @access.only("admin")
-def revoke_invite(invite_id: int) -> Response:
-    """End an invite."""
+def revoke_invite(invite_id: int) -> Response | tuple[str, int]:
+    """End an invite. Its link cannot be restored, so the site asks first."""
+    if not confirmation.is_given():
+        with db().read() as session:
+            status = accounts_invites.get_status(session, invite_id)
+        if status.state == "open":
+            return _ask_revoking(status)
     with db().write() as session:
         accounts_invites.revoke_invite(session, invite_id, actor())
     flash("The link no longer works. Accounts that were created with it stay.", "success")
@@ -340,6 +345,25 @@ def _ask_closing(forecast: AccountForecast) -> tuple[str, int]:
     effects.append("You can reopen the account at any time. The same password then works.")
     return confirmation.ask(
         f"Close the account of {name}?", effects, "Close the account", url_for("people.people")
+    )
+
+
+def _ask_revoking(status: InviteStatus) -> tuple[str, int]:
+    """Ask before an invite that still works is revoked."""
+    invite = status.invite
+    name = f"invite {invite.id}" + (f" for {invite.note}" if invite.note else "")
+    left = _count(invite.max_uses - status.uses, "more account")
+    stays = "That account stays" if status.uses == 1 else "Those accounts stay"
+    effects = [
+        f"The link could create {left} with the role {invite.role}. It will no longer work.",
+        f"{_count(status.uses, 'account')} {'was' if status.uses == 1 else 'were'} created with "
+        f"it. {stays}."
+        if status.uses
+        else "No account was created with it.",
+        "It cannot be restored. You can create another link at any time.",
+    ]
+    return confirmation.ask(
+        f"Revoke {name}?", effects, "Revoke the link", url_for("people.invites")
     )
 
 

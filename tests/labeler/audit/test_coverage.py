@@ -119,7 +119,7 @@ def people(boss: Browser, person: str) -> Iterator[Step]:
     yield "people.deactivate", "", post(boss, f"{person}/deactivate", **YES)
     yield "people.reactivate", "", post(boss, f"{person}/reactivate")
     yield "people.anonymise", "", post(boss, f"{person}/anonymise", username="ann")
-    yield "people.revoke_invite", "", post(boss, "/admin/invites/2/revoke")
+    yield "people.revoke_invite", "", post(boss, "/admin/invites/2/revoke", **YES)
     notice = {"privacy_notice": "Ask Ada Lovelace."}
     yield "privacy.save", "", post(boss, "/admin/privacy", **notice)
     yield "privacy.restore", "", post(boss, "/admin/privacy/default", **YES)

@@ -59,7 +59,7 @@ def test_what_people_do_on_the_pages_is_logged_with_who_did_it(
     ):
         assert boss.submit(address, form).status_code == 303
     invite(boss)
-    assert boss.submit("/admin/invites/2/revoke").status_code == 303
+    assert boss.confirm("/admin/invites/2/revoke").status_code == 303
     assert boss.get("/admin/export/labels.csv").status_code == 200
     assert boss.get("/admin/export/votes.csv").status_code == 200
     assert events(db) == [

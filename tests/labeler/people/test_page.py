@@ -91,12 +91,29 @@ def test_revoked_and_expired_links(visit: Visit, db: Database) -> None:
     path = invite(admin)
     with db.read() as session:
         invite_id = session.scalars(select(Invite.id)).one()
-    assert admin.submit(f"/admin/invites/{invite_id}/revoke").status_code == 303
+    assert admin.confirm(f"/admin/invites/{invite_id}/revoke").status_code == 303
     assert visit(None).get(path).status_code == 409
     expired = invite(admin)
     with db.write() as session:
         session.execute(update(Invite).values(expires_at=utc_now() - timedelta(seconds=1)))
     assert visit(None).get(expired).status_code == 409
+
+
+def test_revoking_asks_first(visit: Visit) -> None:
+    """It says what is lost. A link that no longer works is not asked about."""
+    admin = visit("admin")
+    path = invite(admin, max_uses="3", note="Monday")
+    assert join(visit(None), path, "ann") == 303
+    asked = admin.submit("/admin/invites/1/revoke").text
+    assert "<h1>Revoke invite 1 for Monday?</h1>" in asked
+    assert "The link could create 2 more accounts with the role annotator." in asked
+    assert "1 account was created with it. That account stays." in asked
+    assert visit(None).get(path).status_code == 200, "nothing has been changed yet"
+    for _ in range(2):
+        assert admin.confirm("/admin/invites/1/revoke").status_code == 303
+    assert visit(None).get(path).status_code == 409
+    assert admin.submit("/admin/invites/1/revoke").status_code == 303
+    assert admin.submit("/admin/invites/99/revoke").status_code == 404
 
 
 def test_join_says_what_is_wrong_and_keeps_the_name(visit: Visit) -> None:

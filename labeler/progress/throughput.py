@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -66,18 +66,41 @@ class Forecast:
 
 
 def count_throughput(
-    session: Session, campaign_id: int, period: str, *, now: datetime | None = None
+    session: Session,
+    campaign_id: int,
+    period: str,
+    *,
+    zone: tzinfo = UTC,
+    now: datetime | None = None,
 ) -> Throughput:
-    """Count the votes in the last time bins of one of the `PERIODS`, which start on UTC times."""
-    chosen = PERIODS[period]
-    seconds = chosen.width.total_seconds()
-    running = (now or utc_now()).timestamp() // seconds
-    starts = [
+    """Count the votes in the last time bins of one of the `PERIODS`.
+
+    Bins start on UTC times.
+
+    Parameters:
+        zone: days start at midnight of this time zone. A day may have 23 or 25 hours there.
+    """
+    chosen, now = PERIODS[period], now or utc_now()
+    edges = _days(now, chosen.bins, zone) if period == "day" else _bins(now, chosen)
+    counts = _count_between(session, campaign_id, edges)
+    return Throughput(chosen.width, edges[:-1], counts)
+
+
+def _bins(now: datetime, period: Period) -> list[datetime]:
+    """Return the edges of the last bins of a period, the end of the running one too."""
+    seconds = period.width.total_seconds()
+    running = now.timestamp() // seconds
+    return [
         datetime.fromtimestamp((running - back) * seconds, UTC)
-        for back in reversed(range(chosen.bins))
+        for back in range(period.bins - 1, -2, -1)
     ]
-    counts = _count_between(session, campaign_id, [*starts, starts[-1] + chosen.width])
-    return Throughput(chosen.width, starts, counts)
+
+
+def _days(now: datetime, days: int, zone: tzinfo) -> list[datetime]:
+    """Return the midnights of the last days in a time zone, and the next one."""
+    today = now.astimezone(zone).date()
+    dates = [today - timedelta(days=back) for back in range(days - 1, -2, -1)]
+    return [datetime.combine(date, time.min, zone).astimezone(UTC) for date in dates]
 
 
 def count_active(session: Session, campaign_id: int, *, now: datetime | None = None) -> int:

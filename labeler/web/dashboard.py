@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
 from flask import Blueprint, request, url_for
@@ -22,7 +22,7 @@ from labeler.progress.campaign_progress import CampaignProgress
 from labeler.progress.throughput import PERIODS, Forecast, Throughput
 from labeler.proposals import runs
 from labeler.proposals.runs import current_run
-from labeler.web import access, current_campaign
+from labeler.web import access, current_campaign, request_fields
 from labeler.web.context import Page, db, render
 from labeler.web.current_campaign import links
 from labeler.web.formatting import Statistic, format_duration, format_whole, plural
@@ -103,7 +103,8 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
     done = campaign_progress.campaign_progress(session, campaign.id)
     period = request.args.get("per", "10min")
     period = period if period in PERIODS else "10min"
-    pace = progress_throughput.count_throughput(session, campaign.id, period, now=now)
+    zone = request_fields.time_zone("zone") if period == "day" else UTC
+    pace = progress_throughput.count_throughput(session, campaign.id, period, zone=zone, now=now)
     active = progress_throughput.count_active(session, campaign.id, now=now)
     forecast = progress_throughput.make_forecast(
         session, campaign.id, campaign.parsed_rules, done, now=now
@@ -126,7 +127,7 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
         forecast=_forecast(done, forecast, active, now),
         labels=_expectations(done, run.metrics.get("mean_probabilities") if run else None),
         answers=[CountRow(answer, done.answers.get(answer, 0)) for answer in ANSWERS],
-        throughput=_plot(pace, period),
+        throughput=_plot(pace, period, zone),
         periods=[PeriodLink(code, f"per {PERIOD_WORDS[code]}", code == period) for code in PERIODS],
         run=run_row(run) if run else None,
         latest=run_row(latest) if latest and latest is not run else None,
@@ -193,20 +194,23 @@ def _expectations(done: CampaignProgress, expected: dict[str, float] | None) -> 
     return [LabelCount(label, done.labels.get(label, 0), shares.get(label)) for label in LABELS]
 
 
-def _plot(pace: Throughput, period: str) -> Plot:
+def _plot(pace: Throughput, period: str, zone: tzinfo) -> Plot:
+    """Draw the throughput. Days are those of the time zone, and the browser writes other times."""
     word, n = PERIOD_WORDS[period], len(pace.starts)
+    starts = [start.astimezone(zone) for start in pace.starts]
+    utc = " (UTC)" if zone is UTC else ""
     ticks = [
-        (place, f"{pace.starts[place]:{TICK_FORMAT[period]}}")
+        (place, f"{starts[place]:{TICK_FORMAT[period]}}")
         for place in range((n - 1) % TICK_EVERY[period], n, TICK_EVERY[period])
     ]
     total, most = sum(pace.counts), max(pace.counts)
     form = "%d %b %Y" if period == "day" else "%d %b %Y, %H:%M"
     return draw_columns(
-        (f"Votes per {word}", "day (UTC)" if period == "day" else "time of day (UTC)"),
+        (f"Votes per {word}", f"day{utc}" if period == "day" else "time of day (UTC)"),
         f"{total:,} {plural(total, 'vote')} in all, at most {most:,} per {word}.",
         pace.counts,
-        [f"{start:{form}}" for start in pace.starts],
+        [f"{start:{form}}" for start in starts],
         ticks,
-        ("From (UTC)", "Votes"),
+        (f"From{utc}", "Votes"),
         () if period == "day" else pace.starts,
     )

@@ -22,6 +22,12 @@ function localise(root) {
     element.textContent = element.textContent.replace(utc, local);
     element.removeAttribute("data-shown");
   }
+  for (const link of root.querySelectorAll("a[data-days]")) { // the server counts days, so it needs the zone
+    const address = new URL(link.href);
+    address.searchParams.set("zone", Intl.DateTimeFormat().resolvedOptions().timeZone);
+    link.href = address;
+    link.removeAttribute("data-days");
+  }
   for (const element of root.querySelectorAll("[data-zone]")) {
     element.textContent = element.textContent.replace(" (UTC)", "");
     element.removeAttribute("data-zone"); // done: another change would call the observer again

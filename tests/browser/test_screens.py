@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import combinations
 from typing import Any
 
@@ -111,6 +111,19 @@ def test_times_are_those_of_the_browser(site: Site, sign_in: SignIn, scripts: bo
     expect(axis).to_have_text("time of day" if scripts else "time of day (UTC)")
     ticks = person.page.locator(".chart text[text-anchor=middle]").all_text_contents()
     assert all(tick.endswith(":30" if scripts else ":00") for tick in ticks)
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+def test_days_are_those_of_the_browser(sign_in: SignIn, scripts: bool) -> None:
+    zone = timezone(timedelta(hours=14))
+    page = sign_in("supervisor", timezone_id="Pacific/Kiritimati", java_script_enabled=scripts).page
+    page.goto("/admin/")
+    page.get_by_role("link", name="per day").click()
+    expect(page.locator(".axis-title")).to_have_text("day" if scripts else "day (UTC)")
+    last = page.locator(".chart rect title").last.text_content() or ""
+    today = datetime.now(zone if scripts else UTC)
+    yesterday = today - timedelta(minutes=5)  # midnight may have passed since the page was made
+    assert last.partition(":")[0] in {f"{day:%d %b %Y}" for day in (today, yesterday)}
 
 
 def test_a_button_that_is_pressed_twice_is_sent_once(sign_in: SignIn) -> None:

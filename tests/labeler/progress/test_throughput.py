@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
@@ -117,6 +119,29 @@ def test_votes_by_stretch_of_time(
     assert sum(found.counts) > 0
     assert len(found.counts) == PERIODS[period].bins
     assert len([one for one in statements if one.startswith("SELECT")]) == 1
+
+
+@pytest.mark.parametrize("hours", [-11, 0, 5.5, 14])
+def test_days_begin_at_midnight_of_the_zone(voted: Database, hours: float) -> None:
+    zone = timezone(timedelta(hours=hours))
+    with voted.read() as session:
+        found = count_throughput(session, 1, "day", zone=zone, now=NOON)
+        times = session.scalars(select(Vote.created_at)).all()
+    days = [start.astimezone(zone) for start in found.starts]
+    assert {(day.hour, day.minute) for day in days} == {(0, 0)}
+    assert days[-1].date() == NOON.astimezone(zone).date()
+    by_day = Counter(at.astimezone(zone).date() for at in times)
+    assert [by_day[day.date()] for day in days] == list(found.counts)
+    assert len(by_day) > 1
+
+
+def test_a_day_with_25_hours_is_counted_once(voted: Database) -> None:
+    """In Berlin the clocks go back on 25 October 2026."""
+    end = datetime(2026, 10, 27, 12, tzinfo=UTC)
+    with voted.read() as session:
+        found = count_throughput(session, 1, "day", zone=ZoneInfo("Europe/Berlin"), now=end)
+    hours = [(after - before) / timedelta(hours=1) for before, after in pairwise(found.starts)]
+    assert hours[-3:] == [24, 25, 24]
 
 
 def test_people_at_work(voted: Database) -> None:

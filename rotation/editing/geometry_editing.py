@@ -37,11 +37,11 @@ from rotation.editing.method import (
 )
 from rotation.errors import ImageError
 from rotation.geometry.drawing import (
+    HEAD_CROP,
     HiddenParts,
     cut_crop,
     draw_parts,
     find_hidden,
-    find_unsure,
     fit_colours,
     join_drawn,
     refine_parts,
@@ -183,15 +183,15 @@ class _Drawing:
             drawn = draw_parts(parts, self.model, guesses, self.seed)
             return drawn, TurnedPhotographs(self.photograph, self.yaws_deg, parts, drawn)
         fitted = fit_colours(guesses, parts)
-        unsure, starts = [], []
+        heads, starts = [], []
         for yaw, part, guess in zip(self.yaws_deg, parts, fitted, strict=True):
             angle = yaw - self.photograph.yaw_deg
             frame = self.photograph.turn_by(angle)
-            unsure.append(find_unsure(frame, angle, self.photograph.head, refiner))
-            guessed = join_drawn(frame, part, guess)
-            starts.append(cut_crop(guessed.image, unsure[-1].box, refiner.image_size))
-        drawn = refine_parts(unsure, refiner, self.yaws_deg, torch.stack(starts), self.seed)
-        whole = TurnedPhotographs(self.photograph, self.yaws_deg, tuple(unsure), drawn)
+            side = refiner.image_size
+            heads.append(find_hidden(frame, angle, self.photograph.head, side, HEAD_CROP))
+            starts.append(cut_crop(join_drawn(frame, part, guess).image, heads[-1].box, side))
+        drawn = refine_parts(heads, refiner, self.yaws_deg, torch.stack(starts), self.seed)
+        whole = TurnedPhotographs(self.photograph, self.yaws_deg, tuple(heads), drawn)
         size = guesses.shape[-1]
         crops = [
             cut_crop(whole.frame(number).image, part.box, size) for number, part in enumerate(parts)

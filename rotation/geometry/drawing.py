@@ -117,14 +117,9 @@ def draw_hidden(
     if model.refiner is None:
         parts = find_hidden(frame, angle_deg, head, model.image_size)
         return join_drawn(frame, parts, draw_parts([parts], model, seed=seed)[0])
-    parts = find_unsure(frame, angle_deg, head, model.refiner)
+    parts = find_hidden(frame, angle_deg, head, model.refiner.image_size, HEAD_CROP)
     yaws_deg = [head.yaw_deg + angle_deg]
     return join_drawn(frame, parts, refine_parts([parts], model.refiner, yaws_deg, seed=seed)[0])
-
-
-def find_unsure(frame: TurnedFrame, angle_deg: float, head: Head, refiner: Refiner) -> HiddenParts:
-    """What a refiner draws in a frame: all that is not sure, in a crop of the whole head."""
-    return find_hidden(frame, angle_deg, head, refiner.image_size, HEAD_CROP, sure=True)
 
 
 def find_hidden(
@@ -139,8 +134,8 @@ def find_hidden(
 
     Parameters:
         shape: of the crops that the model draws.
-        sure: draw all that is not sure (`TurnedFrame.sure`), also mirrored, stretched and filled
-            parts, not the hidden parts of the person alone.
+        sure: all that is not sure (`TurnedFrame.sure`): also mirrored, stretched and filled
+            parts, not the hidden parts of the person alone. A refiner learns from such pictures.
     """
     box = aligned_crop(head, angle_deg, shape)
     shown = frame.sure if sure else 1 - (1 - frame.seen) * frame.alpha
@@ -197,10 +192,10 @@ def refine_parts(
     guesses: torch.Tensor | None = None,
     seed: int = 0,
 ) -> torch.Tensor:
-    """The crops (N, 3, S, S), 0 to 1, with what was not sure drawn by a refiner.
+    """The crops (N, 3, S, S), 0 to 1, with their hidden parts drawn by a refiner.
 
     Parameters:
-        parts: of N frames of one photograph (`find_unsure`).
+        parts: of N frames of one photograph, in `HEAD_CROP`.
         refiner: draws them.
         yaws_deg: of the heads in the frames.
         guesses: (N, 3, S, S), 0 to 1: what may be there; None: what geometry has put there.

@@ -39,6 +39,7 @@ from rotation.diffusion.model_folder import (
     open_folder,
 )
 from rotation.diffusion.refiner import FOLDER as REFINER
+from rotation.diffusion.refiner import Refiner
 from rotation.diffusion.schedule import NoiseSchedule
 from rotation.diffusion.scheduler_check import check_times, prediction_type
 from rotation.directions.direction import Direction
@@ -110,6 +111,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         self.register_modules(unet=unet, scheduler=DDIMScheduler.from_config(config))
         self.directions: dict[str, Direction] = {}
         self._folder: Path | None = None  # where a refiner may lie
+        self._refiners: dict[tuple[str, bool], Refiner | None] = {}
         self.unet.eval().requires_grad_(False)
         self._denoising()  # raises for weights in half precision
 
@@ -160,9 +162,10 @@ class HeadRotationPipeline(DiffusionPipeline):
         if self.directions:
             content = content_hash(folder, kwargs.get("variant"))
             save_directions(folder, self.directions, content)
-        refiner = self._folder and self._folder / REFINER
-        if refiner and refiner.is_dir() and not (folder / REFINER).exists():
-            shutil.copytree(refiner, folder / REFINER)
+        if self._folder is None or self._folder.resolve() != folder.resolve():
+            shutil.rmtree(folder / REFINER, ignore_errors=True)  # that of another model
+            if self._folder is not None and (self._folder / REFINER).is_dir():
+                shutil.copytree(self._folder / REFINER, folder / REFINER)
 
     @property
     def image_size(self) -> int:
@@ -226,7 +229,7 @@ class HeadRotationPipeline(DiffusionPipeline):
             self._denoising(bf16),
             num_inference_steps,
             name=type(self).__name__,
-            folder=self._folder if refine else None,
+            find_refiner=lambda: self._refiner(bf16) if refine else None,
         )
         along = self._direction(direction, 3 * model.image_size**2)
         many: Sequence[Any] = image if isinstance(image, list | tuple) else [image]
@@ -276,6 +279,14 @@ class HeadRotationPipeline(DiffusionPipeline):
         config = _config_of(self.scheduler)
         schedule = NoiseSchedule.from_config(config, _SCHEDULER)
         return Denoising(self.unet, schedule, prediction_type(_SCHEDULER, config), bf16, config)
+
+    def _refiner(self, bf16: bool) -> Refiner | None:
+        """The refiner of the folder that the model came from. It is read once."""
+        key = str(self.unet.device), bf16
+        if key not in self._refiners:
+            found = Refiner.load(self._folder, *key) if self._folder else None
+            self._refiners[key] = found
+        return self._refiners[key]
 
     def _direction(self, named: str | Direction, size: int) -> Direction:
         direction = named

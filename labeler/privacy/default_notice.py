@@ -70,5 +70,5 @@ your answers are.
 - See your latest answers on the page “Progress”, and change them.
 - See where you are signed in on the page “Account”, and sign those browsers out.
 - Ask an admin to anonymise your account. Your user name, your password, your sign-ins and your \
-network addresses are then erased. Your answers stay under the pseudonym. Downloads and backups \
-that were made before do not change."""
+network addresses are then erased. Your answers stay under the pseudonym. Downloads, backups and \
+log files that were made before do not change."""

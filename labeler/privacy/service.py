@@ -55,7 +55,7 @@ def change_notice(
         InvalidInput: the text is too long.
     """
     check_length(text)
-    text = text.replace("\r\n", "\n").strip()  # as browsers send lines
+    text = text.strip()
     if text in ("", default_notice(settings)):
         return restore_default(session, by)
     stored = session.get(PrivacyNotice, _ROW)

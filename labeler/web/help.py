@@ -19,7 +19,7 @@ bp = Blueprint("help", __name__, url_prefix="/admin/help")
 
 @dataclass(frozen=True, slots=True)
 class TopicLink:
-    """A topic in the list of all. `purpose`: the first sentence of it."""
+    """A topic in the list of all. `purpose`: what its page is for."""
 
     text: str
     address: str

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from labeler.audit.log import ADDRESS_DAYS
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
@@ -296,7 +298,7 @@ TOPICS = {
         (
             ("Who", "The person who did it. A dash means a command, or somebody unknown."),
             ("Concerns", "What it was done to, such as an account."),
-            ("Address", "The network address. It is erased after 90 days."),
+            ("Address", f"The network address. It is erased after {ADDRESS_DAYS} days."),
         ),
         (
             "Filter by kind or person to find an event.",

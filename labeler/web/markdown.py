@@ -8,6 +8,7 @@ from markdown_it.token import Token
 from markupsafe import Markup
 
 from labeler.campaigns.service import MAX_GUIDELINE
+from labeler.privacy.service import MAX_NOTICE
 
 _BLOCKS = {"blockquote", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "ul"}
 _INLINE = {"a", "br", "code", "em", "img", "kbd", "s", "strong"}
@@ -24,10 +25,10 @@ def render(text: str) -> Markup:
     Headings start at the second level, because the page has its own title. Only images of this
     site are shown. An allow-list cleans the result of the parser, as a second line of defence.
 
-    The time of the parser grows with the square of some texts. So a text beyond the limit of a
-    guideline gives nothing, wherever it comes from; the form that holds it says why.
+    The time of the parser grows with the square of some texts. So a text beyond the limits of
+    guideline and notice gives nothing, wherever it comes from; the form that holds it says why.
     """
-    if len(text) > MAX_GUIDELINE:
+    if len(text) > max(MAX_GUIDELINE, MAX_NOTICE):
         return Markup("")
     tokens = _parser.parse(text)
     for token in tokens:

@@ -64,6 +64,7 @@ def save() -> tuple[str, int] | Response:
     text = request_fields.text("privacy_notice")
     try:
         with db().write() as session:
+            was_default = privacy.get_notice(session, settings()).is_default
             is_changed = privacy.change_notice(session, settings(), text, actor())
             is_default = privacy.get_notice(session, settings()).is_default
     except InvalidInput as error:
@@ -72,8 +73,8 @@ def save() -> tuple[str, int] | Response:
         return _back("The privacy notice is unchanged.")
     if is_default:
         return _back("The default privacy notice is shown again.")
-    undo = Undo(url_for("privacy.restore"), "Undo: show the default notice again")
-    return _back("Everybody now reads your privacy notice.", undo)
+    back = Undo(url_for("privacy.restore"), "Undo: show the default notice again")
+    return _back("Everybody now reads your privacy notice.", back if was_default else None)
 
 
 @bp.post("/admin/privacy/try")

@@ -48,7 +48,7 @@ def refuse_nameless_parts() -> None:
 
 
 def text(name: str) -> str:
-    """Return a field of the form, or "" if it is missing.
+    """Return a field of the form, or "" if it is missing; lines end with a line feed alone.
 
     Raises:
         InvalidInput: the field contains a NUL character, which databases do not store.
@@ -56,7 +56,7 @@ def text(name: str) -> str:
     given = request.form.get(name, "")
     if "\0" in given:
         raise InvalidInput(f"{name}: a NUL character is not allowed.")
-    return given
+    return given.replace("\r\n", "\n")  # as browsers count what is typed
 
 
 def whole(name: str) -> int:

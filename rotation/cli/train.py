@@ -18,16 +18,8 @@ SYNTHETIC = "synthetic"
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of every training run: data, budget and folder."""
+    """The options of every training run: budget, split and folder."""
     options = (
-        click.option(
-            "--data",
-            type=WordOrPath(SYNTHETIC),
-            default=SYNTHETIC,
-            show_default=True,
-            help="'synthetic' for rendered heads, or a folder or zip of images (CelebA as "
-            "distributed): for an embedding network the model's own data.",
-        ),
         click.option("--out", required=True, type=OutputFolder(), help="Folder of the run."),
         click.option(
             "--minutes", type=click.FloatRange(min=0, min_open=True), help="Budget of time."
@@ -50,7 +42,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--holdout-last/--holdout-random",
             default=False,
             show_default=True,
-            help="Hold out the last images by name, or people drawn at random.",
+            help="Hold out the last images in their order, or people drawn at random.",
         ),
         click.option(
             "--images",
@@ -91,7 +83,18 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+data_option = click.option(
+    "--data",
+    type=WordOrPath(SYNTHETIC),
+    default=SYNTHETIC,
+    show_default=True,
+    help="'synthetic' for rendered heads, or a folder or zip of images (CelebA as distributed): "
+    "for an embedding network the model's own data.",
+)
+
+
 @click.command("train")
+@data_option
 @run_options
 @click.option(
     "--init",
@@ -173,6 +176,7 @@ def train_command(
 
 
 @click.command("train-embedding")
+@data_option
 @run_options
 @click.option("--model", type=InputPath(), help="Folder, or bundled name [synthetic-heads-64].")
 @click.option(

@@ -8,10 +8,13 @@ from typing import Any
 import click
 
 from rotation.cli.option_types import InputPath
-from rotation.cli.train import SYNTHETIC, print_outcome, require, run_options
+from rotation.cli.train import print_outcome, require, run_options
 
 
 @click.command("train-refiner")
+@click.option(
+    "--data", required=True, type=InputPath(), help="A folder or zip of photographs of people."
+)
 @run_options
 @click.option(
     "--more-data",
@@ -39,7 +42,7 @@ from rotation.cli.train import SYNTHETIC, print_outcome, require, run_options
 @click.option("--batch-size", type=click.IntRange(min=1), default=16, show_default=True)
 @click.option("--lr", "learning_rate", type=float, default=4e-4, show_default=True)
 def train_refiner_command(
-    data: str,
+    data: Path,
     more_data: tuple[Path, ...],
     left_out: Path | None,
     out: Path,
@@ -70,8 +73,7 @@ def train_refiner_command(
     from rotation.training.return_pairs import read_names, return_pairs
 
     require(settings["minutes"] or settings["steps"], "Give a budget: --minutes or --steps.")
-    require(data != SYNTHETIC, "A refiner learns from photographs: give a folder or zip as --data.")
-    sources = [Path(data), *more_data]
+    sources = [data, *more_data]
     try:
         start = str(find_model(init)) if init else None
         task = RefinerTask()

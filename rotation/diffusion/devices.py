@@ -20,7 +20,7 @@ def choose_device(name: str = "auto") -> torch.device:
         available.append("mps")
     if name == "auto":
         return torch.device(available[1] if len(available) > 1 else "cpu")
-    wanted = "cuda:0" if name == "cuda" else name
+    wanted = {"cuda": "cuda:0", "mps:0": "mps"}.get(name, name)
     if wanted not in available:
         raise ModelError(f"There is no device {name!r} here; give auto or {', '.join(available)}.")
     return torch.device(wanted)

@@ -11,9 +11,9 @@ norms or distributions. The latent of a mirrored image is the latent flipped alo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -56,10 +56,10 @@ class LatentModel:
         name: str = "unnamed",
         content: str = "",
         weights: Sequence[str] = (),
-        folder: Path | None = None,
+        find_refiner: Callable[[], Refiner | None] = lambda: None,
     ) -> None:
         self._denoising = denoising
-        self._folder = folder
+        self._find_refiner = find_refiner
         self.weights = tuple(weights)
         self.name = name
         self.steps = steps
@@ -98,8 +98,10 @@ class LatentModel:
         files = open_folder(path)
         denoising = load_files(files, choose_device(device), bf16)
         names = [file.name for file in files.weights]
-        content, beside = files.content_hash(), path if refine else None
-        return cls(denoising, steps, iterations, path.name, content, names, beside)
+        model = cls(denoising, steps, iterations, path.name, files.content_hash(), names)
+        if refine:
+            model._find_refiner = partial(Refiner.load, path, str(denoising.device), bf16)
+        return model
 
     @cached_property
     def refiner(self) -> Refiner | None:
@@ -108,9 +110,7 @@ class LatentModel:
         Raises:
             ModelError: the refiner is damaged.
         """
-        if self._folder is None:
-            return None
-        return Refiner.load(self._folder, str(self.device), self._denoising.bf16)
+        return self._find_refiner()
 
     @property
     def image_size(self) -> int:

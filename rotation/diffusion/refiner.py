@@ -127,9 +127,10 @@ def begin_refiner(
 ) -> Denoising:
     """A refiner's network that knows what a smaller diffusion network knows of faces.
 
-    At first it predicts what `start` does for the image at the resolution of `start`, and ignores
-    the guides. Only the first and last layers differ in shape. A network that predicts velocities
-    is negated if the refiner predicts images: v = a eps - sigma x_0 is -x_0 where noise prevails.
+    Only the first and last layers differ in shape. At first the network gives what `start` gives
+    for the image at the resolution of `start`, and ignores the guides. A network that predicts
+    velocities is negated if the refiner predicts images: v = a eps - sigma x_0 is -x_0 where noise
+    prevails. Training has to correct the rest.
 
     Parameters:
         start: a network with the same layers.

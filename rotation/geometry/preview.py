@@ -72,14 +72,7 @@ def write_preview(
     opened = open_photograph(photograph)
     height = shown_height(opened.image.height)
     tiles, names = [at_height(np.asarray(opened.image), height)], ["photograph"]
-    report: dict[str, Any] = {
-        "photograph": photograph.name,
-        "yaw_deg": round(opened.yaw_deg, 2),
-        "face_width": round(opened.head.face_width, 1),
-        "model": drawing.name if drawing else None,
-        "refined": drawing is not None and drawing.refiner is not None,
-        "frames": [],
-    }
+    report = _describe(photograph, opened, drawing) | {"frames": []}
     for yaw in yaws_deg:
         frame, told = _write_frame(opened, yaw, drawing, out)
         tiles.append(at_height(frame.pixels, height))
@@ -90,6 +83,17 @@ def write_preview(
     _write_overviews(np.stack(tiles), names, animations, out)
     save_text(json.dumps(report, indent=1) + "\n", out / "report.json")
     return report
+
+
+def _describe(photograph: Path, opened: Photograph, drawing: LatentModel | None) -> dict[str, Any]:
+    """What the report tells of the photograph and the model."""
+    return {
+        "photograph": photograph.name,
+        "yaw_deg": round(opened.yaw_deg, 2),
+        "face_width": round(opened.head.face_width, 1),
+        "model": drawing.name if drawing else None,
+        "refined": drawing is not None and drawing.refiner is not None,
+    }
 
 
 def _write_frame(

@@ -1,7 +1,8 @@
 """Turning a head forth and back: pictures with the faults of a turn, whose truth is known.
 
-The head is turned by an angle, measured in the turned frame, and turned back. What the turned frame
-hid is then guessed, as it is in any turn; but the photograph shows what is really there. So a model
+The head is turned by an angle. Layers and depth are made anew from the turned frame, and the head
+is turned back. What the turned frame hid is then guessed, as it is in any turn; but the photograph
+shows what is really there. So a model
 can learn from photographs alone how to draw hidden parts (H. Zhou et al., *Rotate-and-Render*, CVPR
 2020, arXiv 2003.08124).
 """

@@ -20,11 +20,14 @@ from rotation.diffusion.model_folder import open_folder
 from rotation.diffusion.refiner import MOST_NOISE, PLANES, Refiner, begin_refiner, stack_guides
 from rotation.diffusion.unet import block_side
 from rotation.errors import ModelError
+from rotation.geometry.return_trip import MAX_SOURCE_YAW_DEG
 from rotation.training.config import TrainingConfig
 from rotation.training.images import Split
 from rotation.training.losses import power_table
 from rotation.training.model_card import curve
 from rotation.training.previews import save_sheet
+from rotation.training.return_pairs import MOST_DEG
+from rotation.training.tasks import rounded
 
 HIDDEN_WEIGHT = 10.0
 MEASURED = 32  # held-out pairs that are refined for the metrics
@@ -45,7 +48,8 @@ Trained with Sidelight's `manage.py rotation train-refiner`.
   {rate}, falling to zero from {decay:.0%} of the budget on; weights averaged with decay {ema}.
 - **Held out**: mean squared error of what a turn hid, in [0, 1]: {returned} as geometry returns it,
   {refined} as drawn by the refiner; loss {loss} (fixed noise and times).
-- **Limits**: heads from -35 to 35 degrees. It draws what is likely, not what was there.
+- **Limits**: heads turned by up to {yaw:.0f} degrees, hidden parts of turns by up to {turn:.0f}.
+  It draws what is likely, not what was there.
 
 ## Settings
 
@@ -151,9 +155,9 @@ class RefinerTask:
         generator = torch.Generator().manual_seed(HELD_OUT_SEED)
         losses = [float(self._loss(averaged, part, generator)) for part in pairs.split(16)]
         return {
-            "held_out_loss": round(sum(losses) / len(losses), 5),
-            "returned_mse": round(before, 6),
-            "hidden_mse": round(after, 6),
+            "held_out_loss": rounded(sum(losses) / len(losses)),
+            "returned_mse": rounded(before),
+            "hidden_mse": rounded(after),
         }
 
     def card(
@@ -164,6 +168,8 @@ class RefinerTask:
         return CARD.format(
             size=config.image_size,
             planes=PLANES,
+            yaw=MAX_SOURCE_YAW_DEG,
+            turn=MOST_DEG,
             data=data,
             train=len(split.train),
             held_out=len(split.held_out),

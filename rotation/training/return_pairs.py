@@ -32,7 +32,7 @@ LOG = logging.getLogger(__name__)
 MOST_DEG = 35.0
 """Heads are turned forth by no more than this, and to no larger yaw."""
 LEAST_DEG = 10.0
-"""... and by no less than this, where that is possible: small turns hide nothing."""
+"""... and by no less than this: small turns hide nothing."""
 _CHUNK = 16  # photographs per task of the pool
 
 
@@ -68,17 +68,21 @@ def return_pairs(
         DatasetError: no pair can be made.
     """
     told = [str(real_path(source)) for source in sources]
-    wanted = json.dumps([told, size, count, sorted(left_out), seed])
+    contents = [_contents(source) for source in sources]
+    wanted = json.dumps([told, contents, size, count, sorted(left_out), seed])
     digest = hashlib.sha256(wanted.encode()).hexdigest()[:16]
     path, listing = cache / f"pairs-{digest}.npy", cache / f"pairs-{digest}.json"
     with preparing(path):
         if not (path.is_file() and listing.is_file()):
             maker = _Maker(sources, size, count, frozenset(left_out), seed, workers)
             store_array(path, (count, PLANES, size, size), maker)
+            if not maker.people:
+                path.unlink()
+                raise DatasetError(
+                    f"{', '.join(told)}: no photograph has a face that can be measured."
+                )
             listing.write_text(json.dumps(maker.people), "utf-8")
         people = np.array(json.loads(listing.read_text("utf-8")), dtype=np.int64)
-        if not len(people):
-            raise DatasetError(f"{', '.join(told)}: no photograph has a face that can be measured.")
         return Images(open_array(path), people)
 
 
@@ -90,7 +94,14 @@ def read_names(path: Path) -> list[str]:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}.") from None
     except UnicodeDecodeError:
         raise DatasetError(f"{path} is no UTF-8 text with a name on each line.") from None
-    return [line for line in lines if line.strip()]
+    return [line.strip() for line in lines if line.strip()]
+
+
+def _contents(source: Path) -> str:
+    """What tells that images of a source were added, removed or replaced."""
+    with open_images(source) as images:
+        found = {name: images.fingerprint(name) for name in images.names()}
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
 
 
 class _Maker:
@@ -143,7 +154,10 @@ def _draw(names: Sequence[str], seed: int, count: int) -> list[str]:
 
 
 def _people(source: Path, names: Sequence[str]) -> list[str]:
-    """A key for the person in each image: by the table, else by folder, else each its own."""
+    """A key for the person in each image: by the table, else by folder, else each its own.
+
+    A single folder for all images is no person.
+    """
     table = read_matching_tables(source, names).identities
     if table is not None:
         rows = [table.index.get(name, -1) for name in names]
@@ -151,7 +165,12 @@ def _people(source: Path, names: Sequence[str]) -> list[str]:
             f"{source}:{table.values[row, 0]}" if row >= 0 else f"{source}:{name}"
             for row, name in zip(rows, names, strict=True)
         ]
-    return [f"{source}:{name.rpartition('/')[0] or name}" for name in names]
+    folders = [name.rpartition("/")[0] for name in names]
+    is_sorted = len(set(folders)) > 1
+    return [
+        f"{source}:{folder if folder and is_sorted else name}"
+        for folder, name in zip(folders, names, strict=True)
+    ]
 
 
 def _use_one_thread() -> None:
@@ -188,12 +207,13 @@ def _read(task: _Task) -> Iterator[tuple[str, Pixels]]:
 
 
 def draw_angle(yaw_deg: float, share: float) -> float:
-    """The angle to turn a head forth by, from a share in [0, 1) of those that are possible."""
+    """The angle to turn a head forth by, from a share in [0, 1) of those that are possible.
+
+    Heads are turned by 45 degrees at most (`return_trip.MAX_SOURCE_YAW_DEG`), so some are.
+    """
     low, high = (edge - yaw_deg for edge in (-MOST_DEG, MOST_DEG))
     low, high = max(low, -MOST_DEG), min(high, MOST_DEG)
     left, right = max(0.0, -LEAST_DEG - low), max(0.0, high - LEAST_DEG)
-    if left + right == 0:
-        return low if -low > high else high
     place = share * (left + right)
     return low + place if place < left else LEAST_DEG + place - left
 

@@ -6,6 +6,7 @@ const WAIT_MS = 400;
 const form = document.getElementById("notice-form");
 const preview = document.getElementById("preview");
 const wrong = document.getElementById("privacy_notice-wrong");
+const text = document.getElementById("privacy_notice");
 let timer = 0;
 let running = new AbortController();
 
@@ -20,11 +21,18 @@ async function tryOut() {
     if (signal.aborted || !found.ok) return;
     const parsed = new DOMParser().parseFromString(found.preview, "text/html");
     preview.replaceChildren(...parsed.body.childNodes);
-    wrong?.remove(); // it was about the text that was sent before
+    forgetProblem();
     if (found.problem) preview.textContent = found.problem;
   } catch {
     // Offline, or a newer request follows: the old preview stays. The button still works later.
   }
+}
+
+/** Take away what was said about the text that was sent before. */
+function forgetProblem() {
+  wrong?.remove();
+  text.removeAttribute("aria-invalid");
+  text.removeAttribute("aria-describedby");
 }
 
 document.getElementById("preview-button").hidden = true;

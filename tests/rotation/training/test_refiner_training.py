@@ -99,7 +99,9 @@ def test_a_trained_refiner_draws(photographs: Path, tmp_path: Path) -> None:
     log = json.loads((tmp_path / "out" / "log.jsonl").read_text().splitlines()[-1])
     assert log["hidden_mse"] > 0
     assert list((tmp_path / "out" / "sheets").glob("refined-*.png"))
-    assert run(*words, "--steps", 3)[0] == 0  # goes on
+    assert run(*words, "--steps", 3)[0] == 0
+    steps = [json.loads(line)["step"] for line in (tmp_path / "out" / "log.jsonl").open()]
+    assert steps == [2, 3]  # it went on
     shutil.copytree(tmp_path / "out" / "model", model / "refiner")
     Image.fromarray(render_photograph(904)).save(tmp_path / "portrait.png")
     frames = []
@@ -114,7 +116,7 @@ def test_a_trained_refiner_draws(photographs: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--steps", 1], "photographs"),
+        (["--steps", 1], "Missing option '--data'"),
         (["--data", "DATA"], "--minutes or --steps"),
         (["--data", "DATA", "--steps", 1, "--init", "celeba-64", "--size", 100], "multiple"),
         (["--data", "DATA", "--steps", 1, "--init", "nowhere"], "no model folder"),

@@ -17,7 +17,7 @@ from labeler.database.engine import Database
 from labeler.models.audit import AuditEvent
 from labeler.models.privacy import PrivacyNotice
 from labeler.privacy.default_notice import default_notice
-from labeler.privacy.service import change_notice, get_notice, restore_default
+from labeler.privacy.service import MAX_NOTICE, change_notice, get_notice, restore_default
 from tests.labeler.conftest import Browser, Visit
 from tests.labeler.people.test_page import invite
 
@@ -44,6 +44,19 @@ def test_the_default_notice_has_the_periods_of_the_site(settings: Settings) -> N
     for days in (ADDRESS_DAYS, DEVICE_DAYS, ENDED_DAYS, 5, 6):
         assert f"{days} days" in text.replace("\n", " "), days
     assert "{" not in text
+
+
+def test_the_undo_never_deletes_another_own_notice(visit: Visit) -> None:
+    boss = visit("admin")
+    assert "Undo: show the default notice again" in save(boss, OWN)
+    assert "Undo" not in save(boss, OWN + " And more.")
+
+
+def test_line_ends_count_as_browsers_count_them(visit: Visit) -> None:
+    """Browsers send two characters for a line end, and count one."""
+    text = "\r\n".join(["a" * 9] * 2000)
+    assert len(text) > MAX_NOTICE >= len(text.replace("\r\n", "\n"))
+    assert "Everybody now reads your privacy notice." in save(visit("admin"), text)
 
 
 def test_everybody_reads_it_and_finds_it(visit: Visit) -> None:

@@ -62,6 +62,18 @@ def test_people_who_are_left_out_are_in_no_pair(photographs: Path, tmp_path: Pat
     assert read_yaws(pairs.pixels).min() > 0
 
 
+def test_a_single_folder_is_no_person_and_new_pictures_are_found(
+    photographs: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "set" / "photographs"
+    folder.mkdir(parents=True)
+    for number, path in enumerate(sorted(photographs.glob("*/*.png"))[:3]):
+        shutil.copy(path, folder / f"{number}.png")
+        if number:
+            pairs = return_pairs([folder.parent], tmp_path, SIZE, 5, workers=1)
+            assert len(set(pairs.people.tolist())) == len(pairs) == number + 1
+
+
 def test_names_that_are_nowhere_are_told(
     photographs: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -309,16 +309,24 @@ def test_the_first_real_face_model_keeps_its_figures():
     assert (again - pixels).square().mean() < MSE_OF_THE_README
 
 
-def test_the_model_of_real_faces_is_whole_and_says_what_it_is_for():
-    folder = find_model("celeba-64")
-    sizes = [path.stat().st_size for path in folder.rglob("*.safetensors")]
+@pytest.mark.parametrize("part", [".", "refiner"])
+def test_the_model_of_real_faces_is_whole_and_says_what_it_is_for(part):
+    folder = find_model("celeba-64") / part
+    weights = list((folder / "unet").glob("*.safetensors"))
+    sizes = [path.stat().st_size for path in weights]
     assert max(sizes) <= 16_000_000
     assert sum(sizes) <= 40_000_000
     listed = (folder / CHECKSUMS).read_text()
-    assert all(path.name in listed for path in folder.rglob("*.safetensors"))
+    assert all(path.name in listed for path in weights)
     card = (folder / "README.md").read_text()
-    assert all(word in card for word in ("non-commercial", "CelebA", "ddim64_start", "Limits"))
-    assert LatentModel.load("celeba-64", "cpu").image_size == 64
+    assert all(word in card for word in ("non-commercial", "CelebA", "Start", "Limits"))
+
+
+def test_the_model_of_real_faces_opens_with_its_refiner():
+    model = LatentModel.load("celeba-64", "cpu")
+    assert model.image_size == 64
+    assert model.refiner is not None
+    assert model.refiner.image_size == 128
 
 
 @needs_shared

@@ -262,7 +262,7 @@ def test_a_taken_name_is_told_at_the_field(visit: Visit, db: Database, celeba: i
         f"/admin/campaigns/{stored(db, 'Trial').id}", form(name="celeba", guideline="kept")
     )
     assert (answer.status_code, list(wrong(answer.text))) == (409, ["name"])
-    assert ">kept</textarea>" in answer.text
+    assert ">\nkept</textarea>" in answer.text
 
 
 def test_pause_resume_and_copy(visit: Visit, db: Database, celeba: int) -> None:
@@ -404,7 +404,7 @@ def test_choosing_a_data_set_keeps_what_was_typed(
     page = boss.submit("/admin/campaigns/try", typed).text
     assert f'<option value="{plain}" selected>' in page
     assert (field_of(page, "name"), field_of(page, "vote_cap")) == ("Trial &lt;1&gt;", "9")
-    assert ">Look.</textarea>" in page
+    assert ">\nLook.</textarea>" in page
     assert "2 of 3 images are selected." in page
     refused = boss.submit("/admin/campaigns", typed)
     assert refused.status_code == 422
@@ -488,7 +488,7 @@ def test_the_editor_begins_with_the_default_guideline(
     """Left as it is, or emptied, it stays the default; a change of it is stored."""
     boss = visit("supervisor")
     for address in ("/admin/campaigns/new", "/admin/campaigns/1"):
-        found = re.search(r'name="guideline"[^>]*>([^<]*)<', boss.get(address).text)
+        found = re.search(r'name="guideline"[^>]*>\n([^<]*)<', boss.get(address).text)
         assert found is not None, address
         assert html.unescape(found[1]) == DEFAULT_GUIDELINE, address
     assert "<h2>Where to look</h2>" in boss.get("/guide").text
@@ -496,7 +496,7 @@ def test_the_editor_begins_with_the_default_guideline(
     for sent, kept in (
         (lines, ""),
         ("", ""),
-        (f"{lines}\r\nNo hats.", f"{lines}\r\nNo hats."),
+        (f"{lines}\r\nNo hats.", f"{DEFAULT_GUIDELINE}\nNo hats."),
     ):
         answer = boss.confirm("/admin/campaigns/1", form(name="celeba", guideline=sent))
         assert answer.status_code == 303

@@ -90,7 +90,7 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class HiddenParts:
-    """The standard crop of a turned frame, and which of its pixels the photograph saw.
+    """A crop of a turned frame, and which of its pixels the photograph saw.
 
     Attributes:
         box: where the crop lies in the frame.

@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -31,7 +30,7 @@ from rotation.latents.encoder_network import SETTINGS, EmbeddingNetwork
 from rotation.latents.encoders import SMOOTHED_TIME_SHARE
 from rotation.training.config import TrainingConfig
 from rotation.training.images import Split
-from rotation.training.model_card import curve
+from rotation.training.model_card import curve, run_facts
 from rotation.training.previews import save_pairs
 from rotation.training.tasks import ImageTask
 
@@ -156,23 +155,14 @@ class EmbeddingTask(ImageTask):
     ) -> str:
         """The README.md of the embedding network."""
         last = log[-1]
-        settings = config.to_dict() | {"device": "auto", "init": None}
         return CARD.format(
             model=self._content[:16],
             ddim_steps=self._steps,
             data=data,
-            train=len(split.train),
-            held_out=len(split.held_out),
-            steps=last["step"],
-            batch=config.batch_size,
-            minutes=round(last["minutes"]),
-            rate=config.learning_rate,
-            decay=config.decay_from,
-            ema=config.ema,
             mse=last.get("reconstruction_mse", "not measured"),
             size=last.get("latent_size", "not measured"),
-            settings=json.dumps(settings, indent=2),
             curve=curve(log, ("reconstruction_mse", "latent_size")),
+            **run_facts(config, split, last),
         )
 
     def extra_files(self) -> dict[str, dict[str, Any]]:

@@ -45,29 +45,35 @@ def model_card(
 ) -> str:
     """The README.md of a model folder; `log` holds the lines of log.jsonl, at least one."""
     last = log[-1]
-    settings = json.dumps(config.to_dict() | {"device": "auto", "init": None}, indent=2)
     return CARD.format(
         title=f"Diffusion model of {data}",
         size=config.image_size,
         data=data,
-        train=len(split.train),
-        held_out=len(split.held_out),
-        prediction=config.prediction,
-        start=f"the weights of {Path(config.init).name}" if config.init else "random weights",
-        patch=config.patch,
-        width=", ".join(map(str, config.width)),
-        steps=last["step"],
-        batch=config.batch_size,
-        minutes=round(last["minutes"]),
-        rate=config.learning_rate,
-        decay=config.decay_from,
-        ema=config.ema,
         loss=last.get("held_out_v_loss") or "not measured",
         mse=last.get("reconstruction_mse", "not measured"),
         size_of_z=last.get("latent_size", "not measured"),
-        settings=settings,
         curve=curve(log, ("held_out_v_loss", "reconstruction_mse")),
+        **run_facts(config, split, last),
     )
+
+
+def run_facts(config: TrainingConfig, split: Split, last: Mapping[str, Any]) -> dict[str, Any]:
+    """What the card of every training run tells; `last` is the last line of log.jsonl."""
+    return {
+        "train": len(split.train),
+        "held_out": len(split.held_out),
+        "prediction": config.prediction,
+        "start": f"the weights of {Path(config.init).name}" if config.init else "random weights",
+        "patch": config.patch,
+        "width": ", ".join(map(str, config.width)),
+        "steps": last["step"],
+        "batch": config.batch_size,
+        "minutes": round(last["minutes"]),
+        "rate": config.learning_rate,
+        "decay": config.decay_from,
+        "ema": config.ema,
+        "settings": json.dumps(config.to_dict() | {"device": "auto", "init": None}, indent=2),
+    }
 
 
 def curve(log: Sequence[Mapping[str, Any]], measures: Sequence[str]) -> str:

@@ -7,7 +7,6 @@ trained, since sampling starts from a guess.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +23,7 @@ from rotation.geometry.return_trip import MAX_SOURCE_YAW_DEG
 from rotation.training.config import TrainingConfig
 from rotation.training.images import Split
 from rotation.training.losses import power_table
-from rotation.training.model_card import curve
+from rotation.training.model_card import curve, run_facts
 from rotation.training.previews import save_sheet
 from rotation.training.return_pairs import MOST_DEG
 from rotation.training.tasks import rounded
@@ -171,23 +170,11 @@ class RefinerTask:
             yaw=MAX_SOURCE_YAW_DEG,
             turn=MOST_DEG,
             data=data,
-            train=len(split.train),
-            held_out=len(split.held_out),
-            start=f"the weights of {Path(config.init).name}" if config.init else "random weights",
-            prediction=config.prediction,
-            patch=config.patch,
-            width=", ".join(map(str, config.width)),
-            steps=last["step"],
-            batch=config.batch_size,
-            minutes=round(last["minutes"]),
-            rate=config.learning_rate,
-            decay=config.decay_from,
-            ema=config.ema,
             returned=last.get("returned_mse", "not measured"),
             refined=last.get("hidden_mse", "not measured"),
             loss=last.get("held_out_loss", "not measured"),
-            settings=json.dumps(config.to_dict() | {"device": "auto", "init": None}, indent=2),
             curve=curve(log, ("held_out_loss", "hidden_mse")),
+            **run_facts(config, split, last),
         )
 
     def extra_files(self) -> dict[str, dict[str, Any]]:

@@ -30,7 +30,8 @@ from rotation.cli.train import print_outcome, require, run_options
 @click.option(
     "--init",
     type=InputPath(),
-    help="Diffusion model (folder or bundled name) to start from; brings its own widths.",
+    help="Diffusion model (folder or bundled name), or refiner (folder), to start from; brings its "
+    "own widths.",
 )
 @click.option(
     "--size",
@@ -63,6 +64,8 @@ def train_refiner_command(
           --out runs/refiner
       python manage.py rotation train-refiner --data lfw.zip --more-data ~/CelebA --images 8000 \\
           --left-out judged.txt --init celeba-64 --minutes 60 --out runs/refiner
+      python manage.py rotation train-refiner --data ~/CelebA --minutes 60 \\
+          --init rotation/models/celeba-64/refiner --out runs/longer
     """
     from rotation.diffusion.model_folder import find_model
     from rotation.errors import RotationError

@@ -135,6 +135,20 @@ def open_folder(folder: Path, variant: str | None = None, planes: int = 3) -> Mo
     return ModelFiles(folder, network_path, scheduler_path, weights, network, scheduler)
 
 
+def count_planes(folder: Path) -> int:
+    """How many planes the network of a model folder takes: 3, or those of a refiner.
+
+    Raises:
+        ModelError: the folder has no network, or its config has no such numbers.
+    """
+    path = _find_config(folder, UNET_CONFIG)
+    network = _read_config(path)
+    taken, given = network.get("in_channels"), network.get("out_channels")
+    if not (isinstance(taken, int) and isinstance(given, int) and given > 0):
+        raise ModelError(f"{path} needs in_channels and out_channels, whole numbers above 0.")
+    return 3 * taken // given
+
+
 def content_hash(folder: Path, variant: str | None = None) -> str:
     """See `ModelFiles.content_hash`; raises as `open_folder`."""
     return open_folder(folder, variant).content_hash()

@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 
-from rotation.diffusion.denoising import Denoising, build_denoising, load_denoising
-from rotation.diffusion.model_folder import open_folder
+from rotation.diffusion.denoising import Denoising, build_denoising, load_files
+from rotation.diffusion.model_folder import ModelFiles, count_planes, open_folder
 from rotation.diffusion.refiner import MOST_NOISE, PLANES, Refiner, begin_refiner, stack_guides
+from rotation.diffusion.scheduler_check import prediction_type
 from rotation.diffusion.unet import block_side
 from rotation.errors import ModelError
 from rotation.geometry.return_trip import MAX_SOURCE_YAW_DEG
@@ -71,37 +72,48 @@ class RefinerTask:
     planes = PLANES
 
     def adopt(self, config: TrainingConfig) -> TrainingConfig:
-        """The settings with the layers of the diffusion model `init`.
+        """The settings with the layers of `init`, a diffusion model or a refiner.
 
         Raises:
-            ModelError: blocks of the refiner are no multiple of those of the model.
+            ModelError: blocks of the refiner are no multiple of those of the diffusion model, or
+                the refiner to start from has images of another size.
         """
         if config.init is None:
             return config
-        network = open_folder(Path(config.init)).network
-        side, old = int(network["sample_size"]), block_side(network)
-        patch = config.image_size // side
-        if patch % old or patch * side != config.image_size:
+        files = _open_start(config.init)
+        network, old = files.network, block_side(files.network)
+        side, size = int(network["sample_size"]), config.image_size
+        patch = size // side
+        if _is_refiner(files) and patch * side != old * side:
+            raise ModelError(
+                f"The refiner to start from has images of {side * old} pixels, not {size}. Leave "
+                f"--size at {side * old}, or start from a diffusion model."
+            )
+        if patch % old or patch * side != size:
             raise ModelError(
                 f"A refiner that starts from a model of {side * old} pixels has a multiple of "
-                f"them, not {config.image_size}."
+                f"them, not {size}."
             )
+        predicts = prediction_type(files.scheduler_config, files.scheduler)
         return replace(
             config,
             patch=patch,
             width=tuple(network["block_out_channels"]),
             layers=int(network["layers_per_block"]),
+            prediction=predicts if _is_refiner(files) else config.prediction,
         )
 
     def start(self, config: TrainingConfig) -> Denoising:
-        """The network at the start: random, or as `begin_refiner` makes it from a model."""
+        """The network at the start: random, that of a refiner, or as `begin_refiner` makes it."""
         network, scheduler = config.unet_config(), config.scheduler_config()
         network["in_channels"] = PLANES * config.patch**2
         if config.init is None:
             return build_denoising(network, scheduler)
-        known = open_folder(Path(config.init))
-        network = {**known.network, **{k: network[k] for k in ("in_channels", "out_channels")}}
-        return begin_refiner(load_denoising(Path(config.init)), network, scheduler)
+        files = _open_start(config.init)
+        if _is_refiner(files):
+            return load_files(files)
+        network = {**files.network, **{k: network[k] for k in ("in_channels", "out_channels")}}
+        return begin_refiner(load_files(files), network, scheduler)
 
     def loss(
         self, live: Denoising, images: torch.Tensor, generator: torch.Generator, share: float
@@ -180,6 +192,16 @@ class RefinerTask:
     def extra_files(self) -> dict[str, dict[str, Any]]:
         """No further files."""
         return {}
+
+
+def _open_start(init: str) -> ModelFiles:
+    """The files of the model to start from: a diffusion model or a refiner."""
+    folder = Path(init)
+    return open_folder(folder, planes=PLANES if count_planes(folder) == PLANES else 3)
+
+
+def _is_refiner(files: ModelFiles) -> bool:
+    return int(files.network["in_channels"]) != int(files.network["out_channels"])
 
 
 def split_pairs(pairs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -14,6 +14,8 @@ from PIL import Image
 
 from rotation.cli.train_refiner import train_refiner_command
 from rotation.cli.turn import turn
+from rotation.diffusion.denoising import load_denoising
+from rotation.diffusion.refiner import PLANES
 from rotation.errors import DatasetError
 from rotation.training.refiner_task import read_yaws
 from rotation.training.return_pairs import LEAST_DEG, MOST_DEG, draw_angle, return_pairs
@@ -123,6 +125,26 @@ def test_a_trained_refiner_draws(photographs: Path, tmp_path: Path) -> None:
         assert result.exit_code == 0, result.output
         frames.append(np.asarray(Image.open(tmp_path / "turned" / "photograph_+025.0.png")))
     assert not np.array_equal(*frames)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_refiner_is_trained_further(photographs: Path, tmp_path: Path) -> None:
+    first = tmp_path / "first" / "model"
+    words = ["--data", photographs, "--images", 7, "--holdout", 2, "--batch-size", 2]
+    words += ["--device", "cpu", "--steps", 1, "--cache", tmp_path / "pairs"]
+    begun = ["--init", tiny_folder(tmp_path / "model"), "--size", SIZE, "--out", first.parent]
+    code, said = run(*words, *begun)
+    assert code == 0, said
+    further = ["--init", first, "--lr", 1e-9, "--out", tmp_path / "second"]
+    code, said = run(*words, *further, "--size", SIZE)
+    assert code == 0, said
+    weights = [load_denoising(f, planes=PLANES) for f in (first, tmp_path / "second" / "model")]
+    pairs = zip(*(w.unet.state_dict().values() for w in weights), strict=True)
+    for old, new in pairs:  # a rate of almost nothing keeps the weights
+        torch.testing.assert_close(old, new, atol=1e-3, rtol=1e-2)
+    code, said = run(*words, *further, "--size", 2 * SIZE)
+    assert code != 0
+    assert f"images of {SIZE} pixels, not {2 * SIZE}" in said
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,67 @@ fit the known ones (A. Lugmayr et al., *RePaint*, CVPR 2022, arXiv 2201.09865).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from rotation.diffusion.ddim import Denoiser, check_falling
-from rotation.diffusion.schedule import NoiseSchedule
+from rotation.diffusion.schedule import NoiseSchedule, timesteps
 
 ETA = 0.85
 """The share of fresh noise in each step, as in the paper; 0 is DDIM."""
+_BATCH = 8  # images that are drawn together
+
+
+@dataclass(frozen=True)
+class InpaintingPlan:
+    """How much of a first guess is forgotten, and how much work is spent.
+
+    Attributes:
+        start: the share of the schedule to start at. The less, the more of the guess is kept.
+        steps: of the sampler over the whole schedule; those up to `start` are done.
+        repeats: how often each step is done.
+    """
+
+    start: float
+    steps: int
+    repeats: int = 1
+
+
+def inpaint_images(
+    denoiser: Callable[[slice], Denoiser],
+    images: torch.Tensor,
+    known: torch.Tensor,
+    schedule: NoiseSchedule,
+    plan: InpaintingPlan,
+    device: torch.device,
+    seed: int = 0,
+) -> torch.Tensor:
+    """Images (N, 3, S, S) with their unknown pixels drawn, 0 to 1, on the CPU, in batches.
+
+    Parameters:
+        denoiser: gives the predictor of noise for some of the images.
+        images: (N, 3, S, S), 0 to 1; unknown pixels hold a first guess.
+        known: (N, 1, S, S), see `inpaint`.
+        seed: of the noise, which is the same for all images.
+    """
+    length = len(schedule)
+    times = [time for time in timesteps(length, plan.steps) if time <= plan.start * length]
+    drawn = []
+    for begin in range(0, len(images), _BATCH):
+        rows = slice(begin, begin + _BATCH)
+        some = inpaint(
+            denoiser(rows),
+            (images[rows] * 2 - 1).to(device),
+            known[rows].to(device),
+            schedule,
+            sorted(times, reverse=True),
+            torch.Generator().manual_seed(seed),
+            plan.repeats,
+        )
+        drawn.append(some.cpu())
+    return (torch.cat(drawn) + 1) / 2
 
 
 def inpaint(

@@ -19,9 +19,8 @@ from torch.nn.functional import interpolate
 from rotation.diffusion.ddim import Denoiser
 from rotation.diffusion.denoising import Denoising, build_denoising, load_denoising
 from rotation.diffusion.devices import choose_device
-from rotation.diffusion.inpainting import inpaint
+from rotation.diffusion.inpainting import InpaintingPlan, inpaint_images
 from rotation.diffusion.model_folder import find_model
-from rotation.diffusion.schedule import timesteps
 
 PLANES = 8
 FOLDER = "refiner"
@@ -31,7 +30,6 @@ MOST_NOISE = 0.85
 """The share of the schedule that it is trained for: sampling starts from a first guess."""
 STEPS = 14
 """Of the sampler, over the whole schedule."""
-_BATCH = 8  # images that are drawn together
 
 
 @dataclass(frozen=True)
@@ -91,23 +89,17 @@ class Refiner:
             start: the share of the schedule to start at. The less, the more of a guess is kept.
             seed: of the noise, which is the same for all images.
         """
-        schedule, device = self.denoising.schedule, self.denoising.device
         first = images if guesses is None else known * images + (1 - known) * guesses
-        times = [t for t in timesteps(len(schedule), STEPS) if t <= start * len(schedule)]
-        guides = stack_guides(images, known, yaws_deg)
-        parts = zip(*(x.to(device).split(_BATCH) for x in (guides, first, known)), strict=True)
-        drawn = [
-            inpaint(
-                self.guided(guide),
-                begin * 2 - 1,
-                held,
-                schedule,
-                sorted(times, reverse=True),
-                torch.Generator().manual_seed(seed),
-            ).cpu()
-            for guide, begin, held in parts
-        ]
-        return (torch.cat(drawn) + 1) / 2
+        guides = stack_guides(images, known, yaws_deg).to(self.denoising.device)
+        return inpaint_images(
+            lambda rows: self.guided(guides[rows]),
+            first,
+            known,
+            self.denoising.schedule,
+            InpaintingPlan(start, STEPS),
+            self.denoising.device,
+            seed,
+        )
 
 
 def stack_guides(images: torch.Tensor, known: torch.Tensor, yaws_deg: torch.Tensor) -> torch.Tensor:

@@ -17,9 +17,9 @@ import torch.nn.functional as F  # noqa: N812 - torch's own name
 from numpy.typing import NDArray
 
 from rotation.data.crop import CROP_BOX
-from rotation.diffusion.inpainting import inpaint
+from rotation.diffusion.inpainting import InpaintingPlan, inpaint_images
 from rotation.diffusion.refiner import MOST_NOISE, Refiner
-from rotation.diffusion.schedule import NoiseSchedule, timesteps
+from rotation.diffusion.schedule import NoiseSchedule
 from rotation.faces.face_mesh import FaceMesh
 from rotation.geometry.head import Head
 from rotation.geometry.layers import fill_smoothly
@@ -29,18 +29,14 @@ EYES = ((33, 133), (362, 263))
 """The points of the mesh at the corners of each eye."""
 _EYE_DISTANCE = 38.0  # pixels in an aligned CelebA image, of a frontal face
 _EYE_ROW = 111.0  # in an aligned CelebA image
-_START = 0.7  # of the schedule: how much of the first guess is forgotten
-_START_FROM_GUESS = 0.5  # the same of a guess that clusters gave
-_START_OF_REFINING = 0.6  # the same where a refiner draws
-_STEPS = 25
-_REPEATS = 3  # of each step
-_REPEATS_FROM_GUESS = 2
+_PLAN = InpaintingPlan(start=0.7, steps=25, repeats=3)
+_PLAN_FROM_GUESS = InpaintingPlan(start=0.5, steps=25, repeats=2)  # of a guess by clusters
+_START_OF_REFINING = 0.6  # the start where a refiner draws from a guess
 _SEEN = (0.4, 0.8)  # how well a pixel must have been seen to be held
 _LINE = 0.05  # of the crop's side; narrower unseen lines are left as they are
 _RIM = 0.08  # the width of the brush that widens what is drawn
 _FADE = 0.06  # of the crop's side, at its edges
 _OVERSAMPLING = 4
-_BATCH = 8  # frames that are drawn together
 
 Box = tuple[float, float, float]
 """Left, top and side of a square in pixels of the frame."""
@@ -165,24 +161,10 @@ def draw_parts(
     images = torch.stack([one.image for one in parts])
     if guesses is not None:
         images = known * images + (1 - known) * fit_colours(guesses, parts)
-    length = len(model.schedule)
-    start, repeats = (
-        (_START, _REPEATS) if guesses is None else (_START_FROM_GUESS, _REPEATS_FROM_GUESS)
+    plan = _PLAN if guesses is None else _PLAN_FROM_GUESS
+    return inpaint_images(
+        lambda _: model.eps, images, known, model.schedule, plan, model.device, seed
     )
-    times = [time for time in timesteps(length, _STEPS) if time <= start * length]
-    drawn = [
-        inpaint(
-            model.eps,
-            (some * 2 - 1).to(model.device),
-            held.to(model.device),
-            model.schedule,
-            sorted(times, reverse=True),
-            torch.Generator().manual_seed(seed),
-            repeats,
-        ).cpu()
-        for some, held in zip(images.split(_BATCH), known.split(_BATCH), strict=True)
-    ]
-    return (torch.cat(drawn) + 1) / 2
 
 
 def refine_parts(

@@ -76,7 +76,7 @@ def test_frames_come_out_alike_alone_and_together(
         def eps(self, x: torch.Tensor, time: int) -> torch.Tensor:
             return 0.5 * x
 
-    monkeypatch.setattr("rotation.geometry.drawing._BATCH", 2)
+    monkeypatch.setattr("rotation.diffusion.inpainting._BATCH", 2)
     together = draw_parts(parts, Dreamer((0, 1, 0)), seed=3)
     for part, drawn in zip(parts, together, strict=True):
         alone = draw_parts([part], Dreamer((0, 1, 0)), seed=3)[0]

@@ -24,6 +24,10 @@ class ClusterOptions:
     Attributes:
         light: the source's light; `auto` is its label.
         light_filter: False takes images of every light.
+        light_window_deg: how far the azimuth of a member's light may be from the source's; None
+            goes by labels.
+        azimuth_deg: of the source's light: 0 is the camera, negative the viewer's left; None takes
+            that of the file.
         attributes: the attributes that members share with the source; None takes the default ones
             that the files have.
         minimum, maximum: bounds of a cluster's size.
@@ -35,6 +39,8 @@ class ClusterOptions:
 
     light: str = "auto"
     light_filter: bool = True
+    light_window_deg: float | None = None
+    azimuth_deg: float | None = None
     attributes: tuple[str, ...] | None = None
     minimum: int = 20
     maximum: int = 300
@@ -165,6 +171,7 @@ class RunOptions:
     Attributes:
         images: the image set, a folder or a zip.
         labels: its labels.csv.
+        azimuths: a CSV file with the azimuth of each image's light; None: `labels` has them.
         source: the name of the image whose head is turned.
         out: the folder for frames, strip and reports.
         cache: the folder that keeps latents, poses and pose estimators between runs.
@@ -179,3 +186,4 @@ class RunOptions:
     model: ModelOptions = field(default_factory=ModelOptions)
     poses: PoseOptions = field(default_factory=PoseOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
+    azimuths: Path | None = None

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from rotation.data.image_set import open_images, read_matching_tables
-from rotation.data.labels_csv import read_labels, read_probabilities
+from rotation.data.labels_csv import read_azimuths, read_labels, read_probabilities
 from rotation.data.sources import ImageSource
 from rotation.diffusion.devices import choose_device
 from rotation.diffusion.model_folder import find_model
 from rotation.directions.fit import fit_method
 from rotation.editing.method import EstimatorFactory, editing_method
 from rotation.editing.pipeline import Data, Rotation, rotate
+from rotation.errors import SelectionError
 from rotation.latents.encoders import open_cluster_store, open_codec, open_source_store
 from rotation.options import ModelOptions, RunOptions
 from rotation.output_paths import check_folder
@@ -89,7 +90,12 @@ def resolve_options(options: RunOptions) -> RunOptions:
         RotationError: a method is unknown, the editing method cannot take the gain, or a folder
             cannot be written. These errors would otherwise come after long work.
     """
-    fit_method(options.turn.fit.method)
+    by_azimuth = options.turn.clusters.light_window_deg is not None
+    if fit_method(options.turn.fit.method).every_light and by_azimuth:
+        raise SelectionError(
+            f"--method {options.turn.fit.method} learns from images of every light, so it has no "
+            "use for --light-window; leave one of them out."
+        )
     model = resolve_model_options(options.model, options.images)
     editing = options.turn.editing
     method, is_smooth = editing_method(editing.method), model.embedding == "smooth"
@@ -165,6 +171,8 @@ def _open_data(options: RunOptions, images: ImageSource) -> Data:
     cache = pose_cache_path(options.cache, options.images)
     poses = open_pose_source(options.poses, images, tables, cache, device)
     asks_probability = options.turn.clusters.min_probability > 0
+    asks_azimuth = options.turn.clusters.light_window_deg is not None
+    azimuths = read_azimuths(options.azimuths or options.labels, known) if asks_azimuth else {}
     return Data(
         images=images,
         tables=tables,
@@ -172,6 +180,7 @@ def _open_data(options: RunOptions, images: ImageSource) -> Data:
         poses=poses,
         source=options.source,
         probabilities=read_probabilities(options.labels, known) if asks_probability else {},
+        azimuths=azimuths,
         estimators=_estimators(images, poses, options.cache / ESTIMATOR_FOLDER, str(device)),
         device=device,
     )

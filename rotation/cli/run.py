@@ -87,6 +87,27 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
     show_default=True,
     help="The source's light; auto: its label.",
 )
+@click.option(
+    "--light-window",
+    type=click.FloatRange(0, 180, min_open=True),
+    metavar="DEGREES",
+    help="Pick members by the azimuth of their light, within so many degrees of the source's. "
+    "Images without an azimuth are picked by their label.",
+)
+@click.option(
+    "--azimuths",
+    type=InputPath(),
+    metavar="FILE",
+    help="With --light-window: a CSV with filename and azimuth_deg, such as the proposals.csv of "
+    "`classifier predict` [the file of --labels].",
+)
+@click.option(
+    "--light-azimuth",
+    type=click.FloatRange(-180, 180),
+    metavar="DEGREES",
+    help="With --light-window: where the source's light comes from; 0 is the camera, negative the "
+    "viewer's left [that of the file].",
+)
 @click.option("--no-light-filter", is_flag=True, help="Clusters of every light, for comparison.")
 @click.option(
     "--min-probability",
@@ -249,6 +270,7 @@ def read_options(params: dict[str, Any]) -> RunOptions:
         model=model,
         poses=PoseOptions(params["poses"], params["landmarks"]),
         output=_output(params),
+        azimuths=params["azimuths"],
     )
 
 
@@ -259,9 +281,19 @@ def _clusters(params: dict[str, Any]) -> ClusterOptions:
         attributes = tuple(name.strip() for name in listed if name.strip())
         if listed and not attributes:
             raise SelectionError("--attributes names none; give A,B, the word none, or leave it.")
+    window = params["light_window"]
+    for name in ("azimuths", "light_azimuth"):
+        if params[name] is not None and window is None:
+            raise SelectionError(
+                f"--{name.replace('_', '-')} needs --light-window DEGREES; 30 is a usual value."
+            )
+    if window is not None and params["no_light_filter"]:
+        raise SelectionError("--light-window and --no-light-filter exclude each other; give one.")
     return ClusterOptions(
         light=params["light"],
         light_filter=not params["no_light_filter"],
+        light_window_deg=window,
+        azimuth_deg=params["light_azimuth"],
         attributes=attributes,
         minimum=params["min_cluster"],
         maximum=max(params["max_cluster"], params["min_cluster"]),

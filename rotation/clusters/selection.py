@@ -1,8 +1,9 @@
 """Selecting the clusters of a source: images of other people at each yaw, with the same light.
 
-The members also share rough attributes with the source. Each labelled image counts twice, as it is
-and mirrored. A mirror swaps `left` and `right` and negates the yaw. So the clusters of a left-lit
-source contain left-lit images and mirrored right-lit ones.
+Where the azimuth of the light is known, members may be picked by it instead of by their label. They
+also share rough attributes with the source. Each labelled image counts twice, as it is
+and mirrored. A mirror swaps `left` and `right` and negates yaw and azimuth. So the clusters of a
+left-lit source contain left-lit images and mirrored right-lit ones.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ class Criteria:
 
     Attributes:
         light: the source's light; None allows every light.
+        light_window_deg: how far the azimuth of a member's light may be from the source's. Members
+            without an azimuth are picked by their label; None picks all by their label.
+        azimuth_deg: of the source's light; needed with `light_window_deg`.
         attributes: names of attributes whose values must equal the source's, most important first.
         half_width_deg: half the width of the yaw window, in degrees.
         minimum, maximum: bounds of a cluster's size.
@@ -53,6 +57,8 @@ class Criteria:
     max_half_width_deg: float = 10.0
     min_probability: float = 0.0
     same_person: bool = False
+    light_window_deg: float | None = None
+    azimuth_deg: float | None = None
 
     def __post_init__(self) -> None:
         if self.light is not None and self.light not in LABELS:
@@ -61,6 +67,8 @@ class Criteria:
             raise SelectionError(
                 f"A cluster needs 1 <= minimum <= maximum; got {self.minimum} and {self.maximum}."
             )
+        if (self.light_window_deg is None) != (self.azimuth_deg is None):
+            raise SelectionError("The window of light and the azimuth of the source go together.")
         if not 0 <= self.min_probability <= 1:
             raise SelectionError(
                 f"The least probability must be within 0 and 1, not {self.min_probability}."
@@ -197,9 +205,34 @@ def count_uncertain(records: Records, criteria: Criteria) -> int:
 
 
 def _has_light(records: Records, criteria: Criteria) -> NDArray[np.bool_]:
+    plain, mirrored = _lit_alike(records, criteria)
+    return plain | mirrored
+
+
+def _lit_alike(records: Records, criteria: Criteria) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether each image, and each mirror image, is lit as the source: two arrays (N,)."""
     if criteria.light is None:
-        return np.ones(len(records), dtype=bool)
-    return np.isin(records.labels, [criteria.light, MIRRORED_LABEL[criteria.light]])
+        every = np.ones(len(records), dtype=bool)
+        return every, every
+    labels, azimuths = records.labels, records.azimuth_deg
+    alike = labels == criteria.light, labels == MIRRORED_LABEL[criteria.light]
+    source, window = criteria.azimuth_deg, criteria.light_window_deg
+    if source is None or window is None or azimuths is None:
+        return alike
+    plain, mirrored = (
+        np.where(
+            np.isnan(azimuths),
+            by_label,
+            _angle_between(sign * azimuths, source) <= window,
+        )
+        for by_label, sign in zip(alike, (1, -1), strict=True)
+    )
+    return plain, mirrored
+
+
+def _angle_between(one_deg: Floats, other_deg: float) -> Floats:
+    """The angle between directions, 0 to 180 degrees."""
+    return np.abs((one_deg - other_deg + 180) % 360 - 180)
 
 
 def _is_certain(records: Records, criteria: Criteria) -> NDArray[np.bool_]:
@@ -290,10 +323,7 @@ def _eligible_members(
     usable &= _is_certain(records, criteria)
     if source.identities[0] != UNKNOWN and not criteria.same_person:
         usable &= records.identities != source.identities[0]
-    plain = flipped = np.flatnonzero(usable)
-    if criteria.light is not None:
-        plain = np.flatnonzero(usable & (records.labels == criteria.light))
-        flipped = np.flatnonzero(usable & (records.labels == MIRRORED_LABEL[criteria.light]))
+    plain, flipped = (np.flatnonzero(usable & alike) for alike in _lit_alike(records, criteria))
     yaw = poses.yaw_deg
     return ClusterMembers(
         rows=np.concatenate([plain, flipped]),
@@ -359,7 +389,10 @@ def too_small_message(sizes: Mapping[float, int], criteria: Criteria, state: str
     small = [(angle, size) for angle, size in sizes.items() if size < criteria.minimum]
     found = "; ".join(f"at yaw {angle:+g}°: {size} found" for angle, size in small)
     light = f"light {criteria.light!r}" if criteria.light else "any light"
+    if criteria.light_window_deg is not None:
+        light = f"light within {criteria.light_window_deg:g}° of {criteria.azimuth_deg:+g}°"
     surer = "a lower --min-probability, " if criteria.min_probability else ""
+    surer += "a wider --light-window, " if criteria.light_window_deg is not None else ""
     return (
         f"Too few images with {light}, {found}, {criteria.minimum} needed ({state}). "
         "What would help: label more images, a narrower --yaw range, "

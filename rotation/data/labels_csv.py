@@ -19,6 +19,7 @@ from rotation.data.labels import LABELS
 from rotation.errors import DatasetError
 
 PROBABILITY_COLUMNS = ("p_left", "p_center", "p_right")
+AZIMUTH_COLUMN = "azimuth_deg"
 LABEL_COLUMNS = (
     "image_id",
     "filename",
@@ -142,6 +143,31 @@ def read_probabilities(path: Path, known: Collection[str] | None = None) -> dict
     return {name: value for name, value in found.items() if value is not None}
 
 
+def read_azimuths(path: Path, known: Collection[str] | None = None) -> dict[str, float]:
+    """The azimuth of the light of each image by filename, for the rows that have one.
+
+    Degrees: 0 is the camera, negative the viewer's left. The file is a proposals.csv, or any other
+    with the columns `filename` and `azimuth_deg`.
+
+    Parameters:
+        known: see `read_labels`.
+
+    Raises:
+        DatasetError: the file cannot be read, a column is missing, no row has an azimuth, or one is
+            not within -180 and 180. The message names the lines.
+    """
+    found = read_keyed_file(path, (AZIMUTH_COLUMN,), _azimuth)
+    if known is not None:
+        found = match_keys(found, known)
+    azimuths = {name: value for name, value in found.items() if value is not None}
+    if not azimuths:
+        raise DatasetError(
+            f"{path}: no row has a number in the column {AZIMUTH_COLUMN!r}. Give the proposals.csv "
+            "of `classifier predict` about these images."
+        )
+    return azimuths
+
+
 def parse_label(cells: Cells, column: str = "label") -> str:
     """The label in a cell; '' if the image has none.
 
@@ -165,6 +191,10 @@ class _Echo:
 
     def write(self, line: str) -> str:
         return line
+
+
+def _azimuth(cells: Cells) -> float | None:
+    return cells.number(AZIMUTH_COLUMN, -180, 180)
 
 
 def _label_probability(cells: Cells) -> float | None:

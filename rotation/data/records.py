@@ -25,6 +25,8 @@ class Records:
         attributes: (N, A), 1 or 0 for each of `attribute_names`, or `UNKNOWN`.
         probability: (N,), of the label, within [0, 1]; NaN if the file has none. None if no
             probabilities were read.
+        azimuth_deg: (N,), of the light: 0 is the camera, negative the viewer's left; NaN if the
+            file has none. None if no azimuths were read.
     """
 
     filenames: tuple[str, ...]
@@ -33,6 +35,7 @@ class Records:
     attribute_names: tuple[str, ...]
     attributes: NDArray[np.int64]
     probability: NDArray[np.float64] | None = None
+    azimuth_deg: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.filenames)
@@ -46,6 +49,7 @@ class Records:
             attribute_names=self.attribute_names,
             attributes=self.attributes[rows],
             probability=None if self.probability is None else self.probability[rows],
+            azimuth_deg=None if self.azimuth_deg is None else self.azimuth_deg[rows],
         )
 
     def attribute(self, name: str) -> NDArray[np.int64]:
@@ -64,13 +68,15 @@ def join_records(
     images: Collection[str],
     tables: Tables,
     probabilities: Mapping[str, float] | None = None,
+    azimuths: Mapping[str, float] | None = None,
 ) -> Records:
-    """Join labels with attributes, identities and the labels' probabilities.
+    """Join labels with attributes, identities, the labels' probabilities and azimuths.
 
     Parameters:
         labels: label by filename.
         images: all names of the image set.
         probabilities: of the labels, by filename.
+        azimuths: of the light in degrees, by filename.
 
     Raises:
         DatasetError: labelled images are not in the image set. Most often the wrong folder was
@@ -85,6 +91,7 @@ def join_records(
         attribute_names=tables.attributes.columns if tables.attributes else (),
         attributes=_lookup(tables.attributes, names),
         probability=_values(probabilities, names),
+        azimuth_deg=_values(azimuths, names),
     )
 
 
@@ -107,11 +114,11 @@ def source_record(filename: str, label: str, tables: Tables) -> Records:
 
 
 def _values(
-    probabilities: Mapping[str, float] | None, names: tuple[str, ...]
+    values: Mapping[str, float] | None, names: tuple[str, ...]
 ) -> NDArray[np.float64] | None:
-    if probabilities is None:
+    if values is None:
         return None
-    return np.array([probabilities.get(name, np.nan) for name in names], dtype=np.float64)
+    return np.array([values.get(name, np.nan) for name in names], dtype=np.float64)
 
 
 def _lookup(table: Table | None, names: tuple[str, ...]) -> NDArray[np.int64]:

@@ -76,6 +76,7 @@ class Data:
         source: the filename of the face to turn.
         probabilities: the probability of each label, by filename. Needed only if a least
             probability is asked for.
+        azimuths: of the light in degrees, by filename. Needed only if members are picked by it.
         estimators: makes the pose estimators of the closed loop; None: MTCNN.
         device: where landmarks are found.
     """
@@ -86,6 +87,7 @@ class Data:
     poses: PoseSource
     source: str
     probabilities: Mapping[str, float] = field(default_factory=dict)
+    azimuths: Mapping[str, float] = field(default_factory=dict)
     estimators: EstimatorFactory | None = None
     device: torch.device | str = "cpu"
 
@@ -101,6 +103,8 @@ class Source:
         yaw_deg: its yaw.
         photograph: the whole photograph; only geometry editing needs it.
         box: where the crop lies in the photograph, in pixels; None: at its usual place.
+        azimuth_deg: of its light: 0 is the camera, negative the viewer's left. None if members are
+            picked by their label.
     """
 
     crop: Pixels
@@ -109,6 +113,7 @@ class Source:
     yaw_deg: float
     photograph: Image.Image | None = None
     box: Box | None = None
+    azimuth_deg: float | None = None
 
 
 @dataclass(frozen=True)
@@ -181,7 +186,8 @@ def find_source(data: Data, size: int, options: TurnOptions) -> Source:
     box = find_crop_box(photograph, data.device)
     crop = standard_crop(photograph, size, box)
     record = source_record(name, light or "center", data.tables)
-    return Source(crop, record, light, yaw, photograph, box)
+    azimuth = _source_azimuth(data, wanted)
+    return Source(crop, record, light, yaw, photograph, box, azimuth)
 
 
 def source_yaw(name: str, poses: PoseSource) -> float:
@@ -301,7 +307,11 @@ def _gather(
 ) -> _Clusters:
     """Select the clusters of a source, read their images and encode them."""
     records = join_records(
-        data.labels, data.images.names(), data.tables, data.probabilities or None
+        data.labels,
+        data.images.names(),
+        data.tables,
+        data.probabilities or None,
+        data.azimuths or None,
     )
     criteria = _criteria(options.clusters, method, source, records)
     uncertain = count_uncertain(records, criteria)
@@ -348,6 +358,24 @@ def source_light(name: str, labels: Mapping[str, str], options: ClusterOptions) 
     )
 
 
+def _source_azimuth(data: Data, options: ClusterOptions) -> float | None:
+    """The azimuth of the source's light in degrees; None if members are picked by their label.
+
+    Raises:
+        SelectionError: it is not known.
+    """
+    if options.light_window_deg is None:
+        return None
+    if options.azimuth_deg is not None:
+        return options.azimuth_deg
+    if data.source in data.azimuths:
+        return data.azimuths[data.source]
+    raise SelectionError(
+        f"The azimuth of the light of {data.source} is not in the file. Say it with "
+        "--light-azimuth DEGREES, or leave out --light-window to pick members by their label."
+    )
+
+
 def _criteria(
     options: ClusterOptions, method: FitMethod, source: Source, records: Records
 ) -> Criteria:
@@ -357,6 +385,8 @@ def _criteria(
     wanted = usual if options.attributes is None else options.attributes
     return Criteria(
         light=None if method.every_light else source.light,
+        azimuth_deg=source.azimuth_deg,
+        light_window_deg=options.light_window_deg,
         attributes=usable_attributes(wanted, records, source.record, explicit),
         half_width_deg=options.half_width_deg,
         minimum=options.minimum,

@@ -197,6 +197,35 @@ def test_a_threshold_needs_probabilities_but_not_without_the_light_filter() -> N
     assert open_to_all.uncertain_count == 0
 
 
+def test_members_are_lit_from_near_the_sources_azimuth() -> None:
+    records, poses = records_of(3000)
+    azimuths = np.random.default_rng(3).uniform(-180, 180, len(records))
+    azimuths[::4] = np.nan
+    records = replace(records, azimuth_deg=azimuths)
+    given = {"attributes": (), "light": "left", "light_window_deg": 25.0, "azimuth_deg": -170.0}
+    members = choose(records, poses, **given).members
+    signs = np.where(members.mirrored, -1, 1)
+    found = signs * azimuths[members.rows]
+    known = np.isfinite(found)
+    assert 0 < known.sum() < len(known)
+    assert np.abs((found[known] + 170 + 180) % 360 - 180).max() <= 25
+    assert (found[known] > 0).any()  # the window goes on behind the head
+    assert members.mirrored[known].any()
+    swap = {"left": "right", "center": "center", "right": "left"}
+    for row, mirrored in zip(members.rows[~known], members.mirrored[~known], strict=True):
+        light = str(records.labels[row])
+        assert (swap[light] if mirrored else light) == "left"
+    kept = candidate_rows(records, Criteria(**given))
+    assert set(members.rows.tolist()) <= set(kept.tolist())
+
+
+def test_too_small_by_the_window_of_light_suggests_a_wider_one() -> None:
+    records, poses = records_of(300)
+    records = replace(records, azimuth_deg=np.full(300, 100.0))
+    with pytest.raises(SelectionError, match=r"light within 5° of \+10°.*a wider --light-window"):
+        choose(records, poses, light_window_deg=5.0, azimuth_deg=10.0)
+
+
 def test_the_sources_person_only_where_asked_and_never_its_own_picture() -> None:
     records, poses = records_of(2000)
     records.identities[:60] = records.identities[0]
@@ -253,6 +282,7 @@ def test_candidates_are_what_a_mirror_can_use() -> None:
         {"light": "top"},
         {"light": "left", "minimum": 0},
         {"light": "left", "min_probability": 1.5},
+        {"light": "left", "light_window_deg": 30.0},
     ],
 )
 def test_refuses_criteria_that_make_no_sense(given: dict[str, object]) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rotation.data.formulas import guard_formula, unguard_formula
 from rotation.data.labels_csv import (
     LabelRow,
+    read_azimuths,
     read_labels,
     read_probabilities,
     stream_label_rows,
@@ -141,6 +142,27 @@ def test_reads_the_probability_of_each_rows_own_label(tmp_path: Path) -> None:
 def test_refuses_probabilities_that_are_none(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(DatasetError) as error:
         read_probabilities(write(tmp_path, text))
+    assert message in str(error.value)
+
+
+def test_reads_azimuths_where_there_are_any(tmp_path: Path) -> None:
+    text = "filename,p_left,azimuth_deg\na.png,0.7,-42.5\nb.png,0.3,\nc.png,0.1,nan\nd.png,,180\n"
+    path = write(tmp_path, text)
+    assert read_azimuths(path) == {"a.png": -42.5, "d.png": 180.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("filename,label\na.png,left\n", "the column 'azimuth_deg' is missing"),
+        ("filename,azimuth_deg\na.png,\n", "no row has a number in the column 'azimuth_deg'"),
+        ("filename,azimuth_deg\na.png,181\n", "Numbers from -180 to 180 are allowed"),
+        ("filename,azimuth_deg\na.png,west\n", "line 2, column 'azimuth_deg': 'west' is no number"),
+    ],
+)
+def test_refuses_azimuths_that_are_none(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DatasetError) as error:
+        read_azimuths(write(tmp_path, text))
     assert message in str(error.value)
 
 

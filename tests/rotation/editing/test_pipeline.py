@@ -141,6 +141,31 @@ def test_the_choices_about_clusters_are_reported(heads: Path, model: Path, tmp_p
     assert "'p_left' is missing" in refused.stderr
 
 
+def test_members_are_picked_by_the_azimuth_of_their_light(
+    heads: Path, model: Path, tmp_path: Path
+) -> None:
+    """Half of the images have an azimuth; the rest are picked by their label."""
+    names = list(read_truth(heads))
+    azimuths = tmp_path / "proposals.csv"
+    rows = [f"{name},{-40 if k % 2 else ''}" for k, name in enumerate(names)]
+    azimuths.write_text("\n".join(["filename,azimuth_deg", *rows]))
+    choices = ["--light-window", "30", "--azimuths", str(azimuths), "--window", "45"]
+    choices += ["--yaw", "0", "--attributes", "none"]
+    result = turn(heads, model, tmp_path, *choices, "--light-azimuth", "-20")
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "turned" / "report.json").read_text())
+    assert report["source"]["azimuth_deg"] == -20
+    assert report["clusters"]["light_window_deg"] == 30
+    far = turn(heads, model, tmp_path / "far", *choices, "--light-azimuth", "170")
+    assert far.exit_code == 0, far.output
+    fewer = json.loads((tmp_path / "far" / "turned" / "report.json").read_text())
+    assert 0 < sum(fewer["clusters"]["sizes"]) < sum(report["clusters"]["sizes"])
+    unknown = names[0]
+    refused = turn(heads, model, tmp_path / "none", *choices, "--source", unknown)
+    assert refused.exit_code == 1
+    assert f"azimuth of the light of {unknown} is not in the file" in refused.stderr
+
+
 def test_everything_there_is_to_write(heads: Path, model: Path, tmp_path: Path) -> None:
     """All pictures, each finishing, the photograph at its size, the pipeline that turns alike."""
     pipe, out = tmp_path / "pipe", tmp_path / "turned"
@@ -249,6 +274,10 @@ def test_a_second_run_is_the_same_and_embeds_nothing(
         (["--editing", "flow", "--gain", "auto"], "(--editing line), or give a number"),
         (["--editing", "line", "--closed-loop"], "--editing line and --closed-loop exclude"),
         (["--editing", "flow", "--no-carry"], "--editing flow and --no-carry exclude"),
+        (["--light-window", "30"], "'azimuth_deg' is missing"),
+        (["--light-azimuth", "30"], "--light-azimuth needs --light-window DEGREES"),
+        (["--light-window", "30", "--no-light-filter"], "exclude each other"),
+        (["--light-window", "30", "--method", "regression"], "no use for --light-window"),
     ],
 )
 def test_bad_input_is_one_message(

@@ -241,6 +241,7 @@ class AdvisoryLock(IntEnum):
     MIGRATION = 0x51DF
     SIGN_IN = 0x51E0
     IMPORT = 0x51E1
+    PRIVACY_NOTICE = 0x51E2
 
 
 def take_advisory_lock(session: Session, lock: AdvisoryLock) -> None:

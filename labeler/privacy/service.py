@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from labeler.audit.log import NOBODY, Actor, record
 from labeler.config import Settings
+from labeler.database.engine import AdvisoryLock, take_advisory_lock
 from labeler.errors import InvalidInput
 from labeler.models.base import utc_now
 from labeler.models.privacy import PrivacyNotice
@@ -33,10 +34,7 @@ class Notice:
 
 def get_notice(session: Session, settings: Settings) -> Notice:
     """The notice that is shown at present."""
-    stored = session.get(PrivacyNotice, _ROW)
-    if stored is None:
-        return Notice(default_notice(settings))
-    return Notice(stored.text, stored.changed_at)
+    return _notice(session.get(PrivacyNotice, _ROW), settings)
 
 
 def change_notice(
@@ -46,8 +44,8 @@ def change_notice(
     by: Actor = NOBODY,
     *,
     now: datetime | None = None,
-) -> bool:
-    """Replace the notice; returns whether that changed anything.
+) -> Notice | None:
+    """Replace the notice; returns the one that it replaced, or None if nothing changed.
 
     An empty text, or that of the default notice, sets it back.
 
@@ -57,10 +55,11 @@ def change_notice(
     check_length(text)
     text = text.strip()
     if text in ("", default_notice(settings)):
-        return restore_default(session, by)
-    stored = session.get(PrivacyNotice, _ROW)
+        return restore_default(session, settings, by)
+    stored = _locked_row(session)
+    before = _notice(stored, settings)
     if stored is not None and stored.text == text:
-        return False
+        return None
     now = now or utc_now()
     if stored is None:
         session.add(PrivacyNotice(id=_ROW, text=text, changed_at=now))
@@ -68,18 +67,23 @@ def change_notice(
         stored.text, stored.changed_at = text, now
     session.flush()
     record(session, "privacy_changed", by, now=now, characters=len(text))
-    return True
+    return before
 
 
-def restore_default(session: Session, by: Actor = NOBODY) -> bool:
-    """Delete the own notice, so that the default one is shown; returns whether there was one."""
-    stored = session.get(PrivacyNotice, _ROW)
+def restore_default(session: Session, settings: Settings, by: Actor = NOBODY) -> Notice | None:
+    """Delete the own notice, so that the default one is shown.
+
+    Returns:
+        The notice that was deleted, or None if there was none.
+    """
+    stored = _locked_row(session)
     if stored is None:
-        return False
+        return None
+    before = _notice(stored, settings)
     session.delete(stored)
     session.flush()
     record(session, "privacy_restored", by)
-    return True
+    return before
 
 
 def check_length(text: str) -> None:
@@ -90,3 +94,18 @@ def check_length(text: str) -> None:
     """
     if len(text) > MAX_NOTICE:
         raise InvalidInput(f"The text has {len(text):,} characters. The limit is {MAX_NOTICE:,}.")
+
+
+def _notice(stored: PrivacyNotice | None, settings: Settings) -> Notice:
+    if stored is None:
+        return Notice(default_notice(settings))
+    return Notice(stored.text, stored.changed_at)
+
+
+def _locked_row(session: Session) -> PrivacyNotice | None:
+    """The row as it is now, which nobody else changes before the commit.
+
+    There may be no row to lock, so the lock is on the notice as a whole.
+    """
+    take_advisory_lock(session, AdvisoryLock.PRIVACY_NOTICE)
+    return session.get(PrivacyNotice, _ROW, populate_existing=True)

@@ -64,17 +64,16 @@ def save() -> tuple[str, int] | Response:
     text = request_fields.text("privacy_notice")
     try:
         with db().write() as session:
-            was_default = privacy.get_notice(session, settings()).is_default
-            is_changed = privacy.change_notice(session, settings(), text, actor())
+            before = privacy.change_notice(session, settings(), text, actor())
             is_default = privacy.get_notice(session, settings()).is_default
     except InvalidInput as error:
         return render(_page(text, error.message), error.status)
-    if not is_changed:
+    if before is None:
         return _back("The privacy notice is unchanged.")
     if is_default:
         return _back("The default privacy notice is shown again.")
     back = Undo(url_for("privacy.restore"), "Undo: show the default notice again")
-    return _back("Everybody now reads your privacy notice.", back if was_default else None)
+    return _back("Everybody now reads your privacy notice.", back if before.is_default else None)
 
 
 @bp.post("/admin/privacy/try")
@@ -109,7 +108,7 @@ def restore() -> tuple[str, int] | Response:
         title = "Show the default privacy notice again?"
         return confirmation.ask(title, effects, "Delete your text", url_for("privacy.edit"))
     with db().write() as session:
-        privacy.restore_default(session, actor())
+        privacy.restore_default(session, settings(), actor())
     return _back("The default privacy notice is shown again.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from threading import Barrier
 from typing import Any, TypeVar
 
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from labeler.assignment.leases import lease_images
 from labeler.assignment.presentation import LeasedImage
@@ -29,6 +31,7 @@ from labeler.rules.campaign_rules import Rules
 from labeler.voting.service import CastVote, SubmittedAnswer, cast_vote
 
 T = TypeVar("T")
+SETTLED_S = 0.5  # by then a second transaction waits for the first
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 
@@ -138,6 +141,17 @@ def make_gold(db: Database, known: dict[int, str]) -> None:
         assert campaign is not None
         new = [NewGold(image_id, label) for image_id, label in known.items()]
         add_gold(session, campaign.id, new, "supervisor")
+
+
+def overtaken(db: Database, first: Callable[[Session], object], second: Callable[[], T]) -> T:
+    """`second` begins before `first` has committed, and ends after it."""
+    with ThreadPoolExecutor(1) as pool:
+        with db.write() as session:
+            first(session)
+            waiting = pool.submit(second)
+            time.sleep(SETTLED_S)
+            assert not waiting.done()
+        return waiting.result(timeout=60)
 
 
 def at_once(work: Callable[[int], T], count: int = 8) -> list[T | Exception]:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import pytest
-from sqlalchemy.orm import Session
 
 from labeler.audit.log import Actor
 from labeler.campaigns.participation import pause_person, resume_person
@@ -19,10 +15,7 @@ from labeler.models.campaigns import Participation
 from labeler.qualification.service import answer_exercise, next_exercise
 from labeler.voting.service import SubmittedAnswer
 from tests.conftest import MakeAnnotator, MakeDataset
-from tests.labeler.acting import at_once, make_gold, queue, set_rules
-
-SETTLED_S = 0.5  # by then the second transaction waits for the first
-T = TypeVar("T")
+from tests.labeler.acting import at_once, make_gold, overtaken, queue, set_rules
 
 
 @pytest.fixture
@@ -37,17 +30,6 @@ def ada(any_db: Database, make_annotator: MakeAnnotator, make_dataset: MakeDatas
 @pytest.fixture
 def boss(any_db: Database, make_annotator: MakeAnnotator) -> int:
     return make_annotator(any_db, role="supervisor").id
-
-
-def overtaken(db: Database, first: Callable[[Session], None], second: Callable[[], T]) -> T:
-    """`second` begins before `first` has committed, and ends after it."""
-    with ThreadPoolExecutor(1) as pool:
-        with db.write() as session:
-            first(session)
-            waiting = pool.submit(second)
-            time.sleep(SETTLED_S)
-            assert not waiting.done()
-        return waiting.result(timeout=60)
 
 
 def row(db: Database, person: int) -> tuple[str, str, int | None]:

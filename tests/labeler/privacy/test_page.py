@@ -139,6 +139,6 @@ def test_it_is_stored_in_both_databases(any_db: Database, settings: Settings) ->
         with any_db.read() as session:
             assert get_notice(session, settings).text == text
     with any_db.write() as session:
-        assert restore_default(session)
+        assert restore_default(session, settings)
     with any_db.read() as session:
         assert get_notice(session, settings).is_default

@@ -34,16 +34,20 @@ class Schedule:
         return self.due_at is not None and self.votes >= self.due_at
 
 
-def load_schedule(session: Session, campaign: Campaign) -> Schedule:
+def load_schedule(session: Session, campaign: Campaign, votes: int | None = None) -> Schedule:
     """Return when the next run of a campaign is due.
 
     The first run is due after `FIRST_VOTES` votes. Later ones are due when the votes have grown by
     `Rules.retrain_share`, and at least by `Rules.retrain_votes`, since the last run started. It
     does not matter whether that run succeeded. Only a run that was interrupted, for example because
     the site was stopped, does not count, unless this happened `TRIES` times in a row.
+
+    Parameters:
+        votes: the votes that count, if they have been counted already.
     """
     rules = campaign.parsed_rules
-    votes = count_current_votes(session, campaign.id)
+    if votes is None:
+        votes = count_current_votes(session, campaign.id)
     if not rules.retrain_votes:
         return Schedule(votes, None)
     before = _votes_before(session, campaign)

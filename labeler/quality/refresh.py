@@ -17,21 +17,17 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from labeler.campaigns.participation import set_status
-from labeler.consensus.store import (
-    count_current_votes,
-    find_stale,
-    follows_other_rules,
-    recount,
-)
+from labeler.consensus.store import find_stale, follows_other_rules, recount
 from labeler.consensus.vote_table import VoteTable, load_vote_table
 from labeler.database.engine import Database, insert_or
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus, Estimate, Skill
+from labeler.models.voting import Vote
 from labeler.quality.figures import campaign_figures, person_figures, record_of
 from labeler.rules.campaign_rules import REFRESH_EVERY
 from labeler.rules.validation import RuleError
@@ -140,10 +136,19 @@ def is_due(session: Session, campaign_id: int) -> bool:
     before = stored["votes"] if stored else 0
     # Estimates of earlier versions lack the newest vote. All their votes are taken as cast since.
     newest = stored.get("newest_vote", 0) if stored else 0
-    since = count_current_votes(session, campaign_id, after_vote=newest)
-    kept = count_current_votes(session, campaign_id) - since
+    since = _count_votes_after(session, campaign_id, newest)
+    kept = _count_votes_after(session, campaign_id, 0) - since
     superseded = max(before - kept, 0) if newest else 0
     return since + superseded >= max(REFRESH_EVERY, DUE_SHARE * before)
+
+
+def _count_votes_after(session: Session, campaign_id: int, vote_id: int) -> int:
+    """The number of votes with higher ids that count, as `load_vote_table` would load them.
+
+    Unlike `count_current_votes`, it counts those on images that are no longer in the campaign.
+    """
+    counted = Vote.campaign_id == campaign_id, Vote.counts, Vote.id > vote_id
+    return session.scalar(select(func.count()).where(*counted)) or 0
 
 
 def _limits(session: Session, campaign_id: int) -> Limits:

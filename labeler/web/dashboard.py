@@ -132,7 +132,7 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
         run=run_row(run) if run else None,
         latest=run_row(latest) if latest and latest is not run else None,
         jobs=list_open_jobs(session),
-        state=run_state(session, campaign),
+        state=run_state(session, campaign, done.votes),
     )
 
 

@@ -246,10 +246,14 @@ def run_row(
     )
 
 
-def run_state(session: Session, campaign: Campaign) -> RunState:
-    """Return the run in training, and when the next run starts."""
+def run_state(session: Session, campaign: Campaign, votes: int | None = None) -> RunState:
+    """Return the run in training, and when the next run starts.
+
+    Parameters:
+        votes: the votes that count, if they have been counted already.
+    """
     running = runs.running_run(session, campaign.dataset_id)
-    due = schedule.load_schedule(session, campaign)
+    due = schedule.load_schedule(session, campaign, votes)
     queued = running is None and _is_queued(session, campaign.id)
     return RunState(_running(running) if running else None, queued, _next(due, campaign.active))
 

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sqlalchemy import func, select
+
 from labeler.config import Settings
+from labeler.consensus.store import count_current_votes
 from labeler.database.engine import Database
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
+from labeler.models.campaigns import Campaign
+from labeler.models.voting import Vote
 from labeler.progress.annotator_progress import OwnProgress, own_progress
 from labeler.progress.campaign_progress import (
     CampaignProgress,
@@ -15,9 +20,10 @@ from labeler.progress.campaign_progress import (
     campaign_progress,
     dataset_progress,
 )
+from labeler.proposals.schedule import load_schedule
 from labeler.voting.service import undo_vote
 from tests.conftest import CountQueries, MakeAnnotator, MakeDataset, write_images
-from tests.labeler.acting import after, ids, lease, set_rules, vote
+from tests.labeler.acting import after, ids, lease, make_gold, set_rules, vote
 
 DAY = 86_400
 
@@ -90,3 +96,35 @@ def test_the_progress_of_a_data_set_and_its_campaign(
     )
     assert progress.images == 5
     assert len([one for one in statements if one.startswith("SELECT")]) == 2
+
+
+def test_all_counts_of_votes_agree(
+    any_db: Database,
+    settings: Settings,
+    make_annotator: MakeAnnotator,
+    make_dataset: MakeDataset,
+) -> None:
+    """Those of the overview and of the model runs, with changed and undone answers and gold."""
+    make_dataset(any_db, 4)
+    set_rules(any_db, required_votes=2)
+    ada, bob = make_annotator(any_db).id, make_annotator(any_db).id
+    images = ids(lease(any_db, ada, 4, settings))
+    lease(any_db, bob, 4, settings)
+    for person, image_id, answer in (
+        (ada, images[0], "left"),
+        (ada, images[1], "unsure"),
+        (bob, images[0], "right"),
+        (ada, images[0], "center"),  # changed
+    ):
+        vote(any_db, person, image_id, answer, settings)
+    undone = vote(any_db, ada, images[2], "left", settings)
+    with any_db.write() as session:
+        undo_vote(session, ada, undone.vote_id, settings=settings)
+    make_gold(any_db, {images[0]: "left"})
+    with any_db.read() as session:
+        rows = session.scalar(select(func.count()).where(Vote.counts))
+        assert rows == 3
+        assert campaign_progress(session, 1).votes == rows
+        assert count_current_votes(session, 1) == rows
+        assert load_schedule(session, session.get_one(Campaign, 1)).votes == rows
+        assert count_current_votes(session, 2) == 0

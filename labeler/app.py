@@ -17,7 +17,9 @@ from labeler.web import (
     accounts,
     adjudication,
     agreement,
+    appearance,
     audit,
+    browser_cookies,
     campaigns,
     converters,
     current_campaign,
@@ -51,6 +53,7 @@ from labeler.web import (
 PAGES = (
     home,
     accounts,
+    appearance,
     voting,
     qualification,
     verification,
@@ -97,6 +100,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     errors.register(app)
     forwarding.register(app, settings)
     access.register(app)
+    browser_cookies.register(app)
     current_campaign.register(app)
     manage_menu.register(app)
     password_again.register(app)

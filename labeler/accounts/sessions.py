@@ -264,7 +264,7 @@ class SignedIn:
 
     `password_at`: when the password was last entered in this session.
     `prolong_due`: the session was last prolonged at least `TOUCH_AFTER` ago.
-    `keys`: `Annotator.keys`.
+    `keys`, `appearance`: those of `Annotator`.
     """
 
     id: int
@@ -274,6 +274,7 @@ class SignedIn:
     password_at: datetime | None
     prolong_due: bool
     keys: dict[str, str] | None
+    appearance: str | None
 
 
 def authenticate(
@@ -318,6 +319,7 @@ def _signed_in(found: Row[Any], now: datetime) -> SignedIn:
         found.password_at,
         due,
         found.own_keys,
+        found.appearance,
     )
 
 
@@ -358,6 +360,7 @@ def _find_statement() -> Any:
             Annotator.pseudonym,
             Annotator.role,
             Annotator.keys.label("own_keys"),  # `keys` is a method of a row
+            Annotator.appearance,
             LoginSession.id.label("login_id"),
             LoginSession.last_seen_at,
             LoginSession.password_at,

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from labeler.models.base import Base, one_of, utc_now
 
 ROLES = ("annotator", "supervisor", "admin")
+APPEARANCES = ("system", "light", "dark")
 
 
 class Annotator(Base):
@@ -18,13 +19,14 @@ class Annotator(Base):
 
     An account is never deleted. `deactivated_at` closes it, and its votes stay. `removed_at`: the
     name and all else that tells who it was has been erased, for good. `keys`: see
-    `accounts.keys`.
+    `accounts.keys`. `appearance`: one of `APPEARANCES`, None if the person has chosen none.
     """
 
     __tablename__ = "annotator"
     __table_args__ = (
         CheckConstraint(one_of("role", ROLES), name="role_known"),
         CheckConstraint("username = lower(username)", name="username_lower"),
+        CheckConstraint(one_of("appearance", APPEARANCES), name="appearance_known"),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -36,6 +38,7 @@ class Annotator(Base):
     deactivated_at: Mapped[datetime | None]
     removed_at: Mapped[datetime | None]
     keys: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    appearance: Mapped[str | None] = mapped_column(String(12))
 
 
 class Invite(Base):

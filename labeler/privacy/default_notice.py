@@ -30,8 +30,8 @@ address. It sends nothing to other services, and loads nothing from other sites.
 
 | what | how long |
 |---|---|
-| your user name, your role, a hash of your password, and keys that you chose | until your \
-account is anonymised; the role and the keys for good |
+| your user name, your role, a hash of your password, and the keys and the appearance that you \
+chose | until your account is anonymised; role, keys and appearance for good |
 | your answers, also those you undid: the image, the answer, the time, how long it took, and \
 whether a suggestion was shown | for good, under a pseudonym |
 | how reliable your answers are, and whether you are in the qualification or paused, with the \
@@ -54,6 +54,8 @@ under the pseudonym |
 days at the latest.
 - A second cookie lasts {device} days. By it the site knows browsers in which you have signed in \
 before. So strangers who guess passwords cannot lock you out.
+- A third cookie has your time zone, so that days are counted by it. A fourth one remembers \
+light or dark pages if you choose them without being signed in. Both last a year.
 - Answers that could not be sent yet are kept in the browser until they are sent.
 
 # Who sees it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, tzinfo
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -19,11 +19,11 @@ from labeler.models.campaigns import Campaign, Participation
 from labeler.models.consensus import Consensus, Skill
 from labeler.models.voting import Vote
 from labeler.progress.campaign_progress import COUNTED_UP_TO
+from labeler.progress.days import midnights
 
 TIMED = 200  # newest answers used for the median time
 PAUSE_S = 120  # a longer gap between answers is a pause
 DAYS = 7
-_DAY = timedelta(days=1)
 ADVICE = ("low_gold", "too_fast")
 
 
@@ -60,10 +60,21 @@ class Review:
     paused_for: str | None
 
 
-def own_pace(session: Session, annotator_id: int, campaign_id: int, *, now: datetime) -> Pace:
-    """Return how fast the person answers, and what; four statements."""
+def own_pace(
+    session: Session,
+    annotator_id: int,
+    campaign_id: int,
+    *,
+    now: datetime,
+    zone: tzinfo = UTC,
+) -> Pace:
+    """Return how fast the person answers, and what; four statements.
+
+    Parameters:
+        zone: days start at midnight of this time zone.
+    """
     mine = _counted(annotator_id, campaign_id)
-    midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    days = midnights(now, DAYS, zone)
     elapsed = session.scalars(
         select(Vote.elapsed_ms)
         .where(mine, Vote.elapsed_ms.is_not(None))
@@ -71,12 +82,12 @@ def own_pace(session: Session, annotator_id: int, campaign_id: int, *, now: date
         .limit(TIMED)
     ).all()
     today = session.scalars(
-        select(Vote.created_at).where(mine, Vote.created_at >= midnight).order_by(Vote.created_at)
+        select(Vote.created_at).where(mine, Vote.created_at >= days[-2]).order_by(Vote.created_at)
     ).all()
     return Pace(
         median_s=median(ms for ms in elapsed if ms is not None) / 1000 if elapsed else None,
         per_hour=answers_per_hour(today),
-        days=_days(session, mine, midnight),
+        days=_days(session, mine, days, zone),
         answers=_answers(session, mine),
     )
 
@@ -118,22 +129,18 @@ def _may_know(session: Session, campaign: Campaign) -> bool:
 
 
 def _days(
-    session: Session, mine: ColumnElement[bool], midnight: datetime
+    session: Session, mine: ColumnElement[bool], edges: Sequence[datetime], zone: tzinfo
 ) -> list[tuple[date, int]]:
-    starts = [midnight - timedelta(days=back) for back in reversed(range(DAYS))]
     counts = session.execute(
         select(
             *(
-                func.count(
-                    case(
-                        (and_(Vote.created_at >= start, Vote.created_at < start + _DAY), 1),
-                    )
-                )
-                for start in starts
+                func.count(case((and_(Vote.created_at >= start, Vote.created_at < end), 1)))
+                for start, end in pairwise(edges)
             )
-        ).where(mine, Vote.created_at >= starts[0])
+        ).where(mine, Vote.created_at >= edges[0])
     ).one()
-    return [(start.date(), n) for start, n in zip(starts, counts, strict=True) if n]
+    dates = [start.astimezone(zone).date() for start in edges[:-1]]
+    return [(day, n) for day, n in zip(dates, counts, strict=True) if n]
 
 
 def _answers(session: Session, mine: ColumnElement[bool]) -> dict[str, int]:
@@ -183,7 +190,7 @@ class OwnProgress:
 
     Attributes:
         votes: votes that count in the active campaign.
-        today: votes since midnight UTC.
+        today: votes since midnight.
         remaining: open images that the person has not answered; None: more than `COUNTED_UP_TO`.
     """
 
@@ -197,14 +204,16 @@ def own_progress(
     annotator_id: int,
     *,
     now: datetime | None = None,
+    zone: tzinfo = UTC,
     counted_up_to: int = COUNTED_UP_TO,
 ) -> OwnProgress:
     """Return the progress of a person in the active campaign; at most two statements.
 
     Parameters:
+        zone: today starts at midnight of this time zone.
         counted_up_to: with more images left, `remaining` is None.
     """
-    midnight = (now or utc_now()).astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    midnight, _ = midnights(now or utc_now(), 1, zone)
     mine = and_(
         Vote.campaign_id == Campaign.id,
         Vote.annotator_id == annotator_id,

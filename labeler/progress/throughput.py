@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from labeler.models.base import utc_now
 from labeler.models.voting import Vote
 from labeler.progress.campaign_progress import CampaignProgress
+from labeler.progress.days import midnights
 from labeler.rules.campaign_rules import Rules
 from labeler.statistics.completion_forecast import pace, remaining_time, remaining_votes
 from labeler.statistics.intervals import Interval
@@ -81,7 +82,7 @@ def count_throughput(
         zone: days start at midnight of this time zone. A day may have 23 or 25 hours there.
     """
     chosen, now = PERIODS[period], now or utc_now()
-    edges = _days(now, chosen.bins, zone) if period == "day" else _bins(now, chosen)
+    edges = midnights(now, chosen.bins, zone) if period == "day" else _bins(now, chosen)
     counts = _count_between(session, campaign_id, edges)
     return Throughput(chosen.width, edges[:-1], counts)
 
@@ -94,13 +95,6 @@ def _bins(now: datetime, period: Period) -> list[datetime]:
         datetime.fromtimestamp((running - back) * seconds, UTC)
         for back in range(period.bins - 1, -2, -1)
     ]
-
-
-def _days(now: datetime, days: int, zone: tzinfo) -> list[datetime]:
-    """Return the midnights of the last days in a time zone, and the next one."""
-    today = now.astimezone(zone).date()
-    dates = [today - timedelta(days=back) for back in range(days - 1, -2, -1)]
-    return [datetime.combine(date, time.min, zone).astimezone(UTC) for date in dates]
 
 
 def count_active(session: Session, campaign_id: int, *, now: datetime | None = None) -> int:

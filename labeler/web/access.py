@@ -27,7 +27,15 @@ from labeler.config import Settings
 from labeler.errors import Forbidden, NotSignedIn
 from labeler.models.accounts import ROLES
 from labeler.web import request_fields
-from labeler.web.context import Account, account, account_or_none, db, manages, settings
+from labeler.web.context import (
+    Account,
+    account,
+    account_or_none,
+    db,
+    manages,
+    own_address,
+    settings,
+)
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -113,7 +121,7 @@ def register(app: Flask) -> None:
     _csrf.init_app(app)
     app.before_request(_check)
     app.context_processor(lambda: {"account": account_or_none(), "manages": manages})
-    app.jinja_env.globals["key_of"] = _key_of
+    app.jinja_env.globals |= {"key_of": _key_of, "own_address": own_address}
 
 
 def _key_of(action: str) -> str:
@@ -260,6 +268,7 @@ def _load_account() -> Account | None:
         token,
         found.password_at,
         keys_of(found.keys),
+        found.appearance,
     )
 
 

@@ -22,6 +22,7 @@ class Account:
 
     `password_at`: when the password was last entered in this session.
     `keys`: the character of each action, from `accounts.keys`.
+    `appearance`: one of `APPEARANCES`, None if the person has chosen none.
     """
 
     id: int
@@ -31,6 +32,7 @@ class Account:
     token: str
     password_at: datetime | None
     keys: dict[str, str]
+    appearance: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,8 @@ from labeler.progress.campaign_progress import CampaignProgress
 from labeler.progress.throughput import PERIODS, Forecast, Throughput
 from labeler.proposals import runs
 from labeler.proposals.runs import current_run
-from labeler.web import access, current_campaign, request_fields
+from labeler.web import access, current_campaign
+from labeler.web.browser_cookies import time_zone
 from labeler.web.context import Page, db, render
 from labeler.web.current_campaign import links
 from labeler.web.formatting import Statistic, format_duration, format_whole, plural
@@ -103,7 +104,7 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
     done = campaign_progress.campaign_progress(session, campaign.id)
     period = request.args.get("per", "10min")
     period = period if period in PERIODS else "10min"
-    zone = request_fields.time_zone("zone") if period == "day" else UTC
+    zone = time_zone() if period == "day" else UTC
     pace = progress_throughput.count_throughput(session, campaign.id, period, zone=zone, now=now)
     active = progress_throughput.count_active(session, campaign.id, now=now)
     forecast = progress_throughput.make_forecast(

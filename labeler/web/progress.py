@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 from flask import Blueprint
 from sqlalchemy.orm import Session
@@ -21,6 +21,7 @@ from labeler.progress.annotator_progress import OwnProgress, Pace, Review
 from labeler.progress.campaign_progress import COUNTED_UP_TO
 from labeler.voting import service as voting
 from labeler.web import access, request_fields
+from labeler.web.browser_cookies import time_zone
 from labeler.web.context import Page, account, db, render
 from labeler.web.formatting import Statistic
 from labeler.web.voting import PageImage, answered_image, scaled_size
@@ -71,6 +72,7 @@ class OwnProgressPage(Page):
     votes: int
     statistics: list[Statistic]
     answers: list[CountRow]
+    days_title: str
     days: list[CountRow]
     recent: list[RecentVote]
     advice: list[str]
@@ -89,15 +91,16 @@ def own() -> tuple[str, int]:
 
 
 def _page(session: Session, campaign: Campaign) -> OwnProgressPage:
-    me = account().id
-    done = annotator_progress.own_progress(session, me)
-    speed = annotator_progress.own_pace(session, me, campaign.id, now=utc_now())
+    me, now, zone = account().id, utc_now(), time_zone()
+    done = annotator_progress.own_progress(session, me, now=now, zone=zone)
+    speed = annotator_progress.own_pace(session, me, campaign.id, now=now, zone=zone)
     review = annotator_progress.own_review(session, me, campaign)
     return OwnProgressPage(
         campaign=campaign.name,
         votes=done.votes,
-        statistics=_statistics(done, speed, review),
+        statistics=_statistics(done, speed, review, _utc_mark()),
         answers=[CountRow(answer, speed.answers.get(answer, 0)) for answer in ANSWERS],
+        days_title=f"By day{_utc_mark()}",
         days=[CountRow(_day(day), count) for day, count in speed.days],
         recent=[_recent(session, vote) for vote in voting.recent_answers(session, me, RECENT)],
         advice=[ADVICE[code] for code in review.advice],
@@ -106,17 +109,22 @@ def _page(session: Session, campaign: Campaign) -> OwnProgressPage:
 
 
 def _empty() -> OwnProgressPage:
-    return OwnProgressPage("", 0, [], [], [], [], [], None)
+    return OwnProgressPage("", 0, [], [], "", [], [], [], None)
+
+
+def _utc_mark() -> str:
+    """Return what follows the word for a day if the time zone of the browser is not known."""
+    return " (UTC)" if time_zone() is UTC else ""
 
 
 def _left(done: OwnProgress) -> str:
     return f"over {COUNTED_UP_TO:,}" if done.remaining is None else f"{done.remaining:,}"
 
 
-def _statistics(done: OwnProgress, speed: Pace, review: Review) -> list[Statistic]:
+def _statistics(done: OwnProgress, speed: Pace, review: Review, utc: str) -> list[Statistic]:
     figures = [
         Statistic("answers so far", f"{done.votes:,}"),
-        Statistic("today (UTC)", f"{done.today:,}"),
+        Statistic(f"today{utc}", f"{done.today:,}"),
         Statistic("images left for you", _left(done)),
     ]
     if speed.median_s is not None:

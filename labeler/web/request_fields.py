@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, tzinfo
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from flask import Flask, current_app, request
 
@@ -80,14 +78,6 @@ def row_number(name: str, largest: int = MAX_ID) -> int:
     """
     number = read_whole(request.values.get(name, "")) or 0
     return number if number <= largest else 0
-
-
-def time_zone(name: str) -> tzinfo:
-    """Return the time zone that the address names as browsers do; UTC if it names none."""
-    try:
-        return ZoneInfo(request.args[name])
-    except (KeyError, ValueError, OSError):  # also the name of a folder, or one that is too long
-        return UTC
 
 
 def uploaded_text(name: str) -> str:

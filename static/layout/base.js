@@ -1,6 +1,7 @@
 // What every page does: times in the browser's time zone, forms that are sent once, and a menu that
 // shows where one is. Without this script times are in UTC.
 
+const ZONE_KEPT_S = 365 * 86_400;
 const SENT_MS = 15_000; // after so long a form can be sent again, because nothing has come of it
 const DAY = { day: "2-digit", month: "short", year: "numeric" };
 const CLOCK = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
@@ -22,18 +23,21 @@ function localise(root) {
     element.textContent = element.textContent.replace(utc, local);
     element.removeAttribute("data-shown");
   }
-  for (const link of root.querySelectorAll("a[data-days]")) { // the server counts days, so it needs the zone
-    const address = new URL(link.href);
-    address.searchParams.set("zone", Intl.DateTimeFormat().resolvedOptions().timeZone);
-    link.href = address;
-    link.removeAttribute("data-days");
-  }
   for (const element of root.querySelectorAll("[data-zone]")) {
     element.textContent = element.textContent.replace(" (UTC)", "");
     element.removeAttribute("data-zone"); // done: another change would call the observer again
   }
 }
 
+/** Tell the site the time zone, by which it counts days. */
+function tellZone() {
+  const { zoneCookie: name, cookiePath: path } = document.documentElement.dataset;
+  const { timeZone } = Intl.DateTimeFormat().resolvedOptions();
+  const secure = location.protocol === "https:" ? ";secure" : "";
+  if (timeZone) document.cookie = `${name}=${timeZone};path=${path};max-age=${ZONE_KEPT_S};samesite=lax${secure}`;
+}
+
+tellZone();
 localise(document);
 if (document.getElementById("live-state")) { // its parts are replaced from time to time
   const observer = new MutationObserver(() => localise(document));

@@ -39,6 +39,7 @@ PAGES = (
     "/admin/help",
     "/admin/privacy",
     "/privacy",
+    "/appearance",
     "/admin/help/quality",
     "/nowhere",
 )

@@ -126,6 +126,23 @@ def test_days_are_those_of_the_browser(sign_in: SignIn, scripts: bool) -> None:
     assert last.partition(":")[0] in {f"{day:%d %b %Y}" for day in (today, yesterday)}
 
 
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+def test_own_days_are_those_of_the_browser(sign_in: SignIn, scripts: bool) -> None:
+    """The page that a person opens first tells the zone, and the next one counts by it."""
+    zone = timezone(timedelta(hours=14))
+    page = sign_in(timezone_id="Pacific/Kiritimati", java_script_enabled=scripts).page
+    page.goto("/label")
+    page.locator("button[value=left]").click()
+    page.goto("/account")
+    page.goto("/me")
+    expect(page.get_by_text("today (UTC)", exact=True)).to_have_count(0 if scripts else 1)
+    table = page.get_by_role("table", name="By day" if scripts else "By day (UTC)")
+    now = datetime.now(zone if scripts else UTC)
+    assert table.locator("tbody th").text_content() in {
+        f"{at:%a} {at.day} {at:%b}" for at in (now, now - timedelta(minutes=5))
+    }
+
+
 def test_a_button_that_is_pressed_twice_is_sent_once(sign_in: SignIn) -> None:
     page = sign_in().page
     page.goto("/account")

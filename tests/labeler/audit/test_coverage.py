@@ -35,6 +35,7 @@ NO_ENTRY = {
     "campaigns.try_campaign": "it stores nothing",
     "privacy.preview": "it stores nothing",
     "campaigns.fill_campaign": "it adds images that the rules of the campaign already select",
+    "appearance.save": "it changes only light or dark pages",
     "accounts.change_keys": "it changes only by which keys the person answers",
     "mean_faces.make_mean_faces": "it draws a figure, and changes no label",
 }

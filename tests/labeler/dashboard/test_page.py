@@ -339,17 +339,6 @@ def test_the_forecast_gives_an_interval_only_where_it_is_one(
     assert ("The 95 % interval is" in text, "at the latest" in text) == (said, said)
 
 
-@pytest.mark.usefixtures("dataset_id")
-def test_days_are_those_of_the_zone_in_the_address(visit: Visit) -> None:
-    boss = visit("supervisor")
-    assert "day (UTC)" not in boss.get("/admin/?per=day&zone=Asia/Kolkata").text
-    odd = ("", "Nowhere/City", "Europe", "../../etc/passwd", "/etc/passwd", "a%00b", "x" * 3000)
-    for zone in odd:
-        answer = boss.get(f"/admin/?per=day&zone={zone}")
-        assert answer.status_code == 200, zone
-        assert "day (UTC)" in answer.text, zone
-
-
 def test_other_campaigns_are_reached_by_links_and_tabs_stay_on_them(
     visit: Visit, db: Database, dataset_id: int
 ) -> None:

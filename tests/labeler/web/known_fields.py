@@ -14,7 +14,7 @@ from labeler.web import campaign_forms, campaign_presets, current_campaign, voti
 
 _READ = re.compile(
     r"(?:args|values|form|given|body)\.get(?:list)?\(\s*\"([\w-]+)\""
-    r"|(?:text|whole|uploaded_text|time_zone|address_id|address_whole)\(\s*\"([\w-]+)\""
+    r"|(?:text|whole|uploaded_text|address_id|address_whole)\(\s*\"([\w-]+)\""
     r"|json_\w+\(\s*[\w.]+(?:\(\))?,\s*\"([\w-]+)\""
     r"|\"([\w-]+)\" in (?:request\.form|body)"
 )

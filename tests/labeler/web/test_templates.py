@@ -41,6 +41,7 @@ PAGES = (
     "/admin/help",
     "/admin/privacy",
     "/privacy",
+    "/appearance",
     "/admin/help/quality",
     "/nowhere",
 )

@@ -1,0 +1,69 @@
+"""What a browser remembers in cookies of its own: its time zone, and light or dark pages.
+
+Neither cookie says who somebody is. The script of every page writes the time zone. The site writes
+the appearance if somebody chooses one without being signed in.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, timedelta, tzinfo
+from zoneinfo import ZoneInfo
+
+from flask import Flask, Response, request
+
+from labeler.accounts.appearance import FOLLOW_SYSTEM
+from labeler.models.accounts import APPEARANCES
+from labeler.web.access import cookie_name, cookie_path
+from labeler.web.context import account_or_none, settings
+
+KEPT = timedelta(days=365)
+
+
+def register(app: Flask) -> None:
+    """Give templates the appearance, and what the script needs to write the time zone."""
+    app.jinja_env.globals |= {
+        "appearance": appearance,
+        "zone_cookie": _zone_cookie,
+        "cookie_path": lambda: cookie_path(settings()),
+    }
+
+
+def time_zone() -> tzinfo:
+    """Return the time zone of the browser; UTC if it has not told any.
+
+    Days of all pages are counted by it.
+    """
+    try:
+        return ZoneInfo(request.cookies[_zone_cookie()])
+    except (KeyError, ValueError, OSError):  # also the name of a folder, or one that is too long
+        return UTC
+
+
+def appearance() -> str:
+    """Return one of `APPEARANCES`: the choice of the person, else of the browser, else "system"."""
+    person = account_or_none()
+    if person is not None and person.appearance is not None:
+        return person.appearance
+    chosen = request.cookies.get(_appearance_cookie(), "")
+    return chosen if chosen in APPEARANCES else FOLLOW_SYSTEM
+
+
+def remember_appearance(response: Response, chosen: str) -> None:
+    """Keep the choice in this browser, for pages that are opened without being signed in."""
+    response.set_cookie(
+        _appearance_cookie(),
+        chosen,
+        KEPT,
+        path=cookie_path(settings()),
+        secure=settings().cookie_secure,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def _zone_cookie() -> str:
+    return cookie_name("sidelight-zone", settings())
+
+
+def _appearance_cookie() -> str:
+    return cookie_name("sidelight-appearance", settings())

@@ -32,10 +32,17 @@ from labeler.rules.campaign_rules import Rules
 from labeler.statistics.annotator_flags import Record, flags, recommend_action, without_own
 from labeler.statistics.dawid_skene import KAPPA, Skills, fit_skills
 from labeler.statistics.posterior import DEFAULT_CONFUSION, Evidence, label_posterior
+from labeler.statistics.simulated_class import (
+    KINDS,
+    LABEL_SHARES,
+    MODEL_ACCURACY,
+    USELESS,
+    draw_answers,
+    draw_confusion,
+    draw_proposals,
+)
 from labeler.statistics.vote_arrays import Votes
 
-SKILL_MIX = {"good": 24, "careless": 6, "centrist": 4, "spammer": 3, "one-sided": 3}
-LABEL_SHARES = (0.3, 0.4, 0.3)
 REFRESH_EVERY = 100
 ORDERS = {"breadth": 1.0, "finish": -1.0}
 
@@ -74,22 +81,6 @@ SETTINGS = {
 }
 
 
-def confusion_of(kind: str, rng: np.random.Generator) -> np.ndarray:
-    """(3, 4) how a person of this kind answers."""
-    if kind == "spammer":
-        return np.tile([0.33, 0.33, 0.33, 0.01], (3, 1))
-    if kind == "one-sided":
-        rows = np.tile([0.80, 0.10, 0.08, 0.02], (3, 1))
-        return rows if rng.random() < 0.5 else rows[:, [2, 1, 0, 3]]
-    if kind == "centrist":
-        sided = np.array([0.53, 0.43, 0.02, 0.02])
-        return np.stack([sided, [0.03, 0.92, 0.03, 0.02], sided[[2, 1, 0, 3]]])
-    right = rng.uniform(0.86, 0.94) if kind == "good" else rng.uniform(0.65, 0.75)
-    wrong = 0.98 - right
-    row = np.array([right, 0.7 * wrong, 0.3 * wrong, 0.02])
-    return np.stack([row, [wrong / 2, right, wrong / 2, 0.02], row[[2, 1, 0, 3]]])
-
-
 @dataclass
 class World:
     """Truth, what each person would answer to each image, and a model's probabilities."""
@@ -104,26 +95,12 @@ class World:
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(self.seed)
-        self.kinds = [kind for kind, n in SKILL_MIX.items() for _ in range(n)]
-        confusions = np.stack([confusion_of(kind, self.rng) for kind in self.kinds])
+        self.kinds = [kind for kind, n in KINDS.items() for _ in range(n)]
+        confusions = np.stack([draw_confusion(kind, self.rng) for kind in self.kinds])
         self.total = self.images + self.gold
         self.truth = self.rng.choice(3, self.total, p=LABEL_SHARES)
-        steps = confusions[:, self.truth].cumsum(axis=2)
-        draws = self.rng.random((len(self.kinds), self.total, 1))
-        self.answers = np.minimum((draws > steps).sum(axis=2), 3)
-        self.proposals = self._propose()
-
-    def _propose(self) -> np.ndarray:
-        """Calibrated by construction: the top label is right as often as its probability says.
-        85 % of the images are easy (0.992-1), the rest 0.7-1: right on 97.4 %."""
-        n = self.total
-        easy = self.rng.random(n) < 0.85
-        top = np.minimum(1 - np.where(easy, 0.008, 0.3) * self.rng.random(n), 0.999)
-        wrong = (self.truth + self.rng.integers(1, 3, n)) % 3
-        label = np.where(self.rng.random(n) < top, self.truth, wrong)
-        proposals = np.repeat((1 - top)[:, None] / 2, 3, axis=1)
-        proposals[np.arange(n), label] = top
-        return proposals
+        self.answers = draw_answers(confusions[:, self.truth], self.rng)
+        self.proposals = draw_proposals(self.truth, MODEL_ACCURACY, self.rng)
 
 
 class Campaign:
@@ -238,7 +215,7 @@ def run_adaptive(setting: Setting, images: int, seed: int) -> dict[str, float]:
         "accuracy": right.mean(),
         "agreed_share": agreed.mean(),
         "accuracy_of_agreed": right[agreed].mean(),
-        "paused_spammers_and_one_sided": sum(kind in ("spammer", "one-sided") for kind in kinds),
+        "paused_spammers_and_one_sided": sum(kind in USELESS for kind in kinds),
         "paused_good": kinds.count("good"),
         "flagged_good": sum(world.kinds[person] == "good" for person in campaign.flagged),
         "paused_others": sum(kind in ("careless", "centrist") for kind in kinds),

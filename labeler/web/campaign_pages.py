@@ -22,7 +22,13 @@ from labeler.web.campaign_forms import (
     describe_selection,
     partition_choices,
 )
-from labeler.web.campaign_presets import PresetChoice, own_cost, preset_choices
+from labeler.web.campaign_presets import (
+    CostBasis,
+    PresetChoice,
+    cost_basis,
+    own_cost,
+    preset_choices,
+)
 from labeler.web.campaign_rule_fields import GROUPS, RuleGroup
 from labeler.web.context import Page
 from labeler.web.formatting import Statistic
@@ -57,7 +63,8 @@ class CampaignsPage(Page):
 class NewCampaignPage(Page):
     """The form of a new campaign. `selected`: the images it selects, None if not counted.
 
-    `presets`: with the cost for these images. `cost`: that of the rules of the form.
+    `presets`: with the cost for these images. `cost`: that of the rules of the form. `basis`: from
+    what the costs were forecast.
     """
 
     template = "campaigns/new.html"
@@ -71,6 +78,7 @@ class NewCampaignPage(Page):
     preview: Markup
     presets: list[PresetChoice]
     cost: str
+    basis: CostBasis
     groups: tuple[RuleGroup, ...] = GROUPS
 
 
@@ -78,7 +86,8 @@ class NewCampaignPage(Page):
 class CampaignPage(Page):
     """A campaign. `images`: how many it has; `selected`: how many it will have.
 
-    `presets`, `cost`: as for a new campaign. `forecast`: what rules that are not saved would do.
+    `presets`, `cost`, `basis`: as for a new campaign. `forecast`: what rules that are not saved
+    would do.
     """
 
     template = "campaigns/campaign.html"
@@ -96,6 +105,7 @@ class CampaignPage(Page):
     preview: Markup
     presets: list[PresetChoice]
     cost: str
+    basis: CostBasis
     forecast: str = ""
     copy_name: str = ""
     copy_problem: str = ""
@@ -108,7 +118,7 @@ def new_page(
     """Return the page of a new campaign, with the form as it was filled in."""
     found = list_datasets(session)
     total = image_selection.count_selected(session, dataset, ImageSelection())
-    counted = total if selected is None else selected
+    basis = cost_basis(session, dataset.id, total if selected is None else selected)
     return NewCampaignPage(
         form,
         dataset.id,
@@ -118,8 +128,9 @@ def new_page(
         total,
         selected,
         markdown(form.guideline),
-        preset_choices(form.rules, counted),
-        own_cost(form.rules, counted),
+        preset_choices(form.rules, basis),
+        own_cost(form.rules, basis),
+        basis,
     )
 
 
@@ -140,6 +151,7 @@ def campaign_page(
         "votes": (done.votes, ""),
     }
     dataset = session.get_one(Dataset, found.dataset_id)
+    basis = cost_basis(session, dataset.id, done.images)
     return CampaignPage(
         found.id,
         found.name,
@@ -153,8 +165,9 @@ def campaign_page(
         done.agreed + done.contested,
         count_selected(session, found),
         markdown(form.guideline),
-        preset_choices(form.rules, done.images),
-        own_cost(form.rules, done.images),
+        preset_choices(form.rules, basis),
+        own_cost(form.rules, basis),
+        basis,
         copy_name=copy_name or f"{found.name} 2",
         copy_problem=copy_problem,
     )

@@ -1,12 +1,17 @@
-"""The presets in the form of a campaign, and their cost in words."""
+"""The presets in the form of a campaign, and what rules cost in words."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sqlalchemy.orm import Session
+
+from labeler.consensus.cost import Cost, Span, forecast_cost
+from labeler.proposals.runs import current_run
 from labeler.rules.campaign_rules import Rules
-from labeler.rules.presets import PRESETS, Cost, expected_cost, find_preset
+from labeler.rules.presets import PRESETS, find_preset
 from labeler.rules.validation import RuleError
+from labeler.statistics.intervals import Interval, wilson
 from labeler.web import request_fields
 from labeler.web.campaign_rule_fields import parse_rules, rule_texts
 from labeler.web.formatting import plural
@@ -23,14 +28,47 @@ class PresetChoice:
     chosen: bool
 
 
+@dataclass(frozen=True, slots=True)
+class CostBasis:
+    """What a forecast of the cost starts from: the number of images, and the model.
+
+    `model`: the measured accuracy of the current run; None without one. `run_id`: that run.
+    """
+
+    images: int
+    model: Interval | None = None
+    run_id: int | None = None
+
+    @property
+    def sentence(self) -> str:
+        """Say on which model the forecast is based."""
+        if self.model is None:
+            return (
+                "No model has been measured on this data set yet. The fewer votes are those with a "
+                "good model from the start, the more those without any."
+            )
+        low, high = (f"{100 * limit:.0f}" for limit in (self.model.low, self.model.high))
+        return f"The model of run {self.run_id} is right on {low} to {high} % of the images."
+
+
+def cost_basis(session: Session, dataset_id: int, images: int) -> CostBasis:
+    """Return what a forecast for so many images of a data set starts from."""
+    run = current_run(session, dataset_id)
+    measured = (run.metrics.get("cross_validation") or {}) if run else {}
+    if run is None or not measured.get("n"):
+        return CostBasis(images)
+    n = measured["n"]
+    return CostBasis(images, wilson(measured["accuracy"] * n, n), run.id)
+
+
 def applied_preset() -> str:
     """Return the name of the preset whose button was pressed, "" for none."""
     name = request_fields.text("preset")
     return name if name in {one.name for one in PRESETS} else ""
 
 
-def preset_choices(texts: dict[str, str], images: int) -> list[PresetChoice]:
-    """Return the presets with their cost for so many images, and which one the rules follow."""
+def preset_choices(texts: dict[str, str], basis: CostBasis) -> list[PresetChoice]:
+    """Return the presets with their cost, and which one the rules follow."""
     rules = _rules_or_none(texts)
     followed = find_preset(rules) if rules else None
     return [
@@ -38,30 +76,28 @@ def preset_choices(texts: dict[str, str], images: int) -> list[PresetChoice]:
             one.name,
             one.title,
             one.sentence,
-            describe_cost(expected_cost(one.applied(rules or Rules()), images)),
+            _forecast(one.applied(rules or Rules()), basis),
             one == followed,
         )
         for one in PRESETS
     ]
 
 
-def own_cost(texts: dict[str, str], images: int) -> str:
+def own_cost(texts: dict[str, str], basis: CostBasis) -> str:
     """Say what the rules of the form cost; "" if they are wrong."""
     rules = _rules_or_none(texts)
-    return describe_cost(expected_cost(rules, images)) if rules else ""
+    return _forecast(rules, basis) if rules else ""
 
 
 def describe_cost(cost: Cost) -> str:
-    """Write a cost as `1,310 to 2,300 votes, 1 to 2 hours of work`."""
-    fewest, most = cost.votes
-    votes = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
+    """Write a cost as `1,310 to 2,300 votes, about 1 to 2 hours of work, up to 9 contested`."""
     low, high = (max(1, round(hours * 60)) for hours in cost.hours)
     if high < 90:
         unit = plural(high, "minute")
     else:
         low, high, unit = max(1, round(low / 60)), round(high / 60), "hours"
-    time = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-    return f"{votes} {'vote' if most == 1 else 'votes'}, about {time} {unit} of work"
+    votes = f"{_from_to(cost.votes)} {plural(cost.votes.high, 'vote')}"
+    return f"{votes}, about {_from_to(Span(low, high))} {unit} of work, {_contested(cost)}"
 
 
 def apply_preset(texts: dict[str, str], name: str) -> None:
@@ -69,6 +105,21 @@ def apply_preset(texts: dict[str, str], name: str) -> None:
     preset = next(one for one in PRESETS if one.name == name)
     filled = rule_texts(preset.applied(Rules()))
     texts |= {rule: filled[rule] for rule in preset.changes}
+
+
+def _forecast(rules: Rules, basis: CostBasis) -> str:
+    return describe_cost(forecast_cost(rules, basis.images, basis.model))
+
+
+def _contested(cost: Cost) -> str:
+    if cost.contested.high == 0:
+        return "hardly any contested image"
+    number = _from_to(cost.contested) if cost.contested.low else f"up to {cost.contested.high:,}"
+    return f"{number} contested {plural(cost.contested.high, 'image')}"
+
+
+def _from_to(span: Span) -> str:
+    return f"{span.low:,}" if span.low == span.high else f"{span.low:,} to {span.high:,}"
 
 
 def _rules_or_none(texts: dict[str, str]) -> Rules | None:

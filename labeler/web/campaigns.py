@@ -37,7 +37,7 @@ from labeler.web.campaign_pages import (
     count_selected,
     new_page,
 )
-from labeler.web.campaign_presets import own_cost, preset_choices
+from labeler.web.campaign_presets import CostBasis, cost_basis, own_cost, preset_choices
 from labeler.web.campaign_questions import (
     ask_about_rules,
     ask_activation,
@@ -105,14 +105,15 @@ def try_campaign() -> tuple[str, int] | Response:
         if "dataset" not in request.form:
             form = sent_form()
             form.check_guideline()
-            return _tried(form, None, 0)
+            return _tried(form, None, CostBasis(0))
         dataset, form, _ = _sent(session)
         selected = _count(session, dataset, form)
         form.check_guideline()
         if not wants_json():
             return render(new_page(session, dataset, form, selected))
         everything = image_selection.count_selected(session, dataset, ImageSelection())
-        return _tried(form, selected, everything if selected is None else selected)
+        counted = everything if selected is None else selected
+        return _tried(form, selected, cost_basis(session, dataset.id, counted))
 
 
 def _try_changes(session: Session, found: Campaign) -> tuple[str, int] | Response:
@@ -127,17 +128,18 @@ def _try_changes(session: Session, found: Campaign) -> tuple[str, int] | Respons
     if not wants_json():
         return render(replace(campaign_page(session, found, form), forecast=forecast or ""))
     images = campaign_progress.campaign_progress(session, found.id).images
-    return _tried(form, None, images, forecast)
+    basis = cost_basis(session, found.dataset_id, images)
+    return _tried(form, None, basis, forecast)
 
 
 def _tried(
-    form: CampaignForm, selected: int | None, images: int, forecast: str | None = ""
+    form: CampaignForm, selected: int | None, basis: CostBasis, forecast: str | None = ""
 ) -> Response:
     """Return what `static/campaigns/form.js` shows while a person types.
 
     `forecast`: None if the one that is shown stays.
     """
-    presets = preset_choices(form.rules, images)
+    presets = preset_choices(form.rules, basis)
     return jsonify(
         ok=True,
         selected=selected,
@@ -145,7 +147,7 @@ def _tried(
         preview=str(markdown(form.guideline)),
         costs={one.name: one.cost for one in presets},
         preset=next((one.name for one in presets if one.chosen), ""),
-        cost=own_cost(form.rules, images),
+        cost=own_cost(form.rules, basis),
         forecast=forecast,
     )
 

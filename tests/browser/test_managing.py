@@ -178,7 +178,7 @@ def test_stricter_rules_tell_how_many_images_open_again(
     boss = sign_in("supervisor")
     page = boss.page
     page.goto(f"/admin/campaigns/{contested}")
-    page.get_by_text("All rules", exact=True).last.click()
+    page.get_by_text("More: all rules", exact=True).click()
     page.locator("#required_votes").fill("5")
     expect(page.locator("#forecast")).to_contain_text("3 finished images will open again")
     page.locator("#guideline").fill("Two lines\nof text")
@@ -200,7 +200,7 @@ def test_a_forecast_is_counted_once_for_the_same_rules(
 ) -> None:
     page = sign_in("supervisor").page
     page.goto(f"/admin/campaigns/{contested}")
-    page.get_by_text("All rules", exact=True).last.click()
+    page.get_by_text("More: all rules", exact=True).click()
 
     def asks_for_forecast(field: str, text: str) -> bool:
         with page.expect_response("**/admin/campaigns/try?*") as answered:
@@ -279,7 +279,7 @@ def test_wrong_fields_stay_in_their_place_and_are_linked(site: Site, sign_in: Si
     page = sign_in("supervisor", viewport={"width": 1280, "height": 768}).page
     places = "es => es.map(e => [e.name, Math.round(e.getBoundingClientRect().left)])"
     page.goto("/admin/campaigns/new")
-    page.get_by_text("All rules", exact=True).last.click()
+    page.get_by_text("More: all rules", exact=True).click()
     before = page.locator("#all-rules :is(input, select)").evaluate_all(places)
     page.locator("#name").fill("wrong rules")
     page.locator("#sample").fill("99999999")
@@ -293,7 +293,7 @@ def test_wrong_fields_stay_in_their_place_and_are_linked(site: Site, sign_in: Si
     assert after == before
     page.get_by_role("alert").get_by_role("link", name="Random sample").click()
     expect(page.locator("#sample")).to_be_focused()
-    page.get_by_text("All rules", exact=True).last.click()
+    page.get_by_text("More: all rules", exact=True).click()
     page.get_by_role("alert").get_by_role("link", name="Largest number of votes").click()
     expect(page.locator("#vote_cap")).to_be_focused()
     assert page.locator("#name").input_value() == "wrong rules"

@@ -16,18 +16,24 @@ from sqlalchemy import func, select, update
 from labeler.campaigns import service as campaigns
 from labeler.campaigns.default_guideline import DEFAULT_GUIDELINE
 from labeler.config import Settings
+from labeler.consensus.cost import Cost, Span, forecast_cost
 from labeler.database.engine import Database
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
+from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
+from labeler.models.proposals import ModelRun
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection
+from labeler.rules.presets import PRESETS
+from labeler.statistics.intervals import wilson
 from labeler.web import campaign_rule_fields as rule_fields
 from labeler.web import campaigns as views
+from labeler.web.campaign_presets import describe_cost
 from labeler.web.markdown import render
 from tests.conftest import write_images
-from tests.labeler.acting import waiting
+from tests.labeler.acting import publish_run, waiting
 from tests.labeler.conftest import Browser, Visit
 
 RULES = rule_fields.rule_texts(Rules())
@@ -447,20 +453,64 @@ def test_presets_fill_in_rules_and_tell_their_cost(visit: Visit, db: Database, c
     boss = visit("supervisor")
     page = boss.get("/admin/campaigns/new").text
     assert re.findall(r'value="(\w+)"[^>]*aria-pressed="true"', page) == ["careful"]
-    assert "60 votes, about 3 minutes of work" in page, "12 images by five people"
+    assert "60 votes, about 3 minutes of work, up to " in page, "12 images by five people"
+    assert "No model has been measured on this data set yet." in page
     typed = form(celeba, name="kept", gold_rate="33", vote_cap="4", preset="research")
     page = boss.submit("/admin/campaigns/try", typed).text
     assert re.findall(r'value="(\w+)"[^>]*aria-pressed="true"', page) == ["research"]
     assert field_of(page, "required_votes") == "5"
     assert (field_of(page, "name"), field_of(page, "gold_rate")) == ("kept", "33")
     found = count(boss, form(celeba, sample="6", vote_cap="4"))
-    assert (found["preset"], found["cost"]) == ("", "6 to 24 votes, about 1 minute of work")
-    assert found["costs"]["quick"] == "7 to 14 votes, about 1 minute of work"
+    assert found["preset"] == ""
+    assert found["cost"] == describe_cost(forecast_cost(Rules(vote_cap=4), 6))
+    quick = next(one for one in PRESETS if one.name == "quick")
+    assert found["costs"]["quick"] == describe_cost(forecast_cost(quick.applied(Rules()), 6))
     for name in ("quick", "careful", "research"):
         made = form(celeba, name=name, preset=name)
         assert boss.submit("/admin/campaigns", made).status_code == 303
         rules = stored(db, name).parsed_rules
         assert (rules.named, rules.method == "majority") == (name != "quick", name == "research")
+
+
+def test_the_forecast_uses_the_accuracy_of_the_model(
+    visit: Visit, db: Database, celeba: int
+) -> None:
+    boss = visit("supervisor")
+    strict = form(celeba, threshold="95")
+    before = count(boss, strict)["cost"]
+    run_id = publish_run(db, celeba, {1: (0.9, 0.05, 0.05)}, utc_now())
+    page = boss.get("/admin/campaigns/new").text
+    assert "No model has been measured on this data set yet." in page, "a run without figures"
+    with db.write() as session:
+        run = session.get_one(ModelRun, run_id)
+        run.metrics = {"cross_validation": {"accuracy": 0.95, "n": 400}}
+    for address in ("/admin/campaigns/new", "/admin/campaigns/1"):
+        page = boss.get(address).text
+        assert f"The model of run {run_id} is right on 92 to 97 % of the images." in page
+    after = count(boss, strict)["cost"]
+    assert after != before
+    assert after == describe_cost(forecast_cost(Rules(threshold=0.95), 12, wilson(380, 400)))
+
+
+@pytest.mark.parametrize(
+    ("cost", "words"),
+    [
+        (
+            Cost(Span(1, 1), (0.001, 0.001), Span(0, 0)),
+            "1 vote, about 1 minute of work, hardly any contested image",
+        ),
+        (
+            Cost(Span(1310, 2300), (1.1, 1.9), Span(0, 1)),
+            "1,310 to 2,300 votes, about 1 to 2 hours of work, up to 1 contested image",
+        ),
+        (
+            Cost(Span(5000, 5000), (1.0, 1.0), Span(12, 1300)),
+            "5,000 votes, about 60 minutes of work, 12 to 1,300 contested images",
+        ),
+    ],
+)
+def test_the_words_of_a_cost(cost: Cost, words: str) -> None:
+    assert describe_cost(cost) == words
 
 
 def test_a_change_of_rules_is_forecast(visit: Visit, db: Database, celeba: int) -> None:

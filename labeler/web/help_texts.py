@@ -69,8 +69,13 @@ TOPICS = {
             ),
             (
                 "Presets",
-                "Quick takes the fewest votes, careful a few more. Research takes five votes for "
-                "each image and hides the suggestions.",
+                "Quick majority takes the fewest votes, careful class a few more. The experiment "
+                "takes five votes for each image and hides the suggestions.",
+            ),
+            (
+                "Forecast",
+                "What simulated classes took by the same rules: votes, hours of work and "
+                "contested images. A real class may differ.",
             ),
         ),
         (

@@ -31,7 +31,7 @@ MIN_SECRET_LENGTH = 32
 MIN_SECRET_ALPHABET = 8  # different characters; keys such as "aaaa…" have fewer
 # The first parts of the pages' paths. A public path that begins so could not be told from a page.
 OWN_PATHS = re.compile(
-    "account|admin|grid|guide|healthz|images|join|label|me|privacy|sign-in|sign-out|static"
+    "account|admin|appearance|grid|guide|healthz|images|join|label|me|privacy|sign-in|sign-out|static"
 )
 _PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 SQLITE = "sqlite:///"  # the rest of such an address is the file, as it is written

@@ -193,6 +193,7 @@ def _make_campaign(site: Site, boss: Page) -> int:
     boss.get_by_label("Name", exact=True).fill("First session")
     with boss.expect_response("**/campaigns/try"):
         boss.locator("#sample").fill("240")
+    boss.locator("#count").evaluate("e => e.scrollIntoView()")  # with the presets below
     site.shoot(boss, "course-02-campaign")
     boss.get_by_text("More: all rules", exact=True).click()
     boss.locator("#training").fill("6")
@@ -236,7 +237,7 @@ def _start_on_the_phone(site: Site, phone: Page, link: str, campaign_id: int) ->
     _join(site, phone, link, "ada", "course-06-join")
     phone.goto("/guide")
     site.shoot(phone, "course-07-guide")
-    phone.goto("/label")
+    phone.goto("/label/training")
     phone.wait_for_load_state("networkidle")
     wrong = phone.get_by_text("Not correct").or_(phone.locator("#lesson .mark"))
     phone.locator("button[value=left]").click()

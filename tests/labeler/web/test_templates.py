@@ -105,4 +105,4 @@ def test_page(visit: Visit, dataset_id: int, address: str) -> None:
     assert outline.headings.count("h1") == 1
     assert outline.forms_without_token == 0
     assert re.search(r"<title>.+ – Sidelight</title>", html)
-    assert '<html lang="en">' in html
+    assert '<html lang="en"' in html

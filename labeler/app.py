@@ -43,6 +43,7 @@ from labeler.web import (
     quality,
     request_fields,
     security_headers,
+    subsets,
     verification,
     voting,
 )
@@ -58,6 +59,7 @@ PAGES = (
     images,
     image_browser,
     image_history,
+    subsets,
     dashboard,
     quality,
     agreement,

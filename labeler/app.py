@@ -45,6 +45,7 @@ from labeler.web import (
     quality,
     request_fields,
     security_headers,
+    subsets,
     verification,
     voting,
 )
@@ -61,6 +62,7 @@ PAGES = (
     images,
     image_browser,
     image_history,
+    subsets,
     dashboard,
     quality,
     agreement,

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import IO
 
 from labeler.errors import BrokenData
-from rotation.data import csv_text
-from rotation.data.csv_rows import FILENAME, CellError, Cells, has_columns, read_keyed
-from rotation.data.csv_text import DELIMITERS, CsvError, Fault, Faults
-from rotation.data.file_names import is_image_name
+from rotation.data import csv_text, name_lists
+from rotation.data.csv_rows import CellError, Cells, read_keyed
+from rotation.data.csv_text import CsvError, Fault, Faults
 from rotation.data.labels import LABELS
 from rotation.data.labels_csv import parse_label
 
@@ -84,11 +83,8 @@ def read_filenames(text: str) -> list[str]:
     Raises:
         BrokenData: it is a table, but its columns are wrong or names are impossible.
     """
-    lines = [_without_empty_end(line.rstrip("\r\n")) for line in csv_text.lines_of(text)]
-    names = [line for line in lines if line.strip()]
     try:
-        csv_text.refuse_nul(text)
-        return list(read_keyed(text, (), lambda cells: None)) if _is_table(text, names) else names
+        return name_lists.read_names(text)
     except CsvError as error:
         raise _broken(error) from None
 
@@ -123,17 +119,3 @@ def _label_and_explanation(cells: Cells) -> tuple[str, str]:
             f"At most {MAX_EXPLANATION} are allowed",
         )
     return label, explanation
-
-
-def _without_empty_end(line: str) -> str:
-    """A line of a list without the delimiters at its end, which spreadsheets leave."""
-    cut = line.rstrip(f"{DELIMITERS} \t")
-    return cut if line.rstrip(" \t") != cut else line
-
-
-def _is_table(text: str, names: Sequence[str]) -> bool:
-    """Whether a list is a table with a header. A list without one begins with an image."""
-    header = csv_text.first_row(text, lambda cells: has_columns(cells, (FILENAME,)))
-    if has_columns(header, (FILENAME,)):
-        return True
-    return len(header) > 1 and not is_image_name(names[0].strip())

@@ -175,6 +175,7 @@ class RunOptions:
         source: the name of the image whose head is turned.
         out: the folder for frames, strip and reports.
         cache: the folder that keeps latents, poses and pose estimators between runs.
+        subset: a list of the images that clusters are picked from; None: all with a label.
     """
 
     images: Path
@@ -187,3 +188,4 @@ class RunOptions:
     poses: PoseOptions = field(default_factory=PoseOptions)
     output: OutputOptions = field(default_factory=OutputOptions)
     azimuths: Path | None = None
+    subset: Path | None = None

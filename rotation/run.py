@@ -9,29 +9,40 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from rotation.data.csv_text import FAULTS_SHOWN, shown
+from rotation.data.image_names import match_names
 from rotation.data.image_set import open_images, read_matching_tables
 from rotation.data.labels_csv import read_azimuths, read_labels, read_probabilities
+from rotation.data.name_lists import read_names_file
 from rotation.data.sources import ImageSource
 from rotation.diffusion.devices import choose_device
 from rotation.diffusion.model_folder import find_model
 from rotation.directions.fit import fit_method
 from rotation.editing.method import EstimatorFactory, editing_method
 from rotation.editing.pipeline import Data, Rotation, rotate
-from rotation.errors import SelectionError
-from rotation.latents.encoders import open_cluster_store, open_codec, open_source_store
+from rotation.errors import DatasetError, SelectionError
+from rotation.latents.encoders import (
+    DiffusionCodec,
+    open_cluster_store,
+    open_codec,
+    open_source_store,
+)
+from rotation.latents.store import LatentStore
 from rotation.options import ModelOptions, RunOptions
 from rotation.output_paths import check_folder
 from rotation.poses.source import PoseSource, open_pose_source, pose_cache_path
 from rotation.progress import Progress
 from rotation.report.html_report import write_html_report
 from rotation.report.json_report import describe_model, describe_run, write_json_report
-from rotation.report.output_files import plan_output, write_images
+from rotation.report.output_files import OutputPlan, plan_output, write_images
 from rotation.synthetic_heads.dataset import TRUTH
 
 if TYPE_CHECKING:
@@ -57,22 +68,59 @@ def run_rotation(options: RunOptions, command: str, progress: Progress) -> dict[
     # 1. Complete the options and check the outputs, before any long work.
     options = resolve_options(options)
     output = plan_output(options.output)
+    # 2. Open the data set, the model, and the stores of its latents.
+    with open_run(options) as opened:
+        timer.mark("load")
+        # 3. Turn the head: steps 1 to 6 of the algorithm in docs/method.md.
+        result = rotate(opened.data, opened.codec, opened.store, options.turn, timer)
+        timer.mark("turn")
+    # 4. Write the frames and whatever else was asked for, and the reports.
+    return write_result(result, options, output, opened.codec, timer, command)
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """What turning needs: the data set, the codec, and the store of the clusters' latents."""
+
+    data: Data
+    codec: DiffusionCodec
+    store: LatentStore
+
+
+@contextmanager
+def open_run(options: RunOptions) -> Iterator[OpenedRun]:
+    """Open the data set and the model of a run.
+
+    Raises:
+        RotationError: files cannot be read, or do not fit together.
+    """
     with open_images(options.images) as images:
-        # 2. Open the data set, the model, and the stores of its latents.
         data = _open_data(options, images)
         codec = open_codec(options.model)
         store = open_cluster_store(options.cache, codec)
         codec = codec.with_source_cache(open_source_store(options.cache, codec))
-        timer.mark("load")
-        # 3. Turn the head: steps 1 to 6 of the algorithm in docs/method.md.
-        result = rotate(data, codec, store, options.turn, timer)
-        output = replace(output, photograph=_pasted_photograph(options, result))
-    timer.mark("turn")
-    # 4. Write the frames and whatever else was asked for.
+        yield OpenedRun(data, codec, store)
+
+
+def write_result(
+    result: Rotation,
+    options: RunOptions,
+    output: OutputPlan,
+    codec: DiffusionCodec,
+    timer: StageTimer,
+    command: str,
+) -> dict[str, Any]:
+    """Write a turned head into the folder `options.out`; returns the report.
+
+    `report.html` comes last. So a folder that has it is complete.
+
+    Raises:
+        DatasetError: a file cannot be written.
+    """
+    output = replace(output, photograph=_pasted_photograph(options, result))
     shown = write_images(result, options.turn.yaws_deg, output, options.out)
     _save_pipeline(options, result)
     timer.mark("write")
-    # 5. Write the reports.
     report = describe_run(result, options) | {
         "model": describe_model(codec) | {"iterations": codec.model.iterations},
         "seconds": timer.seconds,
@@ -183,7 +231,30 @@ def _open_data(options: RunOptions, images: ImageSource) -> Data:
         azimuths=azimuths,
         estimators=_estimators(images, poses, options.cache / ESTIMATOR_FOLDER, str(device)),
         device=device,
+        pool=None if options.subset is None else _read_pool(options.subset, known, labels),
     )
+
+
+def _read_pool(path: Path, known: set[str], labels: Mapping[str, str]) -> frozenset[str]:
+    """The images of a subset.
+
+    Raises:
+        DatasetError: the list cannot be read, names other images, or has no labelled image.
+    """
+    names = match_names(read_names_file(path), known, doubles=True)
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        some = ", ".join(map(shown, unknown[:FAULTS_SHOWN]))
+        more = ", ..." if len(unknown) > FAULTS_SHOWN else "."
+        raise DatasetError(
+            f"--subset {path}: {len(unknown):,} of its {len(names):,} images are not in the image "
+            f"set: {some}{more}"
+        )
+    if not labels.keys() & set(names):
+        raise DatasetError(
+            f"--subset {path}: none of its {len(names):,} images has a label in --labels."
+        )
+    return frozenset(names)
 
 
 def _estimators(

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from labeler.errors import InvalidInput, NotFound
 from labeler.models.images import Dataset, Image
+from labeler.models.subsets import Subset, SubsetImage
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.random_draws import draw
 from rotation.data.csv_text import FAULTS_SHOWN, shown
@@ -19,6 +20,10 @@ from rotation.data.image_names import match_names
 
 class SampleTooLarge(InvalidInput):
     """A sample has more images than there are to draw from."""
+
+
+class UnusableSubset(InvalidInput):
+    """The subset of a selection is not a list of images of the data set."""
 
 
 def select_images(
@@ -82,6 +87,29 @@ def check_sample(session: Session, dataset: Dataset, selection: ImageSelection) 
         )
 
 
+def check_subset(session: Session, dataset: Dataset, selection: ImageSelection) -> None:
+    """Check that the subset of a selection is a list of images of the data set.
+
+    Raises:
+        UnusableSubset: it is none, or it is live: a campaign keeps its images.
+    """
+    if selection.subset is None:
+        return
+    subset = session.get(Subset, selection.subset)
+    if subset is None:
+        raise UnusableSubset(f"There is no subset {selection.subset}.")
+    if subset.dataset_id != dataset.id:
+        raise UnusableSubset(
+            f"The subset {subset.name!r} has images of the data set {subset.dataset.name!r}. "
+            f"Choose one of {dataset.name!r}."
+        )
+    if not subset.is_frozen:
+        raise UnusableSubset(
+            f"The subset {subset.name!r} is live, but a campaign keeps its images. Freeze it, and "
+            "choose the frozen one."
+        )
+
+
 def list_partitions(session: Session, dataset_id: int) -> list[int]:
     """The partitions of the images of a data set, ascending; empty if no image has one."""
     found = session.scalars(
@@ -113,6 +141,9 @@ def _conditions(dataset: Dataset, selection: ImageSelection) -> list[Any]:
         conditions.append(Image.partition.in_(selection.partitions))
     for name, wanted in selection.attributes.items():
         conditions.append(has_attribute(dataset, name, wanted))
+    if selection.subset is not None:
+        listed = select(SubsetImage.image_id).where(SubsetImage.subset_id == selection.subset)
+        conditions.append(Image.id.in_(listed))
     return conditions
 
 

@@ -11,7 +11,12 @@ from sqlalchemy.orm import Session
 
 from labeler.audit.log import NOBODY, Actor, record
 from labeler.campaigns.default_guideline import without_default
-from labeler.campaigns.image_selection import count_selected, list_partitions, select_images
+from labeler.campaigns.image_selection import (
+    check_subset,
+    count_selected,
+    list_partitions,
+    select_images,
+)
 from labeler.consensus.store import add_rows
 from labeler.database.engine import Database
 from labeler.errors import Conflict, InvalidInput, NotFound
@@ -69,7 +74,8 @@ def add_campaign(
 
     Raises:
         NotFound: no such data set, or the selection names files or attributes it does not have.
-        InvalidInput: the name is empty, a text is too long, or no image is selected.
+        InvalidInput: the name is empty, a text is too long, no image is selected, or the subset is
+            not a frozen one of this data set.
         Conflict: the name is taken.
     """
     dataset = session.get(Dataset, dataset_id)
@@ -81,6 +87,7 @@ def add_campaign(
             f"No image of {dataset.name!r} has a partition. Leave the partition out, or put "
             "list_eval_partition.txt beside the images and import them again."
         )
+    check_subset(session, dataset, plan.selection)
     if not everything and not count_selected(session, dataset, plan.selection):
         raise InvalidInput(
             f"These conditions select no image of {dataset.name!r}. Relax the partition, the "

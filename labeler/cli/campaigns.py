@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from labeler.models.campaigns import Campaign
 from labeler.rules.campaign_rules import Rules, read_rules, write_rule
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.validation import RuleError
+from labeler.subsets.service import find_subset
 from rotation.cli.option_types import InputPath
 from rotation.data.csv_text import PLAIN_TEXT, read_text_file
 
@@ -85,6 +87,12 @@ def list_campaigns(show_rules: bool) -> None:
     help="Select only these images: a CSV file with a column filename, or one name per line.",
 )
 @click.option(
+    "--subset",
+    "subset_name",
+    metavar="NAME",
+    help="Select only images of this frozen subset.",
+)
+@click.option(
     "--sample", type=click.IntRange(1), help="Draw this many of the selected images at random."
 )
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True)
@@ -108,6 +116,7 @@ def create(
     rules: tuple[str, ...],
     guideline: Path | None,
     activate: bool,
+    subset_name: str | None,
     **selection: Any,
 ) -> None:
     """Create a campaign. Nobody can label in it until it is activated.
@@ -117,12 +126,16 @@ def create(
       python manage.py campaigns create "First thousand" --sample 1000 --seed 7
       python manage.py campaigns create test --partition test --without Eyeglasses \\
           --rule training=10 --rule "blind_share=25 %" --activate
+      python manage.py campaigns create again --subset "sure, right"
     """
     text = _guideline(guideline) if guideline else ""
     plan = CampaignPlan(name, _rules(rules), _selection(**selection), text)
     with open_database() as db:
         with db.read() as session:
             chosen = find_dataset(session, dataset)
+            if subset_name is not None:
+                subset_id = find_subset(session, subset_name).id
+                plan = replace(plan, selection=replace(plan.selection, subset=subset_id))
             check_sample(session, chosen, plan.selection)
             dataset_id = chosen.id
         with progress_bar("Adding images") as report:

@@ -20,7 +20,10 @@ from labeler.database import migrate
 from labeler.database.engine import Database
 from labeler.database.failures import failure_message, failure_of
 from labeler.errors import NotFound, SidelightError
+from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
+from labeler.subsets.members import check_usable
+from labeler.subsets.service import find_subset
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -30,6 +33,35 @@ def campaign_option(command: Command) -> Command:
     return click.option(
         "--campaign", "campaign_name", metavar="NAME", help="Campaign. Default: the active one."
     )(command)
+
+
+def subset_option(command: Command) -> Command:
+    """Add the option `--subset NAME`, which `use_subset` reads."""
+    return click.option(
+        "--subset", "subset_name", metavar="NAME", help="Use only the images of this subset."
+    )(command)
+
+
+def use_subset(session: Session, name: str | None, campaign: Campaign) -> int | None:
+    """Return the number of the subset that is named, None without a name.
+
+    It tells on standard error how many of its images are gone.
+
+    Raises:
+        NotFound: there is no such subset.
+        InvalidInput, Conflict: it cannot be used with the campaign.
+    """
+    if name is None:
+        return None
+    subset = find_subset(session, name)
+    counted = check_usable(session, subset, campaign)
+    if counted.gone:
+        click.echo(
+            f"{subset.name}: the files of {counted.gone:,} of {counted.images:,} images are broken "
+            "or no longer there.",
+            err=True,
+        )
+    return subset.id
 
 
 def processes_option(command: Command) -> Command:

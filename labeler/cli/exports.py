@@ -7,7 +7,14 @@ from pathlib import Path
 import click
 
 from labeler.campaigns.service import find_campaign
-from labeler.cli.context import Command, campaign_option, log_event, open_database
+from labeler.cli.context import (
+    Command,
+    campaign_option,
+    log_event,
+    open_database,
+    subset_option,
+    use_subset,
+)
 from labeler.cli.output import write_csv
 from rotation.cli.option_types import OutputFile
 
@@ -42,8 +49,13 @@ def export() -> None:
     callback=lambda _context, _option, text: _read_precision(text),
     help="With proposals: use only those of which at least this share is right, such as 95%.",
 )
+@subset_option
 def labels(
-    out: Path, campaign_name: str | None, with_proposals: bool, precision: float | None
+    out: Path,
+    campaign_name: str | None,
+    with_proposals: bool,
+    precision: float | None,
+    subset_name: str | None,
 ) -> None:
     """Write one row per image: label, votes and probabilities.
 
@@ -52,6 +64,7 @@ def labels(
       python manage.py export labels --out labels.csv
       python manage.py export labels --out - --with-proposals | gzip > labels.csv.gz
       python manage.py export labels --out labels.csv --with-proposals --precision 95%
+      python manage.py export labels --out labels.csv --subset "sure, right"
     """
     from labeler.exports.csv_files import stream_labels
 
@@ -60,7 +73,8 @@ def labels(
     with open_database() as db:
         with db.read() as session:
             campaign = find_campaign(session, campaign_name)
-        write_csv(stream_labels(db, campaign.id, with_proposals, precision), out)
+            subset_id = use_subset(session, subset_name, campaign)
+        write_csv(stream_labels(db, campaign.id, with_proposals, precision, subset_id), out)
         log_event(db, "export", ("campaign", campaign.id), file="labels.csv")
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import BinaryIO
 
 import click
-from sqlalchemy import select
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
 
 from labeler.campaigns.service import find_campaign
-from labeler.cli.context import campaign_option, open_database
+from labeler.cli.context import campaign_option, open_database, subset_option, use_subset
 from labeler.csv_input import read_gold_csv, read_upload
 from labeler.database.engine import Database
 from labeler.errors import NotFound
 from labeler.gold import service
 from labeler.gold.service import GoldReport
+from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Gold
 from labeler.models.images import Image
+from labeler.subsets.members import select_members
+from labeler.subsets.service import get_subset
 from rotation.cli.option_types import InputFile
 
 ALL = 1_000_000  # a limit that no campaign reaches
@@ -52,7 +56,8 @@ def import_gold(file: BinaryIO, campaign_name: str | None) -> None:
 
 @gold.command("from-supervisors")
 @campaign_option
-def from_supervisors(campaign_name: str | None) -> None:
+@subset_option
+def from_supervisors(campaign_name: str | None, subset_name: str | None) -> None:
     """Make gold questions of the images on which supervisors and admins agree.
 
     \b
@@ -62,7 +67,8 @@ def from_supervisors(campaign_name: str | None) -> None:
     with open_database() as db:
         with db.write() as session:
             campaign = find_campaign(session, campaign_name)
-            report = service.gold_from_supervisors(session, campaign.id)
+            among = _among(session, subset_name, campaign)
+            report = service.gold_from_supervisors(session, campaign.id, among=among)
         _tell(db, campaign.id, campaign.name, report)
 
 
@@ -82,17 +88,20 @@ def from_supervisors(campaign_name: str | None) -> None:
     help="Number of images, drawn at random, equally many of each label if possible.",
 )
 @campaign_option
-def promote(min_votes: int, count: int, campaign_name: str | None) -> None:
+@subset_option
+def promote(min_votes: int, count: int, campaign_name: str | None, subset_name: str | None) -> None:
     """Make gold questions of images on which everybody agrees.
 
     \b
-    Example:
+    Examples:
       python manage.py gold promote --min-votes 4 --count 60
+      python manage.py gold promote --subset "sure, right"
     """
     with open_database() as db:
         with db.write() as session:
             campaign = find_campaign(session, campaign_name)
-            report = service.promote_unanimous(session, campaign.id, min_votes, count)
+            among = _among(session, subset_name, campaign)
+            report = service.promote_unanimous(session, campaign.id, min_votes, count, among=among)
         _tell(db, campaign.id, campaign.name, report)
 
 
@@ -144,6 +153,12 @@ def revoke(filename: str, campaign_name: str | None) -> None:
             service.revoke_gold(session, gold_id)
         _refresh(db, campaign.id)
     click.echo(f"{filename} is no longer a gold question.")
+
+
+def _among(session: Session, name: str | None, campaign: Campaign) -> Select[int] | None:
+    """Return what selects the images to choose from; None without a subset."""
+    subset_id = use_subset(session, name, campaign)
+    return None if subset_id is None else select_members(session, get_subset(session, subset_id))
 
 
 def _tell(db: Database, campaign_id: int, name: str, report: GoldReport) -> None:

@@ -59,6 +59,7 @@ COMMANDS: dict[str, Any] = {
     "users": ("labeler.cli.accounts:users", "Invite people, list and change accounts."),
     "audit": ("labeler.cli.audit:audit", "Show the audit log."),
     "campaigns": ("labeler.cli.campaigns:campaigns", "Create, list and change campaigns."),
+    "subsets": ("labeler.cli.subsets:subsets", "Keep filters and lists of images."),
     "gold": ("labeler.cli.gold:gold", "Manage gold questions."),
     "consensus": ("labeler.cli.consensus:consensus", "Combine the votes into labels again."),
     "propose": ("labeler.cli.proposals:propose", "Train a model on the votes and propose labels."),

@@ -10,11 +10,22 @@ from typing import Any
 import click
 
 from labeler.campaigns.service import find_campaign
-from labeler.cli.context import campaign_option, open_database, progress_bar
+from labeler.cli.context import (
+    campaign_option,
+    open_database,
+    progress_bar,
+    subset_option,
+    use_subset,
+)
 from labeler.cli.output import replace_file
 from labeler.errors import Conflict
 from labeler.mean_faces.drawing import MAX_SCALE, render_mean_faces
-from labeler.mean_faces.service import choose_from_files, draw_mean_faces, sum_faces
+from labeler.mean_faces.service import (
+    WantedLabels,
+    choose_from_files,
+    draw_mean_faces,
+    sum_faces,
+)
 from labeler.mean_faces.statistics import POSE_EDGES, MeanFaces
 from rotation.cli.option_types import InputPath, OutputFile
 
@@ -66,6 +77,7 @@ def report() -> None:
     help="Where the votes have no label, use the proposal of the current model.",
 )
 @campaign_option
+@subset_option
 @click.option(
     "--labels",
     type=InputPath(),
@@ -116,10 +128,10 @@ def _asks_for_files(given: Mapping[str, Any]) -> bool:
         return False
     if not all(files):
         raise click.UsageError("Give --labels, --poses and --images together.")
-    if given["campaign_name"] is not None or given["with_proposals"]:
+    if given["campaign_name"] or given["with_proposals"] or given["subset_name"]:
         raise click.UsageError(
-            "--campaign and --with-proposals need the database. With --labels, choose them "
-            "when you export the labels."
+            "--campaign, --subset and --with-proposals need the database. With --labels, choose "
+            "them when you export the labels."
         )
     return True
 
@@ -135,13 +147,14 @@ def _from_files(given: Mapping[str, Any]) -> MeanFaces:
 def _from_campaign(given: Mapping[str, Any]) -> MeanFaces:
     with open_database() as db:
         with db.read() as session:
-            campaign_id = find_campaign(session, given["campaign_name"]).id
+            campaign = find_campaign(session, given["campaign_name"])
+            campaign_id = campaign.id
+            subset_id = use_subset(session, given["subset_name"], campaign)
         with progress_bar("Mean faces") as progress:
             return draw_mean_faces(
                 db,
                 campaign_id,
-                min_probability=given["min_probability"],
-                with_proposals=given["with_proposals"],
+                WantedLabels(given["min_probability"], given["with_proposals"], subset_id),
                 mirror=given["mirror"],
                 edges=given["edges"],
                 progress=progress,

@@ -24,6 +24,7 @@ MESSAGES = {
     "uq_dataset_name": "A data set with this name exists already. Choose another name.",
     "uq_image_dataset_id_filename": "Another import of this data set is at work. Wait until it has "
     "ended, then import again: known images stay as they are.",
+    "uq_subset_name": "A subset with this name exists already. Choose another name.",
     "uq_annotator_username": "This user name is taken. Choose another one.",
     "uq_model_run_training": _IN_TRAINING,
     "uq_model_run_dataset_id": _IN_TRAINING,  # the same constraint, as SQLite tells it

@@ -25,6 +25,8 @@ from labeler.models.images import Image
 from labeler.models.proposals import ModelRun, Proposal
 from labeler.models.voting import Vote
 from labeler.proposals.runs import current_run
+from labeler.subsets.members import check_usable, select_members
+from labeler.subsets.service import get_subset
 from rotation.data.formulas import guard_formula
 from rotation.data.labels_csv import CHUNK, LabelRow, stream_csv, stream_label_rows
 
@@ -49,7 +51,11 @@ VOTE_COLUMNS = (
 
 
 def stream_labels(
-    db: Database, campaign_id: int, with_proposals: bool = False, precision: float | None = None
+    db: Database,
+    campaign_id: int,
+    with_proposals: bool = False,
+    precision: float | None = None,
+    subset_id: int | None = None,
 ) -> Iterator[str]:
     """Stream the labels of a campaign as CSV text, with a header, ordered by filename.
 
@@ -57,21 +63,27 @@ def stream_labels(
         with_proposals: use proposals of the current model run where the votes have no label.
         precision: use only proposals of which this share was right on images left out of training
             (`threshold_of_run`); None: all.
+        subset_id: write only images of this subset; None: all.
 
     Raises:
-        NotFound: there is no such campaign.
-        Conflict: there are no proposals, or the run does not reach the precision. All errors are
-            raised before the first chunk.
+        NotFound: there is no such campaign or subset.
+        Conflict: there are no proposals, the run does not reach the precision, or the subset has
+            no image. All errors are raised before the first chunk.
+        InvalidInput: the subset has images of another data set.
     """
     with db.read() as session:
         campaign = get_campaign(session, campaign_id)
         if with_proposals:
             _find_source(session, campaign, precision)
-    return stream_label_rows(
-        _in_one_transaction(
-            db, lambda session: _label_rows(session, campaign, with_proposals, precision)
-        )
-    )
+        subset = get_subset(session, subset_id) if subset_id is not None else None
+        if subset is not None:
+            check_usable(session, subset, campaign)
+
+    def rows(session: Session) -> Iterator[LabelRow]:
+        among = [Image.id.in_(select_members(session, subset))] if subset is not None else []
+        return _label_rows(session, campaign, with_proposals, precision, among)
+
+    return stream_label_rows(_in_one_transaction(db, rows))
 
 
 def threshold_of_run(run: ModelRun, precision: float) -> float:
@@ -138,10 +150,14 @@ def _find_source(
 
 
 def _label_rows(
-    session: Session, campaign: Campaign, with_proposals: bool, precision: float | None
+    session: Session,
+    campaign: Campaign,
+    with_proposals: bool,
+    precision: float | None,
+    among: Sequence[ColumnElement[bool]],
 ) -> Iterator[LabelRow]:
     run_id, least = _find_source(session, campaign, precision) if with_proposals else (None, 0.0)
-    statement = _select_labels(campaign.id, run_id).order_by(_by_filename(session))
+    statement = _select_labels(campaign.id, run_id).where(*among).order_by(_by_filename(session))
     for row in session.execute(statement.execution_options(yield_per=CHUNK)):
         proposed = run_id is not None and row.status != "agreed" and row.p_left is not None
         yield _proposed_row(row, least) if proposed else _voted_row(row)

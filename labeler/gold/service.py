@@ -330,10 +330,19 @@ def import_gold(
     return add_gold(session, campaign_id, new, "csv", by)
 
 
-def gold_from_supervisors(session: Session, campaign_id: int, by: Actor = NOBODY) -> GoldReport:
+def gold_from_supervisors(
+    session: Session,
+    campaign_id: int,
+    by: Actor = NOBODY,
+    *,
+    among: Select[int] | None = None,
+) -> GoldReport:
     """Make gold of the images on whose label all supervisors who answered agree.
 
     An image that is already gold stays as it is, whatever the supervisors answered.
+
+    Parameters:
+        among: selects the ids of the images to choose from; None: all of the campaign.
     """
     rows = session.execute(
         select(Vote.image_id, func.min(Vote.answer))
@@ -344,6 +353,7 @@ def gold_from_supervisors(session: Session, campaign_id: int, by: Actor = NOBODY
             Vote.counts,
             Annotator.role.in_(_SUPERVISING),
             ~is_gold(campaign_id, Vote.image_id),
+            *_among(among, Vote.image_id),
         )
         .group_by(Vote.image_id)
         .having(func.count(Vote.answer.distinct()) == 1, func.min(Vote.answer).in_(LABELS))
@@ -358,6 +368,8 @@ def promote_unanimous(
     min_votes: int,
     count: int,
     by: Actor = NOBODY,
+    *,
+    among: Select[int] | None = None,
 ) -> GoldReport:
     """Make gold of images on which at least `min_votes` people agree and nobody differs.
 
@@ -366,6 +378,7 @@ def promote_unanimous(
     Parameters:
         min_votes: >= 2.
         count: how many images in all, >= 1; fewer if fewer are unanimous.
+        among: selects the ids of the images to choose from; None: all of the campaign.
 
     Raises:
         InvalidInput: fewer than 2 votes or more than a column counts, or a count below 1.
@@ -375,7 +388,10 @@ def promote_unanimous(
             f"Enter at least 2 votes per image, at most {MAX_SMALL:,}, and a number of images of "
             "at least 1."
         )
-    found = {label: _unanimous(campaign_id, label, min_votes) for label in LABELS}
+    found = {
+        label: _unanimous(campaign_id, label, min_votes).where(*_among(among, Consensus.image_id))
+        for label in LABELS
+    }
     available = {
         label: session.scalar(select(func.count()).select_from(ids.subquery())) or 0
         for label, ids in found.items()
@@ -419,6 +435,10 @@ def _unanimous(campaign_id: int, label: str, min_votes: int) -> Select[int]:
         *others,
         ~is_gold(campaign_id, Consensus.image_id),
     )
+
+
+def _among(among: Select[int] | None, image_id: Any) -> list[ColumnElement[bool]]:
+    return [] if among is None else [image_id.in_(among)]
 
 
 def _select_images(campaign_id: int, *columns: Any) -> Select[Any]:

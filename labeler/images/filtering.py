@@ -22,11 +22,13 @@ from labeler.models.campaigns import Campaign
 from labeler.models.consensus import CONSENSUS_STATUSES, Consensus, Gold
 from labeler.models.images import MAX_FILENAME, Dataset, Image
 from labeler.models.proposals import Proposal
+from labeler.models.subsets import SubsetImage
 from labeler.rules.validation import (
     Problem,
     check_number,
     check_whole,
     check_word,
+    known_fields,
     read_whole,
     refuse_problems,
 )
@@ -69,6 +71,7 @@ class ImageFilter:
         identity: the number of the person in the image.
         partition: of CelebA: 0 train, 1 valid, 2 test.
         yaw: in degrees, positive towards the viewer's right.
+        subset: the number of a frozen subset of the data set.
         attributes: required values by name.
 
     Raises:
@@ -86,6 +89,7 @@ class ImageFilter:
     identity: int | None = None
     partition: int | None = None
     yaw: Range = Range()
+    subset: int | None = None
     attributes: Mapping[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -99,7 +103,11 @@ class ImageFilter:
         for name, allowed in words.items():
             if getattr(self, name) is not None:
                 yield check_word(name, getattr(self, name), allowed)
-        for name, largest in {"identity": MAX_ID, "partition": MAX_SMALL}.items():
+        for name, largest in {
+            "identity": MAX_ID,
+            "partition": MAX_SMALL,
+            "subset": MAX_ID,
+        }.items():
             if getattr(self, name) is not None:
                 yield check_whole(name, getattr(self, name), 0, largest)
         yield from _check_range("probability", self.probability, 0, 1)
@@ -120,10 +128,31 @@ class ImageFilter:
             return replace(self, attributes=kept)
         return replace(self, **{name: _DEFAULTS[name]})
 
+    def as_dict(self) -> dict[str, Any]:
+        """The conditions that are set, as JSON values. A range becomes its two ends."""
+        set_ones = {name: getattr(self, name) for name in self.names if name in _DEFAULTS}
+        values = {
+            name: [value.low, value.high] if isinstance(value, Range) else value
+            for name, value in set_ones.items()
+        }
+        return values | ({"attributes": dict(self.attributes)} if self.attributes else {})
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ImageFilter:
+        """The filter of `as_dict`.
+
+        Raises:
+            RuleError: a name is unknown, or a value is not allowed.
+        """
+        known = known_fields(cls, "condition", values)
+        ranges = {name: Range(*known[name]) for name in known.keys() & _RANGES}
+        return cls(**{**known, **ranges})
+
 
 _DEFAULTS: dict[str, Any] = {
     one.name: one.default for one in fields(ImageFilter) if one.name != "attributes"
 }
+_RANGES = {name for name, default in _DEFAULTS.items() if isinstance(default, Range)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +180,16 @@ def select_ids(scope: Scope, wanted: ImageFilter) -> tuple[Select[int], Any]:
     """
     by_file = [*_by_file(scope, wanted)]
     by_votes = [*_by_votes(wanted)]
-    if by_votes:  # each row of the campaign is about an image of its data set
-        column: Any = Consensus.image_id
+    if wanted.subset is not None:  # its images first: they may be few
+        column: Any = SubsetImage.image_id
+        found = select(column).where(SubsetImage.subset_id == wanted.subset)
+        own = Image.dataset_id == scope.dataset.id
+        found = found.join(Image, Image.id == column).where(own, *by_file)
+        if by_votes:
+            row = and_(Consensus.campaign_id == scope.campaign_id, Consensus.image_id == column)
+            found = found.join(Consensus, row).where(*by_votes)
+    elif by_votes:  # each row of the campaign is about an image of its data set
+        column = Consensus.image_id
         found = select(column).where(Consensus.campaign_id == scope.campaign_id, *by_votes)
         if by_file:
             found = found.join(Image, Image.id == column).where(*by_file)

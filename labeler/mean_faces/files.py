@@ -27,6 +27,7 @@ class Options:
         mirror: whether each image also counts as its mirror image.
         min_percent: the smallest probability of a label in percent, 0 to 100.
         with_proposals: use the model's label where the votes have none.
+        subset_id: only images of this subset; None: all.
 
     Raises:
         InvalidInput: the percentage is not 0 to 100.
@@ -35,6 +36,7 @@ class Options:
     mirror: bool = True
     min_percent: int = 0
     with_proposals: bool = False
+    subset_id: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_percent <= 100:
@@ -45,7 +47,9 @@ class Options:
     def name(self, campaign_id: int) -> str:
         """Return the name of the file, without its suffix."""
         content = f"{'mirrored' if self.mirror else 'plain'}-{self.min_percent}"
-        return f"mean-faces-{campaign_id}-{content}{'-proposals' if self.with_proposals else ''}"
+        within = "" if self.subset_id is None else f"-subset-{self.subset_id}"
+        proposals = "-proposals" if self.with_proposals else ""
+        return f"mean-faces-{campaign_id}-{content}{proposals}{within}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +79,12 @@ def make(
     """
     # Late: the site only looks for files, so it does not need NumPy.
     from labeler.mean_faces.drawing import render_mean_faces
-    from labeler.mean_faces.service import draw_mean_faces
+    from labeler.mean_faces.service import WantedLabels, draw_mean_faces
 
     faces = draw_mean_faces(
         db,
         campaign_id,
-        min_probability=options.min_percent / 100,
-        with_proposals=options.with_proposals,
+        WantedLabels(options.min_percent / 100, options.with_proposals, options.subset_id),
         mirror=options.mirror,
         progress=progress,
     )

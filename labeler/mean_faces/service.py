@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import and_, select
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session
 
 from labeler.campaigns.service import get_campaign
@@ -26,10 +26,13 @@ from labeler.mean_faces.statistics import (
     check_mirrored_edges,
     find_poses,
 )
+from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
 from labeler.models.images import Image
 from labeler.models.proposals import Proposal
 from labeler.proposals.runs import current_run
+from labeler.subsets.members import check_usable, select_members
+from labeler.subsets.service import get_subset
 from rotation.data.crop import standard_crop
 from rotation.data.decoding import decode
 from rotation.data.image_names import match_keys
@@ -71,12 +74,26 @@ class LabelledImages:
         return digest.hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class WantedLabels:
+    """Which labels of a campaign are used.
+
+    Attributes:
+        min_probability: the smallest probability of a label, by the consensus or the proposal.
+        with_proposals: use the best label of the current model run where the votes have none.
+        subset_id: use only images of this subset; None: all.
+    """
+
+    min_probability: float = 0.0
+    with_proposals: bool = False
+    subset_id: int | None = None
+
+
 def draw_mean_faces(
     db: Database,
     campaign_id: int,
+    wanted: WantedLabels | None = None,
     *,
-    min_probability: float = 0.0,
-    with_proposals: bool = False,
     mirror: bool = False,
     edges: Sequence[float] = POSE_EDGES,
     progress: Progress | None = None,
@@ -87,45 +104,49 @@ def draw_mean_faces(
     This takes seconds to minutes (docs/mean-faces.md).
 
     Parameters:
-        min_probability, with_proposals: as for `choose_images`.
+        wanted: as for `choose_images`.
         mirror, edges, progress, processes: as for `sum_faces`.
 
     Raises:
-        NotFound: there is no such campaign.
-        Conflict: there are no proposals.
-        InvalidInput: a probability is not 0 to 1, or the edges are wrong.
+        NotFound: there is no such campaign or subset.
+        Conflict: there are no proposals, or the subset has no image.
+        InvalidInput: a probability is not 0 to 1, the edges are wrong, or the subset has images of
+            another data set.
         DatasetError: the folder or zip file cannot be opened.
     """
     with db.read() as session:
-        chosen = choose_images(session, campaign_id, min_probability, with_proposals)
+        chosen = choose_images(session, campaign_id, wanted)
     return sum_faces(chosen, mirror, edges, progress, processes)
 
 
 def choose_images(
-    session: Session, campaign_id: int, min_probability: float = 0.0, with_proposals: bool = False
+    session: Session,
+    campaign_id: int,
+    wanted: WantedLabels | None = None,
 ) -> LabelledImages:
     """Return the images of a campaign that have a label, by image number.
 
     Parameters:
-        min_probability: the smallest probability of a label, by the consensus or the proposal.
-        with_proposals: use the best label of the current model run where the votes have none.
+        wanted: which labels are used; None: all that the votes have given.
 
     Raises:
-        NotFound: there is no such campaign.
-        Conflict: there are no proposals.
-        InvalidInput: the probability is not 0 to 1.
+        NotFound: there is no such campaign or subset.
+        Conflict: there are no proposals, or the subset has no image.
+        InvalidInput: the probability is not 0 to 1, or the subset has images of another data set.
     """
-    _check_probability(min_probability)
+    wanted = wanted or WantedLabels()
+    _check_probability(wanted.min_probability)
     campaign = get_campaign(session, campaign_id)
-    found = _agreed_rows(session, campaign_id, min_probability)
-    if with_proposals:
+    among = _among(session, campaign, wanted.subset_id)
+    found = _agreed_rows(session, campaign_id, wanted.min_probability, among)
+    if wanted.with_proposals:
         run = current_run(session, campaign.dataset_id)
         if run is None:
             raise Conflict(
                 "There are no proposals yet. Run `python manage.py propose`, or draw the "
                 "figure without proposals."
             )
-        found += _proposed_rows(session, campaign_id, run.id, min_probability)
+        found += _proposed_rows(session, campaign_id, run.id, wanted.min_probability, among)
     found.sort(key=lambda pair: pair[0].id)
     return LabelledImages(
         path=campaign.dataset.path,
@@ -233,7 +254,20 @@ def _check_probability(probability: float) -> None:
         raise InvalidInput(f"The lowest probability is {probability}. It must be between 0 and 1.")
 
 
-def _agreed_rows(session: Session, campaign_id: int, least: float) -> list[tuple[Any, str]]:
+def _among(
+    session: Session, campaign: Campaign, subset_id: int | None
+) -> list[ColumnElement[bool]]:
+    """Return the condition that an image is in the subset; none without one."""
+    if subset_id is None:
+        return []
+    subset = get_subset(session, subset_id)
+    check_usable(session, subset, campaign)
+    return [Image.id.in_(select_members(session, subset))]
+
+
+def _agreed_rows(
+    session: Session, campaign_id: int, least: float, among: Sequence[ColumnElement[bool]]
+) -> list[tuple[Any, str]]:
     """Return image rows (id, filename, sha256, yaw_deg) and labels, of agreed images."""
     rows = session.execute(
         select(Image.id, Image.filename, Image.sha256, Image.yaw_deg, Consensus.label)
@@ -242,13 +276,18 @@ def _agreed_rows(session: Session, campaign_id: int, least: float) -> list[tuple
             Consensus.campaign_id == campaign_id,
             Consensus.status == "agreed",
             Consensus.probability >= least,
+            *among,
         )
     )
     return [(row, row.label) for row in rows]
 
 
 def _proposed_rows(
-    session: Session, campaign_id: int, run_id: int, least: float
+    session: Session,
+    campaign_id: int,
+    run_id: int,
+    least: float,
+    among: Sequence[ColumnElement[bool]],
 ) -> list[tuple[Any, str]]:
     """Return the same for other images, from proposals. Ties have no label."""
     chances = (Proposal.p_left, Proposal.p_center, Proposal.p_right)
@@ -256,7 +295,7 @@ def _proposed_rows(
         select(Image.id, Image.filename, Image.sha256, Image.yaw_deg, *chances)
         .join(Consensus, Consensus.image_id == Image.id)
         .join(Proposal, and_(Proposal.image_id == Image.id, Proposal.model_run_id == run_id))
-        .where(Consensus.campaign_id == campaign_id, Consensus.status != "agreed")
+        .where(Consensus.campaign_id == campaign_id, Consensus.status != "agreed", *among)
     )
     found = []
     for row in rows:

@@ -20,6 +20,7 @@ from labeler.models import (
     jobs,
     privacy,
     proposals,
+    subsets,
     voting,
 )
 
@@ -32,5 +33,6 @@ __all__ = [
     "jobs",
     "privacy",
     "proposals",
+    "subsets",
     "voting",
 ]

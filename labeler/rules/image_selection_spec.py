@@ -19,6 +19,7 @@ class ImageSelection:
         sample: number of images, drawn at random from those that fit; None: all.
         seed: of the sample.
         filenames: select only these; None: all.
+        subset: the number of a frozen subset; None: all.
 
     Raises:
         RuleError: parts are wrong. It contains all of them.
@@ -29,6 +30,7 @@ class ImageSelection:
     sample: int | None = None
     seed: int = 0
     filenames: tuple[str, ...] | None = None
+    subset: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "partitions", tuple(sorted(set(self.partitions))))
@@ -41,6 +43,8 @@ class ImageSelection:
             yield check_whole("partitions", partition, 0, 9)
         if self.sample is not None:
             yield check_whole("sample", self.sample, 1, 10**9)
+        if self.subset is not None:
+            yield check_whole("subset", self.subset, 1, 2**31 - 1)
         yield check_whole("seed", self.seed, 0, 2**31 - 1)
         if self.filenames == ():
             yield Problem(field="filenames", given=[], needed="at least one name")

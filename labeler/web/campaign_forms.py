@@ -9,7 +9,11 @@ from flask import request
 from sqlalchemy.orm import Session
 
 from labeler.campaigns.default_guideline import DEFAULT_GUIDELINE
-from labeler.campaigns.image_selection import SampleTooLarge, list_partitions
+from labeler.campaigns.image_selection import (
+    SampleTooLarge,
+    UnusableSubset,
+    list_partitions,
+)
 from labeler.campaigns.service import MAX_GUIDELINE, MAX_NAME, CampaignPlan
 from labeler.csv_input import read_filenames
 from labeler.errors import BrokenData, Conflict, NotFound, SidelightError
@@ -73,6 +77,7 @@ class CampaignForm:
     sample: str = ""
     seed: str = "0"
     filenames: str = ""
+    subset: str = ""
     unreadable: str = ""
     problems: dict[str, str] = field(default_factory=dict)
     max_guideline: ClassVar[int] = MAX_GUIDELINE
@@ -119,6 +124,7 @@ class CampaignForm:
             Conflict: "name",
             NotFound: "filenames",
             SampleTooLarge: "sample",
+            UnusableSubset: "subset",
         }
         self.problems[places.get(type(error), "selection")] = error.message
 
@@ -147,6 +153,7 @@ class CampaignForm:
         numbers = {
             "sample": self._whole("sample", self.sample or None),
             "seed": self._whole("seed", self.seed or "0"),
+            "subset": self._whole("subset", self.subset or None),
         }
         if self.unreadable:
             self.problems["filenames"] = self.unreadable
@@ -154,7 +161,7 @@ class CampaignForm:
             names = read_filenames(self.filenames)
         except SidelightError as error:
             self.problems["filenames"] = error.message
-        if self.problems.keys() & {"sample", "seed", "filenames"}:
+        if self.problems.keys() & {"sample", "seed", "subset", "filenames"}:
             return None
         try:
             return ImageSelection(
@@ -184,6 +191,7 @@ _LABELS = {
     "sample": "Random sample",
     "seed": "Seed of the random sample",
     "attributes": "Attributes",
+    "subset": "Only images of a subset",
     "filenames": "Only images in a list",
     **{name: field.label for name, field in FIELDS.items()},
     "guideline": "Guideline",
@@ -214,6 +222,7 @@ def sent_form(dataset: Dataset | None = None) -> CampaignForm:
             if (said := request_fields.text(f"attribute-{index}")) in ("yes", "no")
         }
         form.sample, form.seed = request_fields.text("sample"), request_fields.text("seed")
+        form.subset = request_fields.text("subset").strip()
         form.filenames = request_fields.text("filenames")
         try:
             form.filenames = request_fields.uploaded_text("list") or form.filenames
@@ -252,8 +261,12 @@ def attribute_words(name: str) -> str:
     return name.replace("_o_Clock", " o’Clock").replace("_", " ")
 
 
-def describe_selection(selection: ImageSelection) -> str:
-    """Describe a selection in words."""
+def describe_selection(selection: ImageSelection, subset: str = "") -> str:
+    """Describe a selection in words.
+
+    Parameters:
+        subset: the name of its subset.
+    """
     if selection.is_everything:
         return "all images"
     parts = []
@@ -263,6 +276,8 @@ def describe_selection(selection: ImageSelection) -> str:
         f"{'' if wanted else 'not '}{name.replace('_', ' ')}"
         for name, wanted in selection.attributes.items()
     ]
+    if selection.subset is not None:
+        parts.append(f"of the subset {subset or selection.subset}")
     if selection.filenames is not None:
         parts.append(f"from a list of {len(selection.filenames):,}")
     if selection.sample is not None:
@@ -276,3 +291,4 @@ def keep_what_fits(session: Session, form: CampaignForm, dataset: Dataset) -> No
     form.attributes = {
         name: said for name, said in form.attributes.items() if name in dataset.attribute_names
     }
+    form.subset = ""

@@ -13,8 +13,10 @@ from labeler.campaigns import image_selection
 from labeler.images.datasets import list_datasets
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
+from labeler.models.subsets import Subset
 from labeler.progress import campaign_progress
 from labeler.rules.image_selection_spec import ImageSelection
+from labeler.subsets.service import frozen_names
 from labeler.web.campaign_forms import (
     CampaignForm,
     Choice,
@@ -73,6 +75,7 @@ class NewCampaignPage(Page):
     datasets: list[Choice]
     partitions: list[Choice]
     attributes: list[Choice]
+    subsets: list[Choice]
     total: int
     selected: int | None
     preview: Markup
@@ -125,6 +128,10 @@ def new_page(
         [Choice(str(one.id), one.name, "yes" if one.id == dataset.id else "") for one in found],
         partition_choices(session, dataset, form),
         attribute_choices(dataset, form),
+        [
+            Choice(str(number), name, "yes" if form.subset == str(number) else "")
+            for number, name in frozen_names(session, dataset.id).items()
+        ],
         total,
         selected,
         markdown(form.guideline),
@@ -157,7 +164,7 @@ def campaign_page(
         found.name,
         form,
         dataset.name,
-        describe_selection(found.parsed_selection),
+        describe_selection(found.parsed_selection, _subset_name(session, found)),
         found.active,
         found.paused_at,
         [_statistic(found, word, *counted) for word, counted in counts.items()],
@@ -171,6 +178,12 @@ def campaign_page(
         copy_name=copy_name or f"{found.name} 2",
         copy_problem=copy_problem,
     )
+
+
+def _subset_name(session: Session, found: Campaign) -> str:
+    number = found.parsed_selection.subset
+    subset = None if number is None else session.get(Subset, number)
+    return subset.name if subset is not None else ""
 
 
 def _statistic(found: Campaign, word: str, count: int, status: str) -> Statistic:

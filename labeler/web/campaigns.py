@@ -73,7 +73,8 @@ def new_campaign() -> tuple[str, int]:
     """The form for a new campaign."""
     with db().read() as session:
         dataset = _dataset(session, request_fields.row_number("dataset"))
-        return render(new_page(session, dataset, CampaignForm()))
+        subset = request_fields.row_number("subset")
+        return render(new_page(session, dataset, CampaignForm(subset=str(subset or ""))))
 
 
 @bp.post("/campaigns")

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from labeler.audit.log import record
 from labeler.exports import csv_files
-from labeler.web import access, current_campaign
+from labeler.web import access, current_campaign, request_fields
 from labeler.web.context import actor, db
 from labeler.web.formatting import download_name
 
@@ -21,13 +21,18 @@ SURE_PRECISION = 0.95  # share of the sure proposals that are right
 @bp.get("/export/labels.csv")
 @access.only("supervisor", "admin")
 def labels_csv() -> Response:
-    """The labels as CSV; with `proposals=yes` also proposals, with `sure=yes` only sure ones."""
+    """The labels as CSV; with `proposals=yes` also proposals, with `sure=yes` only sure ones.
+
+    With `subset=NUMBER` only those of the images of a subset.
+    """
     sure = request.args.get("sure") == "yes"
+    subset_id = request_fields.optional_row("subset")
     with_proposals = sure or request.args.get("proposals") == "yes"
     kind = "-and-sure-proposals" if sure else "-and-proposals" if with_proposals else ""
-    campaign_id, name = _logged_campaign(f"labels{kind}")
+    within = "" if subset_id is None else f"-of-subset-{subset_id}"
+    campaign_id, name = _logged_campaign(f"labels{kind}{within}")
     rows = csv_files.stream_labels(
-        db(), campaign_id, with_proposals, SURE_PRECISION if sure else None
+        db(), campaign_id, with_proposals, SURE_PRECISION if sure else None, subset_id
     )
     return _csv(name, rows)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from flask import Blueprint, flash, redirect, url_for
+from sqlalchemy import Select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
@@ -14,12 +16,15 @@ from labeler.errors import InvalidInput, SidelightError
 from labeler.gold import service as gold
 from labeler.gold.service import GoldReport, GoldStatus
 from labeler.jobs import kinds
+from labeler.subsets.members import select_members
 from labeler.web import access, confirmation, request_fields
+from labeler.web.campaign_forms import Choice
 from labeler.web.confirmation import Undo
 from labeler.web.context import Page, account, actor, db, render
 from labeler.web.current_campaign import campaign, campaign_or_none
 from labeler.web.formatting import Statistic, plural
 from labeler.web.images import image_address
+from labeler.web.subset_choice import chosen_subset, subset_choices
 from rotation.data.labels import LABELS
 
 bp = Blueprint("gold", __name__, url_prefix="/admin")
@@ -72,6 +77,7 @@ class GoldPage(Page):
     promote: PromoteForm = PromoteForm()
     training: int = 0
     is_later: bool = False
+    subsets: Sequence[Choice] = ()
 
 
 @bp.get("/gold", endpoint="gold")
@@ -106,7 +112,8 @@ def gold_from_supervisors() -> Response:
     """Make gold questions of images on which supervisors agree."""
     with db().write() as session:
         campaign_id = campaign(session).id
-        report = gold.gold_from_supervisors(session, campaign_id, actor())
+        among = _among(session)
+        report = gold.gold_from_supervisors(session, campaign_id, actor(), among=among)
         _queue_refresh(session, campaign_id, report)
     return _done(campaign_id, report)
 
@@ -120,7 +127,8 @@ def promote_gold() -> tuple[str, int] | Response:
         wanted = request_fields.whole("min_votes"), request_fields.whole("count")
         with db().write() as session:
             campaign_id = campaign(session).id
-            report = gold.promote_unanimous(session, campaign_id, *wanted, actor())
+            among = _among(session)
+            report = gold.promote_unanimous(session, campaign_id, *wanted, actor(), among=among)
             _queue_refresh(session, campaign_id, report)
     except InvalidInput as error:
         return render(_page(error.message, form), error.status)
@@ -155,6 +163,12 @@ def restore_gold(gold_id: int) -> Response:
         kinds.refresh_all_images.queue(session, campaign_id, account().id)
     confirmation.tell("The image is a gold question again.")
     return redirect(request_fields.way_back(url_for("gold.gold", campaign=campaign_id)), 303)
+
+
+def _among(session: Session) -> Select[int] | None:
+    """Return what selects the images to choose from; None if the form names no subset."""
+    subset = chosen_subset(session, campaign(session))
+    return None if subset is None else select_members(session, subset)
 
 
 def _ask_revoking(status: GoldStatus) -> tuple[str, int]:
@@ -202,6 +216,9 @@ def _page(problem: str = "", promote: PromoteForm | None = None) -> GoldPage:
             return GoldPage(0, "", [], [])
         counts = gold.count_gold(session, found.id)
         rows = _rows(session, found.id)
+        subsets = subset_choices(
+            session, found.dataset_id, request_fields.row_number("subset") or None
+        )
     return GoldPage(
         found.id,
         found.name,
@@ -213,6 +230,7 @@ def _page(problem: str = "", promote: PromoteForm | None = None) -> GoldPage:
         promote or PromoteForm(),
         found.parsed_rules.training,
         request_fields.row_number("before") > 0,
+        subsets,
     )
 
 

@@ -135,7 +135,28 @@ TOPICS = {
         (
             "To find errors, filter for labels that differ from the proposal.",
             "Open an image to see every answer, and how its label came about.",
-            "Keep the address of the page to return to the same filter.",
+            "Keep the filter as a subset to use its images elsewhere.",
+        ),
+    ),
+    "subsets": Topic(
+        "A subset is a filter of the images, or a list of them, under a name. Campaigns, downloads "
+        "of labels, gold questions, mean faces and the rotation engine take one.",
+        (
+            (
+                "Live",
+                "The filter is run anew each time, with the votes and proposals of one campaign.",
+            ),
+            ("Frozen", "An exact list. It never changes, whatever people vote."),
+            (
+                "SHA-256 of the names",
+                "Two lists with the same hash have the same images. It is the hash of the sorted "
+                "file names, one per line.",
+            ),
+        ),
+        (
+            "Filter the images, then press “Keep as a subset”.",
+            "Freeze a subset before you publish results about it.",
+            "Download the file names to turn heads with these images only.",
         ),
     ),
     "data-sets": Topic(

@@ -25,6 +25,7 @@ from labeler.images.serving import files_are_gone
 from labeler.labels import likeliest_label
 from labeler.models.campaigns import Campaign
 from labeler.progress.campaign_progress import COUNTED_UP_TO
+from labeler.subsets.service import frozen_names
 from labeler.web import access, current_campaign, request_fields
 from labeler.web.campaign_forms import PARTITIONS, Choice
 from labeler.web.context import Page, db, render
@@ -92,7 +93,10 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class ImagesPage(Page):
-    """The filter and the images. `gone`: the place of the files, if none of it is there."""
+    """The filter and the images. `gone`: the place of the files, if none of it is there.
+
+    `keep`: the address that keeps the filter as a subset, "" if it is wrong.
+    """
 
     template = "images/browser.html"
     campaign_id: int
@@ -106,6 +110,8 @@ class ImagesPage(Page):
     everything: str = ""
     dataset: str = ""
     gone: str = ""
+    keep: str = ""
+    subsets: Sequence[Choice] = ()
     labels: Sequence[str] = LABELS
     no_proposal: str = NO_PROPOSAL
     titles: Any = None
@@ -140,6 +146,7 @@ def images() -> tuple[str, int] | Response:
         scope = load_scope(session, found)
         has_files = not files_are_gone(scope.dataset.path)
         asked = _Asked(found, scope, form, tally(session, scope), has_files)
+        form.subsets = frozen_names(session, scope.dataset.id)
         wanted = form.filter(scope.dataset.attribute_names)
         if wanted is not None and form.has_blanks:  # as a form sends it
             return redirect(asked.address(form.query))
@@ -185,8 +192,18 @@ def _page(session: Session, asked: _Asked, wanted: ImageFilter | None) -> Images
         asked.address({}),
         dataset.name,
         "" if asked.has_files else dataset.path,
+        _keep_address(asked) if wanted is not None else "",
+        [
+            Choice(str(number), name, "yes" if form.get("subset") == str(number) else "")
+            for number, name in form.subsets.items()
+        ],
         titles=TITLES,
     )
+
+
+def _keep_address(asked: _Asked) -> str:
+    query: dict[str, Any] = {**asked.form.query, "campaign": asked.campaign.id}
+    return url_for("subsets.new_subset", **query)
 
 
 def _grid(

@@ -17,7 +17,8 @@ ATTRIBUTE = "attribute-"
 WORDS = ("search", "status", "label", "proposal")
 YES_NO = {"yes": True, "no": False}
 RANGES = {"probability": 100, "confidence": 100, "yaw": 1}  # and the factor of what people enter
-PLAIN = (*WORDS, "differs", "gold", "identity", "partition")
+NUMBERS = ("identity", "partition", "subset")
+PLAIN = (*WORDS, "differs", "gold", *NUMBERS)
 FIELDS = (*PLAIN, *(f"{name}_{end}" for name in RANGES for end in ("from", "to")))
 PLACES = ("campaign", "after", "before")  # what an address has besides the filter
 NUMBER = re.compile(r"[+-]?\d{1,9}([.,]\d{0,9})?", re.ASCII)
@@ -33,6 +34,7 @@ TITLES = {
     "identity": "Person",
     "partition": "Partition",
     "yaw": "Yaw",
+    "subset": "Subset",
 }
 STATUS_WORDS = {
     "selected": "in the campaign",
@@ -54,13 +56,15 @@ class FilterForm:
     """The values of the fields as texts, without empty ones.
 
     `attributes`: `yes` or `no` by name. `problems`: messages by field; `filter` is the key for
-    what has no field, and `attributes` for all attributes.
+    what has no field, and `attributes` for all attributes. `subsets`: the names of the subsets
+    that may be a condition, by number.
     """
 
     values: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     has_blanks: bool = False
+    subsets: Mapping[int, str] = field(default_factory=dict)
 
     def get(self, name: str) -> str:
         """The text of a field."""
@@ -97,6 +101,7 @@ class FilterForm:
             )
         if not {*self.attributes.values()} <= YES_NO.keys():
             self.problems.setdefault("attributes", "Allowed are yes, no.")
+        self._check_subset()
         values = {**self._plain(), **{name: self._range(name) for name in RANGES}}
         chosen = {name: YES_NO.get(said, True) for name, said in self.attributes.items()}
         try:
@@ -107,6 +112,12 @@ class FilterForm:
                 self.problems[one.field] = one.sentence(scale)
         return None if self.problems else wanted
 
+    def _check_subset(self) -> None:
+        given = self.get("subset")
+        if given and read_whole(given) not in self.subsets:
+            known = "Choose one of the list." if self.subsets else "Freeze a subset first."
+            self.problems["subset"] = f"The data set has no frozen subset {given[:20]}. {known}"
+
     def _plain(self) -> dict[str, Any]:
         values: dict[str, Any] = {name: self.values[name] for name in WORDS if name in self.values}
         for name in ("differs", "gold"):
@@ -114,7 +125,7 @@ class FilterForm:
                 values[name] = YES_NO.get(self.values[name])
                 if values[name] is None:
                     self.problems[name] = "Allowed are yes, no."
-        for name in ("identity", "partition"):
+        for name in NUMBERS:
             if name in self.values:
                 values[name] = read_whole(self.values[name])
                 if values[name] is None:
@@ -165,6 +176,25 @@ def read_form(args: MultiDict[str, str]) -> FilterForm:
     return form
 
 
+def form_of(wanted: ImageFilter) -> FilterForm:
+    """The form of a stored filter: what somebody would have to enter."""
+    form = FilterForm(attributes={name: _yes_no(one) for name, one in wanted.attributes.items()})
+    for name in wanted.names:
+        if name in RANGES:
+            limits = getattr(wanted, name)
+            for end, value in (("from", limits.low), ("to", limits.high)):
+                if value is not None:
+                    form.values[f"{name}_{end}"] = f"{value * RANGES[name]:.9g}"
+        elif not name.startswith(ATTRIBUTE):
+            value = getattr(wanted, name)
+            form.values[name] = _yes_no(value) if isinstance(value, bool) else str(value)
+    return form
+
+
+def _yes_no(value: bool) -> str:
+    return next(word for word, meant in YES_NO.items() if meant == value)
+
+
 def describe(form: FilterForm, wanted: ImageFilter) -> list[Condition]:
     """The conditions of a filter in words."""
     return [Condition(name, *_describe(form, name)) for name in wanted.names]
@@ -177,6 +207,8 @@ def _describe(form: FilterForm, name: str) -> tuple[str, str]:
     if name in RANGES:
         return TITLES[name], _describe_range(form, name, " %" if RANGES[name] == 100 else "°")
     value = form.get(name)
+    if name == "subset":
+        return TITLES[name], form.subsets.get(read_whole(value) or 0, value)
     return TITLES[name], WORDS_OF.get(name, {}).get(value, value)
 
 
@@ -185,6 +217,12 @@ def _describe_range(form: FilterForm, name: str, unit: str) -> str:
     if low and high:
         return f"{low} to {high}{unit}"
     return f"{low}{unit} or more" if low else f"{high}{unit} or less"
+
+
+def describe_in_words(form: FilterForm, wanted: ImageFilter) -> str:
+    """A filter as one line, such as `Label: left; Yaw: 20° or more`."""
+    conditions = [f"{one.title}: {one.value}" for one in describe(form, wanted)]
+    return "; ".join(conditions) or "all images of the data set"
 
 
 def status_word(status: str) -> str:

@@ -16,11 +16,13 @@ from labeler.jobs import kinds, queue
 from labeler.mean_faces import files
 from labeler.mean_faces.files import DrawnFigure, Options
 from labeler.models.base import utc_now
-from labeler.web import access, current_campaign
+from labeler.web import access, current_campaign, request_fields
+from labeler.web.campaign_forms import Choice
 from labeler.web.context import Page, account, db, render, settings
 from labeler.web.current_campaign import links
 from labeler.web.formatting import download_name
 from labeler.web.jobs import JobRow, list_open_jobs
+from labeler.web.subset_choice import chosen_subset, subset_choices
 from rotation.data.labels import LABELS
 
 bp = Blueprint("mean_faces", __name__, url_prefix="/admin")
@@ -62,6 +64,7 @@ class MeanFacesPage(Page):
     percents: Sequence[int] = PERCENTS
     figure: FigureView | None = None
     queued: bool = False
+    subsets: Sequence[Choice] = ()
     jobs: Sequence[JobRow] = ()
 
 
@@ -74,6 +77,7 @@ def mean_faces_page() -> tuple[str, int]:
         if campaign is None:
             return render(MeanFacesPage(utc_now()))
         choices = _choices()
+        subsets = subset_choices(session, campaign.dataset_id, choices.subset_id)
         open_jobs = list_open_jobs(session)
         queued = _is_queued(session, campaign.id, choices)
     stored = files.find(settings().home, campaign.id, choices)
@@ -85,6 +89,7 @@ def mean_faces_page() -> tuple[str, int]:
         query={**links(campaign), **_query(choices)},
         figure=_figure_view(stored) if stored else None,
         queued=queued,
+        subsets=subsets,
         jobs=open_jobs,
     )
     return render(page)
@@ -111,6 +116,7 @@ def make_mean_faces() -> Response:
     choices = _choices()
     with db().write() as session:
         campaign = current_campaign.campaign(session)
+        chosen_subset(session, campaign)
         if not _is_queued(session, campaign.id, choices):
             kinds.draw_mean_faces.queue(session, campaign.id, account().id, options=asdict(choices))
     flash(
@@ -122,7 +128,7 @@ def make_mean_faces() -> Response:
 def _is_queued(session: Session, campaign_id: int, choices: Options) -> bool:
     """Return whether the worker is going to draw this figure anyway."""
     return any(
-        job.subject == campaign_id and job.parameters["options"] == asdict(choices)
+        job.subject == campaign_id and Options(**job.parameters["options"]) == choices
         for job in queue.list_waiting(session, kinds.draw_mean_faces.name)
     )
 
@@ -130,12 +136,14 @@ def _is_queued(session: Session, campaign_id: int, choices: Options) -> bool:
 def _choices() -> Options:
     """Read the options of the form or of the address. The default includes mirrored images."""
     given = request.values
+    subset_id = request_fields.optional_row("subset")
     if "min" not in given:
-        return Options()
+        return Options(subset_id=subset_id)
     percent = given.get("min", type=int)
     if percent is None:
         raise InvalidInput("The lowest probability must be a whole number.")
-    return Options(given.get("mirror") == "yes", percent, given.get("proposals") == "yes")
+    proposals = given.get("proposals") == "yes"
+    return Options(given.get("mirror") == "yes", percent, proposals, subset_id)
 
 
 def _query(choices: Options) -> dict[str, Any]:
@@ -144,6 +152,8 @@ def _query(choices: Options) -> dict[str, Any]:
         query["mirror"] = "yes"
     if choices.with_proposals:
         query["proposals"] = "yes"
+    if choices.subset_id is not None:
+        query["subset"] = choices.subset_id
     return query
 
 

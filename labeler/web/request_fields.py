@@ -80,6 +80,21 @@ def row_number(name: str, largest: int = MAX_ID) -> int:
     return number if number <= largest else 0
 
 
+def optional_row(name: str) -> int | None:
+    """Return the number of a row that the address or the form names; None if it names none.
+
+    Raises:
+        InvalidInput: what is named is not a number of a row.
+    """
+    given = request.values.get(name, "").strip()
+    if not given:
+        return None
+    number = read_whole(given)
+    if number is None or number > MAX_ID:
+        raise InvalidInput(f"{name}={given[:20]!r}: enter a whole number from 0 to {MAX_ID}.")
+    return number
+
+
 def uploaded_text(name: str) -> str:
     """Return the text of an uploaded file, or "" if no file was sent.
 

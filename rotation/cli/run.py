@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+from tqdm import tqdm
 
 from rotation.cli.common import (
     CLUSTERS,
@@ -22,6 +24,8 @@ from rotation.cli.common import (
     window_options,
 )
 from rotation.cli.option_types import Gain, InputPath, OutputFolder, Yaws
+from rotation.data.file_names import is_image_name
+from rotation.data.name_lists import read_names_file
 from rotation.directions.fit import FIT_METHODS
 from rotation.editing.method import EDITING_METHODS
 from rotation.errors import SelectionError
@@ -37,7 +41,10 @@ from rotation.options import (
     RunOptions,
     TurnOptions,
 )
-from rotation.reading import real_path
+from rotation.reading import real_path, user_path
+
+if TYPE_CHECKING:
+    from rotation.report.bulk_index import SourceRow
 
 ANIMATIONS = ("gif", "webp", "mp4")
 FIT, EDITING, OUTPUT = FitOptions(), EditingOptions(), OutputOptions()  # the defaults
@@ -55,9 +62,19 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
 @click.option("--labels", type=InputPath(), required=True, help="labels.csv of `export labels`.")
 @click.option(
     "--source",
-    required=True,
     metavar="NAME",
     help="The image whose head is turned, named relative to --images.",
+)
+@click.option(
+    "--sources",
+    metavar="FILE|NAME,...",
+    help="Instead of --source: many images, as a list (a CSV file with a column filename, or one "
+    "name per line) or by name. Each gets a folder, and --out an index.",
+)
+@click.option(
+    "--subset",
+    type=InputPath(),
+    help="Pick the clusters from these images only: a list, as `subsets export` writes it.",
 )
 @click.option(
     "--yaw",
@@ -229,7 +246,18 @@ def run(**params: Any) -> None:
       python manage.py rotation run --images ~/CelebA --labels labels.csv \\
           --source 000123.jpg --yaw -30:30:2 --out turned/ --show-size 256 \\
           --match-colours --sharpen 0.5 --webp --paste-back
+      python manage.py rotation run --images ~/CelebA --labels labels.csv \\
+          --sources sources.csv --subset subset.csv --out turned/
     """
+    if (params["source"] is None) == (params["sources"] is None):
+        raise click.UsageError("Give --source NAME or --sources FILE|NAME,..., one of them.")
+    if params["sources"] is not None:
+        _run_bulk(params)
+    else:
+        _run_one(params)
+
+
+def _run_one(params: dict[str, Any]) -> None:
     from rotation.run import run_rotation
 
     with rotation_errors_as_messages():
@@ -237,6 +265,60 @@ def run(**params: Any) -> None:
         with _own_outputs(options), Progress() as progress:
             report = run_rotation(options, " ".join(sys.argv), progress)
     _print_summary(report, options)
+
+
+def _run_bulk(params: dict[str, Any]) -> None:
+    """Turn many heads, and say of each what became of it.
+
+    Raises:
+        click.UsageError: an option is about a single head.
+        click.ClickException: sources could not be turned; exit status 1.
+    """
+    from rotation.bulk import run_bulk
+
+    for name in ("source_yaw", "save_pipeline"):
+        if params[name] is not None:
+            raise click.UsageError(f"--{name.replace('_', '-')} is about one head: use --source.")
+    with rotation_errors_as_messages():
+        sources = _source_names(params["sources"])
+        options = read_options(params)
+        with _own_outputs(options):
+            rows = run_bulk(options, sources, " ".join(sys.argv), _Countdown())
+    failed = sum(not row.is_done for row in rows)
+    click.echo(f"index: {options.out / 'index.html'}")
+    if failed:
+        raise click.ClickException(
+            f"{failed:,} of {len(rows):,} sources were not turned. The index has the reasons. The "
+            "same command tries them again."
+        )
+
+
+def _source_names(given: str) -> list[str]:
+    """The names of a list, or those that stand there themselves.
+
+    Raises:
+        DatasetError: the list cannot be read.
+    """
+    path = user_path(given)
+    is_list = path.is_file() and not is_image_name(path.name)
+    names = read_names_file(path) if is_list else given.split(",")
+    found = [name for name in names if name.strip()]
+    if not found:
+        raise SelectionError("--sources names no image. Give a file, or names with commas between.")
+    return found
+
+
+class _Countdown:
+    """Prints a line for each source: how many are done, what became of it, and the time left."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def __call__(self, done: int, total: int, row: SourceRow) -> None:
+        spent = time.monotonic() - self._began
+        left = tqdm.format_interval(spent / done * (total - done))
+        what = "turned" if row.is_done else f"failed: {row.reason}"
+        click.echo(f"{done:,} of {total:,}: {row.source} {what} ({left} left)")
 
 
 def read_options(params: dict[str, Any]) -> RunOptions:
@@ -251,7 +333,7 @@ def read_options(params: dict[str, Any]) -> RunOptions:
     return RunOptions(
         images=params["images"],
         labels=params["labels"],
-        source=params["source"],
+        source=params["source"] or "",
         out=params["out"],
         cache=params["cache"],
         turn=TurnOptions(
@@ -271,6 +353,7 @@ def read_options(params: dict[str, Any]) -> RunOptions:
         poses=PoseOptions(params["poses"], params["landmarks"]),
         output=_output(params),
         azimuths=params["azimuths"],
+        subset=params["subset"],
     )
 
 

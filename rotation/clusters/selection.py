@@ -277,7 +277,7 @@ def select(
     criteria: Criteria,
     rng: np.random.Generator,
 ) -> Selection:
-    """Select the clusters of one source.
+    """Select the clusters of a source, or of sources with the same light and attributes.
 
     While a cluster is below the minimum, the last attribute is dropped. Once no attribute is left,
     the windows of the clusters that are too small are widened in steps of one degree.
@@ -286,8 +286,8 @@ def select(
     Parameters:
         records: the N labelled images.
         poses: their poses, row by row; images without a yaw (NaN) are left out.
-        source: the one record of the source. Its image is left out, and so is its person unless
-            `criteria.same_person` is set.
+        source: the record of the source, or those of several. Their images are left out, and so are
+            their persons unless `criteria.same_person` is set. The attributes are the first one's.
         angles_deg: the yaw of each cluster in degrees, rising.
 
     Raises:
@@ -319,10 +319,12 @@ def _eligible_members(
     """All images and mirror images with the right light and a reliable pose."""
     usable = np.isfinite(poses.yaw_deg) & (poses.confidence >= criteria.min_confidence)
     usable &= np.abs(np.nan_to_num(poses.pitch_deg)) <= criteria.max_pitch_deg
-    usable &= np.array([name != source.filenames[0] for name in records.filenames], dtype=bool)
+    sources = set(source.filenames)
+    usable &= np.array([name not in sources for name in records.filenames], dtype=bool)
     usable &= _is_certain(records, criteria)
-    if source.identities[0] != UNKNOWN and not criteria.same_person:
-        usable &= records.identities != source.identities[0]
+    if not criteria.same_person:
+        persons = source.identities[source.identities != UNKNOWN]
+        usable &= ~np.isin(records.identities, persons)
     plain, flipped = (np.flatnonzero(usable & alike) for alike in _lit_alike(records, criteria))
     yaw = poses.yaw_deg
     return ClusterMembers(

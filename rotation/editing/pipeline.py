@@ -6,7 +6,7 @@ Stages exchange plain values, so each can be used alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -79,6 +79,7 @@ class Data:
         azimuths: of the light in degrees, by filename. Needed only if members are picked by it.
         estimators: makes the pose estimators of the closed loop; None: MTCNN.
         device: where landmarks are found.
+        pool: the filenames of the images that clusters are picked from; None: all with a label.
     """
 
     images: ImageSource
@@ -90,6 +91,14 @@ class Data:
     azimuths: Mapping[str, float] = field(default_factory=dict)
     estimators: EstimatorFactory | None = None
     device: torch.device | str = "cpu"
+    pool: Collection[str] | None = None
+
+    @property
+    def candidates(self) -> dict[str, str]:
+        """The labels of the images that clusters are picked from, by filename."""
+        if self.pool is None:
+            return self.labels
+        return {name: label for name, label in self.labels.items() if name in self.pool}
 
 
 @dataclass(frozen=True)
@@ -178,15 +187,14 @@ def find_source(data: Data, size: int, options: TurnOptions) -> Source:
     """Read the face to turn from the image set; raises as `rotate`."""
     name = safe_name(data.source)  # ./a.jpg must name the same image as a.jpg
     photograph = read_image(data.images, name)
-    wanted = options.clusters
-    light = source_light(name, data.labels, wanted) if wanted.light_filter else None
+    light = wanted_light(name, data.labels, options.clusters)
     yaw = options.source_yaw_deg
     if yaw is None:
         yaw = source_yaw(name, data.poses)
     box = find_crop_box(photograph, data.device)
     crop = standard_crop(photograph, size, box)
     record = source_record(name, light or "center", data.tables)
-    azimuth = _source_azimuth(data, wanted)
+    azimuth = _source_azimuth(data, options.clusters)
     return Source(crop, record, light, yaw, photograph, box, azimuth)
 
 
@@ -222,8 +230,40 @@ def find_crop_box(photograph: Image.Image, device: torch.device | str) -> Box:
 
 
 @dataclass(frozen=True)
+class SourceGroup:
+    """Sources that can share their clusters: their light and their attributes are the same.
+
+    Attributes:
+        records: what is known of the n sources.
+        light: their light; None if the clusters are of every light.
+        crop: the crop (S, S, 3) of a single source, to which members may have to be similar.
+        azimuth_deg: of a single source's light; None if members are picked by their label.
+    """
+
+    records: Records
+    light: str | None
+    crop: Pixels | None = None
+    azimuth_deg: float | None = None
+
+
+@dataclass(frozen=True)
+class FittedDirection:
+    """What the sources of a group share.
+
+    Attributes:
+        images: the clusters.
+        fit: the direction that was fitted to them.
+        angle_fits: the quality of the fit at each cluster.
+    """
+
+    images: ClusterImages
+    fit: Fit
+    angle_fits: tuple[AngleFit, ...]
+
+
+@dataclass(frozen=True)
 class _Clusters:
-    """The clusters of a source, and what is known of their members."""
+    """The clusters of a group of sources, and what is known of their members."""
 
     images: ClusterImages
     latents: Latents
@@ -241,43 +281,70 @@ def turn(
     progress: Progress | None = None,
 ) -> Rotation:
     """Turn a given face by clusters of the image set; raises as `rotate`."""
+    group = SourceGroup(source.record, source.light, source.crop, source.azimuth_deg)
+    fitted = fit_group(data, group, model, store, options, progress)
+    return turn_along(data, source, fitted, model, options, progress)
+
+
+def fit_group(
+    data: Data,
+    group: SourceGroup,
+    model: LatentCodec,
+    store: LatentStore,
+    options: TurnOptions,
+    progress: Progress | None = None,
+) -> FittedDirection:
+    """Select the clusters of a group of sources, and fit the direction to them.
+
+    Images of the sources' persons are in no cluster.
+
+    Raises:
+        SelectionError: a cluster is too small.
+        DatasetError: files do not fit together.
+    """
     method = replace(fit_method(options.fit.method), shrink=options.fit.shrink)
     editing = editing_method(options.editing.method)
     rng = np.random.default_rng(options.seed)
-    found = _gather(data, source, model, store, options, method, rng, progress)
+    found = _gather(data, group, model, store, options, method, rng, progress)
     clusters, selection = found.images, found.images.selection
-    relaxed = partial(_relaxed_means, data, source, found, options.seed, progress)
+    relaxed = partial(_relaxed_means, data, group, found, options.seed, progress)
     latents, flow = editing.prepare(clusters, found.latents, relaxed, data.device)
-    covariates = member_covariates(selection.members, found.records, found.poses, source.light)
+    covariates = member_covariates(selection.members, found.records, found.poses, group.light)
     fit = fit_direction(selection, latents, method, rng, covariates)
     if flow is not None:
         fit = replace(fit, direction=replace(fit.direction, flow=flow.numbers()))
+    return FittedDirection(clusters, fit, angle_fits(selection, latents, fit.direction))
+
+
+def turn_along(
+    data: Data,
+    source: Source,
+    fitted: FittedDirection,
+    model: LatentCodec,
+    options: TurnOptions,
+    progress: Progress | None = None,
+) -> Rotation:
+    """Turn a given face along a direction that was fitted to clusters of its group."""
+    editing = editing_method(options.editing.method)
     request = EditRequest(
         model=model,
         crop=source.crop,
         yaw_deg=source.yaw_deg,
         yaws_deg=options.yaws_deg,
-        direction=fit.direction,
+        direction=fitted.fit.direction,
         options=options.editing,
         device=data.device,
         photograph=source.photograph,
-        member_crops=np.stack(list(clusters.crops.values())),
+        member_crops=np.stack(list(fitted.images.crops.values())),
         estimators=data.estimators,
         seed=options.seed,
         progress=progress,
     )
-    fits = angle_fits(selection, latents, fit.direction)
-    return _result(source, clusters, fit, fits, editing.edit(request))
+    return _result(source, fitted, editing.edit(request))
 
 
-def _result(
-    source: Source,
-    clusters: ClusterImages,
-    fit: Fit,
-    fits: tuple[AngleFit, ...],
-    edited: EditedFrames,
-) -> Rotation:
-    moved = edited.latents
+def _result(source: Source, fitted: FittedDirection, edited: EditedFrames) -> Rotation:
+    moved, clusters = edited.latents, fitted.images
     return Rotation(
         source=source,
         reconstruction=edited.reconstruction,
@@ -286,10 +353,10 @@ def _result(
         source_norm=float(np.linalg.norm(moved.source)),
         turn=moved.path,
         selection=clusters.selection,
-        fit=fit,
+        fit=fitted.fit,
         means=clusters.means,
         examples=examples(clusters.selection, clusters.crops),
-        angle_fits=fits,
+        angle_fits=fitted.angle_fits,
         warped=moved.warped,
         photographs=edited.photographs,
     )
@@ -297,7 +364,7 @@ def _result(
 
 def _gather(
     data: Data,
-    source: Source,
+    group: SourceGroup,
     model: LatentCodec,
     store: LatentStore,
     options: TurnOptions,
@@ -305,26 +372,26 @@ def _gather(
     rng: np.random.Generator,
     progress: Progress | None,
 ) -> _Clusters:
-    """Select the clusters of a source, read their images and encode them."""
+    """Select the clusters of a group, read their images and encode them."""
     records = join_records(
-        data.labels,
+        data.candidates,
         data.images.names(),
         data.tables,
         data.probabilities or None,
         data.azimuths or None,
     )
-    criteria = _criteria(options.clusters, method, source, records)
+    criteria = _criteria(options.clusters, method, group, records)
     uncertain = count_uncertain(records, criteria)
     records = records.take(candidate_rows(records, criteria))
     poses = data.poses.find_poses(records.filenames, progress)
     angles = cluster_angles(options.yaws_deg)
-    selection = select(records, poses, source.record, angles, criteria, rng)
+    selection = select(records, poses, group.records, angles, criteria, rng)
     # The records no longer hold uncertain images.
     selection = replace(selection, uncertain_count=uncertain)
     size = model.image_size
     selection, crops = read_members(data.images, selection, records, size, criteria, progress)
-    if options.clusters.similar:
-        selection = weight_by_appearance(selection, crops, source.crop)
+    if options.clusters.similar and group.crop is not None:
+        selection = weight_by_appearance(selection, crops, group.crop)
     latents = encode_members(model, store, selection.members, crops, progress)
     images = ClusterImages(selection, crops, mean_images(selection, crops))
     return _Clusters(images, latents, records, poses, criteria)
@@ -332,7 +399,7 @@ def _gather(
 
 def _relaxed_means(
     data: Data,
-    source: Source,
+    group: SourceGroup,
     clusters: _Clusters,
     seed: int,
     progress: Progress | None,
@@ -341,9 +408,14 @@ def _relaxed_means(
     """See `RelaxedMeans`. The motion of points hardly depends on attributes."""
     records, criteria = clusters.records, mean_image_criteria(clusters.criteria)
     angles, rng = clusters.images.selection.angles_deg, np.random.default_rng(seed)
-    selection = select(records, clusters.poses, source.record, angles, criteria, rng)
+    selection = select(records, clusters.poses, group.records, angles, criteria, rng)
     selection, crops = read_members(data.images, selection, records, size, criteria, progress)
     return selection, mean_images(selection, crops)
+
+
+def wanted_light(name: str, labels: Mapping[str, str], options: ClusterOptions) -> str | None:
+    """The light of a source's clusters, None if they are of every light; raises `source_light`."""
+    return source_light(name, labels, options) if options.light_filter else None
 
 
 def source_light(name: str, labels: Mapping[str, str], options: ClusterOptions) -> str:
@@ -377,17 +449,17 @@ def _source_azimuth(data: Data, options: ClusterOptions) -> float | None:
 
 
 def _criteria(
-    options: ClusterOptions, method: FitMethod, source: Source, records: Records
+    options: ClusterOptions, method: FitMethod, group: SourceGroup, records: Records
 ) -> Criteria:
     """The criteria of the clusters. A method that learns from every light asks for less."""
     explicit = options.attributes is not None
     usual = () if method.every_light else DEFAULT_ATTRIBUTES
     wanted = usual if options.attributes is None else options.attributes
     return Criteria(
-        light=None if method.every_light else source.light,
-        azimuth_deg=source.azimuth_deg,
+        light=None if method.every_light else group.light,
+        azimuth_deg=group.azimuth_deg,
         light_window_deg=options.light_window_deg,
-        attributes=usable_attributes(wanted, records, source.record, explicit),
+        attributes=usable_attributes(wanted, records, group.records, explicit),
         half_width_deg=options.half_width_deg,
         minimum=options.minimum,
         maximum=options.maximum,

@@ -35,6 +35,7 @@ def describe_run(result: Rotation, options: RunOptions) -> dict[str, Any]:
         },
         "yaws_deg": turn.yaws_deg,
         "clusters": _describe_clusters(result, turn.clusters),
+        "subset": options.subset,
         "fit": _describe_fit(result, turn.fit),
         "editing": turn.editing.method,
         "carried": {"detail": turn.editing.detail} if _is_carried(result) else None,

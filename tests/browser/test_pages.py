@@ -25,6 +25,8 @@ PAGES = (
     "/admin/images?status=settled&identity=x&attribute-Tall=yes",
     "/admin/images/1",
     "/admin/data-sets",
+    "/admin/subsets",
+    "/admin/subsets/new?status=open&yaw_to=90",
     "/admin/people",
     "/admin/people/1/anonymise",
     "/admin/invites",

@@ -84,6 +84,7 @@ def steps(site: Site) -> Iterator[Step]:
     person = f"/admin/people/{site.newest(Annotator)}"
     yield from people(site.boss, person)
     yield from labels(site)
+    yield from subsets(site)
     yield from jobs(site)
     yield from campaigns(site, person)
 
@@ -139,6 +140,19 @@ def labels(site: Site) -> Iterator[Step]:
     yield "gold.import_gold", "", post(boss, f"{gold}/import", lines=lines)
 
 
+def subsets(site: Site) -> Iterator[Step]:
+    boss, address = site.boss, "/admin/subsets"
+    kept = {"name": "Monday’s", "kind": "live"}
+    yield "subsets.create_subset", "", post(boss, f"{address}?status=open", **kept)
+    lines = {"name": "listed", "lines": "000001.jpg"}
+    yield "subsets.import_subset", "", post(boss, f"{address}/import", **lines)
+    frozen = {"freeze_name": "all of now"}
+    yield "subsets.freeze_subset", "", post(boss, f"{address}/1/freeze", **frozen)
+    yield "subsets.rename_subset", "", post(boss, f"{address}/1/rename", new_name="Tuesday’s")
+    yield "subsets.delete_subset", "", post(boss, f"{address}/1/delete", **YES)
+    yield "subsets.restore_subset", "", post(boss, f"{address}/1/restore")
+
+
 def jobs(site: Site) -> Iterator[Step]:
     boss = site.boss
     yield "proposals.restore_run", "", post(boss, "/admin/runs/restore", run=site.older)
@@ -189,7 +203,7 @@ def test_each_change_is_logged_or_has_a_reason(app: Flask, site: Site, db: Datab
         assert words in page
     with db.read() as session:
         details = str(list(session.scalars(select(AuditEvent.details))))
-    for typed in ("Too fast", "Look.", "Ask Ada", "'Faces'", "'ann'"):
+    for typed in ("Too fast", "Look.", "Ask Ada", "Monday", "'Faces'", "'ann'"):
         assert typed not in details
 
 

@@ -17,7 +17,7 @@ from labeler.cli.main import cli
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import Conflict, InvalidInput
-from labeler.mean_faces.service import choose_images, draw_mean_faces
+from labeler.mean_faces.service import WantedLabels, choose_images, draw_mean_faces
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Image
 from rotation.data.crop import standard_crop
@@ -81,7 +81,7 @@ def test_a_campaign_is_drawn_by_its_consensus(any_db: Database, tmp_path: Path) 
 def test_proposals_fill_in_where_the_votes_say_nothing(any_db: Database, tmp_path: Path) -> None:
     campaign_id = set_up(any_db, tmp_path / "faces")
     with pytest.raises(Conflict, match="no proposals"):
-        draw_mean_faces(any_db, campaign_id, with_proposals=True)
+        draw_mean_faces(any_db, campaign_id, WantedLabels(with_proposals=True))
     with any_db.read() as session:
         ids = dict(session.execute(select(Image.filename, Image.id)).all())
         dataset_id = session.scalars(select(Image.dataset_id)).first()
@@ -93,12 +93,12 @@ def test_proposals_fill_in_where_the_votes_say_nothing(any_db: Database, tmp_pat
         ids["face017.png"]: (0.5, 0.0, 0.5),  # a tie is no label
     }
     publish_run(any_db, dataset_id, chances, NOON)
-    both = draw_mean_faces(any_db, campaign_id, with_proposals=True)
+    both = draw_mean_faces(any_db, campaign_id, WantedLabels(with_proposals=True))
     assert both.counts.tolist() == [[2, 2, 2], [2, 2, 2], [2, 2, 1]]
-    surer = draw_mean_faces(any_db, campaign_id, with_proposals=True, min_probability=0.8)
+    surer = draw_mean_faces(any_db, campaign_id, WantedLabels(0.8, with_proposals=True))
     assert surer.counts.tolist() == [[2, 2, 1], [2, 2, 2], [2, 2, 1]]
     with pytest.raises(InvalidInput, match="lowest probability"):
-        draw_mean_faces(any_db, campaign_id, min_probability=1.5)
+        draw_mean_faces(any_db, campaign_id, WantedLabels(1.5))
 
 
 def test_the_key_changes_with_labels_and_yaws_only(db: Database, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_the_key_changes_with_labels_and_yaws_only(db: Database, tmp_path: Path)
 
     def key(least: float = 0.0) -> str:
         with db.read() as session:
-            return choose_images(session, campaign_id, least).key
+            return choose_images(session, campaign_id, WantedLabels(least)).key
 
     before = key()
     assert key() == before == key(0.5)

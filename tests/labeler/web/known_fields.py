@@ -10,11 +10,18 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from labeler.rules.campaign_rules import Rules
-from labeler.web import campaign_forms, campaign_presets, current_campaign, voting
+from labeler.web import (
+    campaign_forms,
+    campaign_presets,
+    current_campaign,
+    subset_choice,
+    subset_pages,
+    voting,
+)
 
 _READ = re.compile(
     r"(?:args|values|form|given|body)\.get(?:list)?\(\s*\"([\w-]+)\""
-    r"|(?:text|whole|uploaded_text|address_id|address_whole)\(\s*\"([\w-]+)\""
+    r"|(?:text|whole|uploaded_text|optional_row|address_id|address_whole)\(\s*\"([\w-]+)\""
     r"|json_\w+\(\s*[\w.]+(?:\(\))?,\s*\"([\w-]+)\""
     r"|\"([\w-]+)\" in (?:request\.form|body)"
 )
@@ -22,12 +29,16 @@ _READ = re.compile(
 _READERS = {
     "campaigns": (campaign_forms, campaign_presets),
     "qualification": (voting,),
+    "gold": (subset_choice,),
+    "mean_faces": (subset_choice,),
+    "subsets": (subset_pages,),
 }
 # Names that are put together in the code: one of each is enough.
 _COMPOSED = {
     "verification": ("answer-1",),
     "campaigns": ("attribute-0", "confirmed", *Rules().as_dict()),
     "gold": ("confirmed",),
+    "subsets": ("confirmed", "label", "probability_from", "subset"),
     "privacy": ("confirmed",),
     "people": ("confirmed", "note", "role", "max_uses", "days"),
 }

@@ -14,13 +14,16 @@ from labeler.accounts import service as accounts
 from labeler.accounts.sessions import TOUCH_AFTER
 from labeler.config import Settings
 from labeler.database.engine import Database
+from labeler.images.filtering import ImageFilter
 from labeler.jobs import queue as queue_jobs
 from labeler.models.accounts import ROLES, LoginSession
 from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
 from labeler.models.images import Image
 from labeler.models.jobs import Job
 from labeler.quality.refresh import judge_people
+from labeler.subsets.service import keep_filter
 from labeler.web import access
 from labeler.web.images import HASH_DIGITS
 from tests.conftest import WRITING, CountQueries, MakeAnnotator
@@ -126,8 +129,11 @@ def worked(
         image = session.get_one(Image, contested)
         session.add(Job(id=1, kind="fill_campaign", queue="labels", subject=1, parameters={}))
         queue_jobs.cancel(session, 1, "ada")
+        campaign = session.get_one(Campaign, 1)
+        subset_id = keep_filter(session, campaign, "all", ImageFilter()).id
     judge_people(db, 1)
     return {
+        "subset_id": subset_id,
         "token": token,
         "image_id": contested,
         "sha_prefix": image.sha256[:HASH_DIGITS],
@@ -146,7 +152,11 @@ WRITE_BY_GET = {
     "verification.show": "the images of a page",
 }
 # The audit log tells who has taken which data out of the site.
-LOGGED_BY_GET = {"exports.labels_csv": {"audit_event"}, "exports.votes_csv": {"audit_event"}}
+LOGGED_BY_GET = {
+    "exports.labels_csv": {"audit_event"},
+    "exports.votes_csv": {"audit_event"},
+    "subsets.filenames_csv": {"audit_event"},
+}
 WRITE_BY_GET_IN_TRAINING = {"qualification.exercise": "the next gold image"}
 QUERIES = {"verification.show": {"label": "left", "source": "model", "size": "24"}}
 

@@ -25,6 +25,8 @@ PAGES = (
     "/account",
     "/admin/",
     "/admin/data-sets",
+    "/admin/subsets",
+    "/admin/subsets/new?label=left",
     "/admin/people",
     "/admin/invites",
     "/admin/campaigns",

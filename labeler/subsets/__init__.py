@@ -1,0 +1,1 @@
+"""Subsets: a filter of images kept under a name, live or frozen."""

@@ -24,6 +24,7 @@ from labeler.web import (
     dashboard,
     errors,
     exports,
+    flags,
     forwarding,
     gold,
     help,
@@ -34,14 +35,19 @@ from labeler.web import (
     jobs,
     manage_menu,
     mean_faces,
+    messages,
     password_again,
     people,
+    person,
+    person_account,
+    person_name,
     privacy,
     progress,
     proposals,
     qualification,
     quality,
     request_fields,
+    returns,
     security_headers,
     verification,
     voting,
@@ -69,6 +75,11 @@ PAGES = (
     mean_faces,
     jobs,
     people,
+    person,
+    person_account,
+    returns,
+    messages,
+    flags,
     privacy,
     audit,
     help,
@@ -99,7 +110,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     access.register(app)
     current_campaign.register(app)
     manage_menu.register(app)
+    messages.register(app)
     password_again.register(app)
+    person_name.register(app)
     request_fields.register(app)
     security_headers.register(app, settings)
     for page in PAGES:

@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
+from labeler.accounts.passwords import hash_password
 from labeler.database.engine import Database
 from labeler.models.accounts import ROLES, Annotator, LoginSession
 from labeler.models.audit import AuditEvent
@@ -16,11 +17,13 @@ from labeler.models.base import utc_now
 from labeler.models.consensus import Decision, Gold
 from labeler.models.images import Image
 from labeler.models.jobs import Job
+from labeler.models.people import ImageFlag, ReturnedAnswer
+from labeler.models.voting import Vote
 from labeler.proposals.runs import start_run
 from tests.labeler.acting import publish_run
 from tests.labeler.campaigns.test_page import form
 from tests.labeler.conftest import PASSWORD, Browser, Visit, lease
-from tests.labeler.people.test_page import invite
+from tests.labeler.people.test_page import invite, reset_path
 
 NEW_PASSWORD = "another good sentence"
 VOTES = "the table of votes keeps who and when for good, and the database refuses to change it"
@@ -36,6 +39,10 @@ NO_ENTRY = {
     "privacy.preview": "it stores nothing",
     "campaigns.fill_campaign": "it adds images that the rules of the campaign already select",
     "accounts.change_keys": "it changes only by which keys the person answers",
+    "flags.create": "the flag itself keeps who and when, and is never deleted",
+    "flags.withdraw": "the flag itself keeps who and when, and is never deleted",
+    "messages.read_own": "it only tells that somebody has read a message",
+    "messages.read": "it only tells that somebody has read a message",
     "mean_faces.make_mean_faces": "it draws a figure, and changes no label",
 }
 
@@ -83,6 +90,7 @@ def steps(site: Site) -> Iterator[Step]:
     person = f"/admin/people/{site.newest(Annotator)}"
     yield from people(site.boss, person)
     yield from labels(site)
+    yield from told(site)
     yield from jobs(site)
     yield from campaigns(site, person)
 
@@ -92,7 +100,10 @@ def post(browser: Browser, address: str, **fields: object) -> Callable[[], int]:
 
 
 def own_account(site: Site) -> Iterator[Step]:
-    boss = site.boss
+    boss, leaving = site.boss, site.visit("annotator", "leaving")
+    with site.db.write() as session:
+        person = session.get_one(Annotator, leaving.annotator_id)
+        person.password_hash = hash_password(PASSWORD)
     ann, there = site.visit(None), site.visit(None)
     path = invite(boss)
     login = {"username": "ann", "password": PASSWORD}
@@ -109,16 +120,25 @@ def own_account(site: Site) -> Iterator[Step]:
     yield "accounts.revoke_others", "", post(ann, "/account/sessions/revoke-others")
     change = {"current": PASSWORD, "new": NEW_PASSWORD}
     yield "accounts.change_password", "", post(ann, "/account/password", **change)
-    yield "accounts.sign_out", "", post(ann, "/sign-out")
+    yield "accounts.change_name", "", post(ann, "/account/name", display_name="Ann B.")
+    yield "messages.send", "", post(ann, "/messages", text="Why am I paused?")
+    make_link = f"/admin/people/{ann.annotator_id}/reset-link"
+    yield "person_account.create_reset_link", "", post(boss, make_link)
+    back = site.visit(None)
+    yield "accounts.do_reset", "", post(back, reset_path(boss, ann), new=PASSWORD)
+    back.annotator_id = ann.annotator_id
+    yield "accounts.sign_out", "", post(back, "/sign-out")
+    yield "accounts.close", "", post(leaving, "/account/close", current=PASSWORD)
 
 
 def people(boss: Browser, person: str) -> Iterator[Step]:
-    yield "people.pause_person", "", post(boss, f"{person}/pause", reason="Too fast")
-    yield "people.resume_person", "", post(boss, f"{person}/resume")
-    yield "people.set_role", "", post(boss, f"{person}/role", role="supervisor", **YES)
-    yield "people.deactivate", "", post(boss, f"{person}/deactivate", **YES)
-    yield "people.reactivate", "", post(boss, f"{person}/reactivate")
-    yield "people.anonymise", "", post(boss, f"{person}/anonymise", username="ann")
+    yield "person.pause", "", post(boss, f"{person}/pause", reason="Too fast")
+    yield "person.resume", "", post(boss, f"{person}/resume")
+    yield "messages.send_to", "", post(boss, f"{person}/messages", text="Please read the guide.")
+    yield "person_account.set_role", "", post(boss, f"{person}/role", role="supervisor", **YES)
+    yield "person_account.deactivate", "", post(boss, f"{person}/deactivate", **YES)
+    yield "person_account.reactivate", "", post(boss, f"{person}/reactivate")
+    yield "person_account.anonymise", "", post(boss, f"{person}/anonymise", username="ann")
     yield "people.revoke_invite", "", post(boss, "/admin/invites/2/revoke", **YES)
     notice = {"privacy_notice": "Ask Ada Lovelace."}
     yield "privacy.save", "", post(boss, "/admin/privacy", **notice)
@@ -136,6 +156,23 @@ def labels(site: Site) -> Iterator[Step]:
     yield "gold.gold_from_supervisors", "", post(boss, f"{gold}/from-supervisors")
     lines = "filename,label\n000005.jpg,right\n000006.jpg,right"
     yield "gold.import_gold", "", post(boss, f"{gold}/import", lines=lines)
+
+
+def told(site: Site) -> Iterator[Step]:
+    """Flags and answers that go back, of the supervisor whose votes are there."""
+    boss, image_id = site.boss, site.images[0]
+    person = site.visit("annotator", "flagging")
+    site.vote(person, "left")
+    flag = {"campaign_id": 1, "image_id": image_id, "reason": "light", "note": "Too dark"}
+    assert person.submit("/flags", flag).status_code == 303
+    number = site.newest(ImageFlag)
+    yield "flags.settle", "", post(boss, f"/admin/flags/{number}/settle")
+    yield "flags.reopen", "", post(boss, f"/admin/flags/{number}/reopen")
+    theirs = f"/admin/people/{person.annotator_id}"
+    vote = site.newest(Vote)
+    yield "returns.send_back", "", post(boss, f"{theirs}/send-back", vote=vote, **YES)
+    back = site.newest(ReturnedAnswer)
+    yield "returns.take_back", "", post(boss, f"{theirs}/take-back", returned=back)
 
 
 def jobs(site: Site) -> Iterator[Step]:
@@ -167,7 +204,7 @@ def campaigns(site: Site, person: str) -> Iterator[Step]:
     train = form(training="1", name="Faces")
     yield "campaigns.save_campaign", "training", post(boss, "/admin/campaigns/1", **train, **YES)
     yield "campaigns.activate_campaign", "", post(boss, "/admin/campaigns/1/activate", **YES)
-    yield "people.train_person", "", post(boss, f"{person}/train")
+    yield "person.train", "", post(boss, f"{person}/train")
     yield "campaigns.pause_campaign", "", post(boss, "/admin/campaigns/1/pause")
     yield "campaigns.resume_campaign", "", post(boss, "/admin/campaigns/1/resume")
 
@@ -188,7 +225,7 @@ def test_each_change_is_logged_or_has_a_reason(app: Flask, site: Site, db: Datab
         assert words in page
     with db.read() as session:
         details = str(list(session.scalars(select(AuditEvent.details))))
-    for typed in ("Too fast", "Look.", "Ask Ada", "'Faces'", "'ann'"):
+    for typed in ("Why am I", "Ann B.", "Too fast", "Look.", "Ask Ada", "'Faces'", "'ann'"):
         assert typed not in details
 
 

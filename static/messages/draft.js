@@ -19,6 +19,7 @@ export function keep(area) {
 }
 
 async function markRead(form) {
-  const answer = await fetch(form.action, { method: "POST", body: new FormData(form) }).catch(() => null);
-  if (answer?.ok) form.hidden = true;
+  const request = { method: "POST", body: new FormData(form), redirect: "manual" };
+  const answer = await fetch(form.action, request).catch(() => null);
+  if (answer?.type === "opaqueredirect") form.hidden = true; // as after the button: the site leads back
 }

@@ -61,8 +61,9 @@ class Site:
         everything = dict.fromkeys(self.images, (0.6, 0.3, 0.1))
         self.older = publish_run(db, dataset_id, everything, utc_now())
         publish_run(db, dataset_id, everything, utc_now())
-        for role, differing in zip(ROLES, ("left", "center", "right"), strict=True):
-            self.vote(visit(role), "left", "right", "left", differing)
+        self.voters = [visit(role) for role in ROLES]
+        for voter, differing in zip(self.voters, ("left", "center", "right"), strict=True):
+            self.vote(voter, "left", "right", "left", differing)
 
     def vote(self, person: Browser, *answers: str) -> None:
         lease(person, 6)
@@ -159,17 +160,17 @@ def labels(site: Site) -> Iterator[Step]:
 
 
 def told(site: Site) -> Iterator[Step]:
-    """Flags and answers that go back, of the supervisor whose votes are there."""
-    boss, image_id = site.boss, site.images[0]
-    person = site.visit("annotator", "flagging")
-    site.vote(person, "left")
-    flag = {"campaign_id": 1, "image_id": image_id, "reason": "light", "note": "Too dark"}
+    """Flags and answers that go back, of a person whose votes are there."""
+    boss, person = site.boss, site.voters[0]
+    flag = {"campaign_id": 1, "image_id": site.images[0], "reason": "light", "note": "Too dark"}
     assert person.submit("/flags", flag).status_code == 303
     number = site.newest(ImageFlag)
     yield "flags.settle", "", post(boss, f"/admin/flags/{number}/settle")
     yield "flags.reopen", "", post(boss, f"/admin/flags/{number}/reopen")
     theirs = f"/admin/people/{person.annotator_id}"
-    vote = site.newest(Vote)
+    with site.db.read() as session:
+        theirs_only = Vote.annotator_id == person.annotator_id
+        vote = session.scalars(select(func.max(Vote.id)).where(theirs_only)).one()
     yield "returns.send_back", "", post(boss, f"{theirs}/send-back", vote=vote, **YES)
     back = site.newest(ReturnedAnswer)
     yield "returns.take_back", "", post(boss, f"{theirs}/take-back", returned=back)

@@ -54,7 +54,8 @@ def flag_image(
     """Flag an image that the person holds or has answered. Needs a write transaction.
 
     Raises:
-        InvalidInput: an unknown reason, "other" without a note, or a note that is too long.
+        InvalidInput: an unknown reason, "other" without a note, or a note that is too long or has
+            characters that cannot be shown.
         Forbidden: the person neither holds the image nor has answered it.
         TooManyAttempts: the person has flagged too many images within an hour.
     """
@@ -188,6 +189,8 @@ def _check(reason: str, note: str) -> None:
         raise InvalidInput(
             f"The comment has {len(note)} characters. At most {MAX_NOTE} are allowed."
         )
+    if not note.isprintable():  # no database stores all of the others
+        raise InvalidInput("The comment has a character that cannot be shown. Remove it.")
     if reason == "other" and not note:
         raise InvalidInput("Say in the comment what is wrong, or choose another reason.")
 

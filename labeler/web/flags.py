@@ -155,7 +155,7 @@ def _sent() -> NewFlag:
             request_fields.json_whole(body, "campaign_id", 1, MAX_ID),
             request_fields.json_whole(body, "image_id", 1, MAX_ID),
             str(body.get("reason", "")),
-            str(body.get("note", "")).replace("\0", ""),
+            str(body.get("note", "")),
         )
     return NewFlag(
         request_fields.whole("campaign_id"),

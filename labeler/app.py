@@ -26,6 +26,7 @@ from labeler.web import (
     dashboard,
     errors,
     exports,
+    flags,
     forwarding,
     gold,
     help,
@@ -36,14 +37,19 @@ from labeler.web import (
     jobs,
     manage_menu,
     mean_faces,
+    messages,
     password_again,
     people,
+    person,
+    person_account,
+    person_name,
     privacy,
     progress,
     proposals,
     qualification,
     quality,
     request_fields,
+    returns,
     security_headers,
     subsets,
     verification,
@@ -74,6 +80,11 @@ PAGES = (
     mean_faces,
     jobs,
     people,
+    person,
+    person_account,
+    returns,
+    messages,
+    flags,
     privacy,
     audit,
     help,
@@ -105,7 +116,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     browser_cookies.register(app)
     current_campaign.register(app)
     manage_menu.register(app)
+    messages.register(app)
     password_again.register(app)
+    person_name.register(app)
     request_fields.register(app)
     security_headers.register(app, settings)
     for page in PAGES:

@@ -31,7 +31,8 @@ MIN_SECRET_LENGTH = 32
 MIN_SECRET_ALPHABET = 8  # different characters; keys such as "aaaa…" have fewer
 # The first parts of the pages' paths. A public path that begins so could not be told from a page.
 OWN_PATHS = re.compile(
-    "account|admin|appearance|grid|guide|healthz|images|join|label|me|privacy|sign-in|sign-out|static"
+    "account|admin|appearance|flags|grid|guide|healthz|images|join|label|me|messages|privacy|reset|"
+    "sign-in|sign-out|static"
 )
 _PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 SQLITE = "sqlite:///"  # the rest of such an address is the file, as it is written
@@ -61,6 +62,7 @@ class Settings:
     login_attempts: int = 5
     login_window_seconds: int = 300
     confirm_minutes: int = 15
+    names_for_supervisors: bool = True
 
     @property
     def backups(self) -> Path:
@@ -321,6 +323,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "login_attempts": _whole(1, 1000),
     "login_window_seconds": _whole(1, 86_400),
     "confirm_minutes": _whole(1, 1440),
+    "names_for_supervisors": _boolean,
 }
 
 

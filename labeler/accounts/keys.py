@@ -22,6 +22,7 @@ DEFAULT_KEYS = {
     "help": "?",
     "gold": "g",
     "skip": "s",
+    "flag": "f",
 }
 """The character of each action, for people who have changed none."""
 
@@ -30,10 +31,15 @@ def keys_of(stored: Mapping[str, str] | None) -> dict[str, str]:
     """The character of each action; "" for one that is turned off.
 
     Parameters:
-        stored: `Annotator.keys`; an action that it lacks keeps its default.
+        stored: `Annotator.keys`; an action that it lacks, since it came later, keeps its default
+            unless the person uses that character for another action.
     """
     chosen = stored or {}
-    return {action: chosen.get(action, default) for action, default in DEFAULT_KEYS.items()}
+    free = {
+        action: "" if default in chosen.values() else default
+        for action, default in DEFAULT_KEYS.items()
+    }
+    return {action: chosen.get(action, free[action]) for action in DEFAULT_KEYS}
 
 
 def save_keys(session: Session, annotator_id: int, wanted: Mapping[str, str]) -> None:

@@ -21,15 +21,17 @@ from labeler.accounts.invites import (
     revoke_links_of,
 )
 from labeler.accounts.passwords import check_password_policy, hash_password
+from labeler.accounts.reset_links import revoke_reset_links
 from labeler.accounts.sessions import Browser, confirm_password, revoke_sessions
 from labeler.assignment.leases import release_leases
 from labeler.audit.log import NOBODY, Actor, erase_addresses_of, record
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import Conflict, InvalidInput, NotFound, WrongPassword
-from labeler.models.accounts import Annotator, Invite, InviteUse, LoginSession
+from labeler.models.accounts import Annotator, Invite, InviteUse, LoginSession, PasswordReset
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Participation
+from labeler.models.people import ImageFlag, Message
 from labeler.models.voting import Lease, Vote
 
 
@@ -124,6 +126,7 @@ def change_password(
         annotator.password_hash = password_hash
         revoke_sessions(session, annotator_id, keep=browser.session, now=now)
         forget_devices(session, annotator_id, keep=browser.device)
+        revoke_reset_links(session, annotator_id, now=now)
         by = browser.acting(annotator_id)
         record(session, "password_changed", by, ("account", annotator_id), now=now)
 
@@ -141,6 +144,7 @@ def reset_password(session: Session, username: str, by: Actor = NOBODY) -> str:
     annotator.password_hash = hash_password(password)
     revoke_sessions(session, annotator.id)
     forget_devices(session, annotator.id)
+    revoke_reset_links(session, annotator.id)
     forget_failures(session, account_key(annotator.username), confirm_key(annotator.id))
     record(session, "password_reset", by, ("account", annotator.id))
     session.flush()
@@ -163,6 +167,7 @@ class AccountForecast:
     that count; they stay. `links`: open invite links that will be revoked.
     """
 
+    annotator_id: int
     username: str
     role: str
     browsers: int
@@ -205,6 +210,7 @@ def _forecast(
         return session.scalar(counted) or 0
 
     return AccountForecast(
+        annotator.id,
         annotator.username,
         annotator.role,
         count(LoginSession, LoginSession.revoked_at.is_(None), LoginSession.expires_at > now),
@@ -282,7 +288,9 @@ def anonymise(
     """Erase who a person is, for good. The account is closed; the votes and the pseudonym stay.
 
     The name becomes `removed-ID`. The password, sessions, known browsers, network addresses, the
-    reasons of pauses and the note of the person's own invite are erased.
+    display name, the reasons of pauses, the thread of messages, the comments on flags and the note
+    of the person's own invite are erased. Messages that the person wrote to others as a supervisor
+    stay.
 
     Raises:
         NotFound: no such account.
@@ -303,6 +311,10 @@ def anonymise(
     session.execute(
         update(Participation).where(Participation.annotator_id == annotator_id).values(reason="")
     )
+    session.execute(update(ImageFlag).where(ImageFlag.annotator_id == annotator_id).values(note=""))
+    session.execute(delete(Message).where(Message.annotator_id == annotator_id))
+    session.execute(delete(PasswordReset).where(PasswordReset.annotator_id == annotator_id))
+    annotator.display_name = ""
     annotator.username = f"{REMOVED}{annotator_id}"
     annotator.password_hash = "!"  # fits no password
     annotator.removed_at = now
@@ -315,6 +327,7 @@ def _close(session: Session, annotator: Annotator, by: Actor, now: datetime) -> 
     annotator.deactivated_at = annotator.deactivated_at or now
     revoke_sessions(session, annotator.id, now=now)
     forget_devices(session, annotator.id)
+    revoke_reset_links(session, annotator.id, now=now)
     release_leases(session, annotator.id)
     session.flush()
     return AccountChange(annotator, revoke_links_of(session, annotator, by, now=now))
@@ -354,9 +367,7 @@ def _refuse_last_admin(session: Session, annotator: Annotator, *, lock: bool = T
         )
 
 
-def name_people(session: Session, annotator_ids: Sequence[int]) -> dict[int, str]:
-    """The pseudonyms of some people, by id."""
-    rows = session.execute(
-        select(Annotator.id, Annotator.pseudonym).where(Annotator.id.in_(annotator_ids))
-    )
-    return {row.id: row.pseudonym for row in rows}
+def people_by_id(session: Session, annotator_ids: Sequence[int]) -> dict[int, Annotator]:
+    """Some accounts, by id."""
+    found = session.scalars(select(Annotator).where(Annotator.id.in_(annotator_ids)))
+    return {one.id: one for one in found}

@@ -36,7 +36,7 @@ MAX_NOTE = 300
 class CaseVote:
     """A vote on a contested image, and who cast it. The answer is about the unmirrored image."""
 
-    pseudonym: str
+    person: Annotator
     vote: Vote
 
 
@@ -45,7 +45,7 @@ class Case:
     """All that is known of one image.
 
     `model`: (p_left, p_center, p_right) of the current run. `gold`: the known label, if the image
-    is gold. `decision`: the current decision; `decided_by`: the pseudonym of who made it.
+    is gold. `decision`: the current decision; `decided_by`: who made it.
     """
 
     image: Image
@@ -54,7 +54,7 @@ class Case:
     model: tuple[float, float, float] | None
     gold: str | None
     decision: Decision | None
-    decided_by: str
+    decided_by: Annotator | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,11 @@ class SubmittedDecision:
 
 @dataclass(frozen=True, slots=True)
 class PastDecision:
-    """A decision, its image, and the pseudonym of who made it."""
+    """A decision, its image, and who made it."""
 
     decision: Decision
     image: Image
-    pseudonym: str
+    person: Annotator
 
 
 def count_contested(session: Session, campaign_id: int) -> int:
@@ -148,7 +148,7 @@ def load_case(session: Session, campaign_id: int, image_id: int) -> Case:
         _run_probabilities(session, campaign_id, image_id),
         session.scalar(_current_gold(campaign_id, image_id).with_only_columns(Gold.label)),
         decision,
-        author.pseudonym if author else "",
+        author,
     )
 
 
@@ -174,7 +174,7 @@ def decide(
     _get_consensus(session, campaign_id, image_id)
     before = _current_decision(session, campaign_id, image_id)
     if (before.id if before else 0) != submitted.seen:
-        raise Conflict(_conflict_message(session, before))
+        raise Conflict(_conflict_message(before))
     if before is not None:
         _end(session, before, by, now)
     decision = Decision(
@@ -254,7 +254,7 @@ def last_decision(session: Session, campaign_id: int, supervisor_id: int) -> Pas
 
 def _past_decisions() -> Any:
     return (
-        select(Decision, Image, Annotator.pseudonym)
+        select(Decision, Image, Annotator)
         .join(Image, Image.id == Decision.image_id)
         .join(Annotator, Annotator.id == Decision.annotator_id)
         .order_by(Decision.id.desc())
@@ -289,7 +289,7 @@ def _current_decision(session: Session, campaign_id: int, image_id: int) -> Deci
 
 def _list_votes(session: Session, campaign_id: int, image_id: int) -> list[CaseVote]:
     rows = session.execute(
-        select(Annotator.pseudonym, Vote)
+        select(Annotator, Vote)
         .join(Vote, Vote.annotator_id == Annotator.id)
         .where(Vote.image_id == image_id, Vote.campaign_id == campaign_id, Vote.counts)
         .order_by(Vote.id)
@@ -323,16 +323,15 @@ def _end(session: Session, decision: Decision, by: Actor, now: datetime) -> None
     session.flush()
 
 
-def _conflict_message(session: Session, decision: Decision | None) -> str:
+def _conflict_message(decision: Decision | None) -> str:
     if decision is None:
         return (
             "Somebody has undone the earlier decision in the meantime. Your decision was not "
             "stored. Look at the image again."
         )
-    who = session.get_one(Annotator, decision.annotator_id).pseudonym
     said = decision.label or "“cannot tell”"
     return (
-        f"{who} has decided {said} for this image in the meantime. Your decision was not "
+        f"Somebody has decided {said} for this image in the meantime. Your decision was not "
         "stored. Look at the image again."
     )
 

@@ -29,6 +29,8 @@ ACTIONS = {
     "browser_signed_out": "Signed out another browser",
     "password_changed": "Changed the password",
     "password_reset": "Password was reset",
+    "reset_link_created": "Link for a new password created",
+    "display_name_changed": "Display name changed",
     "account_created": "Account created by an invite",
     "role_changed": "Role changed",
     "account_closed": "Account closed",
@@ -47,6 +49,11 @@ ACTIONS = {
     "person_paused": "Person paused",
     "person_resumed": "Person may label again",
     "person_to_qualify": "Person sent to the qualification",
+    "message_sent": "Message sent",
+    "answers_returned": "Answers sent back",
+    "returned_withdrawn": "Answers taken back that had been sent back",
+    "flag_settled": "Flag on an image settled",
+    "flag_reopened": "Flag on an image opened again",
     "gold_added": "Gold questions added or changed",
     "gold_revoked": "Gold question revoked",
     "gold_restored": "Gold question restored",
@@ -82,11 +89,11 @@ NOBODY = Actor()  # the command line
 
 @dataclass(frozen=True, slots=True)
 class LoggedEvent:
-    """An event with the names of the people, as they are now. "" if no account is concerned."""
+    """An event with the accounts, as they are now. None if no account is concerned."""
 
     event: AuditEvent
-    actor: str
-    subject: str
+    actor: Annotator | None
+    subject: Annotator | None
 
     @property
     def words(self) -> str:
@@ -163,9 +170,9 @@ def list_events(
     if before is not None:
         query = query.where(AuditEvent.id < before)
     events = session.scalars(query).all()
-    names = _names(session, events)
+    people = _people(session, events)
     return [
-        LoggedEvent(event, names.get(event.actor_id or 0, ""), names.get(_account(event), ""))
+        LoggedEvent(event, people.get(event.actor_id or 0), people.get(_account(event)))
         for event in events
     ]
 
@@ -203,9 +210,7 @@ def _account(event: AuditEvent) -> int:
     return (event.subject_id or 0) if event.subject_kind == "account" else 0
 
 
-def _names(session: Session, events: Sequence[AuditEvent]) -> dict[int, str]:
+def _people(session: Session, events: Sequence[AuditEvent]) -> dict[int, Annotator]:
     wanted = {event.actor_id or 0 for event in events} | {_account(event) for event in events}
-    rows = session.execute(
-        select(Annotator.id, Annotator.username).where(Annotator.id.in_(wanted - {0}))
-    )
-    return {row.id: row.username for row in rows}
+    found = session.scalars(select(Annotator).where(Annotator.id.in_(wanted - {0})))
+    return {one.id: one for one in found}

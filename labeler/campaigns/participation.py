@@ -80,14 +80,19 @@ def current_round(session: Session, campaign_id: int, annotator_id: int) -> Curr
     return CurrentRound(*row) if row else CurrentRound(0, 0)
 
 
-def list_statuses(session: Session, campaign_id: int) -> dict[int, ParticipantStatus]:
+def list_statuses(
+    session: Session, campaign_id: int, among: Sequence[int] | None = None
+) -> dict[int, ParticipantStatus]:
     """The status of everybody with an account, by id of the account.
+
+    Parameters:
+        among: only these people; None: everybody.
 
     Raises:
         NotFound: no such campaign.
     """
     first = first_status(_rules(session, campaign_id), _has_gold(session, campaign_id))
-    rows = session.execute(
+    query = (
         select(Annotator.id, Participation, Skill.flags)
         .outerjoin(
             Participation,
@@ -100,6 +105,9 @@ def list_statuses(session: Session, campaign_id: int) -> dict[int, ParticipantSt
             Skill, and_(Skill.annotator_id == Annotator.id, Skill.campaign_id == campaign_id)
         )
     )
+    if among is not None:
+        query = query.where(Annotator.id.in_(among))
+    rows = session.execute(query)
     return {who: _make_status(who, row, flags, first) for who, row, flags in rows}
 
 

@@ -37,12 +37,13 @@ def audit(action: str | None, person: str | None, limit: int) -> None:
     click.echo(_row(HEADER))
     for one in events:
         event = one.event
-        concerns = one.subject or f"{event.subject_kind or ''} {event.subject_id or ''}".strip()
+        concerned = one.subject.username if one.subject else ""
+        concerns = concerned or f"{event.subject_kind or ''} {event.subject_id or ''}".strip()
         click.echo(
             _row(
                 (
                     f"{event.at:%Y-%m-%d %H:%M:%S}",
-                    one.actor,
+                    one.actor.username if one.actor else "",
                     event.address or "",
                     event.action,
                     concerns,

@@ -21,6 +21,7 @@ from labeler.models.base import MAX_ID, MAX_SMALL
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import CONSENSUS_STATUSES, Consensus, Gold
 from labeler.models.images import MAX_FILENAME, Dataset, Image
+from labeler.models.people import ImageFlag
 from labeler.models.proposals import Proposal
 from labeler.models.subsets import SubsetImage
 from labeler.rules.validation import (
@@ -68,6 +69,7 @@ class ImageFilter:
         confidence: the probability of the proposal, 0 to 1.
         differs: whether label and proposal differ; an image without one of them does neither.
         gold: whether the image is a gold question.
+        flagged: whether the image has an open flag.
         identity: the number of the person in the image.
         partition: of CelebA: 0 train, 1 valid, 2 test.
         yaw: in degrees, positive towards the viewer's right.
@@ -86,6 +88,7 @@ class ImageFilter:
     confidence: Range = Range()
     differs: bool | None = None
     gold: bool | None = None
+    flagged: bool | None = None
     identity: int | None = None
     partition: int | None = None
     yaw: Range = Range()
@@ -202,7 +205,7 @@ def select_ids(scope: Scope, wanted: ImageFilter) -> tuple[Select[int], Any]:
         found = found.join(Proposal, and_(run, Proposal.image_id == column)).where(*by_model)
     if wanted.proposal == NO_PROPOSAL:
         found = found.where(~_proposed(scope, column))
-    return found.where(*_by_gold(scope, wanted, column)), column
+    return found.where(*_by_gold(scope, wanted, column), *_by_flag(scope, wanted, column)), column
 
 
 def _by_file(scope: Scope, wanted: ImageFilter) -> Iterator[ColumnElement[bool]]:
@@ -270,6 +273,14 @@ def _by_gold(scope: Scope, wanted: ImageFilter, column: Any) -> Iterator[ColumnE
         )
     if wanted.gold is False:
         yield ~is_gold(scope.campaign_id, column)
+
+
+def _by_flag(scope: Scope, wanted: ImageFilter, column: Any) -> Iterator[ColumnElement[bool]]:
+    if wanted.flagged is not None:  # there are few, as for gold
+        flagged = select(ImageFlag.image_id).where(
+            ImageFlag.campaign_id == scope.campaign_id, ImageFlag.settled_at.is_(None)
+        )
+        yield column.in_(flagged) if wanted.flagged else column.not_in(flagged)
 
 
 def _named(text: str) -> ColumnElement[bool]:

@@ -25,14 +25,14 @@ OTHERS_SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class PastVote:
-    """A vote, and the pseudonym of who cast it. The answer is about the unmirrored image.
+    """A vote, and who cast it. The answer is about the unmirrored image.
 
     `then`: (p_left, p_center, p_right) by this vote and those before it, as the campaign judges
     them today; None if the vote does not count.
     """
 
     vote: Vote
-    pseudonym: str
+    person: Annotator
     then: tuple[float, float, float] | None = None
 
 
@@ -47,18 +47,18 @@ class PastProposal:
 
 @dataclass(frozen=True, slots=True)
 class PastGold:
-    """A gold question, and the pseudonym of who made it; "" for a command."""
+    """A gold question, and who made it; None for a command."""
 
     gold: Gold
-    pseudonym: str
+    person: Annotator | None
 
 
 @dataclass(frozen=True, slots=True)
 class ImageDecision:
-    """A decision, and the pseudonym of who made it."""
+    """A decision, and who made it."""
 
     decision: Decision
-    pseudonym: str
+    person: Annotator
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def _votes(session: Session, campaign_id: int, image_id: int) -> list[PastVote]:
         PastVote(*row)
         for state in (Vote.superseded_at.is_(None), Vote.superseded_at.is_not(None))
         for row in session.execute(
-            select(Vote, Annotator.pseudonym)
+            select(Vote, Annotator)
             .join(Annotator, Annotator.id == Vote.annotator_id)
             .where(Vote.image_id == image_id, state)
         )
@@ -210,17 +210,17 @@ def _proposals(session: Session, image: Image) -> list[PastProposal]:
 
 def _gold(session: Session, campaign_id: int, image_id: int) -> list[PastGold]:
     rows = session.execute(
-        select(Gold, Annotator.pseudonym)
+        select(Gold, Annotator)
         .outerjoin(Annotator, Annotator.id == Gold.created_by_id)
         .where(Gold.campaign_id == campaign_id, Gold.image_id == image_id)
         .order_by(Gold.id)
     )
-    return [PastGold(gold, pseudonym or "") for gold, pseudonym in rows]
+    return [PastGold(*row) for row in rows]
 
 
 def _decisions(session: Session, campaign_id: int, image_id: int) -> list[ImageDecision]:
     rows = session.execute(
-        select(Decision, Annotator.pseudonym)
+        select(Decision, Annotator)
         .join(Annotator, Annotator.id == Decision.annotator_id)
         .where(Decision.campaign_id == campaign_id, Decision.image_id == image_id)
         .order_by(Decision.id)

@@ -20,6 +20,7 @@ class Annotator(Base):
     An account is never deleted. `deactivated_at` closes it, and its votes stay. `removed_at`: the
     name and all else that tells who it was has been erased, for good. `keys`: see
     `accounts.keys`. `appearance`: one of `APPEARANCES`, None if the person has chosen none.
+    `display_name`: what the person wants to be called, "" for nothing else.
     """
 
     __tablename__ = "annotator"
@@ -39,6 +40,7 @@ class Annotator(Base):
     removed_at: Mapped[datetime | None]
     keys: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     appearance: Mapped[str | None] = mapped_column(String(12))
+    display_name: Mapped[str] = mapped_column(String(60), default="", server_default="")
 
 
 class Invite(Base):
@@ -69,6 +71,24 @@ class InviteUse(Base):
     annotator_id: Mapped[int] = mapped_column(ForeignKey("annotator.id"), primary_key=True)
     invite_id: Mapped[int] = mapped_column(ForeignKey("invite.id"), index=True)
     used_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class PasswordReset(Base):
+    """A link by which a person chooses a new password, once. An admin hands it over.
+
+    `used_at` and `revoked_at` end it early.
+    """
+
+    __tablename__ = "password_reset"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("annotator.id"), index=True)
+    created_by_id: Mapped[int | None] = mapped_column(ForeignKey("annotator.id"))
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
 
 
 class LoginSession(Base):

@@ -30,12 +30,19 @@ address. It sends nothing to other services, and loads nothing from other sites.
 
 | what | how long |
 |---|---|
-| your user name, your role, a hash of your password, and the keys and the appearance that you \
-chose | until your account is anonymised; role, keys and appearance for good |
+| your user name, a display name if you gave one, your role, a hash of your password, and the keys \
+and the appearance that you chose | until your account is anonymised; role, keys and appearance \
+for good |
 | your answers, also those you undid: the image, the answer, the time, how long it took, and \
 whether a suggestion was shown | for good, under a pseudonym |
 | how reliable your answers are, and whether you are in the qualification or paused, with the \
 reason | for good, under the pseudonym; the reason until your account is anonymised |
+| messages between you and the supervisors | until your account is anonymised |
+| images that you flagged: the reason and the time; your comment | for good, under the pseudonym; \
+the comment until your account is anonymised |
+| answers that a supervisor asked you to look at again | for good, under the pseudonym |
+| links for a new password: who made one for you and when, and whether it was used | until your \
+account is anonymised |
 | where you are signed in: the name of the browser and the times | {ended} days after that ended; \
 the times of the last visit longer |
 | that you have signed in in a browser before: a random value and a time | {device} days after \
@@ -61,16 +68,19 @@ light or dark pages if you choose them without being signed in. Both last a year
 # Who sees it
 
 - **Other people who label** see none of it.
-- **Supervisors and admins** see your user name, your answers and their times, and how reliable \
-your answers are.
+- **Supervisors and admins** see your user name and display name, your answers and their times, \
+how reliable your answers are, your messages and your flags. The site can be set up so that \
+supervisors see your pseudonym instead of your names.
 - **Admins** also see the log with the network addresses.
 - **Who downloads labels and votes** gets your pseudonym, not your user name.
 - **Who runs the server** can read its database, its log files and its backups.
 
 # What you can do
 
-- See your latest answers on the page “Progress”, and change them.
+- See all your answers on the page “Progress”, and change them.
+- Write to the supervisors on the page “Messages”.
+- Close your account on the page “Account”.
 - See where you are signed in on the page “Account”, and sign those browsers out.
-- Ask an admin to anonymise your account. Your user name, your password, your sign-ins and your \
-network addresses are then erased. Your answers stay under the pseudonym. Downloads, backups and \
-log files that were made before do not change."""
+- Ask an admin to anonymise your account. Your names, your password, your messages, your \
+comments, your sign-ins and your network addresses are then erased. Your answers stay under the \
+pseudonym. Downloads, backups and log files that were made before do not change."""

@@ -109,17 +109,22 @@ def own_review(session: Session, annotator_id: int, campaign: Campaign) -> Revie
     The counts are those of the last refresh. Newer ones would reveal which image was gold.
     """
     who = campaign.id, annotator_id
-    participation = session.get(Participation, who)
     skill = session.get(Skill, who)
     flagged = [code for code, _ in skill.flags] if skill else []
     told = skill is not None and _may_know(session, campaign)
-    paused = participation is not None and participation.status == "paused"
     return Review(
         gold_right=skill.figures.get("gold_right") if skill and told else None,
         gold_asked=skill.figures.get("gold_asked") if skill and told else None,
         advice=[code for code in ADVICE if code in flagged],
-        paused_for=participation.reason if participation is not None and paused else None,
+        paused_for=paused_for(session, annotator_id, campaign.id),
     )
+
+
+def paused_for(session: Session, annotator_id: int, campaign_id: int) -> str | None:
+    """Return why a person is paused in a campaign; None if they are not."""
+    participation = session.get(Participation, (campaign_id, annotator_id))
+    paused = participation is not None and participation.status == "paused"
+    return participation.reason if participation is not None and paused else None
 
 
 def _may_know(session: Session, campaign: Campaign) -> bool:
@@ -165,7 +170,10 @@ def _counted(annotator_id: int, campaign_id: int) -> ColumnElement[bool]:
 
 
 def count_votes(
-    session: Session, campaign_id: int | None = None, annotator_id: int | None = None
+    session: Session,
+    campaign_id: int | None = None,
+    annotator_id: int | None = None,
+    among: Sequence[int] | None = None,
 ) -> dict[int, int]:
     """Return how many votes of each person count, by id; people without any are missing.
 
@@ -175,10 +183,13 @@ def count_votes(
     Parameters:
         campaign_id: only votes in this campaign; None: in all campaigns.
         annotator_id: only votes of this person; None: of everybody.
+        among: only votes of these people; None: of everybody.
     """
     query = select(Vote.annotator_id, func.count()).where(Vote.counts)
     if annotator_id is not None:
         query = query.where(Vote.annotator_id == annotator_id)
+    if among is not None:
+        query = query.where(Vote.annotator_id.in_(among))
     if campaign_id is not None:
         query = query.where(Vote.campaign_id == campaign_id)
     return dict(session.execute(query.group_by(Vote.annotator_id)).all())

@@ -59,6 +59,7 @@ class ExerciseFeedback:
 
     `campaign_id`: of the exercise. `label`: the right answer. `round_result`: a sentence about the
     round if this answer ended it, else empty. `passed`: this answer ended the qualification.
+    `again`: the person has another try, and must not be told the label yet.
     """
 
     campaign_id: int
@@ -68,6 +69,7 @@ class ExerciseFeedback:
     explanation: str
     round_result: str
     passed: bool
+    again: bool = False
 
     @property
     def is_right(self) -> bool:
@@ -98,10 +100,16 @@ def next_exercise(
         reason = "There were no gold questions for the qualification."
         _set_status(session, annotator, "working", reason, RoundResult(this_round.number), now)
         return None
+    _lease_exercise(session, annotator, image_id, settings, now)
+    return find_lease(session, annotator.campaign_id, annotator_id, image_id)
+
+
+def _lease_exercise(
+    session: Session, annotator: AnnotatorState, image_id: int, settings: Settings, now: datetime
+) -> None:
     # An exercise is never mirrored: its explanation is about the unmirrored image.
     row = {"image_id": image_id, **asdict(Presentation(mode=MODE, blind=True))}
-    write_leases(session, annotator.campaign_id, annotator_id, [row], settings, now)
-    return find_lease(session, annotator.campaign_id, annotator_id, image_id)
+    write_leases(session, annotator.campaign_id, annotator.annotator_id, [row], settings, now)
 
 
 def answer_exercise(
@@ -113,6 +121,8 @@ def answer_exercise(
     now: datetime | None = None,
 ) -> CastVote:
     """Store the answer to an exercise. The last answer of a round ends the round.
+
+    After a wrong answer the person gets the exercise again, if the rules allow another try.
 
     Needs a write transaction.
 
@@ -133,21 +143,20 @@ def answer_exercise(
     if vote.created:
         # Once all gold images are used up, an exercise may supersede an answer that counted.
         recount(session, annotator.campaign_id, [submitted.image_id], now=now)
-        _end_round(session, annotator, vote.vote_id, now)
+        if _has_another_try(session, annotator, submitted.image_id):
+            _lease_exercise(session, annotator, submitted.image_id, settings, now)
+        else:
+            _end_round(session, annotator, vote.vote_id, now)
     return vote
 
 
 def read_round(session: Session, annotator: AnnotatorState) -> RoundProgress:
     """How far the person is in the current round."""
     this_round = current_round(session, annotator.campaign_id, annotator.annotator_id)
-    first: dict[int, str] = {}
     gold = _gold_labels(session, annotator)
-    for image_id, answer in _answers_in(session, annotator, this_round):
-        first.setdefault(image_id, answer)
-    counted = {image_id: answer for image_id, answer in first.items() if image_id in gold}
-    right = sum(answer == gold[image_id] for image_id, answer in counted.items())
+    done = _finished(session, annotator, this_round, gold)
     asked = min(annotator.rules.training, len(gold))
-    return RoundProgress(asked, len(counted), right, this_round.number)
+    return RoundProgress(asked, len(done), sum(done.values()), this_round.number)
 
 
 def read_feedback(session: Session, annotator_id: int, vote_id: int) -> ExerciseFeedback:
@@ -173,6 +182,8 @@ def read_feedback(session: Session, annotator_id: int, vote_id: int) -> Exercise
         raise NotFound("This is not one of your qualification images.")
     vote, image, gold, participation = row
     ended = participation is not None and participation.ended_by_vote == vote.id
+    held = find_lease(session, vote.campaign_id, annotator_id, vote.image_id)
+    is_held = held is not None and held.presentation.mode == MODE
     return ExerciseFeedback(
         campaign_id=vote.campaign_id,
         image=image,
@@ -181,7 +192,40 @@ def read_feedback(session: Session, annotator_id: int, vote_id: int) -> Exercise
         explanation=gold.explanation,
         round_result=participation.reason if ended else "",
         passed=ended and participation.status == "working",
+        again=is_held and vote.answer != gold.label,
     )
+
+
+def _has_another_try(session: Session, annotator: AnnotatorState, image_id: int) -> bool:
+    """Whether the person may answer an exercise again that they have just answered."""
+    if annotator.status != "training":
+        return False
+    this_round = current_round(session, annotator.campaign_id, annotator.annotator_id)
+    gold = _gold_labels(session, annotator)
+    return image_id in gold and image_id not in _finished(session, annotator, this_round, gold)
+
+
+def _finished(
+    session: Session,
+    annotator: AnnotatorState,
+    this_round: CurrentRound,
+    gold: Mapping[int, str],
+) -> dict[int, bool]:
+    """Whether each finished exercise of a round was right, by id of the image.
+
+    It is finished by a right answer, or by as many answers as there are tries.
+    """
+    given: dict[int, list[str]] = {}
+    for image_id, answer in _answers_in(session, annotator, this_round):
+        if image_id in gold:
+            given.setdefault(image_id, []).append(answer)
+    tries = annotator.rules.tries
+    right = {image_id: gold[image_id] in answers[:tries] for image_id, answers in given.items()}
+    return {
+        image_id: right[image_id]
+        for image_id, answers in given.items()
+        if right[image_id] or len(answers) >= tries
+    }
 
 
 def _end_round(session: Session, annotator: AnnotatorState, vote_id: int, now: datetime) -> None:
@@ -250,12 +294,12 @@ def _held_exercise(session: Session, annotator: AnnotatorState) -> int | None:
 def _choose_exercise(
     session: Session, annotator: AnnotatorState, this_round: CurrentRound
 ) -> int | None:
-    """A gold image that the person has not answered in this round; None if there is none.
+    """A gold image that the person has not finished in this round; None if there is none.
 
     First come images that they have never answered. Then come exercises of previous rounds, the
     oldest first, and last the images that they answered at work.
     """
-    asked = {image_id for image_id, _ in _answers_in(session, annotator, this_round)}
+    asked = _finished(session, annotator, this_round, _gold_labels(session, annotator))
     mine = and_(
         Vote.campaign_id == Gold.campaign_id,
         Vote.image_id == Gold.image_id,

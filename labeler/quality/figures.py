@@ -14,8 +14,14 @@ import numpy as np
 from labeler.consensus.vote_table import VoteTable
 from labeler.labels import ANSWERS
 from labeler.statistics.agreement import confusion_matrix, krippendorff_alpha, pairwise_kappa
-from labeler.statistics.anchoring import measure_anchoring, measure_inserted, side_bias
-from labeler.statistics.annotator_flags import Record, gold_accuracy, spammer_score, without_own
+from labeler.statistics.anchoring import Anchoring, measure_anchoring, measure_inserted, side_bias
+from labeler.statistics.annotator_flags import (
+    Copying,
+    Record,
+    gold_accuracy,
+    spammer_score,
+    without_own,
+)
 from labeler.statistics.dawid_skene import Skills
 from labeler.statistics.intervals import Interval, wilson
 from labeler.statistics.vote_arrays import N_ANSWERS, N_LABELS, Floats, Integers, Votes
@@ -99,11 +105,25 @@ def proposal_figures(vote_table: VoteTable, skills: Skills) -> dict[str, Any]:
 def anchoring_figures(vote_table: VoteTable, rows: Integers) -> dict[str, Any]:
     """Agreement with shown proposals against agreement with withheld ones.
 
-    Votes on the verify grid are left out: no random draw hides proposals there. Votes on gold are
-    left out too: wrong proposals are inserted among those that are shown there.
-
     Parameters:
         rows: indices of the votes to look at.
+    """
+    found, shown_n, blind_n = _measure_shown(vote_table, rows)
+    return {
+        "shown": share(found.shown),
+        "shown_n": shown_n,
+        "blind": share(found.blind),
+        "blind_n": blind_n,
+        "difference": share(found.difference),
+        "following": share(found.copy_rate),
+    }
+
+
+def _measure_shown(vote_table: VoteTable, rows: Integers) -> tuple[Anchoring, int, int]:
+    """The anchoring, and the numbers of answers with a shown and with a withheld proposal.
+
+    Votes on the verify grid are left out: no random draw hides proposals there. Votes on gold are
+    left out too: wrong proposals are inserted among those that are shown there.
     """
     on_gold = vote_table.gold[vote_table.votes.image[rows]] >= 0
     rows = rows[~vote_table.inserted[rows] & ~vote_table.grid[rows] & ~on_gold]
@@ -111,14 +131,7 @@ def anchoring_figures(vote_table: VoteTable, rows: Integers) -> dict[str, Any]:
     blind = shown < 0
     proposal = np.where(blind, vote_table.withheld[rows], shown)
     found = measure_anchoring(vote_table.votes.answer[rows], proposal, blind)
-    return {
-        "shown": share(found.shown),
-        "shown_n": int((~blind).sum()),
-        "blind": share(found.blind),
-        "blind_n": int((blind & (proposal >= 0)).sum()),
-        "difference": share(found.difference),
-        "following": share(found.copy_rate),
-    }
+    return found, int((~blind).sum()), int((blind & (proposal >= 0)).sum())
 
 
 def inserted_figures(vote_table: VoteTable, rows: Integers) -> dict[str, Any]:
@@ -127,18 +140,27 @@ def inserted_figures(vote_table: VoteTable, rows: Integers) -> dict[str, Any]:
     Parameters:
         rows: indices of the votes to look at.
     """
+    found, inserted_n, _ = _measure_inserted(vote_table, rows)
+    return {
+        "n": inserted_n,
+        "followed": share(found.shown),
+        "base": share(found.blind),
+        "following": share(found.copy_rate),
+    }
+
+
+def _measure_inserted(vote_table: VoteTable, rows: Integers) -> tuple[Anchoring, int, int]:
+    """The anchoring by inserted wrong proposals, and the numbers of answers with and without one.
+
+    The answers without one are those of the whole class.
+    """
     gold = vote_table.gold[vote_table.votes.image]
     shown = vote_table.votes.shown_labels
     wrong = rows[vote_table.inserted[rows] & (gold[rows] >= 0) & (shown[rows] != gold[rows])]
     base = np.flatnonzero((shown < 0) & (gold >= 0))
     answer = vote_table.votes.answer
     found = measure_inserted(answer[wrong], shown[wrong], gold[wrong], answer[base], gold[base])
-    return {
-        "n": len(wrong),
-        "followed": share(found.shown),
-        "base": share(found.blind),
-        "following": share(found.copy_rate),
-    }
+    return found, len(wrong), len(base)
 
 
 def side_figures(vote_table: VoteTable, rows: Integers) -> dict[str, Any]:
@@ -191,7 +213,13 @@ def record_of(vote_table: VoteTable, skills: Skills, person: int) -> Record:
         elapsed_ms=vote_table.elapsed_ms[mine],
         gold_right=int((answers[on_gold] == vote_table.gold[image][on_gold]).sum()),
         gold_asked=int(on_gold.sum()),
+        shown=_copying(*_measure_shown(vote_table, mine)),
+        inserted=_copying(*_measure_inserted(vote_table, mine)),
     )
+
+
+def _copying(found: Anchoring, beside: int, without: int) -> Copying:
+    return Copying(found.copy_rate, beside, without)
 
 
 def person_figures(

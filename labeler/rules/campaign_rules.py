@@ -60,6 +60,8 @@ class Rules:
         gold_rate: share of gold questions among the assigned images after the first 20.
         gold_first: number of gold questions among the first 20 images.
         training: number of gold questions in a round of the qualification; 0: no qualification.
+        tries: how often an exercise of the qualification can be answered, 1 or 2. It is right if
+            the last try is.
         pass_share: share of right answers that passes the qualification.
         min_gold: people are paused if their accuracy on gold is clearly below this.
         retrain_votes: smallest number of new votes for another training of the model; 0: trains
@@ -85,6 +87,7 @@ class Rules:
     gold_rate: float = 0.1
     gold_first: int = 5
     training: int = 0
+    tries: int = 1
     pass_share: float = 0.7
     min_gold: float = 0.6
     retrain_votes: int = 100
@@ -103,6 +106,7 @@ class Rules:
         yield check_whole("vote_cap", self.vote_cap, at_least, _MAX_VOTES)
         yield check_whole("gold_first", self.gold_first, 0, 20)
         yield check_whole("training", self.training, 0, 100)
+        yield check_whole("tries", self.tries, 1, 2)
         yield check_whole("retrain_votes", self.retrain_votes, 0, 1_000_000)
         yield check_number("threshold", self.threshold, 0.5, 0.9999)
         for name in _SHARES:

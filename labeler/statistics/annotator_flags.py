@@ -17,6 +17,11 @@ Below, a_i is the answer to image i, and q_i(t) is its label probability **witho
 - `monotone`: a run of equal answers is too improbable. The product of its p_i, times the number of
   votes, is below the level.
 - `too_fast`: the share of answers within `fast_ms` is above `fast_share`, by Wilson's lower limit.
+- `follower`: the copy rate f of `statistics.anchoring` is above `copy_limit`, by the lower end of
+  its 95 % interval. So large a share of the suggestions is repeated beyond what the person would
+  answer without them. It is measured on the model's proposals, shown and hidden, and on wrong
+  suggestions that were inserted on gold. A person who merely agrees with a good model agrees with
+  hidden proposals as well, and is not flagged.
 - `low_gold`: the accuracy on gold is below `gold_limit`, by Wilson's upper limit.
 
 The tests are this project's own; `spammer_score` names its source.
@@ -63,6 +68,7 @@ class Limits:
         fast_share: the share of fast answers that a good person may have.
         gold_limit: the accuracy on gold that every person should reach.
         shortest_run: runs of fewer equal answers are never flagged.
+        copy_limit: the share of suggestions that a person may repeat without looking.
     """
 
     min_votes: int = 15
@@ -75,6 +81,22 @@ class Limits:
     fast_share: float = 0.25
     gold_limit: float = 0.7
     shortest_run: int = 10
+    copy_limit: float = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Copying:
+    """How often a person repeats suggestions without looking.
+
+    Parameters:
+        copy_rate: f, as `statistics.anchoring` measures it, with the limits of 95 %.
+        beside: number of answers beside a suggestion.
+        without: number of answers that say what people answer without a suggestion.
+    """
+
+    copy_rate: Interval
+    beside: int
+    without: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +110,8 @@ class Record:
             the page that verifies many images.
         gold_right: number of right answers to gold questions.
         gold_asked: number of answers to gold questions.
+        shown: copying of the model's proposals; None: not measured.
+        inserted: copying of inserted wrong suggestions; None: not measured.
 
     Raises:
         ValueError: the posteriors do not fit the answers.
@@ -98,6 +122,8 @@ class Record:
     elapsed_ms: Floats = field(default_factory=lambda: np.empty(0))
     gold_right: int = 0
     gold_asked: int = 0
+    shown: Copying | None = None
+    inserted: Copying | None = None
 
     def __post_init__(self) -> None:
         if self.posteriors.shape != (len(self.answers), N_LABELS):
@@ -165,6 +191,7 @@ def flags(record: Record, limits: Limits | None = None) -> list[Flag]:
             _one_sided(record, limits),
             _monotone(record, limits),
             _too_fast(record, limits),
+            _follower(record, limits),
         ]
     return [flag for flag in found if flag is not None]
 
@@ -252,6 +279,27 @@ def _monotone(record: Record, limits: Limits) -> Flag | None:
                 "monotone", f"Answered {word} {end - start} times in a row on different images."
             )
     return None
+
+
+def _follower(record: Record, limits: Limits) -> Flag | None:
+    measured = [(record.shown, limits.min_votes), (record.inserted, limits.min_gold)]
+    proven = [
+        copying.copy_rate
+        for copying, least in measured
+        if copying is not None
+        and copying.beside >= least
+        and copying.without >= limits.min_gold
+        and copying.copy_rate.low > limits.copy_limit
+    ]
+    if not proven:
+        return None
+    rate = max(proven, key=lambda one: one.low)
+    low, high = 100 * rate.low, 100 * rate.high
+    return Flag(
+        "follower",
+        f"Repeats suggestions: an estimated {100 * rate.estimate:.0f} % of them ({low:.0f} to "
+        f"{high:.0f}) without looking.",
+    )
 
 
 def _too_fast(record: Record, limits: Limits) -> Flag | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import and_, select, update
 from sqlalchemy.orm import Session
 
 from labeler.assignment.annotator_state import AnnotatorState, load_annotator_state
@@ -178,36 +178,6 @@ def recent_votes(session: Session, annotator_id: int, n: int) -> Sequence[Vote]:
         .join(Campaign, and_(Campaign.id == Vote.campaign_id, Campaign.active))
         .where(Vote.annotator_id == annotator_id, Vote.counts)
         .order_by(Vote.id.desc())
-        .limit(n)
-    ).all()
-
-
-def recent_answers(session: Session, annotator_id: int, n: int) -> Sequence[Vote]:
-    """The person's votes that count on the last `n` images, the newest image first.
-
-    The first vote on an image gives its place. So an image whose answer is changed stays there.
-    A changed answer is stored at the moment when the former one ends. A vote after an undo is not,
-    and so it counts as the first again.
-    """
-    campaign = select(Campaign.id).where(Campaign.active).scalar_subquery()
-    mine = and_(Vote.annotator_id == annotator_id, Vote.campaign_id == campaign)
-    ended = func.lag(Vote.superseded_at).over(partition_by=Vote.image_id, order_by=Vote.id)
-    cast = (
-        select(Vote.image_id, Vote.id, Vote.created_at, ended.label("former_ended"))
-        .where(mine, Vote.mode.not_in(NOT_COUNTED))
-        .subquery()
-    )
-    first = (
-        select(cast.c.image_id, func.max(cast.c.id).label("vote"))
-        .where(cast.c.former_ended.is_distinct_from(cast.c.created_at))
-        .group_by(cast.c.image_id)
-        .subquery()
-    )
-    return session.scalars(
-        select(Vote)
-        .join(first, first.c.image_id == Vote.image_id)
-        .where(mine, Vote.counts)
-        .order_by(first.c.vote.desc())
         .limit(n)
     ).all()
 

@@ -12,7 +12,13 @@ from werkzeug.wrappers import Response
 from labeler.accounts import invites, sessions
 from labeler.accounts import service as accounts
 from labeler.accounts.keys import DEFAULT_KEYS, save_keys
+from labeler.accounts.own_account import (
+    MAX_DISPLAY_NAME,
+    change_display_name,
+    close_own_account,
+)
 from labeler.accounts.passwords import MIN_LENGTH
+from labeler.accounts.reset_links import find_person_of_link, use_reset_link
 from labeler.audit.log import record
 from labeler.errors import Conflict, InvalidInput, SidelightError
 from labeler.models.accounts import Annotator, LoginSession
@@ -28,6 +34,7 @@ from labeler.web.context import (
     render_problem,
     settings,
 )
+from labeler.web.formatting import count_words
 
 bp = Blueprint("accounts", __name__)
 ROLE_WORDS = {
@@ -44,6 +51,7 @@ KEY_WORDS = {
     "help": "Help",
     "gold": "Use as gold question",
     "skip": "Skip",
+    "flag": "Flag",
 }
 MANAGERS_KEYS = ("gold", "skip")  # of the page of contested images
 _BROWSERS = ("Firefox", "Edg", "OPR", "Chromium", "Chrome", "Safari")
@@ -70,6 +78,26 @@ class JoinPage(Page):
     username: str = ""
     problem: str = ""
     min_password: int = MIN_LENGTH
+
+
+@dataclass(frozen=True, slots=True)
+class ResetPage(Page):
+    """The form to choose a new password by a link of an admin."""
+
+    template = "accounts/reset.html"
+    username: str
+    problem: str = ""
+    min_password: int = MIN_LENGTH
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAccountPage(Page):
+    """The question whether to close the own account. `effects`: what it does, a sentence each."""
+
+    template = "accounts/close.html"
+    username: str
+    effects: list[str]
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +133,10 @@ class AccountPage(Page):
     keys: list[KeyField]
     problem: str = ""
     key_problem: str = ""
+    display_name: str = ""
+    name_problem: str = ""
     min_password: int = MIN_LENGTH
+    max_name: int = MAX_DISPLAY_NAME
 
 
 @bp.get("/sign-in")
@@ -175,6 +206,29 @@ def do_join(token: str) -> Response:
     return redirect(url_for("home.guide" if person.role == "annotator" else "home.home"), 303)
 
 
+@bp.get("/reset/<token>")
+@access.public
+def reset(token: str) -> tuple[str, int]:
+    """The form with which a person chooses a new password."""
+    return render(ResetPage(_person_of_link(token)))
+
+
+@bp.post("/reset/<token>", endpoint="do_reset")
+@access.public
+def do_reset(token: str) -> Response:
+    """Set a new password by a link, and sign in. All other browsers are signed out."""
+    username, password = _person_of_link(token), request_fields.text("new")
+    try:
+        with db().write() as session:
+            person = use_reset_link(session, token, password, address=request.remote_addr)
+            opened = sessions.welcome(session, person, access.browser(), settings())
+    except (InvalidInput, Conflict) as error:
+        return render_problem(ResetPage(username, error.message), error)
+    access.remember(opened)
+    flash("Your new password works. All your other browsers are signed out.", "success")
+    return redirect(url_for("home.home"), 303)
+
+
 @bp.get("/account")
 @access.signed_in
 def show() -> tuple[str, int]:
@@ -201,6 +255,43 @@ def change_password() -> Response:
     access.renew_token()
     flash("Your password has been changed. All your other browsers are signed out.", "success")
     return redirect(url_for("accounts.show"), 303)
+
+
+@bp.post("/account/name")
+@access.signed_in
+def change_name() -> Response:
+    """Change the display name."""
+    name = request_fields.text("display_name")
+    try:
+        with db().write() as session:
+            change_display_name(session, account().id, name, actor())
+    except InvalidInput as error:
+        return render_problem(_account_page(name_problem=error.message), error)
+    flash("Your display name has been changed.", "success")
+    return redirect(url_for("accounts.show"), 303)
+
+
+@bp.get("/account/close")
+@access.signed_in
+def confirm_close() -> tuple[str, int]:
+    """What closing the own account does, and the form to confirm it with the password."""
+    return render(_close_page())
+
+
+@bp.post("/account/close")
+@access.signed_in
+def close() -> Response:
+    """Close the own account."""
+    try:
+        password = request_fields.text("current")
+        close_own_account(db(), account().id, password, access.browser(), settings())
+    except SidelightError as error:
+        return render_problem(_close_page(error.message), error)
+    access.forget()
+    flash("Your account is closed. Your answers stay.", "success")
+    response = redirect(url_for("accounts.sign_in"), 303)
+    response.headers["Clear-Site-Data"] = '"cache"'
+    return response
 
 
 @bp.post("/account/keys")
@@ -258,6 +349,26 @@ def _join_page(token: str) -> JoinPage:
     return JoinPage(ROLE_WORDS[invite.role], invite.expires_at)
 
 
+def _person_of_link(token: str) -> str:
+    with db().read() as session:
+        return find_person_of_link(session, token).username
+
+
+def _close_page(problem: str = "") -> CloseAccountPage:
+    with db().read() as session:
+        forecast = accounts.forecast_closing(session, account().id)
+    effects = [
+        f"You are signed out of {count_words(forecast.browsers, 'browser')}, and you can no longer "
+        "sign in.",
+        f"Your {count_words(forecast.votes, 'answer')} stay and still count, under the pseudonym "
+        f"{account().pseudonym}.",
+        "Your messages, your flags and the log of sign-ins stay until an admin anonymises the "
+        "account.",
+        "Only an admin can open the account again. The same password then works.",
+    ]
+    return CloseAccountPage(account().username, effects, problem)
+
+
 def _safe_target(path: str) -> str:
     return request_fields.local_address(path, url_for("home.home"))
 
@@ -278,7 +389,7 @@ def _chosen_keys() -> dict[str, str]:
     return shown | others
 
 
-def _account_page(problem: str = "", key_problem: str = "") -> AccountPage:
+def _account_page(problem: str = "", key_problem: str = "", name_problem: str = "") -> AccountPage:
     me = account()
     keys = [
         KeyField(action, words, request.form.get(f"key-{action}", me.keys[action]))
@@ -286,9 +397,20 @@ def _account_page(problem: str = "", key_problem: str = "") -> AccountPage:
         if manages() or action not in MANAGERS_KEYS
     ]
     with db().read() as session:
-        since = session.get_one(Annotator, me.id).created_at
+        annotator = session.get_one(Annotator, me.id)
         rows = _browser_rows(session, me.id, me.token)
-    return AccountPage(me.username, me.pseudonym, me.role, since, rows, keys, problem, key_problem)
+    return AccountPage(
+        me.username,
+        me.pseudonym,
+        me.role,
+        annotator.created_at,
+        rows,
+        keys,
+        problem,
+        key_problem,
+        request.form.get("display_name", annotator.display_name),
+        name_problem,
+    )
 
 
 def _browser_rows(session: Session, annotator_id: int, token: str) -> list[BrowserRow]:

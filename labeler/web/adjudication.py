@@ -34,6 +34,7 @@ from labeler.web.context import Page, account, actor, db, render
 from labeler.web.current_campaign import campaign, campaign_or_none
 from labeler.web.formatting import format_percent, plural
 from labeler.web.images import image_address
+from labeler.web.person_name import PersonName, name_person
 from rotation.data.labels import LABELS
 
 bp = Blueprint("adjudication", __name__, url_prefix="/admin")
@@ -59,7 +60,7 @@ class ScaledImage:
 class VoteRow:
     """A vote. `seen`: the suggestion that the person saw, in words."""
 
-    pseudonym: str
+    person: PersonName
     answer: str
     seconds: float | None
     at: datetime
@@ -83,7 +84,7 @@ class DecisionRow:
     image: ScaledImage
     decided: str
     note: str
-    pseudonym: str
+    person: PersonName
     at: datetime
     holds: bool
 
@@ -95,7 +96,7 @@ class CaseStatus:
     status: str
     decision: int
     decided: str
-    by: str
+    by: PersonName | None
     gold: str
 
 
@@ -273,7 +274,8 @@ def _reason(found: Case, rules: Rules) -> str:
     row, answers = found.consensus, Counter(one.vote.answer for one in found.votes)
     counted = f"{len(found.votes)} {plural(len(found.votes), 'vote')}"
     if found.decision is not None:
-        return f"{found.decided_by} has decided: {_decided_label(found.decision)}."
+        by = name_person(found.decided_by).text if found.decided_by else "Somebody"
+        return f"{by} has decided: {_decided_label(found.decision)}."
     if row.status != "contested":
         return f"This image is {row.status}. It does not wait for a decision."
     if rules.method == "majority":
@@ -293,7 +295,7 @@ def _vote_row(one: CaseVote) -> VoteRow:
     vote = one.vote
     seconds = None if vote.elapsed_ms is None else vote.elapsed_ms / 1000
     seen = describe_suggestion(vote)
-    return VoteRow(one.pseudonym, vote.answer, seconds, vote.created_at, seen)
+    return VoteRow(name_person(one.person), vote.answer, seconds, vote.created_at, seen)
 
 
 def describe_suggestion(vote: Vote) -> str:
@@ -317,7 +319,8 @@ def _case_status(found: Case) -> CaseStatus:
     decision = found.decision
     decided = _decided_label(decision) if decision else ""
     number = decision.id if decision else 0
-    return CaseStatus(found.consensus.status, number, decided, found.decided_by, found.gold or "")
+    by = name_person(found.decided_by) if found.decided_by else None
+    return CaseStatus(found.consensus.status, number, decided, by, found.gold or "")
 
 
 def _decided_label(decision: Decision) -> str:
@@ -331,7 +334,7 @@ def _decision_row(past: PastDecision) -> DecisionRow:
         _scaled_image(past.image),
         _decided_label(made),
         made.note,
-        past.pseudonym,
+        name_person(past.person),
         made.created_at,
         made.superseded_at is None,
     )

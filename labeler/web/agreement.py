@@ -20,6 +20,7 @@ from labeler.web.context import Page, db, render
 from labeler.web.current_campaign import links
 from labeler.web.formatting import Share, format_decimal, format_number, format_share
 from labeler.web.heatmap import HeatMap, kappa_heat_map, share_heat_map
+from labeler.web.person_name import PersonName, name_person
 from rotation.data.labels import LABELS
 
 bp = Blueprint("agreement", __name__, url_prefix="/admin")
@@ -31,8 +32,7 @@ STRENGTHS = ((0.8, "almost perfect"), (0.6, "substantial"), (0.4, "moderate"), (
 class CopyRateRow:
     """How a person reacts to suggestions."""
 
-    id: int
-    pseudonym: str
+    name: PersonName
     difference: Share | None
     copy_rate: Share | None
     inserted: Share | None
@@ -164,9 +164,9 @@ def _strength(value: float) -> str:
 def _kappa(session: Session, found: Mapping[str, Any]) -> HeatMap | None:
     if not found["pairs"]:
         return None
-    names = accounts.name_people(session, found["people"])
-    words = [names[annotator_id] for annotator_id in found["people"]]
-    return kappa_heat_map("Cohen’s kappa of each pair of people", words, found["matrix"])
+    people = accounts.people_by_id(session, found["people"])
+    names = [name_person(people[annotator_id]) for annotator_id in found["people"]]
+    return kappa_heat_map("Cohen’s kappa of each pair of people", names, found["matrix"])
 
 
 def _kappa_words(found: Mapping[str, Any]) -> str:
@@ -233,8 +233,7 @@ def _people(session: Session, campaign_id: int) -> list[CopyRateRow]:
     """Return the people, those with the highest copy rate first."""
     rows = [
         CopyRateRow(
-            person.id,
-            person.pseudonym,
+            name_person(person),
             format_share(skill.figures["anchoring"]["difference"]),
             format_share(skill.figures["anchoring"]["following"]),
             format_share(skill.figures["planted"], skill.figures["planted_n"]),

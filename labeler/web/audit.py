@@ -13,17 +13,19 @@ from labeler.audit.log import LoggedEvent
 from labeler.web import access
 from labeler.web.context import Page, db, render
 from labeler.web.converters import MAX_ID
+from labeler.web.person_name import PersonName, name_person
 
 bp = Blueprint("audit", __name__, url_prefix="/admin")
 
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """An event of the list, in words."""
+    """An event of the list, in words. `subject`: what it concerns, if that is no person."""
 
     at: datetime
-    actor: str
+    actor: PersonName | None
     what: str
+    person: PersonName | None
     subject: str
     details: str
     address: str
@@ -71,14 +73,12 @@ def _number(name: str) -> int:
 
 def _row(one: LoggedEvent) -> EventRow:
     event = one.event
-    subject = one.subject if event.subject_kind == "account" else ""
-    if not subject and event.subject_kind:
-        subject = f"{event.subject_kind} {event.subject_id}"
     return EventRow(
         event.at,
-        one.actor,
+        name_person(one.actor) if one.actor else None,
         one.words,
-        subject,
+        name_person(one.subject) if one.subject else None,
+        f"{event.subject_kind} {event.subject_id}" if event.subject_kind else "",
         log.write_details(event.details),
         event.address or "",
     )

@@ -161,6 +161,13 @@ GROUPS = (
                 "no qualification.",
             ),
             RuleField(
+                "tries",
+                "whole",
+                "Tries per qualification image",
+                "1 or 2. With 2, people read the note of the gold question after a wrong answer "
+                "or “Unsure”, and try once more before they see the label.",
+            ),
+            RuleField(
                 "pass_share",
                 "percent",
                 "Qualification passed at (%)",

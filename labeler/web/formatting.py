@@ -128,5 +128,10 @@ def plural(count: int, word: str) -> str:
     return word if count == 1 else f"{word}s"
 
 
+def count_words(count: int, word: str) -> str:
+    """Write a count with its word: `1 image`, `1,240 images`."""
+    return f"{count:,} {plural(count, word)}"
+
+
 def _bare(value: float) -> str:
     return f"{100 * value + 0.0:.0f}".replace("-0", "0").replace("-", "−")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from labeler.statistics.intervals import wilson
 from labeler.web.formatting import UNKNOWN, format_decimal, format_percent
+from labeler.web.person_name import PersonName
 
 LEVELS = 6
 
@@ -22,10 +23,11 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class HeatMapRow:
-    """A row, and its heading."""
+    """A row, and its heading. `address`: where the heading leads, "" for nowhere."""
 
     word: str
     cells: Sequence[Cell]
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +56,16 @@ def share_heat_map(
 
 
 def kappa_heat_map(
-    title: str, words: Sequence[str], matrix: Sequence[Sequence[float | None]]
+    title: str, people: Sequence[PersonName], matrix: Sequence[Sequence[float | None]]
 ) -> HeatMap:
     """Make a heat map of the kappa of each pair of people. None: too few common images."""
     rows = [
-        HeatMapRow(word, [Cell(format_decimal(each), level(each or 0.0)) for each in row])
-        for word, row in zip(words, matrix, strict=True)
+        HeatMapRow(
+            one.text, [Cell(format_decimal(each), level(each or 0.0)) for each in row], one.address
+        )
+        for one, row in zip(people, matrix, strict=True)
     ]
-    return HeatMap(title, "", words, rows)
+    return HeatMap(title, "", [one.text for one in people], rows)
 
 
 def level(value: float) -> int:

@@ -235,9 +235,10 @@ TOPICS = {
             INTERVAL,
         ),
         (
-            "Open the page of a person with a flag, and look at the answers.",
-            "Talk to the person. Low numbers often mean that the guideline is unclear.",
-            "Pause the person on the page “People” if that does not help.",
+            "Open a person with a flag, and look at the answers.",
+            "“Repeats suggestions” means: even the lower end of the interval is above 25 %.",
+            "Write to the person. Low numbers often mean that the guideline is unclear.",
+            "Pause the person if that does not help.",
         ),
     ),
     "agreement": Topic(
@@ -263,17 +264,34 @@ TOPICS = {
         ),
     ),
     "people": Topic(
-        "Everybody who has an account, with their status in the active campaign.",
+        "Everybody who has an account, with their status in the active campaign. The page of a "
+        "person has their answers, and what you can do about them.",
         (
-            ("Votes", "Answers that count in the active campaign, without exercises."),
+            ("Answers", "Those that count in the active campaign, without exercises."),
             ("In qualification", "The person answers gold questions first and learns from them."),
             ("Paused", "The person gets no images. They read the reason that you give."),
             ("Pseudonym", "The name in exports. It tells nobody who the person is."),
         ),
         (
-            "Read the sentences marked “check”, then look at the page of the person in “Quality”.",
-            "Give a reason when you pause somebody, so that they know what to change.",
-            "Admins can also change roles, and close or anonymise accounts. Votes stay.",
+            "Read the sentences marked “check”, then open the person and look at their answers.",
+            "Tick answers and send them back. The person looks at these images again. Until then "
+            "the earlier answers count.",
+            "Give a reason when you pause somebody. They read it and can answer it.",
+            "Admins can also change roles, hand over a link for a new password, and close or "
+            "anonymise accounts. Votes stay.",
+        ),
+    ),
+    "messages": Topic(
+        "Each person has one thread with all supervisors. Nobody else reads it.",
+        (
+            ("New", "No supervisor has read these messages yet."),
+            ("Read", "A supervisor has read the newest message, and nobody has answered."),
+            ("Answered", "The newest message is from a supervisor."),
+        ),
+        (
+            "Open a thread to read and answer it. It is then read for all supervisors.",
+            "To write to somebody first, open the person on the page “People”.",
+            "Anonymising an account deletes its thread.",
         ),
     ),
     "invites": Topic(

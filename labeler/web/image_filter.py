@@ -18,7 +18,7 @@ WORDS = ("search", "status", "label", "proposal")
 YES_NO = {"yes": True, "no": False}
 RANGES = {"probability": 100, "confidence": 100, "yaw": 1}  # and the factor of what people enter
 NUMBERS = ("identity", "partition", "subset")
-PLAIN = (*WORDS, "differs", "gold", *NUMBERS)
+PLAIN = (*WORDS, "differs", "gold", "flagged", *NUMBERS)
 FIELDS = (*PLAIN, *(f"{name}_{end}" for name in RANGES for end in ("from", "to")))
 PLACES = ("campaign", "after", "before")  # what an address has besides the filter
 NUMBER = re.compile(r"[+-]?\d{1,9}([.,]\d{0,9})?", re.ASCII)
@@ -31,6 +31,7 @@ TITLES = {
     "confidence": "Probability of the proposal",
     "differs": "Label and proposal",
     "gold": "Gold question",
+    "flagged": "Flagged",
     "identity": "Person",
     "partition": "Partition",
     "yaw": "Yaw",
@@ -120,7 +121,7 @@ class FilterForm:
 
     def _plain(self) -> dict[str, Any]:
         values: dict[str, Any] = {name: self.values[name] for name in WORDS if name in self.values}
-        for name in ("differs", "gold"):
+        for name in ("differs", "gold", "flagged"):
             if name in self.values:
                 values[name] = YES_NO.get(self.values[name])
                 if values[name] is None:

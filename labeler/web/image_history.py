@@ -10,6 +10,7 @@ from flask import Blueprint, url_for
 from sqlalchemy.orm import Session
 
 from labeler.adjudication.service import CANNOT_TELL, MAX_NOTE
+from labeler.flags.service import flags_of_image
 from labeler.images.datasets import campaigns_of
 from labeler.images.history import (
     OTHERS_SHOWN,
@@ -27,10 +28,12 @@ from labeler.web import access, current_campaign, request_fields
 from labeler.web.adjudication import LabelProbability, describe_suggestion
 from labeler.web.campaign_forms import PARTITIONS, Choice
 from labeler.web.context import Page, db, render
+from labeler.web.flags import FlagRow, flag_row
 from labeler.web.formatting import format_percent, format_seconds
 from labeler.web.gold import SOURCES
 from labeler.web.image_filter import status_word
 from labeler.web.images import image_address
+from labeler.web.person_name import PersonName, name_person
 from labeler.web.voting import scaled_size
 from rotation.data.labels import LABELS
 
@@ -54,6 +57,7 @@ class Picture:
 class Event:
     """Something that happened to the image.
 
+    `who`: what did it, if `person` is None.
     `said`: the label or answer. `detail`: what belongs to it. `state`: whether it counts, in
     words. `ended_at`: when it ended, if that is known. `then`: the likeliest label by the answers
     until then.
@@ -61,6 +65,7 @@ class Event:
 
     at: datetime | None
     who: str
+    person: PersonName | None
     what: str
     said: str
     detail: str
@@ -114,6 +119,7 @@ class ImagePage(Page):
     probabilities: Sequence[LabelProbability]
     events: Sequence[Event]
     others: Sequence[Picture]
+    flags: Sequence[FlagRow]
     gone: str
     choices: Sequence[str] = (*LABELS, CANNOT_TELL)
     max_note: int = MAX_NOTE
@@ -153,6 +159,7 @@ def _page(session: Session, campaign: Campaign, found: Image) -> ImagePage:
             _picture(campaign, one, SMALL_ROOM, gone)
             for one in list_same_person(session, found, OTHERS_SHOWN)
         ],
+        [flag_row(one) for one in flags_of_image(session, campaign.id, found.id)],
         gone,
     )
 
@@ -221,6 +228,7 @@ def _events(history: ImageHistory) -> Iterator[Event]:
         yield Event(
             one.run.published_at,
             f"Model run {one.run.id}",
+            None,
             "proposed",
             likeliest_label(one.chances) or "no label",
             f"probability {format_percent(max(one.chances))}",
@@ -232,7 +240,8 @@ def _events(history: ImageHistory) -> Iterator[Event]:
         holds = decision.superseded_at is None
         yield Event(
             decision.created_at,
-            past.pseudonym,
+            "",
+            name_person(past.person),
             "decided",
             decision.label or CANNOT_TELL,
             decision.note,
@@ -244,7 +253,8 @@ def _events(history: ImageHistory) -> Iterator[Event]:
         gold = made.gold
         yield Event(
             gold.created_at,
-            made.pseudonym or "a command",
+            "a command",
+            name_person(made.person) if made.person else None,
             "made it a gold question",
             gold.label,
             ", ".join(filter(None, (f"from {SOURCES[gold.source]}", gold.explanation))),
@@ -262,7 +272,8 @@ def _votes(history: ImageHistory) -> Iterator[Event]:
         state = "yes" if vote.counts else "no, an exercise"
         yield Event(
             vote.created_at,
-            one.pseudonym,
+            "",
+            name_person(one.person),
             "answered",
             vote.answer,
             ", ".join(filter(None, (describe_suggestion(vote), shown, took))),

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+from labeler.accounts.service import people_by_id
 from labeler.jobs import queue
 from labeler.jobs.kinds import KINDS
 from labeler.jobs.queue import MAX_ATTEMPTS
@@ -24,6 +25,7 @@ from labeler.models.jobs import Job
 from labeler.web import access, request_fields
 from labeler.web.context import Page, account, actor, db, render
 from labeler.web.formatting import format_progress
+from labeler.web.person_name import PersonName, name_person
 
 bp = Blueprint("jobs", __name__, url_prefix="/admin/jobs")
 SHOWN = 50
@@ -39,7 +41,7 @@ class JobRow:
 
     id: int
     words: str
-    owner: str | None
+    owner: PersonName | None
     state: str
     attempts: int
     problem: str
@@ -138,7 +140,7 @@ def _job_rows(session: Session, jobs: Sequence[Job]) -> list[JobRow]:
         "campaign": _names(session, Campaign.id, Campaign.name),
         "dataset": _names(session, Dataset.id, Dataset.name),
     }
-    people = _names(session, Annotator.id, Annotator.username) if jobs else {}
+    people = people_by_id(session, [job.owner_id for job in jobs if job.owner_id])
     return [_job_row(one, names, people) for one in jobs]
 
 
@@ -146,12 +148,14 @@ def _names(session: Session, key: Any, name: Any) -> dict[int, str]:
     return dict(session.execute(select(key, name)).all())
 
 
-def _job_row(job: Job, names: Mapping[str, Mapping[int, str]], people: Mapping[int, str]) -> JobRow:
+def _job_row(
+    job: Job, names: Mapping[str, Mapping[int, str]], people: Mapping[int, Annotator]
+) -> JobRow:
     told = job.progress or {}
     return JobRow(
         job.id,
         _describe(job, names),
-        people.get(job.owner_id) if job.owner_id else None,
+        name_person(people[job.owner_id]) if job.owner_id else None,
         job.state,
         job.attempts,
         job.problem or "",

@@ -101,7 +101,18 @@ GROUPS = (
     Group(
         "People",
         (
-            _page("people", "People", "people.people", "people"),
+            _page(
+                "people",
+                "People",
+                "people.people",
+                "people",
+                "person",
+                "person_account",
+                "returns",
+            ),
+            _page(
+                "messages", "Messages", "messages.threads", "messages.thread", "messages.send_to"
+            ),
             _page(
                 "invites",
                 "Invites",

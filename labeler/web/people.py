@@ -1,39 +1,33 @@
-"""The pages of people: invites, status in the campaign, and accounts (admins only)."""
+"""The list of people, and the invites by which they come (admins only)."""
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from flask import Blueprint, flash, redirect, request, url_for
 from flask import session as session_cookie
+from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from labeler.accounts import invites as accounts_invites
-from labeler.accounts import service as accounts
+from labeler.accounts.directory import MAX_SEARCH, PAGE, find_people
 from labeler.accounts.invites import InviteStatus
-from labeler.accounts.service import AccountChange, AccountForecast, Person
+from labeler.accounts.service import Person
 from labeler.campaigns import participation
 from labeler.campaigns import service as campaigns
 from labeler.campaigns.participation import ParticipantStatus
 from labeler.errors import InvalidInput
-from labeler.models.accounts import ROLES
+from labeler.models.accounts import ROLES, Annotator
 from labeler.progress.annotator_progress import count_votes
 from labeler.web import access, confirmation, request_fields
-from labeler.web.confirmation import Undo
-from labeler.web.context import Page, account, actor, db, render, render_problem, settings
-from labeler.web.current_campaign import campaign
-from labeler.web.formatting import plural
+from labeler.web.context import Page, actor, db, render, settings
+from labeler.web.formatting import count_words
+from labeler.web.person_name import PersonName, name_person, sees_names
 
 bp = Blueprint("people", __name__, url_prefix="/admin")
-ROLE_MEANING = {
-    "annotator": "An annotator labels images and sees no page under “Manage”.",
-    "supervisor": "A supervisor sees all votes, changes campaigns and gold questions, decides "
-    "contested images and pauses people.",
-    "admin": "An admin can do everything a supervisor can. Admins also invite people, close "
-    "accounts and change roles, yours too.",
-}
 NEW_INVITE = "new_invite"  # in the cookie: number and link, until the list has shown them
 STATUS_WORDS = {"training": "in qualification", "working": "working", "paused": "paused"}
 
@@ -52,45 +46,34 @@ class StatusRow:
 
 @dataclass(frozen=True, slots=True)
 class PersonRow:
-    """An account of the list.
+    """An account of the list. `pseudonym`: "" if it is the name that is shown.
 
     `votes`: those that count in the active campaign. If none is active, those in all campaigns
     are counted, and `status` is None.
     """
 
-    id: int
-    username: str
+    name: PersonName
     pseudonym: str
     role: str
     votes: int
     created_at: datetime
     last_seen_at: datetime | None
-    active: bool
-    anonymised: bool
+    state: str
     status: StatusRow | None
 
 
 @dataclass(frozen=True, slots=True)
 class PeoplePage(Page):
-    """All accounts. `trains`: the campaign has a qualification. `manages`: admins see more."""
+    """A page of the accounts. `next`, `first`: addresses, "" without such a page."""
 
     template = "people/people.html"
     people: list[PersonRow]
     campaign: str
-    trains: bool
-    manages: bool
-    roles: tuple[str, ...] = ROLES
-
-
-@dataclass(frozen=True, slots=True)
-class AnonymisePage(Page):
-    """The question whether to anonymise an account."""
-
-    template = "people/anonymise.html"
-    id: int
-    username: str
-    pseudonym: str
+    search: str
+    next: str
+    first: str
     problem: str = ""
+    max_search: int = MAX_SEARCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,119 +121,16 @@ class InvitesPage(Page):
 @bp.get("/people")
 @access.only("supervisor", "admin")
 def people() -> tuple[str, int]:
-    """The people who have an account."""
+    """The people who have an account: those that a search finds, a page at a time."""
+    search, after = request.args.get("search", "").strip(), request.args.get("after", "")
     with db().read() as session:
-        found = campaigns.active_campaign(session)
-        statuses = participation.list_statuses(session, found.id) if found else {}
-        votes = count_votes(session, found.id if found else None)
-        rows = [
-            _row(person, votes.get(person.annotator.id, 0), statuses.get(person.annotator.id))
-            for person in accounts.list_people(session)
-        ]
-    trains = found is not None and found.parsed_rules.training > 0
-    name = found.name if found else ""
-    return render(PeoplePage(rows, name, trains, account().role == "admin"))
-
-
-@bp.post("/people/<id:annotator_id>/pause")
-@access.only("supervisor", "admin")
-def pause_person(annotator_id: int) -> Response:
-    """Pause a person in a campaign. The person sees the reason."""
-    with db().write() as session:
-        participation.pause_person(
-            session, campaign(session).id, annotator_id, request_fields.text("reason"), actor()
-        )
-    return _back("This person is paused and gets no new images. They can read the reason.")
-
-
-@bp.post("/people/<id:annotator_id>/resume")
-@access.only("supervisor", "admin")
-def resume_person(annotator_id: int) -> Response:
-    """End a pause or a qualification."""
-    with db().write() as session:
-        participation.resume_person(session, campaign(session).id, annotator_id, actor())
-    return _back("This person can label again.")
-
-
-@bp.post("/people/<id:annotator_id>/train")
-@access.only("supervisor", "admin")
-def train_person(annotator_id: int) -> Response:
-    """Require a person to pass the qualification again."""
-    with db().write() as session:
-        participation.send_to_qualification(session, campaign(session).id, annotator_id, actor())
-    return _back("This person has to pass the qualification before labelling.")
-
-
-@bp.post("/people/<id:annotator_id>/role")
-@access.only("admin")
-@access.asks_password("change a role", "people.people")
-def set_role(annotator_id: int) -> Response | tuple[str, int]:
-    """Change the role of a person."""
-    role = request_fields.text("role")
-    if not confirmation.is_given():
-        with db().read() as session:
-            forecast = accounts.forecast_role(session, annotator_id, role)
-        if role == forecast.role:
-            return _back(f"{forecast.username} has the role {role} already.")
-        return _ask_role(forecast, role)
-    with db().write() as session:
-        former = accounts.get_person(session, annotator_id).role
-        change = accounts.set_role(session, annotator_id, role, actor())
-    person = change.annotator
-    said = f"{person.username} now has the role {person.role}.{_revoked(change)}"
-    address = url_for("people.set_role", annotator_id=annotator_id)
-    undo = Undo(address, f"Make {person.username} {_a(former)} again", {"role": former})
-    return _back(said, undo if former != person.role else None)
-
-
-@bp.post("/people/<id:annotator_id>/deactivate")
-@access.only("admin")
-@access.asks_password("close an account", "people.people")
-def deactivate(annotator_id: int) -> Response | tuple[str, int]:
-    """Close an account. Its votes stay."""
-    if not confirmation.is_given():
-        with db().read() as session:
-            forecast = accounts.forecast_closing(session, annotator_id)
-        return _ask_closing(forecast)
-    with db().write() as session:
-        change = accounts.deactivate(session, annotator_id, actor())
-    name = change.annotator.username
-    address = url_for("people.reactivate", annotator_id=annotator_id)
-    return _back(
-        f"The account of {name} is closed. Its votes stay.{_revoked(change)}",
-        Undo(address, f"Reopen the account of {name}"),
-    )
-
-
-@bp.post("/people/<id:annotator_id>/reactivate")
-@access.only("admin")
-@access.asks_password("reopen an account", "people.people")
-def reactivate(annotator_id: int) -> Response:
-    """Reopen a closed account."""
-    with db().write() as session:
-        person = accounts.reactivate(session, annotator_id, actor())
-    return _back(f"The account of {person.username} is open again.")
-
-
-@bp.get("/people/<id:annotator_id>/anonymise")
-@access.only("admin")
-def confirm_anonymise(annotator_id: int) -> tuple[str, int]:
-    """What anonymising an account does, and the form to confirm it."""
-    return render(_anonymise_page(annotator_id))
-
-
-@bp.post("/people/<id:annotator_id>/anonymise")
-@access.only("admin")
-@access.asks_password("anonymise an account", "people.people")
-def anonymise(annotator_id: int) -> Response:
-    """Erase the name of a person for good. The votes stay."""
-    page = _anonymise_page(annotator_id)
-    if request_fields.text("username").strip() != page.username:
-        error = InvalidInput(f"Enter the user name {page.username} to confirm.")
-        return render_problem(dataclasses.replace(page, problem=error.message), error)
-    with db().write() as session:
-        person = accounts.anonymise(session, annotator_id, actor())
-    return _back(f"The account is now called {person.username}. Its votes stay.")
+        try:
+            found = find_people(
+                session, search=search, by_name=sees_names(), after=after, limit=PAGE + 1
+            )
+        except InvalidInput as error:
+            return render(PeoplePage([], "", search, "", "", error.message), error.status)
+        return render(_people_page(session, found, search, after))
 
 
 @bp.get("/invites")
@@ -301,63 +181,16 @@ def revoke_invite(invite_id: int) -> Response | tuple[str, int]:
     return redirect(url_for("people.invites"), 303)
 
 
-def _anonymise_page(annotator_id: int) -> AnonymisePage:
-    with db().read() as session:
-        person = accounts.get_person(session, annotator_id)
-        return AnonymisePage(annotator_id, person.username, person.pseudonym)
-
-
-def _revoked(change: AccountChange) -> str:
-    """Say how many links were revoked; "" if none."""
-    count = change.revoked_links
-    if not count:
-        return ""
-    if count == 1:
-        return " One open invite link of this person was revoked."
-    return f" {count} open invite links of this person were revoked."
-
-
-def _ask_role(forecast: AccountForecast, role: str) -> tuple[str, int]:
-    """Ask before a role changes."""
-    name = forecast.username
-    effects = [f"{name} is {_a(forecast.role)} now. {ROLE_MEANING[role]}"]
-    if forecast.links:
-        effects.append(_links_lost(forecast))
-    effects.append(f"The {_count(forecast.votes, 'vote')} of {name} stay as they are.")
-    title = f"Make {name} {_a(role)}?"
-    return confirmation.ask(title, effects, f"Make {name} {_a(role)}", url_for("people.people"))
-
-
-def _ask_closing(forecast: AccountForecast) -> tuple[str, int]:
-    """Ask before an account is closed."""
-    name = forecast.username
-    effects = [
-        f"{name} can no longer sign in, and is signed out of "
-        f"{_count(forecast.browsers, 'browser')}.",
-        f"{_count(forecast.held, 'image')} that {name} has open can no longer be answered. "
-        "Other people get them."
-        if forecast.held
-        else f"{name} has no image open.",
-        f"The {_count(forecast.votes, 'vote')} of {name} stay and still count.",
-    ]
-    if forecast.links:
-        effects.append(_links_lost(forecast))
-    effects.append("You can reopen the account at any time. The same password then works.")
-    return confirmation.ask(
-        f"Close the account of {name}?", effects, "Close the account", url_for("people.people")
-    )
-
-
 def _ask_revoking(status: InviteStatus) -> tuple[str, int]:
     """Ask before an invite that still works is revoked."""
     invite = status.invite
     name = f"invite {invite.id}" + (f" for {invite.note}" if invite.note else "")
-    left = _count(invite.max_uses - status.uses, "more account")
+    left = count_words(invite.max_uses - status.uses, "more account")
     stays = "That account stays" if status.uses == 1 else "Those accounts stay"
     effects = [
         f"The link could create {left} with the role {invite.role}. It will no longer work.",
-        f"{_count(status.uses, 'account')} {'was' if status.uses == 1 else 'were'} created with "
-        f"it. {stays}."
+        f"{count_words(status.uses, 'account')} {'was' if status.uses == 1 else 'were'} created "
+        f"with it. {stays}."
         if status.uses
         else "No account was created with it.",
         "It cannot be restored. You can create another link at any time.",
@@ -367,41 +200,52 @@ def _ask_revoking(status: InviteStatus) -> tuple[str, int]:
     )
 
 
-def _links_lost(forecast: AccountForecast) -> str:
-    links = _count(forecast.links, "open invite link")
-    return f"{links} of {forecast.username} will be revoked. They cannot be restored."
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {plural(number, word)}"
-
-
-def _a(role: str) -> str:
-    return f"{'an' if role[0] in 'aeiou' else 'a'} {role}"
-
-
-def _back(text: str, undo: Undo | None = None) -> Response:
-    confirmation.tell(text, undo)
-    return redirect(url_for("people.people"), 303)
-
-
-def _row(person: Person, votes: int, status: ParticipantStatus | None) -> PersonRow:
-    annotator = person.annotator
-    return PersonRow(
-        annotator.id,
-        annotator.username,
-        annotator.pseudonym,
-        annotator.role,
-        votes,
-        annotator.created_at,
-        person.last_seen_at,
-        annotator.deactivated_at is None,
-        annotator.removed_at is not None,
-        _status_row(status) if status else None,
+def _people_page(session: Session, found: Sequence[Person], search: str, after: str) -> PeoplePage:
+    campaign, shown = campaigns.active_campaign(session), found[:PAGE]
+    ids = [one.annotator.id for one in shown]
+    statuses = participation.list_statuses(session, campaign.id, ids) if campaign else {}
+    votes = count_votes(session, campaign.id if campaign else None, among=ids)
+    query: dict[str, Any] = {"search": search} if search else {}
+    following = ""
+    if len(found) > PAGE:
+        last = shown[-1].annotator
+        place = last.username if sees_names() else last.pseudonym
+        following = url_for("people.people", **query, after=place)
+    return PeoplePage(
+        [_row(one, votes, statuses) for one in shown],
+        campaign.name if campaign else "",
+        search,
+        following,
+        url_for("people.people", **query) if after else "",
     )
 
 
-def _status_row(found: ParticipantStatus) -> StatusRow:
+def _row(
+    person: Person, votes: Mapping[int, int], statuses: Mapping[int, ParticipantStatus]
+) -> PersonRow:
+    annotator = person.annotator
+    status = statuses.get(annotator.id)
+    return PersonRow(
+        name_person(annotator),
+        annotator.pseudonym if sees_names() else "",
+        annotator.role,
+        votes.get(annotator.id, 0),
+        annotator.created_at,
+        person.last_seen_at,
+        account_state(annotator),
+        status_row(status) if status else None,
+    )
+
+
+def account_state(annotator: Annotator) -> str:
+    """Return `active`, `closed` or `anonymised`."""
+    if annotator.removed_at is not None:
+        return "anonymised"
+    return "active" if annotator.deactivated_at is None else "closed"
+
+
+def status_row(found: ParticipantStatus) -> StatusRow:
+    """Return a status in words."""
     return StatusRow(
         found.status,
         STATUS_WORDS[found.status],

@@ -1,34 +1,40 @@
-"""A person's own progress: number, pace, and the last answers, which can be changed."""
+"""A person's own progress: number, pace, and all their answers, which can be changed."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Any
 
-from flask import Blueprint
+from flask import Blueprint, request, url_for
 from sqlalchemy.orm import Session
 
 from labeler.assignment.presentation import as_seen
 from labeler.campaigns import service as campaigns
+from labeler.flags.service import flags_of_person
 from labeler.labels import ANSWERS
-from labeler.models.base import utc_now
+from labeler.messages.service import MAX_LENGTH
+from labeler.models.base import MAX_VOTE_ID, utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Image
 from labeler.models.voting import Vote
 from labeler.progress import annotator_progress
 from labeler.progress.annotator_progress import OwnProgress, Pace, Review
 from labeler.progress.campaign_progress import COUNTED_UP_TO
-from labeler.voting import service as voting
+from labeler.returns import service as returns
+from labeler.voting.answers import list_own_answers
 from labeler.web import access, request_fields
 from labeler.web.browser_cookies import time_zone
 from labeler.web.context import Page, account, db, render
+from labeler.web.flags import FlagRow, flag_row
 from labeler.web.formatting import Statistic
 from labeler.web.voting import PageImage, answered_image, scaled_size
 
 bp = Blueprint("progress", __name__)
-RECENT = 10
-ROOM = (178, 218)  # for an image of the last answers, in pixels
+PAGE = 24  # answers of a page
+ROOM = (178, 218)  # for an image of the own answers, in pixels
 ADVICE = {
     "low_gold": "Some of your answers differ from answers that are known. Please read the "
     "guide again. Left and right are meant from your side, as you look at the "
@@ -47,10 +53,11 @@ class CountRow:
 
 
 @dataclass(frozen=True, slots=True)
-class RecentVote:
-    """One of the last answers, as the person saw it. `request_id`: for a new answer.
+class OwnVote:
+    """An answer as the person saw it. `request_id`: for a new answer.
 
-    `changed`: the person has just changed it here.
+    `back`: the place on the page to return to. `changed`: the person has just changed it here.
+    `flag`: the address of the form to flag the image.
     """
 
     image: PageImage
@@ -60,7 +67,25 @@ class RecentVote:
     answer: str
     at: datetime
     request_id: str
+    back: str
+    flag: str
     changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAnswers:
+    """A page of the own answers. `answer`: the filter. `next`, `first`: addresses, or "".
+
+    `returned`: those that a supervisor has sent back; there are `returned_count` of them in all.
+    """
+
+    answer: str
+    recent: Sequence[OwnVote] = ()
+    next: str = ""
+    first: str = ""
+    returned: Sequence[OwnVote] = ()
+    returned_count: int = 0
+    flags: Sequence[FlagRow] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +95,15 @@ class OwnProgressPage(Page):
     template = "progress/own.html"
     campaign: str
     votes: int
-    statistics: list[Statistic]
-    answers: list[CountRow]
+    statistics: Sequence[Statistic]
+    answers: Sequence[CountRow]
     days_title: str
-    days: list[CountRow]
-    recent: list[RecentVote]
-    advice: list[str]
+    days: Sequence[CountRow]
+    own: OwnAnswers
+    advice: Sequence[str]
     paused_for: str | None
     choices: tuple[str, ...] = ANSWERS
+    max_message: int = MAX_LENGTH
 
 
 @bp.get("/me")
@@ -102,19 +128,42 @@ def _page(session: Session, campaign: Campaign) -> OwnProgressPage:
         answers=[CountRow(answer, speed.answers.get(answer, 0)) for answer in ANSWERS],
         days_title=f"By day{_utc_mark()}",
         days=[CountRow(_day(day), count) for day, count in speed.days],
-        recent=[_recent(session, vote) for vote in voting.recent_answers(session, me, RECENT)],
+        own=_own_answers(session, campaign),
         advice=[ADVICE[code] for code in review.advice],
         paused_for=review.paused_for,
     )
 
 
 def _empty() -> OwnProgressPage:
-    return OwnProgressPage("", 0, [], [], "", [], [], [], None)
+    return OwnProgressPage("", 0, (), (), "", (), OwnAnswers(""), (), None)
 
 
 def _utc_mark() -> str:
     """Return what follows the word for a day if the time zone of the browser is not known."""
     return " (UTC)" if time_zone() is UTC else ""
+
+
+def _own_answers(session: Session, campaign: Campaign) -> OwnAnswers:
+    """Return the answers that the address asks for, and those that were sent back."""
+    me = account().id
+    answer = request.args.get("answer", "")
+    before = request_fields.row_number("before", MAX_VOTE_ID)
+    found = list_own_answers(session, me, answer=answer, before=before, limit=PAGE + 1)
+    shown = found[:PAGE]
+    query: dict[str, Any] = {"answer": answer} if answer else {}
+    here = {**query, "before": before} if before else query
+    return OwnAnswers(
+        answer,
+        [_own_vote(one.vote, one.image, here) for one in shown],
+        url_for("progress.own", **query, before=shown[-1].place) if len(found) > PAGE else "",
+        url_for("progress.own", **query) if before else "",
+        [
+            _own_vote(vote, image, here)
+            for vote, image in returns.list_returned(session, me, campaign.id, limit=PAGE)
+        ],
+        returns.count_returned(session, me, campaign.id),
+        [flag_row(one) for one in flags_of_person(session, me, campaign.id, limit=PAGE)],
+    )
 
 
 def _left(done: OwnProgress) -> str:
@@ -141,15 +190,22 @@ def _day(day: date) -> str:
     return f"{day:%a} {day.day} {day:%b}"
 
 
-def _recent(session: Session, vote: Vote) -> RecentVote:
-    image = session.get_one(Image, vote.image_id)
+def _own_vote(vote: Vote, image: Image, here: dict[str, Any]) -> OwnVote:
     shown = answered_image(vote.campaign_id, image, vote.mirrored)
-    return RecentVote(
+    anchor = f"answer-{image.id}"
+    return OwnVote(
         shown,
         *scaled_size(shown.width, shown.height, ROOM),
         filename=image.filename,
         answer=as_seen(vote.answer, vote.mirrored) or "",
         at=vote.created_at,
         request_id=str(uuid.uuid4()),
+        back=url_for("progress.own", **here, changed=image.id, _anchor=anchor),
+        flag=url_for(
+            "flags.new",
+            image=image.id,
+            of=vote.campaign_id,
+            back=url_for("progress.own", **here, _anchor=anchor),
+        ),
         changed=image.id == request_fields.row_number("changed"),
     )

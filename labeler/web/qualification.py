@@ -43,6 +43,7 @@ class ExercisePage(Page):
     feedback: ExerciseFeedback | None
     sentence: str
     request_id: str
+    tries: int
 
 
 @bp.get("")
@@ -83,11 +84,15 @@ def _page(image: PageImage, feedback: ExerciseFeedback | None) -> tuple[str, int
     needed = done.needed(annotator.rules.pass_share) if annotator else 0
     sentence = _sentence(feedback) if feedback else ""
     size = scaled_size(image.width, image.height)
-    return render(ExercisePage(image, *size, done, needed, feedback, sentence, str(uuid.uuid4())))
+    tries = annotator.rules.tries if annotator else 1
+    page = ExercisePage(image, *size, done, needed, feedback, sentence, str(uuid.uuid4()), tries)
+    return render(page)
 
 
 def _sentence(feedback: ExerciseFeedback) -> str:
     """Say whether an answer is right, and what the light shows."""
     if feedback.is_right:
         return f"Correct: {PLACES[feedback.label]}."
+    if feedback.again:
+        return f"Not quite. You answered {feedback.answer}. You have another try."
     return f"Not quite: {PLACES[feedback.label]}. You answered {feedback.answer}."

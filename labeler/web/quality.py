@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Blueprint, request
+from flask import Blueprint, request, url_for
 from sqlalchemy.orm import Session
 
 from labeler.campaigns import participation
@@ -34,6 +34,7 @@ from labeler.web.formatting import (
 )
 from labeler.web.heatmap import HeatMap, share_heat_map
 from labeler.web.people import STATUS_WORDS
+from labeler.web.person_name import PersonName, name_person
 from rotation.data.labels import LABELS
 
 bp = Blueprint("quality", __name__, url_prefix="/admin")
@@ -42,11 +43,13 @@ ORDERS = ("ascending", "descending")
 
 @dataclass(frozen=True, slots=True)
 class PersonRow:
-    """The statistics of a person. A share is None if it is not known yet."""
+    """The statistics of a person. A share is None if it is not known yet.
 
-    id: int
-    username: str
-    pseudonym: str
+    `details`: the address of all measures.
+    """
+
+    name: PersonName
+    details: str
     votes: int
     gold: Share | None
     agreement: Share | None
@@ -114,7 +117,7 @@ class PersonPage(Page):
 Key = Callable[[PersonRow], Any]
 # Code of a column: its heading, its sort key, and whether the largest values come first.
 COLUMNS: dict[str, tuple[str, Key, bool]] = {
-    "person": ("Person", lambda row: row.username, False),
+    "person": ("Person", lambda row: row.name.text, False),
     "votes": ("Votes", lambda row: row.votes, True),
     "gold": ("Right on gold questions", lambda row: _sort_key(row.gold), False),
     "agreement": ("Agrees with others", lambda row: _sort_key(row.agreement), False),
@@ -151,19 +154,23 @@ def person_quality(annotator_id: int) -> tuple[str, int]:
 
 
 def person_row(
-    annotator: Annotator, skill: Skill, votes: int, status: ParticipantStatus
+    annotator: Annotator,
+    skill: Skill,
+    votes: int,
+    status: ParticipantStatus,
+    query: Mapping[str, Any],
 ) -> PersonRow:
     """Return the statistics of a person, for the table and the person's page.
 
     Parameters:
         votes: how many votes count now. The other statistics are those of the last refresh.
+        query: keeps the links on the campaign.
     """
     found = skill.figures
     evaluated = found["votes"]
     return PersonRow(
-        annotator.id,
-        annotator.username,
-        annotator.pseudonym,
+        name_person(annotator),
+        url_for("quality.person_quality", annotator_id=annotator.id, **query),
         votes,
         format_share(found["gold"], found["gold_asked"]),
         format_share(found["agreement"], found["agreement_n"]),
@@ -188,7 +195,7 @@ def _table(session: Session, campaign: Campaign) -> QualityPage:
     found = list_skills(session, campaign.id)
     votes = count_votes(session, campaign.id)
     people = [
-        person_row(person, skill, votes.get(person.id, 0), statuses[person.id])
+        person_row(person, skill, votes.get(person.id, 0), statuses[person.id], links(campaign))
         for person, skill in found
     ]
     code, order = _sorting()
@@ -226,7 +233,7 @@ def _page(session: Session, campaign: Campaign, skill: Skill) -> PersonPage:
     annotator = session.get_one(Annotator, skill.annotator_id)
     status = participation.list_statuses(session, campaign.id)[annotator.id]
     votes = count_votes(session, campaign.id, annotator.id).get(annotator.id, 0)
-    row = person_row(annotator, skill, votes, status)
+    row = person_row(annotator, skill, votes, status, links(campaign))
     found = skill.figures
     return PersonPage(
         utc_now(),

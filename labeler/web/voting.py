@@ -16,6 +16,8 @@ from labeler.assignment import leases as assignment_leases
 from labeler.assignment.annotator_state import AnnotatorState, load_annotator_state
 from labeler.assignment.presentation import LeasedImage, as_seen
 from labeler.campaigns import service as campaigns
+from labeler.flags.service import MAX_NOTE
+from labeler.messages.service import MAX_LENGTH
 from labeler.models.base import MAX_ID, utc_now
 from labeler.models.campaigns import Participation
 from labeler.models.images import Image
@@ -25,6 +27,7 @@ from labeler.voting.service import CastVote, SubmittedAnswer
 from labeler.web import access, request_fields
 from labeler.web.context import Link, Page, account, db, render, settings
 from labeler.web.errors import always_json, wants_json
+from labeler.web.flag_reasons import REASON_WORDS
 from labeler.web.images import image_address
 
 bp = Blueprint("voting", __name__, url_prefix="/label")
@@ -52,7 +55,10 @@ class AnswerCount:
 
 @dataclass(frozen=True, slots=True)
 class LabelPage(Page):
-    """The image to judge, or the reason why there is none. `data` is for the script."""
+    """The image to judge, or the reason why there is none. `data` is for the script.
+
+    `flag`: the address of the form to flag the image, or an answered one if there is none.
+    """
 
     template = "voting/label.html"
     image: PageImage | None
@@ -63,19 +69,25 @@ class LabelPage(Page):
     idle: Idle | None
     request_id: str
     data: dict[str, Any]
+    flag: str
+    reasons: tuple[tuple[str, str], ...] = tuple(REASON_WORDS.items())
+    max_note: int = MAX_NOTE
 
 
 @dataclass(frozen=True, slots=True)
 class Idle:
     """Why a person gets no image, and where to go instead (`ways`).
 
-    `code` is no_campaign, campaign_paused, paused, training, done or hidden.
+    `code` is no_campaign, campaign_paused, paused, training, done or hidden. `reply`: the address
+    to which the person can write, "" for none; `max_length`: of such a message.
     """
 
     code: str
     title: str
     message: str
     ways: tuple[Link, ...] = ()
+    reply: str = ""
+    max_length: int = MAX_LENGTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,7 +325,12 @@ def _label_page(session: Session, leased: LeasedImage | None) -> LabelPage:
         "progress": asdict(done),
         "idle": asdict(idle) if idle else None,
     }
-    return LabelPage(image, width, height, last, done, idle, str(uuid.uuid4()), data)
+    flag = (
+        url_for("flags.new", image=image.image_id, of=image.campaign_id)
+        if image
+        else url_for("progress.own", _anchor="last-answers")
+    )
+    return LabelPage(image, width, height, last, done, idle, str(uuid.uuid4()), data, flag)
 
 
 def _addresses() -> dict[str, str]:
@@ -323,6 +340,7 @@ def _addresses() -> dict[str, str]:
         "undo": url_for("voting.undo", vote_id=0),
         "state": url_for("voting.state"),
         "confirm": url_for("verification.confirm"),
+        "flags": url_for("flags.create"),
         "signIn": url_for("accounts.sign_in", next=url_for("voting.label")),
     }
 
@@ -364,8 +382,13 @@ def _paused(session: Session, annotator: AnnotatorState) -> Idle:
         "paused",
         "You are paused.",
         "You get no new images for now. Your answers are stored. Please read the guide, then "
-        f"talk to the person who runs the labelling. They can let you continue.{reason}",
-        (Link(url_for("home.guide"), "Read the guide"), _progress()),
+        f"write to the people who run the labelling. They can let you continue.{reason}",
+        (
+            Link(url_for("home.guide"), "Read the guide"),
+            _progress(),
+            Link(url_for("messages.own"), "Messages"),
+        ),
+        url_for("messages.send"),
     )
 
 

@@ -50,6 +50,12 @@ export class Api extends EventTarget {
     return this.#write(this.#addresses.confirm, page);
   }
 
+  /** Flag an image. @param {string} reason a code @param {string} note */
+  flag(image, reason, note) {
+    const { campaign_id, image_id } = image;
+    return this.#write(this.#addresses.flags, { campaign_id, image_id, reason, note });
+  }
+
   undo(voteId) {
     return this.#write(this.#addresses.undo.replace("/0/", `/${voteId}/`), {});
   }

@@ -5,7 +5,7 @@
 
 // The usual character of each action, as in `labeler/accounts/keys.py`. Pages know actions by it.
 const USUAL = {
-  left: "1", center: "2", right: "3", unsure: "u", undo: "z", help: "?", gold: "g", skip: "s",
+  left: "1", center: "2", right: "3", unsure: "u", undo: "z", help: "?", gold: "g", skip: "s", flag: "f",
 };
 /** @type {Record<string, string>} */ const OWN = JSON.parse(document.body.dataset.keys ?? "null") ?? USUAL;
 

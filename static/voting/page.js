@@ -2,6 +2,7 @@
 // script the same forms post to the same addresses.
 
 import { Api } from "./api.js";
+import { FlagDialog } from "./flag.js";
 import { isCombined, nameOf } from "./keys.js";
 import { Feed, keyOf, load } from "./prefetch.js";
 import { openStorage, VoteQueue } from "./queue.js";
@@ -17,7 +18,7 @@ const KEYS = {
   ArrowRight: "right", 3: "right",
   u: "unsure",
 };
-const KNOWN = [...Object.keys(KEYS), "z", "?"];
+const KNOWN = [...Object.keys(KEYS), "z", "?", "f"];
 
 class LabelPage {
   #data;
@@ -35,6 +36,7 @@ class LabelPage {
   #said = ""; // what to announce with the next image
   #probedAt = 0;
   #api;
+  #flag; // the dialog
   #outbox; // pages of "Verify many images"
 
   constructor(data) {
@@ -50,6 +52,7 @@ class LabelPage {
     const { site, annotatorId } = data;
     this.#queue = new VoteQueue({ site, annotatorId, api, storage, feed: this.#feed });
     this.#outbox = new Outbox({ site, annotatorId, api, storage, durable });
+    this.#flag = new FlagDialog({ api, onFlagged: () => this.#view.tell("The image is flagged. A supervisor looks at it.") });
     const waiting = this.#queue.pending();
     this.#uncertain = waiting.length > 0;
     this.#progress = waiting.reduce(
@@ -109,6 +112,9 @@ class LabelPage {
       event.preventDefault();
       document.getElementById("help").showModal();
     });
+    document.getElementById("flag-link").addEventListener("click", (event) => {
+      if (this.#askFlag()) event.preventDefault();
+    });
     this.#feed.addEventListener("change", () => this.#refresh());
     this.#feed.addEventListener("leased", ({ detail }) => this.#learn(detail));
     this.#feed.addEventListener("refused", ({ detail }) => this.#complain(detail));
@@ -129,14 +135,21 @@ class LabelPage {
   }
 
   #onKey(event) {
-    const help = document.getElementById("help");
-    if (event.repeat || isCombined(event) || help.open) return;
+    const isTyping = event.target instanceof HTMLTextAreaElement;
+    if (event.repeat || isCombined(event) || isTyping || document.querySelector("dialog[open]")) return;
     const key = nameOf(event, KNOWN);
     if (key in KEYS) this.answer(KEYS[key]);
     else if (key === "z") this.undo();
-    else if (key === "?") help.showModal();
-    else return;
+    else if (key === "?") document.getElementById("help").showModal();
+    else if (key !== "f" || !this.#askFlag()) return;
     event.preventDefault();
+  }
+
+  /** Ask what is wrong with the image on the screen. @returns {boolean} whether there is one */
+  #askFlag() {
+    if (this.#current?.state !== "ready") return false;
+    this.#flag.open(this.#current.image);
+    return true;
   }
 
   /** Show the next image. If none is ready, the feed's event "change" shows it later. */

@@ -1,5 +1,6 @@
 // The elements on the screen. This module knows nothing about queues and servers.
 
+import { keep } from "../messages/draft.js";
 import { fitTo } from "./fit.js";
 
 const WAITING = "The next image is loading.";
@@ -49,6 +50,7 @@ export class View {
     this.#image = null;
     this.#hint.textContent = "";
     this.#stage.replaceChildren(idle ? explanation(idle) : paragraph(text));
+    for (const area of this.#stage.querySelectorAll("textarea")) keep(area);
     this.#offer(false);
     if (idle && document.activeElement === document.body) this.#stage.querySelector("a")?.focus();
     return text;
@@ -83,10 +85,17 @@ export class View {
   /** Show a message until the person closes it, or until its topic is settled. */
   notify(text, { link = null, topic = "" } = {}) {
     this.#topic = topic;
+    this.#notice.setAttribute("role", "alert");
     const [body] = this.#notice.getElementsByTagName("p");
     body.textContent = `${text} `;
     if (link) body.append(Object.assign(document.createElement("a"), link));
     this.#notice.hidden = false;
+  }
+
+  /** Say that something is done, to everybody. @param {string} text */
+  tell(text) {
+    this.notify(text);
+    this.#notice.setAttribute("role", "status");
   }
 
   /** Close the message about something that is settled. */
@@ -114,10 +123,11 @@ export function describe(shown) {
   return `Suggestion: ${shown.label}${sure}`;
 }
 
-/** Make the same element as the macro `nothing` in macros.html. @param {{title: string, message: string, ways: object[]}} idle */
-function explanation({ title, message, ways }) {
+/** Make the same element as the macro `nothing` in macros.html. @param {{title: string, message: string, ways: object[], reply: string, max_length: number}} idle */
+function explanation({ title, message, ways, reply, max_length }) {
   const box = Object.assign(document.createElement("div"), { className: "finished" });
   box.append(Object.assign(document.createElement("h2"), { textContent: title }), paragraph(message, "why"));
+  if (reply) box.append(replyForm(reply, max_length));
   const row = Object.assign(paragraph(""), { className: "row" });
   for (const { address, text } of ways) {
     const link = { href: address, textContent: text, className: "button" };
@@ -127,6 +137,16 @@ function explanation({ title, message, ways }) {
   }
   if (ways.length > 0) box.append(row);
   return box;
+}
+
+function replyForm(address, maxLength) {
+  const form = Object.assign(document.createElement("form"), { method: "post", action: address, className: "reply" });
+  const token = document.querySelector("input[name=csrf_token]").cloneNode();
+  const label = Object.assign(document.createElement("label"), { htmlFor: "text", textContent: "Your message to the people who run the labelling" });
+  const area = Object.assign(document.createElement("textarea"), { id: "text", name: "text", rows: 3, maxLength, required: true });
+  area.dataset.draft = "own";
+  form.append(token, label, area, Object.assign(document.createElement("button"), { textContent: "Send" }));
+  return form;
 }
 
 function paragraph(text, id = "") {

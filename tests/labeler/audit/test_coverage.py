@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
+from labeler.accounts.passwords import hash_password
 from labeler.database.engine import Database
 from labeler.models.accounts import ROLES, Annotator, LoginSession
 from labeler.models.audit import AuditEvent
@@ -16,11 +17,13 @@ from labeler.models.base import utc_now
 from labeler.models.consensus import Decision, Gold
 from labeler.models.images import Image
 from labeler.models.jobs import Job
+from labeler.models.people import ImageFlag, ReturnedAnswer
+from labeler.models.voting import Vote
 from labeler.proposals.runs import start_run
 from tests.labeler.acting import publish_run
 from tests.labeler.campaigns.test_page import form
 from tests.labeler.conftest import PASSWORD, Browser, Visit, lease
-from tests.labeler.people.test_page import invite
+from tests.labeler.people.test_page import invite, reset_path
 
 NEW_PASSWORD = "another good sentence"
 VOTES = "the table of votes keeps who and when for good, and the database refuses to change it"
@@ -37,6 +40,10 @@ NO_ENTRY = {
     "campaigns.fill_campaign": "it adds images that the rules of the campaign already select",
     "appearance.save": "it changes only light or dark pages",
     "accounts.change_keys": "it changes only by which keys the person answers",
+    "flags.create": "the flag itself keeps who and when, and is never deleted",
+    "flags.withdraw": "the flag itself keeps who and when, and is never deleted",
+    "messages.read_own": "it only tells that somebody has read a message",
+    "messages.read": "it only tells that somebody has read a message",
     "mean_faces.make_mean_faces": "it draws a figure, and changes no label",
 }
 
@@ -55,8 +62,9 @@ class Site:
         everything = dict.fromkeys(self.images, (0.6, 0.3, 0.1))
         self.older = publish_run(db, dataset_id, everything, utc_now())
         publish_run(db, dataset_id, everything, utc_now())
-        for role, differing in zip(ROLES, ("left", "center", "right"), strict=True):
-            self.vote(visit(role), "left", "right", "left", differing)
+        self.voters = [visit(role) for role in ROLES]
+        for voter, differing in zip(self.voters, ("left", "center", "right"), strict=True):
+            self.vote(voter, "left", "right", "left", differing)
 
     def vote(self, person: Browser, *answers: str) -> None:
         lease(person, 6)
@@ -85,6 +93,7 @@ def steps(site: Site) -> Iterator[Step]:
     yield from people(site.boss, person)
     yield from labels(site)
     yield from subsets(site)
+    yield from told(site)
     yield from jobs(site)
     yield from campaigns(site, person)
 
@@ -94,7 +103,10 @@ def post(browser: Browser, address: str, **fields: object) -> Callable[[], int]:
 
 
 def own_account(site: Site) -> Iterator[Step]:
-    boss = site.boss
+    boss, leaving = site.boss, site.visit("annotator", "leaving")
+    with site.db.write() as session:
+        person = session.get_one(Annotator, leaving.annotator_id)
+        person.password_hash = hash_password(PASSWORD)
     ann, there = site.visit(None), site.visit(None)
     path = invite(boss)
     login = {"username": "ann", "password": PASSWORD}
@@ -111,16 +123,25 @@ def own_account(site: Site) -> Iterator[Step]:
     yield "accounts.revoke_others", "", post(ann, "/account/sessions/revoke-others")
     change = {"current": PASSWORD, "new": NEW_PASSWORD}
     yield "accounts.change_password", "", post(ann, "/account/password", **change)
-    yield "accounts.sign_out", "", post(ann, "/sign-out")
+    yield "accounts.change_name", "", post(ann, "/account/name", display_name="Ann B.")
+    yield "messages.send", "", post(ann, "/messages", text="Why am I paused?")
+    make_link = f"/admin/people/{ann.annotator_id}/reset-link"
+    yield "person_account.create_reset_link", "", post(boss, make_link)
+    back = site.visit(None)
+    yield "accounts.do_reset", "", post(back, reset_path(boss, ann), new=PASSWORD)
+    back.annotator_id = ann.annotator_id
+    yield "accounts.sign_out", "", post(back, "/sign-out")
+    yield "accounts.close", "", post(leaving, "/account/close", current=PASSWORD)
 
 
 def people(boss: Browser, person: str) -> Iterator[Step]:
-    yield "people.pause_person", "", post(boss, f"{person}/pause", reason="Too fast")
-    yield "people.resume_person", "", post(boss, f"{person}/resume")
-    yield "people.set_role", "", post(boss, f"{person}/role", role="supervisor", **YES)
-    yield "people.deactivate", "", post(boss, f"{person}/deactivate", **YES)
-    yield "people.reactivate", "", post(boss, f"{person}/reactivate")
-    yield "people.anonymise", "", post(boss, f"{person}/anonymise", username="ann")
+    yield "person.pause", "", post(boss, f"{person}/pause", reason="Too fast")
+    yield "person.resume", "", post(boss, f"{person}/resume")
+    yield "messages.send_to", "", post(boss, f"{person}/messages", text="Please read the guide.")
+    yield "person_account.set_role", "", post(boss, f"{person}/role", role="supervisor", **YES)
+    yield "person_account.deactivate", "", post(boss, f"{person}/deactivate", **YES)
+    yield "person_account.reactivate", "", post(boss, f"{person}/reactivate")
+    yield "person_account.anonymise", "", post(boss, f"{person}/anonymise", username="ann")
     yield "people.revoke_invite", "", post(boss, "/admin/invites/2/revoke", **YES)
     notice = {"privacy_notice": "Ask Ada Lovelace."}
     yield "privacy.save", "", post(boss, "/admin/privacy", **notice)
@@ -153,6 +174,23 @@ def subsets(site: Site) -> Iterator[Step]:
     yield "subsets.restore_subset", "", post(boss, f"{address}/1/restore")
 
 
+def told(site: Site) -> Iterator[Step]:
+    """Flags and answers that go back, of a person whose votes are there."""
+    boss, person = site.boss, site.voters[0]
+    flag = {"campaign_id": 1, "image_id": site.images[0], "reason": "light", "note": "Too dark"}
+    assert person.submit("/flags", flag).status_code == 303
+    number = site.newest(ImageFlag)
+    yield "flags.settle", "", post(boss, f"/admin/flags/{number}/settle")
+    yield "flags.reopen", "", post(boss, f"/admin/flags/{number}/reopen")
+    theirs = f"/admin/people/{person.annotator_id}"
+    with site.db.read() as session:
+        theirs_only = Vote.annotator_id == person.annotator_id
+        vote = session.scalars(select(func.max(Vote.id)).where(theirs_only)).one()
+    yield "returns.send_back", "", post(boss, f"{theirs}/send-back", vote=vote, **YES)
+    back = site.newest(ReturnedAnswer)
+    yield "returns.take_back", "", post(boss, f"{theirs}/take-back", returned=back)
+
+
 def jobs(site: Site) -> Iterator[Step]:
     boss = site.boss
     yield "proposals.restore_run", "", post(boss, "/admin/runs/restore", run=site.older)
@@ -182,7 +220,7 @@ def campaigns(site: Site, person: str) -> Iterator[Step]:
     train = form(training="1", name="Faces")
     yield "campaigns.save_campaign", "training", post(boss, "/admin/campaigns/1", **train, **YES)
     yield "campaigns.activate_campaign", "", post(boss, "/admin/campaigns/1/activate", **YES)
-    yield "people.train_person", "", post(boss, f"{person}/train")
+    yield "person.train", "", post(boss, f"{person}/train")
     yield "campaigns.pause_campaign", "", post(boss, "/admin/campaigns/1/pause")
     yield "campaigns.resume_campaign", "", post(boss, "/admin/campaigns/1/resume")
 
@@ -203,7 +241,17 @@ def test_each_change_is_logged_or_has_a_reason(app: Flask, site: Site, db: Datab
         assert words in page
     with db.read() as session:
         details = str(list(session.scalars(select(AuditEvent.details))))
-    for typed in ("Too fast", "Look.", "Ask Ada", "Monday", "'Faces'", "'ann'"):
+    typed_texts = (
+        "Why am I",
+        "Ann B.",
+        "Too fast",
+        "Look.",
+        "Ask Ada",
+        "Monday",
+        "'Faces'",
+        "'ann'",
+    )
+    for typed in typed_texts:
         assert typed not in details
 
 

@@ -24,6 +24,14 @@ def invite(admin: Browser, **fields: str) -> str:
     return link[1]
 
 
+def reset_path(admin: Browser, person: Browser) -> str:
+    """The path of the link for a new password that the admin has just created."""
+    page = admin.get(f"/admin/people/{person.annotator_id}").text
+    link = re.search(r'value="http://localhost(/reset/[^"]+)"', page)
+    assert link is not None
+    return link[1]
+
+
 def join(browser: Browser, path: str, username: str = "ann", password: str = PASSWORD) -> int:
     return browser.submit(path, {"username": username, "password": password}).status_code
 

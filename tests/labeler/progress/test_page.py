@@ -22,6 +22,7 @@ from labeler.progress.annotator_progress import (
     own_progress,
     own_review,
 )
+from labeler.voting.answers import list_own_answers
 from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler.acting import NOON, after, set_rules
 from tests.labeler.conftest import Browser, Visit, lease
@@ -82,9 +83,7 @@ def test_an_answer_is_changed_in_place(visit: Visit, db: Database, dataset_id: i
     assert page.count("has been changed") == 1
 
 
-def test_ten_at_most_and_no_exercises(
-    visit: Visit, db: Database, make_dataset: MakeDataset
-) -> None:
+def test_exercises_are_no_answers(visit: Visit, db: Database, make_dataset: MakeDataset) -> None:
     make_dataset(db, 14)
     ann = visit("annotator")
     images = lease(ann, 14)
@@ -110,7 +109,7 @@ def test_ten_at_most_and_no_exercises(
         )
     page = ann.get("/me").text
     listed = [int(one["image_id"]) for one in forms(page)]
-    assert listed == [one["image_id"] for one in images[11:1:-1]]
+    assert listed == [one["image_id"] for one in images[11::-1]]
     assert "<dd>12</dd>" in page
 
 
@@ -290,3 +289,25 @@ def test_votes_are_counted_for_everybody_or_for_one_person(
         assert count_votes(session) == {ann.annotator_id: 1, bob.annotator_id: 2}
         assert count_votes(session, 1, bob.annotator_id) == {bob.annotator_id: 2}
         assert count_votes(session, 2, bob.annotator_id) == {}
+
+
+def test_own_answers_by_filter_and_page(
+    visit: Visit, db: Database, make_dataset: MakeDataset
+) -> None:
+    """The filter is about what the person pressed, also on mirrored images."""
+    make_dataset(db, 8)
+    set_rules(db, mirror_views=True)
+    ann = visit("annotator")
+    images = lease(ann, 8)
+    assert len({image["mirrored"] for image in images}) == 2
+    for number, image in enumerate(images):
+        answer(ann, image, "left" if number % 2 else "right")
+    lefts = [image["image_id"] for image in images[1::2]][::-1]
+    assert [int(one["image_id"]) for one in forms(ann.get("/me?answer=left").text)] == lefts
+    assert ann.get("/me?answer=up").status_code == 422
+    with db.read() as session:
+        who = ann.annotator_id or 0
+        first = list_own_answers(session, who, answer="left", limit=3)
+        rest = list_own_answers(session, who, answer="left", before=first[-1].place, limit=3)
+    assert [one.image.id for one in (*first, *rest)] == lefts
+    assert "You have no such answer." in ann.get("/me?answer=center").text

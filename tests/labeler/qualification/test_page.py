@@ -264,3 +264,54 @@ def test_an_exercise_in_hand_is_taken_after_another_campaign_became_active(
     assert "1 of 2 answered, 1 correct" in page
     with db.read() as session:
         assert session.scalars(select(Vote.campaign_id)).all() == [1]
+
+
+def test_a_second_try_follows_the_reason(visit: Visit, db: Database, truth: dict[int, str]) -> None:
+    """A wrong answer and "unsure" tell the note and not the label; the second answer decides."""
+    set_rules(db, tries=2)
+    ann = visit("annotator")
+    first = open_exercise(ann)
+    label = truth[first.image_id]
+    page = first.answer("unsure")
+    assert "Not quite. You answered unsure. You have another try." in page
+    assert f"Look at {first.image_id}." in page
+    assert "Try again" in page
+    assert "the light comes from" not in page
+    assert "0 of 2 answered, 0 correct" in page
+    again = open_exercise(ann)
+    assert again.image_id == first.image_id
+    page = again.answer(label)
+    assert "Correct: " in page
+    assert "1 of 2 answered, 1 correct" in page
+    second = open_exercise(ann)
+    assert second.image_id != first.image_id
+    wrong = WRONG[truth[second.image_id]]
+    second.answer(wrong)
+    page = open_exercise(ann).answer(wrong)
+    assert f"You answered {wrong}." in page
+    assert "another try" not in page
+    assert "1 of 2 correct. You need 2. Another round follows." in page
+    assert status(db, ann) == "training"
+    with db.read() as session:
+        answers = session.scalars(select(Vote.answer).order_by(Vote.id)).all()
+    assert answers == ["unsure", label, wrong, wrong], "each try stays on record"
+
+
+def test_a_first_answer_that_is_right_needs_no_second_try(
+    visit: Visit, db: Database, truth: dict[int, str]
+) -> None:
+    set_rules(db, tries=2)
+    ann = visit("annotator")
+    train(ann, truth, True, True)
+    assert status(db, ann) == "working"
+
+
+def test_a_repeated_first_try_uses_up_no_try(
+    visit: Visit, db: Database, truth: dict[int, str]
+) -> None:
+    set_rules(db, tries=2)
+    ann = visit("annotator")
+    one = open_exercise(ann)
+    one.answer("unsure")
+    assert "another try" in one.answer("unsure"), "the same request, sent again"
+    assert "Correct: " in open_exercise(ann).answer(truth[one.image_id])

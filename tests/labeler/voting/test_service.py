@@ -23,11 +23,11 @@ from labeler.labels import ANSWERS
 from labeler.models.consensus import Consensus
 from labeler.models.images import Image
 from labeler.models.voting import Vote
+from labeler.voting.answers import list_own_answers
 from labeler.voting.service import (
     SubmittedAnswer,
     cast_vote,
     last_vote,
-    recent_answers,
     recent_votes,
     undo_vote,
 )
@@ -491,5 +491,7 @@ def test_an_image_that_is_answered_anew_is_among_the_last_answers(
     vote(any_db, ada, images[1], "right", settings, now=after(21))
     vote(any_db, ada, images[0], "right", settings, now=after(22))
     with any_db.read() as session:
-        last = [(one.image_id, one.answer) for one in recent_answers(session, ada, 3)]
+        last = [
+            (one.vote.image_id, one.vote.answer) for one in list_own_answers(session, ada, limit=3)
+        ]
     assert last == [(images[0], "right"), (images[3], "left"), (images[2], "left")]

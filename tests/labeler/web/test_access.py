@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,12 +12,13 @@ from werkzeug.routing import Rule
 
 from labeler.accounts import invites
 from labeler.accounts import service as accounts
+from labeler.accounts.passwords import hash_token
 from labeler.accounts.sessions import TOUCH_AFTER
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.images.filtering import ImageFilter
 from labeler.jobs import queue as queue_jobs
-from labeler.models.accounts import ROLES, LoginSession
+from labeler.models.accounts import ROLES, LoginSession, PasswordReset
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
@@ -40,16 +42,19 @@ PUBLIC = {
     "accounts.do_sign_in",
     "accounts.join",
     "accounts.do_join",
+    "accounts.reset",
+    "accounts.do_reset",
 }
 ADMINS = {
     "people.invites",
     "people.create_invite",
     "people.revoke_invite",
-    "people.set_role",
-    "people.deactivate",
-    "people.reactivate",
-    "people.confirm_anonymise",
-    "people.anonymise",
+    "person_account.set_role",
+    "person_account.deactivate",
+    "person_account.reactivate",
+    "person_account.confirm_anonymise",
+    "person_account.anonymise",
+    "person_account.create_reset_link",
     "privacy.edit",
     "privacy.save",
     "privacy.preview",
@@ -126,6 +131,13 @@ def worked(
         row = session.get_one(Consensus, (1, contested))
         row.status = "contested"
         _, token = invites.create_invite(session)
+        session.add(  # the token of the invite also stands for a link for a new password
+            PasswordReset(
+                token_hash=hash_token(token),
+                annotator_id=ada,
+                expires_at=utc_now() + timedelta(hours=1),
+            )
+        )
         image = session.get_one(Image, contested)
         session.add(Job(id=1, kind="fill_campaign", queue="labels", subject=1, parameters={}))
         queue_jobs.cancel(session, 1, "ada")
@@ -183,8 +195,11 @@ def writes_by_get(
 def expected_statuses(role: str, rule: Rule) -> set[int]:
     if role not in allowed_roles(rule) and rule.endpoint not in PUBLIC:
         return {403}
-    no_figure_yet = rule.endpoint == "mean_faces.mean_faces_png"
-    return {404} if no_figure_yet else {200, 302}
+    if role == "admin" and rule.endpoint == "accounts.confirm_close":
+        return {409}  # this is the only admin
+    # There is no figure yet, and the person has seen no image that they could flag.
+    absent = {"mean_faces.mean_faces_png", "flags.new"}
+    return {404} if rule.endpoint in absent else {200, 302}
 
 
 @pytest.mark.parametrize("role", ROLES)

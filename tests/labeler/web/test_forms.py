@@ -62,7 +62,7 @@ def boss(visit: Visit, db: Database, dataset_id: int) -> Browser:
 
 
 def test_enter_in_a_field_never_answers_for_somebody(boss: Browser) -> None:
-    pages = ("campaigns/new", "campaigns/1", "gold", "people", "people/1/anonymise", "invites")
+    pages = ("campaigns/new", "campaigns/1", "gold", "people/1", "people/1/anonymise", "invites")
     forms = []
     for page in (*pages, "contested/1", "contested", "images/1"):
         parser = Forms()

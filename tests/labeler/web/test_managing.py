@@ -125,6 +125,6 @@ def test_own_progress_counts_own_votes(visit: Visit, dataset_id: int) -> None:
     vote = {"image_id": image["image_id"], "answer": "unsure", "request_id": str(uuid.uuid4())}
     ann.send("/label/votes", vote)
     page = ann.get("/me").text
-    assert "Your last answers" in page
+    assert "All your answers" in page
     assert image["url"] in page
     assert "You have not answered any image yet" in bob.get("/me").text

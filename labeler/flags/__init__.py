@@ -1,0 +1,1 @@
+"""Flags: people say that something is wrong with an image."""

@@ -1,0 +1,1 @@
+"""Messages between people and supervisors, one thread for each person."""

@@ -1,0 +1,1 @@
+"""Returned answers: a supervisor sends answers back, to be looked at again."""

@@ -1,0 +1,50 @@
+"""How pages show a person: the same everywhere, and linked to the page about the person.
+
+Admins see names. Supervisors see names too, unless the setting `names_for_supervisors` is off. Then
+they see pseudonyms, which exported files also have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Flask, url_for
+
+from labeler.models.accounts import Annotator
+from labeler.web.context import account_or_none, manages, settings
+
+
+@dataclass(frozen=True, slots=True)
+class PersonName:
+    """A person as a page shows them. `address`: "" if the reader may not open their page."""
+
+    id: int
+    text: str
+    address: str
+
+
+def name_person(annotator: Annotator) -> PersonName:
+    """Return how the page of this request shows a person."""
+    address = url_for("person.show", annotator_id=annotator.id) if manages() else ""
+    return PersonName(annotator.id, _text(annotator), address)
+
+
+def sees_names() -> bool:
+    """Return whether the person of this request sees names, and not only pseudonyms."""
+    found = account_or_none()
+    if found is None or not manages():
+        return False
+    return found.role == "admin" or settings().names_for_supervisors
+
+
+def register(app: Flask) -> None:
+    """Give `sees_names` to the templates."""
+    app.jinja_env.globals["sees_names"] = sees_names
+
+
+def _text(annotator: Annotator) -> str:
+    if not sees_names():
+        return annotator.pseudonym
+    if annotator.display_name:
+        return f"{annotator.display_name} ({annotator.username})"
+    return annotator.username

@@ -1,0 +1,148 @@
+"""The page of a person: answers by filter, the status, and answers that are sent back."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from labeler.database.engine import Database
+from labeler.models.campaigns import Participation
+from labeler.models.consensus import Consensus
+from labeler.models.voting import Vote
+from labeler.voting.answers import AnswerFilter, list_answers
+from tests.labeler.acting import make_gold
+from tests.labeler.conftest import Browser, Visit, lease
+from tests.labeler.web.test_confirmation import effects, undo
+
+TICK = re.compile(r'name="vote" value="(\d+)"')
+TILE = re.compile(r'<span class="name">(\d+)\.jpg</span>')
+
+
+def answer(person: Browser, *answers: str) -> list[int]:
+    """Answer the next images; returns their numbers."""
+    images = lease(person, len(answers))
+    for image, word in zip(images, answers, strict=True):
+        sent = {**image, "answer": word, "request_id": str(uuid.uuid4())}
+        assert person.send("/label/votes", sent).status_code == 201
+    return [image["image_id"] for image in images]
+
+
+@pytest.fixture
+def ann(visit: Visit, dataset_id: int) -> Browser:
+    return visit("annotator", "ann")
+
+
+@pytest.fixture
+def boss(visit: Visit) -> Browser:
+    return visit("supervisor", "boss")
+
+
+def page(boss: Browser, ann: Browser, **query: Any) -> str:
+    answer = boss.get(f"/admin/people/{ann.annotator_id}", query_string=query)
+    assert answer.status_code == 200
+    return answer.text
+
+
+def tiles(text: str) -> list[int]:
+    return [int(name) for name in TILE.findall(text)]
+
+
+def test_answers_by_filter(boss: Browser, ann: Browser, db: Database) -> None:
+    images = answer(ann, "left", "right", "unsure", "center")
+    make_gold(db, {images[0]: "left", images[1]: "left"})
+    with db.write() as session:
+        row = session.get_one(Consensus, (1, images[3]))
+        row.status, row.label, row.probability = "agreed", "right", 0.9
+    assert tiles(page(boss, ann)) == images[::-1]
+    assert tiles(page(boss, ann, answer="unsure")) == [images[2]]
+    assert tiles(page(boss, ann, gold="any")) == [images[1], images[0]]
+    assert tiles(page(boss, ann, gold="right")) == [images[0]]
+    assert tiles(page(boss, ann, gold="wrong")) == [images[1]]
+    assert tiles(page(boss, ann, differs="yes")) == [images[3], images[1]]
+    assert "No answer meets these conditions." in page(boss, ann, answer="right", gold="right")
+    wrong = boss.get(f"/admin/people/{ann.annotator_id}?answer=up")
+    assert wrong.status_code == 422
+    assert "allowed are left, center, right, unsure" in wrong.text
+
+
+def test_pages_of_answers_follow_each_other(ann: Browser, db: Database) -> None:
+    images = answer(ann, *["left"] * 6)
+    with db.read() as session:
+        who = ann.annotator_id or 0
+        first = list_answers(session, who, 1, AnswerFilter(), limit=4)
+        rest = list_answers(session, who, 1, AnswerFilter(), before=first[-1].vote.id, limit=4)
+    assert [one.image.id for one in (*first, *rest)] == images[::-1]
+
+
+def test_status_and_reason_are_changed_here(boss: Browser, ann: Browser, db: Database) -> None:
+    address = f"/admin/people/{ann.annotator_id}"
+    assert boss.submit(f"{address}/pause", {"reason": "Too fast"}).location == address
+    assert "Too fast" in page(boss, ann)
+    assert boss.submit(f"{address}/resume").location == address
+    with db.read() as session:
+        assert session.get_one(Participation, (1, ann.annotator_id)).status == "working"
+    assert boss.get("/admin/people/999").status_code == 404
+
+
+def test_the_account_is_changed_by_admins_only(boss: Browser, ann: Browser, visit: Visit) -> None:
+    assert "Change the account" not in page(boss, ann)
+    root = visit("admin", "root")
+    assert "Change the account" in page(root, ann)
+    own = root.get(f"/admin/people/{root.annotator_id}").text
+    assert "Change the account" not in own
+    assert "Your own account" in own
+
+
+def test_sent_back_answered_again(boss: Browser, ann: Browser, db: Database) -> None:
+    """The way of an answer that goes back: question, message, list, answer; both votes stay."""
+    images = answer(ann, "left", "right")
+    address = f"/admin/people/{ann.annotator_id}/send-back"
+    votes = [int(one) for one in TICK.findall(page(boss, ann))]
+    assert boss.submit(address).status_code == 422, "nothing is ticked"
+    said = effects(boss.submit(address, {"vote": votes}).text)
+    assert "ann gets a message, and sees these 2 images" in said
+    assert "The earlier answers stay on record, and count until ann answers again." in said
+    assert "To look at again" not in ann.get("/me").text, "nothing has been changed yet"
+    assert boss.confirm(address, {"vote": votes}).status_code == 303
+    assert boss.confirm(address, {"vote": votes}).status_code == 303, "a repeat changes nothing"
+    own = ann.get("/me").text
+    assert "To look at again (2)" in own
+    assert "Please look at 2 images again." in ann.get("/messages").text
+    assert page(boss, ann).count('<span class="tag">sent back</span>') == 2
+    with db.read() as session:
+        assert session.get_one(Consensus, (1, images[0])).votes_left == 1, "it counts meanwhile"
+    again = {"image_id": images[0], "answer": "left", "request_id": str(uuid.uuid4())}
+    assert ann.submit("/label/votes", {**again, "campaign_id": 1}).status_code == 303
+    assert "To look at again (1)" in ann.get("/me").text
+    assert page(boss, ann).count('<span class="tag">sent back</span>') == 1
+    with db.read() as session:
+        kept = session.scalars(select(Vote).where(Vote.image_id == images[0])).all()
+    assert [vote.answer for vote in kept] == ["left", "left"]
+    assert [vote.superseded_at is None for vote in kept] == [False, True]
+
+
+def test_sent_back_and_taken_back(boss: Browser, ann: Browser) -> None:
+    answer(ann, "left", "right")
+    person = f"/admin/people/{ann.annotator_id}"
+    votes = [int(one) for one in TICK.findall(page(boss, ann))]
+    assert boss.confirm(f"{person}/send-back", {"vote": votes}).status_code == 303
+    undo(boss, person)
+    assert "To look at again" not in ann.get("/me").text
+    assert "2 images need no second look any more." in ann.get("/messages").text
+    assert boss.submit(f"{person}/take-back", {"returned": "1,x"}).status_code == 422
+    boss.submit(f"{person}/take-back", {"returned": "1"})
+    assert "The person has answered already." in boss.get(person).text
+
+
+def test_only_the_persons_own_votes_go_back(boss: Browser, ann: Browser, visit: Visit) -> None:
+    answer(ann, "left")
+    votes = TICK.findall(page(boss, ann))
+    bob = visit("annotator", "bob")
+    address = f"/admin/people/{bob.annotator_id}/send-back"
+    assert boss.confirm(address, {"vote": votes}).status_code == 404
+    assert boss.confirm(address, {"vote": ["x"]}).status_code == 422
+    assert ann.confirm(address, {"vote": votes}).status_code == 403

@@ -33,7 +33,7 @@ def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
         writer = csv.writer(file)
         writer.writerow(["filename", "label"])
         writer.writerows(read_truth(folder).items())
-    (folder / BROKEN).write_bytes(b"no picture")
+    (folder / "img_align_celeba" / BROKEN).write_bytes(b"no picture")
     return folder
 
 
@@ -133,8 +133,9 @@ def test_a_subset_restricts_the_clusters(heads: Path, model: Path, tmp_path: Pat
     subset = tmp_path / "subset.csv"
     listed = [name for name in read_truth(heads) if name not in (ONE, BROKEN)][::2]
     subset.write_text("\n".join(["filename", *listed]) + "\n")
-    whole = turn(heads, model, tmp_path / "whole", "--source", ONE)
-    part = turn(heads, model, tmp_path / "part", "--source", ONE, "--subset", subset)
+    wide = ("--source", ONE, "--window", 10, "--max-window", 10)  # none is widened further
+    whole = turn(heads, model, tmp_path / "whole", *wide)
+    part = turn(heads, model, tmp_path / "part", *wide, "--subset", subset)
     assert (whole.exit_code, part.exit_code) == (0, 0), part.output
     fewer = np.array(sizes(tmp_path / "part" / "turned"))
     more = np.array(sizes(tmp_path / "whole" / "turned"))

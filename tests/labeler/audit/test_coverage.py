@@ -164,7 +164,7 @@ def labels(site: Site) -> Iterator[Step]:
 def subsets(site: Site) -> Iterator[Step]:
     boss, address = site.boss, "/admin/subsets"
     kept = {"name": "Monday’s", "kind": "live"}
-    yield "subsets.create_subset", "", post(boss, f"{address}?status=open", **kept)
+    yield "subsets.create_subset", "", post(boss, f"{address}?status=selected", **kept)
     lines = {"name": "listed", "lines": "000001.jpg"}
     yield "subsets.import_subset", "", post(boss, f"{address}/import", **lines)
     frozen = {"freeze_name": "all of now"}

@@ -5,7 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from labeler.models.base import Base, one_of, utc_now
@@ -18,7 +27,7 @@ class Annotator(Base):
 
     An account is never deleted. `deactivated_at` closes it, and its votes stay. `removed_at`: the
     name and all else that tells who it was has been erased, for good. `keys`: see
-    `accounts.keys`.
+    `accounts.keys`. `hides_checklist`: whether the first steps are hidden on the overview.
     """
 
     __tablename__ = "annotator"
@@ -36,6 +45,7 @@ class Annotator(Base):
     deactivated_at: Mapped[datetime | None]
     removed_at: Mapped[datetime | None]
     keys: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    hides_checklist: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class Invite(Base):

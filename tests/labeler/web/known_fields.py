@@ -28,6 +28,7 @@ _COMPOSED = {
     "verification": ("answer-1",),
     "campaigns": ("attribute-0", "confirmed", *Rules().as_dict()),
     "gold": ("confirmed",),
+    "image_imports": ("confirmed", "name", "fingerprint", "size"),
     "privacy": ("confirmed",),
     "people": ("confirmed", "note", "role", "max_uses", "days"),
 }

@@ -18,6 +18,7 @@ from labeler.jobs import queue as queue_jobs
 from labeler.models.accounts import ROLES, LoginSession
 from labeler.models.base import utc_now
 from labeler.models.consensus import Consensus
+from labeler.models.image_imports import ImageImport
 from labeler.models.images import Image
 from labeler.models.jobs import Job
 from labeler.quality.refresh import judge_people
@@ -52,6 +53,18 @@ ADMINS = {
     "privacy.preview",
     "privacy.restore",
     "audit.show",
+    "image_imports.add",
+    "image_imports.upload_form",
+    "image_imports.begin",
+    "image_imports.unfinished",
+    "image_imports.offset",
+    "image_imports.receive",
+    "image_imports.finish",
+    "image_imports.show",
+    "image_imports.retry",
+    "image_imports.cancel",
+    "image_imports.server_folder",
+    "image_imports.add_from_server",
 }
 
 
@@ -126,6 +139,9 @@ def worked(
         image = session.get_one(Image, contested)
         session.add(Job(id=1, kind="fill_campaign", queue="labels", subject=1, parameters={}))
         queue_jobs.cancel(session, 1, "ada")
+        session.add(
+            ImageImport(owner_id=ada, name="more", path="more", files=[["images.zip", 9]], size=9)
+        )
     judge_people(db, 1)
     return {
         "token": token,
@@ -133,6 +149,8 @@ def worked(
         "sha_prefix": image.sha256[:HASH_DIGITS],
         "campaign_id": 1,
         "job_id": 1,
+        "import_id": 1,
+        "dataset_id": dataset_id,
         "annotator_id": ada,
         "filename": "site.css",
         "topic": "quality",

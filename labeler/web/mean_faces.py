@@ -11,15 +11,17 @@ from flask import Blueprint, flash, redirect, request, send_file, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from labeler.errors import InvalidInput, NotFound
+from labeler.errors import Conflict, InvalidInput, NotFound
 from labeler.jobs import kinds, queue
 from labeler.mean_faces import files
+from labeler.mean_faces.coverage import Coverage, count_coverage
 from labeler.mean_faces.files import DrawnFigure, Options
 from labeler.models.base import utc_now
 from labeler.web import access, current_campaign
 from labeler.web.context import Page, account, db, render, settings
 from labeler.web.current_campaign import links
 from labeler.web.formatting import download_name
+from labeler.web.images import PosesView
 from labeler.web.jobs import JobRow, list_open_jobs
 from rotation.data.labels import LABELS
 
@@ -50,7 +52,8 @@ class FigureView:
 class MeanFacesPage(Page):
     """The page of the mean faces. `query`: the query values of the figure's address.
 
-    `queued`: this figure is queued or is being drawn.
+    `queued`: this figure is queued or is being drawn. `labels`: the images that have a label;
+    `poses`: what is known of the poses of these.
     """
 
     template = "mean_faces/mean_faces.html"
@@ -63,6 +66,10 @@ class MeanFacesPage(Page):
     figure: FigureView | None = None
     queued: bool = False
     jobs: Sequence[JobRow] = ()
+    labels: int = 0
+    poses: PosesView | None = None
+    dataset_id: int = 0
+    can_draw: bool = False
 
 
 @bp.get("/mean-faces", endpoint="mean_faces")
@@ -76,6 +83,8 @@ def mean_faces_page() -> tuple[str, int]:
         choices = _choices()
         open_jobs = list_open_jobs(session)
         queued = _is_queued(session, campaign.id, choices)
+        found = _coverage(session, campaign.id, choices)
+        measuring = queue.is_open(session, kinds.measure_poses.name, campaign.dataset_id)
     stored = files.find(settings().home, campaign.id, choices)
     page = MeanFacesPage(
         utc_now(),
@@ -83,9 +92,13 @@ def mean_faces_page() -> tuple[str, int]:
         has_campaign=True,
         choices=choices,
         query={**links(campaign), **_query(choices)},
-        figure=_figure_view(stored) if stored else None,
+        figure=_figure_view(stored) if stored and stored.numbers["images"] else None,
         queued=queued,
         jobs=open_jobs,
+        labels=found.labels,
+        poses=PosesView(found.labels, found.unknown_yaw, measuring),
+        dataset_id=campaign.dataset_id,
+        can_draw=found.usable > 0,
     )
     return render(page)
 
@@ -111,6 +124,12 @@ def make_mean_faces() -> Response:
     choices = _choices()
     with db().write() as session:
         campaign = current_campaign.campaign(session)
+        found = _coverage(session, campaign.id, choices)
+        if not found.usable:
+            raise Conflict(
+                f"There are {found.labels:,} labels, and no labelled image has a known yaw. Label "
+                "images and measure the poses first."
+            )
         if not _is_queued(session, campaign.id, choices):
             kinds.draw_mean_faces.queue(session, campaign.id, account().id, options=asdict(choices))
     flash(
@@ -125,6 +144,11 @@ def _is_queued(session: Session, campaign_id: int, choices: Options) -> bool:
         job.subject == campaign_id and job.parameters["options"] == asdict(choices)
         for job in queue.list_waiting(session, kinds.draw_mean_faces.name)
     )
+
+
+def _coverage(session: Session, campaign_id: int, choices: Options) -> Coverage:
+    least = choices.min_percent / 100
+    return count_coverage(session, campaign_id, least, choices.with_proposals)
 
 
 def _choices() -> Options:

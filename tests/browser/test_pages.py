@@ -25,6 +25,7 @@ PAGES = (
     "/admin/images?status=settled&identity=x&attribute-Tall=yes",
     "/admin/images/1",
     "/admin/data-sets",
+    "/admin/data-sets/add",
     "/admin/people",
     "/admin/people/1/anonymise",
     "/admin/invites",

@@ -11,13 +11,13 @@ from labeler.audit.log import Actor
 from labeler.campaigns.service import CampaignPlan, activate_campaign, create_campaign
 from labeler.config import Settings
 from labeler.database.engine import Database
+from labeler.gold.service import NewGold, add_gold
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
 from labeler.models.images import Image
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection
 from tests.conftest import write_images
-from tests.labeler.acting import make_gold
 from tests.labeler.conftest import Browser, Visit
 from tests.labeler.image_imports.uploading import begin
 
@@ -72,9 +72,9 @@ def test_each_step_is_ticked_by_what_there_is(
     plan = CampaignPlan("Monday", Rules(), ImageSelection())
     campaign_id = create_campaign(db, made.dataset_id, plan)
     assert todo(admin) == STEPS[2:]
-    with db.read() as session:
+    with db.write() as session:
         image_id = session.scalars(select(Image.id)).first() or 0
-    make_gold(db, {image_id: "left"})
+        add_gold(session, campaign_id, [NewGold(image_id, "left")], "supervisor")
     assert todo(admin) == STEPS[3:]
     with db.write() as session:
         invites.create_invite(session, by=Actor(admin.annotator_id))

@@ -63,6 +63,10 @@ class Settings:
     login_window_seconds: int = 300
     confirm_minutes: int = 15
     names_for_supervisors: bool = True
+    upload_mb: int = 4_000
+    upload_images: int = 300_000
+    upload_spare_mb: int = 1_000
+    image_roots: tuple[Path, ...] = ()
 
     @property
     def backups(self) -> Path:
@@ -141,7 +145,7 @@ def _as_text(default: Any) -> str:
     """Write the default of a field as its variable would give it."""
     if isinstance(default, bool):
         return "yes" if default else "no"
-    return "" if default is None else str(default)
+    return "" if default is None or default == () else str(default)
 
 
 class _Reader:
@@ -299,6 +303,22 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _image_roots(text: str) -> tuple[Path, ...]:
+    roots = [part.strip() for part in text.split(os.pathsep) if part.strip()]
+    return tuple(_image_root(root) for root in roots)
+
+
+def _image_root(text: str) -> Path:
+    path = _user_path(text)
+    if not path.is_absolute():
+        raise ValueError(f"{text} is not a whole path; begin with / or ~, and separate paths by :")
+    if not path.is_dir():
+        raise ValueError(f"{text} is not a folder on this machine; separate paths by :")
+    if path == Path(path.anchor):
+        raise ValueError("the root of the file system would open all files; name a folder in it")
+    return real_path(path)
+
+
 def _secret(text: str) -> str:
     if text and (len(text) < MIN_SECRET_LENGTH or len(set(text)) < MIN_SECRET_ALPHABET):
         raise ValueError(
@@ -324,6 +344,10 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "login_window_seconds": _whole(1, 86_400),
     "confirm_minutes": _whole(1, 1440),
     "names_for_supervisors": _boolean,
+    "upload_mb": _whole(1, 10_000_000),
+    "upload_images": _whole(1, 10_000_000),
+    "upload_spare_mb": _whole(0, 10_000_000),
+    "image_roots": _image_roots,
 }
 
 

@@ -100,6 +100,23 @@ class StaleLease(Conflict):
     code = "stale_lease"
 
 
+class StorageFull(SidelightError):
+    """The disk of the site has too little free space for what was sent."""
+
+    status = 507
+    code = "storage_full"
+
+
+class WrongOffset(Conflict):
+    """A piece of an upload does not follow what is there. `offset`: the bytes that are there."""
+
+    code = "wrong_offset"
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+
 class TooManyAttempts(SidelightError):
     """Too many attempts in a short time. `retry_after_s`: seconds until the next one."""
 

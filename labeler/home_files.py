@@ -17,6 +17,7 @@ from typing import Literal
 Kind = Literal["kept", "database", "cache", "lock", "backups", "leftover"]
 BACKUPS = "backups"
 SECRET = "secret_key"
+PICTURES = "pictures"
 FEATURES = "features.sqlite3"
 JOBS = "jobs.sqlite3"
 CACHE_TAG = "CACHEDIR.TAG"
@@ -52,6 +53,7 @@ HOME_FILES = (
     HomeFile("figures", "kept", "the drawn figures of mean faces"),
     HomeFile("demo", "kept", "the images of the demo data set"),
     HomeFile("images", "kept", "images that a backup with --with-images brought along"),
+    HomeFile(PICTURES, "kept", "images that were added in the browser"),
     HomeFile(JOBS, "cache", "the queue of background jobs of earlier versions"),
     HomeFile(FEATURES, "cache", "the features of images that a model learns from"),
     HomeFile("converted", "cache", "pictures converted for browsers"),

@@ -67,6 +67,9 @@ ACTIONS = {
     "run_restored": "Model run made current again",
     "privacy_changed": "Privacy notice changed",
     "privacy_restored": "Default privacy notice restored",
+    "import_begun": "Import of images begun",
+    "import_cancelled": "Import of images cancelled",
+    "import_retried": "Import of images tried again",
     "job_cancelled": "Background job cancelled",
     "job_retried": "Background job queued again",
 }

@@ -169,8 +169,8 @@ def _welcome(settings: Settings, open_link: bool) -> None:
         click.echo("To get another admin link: python manage.py users invite --role admin")
     if active is None:
         click.echo(
-            "No data set is active, so there is nothing to label yet. Register images: python "
-            "manage.py images import PATH",
+            "No data set is active, so there is nothing to label yet. An admin adds images on the "
+            "page “Data sets”, or: python manage.py images import PATH",
             err=True,
         )
     if open_link:

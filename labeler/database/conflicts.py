@@ -22,6 +22,8 @@ MESSAGES = {
     "uq_campaign_name": "A campaign with this name exists already. Choose another name.",
     "uq_campaign_active": "Somebody else has just activated a campaign. Look which one is active.",
     "uq_dataset_name": "A data set with this name exists already. Choose another name.",
+    "uq_image_import_name": "Another import has this name. Wait until it has ended, remove it, or "
+    "choose another name.",
     "uq_image_dataset_id_filename": "Another import of this data set is at work. Wait until it has "
     "ended, then import again: known images stay as they are.",
     "uq_subset_name": "A subset with this name exists already. Choose another name.",

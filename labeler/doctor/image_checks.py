@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from labeler.doctor.findings import Finding, Site
+from labeler.home_files import PICTURES
+from labeler.image_imports.service import list_open
 from labeler.models.images import Dataset, Image
 from rotation.data.sources import open_source
 from rotation.errors import DatasetError
@@ -26,6 +29,23 @@ def check_images(site: Site) -> Iterator[Finding]:
         yield Finding("images", "warning", "No data set is registered.", action)
     for each in datasets:
         yield _check_dataset(each, known[each.id])
+
+
+def check_uploads(site: Site) -> Iterator[Finding]:
+    """Each folder of an upload belongs to a data set or to an import that has not ended."""
+    pictures = site.settings.home / PICTURES
+    with site.db.read() as session:
+        used = {pictures / each.path for each in list_open(session) if each.files}
+        used |= {Path(path).parent for path in session.scalars(select(Dataset.path))}
+    found = sorted(pictures.iterdir()) if pictures.is_dir() else []
+    unused = [str(path) for path in found if path not in used]
+    if unused:
+        said = f"Nothing uses these uploads: {', '.join(unused[:SHOWN])}"
+        said += f" and {len(unused) - SHOWN} others." if len(unused) > SHOWN else "."
+        action = f"Look, then delete them: rm -r {shlex.quote(unused[0])}"
+        yield Finding("uploads", "warning", said, action)
+    else:
+        yield Finding("uploads", "ok", "Each upload belongs to a data set or is not finished.")
 
 
 def _statuses(session: Session, dataset_id: int) -> dict[str, str]:

@@ -34,6 +34,7 @@ ROW_CHECKS: tuple[tuple[str, Check], ...] = (
     ("consensus", database_checks.check_consensus),
     ("people", database_checks.check_people),
     ("images", image_checks.check_images),
+    ("uploads", image_checks.check_uploads),
 )
 
 

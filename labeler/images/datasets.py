@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from labeler.errors import NotFound
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset, Image
 
@@ -14,6 +15,18 @@ from labeler.models.images import Dataset, Image
 def list_datasets(session: Session) -> Sequence[Dataset]:
     """Return all data sets, the active one first, then by name."""
     return session.scalars(select(Dataset).order_by(Dataset.active.desc(), Dataset.name)).all()
+
+
+def get_dataset(session: Session, dataset_id: int) -> Dataset:
+    """Return a data set.
+
+    Raises:
+        NotFound: there is none of that number.
+    """
+    found = session.get(Dataset, dataset_id)
+    if found is None:
+        raise NotFound(f"Data set {dataset_id} does not exist.")
+    return found
 
 
 def campaigns_of(session: Session, dataset_id: int) -> Sequence[Campaign]:
@@ -33,6 +46,12 @@ def list_broken(session: Session, dataset_id: int, limit: int | None = None) -> 
         .order_by(Image.filename)
         .limit(limit)
     ).all()
+
+
+def count_unknown_yaw(session: Session, dataset_id: int) -> int:
+    """Return how many usable images of a data set have no known yaw."""
+    unknown = (Image.dataset_id == dataset_id, Image.status == "ok", Image.yaw_deg.is_(None))
+    return session.scalar(select(func.count()).where(*unknown)) or 0
 
 
 def count_broken(session: Session, dataset_id: int) -> int:

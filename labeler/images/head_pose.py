@@ -19,7 +19,7 @@ from labeler.database.engine import Database
 from labeler.errors import BrokenData, Conflict
 from labeler.models.images import Image
 from rotation.data.image_names import match_keys
-from rotation.poses.estimation import estimate_poses, trusted_yaw
+from rotation.poses.estimation import PoseRow, estimate_poses, trusted_yaw
 from rotation.poses.pose_csv import read_poses
 
 _BATCH = 5_000  # rows per statement
@@ -88,15 +88,26 @@ def load_yaw(db: Database, dataset_id: int, path: Path) -> YawReport:
     read = read_poses(path)
     with db.read() as session:
         ids = _ids_by_name(session, dataset_id)
-    poses = match_keys(read, ids)
-    values = {ids[name]: _finite(trusted_yaw(pose)) for name, pose in poses.items() if name in ids}
-    foreign = tuple(name for name in poses if name not in ids)
-    if not values:
+    report = store_poses(db, ids, match_keys(read, ids))
+    if not report.stored + report.faceless:
+        foreign = report.foreign[:1]
         raise BrokenData(
-            f"{path}: none of its {len(poses):,} images is in the data set"
+            f"{path}: none of its {len(read):,} images is in the data set"
             + (f" ({foreign[0]!r} is not, for one)" if foreign else "")
             + "; choose the data set with --dataset NAME."
         )
+    return report
+
+
+def store_poses(db: Database, ids: Mapping[str, int], poses: Mapping[str, PoseRow]) -> YawReport:
+    """Store the yaw of images by their poses, in one transaction.
+
+    Parameters:
+        ids: the number of each image of the data set by its name.
+        poses: by name. One without a yaw, or of too little confidence, removes the yaw.
+    """
+    values = {ids[name]: _finite(trusted_yaw(pose)) for name, pose in poses.items() if name in ids}
+    foreign = tuple(name for name in poses if name not in ids)
     batches = list(_batches(values))
     with db.write() as session:
         for batch in batches:

@@ -20,7 +20,12 @@ _source: ImageSource | None = None  # each process of the pool opens it once
 
 
 def map_chunks(
-    path: str | Path, work: Callable[[ImageSource, T], R], chunks: Sequence[T], processes: int
+    path: str | Path,
+    work: Callable[[ImageSource, T], R],
+    chunks: Sequence[T],
+    processes: int,
+    *,
+    own_process: bool = False,
 ) -> Iterator[R]:
     """Return `work(source, chunk)` for each chunk, in order.
 
@@ -28,13 +33,14 @@ def map_chunks(
         path: the folder or zip file of the data set.
         work: a function at the top level of a module, so that other processes can import it.
         processes: number of processes; 1 uses this process.
+        own_process: do not use this process even then, for example because of torch.
 
     Raises:
         DatasetError: the folder or zip file cannot be opened.
     """
     # Opened here first, so that a missing data set is reported by this process.
     with open_source(path) as source:
-        if processes == 1:
+        if processes == 1 and not own_process:
             yield from (work(source, chunk) for chunk in chunks)
             return
     with SpawnPool(processes, _open, (path,)) as pool:

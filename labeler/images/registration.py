@@ -66,6 +66,7 @@ def register_dataset(
     name: str | None = None,
     activate: bool = True,
     progress: Progress | None = None,
+    campaign: bool = True,
 ) -> RegisterReport:
     """Register a folder or zip file of images, with CelebA's text files if they exist.
 
@@ -83,6 +84,7 @@ def register_dataset(
             the data set has moved to `path`.
         activate: make the campaign of this data set the active one.
         progress: called with (images done, images in all).
+        campaign: create a campaign of all images if there is none; needed for `activate`.
 
     Raises:
         DatasetError: there are no images, or a text file is malformed.
@@ -93,7 +95,7 @@ def register_dataset(
     with open_source(path) as source:
         names = [name for name in source.names() if _can_be_stored(name)]
         annotations = read_annotations(path, names)
-        report = _open_report(db, path, name, annotations)
+        report = _open_report(db, path, name, annotations, campaign or activate)
         report.problems += source.notes
         _tell_left_out(report, source.names())
         known = _known_images(db, report.dataset_id)
@@ -127,7 +129,7 @@ def activate_dataset(session: Session, name: str) -> Dataset:
 
 
 def _open_report(
-    db: Database, path: Path, name: str | None, annotations: Annotations
+    db: Database, path: Path, name: str | None, annotations: Annotations, campaign: bool
 ) -> RegisterReport:
     """Find or create the data set."""
     with db.write() as session:
@@ -136,7 +138,8 @@ def _open_report(
         dataset.attribute_names = list(annotations.attribute_names)
         session.add(dataset)
         session.flush()
-        ensure_campaign(session, dataset)
+        if campaign:
+            ensure_campaign(session, dataset)
         return RegisterReport(
             dataset.id,
             dataset.name,

@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 
 from labeler.campaigns import service as campaigns
 from labeler.config import Settings
-from labeler.database.engine import Database
+from labeler.database.engine import AdvisoryLock, Database
+from labeler.database.work_lock import work_lock
 from labeler.errors import Conflict
 from labeler.jobs import queue as jobs_queue
 from labeler.models.base import utc_now
@@ -84,7 +85,7 @@ class JobKind:
     Attributes:
         name: how the kind is stored; it must not change between versions.
         title: what it does, for people.
-        subject: the table of the number that it works on: campaign, dataset or run.
+        subject: the table of the number that it works on: campaign, dataset, run or import.
         work: the function; it may return JSON values, the result of the job.
         queue_name: one of `QUEUES`.
         once: while a job for the same subject is queued, another one is not queued. It would
@@ -218,6 +219,34 @@ def draw_mean_faces(context: JobContext, campaign_id: int, options: dict[str, An
     progress = context.counter("adding up images")
     chosen = files.Options(**options)
     files.make(context.db, context.settings.home, campaign_id, chosen, progress)
+
+
+@job("measure_poses", "measure head poses", subject="dataset", queue="figures", once=True)
+def measure_poses(context: JobContext, dataset_id: int) -> dict[str, Any]:
+    """Measure how far the heads of a data set are turned, where that is not known."""
+    from labeler.images.pose_measuring import measure_missing_yaw  # late: NumPy
+
+    progress = context.counter("measuring poses")
+    report = measure_missing_yaw(context.db, context.settings.home, dataset_id, progress)
+    return {"images with a yaw": report.stored, "without a clear face": report.faceless}
+
+
+@job("import_images", "check and register images", subject="import", queue="figures", once=True)
+def import_images(context: JobContext, import_id: int) -> dict[str, Any] | None:
+    """Check and register the images of an upload, or of a folder of the server."""
+    from labeler.image_imports.service import register_images  # late: NumPy
+
+    with work_lock(context.db, AdvisoryLock.IMPORT):
+        return register_images(context.db, context.settings, import_id, context.report)
+
+
+@job("remove_import", "remove a cancelled import", subject="import", once=True)
+def remove_import(context: JobContext, import_id: int) -> None:
+    """Remove what a cancelled import has left, once no other job works on it."""
+    from labeler.image_imports.service import remove_import as remove
+
+    with work_lock(context.db, AdvisoryLock.IMPORT):
+        remove(context.db, context.settings, import_id)
 
 
 def queue_due(db: Database) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from labeler.database.engine import Database
-from labeler.errors import InvalidInput
+from labeler.errors import Conflict, InvalidInput
 from labeler.models.base import utc_now
 from rotation.reading import read_json
 
@@ -75,6 +75,7 @@ def make(
         progress: called with (images done, images in all).
 
     Raises:
+        Conflict: no labelled image has a known yaw within the poses, so all cells would be empty.
         The errors of `draw_mean_faces`.
     """
     # Late: the site only looks for files, so it does not need NumPy.
@@ -88,6 +89,11 @@ def make(
         mirror=options.mirror,
         progress=progress,
     )
+    if not faces.n_images:
+        raise Conflict(
+            "No figure was drawn: no labelled image has a known yaw within the poses of the "
+            "figure. Measure the poses first (page “Mean faces”)."
+        )
     image = render_mean_faces(faces, SCALE)
     size = image.width // SCALE, image.height // SCALE
     content = {"made_at": utc_now().isoformat(), "size": size, "numbers": faces.as_dict()}

@@ -5,7 +5,16 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from labeler.models.base import Base, one_of, utc_now
@@ -20,7 +29,8 @@ class Annotator(Base):
     An account is never deleted. `deactivated_at` closes it, and its votes stay. `removed_at`: the
     name and all else that tells who it was has been erased, for good. `keys`: see
     `accounts.keys`. `appearance`: one of `APPEARANCES`, None if the person has chosen none.
-    `display_name`: what the person wants to be called, "" for nothing else.
+    `display_name`: what the person wants to be called, "" for nothing else. `hides_checklist`:
+    whether the first steps are hidden on the overview.
     """
 
     __tablename__ = "annotator"
@@ -41,6 +51,7 @@ class Annotator(Base):
     keys: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     appearance: Mapped[str | None] = mapped_column(String(12))
     display_name: Mapped[str] = mapped_column(String(60), default="", server_default="")
+    hides_checklist: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
 class Invite(Base):

@@ -370,7 +370,7 @@ def _dataset(session: Session, number: int) -> Dataset:
     """Return the data set of that number. 0: the active one, else the first."""
     found = list_datasets(session)
     if not found:
-        raise NotFound("Register a data set first: python manage.py images import PATH")
+        raise NotFound("There are no images yet. An admin adds them on the page “Data sets”.")
     if not number:
         return found[0]
     chosen = session.get(Dataset, number)

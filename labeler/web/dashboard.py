@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any
 
-from flask import Blueprint, request, url_for
+from flask import Blueprint, redirect, request, url_for
 from markupsafe import Markup
 from sqlalchemy.orm import Session
+from werkzeug.wrappers import Response
 
 from labeler.gold.service import count_gold
 from labeler.images import datasets
@@ -22,10 +23,11 @@ from labeler.progress.campaign_progress import CampaignProgress
 from labeler.progress.throughput import PERIODS, Forecast, Throughput
 from labeler.proposals import runs
 from labeler.proposals.runs import current_run
-from labeler.web import access, current_campaign
+from labeler.web import access, current_campaign, first_steps, request_fields
 from labeler.web.browser_cookies import time_zone
 from labeler.web.context import Page, db, render
 from labeler.web.current_campaign import links
+from labeler.web.first_steps import Checklist, checklist
 from labeler.web.formatting import Statistic, format_duration, format_whole, plural
 from labeler.web.jobs import JobRow, list_open_jobs
 from labeler.web.plots import Plot, draw_columns
@@ -87,6 +89,7 @@ class OverviewPage(Page):
     latest: RunRow | None = None
     jobs: Sequence[JobRow] = ()
     state: RunState | None = None
+    first_steps: Checklist | None = None
 
 
 @bp.get("/", endpoint="overview")
@@ -96,8 +99,18 @@ def overview_page() -> tuple[str, int]:
     with db().read() as session:
         campaign = current_campaign.campaign_or_none(session)
         if campaign is None:
-            return render(OverviewPage(utc_now(), "Overview"))
+            return render(OverviewPage(utc_now(), "Overview", first_steps=checklist(session)))
         return render(_overview(session, campaign, utc_now()))
+
+
+@bp.post("/first-steps")
+@access.only("supervisor", "admin")
+def set_first_steps() -> Response:
+    """Hide the checklist of the first steps, or show it again."""
+    hidden = request_fields.text("hidden") == "yes"
+    with db().write() as session:
+        first_steps.set_hidden(session, hidden)
+    return redirect(url_for("dashboard.overview"), 303)
 
 
 def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPage:
@@ -134,6 +147,7 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
         latest=run_row(latest) if latest and latest is not run else None,
         jobs=list_open_jobs(session),
         state=run_state(session, campaign, done.votes),
+        first_steps=checklist(session),
     )
 
 

@@ -52,7 +52,7 @@ HTTP_ERRORS = {
     413: (
         "too_large",
         "The request is too large",
-        "The limit is 64 kB for forms and 16 MB for lists.",
+        "The limit is 64 kB for forms and 16 MB for files and lists.",
     ),
     415: ("unsupported_media_type", "The request could not be understood", "Send JSON or a form."),
     500: (
@@ -69,6 +69,7 @@ TITLES = {
     422: "This cannot be accepted",
     429: "Too many attempts",
     503: "The site is busy",
+    507: "The disk of the site is full",
 }
 CSRF_MESSAGE = (
     "The form has expired or comes from another site. Go back, reload the page and send it again."

@@ -123,6 +123,14 @@ def download_name(campaign: str, kind: str, ending: str) -> str:
     return f"{'-'.join(words)[:60].strip('-')}-{kind}-{utc_now():%Y-%m-%d}.{ending}"
 
 
+def format_bytes(size: int) -> str:
+    """Write a number of bytes, such as `1.4 GB`."""
+    for factor, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= factor:
+            return f"{size / factor:,.{0 if size >= 10 * factor else 1}f} {unit}"
+    return f"{size} {plural(size, 'byte')}"
+
+
 def plural(count: int, word: str) -> str:
     """Return the singular of a word for one, else its plural with -s."""
     return word if count == 1 else f"{word}s"

@@ -160,14 +160,16 @@ TOPICS = {
         ),
     ),
     "data-sets": Topic(
-        "A data set is a folder or a zip file of images on the machine that runs the site.",
+        "A data set is a set of images: an upload, or a folder or zip file on the server.",
         (
             ("Broken files", "Files that cannot be read as images. They are not shown to people."),
             ("Active", "The active campaign takes its images from this data set."),
+            ("Yaw", "How far a head is turned. The mean faces need it; a button measures it."),
         ),
         (
-            "Register a data set with the command on the page. The images stay where they are.",
-            "Replace broken files and import the same path again.",
+            "Press “Add images” and upload a zip file or a folder. Or use a folder on the server.",
+            "To continue an interrupted upload, choose the same files again.",
+            "Look at the broken files. Add the corrected ones as another data set.",
             "Create a campaign for the images.",
         ),
     ),

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
 
-from flask import Blueprint, current_app, request, url_for
+from flask import Blueprint, current_app, flash, redirect, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from labeler.errors import NotFound
+from labeler.errors import Conflict, NotFound
+from labeler.image_imports.service import list_open
 from labeler.images.converted import ConvertedPictures
-from labeler.images.datasets import campaigns_of, list_broken, list_datasets
+from labeler.images.datasets import (
+    campaigns_of,
+    count_unknown_yaw,
+    get_dataset,
+    list_broken,
+    list_datasets,
+)
 from labeler.images.serving import find_image
-from labeler.models.images import Dataset
+from labeler.jobs import kinds, queue
+from labeler.models.image_imports import ImageImport
+from labeler.models.images import Dataset, Image
 from labeler.progress import campaign_progress
-from labeler.web import access
-from labeler.web.context import Page, db, render
+from labeler.web import access, request_fields
+from labeler.web.context import Page, account, db, render
 from labeler.web.formatting import Statistic
+from labeler.web.jobs import JobRow, list_open_jobs
 
 bp = Blueprint("images", __name__)
 HASH_DIGITS = 16  # hexadecimal digits of the SHA-256 in an address
@@ -31,6 +42,18 @@ class BrokenFile:
 
     filename: str
     problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class PosesView:
+    """What is known of the poses of a data set: usable images, and those without a yaw.
+
+    `measuring`: a job measures them.
+    """
+
+    usable: int
+    unknown: int
+    measuring: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +72,8 @@ class DatasetCard:
     broken: list[BrokenFile]
     more_broken: int
     all_broken: str
+    poses: PosesView
+    campaigns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +82,8 @@ class DatasetsPage(Page):
 
     template = "images/datasets.html"
     datasets: list[DatasetCard]
+    imports: Sequence[ImageImport] = ()
+    jobs: Sequence[JobRow] = ()
 
 
 @bp.get("/images/<id:image_id>/<sha_prefix>")
@@ -83,7 +110,21 @@ def datasets() -> tuple[str, int]:
     """The data sets, with their broken files."""
     with db().read() as session:
         cards = [_dataset_card(session, one) for one in list_datasets(session)]
-    return render(DatasetsPage(cards))
+        page = DatasetsPage(cards, list_open(session), list_open_jobs(session))
+    return render(page)
+
+
+@bp.post("/admin/data-sets/<id:dataset_id>/poses")
+@access.only("supervisor", "admin")
+def measure_poses(dataset_id: int) -> Response:
+    """Queue the measuring of the poses of a data set."""
+    with db().write() as session:
+        dataset = get_dataset(session, dataset_id)
+        if not count_unknown_yaw(session, dataset_id):
+            raise Conflict(f"The yaw of all usable images of {dataset.name} is known already.")
+        kinds.measure_poses.queue(session, dataset_id, account().id)
+    flash(f"The poses of {dataset.name} are being measured.", "success")
+    return redirect(request_fields.way_back(url_for("images.datasets")), 303)
 
 
 def _converted() -> ConvertedPictures:
@@ -112,9 +153,24 @@ def _dataset_card(session: Session, dataset: Dataset) -> DatasetCard:
         dataset.active,
         dataset.created_at,
         [Statistic(word, f"{count:,}", addresses.get(word, "")) for word, count in words.items()],
-        [BrokenFile(image.filename, image.problem or "") for image in broken],
+        [_broken_file(image) for image in broken],
         max(0, done.broken - len(broken)),
         addresses.get("broken", ""),
+        poses_view(session, dataset.id, done.ok),
+        len(campaigns_of(session, dataset.id)),
+    )
+
+
+def _broken_file(image: Image) -> BrokenFile:
+    return BrokenFile(image.filename, (image.problem or "").removeprefix(f"{image.filename}: "))
+
+
+def poses_view(session: Session, dataset_id: int, usable: int) -> PosesView:
+    """Return what is known of the poses of a data set with that many usable images."""
+    return PosesView(
+        usable,
+        count_unknown_yaw(session, dataset_id),
+        queue.is_open(session, kinds.measure_poses.name, dataset_id),
     )
 
 

@@ -20,6 +20,7 @@ from labeler.jobs.queue import MAX_ATTEMPTS
 from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
+from labeler.models.image_imports import ImageImport
 from labeler.models.images import Dataset
 from labeler.models.jobs import Job
 from labeler.web import access, request_fields
@@ -135,10 +136,17 @@ def list_open_jobs(session: Session) -> Sequence[JobRow]:
     return _job_rows(session, queue.list_open(session))
 
 
+def find_job_row(session: Session, job_id: int) -> JobRow | None:
+    """Return a job, for the page of what it works on; None if it was deleted meanwhile."""
+    found = session.get(Job, job_id)
+    return _job_rows(session, [found])[0] if found is not None else None
+
+
 def _job_rows(session: Session, jobs: Sequence[Job]) -> list[JobRow]:
     names = {
         "campaign": _names(session, Campaign.id, Campaign.name),
         "dataset": _names(session, Dataset.id, Dataset.name),
+        "import": _names(session, ImageImport.id, ImageImport.name),
     }
     people = people_by_id(session, [job.owner_id for job in jobs if job.owner_id])
     return [_job_row(one, names, people) for one in jobs]

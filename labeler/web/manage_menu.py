@@ -86,7 +86,7 @@ GROUPS = (
         (
             _page("images", "Images", "image_browser.images", "image_browser", "image_history"),
             _page("subsets", "Subsets", "subsets.subsets", "subsets"),
-            _page("data-sets", "Data sets", "images.datasets", "images"),
+            _page("data-sets", "Data sets", "images.datasets", "images", "image_imports"),
             _page("mean-faces", "Mean faces", "mean_faces.mean_faces", "mean_faces"),
         ),
     ),

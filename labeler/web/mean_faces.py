@@ -11,9 +11,10 @@ from flask import Blueprint, flash, redirect, request, send_file, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from labeler.errors import InvalidInput, NotFound
+from labeler.errors import Conflict, InvalidInput, NotFound
 from labeler.jobs import kinds, queue
 from labeler.mean_faces import files
+from labeler.mean_faces.coverage import Coverage, count_coverage
 from labeler.mean_faces.files import DrawnFigure, Options
 from labeler.models.base import utc_now
 from labeler.web import access, current_campaign, request_fields
@@ -21,6 +22,7 @@ from labeler.web.campaign_forms import Choice
 from labeler.web.context import Page, account, db, render, settings
 from labeler.web.current_campaign import links
 from labeler.web.formatting import download_name
+from labeler.web.images import PosesView
 from labeler.web.jobs import JobRow, list_open_jobs
 from labeler.web.subset_choice import chosen_subset, subset_choices
 from rotation.data.labels import LABELS
@@ -52,7 +54,8 @@ class FigureView:
 class MeanFacesPage(Page):
     """The page of the mean faces. `query`: the query values of the figure's address.
 
-    `queued`: this figure is queued or is being drawn.
+    `queued`: this figure is queued or is being drawn. `labels`: the images that have a label;
+    `poses`: what is known of the poses of these.
     """
 
     template = "mean_faces/mean_faces.html"
@@ -66,6 +69,10 @@ class MeanFacesPage(Page):
     queued: bool = False
     subsets: Sequence[Choice] = ()
     jobs: Sequence[JobRow] = ()
+    labels: int = 0
+    poses: PosesView | None = None
+    dataset_id: int = 0
+    can_draw: bool = False
 
 
 @bp.get("/mean-faces", endpoint="mean_faces")
@@ -80,6 +87,8 @@ def mean_faces_page() -> tuple[str, int]:
         subsets = subset_choices(session, campaign.dataset_id, choices.subset_id)
         open_jobs = list_open_jobs(session)
         queued = _is_queued(session, campaign.id, choices)
+        found = _coverage(session, campaign.id, choices)
+        measuring = queue.is_open(session, kinds.measure_poses.name, campaign.dataset_id)
     stored = files.find(settings().home, campaign.id, choices)
     page = MeanFacesPage(
         utc_now(),
@@ -87,10 +96,14 @@ def mean_faces_page() -> tuple[str, int]:
         has_campaign=True,
         choices=choices,
         query={**links(campaign), **_query(choices)},
-        figure=_figure_view(stored) if stored else None,
+        figure=_figure_view(stored) if stored and stored.numbers["images"] else None,
         queued=queued,
         subsets=subsets,
         jobs=open_jobs,
+        labels=found.labels,
+        poses=PosesView(found.labels, found.unknown_yaw, measuring),
+        dataset_id=campaign.dataset_id,
+        can_draw=found.usable > 0,
     )
     return render(page)
 
@@ -117,6 +130,12 @@ def make_mean_faces() -> Response:
     with db().write() as session:
         campaign = current_campaign.campaign(session)
         chosen_subset(session, campaign)
+        found = _coverage(session, campaign.id, choices)
+        if not found.usable:
+            raise Conflict(
+                f"There are {found.labels:,} labels, and no labelled image has a known yaw. Label "
+                "images and measure the poses first."
+            )
         if not _is_queued(session, campaign.id, choices):
             kinds.draw_mean_faces.queue(session, campaign.id, account().id, options=asdict(choices))
     flash(
@@ -131,6 +150,11 @@ def _is_queued(session: Session, campaign_id: int, choices: Options) -> bool:
         job.subject == campaign_id and Options(**job.parameters["options"]) == choices
         for job in queue.list_waiting(session, kinds.draw_mean_faces.name)
     )
+
+
+def _coverage(session: Session, campaign_id: int, choices: Options) -> Coverage:
+    least = choices.min_percent / 100
+    return count_coverage(session, campaign_id, least, choices.with_proposals)
 
 
 def _choices() -> Options:

@@ -25,7 +25,7 @@ from labeler.progress import annotator_progress
 from labeler.voting import service as voting
 from labeler.voting.service import CastVote, SubmittedAnswer
 from labeler.web import access, request_fields
-from labeler.web.context import Link, Page, account, db, render, settings
+from labeler.web.context import Link, Page, account, db, manages, render, settings
 from labeler.web.errors import always_json, wants_json
 from labeler.web.flag_reasons import REASON_WORDS
 from labeler.web.images import image_address
@@ -365,9 +365,10 @@ def _vote_json(vote: CastVote) -> dict[str, Any]:
 
 
 def _no_campaign() -> Idle:
-    if account().role == "admin":
-        message = "Register a folder or a zip file of images: python manage.py images import PATH"
-        return Idle("no_campaign", "There are no images yet.", message)
+    if manages():
+        message = "No campaign is active. The overview lists the steps to begin one."
+        overview = Link(url_for("dashboard.overview"), "Go to the overview")
+        return Idle("no_campaign", "There is nothing to label yet.", message, (overview,))
     return Idle(
         "no_campaign",
         "There are no images yet.",

@@ -73,6 +73,7 @@ class Site:
     settings: Settings
     db: Database
     process: subprocess.Popen[bytes] | None = None
+    with_worker: bool = False
     log: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,7 +84,8 @@ class Site:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [sys.executable, str(ROOT / "manage.py"), "serve", "--no-worker"]
+        command = [sys.executable, str(ROOT / "manage.py"), "serve"]
+        command += [] if self.with_worker else ["--no-worker"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
@@ -159,6 +161,13 @@ class Site:
             return False
 
 
+def free_port() -> int:
+    """A port that no program listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def environment(home: Path, port: int) -> dict[str, str]:
     inherited = {
         key: value for key, value in os.environ.items() if not key.startswith("SIDELIGHT_")
@@ -187,9 +196,7 @@ def chromium() -> Iterator[Browser]:
 def site(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterator[Site]:
     """The site with a data set and nobody in it, running."""
     home = tmp_path_factory.mktemp("site")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     settings = load_settings(environment(home, port))
     db = Database(settings.database_url)
     upgrade(db)

@@ -316,7 +316,7 @@ def test_every_rule_has_a_field_and_comes_back_as_it_was() -> None:
 
 def test_without_a_data_set_the_next_step_is_named(visit: Visit) -> None:
     boss = visit("admin")
-    assert "images import PATH" in boss.get("/admin/campaigns").text
+    assert "/admin/data-sets/add" in boss.get("/admin/campaigns").text
     assert boss.get("/admin/campaigns/new").status_code == 404
     for address in ("/admin/gold", "/admin/contested"):
         assert "No campaign is active" in boss.get(address).text

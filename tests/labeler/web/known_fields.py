@@ -39,6 +39,7 @@ _COMPOSED = {
     "campaigns": ("attribute-0", "confirmed", *Rules().as_dict()),
     "gold": ("confirmed",),
     "subsets": ("confirmed", "label", "probability_from", "subset"),
+    "image_imports": ("confirmed", "name", "fingerprint", "size"),
     "privacy": ("confirmed",),
     "people": ("confirmed", "note", "role", "max_uses", "days"),
 }

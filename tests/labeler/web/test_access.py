@@ -22,6 +22,7 @@ from labeler.models.accounts import ROLES, LoginSession, PasswordReset
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
+from labeler.models.image_imports import ImageImport
 from labeler.models.images import Image
 from labeler.models.jobs import Job
 from labeler.quality.refresh import judge_people
@@ -60,6 +61,18 @@ ADMINS = {
     "privacy.preview",
     "privacy.restore",
     "audit.show",
+    "image_imports.add",
+    "image_imports.upload_form",
+    "image_imports.begin",
+    "image_imports.unfinished",
+    "image_imports.offset",
+    "image_imports.receive",
+    "image_imports.finish",
+    "image_imports.show",
+    "image_imports.retry",
+    "image_imports.cancel",
+    "image_imports.server_folder",
+    "image_imports.add_from_server",
 }
 
 
@@ -143,6 +156,9 @@ def worked(
         queue_jobs.cancel(session, 1, "ada")
         campaign = session.get_one(Campaign, 1)
         subset_id = keep_filter(session, campaign, "all", ImageFilter()).id
+        session.add(
+            ImageImport(owner_id=ada, name="more", path="more", files=[["images.zip", 9]], size=9)
+        )
     judge_people(db, 1)
     return {
         "subset_id": subset_id,
@@ -151,6 +167,8 @@ def worked(
         "sha_prefix": image.sha256[:HASH_DIGITS],
         "campaign_id": 1,
         "job_id": 1,
+        "import_id": 1,
+        "dataset_id": dataset_id,
         "annotator_id": ada,
         "filename": "site.css",
         "topic": "quality",

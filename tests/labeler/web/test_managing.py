@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 
 from labeler.database.engine import Database
 from labeler.models.base import utc_now
+from labeler.models.consensus import Consensus
 from labeler.models.images import Image
 from labeler.web.campaign_forms import attribute_words
 from labeler.web.formatting import download_name
@@ -20,8 +21,9 @@ from tests.labeler.conftest import Visit, lease
 
 def test_without_a_data_set_the_next_step_is_named(visit: Visit) -> None:
     admin = visit("admin")
-    for address in ("/admin/", "/admin/data-sets", "/label"):
-        assert "python manage.py images import PATH" in admin.get(address).text
+    for address in ("/admin/", "/admin/data-sets", "/admin/campaigns"):
+        assert "/admin/data-sets/add" in admin.get(address).text
+    assert 'href="/admin/"' in admin.get("/label").text
     assert admin.get("/admin/export/votes.csv").status_code == 404
     assert admin.submit("/admin/propose").status_code == 404
 
@@ -45,6 +47,10 @@ def test_a_figure_that_is_queued_is_not_queued_twice(
     visit: Visit, db: Database, dataset_id: int
 ) -> None:
     boss = visit("supervisor")
+    agreed = {"status": "agreed", "label": "left", "probability": 0.99}
+    with db.write() as session:
+        session.execute(update(Consensus).values(**agreed))
+        session.execute(update(Image).values(yaw_deg=5.0))
     assert "Draw it now" in boss.get("/admin/mean-faces?min=80").text
     for _ in range(2):
         assert boss.submit("/admin/mean-faces", {"min": "80"}).status_code == 303

@@ -1,0 +1,1 @@
+"""Adding images in the browser: uploads, folders of the server, and their registration."""

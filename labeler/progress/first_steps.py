@@ -1,0 +1,70 @@
+"""How far a new site is: which of the first steps the database shows as done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from labeler.campaigns.service import active_campaign
+from labeler.gold.service import count_gold
+from labeler.models.accounts import Annotator, Invite
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
+from labeler.models.images import Dataset, Image
+
+
+@dataclass(frozen=True, slots=True)
+class FirstSteps:
+    """What there is.
+
+    Attributes:
+        dataset_id: the newest data set with a usable image; 0 without one.
+        campaign_id: the active campaign, else the newest one; 0 without one.
+        gold: the gold questions of that campaign.
+        people: the accounts beside the first one, and the invites that are open.
+        is_active: whether a campaign is active.
+    """
+
+    dataset_id: int
+    campaign_id: int
+    gold: int
+    people: int
+    is_active: bool
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left to do."""
+        return bool(
+            self.dataset_id and self.campaign_id and self.gold and self.people and self.is_active
+        )
+
+
+def find_first_steps(session: Session) -> FirstSteps:
+    """Return which of the first steps are done."""
+    usable = select(Image.id).where(Image.dataset_id == Dataset.id, Image.status == "ok").exists()
+    newest = select(Dataset.id).where(usable).order_by(Dataset.id.desc()).limit(1)
+    active = active_campaign(session)
+    campaign_id = (
+        active.id
+        if active
+        else session.scalar(select(Campaign.id).order_by(Campaign.id.desc()).limit(1))
+    )
+    return FirstSteps(
+        session.scalar(newest) or 0,
+        campaign_id or 0,
+        sum(count_gold(session, campaign_id).values()) if campaign_id else 0,
+        max(0, _count(session, select(func.count(Annotator.id))) - 1) + _open_invites(session),
+        active is not None,
+    )
+
+
+def _open_invites(session: Session) -> int:
+    is_open = (Invite.revoked_at.is_(None), Invite.expires_at > utc_now())
+    made_here = Invite.created_by_id.is_not(None)  # not the link of the first admin
+    return _count(session, select(func.count(Invite.id)).where(*is_open, made_here))
+
+
+def _count(session: Session, statement: Select[int]) -> int:
+    return session.scalar(statement) or 0

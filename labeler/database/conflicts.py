@@ -20,7 +20,7 @@ _IN_TRAINING = (
 )
 MESSAGES = {
     "uq_campaign_name": "A campaign with this name exists already. Choose another name.",
-    "uq_campaign_active": "Somebody else has just activated a campaign. Look which one is active.",
+    "uq_annotator_group_name": "A group with this name exists already. Choose another name.",
     "uq_dataset_name": "A data set with this name exists already. Choose another name.",
     "uq_image_dataset_id_filename": "Another import of this data set is at work. Wait until it has "
     "ended, then import again: known images stay as they are.",

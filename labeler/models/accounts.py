@@ -38,8 +38,32 @@ class Annotator(Base):
     keys: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
+class Group(Base):
+    """People under one name, such as a class. Campaigns can be restricted to groups."""
+
+    __tablename__ = "annotator_group"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class GroupMember(Base):
+    """A person in a group."""
+
+    __tablename__ = "group_member"
+
+    group_id: Mapped[int] = mapped_column(ForeignKey("annotator_group.id"), primary_key=True)
+    annotator_id: Mapped[int] = mapped_column(
+        ForeignKey("annotator.id"), primary_key=True, index=True
+    )
+
+
 class Invite(Base):
-    """A link that opens an account. The rows of `InviteUse` say how often it was used."""
+    """A link that opens an account. The rows of `InviteUse` say how often it was used.
+
+    `group_id`: the group that the new accounts join.
+    """
 
     __tablename__ = "invite"
     __table_args__ = (
@@ -56,6 +80,7 @@ class Invite(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+    group_id: Mapped[int | None] = mapped_column(ForeignKey("annotator_group.id"))
 
 
 class InviteUse(Base):

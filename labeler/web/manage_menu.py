@@ -76,7 +76,14 @@ GROUPS = (
     Group(
         "Campaigns",
         (
-            _page("campaigns", "Campaigns", "campaigns.campaigns", "campaigns"),
+            _page(
+                "campaigns",
+                "Campaigns",
+                "campaigns.campaigns",
+                "campaigns",
+                "campaign_states",
+                "deletion",
+            ),
             _page("gold", "Gold questions", "gold.gold", "gold"),
             _page("contested", "Contested", "adjudication.contested", "adjudication"),
         ),
@@ -85,7 +92,14 @@ GROUPS = (
         "Images",
         (
             _page("images", "Images", "image_browser.images", "image_browser", "image_history"),
-            _page("data-sets", "Data sets", "images.datasets", "images"),
+            _page(
+                "data-sets",
+                "Data sets",
+                "images.datasets",
+                "images",
+                "deletion.confirm_dataset",
+                "deletion.delete_dataset",
+            ),
             _page("mean-faces", "Mean faces", "mean_faces.mean_faces", "mean_faces"),
         ),
     ),
@@ -101,6 +115,7 @@ GROUPS = (
         "People",
         (
             _page("people", "People", "people.people", "people"),
+            _page("groups", "Groups", "groups.groups", "groups"),
             _page(
                 "invites",
                 "Invites",

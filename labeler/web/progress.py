@@ -10,7 +10,7 @@ from flask import Blueprint
 from sqlalchemy.orm import Session
 
 from labeler.assignment.presentation import as_seen
-from labeler.campaigns import service as campaigns
+from labeler.campaigns import audience
 from labeler.labels import ANSWERS
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
@@ -23,7 +23,13 @@ from labeler.voting import service as voting
 from labeler.web import access, request_fields
 from labeler.web.context import Page, account, db, render
 from labeler.web.formatting import Statistic
-from labeler.web.voting import PageImage, answered_image, scaled_size
+from labeler.web.voting import (
+    ChoosableCampaign,
+    PageImage,
+    answered_image,
+    choosable_campaigns,
+    scaled_size,
+)
 
 bp = Blueprint("progress", __name__)
 RECENT = 10
@@ -64,7 +70,10 @@ class RecentVote:
 
 @dataclass(frozen=True, slots=True)
 class OwnProgressPage(Page):
-    """The own progress. Without votes the page shows how to start."""
+    """The own progress. Without votes the page shows how to start.
+
+    `campaigns`: those in which the person may label, the current one first.
+    """
 
     template = "progress/own.html"
     campaign: str
@@ -75,6 +84,7 @@ class OwnProgressPage(Page):
     recent: list[RecentVote]
     advice: list[str]
     paused_for: str | None
+    campaigns: list[ChoosableCampaign]
     choices: tuple[str, ...] = ANSWERS
 
 
@@ -83,7 +93,7 @@ class OwnProgressPage(Page):
 def own() -> tuple[str, int]:
     """The person's own progress, and that of the campaign."""
     with db().read() as session:
-        campaign = campaigns.active_campaign(session)
+        campaign = audience.current_campaign(session, account().id)
         page = _page(session, campaign) if campaign else _empty()
     return render(page)
 
@@ -102,11 +112,12 @@ def _page(session: Session, campaign: Campaign) -> OwnProgressPage:
         recent=[_recent(session, vote) for vote in voting.recent_answers(session, me, RECENT)],
         advice=[ADVICE[code] for code in review.advice],
         paused_for=review.paused_for,
+        campaigns=choosable_campaigns(session),
     )
 
 
 def _empty() -> OwnProgressPage:
-    return OwnProgressPage("", 0, [], [], [], [], [], None)
+    return OwnProgressPage("", 0, [], [], [], [], [], None, [])
 
 
 def _left(done: OwnProgress) -> str:

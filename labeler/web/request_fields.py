@@ -82,10 +82,27 @@ def row_number(name: str, largest: int = MAX_ID) -> int:
     return number if number <= largest else 0
 
 
+def row_numbers(name: str) -> frozenset[int]:
+    """Return the numbers of rows that are ticked in the form under one name.
+
+    Raises:
+        InvalidInput: one of them is not the number of a row.
+    """
+    numbers = [read_whole(one) for one in request.form.getlist(name)]
+    if any(number is None or not 0 < number <= MAX_ID for number in numbers):
+        raise InvalidInput(f"{name}: tick rows of the list only.")
+    return frozenset(number for number in numbers if number is not None)
+
+
 def time_zone(name: str) -> tzinfo:
     """Return the time zone that the address names as browsers do; UTC if it names none."""
+    return find_zone(request.args.get(name, ""))
+
+
+def find_zone(name: str) -> tzinfo:
+    """Return the time zone of a name such as Europe/Rome; UTC if there is none."""
     try:
-        return ZoneInfo(request.args[name])
+        return ZoneInfo(name)
     except (KeyError, ValueError, OSError):  # also the name of a folder, or one that is too long
         return UTC
 

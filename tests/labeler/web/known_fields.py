@@ -14,7 +14,7 @@ from labeler.web import campaign_forms, campaign_presets, current_campaign, voti
 
 _READ = re.compile(
     r"(?:args|values|form|given|body)\.get(?:list)?\(\s*\"([\w-]+)\""
-    r"|(?:text|whole|uploaded_text|time_zone|address_id|address_whole)\(\s*\"([\w-]+)\""
+    r"|(?:text|whole|row_numbers|uploaded_text|time_zone|address_id|address_whole)\(\s*\"([\w-]+)\""
     r"|json_\w+\(\s*[\w.]+(?:\(\))?,\s*\"([\w-]+)\""
     r"|\"([\w-]+)\" in (?:request\.form|body)"
 )
@@ -27,9 +27,11 @@ _READERS = {
 _COMPOSED = {
     "verification": ("answer-1",),
     "campaigns": ("attribute-0", "confirmed", *Rules().as_dict()),
+    "campaign_states": ("confirmed",),
+    "groups": ("confirmed",),
     "gold": ("confirmed",),
     "privacy": ("confirmed",),
-    "people": ("confirmed", "note", "role", "max_uses", "days"),
+    "people": ("confirmed", "note", "role", "group", "max_uses", "days"),
 }
 
 

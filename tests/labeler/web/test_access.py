@@ -9,7 +9,7 @@ from flask import Flask
 from sqlalchemy import update
 from werkzeug.routing import Rule
 
-from labeler.accounts import invites
+from labeler.accounts import groups, invites
 from labeler.accounts import service as accounts
 from labeler.accounts.sessions import TOUCH_AFTER
 from labeler.config import Settings
@@ -127,6 +127,7 @@ def worked(
         row = session.get_one(Consensus, (1, contested))
         row.status = "contested"
         _, token = invites.create_invite(session)
+        group = groups.create_group(session, "Monday")
         image = session.get_one(Image, contested)
         session.add(Job(id=1, kind="fill_campaign", queue="labels", subject=1, parameters={}))
         queue_jobs.cancel(session, 1, "ada")
@@ -136,6 +137,8 @@ def worked(
         "image_id": contested,
         "sha_prefix": image.sha256[:HASH_DIGITS],
         "campaign_id": 1,
+        "dataset_id": dataset_id,
+        "group_id": group.id,
         "job_id": 1,
         "annotator_id": ada,
         "filename": "site.css",

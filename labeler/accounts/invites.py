@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, func, select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from labeler.accounts.groups import get_group, join_group
 from labeler.accounts.passwords import check_password_policy, hash_password, hash_token, new_token
 from labeler.audit.log import NOBODY, Actor, record
 from labeler.config import Settings
@@ -44,6 +45,7 @@ def create_invite(
     note: str = "",
     by: Actor = NOBODY,
     *,
+    group_id: int | None = None,
     now: datetime | None = None,
 ) -> tuple[Invite, str]:
     """Create an invite; returns it and its token. Only the token's hash is stored.
@@ -53,11 +55,15 @@ def create_invite(
         max_uses: how many accounts it opens, 1 to `MAX_USES`.
         days: for how many days it works, 1 to `MAX_DAYS`.
         by: who makes it. Its link works as long as this person may make such a link.
+        group_id: the group that the accounts join.
 
     Raises:
         InvalidInput: an unknown role, or a number out of range.
+        NotFound: no such group.
     """
     now = now or utc_now()
+    if group_id is not None:
+        get_group(session, group_id)
     refuse_unknown_role(role)
     if not 1 <= max_uses <= MAX_USES:
         raise InvalidInput(f"{max_uses} uses: 1 to {MAX_USES} are allowed.")
@@ -70,6 +76,7 @@ def create_invite(
         note=note.strip()[:200],
         max_uses=max_uses,
         created_by_id=by.id,
+        group_id=group_id,
         created_at=now,
         expires_at=now + timedelta(days=days),
     )
@@ -145,6 +152,8 @@ def accept_invite(
         raise Conflict(f"The user name {username!r} is taken. Choose another one.") from None
     session.add(InviteUse(annotator_id=annotator.id, invite_id=invite.id, used_at=now))
     session.flush()
+    if invite.group_id is not None:
+        join_group(session, invite.group_id, annotator.id)
     record(
         session,
         "account_created",

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, and_, bindparam, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
+from labeler.campaigns.audience import current_campaign_of
 from labeler.campaigns.participation import first_status
+from labeler.campaigns.period import is_open
 from labeler.consensus.store import current_run_of
 from labeler.database.engine import built_once, connection_of
+from labeler.models.base import UtcDateTime, utc_now
 from labeler.models.campaigns import Campaign, Participation
 from labeler.models.consensus import Gold
 from labeler.models.voting import Lease, Vote
@@ -19,11 +23,11 @@ from labeler.rules.campaign_rules import Rules
 
 @dataclass(frozen=True, slots=True)
 class AnnotatorState:
-    """The state of a person in a campaign, which is the active one unless another was named.
+    """The state of a person in a campaign, which is their current one unless another was named.
 
-    `open`: the campaign is not paused. `status`: `training`, `working` or `paused`.
-    `turns`: the number of images assigned so far, answered or held. `run_id`: the model run
-    whose proposals are shown. `has_gold`: the campaign has gold questions.
+    `open`: the campaign assigns images now (`campaigns.period.is_open`). `status`: `training`,
+    `working` or `paused`. `turns`: the number of images assigned so far, answered or held.
+    `run_id`: the model run whose proposals are shown. `has_gold`: the campaign has gold questions.
     """
 
     annotator_id: int
@@ -42,27 +46,32 @@ class AnnotatorState:
 
 
 def load_annotator_state(
-    session: Session, annotator_id: int, campaign_id: int | None = None
+    session: Session,
+    annotator_id: int,
+    campaign_id: int | None = None,
+    *,
+    now: datetime | None = None,
 ) -> AnnotatorState | None:
     """The state of a person; None if there is no such campaign. One statement.
 
     Parameters:
-        campaign_id: default: the active campaign.
+        campaign_id: default: that in which the person labels (`audience.current_campaign_of`).
     """
-    asked = {"annotator": annotator_id, "campaign": campaign_id}
+    now = now or utc_now()
+    asked = {"annotator": annotator_id, "campaign": campaign_id, "now": now}
     statement = _statement(campaign_id is not None)
     row = connection_of(session).execute(statement, asked).one_or_none()
-    return make_annotator_state(annotator_id, row) if row else None
+    return make_annotator_state(annotator_id, row, now) if row else None
 
 
 @built_once
 def _statement(is_named: bool) -> Any:
     person: Any = bindparam("annotator")
-    wanted = Campaign.id == bindparam("campaign") if is_named else Campaign.active
+    current = current_campaign_of(person, bindparam("now", type_=UtcDateTime))
     return (
         select(*annotator_state_columns(person))
         .outerjoin(Participation, participates(person))
-        .where(wanted)
+        .where(Campaign.id == (bindparam("campaign") if is_named else current))
     )
 
 
@@ -87,7 +96,10 @@ def annotator_state_columns(annotator_id: Any) -> list[Any]:
     has_gold = exists().where(any_gold.campaign_id == Campaign.id, any_gold.revoked_at.is_(None))
     return [
         Campaign.id.label("campaign_id"),
+        Campaign.active,
         Campaign.paused_at,
+        Campaign.starts_at,
+        Campaign.ends_at,
         Campaign.rules,
         Participation.status.label("participation_status"),
         (cast + held).label("turns"),
@@ -103,11 +115,17 @@ def participates(annotator_id: Any) -> ColumnElement[bool]:
     )
 
 
-def make_annotator_state(annotator_id: int, row: Row[Any]) -> AnnotatorState:
+def make_annotator_state(annotator_id: int, row: Row[Any], now: datetime) -> AnnotatorState:
     """The state from a row of `annotator_state_columns`."""
     rules = Rules.from_dict(row.rules)
     status = row.participation_status or first_status(rules, row.has_gold)
-    is_open = row.paused_at is None
     return AnnotatorState(
-        annotator_id, row.campaign_id, rules, is_open, status, row.turns, row.run_id, row.has_gold
+        annotator_id,
+        row.campaign_id,
+        rules,
+        is_open(row, now),
+        status,
+        row.turns,
+        row.run_id,
+        row.has_gold,
     )

@@ -43,17 +43,17 @@ def lease_images(
     settings: Settings,
     now: datetime | None = None,
 ) -> list[LeasedImage]:
-    """Assign `count` images of the active campaign to a person; fewer if fewer are left.
+    """Assign `count` images of a person's current campaign to them; fewer if fewer are left.
 
     The images that the person already holds come first, and their leases are renewed. So a
     reload gives the same images. Each written lease keeps its image's place in the queue: the
     triggers `lease_holds*` update `Consensus.leased_until` (see `models.voting.Lease`).
 
-    Needs a write transaction. The list is empty if no image is left for the person, or if the
-    campaign or the person is paused (`load_annotator_state` says which).
+    Needs a write transaction. The list is empty if no image is left for the person, if there is no
+    campaign for them, or if it or they are paused (`load_annotator_state` says which).
     """
     now = now or utc_now()
-    annotator = load_annotator_state(session, annotator_id)
+    annotator = load_annotator_state(session, annotator_id, now=now)
     if annotator is None or not annotator.works:
         return []
     held = _renew_leases(session, annotator, count, settings, now)

@@ -1,12 +1,11 @@
-"""Campaigns: created, copied, activated, paused and edited. At most one is active."""
+"""Campaigns: created, copied, activated, paused and edited. Several can be active at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from labeler.audit.log import NOBODY, Actor, record
@@ -96,7 +95,7 @@ def add_campaign(
         )
     campaign = Campaign(
         dataset_id=dataset_id,
-        name=_check_name(session, plan.name),
+        name=check_name(session, plan.name),
         rules=plan.rules.as_dict(),
         selection=plan.selection.as_dict(),
         guideline=_check_guideline(plan.guideline),
@@ -153,9 +152,14 @@ def plan_of(campaign: Campaign, name: str) -> CampaignPlan:
 
 
 def ensure_campaign(session: Session, dataset: Dataset) -> Campaign:
-    """The newest campaign of a data set. If it has none, one with all its images is created."""
+    """The newest campaign of a data set that is not archived.
+
+    If it has none, one with all its images is created.
+    """
     newest = session.scalars(
-        select(Campaign).where(Campaign.dataset_id == dataset.id).order_by(Campaign.id.desc())
+        select(Campaign)
+        .where(Campaign.dataset_id == dataset.id, Campaign.archived_at.is_(None))
+        .order_by(Campaign.id.desc())
     ).first()
     if newest is not None:
         return newest
@@ -175,7 +179,9 @@ def ensure_campaign(session: Session, dataset: Dataset) -> Campaign:
 
 def admit_images(session: Session, dataset_id: int, image_ids: Sequence[int]) -> None:
     """Add images to the campaigns of their data set that select them. The images must decode."""
-    campaigns = session.scalars(select(Campaign).where(Campaign.dataset_id == dataset_id)).all()
+    campaigns = session.scalars(
+        select(Campaign).where(Campaign.dataset_id == dataset_id, Campaign.deleted_at.is_(None))
+    ).all()
     for campaign in campaigns:
         selection = campaign.parsed_selection
         if selection.is_everything:
@@ -189,22 +195,31 @@ def admit_images(session: Session, dataset_id: int, image_ids: Sequence[int]) ->
 
 
 def activate_campaign(session: Session, campaign_id: int, by: Actor = NOBODY) -> Campaign:
-    """Assign images of this campaign, and of no other, from now on.
+    """Assign images of this campaign from now on, beside those of other active campaigns.
 
-    Images that people hold under the former campaign can still be answered.
+    Raises:
+        NotFound: no such campaign.
+        Conflict: it is archived.
+    """
+    campaign = get_campaign(session, campaign_id)
+    refuse_archived(campaign)
+    if not campaign.active:
+        record(session, "campaign_activated", by, ("campaign", campaign_id))
+    campaign.active = True
+    session.flush()
+    return campaign
+
+
+def deactivate_campaign(session: Session, campaign_id: int, by: Actor = NOBODY) -> Campaign:
+    """Assign no more images of this campaign. Images that people hold can still be answered.
 
     Raises:
         NotFound: no such campaign.
     """
     campaign = get_campaign(session, campaign_id)
-    former = active_campaign(session)
-    session.execute(
-        update(Campaign).where(Campaign.id != campaign_id, Campaign.active).values(active=False)
-    )
-    if not campaign.active:
-        details: dict[str, Any] = {"former": former.id} if former else {}
-        record(session, "campaign_activated", by, ("campaign", campaign_id), **details)
-    campaign.active = True
+    if campaign.active:
+        record(session, "campaign_deactivated", by, ("campaign", campaign_id))
+    campaign.active = False
     session.flush()
     return campaign
 
@@ -247,12 +262,13 @@ def edit_campaign(
     Raises:
         NotFound: no such campaign.
         InvalidInput: the name is empty, or a text is too long.
-        Conflict: the name is taken.
+        Conflict: the name is taken, or the campaign is archived.
     """
     campaign = get_campaign(session, campaign_id)
+    refuse_archived(campaign)
     former = {"name": campaign.name, "guideline": campaign.guideline}
     if name is not None and name.strip() != campaign.name:
-        campaign.name = _check_name(session, name)
+        campaign.name = check_name(session, name)
     if guideline is not None:
         campaign.guideline = _check_guideline(guideline)
     edited = [field for field, text in former.items() if getattr(campaign, field) != text]
@@ -271,26 +287,45 @@ def edit_campaign(
 
 
 def get_campaign(session: Session, campaign_id: int) -> Campaign:
-    """The campaign with this id.
+    """The campaign with this id, archived or not.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is none, or it is being deleted.
     """
     campaign = session.get(Campaign, campaign_id)
-    if campaign is None:
+    if campaign is None or campaign.deleted_at is not None:
         raise NotFound(f"There is no campaign {campaign_id}.")
     return campaign
 
 
+def refuse_archived(campaign: Campaign) -> None:
+    """Refuse a change of a campaign that is archived.
+
+    Raises:
+        Conflict: it is archived.
+    """
+    if campaign.archived_at is not None:
+        raise Conflict(f"The campaign {campaign.name!r} is archived. Restore it first.")
+
+
+def active_campaigns(session: Session) -> Sequence[Campaign]:
+    """The active campaigns, the newest first."""
+    return session.scalars(
+        select(Campaign).where(Campaign.active).order_by(Campaign.id.desc())
+    ).all()
+
+
 def active_campaign(session: Session) -> Campaign | None:
-    """The active campaign, None if no campaign is active."""
-    return session.scalars(select(Campaign).where(Campaign.active)).first()
+    """The newest active campaign, None if no campaign is active."""
+    return next(iter(active_campaigns(session)), None)
 
 
 def list_campaigns(session: Session) -> Sequence[Campaign]:
-    """All campaigns, the active one first, then the newest first."""
+    """The campaigns that are not archived, the active ones first, then the newest first."""
     return session.scalars(
-        select(Campaign).order_by(Campaign.active.desc(), Campaign.id.desc())
+        select(Campaign)
+        .where(Campaign.archived_at.is_(None))
+        .order_by(Campaign.active.desc(), Campaign.id.desc())
     ).all()
 
 
@@ -310,15 +345,28 @@ def count_images(session: Session) -> dict[int, dict[str, int]]:
 def find_campaign(session: Session, name: str | None) -> Campaign:
     """The campaign with this name; without a name the active one.
 
-    Blanks around the name are dropped only if no campaign has them.
+    Blanks around the name are dropped only if no campaign has them. An archived campaign is found
+    if no other has its name; of several archived ones, that which was archived last.
 
     Raises:
         NotFound: there is none; the message lists all campaigns.
+        Conflict: several campaigns are active, and no name was given; the message lists them.
     """
-    named = () if name is None else dict.fromkeys((name, name.strip()))
-    tried: list[Any] = [Campaign.name == one for one in named] or [Campaign.active]
-    for wanted in tried:
-        found = session.scalars(select(Campaign).where(wanted)).first()
+    if name is None:
+        active = active_campaigns(session)
+        if len(active) > 1:
+            raise Conflict(
+                f"{len(active)} campaigns are active: {', '.join(one.name for one in active)}. "
+                "Choose one with --campaign NAME."
+            )
+        if active:
+            return active[0]
+    for wanted in () if name is None else dict.fromkeys((name, name.strip())):
+        found = session.scalars(
+            select(Campaign)
+            .where(Campaign.name == wanted, Campaign.deleted_at.is_(None))
+            .order_by(Campaign.archived_at.is_(None).desc(), Campaign.archived_at.desc())
+        ).first()
         if found is not None:
             return found
     names = [campaign.name for campaign in list_campaigns(session)]
@@ -339,11 +387,18 @@ def _images_of(session: Session, campaign_id: int) -> set[int]:
     )
 
 
-def _check_name(session: Session, name: str) -> str:
+def check_name(session: Session, name: str) -> str:
+    """The name without blanks around it, if a campaign can have it.
+
+    Raises:
+        InvalidInput: it is empty or too long.
+        Conflict: a campaign that is not archived has it.
+    """
     name = name.strip()
     if not 1 <= len(name) <= MAX_NAME:
         raise InvalidInput(f"Enter a name of 1 to {MAX_NAME} characters.")
-    if session.scalar(select(Campaign.id).where(Campaign.name == name)) is not None:
+    taken = select(Campaign.id).where(Campaign.name == name, Campaign.archived_at.is_(None))
+    if session.scalar(taken) is not None:
         raise Conflict(f"A campaign with the name {name!r} exists already. Choose another name.")
     return name
 

@@ -1,10 +1,10 @@
-"""Commands about people: `users invite|list|set-role|deactivate|reactivate|anonymise|...`."""
+"""Commands about people: `users invite|list|group|set-role|deactivate|reactivate|...`."""
 
 from __future__ import annotations
 
 import click
 
-from labeler.accounts import invites
+from labeler.accounts import groups, invites
 from labeler.accounts import service as accounts
 from labeler.cli.context import open_database
 from labeler.config import load_settings
@@ -24,7 +24,8 @@ def users() -> None:
     "--days", default=14, show_default=True, help="Number of days for which the link is valid."
 )
 @click.option("--note", default="", help="Who the link is for. Shown in the list of invites.")
-def invite(role: str, uses: int, days: int, note: str) -> None:
+@click.option("--group", metavar="NAME", help="Group that the new accounts join.")
+def invite(role: str, uses: int, days: int, note: str, group: str | None) -> None:
     """Create an invite link, for one person or for a whole class.
 
     The link is shown only once, because only its hash is stored.
@@ -32,11 +33,13 @@ def invite(role: str, uses: int, days: int, note: str) -> None:
     \b
     Examples:
       python manage.py users invite --uses 60 --note "Monday's class"
+      python manage.py users invite --uses 60 --group "Monday's class"
       python manage.py users invite --role admin --days 1
     """
     settings = load_settings()
     with open_database(settings) as db, db.write() as session:
-        made, token = invites.create_invite(session, role, uses, days, note)
+        group_id = groups.find_group(session, group).id if group else None
+        made, token = invites.create_invite(session, role, uses, days, note, group_id=group_id)
         address = invites.invite_address(settings, token)
         until = f"{made.expires_at:%Y-%m-%d %H:%M} UTC"
     click.echo(address)
@@ -75,6 +78,54 @@ def list_users() -> None:
             "There are no accounts yet. Create an admin link with `python manage.py users "
             "invite --role admin`."
         )
+
+
+@users.command("groups")
+def list_groups() -> None:
+    """List the groups and the number of their members.
+
+    \b
+    Example:
+      python manage.py users groups
+    """
+    with open_database() as db, db.read() as session:
+        found = groups.list_groups(session)
+    for one in found:
+        click.echo(f"{one.group.name}: {one.members:,} members")
+    if not found:
+        click.echo("There are no groups yet. `python manage.py users group NAME` creates one.")
+
+
+@users.command("group")
+@click.argument("name")
+@click.option("--add", "added", metavar="PERSON", multiple=True, help="Add this person.")
+@click.option("--remove", "removed", metavar="PERSON", multiple=True, help="Remove this person.")
+@click.option("--delete", "is_deleted", is_flag=True, help="Delete the group. Its people stay.")
+def change_group(
+    name: str, added: tuple[str, ...], removed: tuple[str, ...], is_deleted: bool
+) -> None:
+    """Create a group, or change who is in it. You can repeat --add and --remove.
+
+    \b
+    Examples:
+      python manage.py users group "Monday's class"
+      python manage.py users group "Monday's class" --add ada --add bob --remove cyd
+    """
+    with open_database() as db, db.write() as session:
+        known = {one.group.name for one in groups.list_groups(session)}
+        if is_deleted:
+            groups.delete_group(session, groups.find_group(session, name).id)
+            click.echo(f"The group {name.strip()} is deleted. Its people stay.")
+            return
+        if name.strip() not in known and not removed:
+            groups.create_group(session, name)
+        group = groups.find_group(session, name)
+        add, remove = (
+            {accounts.find_person(session, one).id for one in people} for people in (added, removed)
+        )
+        wanted = (groups.members_of(session, group.id) | add) - remove
+        groups.set_members(session, group.id, wanted)
+        click.echo(f"{group.name}: {len(wanted):,} members")
 
 
 @users.command("set-role")

@@ -1,4 +1,4 @@
-"""Commands about campaigns: `campaigns list|create|clone|activate|pause|resume|set`."""
+"""Commands about campaigns: `campaigns list|create|clone|set` and those of `campaign_states`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from typing import Any
 import click
 
 from labeler.campaigns import service
+from labeler.campaigns.archive import list_archived
 from labeler.campaigns.image_selection import check_sample
 from labeler.campaigns.service import CampaignPlan
+from labeler.cli import campaign_states
+from labeler.cli.campaign_states import describe_period
 from labeler.cli.context import find_dataset, open_database, progress_bar
 from labeler.csv_input import read_filenames
 from labeler.models.campaigns import Campaign
@@ -32,26 +35,34 @@ def campaigns() -> None:
     "Create, list and change campaigns: which images are labelled, and by which rules."
 
 
+for _command in campaign_states.COMMANDS:
+    campaigns.add_command(_command)
+
+
 @campaigns.command("list")
 @click.option(
     "--rules", "show_rules", is_flag=True, help="Also list the rules that differ from the defaults."
 )
-def list_campaigns(show_rules: bool) -> None:
-    """List the campaigns. The active one is marked with *.
+@click.option("--archived", is_flag=True, help="List the archived campaigns instead.")
+def list_campaigns(show_rules: bool, archived: bool) -> None:
+    """List the campaigns. The active ones are marked with *.
 
     \b
     Examples:
       python manage.py campaigns list
       python manage.py campaigns list --rules
+      python manage.py campaigns list --archived
     """
     with open_database() as db, db.read() as session:
         counts = service.count_images(session)
-        found = service.list_campaigns(session)
+        found = list_archived(session) if archived else service.list_campaigns(session)
         for campaign in found:
             click.echo(_line(campaign, counts.get(campaign.id, {})))
             if show_rules:
                 click.echo(f"    {_differing(campaign)}")
-    if not found:
+    if not found and archived:
+        click.echo("No campaign is archived.")
+    elif not found:
         click.echo("There is no campaign. `python manage.py images import PATH` creates one.")
 
 
@@ -109,7 +120,7 @@ def list_campaigns(show_rules: bool) -> None:
     type=FILE,
     help="Instructions in Markdown, shown on the page Guide.",
 )
-@click.option("--activate", is_flag=True, help="Make it the active campaign.")
+@click.option("--activate", is_flag=True, help="Activate it.")
 def create(
     name: str,
     dataset: str | None,
@@ -161,48 +172,6 @@ def clone(name: str, new_name: str) -> None:
             campaign_id = service.find_campaign(session, name).id
         made = service.clone_campaign(db, campaign_id, new_name)
         _tell(made)
-
-
-@campaigns.command()
-@click.argument("name")
-def activate(name: str) -> None:
-    """Make this the active campaign. Only its images are assigned from now on.
-
-    \b
-    Example:
-      python manage.py campaigns activate "First thousand"
-    """
-    with open_database() as db, db.write() as session:
-        service.activate_campaign(session, service.find_campaign(session, name).id)
-    click.echo(f"{name} is active.")
-
-
-@campaigns.command()
-@click.argument("name")
-def pause(name: str) -> None:
-    """Pause the campaign. Images that people already have can still be answered.
-
-    \b
-    Example:
-      python manage.py campaigns pause "First thousand"
-    """
-    with open_database() as db, db.write() as session:
-        service.pause_campaign(session, service.find_campaign(session, name).id)
-    click.echo(f"{name} is paused.")
-
-
-@campaigns.command()
-@click.argument("name")
-def resume(name: str) -> None:
-    """Continue a paused campaign.
-
-    \b
-    Example:
-      python manage.py campaigns resume "First thousand"
-    """
-    with open_database() as db, db.write() as session:
-        service.resume_campaign(session, service.find_campaign(session, name).id)
-    click.echo(f"{name} goes on.")
 
 
 @campaigns.command("set")
@@ -297,9 +266,12 @@ def _tell(campaign_id: int) -> None:
 def _line(campaign: Campaign, counts: dict[str, int]) -> str:
     mark = "*" if campaign.active else " "
     paused = ", paused" if campaign.paused_at else ""
+    period = f", {said}" if (said := describe_period(campaign)) else ""
+    restricted = ", only for chosen people" if campaign.restricted else ""
     return (
         f"{mark} {campaign.name}: {sum(counts.values()):,} images of {campaign.dataset.name}, "
-        f"{counts.get('agreed', 0):,} agreed, {counts.get('contested', 0):,} contested{paused}"
+        f"{counts.get('agreed', 0):,} agreed, {counts.get('contested', 0):,} contested"
+        f"{paused}{period}{restricted}"
     )
 
 

@@ -19,7 +19,7 @@ from labeler.config import Settings, load_settings
 from labeler.database import migrate
 from labeler.database.engine import Database
 from labeler.database.failures import failure_message, failure_of
-from labeler.errors import NotFound, SidelightError
+from labeler.errors import Conflict, NotFound, SidelightError
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
 from labeler.subsets.members import check_usable
@@ -31,7 +31,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def campaign_option(command: Command) -> Command:
     """Add the option `--campaign NAME`."""
     return click.option(
-        "--campaign", "campaign_name", metavar="NAME", help="Campaign. Default: the active one."
+        "--campaign",
+        "campaign_name",
+        metavar="NAME",
+        help="Campaign. Default: the active one, if there is only one.",
     )(command)
 
 
@@ -148,12 +151,19 @@ def find_dataset(session: Session, name: str | None) -> Dataset:
 
     Raises:
         NotFound: no data set fits. The message lists all data sets.
+        Conflict: several data sets are active, and no name was given. The message lists them.
     """
+    there = Dataset.deleted_at.is_(None)
     wanted = Dataset.active if name is None else Dataset.name == name
-    found = session.scalars(select(Dataset).where(wanted)).first()
-    if found is not None:
-        return found
-    names = session.scalars(select(Dataset.name).order_by(Dataset.name)).all()
+    found = session.scalars(select(Dataset).where(there, wanted).order_by(Dataset.name)).all()
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise Conflict(
+            f"{len(found)} data sets are active: {', '.join(one.name for one in found)}. "
+            "Choose one with --dataset NAME."
+        )
+    names = session.scalars(select(Dataset.name).where(there).order_by(Dataset.name)).all()
     if not names:
         raise NotFound(
             "No data set is registered. Register one with `python manage.py images import "

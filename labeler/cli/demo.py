@@ -8,7 +8,7 @@ from shlex import quote
 import click
 from sqlalchemy import select
 
-from labeler.campaigns.service import active_campaign
+from labeler.campaigns.service import active_campaigns
 from labeler.cli.context import progress_bar, upgrade_with_backup
 from labeler.config import Settings, load_settings
 from labeler.database.engine import AdvisoryLock, Database
@@ -34,7 +34,7 @@ RENDERED = 480  # heads, unless said otherwise
 @click.option(
     "--activate",
     is_flag=True,
-    help="Make its campaign the active one, also if another one is active.",
+    help="Activate its campaign, also if another one is active.",
 )
 def demo(images: int | None, rendered: bool, if_empty: bool, activate: bool) -> None:
     """Create and register a data set to try the site with.
@@ -43,8 +43,8 @@ def demo(images: int | None, rendered: bool, if_empty: bool, activate: bool) -> 
     heads. It is stored in CelebA's file formats in the folder `demo` of SIDELIGHT_HOME. With
     --if-empty, a demo data set that exists is kept.
 
-    If another campaign is active, people keep getting its images. With --activate they get those
-    of the demo.
+    If another campaign is active, people keep getting its images. With --activate the campaign of
+    the demo is active too, and people choose.
 
     \b
     Examples:
@@ -70,7 +70,8 @@ def demo(images: int | None, rendered: bool, if_empty: bool, activate: bool) -> 
 
 def _has_others(db: Database) -> bool:
     with db.read() as session:
-        return session.scalar(select(Dataset.id).where(Dataset.name != NAME).limit(1)) is not None
+        others = select(Dataset.id).where(Dataset.name != NAME, Dataset.deleted_at.is_(None))
+        return session.scalar(others.limit(1)) is not None
 
 
 def _prepare(
@@ -89,25 +90,25 @@ def _prepare(
 def _assign(db: Database, activate: bool) -> str:
     """Activate the demo's campaign if nothing else is active or it is wanted; returns what is so.
 
-    On a site in use people hold images of another campaign. Only on purpose are they given others.
+    On a site in use people label in another campaign. They get a second one only on purpose.
     """
     with db.write() as session:
-        before = active_campaign(session)
-        if before is None or activate:
+        if activate or not active_campaigns(session):
             activate_dataset(session, NAME)
-        after = active_campaign(session)
-        assert after is not None
-        is_demo = after.dataset.name == NAME
-    if not is_demo:
+        active = active_campaigns(session)
+        own = next((one for one in active if one.dataset.name == NAME), None)
+        others = [one.name for one in active if one.dataset.name != NAME]
+    if own is None:
         return (
-            f"People keep getting images of the campaign {after.name!r}. "
-            "`python manage.py demo --activate` gives them those of the demo."
+            f"People keep getting images of the campaign {others[0]!r}. "
+            "`python manage.py demo --activate` activates the campaign of the demo too."
         )
-    if before is None or before.id == after.id:
-        return f"People get images of its campaign {after.name!r}."
+    if not others:
+        return f"People get images of its campaign {own.name!r}."
     return (
-        f"People now get images of its campaign {after.name!r}. Until now it was {before.name!r}: "
-        f"`python manage.py campaigns activate {quote(before.name)}` goes back to it."
+        f"Its campaign {own.name!r} is active beside {', '.join(map(repr, others))}. People choose "
+        "where they label, and stay where they are until then. "
+        f"`python manage.py campaigns deactivate {quote(own.name)}` takes it away again."
     )
 
 

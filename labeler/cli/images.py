@@ -1,8 +1,8 @@
-"""Commands about data sets: `images import|list|check|poses|activate`."""
+"""Commands about data sets: `images import|list|check|poses|activate|delete`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from shlex import quote
 
@@ -10,15 +10,18 @@ import click
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from labeler.campaigns.service import active_campaign
+from labeler.campaigns.service import active_campaigns
+from labeler.cli.campaign_states import ask_for_name
 from labeler.cli.context import find_dataset, open_database, progress_bar
+from labeler.config import load_settings
 from labeler.database.engine import AdvisoryLock, Database
 from labeler.database.work_lock import work_lock
+from labeler.images import deletion
 from labeler.images.checking import CheckReport, check_images
 from labeler.images.datasets import list_broken
 from labeler.images.head_pose import YawReport, load_yaw, measure_yaw
 from labeler.images.registration import RegisterReport, activate_dataset, register_dataset
-from labeler.models.campaigns import Campaign
+from labeler.mean_faces.files import remove as remove_figures
 from labeler.models.images import Dataset
 from labeler.progress.campaign_progress import DatasetProgress, dataset_progress
 from rotation.cli.option_types import InputPath
@@ -42,7 +45,7 @@ def images() -> None:
 @click.option(
     "--activate/--no-activate",
     default=True,
-    help="Make the campaign of this data set the active one.  [default: activate]",
+    help="Activate the campaign of this data set.  [default: activate]",
 )
 @click.option("--processes", type=click.IntRange(1, 64), default=2, show_default=True)
 def import_images(
@@ -62,11 +65,11 @@ def import_images(
     """
     with open_database() as db, work_lock(db, AdvisoryLock.IMPORT):
         with db.read() as session:
-            before = active_campaign(session)
+            before = {one.id for one in active_campaigns(session)}
         with progress_bar("Registering") as report:
             registered = register_dataset(db, path, name, activate, report)
         _tell_registered(registered, activate)
-        _tell_replaced(db, before)
+        _tell_joined(db, before)
         if check:
             _check(db, registered.dataset_id, processes)
         else:
@@ -82,7 +85,7 @@ def import_images(
 )
 @click.option("--dataset", "name", metavar="NAME", help="List only this data set.")
 def list_images(broken: bool, name: str | None) -> None:
-    """List the data sets. The active one is marked with *.
+    """List the data sets. The active ones are marked with *.
 
     \b
     Examples:
@@ -143,7 +146,7 @@ def poses(file: Path | None, name: str | None) -> None:
 @images.command()
 @click.argument("name")
 def activate(name: str) -> None:
-    """Make this the active data set. Only its images are assigned from now on.
+    """Activate the newest campaign of this data set, beside those that are active.
 
     \b
     Example:
@@ -152,6 +155,38 @@ def activate(name: str) -> None:
     with open_database() as db, db.write() as session:
         activate_dataset(session, name)
     click.echo(f"{name} is active.")
+
+
+@images.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask for the name.")
+def delete(name: str, yes: bool) -> None:
+    """Delete the data set with all its campaigns and votes, for good. The image files stay.
+
+    Export the labels of each campaign first. None of its campaigns may be active.
+
+    \b
+    Example:
+      python manage.py images delete img_align_celeba
+    """
+    settings = load_settings()
+    with open_database(settings) as db, work_lock(db, AdvisoryLock.IMPORT):
+        with db.read() as session:
+            dataset_id = find_dataset(session, name).id
+            told = deletion.forecast_deletion(session, dataset_id)
+        click.echo(
+            f"{told.name} has {told.images:,} images, {told.campaigns:,} campaigns, "
+            f"{told.votes:,} votes of {told.people:,} people and {told.runs:,} model runs."
+        )
+        if not yes:
+            ask_for_name(told.name)
+        with db.write() as session:
+            deletion.mark_deleted(session, dataset_id)
+        with progress_bar("Deleting", " rows") as report:
+            campaign_ids = deletion.remove_rows(db, dataset_id, report)
+        for campaign_id in campaign_ids:
+            remove_figures(settings.home, campaign_id)
+    click.echo(f"{told.name} is deleted. Its files stay in {told.path}")
 
 
 def _tell_registered(report: RegisterReport, activate: bool) -> None:
@@ -164,15 +199,21 @@ def _tell_registered(report: RegisterReport, activate: bool) -> None:
         click.echo(f"Note: {problem}", err=True)
 
 
-def _tell_replaced(db: Database, before: Campaign | None) -> None:
-    """Say that people are no longer assigned images of the campaign that was active before."""
+def _tell_joined(db: Database, before: Collection[int]) -> None:
+    """Say that another campaign is active beside those that were.
+
+    Parameters:
+        before: the numbers of the campaigns that were active.
+    """
     with db.read() as session:
-        after = active_campaign(session)
-    if before is not None and after is not None and before.id != after.id:
+        active = active_campaigns(session)
+    new = [one.name for one in active if one.id not in before]
+    others = [repr(one.name) for one in active if one.id in before]
+    if new and others:
         click.echo(
-            f"Note: people now get images of the campaign {after.name!r}. Until now it was "
-            f"{before.name!r}: `python manage.py campaigns activate {quote(before.name)}` goes "
-            "back to it.",
+            f"Note: the campaign {new[0]!r} is now active beside {', '.join(others)}. People "
+            "choose where they label, and stay where they are until then. `python manage.py "
+            f"campaigns deactivate {quote(new[0])}` takes it away again.",
             err=True,
         )
 
@@ -214,7 +255,8 @@ def _tell_yaw(name: str, report: YawReport) -> None:
 
 
 def _all_datasets(session: Session) -> Sequence[Dataset]:
-    return session.scalars(select(Dataset).order_by(Dataset.name)).all()
+    there = select(Dataset).where(Dataset.deleted_at.is_(None))
+    return session.scalars(there.order_by(Dataset.name)).all()
 
 
 def _line(dataset: Dataset, progress: DatasetProgress) -> str:

@@ -159,7 +159,7 @@ def _welcome(settings: Settings, open_link: bool) -> None:
         upgrade_with_backup(db, settings)
         with db.write() as session:
             link = None if has_admin(session) else one_time_admin_link(session, settings)
-            active = session.scalar(select(Dataset.name).where(Dataset.active))
+            active = session.scalar(select(Dataset.name).where(Dataset.active).limit(1))
     finally:
         db.dispose()
     click.echo(f"Sidelight is running at {settings.address}  (Ctrl+C stops it)")

@@ -20,7 +20,7 @@ _IN_TRAINING = (
 )
 MESSAGES = {
     "uq_campaign_name": "A campaign with this name exists already. Choose another name.",
-    "uq_campaign_active": "Somebody else has just activated a campaign. Look which one is active.",
+    "uq_annotator_group_name": "A group with this name exists already. Choose another name.",
     "uq_dataset_name": "A data set with this name exists already. Choose another name.",
     "uq_image_import_name": "Another import has this name. Wait until it has ended, remove it, or "
     "choose another name.",

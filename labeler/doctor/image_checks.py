@@ -22,7 +22,9 @@ SHOWN = 3
 def check_images(site: Site) -> Iterator[Finding]:
     """The files of each data set exist. Their content is not read."""
     with site.db.read() as session:
-        datasets = session.scalars(select(Dataset).order_by(Dataset.id)).all()
+        datasets = session.scalars(
+            select(Dataset).where(Dataset.deleted_at.is_(None)).order_by(Dataset.id)
+        ).all()
         known = {each.id: _statuses(session, each.id) for each in datasets}
     if not datasets:
         action = "Register images: python manage.py images import PATH"

@@ -13,8 +13,12 @@ from labeler.models.images import Dataset, Image
 
 
 def list_datasets(session: Session) -> Sequence[Dataset]:
-    """Return all data sets, the active one first, then by name."""
-    return session.scalars(select(Dataset).order_by(Dataset.active.desc(), Dataset.name)).all()
+    """Return all data sets, the active ones first, then by name."""
+    return session.scalars(
+        select(Dataset)
+        .where(Dataset.deleted_at.is_(None))
+        .order_by(Dataset.active.desc(), Dataset.name)
+    ).all()
 
 
 def get_dataset(session: Session, dataset_id: int) -> Dataset:
@@ -30,11 +34,14 @@ def get_dataset(session: Session, dataset_id: int) -> Dataset:
 
 
 def campaigns_of(session: Session, dataset_id: int) -> Sequence[Campaign]:
-    """Return the campaigns of a data set, the active one first, then the newest."""
+    """Return the campaigns of a data set, the active ones first, then the newest.
+
+    Archived ones come last.
+    """
     return session.scalars(
         select(Campaign)
-        .where(Campaign.dataset_id == dataset_id)
-        .order_by(Campaign.active.desc(), Campaign.id.desc())
+        .where(Campaign.dataset_id == dataset_id, Campaign.deleted_at.is_(None))
+        .order_by(Campaign.active.desc(), Campaign.archived_at.is_(None).desc(), Campaign.id.desc())
     ).all()
 
 

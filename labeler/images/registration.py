@@ -13,7 +13,7 @@ from sqlalchemy import Row, insert, select, update
 from sqlalchemy.orm import Session
 
 from labeler.assignment.leases import withdraw_images
-from labeler.campaigns.service import activate_campaign, active_campaign, ensure_campaign
+from labeler.campaigns.service import activate_campaign, ensure_campaign
 from labeler.consensus.store import remove_rows
 from labeler.database.engine import Database
 from labeler.errors import Conflict, InvalidInput, NotFound
@@ -82,7 +82,7 @@ def register_dataset(
         path: the folder or zip file.
         name: of the data set; default: the name of the folder or file. An existing name means that
             the data set has moved to `path`.
-        activate: make the campaign of this data set the active one.
+        activate: activate the campaign of this data set, beside those that are active.
         progress: called with (images done, images in all).
         campaign: create a campaign of all images if there is none; needed for `activate`.
 
@@ -115,15 +115,17 @@ def register_dataset(
 def activate_dataset(session: Session, name: str) -> Dataset:
     """Activate the newest campaign of a data set, unless one of its campaigns is active already.
 
+    Other active campaigns stay active.
+
     Raises:
         NotFound: there is no such data set. The message lists all data sets.
     """
-    datasets = {one.name: one for one in session.scalars(select(Dataset))}
+    there = select(Dataset).where(Dataset.deleted_at.is_(None))
+    datasets = {one.name: one for one in session.scalars(there)}
     if name not in datasets:
         known = ", ".join(sorted(datasets)) or "none"
         raise NotFound(f"There is no data set {name!r}; registered: {known}.")
-    active = active_campaign(session)
-    if active is None or active.dataset_id != datasets[name].id:
+    if not datasets[name].active:
         activate_campaign(session, ensure_campaign(session, datasets[name]).id)
     return datasets[name]
 
@@ -155,7 +157,9 @@ def _find_dataset(session: Session, path: Path, name: str | None) -> Dataset:
             raise InvalidInput("Enter a name of 1 to 100 characters.")
         named = session.scalar(select(Dataset).where(Dataset.name == name.strip()))
         return named or Dataset(name=name.strip())
-    same_path = session.scalar(select(Dataset).where(Dataset.path == str(path)))
+    same_path = session.scalar(
+        select(Dataset).where(Dataset.path == str(path), Dataset.deleted_at.is_(None))
+    )
     if same_path is not None:
         return same_path
     default = (path.name if path.is_dir() else path.stem)[:100] or "images"

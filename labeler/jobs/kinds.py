@@ -16,12 +16,15 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from labeler.campaigns import deletion as campaign_deletion
 from labeler.campaigns import service as campaigns
 from labeler.config import Settings
 from labeler.database.engine import AdvisoryLock, Database
 from labeler.database.work_lock import work_lock
 from labeler.errors import Conflict
+from labeler.images import deletion as dataset_deletion
 from labeler.jobs import queue as jobs_queue
+from labeler.mean_faces.files import remove as remove_figures
 from labeler.models.base import utc_now
 
 # A worker may take only some queues. So a long training can leave the labels to another worker.
@@ -211,6 +214,21 @@ def fill_campaign(context: JobContext, campaign_id: int) -> None:
     campaigns.fill_campaign(context.db, campaign_id, context.counter("adding images"))
 
 
+@job("delete_campaign", "delete a campaign", subject="campaign", once=True)
+def delete_campaign(context: JobContext, campaign_id: int) -> None:
+    """Delete the rows and figures of a campaign that is marked."""
+    campaign_deletion.remove_rows(context.db, campaign_id, context.counter("deleting rows"))
+    remove_figures(context.settings.home, campaign_id)
+
+
+@job("delete_dataset", "delete a data set", subject="dataset", once=True)
+def delete_dataset(context: JobContext, dataset_id: int) -> None:
+    """Delete the rows of a data set that is marked, and the figures of its campaigns."""
+    counter = context.counter("deleting rows")
+    for campaign_id in dataset_deletion.remove_rows(context.db, dataset_id, counter):
+        remove_figures(context.settings.home, campaign_id)
+
+
 @job("draw_mean_faces", "draw the mean faces", subject="campaign", queue="figures")
 def draw_mean_faces(context: JobContext, campaign_id: int, options: dict[str, Any]) -> None:
     """Draw the mean faces of a campaign; `options` are those of `mean_faces.files.Options`."""
@@ -253,7 +271,8 @@ def queue_due(db: Database) -> list[str]:
     """Queue the jobs that follow from what is stored; returns what was queued, in words.
 
     The worker calls this every minute. Only the database decides what is due: new votes, rules
-    that some rows do not follow yet, enough votes for another training. A due job that has failed
+    that some rows do not follow yet, enough votes for another training, a deletion that was
+    interrupted. A due job that has failed
     is queued again after `RETRY_DUE_AFTER`. A step that fails stops no other step.
     """
     from labeler.proposals import schedule
@@ -264,8 +283,12 @@ def queue_due(db: Database) -> list[str]:
             (refresh_all_images if all_images else refresh_campaign, campaign_id, {})
             for campaign_id, all_images in find_due(session)
         ]
-        if (campaign_id := schedule.find_due(session)) is not None:
-            wanted.append((propose_labels, campaign_id, {"automatic": True}))
+        wanted += [
+            (propose_labels, campaign_id, {"automatic": True})
+            for campaign_id in schedule.find_due(session)
+        ]
+        wanted += [(delete_dataset, one, {}) for one in dataset_deletion.find_marked(session)]
+        wanted += [(delete_campaign, one, {}) for one in campaign_deletion.find_marked(session)]
         wanted = [each for each in wanted if _may_start(session, *each[:2])]
     queued = []
     for kind, subject, parameters in wanted:

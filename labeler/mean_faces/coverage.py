@@ -12,6 +12,8 @@ from labeler.models.consensus import Consensus
 from labeler.models.images import Image
 from labeler.models.proposals import Proposal
 from labeler.proposals.runs import current_run
+from labeler.subsets.members import select_members
+from labeler.subsets.service import get_subset
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,19 @@ class Coverage:
 
 
 def count_coverage(
-    session: Session, campaign_id: int, min_probability: float = 0.0, with_proposals: bool = False
+    session: Session,
+    campaign_id: int,
+    min_probability: float = 0.0,
+    with_proposals: bool = False,
+    subset_id: int | None = None,
 ) -> Coverage:
     """Count the images that `service.choose_images` would choose. A tie of proposals counts too.
 
+    Parameters:
+        subset_id: count only images of this subset; None: all.
+
     Raises:
-        NotFound: there is no such campaign.
+        NotFound: there is no such campaign or subset.
     """
     campaign = get_campaign(session, campaign_id)
     counts = func.count(), func.count().filter(Image.yaw_deg.is_(None))
@@ -46,6 +55,8 @@ def count_coverage(
         own = and_(Proposal.image_id == Image.id, Proposal.model_run_id == run.id)
         wanted = wanted.outerjoin(Proposal, own)
         agreed = or_(agreed, and_(Consensus.status != "agreed", likely))
+    if subset_id is not None:
+        wanted = wanted.where(Image.id.in_(select_members(session, get_subset(session, subset_id))))
     labels, unknown = session.execute(
         wanted.where(Consensus.campaign_id == campaign_id, agreed)
     ).one()

@@ -121,6 +121,12 @@ def find(home: Path, campaign_id: int, options: Options) -> DrawnFigure | None:
         return None
 
 
+def remove(home: Path, campaign_id: int) -> None:
+    """Delete the figures of a campaign, because it is deleted."""
+    for file in (home / FOLDER).glob(f"mean-faces-{campaign_id}-*"):
+        file.unlink(missing_ok=True)
+
+
 def _read_figure(png: Path, content: dict[str, Any]) -> DrawnFigure:
     width, height = content["size"]
     return DrawnFigure(

@@ -54,8 +54,32 @@ class Annotator(Base):
     hides_checklist: Mapped[bool] = mapped_column(default=False, server_default=false())
 
 
+class Group(Base):
+    """People under one name, such as a class. Campaigns can be restricted to groups."""
+
+    __tablename__ = "annotator_group"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(100), unique=True)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class GroupMember(Base):
+    """A person in a group."""
+
+    __tablename__ = "group_member"
+
+    group_id: Mapped[int] = mapped_column(ForeignKey("annotator_group.id"), primary_key=True)
+    annotator_id: Mapped[int] = mapped_column(
+        ForeignKey("annotator.id"), primary_key=True, index=True
+    )
+
+
 class Invite(Base):
-    """A link that opens an account. The rows of `InviteUse` say how often it was used."""
+    """A link that opens an account. The rows of `InviteUse` say how often it was used.
+
+    `group_id`: the group that the new accounts join.
+    """
 
     __tablename__ = "invite"
     __table_args__ = (
@@ -72,6 +96,7 @@ class Invite(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
     expires_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
+    group_id: Mapped[int | None] = mapped_column(ForeignKey("annotator_group.id"))
 
 
 class InviteUse(Base):

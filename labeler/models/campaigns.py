@@ -9,9 +9,11 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ForeignKey,
+    Index,
     String,
     Text,
     select,
+    text,
 )
 from sqlalchemy.orm import Mapped, column_property, mapped_column, relationship
 
@@ -24,7 +26,12 @@ PARTICIPATION_STATUSES = ("training", "working", "paused")
 
 
 class Campaign(Base):
-    """Images of one data set, labelled by one set of rules. At most one campaign is active.
+    """Images of one data set, labelled by one set of rules. Several campaigns can be active.
+
+    `starts_at`, `ends_at`: the period in which images are assigned; None: no limit on that side.
+    `restricted`: only the people of `campaigns.audience` get images; otherwise everybody does.
+    `archived_at`: the campaign is put away; other campaigns may then take its name.
+    `deleted_at`: its rows are being deleted. Only then does the database let votes be deleted.
 
     `rules` and `selection` are JSON. Read them through `parsed_rules` and `parsed_selection`
     only: a stored campaign may lack settings that were added later. The selected images are
@@ -32,13 +39,33 @@ class Campaign(Base):
     """
 
     __tablename__ = "campaign"
-    __table_args__ = (unique_where("uq_campaign_active", "active", where="active"),)
+    __table_args__ = (
+        unique_where("uq_campaign_name", "name", where="archived_at IS NULL"),
+        Index(
+            "ix_campaign_active",
+            "active",
+            sqlite_where=text("active"),
+            postgresql_where=text("active"),
+        ),
+        CheckConstraint("NOT active OR archived_at IS NULL", name="active_is_not_archived"),
+        CheckConstraint(
+            "deleted_at IS NULL OR archived_at IS NOT NULL", name="deleted_is_archived"
+        ),
+        CheckConstraint("starts_at < ends_at", name="starts_before_end"),
+        # The number of a deleted campaign never comes again: the audit log names it.
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id"))
-    name: Mapped[str] = mapped_column(String(100), unique=True)
+    name: Mapped[str] = mapped_column(String(100))
     active: Mapped[bool] = mapped_column(default=False)
     paused_at: Mapped[datetime | None]
+    starts_at: Mapped[datetime | None]
+    ends_at: Mapped[datetime | None]
+    restricted: Mapped[bool] = mapped_column(default=False)
+    archived_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
     rules: Mapped[dict[str, Any]]
     selection: Mapped[dict[str, Any]]
     guideline: Mapped[str] = mapped_column(Text, default="")
@@ -64,6 +91,37 @@ Dataset.active = column_property(
     .correlate_except(Campaign)
     .exists()
 )
+
+
+class CampaignAnnotator(Base):
+    """A person who may label in a restricted campaign."""
+
+    __tablename__ = "campaign_annotator"
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"), primary_key=True)
+    annotator_id: Mapped[int] = mapped_column(
+        ForeignKey("annotator.id"), primary_key=True, index=True
+    )
+
+
+class CampaignGroup(Base):
+    """A group whose members may label in a restricted campaign."""
+
+    __tablename__ = "campaign_group"
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"), primary_key=True)
+    group_id: Mapped[int] = mapped_column(
+        ForeignKey("annotator_group.id"), primary_key=True, index=True
+    )
+
+
+class CampaignChoice(Base):
+    """The campaign that a person has chosen, of those in which they may label."""
+
+    __tablename__ = "campaign_choice"
+
+    annotator_id: Mapped[int] = mapped_column(ForeignKey("annotator.id"), primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id"), index=True)
 
 
 class Participation(Base):

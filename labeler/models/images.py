@@ -26,7 +26,10 @@ MAX_ATTRIBUTES = 63  # bits of a signed 64-bit integer that stay positive
 
 
 class Dataset(Base):
-    """A registered folder or zip of images. The files are read where they are."""
+    """A registered folder or zip of images. The files are read where they are.
+
+    `deleted_at`: its rows are being deleted; it has lost its name.
+    """
 
     __tablename__ = "dataset"
 
@@ -35,6 +38,7 @@ class Dataset(Base):
     path: Mapped[str] = mapped_column(Text)
     attribute_names: Mapped[list[str]]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+    deleted_at: Mapped[datetime | None]
 
     if TYPE_CHECKING:
         active: Mapped[bool]  # whether one of its campaigns is active; mapped beside `Campaign`

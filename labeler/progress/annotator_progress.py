@@ -1,4 +1,4 @@
-"""A person's own progress in the active campaign. Nobody is ranked or named."""
+"""A person's own progress in their current campaign. Nobody is ranked or named."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, and_, case, exists, func, literal, select
 from sqlalchemy.orm import Session
 
 from labeler.assignment.presentation import as_seen
+from labeler.campaigns.audience import current_campaign_of
 from labeler.labels import ANSWERS
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign, Participation
@@ -200,7 +201,7 @@ class OwnProgress:
     """How much a person has done.
 
     Attributes:
-        votes: votes that count in the active campaign.
+        votes: votes that count in the current campaign of the person.
         today: votes since midnight.
         remaining: open images that the person has not answered; None: more than `COUNTED_UP_TO`.
     """
@@ -218,7 +219,7 @@ def own_progress(
     zone: tzinfo = UTC,
     counted_up_to: int = COUNTED_UP_TO,
 ) -> OwnProgress:
-    """Return the progress of a person in the active campaign; at most two statements.
+    """Return the progress of a person in their current campaign; at most two statements.
 
     Parameters:
         zone: today starts at midnight of this time zone.
@@ -242,7 +243,7 @@ def own_progress(
             Consensus,
             and_(Consensus.campaign_id == Campaign.id, Consensus.image_id == Vote.image_id),
         )
-        .where(Campaign.active)
+        .where(Campaign.id == current_campaign_of(annotator_id, now))
         .group_by(Campaign.id)
     ).one_or_none()
     if row is None:

@@ -44,7 +44,8 @@ class FirstSteps:
 def find_first_steps(session: Session) -> FirstSteps:
     """Return which of the first steps are done."""
     usable = select(Image.id).where(Image.dataset_id == Dataset.id, Image.status == "ok").exists()
-    newest = select(Dataset.id).where(usable).order_by(Dataset.id.desc()).limit(1)
+    there = Dataset.deleted_at.is_(None)
+    newest = select(Dataset.id).where(usable, there).order_by(Dataset.id.desc()).limit(1)
     active = active_campaign(session)
     campaign_id = (
         active.id

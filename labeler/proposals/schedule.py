@@ -9,6 +9,7 @@ from itertools import takewhile
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from labeler.campaigns.service import active_campaigns
 from labeler.consensus.store import count_current_votes
 from labeler.errors import Conflict
 from labeler.models.campaigns import Campaign
@@ -57,18 +58,28 @@ def load_schedule(session: Session, campaign: Campaign, votes: int | None = None
     return Schedule(votes, before + max(rules.retrain_votes, grown))
 
 
-def find_due(session: Session) -> int | None:
-    """Return the active campaign if a run of it is due and can start, else None."""
-    campaign = session.scalars(select(Campaign).where(Campaign.active)).first()
-    if campaign is None or not load_schedule(session, campaign).is_due:
-        return None
+def find_due(session: Session) -> list[int]:
+    """Return the active campaigns of which a run is due and can start, the newest first.
+
+    Of each data set it is one at most, because a data set has one run in training at a time.
+    """
+    due: dict[int, int] = {}
+    for campaign in active_campaigns(session):
+        if campaign.dataset_id not in due and _can_start(session, campaign):
+            due[campaign.dataset_id] = campaign.id
+    return list(due.values())
+
+
+def _can_start(session: Session, campaign: Campaign) -> bool:
+    if not load_schedule(session, campaign).is_due:
+        return False
     if running_run(session, campaign.dataset_id) is not None:
-        return None
+        return False
     try:
         check_trainable(session, campaign.id)
     except Conflict:  # for example, all votes so far name the same label
-        return None
-    return campaign.id
+        return False
+    return True
 
 
 def _votes_before(session: Session, campaign: Campaign) -> int | None:

@@ -89,7 +89,7 @@ def next_exercise(
         None if the person is not in the qualification, or the campaign or the person is paused.
     """
     now = now or utc_now()
-    annotator = load_annotator_state(session, annotator_id)
+    annotator = load_annotator_state(session, annotator_id, now=now)
     if annotator is None or not annotator.open or annotator.status != "training":
         return None
     this_round = current_round(session, annotator.campaign_id, annotator_id)
@@ -127,14 +127,14 @@ def answer_exercise(
     Needs a write transaction.
 
     Raises:
-        Conflict: the exercise is already answered, so the right answer has been told; or no
-            campaign is active.
+        Conflict: the exercise is already answered, so the right answer has been told; or there is
+            no campaign for the person any more.
         InvalidInput, NotFound, StaleLease, Forbidden: as `cast_vote`.
     """
     now = now or utc_now()
-    annotator = load_annotator_state(session, annotator_id, submitted.campaign_id)
+    annotator = load_annotator_state(session, annotator_id, submitted.campaign_id, now=now)
     if annotator is None:
-        raise Conflict("No campaign is active any more.")
+        raise Conflict("There is no campaign for you any more.")
     if not _is_asked(session, annotator, submitted):
         raise Conflict("You have already seen the correct answer. Continue with the next image.")
     vote = cast_vote(

@@ -76,7 +76,7 @@ def refresh_campaign(
 
 
 def refresh_dataset(db: Database, dataset_id: int, progress: Progress | None = None) -> None:
-    """Refresh all campaigns of a data set, the active one first, with all their images.
+    """Refresh all campaigns of a data set, the active ones first, with all their images.
 
     It is needed after another model run has become the current one.
 
@@ -86,7 +86,7 @@ def refresh_dataset(db: Database, dataset_id: int, progress: Progress | None = N
     with db.read() as session:
         ids = session.scalars(
             select(Campaign.id)
-            .where(Campaign.dataset_id == dataset_id)
+            .where(Campaign.dataset_id == dataset_id, Campaign.deleted_at.is_(None))
             .order_by(Campaign.active.desc(), Campaign.id)
         ).all()
     for campaign_id in ids:
@@ -111,12 +111,13 @@ def judge_people(
 
 
 def find_due(session: Session) -> list[tuple[int, bool]]:
-    """The campaigns whose refresh is due, and whether with all images; the active one first.
+    """The campaigns whose refresh is due, and whether with all images; the active ones first.
 
     All images are due if some row does not follow the rules that the campaign has now.
     """
     due = []
-    for campaign in session.scalars(select(Campaign).order_by(Campaign.active.desc(), Campaign.id)):
+    there = select(Campaign).where(Campaign.deleted_at.is_(None))
+    for campaign in session.scalars(there.order_by(Campaign.active.desc(), Campaign.id)):
         try:
             all_images = follows_other_rules(session, campaign)
         except RuleError as error:

@@ -79,7 +79,7 @@ def open_page(
         raise InvalidInput(f"size={size}; allowed: {', '.join(map(str, SIZES))}.")
     now = now or utc_now()
     with db.read() as session:
-        annotator = load_annotator_state(session, annotator_id)
+        annotator = load_annotator_state(session, annotator_id, now=now)
         if annotator is None or not annotator.works or not is_offered(annotator):
             return []
         held = find_held_cells(session, annotator, claim, size, now)

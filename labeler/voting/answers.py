@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from labeler.errors import InvalidInput
 from labeler.labels import ANSWERS, mirror_label
-from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus, Gold
 from labeler.models.images import Image
 from labeler.models.voting import NOT_COUNTED, Vote
@@ -101,9 +100,15 @@ class OwnAnswer:
 
 
 def list_own_answers(
-    session: Session, annotator_id: int, *, answer: str = "", before: int = 0, limit: int
+    session: Session,
+    annotator_id: int,
+    campaign_id: int,
+    *,
+    answer: str = "",
+    before: int = 0,
+    limit: int,
 ) -> Sequence[OwnAnswer]:
-    """The person's votes that count in the active campaign, the newest image first.
+    """The person's votes that count in a campaign, the newest image first.
 
     The first vote on an image gives its place. So an image whose answer is changed stays there.
     A changed answer is stored at the moment when the former one ends. A vote after an undo is not,
@@ -117,8 +122,7 @@ def list_own_answers(
         InvalidInput: an unknown answer.
     """
     wanted = AnswerFilter(answer=answer, as_seen=True)
-    campaign = select(Campaign.id).where(Campaign.active).scalar_subquery()
-    mine = and_(Vote.annotator_id == annotator_id, Vote.campaign_id == campaign)
+    mine = and_(Vote.annotator_id == annotator_id, Vote.campaign_id == campaign_id)
     ended = func.lag(Vote.superseded_at).over(partition_by=Vote.image_id, order_by=Vote.id)
     cast = (
         select(Vote.image_id, Vote.id, Vote.created_at, ended.label("former_ended"))

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from labeler.assignment.annotator_state import AnnotatorState, load_annotator_state
 from labeler.assignment.leases import find_lease, lease_more, write_leases
 from labeler.assignment.presentation import LeasedImage, as_seen, presentation_values
+from labeler.campaigns.audience import current_campaign_of
 from labeler.config import Settings
 from labeler.consensus.derivation import CountedVote, write_derived
 from labeler.consensus.store import current_run_of, lock_image, recount
@@ -84,28 +85,34 @@ def cast_vote(
        request has already stored its vote, return that vote and go to step 6.
     2. Check that the person may answer. They may if they hold the image. They also may if their
        lease has expired and the image is still open or gold, or if they change an earlier answer.
-       An image stays in their hands if another campaign becomes active, as in a pause. Only
-       earlier answers can no longer be changed then.
+       An image stays in their hands if they change to another campaign, as in a pause, and if its
+       campaign ends or is deactivated. Only earlier answers can no longer be changed then.
     3. Supersede the person's earlier vote on the image, if there is one.
     4. Insert the vote. The trigger `vote_ends_lease` deletes the person's lease, and the trigger
        on that delete (`lease_lets_go`; on PostgreSQL `lease_holds`) updates
        `Consensus.leased_until`. See `models.voting.Lease`.
     5. Derive the consensus of the image and write it (`consensus.derivation.write_derived`). An
        exercise of the qualification does not count and skips this step.
-    6. Lease the next `next_count` images of the active campaign (`assignment.leases.lease_more`).
+    6. Lease the next `next_count` images of the campaign in which the person labels now
+       (`assignment.leases.lease_more`).
 
     Raises:
         InvalidInput: an unknown answer, or a malformed `request_id` or `elapsed_ms`.
         NotFound: the campaign has no such image, or the image is broken.
         Conflict: the `request_id` belongs to another vote, or the campaign of the earlier answer
-            is no longer active.
+            has ended.
         StaleLease: the lease has expired and the image is no longer needed.
         Forbidden: the image was never assigned to this person.
     """
     now = now or utc_now()
     _check(submitted)
     context = load_vote_context(
-        session, annotator_id, submitted.image_id, submitted.request_id, submitted.campaign_id
+        session,
+        annotator_id,
+        submitted.image_id,
+        submitted.request_id,
+        submitted.campaign_id,
+        now=now,
     )
     if context is None:
         raise NotFound(f"Image {submitted.image_id} is not part of the campaign.")
@@ -120,10 +127,10 @@ def cast_vote(
 def _next_images(
     session: Session, context: VoteContext, count: int, settings: Settings, now: datetime
 ) -> list[LeasedImage]:
-    """Step 6 of `cast_vote`. A vote in an earlier campaign is followed by the active one."""
+    """Step 6 of `cast_vote`. A vote in another campaign is followed by the current one."""
     annotator: AnnotatorState | None = context.annotator
-    if not context.active:
-        annotator = load_annotator_state(session, context.annotator.annotator_id)
+    if not context.current:
+        annotator = load_annotator_state(session, context.annotator.annotator_id, now=now)
     if annotator is None:
         return []
     return lease_more(session, annotator, count, settings=settings, now=now)
@@ -146,7 +153,7 @@ def _store_vote(
         "created_at": now,
         **presentation,
     }
-    if context.current is not None:
+    if context.own is not None:
         _supersede_current(session, values, now)
     vote_id = _insert_vote(session, values, now)
     if vote_id is None:
@@ -172,11 +179,11 @@ def last_vote(session: Session, annotator_id: int) -> Vote | None:
 
 
 def recent_votes(session: Session, annotator_id: int, n: int) -> Sequence[Vote]:
-    """The person's newest `n` votes that count in the active campaign, the newest first."""
+    """The person's newest `n` votes that count in their current campaign, the newest first."""
+    here = current_campaign_of(annotator_id, utc_now())
     return session.scalars(
         select(Vote)
-        .join(Campaign, and_(Campaign.id == Vote.campaign_id, Campaign.active))
-        .where(Vote.annotator_id == annotator_id, Vote.counts)
+        .where(Vote.annotator_id == annotator_id, Vote.campaign_id == here, Vote.counts)
         .order_by(Vote.id.desc())
         .limit(n)
     ).all()
@@ -212,13 +219,13 @@ def _presentation_if_allowed(context: VoteContext, now: datetime) -> dict[str, A
     Raises:
         Forbidden, StaleLease, Conflict: the person may not answer; see `cast_vote`.
     """
-    lease, current = context.lease, context.current
-    if lease is None and current is not None and not context.active:
-        raise Conflict("Another campaign is active now. Your earlier answer stays as it is.")
-    seen = lease or current
+    lease, own = context.lease, context.own
+    if lease is None and own is not None and not context.changeable:
+        raise Conflict("This campaign has ended. Your earlier answer stays as it is.")
+    seen = lease or own
     if seen is None:
         raise Forbidden("This image is not assigned to you. Request the next images first.")
-    late = lease is not None and lease.expires_at <= now and current is None
+    late = lease is not None and lease.expires_at <= now and own is None
     if late and context.status != "open" and context.facts.gold is None:
         raise StaleLease(
             "Your time for this image is over, and other people have answered it in the meantime."
@@ -303,7 +310,8 @@ def undo_vote(
     Raises:
         NotFound: no such vote.
         Forbidden: it is somebody else's vote.
-        Conflict: the person has answered the image again since, or the vote was an exercise.
+        Conflict: the person has answered the image again since, the vote was an exercise, or its
+            campaign is archived.
     """
     now = now or utc_now()
     vote = session.get(Vote, vote_id)
@@ -316,6 +324,8 @@ def undo_vote(
             "You have already seen the correct answer. Answers of the qualification cannot be "
             "undone."
         )
+    if session.scalar(select(Campaign.archived_at).where(Campaign.id == vote.campaign_id)):
+        raise Conflict("This campaign is archived. Its answers can no longer be changed.")
     lock_image(session, vote.campaign_id, vote.image_id)
     session.refresh(vote)
     if vote.superseded_at is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,7 @@ from labeler.assignment.annotator_state import (
     participates,
 )
 from labeler.assignment.presentation import PRESENTATION_COLUMNS
+from labeler.campaigns.audience import current_campaign_of
 from labeler.consensus.derivation import (
     AnnotatorModel,
     CountedVote,
@@ -29,6 +31,7 @@ from labeler.consensus.derivation import (
     make_annotator_model,
 )
 from labeler.database.engine import built_once, connection_of, is_sqlite
+from labeler.models.base import UtcDateTime
 from labeler.models.campaigns import Campaign, Participation
 from labeler.models.consensus import Consensus, Decision, Estimate, Gold, Skill
 from labeler.models.proposals import Proposal
@@ -55,19 +58,21 @@ _OF_STORED = (
 class VoteContext:
     """An image, the votes on it, and the person who answers now.
 
-    `active`: the campaign is the active one. `status`: that of the consensus. `lease`: the
-    person's lease, expired or not. `current`: the person's current vote. `stored`: the vote that
-    an earlier request with the same id has stored. Each of the three has columns of its table, or
-    is None.
+    `current`: the campaign is the one in which the person labels now. `changeable`: earlier answers
+    in it can be changed, because it is active and has not ended. `status`: that of the consensus.
+    `lease`: the person's lease, expired or not. `own`: the person's current vote. `stored`: the
+    vote that an earlier request with the same id has stored. Each of the three has columns of its
+    table, or is None.
     """
 
     annotator: AnnotatorState
-    active: bool
+    current: bool
+    changeable: bool
     status: str
     facts: ImageFacts
     annotator_model: AnnotatorModel
     lease: Any
-    current: Any
+    own: Any
     stored: Any
 
 
@@ -77,12 +82,14 @@ def load_vote_context(
     image_id: int,
     request_id: str,
     campaign_id: int | None = None,
+    *,
+    now: datetime,
 ) -> VoteContext | None:
     """The context of a vote in its campaign; None if the campaign has no such image.
 
     Parameters:
         campaign_id: the campaign under which the image was assigned. If it is not told, it is
-            found out (`_campaign`): another campaign may be active by now.
+            found out (`_campaign`): the person may label in another campaign by now.
 
     The image's consensus row stays locked until the commit. SQLite takes one statement.
     PostgreSQL takes two: a statement that waits for a row sees all that is joined to it as it
@@ -93,6 +100,7 @@ def load_vote_context(
         "annotator": annotator_id,
         "request": request_id,
         "campaign": campaign_id,
+        "now": now,
     }
     if not is_sqlite(session):
         # What is read must be what is locked, so the campaign is not found out a second time.
@@ -100,7 +108,7 @@ def load_vote_context(
         if asked["campaign"] is None:
             return None
     rows = connection_of(session).execute(_statement(), asked).all()
-    return _make_vote_context(annotator_id, image_id, rows) if rows else None
+    return _make_vote_context(annotator_id, image_id, rows, now) if rows else None
 
 
 @built_once
@@ -116,19 +124,19 @@ def _campaign() -> Any:
     """The campaign that a vote belongs to, as a scalar expression.
 
     It is the named one, or else the one in which an earlier request has stored the vote. Otherwise
-    it is the active one if the person holds or has answered the image there. If not, it is the one
-    under which they were assigned the image last, and the active one if there is none.
+    it is the person's current one if they hold or have answered the image there. If not, it is the
+    one under which they were assigned the image last, and the current one if there is none.
     """
-    stored, own, active, other = aliased(Vote), aliased(Vote), aliased(Campaign), aliased(Campaign)
+    stored, own, here = aliased(Vote), aliased(Vote), aliased(Campaign)
     held, last = aliased(Lease), aliased(Lease)
     answered = (
-        own.campaign_id == active.id,
+        own.campaign_id == here.id,
         own.annotator_id == bindparam("annotator"),
         own.image_id == bindparam("image"),
         own.superseded_at.is_(None),
     )
     holds = (
-        held.campaign_id == active.id,
+        held.campaign_id == here.id,
         held.annotator_id == bindparam("annotator"),
         held.image_id == bindparam("image"),
     )
@@ -138,20 +146,25 @@ def _campaign() -> Any:
         select(stored.campaign_id)
         .where(stored.request_id == bindparam("request"))
         .scalar_subquery(),
-        select(active.id).where(active.active, takes_part).scalar_subquery(),
+        select(here.id).where(here.id == _current(), takes_part).scalar_subquery(),
         select(last.campaign_id)
         .where(last.annotator_id == bindparam("annotator"), last.image_id == bindparam("image"))
         .order_by(last.created_at.desc())
         .limit(1)
         .scalar_subquery(),
-        select(other.id).where(other.active).scalar_subquery(),
+        _current(),
     )
+
+
+def _current() -> Any:
+    """The campaign in which the person labels now."""
+    return current_campaign_of(bindparam("annotator"), bindparam("now", type_=UtcDateTime))
 
 
 def _columns(state_columns: Sequence[Any]) -> list[Any]:
     return [
         *state_columns,
-        Campaign.active,
+        _current().label("current_id"),
         Consensus.status,
         *_prefixed(Lease, "lease", _OF_LEASE),
         *_prefixed(_COUNTED, "counted", _OF_VOTE),
@@ -224,20 +237,23 @@ def _part(row: Row[Any], prefix: str, names: Sequence[str], key: str) -> Any:
     return SimpleNamespace(**{name: values[f"{prefix}_{name}"] for name in names})
 
 
-def _make_vote_context(annotator_id: int, image_id: int, rows: Sequence[Row[Any]]) -> VoteContext:
+def _make_vote_context(
+    annotator_id: int, image_id: int, rows: Sequence[Row[Any]], now: datetime
+) -> VoteContext:
     """The context from one row for each current vote, or from one row without a vote."""
     row = rows[0]
-    annotator = make_annotator_state(annotator_id, row)
+    annotator = make_annotator_state(annotator_id, row, now)
     votes = [_part(one, "counted", _OF_VOTE, "id") for one in rows if one.counted_id is not None]
     mine = [vote for vote in votes if vote.annotator_id == annotator_id]
     return VoteContext(
         annotator=annotator,
-        active=row.active,
+        current=row.current_id == row.campaign_id,
+        changeable=row.active and (row.ends_at is None or row.ends_at > now),
         status=row.status,
         facts=_facts(image_id, row, votes),
         annotator_model=_annotator_model(annotator, rows),
         lease=_part(row, "lease", _OF_LEASE, "expires_at"),
-        current=mine[0] if mine else None,
+        own=mine[0] if mine else None,
         stored=_part(row, "stored", _OF_STORED, "id"),
     )
 

@@ -6,8 +6,7 @@ the appearance if somebody chooses one without being signed in.
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta, tzinfo
-from zoneinfo import ZoneInfo
+from datetime import timedelta, tzinfo
 
 from flask import Flask, Response, request
 
@@ -15,6 +14,7 @@ from labeler.accounts.appearance import FOLLOW_SYSTEM
 from labeler.models.accounts import APPEARANCES
 from labeler.web.access import cookie_name, cookie_path
 from labeler.web.context import account_or_none, settings
+from labeler.web.request_fields import find_zone
 
 KEPT = timedelta(days=365)
 
@@ -33,10 +33,7 @@ def time_zone() -> tzinfo:
 
     Days of all pages are counted by it.
     """
-    try:
-        return ZoneInfo(request.cookies[_zone_cookie()])
-    except (KeyError, ValueError, OSError):  # also the name of a folder, or one that is too long
-        return UTC
+    return find_zone(request.cookies.get(_zone_cookie(), ""))
 
 
 def appearance() -> str:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from flask import request
 from sqlalchemy.orm import Session
 
+from labeler.campaigns.audience import Audience
 from labeler.campaigns.default_guideline import DEFAULT_GUIDELINE
 from labeler.campaigns.image_selection import (
     SampleTooLarge,
     UnusableSubset,
     list_partitions,
 )
+from labeler.campaigns.period import check_period
 from labeler.campaigns.service import MAX_GUIDELINE, MAX_NAME, CampaignPlan
 from labeler.csv_input import read_filenames
-from labeler.errors import BrokenData, Conflict, NotFound, SidelightError
+from labeler.errors import BrokenData, Conflict, InvalidInput, NotFound, SidelightError
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
 from labeler.rules.campaign_rules import Rules
@@ -65,6 +69,8 @@ class Choice:
 class CampaignForm:
     """The values of the form as texts.
 
+    `starts`, `ends`: as browsers send a date and a time, in the time zone `zone`. `restricted`,
+    `people`, `groups`: as in `campaigns.audience.Audience`.
     `problems`: messages by field; `selection` is the key for the selection as a whole.
     `unreadable`: why the uploaded list cannot be read.
     """
@@ -74,6 +80,12 @@ class CampaignForm:
     rules: dict[str, str] = field(default_factory=lambda: rule_texts(Rules()))
     partitions: set[str] = field(default_factory=set)
     attributes: dict[str, str] = field(default_factory=dict)
+    starts: str = ""
+    ends: str = ""
+    zone: str = "UTC"
+    restricted: bool = False
+    people: frozenset[int] = frozenset()
+    groups: frozenset[int] = frozenset()
     sample: str = ""
     seed: str = "0"
     filenames: str = ""
@@ -101,10 +113,56 @@ class CampaignForm:
         """
         self.problems = self._plain_problems()
         self.check_guideline()
+        for check in (self.period, self.audience):
+            with suppress(FormError):
+                check()
         rules, selection = self._rules(), self._selection()
         if self.problems or rules is None or selection is None:
             raise FormError(self.problems)
         return CampaignPlan(self.name, rules, selection, self.guideline)
+
+    def period(self) -> tuple[datetime | None, datetime | None]:
+        """Return the start and the end.
+
+        Raises:
+            FormError: one of them cannot be read, or the start is not before the end.
+        """
+        starts, ends = (self._time(name, getattr(self, name)) for name in ("starts", "ends"))
+        if self.problems.keys() & {"starts", "ends"}:
+            raise FormError(self.problems)
+        try:
+            check_period(starts, ends)
+        except InvalidInput as error:
+            self.problems["ends"] = error.message
+            raise FormError(self.problems) from None
+        return starts, ends
+
+    def audience(self) -> Audience:
+        """Return who may label.
+
+        Raises:
+            FormError: only chosen people may, and nobody is chosen.
+        """
+        if self.restricted and not (self.people or self.groups):
+            self.problems["audience"] = "Choose at least one person or group."
+            raise FormError(self.problems)
+        return Audience(self.restricted, self.people, self.groups)
+
+    def _time(self, name: str, text: str) -> datetime | None:
+        if not text.strip():
+            return None
+        try:
+            time = datetime.fromisoformat(text.strip())
+        except ValueError:
+            self.problems[name] = "Enter a date and a time, such as 2026-12-01T09:00."
+            return None
+        if time.tzinfo is None:
+            time = time.replace(tzinfo=request_fields.find_zone(self.zone))
+        try:
+            return time.astimezone(UTC)
+        except OverflowError:  # the first and the last day that there is
+            self.problems[name] = "Enter a year between 2 and 9998."
+            return None
 
     def selection(self) -> ImageSelection:
         """Return the images that the form selects.
@@ -195,6 +253,9 @@ _LABELS = {
     "filenames": "Only images in a list",
     **{name: field.label for name, field in FIELDS.items()},
     "guideline": "Guideline",
+    "starts": "Start",
+    "ends": "End",
+    "audience": "Who may label",
 }
 
 
@@ -211,6 +272,12 @@ def sent_form(dataset: Dataset | None = None) -> CampaignForm:
         name=request_fields.text("name"),
         guideline=request_fields.text("guideline"),
         rules=sent_rules(),
+        starts=request_fields.text("starts"),
+        ends=request_fields.text("ends"),
+        zone=request_fields.text("zone") or "UTC",
+        restricted=request_fields.text("audience") == "chosen",
+        people=request_fields.row_numbers("person"),
+        groups=request_fields.row_numbers("group"),
     )
     if preset := applied_preset():
         apply_preset(form.rules, preset)
@@ -231,11 +298,23 @@ def sent_form(dataset: Dataset | None = None) -> CampaignForm:
     return form
 
 
-def stored_form(campaign: Campaign) -> CampaignForm:
+def stored_form(campaign: Campaign, audience: Audience) -> CampaignForm:
     """Return the form of a stored campaign."""
-    rules = rule_texts(campaign.parsed_rules)
-    text = campaign.guideline or DEFAULT_GUIDELINE
-    return CampaignForm(name=campaign.name, guideline=text, rules=rules)
+    return CampaignForm(
+        name=campaign.name,
+        guideline=campaign.guideline or DEFAULT_GUIDELINE,
+        rules=rule_texts(campaign.parsed_rules),
+        starts=_time_text(campaign.starts_at),
+        ends=_time_text(campaign.ends_at),
+        restricted=audience.restricted,
+        people=audience.people,
+        groups=audience.groups,
+    )
+
+
+def _time_text(time: datetime | None) -> str:
+    """Write a time as the field of a browser takes it, in UTC."""
+    return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M}" if time else ""
 
 
 def partition_choices(session: Session, dataset: Dataset, form: CampaignForm) -> list[Choice]:

@@ -10,13 +10,16 @@ from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from labeler.campaigns import image_selection
+from labeler.campaigns.audience import count_audience
 from labeler.images.datasets import list_datasets
+from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
 from labeler.models.subsets import Subset
 from labeler.progress import campaign_progress
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.subsets.service import frozen_names
+from labeler.web.campaign_audience import AudienceChoices, audience_choices
 from labeler.web.campaign_forms import (
     CampaignForm,
     Choice,
@@ -32,20 +35,36 @@ from labeler.web.campaign_presets import (
     preset_choices,
 )
 from labeler.web.campaign_rule_fields import GROUPS, RuleGroup
-from labeler.web.context import Page
+from labeler.web.context import Page, account
 from labeler.web.formatting import Statistic
 from labeler.web.markdown import render as markdown
 
 
 @dataclass(frozen=True, slots=True)
+class CampaignLimits:
+    """When a campaign assigns images, and whether only to chosen people.
+
+    `not_begun`, `over`: its period lies ahead, or behind.
+    """
+
+    starts_at: datetime | None
+    ends_at: datetime | None
+    not_begun: bool
+    over: bool
+    restricted: bool
+
+
+@dataclass(frozen=True, slots=True)
 class CampaignRow:
-    """A campaign of the list."""
+    """A campaign of the list. `limits`: when and for whom it assigns images."""
 
     id: int
     name: str
     dataset: str
     active: bool
     paused: bool
+    archived: bool
+    limits: CampaignLimits
     images: int
     finished: int
     contested: int
@@ -54,11 +73,13 @@ class CampaignRow:
 
 @dataclass(frozen=True, slots=True)
 class CampaignsPage(Page):
-    """All campaigns."""
+    """All campaigns, or those in the archive (`archived`). `count_archived`: how many are there."""
 
     template = "campaigns/list.html"
     campaigns: list[CampaignRow]
     has_dataset: bool
+    archived: bool
+    count_archived: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +87,7 @@ class NewCampaignPage(Page):
     """The form of a new campaign. `selected`: the images it selects, None if not counted.
 
     `presets`: with the cost for these images. `cost`: that of the rules of the form. `basis`: from
-    what the costs were forecast.
+    what the costs were forecast. `audience`: the groups and people who can be chosen.
     """
 
     template = "campaigns/new.html"
@@ -82,6 +103,7 @@ class NewCampaignPage(Page):
     presets: list[PresetChoice]
     cost: str
     basis: CostBasis
+    audience: AudienceChoices
     groups: tuple[RuleGroup, ...] = GROUPS
 
 
@@ -89,8 +111,8 @@ class NewCampaignPage(Page):
 class CampaignPage(Page):
     """A campaign. `images`: how many it has; `selected`: how many it will have.
 
-    `presets`, `cost`, `basis`: as for a new campaign. `forecast`: what rules that are not saved
-    would do.
+    `presets`, `cost`, `basis`, `audience`: as for a new campaign. `audience_size`: how many people
+    with an open account may label. `forecast`: what rules that are not saved would do.
     """
 
     template = "campaigns/campaign.html"
@@ -101,6 +123,8 @@ class CampaignPage(Page):
     selection: str
     active: bool
     paused_at: datetime | None
+    archived_at: datetime | None
+    limits: CampaignLimits
     statistics: list[Statistic]
     images: int
     finished: int
@@ -109,6 +133,9 @@ class CampaignPage(Page):
     presets: list[PresetChoice]
     cost: str
     basis: CostBasis
+    audience: AudienceChoices
+    audience_size: int
+    may_delete: bool
     forecast: str = ""
     copy_name: str = ""
     copy_problem: str = ""
@@ -138,6 +165,7 @@ def new_page(
         preset_choices(form.rules, basis),
         own_cost(form.rules, basis),
         basis,
+        audience_choices(session, form),
     )
 
 
@@ -167,6 +195,8 @@ def campaign_page(
         describe_selection(found.parsed_selection, _subset_name(session, found)),
         found.active,
         found.paused_at,
+        found.archived_at,
+        _limits(found),
         [_statistic(found, word, *counted) for word, counted in counts.items()],
         done.images,
         done.agreed + done.contested,
@@ -175,6 +205,9 @@ def campaign_page(
         preset_choices(form.rules, basis),
         own_cost(form.rules, basis),
         basis,
+        audience_choices(session, form),
+        count_audience(session, found.id),
+        account().role == "admin",
         copy_name=copy_name or f"{found.name} 2",
         copy_problem=copy_problem,
     )
@@ -189,6 +222,17 @@ def _subset_name(session: Session, found: Campaign) -> str:
 def _statistic(found: Campaign, word: str, count: int, status: str) -> Statistic:
     address = url_for("image_browser.images", campaign=found.id, status=status) if status else ""
     return Statistic(word, f"{count:,}", address)
+
+
+def _limits(found: Campaign) -> CampaignLimits:
+    now = utc_now()
+    return CampaignLimits(
+        found.starts_at,
+        found.ends_at,
+        found.starts_at is not None and found.starts_at > now,
+        found.ends_at is not None and found.ends_at <= now,
+        found.restricted,
+    )
 
 
 def count_selected(session: Session, found: Campaign) -> int:
@@ -209,6 +253,8 @@ def campaign_row(found: Campaign, counts: dict[str, int]) -> CampaignRow:
         found.dataset.name,
         found.active,
         found.paused_at is not None,
+        found.archived_at is not None,
+        _limits(found),
         sum(counts.values()),
         counts.get("agreed", 0) + counts.get("contested", 0),
         counts.get("contested", 0),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flask import url_for
 from sqlalchemy.orm import Session
 
 from labeler.assignment.leases import count_held
 from labeler.campaigns import service as campaigns
+from labeler.campaigns.audience import count_audience
 from labeler.consensus.forecast import RulesForecast, forecast_rules
 from labeler.models.campaigns import Campaign
 from labeler.progress import campaign_progress, throughput
@@ -49,25 +52,70 @@ def forecast_sentences(forecast: RulesForecast) -> list[str]:
     ]
 
 
-def ask_activation(session: Session, found: Campaign, former: Campaign) -> tuple[str, int]:
-    """Ask before people are assigned images of another campaign."""
-    now, then = (campaign_progress.campaign_progress(session, one.id) for one in (former, found))
-    people = throughput.count_active(session, former.id)
-    held = count_held(session, former.id)
-    left = now.images - now.agreed - now.contested
+def ask_activation(
+    session: Session, found: Campaign, others: Sequence[Campaign]
+) -> tuple[str, int]:
+    """Ask before a campaign becomes active beside others."""
+    then = campaign_progress.campaign_progress(session, found.id)
+    audience = count_audience(session, found.id)
     effects = [
-        f"People get images of {found.name} from now on, and no more of {former.name}. "
-        f"{people:,} {'person' if people == 1 else 'people'} answered in the last ten minutes.",
-        f"{_images(held)} that people have open can still be answered. The answers count for "
-        f"{former.name}."
-        if held
-        else f"Nobody has an image of {former.name} open.",
-        f"{former.name} stops with {left:,} of {_images(now.images)} to go. Its votes and labels "
-        "stay, and you can activate it again at any time.",
-        f"{found.name} has {_images(then.images)}, {then.open:,} of them to go.",
+        f"{_people(audience)} with an open account can label in {found.name}. "
+        f"It has {_images(then.images)}, {then.open:,} of them to go.",
+        *(_at_work(session, one) for one in others),
+        "People who can label in several campaigns choose one at the top of their page. Until then "
+        "they stay in the campaign of their last answer, and new people start in the newest one.",
     ]
+    return _ask(found, f"Activate {found.name}?", effects, f"Activate {found.name}")
+
+
+def ask_deactivation(session: Session, found: Campaign) -> tuple[str, int]:
+    """Ask before people get no more images of a campaign."""
+    effects = [*_stopping(session, found), "You can activate it again at any time."]
+    return _ask(found, f"Deactivate {found.name}?", effects, f"Deactivate {found.name}")
+
+
+def ask_archiving(session: Session, found: Campaign) -> tuple[str, int]:
+    """Ask before a campaign is put away."""
+    effects = [
+        *(_stopping(session, found) if found.active else []),
+        f"{found.name} is no longer in the list of campaigns, and nobody can change it. Other "
+        "campaigns can take its name.",
+        "Its votes and labels stay. You can restore it at any time.",
+    ]
+    return _ask(found, f"Archive {found.name}?", effects, f"Archive {found.name}")
+
+
+def _stopping(session: Session, found: Campaign) -> list[str]:
+    """Say what it means for people that a campaign is no longer active."""
+    now = campaign_progress.campaign_progress(session, found.id)
+    held = count_held(session, found.id)
+    left = now.images - now.agreed - now.contested
+    others = [one.name for one in campaigns.active_campaigns(session) if one.id != found.id]
+    instead = f"Still active: {', '.join(others)}." if others else "No other campaign is active."
+    return [
+        f"People get no more images of {found.name}. {instead}",
+        _at_work(session, found),
+        f"{_images(held)} that people have open can still be answered. The answers count for "
+        f"{found.name}."
+        if held
+        else f"Nobody has an image of {found.name} open.",
+        f"{found.name} stops with {left:,} of {_images(now.images)} to go. Its votes and labels "
+        "stay.",
+    ]
+
+
+def _at_work(session: Session, found: Campaign) -> str:
+    people = throughput.count_active(session, found.id)
+    return f"{_people(people)} answered in {found.name} in the last ten minutes."
+
+
+def _ask(found: Campaign, title: str, effects: list[str], button: str) -> tuple[str, int]:
     back = url_for("campaigns.campaign", campaign_id=found.id)
-    return confirmation.ask(f"Activate {found.name}?", effects, f"Activate {found.name}", back)
+    return confirmation.ask(title, effects, button, back)
+
+
+def _people(number: int) -> str:
+    return f"{number:,} {'person' if number == 1 else 'people'}"
 
 
 def _images(number: int) -> str:

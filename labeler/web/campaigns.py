@@ -1,4 +1,4 @@
-"""The views of campaigns: list, create, edit, copy, activate, pause."""
+"""The views of campaigns: list, create, edit, copy. `campaign_states` has the others."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from flask import Blueprint, jsonify, redirect, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from labeler.campaigns import image_selection
+from labeler.campaigns import archive, image_selection
 from labeler.campaigns import service as campaigns
+from labeler.campaigns.audience import load_audience, set_audience
+from labeler.campaigns.period import set_period
 from labeler.campaigns.service import CampaignPlan
 from labeler.consensus.forecast import forecast_rules
 from labeler.errors import Conflict, InvalidInput, NotFound, SidelightError
@@ -38,11 +40,7 @@ from labeler.web.campaign_pages import (
     new_page,
 )
 from labeler.web.campaign_presets import CostBasis, cost_basis, own_cost, preset_choices
-from labeler.web.campaign_questions import (
-    ask_about_rules,
-    ask_activation,
-    forecast_sentences,
-)
+from labeler.web.campaign_questions import ask_about_rules, forecast_sentences
 from labeler.web.campaign_rule_fields import FIELDS, parse_rules, rule_messages
 from labeler.web.confirmation import Undo
 from labeler.web.context import account, actor, db, render
@@ -57,14 +55,15 @@ AT_ONCE = 5_000  # images that are added at once; more are added by the backgrou
 @bp.get("/campaigns", endpoint="campaigns")
 @access.only("supervisor", "admin")
 def list_campaigns() -> tuple[str, int]:
-    """The campaigns."""
+    """The campaigns; with `archived=yes` those in the archive."""
+    archived = request.args.get("archived") == "yes"
     with db().read() as session:
         counts = campaigns.count_images(session)
-        rows = [
-            campaign_row(one, counts.get(one.id, {})) for one in campaigns.list_campaigns(session)
-        ]
+        put_away = archive.list_archived(session)
+        shown = put_away if archived else campaigns.list_campaigns(session)
+        rows = [campaign_row(one, counts.get(one.id, {})) for one in shown]
         has_dataset = bool(list_datasets(session))
-    return render(CampaignsPage(rows, has_dataset))
+    return render(CampaignsPage(rows, has_dataset, archived, len(put_away)))
 
 
 @bp.get("/campaigns/new")
@@ -85,7 +84,7 @@ def create_campaign() -> tuple[str, int] | Response:
     with db().read() as session:
         dataset, form, is_other = _sent(session)
     try:
-        return _create(dataset.id, _checked_plan(dataset, form, is_other))
+        return _create(dataset.id, _checked_plan(dataset, form, is_other), form)
     except FormError:
         status = InvalidInput.status
     except SidelightError as error:
@@ -171,7 +170,7 @@ def campaign(campaign_id: int) -> tuple[str, int]:
     """One campaign: its images, rules and guideline."""
     with db().read() as session:
         found = campaigns.get_campaign(session, campaign_id)
-        return render(campaign_page(session, found, stored_form(found)))
+        return render(campaign_page(session, found, _stored(session, found)))
 
 
 @bp.post("/campaigns/<id:campaign_id>")
@@ -183,7 +182,7 @@ def save_campaign(campaign_id: int) -> tuple[str, int] | Response:
         plan = form.plan()
         again = url_for("campaigns.try_campaign", campaign=campaign_id)
         question = ask_about_rules(campaign_id, plan.rules, again)
-        return question or _edit(campaign_id, plan.rules, plan.name, plan.guideline)
+        return question or _edit(campaign_id, plan.rules, form, plan)
     except FormError:
         status = InvalidInput.status
     except Conflict as error:
@@ -219,47 +218,9 @@ def clone_campaign(campaign_id: int) -> tuple[str, int] | Response:
         return _create(model.dataset_id, campaigns.plan_of(model, name))
     except SidelightError as error:
         with db().read() as session:
-            page = campaign_page(session, model, stored_form(model), name, error.message)
+            form = _stored(session, model)
+            page = campaign_page(session, model, form, name, error.message)
         return render(page, error.status)
-
-
-@bp.post("/campaigns/<id:campaign_id>/activate")
-@access.only("supervisor", "admin")
-def activate_campaign(campaign_id: int) -> Response | tuple[str, int]:
-    """Make this the active campaign, whose images people label."""
-    if not confirmation.is_given():
-        with db().read() as session:
-            found = campaigns.get_campaign(session, campaign_id)
-            former = campaigns.active_campaign(session)
-            if former is not None and former.id != campaign_id:
-                return ask_activation(session, found, former)
-    with db().write() as session:
-        before = campaigns.active_campaign(session)
-        found = campaigns.activate_campaign(session, campaign_id, actor())
-    said = f"{found.name} is now the active campaign. People are assigned its images."
-    return _back(campaign_id, said, _undo_activation(before, found))
-
-
-@bp.post("/campaigns/<id:campaign_id>/pause")
-@access.only("supervisor", "admin")
-def pause_campaign(campaign_id: int) -> Response:
-    """Stop assigning images of a campaign."""
-    with db().write() as session:
-        campaigns.pause_campaign(session, campaign_id, actor())
-    return _back(
-        campaign_id,
-        "The campaign is paused. Nobody gets new images. People can still answer the images "
-        "they already have.",
-    )
-
-
-@bp.post("/campaigns/<id:campaign_id>/resume")
-@access.only("supervisor", "admin")
-def resume_campaign(campaign_id: int) -> Response:
-    """Assign images of a campaign again."""
-    with db().write() as session:
-        campaigns.resume_campaign(session, campaign_id, actor())
-    return _back(campaign_id, "The campaign continues. People get new images again.")
 
 
 @bp.post("/campaigns/<id:campaign_id>/fill")
@@ -316,9 +277,12 @@ def _sample_problem(dataset: Dataset, form: CampaignForm) -> str:
     return ""
 
 
-def _create(dataset_id: int, plan: CampaignPlan) -> Response:
+def _create(dataset_id: int, plan: CampaignPlan, form: CampaignForm | None = None) -> Response:
+    """Create a campaign, with the period and the people of a form."""
     with db().write() as session:
         made = campaigns.add_campaign(session, dataset_id, plan, actor())
+        if form is not None:
+            _set_period_and_audience(session, made, form)
         size = image_selection.count_selected(session, made.dataset, plan.selection)
         if size >= AT_ONCE:
             kinds.fill_campaign.queue(session, made.id, account().id)
@@ -330,15 +294,35 @@ def _create(dataset_id: int, plan: CampaignPlan) -> Response:
     return _back(made.id, f"{made.name} has been created. Its {size:,} images are being added.")
 
 
+def _set_period_and_audience(session: Session, found: Campaign, form: CampaignForm) -> None:
+    set_period(session, found.id, *form.period(), actor())
+    set_audience(session, found, form.audience(), actor())
+
+
+def _stored(session: Session, found: Campaign) -> CampaignForm:
+    return stored_form(found, load_audience(session, found))
+
+
 def _edit(
-    campaign_id: int, rules: Rules, name: str | None = None, guideline: str | None = None
+    campaign_id: int,
+    rules: Rules,
+    form: CampaignForm | None = None,
+    plan: CampaignPlan | None = None,
 ) -> Response:
-    """Save changes, and offer to take those of the rules back."""
+    """Save changes, and offer to take those of the rules back.
+
+    Parameters:
+        form, plan: the whole form that was sent; None: only the rules change.
+    """
+    name, guideline = (plan.name, plan.guideline) if plan else (None, None)
     with db().write() as session:
-        former = campaigns.get_campaign(session, campaign_id).parsed_rules.as_dict()
+        found = campaigns.get_campaign(session, campaign_id)
+        former = found.parsed_rules.as_dict()
         changed = campaigns.edit_campaign(
             session, campaign_id, actor(), name=name, rules=rules, guideline=guideline
         )
+        if form is not None:
+            _set_period_and_audience(session, found, form)
         if changed:
             kinds.refresh_all_images.queue(session, campaign_id, account().id)
     if not changed:
@@ -352,13 +336,6 @@ def _edit(
         "the new rules.",
         Undo(address, "Undo: set the earlier rules again", fields),
     )
-
-
-def _undo_activation(before: Campaign | None, found: Campaign) -> Undo | None:
-    if before is None or before.id == found.id:
-        return None
-    address = url_for("campaigns.activate_campaign", campaign_id=before.id)
-    return Undo(address, f"Undo: activate {before.name} again")
 
 
 def _back(campaign_id: int, text: str, undo: Undo | None = None) -> Response:

@@ -71,6 +71,8 @@ def campaign_menu() -> CampaignMenu:
         found = campaigns.list_campaigns(session)
         number = g.get("shown_campaign") or request_fields.row_number("campaign")
         chosen = next((one for one in found if (one.id == number if number else one.active)), None)
+        if chosen is None and number:  # an archived one is looked at by its address only
+            chosen = session.get(Campaign, number)
         query = links(chosen) if chosen else {}
         name = chosen.name if chosen else "none"
         choices = [
@@ -100,7 +102,7 @@ def show(campaign: Campaign) -> None:
 
 
 def campaign_or_none(session: Session) -> Campaign | None:
-    """Return the campaign of `campaign=NUMBER` in the request, else the active one, else None.
+    """Return the campaign of `campaign=NUMBER` in the request, else the newest active one, or None.
 
     Raises:
         NotFound: no campaign has that number.
@@ -108,7 +110,9 @@ def campaign_or_none(session: Session) -> Campaign | None:
     number = request_fields.row_number("campaign")
     if number:
         return campaigns.get_campaign(session, number)
-    return campaigns.active_campaign(session)
+    found = campaigns.active_campaign(session)
+    g.default_campaign = found.id if found else 0
+    return found
 
 
 def campaign(session: Session) -> Campaign:
@@ -124,5 +128,15 @@ def campaign(session: Session) -> Campaign:
 
 
 def links(campaign: Campaign) -> dict[str, Any]:
-    """Return the query values that keep a link on this campaign; none for the active one."""
-    return {} if campaign.active else {"campaign": campaign.id}
+    """Return the query values that keep a link on this campaign; none for the newest active one."""
+    is_default = campaign.active and campaign.id == _default()
+    return {} if is_default else {"campaign": campaign.id}
+
+
+def _default() -> int:
+    """Return the number of the campaign of links that name none, 0 without one."""
+    if "default_campaign" not in g:
+        with db().read() as session:
+            found = campaigns.active_campaign(session)
+        g.default_campaign = found.id if found else 0
+    return int(g.default_campaign)

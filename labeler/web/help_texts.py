@@ -61,7 +61,20 @@ TOPICS = {
     "campaigns": Topic(
         "A campaign says which images people label, by which rules, and with which guideline.",
         (
-            ("Active", "People get images of this campaign. Only one campaign is active."),
+            (
+                "Active",
+                "People get images of this campaign. If several are active, people choose one at "
+                "the top of their page.",
+            ),
+            (
+                "When and for whom",
+                "Outside of its period a campaign assigns no images. It is open to everybody, or "
+                "only to chosen people and groups.",
+            ),
+            (
+                "Archived",
+                "Put away with votes and labels. Nobody can change it, and it can be restored.",
+            ),
             ("Paused", "Nobody gets new images. People can still answer those that they have."),
             (
                 "Finished",
@@ -82,6 +95,7 @@ TOPICS = {
             "Create a campaign and choose a preset.",
             "Write a guideline if the site’s own one does not fit.",
             "Activate the campaign. The site tells first what that changes for people at work.",
+            "Archive a campaign that is finished. Only an admin can delete one, for good.",
             "Change rules at any time. The form tells how many images open again. Votes stay.",
         ),
     ),
@@ -163,7 +177,7 @@ TOPICS = {
         "A data set is a set of images: an upload, or a folder or zip file on the server.",
         (
             ("Broken files", "Files that cannot be read as images. They are not shown to people."),
-            ("Active", "The active campaign takes its images from this data set."),
+            ("Active", "An active campaign takes its images from this data set."),
             ("Yaw", "How far a head is turned. The mean faces need it; a button measures it."),
         ),
         (
@@ -294,6 +308,18 @@ TOPICS = {
             "Open a thread to read and answer it. It is then read for all supervisors.",
             "To write to somebody first, open the person on the page “People”.",
             "Anonymising an account deletes its thread.",
+        ),
+    ),
+    "groups": Topic(
+        "A group is a name for people, such as a class.",
+        (
+            ("Members", "People in the group. A person can be in several groups."),
+            ("Restricted", "Only chosen people and groups get images of such a campaign."),
+        ),
+        (
+            "Create a group for each class that gets a campaign of its own.",
+            "Choose the group in an invite, so that new people join it by themselves.",
+            "Open the campaign, and choose the group under “When and for whom”.",
         ),
     ),
     "invites": Topic(

@@ -8,6 +8,7 @@ from flask import Blueprint, current_app, jsonify, redirect, url_for
 from markupsafe import Markup
 from werkzeug.wrappers import Response
 
+from labeler.campaigns.audience import current_campaign
 from labeler.campaigns.default_guideline import DEFAULT_GUIDELINE
 from labeler.campaigns.service import active_campaign
 from labeler.web import access, markdown
@@ -40,7 +41,8 @@ def home() -> Response:
 def guide() -> tuple[str, int]:
     """The guide for annotators: what to look for, and which keys answer."""
     with db().read() as session:
-        campaign = active_campaign(session)
+        me = account_or_none()
+        campaign = current_campaign(session, me.id) if me else active_campaign(session)
         text = campaign.guideline if campaign else ""
     return render(GuidePage(markdown.render(text or DEFAULT_GUIDELINE), not text))
 

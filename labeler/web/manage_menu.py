@@ -76,7 +76,14 @@ GROUPS = (
     Group(
         "Campaigns",
         (
-            _page("campaigns", "Campaigns", "campaigns.campaigns", "campaigns"),
+            _page(
+                "campaigns",
+                "Campaigns",
+                "campaigns.campaigns",
+                "campaigns",
+                "campaign_states",
+                "deletion",
+            ),
             _page("gold", "Gold questions", "gold.gold", "gold"),
             _page("contested", "Contested", "adjudication.contested", "adjudication"),
         ),
@@ -86,7 +93,15 @@ GROUPS = (
         (
             _page("images", "Images", "image_browser.images", "image_browser", "image_history"),
             _page("subsets", "Subsets", "subsets.subsets", "subsets"),
-            _page("data-sets", "Data sets", "images.datasets", "images", "image_imports"),
+            _page(
+                "data-sets",
+                "Data sets",
+                "images.datasets",
+                "images",
+                "image_imports",
+                "deletion.confirm_dataset",
+                "deletion.delete_dataset",
+            ),
             _page("mean-faces", "Mean faces", "mean_faces.mean_faces", "mean_faces"),
         ),
     ),
@@ -110,6 +125,7 @@ GROUPS = (
                 "person_account",
                 "returns",
             ),
+            _page("groups", "Groups", "groups.groups", "groups"),
             _page(
                 "messages", "Messages", "messages.threads", "messages.thread", "messages.send_to"
             ),

@@ -154,7 +154,7 @@ def _is_queued(session: Session, campaign_id: int, choices: Options) -> bool:
 
 def _coverage(session: Session, campaign_id: int, choices: Options) -> Coverage:
     least = choices.min_percent / 100
-    return count_coverage(session, campaign_id, least, choices.with_proposals)
+    return count_coverage(session, campaign_id, least, choices.with_proposals, choices.subset_id)
 
 
 def _choices() -> Options:

@@ -11,7 +11,7 @@ from flask import Blueprint, Flask, redirect, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from labeler.campaigns import service as campaigns
+from labeler.campaigns import audience
 from labeler.errors import Conflict, Forbidden, NotFound, SidelightError
 from labeler.messages import service as messages
 from labeler.messages.service import MAX_LENGTH, PAGE, Thread, WrittenMessage
@@ -200,7 +200,7 @@ def unread_messages() -> int:
 
 def _own_page(session: Session, text: str = "", problem: str = "") -> ThreadPage:
     me = account()
-    campaign = campaigns.active_campaign(session)
+    campaign = audience.current_campaign(session, me.id)
     return _page(
         messages.list_messages(session, me.id, before=_before(), limit=PAGE + 1),
         None,

@@ -14,12 +14,13 @@ from werkzeug.wrappers import Response
 
 from labeler.accounts import invites as accounts_invites
 from labeler.accounts.directory import MAX_SEARCH, PAGE, find_people
+from labeler.accounts.groups import GroupSize, list_groups
 from labeler.accounts.invites import InviteStatus
 from labeler.accounts.service import Person
 from labeler.campaigns import participation
 from labeler.campaigns import service as campaigns
 from labeler.campaigns.participation import ParticipantStatus
-from labeler.errors import InvalidInput
+from labeler.errors import InvalidInput, NotFound
 from labeler.models.accounts import ROLES, Annotator
 from labeler.progress.annotator_progress import count_votes
 from labeler.web import access, confirmation, request_fields
@@ -93,23 +94,26 @@ class InviteRow:
 
 @dataclass(frozen=True, slots=True)
 class InviteForm:
-    """The values of the form for a new invite."""
+    """The values of the form for a new invite. `group`: the number of a group, or ""."""
 
     note: str = ""
     role: str = "annotator"
+    group: str = ""
     max_uses: str = "1"
     days: str = "14"
 
 
 @dataclass(frozen=True, slots=True)
 class InvitesPage(Page):
-    """All invites. `number`, `link`: those of the invite that was just created.
+    """All invites, and the groups that a new one can be for.
 
-    `is_local`: the link works only on the machine that runs the site.
+    `number`, `link`: those of the invite that was just created. `is_local`: the link works only on
+    the machine that runs the site.
     """
 
     template = "people/invites.html"
     invites: list[InviteRow]
+    groups: Sequence[GroupSize]
     form: InviteForm = field(default_factory=InviteForm)
     number: int = 0
     link: str = ""
@@ -139,10 +143,10 @@ def invites() -> tuple[str, int]:
     """The invites, and the form for a new one. A link that was just created is shown once."""
     made = session_cookie.pop(NEW_INVITE, None)
     if made is None:
-        return render(InvitesPage(_rows()))
+        return render(InvitesPage(_rows(), _groups()))
     number, link = made
     local = accounts_invites.is_local(link)
-    return render(InvitesPage(_rows(), number=number, link=link, is_local=local))
+    return render(InvitesPage(_rows(), _groups(), number=number, link=link, is_local=local))
 
 
 @bp.post("/invites")
@@ -151,17 +155,26 @@ def invites() -> tuple[str, int]:
 def create_invite() -> tuple[str, int] | Response:
     """Create an invite. The site does not store its link, so the admin's own cookie brings it."""
     form = InviteForm(
-        **{name: request_fields.text(name) for name in ("note", "role", "max_uses", "days")}
+        **{
+            name: request_fields.text(name)
+            for name in ("note", "role", "group", "max_uses", "days")
+        }
     )
     try:
         uses, days = request_fields.whole("max_uses"), request_fields.whole("days")
         with db().write() as session:
             made, token = accounts_invites.create_invite(
-                session, form.role, uses, days, form.note, actor()
+                session,
+                form.role,
+                uses,
+                days,
+                form.note,
+                actor(),
+                group_id=request_fields.row_number("group") or None,
             )
             number = made.id
-    except InvalidInput as error:
-        return render(InvitesPage(_rows(), form, problem=error.message), error.status)
+    except (InvalidInput, NotFound) as error:
+        return render(InvitesPage(_rows(), _groups(), form, problem=error.message), error.status)
     session_cookie[NEW_INVITE] = number, _link(token)
     return redirect(url_for("people.invites"), 303)
 
@@ -266,6 +279,11 @@ def _link(token: str) -> str:
 def _rows() -> list[InviteRow]:
     with db().read() as session:
         return [_invite_row(status) for status in accounts_invites.list_invites(session)]
+
+
+def _groups() -> Sequence[GroupSize]:
+    with db().read() as session:
+        return list_groups(session)
 
 
 def _invite_row(status: InviteStatus) -> InviteRow:

@@ -12,7 +12,7 @@ from flask import Blueprint, request, url_for
 from sqlalchemy.orm import Session
 
 from labeler.assignment.presentation import as_seen
-from labeler.campaigns import service as campaigns
+from labeler.campaigns import audience
 from labeler.flags.service import flags_of_person
 from labeler.labels import ANSWERS
 from labeler.messages.service import MAX_LENGTH
@@ -30,7 +30,13 @@ from labeler.web.browser_cookies import time_zone
 from labeler.web.context import Page, account, db, render
 from labeler.web.flags import FlagRow, flag_row
 from labeler.web.formatting import Statistic
-from labeler.web.voting import PageImage, answered_image, scaled_size
+from labeler.web.voting import (
+    ChoosableCampaign,
+    PageImage,
+    answered_image,
+    choosable_campaigns,
+    scaled_size,
+)
 
 bp = Blueprint("progress", __name__)
 PAGE = 24  # answers of a page
@@ -90,7 +96,10 @@ class OwnAnswers:
 
 @dataclass(frozen=True, slots=True)
 class OwnProgressPage(Page):
-    """The own progress. Without votes the page shows how to start."""
+    """The own progress. Without votes the page shows how to start.
+
+    `campaigns`: those in which the person may label, the current one first.
+    """
 
     template = "progress/own.html"
     campaign: str
@@ -102,6 +111,7 @@ class OwnProgressPage(Page):
     own: OwnAnswers
     advice: Sequence[str]
     paused_for: str | None
+    campaigns: list[ChoosableCampaign]
     choices: tuple[str, ...] = ANSWERS
     max_message: int = MAX_LENGTH
 
@@ -111,7 +121,7 @@ class OwnProgressPage(Page):
 def own() -> tuple[str, int]:
     """The person's own progress, and that of the campaign."""
     with db().read() as session:
-        campaign = campaigns.active_campaign(session)
+        campaign = audience.current_campaign(session, account().id)
         page = _page(session, campaign) if campaign else _empty()
     return render(page)
 
@@ -131,11 +141,12 @@ def _page(session: Session, campaign: Campaign) -> OwnProgressPage:
         own=_own_answers(session, campaign),
         advice=[ADVICE[code] for code in review.advice],
         paused_for=review.paused_for,
+        campaigns=choosable_campaigns(session),
     )
 
 
 def _empty() -> OwnProgressPage:
-    return OwnProgressPage("", 0, (), (), "", (), OwnAnswers(""), (), None)
+    return OwnProgressPage("", 0, (), (), "", (), OwnAnswers(""), (), None, [])
 
 
 def _utc_mark() -> str:
@@ -148,7 +159,7 @@ def _own_answers(session: Session, campaign: Campaign) -> OwnAnswers:
     me = account().id
     answer = request.args.get("answer", "")
     before = request_fields.row_number("before", MAX_VOTE_ID)
-    found = list_own_answers(session, me, answer=answer, before=before, limit=PAGE + 1)
+    found = list_own_answers(session, me, campaign.id, answer=answer, before=before, limit=PAGE + 1)
     shown = found[:PAGE]
     query: dict[str, Any] = {"answer": answer} if answer else {}
     here = {**query, "before": before} if before else query

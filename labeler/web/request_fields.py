@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, tzinfo
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from flask import Flask, current_app, request
 
@@ -93,6 +95,26 @@ def optional_row(name: str) -> int | None:
     if number is None or number > MAX_ID:
         raise InvalidInput(f"{name}={given[:20]!r}: enter a whole number from 0 to {MAX_ID}.")
     return number
+
+
+def find_zone(name: str) -> tzinfo:
+    """Return the time zone of a name such as Europe/Rome; UTC if there is none."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # also the name of a folder, or one that is too long
+        return UTC
+
+
+def row_numbers(name: str) -> frozenset[int]:
+    """Return the numbers of rows that are ticked in the form under one name.
+
+    Raises:
+        InvalidInput: one of them is not the number of a row.
+    """
+    numbers = [read_whole(one) for one in request.form.getlist(name)]
+    if any(number is None or not 0 < number <= MAX_ID for number in numbers):
+        raise InvalidInput(f"{name}: tick rows of the list only.")
+    return frozenset(number for number in numbers if number is not None)
 
 
 def uploaded_text(name: str) -> str:

@@ -22,8 +22,9 @@ from labeler.verification.service import Refusal
 from labeler.web import access, request_fields
 from labeler.web.context import Link, Page, account, db, render, settings
 from labeler.web.errors import wants_json
+from labeler.web.idle import Idle, explain_idle
 from labeler.web.images import image_address
-from labeler.web.voting import Idle, explain_idle, scaled_size
+from labeler.web.voting import scaled_size
 from rotation.data.labels import LABELS
 
 bp = Blueprint("verification", __name__, url_prefix="/grid")

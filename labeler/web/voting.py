@@ -7,27 +7,25 @@ import uuid
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from flask import Blueprint, jsonify, redirect, request, url_for
+from flask import Blueprint, flash, jsonify, redirect, request, url_for
 from flask_wtf.csrf import generate_csrf
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from labeler.assignment import leases as assignment_leases
-from labeler.assignment.annotator_state import AnnotatorState, load_annotator_state
 from labeler.assignment.presentation import LeasedImage, as_seen
-from labeler.campaigns import service as campaigns
+from labeler.campaigns import audience
 from labeler.flags.service import MAX_NOTE
-from labeler.messages.service import MAX_LENGTH
 from labeler.models.base import MAX_ID, utc_now
-from labeler.models.campaigns import Participation
 from labeler.models.images import Image
 from labeler.progress import annotator_progress
 from labeler.voting import service as voting
 from labeler.voting.service import CastVote, SubmittedAnswer
 from labeler.web import access, request_fields
-from labeler.web.context import Link, Page, account, db, manages, render, settings
+from labeler.web.context import Page, account, db, render, settings
 from labeler.web.errors import always_json, wants_json
 from labeler.web.flag_reasons import REASON_WORDS
+from labeler.web.idle import Idle, why_idle
 from labeler.web.images import image_address
 
 bp = Blueprint("voting", __name__, url_prefix="/label")
@@ -58,6 +56,7 @@ class LabelPage(Page):
     """The image to judge, or the reason why there is none. `data` is for the script.
 
     `flag`: the address of the form to flag the image, or an answered one if there is none.
+    `campaigns`: those in which the person may label, the current one first.
     """
 
     template = "voting/label.html"
@@ -67,6 +66,7 @@ class LabelPage(Page):
     last_vote: LastVote | None
     progress: AnswerCount
     idle: Idle | None
+    campaigns: list[ChoosableCampaign]
     request_id: str
     data: dict[str, Any]
     flag: str
@@ -75,19 +75,11 @@ class LabelPage(Page):
 
 
 @dataclass(frozen=True, slots=True)
-class Idle:
-    """Why a person gets no image, and where to go instead (`ways`).
+class ChoosableCampaign:
+    """A campaign in which the person may label."""
 
-    `code` is no_campaign, campaign_paused, paused, training, done or hidden. `reply`: the address
-    to which the person can write, "" for none; `max_length`: of such a message.
-    """
-
-    code: str
-    title: str
-    message: str
-    ways: tuple[Link, ...] = ()
-    reply: str = ""
-    max_length: int = MAX_LENGTH
+    id: int
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +167,16 @@ def undo(vote_id: int) -> Response:
     return jsonify(ok=True, image=asdict(page_image(leased)))
 
 
+@bp.post("/campaign")
+@access.signed_in
+def choose_campaign() -> Response:
+    """Let the person label in another of their campaigns. Images in hand can still be answered."""
+    with db().write() as session:
+        found = audience.choose_campaign(session, account().id, request_fields.whole("campaign_id"))
+    flash(f"You now label in {found.name}.", "success")
+    return redirect(request_fields.way_back(url_for("voting.label")), 303)
+
+
 @bp.get("/state")
 @access.signed_in
 @always_json
@@ -183,39 +185,10 @@ def state() -> Response:
     return jsonify(ok=True, annotator_id=account().id, csrf_token=generate_csrf())
 
 
-def why_idle(session: Session) -> Idle:
-    """Return why the person who is signed in gets no image."""
-    return explain_idle(session, load_annotator_state(session, account().id))
-
-
-def explain_idle(session: Session, annotator: AnnotatorState | None) -> Idle:
-    """Return why a person gets no image. Several reasons: the one that ends first."""
-    if annotator is None:
-        return _no_campaign()
-    if not annotator.open:
-        return Idle(
-            "campaign_paused",
-            "The labelling is paused.",
-            "The person who runs the labelling has paused it. Your answers are stored. Come "
-            "back later and reload this page.",
-            (_progress(),),
-        )
-    if annotator.status == "paused":
-        return _paused(session, annotator)
-    if annotator.status == "training":
-        return Idle(
-            "training",
-            "A short qualification comes first.",
-            "You answer some images whose correct answer is known. After each one you see "
-            "whether you were right. This takes a minute or two.",
-            (Link(url_for("qualification.exercise"), "Start the qualification"),),
-        )
-    return Idle(
-        "done",
-        "Thank you. There are no images left for you to label.",
-        "Other people may still return images that they have open. Reload this page later.",
-        (_progress(),),
-    )
+def choosable_campaigns(session: Session) -> list[ChoosableCampaign]:
+    """Return the campaigns in which the person of this request may label, the current one first."""
+    found = audience.list_available(session, account().id)
+    return [ChoosableCampaign(one.id, one.name) for one in found]
 
 
 def page_image(leased: LeasedImage) -> PageImage:
@@ -262,12 +235,12 @@ def scaled_size(
 def _requested_image(session: Session) -> LeasedImage | None:
     """Return the image named in the address, if the person holds it in the campaign `of`.
 
-    Undo names both, perhaps a campaign that is no longer active.
+    Undo names both, perhaps a campaign in which the person no longer labels.
     """
     image_id, campaign_id = request_fields.row_number("image"), request_fields.row_number("of")
     if image_id and not campaign_id:
-        active = campaigns.active_campaign(session)
-        campaign_id = active.id if active else 0
+        current = audience.current_campaign(session, account().id)
+        campaign_id = current.id if current else 0
     if not image_id or not campaign_id:
         return None
     held = assignment_leases.find_lease(session, campaign_id, account().id, image_id)
@@ -313,6 +286,7 @@ def _label_page(session: Session, leased: LeasedImage | None) -> LabelPage:
     idle = None if leased else why_idle(session)
     width, height = scaled_size(image.width, image.height) if image else (0, 0)
     last, done = _last_vote(session), _count_answers(session)
+    choices = choosable_campaigns(session)
     data = {
         "annotatorId": account().id,
         "csrfToken": generate_csrf(),
@@ -324,13 +298,14 @@ def _label_page(session: Session, leased: LeasedImage | None) -> LabelPage:
         "lastVote": asdict(last) if last else None,
         "progress": asdict(done),
         "idle": asdict(idle) if idle else None,
+        "campaigns": {one.id: one.name for one in choices},
     }
     flag = (
         url_for("flags.new", image=image.image_id, of=image.campaign_id)
         if image
         else url_for("progress.own", _anchor="last-answers")
     )
-    return LabelPage(image, width, height, last, done, idle, str(uuid.uuid4()), data, flag)
+    return LabelPage(image, width, height, last, done, idle, choices, str(uuid.uuid4()), data, flag)
 
 
 def _addresses() -> dict[str, str]:
@@ -362,36 +337,3 @@ def _count_answers(session: Session) -> AnswerCount:
 
 def _vote_json(vote: CastVote) -> dict[str, Any]:
     return {"id": vote.vote_id, "image_id": vote.image_id, "answer": vote.answer}
-
-
-def _no_campaign() -> Idle:
-    if manages():
-        message = "No campaign is active. The overview lists the steps to begin one."
-        overview = Link(url_for("dashboard.overview"), "Go to the overview")
-        return Idle("no_campaign", "There is nothing to label yet.", message, (overview,))
-    return Idle(
-        "no_campaign",
-        "There are no images yet.",
-        "The person who runs the labelling has to start a campaign first. Come back later.",
-    )
-
-
-def _paused(session: Session, annotator: AnnotatorState) -> Idle:
-    row = session.get(Participation, (annotator.campaign_id, annotator.annotator_id))
-    reason = f" Reason: {row.reason}" if row is not None and row.reason else ""
-    return Idle(
-        "paused",
-        "You are paused.",
-        "You get no new images for now. Your answers are stored. Please read the guide, then "
-        f"write to the people who run the labelling. They can let you continue.{reason}",
-        (
-            Link(url_for("home.guide"), "Read the guide"),
-            _progress(),
-            Link(url_for("messages.own"), "Messages"),
-        ),
-        url_for("messages.send"),
-    )
-
-
-def _progress() -> Link:
-    return Link(url_for("progress.own"), "See your progress")

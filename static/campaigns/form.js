@@ -73,6 +73,21 @@ function openAround(target) {
   for (let box = target?.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
 }
 
+/** Write start and end in the time zone of the browser. The page has them in UTC. */
+function useOwnZone() {
+  const zone = document.getElementById("zone");
+  const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  if (!zone || !own || zone.value !== "UTC" || own === "UTC") return;
+  for (const name of ["starts", "ends"]) {
+    const field = document.getElementById(name);
+    if (!field.value) continue;
+    const time = new Date(`${field.value}Z`);
+    field.value = new Date(time.getTime() - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+  }
+  zone.value = own;
+  document.getElementById("zone-name").textContent = own;
+}
+
 /** Update the progress bar while the background worker adds images. */
 async function follow(box) {
   try {
@@ -93,6 +108,7 @@ document.addEventListener("click", ({ target }) => {
   named?.focus();
 });
 openAround(document.getElementById(location.hash.slice(1)));
+useOwnZone();
 form.addEventListener("input", schedule);
 form.addEventListener("change", schedule);
 const filling = document.getElementById("filling");

@@ -180,6 +180,7 @@ class LabelPage {
   #show(item) {
     if (item.element.isConnected) return;
     this.#view.show(item);
+    this.#view.showCampaign(this.#data.campaigns[item.image.campaign_id]);
     const place = `Image ${this.#progress.votes + 1}.`;
     this.#announce(`${place} ${describe(item.image.shown) || "No suggestion"}.`);
     this.#shownAt = performance.now();

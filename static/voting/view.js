@@ -56,6 +56,12 @@ export class View {
     return text;
   }
 
+  /** Name the campaign of the image, if the page offers several. @param {string | undefined} name */
+  showCampaign(name) {
+    const shown = document.getElementById("campaign-name");
+    if (shown && name && shown.textContent !== name) shown.textContent = name;
+  }
+
   /** Say something to screen readers, also if it is what was said last. @param {string} text */
   announce(text) {
     this.#announced.replaceChildren(Object.assign(document.createElement("span"), { textContent: text }));

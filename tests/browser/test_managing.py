@@ -152,24 +152,42 @@ def test_activating_asks_first_and_can_be_undone(
     page.goto(f"/admin/campaigns/{contested}")
     page.get_by_role("button", name="Activate").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Activate contested")
-    assert active(site) == 1, "only a question so far"
+    assert active(site) == [1], "only a question so far"
     page.get_by_role("link", name="Cancel").click()
     expect(page.get_by_role("button", name="Activate")).to_be_visible()
     page.get_by_role("button", name="Activate").click()
     try:
-        say_yes(boss, "Activate contested", "60 images to go", "3 images", "can still be answered")
-        assert active(site) == contested
+        say_yes(boss, "Activate contested", "answered in faces", "choose one", "to go")
+        assert active(site) == [1, contested]
         page.get_by_role("button", name="Undo").click()
-        expect(page.locator(".message.success")).to_contain_text("faces is now the active")
-        assert active(site) == 1
+        expect(page.locator(".message.success")).to_contain_text("is no longer active")
+        assert active(site) == [1]
+    finally:
+        with site.db.write() as session:
+            campaigns.deactivate_campaign(session, contested)
+
+
+def test_deactivating_tells_what_people_have_open(site: Site, sign_in: SignIn) -> None:
+    open_label_page(sign_in().page)
+    boss = sign_in("supervisor")
+    page = boss.page
+    page.goto("/admin/campaigns/1")
+    page.get_by_role("button", name="Deactivate").click()
+    try:
+        say_yes(boss, "Deactivate faces", "60 images to go", "images that people have open")
+        assert active(site) == []
+        page.get_by_role("button", name="Undo").click()
+        expect(page.locator(".message.success")).to_contain_text("faces is now active")
+        assert active(site) == [1]
     finally:
         with site.db.write() as session:
             campaigns.activate_campaign(session, 1)
 
 
-def active(site: Site) -> int:
+def active(site: Site) -> list[int]:
     with site.db.read() as session:
-        return session.scalars(select(Campaign.id).where(Campaign.active)).one()
+        found = select(Campaign.id).where(Campaign.active).order_by(Campaign.id)
+        return list(session.scalars(found))
 
 
 def test_stricter_rules_tell_how_many_images_open_again(

@@ -10,7 +10,9 @@ from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import select
 
 from labeler.campaigns import service as campaigns
+from labeler.campaigns.audience import EVERYBODY, Audience, set_audience
 from labeler.campaigns.service import CampaignPlan
+from labeler.models.accounts import Annotator
 from labeler.models.campaigns import Campaign
 from labeler.models.voting import Vote
 from tests.browser.conftest import IMAGES, RULES, SignIn, Site
@@ -415,6 +417,7 @@ def test_answers_in_hand_are_taken_when_another_campaign_is_activated(
     )
     with site.db.write() as session:
         campaigns.activate_campaign(session, made)
+        campaigns.deactivate_campaign(session, 1)
     try:
         diary.press("ArrowRight")
         diary.wait_until_sent()
@@ -434,3 +437,66 @@ def test_answers_in_hand_are_taken_when_another_campaign_is_activated(
     finally:
         with site.db.write() as session:
             campaigns.activate_campaign(session, 1)
+            campaigns.deactivate_campaign(session, made)
+
+
+def test_a_person_changes_between_two_campaigns_and_loses_nothing(
+    site: Site, sign_in: SignIn
+) -> None:
+    """Also answers that wait without a connection count where their images were assigned."""
+    person = sign_in()
+    page = person.page
+    with site.db.read() as session:
+        dataset_id = session.scalars(select(Campaign.dataset_id).where(Campaign.active)).one()
+    open_label_page(page)
+    expect(page.locator(".chooser")).to_have_count(0)
+    made = campaigns.create_campaign(
+        site.db, dataset_id, CampaignPlan(f"beside {person.username}", RULES)
+    )
+    with site.db.write() as session:
+        campaigns.activate_campaign(session, made)
+    try:
+        diary = Diary(page)
+        diary.press("ArrowLeft")
+        diary.wait_until_sent()
+        page.reload()
+        expect(page.locator("#campaign-name")).to_have_text("faces")
+        assert violations(person) == []
+        other = person.context.new_page()
+        open_label_page(other)
+        other.locator(".chooser summary").click()
+        other.get_by_role("button", name=f"beside {person.username}").click()
+        expect(other.locator("#answers [name=campaign_id]")).to_have_value(str(made))
+        person.context.set_offline(True)  # the first window still shows an image of `faces`
+        diary.press("ArrowRight")
+        person.context.set_offline(False)
+        diary.wait_until_sent()
+        there = Diary(other)
+        there.press("u")
+        there.wait_until_sent()
+        expect(other.locator("#notice")).to_be_hidden()
+        votes = [(one.campaign_id, one.answer) for one in site.votes_of(person.username)]
+        assert votes == [(1, "left"), (1, "right"), (made, "unsure")]
+    finally:
+        with site.db.write() as session:
+            campaigns.deactivate_campaign(session, made)
+
+
+def test_a_person_in_no_campaign_is_told_so(site: Site, sign_in: SignIn) -> None:
+    boss, person = sign_in("supervisor"), sign_in()
+    with site.db.write() as session:
+        boss_id = session.scalars(
+            select(Annotator.id).where(Annotator.username == boss.username)
+        ).one()
+        found = campaigns.get_campaign(session, 1)
+        set_audience(session, found, Audience(True, frozenset({boss_id})))
+    try:
+        person.page.goto("/label")
+        expect(person.page.get_by_role("heading", level=2)).to_have_text(
+            "You are in no active campaign."
+        )
+        expect(person.page.locator("#why")).to_contain_text(person.username)
+        assert violations(person) == []
+    finally:
+        with site.db.write() as session:
+            set_audience(session, campaigns.get_campaign(session, 1), EVERYBODY)

@@ -10,13 +10,15 @@ from sqlalchemy import func, select
 
 from labeler.accounts import sessions
 from labeler.app import create_app
+from labeler.campaigns import deletion
 from labeler.campaigns import service as campaigns
+from labeler.campaigns.archive import archive_campaign, restore_campaign
 from labeler.campaigns.service import CampaignPlan
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import Conflict
 from labeler.images.registration import register_dataset
-from labeler.models.campaigns import Campaign
+from labeler.models.audit import AuditEvent
 from labeler.models.images import Dataset
 from labeler.proposals.runs import start_run
 from tests.conftest import MakeAnnotator, MakeDataset, write_images
@@ -58,7 +60,7 @@ def test_a_campaign_is_renamed_to_a_name_once(any_db: Database, make_dataset: Ma
     assert conflicts(at_once(rename, AT_ONCE)) == AT_ONCE - 1
 
 
-def test_one_campaign_is_active_however_many_are_activated(
+def test_all_campaigns_that_are_activated_at_once_are_active(
     any_db: Database, make_dataset: MakeDataset
 ) -> None:
     dataset_id = make_dataset(any_db)
@@ -71,9 +73,43 @@ def test_one_campaign_is_active_however_many_are_activated(
         with any_db.write() as session:
             campaigns.activate_campaign(session, ids[number])
 
-    conflicts(at_once(activate, AT_ONCE))
+    assert conflicts(at_once(activate, AT_ONCE)) == 0
     with any_db.read() as session:
-        assert session.scalar(select(func.count()).where(Campaign.active)) == 1
+        assert {one.id for one in campaigns.active_campaigns(session)} == {1, *ids}
+
+
+def test_a_campaign_is_deleted_once(any_db: Database, make_dataset: MakeDataset) -> None:
+    dataset_id = make_dataset(any_db)
+    made = campaigns.create_campaign(any_db, dataset_id, CampaignPlan("short-lived"))
+
+    def delete(_number: int) -> None:
+        with any_db.write() as session:
+            deletion.mark_deleted(session, made)
+
+    results = at_once(delete, AT_ONCE)
+    assert sum(one is None for one in results) == 1
+    assert {str(one) for one in results if one is not None} == {deletion.GONE}
+    with any_db.read() as session:
+        logged = select(func.count()).where(AuditEvent.action == "campaign_deleted")
+        assert session.scalar(logged) == 1
+
+
+def test_an_archived_campaign_is_restored_under_a_free_name(
+    any_db: Database, make_dataset: MakeDataset
+) -> None:
+    """Two of one name: only one can come back with it."""
+    dataset_id = make_dataset(any_db)
+    ids = []
+    for _ in range(2):
+        ids.append(campaigns.create_campaign(any_db, dataset_id, CampaignPlan("twin")))
+        with any_db.write() as session:
+            archive_campaign(session, ids[-1])
+
+    def restore(number: int) -> None:
+        with any_db.write() as session:
+            restore_campaign(session, ids[number])
+
+    assert conflicts(at_once(restore, 2)) == 1
 
 
 def test_a_data_set_is_registered_under_a_name_once(any_db: Database, tmp_path: Path) -> None:

@@ -1,18 +1,19 @@
-"""The images that a campaign selects, copies of it, and the one active campaign."""
+"""The images that a campaign selects, copies of it, and several active campaigns."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from labeler.campaigns.service import (
     CampaignPlan,
     activate_campaign,
-    active_campaign,
+    active_campaigns,
     clone_campaign,
     create_campaign,
+    deactivate_campaign,
     find_campaign,
     get_campaign,
 )
@@ -179,6 +180,7 @@ def test_the_same_person_answers_the_same_image_in_each_campaign(
         vote(any_db, ada, image_id, "left", settings)
     with any_db.write() as session:
         activate_campaign(session, second)
+        deactivate_campaign(session, faces)
     (again,) = ids(lease(any_db, ada, COUNT, settings))
     vote(any_db, ada, again, "right", settings)
     with any_db.read() as session:
@@ -187,17 +189,19 @@ def test_the_same_person_answers_the_same_image_in_each_campaign(
     assert counts == {faces: (1, 0), second: (0, 1)}
 
 
-def test_one_campaign_at_most_is_active(any_db: Database, faces: int) -> None:
+def test_several_campaigns_are_active(any_db: Database, faces: int) -> None:
     second = make(any_db, faces)
-    for campaign_id in (second, second, faces):
+    for _ in range(2):
         with any_db.write() as session:
-            activate_campaign(session, campaign_id)
+            activate_campaign(session, second)
         with any_db.read() as session:
-            active = active_campaign(session)
-            assert active is not None
-            assert (active.id, find_campaign(session, None).id) == (campaign_id, campaign_id)
-    with pytest.raises(Conflict, match="activated"), any_db.write() as session:
-        session.execute(update(Campaign).values(active=True))
+            assert [one.id for one in active_campaigns(session)] == [second, faces]
+            with pytest.raises(Conflict, match=r"2 campaigns are active: .*Choose one with --camp"):
+                find_campaign(session, None)
+    with any_db.write() as session:
+        deactivate_campaign(session, second)
+    with any_db.read() as session:
+        assert find_campaign(session, None).id == faces
 
 
 def test_images_imported_later_join_the_campaigns_that_select_them(

@@ -217,7 +217,9 @@ def test_the_demo_leaves_a_running_class_alone(ready: Path, tmp_path: Path) -> N
     assert "demo --activate" in said
     assert "* my class: 3 images" in run("campaigns", "list").output
     said = run("demo", "--images", "12", "--activate").output
-    assert "People now get images of its campaign 'demo'." in said
-    assert "campaigns activate 'my class'" in said
+    assert "Its campaign 'demo' is active beside 'my class'." in said
+    assert "campaigns deactivate demo" in said
     assert "* demo: 12 images" in run("campaigns", "list").output
+    assert "* my class: 3 images" in run("campaigns", "list").output
+    run("campaigns", "deactivate", "my class")
     assert "People get images of its campaign 'demo'." in run("demo", "--images", "12").output

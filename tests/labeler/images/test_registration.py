@@ -331,19 +331,21 @@ def test_checking_an_unknown_data_set_is_refused(db: Database) -> None:
         check_images(db, 7)
 
 
-def test_only_one_data_set_is_active(any_db: Database, tmp_path: Path) -> None:
+def test_several_data_sets_are_active(any_db: Database, tmp_path: Path) -> None:
     for name in ("one", "two"):
         register_dataset(any_db, write_images(tmp_path / name, 1))
     register_dataset(any_db, write_images(tmp_path / "three", 1), activate=False)
 
     def active() -> list[str]:
         with any_db.read() as session:
-            return list(session.scalars(select(Dataset.name).where(Dataset.active)))
+            return list(
+                session.scalars(select(Dataset.name).where(Dataset.active).order_by(Dataset.name))
+            )
 
-    assert active() == ["two"]
+    assert active() == ["one", "two"]
     with any_db.write() as session:
         activate_dataset(session, "three")
-    assert active() == ["three"]
+    assert active() == ["one", "three", "two"]
     with any_db.write() as session, pytest.raises(NotFound, match="registered: one, three, two"):
         activate_dataset(session, "four")
 

@@ -13,7 +13,12 @@ from sqlalchemy import select, update
 from labeler.accounts import sessions
 from labeler.app import create_app
 from labeler.assignment.leases import write_leases
-from labeler.campaigns.service import CampaignPlan, activate_campaign, create_campaign
+from labeler.campaigns.service import (
+    CampaignPlan,
+    activate_campaign,
+    create_campaign,
+    deactivate_campaign,
+)
 from labeler.config import Settings
 from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
@@ -193,6 +198,7 @@ def test_a_campaign_that_is_no_longer_active_is_refreshed_too(
     other = create_campaign(any_db, 1, CampaignPlan("other"))
     with any_db.write() as session:
         activate_campaign(session, other)
+        deactivate_campaign(session, campaign_id)
         session.get_one(Campaign, other).rules = session.get_one(Campaign, campaign_id).rules
     answer_all(visit("annotator"))
     assert acting.due(site) == [f"refresh_campaign {other}", f"refresh_campaign {campaign_id}"]

@@ -307,7 +307,7 @@ def test_own_answers_by_filter_and_page(
     assert ann.get("/me?answer=up").status_code == 422
     with db.read() as session:
         who = ann.annotator_id or 0
-        first = list_own_answers(session, who, answer="left", limit=3)
-        rest = list_own_answers(session, who, answer="left", before=first[-1].place, limit=3)
+        first = list_own_answers(session, who, 1, answer="left", limit=3)
+        rest = list_own_answers(session, who, 1, answer="left", before=first[-1].place, limit=3)
     assert [one.image.id for one in (*first, *rest)] == lefts
     assert "You have no such answer." in ann.get("/me?answer=center").text

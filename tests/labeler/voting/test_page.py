@@ -324,7 +324,7 @@ def test_why_there_is_no_image(visit: Visit, db: Database) -> None:
     with db.write() as session:
         campaign_of(session).active = False
     assert reason(ann)[0] == "no_campaign"
-    assert "images import" in reason(visit("admin"))[1]
+    assert "No campaign is active" in reason(visit("admin"))[1]
 
 
 def test_the_qualification_comes_first(visit: Visit, db: Database) -> None:

@@ -11,7 +11,12 @@ import pytest
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from labeler.campaigns.service import CampaignPlan, activate_campaign, create_campaign
+from labeler.campaigns.service import (
+    CampaignPlan,
+    activate_campaign,
+    create_campaign,
+    deactivate_campaign,
+)
 from labeler.config import Settings
 from labeler.consensus.priority import STEPS
 from labeler.consensus.store import rebuild
@@ -408,10 +413,11 @@ def test_the_majority_is_that_of_the_stored_votes_also_when_counted_anew(
 
 
 def activate_another(db: Database, dataset_id: int) -> int:
-    """Activate a new campaign with the same images; returns its id."""
+    """Activate a new campaign with the same images in place of the first; returns its id."""
     made = create_campaign(db, dataset_id, CampaignPlan("another"))
     with db.write() as session:
         activate_campaign(session, made)
+        deactivate_campaign(session, 1)
     return made
 
 
@@ -470,7 +476,7 @@ def test_an_earlier_answer_stays_after_another_campaign_became_active(
     first = vote(any_db, ada, one.image_id, "left", settings)
     activate_another(any_db, faces)
     changed = SubmittedAnswer(one.image_id, "right", "request-2", campaign_id=1)
-    with pytest.raises(Conflict, match="Another campaign is active"), any_db.write() as session:
+    with pytest.raises(Conflict, match="has ended"), any_db.write() as session:
         cast_vote(session, ada, changed, settings=settings, now=after(1))
     assert stored(any_db, first.vote_id).superseded_at is None
     undo(any_db, ada, first.vote_id, settings)  # undone, it is in hand again
@@ -492,6 +498,7 @@ def test_an_image_that_is_answered_anew_is_among_the_last_answers(
     vote(any_db, ada, images[0], "right", settings, now=after(22))
     with any_db.read() as session:
         last = [
-            (one.vote.image_id, one.vote.answer) for one in list_own_answers(session, ada, limit=3)
+            (one.vote.image_id, one.vote.answer)
+            for one in list_own_answers(session, ada, 1, limit=3)
         ]
     assert last == [(images[0], "right"), (images[3], "left"), (images[2], "left")]

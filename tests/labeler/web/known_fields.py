@@ -21,7 +21,7 @@ from labeler.web import (
 
 _READ = re.compile(
     r"(?:args|values|form|given|body)\.get(?:list)?\(\s*\"([\w-]+)\""
-    r"|(?:text|whole|uploaded_text|optional_row|address_id|address_whole)\(\s*\"([\w-]+)\""
+    r"|(?:text|whole|row_numbers|uploaded_text|optional_row|address_id|address_whole)\(\s*\"([\w-]+)\""
     r"|json_\w+\(\s*[\w.]+(?:\(\))?,\s*\"([\w-]+)\""
     r"|\"([\w-]+)\" in (?:request\.form|body)"
 )
@@ -37,11 +37,13 @@ _READERS = {
 _COMPOSED = {
     "verification": ("answer-1",),
     "campaigns": ("attribute-0", "confirmed", *Rules().as_dict()),
+    "campaign_states": ("confirmed",),
+    "groups": ("confirmed",),
     "gold": ("confirmed",),
     "subsets": ("confirmed", "label", "probability_from", "subset"),
     "image_imports": ("confirmed", "name", "fingerprint", "size"),
     "privacy": ("confirmed",),
-    "people": ("confirmed", "note", "role", "max_uses", "days"),
+    "people": ("confirmed", "note", "role", "group", "max_uses", "days"),
 }
 
 

@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy import update
 from werkzeug.routing import Rule
 
-from labeler.accounts import invites
+from labeler.accounts import groups, invites
 from labeler.accounts import service as accounts
 from labeler.accounts.passwords import hash_token
 from labeler.accounts.sessions import TOUCH_AFTER
@@ -56,6 +56,10 @@ ADMINS = {
     "person_account.confirm_anonymise",
     "person_account.anonymise",
     "person_account.create_reset_link",
+    "deletion.confirm_campaign",
+    "deletion.delete_campaign",
+    "deletion.confirm_dataset",
+    "deletion.delete_dataset",
     "privacy.edit",
     "privacy.save",
     "privacy.preview",
@@ -151,6 +155,7 @@ def worked(
                 expires_at=utc_now() + timedelta(hours=1),
             )
         )
+        group = groups.create_group(session, "Monday")
         image = session.get_one(Image, contested)
         session.add(Job(id=1, kind="fill_campaign", queue="labels", subject=1, parameters={}))
         queue_jobs.cancel(session, 1, "ada")
@@ -166,9 +171,10 @@ def worked(
         "image_id": contested,
         "sha_prefix": image.sha256[:HASH_DIGITS],
         "campaign_id": 1,
+        "dataset_id": dataset_id,
+        "group_id": group.id,
         "job_id": 1,
         "import_id": 1,
-        "dataset_id": dataset_id,
         "annotator_id": ada,
         "filename": "site.css",
         "topic": "quality",

@@ -1,0 +1,183 @@
+"""Deleting a data set with all its campaigns, for good. The image files stay where they are.
+
+As with a campaign (`labeler.campaigns.deletion`) the data set is marked first and then disappears
+batch by batch. The images go in one transaction at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import delete, func, select, text
+from sqlalchemy.orm import Session
+
+from labeler.audit.log import NOBODY, Actor, record
+from labeler.campaigns.deletion import BATCH, Progress
+from labeler.campaigns.deletion import remove_rows as remove_campaign
+from labeler.database.engine import Database
+from labeler.errors import Conflict, NotFound
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
+from labeler.models.images import Dataset, Image
+from labeler.models.proposals import ModelRun, Proposal, Publication
+from labeler.models.subsets import Subset, SubsetImage
+from labeler.models.voting import Vote
+
+GONE = "This data set does not exist any more. Somebody else may have deleted it just now."
+# Before an image goes, the database looks for rows about it, each time in the whole table.
+LOOKED_FOR = ("vote", "lease", "subset_image", "image_flag")
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetForecast:
+    """What goes with a data set. `votes`: in all its campaigns, also superseded ones.
+
+    `active`: the names of its active campaigns.
+    """
+
+    name: str
+    path: str
+    active: Sequence[str]
+    images: int
+    campaigns: int
+    votes: int
+    people: int
+    runs: int
+
+
+def forecast_deletion(session: Session, dataset_id: int) -> DatasetForecast:
+    """What `mark_deleted` will take away.
+
+    Raises:
+        NotFound: no such data set.
+    """
+    dataset = _existing(session, dataset_id)
+    own = select(Campaign.id).where(Campaign.dataset_id == dataset_id)
+    alive = Campaign.dataset_id == dataset_id, Campaign.deleted_at.is_(None)
+    votes, people = session.execute(
+        select(func.count(), func.count(Vote.annotator_id.distinct())).where(
+            Vote.campaign_id.in_(own)
+        )
+    ).one()
+
+    def count(table: Any, *conditions: Any) -> int:
+        return session.scalar(select(func.count()).select_from(table).where(*conditions)) or 0
+
+    active = select(Campaign.name).where(*alive, Campaign.active).order_by(Campaign.name)
+    return DatasetForecast(
+        dataset.name,
+        dataset.path,
+        session.scalars(active).all(),
+        images=count(Image, Image.dataset_id == dataset_id),
+        campaigns=count(Campaign, *alive),
+        votes=votes,
+        people=people,
+        runs=count(ModelRun, ModelRun.dataset_id == dataset_id),
+    )
+
+
+def mark_deleted(session: Session, dataset_id: int, by: Actor = NOBODY) -> DatasetForecast:
+    """Make a data set and its campaigns disappear, and log what went.
+
+    `remove_rows` then deletes their rows. The name is free at once. Of two people who delete it at
+    once, the second one is told.
+
+    Raises:
+        NotFound: no such data set, or somebody else has deleted it.
+        Conflict: one of its campaigns is active, or a model is being trained on it.
+    """
+    dataset = _existing(session, dataset_id, lock=True)
+    told = forecast_deletion(session, dataset_id)
+    if told.active:
+        raise Conflict(
+            f"The campaign {told.active[0]!r} of this data set is active. Deactivate it first."
+        )
+    in_training = ModelRun.dataset_id == dataset_id, ModelRun.status == "training"
+    if session.scalar(select(ModelRun.id).where(*in_training)) is not None:
+        raise Conflict("A model is being trained on this data set. Stop the training first.")
+    now = utc_now()
+    for campaign in session.scalars(select(Campaign).where(Campaign.dataset_id == dataset_id)):
+        campaign.archived_at = campaign.archived_at or now
+        campaign.deleted_at = campaign.deleted_at or now
+    dataset.deleted_at, dataset.name = now, f"deleted data set {dataset_id}"
+    numbers: dict[str, Any] = {"images": told.images, "campaigns": told.campaigns}
+    numbers |= {"votes": told.votes, "people": told.people}
+    record(session, "dataset_deleted", by, ("dataset", dataset_id), **numbers)
+    session.flush()
+    return told
+
+
+def remove_rows(db: Database, dataset_id: int, progress: Progress | None = None) -> list[int]:
+    """Delete the rows of a marked data set; returns the numbers of its campaigns.
+
+    The call may be stopped and repeated at any time.
+
+    Raises:
+        Conflict: the data set is not marked.
+    """
+    with db.read() as session:
+        dataset = session.get(Dataset, dataset_id)
+        if dataset is None:
+            return []
+        if dataset.deleted_at is None:
+            raise Conflict(f"The data set {dataset.name!r} is not to be deleted.")
+        of_dataset = select(Campaign.id).where(Campaign.dataset_id == dataset_id)
+        campaign_ids = list(session.scalars(of_dataset))
+        runs = list(session.scalars(select(ModelRun.id).where(ModelRun.dataset_id == dataset_id)))
+    for campaign_id in campaign_ids:
+        remove_campaign(db, campaign_id, progress)
+    for run_id in runs:
+        _remove_proposals(db, run_id)
+    with db.write() as session:
+        _remove_images(session, dataset_id, runs)
+    return campaign_ids
+
+
+def find_marked(session: Session) -> Sequence[int]:
+    """The data sets that are marked and still there."""
+    return session.scalars(
+        select(Dataset.id).where(Dataset.deleted_at.is_not(None)).order_by(Dataset.id)
+    ).all()
+
+
+def _remove_proposals(db: Database, run_id: int) -> None:
+    of_run = select(Proposal.image_id).where(Proposal.model_run_id == run_id)
+    while True:
+        with db.write() as session:
+            batch = session.scalars(of_run.order_by(Proposal.image_id).limit(BATCH)).all()
+            if not batch:
+                return
+            _delete(
+                session, Proposal, Proposal.model_run_id == run_id, Proposal.image_id.in_(batch)
+            )
+
+
+def _remove_images(session: Session, dataset_id: int, runs: Sequence[int]) -> None:
+    """Delete the runs, the images and the data set, with indexes for the look into other tables."""
+    for table in LOOKED_FOR:
+        session.execute(text(f"CREATE INDEX ix_{table}_in_deletion ON {table} (image_id)"))
+    subsets = select(Subset.id).where(Subset.dataset_id == dataset_id)
+    _delete(session, SubsetImage, SubsetImage.subset_id.in_(subsets))
+    _delete(session, Subset, Subset.dataset_id == dataset_id)
+    _delete(session, Publication, Publication.model_run_id.in_(runs))
+    _delete(session, ModelRun, ModelRun.dataset_id == dataset_id)
+    _delete(session, Image, Image.dataset_id == dataset_id)
+    _delete(session, Dataset, Dataset.id == dataset_id)
+    for table in LOOKED_FOR:
+        session.execute(text(f"DROP INDEX ix_{table}_in_deletion"))
+
+
+def _delete(session: Session, table: Any, *conditions: Any) -> None:
+    session.execute(delete(table).where(*conditions).execution_options(synchronize_session=False))
+
+
+def _existing(session: Session, dataset_id: int, *, lock: bool = False) -> Dataset:
+    query = select(Dataset).where(Dataset.id == dataset_id)
+    if lock:
+        query = query.with_for_update(of=Dataset)
+    dataset = session.scalar(query.execution_options(populate_existing=True))
+    if dataset is None or dataset.deleted_at is not None:
+        raise NotFound(GONE)
+    return dataset

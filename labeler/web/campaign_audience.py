@@ -1,0 +1,43 @@
+"""The choice of who may label in a campaign, as the form of a campaign shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from labeler.accounts.groups import list_groups
+from labeler.accounts.service import list_people
+from labeler.web.campaign_forms import CampaignForm, Choice
+from labeler.web.formatting import plural
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceChoices:
+    """Groups and people as options. Closed accounts are options only if they are chosen."""
+
+    groups: list[Choice]
+    people: list[Choice]
+
+    @property
+    def chosen_people(self) -> int:
+        """How many people are chosen by name."""
+        return sum(one.chosen != "" for one in self.people)
+
+
+def audience_choices(session: Session, form: CampaignForm) -> AudienceChoices:
+    """Return the options of a form."""
+    groups = [
+        Choice(
+            str(one.group.id),
+            f"{one.group.name} ({one.members:,} {plural(one.members, 'member')})",
+            "yes" if one.group.id in form.groups else "",
+        )
+        for one in list_groups(session)
+    ]
+    people = [
+        Choice(str(one.id), one.username, "yes" if one.id in form.people else "")
+        for one in (person.annotator for person in list_people(session))
+        if one.deactivated_at is None or one.id in form.people
+    ]
+    return AudienceChoices(groups, people)

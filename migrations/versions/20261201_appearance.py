@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "20261201e"
+revision = "20261201a"
 down_revision = "20261130a"
 branch_labels = None
 depends_on = None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "20261201d"
-down_revision = "20261130a"
+revision = "20261201b"
+down_revision = "20261201a"
 branch_labels = None
 depends_on = None
 

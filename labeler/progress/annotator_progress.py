@@ -225,7 +225,8 @@ def own_progress(
         zone: today starts at midnight of this time zone.
         counted_up_to: with more images left, `remaining` is None.
     """
-    midnight, _ = midnights(now or utc_now(), 1, zone)
+    now = now or utc_now()
+    midnight, _ = midnights(now, 1, zone)
     mine = and_(
         Vote.campaign_id == Campaign.id,
         Vote.annotator_id == annotator_id,

@@ -267,7 +267,7 @@ def test_a_case_tells_all(
     assert case.model == pytest.approx((0.1, 0.2, 0.7))
     assert [one.vote.answer for one in case.votes] == list(SPLIT)
     assert len({one.person.id for one in case.votes}) == 3
-    assert case.decided_by == ""
+    assert case.decided_by is None
     assert case_of(any_db, campaign_id, second).model is None
     with pytest.raises(NotFound):
         case_of(any_db, campaign_id, 999)

@@ -45,6 +45,21 @@ NO_ENTRY = {
     "flags.withdraw": "the flag itself keeps who and when, and is never deleted",
     "messages.read_own": "it only tells that somebody has read a message",
     "messages.read": "it only tells that somebody has read a message",
+    "image_imports.receive": "it continues an upload, whose beginning is logged",
+    "image_imports.finish": "it ends an upload, whose beginning is logged",
+    **dict.fromkeys(
+        (
+            "image_imports.begin",
+            "image_imports.upload_form",
+            "image_imports.add_from_server",
+            "image_imports.retry",
+            "image_imports.cancel",
+        ),
+        "its entry is tested in image_imports/test_uploads.py: it needs files and a failed job",
+    ),
+    "dashboard.set_first_steps": "it hides a list for one person",
+    "voting.choose_campaign": "it changes only where the person labels",
+    "images.measure_poses": "it measures images, and changes no label",
     "mean_faces.make_mean_faces": "it draws a figure, and changes no label",
 }
 

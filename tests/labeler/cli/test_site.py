@@ -117,7 +117,7 @@ def test_choosing_the_active_data_set(ready: Path, tmp_path: Path) -> None:
     run("images", "import", str(write_images(tmp_path / "two", 1)), "--no-activate")
     assert "* one" in run("images", "list").output
     said = run("images", "import", str(write_images(tmp_path / "three", 1))).stderr
-    assert "people now get images of the campaign 'three'. Until now it was 'one'" in said
+    assert "the campaign 'three' is now active beside 'one'" in said
     run("campaigns", "activate", "one")
     assert "two is active" in run("images", "activate", "two").output
     assert "* two" in run("images", "list").output

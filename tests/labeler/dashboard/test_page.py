@@ -176,18 +176,6 @@ def test_agreement_tells_what_it_can(boss: Browser, db: Database, campaign_id: i
     assert "the scale" not in page
 
 
-def test_people_are_under_their_pseudonyms_where_they_are_compared(
-    boss: Browser, db: Database, campaign_id: int
-) -> None:
-    refresh_campaign(db, 1)
-    page = boss.get("/admin/agreement").text
-    with db.read() as session:
-        people = session.scalars(select(Annotator).where(Annotator.username == "zoe")).all()
-    for person in people:
-        assert person.pseudonym in page
-        assert person.username not in page
-
-
 def test_the_fragment_is_the_page_without_its_frame(
     boss: Browser, db: Database, campaign_id: int
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from labeler.errors import StorageFull, WrongOffset
 from labeler.image_imports import service as imports
 from labeler.image_imports.service import NewUpload
 from labeler.image_imports.storage import UploadedFile, UploadFolder
+from labeler.models.audit import AuditEvent
 from labeler.models.campaigns import Campaign
 from labeler.models.image_imports import ImageImport
 from labeler.models.images import Dataset, Image
@@ -279,6 +281,12 @@ def test_cancel_while_the_job_waits_and_after_it_failed(
     with db.read() as session:
         assert not session.scalars(select(Dataset)).all()
         assert not session.scalars(select(ImageImport)).all()
+        logged = Counter(session.scalars(select(AuditEvent.action)))
+    assert (logged["import_begun"], logged["import_retried"], logged["import_cancelled"]) == (
+        2,
+        1,
+        2,
+    )
 
 
 def test_cancelling_after_the_registration_began_removes_its_rows(

@@ -58,7 +58,6 @@ NO_ENTRY = {
         "its entry is tested in image_imports/test_uploads.py: it needs files and a failed job",
     ),
     "dashboard.set_first_steps": "it hides a list for one person",
-    "voting.choose_campaign": "it changes only where the person labels",
     "images.measure_poses": "it measures images, and changes no label",
     "mean_faces.make_mean_faces": "it draws a figure, and changes no label",
 }

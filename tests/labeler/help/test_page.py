@@ -12,6 +12,11 @@ from labeler.web.manage_menu import PAGES
 from tests.labeler.conftest import Visit
 
 HELP = re.compile(r'<a class="help-link" href="([^"]+)"')
+NO_PAGES = (
+    "/admin/mean-faces.png",
+    "/admin/data-sets/imports/unfinished",  # JSON
+    "/admin/data-sets/server",  # unless the settings allow folders
+)
 MAX_WORDS = 25  # in a sentence
 MAX_TEXT = 1500  # characters of a topic
 
@@ -42,7 +47,7 @@ def test_every_page_of_manage_leads_to_its_help(app: Flask, visit: Visit) -> Non
     ):
         answer = boss.get(address)
         if answer.status_code != 200 or answer.mimetype != "text/html":
-            assert address == "/admin/mean-faces.png", address
+            assert address in NO_PAGES, address
             continue
         (link,) = HELP.findall(answer.text)
         assert boss.get(link).status_code == 200, (address, link)

@@ -69,12 +69,12 @@ def test_cut_off_in_the_middle(tmp_path: Path, part: float) -> None:
 def test_a_bomb(tmp_path: Path) -> None:
     nothing = bytes(30 * 2**20)
     bomb = make_zip([(f"{number}.jpg", nothing) for number in range(10)], zipfile.ZIP_DEFLATED)
-    assert len(bomb) < 10**6
+    assert len(bomb) < 2 * 10**6
     with pytest.raises(BrokenData, match=r"would unpack to 314,572,800\..* zip bomb"):
         check(tmp_path / "a.zip", bomb)
 
 
-@pytest.mark.parametrize("count", [2_000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [10_000, pytest.param(100_000, marks=pytest.mark.slow)])
 def test_too_many_images(tmp_path: Path, count: int) -> None:
     path = tmp_path / "a.zip"
     path.write_bytes(make_zip((f"{number}.jpg", b"") for number in range(count)))

@@ -35,8 +35,10 @@ def find_people(
         after: only accounts behind this user name, or this pseudonym without names.
 
     Raises:
-        InvalidInput: the search is too long.
+        InvalidInput: the search is too long, or a text has characters that no name has.
     """
+    if not (search + after).isprintable():
+        raise InvalidInput("The search has characters that no name has. Type it again.")
     if len(search) > MAX_SEARCH:
         raise InvalidInput(f"The search has {len(search)} characters; {MAX_SEARCH} are allowed.")
     order: Any = Annotator.username if by_name else Annotator.pseudonym

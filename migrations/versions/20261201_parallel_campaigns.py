@@ -62,11 +62,11 @@ def upgrade() -> None:
     _change_campaign()
     _create_groups()
     _create_audience()
-    op.add_column("invite", sa.Column("group_id", sa.Integer(), nullable=True))
-    with op.batch_alter_table("invite") as invite:
-        invite.create_foreign_key(
-            "fk_invite_group_id_annotator_group", "annotator_group", ["group_id"], ["id"]
-        )
+    # Not by a batch: accounts refer to invites, so SQLite could not drop the table.
+    op.execute(
+        "ALTER TABLE invite ADD COLUMN group_id INTEGER CONSTRAINT "
+        "fk_invite_group_id_annotator_group REFERENCES annotator_group (id)"
+    )
     _guard_votes(f"WHEN NOT {IN_DELETION}", POSTGRES_DELETION)
 
 
@@ -83,9 +83,7 @@ def downgrade() -> None:
             "delete them first: python manage.py campaigns list --archived"
         )
     _guard_votes("", "")
-    with op.batch_alter_table("invite") as invite:
-        invite.drop_constraint("fk_invite_group_id_annotator_group", type_="foreignkey")
-        invite.drop_column("group_id")
+    op.drop_column("invite", "group_id")
     for table in reversed(NEW_TABLES):
         op.drop_table(table)
     op.drop_column("dataset", "deleted_at")

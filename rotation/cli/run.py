@@ -67,7 +67,7 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
 )
 @click.option(
     "--sources",
-    metavar="FILE|NAME,...",
+    metavar="LIST|NAME,...",
     help="Instead of --source: many images, as a list (a CSV file with a column filename, or one "
     "name per line) or by name. Each gets a folder, and --out an index.",
 )
@@ -250,7 +250,7 @@ def run(**params: Any) -> None:
           --sources sources.csv --subset subset.csv --out turned/
     """
     if (params["source"] is None) == (params["sources"] is None):
-        raise click.UsageError("Give --source NAME or --sources FILE|NAME,..., one of them.")
+        raise click.UsageError("Give --source NAME or --sources LIST|NAME,..., one of them.")
     if params["sources"] is not None:
         _run_bulk(params)
     else:

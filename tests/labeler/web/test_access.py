@@ -45,6 +45,8 @@ PUBLIC = {
     "accounts.do_join",
     "accounts.reset",
     "accounts.do_reset",
+    "appearance.choose",
+    "appearance.save",
 }
 ADMINS = {
     "people.invites",
@@ -221,8 +223,10 @@ def expected_statuses(role: str, rule: Rule) -> set[int]:
         return {403}
     if role == "admin" and rule.endpoint == "accounts.confirm_close":
         return {409}  # this is the only admin
-    # There is no figure yet, and the person has seen no image that they could flag.
-    absent = {"mean_faces.mean_faces_png", "flags.new"}
+    # No figure is there, the person has seen no image that they could flag, and the upload is not
+    # theirs.
+    absent = {"mean_faces.mean_faces_png", "flags.new", "image_imports.offset"}
+    absent.add("image_imports.server_folder")  # the settings allow none
     return {404} if rule.endpoint in absent else {200, 302}
 
 

@@ -377,14 +377,14 @@ def test_a_hole_is_noticed(
     app, annotator, admin = fuzzer.app, fuzzer.people["annotator"], fuzzer.people["admin"]
     views = {"error": access.public(_broken), "markup": access.public(lambda: fuzzing.MARK)}
     if hole == "role":
-        view = app.view_functions["campaigns.pause_campaign"]
+        view = app.view_functions["campaign_states.pause"]
         monkeypatch.setattr(view, "allowed_roles", frozenset(ROLES))
     elif hole == "token":
         monkeypatch.setattr(access, "_check_token", lambda: None)
     elif hole in views:
         monkeypatch.setitem(app.view_functions, "home.guide", views[hole])
     rules = {rule.endpoint: rule for rule in app.url_map.iter_rules()}
-    pause, guide = rules["campaigns.pause_campaign"], rules["home.guide"]
+    pause, guide = rules["campaign_states.pause"], rules["home.guide"]
     path, right = "/admin/campaigns/1/pause", [("X-CSRFToken", annotator.token)]
     fuzzer.send(Sent(guide, "GET", "/guide", annotator, [], b"", True))
     fuzzer.send(Sent(pause, "POST", path, annotator, right, b"", False))

@@ -149,7 +149,7 @@ def test_members_are_picked_by_the_azimuth_of_their_light(
     azimuths = tmp_path / "proposals.csv"
     rows = [f"{name},{-40 if k % 2 else ''}" for k, name in enumerate(names)]
     azimuths.write_text("\n".join(["filename,azimuth_deg", *rows]))
-    choices = ["--light-window", "30", "--azimuths", str(azimuths), "--window", "45"]
+    choices = ["--light-window", "30", "--azimuths", str(azimuths), "--window", "30"]
     choices += ["--yaw", "0", "--attributes", "none"]
     result = turn(heads, model, tmp_path, *choices, "--light-azimuth", "-20")
     assert result.exit_code == 0, result.output

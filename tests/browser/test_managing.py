@@ -244,13 +244,15 @@ def required_votes(site: Site, campaign_id: int) -> int:
 def test_closing_an_account_and_a_role_ask_first(site: Site, sign_in: SignIn) -> None:
     ann, boss = sign_in(), sign_in("admin")
     page = boss.page
-    page.goto(f"/admin/people/{ann.annotator_id}")
+    page.goto("/admin/people")
+    page.get_by_role("link", name=ann.username).click()
     page.get_by_text("Change the account").click()
     page.get_by_role("button", name=f"Close account of {ann.username}").click()
     say_yes(boss, "Close the account", "signed out of 1 browser", "0 votes")
     page.get_by_role("button", name=f"Reopen the account of {ann.username}").first.click()
     expect(page.locator(".message.success")).to_contain_text("is open again")
-    page.goto(f"/admin/people/{ann.annotator_id}")
+    page.goto("/admin/people")
+    page.get_by_role("link", name=ann.username).click()
     page.get_by_text("Change the account").click()
     page.get_by_label(f"Role of {ann.username}", exact=True).select_option("admin")
     page.get_by_role("button", name=f"Set role of {ann.username}").click()

@@ -62,8 +62,11 @@ def due_at(db: Database) -> int | None:
 
 
 def due(db: Database) -> int | None:
+    """The one campaign whose run is due; None if none is."""
     with db.read() as session:
-        return find_due(session)
+        found = find_due(session)
+    assert len(found) <= 1
+    return found[0] if found else None
 
 
 def run_with(db: Database, dataset_id: int, votes: int) -> int:

@@ -28,6 +28,7 @@ from labeler.accounts.passwords import hash_password
 from labeler.app import create_app
 from labeler.audit.log import Actor
 from labeler.campaigns import service as campaigns
+from labeler.campaigns.archive import restore_campaign
 from labeler.campaigns.participation import set_status
 from labeler.config import Settings
 from labeler.database.engine import Database
@@ -417,6 +418,8 @@ def test_random_requests_do_no_harm(
 def keep_labelling_possible(fuzzer: Fuzzer, db: Database) -> None:
     """Undo what ends most work: another campaign, a pause. At times people have to qualify."""
     with db.write() as session:
+        if campaigns.get_campaign(session, 1).archived_at is not None:
+            restore_campaign(session, 1)
         campaigns.activate_campaign(session, 1)
         campaigns.resume_campaign(session, 1)
     training = fuzzer.rng.choice((0, 0, 2))

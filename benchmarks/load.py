@@ -109,8 +109,9 @@ async def _vote(
     ballot = image, person.id, answer
     drive.log.sent[request] = ballot
     body = {"image_id": image, "answer": answer, "request_id": request, "elapsed_ms": 900}
+    body |= {"campaign_id": drive.campaign_id, "then": 1}  # as the page does
     try:
-        reply = await browser.post("/label/votes", {**body, "then": 1}, drive.vote)
+        reply = await browser.post("/label/votes", body, drive.vote)
     except RefusedError as error:
         drive.log.refused.append(str(error))
         return []

@@ -127,9 +127,9 @@ def cast_vote(
 def _next_images(
     session: Session, context: VoteContext, count: int, settings: Settings, now: datetime
 ) -> list[LeasedImage]:
-    """Step 6 of `cast_vote`. A vote in another campaign is followed by the current one."""
+    """Step 6 of `cast_vote`. The campaign of the vote need not be the person's current one."""
     annotator: AnnotatorState | None = context.annotator
-    if not context.current:
+    if not context.only_one:
         annotator = load_annotator_state(session, context.annotator.annotator_id, now=now)
     if annotator is None:
         return []

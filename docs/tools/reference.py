@@ -23,6 +23,7 @@ REFERENCE = ROOT / "docs" / "reference"
 NOTE = "<!-- Written by `make reference`; do not edit. -->\n\n"
 NEEDED = re.compile(r"^too weak: |^enter |,? (?:is|are) needed")
 POSTGRES = "postgresql://HOST/NAME"
+FOLDERS = {"SIDELIGHT_IMAGE_ROOTS": "folders, parted by colons"}  # no wrong value tells it
 SECRET = "reference-only-0123456789-abcdefghij"
 
 
@@ -51,7 +52,13 @@ def settings_page() -> str:
             if on_postgres[name] != default:
                 shown += f"; with PostgreSQL `{on_postgres[name]}`"
             link = f"[`{name}`](../settings.md#{name.lower()})"
-            rows.append((link, shown if default else "", cell(allowed.get(name, "a folder"))))
+            rows.append(
+                (
+                    link,
+                    shown if default else "",
+                    cell(allowed.get(name, FOLDERS.get(name, "a folder"))),
+                )
+            )
     return _page(
         "Settings",
         "Sidelight reads its settings from environment variables when it starts. "

@@ -1,7 +1,8 @@
 """Archived campaigns: put away with their votes, and restored.
 
-An archived campaign is not active and in no list. Nobody can change it. Images that people hold at
-that moment can still be answered, so that no answer is lost. Other campaigns may take its name.
+An archived campaign is not active and in no list. Its name, rules, period and people cannot be
+changed. Images that people hold at that moment can still be answered, so that no answer is lost.
+Other campaigns may take its name.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def ask_archiving(session: Session, found: Campaign) -> tuple[str, int]:
     """Ask before a campaign is put away."""
     effects = [
         *(_stopping(session, found) if found.active else []),
-        f"{found.name} is no longer in the list of campaigns, and nobody can change it. Other "
+        f"{found.name} is no longer in the list of campaigns, and nobody gets its images. Other "
         "campaigns can take its name.",
         "Its votes and labels stay. You can restore it at any time.",
     ]

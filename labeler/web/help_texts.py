@@ -73,7 +73,7 @@ TOPICS = {
             ),
             (
                 "Archived",
-                "Put away with votes and labels. Nobody can change it, and it can be restored.",
+                "Put away with votes and labels. Nobody gets its images. It can be restored.",
             ),
             ("Paused", "Nobody gets new images. People can still answer those that they have."),
             (

@@ -161,7 +161,7 @@ def assign(name: str, everybody: bool, people: tuple[str, ...], groups: tuple[st
 @click.command()
 @click.argument("name")
 def archive(name: str) -> None:
-    """Put the campaign away. Its votes and labels stay; it is in no list and nobody gets its images.
+    """Put the campaign away. Its votes and labels stay. It is in no list; nobody gets its images.
 
     \b
     Example:

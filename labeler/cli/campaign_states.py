@@ -14,6 +14,7 @@ from labeler.campaigns.audience import Audience, count_audience, load_audience, 
 from labeler.campaigns.period import set_period
 from labeler.cli.context import open_database, progress_bar
 from labeler.config import load_settings
+from labeler.jobs.deletion import mark_campaign
 from labeler.mean_faces.files import remove as remove_figures
 from labeler.models.campaigns import Campaign
 
@@ -212,7 +213,7 @@ def delete(name: str, yes: bool) -> None:
         if not yes:
             ask_for_name(told.name)
         with db.write() as session:
-            deletion.mark_deleted(session, campaign_id)
+            mark_campaign(session, campaign_id)
         with progress_bar("Deleting", " rows") as report:
             deletion.remove_rows(db, campaign_id, report)
         remove_figures(settings.home, campaign_id)

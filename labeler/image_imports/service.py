@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from labeler.audit.log import Actor, record
@@ -30,11 +30,12 @@ from labeler.image_imports.storage import (
     new_folder_name,
 )
 from labeler.image_imports.zip_check import check_images_at
+from labeler.images import deletion
 from labeler.images.checking import CheckReport, check_images
+from labeler.images.pose_measuring import remove_poses
 from labeler.images.registration import register_dataset
-from labeler.models.campaigns import Campaign
-from labeler.models.image_imports import ImageImport
-from labeler.models.images import Dataset, Image
+from labeler.models.image_imports import OPEN_STATES, ImageImport
+from labeler.models.images import Dataset
 from rotation.data.celeba import FILE_STEMS
 from rotation.reading import real_path
 
@@ -43,7 +44,6 @@ ANNOTATION_NAMES = tuple(
 )
 MAX_NAME = 100
 MAX_ANNOTATION_BYTES = 512 * 2**20
-OPEN_STATES = ("receiving", "checking")
 NAMED = 10  # broken files in the log
 Report = Callable[[str, int, int], None]
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -132,6 +132,12 @@ def list_open(session: Session) -> Sequence[ImageImport]:
     return session.scalars(wanted.order_by(ImageImport.id.desc())).all()
 
 
+def find_cancelled(session: Session) -> Sequence[int]:
+    """Return the numbers of the imports that are cancelled and still there."""
+    wanted = select(ImageImport.id).where(ImageImport.state == "cancelled")
+    return session.scalars(wanted.order_by(ImageImport.id)).all()
+
+
 def folder_of(settings: Settings, found: ImageImport) -> UploadFolder:
     """Return the folder of an upload."""
     files = [UploadedFile(name, size) for name, size in found.files]
@@ -217,22 +223,26 @@ def record_retry(session: Session, found: ImageImport, by: Actor) -> None:
 def remove_import(db: Database, settings: Settings, import_id: int) -> None:
     """Remove what a cancelled import has left: rows of images, its data set, and its files.
 
-    A data set for which somebody has created a campaign stays, with its files.
+    A data set for which somebody has created a campaign stays, with its files. The call may be
+    stopped and repeated at any time.
     """
     with db.write() as session:
         found = session.get(ImageImport, import_id)
         if found is None or found.state != "cancelled":
             return
         dataset = dataset_of(session, settings, found)
-        if dataset is not None and _is_used(session, dataset.id):
+        if dataset is not None and not deletion.mark_unused(session, dataset.id):
             found.state = "done"
             return
-        if dataset is not None:
-            session.execute(delete(Image).where(Image.dataset_id == dataset.id))
-            session.delete(dataset)
-        if found.files:
+        if not found.files:  # nothing else is left, and another import may have its name and path
+            session.delete(found)
+    if dataset is not None:
+        deletion.remove_rows(db, dataset.id)
+        remove_poses(settings.home, dataset.id)
+    if found.files:
+        with db.write() as session:
             folder_of(settings, found).remove()
-        session.delete(found)
+            session.delete(found)
 
 
 def register_images(
@@ -346,8 +356,3 @@ def _outstanding(session: Session, settings: Settings) -> int:
     return sum(
         found.size - folder_of(settings, found).received() for found in session.scalars(begun)
     )
-
-
-def _is_used(session: Session, dataset_id: int) -> bool:
-    used = select(Campaign.id).where(Campaign.dataset_id == dataset_id)
-    return session.scalar(used.limit(1)) is not None

@@ -20,6 +20,7 @@ from labeler.database.engine import Database
 from labeler.errors import Conflict, NotFound
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
+from labeler.models.image_imports import OPEN_STATES, ImageImport
 from labeler.models.images import Dataset, Image
 from labeler.models.proposals import ModelRun, Proposal, Publication
 from labeler.models.subsets import Subset, SubsetImage
@@ -34,7 +35,7 @@ LOOKED_FOR = ("vote", "lease", "subset_image", "image_flag")
 class DatasetForecast:
     """What goes with a data set. `votes`: in all its campaigns, also superseded ones.
 
-    `active`: the names of its active campaigns.
+    `active`: the names of its active campaigns. `importing`: whether an import of it is open.
     """
 
     name: str
@@ -45,6 +46,7 @@ class DatasetForecast:
     votes: int
     people: int
     runs: int
+    importing: bool
 
 
 def forecast_deletion(session: Session, dataset_id: int) -> DatasetForecast:
@@ -66,6 +68,7 @@ def forecast_deletion(session: Session, dataset_id: int) -> DatasetForecast:
         return session.scalar(select(func.count()).select_from(table).where(*conditions)) or 0
 
     active = select(Campaign.name).where(*alive, Campaign.active).order_by(Campaign.name)
+    importing = ImageImport.name == dataset.name, ImageImport.state.in_(OPEN_STATES)
     return DatasetForecast(
         dataset.name,
         dataset.path,
@@ -75,6 +78,7 @@ def forecast_deletion(session: Session, dataset_id: int) -> DatasetForecast:
         votes=votes,
         people=people,
         runs=count(ModelRun, ModelRun.dataset_id == dataset_id),
+        importing=count(ImageImport, *importing) > 0,
     )
 
 
@@ -86,7 +90,8 @@ def mark_deleted(session: Session, dataset_id: int, by: Actor = NOBODY) -> Datas
 
     Raises:
         NotFound: no such data set, or somebody else has deleted it.
-        Conflict: one of its campaigns is active, or a model is being trained on it.
+        Conflict: one of its campaigns is active, an import of it is open, or a model is being
+            trained on it.
     """
     dataset = _existing(session, dataset_id, lock=True)
     told = forecast_deletion(session, dataset_id)
@@ -94,14 +99,14 @@ def mark_deleted(session: Session, dataset_id: int, by: Actor = NOBODY) -> Datas
         raise Conflict(
             f"The campaign {told.active[0]!r} of this data set is active. Deactivate it first."
         )
+    if told.importing:
+        raise Conflict(
+            f"The import of {told.name!r} has not ended. Wait until it has ended, or cancel it."
+        )
     in_training = ModelRun.dataset_id == dataset_id, ModelRun.status == "training"
     if session.scalar(select(ModelRun.id).where(*in_training)) is not None:
         raise Conflict("A model is being trained on this data set. Stop the training first.")
-    now = utc_now()
-    for campaign in session.scalars(select(Campaign).where(Campaign.dataset_id == dataset_id)):
-        campaign.archived_at = campaign.archived_at or now
-        campaign.deleted_at = campaign.deleted_at or now
-    dataset.deleted_at, dataset.name = now, f"deleted data set {dataset_id}"
+    _mark(session, dataset)
     numbers: dict[str, Any] = {"images": told.images, "campaigns": told.campaigns}
     numbers |= {"votes": told.votes, "people": told.people}
     record(session, "dataset_deleted", by, ("dataset", dataset_id), **numbers)
@@ -109,20 +114,38 @@ def mark_deleted(session: Session, dataset_id: int, by: Actor = NOBODY) -> Datas
     return told
 
 
+def mark_unused(session: Session, dataset_id: int) -> bool:
+    """Make a data set disappear that no campaign uses; returns False if one does.
+
+    An archived campaign uses it too, a deleted one does not. `remove_rows` then deletes the rows.
+
+    Raises:
+        NotFound: no such data set, or somebody else has deleted it.
+    """
+    dataset = _existing(session, dataset_id, lock=True)
+    used = Campaign.dataset_id == dataset_id, Campaign.deleted_at.is_(None)
+    if session.scalar(select(Campaign.id).where(*used).limit(1)) is not None:
+        return False
+    _mark(session, dataset)
+    return True
+
+
 def remove_rows(db: Database, dataset_id: int, progress: Progress | None = None) -> list[int]:
     """Delete the rows of a marked data set; returns the numbers of its campaigns.
 
-    The call may be stopped and repeated at any time.
+    The call may be stopped and repeated at any time. A campaign that an earlier version has let
+    somebody create after the mark goes too.
 
     Raises:
         Conflict: the data set is not marked.
     """
-    with db.read() as session:
+    with db.write() as session:
         dataset = session.get(Dataset, dataset_id)
         if dataset is None:
             return []
         if dataset.deleted_at is None:
             raise Conflict(f"The data set {dataset.name!r} is not to be deleted.")
+        _mark_campaigns(session, dataset_id)
         of_dataset = select(Campaign.id).where(Campaign.dataset_id == dataset_id)
         campaign_ids = list(session.scalars(of_dataset))
         runs = list(session.scalars(select(ModelRun.id).where(ModelRun.dataset_id == dataset_id)))
@@ -140,6 +163,22 @@ def find_marked(session: Session) -> Sequence[int]:
     return session.scalars(
         select(Dataset.id).where(Dataset.deleted_at.is_not(None)).order_by(Dataset.id)
     ).all()
+
+
+def _mark(session: Session, dataset: Dataset) -> None:
+    _mark_campaigns(session, dataset.id)
+    dataset.deleted_at, dataset.name = utc_now(), f"deleted data set {dataset.id}"
+    session.flush()
+
+
+def _mark_campaigns(session: Session, dataset_id: int) -> None:
+    unmarked = Campaign.dataset_id == dataset_id, Campaign.deleted_at.is_(None)
+    now = utc_now()
+    for campaign in session.scalars(select(Campaign).where(*unmarked)):
+        campaign.active = False
+        campaign.archived_at = campaign.archived_at or now
+        campaign.deleted_at = now
+    session.flush()
 
 
 def _remove_proposals(db: Database, run_id: int) -> None:

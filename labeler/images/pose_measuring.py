@@ -51,9 +51,15 @@ def measure_missing_yaw(
         ids = dict(session.execute(wanted).all())
     if not ids:
         raise Conflict("The yaw of all usable images is known already.")
+    (home / FOLDER).mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     with open_source(path) as source:
         poses = _measure_all(path, source, _cache_file(home, dataset_id), list(ids), progress)
     return store_poses(db, ids, poses)
+
+
+def remove_poses(home: Path, dataset_id: int) -> None:
+    """Remove the measured poses of a data set that is deleted. Another one may get its number."""
+    _cache_file(home, dataset_id).unlink(missing_ok=True)
 
 
 def _measure_all(
@@ -91,6 +97,4 @@ def _measure(source: ImageSource, names: Sequence[str]) -> list[PoseRow]:
 
 
 def _cache_file(home: Path, dataset_id: int) -> Path:
-    folder = home / FOLDER
-    folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-    return folder / f"dataset-{dataset_id}.csv"
+    return home / FOLDER / f"dataset-{dataset_id}.csv"

@@ -223,10 +223,14 @@ def delete_campaign(context: JobContext, campaign_id: int) -> None:
 
 @job("delete_dataset", "delete a data set", subject="dataset", once=True)
 def delete_dataset(context: JobContext, dataset_id: int) -> None:
-    """Delete the rows of a data set that is marked, and the figures of its campaigns."""
-    counter = context.counter("deleting rows")
-    for campaign_id in dataset_deletion.remove_rows(context.db, dataset_id, counter):
-        remove_figures(context.settings.home, campaign_id)
+    """Delete the rows of a data set that is marked, its poses, and the figures of its campaigns."""
+    from labeler.images.pose_measuring import remove_poses  # late: NumPy
+
+    counter, home = context.counter("deleting rows"), context.settings.home
+    with work_lock(context.db, AdvisoryLock.IMPORT):
+        for campaign_id in dataset_deletion.remove_rows(context.db, dataset_id, counter):
+            remove_figures(home, campaign_id)
+        remove_poses(home, dataset_id)
 
 
 @job("draw_mean_faces", "draw the mean faces", subject="campaign", queue="figures")
@@ -271,10 +275,11 @@ def queue_due(db: Database) -> list[str]:
     """Queue the jobs that follow from what is stored; returns what was queued, in words.
 
     The worker calls this every minute. Only the database decides what is due: new votes, rules
-    that some rows do not follow yet, enough votes for another training, a deletion that was
-    interrupted. A due job that has failed
-    is queued again after `RETRY_DUE_AFTER`. A step that fails stops no other step.
+    that some rows do not follow yet, enough votes for another training, a deletion or the removal
+    of a cancelled import that was interrupted. A due job that has failed is queued again after
+    `RETRY_DUE_AFTER`. A step that fails stops no other step.
     """
+    from labeler.image_imports.service import find_cancelled  # late: NumPy
     from labeler.proposals import schedule
     from labeler.quality.refresh import find_due  # late: NumPy
 
@@ -289,6 +294,7 @@ def queue_due(db: Database) -> list[str]:
         ]
         wanted += [(delete_dataset, one, {}) for one in dataset_deletion.find_marked(session)]
         wanted += [(delete_campaign, one, {}) for one in campaign_deletion.find_marked(session)]
+        wanted += [(remove_import, one, {}) for one in find_cancelled(session)]
         wanted = [each for each in wanted if _may_start(session, *each[:2])]
     queued = []
     for kind, subject, parameters in wanted:

@@ -214,6 +214,26 @@ def cancel(session: Session, job_id: int, who: str, by: Actor = NOBODY) -> Job:
     return job
 
 
+def cancel_queued(
+    session: Session, kinds: Collection[str], subjects: Select[Any], why: str, by: Actor = NOBODY
+) -> None:
+    """Cancel the queued jobs of these kinds about these subjects. Running ones go on.
+
+    Parameters:
+        subjects: selects their numbers.
+        why: the reason that the jobs then show; `by` is for the audit log.
+    """
+    cancelled = session.execute(
+        update_rows(Job)
+        .where(Job.state == "queued", Job.kind.in_(kinds), Job.subject.in_(subjects))
+        .values(state="cancelled", problem=why, ended_at=utc_now())
+        .returning(Job.id, Job.kind)
+        .execution_options(synchronize_session=False)
+    ).all()
+    for job_id, kind in cancelled:
+        record(session, "job_cancelled", by, ("job", job_id), kind=kind)
+
+
 def retry(session: Session, job_id: int, by: Actor = NOBODY) -> Job:
     """Queue a job again that failed or was cancelled, with all its attempts.
 

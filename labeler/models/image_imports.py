@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from labeler.models.base import Base, one_of, unique_where, utc_now
 
 IMPORT_STATES = ("receiving", "checking", "cancelled", "done")
+OPEN_STATES = ("receiving", "checking")
 
 
 class ImageImport(Base):

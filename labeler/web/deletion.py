@@ -14,7 +14,8 @@ from labeler.campaigns import service as campaigns
 from labeler.errors import Conflict, InvalidInput, SidelightError
 from labeler.images import deletion as dataset_deletion
 from labeler.images.datasets import campaigns_of
-from labeler.jobs import kinds
+from labeler.images.deletion import DatasetForecast
+from labeler.jobs import deletion, kinds
 from labeler.models.campaigns import Campaign
 from labeler.web import access, confirmation, request_fields
 from labeler.web.context import Link, Page, account, actor, db, render, render_problem
@@ -58,7 +59,7 @@ def delete_campaign(campaign_id: int) -> Response:
     if error := _refusal(page):
         return render_problem(dataclasses.replace(page, problem=error.message), error)
     with db().write() as session:
-        told = campaign_deletion.mark_deleted(session, campaign_id, actor())
+        told = deletion.mark_campaign(session, campaign_id, actor())
         kinds.delete_campaign.queue(session, campaign_id, account().id)
     confirmation.tell(f"The campaign {told.name} and its {told.votes:,} votes are deleted.")
     return redirect(url_for("campaigns.campaigns"), 303)
@@ -80,7 +81,7 @@ def delete_dataset(dataset_id: int) -> Response:
     if error := _refusal(page):
         return render_problem(dataclasses.replace(page, problem=error.message), error)
     with db().write() as session:
-        told = dataset_deletion.mark_deleted(session, dataset_id, actor())
+        told = deletion.mark_dataset(session, dataset_id, actor())
         kinds.delete_dataset.queue(session, dataset_id, account().id)
     confirmation.tell(f"The data set {told.name} is deleted. Its files stay in {told.path}")
     return redirect(url_for("images.datasets"), 303)
@@ -131,7 +132,6 @@ def _dataset_page(dataset_id: int) -> DeletionPage:
         "people who gave them": told.people,
         "model runs": told.runs,
     }
-    active = ", ".join(told.active)
     return DeletionPage(
         "data set",
         told.name,
@@ -140,8 +140,16 @@ def _dataset_page(dataset_id: int) -> DeletionPage:
         f"The image files stay in {told.path}. The accounts and other data sets stay. The deletion "
         "stays in the audit log.",
         url_for("images.datasets"),
-        f"Its campaign {active} is active. Deactivate it first." if active else "",
+        _hindrance_of(told),
     )
+
+
+def _hindrance_of(told: DatasetForecast) -> str:
+    if told.active:
+        return f"Its campaign {', '.join(told.active)} is active. Deactivate it first."
+    if told.importing:
+        return f"The import of {told.name} has not ended. Wait until it has ended, or cancel it."
+    return ""
 
 
 def _statistics(numbers: dict[str, int]) -> list[Statistic]:

@@ -15,6 +15,9 @@ from sqlalchemy import select
 from labeler.app import create_app
 from labeler.audit.log import Actor
 from labeler.backup.service import create_backup
+from labeler.campaigns.archive import archive_campaign
+from labeler.campaigns.deletion import mark_deleted
+from labeler.campaigns.service import CampaignPlan, add_campaign
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.doctor.service import examine
@@ -22,10 +25,14 @@ from labeler.errors import StorageFull, WrongOffset
 from labeler.image_imports import service as imports
 from labeler.image_imports.service import NewUpload
 from labeler.image_imports.storage import UploadedFile, UploadFolder
+from labeler.images.pose_measuring import FOLDER
+from labeler.jobs import kinds
 from labeler.models.audit import AuditEvent
 from labeler.models.campaigns import Campaign
 from labeler.models.image_imports import ImageImport
 from labeler.models.images import Dataset, Image
+from labeler.models.subsets import Subset
+from labeler.subsets.service import import_names
 from tests.conftest import MakeAnnotator
 from tests.labeler.acting import at_once, work
 from tests.labeler.conftest import Browser, Visit
@@ -303,6 +310,34 @@ def test_cancelling_after_the_registration_began_removes_its_rows(
     with db.read() as session:
         assert not session.scalars(select(Image)).all()
     assert pictures(settings) == []
+
+
+@pytest.mark.parametrize("campaign", ["none", "deleted", "archived"])
+def test_cancelling_an_import_whose_images_have_a_subset(
+    admin: Browser, content: bytes, db: Database, settings: Settings, campaign: str
+) -> None:
+    import_id = upload(admin, "class", content)
+    with pytest.raises(InterruptedError):
+        imports.register_images(db, settings, import_id, stop_at("decoding each image"))
+    with db.write() as session:
+        dataset = session.scalars(select(Dataset)).one()
+        names = session.scalars(select(Image.filename)).all()
+        import_names(session, dataset, "first", names[:2])
+        if campaign != "none":
+            made = add_campaign(session, dataset.id, CampaignPlan("faces"))
+            (archive_campaign if campaign == "archived" else mark_deleted)(session, made.id)
+        poses = settings.home / FOLDER / f"dataset-{dataset.id}.csv"
+    poses.parent.mkdir()
+    poses.touch()
+    with db.write() as session:
+        imports.cancel_import(session, import_id, Actor(admin.annotator_id))
+    assert f"remove_import {import_id}" in kinds.queue_due(db), "also if its job was lost"
+    work(settings)
+    left = 5 if campaign == "archived" else 0
+    with db.read() as session:
+        assert len(session.scalars(select(Image)).all()) == left
+        assert len(session.scalars(select(Subset)).all()) == bool(left)
+    assert (bool(pictures(settings)), poses.exists()) == (bool(left), bool(left))
 
 
 def test_a_stopped_registration_continues(

@@ -25,7 +25,7 @@ def archive_campaign(session: Session, campaign_id: int, by: Actor = NOBODY) -> 
     Raises:
         NotFound: no such campaign.
     """
-    campaign = get_campaign(session, campaign_id)
+    campaign = get_campaign(session, campaign_id, lock=True)
     if campaign.archived_at is None:
         campaign.active, campaign.archived_at = False, utc_now()
         record(session, "campaign_archived", by, ("campaign", campaign_id))
@@ -46,7 +46,7 @@ def restore_campaign(
         InvalidInput: the new name is empty or too long.
         Conflict: another campaign has the name by now.
     """
-    campaign = get_campaign(session, campaign_id)
+    campaign = get_campaign(session, campaign_id, lock=True)
     if campaign.archived_at is None:
         return campaign
     campaign.name = _free_name(session, campaign.name if name is None else name)

@@ -72,13 +72,16 @@ def add_campaign(
     """Create a campaign without images. `fill_campaign` adds them.
 
     Raises:
-        NotFound: no such data set, or the selection names files or attributes it does not have.
+        NotFound: no such data set, or it is deleted, or the selection names files or attributes it
+            does not have.
         InvalidInput: the name is empty, a text is too long, no image is selected, or the subset is
             not a frozen one of this data set.
         Conflict: the name is taken.
     """
-    dataset = session.get(Dataset, dataset_id)
-    if dataset is None:
+    # Locked, so that nobody deletes the data set before this campaign is there.
+    lock = {"read": True, "of": Dataset}
+    dataset = session.get(Dataset, dataset_id, with_for_update=lock, populate_existing=True)
+    if dataset is None or dataset.deleted_at is not None:
         raise NotFound(f"There is no data set {dataset_id}.")
     everything = plan.selection.is_everything
     if plan.selection.partitions and not list_partitions(session, dataset.id):
@@ -201,7 +204,7 @@ def activate_campaign(session: Session, campaign_id: int, by: Actor = NOBODY) ->
         NotFound: no such campaign.
         Conflict: it is archived.
     """
-    campaign = get_campaign(session, campaign_id)
+    campaign = get_campaign(session, campaign_id, lock=True)
     refuse_archived(campaign)
     if not campaign.active:
         record(session, "campaign_activated", by, ("campaign", campaign_id))
@@ -286,13 +289,21 @@ def edit_campaign(
     return changed
 
 
-def get_campaign(session: Session, campaign_id: int) -> Campaign:
+def get_campaign(session: Session, campaign_id: int, *, lock: bool = False) -> Campaign:
     """The campaign with this id, archived or not.
+
+    Parameters:
+        lock: read it as it is now, and let nobody else change it before the session ends.
 
     Raises:
         NotFound: there is none, or it is being deleted.
     """
-    campaign = session.get(Campaign, campaign_id)
+    campaign = session.get(
+        Campaign,
+        campaign_id,
+        with_for_update={"of": Campaign} if lock else None,
+        populate_existing=lock,
+    )
     if campaign is None or campaign.deleted_at is not None:
         raise NotFound(f"There is no campaign {campaign_id}.")
     return campaign

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from shlex import quote
 
 import click
-from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from labeler.campaigns.service import active_campaigns
 from labeler.cli.campaign_states import ask_for_name
@@ -18,9 +16,10 @@ from labeler.database.engine import AdvisoryLock, Database
 from labeler.database.work_lock import work_lock
 from labeler.images import deletion
 from labeler.images.checking import CheckReport, check_images
-from labeler.images.datasets import list_broken
+from labeler.images.datasets import list_broken, list_datasets
 from labeler.images.head_pose import YawReport, load_yaw, measure_yaw
 from labeler.images.registration import RegisterReport, activate_dataset, register_dataset
+from labeler.jobs.deletion import mark_dataset
 from labeler.mean_faces.files import remove as remove_figures
 from labeler.models.images import Dataset
 from labeler.progress.campaign_progress import DatasetProgress, dataset_progress
@@ -93,7 +92,7 @@ def list_images(broken: bool, name: str | None) -> None:
       python manage.py images list --broken
     """
     with open_database() as db, db.read() as session:
-        wanted = [find_dataset(session, name)] if name else _all_datasets(session)
+        wanted = [find_dataset(session, name)] if name else list_datasets(session)
         for dataset in wanted:
             click.echo(_line(dataset, dataset_progress(session, dataset.id)))
             if broken:
@@ -169,6 +168,8 @@ def delete(name: str, yes: bool) -> None:
     Example:
       python manage.py images delete img_align_celeba
     """
+    from labeler.images.pose_measuring import remove_poses  # late: NumPy
+
     settings = load_settings()
     with open_database(settings) as db, work_lock(db, AdvisoryLock.IMPORT):
         with db.read() as session:
@@ -181,11 +182,12 @@ def delete(name: str, yes: bool) -> None:
         if not yes:
             ask_for_name(told.name)
         with db.write() as session:
-            deletion.mark_deleted(session, dataset_id)
+            mark_dataset(session, dataset_id)
         with progress_bar("Deleting", " rows") as report:
             campaign_ids = deletion.remove_rows(db, dataset_id, report)
         for campaign_id in campaign_ids:
             remove_figures(settings.home, campaign_id)
+        remove_poses(settings.home, dataset_id)
     click.echo(f"{told.name} is deleted. Its files stay in {told.path}")
 
 
@@ -252,11 +254,6 @@ def _tell_yaw(name: str, report: YawReport) -> None:
             + (", ..." if len(report.foreign) > 3 else ""),
             err=True,
         )
-
-
-def _all_datasets(session: Session) -> Sequence[Dataset]:
-    there = select(Dataset).where(Dataset.deleted_at.is_(None))
-    return session.scalars(there.order_by(Dataset.name)).all()
 
 
 def _line(dataset: Dataset, progress: DatasetProgress) -> str:

@@ -25,10 +25,10 @@ def get_dataset(session: Session, dataset_id: int) -> Dataset:
     """Return a data set.
 
     Raises:
-        NotFound: there is none of that number.
+        NotFound: there is none of that number, or it is deleted.
     """
     found = session.get(Dataset, dataset_id)
-    if found is None:
+    if found is None or found.deleted_at is not None:
         raise NotFound(f"Data set {dataset_id} does not exist.")
     return found
 

@@ -16,7 +16,7 @@ from labeler.campaigns.period import set_period
 from labeler.campaigns.service import CampaignPlan
 from labeler.consensus.forecast import forecast_rules
 from labeler.errors import Conflict, InvalidInput, NotFound, SidelightError
-from labeler.images.datasets import list_datasets
+from labeler.images.datasets import get_dataset, list_datasets
 from labeler.jobs import kinds
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
@@ -348,12 +348,7 @@ def _dataset(session: Session, number: int) -> Dataset:
     found = list_datasets(session)
     if not found:
         raise NotFound("There are no images yet. An admin adds them on the page “Data sets”.")
-    if not number:
-        return found[0]
-    chosen = session.get(Dataset, number)
-    if chosen is None:
-        raise NotFound(f"Data set {number} does not exist.")
-    return chosen
+    return get_dataset(session, number) if number else found[0]
 
 
 def _sent(session: Session) -> tuple[Dataset, CampaignForm, bool]:
@@ -362,7 +357,8 @@ def _sent(session: Session) -> tuple[Dataset, CampaignForm, bool]:
     A form has the attributes of the data set for which it was drawn, which is `shown`.
     """
     dataset = _dataset(session, request_fields.whole("dataset"))
-    shown = session.get(Dataset, request_fields.row_number("shown")) or dataset
+    number = request_fields.row_number("shown")
+    shown = next((one for one in list_datasets(session) if one.id == number), dataset)
     form = sent_form(shown)
     if shown.id != dataset.id:
         keep_what_fits(session, form, dataset)

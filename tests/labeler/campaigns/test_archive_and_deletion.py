@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
 
 from labeler.campaigns import deletion
 from labeler.campaigns.archive import (
@@ -27,25 +29,32 @@ from labeler.campaigns.service import (
     list_campaigns,
 )
 from labeler.config import Settings
-from labeler.database.engine import Database
+from labeler.database.engine import AdvisoryLock, Database
+from labeler.database.work_lock import work_lock
 from labeler.errors import Conflict, NotFound
 from labeler.images import deletion as dataset_deletion
-from labeler.images.datasets import list_datasets
+from labeler.images.datasets import get_dataset, list_datasets
 from labeler.images.filtering import ImageFilter
+from labeler.images.pose_measuring import FOLDER
 from labeler.images.registration import register_dataset
+from labeler.jobs import deletion as deletion_jobs
+from labeler.jobs import kinds
 from labeler.models.audit import AuditEvent
 from labeler.models.base import Base
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
+from labeler.models.image_imports import ImageImport
 from labeler.models.images import Dataset, Image
+from labeler.models.jobs import Job
 from labeler.models.people import ImageFlag, ReturnedAnswer
 from labeler.models.proposals import ModelRun, Proposal
 from labeler.models.subsets import Subset, SubsetImage
 from labeler.models.voting import Lease, Vote
+from labeler.proposals.runs import start_run
 from labeler.subsets.service import freeze_filter, keep_filter
 from labeler.voting.service import SubmittedAnswer, cast_vote, undo_vote
 from tests.conftest import MakeAnnotator, MakeDataset
-from tests.labeler.acting import NOON, ids, lease, make_gold, publish_run, vote
+from tests.labeler.acting import NOON, ids, lease, make_gold, publish_run, vote, work
 
 
 @pytest.fixture
@@ -225,3 +234,91 @@ def test_a_data_set_is_deleted_with_its_campaigns_and_runs(
         assert set(session.scalars(select(Dataset.id))) == {2, again}
         assert set(session.scalars(select(Image.dataset_id))) == {2, again}
     assert (tmp_path / "faces" / "000001.jpg").is_file()
+
+
+def test_a_data_set_that_is_deleted_gets_no_campaign(any_db: Database, ada: int) -> None:
+    archive(any_db, 1)
+    with any_db.write() as session:
+        dataset_deletion.mark_deleted(session, 1)
+    with pytest.raises(NotFound, match="There is no data set 1"):
+        create_campaign(any_db, 1, CampaignPlan("late"))
+    with any_db.read() as session, pytest.raises(NotFound, match="Data set 1 does not exist"):
+        get_dataset(session, 1)
+
+
+def test_a_campaign_that_slipped_in_does_not_stop_the_deletion(any_db: Database, ada: int) -> None:
+    """Earlier versions let people create and activate a campaign of a data set that goes."""
+    archive(any_db, 1)
+    with any_db.write() as session:
+        dataset_deletion.mark_deleted(session, 1)
+        stray = Campaign(dataset_id=1, name="stray", rules={}, selection={}, active=True)
+        session.add(stray)
+    assert len(dataset_deletion.remove_rows(any_db, 1)) == 2
+    assert [count(any_db, one) for one in (Campaign, Image, Dataset)] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("state", ["receiving", "checking"])
+def test_a_data_set_whose_import_is_open_is_not_deleted(
+    any_db: Database, ada: int, state: str
+) -> None:
+    archive(any_db, 1)
+    with any_db.write() as session:
+        session.add(ImageImport(owner_id=ada, name="faces", path="x", files=[], state=state))
+    with any_db.write() as session:
+        with pytest.raises(Conflict, match="The import of 'faces' has not ended"):
+            dataset_deletion.mark_deleted(session, 1)
+        session.scalars(select(ImageImport)).one().state = "done"
+        session.flush()
+        assert dataset_deletion.mark_deleted(session, 1).name == "faces"
+
+
+def test_queued_jobs_of_what_is_deleted_are_cancelled(
+    any_db: Database, ada: int, make_dataset: MakeDataset
+) -> None:
+    """Those of others stay, and so does the deletion."""
+    other_dataset = make_dataset(any_db, 2, "others")
+    other = create_campaign(any_db, 1, CampaignPlan("other"))
+    archive(any_db, 1)
+    run_id = start_run(any_db, 1, "test", {})
+    with any_db.write() as session:
+        kinds.fill_campaign.queue(session, 1)
+        kinds.fill_campaign.queue(session, other)
+        deletion_jobs.mark_campaign(session, 1)
+        kinds.delete_campaign.queue(session, 1)
+        session.get_one(ModelRun, run_id).status = "failed"
+        assert queued(session) == {("fill_campaign", other), ("delete_campaign", 1)}
+        kinds.measure_poses.queue(session, 1)
+        kinds.restore_run.queue(session, run_id)
+        kinds.measure_poses.queue(session, other_dataset)
+        deletion_jobs.mark_dataset(session, 1)
+        assert queued(session) == {("delete_campaign", 1), ("measure_poses", other_dataset)}
+        problems = set(session.scalars(select(Job.problem).where(Job.state == "cancelled")))
+    assert problems == {"cancelled: the campaign is deleted", "cancelled: the data set is deleted"}
+
+
+def queued(session: Session) -> set[tuple[str, int]]:
+    found = session.scalars(select(Job).where(Job.state == "queued"))
+    return {(job.kind, job.subject) for job in found}
+
+
+def test_the_measured_poses_go_with_a_data_set(
+    db: Database, settings: Settings, make_dataset: MakeDataset
+) -> None:
+    """SQLite gives the number of a deleted data set to the next one."""
+    dataset_id = make_dataset(db, 2)
+    poses = settings.home / FOLDER / f"dataset-{dataset_id}.csv"
+    poses.parent.mkdir(parents=True)
+    poses.write_text("poses of other images")
+    archive(db, 1)
+    with db.write() as session:
+        deletion_jobs.mark_dataset(session, dataset_id)
+        kinds.delete_dataset.queue(session, dataset_id)
+    with ThreadPoolExecutor(1) as pool:
+        with work_lock(db, AdvisoryLock.IMPORT):
+            deleting = pool.submit(work, settings)
+            with pytest.raises(TimeoutError):  # it waits until no import runs
+                deleting.result(timeout=1)
+            assert count(db, Dataset) == 1
+        deleting.result(timeout=30)
+    assert count(db, Dataset) == 0
+    assert not poses.exists()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from flask import Flask
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 from labeler.accounts import sessions
 from labeler.app import create_app
@@ -16,7 +20,8 @@ from labeler.campaigns.archive import archive_campaign, restore_campaign
 from labeler.campaigns.service import CampaignPlan
 from labeler.config import Settings
 from labeler.database.engine import Database
-from labeler.errors import Conflict
+from labeler.errors import Conflict, SidelightError
+from labeler.images import deletion as dataset_deletion
 from labeler.images.registration import register_dataset
 from labeler.models.audit import AuditEvent
 from labeler.models.images import Dataset
@@ -92,6 +97,67 @@ def test_a_campaign_is_deleted_once(any_db: Database, make_dataset: MakeDataset)
     with any_db.read() as session:
         logged = select(func.count()).where(AuditEvent.action == "campaign_deleted")
         assert session.scalar(logged) == 1
+
+
+Change = Callable[[Session, int], object]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        (archive_campaign, campaigns.activate_campaign, "is archived. Restore it first"),
+        (deletion.mark_deleted, campaigns.activate_campaign, "There is no campaign"),
+        (campaigns.activate_campaign, deletion.mark_deleted, "is active. Deactivate it first"),
+        (deletion.mark_deleted, archive_campaign, "There is no campaign"),
+        (deletion.mark_deleted, restore_campaign, "There is no campaign"),
+        (campaigns.activate_campaign, archive_campaign, ""),
+    ],
+)
+def test_of_two_changes_at_once_the_second_sees_the_first(
+    any_db: Database, make_dataset: MakeDataset, first: Change, second: Change, told: str
+) -> None:
+    made = campaigns.create_campaign(any_db, make_dataset(any_db), CampaignPlan("changed"))
+    if second is restore_campaign:
+        with any_db.write() as session:
+            archive_campaign(session, made)
+    assert told in str(_change_while_open(any_db, made, first, second) or "")
+
+
+def test_a_data_set_that_is_being_deleted_gets_no_campaign(
+    any_db: Database, make_dataset: MakeDataset
+) -> None:
+    dataset_id = make_dataset(any_db)
+    with any_db.write() as session:
+        campaigns.deactivate_campaign(session, 1)
+
+    def add(session: Session, number: int) -> None:
+        campaigns.add_campaign(session, number, CampaignPlan("late"))
+
+    error = _change_while_open(any_db, dataset_id, dataset_deletion.mark_deleted, add)
+    assert str(error) == f"There is no data set {dataset_id}."
+
+
+def _change_while_open(
+    db: Database, number: int, first: Change, second: Change
+) -> SidelightError | None:
+    """Begin the second change while the first is not committed; returns what it was told."""
+
+    def change() -> SidelightError | None:
+        try:
+            with db.write() as session:
+                second(session, number)
+        except SidelightError as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor(1) as pool:
+        with db.write() as session:
+            first(session, number)
+            session.flush()
+            changing = pool.submit(change)
+            with pytest.raises(TimeoutError):
+                changing.result(timeout=0.3)
+        return changing.result(timeout=20)
 
 
 def test_an_archived_campaign_is_restored_under_a_free_name(

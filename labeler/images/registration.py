@@ -18,6 +18,7 @@ from labeler.consensus.store import remove_rows
 from labeler.database.engine import Database
 from labeler.errors import Conflict, InvalidInput, NotFound
 from labeler.images.annotations import Annotations, describe, read_annotations
+from labeler.images.datasets import list_datasets
 from labeler.images.head_pose import estimate_yaw
 from labeler.models.images import MAX_FILENAME, Dataset, Image
 from labeler.voting.service import supersede_votes_on
@@ -120,8 +121,7 @@ def activate_dataset(session: Session, name: str) -> Dataset:
     Raises:
         NotFound: there is no such data set. The message lists all data sets.
     """
-    there = select(Dataset).where(Dataset.deleted_at.is_(None))
-    datasets = {one.name: one for one in session.scalars(there)}
+    datasets = {one.name: one for one in list_datasets(session)}
     if name not in datasets:
         known = ", ".join(sorted(datasets)) or "none"
         raise NotFound(f"There is no data set {name!r}; registered: {known}.")

@@ -21,7 +21,7 @@ class FirstSteps:
 
     Attributes:
         dataset_id: the newest data set with a usable image; 0 without one.
-        campaign_id: the active campaign, else the newest one; 0 without one.
+        campaign_id: the active campaign, else the newest one that is not archived; 0 without one.
         gold: the gold questions of that campaign.
         people: the accounts beside the first one, and the invites that are open.
         is_active: whether a campaign is active.
@@ -47,10 +47,9 @@ def find_first_steps(session: Session) -> FirstSteps:
     there = Dataset.deleted_at.is_(None)
     newest = select(Dataset.id).where(usable, there).order_by(Dataset.id.desc()).limit(1)
     active = active_campaign(session)
+    unarchived = select(Campaign.id).where(Campaign.archived_at.is_(None))
     campaign_id = (
-        active.id
-        if active
-        else session.scalar(select(Campaign.id).order_by(Campaign.id.desc()).limit(1))
+        active.id if active else session.scalar(unarchived.order_by(Campaign.id.desc()).limit(1))
     )
     return FirstSteps(
         session.scalar(newest) or 0,

@@ -72,7 +72,7 @@ def campaign_menu() -> CampaignMenu:
         number = g.get("shown_campaign") or request_fields.row_number("campaign")
         chosen = next((one for one in found if (one.id == number if number else one.active)), None)
         if chosen is None and number:  # an archived one is looked at by its address only
-            chosen = session.get(Campaign, number)
+            chosen = _existing(session, number)
         query = links(chosen) if chosen else {}
         name = chosen.name if chosen else "none"
         choices = [
@@ -88,8 +88,13 @@ def _kept() -> dict[str, Any]:
     if not number:
         return {}
     with db().read() as session:
-        found = session.get(Campaign, number)
+        found = _existing(session, number)
         return links(found) if found else {}
+
+
+def _existing(session: Session, number: int) -> Campaign | None:
+    found = session.get(Campaign, number)
+    return None if found is None or found.deleted_at is not None else found
 
 
 def show(campaign: Campaign) -> None:

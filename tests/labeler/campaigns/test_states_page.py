@@ -12,9 +12,13 @@ from labeler.campaigns.audience import Audience, load_audience, set_audience
 from labeler.campaigns.service import CampaignPlan
 from labeler.config import Settings
 from labeler.database.engine import Database
+from labeler.jobs import deletion
 from labeler.models.accounts import Group, GroupMember
 from labeler.models.campaigns import Campaign
+from labeler.models.image_imports import ImageImport
+from labeler.models.images import Dataset
 from labeler.models.voting import Vote
+from tests.conftest import MakeDataset
 from tests.labeler.acting import work
 from tests.labeler.campaigns.test_page import form
 from tests.labeler.conftest import Browser, Visit, lease
@@ -164,6 +168,33 @@ def test_a_data_set_is_deleted_after_its_name_is_typed(
     assert "faces" not in boss.get("/admin/data-sets").text.split("<h1>")[1].split("<h2")[-1]
     work(settings)
     assert "There are no images yet" in boss.get("/admin/data-sets").text
+
+
+def test_pages_do_not_follow_links_to_what_is_deleted(
+    visit: Visit, db: Database, dataset_id: int, make_dataset: MakeDataset
+) -> None:
+    make_dataset(db, 2, "others")
+    with db.write() as session:
+        campaigns.deactivate_campaign(session, 1)
+        deletion.mark_dataset(session, dataset_id)
+    boss = visit("admin")
+    assert boss.get(f"/admin/campaigns/new?dataset={dataset_id}").status_code == 404
+    assert boss.get("/admin/?campaign=1").status_code == 404
+    people = boss.get("/admin/people?campaign=1")
+    assert people.status_code == 200
+    assert "campaign=1" not in people.text
+
+
+def test_a_data_set_is_not_deleted_during_its_import(
+    visit: Visit, db: Database, dataset_id: int
+) -> None:
+    boss, address = visit("admin"), f"/admin/data-sets/{dataset_id}/delete"
+    with db.write() as session:
+        campaigns.deactivate_campaign(session, 1)
+        name = session.get_one(Dataset, dataset_id).name
+        session.add(ImageImport(owner_id=boss.annotator_id, name=name, path="x", files=[]))
+    assert f"The import of {name} has not ended" in boss.get(address).text
+    assert boss.submit(address, {"name": name}).status_code == 409
 
 
 def test_groups_are_made_changed_and_deleted(visit: Visit, db: Database, dataset_id: int) -> None:

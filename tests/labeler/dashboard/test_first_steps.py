@@ -8,6 +8,8 @@ from sqlalchemy import select
 
 from labeler.accounts import invites
 from labeler.audit.log import Actor
+from labeler.campaigns.archive import archive_campaign
+from labeler.campaigns.deletion import mark_deleted
 from labeler.campaigns.service import CampaignPlan, activate_campaign, create_campaign
 from labeler.config import Settings
 from labeler.database.engine import Database
@@ -15,6 +17,7 @@ from labeler.gold.service import NewGold, add_gold
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
 from labeler.models.images import Image
+from labeler.progress.first_steps import find_first_steps
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection
 from tests.conftest import write_images
@@ -83,6 +86,17 @@ def test_each_step_is_ticked_by_what_there_is(
     with db.write() as session:
         activate_campaign(session, campaign_id)
     assert "First steps" not in admin.get("/admin/").text
+
+
+def test_archived_and_deleted_campaigns_do_not_count(
+    visit: Visit, db: Database, dataset_id: int
+) -> None:
+    made = create_campaign(db, dataset_id, CampaignPlan("short-lived"))
+    with db.write() as session:
+        archive_campaign(session, 1)
+        mark_deleted(session, made)
+        assert find_first_steps(session).campaign_id == 0
+    assert "Create a campaign" in todo(visit("admin"))
 
 
 def test_it_is_hidden_for_one_person_and_shown_again(visit: Visit) -> None:

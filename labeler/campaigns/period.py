@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from sqlalchemy import ColumnElement, and_, or_
 from sqlalchemy.orm import Session
 
 from labeler.audit.log import NOBODY, Actor, record
 from labeler.campaigns.service import get_campaign, refuse_archived
-from labeler.errors import InvalidInput
+from labeler.errors import Conflict, InvalidInput
+from labeler.models.campaigns import Campaign
 
 
 def is_open(campaign: Any, now: datetime) -> bool:
@@ -21,6 +23,40 @@ def is_open(campaign: Any, now: datetime) -> bool:
     begun = campaign.starts_at is None or campaign.starts_at <= now
     over = campaign.ends_at is not None and campaign.ends_at <= now
     return bool(campaign.active and campaign.paused_at is None and begun and not over)
+
+
+def is_changeable(campaign: Any, now: datetime) -> bool:
+    """Whether earlier answers in a campaign can be changed: it is active and has not ended.
+
+    Parameters:
+        campaign: a `Campaign`, or a row with the same columns.
+    """
+    over = campaign.ends_at is not None and campaign.ends_at <= now
+    return bool(campaign.active and not over)
+
+
+def changeable_at(now: datetime) -> ColumnElement[bool]:
+    """The condition that `is_changeable`, for a statement that reads `Campaign`."""
+    return and_(Campaign.active, or_(Campaign.ends_at.is_(None), Campaign.ends_at > now))
+
+
+def refuse_unchangeable(campaign: Campaign, now: datetime) -> None:
+    """Refuse what needs that earlier answers in a campaign can be changed.
+
+    Raises:
+        Conflict: it is archived, is not active or has ended.
+    """
+    refuse_archived(campaign)
+    if not campaign.active:
+        raise Conflict(
+            f"The campaign {campaign.name!r} is not active, so its answers cannot be changed. "
+            "Activate it first."
+        )
+    if not is_changeable(campaign, now):
+        raise Conflict(
+            f"The campaign {campaign.name!r} has ended, so its answers cannot be changed. Set a "
+            "later end first."
+        )
 
 
 def set_period(

@@ -3,6 +3,10 @@
 The vote stays on record, and it counts until the person answers again. The new vote supersedes it,
 as a change of an answer does. So nothing in the story of a vote knows of returned answers, and
 whether one still waits follows from its vote.
+
+A person can change earlier answers only while the campaign is active and has not ended. So only
+votes of such campaigns go back. A returned answer whose campaign ends meanwhile is not shown to the
+person until the campaign goes on.
 """
 
 from __future__ import annotations
@@ -16,10 +20,12 @@ from sqlalchemy import ColumnElement, and_, func, select, update
 from sqlalchemy.orm import Session
 
 from labeler.audit.log import Actor, record
+from labeler.campaigns.period import changeable_at, refuse_unchangeable
 from labeler.errors import InvalidInput, NotFound
 from labeler.messages.service import tell
 from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
 from labeler.models.images import Image
 from labeler.models.people import ReturnedAnswer
@@ -44,17 +50,35 @@ class ReturnForecast:
     agreed: int
 
 
-def forecast_return(session: Session, annotator_id: int, vote_ids: Sequence[int]) -> ReturnForecast:
+@dataclass(frozen=True, slots=True)
+class ReturnedVote:
+    """A vote that the person is to look at again, with its image and its campaign."""
+
+    vote: Vote
+    image: Image
+    campaign: Campaign
+
+
+def forecast_return(
+    session: Session,
+    annotator_id: int,
+    vote_ids: Sequence[int],
+    *,
+    now: datetime | None = None,
+) -> ReturnForecast:
     """What `return_answers` will do.
 
     Raises:
         InvalidInput: no vote, or too many of them.
         NotFound: no such account, or a vote of somebody else.
+        Conflict: a vote cannot be changed, because its campaign is not active or has ended.
     """
     person = session.get(Annotator, annotator_id)
     if person is None:
         raise NotFound(f"The account with the number {annotator_id} does not exist.")
     chosen = _chosen(session, annotator_id, vote_ids)
+    for campaign_id in sorted({vote.campaign_id for vote in chosen}):
+        refuse_unchangeable(session.get_one(Campaign, campaign_id), now or utc_now())
     current = [vote for vote in chosen if vote.counts]
     waiting = set(
         session.scalars(
@@ -92,12 +116,12 @@ def return_answers(
 
     Raises:
         InvalidInput, NotFound: as `forecast_return`.
-        Conflict: the account was anonymised.
+        Conflict: as `forecast_return`, or the account was anonymised.
     """
     now = now or utc_now()
     # Two supervisors who send the same votes back come one after the other.
     session.get(Annotator, annotator_id, with_for_update={"key_share": True})
-    votes = forecast_return(session, annotator_id, vote_ids).votes
+    votes = forecast_return(session, annotator_id, vote_ids, now=now).votes
     if not votes:
         return []
     returned = [
@@ -135,7 +159,8 @@ def withdraw_returned(
 
     Raises:
         InvalidInput: none is named, or too many are.
-        NotFound, Conflict: as `return_answers`.
+        NotFound: no such account.
+        Conflict: the account was anonymised.
     """
     now = now or utc_now()
     _refuse_number(len(returned_ids))
@@ -161,22 +186,26 @@ def withdraw_returned(
 
 
 def list_returned(
-    session: Session, annotator_id: int, campaign_id: int, *, limit: int
-) -> Sequence[tuple[Vote, Image]]:
-    """The votes of a campaign that the person is to look at again, the oldest return first."""
+    session: Session, annotator_id: int, *, limit: int, now: datetime | None = None
+) -> list[ReturnedVote]:
+    """The votes that the person is to look at again, the oldest return first.
+
+    They are of all campaigns in which the person can change answers now, not only of the one in
+    which they label.
+    """
     query = (
-        _waiting(annotator_id, campaign_id)
-        .with_only_columns(Vote, Image)
+        _changeable(annotator_id, now or utc_now())
+        .with_only_columns(Vote, Image, Campaign)
         .join(Image, Image.id == Vote.image_id)
         .order_by(ReturnedAnswer.id)
         .limit(limit)
     )
-    return [(vote, image) for vote, image in session.execute(query)]
+    return [ReturnedVote(*row) for row in session.execute(query)]
 
 
-def count_returned(session: Session, annotator_id: int, campaign_id: int) -> int:
-    """How many images of a campaign the person is to look at again."""
-    query = _waiting(annotator_id, campaign_id).with_only_columns(func.count())
+def count_returned(session: Session, annotator_id: int, *, now: datetime | None = None) -> int:
+    """How many votes `list_returned` has without a limit."""
+    query = _changeable(annotator_id, now or utc_now()).with_only_columns(func.count())
     return session.scalar(query) or 0
 
 
@@ -194,13 +223,21 @@ def _waits() -> ColumnElement[bool]:
     return and_(ReturnedAnswer.withdrawn_at.is_(None), Vote.superseded_at.is_(None))
 
 
-def _waiting(annotator_id: int, campaign_id: int | None = None) -> Any:
-    query = (
+def _waiting(annotator_id: int) -> Any:
+    return (
         select(ReturnedAnswer)
         .join(Vote, Vote.id == ReturnedAnswer.vote_id)
         .where(ReturnedAnswer.annotator_id == annotator_id, _waits())
     )
-    return query if campaign_id is None else query.where(Vote.campaign_id == campaign_id)
+
+
+def _changeable(annotator_id: int, now: datetime) -> Any:
+    """Those that wait and that the person can answer now."""
+    return (
+        _waiting(annotator_id)
+        .join(Campaign, Campaign.id == Vote.campaign_id)
+        .where(changeable_at(now))
+    )
 
 
 def _chosen(session: Session, annotator_id: int, vote_ids: Sequence[int]) -> Sequence[Vote]:

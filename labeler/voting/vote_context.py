@@ -24,6 +24,7 @@ from labeler.assignment.annotator_state import (
 )
 from labeler.assignment.presentation import PRESENTATION_COLUMNS
 from labeler.campaigns.audience import current_campaign_of
+from labeler.campaigns.period import is_changeable
 from labeler.consensus.derivation import (
     AnnotatorModel,
     CountedVote,
@@ -266,7 +267,7 @@ def _make_vote_context(
     return VoteContext(
         annotator=annotator,
         only_one=bool(row.only_one),
-        changeable=row.active and (row.ends_at is None or row.ends_at > now),
+        changeable=is_changeable(row, now),
         status=row.status,
         facts=_facts(image_id, row, votes),
         annotator_model=_annotator_model(annotator, rows),

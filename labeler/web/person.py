@@ -15,6 +15,7 @@ from labeler.accounts.directory import last_seen
 from labeler.accounts.reset_links import RESET_HOURS
 from labeler.campaigns import participation
 from labeler.campaigns import service as campaigns
+from labeler.campaigns.period import is_changeable
 from labeler.errors import NotFound
 from labeler.flags.service import PlacedFlag, flags_of_person
 from labeler.labels import ANSWERS
@@ -74,7 +75,8 @@ class AnswerTile:
 class CampaignPart:
     """What the page says of the person in a campaign. `next`, `first`: addresses of answers.
 
-    `measures`: the address of the measures of quality, "" before the first refresh.
+    `measures`: the address of the measures of quality, "" before the first refresh. `changeable`:
+    answers can be changed now, so they can also be sent back.
     """
 
     id: int
@@ -87,6 +89,7 @@ class CampaignPart:
     measures: str
     wanted: AnswerFilter
     tiles: Sequence[AnswerTile]
+    changeable: bool
     next: str
     first: str
     flags: Sequence[FlagRow]
@@ -230,6 +233,7 @@ def _part(
         else "",
         wanted,
         [_tile(campaign, one, waiting.get(one.vote.id, 0)) for one in shown],
+        is_changeable(campaign, utc_now()),
         address(before=shown[-1].vote.id) if len(found) > PAGE else "",
         address() if before else "",
         _flags(session, annotator.id, campaign.id),

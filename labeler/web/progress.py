@@ -79,18 +79,21 @@ class OwnVote:
 
 
 @dataclass(frozen=True, slots=True)
-class OwnAnswers:
-    """A page of the own answers. `answer`: the filter. `next`, `first`: addresses, or "".
+class ReturnedVoteRow:
+    """An answer that a supervisor has sent back, and the name of its campaign."""
 
-    `returned`: those that a supervisor has sent back; there are `returned_count` of them in all.
-    """
+    vote: OwnVote
+    campaign: str
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAnswers:
+    """A page of the own answers. `answer`: the filter. `next`, `first`: addresses, or ""."""
 
     answer: str
     recent: Sequence[OwnVote] = ()
     next: str = ""
     first: str = ""
-    returned: Sequence[OwnVote] = ()
-    returned_count: int = 0
     flags: Sequence[FlagRow] = ()
 
 
@@ -98,7 +101,9 @@ class OwnAnswers:
 class OwnProgressPage(Page):
     """The own progress. Without votes the page shows how to start.
 
-    `campaigns`: those in which the person may label, the current one first.
+    `campaigns`: those in which the person may label, the current one first. `returned`: answers
+    that a supervisor has sent back, of all campaigns; there are `returned_count` of them in all.
+    `names_campaigns`: not all of them are of the campaign that the page is about.
     """
 
     template = "progress/own.html"
@@ -112,6 +117,9 @@ class OwnProgressPage(Page):
     advice: Sequence[str]
     paused_for: str | None
     campaigns: list[ChoosableCampaign]
+    returned: Sequence[ReturnedVoteRow]
+    returned_count: int
+    names_campaigns: bool
     choices: tuple[str, ...] = ANSWERS
     max_message: int = MAX_LENGTH
 
@@ -122,7 +130,7 @@ def own() -> tuple[str, int]:
     """The person's own progress, and that of the campaign."""
     with db().read() as session:
         campaign = audience.current_campaign(session, account().id)
-        page = _page(session, campaign) if campaign else _empty()
+        page = _page(session, campaign) if campaign else _empty(session)
     return render(page)
 
 
@@ -142,11 +150,29 @@ def _page(session: Session, campaign: Campaign) -> OwnProgressPage:
         advice=[ADVICE[code] for code in review.advice],
         paused_for=review.paused_for,
         campaigns=choosable_campaigns(session),
+        **_returned(session, campaign),
     )
 
 
-def _empty() -> OwnProgressPage:
-    return OwnProgressPage("", 0, (), (), "", (), OwnAnswers(""), (), None, [])
+def _empty(session: Session) -> OwnProgressPage:
+    returned = _returned(session, None)
+    return OwnProgressPage("", 0, (), (), "", (), OwnAnswers(""), (), None, [], **returned)
+
+
+def _returned(session: Session, campaign: Campaign | None) -> dict[str, Any]:
+    """Return what the page says of answers that were sent back.
+
+    Parameters:
+        campaign: the one that the rest of the page is about.
+    """
+    found = returns.list_returned(session, account().id, limit=PAGE)
+    return {
+        "returned": [
+            ReturnedVoteRow(_own_vote(one.vote, one.image, {}), one.campaign.name) for one in found
+        ],
+        "returned_count": returns.count_returned(session, account().id),
+        "names_campaigns": any(campaign is None or one.campaign.id != campaign.id for one in found),
+    }
 
 
 def _utc_mark() -> str:
@@ -155,7 +181,7 @@ def _utc_mark() -> str:
 
 
 def _own_answers(session: Session, campaign: Campaign) -> OwnAnswers:
-    """Return the answers that the address asks for, and those that were sent back."""
+    """Return the answers that the address asks for, and the open flags."""
     me = account().id
     answer = request.args.get("answer", "")
     before = request_fields.row_number("before", MAX_VOTE_ID)
@@ -168,11 +194,6 @@ def _own_answers(session: Session, campaign: Campaign) -> OwnAnswers:
         [_own_vote(one.vote, one.image, here) for one in shown],
         url_for("progress.own", **query, before=shown[-1].place) if len(found) > PAGE else "",
         url_for("progress.own", **query) if before else "",
-        [
-            _own_vote(vote, image, here)
-            for vote, image in returns.list_returned(session, me, campaign.id, limit=PAGE)
-        ],
-        returns.count_returned(session, me, campaign.id),
         [flag_row(one) for one in flags_of_person(session, me, campaign.id, limit=PAGE)],
     )
 

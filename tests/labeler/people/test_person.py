@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
+from labeler.campaigns.service import (
+    CampaignPlan,
+    activate_campaign,
+    create_campaign,
+    deactivate_campaign,
+)
 from labeler.database.engine import Database
-from labeler.models.campaigns import Participation
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign, Participation
 from labeler.models.consensus import Consensus
 from labeler.models.voting import Vote
 from labeler.voting.answers import AnswerFilter, list_answers
@@ -146,3 +154,73 @@ def test_only_the_persons_own_votes_go_back(boss: Browser, ann: Browser, visit: 
     assert boss.confirm(address, {"vote": votes}).status_code == 404
     assert boss.confirm(address, {"vote": ["x"]}).status_code == 422
     assert ann.confirm(address, {"vote": votes}).status_code == 403
+
+
+@pytest.fixture
+def second(db: Database, dataset_id: int) -> int:
+    """Another campaign with the same images, which is not active yet."""
+    return create_campaign(db, dataset_id, CampaignPlan("second"))
+
+
+def test_sent_back_in_another_campaign_than_the_person_labels_in(
+    boss: Browser, ann: Browser, db: Database, second: int
+) -> None:
+    """What was sent back is shown wherever the person labels, as long as it can be answered."""
+    (image,) = answer(ann, "left")
+    votes = TICK.findall(page(boss, ann))
+    with db.write() as session:
+        activate_campaign(session, second)
+    assert ann.submit("/label/campaign", {"campaign_id": second}).status_code == 303
+    address = f"/admin/people/{ann.annotator_id}/send-back"
+    assert boss.confirm(address, {"vote": votes}).status_code == 303
+    own = ann.get("/me").text
+    assert "You have not answered any image in “second” yet." in own
+    assert "To look at again (1)" in own
+    assert "in “faces”" in own, "the name of the other campaign"
+    with db.write() as session:
+        deactivate_campaign(session, 1)
+    assert "To look at again" not in ann.get("/me").text, "an answer would be refused"
+    with db.write() as session:
+        activate_campaign(session, 1)
+        deactivate_campaign(session, second)
+        session.get_one(Campaign, 1).restricted = True
+    own = ann.get("/me").text
+    assert "To look at again (1)" in own, "also if the person labels nowhere now"
+    again = {"campaign_id": 1, "image_id": image, "answer": "right"}
+    sent = ann.submit("/label/votes", {**again, "request_id": str(uuid.uuid4())})
+    assert sent.status_code == 303
+    assert "To look at again" not in ann.get("/me").text
+
+
+def test_what_cannot_be_answered_again_is_not_sent_back(
+    boss: Browser, ann: Browser, db: Database, second: int
+) -> None:
+    answer(ann, "left")
+    votes = TICK.findall(page(boss, ann))
+    address = f"/admin/people/{ann.annotator_id}/send-back"
+
+    def refused(reason: str) -> None:
+        for attempt in (boss.submit, boss.confirm):
+            said = attempt(address, {"vote": votes})
+            assert said.status_code == 409
+            assert reason in said.text
+        shown = page(boss, ann, campaign=1)
+        assert TICK.findall(shown) == []
+        assert "Answers go back only while the campaign is active and has not ended." in shown
+        assert "There are no messages yet." in ann.get("/messages").text
+
+    with db.write() as session:
+        session.get_one(Campaign, 1).ends_at = utc_now() - timedelta(seconds=1)
+    refused("has ended")
+    with db.write() as session:
+        session.get_one(Campaign, 1).ends_at = None
+        activate_campaign(session, second)
+        deactivate_campaign(session, 1)
+    refused("is not active")
+    with db.write() as session:
+        session.get_one(Campaign, 1).archived_at = utc_now()
+    refused("is archived")
+    with db.write() as session:
+        session.get_one(Campaign, 1).archived_at = None
+        activate_campaign(session, 1)
+    assert boss.confirm(address, {"vote": votes}).status_code == 303

@@ -10,6 +10,7 @@ from labeler.accounts.groups import list_groups
 from labeler.accounts.service import list_people
 from labeler.web.campaign_forms import CampaignForm, Choice
 from labeler.web.formatting import plural
+from labeler.web.person_name import by_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ def audience_choices(session: Session, form: CampaignForm) -> AudienceChoices:
         for one in list_groups(session)
     ]
     people = [
-        Choice(str(one.id), one.username, "yes" if one.id in form.people else "")
-        for one in (person.annotator for person in list_people(session))
+        Choice(str(one.id), name, "yes" if one.id in form.people else "")
+        for name, one in by_name(person.annotator for person in list_people(session))
         if one.deactivated_at is None or one.id in form.people
     ]
     return AudienceChoices(groups, people)

@@ -13,6 +13,7 @@ from labeler.accounts.service import list_people
 from labeler.errors import SidelightError
 from labeler.web import access, confirmation, request_fields
 from labeler.web.context import Page, actor, db, render
+from labeler.web.person_name import by_name
 
 bp = Blueprint("groups", __name__, url_prefix="/admin/groups")
 
@@ -41,7 +42,7 @@ class PersonTick:
     """A person who can be in the group. `closed`: the account is closed."""
 
     id: int
-    username: str
+    name: str
     member: bool
     closed: bool
 
@@ -147,8 +148,8 @@ def _group_page(
         members = accounts_groups.members_of(session, group_id)
         shown = members if ticked is None else ticked
         people = [
-            PersonTick(one.id, one.username, one.id in shown, one.deactivated_at is not None)
-            for one in (person.annotator for person in list_people(session))
+            PersonTick(one.id, name, one.id in shown, one.deactivated_at is not None)
+            for name, one in by_name(person.annotator for person in list_people(session))
             if one.deactivated_at is None or one.id in members
         ]
         restricted = accounts_groups.restricted_to(session, group_id)

@@ -6,6 +6,7 @@ they see pseudonyms, which exported files also have.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from flask import Flask, url_for
@@ -27,6 +28,15 @@ def name_person(annotator: Annotator) -> PersonName:
     """Return how the page of this request shows a person."""
     address = url_for("person.show", annotator_id=annotator.id) if manages() else ""
     return PersonName(annotator.id, _text(annotator), address)
+
+
+def by_name(people: Iterable[Annotator]) -> list[tuple[str, Annotator]]:
+    """Return people with the texts that the page of this request shows, in the order of these.
+
+    The order of user names would tell something about those that are not shown.
+    """
+    named = [(_text(one), one) for one in people]
+    return sorted(named, key=lambda pair: (pair[0].casefold(), pair[1].id))
 
 
 def sees_names() -> bool:

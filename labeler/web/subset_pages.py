@@ -33,6 +33,7 @@ from labeler.web.image_filter import (
     form_of,
     read_form,
 )
+from labeler.web.person_name import PersonName, name_person
 
 SHOWN = 50  # subsets on a page of the list
 KINDS = ("live", "frozen")
@@ -49,7 +50,7 @@ class SubsetRow:
     dataset: str
     filter: str
     created_at: datetime
-    created_by: str
+    created_by: PersonName | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class SubsetPage(Page):
     imported: bool
     sha256: str
     created_at: datetime
-    created_by: str
+    created_by: PersonName | None
     images: str = ""
     labels: str = ""
     mean_faces: str = ""
@@ -190,7 +191,7 @@ def list_page(session: Session, name: str = "", lines: str = "", problem: str = 
     )
 
 
-def _row(session: Session, one: Subset, names: dict[int, str]) -> SubsetRow:
+def _row(session: Session, one: Subset, names: dict[int, PersonName]) -> SubsetRow:
     return SubsetRow(
         one.id,
         one.name,
@@ -199,15 +200,15 @@ def _row(session: Session, one: Subset, names: dict[int, str]) -> SubsetRow:
         one.dataset.name,
         "a list of file names" if one.filter is None else _words(session, one),
         one.created_at,
-        names.get(one.created_by_id or 0, ""),
+        names.get(one.created_by_id or 0),
     )
 
 
-def _makers(session: Session, found: Sequence[Subset]) -> dict[int, str]:
-    """Return the user names of those who made subsets, by their numbers."""
+def _makers(session: Session, found: Sequence[Subset]) -> dict[int, PersonName]:
+    """Return those who made subsets, by their numbers."""
     ids = {one.created_by_id for one in found if one.created_by_id}
-    rows = session.execute(select(Annotator.id, Annotator.username).where(Annotator.id.in_(ids)))
-    return dict(rows.all())
+    people = session.scalars(select(Annotator).where(Annotator.id.in_(ids)))
+    return {one.id: name_person(one) for one in people}
 
 
 def _form(session: Session, found: Subset) -> FilterForm:
@@ -248,7 +249,7 @@ def subset_page(
         found.filter is None,
         found.sha256 or "",
         found.created_at,
-        _makers(session, [found]).get(found.created_by_id or 0, ""),
+        _makers(session, [found]).get(found.created_by_id or 0),
         **_addresses(session, found, form),
         new_name=found.name if new_name is None else new_name,
         freeze_name=freeze_name,

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from labeler.accounts.directory import MAX_SEARCH, PAGE, find_people
+from labeler.accounts.groups import create_group, set_members
+from labeler.audit.log import Actor
+from labeler.campaigns.service import get_campaign
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import InvalidInput
+from labeler.images.filtering import ImageFilter
 from labeler.models.accounts import Annotator
+from labeler.subsets.service import keep_filter
 from tests.conftest import MakeAnnotator
 from tests.labeler.conftest import Visit
 
 NEXT = re.compile(r'rel="next" href="([^"]+)"')
+TICKED = re.compile(r'<label for="person-\d+">([^<]+)</label>')
 ROW = re.compile(r'<th scope="row">(?:<a href="[^"]+">)?([^<]+)<')
 
 
@@ -76,8 +83,6 @@ def test_names_are_shown_as_the_setting_says(
     settings: Settings, db: Database, visit: Visit, app: object, shown: bool
 ) -> None:
     """A supervisor sees names or pseudonyms, the same on all pages. Admins always see names."""
-    from dataclasses import replace
-
     app.extensions["sidelight_settings"] = replace(  # type: ignore[attr-defined]
         settings, names_for_supervisors=shown
     )
@@ -92,3 +97,44 @@ def test_names_are_shown_as_the_setting_says(
         assert shown or ("lovelace" not in text and pseudonym in text), page
         assert "Ada (lovelace)" in root.get(page).text, page
     assert ("Ada (lovelace)" in boss.get("/admin/people?search=lovelace").text) == shown
+
+
+@pytest.mark.parametrize("shown", [True, False])
+@pytest.mark.usefixtures("dataset_id")
+def test_lists_of_other_pages_show_names_as_the_setting_says(
+    settings: Settings, db: Database, visit: Visit, app: object, shown: bool
+) -> None:
+    """Members of groups, the audience of a campaign, and who has kept a subset."""
+    app.extensions["sidelight_settings"] = replace(  # type: ignore[attr-defined]
+        settings, names_for_supervisors=shown
+    )
+    boss, root, ann = visit("supervisor"), visit("admin", "root"), visit("annotator", "lovelace")
+    who = ann.annotator_id or 0
+    with db.write() as session:
+        pseudonym = session.get_one(Annotator, who).pseudonym
+        group = create_group(session, "Monday").id
+        set_members(session, group, [who])
+        campaign = get_campaign(session, 1)
+        subset = keep_filter(session, campaign, "all", ImageFilter(), Actor(who)).id
+    pages = (f"/admin/groups/{group}", "/admin/campaigns/1", "/admin/campaigns/new")
+    for page in (*pages, "/admin/subsets", f"/admin/subsets/{subset}"):
+        text = boss.get(page).text
+        assert ("lovelace" in text) == shown, page
+        assert (pseudonym in text) != shown, page
+        assert "lovelace" in root.get(page).text, page
+
+
+def test_the_order_of_members_tells_nothing_of_hidden_names(
+    settings: Settings, db: Database, visit: Visit, app: object, make_annotator: MakeAnnotator
+) -> None:
+    app.extensions["sidelight_settings"] = replace(  # type: ignore[attr-defined]
+        settings, names_for_supervisors=False
+    )
+    boss = visit("supervisor", "boss")
+    for name in ("ada", "bob", "cem", "dan"):
+        make_annotator(db, name)
+    with db.write() as session:
+        group = create_group(session, "Monday").id
+        pseudonyms = [one.pseudonym for one in session.query(Annotator)]
+    listed = TICKED.findall(boss.get(f"/admin/groups/{group}").text)
+    assert listed == sorted(pseudonyms)

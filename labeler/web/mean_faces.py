@@ -54,13 +54,16 @@ class FigureView:
 class MeanFacesPage(Page):
     """The page of the mean faces. `query`: the query values of the figure's address.
 
+    `campaign_id`: its form names the campaign, so that it draws the figure of no other one if
+    another campaign has become active meanwhile.
+
     `queued`: this figure is queued or is being drawn. `labels`: the images that have a label;
     `poses`: what is known of the poses of these.
     """
 
     template = "mean_faces/mean_faces.html"
     as_of: datetime
-    campaign: dict[str, Any] | None = None
+    campaign_id: int = 0
     has_campaign: bool = False
     choices: Options | None = None
     query: dict[str, Any] | None = None
@@ -92,7 +95,7 @@ def mean_faces_page() -> tuple[str, int]:
     stored = files.find(settings().home, campaign.id, choices)
     page = MeanFacesPage(
         utc_now(),
-        links(campaign),
+        campaign.id,
         has_campaign=True,
         choices=choices,
         query={**links(campaign), **_query(choices)},

@@ -96,11 +96,15 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class RunsPage(Page):
-    """All model runs of a campaign's data set, newest first."""
+    """All model runs of a campaign's data set, newest first.
+
+    `campaign_id`: forms name the campaign, so that they act on no other one if another campaign
+    has become active meanwhile.
+    """
 
     template = "proposals/runs.html"
     as_of: datetime
-    campaign: dict[str, int] | None = None
+    campaign_id: int = 0
     has_campaign: bool = False
     runs: Sequence[RunRow] = ()
     curve: Plot | None = None
@@ -293,7 +297,7 @@ def _page(session: Session, campaign: Campaign) -> RunsPage:
     returning = _returning(session)
     return RunsPage(
         utc_now(),
-        links(campaign),
+        campaign.id,
         has_campaign=True,
         runs=[run_row(run, current.id if current else None, returning) for run in runs],
         curve=_accuracy_plot(published),

@@ -354,7 +354,7 @@ def count_images(session: Session) -> dict[int, dict[str, int]]:
 
 
 def find_campaign(session: Session, name: str | None) -> Campaign:
-    """The campaign with this name; without a name the active one.
+    """The campaign with this name; without a name the only active one.
 
     Blanks around the name are dropped only if no campaign has them. An archived campaign is found
     if no other has its name; of several archived ones, that which was archived last.

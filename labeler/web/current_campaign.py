@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Flask, g, request, url_for
+from flask import Flask, current_app, g, request, url_for
 from sqlalchemy.orm import Session
 
 from labeler.campaigns import service as campaigns
@@ -16,6 +16,7 @@ from labeler.web import request_fields
 from labeler.web.context import db
 
 # The page of each blueprint that is about a campaign, so that it can be opened for another one.
+# A view is named where the other views of its blueprint are about no campaign.
 PAGES = {
     "dashboard": "dashboard.overview",
     "quality": "quality.quality",
@@ -26,6 +27,8 @@ PAGES = {
     "image_history": "image_browser.images",  # an image may be in one campaign only
     "gold": "gold.gold",
     "adjudication": "adjudication.contested",
+    "people.people": "people.people",
+    "person": "person.show",
 }
 NO_CAMPAIGN = "No campaign is active. Choose one on the page “Campaigns”."
 
@@ -64,7 +67,7 @@ def campaign_menu() -> CampaignMenu:
 
     A page that is about no campaign keeps the chosen one for the pages that follow.
     """
-    endpoint = PAGES.get(request.blueprint or "")
+    endpoint = PAGES.get(request.endpoint or "") or PAGES.get(request.blueprint or "")
     if endpoint is None:
         return CampaignMenu(_kept())
     with db().read() as session:
@@ -76,11 +79,19 @@ def campaign_menu() -> CampaignMenu:
         query = links(chosen) if chosen else {}
         name = chosen.name if chosen else "none"
         choices = [
-            CampaignLink(one.name, url_for(endpoint, **links(one)), one is chosen, one.active)
+            CampaignLink(one.name, _address(endpoint, one), one is chosen, one.active)
             for one in found
         ]
     has_choice = request.method == "GET" and (len(choices) > 1 or not chosen)
     return CampaignMenu(query, name, choices if has_choice else ())
+
+
+def _address(endpoint: str, campaign: Campaign) -> str:
+    """Return the address of a view about a campaign; the page of a person stays with the person."""
+    needs = current_app.url_map.is_endpoint_expecting
+    here = request.view_args or {}
+    place = {name: value for name, value in here.items() if needs(endpoint, name)}
+    return url_for(endpoint, **place, **links(campaign))
 
 
 def _kept() -> dict[str, Any]:
@@ -136,6 +147,12 @@ def links(campaign: Campaign) -> dict[str, Any]:
     """Return the query values that keep a link on this campaign; none for the newest active one."""
     is_default = campaign.active and campaign.id == _default()
     return {} if is_default else {"campaign": campaign.id}
+
+
+def page_query() -> dict[str, Any]:
+    """Return the query values that keep a link on the campaign that the present page is about."""
+    number = g.get("shown_campaign") or request_fields.row_number("campaign")
+    return {} if number in (0, _default()) else {"campaign": number}
 
 
 def _default() -> int:

@@ -280,10 +280,10 @@ TOPICS = {
         ),
     ),
     "people": Topic(
-        "Everybody who has an account, with their status in the active campaign. The page of a "
+        "Everybody who has an account, with their status in the chosen campaign. The page of a "
         "person has their answers, and what you can do about them.",
         (
-            ("Answers", "Those that count in the active campaign, without exercises."),
+            ("Answers", "Those that count in the chosen campaign, without exercises."),
             ("In qualification", "The person answers gold questions first and learns from them."),
             ("Paused", "The person gets no images. They read the reason that you give."),
             ("Pseudonym", "The name in exports. It tells nobody who the person is."),

@@ -18,13 +18,13 @@ from labeler.accounts.groups import GroupSize, list_groups
 from labeler.accounts.invites import InviteStatus
 from labeler.accounts.service import Person
 from labeler.campaigns import participation
-from labeler.campaigns import service as campaigns
 from labeler.campaigns.participation import ParticipantStatus
 from labeler.errors import InvalidInput, NotFound
 from labeler.models.accounts import ROLES, Annotator
 from labeler.progress.annotator_progress import count_votes
 from labeler.web import access, confirmation, request_fields
 from labeler.web.context import Page, actor, db, render, settings
+from labeler.web.current_campaign import campaign_or_none, page_query
 from labeler.web.formatting import count_words
 from labeler.web.person_name import PersonName, name_person, sees_names
 
@@ -49,8 +49,8 @@ class StatusRow:
 class PersonRow:
     """An account of the list. `pseudonym`: "" if it is the name that is shown.
 
-    `votes`: those that count in the active campaign. If none is active, those in all campaigns
-    are counted, and `status` is None.
+    `votes`: those that count in the campaign that the page is about. Without one, those in all
+    campaigns are counted, and `status` is None.
     """
 
     name: PersonName
@@ -65,7 +65,10 @@ class PersonRow:
 
 @dataclass(frozen=True, slots=True)
 class PeoplePage(Page):
-    """A page of the accounts. `next`, `first`: addresses, "" without such a page."""
+    """A page of the accounts. `next`, `first`: addresses, "" without such a page.
+
+    `query`: the query values that keep the search on the campaign.
+    """
 
     template = "people/people.html"
     people: list[PersonRow]
@@ -73,6 +76,7 @@ class PeoplePage(Page):
     search: str
     next: str
     first: str
+    query: Mapping[str, Any]
     problem: str = ""
     max_search: int = MAX_SEARCH
 
@@ -133,7 +137,8 @@ def people() -> tuple[str, int]:
                 session, search=search, by_name=sees_names(), after=after, limit=PAGE + 1
             )
         except InvalidInput as error:
-            return render(PeoplePage([], "", search, "", "", error.message), error.status)
+            page = PeoplePage([], "", search, "", "", page_query(), error.message)
+            return render(page, error.status)
         return render(_people_page(session, found, search, after))
 
 
@@ -214,11 +219,11 @@ def _ask_revoking(status: InviteStatus) -> tuple[str, int]:
 
 
 def _people_page(session: Session, found: Sequence[Person], search: str, after: str) -> PeoplePage:
-    campaign, shown = campaigns.active_campaign(session), found[:PAGE]
+    campaign, shown = campaign_or_none(session), found[:PAGE]
     ids = [one.annotator.id for one in shown]
     statuses = participation.list_statuses(session, campaign.id, ids) if campaign else {}
     votes = count_votes(session, campaign.id if campaign else None, among=ids)
-    query: dict[str, Any] = {"search": search} if search else {}
+    query = {**page_query(), **({"search": search} if search else {})}
     following = ""
     if len(found) > PAGE:
         last = shown[-1].annotator
@@ -230,6 +235,7 @@ def _people_page(session: Session, found: Sequence[Person], search: str, after: 
         search,
         following,
         url_for("people.people", **query) if after else "",
+        page_query(),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -32,7 +32,7 @@ from labeler.web.campaign_forms import Choice
 from labeler.web.confirmation import tell
 from labeler.web.context import Page, account, actor, db, own_address, render
 from labeler.web.current_campaign import campaign as chosen_campaign
-from labeler.web.current_campaign import campaign_or_none, links
+from labeler.web.current_campaign import campaign_or_none, links, page_query
 from labeler.web.flags import FlagRow, flag_row
 from labeler.web.formatting import Statistic, format_percent, format_seconds, format_share
 from labeler.web.images import image_address
@@ -75,13 +75,14 @@ class AnswerTile:
 class CampaignPart:
     """What the page says of the person in a campaign. `next`, `first`: addresses of answers.
 
+    `id`: forms name the campaign, so that they act in no other one if another campaign has become
+    active meanwhile.
     `measures`: the address of the measures of quality, "" before the first refresh. `changeable`:
     answers can be changed now, so they can also be sent back.
     """
 
     id: int
     name: str
-    query: Mapping[str, Any]
     choices: Sequence[Choice]
     status: StatusRow
     trains: bool
@@ -100,7 +101,8 @@ class PersonPage(Page):
     """A person. `part`: None without a campaign. `username`: "" if the reader sees no names.
 
     `unread`: messages of the person that no supervisor has read. `link`: for a new password, just
-    created. `manages`: the reader may change the account. `here`: the address of the page.
+    created. `manages`: the reader may change the account. `here`, `everybody`: the addresses of
+    this page and of the list of people.
     """
 
     template = "people/person.html"
@@ -116,6 +118,7 @@ class PersonPage(Page):
     link: str
     part: CampaignPart | None
     here: str
+    everybody: str
     answers: Sequence[str] = ANSWERS
     on_gold: Sequence[tuple[str, str]] = ON_GOLD
     roles: Sequence[str] = ROLES
@@ -201,6 +204,7 @@ def _page(session: Session, annotator: Annotator, part: CampaignPart | None) -> 
         take_reset_link(annotator.id),
         part,
         own_address(),
+        url_for("people.people", **page_query()),
     )
 
 
@@ -220,7 +224,6 @@ def _part(
     return CampaignPart(
         campaign.id,
         campaign.name,
-        links(campaign),
         [
             Choice(str(one.id), one.name, "yes" if one.id == campaign.id else "")
             for one in campaigns.list_campaigns(session)

@@ -1,7 +1,8 @@
 """How pages show a person: the same everywhere, and linked to the page about the person.
 
 Admins see names. Supervisors see names too, unless the setting `names_for_supervisors` is off. Then
-they see pseudonyms, which exported files also have.
+they see pseudonyms, which exported files also have. The link stays on the campaign that the page
+is about.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from flask import Flask, url_for
 
 from labeler.models.accounts import Annotator
 from labeler.web.context import account_or_none, manages, settings
+from labeler.web.current_campaign import page_query
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,9 @@ class PersonName:
 
 def name_person(annotator: Annotator) -> PersonName:
     """Return how the page of this request shows a person."""
-    address = url_for("person.show", annotator_id=annotator.id) if manages() else ""
+    address = ""
+    if manages():
+        address = url_for("person.show", annotator_id=annotator.id, **page_query())
     return PersonName(annotator.id, _text(annotator), address)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from labeler.audit.log import Actor
+from labeler.campaigns import participation
 from labeler.campaigns.service import (
     CampaignPlan,
     activate_campaign,
@@ -21,12 +23,14 @@ from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign, Participation
 from labeler.models.consensus import Consensus
 from labeler.models.voting import Vote
+from labeler.quality.refresh import judge_people
 from labeler.voting.answers import AnswerFilter, list_answers
-from tests.labeler.acting import make_gold
+from tests.labeler.acting import make_gold, set_rules
 from tests.labeler.conftest import Browser, Visit, lease
 from tests.labeler.web.test_confirmation import effects, undo
 
 TICK = re.compile(r'name="vote" value="(\d+)"')
+FORM = re.compile(r'<form [^>]*method="post" [^>]*action="(/admin/[^"]+)"')
 TILE = re.compile(r'<span class="name">(\d+)\.jpg</span>')
 
 
@@ -190,6 +194,66 @@ def test_sent_back_in_another_campaign_than_the_person_labels_in(
     sent = ann.submit("/label/votes", {**again, "request_id": str(uuid.uuid4())})
     assert sent.status_code == 303
     assert "To look at again" not in ann.get("/me").text
+
+
+def test_the_page_is_about_the_chosen_campaign(
+    boss: Browser, ann: Browser, db: Database, second: int
+) -> None:
+    """Names, the list of people and the menu stay on a campaign that is not the newest active."""
+    answer(ann, "left")
+    with db.write() as session:
+        activate_campaign(session, second)
+        participation.pause_person(
+            session, 1, ann.annotator_id or 0, "Too fast", Actor(boss.annotator_id)
+        )
+    judge_people(db, 1)
+    address = f"/admin/people/{ann.annotator_id}"
+    assert f'href="{address}?campaign=1"' in boss.get("/admin/quality?campaign=1").text
+    shown = boss.get("/admin/people?campaign=1").text
+    assert "The status of everybody in “faces”." in shown
+    assert "Too fast" in shown
+    assert f'href="{address}?campaign=1"' in shown
+    assert '<input type="hidden" name="campaign" value="1">' in shown
+    assert "Campaign: faces" in shown
+    assert '<li><a href="/admin/people">second' in shown
+    newest = boss.get("/admin/people").text
+    assert "The status of everybody in “second”." in newest
+    assert "Too fast" not in newest
+    assert boss.get("/admin/people?campaign=99").status_code == 404
+    person = boss.get(f"{address}?campaign=1").text
+    assert "Campaign: faces" in person
+    assert f'<li><a href="{address}">second' in person, "another campaign, and the same person"
+    assert 'href="/admin/people?campaign=1"' in person
+
+
+def test_forms_act_in_the_campaign_that_the_page_showed(
+    boss: Browser, ann: Browser, db: Database, second: int
+) -> None:
+    """Somebody activates another campaign between the page and the press of a button."""
+    make_gold(db, {1: "left"})
+    set_rules(db, training=1)
+    shown = page(boss, ann)
+    runs = FORM.findall(boss.get("/admin/runs").text)
+    drawing = boss.get("/admin/mean-faces").text
+    with db.write() as session:
+        activate_campaign(session, second)
+
+    def press(action: str, status: str) -> None:
+        nonlocal shown
+        address = f"/admin/people/{ann.annotator_id}"
+        (form,) = [one for one in FORM.findall(shown) if one.startswith(f"{address}/{action}")]
+        sent = boss.submit(form, {"reason": "Too fast"})
+        assert sent.location == f"{address}?campaign=1"
+        with db.read() as session:
+            assert session.get_one(Participation, (1, ann.annotator_id)).status == status
+            assert session.get(Participation, (second, ann.annotator_id)) is None
+        shown = page(boss, ann, campaign=1)
+
+    press("resume", "working")
+    press("train", "training")
+    press("pause", "paused")
+    assert {one.partition("?")[2] for one in runs} == {"campaign=1"}
+    assert '<input type="hidden" name="campaign" value="1">' in drawing
 
 
 def test_what_cannot_be_answered_again_is_not_sent_back(

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
 
 from labeler.audit.log import NOBODY, Actor, record
+from labeler.campaigns.audience import may_label
 from labeler.database.engine import insert_or
 from labeler.errors import Conflict, InvalidInput, NotFound
 from labeler.models.accounts import Annotator
@@ -31,11 +32,13 @@ _EVENTS = {"paused": "person_paused", "working": "person_resumed", "training": "
 class ParticipantStatus:
     """The status of a person in a campaign, for supervisors only.
 
-    `by_rules`: no supervisor has set the status. `flags`: sentences that say what looks wrong
-    in the person's answers.
+    `in_audience`: the person may label in the campaign. Without this, the status counts only once
+    they are added. `by_rules`: no supervisor has set the status. `flags`: sentences that say what
+    looks wrong in the person's answers.
     """
 
     annotator_id: int
+    in_audience: bool
     status: str
     reason: str
     by_rules: bool
@@ -93,7 +96,9 @@ def list_statuses(
     """
     first = first_status(_rules(session, campaign_id), _has_gold(session, campaign_id))
     query = (
-        select(Annotator.id, Participation, Skill.flags)
+        select(Annotator.id, may_label(Campaign, Annotator.id), Participation, Skill.flags)
+        .select_from(Annotator)
+        .join(Campaign, Campaign.id == campaign_id)
         .outerjoin(
             Participation,
             and_(
@@ -107,8 +112,10 @@ def list_statuses(
     )
     if among is not None:
         query = query.where(Annotator.id.in_(among))
-    rows = session.execute(query)
-    return {who: _make_status(who, row, flags, first) for who, row, flags in rows}
+    return {
+        who: _make_status(who, in_audience, row, flags, first)
+        for who, in_audience, row, flags in session.execute(query)
+    }
 
 
 def pause_person(
@@ -257,13 +264,23 @@ def _last_vote(campaign_id: int, annotator_id: int) -> ColumnElement[int]:
 
 
 def _make_status(
-    who: int, row: Participation | None, flags: Sequence[Sequence[str]] | None, first: str
+    who: int,
+    in_audience: bool,
+    row: Participation | None,
+    flags: Sequence[Sequence[str]] | None,
+    first: str,
 ) -> ParticipantStatus:
     sentences = [sentence for _, sentence in flags or []]
     if row is None:
-        return ParticipantStatus(who, first, "", True, None, sentences)
+        return ParticipantStatus(who, in_audience, first, "", True, None, sentences)
     return ParticipantStatus(
-        who, row.status, row.reason, row.changed_by_id is None, row.changed_at, sentences
+        who,
+        in_audience,
+        row.status,
+        row.reason,
+        row.changed_by_id is None,
+        row.changed_at,
+        sentences,
     )
 
 

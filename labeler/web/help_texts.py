@@ -286,6 +286,10 @@ TOPICS = {
             ("Answers", "Those that count in the chosen campaign, without exercises."),
             ("In qualification", "The person answers gold questions first and learns from them."),
             ("Paused", "The person gets no images. They read the reason that you give."),
+            (
+                "Not in this campaign",
+                "The campaign is restricted to other people.",
+            ),
             ("Pseudonym", "The name in exports. It tells nobody who the person is."),
         ),
         (

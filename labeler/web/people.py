@@ -31,13 +31,18 @@ from labeler.web.person_name import PersonName, name_person, sees_names
 bp = Blueprint("people", __name__, url_prefix="/admin")
 NEW_INVITE = "new_invite"  # in the cookie: number and link, until the list has shown them
 STATUS_WORDS = {"training": "in qualification", "working": "working", "paused": "paused"}
+OUTSIDE = "not in this campaign"
 
 
 @dataclass(frozen=True, slots=True)
 class StatusRow:
-    """The status of a person in the campaign. `flags`: findings about the votes, as sentences."""
+    """The status of a person in the campaign. `flags`: findings about the votes, as sentences.
+
+    `in_audience`: the person may label in the campaign.
+    """
 
     status: str
+    in_audience: bool
     words: str
     reason: str
     by_rules: bool
@@ -263,11 +268,19 @@ def account_state(annotator: Annotator) -> str:
     return "active" if annotator.deactivated_at is None else "closed"
 
 
+def status_words(found: ParticipantStatus) -> str:
+    """Return a status in words; a pause is told also of a person who is not in the campaign."""
+    if found.in_audience:
+        return STATUS_WORDS[found.status]
+    return f"{STATUS_WORDS['paused']}, {OUTSIDE}" if found.status == "paused" else OUTSIDE
+
+
 def status_row(found: ParticipantStatus) -> StatusRow:
     """Return a status in words."""
     return StatusRow(
         found.status,
-        STATUS_WORDS[found.status],
+        found.in_audience,
+        status_words(found),
         found.reason,
         found.by_rules,
         found.changed_at,

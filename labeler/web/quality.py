@@ -33,7 +33,7 @@ from labeler.web.formatting import (
     format_share,
 )
 from labeler.web.heatmap import HeatMap, share_heat_map
-from labeler.web.people import STATUS_WORDS
+from labeler.web.people import status_words
 from labeler.web.person_name import PersonName, name_person
 from rotation.data.labels import LABELS
 
@@ -180,7 +180,7 @@ def person_row(
         format_share(found["planted"], found["planted_n"]),
         found["information"],
         status.status,
-        STATUS_WORDS[status.status],
+        status_words(status),
         status.reason,
         status.flags,
     )

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from labeler.audit.log import Actor
 from labeler.campaigns import participation
+from labeler.campaigns.audience import Audience, set_audience
 from labeler.campaigns.service import (
     CampaignPlan,
     activate_campaign,
@@ -224,6 +225,27 @@ def test_the_page_is_about_the_chosen_campaign(
     assert "Campaign: faces" in person
     assert f'<li><a href="{address}">second' in person, "another campaign, and the same person"
     assert 'href="/admin/people?campaign=1"' in person
+
+
+def test_who_is_not_in_a_restricted_campaign_is_told(
+    boss: Browser, ann: Browser, visit: Visit, db: Database
+) -> None:
+    answer(ann, "left")
+    judge_people(db, 1)
+    bob = visit("annotator", "bob")
+    with db.write() as session:
+        chosen = Audience(True, people=frozenset({bob.annotator_id or 0}))
+        set_audience(session, session.get_one(Campaign, 1), chosen)
+    outside, working = ">not in this campaign</span>", '<span class="tag good">working</span>'
+    for shown, expected in ((page(boss, ann), outside), (page(boss, bob), working)):
+        assert expected in shown
+        assert (outside in shown) != (working in shown)
+    listed = boss.get("/admin/people").text
+    assert listed.count(outside) == 2, "boss is not in it either"
+    assert listed.count(working) == 1
+    assert outside in boss.get("/admin/quality").text
+    assert boss.submit(f"/admin/people/{ann.annotator_id}/pause", {"reason": "Why"}).location
+    assert ">paused, not in this campaign</span>" in page(boss, ann)
 
 
 def test_forms_act_in_the_campaign_that_the_page_showed(

@@ -86,7 +86,8 @@ def cast_vote(
     2. Check that the person may answer. They may if they hold the image. They also may if their
        lease has expired and the image is still open or gold, or if they change an earlier answer.
        An image stays in their hands if they change to another campaign, as in a pause, and if its
-       campaign ends or is deactivated. Only earlier answers can no longer be changed then.
+       campaign ends or is deactivated. Only earlier answers can no longer be changed then. Undo
+       still takes one back (`undo_vote`), and its image is in hand again.
     3. Supersede the person's earlier vote on the image, if there is one.
     4. Insert the vote. The trigger `vote_ends_lease` deletes the person's lease, and the trigger
        on that delete (`lease_lets_go`; on PostgreSQL `lease_holds`) updates
@@ -302,7 +303,9 @@ def undo_vote(
 ) -> LeasedImage:
     """Take back a vote and lease the image to the same person again, presented as before.
 
-    A repeated undo changes nothing and returns the same.
+    A repeated undo changes nothing and returns the same. Undo also works in a campaign that has
+    ended or is not active: who mistyped just before the end gets the image back, and people may
+    answer what they hold. Only an archived campaign stays as it is.
 
     Parameters:
         mode: `single` presents the image alone, `grid` on the verify grid.

@@ -25,6 +25,7 @@ from labeler.errors import Conflict, Forbidden, InvalidInput, NotFound, Sideligh
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
 from labeler.labels import ANSWERS
+from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
 from labeler.models.images import Image
 from labeler.models.voting import Vote
@@ -482,6 +483,21 @@ def test_an_earlier_answer_stays_after_another_campaign_became_active(
     undo(any_db, ada, first.vote_id, settings)  # undone, it is in hand again
     with any_db.write() as session:
         assert cast_vote(session, ada, changed, settings=settings, now=after(6)).created
+
+
+def test_an_answer_just_before_the_end_can_be_undone_and_given_again(
+    any_db: Database, ada: int, settings: Settings
+) -> None:
+    (one,) = lease(any_db, ada, 1, settings)
+    first = vote(any_db, ada, one.image_id, "left", settings)
+    with any_db.write() as session:
+        session.get_one(Campaign, 1).ends_at = after(2)
+    with pytest.raises(Conflict, match="has ended"):
+        vote(any_db, ada, one.image_id, "right", settings, after(3))
+    assert undo(any_db, ada, first.vote_id, settings).image_id == one.image_id
+    assert vote(any_db, ada, one.image_id, "right", settings, after(6)).created
+    with pytest.raises(Conflict, match="has ended"):
+        vote(any_db, ada, one.image_id, "center", settings, after(7))
 
 
 def test_an_image_that_is_answered_anew_is_among_the_last_answers(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import click
+from sqlalchemy.orm import Session
 
 from labeler.accounts.groups import find_group
 from labeler.accounts.service import find_person
@@ -44,9 +46,11 @@ def activate(name: str) -> None:
       python manage.py campaigns activate "First thousand"
     """
     with open_database() as db, db.write() as session:
-        service.activate_campaign(session, service.find_campaign(session, name).id)
-        others = [one.name for one in service.active_campaigns(session) if one.name != name]
-    click.echo(f"{name} is active.")
+        campaign = service.activate_campaign(session, service.find_campaign(session, name).id)
+        active = service.active_campaigns(session)
+        others = [one.name for one in active if one.id != campaign.id]
+        found = campaign.name
+    click.echo(f"{found} is active.")
     if others:
         click.echo(f"Also active: {', '.join(others)}. People choose where they label.", err=True)
 
@@ -61,9 +65,9 @@ def deactivate(name: str) -> None:
       python manage.py campaigns deactivate "First thousand"
     """
     with open_database() as db, db.write() as session:
-        service.deactivate_campaign(session, service.find_campaign(session, name).id)
-        active = service.active_campaigns(session)
-    click.echo(f"{name} is not active.")
+        campaign = service.deactivate_campaign(session, service.find_campaign(session, name).id)
+        active, found = service.active_campaigns(session), campaign.name
+    click.echo(f"{found} is not active.")
     if not active:
         click.echo("No campaign is active now, so nobody gets images.", err=True)
 
@@ -77,9 +81,7 @@ def pause(name: str) -> None:
     Example:
       python manage.py campaigns pause "First thousand"
     """
-    with open_database() as db, db.write() as session:
-        service.pause_campaign(session, service.find_campaign(session, name).id)
-    click.echo(f"{name} is paused.")
+    _change(name, service.pause_campaign, "is paused")
 
 
 @click.command()
@@ -91,9 +93,7 @@ def resume(name: str) -> None:
     Example:
       python manage.py campaigns resume "First thousand"
     """
-    with open_database() as db, db.write() as session:
-        service.resume_campaign(session, service.find_campaign(session, name).id)
-    click.echo(f"{name} goes on.")
+    _change(name, service.resume_campaign, "goes on")
 
 
 @click.command()
@@ -168,9 +168,7 @@ def archive(name: str) -> None:
     Example:
       python manage.py campaigns archive "First thousand"
     """
-    with open_database() as db, db.write() as session:
-        archiving.archive_campaign(session, service.find_campaign(session, name).id)
-    click.echo(f"{name} is archived.")
+    _change(name, archiving.archive_campaign, "is archived")
 
 
 @click.command()
@@ -218,6 +216,15 @@ def delete(name: str, yes: bool) -> None:
             deletion.remove_rows(db, campaign_id, report)
         remove_figures(settings.home, campaign_id)
     click.echo(f"{told.name} is deleted.")
+
+
+def _change(name: str, change: Callable[[Session, int], object], said: str) -> None:
+    """Change the campaign with this name, and say so."""
+    with open_database() as db, db.write() as session:
+        campaign = service.find_campaign(session, name)
+        found = campaign.name
+        change(session, campaign.id)
+    click.echo(f"{found} {said}.")
 
 
 def ask_for_name(name: str) -> None:

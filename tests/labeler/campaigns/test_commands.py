@@ -81,6 +81,18 @@ def test_made_listed_copied_activated(db: Database) -> None:
     assert "* faces" in run("campaigns", "list").output
 
 
+def test_blanks_around_a_name_are_dropped(db: Database) -> None:
+    """The command says the name of the campaign, which is not active beside itself."""
+    for action, said in (
+        ("deactivate", "faces is not active.\nNo campaign is active now, so nobody gets images.\n"),
+        ("activate", "faces is active.\n"),
+        ("pause", "faces is paused.\n"),
+        ("resume", "faces goes on.\n"),
+        ("archive", "faces is archived.\n"),
+    ):
+        assert run("campaigns", action, " faces ").output == said, action
+
+
 def test_pause_and_resume(db: Database) -> None:
     assert run("campaigns", "pause", "faces").output == "faces is paused.\n"
     assert "paused" in run("campaigns", "list").output

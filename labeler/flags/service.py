@@ -174,13 +174,6 @@ def last_vote_on(
     )
 
 
-def count_flagged(session: Session, campaign_id: int) -> int:
-    """How many images of a campaign have an open flag."""
-    images = func.count(ImageFlag.image_id.distinct())
-    open_ones = ImageFlag.campaign_id == campaign_id, ImageFlag.settled_at.is_(None)
-    return session.scalar(select(images).where(*open_ones)) or 0
-
-
 def _check(reason: str, note: str) -> None:
     if reason not in FLAG_REASONS:
         allowed = ", ".join(FLAG_REASONS)

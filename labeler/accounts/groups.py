@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from labeler.audit.log import NOBODY, Actor, record
 from labeler.database.engine import insert_or
+from labeler.database.existence import refuse_unknown
 from labeler.errors import Conflict, InvalidInput, NotFound
 from labeler.models.accounts import Annotator, Group, GroupMember, Invite
 from labeler.models.campaigns import Campaign, CampaignGroup
@@ -107,9 +108,7 @@ def set_members(
     wanted, before = frozenset(people), members_of(session, group_id)
     if wanted == before:
         return False
-    known = select(func.count()).where(Annotator.id.in_(wanted))
-    if wanted and session.scalar(known) != len(wanted):
-        raise NotFound("An account that was chosen does not exist any more. Choose again.")
+    refuse_unknown(session, Annotator, wanted, "An account")
     session.execute(
         delete(GroupMember)
         .where(GroupMember.group_id == group_id, GroupMember.annotator_id.in_(before - wanted))

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, delete, exists, func, insert, or_, select
+from sqlalchemy import ColumnElement, case, delete, exists, func, insert, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from labeler.audit.log import NOBODY, Actor, record
 from labeler.campaigns.service import refuse_archived
 from labeler.database.engine import insert_or
-from labeler.errors import Conflict, InvalidInput, NotFound
+from labeler.database.existence import refuse_unknown
+from labeler.errors import Conflict, InvalidInput
 from labeler.models.accounts import Annotator, Group, GroupMember
 from labeler.models.base import utc_now
 from labeler.models.campaigns import (
@@ -174,7 +175,8 @@ def set_audience(
     wanted = audience if audience.restricted else EVERYBODY
     if wanted == load_audience(session, campaign):
         return False
-    _refuse_unknown(session, wanted)
+    refuse_unknown(session, Annotator, wanted.people, "An account")
+    refuse_unknown(session, Group, wanted.groups, "A group")
     campaign.restricted = wanted.restricted
     for table, column, ids in (
         (CampaignAnnotator, "annotator_id", wanted.people),
@@ -203,13 +205,3 @@ def count_audience(session: Session, campaign_id: int) -> int:
         .where(Annotator.deactivated_at.is_(None), may_label(Campaign, Annotator.id))
     )
     return session.scalar(counted) or 0
-
-
-def _refuse_unknown(session: Session, audience: Audience) -> None:
-    for table, ids, what in (
-        (Annotator, audience.people, "An account"),
-        (Group, audience.groups, "A group"),
-    ):
-        known = select(func.count()).where(and_(table.id.in_(ids)))
-        if ids and session.scalar(known) != len(ids):
-            raise NotFound(f"{what} that was chosen does not exist any more. Choose again.")

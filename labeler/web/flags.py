@@ -22,10 +22,9 @@ from labeler.web.errors import wants_json
 from labeler.web.flag_reasons import REASON_WORDS
 from labeler.web.images import image_address
 from labeler.web.person_name import PersonName, name_person
-from labeler.web.voting import scaled_size
+from labeler.web.voting import TILE_ROOM, scaled_size
 
 bp = Blueprint("flags", __name__)
-ROOM = (178, 218)  # for the image, in pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +185,7 @@ def _page(
         NotFound: the person neither holds the image nor has answered it.
     """
     image, mirrored = _seen(session, campaign_id, image_id)
-    size = scaled_size(image.width or 0, image.height or 0, ROOM)
+    size = scaled_size(image.width or 0, image.height or 0, TILE_ROOM)
     return FlagPage(
         campaign_id,
         image_id,

@@ -39,11 +39,10 @@ from labeler.web.image_filter import (
     status_word,
 )
 from labeler.web.images import image_address
-from labeler.web.voting import scaled_size
+from labeler.web.voting import TILE_ROOM, scaled_size
 from rotation.data.labels import LABELS
 
 bp = Blueprint("image_browser", __name__, url_prefix="/admin")
-ROOM = (178, 218)  # of an image: the size of CelebA; two columns fit on a phone
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +254,7 @@ def _tile(asked: _Asked, one: FoundImage) -> Tile:
     return Tile(
         url_for("image_history.image", image_id=image.id, **links),
         image_address(image.id, image.sha256) if is_shown else "",
-        *scaled_size(image.width or 0, image.height or 0, ROOM),
+        *scaled_size(image.width or 0, image.height or 0, TILE_ROOM),
         image.filename,
         image.problem or "",
         describe_label(one),

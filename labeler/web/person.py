@@ -39,12 +39,11 @@ from labeler.web.images import image_address
 from labeler.web.people import StatusRow, account_state, status_row
 from labeler.web.person_account import take_reset_link
 from labeler.web.person_name import PersonName, name_person, sees_names
-from labeler.web.voting import scaled_size
+from labeler.web.voting import TILE_ROOM, scaled_size
 
 bp = Blueprint("person", __name__, url_prefix="/admin")
 PAGE = 48
 FLAGS_SHOWN = 20
-ROOM = (178, 218)  # for an image, in pixels
 ON_GOLD = (("any", "on gold questions"), ("right", "right on gold"), ("wrong", "wrong on gold"))
 
 
@@ -272,7 +271,7 @@ def _statistics(
 def _tile(campaign: Campaign, one: GivenAnswer, returned: int) -> AnswerTile:
     image, row, vote = one.image, one.consensus, one.vote
     label = row.label if row else None
-    size = scaled_size(image.width or 0, image.height or 0, ROOM)
+    size = scaled_size(image.width or 0, image.height or 0, TILE_ROOM)
     return AnswerTile(
         vote.id,
         url_for("image_history.image", image_id=image.id, **links(campaign)),

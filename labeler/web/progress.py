@@ -31,6 +31,7 @@ from labeler.web.context import Page, account, db, render
 from labeler.web.flags import FlagRow, flag_row
 from labeler.web.formatting import Statistic
 from labeler.web.voting import (
+    TILE_ROOM,
     ChoosableCampaign,
     PageImage,
     answered_image,
@@ -40,7 +41,6 @@ from labeler.web.voting import (
 
 bp = Blueprint("progress", __name__)
 PAGE = 24  # answers of a page
-ROOM = (178, 218)  # for an image of the own answers, in pixels
 ADVICE = {
     "low_gold": "Some of your answers differ from answers that are known. Please read the "
     "guide again. Left and right are meant from your side, as you look at the "
@@ -227,7 +227,7 @@ def _own_vote(vote: Vote, image: Image, here: dict[str, Any]) -> OwnVote:
     anchor = f"answer-{image.id}"
     return OwnVote(
         shown,
-        *scaled_size(shown.width, shown.height, ROOM),
+        *scaled_size(shown.width, shown.height, TILE_ROOM),
         filename=image.filename,
         answer=as_seen(vote.answer, vote.mirrored) or "",
         at=vote.created_at,

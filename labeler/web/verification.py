@@ -24,11 +24,10 @@ from labeler.web.context import Link, Page, account, db, render, settings
 from labeler.web.errors import wants_json
 from labeler.web.idle import Idle, explain_idle
 from labeler.web.images import image_address
-from labeler.web.voting import scaled_size
+from labeler.web.voting import TILE_ROOM, scaled_size
 from rotation.data.labels import LABELS
 
 bp = Blueprint("verification", __name__, url_prefix="/grid")
-ROOM = (178, 218)  # of an image: the size of CelebA; two columns fit on a phone
 SOURCE_WORDS = {"model": "the model", "votes": "the votes so far"}
 
 
@@ -200,7 +199,7 @@ def _flash_result(claim: LabelClaim, answers: dict[int, str], refused: Sequence[
 
 
 def _tile(number: int, cell: Cell) -> Tile:
-    width, height = scaled_size(cell.width, cell.height, ROOM)
+    width, height = scaled_size(cell.width, cell.height, TILE_ROOM)
     address = image_address(cell.image_id, cell.sha256)
     return Tile(cell.image_id, number, address, width, height, cell.filename, cell.answer)
 

@@ -30,6 +30,7 @@ from labeler.web.images import image_address
 
 bp = Blueprint("voting", __name__, url_prefix="/label")
 MAX_LEASES = 120
+TILE_ROOM = (178, 218)  # of an image among others: the size of CelebA; two columns fit on a phone
 # Without a script a page does not know the window, so images are scaled to fit a phone.
 PLAIN_WIDTH, PLAIN_HEIGHT = 356, 436
 

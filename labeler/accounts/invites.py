@@ -260,12 +260,16 @@ def one_time_admin_link(
         if status.invite.note == note and status.invite.created_by_id is None:
             revoke_invite(session, status.invite.id, now=now)
     _, token = create_invite(session, "admin", 1, ADMIN_LINK_DAYS, note, now=now)
-    return invite_address(settings, token)
+    return invite_address(settings.address, token)
 
 
-def invite_address(settings: Settings, token: str) -> str:
-    """The address where the holder of a token signs up."""
-    return f"{settings.address}/join/{token}"
+def invite_address(site: str, token: str) -> str:
+    """The address where the holder of a token signs up.
+
+    Parameters:
+        site: the address of the site, without a slash at the end.
+    """
+    return f"{site}/join/{token}"
 
 
 def is_local(address: str) -> bool:

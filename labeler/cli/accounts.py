@@ -40,7 +40,7 @@ def invite(role: str, uses: int, days: int, note: str, group: str | None) -> Non
     with open_database(settings) as db, db.write() as session:
         group_id = groups.find_group(session, group).id if group else None
         made, token = invites.create_invite(session, role, uses, days, note, group_id=group_id)
-        address = invites.invite_address(settings, token)
+        address = invites.invite_address(settings.address, token)
         until = f"{made.expires_at:%Y-%m-%d %H:%M} UTC"
     click.echo(address)
     click.echo(f"For {uses} {role}{'s' if uses > 1 else ''}, until {until}.", err=True)

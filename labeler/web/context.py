@@ -83,6 +83,11 @@ def manages() -> bool:
     return found is not None and found.role in MANAGERS
 
 
+def site_address() -> str:
+    """Return the public address of the site, or the one that this request came to."""
+    return settings().public_url or request.url_root.rstrip("/")
+
+
 def own_address() -> str:
     """Return the address of this request, as links on this site give it."""
     return request.script_root + request.full_path.rstrip("?")

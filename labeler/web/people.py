@@ -23,7 +23,7 @@ from labeler.errors import InvalidInput, NotFound
 from labeler.models.accounts import ROLES, Annotator
 from labeler.progress.annotator_progress import count_votes
 from labeler.web import access, confirmation, request_fields
-from labeler.web.context import Page, actor, db, render, settings
+from labeler.web.context import Page, actor, db, render, site_address
 from labeler.web.current_campaign import campaign_or_none, page_query
 from labeler.web.formatting import count_words
 from labeler.web.person_name import PersonName, name_person, sees_names
@@ -185,7 +185,7 @@ def create_invite() -> tuple[str, int] | Response:
             number = made.id
     except (InvalidInput, NotFound) as error:
         return render(InvitesPage(_rows(), _groups(), form, problem=error.message), error.status)
-    session_cookie[NEW_INVITE] = number, _link(token)
+    session_cookie[NEW_INVITE] = number, accounts_invites.invite_address(site_address(), token)
     return redirect(url_for("people.invites"), 303)
 
 
@@ -286,13 +286,6 @@ def status_row(found: ParticipantStatus) -> StatusRow:
         found.changed_at,
         list(found.flags),
     )
-
-
-def _link(token: str) -> str:
-    """Return the full link, with the public address or the one that the admin uses."""
-    if settings().public_url:
-        return accounts_invites.invite_address(settings(), token)
-    return request.host_url.rstrip("/") + url_for("accounts.join", token=token)
 
 
 def _rows() -> list[InviteRow]:

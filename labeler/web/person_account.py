@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from flask import Blueprint, redirect, request, url_for
+from flask import Blueprint, redirect, url_for
 from flask import session as session_cookie
 from werkzeug.wrappers import Response
 
@@ -15,7 +15,7 @@ from labeler.accounts.service import AccountChange, AccountForecast
 from labeler.errors import Conflict, InvalidInput
 from labeler.web import access, confirmation, request_fields
 from labeler.web.confirmation import Undo
-from labeler.web.context import Page, account, actor, db, render, render_problem, settings
+from labeler.web.context import Page, account, actor, db, render, render_problem, site_address
 from labeler.web.formatting import count_words
 
 bp = Blueprint("person_account", __name__, url_prefix="/admin")
@@ -122,7 +122,7 @@ def create_reset_link(annotator_id: int) -> Response:
         raise Conflict("Change your own password on the page “Account”.")
     with db().write() as session:
         token = reset_links.create_reset_link(session, annotator_id, actor())
-    session_cookie[NEW_RESET_LINK] = annotator_id, _reset_address(token)
+    session_cookie[NEW_RESET_LINK] = annotator_id, f"{site_address()}/reset/{token}"
     return _back(annotator_id)
 
 
@@ -133,13 +133,6 @@ def take_reset_link(annotator_id: int) -> str:
         return ""
     session_cookie.pop(NEW_RESET_LINK)
     return str(link)
-
-
-def _reset_address(token: str) -> str:
-    public = settings().public_url
-    if public:
-        return f"{public}/reset/{token}"
-    return request.host_url.rstrip("/") + url_for("accounts.reset", token=token)
 
 
 def _back(annotator_id: int, text: str = "", undo: Undo | None = None) -> Response:

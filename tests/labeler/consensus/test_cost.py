@@ -108,9 +108,9 @@ def test_a_class_that_votes_on_the_site_costs_what_was_forecast(
     db: Database, settings: Settings, make_dataset: MakeDataset, make_annotator: MakeAnnotator
 ) -> None:
     """The simulated people lease images and vote, and the site judges them meanwhile."""
-    images = 60
+    images, rules = 60, Rules(gold_rate=0.0, gold_first=0)
     make_dataset(db, images)
-    set_rules(db, gold_rate=0.0, gold_first=0)
+    set_rules(db, **rules.as_dict())
     rng = np.random.default_rng(3)
     kinds = [kind for kind, n in KINDS.items() for _ in range(n)]
     people = {make_annotator(db).id: draw_confusion(kind, rng) for kind in kinds}
@@ -127,7 +127,7 @@ def test_a_class_that_votes_on_the_site_costs_what_was_forecast(
             break
         if cast % 60 == 0:
             judge_people(db, 1)
-    forecast = forecast_cost(Rules(gold_rate=0.0, gold_first=0), images)
+    forecast = forecast_cost(rules, images)
     assert forecast.votes.low <= done.votes <= forecast.votes.high
     assert forecast.contested.low <= done.contested <= forecast.contested.high
     assert forecast.votes.high < 4 * images, "not so wide that it says nothing"

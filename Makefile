@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-engine test-site lint format docs reference \
-	requirements judge clean
+	languages requirements judge clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,7 @@ lint: $(VENV)/.dev ## Style, types, import directions, security, requirements an
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive .
 	$(BIN)/python .ci/pin_requirements.py --check
+	$(BIN)/python -m docs.tools.catalogues --check
 	$(BIN)/python -m docs.tools.reference --check
 	$(BIN)/python -m docs.tools.check_links
 	$(BIN)/python -m docs.tools.check_prose
@@ -52,6 +53,9 @@ format: $(VENV)/.dev ## Put the code into its format
 docs: $(VENV)/.dev ## Build the documentation's site in build/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "Open build/site/index.html"
+
+languages: $(VENV)/.dev ## Collect the texts of the site into the catalogues of its languages
+	$(BIN)/python -m docs.tools.catalogues
 
 reference: $(VENV)/.dev ## Write docs/reference anew from the programs
 	$(BIN)/python -m docs.tools.reference

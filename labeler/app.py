@@ -39,6 +39,7 @@ from labeler.web import (
     image_imports,
     images,
     jobs,
+    languages,
     manage_menu,
     mean_faces,
     messages,
@@ -65,6 +66,7 @@ PAGES = (
     home,
     accounts,
     appearance,
+    languages,
     voting,
     qualification,
     verification,
@@ -120,6 +122,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     converters.register(app)
     errors.register(app)
     forwarding.register(app, settings)
+    languages.register(app)
     access.register(app)
     browser_cookies.register(app)
     current_campaign.register(app)

@@ -264,7 +264,7 @@ class SignedIn:
 
     `password_at`: when the password was last entered in this session.
     `prolong_due`: the session was last prolonged at least `TOUCH_AFTER` ago.
-    `keys`, `appearance`: those of `Annotator`.
+    `keys`, `appearance`, `language`: those of `Annotator`.
     """
 
     id: int
@@ -275,6 +275,7 @@ class SignedIn:
     prolong_due: bool
     keys: dict[str, str] | None
     appearance: str | None
+    language: str | None
 
 
 def authenticate(
@@ -320,6 +321,7 @@ def _signed_in(found: Row[Any], now: datetime) -> SignedIn:
         due,
         found.own_keys,
         found.appearance,
+        found.language,
     )
 
 
@@ -361,6 +363,7 @@ def _find_statement() -> Any:
             Annotator.role,
             Annotator.keys.label("own_keys"),  # `keys` is a method of a row
             Annotator.appearance,
+            Annotator.language,
             LoginSession.id.label("login_id"),
             LoginSession.last_seen_at,
             LoginSession.password_at,

@@ -29,6 +29,7 @@ class Annotator(Base):
     An account is never deleted. `deactivated_at` closes it, and its votes stay. `removed_at`: the
     name and all else that tells who it was has been erased, for good. `keys`: see
     `accounts.keys`. `appearance`: one of `APPEARANCES`, None if the person has chosen none.
+    `language`: one of `labeler.languages.current.LANGUAGES`, None if none was chosen.
     `display_name`: what the person wants to be called, "" for nothing else. `hides_checklist`:
     whether the first steps are hidden on the overview.
     """
@@ -50,6 +51,7 @@ class Annotator(Base):
     removed_at: Mapped[datetime | None]
     keys: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     appearance: Mapped[str | None] = mapped_column(String(12))
+    language: Mapped[str | None] = mapped_column(String(12))
     display_name: Mapped[str] = mapped_column(String(60), default="", server_default="")
     hides_checklist: Mapped[bool] = mapped_column(default=False, server_default=false())
 

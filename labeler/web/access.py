@@ -25,6 +25,7 @@ from labeler.accounts.keys import DEFAULT_KEYS, keys_of
 from labeler.accounts.sessions import Browser, Opened
 from labeler.config import Settings
 from labeler.errors import Forbidden, NotSignedIn
+from labeler.languages.current import LANGUAGES, use_language
 from labeler.models.accounts import ROLES
 from labeler.web import request_fields
 from labeler.web.context import (
@@ -227,6 +228,8 @@ def _check() -> None:
     if request.endpoint in _UNWATCHED:
         return
     g.account = _load_account()
+    if g.account is not None and g.account.language in LANGUAGES:
+        use_language(g.account.language)
     if request.endpoint is None:
         return  # the router's 404 or 405 follows
     roles = roles_of(current_app, request.endpoint)
@@ -269,6 +272,7 @@ def _load_account() -> Account | None:
         found.password_at,
         keys_of(found.keys),
         found.appearance,
+        found.language,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from flask import Blueprint, Response, flash, make_response, redirect, request, url_for
 
 from labeler.accounts.appearance import check_appearance, save_appearance
+from labeler.languages.texts import gettext as _
 from labeler.web import access, request_fields
 from labeler.web.browser_cookies import remember_appearance
 from labeler.web.context import Page, account_or_none, db, render
@@ -41,7 +42,7 @@ def save() -> Response:
         return response
     with db().write() as session:
         save_appearance(session, person.id, chosen)
-    flash("Your choice of light or dark has been saved.", "success")
+    flash(_("Your choice of light or dark has been saved."), "success")
     return response
 
 

@@ -1,7 +1,7 @@
-"""What a browser remembers in cookies of its own: its time zone, and light or dark pages.
+"""What a browser remembers in cookies of its own: time zone, language, and light or dark pages.
 
-Neither cookie says who somebody is. The script of every page writes the time zone. The site writes
-the appearance if somebody chooses one without being signed in.
+None of them says who somebody is. The script of every page writes the time zone. The site writes
+the others where somebody chooses them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from datetime import timedelta, tzinfo
 from flask import Flask, Response, request
 
 from labeler.accounts.appearance import FOLLOW_SYSTEM
+from labeler.languages.current import LANGUAGES
 from labeler.models.accounts import APPEARANCES
 from labeler.web.access import cookie_name, cookie_path
 from labeler.web.context import account_or_none, settings
@@ -47,8 +48,23 @@ def appearance() -> str:
 
 def remember_appearance(response: Response, chosen: str) -> None:
     """Keep the choice in this browser, for pages that are opened without being signed in."""
+    _remember(response, _appearance_cookie(), chosen)
+
+
+def chosen_language() -> str | None:
+    """Return the language that was chosen in this browser, None if none was."""
+    chosen = request.cookies.get(_language_cookie(), "")
+    return chosen if chosen in LANGUAGES else None
+
+
+def remember_language(response: Response, chosen: str) -> None:
+    """Keep the language in this browser, for pages that are opened without being signed in."""
+    _remember(response, _language_cookie(), chosen)
+
+
+def _remember(response: Response, cookie: str, chosen: str) -> None:
     response.set_cookie(
-        _appearance_cookie(),
+        cookie,
         chosen,
         KEPT,
         path=cookie_path(settings()),
@@ -60,6 +76,10 @@ def remember_appearance(response: Response, chosen: str) -> None:
 
 def _zone_cookie() -> str:
     return cookie_name("sidelight-zone", settings())
+
+
+def _language_cookie() -> str:
+    return cookie_name("sidelight-language", settings())
 
 
 def _appearance_cookie() -> str:

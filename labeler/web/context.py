@@ -23,6 +23,7 @@ class Account:
     `password_at`: when the password was last entered in this session.
     `keys`: the character of each action, from `accounts.keys`.
     `appearance`: one of `APPEARANCES`, None if the person has chosen none.
+    `language`: one of `LANGUAGES`, None likewise.
     """
 
     id: int
@@ -33,6 +34,7 @@ class Account:
     password_at: datetime | None
     keys: dict[str, str]
     appearance: str | None
+    language: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@
 const ZONE_KEPT_S = 365 * 86_400;
 const SENT_MS = 15_000; // after so long a form can be sent again, because nothing has come of it
 const DAY = { day: "2-digit", month: "short", year: "numeric" };
+const LANGUAGE = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang;
 const CLOCK = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
 const SHOWN = {
   day: DAY,
@@ -17,7 +18,7 @@ const SHOWN = {
 function localise(root) {
   for (const element of root.querySelectorAll("[data-shown]")) {
     const at = new Date(element.getAttribute("datetime"));
-    const local = new Intl.DateTimeFormat("en-GB", SHOWN[element.dataset.shown]).format(at);
+    const local = new Intl.DateTimeFormat(LANGUAGE, SHOWN[element.dataset.shown]).format(at);
     const utc = element.dataset.utc ?? element.textContent;
     if (element.localName === "time") element.title = utc;
     element.textContent = element.textContent.replace(utc, local);

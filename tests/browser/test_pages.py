@@ -53,6 +53,7 @@ PAGES = (
     "/admin/privacy",
     "/privacy",
     "/appearance",
+    "/language",
     "/admin/help/quality",
     "/nowhere",
 )

@@ -40,6 +40,7 @@ NO_ENTRY = {
     "privacy.preview": "it stores nothing",
     "campaigns.fill_campaign": "it adds images that the rules of the campaign already select",
     "appearance.save": "it changes only light or dark pages",
+    "languages.save": "it changes only the language of pages",
     "accounts.change_keys": "it changes only by which keys the person answers",
     "flags.create": "the flag itself keeps who and when, and is never deleted",
     "flags.withdraw": "the flag itself keeps who and when, and is never deleted",

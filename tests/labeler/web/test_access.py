@@ -47,6 +47,8 @@ PUBLIC = {
     "accounts.do_reset",
     "appearance.choose",
     "appearance.save",
+    "languages.choose",
+    "languages.save",
 }
 ADMINS = {
     "people.invites",

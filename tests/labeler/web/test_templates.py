@@ -48,6 +48,7 @@ PAGES = (
     "/admin/privacy",
     "/privacy",
     "/appearance",
+    "/language",
     "/admin/help/quality",
     "/nowhere",
 )

@@ -1,0 +1,48 @@
+"""Texts in the language of the moment, as gettext does it.
+
+English texts are the keys. A text without a translation is shown in English. Texts are format
+strings with named values, so a percent sign is written twice:
+`_("%(share)s %% of %(name)s", share=93, name=name)`.
+"""
+
+from __future__ import annotations
+
+from labeler.languages.catalogues import load_catalogue
+from labeler.languages.current import current_language
+from labeler.languages.numbers import write_number
+
+
+def mark(text: str) -> str:
+    """Return the text itself: it enters the catalogues, and is translated where it is shown."""
+    return text
+
+
+def gettext(text: str, /, **values: object) -> str:
+    """Translate a text, and put values into it. Imported as `_`."""
+    return translate(text) % values
+
+
+def ngettext(singular: str, plural: str, number: int, /, **values: object) -> str:
+    """Translate the form of a text that a number asks for. `%(num)s` is the number in words."""
+    values.setdefault("num", write_number(number))
+    return translate_plural(singular, plural, number) % values
+
+
+def pgettext(context: str, text: str, /, **values: object) -> str:
+    """Translate a text that means different things in different places. `context`: which place."""
+    return translate_in_context(context, text) % values
+
+
+def translate(text: str) -> str:
+    """Translate a text as it is, without values. For templates, and for texts that were marked."""
+    return load_catalogue(current_language()).gettext(text) if text else ""
+
+
+def translate_in_context(context: str, text: str) -> str:
+    """Translate a text as it is there, without values."""
+    return load_catalogue(current_language()).pgettext(context, text)
+
+
+def translate_plural(singular: str, plural: str, number: int) -> str:
+    """Translate one of two forms as it is, without values."""
+    return load_catalogue(current_language()).ngettext(singular, plural, number)

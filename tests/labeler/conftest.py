@@ -27,6 +27,7 @@ class Browser:
     def __init__(self, client: FlaskClient, annotator_id: int | None) -> None:
         self.client = client
         self.annotator_id = annotator_id
+        self._tokens: dict[str, str] = {}
 
     def get(self, address: str, **options: Any) -> TestResponse:
         return self.client.get(address, buffered=True, **options)
@@ -44,10 +45,18 @@ class Browser:
         return self.client.post(address, json=body, headers={"X-CSRFToken": self.token()})
 
     def token(self) -> str:
-        page = self.client.get("/account" if self.annotator_id else "/sign-in")
-        found = TOKEN.search(page.text)
-        assert found is not None
-        return found[1] or found[2]
+        """Return the token of the session, from a page that is opened once a session."""
+        token = self._tokens.get(self._secret())
+        if token is None:
+            page = self.client.get("/account" if self.annotator_id else "/sign-in")
+            found = TOKEN.search(page.text)
+            assert found is not None
+            token = self._tokens[self._secret()] = found[1] or found[2]
+        return token
+
+    def _secret(self) -> str:
+        with self.client.session_transaction() as cookie:
+            return cookie.get("csrf_token", "")
 
 
 Visit = Callable[..., Browser]

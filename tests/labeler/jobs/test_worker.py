@@ -8,11 +8,11 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
 from labeler.config import Settings
@@ -24,6 +24,7 @@ from labeler.jobs.worker import Worker
 from labeler.models.jobs import Job
 from labeler.models.proposals import ModelRun
 from labeler.proposals.runs import INTERRUPTED
+from tests.conftest import MakeDataset
 from tests.labeler.acting import waiting, work
 from tests.labeler.cli.test_server import PATIENCE_S, manage, wait_for
 from tests.labeler.conftest import Visit
@@ -217,6 +218,36 @@ def test_a_worker_that_is_killed_in_mid_training(
             thread.join()
     assert runs_of(db) == [("failed", INTERRUPTED), ("published", None)]
     assert job_of(db).attempts == 2
+
+
+@pytest.mark.slow
+def test_two_workers_run_each_of_a_thousand_jobs_once(
+    any_db: Database, tmp_path: Path, make_dataset: MakeDataset
+) -> None:
+    make_dataset(any_db, 1)
+    with any_db.write() as session:
+        for _ in range(1_000):
+            queue.add(session, "fill_campaign", 1, {}, queue="labels")
+    count = select(func.count()).select_from(Job).where(Job.state != "done")
+
+    homes = [tmp_path / name for name in ("one", "other")]
+    for home in homes:
+        home.mkdir()
+    with ExitStack() as workers:
+        for home in homes:
+            workers.enter_context(manage(home, "worker", database=any_db.url))
+        ends_by = time.monotonic() + 300
+        while time.monotonic() < ends_by:
+            with any_db.read() as session:
+                if session.scalars(count).one() == 0:
+                    break
+            time.sleep(0.5)
+    begun = [(home / "output.txt").read_text().count("fill_campaign 1 begins") for home in homes]
+    assert sum(begun) == 1_000
+    assert min(begun) > 100, "both have worked"
+    with any_db.read() as session:  # those that have not been pruned yet
+        jobs = session.scalars(select(Job).where(Job.kind == "fill_campaign")).all()
+    assert {(job.state, job.attempts) for job in jobs} == {("done", 1)}
 
 
 def test_a_second_attempt_after_the_publication_does_not_train_again(

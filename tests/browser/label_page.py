@@ -23,12 +23,19 @@ PHONE: dict[str, Any] = {
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
 # Each size and each scheme is in the quick half; the other two pairs are looked at as well.
 VIEWS = [
-    pytest.param(DESKTOP, "light", id="desktop-light"),
+    pytest.param(DESKTOP, "light", id="desktop-light", marks=pytest.mark.slow),
     pytest.param(PHONE, "dark", id="phone-dark"),
     pytest.param(DESKTOP, "dark", id="desktop-dark", marks=pytest.mark.slow),
     pytest.param(PHONE, "light", id="phone-light", marks=pytest.mark.slow),
 ]
 EMPTY = "() => !Object.keys(localStorage).some(k => k.startsWith('sidelight.queue.'))"
+
+
+def open_whole(page: Page, address: str) -> None:
+    """Open a page and wait for what its script loads; most pages are whole as they come."""
+    page.goto(address)
+    if address.startswith(("/label", "/grid")):
+        page.wait_for_load_state("networkidle")
 
 
 def shown_image(page: Page) -> int:

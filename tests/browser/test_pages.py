@@ -8,7 +8,15 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import SignIn, Site
-from tests.browser.label_page import DESKTOP, PHONE, VIEWS, Diary, open_label_page, violations
+from tests.browser.label_page import (
+    DESKTOP,
+    PHONE,
+    VIEWS,
+    Diary,
+    open_label_page,
+    open_whole,
+    violations,
+)
 
 PAGES = (
     "/sign-in",
@@ -72,8 +80,7 @@ def test_every_page_is_accessible_and_fits(
         lambda said: complaints.append(said.text) if "Security Policy" in said.text else None,
     )
     for address in PAGES:
-        person.page.goto(address)
-        person.page.wait_for_load_state("networkidle")
+        open_whole(person.page, address)
         assert violations(person) == [], address
         width = person.page.evaluate("document.documentElement.scrollWidth")
         assert width <= device["viewport"]["width"], address

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from labeler.models.accounts import Annotator
 from tests.browser.conftest import SignIn, Site
-from tests.browser.label_page import PHONE, Diary, open_label_page, violations
+from tests.browser.label_page import PHONE, Diary, open_label_page, open_whole, violations
 from tests.browser.test_pages import PAGES
 from tests.browser.test_qualification import truth  # noqa: F401  a fixture
 
@@ -68,8 +68,7 @@ def test_every_page_is_320_pixels_wide(sign_in: SignIn) -> None:
     page = sign_in("admin", **NARROW).page
     wide = []
     for address in (*PAGES, "/admin/quality", "/admin/agreement", "/admin/runs", "/admin/jobs"):
-        page.goto(address)
-        page.wait_for_load_state("networkidle")
+        open_whole(page, address)
         width = page.evaluate("Math.max(document.documentElement.scrollWidth, innerWidth)")
         if width > 320:
             wide.append((address, width, page.evaluate(BEYOND)))

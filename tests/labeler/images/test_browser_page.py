@@ -75,6 +75,7 @@ CONDITIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_any_two_conditions_have_a_page_on_postgresql(
     postgres_db: Database,
@@ -96,6 +97,7 @@ def test_any_two_conditions_have_a_page_on_postgresql(
         application.extensions["sidelight_db"].dispose()
 
 
+@pytest.mark.slow
 def test_any_two_conditions_have_a_page(visit: Visit, labelled: LabelledImages) -> None:
     assert refused_pairs(visit("supervisor").client) == []
 

@@ -29,7 +29,13 @@ from rotation.errors import ImageError
 from rotation.geometry.photograph import Photograph as HeadPhotograph
 from rotation.imaging.paste_back import paste_back
 from rotation.latents.encoders import DiffusionCodec
-from rotation.options import ClusterOptions, EditingOptions, ModelOptions, TurnOptions
+from rotation.options import (
+    ClusterOptions,
+    EditingOptions,
+    EncoderName,
+    ModelOptions,
+    TurnOptions,
+)
 from rotation.poses.mtcnn import LandmarkDetector
 from rotation.poses.source import pose_cache_path, poses_from_images
 from rotation.run import open_cluster_store, open_codec
@@ -83,15 +89,19 @@ class ClusterWay:
         editing: EditingOptions,
         light_filter: bool = True,
         refine: bool = True,
+        embedding: EncoderName = "smooth",
     ) -> None:
         self._setting, self._editing, self._light_filter = setting, editing, light_filter
-        self._refine = refine
+        self._refine, self._embedding = refine, embedding
         self._directions: dict[str, Direction] = {}
 
     @cached_property
     def _codec(self) -> DiffusionCodec:
         model = ModelOptions(
-            Path(self._setting.model), embedding="smooth", iterations=0, refine=self._refine
+            Path(self._setting.model),
+            embedding=self._embedding,
+            iterations=0,
+            refine=self._refine,
         )
         return open_codec(model)
 
@@ -227,6 +237,9 @@ WAYS: dict[str, Callable[[Setting], Way]] = {
     "geometry": lambda setting: ClusterWay(setting, EditingOptions("geometry")),
     "geometry-unrefined": lambda setting: ClusterWay(
         setting, EditingOptions("geometry"), refine=False
+    ),
+    "geometry-network": lambda setting: ClusterWay(
+        setting, EditingOptions("geometry"), embedding="network"
     ),
     "geometry-no-light": lambda setting: ClusterWay(setting, EditingOptions("geometry"), False),
     "geometry-model": lambda setting: GeometryWay(

@@ -23,12 +23,12 @@ def test_a_person_labels_in_german(sign_in: SignIn) -> None:
     open_label_page(page)
     for key in ("ArrowLeft", "ArrowUp", "u"):
         diary.press(key)
-    expect(page.locator("#last")).to_have_text("Letzte Antwort: unsicher")
+    expect(page.locator("#last")).to_have_text("Zuletzt: unsicher")
     expect(page.locator("#count")).to_have_text("3 beantwortet, noch 57")
     expect(page.locator("#announced")).to_have_text(re.compile(r"Antwort: unsicher\. Bild 4\."))
     assert page.locator("#stage img").get_attribute("alt") == "Gesicht, das zu beurteilen ist"
     diary.undo()
-    expect(page.locator("#last")).to_have_text("Letzte Antwort: Mitte")
+    expect(page.locator("#last")).to_have_text("Zuletzt: Mitte")
     diary.wait_until_sent()
     assert mistakes == [], "such as a text that the page does not give its script"
     page.context.set_offline(True)
@@ -49,6 +49,8 @@ def test_the_page_is_accessible_and_fits_a_phone(
     open_label_page(person.page)
     expect(person.page.get_by_role("heading", level=1)).to_contain_text(question)
     assert violations(person) == []
+    Diary(person.page).press("u")
+    expect(person.page.locator("#last")).not_to_be_empty()
     assert person.page.evaluate(WIDTH) <= 390
     person.page.locator("#help-link").click()
     expect(person.page.locator("#help")).to_be_visible()

@@ -12,6 +12,7 @@ from labeler.languages.current import current_language
 # A day, by language. Others than these write it as their locale does.
 DAYS = {"en": "dd MMM yyyy", "de": "d. MMM yyyy", "it": "d MMM yyyy"}
 _LOCALES = {"en": "en_GB"}
+WEEKDAYS = {"en": "EEE d MMM", "de": "EEE d. MMM", "it": "EEE d MMM"}
 
 
 def write_number(value: float, decimals: int = 0) -> str:
@@ -29,6 +30,12 @@ def write_minute(moment: datetime, seconds: bool = False) -> str:
     """Write a moment as it is stored, in UTC: `30 Nov 2026, 08:17 UTC`."""
     clock = format_datetime(moment, "HH:mm:ss" if seconds else "HH:mm", locale=_locale())
     return f"{write_day(moment)}, {clock} UTC"
+
+
+def write_weekday(moment: date) -> str:
+    """Write a day of the last weeks, such as `Mon 30 Nov`."""
+    pattern = WEEKDAYS.get(current_language(), WEEKDAYS["it"])
+    return format_date(moment, pattern, locale=_locale())
 
 
 def _locale() -> str:

@@ -26,6 +26,7 @@ from labeler.campaigns.participation import CurrentRound, RoundResult, current_r
 from labeler.config import Settings
 from labeler.consensus.store import recount
 from labeler.errors import Conflict, NotFound
+from labeler.languages.texts import gettext as _
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Participation
 from labeler.models.consensus import Consensus, Gold
@@ -134,9 +135,9 @@ def answer_exercise(
     now = now or utc_now()
     annotator = load_annotator_state(session, annotator_id, submitted.campaign_id, now=now)
     if annotator is None:
-        raise Conflict("There is no campaign for you any more.")
+        raise Conflict(_("There is no campaign for you any more."))
     if not _is_asked(session, annotator, submitted):
-        raise Conflict("You have already seen the correct answer. Continue with the next image.")
+        raise Conflict(_("You have already seen the correct answer. Continue with the next image."))
     vote = cast_vote(
         session, annotator_id, replace(submitted, next_count=0), settings=settings, now=now
     )
@@ -179,7 +180,7 @@ def read_feedback(session: Session, annotator_id: int, vote_id: int) -> Exercise
         .where(Vote.id == vote_id, Vote.annotator_id == annotator_id, Vote.mode == MODE)
     ).one_or_none()
     if row is None:
-        raise NotFound("This is not one of your qualification images.")
+        raise NotFound(_("This is not one of your qualification images."))
     vote, image, gold, participation = row
     ended = participation is not None and participation.ended_by_vote == vote.id
     held = find_lease(session, vote.campaign_id, annotator_id, vote.image_id)

@@ -18,6 +18,7 @@ from labeler.assignment.presentation import Presentation
 from labeler.assignment.queue import not_answered
 from labeler.config import Settings
 from labeler.errors import InvalidInput
+from labeler.languages.texts import gettext as _
 from labeler.models.consensus import Consensus
 from labeler.models.images import Image
 from labeler.models.proposals import Proposal
@@ -45,9 +46,23 @@ class LabelClaim:
 
     def __post_init__(self) -> None:
         if self.label not in LABELS:
-            raise InvalidInput(f"label={self.label!r}; allowed: {', '.join(LABELS)}.")
+            raise InvalidInput(
+                _(
+                    "%(field)s=%(given)r; allowed: %(allowed)s.",
+                    field="label",
+                    given=self.label,
+                    allowed=", ".join(LABELS),
+                )
+            )
         if self.source not in SOURCES:
-            raise InvalidInput(f"source={self.source!r}; allowed: {', '.join(SOURCES)}.")
+            raise InvalidInput(
+                _(
+                    "%(field)s=%(given)r; allowed: %(allowed)s.",
+                    field="source",
+                    given=self.source,
+                    allowed=", ".join(SOURCES),
+                )
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from labeler.assignment.annotator_state import AnnotatorState, load_annotator_st
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import InvalidInput, SidelightError
+from labeler.languages.texts import gettext as _
 from labeler.models.base import utc_now
 from labeler.models.voting import Vote
 from labeler.verification.candidates import (
@@ -76,7 +77,13 @@ def open_page(
         InvalidInput: a size that is not offered.
     """
     if size not in SIZES:
-        raise InvalidInput(f"size={size}; allowed: {', '.join(map(str, SIZES))}.")
+        raise InvalidInput(
+            _(
+                "size=%(given)s; allowed: %(allowed)s.",
+                given=size,
+                allowed=", ".join(map(str, SIZES)),
+            )
+        )
     now = now or utc_now()
     with db.read() as session:
         annotator = load_annotator_state(session, annotator_id, now=now)
@@ -126,7 +133,7 @@ def store_page(
         InvalidInput: a malformed batch, or more answers than a page has.
     """
     if not _BATCH.fullmatch(batch) or len(answers) > max(SIZES):
-        raise InvalidInput("This page has expired. Open “Verify many images” again.")
+        raise InvalidInput(_("This page has expired. Open “Verify many images” again."))
     refusals = []
     for image_id, answer in answers.items():
         request_id = f"{batch}-{image_id}"
@@ -169,7 +176,7 @@ def undo_page(
         InvalidInput: a malformed batch.
     """
     if not _BATCH.fullmatch(batch):
-        raise InvalidInput("This is not a page of “Verify many images”.")
+        raise InvalidInput(_("This is not a page of “Verify many images”."))
     with db.read() as session:
         votes = _votes_of(session, annotator_id, batch)
     for vote in votes:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from labeler.errors import InvalidInput
 from labeler.labels import ANSWERS, mirror_label
+from labeler.languages.texts import gettext as _
 from labeler.models.consensus import Consensus, Gold
 from labeler.models.images import Image
 from labeler.models.voting import NOT_COUNTED, Vote
@@ -40,7 +41,14 @@ class AnswerFilter:
         for name, allowed in {"answer": ANSWERS, "gold": GOLD}.items():
             given = getattr(self, name)
             if given and given not in allowed:
-                raise InvalidInput(f"{name}={given[:20]!r}: allowed are {', '.join(allowed)}.")
+                raise InvalidInput(
+                    _(
+                        "%(field)s=%(given)r: allowed are %(allowed)s.",
+                        field=name,
+                        given=given[:20],
+                        allowed=", ".join(allowed),
+                    )
+                )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from labeler.consensus.store import current_run_of, lock_image, recount
 from labeler.database.engine import built_once, connection_of, insert_into, is_sqlite
 from labeler.errors import Conflict, Forbidden, InvalidInput, NotFound, StaleLease
 from labeler.labels import ANSWERS
+from labeler.languages.texts import gettext as _
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.proposals import Proposal
@@ -116,7 +117,7 @@ def cast_vote(
         now=now,
     )
     if context is None:
-        raise NotFound(f"Image {submitted.image_id} is not part of the campaign.")
+        raise NotFound(_("Image %(image)s is not part of the campaign.", image=submitted.image_id))
     if context.stored is None:
         vote = _store_vote(session, context, submitted, now)
     else:
@@ -205,13 +206,21 @@ def supersede_votes_on(
 
 def _check(submitted: SubmittedAnswer) -> None:
     if submitted.answer not in ANSWERS:
-        raise InvalidInput(f"{submitted.answer!r} is not an answer. Allowed: {', '.join(ANSWERS)}.")
+        raise InvalidInput(
+            _(
+                "%(given)r is not an answer. Allowed: %(allowed)s.",
+                given=submitted.answer,
+                allowed=", ".join(ANSWERS),
+            )
+        )
     request_id, elapsed = submitted.request_id, submitted.elapsed_ms
     if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
-        raise InvalidInput("request_id: use 8 to 36 letters, digits, '-' or '_', such as a UUID.")
+        raise InvalidInput(
+            _("request_id: use 8 to 36 letters, digits, '-' or '_', such as a UUID.")
+        )
     whole = isinstance(elapsed, int) and not isinstance(elapsed, bool)
     if elapsed is not None and (not whole or elapsed < 0):
-        raise InvalidInput("elapsed_ms: enter a whole number of milliseconds, 0 or more.")
+        raise InvalidInput(_("elapsed_ms: enter a whole number of milliseconds, 0 or more."))
 
 
 def _presentation_if_allowed(context: VoteContext, now: datetime) -> dict[str, Any]:
@@ -222,14 +231,17 @@ def _presentation_if_allowed(context: VoteContext, now: datetime) -> dict[str, A
     """
     lease, own = context.lease, context.own
     if lease is None and own is not None and not context.changeable:
-        raise Conflict("This campaign has ended. Your earlier answer stays as it is.")
+        raise Conflict(_("This campaign has ended. Your earlier answer stays as it is."))
     seen = lease or own
     if seen is None:
-        raise Forbidden("This image is not assigned to you. Request the next images first.")
+        raise Forbidden(_("This image is not assigned to you. Request the next images first."))
     late = lease is not None and lease.expires_at <= now and own is None
     if late and context.status != "open" and context.facts.gold is None:
         raise StaleLease(
-            "Your time for this image is over, and other people have answered it in the meantime."
+            _(
+                "Your time for this image is over, and other people have answered it in the "
+                "meantime."
+            )
         )
     return presentation_values(seen)
 
@@ -263,7 +275,7 @@ def _replay(stored: Any, annotator_id: int, submitted: SubmittedAnswer) -> CastV
         and as_seen(stored.answer, stored.mirrored) == submitted.answer
     )
     if not same:
-        raise Conflict("This request_id belongs to another vote. Use a new one for each vote.")
+        raise Conflict(_("This request_id belongs to another vote. Use a new one for each vote."))
     return CastVote(
         stored.id,
         stored.campaign_id,
@@ -319,16 +331,18 @@ def undo_vote(
     now = now or utc_now()
     vote = session.get(Vote, vote_id)
     if vote is None:
-        raise NotFound(f"There is no vote {vote_id}.")
+        raise NotFound(_("There is no vote %(vote)s.", vote=vote_id))
     if vote.annotator_id != annotator_id:
-        raise Forbidden("This is somebody else's vote. You can undo only your own votes.")
+        raise Forbidden(_("This is somebody else's vote. You can undo only your own votes."))
     if vote.mode in NOT_COUNTED:
         raise Conflict(
-            "You have already seen the correct answer. Answers of the qualification cannot be "
-            "undone."
+            _(
+                "You have already seen the correct answer. Answers of the qualification cannot be "
+                "undone."
+            )
         )
     if session.scalar(select(Campaign.archived_at).where(Campaign.id == vote.campaign_id)):
-        raise Conflict("This campaign is archived. Its answers can no longer be changed.")
+        raise Conflict(_("This campaign is archived. Its answers can no longer be changed."))
     lock_image(session, vote.campaign_id, vote.image_id)
     session.refresh(vote)
     if vote.superseded_at is None:
@@ -336,7 +350,7 @@ def undo_vote(
         session.flush()
         recount(session, vote.campaign_id, [vote.image_id], now=now)
     elif _current(session, vote) is not None:
-        raise Conflict("You have answered this image again since then. Undo the newer answer.")
+        raise Conflict(_("You have answered this image again since then. Undo the newer answer."))
     presentation = {
         **presentation_values(vote),
         "mode": mode,

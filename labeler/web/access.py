@@ -8,7 +8,7 @@ the view, and whether a write comes from a page of this site.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -26,6 +26,8 @@ from labeler.accounts.sessions import Browser, Opened
 from labeler.config import Settings
 from labeler.errors import Forbidden, NotSignedIn
 from labeler.languages.current import LANGUAGES, use_language
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from labeler.models.accounts import ROLES
 from labeler.web import request_fields
 from labeler.web.context import (
@@ -41,6 +43,7 @@ from labeler.web.context import (
 View = TypeVar("View", bound=Callable[..., Any])
 
 PUBLIC: frozenset[str] = frozenset()
+ROLE_WORDS = (mark("annotator"), mark("supervisor"), mark("admin"))
 _UNWATCHED = {"static", "home.healthz"}  # these do not ask the database who is signed in
 _csrf = CSRFProtect()
 
@@ -290,11 +293,22 @@ def _is_visit() -> bool:
 def _require(roles: frozenset[str]) -> None:
     found = account_or_none()
     if found is None:
-        raise NotSignedIn("You have been signed out.")
+        raise NotSignedIn(_("You have been signed out."))
     claimed = request.headers.get("X-Annotator", str(found.id))
     if claimed != str(found.id):
-        raise OtherAccount("Somebody else is now signed in in this browser.")
+        raise OtherAccount(_("Somebody else is now signed in in this browser."))
     if found.role not in roles:
-        raise Forbidden(
-            f"Only the role {' or '.join(sorted(roles))} may do this. Your role is {found.role}."
-        )
+        raise Forbidden(_refusal(sorted(roles), found.role))
+
+
+def _refusal(roles: Sequence[str], own: str) -> str:
+    """Say which roles may do something that a person may not do."""
+    *others, last = [_(role) for role in roles]
+    if not others:
+        return _("Only the role %(role)s may do this. Your role is %(own)s.", role=last, own=_(own))
+    return _(
+        "Only the role %(roles)s or %(last)s may do this. Your role is %(own)s.",
+        roles=", ".join(others),
+        last=last,
+        own=_(own),
+    )

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from flask import flash, request
 
 from labeler.errors import ConfirmationNeeded
+from labeler.languages.texts import gettext as _
 from labeler.web.context import Page, own_address, render
 from labeler.web.errors import wants_json
 
@@ -71,7 +72,8 @@ def ask(
         ConfirmationNeeded: a program asked, which gets the effects as the message.
     """
     if wants_json():
-        raise ConfirmationNeeded(" ".join((*effects, f"Send {FIELD}={YES} to go on.")))
+        how = _("Send %(field)s=%(value)s to go on.", field=FIELD, value=YES)
+        raise ConfirmationNeeded(" ".join((*effects, how)))
     page = QuestionPage(title, effects, button, back, own_address(), sent_fields(), again)
     return render(page)
 

@@ -19,6 +19,7 @@ from werkzeug.exceptions import BadHost
 
 from labeler.config import Settings
 from labeler.errors import SidelightError
+from labeler.languages.texts import gettext as _
 from labeler.web.context import settings as site_settings
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def _refuse_odd_host() -> Response | None:
     """Refuse a Host header that is no name. The error page would need one for its links."""
     if not isinstance(request.routing_exception, BadHost):
         return None
-    said = "The Host header holds no name of a host. Open the site by its usual address.\n"
+    said = _("The Host header holds no name of a host. Open the site by its usual address.") + "\n"
     return Response(said, BadHost.code, mimetype="text/plain")
 
 
@@ -153,9 +154,13 @@ def _refuse_foreign_host() -> None:
     given = request.headers.get("Host", "")
     if _host_name(given) not in names:
         raise ForeignHostError(
-            f"This site does not answer under the name {given[:100]!r}. Open "
-            f"{site_settings().public_url} instead. If that is wrong, the person who runs the site "
-            "sets SIDELIGHT_PUBLIC_URL, or lets the proxy pass the Host header on."
+            _(
+                "This site does not answer under the name %(given)r. Open %(address)s instead. If "
+                "that is wrong, the person who runs the site sets SIDELIGHT_PUBLIC_URL, or lets "
+                "the proxy pass the Host header on.",
+                given=given[:100],
+                address=site_settings().public_url,
+            )
         )
 
 

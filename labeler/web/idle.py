@@ -12,10 +12,13 @@ from labeler.assignment.annotator_state import AnnotatorState, load_annotator_st
 from labeler.campaigns import audience
 from labeler.campaigns import service as campaigns
 from labeler.images.datasets import list_datasets
+from labeler.languages.numbers import write_day
+from labeler.languages.texts import gettext as _
 from labeler.messages.service import MAX_LENGTH
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign, Participation
 from labeler.web.context import Link, account, manages
+from labeler.web.status_reasons import write_reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +54,17 @@ def explain_idle(session: Session, annotator: AnnotatorState | None) -> Idle:
     if annotator.status == "training":
         return Idle(
             "training",
-            "A short qualification comes first.",
-            "You answer some images whose correct answer is known. After each one you see "
-            "whether you were right. This takes a minute or two.",
-            (Link(url_for("qualification.exercise"), "Start the qualification"),),
+            _("A short qualification comes first."),
+            _(
+                "You answer some images whose correct answer is known. After each one you see "
+                "whether you were right. This takes a minute or two."
+            ),
+            (Link(url_for("qualification.exercise"), _("Start the qualification")),),
         )
     return Idle(
         "done",
-        "Thank you. There are no images left for you to label.",
-        "Other people may still return images that they have open. Reload this page later."
+        _("Thank you. There are no images left for you to label."),
+        _("Other people may still return images that they have open. Reload this page later.")
         + _elsewhere(session, annotator),
         (_progress(),),
     )
@@ -67,35 +72,40 @@ def explain_idle(session: Session, annotator: AnnotatorState | None) -> Idle:
 
 def _no_campaign(session: Session) -> Idle:
     has_images = bool(list_datasets(session))
-    title = "Nothing can be labelled now." if has_images else "There are no images yet."
+    title = _("Nothing can be labelled now.") if has_images else _("There are no images yet.")
     if manages():
-        message = "No campaign is active. The overview lists the steps to begin one."
-        overview = Link(url_for("dashboard.overview"), "Go to the overview")
+        message = _("No campaign is active. The overview lists the steps to begin one.")
+        overview = Link(url_for("dashboard.overview"), _("Go to the overview"))
         return Idle("no_campaign", title, message, (overview,))
     return Idle(
         "no_campaign",
         title,
-        "The person who runs the labelling has to start a campaign first. Come back later.",
+        _("The person who runs the labelling has to start a campaign first. Come back later."),
     )
 
 
 def _not_assigned() -> Idle:
     """There are active campaigns, but none for this person."""
-    title = "You are in no active campaign."
+    title = _("You are in no active campaign.")
     if manages():
         return Idle(
             "not_assigned",
             title,
-            "The active campaigns are for other people. To label in one of them, add yourself to "
-            "it.",
+            _(
+                "The active campaigns are for other people. To label in one of them, add yourself "
+                "to it."
+            ),
             (_to_campaigns(),),
         )
     return Idle(
         "not_assigned",
         title,
-        "The campaigns that are active now are for other people. Ask the person who runs the "
-        f"labelling to add you, and tell them your user name: {account().username}. Then reload "
-        "this page. Your answers so far are stored.",
+        _(
+            "The campaigns that are active now are for other people. Ask the person who runs the "
+            "labelling to add you, and tell them your user name: %(name)s. Then reload this page. "
+            "Your answers so far are stored.",
+            name=account().username,
+        ),
     )
 
 
@@ -106,58 +116,79 @@ def _closed(session: Session, annotator: AnnotatorState) -> Idle:
     if found.ends_at is not None and found.ends_at <= now:
         return Idle(
             "ended",
-            "The labelling has ended.",
-            f"{found.name} ended on {_moment(found.ends_at)}. Your answers are stored. Thank you."
+            _("The labelling has ended."),
+            _(
+                "%(campaign)s ended on %(day)s at %(time)s UTC. Your answers are stored. Thank "
+                "you.",
+                campaign=found.name,
+                **_moment(found.ends_at),
+            )
             + elsewhere,
             (_progress(),),
         )
     if found.starts_at is not None and found.starts_at > now:
         return Idle(
             "not_begun",
-            "The labelling has not begun yet.",
-            f"{found.name} begins on {_moment(found.starts_at)}. Come back then and reload this "
-            f"page.{elsewhere}",
-            (Link(url_for("home.guide"), "Read the guide"),),
+            _("The labelling has not begun yet."),
+            _(
+                "%(campaign)s begins on %(day)s at %(time)s UTC. Come back then and reload this "
+                "page.",
+                campaign=found.name,
+                **_moment(found.starts_at),
+            )
+            + elsewhere,
+            (Link(url_for("home.guide"), _("Read the guide")),),
         )
     return Idle(
         "campaign_paused",
-        "The labelling is paused.",
-        "The person who runs the labelling has paused it. Your answers are stored. Come "
-        f"back later and reload this page.{elsewhere}",
+        _("The labelling is paused."),
+        _(
+            "The person who runs the labelling has paused it. Your answers are stored. Come back "
+            "later and reload this page."
+        )
+        + elsewhere,
         (_progress(),),
     )
 
 
 def _paused(session: Session, annotator: AnnotatorState) -> Idle:
     row = session.get(Participation, (annotator.campaign_id, annotator.annotator_id))
-    reason = f" Reason: {row.reason}" if row is not None and row.reason else ""
+    stored = row.reason if row is not None else ""
+    reason = " " + _("Reason: %(reason)s", reason=write_reason(stored)) if stored else ""
     return Idle(
         "paused",
-        "You are paused.",
-        "You get no new images for now. Your answers are stored. Please read the guide, then "
-        f"write to the people who run the labelling. They can let you continue.{reason}",
+        _("You are paused."),
+        _(
+            "You get no new images for now. Your answers are stored. Please read the guide, then "
+            "write to the people who run the labelling. They can let you continue."
+        )
+        + reason,
         (
-            Link(url_for("home.guide"), "Read the guide"),
+            Link(url_for("home.guide"), _("Read the guide")),
             _progress(),
-            Link(url_for("messages.own"), "Messages"),
+            Link(url_for("messages.own"), _("Messages")),
         ),
         url_for("messages.send"),
     )
 
 
 def _elsewhere(session: Session, annotator: AnnotatorState) -> str:
-    """Say that the person can label in another campaign; "" if there is none."""
+    """Return a sentence: the person can label in another campaign; "" if there is none."""
     others = len(audience.list_available(session, annotator.annotator_id)) > 1
-    return " You can also choose another campaign at the top of the page “Label”." if others else ""
+    if not others:
+        return ""
+    return " " + _("You can also choose another campaign at the top of the page “Label”.")
 
 
-def _moment(time: datetime) -> str:
-    return f"{time.astimezone(UTC):%d %b %Y at %H:%M} UTC"
+def _moment(time: datetime) -> dict[str, str]:
+    """Return day and time in UTC, as values of a text."""
+    utc = time.astimezone(UTC)
+    return {"day": write_day(utc), "time": f"{utc:%H:%M}"}
 
 
 def _to_campaigns() -> Link:
-    return Link(url_for("campaigns.campaigns"), "Show the campaigns")
+    return Link(url_for("campaigns.campaigns"), _("Show the campaigns"))
 
 
 def _progress() -> Link:
-    return Link(url_for("progress.own"), "See your progress")
+    return Link(url_for("progress.own"), _("See your progress"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, request, url_for
@@ -15,6 +15,9 @@ from labeler.assignment.presentation import as_seen
 from labeler.campaigns import audience
 from labeler.flags.service import flags_of_person
 from labeler.labels import ANSWERS
+from labeler.languages.numbers import write_number, write_weekday
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from labeler.messages.service import MAX_LENGTH
 from labeler.models.base import MAX_VOTE_ID, utc_now
 from labeler.models.campaigns import Campaign
@@ -30,6 +33,7 @@ from labeler.web.browser_cookies import time_zone
 from labeler.web.context import Page, account, db, render
 from labeler.web.flags import FlagRow, flag_row
 from labeler.web.formatting import Statistic
+from labeler.web.status_reasons import write_reason
 from labeler.web.voting import (
     TILE_ROOM,
     ChoosableCampaign,
@@ -42,11 +46,13 @@ from labeler.web.voting import (
 bp = Blueprint("progress", __name__)
 PAGE = 24  # answers of a page
 ADVICE = {
-    "low_gold": "Some of your answers differ from answers that are known. Please read the "
-    "guide again. Left and right are meant from your side, as you look at the "
-    "image.",
-    "too_fast": "Many of your answers came very quickly. Please take a second to look at each "
-    "image.",
+    "low_gold": mark(
+        "Some of your answers differ from answers that are known. Please read the guide again. "
+        "Left and right are meant from your side, as you look at the image."
+    ),
+    "too_fast": mark(
+        "Many of your answers came very quickly. Please take a second to look at each image."
+    ),
 }
 
 
@@ -143,12 +149,12 @@ def _page(session: Session, campaign: Campaign) -> OwnProgressPage:
         campaign=campaign.name,
         votes=done.votes,
         statistics=_statistics(done, speed, review, _utc_mark()),
-        answers=[CountRow(answer, speed.answers.get(answer, 0)) for answer in ANSWERS],
-        days_title=f"By day{_utc_mark()}",
-        days=[CountRow(_day(day), count) for day, count in speed.days],
+        answers=[CountRow(_(answer), speed.answers.get(answer, 0)) for answer in ANSWERS],
+        days_title=_("By day") + _utc_mark(),
+        days=[CountRow(write_weekday(day), count) for day, count in speed.days],
         own=_own_answers(session, campaign),
-        advice=[ADVICE[code] for code in review.advice],
-        paused_for=review.paused_for,
+        advice=[_(ADVICE[code]) for code in review.advice],
+        paused_for=write_reason(review.paused_for) if review.paused_for else review.paused_for,
         campaigns=choosable_campaigns(session),
         **_returned(session, campaign),
     )
@@ -199,27 +205,27 @@ def _own_answers(session: Session, campaign: Campaign) -> OwnAnswers:
 
 
 def _left(done: OwnProgress) -> str:
-    return f"over {COUNTED_UP_TO:,}" if done.remaining is None else f"{done.remaining:,}"
+    if done.remaining is None:
+        return _("over %(count)s", count=write_number(COUNTED_UP_TO))
+    return write_number(done.remaining)
 
 
 def _statistics(done: OwnProgress, speed: Pace, review: Review, utc: str) -> list[Statistic]:
     figures = [
-        Statistic("answers so far", f"{done.votes:,}"),
-        Statistic(f"today{utc}", f"{done.today:,}"),
-        Statistic("images left for you", _left(done)),
+        Statistic(_("answers so far"), write_number(done.votes)),
+        Statistic(_("today") + utc, write_number(done.today)),
+        Statistic(_("images left for you"), _left(done)),
     ]
     if speed.median_s is not None:
-        figures.append(Statistic("median time per answer", f"{speed.median_s:.1f} s"))
+        figures.append(
+            Statistic(_("median time per answer"), f"{write_number(speed.median_s, 1)} s")
+        )
     if speed.per_hour is not None:
-        figures.append(Statistic("answers per hour today", f"{speed.per_hour:,}"))
+        figures.append(Statistic(_("answers per hour today"), write_number(speed.per_hour)))
     if review.gold_asked:
-        known = f"{review.gold_right} of {review.gold_asked}"
-        figures.append(Statistic("right on images with a known answer", known))
+        known = _("%(part)s of %(whole)s", part=review.gold_right, whole=review.gold_asked)
+        figures.append(Statistic(_("right on images with a known answer"), known))
     return figures
-
-
-def _day(day: date) -> str:
-    return f"{day:%a} {day.day} {day:%b}"
 
 
 def _own_vote(vote: Vote, image: Image, here: dict[str, Any]) -> OwnVote:

@@ -9,11 +9,14 @@ from flask import Blueprint, redirect, url_for
 from werkzeug.wrappers import Response
 
 from labeler.assignment.annotator_state import load_annotator_state
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from labeler.models.base import MAX_VOTE_ID
 from labeler.qualification import service as qualification
 from labeler.qualification.service import ExerciseFeedback, RoundProgress
 from labeler.web import access, request_fields
 from labeler.web.context import Page, account, db, render, settings
+from labeler.web.status_reasons import write_reason
 from labeler.web.voting import (
     PageImage,
     answered_image,
@@ -23,16 +26,28 @@ from labeler.web.voting import (
 )
 
 bp = Blueprint("qualification", __name__, url_prefix="/label/training")
-PLACES = {
-    "left": "the light comes from the left",
-    "center": "neither side is clearly brighter, so the answer is center",
-    "right": "the light comes from the right",
+# What the light of an image shows, by its label.
+RIGHT = {
+    "left": mark("Correct: the light comes from the left."),
+    "center": mark("Correct: neither side is clearly brighter, so the answer is center."),
+    "right": mark("Correct: the light comes from the right."),
+}
+WRONG = {
+    "left": mark("Not quite: the light comes from the left. You answered %(answer)s."),
+    "center": mark(
+        "Not quite: neither side is clearly brighter, so the answer is center. You answered "
+        "%(answer)s."
+    ),
+    "right": mark("Not quite: the light comes from the right. You answered %(answer)s."),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ExercisePage(Page):
-    """An exercise. With `feedback`: the explanation of the exercise just answered."""
+    """An exercise. With `feedback`: the explanation of the exercise just answered.
+
+    `round_result`: a sentence about the round, if that answer ended it; else empty.
+    """
 
     template = "qualification/exercise.html"
     image: PageImage
@@ -42,6 +57,7 @@ class ExercisePage(Page):
     needed: int
     feedback: ExerciseFeedback | None
     sentence: str
+    round_result: str
     request_id: str
     tries: int
 
@@ -85,14 +101,17 @@ def _page(image: PageImage, feedback: ExerciseFeedback | None) -> tuple[str, int
     sentence = _sentence(feedback) if feedback else ""
     size = scaled_size(image.width, image.height)
     tries = annotator.rules.tries if annotator else 1
-    page = ExercisePage(image, *size, done, needed, feedback, sentence, str(uuid.uuid4()), tries)
+    result = write_reason(feedback.round_result) if feedback else ""
+    new = str(uuid.uuid4())
+    page = ExercisePage(image, *size, done, needed, feedback, sentence, result, new, tries)
     return render(page)
 
 
 def _sentence(feedback: ExerciseFeedback) -> str:
     """Say whether an answer is right, and what the light shows."""
     if feedback.is_right:
-        return f"Correct: {PLACES[feedback.label]}."
+        return _(RIGHT[feedback.label])
+    answer = _(feedback.answer)
     if feedback.again:
-        return f"Not quite. You answered {feedback.answer}. You have another try."
-    return f"Not quite: {PLACES[feedback.label]}. You answered {feedback.answer}."
+        return _("Not quite. You answered %(answer)s. You have another try.", answer=answer)
+    return _(WRONG[feedback.label], answer=answer)

@@ -12,6 +12,7 @@ from flask import Flask, current_app, request
 
 from labeler.csv_input import read_upload
 from labeler.errors import InvalidInput
+from labeler.languages.texts import gettext as _
 from labeler.models.base import MAX_ID
 from labeler.rules.validation import read_whole
 
@@ -44,7 +45,7 @@ def refuse_nameless_parts() -> None:
         InvalidInput: the form has such a part.
     """
     if None in request.form or None in request.files:
-        raise InvalidInput("A part of the form has no name. Reload the page and send it again.")
+        raise InvalidInput(_("A part of the form has no name. Reload the page and send it again."))
 
 
 def text(name: str) -> str:
@@ -55,7 +56,7 @@ def text(name: str) -> str:
     """
     given = request.form.get(name, "")
     if "\0" in given:
-        raise InvalidInput(f"{name}: a NUL character is not allowed.")
+        raise InvalidInput(_("%(field)s: a NUL character is not allowed.", field=name))
     return given.replace("\r\n", "\n")  # as browsers count what is typed
 
 
@@ -68,7 +69,7 @@ def whole(name: str) -> int:
     given = text(name).strip()
     number = read_whole(given)
     if number is None or number > MAX_ID:
-        raise InvalidInput(f"{name}={given[:20]!r}: enter a whole number from 0 to {MAX_ID}.")
+        raise _no_number(name, given)
     return number
 
 
@@ -93,8 +94,19 @@ def optional_row(name: str) -> int | None:
         return None
     number = read_whole(given)
     if number is None or number > MAX_ID:
-        raise InvalidInput(f"{name}={given[:20]!r}: enter a whole number from 0 to {MAX_ID}.")
+        raise _no_number(name, given)
     return number
+
+
+def _no_number(name: str, given: str) -> InvalidInput:
+    return InvalidInput(
+        _(
+            "%(field)s=%(given)r: enter a whole number from 0 to %(most)s.",
+            field=name,
+            given=given[:20],
+            most=MAX_ID,
+        )
+    )
 
 
 def find_zone(name: str) -> tzinfo:
@@ -113,7 +125,7 @@ def row_numbers(name: str) -> frozenset[int]:
     """
     numbers = [read_whole(one) for one in request.form.getlist(name)]
     if any(number is None or not 0 < number <= MAX_ID for number in numbers):
-        raise InvalidInput(f"{name}: tick rows of the list only.")
+        raise InvalidInput(_("%(field)s: tick rows of the list only.", field=name))
     return frozenset(number for number in numbers if number is not None)
 
 
@@ -136,9 +148,9 @@ def json_object() -> dict[str, Any]:
     try:
         body = request.get_json()
     except RecursionError:
-        raise InvalidInput("The JSON is nested too deeply. Send a JSON object.") from None
+        raise InvalidInput(_("The JSON is nested too deeply. Send a JSON object.")) from None
     if not isinstance(body, dict):
-        raise InvalidInput("Send a JSON object.")
+        raise InvalidInput(_("Send a JSON object."))
     return body
 
 
@@ -153,7 +165,14 @@ def json_whole(body: dict[str, Any], name: str, low: int, high: int) -> int:
     """
     value = body.get(name)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise InvalidInput(f"{name}: enter a whole number from {low} to {high}.")
+        raise InvalidInput(
+            _(
+                "%(field)s: enter a whole number from %(low)s to %(high)s.",
+                field=name,
+                low=low,
+                high=high,
+            )
+        )
     return value
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,8 @@ from werkzeug.wrappers import Response
 from labeler.assignment.annotator_state import load_annotator_state
 from labeler.errors import InvalidInput
 from labeler.labels import ANSWERS
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, ngettext
 from labeler.models.base import MAX_ID
 from labeler.rules.validation import read_whole
 from labeler.verification import service as verification
@@ -28,7 +29,13 @@ from labeler.web.voting import TILE_ROOM, scaled_size
 from rotation.data.labels import LABELS
 
 bp = Blueprint("verification", __name__, url_prefix="/grid")
-SOURCE_WORDS = {"model": "the model", "votes": "the votes so far"}
+SOURCE_WORDS = {"model": mark("the model"), "votes": mark("the votes so far")}
+LIGHT_WORDS = {
+    "left": mark("light from the left"),
+    "center": mark("light from the center"),
+    "right": mark("light from the right"),
+}
+NAMED = 10  # images whose answers were refused that are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +74,9 @@ class GridPage(Page):
     sizes: tuple[int, ...] = verification.SIZES
 
     @property
-    def source_word(self) -> str:
-        return SOURCE_WORDS[self.claim.source] if self.claim else ""
+    def light(self) -> str:
+        """What the claim says of all images of the page."""
+        return LIGHT_WORDS[self.claim.label] if self.claim else ""
 
 
 @bp.get("")
@@ -123,7 +131,10 @@ def undo() -> Response:
     """Undo the last page, and open it again."""
     claim, size, batch = _sent_page()
     undone = verification.undo_page(db(), account().id, batch, settings=settings())
-    flash(f"{undone.count} answers have been undone.", "success")
+    said = ngettext(
+        "%(num)s answer has been undone.", "%(num)s answers have been undone.", undone.count
+    )
+    flash(said, "success")
     return redirect(_address(undone.claim or claim, size), 303)
 
 
@@ -174,7 +185,7 @@ def _answers() -> dict[int, str]:
     if request.is_json:
         given = request_fields.json_object().get("answers")
         if not isinstance(given, dict):
-            raise InvalidInput("answers: send an object of answers by image.")
+            raise InvalidInput(_("answers: send an object of answers by image."))
         return {_image_id(number): str(answer) for number, answer in given.items()}
     fields = [name for name in request.form if name.startswith("answer-")]
     return {_image_id(name.removeprefix("answer-")): request_fields.text(name) for name in fields}
@@ -183,7 +194,7 @@ def _answers() -> dict[int, str]:
 def _image_id(number: str) -> int:
     image_id = read_whole(number)
     if image_id is None or not 0 < image_id <= MAX_ID:
-        raise InvalidInput(f"{number[:40]!r} does not name an image.")
+        raise InvalidInput(_("%(given)r does not name an image.", given=number[:40]))
     return image_id
 
 
@@ -191,11 +202,36 @@ def _flash_result(claim: LabelClaim, answers: dict[int, str], refused: Sequence[
     stored = len(answers) - len(refused)
     missing = {one.image_id for one in refused}
     changed = sum(answers[one] != claim.label for one in answers if one not in missing)
-    flash(f"{stored} answers have been stored, {changed} of them not {claim.label}.", "success")
-    for message, count in Counter(one.message for one in refused).items():
+    said = ngettext(
+        "%(num)s answer has been stored, %(changed)s of them not %(label)s.",
+        "%(num)s answers have been stored, %(changed)s of them not %(label)s.",
+        stored,
+        changed=changed,
+        label=_(claim.label),
+    )
+    flash(said, "success")
+    for message in dict.fromkeys(one.message for one in refused):
         numbers = [str(one.image_id) for one in refused if one.message == message]
-        which = ", ".join(numbers[:10]) + (" and others" if count > 10 else "")
-        flash(f"{count} answers were not accepted (images {which}): {message}", "error")
+        flash(_refusal(numbers, message), "error")
+
+
+def _refusal(numbers: Sequence[str], message: str) -> str:
+    """Say which answers were refused, the first ten by the numbers of their images."""
+    named = ", ".join(numbers[:NAMED])
+    if len(numbers) > NAMED:
+        return _(
+            "%(count)s answers were not accepted (images %(numbers)s and others): %(why)s",
+            count=len(numbers),
+            numbers=named,
+            why=message,
+        )
+    return ngettext(
+        "%(num)s answer was not accepted (image %(numbers)s): %(why)s",
+        "%(num)s answers were not accepted (images %(numbers)s): %(why)s",
+        len(numbers),
+        numbers=named,
+        why=message,
+    )
 
 
 def _tile(number: int, cell: Cell) -> Tile:
@@ -207,8 +243,10 @@ def _tile(number: int, cell: Cell) -> Tile:
 def _hidden() -> Idle:
     return Idle(
         "hidden",
-        "You cannot verify many images in this campaign.",
-        "This page shows labels of the model and of other people, and the rules of this "
-        "campaign hide them.",
-        (Link(url_for("voting.label"), "Label one image at a time"),),
+        _("You cannot verify many images in this campaign."),
+        _(
+            "This page shows labels of the model and of other people, and the rules of this "
+            "campaign hide them."
+        ),
+        (Link(url_for("voting.label"), _("Label one image at a time")),),
     )

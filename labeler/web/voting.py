@@ -16,6 +16,7 @@ from labeler.assignment import leases as assignment_leases
 from labeler.assignment.presentation import LeasedImage, as_seen
 from labeler.campaigns import audience
 from labeler.flags.service import MAX_NOTE
+from labeler.languages.texts import gettext as _
 from labeler.models.base import MAX_ID, utc_now
 from labeler.models.images import Image
 from labeler.progress import annotator_progress
@@ -174,7 +175,7 @@ def choose_campaign() -> Response:
     """Let the person label in another of their campaigns. Images in hand can still be answered."""
     with db().write() as session:
         found = audience.choose_campaign(session, account().id, request_fields.whole("campaign_id"))
-    flash(f"You now label in {found.name}.", "success")
+    flash(_("You now label in %(campaign)s.", campaign=found.name), "success")
     return redirect(request_fields.way_back(url_for("voting.label")), 303)
 
 

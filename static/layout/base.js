@@ -1,10 +1,11 @@
 // What every page does: times in the browser's time zone, forms that are sent once, and a menu that
 // shows where one is. Without this script times are in UTC.
 
+import { LANGUAGE } from "./texts.js";
+
 const ZONE_KEPT_S = 365 * 86_400;
 const SENT_MS = 15_000; // after so long a form can be sent again, because nothing has come of it
 const DAY = { day: "2-digit", month: "short", year: "numeric" };
-const LANGUAGE = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang;
 const CLOCK = { hour: "2-digit", minute: "2-digit", hourCycle: "h23" };
 const SHOWN = {
   day: DAY,

@@ -1,5 +1,6 @@
 // The qualification page: keys press its buttons. Without this script the buttons still work.
 
+import { text } from "../layout/texts.js";
 import { fitTo } from "../voting/fit.js";
 import { isCombined, nameOf } from "../voting/keys.js";
 
@@ -10,7 +11,6 @@ const KEYS = {
   u: "unsure",
 };
 const KNOWN = [...Object.keys(KEYS), "z", "?"];
-const NO_UNDO = "An answer cannot be undone here, because you have seen the correct one.";
 
 const stage = document.getElementById("stage");
 const [image] = stage.getElementsByTagName("img");
@@ -52,6 +52,6 @@ function act(event) {
 /** Say why `z` does nothing, below what the region says already. */
 function explainUndo() {
   document.getElementById("no-undo")?.remove();
-  const text = Object.assign(document.createElement("p"), { id: "no-undo", textContent: NO_UNDO });
-  document.getElementById("lesson").append(text);
+  const why = Object.assign(document.createElement("p"), { id: "no-undo", textContent: text("no-undo") });
+  document.getElementById("lesson").append(why);
 }

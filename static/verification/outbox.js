@@ -4,6 +4,7 @@
 // (voting/queue.js). One that the server refuses stays until the person was told. The name of its
 // batch makes it harmless to send a page twice.
 
+import { text } from "../layout/texts.js";
 import { withLock } from "../voting/queue.js";
 
 /**
@@ -142,7 +143,7 @@ export class Outbox {
 
 /** Say that pages were refused. @param {Entry[]} refused one at least */
 export function describeRefused(refused) {
-  const reasons = [...new Set(refused.map((entry) => entry.refused))].join(" ");
+  const why = [...new Set(refused.map((entry) => entry.refused))].join(" ");
   const count = refused.reduce((sum, { page }) => sum + Object.keys(page.answers).length, 0);
-  return `${count} answers of “Verify many images” were not accepted: ${reasons}`;
+  return text("pages-refused", { count, why });
 }

@@ -3,6 +3,7 @@
 // lists below the images. A page that is confirmed without a connection is kept and sent later, and
 // marks stay while the page is loaded again.
 
+import { text } from "../layout/texts.js";
 import { Api } from "../voting/api.js";
 import { isCombined, nameOf } from "../voting/keys.js";
 import { openStorage } from "../voting/queue.js";
@@ -12,11 +13,6 @@ import { imageOf, Tile } from "./tile.js";
 const KEYS = { 1: "left", 2: "center", 3: "right", u: "unsure" };
 const KNOWN = [...Object.keys(KEYS), "z"];
 const RETRY_MS = 3000;
-const OFFLINE = "You are offline. This page is kept in this browser and is sent when the connection is back.";
-const BUSY = "The site is busy. Your answers are kept and sent again.";
-const NOT_KEPT = "This page could not be sent yet, and this browser cannot keep it. Leave it open until it is sent.";
-const UNDO_LATER = "The page that you confirmed last waits to be sent. It can be undone after that.";
-const NO_STORAGE = "This browser does not allow the page to store data. Answers that have not been sent are lost when you close the page.";
 
 class GridPage {
   #outbox;
@@ -124,10 +120,10 @@ class GridPage {
 
   #tell() {
     const changed = this.#tiles.filter((tile) => tile.changed).length;
-    this.#said.textContent = changed === 0 ? "" : `${changed} changed`;
+    this.#said.textContent = changed === 0 ? "" : text("changed", { count: changed });
     this.#confirm.textContent = changed === 0
-      ? `Confirm ${this.#tiles.length} images`
-      : `Confirm ${this.#tiles.length - changed}, change ${changed}`;
+      ? text("confirm", { count: this.#tiles.length })
+      : text("confirm-some", { same: this.#tiles.length - changed, changed });
   }
 
   /** Images that were not on the screen are not confirmed: the page scrolls to them first. */
@@ -136,7 +132,7 @@ class GridPage {
     if (this.#sent) return;
     const unseen = this.#tiles.filter((tile) => !tile.seen);
     if (unseen.length === 0) return this.#send();
-    this.#said.textContent = `Look at the ${unseen.length} images below first`;
+    this.#said.textContent = text("unseen", { count: unseen.length });
     unseen[0].button.scrollIntoView({ block: "start" });
     unseen[0].button.focus({ preventScroll: true });
   }
@@ -164,7 +160,7 @@ class GridPage {
     if (!this.#outbox.waits()) return;
     event.preventDefault();
     this.#askedUndo = true;
-    this.#say(UNDO_LATER);
+    this.#say(text("undo-later"));
   }
 
   #undo(event) {
@@ -194,8 +190,8 @@ class GridPage {
   #waitFor({ offline }) {
     this.#timer = setTimeout(() => this.#deliver(), RETRY_MS);
     if (!this.#sent) return;
-    const why = !this.#outbox.durable ? NOT_KEPT : offline ? OFFLINE : BUSY;
-    this.#say(this.#askedUndo ? `${why} ${UNDO_LATER}` : why);
+    const why = text(!this.#outbox.durable ? "not-kept" : offline ? "is-offline" : "is-busy");
+    this.#say(this.#askedUndo ? `${why} ${text("undo-later")}` : why);
   }
 
   #leave(address) {
@@ -203,13 +199,13 @@ class GridPage {
     location.assign(address);
   }
 
-  #say(text) {
-    if (this.#said.textContent !== text) this.#said.textContent = text;
+  #say(words) {
+    if (this.#said.textContent !== words) this.#said.textContent = words;
   }
 
   #askToSignIn(message) {
-    this.#say(`${message} This page is kept in this browser. `);
-    const link = { href: this.#signIn, textContent: "Sign in again" };
+    this.#say(`${message} ${text("page-kept")} `);
+    const link = { href: this.#signIn, textContent: text("sign-in") };
     this.#said.append(Object.assign(document.createElement("a"), link));
   }
 
@@ -238,7 +234,7 @@ function rest(outbox) {
   document.getElementById("undo-form")?.addEventListener("submit", (event) => {
     if (!outbox.waits()) return;
     event.preventDefault();
-    notify(UNDO_LATER);
+    notify(text("undo-later"));
   });
   document.addEventListener("keydown", (event) => {
     const undo = document.getElementById("undo");
@@ -259,13 +255,13 @@ function tellRefused(outbox, batch = null) {
   return refused.find(({ page }) => page.batch === batch)?.refused;
 }
 
-/** Show a message above the page. @param {string} text */
-function notify(text) {
+/** Show a message above the page. @param {string} words */
+function notify(words) {
   const main = document.getElementById("main");
-  if ([...main.querySelectorAll(".message")].some((one) => one.textContent === text)) return;
+  if ([...main.querySelectorAll(".message")].some((one) => one.textContent === words)) return;
   const box = Object.assign(document.createElement("div"), { className: "message error" });
   box.setAttribute("role", "alert");
-  box.append(Object.assign(document.createElement("p"), { textContent: text }));
+  box.append(Object.assign(document.createElement("p"), { textContent: words }));
   main.prepend(box);
 }
 
@@ -279,7 +275,7 @@ function hideAnswered(outbox) {
   }
   if (form.querySelector("label.tile")) return true;
   for (const id of ["how", "confirm"]) document.getElementById(id).hidden = true;
-  notify("You have answered all images of this page. Your answers are kept and sent again.");
+  notify(text("all-answered"));
   return false;
 }
 
@@ -291,7 +287,7 @@ async function start() {
   const { sent } = await outbox.send();
   if (sent.size > 0) return location.reload();
   tellRefused(outbox);
-  if (!durable) notify(NO_STORAGE);
+  if (!durable) notify(text("no-storage"));
   if (hideAnswered(outbox)) new GridPage(outbox, data.addresses.signIn);
   else rest(outbox);
 }

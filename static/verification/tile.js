@@ -1,5 +1,7 @@
 // An image of the grid: a button that shows its answer in words.
 
+import { text } from "../layout/texts.js";
+
 const NEXT = {
   left: ["left", "center", "right", "unsure"],
   center: ["center", "left", "right", "unsure"],
@@ -17,7 +19,7 @@ export class Tile {
     this.imageId = imageOf(label);
     this.button = document.createElement("button");
     this.word = document.createElement("span");
-    this.name = `Image ${number} of ${count}`;
+    this.name = text("tile", { number, count });
     this.button.type = "button";
     this.button.className = "tile";
     this.button.tabIndex = -1;
@@ -48,7 +50,8 @@ export class Tile {
   }
 
   show() {
-    this.word.textContent = this.changed ? `not ${this.called}: ${this.answer}` : this.answer;
+    const answer = text(this.answer);
+    this.word.textContent = this.changed ? text("not", { called: text(this.called), answer }) : answer;
     this.button.classList.toggle("changed", this.changed);
     this.button.setAttribute("aria-label", `${this.name}: ${this.word.textContent}`);
   }

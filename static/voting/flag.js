@@ -1,6 +1,8 @@
 // The dialog with which a person flags the image on the screen: digits choose a reason, Enter sends.
 // What is chosen and typed stays in it until the site has it. Without scripts there is a page for it.
 
+import { text } from "../layout/texts.js";
+
 export class FlagDialog {
   #dialog = document.getElementById("flag");
   #form = this.#dialog.querySelector("form");
@@ -34,8 +36,8 @@ export class FlagDialog {
       onFlagged();
       return;
     }
-    const why = outcome.body?.error?.message ?? "The site cannot be reached.";
-    this.#problem.textContent = `The flag is not stored yet. ${why} Send it again.`;
+    const why = outcome.body?.error?.message ?? text("unreachable");
+    this.#problem.textContent = text("flag-kept", { why });
     this.#problem.hidden = false;
   }
 

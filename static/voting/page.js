@@ -3,6 +3,7 @@
 
 import { Api } from "./api.js";
 import { FlagDialog } from "./flag.js";
+import { text } from "../layout/texts.js";
 import { isCombined, nameOf } from "./keys.js";
 import { Feed, keyOf, load } from "./prefetch.js";
 import { openStorage, VoteQueue } from "./queue.js";
@@ -52,7 +53,7 @@ class LabelPage {
     const { site, annotatorId } = data;
     this.#queue = new VoteQueue({ site, annotatorId, api, storage, feed: this.#feed });
     this.#outbox = new Outbox({ site, annotatorId, api, storage, durable });
-    this.#flag = new FlagDialog({ api, onFlagged: () => this.#view.tell("The image is flagged. A supervisor looks at it.") });
+    this.#flag = new FlagDialog({ api, onFlagged: () => this.#view.tell(text("flagged")) });
     const waiting = this.#queue.pending();
     this.#uncertain = waiting.length > 0;
     this.#progress = waiting.reduce(
@@ -61,7 +62,7 @@ class LabelPage {
     this.#history = this.#recall(data.lastVote);
     for (const { image } of this.#history) this.#answered.add(keyOf(image));
     this.#listen();
-    if (!durable) this.#view.notify("This browser does not allow the page to store data. Votes that have not been sent are lost when you close the page.");
+    if (!durable) this.#view.notify(text("no-storage"));
   }
 
   start() {
@@ -81,7 +82,7 @@ class LabelPage {
     this.#answered.add(keyOf(image));
     const { requestId } = this.#queue.addVote({ image, answer, elapsedMs });
     this.#history = [...this.#history, { requestId, voteId: null, answer, image }].slice(-HISTORY);
-    this.#said = `Answered ${answer}.`;
+    this.#said = text("said", { answer: text(answer) });
     this.#count(+1);
     this.#advance();
   }
@@ -91,7 +92,7 @@ class LabelPage {
     if (!last) return;
     this.#queue.addUndo(last);
     this.#answered.delete(keyOf(last.image));
-    this.#said = "Undone.";
+    this.#said = text("undone");
     if (this.#current) this.#feed.putBack(this.#current);
     this.#current = load({ ...last.image, expires_in_s: this.#data.leaseSeconds }, () => this.#refresh());
     this.#count(-1);
@@ -167,13 +168,13 @@ class LabelPage {
 
   #showNothing() {
     const idle = this.#current || this.#queue.pending().length > 0 ? null : this.#feed.idle;
-    const text = this.#view.showNothing(idle, this.#api.connection);
-    if (this.#said && (idle || this.#api.connection !== "online")) this.#announce(text);
+    const shown = this.#view.showNothing(idle, this.#api.connection);
+    if (this.#said && (idle || this.#api.connection !== "online")) this.#announce(shown);
   }
 
   /** Say what has happened and what is shown now, once for each image. */
-  #announce(text) {
-    this.#view.announce(`${this.#said} ${text}`.trim());
+  #announce(shown) {
+    this.#view.announce(`${this.#said} ${shown}`.trim());
     this.#said = "";
   }
 
@@ -181,8 +182,9 @@ class LabelPage {
     if (item.element.isConnected) return;
     this.#view.show(item);
     this.#view.showCampaign(this.#data.campaigns[item.image.campaign_id]);
-    const place = `Image ${this.#progress.votes + 1}.`;
-    this.#announce(`${place} ${describe(item.image.shown) || "No suggestion"}.`);
+    const suggestion = describe(item.image.shown);
+    const place = text("image", { number: this.#progress.votes + 1 });
+    this.#announce(`${place} ${suggestion ? `${suggestion}.` : text("no-suggestion")}`);
     this.#shownAt = performance.now();
   }
 
@@ -233,13 +235,13 @@ class LabelPage {
   }
 
   #onRefused({ entry, error }) {
-    if (entry.kind === "undo") return this.#view.notify(`The undo was not accepted: ${error.message}`);
+    if (entry.kind === "undo") return this.#view.notify(text("undo-refused", { why: error.message }));
     const at = this.#history.findIndex((vote) => vote.requestId === entry.requestId);
     if (at < 0) return; // undone in the meantime, so nothing is lost
     this.#history.splice(at, 1);
     this.#answered.delete(keyOf(entry.image));
     this.#count(-1);
-    this.#view.notify(`One answer was not accepted: ${error.message}`);
+    this.#view.notify(text("refused", { why: error.message }));
   }
 
   #complain({ kind, body }) {
@@ -249,8 +251,8 @@ class LabelPage {
 
   #askToSignIn(error) {
     const count = this.#queue.pending().length;
-    const kept = count > 0 ? ` Your answers not sent yet (${count}) are kept in this browser.` : "";
-    const link = { href: this.#data.addresses.signIn, textContent: "Sign in again" };
+    const kept = count > 0 ? ` ${text("kept", { count })}` : "";
+    const link = { href: this.#data.addresses.signIn, textContent: text("sign-in") };
     this.#view.notify(error.message + kept, { link, topic: "sign-in" });
   }
 

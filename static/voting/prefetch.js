@@ -1,5 +1,7 @@
 // Lease and decode images in advance, so that the next one is shown at once.
 
+import { text } from "../layout/texts.js";
+
 const RETRY_MS = 1500;
 const MAX_TRIES = 4;
 
@@ -130,7 +132,7 @@ export function keyOf({ campaign_id: campaign, image_id: image }) {
 /** Start to load an image. `onChange` is called when it is ready or failed. @returns {Item} */
 export function load(image, onChange) {
   const element = new Image(image.width, image.height);
-  element.alt = "Face to judge";
+  element.alt = text("face");
   element.classList.toggle("mirrored", image.mirrored);
   const item = { image, element, state: "loading", deadline: deadlineOf(image) };
   void decode(item).then(onChange);

@@ -2,12 +2,9 @@
 
 import { keep } from "../messages/draft.js";
 import { fitTo } from "./fit.js";
+import { text } from "../layout/texts.js";
 
-const WAITING = "The next image is loading.";
-const OFFLINE = "You are offline. Your answers are kept in this browser and are sent when the "
-  + "connection is back. The next image comes then.";
-const BUSY = "The site is busy. Your answers are kept and sent again.";
-const number = new Intl.NumberFormat("en");
+const NOTHING = { online: "loading", busy: "is-busy", offline: "is-offline" }; // by connection
 
 export class View {
   #stage = document.getElementById("stage");
@@ -44,16 +41,16 @@ export class View {
    * @returns {string} what is shown
    */
   showNothing(idle, connection) {
-    const text = idle ? `${idle.title} ${idle.message}` : { online: WAITING, busy: BUSY, offline: OFFLINE }[connection];
-    if (this.#nothing === text) return text;
-    this.#nothing = text;
+    const shown = idle ? `${idle.title} ${idle.message}` : text(NOTHING[connection]);
+    if (this.#nothing === shown) return shown;
+    this.#nothing = shown;
     this.#image = null;
     this.#hint.textContent = "";
-    this.#stage.replaceChildren(idle ? explanation(idle) : paragraph(text));
+    this.#stage.replaceChildren(idle ? explanation(idle) : paragraph(shown));
     for (const area of this.#stage.querySelectorAll("textarea")) keep(area);
     this.#offer(false);
     if (idle && document.activeElement === document.body) this.#stage.querySelector("a")?.focus();
-    return text;
+    return shown;
   }
 
   /** Name the campaign of the image, if the page offers several. @param {string | undefined} name */
@@ -62,45 +59,41 @@ export class View {
     if (shown && name && shown.textContent !== name) shown.textContent = name;
   }
 
-  /** Say something to screen readers, also if it is what was said last. @param {string} text */
-  announce(text) {
-    this.#announced.replaceChildren(Object.assign(document.createElement("span"), { textContent: text }));
+  /** Say something to screen readers, also if it is what was said last. @param {string} said */
+  announce(said) {
+    this.#announced.replaceChildren(Object.assign(document.createElement("span"), { textContent: said }));
   }
 
   showCount({ votes, left }) {
-    const answered = `${number.format(votes)} answered`;
-    this.#count.textContent = left === null ? answered : `${answered}, ${number.format(left)} to go`;
+    this.#count.textContent = left === null ? text("answered", { votes }) : text("answered-of", { votes, left });
   }
 
   /** Show how many votes wait, and whether the site can be reached. @param {import("./api.js").Connection} connection */
   showWaiting(count, connection) {
-    const votes = `${number.format(count)} ${count === 1 ? "vote" : "votes"}`;
-    const waiting = count === 0 ? "" : `${votes} waiting to be sent`;
-    const why = connection === "busy" ? "Site busy" : "Offline";
-    const lost = count === 0 ? why : `${why}: ${votes} kept here`;
-    const shown = connection === "online" ? waiting : lost;
+    const key = connection === "online" ? "waiting" : count > 0 ? `${connection}-kept` : connection;
+    const shown = key === "waiting" && count === 0 ? "" : text(key, { count });
     if (this.#connection.textContent !== shown) this.#connection.textContent = shown;
   }
 
   /** Show the last answer; null if there is nothing to undo. */
   showLast(answer) {
     this.#undo.disabled = answer === null;
-    this.#last.textContent = answer === null ? "" : `Last answer: ${answer}`;
+    this.#last.textContent = answer === null ? "" : text("last", { answer: text(answer) });
   }
 
   /** Show a message until the person closes it, or until its topic is settled. */
-  notify(text, { link = null, topic = "" } = {}) {
+  notify(said, { link = null, topic = "" } = {}) {
     this.#topic = topic;
     this.#notice.setAttribute("role", "alert");
     const [body] = this.#notice.getElementsByTagName("p");
-    body.textContent = `${text} `;
+    body.textContent = `${said} `;
     if (link) body.append(Object.assign(document.createElement("a"), link));
     this.#notice.hidden = false;
   }
 
-  /** Say that something is done, to everybody. @param {string} text */
-  tell(text) {
-    this.notify(text);
+  /** Say that something is done, to everybody. @param {string} said */
+  tell(said) {
+    this.notify(said);
     this.#notice.setAttribute("role", "status");
   }
 
@@ -125,8 +118,9 @@ export class View {
 /** Write the suggestion of an image; "" without one. */
 export function describe(shown) {
   if (!shown) return "";
-  const sure = shown.probability === null ? "" : ` (${Math.round(shown.probability * 100)} %)`;
-  return `Suggestion: ${shown.label}${sure}`;
+  const label = text(shown.label);
+  if (shown.probability === null) return text("suggestion", { label });
+  return text("suggestion-sure", { label, percent: Math.round(shown.probability * 100) });
 }
 
 /** Make the same element as the macro `nothing` in macros.html. @param {{title: string, message: string, ways: object[], reply: string, max_length: number}} idle */
@@ -135,8 +129,8 @@ function explanation({ title, message, ways, reply, max_length }) {
   box.append(Object.assign(document.createElement("h2"), { textContent: title }), paragraph(message, "why"));
   if (reply) box.append(replyForm(reply, max_length));
   const row = Object.assign(paragraph(""), { className: "row" });
-  for (const { address, text } of ways) {
-    const link = { href: address, textContent: text, className: "button" };
+  for (const { address, text: words } of ways) {
+    const link = { href: address, textContent: words, className: "button" };
     const element = Object.assign(document.createElement("a"), link);
     element.setAttribute("aria-describedby", "why");
     row.append(element, " ");
@@ -148,13 +142,13 @@ function explanation({ title, message, ways, reply, max_length }) {
 function replyForm(address, maxLength) {
   const form = Object.assign(document.createElement("form"), { method: "post", action: address, className: "reply" });
   const token = document.querySelector("input[name=csrf_token]").cloneNode();
-  const label = Object.assign(document.createElement("label"), { htmlFor: "text", textContent: "Your message to the people who run the labelling" });
+  const label = Object.assign(document.createElement("label"), { htmlFor: "text", textContent: text("reply") });
   const area = Object.assign(document.createElement("textarea"), { id: "text", name: "text", rows: 3, maxLength, required: true });
   area.dataset.draft = "own";
-  form.append(token, label, area, Object.assign(document.createElement("button"), { textContent: "Send" }));
+  form.append(token, label, area, Object.assign(document.createElement("button"), { textContent: text("send") }));
   return form;
 }
 
-function paragraph(text, id = "") {
-  return Object.assign(document.createElement("p"), { textContent: text, id });
+function paragraph(words, id = "") {
+  return Object.assign(document.createElement("p"), { textContent: words, id });
 }

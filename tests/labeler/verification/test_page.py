@@ -148,8 +148,7 @@ def test_what_is_not_taken_is_named(visit: Visit, db: Database, images: list[int
     text = ann.get(ann.submit("/grid", fields(page)).location).text
     assert "3 answers have been stored, 0 of them not left." in text
     assert (
-        f"1 answers were not accepted (images {images[0]}): Your time for this image is over"
-        in text
+        f"1 answer was not accepted (image {images[0]}): Your time for this image is over" in text
     )
     assert len(votes_of(db, ann.annotator_id)) == 3
 

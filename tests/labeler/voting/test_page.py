@@ -227,7 +227,7 @@ def test_the_blind_see_no_hint(visit: Visit, db: Database, dataset_id: int) -> N
     propose(db, dataset_id)
     set_rules(db, proposals="hidden")
     ann = visit("annotator")
-    assert "Suggestion" not in ann.get("/label").text
+    assert '<p id="hint"></p>' in ann.get("/label").text
     assert lease(ann)[0]["shown"] is None
     ann.send("/label/votes", vote_for(lease(ann)[0]))
     vote = stored(db)[0]

@@ -13,9 +13,12 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
+
 SOON_S, LATER_S = 2, 30
-_AGAIN = "Nothing was stored. Try again in a moment."
-_TELL = "Nothing was stored. Tell the person who runs this site."
+_AGAIN = mark("Nothing was stored. Try again in a moment.")
+_TELL = mark("Nothing was stored. Tell the person who runs this site.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +40,19 @@ class Failure:
     @property
     def message(self) -> str:
         """Problem and advice."""
-        return f"{self.problem} {self.advice}"
+        return f"{_(self.problem)} {_(self.advice)}"
 
 
-BUSY = Failure("database_busy", "The database is busy.", _AGAIN, SOON_S)
-AWAY = Failure("database_unreachable", "The database cannot be reached.", _AGAIN, SOON_S)
-FULL = Failure("disk_full", "The disk of the database is full.", _TELL, LATER_S)
+BUSY = Failure("database_busy", mark("The database is busy."), _AGAIN, SOON_S)
+AWAY = Failure("database_unreachable", mark("The database cannot be reached."), _AGAIN, SOON_S)
+FULL = Failure("disk_full", mark("The disk of the database is full."), _TELL, LATER_S)
 BROKEN_DISK = Failure(
-    "disk_error", "The disk of the database is full or does not work.", _TELL, LATER_S
+    "disk_error", mark("The disk of the database is full or does not work."), _TELL, LATER_S
 )
 READ_ONLY = Failure(
-    "database_read_only", "The database can only be read at present.", _TELL, LATER_S
+    "database_read_only", mark("The database can only be read at present."), _TELL, LATER_S
 )
-DAMAGED = Failure("database_damaged", "The database is damaged.", _TELL, LATER_S)
+DAMAGED = Failure("database_damaged", mark("The database is damaged."), _TELL, LATER_S)
 
 _FREE_SPACE = "The disk is full. Free some space, then try again."
 _MAKE_WRITABLE = (

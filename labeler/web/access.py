@@ -26,6 +26,7 @@ from labeler.accounts.sessions import Browser, Opened
 from labeler.config import Settings
 from labeler.errors import Forbidden, NotSignedIn
 from labeler.languages.current import LANGUAGES, use_language
+from labeler.languages.texts import gettext as _
 from labeler.models.accounts import ROLES
 from labeler.web import request_fields
 from labeler.web.context import (
@@ -98,7 +99,8 @@ def asks_password(what: str, back: str) -> Callable[[View], View]:
     `labeler.web.password_again` does it.
 
     Parameters:
-        what: what the view does, as the end of the sentence "Enter your password to ...".
+        what: what the view does, as the end of the sentence "Enter your password to ...". It is
+            marked for translation where the view is, and translated where it is shown.
         back: the endpoint of the page to which a person can go back.
     """
 
@@ -290,11 +292,15 @@ def _is_visit() -> bool:
 def _require(roles: frozenset[str]) -> None:
     found = account_or_none()
     if found is None:
-        raise NotSignedIn("You have been signed out.")
+        raise NotSignedIn(_("You have been signed out."))
     claimed = request.headers.get("X-Annotator", str(found.id))
     if claimed != str(found.id):
-        raise OtherAccount("Somebody else is now signed in in this browser.")
+        raise OtherAccount(_("Somebody else is now signed in in this browser."))
     if found.role not in roles:
         raise Forbidden(
-            f"Only the role {' or '.join(sorted(roles))} may do this. Your role is {found.role}."
+            _(
+                "Only the role %(allowed)s may do this. Your role is %(role)s.",
+                allowed=_(" or ").join(_(role) for role in sorted(roles)),
+                role=_(found.role),
+            )
         )

@@ -17,6 +17,8 @@ from werkzeug.exceptions import HTTPException
 
 from labeler.database.failures import BUSY, failure_of
 from labeler.errors import Forbidden, NotSignedIn, SidelightError
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, translate
 from labeler.web.accounts import SignInPage
 from labeler.web.context import (
     Link,
@@ -36,42 +38,46 @@ OVERVIEW = "dashboard.overview"
 HTTP_ERRORS = {
     400: (
         "bad_request",
-        "The request could not be understood",
-        "The request is incomplete or malformed. Go back, reload the page and try again.",
+        mark("The request could not be understood"),
+        mark("The request is incomplete or malformed. Go back, reload the page and try again."),
     ),
     404: (
         "not_found",
-        "This page does not exist",
-        "The address is wrong, or the page has been removed.",
+        mark("This page does not exist"),
+        mark("The address is wrong, or the page has been removed."),
     ),
     405: (
         "method_not_allowed",
-        "This address cannot be opened directly",
-        "Use the buttons on the page that led here.",
+        mark("This address cannot be opened directly"),
+        mark("Use the buttons on the page that led here."),
     ),
     413: (
         "too_large",
-        "The request is too large",
-        "The limit is 64 kB for forms and 16 MB for files and lists.",
+        mark("The request is too large"),
+        mark("The limit is 64 kB for forms and 16 MB for files and lists."),
     ),
-    415: ("unsupported_media_type", "The request could not be understood", "Send JSON or a form."),
+    415: (
+        "unsupported_media_type",
+        mark("The request could not be understood"),
+        mark("Send JSON or a form."),
+    ),
     500: (
         "internal_error",
-        "Something went wrong on the server",
-        "The error has been logged. Try again.",
+        mark("Something went wrong on the server"),
+        mark("The error has been logged. Try again."),
     ),
 }
 TITLES = {
-    401: "Sign in first",
-    403: "You do not have access",
-    404: "Not found",
-    409: "This has changed in the meantime",
-    422: "This cannot be accepted",
-    429: "Too many attempts",
-    503: "The site is busy",
-    507: "The disk of the site is full",
+    401: mark("Sign in first"),
+    403: mark("You do not have access"),
+    404: mark("Not found"),
+    409: mark("This has changed in the meantime"),
+    422: mark("This cannot be accepted"),
+    429: mark("Too many attempts"),
+    503: mark("The site is busy"),
+    507: mark("The disk of the site is full"),
 }
-CSRF_MESSAGE = (
+CSRF_MESSAGE = mark(
     "The form has expired or comes from another site. Go back, reload the page and send it again."
 )
 
@@ -116,13 +122,13 @@ def _on_sidelight_error(error: SidelightError) -> Response:
         return _sign_in_here(error)
     if isinstance(error, Forbidden):
         _log_refusal(error.code)
-    title = TITLES.get(error.status, "This is not possible")
+    title = translate(TITLES.get(error.status, mark("This is not possible")))
     return with_retry(_respond(error.status, error.code, title, error.message), error)
 
 
 def _on_csrf_error(error: CSRFError) -> Response:
     _log_refusal("csrf_failed")
-    return _respond(400, "csrf_failed", "This form cannot be accepted", CSRF_MESSAGE)
+    return _respond(400, "csrf_failed", _("This form cannot be accepted"), _(CSRF_MESSAGE))
 
 
 def _log_refusal(why: str) -> None:
@@ -143,7 +149,7 @@ def _on_database_error(error: DBAPIError | PoolTimeoutError) -> Response:
     if failure is None:
         raise error  # a defect, which becomes the page of status 500
     current_app.logger.error("the database refused: %s", getattr(error, "orig", error))
-    title = TITLES[503] if failure == BUSY else "The site cannot work at present"
+    title = _(TITLES[503]) if failure == BUSY else _("The site cannot work at present")
     response = _respond(503, failure.code, title, failure.message)
     response.headers["Retry-After"] = str(failure.retry_after_s)
     return response
@@ -156,7 +162,7 @@ def _on_http_error(error: HTTPException) -> Response:
     code, title, message = HTTP_ERRORS.get(
         status, ("http_error", error.name, error.description or "")
     )
-    response = _respond(status, code, title, message)
+    response = _respond(status, code, translate(title), translate(message))
     if status == 405:
         response.headers["Allow"] = ", ".join(getattr(error, "valid_methods", None) or [])
     return response
@@ -177,11 +183,11 @@ def _sign_in_here(error: NotSignedIn) -> Response:
 
 def _links_out() -> list[Link]:
     if account_or_none() is None:
-        return [Link(url_for("accounts.sign_in"), "Sign in")]
+        return [Link(url_for("accounts.sign_in"), _("Sign in"))]
     return [
         *_links_to_manage(),
-        Link(url_for("voting.label"), "Continue labelling"),
-        Link(url_for("progress.own"), "See your progress"),
+        Link(url_for("voting.label"), _("Continue labelling")),
+        Link(url_for("progress.own"), _("See your progress")),
     ]
 
 
@@ -189,8 +195,8 @@ def _links_to_manage() -> list[Link]:
     """Return the page of Manage to which the request belongs, and the overview."""
     if not manages():
         return []
-    overview = Link(url_for(OVERVIEW), "Manage")
+    overview = Link(url_for(OVERVIEW), _("Manage"))
     page = present_page()
     if page is None or not page.is_open or page.endpoint in (request.endpoint, OVERVIEW):
         return [overview]
-    return [Link(url_for(page.endpoint), page.text), overview]
+    return [Link(url_for(page.endpoint), page.words), overview]

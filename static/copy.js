@@ -1,5 +1,7 @@
 // Buttons that copy the text of a field. Without clipboard access they select it instead.
 
+import { text } from "./layout/texts.js";
+
 for (const button of document.querySelectorAll("[data-copy]")) {
   const field = document.getElementById(button.dataset.copy);
   button.hidden = false;
@@ -7,9 +9,9 @@ for (const button of document.querySelectorAll("[data-copy]")) {
     field.select();
     try {
       await navigator.clipboard.writeText(field.value);
-      button.textContent = "Copied";
+      button.textContent = text("copied");
     } catch {
-      button.textContent = "Selected: press Ctrl+C";
+      button.textContent = text("selected");
     }
   });
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from labeler.errors import InvalidInput
+from labeler.languages.texts import gettext as _
 from labeler.models.accounts import APPEARANCES, Annotator
 
 FOLLOW_SYSTEM = "system"  # light or dark as the system of the browser is
@@ -18,7 +19,13 @@ def check_appearance(wanted: str) -> str:
     """
     if wanted not in APPEARANCES:
         allowed = ", ".join(APPEARANCES)
-        raise InvalidInput(f"{wanted[:20]!r} is not an appearance; allowed are {allowed}.")
+        raise InvalidInput(
+            _(
+                "%(wanted)r is not an appearance; allowed are %(allowed)s.",
+                wanted=wanted[:20],
+                allowed=allowed,
+            )
+        )
     return wanted
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from labeler.config import Settings
 from labeler.database.engine import AdvisoryLock, take_advisory_lock
 from labeler.errors import TooManyAttempts
+from labeler.languages.texts import gettext as _
 from labeler.models.accounts import LoginFailure
 
 ADDRESS_FACTOR = 20  # an address may have so many times more attempts: a whole class may share it
@@ -120,5 +121,7 @@ def _count(session: Session, key: str, limit: int, window: timedelta, now: datet
     ).one()
     if count >= limit:
         wait = max(1, math.ceil((oldest + window - now).total_seconds()))
-        raise TooManyAttempts(f"Too many wrong passwords. Try again in {wait} seconds.", wait)
+        raise TooManyAttempts(
+            _("Too many wrong passwords. Try again in %(wait)s seconds.", wait=wait), wait
+        )
     return int(count)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from labeler.accounts.service import Person
 from labeler.errors import InvalidInput
+from labeler.languages.texts import gettext as _
 from labeler.models.accounts import Annotator, LoginSession
 
 MAX_SEARCH = 60
@@ -38,9 +39,15 @@ def find_people(
         InvalidInput: the search is too long, or a text has characters that no name has.
     """
     if not (search + after).isprintable():
-        raise InvalidInput("The search has characters that no name has. Type it again.")
+        raise InvalidInput(_("The search has characters that no name has. Type it again."))
     if len(search) > MAX_SEARCH:
-        raise InvalidInput(f"The search has {len(search)} characters; {MAX_SEARCH} are allowed.")
+        raise InvalidInput(
+            _(
+                "The search has %(count)s characters; %(max_search)s are allowed.",
+                count=len(search),
+                max_search=MAX_SEARCH,
+            )
+        )
     order: Any = Annotator.username if by_name else Annotator.pseudonym
     query = select(Annotator).order_by(order).limit(limit)
     if search:

@@ -12,6 +12,7 @@ from labeler.audit.log import NOBODY, Actor, record
 from labeler.database.engine import insert_or
 from labeler.database.existence import refuse_unknown
 from labeler.errors import Conflict, InvalidInput, NotFound
+from labeler.languages.texts import gettext as _
 from labeler.models.accounts import Annotator, Group, GroupMember, Invite
 from labeler.models.campaigns import Campaign, CampaignGroup
 
@@ -45,7 +46,9 @@ def get_group(session: Session, group_id: int) -> Group:
     """
     group = session.get(Group, group_id)
     if group is None:
-        raise NotFound(f"The group with the number {group_id} does not exist.")
+        raise NotFound(
+            _("The group with the number %(group_id)s does not exist.", group_id=group_id)
+        )
     return group
 
 
@@ -57,8 +60,10 @@ def find_group(session: Session, name: str) -> Group:
     """
     group = session.scalar(select(Group).where(Group.name == name.strip()))
     if group is None:
-        known = ", ".join(session.scalars(select(Group.name).order_by(Group.name))) or "none"
-        raise NotFound(f"There is no group {name!r}. The groups are: {known}.")
+        known = ", ".join(session.scalars(select(Group.name).order_by(Group.name))) or _("none")
+        raise NotFound(
+            _("There is no group %(name)r. The groups are: %(known)s.", name=name, known=known)
+        )
     return group
 
 
@@ -108,7 +113,8 @@ def set_members(
     wanted, before = frozenset(people), members_of(session, group_id)
     if wanted == before:
         return False
-    refuse_unknown(session, Annotator, wanted, "An account")
+    gone = _("An account that was chosen does not exist any more. Choose again.")
+    refuse_unknown(session, Annotator, wanted, gone)
     session.execute(
         delete(GroupMember)
         .where(GroupMember.group_id == group_id, GroupMember.annotator_id.in_(before - wanted))
@@ -147,8 +153,12 @@ def delete_group(session: Session, group_id: int, by: Actor = NOBODY) -> None:
     group = get_group(session, group_id)
     if names := restricted_to(session, group_id):
         raise Conflict(
-            f"The group {group.name!r} is chosen in the campaign {names[0]!r}. Take it out there "
-            "first."
+            _(
+                "The group %(name)r is chosen in the campaign %(campaign)r. Take it out there "
+                "first.",
+                name=group.name,
+                campaign=names[0],
+            )
         )
     session.execute(update(Invite).where(Invite.group_id == group_id).values(group_id=None))
     for table in (GroupMember, CampaignGroup):
@@ -169,7 +179,9 @@ def _member(group_id: int, annotator_id: int) -> dict[str, int]:
 def _check_name(session: Session, name: str) -> str:
     name = name.strip()
     if not 1 <= len(name) <= MAX_NAME:
-        raise InvalidInput(f"Enter a name of 1 to {MAX_NAME} characters.")
+        raise InvalidInput(_("Enter a name of 1 to %(max_name)s characters.", max_name=MAX_NAME))
     if session.scalar(select(Group.id).where(Group.name == name)) is not None:
-        raise Conflict(f"A group with the name {name!r} exists already. Choose another name.")
+        raise Conflict(
+            _("A group with the name %(name)r exists already. Choose another name.", name=name)
+        )
     return name

@@ -19,12 +19,19 @@ from labeler.accounts.passwords import check_password_policy, hash_password, has
 from labeler.audit.log import NOBODY, Actor, record
 from labeler.config import Settings
 from labeler.errors import Conflict, InvalidInput, NotFound
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from labeler.models.accounts import ROLES, Annotator, Invite, InviteUse
 from labeler.models.base import utc_now
 
 MAX_USES, MAX_DAYS = 1000, 365
 ADMIN_LINK_DAYS = 1
 REMOVED = "removed-"  # what the names of anonymised accounts begin with
+_CLOSED = {
+    "used up": mark("This invite link is used up. Ask for a new one."),
+    "expired": mark("This invite link is expired. Ask for a new one."),
+    "revoked": mark("This invite link is revoked. Ask for a new one."),
+}
 _USERNAME = re.compile(r"[a-z0-9._-]{2,60}")
 
 
@@ -66,9 +73,13 @@ def create_invite(
         get_group(session, group_id)
     refuse_unknown_role(role)
     if not 1 <= max_uses <= MAX_USES:
-        raise InvalidInput(f"{max_uses} uses: 1 to {MAX_USES} are allowed.")
+        raise InvalidInput(
+            _("%(uses)s uses: 1 to %(max_uses)s are allowed.", uses=max_uses, max_uses=MAX_USES)
+        )
     if not 1 <= days <= MAX_DAYS:
-        raise InvalidInput(f"{days} days: 1 to {MAX_DAYS} are allowed.")
+        raise InvalidInput(
+            _("%(days)s days: 1 to %(max_days)s are allowed.", days=days, max_days=MAX_DAYS)
+        )
     token = new_token()
     invite = Invite(
         token_hash=hash_token(token),
@@ -149,7 +160,9 @@ def accept_invite(
         with session.begin_nested():
             session.add(annotator)
     except IntegrityError:
-        raise Conflict(f"The user name {username!r} is taken. Choose another one.") from None
+        raise Conflict(
+            _("The user name %(username)r is taken. Choose another one.", username=username)
+        ) from None
     session.add(InviteUse(annotator_id=annotator.id, invite_id=invite.id, used_at=now))
     session.flush()
     if invite.group_id is not None:
@@ -169,7 +182,9 @@ def accept_invite(
 def _clean_new_username(username: str) -> str:
     cleaned = clean_username(username)
     if cleaned.startswith(REMOVED):
-        raise InvalidInput(f"User names do not begin with {REMOVED!r}. Choose another one.")
+        raise InvalidInput(
+            _("User names do not begin with %(removed)r. Choose another one.", removed=REMOVED)
+        )
     return cleaned
 
 
@@ -183,7 +198,7 @@ def revoke_invite(
     """
     invite = session.get(Invite, invite_id)
     if invite is None:
-        raise NotFound(f"There is no invite {invite_id}.")
+        raise NotFound(_("There is no invite %(invite_id)s.", invite_id=invite_id))
     if invite.revoked_at is None:
         _revoke(session, invite, by, now or utc_now())
     session.flush()
@@ -238,7 +253,7 @@ def get_status(session: Session, invite_id: int, *, now: datetime | None = None)
     """
     found = _statuses(session, Invite.id == invite_id, now or utc_now())
     if not found:
-        raise NotFound(f"There is no invite {invite_id}.")
+        raise NotFound(_("There is no invite %(invite_id)s.", invite_id=invite_id))
     return found[0]
 
 
@@ -294,7 +309,10 @@ def clean_username(username: str) -> str:
     cleaned = username.strip().casefold()
     if not _USERNAME.fullmatch(cleaned):
         raise InvalidInput(
-            "A user name has 2 to 60 characters: letters a to z, digits and . _ - without blanks."
+            _(
+                "A user name has 2 to 60 characters: letters a to z, digits and . _ - without "
+                "blanks."
+            )
         )
     return cleaned
 
@@ -306,17 +324,23 @@ def refuse_unknown_role(role: str) -> None:
         InvalidInput: the role is not one of `ROLES`.
     """
     if role not in ROLES:
-        raise InvalidInput(f"{role!r} is not a role; allowed are {', '.join(ROLES)}.")
+        raise InvalidInput(
+            _(
+                "%(role)r is not a role; allowed are %(allowed)s.",
+                role=role,
+                allowed=", ".join(ROLES),
+            )
+        )
 
 
 def _load_usable(session: Session, token: str, now: datetime, lock: bool) -> Invite:
     query = select(Invite).where(Invite.token_hash == hash_token(token))
     invite = session.scalar(query.with_for_update() if lock else query)
     if invite is None:
-        raise NotFound("This invite link does not exist. Ask for a new one.")
+        raise NotFound(_("This invite link does not exist. Ask for a new one."))
     (status,) = _statuses(session, Invite.id == invite.id, now)
     if status.state != "open":
-        raise Conflict(f"This invite link is {status.state}. Ask for a new one.")
+        raise Conflict(_(_CLOSED[status.state]))
     return invite
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from sqlalchemy.orm import Session
 
 from labeler.errors import InvalidInput
+from labeler.languages.texts import gettext as _
 from labeler.models.accounts import Annotator
 
 DEFAULT_KEYS = {
@@ -52,7 +53,9 @@ def save_keys(session: Session, annotator_id: int, wanted: Mapping[str, str]) ->
     used = [character for character in chosen.values() if character]
     double = next((each for each in used if used.count(each) > 1), None)
     if double is not None:
-        raise InvalidInput(f"The key {double} is chosen twice. Choose another one.")
+        raise InvalidInput(
+            _("The key %(double)s is chosen twice. Choose another one.", double=double)
+        )
     session.get_one(Annotator, annotator_id).keys = None if chosen == DEFAULT_KEYS else chosen
     session.flush()
 
@@ -60,5 +63,7 @@ def save_keys(session: Session, annotator_id: int, wanted: Mapping[str, str]) ->
 def _character(given: str) -> str:
     character = given.strip().lower()
     if len(character) > 1 or not character.isprintable():
-        raise InvalidInput(f"{given.strip()[:20]!r} is not a key. Enter one character or nothing.")
+        raise InvalidInput(
+            _("%(given)r is not a key. Enter one character or nothing.", given=given.strip()[:20])
+        )
     return character

@@ -12,6 +12,7 @@ from labeler.audit.log import Actor, record
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import InvalidInput
+from labeler.languages.texts import gettext as _
 from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
 
@@ -51,8 +52,12 @@ def change_display_name(session: Session, annotator_id: int, name: str, by: Acto
     clean = " ".join(name.split())
     if len(clean) > MAX_DISPLAY_NAME or not clean.isprintable():
         raise InvalidInput(
-            f"The display name has {len(clean)} characters. Enter at most {MAX_DISPLAY_NAME} "
-            "letters, digits, blanks and signs."
+            _(
+                "The display name has %(count)s characters. Enter at most %(max_display_name)s "
+                "letters, digits, blanks and signs.",
+                count=len(clean),
+                max_display_name=MAX_DISPLAY_NAME,
+            )
         )
     annotator = get_person(session, annotator_id)
     if clean != annotator.display_name:

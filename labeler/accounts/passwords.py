@@ -12,6 +12,8 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from labeler.errors import InvalidInput
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 
 MIN_LENGTH = 10
 MAX_LENGTH = 200  # argon2 takes any length; the limit bounds the cost of a request
@@ -27,16 +29,24 @@ CONTEXT = (
 # OWASP recommends 19 MiB, two passes and one lane. A hash takes about 25 ms, so that a whole class
 # can sign in at once.
 _hasher = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
-_HINT = "Take several unrelated words or a short sentence."
+_HINT = mark("Take several unrelated words or a short sentence.")
 _REASONS = {
-    "dictionary": "it is a common password or a common word with few changes.",
-    "repeat": "it repeats the same characters.",
-    "sequence": "it is a sequence such as abcdef or 123456.",
-    "spatial": "it follows the keys of the keyboard.",
-    "regex": "it is a year or a date.",
-    "date": "it is a year or a date.",
-    "bruteforce": "it has too few different characters.",
+    "dictionary": mark(
+        "This password is too easy to guess: it is a common password or a common word with few "
+        "changes."
+    ),
+    "repeat": mark("This password is too easy to guess: it repeats the same characters."),
+    "sequence": mark(
+        "This password is too easy to guess: it is a sequence such as abcdef or 123456."
+    ),
+    "spatial": mark("This password is too easy to guess: it follows the keys of the keyboard."),
+    "regex": mark("This password is too easy to guess: it is a year or a date."),
+    "date": mark("This password is too easy to guess: it is a year or a date."),
+    "bruteforce": mark("This password is too easy to guess: it has too few different characters."),
 }
+_OWN_WORDS = mark(
+    "This password is too easy to guess: it is made of your user name or of words of this site."
+)
 # zxcvbn keeps the words of its caller in a global, which two threads must not share.
 _weighing = threading.Lock()
 
@@ -48,14 +58,21 @@ def check_password_policy(password: str, username: str) -> None:
         InvalidInput: it is too short or too long, it is the username, or few guesses find it.
     """
     if len(password) < MIN_LENGTH:
-        raise InvalidInput(f"The password is too short: at least {MIN_LENGTH} characters.")
+        raise InvalidInput(
+            _(
+                "The password is too short: at least %(min_length)s characters.",
+                min_length=MIN_LENGTH,
+            )
+        )
     if len(password) > MAX_LENGTH:
-        raise InvalidInput(f"The password is too long: at most {MAX_LENGTH} characters.")
+        raise InvalidInput(
+            _("The password is too long: at most %(max_length)s characters.", max_length=MAX_LENGTH)
+        )
     if password.casefold() == username.casefold():
-        raise InvalidInput("The password must not be the username.")
+        raise InvalidInput(_("The password must not be the username."))
     why = _why_easy(password, username)
     if why:
-        raise InvalidInput(f"This password is too easy to guess: {why} {_HINT}")
+        raise InvalidInput(f"{_(why)} {_(_HINT)}")
 
 
 def hash_password(password: str) -> str:
@@ -92,7 +109,7 @@ def hash_token(token: str) -> str:
 
 
 def _why_easy(password: str, username: str) -> str:
-    """Why few guesses find the password, as a sentence; "" if it takes many."""
+    """Why few guesses find the password, as a marked sentence; "" if it takes many."""
     from zxcvbn import zxcvbn  # late, because its lists take a while to load
 
     parts = re.split(r"[._-]+", username)
@@ -103,7 +120,7 @@ def _why_easy(password: str, username: str) -> str:
         return ""
     longest = max(found["sequence"], key=lambda part: len(part["token"]))
     if longest.get("dictionary_name") == "user_inputs":
-        return "it is made of your user name or of words of this site."
+        return _OWN_WORDS
     return _REASONS.get(longest["pattern"], _REASONS["bruteforce"])
 
 

@@ -18,11 +18,13 @@ from labeler.accounts.passwords import check_password_policy, hash_password, has
 from labeler.accounts.sessions import revoke_sessions
 from labeler.audit.log import Actor, record
 from labeler.errors import Conflict, NotFound
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from labeler.models.accounts import Annotator, PasswordReset
 from labeler.models.base import utc_now
 
 RESET_HOURS = 24
-_GONE = "This link no longer works. Ask the person who runs the labelling for another one."
+_GONE = mark("This link no longer works. Ask the person who runs the labelling for another one.")
 
 
 def create_reset_link(
@@ -42,9 +44,16 @@ def create_reset_link(
     now = now or utc_now()
     annotator = session.get(Annotator, annotator_id, with_for_update={"key_share": True})
     if annotator is None:
-        raise NotFound(f"The account with the number {annotator_id} does not exist.")
+        raise NotFound(
+            _(
+                "The account with the number %(annotator_id)s does not exist.",
+                annotator_id=annotator_id,
+            )
+        )
     if annotator.deactivated_at is not None:
-        raise Conflict(f"The account {annotator.username!r} is closed. Reopen it first.")
+        raise Conflict(
+            _("The account %(username)r is closed. Reopen it first.", username=annotator.username)
+        )
     revoke_reset_links(session, annotator_id, now=now)
     token = new_token()
     link = PasswordReset(
@@ -125,12 +134,12 @@ def _load_usable(
         query = query.with_for_update().execution_options(populate_existing=True)
     link = session.scalar(query)
     if link is None:
-        raise NotFound("This link does not exist. Check that you have copied all of it.")
+        raise NotFound(_("This link does not exist. Check that you have copied all of it."))
     if link.used_at or link.revoked_at or link.expires_at <= now or not _may_make(session, link):
-        raise Conflict(_GONE)
+        raise Conflict(_(_GONE))
     annotator = session.get_one(Annotator, link.annotator_id)
     if annotator.deactivated_at is not None:
-        raise Conflict(_GONE)
+        raise Conflict(_(_GONE))
     return link, annotator
 
 

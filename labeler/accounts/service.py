@@ -28,6 +28,7 @@ from labeler.audit.log import NOBODY, Actor, erase_addresses_of, record
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import Conflict, InvalidInput, NotFound, WrongPassword
+from labeler.languages.texts import gettext as _
 from labeler.models.accounts import Annotator, Invite, InviteUse, LoginSession, PasswordReset
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Participation
@@ -67,7 +68,7 @@ def find_person(session: Session, username: str) -> Annotator:
     name = clean_username(username)
     annotator = session.scalar(select(Annotator).where(Annotator.username == name))
     if annotator is None:
-        raise NotFound(f"The account {name!r} does not exist.")
+        raise NotFound(_("The account %(name)r does not exist.", name=name))
     return annotator
 
 
@@ -116,13 +117,13 @@ def change_password(
     with db.read() as session:
         username = _get(session, annotator_id).username
     if new_password == old_password:
-        raise InvalidInput("This is your current password. Choose another one.")
+        raise InvalidInput(_("This is your current password. Choose another one."))
     check_password_policy(new_password, username)
     password_hash = hash_password(new_password)
     with db.write() as session:
         annotator = session.get_one(Annotator, annotator_id, with_for_update=True)
         if annotator.password_hash != stored:
-            raise WrongPassword("The password was changed in the meantime.")
+            raise WrongPassword(_("The password was changed in the meantime."))
         annotator.password_hash = password_hash
         revoke_sessions(session, annotator_id, keep=browser.session, now=now)
         forget_devices(session, annotator_id, keep=browser.device)
@@ -335,13 +336,23 @@ def _close(session: Session, annotator: Annotator, by: Actor, now: datetime) -> 
 
 def _refuse_removed(annotator: Annotator) -> None:
     if annotator.removed_at is not None:
-        raise Conflict(f"The account {annotator.username!r} was anonymised. This cannot be undone.")
+        raise Conflict(
+            _(
+                "The account %(username)r was anonymised. This cannot be undone.",
+                username=annotator.username,
+            )
+        )
 
 
 def _get(session: Session, annotator_id: int) -> Annotator:
     annotator = session.get(Annotator, annotator_id)
     if annotator is None:
-        raise NotFound(f"The account with the number {annotator_id} does not exist.")
+        raise NotFound(
+            _(
+                "The account with the number %(annotator_id)s does not exist.",
+                annotator_id=annotator_id,
+            )
+        )
     return annotator
 
 
@@ -363,7 +374,10 @@ def _refuse_last_admin(session: Session, annotator: Annotator, *, lock: bool = T
     """
     if list(_active_admins(session, lock=lock)) == [annotator.id]:
         raise Conflict(
-            f"{annotator.username!r} is the last active admin. Make somebody else an admin first."
+            _(
+                "%(username)r is the last active admin. Make somebody else an admin first.",
+                username=annotator.username,
+            )
         )
 
 

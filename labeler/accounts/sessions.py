@@ -25,12 +25,14 @@ from labeler.audit.log import NOBODY, Actor, record
 from labeler.config import Settings
 from labeler.database.engine import Database, built_once, connection_of
 from labeler.errors import AccountClosed, NotFound, WrongPassword
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from labeler.models.accounts import Annotator, LoginSession
 from labeler.models.base import UtcDateTime, utc_now
 
 TOUCH_AFTER = timedelta(minutes=5)
-_WRONG = "The user name or the password is wrong."
-_CLOSED = (
+_WRONG = mark("The user name or the password is wrong.")
+_CLOSED = mark(
     "Your account is closed. Your answers stay. Ask the person who runs the labelling to open it "
     "again."
 )
@@ -108,17 +110,17 @@ def sign_in(
     stored = account.password_hash if account else None
     if not verify_password(stored, password) or account is None:
         _record_failure(db, "sign_in_failed", attempt, account, browser.acting(), now)
-        raise WrongPassword(_WRONG)
+        raise WrongPassword(_(_WRONG))
     if account.deactivated_at is not None:
         _record_failure(db, "sign_in_failed", attempt, account, browser.acting(), now)
-        raise AccountClosed(_CLOSED)
+        raise AccountClosed(_(_CLOSED))
     renewed = hash_password(password) if is_outdated(account.password_hash) else None
     with db.write() as session:
         annotator = session.get_one(Annotator, account.id, with_for_update=True)
         if annotator.deactivated_at is not None:  # closed during the check
-            raise AccountClosed(_CLOSED)
+            raise AccountClosed(_(_CLOSED))
         if annotator.password_hash != stored:  # changed during the check
-            raise WrongPassword(_WRONG)
+            raise WrongPassword(_(_WRONG))
         annotator.password_hash = renewed or annotator.password_hash
         attempts.forgive(session, attempt)
         seen = "known" if known else "new"
@@ -168,13 +170,18 @@ def confirm_password(
     with db.write() as session:
         annotator = session.get(Annotator, annotator_id)
         if annotator is None:
-            raise NotFound(f"The account with the number {annotator_id} does not exist.")
+            raise NotFound(
+                _(
+                    "The account with the number %(annotator_id)s does not exist.",
+                    annotator_id=annotator_id,
+                )
+            )
         limits = {attempts.confirm_key(annotator_id): settings.login_attempts}
         attempt = attempts.count_attempt(session, limits, settings, now)
     if not verify_password(annotator.password_hash, password):
         by = browser.acting(annotator_id)
         _record_failure(db, "password_failed", attempt, annotator, by, now)
-        raise WrongPassword("The current password is wrong.")
+        raise WrongPassword(_("The current password is wrong."))
     with db.write() as session:
         attempts.forgive(session, attempt)
         this_one = LoginSession.token_hash == hash_token(browser.session)
@@ -418,7 +425,7 @@ def revoke_browser(
     """
     found = session.get(LoginSession, session_id)
     if found is None or found.annotator_id != annotator_id:
-        raise NotFound(f"You have no session {session_id}.")
+        raise NotFound(_("You have no session %(session_id)s.", session_id=session_id))
     if found.revoked_at is None:
         found.revoked_at = now or utc_now()
         subject = ("account", annotator_id)

@@ -20,6 +20,7 @@ from labeler.campaigns.service import refuse_archived
 from labeler.database.engine import insert_or
 from labeler.database.existence import refuse_unknown
 from labeler.errors import Conflict, InvalidInput
+from labeler.languages.texts import gettext as _
 from labeler.models.accounts import Annotator, Group, GroupMember
 from labeler.models.base import utc_now
 from labeler.models.campaigns import (
@@ -175,8 +176,10 @@ def set_audience(
     wanted = audience if audience.restricted else EVERYBODY
     if wanted == load_audience(session, campaign):
         return False
-    refuse_unknown(session, Annotator, wanted.people, "An account")
-    refuse_unknown(session, Group, wanted.groups, "A group")
+    no_person = _("An account that was chosen does not exist any more. Choose again.")
+    no_group = _("A group that was chosen does not exist any more. Choose again.")
+    refuse_unknown(session, Annotator, wanted.people, no_person)
+    refuse_unknown(session, Group, wanted.groups, no_group)
     campaign.restricted = wanted.restricted
     for table, column, ids in (
         (CampaignAnnotator, "annotator_id", wanted.people),

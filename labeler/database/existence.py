@@ -11,17 +11,17 @@ from sqlalchemy.orm import Session
 from labeler.errors import NotFound
 
 
-def refuse_unknown(session: Session, table: Any, ids: Collection[int], what: str) -> None:
+def refuse_unknown(session: Session, table: Any, ids: Collection[int], message: str) -> None:
     """Refuse ids that were chosen on a page, if a row of one of them does not exist.
 
     Parameters:
         table: a mapped class with the column `id`.
         ids: distinct ones.
-        what: one of the rows in words, which begin the message, such as "A group".
+        message: what the error says.
 
     Raises:
         NotFound: a row does not exist.
     """
     known = select(func.count()).where(table.id.in_(ids))
     if ids and session.scalar(known) != len(ids):
-        raise NotFound(f"{what} that was chosen does not exist any more. Choose again.")
+        raise NotFound(message)

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from labeler.audit.log import Actor, record
 from labeler.errors import Conflict, Forbidden, InvalidInput, NotFound, TooManyAttempts
+from labeler.languages.texts import gettext as _
 from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
 from labeler.models.images import Image
@@ -94,7 +95,7 @@ def withdraw_flag(
     """
     flag = session.get(ImageFlag, flag_id, with_for_update=True)
     if flag is None or flag.annotator_id != annotator_id:
-        raise NotFound(f"You have no flag {flag_id}.")
+        raise NotFound(_("You have no flag %(flag_id)s.", flag_id=flag_id))
     if flag.settled_at is None:
         flag.settled_at, flag.settled_by_id = now or utc_now(), annotator_id
         session.flush()
@@ -129,13 +130,13 @@ def reopen_flag(session: Session, flag_id: int, by: Actor) -> ImageFlag:
     if flag.settled_at is None:
         return flag
     if flag.settled_by_id == flag.annotator_id:
-        raise Conflict("The person has withdrawn this flag.")
+        raise Conflict(_("The person has withdrawn this flag."))
     try:
         with session.begin_nested():
             flag.settled_at = flag.settled_by_id = None
             session.flush()
     except IntegrityError:
-        raise Conflict("The person has flagged this image again since then.") from None
+        raise Conflict(_("The person has flagged this image again since then.")) from None
     record(session, "flag_reopened", by, ("flag", flag_id), image=flag.image_id)
     return flag
 
@@ -177,15 +178,25 @@ def last_vote_on(
 def _check(reason: str, note: str) -> None:
     if reason not in FLAG_REASONS:
         allowed = ", ".join(FLAG_REASONS)
-        raise InvalidInput(f"{reason[:20]!r} is not a reason. Allowed: {allowed}.")
+        raise InvalidInput(
+            _(
+                "%(reason)r is not a reason. Allowed: %(allowed)s.",
+                reason=reason[:20],
+                allowed=allowed,
+            )
+        )
     if len(note) > MAX_NOTE:
         raise InvalidInput(
-            f"The comment has {len(note)} characters. At most {MAX_NOTE} are allowed."
+            _(
+                "The comment has %(count)s characters. At most %(max_note)s are allowed.",
+                count=len(note),
+                max_note=MAX_NOTE,
+            )
         )
     if not note.isprintable():  # no database stores all of the others
-        raise InvalidInput("The comment has a character that cannot be shown. Remove it.")
+        raise InvalidInput(_("The comment has a character that cannot be shown. Remove it."))
     if reason == "other" and not note:
-        raise InvalidInput("Say in the comment what is wrong, or choose another reason.")
+        raise InvalidInput(_("Say in the comment what is wrong, or choose another reason."))
 
 
 def _refuse_stranger(session: Session, annotator_id: int, new: NewFlag) -> None:
@@ -197,7 +208,7 @@ def _refuse_stranger(session: Session, annotator_id: int, new: NewFlag) -> None:
         )
 
     if not session.scalar(select(has(Lease) | has(Vote))):
-        raise Forbidden("This image is not assigned to you, and you have not answered it.")
+        raise Forbidden(_("This image is not assigned to you, and you have not answered it."))
 
 
 def _refuse_too_many(session: Session, annotator_id: int, now: datetime) -> None:
@@ -207,8 +218,11 @@ def _refuse_too_many(session: Session, annotator_id: int, now: datetime) -> None
     )
     if (session.scalar(counted) or 0) >= PER_HOUR:
         raise TooManyAttempts(
-            f"You have flagged {PER_HOUR} images within an hour. Write a message instead, or go "
-            "on later.",
+            _(
+                "You have flagged %(per_hour)s images within an hour. Write a message instead, "
+                "or go on later.",
+                per_hour=PER_HOUR,
+            ),
             int(_HOUR.total_seconds()),
         )
 
@@ -225,7 +239,7 @@ def _open_flag(annotator_id: int, new: NewFlag) -> Any:
 def _get(session: Session, flag_id: int) -> ImageFlag:
     flag = session.get(ImageFlag, flag_id, with_for_update=True)
     if flag is None:
-        raise NotFound(f"There is no flag {flag_id}.")
+        raise NotFound(_("There is no flag %(flag_id)s.", flag_id=flag_id))
     return flag
 
 

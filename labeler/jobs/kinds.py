@@ -24,6 +24,7 @@ from labeler.database.work_lock import work_lock
 from labeler.errors import Conflict
 from labeler.images import deletion as dataset_deletion
 from labeler.jobs import queue as jobs_queue
+from labeler.languages.texts import mark
 from labeler.mean_faces.files import remove as remove_figures
 from labeler.models.base import utc_now
 
@@ -62,7 +63,7 @@ class JobContext:
         """Say how far the job is.
 
         Parameters:
-            step: what it does now.
+            step: what it does now, marked for translation.
             done, total: progress of the step; total 0 if it is not known.
 
         Raises:
@@ -87,7 +88,7 @@ class JobKind:
 
     Attributes:
         name: how the kind is stored; it must not change between versions.
-        title: what it does, for people.
+        title: what it does, marked for translation.
         subject: the table of the number that it works on: campaign, dataset, run or import.
         work: the function; it may return JSON values, the result of the job.
         queue_name: one of `QUEUES`.
@@ -134,7 +135,7 @@ def job(
 
 @job(
     "propose_labels",
-    "train a model and propose labels",
+    mark("train a model and propose labels"),
     subject="campaign",
     queue="training",
     once=True,
@@ -166,10 +167,15 @@ def propose_labels(
             report=context.report,
         ).run_id
     _refresh_dataset(context, dataset_id)
-    return {"run": run_id}
+    return {mark("run"): run_id}
 
 
-@job("restore_run", "compute the proposals of an older run again", subject="run", queue="training")
+@job(
+    "restore_run",
+    mark("compute the proposals of an older run again"),
+    subject="run",
+    queue="training",
+)
 def restore_run(context: JobContext, run_id: int) -> None:
     """Make an older model run current again, and compute its missing proposals."""
     from labeler.proposals.rollback import restore_run as restore  # late: scikit-learn
@@ -180,80 +186,85 @@ def restore_run(context: JobContext, run_id: int) -> None:
         current = current_run(session, dataset_id)
     if current is None or current.id != run_id:  # an earlier attempt may have come so far
         cache = _feature_cache(context.settings)
-        progress = context.counter("proposing labels")
+        progress = context.counter(mark("proposing labels"))
         restore(context.db, run_id, context.owner_id, cache, progress)
     _refresh_dataset(context, dataset_id)
 
 
-@job("refresh_dataset", "compute the labels of a data set again", subject="dataset")
+@job("refresh_dataset", mark("compute the labels of a data set again"), subject="dataset")
 def refresh_dataset(context: JobContext, dataset_id: int) -> None:
     """Derive all labels of a data set again, because another model run is current."""
     _refresh_dataset(context, dataset_id)
 
 
-@job("refresh_all_images", "compute all labels again", subject="campaign", once=True)
+@job("refresh_all_images", mark("compute all labels again"), subject="campaign", once=True)
 def refresh_all_images(context: JobContext, campaign_id: int) -> None:
     """Derive annotator skills and all labels again, after new rules, gold or decisions."""
     from labeler.quality.refresh import refresh_campaign as refresh  # late: NumPy
 
-    progress = context.counter("computing labels")
+    progress = context.counter(mark("computing labels"))
     refresh(context.db, campaign_id, all_images=True, progress=progress)
 
 
-@job("refresh_campaign", "evaluate new votes", subject="campaign", once=True)
+@job("refresh_campaign", mark("evaluate new votes"), subject="campaign", once=True)
 def refresh_campaign(context: JobContext, campaign_id: int) -> None:
     """Derive annotator skills and the labels of images with votes again, after new votes."""
     from labeler.quality.refresh import refresh_campaign as refresh  # late: NumPy
 
-    refresh(context.db, campaign_id, progress=context.counter("computing labels"))
+    refresh(context.db, campaign_id, progress=context.counter(mark("computing labels")))
 
 
-@job("fill_campaign", "add the images of a campaign", subject="campaign", once=True)
+@job("fill_campaign", mark("add the images of a campaign"), subject="campaign", once=True)
 def fill_campaign(context: JobContext, campaign_id: int) -> None:
     """Add the images that a campaign selects."""
-    campaigns.fill_campaign(context.db, campaign_id, context.counter("adding images"))
+    campaigns.fill_campaign(context.db, campaign_id, context.counter(mark("adding images")))
 
 
-@job("delete_campaign", "delete a campaign", subject="campaign", once=True)
+@job("delete_campaign", mark("delete a campaign"), subject="campaign", once=True)
 def delete_campaign(context: JobContext, campaign_id: int) -> None:
     """Delete the rows and figures of a campaign that is marked."""
-    campaign_deletion.remove_rows(context.db, campaign_id, context.counter("deleting rows"))
+    campaign_deletion.remove_rows(context.db, campaign_id, context.counter(mark("deleting rows")))
     remove_figures(context.settings.home, campaign_id)
 
 
-@job("delete_dataset", "delete a data set", subject="dataset", once=True)
+@job("delete_dataset", mark("delete a data set"), subject="dataset", once=True)
 def delete_dataset(context: JobContext, dataset_id: int) -> None:
     """Delete the rows of a data set that is marked, its poses, and the figures of its campaigns."""
     from labeler.images.pose_measuring import remove_poses  # late: NumPy
 
-    counter, home = context.counter("deleting rows"), context.settings.home
+    counter, home = context.counter(mark("deleting rows")), context.settings.home
     with work_lock(context.db, AdvisoryLock.IMPORT):
         for campaign_id in dataset_deletion.remove_rows(context.db, dataset_id, counter):
             remove_figures(home, campaign_id)
         remove_poses(home, dataset_id)
 
 
-@job("draw_mean_faces", "draw the mean faces", subject="campaign", queue="figures")
+@job("draw_mean_faces", mark("draw the mean faces"), subject="campaign", queue="figures")
 def draw_mean_faces(context: JobContext, campaign_id: int, options: dict[str, Any]) -> None:
     """Draw the mean faces of a campaign; `options` are those of `mean_faces.files.Options`."""
     from labeler.mean_faces import files  # late: NumPy and Pillow
 
-    progress = context.counter("adding up images")
+    progress = context.counter(mark("adding up images"))
     chosen = files.Options(**options)
     files.make(context.db, context.settings.home, campaign_id, chosen, progress)
 
 
-@job("measure_poses", "measure head poses", subject="dataset", queue="figures", once=True)
+@job("measure_poses", mark("measure head poses"), subject="dataset", queue="figures", once=True)
 def measure_poses(context: JobContext, dataset_id: int) -> dict[str, Any]:
     """Measure how far the heads of a data set are turned, where that is not known."""
     from labeler.images.pose_measuring import measure_missing_yaw  # late: NumPy
 
-    progress = context.counter("measuring poses")
+    progress = context.counter(mark("measuring poses"))
     report = measure_missing_yaw(context.db, context.settings.home, dataset_id, progress)
-    return {"images with a yaw": report.stored, "without a clear face": report.faceless}
+    return {
+        mark("images with a yaw"): report.stored,
+        mark("without a clear face"): report.faceless,
+    }
 
 
-@job("import_images", "check and register images", subject="import", queue="figures", once=True)
+@job(
+    "import_images", mark("check and register images"), subject="import", queue="figures", once=True
+)
 def import_images(context: JobContext, import_id: int) -> dict[str, Any] | None:
     """Check and register the images of an upload, or of a folder of the server."""
     from labeler.image_imports.service import register_images  # late: NumPy
@@ -262,7 +273,7 @@ def import_images(context: JobContext, import_id: int) -> dict[str, Any] | None:
         return register_images(context.db, context.settings, import_id, context.report)
 
 
-@job("remove_import", "remove a cancelled import", subject="import", once=True)
+@job("remove_import", mark("remove a cancelled import"), subject="import", once=True)
 def remove_import(context: JobContext, import_id: int) -> None:
     """Remove what a cancelled import has left, once no other job works on it."""
     from labeler.image_imports.service import remove_import as remove
@@ -315,7 +326,7 @@ def _may_start(session: Session, kind: JobKind, subject: int) -> bool:
 def _refresh_dataset(context: JobContext, dataset_id: int) -> None:
     from labeler.quality.refresh import refresh_dataset
 
-    refresh_dataset(context.db, dataset_id, context.counter("computing labels"))
+    refresh_dataset(context.db, dataset_id, context.counter(mark("computing labels")))
 
 
 def _feature_cache(settings: Settings) -> Any:

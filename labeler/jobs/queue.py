@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from labeler.audit.log import NOBODY, Actor, record
 from labeler.database.engine import Database
 from labeler.errors import Conflict, NotFound
+from labeler.languages.texts import gettext as _
 from labeler.models.base import utc_now
 from labeler.models.jobs import Job
 
@@ -209,7 +210,9 @@ def cancel(session: Session, job_id: int, who: str, by: Actor = NOBODY) -> Job:
         .values(state="cancelled", worker=None, problem=f"cancelled by {who}", ended_at=utc_now())
     )
     if cast(CursorResult[Any], changed).rowcount != 1:
-        raise Conflict(f"Job {job_id} has ended already ({job.state}), so it cannot be cancelled.")
+        raise Conflict(
+            _("Job %(number)s has ended already, so it cannot be cancelled.", number=job_id)
+        )
     record(session, "job_cancelled", by, ("job", job_id), kind=job.kind)
     return job
 
@@ -248,7 +251,12 @@ def retry(session: Session, job_id: int, by: Actor = NOBODY) -> Job:
         .values(**{**_queued(None, 0), "ended_at": None})
     )
     if cast(CursorResult[Any], changed).rowcount != 1:
-        raise Conflict(f"Job {job_id} is {job.state}. Only a failed or cancelled job starts again.")
+        raise Conflict(
+            _(
+                "Job %(number)s has not failed. Only a failed or cancelled job starts again.",
+                number=job_id,
+            )
+        )
     record(session, "job_retried", by, ("job", job_id), kind=job.kind)
     return job
 
@@ -261,7 +269,13 @@ def get(session: Session, job_id: int) -> Job:
     """
     job = session.get(Job, job_id)
     if job is None:
-        raise NotFound(f"There is no job {job_id}. Ended jobs are deleted after {KEPT} others.")
+        raise NotFound(
+            _(
+                "There is no job %(number)s. Ended jobs are deleted after %(kept)s others.",
+                number=job_id,
+                kept=KEPT,
+            )
+        )
     return job
 
 

@@ -15,6 +15,8 @@ from sqlalchemy.orm import Session, aliased
 
 from labeler.audit.log import Actor, record
 from labeler.errors import Conflict, Forbidden, InvalidInput, NotFound, TooManyAttempts
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
 from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
 from labeler.models.people import Message
@@ -68,11 +70,15 @@ def send_message(
     text = text.strip()
     if not 1 <= len(text) <= MAX_LENGTH:
         raise InvalidInput(
-            f"The message has {len(text):,} characters. Enter 1 to {MAX_LENGTH:,} characters."
+            _(
+                "The message has %(count)s characters. Enter 1 to %(max_length)s characters.",
+                count=write_number(len(text)),
+                max_length=write_number(MAX_LENGTH),
+            )
         )
     author = session.get(Annotator, by.id, with_for_update={"key_share": True}) if by.id else None
     if author is None or (author.id != annotator_id and author.role == "annotator"):
-        raise Forbidden("You can write to the supervisors only, in your own thread.")
+        raise Forbidden(_("You can write to the supervisors only, in your own thread."))
     _refuse_too_many(session, author, now)
     return tell(session, annotator_id, text, by, now=now)
 
@@ -89,10 +95,18 @@ def tell(
     now = now or utc_now()
     person = session.get(Annotator, annotator_id)
     if person is None:
-        raise NotFound(f"The account with the number {annotator_id} does not exist.")
+        raise NotFound(
+            _(
+                "The account with the number %(annotator_id)s does not exist.",
+                annotator_id=annotator_id,
+            )
+        )
     if person.removed_at is not None:
         raise Conflict(
-            f"The account {person.username!r} was anonymised. Nobody reads its messages."
+            _(
+                "The account %(username)r was anonymised. Nobody reads its messages.",
+                username=person.username,
+            )
         )
     message = Message(annotator_id=annotator_id, author_id=by.id, text=text, created_at=now)
     session.add(message)
@@ -218,7 +232,11 @@ def _refuse_too_many(session: Session, author: Annotator, now: datetime) -> None
         return
     wait = max(1, int((times[-1] + _HOUR - now).total_seconds()) + 1)
     raise TooManyAttempts(
-        f"You have sent {limit} messages within an hour. Your text is still here. Send it in "
-        f"{max(1, wait // 60)} minutes.",
+        _(
+            "You have sent %(limit)s messages within an hour. Your text is still here. "
+            "Send it in %(minutes)s minutes.",
+            limit=limit,
+            minutes=max(1, wait // 60),
+        ),
         wait,
     )

@@ -17,9 +17,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from labeler.languages.texts import mark
 from labeler.models.base import Base, one_of, utc_now
 
-ROLES = ("annotator", "supervisor", "admin")
+ROLES = (mark("annotator"), mark("supervisor"), mark("admin"))
 APPEARANCES = ("system", "light", "dark")
 
 

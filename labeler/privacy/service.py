@@ -11,9 +11,11 @@ from labeler.audit.log import NOBODY, Actor, record
 from labeler.config import Settings
 from labeler.database.engine import AdvisoryLock, take_advisory_lock
 from labeler.errors import InvalidInput
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
 from labeler.models.base import utc_now
 from labeler.models.privacy import PrivacyNotice
-from labeler.privacy.default_notice import default_notice
+from labeler.privacy.default_notice import default_notice, is_default
 
 MAX_NOTICE = 20_000
 _ROW = 1
@@ -33,7 +35,7 @@ class Notice:
 
 
 def get_notice(session: Session, settings: Settings) -> Notice:
-    """The notice that is shown at present."""
+    """The notice that is shown at present: the default one in the language of the moment."""
     return _notice(session.get(PrivacyNotice, _ROW), settings)
 
 
@@ -54,7 +56,7 @@ def change_notice(
     """
     check_length(text)
     text = text.strip()
-    if text in ("", default_notice(settings)):
+    if not text or is_default(text, settings):
         return restore_default(session, settings, by)
     stored = _locked_row(session)
     before = _notice(stored, settings)
@@ -93,7 +95,13 @@ def check_length(text: str) -> None:
         InvalidInput: it has more than `MAX_NOTICE` characters.
     """
     if len(text) > MAX_NOTICE:
-        raise InvalidInput(f"The text has {len(text):,} characters. The limit is {MAX_NOTICE:,}.")
+        raise InvalidInput(
+            _(
+                "The text has %(count)s characters. The limit is %(max_notice)s.",
+                count=write_number(len(text)),
+                max_notice=write_number(MAX_NOTICE),
+            )
+        )
 
 
 def _notice(stored: PrivacyNotice | None, settings: Settings) -> Notice:

@@ -12,6 +12,7 @@ person until the campaign goes on.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,6 +23,9 @@ from sqlalchemy.orm import Session
 from labeler.audit.log import Actor, record
 from labeler.campaigns.period import changeable_at, refuse_unchangeable
 from labeler.errors import InvalidInput, NotFound
+from labeler.languages.current import current_language, in_language
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import ngettext
 from labeler.messages.service import tell
 from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
@@ -75,7 +79,12 @@ def forecast_return(
     """
     person = session.get(Annotator, annotator_id)
     if person is None:
-        raise NotFound(f"The account with the number {annotator_id} does not exist.")
+        raise NotFound(
+            _(
+                "The account with the number %(annotator_id)s does not exist.",
+                annotator_id=annotator_id,
+            )
+        )
     chosen = _chosen(session, annotator_id, vote_ids)
     for campaign_id in sorted({vote.campaign_id for vote in chosen}):
         refuse_unchangeable(session.get_one(Campaign, campaign_id), now or utc_now())
@@ -134,16 +143,15 @@ def return_answers(
     session.flush()
     count, subject = len(returned), ("account", annotator_id)
     record(session, "answers_returned", by, subject, now=now, answers=count)
-    images = "image" if count == 1 else "images"
-    tell(
-        session,
-        annotator_id,
-        f"Please look at {count} {images} again. You find {'it' if count == 1 else 'them'} on "
-        "the page “Progress”, under “To look at again”. Your earlier "
-        f"{'answer counts' if count == 1 else 'answers count'} until you answer again.",
-        by,
-        now=now,
-    )
+    with _language_of(session, annotator_id):
+        told = ngettext(
+            "Please look at %(num)s image again. You find it on the page “Progress”, under “To "
+            "look at again”. Your earlier answer counts until you answer again.",
+            "Please look at %(num)s images again. You find them on the page “Progress”, under "
+            "“To look at again”. Your earlier answers count until you answer again.",
+            count,
+        )
+    tell(session, annotator_id, told, by, now=now)
     return [one.id for one in returned]
 
 
@@ -180,8 +188,13 @@ def withdraw_returned(
     count = len(waiting)
     subject = ("account", annotator_id)
     record(session, "returned_withdrawn", by, subject, now=now, answers=count)
-    need = "image needs" if count == 1 else "images need"
-    tell(session, annotator_id, f"{count} {need} no second look any more.", by, now=now)
+    with _language_of(session, annotator_id):
+        told = ngettext(
+            "%(num)s image needs no second look any more.",
+            "%(num)s images need no second look any more.",
+            count,
+        )
+    tell(session, annotator_id, told, by, now=now)
     return count
 
 
@@ -219,6 +232,13 @@ def waiting_ids(session: Session, vote_ids: Sequence[int]) -> dict[int, int]:
     return dict(rows.all())
 
 
+def _language_of(session: Session, annotator_id: int) -> AbstractContextManager[None]:
+    """Speak with a person as they have chosen; without a choice, as who writes to them reads."""
+    person = session.get(Annotator, annotator_id)
+    chosen = person.language if person is not None else None
+    return in_language(chosen or current_language())
+
+
 def _waits() -> ColumnElement[bool]:
     return and_(ReturnedAnswer.withdrawn_at.is_(None), Vote.superseded_at.is_(None))
 
@@ -248,12 +268,18 @@ def _chosen(session: Session, annotator_id: int, vote_ids: Sequence[int]) -> Seq
     ).all()
     if len(votes) < len(wanted):
         unknown = sorted(set(wanted) - {vote.id for vote in votes})
-        raise NotFound(f"This person has no vote {unknown[0]}.")
+        raise NotFound(_("This person has no vote %(unknown)s.", unknown=unknown[0]))
     return votes
 
 
 def _refuse_number(count: int) -> None:
     if not count:
-        raise InvalidInput("No answer is chosen. Tick the answers to send back.")
+        raise InvalidInput(_("No answer is chosen. Tick the answers to send back."))
     if count > MAX_RETURNED:
-        raise InvalidInput(f"{count} answers are chosen. At most {MAX_RETURNED} go back at once.")
+        raise InvalidInput(
+            _(
+                "%(count)s answers are chosen. At most %(max_returned)s go back at once.",
+                count=count,
+                max_returned=MAX_RETURNED,
+            )
+        )

@@ -21,6 +21,8 @@ from labeler.accounts.passwords import MIN_LENGTH
 from labeler.accounts.reset_links import find_person_of_link, use_reset_link
 from labeler.audit.log import record
 from labeler.errors import Conflict, InvalidInput, SidelightError
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, ngettext
 from labeler.models.accounts import Annotator, LoginSession
 from labeler.web import access, request_fields
 from labeler.web.context import (
@@ -34,24 +36,23 @@ from labeler.web.context import (
     render_problem,
     settings,
 )
-from labeler.web.formatting import count_words
 
 bp = Blueprint("accounts", __name__)
-ROLE_WORDS = {
-    "annotator": "an annotator",
-    "supervisor": "a supervisor",
-    "admin": "the administrator",
+INVITED_AS = {
+    "annotator": mark("You are invited as an annotator."),
+    "supervisor": mark("You are invited as a supervisor."),
+    "admin": mark("You are invited as the administrator."),
 }
 KEY_WORDS = {
-    "left": "Left",
-    "center": "Center",
-    "right": "Right",
-    "unsure": "Unsure",
-    "undo": "Undo",
-    "help": "Help",
-    "gold": "Use as gold question",
-    "skip": "Skip",
-    "flag": "Flag",
+    "left": mark("Left"),
+    "center": mark("Center"),
+    "right": mark("Right"),
+    "unsure": mark("Unsure"),
+    "undo": mark("Undo"),
+    "help": mark("Help"),
+    "gold": mark("Use as gold question"),
+    "skip": mark("Skip"),
+    "flag": mark("Flag"),
 }
 MANAGERS_KEYS = ("gold", "skip")  # of the page of contested images
 _BROWSERS = ("Firefox", "Edg", "OPR", "Chromium", "Chrome", "Safari")
@@ -70,10 +71,10 @@ class SignInPage(Page):
 
 @dataclass(frozen=True, slots=True)
 class JoinPage(Page):
-    """The form to create an account by an invite."""
+    """The form to create an account by an invite. `invited_as`: the role, in a sentence."""
 
     template = "accounts/join.html"
-    role_words: str
+    invited_as: str
     expires_at: datetime
     username: str = ""
     problem: str = ""
@@ -200,7 +201,7 @@ def do_join(token: str) -> Response:
             person = invites.accept_invite(session, token, username, password, address=address)
             opened = sessions.welcome(session, person, access.browser(), settings())
     except (InvalidInput, Conflict) as error:
-        page = JoinPage(page.role_words, page.expires_at, username, error.message)
+        page = JoinPage(page.invited_as, page.expires_at, username, error.message)
         return render_problem(page, error)
     access.remember(opened)
     return redirect(url_for("home.guide" if person.role == "annotator" else "home.home"), 303)
@@ -225,7 +226,7 @@ def do_reset(token: str) -> Response:
     except (InvalidInput, Conflict) as error:
         return render_problem(ResetPage(username, error.message), error)
     access.remember(opened)
-    flash("Your new password works. All your other browsers are signed out.", "success")
+    flash(_("Your new password works. All your other browsers are signed out."), "success")
     return redirect(url_for("home.home"), 303)
 
 
@@ -253,7 +254,7 @@ def change_password() -> Response:
     except SidelightError as error:
         return render_problem(_account_page(error.message), error)
     access.renew_token()
-    flash("Your password has been changed. All your other browsers are signed out.", "success")
+    flash(_("Your password has been changed. All your other browsers are signed out."), "success")
     return redirect(url_for("accounts.show"), 303)
 
 
@@ -267,7 +268,7 @@ def change_name() -> Response:
             change_display_name(session, account().id, name, actor())
     except InvalidInput as error:
         return render_problem(_account_page(name_problem=error.message), error)
-    flash("Your display name has been changed.", "success")
+    flash(_("Your display name has been changed."), "success")
     return redirect(url_for("accounts.show"), 303)
 
 
@@ -288,7 +289,7 @@ def close() -> Response:
     except SidelightError as error:
         return render_problem(_close_page(error.message), error)
     access.forget()
-    flash("Your account is closed. Your answers stay.", "success")
+    flash(_("Your account is closed. Your answers stay."), "success")
     response = redirect(url_for("accounts.sign_in"), 303)
     response.headers["Clear-Site-Data"] = '"cache"'
     return response
@@ -305,30 +306,30 @@ def change_keys() -> Response:
             save_keys(session, account().id, wanted)
     except InvalidInput as error:
         return render_problem(_account_page(key_problem=error.message), error)
-    flash("Your keys have been changed.", "success")
+    flash(_("Your keys have been changed."), "success")
     return redirect(url_for("accounts.show", _anchor="keys"), 303)
 
 
 @bp.post("/account/sessions/<id:session_id>/revoke")
 @access.signed_in
-@access.asks_password("sign out another browser", "accounts.show")
+@access.asks_password(mark("sign out another browser"), "accounts.show")
 def revoke_session(session_id: int) -> Response:
     """Sign out one browser."""
     with db().write() as session:
         sessions.revoke_browser(session, account().id, session_id, actor())
-    flash("That browser has been signed out.", "success")
+    flash(_("That browser has been signed out."), "success")
     return redirect(url_for("accounts.show"), 303)
 
 
 @bp.post("/account/sessions/revoke-others")
 @access.signed_in
-@access.asks_password("sign out all other browsers", "accounts.show")
+@access.asks_password(mark("sign out all other browsers"), "accounts.show")
 def revoke_others() -> Response:
     """Sign out all other browsers."""
     me = account()
     with db().write() as session:
         sessions.revoke_other_browsers(session, me.id, me.token, actor())
-    flash("All your other browsers have been signed out.", "success")
+    flash(_("All your other browsers have been signed out."), "success")
     return redirect(url_for("accounts.show"), 303)
 
 
@@ -338,15 +339,15 @@ def name_browser(login: LoginSession) -> str:
     browser = next((name for name in _BROWSERS if f"{name}/" in agent), None)
     system = next((name for name in _SYSTEMS if name in agent), None)
     if browser is None or system is None:
-        return agent[:40] or "Unknown browser"
+        return agent[:40] or _("Unknown browser")
     browser = {"Edg": "Edge", "OPR": "Opera"}.get(browser, browser)
-    return f"{browser} on {system.replace('Mac OS X', 'Mac')}"
+    return _("%(browser)s on %(system)s", browser=browser, system=system.replace("Mac OS X", "Mac"))
 
 
 def _join_page(token: str) -> JoinPage:
     with db().read() as session:
         invite = invites.find_invite(session, token)
-    return JoinPage(ROLE_WORDS[invite.role], invite.expires_at)
+    return JoinPage(_(INVITED_AS[invite.role]), invite.expires_at)
 
 
 def _person_of_link(token: str) -> str:
@@ -358,13 +359,22 @@ def _close_page(problem: str = "") -> CloseAccountPage:
     with db().read() as session:
         forecast = accounts.forecast_closing(session, account().id)
     effects = [
-        f"You are signed out of {count_words(forecast.browsers, 'browser')}, and you can no longer "
-        "sign in.",
-        f"Your {count_words(forecast.votes, 'answer')} stay and still count, under the pseudonym "
-        f"{account().pseudonym}.",
-        "Your messages, your flags and the log of sign-ins stay until an admin anonymises the "
-        "account.",
-        "Only an admin can open the account again. The same password then works.",
+        ngettext(
+            "You are signed out of %(num)s browser, and you can no longer sign in.",
+            "You are signed out of %(num)s browsers, and you can no longer sign in.",
+            forecast.browsers,
+        ),
+        ngettext(
+            "Your %(num)s answer stays and still counts, under the pseudonym %(pseudonym)s.",
+            "Your %(num)s answers stay and still count, under the pseudonym %(pseudonym)s.",
+            forecast.votes,
+            pseudonym=account().pseudonym,
+        ),
+        _(
+            "Your messages, your flags and the log of sign-ins stay until an admin anonymises the "
+            "account."
+        ),
+        _("Only an admin can open the account again. The same password then works."),
     ]
     return CloseAccountPage(account().username, effects, problem)
 
@@ -392,7 +402,7 @@ def _chosen_keys() -> dict[str, str]:
 def _account_page(problem: str = "", key_problem: str = "", name_problem: str = "") -> AccountPage:
     me = account()
     keys = [
-        KeyField(action, words, request.form.get(f"key-{action}", me.keys[action]))
+        KeyField(action, _(words), request.form.get(f"key-{action}", me.keys[action]))
         for action, words in KEY_WORDS.items()
         if manages() or action not in MANAGERS_KEYS
     ]

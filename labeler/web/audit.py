@@ -10,12 +10,77 @@ from flask import Blueprint, request
 from labeler.accounts.service import list_names
 from labeler.audit import log
 from labeler.audit.log import LoggedEvent
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
+from labeler.models.accounts import ROLES
+from labeler.models.audit import AuditEvent
 from labeler.web import access
 from labeler.web.context import Page, db, render
 from labeler.web.converters import MAX_ID
 from labeler.web.person_name import PersonName, name_person
 
 bp = Blueprint("audit", __name__, url_prefix="/admin")
+# What an event concerns, and the words of its details. They are stored in English.
+SUBJECTS = {
+    "account": mark("account %(number)s"),
+    "campaign": mark("campaign %(number)s"),
+    "dataset": mark("data set %(number)s"),
+    "decision": mark("decision %(number)s"),
+    "flag": mark("flag %(number)s"),
+    "gold": mark("gold question %(number)s"),
+    "group": mark("group %(number)s"),
+    "image_import": mark("import %(number)s"),
+    "invite": mark("invite %(number)s"),
+    "job": mark("job %(number)s"),
+    "run": mark("run %(number)s"),
+    "subset": mark("subset %(number)s"),
+}
+DETAILS = {
+    "added": mark("added"),
+    "answers": mark("answers"),
+    "browser": mark("browser"),
+    "bytes": mark("bytes"),
+    "campaign": mark("campaign"),
+    "campaigns": mark("campaigns"),
+    "changed": mark("changed"),
+    "characters": mark("characters"),
+    "dataset": mark("data set"),
+    "days": mark("days"),
+    "end": mark("end"),
+    "everybody": mark("everybody"),
+    "file": mark("file"),
+    "former": mark("former"),
+    "groups": mark("groups"),
+    "hours": mark("hours"),
+    "image": mark("image"),
+    "images": mark("images"),
+    "invite": mark("invite"),
+    "kind": mark("kind"),
+    "link": mark("link"),
+    "max_uses": mark("max uses"),
+    "message": mark("message"),
+    "of": mark("of"),
+    "people": mark("people"),
+    "removed": mark("removed"),
+    "role": mark("role"),
+    "source": mark("source"),
+    "start": mark("start"),
+    "votes": mark("votes"),
+}
+VALUES = {
+    "account": mark("account"),
+    "address": mark("address"),
+    "all others": mark("all others"),
+    "device": mark("device"),
+    "frozen": mark("frozen"),
+    "known": mark("known"),
+    "live": mark("live"),
+    "name": mark("name"),
+    "new": mark("new"),
+    "none": mark("none"),
+    "yes": mark("yes"),
+    **{role: role for role in ROLES},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +128,8 @@ def show() -> tuple[str, int]:
     shown = events[: log.PAGE]
     older = shown[-1].event.id if len(events) > log.PAGE else None
     rows = [_row(one) for one in shown]
-    return render(AuditPage(rows, log.ACTIONS, people, action, person, older))
+    actions = {code: _(words) for code, words in log.ACTIONS.items()}
+    return render(AuditPage(rows, actions, people, action, person, older))
 
 
 def _number(name: str) -> int:
@@ -71,14 +137,32 @@ def _number(name: str) -> int:
     return found if 0 < found <= MAX_ID else 0
 
 
+def _subject(event: AuditEvent) -> str:
+    """Write what an event concerns, such as `campaign 3`; "" if nothing."""
+    kind = event.subject_kind
+    if not kind:
+        return ""
+    known = SUBJECTS.get(kind)
+    return _(known, number=event.subject_id) if known else f"{kind} {event.subject_id}"
+
+
+def _detail(name: str) -> str:
+    return _(DETAILS[name]) if name in DETAILS else name.replace("_", " ")
+
+
+def _value(value: object) -> str:
+    known = VALUES.get(value) if isinstance(value, str) else None
+    return _(known) if known else str(value)
+
+
 def _row(one: LoggedEvent) -> EventRow:
     event = one.event
     return EventRow(
         event.at,
         name_person(one.actor) if one.actor else None,
-        one.words,
+        _(one.words),
         name_person(one.subject) if one.subject else None,
-        f"{event.subject_kind} {event.subject_id}" if event.subject_kind else "",
-        log.write_details(event.details),
+        _subject(event),
+        ", ".join(f"{_detail(name)}: {_value(value)}" for name, value in event.details.items()),
         event.address or "",
     )

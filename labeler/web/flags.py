@@ -13,6 +13,7 @@ from labeler.assignment.leases import find_lease
 from labeler.errors import NotFound, SidelightError
 from labeler.flags import service as flags
 from labeler.flags.service import MAX_NOTE, NewFlag, PlacedFlag
+from labeler.languages.texts import gettext as _
 from labeler.models.base import MAX_ID
 from labeler.models.images import Image
 from labeler.web import access, confirmation, request_fields
@@ -88,8 +89,10 @@ def create() -> Response:
         return _form_again(sent, error)
     if wants_json():
         return jsonify(ok=True, flag={"id": number})
-    undo = Undo(url_for("flags.withdraw", flag_id=number), "Withdraw the flag", {"back": _back()})
-    confirmation.tell("The image is flagged. A supervisor looks at it.", undo)
+    undo = Undo(
+        url_for("flags.withdraw", flag_id=number), _("Withdraw the flag"), {"back": _back()}
+    )
+    confirmation.tell(_("The image is flagged. A supervisor looks at it."), undo)
     return redirect(_back(), 303)
 
 
@@ -99,7 +102,7 @@ def withdraw(flag_id: int) -> Response:
     """Withdraw an own flag."""
     with db().write() as session:
         flags.withdraw_flag(session, flag_id, account().id)
-    confirmation.tell("Your flag is withdrawn.")
+    confirmation.tell(_("Your flag is withdrawn."))
     return redirect(_back(), 303)
 
 
@@ -112,8 +115,8 @@ def settle(flag_id: int) -> Response:
         image_id, campaign_id = flag.image_id, flag.campaign_id
     page = url_for("image_history.image", image_id=image_id, campaign=campaign_id)
     back = request_fields.way_back(page)
-    undo = Undo(url_for("flags.reopen", flag_id=flag_id), "Open the flag again", {"back": back})
-    confirmation.tell("The flag is settled.", undo)
+    undo = Undo(url_for("flags.reopen", flag_id=flag_id), _("Open the flag again"), {"back": back})
+    confirmation.tell(_("The flag is settled."), undo)
     return redirect(back, 303)
 
 
@@ -124,7 +127,7 @@ def reopen(flag_id: int) -> Response:
     with db().write() as session:
         flag = flags.reopen_flag(session, flag_id, actor())
         image_id, campaign_id = flag.image_id, flag.campaign_id
-    confirmation.tell("The flag is open again.")
+    confirmation.tell(_("The flag is open again."))
     page = url_for("image_history.image", image_id=image_id, campaign=campaign_id)
     return redirect(request_fields.way_back(page), 303)
 
@@ -138,7 +141,7 @@ def flag_row(placed: PlacedFlag) -> FlagRow:
         image.filename,
         url_for("image_history.image", image_id=image.id, campaign=flag.campaign_id),
         name_person(placed.person),
-        REASON_WORDS[flag.reason],
+        _(REASON_WORDS[flag.reason]),
         flag.note,
         flag.created_at,
         flag.settled_at,
@@ -205,7 +208,7 @@ def _seen(session: Session, campaign_id: int, image_id: int) -> tuple[Image, boo
     held = find_lease(session, campaign_id, account().id, image_id) if image else None
     vote = flags.last_vote_on(session, campaign_id, image_id, account().id) if image else None
     if image is None or (held is None and vote is None):
-        raise NotFound("This image is not assigned to you, and you have not answered it.")
+        raise NotFound(_("This image is not assigned to you, and you have not answered it."))
     return image, held.presentation.mirrored if held else bool(vote and vote.mirrored)
 
 

@@ -11,6 +11,8 @@ from werkzeug.wrappers import Response
 from labeler.accounts import groups as accounts_groups
 from labeler.accounts.service import list_people
 from labeler.errors import SidelightError
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import ngettext
 from labeler.web import access, confirmation, request_fields
 from labeler.web.context import Page, actor, db, render
 from labeler.web.person_name import by_name
@@ -77,7 +79,7 @@ def create_group() -> tuple[str, int] | Response:
             group_id = accounts_groups.create_group(session, name, actor()).id
     except SidelightError as error:
         return render(GroupsPage(_rows(), name, error.message), error.status)
-    return _back(group_id, "The group has been created. Choose who is in it.")
+    return _back(group_id, _("The group has been created. Choose who is in it."))
 
 
 @bp.get("/<id:group_id>")
@@ -98,7 +100,7 @@ def save_group(group_id: int) -> tuple[str, int] | Response:
             accounts_groups.set_members(session, group_id, people, actor())
     except SidelightError as error:
         return render(_group_page(group_id, name, people, error.message), error.status)
-    return _back(group_id, "Your changes have been saved.")
+    return _back(group_id, _("Your changes have been saved."))
 
 
 @bp.post("/<id:group_id>/delete")
@@ -110,7 +112,7 @@ def delete_group(group_id: int) -> tuple[str, int] | Response:
     with db().write() as session:
         name = accounts_groups.get_group(session, group_id).name
         accounts_groups.delete_group(session, group_id, actor())
-    confirmation.tell(f"The group {name} is deleted. Its people stay.")
+    confirmation.tell(_("The group %(name)s is deleted. Its people stay.", name=name))
     return redirect(url_for("groups.groups"), 303)
 
 
@@ -118,14 +120,19 @@ def _ask_deletion(group_id: int) -> tuple[str, int]:
     with db().read() as session:
         name = accounts_groups.get_group(session, group_id).name
         members = len(accounts_groups.members_of(session, group_id))
-    people = f"{members:,} {'person is' if members == 1 else 'people are'}"
     effects = [
-        f"{people} in it. Their accounts and votes stay.",
-        "Invites for the group still work, and the new accounts are in no group.",
-        "It cannot be undone. You can create another group at any time.",
+        ngettext(
+            "%(num)s person is in it. Their accounts and votes stay.",
+            "%(num)s people are in it. Their accounts and votes stay.",
+            members,
+        ),
+        _("Invites for the group still work, and the new accounts are in no group."),
+        _("It cannot be undone. You can create another group at any time."),
     ]
     back = url_for("groups.group", group_id=group_id)
-    return confirmation.ask(f"Delete the group {name}?", effects, "Delete the group", back)
+    return confirmation.ask(
+        _("Delete the group %(name)s?", name=name), effects, _("Delete the group"), back
+    )
 
 
 def _rows() -> list[GroupRow]:

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from flask import Blueprint, url_for
 
 from labeler.errors import NotFound
+from labeler.languages.texts import gettext as _
 from labeler.web import access
 from labeler.web.context import Link, Page, render
 from labeler.web.current_campaign import campaign_menu
-from labeler.web.help_texts import TOPICS, Topic
+from labeler.web.help_texts import TOPICS
+from labeler.web.help_topics import Topic, spoken
 from labeler.web.manage_menu import PAGES, show
 
 bp = Blueprint("help", __name__, url_prefix="/admin/help")
@@ -50,7 +52,11 @@ def topics() -> tuple[str, int]:
     return render(
         HelpPage(
             [
-                TopicLink(page.text, url_for("help.show_topic", topic=name), TOPICS[name].purpose)
+                TopicLink(
+                    page.words,
+                    url_for("help.show_topic", topic=name),
+                    _(TOPICS[name].purpose),
+                )
                 for name, page in PAGES.items()
                 if page.is_open
             ]
@@ -64,7 +70,7 @@ def show_topic(topic: str) -> tuple[str, int]:
     """The help for a page: what it is for, what its numbers mean, what to do next."""
     page = PAGES.get(topic)
     if page is None or not page.is_open:
-        raise NotFound("There is no help of this name.")
+        raise NotFound(_("There is no help of this name."))
     show(page)
     address = url_for(page.endpoint, **campaign_menu().query)
-    return render(TopicPage(TOPICS[topic], Link(address, page.text)))
+    return render(TopicPage(spoken(TOPICS[topic]), Link(address, page.words)))

@@ -16,7 +16,10 @@ from werkzeug.wrappers import Response
 from labeler.accounts.service import people_by_id
 from labeler.jobs import queue
 from labeler.jobs.kinds import KINDS
+from labeler.jobs.problems import tell_problem
 from labeler.jobs.queue import MAX_ATTEMPTS
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, pgettext
 from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
@@ -30,6 +33,12 @@ from labeler.web.person_name import PersonName, name_person
 
 bp = Blueprint("jobs", __name__, url_prefix="/admin/jobs")
 SHOWN = 50
+SUBJECTS = {
+    "campaign": mark("campaign %(number)s"),
+    "dataset": mark("data set %(number)s"),
+    "import": mark("import %(number)s"),
+    "run": mark("run %(number)s"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,17 @@ class JobRow:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+
+    @property
+    def state_words(self) -> str:
+        """The state as people read it."""
+        return {
+            "queued": pgettext("job", "queued"),
+            "running": pgettext("job", "running"),
+            "done": pgettext("job", "done"),
+            "failed": pgettext("job", "failed"),
+            "cancelled": pgettext("job", "cancelled"),
+        }[self.state]
 
     @property
     def can_be_cancelled(self) -> bool:
@@ -107,7 +127,7 @@ def job(job_id: int) -> tuple[str, int]:
     with db().read() as session:
         found = queue.get(session, job_id)
         (row,) = _job_rows(session, [found])
-    result = ", ".join(f"{name} {value}" for name, value in (found.result or {}).items())
+    result = ", ".join(f"{_(name)} {value}" for name, value in (found.result or {}).items())
     return render(JobPage(utc_now(), row, result, found.log))
 
 
@@ -117,7 +137,10 @@ def cancel(job_id: int) -> Response:
     """Cancel a job. What it has stored so far stays."""
     with db().write() as session:
         queue.cancel(session, job_id, account().username, actor())
-    flash(f"Job {job_id} has been cancelled. A running job ends within a minute.", "success")
+    flash(
+        _("Job %(job_id)s has been cancelled. A running job ends within a minute.", job_id=job_id),
+        "success",
+    )
     return redirect(url_for("jobs.job", job_id=job_id), 303)
 
 
@@ -127,7 +150,7 @@ def retry(job_id: int) -> Response:
     """Queue a failed or cancelled job again."""
     with db().write() as session:
         queue.retry(session, job_id, actor())
-    flash(f"Job {job_id} is queued again.", "success")
+    flash(_("Job %(job_id)s is queued again.", job_id=job_id), "success")
     return redirect(url_for("jobs.job", job_id=job_id), 303)
 
 
@@ -166,7 +189,7 @@ def _job_row(
         name_person(people[job.owner_id]) if job.owner_id else None,
         job.state,
         job.attempts,
-        job.problem or "",
+        tell_problem(job.problem or ""),
         format_progress(told, time.time()) if job.state == "running" else "",
         told.get("done", 0),
         told.get("total", 0),
@@ -181,8 +204,7 @@ def _describe(job: Job, names: Mapping[str, Mapping[int, str]]) -> str:
     kind = KINDS.get(job.kind)
     if kind is None:
         return f"{job.kind} {job.subject}"
-    if kind.subject == "run":
-        about = f"run {job.subject}"
-    else:
-        about = names[kind.subject].get(job.subject, f"{kind.subject} {job.subject}")
-    return f"{kind.title[0].upper()}{kind.title[1:]}: {about}"
+    about = names.get(kind.subject, {}).get(job.subject)
+    about = about or _(SUBJECTS[kind.subject], number=job.subject)
+    title = _(kind.title)
+    return f"{title[0].upper()}{title[1:]}: {about}"

@@ -8,6 +8,8 @@ from typing import Any, cast
 
 from flask import Flask, current_app, g, request, url_for
 
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from labeler.web import access
 from labeler.web.context import account_or_none, manages
 
@@ -16,13 +18,19 @@ from labeler.web.context import account_or_none, manages
 class ManagePage:
     """A page that the menu leads to.
 
-    `covers`: blueprints and views that belong to it, such as the page of one image to the images.
+    `text`: what it is called, marked for translation. `covers`: blueprints and views that belong to
+    it, such as the page of one image to the images.
     """
 
     name: str
     text: str
     endpoint: str
     covers: frozenset[str] = frozenset()
+
+    @property
+    def words(self) -> str:
+        """The text in the language of the reader."""
+        return _(self.text)
 
     @property
     def is_open(self) -> bool:
@@ -72,73 +80,85 @@ def _page(name: str, text: str, endpoint: str, *covers: str) -> ManagePage:
 
 
 GROUPS = (
-    Group("Overview", (_page("overview", "Overview", "dashboard.overview", "dashboard"),)),
     Group(
-        "Campaigns",
+        mark("Overview"),
+        (_page("overview", mark("Overview"), "dashboard.overview", "dashboard"),),
+    ),
+    Group(
+        mark("Campaigns"),
         (
             _page(
                 "campaigns",
-                "Campaigns",
+                mark("Campaigns"),
                 "campaigns.campaigns",
                 "campaigns",
                 "campaign_states",
                 "deletion",
             ),
-            _page("gold", "Gold questions", "gold.gold", "gold"),
-            _page("contested", "Contested", "adjudication.contested", "adjudication"),
+            _page("gold", mark("Gold questions"), "gold.gold", "gold"),
+            _page("contested", mark("Contested"), "adjudication.contested", "adjudication"),
         ),
     ),
     Group(
-        "Images",
+        mark("Images"),
         (
-            _page("images", "Images", "image_browser.images", "image_browser", "image_history"),
-            _page("subsets", "Subsets", "subsets.subsets", "subsets"),
+            _page(
+                "images", mark("Images"), "image_browser.images", "image_browser", "image_history"
+            ),
+            _page("subsets", mark("Subsets"), "subsets.subsets", "subsets"),
             _page(
                 "data-sets",
-                "Data sets",
+                mark("Data sets"),
                 "images.datasets",
                 "images",
                 "image_imports",
                 "deletion.confirm_dataset",
                 "deletion.delete_dataset",
             ),
-            _page("mean-faces", "Mean faces", "mean_faces.mean_faces", "mean_faces"),
+            _page("mean-faces", mark("Mean faces"), "mean_faces.mean_faces", "mean_faces"),
         ),
     ),
-    Group("Model runs", (_page("runs", "Model runs", "proposals.model_runs", "proposals"),)),
     Group(
-        "Quality",
+        mark("Model runs"),
+        (_page("runs", mark("Model runs"), "proposals.model_runs", "proposals"),),
+    ),
+    Group(
+        mark("Quality"),
         (
-            _page("quality", "Quality", "quality.quality", "quality"),
-            _page("agreement", "Agreement", "agreement.agreement", "agreement"),
+            _page("quality", mark("Quality"), "quality.quality", "quality"),
+            _page("agreement", mark("Agreement"), "agreement.agreement", "agreement"),
         ),
     ),
     Group(
-        "People",
+        mark("People"),
         (
             _page(
                 "people",
-                "People",
+                mark("People"),
                 "people.people",
                 "people",
                 "person",
                 "person_account",
                 "returns",
             ),
-            _page("groups", "Groups", "groups.groups", "groups"),
+            _page("groups", mark("Groups"), "groups.groups", "groups"),
             _page(
-                "messages", "Messages", "messages.threads", "messages.thread", "messages.send_to"
+                "messages",
+                mark("Messages"),
+                "messages.threads",
+                "messages.thread",
+                "messages.send_to",
             ),
             _page(
                 "invites",
-                "Invites",
+                mark("Invites"),
                 "people.invites",
                 "people.create_invite",
                 "people.revoke_invite",
             ),
             _page(
                 "privacy",
-                "Privacy notice",
+                mark("Privacy notice"),
                 "privacy.edit",
                 "privacy.save",
                 "privacy.preview",
@@ -147,10 +167,10 @@ GROUPS = (
         ),
     ),
     Group(
-        "Activity",
+        mark("Activity"),
         (
-            _page("jobs", "Jobs", "jobs.jobs", "jobs"),
-            _page("audit", "Audit log", "audit.show", "audit"),
+            _page("jobs", mark("Jobs"), "jobs.jobs", "jobs"),
+            _page("audit", mark("Audit log"), "audit.show", "audit"),
         ),
     ),
 )
@@ -192,18 +212,20 @@ def manage_menu(query: dict[str, Any]) -> Menu:
     if group is None or len(pages) < 2:
         return Menu(tabs, _help(here, query))
     links = [
-        MenuLink(page.text, url_for(page.endpoint, **query), _current(page) if page is here else "")
+        MenuLink(
+            page.words, url_for(page.endpoint, **query), _current(page) if page is here else ""
+        )
         for page in pages
     ]
-    return Menu(tabs, _help(here, query), group.text, links)
+    return Menu(tabs, _help(here, query), _(group.text), links)
 
 
 def _help(here: ManagePage | None, query: dict[str, Any]) -> MenuLink:
     """Return the link to the help for a page, or to all help outside of the pages."""
     current = "page" if request.blueprint == "help" else ""
     if here is None:
-        return MenuLink("Help", url_for("help.topics", **query), current)
-    return MenuLink("Help", url_for("help.show_topic", topic=here.name, **query), current)
+        return MenuLink(_("Help"), url_for("help.topics", **query), current)
+    return MenuLink(_("Help"), url_for("help.show_topic", topic=here.name, **query), current)
 
 
 def _tab(
@@ -212,7 +234,7 @@ def _tab(
     """Return the tab of a group. With a single page it has the name of that page."""
     first = pages[0]
     current = "" if here not in pages else _current(first) if here is first else "true"
-    text = group.text if len(pages) > 1 else first.text
+    text = _(group.text) if len(pages) > 1 else first.words
     return MenuLink(text, url_for(first.endpoint, **query), current)
 
 

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 
 from labeler.campaigns import audience
 from labeler.errors import Conflict, Forbidden, NotFound, SidelightError
+from labeler.languages.texts import gettext as _
 from labeler.messages import service as messages
 from labeler.messages.service import MAX_LENGTH, PAGE, Thread, WrittenMessage
 from labeler.models.accounts import Annotator
@@ -111,7 +112,7 @@ def send() -> Response:
         with db().read() as session:
             page = _own_page(session, text, error.message)
         return render_problem(page, error)
-    confirmation.tell("Your message is sent.")
+    confirmation.tell(_("Your message is sent."))
     return redirect(url_for("messages.own"), 303)
 
 
@@ -157,7 +158,7 @@ def thread(annotator_id: int) -> tuple[str, int]:
 def send_to(annotator_id: int) -> Response:
     """Write to a person."""
     if annotator_id == account().id:
-        raise Conflict("This is your own account. Other supervisors read the page “Messages”.")
+        raise Conflict(_("This is your own account. Other supervisors read the page “Messages”."))
     text = request_fields.text("text")
     try:
         with db().write() as session:
@@ -168,7 +169,7 @@ def send_to(annotator_id: int) -> Response:
         with db().read() as session:
             page = _person_page(session, annotator_id, text, error.message)
         return render_problem(page, error)
-    confirmation.tell("Your message is sent.")
+    confirmation.tell(_("Your message is sent."))
     return redirect(url_for("messages.thread", annotator_id=annotator_id), 303)
 
 
@@ -177,7 +178,7 @@ def send_to(annotator_id: int) -> Response:
 def read(annotator_id: int) -> Response:
     """Mark the messages of a person that were shown as read, for all supervisors."""
     if annotator_id == account().id:
-        raise Conflict("Another supervisor has to read your messages.")
+        raise Conflict(_("Another supervisor has to read your messages."))
     with db().write() as session:
         messages.mark_read(
             session, annotator_id, as_person=False, up_to=request_fields.whole("up_to")
@@ -216,9 +217,14 @@ def _person_page(
 ) -> ThreadPage:
     annotator = session.get(Annotator, annotator_id)
     if annotator is None:
-        raise NotFound(f"The account with the number {annotator_id} does not exist.")
+        raise NotFound(
+            _(
+                "The account with the number %(annotator_id)s does not exist.",
+                annotator_id=annotator_id,
+            )
+        )
     if annotator_id == account().id:
-        raise Conflict("This is your own account. Your messages are on the page “Messages”.")
+        raise Conflict(_("This is your own account. Your messages are on the page “Messages”."))
     return _page(
         messages.list_messages(session, annotator_id, before=_before(), limit=PAGE + 1),
         name_person(annotator),
@@ -259,10 +265,10 @@ def _row(one: WrittenMessage, *, as_person: bool) -> MessageRow:
     message = one.message
     mine = message.author_id == account().id
     incoming = one.by_person != as_person
-    by_other = "Supervisor" if as_person else ""
+    by_other = _("Supervisor") if as_person else ""
     return MessageRow(
         message.id,
-        "You" if mine else by_other,
+        _("You") if mine else by_other,
         None if mine or as_person else name_person(one.author),
         mine,
         message.text,

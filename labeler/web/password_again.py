@@ -12,6 +12,7 @@ from flask import Flask, Response, current_app, request, url_for
 
 from labeler.accounts import sessions
 from labeler.errors import PasswordNeeded, TooManyAttempts, WrongPassword
+from labeler.languages.texts import gettext as _
 from labeler.web import access, confirmation, request_fields
 from labeler.web.context import Page, account, db, own_address, render_problem, settings
 from labeler.web.errors import wants_json
@@ -44,7 +45,7 @@ def _ask() -> Response | None:
         return None
     what, back = marked
     error: PasswordNeeded | WrongPassword | TooManyAttempts = PasswordNeeded(
-        "You entered your password too long ago. Send it as well."
+        _("You entered your password too long ago. Send it as well.")
     )
     problem = ""
     if FIELD in request.form:

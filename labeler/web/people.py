@@ -20,18 +20,22 @@ from labeler.accounts.service import Person
 from labeler.campaigns import participation
 from labeler.campaigns.participation import ParticipantStatus
 from labeler.errors import InvalidInput, NotFound
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, ngettext, pgettext
 from labeler.models.accounts import ROLES, Annotator
 from labeler.progress.annotator_progress import count_votes
 from labeler.web import access, confirmation, request_fields
 from labeler.web.context import Page, actor, db, render, site_address
 from labeler.web.current_campaign import campaign_or_none, page_query
-from labeler.web.formatting import count_words
 from labeler.web.person_name import PersonName, name_person, sees_names
 
 bp = Blueprint("people", __name__, url_prefix="/admin")
 NEW_INVITE = "new_invite"  # in the cookie: number and link, until the list has shown them
-STATUS_WORDS = {"training": "in qualification", "working": "working", "paused": "paused"}
-OUTSIDE = "not in this campaign"
+STATUS_WORDS = {
+    "training": mark("in qualification"),
+    "working": mark("working"),
+    "paused": mark("paused"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,7 @@ class PersonRow:
     created_at: datetime
     last_seen_at: datetime | None
     state: str
+    state_words: str
     status: StatusRow | None
 
 
@@ -161,7 +166,7 @@ def invites() -> tuple[str, int]:
 
 @bp.post("/invites")
 @access.only("admin")
-@access.asks_password("create an invite link", "people.invites")
+@access.asks_password(mark("create an invite link"), "people.invites")
 def create_invite() -> tuple[str, int] | Response:
     """Create an invite. The site does not store its link, so the admin's own cookie brings it."""
     form = InviteForm(
@@ -200,27 +205,36 @@ def revoke_invite(invite_id: int) -> Response | tuple[str, int]:
             return _ask_revoking(status)
     with db().write() as session:
         accounts_invites.revoke_invite(session, invite_id, actor())
-    flash("The link no longer works. Accounts that were created with it stay.", "success")
+    flash(_("The link no longer works. Accounts that were created with it stay."), "success")
     return redirect(url_for("people.invites"), 303)
 
 
 def _ask_revoking(status: InviteStatus) -> tuple[str, int]:
     """Ask before an invite that still works is revoked."""
     invite = status.invite
-    name = f"invite {invite.id}" + (f" for {invite.note}" if invite.note else "")
-    left = count_words(invite.max_uses - status.uses, "more account")
-    stays = "That account stays" if status.uses == 1 else "Those accounts stay"
     effects = [
-        f"The link could create {left} with the role {invite.role}. It will no longer work.",
-        f"{count_words(status.uses, 'account')} {'was' if status.uses == 1 else 'were'} created "
-        f"with it. {stays}."
+        ngettext(
+            "The link could create %(num)s more account with the role %(role)s. It will no "
+            "longer work.",
+            "The link could create %(num)s more accounts with the role %(role)s. It will no "
+            "longer work.",
+            invite.max_uses - status.uses,
+            role=_(invite.role),
+        ),
+        ngettext(
+            "%(num)s account was created with it. That account stays.",
+            "%(num)s accounts were created with it. Those accounts stay.",
+            status.uses,
+        )
         if status.uses
-        else "No account was created with it.",
-        "It cannot be restored. You can create another link at any time.",
+        else _("No account was created with it."),
+        _("It cannot be restored. You can create another link at any time."),
     ]
-    return confirmation.ask(
-        f"Revoke {name}?", effects, "Revoke the link", url_for("people.invites")
-    )
+    if invite.note:
+        title = _("Revoke invite %(number)s for %(note)s?", number=invite.id, note=invite.note)
+    else:
+        title = _("Revoke invite %(number)s?", number=invite.id)
+    return confirmation.ask(title, effects, _("Revoke the link"), url_for("people.invites"))
 
 
 def _people_page(session: Session, found: Sequence[Person], search: str, after: str) -> PeoplePage:
@@ -257,6 +271,7 @@ def _row(
         annotator.created_at,
         person.last_seen_at,
         account_state(annotator),
+        state_words(annotator),
         status_row(status) if status else None,
     )
 
@@ -268,11 +283,31 @@ def account_state(annotator: Annotator) -> str:
     return "active" if annotator.deactivated_at is None else "closed"
 
 
+def state_words(annotator: Annotator) -> str:
+    """Return the state of an account in words."""
+    return {
+        "active": pgettext("account", "active"),
+        "closed": pgettext("account", "closed"),
+        "anonymised": pgettext("account", "anonymised"),
+    }[account_state(annotator)]
+
+
+def _state_of_invite(state: str) -> str:
+    return {
+        "open": pgettext("invite", "open"),
+        "used up": pgettext("invite", "used up"),
+        "expired": pgettext("invite", "expired"),
+        "revoked": pgettext("invite", "revoked"),
+    }[state]
+
+
 def status_words(found: ParticipantStatus) -> str:
     """Return a status in words; a pause is told also of a person who is not in the campaign."""
     if found.in_audience:
-        return STATUS_WORDS[found.status]
-    return f"{STATUS_WORDS['paused']}, {OUTSIDE}" if found.status == "paused" else OUTSIDE
+        return _(STATUS_WORDS[found.status])
+    if found.status == "paused":
+        return _("paused, not in this campaign")
+    return _("not in this campaign")
 
 
 def status_row(found: ParticipantStatus) -> StatusRow:
@@ -306,7 +341,7 @@ def _invite_row(status: InviteStatus) -> InviteRow:
         invite.role,
         status.uses,
         invite.max_uses,
-        status.state,
+        _state_of_invite(status.state),
         status.state == "open",
         invite.created_at,
         invite.expires_at,

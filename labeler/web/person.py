@@ -19,6 +19,9 @@ from labeler.campaigns.period import is_changeable
 from labeler.errors import NotFound
 from labeler.flags.service import PlacedFlag, flags_of_person
 from labeler.labels import ANSWERS
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from labeler.messages.service import MAX_LENGTH, count_from_person
 from labeler.models.accounts import ROLES, Annotator
 from labeler.models.base import MAX_VOTE_ID, utc_now
@@ -36,7 +39,7 @@ from labeler.web.current_campaign import campaign_or_none, links, page_query
 from labeler.web.flags import FlagRow, flag_row
 from labeler.web.formatting import Statistic, format_percent, format_seconds, format_share
 from labeler.web.images import image_address
-from labeler.web.people import StatusRow, account_state, status_row
+from labeler.web.people import StatusRow, account_state, state_words, status_row
 from labeler.web.person_account import take_reset_link
 from labeler.web.person_name import PersonName, name_person, sees_names
 from labeler.web.voting import TILE_ROOM, scaled_size
@@ -44,7 +47,11 @@ from labeler.web.voting import TILE_ROOM, scaled_size
 bp = Blueprint("person", __name__, url_prefix="/admin")
 PAGE = 48
 FLAGS_SHOWN = 20
-ON_GOLD = (("any", "on gold questions"), ("right", "right on gold"), ("wrong", "wrong on gold"))
+ON_GOLD = (
+    ("any", mark("on gold questions")),
+    ("right", mark("right on gold")),
+    ("wrong", mark("wrong on gold")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,7 @@ class PersonPage(Page):
     pseudonym: str
     role: str
     state: str
+    state_words: str
     created_at: datetime
     last_seen_at: datetime | None
     unread: int
@@ -137,7 +145,12 @@ def show(annotator_id: int) -> tuple[str, int]:
     with db().read() as session:
         annotator = session.get(Annotator, annotator_id)
         if annotator is None:
-            raise NotFound(f"The account with the number {annotator_id} does not exist.")
+            raise NotFound(
+                _(
+                    "The account with the number %(annotator_id)s does not exist.",
+                    annotator_id=annotator_id,
+                )
+            )
         campaign = campaign_or_none(session)
         part = _part(session, annotator, campaign, wanted) if campaign else None
         page = _page(session, annotator, part)
@@ -158,7 +171,7 @@ def pause(annotator_id: int) -> Response:
         )
     return _back(
         annotator_id,
-        "This person is paused and gets no new images. They can read the reason and answer it.",
+        _("This person is paused and gets no new images. They can read the reason and answer it."),
     )
 
 
@@ -168,7 +181,7 @@ def resume(annotator_id: int) -> Response:
     """End a pause or a qualification."""
     with db().write() as session:
         participation.resume_person(session, chosen_campaign(session).id, annotator_id, actor())
-    return _back(annotator_id, "This person can label again.")
+    return _back(annotator_id, _("This person can label again."))
 
 
 @bp.post("/people/<id:annotator_id>/train")
@@ -179,7 +192,7 @@ def train(annotator_id: int) -> Response:
         participation.send_to_qualification(
             session, chosen_campaign(session).id, annotator_id, actor()
         )
-    return _back(annotator_id, "This person has to pass the qualification before labelling.")
+    return _back(annotator_id, _("This person has to pass the qualification before labelling."))
 
 
 def _back(annotator_id: int, text: str) -> Response:
@@ -196,6 +209,7 @@ def _page(session: Session, annotator: Annotator, part: CampaignPart | None) -> 
         annotator.pseudonym,
         annotator.role,
         account_state(annotator),
+        state_words(annotator),
         annotator.created_at,
         last_seen(session, [annotator.id]).get(annotator.id),
         count_from_person(session, annotator.id),
@@ -254,17 +268,21 @@ def _statistics(
     """Return pace from the votes, and gold and agreement from the last refresh."""
     pace = annotator_progress.own_pace(session, annotator_id, campaign_id, now=utc_now())
     found = skill.figures if skill else {}
-    figures = [Statistic("answers", f"{sum(pace.answers.values()):,}")]
+    figures = [Statistic(_("answers"), write_number(sum(pace.answers.values())))]
     if pace.median_s is not None:
-        figures.append(Statistic("median time", f"{pace.median_s:.1f} s"))
+        figures.append(Statistic(_("median time"), format_seconds(1000 * pace.median_s)))
     if pace.per_hour is not None:
-        figures.append(Statistic("answers per hour today", f"{pace.per_hour:,}"))
+        figures.append(Statistic(_("answers per hour today"), write_number(pace.per_hour)))
     if found.get("gold_asked"):
-        known = f"{found['gold_right']} of {found['gold_asked']}"
-        figures.append(Statistic("right on gold questions", known))
+        known = _(
+            "%(part)s of %(whole)s",
+            part=write_number(found["gold_right"]),
+            whole=write_number(found["gold_asked"]),
+        )
+        figures.append(Statistic(_("right on gold questions"), known))
     agreement = format_share(found.get("agreement"), found.get("agreement_n"))
     if agreement is not None:
-        figures.append(Statistic("agrees with the others", format_percent(agreement.estimate)))
+        figures.append(Statistic(_("agrees with the others"), format_percent(agreement.estimate)))
     return figures
 
 
@@ -279,7 +297,7 @@ def _tile(campaign: Campaign, one: GivenAnswer, returned: int) -> AnswerTile:
         *size,
         image.filename,
         vote.answer,
-        f"{label}, {format_percent(row.probability)}" if row and label else _status(one),
+        f"{_(label)}, {format_percent(row.probability)}" if row and label else _status(one),
         one.gold or "",
         bool(label and vote.answer not in (label, "unsure")),
         "" if vote.elapsed_ms is None else format_seconds(vote.elapsed_ms),
@@ -289,7 +307,7 @@ def _tile(campaign: Campaign, one: GivenAnswer, returned: int) -> AnswerTile:
 
 
 def _status(one: GivenAnswer) -> str:
-    return one.consensus.status if one.consensus else "not in the campaign"
+    return _(one.consensus.status) if one.consensus else _("not in the campaign")
 
 
 def _flags(session: Session, annotator_id: int, campaign_id: int) -> list[FlagRow]:

@@ -10,6 +10,8 @@ from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from labeler.errors import InvalidInput
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
 from labeler.privacy import service as privacy
 from labeler.privacy.service import MAX_NOTICE, Notice
 from labeler.web import access, confirmation, markdown, request_fields
@@ -69,11 +71,11 @@ def save() -> tuple[str, int] | Response:
     except InvalidInput as error:
         return render(_page(text, error.message), error.status)
     if before is None:
-        return _back("The privacy notice is unchanged.")
+        return _back(_("The privacy notice is unchanged."))
     if is_default:
-        return _back("The default privacy notice is shown again.")
-    back = Undo(url_for("privacy.restore"), "Undo: show the default notice again")
-    return _back("Everybody now reads your privacy notice.", back if before.is_default else None)
+        return _back(_("The default privacy notice is shown again."))
+    back = Undo(url_for("privacy.restore"), _("Undo: show the default notice again"))
+    return _back(_("Everybody now reads your privacy notice."), back if before.is_default else None)
 
 
 @bp.post("/admin/privacy/try")
@@ -98,18 +100,21 @@ def restore() -> tuple[str, int] | Response:
     """Show the default notice again. The own text is deleted, so the site asks first."""
     stored = _stored()
     if stored.is_default:
-        return _back("The default privacy notice is shown already.")
+        return _back(_("The default privacy notice is shown already."))
     if not confirmation.is_given():
         effects = [
-            f"Your text of {len(stored.text):,} characters will be deleted. Copy it first if you "
-            "may need it again.",
-            "Everybody then reads the default notice of this software.",
+            _(
+                "Your text of %(count)s characters will be deleted. Copy it first if you may "
+                "need it again.",
+                count=write_number(len(stored.text)),
+            ),
+            _("Everybody then reads the default notice of this software."),
         ]
-        title = "Show the default privacy notice again?"
-        return confirmation.ask(title, effects, "Delete your text", url_for("privacy.edit"))
+        title = _("Show the default privacy notice again?")
+        return confirmation.ask(title, effects, _("Delete your text"), url_for("privacy.edit"))
     with db().write() as session:
         privacy.restore_default(session, settings(), actor())
-    return _back("The default privacy notice is shown again.")
+    return _back(_("The default privacy notice is shown again."))
 
 
 def _stored() -> Notice:

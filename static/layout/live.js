@@ -1,6 +1,8 @@
 /* Keeps a dashboard up to date. While the page is visible, its parts (data-part) are loaded again,
    and changed parts are replaced. Open details stay open, and the focus stays. */
 
+import { text } from "./texts.js";
+
 const EVERY_MS = 10_000;
 const state = document.getElementById("live-state");
 const pause = document.getElementById("live-pause");
@@ -17,7 +19,7 @@ pause.setAttribute("aria-pressed", "false");
 pause.addEventListener("click", () => {
   paused = !paused;
   pause.setAttribute("aria-pressed", String(paused));
-  say(paused ? "Updates are paused." : "");
+  say(paused ? text("paused") : "");
   plan(paused ? null : 0);
 });
 document.addEventListener("visibilitychange", () => plan(document.hidden ? null : 0));
@@ -35,7 +37,7 @@ async function update() {
   try {
     await refresh();
   } catch {
-    say("The site does not respond. Trying again.");
+    say(text("silent"));
   } finally {
     asking = false;
     plan(again ? 0 : EVERY_MS);
@@ -45,9 +47,9 @@ async function update() {
 async function refresh() {
   const answer = await fetch(location.href, { headers: { "X-Fragment": "1" } });
   if (answer.status === 401 || answer.status === 403) {
-    say("You have been signed out. Reload the page to sign in."); // until somebody has, in another tab
+    say(text("signed_out")); // until somebody has, in another tab
   } else if (!answer.ok) {
-    say("The site does not respond. Trying again.");
+    say(text("silent"));
   } else if (!paused) {
     show(new DOMParser().parseFromString(await answer.text(), "text/html"));
   }
@@ -64,7 +66,7 @@ function show(fresh) {
   }
   const time = fresh.getElementById("as-of");
   if (time) document.getElementById("as-of").replaceWith(time);
-  say("This page updates automatically.");
+  say(text("updated"));
   place();
 }
 

@@ -7,7 +7,8 @@ import re
 import pytest
 from flask import Flask
 
-from labeler.web.help_texts import TOPICS, Topic
+from labeler.web.help_texts import TOPICS
+from labeler.web.help_topics import Topic
 from labeler.web.manage_menu import PAGES
 from tests.labeler.conftest import Visit
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-DEFAULT_GUIDELINE = """\
+from labeler.languages.current import LANGUAGES, in_language
+from labeler.languages.texts import mark, translate
+
+DEFAULT_GUIDELINE = mark("""\
 # Where to look
 
 - Compare the two cheeks, then the two sides of the nose and of the forehead.
@@ -23,13 +26,24 @@ answer *center*.
 
 Under some images you see the suggestion of a model, such as “Suggestion: left (82\u00a0%)”. It is \
 often wrong. Under other images no suggestion is shown; this is intended. Always judge the image \
-first."""
+first.""")
+
+
+def default_guideline() -> str:
+    """Return the default guideline in the language of the moment."""
+    return translate(DEFAULT_GUIDELINE)
 
 
 def without_default(guideline: str) -> str:
-    """Return a guideline without blanks around it; "" if it is the default one.
+    """Return a guideline without blanks around it; "" if it is the default one of a language.
 
     Browsers send lines with two characters at their end.
     """
     text = guideline.strip()
-    return "" if text.replace("\r\n", "\n") == DEFAULT_GUIDELINE else text
+    plain = text.replace("\r\n", "\n")
+    return "" if plain in {_default_in(code) for code in LANGUAGES} else text
+
+
+def _default_in(code: str) -> str:
+    with in_language(code):
+        return default_guideline()

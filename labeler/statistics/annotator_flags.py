@@ -38,16 +38,33 @@ from typing import NamedTuple
 import numpy as np
 
 from labeler.labels import ANSWERS
+from labeler.languages.stored import translate_stored
+from labeler.languages.texts import mark
 from labeler.statistics.intervals import Interval, wilson
 from labeler.statistics.posterior import DEFAULT_CONFUSION, SMALLEST
 from labeler.statistics.vote_arrays import MIRRORED_ANSWERS, N_ANSWERS, N_LABELS, Floats, Integers
 from rotation.data.labels import LABELS
 
 PAUSING = frozenset({"random", "swapped", "low_gold"})
+# The sentences are stored in English. `translate_finding` writes them in other languages.
+_SENTENCES = {
+    "low_gold": mark("Right on %(right)s of %(asked)s gold questions."),
+    "swapped": mark("Seems to confuse left and right: the answers fit if they are exchanged."),
+    "random": mark("The answers do not depend on the images."),
+    "one_sided": mark(
+        "Gives the answer “%(answer)s” for %(share)s %% of the images that have another label."
+    ),
+    "monotone": mark("Answered %(answer)s %(times)s times in a row on different images."),
+    "follower": mark(
+        "Repeats suggestions: an estimated %(share)s %% of them (%(low)s to %(high)s) without "
+        "looking."
+    ),
+    "too_fast": mark("Half of the answers came within %(seconds)s s after the image appeared."),
+}
 
 
 class Flag(NamedTuple):
-    """A finding about a person: a code for programs, and a sentence for the supervisor."""
+    """A finding about a person: a code for programs, and an English sentence for the supervisor."""
 
     code: str
     sentence: str
@@ -196,6 +213,11 @@ def flags(record: Record, limits: Limits | None = None) -> list[Flag]:
     return [flag for flag in found if flag is not None]
 
 
+def translate_finding(sentence: str) -> str:
+    """Write the sentence of a flag in the language of the moment. Other texts stay as they are."""
+    return translate_stored(sentence, _SENTENCES.values())
+
+
 def recommend_action(found: list[Flag]) -> str:
     """Return `ok`, `warn` or `pause`. Two flags, or one of `PAUSING`, recommend a pause."""
     if PAUSING & {flag.code for flag in found} or len(found) > 1:
@@ -207,8 +229,11 @@ def _low_gold(record: Record, limits: Limits) -> Flag | None:
     accuracy = gold_accuracy(record, 1 - 2 * limits.level)
     if record.gold_asked < limits.min_gold or accuracy.high >= limits.gold_limit:
         return None
-    share = f"{record.gold_right} of {record.gold_asked}"
-    return Flag("low_gold", f"Right on {share} gold questions.")
+    return _flag("low_gold", right=record.gold_right, asked=record.gold_asked)
+
+
+def _flag(code: str, **values: object) -> Flag:
+    return Flag(code, _SENTENCES[code] % values)
 
 
 def log_likelihoods(record: Record) -> tuple[float, float, float]:
@@ -231,12 +256,10 @@ def _not_looking(record: Record, limits: Limits) -> Flag | None:
     competent, exchanged, blind = log_likelihoods(record)
     margin = math.log(limits.odds)
     if exchanged > max(competent, blind) + margin:
-        return Flag(
-            "swapped", "Seems to confuse left and right: the answers fit if they are exchanged."
-        )
+        return _flag("swapped")
     agreement = (record.posteriors * np.eye(N_ANSWERS)[record.answers, :N_LABELS]).sum(axis=1)
     if blind > competent + margin and agreement.mean() < limits.plausible:
-        return Flag("random", "The answers do not depend on the images.")
+        return _flag("random")
     return None
 
 
@@ -256,12 +279,7 @@ def _one_sided(record: Record, limits: Limits) -> Flag | None:
         spread = math.sqrt((weight**2 * warranted * (1 - warranted)).sum())
         if spread > 0 and excess > quantile * spread:
             share = (weight * given).sum() / weight.sum()
-            word = LABELS[answer]
-            return Flag(
-                "one_sided",
-                f"Gives the answer “{word}” for {share * 100:.0f} % of the images that have "
-                "another label.",
-            )
+            return _flag("one_sided", answer=LABELS[answer], share=f"{share * 100:.0f}")
     return None
 
 
@@ -274,10 +292,7 @@ def _monotone(record: Record, limits: Limits) -> Flag | None:
             continue
         surprise = np.log(_warranted(record, answer, limits)[start:end]).sum()
         if surprise + math.log(n) < math.log(limits.level):
-            word = ANSWERS[answer]
-            return Flag(
-                "monotone", f"Answered {word} {end - start} times in a row on different images."
-            )
+            return _flag("monotone", answer=ANSWERS[answer], times=end - start)
     return None
 
 
@@ -294,12 +309,8 @@ def _follower(record: Record, limits: Limits) -> Flag | None:
     if not proven:
         return None
     rate = max(proven, key=lambda one: one.low)
-    low, high = 100 * rate.low, 100 * rate.high
-    return Flag(
-        "follower",
-        f"Repeats suggestions: an estimated {100 * rate.estimate:.0f} % of them ({low:.0f} to "
-        f"{high:.0f}) without looking.",
-    )
+    share, low, high = (f"{100 * one:.0f}" for one in (rate.estimate, rate.low, rate.high))
+    return _flag("follower", share=share, low=low, high=high)
 
 
 def _too_fast(record: Record, limits: Limits) -> Flag | None:
@@ -308,8 +319,4 @@ def _too_fast(record: Record, limits: Limits) -> Flag | None:
     low = wilson(fast, len(timed), 1 - 2 * limits.level).low
     if len(timed) < limits.min_votes or low <= limits.fast_share:
         return None
-    median = np.median(timed)
-    return Flag(
-        "too_fast",
-        f"Half of the answers came within {median / 1000:.1f} s after the image appeared.",
-    )
+    return _flag("too_fast", seconds=f"{np.median(timed) / 1000:.1f}")

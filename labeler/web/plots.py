@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from labeler.languages.numbers import write_number
+
 HEIGHT = 180.0  # of the area between the axes, in pixels
 _STEPS = (1, 2, 5, 10)
 
@@ -116,15 +118,15 @@ def draw_columns(
     columns = []
     for place, (count, word) in enumerate(zip(counts, words, strict=True)):
         high = HEIGHT * count / top
-        text = f"{word}: {count:,}"
+        text = f"{word}: {write_number(count)}"
         at = times[place] if times else None
         columns.append(Column(place * width, 0.8 * width, HEIGHT - high, high, text, word, at))
-    rows = [(word, f"{count:,}") for count, word in zip(counts, words, strict=True)]
+    rows = [(word, write_number(count)) for count, word in zip(counts, words, strict=True)]
     return Plot(
         *titles,
         summary,
         [Tick(place * width, text, times[place] if times else None) for place, text in ticks],
-        [Tick(HEIGHT - HEIGHT * value / top, f"{value:,}") for value in values],
+        [Tick(HEIGHT - HEIGHT * value / top, write_number(value)) for value in values],
         Table(head, rows, times),
         columns=columns,
     )
@@ -155,7 +157,7 @@ def draw_shares(
     return Plot(
         *titles,
         summary,
-        [Tick(100 * value / along[-1], f"{value:,}") for value in along],
+        [Tick(100 * value / along[-1], write_number(value)) for value in along],
         [Tick(_height(share, low / 10), f"{100 * share:.0f} %") for share in up],
         table,
         lines=[_line(each, along[-1], low / 10) for each in series],

@@ -9,7 +9,7 @@ from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from labeler.campaigns.audience import current_campaign
-from labeler.campaigns.default_guideline import default_guideline
+from labeler.campaigns.default_guideline import DEFAULT_GUIDELINE
 from labeler.campaigns.service import active_campaign
 from labeler.web import access, markdown
 from labeler.web.context import Page, account_or_none, db, manages, render
@@ -44,7 +44,7 @@ def guide() -> tuple[str, int]:
         me = account_or_none()
         campaign = current_campaign(session, me.id) if me else active_campaign(session)
         text = campaign.guideline if campaign else ""
-    return render(GuidePage(markdown.render(text or default_guideline()), not text))
+    return render(GuidePage(markdown.render(text or DEFAULT_GUIDELINE), not text))
 
 
 @bp.get("/healthz")

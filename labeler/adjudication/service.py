@@ -19,6 +19,8 @@ from labeler.consensus.derivation import DECISION_METHOD
 from labeler.consensus.store import current_run_of, lock_image, recount
 from labeler.errors import Conflict, InvalidInput, NotFound
 from labeler.gold.service import NewGold, add_gold, revoke_gold
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
 from labeler.models.consensus import Consensus, Decision, Gold
@@ -28,7 +30,7 @@ from labeler.models.voting import Vote
 from rotation.data.labels import LABELS
 
 ORDERS = ("oldest", "votes")
-CANNOT_TELL = "cannot tell"
+CANNOT_TELL = mark("cannot tell")
 MAX_NOTE = 300
 
 
@@ -121,7 +123,13 @@ def list_contested(
         InvalidInput: an unknown order.
     """
     if order not in ORDERS:
-        raise InvalidInput(f"{order!r} is not a known order. Allowed: {', '.join(ORDERS)}.")
+        raise InvalidInput(
+            _(
+                "%(given)r is not a known order. Allowed: %(allowed)s.",
+                given=order,
+                allowed=", ".join(ORDERS),
+            )
+        )
     ranking = Consensus.updated_at if order == "oldest" else Consensus.votes.desc()
     return session.scalars(
         select(Image)
@@ -208,7 +216,7 @@ def undo_decision(
     now = now or utc_now()
     decision = session.get(Decision, decision_id)
     if decision is None:
-        raise NotFound(f"Decision {decision_id} does not exist.")
+        raise NotFound(_("Decision %(number)s does not exist.", number=decision_id))
     lock_image(session, decision.campaign_id, decision.image_id)
     session.refresh(decision)
     if decision.superseded_at is None:
@@ -217,7 +225,7 @@ def undo_decision(
         where = {"campaign": decision.campaign_id, "image": decision.image_id}
         record(session, "decision_undone", by, ("decision", decision_id), now=now, **where)
     elif _current_decision(session, decision.campaign_id, decision.image_id) is not None:
-        raise Conflict("There is a newer decision on this image. Undo that one.")
+        raise Conflict(_("There is a newer decision on this image. Undo that one."))
     return decision
 
 
@@ -273,7 +281,7 @@ def _waiting(campaign_id: int) -> tuple[ColumnElement[bool], ...]:
 def _get_consensus(session: Session, campaign_id: int, image_id: int) -> Consensus:
     row = session.get(Consensus, (campaign_id, image_id), populate_existing=True)
     if row is None:
-        raise NotFound(f"There is no image {image_id} in this campaign.")
+        raise NotFound(_("There is no image %(number)s in this campaign.", number=image_id))
     return row
 
 
@@ -325,27 +333,40 @@ def _end(session: Session, decision: Decision, by: Actor, now: datetime) -> None
 
 def _conflict_message(decision: Decision | None) -> str:
     if decision is None:
-        return (
+        return _(
             "Somebody has undone the earlier decision in the meantime. Your decision was not "
             "stored. Look at the image again."
         )
-    said = decision.label or "“cannot tell”"
-    return (
-        f"Somebody has decided {said} for this image in the meantime. Your decision was not "
-        "stored. Look at the image again."
+    if decision.label is None:
+        return _(
+            "Somebody has decided “cannot tell” for this image in the meantime. Your decision was "
+            "not stored. Look at the image again."
+        )
+    return _(
+        "Somebody has decided %(label)s for this image in the meantime. Your decision was not "
+        "stored. Look at the image again.",
+        label=_(decision.label),
     )
 
 
 def _check(submitted: SubmittedDecision) -> None:
     if submitted.label == "":
-        raise InvalidInput("Nothing has been decided yet. Choose an answer.")
+        raise InvalidInput(_("Nothing has been decided yet. Choose an answer."))
     if submitted.label is not None and submitted.label not in LABELS:
         allowed = ", ".join((*LABELS, CANNOT_TELL))
-        raise InvalidInput(f"{submitted.label!r} is not a decision. Allowed: {allowed}.")
+        raise InvalidInput(
+            _(
+                "%(given)r is not a decision. Allowed: %(allowed)s.",
+                given=submitted.label,
+                allowed=allowed,
+            )
+        )
     if len(submitted.note.strip()) > MAX_NOTE:
-        raise InvalidInput(f"A note has at most {MAX_NOTE} characters.")
+        raise InvalidInput(_("A note has at most %(count)s characters.", count=MAX_NOTE))
     if submitted.use_as_gold and submitted.label is None:
         raise InvalidInput(
-            "“Cannot tell” cannot become a gold question. Choose a label, or do not make it a "
-            "gold question."
+            _(
+                "“Cannot tell” cannot become a gold question. Choose a label, or do not make it a "
+                "gold question."
+            )
         )

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from labeler.audit.log import NOBODY, Actor, record
 from labeler.campaigns.service import check_name, get_campaign
 from labeler.errors import Conflict, NotFound
+from labeler.languages.texts import gettext as _
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 
@@ -85,6 +86,9 @@ def _free_name(session: Session, name: str) -> str:
         return check_name(session, name)
     except Conflict:
         raise Conflict(
-            f"Another campaign has the name {name.strip()!r} by now. Restore this one under "
-            "another name."
+            _(
+                "Another campaign has the name %(name)r by now. Restore this one under another "
+                "name.",
+                name=name.strip(),
+            )
         ) from None

@@ -18,6 +18,8 @@ from sqlalchemy.orm import Session
 from labeler.audit.log import NOBODY, Actor, record
 from labeler.database.engine import Database
 from labeler.errors import Conflict, NotFound
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from labeler.models.base import utc_now
 from labeler.models.campaigns import (
     Campaign,
@@ -47,7 +49,7 @@ TABLES = (
     CampaignChoice,
     Consensus,
 )
-GONE = "This campaign does not exist any more. Somebody else may have deleted it just now."
+GONE = mark("This campaign does not exist any more. Somebody else may have deleted it just now.")
 Progress = Callable[[int, int], None]
 
 
@@ -102,7 +104,9 @@ def mark_deleted(session: Session, campaign_id: int, by: Actor = NOBODY) -> Dele
     """
     campaign = _existing(session, campaign_id, lock=True)
     if campaign.active:
-        raise Conflict(f"The campaign {campaign.name!r} is active. Deactivate it first.")
+        raise Conflict(
+            _("The campaign %(name)r is active. Deactivate it first.", name=campaign.name)
+        )
     told = forecast_deletion(session, campaign_id)
     now = utc_now()
     campaign.archived_at = campaign.archived_at or now
@@ -194,5 +198,5 @@ def _existing(session: Session, campaign_id: int, *, lock: bool = False) -> Camp
         query = query.with_for_update(of=Campaign)
     campaign = session.scalar(query.execution_options(populate_existing=True))
     if campaign is None or campaign.deleted_at is not None:
-        raise NotFound(GONE)
+        raise NotFound(_(GONE))
     return campaign

@@ -10,6 +10,9 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
 from labeler.errors import InvalidInput, NotFound
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import ngettext, pgettext
 from labeler.models.images import Dataset, Image
 from labeler.models.subsets import Subset, SubsetImage
 from labeler.rules.image_selection_spec import ImageSelection
@@ -82,8 +85,11 @@ def check_sample(session: Session, dataset: Dataset, selection: ImageSelection) 
     available = count_selected(session, dataset, replace(selection, sample=None))
     if 0 < available < selection.sample:
         raise SampleTooLarge(
-            f"The other conditions select {available:,} images, so the sample has at most "
-            f"{available:,}."
+            ngettext(
+                "The other conditions select %(num)s image, so the sample has at most %(num)s.",
+                "The other conditions select %(num)s images, so the sample has at most %(num)s.",
+                available,
+            )
         )
 
 
@@ -97,16 +103,24 @@ def check_subset(session: Session, dataset: Dataset, selection: ImageSelection) 
         return
     subset = session.get(Subset, selection.subset)
     if subset is None:
-        raise UnusableSubset(f"There is no subset {selection.subset}.")
+        raise UnusableSubset(_("There is no subset %(number)s.", number=selection.subset))
     if subset.dataset_id != dataset.id:
         raise UnusableSubset(
-            f"The subset {subset.name!r} has images of the data set {subset.dataset.name!r}. "
-            f"Choose one of {dataset.name!r}."
+            _(
+                "The subset %(name)r has images of the data set %(other)r. Choose one of "
+                "%(dataset)r.",
+                name=subset.name,
+                other=subset.dataset.name,
+                dataset=dataset.name,
+            )
         )
     if not subset.is_frozen:
         raise UnusableSubset(
-            f"The subset {subset.name!r} is live, but a campaign keeps its images. Freeze it, and "
-            "choose the frozen one."
+            _(
+                "The subset %(name)r is live, but a campaign keeps its images. Freeze it, and "
+                "choose the frozen one.",
+                name=subset.name,
+            )
         )
 
 
@@ -161,8 +175,14 @@ def has_attribute(dataset: Dataset, name: str, wanted: bool) -> ColumnElement[bo
 
 def _attribute(dataset: Dataset, name: str) -> int:
     if name not in dataset.attribute_names:
-        available = ", ".join(dataset.attribute_names) or "none"
-        raise NotFound(f"{dataset.name!r} has no attribute {name!r}. It has: {available}.")
+        raise NotFound(
+            _(
+                "%(dataset)r has no attribute %(name)r. It has: %(available)s.",
+                dataset=dataset.name,
+                name=name,
+                available=", ".join(dataset.attribute_names) or pgettext("attributes", "none"),
+            )
+        )
     return dataset.attribute_names.index(name)
 
 
@@ -172,9 +192,16 @@ def _find_listed(session: Session, dataset: Dataset, filenames: Sequence[str]) -
     names = match_names(filenames, here, doubles=True)
     missing = [name for name in names if name not in here]
     if missing:
+        end = ", ..." if len(missing) > FAULTS_SHOWN else "."
+        names_shown = ", ".join(map(shown, missing[:FAULTS_SHOWN])) + end
         raise NotFound(
-            f"{len(missing)} of the {len(filenames)} listed images are not in {dataset.name!r}: "
-            f"{', '.join(map(shown, missing[:FAULTS_SHOWN]))}"
-            f"{', ...' if len(missing) > FAULTS_SHOWN else '.'}"
+            ngettext(
+                "%(missing)s of the %(num)s listed image is not in %(dataset)r: %(names)s",
+                "%(missing)s of the %(num)s listed images are not in %(dataset)r: %(names)s",
+                len(filenames),
+                missing=write_number(len(missing)),
+                dataset=dataset.name,
+                names=names_shown,
+            )
         )
     return set(names)

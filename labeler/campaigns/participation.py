@@ -17,12 +17,14 @@ from labeler.audit.log import NOBODY, Actor, record
 from labeler.campaigns.audience import may_label
 from labeler.database.engine import insert_or
 from labeler.errors import Conflict, InvalidInput, NotFound
+from labeler.languages.texts import gettext as _
 from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
 from labeler.models.campaigns import PARTICIPATION_STATUSES, Campaign, Participation
 from labeler.models.consensus import Gold, Skill
 from labeler.models.voting import Vote
 from labeler.rules.campaign_rules import Rules
+from labeler.statistics.annotator_flags import translate_finding
 
 MAX_REASON = 300
 _EVENTS = {"paused": "person_paused", "working": "person_resumed", "training": "person_to_qualify"}
@@ -34,7 +36,7 @@ class ParticipantStatus:
 
     `in_audience`: the person may label in the campaign. Without this, the status counts only once
     they are added. `by_rules`: no supervisor has set the status. `flags`: sentences that say what
-    looks wrong in the person's answers.
+    looks wrong in the person's answers. Sentences are in the language of the moment.
     """
 
     annotator_id: int
@@ -136,7 +138,10 @@ def pause_person(
     reason = reason.strip()
     if not 1 <= len(reason) <= MAX_REASON:
         raise InvalidInput(
-            f"Enter a reason of 1 to {MAX_REASON} characters. The person can read it."
+            _(
+                "Enter a reason of 1 to %(most)s characters. The person can read it.",
+                most=MAX_REASON,
+            )
         )
     set_status(session, campaign_id, annotator_id, "paused", by=by, reason=reason)
 
@@ -165,12 +170,14 @@ def send_to_qualification(session: Session, campaign_id: int, annotator_id: int,
     """
     if not _rules(session, campaign_id).training:
         raise Conflict(
-            "This campaign has no qualification. Set the number of qualification images in "
-            "its rules."
+            _(
+                "This campaign has no qualification. Set the number of qualification images in "
+                "its rules."
+            )
         )
     if not _has_gold(session, campaign_id):
         raise Conflict(
-            "The qualification needs gold questions, and this campaign has none. Add some first."
+            _("The qualification needs gold questions, and this campaign has none. Add some first.")
         )
     set_status(session, campaign_id, annotator_id, "training", by=by)
 
@@ -238,9 +245,11 @@ def _refuse_unknown(session: Session, campaign_id: int, annotator_id: int, statu
         allowed = ", ".join(PARTICIPATION_STATUSES)
         raise InvalidInput(f"{status!r} is not a status. Allowed: {allowed}.")
     if session.get(Campaign, campaign_id) is None:
-        raise NotFound(f"There is no campaign {campaign_id}.")
+        raise NotFound(_("There is no campaign %(number)s.", number=campaign_id))
     if session.get(Annotator, annotator_id) is None:
-        raise NotFound(f"The account with the number {annotator_id} does not exist.")
+        raise NotFound(
+            _("The account with the number %(number)s does not exist.", number=annotator_id)
+        )
 
 
 def _may_change(status: str, by: Actor, result: RoundResult | None) -> ColumnElement[bool] | None:
@@ -270,14 +279,14 @@ def _make_status(
     flags: Sequence[Sequence[str]] | None,
     first: str,
 ) -> ParticipantStatus:
-    sentences = [sentence for _, sentence in flags or []]
+    sentences = [translate_finding(sentence) for __, sentence in flags or []]
     if row is None:
         return ParticipantStatus(who, in_audience, first, "", True, None, sentences)
     return ParticipantStatus(
         who,
         in_audience,
         row.status,
-        row.reason,
+        translate_finding(row.reason),
         row.changed_by_id is None,
         row.changed_at,
         sentences,
@@ -287,7 +296,7 @@ def _make_status(
 def _rules(session: Session, campaign_id: int) -> Rules:
     rules = session.scalar(select(Campaign.rules).where(Campaign.id == campaign_id))
     if rules is None:
-        raise NotFound(f"There is no campaign {campaign_id}.")
+        raise NotFound(_("There is no campaign %(number)s.", number=campaign_id))
     return Rules.from_dict(rules)
 
 

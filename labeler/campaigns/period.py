@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from labeler.audit.log import NOBODY, Actor, record
 from labeler.campaigns.service import get_campaign, refuse_archived
 from labeler.errors import Conflict, InvalidInput
+from labeler.languages.texts import gettext as _
 from labeler.models.campaigns import Campaign
 
 
@@ -49,13 +50,19 @@ def refuse_unchangeable(campaign: Campaign, now: datetime) -> None:
     refuse_archived(campaign)
     if not campaign.active:
         raise Conflict(
-            f"The campaign {campaign.name!r} is not active, so its answers cannot be changed. "
-            "Activate it first."
+            _(
+                "The campaign %(name)r is not active, so its answers cannot be changed. Activate "
+                "it first.",
+                name=campaign.name,
+            )
         )
     if not is_changeable(campaign, now):
         raise Conflict(
-            f"The campaign {campaign.name!r} has ended, so its answers cannot be changed. Set a "
-            "later end first."
+            _(
+                "The campaign %(name)r has ended, so its answers cannot be changed. Set a later "
+                "end first.",
+                name=campaign.name,
+            )
         )
 
 
@@ -100,4 +107,4 @@ def check_period(starts_at: datetime | None, ends_at: datetime | None) -> None:
         InvalidInput: the start is not before the end.
     """
     if starts_at is not None and ends_at is not None and starts_at >= ends_at:
-        raise InvalidInput("The end must be later than the start. Change one of them.")
+        raise InvalidInput(_("The end must be later than the start. Change one of them."))

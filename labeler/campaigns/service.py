@@ -19,6 +19,8 @@ from labeler.campaigns.image_selection import (
 from labeler.consensus.store import add_rows
 from labeler.database.engine import Database
 from labeler.errors import Conflict, InvalidInput, NotFound
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
@@ -82,19 +84,25 @@ def add_campaign(
     lock = {"read": True, "of": Dataset}
     dataset = session.get(Dataset, dataset_id, with_for_update=lock, populate_existing=True)
     if dataset is None or dataset.deleted_at is not None:
-        raise NotFound(f"There is no data set {dataset_id}.")
+        raise NotFound(_("There is no data set %(number)s.", number=dataset_id))
     everything = plan.selection.is_everything
     if plan.selection.partitions and not list_partitions(session, dataset.id):
         raise InvalidInput(
-            f"No image of {dataset.name!r} has a partition. Leave the partition out, or put "
-            "list_eval_partition.txt beside the images and import them again."
+            _(
+                "No image of %(dataset)r has a partition. Leave the partition out, or put "
+                "list_eval_partition.txt beside the images and import them again.",
+                dataset=dataset.name,
+            )
         )
     check_subset(session, dataset, plan.selection)
     if not everything and not count_selected(session, dataset, plan.selection):
         raise InvalidInput(
-            f"These conditions select no image of {dataset.name!r}. Relax the partition, the "
-            "attributes or the list. Broken images and images that have not been checked are "
-            "never selected."
+            _(
+                "These conditions select no image of %(dataset)r. Relax the partition, the "
+                "attributes or the list. Broken images and images that have not been checked are "
+                "never selected.",
+                dataset=dataset.name,
+            )
         )
     campaign = Campaign(
         dataset_id=dataset_id,
@@ -305,7 +313,7 @@ def get_campaign(session: Session, campaign_id: int, *, lock: bool = False) -> C
         populate_existing=lock,
     )
     if campaign is None or campaign.deleted_at is not None:
-        raise NotFound(f"There is no campaign {campaign_id}.")
+        raise NotFound(_("There is no campaign %(number)s.", number=campaign_id))
     return campaign
 
 
@@ -316,7 +324,9 @@ def refuse_archived(campaign: Campaign) -> None:
         Conflict: it is archived.
     """
     if campaign.archived_at is not None:
-        raise Conflict(f"The campaign {campaign.name!r} is archived. Restore it first.")
+        raise Conflict(
+            _("The campaign %(name)r is archived. Restore it first.", name=campaign.name)
+        )
 
 
 def active_campaigns(session: Session) -> Sequence[Campaign]:
@@ -407,16 +417,22 @@ def check_name(session: Session, name: str) -> str:
     """
     name = name.strip()
     if not 1 <= len(name) <= MAX_NAME:
-        raise InvalidInput(f"Enter a name of 1 to {MAX_NAME} characters.")
+        raise InvalidInput(_("Enter a name of 1 to %(most)s characters.", most=MAX_NAME))
     taken = select(Campaign.id).where(Campaign.name == name, Campaign.archived_at.is_(None))
     if session.scalar(taken) is not None:
-        raise Conflict(f"A campaign with the name {name!r} exists already. Choose another name.")
+        raise Conflict(
+            _("A campaign with the name %(name)r exists already. Choose another name.", name=name)
+        )
     return name
 
 
 def _check_guideline(guideline: str) -> str:
     if len(guideline) > MAX_GUIDELINE:
         raise InvalidInput(
-            f"The guideline has {len(guideline):,} characters. The limit is {MAX_GUIDELINE:,}."
+            _(
+                "The guideline has %(count)s characters. The limit is %(most)s.",
+                count=write_number(len(guideline)),
+                most=write_number(MAX_GUIDELINE),
+            )
         )
     return without_default(guideline)

@@ -21,6 +21,8 @@ from labeler.audit.log import NOBODY, Actor, record
 from labeler.consensus.store import recount
 from labeler.csv_input import MAX_EXPLANATION, GoldLine, refuse_lines
 from labeler.errors import BrokenData, Conflict, InvalidInput, NotFound
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
 from labeler.models.accounts import Annotator
 from labeler.models.base import MAX_SMALL, utc_now
 from labeler.models.consensus import Consensus, Gold
@@ -92,7 +94,9 @@ def add_gold(
     wanted = {one.image_id: one for one in new}
     present = _lock_rows(session, campaign_id, list(wanted))
     if set(wanted) - present:
-        raise NotFound(f"There is no image {min(set(wanted) - present)} in this campaign.")
+        raise NotFound(
+            _("There is no image %(number)s in this campaign.", number=min(set(wanted) - present))
+        )
     before = {gold.image_id: gold for gold in _current(session, campaign_id, list(wanted))}
     same = {one.image_id for one in new if _is_same(before.get(one.image_id), one)}
     for image_id in before.keys() - same:
@@ -156,12 +160,16 @@ def restore_gold(
     """
     gold = _get(session, gold_id)
     if not _lock_rows(session, gold.campaign_id, [gold.image_id]):
-        raise NotFound(f"There is no image {gold.image_id} in this campaign any more.")
+        raise NotFound(
+            _("There is no image %(number)s in this campaign any more.", number=gold.image_id)
+        )
     session.refresh(gold)
     if gold.revoked_at is None:
         return gold
     if next(_current(session, gold.campaign_id, [gold.image_id]), None) is not None:
-        raise Conflict("The image has become another gold question since. Remove that one first.")
+        raise Conflict(
+            _("The image has become another gold question since. Remove that one first.")
+        )
     gold.revoked_at = None
     session.flush()
     recount(session, gold.campaign_id, [gold.image_id], now=now)
@@ -184,7 +192,7 @@ def load_gold(session: Session, gold_id: int) -> GoldStatus:
 def _get(session: Session, gold_id: int) -> Gold:
     gold = session.get(Gold, gold_id)
     if gold is None:
-        raise NotFound(f"Gold question {gold_id} does not exist.")
+        raise NotFound(_("Gold question %(number)s does not exist.", number=gold_id))
     return gold
 
 
@@ -268,9 +276,17 @@ def _recount(session: Session, campaign_id: int, image_ids: Sequence[int], now: 
 def _check(new: Iterable[NewGold]) -> None:
     for one in new:
         if one.label not in LABELS:
-            raise InvalidInput(f"{one.label!r} is not a label; allowed: {', '.join(LABELS)}.")
+            raise InvalidInput(
+                _(
+                    "%(given)r is not a label; allowed: %(allowed)s.",
+                    given=one.label,
+                    allowed=", ".join(LABELS),
+                )
+            )
         if len(one.explanation) > MAX_EXPLANATION:
-            raise InvalidInput(f"An explanation has at most {MAX_EXPLANATION} characters.")
+            raise InvalidInput(
+                _("An explanation has at most %(count)s characters.", count=MAX_EXPLANATION)
+            )
 
 
 def _is_same(gold: Gold | None, new: NewGold) -> bool:
@@ -311,16 +327,21 @@ def import_gold(
     ids = {row.filename: row.id for row in session.execute(images)}
     names = match_names(given, ids)
     foreign = [
-        Fault(line.number, f"{shown(name)} is not an image of this campaign")
+        Fault(line.number, _("%(name)s is not an image of this campaign", name=shown(name)))
         for line, name in zip(lines, names, strict=True)
         if name not in ids
     ]
     if len(foreign) == len(lines) > 1:
         some = session.scalar(_select_images(campaign_id, Image.filename).limit(1))
         raise BrokenData(
-            f"Nothing was imported. None of the {len(lines):,} images of the file is in this "
-            f"campaign: the file has {shown(given[0])}, the campaign has {some!r}. Choose the "
-            "campaign that the file belongs to."
+            _(
+                "Nothing was imported. None of the %(count)s images of the file is in this "
+                "campaign: the file has %(given)s, the campaign has %(some)r. Choose the "
+                "campaign that the file belongs to.",
+                count=write_number(len(lines)),
+                given=shown(given[0]),
+                some=some,
+            )
         )
     refuse_lines(foreign)
     new = [
@@ -385,8 +406,11 @@ def promote_unanimous(
     """
     if not 2 <= min_votes <= MAX_SMALL or count < 1:
         raise InvalidInput(
-            f"Enter at least 2 votes per image, at most {MAX_SMALL:,}, and a number of images of "
-            "at least 1."
+            _(
+                "Enter at least 2 votes per image, at most %(most)s, and a number of images of "
+                "at least 1.",
+                most=write_number(MAX_SMALL),
+            )
         )
     found = {
         label: _unanimous(campaign_id, label, min_votes).where(*_among(among, Consensus.image_id))

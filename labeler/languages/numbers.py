@@ -11,6 +11,7 @@ from labeler.languages.current import current_language
 
 # A day, by language. Others than these write it as their locale does.
 DAYS = {"en": "dd MMM yyyy", "de": "d. MMM yyyy", "it": "d MMM yyyy"}
+SHORT_DAYS = {"en": "dd MMM", "de": "d. MMM", "it": "d MMM"}
 _LOCALES = {"en": "en_GB"}
 WEEKDAYS = {"en": "EEE d MMM", "de": "EEE d. MMM", "it": "EEE d MMM"}
 
@@ -24,6 +25,12 @@ def write_number(value: float, decimals: int = 0) -> str:
 def write_day(moment: date) -> str:
     """Write a day, such as `30 Nov 2026`."""
     return format_date(moment, DAYS.get(current_language(), "medium"), locale=_locale())
+
+
+def write_short_day(moment: date) -> str:
+    """Write a day without its year, such as `30 Nov`."""
+    pattern = SHORT_DAYS.get(current_language(), SHORT_DAYS["it"])
+    return format_date(moment, pattern, locale=_locale())
 
 
 def write_minute(moment: datetime, seconds: bool = False) -> str:

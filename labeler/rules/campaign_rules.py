@@ -11,6 +11,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from labeler.rules.validation import (
+    NUMBER,
+    WHOLE_NUMBER,
+    YES_OR_NO,
     Problem,
     RuleError,
     check_number,
@@ -139,7 +142,7 @@ class Rules:
 
 _YES_NO = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
 _KINDS = {field.name: type(field.default) for field in fields(Rules)}
-_NEEDED = {bool: "yes or no", int: "a whole number", float: "a number"}
+_NEEDED = {bool: YES_OR_NO, int: WHOLE_NUMBER, float: NUMBER}
 
 
 def read_rules(texts: Mapping[str, str], base: Rules | None = None) -> Rules:

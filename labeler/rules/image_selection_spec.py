@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from labeler.languages.texts import mark
 from labeler.rules.validation import Problem, check_whole, known_fields, refuse_problems
 
 
@@ -47,7 +48,7 @@ class ImageSelection:
             yield check_whole("subset", self.subset, 1, 2**31 - 1)
         yield check_whole("seed", self.seed, 0, 2**31 - 1)
         if self.filenames == ():
-            yield Problem(field="filenames", given=[], needed="at least one name")
+            yield Problem(field="filenames", given=[], needed=mark("at least one name"))
 
     @property
     def is_everything(self) -> bool:

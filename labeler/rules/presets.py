@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from labeler.languages.texts import mark
 from labeler.rules.campaign_rules import Rules
 
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """Rules that are set together."""
+    """Rules that are set together. `title` and `sentence` are texts of the catalogues."""
 
     name: str
     title: str
@@ -37,21 +38,28 @@ _BY_PROBABILITY = {
 PRESETS = (
     Preset(
         "quick",
-        "Quick majority",
-        "People and model decide together, and the surer ones count more. A confident proposal can "
-        "outweigh a person. For large sets.",
+        mark("Quick majority"),
+        mark(
+            "People and model decide together, and the surer ones count more. A confident "
+            "proposal can outweigh a person. For large sets."
+        ),
         {**_BY_PROBABILITY, "named": False},
     ),
     Preset(
         "careful",
-        "Careful class",
-        "Asks again where a label is doubtful. A person has named every label. For most classes.",
+        mark("Careful class"),
+        mark(
+            "Asks again where a label is doubtful. A person has named every label. For most "
+            "classes."
+        ),
         {**_BY_PROBABILITY, "named": True},
     ),
     Preset(
         "research",
-        "Experiment with hidden suggestions",
-        "Five people judge every image and see no suggestion. For agreement that you publish.",
+        mark("Experiment with hidden suggestions"),
+        mark(
+            "Five people judge every image and see no suggestion. For agreement that you publish."
+        ),
         {
             "method": "majority",
             "required_votes": 5,

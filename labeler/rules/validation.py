@@ -6,6 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
+
+YES_OR_NO = mark("yes or no")
+WHOLE_NUMBER = mark("a whole number")
+NUMBER = mark("a number")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
@@ -14,7 +21,7 @@ class Problem:
     Attributes:
         field: the rule, or the part of a selection.
         given: the value.
-        needed: what is needed, without bounds, such as `a whole number`.
+        needed: what is needed, without bounds, such as `a whole number`, in English.
         bounds: the lowest and the highest value allowed, in the unit of the value.
         allowed: the words allowed, if there is a list of them.
     """
@@ -32,11 +39,12 @@ class Problem:
             scale: factor of the bounds, 100 if the value is shown in percent.
         """
         if self.allowed:
-            return f"allowed are {', '.join(self.allowed)}"
+            return _("allowed are %(words)s", words=", ".join(self.allowed))
+        needed = _(self.needed)
         if self.bounds is None:
-            return f"{self.needed} is needed"
+            return _("%(needed)s is needed", needed=needed)
         low, high = (f"{scale * bound:.10g}" for bound in self.bounds)
-        return f"{self.needed} from {low} to {high} is needed"
+        return _("%(needed)s from %(low)s to %(high)s is needed", needed=needed, low=low, high=high)
 
     def sentence(self, scale: float = 1) -> str:
         """Return `requirement` as a sentence."""
@@ -44,7 +52,12 @@ class Problem:
         return f"{text[0].upper()}{text[1:]}."
 
     def __str__(self) -> str:
-        return f"{self.field} is {self.given!r}; {self.requirement()}"
+        return _(
+            "%(field)s is %(given)r; %(requirement)s",
+            field=self.field,
+            given=self.given,
+            requirement=self.requirement(),
+        )
 
 
 class RuleError(ValueError):
@@ -83,16 +96,16 @@ def check_word(name: str, value: Any, allowed: tuple[str, ...]) -> Problem | Non
 
 
 def check_yes_no(name: str, value: Any) -> Problem | None:
-    return None if isinstance(value, bool) else Problem(field=name, given=value, needed="yes or no")
+    return None if isinstance(value, bool) else Problem(field=name, given=value, needed=YES_OR_NO)
 
 
 def check_whole(name: str, value: Any, low: int, high: int) -> Problem | None:
     if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
         return None
-    return Problem(field=name, given=value, needed="a whole number", bounds=(low, high))
+    return Problem(field=name, given=value, needed=WHOLE_NUMBER, bounds=(low, high))
 
 
 def check_number(name: str, value: Any, low: float, high: float) -> Problem | None:
     if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
         return None
-    return Problem(field=name, given=value, needed="a number", bounds=(low, high))
+    return Problem(field=name, given=value, needed=NUMBER, bounds=(low, high))

@@ -23,6 +23,8 @@ from labeler.adjudication.service import (
 from labeler.campaigns.service import get_campaign
 from labeler.errors import SidelightError
 from labeler.jobs import kinds
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, ngettext
 from labeler.models.base import MAX_ID
 from labeler.models.consensus import Decision
 from labeler.models.images import Image
@@ -32,7 +34,7 @@ from labeler.rules.validation import read_whole
 from labeler.web import access, request_fields
 from labeler.web.context import Page, account, actor, db, render
 from labeler.web.current_campaign import campaign, campaign_or_none
-from labeler.web.formatting import format_percent, plural
+from labeler.web.formatting import answer_word, format_percent
 from labeler.web.images import image_address
 from labeler.web.person_name import PersonName, name_person
 from rotation.data.labels import LABELS
@@ -42,7 +44,12 @@ SHOWN = 40
 IN_STRIP = 12  # waiting images that are shown small
 MAX_SKIPPED = 50
 WIDTH, HEIGHT = 356, 436  # the room for the image, in pixels
-ORDERS = {"oldest": "longest waiting first", "votes": "most votes first"}
+ORDERS = ("oldest", "votes")
+# The statuses of an image that is not contested, each in a sentence.
+NOT_CONTESTED = {
+    "open": mark("This image is open. It does not wait for a decision."),
+    "agreed": mark("This image is agreed. It does not wait for a decision."),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +210,7 @@ def undo_decision(decision_id: int) -> Response:
     with db().write() as session:
         undone = adjudication.undo_decision(session, decision_id, actor())
         kinds.refresh_all_images.queue(session, undone.campaign_id, account().id)
-    flash("The decision has been undone. The votes count again.", "success")
+    flash(_("The decision has been undone. The votes count again."), "success")
     undecided = _address("adjudication.case", undone.campaign_id, image_id=undone.image_id)
     return redirect(request_fields.way_back(undecided), 303)
 
@@ -272,23 +279,42 @@ def _scaled_image(image: Image) -> ScaledImage:
 def _reason(found: Case, rules: Rules) -> str:
     """Say in a sentence why the image is contested, or why it is not."""
     row, answers = found.consensus, Counter(one.vote.answer for one in found.votes)
-    counted = f"{len(found.votes)} {plural(len(found.votes), 'vote')}"
     if found.decision is not None:
-        by = name_person(found.decided_by).text if found.decided_by else "Somebody"
-        return f"{by} has decided: {_decided_label(found.decision)}."
+        by = name_person(found.decided_by).text if found.decided_by else _("Somebody")
+        decision = answer_word(_decided_label(found.decision))
+        return _("%(name)s has decided: %(decision)s.", name=by, decision=decision)
     if row.status != "contested":
-        return f"This image is {row.status}. It does not wait for a decision."
+        return _(NOT_CONTESTED[row.status])
     if rules.method == "majority":
-        return f"After {counted} no label has more votes than each other answer."
+        return ngettext(
+            "After %(num)s vote no label has more votes than each other answer.",
+            "After %(num)s votes no label has more votes than each other answer.",
+            len(found.votes),
+        )
     chances = dict(zip(LABELS, (row.p_left, row.p_center, row.p_right), strict=True))
     label = max(chances, key=chances.__getitem__)
-    needed = f"{format_percent(chances[label])}, and {format_percent(rules.threshold)} is needed"
+    said = {
+        "label": answer_word(label),
+        "chance": format_percent(chances[label]),
+        "needed": format_percent(rules.threshold),
+    }
     if len(answers) == 1 and label in answers:
-        return (
-            f"All {counted} say {label}, from people who are often wrong or repeat suggestions. "
-            f"So {label} has a probability of {needed}."
+        return ngettext(
+            "The only vote says %(label)s, from a person who is often wrong or repeats "
+            "suggestions. So %(label)s has a probability of %(chance)s, and %(needed)s is needed.",
+            "All %(num)s votes say %(label)s, from people who are often wrong or repeat "
+            "suggestions. So %(label)s has a probability of %(chance)s, and %(needed)s is needed.",
+            len(found.votes),
+            **said,
         )
-    return f"After {counted} the likeliest label, {label}, has a probability of {needed}."
+    return ngettext(
+        "After %(num)s vote the likeliest label, %(label)s, has a probability of %(chance)s, and "
+        "%(needed)s is needed.",
+        "After %(num)s votes the likeliest label, %(label)s, has a probability of %(chance)s, and "
+        "%(needed)s is needed.",
+        len(found.votes),
+        **said,
+    )
 
 
 def _vote_row(one: CaseVote) -> VoteRow:
@@ -300,13 +326,14 @@ def _vote_row(one: CaseVote) -> VoteRow:
 
 def describe_suggestion(vote: Vote) -> str:
     """Say in words which suggestion the person saw."""
+    label = answer_word(vote.shown_label or "")
     if vote.planted:
-        return f"deliberately wrong suggestion: {vote.shown_label}"
+        return _("deliberately wrong suggestion: %(label)s", label=label)
     if vote.mode == "grid":
-        return f"verified many images: {vote.shown_label}"
+        return _("verified many images: %(label)s", label=label)
     if vote.shown_label is not None:
-        return f"suggestion: {vote.shown_label}"
-    return "suggestion hidden on purpose" if vote.withheld_label else "no suggestion"
+        return _("suggestion: %(label)s", label=label)
+    return _("suggestion hidden on purpose") if vote.withheld_label else _("no suggestion")
 
 
 def _probabilities(found: Case) -> tuple[LabelProbability, ...]:

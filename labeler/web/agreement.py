@@ -11,6 +11,9 @@ from flask import Blueprint
 from sqlalchemy.orm import Session
 
 from labeler.accounts import service as accounts
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, ngettext, pgettext
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Estimate
@@ -25,7 +28,14 @@ from rotation.data.labels import LABELS
 
 bp = Blueprint("agreement", __name__, url_prefix="/admin")
 # Words for a kappa or alpha from this value on: J. R. Landis, G. G. Koch, Biometrics 33, 1977.
-STRENGTHS = ((0.8, "almost perfect"), (0.6, "substantial"), (0.4, "moderate"), (0.2, "fair"))
+STRENGTHS = (
+    (0.8, mark("This value is almost perfect.")),
+    (0.6, mark("This value is substantial.")),
+    (0.4, mark("This value is moderate.")),
+    (0.2, mark("This value is fair.")),
+)
+WEAKEST = mark("This value is slight at most.")
+KRIPPENDORFF = mark("Krippendorff’s alpha")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,35 +99,37 @@ def anchoring_measures(found: Mapping[str, Any]) -> list[Measure]:
     follows = format_share(found["following"])
     return [
         Measure(
-            "Agrees with a suggestion that is shown",
+            _("Agrees with a suggestion that is shown"),
             format_share(found["shown"], found["shown_n"]),
-            "Share of the answers given beside a suggestion. Deliberately wrong "
-            "suggestions and answers from “Verify many images” are left out.",
+            _(
+                "Share of the answers given beside a suggestion. Deliberately wrong "
+                "suggestions and answers from “Verify many images” are left out."
+            ),
         ),
         Measure(
-            "Agrees with a proposal that is hidden",
+            _("Agrees with a proposal that is hidden"),
             format_share(found["blind"], found["blind_n"]),
-            "Share of the answers given while the proposal was hidden on purpose.",
+            _("Share of the answers given while the proposal was hidden on purpose."),
         ),
-        Measure("Difference", apart, _difference_meaning(apart, found), -1.0),
-        Measure("Copy rate", follows, _copy_rate_meaning(follows), -1.0),
+        Measure(_("Difference"), apart, _difference_meaning(apart, found), -1.0),
+        Measure(_("Copy rate"), follows, _copy_rate_meaning(follows), -1.0),
     ]
 
 
 def inserted_measure(values: Sequence[float] | None, n: int) -> Measure:
     """Return how often inserted wrong suggestions were repeated."""
-    meaning = (
+    meaning = _(
         "Share of the deliberately wrong suggestions, beside gold questions, that were repeated."
     )
     if values is None:
-        meaning = "Not known yet: no gold question with a wrong suggestion has been answered."
-    return Measure("Repeats a wrong suggestion", format_share(values, n), meaning)
+        meaning = _("Not known yet: no gold question with a wrong suggestion has been answered.")
+    return Measure(_("Repeats a wrong suggestion"), format_share(values, n), meaning)
 
 
 def side_measure(found: Mapping[str, Any]) -> Measure:
     """Return whether people prefer a side of the screen."""
     bias = format_share(found["bias"], found["plain_n"] + found["mirrored_n"])
-    return Measure("Prefers the left of the screen", bias, _side_meaning(bias, found), -1.0)
+    return Measure(_("Prefers the left of the screen"), bias, _side_meaning(bias, found), -1.0)
 
 
 def _page(session: Session, campaign: Campaign) -> AgreementPage:
@@ -147,18 +159,23 @@ def _page(session: Session, campaign: Campaign) -> AgreementPage:
 def _alpha(found: Mapping[str, Any]) -> Measure:
     alpha = format_number(found["alpha"], found["alpha_images"])
     if alpha is None:
-        meaning = "Not known yet: no image has two answers that name a label."
-        return Measure("Krippendorff\u2019s alpha", None, meaning)
-    meaning = (
-        "1 means perfect agreement and 0 means no more agreement than by chance. This value is "
-        f"{_strength(alpha.estimate)}. It is computed from {found['alpha_images']:,} images "
-        "with at least two answers. “Unsure” counts as no answer."
+        meaning = _("Not known yet: no image has two answers that name a label.")
+        return Measure(_(KRIPPENDORFF), None, meaning)
+    sentences = (
+        _("1 means perfect agreement and 0 means no more agreement than by chance."),
+        _strength(alpha.estimate),
+        ngettext(
+            "It is computed from %(num)s image with at least two answers.",
+            "It is computed from %(num)s images with at least two answers.",
+            found["alpha_images"],
+        ),
+        _("“Unsure” counts as no answer."),
     )
-    return Measure("Krippendorff\u2019s alpha", alpha, meaning)
+    return Measure(_(KRIPPENDORFF), alpha, " ".join(sentences))
 
 
 def _strength(value: float) -> str:
-    return next((word for least, word in STRENGTHS if value >= least), "slight at most")
+    return _(next((said for least, said in STRENGTHS if value >= least), WEAKEST))
 
 
 def _kappa(session: Session, found: Mapping[str, Any]) -> HeatMap | None:
@@ -166,16 +183,20 @@ def _kappa(session: Session, found: Mapping[str, Any]) -> HeatMap | None:
         return None
     people = accounts.people_by_id(session, found["people"])
     names = [name_person(people[annotator_id]) for annotator_id in found["people"]]
-    return kappa_heat_map("Cohen’s kappa of each pair of people", names, found["matrix"])
+    return kappa_heat_map(_("Cohen’s kappa of each pair of people"), names, found["matrix"])
 
 
 def _kappa_words(found: Mapping[str, Any]) -> str:
     if not found["pairs"]:
-        return "Not known yet: no two people have labelled ten of the same images."
-    return (
-        f"The median is {format_decimal(found['median'])} over {found['pairs']:,} pairs of the "
-        f"{len(found['people'])} people with the most votes. A pale row shows a person who "
-        "answers differently from everybody else."
+        return _("Not known yet: no two people have labelled ten of the same images.")
+    return ngettext(
+        "The median is %(median)s over %(num)s pair of the %(people)s people with the most votes. "
+        "A pale row shows a person who answers differently from everybody else.",
+        "The median is %(median)s over %(num)s pairs of the %(people)s people with the most votes. "
+        "A pale row shows a person who answers differently from everybody else.",
+        found["pairs"],
+        median=format_decimal(found["median"]),
+        people=write_number(len(found["people"])),
     )
 
 
@@ -183,47 +204,57 @@ def _proposal(found: Mapping[str, Any]) -> HeatMap | None:
     if not found["n"]:
         return None
     rows = list(zip(LABELS, found["counts"], strict=True))
-    return share_heat_map("Proposals compared with agreed labels", "Agreed", LABELS, rows)
+    return share_heat_map(
+        _("Proposals compared with agreed labels"), pgettext("label", "Agreed"), LABELS, rows
+    )
 
 
 def _proposal_words(found: Mapping[str, Any], uses_model: bool) -> str:
     right = format_share(found["right"], found["n"])
     if right is None:
-        return "Not known yet: no image with a nearly certain label has a proposal."
-    words = (
-        f"The proposal is right for {right.text} of {found['n']:,} images whose label is nearly "
-        "certain."
+        return _("Not known yet: no image with a nearly certain label has a proposal.")
+    words = ngettext(
+        "The proposal is right for %(share)s of %(num)s image whose label is nearly certain.",
+        "The proposal is right for %(share)s of %(num)s images whose label is nearly certain.",
+        found["n"],
+        share=right.text,
     )
-    if uses_model:
-        words += (
-            " This overstates the accuracy, because in this campaign the model’s proposal "
-            "counts towards the label. The agreement of people who did not see the proposal "
-            "(below) does not have this bias."
-        )
-    return words
+    if not uses_model:
+        return words
+    bias = _(
+        "This overstates the accuracy, because in this campaign the model’s proposal counts "
+        "towards the label. The agreement of people who did not see the proposal (below) does "
+        "not have this bias."
+    )
+    return f"{words} {bias}"
 
 
 def _inserted(found: Mapping[str, Any]) -> list[Measure]:
     followed, base = format_share(found["followed"], found["n"]), format_share(found["base"])
     if followed is None:
-        why = "Not known yet: nobody has answered a gold question with a wrong suggestion."
-        return [Measure("Repeats a wrong suggestion", None, why)]
+        why = _("Not known yet: nobody has answered a gold question with a wrong suggestion.")
+        return [Measure(_("Repeats a wrong suggestion"), None, why)]
     return [
         Measure(
-            "Repeats a wrong suggestion",
+            _("Repeats a wrong suggestion"),
             followed,
-            "Share of deliberately wrong suggestions, beside gold questions, that people repeated.",
+            _(
+                "Share of deliberately wrong suggestions, beside gold questions, that people "
+                "repeated."
+            ),
         ),
         Measure(
-            "Makes the same error without it",
+            _("Makes the same error without it"),
             base,
-            "Share of people who gave the same wrong answer without seeing a suggestion.",
+            _("Share of people who gave the same wrong answer without seeing a suggestion."),
         ),
         Measure(
-            "Copy rate",
+            _("Copy rate"),
             format_share(found["following"]),
-            "Estimated share that copied the suggestion, after subtracting the people who "
-            "would have made this error anyway.",
+            _(
+                "Estimated share that copied the suggestion, after subtracting the people who "
+                "would have made this error anyway."
+            ),
             -1.0,
         ),
     ]
@@ -245,41 +276,52 @@ def _people(session: Session, campaign_id: int) -> list[CopyRateRow]:
 
 def _difference_meaning(apart: Share | None, found: Mapping[str, Any]) -> str:
     if apart is None:
-        lacking = "seen" if not found["shown_n"] else "hidden"
-        return (
-            f"Not known yet: there is no answer with a proposal that was {lacking}. The "
-            "campaign must show proposals for some images and hide them for others."
+        if not found["shown_n"]:
+            return _(
+                "Not known yet: there is no answer with a proposal that was seen. The campaign "
+                "must show proposals for some images and hide them for others."
+            )
+        return _(
+            "Not known yet: there is no answer with a proposal that was hidden. The campaign "
+            "must show proposals for some images and hide them for others."
         )
     if not apart.sure_not_zero:
-        return "The interval contains 0, so showing the suggestion has no proven effect."
-    more = "more" if apart.estimate > 0 else "less"
-    return f"People agree with a proposal {more} often when they see it than when it is hidden."
+        return _("The interval contains 0, so showing the suggestion has no proven effect.")
+    if apart.estimate > 0:
+        return _("People agree with a proposal more often when they see it than when it is hidden.")
+    return _("People agree with a proposal less often when they see it than when it is hidden.")
 
 
 def _copy_rate_meaning(follows: Share | None) -> str:
     if follows is None:
-        return "Not known yet: this needs the difference above."
+        return _("Not known yet: this needs the difference above.")
     if follows.low > 0:
-        return (
+        return _(
             "Estimated share of the answers beside a suggestion that would have been different "
             "without it."
         )
-    return "The interval contains 0, so possibly nobody copies suggestions."
+    return _("The interval contains 0, so possibly nobody copies suggestions.")
 
 
 def _side_meaning(bias: Share | None, found: Mapping[str, Any]) -> str:
     if bias is None:
-        return (
+        return _(
             "Not known: images must be shown both mirrored and not mirrored to tell a habit of "
             "the hand from the light. Turn on mirrored images in the rules of the campaign."
         )
-    views = (
-        f"From {found['plain_n']:,} images shown as they are and {found['mirrored_n']:,} shown "
-        "mirrored. "
-    )
     if not bias.sure_not_zero:
-        return views + "The interval contains 0, so no preference is proven."
-    side = "left" if bias.estimate > 0 else "right"
-    return views + (
-        f"People choose the {side} of the screen too often, wherever the light comes from."
+        finding = _("The interval contains 0, so no preference is proven.")
+    elif bias.estimate > 0:
+        finding = _(
+            "People choose the left of the screen too often, wherever the light comes from."
+        )
+    else:
+        finding = _(
+            "People choose the right of the screen too often, wherever the light comes from."
+        )
+    views = _(
+        "From %(plain)s images shown as they are and %(mirrored)s shown mirrored.",
+        plain=write_number(found["plain_n"]),
+        mirrored=write_number(found["mirrored_n"]),
     )
+    return f"{views} {finding}"

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session
 
 from labeler.accounts.groups import list_groups
 from labeler.accounts.service import list_people
+from labeler.languages.texts import ngettext
 from labeler.web.campaign_forms import CampaignForm, Choice
-from labeler.web.formatting import plural
 from labeler.web.person_name import by_name
 
 
@@ -31,7 +31,12 @@ def audience_choices(session: Session, form: CampaignForm) -> AudienceChoices:
     groups = [
         Choice(
             str(one.group.id),
-            f"{one.group.name} ({one.members:,} {plural(one.members, 'member')})",
+            ngettext(
+                "%(name)s (%(num)s member)",
+                "%(name)s (%(num)s members)",
+                one.members,
+                name=one.group.name,
+            ),
             "yes" if one.group.id in form.groups else "",
         )
         for one in list_groups(session)

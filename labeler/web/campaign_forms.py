@@ -11,7 +11,7 @@ from flask import request
 from sqlalchemy.orm import Session
 
 from labeler.campaigns.audience import Audience
-from labeler.campaigns.default_guideline import DEFAULT_GUIDELINE
+from labeler.campaigns.default_guideline import default_guideline
 from labeler.campaigns.image_selection import (
     SampleTooLarge,
     UnusableSubset,
@@ -21,6 +21,9 @@ from labeler.campaigns.period import check_period
 from labeler.campaigns.service import MAX_GUIDELINE, MAX_NAME, CampaignPlan
 from labeler.csv_input import read_filenames
 from labeler.errors import BrokenData, Conflict, InvalidInput, NotFound, SidelightError
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, pgettext
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
 from labeler.rules.campaign_rules import Rules
@@ -76,7 +79,7 @@ class CampaignForm:
     """
 
     name: str = ""
-    guideline: str = DEFAULT_GUIDELINE
+    guideline: str = field(default_factory=default_guideline)
     rules: dict[str, str] = field(default_factory=lambda: rule_texts(Rules()))
     partitions: set[str] = field(default_factory=set)
     attributes: dict[str, str] = field(default_factory=dict)
@@ -98,7 +101,7 @@ class CampaignForm:
     def faults(self) -> list[Fault]:
         """The problems in the order of the fields on the page."""
         order = [name for name in _LABELS if name in self.problems]
-        return [Fault(name, _LABELS[name], self.problems[name]) for name in order]
+        return [Fault(name, _(_LABELS[name]), self.problems[name]) for name in order]
 
     @property
     def wrong_rules(self) -> bool:
@@ -144,7 +147,7 @@ class CampaignForm:
             FormError: only chosen people may, and nobody is chosen.
         """
         if self.restricted and not (self.people or self.groups):
-            self.problems["audience"] = "Choose at least one person or group."
+            self.problems["audience"] = _("Choose at least one person or group.")
             raise FormError(self.problems)
         return Audience(self.restricted, self.people, self.groups)
 
@@ -154,14 +157,14 @@ class CampaignForm:
         try:
             time = datetime.fromisoformat(text.strip())
         except ValueError:
-            self.problems[name] = "Enter a date and a time, such as 2026-12-01T09:00."
+            self.problems[name] = _("Enter a date and a time, such as 2026-12-01T09:00.")
             return None
         if time.tzinfo is None:
             time = time.replace(tzinfo=request_fields.find_zone(self.zone))
         try:
             return time.astimezone(UTC)
         except OverflowError:  # the first and the last day that there is
-            self.problems[name] = "Enter a year between 2 and 9998."
+            self.problems[name] = _("Enter a year between 2 and 9998.")
             return None
 
     def selection(self) -> ImageSelection:
@@ -189,15 +192,16 @@ class CampaignForm:
     def check_guideline(self) -> None:
         """Add a problem if the guideline is too long to be stored or shown."""
         if len(self.guideline) > MAX_GUIDELINE:
-            self.problems["guideline"] = (
-                f"The guideline has {len(self.guideline):,} characters. The limit is "
-                f"{MAX_GUIDELINE:,}."
+            self.problems["guideline"] = _(
+                "The guideline has %(count)s characters. The limit is %(most)s.",
+                count=write_number(len(self.guideline)),
+                most=write_number(MAX_GUIDELINE),
             )
 
     def _plain_problems(self) -> dict[str, str]:
         problems = {}
         if not 1 <= len(self.name.strip()) <= MAX_NAME:
-            problems["name"] = f"Enter a name of 1 to {MAX_NAME} characters."
+            problems["name"] = _("Enter a name of 1 to %(most)s characters.", most=MAX_NAME)
         return problems
 
     def _rules(self) -> Rules | None:
@@ -237,25 +241,25 @@ class CampaignForm:
             return None
         number = read_whole(text)
         if number is None:
-            self.problems[name] = "Enter a whole number."
+            self.problems[name] = _("Enter a whole number.")
         return number
 
 
 _LABELS = {
-    "dataset": "Data set",
-    "name": "Name",
-    "selection": "Images",
-    "partitions": "Partition",
-    "sample": "Random sample",
-    "seed": "Seed of the random sample",
-    "attributes": "Attributes",
-    "subset": "Only images of a subset",
-    "filenames": "Only images in a list",
+    "dataset": mark("Data set"),
+    "name": mark("Name"),
+    "selection": mark("Images"),
+    "partitions": mark("Partition"),
+    "sample": mark("Random sample"),
+    "seed": mark("Seed of the random sample"),
+    "attributes": mark("Attributes"),
+    "subset": mark("Only images of a subset"),
+    "filenames": mark("Only images in a list"),
     **{name: field.label for name, field in FIELDS.items()},
-    "guideline": "Guideline",
-    "starts": "Start",
-    "ends": "End",
-    "audience": "Who may label",
+    "guideline": mark("Guideline"),
+    "starts": mark("Start"),
+    "ends": mark("End"),
+    "audience": mark("Who may label"),
 }
 
 
@@ -302,7 +306,7 @@ def stored_form(campaign: Campaign, audience: Audience) -> CampaignForm:
     """Return the form of a stored campaign."""
     return CampaignForm(
         name=campaign.name,
-        guideline=campaign.guideline or DEFAULT_GUIDELINE,
+        guideline=campaign.guideline or default_guideline(),
         rules=rule_texts(campaign.parsed_rules),
         starts=_time_text(campaign.starts_at),
         ends=_time_text(campaign.ends_at),
@@ -347,20 +351,29 @@ def describe_selection(selection: ImageSelection, subset: str = "") -> str:
         subset: the name of its subset.
     """
     if selection.is_everything:
-        return "all images"
+        return _("all images")
     parts = []
     if selection.partitions:
-        parts.append(" or ".join(PARTITIONS.get(one, str(one)) for one in selection.partitions))
+        names = [PARTITIONS.get(one, str(one)) for one in selection.partitions]
+        parts.append(f" {pgettext('partitions', 'or')} ".join(names))
     parts += [
-        f"{'' if wanted else 'not '}{name.replace('_', ' ')}"
+        name.replace("_", " ")
+        if wanted
+        else _("not %(attribute)s", attribute=name.replace("_", " "))
         for name, wanted in selection.attributes.items()
     ]
     if selection.subset is not None:
-        parts.append(f"of the subset {subset or selection.subset}")
+        parts.append(_("of the subset %(name)s", name=subset or selection.subset))
     if selection.filenames is not None:
-        parts.append(f"from a list of {len(selection.filenames):,}")
+        parts.append(_("from a list of %(count)s", count=write_number(len(selection.filenames))))
     if selection.sample is not None:
-        parts.append(f"{selection.sample:,} at random (seed {selection.seed})")
+        parts.append(
+            _(
+                "%(count)s at random (seed %(seed)s)",
+                count=write_number(selection.sample),
+                seed=selection.seed,
+            )
+        )
     return ", ".join(parts)
 
 

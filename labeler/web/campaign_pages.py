@@ -12,6 +12,9 @@ from sqlalchemy.orm import Session
 from labeler.campaigns import image_selection
 from labeler.campaigns.audience import count_audience
 from labeler.images.datasets import list_datasets
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import pgettext
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
@@ -179,11 +182,11 @@ def campaign_page(
     """Return the page of a campaign, with the form as it is stored or as it was sent."""
     done = campaign_progress.campaign_progress(session, found.id)
     counts = {  # and the status of the images behind the number
-        "images": (done.images, "selected"),
-        "agreed": (done.agreed, "agreed"),
-        "contested": (done.contested, "contested"),
-        "open": (done.open, "open"),
-        "votes": (done.votes, ""),
+        _("images"): (done.images, "selected"),
+        pgettext("images", "agreed"): (done.agreed, "agreed"),
+        pgettext("images", "contested"): (done.contested, "contested"),
+        pgettext("images", "open"): (done.open, "open"),
+        _("votes"): (done.votes, ""),
     }
     dataset = session.get_one(Dataset, found.dataset_id)
     basis = cost_basis(session, dataset.id, done.images)
@@ -221,7 +224,7 @@ def _subset_name(session: Session, found: Campaign) -> str:
 
 def _statistic(found: Campaign, word: str, count: int, status: str) -> Statistic:
     address = url_for("image_browser.images", campaign=found.id, status=status) if status else ""
-    return Statistic(word, f"{count:,}", address)
+    return Statistic(word, write_number(count), address)
 
 
 def _limits(found: Campaign) -> CampaignLimits:

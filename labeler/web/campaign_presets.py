@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from labeler.consensus.cost import Cost, Span, forecast_cost
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import ngettext
 from labeler.proposals.runs import current_run
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.presets import PRESETS, find_preset
@@ -14,7 +17,6 @@ from labeler.rules.validation import RuleError
 from labeler.statistics.intervals import Interval, wilson
 from labeler.web import request_fields
 from labeler.web.campaign_rule_fields import parse_rules, rule_texts
-from labeler.web.formatting import plural
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,16 @@ class CostBasis:
     def sentence(self) -> str:
         """Say on which model the forecast is based."""
         if self.model is None:
-            return (
+            return _(
                 "No model has been measured on this data set yet. The fewer votes are those with a "
                 "good model from the start, the more those without any."
             )
-        low, high = (f"{100 * limit:.0f}" for limit in (self.model.low, self.model.high))
-        return f"The model of run {self.run_id} is right on {low} to {high} % of the images."
+        return _(
+            "The model of run %(run)s is right on %(low)s to %(high)s %% of the images.",
+            run=self.run_id,
+            low=write_number(100 * self.model.low),
+            high=write_number(100 * self.model.high),
+        )
 
 
 def cost_basis(session: Session, dataset_id: int, images: int) -> CostBasis:
@@ -74,8 +80,8 @@ def preset_choices(texts: dict[str, str], basis: CostBasis) -> list[PresetChoice
     return [
         PresetChoice(
             one.name,
-            one.title,
-            one.sentence,
+            _(one.title),
+            _(one.sentence),
             _forecast(one.applied(rules or Rules()), basis),
             one == followed,
         )
@@ -93,11 +99,17 @@ def describe_cost(cost: Cost) -> str:
     """Write a cost as `1,310 to 2,300 votes, about 1 to 2 hours of work, up to 9 contested`."""
     low, high = (max(1, round(hours * 60)) for hours in cost.hours)
     if high < 90:
-        unit = plural(high, "minute")
+        time = ngettext(
+            "about %(span)s minute of work",
+            "about %(span)s minutes of work",
+            high,
+            span=_from_to(Span(low, high)),
+        )
     else:
-        low, high, unit = max(1, round(low / 60)), round(high / 60), "hours"
-    votes = f"{_from_to(cost.votes)} {plural(cost.votes.high, 'vote')}"
-    return f"{votes}, about {_from_to(Span(low, high))} {unit} of work, {_contested(cost)}"
+        low, high = max(1, round(low / 60)), round(high / 60)
+        time = _("about %(span)s hours of work", span=_from_to(Span(low, high)))
+    votes = ngettext("%(span)s vote", "%(span)s votes", cost.votes.high, span=_from_to(cost.votes))
+    return f"{votes}, {time}, {_contested(cost)}"
 
 
 def apply_preset(texts: dict[str, str], name: str) -> None:
@@ -113,13 +125,22 @@ def _forecast(rules: Rules, basis: CostBasis) -> str:
 
 def _contested(cost: Cost) -> str:
     if cost.contested.high == 0:
-        return "hardly any contested image"
-    number = _from_to(cost.contested) if cost.contested.low else f"up to {cost.contested.high:,}"
-    return f"{number} contested {plural(cost.contested.high, 'image')}"
+        return _("hardly any contested image")
+    if cost.contested.low:
+        return ngettext(
+            "%(span)s contested image",
+            "%(span)s contested images",
+            cost.contested.high,
+            span=_from_to(cost.contested),
+        )
+    return ngettext(
+        "up to %(num)s contested image", "up to %(num)s contested images", cost.contested.high
+    )
 
 
 def _from_to(span: Span) -> str:
-    return f"{span.low:,}" if span.low == span.high else f"{span.low:,} to {span.high:,}"
+    low, high = write_number(span.low), write_number(span.high)
+    return low if span.low == span.high else _("%(low)s to %(high)s", low=low, high=high)
 
 
 def _rules_or_none(texts: dict[str, str]) -> Rules | None:

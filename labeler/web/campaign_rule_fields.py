@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from flask import request
 
+from labeler.languages.texts import mark
 from labeler.rules.campaign_rules import Rules, read_rules, write_rule
 from labeler.rules.validation import RuleError
 from labeler.web import request_fields
@@ -16,7 +17,7 @@ Choices = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class RuleField:
-    """The field of a rule.
+    """The field of a rule. Its texts are texts of the catalogues.
 
     Parameters:
         name: of the rule, as in `Rules`.
@@ -43,171 +44,195 @@ class RuleGroup:
 
 GROUPS = (
     RuleGroup(
-        "Who sees what",
+        mark("Who sees what"),
         (
             RuleField(
                 "proposals",
                 "word",
-                "Show the model's suggestions",
-                "“Mixed” lets you measure how much suggestions influence people.",
+                mark("Show the model's suggestions"),
+                mark("“Mixed” lets you measure how much suggestions influence people."),
                 (
-                    ("mixed", "Mixed: hidden for some images"),
-                    ("shown", "Always shown"),
-                    ("hidden", "Always hidden"),
+                    ("mixed", mark("Mixed: hidden for some images")),
+                    ("shown", mark("Always shown")),
+                    ("hidden", mark("Always hidden")),
                 ),
             ),
             RuleField(
                 "blind_share",
                 "percent",
-                "Hide suggestions for (%)",
-                "Share of the images without a suggestion if suggestions are mixed. It is "
-                "drawn for each person.",
+                mark("Hide suggestions for (%%)"),
+                mark(
+                    "Share of the images without a suggestion if suggestions are mixed. It is "
+                    "drawn for each person."
+                ),
             ),
             RuleField(
                 "mirror_views",
                 "yes",
-                "Show half of the images mirrored",
-                "Cancels out a habit of pressing one side. Answers are stored for the "
-                "image as it is.",
+                mark("Show half of the images mirrored"),
+                mark(
+                    "Cancels out a habit of pressing one side. Answers are stored for the "
+                    "image as it is."
+                ),
             ),
         ),
     ),
     RuleGroup(
-        "When an image is finished",
+        mark("When an image is finished"),
         (
             RuleField(
                 "method",
                 "word",
-                "Stopping rule",
-                "“Probability” weighs each answer by how reliable the person has been. It asks "
-                "for more answers only where the label is doubtful.",
-                (("posterior", "Probability"), ("majority", "A fixed number of votes")),
+                mark("Stopping rule"),
+                mark(
+                    "“Probability” weighs each answer by how reliable the person has been. It asks "
+                    "for more answers only where the label is doubtful."
+                ),
+                (("posterior", mark("Probability")), ("majority", mark("A fixed number of votes"))),
             ),
             RuleField(
                 "required_votes",
                 "whole",
-                "Votes needed",
-                "With a fixed number: the number of votes per image. With probability: the "
-                "smallest number of votes for a label.",
+                mark("Votes needed"),
+                mark(
+                    "With a fixed number: the number of votes per image. With probability: the "
+                    "smallest number of votes for a label."
+                ),
             ),
             RuleField(
                 "threshold",
                 "percent",
-                "Certain enough at (%)",
-                "An image is finished when one label is at least this probable.",
+                mark("Certain enough at (%%)"),
+                mark("An image is finished when one label is at least this probable."),
             ),
             RuleField(
                 "vote_cap",
                 "whole",
-                "Largest number of votes",
-                "An image that has this many votes and no label is contested. A supervisor "
-                "decides.",
+                mark("Largest number of votes"),
+                mark(
+                    "An image that has this many votes and no label is contested. A supervisor "
+                    "decides."
+                ),
             ),
             RuleField(
                 "use_model",
                 "yes",
-                "Count the model's proposal as a first opinion",
-                "Saves votes if the model's probabilities are right.",
+                mark("Count the model's proposal as a first opinion"),
+                mark("Saves votes if the model's probabilities are right."),
             ),
             RuleField(
                 "named",
                 "yes",
-                "A person must have named the label",
-                "If not ticked, a confident proposal can outweigh a person. This needs the "
-                "fewest votes and trusts the model most.",
+                mark("A person must have named the label"),
+                mark(
+                    "If not ticked, a confident proposal can outweigh a person. This needs the "
+                    "fewest votes and trusts the model most."
+                ),
             ),
             RuleField(
                 "audit_share",
                 "percent",
-                "Audit share (%)",
-                "Share of the images, drawn at random, that get the largest number of "
-                "votes anyway. They show how good early labels are.",
+                mark("Audit share (%%)"),
+                mark(
+                    "Share of the images, drawn at random, that get the largest number of "
+                    "votes anyway. They show how good early labels are."
+                ),
             ),
         ),
     ),
     RuleGroup(
-        "Gold questions and qualification",
+        mark("Gold questions and qualification"),
         (
             RuleField(
                 "gold_first",
                 "whole",
-                "Gold questions among the first 20",
-                "Images with a known answer. They look like all others and show how well a "
-                "person judges.",
+                mark("Gold questions among the first 20"),
+                mark(
+                    "Images with a known answer. They look like all others and show how well a "
+                    "person judges."
+                ),
             ),
             RuleField(
                 "gold_rate",
                 "percent",
-                "Gold questions later (%)",
-                "Share of all images after the first 20.",
+                mark("Gold questions later (%%)"),
+                mark("Share of all images after the first 20."),
             ),
             RuleField(
                 "planted_share",
                 "percent",
-                "Gold questions with a wrong suggestion (%)",
-                "Shows who copies suggestions. Not used if suggestions are always hidden.",
+                mark("Gold questions with a wrong suggestion (%%)"),
+                mark("Shows who copies suggestions. Not used if suggestions are always hidden."),
             ),
             RuleField(
                 "min_gold",
                 "percent",
-                "Pause below (%)",
-                "People who are clearly right on fewer gold questions than this are paused.",
+                mark("Pause below (%%)"),
+                mark("People who are clearly right on fewer gold questions than this are paused."),
             ),
             RuleField(
                 "training",
                 "whole",
-                "Qualification images",
-                "Gold questions that people answer, with feedback, before they start. 0: "
-                "no qualification.",
+                mark("Qualification images"),
+                mark(
+                    "Gold questions that people answer, with feedback, before they start. 0: "
+                    "no qualification."
+                ),
             ),
             RuleField(
                 "tries",
                 "whole",
-                "Tries per qualification image",
-                "1 or 2. With 2, people read the note of the gold question after a wrong answer "
-                "or “Unsure”, and try once more before they see the label.",
+                mark("Tries per qualification image"),
+                mark(
+                    "1 or 2. With 2, people read the note of the gold question after a wrong "
+                    "answer or “Unsure”, and try once more before they see the label."
+                ),
             ),
             RuleField(
                 "pass_share",
                 "percent",
-                "Qualification passed at (%)",
-                "Share of right answers in a round. Below it, another round follows.",
+                mark("Qualification passed at (%%)"),
+                mark("Share of right answers in a round. Below it, another round follows."),
             ),
         ),
     ),
     RuleGroup(
-        "Model",
+        mark("Model"),
         (
             RuleField(
                 "retrain_votes",
                 "whole",
-                "Train again after (votes)",
-                "Smallest number of new votes. The first model needs 15 votes. 0: train "
-                "only on request.",
+                mark("Train again after (votes)"),
+                mark(
+                    "Smallest number of new votes. The first model needs 15 votes. 0: train "
+                    "only on request."
+                ),
             ),
             RuleField(
                 "retrain_share",
                 "percent",
-                "And after this growth (%)",
-                "New votes as a share of the votes so far. It keeps large campaigns from "
-                "training all the time.",
+                mark("And after this growth (%%)"),
+                mark(
+                    "New votes as a share of the votes so far. It keeps large campaigns from "
+                    "training all the time."
+                ),
             ),
         ),
     ),
     RuleGroup(
-        "Order",
+        mark("Order"),
         (
             RuleField(
                 "order",
                 "word",
-                "Which images come first",
-                "Images of equal priority come in random order.",
+                mark("Which images come first"),
+                mark("Images of equal priority come in random order."),
                 (
-                    ("breadth", "Images with the fewest votes"),
-                    ("random", "Random order"),
-                    ("uncertain", "Images that help the model most, then the least certain"),
-                    ("contested", "Images on which people disagree"),
-                    ("mixed", "Random mix of fewest votes, least certain and disagreement"),
+                    ("breadth", mark("Images with the fewest votes")),
+                    ("random", mark("Random order")),
+                    ("uncertain", mark("Images that help the model most, then the least certain")),
+                    ("contested", mark("Images on which people disagree")),
+                    ("mixed", mark("Random mix of fewest votes, least certain and disagreement")),
                 ),
             ),
         ),

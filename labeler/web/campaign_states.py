@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response
 from labeler.campaigns import archive as archiving
 from labeler.campaigns import service as campaigns
 from labeler.errors import Conflict
+from labeler.languages.texts import gettext as _
 from labeler.web import access, confirmation, request_fields
 from labeler.web.campaign_questions import ask_activation, ask_archiving, ask_deactivation
 from labeler.web.confirmation import Undo
@@ -29,8 +30,10 @@ def activate(campaign_id: int) -> Response | tuple[str, int]:
     with db().write() as session:
         was_active = campaigns.get_campaign(session, campaign_id).active
         found = campaigns.activate_campaign(session, campaign_id, actor())
-    undo = Undo(_address("deactivate", campaign_id), f"Undo: deactivate {found.name}")
-    said = f"{found.name} is now active. People are assigned its images."
+    undo = Undo(
+        _address("deactivate", campaign_id), _("Undo: deactivate %(name)s", name=found.name)
+    )
+    said = _("%(name)s is now active. People are assigned its images.", name=found.name)
     return _back(campaign_id, said, None if was_active else undo)
 
 
@@ -46,8 +49,13 @@ def deactivate(campaign_id: int) -> Response | tuple[str, int]:
     with db().write() as session:
         was_active = campaigns.get_campaign(session, campaign_id).active
         found = campaigns.deactivate_campaign(session, campaign_id, actor())
-    undo = Undo(_address("activate", campaign_id), f"Undo: activate {found.name} again")
-    said = f"{found.name} is no longer active. People can still answer the images they have."
+    undo = Undo(
+        _address("activate", campaign_id), _("Undo: activate %(name)s again", name=found.name)
+    )
+    said = _(
+        "%(name)s is no longer active. People can still answer the images they have.",
+        name=found.name,
+    )
     return _back(campaign_id, said, undo if was_active else None)
 
 
@@ -59,8 +67,10 @@ def pause(campaign_id: int) -> Response:
         campaigns.pause_campaign(session, campaign_id, actor())
     return _back(
         campaign_id,
-        "The campaign is paused. Nobody gets new images. People can still answer the images "
-        "they already have.",
+        _(
+            "The campaign is paused. Nobody gets new images. People can still answer the images "
+            "they already have."
+        ),
     )
 
 
@@ -70,7 +80,7 @@ def resume(campaign_id: int) -> Response:
     """Assign images of a campaign again."""
     with db().write() as session:
         campaigns.resume_campaign(session, campaign_id, actor())
-    return _back(campaign_id, "The campaign continues. People get new images again.")
+    return _back(campaign_id, _("The campaign continues. People get new images again."))
 
 
 @bp.post("/archive")
@@ -83,8 +93,11 @@ def archive(campaign_id: int) -> Response | tuple[str, int]:
     with db().write() as session:
         was_active = campaigns.get_campaign(session, campaign_id).active
         found = archiving.archive_campaign(session, campaign_id, actor())
-    undo = Undo(_address("restore", campaign_id), f"Undo: restore {found.name}")
-    said = f"{found.name} is archived." + (" It is no longer active." if was_active else "")
+    undo = Undo(_address("restore", campaign_id), _("Undo: restore %(name)s", name=found.name))
+    if was_active:
+        said = _("%(name)s is archived. It is no longer active.", name=found.name)
+    else:
+        said = _("%(name)s is archived.", name=found.name)
     return _back(campaign_id, said, undo)
 
 
@@ -99,7 +112,7 @@ def restore(campaign_id: int) -> Response:
     except Conflict as error:
         flash(error.message, "error")
         return redirect(url_for("campaigns.campaign", campaign_id=campaign_id), 303)
-    return _back(campaign_id, f"{found.name} is restored. It is not active.")
+    return _back(campaign_id, _("%(name)s is restored. It is not active.", name=found.name))
 
 
 def _address(view: str, campaign_id: int) -> str:

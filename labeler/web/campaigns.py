@@ -18,6 +18,8 @@ from labeler.consensus.forecast import forecast_rules
 from labeler.errors import Conflict, InvalidInput, NotFound, SidelightError
 from labeler.images.datasets import get_dataset, list_datasets
 from labeler.jobs import kinds
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, ngettext
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
 from labeler.progress import campaign_progress
@@ -48,7 +50,7 @@ from labeler.web.errors import always_json, wants_json
 from labeler.web.markdown import render as markdown
 
 bp = Blueprint("campaigns", __name__, url_prefix="/admin")
-OTHER_DATASET = "You have chosen another data set. Check which images of it you want."
+OTHER_DATASET = mark("You have chosen another data set. Check which images of it you want.")
 AT_ONCE = 5_000  # images that are added at once; more are added by the background worker
 
 
@@ -106,7 +108,7 @@ def try_campaign() -> tuple[str, int] | Response:
             form = sent_form()
             form.check_guideline()
             return _tried(form, None, CostBasis(0))
-        dataset, form, _ = _sent(session)
+        dataset, form, __ = _sent(session)
         selected = _count(session, dataset, form)
         form.check_guideline()
         if not wants_json():
@@ -230,7 +232,7 @@ def fill_campaign(campaign_id: int) -> Response:
     with db().write() as session:
         campaigns.get_campaign(session, campaign_id)
         kinds.fill_campaign.queue(session, campaign_id, account().id)
-    return _back(campaign_id, "The missing images are being added.")
+    return _back(campaign_id, _("The missing images are being added."))
 
 
 @bp.get("/campaigns/<id:campaign_id>/state")
@@ -256,7 +258,7 @@ def _checked_plan(dataset: Dataset, form: CampaignForm, is_other: bool) -> Campa
         plan = form.plan()
     problems = dict(form.problems)
     if is_other:
-        problems["dataset"] = OTHER_DATASET
+        problems["dataset"] = _(OTHER_DATASET)
     if message := _sample_problem(dataset, form):
         problems["sample"] = message
     form.problems = problems
@@ -289,9 +291,21 @@ def _create(dataset_id: int, plan: CampaignPlan, form: CampaignForm | None = Non
     if size < AT_ONCE:
         campaigns.fill_campaign(db(), made.id)
         return _back(
-            made.id, f"{made.name} has been created. Nobody can label in it until you activate it."
+            made.id,
+            _(
+                "%(name)s has been created. Nobody can label in it until you activate it.",
+                name=made.name,
+            ),
         )
-    return _back(made.id, f"{made.name} has been created. Its {size:,} images are being added.")
+    return _back(
+        made.id,
+        ngettext(
+            "%(name)s has been created. Its %(num)s image is being added.",
+            "%(name)s has been created. Its %(num)s images are being added.",
+            size,
+            name=made.name,
+        ),
+    )
 
 
 def _set_period_and_audience(session: Session, found: Campaign, form: CampaignForm) -> None:
@@ -326,15 +340,17 @@ def _edit(
         if changed:
             kinds.refresh_all_images.queue(session, campaign_id, account().id)
     if not changed:
-        return _back(campaign_id, "Your changes have been saved.")
+        return _back(campaign_id, _("Your changes have been saved."))
     new = rules.as_dict()
     fields = {rule: write_rule(value) for rule, value in former.items() if value != new[rule]}
     address = url_for("campaigns.restore_rules", campaign_id=campaign_id)
     return _back(
         campaign_id,
-        "Your changes have been saved. The labels of all images are now computed again with "
-        "the new rules.",
-        Undo(address, "Undo: set the earlier rules again", fields),
+        _(
+            "Your changes have been saved. The labels of all images are now computed again with "
+            "the new rules."
+        ),
+        Undo(address, _("Undo: set the earlier rules again"), fields),
     )
 
 
@@ -347,7 +363,7 @@ def _dataset(session: Session, number: int) -> Dataset:
     """Return the data set of that number. 0: the active one, else the first."""
     found = list_datasets(session)
     if not found:
-        raise NotFound("There are no images yet. An admin adds them on the page “Data sets”.")
+        raise NotFound(_("There are no images yet. An admin adds them on the page “Data sets”."))
     return get_dataset(session, number) if number else found[0]
 
 

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Session
 
 from labeler.campaigns import service as campaigns
 from labeler.errors import NotFound
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, pgettext
 from labeler.models.campaigns import Campaign
 from labeler.web import request_fields
 from labeler.web.context import db
@@ -30,7 +32,7 @@ PAGES = {
     "people.people": "people.people",
     "person": "person.show",
 }
-NO_CAMPAIGN = "No campaign is active. Choose one on the page “Campaigns”."
+NO_CAMPAIGN = mark("No campaign is active. Choose one on the page “Campaigns”.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def campaign_menu() -> CampaignMenu:
         if chosen is None and number:  # an archived one is looked at by its address only
             chosen = _existing(session, number)
         query = links(chosen) if chosen else {}
-        name = chosen.name if chosen else "none"
+        name = chosen.name if chosen else pgettext("campaign", "none")
         choices = [
             CampaignLink(one.name, _address(endpoint, one), one is chosen, one.active)
             for one in found
@@ -139,7 +141,7 @@ def campaign(session: Session) -> Campaign:
     """
     found = campaign_or_none(session)
     if found is None:
-        raise NotFound(NO_CAMPAIGN)
+        raise NotFound(_(NO_CAMPAIGN))
     return found
 
 

@@ -15,6 +15,9 @@ from werkzeug.wrappers import Response
 from labeler.gold.service import count_gold
 from labeler.images import datasets
 from labeler.labels import ANSWERS
+from labeler.languages.numbers import write_day, write_number, write_short_day
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, ngettext, pgettext, translate
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.progress import campaign_progress
@@ -23,12 +26,13 @@ from labeler.progress.campaign_progress import CampaignProgress
 from labeler.progress.throughput import PERIODS, Forecast, Throughput
 from labeler.proposals import runs
 from labeler.proposals.runs import current_run
+from labeler.statistics.intervals import Interval
 from labeler.web import access, current_campaign, first_steps, request_fields
 from labeler.web.browser_cookies import time_zone
 from labeler.web.context import Page, db, render
 from labeler.web.current_campaign import links
 from labeler.web.first_steps import Checklist, checklist
-from labeler.web.formatting import Statistic, format_duration, format_whole, plural
+from labeler.web.formatting import Statistic, answer_word, format_duration, format_whole
 from labeler.web.jobs import JobRow, list_open_jobs
 from labeler.web.plots import Plot, draw_columns
 from labeler.web.progress import CountRow
@@ -36,10 +40,15 @@ from labeler.web.proposals import RunRow, RunState, run_row, run_state
 from rotation.data.labels import LABELS
 
 bp = Blueprint("dashboard", __name__, url_prefix="/admin")
-PERIOD_WORDS = {"10min": "10 minutes", "hour": "hour", "day": "day"}
+PERIOD_LINKS = {"10min": mark("per 10 minutes"), "hour": mark("per hour"), "day": mark("per day")}
+PLOT_TITLES = {
+    "10min": mark("Votes per 10 minutes"),
+    "hour": mark("Votes per hour"),
+    "day": mark("Votes per day"),
+}
+ENDS = mark("Without breaks, the campaign ends at %(end)s.")
+ENDS_BY = mark("Without breaks, the campaign ends at %(end)s, or at %(late)s at the latest.")
 TICK_EVERY = {"10min": 6, "hour": 12, "day": 7}  # columns between two ticks
-TICK_FORMAT = {"10min": "%H:%M", "hour": "%d %b %H:%M", "day": "%d %b"}
-_LATEST = "Without breaks, the campaign ends at {}, or at {} at the latest."
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,7 @@ def overview_page() -> tuple[str, int]:
     with db().read() as session:
         campaign = current_campaign.campaign_or_none(session)
         if campaign is None:
-            return render(OverviewPage(utc_now(), "Overview", first_steps=checklist(session)))
+            return render(OverviewPage(utc_now(), _("Overview"), first_steps=checklist(session)))
         return render(_overview(session, campaign, utc_now()))
 
 
@@ -140,9 +149,9 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
         active_people=active,
         forecast=_forecast(done, forecast, active, now),
         labels=_expectations(done, run.metrics.get("mean_probabilities") if run else None),
-        answers=[CountRow(answer, done.answers.get(answer, 0)) for answer in ANSWERS],
+        answers=[CountRow(answer_word(one), done.answers.get(one, 0)) for one in ANSWERS],
         throughput=_plot(pace, period, zone),
-        periods=[PeriodLink(code, f"per {PERIOD_WORDS[code]}", code == period) for code in PERIODS],
+        periods=[PeriodLink(code, _(PERIOD_LINKS[code]), code == period) for code in PERIODS],
         run=run_row(run) if run else None,
         latest=run_row(latest) if latest and latest is not run else None,
         jobs=list_open_jobs(session),
@@ -156,45 +165,62 @@ def _statistics(campaign: Campaign, done: CampaignProgress, gold: int) -> list[S
         return url_for("image_browser.images", **links(campaign), **wanted)
 
     return [
-        Statistic("votes", f"{done.votes:,}"),
-        Statistic("agreed", f"{done.agreed:,}", behind(status="agreed")),
-        Statistic("contested", f"{done.contested:,}", behind(status="contested")),
-        Statistic("open", f"{done.open:,}", behind(status="open")),
-        Statistic("gold questions", f"{gold:,}", behind(gold="yes")),
+        Statistic(_("votes"), write_number(done.votes)),
+        Statistic(pgettext("images", "agreed"), write_number(done.agreed), behind(status="agreed")),
+        Statistic(
+            pgettext("images", "contested"),
+            write_number(done.contested),
+            behind(status="contested"),
+        ),
+        Statistic(pgettext("images", "open"), write_number(done.open), behind(status="open")),
+        Statistic(_("gold questions"), write_number(gold), behind(gold="yes")),
     ]
 
 
 def _forecast(done: CampaignProgress, forecast: Forecast, active: int, now: datetime) -> list[str]:
     """Write the forecast: the votes needed, the pace, and the end."""
     if not done.images:
-        return ["The campaign has no images yet."]
+        return [_("The campaign has no images yet.")]
     if not done.open:
-        return ["All images are finished."]
+        return [_("All images are finished.")]
     each = forecast.needed.estimate / done.open
+    needed = {"votes": format_whole(forecast.needed), "each": write_number(each, 1)}
     said = [
-        f"{'About ' if forecast.needed.low < forecast.needed.high else ''}"
-        f"{format_whole(forecast.needed)} more votes are needed, {each:.1f} for each open image."
+        _("About %(votes)s more votes are needed, %(each)s for each open image.", **needed)
+        if forecast.needed.low < forecast.needed.high
+        else _("%(votes)s more votes are needed, %(each)s for each open image.", **needed)
     ]
     if forecast.hours is None:
         return [
             *said,
-            "There were no votes in the last hours, so the remaining time cannot be estimated.",
+            _("There were no votes in the last hours, so the remaining time cannot be estimated."),
         ]
-    hours, pace = forecast.hours, forecast.per_hour
-    low, middle, high = map(format_duration, (hours.low, hours.estimate, hours.high))
-    interval = f" The 95 % interval is {low} to {high}." if low != high else ""
-    said.append(
-        f"At the pace of the last hours, {pace.estimate:,.0f} votes per hour, this takes "
-        f"{middle} of work.{interval}"
-    )
+    said.append(_work_left(forecast.hours, forecast.per_hour))
     if not active:
-        said.append("Nobody is working right now.")
-    elif hours.high < 12:
-        end, late = (now + timedelta(hours=value) for value in (hours.estimate, hours.high))
-        known = f"{end:%H:%M}" == f"{late:%H:%M}"
-        text = "Without breaks, the campaign ends at {}." if known else _LATEST
-        said.append(Markup(text).format(_clock(end), _clock(late)))  # nosec B704  # a constant
+        said.append(_("Nobody is working right now."))
+    elif forecast.hours.high < 12:
+        said.append(_end(now, forecast.hours))
     return said
+
+
+def _work_left(hours: Interval, pace: Interval) -> str:
+    low, middle, high = map(format_duration, (hours.low, hours.estimate, hours.high))
+    said = _(
+        "At the pace of the last hours, %(pace)s votes per hour, this takes %(time)s of work.",
+        pace=write_number(pace.estimate),
+        time=middle,
+    )
+    if low == high:
+        return said
+    interval = _("The 95 %% interval is %(low)s to %(high)s.", low=low, high=high)
+    return f"{said} {interval}"
+
+
+def _end(now: datetime, hours: Interval) -> Markup:
+    end, late = (now + timedelta(hours=value) for value in (hours.estimate, hours.high))
+    known = f"{end:%H:%M}" == f"{late:%H:%M}"
+    text = Markup(translate(ENDS if known else ENDS_BY))  # nosec B704  # a text of the site
+    return text % {"end": _clock(end), "late": _clock(late)}
 
 
 def _clock(moment: datetime) -> Markup:
@@ -211,21 +237,55 @@ def _expectations(done: CampaignProgress, expected: dict[str, float] | None) -> 
 
 def _plot(pace: Throughput, period: str, zone: tzinfo) -> Plot:
     """Draw the throughput. Days are those of the time zone, and the browser writes other times."""
-    word, n = PERIOD_WORDS[period], len(pace.starts)
+    n = len(pace.starts)
     starts = [start.astimezone(zone) for start in pace.starts]
     utc = " (UTC)" if zone is UTC else ""
     ticks = [
-        (place, f"{starts[place]:{TICK_FORMAT[period]}}")
+        (place, _tick(starts[place], period))
         for place in range((n - 1) % TICK_EVERY[period], n, TICK_EVERY[period])
     ]
-    total, most = sum(pace.counts), max(pace.counts)
-    form = "%d %b %Y" if period == "day" else "%d %b %Y, %H:%M"
+    along = pgettext("axis", "day") + utc if period == "day" else _("time of day (UTC)")
     return draw_columns(
-        (f"Votes per {word}", f"day{utc}" if period == "day" else "time of day (UTC)"),
-        f"{total:,} {plural(total, 'vote')} in all, at most {most:,} per {word}.",
+        (_(PLOT_TITLES[period]), along),
+        _plot_summary(sum(pace.counts), max(pace.counts), period),
         pace.counts,
-        [f"{start:{form}}" for start in starts],
+        [write_day(one) if period == "day" else _moment(one) for one in starts],
         ticks,
-        (f"From{utc}", "Votes"),
+        (pgettext("time", "From") + utc, _("Votes")),
         () if period == "day" else pace.starts,
+    )
+
+
+def _tick(start: datetime, period: str) -> str:
+    if period == "10min":
+        return f"{start:%H:%M}"
+    day = write_short_day(start)
+    return day if period == "day" else f"{day} {start:%H:%M}"
+
+
+def _moment(start: datetime) -> str:
+    return f"{write_day(start)}, {start:%H:%M}"
+
+
+def _plot_summary(total: int, most: int, period: str) -> str:
+    highest = write_number(most)
+    if period == "10min":
+        return ngettext(
+            "%(num)s vote in all, at most %(most)s per 10 minutes.",
+            "%(num)s votes in all, at most %(most)s per 10 minutes.",
+            total,
+            most=highest,
+        )
+    if period == "hour":
+        return ngettext(
+            "%(num)s vote in all, at most %(most)s per hour.",
+            "%(num)s votes in all, at most %(most)s per hour.",
+            total,
+            most=highest,
+        )
+    return ngettext(
+        "%(num)s vote in all, at most %(most)s per day.",
+        "%(num)s votes in all, at most %(most)s per day.",
+        total,
+        most=highest,
     )

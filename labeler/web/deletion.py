@@ -16,6 +16,9 @@ from labeler.images import deletion as dataset_deletion
 from labeler.images.datasets import campaigns_of
 from labeler.images.deletion import DatasetForecast
 from labeler.jobs import deletion, kinds
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, ngettext
 from labeler.models.campaigns import Campaign
 from labeler.web import access, confirmation, request_fields
 from labeler.web.context import Link, Page, account, actor, db, render, render_problem
@@ -28,12 +31,15 @@ bp = Blueprint("deletion", __name__, url_prefix="/admin")
 class DeletionPage(Page):
     """What goes, and the form to confirm it.
 
-    `what`: "campaign" or "data set". `statistics`: what goes, in numbers. `exports`: links that
-    save it before. `stays`: what is not deleted. `hindrance`: why it cannot be deleted now.
+    `title`, `lead`, `label`: the heading, what the page does, and what the field asks for.
+    `statistics`: what goes, in numbers. `exports`: links that save it before. `stays`: what is not
+    deleted. `hindrance`: why it cannot be deleted now.
     """
 
     template = "deletion/delete.html"
-    what: str
+    title: str
+    lead: str
+    label: str
     name: str
     statistics: list[Statistic]
     exports: Sequence[Link]
@@ -52,7 +58,7 @@ def confirm_campaign(campaign_id: int) -> tuple[str, int]:
 
 @bp.post("/campaigns/<id:campaign_id>/delete")
 @access.only("admin")
-@access.asks_password("delete a campaign", "campaigns.campaigns")
+@access.asks_password(mark("delete a campaign"), "campaigns.campaigns")
 def delete_campaign(campaign_id: int) -> Response:
     """Delete a campaign with all its votes, for good. The background worker deletes the rows."""
     page = _campaign_page(campaign_id)
@@ -61,7 +67,14 @@ def delete_campaign(campaign_id: int) -> Response:
     with db().write() as session:
         told = deletion.mark_campaign(session, campaign_id, actor())
         kinds.delete_campaign.queue(session, campaign_id, account().id)
-    confirmation.tell(f"The campaign {told.name} and its {told.votes:,} votes are deleted.")
+    confirmation.tell(
+        ngettext(
+            "The campaign %(name)s and its %(num)s vote are deleted.",
+            "The campaign %(name)s and its %(num)s votes are deleted.",
+            told.votes,
+            name=told.name,
+        )
+    )
     return redirect(url_for("campaigns.campaigns"), 303)
 
 
@@ -74,7 +87,7 @@ def confirm_dataset(dataset_id: int) -> tuple[str, int]:
 
 @bp.post("/data-sets/<id:dataset_id>/delete")
 @access.only("admin")
-@access.asks_password("delete a data set", "images.datasets")
+@access.asks_password(mark("delete a data set"), "images.datasets")
 def delete_dataset(dataset_id: int) -> Response:
     """Delete a data set with its campaigns and votes, for good. Its files stay."""
     page = _dataset_page(dataset_id)
@@ -83,7 +96,13 @@ def delete_dataset(dataset_id: int) -> Response:
     with db().write() as session:
         told = deletion.mark_dataset(session, dataset_id, actor())
         kinds.delete_dataset.queue(session, dataset_id, account().id)
-    confirmation.tell(f"The data set {told.name} is deleted. Its files stay in {told.path}")
+    confirmation.tell(
+        _(
+            "The data set %(name)s is deleted. Its files stay in %(path)s",
+            name=told.name,
+            path=told.path,
+        )
+    )
     return redirect(url_for("images.datasets"), 303)
 
 
@@ -92,7 +111,7 @@ def _refusal(page: DeletionPage) -> SidelightError | None:
     if page.hindrance:
         return Conflict(page.hindrance)
     if request_fields.text("name").strip() != page.name:
-        return InvalidInput(f"Enter the name {page.name} to confirm.")
+        return InvalidInput(_("Enter the name %(name)s to confirm.", name=page.name))
     return None
 
 
@@ -101,22 +120,26 @@ def _campaign_page(campaign_id: int) -> DeletionPage:
         told = campaign_deletion.forecast_deletion(session, campaign_id)
         exports = _exports(campaigns.get_campaign(session, campaign_id))
     numbers = {
-        "votes": told.votes,
-        "people who gave them": told.people,
-        "images in the campaign": told.images,
-        "gold questions": told.gold,
-        "decisions": told.decisions,
-        "images in hand": told.held,
+        _("votes"): told.votes,
+        _("people who gave them"): told.people,
+        _("images in the campaign"): told.images,
+        _("gold questions"): told.gold,
+        _("decisions"): told.decisions,
+        _("images in hand"): told.held,
     }
     return DeletionPage(
-        "campaign",
+        _("Delete the campaign %(name)s", name=told.name),
+        _("This deletes the campaign with all that belongs to it. It cannot be undone."),
+        _("Name of the campaign, to confirm"),
         told.name,
         _statistics(numbers),
         exports,
-        "The image files, the accounts and other campaigns stay. The deletion stays in the audit "
-        "log.",
+        _(
+            "The image files, the accounts and other campaigns stay. The deletion stays in the "
+            "audit log."
+        ),
         url_for("campaigns.campaign", campaign_id=campaign_id),
-        f"{told.name} is active. Deactivate it first." if told.active else "",
+        _("%(name)s is active. Deactivate it first.", name=told.name) if told.active else "",
     )
 
 
@@ -126,19 +149,24 @@ def _dataset_page(dataset_id: int) -> DeletionPage:
         found = campaigns_of(session, dataset_id)
         exports = [link for one in found for link in _exports(one)]
     numbers = {
-        "images": told.images,
-        "campaigns": told.campaigns,
-        "votes": told.votes,
-        "people who gave them": told.people,
-        "model runs": told.runs,
+        _("images"): told.images,
+        _("campaigns"): told.campaigns,
+        _("votes"): told.votes,
+        _("people who gave them"): told.people,
+        _("model runs"): told.runs,
     }
     return DeletionPage(
-        "data set",
+        _("Delete the data set %(name)s", name=told.name),
+        _("This deletes the data set with all that belongs to it. It cannot be undone."),
+        _("Name of the data set, to confirm"),
         told.name,
         _statistics(numbers),
         exports,
-        f"The image files stay in {told.path}. The accounts and other data sets stay. The deletion "
-        "stays in the audit log.",
+        _(
+            "The image files stay in %(path)s. The accounts and other data sets stay. The "
+            "deletion stays in the audit log.",
+            path=told.path,
+        ),
         url_for("images.datasets"),
         _hindrance_of(told),
     )
@@ -146,18 +174,32 @@ def _dataset_page(dataset_id: int) -> DeletionPage:
 
 def _hindrance_of(told: DatasetForecast) -> str:
     if told.active:
-        return f"Its campaign {', '.join(told.active)} is active. Deactivate it first."
+        return ngettext(
+            "Its campaign %(names)s is active. Deactivate it first.",
+            "Its campaigns %(names)s are active. Deactivate them first.",
+            len(told.active),
+            names=", ".join(told.active),
+        )
     if told.importing:
-        return f"The import of {told.name} has not ended. Wait until it has ended, or cancel it."
+        return _(
+            "The import of %(name)s has not ended. Wait until it has ended, or cancel it.",
+            name=told.name,
+        )
     return ""
 
 
 def _statistics(numbers: dict[str, int]) -> list[Statistic]:
-    return [Statistic(word, f"{count:,}") for word, count in numbers.items()]
+    return [Statistic(word, write_number(count)) for word, count in numbers.items()]
 
 
 def _exports(found: Campaign) -> list[Link]:
     return [
-        Link(url_for("exports.labels_csv", campaign=found.id), f"Download labels of {found.name}"),
-        Link(url_for("exports.votes_csv", campaign=found.id), f"Download votes of {found.name}"),
+        Link(
+            url_for("exports.labels_csv", campaign=found.id),
+            _("Download labels of %(name)s", name=found.name),
+        ),
+        Link(
+            url_for("exports.votes_csv", campaign=found.id),
+            _("Download votes of %(name)s", name=found.name),
+        ),
     ]

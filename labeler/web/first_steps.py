@@ -9,12 +9,14 @@ from flask import url_for
 from sqlalchemy.orm import Session
 
 from labeler.image_imports.service import list_open
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from labeler.models.accounts import Annotator
 from labeler.models.image_imports import ImageImport
 from labeler.progress.first_steps import FirstSteps, find_first_steps
 from labeler.web.context import account
 
-BY_ADMIN = "An admin does this."
+BY_ADMIN = mark("An admin does this.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,53 +66,56 @@ def _is_admin() -> bool:
 
 
 def _images(found: FirstSteps, begun: ImageImport | None) -> Step:
-    words = "Upload a zip file or a folder of face images."
-    address, button = url_for("image_imports.add"), "Add images"
+    words = _("Upload a zip file or a folder of face images.")
+    address, button = url_for("image_imports.add"), _("Add images")
     if begun is not None and not found.dataset_id:
-        state = "is not finished" if begun.state == "receiving" else "is being checked"
-        words = f"The import of {begun.name} {state}."
-        address, button = url_for("image_imports.show", import_id=begun.id), "See the import"
-    return _admin_step("Add images", words, bool(found.dataset_id), address, button)
+        if begun.state == "receiving":
+            words = _("The import of %(name)s is not finished.", name=begun.name)
+        else:
+            words = _("The import of %(name)s is being checked.", name=begun.name)
+        address = url_for("image_imports.show", import_id=begun.id)
+        button = _("See the import")
+    return _admin_step(_("Add images"), words, bool(found.dataset_id), address, button)
 
 
 def _campaign(found: FirstSteps) -> Step:
     address = url_for("campaigns.new_campaign", dataset=found.dataset_id)
     return Step(
-        "Create a campaign",
-        "Choose which images are labelled, and by which rules. Each preset says what it costs.",
+        _("Create a campaign"),
+        _("Choose which images are labelled, and by which rules. Each preset says what it costs."),
         bool(found.campaign_id),
         address if found.dataset_id else "",
-        "Create a campaign",
+        _("Create a campaign"),
     )
 
 
 def _gold(found: FirstSteps) -> Step:
     return Step(
-        "Add gold questions",
-        "Give the correct label of some images. They show how well each person judges.",
+        _("Add gold questions"),
+        _("Give the correct label of some images. They show how well each person judges."),
         found.gold > 0,
         url_for("gold.gold", campaign=found.campaign_id) if found.campaign_id else "",
-        "Add gold questions",
+        _("Add gold questions"),
     )
 
 
 def _people(found: FirstSteps) -> Step:
-    words = "Create a link with which people make their accounts."
+    words = _("Create a link with which people make their accounts.")
     address = url_for("people.invites")
-    return _admin_step("Invite people", words, found.people > 0, address, "Create an invite")
+    return _admin_step(_("Invite people"), words, found.people > 0, address, _("Create an invite"))
 
 
 def _activate(found: FirstSteps) -> Step:
     return Step(
-        "Activate the campaign",
-        "From then on people get its images.",
+        _("Activate the campaign"),
+        _("From then on people get its images."),
         found.is_active,
         url_for("campaigns.campaign", campaign_id=found.campaign_id) if found.campaign_id else "",
-        "Go to the campaign",
+        _("Go to the campaign"),
     )
 
 
 def _admin_step(title: str, words: str, done: bool, address: str, button: str) -> Step:
     if _is_admin():
         return Step(title, words, done, address, button)
-    return Step(title, f"{words} {BY_ADMIN}", done, "", button)
+    return Step(title, f"{words} {_(BY_ADMIN)}", done, "", button)

@@ -1,4 +1,4 @@
-"""Numbers in words: shares with intervals, durations, counts."""
+"""Numbers in words, in the language of the moment: shares with intervals, durations, counts."""
 
 from __future__ import annotations
 
@@ -9,22 +9,36 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from labeler.labels import ANSWERS
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, ngettext, translate
 from labeler.models.base import utc_now
 from labeler.statistics.intervals import Interval
 
 MIN_ELAPSED_S = 5.0  # of a step, before the remaining time is estimated
 UNKNOWN = "–"  # shown where nothing is known yet
+# The answers, as pages write them. The codes in forms and files stay.
+ANSWER_WORDS = dict(
+    zip(ANSWERS, (mark("left"), mark("center"), mark("right"), mark("unsure")), strict=True)
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """An estimate with its limits, and the same as text. `n`: the number of answers behind it."""
+    """An estimate with its limits, and both as text. `n`: the number of answers behind it."""
 
     estimate: float
     low: float
     high: float
-    text: str
+    value: str
+    interval: str
     n: int | None = None
+
+    @property
+    def text(self) -> str:
+        """The estimate and its limits: `93 % (90 to 95)`."""
+        return f"{self.value} ({self.interval})"
 
     @property
     def sure_not_zero(self) -> bool:
@@ -46,8 +60,7 @@ def format_share(values: Sequence[float] | None, n: int | None = None) -> Share 
     if values is None:
         return None
     estimate, low, high = values
-    words = f"{format_percent(estimate)} ({_bare(low)} to {_bare(high)})"
-    return Share(estimate, low, high, words, n)
+    return Share(estimate, low, high, format_percent(estimate), _span(_bare(low), _bare(high)), n)
 
 
 def format_number(values: Sequence[float] | None, n: int | None = None) -> Share | None:
@@ -55,8 +68,8 @@ def format_number(values: Sequence[float] | None, n: int | None = None) -> Share
     if values is None:
         return None
     estimate, low, high = values
-    words = f"{format_decimal(estimate)} ({format_decimal(low)} to {format_decimal(high)})"
-    return Share(estimate, low, high, words, n)
+    interval = _span(format_decimal(low), format_decimal(high))
+    return Share(estimate, low, high, format_decimal(estimate), interval, n)
 
 
 def format_percent(value: float | None) -> str:
@@ -66,24 +79,24 @@ def format_percent(value: float | None) -> str:
 
 def format_decimal(value: float | None) -> str:
     """Write a number as `0.81`."""
-    return UNKNOWN if value is None else f"{value:.2f}".replace("-", "−")
+    return UNKNOWN if value is None else write_number(value, 2)
 
 
 def format_seconds(milliseconds: float | None) -> str:
     """Write milliseconds as `1.4 s`."""
-    return UNKNOWN if milliseconds is None else f"{milliseconds / 1000:.1f} s"
+    return UNKNOWN if milliseconds is None else f"{write_number(milliseconds / 1000, 1)} s"
 
 
 def format_duration(hours: float) -> str:
     """Write hours as `40 minutes`, `3 h 20 min` or `4 days`, no more precise than a forecast is."""
     minutes = max(1, round(hours * 60))
     if minutes < 60:
-        return f"{minutes} {plural(minutes, 'minute')}"
+        return ngettext("%(num)s minute", "%(num)s minutes", minutes)
     if minutes < 24 * 60:
         whole, rest = divmod(round(minutes, -1), 60)
         return f"{whole} h {rest} min" if rest else f"{whole} h"
     days = round(hours / 24)
-    return f"{days:,} {plural(days, 'day')}"
+    return ngettext("%(num)s day", "%(num)s days", days)
 
 
 def format_progress(told: Mapping[str, Any], now: float) -> str:
@@ -93,24 +106,32 @@ def format_progress(told: Mapping[str, Any], now: float) -> str:
         told: `Job.progress` or `ModelRun.progress`.
         now: seconds since 1970.
     """
-    words: str = told.get("step", "starting")
+    step = translate(told.get("step", mark("starting")))
     done, total = told.get("done", 0), told.get("total", 0)
     if not total:
-        return words
-    words += f", {done:,} of {total:,}"
+        return step
+    words = _(
+        "%(step)s, %(done)s of %(total)s",
+        step=step,
+        done=write_number(done),
+        total=write_number(total),
+    )
     spent = now - told["began"]
-    if done and spent >= MIN_ELAPSED_S:
-        left = max(1, round(spent / done * (total - done)))
-        words += f", about {left:,} s left" if left < 90 else f", about {left // 60} min left"
-    return words
+    if not done or spent < MIN_ELAPSED_S:
+        return words
+    left = max(1, round(spent / done * (total - done)))
+    if left < 90:
+        return _("%(progress)s, about %(left)s s left", progress=words, left=left)
+    return _("%(progress)s, about %(left)s min left", progress=words, left=write_number(left // 60))
 
 
 def format_whole(interval: Interval) -> str:
     """Write a count with its interval: `1,240 (1,180 to 1,320)`."""
     limits = [math.floor(interval.low), math.ceil(interval.high)]
     if limits[0] == limits[1]:
-        return f"{limits[0]:,}"
-    return f"{round(interval.estimate):,} ({limits[0]:,} to {limits[1]:,})"
+        return write_number(limits[0])
+    span = _span(*map(write_number, limits))
+    return f"{write_number(round(interval.estimate))} ({span})"
 
 
 def download_name(campaign: str, kind: str, ending: str) -> str:
@@ -127,8 +148,13 @@ def format_bytes(size: int) -> str:
     """Write a number of bytes, such as `1.4 GB`."""
     for factor, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
         if size >= factor:
-            return f"{size / factor:,.{0 if size >= 10 * factor else 1}f} {unit}"
-    return f"{size} {plural(size, 'byte')}"
+            return f"{write_number(size / factor, 0 if size >= 10 * factor else 1)} {unit}"
+    return ngettext("%(num)s byte", "%(num)s bytes", size)
+
+
+def answer_word(answer: str) -> str:
+    """Write an answer, such as `left`. Others than `ANSWERS` are returned as they are."""
+    return translate(ANSWER_WORDS.get(answer, answer))
 
 
 def plural(count: int, word: str) -> str:
@@ -142,4 +168,8 @@ def count_words(count: int, word: str) -> str:
 
 
 def _bare(value: float) -> str:
-    return f"{100 * value + 0.0:.0f}".replace("-0", "0").replace("-", "−")
+    return write_number(round(100 * value) or 0)
+
+
+def _span(low: str, high: str) -> str:
+    return _("%(low)s to %(high)s", low=low, high=high)

@@ -16,20 +16,27 @@ from labeler.errors import InvalidInput, SidelightError
 from labeler.gold import service as gold
 from labeler.gold.service import GoldReport, GoldStatus
 from labeler.jobs import kinds
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, ngettext
 from labeler.subsets.members import select_members
 from labeler.web import access, confirmation, request_fields
 from labeler.web.campaign_forms import Choice
 from labeler.web.confirmation import Undo
 from labeler.web.context import Page, account, actor, db, render
 from labeler.web.current_campaign import campaign, campaign_or_none
-from labeler.web.formatting import Statistic, plural
+from labeler.web.formatting import Statistic, answer_word
 from labeler.web.images import image_address
 from labeler.web.subset_choice import chosen_subset, subset_choices
 from rotation.data.labels import LABELS
 
 bp = Blueprint("gold", __name__, url_prefix="/admin")
 SHOWN = 20
-SOURCES = {"csv": "a file", "supervisor": "a supervisor", "unanimous": "unanimous votes"}
+SOURCES = {
+    "csv": mark("a file"),
+    "supervisor": mark("a supervisor"),
+    "unanimous": mark("unanimous votes"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +109,8 @@ def import_gold() -> tuple[str, int] | Response:
     except SidelightError as error:
         return render(_page(error.message), error.status)
     if file.without_label:
-        flash(f"Rows without a label, passed over: {file.without_label:,}.", "success")
+        passed_over = write_number(file.without_label)
+        flash(_("Rows without a label, passed over: %(count)s.", count=passed_over), "success")
     return _done(campaign_id, report)
 
 
@@ -148,8 +156,8 @@ def revoke_gold(gold_id: int) -> Response | tuple[str, int]:
     back = request_fields.way_back(url_for("gold.gold", campaign=campaign_id))
     address = url_for("gold.restore_gold", gold_id=gold_id)
     confirmation.tell(
-        "The image is no longer a gold question. Its votes decide its label.",
-        Undo(address, "Undo: make it a gold question again", {"back": back}),
+        _("The image is no longer a gold question. Its votes decide its label."),
+        Undo(address, _("Undo: make it a gold question again"), {"back": back}),
     )
     return redirect(back, 303)
 
@@ -161,7 +169,7 @@ def restore_gold(gold_id: int) -> Response:
     with db().write() as session:
         campaign_id = gold.restore_gold(session, gold_id, actor()).campaign_id
         kinds.refresh_all_images.queue(session, campaign_id, account().id)
-    confirmation.tell("The image is a gold question again.")
+    confirmation.tell(_("The image is a gold question again."))
     return redirect(request_fields.way_back(url_for("gold.gold", campaign=campaign_id)), 303)
 
 
@@ -174,28 +182,45 @@ def _among(session: Session) -> Select[int] | None:
 def _ask_revoking(status: GoldStatus) -> tuple[str, int]:
     """Ask before a gold question is removed."""
     found, name = status.gold, status.image.filename
-    answers = f"{status.asked:,} {plural(status.asked, 'answer')}"
     effects = [
-        f"Its label is no longer fixed to {found.label}. The votes of people decide it.",
-        f"{answers} to it no longer tell how well people judge; {status.right:,} of them were "
-        "right. The reliability of everybody is computed again, so other images may open again.",
-        "You can make it a gold question again directly afterwards.",
+        _(
+            "Its label is no longer fixed to %(label)s. The votes of people decide it.",
+            label=answer_word(found.label),
+        ),
+        ngettext(
+            "%(num)s answer to it no longer tells how well people judge; %(right)s of them were "
+            "right. The reliability of everybody is computed again, so other images may open "
+            "again.",
+            "%(num)s answers to it no longer tell how well people judge; %(right)s of them were "
+            "right. The reliability of everybody is computed again, so other images may open "
+            "again.",
+            status.asked,
+            right=write_number(status.right),
+        ),
+        _("You can make it a gold question again directly afterwards."),
     ]
     back = request_fields.way_back(url_for("gold.gold", campaign=found.campaign_id))
     return confirmation.ask(
-        f"Remove the gold question {name}?", effects, "Remove the gold question", back
+        _("Remove the gold question %(name)s?", name=name),
+        effects,
+        _("Remove the gold question"),
+        back,
     )
 
 
 def describe_report(report: GoldReport) -> str:
     """Say what was done, as a sentence."""
     if report.added == report.changed == 0:
-        return "No new gold questions were made" + (
-            f"; {report.unchanged:,} existed already." if report.unchanged else "."
-        )
-    return (
-        f"{report.added:,} gold {plural(report.added, 'question')} added, {report.changed:,} "
-        f"changed, {report.unchanged:,} unchanged."
+        if not report.unchanged:
+            return _("No new gold questions were made.")
+        existing = write_number(report.unchanged)
+        return _("No new gold questions were made; %(count)s existed already.", count=existing)
+    return ngettext(
+        "%(num)s gold question added, %(changed)s changed, %(unchanged)s unchanged.",
+        "%(num)s gold questions added, %(changed)s changed, %(unchanged)s unchanged.",
+        report.added,
+        changed=write_number(report.changed),
+        unchanged=write_number(report.unchanged),
     )
 
 
@@ -222,7 +247,7 @@ def _page(problem: str = "", promote: PromoteForm | None = None) -> GoldPage:
     return GoldPage(
         found.id,
         found.name,
-        [Statistic(label, f"{counts[label]:,}") for label in LABELS],
+        [Statistic(answer_word(label), write_number(counts[label])) for label in LABELS],
         rows[:SHOWN],
         rows[SHOWN - 1].id if len(rows) > SHOWN else 0,
         sum(counts.values()),
@@ -249,7 +274,7 @@ def _row(status: GoldStatus) -> GoldRow:
         image.height or 0,
         image.filename,
         found.label,
-        SOURCES[found.source],
+        _(SOURCES[found.source]),
         found.explanation,
         status.asked,
         status.right,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from labeler.languages.numbers import write_number
 from labeler.statistics.intervals import wilson
-from labeler.web.formatting import UNKNOWN, format_decimal, format_percent
+from labeler.web.formatting import UNKNOWN, answer_word, format_decimal, format_share
 from labeler.web.person_name import PersonName
 
 LEVELS = 6
@@ -46,13 +47,14 @@ def share_heat_map(
     """Make a heat map of counts, as shares of their row with Wilson's intervals.
 
     Parameters:
-        rows: the heading and the counts of each row, one count a column.
+        columns: the answers that head the columns.
+        rows: the label and the counts of each row, one count a column.
     """
     made = []
     for word, counts in rows:
         n = sum(counts)
-        made.append(HeatMapRow(f"{word} (n = {n:,})", [_cell(count, n) for count in counts]))
-    return HeatMap(title, corner, columns, made)
+        made.append(HeatMapRow(_row_word(word, n), [_cell(count, n) for count in counts]))
+    return HeatMap(title, corner, [answer_word(each) for each in columns], made)
 
 
 def kappa_heat_map(
@@ -77,5 +79,9 @@ def _cell(count: int, n: int) -> Cell:
     if n == 0:
         return Cell(UNKNOWN, 0)
     found = wilson(count, n)
-    small = f"{100 * found.low:.0f} to {100 * found.high:.0f}"
-    return Cell(format_percent(found.estimate), level(found.estimate), small)
+    share = format_share((found.estimate, found.low, found.high))
+    return Cell(share.value, level(found.estimate), share.interval) if share else Cell(UNKNOWN, 0)
+
+
+def _row_word(label: str, n: int) -> str:
+    return f"{answer_word(label)} (n = {write_number(n)})"

@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import ngettext, pgettext
 from labeler.models.proposals import ModelRun
-from labeler.web.formatting import plural
 from labeler.web.plots import Table
 
 RADIUS = 100.0
@@ -42,11 +44,11 @@ def draw_rose(run: ModelRun) -> Rose | None:
     petals, rows = [], []
     for place, count in enumerate(counts):
         low = -180 + place * width
-        word = f"{_degrees(low)} to {_degrees(low + width)}"
-        rows.append((word, _word(low + width / 2), f"{count:,}"))
+        word = _("%(low)s to %(high)s", low=_degrees(low), high=_degrees(low + width))
+        rows.append((word, _word(low + width / 2), write_number(count)))
         # The area of a petal is its count, as the eye compares areas.
         reach = RADIUS * math.sqrt(count / most)
-        petals.append(Petal(_wedge(low, low + width, reach), f"{word}: {count:,}"))
+        petals.append(Petal(_wedge(low, low + width, reach), f"{word}: {write_number(count)}"))
     return Rose(run.id, _summary(counts, width), petals, _table(rows), _notes(run))
 
 
@@ -61,23 +63,36 @@ def _wedge(low: float, high: float, reach: float) -> str:
 def _summary(counts: Sequence[int], width: float) -> str:
     total = sum(counts)
     middles = [-180 + (place + 0.5) * width for place in range(len(counts))]
-    shares = {"the left": 0, "the front": 0, "the right": 0}
+    shares = {"left": 0, "front": 0, "right": 0}
     for count, middle in zip(counts, middles, strict=True):
-        side = "the left" if middle < 0 else "the right"
-        shares["the front" if abs(middle) < SIDE_FROM else side] += count
-    told = ", ".join(f"{100 * n / total:.0f} % from {word}" for word, n in shares.items())
-    return f"{total:,} photographs: {told}."
+        side = "left" if middle < 0 else "right"
+        shares["front" if abs(middle) < SIDE_FROM else side] += count
+    percent = {word: write_number(100 * n / total) for word, n in shares.items()}
+    return ngettext(
+        "%(num)s photograph: %(left)s %% from the left, %(front)s %% from the front, "
+        "%(right)s %% from the right.",
+        "%(num)s photographs: %(left)s %% from the left, %(front)s %% from the front, "
+        "%(right)s %% from the right.",
+        total,
+        **percent,
+    )
 
 
 def _table(rows: Sequence[tuple[str, str, str]]) -> Table:
-    return Table(("Azimuth", "Light from", "Photographs"), rows)
+    return Table((_("Azimuth"), _("Light from"), _("Photographs")), rows)
 
 
 def _word(azimuth: float) -> str:
     if abs(azimuth) < SIDE_FROM:
-        return "the front"
-    side = "left" if azimuth < 0 else "right"
-    return f"behind, {side}" if abs(azimuth) > BEHIND_FROM else f"the {side}"
+        return pgettext("light from", "the front")
+    behind = abs(azimuth) > BEHIND_FROM
+    if azimuth < 0:
+        return (
+            pgettext("light from", "behind, left") if behind else pgettext("light from", "the left")
+        )
+    return (
+        pgettext("light from", "behind, right") if behind else pgettext("light from", "the right")
+    )
 
 
 def _degrees(azimuth: float) -> str:
@@ -89,12 +104,22 @@ def _notes(run: ModelRun) -> Sequence[str]:
     notes = []
     if none := run.metrics.get("n_without_face", 0):
         notes.append(
-            f"No face was found in {none:,} {plural(none, 'photograph')}. Their three "
-            "probabilities are equal, so people are asked."
+            ngettext(
+                "No face was found in %(num)s photograph. Its three probabilities are equal, so "
+                "people are asked.",
+                "No face was found in %(num)s photographs. Their three probabilities are equal, "
+                "so people are asked.",
+                none,
+            )
         )
     if several := run.metrics.get("n_several_faces", 0):
         notes.append(
-            f"{several:,} {plural(several, 'photograph')} showed several faces. The one that is "
-            "largest and nearest to the middle counts."
+            ngettext(
+                "%(num)s photograph showed several faces. The one that is largest and nearest to "
+                "the middle counts.",
+                "%(num)s photographs showed several faces. The one that is largest and nearest to "
+                "the middle counts.",
+                several,
+            )
         )
     return notes

@@ -14,6 +14,9 @@ from labeler.campaigns import participation
 from labeler.campaigns.participation import ParticipantStatus
 from labeler.errors import NotFound
 from labeler.labels import ANSWERS
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, ngettext
 from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
@@ -76,10 +79,14 @@ class PersonRow:
 
 @dataclass(frozen=True, slots=True)
 class ColumnHead:
-    """A heading that sorts the table. `order` is none, ascending or descending."""
+    """A heading that sorts the table. `order` is none, ascending or descending.
+
+    `word`: the heading within a sentence.
+    """
 
     code: str
     text: str
+    word: str
     order: str
     link_order: str
 
@@ -95,7 +102,7 @@ class QualityPage(Page):
     people: Sequence[PersonRow] = ()
     heads: Sequence[ColumnHead] = ()
     refreshed_at: datetime | None = None
-    flagged: int = 0
+    flagged_words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +122,39 @@ class PersonPage(Page):
 
 
 Key = Callable[[PersonRow], Any]
-# Code of a column: its heading, its sort key, and whether the largest values come first.
-COLUMNS: dict[str, tuple[str, Key, bool]] = {
-    "person": ("Person", lambda row: row.name.text, False),
-    "votes": ("Votes", lambda row: row.votes, True),
-    "gold": ("Right on gold questions", lambda row: _sort_key(row.gold), False),
-    "agreement": ("Agrees with others", lambda row: _sort_key(row.agreement), False),
-    "median": ("Median time", lambda row: row.median_ms or 0.0, False),
-    "unsure": ("Unsure", lambda row: row.unsure, True),
-    "following": ("Copy rate", lambda row: row.copy_rate, True),
-    "planted": ("Wrong suggestions copied", lambda row: _sort_key(row.inserted), True),
-    "information": ("Information", lambda row: row.information, False),
-    "standing": ("Status", lambda row: (not row.flags, row.status != "paused"), False),
+# Code of a column: its heading, the same within a sentence, its sort key, and whether the largest
+# values come first.
+COLUMNS: dict[str, tuple[str, str, Key, bool]] = {
+    "person": (mark("Person"), mark("person"), lambda row: row.name.text, False),
+    "votes": (mark("Votes"), mark("votes"), lambda row: row.votes, True),
+    "gold": (
+        mark("Right on gold questions"),
+        mark("right on gold questions"),
+        lambda row: _sort_key(row.gold),
+        False,
+    ),
+    "agreement": (
+        mark("Agrees with others"),
+        mark("agrees with others"),
+        lambda row: _sort_key(row.agreement),
+        False,
+    ),
+    "median": (mark("Median time"), mark("median time"), lambda row: row.median_ms or 0.0, False),
+    "unsure": (mark("Unsure"), mark("unsure"), lambda row: row.unsure, True),
+    "following": (mark("Copy rate"), mark("copy rate"), lambda row: row.copy_rate, True),
+    "planted": (
+        mark("Wrong suggestions copied"),
+        mark("wrong suggestions copied"),
+        lambda row: _sort_key(row.inserted),
+        True,
+    ),
+    "information": (mark("Information"), mark("information"), lambda row: row.information, False),
+    "standing": (
+        mark("Status"),
+        mark("status"),
+        lambda row: (not row.flags, row.status != "paused"),
+        False,
+    ),
 }
 
 
@@ -149,7 +177,7 @@ def person_quality(annotator_id: int) -> tuple[str, int]:
         campaign = current_campaign.campaign(session)
         skill = session.get(Skill, (campaign.id, annotator_id))
         if skill is None:
-            raise NotFound("There are no figures about this person in this campaign yet.")
+            raise NotFound(_("There are no figures about this person in this campaign yet."))
         return render(_page(session, campaign, skill))
 
 
@@ -199,7 +227,7 @@ def _table(session: Session, campaign: Campaign) -> QualityPage:
         for person, skill in found
     ]
     code, order = _sorting()
-    people.sort(key=COLUMNS[code][1], reverse=order == "descending")
+    people.sort(key=COLUMNS[code][2], reverse=order == "descending")
     return QualityPage(
         utc_now(),
         links(campaign),
@@ -207,7 +235,17 @@ def _table(session: Session, campaign: Campaign) -> QualityPage:
         people=people,
         heads=[_head(each, code, order) for each in COLUMNS],
         refreshed_at=max((skill.refreshed_at for _, skill in found), default=None),
-        flagged=sum(bool(row.flags) for row in people),
+        flagged_words=_flagged(people),
+    )
+
+
+def _flagged(people: Sequence[PersonRow]) -> str:
+    flagged = sum(bool(row.flags) for row in people)
+    return ngettext(
+        "%(num)s of %(people)s people is flagged.",
+        "%(num)s of %(people)s people are flagged.",
+        flagged,
+        people=write_number(len(people)),
     )
 
 
@@ -220,13 +258,14 @@ def _sorting() -> tuple[str, str]:
 
 
 def _first_order(code: str) -> str:
-    return "descending" if COLUMNS[code][2] else "ascending"
+    return "descending" if COLUMNS[code][3] else "ascending"
 
 
 def _head(code: str, chosen_code: str, chosen_order: str) -> ColumnHead:
+    text, word = (_(each) for each in COLUMNS[code][:2])
     if code != chosen_code:
-        return ColumnHead(code, COLUMNS[code][0], "none", _first_order(code))
-    return ColumnHead(code, COLUMNS[code][0], chosen_order, ORDERS[chosen_order == ORDERS[0]])
+        return ColumnHead(code, text, word, "none", _first_order(code))
+    return ColumnHead(code, text, word, chosen_order, ORDERS[chosen_order == ORDERS[0]])
 
 
 def _page(session: Session, campaign: Campaign, skill: Skill) -> PersonPage:
@@ -240,15 +279,15 @@ def _page(session: Session, campaign: Campaign, skill: Skill) -> PersonPage:
         links(campaign),
         row,
         [
-            Statistic("votes", f"{row.votes:,}"),
-            Statistic("median time", row.words["median"]),
-            Statistic("unsure", row.words["unsure"]),
-            Statistic("information", row.words["information"]),
+            Statistic(_("votes"), write_number(row.votes)),
+            Statistic(_("median time"), row.words["median"]),
+            Statistic(_("unsure"), row.words["unsure"]),
+            Statistic(_("information"), row.words["information"]),
         ],
         _measures(found),
         share_heat_map(
-            "Answers compared with the label",
-            "Label",
+            _("Answers compared with the label"),
+            _("Label"),
             ANSWERS,
             list(zip(LABELS, found["confusion"], strict=True)),
         ),
@@ -261,14 +300,17 @@ def _page(session: Session, campaign: Campaign, skill: Skill) -> PersonPage:
 def _measures(found: Mapping[str, Any]) -> list[Measure]:
     return [
         Measure(
-            "Right on gold questions",
+            _("Right on gold questions"),
             format_share(found["gold"], found["gold_asked"]),
-            "Gold questions that were shown without a deliberately wrong suggestion.",
+            _("Gold questions that were shown without a deliberately wrong suggestion."),
         ),
         Measure(
-            "Agrees with the others",
+            _("Agrees with the others"),
             format_share(found["agreement"], found["agreement_n"]),
-            "Images whose label is nearly certain from the votes of others or from gold questions.",
+            _(
+                "Images whose label is nearly certain from the votes of others or from gold "
+                "questions."
+            ),
         ),
         *anchoring_measures(found["anchoring"]),
         inserted_measure(found["planted"], found["planted_n"]),

@@ -1,6 +1,8 @@
 // The form of a campaign. While the person types, it counts the selected images and previews the
 // guideline. Without this script the button "Count and preview" does the same.
 
+import { number, text } from "../layout/texts.js";
+
 const WAIT_MS = 400;
 const POLL_MS = 2000;
 
@@ -47,14 +49,11 @@ function show({ selected, problems, preview: html, costs, preset, cost, forecast
   if (forecast && effect !== null && forecast.textContent !== effect) forecast.textContent = effect;
   const parsed = new DOMParser().parseFromString(html, "text/html");
   preview.replaceChildren(...parsed.body.childNodes);
-  if (!html) preview.textContent = problems.guideline || "The site’s own guide.";
+  if (!html) preview.textContent = problems.guideline || text("own guide");
   if (!count) return;
   const wrong = ["sample", "seed", "filenames", "partitions", "selection"].filter((name) => problems[name]);
   if (wrong.length) count.textContent = problems[wrong[0]];
-  else if (selected !== null) {
-    const noun = selected === 1 ? "image is" : "images are";
-    count.textContent = `${selected.toLocaleString("en")} ${noun} selected.`;
-  }
+  else if (selected !== null) count.textContent = text("selected", { count: selected });
 }
 
 /** Say what the rules cost, and which preset they follow. */
@@ -64,7 +63,7 @@ function showRules(costs, preset, cost) {
     place.textContent = words;
     place.closest("button").setAttribute("aria-pressed", String(name === preset));
   }
-  document.getElementById("cost").textContent = cost || "their cost is not known";
+  document.getElementById("cost").textContent = cost || text("cost unknown");
   document.getElementById("own-rules").hidden = preset !== "";
 }
 
@@ -92,7 +91,7 @@ function useOwnZone() {
 async function follow(box) {
   try {
     const { images, selected } = await (await fetch(box.dataset.state)).json();
-    document.getElementById("filling-in").textContent = images.toLocaleString("en");
+    document.getElementById("filling-in").textContent = number(images);
     document.getElementById("filling-bar").value = images;
     if (images >= selected) box.hidden = true;
   } catch {

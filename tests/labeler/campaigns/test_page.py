@@ -219,7 +219,7 @@ def test_a_long_list_is_taken_here_and_nowhere_else(visit: Visit, celeba: int) -
     boss = visit("admin")
     names = "\n".join(f"{number:06d}.jpg" for number in range(1, 120_000))
     found = count(boss, form(celeba, filenames=names))
-    assert "119987 of the 119999 listed images are not in" in found["problems"]["filenames"]
+    assert "119,987 of the 119,999 listed images are not in" in found["problems"]["filenames"]
     big = {"reason": "x" * 70_000}
     assert boss.submit(f"/admin/people/{boss.annotator_id}/pause", big).status_code == 413
 

@@ -16,6 +16,7 @@ from sqlalchemy import select
 from labeler.consensus.vote_table import VoteTable, load_vote_table
 from labeler.database.engine import Database
 from labeler.errors import Conflict, InvalidInput
+from labeler.languages.texts import gettext as _
 from labeler.models.images import Image
 from labeler.statistics import batch_aggregation
 from labeler.statistics.batch_aggregation import CONTESTED, Aggregation, Method, likeliest_labels
@@ -72,13 +73,19 @@ def aggregate(db: Database, campaign_id: int, method: str) -> tuple[VoteTable, A
         Conflict: the method needs proposals, or a library that is not installed.
     """
     if method not in METHODS:
-        raise InvalidInput(f"{method!r} is not a known method. Choose one of {', '.join(METHODS)}.")
+        raise InvalidInput(
+            _(
+                "%(given)r is not a known method. Choose one of %(allowed)s.",
+                given=method,
+                allowed=", ".join(METHODS),
+            )
+        )
     with db.read() as session:
         vote_table = load_vote_table(session, campaign_id)
     prior = None if np.isnan(vote_table.model).all() else vote_table.model
     if method == "model-and-votes" and prior is None:
         raise Conflict(
-            "The method model-and-votes needs proposals. Run `python manage.py propose` first."
+            _("The method model-and-votes needs proposals. Run `python manage.py propose` first.")
         )
     found = METHODS[method](vote_table.votes, len(vote_table.images), len(vote_table.people), prior)
     return vote_table, found
@@ -125,8 +132,10 @@ def _crowdkit(name: str, votes: Votes, named: Any) -> tuple[Any, Any]:
         from crowdkit import aggregation as crowdkit
     except ImportError:
         raise Conflict(
-            "This method needs the package crowd-kit, which is not installed. Install it with "
-            "`.venv/bin/pip install -r requirements/crowdkit.txt`."
+            _(
+                "This method needs the package crowd-kit, which is not installed. Install it with "
+                "`.venv/bin/pip install -r requirements/crowdkit.txt`."
+            )
         ) from None
     frame = pd.DataFrame(
         {

@@ -18,6 +18,8 @@ from labeler.consensus.majority import METHOD as MAJORITY
 from labeler.database.engine import Database, is_sqlite
 from labeler.errors import Conflict
 from labeler.labels import likeliest_label
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
 from labeler.models.accounts import Annotator
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
@@ -103,11 +105,17 @@ def threshold_of_run(run: ModelRun, precision: float) -> float:
     for promised, threshold in kept:
         if promised >= precision - 1e-9:
             return float(threshold)
-    best = f"at most {kept[-1][0]:.0%}" if kept else "no share at all"
+    best = _("at most %(share)s%%", share=write_number(100 * kept[-1][0])) if kept else ""
     raise Conflict(
-        f"Model run {run.id} cannot ensure that {precision:.1%} of its proposals are right. On "
-        f"{_judged(run):,} labelled images that were left out of its training it reached "
-        f"{best}. Label more images and train again, or ask for a lower share."
+        _(
+            "Model run %(run)s cannot ensure that %(wanted)s%% of its proposals are right. On "
+            "%(images)s labelled images that were left out of its training it reached %(best)s. "
+            "Label more images and train again, or ask for a lower share.",
+            run=run.id,
+            wanted=write_number(100 * precision, 1),
+            images=write_number(_judged(run)),
+            best=best or _("no share at all"),
+        )
     )
 
 
@@ -143,8 +151,10 @@ def _find_source(
     run = current_run(session, campaign.dataset_id)
     if run is None:
         raise Conflict(
-            "There are no proposals yet. Run `python manage.py propose`, or export without "
-            "proposals."
+            _(
+                "There are no proposals yet. Run `python manage.py propose`, or export without "
+                "proposals."
+            )
         )
     return run.id, 0.0 if precision is None else threshold_of_run(run, precision)
 

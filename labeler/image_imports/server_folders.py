@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from labeler.errors import NotFound
+from labeler.languages.texts import gettext as _
 from rotation.data.file_names import is_hidden, is_image_name
 from rotation.reading import real_path
 
@@ -56,10 +57,13 @@ def find_place(roots: Sequence[Path], text: str) -> Path:
     path = real_path(text) if "\0" not in text else Path()
     inside = any(path.is_relative_to(real_path(root)) for root in roots)
     if not text.startswith("/") or not inside or not (path.is_dir() or _is_zip(path)):
-        named = ", ".join(map(str, roots)) or "none"
         raise NotFound(
-            f"{text!r} is not a folder or zip file under the folders that are allowed: {named}. "
-            "SIDELIGHT_IMAGE_ROOTS names these folders."
+            _(
+                "%(given)r is not a folder or zip file under the folders that are allowed: "
+                "%(allowed)s. SIDELIGHT_IMAGE_ROOTS names these folders.",
+                given=text,
+                allowed=", ".join(map(str, roots)) or _("none"),
+            )
         )
     return path
 
@@ -74,9 +78,11 @@ def list_folder(roots: Sequence[Path], text: str) -> ServerFolder:
     try:
         found = sorted(islice(path.iterdir(), COUNTED)) if path.is_dir() else None
     except OSError as error:
-        raise NotFound(f"{path} cannot be read ({error.strerror}).") from None
+        raise NotFound(
+            _("%(path)s cannot be read (%(reason)s).", path=path, reason=error.strerror)
+        ) from None
     if found is None:
-        raise NotFound(f"{path} is a zip file, not a folder.")
+        raise NotFound(_("%(path)s is a zip file, not a folder.", path=path))
     shown = list(islice(_entries(roots, found), SHOWN + 1))
     return ServerFolder(
         path,

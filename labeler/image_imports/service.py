@@ -34,6 +34,9 @@ from labeler.images import deletion
 from labeler.images.checking import CheckReport, check_images
 from labeler.images.pose_measuring import remove_poses
 from labeler.images.registration import register_dataset
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from labeler.models.image_imports import OPEN_STATES, ImageImport
 from labeler.models.images import Dataset
 from rotation.data.celeba import FILE_STEMS
@@ -73,7 +76,7 @@ def begin_upload(db: Database, settings: Settings, wanted: NewUpload, by: Actor)
     """
     files = _stored_files(wanted.files, settings.upload_mb * MB)
     if not _FINGERPRINT.fullmatch(wanted.fingerprint):
-        raise InvalidInput("fingerprint: up to 16 hexadecimal digits are allowed.")
+        raise InvalidInput(_("fingerprint: up to 16 hexadecimal digits are allowed."))
     size = sum(file.size for file in files)
     settings.home.mkdir(parents=True, exist_ok=True)
     with db.write() as session:
@@ -122,7 +125,7 @@ def get_import(session: Session, import_id: int) -> ImageImport:
     """
     found = session.get(ImageImport, import_id)
     if found is None or found.state == "cancelled":
-        raise NotFound("There is no such import. It may have been cancelled.")
+        raise NotFound(_("There is no such import. It may have been cancelled."))
     return found
 
 
@@ -182,9 +185,9 @@ def get_upload(session: Session, import_id: int, by: Actor) -> ImageImport:
     """
     found = get_import(session, import_id)
     if found.owner_id != by.id or not found.files:
-        raise NotFound("There is no such upload of yours.")
+        raise NotFound(_("There is no such upload of yours."))
     if found.state != "receiving":
-        raise Conflict("All of this upload is here already.")
+        raise Conflict(_("All of this upload is here already."))
     return found
 
 
@@ -209,7 +212,7 @@ def cancel_import(session: Session, import_id: int, by: Actor) -> ImageImport:
     """
     found = get_import(session, import_id)
     if found.state == "done":
-        raise Conflict(f"The images of {found.name} have been added already.")
+        raise Conflict(_("The images of %(name)s have been added already.", name=found.name))
     record(session, "import_cancelled", by, ("image_import", found.id))
     found.state = "cancelled"
     return found
@@ -272,14 +275,14 @@ def register_images(
         taken = session.scalars(select(Dataset).where(Dataset.name == name)).first()
         if taken is not None and taken.path != str(path):
             raise Conflict(_taken(name))
-    report("checking the files", 0, 0)
+    report(mark("checking the files"), 0, 0)
     check_images_at(path, settings.upload_images)
     registered = register_dataset(
-        db, path, name, activate=False, progress=_step(report, "registering"), campaign=False
+        db, path, name, activate=False, progress=_step(report, mark("registering")), campaign=False
     )
     for problem in registered.problems:
         log.info("Note: %s", problem)
-    checked = check_images(db, registered.dataset_id, _step(report, "decoding each image"))
+    checked = check_images(db, registered.dataset_id, _step(report, mark("decoding each image")))
     _log_broken(checked)
     with db.write() as session:
         session.execute(
@@ -287,7 +290,11 @@ def register_images(
             .where(ImageImport.id == import_id, ImageImport.state == "checking")
             .values(state="done")
         )
-    return {"data set": name, "usable images": checked.ok, "broken files": len(checked.broken)}
+    return {
+        mark("data set"): name,
+        mark("usable images"): checked.ok,
+        mark("broken files"): len(checked.broken),
+    }
 
 
 def _step(report: Report, step: str) -> Callable[[int, int], None]:
@@ -305,8 +312,12 @@ def _free_name(session: Session, text: str) -> str:
     name = text.strip()
     if not 1 <= len(name) <= MAX_NAME or _CONTROL.search(name):
         raise InvalidInput(
-            f"Name of the data set: enter 1 to {MAX_NAME} characters; {len(name)} were given, or "
-            "one of them cannot be printed."
+            _(
+                "Name of the data set: enter 1 to %(limit)s characters; %(count)s were given, or "
+                "one of them cannot be printed.",
+                limit=MAX_NAME,
+                count=write_number(len(name)),
+            )
         )
     taken = select(ImageImport.id).where(
         ImageImport.name == name, ImageImport.state.in_(OPEN_STATES)
@@ -317,7 +328,9 @@ def _free_name(session: Session, text: str) -> str:
 
 
 def _taken(name: str) -> str:
-    return f"A data set or an unfinished import is called {name!r}. Choose another name."
+    return _(
+        "A data set or an unfinished import is called %(name)r. Choose another name.", name=name
+    )
 
 
 def _stored_files(given: Sequence[UploadedFile], limit: int) -> list[UploadedFile]:
@@ -326,26 +339,43 @@ def _stored_files(given: Sequence[UploadedFile], limit: int) -> list[UploadedFil
     others: Mapping[str, UploadedFile] = {file.name: file for file in given if file not in zips}
     if len(zips) != 1 or len(zips) + len(others) != len(given):
         raise InvalidInput(
-            f"Choose one zip file of images, and each annotation file once. {len(zips)} of the "
-            f"{len(given)} files are zip files."
+            _(
+                "Choose one zip file of images, and each annotation file once. %(zips)s of the "
+                "%(files)s files are zip files.",
+                zips=len(zips),
+                files=len(given),
+            )
         )
     for name in others:
         if name not in ANNOTATION_NAMES:
             raise InvalidInput(
-                f"{name[:100]!r} is not an annotation file. Beside a zip file these are allowed: "
-                f"{', '.join(ANNOTATION_NAMES)}."
+                _(
+                    "%(name)r is not an annotation file. Beside a zip file these are allowed: "
+                    "%(allowed)s.",
+                    name=name[:100],
+                    allowed=", ".join(ANNOTATION_NAMES),
+                )
             )
     if empty := next((file.name for file in given if file.size < 1), None):
-        raise InvalidInput(f"{empty[:100]!r} is empty. Choose a file with content.")
+        raise InvalidInput(_("%(name)r is empty. Choose a file with content.", name=empty[:100]))
     if large := next((each for each in others.values() if each.size > MAX_ANNOTATION_BYTES), None):
         raise InvalidInput(
-            f"{large.name} has {large.size // MB:,} MB; {MAX_ANNOTATION_BYTES // MB:,} are allowed."
+            _(
+                "%(name)s has %(size)s MB; %(limit)s are allowed.",
+                name=large.name,
+                size=write_number(large.size // MB),
+                limit=write_number(MAX_ANNOTATION_BYTES // MB),
+            )
         )
     size = sum(file.size for file in given)
     if size > limit:
         raise InvalidInput(
-            f"The files have {-(-size // MB):,} MB; {limit // MB:,} MB are allowed "
-            "(SIDELIGHT_UPLOAD_MB). Upload the images as several data sets, or raise the setting."
+            _(
+                "The files have %(size)s MB; %(limit)s MB are allowed (SIDELIGHT_UPLOAD_MB). "
+                "Upload the images as several data sets, or raise the setting.",
+                size=write_number(-(-size // MB)),
+                limit=write_number(limit // MB),
+            )
         )
     return [UploadedFile(ZIP, zips[0].size), *others.values()]
 

@@ -19,6 +19,8 @@ from typing import BinaryIO
 
 from labeler.errors import Conflict, InvalidInput, NotFound, StorageFull, WrongOffset
 from labeler.home_files import PICTURES
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
 from labeler.private_files import PRIVATE_FOLDER, make_private_file
 from rotation.file_locks import lock_open_file
 
@@ -91,14 +93,22 @@ class UploadFolder:
             here = self.received()
             if offset != here:
                 raise WrongOffset(
-                    f"The piece begins at byte {offset:,}, but {here:,} bytes are here. Send the "
-                    f"piece that begins at byte {here:,}.",
+                    _(
+                        "The piece begins at byte %(offset)s, but %(here)s bytes are here. Send "
+                        "the piece that begins at byte %(here)s.",
+                        offset=write_number(offset),
+                        here=write_number(here),
+                    ),
                     here,
                 )
             if offset + len(data) > self._size:
                 raise InvalidInput(
-                    f"The upload has {self._size:,} bytes, and this piece would end at byte "
-                    f"{offset + len(data):,}. Choose the file again: it has changed."
+                    _(
+                        "The upload has %(size)s bytes, and this piece would end at byte "
+                        "%(end)s. Choose the file again: it has changed.",
+                        size=write_number(self._size),
+                        end=write_number(offset + len(data)),
+                    )
                 )
             check_space(self.path, len(data), self._spare)
             self._write(here, memoryview(data))
@@ -115,8 +125,12 @@ class UploadFolder:
             here = self.received()
             if here != self._size:
                 raise Conflict(
-                    f"{here:,} of {self._size:,} bytes are here. Choose the same file again, and "
-                    "the upload continues."
+                    _(
+                        "%(here)s of %(size)s bytes are here. Choose the same file again, and the "
+                        "upload continues.",
+                        here=write_number(here),
+                        size=write_number(self._size),
+                    )
                 )
             for file in self._files:
                 part = self._part(file)
@@ -161,7 +175,7 @@ class UploadFolder:
                 lock_open_file(file)
                 yield file
         except FileNotFoundError:
-            raise NotFound("This upload has been removed.") from None
+            raise NotFound(_("This upload has been removed.")) from None
 
 
 def new_folder_name() -> str:
@@ -182,9 +196,14 @@ def check_space(folder: Path, wanted: int, spare: int) -> None:
     free = shutil.disk_usage(folder).free
     if free - spare < wanted:
         raise StorageFull(
-            f"The disk of the site has {free // MB:,} MB free. {-(-wanted // MB):,} MB are needed, "
-            f"and {spare // MB:,} MB must stay free for votes (SIDELIGHT_UPLOAD_SPARE_MB). Free "
-            "some space on the server; an upload that has begun then continues."
+            _(
+                "The disk of the site has %(free)s MB free. %(wanted)s MB are needed, and "
+                "%(spare)s MB must stay free for votes (SIDELIGHT_UPLOAD_SPARE_MB). Free some "
+                "space on the server; an upload that has begun then continues.",
+                free=write_number(free // MB),
+                wanted=write_number(-(-wanted // MB)),
+                spare=write_number(spare // MB),
+            )
         )
 
 
@@ -203,6 +222,9 @@ def _as_full(error: OSError) -> OSError | StorageFull:
     if error.errno not in _FULL:
         return error
     return StorageFull(
-        f"The disk of the site is full ({error.strerror}). Free some space on the server; an "
-        "upload that has begun then continues."
+        _(
+            "The disk of the site is full (%(reason)s). Free some space on the server; an upload "
+            "that has begun then continues.",
+            reason=error.strerror,
+        )
     )

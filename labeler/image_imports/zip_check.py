@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from labeler.errors import BrokenData
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
 from rotation.data.file_names import is_image_name
 from rotation.data.sources import open_source, safe_name
 from rotation.data.zip_files import ZipError, entry_name, open_zip
@@ -44,26 +46,36 @@ def check_images_at(path: Path, max_images: int) -> None:
 def _check_zip(path: Path, max_images: int) -> None:
     size = path.stat().st_size
     if _directory_bytes(path) > MAX_DIRECTORY_BYTES * (max_images + OTHER_ENTRIES):
-        raise BrokenData(_too_many("far more", max_images))
+        raise BrokenData(_too_many(_("far more"), max_images))
     try:
         with open_zip(path) as archive:
             entries = archive.infolist()
     except ZipError as error:
         raise BrokenData(
-            f"This is not a zip file, or it is cut off ({error}). Make it again, and check that "
-            "it opens on your computer."
+            _(
+                "This is not a zip file, or it is cut off (%(reason)s). Make it again, and check "
+                "that it opens on your computer.",
+                reason=error,
+            )
         ) from None
     _check_count(sum(is_image_name(entry_name(entry)) for entry in entries), max_images)
     if len(entries) > 2 * max_images + OTHER_ENTRIES:
-        raise BrokenData(_too_many(f"{len(entries):,} entries", max_images))
+        raise BrokenData(
+            _too_many(_("%(count)s entries", count=write_number(len(entries))), max_images)
+        )
     unpacked = sum(entry.file_size for entry in entries)
     if unpacked > max(BOMB_BYTES, MAX_RATIO * size):
         raise BrokenData(
-            f"The zip file has {size:,} bytes and would unpack to {unpacked:,}. Images do not "
-            "compress so well, so it looks like a zip bomb. Make a new zip file of the images."
+            _(
+                "The zip file has %(size)s bytes and would unpack to %(unpacked)s. Images do not "
+                "compress so well, so it looks like a zip bomb. Make a new zip file of the "
+                "images.",
+                size=write_number(size),
+                unpacked=write_number(unpacked),
+            )
         )
     for problem in _entry_problems(entries):
-        raise BrokenData(f"{problem} Make a new zip file of the images.")
+        raise BrokenData(" ".join((problem, _("Make a new zip file of the images."))))
 
 
 def _entry_problems(entries: list[zipfile.ZipInfo]) -> Iterator[str]:
@@ -73,23 +85,25 @@ def _entry_problems(entries: list[zipfile.ZipInfo]) -> Iterator[str]:
         try:
             safe_name(name)
         except DatasetError:
-            yield f"The zip file holds {name!r}, which leads out of it."
+            yield _("The zip file holds %(name)r, which leads out of it.", name=name)
         if entry.create_system == _UNIX and stat.S_ISLNK(entry.external_attr >> 16):
-            yield f"The zip file holds the link {name!r}. Links are not followed."
+            yield _("The zip file holds the link %(name)r. Links are not followed.", name=name)
         if name in seen:
-            yield f"The zip file holds {name!r} twice."
+            yield _("The zip file holds %(name)r twice.", name=name)
         seen.add(name)
 
 
 def _check_count(images: int, max_images: int) -> None:
     if images > max_images:
-        raise BrokenData(_too_many(f"{images:,} images", max_images))
+        raise BrokenData(_too_many(_("%(count)s images", count=write_number(images)), max_images))
 
 
 def _too_many(found: str, max_images: int) -> str:
-    return (
-        f"There are {found}; {max_images:,} images are allowed (SIDELIGHT_UPLOAD_IMAGES). Add "
-        "them as several data sets, or raise the setting."
+    return _(
+        "There are %(found)s; %(limit)s images are allowed (SIDELIGHT_UPLOAD_IMAGES). Add them as "
+        "several data sets, or raise the setting.",
+        found=found,
+        limit=write_number(max_images),
     )
 
 

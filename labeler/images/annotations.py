@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from labeler.errors import BrokenData
+from labeler.languages.texts import gettext as _
 from labeler.models.images import MAX_ATTRIBUTES
 from rotation.data.celeba import Table, Tables
 from rotation.data.image_set import matching_tables
@@ -43,7 +44,12 @@ def read_annotations(path: str | Path, names: Sequence[str]) -> Annotations:
     attribute_names = tables.attributes.columns if tables.attributes else ()
     if len(attribute_names) > MAX_ATTRIBUTES:
         raise BrokenData(
-            f"{path}: {len(attribute_names)} attributes; at most {MAX_ATTRIBUTES} can be kept"
+            _(
+                "%(path)s: %(count)s attributes; at most %(limit)s can be kept",
+                path=path,
+                count=len(attribute_names),
+                limit=MAX_ATTRIBUTES,
+            )
         )
     columns = {
         "attribute_bits": _lookup(tables.attributes, _pack),

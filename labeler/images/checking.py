@@ -11,6 +11,7 @@ from labeler.campaigns.service import admit_images
 from labeler.database.engine import Database
 from labeler.errors import NotFound
 from labeler.images.process_pool import map_chunks
+from labeler.languages.texts import gettext as _
 from labeler.models.images import Dataset, Image
 from rotation.data.decoding import decode
 from rotation.data.sources import ImageSource
@@ -75,7 +76,7 @@ def _unchecked(db: Database, dataset_id: int) -> tuple[str, Task]:
     with db.read() as session:
         dataset = session.get(Dataset, dataset_id)
         if dataset is None:
-            raise NotFound(f"There is no data set with the number {dataset_id}.")
+            raise NotFound(_("There is no data set with the number %(number)s.", number=dataset_id))
         rows = session.execute(
             select(Image.id, Image.filename)
             .where(Image.dataset_id == dataset_id, Image.status == "unchecked")

@@ -18,6 +18,7 @@ from pathlib import Path
 from PIL import Image as Pillow
 
 from labeler.errors import StillPreparing
+from labeler.languages.texts import gettext as _
 from rotation.data.decoding import decode, read_header
 
 MIME = {
@@ -75,7 +76,7 @@ class ConvertedPictures:
         if header.width * header.height < LARGE_PIXELS:
             return _convert(data, name, header.format, header.mode)
         if not self._places.acquire(blocking=False):
-            raise StillPreparing("Large pictures are being converted. Try again in a moment.")
+            raise StillPreparing(_("Large pictures are being converted. Try again in a moment."))
         try:
             return self._convert_alone(data, name, header, sha256)
         finally:
@@ -85,7 +86,7 @@ class ConvertedPictures:
         self, data: bytes, name: str, header: Pillow.Image, sha256: str
     ) -> tuple[bytes, str]:
         if not self._one_at_a_time.acquire(timeout=WAIT_S):
-            raise StillPreparing("Large pictures are being converted. Try again in a moment.")
+            raise StillPreparing(_("Large pictures are being converted. Try again in a moment."))
         try:
             kept = self._kept(sha256)  # by the thread that was before this one
             if kept is None:
@@ -132,7 +133,7 @@ class ConvertedPictures:
                 found.append((stat.st_mtime_ns, stat.st_size, path))
         found.sort(reverse=True)
         total = 0
-        for _, size, path in found:
+        for _time, size, path in found:
             total += size
             if total > MAX_KEPT_BYTES:
                 path.unlink(missing_ok=True)

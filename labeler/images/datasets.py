@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from labeler.errors import NotFound
+from labeler.languages.texts import gettext as _
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset, Image
 
@@ -29,7 +30,7 @@ def get_dataset(session: Session, dataset_id: int) -> Dataset:
     """
     found = session.get(Dataset, dataset_id)
     if found is None or found.deleted_at is not None:
-        raise NotFound(f"Data set {dataset_id} does not exist.")
+        raise NotFound(_("Data set %(number)s does not exist.", number=dataset_id))
     return found
 
 

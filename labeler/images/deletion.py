@@ -18,6 +18,8 @@ from labeler.campaigns.deletion import BATCH, Progress
 from labeler.campaigns.deletion import remove_rows as remove_campaign
 from labeler.database.engine import Database
 from labeler.errors import Conflict, NotFound
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.image_imports import OPEN_STATES, ImageImport
@@ -26,7 +28,7 @@ from labeler.models.proposals import ModelRun, Proposal, Publication
 from labeler.models.subsets import Subset, SubsetImage
 from labeler.models.voting import Vote
 
-GONE = "This data set does not exist any more. Somebody else may have deleted it just now."
+GONE = mark("This data set does not exist any more. Somebody else may have deleted it just now.")
 # Before an image goes, the database looks for rows about it, each time in the whole table.
 LOOKED_FOR = ("vote", "lease", "subset_image", "image_flag")
 
@@ -97,15 +99,21 @@ def mark_deleted(session: Session, dataset_id: int, by: Actor = NOBODY) -> Datas
     told = forecast_deletion(session, dataset_id)
     if told.active:
         raise Conflict(
-            f"The campaign {told.active[0]!r} of this data set is active. Deactivate it first."
+            _(
+                "The campaign %(name)r of this data set is active. Deactivate it first.",
+                name=told.active[0],
+            )
         )
     if told.importing:
         raise Conflict(
-            f"The import of {told.name!r} has not ended. Wait until it has ended, or cancel it."
+            _(
+                "The import of %(name)r has not ended. Wait until it has ended, or cancel it.",
+                name=told.name,
+            )
         )
     in_training = ModelRun.dataset_id == dataset_id, ModelRun.status == "training"
     if session.scalar(select(ModelRun.id).where(*in_training)) is not None:
-        raise Conflict("A model is being trained on this data set. Stop the training first.")
+        raise Conflict(_("A model is being trained on this data set. Stop the training first."))
     _mark(session, dataset)
     numbers: dict[str, Any] = {"images": told.images, "campaigns": told.campaigns}
     numbers |= {"votes": told.votes, "people": told.people}
@@ -144,7 +152,7 @@ def remove_rows(db: Database, dataset_id: int, progress: Progress | None = None)
         if dataset is None:
             return []
         if dataset.deleted_at is None:
-            raise Conflict(f"The data set {dataset.name!r} is not to be deleted.")
+            raise Conflict(_("The data set %(name)r is not to be deleted.", name=dataset.name))
         _mark_campaigns(session, dataset_id)
         of_dataset = select(Campaign.id).where(Campaign.dataset_id == dataset_id)
         campaign_ids = list(session.scalars(of_dataset))
@@ -218,5 +226,5 @@ def _existing(session: Session, dataset_id: int, *, lock: bool = False) -> Datas
         query = query.with_for_update(of=Dataset)
     dataset = session.scalar(query.execution_options(populate_existing=True))
     if dataset is None or dataset.deleted_at is not None:
-        raise NotFound(GONE)
+        raise NotFound(_(GONE))
     return dataset

@@ -17,6 +17,7 @@ from labeler.campaigns.image_selection import has_attribute
 from labeler.consensus.derivation import DECISION_METHOD
 from labeler.consensus.store import current_run_of
 from labeler.gold.service import is_gold
+from labeler.languages.texts import gettext as _
 from labeler.models.base import MAX_ID, MAX_SMALL
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import CONSENSUS_STATUSES, Consensus, Gold
@@ -100,7 +101,10 @@ class ImageFilter:
 
     def _problems(self) -> Iterator[Problem | None]:
         if len(self.search) > MAX_FILENAME or "\0" in self.search:
-            needed = f"a text of at most {MAX_FILENAME} characters, without a NUL character,"
+            needed = _(
+                "a text of at most %(limit)s characters, without a NUL character,",
+                limit=MAX_FILENAME,
+            )
             yield Problem(field="search", given=self.search[:20], needed=needed)
         words = {"status": STATUSES, "label": LABELS, "proposal": PROPOSALS}
         for name, allowed in words.items():
@@ -321,5 +325,7 @@ def _check_range(
             yield check_number(end, value, lowest, highest)
     if limits.low is not None and limits.high is not None and limits.low > limits.high:
         yield Problem(
-            field=f"{name}_to", given=limits.high, needed="a number that is not below the first"
+            field=f"{name}_to",
+            given=limits.high,
+            needed=_("a number that is not below the first"),
         )

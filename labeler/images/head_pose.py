@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from labeler.database.engine import Database
 from labeler.errors import BrokenData, Conflict
+from labeler.languages.texts import gettext as _
 from labeler.models.images import Image
 from rotation.data.image_names import match_keys
 from rotation.poses.estimation import PoseRow, estimate_poses, trusted_yaw
@@ -63,9 +64,11 @@ def measure_yaw(db: Database, dataset_id: int) -> YawReport:
     known = [row for row in rows if row.landmarks and len(row.landmarks) == _COORDINATES]
     if not known:
         raise Conflict(
-            "No image has landmarks, because the file list_landmarks_align_celeba was not in "
-            "the same folder as the images. Measure head poses with `python manage.py rotation "
-            "poses` and pass the file that it writes."
+            _(
+                "No image has landmarks, because the file list_landmarks_align_celeba was not in "
+                "the same folder as the images. Measure head poses with `python manage.py rotation "
+                "poses` and pass the file that it writes."
+            )
         )
     yaws = estimate_yaw([row.landmarks for row in known])
     values = dict(zip((row.id for row in known), yaws, strict=True))

@@ -13,6 +13,7 @@ from labeler.consensus.derivation import ImageFacts, derive, load_annotator_mode
 from labeler.consensus.store import load_facts
 from labeler.errors import NotFound
 from labeler.images.datasets import campaigns_of
+from labeler.languages.texts import gettext as _
 from labeler.models.accounts import Annotator
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus, Decision, Gold
@@ -101,7 +102,7 @@ def get_image(session: Session, image_id: int) -> Image:
     """
     found = session.get(Image, image_id)
     if found is None:
-        raise NotFound(f"There is no image {image_id}.")
+        raise NotFound(_("There is no image %(number)s.", number=image_id))
     return found
 
 
@@ -119,7 +120,9 @@ def campaign_of(session: Session, image: Image, number: int = 0) -> Campaign:
         get_campaign(session, number)
         known = [one for one in known if one.id == number]
     if not known:
-        raise NotFound(f"Image {image.id} is not in the data set of this campaign.")
+        raise NotFound(
+            _("Image %(number)s is not in the data set of this campaign.", number=image.id)
+        )
     return known[0]
 
 

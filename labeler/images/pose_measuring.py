@@ -17,6 +17,7 @@ from labeler.errors import Conflict
 from labeler.images.datasets import get_dataset
 from labeler.images.head_pose import YawReport, store_poses
 from labeler.images.process_pool import map_chunks
+from labeler.languages.texts import gettext as _
 from labeler.models.images import Image
 from labeler.private_files import PRIVATE_FOLDER
 from rotation.data.sources import ImageSource, open_source
@@ -50,7 +51,7 @@ def measure_missing_yaw(
         wanted = select(Image.filename, Image.id).where(*unknown).order_by(Image.filename)
         ids = dict(session.execute(wanted).all())
     if not ids:
-        raise Conflict("The yaw of all usable images is known already.")
+        raise Conflict(_("The yaw of all usable images is known already."))
     (home / FOLDER).mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
     with open_source(path) as source:
         poses = _measure_all(path, source, _cache_file(home, dataset_id), list(ids), progress)

@@ -20,6 +20,7 @@ from labeler.errors import Conflict, InvalidInput, NotFound
 from labeler.images.annotations import Annotations, describe, read_annotations
 from labeler.images.datasets import list_datasets
 from labeler.images.head_pose import estimate_yaw
+from labeler.languages.texts import gettext as _
 from labeler.models.images import MAX_FILENAME, Dataset, Image
 from labeler.voting.service import supersede_votes_on
 from rotation.data.sources import ImageSource, open_source
@@ -123,8 +124,10 @@ def activate_dataset(session: Session, name: str) -> Dataset:
     """
     datasets = {one.name: one for one in list_datasets(session)}
     if name not in datasets:
-        known = ", ".join(sorted(datasets)) or "none"
-        raise NotFound(f"There is no data set {name!r}; registered: {known}.")
+        known = ", ".join(sorted(datasets)) or _("none")
+        raise NotFound(
+            _("There is no data set %(name)r; registered: %(known)s.", name=name, known=known)
+        )
     if not datasets[name].active:
         activate_campaign(session, ensure_campaign(session, datasets[name]).id)
     return datasets[name]
@@ -154,7 +157,7 @@ def _open_report(
 def _find_dataset(session: Session, path: Path, name: str | None) -> Dataset:
     if name is not None:
         if not 1 <= len(name.strip()) <= 100:
-            raise InvalidInput("Enter a name of 1 to 100 characters.")
+            raise InvalidInput(_("Enter a name of 1 to %(limit)s characters.", limit=100))
         named = session.scalar(select(Dataset).where(Dataset.name == name.strip()))
         return named or Dataset(name=name.strip())
     same_path = session.scalar(
@@ -166,8 +169,13 @@ def _find_dataset(session: Session, path: Path, name: str | None) -> Dataset:
     other = session.scalar(select(Dataset).where(Dataset.name == default))
     if other is not None:
         raise Conflict(
-            f"A data set with the name {default!r} is already registered from {other.path}. "
-            f"Choose another name with --name, or use --name {default} if the images have moved."
+            _(
+                "A data set with the name %(name)r is already registered from %(path)s. Choose "
+                "another name with --name, or use --name %(plain)s if the images have moved.",
+                name=default,
+                plain=default,
+                path=other.path,
+            )
         )
     return Dataset(name=default)
 

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from labeler.errors import BrokenData, NotFound
 from labeler.images.converted import ConvertedPictures
+from labeler.languages.texts import gettext as _
 from labeler.models.images import Dataset, Image
 from rotation.data.sources import ImageSource, image_places, open_source
 from rotation.errors import DatasetError, ImageError
@@ -99,7 +100,7 @@ def find_image(session: Session, image_id: int) -> ImageFile:
         select(Image, Dataset.path).join(Dataset).where(Image.id == image_id)
     ).one_or_none()
     if row is None:
-        raise NotFound(f"There is no image {image_id}.")
+        raise NotFound(_("There is no image %(number)s.", number=image_id))
     return ImageFile(*row)
 
 

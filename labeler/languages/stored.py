@@ -48,4 +48,4 @@ def _pattern(form: str) -> re.Pattern[str]:
     parts = _VALUE.split(form)
     texts = [re.escape(part.replace("%%", "%")) for part in parts[::2]]
     names = [f"(?P<{name}>.+?)" for name in parts[1::2]]
-    return re.compile("".join(a + b for a, b in zip(texts, [*names, ""], strict=True)))
+    return re.compile("".join(a + b for a, b in zip(texts, [*names, ""], strict=True)), re.DOTALL)

@@ -12,6 +12,7 @@ from typing import Any
 
 from labeler.database.engine import Database
 from labeler.errors import Conflict, InvalidInput
+from labeler.languages.texts import gettext as _
 from labeler.models.base import utc_now
 from rotation.reading import read_json
 
@@ -41,7 +42,10 @@ class Options:
     def __post_init__(self) -> None:
         if not 0 <= self.min_percent <= 100:
             raise InvalidInput(
-                f"The lowest probability is {self.min_percent} %. It must be between 0 and 100."
+                _(
+                    "The lowest probability is %(given)s %%. It must be between 0 and 100.",
+                    given=self.min_percent,
+                )
             )
 
     def name(self, campaign_id: int) -> str:
@@ -91,8 +95,10 @@ def make(
     )
     if not faces.n_images:
         raise Conflict(
-            "No figure was drawn: no labelled image has a known yaw within the poses of the "
-            "figure. Measure the poses first (page “Mean faces”)."
+            _(
+                "No figure was drawn: no labelled image has a known yaw within the poses of the "
+                "figure. Measure the poses first (page “Mean faces”)."
+            )
         )
     image = render_mean_faces(faces, SCALE)
     size = image.width // SCALE, image.height // SCALE

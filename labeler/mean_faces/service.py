@@ -18,6 +18,7 @@ from labeler.database.engine import Database
 from labeler.errors import BrokenData, Conflict, InvalidInput
 from labeler.images.process_pool import map_chunks
 from labeler.labels import likeliest_label
+from labeler.languages.texts import gettext as _
 from labeler.mean_faces.statistics import (
     POSE_EDGES,
     SIZE,
@@ -143,8 +144,10 @@ def choose_images(
         run = current_run(session, campaign.dataset_id)
         if run is None:
             raise Conflict(
-                "There are no proposals yet. Run `python manage.py propose`, or draw the "
-                "figure without proposals."
+                _(
+                    "There are no proposals yet. Run `python manage.py propose`, or draw the "
+                    "figure without proposals."
+                )
             )
         found += _proposed_rows(session, campaign_id, run.id, wanted.min_probability, among)
     found.sort(key=lambda pair: pair[0].id)
@@ -251,7 +254,12 @@ def _crop_chunk(
 
 def _check_probability(probability: float) -> None:
     if not 0 <= probability <= 1:
-        raise InvalidInput(f"The lowest probability is {probability}. It must be between 0 and 1.")
+        raise InvalidInput(
+            _(
+                "The lowest probability is %(given)s. It must be between 0 and 1.",
+                given=probability,
+            )
+        )
 
 
 def _among(

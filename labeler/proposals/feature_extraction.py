@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from labeler.errors import BrokenData
 from labeler.images.process_pool import map_chunks
+from labeler.languages.texts import gettext as _
 from labeler.light_classifier.crop_features import crop_features
 from labeler.light_classifier.face_features import Floats, face_features, half_contrast
 from labeler.light_classifier.features import CROP, Features
@@ -228,8 +229,11 @@ def _measure(
         from rotation.faces.layer_graph import use_one_thread
     except ModuleNotFoundError as error:
         raise BrokenData(
-            f"Looking for faces needs the library {error.name}. Install the rotation engine's "
-            "libraries too: pip install 'sidelight[rotation]'."
+            _(
+                "Looking for faces needs the library %(name)s. Install the rotation engine's "
+                "libraries too: pip install 'sidelight[rotation]'.",
+                name=error.name,
+            )
         ) from None
     if alone:
         use_one_thread()
@@ -239,7 +243,7 @@ def _measure(
     rows = [face_features(seen)]
     if kind == "varied":
         rngs = [np.random.default_rng((0, int.from_bytes(digest[:8]))) for digest in photographs]
-        for _ in range(VARIANTS):
+        for _variant in range(VARIANTS):
             varied = [read_variant(pair, rng) for pair, rng in zip(pairs, rngs, strict=True)]
             rows.append(face_features(varied))
     features = np.stack(rows, axis=1)

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from labeler.audit.log import Actor, record
 from labeler.database.engine import Database
 from labeler.errors import Conflict
+from labeler.languages.texts import gettext as _
 from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
 from labeler.models.images import Dataset, Image
@@ -67,7 +68,10 @@ def restore_run(
     with db.write() as session:
         if len(list_missing(session, get_run(session, run_id))) > len(made.unreadable):
             raise Conflict(
-                f"Another run was published in the meantime. Go back to run {run_id} again."
+                _(
+                    "Another run was published in the meantime. Go back to run %(run)s again.",
+                    run=run_id,
+                )
             )
         republish_run(session, run_id, Actor(annotator_id))
     prune_proposals(db, dataset.id)
@@ -95,10 +99,12 @@ def check_restorable(session: Session, run_id: int) -> ModelRun:
     """
     run = get_run(session, run_id)
     if run.status != "published":
-        raise Conflict(f"Model run {run_id} was never published, so you cannot go back to it.")
+        raise Conflict(
+            _("Model run %(run)s was never published, so you cannot go back to it.", run=run_id)
+        )
     current = current_run(session, run.dataset_id)
     if current is not None and current.id == run_id:
-        raise Conflict(f"Model run {run_id} is already the current one.")
+        raise Conflict(_("Model run %(run)s is already the current one.", run=run_id))
     return run
 
 
@@ -155,7 +161,10 @@ def _model_of(run: ModelRun) -> MirrorLogistic:
 
     if run.model is None or run.method not in training.methods():
         raise Conflict(
-            f"The proposals of model run {run.id} were deleted, and it has no stored model that "
-            "this version can use. Choose a later run, or train a new one."
+            _(
+                "The proposals of model run %(run)s were deleted, and it has no stored model that "
+                "this version can use. Choose a later run, or train a new one.",
+                run=run.id,
+            )
         )
     return model_from_bytes(run.model, run.method)

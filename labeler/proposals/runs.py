@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 from labeler.audit.log import NOBODY, Actor, record
 from labeler.database.engine import Database
 from labeler.errors import Conflict, Interrupted, NotFound
+from labeler.languages.texts import gettext as _
 from labeler.models.base import utc_now
 from labeler.models.proposals import ModelRun, Proposal, Publication, published_runs
 
@@ -88,7 +89,7 @@ class RunHeartbeat:
     def check(self) -> None:
         """Raise `Conflict` if the run was stopped."""
         if self._stopped:
-            raise Conflict(f"Model run {self._run_id} was stopped.")
+            raise Conflict(_("Model run %(run)s was stopped.", run=self._run_id))
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_S):
@@ -137,7 +138,7 @@ def get_run(session: Session, run_id: int) -> ModelRun:
     """
     run = session.get(ModelRun, run_id)
     if run is None:
-        raise NotFound(f"There is no model run {run_id}.")
+        raise NotFound(_("There is no model run %(run)s.", run=run_id))
     return run
 
 
@@ -218,7 +219,7 @@ def stop_run(session: Session, run_id: int, who: str, by: Actor = NOBODY) -> Non
     """
     run = get_run(session, run_id)
     if run.status != "training":
-        raise Conflict(f"Model run {run_id} is not in training.")
+        raise Conflict(_("Model run %(run)s is not in training.", run=run_id))
     run.status, run.problem = "failed", f"{_STOPPED}{who}"
     record(session, "training_stopped", by, ("run", run_id))
 
@@ -255,7 +256,9 @@ def publish_run(
             )
         )
         if cast(CursorResult[Any], result).rowcount != 1:
-            raise Conflict(f"Model run {run_id} was stopped or has failed. Start another run.")
+            raise Conflict(
+                _("Model run %(run)s was stopped or has failed. Start another run.", run=run_id)
+            )
         session.add(Publication(model_run_id=run_id, annotator_id=annotator_id, at=now))
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from labeler.consensus.store import count_current_votes
 from labeler.database.engine import Database, insert_or
+from labeler.languages.texts import mark
 from labeler.models.consensus import Consensus
 from labeler.models.images import Image
 from labeler.models.proposals import Proposal
@@ -181,7 +182,7 @@ def propose(
         _store(db, run_id, images, chunk, model, made)
         done += len(chunk.positions) + len(chunk.unreadable)
         if heartbeat is not None:
-            heartbeat.tell("proposing", done, len(images))
+            heartbeat.tell(mark("proposing"), done, len(images))
         if progress is not None:
             progress(done, len(images))
     return made
@@ -267,7 +268,7 @@ def _rank(
     """Store the ranks of the images that help the model most (`active_learning`)."""
     from labeler.light_classifier.active_learning import next_to_ask
 
-    heartbeat.tell("choosing the next images to ask")
+    heartbeat.tell(mark("choosing the next images to ask"))
     with db.read() as session:
         waiting = _waiting(session, campaign_id)
     numbers = np.array(made.image_ids)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from labeler.errors import BrokenData, Conflict
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from labeler.proposals.feature_cache import FeatureCache
 from labeler.proposals.feature_extraction import (
     FeatureChunk,
@@ -120,7 +122,7 @@ def learn(
     started = time.perf_counter()
     features, chosen, n_faceless = _read_labelled(_sample(training), read, heartbeat, name)
     pool = _read_pool(read, names, {each.filename for each in training}, heartbeat)
-    heartbeat.tell("training")
+    heartbeat.tell(mark("training"))
     trained = train(
         features,
         np.array([each.shares for each in chosen]),
@@ -149,7 +151,7 @@ def _read_labelled(
         BrokenData: too few can be used.
     """
     read_ones = read.features([each.filename for each in training])
-    step = "reading the labelled images"
+    step = mark("reading the labelled images")
     chunks = list(_with_progress(read_ones, training, heartbeat, step))
     features = np.concatenate([chunk.features for chunk in chunks])
     shown = np.isfinite(features).all(axis=1)
@@ -196,7 +198,7 @@ def _read_pool(
     drawn = np.random.default_rng(0).permutation(len(names))
     chosen = [names[index] for index in drawn if names[index] not in labelled][:MAX_POOL]
     read_ones = read.variants(sorted(chosen))
-    chunks = _with_progress(read_ones, chosen, heartbeat, "reading images without labels")
+    chunks = _with_progress(read_ones, chosen, heartbeat, mark("reading images without labels"))
     empty = np.empty((1 + VARIANTS, 0, N_FEATURES), np.float32)
     pool = np.concatenate([empty, *(chunk.features for chunk in chunks)], axis=1)
     return pool[:, np.isfinite(pool).all(axis=(0, 2))]
@@ -218,9 +220,14 @@ def _check_usable(usable: list[TrainingImage], problems: list[str], name: str) -
         check_enough([each.label for each in usable], name)
     except Conflict:
         raise BrokenData(
-            f"{len(problems)} of the {len(usable) + len(problems)} labelled images of {name!r} "
-            "cannot be used, and the others are too few to train on. The first problem is: "
-            f"{problems[0]}"
+            _(
+                "%(count)s of the %(images)s labelled images of %(name)r cannot be used, and the "
+                "others are too few to train on. The first problem is: %(problem)s",
+                count=len(problems),
+                images=len(usable) + len(problems),
+                name=name,
+                problem=problems[0],
+            )
         ) from None
 
 

@@ -18,6 +18,8 @@ from labeler.consensus.derivation import chances_by_votes, load_annotator_model
 from labeler.consensus.store import load_facts
 from labeler.errors import Conflict
 from labeler.labels import likeliest_label
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import ngettext
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
 from labeler.models.images import Image
@@ -109,10 +111,27 @@ def check_enough(labels: Sequence[str], name: str) -> None:
     kinds = sorted(set(labels))
     if len(labels) >= MIN_IMAGES and len(kinds) >= MIN_LABELS:
         return
-    there = f"{len(labels)} image(s) labelled" + (f" {' or '.join(kinds)}" if kinds else "")
     raise Conflict(
-        f"There are not enough votes in {name!r} to train a model: {there}. At least "
-        f"{MIN_IMAGES} labelled images with {MIN_LABELS} different labels of "
-        f"{', '.join(LABELS)} are needed. Label some more images, then run `python manage.py "
-        "propose`."
+        _(
+            "There are not enough votes in %(name)r to train a model: %(there)s. At least "
+            "%(images)s labelled images with %(different)s different labels of %(labels)s are "
+            "needed. Label some more images, then run `python manage.py propose`.",
+            name=name,
+            there=_count(len(labels), kinds),
+            images=MIN_IMAGES,
+            different=MIN_LABELS,
+            labels=", ".join(map(_, LABELS)),
+        )
+    )
+
+
+def _count(images: int, kinds: Sequence[str]) -> str:
+    if not kinds:
+        return _("no labelled image")
+    labels = ", ".join(map(_, kinds))
+    return ngettext(
+        "%(num)s image labelled %(labels)s",
+        "%(num)s images labelled %(labels)s",
+        images,
+        labels=labels,
     )

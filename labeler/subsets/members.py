@@ -15,6 +15,8 @@ from sqlalchemy.orm import Session
 from labeler.database.engine import Database
 from labeler.errors import BrokenData, Conflict, InvalidInput
 from labeler.images.filtering import ImageFilter, load_scope, select_ids
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Image
 from labeler.models.subsets import Subset, SubsetImage
@@ -64,7 +66,11 @@ def filter_of(subset: Subset) -> ImageFilter:
         return ImageFilter.from_dict(subset.filter or {})
     except RuleError as error:
         raise BrokenData(
-            f"The filter of the subset {subset.name!r} is not valid: {error}"
+            _(
+                "The filter of the subset %(name)r is not valid: %(problem)s",
+                name=subset.name,
+                problem=error,
+            )
         ) from None
 
 
@@ -114,9 +120,14 @@ def check_usable(session: Session, subset: Subset, campaign: Campaign) -> Member
     """
     if subset.dataset_id != campaign.dataset_id:
         raise InvalidInput(
-            f"The subset {subset.name!r} has images of the data set {subset.dataset.name!r}. The "
-            f"campaign {campaign.name!r} labels {campaign.dataset.name!r}. Choose a subset of that "
-            "data set."
+            _(
+                "The subset %(name)r has images of the data set %(dataset)r. The campaign "
+                "%(campaign)r labels %(labelled)r. Choose a subset of that data set.",
+                name=subset.name,
+                dataset=subset.dataset.name,
+                campaign=campaign.name,
+                labelled=campaign.dataset.name,
+            )
         )
     return check_not_empty(session, subset)
 
@@ -131,12 +142,19 @@ def check_not_empty(session: Session, subset: Subset) -> MemberCount:
     counted = count_members(session, subset)
     if counted.gone and counted.is_empty:
         raise Conflict(
-            f"The files of all {counted.gone:,} images of the subset {subset.name!r} are broken or "
-            "no longer there. Bring the files back and import the data set again."
+            _(
+                "The files of all %(count)s images of the subset %(name)r are broken or no longer "
+                "there. Bring the files back and import the data set again.",
+                count=write_number(counted.gone),
+                name=subset.name,
+            )
         )
     if counted.is_empty:
         raise Conflict(
-            f"No image meets the filter of the subset {subset.name!r} now. Choose another subset."
+            _(
+                "No image meets the filter of the subset %(name)r now. Choose another subset.",
+                name=subset.name,
+            )
         )
     return counted
 

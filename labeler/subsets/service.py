@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 from labeler.audit.log import NOBODY, Actor, record
 from labeler.errors import BrokenData, Conflict, InvalidInput, NotFound
 from labeler.images.filtering import ImageFilter, Scope, load_scope, select_ids
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset, Image
@@ -71,7 +73,7 @@ def freeze_subset(session: Session, subset: Subset, name: str, by: Actor = NOBOD
         InvalidInput: the name is empty or too long, or the subset has no image now.
     """
     if subset.is_frozen:
-        raise Conflict(f"The subset {subset.name!r} is frozen already.")
+        raise Conflict(_("The subset %(name)r is frozen already.", name=subset.name))
     campaign = session.get_one(Campaign, subset.campaign_id)
     return freeze_filter(session, campaign, name, filter_of(subset), by)
 
@@ -89,7 +91,7 @@ def import_names(
     """
     name = _check_name(session, name)
     if not filenames:
-        raise InvalidInput("The list names no image. Write one filename per line.")
+        raise InvalidInput(_("The list names no image. Write one filename per line."))
     images = select(Image.filename, Image.id).where(Image.dataset_id == dataset.id)
     ids = dict(session.execute(images).all())
     names = match_names(filenames, ids, doubles=True)
@@ -156,9 +158,9 @@ def get_subset(session: Session, subset_id: int) -> Subset:
     """
     subset = session.get(Subset, subset_id)
     if subset is None:
-        raise NotFound(f"There is no subset {subset_id}.")
+        raise NotFound(_("There is no subset %(number)s.", number=subset_id))
     if subset.deleted_at is not None:
-        raise NotFound(f"The subset {subset.name!r} was deleted.")
+        raise NotFound(_("The subset %(name)r was deleted.", name=subset.name))
     return subset
 
 
@@ -173,9 +175,12 @@ def find_subset(session: Session, name: str) -> Subset:
     if subset is not None:
         return subset
     names = [one.name for one in list_subsets(session, limit=FAULTS_SHOWN)]
-    known = f"The subsets are: {', '.join(names)}" if names else "There is no subset yet"
-    more = ", ..." if len(names) == FAULTS_SHOWN else "."
-    raise NotFound(f"There is no subset {name!r}. {known}{more}")
+    if not names:
+        raise NotFound(_("There is no subset %(name)r. There is no subset yet.", name=name))
+    known = ", ".join(names) + (", ..." if len(names) == FAULTS_SHOWN else ".")
+    raise NotFound(
+        _("There is no subset %(name)r. The subsets are: %(known)s", name=name, known=known)
+    )
 
 
 def list_subsets(
@@ -213,7 +218,7 @@ def frozen_names(session: Session, dataset_id: int) -> dict[int, str]:
 def _load(session: Session, subset_id: int) -> Subset:
     subset = session.get(Subset, subset_id)
     if subset is None:
-        raise NotFound(f"There is no subset {subset_id}.")
+        raise NotFound(_("There is no subset %(number)s.", number=subset_id))
     return subset
 
 
@@ -223,8 +228,12 @@ def _scope(session: Session, campaign: Campaign, wanted: ImageFilter) -> Scope:
         named = get_subset(session, wanted.subset)
         if not named.is_frozen or named.dataset_id != campaign.dataset_id:
             raise InvalidInput(
-                f"The subset {named.name!r} cannot be a condition: a frozen subset of the data set "
-                f"{campaign.dataset.name!r} is needed."
+                _(
+                    "The subset %(name)r cannot be a condition: a frozen subset of the data set "
+                    "%(dataset)r is needed.",
+                    name=named.name,
+                    dataset=campaign.dataset.name,
+                )
             )
     return load_scope(session, campaign)
 
@@ -264,8 +273,10 @@ def _seal(session: Session, subset: Subset, by: Actor) -> Subset:
     ).all()
     if not names:
         raise InvalidInput(
-            "No image meets the filter now, so there is nothing to freeze. Change the filter, or "
-            "keep it as a live subset."
+            _(
+                "No image meets the filter now, so there is nothing to freeze. Change the filter, "
+                "or keep it as a live subset."
+            )
         )
     subset.count, subset.sha256 = len(names), hash_names(names)
     session.flush()
@@ -276,9 +287,13 @@ def _seal(session: Session, subset: Subset, by: Actor) -> Subset:
 def _check_name(session: Session, name: str) -> str:
     name = name.strip()
     if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
-        raise InvalidInput(f"Enter a name of 1 to {MAX_NAME} characters, in one line.")
+        raise InvalidInput(
+            _("Enter a name of 1 to %(limit)s characters, in one line.", limit=MAX_NAME)
+        )
     if _is_taken(session, name):
-        raise Conflict(f"A subset with the name {name!r} exists already. Choose another name.")
+        raise Conflict(
+            _("A subset with the name %(name)r exists already. Choose another name.", name=name)
+        )
     return name
 
 
@@ -291,8 +306,14 @@ def _refuse_unknown(unknown: Sequence[str], listed: int, dataset: Dataset) -> No
     if not unknown:
         return
     some = ", ".join(map(shown, unknown[:FAULTS_SHOWN]))
-    more = ", ..." if len(unknown) > FAULTS_SHOWN else "."
+    some += ", ..." if len(unknown) > FAULTS_SHOWN else "."
     raise BrokenData(
-        f"Nothing was imported. {len(unknown):,} of the {listed:,} listed images are not in "
-        f"{dataset.name!r}: {some}{more}"
+        _(
+            "Nothing was imported. %(count)s of the %(listed)s listed images are not in "
+            "%(dataset)r: %(names)s",
+            count=write_number(len(unknown)),
+            listed=write_number(listed),
+            dataset=dataset.name,
+            names=some,
+        )
     )

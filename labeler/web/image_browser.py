@@ -23,22 +23,29 @@ from labeler.images.browsing import (
 from labeler.images.filtering import NO_PROPOSAL, STATUSES, ImageFilter, Scope, load_scope
 from labeler.images.serving import files_are_gone
 from labeler.labels import likeliest_label
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import ngettext
 from labeler.models.campaigns import Campaign
 from labeler.progress.campaign_progress import COUNTED_UP_TO
 from labeler.subsets.service import frozen_names
 from labeler.web import access, current_campaign, request_fields
 from labeler.web.campaign_forms import PARTITIONS, Choice
 from labeler.web.context import Page, db, render
-from labeler.web.formatting import format_percent, plural
+from labeler.web.formatting import format_percent
 from labeler.web.image_filter import (
     TITLES,
     Condition,
     FilterForm,
     describe,
+    label_word,
+    partition_word,
     read_form,
     status_word,
+    title,
 )
 from labeler.web.images import image_address
+from labeler.web.stored_problems import file_problem
 from labeler.web.voting import TILE_ROOM, scaled_size
 from rotation.data.labels import LABELS
 
@@ -165,7 +172,7 @@ def _campaign(session: Session, form: FilterForm) -> Campaign | None:
     number = request_fields.row_number("campaign")
     named = next((one for one in known if one.id == number), None)
     if named is None:
-        form.problems["campaign"] = f"There is no campaign {given[:20]}."
+        form.problems["campaign"] = _("There is no campaign %(number)s.", number=given[:20])
     return named or next(iter(known), None)
 
 
@@ -181,7 +188,7 @@ def _page(session: Session, asked: _Asked, wanted: ImageFilter | None) -> Images
             for one in campaigns.list_campaigns(session)
         ],
         [Choice(status, _counted_word(status, asked.counted)) for status in STATUSES],
-        [Choice(str(number), word) for number, word in PARTITIONS.items()],
+        [Choice(str(number), partition_word(number)) for number in PARTITIONS],
         [
             Choice(name, name.replace("_", " "), form.attributes.get(name, ""))
             for name in dataset.attribute_names
@@ -196,7 +203,7 @@ def _page(session: Session, asked: _Asked, wanted: ImageFilter | None) -> Images
             Choice(str(number), name, "yes" if form.get("subset") == str(number) else "")
             for number, name in form.subsets.items()
         ],
-        titles=TITLES,
+        titles={name: title(name) for name in TITLES},
     )
 
 
@@ -226,14 +233,17 @@ def _grid(
 
 def _heading(page: Found) -> str:
     if page.count is None:
-        return f"More than {COUNTED_UP_TO:,} images"
-    return f"{page.count:,} {plural(page.count, 'image')}"
+        return _("More than %(count)s images", count=write_number(COUNTED_UP_TO))
+    return ngettext("%(num)s image", "%(num)s images", page.count)
 
 
 def _place(page: Found) -> str:
     if not page.images or page.first is None or not (page.has_previous or page.has_next):
         return ""
-    return f"Images {page.first:,} to {page.first + len(page.images) - 1:,}"
+    last = page.first + len(page.images) - 1
+    return _(
+        "Images %(first)s to %(last)s", first=write_number(page.first), last=write_number(last)
+    )
 
 
 def _applied(asked: _Asked, condition: Condition) -> AppliedCondition:
@@ -243,7 +253,9 @@ def _applied(asked: _Asked, condition: Condition) -> AppliedCondition:
 
 def _counted_word(status: str, counted: Tally) -> str:
     count = count_status(status, counted)
-    return status_word(status) if count is None else f"{status_word(status)} ({count:,})"
+    return (
+        status_word(status) if count is None else f"{status_word(status)} ({write_number(count)})"
+    )
 
 
 def _tile(asked: _Asked, one: FoundImage) -> Tile:
@@ -256,9 +268,9 @@ def _tile(asked: _Asked, one: FoundImage) -> Tile:
         image_address(image.id, image.sha256) if is_shown else "",
         *scaled_size(image.width or 0, image.height or 0, TILE_ROOM),
         image.filename,
-        image.problem or "",
+        file_problem(image.problem, image.filename),
         describe_label(one),
-        f"{proposed or 'no label'}, {format_percent(max(one.model))}" if one.model else "",
+        f"{label_word(proposed)}, {format_percent(max(one.model))}" if one.model else "",
         one.gold or "",
         bool(label and proposed and label != proposed),
     )
@@ -270,5 +282,5 @@ def describe_label(one: FoundImage) -> str:
     if row is None:
         return status_word("outside" if one.image.status == "ok" else one.image.status)
     if row.label is None:
-        return row.status
-    return f"{row.label}, {format_percent(row.probability)}"
+        return status_word(row.status)
+    return f"{label_word(row.label)}, {format_percent(row.probability)}"

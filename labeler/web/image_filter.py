@@ -10,6 +10,8 @@ from typing import Any
 from werkzeug.datastructures import MultiDict
 
 from labeler.images.filtering import NO_PROPOSAL, ImageFilter, Range
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, pgettext
 from labeler.rules.validation import RuleError, read_whole
 from labeler.web.campaign_forms import PARTITIONS
 
@@ -23,31 +25,40 @@ FIELDS = (*PLAIN, *(f"{name}_{end}" for name in RANGES for end in ("from", "to")
 PLACES = ("campaign", "after", "before")  # what an address has besides the filter
 NUMBER = re.compile(r"[+-]?\d{1,9}([.,]\d{0,9})?", re.ASCII)
 TITLES = {
-    "search": "Name or number",
-    "status": "Status",
-    "label": "Label",
-    "probability": "Probability of the label",
-    "proposal": "Proposal",
-    "confidence": "Probability of the proposal",
-    "differs": "Label and proposal",
-    "gold": "Gold question",
-    "flagged": "Flagged",
-    "identity": "Person",
-    "partition": "Partition",
-    "yaw": "Yaw",
-    "subset": "Subset",
+    "search": mark("Name or number"),
+    "status": mark("Status"),
+    "label": "Label",  # see `title`
+    "probability": mark("Probability of the label"),
+    "proposal": mark("Proposal"),
+    "confidence": mark("Probability of the proposal"),
+    "differs": mark("Label and proposal"),
+    "gold": mark("Gold question"),
+    "flagged": mark("Flagged"),
+    "identity": mark("Person"),
+    "partition": mark("Partition"),
+    "yaw": mark("Yaw"),
+    "subset": mark("Subset"),
 }
 STATUS_WORDS = {
-    "selected": "in the campaign",
-    "undecided": "contested, not decided",
-    "outside": "not in the campaign",
-    "broken": "broken file",
-    "unchecked": "not checked yet",
+    "open": mark("open"),
+    "agreed": mark("agreed"),
+    "contested": mark("contested"),
+    "selected": mark("in the campaign"),
+    "undecided": mark("contested, not decided"),
+    "outside": mark("not in the campaign"),
+    "broken": mark("broken file"),
+    "unchecked": mark("not checked yet"),
 }
+LABEL_WORDS = {"left": mark("left"), "center": mark("center"), "right": mark("right")}
+ANSWER_WORDS = {**LABEL_WORDS, "unsure": mark("unsure"), "cannot tell": mark("cannot tell")}
+YES_NO_WORDS = {"yes": mark("yes"), "no": mark("no")}
 WORDS_OF: Mapping[str, Mapping[str, str]] = {
     "status": STATUS_WORDS,
-    "proposal": {NO_PROPOSAL: "no proposal"},
-    "differs": {"yes": "differ", "no": "are the same"},
+    "label": LABEL_WORDS,
+    "proposal": {**LABEL_WORDS, NO_PROPOSAL: mark("no proposal")},
+    "differs": {"yes": mark("differ"), "no": mark("are the same")},
+    "gold": YES_NO_WORDS,
+    "flagged": YES_NO_WORDS,
     "partition": {str(number): word for number, word in PARTITIONS.items()},
 }
 
@@ -96,12 +107,9 @@ class FilterForm:
         """
         unknown = [name for name in self.attributes if name not in attribute_names]
         if unknown:
-            known = "Choose among these." if attribute_names else "It has none."
-            self.problems["attributes"] = (
-                f"The data set has no attribute “{unknown[0][:40]}”. {known}"
-            )
+            self.problems["attributes"] = _unknown_attribute(unknown[0][:40], attribute_names)
         if not {*self.attributes.values()} <= YES_NO.keys():
-            self.problems.setdefault("attributes", "Allowed are yes, no.")
+            self.problems.setdefault("attributes", _("Allowed are yes, no."))
         self._check_subset()
         values = {**self._plain(), **{name: self._range(name) for name in RANGES}}
         chosen = {name: YES_NO.get(said, True) for name, said in self.attributes.items()}
@@ -116,8 +124,17 @@ class FilterForm:
     def _check_subset(self) -> None:
         given = self.get("subset")
         if given and read_whole(given) not in self.subsets:
-            known = "Choose one of the list." if self.subsets else "Freeze a subset first."
-            self.problems["subset"] = f"The data set has no frozen subset {given[:20]}. {known}"
+            self.problems["subset"] = (
+                _(
+                    "The data set has no frozen subset %(given)s. Choose one of the list.",
+                    given=given[:20],
+                )
+                if self.subsets
+                else _(
+                    "The data set has no frozen subset %(given)s. Freeze a subset first.",
+                    given=given[:20],
+                )
+            )
 
     def _plain(self) -> dict[str, Any]:
         values: dict[str, Any] = {name: self.values[name] for name in WORDS if name in self.values}
@@ -125,12 +142,12 @@ class FilterForm:
             if name in self.values:
                 values[name] = YES_NO.get(self.values[name])
                 if values[name] is None:
-                    self.problems[name] = "Allowed are yes, no."
+                    self.problems[name] = _("Allowed are yes, no.")
         for name in NUMBERS:
             if name in self.values:
                 values[name] = read_whole(self.values[name])
                 if values[name] is None:
-                    self.problems[name] = "Enter a whole number."
+                    self.problems[name] = _("Enter a whole number.")
         return values
 
     def _range(self, name: str) -> Range:
@@ -142,7 +159,7 @@ class FilterForm:
         if not text:
             return None
         if not NUMBER.fullmatch(text):
-            self.problems[name] = "Enter a number."
+            self.problems[name] = _("Enter a number.")
             return None
         return float(text.replace(",", ".")) / scale
 
@@ -164,12 +181,12 @@ def read_form(args: MultiDict[str, str]) -> FilterForm:
         form.has_blanks |= not given
         is_attribute = name.startswith(ATTRIBUTE)
         if not is_attribute and name not in (*FIELDS, *PLACES):
-            form.problems["filter"] = (
-                f"There is no filter “{name[:40]}”. Remove it from the address."
+            form.problems["filter"] = _(
+                "There is no filter “%(name)s”. Remove it from the address.", name=name[:40]
             )
         elif len(given) > 1:
             place = "attributes" if is_attribute else name
-            form.problems[place] = "The address has several values. Choose one."
+            form.problems[place] = _("The address has several values. Choose one.")
         elif given and is_attribute:
             form.attributes[name.removeprefix(ATTRIBUTE)] = given.pop()
         elif given and name not in PLACES:
@@ -204,28 +221,53 @@ def describe(form: FilterForm, wanted: ImageFilter) -> list[Condition]:
 def _describe(form: FilterForm, name: str) -> tuple[str, str]:
     if name.startswith(ATTRIBUTE):
         attribute = name.removeprefix(ATTRIBUTE)
-        return attribute.replace("_", " "), form.attributes[attribute]
+        return attribute.replace("_", " "), _(YES_NO_WORDS[form.attributes[attribute]])
     if name in RANGES:
-        return TITLES[name], _describe_range(form, name, " %" if RANGES[name] == 100 else "°")
+        return title(name), _describe_range(form, name, " %" if RANGES[name] == 100 else "°")
     value = form.get(name)
     if name == "subset":
-        return TITLES[name], form.subsets.get(read_whole(value) or 0, value)
-    return TITLES[name], WORDS_OF.get(name, {}).get(value, value)
+        return title(name), form.subsets.get(read_whole(value) or 0, value)
+    words = WORDS_OF.get(name, {})
+    return title(name), _(words[value]) if value in words else value
 
 
 def _describe_range(form: FilterForm, name: str, unit: str) -> str:
     low, high = (form.get(f"{name}_{end}").removesuffix("%").strip() for end in ("from", "to"))
     if low and high:
-        return f"{low} to {high}{unit}"
-    return f"{low}{unit} or more" if low else f"{high}{unit} or less"
+        return _("%(low)s to %(high)s", low=low, high=high + unit)
+    if low:
+        return _("%(limit)s or more", limit=low + unit)
+    return _("%(limit)s or less", limit=high + unit)
 
 
 def describe_in_words(form: FilterForm, wanted: ImageFilter) -> str:
     """A filter as one line, such as `Label: left; Yaw: 20° or more`."""
     conditions = [f"{one.title}: {one.value}" for one in describe(form, wanted)]
-    return "; ".join(conditions) or "all images of the data set"
+    return "; ".join(conditions) or _("all images of the data set")
 
 
 def status_word(status: str) -> str:
     """The word of a status of `filtering.STATUSES` on pages."""
-    return STATUS_WORDS.get(status, status)
+    return _(STATUS_WORDS[status])
+
+
+def label_word(label: str | None) -> str:
+    """The word of a label, an answer or a decision on pages; None: no label."""
+    return _(ANSWER_WORDS[label]) if label else _("no label")
+
+
+def title(name: str) -> str:
+    """The title of a field on pages."""
+    # As a word of the menu, “Label” is a verb.
+    return pgettext("noun", "Label") if name == "label" else _(TITLES[name])
+
+
+def partition_word(number: int) -> str:
+    """The word of a partition of CelebA on pages."""
+    return _(PARTITIONS[number]) if number in PARTITIONS else str(number)
+
+
+def _unknown_attribute(name: str, known: Sequence[str]) -> str:
+    if known:
+        return _("The data set has no attribute “%(name)s”. Choose among these.", name=name)
+    return _("The data set has no attribute “%(name)s”. It has none.", name=name)

@@ -22,23 +22,30 @@ from labeler.images.history import (
 )
 from labeler.images.serving import files_are_gone
 from labeler.labels import likeliest_label
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, pgettext
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset, Image
 from labeler.web import access, current_campaign, request_fields
 from labeler.web.adjudication import LabelProbability, describe_suggestion
-from labeler.web.campaign_forms import PARTITIONS, Choice
+from labeler.web.campaign_forms import Choice
 from labeler.web.context import Page, db, render
 from labeler.web.flags import FlagRow, flag_row
 from labeler.web.formatting import format_percent, format_seconds
-from labeler.web.gold import SOURCES
-from labeler.web.image_filter import status_word
+from labeler.web.image_filter import label_word, partition_word, status_word
 from labeler.web.images import image_address
 from labeler.web.person_name import PersonName, name_person
+from labeler.web.stored_problems import file_problem
 from labeler.web.voting import scaled_size
 from rotation.data.labels import LABELS
 
 bp = Blueprint("image_history", __name__, url_prefix="/admin")
 ROOM = (356, 436)  # for the image, in pixels
+GOLD_FROM = {
+    "csv": mark("from a file"),
+    "supervisor": mark("from a supervisor"),
+    "unanimous": mark("from unanimous votes"),
+}
 SMALL_ROOM = (89, 109)  # for the other images of the person: half the size of CelebA
 
 
@@ -183,13 +190,16 @@ def _facts(campaign: Campaign, dataset: Dataset, found: Image) -> Facts:
     return Facts(
         dataset.name,
         found.id,
-        f"{found.width} × {found.height} pixels" if found.width else "",
+        _("%(width)s × %(height)s pixels", width=found.width, height=found.height)
+        if found.width
+        else "",
         "" if found.yaw_deg is None else f"{found.yaw_deg:.0f}°".replace("-", "−"),
-        "" if found.partition is None else PARTITIONS.get(found.partition, str(found.partition)),
+        "" if found.partition is None else partition_word(found.partition),
         "" if identity is None else str(identity),
         url_for("image_browser.images", identity=identity, **links) if identity is not None else "",
         held,
-        found.problem or (status_word("unchecked") if found.status == "unchecked" else ""),
+        file_problem(found.problem, found.filename)
+        or (status_word("unchecked") if found.status == "unchecked" else ""),
     )
 
 
@@ -227,13 +237,13 @@ def _events(history: ImageHistory) -> Iterator[Event]:
     for one in history.proposals:
         yield Event(
             one.run.published_at,
-            f"Model run {one.run.id}",
+            _("Model run %(run)s", run=one.run.id),
             None,
-            "proposed",
-            likeliest_label(one.chances) or "no label",
-            f"probability {format_percent(max(one.chances))}",
+            pgettext("event", "proposed"),
+            label_word(likeliest_label(one.chances)),
+            _("probability %(share)s", share=format_percent(max(one.chances))),
             one.is_current,
-            "the current run" if one.is_current else "an earlier run",
+            _("the current run") if one.is_current else _("an earlier run"),
         )
     for past in history.decisions:
         decision = past.decision
@@ -242,24 +252,24 @@ def _events(history: ImageHistory) -> Iterator[Event]:
             decision.created_at,
             "",
             name_person(past.person),
-            "decided",
-            decision.label or CANNOT_TELL,
+            pgettext("event", "decided"),
+            label_word(decision.label or CANNOT_TELL),
             decision.note,
             holds,
-            "yes" if holds else "undone or replaced",
+            _("yes") if holds else _("undone or replaced"),
             decision.superseded_at,
         )
     for made in history.gold:
         gold = made.gold
         yield Event(
             gold.created_at,
-            "a command",
+            _("a command"),
             name_person(made.person) if made.person else None,
-            "made it a gold question",
-            gold.label,
-            ", ".join(filter(None, (f"from {SOURCES[gold.source]}", gold.explanation))),
+            pgettext("event", "made it a gold question"),
+            label_word(gold.label),
+            ", ".join(filter(None, (_(GOLD_FROM[gold.source]), gold.explanation))),
             gold.revoked_at is None,
-            "removed" if gold.revoked_at else "yes",
+            pgettext("event", "removed") if gold.revoked_at else _("yes"),
             gold.revoked_at,
         )
 
@@ -267,18 +277,22 @@ def _events(history: ImageHistory) -> Iterator[Event]:
 def _votes(history: ImageHistory) -> Iterator[Event]:
     for one in history.votes:
         vote = one.vote
-        took = "" if vote.elapsed_ms is None else f"after {format_seconds(vote.elapsed_ms)}"
-        shown = "seen mirrored" if vote.mirrored else ""
-        state = "yes" if vote.counts else "no, an exercise"
+        took = (
+            ""
+            if vote.elapsed_ms is None
+            else _("after %(time)s", time=format_seconds(vote.elapsed_ms))
+        )
+        shown = _("seen mirrored") if vote.mirrored else ""
+        state = _("yes") if vote.counts else _("no, an exercise")
         yield Event(
             vote.created_at,
             "",
             name_person(one.person),
-            "answered",
-            vote.answer,
+            pgettext("event", "answered"),
+            label_word(vote.answer),
             ", ".join(filter(None, (describe_suggestion(vote), shown, took))),
             vote.counts,
-            "withdrawn or changed" if vote.superseded_at else state,
+            _("withdrawn or changed") if vote.superseded_at else state,
             vote.superseded_at,
             _in_words(one.then),
         )
@@ -287,4 +301,4 @@ def _votes(history: ImageHistory) -> Iterator[Event]:
 def _in_words(chances: tuple[float, float, float] | None) -> str:
     if chances is None:
         return ""
-    return f"{likeliest_label(chances) or 'no label'}, {format_percent(max(chances))}"
+    return f"{label_word(likeliest_label(chances))}, {format_percent(max(chances))}"

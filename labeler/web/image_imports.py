@@ -20,6 +20,7 @@ from labeler.image_imports.service import ANNOTATION_NAMES, MAX_NAME, NewUpload
 from labeler.image_imports.storage import MB, UploadedFile
 from labeler.images.datasets import list_broken
 from labeler.jobs import kinds, queue
+from labeler.languages.texts import gettext as _
 from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
 from labeler.models.image_imports import ImageImport
@@ -31,6 +32,7 @@ from labeler.web.errors import always_json
 from labeler.web.formatting import format_bytes
 from labeler.web.jobs import JobRow, find_job_row
 from labeler.web.request_fields import MAX_UPLOAD_BYTES
+from labeler.web.stored_problems import file_problem
 
 bp = Blueprint("image_imports", __name__, url_prefix="/admin/data-sets")
 PIECE_BYTES = 2 * 2**20  # about a second on a slow line; a lost piece costs no more
@@ -57,7 +59,7 @@ class Limits:
 
     size: str
     images: int
-    form: str = format_bytes(MAX_UPLOAD_BYTES)
+    form: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +178,7 @@ def receive(import_id: int) -> tuple[Response, int] | Response:
     """Take a piece, the body of the request, that begins at the byte `offset`."""
     given = request.args.get("offset", "")
     if not given.isdecimal() or len(given) > 18:
-        raise InvalidInput(f"offset={given[:20]!r}: enter the number of the byte.")
+        raise InvalidInput(_("offset=%(given)r: enter the number of the byte.", given=given[:20]))
     try:
         here = imports.receive(db(), settings(), import_id, int(given), request.get_data(), actor())
     except WrongOffset as error:
@@ -211,7 +213,7 @@ def retry(import_id: int) -> Response:
     with db().write() as session:
         found = imports.get_import(session, import_id)
         if found.state != "checking" or queue.is_open(session, kinds.import_images.name, found.id):
-            raise Conflict("This import is at work, or has ended. Reload the page.")
+            raise Conflict(_("This import is at work, or has ended. Reload the page."))
         found.job_id = kinds.import_images.queue(session, found.id, account().id)
         imports.record_retry(session, found, actor())
     return _to_import(import_id)
@@ -226,7 +228,7 @@ def cancel(import_id: int) -> Response | tuple[str, int]:
     if not confirmation.is_given():
         return _ask_cancelling(found)
     _cancel(import_id)
-    confirmation.tell(f"The import of {found.name} has been cancelled.")
+    confirmation.tell(_("The import of %(name)s has been cancelled.", name=found.name))
     return redirect(url_for("images.datasets"), 303)
 
 
@@ -288,22 +290,26 @@ def _to_import(import_id: int) -> Response:
 
 
 def _ask_cancelling(found: ImageImport) -> tuple[str, int]:
-    effects = ["Its images are not added. If some are registered already, they are removed."]
+    effects = [_("Its images are not added. If some are registered already, they are removed.")]
     if found.files:
         here = format_bytes(imports.folder_of(settings(), found).received())
-        effects.append(f"The {here} that were uploaded are removed from the server.")
+        effects.append(_("The %(size)s that were uploaded are removed from the server.", size=here))
     else:
-        effects.append("The files on the server stay as they are.")
+        effects.append(_("The files on the server stay as they are."))
     return confirmation.ask(
-        f"Cancel the import of {found.name}?",
+        _("Cancel the import of %(name)s?", name=found.name),
         effects,
-        "Cancel the import",
+        _("Cancel the import"),
         url_for("image_imports.show", import_id=found.id),
     )
 
 
 def _add_page(name: str = "", problem: str = "") -> AddImagesPage:
-    limits = Limits(format_bytes(settings().upload_mb * MB), settings().upload_images)
+    limits = Limits(
+        format_bytes(settings().upload_mb * MB),
+        settings().upload_images,
+        format_bytes(MAX_UPLOAD_BYTES),
+    )
     roots = [str(root) for root in settings().image_roots]
     with db().read() as session:
         rows = [_row(session, one) for one in imports.list_open(session)]
@@ -321,7 +327,7 @@ def _import_page(session: Session, found: ImageImport, dataset: Dataset | None) 
         dataset.id if dataset else 0,
         done.ok if done else 0,
         done.broken if done else 0,
-        [(one.filename, (one.problem or "").removeprefix(f"{one.filename}: ")) for one in broken],
+        [(one.filename, file_problem(one.problem, one.filename)) for one in broken],
     )
 
 
@@ -354,18 +360,18 @@ def _size(file: FileStorage) -> int:
 def _json_text(body: dict[str, Any], name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str) or len(value) > 1000:
-        raise InvalidInput(f"{name}: send a text.")
+        raise InvalidInput(_("%(field)s: send a text.", field=name))
     return value
 
 
 def _json_files(body: dict[str, Any]) -> list[UploadedFile]:
     given = body.get("files")
     if not isinstance(given, list) or len(given) > len(ANNOTATION_NAMES) + 1:
-        raise InvalidInput("files: send a list of objects with name and size.")
+        raise InvalidInput(_("files: send a list of objects with name and size."))
     found = []
     for each in given:
         if not isinstance(each, dict):
-            raise InvalidInput("files: send a list of objects with name and size.")
+            raise InvalidInput(_("files: send a list of objects with name and size."))
         size = request_fields.json_whole(each, "size", 0, 2**53)
         found.append(UploadedFile(_json_text(each, "name"), size))
     return found

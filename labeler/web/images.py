@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import cast
@@ -23,13 +23,17 @@ from labeler.images.datasets import (
 )
 from labeler.images.serving import find_image
 from labeler.jobs import kinds, queue
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
 from labeler.models.image_imports import ImageImport
 from labeler.models.images import Dataset, Image
 from labeler.progress import campaign_progress
+from labeler.progress.campaign_progress import DatasetProgress
 from labeler.web import access, request_fields
 from labeler.web.context import Page, account, db, render
 from labeler.web.formatting import Statistic
 from labeler.web.jobs import JobRow, list_open_jobs
+from labeler.web.stored_problems import file_problem
 
 bp = Blueprint("images", __name__)
 HASH_DIGITS = 16  # hexadecimal digits of the SHA-256 in an address
@@ -94,7 +98,7 @@ def image_file(image_id: int, sha_prefix: str) -> Response:
         found = find_image(session, image_id)
     image = found.image
     if image.status == "broken" or image.sha256[:HASH_DIGITS] != sha_prefix:
-        raise NotFound("This image does not exist.")
+        raise NotFound(_("This image does not exist."))
     known = request.if_none_match.contains(image.sha256)
     content, mime = (b"", "") if known else found.for_browser(_converted())
     response = Response(content, 304 if known else 200, mimetype=mime or None)
@@ -121,9 +125,11 @@ def measure_poses(dataset_id: int) -> Response:
     with db().write() as session:
         dataset = get_dataset(session, dataset_id)
         if not count_unknown_yaw(session, dataset_id):
-            raise Conflict(f"The yaw of all usable images of {dataset.name} is known already.")
+            raise Conflict(
+                _("The yaw of all usable images of %(name)s is known already.", name=dataset.name)
+            )
         kinds.measure_poses.queue(session, dataset_id, account().id)
-    flash(f"The poses of {dataset.name} are being measured.", "success")
+    flash(_("The poses of %(name)s are being measured.", name=dataset.name), "success")
     return redirect(request_fields.way_back(url_for("images.datasets")), 303)
 
 
@@ -140,19 +146,13 @@ def _dataset_card(session: Session, dataset: Dataset) -> DatasetCard:
     done = campaign_progress.dataset_progress(session, dataset.id)
     broken = list_broken(session, dataset.id, BROKEN_SHOWN)
     addresses = _addresses(session, dataset)
-    words = {
-        "images": done.images,
-        "can be labelled": done.ok,
-        "not checked yet": done.unchecked,
-        "broken": done.broken,
-    }
     return DatasetCard(
         dataset.id,
         dataset.name,
         dataset.path,
         dataset.active,
         dataset.created_at,
-        [Statistic(word, f"{count:,}", addresses.get(word, "")) for word, count in words.items()],
+        _statistics(done, addresses),
         [_broken_file(image) for image in broken],
         max(0, done.broken - len(broken)),
         addresses.get("broken", ""),
@@ -161,8 +161,21 @@ def _dataset_card(session: Session, dataset: Dataset) -> DatasetCard:
     )
 
 
+def _statistics(done: DatasetProgress, addresses: Mapping[str, str]) -> list[Statistic]:
+    counts = (
+        (_("images"), done.images, "all"),
+        (_("can be labelled"), done.ok, ""),
+        (_("not checked yet"), done.unchecked, "unchecked"),
+        (_("broken"), done.broken, "broken"),
+    )
+    return [
+        Statistic(word, write_number(count), addresses.get(status, ""))
+        for word, count, status in counts
+    ]
+
+
 def _broken_file(image: Image) -> BrokenFile:
-    return BrokenFile(image.filename, (image.problem or "").removeprefix(f"{image.filename}: "))
+    return BrokenFile(image.filename, file_problem(image.problem, image.filename))
 
 
 def poses_view(session: Session, dataset_id: int, usable: int) -> PosesView:
@@ -175,12 +188,12 @@ def poses_view(session: Session, dataset_id: int, usable: int) -> PosesView:
 
 
 def _addresses(session: Session, dataset: Dataset) -> dict[str, str]:
-    """Return the addresses of the images behind the numbers, as a campaign shows them."""
+    """Return the addresses of the images behind the numbers, by status, for a campaign."""
     found = next(iter(campaigns_of(session, dataset.id)), None)
     if found is None:
         return {}
-    wanted = {"images": None, "not checked yet": "unchecked", "broken": "broken"}
+    wanted = {"all": None, "unchecked": "unchecked", "broken": "broken"}
     return {
-        word: url_for("image_browser.images", campaign=found.id, status=status)
-        for word, status in wanted.items()
+        name: url_for("image_browser.images", campaign=found.id, status=status)
+        for name, status in wanted.items()
     }

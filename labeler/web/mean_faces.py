@@ -13,6 +13,8 @@ from werkzeug.wrappers import Response
 
 from labeler.errors import Conflict, InvalidInput, NotFound
 from labeler.jobs import kinds, queue
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import ngettext
 from labeler.mean_faces import files
 from labeler.mean_faces.coverage import Coverage, count_coverage
 from labeler.mean_faces.files import DrawnFigure, Options
@@ -28,11 +30,6 @@ from labeler.web.subset_choice import chosen_subset, subset_choices
 from rotation.data.labels import LABELS
 
 bp = Blueprint("mean_faces", __name__, url_prefix="/admin")
-REASONS = {
-    "no_yaw": "without a known yaw",
-    "beyond_the_poses": "turned too far",
-    "unreadable": "that cannot be read",
-}
 PERCENTS = (0, 80, 90, 95, 99)
 
 
@@ -119,7 +116,7 @@ def mean_faces_png() -> Response:
         campaign = current_campaign.campaign(session)
     stored = files.find(settings().home, campaign.id, _choices())
     if stored is None:
-        raise NotFound("This figure has not been drawn yet.")
+        raise NotFound(_("This figure has not been drawn yet."))
     download = request.args.get("download") == "yes"
     name = download_name(campaign.name, "mean-faces", "png")
     return send_file(stored.png, "image/png", as_attachment=download, download_name=name)
@@ -136,13 +133,19 @@ def make_mean_faces() -> Response:
         found = _coverage(session, campaign.id, choices)
         if not found.usable:
             raise Conflict(
-                f"There are {found.labels:,} labels, and no labelled image has a known yaw. Label "
-                "images and measure the poses first."
+                ngettext(
+                    "There is %(num)s label, and no labelled image has a known yaw. Label images "
+                    "and measure the poses first.",
+                    "There are %(num)s labels, and no labelled image has a known yaw. Label images "
+                    "and measure the poses first.",
+                    found.labels,
+                )
             )
         if not _is_queued(session, campaign.id, choices):
             kinds.draw_mean_faces.queue(session, campaign.id, account().id, options=asdict(choices))
     flash(
-        "The figure is queued. It appears here once the background worker has drawn it.", "success"
+        _("The figure is queued. It appears here once the background worker has drawn it."),
+        "success",
     )
     return redirect(url_for("mean_faces.mean_faces", **links(campaign), **_query(choices)), 303)
 
@@ -168,7 +171,7 @@ def _choices() -> Options:
         return Options(subset_id=subset_id)
     percent = given.get("min", type=int)
     if percent is None:
-        raise InvalidInput("The lowest probability must be a whole number.")
+        raise InvalidInput(_("The lowest probability must be a whole number."))
     proposals = given.get("proposals") == "yes"
     return Options(given.get("mirror") == "yes", percent, proposals, subset_id)
 
@@ -192,16 +195,32 @@ def _figure_view(stored: DrawnFigure) -> FigureView:
         *stored.size,
         numbers["images"],
         int(stored.made_at.timestamp()),
-        [f"{count:,} {REASONS[why]}" for why, count in numbers["left_out"].items() if count],
+        [_left_out(why, count) for why, count in numbers["left_out"].items() if count],
         poses,
         counts,
     )
 
 
+def _degrees(angle: float) -> str:
+    return f"{angle:g}°".replace("-", "−")
+
+
+def _left_out(why: str, count: int) -> str:
+    """Say how many images are left out for one of `mean_faces.statistics.REASONS`."""
+    if why == "no_yaw":
+        return ngettext("%(num)s without a known yaw", "%(num)s without a known yaw", count)
+    if why == "beyond_the_poses":
+        return ngettext("%(num)s turned too far", "%(num)s turned too far", count)
+    return ngettext("%(num)s that cannot be read", "%(num)s that cannot be read", count)
+
+
 def _counts(cells: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[tuple[str, list[int]]]]:
     """Return the headings of the poses, and the number of images by light and pose."""
     poses = sorted({(cell["pose"], *cell["yaw_deg"]) for cell in cells})
-    heads = [f"{low:g}\u00b0 to {high:g}\u00b0".replace("-", "\u2212") for _, low, high in poses]
+    heads = [
+        _("%(low)s to %(high)s", low=_degrees(low), high=_degrees(high))
+        for _pose, low, high in poses
+    ]
     rows = [
         (light, [cell["images"] for cell in cells if cell["light"] == light]) for light in LABELS
     ]

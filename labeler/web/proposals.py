@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from flask import Blueprint, flash, redirect, url_for
 from sqlalchemy.orm import Session
@@ -17,6 +16,9 @@ from labeler.audit.log import record
 from labeler.errors import Conflict, NotFound
 from labeler.jobs import kinds
 from labeler.jobs import queue as job_queue
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, ngettext
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.proposals import ModelRun
@@ -27,26 +29,25 @@ from labeler.web import access, current_campaign, request_fields
 from labeler.web.context import Page, account, actor, db, render
 from labeler.web.current_campaign import links
 from labeler.web.exports import SURE_PRECISION
-from labeler.web.formatting import UNKNOWN, format_progress, plural
+from labeler.web.formatting import UNKNOWN, format_progress
 from labeler.web.jobs import JobRow, list_open_jobs
 from labeler.web.light_rose import Rose, draw_rose
-from labeler.web.plots import Plot, Series, Table, draw_shares
+from labeler.web.plots import Plot
+from labeler.web.run_measures import (
+    Comparison,
+    compare_runs,
+    format_measure,
+    plot_accuracy,
+)
+from labeler.web.stored_problems import run_problem
 
 bp = Blueprint("proposals", __name__, url_prefix="/admin")
 RUNS_SHOWN = 50
 STATUS_WORDS = {
-    "training": "in training",
-    "published": "published",
-    "failed": "failed",
-    "stopped": "stopped",
-}
-# Measures by cross-validation: their names on the page, and whether each is a share.
-MEASURES = {
-    "accuracy": ("accuracy", True),
-    "accuracy_of_commonest_label": ("always the most common label", True),
-    "macro_f1": ("macro F1", True),
-    "ece": ("calibration error", True),
-    "log_loss": ("log loss", False),
+    "training": mark("in training"),
+    "published": mark("published"),
+    "failed": mark("failed"),
+    "stopped": mark("stopped"),
 }
 PUBLICATIONS_SHOWN = 20
 
@@ -73,25 +74,6 @@ class RunRow:
     error: str
     sure: str | None
     returning: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ComparedValue:
-    """A measure of two runs, and its change. `change` is "" if there is none to compute."""
-
-    word: str
-    first: str
-    second: str
-    change: str
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two runs side by side."""
-
-    first: int
-    second: int
-    rows: Sequence[ComparedValue]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +164,18 @@ def restore_run() -> Response:
             kinds.refresh_dataset.queue(session, campaign.dataset_id, who)
     if missing:
         flash(
-            f"{missing:,} proposals of run {run_id} are computed again. Then the run becomes "
-            "current.",
+            ngettext(
+                "%(num)s proposal of run %(run)s is computed again. Then the run becomes current.",
+                "%(num)s proposals of run %(run)s are computed again. Then the run becomes "
+                "current.",
+                missing,
+                run=run_id,
+            ),
             "success",
         )
     else:
-        flash(f"Run {run_id} is now current. The site shows its proposals.", "success")
+        told = _("Run %(run)s is now current. The site shows its proposals.", run=run_id)
+        flash(told, "success")
     return redirect(url_for("proposals.model_runs", **links(campaign)), 303)
 
 
@@ -199,12 +187,12 @@ def stop_training() -> Response:
         campaign = current_campaign.campaign(session)
         run = running_run(session, campaign.dataset_id)
         if run is None:
-            raise NotFound("No run is in training. It may have just finished.")
+            raise NotFound(_("No run is in training. It may have just finished."))
         stop_run(session, run.id, account().username, actor())
         if (job_id := run.settings.get("job")) is not None:
             with contextlib.suppress(NotFound, Conflict):  # it may have ended in the meantime
                 job_queue.cancel(session, job_id, account().username, actor())
-    flash(f"Run {run.id} has been stopped. The current proposals stay.", "success")
+    flash(_("Run %(run)s has been stopped. The current proposals stay.", run=run.id), "success")
     return redirect(url_for("proposals.model_runs", **links(campaign)), 303)
 
 
@@ -220,8 +208,12 @@ def propose() -> Response:
         if new:
             kinds.propose_labels.queue(session, campaign.id, account().id)
             record(session, "training_requested", actor(), ("campaign", campaign.id))
-    state = "is queued" if new else "was queued already"
-    flash(f"The training {state}. Its run appears below once it has started.", "success")
+    flash(
+        _("The training is queued. Its run appears below once it has started.")
+        if new
+        else _("The training was queued already. Its run appears below once it has started."),
+        "success",
+    )
     return redirect(url_for("proposals.model_runs", **links(campaign)), 303)
 
 
@@ -236,16 +228,16 @@ def run_row(
     return RunRow(
         run.id,
         status,
-        STATUS_WORDS[status],
+        _(STATUS_WORDS[status]),
         run.id == current_id,
         run.created_at,
         run.published_at,
         run.method,
-        run.problem,
-        UNKNOWN if labelled is None else f"{labelled:,}",
-        _format_measure("accuracy", found.get("accuracy")),
-        _format_measure("ece", found.get("ece")),
-        None if sure is None else f"{100 * sure:.1f} %",
+        run_problem(run.problem),
+        UNKNOWN if labelled is None else write_number(labelled),
+        format_measure("accuracy", found.get("accuracy")),
+        format_measure("ece", found.get("ece")),
+        None if sure is None else f"{write_number(100 * sure, 1)} %",
         run.id in returning,
     )
 
@@ -268,7 +260,9 @@ def list_published(session: Session, dataset_id: int) -> Sequence[PublicationRow
     rows = []
     for place, (publication, name) in enumerate(found):
         # Run numbers increase with time, and a data set has one run in training at a time.
-        again = any(one.model_run_id >= publication.model_run_id for one, _ in found[place + 1 :])
+        again = any(
+            one.model_run_id >= publication.model_run_id for one, _name in found[place + 1 :]
+        )
         rows.append(PublicationRow(publication.model_run_id, publication.at, name, again))
     return rows[:PUBLICATIONS_SHOWN]
 
@@ -300,93 +294,14 @@ def _page(session: Session, campaign: Campaign) -> RunsPage:
         campaign.id,
         has_campaign=True,
         runs=[run_row(run, current.id if current else None, returning) for run in runs],
-        curve=_accuracy_plot(published),
+        curve=plot_accuracy(published),
         rose=draw_rose(current) if current else None,
-        comparison=_compare({run.id: run for run in published}),
+        comparison=compare_runs({run.id: run for run in published}),
         comparable=[run.id for run in published],
         jobs=list_open_jobs(session),
         state=run_state(session, campaign),
         published=list_published(session, campaign.dataset_id),
     )
-
-
-def _accuracy_plot(published: Sequence[ModelRun]) -> Plot | None:
-    """Plot accuracy over labelled images; None with fewer than two measured runs."""
-    measured = [run for run in reversed(published) if _accuracy(run) is not None]
-    if len(measured) < 2:
-        return None
-    points, baseline, rows = [], [], []
-    for run in sorted(measured, key=lambda run: run.metrics["n_training"]):
-        found, n = run.metrics["cross_validation"], run.metrics["n_training"]
-        accuracy, common = found["accuracy"], found.get("accuracy_of_commonest_label")
-        points.append((n, accuracy, f"Run {run.id}: {100 * accuracy:.1f} % with {n:,} images"))
-        if common is not None:
-            baseline.append(
-                (n, common, f"Run {run.id}: {100 * common:.1f} % with always the most common label")
-            )
-        written = [_format_measure(name, found.get(name)) for name in ("accuracy", "ece")]
-        rows.append((f"Run {run.id}", f"{n:,}", *written))
-    series = [Series("the model", points), Series("always the most common label", baseline)]
-    first, last = points[0], points[-1]
-    return draw_shares(
-        ("Accuracy by cross-validation", "labelled images that the run was trained on"),
-        f"Accuracy goes from {100 * first[1]:.1f} % with {first[0]:,} images to "
-        f"{100 * last[1]:.1f} % with {last[0]:,}.",
-        [each for each in series if each.points],
-        Table(("Run", "Labelled images", "Accuracy", "Calibration error"), rows),
-    )
-
-
-def _accuracy(run: ModelRun) -> float | None:
-    found: float | None = (run.metrics.get("cross_validation") or {}).get("accuracy")
-    return found if run.metrics.get("n_training") is not None else None
-
-
-def _compare(runs: Mapping[int, ModelRun]) -> Comparison | None:
-    """Compare the two runs that the address names, or the last two."""
-    newest = sorted(runs, reverse=True)[:2]
-    if len(newest) < 2:
-        return None
-    second = runs.get(request_fields.row_number("b"), runs[newest[0]])
-    first = runs.get(request_fields.row_number("a"), runs[newest[1]])
-    rows = [ComparedValue("method", first.method, second.method, "")]
-    rows.append(_compare_counts("labelled images", first, second, "n_training"))
-    rows.append(_compare_counts("proposals made", first, second, "n_proposed"))
-    rows.append(_compare_counts("without a face", first, second, "n_without_face"))
-    rows += [_compare_measures(name, first, second) for name in MEASURES]
-    return Comparison(first.id, second.id, rows)
-
-
-def _compare_counts(word: str, first: ModelRun, second: ModelRun, name: str) -> ComparedValue:
-    before, after = first.metrics.get(name), second.metrics.get(name)
-    if before is None or after is None:
-        return ComparedValue(word, UNKNOWN, UNKNOWN, "")
-    return ComparedValue(
-        word, f"{before:,}", f"{after:,}", _with_true_minus(f"{after - before:+,}")
-    )
-
-
-def _compare_measures(name: str, first: ModelRun, second: ModelRun) -> ComparedValue:
-    word, is_share = MEASURES[name]
-    before, after = (
-        (run.metrics.get("cross_validation") or {}).get(name) for run in (first, second)
-    )
-    if before is None or after is None:
-        return ComparedValue(word, _format_measure(name, before), _format_measure(name, after), "")
-    moved = f"{100 * (after - before):+.1f} points" if is_share else f"{after - before:+.3f}"
-    return ComparedValue(
-        word, _format_measure(name, before), _format_measure(name, after), _with_true_minus(moved)
-    )
-
-
-def _format_measure(name: str, value: Any) -> str:
-    if not isinstance(value, int | float):
-        return UNKNOWN
-    return f"{100 * value:.1f} %" if MEASURES[name][1] else f"{value:.3f}"
-
-
-def _with_true_minus(text: str) -> str:
-    return text.replace("-", "−")
 
 
 def _running(run: ModelRun) -> RunProgress:
@@ -398,14 +313,22 @@ def _running(run: ModelRun) -> RunProgress:
 
 
 def _next(due: schedule.Schedule, active: bool) -> str:
-    votes = f"{due.votes:,} {plural(due.votes, 'vote')}"
+    there_are = ngettext("There is %(num)s vote.", "There are %(num)s votes.", due.votes)
     if due.due_at is None:
-        return f"A run starts only when somebody requests it. There are {votes}."
+        return " ".join((_("A run starts only when somebody requests it."), there_are))
     if not active:
-        return f"No run starts automatically while the campaign is inactive. There are {votes}."
+        told = _("No run starts automatically while the campaign is inactive.")
+        return " ".join((told, there_are))
     if due.is_due:
-        return (
-            f"With {votes} the next run is due. It starts within a minute, as soon as the "
-            "background worker is free and people have given at least two different labels."
+        return ngettext(
+            "With %(num)s vote the next run is due. It starts within a minute, as soon as the "
+            "background worker is free and people have given at least two different labels.",
+            "With %(num)s votes the next run is due. It starts within a minute, as soon as the "
+            "background worker is free and people have given at least two different labels.",
+            due.votes,
         )
-    return f"The next run starts automatically at {due.due_at:,} votes. There are {due.votes:,}."
+    return _(
+        "The next run starts automatically at %(due)s votes. There are %(votes)s.",
+        due=write_number(due.due_at),
+        votes=write_number(due.votes),
+    )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
 from labeler.models.campaigns import Campaign
 from labeler.models.subsets import Subset
 from labeler.subsets import service as subsets
@@ -17,7 +19,9 @@ def subset_choices(session: Session, dataset_id: int, chosen: int | None = None)
     return [
         Choice(
             str(one.id),
-            f"{one.name} ({one.count:,})" if one.count is not None else f"{one.name} (live)",
+            f"{one.name} ({write_number(one.count)})"
+            if one.count is not None
+            else _("%(name)s (live)", name=one.name),
             "yes" if one.id == chosen else "",
         )
         for one in subsets.list_subsets(session, dataset_id=dataset_id)

@@ -15,16 +15,18 @@ from labeler.errors import InvalidInput
 from labeler.images.browsing import count_exactly, tally
 from labeler.images.datasets import campaigns_of, list_datasets
 from labeler.images.filtering import ImageFilter, load_scope, select_ids
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import ngettext
 from labeler.models.accounts import Annotator
 from labeler.models.campaigns import Campaign
 from labeler.models.subsets import Subset
 from labeler.progress.campaign_progress import COUNTED_UP_TO
 from labeler.subsets import service as subsets
-from labeler.subsets.members import count_members, filter_of
+from labeler.subsets.members import MemberCount, count_members, filter_of
 from labeler.web import current_campaign, request_fields
 from labeler.web.campaign_forms import Choice
 from labeler.web.context import Page
-from labeler.web.formatting import plural
 from labeler.web.image_filter import (
     Condition,
     FilterForm,
@@ -89,7 +91,7 @@ class NewSubsetPage(Page):
 
 @dataclass(frozen=True, slots=True)
 class SubsetPage(Page):
-    """A subset. `gone`: how many of its files are broken or no longer there.
+    """A subset. `gone`: a sentence if some of its files are broken or no longer there.
 
     `images`, `labels`, `mean_faces`, `new_campaign`: addresses, "" without a campaign or if it is
     not possible. `proposed`: whether there are proposals that can be downloaded with the labels.
@@ -162,8 +164,8 @@ def _count_found(session: Session, campaign: Campaign, wanted: ImageFilter) -> s
 
 def _images(count: int | None) -> str:
     if count is None:
-        return f"more than {COUNTED_UP_TO:,} images"
-    return f"{count:,} {plural(count, 'image')}"
+        return _("more than %(count)s images", count=write_number(COUNTED_UP_TO))
+    return ngettext("%(num)s image", "%(num)s images", count)
 
 
 def count_in_words(session: Session, found: Subset) -> str:
@@ -196,9 +198,9 @@ def _row(session: Session, one: Subset, names: dict[int, PersonName]) -> SubsetR
         one.id,
         one.name,
         one.is_frozen,
-        _images(one.count) if one.is_frozen else "as many as meet the filter",
+        _images(one.count) if one.is_frozen else _("as many as meet the filter"),
         one.dataset.name,
-        "a list of file names" if one.filter is None else _words(session, one),
+        _("a list of file names") if one.filter is None else _words(session, one),
         one.created_at,
         names.get(one.created_by_id or 0),
     )
@@ -236,13 +238,12 @@ def subset_page(
     """
     found = subsets.get_subset(session, subset_id)
     counted, form = count_members(session, found), _form(session, found)
-    gone = f"{counted.gone:,} of its {_images(counted.images)}" if counted.gone else ""
     return SubsetPage(
         found.id,
         found.name,
         found.is_frozen,
         _images(counted.images),
-        gone,
+        _gone(counted),
         found.dataset.name,
         found.campaign.name if found.campaign else "",
         describe(form, filter_of(found)),
@@ -254,6 +255,17 @@ def subset_page(
         new_name=found.name if new_name is None else new_name,
         freeze_name=freeze_name,
         problem=problem,
+    )
+
+
+def _gone(counted: MemberCount) -> str:
+    """Say how many files of a frozen subset are broken or no longer there; "" if none are."""
+    if not counted.gone:
+        return ""
+    return _(
+        "The files of %(gone)s of its %(images)s are broken or no longer there.",
+        gone=write_number(counted.gone),
+        images=_images(counted.images),
     )
 
 

@@ -10,6 +10,8 @@ from labeler.audit.log import record
 from labeler.csv_input import read_filenames
 from labeler.errors import InvalidInput, NotFound, SidelightError
 from labeler.images.datasets import list_datasets
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import ngettext
 from labeler.models.images import Dataset
 from labeler.models.subsets import Subset
 from labeler.subsets import service as subsets
@@ -17,7 +19,7 @@ from labeler.subsets.members import stream_names
 from labeler.web import access, confirmation, request_fields
 from labeler.web.confirmation import Undo
 from labeler.web.context import actor, db, render
-from labeler.web.formatting import download_name, plural
+from labeler.web.formatting import download_name
 from labeler.web.subset_pages import (
     KINDS,
     asked,
@@ -53,15 +55,21 @@ def create_subset() -> tuple[str, int] | BaseResponse:
     name, kind = request_fields.text("name"), request_fields.text("kind")
     try:
         if kind not in KINDS:
-            raise InvalidInput(f"kind={kind[:20]!r}: allowed are {', '.join(KINDS)}.")
+            raise InvalidInput(
+                _(
+                    "kind=%(given)r: allowed are %(allowed)s.",
+                    given=kind[:20],
+                    allowed=", ".join(KINDS),
+                )
+            )
         with db().write() as session:
-            campaign, _, wanted = asked(session)
+            campaign, _form, wanted = asked(session)
             keep = subsets.keep_filter if kind == "live" else subsets.freeze_filter
             subset = keep(session, campaign, name, wanted, actor())
     except SidelightError as error:
         with db().read() as session:
             return render(new_page(session, name, kind, error.message), error.status)
-    return _done(subset.id, "The subset is kept.")
+    return _done(subset.id, _("The subset is kept."))
 
 
 @bp.post("/subsets/import")
@@ -78,7 +86,10 @@ def import_subset() -> tuple[str, int] | BaseResponse:
     except SidelightError as error:
         with db().read() as session:
             return render(list_page(session, name, lines, error.message), error.status)
-    return _done(subset.id, f"{subset.count:,} {plural(subset.count or 0, 'image')} imported.")
+    return _done(
+        subset.id,
+        ngettext("%(num)s image imported.", "%(num)s images imported.", subset.count or 0),
+    )
 
 
 @bp.get("/subsets/<id:subset_id>")
@@ -117,7 +128,7 @@ def rename_subset(subset_id: int) -> tuple[str, int] | BaseResponse:
         with db().read() as session:
             page = subset_page(session, subset_id, new_name=name, problem=error.message)
         return render(page, error.status)
-    return _done(subset_id, "The subset has another name now.")
+    return _done(subset_id, _("The subset has another name now."))
 
 
 @bp.post("/subsets/<id:subset_id>/freeze")
@@ -135,7 +146,7 @@ def freeze_subset(subset_id: int) -> tuple[str, int] | BaseResponse:
         with db().read() as session:
             page = subset_page(session, subset_id, freeze_name=name, problem=error.message)
         return render(page, error.status)
-    return _done(frozen.id, "This is the frozen subset. The live one stays as it was.")
+    return _done(frozen.id, _("This is the frozen subset. The live one stays as it was."))
 
 
 @bp.post("/subsets/<id:subset_id>/delete")
@@ -148,7 +159,8 @@ def delete_subset(subset_id: int) -> tuple[str, int] | BaseResponse:
     with db().write() as session:
         subsets.delete_subset(session, subset_id, actor())
     address = url_for("subsets.restore_subset", subset_id=subset_id)
-    confirmation.tell("The subset is deleted.", Undo(address, "Undo: bring the subset back"))
+    undo = Undo(address, _("Undo: bring the subset back"))
+    confirmation.tell(_("The subset is deleted."), undo)
     return redirect(url_for("subsets.subsets"), 303)
 
 
@@ -158,7 +170,7 @@ def restore_subset(subset_id: int) -> BaseResponse:
     """Bring a deleted subset back."""
     with db().write() as session:
         subsets.restore_subset(session, subset_id, actor())
-    return _done(subset_id, "The subset is back.")
+    return _done(subset_id, _("The subset is back."))
 
 
 def _done(subset_id: int, text: str) -> BaseResponse:
@@ -168,12 +180,17 @@ def _done(subset_id: int, text: str) -> BaseResponse:
 
 def _ask_deleting(session: Session, found: Subset) -> tuple[str, int]:
     effects = [
-        f"{count_in_words(session, found)} of {found.dataset.name} and all their labels stay.",
-        "Campaigns that were made from it keep their images.",
-        "You can bring it back directly afterwards.",
+        _(
+            "%(images)s of %(dataset)s and all their labels stay.",
+            images=count_in_words(session, found),
+            dataset=found.dataset.name,
+        ),
+        _("Campaigns that were made from it keep their images."),
+        _("You can bring it back directly afterwards."),
     ]
     back = url_for("subsets.subset", subset_id=found.id)
-    return confirmation.ask(f"Delete the subset {found.name}?", effects, "Delete it", back)
+    title = _("Delete the subset %(name)s?", name=found.name)
+    return confirmation.ask(title, effects, _("Delete it"), back)
 
 
 def _dataset(session: Session) -> Dataset:
@@ -185,6 +202,6 @@ def _dataset(session: Session) -> Dataset:
         chosen = found[0]
     if chosen is None:
         raise NotFound(
-            "There is no such data set. Register one: python manage.py images import PATH"
+            _("There is no such data set. Register one: python manage.py images import PATH")
         )
     return chosen

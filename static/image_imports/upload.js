@@ -1,6 +1,7 @@
 // Uploads images in pieces. The site tells how many bytes it has, so a lost connection, a reload or a
 // restart of the site costs one piece at most. Without this script the form sends a small zip file.
 
+import { LANGUAGE, text } from "../layout/texts.js";
 import { Refused, crc32, packZip } from "./zip_writer.js";
 
 const IMAGE = /\.(jpe?g|png|bmp|gif|webp|tiff?|pgm|ppm)$/i;
@@ -28,8 +29,8 @@ form.addEventListener("submit", (event) => {
 });
 document.getElementById("stop").addEventListener("click", (event) => {
   paused = !paused;
-  event.target.textContent = paused ? "Continue" : "Pause";
-  state.textContent = paused ? "The upload is paused." : "";
+  event.target.textContent = paused ? text("continue") : text("pause");
+  state.textContent = paused ? text("paused") : "";
   wake();
 });
 document.getElementById("cancel").addEventListener("click", () => {
@@ -65,7 +66,7 @@ function choose(used, other) {
 async function start() {
   problem.hidden = true;
   const given = [...files.files, ...folder.files];
-  if (!given.length) throw new Refused("Choose a zip file, image files or a folder first.");
+  if (!given.length) throw new Refused(text("nothing_chosen"));
   show(true);
   const content = await pack(given);
   const list = content.map(({ name: each, blob }) => ({ name: each, size: blob.size }));
@@ -74,7 +75,7 @@ async function start() {
   const whole = new Blob(content.map(({ blob }) => blob)); // refers to the files; nothing is copied
   current = await findOrBegin(list, whole.size, fingerprint);
   await send(whole);
-  state.textContent = "The upload is complete.";
+  state.textContent = text("complete");
   const { address } = await ask(`${current.address}/finish`, { method: "POST" });
   leaveFreely();
   location.assign(address);
@@ -87,12 +88,12 @@ async function pack(given) {
     const others = given.filter((file) => file !== zips[0]);
     return [zips[0], ...others].map((file) => ({ name: file.name, blob: file }));
   }
-  if (zips.length > 1) throw new Refused("Choose one zip file at a time.");
+  if (zips.length > 1) throw new Refused(text("several_zips"));
   const named = given.map((file) => ({ name: withoutTop(file.webkitRelativePath) || file.name, file }));
   const wanted = named.filter(({ file }) => IMAGE.test(file.name) || annotations.has(file.name));
-  if (!wanted.some(({ file }) => IMAGE.test(file.name))) throw new Refused("There is no image among these files.");
+  if (!wanted.some(({ file }) => IMAGE.test(file.name))) throw new Refused(text("no_image"));
   wanted.sort((one, other) => (one.name < other.name ? -1 : 1));
-  const blob = await packZip(wanted, (done) => tell(`Reading the files: ${number(done)} of ${number(wanted.length)}.`));
+  const blob = await packZip(wanted, (done) => tell(text("reading", { done, all: wanted.length })));
   return [{ name: "images.zip", blob }];
 }
 
@@ -104,7 +105,7 @@ async function findOrBegin(list, size, fingerprint) {
   const found = uploads.find((one) => one.fingerprint === fingerprint && one.size === size);
   if (found) {
     name.value = found.name;
-    state.textContent = `The upload of ${found.name} continues.`;
+    state.textContent = text("continues", { name: found.name });
     return { address: `${form.dataset.begin}/${found.id}`, offset: found.offset };
   }
   const body = JSON.stringify({ name: name.value, files: list, fingerprint });
@@ -133,7 +134,7 @@ async function send(whole) {
       failures = 0;
     } catch (error) {
       if (error instanceof Refused) throw error;
-      state.textContent = "The connection is lost. The upload continues as soon as it is back.";
+      state.textContent = text("lost");
       const wait = WAIT_MS[Math.min(failures++, WAIT_MS.length - 1)];
       await new Promise((resolve) => { wake = resolve; setTimeout(resolve, wait); });
       begun = { time: Date.now(), offset };
@@ -149,18 +150,19 @@ async function send(whole) {
 async function ask(address, options = {}) {
   const headers = { Accept: "application/json", "X-CSRFToken": form.elements.csrf_token.value, ...options.headers };
   const answer = await fetch(address, { ...options, headers });
-  if (answer.status === 401) throw new Refused("You have been signed out. Sign in in another tab, then press Upload again: the upload continues.");
+  if (answer.status === 401) throw new Refused(text("signed_out"));
   if ([408, 429, 502, 503, 504].includes(answer.status)) throw new Error("busy");
   const told = await answer.json();
   if (told.offset !== undefined || told.ok) return told;
-  throw new Refused(told.error?.message ?? "The site did not accept this.");
+  throw new Refused(told.error?.message ?? text("refused"));
 }
 
 function progress(offset, size, begun) {
   document.getElementById("sent").value = offset / size;
   const rate = (offset - begun.offset) / (Date.now() - begun.time); // bytes a millisecond
-  const left = rate > 0 && Date.now() - begun.time > 2_000 ? `, ${duration((size - offset) / rate / 1000)} left` : "";
-  tell(`${bytes(offset)} of ${bytes(size)} (${Math.floor((100 * offset) / size)} %)${left}.`);
+  const told = { sent: bytes(offset), size: bytes(size), share: Math.floor((100 * offset) / size) };
+  const isKnown = rate > 0 && Date.now() - begun.time > 2_000;
+  tell(isKnown ? text("sent_left", { ...told, left: duration((size - offset) / rate / 1000) }) : text("sent", told));
 }
 
 function tell(words) {
@@ -176,8 +178,8 @@ function fail(error) {
 
 function explain(error) {
   if (error instanceof Refused) return error.message;
-  if (error instanceof DOMException) return "A file could not be read. It may have changed: choose the files again.";
-  return "The site does not answer. Check the connection, then press Upload again.";
+  if (error instanceof DOMException) return text("unreadable");
+  return text("no_answer");
 }
 
 function show(sending) {
@@ -188,21 +190,20 @@ function show(sending) {
 function showForm() {
   current = null;
   paused = false;
-  document.getElementById("stop").textContent = "Pause";
+  document.getElementById("stop").textContent = text("pause");
   state.textContent = "";
   show(false);
 }
 
-const number = (value) => value.toLocaleString("en");
+const decimal = new Intl.NumberFormat(LANGUAGE, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 
 function bytes(value) {
   const [factor, unit] = value >= 1e9 ? [1e9, "GB"] : value >= 1e6 ? [1e6, "MB"] : [1e3, "kB"];
-  return `${(value / factor).toFixed(1)} ${unit}`;
+  return `${decimal.format(value / factor)} ${unit}`;
 }
 
 function duration(seconds) {
-  if (seconds < 60) return `about ${Math.max(1, Math.round(seconds))} seconds`;
+  if (seconds < 60) return text("seconds", { count: Math.max(1, Math.round(seconds)) });
   const minutes = Math.round(seconds / 60);
-  if (minutes < 60) return `about ${minutes} ${minutes === 1 ? "minute" : "minutes"}`;
-  return `about ${(minutes / 60).toFixed(1)} hours`;
+  return minutes < 60 ? text("minutes", { count: minutes }) : text("hours", { hours: decimal.format(minutes / 60) });
 }

@@ -2,6 +2,8 @@
 // refers to the files, so its size costs no memory. The same files always give the same bytes, so an
 // interrupted upload of a folder can continue.
 
+import { text } from "../layout/texts.js";
+
 const MOST_FILES = 65_535; // of a zip without the extension for large ones
 const MOST_BYTES = 4_294_967_295;
 const DATE = 0x21; // 1 January 1980, the zero of zip
@@ -28,7 +30,7 @@ export function crc32(bytes) {
  */
 export async function packZip(entries, tell) {
   if (entries.length > MOST_FILES) {
-    throw new Refused(`These are ${entries.length.toLocaleString("en")} files. Make a zip file of them and choose that.`);
+    throw new Refused(text("too_many", { count: entries.length }));
   }
   const parts = [];
   const directory = [];
@@ -39,7 +41,7 @@ export async function packZip(entries, tell) {
     parts.push(head.local, file);
     directory.push(head.central(offset));
     offset += head.local.size + file.size;
-    if (offset > MOST_BYTES) throw new Refused("The folder has more than 4 GB. Make a zip file of it and choose that.");
+    if (offset > MOST_BYTES) throw new Refused(text("too_large"));
     tell(index + 1);
   }
   const size = directory.reduce((sum, one) => sum + one.size, 0);

@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 from labeler.audit.log import NOBODY, Actor, record
 from labeler.database.engine import Database
 from labeler.errors import Conflict, NotFound
+from labeler.jobs.words import tell_state
 from labeler.languages.texts import gettext as _
 from labeler.models.base import utc_now
 from labeler.models.jobs import Job
@@ -211,7 +212,11 @@ def cancel(session: Session, job_id: int, who: str, by: Actor = NOBODY) -> Job:
     )
     if cast(CursorResult[Any], changed).rowcount != 1:
         raise Conflict(
-            _("Job %(number)s has ended already, so it cannot be cancelled.", number=job_id)
+            _(
+                "Job %(number)s has ended already (%(state)s), so it cannot be cancelled.",
+                number=job_id,
+                state=tell_state(job.state),
+            )
         )
     record(session, "job_cancelled", by, ("job", job_id), kind=job.kind)
     return job
@@ -253,8 +258,9 @@ def retry(session: Session, job_id: int, by: Actor = NOBODY) -> Job:
     if cast(CursorResult[Any], changed).rowcount != 1:
         raise Conflict(
             _(
-                "Job %(number)s has not failed. Only a failed or cancelled job starts again.",
+                "Job %(number)s is %(state)s. Only a failed or cancelled job starts again.",
                 number=job_id,
+                state=tell_state(job.state),
             )
         )
     record(session, "job_retried", by, ("job", job_id), kind=job.kind)

@@ -139,13 +139,13 @@ def default_notice(settings: Settings) -> str:
     head, *rows = (f"| {_(what, **values)} | {_(time, **values)} |" for what, time in _STORED)
     parts = (
         _(_INTRODUCTION),
-        f"# {_('What is stored, and how long')}",
+        "# " + _("What is stored, and how long"),
         "\n".join((head, "|---|---|", *rows)),
-        f"# {_('In your browser')}",
+        "# " + _("In your browser"),
         _listed(_IN_BROWSER, values),
-        f"# {_('Who sees it')}",
+        "# " + _("Who sees it"),
         _listed(_WHO_SEES, values),
-        f"# {_('What you can do')}",
+        "# " + _("What you can do"),
         _listed(_RIGHTS, values),
     )
     return "\n\n".join(parts)

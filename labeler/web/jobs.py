@@ -16,10 +16,10 @@ from werkzeug.wrappers import Response
 from labeler.accounts.service import people_by_id
 from labeler.jobs import queue
 from labeler.jobs.kinds import KINDS
-from labeler.jobs.problems import tell_problem
 from labeler.jobs.queue import MAX_ATTEMPTS
+from labeler.jobs.words import tell_problem, tell_state
 from labeler.languages.texts import gettext as _
-from labeler.languages.texts import mark, pgettext
+from labeler.languages.texts import mark
 from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
@@ -65,13 +65,7 @@ class JobRow:
     @property
     def state_words(self) -> str:
         """The state as people read it."""
-        return {
-            "queued": pgettext("job", "queued"),
-            "running": pgettext("job", "running"),
-            "done": pgettext("job", "done"),
-            "failed": pgettext("job", "failed"),
-            "cancelled": pgettext("job", "cancelled"),
-        }[self.state]
+        return tell_state(self.state)
 
     @property
     def can_be_cancelled(self) -> bool:

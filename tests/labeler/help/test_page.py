@@ -7,8 +7,9 @@ import re
 import pytest
 from flask import Flask
 
+from labeler.languages.current import in_language
 from labeler.web.help_texts import TOPICS
-from labeler.web.help_topics import Topic
+from labeler.web.help_topics import Topic, spoken
 from labeler.web.manage_menu import PAGES
 from tests.labeler.conftest import Visit
 
@@ -93,3 +94,12 @@ def test_help_keeps_the_campaign(visit: Visit, dataset_id: int) -> None:
     link = HELP.findall(boss.get(f"/admin/quality?campaign={number}").text)[0]
     assert link == f"/admin/help/quality?campaign={number}"
     assert f'href="/admin/quality?campaign={number}">Open Quality</a>' in boss.get(link).text
+
+
+@pytest.mark.parametrize("code", ["de", "it"])
+def test_the_help_is_in_each_language(code: str) -> None:
+    for name, topic in TOPICS.items():
+        english = sentences(spoken(topic))
+        with in_language(code):
+            told = sentences(spoken(topic))
+        assert not set(english) & set(told), name

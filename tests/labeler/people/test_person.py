@@ -151,6 +151,17 @@ def test_sent_back_and_taken_back(boss: Browser, ann: Browser) -> None:
     assert "The person has answered already." in boss.get(person).text
 
 
+def test_a_message_about_sent_answers_is_in_the_language_of_the_person(
+    boss: Browser, ann: Browser
+) -> None:
+    answer(ann, "left")
+    votes = [int(one) for one in TICK.findall(page(boss, ann))]
+    assert ann.submit("/language", {"language": "it"}).status_code == 303
+    address = f"/admin/people/{ann.annotator_id}/send-back"
+    assert boss.confirm(address, {"vote": votes}).status_code == 303
+    assert "Guarda di nuovo 1 immagine." in ann.get("/messages").text
+
+
 def test_only_the_persons_own_votes_go_back(boss: Browser, ann: Browser, visit: Visit) -> None:
     answer(ann, "left")
     votes = TICK.findall(page(boss, ann))

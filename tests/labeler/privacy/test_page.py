@@ -14,6 +14,7 @@ from labeler.accounts.pruning import ENDED_DAYS
 from labeler.audit.log import ADDRESS_DAYS
 from labeler.config import Settings
 from labeler.database.engine import Database
+from labeler.languages.current import LANGUAGES, in_language
 from labeler.models.audit import AuditEvent
 from labeler.models.privacy import PrivacyNotice
 from labeler.privacy.default_notice import default_notice
@@ -141,4 +142,19 @@ def test_it_is_stored_in_both_databases(any_db: Database, settings: Settings) ->
     with any_db.write() as session:
         assert restore_default(session, settings)
     with any_db.read() as session:
+        assert get_notice(session, settings).is_default
+
+
+def test_the_default_notice_is_read_in_each_language(db: Database, settings: Settings) -> None:
+    """It stays the default one also if an admin saves it in the language that they read."""
+    texts = set()
+    for code in LANGUAGES:
+        with in_language(code), db.write() as session:
+            shown = get_notice(session, settings)
+            texts.add(shown.text)
+            assert change_notice(session, settings, shown.text) is None
+    assert len(texts) == len(LANGUAGES)
+    assert len({text.count("|") for text in texts}) == 1, "the same table"
+    assert len({text.count("\n- ") for text in texts}) == 1, "the same lists"
+    with db.read() as session:
         assert get_notice(session, settings).is_default

@@ -1,6 +1,6 @@
-"""Why a job has ended or begins anew: stored in English, and told in the language of the reader.
+"""The state of a job, and why it has ended or begins anew, in the language of the reader.
 
-A worker speaks English, because it does not know who will read what it stores. A text with values
+Both are stored in English, because a worker does not know who will read them. A text with values
 that is in no pattern, such as an error of a library, stays in English.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from labeler.languages.texts import gettext as _
-from labeler.languages.texts import mark, translate
+from labeler.languages.texts import mark, pgettext, translate
 
 PLAIN = (
     mark("its worker has ended or has lost the database."),
@@ -26,6 +26,21 @@ WITH_VALUES = (
         mark("This was attempt %(number)s of %(allowed)s."),
     ),
 )
+
+
+def tell_state(state: str) -> str:
+    """Return the state of a job as people read it.
+
+    Parameters:
+        state: that of `labeler.models.jobs.Job`.
+    """
+    return {
+        "queued": pgettext("job", "queued"),
+        "running": pgettext("job", "running"),
+        "done": pgettext("job", "done"),
+        "failed": pgettext("job", "failed"),
+        "cancelled": pgettext("job", "cancelled"),
+    }[state]
 
 
 def tell_problem(stored: str) -> str:

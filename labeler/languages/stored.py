@@ -1,44 +1,51 @@
-"""Texts that were stored in English with their values, shown in the language of the moment.
+"""Texts that are stored in English together with their values, in the language of the moment.
 
-A sentence such as `12 of 15 correct.` is stored as it was written. Its format tells which parts of
-it are values, so the sentence is taken apart and written anew.
+A sentence that is written once and read by many people is stored in English. Its form, such as
+`Right on %(right)s of %(asked)s gold questions.`, is in the catalogues.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cache
 
+from labeler.languages.current import ENGLISH, current_language
+from labeler.languages.numbers import write_number
 from labeler.languages.texts import gettext, translate
 
-# A value of a format, or a percent sign that is written twice.
-_PART = re.compile(r"%\((\w+)\)s|%%")
+_VALUE = re.compile(r"%\((\w+)\)s")
+_DECIMAL = re.compile(r"\d+\.(\d+)")
 
 
-def translate_stored(stored: str, formats: Sequence[str]) -> str:
-    """Translate a stored English text.
+def translate_stored(text: str, forms: Iterable[str]) -> str:
+    """Translate a stored text.
 
     Parameters:
-        stored: the text. One of another origin, such as a person's own words, stays as it is.
-        formats: the marked formats by which it may have been written, such as
-            `mark("%(right)s of %(asked)s correct.")`. Values keep the form in which they were
-            stored; a value that is a marked text itself, such as `left`, is translated too.
+        text: in English, as it was stored.
+        forms: the forms that it may have, with values as `%(name)s`.
+
+    Returns:
+        The text as it is if it has none of the forms: a person may have written it.
     """
-    for format in formats:
-        found = _pattern(format).fullmatch(stored)
-        if found:
-            values = {name: translate(value) for name, value in found.groupdict().items()}
-            return gettext(format, **values)
-    return stored
+    if current_language() == ENGLISH:
+        return text
+    for form in forms:
+        if found := _pattern(form).fullmatch(text):
+            return gettext(form, **{name: _value(said) for name, said in found.groupdict().items()})
+    return text
+
+
+def _value(said: str) -> str:
+    """Write a number with the comma of the language, and translate a word."""
+    if found := _DECIMAL.fullmatch(said):
+        return write_number(float(said), len(found[1]))
+    return translate(said)
 
 
 @cache
-def _pattern(format: str) -> re.Pattern[str]:
-    """Return what matches the texts that a format makes."""
-    parts, end = [], 0
-    for part in _PART.finditer(format):
-        parts.append(re.escape(format[end : part.start()]))
-        parts.append(f"(?P<{part[1]}>.+?)" if part[1] else "%")
-        end = part.end()
-    return re.compile("".join(parts) + re.escape(format[end:]), re.DOTALL)
+def _pattern(form: str) -> re.Pattern[str]:
+    parts = _VALUE.split(form)
+    texts = [re.escape(part.replace("%%", "%")) for part in parts[::2]]
+    names = [f"(?P<{name}>.+?)" for name in parts[1::2]]
+    return re.compile("".join(a + b for a, b in zip(texts, [*names, ""], strict=True)))

@@ -255,6 +255,8 @@ def words_outside(browser: Browser, address: str, query: dict[str, Any]) -> list
     answer = browser.get(address, query_string=query, headers={"Accept-Language": "de"})
     if answer.mimetype != "text/html":
         return []
+    if AREAS is not None and answer.status_code in (401, 403):
+        return []
     assert answer.status_code < 500, f"{address}: {answer.text}"
     assert AREAS is not None or "⟦" in answer.text, address
     page = answer.text

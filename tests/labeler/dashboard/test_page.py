@@ -253,7 +253,7 @@ def test_mean_faces_are_drawn_by_a_job_and_shown(
     picture = boss.get(source[1].replace("&amp;", "&"))
     assert (picture.status_code, picture.mimetype) == (200, "image/png")
     assert picture.data.startswith(b"\x89PNG")
-    assert "each also counted as its mirror image" in page
+    assert "Each also counts as its mirror image." in page
     assert "has not been drawn yet" in boss.get("/admin/mean-faces?min=95").text
     download = boss.get("/admin/mean-faces.png?min=80&mirror=yes&download=yes")
     assert "attachment" in download.headers["Content-Disposition"]

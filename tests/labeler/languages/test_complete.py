@@ -1,0 +1,286 @@
+"""Every text of every page comes from the catalogues.
+
+The pages are opened in a made-up language that puts each text into brackets. So words outside of
+brackets were written into a template, a view or a service without `_`. What people and the tests
+have named is known, and may stand anywhere.
+"""
+
+from __future__ import annotations
+
+import gettext
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+from werkzeug.routing import Rule
+
+from labeler.accounts import groups, invites
+from labeler.accounts.passwords import hash_token
+from labeler.config import Settings
+from labeler.database.engine import Database
+from labeler.images.filtering import ImageFilter, Range
+from labeler.languages import texts
+from labeler.models.accounts import Annotator, PasswordReset
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
+from labeler.models.image_imports import ImageImport
+from labeler.models.images import Dataset
+from labeler.models.jobs import Job
+from labeler.models.proposals import ModelRun
+from labeler.quality.refresh import judge_people
+from labeler.subsets.service import freeze_filter, keep_filter
+from tests.conftest import MakeAnnotator
+from tests.labeler.conftest import Browser, Visit
+from tests.labeler.images.labelled_images import LabelledImages, label_images
+
+# The blueprints whose pages are complete. None: those of all.
+AREAS: frozenset[str] | None = frozenset(
+    {
+        "image_browser",
+        "image_history",
+        "image_imports",
+        "images",
+        "mean_faces",
+        "proposals",
+        "subsets",
+    }
+)
+# What these pages show of other areas.
+NOT_YET = frozenset(
+    {
+        "Add the images of campaign",
+        "Allowed are left center right",
+        "Continue labelling",
+        "Data sets",
+        "Images",
+        "Manage",
+        "Mean faces",
+        "Model runs",
+        "No face was found in photographs Their three probabilities are equal so people are asked",
+        "Not found",
+        "See your progress",
+        "Status",
+        "Subsets",
+        "There is no campaign",
+        "This cannot be accepted",
+        "aria-label: Background jobs",
+        "failed",
+        "is needed",
+        "no suggestion",
+        "photograph showed several faces The one that is largest and nearest to the middle counts",
+        "photographs from the left from the front from the right",
+        "to",
+    }
+)
+# Names and signs, which are the same in all languages.
+NAMES = frozenset({"Sidelight", "English", "Deutsch", "Italiano", "UTC", "GB", "MB", "kB", "min"})
+# What `seed` and `label_images` have named: people, data, notes, and methods of model runs.
+DATA = re.compile(
+    r"\b(qq\w*|person\d|p-[0-9a-f]{8}|[\w%]+\.(jpg|png|zip|txt|csv)|Bald|Young|test|two lamps"
+    r"|[0-9a-f]{16,})\b|a_b 50%\.jpg|aXb 50x\.jpg"
+)
+WORD = re.compile(r"[^\W\d_]{2,}")
+SHOWN = ("aria-label", "title", "placeholder", "alt", "data-label")
+# Commands, and names of files and settings; what base.js writes; a person's own text.
+UNREAD = ("script", "style", "code", "kbd", "time", "textarea", "q")
+VOID = ("input", "meta", "link", "br", "img", "hr", "circle", "line", "path", "rect", "polyline")
+QUERIES = {
+    "image_browser.images": ({}, {"label": "left", "yaw_from": "-50", "attribute-Bald": "no"}),
+    "flags.new": ({"image": 1},),
+    "subsets.new_subset": ({"label": "left", "gold": "no"},),
+    "verification.show": ({}, {"label": "left", "source": "model", "size": "24"}),
+}
+WRONG_QUERIES = {
+    "image_browser.images": (
+        {"label": "qqup", "gold": "qq", "yaw_from": "9", "yaw_to": "2", "attribute-qqhat": "yes"},
+        {"nothing": "1", "subset": "77", "identity": "x", "probability_to": "7"},
+    ),
+    "image_history.image": ({"campaign": "77"},),
+    "subsets.new_subset": ({"label": "qqup"},),
+    "mean_faces.mean_faces": ({"min": "x"}, {"subset": "77"}),
+}
+
+
+class Brackets(gettext.NullTranslations):
+    """The made-up language."""
+
+    def gettext(self, message: str) -> str:
+        return f"⟦{message}⟧"
+
+    def ngettext(self, msgid1: str, msgid2: str, n: int) -> str:
+        return f"⟦{msgid1 if n == 1 else msgid2}⟧"
+
+    def pgettext(self, context: str, message: str) -> str:
+        return f"⟦{message}⟧"
+
+
+class Reader(HTMLParser):
+    """Collects what is outside of brackets. A bracket may close in a later element."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._depth = self._unread = 0
+        self._texts = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        for name in SHOWN:
+            self._add(foreign(given.get(name) or "")[0], f"{name}: ")
+        self._unread += tag in UNREAD
+        self._texts = tag == "script" and (given.get("id") or "").startswith("texts")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._unread -= tag in UNREAD
+        self._texts = False
+
+    def handle_data(self, data: str) -> None:
+        if self._texts:
+            values = json.loads(data).values()
+            for value in values:
+                self._add(foreign(value)[0], "script: ")
+        elif not self._unread:
+            words, self._depth = foreign(data, self._depth)
+            self._add(words)
+
+    def _add(self, words: list[str], place: str = "") -> None:
+        if words and (AREAS is None or place + " ".join(words) not in NOT_YET):
+            self.found.append(place + " ".join(words))
+
+
+def foreign(text: str, depth: int = 0) -> tuple[list[str], int]:
+    """The words of a text outside of brackets, and how many brackets are open behind it."""
+    outside = []
+    for part in re.split("([⟦⟧])", text):
+        depth += {"⟦": 1, "⟧": -1}.get(part, 0)
+        outside.append(part if depth == 0 and part not in "⟦⟧" else " ")
+    left = DATA.sub(" ", "\n".join(outside))
+    return [word for word in WORD.findall(left) if word not in NAMES], depth
+
+
+@pytest.fixture
+def labelled(
+    db: Database, tmp_path: Path, make_annotator: MakeAnnotator, settings: Settings
+) -> LabelledImages:
+    return label_images(db, tmp_path / "qqfaces", make_annotator, settings)
+
+
+@pytest.fixture
+def values(db: Database, labelled: LabelledImages, make_annotator: MakeAnnotator) -> dict[str, Any]:
+    """A campaign with all that pages show; returns what the addresses need."""
+    with db.write() as session:
+        session.get_one(Dataset, labelled.dataset_id).name = "qqset"
+        campaign = session.get_one(Campaign, 1)
+        campaign.name, campaign.guideline = "qqcampaign", "qqguideline"
+        for person in session.scalars(select(Annotator).where(Annotator.username == "boss")):
+            person.username = "qqboss"
+        _, token = invites.create_invite(session)
+        used = PasswordReset(token_hash=hash_token(token), annotator_id=labelled.supervisor)
+        used.expires_at = utc_now() + timedelta(hours=1)
+        session.add(used)
+        group = groups.create_group(session, "qqgroup")
+        wanted = ImageFilter(label="left", yaw=Range(-50), attributes={"Young": True})
+        subset_id = keep_filter(session, campaign, "qqlive", wanted).id
+        freeze_filter(session, campaign, "qqfrozen", ImageFilter(status="agreed", gold=False))
+        add_runs(session, labelled.dataset_id)
+        job = Job(kind="fill_campaign", queue="labels", subject=1, parameters={}, state="failed")
+        session.add(job)
+        files = [["images.zip", 9]]
+        owner = labelled.supervisor
+        session.add(ImageImport(owner_id=owner, name="qqmore", path="qq", files=files, size=9))
+        session.flush()
+        job_id, group_id = job.id, group.id
+    judge_people(db, 1)
+    return {
+        "subset_id": subset_id,
+        "token": token,
+        "image_id": labelled.ids[1],
+        "sha_prefix": "0",
+        "campaign_id": 1,
+        "dataset_id": labelled.dataset_id,
+        "group_id": group_id,
+        "job_id": job_id,
+        "import_id": 1,
+        "annotator_id": labelled.supervisor - 1,
+        "filename": "site.css",
+        "topic": "quality",
+    }
+
+
+def add_runs(session: Any, dataset_id: int) -> None:
+    """Runs in other states, and with measures."""
+    measured = {
+        "n_training": 30,
+        "n_proposed": 14,
+        "n_without_face": 2,
+        "n_several_faces": 1,
+        "directions": [5, 1, 0, 2] * 6,
+        "cross_validation": {"accuracy": 0.9, "accuracy_of_commonest_label": 0.4, "ece": 0.1},
+    }
+    many = {"dataset_id": dataset_id, "method": "test", "settings": {}}
+    for n, published in enumerate((True, True, False)):
+        session.add(
+            ModelRun(
+                **many,
+                status="published" if published else "failed",
+                metrics=measured | {"n_training": 30 + n} if published else {},
+                published_at=utc_now() if published else None,
+                problem=None if published else "stopped by qqboss",
+            )
+        )
+
+
+def pages(app: Flask, values: dict[str, Any]) -> Iterator[tuple[Rule, str, dict[str, Any]]]:
+    """The address of each page, with the queries that show most of it."""
+    for rule in app.url_map.iter_rules():
+        area, _, _ = rule.endpoint.partition(".")
+        if "GET" not in (rule.methods or ()) or not (AREAS is None or area in AREAS):
+            continue
+        address = rule.build({name: values[name] for name in rule.arguments})
+        assert address is not None
+        queries = (*QUERIES.get(rule.endpoint, ({},)), *WRONG_QUERIES.get(rule.endpoint, ()))
+        for query in queries:
+            yield rule, address[1], query
+
+
+def words_outside(browser: Browser, address: str, query: dict[str, Any]) -> list[str]:
+    """The words on a page that are not of the made-up language."""
+    answer = browser.get(address, query_string=query, headers={"Accept-Language": "de"})
+    if answer.mimetype != "text/html":
+        return []
+    if AREAS is not None and answer.status_code in (401, 403):
+        return []
+    assert answer.status_code < 500, f"{address}: {answer.text}"
+    assert AREAS is not None or "⟦" in answer.text, address
+    page = answer.text
+    if AREAS is not None:  # the parts that all pages share belong to other areas
+        page = re.sub(r'(?s)<div class="live row">.*?</div>|<details>.*?</details>', "", page)
+        page = page[page.index("<main") : page.index("</main>")]
+    reader = Reader()
+    reader.feed(page)
+    return reader.found
+
+
+@pytest.mark.parametrize("role", ["admin", "supervisor", "annotator", None])
+def test_every_text_of_a_page_is_in_the_catalogues(
+    app: Flask,
+    visit: Visit,
+    values: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    role: str | None,
+) -> None:
+    monkeypatch.setattr(texts, "load_catalogue", lambda code: Brackets())
+    browser = visit(role, "qqreader") if role else visit(None)
+    found = {
+        f"{address} {query}": words
+        for _, address, query in pages(app, values)
+        if (words := words_outside(browser, address, query))
+    }
+    assert not found, "\n".join(f"{page}: {words}" for page, words in found.items())

@@ -16,7 +16,7 @@ from labeler.errors import NotFound
 from labeler.labels import ANSWERS
 from labeler.languages.numbers import write_number
 from labeler.languages.texts import gettext as _
-from labeler.languages.texts import mark, ngettext
+from labeler.languages.texts import mark, ngettext, pgettext
 from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
@@ -287,7 +287,7 @@ def _page(session: Session, campaign: Campaign, skill: Skill) -> PersonPage:
         _measures(found),
         share_heat_map(
             _("Answers compared with the label"),
-            _("Label"),
+            pgettext("noun", "Label"),
             ANSWERS,
             list(zip(LABELS, found["confusion"], strict=True)),
         ),

@@ -71,6 +71,7 @@ ACTIONS = {
     "subset_renamed": "Subset renamed",
     "subset_deleted": "Subset deleted",
     "subset_restored": "Deletion of a subset undone",
+    "turn_created": "Turning of a head requested",
     "decision_undone": "Decision on a contested image undone",
     "training_requested": "Training of a model requested",
     "training_stopped": "Training of a model stopped",

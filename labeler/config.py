@@ -32,7 +32,7 @@ MIN_SECRET_ALPHABET = 8  # different characters; keys such as "aaaa…" have few
 # The first parts of the pages' paths. A public path that begins so could not be told from a page.
 OWN_PATHS = re.compile(
     "account|admin|appearance|flags|grid|guide|healthz|images|join|label|me|messages|privacy|reset|"
-    "sign-in|sign-out|static|studio"
+    "shared|sign-in|sign-out|static|studio"
 )
 _PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 SQLITE = "sqlite:///"  # the rest of such an address is the file, as it is written

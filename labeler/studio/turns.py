@@ -95,12 +95,9 @@ def create_turn(session: Session, wanted: NewTurn, owner_id: int, by: Actor) -> 
     Raises:
         InvalidInput: the name is empty or too long.
     """
-    name = wanted.name.strip()
-    if not 1 <= len(name) <= MAX_TURN_NAME or not name.isprintable():
-        raise InvalidInput(f"Enter a name of 1 to {MAX_TURN_NAME} characters, in one line.")
     turn = HeadTurn(
         owner_id=owner_id,
-        name=name,
+        name=check_name(wanted.name),
         dataset_id=wanted.dataset_id,
         campaign_id=wanted.campaign_id,
         image_id=wanted.image_id,
@@ -113,6 +110,18 @@ def create_turn(session: Session, wanted: NewTurn, owner_id: int, by: Actor) -> 
     session.flush()
     record(session, "turn_created", by, ("turn", turn.id), upload=wanted.image_id is None)
     return turn
+
+
+def check_name(name: str) -> str:
+    """Return the name of a turn as it is stored: trimmed.
+
+    Raises:
+        InvalidInput: it is empty, too long or has more than one line.
+    """
+    name = name.strip()
+    if not 1 <= len(name) <= MAX_TURN_NAME or not name.isprintable():
+        raise InvalidInput(f"Enter a name of 1 to {MAX_TURN_NAME} characters, in one line.")
+    return name
 
 
 def _visible(viewer: Viewer, own: bool) -> ColumnElement[bool]:

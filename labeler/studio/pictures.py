@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labeler.errors import NotFound
-from labeler.studio.results import STRIP, TurnResult, find_file
+from labeler.studio.results import MEANS, STRIP, TurnResult, find_file
 
 SOURCE = 0
 """The number of the source among the pictures; frames follow in the order of their yaw."""
@@ -31,10 +31,23 @@ def show_picture(folder: Path, result: TurnResult, number: int) -> Path | bytes:
     if not SOURCE <= number <= len(result.frames):
         raise NotFound(f"This result has no picture {number}.")
     if number == SOURCE:
-        return _cut(folder, result, 0)
+        return _cut(find_file(folder, STRIP), result.tiles, 0)
     path = find_file(folder, result.frames[number - 1].file)
+    if _is_small(path):
+        return path
     before = result.tiles - len(result.frames)
-    return path if _is_small(path) else _cut(folder, result, before + number - 1)
+    return _cut(find_file(folder, STRIP), result.tiles, before + number - 1)
+
+
+def show_mean(folder: Path, result: TurnResult, number: int) -> bytes:
+    """Return the mean face of a cluster as a PNG; the clusters are counted from 0.
+
+    Raises:
+        NotFound: there is no such cluster, or the sheet of the mean faces is gone or damaged.
+    """
+    if not 0 <= number < len(result.clusters):
+        raise NotFound(f"This result has no cluster {number}.")
+    return _cut(find_file(folder, MEANS), len(result.clusters), number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +81,16 @@ def _is_small(path: Path) -> bool:
         raise NotFound(f"{path.name} is damaged.") from None
 
 
-def _cut(folder: Path, result: TurnResult, tile: int) -> bytes:
+def _cut(sheet: Path, tiles: int, tile: int) -> bytes:
     from PIL import Image
 
     from rotation.imaging.images import cut_strip  # late: NumPy
 
-    path = find_file(folder, STRIP)
     try:
-        with Image.open(path) as strip:
-            picture = cut_strip(strip.convert("RGB"), result.tiles)[tile]
+        with Image.open(sheet) as strip:
+            picture = cut_strip(strip.convert("RGB"), tiles)[tile]
     except (OSError, ValueError, Image.DecompressionBombError):
-        raise NotFound(f"{STRIP} is damaged.") from None
+        raise NotFound(f"{sheet.name} is damaged.") from None
     target = io.BytesIO()
     picture.save(target, "PNG")
     return target.getvalue()

@@ -75,6 +75,12 @@ class TurnResult:
     tiles: int
     files: frozenset[str]
 
+    @property
+    def middle(self) -> int:
+        """Return the place of the frame that is in the middle by its yaw."""
+        places = sorted(range(len(self.frames)), key=lambda place: self.frames[place].yaw_deg)
+        return places[len(places) // 2]
+
 
 def read_result(folder: Path) -> TurnResult | None:
     """Read the result in a folder; None if the folder, its report or its strip is gone or damaged.
@@ -138,9 +144,12 @@ def _describe(report: Mapping[str, Any], files: frozenset[str]) -> TurnResult:
     clusters, turn = report["clusters"], report["turn"]
     whole = turn.get("hidden") is not None and not turn.get("fallback")
     frames = tuple(_frames(report, "photograph" if whole else "frame"))
+    sizes = tuple(_clusters(clusters))
+    if not frames or not sizes:
+        raise ValueError("the report names no frame or no cluster")
     return TurnResult(
         frames,
-        tuple(_clusters(clusters)),
+        sizes,
         float(report["source"]["yaw_deg"]),
         report["source"]["light"] or "",
         tuple(clusters["attributes"]),

@@ -187,6 +187,37 @@ TOPICS = {
             "Create a campaign for the images.",
         ),
     ),
+    "studio": Topic(
+        "The studio turns heads. This page lists the heads that have been turned, with their "
+        "settings.",
+        (
+            ("Strip", "The source and all turned heads side by side, as one picture."),
+            (
+                "Angle",
+                "How far the head looks to the left or right. Left and right are yours, as you "
+                "look at the picture.",
+            ),
+            (
+                "Doubtful",
+                "A frame that may not be good. The head was turned far, or much of it was hidden.",
+            ),
+            (
+                "Cluster",
+                "Images of other people whose heads look in about the same direction. Together "
+                "they show how a head turns.",
+            ),
+            (
+                "Link",
+                "Everybody who has the link of a result sees its strip and its name. Nobody can "
+                "guess it, and you can revoke it.",
+            ),
+        ),
+        (
+            "Open a result and move the slider to turn the head.",
+            "Tick two results to compare them, for example with and without the light filter.",
+            "Download the strip, or share it by a link.",
+        ),
+    ),
     "mean-faces": Topic(
         "A mean face is the average of all faces with the same light and head pose. It shows at a "
         "glance whether the labels are right.",

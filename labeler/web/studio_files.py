@@ -39,7 +39,7 @@ def file(turn_id: int, result_file: str) -> BaseResponse:
     return _keep_in_browser(send_path(path, download=name), turn)
 
 
-@bp.get("/<id:turn_id>/pictures/<int:number>")
+@bp.get("/<id:turn_id>/pictures/<id:number>")
 @access.signed_in
 def picture(turn_id: int, number: int) -> BaseResponse:
     """A picture of a result as pages show it: 0 is the source, 1 the first frame."""
@@ -60,7 +60,7 @@ def thumbnail(turn_id: int) -> BaseResponse:
     return _keep_in_browser(_send(show_picture(folder, result, result.middle + 1)), turn)
 
 
-@bp.get("/<id:turn_id>/means/<int:number>")
+@bp.get("/<id:turn_id>/means/<id:number>")
 @access.signed_in
 def mean(turn_id: int, number: int) -> BaseResponse:
     """The mean face of a cluster; the clusters are counted from 0."""

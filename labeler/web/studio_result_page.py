@@ -92,7 +92,6 @@ class ResultView:
     shared: Sequence[str]
     given_up: Sequence[str]
     fallback: str
-    command: str
     downloads: Sequence[Download]
 
 
@@ -110,13 +109,17 @@ class ShareView:
 
 @dataclass(frozen=True, slots=True)
 class ResultPage(Page):
-    """A turned head. `result`: None if its files are gone. `others`: to compare it with."""
+    """A turned head. `result`: None if its files are gone. `others`: to compare it with.
+
+    `command`: repeats it, "" if it is not known.
+    """
 
     template = "studio/result.html"
     turn: TurnView
     result: ResultView | None
     share: ShareView
     others: Sequence[Choice]
+    command: str
     new_name: str
     again: str
     problem: str = ""
@@ -150,6 +153,7 @@ def result_page(
         _view_result(turn, *loaded) if loaded else None,
         ShareView(turn.shared_at, link, is_local(link)),
         _others(session, turn),
+        (turn.summary or {}).get("command") or (loaded[0].command if loaded else ""),
         turn.name if new_name is None else new_name,
         new_turn_address(turn),
         problem,
@@ -166,7 +170,6 @@ def _view_result(turn: HeadTurn, result: TurnResult, turner: TurnerView) -> Resu
         [*([light] if result.light else []), *result.attributes],
         result.given_up,
         result.fallback,
-        result.command,
         list(_downloads(turn, result)),
     )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,29 @@ def write_result(
     Parameters:
         whole: as geometry does, which turns the whole photograph.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in _files(tuple(yaws), size, whole, animations).items():
+        (folder / name).write_bytes(content)
+
+
+@cache
+def _files(
+    yaws: tuple[float, ...], size: tuple[int, int], whole: bool, animations: tuple[str, ...]
+) -> dict[str, bytes]:
+    """The files by their names; drawing them anew for each test would take seconds."""
+    with TemporaryDirectory() as place:
+        folder = Path(place)
+        _write(folder, yaws, size, whole, animations)
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def _write(
+    folder: Path,
+    yaws: tuple[float, ...],
+    size: tuple[int, int],
+    whole: bool,
+    animations: tuple[str, ...],
+) -> None:
     options = RunOptions(
         images=Path("faces"),
         labels=Path("labels.csv"),
@@ -52,12 +77,11 @@ def write_result(
         out=folder,
         cache=folder,
         turn=TurnOptions(
-            yaws_deg=tuple(yaws), editing=EditingOptions("geometry" if whole else "line", 1.0)
+            yaws_deg=yaws, editing=EditingOptions("geometry" if whole else "line", 1.0)
         ),
         output=OutputOptions(animations, contact_sheets=True),
     )
     result = _whole(yaws, size) if whole else _crops(yaws)
-    folder.mkdir(parents=True, exist_ok=True)
     write_images(result, options.turn.yaws_deg, plan_output(options.output), folder)
     write_json_report(describe_run(result, options) | {"command": COMMAND}, folder / "report.json")
     save_text("<!doctype html><title>Report</title>", folder / "report.html")
@@ -141,10 +165,10 @@ def add_turn(
         return turn.id
 
 
-def add_result(db: Database, settings: Settings, owner_id: int, **more: Any) -> int:
+def add_result(db: Database, site: Settings, owner_id: int, **more: Any) -> int:
     """Store a finished turn with its files; returns its number."""
     turn_id = add_turn(db, owner_id, **more)
-    write_result(folder_of(db, settings, turn_id))
+    write_result(folder_of(db, site, turn_id))
     return turn_id
 
 

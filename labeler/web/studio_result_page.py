@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from labeler.accounts.invites import is_local
 from labeler.models.base import utc_now
 from labeler.models.studio import MAX_TURN_NAME, HeadTurn
-from labeler.studio.files import result_folder
+from labeler.studio.files import result_folder, source_file
 from labeler.studio.results import MEANS, REPORT, STRIP, TurnResult
 from labeler.studio.turns import list_turns
 from labeler.web.campaign_forms import Choice
@@ -44,7 +44,8 @@ DOWNLOADS = {
 class WaitingPage(Page):
     """A head that is to be turned. `state`: as in `studio_words`; `job`: None if it is unknown.
 
-    `again`: the address of the form with the same settings, "" if there is none.
+    `can_retry`: its job can start again. `again`: the address of the form with the same settings,
+    "" if there is none.
     """
 
     template = "studio/waiting.html"
@@ -52,6 +53,7 @@ class WaitingPage(Page):
     turn: TurnView
     state: str
     job: JobRow | None
+    can_retry: bool
     new_name: str
     again: str
     problem: str = ""
@@ -136,6 +138,7 @@ def waiting_page(
         view_turn(session, turn),
         state_of(turn, job.state if job else ""),
         job,
+        job is not None and job.can_start_again and has_source(turn),
         turn.name if new_name is None else new_name,
         new_turn_address(turn),
         problem,
@@ -158,6 +161,11 @@ def result_page(
         new_turn_address(turn),
         problem,
     )
+
+
+def has_source(turn: HeadTurn) -> bool:
+    """Return whether the source is still there. An upload goes with its job unless it is kept."""
+    return turn.image_id is not None or source_file(settings().home, turn.id) is not None
 
 
 def _view_result(turn: HeadTurn, result: TurnResult, turner: TurnerView) -> ResultView:

@@ -16,7 +16,7 @@ from labeler.web import access, confirmation, request_fields
 from labeler.web.context import account, actor, db, render, settings
 from labeler.web.formatting import count_words
 from labeler.web.studio_access import find_turn
-from labeler.web.studio_result_page import result_page, waiting_page
+from labeler.web.studio_result_page import has_source, result_page, waiting_page
 
 bp = Blueprint("studio_results", __name__, url_prefix="/studio")
 
@@ -86,6 +86,8 @@ def retry(turn_id: int) -> Response:
         turn = find_turn(session, turn_id)
         if turn.job_id is None or turn.finished_at is not None:
             raise Conflict("This head is turned already. Turn it anew to change something.")
+        if not has_source(turn):
+            raise Conflict("The picture was not kept. Upload it again to turn its head.")
         queue.retry(session, turn.job_id, actor())
     flash("The turn is queued again.", "success")
     return _to(turn_id)

@@ -30,11 +30,9 @@ function showNearest(stage, yaw) {
   const distance = (frame) => Math.abs(Number(frame.dataset.yaw) - yaw);
   const nearest = frames.reduce((best, frame) => (distance(frame) < distance(best) ? frame : best));
   for (const frame of frames) frame.classList.toggle("shown", frame === nearest);
-  const caption = stage.parentElement.querySelector("figcaption");
-  caption.querySelector("[data-shown-angle]").textContent = nearest.dataset.angle;
-  const doubt = caption.querySelector("[data-shown-doubt]");
-  doubt.textContent = nearest.dataset.doubt;
-  doubt.hidden = nearest.dataset.doubt === "";
+  for (const caption of stage.parentElement.querySelectorAll("[data-caption]")) {
+    caption.classList.toggle("shown", caption.dataset.caption === nearest.dataset.yaw);
+  }
 }
 
 /* The head looks to where a finger or the pressed mouse is on the picture. */

@@ -196,7 +196,10 @@ def subsets(site: Site) -> Iterator[Step]:
 def turned_heads(site: Site) -> Iterator[Step]:
     boss = site.boss
     owner = boss.annotator_id or 0
-    done, failed = (add_turn(site.db, owner, state=state) for state in ("done", "failed"))
+    done, failed = (
+        add_turn(site.db, owner, state=state, image_id=site.images[0])
+        for state in ("done", "failed")
+    )
     address = f"/studio/{done}"
     yield "studio_results.rename", "", post(boss, f"{address}/rename", new_name="Secret head")
     yield "studio_shares.share", "", post(boss, f"{address}/share")

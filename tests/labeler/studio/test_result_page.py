@@ -132,8 +132,8 @@ def test_before_the_end_there_is_no_file(boss: Browser, db: Database, state: str
     [
         ("queued", "The head is waiting to be turned", "Cancel the turn"),
         ("running", "The head is being turned", "Cancel the turn"),
-        ("failed", "The head could not be turned", "Try it again as it is"),
-        ("cancelled", "The turn was cancelled", "Try it again as it is"),
+        ("failed", "The head could not be turned", "Delete it"),
+        ("cancelled", "The turn was cancelled", "Delete it"),
         (None, "The job that turned it is gone", "Delete it"),
     ],
 )
@@ -159,15 +159,32 @@ def test_a_page_that_waited_learns_that_the_head_is_turned(boss: Browser, turn_i
     assert "Show the result" in part
 
 
-def test_a_job_is_cancelled_once_and_queued_again(boss: Browser, db: Database) -> None:
-    waiting = add_turn(db, boss.annotator_id or 0, state="running")
+def test_a_job_is_cancelled_once_and_queued_again(
+    boss: Browser, db: Database, dataset_id: int
+) -> None:
+    waiting = add_turn(db, boss.annotator_id or 0, state="running", image_id=1)
     assert boss.submit(f"/studio/{waiting}/cancel").status_code == 303
     second = boss.submit(f"/studio/{waiting}/cancel")
     assert second.status_code == 409
     assert "cannot be cancelled" in second.text
+    assert "Try it again as it is" in boss.get(f"/studio/{waiting}").text
     assert boss.submit(f"/studio/{waiting}/retry").status_code == 303
     assert boss.submit(f"/studio/{waiting}/retry").status_code == 409
     assert "waiting to be turned" in boss.get(f"/studio/{waiting}").text
+
+
+def test_an_upload_that_was_not_kept_is_not_turned_again(
+    boss: Browser, db: Database, settings: Settings
+) -> None:
+    failed = add_turn(db, boss.annotator_id or 0, state="failed")
+    assert "Try it again as it is" not in boss.get(f"/studio/{failed}").text
+    answer = boss.submit(f"/studio/{failed}/retry")
+    assert answer.status_code == 409
+    assert "The picture was not kept" in answer.text
+    folder = turn_folder(settings.home, failed)
+    folder.mkdir(parents=True)
+    (folder / "source.jpg").touch()
+    assert boss.submit(f"/studio/{failed}/retry").status_code == 303
 
 
 def test_what_is_turned_is_neither_cancelled_nor_turned_again(boss: Browser, turn_id: int) -> None:

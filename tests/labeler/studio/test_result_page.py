@@ -110,6 +110,15 @@ def test_a_browser_asks_again_for_what_has_no_version(boss: Browser, turn_id: in
     assert (part.status_code, part.data) == (206, first.data[:6])
 
 
+def test_a_picture_prolongs_no_session(boss: Browser, turn_id: int) -> None:
+    """Arriving late, it would bring back a cookie that has been cleared meanwhile."""
+    with boss.client.session_transaction() as cookie:
+        cookie.permanent = True
+    assert "Set-Cookie" in boss.get(f"/studio/{turn_id}").headers
+    for path in ("files/strip.png", "pictures/0", "means/0", "thumbnail"):
+        assert "Set-Cookie" not in boss.get(f"/studio/{turn_id}/{path}").headers
+
+
 @pytest.mark.parametrize(
     "name", ["..%2f..%2fsecret_key", "../../secret_key", "%2e%2e", "notes.txt", "strip.png%00"]
 )

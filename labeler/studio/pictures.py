@@ -17,6 +17,8 @@ SOURCE = 0
 """The number of the source among the pictures; frames follow in the order of their yaw."""
 
 LARGE_PIXELS = 1_000_000
+SHOWN_TILE = 124
+"""Width of a frame of the strip on pages, in pixels."""
 
 
 def show_picture(folder: Path, result: TurnResult, number: int) -> Path | bytes:
@@ -52,7 +54,10 @@ def show_mean(folder: Path, result: TurnResult, number: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class PictureSizes:
-    """Width and height in pixels: of the strip, and of each picture as it is shown."""
+    """Width and height in pixels: of the strip and of each picture, as they are shown.
+
+    The strip is shown so small that a source and seven frames fit beside each other.
+    """
 
     strip: tuple[int, int]
     picture: tuple[int, int]
@@ -66,7 +71,10 @@ def measure_pictures(folder: Path, result: TurnResult) -> PictureSizes | None:
 
     try:
         with Image.open(find_file(folder, STRIP)) as strip:
-            return PictureSizes(strip.size, strip_frame_size(strip.size, result.tiles))
+            picture = strip_frame_size(strip.size, result.tiles)
+            width = min(strip.width, result.tiles * SHOWN_TILE)
+            shown = width, round(strip.height * width / strip.width)
+            return PictureSizes(shown, picture)
     except (OSError, ValueError, NotFound, Image.DecompressionBombError):
         return None
 

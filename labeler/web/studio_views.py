@@ -124,7 +124,7 @@ def new_turn_address(turn: HeadTurn | None = None) -> str:
     """
     if NEW not in current_app.view_functions:
         return ""
-    return url_for(NEW, **({} if turn is None else {"turn": turn.id}))
+    return url_for(NEW, turn=turn.id if turn is not None else None)
 
 
 def _doubt(doubt: str, reached: bool | None) -> str:

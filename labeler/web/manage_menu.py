@@ -108,6 +108,7 @@ GROUPS = (
                 "Studio",
                 "studio_gallery.gallery",
                 "studio_gallery",
+                "studio_new",
                 "studio_results",
                 "studio_shares.revoke",
             ),

@@ -13,7 +13,7 @@ from labeler.models.studio import HeadTurn
 from labeler.studio.files import result_folder
 from labeler.studio.pictures import SOURCE, measure_pictures
 from labeler.studio.results import TurnResult, read_result
-from labeler.web.context import settings
+from labeler.web.context import manages, settings
 from labeler.web.person_name import PersonName, name_person
 from labeler.web.studio_files import address_of
 from labeler.web.studio_settings import Setting, describe_settings
@@ -55,11 +55,15 @@ class TurnerView:
 
 @dataclass(frozen=True, slots=True)
 class TurnView:
-    """A turned head as pages name it: what it is, who made it, and its settings in words."""
+    """A turned head as pages name it: what it is, who made it, and its settings in words.
+
+    `source_address`: of the page about the source, "" without one, or if the reader may not see it.
+    """
 
     id: int
     name: str
     source_name: str
+    source_address: str
     owner: PersonName
     created_at: datetime
     finished_at: datetime | None
@@ -73,10 +77,12 @@ class TurnView:
 
 def view_turn(session: Session, turn: HeadTurn) -> TurnView:
     """Return how pages name a turned head."""
+    linked = turn.image_id is not None and manages()
     return TurnView(
         turn.id,
         turn.name,
         turn.source_name,
+        url_for("image_history.image", image_id=turn.image_id) if linked else "",
         name_person(turn.owner),
         turn.created_at,
         turn.finished_at,

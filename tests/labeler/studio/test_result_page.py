@@ -79,6 +79,11 @@ def test_the_page_shows_the_result_in_words_and_pictures(boss: Browser, turn_id:
         assert answer.headers["Cache-Control"] == "private, max-age=31536000, immutable"
 
 
+def test_the_source_leads_to_its_page(boss: Browser, db: Database, dataset_id: int) -> None:
+    waiting = add_turn(db, boss.annotator_id or 0, state="queued", image_id=1)
+    assert 'href="/admin/images/1">faces/000001.jpg</a>' in boss.get(f"/studio/{waiting}").text
+
+
 def test_every_download_is_there(boss: Browser, turn_id: int) -> None:
     page = boss.get(f"/studio/{turn_id}").text
     links = re.findall(r'href="([^"]+)" download>([^<]+)</a>', page)

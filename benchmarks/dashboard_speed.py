@@ -23,6 +23,7 @@ from typing import Any
 
 from _campaign_history import CampaignHistory, make_history
 from _site import Site, new_site
+from _turned_heads import turn_heads
 from sqlalchemy import func, select
 
 from labeler.accounts.sessions import open_session
@@ -72,8 +73,14 @@ PAGES = {
     "keep a subset": "/admin/subsets/new?label=left",
     "images of a frozen subset": "/admin/images?subset=1",
     "images of a frozen subset, far behind": "/admin/images?subset=1&label=left&after=150000",
+    "studio": "/studio",
+    "studio, far behind": "/studio?before=100",
+    "a turned head": "/studio/1",
+    "its source": "/studio/1/pictures/0",
+    "two turned heads": "/studio/compare?a=1&b=2",
 }
 TARGET_MS = 300.0
+TURNED_HEADS = 2_000
 
 
 def main() -> None:
@@ -88,6 +95,7 @@ def main() -> None:
         judge_people(site.db, campaign_id)
         judged = time.perf_counter()
         frozen_s = _keep_subsets(site.db, campaign_id)
+        turn_heads(site.db, site.settings, TURNED_HEADS)
         _settle(site.db)
         pages = _measure(site, args.repeats)
         figures = {

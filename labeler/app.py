@@ -56,6 +56,11 @@ from labeler.web import (
     request_fields,
     returns,
     security_headers,
+    studio_access,
+    studio_files,
+    studio_gallery,
+    studio_results,
+    studio_shares,
     subsets,
     verification,
     voting,
@@ -87,6 +92,10 @@ PAGES = (
     proposals,
     exports,
     mean_faces,
+    studio_gallery,
+    studio_results,
+    studio_files,
+    studio_shares,
     jobs,
     people,
     person,
@@ -132,6 +141,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     person_name.register(app)
     request_fields.register(app)
     security_headers.register(app, settings)
+    studio_access.register(app)
     for page in PAGES:
         app.register_blueprint(page.bp)
     access.refuse_undeclared(app)

@@ -32,7 +32,7 @@ MIN_SECRET_ALPHABET = 8  # different characters; keys such as "aaaa…" have few
 # The first parts of the pages' paths. A public path that begins so could not be told from a page.
 OWN_PATHS = re.compile(
     "account|admin|appearance|flags|grid|guide|healthz|images|join|label|me|messages|privacy|reset|"
-    "sign-in|sign-out|static"
+    "shared|sign-in|sign-out|static|studio"
 )
 _PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 SQLITE = "sqlite:///"  # the rest of such an address is the file, as it is written
@@ -67,6 +67,8 @@ class Settings:
     upload_images: int = 300_000
     upload_spare_mb: int = 1_000
     image_roots: tuple[Path, ...] = ()
+    studio_for_annotators: bool = False
+    turns_per_person: int = 3
 
     @property
     def backups(self) -> Path:
@@ -348,6 +350,8 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "upload_images": _whole(1, 10_000_000),
     "upload_spare_mb": _whole(0, 10_000_000),
     "image_roots": _image_roots,
+    "studio_for_annotators": _boolean,
+    "turns_per_person": _whole(1, 1000),
 }
 
 

@@ -18,6 +18,7 @@ Kind = Literal["kept", "database", "cache", "lock", "backups", "leftover"]
 BACKUPS = "backups"
 SECRET = "secret_key"
 PICTURES = "pictures"
+STUDIO = "studio"
 FEATURES = "features.sqlite3"
 JOBS = "jobs.sqlite3"
 CACHE_TAG = "CACHEDIR.TAG"
@@ -54,6 +55,7 @@ HOME_FILES = (
     HomeFile("demo", "kept", "the images of the demo data set"),
     HomeFile("images", "kept", "images that a backup with --with-images brought along"),
     HomeFile(PICTURES, "kept", "images that were added in the browser"),
+    HomeFile(STUDIO, "kept", "heads that were turned in the studio"),
     HomeFile(JOBS, "cache", "the queue of background jobs of earlier versions"),
     HomeFile(FEATURES, "cache", "the features of images that a model learns from"),
     HomeFile("converted", "cache", "pictures converted for browsers"),

@@ -22,6 +22,7 @@ from labeler.models import (
     people,
     privacy,
     proposals,
+    studio,
     subsets,
     voting,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "people",
     "privacy",
     "proposals",
+    "studio",
     "subsets",
     "voting",
 ]

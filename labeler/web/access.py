@@ -45,6 +45,14 @@ View = TypeVar("View", bound=Callable[..., Any])
 PUBLIC: frozenset[str] = frozenset()
 ROLE_WORDS = (mark("annotator"), mark("supervisor"), mark("admin"))
 _UNWATCHED = {"static", "home.healthz"}  # these do not ask the database who is signed in
+_PICTURES = {  # pages ask for these by themselves
+    "images.image_file",
+    "studio_files.file",
+    "studio_files.mean",
+    "studio_files.picture",
+    "studio_files.thumbnail",
+    "studio_shares.shared_strip",
+}
 _csrf = CSRFProtect()
 
 
@@ -286,7 +294,7 @@ def _is_visit() -> bool:
     do not count either. Otherwise an open dashboard would keep its session for ever, and a late
     image would restore a cookie that was cleared in the meantime.
     """
-    not_opened = request.endpoint in _UNWATCHED or request.endpoint == "images.image_file"
+    not_opened = request.endpoint in _UNWATCHED | _PICTURES
     return request.method == "GET" and not not_opened and "X-Fragment" not in request.headers
 
 

@@ -134,13 +134,17 @@ def format_whole(interval: Interval) -> str:
     return f"{write_number(round(interval.estimate))} ({span})"
 
 
-def download_name(campaign: str, kind: str, ending: str) -> str:
+def download_name(about: str, kind: str, ending: str, instead: str = "campaign") -> str:
     """Name a file that people download, as `monday-class-labels-2026-11-29.csv`.
 
     The day is that of UTC. Letters outside of a to z lose their accents or are left out.
+
+    Parameters:
+        about: the name of what the file is about.
+        instead: stands for a name that has no such letters.
     """
-    plain = unicodedata.normalize("NFKD", campaign).encode("ascii", "ignore").decode().lower()
-    words = re.findall(r"[a-z0-9]+", plain) or ["campaign"]
+    plain = unicodedata.normalize("NFKD", about).encode("ascii", "ignore").decode().lower()
+    words = re.findall(r"[a-z0-9]+", plain) or [instead]
     return f"{'-'.join(words)[:60].strip('-')}-{kind}-{utc_now():%Y-%m-%d}.{ending}"
 
 

@@ -76,6 +76,53 @@ HELP_IMAGES = {
             mark("Create a campaign for the images."),
         ),
     ),
+    "studio": Topic(
+        mark(
+            "The studio turns heads. This page lists the heads that have been turned, with their "
+            "settings."
+        ),
+        (
+            (
+                mark("Strip"),
+                mark("The source and all turned heads side by side, as one picture."),
+            ),
+            (
+                mark("Angle"),
+                mark(
+                    "How far the head looks to the left or right. Left and right are yours, as you "
+                    "look at the picture."
+                ),
+            ),
+            (
+                mark("Doubtful"),
+                mark(
+                    "A frame that may not be good. The head was turned far, or much of it was "
+                    "hidden."
+                ),
+            ),
+            (
+                mark("Cluster"),
+                mark(
+                    "Images of other people whose heads look in about the same direction. Together "
+                    "they show how a head turns."
+                ),
+            ),
+            (
+                mark("Link"),
+                mark(
+                    "Everybody who has the link of a result sees its strip and its name. Nobody "
+                    "can guess it, and you can revoke it."
+                ),
+            ),
+        ),
+        (
+            mark("Open a result and move the slider to turn the head."),
+            mark(
+                "Tick two results to compare them, for example with and without the light filter."
+            ),
+            mark("Download the strip, or share it by a link."),
+        ),
+    ),
     "mean-faces": Topic(
         mark(
             "A mean face is the average of all faces with the same light and head pose. It shows "

@@ -116,6 +116,15 @@ GROUPS = (
                 "deletion.delete_dataset",
             ),
             _page("mean-faces", mark("Mean faces"), "mean_faces.mean_faces", "mean_faces"),
+            _page(
+                "studio",
+                mark("Studio"),
+                "studio_gallery.gallery",
+                "studio_gallery",
+                "studio_new",
+                "studio_results",
+                "studio_shares.revoke",
+            ),
         ),
     ),
     Group(

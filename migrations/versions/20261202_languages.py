@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "20261202b"
-down_revision = "20261201e"
+down_revision = "20261202a"
 branch_labels = None
 depends_on = None
 

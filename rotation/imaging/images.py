@@ -97,6 +97,30 @@ def draw_sheet(
     return sheet
 
 
+def cut_strip(strip: Image.Image, count: int) -> list[Image.Image]:
+    """The `count` frames of a strip that `draw_strip` drew, without gaps and captions.
+
+    Raises:
+        ValueError: see `strip_frame_size`.
+    """
+    wide, high = strip_frame_size(strip.size, count)
+    lefts = [GAP + place * (wide + GAP) for place in range(count)]
+    return [strip.crop((left, GAP, left + wide, GAP + high)) for left in lefts]
+
+
+def strip_frame_size(size: tuple[int, int], count: int) -> tuple[int, int]:
+    """Width and height of each of the `count` frames of a captioned strip of a size.
+
+    Raises:
+        ValueError: no strip of so many frames has this size.
+    """
+    wide, rest = divmod(size[0] - GAP - count * GAP, max(count, 1))
+    high = size[1] - CAPTION - 2 * GAP
+    if count < 1 or rest or wide < 1 or high < 1:
+        raise ValueError(f"{size[0]} x {size[1]} pixels are no strip of {count} frames")
+    return wide, high
+
+
 def draw_grid(
     frames: Pixels, captions: Sequence[str], columns: int = 0, scale: int = 1
 ) -> Image.Image:

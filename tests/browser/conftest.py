@@ -37,10 +37,13 @@ from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Image
+from labeler.models.studio import HeadTurn
 from labeler.models.voting import Lease, Vote
+from labeler.studio.sharing import share_turn
 from labeler.web import access
 from tests.conftest import PLAIN_RULES, SECRET, write_images
 from tests.labeler.acting import publish_run, set_rules
+from tests.labeler.studio.turned import add_result, add_turn
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FLAGS = (
@@ -208,6 +211,41 @@ def site(tmp_path_factory: pytest.TempPathFactory, chromium: Browser) -> Iterato
     yield running
     running.kill()
     db.dispose()
+
+
+@dataclass(frozen=True)
+class TurnedHeads:
+    """The numbers of two results and of a turn that waits, and the address of a shared link."""
+
+    first: int
+    second: int
+    waiting: int
+    shared: str
+
+    @property
+    def pages(self) -> tuple[str, ...]:
+        """The addresses of pages that show them."""
+        numbers = (self.first, self.second, self.waiting)
+        compared = f"/studio/compare?a={self.first}&b={self.second}"
+        return ("/studio", *(f"/studio/{number}" for number in numbers), compared, self.shared)
+
+
+@pytest.fixture(scope="session")
+def turned_heads(site: Site) -> TurnedHeads:
+    """Heads that somebody has turned on the site, with and without the light filter."""
+    with site.db.write() as session:
+        owner = Annotator(username="turner", pseudonym="p-turner", role="admin", password_hash="!")
+        session.add(owner)
+        session.flush()
+        owner_id = owner.id
+    first, second = (
+        add_result(site.db, site.settings, owner_id, name=name, settings={"light_filter": kept})
+        for name, kept in (("With the light filter", True), ("Without the light filter", False))
+    )
+    waiting = add_turn(site.db, owner_id, state="running", name="Waits")
+    with site.db.write() as session:
+        token = share_turn(session, session.get_one(HeadTurn, first))
+    return TurnedHeads(first, second, waiting, f"/shared/{token}")
 
 
 def _begin(db: Database, dataset_id: int) -> None:

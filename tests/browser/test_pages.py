@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import SignIn, Site
+from tests.browser.conftest import SignIn, Site, TurnedHeads
 from tests.browser.label_page import (
     DESKTOP,
     PHONE,
@@ -70,7 +70,11 @@ BOX = "e => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.righ
 
 @pytest.mark.parametrize(("device", "scheme"), VIEWS)
 def test_every_page_is_accessible_and_fits(
-    site: Site, sign_in: SignIn, device: dict[str, Any], scheme: str
+    site: Site,
+    turned_heads: TurnedHeads,
+    sign_in: SignIn,
+    device: dict[str, Any],
+    scheme: str,
 ) -> None:
     person = sign_in("admin", color_scheme=scheme, reduced_motion="reduce", **device)
     complaints: list[str] = []
@@ -79,7 +83,7 @@ def test_every_page_is_accessible_and_fits(
         "console",
         lambda said: complaints.append(said.text) if "Security Policy" in said.text else None,
     )
-    for address in PAGES:
+    for address in (*PAGES, *turned_heads.pages):
         open_whole(person.page, address)
         assert violations(person) == [], address
         width = person.page.evaluate("document.documentElement.scrollWidth")

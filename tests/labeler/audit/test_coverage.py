@@ -24,6 +24,7 @@ from tests.labeler.acting import publish_run
 from tests.labeler.campaigns.test_page import form
 from tests.labeler.conftest import PASSWORD, Browser, Visit, lease
 from tests.labeler.people.test_page import invite, reset_path
+from tests.labeler.studio.turned import add_turn
 
 NEW_PASSWORD = "another good sentence"
 VOTES = "the table of votes keeps who and when for good, and the database refuses to change it"
@@ -109,6 +110,7 @@ def steps(site: Site) -> Iterator[Step]:
     yield from people(site.boss, person)
     yield from labels(site)
     yield from subsets(site)
+    yield from turned_heads(site)
     yield from told(site)
     yield from jobs(site)
     yield from campaigns(site, person)
@@ -190,6 +192,22 @@ def subsets(site: Site) -> Iterator[Step]:
     yield "subsets.rename_subset", "", post(boss, f"{address}/1/rename", new_name="Tuesday’s")
     yield "subsets.delete_subset", "", post(boss, f"{address}/1/delete", **YES)
     yield "subsets.restore_subset", "", post(boss, f"{address}/1/restore")
+
+
+def turned_heads(site: Site) -> Iterator[Step]:
+    boss = site.boss
+    owner = boss.annotator_id or 0
+    done, failed = (
+        add_turn(site.db, owner, state=state, image_id=site.images[0])
+        for state in ("done", "failed")
+    )
+    address = f"/studio/{done}"
+    yield "studio_results.rename", "", post(boss, f"{address}/rename", new_name="Secret head")
+    yield "studio_shares.share", "", post(boss, f"{address}/share")
+    yield "studio_shares.revoke", "", post(boss, f"{address}/share/revoke", **YES)
+    yield "studio_results.retry", "", post(boss, f"/studio/{failed}/retry")
+    yield "studio_results.cancel", "", post(boss, f"/studio/{failed}/cancel")
+    yield "studio_results.delete", "", post(boss, f"{address}/delete", **YES)
 
 
 def told(site: Site) -> Iterator[Step]:

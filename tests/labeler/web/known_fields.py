@@ -43,6 +43,8 @@ _COMPOSED = {
     "subsets": ("confirmed", "label", "probability_from", "subset"),
     "image_imports": ("confirmed", "name", "fingerprint", "size"),
     "privacy": ("confirmed",),
+    "studio_results": ("confirmed",),
+    "studio_shares": ("confirmed",),
     "people": ("confirmed", "note", "role", "group", "max_uses", "days"),
 }
 

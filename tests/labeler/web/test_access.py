@@ -25,6 +25,7 @@ from labeler.models.consensus import Consensus
 from labeler.models.image_imports import ImageImport
 from labeler.models.images import Image
 from labeler.models.jobs import Job
+from labeler.models.studio import HeadTurn
 from labeler.quality.refresh import judge_people
 from labeler.subsets.service import keep_filter
 from labeler.web import access
@@ -32,6 +33,7 @@ from labeler.web.images import HASH_DIGITS
 from tests.conftest import WRITING, CountQueries, MakeAnnotator
 from tests.labeler.acting import ids, lease, make_gold, publish_run, queue, set_rules, vote, waiting
 from tests.labeler.conftest import Browser, Visit
+from tests.labeler.studio.turned import add_result
 
 PUBLIC = {
     "static",
@@ -49,6 +51,8 @@ PUBLIC = {
     "appearance.save",
     "languages.choose",
     "languages.save",
+    "studio_shares.shared",
+    "studio_shares.shared_strip",
 }
 ADMINS = {
     "people.invites",
@@ -88,7 +92,9 @@ def allowed_roles(rule: Rule) -> set[str]:
     """The roles that may use a route, by its address."""
     if rule.endpoint in ADMINS:
         return {"admin"}
-    return {"supervisor", "admin"} if rule.rule.startswith("/admin/") else set(ROLES)
+    # The studio is not open to annotators unless the settings say so.
+    managed = rule.rule.startswith(("/admin/", "/studio"))
+    return {"supervisor", "admin"} if managed else set(ROLES)
 
 
 def address_of(rule: Rule) -> str:
@@ -169,7 +175,14 @@ def worked(
             ImageImport(owner_id=ada, name="more", path="more", files=[["images.zip", 9]], size=9)
         )
     judge_people(db, 1)
+    turn_id, _ = (add_result(db, settings, ada) for _ in range(2))
+    with db.write() as session:
+        turn = session.get_one(HeadTurn, turn_id)
+        turn.share_hash, turn.shared_at = hash_token(token), utc_now()
     return {
+        "turn_id": turn_id,
+        "number": 0,
+        "result_file": "strip.png",
         "subset_id": subset_id,
         "token": token,
         "image_id": contested,
@@ -198,7 +211,10 @@ LOGGED_BY_GET = {
     "subsets.filenames_csv": {"audit_event"},
 }
 WRITE_BY_GET_IN_TRAINING = {"qualification.exercise": "the next gold image"}
-QUERIES = {"verification.show": {"label": "left", "source": "model", "size": "24"}}
+QUERIES = {
+    "verification.show": {"label": "left", "source": "model", "size": "24"},
+    "studio_gallery.compare": {"a": "1", "b": "2"},
+}
 
 
 def writes_by_get(

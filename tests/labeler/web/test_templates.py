@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
+from labeler.config import Settings
+from labeler.database.engine import Database
 from labeler.site_files import site_files
 from tests.labeler.conftest import Visit
+from tests.labeler.studio.turned import add_result, add_turn
 
 ROOT = site_files()
 TEMPLATES = sorted(
@@ -44,6 +47,10 @@ PAGES = (
     "/admin/agreement",
     "/admin/runs",
     "/admin/mean-faces",
+    "/studio",
+    "/studio/1",
+    "/studio/2",
+    "/studio/compare?a=1&b=3",
     "/admin/help",
     "/admin/privacy",
     "/privacy",
@@ -103,8 +110,14 @@ def test_static(path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", PAGES)
-def test_page(visit: Visit, dataset_id: int, address: str) -> None:
+def test_page(
+    visit: Visit, db: Database, settings: Settings, dataset_id: int, address: str
+) -> None:
     browser = visit(None if address == "/sign-in" else "admin")
+    if address.startswith("/studio"):
+        add_result(db, settings, browser.annotator_id or 0)
+        add_turn(db, browser.annotator_id or 0, state="queued")
+        add_result(db, settings, browser.annotator_id or 0)
     html = browser.get(address).text
     outline = Outline()
     outline.feed(html.partition("<template")[0])

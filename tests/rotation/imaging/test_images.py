@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from rotation.imaging.animation import save_gif
 from rotation.imaging.images import (
+    cut_strip,
     degrees,
     draw_beside_means,
     draw_grid,
@@ -39,6 +41,18 @@ def test_a_strip_shows_the_frames_in_order_enlarged() -> None:
         left = 4 + i * 36
         shown = strip[4:36:2, left : left + 32 : 2]
         assert np.array_equal(shown, frame)
+
+
+def test_a_strip_is_cut_into_its_frames() -> None:
+    strip = draw_strip(FRAMES, ["a", "b", "c"], scale=1)
+    for frame, tile in zip(FRAMES, cut_strip(strip, 3), strict=True):
+        assert np.array_equal(np.asarray(tile), frame)
+
+
+@pytest.mark.parametrize("count", [0, 7, 400])
+def test_a_strip_of_another_number_of_frames_is_refused(count: int) -> None:
+    with pytest.raises(ValueError, match=f"no strip of {count} frames"):
+        cut_strip(draw_strip(FRAMES, ["a", "b", "c"], scale=1), count)
 
 
 def test_a_sheet_has_room_for_labels() -> None:

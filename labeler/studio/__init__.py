@@ -1,0 +1,1 @@
+"""The studio: heads turned in the browser."""

@@ -1,0 +1,104 @@
+"""The pictures of a result as pages show them: small enough to look at, whatever the photograph.
+
+Photographs of up to `LARGE_PIXELS` are shown as they are. Of larger ones the strip has copies that
+are at most 512 pixels high. It also has the source, whose own file may be gone.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from labeler.errors import NotFound
+from labeler.studio.results import MEANS, STRIP, TurnResult, find_file
+
+SOURCE = 0
+"""The number of the source among the pictures; frames follow in the order of their yaw."""
+
+LARGE_PIXELS = 1_000_000
+SHOWN_TILE = 124
+"""Width of a frame of the strip on pages, in pixels."""
+
+
+def show_picture(folder: Path, result: TurnResult, number: int) -> Path | bytes:
+    """Return a picture of a result: the path of its PNG file, or the bytes of a smaller PNG.
+
+    Parameters:
+        number: `SOURCE`, or 1 for the first frame and so on.
+
+    Raises:
+        NotFound: there is no such picture, or its files are gone or damaged.
+    """
+    if not SOURCE <= number <= len(result.frames):
+        raise NotFound(f"This result has no picture {number}.")
+    if number == SOURCE:
+        return _cut(find_file(folder, STRIP), result.tiles, 0)
+    path = find_file(folder, result.frames[number - 1].file)
+    if _is_small(path):
+        return path
+    before = result.tiles - len(result.frames)
+    return _cut(find_file(folder, STRIP), result.tiles, before + number - 1)
+
+
+def show_mean(folder: Path, result: TurnResult, number: int) -> bytes:
+    """Return the mean face of a cluster as a PNG; the clusters are counted from 0.
+
+    Raises:
+        NotFound: there is no such cluster, or the sheet of the mean faces is gone or damaged.
+    """
+    if not 0 <= number < len(result.clusters):
+        raise NotFound(f"This result has no cluster {number}.")
+    return _cut(find_file(folder, MEANS), len(result.clusters), number)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSizes:
+    """Width and height in pixels: of the strip and of each picture, as they are shown.
+
+    The strip is shown so small that a source and seven frames fit beside each other.
+    """
+
+    strip: tuple[int, int]
+    picture: tuple[int, int]
+
+
+def measure_pictures(folder: Path, result: TurnResult) -> PictureSizes | None:
+    """Return the sizes of the pictures of a result; None if its strip is gone or damaged."""
+    from PIL import Image
+
+    from rotation.imaging.images import strip_frame_size
+
+    try:
+        with Image.open(find_file(folder, STRIP)) as strip:
+            picture = strip_frame_size(strip.size, result.tiles)
+            width = min(strip.width, result.tiles * SHOWN_TILE)
+            shown = width, round(strip.height * width / strip.width)
+            return PictureSizes(shown, picture)
+    except (OSError, ValueError, NotFound, Image.DecompressionBombError):
+        return None
+
+
+def _is_small(path: Path) -> bool:
+    from PIL import Image  # late: most pages need no Pillow
+
+    try:
+        with Image.open(path) as picture:  # reads the header alone
+            return picture.width * picture.height <= LARGE_PIXELS
+    except (OSError, ValueError, Image.DecompressionBombError):
+        raise NotFound(f"{path.name} is damaged.") from None
+
+
+def _cut(sheet: Path, tiles: int, tile: int) -> bytes:
+    from PIL import Image
+
+    from rotation.imaging.images import cut_strip  # late: NumPy
+
+    try:
+        with Image.open(sheet) as strip:
+            picture = cut_strip(strip.convert("RGB"), tiles)[tile]
+    except (OSError, ValueError, Image.DecompressionBombError):
+        raise NotFound(f"{sheet.name} is damaged.") from None
+    target = io.BytesIO()
+    picture.save(target, "PNG")
+    return target.getvalue()

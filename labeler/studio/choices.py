@@ -131,10 +131,13 @@ def read_angles(text: str) -> tuple[float, ...]:
     """
     try:
         found = tuple(Yaws().convert(text.replace("\u2212", "-").replace(" ", ""), None, None))
-    except click.UsageError as error:
-        raise InvalidInput(f"Angles: {error.message}.") from None
+    except click.UsageError:
+        raise InvalidInput(
+            f"{text[:40]!r} names no angles. Enter first:last:step, such as -30:30:10, or a list, "
+            "such as -20, 0, 20. They must lie within 60 degrees and differ by 0.1."
+        ) from None
     if len(found) > MAX_FRAMES:
-        raise InvalidInput(f"Angles: {len(found)} were given; at most {MAX_FRAMES} are allowed.")
+        raise InvalidInput(f"{len(found)} angles were given; at most {MAX_FRAMES} are allowed.")
     return found
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from sqlalchemy import select
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.jobs import queue, turning, worker
+from labeler.jobs.kinds import TURNING
 from labeler.jobs.worker import Worker
 from labeler.models.jobs import Job
 from labeler.models.studio import HeadTurn
@@ -39,8 +41,9 @@ def state_of(db: Database) -> tuple[Job, HeadTurn]:
 
 
 def children(pid: int) -> list[int]:
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(one) for one in found]
+    """The processes that any thread of a process has started."""
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(one) for thread in threads for one in thread.read_text().split()]
 
 
 def test_a_head_is_turned_and_only_its_result_stays(
@@ -180,9 +183,7 @@ def test_a_worker_is_killed_in_the_middle(
     settings = quick_settings
     if not any_db.is_sqlite:
         address = any_db.engine.url.render_as_string(hide_password=False)
-        settings = Settings(
-            settings.home, address, settings.secret_key, studio_model=settings.studio_model
-        )
+        settings = replace(settings, database_url=address)
     heads = register_heads(any_db, heads_folder)
     turn_id = order(any_db, settings, heads)
     engines: list[int] = []
@@ -193,7 +194,12 @@ def test_a_worker_is_killed_in_the_middle(
         return bool(engines) and (work_folder / files.INPUTS / "poses.csv").is_file()
 
     with manage(
-        settings.home, "worker", database=settings.database_url, model=settings.studio_model
+        settings.home,
+        "worker",
+        "--queues",
+        TURNING,
+        database=settings.database_url,
+        model=settings.studio_model,
     ) as process:
         wait_for(engine_is_at_work, settings.home)
         os.kill(process.pid, signal.SIGKILL)
@@ -201,7 +207,7 @@ def test_a_worker_is_killed_in_the_middle(
     with any_db.read() as session:
         assert session.get_one(Job, 1).state == "running", "nobody knows yet"
     monkeypatch.setattr(worker, "LOOK_EVERY_S", 0.2)
-    with closing(Worker(settings, abandoned_after_s=0.5)) as other:
+    with closing(Worker(settings, (TURNING,), abandoned_after_s=0.5)) as other:
         thread = threading.Thread(target=other.run)
         thread.start()
         try:

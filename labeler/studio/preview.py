@@ -11,8 +11,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, func, literal, null, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    Select,
+    String,
+    and_,
+    case,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    type_coerce,
+)
 from sqlalchemy.orm import Session
 
 from labeler.labels import likeliest_label
@@ -194,7 +208,7 @@ def _counting(
     choices: TurnChoices,
     attributes: Sequence[str],
     subset_id: int | None,
-) -> Select[tuple[str, int, float | None, int]]:
+) -> Select[Any]:
     """The statement that counts images by label, matching attributes and whole degrees of yaw."""
     run = current_run(session, campaign.dataset_id) if choices.with_proposals else None
     own = and_(Proposal.image_id == Image.id, Proposal.model_run_id == (run.id if run else 0))
@@ -223,10 +237,10 @@ def _counting(
     return statement.group_by(label, level, degree)
 
 
-def _label_columns(*, with_proposals: bool) -> tuple[ColumnElement[str], ColumnElement[float]]:
+def _label_columns(*, with_proposals: bool) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     """The label of an image and its probability: by the votes, else by the model."""
     if not with_proposals:
-        return Consensus.label, Consensus.probability
+        return type_coerce(Consensus.label, String), type_coerce(Consensus.probability, Float)
     left, center, right = Proposal.p_left, Proposal.p_center, Proposal.p_right
     likeliest = case(
         (and_(left > center, left > right), "left"),

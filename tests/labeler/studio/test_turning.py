@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from labeler.config import Settings
 from labeler.database.engine import Database
-from labeler.jobs import queue, turning, worker
+from labeler.jobs import kinds, queue, turning, worker
 from labeler.jobs.kinds import TURNING
 from labeler.jobs.worker import Worker
 from labeler.models.jobs import Job
@@ -33,7 +33,8 @@ pytestmark = pytest.mark.slow  # the engine loads torch for each turn
 
 def state_of(db: Database) -> tuple[Job, HeadTurn]:
     with db.read() as session:
-        job = session.scalars(select(Job).order_by(Job.id.desc())).first()
+        jobs = select(Job).where(Job.kind == kinds.turn_head.name)
+        job = session.scalars(jobs.order_by(Job.id.desc())).first()
         turn = session.scalars(select(HeadTurn).order_by(HeadTurn.id.desc())).first()
     assert job is not None
     assert turn is not None

@@ -86,7 +86,9 @@ def allowed_roles(rule: Rule) -> set[str]:
     """The roles that may use a route, by its address."""
     if rule.endpoint in ADMINS:
         return {"admin"}
-    return {"supervisor", "admin"} if rule.rule.startswith("/admin/") else set(ROLES)
+    # The studio is not open to annotators unless the settings say so.
+    managed = rule.rule.startswith(("/admin/", "/studio"))
+    return {"supervisor", "admin"} if managed else set(ROLES)
 
 
 def address_of(rule: Rule) -> str:

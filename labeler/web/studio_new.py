@@ -10,6 +10,7 @@ from flask import Blueprint, current_app, redirect, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
+from labeler.campaigns.service import list_campaigns
 from labeler.errors import Forbidden, InvalidInput, NotFound, SidelightError
 from labeler.jobs import kinds, queue
 from labeler.jobs.turning import count_open, order_turn
@@ -322,8 +323,6 @@ def _page(session: Session, form: StudioForm, problem: str = "") -> NewTurnPage:
 
 
 def _campaign_choices(session: Session, chosen: Campaign) -> list[Choice]:
-    from labeler.campaigns.service import list_campaigns
-
     found = [one for one in list_campaigns(session) if manages() or one.active]
     if chosen not in found:
         found = [chosen, *found]
@@ -356,7 +355,7 @@ def _preview(
     try:
         subset_id = request_fields.optional_row("subset")
         counted = preview_clusters(session, campaign, known, choices, subset_id)
-    except (InvalidInput, NotFound, SidelightError) as error:
+    except SidelightError as error:
         return PreviewView(None, problem=error.message)
     measuring = queue.is_open(session, kinds.measure_poses.name, campaign.dataset_id)
     return PreviewView(
@@ -365,4 +364,4 @@ def _preview(
 
 
 def _back(source: Image | None) -> str:
-    return url_for("studio_new.new_turn", **({"image": source.id} if source else {}))
+    return url_for("studio_new.new_turn", image=source.id if source else None)

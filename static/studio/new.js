@@ -25,6 +25,10 @@ async function count() {
   }
 }
 
+if (clusters.querySelector("[data-uncounted]")) {
+  clusters.firstElementChild.textContent = "Counting the pictures at each angle …";
+  count();
+}
 form.addEventListener("input", (event) => {
   if (["name", "upload", "keep"].includes(event.target.name)) return;
   clearTimeout(timer);

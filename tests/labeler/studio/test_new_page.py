@@ -77,6 +77,8 @@ def test_a_head_is_ordered(visit: Visit, db: Database, labelled: Labelled) -> No
     assert page.status_code == 200
     assert "as labelled: left" in visible(page)
     assert "It is known to be −30°" in visible(page)
+    assert "counted when you press “Count again”" in visible(page)
+    assert visible(send(boss, change="show", order=None)).count(" yes ") == 7
     answer = send(boss, name="First try", yaw="-28.5", light="right", attributes=["Male"])
     assert answer.status_code == 303
     (turn,) = turns(db)

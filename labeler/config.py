@@ -69,6 +69,7 @@ class Settings:
     image_roots: tuple[Path, ...] = ()
     studio_for_annotators: bool = False
     turns_per_person: int = 3
+    studio_model: str = ""
 
     @property
     def backups(self) -> Path:
@@ -321,6 +322,15 @@ def _image_root(text: str) -> Path:
     return real_path(path)
 
 
+def _studio_model(text: str) -> str:
+    """A folder, or the name of a bundled model, which the engine checks."""
+    is_folder = "/" in text or text.startswith("~")
+    path = _user_path(text) if is_folder else None
+    if path is not None and not path.is_dir():
+        raise ValueError(f"{text} is not a folder on this machine")
+    return str(real_path(path)) if path is not None else text.strip()
+
+
 def _secret(text: str) -> str:
     if text and (len(text) < MIN_SECRET_LENGTH or len(set(text)) < MIN_SECRET_ALPHABET):
         raise ValueError(
@@ -352,6 +362,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "image_roots": _image_roots,
     "studio_for_annotators": _boolean,
     "turns_per_person": _whole(1, 1000),
+    "studio_model": _studio_model,
 }
 
 

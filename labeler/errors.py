@@ -88,6 +88,12 @@ class Conflict(SidelightError):
     code = "conflict"
 
 
+class TooManyTurns(Conflict):
+    """The person has as many turns of heads queued or running as the site allows."""
+
+    code = "too_many_turns"
+
+
 class Interrupted(Conflict):
     """The worker of a job was stopped. The job is queued again."""
 

@@ -19,6 +19,7 @@ BACKUPS = "backups"
 SECRET = "secret_key"
 PICTURES = "pictures"
 STUDIO = "studio"
+TURNING = "turning"
 FEATURES = "features.sqlite3"
 JOBS = "jobs.sqlite3"
 CACHE_TAG = "CACHEDIR.TAG"
@@ -60,6 +61,7 @@ HOME_FILES = (
     HomeFile(FEATURES, "cache", "the features of images that a model learns from"),
     HomeFile("converted", "cache", "pictures converted for browsers"),
     HomeFile("poses", "cache", "measured poses"),
+    HomeFile(TURNING, "cache", "what was computed for turned heads and is used again"),
     HomeFile(BACKUPS, "backups", "backups by `backup`, and one before each upgrade of the tables"),
 )
 

@@ -176,6 +176,8 @@ class RunOptions:
         out: the folder for frames, strip and reports.
         cache: the folder that keeps latents, poses and pose estimators between runs.
         subset: a list of the images that clusters are picked from; None: all with a label.
+        source_file: a picture outside of the image set, whose head is turned; `source` is then its
+            name. None: `source` names an image of the set.
     """
 
     images: Path
@@ -189,3 +191,4 @@ class RunOptions:
     output: OutputOptions = field(default_factory=OutputOptions)
     azimuths: Path | None = None
     subset: Path | None = None
+    source_file: Path | None = None

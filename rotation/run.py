@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from rotation.data.csv_text import FAULTS_SHOWN, shown
+from rotation.data.decoding import decode
 from rotation.data.image_names import match_names
 from rotation.data.image_set import open_images, read_matching_tables
 from rotation.data.labels_csv import read_azimuths, read_labels, read_probabilities
@@ -28,7 +29,7 @@ from rotation.diffusion.model_folder import find_model
 from rotation.directions.fit import fit_method
 from rotation.editing.method import EstimatorFactory, editing_method
 from rotation.editing.pipeline import Data, Rotation, rotate
-from rotation.errors import DatasetError, SelectionError
+from rotation.errors import DatasetError, ImageError, SelectionError
 from rotation.latents.encoders import (
     DiffusionCodec,
     open_cluster_store,
@@ -40,6 +41,7 @@ from rotation.options import ModelOptions, RunOptions
 from rotation.output_paths import check_folder
 from rotation.poses.source import PoseSource, open_pose_source, pose_cache_path
 from rotation.progress import Progress
+from rotation.reading import read_bytes
 from rotation.report.html_report import write_html_report
 from rotation.report.json_report import describe_model, describe_run, write_json_report
 from rotation.report.output_files import OutputPlan, plan_output, write_images
@@ -98,7 +100,8 @@ def open_run(options: RunOptions) -> Iterator[OpenedRun]:
         data = _open_data(options, images)
         codec = open_codec(options.model)
         store = open_cluster_store(options.cache, codec)
-        codec = codec.with_source_cache(open_source_store(options.cache, codec))
+        if options.source_file is None:  # else nothing of the picture stays behind
+            codec = codec.with_source_cache(open_source_store(options.cache, codec))
         yield OpenedRun(data, codec, store)
 
 
@@ -213,6 +216,7 @@ class StageTimer:
 def _open_data(options: RunOptions, images: ImageSource) -> Data:
     """The image set with its tables, labels and poses."""
     known = set(images.names())
+    outside = options.source_file
     labels = read_labels(options.labels, known)
     tables = read_matching_tables(options.images, known)
     device = choose_device(options.model.device)
@@ -226,13 +230,33 @@ def _open_data(options: RunOptions, images: ImageSource) -> Data:
         tables=tables,
         labels=labels,
         poses=poses,
-        source=options.source,
+        source=options.source if outside is None else _outside_name(options.source, known),
+        photograph=None if outside is None else _read_outside(outside),
         probabilities=read_probabilities(options.labels, known) if asks_probability else {},
         azimuths=azimuths,
         estimators=_estimators(images, poses, options.cache / ESTIMATOR_FOLDER, str(device)),
         device=device,
         pool=None if options.subset is None else _read_pool(options.subset, known, labels),
     )
+
+
+def _outside_name(name: str, known: Collection[str]) -> str:
+    """A name that no image of the set has, so that nothing known of another one is taken for it."""
+    while name in known:
+        name = f"_{name}"
+    return name
+
+
+def _read_outside(path: Path) -> Image.Image:
+    """A picture that is not in the image set, upright, RGB.
+
+    Raises:
+        ImageError: it cannot be read or decoded.
+    """
+    try:
+        return decode(read_bytes(path), path.name)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 def _read_pool(path: Path, known: set[str], labels: Mapping[str, str]) -> frozenset[str]:

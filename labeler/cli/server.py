@@ -1,4 +1,4 @@
-"""Start and stop gunicorn and the background worker together."""
+"""Start and stop gunicorn and the background workers together."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def run_server(settings: Settings, welcome: Callable[[], None], with_worker: boo
 
     Parameters:
         welcome: called when the port is free, before the first request.
-        with_worker: also run the background worker.
+        with_worker: also run the background workers.
 
     Raises:
         ClickException: the port is in use, or the host is not an address of this machine.
     """
     _refuse_taken_port(settings.host, settings.port)
     welcome()
-    with _worker() if with_worker else contextlib.nullcontext():
+    with _workers() if with_worker else contextlib.nullcontext():
         _Site(settings).run()
 
 
@@ -91,25 +91,36 @@ class _Site(BaseApplication):
 
 
 @contextlib.contextmanager
-def _worker() -> Iterator[None]:
-    """Run a background worker during the block. It is started again if it ends."""
+def _workers() -> Iterator[None]:
+    """Run background workers during the block. Each is started again if it ends.
+
+    Turning a head takes minutes. One worker does nothing else, so that labels need not wait.
+    """
+    from labeler.jobs.kinds import QUEUES, TURNING
+
     ending, owner = threading.Event(), os.getpid()
-    keeper = threading.Thread(target=_keep_worker, args=(ending,), name="keep-worker")
-    keeper.start()
+    shares = [[name for name in QUEUES if name != TURNING], [TURNING]]
+    keepers = [
+        threading.Thread(target=_keep_worker, args=(ending, ",".join(queues)), name="keep-worker")
+        for queues in shares
+    ]
+    for keeper in keepers:
+        keeper.start()
     try:
         yield
     finally:
-        # Forked processes of the site leave the block too, but must not stop the worker.
+        # Forked processes of the site leave the block too, but must not stop the workers.
         if os.getpid() == owner:
             ending.set()
-            keeper.join()
+            for keeper in keepers:
+                keeper.join()
 
 
-def _keep_worker(ending: threading.Event) -> None:
+def _keep_worker(ending: threading.Event, queues: str) -> None:
     pause_s = FIRST_PAUSE_S
     while not ending.is_set():
         started = time.monotonic()
-        why = _run_worker(ending)
+        why = _run_worker(ending, queues)
         if ending.is_set():
             return
         if time.monotonic() - started > LONGEST_PAUSE_S:
@@ -119,11 +130,11 @@ def _keep_worker(ending: threading.Event) -> None:
         pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
 
-def _run_worker(ending: threading.Event) -> str:
+def _run_worker(ending: threading.Event, queues: str) -> str:
     """Start a worker and wait until it or the site ends; returns what happened to it."""
     # -P: do not import modules from the folder in which the site was started.
     command = [sys.executable, "-P", "-m", "labeler.cli"]
-    command += ["worker", "--with-parent", str(os.getpid())]
+    command += ["worker", "--with-parent", str(os.getpid()), "--queues", queues]
     try:
         # Its own session, so that Ctrl+C in the terminal only reaches this process.
         with _starting:

@@ -103,21 +103,21 @@ def serve(
 @click.option(
     "--queues",
     metavar="NAMES",
-    help="Take only jobs of these queues, separated by commas: labels, training, figures. "
+    help="Take only jobs of these queues, separated by commas: labels, training, figures, turning. "
     "Default: all.",
 )
 def worker(with_parent: int | None, queues: str | None) -> None:
     """Run background jobs until Ctrl+C or SIGTERM: train models, compute labels, draw figures.
 
-    `serve` starts a worker and restarts it when it fails. Use this command to run others, also on
-    other machines that reach the same database and images. A job in work is handed back at the
-    end, and another worker takes it up.
+    `serve` starts two workers, one of them for `turning`, and restarts them when they fail. Use
+    this command to run others, also on other machines that reach the same database and images. A
+    job in work is handed back at the end, and another worker takes it up.
 
     \b
     Examples:
       python manage.py worker
       python manage.py worker --queues labels
-      python manage.py worker --queues training,figures
+      python manage.py worker --queues training,figures,turning
     """
     import signal
 

@@ -21,15 +21,17 @@ from labeler.campaigns import service as campaigns
 from labeler.config import Settings
 from labeler.database.engine import AdvisoryLock, Database
 from labeler.database.work_lock import work_lock
-from labeler.errors import Conflict
+from labeler.errors import Conflict, Interrupted, SidelightError
 from labeler.images import deletion as dataset_deletion
 from labeler.jobs import queue as jobs_queue
 from labeler.languages.texts import mark
 from labeler.mean_faces.files import remove as remove_figures
 from labeler.models.base import utc_now
+from labeler.models.studio import HeadTurn
 
 # A worker may take only some queues. So a long training can leave the labels to another worker.
-QUEUES = ("labels", "training", "figures")
+TURNING = "turning"
+QUEUES = ("labels", "training", "figures", TURNING)
 RETRY_DUE_AFTER = timedelta(minutes=10)  # a due job that has failed is not queued again before
 
 
@@ -89,7 +91,7 @@ class JobKind:
     Attributes:
         name: how the kind is stored; it must not change between versions.
         title: what it does, marked for translation.
-        subject: the table of the number that it works on: campaign, dataset, run or import.
+        subject: the table of the number that it works on: campaign, dataset, run, import or turn.
         work: the function; it may return JSON values, the result of the job.
         queue_name: one of `QUEUES`.
         once: while a job for the same subject is queued, another one is not queued. It would
@@ -280,6 +282,25 @@ def remove_import(context: JobContext, import_id: int) -> None:
 
     with work_lock(context.db, AdvisoryLock.IMPORT):
         remove(context.db, context.settings, import_id)
+
+
+@job("turn_head", "turn a head", subject="turn", queue=TURNING, once=True)
+def turn_head(context: JobContext, turn_id: int) -> dict[str, Any]:
+    """Turn a head as it was ordered in the studio. Without a result its upload is removed."""
+    from labeler.studio import files
+    from labeler.studio.turning import turn_head as turn  # late: NumPy
+
+    home = context.settings.home
+    try:
+        return turn(context.db, context.settings, turn_id, context.report)
+    except Interrupted:
+        raise  # it is taken again
+    except SidelightError:
+        with context.db.read() as session:
+            stored = session.get(HeadTurn, turn_id)
+        if stored is None or not stored.keeps_upload:
+            files.remove_source(home, turn_id)
+        raise
 
 
 def queue_due(db: Database) -> list[str]:

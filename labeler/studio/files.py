@@ -1,14 +1,25 @@
-"""The files of turns in the home folder: `studio/ID/source.EXT` and `studio/ID/result/`."""
+"""The files of turns in the home folder, in the folder `studio/ID`.
+
+`source.EXT` is an uploaded source, `inputs` what the engine read, packed, and `result` what it
+wrote. While it works it writes to `work`, which is marked as a cache and removed at the end.
+"""
 
 from __future__ import annotations
 
+import errno
+import gzip
+import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-from labeler.home_files import STUDIO
+from labeler.errors import StorageFull
+from labeler.home_files import CACHE_TAG, STUDIO
 from labeler.models.studio import HeadTurn
+from labeler.private_files import PRIVATE_FOLDER, make_private_file
 
-RESULT, SOURCE = "result", "source"
+RESULT, SOURCE, INPUTS, WORK = "result", "source", "inputs", "work"
+_CACHE_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n"
 
 
 def turn_folder(home: Path, turn_id: int) -> Path:
@@ -24,9 +35,71 @@ def result_folder(home: Path, turn: HeadTurn) -> Path:
     return turn_folder(home, turn.id) / RESULT
 
 
+def begin_work(home: Path, turn_id: int) -> Path:
+    """Return an empty folder for an attempt; what an earlier attempt has left is removed."""
+    folder = turn_folder(home, turn_id) / WORK
+    remove_work(home, turn_id)
+    folder.mkdir(mode=PRIVATE_FOLDER, parents=True)
+    (folder / CACHE_TAG).write_text(_CACHE_SIGNATURE, encoding="ascii")
+    return folder
+
+
+def remove_work(home: Path, turn_id: int) -> None:
+    """Remove what an attempt has left."""
+    shutil.rmtree(turn_folder(home, turn_id) / WORK, ignore_errors=True)
+
+
+def publish(home: Path, turn: HeadTurn, work: Path) -> None:
+    """Give the inputs and the result of an attempt their places. The result comes last."""
+    inputs = turn_folder(home, turn.id) / INPUTS
+    shutil.rmtree(inputs, ignore_errors=True)
+    inputs.mkdir(mode=PRIVATE_FOLDER)
+    for path in sorted((work / INPUTS).glob("*.csv")):
+        with path.open("rb") as plain, gzip.open(inputs / f"{path.name}.gz", "wb") as packed:
+            shutil.copyfileobj(plain, packed)
+    (work / RESULT).rename(result_folder(home, turn))
+
+
+def keep_upload(home: Path, data: bytes, suffix: str) -> Path:
+    """Write an uploaded picture to a file that `adopt_upload` gives to a turn.
+
+    Raises:
+        StorageFull: the disk is full.
+    """
+    folder = home / STUDIO
+    folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    path = folder / f"{secrets.token_hex(8)}{suffix}.part"
+    make_private_file(path)
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StorageFull(
+            "The disk of the site is full, so the picture was not stored. Free some space on the "
+            "server."
+        ) from None
+    return path
+
+
+def adopt_upload(home: Path, turn_id: int, upload: Path) -> None:
+    """Make an upload the source of a turn."""
+    folder = turn_folder(home, turn_id)
+    folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+    upload.rename(folder / f"{SOURCE}{Path(upload.stem).suffix}")
+
+
 def source_file(home: Path, turn_id: int) -> Path | None:
     """Return the uploaded source of a turn; None if there is none, or no longer."""
     return next(iter(turn_folder(home, turn_id).glob(f"{SOURCE}.*")), None)
+
+
+def list_sources(home: Path) -> Iterator[int]:
+    """The numbers of the turns that have an uploaded source."""
+    for path in (home / STUDIO).glob(f"*/{SOURCE}.*"):
+        if path.parent.name.isdecimal():
+            yield int(path.parent.name)
 
 
 def remove_source(home: Path, turn_id: int) -> None:

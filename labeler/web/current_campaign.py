@@ -25,6 +25,7 @@ PAGES = {
     "agreement": "agreement.agreement",
     "proposals": "proposals.model_runs",
     "mean_faces": "mean_faces.mean_faces",
+    "studio_new": "studio_new.new_turn",
     "image_browser": "image_browser.images",
     "image_history": "image_browser.images",  # an image may be in one campaign only
     "gold": "gold.gold",

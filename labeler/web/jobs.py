@@ -26,6 +26,7 @@ from labeler.models.campaigns import Campaign
 from labeler.models.image_imports import ImageImport
 from labeler.models.images import Dataset
 from labeler.models.jobs import Job
+from labeler.models.studio import HeadTurn
 from labeler.web import access, request_fields
 from labeler.web.context import Page, account, actor, db, render
 from labeler.web.formatting import format_progress
@@ -164,6 +165,7 @@ def _job_rows(session: Session, jobs: Sequence[Job]) -> list[JobRow]:
         "campaign": _names(session, Campaign.id, Campaign.name),
         "dataset": _names(session, Dataset.id, Dataset.name),
         "import": _names(session, ImageImport.id, ImageImport.name),
+        "turn": _names(session, HeadTurn.id, HeadTurn.name),
     }
     people = people_by_id(session, [job.owner_id for job in jobs if job.owner_id])
     return [_job_row(one, names, people) for one in jobs]

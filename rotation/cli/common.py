@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -18,6 +19,7 @@ from rotation.errors import RotationError
 from rotation.options import ClusterOptions, EncoderName, ModelOptions, PoseOptions
 from rotation.reading import home_folder, user_path
 
+JSON_EVERY_S = 0.2  # between two lines about one stage
 LINE_EVERY_S = 10.0  # between lines of progress if standard error is no terminal
 ENCODER_NAMES: tuple[EncoderName, ...] = get_args(EncoderName)
 CLUSTERS, MODEL, POSES = ClusterOptions(), ModelOptions(), PoseOptions()  # the defaults
@@ -200,3 +202,28 @@ class Progress:
         if self._lines and (done == total or time.monotonic() - self._last_line >= LINE_EVERY_S):
             self._last_line = time.monotonic()
             click.echo(f"{time.strftime('%H:%M:%S')} {stage}: {done} of {total}", err=True)
+
+
+class JsonProgress:
+    """Tells the progress to another program: a line of JSON on standard error for each report.
+
+    A line is an object with `stage`, `done` and `total`. Of one stage there are a few a second.
+    """
+
+    def __init__(self) -> None:
+        self._stage = ""
+        self._last_line = 0.0
+
+    def __enter__(self) -> JsonProgress:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Do nothing: each line is complete."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """See `rotation.progress.Progress`."""
+        now = time.monotonic()
+        if stage == self._stage and done < total and now - self._last_line < JSON_EVERY_S:
+            return
+        self._stage, self._last_line = stage, now
+        click.echo(json.dumps({"stage": stage, "done": done, "total": total}), err=True)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from rotation.cli.common import (
     CLUSTERS,
+    JsonProgress,
     Progress,
     embedding_options,
     images_option,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from rotation.report.bulk_index import SourceRow
 
 ANIMATIONS = ("gif", "webp", "mp4")
+PROGRESS_JSON = "--progress-json"
 FIT, EDITING, OUTPUT = FitOptions(), EditingOptions(), OutputOptions()  # the defaults
 
 
@@ -70,6 +72,12 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
     metavar="LIST|NAME,...",
     help="Instead of --source: many images, as a list (a CSV file with a column filename, or one "
     "name per line) or by name. Each gets a folder, and --out an index.",
+)
+@click.option(
+    "--source-file",
+    type=InputPath(),
+    metavar="FILE",
+    help="Instead of --source: a picture that is not among --images. Say its light with --light.",
 )
 @click.option(
     "--subset",
@@ -232,6 +240,12 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all random draws."
 )
+@click.option(
+    PROGRESS_JSON,
+    is_flag=True,
+    help="Tell the progress to another program: lines of JSON on standard error, with stage, done "
+    "and total.",
+)
 def run(**params: Any) -> None:
     """Turn the head of a source face.
 
@@ -249,8 +263,10 @@ def run(**params: Any) -> None:
       python manage.py rotation run --images ~/CelebA --labels labels.csv \\
           --sources sources.csv --subset subset.csv --out turned/
     """
-    if (params["source"] is None) == (params["sources"] is None):
-        raise click.UsageError("Give --source NAME or --sources LIST|NAME,..., one of them.")
+    if sum(params[name] is not None for name in ("source", "sources", "source_file")) != 1:
+        raise click.UsageError(
+            "Give --source NAME, --source-file FILE or --sources LIST|NAME,..., one of them."
+        )
     if params["sources"] is not None:
         _run_bulk(params)
     else:
@@ -262,9 +278,15 @@ def _run_one(params: dict[str, Any]) -> None:
 
     with rotation_errors_as_messages():
         options = read_options(params)
-        with _own_outputs(options), Progress() as progress:
-            report = run_rotation(options, " ".join(sys.argv), progress)
+        telling = JsonProgress() if params["progress_json"] else Progress()
+        with _own_outputs(options), telling as progress:
+            report = run_rotation(options, _command_line(), progress)
     _print_summary(report, options)
+
+
+def _command_line() -> str:
+    """The command line for the report, without what only concerns the program that called."""
+    return " ".join(word for word in sys.argv if word != PROGRESS_JSON)
 
 
 def _run_bulk(params: dict[str, Any]) -> None:
@@ -276,14 +298,14 @@ def _run_bulk(params: dict[str, Any]) -> None:
     """
     from rotation.bulk import run_bulk
 
-    for name in ("source_yaw", "save_pipeline"):
-        if params[name] is not None:
+    for name in ("source_yaw", "save_pipeline", "progress_json"):
+        if params[name] is not None and params[name] is not False:
             raise click.UsageError(f"--{name.replace('_', '-')} is about one head: use --source.")
     with rotation_errors_as_messages():
         sources = _source_names(params["sources"])
         options = read_options(params)
         with _own_outputs(options):
-            rows = run_bulk(options, sources, " ".join(sys.argv), _Countdown())
+            rows = run_bulk(options, sources, _command_line(), _Countdown())
     failed = sum(not row.is_done for row in rows)
     click.echo(f"index: {options.out / 'index.html'}")
     if failed:
@@ -333,7 +355,7 @@ def read_options(params: dict[str, Any]) -> RunOptions:
     return RunOptions(
         images=params["images"],
         labels=params["labels"],
-        source=params["source"] or "",
+        source=params["source"] or (params["source_file"].name if params["source_file"] else ""),
         out=params["out"],
         cache=params["cache"],
         turn=TurnOptions(
@@ -354,6 +376,7 @@ def read_options(params: dict[str, Any]) -> RunOptions:
         output=_output(params),
         azimuths=params["azimuths"],
         subset=params["subset"],
+        source_file=params["source_file"],
     )
 
 

@@ -1,11 +1,10 @@
 """The images of cluster members: read, weighted by similarity, averaged and encoded.
 
-`cluster_angles` chooses the yaws of the clusters, `rotation.clusters.selection` their members.
+`rotation.clusters.selection` chooses the yaws of the clusters and their members.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -22,19 +21,6 @@ from rotation.latents.encoders import LatentCodec, Latents, encode_crops
 from rotation.latents.store import LatentStore
 from rotation.poses.estimation import Poses
 from rotation.progress import Progress
-
-CLUSTER_STEP_DEG = 10.0
-CLUSTER_REACH_DEG = (20.0, 40.0)
-"""Bounds, in degrees, of the largest cluster angle. A slope needs a wide range of yaws; beyond 40
-degrees faces are rare and landmarks fail."""
-
-
-def cluster_angles(yaws_deg: Sequence[float]) -> tuple[float, ...]:
-    """The yaws of the clusters in degrees: multiples of 10, symmetric, up to the yaws asked for."""
-    low, high = CLUSTER_REACH_DEG
-    largest = np.clip(max(abs(yaw) for yaw in yaws_deg), low, high)
-    count = int(np.ceil(largest / CLUSTER_STEP_DEG))
-    return tuple(CLUSTER_STEP_DEG * k for k in range(-count, count + 1))
 
 
 def read_members(

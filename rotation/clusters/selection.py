@@ -24,6 +24,11 @@ Floats = NDArray[np.float64]
 
 DEFAULT_ATTRIBUTES = ("Male", "Young", "Eyeglasses", "Smiling")
 
+CLUSTER_STEP_DEG = 10.0
+CLUSTER_REACH_DEG = (20.0, 40.0)
+"""Bounds, in degrees, of the largest cluster angle. A slope needs a wide range of yaws; beyond 40
+degrees faces are rare and landmarks fail."""
+
 
 @dataclass(frozen=True)
 class Criteria:
@@ -192,6 +197,14 @@ class Covariates:
         if self.source_light is None:
             return np.ones(len(self.lights), dtype=bool)
         return np.array([light == self.source_light for light in self.lights])
+
+
+def cluster_angles(yaws_deg: Sequence[float]) -> tuple[float, ...]:
+    """The yaws of the clusters in degrees: multiples of 10, symmetric, up to the yaws asked for."""
+    low, high = CLUSTER_REACH_DEG
+    largest = np.clip(max(abs(yaw) for yaw in yaws_deg), low, high)
+    count = int(np.ceil(largest / CLUSTER_STEP_DEG))
+    return tuple(CLUSTER_STEP_DEG * k for k in range(-count, count + 1))
 
 
 def candidate_rows(records: Records, criteria: Criteria) -> NDArray[np.int64]:

@@ -38,7 +38,7 @@ GRID = 6  # coefficients per side of A_k; a finer grid follows shadows and hair
 UNIT_DEG = 30.0
 STEP_DEG = 5.0  # integration step of the midpoint rule
 FARTHEST_DEG = 40.0
-"""Clusters reach no farther (`clusters.members.CLUSTER_REACH_DEG`). Beyond it, v is constant."""
+"""Clusters reach no farther (`clusters.selection.CLUSTER_REACH_DEG`). Beyond it, v is constant."""
 
 SIDE = 64  # side of the images compared, in pixels
 REACH_DEG = 15.0  # largest distance of neighbouring clusters

@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 
 from rotation.clusters.members import (
-    cluster_angles,
     encode_members,
     mean_image_criteria,
     mean_images,
@@ -28,6 +27,7 @@ from rotation.clusters.selection import (
     Criteria,
     Selection,
     candidate_rows,
+    cluster_angles,
     count_uncertain,
     select,
     usable_attributes,
@@ -80,6 +80,8 @@ class Data:
         estimators: makes the pose estimators of the closed loop; None: MTCNN.
         device: where landmarks are found.
         pool: the filenames of the images that clusters are picked from; None: all with a label.
+        photograph: the face to turn, if it is not in the image set. `source` is then a name that no
+            image of the set has.
     """
 
     images: ImageSource
@@ -92,6 +94,7 @@ class Data:
     estimators: EstimatorFactory | None = None
     device: torch.device | str = "cpu"
     pool: Collection[str] | None = None
+    photograph: Image.Image | None = None
 
     @property
     def candidates(self) -> dict[str, str]:
@@ -186,10 +189,14 @@ def rotate(
 def find_source(data: Data, size: int, options: TurnOptions) -> Source:
     """Read the face to turn from the image set; raises as `rotate`."""
     name = safe_name(data.source)  # ./a.jpg must name the same image as a.jpg
-    photograph = read_image(data.images, name)
+    photograph = data.photograph or read_image(data.images, name)
     light = wanted_light(name, data.labels, options.clusters)
+    if data.photograph is not None:
+        refuse_several_faces(photograph, name, data.device)
     yaw = options.source_yaw_deg
-    if yaw is None:
+    if yaw is None and data.photograph is not None:
+        yaw = photograph_yaw(photograph, name, data.device)
+    elif yaw is None:
         yaw = source_yaw(name, data.poses)
     box = find_crop_box(photograph, data.device)
     crop = standard_crop(photograph, size, box)
@@ -218,6 +225,35 @@ def source_yaw(name: str, poses: PoseSource) -> float:
             "its yaw with --source-yaw if there is one, or choose another source."
         )
     return yaw
+
+
+def photograph_yaw(photograph: Image.Image, name: str, device: torch.device | str) -> float:
+    """The yaw of the face in a picture that is not in the image set, in degrees.
+
+    Raises:
+        SelectionError: there is no face, or it is too doubtful.
+    """
+    from rotation.poses.mtcnn import LandmarkDetector  # late: loads MTCNN
+
+    pose = LandmarkDetector(device).estimate([photograph])
+    yaw, confidence = float(pose.yaw_deg[0]), float(pose.confidence[0])
+    if not np.isfinite(yaw) or confidence < MIN_CONFIDENCE:
+        raise SelectionError(
+            f"No face was found in {name}. Choose a picture that shows a whole face, or give its "
+            "yaw with --source-yaw if there is one."
+        )
+    return yaw
+
+
+def refuse_several_faces(photograph: Image.Image, name: str, device: torch.device | str) -> None:
+    """Raise `SelectionError` if a picture shows several faces of about the same size."""
+    from rotation.poses.mtcnn import LandmarkDetector  # late: loads MTCNN
+
+    count = LandmarkDetector(device).count_faces(photograph)
+    if count > 1:
+        raise SelectionError(
+            f"{name} shows {count} faces. Cut the picture so that it shows only the head to turn."
+        )
 
 
 def find_crop_box(photograph: Image.Image, device: torch.device | str) -> Box:

@@ -12,12 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rotation.clusters.members import (
-    cluster_angles,
     encode_members,
     member_covariates,
     read_members,
 )
-from rotation.clusters.selection import Covariates, Criteria, Selection, select, too_small_message
+from rotation.clusters.selection import (
+    Covariates,
+    Criteria,
+    Selection,
+    cluster_angles,
+    select,
+    too_small_message,
+)
 from rotation.data.crop import Pixels
 from rotation.data.image_set import open_images, read_matching_tables
 from rotation.data.labels_csv import read_labels

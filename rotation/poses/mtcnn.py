@@ -39,6 +39,10 @@ Floats = NDArray[np.float64]
 LEAST_SCORE = 0.5
 """The probability of a face at CelebA's place from which an image counts as aligned. Rendered and
 real aligned faces mostly have above 0.9, images with their face elsewhere below 0.1."""
+SURE_FACE = 0.95
+"""The probability from which a face of the cascade counts when faces are counted."""
+COMPARABLE_WIDTH = 0.5
+"""The share of the largest face's width from which another face counts beside it."""
 SIDE = 48
 """Side of O-Net's input in pixels."""
 SMALLEST_FACE = 20
@@ -132,6 +136,18 @@ class LandmarkDetector:
         if boxes is None:
             return np.full((5, 2), np.nan), 0.0
         return np.asarray(points[0], dtype=np.float64), float(scores[0])
+
+    def count_faces(self, image: Image.Image) -> int:
+        """How many faces an image shows that are sure and not much smaller than the largest."""
+        if min(image.size) < SMALLEST_FACE:
+            return 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # facenet-pytorch makes ragged arrays
+            boxes, scores = MTCNN(keep_all=True, device=self._device).detect(image)
+        if boxes is None:
+            return 0
+        widths = boxes[scores >= SURE_FACE][:, [0, 2]] @ (-1, 1)
+        return int((widths >= COMPARABLE_WIDTH * widths.max(initial=0)).sum())
 
     def _read_mirrored(self, images: Sequence[Image.Image], boxes: Floats) -> tuple[Floats, Floats]:
         """Landmarks and scores, averaged over each image and its mirror image.

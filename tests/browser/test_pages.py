@@ -37,6 +37,7 @@ PAGES = (
     "/admin/data-sets",
     "/admin/subsets",
     "/admin/subsets/new?status=open&yaw_to=90",
+    "/studio/new?image=1",
     "/admin/data-sets/add",
     "/admin/people",
     "/admin/people/1",

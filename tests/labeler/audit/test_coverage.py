@@ -39,6 +39,7 @@ NO_ENTRY = {
     "adjudication.decide": "the decision itself keeps who and when, and is never deleted",
     "campaigns.try_campaign": "it stores nothing",
     "privacy.preview": "it stores nothing",
+    "studio_new.preview": "it stores nothing",
     "campaigns.fill_campaign": "it adds images that the rules of the campaign already select",
     "appearance.save": "it changes only light or dark pages",
     "languages.save": "it changes only the language of pages",
@@ -234,6 +235,10 @@ def jobs(site: Site) -> Iterator[Step]:
     job = f"/admin/jobs/{site.newest(Job)}"
     yield "jobs.cancel", "", post(boss, f"{job}/cancel")
     yield "jobs.retry", "", post(boss, f"{job}/retry")
+    turn = {"source": "000001.jpg", "light": "left", "yaw": "0", "filter": "light", "angles": "30"}
+    turn |= {"way": "auto", "size": "0", "min_percent": "0", "seed": "0", "name": "Ada turned"}
+    turn |= {"min_cluster": "20", "max_cluster": "100"}
+    yield "studio_new.create_turn", "", post(boss, "/studio/new", **turn)
     start_run(site.db, site.dataset_id, "test", {})
     question = f"/admin/gold/{site.newest(Gold)}"
     yield "gold.revoke_gold", "", post(boss, f"{question}/revoke", **YES)
@@ -297,7 +302,16 @@ def test_each_change_is_logged_or_has_a_reason(app: Flask, site: Site, db: Datab
         assert words in page
     with db.read() as session:
         details = str(list(session.scalars(select(AuditEvent.details))))
-    typed_by_people = ("Why am I", "Ann B.", "Too fast", "Look.", "Ask Ada", "Monday", "Secret")
+    typed_by_people = (
+        "Why am I",
+        "Ann B.",
+        "Too fast",
+        "Look.",
+        "Ask Ada",
+        "Monday",
+        "Secret",
+        "Ada turned",
+    )
     for typed in (*typed_by_people, "'Faces'", "'ann'"):
         assert typed not in details
 

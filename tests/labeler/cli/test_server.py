@@ -38,10 +38,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def manage(home: Path, *arguments: str, database: str = "") -> Iterator[subprocess.Popen[str]]:
+def manage(
+    home: Path, *arguments: str, database: str = "", model: str = ""
+) -> Iterator[subprocess.Popen[str]]:
     environ = {name: value for name, value in os.environ.items() if "SIDELIGHT" not in name}
     if database:
         environ["SIDELIGHT_DATABASE_URL"] = database
+    if model:
+        environ["SIDELIGHT_STUDIO_MODEL"] = model
     with (home / "output.txt").open("w") as output:
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "manage.py"), *arguments],
@@ -114,8 +118,8 @@ def test_the_site_starts_tells_and_ends(tmp_path: Path, ending: signal.Signals) 
         assert link, told
         assert "No data set is active" in told
         assert answers(link.group())
-        # One process of the site (SQLite) and one worker, both past their start.
-        wait_for(lambda: len(children_of(process.pid)) == 2, tmp_path)
+        # One process of the site (SQLite) and two workers, all past their start.
+        wait_for(lambda: len(children_of(process.pid)) == 3, tmp_path)
         children = children_of(process.pid)
         wait_for(lambda: are_idle(children), tmp_path)
         process.send_signal(ending)
@@ -147,14 +151,14 @@ def workers_of(pid: int) -> list[int]:
 
 def test_a_worker_that_dies_is_started_anew(tmp_path: Path) -> None:
     with manage(tmp_path, "serve", "--port", str(free_port())) as process:
-        wait_for(lambda: len(workers_of(process.pid)) == 1, tmp_path)
-        (first,) = workers_of(process.pid)
+        wait_for(lambda: len(workers_of(process.pid)) == 2, tmp_path)
+        first, other = workers_of(process.pid)
         os.kill(first, signal.SIGKILL)
-        wait_for(lambda: workers_of(process.pid) not in ([], [first]), tmp_path)
-        (second,) = workers_of(process.pid)
+        wait_for(lambda: len({*workers_of(process.pid)} - {first}) == 2, tmp_path)
+        (second,) = {*workers_of(process.pid)} - {first, other}
         process.terminate()
         assert process.wait(PATIENCE_S) == 0
-        wait_for(lambda: is_gone(second), tmp_path)
+        wait_for(lambda: is_gone(second) and is_gone(other), tmp_path)
     told = (tmp_path / "output.txt").read_text()
     assert "The worker of background jobs has ended; another starts in 1 s." in told
 

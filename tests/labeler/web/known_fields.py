@@ -14,6 +14,7 @@ from labeler.web import (
     campaign_forms,
     campaign_presets,
     current_campaign,
+    studio_form,
     subset_choice,
     subset_pages,
     voting,
@@ -31,11 +32,13 @@ _READERS = {
     "qualification": (voting,),
     "gold": (subset_choice,),
     "mean_faces": (subset_choice,),
+    "studio_new": (studio_form,),
     "subsets": (subset_pages,),
 }
 # Names that are put together in the code: one of each is enough.
 _COMPOSED = {
     "verification": ("answer-1",),
+    "studio_new": (*studio_form.TEXTS, *studio_form.TICKS, "image", "turn", "campaign"),
     "campaigns": ("attribute-0", "confirmed", *Rules().as_dict()),
     "campaign_states": ("confirmed",),
     "groups": ("confirmed",),

@@ -15,8 +15,7 @@ from PIL import Image
 from rotation.cli.benchmark import benchmark
 from rotation.cli.poses import poses as poses_command
 from rotation.cli.run import run
-from rotation.clusters.members import cluster_angles
-from rotation.clusters.selection import Criteria
+from rotation.clusters.selection import Criteria, cluster_angles
 from rotation.data.celeba import read_tables
 from rotation.data.crop import read_crop, read_image
 from rotation.data.labels import LABELS

@@ -1,0 +1,274 @@
+"""The clusters that a turn would use, counted from what is stored. No image is opened.
+
+The counts follow `rotation.clusters.selection.select`: each labelled image counts as it is and
+mirrored, images of the source's person are left out, attributes are dropped from the last one on,
+and then windows are widened. Yaws are counted in whole degrees, so that one statement is enough. An
+image that lies exactly on the edge of a window may be missing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Float,
+    Select,
+    String,
+    and_,
+    case,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    type_coerce,
+)
+from sqlalchemy.orm import Session
+
+from labeler.labels import likeliest_label
+from labeler.models.campaigns import Campaign
+from labeler.models.consensus import Consensus
+from labeler.models.images import Image
+from labeler.models.proposals import Proposal
+from labeler.proposals.runs import current_run
+from labeler.studio.choices import AUTO, TurnChoices
+from labeler.subsets.members import check_usable, select_members
+from labeler.subsets.service import get_subset
+from rotation.clusters.selection import cluster_angles
+from rotation.data.labels import MIRRORED_LABEL
+from rotation.options import ClusterOptions
+
+HALF_WIDTH_DEG, MAX_HALF_WIDTH_DEG = (
+    int(ClusterOptions.half_width_deg),
+    int(ClusterOptions.max_half_width_deg),
+)
+Counts = Counter[tuple[str, int, int]]  # by label, matching attributes and whole degrees of yaw
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewSource:
+    """What is known of the source. `image_id` 0: it is not an image of the data set.
+
+    `label`, `probability`: of its light, if it has one.
+    """
+
+    image_id: int = 0
+    label: str = ""
+    probability: float | None = None
+    yaw_deg: float | None = None
+    attribute_bits: int | None = None
+    identity: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterCount:
+    """The cluster at an angle.
+
+    `found`: images and mirror images with all the attributes; `used`: those that the engine would
+    take. `half_width_deg`: of the window then.
+    """
+
+    angle_deg: float
+    found: int
+    used: int
+    half_width_deg: int
+    enough: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterPreview:
+    """The clusters that would be used.
+
+    Attributes:
+        light: of the members; "" for every light; None: the source's light is not known.
+        clusters: by rising angle.
+        kept, dropped: the attributes that members share, and those given up to fill the clusters.
+        labelled: images with a label that could be members, whatever their light.
+        unknown_yaw: how many of them have no known yaw, so that no cluster can have them.
+    """
+
+    light: str | None
+    clusters: Sequence[ClusterCount] = ()
+    kept: Sequence[str] = ()
+    dropped: Sequence[str] = ()
+    labelled: int = 0
+    unknown_yaw: int = 0
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether every cluster has enough members."""
+        return bool(self.clusters) and all(one.enough for one in self.clusters)
+
+    @property
+    def too_small(self) -> Sequence[ClusterCount]:
+        """The clusters with too few members."""
+        return [one for one in self.clusters if not one.enough]
+
+
+def load_source(session: Session, campaign: Campaign, image: Image) -> PreviewSource:
+    """Return what is known of an image as a source: by the votes, else by the model."""
+    found = session.get(Consensus, (campaign.id, image.id))
+    label, probability = (found.label, found.probability) if found else (None, None)
+    run = current_run(session, campaign.dataset_id)
+    proposed = session.get(Proposal, (run.id, image.id)) if run and not label else None
+    if proposed is not None:
+        label, probability = _likeliest(proposed)
+    return PreviewSource(
+        image.id,
+        label or "",
+        probability,
+        image.yaw_deg,
+        image.attribute_bits,
+        image.identity,
+    )
+
+
+def usable_attributes(names: Sequence[str], campaign: Campaign, source: PreviewSource) -> list[str]:
+    """Return those of the attributes that the data set has and that are known of the source."""
+    known = campaign.dataset.attribute_names
+    return [one for one in names if one in known] if source.attribute_bits is not None else []
+
+
+def preview_clusters(
+    session: Session,
+    campaign: Campaign,
+    source: PreviewSource,
+    choices: TurnChoices,
+    subset_id: int | None = None,
+) -> ClusterPreview:
+    """Count the clusters that a turn would use.
+
+    Raises:
+        NotFound, Conflict, InvalidInput: there is no such subset, or it cannot be used.
+    """
+    light = choices.light if choices.light != AUTO else source.label
+    if not choices.light_filter:
+        light = ""
+    elif not light:
+        return ClusterPreview(None)
+    attributes = usable_attributes(choices.attributes, campaign, source)
+    statement = _counting(session, campaign, source, choices, attributes, subset_id)
+    rows = session.execute(statement).all()
+    counts: Counts = Counter()
+    for label, level, degree, number in rows:
+        if degree is not None:
+            counts[label, level, int(degree)] += number
+    labelled = sum(row[3] for row in rows)
+    unknown = sum(row[3] for row in rows if row[2] is None)
+    angles = [int(angle) for angle in cluster_angles(choices.angles_deg)]
+    clusters, kept = _fill(counts, light, angles, len(attributes), choices)
+    dropped = attributes[kept:]
+    return ClusterPreview(light, clusters, attributes[:kept], dropped, labelled, unknown)
+
+
+def _fill(
+    counts: Counts, light: str, angles: Sequence[int], attributes: int, choices: TurnChoices
+) -> tuple[list[ClusterCount], int]:
+    """Fill the clusters as the engine does; also returns how many attributes it keeps."""
+    least, most = choices.min_cluster, max(choices.max_cluster, choices.min_cluster)
+
+    def size(angle: int, level: int, half: int = HALF_WIDTH_DEG) -> int:
+        return _in_window(counts, light, level, angle, half)
+
+    levels = range(attributes, 0, -1)
+    fits = (one for one in levels if all(size(angle, one) >= least for angle in angles))
+    kept = next(fits, 0)
+    clusters = []
+    for angle in angles:
+        half = HALF_WIDTH_DEG
+        while kept == 0 and half < MAX_HALF_WIDTH_DEG and size(angle, kept, half) < least:
+            half += 1
+        used = size(angle, kept, half)
+        found = size(angle, attributes)
+        clusters.append(ClusterCount(angle, found, min(used, most), half, used >= least))
+    return clusters, kept
+
+
+def _in_window(counts: Counts, light: str, level: int, angle: int, half: int) -> int:
+    """Count images and mirror images in a window of yaw. A mirror negates yaw and swaps sides."""
+    plain = range(angle - half, angle + half)
+    mirrored = range(-angle - half, -angle + half)
+    total = 0
+    for (label, matching, degree), number in counts.items():
+        if matching < level:
+            continue
+        total += number * (degree in plain and light in ("", label))
+        total += number * (degree in mirrored and light in ("", MIRRORED_LABEL[label]))
+    return total
+
+
+def _counting(
+    session: Session,
+    campaign: Campaign,
+    source: PreviewSource,
+    choices: TurnChoices,
+    attributes: Sequence[str],
+    subset_id: int | None,
+) -> Select[Any]:
+    """The statement that counts images by label, matching attributes and whole degrees of yaw."""
+    run = current_run(session, campaign.dataset_id) if choices.with_proposals else None
+    own = and_(Proposal.image_id == Image.id, Proposal.model_run_id == (run.id if run else 0))
+    label, probability = _label_columns(with_proposals=run is not None)
+    level = _matching(campaign, source, attributes)
+    degree = func.round(Image.yaw_deg - 0.5)
+    statement = (
+        select(label, level, degree, func.count())
+        .select_from(Image)
+        .join(Consensus, Consensus.image_id == Image.id)
+        .where(Consensus.campaign_id == campaign.id, label.is_not(None))
+        .where(Image.id != source.image_id)
+    )
+    if run is not None:
+        statement = statement.outerjoin(Proposal, own)
+    if source.identity is not None:
+        statement = statement.where(
+            or_(Image.identity.is_(None), Image.identity != source.identity)
+        )
+    if choices.min_percent:
+        statement = statement.where(probability >= choices.min_percent / 100)
+    if subset_id is not None:
+        subset = get_subset(session, subset_id)
+        check_usable(session, subset, campaign)
+        statement = statement.where(Image.id.in_(select_members(session, subset)))
+    return statement.group_by(label, level, degree)
+
+
+def _label_columns(*, with_proposals: bool) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """The label of an image and its probability: by the votes, else by the model."""
+    if not with_proposals:
+        return type_coerce(Consensus.label, String), type_coerce(Consensus.probability, Float)
+    left, center, right = Proposal.p_left, Proposal.p_center, Proposal.p_right
+    likeliest = case(
+        (and_(left > center, left > right), "left"),
+        (and_(center > left, center > right), "center"),
+        (and_(right > left, right > center), "right"),
+        else_=null(),
+    )
+    highest = case((left > center, left), else_=center)
+    highest = case((right > highest, right), else_=highest)
+    return func.coalesce(Consensus.label, likeliest), func.coalesce(Consensus.probability, highest)
+
+
+def _matching(
+    campaign: Campaign, source: PreviewSource, attributes: Sequence[str]
+) -> ColumnElement[int]:
+    """How many attributes in a row, from the first on, an image shares with the source."""
+    if not attributes:
+        return literal(0)
+    bits, known = source.attribute_bits or 0, campaign.dataset.attribute_names
+    differs = []
+    for level, name in enumerate(attributes):
+        mask = 1 << known.index(name)
+        same = Image.attribute_bits.op("&")(mask) == (bits & mask)
+        differs.append((or_(Image.attribute_bits.is_(None), ~same), level))
+    return case(*differs, else_=len(attributes))
+
+
+def _likeliest(proposal: Proposal) -> tuple[str | None, float | None]:
+    chances = proposal.p_left, proposal.p_center, proposal.p_right
+    label = likeliest_label(chances)
+    return label, (max(chances) if label else None)

@@ -1,0 +1,39 @@
+// The form that turns a head. When a choice changes, the pictures at each angle are counted again.
+// Without this script the button "Count again" does the same.
+
+const WAIT_MS = 400;
+
+const form = document.getElementById("turn");
+const clusters = document.getElementById("clusters");
+let timer = 0;
+let running = new AbortController();
+
+async function count() {
+  running.abort();
+  running = new AbortController();
+  const { signal } = running;
+  const body = new FormData(form);
+  body.delete("upload"); // the picture itself is not needed for it
+  try {
+    const answer = await fetch(form.getAttribute("data-preview"), { method: "POST", body, signal });
+    const text = await answer.text();
+    if (signal.aborted || !answer.ok) return;
+    const parsed = new DOMParser().parseFromString(text, "text/html");
+    clusters.replaceChildren(...parsed.body.childNodes);
+  } catch {
+    // Offline, or a newer count follows: the old one stays. The button still works later.
+  }
+}
+
+if (clusters.querySelector("[data-uncounted]")) {
+  clusters.firstElementChild.textContent = "Counting the pictures at each angle …";
+  count();
+}
+form.addEventListener("input", (event) => {
+  if (["name", "upload", "keep"].includes(event.target.name)) return;
+  clearTimeout(timer);
+  timer = setTimeout(count, WAIT_MS);
+});
+document.getElementById("own_angles").addEventListener("input", () => {
+  document.getElementById("angles-own").checked = true;
+});

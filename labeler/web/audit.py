@@ -34,6 +34,7 @@ SUBJECTS = {
     "job": mark("job %(number)s"),
     "run": mark("run %(number)s"),
     "subset": mark("subset %(number)s"),
+    "turn": mark("turned head %(number)s"),
 }
 DETAILS = {
     "added": mark("added"),

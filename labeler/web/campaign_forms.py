@@ -355,7 +355,8 @@ def describe_selection(selection: ImageSelection, subset: str = "") -> str:
     parts = []
     if selection.partitions:
         names = [PARTITIONS.get(one, str(one)) for one in selection.partitions]
-        parts.append(f" {pgettext('partitions', 'or')} ".join(names))
+        between = pgettext("partitions", "or")
+        parts.append(f" {between} ".join(names))
     parts += [
         name.replace("_", " ")
         if wanted

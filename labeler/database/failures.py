@@ -39,7 +39,7 @@ class Failure:
 
     @property
     def message(self) -> str:
-        """Problem and advice, in the language of the moment."""
+        """Problem and advice."""
         return f"{_(self.problem)} {_(self.advice)}"
 
 

@@ -215,7 +215,7 @@ def flags(record: Record, limits: Limits | None = None) -> list[Flag]:
 
 def translate_finding(sentence: str) -> str:
     """Write the sentence of a flag in the language of the moment. Other texts stay as they are."""
-    return translate_stored(sentence, _SENTENCES.values())
+    return translate_stored(sentence, tuple(_SENTENCES.values()))
 
 
 def recommend_action(found: list[Flag]) -> str:

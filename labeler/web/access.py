@@ -8,7 +8,7 @@ the view, and whether a write comes from a page of this site.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -27,7 +27,6 @@ from labeler.config import Settings
 from labeler.errors import Forbidden, NotSignedIn
 from labeler.languages.current import LANGUAGES, use_language
 from labeler.languages.texts import gettext as _
-from labeler.languages.texts import mark
 from labeler.models.accounts import ROLES
 from labeler.web import request_fields
 from labeler.web.context import (
@@ -43,7 +42,6 @@ from labeler.web.context import (
 View = TypeVar("View", bound=Callable[..., Any])
 
 PUBLIC: frozenset[str] = frozenset()
-ROLE_WORDS = (mark("annotator"), mark("supervisor"), mark("admin"))
 _UNWATCHED = {"static", "home.healthz"}  # these do not ask the database who is signed in
 _PICTURES = {  # pages ask for these by themselves
     "images.image_file",
@@ -109,7 +107,8 @@ def asks_password(what: str, back: str) -> Callable[[View], View]:
     `labeler.web.password_again` does it.
 
     Parameters:
-        what: what the view does, as the end of the sentence "Enter your password to ...".
+        what: what the view does, as the end of the sentence "Enter your password to ...". It is
+            marked for translation where the view is, and translated where it is shown.
         back: the endpoint of the page to which a person can go back.
     """
 
@@ -306,17 +305,10 @@ def _require(roles: frozenset[str]) -> None:
     if claimed != str(found.id):
         raise OtherAccount(_("Somebody else is now signed in in this browser."))
     if found.role not in roles:
-        raise Forbidden(_refusal(sorted(roles), found.role))
-
-
-def _refusal(roles: Sequence[str], own: str) -> str:
-    """Say which roles may do something that a person may not do."""
-    *others, last = [_(role) for role in roles]
-    if not others:
-        return _("Only the role %(role)s may do this. Your role is %(own)s.", role=last, own=_(own))
-    return _(
-        "Only the role %(roles)s or %(last)s may do this. Your role is %(own)s.",
-        roles=", ".join(others),
-        last=last,
-        own=_(own),
-    )
+        raise Forbidden(
+            _(
+                "Only the role %(allowed)s may do this. Your role is %(role)s.",
+                allowed=_(" or ").join(_(role) for role in sorted(roles)),
+                role=_(found.role),
+            )
+        )

@@ -34,7 +34,7 @@ from labeler.web.manage_menu import present_page
 View = TypeVar("View", bound=Callable[..., Any])
 OVERVIEW = "dashboard.overview"
 
-# status: (code for programs, title of the page, message), both texts to be translated
+# status: (code for programs, title of the page, message)
 HTTP_ERRORS = {
     400: (
         "bad_request",
@@ -77,7 +77,6 @@ TITLES = {
     503: mark("The site is busy"),
     507: mark("The disk of the site is full"),
 }
-NOT_POSSIBLE = mark("This is not possible")
 CSRF_MESSAGE = mark(
     "The form has expired or comes from another site. Go back, reload the page and send it again."
 )
@@ -123,7 +122,7 @@ def _on_sidelight_error(error: SidelightError) -> Response:
         return _sign_in_here(error)
     if isinstance(error, Forbidden):
         _log_refusal(error.code)
-    title = _(TITLES.get(error.status, NOT_POSSIBLE))
+    title = translate(TITLES.get(error.status, mark("This is not possible")))
     return with_retry(_respond(error.status, error.code, title, error.message), error)
 
 
@@ -200,4 +199,4 @@ def _links_to_manage() -> list[Link]:
     page = present_page()
     if page is None or not page.is_open or page.endpoint in (request.endpoint, OVERVIEW):
         return [overview]
-    return [Link(url_for(page.endpoint), _(page.text)), overview]
+    return [Link(url_for(page.endpoint), page.text), overview]

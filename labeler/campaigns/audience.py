@@ -133,7 +133,7 @@ def choose_campaign(session: Session, annotator_id: int, campaign_id: int) -> Ca
         )
     )
     if found is None:
-        raise Conflict("You cannot label in this campaign any more. Choose another one.")
+        raise Conflict(_("You cannot label in this campaign any more. Choose another one."))
     who = {"annotator_id": annotator_id}
     session.execute(
         insert_or(session, CampaignChoice)
@@ -171,7 +171,7 @@ def set_audience(
     refuse_archived(campaign)
     if audience.restricted and not (audience.people or audience.groups):
         raise InvalidInput(
-            "Choose at least one person or group, or let everybody label in the campaign."
+            _("Choose at least one person or group, or let everybody label in the campaign.")
         )
     wanted = audience if audience.restricted else EVERYBODY
     if wanted == load_audience(session, campaign):

@@ -12,6 +12,7 @@ from labeler.audit.log import Actor
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import NotSignedIn, SidelightError, StillPreparing, TooManyAttempts
+from labeler.languages.texts import gettext as _
 
 MANAGERS = ("supervisor", "admin")  # the roles that may open the pages of Manage
 
@@ -75,7 +76,7 @@ def account() -> Account:
     """
     found = account_or_none()
     if found is None:
-        raise NotSignedIn("Sign in to go on.")
+        raise NotSignedIn(_("Sign in to go on."))
     return found
 
 

@@ -21,15 +21,20 @@ from babel.messages.catalog import Catalog
 from babel.messages.pofile import read_po
 from flask import Flask
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 from werkzeug.routing import Rule
 
 from labeler.accounts import groups, invites
 from labeler.accounts.passwords import hash_token
+from labeler.audit.log import Actor
+from labeler.campaigns.participation import pause_person
 from labeler.config import Settings
 from labeler.database.engine import Database
+from labeler.flags.service import NewFlag, flag_image
 from labeler.images.filtering import ImageFilter, Range
 from labeler.languages import texts
 from labeler.languages.catalogues import FOLDER
+from labeler.messages.service import send_message
 from labeler.models.accounts import Annotator, PasswordReset
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
@@ -55,7 +60,7 @@ AREAS: frozenset[str] | None = frozenset(
         "subsets",
     }
 )
-# What these pages show of other areas.
+# What these pages show of other areas. Unused if `AREAS` is None.
 NOT_YET = frozenset(
     {
         "Add the images of campaign",
@@ -80,6 +85,17 @@ NOT_YET = frozenset(
         "photograph showed several faces The one that is largest and nearest to the middle counts",
         "photographs from the left from the front from the right",
         "to",
+        "Settle",
+        "aria-label: Settle the flag",
+        "data-label: State",
+        "data-label: When",
+        "data-label: Who",
+        "Something else",
+        "data-label: Reason",
+        "State",
+        "When",
+        "Who",
+        "Reason",
     }
 )
 # Names and signs, which are the same in all languages.
@@ -206,6 +222,7 @@ def values(db: Database, labelled: LabelledImages, make_annotator: MakeAnnotator
         session.add(ImageImport(owner_id=owner, name="qqmore", path="qq", files=files, size=9))
         session.flush()
         job_id, group_id = job.id, group.id
+        add_people_at_work(session, labelled)
     judge_people(db, 1)
     return {
         "subset_id": subset_id,
@@ -223,7 +240,17 @@ def values(db: Database, labelled: LabelledImages, make_annotator: MakeAnnotator
     }
 
 
-def add_runs(session: Any, dataset_id: int) -> None:
+def add_people_at_work(session: Session, labelled: LabelledImages) -> None:
+    """One person flags an image, writes to the supervisors, and gets an answer and a pause."""
+    person, boss = labelled.supervisor - 1, Actor(labelled.supervisor)
+    image_id = labelled.ids[1]
+    flag_image(session, person, NewFlag(1, image_id, "other", "qqnote"))
+    send_message(session, person, "qqmessage", Actor(person))
+    send_message(session, person, "qqanswer", boss)
+    pause_person(session, 1, person, "qqreason", boss)
+
+
+def add_runs(session: Session, dataset_id: int) -> None:
     """Runs in other states, and with measures."""
     measured = {
         "n_training": 30,
@@ -233,7 +260,7 @@ def add_runs(session: Any, dataset_id: int) -> None:
         "directions": [5, 1, 0, 2] * 6,
         "cross_validation": {"accuracy": 0.9, "accuracy_of_commonest_label": 0.4, "ece": 0.1},
     }
-    many = {"dataset_id": dataset_id, "method": "qqmethod", "settings": {}}
+    many: dict[str, Any] = {"dataset_id": dataset_id, "method": "qqmethod", "settings": {}}
     for n, published in enumerate((True, True, False)):
         session.add(
             ModelRun(

@@ -127,8 +127,10 @@ def check_enough(labels: Sequence[str], name: str) -> None:
 
 def _count(images: int, kinds: Sequence[str]) -> str:
     if not kinds:
-        return _("no labelled image")
-    labels = ", ".join(map(_, kinds))
+        return ngettext("%(num)s image labelled", "%(num)s images labelled", images)
+    labels = _(kinds[0])
+    for kind in kinds[1:]:
+        labels = _("%(first)s or %(second)s", first=labels, second=_(kind))
     return ngettext(
         "%(num)s image labelled %(labels)s",
         "%(num)s images labelled %(labels)s",

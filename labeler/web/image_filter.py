@@ -51,6 +51,7 @@ STATUS_WORDS = {
 }
 LABEL_WORDS = {"left": mark("left"), "center": mark("center"), "right": mark("right")}
 ANSWER_WORDS = {**LABEL_WORDS, "unsure": mark("unsure"), "cannot tell": mark("cannot tell")}
+PARTITION_WORDS = dict(zip(PARTITIONS, (mark("train"), mark("valid"), mark("test")), strict=True))
 YES_NO_WORDS = {"yes": mark("yes"), "no": mark("no")}
 WORDS_OF: Mapping[str, Mapping[str, str]] = {
     "status": STATUS_WORDS,
@@ -59,7 +60,7 @@ WORDS_OF: Mapping[str, Mapping[str, str]] = {
     "differs": {"yes": mark("differ"), "no": mark("are the same")},
     "gold": YES_NO_WORDS,
     "flagged": YES_NO_WORDS,
-    "partition": {str(number): word for number, word in PARTITIONS.items()},
+    "partition": {str(number): word for number, word in PARTITION_WORDS.items()},
 }
 
 
@@ -264,7 +265,7 @@ def title(name: str) -> str:
 
 def partition_word(number: int) -> str:
     """The word of a partition of CelebA on pages."""
-    return _(PARTITIONS[number]) if number in PARTITIONS else str(number)
+    return _(PARTITION_WORDS[number]) if number in PARTITION_WORDS else str(number)
 
 
 def _unknown_attribute(name: str, known: Sequence[str]) -> str:

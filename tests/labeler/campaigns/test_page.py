@@ -560,7 +560,7 @@ def test_the_default_guideline_of_any_language_is_the_default(
 ) -> None:
     with in_language("de"):
         german = default_guideline()
-    assert german.startswith("# Wohin Sie schauen")
+    assert german.startswith("# Worauf Sie achten")
     sent = form(name="celeba", guideline=german)
     assert visit("supervisor").confirm("/admin/campaigns/1", sent).status_code == 303
     assert stored(db, "celeba").guideline == ""

@@ -270,8 +270,8 @@ def test_a_finding_is_told_in_the_language_of_the_reader() -> None:
     slow = "Half of the answers came within 0.2 s after the image appeared."
     assert translate_finding(english) == english
     with in_language("de"):
-        assert translate_finding(english).startswith("Wiederholt Vorschläge: schätzungsweise 89 %")
-        assert "binnen 0,2 s" in translate_finding(slow)
+        assert translate_finding(english).startswith("Übernimmt Vorschläge: schätzungsweise 89 %")
+        assert "innerhalb von 0,2 s" in translate_finding(slow)
         one_sided = "Gives the answer “left” for 32 % of the images that have another label."
         assert "„links“ bei 32 %" in translate_finding(one_sided)
         assert translate_finding("You are too fast.") == "You are too fast."

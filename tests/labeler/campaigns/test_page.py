@@ -14,12 +14,13 @@ from flask import Flask
 from sqlalchemy import func, select, update
 
 from labeler.campaigns import service as campaigns
-from labeler.campaigns.default_guideline import DEFAULT_GUIDELINE
+from labeler.campaigns.default_guideline import DEFAULT_GUIDELINE, default_guideline
 from labeler.config import Settings
 from labeler.consensus.cost import Cost, Span, forecast_cost
 from labeler.database.engine import Database
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
+from labeler.languages.current import in_language
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
@@ -552,6 +553,17 @@ def test_the_editor_begins_with_the_default_guideline(
         assert answer.status_code == 303
         assert stored(db, "celeba").guideline == kept
     assert "No hats." in boss.get("/guide").text
+
+
+def test_the_default_guideline_of_any_language_is_the_default(
+    visit: Visit, db: Database, celeba: int
+) -> None:
+    with in_language("de"):
+        german = default_guideline()
+    assert german.startswith("# Worauf Sie achten")
+    sent = form(name="celeba", guideline=german)
+    assert visit("supervisor").confirm("/admin/campaigns/1", sent).status_code == 303
+    assert stored(db, "celeba").guideline == ""
 
 
 def test_the_drawings_stay_beside_an_own_guideline(

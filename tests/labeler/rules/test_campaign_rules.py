@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labeler.languages.current import in_language
 from labeler.rules.campaign_rules import ORDERS, Rules, read_rules
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.validation import Problem, RuleError
@@ -72,6 +73,16 @@ def test_a_selection_names_all_its_parts_that_are_wrong() -> None:
         "A whole number from 0 to 2147483647 is needed.",
         "At least one name is needed.",
     ]
+
+
+def test_what_is_needed_is_told_in_the_language_of_the_moment() -> None:
+    with pytest.raises(RuleError) as caught:
+        ImageSelection(sample=0, filenames=())
+    with in_language("de"):
+        assert [one.sentence() for one in caught.value.problems] == [
+            "Eine ganze Zahl von 1 bis 1000000000 ist nötig.",
+            "Mindestens ein Name ist nötig.",
+        ]
 
 
 def test_names_that_are_unknown_are_told_with_those_there_are() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from labeler.labels import ANSWERS
+from labeler.languages.current import in_language
 from labeler.statistics.anchoring import measure_anchoring, measure_inserted
 from labeler.statistics.annotator_flags import (
     Copying,
@@ -16,6 +17,7 @@ from labeler.statistics.annotator_flags import (
     gold_accuracy,
     recommend_action,
     spammer_score,
+    translate_finding,
     without_own,
 )
 from labeler.statistics.dawid_skene import fit_skills
@@ -258,3 +260,18 @@ def test_repeated_wrong_suggestions_flag_a_follower(
         assert copying.copy_rate.low > Limits().copy_limit
         assert found[0].sentence.startswith("Repeats suggestions: an estimated 89 % of them (")
         assert recommend_action(found) == "warn", "one such flag pauses nobody"
+
+
+def test_a_finding_is_told_in_the_language_of_the_reader() -> None:
+    """It is stored in English. A reason in a person's own words stays as it is."""
+    good = a_record("good", 60, 3)
+    record = Record(good.answers, good.posteriors, inserted=planted(9, 10, 40))
+    english = flags(record)[0].sentence
+    slow = "Half of the answers came within 0.2 s after the image appeared."
+    assert translate_finding(english) == english
+    with in_language("de"):
+        assert translate_finding(english).startswith("Übernimmt Vorschläge: schätzungsweise 89 %")
+        assert "innerhalb von 0,2 s" in translate_finding(slow)
+        one_sided = "Gives the answer “left” for 32 % of the images that have another label."
+        assert "„links“ bei 32 %" in translate_finding(one_sided)
+        assert translate_finding("You are too fast.") == "You are too fast."

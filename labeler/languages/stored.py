@@ -7,7 +7,7 @@ A sentence that is written once and read by many people is stored in English. It
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cache
 
 from labeler.languages.current import ENGLISH, current_language
@@ -18,7 +18,7 @@ _VALUE = re.compile(r"%\((\w+)\)s")
 _DECIMAL = re.compile(r"\d+\.(\d+)")
 
 
-def translate_stored(text: str, forms: Iterable[str]) -> str:
+def translate_stored(text: str, forms: Sequence[str]) -> str:
     """Translate a stored text.
 
     Parameters:

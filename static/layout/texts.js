@@ -14,7 +14,7 @@
 export const LANGUAGE = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang;
 
 const plural = new Intl.PluralRules(LANGUAGE);
-const decimal = new Intl.NumberFormat(LANGUAGE);
+const decimal = new Intl.NumberFormat(LANGUAGE, { useGrouping: "always" });
 const blocks = document.querySelectorAll("script[type='application/json'][id^='texts']");
 /** @type {Record<string, string>} */
 const TEXTS = Object.assign({}, ...Array.from(blocks, (block) => JSON.parse(block.textContent)));

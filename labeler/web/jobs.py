@@ -39,6 +39,7 @@ SUBJECTS = {
     "dataset": mark("data set %(number)s"),
     "import": mark("import %(number)s"),
     "run": mark("run %(number)s"),
+    "turn": mark("turned head %(number)s"),
 }
 
 

@@ -284,7 +284,7 @@ def remove_import(context: JobContext, import_id: int) -> None:
         remove(context.db, context.settings, import_id)
 
 
-@job("turn_head", "turn a head", subject="turn", queue=TURNING, once=True)
+@job("turn_head", mark("turn a head"), subject="turn", queue=TURNING, once=True)
 def turn_head(context: JobContext, turn_id: int) -> dict[str, Any]:
     """Turn a head as it was ordered in the studio. Without a result its upload is removed."""
     from labeler.studio import files

@@ -12,6 +12,7 @@ from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import TooManyTurns
 from labeler.jobs import kinds
+from labeler.languages.texts import ngettext
 from labeler.models.accounts import Annotator
 from labeler.models.jobs import Job
 from labeler.models.studio import HeadTurn
@@ -84,6 +85,12 @@ def _refuse_too_many(session: Session, settings: Settings, owner_id: int) -> Non
     waiting, most = count_open(session, owner_id), settings.turns_per_person
     if waiting >= most:
         raise TooManyTurns(
-            f"You have {waiting} {'head' if waiting == 1 else 'heads'} waiting or being turned; "
-            f"{most} at once are allowed. Wait until one is done, or cancel one."
+            ngettext(
+                "You have %(num)s head waiting or being turned; %(most)s at once are allowed. "
+                "Wait until one is done, or cancel one.",
+                "You have %(num)s heads waiting or being turned; %(most)s at once are allowed. "
+                "Wait until one is done, or cancel one.",
+                waiting,
+                most=most,
+            )
         )

@@ -20,6 +20,10 @@ PLAIN = (
     mark("cancelled: the data set is deleted"),
 )
 WITH_VALUES = (
+    (
+        re.compile(r"The subset (?P<name>.+) was deleted\. Choose another one, or none\."),
+        mark("The subset %(name)s was deleted. Choose another one, or none."),
+    ),
     (re.compile(r"cancelled by (?P<who>.+)"), mark("cancelled by %(who)s")),
     (
         re.compile(r"This was attempt (?P<number>\d+) of (?P<allowed>\d+)\."),

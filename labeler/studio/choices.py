@@ -9,6 +9,8 @@ from typing import Any
 import click
 
 from labeler.errors import InvalidInput
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from labeler.rules.validation import (
     Problem,
     RuleError,
@@ -28,11 +30,11 @@ MAX_FRAMES = 61
 AUTO = "auto"
 LIGHTS = (AUTO, *LABELS)
 WAYS = {
-    AUTO: "the one that suits the pictures",
-    "geometry": "geometry: turn the head in the whole picture",
-    "flow": "flow: warp the face along the motion between mean faces",
-    "line": "line: move its latent along a line",
-    "closed-loop": "closed loop: measure each frame and correct it",
+    AUTO: mark("the one that suits the pictures"),
+    "geometry": mark("geometry: turn the head in the whole picture"),
+    "flow": mark("flow: warp the face along the motion between mean faces"),
+    "line": mark("line: move its latent along a line"),
+    "closed-loop": mark("closed loop: measure each frame and correct it"),
 }
 SIZES = (0, 128, 256, 512, 1024)  # pixels of a frame's side; 0: as it comes
 MAX_SOURCE_YAW = 90.0
@@ -108,10 +110,10 @@ class TurnChoices:
         for name in ("light_filter", "with_proposals", "match_colours", "similar"):
             yield check_yes_no(name, getattr(self, name))
         if len(self.attributes) > MAX_ATTRIBUTES_CHOSEN:
-            needed = f"at most {MAX_ATTRIBUTES_CHOSEN} attributes"
+            needed = _("at most %(most)s attributes", most=MAX_ATTRIBUTES_CHOSEN)
             yield Problem(field="attributes", given=len(self.attributes), needed=needed)
         if not 1 <= len(self.angles_deg) <= MAX_FRAMES:
-            needed = f"1 to {MAX_FRAMES} angles"
+            needed = _("1 to %(most)s angles", most=MAX_FRAMES)
             yield Problem(field="angles_deg", given=len(self.angles_deg), needed=needed)
         yield check_word("way", self.way, tuple(WAYS))
         if self.size not in SIZES:
@@ -133,11 +135,20 @@ def read_angles(text: str) -> tuple[float, ...]:
         found = tuple(Yaws().convert(text.replace("\u2212", "-").replace(" ", ""), None, None))
     except click.UsageError:
         raise InvalidInput(
-            f"{text[:40]!r} names no angles. Enter first:last:step, such as -30:30:10, or a list, "
-            "such as -20, 0, 20. They must lie within 60 degrees and differ by 0.1."
+            _(
+                "%(text)r names no angles. Enter first:last:step, such as -30:30:10, or a list, "
+                "such as -20, 0, 20. They must lie within 60 degrees and differ by 0.1.",
+                text=text[:40],
+            )
         ) from None
     if len(found) > MAX_FRAMES:
-        raise InvalidInput(f"{len(found)} angles were given; at most {MAX_FRAMES} are allowed.")
+        raise InvalidInput(
+            _(
+                "%(given)s angles were given; at most %(most)s are allowed.",
+                given=len(found),
+                most=MAX_FRAMES,
+            )
+        )
     return found
 
 
@@ -150,4 +161,6 @@ def choices_of(settings: Mapping[str, Any]) -> TurnChoices:
     try:
         return TurnChoices.from_dict(settings)
     except (RuleError, TypeError) as error:
-        raise InvalidInput(f"The choices of this turn are not valid: {error}") from None
+        raise InvalidInput(
+            _("The choices of this turn are not valid: %(problem)s", problem=error)
+        ) from None

@@ -21,6 +21,8 @@ from typing import IO
 
 import labeler
 from labeler.errors import BrokenData, StorageFull
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 
 LOOK_EVERY_S = 0.2
 END_WITHIN_S = 3.0  # after SIGTERM, then it is killed
@@ -28,10 +30,10 @@ KEPT_LINES = 40  # of what the engine wrote last, for the message
 FULL = tuple(os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 ERROR = "Error: "
 STAGES = {  # the engine's names of its stages, for people
-    "poses": "measuring poses",
-    "read": "reading pictures",
-    "embed": "computing latents",
-    "encode": "computing latents",
+    "poses": mark("measuring poses"),
+    "read": mark("reading pictures"),
+    "embed": mark("computing latents"),
+    "encode": mark("computing latents"),
 }
 Report = Callable[[str, int, int], None]
 _SOURCES = Path(labeler.__file__).resolve().parents[1]
@@ -89,7 +91,7 @@ class _Told:
     """What the engine has told: its last progress, and its last lines."""
 
     def __init__(self) -> None:
-        self.progress = ("starting the engine", 0, 0)
+        self.progress = (mark("starting the engine"), 0, 0)
         self.lines: list[str] = []
 
     def read(self, pipe: IO[str] | None) -> None:
@@ -132,8 +134,10 @@ def _raise_failure(status: int, lines: Sequence[str]) -> None:
         return
     if any(words in line for words in FULL for line in lines):
         raise StorageFull(
-            "The disk of the site is full. Nothing of this turn was stored. Free some space on the "
-            "server, then try again."
+            _(
+                "The disk of the site is full. Nothing of this turn was stored. Free some space on "
+                "the server, then try again."
+            )
         )
     if status < 0:
         raise RuntimeError(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from labeler.errors import StorageFull
 from labeler.home_files import CACHE_TAG, STUDIO
+from labeler.languages.texts import gettext as _
 from labeler.models.studio import HeadTurn
 from labeler.private_files import PRIVATE_FOLDER, make_private_file
 
@@ -77,8 +78,10 @@ def keep_upload(home: Path, data: bytes, suffix: str) -> Path:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise StorageFull(
-            "The disk of the site is full, so the picture was not stored. Free some space on the "
-            "server."
+            _(
+                "The disk of the site is full, so the picture was not stored. Free some space on "
+                "the server."
+            )
         ) from None
     return path
 

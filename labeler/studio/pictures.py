@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labeler.errors import NotFound
+from labeler.languages.texts import gettext as _
 from labeler.studio.results import MEANS, STRIP, TurnResult, find_file
 
 SOURCE = 0
@@ -31,7 +32,7 @@ def show_picture(folder: Path, result: TurnResult, number: int) -> Path | bytes:
         NotFound: there is no such picture, or its files are gone or damaged.
     """
     if not SOURCE <= number <= len(result.frames):
-        raise NotFound(f"This result has no picture {number}.")
+        raise NotFound(_("This result has no picture %(number)s.", number=number))
     if number == SOURCE:
         return _cut(find_file(folder, STRIP), result.tiles, 0)
     path = find_file(folder, result.frames[number - 1].file)
@@ -48,7 +49,7 @@ def show_mean(folder: Path, result: TurnResult, number: int) -> bytes:
         NotFound: there is no such cluster, or the sheet of the mean faces is gone or damaged.
     """
     if not 0 <= number < len(result.clusters):
-        raise NotFound(f"This result has no cluster {number}.")
+        raise NotFound(_("This result has no cluster %(number)s.", number=number))
     return _cut(find_file(folder, MEANS), len(result.clusters), number)
 
 
@@ -86,7 +87,7 @@ def _is_small(path: Path) -> bool:
         with Image.open(path) as picture:  # reads the header alone
             return picture.width * picture.height <= LARGE_PIXELS
     except (OSError, ValueError, Image.DecompressionBombError):
-        raise NotFound(f"{path.name} is damaged.") from None
+        raise NotFound(_("%(name)s is damaged.", name=path.name)) from None
 
 
 def _cut(sheet: Path, tiles: int, tile: int) -> bytes:
@@ -98,7 +99,7 @@ def _cut(sheet: Path, tiles: int, tile: int) -> bytes:
         with Image.open(sheet) as strip:
             picture = cut_strip(strip.convert("RGB"), tiles)[tile]
     except (OSError, ValueError, Image.DecompressionBombError):
-        raise NotFound(f"{sheet.name} is damaged.") from None
+        raise NotFound(_("%(name)s is damaged.", name=sheet.name)) from None
     target = io.BytesIO()
     picture.save(target, "PNG")
     return target.getvalue()

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from labeler.errors import NotFound
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from rotation.reading import open_regular, read_json
 
 MAX_REPORT_BYTES = 16 * 1024**2
@@ -25,7 +27,7 @@ _KNOWN = re.compile(
     r"(photograph|frame)_[+-]\d{3}\.\d\.png|(strip|grid|cluster_means|beside_means)\.png"
     r"|turn\.(gif|webp|mp4)|report\.(html|json)"
 )
-_GONE = "This file is not there. It may have been removed from the folder of the result."
+_GONE = mark("This file is not there. It may have been removed from the folder of the result.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def find_file(folder: Path, name: str) -> Path:
     """
     path = folder / name
     if not is_known(name) or not _is_plain(path):
-        raise NotFound(_GONE)
+        raise NotFound(_(_GONE))
     return path
 
 

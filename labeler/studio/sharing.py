@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 from labeler.accounts.passwords import hash_token, new_token
 from labeler.audit.log import NOBODY, Actor, record
 from labeler.errors import Conflict, NotFound
+from labeler.languages.texts import gettext as _
 from labeler.models.base import utc_now
 from labeler.models.studio import HeadTurn
 
@@ -19,7 +20,9 @@ def share_turn(session: Session, turn: HeadTurn, by: Actor = NOBODY) -> str:
         Conflict: the turn has no result.
     """
     if turn.finished_at is None:
-        raise Conflict("There is no strip to share yet. Share the result once the head is turned.")
+        raise Conflict(
+            _("There is no strip to share yet. Share the result once the head is turned.")
+        )
     token = new_token()
     again = turn.share_hash is not None
     turn.share_hash, turn.shared_at = hash_token(token), utc_now()
@@ -47,7 +50,7 @@ def find_shared(session: Session, token: str) -> HeadTurn:
         select(HeadTurn).where(HeadTurn.share_hash == hash_token(token))
     ).one_or_none()
     if turn is None:
-        raise NotFound("This link does not work, or no longer. Ask who sent it for a new one.")
+        raise NotFound(_("This link does not work, or no longer. Ask who sent it for a new one."))
     return turn
 
 

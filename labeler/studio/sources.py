@@ -5,7 +5,8 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from labeler.errors import BrokenData, Conflict, InvalidInput, NotFound
+from labeler.errors import BrokenData, InvalidInput, NotFound
+from labeler.languages.texts import gettext as _
 from labeler.models.base import MAX_ID
 from labeler.models.images import Image
 from labeler.rules.validation import read_whole
@@ -17,19 +18,15 @@ LEAST_SIDE = 48  # pixels; the engine finds no face in less
 
 
 def find_source(session: Session, dataset_id: int, text: str) -> Image:
-    """Return the image of a data set with a file name or a number.
+    """Return the image of a data set with a file name or a number. It may be broken.
 
     A name without its ending is enough if only one image has it.
 
     Raises:
         NotFound: there is none.
         InvalidInput: several images begin so.
-        Conflict: the image is broken.
     """
-    found = _find(session, dataset_id, text.strip())
-    if found.status == "broken":
-        raise Conflict(f"{found.filename} cannot be turned: {found.problem}")
-    return found
+    return _find(session, dataset_id, text.strip())
 
 
 def check_upload(data: bytes, name: str) -> bytes:
@@ -40,7 +37,9 @@ def check_upload(data: bytes, name: str) -> bytes:
         BrokenData: it is no image, is damaged or too small, or has too many pixels.
     """
     if not is_image_name(name):
-        raise InvalidInput(f"{name[:60]}: choose a picture, such as a JPEG or PNG file.")
+        raise InvalidInput(
+            _("%(name)s: choose a picture, such as a JPEG or PNG file.", name=name[:60])
+        )
     try:
         picture = decode(data, name)
     except ImageError as error:
@@ -48,7 +47,14 @@ def check_upload(data: bytes, name: str) -> bytes:
     if min(picture.size) < LEAST_SIDE:
         width, height = picture.size
         raise BrokenData(
-            f"{name} has {width} × {height} pixels. It needs at least {LEAST_SIDE} on each side."
+            _(
+                "%(name)s has %(width)s × %(height)s pixels. It needs at least %(least)s on each "
+                "side.",
+                name=name,
+                width=width,
+                height=height,
+                least=LEAST_SIDE,
+            )
         )
     return data
 
@@ -68,5 +74,9 @@ def _find(session: Session, dataset_id: int, text: str) -> Image:
     if len(several) == 1:
         return several[0]
     if several:
-        raise InvalidInput(f"Several images are called {text!r}. Enter the name with its ending.")
-    raise NotFound(f"The data set has no image {text[:60]!r}. Enter its file name or its number.")
+        raise InvalidInput(
+            _("Several images are called %(name)r. Enter the name with its ending.", name=text)
+        )
+    raise NotFound(
+        _("The data set has no image %(name)r. Enter its file name or its number.", name=text[:60])
+    )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from labeler.errors import BrokenData
+from labeler.languages.texts import gettext as _
 from rotation.reading import read_json
 
 REPORT = "report.json"
@@ -53,7 +54,9 @@ def read_summary(folder: Path, command: str) -> dict[str, Any]:
             "command": command,
         }
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BrokenData(f"The engine's report cannot be read: {error}") from None
+        raise BrokenData(
+            _("The engine's report cannot be read: %(problem)s", problem=error)
+        ) from None
 
 
 def _frames(folder: Path, yaws_deg: list[float], turn: dict[str, Any]) -> list[dict[str, Any]]:

@@ -20,6 +20,8 @@ from labeler.database.engine import Database
 from labeler.errors import Conflict, NotFound, SidelightError
 from labeler.exports.csv_files import stream_labels
 from labeler.home_files import TURNING
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset, Image
@@ -37,6 +39,7 @@ from rotation.data.formulas import guard_formula
 from rotation.data.labels_csv import stream_csv
 
 LABELS, POSES, SUBSET = "labels.csv", "poses.csv", "subset.csv"
+COLLECTING = mark("collecting labels and poses")
 POSE_COLUMNS = ("filename", "yaw_deg")
 Report = Callable[[str, int, int], None]
 
@@ -70,7 +73,7 @@ def turn_head(db: Database, settings: Settings, turn_id: int, report: Report) ->
     with db.read() as session:
         turn = session.get(HeadTurn, turn_id)
         if turn is None:
-            raise NotFound("This turn was deleted.")
+            raise NotFound(_("This turn was deleted."))
         if turn.finished_at is None:
             order = _load_order(session, turn, settings.studio_model)
     if turn.finished_at is None:
@@ -87,17 +90,19 @@ def _load_order(session: Session, turn: HeadTurn, model: str) -> _Order:
     dataset = session.get(Dataset, turn.dataset_id or 0)
     campaign = session.get(Campaign, turn.campaign_id or 0)
     if dataset is None or dataset.deleted_at is not None:
-        raise Conflict("The data set of this turn was deleted. Turn the head with another one.")
+        raise Conflict(_("The data set of this turn was deleted. Turn the head with another one."))
     if campaign is None or campaign.deleted_at is not None:
         raise Conflict(
-            "The campaign whose labels this turn needs was deleted. Choose another campaign."
+            _("The campaign whose labels this turn needs was deleted. Choose another campaign.")
         )
     source = ""
     if turn.image_id is not None:
         source = session.get_one(Image, turn.image_id).filename
     subset = session.get(Subset, turn.subset_id) if turn.subset_id is not None else None
     if subset is not None and subset.deleted_at is not None:
-        raise Conflict(f"The subset {subset.name!r} was deleted. Choose another one, or none.")
+        raise Conflict(
+            _("The subset %(name)s was deleted. Choose another one, or none.", name=subset.name)
+        )
     choices = choices_of(turn.settings)
     if choices.with_proposals and current_run(session, dataset.id) is None:
         choices = replace(choices, with_proposals=False)
@@ -108,9 +113,9 @@ def _make_result(db: Database, home: Path, order: _Order, report: Report) -> Non
     upload = _upload_of(home, order)
     work = files.begin_work(home, order.turn.id)
     try:
-        report("collecting labels and poses", 0, 0)
+        report(COLLECTING, 0, 0)
         _write_inputs(db, order, work / files.INPUTS)
-        report("collecting labels and poses", 0, 0)
+        report(COLLECTING, 0, 0)
         cache = home / TURNING
         cache.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         words = run_options(order.choices, _engine_files(order, upload))
@@ -129,8 +134,10 @@ def _upload_of(home: Path, order: _Order) -> Path | None:
     upload = files.source_file(home, order.turn.id)
     if upload is None:
         raise Conflict(
-            "The picture of this turn is not there any more: it is removed when its job ends, or "
-            "its data set was deleted. Choose the source again."
+            _(
+                "The picture of this turn is not there any more: it is removed when its job ends, "
+                "or its data set was deleted. Choose the source again."
+            )
         )
     return upload
 
@@ -167,8 +174,10 @@ def _stream_poses(db: Database, dataset_id: int) -> Iterable[str]:
         ).all()
     if not rows:
         raise Conflict(
-            "No image of the data set has a known yaw. Press “Measure poses” on the page “Data "
-            "sets”, and try again when that is done."
+            _(
+                "No image of the data set has a known yaw. Press “Measure poses” on the page “Data "
+                "sets”, and try again when that is done."
+            )
         )
     return stream_csv(POSE_COLUMNS, ((guard_formula(name), f"{yaw:.3f}") for name, yaw in rows))
 
@@ -186,7 +195,7 @@ def _store_summary(db: Database, home: Path, order: _Order) -> None:
         turn = session.get(HeadTurn, turn_id)
         if turn is None:
             shutil.rmtree(files.turn_folder(home, turn_id), ignore_errors=True)
-            raise NotFound("This turn was deleted meanwhile.")
+            raise NotFound(_("This turn was deleted meanwhile."))
         summary["source"]["name"] = turn.source_name
         turn.summary, turn.finished_at = summary, utc_now()
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from labeler.audit.log import Actor, record
 from labeler.config import Settings
 from labeler.errors import InvalidInput, NotFound
+from labeler.languages.texts import gettext as _
 from labeler.models.base import MAX_ID
 from labeler.models.studio import MAX_TURN_NAME, HeadTurn
 
@@ -59,7 +60,9 @@ def get_turn(session: Session, turn_id: int, viewer: Viewer) -> HeadTurn:
     """
     turn = session.get(HeadTurn, turn_id) if 0 < turn_id <= MAX_ID else None
     if turn is None or not (viewer.role in SEE_ALL or turn.owner_id == viewer.id):
-        raise NotFound(f"There is no turned head {turn_id}. It may have been deleted.")
+        raise NotFound(
+            _("There is no turned head %(number)s. It may have been deleted.", number=turn_id)
+        )
     return turn
 
 
@@ -120,7 +123,9 @@ def check_name(name: str) -> str:
     """
     name = name.strip()
     if not 1 <= len(name) <= MAX_TURN_NAME or not name.isprintable():
-        raise InvalidInput(f"Enter a name of 1 to {MAX_TURN_NAME} characters, in one line.")
+        raise InvalidInput(
+            _("Enter a name of 1 to %(most)s characters, in one line.", most=MAX_TURN_NAME)
+        )
     return name
 
 

@@ -6,9 +6,11 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from labeler.errors import Forbidden
+from labeler.languages.texts import gettext as _
 from labeler.models.studio import HeadTurn
 from labeler.studio.turns import get_turn, may_use_studio
 from labeler.web.context import Account, account, account_or_none, manages, settings
+from labeler.web.studio_words import name_angle
 
 
 def viewer() -> Account:
@@ -20,8 +22,10 @@ def viewer() -> Account:
     me = account()
     if not may_use_studio(me, settings()):
         raise Forbidden(
-            "The studio is not open to annotators on this site. "
-            "Ask the person who runs the labelling."
+            _(
+                "The studio is not open to annotators on this site. "
+                "Ask the person who runs the labelling."
+            )
         )
     return me
 
@@ -43,5 +47,6 @@ def is_open_to_annotator() -> bool:
 
 
 def register(app: Flask) -> None:
-    """Give `studio_for_annotator` to the templates."""
+    """Give the templates `studio_for_annotator`, and the filter `angle`."""
     app.jinja_env.globals["studio_for_annotator"] = is_open_to_annotator
+    app.jinja_env.filters["angle"] = name_angle

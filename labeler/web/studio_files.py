@@ -10,6 +10,8 @@ from flask import Blueprint, Response, request, send_file, url_for
 from werkzeug.wrappers import Response as BaseResponse
 
 from labeler.errors import NotFound
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from labeler.models.studio import HeadTurn
 from labeler.studio.archive import stream_zip
 from labeler.studio.files import result_folder
@@ -23,7 +25,7 @@ from labeler.web.studio_access import find_turn
 bp = Blueprint("studio_files", __name__, url_prefix="/studio")
 # A page of another origin could not show the report either: its script and styles stand in it.
 ONLY_DOWNLOADED = frozenset({"report.html", "report.json"})
-GONE = "The files of this result are gone. They were removed from the disk."
+GONE = mark("The files of this result are gone. They were removed from the disk.")
 
 
 @bp.get("/<id:turn_id>/files/<result_file>")
@@ -78,7 +80,7 @@ def archive(turn_id: int) -> BaseResponse:
         turn = find_turn(session, turn_id)
     folder = folder_of(turn)
     if not known_files(folder):
-        raise NotFound(GONE)
+        raise NotFound(_(GONE))
     name = download_name(turn.name, "turned", "zip", "head")
     response = Response(stream_zip(folder, name.removesuffix(".zip")), mimetype="application/zip")
     response.headers.set("Content-Disposition", "attachment", filename=name)
@@ -92,7 +94,7 @@ def folder_of(turn: HeadTurn) -> Path:
         NotFound: the turn has no result.
     """
     if turn.finished_at is None:
-        raise NotFound("This head has not been turned yet.")
+        raise NotFound(_("This head has not been turned yet."))
     return result_folder(settings().home, turn)
 
 
@@ -100,7 +102,7 @@ def load_result(folder: Path) -> TurnResult:
     """Return the result in a folder; raises `NotFound` if its files are gone or damaged."""
     result = read_result(folder)
     if result is None:
-        raise NotFound(GONE)
+        raise NotFound(_(GONE))
     return result
 
 
@@ -135,7 +137,7 @@ def send_path(path: Path, download: str | None = None) -> BaseResponse:
             path, mime, as_attachment=download is not None, download_name=download, conditional=True
         )
     except OSError:
-        raise NotFound(GONE) from None
+        raise NotFound(_(GONE)) from None
 
 
 def _send(picture: Path | bytes) -> BaseResponse:

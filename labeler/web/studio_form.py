@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from flask import request
 
 from labeler.errors import InvalidInput
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, pgettext
 from labeler.models.studio import MAX_TURN_NAME, HeadTurn
 from labeler.rules.validation import RuleError, read_whole
-from labeler.studio.choices import ANGLES, LIGHTS, WAYS, TurnChoices, choices_of, read_angles
+from labeler.studio.choices import ANGLES, WAYS, TurnChoices, choices_of, read_angles
 from labeler.web.campaign_forms import Fault
 from rotation.clusters.selection import DEFAULT_ATTRIBUTES
 
@@ -19,22 +21,22 @@ OWN = "own"  # angles of one's own
 YES = "yes"
 MAX_TEXT = 500
 LABELS = {
-    "name": "Name",
-    "source": "File name or number",
-    "upload": "Picture of your own",
-    "light": "Light",
-    "yaw": "Yaw of the source",
-    "filter": "Pictures to learn from",
-    "attributes": "Attributes",
-    "angles": "Angles",
-    "own_angles": "Own angles",
-    "way": "Way of turning",
-    "size": "Size",
-    "subset": "Images",
-    "min_percent": "Lowest probability of a label, in percent",
-    "min_cluster": "Fewest pictures at each angle",
-    "max_cluster": "Most pictures at each angle",
-    "seed": "Seed",
+    "name": mark("Name"),
+    "source": mark("File name or number"),
+    "upload": mark("Picture of your own"),
+    "light": mark("Light"),
+    "yaw": mark("Yaw of the source"),
+    "filter": mark("Pictures to learn from"),
+    "attributes": mark("Attributes"),
+    "angles": mark("Angles"),
+    "own_angles": mark("Own angles"),
+    "way": mark("Way of turning"),
+    "size": mark("Size"),
+    "subset": mark("Images"),
+    "min_percent": mark("Lowest probability of a label, in percent"),
+    "min_cluster": mark("Fewest pictures at each angle"),
+    "max_cluster": mark("Most pictures at each angle"),
+    "seed": mark("Seed"),
 }
 TEXTS = tuple(name for name in LABELS if name not in ("upload", "attributes", "subset"))
 TICKS = ("proposals", "colours", "similar", "keep")
@@ -73,7 +75,7 @@ class StudioForm:
     def faults(self) -> Sequence[Fault]:
         """What has to be corrected, in the order of the fields."""
         return [
-            Fault(name, label, self.problems[name])
+            Fault(name, _(label), self.problems[name])
             for name, label in LABELS.items()
             if name in self.problems
         ]
@@ -107,7 +109,7 @@ def sent_form() -> StudioForm:
     """
     given = request.form
     if any("\0" in value for _, value in given.items(multi=True)):
-        raise InvalidInput("A NUL character is not allowed in the form.")
+        raise InvalidInput(_("A NUL character is not allowed in the form."))
     values = {name: given.get(name, "").strip()[:MAX_TEXT] for name in (*TEXTS, *TICKS)}
     return StudioForm(values, [one[:100] for one in given.getlist("attributes")])
 
@@ -118,7 +120,7 @@ def parse_choices(form: StudioForm) -> TurnChoices | None:
     numbers |= {"seed": _whole(form, "seed"), "size": _whole(form, "size")}
     angles, yaw_deg = _angles(form), _yaw(form)
     if form.get("filter") not in ("light", "any"):
-        form.problems["filter"] = "Choose one of the two."
+        form.problems["filter"] = _("Choose one of the two.")
     if form.problems:
         return None
     try:
@@ -143,7 +145,7 @@ def parse_choices(form: StudioForm) -> TurnChoices | None:
 def check_sizes(form: StudioForm, choices: TurnChoices) -> None:
     """Note a problem if the bounds of a cluster exclude each other."""
     if choices.min_cluster > choices.max_cluster:
-        form.problems["max_cluster"] = "It must not be smaller than the fewest pictures."
+        form.problems["max_cluster"] = _("It must not be smaller than the fewest pictures.")
 
 
 def _of_choices(chosen: TurnChoices) -> StudioForm:
@@ -173,14 +175,14 @@ def _of_choices(chosen: TurnChoices) -> StudioForm:
 def _whole(form: StudioForm, name: str) -> int:
     number = read_whole(form.get(name))
     if number is None:
-        form.problems[name] = "Enter a whole number."
+        form.problems[name] = _("Enter a whole number.")
     return number or 0
 
 
 def _angles(form: StudioForm) -> tuple[float, ...]:
     chosen = form.get("angles")
     if chosen != OWN and chosen not in ANGLES:
-        form.problems["angles"] = "Choose one of the list."
+        form.problems["angles"] = _("Choose one of the list.")
         return ()
     try:
         return read_angles(ANGLES.get(chosen, form.get("own_angles")))
@@ -194,19 +196,23 @@ def _yaw(form: StudioForm) -> float | None:
     if not text:
         return None
     if not _NUMBER.fullmatch(text):
-        form.problems["yaw"] = "Enter degrees from -90 to 90, or leave it empty."
+        form.problems["yaw"] = _("Enter degrees from -90 to 90, or leave it empty.")
         return None
     return float(text)
 
 
 def light_choices() -> Mapping[str, str]:
     """The lights that a person can say, and how they are called."""
-    return {name: f"from the {name}" for name in LIGHTS[1:]}
+    return {
+        "left": pgettext("light", "from the left"),
+        "center": pgettext("light", "from the center"),
+        "right": pgettext("light", "from the right"),
+    }
 
 
 def way_choices() -> Mapping[str, str]:
     """The ways of turning, with what they do."""
-    return WAYS
+    return {name: _(words) for name, words in WAYS.items()}
 
 
 MAX_NAME = MAX_TURN_NAME

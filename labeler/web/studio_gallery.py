@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from labeler.errors import InvalidInput, NotFound
+from labeler.languages.texts import gettext as _
 from labeler.models.jobs import Job
 from labeler.models.studio import HeadTurn
 from labeler.rules.validation import read_whole
@@ -25,7 +26,7 @@ from labeler.web.studio_settings import (
     in_one_line,
 )
 from labeler.web.studio_views import TurnerView, TurnView, load_turner, new_turn_address, view_turn
-from labeler.web.studio_words import TURNED, state_of
+from labeler.web.studio_words import TURNED, name_state, state_of
 
 bp = Blueprint("studio_gallery", __name__, url_prefix="/studio")
 CHOSEN = 2  # results that a comparison has
@@ -33,10 +34,14 @@ CHOSEN = 2  # results that a comparison has
 
 @dataclass(frozen=True, slots=True)
 class GalleryRow:
-    """A turned head of the gallery. `thumbnail`: the address of a frame, "" without a result."""
+    """A turned head of the gallery, with its state as a code and as a word.
+
+    `thumbnail`: the address of a frame, "" without a result.
+    """
 
     turn: TurnView
     state: str
+    word: str
     settings: str
     thumbnail: str
 
@@ -105,7 +110,7 @@ def compare() -> tuple[str, int] | Response:
 def _two(given: Sequence[str]) -> tuple[int, int]:
     numbers = [one for one in dict.fromkeys(map(read_whole, given)) if one is not None]
     if len(numbers) != CHOSEN:
-        raise InvalidInput("Tick exactly two turned heads to compare them.")
+        raise InvalidInput(_("Tick exactly two turned heads to compare them."))
     return numbers[0], numbers[1]
 
 
@@ -132,7 +137,9 @@ def _rows(session: Session, turns: Sequence[HeadTurn]) -> list[GalleryRow]:
         view = view_turn(session, turn)
         state = state_of(turn, states.get(turn.job_id or 0, ""))
         thumbnail = address_of(turn, "thumbnail") if state == TURNED else ""
-        rows.append(GalleryRow(view, state, in_one_line(view.settings), thumbnail))
+        rows.append(
+            GalleryRow(view, state, name_state(state), in_one_line(view.settings), thumbnail)
+        )
     return rows
 
 
@@ -148,8 +155,10 @@ def _comparison(session: Session, first: int, second: int) -> ComparisonPage:
 
 def _side(session: Session, turn: HeadTurn) -> Side:
     if turn.finished_at is None:
-        raise NotFound(f"{turn.name!r} has not been turned yet, so it cannot be compared.")
+        raise NotFound(
+            _("%(name)r has not been turned yet, so it cannot be compared.", name=turn.name)
+        )
     loaded = load_turner(turn)
     if loaded is None:
-        raise NotFound(f"{turn.name!r} cannot be compared. {GONE}")
+        raise NotFound(_("%(name)r cannot be compared. %(why)s", name=turn.name, why=_(GONE)))
     return Side(view_turn(session, turn), loaded[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from flask import Blueprint, current_app, redirect, request, url_for
@@ -11,21 +11,25 @@ from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from labeler.campaigns.service import list_campaigns
-from labeler.errors import Forbidden, InvalidInput, NotFound, SidelightError
+from labeler.errors import InvalidInput, NotFound, SidelightError
 from labeler.jobs import kinds, queue
 from labeler.jobs.turning import count_open, order_turn
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
 from labeler.models.campaigns import Campaign
 from labeler.models.images import MAX_FILENAME, Image
 from labeler.studio import files
 from labeler.studio.choices import AUTO, SIZES, TurnChoices
 from labeler.studio.preview import ClusterPreview, PreviewSource, load_source, preview_clusters
 from labeler.studio.sources import check_upload, find_source
-from labeler.studio.turns import NewTurn, get_turn, may_use_studio
+from labeler.studio.turns import NewTurn, get_turn
 from labeler.web import access, confirmation, current_campaign, request_fields
 from labeler.web.campaign_forms import Choice
 from labeler.web.context import Account, Page, account, actor, db, manages, render, settings
-from labeler.web.formatting import format_percent
+from labeler.web.formatting import answer_word, format_percent
 from labeler.web.images import image_address
+from labeler.web.stored_problems import file_problem
+from labeler.web.studio_access import viewer
 from labeler.web.studio_form import (
     MAX_NAME,
     StudioForm,
@@ -45,6 +49,7 @@ bp = Blueprint("studio_new", __name__, url_prefix="/studio")
 ROOM = (267, 327)  # for the source, in pixels: one and a half times CelebA
 # Of a turn of seven frames on two free processors: 8.4 minutes of processor time, and 0.9.
 FIRST_MINUTES, NEXT_MINUTES = 5, 1
+MARGIN = 20  # characters that the usual name of a turn adds, in any language
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +102,8 @@ class NewTurnPage(Page):
     most: int
     back: str
     problem: str = ""
-    lights: Sequence[tuple[str, str]] = tuple(light_choices().items())
-    ways: Sequence[tuple[str, str]] = tuple(way_choices().items())
+    lights: Sequence[tuple[str, str]] = field(default_factory=lambda: [*light_choices().items()])
+    ways: Sequence[tuple[str, str]] = field(default_factory=lambda: [*way_choices().items()])
     sizes: Sequence[int] = SIZES
     max_name: int = MAX_NAME
     minutes: tuple[int, int] = (FIRST_MINUTES, NEXT_MINUTES)
@@ -118,7 +123,7 @@ class PreviewPart(Page):
 @access.signed_in
 def new_turn() -> tuple[str, int]:
     """The form that turns a head; `image=NUMBER` or `turn=NUMBER` fill it."""
-    me = _viewer()
+    me = viewer()
     image_id, turn_id = request_fields.row_number("image"), request_fields.row_number("turn")
     with db().read() as session:
         form = form_of_turn(get_turn(session, turn_id, me)) if turn_id else empty_form()
@@ -133,7 +138,7 @@ def new_turn() -> tuple[str, int]:
 @request_fields.accepts_uploads
 def preview() -> tuple[str, int]:
     """The clusters that a form would use."""
-    _viewer()
+    viewer()
     form = sent_form()
     with db().read() as session:
         campaign = _campaign(session)
@@ -147,7 +152,7 @@ def preview() -> tuple[str, int]:
 @request_fields.accepts_uploads
 def create_turn() -> tuple[str, int] | Response:
     """Turn a head, or change one choice of the form and show it again."""
-    me = _viewer()
+    me = viewer()
     form = sent_form()
     if _change(form):
         with db().read() as session:
@@ -158,23 +163,8 @@ def create_turn() -> tuple[str, int] | Response:
         problem = "" if form.problems else error.message
         with db().read() as session:
             return render(_page(session, form, problem), error.status)
-    confirmation.tell("The head is waiting to be turned.")
+    confirmation.tell(_("The head is waiting to be turned."))
     return redirect(_turn_address(turn_id), 303)
-
-
-def _viewer() -> Account:
-    """Return who asks.
-
-    Raises:
-        Forbidden: the studio is not open to this person.
-    """
-    me = account()
-    if not may_use_studio(me, settings()):
-        raise Forbidden(
-            "The studio is not open to annotators on this site. "
-            "Ask the person who runs the labelling."
-        )
-    return me
 
 
 def _turn_address(turn_id: int) -> str:
@@ -207,14 +197,15 @@ def _order(form: StudioForm, me: Account) -> int:
         source = _find(session, campaign, form) if data is None else None
         subset_id = _subset(session, campaign, form)
         if data is None and source is None and "source" not in form.problems:
-            form.problems["source"] = "Choose a picture of the data set, or one of your own."
+            form.problems["source"] = _("Choose a picture of the data set, or one of your own.")
         if choices is not None:
             _check_light(session, campaign, source, form, choices)
     if form.problems or choices is None:
-        raise InvalidInput("The form needs corrections.")
+        raise InvalidInput(_("The form needs corrections."))
     shown = source.filename if source else name
     wanted = NewTurn(
-        form.get("name") or f"{PurePosixPath(shown).stem[: MAX_NAME - 7]} turned",
+        form.get("name")
+        or _("%(name)s turned", name=PurePosixPath(shown).stem[: MAX_NAME - MARGIN]),
         shown,
         _known_attributes(choices, source is not None),
         campaign.dataset_id,
@@ -224,6 +215,10 @@ def _order(form: StudioForm, me: Account) -> int:
         form.is_on("keep") and data is not None,
     )
     return order_turn(db(), settings(), wanted, me.id, actor(), _keep(name, data))
+
+
+def _usual_name(source: str) -> str:
+    return _("%(name)s turned", name=PurePosixPath(source).stem[: MAX_NAME - MARGIN])
 
 
 def _known_attributes(choices: TurnChoices, is_image: bool) -> dict[str, object]:
@@ -244,7 +239,7 @@ def _uploaded(form: StudioForm) -> tuple[str, bytes | None]:
         return "", None
     name = file.filename.replace("\\", "/").rpartition("/")[2].replace("\0", "")[-MAX_FILENAME:]
     if form.get("source"):
-        form.problems["upload"] = "Empty the field of the file name, or choose no picture here."
+        form.problems["upload"] = _("Empty the field of the file name, or choose no picture here.")
         return name, b""
     try:
         return name, check_upload(file.stream.read(), name)
@@ -263,12 +258,12 @@ def _check_light(
     """Note a problem if nothing tells the light, or the yaw, of the source."""
     known = load_source(session, campaign, source) if source is not None else PreviewSource()
     if choices.light_filter and choices.light == AUTO and not known.label:
-        form.problems["light"] = (
+        form.problems["light"] = _(
             "Say where its light comes from: the picture has no label. Or use pictures of any "
             "light."
         )
     if source is not None and choices.yaw_deg is None and source.yaw_deg is None:
-        form.problems["yaw"] = "Enter how far the head is turned: its yaw is not known."
+        form.problems["yaw"] = _("Enter how far the head is turned: its yaw is not known.")
 
 
 def _subset(session: Session, campaign: Campaign, form: StudioForm) -> int | None:
@@ -279,7 +274,7 @@ def _subset(session: Session, campaign: Campaign, form: StudioForm) -> int | Non
         return None
     allowed = {one.value for one in subset_choices(session, campaign.dataset_id)}
     if number is not None and str(number) not in allowed:
-        form.problems["subset"] = "This subset does not exist any more. Choose another one."
+        form.problems["subset"] = _("This subset does not exist any more. Choose another one.")
         return None
     return number
 
@@ -287,7 +282,7 @@ def _subset(session: Session, campaign: Campaign, form: StudioForm) -> int | Non
 def _campaign(session: Session) -> Campaign:
     found = current_campaign.campaign(session)
     if found.deleted_at is not None or not (manages() or found.active):
-        raise NotFound(current_campaign.NO_CAMPAIGN)
+        raise NotFound(_(current_campaign.NO_CAMPAIGN))
     return found
 
 
@@ -296,10 +291,18 @@ def _find(session: Session, campaign: Campaign, form: StudioForm) -> Image | Non
     if not form.get("source"):
         return None
     try:
-        return find_source(session, campaign.dataset_id, form.get("source"))
+        found = find_source(session, campaign.dataset_id, form.get("source"))
     except SidelightError as error:
         form.problems["source"] = error.message
         return None
+    if found.status != "broken":
+        return found
+    form.problems["source"] = _(
+        "%(name)s cannot be turned: %(problem)s",
+        name=found.filename,
+        problem=file_problem(found.problem, found.filename),
+    )
+    return None
 
 
 def _page(
@@ -336,16 +339,24 @@ def _campaign_choices(session: Session, chosen: Campaign) -> list[Choice]:
 def _source_view(session: Session, campaign: Campaign, source: Image) -> SourceView:
     known = load_source(session, campaign, source)
     size = scaled_size(source.width or 0, source.height or 0, ROOM)
-    sure = f", {format_percent(known.probability)} sure" if known.probability is not None else ""
     return SourceView(
         source.id,
         source.filename,
         image_address(source.id, source.sha256) if source.status != "broken" else "",
         *size,
         bool(known.label),
-        f"{known.label}{sure}" if known.label and manages() else "",
-        "" if source.yaw_deg is None else f"{source.yaw_deg:.0f}°".replace("-", "−"),
+        _light_words(known) if manages() else "",
+        "" if source.yaw_deg is None else f"{write_number(source.yaw_deg)}°",
     )
+
+
+def _light_words(known: PreviewSource) -> str:
+    if not known.label:
+        return ""
+    word = answer_word(known.label)
+    if known.probability is None:
+        return word
+    return _("%(label)s, %(share)s sure", label=word, share=format_percent(known.probability))
 
 
 def _preview(
@@ -354,7 +365,7 @@ def _preview(
     """Count the clusters of a form. Its problems stay those of the form that was sent."""
     choices = parse_choices(StudioForm(form.values, form.attributes))
     if choices is None:
-        return PreviewView(None, problem="Correct the form to see the pictures at each angle.")
+        return PreviewView(None, problem=_("Correct the form to see the pictures at each angle."))
     known = load_source(session, campaign, source) if source is not None else PreviewSource()
     try:
         subset_id = request_fields.optional_row("subset")

@@ -9,6 +9,8 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from labeler.accounts.invites import is_local
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from labeler.models.base import utc_now
 from labeler.models.studio import MAX_TURN_NAME, HeadTurn
 from labeler.studio.files import result_folder, source_file
@@ -18,6 +20,7 @@ from labeler.web.campaign_forms import Choice
 from labeler.web.context import Page, account, settings
 from labeler.web.formatting import format_bytes
 from labeler.web.jobs import JobRow, find_job_row
+from labeler.web.studio_engine import tell_engine
 from labeler.web.studio_files import address_of
 from labeler.web.studio_shares import take_new_link
 from labeler.web.studio_views import (
@@ -27,16 +30,22 @@ from labeler.web.studio_views import (
     new_turn_address,
     view_turn,
 )
-from labeler.web.studio_words import name_angle, name_measured_angle, state_of
+from labeler.web.studio_words import name_angle, name_measured_angle, state_of, write_degrees
 
 OTHERS = 50  # results that can be chosen to compare with
 DOWNLOADS = {
-    STRIP: "Strip (PNG)",
-    "turn.gif": "Animation (GIF)",
-    "turn.webp": "Animation (WebP)",
-    "turn.mp4": "Video (MP4)",
-    "report.html": "Report (HTML)",
-    REPORT: "Report (JSON)",
+    STRIP: mark("Strip (PNG)"),
+    "turn.gif": mark("Animation (GIF)"),
+    "turn.webp": mark("Animation (WebP)"),
+    "turn.mp4": mark("Video (MP4)"),
+    "report.html": mark("Report (HTML)"),
+    REPORT: mark("Report (JSON)"),
+}
+
+LIGHT = {
+    "left": mark("light from the left"),
+    "center": mark("light from the front"),
+    "right": mark("light from the right"),
 }
 
 
@@ -169,14 +178,13 @@ def has_source(turn: HeadTurn) -> bool:
 
 
 def _view_result(turn: HeadTurn, result: TurnResult, turner: TurnerView) -> ResultView:
-    light = f"light from the {result.light}" if result.light != "center" else "light from the front"
     return ResultView(
         turner,
         address_of(turn, "file", result_file=STRIP),
         turner.strip_size,
         list(_cluster_rows(turn, result)),
-        [*([light] if result.light else []), *result.attributes],
-        result.given_up,
+        [*([_(LIGHT[result.light])] if result.light else []), *result.attributes],
+        [tell_engine(one) for one in result.given_up],
         result.fallback,
         list(_downloads(turn, result)),
     )
@@ -188,7 +196,7 @@ def _cluster_rows(turn: HeadTurn, result: TurnResult) -> Iterator[ClusterRow]:
             name_angle(one.angle_deg),
             one.images,
             name_measured_angle(one.mean_yaw_deg),
-            f"{one.half_width_deg:g}°",
+            write_degrees(one.half_width_deg),
             address_of(turn, "mean", number=number) if MEANS in result.files else "",
         )
 
@@ -198,8 +206,10 @@ def _downloads(turn: HeadTurn, result: TurnResult) -> Iterator[Download]:
     for name, text in DOWNLOADS.items():
         if name in result.files:
             size = format_bytes((folder / name).stat().st_size)
-            yield Download(text, address_of(turn, "file", result_file=name, download="yes"), size)
-    yield Download("All files (ZIP)", address_of(turn, "archive"), "")
+            yield Download(
+                _(text), address_of(turn, "file", result_file=name, download="yes"), size
+            )
+    yield Download(_("All files (ZIP)"), address_of(turn, "archive"), "")
 
 
 def _others(session: Session, turn: HeadTurn) -> list[Choice]:

@@ -8,13 +8,14 @@ from werkzeug.wrappers import Response
 
 from labeler.errors import Conflict, InvalidInput
 from labeler.jobs import queue
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import ngettext
 from labeler.models.jobs import Job
 from labeler.models.studio import HeadTurn
 from labeler.studio.changes import delete_turn, rename_turn
 from labeler.studio.files import remove_files
 from labeler.web import access, confirmation, request_fields
 from labeler.web.context import account, actor, db, render, settings
-from labeler.web.formatting import count_words
 from labeler.web.studio_access import find_turn
 from labeler.web.studio_result_page import has_source, result_page, waiting_page
 
@@ -45,7 +46,7 @@ def rename(turn_id: int) -> tuple[str, int] | Response:
             turn = find_turn(session, turn_id)
             make = waiting_page if turn.finished_at is None else result_page
             return render(make(session, turn, new_name=name, problem=error.message), error.status)
-    flash("The turned head has another name now.", "success")
+    flash(_("The turned head has another name now."), "success")
     return _to(turn_id)
 
 
@@ -61,7 +62,7 @@ def delete(turn_id: int) -> tuple[str, int] | Response:
         _cancel_open_job(session, turn)
         delete_turn(session, turn, actor())
     remove_files(settings().home, turn_id)
-    flash("The turned head and its files have been deleted.", "success")
+    flash(_("The turned head and its files have been deleted."), "success")
     return redirect(url_for("studio_gallery.gallery"), 303)
 
 
@@ -72,9 +73,9 @@ def cancel(turn_id: int) -> Response:
     with db().write() as session:
         turn = find_turn(session, turn_id)
         if turn.job_id is None or turn.finished_at is not None:
-            raise Conflict("Nothing is being turned here, so there is nothing to cancel.")
+            raise Conflict(_("Nothing is being turned here, so there is nothing to cancel."))
         queue.cancel(session, turn.job_id, account().username, actor())
-    flash("The turn has been cancelled. A running job ends within a minute.", "success")
+    flash(_("The turn has been cancelled. A running job ends within a minute."), "success")
     return _to(turn_id)
 
 
@@ -85,11 +86,11 @@ def retry(turn_id: int) -> Response:
     with db().write() as session:
         turn = find_turn(session, turn_id)
         if turn.job_id is None or turn.finished_at is not None:
-            raise Conflict("This head is turned already. Turn it anew to change something.")
+            raise Conflict(_("This head is turned already. Turn it anew to change something."))
         if not has_source(turn):
-            raise Conflict("The picture was not kept. Upload it again to turn its head.")
+            raise Conflict(_("The picture was not kept. Upload it again to turn its head."))
         queue.retry(session, turn.job_id, actor())
-    flash("The turn is queued again.", "success")
+    flash(_("The turn is queued again."), "success")
     return _to(turn_id)
 
 
@@ -101,16 +102,24 @@ def _cancel_open_job(session: Session, turn: HeadTurn) -> None:
 
 
 def _ask_deleting(turn: HeadTurn) -> tuple[str, int]:
-    frames = len((turn.summary or {}).get("frames", ()))
-    what = count_words(frames, "frame") if frames else "frames"
-    effects = [f"Its {what}, its strip and its report are removed from the disk."]
-    if turn.finished_at is None:
-        effects = ["It is not turned any more."]
+    effects = [_("It is not turned any more.") if turn.finished_at is None else _removed(turn)]
     if turn.share_hash is not None:
-        effects.append("The link that shows its strip no longer works.")
-    effects.append("This cannot be undone. Images, labels and other turned heads stay.")
+        effects.append(_("The link that shows its strip no longer works."))
+    effects.append(_("This cannot be undone. Images, labels and other turned heads stay."))
     back = url_for("studio_results.show", turn_id=turn.id)
-    return confirmation.ask(f"Delete {turn.name!r}?", effects, "Delete it", back)
+    question = _("Delete %(name)r?", name=turn.name)
+    return confirmation.ask(question, effects, _("Delete it"), back)
+
+
+def _removed(turn: HeadTurn) -> str:
+    frames = len((turn.summary or {}).get("frames", ()))
+    if not frames:
+        return _("Its frames, its strip and its report are removed from the disk.")
+    return ngettext(
+        "Its %(num)s frame, its strip and its report are removed from the disk.",
+        "Its %(num)s frames, its strip and its report are removed from the disk.",
+        frames,
+    )
 
 
 def _to(turn_id: int) -> Response:

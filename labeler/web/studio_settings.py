@@ -9,24 +9,29 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, pgettext
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
 from labeler.models.studio import HeadTurn
 from labeler.models.subsets import Subset
-from labeler.web.studio_words import name_angle
+from labeler.web.formatting import answer_word
+from labeler.web.studio_words import name_angle, write_degrees
 
-LIGHT, ATTRIBUTES, ANGLES, WAY = "Light filter", "Attributes", "Angles", "Way of turning"
+LIGHT, ATTRIBUTES = mark("Light filter"), mark("Attributes")
+ANGLES, WAY = mark("Angles"), mark("Way of turning")
 IN_ONE_LINE = (LIGHT, ATTRIBUTES, ANGLES, WAY)
 AUTO = "auto"
-WAYS = {AUTO: "the one that suits the pictures", "closed-loop": "closed loop"}
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A setting and its value, in words."""
+    """A setting and its value, in words. `matters`: it is named in lists of turned heads, too."""
 
     title: str
     value: str
+    matters: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +50,13 @@ class ComparedSetting:
 def describe_settings(session: Session, turn: HeadTurn) -> list[Setting]:
     """Return what was chosen for a turn, in words."""
     pairs = [
-        ("Source", turn.source_name),
-        ("Data set", _name(session, Dataset, turn.dataset_id)),
-        ("Labels of", _name(session, Campaign, turn.campaign_id)),
-        ("Images", _name(session, Subset, turn.subset_id) or "all of the data set"),
+        (mark("Source"), turn.source_name),
+        (mark("Data set"), _name(session, Dataset, turn.dataset_id)),
+        (mark("Labels of"), _name(session, Campaign, turn.campaign_id)),
+        (mark("Images"), _name(session, Subset, turn.subset_id) or _("all of the data set")),
         *_describe_choices(turn.settings),
     ]
-    return [Setting(title, value) for title, value in pairs if value]
+    return [Setting(_(title), value, title in IN_ONE_LINE) for title, value in pairs if value]
 
 
 def compare_settings(one: Sequence[Setting], other: Sequence[Setting]) -> list[ComparedSetting]:
@@ -67,9 +72,7 @@ def compare_settings(one: Sequence[Setting], other: Sequence[Setting]) -> list[C
 
 def in_one_line(settings: Sequence[Setting]) -> str:
     """Write the settings that matter most, for a list of turned heads."""
-    return "; ".join(
-        f"{one.title.lower()}: {one.value}" for one in settings if one.title in IN_ONE_LINE
-    )
+    return "; ".join(f"{one.title}: {one.value}" for one in settings if one.matters)
 
 
 def _name(session: Session, table: type[Any], number: int | None) -> str:
@@ -81,31 +84,65 @@ def _describe_choices(chosen: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Write the values of `TurnChoices.as_dict`. An older version may lack some of them."""
     given = chosen.get
     if "light_filter" in chosen:
-        named = "" if given("light", AUTO) == AUTO else f", light: {chosen['light']}"
-        yield LIGHT, f"on{named}" if chosen["light_filter"] else "off"
+        yield LIGHT, _filter_words(chosen)
     if given("yaw_deg") is not None:
-        yield "Yaw of the source", name_angle(chosen["yaw_deg"])
+        yield mark("Yaw of the source"), name_angle(chosen["yaw_deg"])
     if "attributes" in chosen:
-        yield ATTRIBUTES, ", ".join(chosen["attributes"]) or "none"
+        yield ATTRIBUTES, ", ".join(chosen["attributes"]) or pgettext("attributes", "none")
     if given("angles_deg"):
         yield ANGLES, write_angles(chosen["angles_deg"])
     if "way" in chosen:
-        yield WAY, WAYS.get(chosen["way"], chosen["way"])
-    yield "Size", f"{chosen['size']} pixels" if given("size") else ""
+        yield WAY, _way_words(chosen["way"])
+    yield mark("Size"), _("%(size)s pixels", size=chosen["size"]) if given("size") else ""
     if "with_proposals" in chosen:
-        least = f", at least {chosen['min_percent']} % sure" if given("min_percent") else ""
-        yield "Labels", ("votes and the model" if chosen["with_proposals"] else "votes") + least
+        yield mark("Labels"), _label_words(chosen)
     if given("min_cluster") and given("max_cluster"):
-        yield "Cluster size", f"{chosen['min_cluster']} to {chosen['max_cluster']} images"
-    yield "Colours", "those of the source" if given("match_colours") else ""
-    yield "Members like the source", "count more" if given("similar") else ""
-    yield "Seed", str(chosen["seed"]) if given("seed") else ""
+        low, high = write_number(chosen["min_cluster"]), write_number(chosen["max_cluster"])
+        yield mark("Cluster size"), _("%(low)s to %(high)s images", low=low, high=high)
+    yield mark("Colours"), _("those of the source") if given("match_colours") else ""
+    yield mark("Members like the source"), _("count more") if given("similar") else ""
+    yield mark("Seed"), str(chosen["seed"]) if given("seed") else ""
+
+
+def _filter_words(chosen: Mapping[str, Any]) -> str:
+    light = chosen.get("light", AUTO)
+    if not chosen["light_filter"]:
+        return pgettext("light filter", "off")
+    if light == AUTO:
+        return pgettext("light filter", "on")
+    return _("on, light: %(light)s", light=answer_word(light))
+
+
+def _way_words(way: str) -> str:
+    known = {
+        AUTO: _("the one that suits the pictures"),
+        "geometry": pgettext("way of turning", "geometry"),
+        "flow": pgettext("way of turning", "flow"),
+        "line": pgettext("way of turning", "line"),
+        "closed-loop": pgettext("way of turning", "closed loop"),
+    }
+    return known.get(way, way)
+
+
+def _label_words(chosen: Mapping[str, Any]) -> str:
+    share = chosen.get("min_percent")
+    if chosen["with_proposals"] and share:
+        return _("votes and the model, at least %(share)s %% sure", share=share)
+    if chosen["with_proposals"]:
+        return _("votes and the model")
+    if share:
+        return _("votes, at least %(share)s %% sure", share=share)
+    return pgettext("labels", "votes")
 
 
 def write_angles(yaws_deg: Sequence[float]) -> str:
     """Write angles: `30° left to 30° right in steps of 10°`, or each of them."""
     steps = {round(after - before, 3) for before, after in pairwise(yaws_deg)}
     if len(yaws_deg) > 2 and len(steps) == 1:
-        ends = f"{name_angle(yaws_deg[0])} to {name_angle(yaws_deg[-1])}"
-        return f"{ends} in steps of {abs(steps.pop()):g}°"
+        return _(
+            "%(first)s to %(last)s in steps of %(step)s",
+            first=name_angle(yaws_deg[0]),
+            last=name_angle(yaws_deg[-1]),
+            step=write_degrees(abs(steps.pop())),
+        )
     return ", ".join(map(name_angle, yaws_deg))

@@ -10,6 +10,7 @@ from flask import session as session_cookie
 from werkzeug.wrappers import Response
 
 from labeler.errors import NotFound
+from labeler.languages.texts import gettext as _
 from labeler.models.studio import HeadTurn
 from labeler.studio.files import result_folder
 from labeler.studio.pictures import measure_pictures
@@ -65,7 +66,7 @@ def revoke(turn_id: int) -> tuple[str, int] | Response:
                 return _ask_revoking(turn)
     with db().write() as session:
         revoke_link(session, find_turn(session, turn_id), actor())
-    flash("The link works no longer.", "success")
+    flash(_("The link works no longer."), "success")
     return _back(turn_id)
 
 
@@ -76,10 +77,11 @@ def shared(token: str) -> Response:
     turn, folder, result = _find(token)
     sizes = measure_pictures(folder, result)
     if sizes is None:
-        raise NotFound("The pictures of this link are no longer there.")
+        raise NotFound(_("The pictures of this link are no longer there."))
     strip = url_for("studio_shares.shared_strip", token=token)
     angles = ", ".join(name_angle(frame.yaw_deg) for frame in result.frames)
-    page = SharedPage(turn.name, strip, *sizes.strip, f"The source, then the head at {angles}.")
+    description = _("The source, then the head at %(angles)s.", angles=angles)
+    page = SharedPage(turn.name, strip, *sizes.strip, description)
     return _make_private(make_response(render(page)))
 
 
@@ -87,7 +89,7 @@ def shared(token: str) -> Response:
 @access.public
 def shared_strip(token: str) -> Response:
     """The picture of the strip, for those who have the link."""
-    _, folder, _ = _find(token)
+    folder = _find(token)[1]
     return _make_private(send_path(find_file(folder, STRIP)))
 
 
@@ -106,7 +108,7 @@ def _find(token: str) -> tuple[HeadTurn, Path, TurnResult]:
     folder = result_folder(settings().home, turn)
     result = read_result(folder)
     if result is None:
-        raise NotFound("The pictures of this link are no longer there.")
+        raise NotFound(_("The pictures of this link are no longer there."))
     return turn, folder, result
 
 
@@ -120,11 +122,12 @@ def _make_private(response: Response) -> Response:
 
 def _ask_revoking(turn: HeadTurn) -> tuple[str, int]:
     effects = [
-        "Who opens the link no longer sees the strip.",
-        "The link cannot be restored. You can create another one.",
+        _("Who opens the link no longer sees the strip."),
+        _("The link cannot be restored. You can create another one."),
     ]
     back = url_for("studio_results.show", turn_id=turn.id)
-    return confirmation.ask(f"Revoke the link to {turn.name!r}?", effects, "Revoke the link", back)
+    question = _("Revoke the link to %(name)r?", name=turn.name)
+    return confirmation.ask(question, effects, _("Revoke the link"), back)
 
 
 def _back(turn_id: int) -> Response:

@@ -9,12 +9,14 @@ from datetime import datetime
 from flask import current_app, url_for
 from sqlalchemy.orm import Session
 
+from labeler.languages.texts import gettext as _
 from labeler.models.studio import HeadTurn
 from labeler.studio.files import result_folder
 from labeler.studio.pictures import SOURCE, measure_pictures
 from labeler.studio.results import TurnResult, read_result
 from labeler.web.context import manages, settings
 from labeler.web.person_name import PersonName, name_person
+from labeler.web.studio_engine import tell_engine
 from labeler.web.studio_files import address_of
 from labeler.web.studio_settings import Setting, describe_settings
 from labeler.web.studio_words import name_angle, name_measured_angle
@@ -136,5 +138,6 @@ def new_turn_address(turn: HeadTurn | None = None) -> str:
 def _doubt(doubt: str, reached: bool | None) -> str:
     """Say in words what speaks against a frame."""
     if doubt:
-        return doubt[0].upper() + doubt[1:] + "."
-    return "The head does not reach this angle." if reached is False else ""
+        told = tell_engine(doubt)
+        return told[0].upper() + told[1:] + "."
+    return _("The head does not reach this angle.") if reached is False else ""

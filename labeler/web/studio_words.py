@@ -1,7 +1,10 @@
-"""The words of the studio: angles, states and settings, as people read them."""
+"""The words of the studio: angles and states, as people read them."""
 
 from __future__ import annotations
 
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import pgettext
 from labeler.models.studio import HeadTurn
 
 WAITING, TURNING, TURNED, FAILED, CANCELLED = "waiting", "turning", "turned", "failed", "cancelled"
@@ -12,7 +15,14 @@ def name_angle(yaw_deg: float) -> str:
     """Write a yaw as the viewer sees it: `20° left`, `0°`, `12.5° right`."""
     if round(yaw_deg, 1) == 0:
         return "0°"
-    return f"{abs(yaw_deg):g}° {'left' if yaw_deg < 0 else 'right'}"
+    angle = write_degrees(abs(yaw_deg))
+    return _("%(angle)s left", angle=angle) if yaw_deg < 0 else _("%(angle)s right", angle=angle)
+
+
+def write_degrees(angle_deg: float) -> str:
+    """Write an angle with the decimals that it has: `20°`, `12.5°`."""
+    decimals = len(f"{angle_deg:g}".partition(".")[2])
+    return f"{write_number(angle_deg, decimals)}°"
 
 
 def name_measured_angle(yaw_deg: float) -> str:
@@ -21,9 +31,24 @@ def name_measured_angle(yaw_deg: float) -> str:
 
 
 def state_of(turn: HeadTurn, job_state: str) -> str:
-    """Return the state of a turn, in a word.
+    """Return the state of a turn, as a code.
 
     Parameters:
         job_state: of the job that turns it; "" if it is no longer known.
     """
     return TURNED if turn.finished_at is not None else _STATES.get(job_state, FAILED)
+
+
+def name_state(state: str) -> str:
+    """Return the word for a state.
+
+    Parameters:
+        state: that of `state_of`.
+    """
+    return {
+        WAITING: pgettext("turn", "waiting"),
+        TURNING: pgettext("turn", "turning"),
+        TURNED: pgettext("turn", "turned"),
+        FAILED: pgettext("turn", "failed"),
+        CANCELLED: pgettext("turn", "cancelled"),
+    }[state]

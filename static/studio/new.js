@@ -1,6 +1,8 @@
 // The form that turns a head. When a choice changes, the pictures at each angle are counted again.
 // Without this script the button "Count again" does the same.
 
+import { text } from "../layout/texts.js";
+
 const WAIT_MS = 400;
 
 const form = document.getElementById("turn");
@@ -16,9 +18,9 @@ async function count() {
   body.delete("upload"); // the picture itself is not needed for it
   try {
     const answer = await fetch(form.getAttribute("data-preview"), { method: "POST", body, signal });
-    const text = await answer.text();
+    const part = await answer.text();
     if (signal.aborted || !answer.ok) return;
-    const parsed = new DOMParser().parseFromString(text, "text/html");
+    const parsed = new DOMParser().parseFromString(part, "text/html");
     clusters.replaceChildren(...parsed.body.childNodes);
   } catch {
     // Offline, or a newer count follows: the old one stays. The button still works later.
@@ -26,7 +28,7 @@ async function count() {
 }
 
 if (clusters.querySelector("[data-uncounted]")) {
-  clusters.firstElementChild.textContent = "Counting the pictures at each angle …";
+  clusters.firstElementChild.textContent = text("counting");
   count();
 }
 form.addEventListener("input", (event) => {

@@ -47,9 +47,9 @@ def test_the_gallery_shows_states_settings_and_who_made_it(
     assert names(boss) == ["Third", "Second", "First"]
     assert names(boss, "/studio?of=me") == ["Third", "Second"]
     page = unescape(boss.get("/studio").text)
-    for words in ("turning", "failed", "dora", "light filter: off; attributes: none"):
+    for words in ("turning", "failed", "dora", "Light filter: off; Attributes: none"):
         assert words in page, words
-    assert "angles: 10° left, 15° right" in page
+    assert "Angles: 10° left, 15° right" in page
     assert page.count('name="result"') == 1  # only what is turned can be compared
     (thumbnail,) = re.findall(r'<img src="([^"]+)"', page)
     assert boss.get(thumbnail).mimetype == "image/png"

@@ -39,6 +39,7 @@ from labeler.subsets.service import freeze_filter, keep_filter
 from tests.conftest import MakeAnnotator
 from tests.labeler.conftest import Browser, Visit
 from tests.labeler.images.labelled_images import LabelledImages, label_images
+from tests.labeler.studio.turned import add_result, add_turn
 
 # The blueprints whose pages are complete. None: those of all.
 AREAS: frozenset[str] | None = frozenset(
@@ -49,6 +50,11 @@ AREAS: frozenset[str] | None = frozenset(
         "images",
         "mean_faces",
         "proposals",
+        "studio_files",
+        "studio_gallery",
+        "studio_new",
+        "studio_results",
+        "studio_shares",
         "subsets",
     }
 )
@@ -91,10 +97,37 @@ SHOWN = ("aria-label", "title", "placeholder", "alt", "data-label")
 # Commands, and names of files and settings; what base.js writes; a person's own text.
 UNREAD = ("script", "style", "code", "kbd", "time", "textarea", "q")
 VOID = ("input", "meta", "link", "br", "img", "hr", "circle", "line", "path", "rect", "polyline")
+TURNS = 8  # of `add_turns`
+TURN = {
+    "light": "left",
+    "light_filter": True,
+    "yaw_deg": -12.5,
+    "attributes": ["Bald"],
+    "angles_deg": [-20.0, 0.0, 20.0],
+    "way": "closed-loop",
+    "size": 256,
+    "with_proposals": False,
+    "min_percent": 90,
+    "min_cluster": 20,
+    "max_cluster": 300,
+    "match_colours": True,
+    "similar": True,
+    "seed": 7,
+}
+OTHER_TURN = {
+    "light_filter": False,
+    "attributes": [],
+    "angles_deg": [-9.0, 5.5],
+    "way": "flow",
+    "with_proposals": True,
+}
 QUERIES = {
     "image_browser.images": ({}, {"label": "left", "yaw_from": "-50", "attribute-Bald": "no"}),
     "flags.new": ({"image": 1},),
     "subsets.new_subset": ({"label": "left", "gold": "no"},),
+    "studio_gallery.gallery": ({}, {"of": "me"}, {"before": "1"}),
+    "studio_gallery.compare": ({"a": "1", "b": "2"},),
+    "studio_new.new_turn": ({}, {"image": "1"}, {"image": "3"}, {"turn": "1"}),
     "verification.show": ({}, {"label": "left", "source": "model", "size": "24"}),
 }
 WRONG_QUERIES = {
@@ -104,6 +137,8 @@ WRONG_QUERIES = {
     ),
     "image_history.image": ({"campaign": "77"},),
     "subsets.new_subset": ({"label": "qqup"},),
+    "studio_gallery.compare": ({"a": "1"}, {"a": "1", "b": "3"}, {"a": "1", "b": "77"}),
+    "studio_new.new_turn": ({"image": "77"}, {"turn": "77"}),
     "mean_faces.mean_faces": ({"min": "x"}, {"subset": "77"}),
 }
 
@@ -173,7 +208,9 @@ def labelled(
 
 
 @pytest.fixture
-def values(db: Database, labelled: LabelledImages, make_annotator: MakeAnnotator) -> dict[str, Any]:
+def values(
+    db: Database, labelled: LabelledImages, make_annotator: MakeAnnotator, settings: Settings
+) -> dict[str, Any]:
     """A campaign with all that pages show; returns what the addresses need."""
     with db.write() as session:
         session.get_one(Dataset, labelled.dataset_id).name = "qqset"
@@ -197,8 +234,13 @@ def values(db: Database, labelled: LabelledImages, make_annotator: MakeAnnotator
         session.add(ImageImport(owner_id=owner, name="qqmore", path="qq", files=files, size=9))
         session.flush()
         job_id, group_id = job.id, group.id
+        token_hash = hash_token(token)
     judge_people(db, 1)
+    add_turns(db, settings, labelled, token_hash)
     return {
+        "turn_id": 1,
+        "result_file": "strip.png",
+        "number": 0,
         "subset_id": subset_id,
         "token": token,
         "image_id": labelled.ids[1],
@@ -212,6 +254,18 @@ def values(db: Database, labelled: LabelledImages, make_annotator: MakeAnnotator
         "filename": "site.css",
         "topic": "quality",
     }
+
+
+def add_turns(db: Database, settings: Settings, labelled: LabelledImages, token_hash: str) -> None:
+    """Turned heads that differ, of which one is shared, and one in each other state."""
+    many = {"name": "qqturn", "source_name": "qq/000001.jpg", "dataset_id": labelled.dataset_id}
+    owner = labelled.supervisor
+    shared = {"share_hash": token_hash, "shared_at": utc_now(), "campaign_id": 1}
+    add_result(db, settings, owner, settings=TURN, **many, **shared)
+    add_result(db, settings, owner, settings=OTHER_TURN, **many)
+    for state in ("queued", "running", "failed", "cancelled", None):
+        add_turn(db, owner, state=state, **many)
+    add_turn(db, owner, **many)  # its files are gone
 
 
 def add_runs(session: Any, dataset_id: int) -> None:
@@ -243,11 +297,13 @@ def pages(app: Flask, values: dict[str, Any]) -> Iterator[tuple[Rule, str, dict[
         area, _, _ = rule.endpoint.partition(".")
         if "GET" not in (rule.methods or ()) or not (AREAS is None or area in AREAS):
             continue
-        address = rule.build({name: values[name] for name in rule.arguments})
-        assert address is not None
         queries = (*QUERIES.get(rule.endpoint, ({},)), *WRONG_QUERIES.get(rule.endpoint, ()))
-        for query in queries:
-            yield rule, address[1], query
+        for turn_id in range(1, TURNS + 1) if rule.endpoint == "studio_results.show" else (1,):
+            known = {**values, "turn_id": turn_id}
+            address = rule.build({name: known[name] for name in rule.arguments})
+            assert address is not None
+            for query in queries:
+                yield rule, address[1], query
 
 
 def words_outside(browser: Browser, address: str, query: dict[str, Any]) -> list[str]:
@@ -284,3 +340,57 @@ def test_every_text_of_a_page_is_in_the_catalogues(
         if (words := words_outside(browser, address, query))
     }
     assert not found, "\n".join(f"{page}: {words}" for page, words in found.items())
+
+
+ORDER = {
+    "source": "1",
+    "light": "auto",
+    "filter": "light",
+    "angles": "30",
+    "way": "auto",
+    "size": "0",
+    "min_percent": "0",
+    "min_cluster": "30",
+    "max_cluster": "100",
+    "seed": "0",
+}
+FEW = {**ORDER, "min_cluster": "2", "proposals": "yes", "attributes": ["Bald", "Young"]}
+WRONG_ORDER = dict.fromkeys([*ORDER, "own_angles", "yaw"], "qq") | {"name": "qq" * 99}
+REFUSED_ORDER = {**ORDER, "source": "", "light": "above", "min_percent": "101", "yaw": "91"}
+
+
+@pytest.mark.parametrize(
+    ("address", "sent"),
+    [
+        ("/studio/preview", ORDER),
+        ("/studio/preview", FEW),
+        ("/studio/preview", {**ORDER, "light": "right", "filter": "any"}),
+        ("/studio/preview", {**ORDER, "own_angles": "qq", "angles": "own"}),
+        ("/studio/preview", {**ORDER, "source": ""}),
+        ("/studio/new", WRONG_ORDER),
+        ("/studio/new", {**ORDER, "angles": "own", "own_angles": ",".join(["1:60"] * 3)}),
+        ("/studio/new", REFUSED_ORDER),
+        ("/studio/new", {**ORDER, "source": "2", "change": "show"}),
+        ("/studio/1/delete", {}),
+        ("/studio/3/delete", {}),
+        ("/studio/1/share/revoke", {}),
+        ("/studio/1/rename", {"new_name": ""}),
+        ("/studio/1/cancel", {}),
+        ("/studio/1/retry", {}),
+    ],
+)
+def test_what_the_studio_answers_to_a_form_is_in_the_catalogues(
+    visit: Visit,
+    values: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    address: str,
+    sent: dict[str, Any],
+) -> None:
+    monkeypatch.setattr(texts, "load_catalogue", lambda code: Brackets())
+    browser = visit("admin", "qqreader")
+    assert browser.submit("/language", {"language": "de", "next": "/"}).status_code == 303
+    answer = browser.submit(address, sent)
+    assert "⟦" in answer.text
+    reader = Reader()
+    reader.feed(answer.text[max(0, answer.text.find("<main")) :])
+    assert not reader.found

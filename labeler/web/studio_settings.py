@@ -50,13 +50,14 @@ class ComparedSetting:
 def describe_settings(session: Session, turn: HeadTurn) -> list[Setting]:
     """Return what was chosen for a turn, in words."""
     pairs = [
-        (mark("Source"), turn.source_name),
         (mark("Data set"), _name(session, Dataset, turn.dataset_id)),
         (mark("Labels of"), _name(session, Campaign, turn.campaign_id)),
         (mark("Images"), _name(session, Subset, turn.subset_id) or _("all of the data set")),
         *_describe_choices(turn.settings),
     ]
-    return [Setting(_(title), value, title in IN_ONE_LINE) for title, value in pairs if value]
+    source = Setting(pgettext("turn", "Source"), turn.source_name, matters=False)
+    chosen = [Setting(_(title), value, title in IN_ONE_LINE) for title, value in pairs if value]
+    return [source, *chosen]
 
 
 def compare_settings(one: Sequence[Setting], other: Sequence[Setting]) -> list[ComparedSetting]:

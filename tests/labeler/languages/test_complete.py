@@ -47,7 +47,7 @@ from labeler.subsets.service import freeze_filter, keep_filter
 from tests.conftest import MakeAnnotator
 from tests.labeler.conftest import Browser, Visit
 from tests.labeler.images.labelled_images import LabelledImages, label_images
-from tests.labeler.studio.turned import add_result
+from tests.labeler.studio.turned import add_result, add_turn
 
 # Names and signs, which are the same in all languages.
 NAMES = frozenset(
@@ -76,11 +76,37 @@ SHOWN = ("aria-label", "title", "placeholder", "alt", "data-label")
 # Commands, and names of files and settings; what base.js writes; a person's own text.
 UNREAD = ("script", "style", "code", "kbd", "time", "textarea", "q")
 VOID = ("input", "meta", "link", "br", "img", "hr", "circle", "line", "path", "rect", "polyline")
+TURNS = 8  # of `add_turns`
+TURN = {
+    "light": "left",
+    "light_filter": True,
+    "yaw_deg": -12.5,
+    "attributes": ["Bald"],
+    "angles_deg": [-20.0, 0.0, 20.0],
+    "way": "closed-loop",
+    "size": 256,
+    "with_proposals": False,
+    "min_percent": 90,
+    "min_cluster": 20,
+    "max_cluster": 300,
+    "match_colours": True,
+    "similar": True,
+    "seed": 7,
+}
+OTHER_TURN = {
+    "light_filter": False,
+    "attributes": [],
+    "angles_deg": [-9.0, 5.5],
+    "way": "flow",
+    "with_proposals": True,
+}
 QUERIES = {
     "image_browser.images": ({}, {"label": "left", "yaw_from": "-50", "attribute-Bald": "no"}),
     "flags.new": ({"image": 1},),
     "subsets.new_subset": ({"label": "left", "gold": "no"},),
+    "studio_gallery.gallery": ({}, {"of": "me"}, {"before": "1"}),
     "studio_gallery.compare": ({"a": "1", "b": "2"},),
+    "studio_new.new_turn": ({}, {"image": "1"}, {"image": "3"}, {"turn": "1"}),
     "verification.show": ({}, {"label": "left", "source": "model", "size": "24"}),
 }
 WRONG_QUERIES = {
@@ -90,6 +116,8 @@ WRONG_QUERIES = {
     ),
     "image_history.image": ({"campaign": "77"},),
     "subsets.new_subset": ({"label": "qqup"},),
+    "studio_gallery.compare": ({"a": "1"}, {"a": "1", "b": "3"}, {"a": "1", "b": "77"}),
+    "studio_new.new_turn": ({"image": "77"}, {"turn": "77"}),
     "mean_faces.mean_faces": ({"min": "x"}, {"subset": "77"}),
 }
 
@@ -191,9 +219,9 @@ def values(db: Database, settings: Settings, labelled: LabelledImages) -> dict[s
         job_id, group_id = job.id, group.id
         add_people_at_work(session, labelled)
     judge_people(db, 1)
-    turn_id, _ = (add_result(db, settings, labelled.supervisor) for _ in range(2))
+    add_turns(db, settings, labelled, hash_token(token))
     return {
-        "turn_id": turn_id,
+        "turn_id": 1,
         "number": 0,
         "result_file": "strip.png",
         "subset_id": subset_id,
@@ -219,6 +247,26 @@ def add_people_at_work(session: Session, labelled: LabelledImages) -> None:
     send_message(session, person, "qqmessage", Actor(person))
     send_message(session, person, "qqanswer", boss)
     pause_person(session, 1, person, "qqreason", boss)
+
+
+@pytest.fixture
+def brackets(values: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The site speaks the made-up language, instead of German, once there is something to show."""
+    with (FOLDER / "de.po").open("rb") as file:
+        made_up = Brackets(read_po(file, locale="de"))
+    monkeypatch.setattr(texts, "load_catalogue", lambda code: made_up)
+
+
+def add_turns(db: Database, settings: Settings, labelled: LabelledImages, token_hash: str) -> None:
+    """Turned heads that differ, of which one is shared, and one in each other state."""
+    many = {"name": "qqturn", "source_name": "qq/000001.jpg", "dataset_id": labelled.dataset_id}
+    owner = labelled.supervisor
+    shared = {"share_hash": token_hash, "shared_at": utc_now(), "campaign_id": 1}
+    add_result(db, settings, owner, settings=TURN, **many, **shared)
+    add_result(db, settings, owner, settings=OTHER_TURN, **many)
+    for state in ("queued", "running", "failed", "cancelled", None):
+        add_turn(db, owner, state=state, **many)
+    add_turn(db, owner, **many)  # its files are gone
 
 
 def add_runs(session: Session, dataset_id: int) -> None:
@@ -249,11 +297,13 @@ def pages(app: Flask, values: dict[str, Any]) -> Iterator[tuple[Rule, str, dict[
     for rule in app.url_map.iter_rules():
         if "GET" not in (rule.methods or ()):
             continue
-        address = rule.build({name: values[name] for name in rule.arguments})
-        assert address is not None
         queries = (*QUERIES.get(rule.endpoint, ({},)), *WRONG_QUERIES.get(rule.endpoint, ()))
-        for query in queries:
-            yield rule, address[1], query
+        for turn_id in range(1, TURNS + 1) if rule.endpoint == "studio_results.show" else (1,):
+            known = {**values, "turn_id": turn_id}
+            address = rule.build({name: known[name] for name in rule.arguments})
+            assert address is not None
+            for query in queries:
+                yield rule, address[1], query
 
 
 def words_outside(browser: Browser, address: str, query: dict[str, Any]) -> list[str]:
@@ -269,15 +319,8 @@ def words_outside(browser: Browser, address: str, query: dict[str, Any]) -> list
 
 @pytest.mark.parametrize("role", ["admin", "supervisor", "annotator", None])
 def test_every_text_of_a_page_is_in_the_catalogues(
-    app: Flask,
-    visit: Visit,
-    values: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
-    role: str | None,
+    app: Flask, visit: Visit, values: dict[str, Any], brackets: None, role: str | None
 ) -> None:
-    with (FOLDER / "de.po").open("rb") as file:
-        brackets = Brackets(read_po(file, locale="de"))
-    monkeypatch.setattr(texts, "load_catalogue", lambda code: brackets)
     browser = visit(role, "qqreader") if role else visit(None)
     found = {
         f"{address} {query}": words
@@ -285,3 +328,52 @@ def test_every_text_of_a_page_is_in_the_catalogues(
         if (words := words_outside(browser, address, query))
     }
     assert not found, "\n".join(f"{page}: {words}" for page, words in found.items())
+
+
+ORDER = {
+    "source": "1",
+    "light": "auto",
+    "filter": "light",
+    "angles": "30",
+    "way": "auto",
+    "size": "0",
+    "min_percent": "0",
+    "min_cluster": "30",
+    "max_cluster": "100",
+    "seed": "0",
+}
+FEW = {**ORDER, "min_cluster": "2", "proposals": "yes", "attributes": ["Bald", "Young"]}
+WRONG_ORDER = dict.fromkeys([*ORDER, "own_angles", "yaw"], "qq") | {"name": "qq" * 99}
+REFUSED_ORDER = {**ORDER, "source": "", "light": "above", "min_percent": "101", "yaw": "91"}
+
+
+@pytest.mark.parametrize(
+    ("address", "sent"),
+    [
+        ("/studio/preview", ORDER),
+        ("/studio/preview", FEW),
+        ("/studio/preview", {**ORDER, "light": "right", "filter": "any"}),
+        ("/studio/preview", {**ORDER, "own_angles": "qq", "angles": "own"}),
+        ("/studio/preview", {**ORDER, "source": ""}),
+        ("/studio/new", WRONG_ORDER),
+        ("/studio/new", {**ORDER, "angles": "own", "own_angles": ",".join(["1:60"] * 3)}),
+        ("/studio/new", REFUSED_ORDER),
+        ("/studio/new", {**ORDER, "source": "2", "change": "show"}),
+        ("/studio/1/delete", {}),
+        ("/studio/3/delete", {}),
+        ("/studio/1/share/revoke", {}),
+        ("/studio/1/rename", {"new_name": ""}),
+        ("/studio/1/cancel", {}),
+        ("/studio/1/retry", {}),
+    ],
+)
+def test_what_the_studio_answers_to_a_form_is_in_the_catalogues(
+    visit: Visit, values: dict[str, Any], brackets: None, address: str, sent: dict[str, Any]
+) -> None:
+    browser = visit("admin", "qqreader")
+    assert browser.submit("/language", {"language": "de", "next": "/"}).status_code == 303
+    answer = browser.submit(address, sent)
+    assert "⟦" in answer.text
+    reader = Reader()
+    reader.feed(answer.text[max(0, answer.text.find("<main")) :])
+    assert not reader.found

@@ -17,6 +17,7 @@ from labeler.languages.texts import gettext as _
 from labeler.messages import service as messages
 from labeler.messages.service import MAX_LENGTH, PAGE, Thread, WrittenMessage
 from labeler.models.accounts import Annotator
+from labeler.models.campaigns import Campaign
 from labeler.progress.annotator_progress import paused_for
 from labeler.web import access, confirmation, request_fields
 from labeler.web.context import (
@@ -30,6 +31,7 @@ from labeler.web.context import (
     render_problem,
 )
 from labeler.web.person_name import PersonName, name_person
+from labeler.web.status_reasons import write_reason
 
 bp = Blueprint("messages", __name__)
 
@@ -207,9 +209,14 @@ def _own_page(session: Session, text: str = "", problem: str = "") -> ThreadPage
         None,
         ("messages.own", "messages.send", "messages.read_own", {}),
         is_open=True,
-        paused=paused_for(session, me.id, campaign.id) if campaign else None,
+        paused=_paused(session, me.id, campaign),
         typed=(text, problem),
     )
+
+
+def _paused(session: Session, annotator_id: int, campaign: Campaign | None) -> str | None:
+    stored = paused_for(session, annotator_id, campaign.id) if campaign is not None else None
+    return None if stored is None else write_reason(stored)
 
 
 def _person_page(

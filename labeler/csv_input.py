@@ -13,7 +13,7 @@ from labeler.errors import BrokenData
 from labeler.languages.numbers import write_number
 from labeler.languages.stored import translate_stored
 from labeler.languages.texts import gettext as _
-from labeler.languages.texts import mark, ngettext
+from labeler.languages.texts import mark, ngettext, translate
 from rotation.data import csv_text, name_lists
 from rotation.data.csv_rows import CellError, Cells, read_keyed
 from rotation.data.csv_text import CsvError, Fault, Faults
@@ -170,7 +170,7 @@ def _written(error: CsvError) -> str:
 
 
 def _fault_written(fault: Fault) -> str:
-    message = translate_stored(fault.message, _SAYINGS)
+    message = translate_stored(fault.message, _SAYINGS, {"kind": translate})
     if fault.line and fault.column:
         return _(
             "line %(line)s, column %(column)r: %(message)s",

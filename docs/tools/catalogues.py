@@ -25,7 +25,7 @@ from labeler.languages.current import ENGLISH, LANGUAGES
 
 METHODS = {"labeler": [("**.py", "python")], "templates": [("**.html", "jinja2")]}
 OPTIONS = {"**.html": {"trimmed": "true", "newstyle_gettext": "true", "silent": "false"}}
-KEYWORDS = {**DEFAULT_KEYWORDS, "mark": None}
+KEYWORDS = {**DEFAULT_KEYWORDS, "mark": None, "mark_plural": (1, 2)}
 
 
 def collect(root: Path = ROOT) -> Catalog:

@@ -24,7 +24,6 @@ from labeler.models.campaigns import PARTICIPATION_STATUSES, Campaign, Participa
 from labeler.models.consensus import Gold, Skill
 from labeler.models.voting import Vote
 from labeler.rules.campaign_rules import Rules
-from labeler.statistics.annotator_flags import translate_finding
 
 MAX_REASON = 300
 _EVENTS = {"paused": "person_paused", "working": "person_resumed", "training": "person_to_qualify"}
@@ -279,14 +278,14 @@ def _make_status(
     flags: Sequence[Sequence[str]] | None,
     first: str,
 ) -> ParticipantStatus:
-    sentences = [translate_finding(sentence) for __, sentence in flags or []]
+    sentences = [sentence for __, sentence in flags or []]
     if row is None:
         return ParticipantStatus(who, in_audience, first, "", True, None, sentences)
     return ParticipantStatus(
         who,
         in_audience,
         row.status,
-        translate_finding(row.reason),
+        row.reason,
         row.changed_by_id is None,
         row.changed_at,
         sentences,

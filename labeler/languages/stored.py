@@ -7,45 +7,57 @@ A sentence that is written once and read by many people is stored in English. It
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 from labeler.languages.current import ENGLISH, current_language
 from labeler.languages.numbers import write_number
-from labeler.languages.texts import gettext, translate
+from labeler.languages.texts import gettext, ngettext
 
+# A form, or the two of a text about a number, which is its value `num`.
+Form = str | tuple[str, str]
 _VALUE = re.compile(r"%\((\w+)\)s")
-_DECIMAL = re.compile(r"\d+\.(\d+)")
+_NUMBER = re.compile(r"(?:\d{1,3}(?:,\d{3})+|\d+(?=\.))(?:\.(\d+))?")
 
 
-def translate_stored(text: str, forms: Sequence[str]) -> str:
+def translate_stored(
+    text: str, forms: Sequence[Form], tell: Mapping[str, Callable[[str], str]] | None = None
+) -> str:
     """Translate a stored text.
 
     Parameters:
         text: in English, as it was stored.
         forms: the forms that it may have, with values as `%(name)s`.
+        tell: by the name of a value, what writes it in the language of the moment. All others stay
+            as they are, except for numbers with a decimal point or separators.
 
     Returns:
         The text as it is if it has none of the forms: a person may have written it.
     """
     if current_language() == ENGLISH:
         return text
+    tell = tell or {}
     for form in forms:
-        if found := _pattern(form).fullmatch(text):
-            return gettext(form, **{name: _value(said) for name, said in found.groupdict().items()})
+        for one in form if isinstance(form, tuple) else (form,):
+            if found := _pattern(one).fullmatch(text):
+                said = found.groupdict()
+                values = {name: tell.get(name, _number)(value) for name, value in said.items()}
+                if isinstance(form, str):
+                    return gettext(form, **values)
+                return ngettext(*form, int(said["num"].replace(",", "")), **values)
     return text
 
 
-def _value(said: str) -> str:
-    """Write a number with the comma of the language, and translate a word."""
-    if found := _DECIMAL.fullmatch(said):
-        return write_number(float(said), len(found[1]))
-    return translate(said)
+def _number(said: str) -> str:
+    """Write a number with the signs of the language; other values as they are."""
+    if found := _NUMBER.fullmatch(said):
+        return write_number(float(said.replace(",", "")), len(found[1] or ""))
+    return said
 
 
 @cache
 def _pattern(form: str) -> re.Pattern[str]:
     parts = _VALUE.split(form)
     texts = [re.escape(part.replace("%%", "%")) for part in parts[::2]]
-    names = [f"(?P<{name}>.+?)" for name in parts[1::2]]
+    names = [r"(?P<num>[\d,]+)" if name == "num" else f"(?P<{name}>.+?)" for name in parts[1::2]]
     return re.compile("".join(a + b for a, b in zip(texts, [*names, ""], strict=True)), re.DOTALL)

@@ -17,6 +17,11 @@ def mark(text: str) -> str:
     return text
 
 
+def mark_plural(singular: str, plural: str) -> tuple[str, str]:
+    """Return both texts themselves, as `mark` does, for `ngettext`."""
+    return singular, plural
+
+
 def gettext(text: str, /, **values: object) -> str:
     """Translate a text, and put values into it. Imported as `_`."""
     return translate(text) % values

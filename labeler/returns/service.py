@@ -12,7 +12,6 @@ person until the campaign goes on.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,9 +22,9 @@ from sqlalchemy.orm import Session
 from labeler.audit.log import Actor, record
 from labeler.campaigns.period import changeable_at, refuse_unchangeable
 from labeler.errors import InvalidInput, NotFound
-from labeler.languages.current import current_language, in_language
+from labeler.languages.current import ENGLISH, in_language
 from labeler.languages.texts import gettext as _
-from labeler.languages.texts import ngettext
+from labeler.languages.texts import mark_plural, ngettext
 from labeler.messages.service import tell
 from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
@@ -36,6 +35,16 @@ from labeler.models.people import ReturnedAnswer
 from labeler.models.voting import Vote
 
 MAX_RETURNED = 200  # votes of one request
+# The messages that the person gets.
+RETURNED = mark_plural(
+    "Please look at %(num)s image again. You find it on the page “Progress”, under “To look at "
+    "again”. Your earlier answer counts until you answer again.",
+    "Please look at %(num)s images again. You find them on the page “Progress”, under “To look at "
+    "again”. Your earlier answers count until you answer again.",
+)
+WITHDRAWN = mark_plural(
+    "%(num)s image needs no second look any more.", "%(num)s images need no second look any more."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,15 +152,7 @@ def return_answers(
     session.flush()
     count, subject = len(returned), ("account", annotator_id)
     record(session, "answers_returned", by, subject, now=now, answers=count)
-    with _language_of(session, annotator_id):
-        told = ngettext(
-            "Please look at %(num)s image again. You find it on the page “Progress”, under “To "
-            "look at again”. Your earlier answer counts until you answer again.",
-            "Please look at %(num)s images again. You find them on the page “Progress”, under "
-            "“To look at again”. Your earlier answers count until you answer again.",
-            count,
-        )
-    tell(session, annotator_id, told, by, now=now)
+    _tell(session, annotator_id, RETURNED, count, by, now)
     return [one.id for one in returned]
 
 
@@ -188,13 +189,7 @@ def withdraw_returned(
     count = len(waiting)
     subject = ("account", annotator_id)
     record(session, "returned_withdrawn", by, subject, now=now, answers=count)
-    with _language_of(session, annotator_id):
-        told = ngettext(
-            "%(num)s image needs no second look any more.",
-            "%(num)s images need no second look any more.",
-            count,
-        )
-    tell(session, annotator_id, told, by, now=now)
+    _tell(session, annotator_id, WITHDRAWN, count, by, now)
     return count
 
 
@@ -232,11 +227,17 @@ def waiting_ids(session: Session, vote_ids: Sequence[int]) -> dict[int, int]:
     return dict(rows.all())
 
 
-def _language_of(session: Session, annotator_id: int) -> AbstractContextManager[None]:
-    """Speak with a person as they have chosen; without a choice, as who writes to them reads."""
-    person = session.get(Annotator, annotator_id)
-    chosen = person.language if person is not None else None
-    return in_language(chosen or current_language())
+def _tell(
+    session: Session,
+    annotator_id: int,
+    form: tuple[str, str],
+    count: int,
+    by: Actor,
+    now: datetime,
+) -> None:
+    with in_language(ENGLISH):  # as it is stored; the page translates it for who reads it
+        told = ngettext(*form, count)
+    tell(session, annotator_id, told, by, now=now)
 
 
 def _waits() -> ColumnElement[bool]:

@@ -39,7 +39,7 @@ import numpy as np
 
 from labeler.labels import ANSWERS
 from labeler.languages.stored import translate_stored
-from labeler.languages.texts import mark
+from labeler.languages.texts import mark, translate
 from labeler.statistics.intervals import Interval, wilson
 from labeler.statistics.posterior import DEFAULT_CONFUSION, SMALLEST
 from labeler.statistics.vote_arrays import MIRRORED_ANSWERS, N_ANSWERS, N_LABELS, Floats, Integers
@@ -215,7 +215,7 @@ def flags(record: Record, limits: Limits | None = None) -> list[Flag]:
 
 def translate_finding(sentence: str) -> str:
     """Write the sentence of a flag in the language of the moment. Other texts stay as they are."""
-    return translate_stored(sentence, tuple(_SENTENCES.values()))
+    return translate_stored(sentence, tuple(_SENTENCES.values()), {"answer": translate})
 
 
 def recommend_action(found: list[Flag]) -> str:

@@ -13,11 +13,15 @@ from werkzeug.wrappers import Response
 
 from labeler.campaigns import audience
 from labeler.errors import Conflict, Forbidden, NotFound, SidelightError
+from labeler.languages.stored import translate_stored
 from labeler.languages.texts import gettext as _
 from labeler.messages import service as messages
 from labeler.messages.service import MAX_LENGTH, PAGE, Thread, WrittenMessage
 from labeler.models.accounts import Annotator
+from labeler.models.campaigns import Campaign
+from labeler.models.people import Message
 from labeler.progress.annotator_progress import paused_for
+from labeler.returns.service import RETURNED, WITHDRAWN
 from labeler.web import access, confirmation, request_fields
 from labeler.web.context import (
     Page,
@@ -30,6 +34,7 @@ from labeler.web.context import (
     render_problem,
 )
 from labeler.web.person_name import PersonName, name_person
+from labeler.web.status_reasons import write_reason
 
 bp = Blueprint("messages", __name__)
 
@@ -207,9 +212,14 @@ def _own_page(session: Session, text: str = "", problem: str = "") -> ThreadPage
         None,
         ("messages.own", "messages.send", "messages.read_own", {}),
         is_open=True,
-        paused=paused_for(session, me.id, campaign.id) if campaign else None,
+        paused=_paused(session, me.id, campaign),
         typed=(text, problem),
     )
+
+
+def _paused(session: Session, annotator_id: int, campaign: Campaign | None) -> str | None:
+    stored = paused_for(session, annotator_id, campaign.id) if campaign is not None else None
+    return None if stored is None else write_reason(stored)
 
 
 def _person_page(
@@ -271,18 +281,26 @@ def _row(one: WrittenMessage, *, as_person: bool) -> MessageRow:
         _("You") if mine else by_other,
         None if mine or as_person else name_person(one.author),
         mine,
-        message.text,
+        _told(message),
         message.created_at,
         incoming and message.read_at is None,
     )
 
 
+def _told(message: Message) -> str:
+    """The text of a message. What the program has written is told in the language of the reader."""
+    if message.author_id == message.annotator_id:
+        return message.text
+    return translate_stored(message.text, (RETURNED, WITHDRAWN))
+
+
 def _thread_row(one: Thread) -> ThreadRow:
     last = one.last
+    told = _told(last)
     return ThreadRow(
         name_person(one.person),
         url_for("messages.thread", annotator_id=one.person.id),
-        last.text if len(last.text) <= 120 else f"{last.text[:119]}…",
+        told if len(told) <= 120 else f"{told[:119]}…",
         last.author_id == one.person.id,
         last.created_at,
         one.unread,

@@ -28,6 +28,7 @@ from labeler.web import access, confirmation, request_fields
 from labeler.web.context import Page, actor, db, render, site_address
 from labeler.web.current_campaign import campaign_or_none, page_query
 from labeler.web.person_name import PersonName, name_person, sees_names
+from labeler.web.status_reasons import write_reason
 
 bp = Blueprint("people", __name__, url_prefix="/admin")
 NEW_INVITE = "new_invite"  # in the cookie: number and link, until the list has shown them
@@ -316,10 +317,10 @@ def status_row(found: ParticipantStatus) -> StatusRow:
         found.status,
         found.in_audience,
         status_words(found),
-        found.reason,
+        write_reason(found.reason),
         found.by_rules,
         found.changed_at,
-        list(found.flags),
+        [write_reason(sentence) for sentence in found.flags],
     )
 
 

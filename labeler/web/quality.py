@@ -38,6 +38,7 @@ from labeler.web.formatting import (
 from labeler.web.heatmap import HeatMap, share_heat_map
 from labeler.web.people import status_words
 from labeler.web.person_name import PersonName, name_person
+from labeler.web.status_reasons import write_reason
 from rotation.data.labels import LABELS
 
 bp = Blueprint("quality", __name__, url_prefix="/admin")
@@ -209,8 +210,8 @@ def person_row(
         found["information"],
         status.status,
         status_words(status),
-        status.reason,
-        status.flags,
+        write_reason(status.reason),
+        [write_reason(sentence) for sentence in status.flags],
     )
 
 

@@ -61,7 +61,14 @@ def run_problem(stored: str | None) -> str | None:
     if stored is None:
         return None
     kind, colon, message = stored.partition(": ")
-    known = translate_stored(stored, _OF_RUNS)
+    tell = {"problem": _named_problem}
+    known = translate_stored(stored, _OF_RUNS, tell)
     if known != stored or not colon:
         return known
-    return f"{kind}: {translate_stored(message, _OF_RUNS)}"
+    return f"{kind}: {translate_stored(message, _OF_RUNS, tell)}"
+
+
+def _named_problem(stored: str) -> str:
+    """Return what is wrong with a file, after the name with which it begins."""
+    name, colon, problem = stored.partition(": ")
+    return f"{name}{colon}{file_problem(problem, name)}" if colon else stored

@@ -50,6 +50,17 @@ def test_a_thread_from_the_pause_to_the_answer(visit: Visit, dataset_id: int) ->
     assert "unread" not in ann.get("/label").text
 
 
+def test_a_stored_reason_of_a_pause_is_told_in_the_language_of_the_reader(
+    visit: Visit, dataset_id: int
+) -> None:
+    boss, ann = visit("supervisor"), visit("annotator")
+    person = f"/admin/people/{ann.annotator_id}"
+    boss.submit(f"{person}/pause", {"reason": "The answers do not depend on the images."})
+    for reader, page in ((ann, "/messages"), (boss, person), (boss, "/admin/people")):
+        reader.submit("/language", {"language": "de"})
+        assert "Die Antworten hängen nicht von den Bildern ab." in reader.get(page).text, page
+
+
 def test_what_was_typed_stays(visit: Visit) -> None:
     boss, ann = visit("supervisor"), visit("annotator")
     long = "x" * (messages.MAX_LENGTH + 1)

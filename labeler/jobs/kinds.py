@@ -51,6 +51,7 @@ class JobContext:
         owner_id: who asked for the job; None: it was due.
         progress: the last report; the worker stores it with each sign of life.
         stop: set by the worker: the reason for which the job must end.
+        worker: the name under which this attempt reports.
     """
 
     db: Database
@@ -60,6 +61,7 @@ class JobContext:
     owner_id: int | None = None
     progress: dict[str, Any] | None = None
     stop: Exception | None = None
+    worker: str = ""
 
     def report(self, step: str, done: int = 0, total: int = 0) -> None:
         """Say how far the job is.
@@ -286,20 +288,26 @@ def remove_import(context: JobContext, import_id: int) -> None:
 
 @job("turn_head", mark("turn a head"), subject="turn", queue=TURNING, once=True)
 def turn_head(context: JobContext, turn_id: int) -> dict[str, Any]:
-    """Turn a head as it was ordered in the studio. Without a result its upload is removed."""
+    """Turn a head as it was ordered in the studio. If it is refused, its upload is removed.
+
+    An attempt that has lost the job removes nothing: another attempt may need the upload.
+    `remove_forgotten_uploads` removes it once the job has ended.
+    """
     from labeler.studio import files
     from labeler.studio.turning import turn_head as turn  # late: NumPy
 
-    home = context.settings.home
     try:
         return turn(context.db, context.settings, turn_id, context.report)
-    except Interrupted:
-        raise  # it is taken again
+    except (Cancelled, Interrupted):
+        raise
     except SidelightError:
         with context.db.read() as session:
             stored = session.get(HeadTurn, turn_id)
-        if stored is None or not stored.keeps_upload:
-            files.remove_source(home, turn_id)
+            held = jobs_queue.is_held(session, context.job_id, context.worker)
+        if stored is not None and stored.finished_at is not None:
+            return {mark("turn"): turn_id}  # another attempt was quicker
+        if held and (stored is None or not stored.keeps_upload):
+            files.remove_source(context.settings.home, turn_id)
         raise
 
 

@@ -314,6 +314,12 @@ def is_open(session: Session, kind: str, subject: int) -> bool:
     return bool(session.scalar(select(_of(kind, subject, "queued", "running").exists())))
 
 
+def is_held(session: Session, job_id: int, worker: str) -> bool:
+    """Whether a job still runs under this name: it was not cancelled or handed back."""
+    held = Job.id == job_id, Job.state == "running", Job.worker == worker
+    return bool(session.scalar(select(select(Job.id).where(*held).exists())))
+
+
 def list_waiting(session: Session, kind: str) -> Sequence[Job]:
     """Return the queued and running jobs of a kind, for pages that must not queue them twice."""
     wanted = Job.kind == kind, Job.state.in_(("queued", "running"))

@@ -115,7 +115,9 @@ class _Attempt:
 
     def __init__(self, db: Database, settings: Settings, taken: TakenJob) -> None:
         self._db, self._taken = db, taken
-        self._context = JobContext(db, settings, taken.id, taken.attempt, taken.owner_id)
+        self._context = JobContext(
+            db, settings, taken.id, taken.attempt, taken.owner_id, worker=taken.worker
+        )
         self._ended = threading.Event()
         self._error: BaseException | None = None
         self._result: dict[str, object] | None = None

@@ -1,7 +1,8 @@
 """The files of turns in the home folder, in the folder `studio/ID`.
 
 `source.EXT` is an uploaded source, `inputs` what the engine read, packed, and `result` what it
-wrote. While it works it writes to `work`, which is marked as a cache and removed at the end.
+wrote. Each attempt writes to a folder `work-TOKEN` of its own, which is marked as a cache and
+removed at the end. So an attempt that goes on after it has lost its job harms no other.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from labeler.models.studio import HeadTurn
 from labeler.private_files import PRIVATE_FOLDER, make_private_file
 
 RESULT, SOURCE, INPUTS, WORK = "result", "source", "inputs", "work"
+_PACKED = "packed"
 _CACHE_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n"
 
 
@@ -36,28 +38,47 @@ def result_folder(home: Path, turn: HeadTurn) -> Path:
     return turn_folder(home, turn.id) / RESULT
 
 
-def begin_work(home: Path, turn_id: int) -> Path:
-    """Return an empty folder for an attempt; what an earlier attempt has left is removed."""
-    folder = turn_folder(home, turn_id) / WORK
-    remove_work(home, turn_id)
-    folder.mkdir(mode=PRIVATE_FOLDER, parents=True)
-    (folder / CACHE_TAG).write_text(_CACHE_SIGNATURE, encoding="ascii")
-    return folder
+def work_folder(home: Path, turn_id: int) -> Path:
+    """Return the path of a folder for one attempt; no other attempt has it."""
+    return turn_folder(home, turn_id) / f"{WORK}-{secrets.token_hex(8)}"
 
 
-def remove_work(home: Path, turn_id: int) -> None:
-    """Remove what an attempt has left."""
-    shutil.rmtree(turn_folder(home, turn_id) / WORK, ignore_errors=True)
+def begin_work(work: Path) -> None:
+    """Make the folder of an attempt."""
+    work.mkdir(mode=PRIVATE_FOLDER, parents=True)
+    (work / CACHE_TAG).write_text(_CACHE_SIGNATURE, encoding="ascii")
+
+
+def remove_work(work: Path) -> None:
+    """Remove the folder of an attempt; nothing happens if there is none."""
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def list_works(home: Path, turn_id: int) -> list[Path]:
+    """The folders of all attempts at a turn that are there."""
+    return list(turn_folder(home, turn_id).glob(f"{WORK}-*"))
+
+
+def pack_inputs(work: Path) -> None:
+    """Pack what the engine has read, in the folder of the attempt."""
+    packed = work / _PACKED
+    packed.mkdir(mode=PRIVATE_FOLDER)
+    for path in sorted((work / INPUTS).glob("*.csv")):
+        with path.open("rb") as plain, gzip.open(packed / f"{path.name}.gz", "wb") as target:
+            shutil.copyfileobj(plain, target)
 
 
 def publish(home: Path, turn: HeadTurn, work: Path) -> None:
-    """Give the inputs and the result of an attempt their places. The result comes last."""
+    """Rename the inputs and the result of an attempt to their places. The result comes last.
+
+    The caller has called `pack_inputs`, so nothing is written here that a full disk would cut off.
+
+    Raises:
+        OSError: among others, another attempt has published its result meanwhile.
+    """
     inputs = turn_folder(home, turn.id) / INPUTS
     shutil.rmtree(inputs, ignore_errors=True)
-    inputs.mkdir(mode=PRIVATE_FOLDER)
-    for path in sorted((work / INPUTS).glob("*.csv")):
-        with path.open("rb") as plain, gzip.open(inputs / f"{path.name}.gz", "wb") as packed:
-            shutil.copyfileobj(plain, packed)
+    (work / _PACKED).rename(inputs)
     (work / RESULT).rename(result_folder(home, turn))
 
 

@@ -80,7 +80,8 @@ def turn_head(db: Database, settings: Settings, turn_id: int, report: Report) ->
         if not is_complete(files.result_folder(home, turn)):  # an earlier attempt may have ended it
             _make_result(db, home, order, report)
         _store_summary(db, home, order)
-    files.remove_work(home, turn_id)
+    for work in files.list_works(home, turn_id):  # left by processes that were killed
+        files.remove_work(work)
     if not turn.keeps_upload:
         files.remove_source(home, turn_id)
     return {"turn": turn_id}
@@ -111,8 +112,9 @@ def _load_order(session: Session, turn: HeadTurn, model: str) -> _Order:
 
 def _make_result(db: Database, home: Path, order: _Order, report: Report) -> None:
     upload = _upload_of(home, order)
-    work = files.begin_work(home, order.turn.id)
+    work = files.work_folder(home, order.turn.id)
     try:
+        files.begin_work(work)
         report(COLLECTING, 0, 0)
         _write_inputs(db, order, work / files.INPUTS)
         report(COLLECTING, 0, 0)
@@ -120,11 +122,24 @@ def _make_result(db: Database, home: Path, order: _Order, report: Report) -> Non
         cache.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         words = run_options(order.choices, _engine_files(order, upload))
         run_engine([*words, "--cache", str(cache), "--device", "cpu"], work, report)
-        files.publish(home, order.turn, work)
+        files.pack_inputs(work)
+        _publish(home, order.turn, work)
     except OSError as error:
         raise _in_words(error) from None
     finally:
-        files.remove_work(home, order.turn.id)
+        files.remove_work(work)
+
+
+def _publish(home: Path, turn: HeadTurn, work: Path) -> None:
+    """Publish the result of an attempt, unless another attempt was quicker."""
+    place = files.result_folder(home, turn)
+    if is_complete(place):
+        return
+    try:
+        files.publish(home, turn, work)
+    except OSError:
+        if not is_complete(place):
+            raise
 
 
 def _upload_of(home: Path, order: _Order) -> Path | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from flask import Blueprint, current_app, redirect, request, url_for
+from flask import Blueprint, redirect, request, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
@@ -18,6 +18,8 @@ from labeler.languages.numbers import write_number
 from labeler.languages.texts import gettext as _
 from labeler.models.campaigns import Campaign
 from labeler.models.images import MAX_FILENAME, Image
+from labeler.models.studio import HeadTurn
+from labeler.rules.validation import read_whole
 from labeler.studio import files
 from labeler.studio.choices import AUTO, SIZES, TurnChoices
 from labeler.studio.preview import ClusterPreview, PreviewSource, load_source, preview_clusters
@@ -122,15 +124,20 @@ class PreviewPart(Page):
 @bp.get("/new")
 @access.signed_in
 def new_turn() -> tuple[str, int]:
-    """The form that turns a head; `image=NUMBER` or `turn=NUMBER` fill it."""
+    """The form that turns a head; `image=NUMBER` or `turn=NUMBER` fill it.
+
+    A turn also chooses its campaign, unless the address names one.
+    """
     me = viewer()
     image_id, turn_id = request_fields.row_number("image"), request_fields.row_number("turn")
     with db().read() as session:
-        form = form_of_turn(get_turn(session, turn_id, me)) if turn_id else empty_form()
+        turn = get_turn(session, turn_id, me) if turn_id else None
+        form = form_of_turn(turn) if turn is not None else empty_form()
         if image_id:
             form.values["source"] = str(image_id)
+        campaign = _campaign_of_turn(session, turn) or _campaign(session)
         # Counting takes a third of a second for all of CelebA: the script asks for it afterwards.
-        return render(_page(session, form, counted=False))
+        return render(_page(session, campaign, form, counted=False))
 
 
 @bp.post("/preview")
@@ -156,23 +163,15 @@ def create_turn() -> tuple[str, int] | Response:
     form = sent_form()
     if _change(form):
         with db().read() as session:
-            return render(_page(session, form))
+            return render(_page(session, _campaign(session), form))
     try:
         turn_id = _order(form, me)
     except SidelightError as error:
         problem = "" if form.problems else error.message
         with db().read() as session:
-            return render(_page(session, form, problem), error.status)
+            return render(_page(session, _campaign(session), form, problem), error.status)
     confirmation.tell(_("The head is waiting to be turned."))
-    return redirect(_turn_address(turn_id), 303)
-
-
-def _turn_address(turn_id: int) -> str:
-    """Return the address of the page of a turn; without such a page, that of the form."""
-    show = "studio_results.show"
-    if show in current_app.view_functions:
-        return url_for(show, turn_id=turn_id)
-    return url_for("studio_new.new_turn", turn=turn_id)
+    return redirect(url_for("studio_results.show", turn_id=turn_id), 303)
 
 
 def _change(form: StudioForm) -> bool:
@@ -204,8 +203,7 @@ def _order(form: StudioForm, me: Account) -> int:
         raise InvalidInput(_("The form needs corrections."))
     shown = source.filename if source else name
     wanted = NewTurn(
-        form.get("name")
-        or _("%(name)s turned", name=PurePosixPath(shown).stem[: MAX_NAME - MARGIN]),
+        form.get("name") or _usual_name(shown),
         shown,
         _known_attributes(choices, source is not None),
         campaign.dataset_id,
@@ -281,9 +279,21 @@ def _subset(session: Session, campaign: Campaign, form: StudioForm) -> int | Non
 
 def _campaign(session: Session) -> Campaign:
     found = current_campaign.campaign(session)
-    if found.deleted_at is not None or not (manages() or found.active):
+    if not _is_usable(found):
         raise NotFound(_(current_campaign.NO_CAMPAIGN))
     return found
+
+
+def _campaign_of_turn(session: Session, turn: HeadTurn | None) -> Campaign | None:
+    """Return the campaign of a turn; None if the address names one, or if it cannot be used."""
+    if turn is None or turn.campaign_id is None or request_fields.row_number("campaign"):
+        return None
+    found = session.get_one(Campaign, turn.campaign_id)
+    return found if _is_usable(found) else None
+
+
+def _is_usable(campaign: Campaign) -> bool:
+    return campaign.deleted_at is None and (manages() or campaign.active)
 
 
 def _find(session: Session, campaign: Campaign, form: StudioForm) -> Image | None:
@@ -306,9 +316,13 @@ def _find(session: Session, campaign: Campaign, form: StudioForm) -> Image | Non
 
 
 def _page(
-    session: Session, form: StudioForm, problem: str = "", *, counted: bool = True
+    session: Session,
+    campaign: Campaign,
+    form: StudioForm,
+    problem: str = "",
+    *,
+    counted: bool = True,
 ) -> NewTurnPage:
-    campaign = _campaign(session)
     current_campaign.show(campaign)
     source = _find(session, campaign, form)
     known = campaign.dataset.attribute_names
@@ -317,7 +331,7 @@ def _page(
         form,
         campaign,
         _campaign_choices(session, campaign),
-        subset_choices(session, campaign.dataset_id, request_fields.row_number("subset") or None),
+        subset_choices(session, campaign.dataset_id, read_whole(form.get("subset"))),
         _source_view(session, campaign, source) if source is not None else None,
         usual,
         [name for name in known if name not in usual],

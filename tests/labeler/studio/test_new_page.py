@@ -19,6 +19,8 @@ from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.jobs import kinds
 from labeler.models.audit import AuditEvent
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset, Image
 from labeler.models.jobs import Job
 from labeler.models.studio import HeadTurn
@@ -26,6 +28,7 @@ from labeler.studio import files
 from labeler.subsets.service import import_names
 from tests.conftest import MakeAnnotator
 from tests.labeler.conftest import Browser, Visit
+from tests.labeler.lit_faces import register
 from tests.labeler.studio.labelled import YAWS, Face, Labelled, even_faces, register_labelled
 
 FIELDS = {
@@ -286,6 +289,32 @@ def test_a_subset_is_used(visit: Visit, db: Database, labelled: Labelled) -> Non
         subset_id = import_names(session, dataset, "all", names).id
     assert send(visit("supervisor"), subset=str(subset_id)).status_code == 303
     assert turns(db)[0].subset_id == subset_id
+
+
+def test_the_form_of_a_turn_has_its_campaign_and_its_subset(
+    visit: Visit, db: Database, tmp_path: Path, labelled: Labelled
+) -> None:
+    with db.write() as session:
+        dataset = session.get_one(Dataset, labelled.dataset_id)
+        names = [f"faces{number:03d}.png" for number in range(28)]
+        subset_id = import_names(session, dataset, "all", names).id
+    boss = visit("supervisor")
+    named = {"campaign": str(labelled.campaign_id), "subset": str(subset_id)}
+    assert send(boss, **named).status_code == 303
+    with db.write() as session:  # the newest active campaign is another one now
+        register(session, tmp_path, ["other.png"], "others")
+    (turn,) = turns(db)
+    link = re.search(r'href="(/studio/new[^"]+)"', boss.get(f"/studio/{turn.id}").text)
+    address = link[1].replace("&amp;", "&") if link else f"/studio/new?turn={turn.id}"
+    page = boss.get(address).text
+    assert f'name="campaign" value="{labelled.campaign_id}"' in page
+    assert f'<option value="{subset_id}" selected>' in page
+    assert 'id="source" name="source" value="faces000.png"' in page
+    with db.write() as session:
+        deleted = session.get_one(Campaign, labelled.campaign_id)
+        deleted.active = False
+        deleted.archived_at = deleted.deleted_at = utc_now()
+    assert boss.get(address).status_code == 200  # with the campaign that is active
 
 
 def test_annotators_need_the_setting_and_see_no_labels(

@@ -28,17 +28,18 @@ class _Sink(io.RawIOBase):
         return taken
 
 
-def stream_zip(folder: Path, inside: str) -> Iterator[bytes]:
+def stream_zip(folder: Path, inside: str, *, reports: bool = True) -> Iterator[bytes]:
     """Stream the known files of a result as a ZIP. They are compressed already, so they are stored.
 
     A file that goes away meanwhile is left out.
 
     Parameters:
         inside: the folder in the ZIP that holds them.
+        reports: include the reports.
     """
     sink = _Sink()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive:
-        for name in known_files(folder):
+        for name in known_files(folder, reports=reports):
             yield from _add(archive, sink, folder / name, f"{inside}/{name}")
     yield sink.take()
 

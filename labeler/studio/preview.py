@@ -1,9 +1,9 @@
 """The clusters that a turn would use, counted from what is stored. No image is opened.
 
-The counts follow `rotation.clusters.selection.select`: each labelled image counts as it is and
-mirrored, images of the source's person are left out, attributes are dropped from the last one on,
-and then windows are widened. Yaws are counted in whole degrees, so that one statement is enough. An
-image that lies exactly on the edge of a window may be missing.
+The counts are those of `rotation.clusters.selection.select` on the files that a turn exports: each
+labelled image counts as it is and mirrored, images of the source's person are left out, attributes
+are dropped from the last one on, and then windows are widened. The edges of windows are whole
+degrees. So it is enough to count images at each whole degree, and between two of them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from sqlalchemy import (
     String,
     and_,
     case,
+    cast,
     func,
     literal,
     null,
@@ -29,6 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from labeler.consensus.majority import METHOD as MAJORITY
 from labeler.labels import likeliest_label
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
@@ -39,14 +41,16 @@ from labeler.studio.choices import AUTO, TurnChoices
 from labeler.subsets.members import check_usable, select_members
 from labeler.subsets.service import get_subset
 from rotation.clusters.selection import cluster_angles
-from rotation.data.labels import MIRRORED_LABEL
+from rotation.data.labels import LABELS, MIRRORED_LABEL
 from rotation.options import ClusterOptions
 
 HALF_WIDTH_DEG, MAX_HALF_WIDTH_DEG = (
     int(ClusterOptions.half_width_deg),
     int(ClusterOptions.max_half_width_deg),
 )
-Counts = Counter[tuple[str, int, int]]  # by label, matching attributes and whole degrees of yaw
+Counts = Counter[tuple[str, int, int]]  # by label, matching attributes and place of the yaw
+WRITTEN_YAW = 0.0005  # degrees: the exported yaws have three decimals
+WRITTEN_PROBABILITY = 0.0000005  # the exported probabilities have six decimals
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +113,20 @@ class ClusterPreview:
         return [one for one in self.clusters if not one.enough]
 
 
-def load_source(session: Session, campaign: Campaign, image: Image) -> PreviewSource:
-    """Return what is known of an image as a source: by the votes, else by the model."""
+def load_source(
+    session: Session, campaign: Campaign, image: Image, *, with_proposals: bool
+) -> PreviewSource:
+    """Return what the engine would know of an image as a source.
+
+    Its light is that of the votes. Without one it is that of the model if `with_proposals`.
+    """
     found = session.get(Consensus, (campaign.id, image.id))
-    label, probability = (found.label, found.probability) if found else (None, None)
-    run = current_run(session, campaign.dataset_id)
-    proposed = session.get(Proposal, (run.id, image.id)) if run and not label else None
-    if proposed is not None:
+    run = current_run(session, campaign.dataset_id) if with_proposals else None
+    proposed = session.get(Proposal, (run.id, image.id)) if run and found else None
+    label, probability = None, None
+    if found is not None and (found.votes > 0 or proposed is not None):
+        label, probability = found.label, found.probability
+    if proposed is not None and not label:
         label, probability = _likeliest(proposed)
     return PreviewSource(
         image.id,
@@ -154,9 +165,9 @@ def preview_clusters(
     statement = _counting(session, campaign, source, choices, attributes, subset_id)
     rows = session.execute(statement).all()
     counts: Counts = Counter()
-    for label, level, degree, number in rows:
-        if degree is not None:
-            counts[label, level, int(degree)] += number
+    for label, level, place, number in rows:
+        if place is not None:
+            counts[label, level, int(place)] += number
     labelled = sum(row[3] for row in rows)
     unknown = sum(row[3] for row in rows if row[2] is None)
     angles = [int(angle) for angle in cluster_angles(choices.angles_deg)]
@@ -189,15 +200,17 @@ def _fill(
 
 
 def _in_window(counts: Counts, light: str, level: int, angle: int, half: int) -> int:
-    """Count images and mirror images in a window of yaw. A mirror negates yaw and swaps sides."""
-    plain = range(angle - half, angle + half)
-    mirrored = range(-angle - half, -angle + half)
+    """Count images and mirror images in a window of yaw, its edges included.
+
+    A mirror negates the yaw, and so its place, and swaps sides.
+    """
+    window = range(2 * (angle - half), 2 * (angle + half) + 1)
     total = 0
-    for (label, matching, degree), number in counts.items():
+    for (label, matching, place), number in counts.items():
         if matching < level:
             continue
-        total += number * (degree in plain and light in ("", label))
-        total += number * (degree in mirrored and light in ("", MIRRORED_LABEL[label]))
+        total += number * (place in window and light in ("", label))
+        total += number * (-place in window and light in ("", MIRRORED_LABEL[label]))
     return total
 
 
@@ -209,38 +222,50 @@ def _counting(
     attributes: Sequence[str],
     subset_id: int | None,
 ) -> Select[Any]:
-    """The statement that counts images by label, matching attributes and whole degrees of yaw."""
+    """The statement that counts images by label, matching attributes and place of the yaw."""
     run = current_run(session, campaign.dataset_id) if choices.with_proposals else None
     own = and_(Proposal.image_id == Image.id, Proposal.model_run_id == (run.id if run else 0))
     label, probability = _label_columns(with_proposals=run is not None)
-    level = _matching(campaign, source, attributes)
-    degree = func.round(Image.yaw_deg - 0.5)
+    level, place = _matching(campaign, source, attributes), _place(Image.yaw_deg)
+    exported: ColumnElement[bool] = Consensus.votes > 0
     statement = (
-        select(label, level, degree, func.count())
+        select(label, level, place, func.count())
         .select_from(Image)
         .join(Consensus, Consensus.image_id == Image.id)
         .where(Consensus.campaign_id == campaign.id, label.is_not(None))
-        .where(Image.id != source.image_id)
+        .where(Image.id != source.image_id, Image.status == "ok")
     )
     if run is not None:
         statement = statement.outerjoin(Proposal, own)
+        exported = or_(exported, Proposal.image_id.is_not(None))
+    statement = statement.where(exported)
     if source.identity is not None:
         statement = statement.where(
             or_(Image.identity.is_(None), Image.identity != source.identity)
         )
-    if choices.min_percent:
-        statement = statement.where(probability >= choices.min_percent / 100)
+    if choices.min_percent and choices.light_filter:  # else labels do not matter
+        least = choices.min_percent / 100 - WRITTEN_PROBABILITY
+        statement = statement.where(probability >= least)
     if subset_id is not None:
         subset = get_subset(session, subset_id)
         check_usable(session, subset, campaign)
         statement = statement.where(Image.id.in_(select_members(session, subset)))
-    return statement.group_by(label, level, degree)
+    return statement.group_by(label, level, place)
+
+
+def _place(yaw: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Twice a whole degree of yaw, and one more for yaws between it and the next one."""
+    exact = yaw + WRITTEN_YAW
+    nearest = func.round(exact)
+    below = nearest - case((nearest > exact, 1), else_=0)  # SQLite may have no floor()
+    return 2 * below + case((yaw - below < WRITTEN_YAW, 0), else_=1)
 
 
 def _label_columns(*, with_proposals: bool) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    """The label of an image and its probability: by the votes, else by the model."""
+    """The label of an image and its probability as they are exported: the votes' or the model's."""
+    voted = type_coerce(Consensus.label, String)
     if not with_proposals:
-        return type_coerce(Consensus.label, String), type_coerce(Consensus.probability, Float)
+        return voted, _voted_probability()
     left, center, right = Proposal.p_left, Proposal.p_center, Proposal.p_right
     likeliest = case(
         (and_(left > center, left > right), "left"),
@@ -250,7 +275,22 @@ def _label_columns(*, with_proposals: bool) -> tuple[ColumnElement[Any], ColumnE
     )
     highest = case((left > center, left), else_=center)
     highest = case((right > highest, right), else_=highest)
-    return func.coalesce(Consensus.label, likeliest), func.coalesce(Consensus.probability, highest)
+    probability = case((voted.is_not(None), _voted_probability()), else_=highest)
+    return func.coalesce(voted, likeliest), probability
+
+
+def _voted_probability() -> ColumnElement[Any]:
+    """The probability of the label by the votes: with the majority rule, its share of them."""
+    votes = Consensus.votes_left, Consensus.votes_center, Consensus.votes_right
+    share = cast(_of_label(votes), Float) / func.nullif(votes[0] + votes[1] + votes[2], 0)
+    chances = Consensus.p_left, Consensus.p_center, Consensus.p_right
+    return case((Consensus.method == MAJORITY, share), else_=_of_label(chances))
+
+
+def _of_label(columns: Sequence[Any]) -> ColumnElement[Any]:
+    """The one of three columns that belongs to the label by the votes."""
+    pairs = zip(LABELS, columns, strict=True)
+    return case(*((Consensus.label == label, column) for label, column in pairs))
 
 
 def _matching(

@@ -15,6 +15,9 @@ from rotation.reading import open_regular, read_json
 
 MAX_REPORT_BYTES = 16 * 1024**2
 STRIP, REPORT, MEANS = "strip.png", "report.json", "cluster_means.png"
+REPORTS = frozenset({REPORT, "report.html"})
+"""They tell the label of the source, and where the site keeps its files."""
+
 MIME = {
     "png": "image/png",
     "gif": "image/gif",
@@ -98,13 +101,18 @@ def read_result(folder: Path) -> TurnResult | None:
         return None
 
 
-def known_files(folder: Path) -> list[str]:
-    """Return the names of the files that a run writes for people, sorted. Links are left out."""
+def known_files(folder: Path, *, reports: bool = True) -> list[str]:
+    """Return the names of the files that a run writes for people, sorted. Links are left out.
+
+    Parameters:
+        reports: include `REPORTS`.
+    """
     try:
         entries = list(folder.iterdir())
     except OSError:
         return []
-    return sorted(one.name for one in entries if is_known(one.name) and _is_plain(one))
+    found = sorted(one.name for one in entries if is_known(one.name) and _is_plain(one))
+    return [name for name in found if reports or name not in REPORTS]
 
 
 def is_known(name: str) -> bool:

@@ -16,15 +16,22 @@ from labeler.models.studio import HeadTurn
 from labeler.studio.archive import stream_zip
 from labeler.studio.files import result_folder
 from labeler.studio.pictures import show_mean, show_picture
-from labeler.studio.results import MIME, TurnResult, find_file, known_files, read_result
+from labeler.studio.results import (
+    MIME,
+    REPORTS,
+    TurnResult,
+    find_file,
+    known_files,
+    read_result,
+)
 from labeler.web import access
-from labeler.web.context import db, settings
+from labeler.web.context import db, manages, settings
 from labeler.web.formatting import download_name
 from labeler.web.studio_access import find_turn
 
 bp = Blueprint("studio_files", __name__, url_prefix="/studio")
 # A page of another origin could not show the report either: its script and styles stand in it.
-ONLY_DOWNLOADED = frozenset({"report.html", "report.json"})
+ONLY_DOWNLOADED = REPORTS
 GONE = mark("The files of this result are gone. They were removed from the disk.")
 
 
@@ -34,6 +41,8 @@ def file(turn_id: int, result_file: str) -> BaseResponse:
     """A file of a result, to be shown or, with `download=yes`, to be kept."""
     with db().read() as session:
         turn = find_turn(session, turn_id)
+    if result_file in REPORTS and not manages():
+        raise NotFound(_("Only supervisors and admins see the report: it tells labels."))
     path = find_file(folder_of(turn), result_file)
     keep = request.args.get("download") == "yes" or result_file in ONLY_DOWNLOADED
     stem, _, ending = result_file.rpartition(".")
@@ -75,14 +84,15 @@ def mean(turn_id: int, number: int) -> BaseResponse:
 @bp.get("/<id:turn_id>/files.zip")
 @access.signed_in
 def archive(turn_id: int) -> BaseResponse:
-    """All files of a result."""
+    """All files of a result that the reader may see."""
     with db().read() as session:
         turn = find_turn(session, turn_id)
     folder = folder_of(turn)
     if not known_files(folder):
         raise NotFound(_(GONE))
     name = download_name(turn.name, "turned", "zip", "head")
-    response = Response(stream_zip(folder, name.removesuffix(".zip")), mimetype="application/zip")
+    pieces = stream_zip(folder, name.removesuffix(".zip"), reports=manages())
+    response = Response(pieces, mimetype="application/zip")
     response.headers.set("Content-Disposition", "attachment", filename=name)
     return response
 

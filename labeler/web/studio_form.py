@@ -38,7 +38,7 @@ LABELS = {
     "max_cluster": mark("Most pictures at each angle"),
     "seed": mark("Seed"),
 }
-TEXTS = tuple(name for name in LABELS if name not in ("upload", "attributes", "subset"))
+TEXTS = tuple(name for name in LABELS if name not in ("upload", "attributes"))
 TICKS = ("proposals", "colours", "similar", "keep")
 _FIELDS = {  # the fields of the form by those of `TurnChoices`
     "light": "light",
@@ -89,7 +89,7 @@ def empty_form() -> StudioForm:
 def form_of_turn(turn: HeadTurn) -> StudioForm:
     """Return the form with the choices of a turn, so that it can be ordered with a change.
 
-    Choices of another version of the program are left out.
+    Choices of another version of the program are left out. The campaign is not part of the form.
     """
     try:
         form = _of_choices(choices_of(turn.settings))
@@ -98,6 +98,8 @@ def form_of_turn(turn: HeadTurn) -> StudioForm:
     form.values["keep"] = YES if turn.keeps_upload else ""
     if turn.image_id is not None:
         form.values["source"] = str(turn.image_id)
+    if turn.subset_id is not None:
+        form.values["subset"] = str(turn.subset_id)
     return form
 
 

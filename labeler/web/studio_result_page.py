@@ -14,10 +14,10 @@ from labeler.languages.texts import mark
 from labeler.models.base import utc_now
 from labeler.models.studio import MAX_TURN_NAME, HeadTurn
 from labeler.studio.files import result_folder, source_file
-from labeler.studio.results import MEANS, REPORT, STRIP, TurnResult
+from labeler.studio.results import MEANS, REPORT, REPORTS, STRIP, TurnResult
 from labeler.studio.turns import list_turns
 from labeler.web.campaign_forms import Choice
-from labeler.web.context import Page, account, settings
+from labeler.web.context import Page, account, manages, settings
 from labeler.web.formatting import format_bytes
 from labeler.web.jobs import JobRow, find_job_row
 from labeler.web.studio_engine import tell_engine
@@ -122,7 +122,8 @@ class ShareView:
 class ResultPage(Page):
     """A turned head. `result`: None if its files are gone. `others`: to compare it with.
 
-    `command`: repeats it, "" if it is not known.
+    `command`: repeats it, "" if it is not known. Annotators do not see it: it names the folders of
+    the server.
     """
 
     template = "studio/result.html"
@@ -165,11 +166,15 @@ def result_page(
         _view_result(turn, *loaded) if loaded else None,
         ShareView(turn.shared_at, link, is_local(link)),
         _others(session, turn),
-        (turn.summary or {}).get("command") or (loaded[0].command if loaded else ""),
+        _command(turn, loaded[0] if loaded else None) if manages() else "",
         turn.name if new_name is None else new_name,
         new_turn_address(turn),
         problem,
     )
+
+
+def _command(turn: HeadTurn, result: TurnResult | None) -> str:
+    return (turn.summary or {}).get("command") or (result.command if result else "")
 
 
 def has_source(turn: HeadTurn) -> bool:
@@ -183,11 +188,18 @@ def _view_result(turn: HeadTurn, result: TurnResult, turner: TurnerView) -> Resu
         address_of(turn, "file", result_file=STRIP),
         turner.strip_size,
         list(_cluster_rows(turn, result)),
-        [*([_(LIGHT[result.light])] if result.light else []), *result.attributes],
+        list(_shared(result)),
         [tell_engine(one) for one in result.given_up],
         result.fallback,
         list(_downloads(turn, result)),
     )
+
+
+def _shared(result: TurnResult) -> Iterator[str]:
+    """Write what the clusters share with the source. Annotators do not learn its label."""
+    if result.light and manages():
+        yield _(LIGHT[result.light])
+    yield from result.attributes
 
 
 def _cluster_rows(turn: HeadTurn, result: TurnResult) -> Iterator[ClusterRow]:
@@ -204,7 +216,7 @@ def _cluster_rows(turn: HeadTurn, result: TurnResult) -> Iterator[ClusterRow]:
 def _downloads(turn: HeadTurn, result: TurnResult) -> Iterator[Download]:
     folder = result_folder(settings().home, turn)
     for name, text in DOWNLOADS.items():
-        if name in result.files:
+        if name in result.files and (manages() or name not in REPORTS):
             size = format_bytes((folder / name).stat().st_size)
             yield Download(
                 _(text), address_of(turn, "file", result_file=name, download="yes"), size

@@ -19,13 +19,17 @@ from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.jobs import kinds
 from labeler.models.audit import AuditEvent
+from labeler.models.base import utc_now
+from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset, Image
 from labeler.models.jobs import Job
+from labeler.models.proposals import ModelRun, Proposal
 from labeler.models.studio import HeadTurn
 from labeler.studio import files
 from labeler.subsets.service import import_names
 from tests.conftest import MakeAnnotator
 from tests.labeler.conftest import Browser, Visit
+from tests.labeler.lit_faces import register
 from tests.labeler.studio.labelled import YAWS, Face, Labelled, even_faces, register_labelled
 
 FIELDS = {
@@ -200,13 +204,40 @@ def test_a_wrong_field_is_told_and_the_others_are_kept(
 def test_a_source_without_label_or_yaw_needs_them(
     visit: Visit, db: Database, tmp_path: Path
 ) -> None:
-    register_labelled(db, tmp_path / "faces", [Face(None, None), *even_faces(3)])
+    register_labelled(db, tmp_path / "faces", [Face(None, None, None), *even_faces(3)])
     boss = visit("supervisor")
     answer = send(boss)
     assert answer.status_code == 422
-    assert "Say where its light comes from" in answer.text
+    assert "Say where its light comes from: the picture has no label." in answer.text
     assert "Enter how far the head is turned" in answer.text
-    assert send(boss, light="left", yaw="0").status_code == 303
+    assert send(boss, light="left", yaw="0", attributes=["Male"]).status_code == 303
+    # Nothing is known of its attributes, and the engine refuses names that it cannot compare.
+    assert turns(db)[0].settings["attributes"] == []
+
+
+def test_the_model_tells_the_light_only_if_its_labels_are_used(
+    visit: Visit, db: Database, tmp_path: Path
+) -> None:
+    found = register_labelled(db, tmp_path / "faces", [Face(0.0, None), *even_faces(3)])
+    with db.write() as session:
+        run = ModelRun(
+            dataset_id=found.dataset_id,
+            method="tests",
+            status="published",
+            settings={},
+            metrics={},
+            published_at=utc_now(),
+        )
+        session.add(run)
+        session.flush()
+        values = {"p_left": 0.9, "p_center": 0.06, "p_right": 0.04}
+        session.add(Proposal(model_run_id=run.id, image_id=found.image_ids[0], **values))
+    boss = visit("supervisor")
+    refused = send(boss)
+    assert refused.status_code == 422
+    assert "Say where its light comes from" in refused.text
+    assert "as labelled" not in refused.text
+    assert send(boss, proposals="yes").status_code == 303
 
 
 def test_a_broken_image_and_one_of_another_data_set_are_refused(
@@ -288,6 +319,32 @@ def test_a_subset_is_used(visit: Visit, db: Database, labelled: Labelled) -> Non
     assert turns(db)[0].subset_id == subset_id
 
 
+def test_the_form_of_a_turn_has_its_campaign_and_its_subset(
+    visit: Visit, db: Database, tmp_path: Path, labelled: Labelled
+) -> None:
+    with db.write() as session:
+        dataset = session.get_one(Dataset, labelled.dataset_id)
+        names = [f"faces{number:03d}.png" for number in range(28)]
+        subset_id = import_names(session, dataset, "all", names).id
+    boss = visit("supervisor")
+    named = {"campaign": str(labelled.campaign_id), "subset": str(subset_id)}
+    assert send(boss, **named).status_code == 303
+    with db.write() as session:  # the newest active campaign is another one now
+        register(session, tmp_path, ["other.png"], "others")
+    (turn,) = turns(db)
+    link = re.search(r'href="(/studio/new[^"]+)"', boss.get(f"/studio/{turn.id}").text)
+    address = link[1].replace("&amp;", "&") if link else f"/studio/new?turn={turn.id}"
+    page = boss.get(address).text
+    assert f'name="campaign" value="{labelled.campaign_id}"' in page
+    assert f'<option value="{subset_id}" selected>' in page
+    assert 'id="source" name="source" value="faces000.png"' in page
+    with db.write() as session:
+        deleted = session.get_one(Campaign, labelled.campaign_id)
+        deleted.active = False
+        deleted.archived_at = deleted.deleted_at = utc_now()
+    assert boss.get(address).status_code == 200  # with the campaign that is active
+
+
 def test_annotators_need_the_setting_and_see_no_labels(
     db: Database,
     settings: Settings,
@@ -307,10 +364,15 @@ def test_annotators_need_the_setting_and_see_no_labels(
         shown = visible(page)
         assert "light from the left" not in shown
         assert "as labelled:" not in shown
-        assert "with the light of the source" in shown
         assert "Measure poses" not in shown
         assert ada.get("/studio/new?turn=1").status_code == 404  # of somebody else
-        assert send(ada).status_code == 303
+        refused = send(ada)
+        assert refused.status_code == 422
+        assert "Say where its light comes from. Or use pictures of any light." in refused.text
+        data = {**FIELDS, "csrf_token": ada.token()}
+        counted = ada.client.post("/studio/preview", data=data)  # would tell it by its numbers
+        assert "say where its light comes from" in counted.text
+        assert send(ada, light="right").status_code == 303
     finally:
         application.extensions["sidelight_db"].dispose()
     assert [turn.owner_id == ada.annotator_id for turn in turns(db)] == [False, True]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 from dataclasses import replace
 from html import unescape
 
@@ -275,7 +277,15 @@ def test_annotators_see_their_own_results_if_the_site_allows_it(
     page = ann.get(f"/studio/{own}").text
     assert 'aria-label="Manage"' not in page
     assert ">Studio</a>" in page
-    assert ann.get(f"/studio/{own}/files.zip").status_code == 200
+    for words in ("light from the left", COMMAND, "Report"):  # they would tell labels and folders
+        assert words not in page, words
+    zipped = ann.get(f"/studio/{own}/files.zip")
+    with zipfile.ZipFile(io.BytesIO(zipped.data)) as archive:
+        names = [name.rpartition("/")[2] for name in archive.namelist()]
+    assert "strip.png" in names
+    for report in ("report.json", "report.html"):
+        assert report not in names
+        assert ann.get(f"/studio/{own}/files/{report}").status_code == 404
     for path in ("", "/files/strip.png", "/pictures/0", "/means/0", "/thumbnail", "/files.zip"):
         assert ann.get(f"/studio/{turn_id}{path}").status_code == 404
     for what in ("rename", "delete", "cancel", "retry", "share", "share/revoke"):

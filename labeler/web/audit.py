@@ -75,12 +75,10 @@ VALUES = {
     "device": mark("device"),
     "frozen": mark("frozen"),
     "known": mark("known"),
-    "labels": mark("labels"),
     "live": mark("live"),
     "name": mark("name"),
     "new": mark("new"),
     "none": mark("none"),
-    "votes": mark("votes"),
     "yes": mark("yes"),
     **{role: role for role in ROLES},
 }

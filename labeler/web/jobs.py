@@ -123,8 +123,9 @@ def job(job_id: int) -> tuple[str, int]:
     with db().read() as session:
         found = queue.get(session, job_id)
         (row,) = _job_rows(session, [found])
-    result = ", ".join(f"{_(name)} {value}" for name, value in (found.result or {}).items())
-    return render(JobPage(utc_now(), row, result, found.log))
+    result = (found.result or {}) if found.state == "done" else {}
+    told = ", ".join(f"{_(name)} {value}" for name, value in result.items())
+    return render(JobPage(utc_now(), row, told, found.log))
 
 
 @bp.post("/<id:job_id>/cancel")
@@ -186,7 +187,7 @@ def _job_row(
         name_person(people[job.owner_id]) if job.owner_id else None,
         job.state,
         job.attempts,
-        tell_problem(job.problem or ""),
+        tell_problem(job.problem or "", job.result if job.state == "failed" else None),
         format_progress(told, time.time()) if job.state == "running" else "",
         told.get("done", 0),
         told.get("total", 0),

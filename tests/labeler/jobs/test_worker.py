@@ -287,6 +287,9 @@ def test_people_see_why_a_job_failed_and_start_it_again(
     page = boss.get("/admin/jobs/1").text
     assert "propose_labels 1: There are not enough votes" in page
     assert "Try it again" in page
+    boss.submit("/language", {"language": "de"})
+    assert "gibt es nicht genug Stimmen" in boss.get("/admin/jobs/1").text
+    boss.submit("/language", {"language": "en"})
     assert boss.submit("/admin/jobs/1/retry").status_code == 303
     assert waiting(db) == 1
     assert "Cancel the job" in boss.get("/admin/jobs/1").text

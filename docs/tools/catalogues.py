@@ -26,7 +26,12 @@ from labeler.languages.current import ENGLISH, LANGUAGES
 METHODS = {"labeler": [("**.py", "python")], "templates": [("**.html", "jinja2")]}
 OPTIONS = {"**.html": {"trimmed": "true", "newstyle_gettext": "true", "silent": "false"}}
 MARKUP = '<>&"'
-KEYWORDS = {**DEFAULT_KEYWORDS, "mark": None, "mark_plural": (1, 2)}
+KEYWORDS = {
+    **DEFAULT_KEYWORDS,
+    "mark": None,
+    "mark_plural": (1, 2),
+    "mark_in_context": ((1, "c"), 2),
+}
 
 
 def collect(root: Path = ROOT) -> Catalog:

@@ -17,6 +17,26 @@ def mark(text: str) -> str:
     return text
 
 
+class MarkedInContext(str):
+    """A text that `mark_in_context` has marked."""
+
+    context: str
+
+
+def mark_in_context(context: str, text: str) -> MarkedInContext:
+    """Return the text itself, as `mark` does; `speak` translates it in its context."""
+    marked = MarkedInContext(text)
+    marked.context = context
+    return marked
+
+
+def speak(marked: str, /, **values: object) -> str:
+    """Translate a text that `mark` or `mark_in_context` has marked, and put values into it."""
+    if isinstance(marked, MarkedInContext):
+        return pgettext(marked.context, str(marked), **values)
+    return gettext(marked, **values)
+
+
 def mark_plural(singular: str, plural: str) -> tuple[str, str]:
     """Return both texts themselves, as `mark` does, for `ngettext`."""
     return singular, plural

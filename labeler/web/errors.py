@@ -199,4 +199,4 @@ def _links_to_manage() -> list[Link]:
     page = present_page()
     if page is None or not page.is_open or page.endpoint in (request.endpoint, OVERVIEW):
         return [overview]
-    return [Link(url_for(page.endpoint), page.text), overview]
+    return [Link(url_for(page.endpoint), page.words), overview]

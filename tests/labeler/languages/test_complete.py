@@ -65,7 +65,7 @@ NAMES = frozenset(
 )
 # What the fixtures have named: people, data, notes, and methods of model runs. And days.
 DATA = re.compile(
-    r"\b(qq\w*|person\d|tests|\d+\. \w+|p-[0-9a-f]{8}|[\w%]+\.(jpg|png|zip|txt|csv)"
+    r"\b(qq\w*|person\d|tests|\d+\. \w+|p-[0-9a-f]{8}|[\w%-]+\.(jpg|png|zip|txt|csv)"
     r"|Bald|Young|two lamps|[0-9a-f]{16,})\b|a_b 50%\.jpg|aXb 50x\.jpg"
 )
 WORD = re.compile(r"[^\W\d_]{2,}")

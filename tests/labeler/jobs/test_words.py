@@ -73,4 +73,4 @@ def test_an_expected_error_is_told_with_its_values(tmp_path: Path) -> None:
 def test_each_state_has_words() -> None:
     assert [tell_state(state) for state in STATES] == list(STATES)
     with in_language("de"):
-        assert tell_state("failed") == "gescheitert"
+        assert tell_state("failed") == "fehlgeschlagen"

@@ -25,7 +25,13 @@ from labeler.languages.current import ENGLISH, LANGUAGES
 
 METHODS = {"labeler": [("**.py", "python")], "templates": [("**.html", "jinja2")]}
 OPTIONS = {"**.html": {"trimmed": "true", "newstyle_gettext": "true", "silent": "false"}}
-KEYWORDS = {**DEFAULT_KEYWORDS, "mark": None, "mark_plural": (1, 2)}
+MARKUP = '<>&"'
+KEYWORDS = {
+    **DEFAULT_KEYWORDS,
+    "mark": None,
+    "mark_plural": (1, 2),
+    "mark_in_context": ((1, "c"), 2),
+}
 
 
 def collect(root: Path = ROOT) -> Catalog:
@@ -91,8 +97,27 @@ def problems(code: str, texts: Catalog) -> Iterator[str]:
             continue
         for error in known.check():
             yield f"{where}: {LANGUAGES[code]}: {error}: {_shown(text)}"
+        if not _has_same_markup(known):
+            yield f"{where}: {LANGUAGES[code]}: other numbers of {MARKUP}: {_shown(text)}"
     if not path.is_file() or path.read_text(encoding="utf-8") != as_text(update(catalogue, texts)):
         yield f"{path.name} is not as the code is. Run: make languages"
+
+
+def _has_same_markup(message: Message) -> bool:
+    """Whether a translation has each sign of `MARKUP` as often as the text.
+
+    A quote in an attribute would end it. For a text about a number, each form of the translation
+    is like one of the text.
+    """
+    allowed, made = (
+        {tuple(map(one.count, MARKUP)) for one in _forms(said)}
+        for said in (message.id, message.string)
+    )
+    return made <= allowed
+
+
+def _forms(said: object) -> tuple[str, ...]:
+    return tuple(said) if isinstance(said, tuple | list) else (str(said),)
 
 
 def _is_whole(message: Message) -> bool:

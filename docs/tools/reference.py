@@ -111,7 +111,10 @@ def http_page() -> str:
         "HTTP API",
         "The pages of the site and what they ask for. A person signs in by a cookie. Every POST "
         "needs the token against forged requests that the page holds: the field `csrf_token`, or "
-        "the header `X-CSRFToken`.",
+        "the header `X-CSRFToken`.\n\n"
+        'An error in JSON is `{"ok": false, "error": {"code", "message"}}`. Codes never change. '
+        "The message is in the language of the person or of the header `Accept-Language`, so a "
+        "program reads the code.",
         *parts,
     )
 

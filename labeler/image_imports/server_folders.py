@@ -13,6 +13,7 @@ from pathlib import Path
 
 from labeler.errors import NotFound
 from labeler.languages.texts import gettext as _
+from labeler.languages.texts import pgettext
 from rotation.data.file_names import is_hidden, is_image_name
 from rotation.reading import real_path
 
@@ -62,7 +63,7 @@ def find_place(roots: Sequence[Path], text: str) -> Path:
                 "%(given)r is not a folder or zip file under the folders that are allowed: "
                 "%(allowed)s. SIDELIGHT_IMAGE_ROOTS names these folders.",
                 given=text,
-                allowed=", ".join(map(str, roots)) or _("none"),
+                allowed=", ".join(map(str, roots)) or pgettext("folders", "none"),
             )
         )
     return path

@@ -75,7 +75,7 @@ def _check_zip(path: Path, max_images: int) -> None:
             )
         )
     for problem in _entry_problems(entries):
-        raise BrokenData(" ".join((problem, _("Make a new zip file of the images."))))
+        raise BrokenData(_("%(problem)s Make a new zip file of the images.", problem=problem))
 
 
 def _entry_problems(entries: list[zipfile.ZipInfo]) -> Iterator[str]:

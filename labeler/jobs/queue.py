@@ -132,9 +132,15 @@ def end(
     *,
     log: str,
     problem: str | None = None,
+    kept_problem: dict[str, Any] | None = None,
     result: dict[str, Any] | None = None,
 ) -> bool:
-    """End a job: as done, or as failed if there is a problem; False if it is no longer ours."""
+    """End a job: as done, or as failed if there is a problem; False if it is no longer ours.
+
+    Parameters:
+        kept_problem: the problem as `keep_text` returns it. It is stored as {"problem": ...} in
+            the place of a result, which a failed job does not have.
+    """
     return _write(
         db,
         job,
@@ -142,7 +148,7 @@ def end(
             "state": "failed" if problem else "done",
             "worker": None,
             "problem": problem,
-            "result": result,
+            "result": {"problem": kept_problem} if kept_problem else result,
             "ended_at": utc_now(),
             "log": log,
         },
@@ -375,6 +381,7 @@ def _queued(problem: str | None, attempts: Any) -> dict[str, Any]:
         "worker": None,
         "progress": None,
         "problem": problem,
+        "result": None,
         "attempts": attempts,
     }
 

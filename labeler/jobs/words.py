@@ -1,13 +1,17 @@
 """The state of a job, and why it has ended or begins anew, in the language of the reader.
 
-Both are stored in English, because a worker does not know who will read them. A text with values
-that is in no pattern, such as an error of a library, stays in English.
+Both are stored in English, because a worker does not know who will read them. An expected error is
+stored with its form and its values too. Other texts with values, such as errors of a library, stay
+in English.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
+from labeler.languages.stored import tell_text
 from labeler.languages.texts import gettext as _
 from labeler.languages.texts import mark, pgettext, translate
 
@@ -47,16 +51,25 @@ def tell_state(state: str) -> str:
     }[state]
 
 
-def tell_problem(stored: str) -> str:
+def tell_problem(stored: str, result: Mapping[str, Any] | None = None) -> str:
     """Return a stored problem as people read it; "" stays "".
 
-    A problem can end with a sentence that says how the job goes on. That is told by itself.
+    A problem can end with a sentence that says how the job goes on. That is told by itself, if the
+    problem before it is known too: one language for both.
+
+    Parameters:
+        stored: `Job.problem`.
+        result: `Job.result` of a failed job, with the problem as `keep_text` returns it, if the
+            version that ran the job kept it.
     """
+    if result and "problem" in result:
+        return tell_text(result["problem"])
     whole = _tell_sentence(stored)
     problem, full_stop, ending = stored.rpartition(". ")
     if whole != stored or not full_stop:
         return whole
-    return f"{_tell_sentence(f'{problem}.')} {_tell_sentence(ending)}"
+    before = _tell_sentence(f"{problem}.")
+    return stored if before == f"{problem}." else f"{before} {_tell_sentence(ending)}"
 
 
 def _tell_sentence(stored: str) -> str:

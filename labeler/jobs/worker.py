@@ -26,6 +26,8 @@ from labeler.jobs import kinds, queue
 from labeler.jobs.kinds import KINDS, QUEUES, Cancelled, JobContext
 from labeler.jobs.queue import ABANDONED_AFTER_S, BEAT_S, AbandonedJobs, TakenJob
 from labeler.jobs.turning import remove_forgotten_uploads
+from labeler.languages.stored import keep_text
+from labeler.languages.texts import gettext as _
 from labeler.models.base import utc_now
 from rotation.errors import RotationError
 
@@ -149,8 +151,11 @@ class _Attempt:
             kind = KINDS.get(self._taken.kind)
             if kind is None:
                 raise SidelightError(
-                    f"This version of the program does not know jobs of the kind "
-                    f"{self._taken.kind!r}. Run the version that queued it, or cancel the job."
+                    _(
+                        "This version of the program does not know jobs of the kind %(kind)r. Run "
+                        "the version that queued it, or cancel the job.",
+                        kind=self._taken.kind,
+                    )
                 )
             self._result = kind.work(self._context, self._taken.subject, **self._taken.parameters)
         except BaseException as error:  # noqa: BLE001 - `_ending` tells them apart
@@ -186,7 +191,8 @@ class _Attempt:
         if isinstance(error, SidelightError | RotationError):
             # Expected, for example too few votes: a message is enough, and trying again is vain.
             log.error("%s: %s", self._words, error)
-            return queue.end, {"problem": str(error)}
+            kept = keep_text(error.message) if isinstance(error, SidelightError) else None
+            return queue.end, {"problem": str(error), "kept_problem": kept}
         log.error("%s has failed", self._words, exc_info=error)
         return queue.hand_back, {"problem": f"{type(error).__name__}: {_first(error)}".rstrip(".")}
 

@@ -17,25 +17,55 @@ def mark(text: str) -> str:
     return text
 
 
+class MarkedInContext(str):
+    """A text that `mark_in_context` has marked."""
+
+    context: str
+
+
+def mark_in_context(context: str, text: str) -> MarkedInContext:
+    """Return the text itself, as `mark` does; `speak` translates it in its context."""
+    marked = MarkedInContext(text)
+    marked.context = context
+    return marked
+
+
+def speak(marked: str, /, **values: object) -> str:
+    """Translate a text that `mark` or `mark_in_context` has marked, and put values into it."""
+    if isinstance(marked, MarkedInContext):
+        return pgettext(marked.context, str(marked), **values)
+    return gettext(marked, **values)
+
+
 def mark_plural(singular: str, plural: str) -> tuple[str, str]:
     """Return both texts themselves, as `mark` does, for `ngettext`."""
     return singular, plural
 
 
+class Told(str):
+    """A text in the language of the moment that remembers how to tell it in another one.
+
+    `said`: {"text", "values"}, with "plural" and "number" for a text about a number, and with
+    "context" for one that depends on the place.
+    """
+
+    said: dict[str, object]
+
+
 def gettext(text: str, /, **values: object) -> str:
     """Translate a text, and put values into it. Imported as `_`."""
-    return translate(text) % values
+    return _told(translate(text) % values, text, values)
 
 
 def ngettext(singular: str, plural: str, number: int, /, **values: object) -> str:
     """Translate the form of a text that a number asks for. `%(num)s` is the number in words."""
-    values.setdefault("num", write_number(number))
-    return translate_plural(singular, plural, number) % values
+    shown = translate_plural(singular, plural, number) % {"num": write_number(number), **values}
+    return _told(shown, singular, values, plural=plural, number=number)
 
 
 def pgettext(context: str, text: str, /, **values: object) -> str:
     """Translate a text that means different things in different places. `context`: which place."""
-    return translate_in_context(context, text) % values
+    return _told(translate_in_context(context, text) % values, text, values, context=context)
 
 
 def translate(text: str) -> str:
@@ -51,3 +81,9 @@ def translate_in_context(context: str, text: str) -> str:
 def translate_plural(singular: str, plural: str, number: int) -> str:
     """Translate one of two forms as it is, without values."""
     return load_catalogue(current_language()).ngettext(singular, plural, number)
+
+
+def _told(shown: str, text: str, values: dict[str, object], **more: object) -> Told:
+    told = Told(shown)
+    told.said = {"text": text, "values": values, **more}
+    return told

@@ -25,7 +25,9 @@ class Job(Base):
     cannot end the attempt of another one. `beats` counts the signs of life of that worker.
 
     `progress`: {"step", "done", "total", "began"} as in `ModelRun`. `log`: what the attempts have
-    written. `problem`: why it failed, was cancelled or was tried again.
+    written. `problem`: why it failed, was cancelled or was tried again, in English. `result`: of a
+    job that is done, its figures; of a failed one, {"problem"} as `keep_text` returns it, if the
+    problem is in the catalogues.
     """
 
     __tablename__ = "job"

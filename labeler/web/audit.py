@@ -10,11 +10,13 @@ from flask import Blueprint, request
 from labeler.accounts.service import list_names
 from labeler.audit import log
 from labeler.audit.log import LoggedEvent
+from labeler.jobs.kinds import KINDS
 from labeler.languages.texts import gettext as _
 from labeler.languages.texts import mark
 from labeler.models.accounts import ROLES
 from labeler.models.audit import AuditEvent
-from labeler.web import access
+from labeler.web import access, gold
+from labeler.web.campaign_rule_fields import tell_rule
 from labeler.web.context import Page, db, render
 from labeler.web.converters import MAX_ID
 from labeler.web.person_name import PersonName, name_person
@@ -38,6 +40,7 @@ SUBJECTS = {
 }
 DETAILS = {
     "added": mark("added"),
+    "again": mark("again"),
     "answers": mark("answers"),
     "browser": mark("browser"),
     "bytes": mark("bytes"),
@@ -66,21 +69,26 @@ DETAILS = {
     "role": mark("role"),
     "source": mark("source"),
     "start": mark("start"),
+    "upload": mark("upload"),
     "votes": mark("votes"),
 }
 VALUES = {
     "account": mark("account"),
     "address": mark("address"),
     "all others": mark("all others"),
+    "confirm": mark("confirmation of the password"),
     "device": mark("device"),
     "frozen": mark("frozen"),
+    "guideline": mark("guideline"),
     "known": mark("known"),
     "live": mark("live"),
     "name": mark("name"),
+    "name and guideline": mark("name and guideline"),
     "new": mark("new"),
     "none": mark("none"),
     "yes": mark("yes"),
     **{role: role for role in ROLES},
+    **gold.SOURCES,
 }
 
 
@@ -147,13 +155,21 @@ def _subject(event: AuditEvent) -> str:
     return _(known, number=event.subject_id) if known else f"{kind} {event.subject_id}"
 
 
-def _detail(name: str) -> str:
-    return _(DETAILS[name]) if name in DETAILS else name.replace("_", " ")
+def _detail(event: AuditEvent, name: str, value: object) -> tuple[str, str]:
+    """Return the name of a detail and its value, in words if they are not somebody's own."""
+    if event.action == "rules_changed":
+        return tell_rule(name, value)
+    return _(DETAILS[name]) if name in DETAILS else name.replace("_", " "), _value(event, value)
 
 
-def _value(value: object) -> str:
-    known = VALUES.get(value) if isinstance(value, str) else None
-    return _(known) if known else str(value)
+def _value(event: AuditEvent, value: object) -> str:
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if not isinstance(value, str):
+        return str(value)
+    if event.subject_kind == "job" and value in KINDS:
+        return _(KINDS[value].title)
+    return _(VALUES[value]) if value in VALUES else value
 
 
 def _row(one: LoggedEvent) -> EventRow:
@@ -164,6 +180,6 @@ def _row(one: LoggedEvent) -> EventRow:
         _(one.words),
         name_person(one.subject) if one.subject else None,
         _subject(event),
-        ", ".join(f"{_detail(name)}: {_value(value)}" for name, value in event.details.items()),
+        ", ".join(": ".join(_detail(event, *one)) for one in event.details.items()),
         event.address or "",
     )

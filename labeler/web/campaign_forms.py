@@ -39,7 +39,7 @@ from labeler.web.campaign_rule_fields import (
     sent_rules,
 )
 
-PARTITIONS = {0: "train", 1: "valid", 2: "test"}
+PARTITION_WORDS = {0: mark("train"), 1: mark("valid"), 2: mark("test")}  # of CelebA
 
 
 class FormError(Exception):
@@ -286,7 +286,7 @@ def sent_form(dataset: Dataset | None = None) -> CampaignForm:
     if preset := applied_preset():
         apply_preset(form.rules, preset)
     if dataset is not None:
-        form.partitions = set(request.form.getlist("partition")) & set(map(str, PARTITIONS))
+        form.partitions = set(request.form.getlist("partition")) & set(map(str, PARTITION_WORDS))
         form.attributes = {
             name: said
             for index, name in enumerate(dataset.attribute_names)
@@ -321,12 +321,15 @@ def _time_text(time: datetime | None) -> str:
     return f"{time.astimezone(UTC):%Y-%m-%dT%H:%M}" if time else ""
 
 
+def partition_word(number: int) -> str:
+    """The word of a partition of CelebA on pages."""
+    return _(PARTITION_WORDS[number]) if number in PARTITION_WORDS else str(number)
+
+
 def partition_choices(session: Session, dataset: Dataset, form: CampaignForm) -> list[Choice]:
     """Return the partitions of a data set as options."""
     return [
-        Choice(
-            str(one), PARTITIONS.get(one, str(one)), "yes" if str(one) in form.partitions else ""
-        )
+        Choice(str(one), partition_word(one), "yes" if str(one) in form.partitions else "")
         for one in list_partitions(session, dataset.id)
     ]
 
@@ -354,7 +357,7 @@ def describe_selection(selection: ImageSelection, subset: str = "") -> str:
         return _("all images")
     parts = []
     if selection.partitions:
-        names = [PARTITIONS.get(one, str(one)) for one in selection.partitions]
+        names = [partition_word(one) for one in selection.partitions]
         between = pgettext("partitions", "or")
         parts.append(f" {between} ".join(names))
     parts += [

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from flask import request
 
-from labeler.languages.texts import mark
+from labeler.languages.numbers import write_number
+from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark, translate
 from labeler.rules.campaign_rules import Rules, read_rules, write_rule
 from labeler.rules.validation import RuleError
 from labeler.web import request_fields
@@ -274,6 +277,25 @@ def parse_rules(texts: Mapping[str, str]) -> Rules:
 def rule_messages(error: RuleError) -> dict[str, str]:
     """Return a message for each wrong field, in percent where the field is in percent."""
     return {one.field: one.sentence(_scale(one.field)) for one in error.problems}
+
+
+def tell_rule(name: str, value: Any) -> tuple[str, str]:
+    """Return the label of a rule and its value in words. Rules of older versions stay as they are.
+
+    Parameters:
+        value: as `Rules.as_dict` has it.
+    """
+    field = FIELDS.get(name)
+    if field is None:
+        return name.replace("_", " "), str(value)
+    if field.kind == "word":
+        told = translate(dict(field.choices).get(value, str(value)))
+    elif field.kind == "yes":
+        told = _("yes") if value else _("no")
+    else:
+        text = write_rule(round(_scale(name) * value, 8))
+        told = write_number(float(text), len(text.partition(".")[2]))
+    return _(field.label), told
 
 
 def _unit(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labeler.languages.texts import mark
+from labeler.languages.texts import mark, mark_in_context
 from labeler.web.help_topics import Topic
 
 HELP_IMAGES = {
@@ -60,7 +60,10 @@ HELP_IMAGES = {
                 mark("Broken files"),
                 mark("Files that cannot be read as images. They are not shown to people."),
             ),
-            (mark("Active"), mark("An active campaign takes its images from this data set.")),
+            (
+                mark_in_context("data set", "Active"),
+                mark("An active campaign takes its images from this data set."),
+            ),
             (
                 mark("Yaw"),
                 mark("How far a head is turned. The mean faces need it; a button measures it."),

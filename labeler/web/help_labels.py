@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labeler.languages.texts import mark
+from labeler.languages.texts import mark, mark_in_context
 from labeler.web.help_topics import Topic
 
 INTERVAL = (
@@ -16,7 +16,7 @@ HELP_LABELS = {
     "overview": Topic(
         mark("The overview tells how far the campaign is and how long it still takes."),
         (
-            (mark("Open"), mark("Images that still need votes.")),
+            (mark_in_context("images", "Open"), mark("Images that still need votes.")),
             (
                 mark("Agreed"),
                 mark("Images whose label is certain enough. They get no more votes."),
@@ -63,7 +63,7 @@ HELP_LABELS = {
         ),
         (
             (
-                mark("Active"),
+                mark_in_context("campaign", "Active"),
                 mark(
                     "People get images of this campaign. If several are active, people choose "
                     "one at the top of their page."

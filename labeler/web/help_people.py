@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labeler.audit.log import ADDRESS_DAYS
-from labeler.languages.texts import mark
+from labeler.languages.texts import mark, mark_in_context
 from labeler.web.help_topics import Topic
 
 HELP_PEOPLE = {
@@ -78,7 +78,7 @@ HELP_PEOPLE = {
                 mark("Used"),
                 mark("How many accounts the link has opened, and how many it may open."),
             ),
-            (mark("Open"), mark("The link works until the time beside it.")),
+            (mark_in_context("invite", "Open"), mark("The link works until the time beside it.")),
             (mark("Used up, expired, revoked"), mark("The link no longer works. Accounts stay.")),
         ),
         (

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from labeler.languages.texts import gettext as _
+from labeler.languages.texts import speak
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,6 @@ def spoken(topic: Topic) -> Topic:
     """Return a topic in the language of the reader, with its values in the texts."""
     return Topic(
         _(topic.purpose, **topic.values),
-        tuple((_(word, **topic.values), _(text, **topic.values)) for word, text in topic.terms),
+        tuple((speak(word, **topic.values), _(text, **topic.values)) for word, text in topic.terms),
         tuple(_(step, **topic.values) for step in topic.steps),
     )

@@ -30,7 +30,7 @@ from labeler.models.campaigns import Campaign
 from labeler.progress.campaign_progress import COUNTED_UP_TO
 from labeler.subsets.service import frozen_names
 from labeler.web import access, current_campaign, request_fields
-from labeler.web.campaign_forms import PARTITIONS, Choice
+from labeler.web.campaign_forms import PARTITION_WORDS, Choice, partition_word
 from labeler.web.context import Page, db, render
 from labeler.web.formatting import format_percent
 from labeler.web.image_filter import (
@@ -39,7 +39,6 @@ from labeler.web.image_filter import (
     FilterForm,
     describe,
     label_word,
-    partition_word,
     read_form,
     status_word,
     title,
@@ -188,7 +187,7 @@ def _page(session: Session, asked: _Asked, wanted: ImageFilter | None) -> Images
             for one in campaigns.list_campaigns(session)
         ],
         [Choice(status, _counted_word(status, asked.counted)) for status in STATUSES],
-        [Choice(str(number), partition_word(number)) for number in PARTITIONS],
+        [Choice(str(number), partition_word(number)) for number in PARTITION_WORDS],
         [
             Choice(name, name.replace("_", " "), form.attributes.get(name, ""))
             for name in dataset.attribute_names

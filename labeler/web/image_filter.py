@@ -13,7 +13,7 @@ from labeler.images.filtering import NO_PROPOSAL, ImageFilter, Range
 from labeler.languages.texts import gettext as _
 from labeler.languages.texts import mark, pgettext
 from labeler.rules.validation import RuleError, read_whole
-from labeler.web.campaign_forms import PARTITIONS
+from labeler.web.campaign_forms import PARTITION_WORDS
 
 ATTRIBUTE = "attribute-"
 WORDS = ("search", "status", "label", "proposal")
@@ -51,7 +51,6 @@ STATUS_WORDS = {
 }
 LABEL_WORDS = {"left": mark("left"), "center": mark("center"), "right": mark("right")}
 ANSWER_WORDS = {**LABEL_WORDS, "unsure": mark("unsure"), "cannot tell": mark("cannot tell")}
-PARTITION_WORDS = dict(zip(PARTITIONS, (mark("train"), mark("valid"), mark("test")), strict=True))
 YES_NO_WORDS = {"yes": mark("yes"), "no": mark("no")}
 WORDS_OF: Mapping[str, Mapping[str, str]] = {
     "status": STATUS_WORDS,
@@ -261,11 +260,6 @@ def title(name: str) -> str:
     """The title of a field on pages."""
     # As a word of the menu, “Label” is a verb.
     return pgettext("noun", "Label") if name == "label" else _(TITLES[name])
-
-
-def partition_word(number: int) -> str:
-    """The word of a partition of CelebA on pages."""
-    return _(PARTITION_WORDS[number]) if number in PARTITION_WORDS else str(number)
 
 
 def _unknown_attribute(name: str, known: Sequence[str]) -> str:

@@ -28,11 +28,11 @@ from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset, Image
 from labeler.web import access, current_campaign, request_fields
 from labeler.web.adjudication import LabelProbability, describe_suggestion
-from labeler.web.campaign_forms import Choice
+from labeler.web.campaign_forms import Choice, partition_word
 from labeler.web.context import Page, db, render
 from labeler.web.flags import FlagRow, flag_row
 from labeler.web.formatting import format_percent, format_seconds
-from labeler.web.image_filter import label_word, partition_word, status_word
+from labeler.web.image_filter import label_word, status_word
 from labeler.web.images import image_address
 from labeler.web.person_name import PersonName, name_person
 from labeler.web.stored_problems import file_problem

@@ -18,6 +18,7 @@ from labeler.jobs import queue
 from labeler.jobs.kinds import KINDS
 from labeler.jobs.queue import MAX_ATTEMPTS
 from labeler.jobs.words import tell_problem, tell_state
+from labeler.languages.current import ENGLISH, current_language
 from labeler.languages.texts import gettext as _
 from labeler.languages.texts import mark
 from labeler.models.accounts import Annotator
@@ -48,6 +49,7 @@ class JobRow:
     """A job of a list.
 
     `words`: what it does and to what. `owner`: who asked for it; None: it was due by itself.
+    `in_english`: whether the problem is, on a page that is in another language.
     `progress`: how far it is, "" if it does not run. `total` is 0 if the progress is not known.
     """
 
@@ -57,6 +59,7 @@ class JobRow:
     state: str
     attempts: int
     problem: str
+    in_english: bool
     progress: str
     done: int
     total: int
@@ -123,8 +126,9 @@ def job(job_id: int) -> tuple[str, int]:
     with db().read() as session:
         found = queue.get(session, job_id)
         (row,) = _job_rows(session, [found])
-    result = ", ".join(f"{_(name)} {value}" for name, value in (found.result or {}).items())
-    return render(JobPage(utc_now(), row, result, found.log))
+    result = (found.result or {}) if found.state == "done" else {}
+    told = ", ".join(f"{_(name)} {value}" for name, value in result.items())
+    return render(JobPage(utc_now(), row, told, found.log))
 
 
 @bp.post("/<id:job_id>/cancel")
@@ -180,13 +184,15 @@ def _job_row(
     job: Job, names: Mapping[str, Mapping[int, str]], people: Mapping[int, Annotator]
 ) -> JobRow:
     told = job.progress or {}
+    problem = tell_problem(job.problem or "", job.result if job.state == "failed" else None)
     return JobRow(
         job.id,
         _describe(job, names),
         name_person(people[job.owner_id]) if job.owner_id else None,
         job.state,
         job.attempts,
-        tell_problem(job.problem or ""),
+        problem,
+        current_language() != ENGLISH and problem == job.problem,
         format_progress(told, time.time()) if job.state == "running" else "",
         told.get("done", 0),
         told.get("total", 0),

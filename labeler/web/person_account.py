@@ -31,6 +31,11 @@ GIVE_ROLE = {
     "supervisor": mark("Make %(name)s a supervisor"),
     "admin": mark("Make %(name)s an admin"),
 }
+ASK_ROLE = {
+    "annotator": mark("Make %(name)s an annotator?"),
+    "supervisor": mark("Make %(name)s a supervisor?"),
+    "admin": mark("Make %(name)s an admin?"),
+}
 GIVE_ROLE_AGAIN = {
     "annotator": mark("Make %(name)s an annotator again"),
     "supervisor": mark("Make %(name)s a supervisor again"),
@@ -210,7 +215,7 @@ def _ask_role(forecast: AccountForecast, role: str) -> tuple[str, int]:
         )
     )
     button = _(GIVE_ROLE[role], name=name)
-    return confirmation.ask(f"{button}?", effects, button, _page(forecast))
+    return confirmation.ask(_(ASK_ROLE[role], name=name), effects, button, _page(forecast))
 
 
 def _ask_closing(forecast: AccountForecast) -> tuple[str, int]:

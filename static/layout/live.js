@@ -56,6 +56,11 @@ async function refresh() {
 }
 
 function show(fresh) {
+  const language = fresh.querySelector("main")?.lang;
+  if (language && language !== document.documentElement.lang) {
+    location.reload(); // it was changed in another tab, and the rest of the page is not asked for
+    return;
+  }
   const place = placeInView();
   for (const part of fresh.querySelectorAll("[data-part]")) {
     const name = part.dataset.part;

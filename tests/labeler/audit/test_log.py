@@ -219,3 +219,19 @@ def test_the_page_filters_and_pages(visit: Visit, db: Database) -> None:
 def test_only_admins_read_it(visit: Visit) -> None:
     assert visit("supervisor").get("/admin/audit").status_code == 403
     assert visit("admin").get("/admin/audit").status_code == 200
+
+
+def test_details_are_told_in_the_language_of_the_reader(visit: Visit, db: Database) -> None:
+    boss = visit("admin", "boss")
+    by = Actor(boss.annotator_id)
+    with db.write() as session:
+        rules = {"blind_share": 0.125, "proposals": "mixed", "mirror_views": True}
+        record(session, "rules_changed", by, ("campaign", 1), **rules)
+        record(session, "campaign_edited", by, ("campaign", 1), changed="name and guideline")
+        record(session, "turn_shared", by, ("turn", 1), again=False)
+        record(session, "job_retried", by, ("job", 1), kind="fill_campaign")
+    boss.submit("/language", {"language": "de"})
+    table = boss.get("/admin/audit").text.partition("<table")[2]
+    for english in ("blind share", "mixed", "True", "False", "name and", "fill_campaign"):
+        assert english not in table, english
+    assert "12,5" in table

@@ -184,6 +184,7 @@ def test_the_fragment_is_the_page_without_its_frame(
         page, part = boss.get(address).text, boss.get(address, headers=FRAGMENT).text
         assert "<html" in page
         assert "<html" not in part
+        assert '<main lang="en">' in part, "live.js loads the page again in another language"
         assert '<nav class="top-row"' not in part
         parts = re.findall(r'data-part="(\w+)"', page)
         assert parts == re.findall(r'data-part="(\w+)"', part)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from zipfile import ZipFile
+
 import pytest
 
+from labeler.errors import BrokenData
+from labeler.image_imports.zip_check import check_images_at
 from labeler.jobs import queue
 from labeler.jobs.words import tell_problem, tell_state
 from labeler.languages.current import in_language
+from labeler.languages.stored import keep_text
 
 STATES = ("queued", "running", "done", "failed", "cancelled")
 STORED = (
@@ -42,7 +49,28 @@ def test_an_unknown_problem_stays_as_it_is(stored: str) -> None:
         assert tell_problem(stored) == stored
 
 
+def test_an_ending_is_not_translated_after_a_problem_that_is_unknown() -> None:
+    stored = "KeyError: 7. This was attempt 3 of 3."
+    with in_language("de"):
+        assert tell_problem(stored) == stored
+
+
+def test_an_expected_error_is_told_with_its_values(tmp_path: Path) -> None:
+    with ZipFile(tmp_path / "images.zip", "w") as archive:
+        for number in range(1240):
+            archive.writestr(f"{number}.jpg", b"x")
+    with pytest.raises(BrokenData) as caught:
+        check_images_at(tmp_path / "images.zip", 1200)
+    kept = json.loads(json.dumps({"problem": keep_text(caught.value.message)}))
+    assert tell_problem(str(caught.value), kept) == str(caught.value)
+    with in_language("de"):
+        told = tell_problem(str(caught.value), kept)
+    assert "1.240 Bilder" in told
+    assert "1.200" in told
+    assert "There are" not in told
+
+
 def test_each_state_has_words() -> None:
     assert [tell_state(state) for state in STATES] == list(STATES)
     with in_language("de"):
-        assert tell_state("failed") == "gescheitert"
+        assert tell_state("failed") == "fehlgeschlagen"

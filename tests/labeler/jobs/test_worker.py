@@ -287,6 +287,19 @@ def test_people_see_why_a_job_failed_and_start_it_again(
     page = boss.get("/admin/jobs/1").text
     assert "propose_labels 1: There are not enough votes" in page
     assert "Try it again" in page
+    boss.submit("/language", {"language": "de"})
+    page = boss.get("/admin/jobs/1").text
+    assert "gibt es nicht genug Stimmen" in page
+    assert '<p class="flag">' in page
+    assert '<pre class="log" lang="en"' in page
+    with db.write() as session:
+        job = session.get_one(Job, 1)
+        kept, job.problem, job.result = (job.problem, job.result), "KeyError: 7", None
+    assert '<p class="flag" lang="en">KeyError: 7</p>' in boss.get("/admin/jobs/1").text
+    with db.write() as session:
+        job = session.get_one(Job, 1)
+        job.problem, job.result = kept
+    boss.submit("/language", {"language": "en"})
     assert boss.submit("/admin/jobs/1/retry").status_code == 303
     assert waiting(db) == 1
     assert "Cancel the job" in boss.get("/admin/jobs/1").text

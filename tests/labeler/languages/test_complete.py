@@ -51,7 +51,7 @@ from tests.labeler.studio.turned import add_result, add_turn
 
 # Names and signs, which are the same in all languages.
 NAMES = frozenset(
-    [  # train, valid, test: the partitions of CelebA
+    [
         "Sidelight",
         "English",
         "Deutsch",
@@ -61,9 +61,6 @@ NAMES = frozenset(
         "MB",
         "kB",
         "min",
-        "train",
-        "valid",
-        "test",
     ]
 )
 # What the fixtures have named: people, data, notes, and methods of model runs. And days.

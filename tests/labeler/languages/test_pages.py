@@ -42,7 +42,7 @@ def test_the_choice_of_a_person_counts_in_each_browser(visit: Visit, db: Databas
     assert person.submit(PAGE, {"language": "de", "next": "/account"}).status_code == 303
     page = person.client.get("/account", headers={"Accept-Language": "it"}).text
     assert '<html lang="de"' in page
-    assert "Die Seite spricht jetzt Deutsch" in page
+    assert "Die Website spricht jetzt Deutsch" in page
     with db.read() as session:
         assert session.get_one(Annotator, person.annotator_id).language == "de"
 

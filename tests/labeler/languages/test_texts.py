@@ -10,6 +10,8 @@ from labeler.languages.catalogues import load_catalogue
 from labeler.languages.current import LANGUAGES, current_language, in_language
 from labeler.languages.numbers import write_day, write_minute, write_number
 from labeler.languages.texts import gettext, ngettext
+from labeler.web.help_texts import TOPICS
+from labeler.web.help_topics import spoken
 
 MOMENT = datetime(2026, 3, 5, 8, 7, 9, tzinfo=UTC)
 
@@ -42,3 +44,13 @@ def test_numbers_and_times(code: str, number: str, day: str, minute: str) -> Non
         assert write_day(MOMENT) == day
         assert write_minute(MOMENT) == minute
         assert write_minute(MOMENT, seconds=True) == minute.replace("08:07", "08:07:09")
+
+
+def test_a_word_of_the_help_agrees_with_what_it_is_about() -> None:
+    with in_language("it"):
+        words = {
+            name: {word for word, _ in spoken(TOPICS[name]).terms}
+            for name in ("campaigns", "data-sets")
+        }
+    assert "Attiva" in words["campaigns"]
+    assert "Attivo" in words["data-sets"]

@@ -291,7 +291,7 @@ def turn_head(context: JobContext, turn_id: int) -> dict[str, Any]:
     """Turn a head as it was ordered in the studio. If it is refused, its upload is removed.
 
     An attempt that has lost the job removes nothing: another attempt may need the upload.
-    `remove_forgotten_uploads` removes it once the job has ended.
+    `labeler.jobs.turning.tidy_studio` removes it once the job has ended.
     """
     from labeler.studio import files
     from labeler.studio.turning import turn_head as turn  # late: NumPy

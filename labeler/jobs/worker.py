@@ -23,7 +23,7 @@ from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import Interrupted, SidelightError
 from labeler.jobs import kinds, queue
-from labeler.jobs.kinds import KINDS, QUEUES, Cancelled, JobContext
+from labeler.jobs.kinds import KINDS, LABELS, QUEUES, Cancelled, JobContext
 from labeler.jobs.queue import ABANDONED_AFTER_S, BEAT_S, AbandonedJobs, TakenJob
 from labeler.jobs.turning import tidy_studio
 from labeler.models.base import utc_now
@@ -45,7 +45,8 @@ class Worker:
     """Runs the jobs of some queues.
 
     Parameters:
-        queues: names of `QUEUES`; the worker takes no other jobs.
+        queues: names of `QUEUES`; the worker takes no other jobs. One that takes `LABELS` also
+            queues what is due, and tidies.
         abandoned_after_s: how long the job of another worker must be without a sign of life.
     """
 
@@ -91,6 +92,8 @@ class Worker:
         return taken is not None
 
     def _queue_due(self) -> None:
+        if LABELS not in self._queues:  # `serve` runs a second worker: one is enough for this
+            return
         try:
             for words in kinds.queue_due(self._db):
                 log.info("%s is due", words)

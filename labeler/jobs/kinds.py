@@ -305,7 +305,7 @@ def turn_head(context: JobContext, turn_id: int) -> dict[str, Any]:
             stored = session.get(HeadTurn, turn_id)
             held = jobs_queue.is_held(session, context.job_id, context.worker)
         if stored is not None and stored.finished_at is not None:
-            return {mark("turn"): turn_id}  # another attempt was quicker
+            return {"turn": turn_id}  # another attempt was quicker
         if held and (stored is None or not stored.keeps_upload):
             files.remove_source(context.settings.home, turn_id)
         raise

@@ -45,7 +45,7 @@ def order_turn(
     adopted: Path | None = None
     try:
         with db.write() as session:
-            _refuse_too_many(session, settings, owner_id)
+            _refuse_too_many(session, settings, owner_id, own=True)
             turn = create_turn(session, wanted, owner_id, by)
             turn.job_id = kinds.turn_head.queue(session, turn.id, owner_id)
             if upload is not None:
@@ -61,6 +61,21 @@ def order_turn(
     finally:
         if upload is not None:
             upload.unlink(missing_ok=True)
+
+
+def retry_job(session: Session, settings: Settings, job_id: int, by: Actor) -> Job:
+    """Queue a job again, as `labeler.jobs.queue.retry`. A turn counts among its owner's again.
+
+    Raises:
+        TooManyTurns: the owner has as many turns queued or running as the settings allow.
+        NotFound: there is no such job.
+        Conflict: it is queued, running or done.
+    """
+    job = queue.get(session, job_id)
+    ended = job.state in ("failed", "cancelled")
+    if ended and job.kind == kinds.turn_head.name and job.owner_id is not None:
+        _refuse_too_many(session, settings, job.owner_id, own=by.id == job.owner_id)
+    return queue.retry(session, job_id, by)
 
 
 def count_open(session: Session, owner_id: int) -> int:
@@ -135,18 +150,28 @@ def _tidy_ended(home: Path, turn_id: int, keeps_upload: bool) -> bool:
     return forgotten or bool(left)
 
 
-def _refuse_too_many(session: Session, settings: Settings, owner_id: int) -> None:
+def _refuse_too_many(session: Session, settings: Settings, owner_id: int, own: bool) -> None:
     # The row of the account is locked, so that two forms that are sent at once are counted.
     session.execute(select(Annotator.id).where(Annotator.id == owner_id).with_for_update())
     waiting, most = count_open(session, owner_id), settings.turns_per_person
-    if waiting >= most:
-        raise TooManyTurns(
-            ngettext(
-                "You have %(num)s head waiting or being turned; %(most)s at once are allowed. "
-                "Wait until one is done, or cancel one.",
-                "You have %(num)s heads waiting or being turned; %(most)s at once are allowed. "
-                "Wait until one is done, or cancel one.",
-                waiting,
-                most=most,
-            )
+    if waiting < most:
+        return
+    if own:
+        told = ngettext(
+            "You have %(num)s head waiting or being turned; %(most)s at once are allowed. "
+            "Wait until one is done, or cancel one.",
+            "You have %(num)s heads waiting or being turned; %(most)s at once are allowed. "
+            "Wait until one is done, or cancel one.",
+            waiting,
+            most=most,
         )
+    else:
+        told = ngettext(
+            "This person has %(num)s head waiting or being turned; %(most)s at once are allowed. "
+            "Wait until one is done, or cancel one.",
+            "This person has %(num)s heads waiting or being turned; %(most)s at once are allowed. "
+            "Wait until one is done, or cancel one.",
+            waiting,
+            most=most,
+        )
+    raise TooManyTurns(told)

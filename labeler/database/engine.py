@@ -242,6 +242,7 @@ class AdvisoryLock(IntEnum):
     SIGN_IN = 0x51E0
     IMPORT = 0x51E1
     PRIVACY_NOTICE = 0x51E2
+    DUE_JOBS = 0x51E3
 
 
 def take_advisory_lock(session: Session, lock: AdvisoryLock) -> None:

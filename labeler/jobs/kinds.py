@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from labeler.campaigns import deletion as campaign_deletion
 from labeler.campaigns import service as campaigns
 from labeler.config import Settings
-from labeler.database.engine import AdvisoryLock, Database
+from labeler.database.engine import AdvisoryLock, Database, take_advisory_lock
 from labeler.database.work_lock import work_lock
 from labeler.errors import Conflict, Interrupted, SidelightError
 from labeler.images import deletion as dataset_deletion
@@ -30,8 +30,8 @@ from labeler.models.base import utc_now
 from labeler.models.studio import HeadTurn
 
 # A worker may take only some queues. So a long training can leave the labels to another worker.
-TURNING = "turning"
-QUEUES = ("labels", "training", "figures", TURNING)
+LABELS, TURNING = "labels", "turning"
+QUEUES = (LABELS, "training", "figures", TURNING)
 RETRY_DUE_AFTER = timedelta(minutes=10)  # a due job that has failed is not queued again before
 
 
@@ -126,7 +126,7 @@ KINDS: dict[str, JobKind] = {}
 
 
 def job(
-    name: str, title: str, *, subject: str, queue: str = "labels", once: bool = False
+    name: str, title: str, *, subject: str, queue: str = LABELS, once: bool = False
 ) -> Callable[[Callable[..., dict[str, Any] | None]], JobKind]:
     """Make a function a `JobKind`, and register it."""
 
@@ -291,7 +291,7 @@ def turn_head(context: JobContext, turn_id: int) -> dict[str, Any]:
     """Turn a head as it was ordered in the studio. If it is refused, its upload is removed.
 
     An attempt that has lost the job removes nothing: another attempt may need the upload.
-    `remove_forgotten_uploads` removes it once the job has ended.
+    `labeler.jobs.turning.tidy_studio` removes it once the job has ended.
     """
     from labeler.studio import files
     from labeler.studio.turning import turn_head as turn  # late: NumPy
@@ -305,7 +305,7 @@ def turn_head(context: JobContext, turn_id: int) -> dict[str, Any]:
             stored = session.get(HeadTurn, turn_id)
             held = jobs_queue.is_held(session, context.job_id, context.worker)
         if stored is not None and stored.finished_at is not None:
-            return {mark("turn"): turn_id}  # another attempt was quicker
+            return {"turn": turn_id}  # another attempt was quicker
         if held and (stored is None or not stored.keeps_upload):
             files.remove_source(context.settings.home, turn_id)
         raise
@@ -314,10 +314,10 @@ def turn_head(context: JobContext, turn_id: int) -> dict[str, Any]:
 def queue_due(db: Database) -> list[str]:
     """Queue the jobs that follow from what is stored; returns what was queued, in words.
 
-    The worker calls this every minute. Only the database decides what is due: new votes, rules
-    that some rows do not follow yet, enough votes for another training, a deletion or the removal
-    of a cancelled import that was interrupted. A due job that has failed is queued again after
-    `RETRY_DUE_AFTER`. A step that fails stops no other step.
+    The workers that take the queue `LABELS` call this every minute. Only the database decides what
+    is due: new votes, rules that some rows do not follow yet, enough votes for another training, a
+    deletion or the removal of a cancelled import that was interrupted. A due job that has failed is
+    queued again after `RETRY_DUE_AFTER`. A step that fails stops no other step.
     """
     from labeler.image_imports.service import find_cancelled  # late: NumPy
     from labeler.proposals import schedule
@@ -335,10 +335,14 @@ def queue_due(db: Database) -> list[str]:
         wanted += [(delete_dataset, one, {}) for one in dataset_deletion.find_marked(session)]
         wanted += [(delete_campaign, one, {}) for one in campaign_deletion.find_marked(session)]
         wanted += [(remove_import, one, {}) for one in find_cancelled(session)]
-        wanted = [each for each in wanted if _may_start(session, *each[:2])]
+        wanted = [each for each in wanted if _may_start(session, *each[:2])]  # takes no lock
     queued = []
     for kind, subject, parameters in wanted:
         with db.write() as session:
+            # Another worker may have queued it meanwhile.
+            take_advisory_lock(session, AdvisoryLock.DUE_JOBS)
+            if not _may_start(session, kind, subject):
+                continue
             if kind.queue(session, subject, **parameters) is not None:
                 queued.append(f"{kind.name} {subject}")
     return queued

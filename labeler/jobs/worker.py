@@ -23,9 +23,9 @@ from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import Interrupted, SidelightError
 from labeler.jobs import kinds, queue
-from labeler.jobs.kinds import KINDS, QUEUES, Cancelled, JobContext
+from labeler.jobs.kinds import KINDS, LABELS, QUEUES, Cancelled, JobContext
 from labeler.jobs.queue import ABANDONED_AFTER_S, BEAT_S, AbandonedJobs, TakenJob
-from labeler.jobs.turning import remove_forgotten_uploads
+from labeler.jobs.turning import tidy_studio
 from labeler.languages.stored import keep_text
 from labeler.languages.texts import gettext as _
 from labeler.models.base import utc_now
@@ -33,7 +33,7 @@ from rotation.errors import RotationError
 
 POLL_S = 1.0
 DUE_EVERY_S = 60.0
-TIDY_EVERY_S = 300.0  # uploads of the studio whose jobs were cancelled
+TIDY_EVERY_S = 300.0  # files of the studio that nobody needs
 PRUNE_EVERY_S = 3600.0  # ended sessions, old failures and old addresses
 LOOK_EVERY_S = 5.0  # for jobs whose workers have ended
 STOP_WITHIN_S = 5.0  # `serve` kills its worker after 10 s
@@ -47,7 +47,8 @@ class Worker:
     """Runs the jobs of some queues.
 
     Parameters:
-        queues: names of `QUEUES`; the worker takes no other jobs.
+        queues: names of `QUEUES`; the worker takes no other jobs. One that takes `LABELS` also
+            queues what is due, and tidies.
         abandoned_after_s: how long the job of another worker must be without a sign of life.
     """
 
@@ -62,9 +63,7 @@ class Worker:
         self._stopping = threading.Event()
         self._abandoned = AbandonedJobs(abandoned_after_s)
         self._prune_accounts = _Every(PRUNE_EVERY_S, lambda: prune(self._db, utc_now()))
-        self._tidy_studio = _Every(
-            TIDY_EVERY_S, lambda: remove_forgotten_uploads(self._db, settings.home)
-        )
+        self._tidy_studio = _Every(TIDY_EVERY_S, lambda: tidy_studio(self._db, settings.home))
 
     def stop(self) -> None:
         """End `run` soon. The job in work is handed back. A signal handler may call this."""
@@ -95,6 +94,8 @@ class Worker:
         return taken is not None
 
     def _queue_due(self) -> None:
+        if LABELS not in self._queues:  # `serve` runs a second worker: one is enough for this
+            return
         try:
             for words in kinds.queue_due(self._db):
                 log.info("%s is due", words)

@@ -37,6 +37,7 @@ WAYS = {
     "closed-loop": mark("closed loop: measure each frame and correct it"),
 }
 SIZES = (0, 128, 256, 512, 1024)  # pixels of a frame's side; 0: as it comes
+MOST_FRAMES = {1024: 24}  # by size: the pictures stand beside each other in one strip
 MAX_SOURCE_YAW = 90.0
 MAX_ATTRIBUTES_CHOSEN = 10
 MAX_CLUSTER = 100  # a third of the engine's default, for a third of the time
@@ -55,7 +56,7 @@ class TurnChoices:
             first.
         angles_deg: the yaw of each frame.
         way: one of `WAYS`, the engine's editing method.
-        size: one of `SIZES`.
+        size: one of `SIZES`. The largest ones have fewer frames: `MOST_FRAMES`.
         with_proposals: use the model's labels where the votes have not agreed.
         min_percent: the smallest probability of a member's label.
         min_cluster, max_cluster: bounds of a cluster's size.
@@ -118,6 +119,14 @@ class TurnChoices:
         yield check_word("way", self.way, tuple(WAYS))
         if self.size not in SIZES:
             yield Problem(field="size", given=self.size, allowed=tuple(map(str, SIZES)))
+        most = MOST_FRAMES.get(self.size, MAX_FRAMES)
+        if most < len(self.angles_deg) <= MAX_FRAMES:
+            needed = _(
+                "a smaller size, or at most %(most)s angles with frames of %(size)s pixels,",
+                most=most,
+                size=self.size,
+            )
+            yield Problem(field="size", given=self.size, needed=needed)
         yield check_whole("min_percent", self.min_percent, 0, 100)
         yield check_whole("min_cluster", self.min_cluster, 1, 1000)
         yield check_whole("max_cluster", self.max_cluster, 1, 1000)

@@ -7,10 +7,12 @@ removed at the end. So an attempt that goes on after it has lost its job harms n
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gzip
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from labeler.models.studio import HeadTurn
 from labeler.private_files import PRIVATE_FOLDER, make_private_file
 
 RESULT, SOURCE, INPUTS, WORK = "result", "source", "inputs", "work"
+PART = ".part"  # of an upload that is being written
 _PACKED = "packed"
 _CACHE_SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n"
 
@@ -90,7 +93,7 @@ def keep_upload(home: Path, data: bytes, suffix: str) -> Path:
     """
     folder = home / STUDIO
     folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-    path = folder / f"{secrets.token_hex(8)}{suffix}.part"
+    path = folder / f"{secrets.token_hex(8)}{suffix}{PART}"
     make_private_file(path)
     try:
         path.write_bytes(data)
@@ -107,11 +110,15 @@ def keep_upload(home: Path, data: bytes, suffix: str) -> Path:
     return path
 
 
-def adopt_upload(home: Path, turn_id: int, upload: Path) -> None:
-    """Make an upload the source of a turn."""
+def adopt_upload(home: Path, turn_id: int, upload: Path) -> Path:
+    """Make an upload the source of a turn; returns its new path.
+
+    A source that is there belongs to a turn of this number that was never stored. It is removed.
+    """
+    remove_source(home, turn_id)
     folder = turn_folder(home, turn_id)
     folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-    upload.rename(folder / f"{SOURCE}{Path(upload.stem).suffix}")
+    return upload.rename(folder / f"{SOURCE}{Path(upload.stem).suffix}")
 
 
 def source_file(home: Path, turn_id: int) -> Path | None:
@@ -119,11 +126,24 @@ def source_file(home: Path, turn_id: int) -> Path | None:
     return next(iter(turn_folder(home, turn_id).glob(f"{SOURCE}.*")), None)
 
 
-def list_sources(home: Path) -> Iterator[int]:
-    """The numbers of the turns that have an uploaded source."""
-    for path in (home / STUDIO).glob(f"*/{SOURCE}.*"):
-        if path.parent.name.isdecimal():
-            yield int(path.parent.name)
+def list_turns(home: Path) -> Iterator[int]:
+    """The numbers of the turns that have a folder."""
+    for path in (home / STUDIO).glob("*"):
+        if path.name.isdecimal() and path.is_dir():
+            yield int(path.name)
+
+
+def list_unfinished_uploads(home: Path) -> list[Path]:
+    """The uploads that no turn has adopted yet."""
+    return list((home / STUDIO).glob(f"*{PART}"))
+
+
+def is_older(path: Path, seconds: float) -> bool:
+    """Whether a file or folder was last changed before that time; False if it is gone."""
+    try:
+        return time.time() - path.stat().st_mtime > seconds
+    except FileNotFoundError:
+        return False
 
 
 def remove_source(home: Path, turn_id: int) -> None:
@@ -136,3 +156,9 @@ def remove_source(home: Path, turn_id: int) -> None:
 def remove_files(home: Path, turn_id: int) -> None:
     """Remove all files of a turn; nothing happens if there are none."""
     shutil.rmtree(turn_folder(home, turn_id), ignore_errors=True)
+
+
+def remove_if_empty(home: Path, turn_id: int) -> None:
+    """Remove the folder of a turn if nothing is in it."""
+    with contextlib.suppress(OSError):
+        turn_folder(home, turn_id).rmdir()

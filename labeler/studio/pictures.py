@@ -1,7 +1,8 @@
 """The pictures of a result as pages show them: small enough to look at, whatever the photograph.
 
-Photographs of up to `LARGE_PIXELS` are shown as they are. Of larger ones the strip has copies that
-are at most 512 pixels high. It also has the source, whose own file may be gone.
+Photographs of up to `LARGE_PIXELS` are shown as they are. Of larger ones, and of the source, whose
+own file may be gone, the job writes small copies into the folder `shown` of the result. They are
+cut from the strip once: to decode a whole strip for each picture would take too much memory.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-from labeler.errors import NotFound
+from labeler.errors import BrokenData, NotFound
 from labeler.languages.texts import gettext as _
-from labeler.studio.results import MEANS, STRIP, TurnResult, find_file
+from labeler.studio.results import MEANS, STRIP, TurnResult, find_file, read_result
 
 SOURCE = 0
 """The number of the source among the pictures; frames follow in the order of their yaw."""
 
 LARGE_PIXELS = 1_000_000
+SHOWN = "shown"
+SHOWN_HEIGHT = 512
+"""The largest height of a small copy, in pixels."""
 SHOWN_TILE = 124
 """Width of a frame of the strip on pages, in pixels."""
 
@@ -28,18 +32,59 @@ def show_picture(folder: Path, result: TurnResult, number: int) -> Path | bytes:
     Parameters:
         number: `SOURCE`, or 1 for the first frame and so on.
 
+    A result without small copies is cut from its strip.
+
     Raises:
         NotFound: there is no such picture, or its files are gone or damaged.
     """
     if not SOURCE <= number <= len(result.frames):
         raise NotFound(_("This result has no picture %(number)s.", number=number))
-    if number == SOURCE:
-        return _cut(find_file(folder, STRIP), result.tiles, 0)
-    path = find_file(folder, result.frames[number - 1].file)
-    if _is_small(path):
-        return path
-    before = result.tiles - len(result.frames)
-    return _cut(find_file(folder, STRIP), result.tiles, before + number - 1)
+    if number != SOURCE:
+        path = find_file(folder, result.frames[number - 1].file)
+        if _is_small(path):
+            return path
+    copy = folder / SHOWN / f"{number}.png"
+    if copy.is_file():
+        return copy
+    return _cut(find_file(folder, STRIP), result.tiles, _place(result, number))
+
+
+def write_copies(folder: Path) -> None:
+    """Write the small copies of a result that `show_picture` shows.
+
+    Raises:
+        BrokenData: the result is damaged.
+        OSError: the disk is full, for example.
+    """
+    from PIL import Image  # late: most pages need no Pillow
+
+    from rotation.imaging.images import cut_strip  # late: NumPy
+
+    result = read_result(folder)
+    if result is None:
+        raise BrokenData(_("The result of the engine is damaged."))
+    large = [
+        number
+        for number, frame in enumerate(result.frames, SOURCE + 1)
+        if not _is_small(folder / frame.file)
+    ]
+    (folder / SHOWN).mkdir()
+    try:
+        with Image.open(folder / STRIP) as strip:
+            for number in (SOURCE, *large):
+                tile = cut_strip(strip, result.tiles, _place(result, number)).convert("RGB")
+                height = min(tile.height, SHOWN_HEIGHT)
+                small = tile.resize((max(1, round(tile.width * height / tile.height)), height))
+                small.save(folder / SHOWN / f"{number}.png")
+    except (ValueError, Image.DecompressionBombError):
+        raise BrokenData(
+            _("The strip of this result is too wide. Choose fewer angles or a smaller size.")
+        ) from None
+
+
+def _place(result: TurnResult, number: int) -> int:
+    """The place of a picture in the strip."""
+    return 0 if number == SOURCE else result.tiles - len(result.frames) + number - 1
 
 
 def show_mean(folder: Path, result: TurnResult, number: int) -> bytes:
@@ -97,7 +142,7 @@ def _cut(sheet: Path, tiles: int, tile: int) -> bytes:
 
     try:
         with Image.open(sheet) as strip:
-            picture = cut_strip(strip.convert("RGB"), tiles)[tile]
+            picture = cut_strip(strip, tiles, tile).convert("RGB")
     except (OSError, ValueError, Image.DecompressionBombError):
         raise NotFound(_("%(name)s is damaged.", name=sheet.name)) from None
     target = io.BytesIO()

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from sqlalchemy import select
@@ -33,6 +34,7 @@ from labeler.studio import files
 from labeler.studio.choices import TurnChoices, choices_of
 from labeler.studio.engine_options import EngineFiles, command_line, run_options
 from labeler.studio.engine_process import run_engine
+from labeler.studio.pictures import write_copies
 from labeler.studio.summary import is_complete, read_summary
 from labeler.subsets.members import stream_names
 from rotation.data.formulas import guard_formula
@@ -122,6 +124,7 @@ def _make_result(db: Database, home: Path, order: _Order, report: Report) -> Non
         cache.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
         words = run_options(order.choices, _engine_files(order, upload))
         run_engine([*words, "--cache", str(cache), "--device", "cpu"], work, report)
+        write_copies(work / files.RESULT)
         files.pack_inputs(work)
         _publish(home, order.turn, work)
     except OSError as error:
@@ -229,7 +232,9 @@ def _repeating(home: Path, order: _Order) -> str:
         subset=str(inputs / SUBSET) if order.subset else "",
         model=order.model,
     )
-    return f"gunzip --keep --force {inputs}/*.csv.gz\n{command_line(order.choices, told)}"
+    return (
+        f"gunzip --keep --force {quote(str(inputs))}/*.csv.gz\n{command_line(order.choices, told)}"
+    )
 
 
 def _in_words(error: OSError) -> SidelightError | OSError:

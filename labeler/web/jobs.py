@@ -17,6 +17,7 @@ from labeler.accounts.service import people_by_id
 from labeler.jobs import queue
 from labeler.jobs.kinds import KINDS
 from labeler.jobs.queue import MAX_ATTEMPTS
+from labeler.jobs.turning import retry_job
 from labeler.jobs.words import tell_problem, tell_state
 from labeler.languages.current import ENGLISH, current_language
 from labeler.languages.texts import gettext as _
@@ -29,7 +30,7 @@ from labeler.models.images import Dataset
 from labeler.models.jobs import Job
 from labeler.models.studio import HeadTurn
 from labeler.web import access, request_fields
-from labeler.web.context import Page, account, actor, db, render
+from labeler.web.context import Page, account, actor, db, render, settings
 from labeler.web.formatting import format_progress
 from labeler.web.person_name import PersonName, name_person
 
@@ -149,7 +150,7 @@ def cancel(job_id: int) -> Response:
 def retry(job_id: int) -> Response:
     """Queue a failed or cancelled job again."""
     with db().write() as session:
-        queue.retry(session, job_id, actor())
+        retry_job(session, settings(), job_id, actor())
     flash(_("Job %(job_id)s is queued again.", job_id=job_id), "success")
     return redirect(url_for("jobs.job", job_id=job_id), 303)
 

@@ -8,6 +8,7 @@ from werkzeug.wrappers import Response
 
 from labeler.errors import Conflict, InvalidInput
 from labeler.jobs import queue
+from labeler.jobs.turning import retry_job
 from labeler.languages.texts import gettext as _
 from labeler.languages.texts import ngettext
 from labeler.models.jobs import Job
@@ -89,7 +90,7 @@ def retry(turn_id: int) -> Response:
             raise Conflict(_("This head is turned already. Turn it anew to change something."))
         if not has_source(turn):
             raise Conflict(_("The picture was not kept. Upload it again to turn its head."))
-        queue.retry(session, turn.job_id, actor())
+        retry_job(session, settings(), turn.job_id, actor())
     flash(_("The turn is queued again."), "success")
     return _to(turn_id)
 

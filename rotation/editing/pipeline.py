@@ -192,7 +192,7 @@ def find_source(data: Data, size: int, options: TurnOptions) -> Source:
     photograph = data.photograph or read_image(data.images, name)
     light = wanted_light(name, data.labels, options.clusters)
     if data.photograph is not None:
-        refuse_several_faces(photograph, name, data.device)
+        refuse_unless_one_face(photograph, name, data.device)
     yaw = options.source_yaw_deg
     if yaw is None and data.photograph is not None:
         yaw = photograph_yaw(photograph, name, data.device)
@@ -245,14 +245,22 @@ def photograph_yaw(photograph: Image.Image, name: str, device: torch.device | st
     return yaw
 
 
-def refuse_several_faces(photograph: Image.Image, name: str, device: torch.device | str) -> None:
-    """Raise `SelectionError` if a picture shows several faces of about the same size."""
-    from rotation.poses.mtcnn import LandmarkDetector  # late: loads MTCNN
+def refuse_unless_one_face(photograph: Image.Image, name: str, device: torch.device | str) -> None:
+    """Raise `SelectionError` if a picture shows no face, or several of about the same size.
 
-    count = LandmarkDetector(device).count_faces(photograph)
+    A face whose pose is too doubtful is no reason: its yaw can be given.
+    """
+    from rotation.poses.mtcnn import LEAST_SCORE, LandmarkDetector  # late: loads MTCNN
+
+    detector = LandmarkDetector(device)
+    count = detector.count_faces(photograph)
     if count > 1:
         raise SelectionError(
             f"{name} shows {count} faces. Cut the picture so that it shows only the head to turn."
+        )
+    if count == 0 and detector.detect([photograph])[1][0] < LEAST_SCORE:
+        raise SelectionError(
+            f"No face was found in {name}. Choose a picture that shows a whole face."
         )
 
 

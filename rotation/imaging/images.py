@@ -97,15 +97,15 @@ def draw_sheet(
     return sheet
 
 
-def cut_strip(strip: Image.Image, count: int) -> list[Image.Image]:
-    """The `count` frames of a strip that `draw_strip` drew, without gaps and captions.
+def cut_strip(strip: Image.Image, count: int, place: int) -> Image.Image:
+    """One of the `count` frames of a strip that `draw_strip` drew, without gaps and caption.
 
     Raises:
         ValueError: see `strip_frame_size`.
     """
     wide, high = strip_frame_size(strip.size, count)
-    lefts = [GAP + place * (wide + GAP) for place in range(count)]
-    return [strip.crop((left, GAP, left + wide, GAP + high)) for left in lefts]
+    left = GAP + place * (wide + GAP)
+    return strip.crop((left, GAP, left + wide, GAP + high))
 
 
 def strip_frame_size(size: tuple[int, int], count: int) -> tuple[int, int]:

@@ -47,6 +47,9 @@ SIDE = 48
 """Side of O-Net's input in pixels."""
 SMALLEST_FACE = 20
 """Shortest side, in pixels, of an image on which the cascade works."""
+MOST_PIXELS = 2_000_000
+"""The cascade works on images of at most so many pixels. Larger ones are reduced: for 50 megapixels
+it would take many gigabytes, and it looks for faces from 20 pixels on."""
 _BATCH = {"cpu": 32, "cuda": 2048}
 """Images at a time. A CPU takes 0.4 ms an image with 32 and 0.8 ms with 256, which do not fit into
 its cache."""
@@ -130,20 +133,23 @@ class LandmarkDetector:
         """Landmarks (5, 2) and score of one image by the whole cascade."""
         if min(image.size) < SMALLEST_FACE:
             return np.full((5, 2), np.nan), 0.0
+        small = _reduce(image)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # facenet-pytorch makes ragged arrays
-            boxes, scores, points = self._cascade.detect(image, landmarks=True)
+            boxes, scores, points = self._cascade.detect(small, landmarks=True)
         if boxes is None:
             return np.full((5, 2), np.nan), 0.0
-        return np.asarray(points[0], dtype=np.float64), float(scores[0])
+        scale = np.divide(image.size, small.size)
+        return np.asarray(points[0], dtype=np.float64) * scale, float(scores[0])
 
     def count_faces(self, image: Image.Image) -> int:
         """How many faces an image shows that are sure and not much smaller than the largest."""
         if min(image.size) < SMALLEST_FACE:
             return 0
+        small = _reduce(image)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # facenet-pytorch makes ragged arrays
-            boxes, scores = MTCNN(keep_all=True, device=self._device).detect(image)
+            boxes, scores = MTCNN(keep_all=True, device=self._device).detect(small)
         if boxes is None:
             return 0
         widths = boxes[scores >= SURE_FACE][:, [0, 2]] @ (-1, 1)
@@ -190,6 +196,15 @@ class LandmarkDetector:
             torch.cat(column).cpu().double() for column in zip(*parts, strict=True)
         )
         return shift.numpy(), points.numpy(), score.numpy()
+
+
+def _reduce(image: Image.Image) -> Image.Image:
+    """The image, with at most `MOST_PIXELS` pixels."""
+    factor = (MOST_PIXELS / (image.width * image.height)) ** 0.5
+    if factor >= 1:
+        return image
+    size = max(1, int(image.width * factor)), max(1, int(image.height * factor))
+    return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
 
 
 def _scale_confidence(poses: Poses, score: Floats) -> Poses:

@@ -90,6 +90,8 @@ def test_what_a_picture_needs_is_told(
         result = turn(heads, model, tmp_path, "--source-file", tmp_path / name, "--light", light)
         assert result.exit_code == 1, name
         assert words in result.output
+    wall = "--source-file", tmp_path / "wall.png", "--light", "left", "--source-yaw", 0
+    assert "No face was found in wall.png" in turn(heads, model, tmp_path, *wall).output
     assert "one of them" in turn(heads, model, tmp_path, "--source", ONE, "--sources", ONE).output
 
 

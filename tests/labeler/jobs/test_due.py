@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from flask import Flask
 from sqlalchemy import select, update
+from sqlalchemy.orm import Session
 
 from labeler.accounts import sessions
 from labeler.app import create_app
@@ -24,6 +27,8 @@ from labeler.consensus.store import rebuild
 from labeler.database.engine import Database
 from labeler.errors import Conflict
 from labeler.jobs import kinds
+from labeler.jobs import queue as jobs_queue
+from labeler.jobs.worker import Worker
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign, Participation
 from labeler.models.consensus import Consensus, Estimate, Skill
@@ -250,3 +255,51 @@ def test_what_fails_is_not_queued_every_minute(
     with any_db.write() as session:
         session.execute(update(Job).values(created_at=utc_now() - kinds.RETRY_DUE_AFTER))
     assert acting.due(site) == [f"refresh_all_images {campaign_id}"]
+
+
+@pytest.mark.usefixtures("few")
+def test_workers_that_look_at_once_queue_a_job_once(
+    any_db: Database,
+    site: Settings,
+    campaign_id: int,
+    visit: Visit,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The others have taken the job already, so that none is queued any more."""
+    answer_all(visit("annotator"))
+    both = threading.Barrier(2)
+    find_due = refresh.find_due
+
+    def find_together(session: Session) -> object:
+        found = find_due(session)
+        both.wait(10)
+        return found
+
+    monkeypatch.setattr(refresh, "find_due", find_together)
+
+    def look_and_take() -> None:
+        kinds.queue_due(any_db)
+        jobs_queue.take(any_db, ("labels",), uuid.uuid4().hex)
+
+    threads = [threading.Thread(target=look_and_take) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with any_db.read() as session:
+        assert len(session.scalars(select(Job)).all()) == 1
+
+
+@pytest.mark.parametrize("queues", [("turning",), ("training", "figures"), ("labels", "training")])
+def test_only_a_worker_of_labels_looks_for_due_jobs(
+    db: Database, settings: Settings, monkeypatch: pytest.MonkeyPatch, queues: tuple[str, ...]
+) -> None:
+    looked = threading.Event()
+    monkeypatch.setattr(kinds, "queue_due", lambda _db: [looked.set()][1:])
+    with closing(Worker(settings, queues)) as worker:
+        thread = threading.Thread(target=worker.run)
+        thread.start()
+        looked.wait(0.5 if "labels" not in queues else 10)
+        worker.stop()
+        thread.join()
+    assert looked.is_set() == ("labels" in queues)

@@ -6,7 +6,9 @@ import errno
 import gzip
 import json
 import os
+import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -116,7 +118,7 @@ def assert_whole(db: Database, settings: Settings, turn_id: int) -> None:
         "inputs/labels.csv.gz",
         "inputs/poses.csv.gz",
     ]
-    assert "result/report.html" in kept
+    assert {"result/report.html", "result/shown/0.png"} <= set(kept)
 
 
 def test_a_late_attempt_takes_nothing_from_the_one_at_work(
@@ -176,3 +178,18 @@ def test_a_disk_that_is_full_at_either_end_is_told(
         assert files_in(files.turn_folder(settings.home, turn_id)) == ["source.jpg"]
     turning.turn_head(db, settings, turn_id, lambda *_: None)
     assert_whole(db, settings, turn_id)
+
+
+def test_the_command_that_repeats_a_turn_quotes_its_paths(
+    db: Database, settings: Settings, heads: Heads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = replace(settings, home=settings.home / "our site")
+    turn_id = order_upload(db, site, heads)
+    engine(monkeypatch, turn)
+    turning.turn_head(db, site, turn_id, lambda *_: None)
+    with db.read() as session:
+        summary = session.get_one(HeadTurn, turn_id).summary
+    assert summary is not None
+    first = shlex.split(summary["command"].splitlines()[0])
+    inputs = files.turn_folder(site.home, turn_id) / files.INPUTS
+    assert first == ["gunzip", "--keep", "--force", f"{inputs}/*.csv.gz"]

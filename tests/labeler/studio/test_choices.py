@@ -63,6 +63,14 @@ def test_a_wrong_choice_is_refused(wrong: dict[str, Any]) -> None:
         choices_of(wrong)
 
 
+def test_large_frames_are_few() -> None:
+    angles = [float(yaw) for yaw in range(-30, 31)]
+    TurnChoices.from_dict({"angles_deg": angles, "size": 512})
+    TurnChoices.from_dict({"angles_deg": angles[:24], "size": 1024})
+    with pytest.raises(RuleError, match="size is 1024; a smaller size, or at most 24 angles"):
+        TurnChoices.from_dict({"angles_deg": angles[:25], "size": 1024})
+
+
 def test_angles() -> None:
     assert read_angles("-30:30:10") == (-30, -20, -10, 0, 10, 20, 30)
     assert read_angles(" −20, 0,15 ") == (-20, 0, 15)

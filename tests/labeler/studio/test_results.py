@@ -14,7 +14,13 @@ from PIL import Image
 
 from labeler.errors import NotFound
 from labeler.studio.archive import stream_zip
-from labeler.studio.pictures import LARGE_PIXELS, measure_pictures, show_mean, show_picture
+from labeler.studio.pictures import (
+    LARGE_PIXELS,
+    measure_pictures,
+    show_mean,
+    show_picture,
+    write_copies,
+)
 from labeler.studio.results import TurnResult, find_file, known_files, read_result
 from tests.labeler.studio.turned import COMMAND, DOUBT, SIZE, YAWS, write_result
 
@@ -140,6 +146,26 @@ def test_of_large_photographs_small_copies_are_shown(tmp_path: Path) -> None:
     assert shown.size == (384, 512)
     whole = opened(tmp_path / result.frames[2].file)
     assert shown.getpixel((9, 9))[0] == whole.getpixel((9, 9))[0]  # type: ignore[index]
+
+
+def test_the_copies_of_large_photographs_are_written_once(
+    tmp_path: Path,
+) -> None:
+    write_result(tmp_path, size=(1200, 1600), animations=())
+    result = read(tmp_path)
+    cut = [opened(show_picture(tmp_path, result, number)) for number in range(4)]
+    write_copies(tmp_path)
+    (tmp_path / "strip.png").write_bytes(b"not read again")
+    for number, before in enumerate(cut):
+        shown = show_picture(tmp_path, result, number)
+        assert isinstance(shown, Path)
+        assert opened(shown).tobytes() == before.tobytes()
+    assert "shown" not in " ".join(known_files(tmp_path))
+
+
+def test_small_pictures_have_no_copies(folder: Path) -> None:
+    write_copies(folder)
+    assert [path.name for path in (folder / "shown").iterdir()] == ["0.png"]
 
 
 def test_mean_faces_are_cut_from_their_sheet(folder: Path) -> None:

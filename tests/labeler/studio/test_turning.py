@@ -237,6 +237,6 @@ def test_uploads_of_cancelled_turns_are_forgotten(
     with db.write() as session:
         for job_id in (1, 2):
             queue.cancel(session, job_id, "ada")
-    assert turning.remove_forgotten_uploads(db, quick_settings.home) == 1
+    assert turning.tidy_studio(db, quick_settings.home) == 1
     home = quick_settings.home
     assert [files.source_file(home, one) is not None for one in numbers] == [False, True, True]

@@ -12,10 +12,10 @@ from sqlalchemy import func, select
 from labeler.audit.log import Actor
 from labeler.config import Settings
 from labeler.database.engine import Database
-from labeler.errors import InvalidInput, NotFound, TooManyTurns
+from labeler.errors import Conflict, InvalidInput, NotFound, TooManyTurns
 from labeler.images import deletion
 from labeler.jobs import queue
-from labeler.jobs.turning import order_turn
+from labeler.jobs.turning import order_turn, retry_job
 from labeler.models.accounts import Annotator
 from labeler.models.audit import AuditEvent
 from labeler.models.campaigns import Campaign
@@ -75,6 +75,25 @@ def test_a_person_has_three_turns_at_once(
     order(any_db, settings, ada)
     with any_db.read() as session:
         assert session.scalar(select(func.count()).select_from(HeadTurn)) == 5
+
+
+def test_a_turn_that_is_tried_again_counts_among_those_of_its_owner(
+    any_db: Database, settings: Settings, make_annotator: MakeAnnotator
+) -> None:
+    ada, ben = (make_annotator(any_db, name) for name in ("ada", "ben"))
+    order(any_db, settings, ada)
+    with any_db.write() as session:
+        queue.cancel(session, 1, "ada")
+    for _ in range(3):
+        order(any_db, settings, ada)
+    for by, words in ((ada, "You have 3 heads waiting"), (ben, "This person has 3 heads waiting")):
+        with any_db.write() as session, pytest.raises(TooManyTurns, match=words):
+            retry_job(session, settings, 1, Actor(by.id))
+    with any_db.write() as session:
+        queue.cancel(session, 2, "ada")
+        assert retry_job(session, settings, 1, Actor(ben.id)).state == "queued"
+    with any_db.write() as session, pytest.raises(Conflict, match="Only a failed or cancelled"):
+        retry_job(session, settings, 1, Actor(ada.id))
 
 
 def test_forms_that_are_sent_at_once_are_counted(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from facenet_pytorch import MTCNN
 from PIL import Image
 
 from rotation.data.crop import CROP_BOX
-from rotation.poses.mtcnn import LandmarkDetector
+from rotation.demo_faces.dataset import write_faces
+from rotation.poses.mtcnn import MOST_PIXELS, LandmarkDetector
 from rotation.synthetic_heads.camera import CELEBA_VIEW
 from rotation.synthetic_heads.renderer import render, render_view
 from rotation.synthetic_heads.sampling import BENCHMARK_IDENTITY, sample_heads
@@ -74,3 +78,27 @@ def test_a_mirror_negates_the_yaw_of_crops_and_of_aligned_images(
     for plain, mirrored in pairs:
         np.testing.assert_allclose(plain.yaw_deg, -mirrored.yaw_deg, atol=0.1)
         np.testing.assert_allclose(plain.confidence, mirrored.confidence, atol=0.01)
+
+
+def test_large_photographs_are_reduced_before_faces_are_looked_for(
+    detector: LandmarkDetector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_faces(tmp_path, 1, None)
+    (path,) = (tmp_path / "img_align_celeba").glob("*.jpg")
+    face = Image.open(path).convert("RGB").resize((256, 256))
+    large = face.resize((5120, 5120))
+    seen: list[int] = []
+    detect = MTCNN.detect
+
+    def look(self: MTCNN, image: Image.Image, landmarks: bool = False) -> object:
+        seen.append(image.width * image.height)
+        return detect(self, image, landmarks)
+
+    points, _ = detector.detect_by_cascade(face)
+    monkeypatch.setattr(MTCNN, "detect", look)
+    found, score = detector.detect_by_cascade(large)
+    assert score > 0.9
+    np.testing.assert_allclose(found / 20, points, atol=6)
+    assert detector.count_faces(large) == 1
+    assert len(seen) == 2
+    assert max(seen) <= MOST_PIXELS

@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import time
 from typing import Any
@@ -78,7 +79,35 @@ PAGES = {
     "a turned head": "/studio/1",
     "its source": "/studio/1/pictures/0",
     "two turned heads": "/studio/compare?a=1&b=2",
+    "turn a head": "/studio/new?image=1",
+    "turn it again": "/studio/new?turn=1",
 }
+CLUSTERS = "/studio/preview"  # what the form of the studio asks for after each change
+FORMS: dict[str, dict[str, Any]] = {
+    "clusters of one light": {"light": "left"},
+    "clusters by votes of one light": {"light": "left", "proposals": ""},
+    "clusters of a source that shares attributes": {
+        "source": "1",
+        "light": "left",
+        "attributes": ["Attribute_3", "Attribute_7"],
+        "min_percent": "60",
+    },
+    "clusters of a frozen subset": {"filter": "any", "subset": "1"},
+    "clusters of a live subset": {"filter": "any", "subset": "2"},
+}
+FIELDS = {
+    "light": "auto",
+    "filter": "light",
+    "angles": "30",
+    "way": "auto",
+    "size": "0",
+    "min_percent": "0",
+    "min_cluster": "20",
+    "max_cluster": "100",
+    "seed": "0",
+    "proposals": "yes",
+}
+TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
 TARGET_MS = 300.0
 TURNED_HEADS = 2_000
 
@@ -161,16 +190,25 @@ def _measure(site: Site, repeats: int) -> dict[str, dict[str, float]]:
         cookie["token"] = token
     client.get("/account")  # the imports and templates of the frame
     try:
-        return {name: _time(client, address, repeats) for name, address in PAGES.items()}
+        pages = {name: _time(client, address, repeats) for name, address in PAGES.items()}
+        token = TOKEN.search(client.get("/studio/new").text)
+        assert token is not None
+        for name, changed in FORMS.items():
+            sent = {**FIELDS, **changed, "csrf_token": token[1]}
+            pages[name] = _time(client, CLUSTERS, repeats, sent)
+        return pages
     finally:
         app.extensions["sidelight_db"].dispose()
 
 
-def _time(client: Any, address: str, repeats: int) -> dict[str, float]:
+def _time(
+    client: Any, address: str, repeats: int, sent: dict[str, Any] | None = None
+) -> dict[str, float]:
+    """Request a page repeatedly; `sent`: the form that is posted to it."""
     took, cpu = [], []
     for _ in range(repeats):
         start, before = time.perf_counter(), time.process_time()
-        answer = client.get(address)
+        answer = client.get(address) if sent is None else client.post(address, data=sent)
         took.append(1000 * (time.perf_counter() - start))
         cpu.append(1000 * (time.process_time() - before))
         assert answer.status_code == 200, f"{address}: {answer.status_code}"

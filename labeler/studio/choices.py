@@ -10,7 +10,6 @@ import click
 
 from labeler.errors import InvalidInput
 from labeler.languages.texts import gettext as _
-from labeler.languages.texts import mark
 from labeler.rules.validation import (
     Problem,
     RuleError,
@@ -29,13 +28,7 @@ ANGLES = {"30": "-30:30:10", "45": "-45:45:15"}  # of seven frames each, by thei
 MAX_FRAMES = 61
 AUTO = "auto"
 LIGHTS = (AUTO, *LABELS)
-WAYS = {
-    AUTO: mark("the one that suits the pictures"),
-    "geometry": mark("geometry: turn the head in the whole picture"),
-    "flow": mark("flow: warp the face along the motion between mean faces"),
-    "line": mark("line: move its latent along a line"),
-    "closed-loop": mark("closed loop: measure each frame and correct it"),
-}
+WAYS = (AUTO, "geometry", "flow", "line", "closed-loop")
 SIZES = (0, 128, 256, 512, 1024)  # pixels of a frame's side; 0: as it comes
 MOST_FRAMES = {1024: 24}  # by size: the pictures stand beside each other in one strip
 MAX_SOURCE_YAW = 90.0
@@ -116,7 +109,7 @@ class TurnChoices:
         if not 1 <= len(self.angles_deg) <= MAX_FRAMES:
             needed = _("1 to %(most)s angles", most=MAX_FRAMES)
             yield Problem(field="angles_deg", given=len(self.angles_deg), needed=needed)
-        yield check_word("way", self.way, tuple(WAYS))
+        yield check_word("way", self.way, WAYS)
         if self.size not in SIZES:
             yield Problem(field="size", given=self.size, allowed=tuple(map(str, SIZES)))
         most = MOST_FRAMES.get(self.size, MAX_FRAMES)

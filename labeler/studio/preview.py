@@ -17,6 +17,7 @@ from sqlalchemy import (
     ColumnElement,
     Float,
     Select,
+    SQLColumnExpression,
     String,
     and_,
     case,
@@ -253,7 +254,7 @@ def _counting(
     return statement.group_by(label, level, place)
 
 
-def _place(yaw: ColumnElement[Any]) -> ColumnElement[Any]:
+def _place(yaw: SQLColumnExpression[Any]) -> ColumnElement[Any]:
     """Twice a whole degree of yaw, and one more for yaws between it and the next one."""
     exact = yaw + WRITTEN_YAW
     nearest = func.round(exact)

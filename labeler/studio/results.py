@@ -15,7 +15,8 @@ from rotation.reading import open_regular, read_json
 
 MAX_REPORT_BYTES = 16 * 1024**2
 STRIP, REPORT, MEANS = "strip.png", "report.json", "cluster_means.png"
-REPORTS = frozenset({REPORT, "report.html"})
+REPORT_PAGE = "report.html"
+REPORTS = frozenset({REPORT, REPORT_PAGE})
 """They tell the label of the source, and where the site keeps its files."""
 
 MIME = {

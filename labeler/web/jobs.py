@@ -168,17 +168,27 @@ def find_job_row(session: Session, job_id: int) -> JobRow | None:
 
 def _job_rows(session: Session, jobs: Sequence[Job]) -> list[JobRow]:
     names = {
-        "campaign": _names(session, Campaign.id, Campaign.name),
-        "dataset": _names(session, Dataset.id, Dataset.name),
-        "import": _names(session, ImageImport.id, ImageImport.name),
-        "turn": _names(session, HeadTurn.id, HeadTurn.name),
+        "campaign": _names(session, jobs, "campaign", Campaign),
+        "dataset": _names(session, jobs, "dataset", Dataset),
+        "import": _names(session, jobs, "import", ImageImport),
+        "turn": _names(session, jobs, "turn", HeadTurn),
     }
     people = people_by_id(session, [job.owner_id for job in jobs if job.owner_id])
     return [_job_row(one, names, people) for one in jobs]
 
 
-def _names(session: Session, key: Any, name: Any) -> dict[int, str]:
-    return dict(session.execute(select(key, name)).all())
+def _names(session: Session, jobs: Sequence[Job], subject: str, table: Any) -> dict[int, str]:
+    """Return the names of the subjects of this kind that the jobs have, by number."""
+    wanted = {job.subject for job in jobs if _is_about(job, subject)}
+    if not wanted:
+        return {}
+    found = select(table.id, table.name).where(table.id.in_(wanted))
+    return dict(session.execute(found).all())
+
+
+def _is_about(job: Job, subject: str) -> bool:
+    kind = KINDS.get(job.kind)
+    return kind is not None and kind.subject == subject
 
 
 def _job_row(

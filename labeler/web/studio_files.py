@@ -45,8 +45,8 @@ def file(turn_id: int, result_file: str) -> BaseResponse:
         raise NotFound(_("Only supervisors and admins see the report: it tells labels."))
     path = find_file(folder_of(turn), result_file)
     keep = request.args.get("download") == "yes" or result_file in ONLY_DOWNLOADED
-    stem, ending = result_file.rsplit(".", 1)
-    name = download_name(turn.name, stem.replace("_", "-"), ending, "head") if keep else None
+    stem = Path(result_file).stem.replace("_", "-")
+    name = download_name(turn.name, stem, path.suffix[1:], "head") if keep else None
     return _keep_in_browser(send_path(path, download=name), turn)
 
 

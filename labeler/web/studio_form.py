@@ -13,8 +13,9 @@ from labeler.languages.texts import gettext as _
 from labeler.languages.texts import mark, pgettext
 from labeler.models.studio import MAX_TURN_NAME, HeadTurn
 from labeler.rules.validation import RuleError, read_whole
-from labeler.studio.choices import ANGLES, WAYS, TurnChoices, choices_of, read_angles
+from labeler.studio.choices import ANGLES, AUTO, TurnChoices, choices_of, read_angles
 from labeler.web.campaign_forms import Fault
+from labeler.web.studio_words import name_way
 from rotation.clusters.selection import DEFAULT_ATTRIBUTES
 
 OWN = "own"  # angles of one's own
@@ -214,7 +215,13 @@ def light_choices() -> Mapping[str, str]:
 
 def way_choices() -> Mapping[str, str]:
     """The ways of turning, with what they do."""
-    return {name: _(words) for name, words in WAYS.items()}
+    return {
+        AUTO: name_way(AUTO),
+        "geometry": _("geometry: turn the head in the whole picture"),
+        "flow": _("flow: warp the face along the motion between mean faces"),
+        "line": _("line: move its latent along a line"),
+        "closed-loop": _("closed loop: measure each frame and correct it"),
+    }
 
 
 MAX_NAME = MAX_TURN_NAME

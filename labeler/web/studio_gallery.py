@@ -51,7 +51,7 @@ class GalleryPage(Page):
     """The turned heads, a page at a time, the newest first.
 
     `own`: only those of the reader. `older`: first number of the next page, 0 at the end.
-    `new`: the address of the form that turns a head, "" if there is none.
+    `new`: the address of the form that turns a head.
     """
 
     template = "studio/gallery.html"

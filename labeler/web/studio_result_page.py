@@ -14,13 +14,13 @@ from labeler.languages.texts import mark
 from labeler.models.base import utc_now
 from labeler.models.studio import MAX_TURN_NAME, HeadTurn
 from labeler.studio.files import result_folder, source_file
-from labeler.studio.results import MEANS, REPORT, REPORTS, STRIP, TurnResult
+from labeler.studio.results import MEANS, REPORT, REPORT_PAGE, REPORTS, STRIP, TurnResult
 from labeler.studio.turns import list_turns
 from labeler.web.campaign_forms import Choice
 from labeler.web.context import Page, account, manages, settings
 from labeler.web.formatting import format_bytes
 from labeler.web.jobs import JobRow, find_job_row
-from labeler.web.studio_engine import tell_engine
+from labeler.web.studio_engine import tell_engine, tell_refusal
 from labeler.web.studio_files import address_of
 from labeler.web.studio_shares import take_new_link
 from labeler.web.studio_views import (
@@ -38,7 +38,7 @@ DOWNLOADS = {
     "turn.gif": mark("Animation (GIF)"),
     "turn.webp": mark("Animation (WebP)"),
     "turn.mp4": mark("Video (MP4)"),
-    "report.html": mark("Report (HTML)"),
+    REPORT_PAGE: mark("Report (HTML)"),
     REPORT: mark("Report (JSON)"),
 }
 
@@ -53,8 +53,9 @@ LIGHT = {
 class WaitingPage(Page):
     """A head that is to be turned. `state`: as in `studio_words`; `job`: None if it is unknown.
 
-    `can_retry`: its job can start again. `again`: the address of the form with the same settings,
-    "" if there is none.
+    `reason`: why it could not be turned, or why its job begins anew; "" if neither.
+
+    `can_retry`: its job can start again. `again`: the address of the form with the same settings.
     """
 
     template = "studio/waiting.html"
@@ -62,6 +63,7 @@ class WaitingPage(Page):
     turn: TurnView
     state: str
     job: JobRow | None
+    reason: str
     can_retry: bool
     new_name: str
     again: str
@@ -148,6 +150,7 @@ def waiting_page(
         view_turn(session, turn),
         state_of(turn, job.state if job else ""),
         job,
+        tell_refusal(job.problem, turn) if job else "",
         job is not None and job.can_start_again and has_source(turn),
         turn.name if new_name is None else new_name,
         new_turn_address(turn),

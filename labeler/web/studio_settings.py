@@ -16,13 +16,13 @@ from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset
 from labeler.models.studio import HeadTurn
 from labeler.models.subsets import Subset
+from labeler.studio.choices import AUTO
 from labeler.web.formatting import answer_word
-from labeler.web.studio_words import name_angle, write_degrees
+from labeler.web.studio_words import name_angle, name_way, write_degrees
 
 LIGHT, ATTRIBUTES = mark("Light filter"), mark("Attributes")
 ANGLES, WAY = mark("Angles"), mark("Way of turning")
 IN_ONE_LINE = (LIGHT, ATTRIBUTES, ANGLES, WAY)
-AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def _describe_choices(chosen: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if given("angles_deg"):
         yield ANGLES, write_angles(chosen["angles_deg"])
     if "way" in chosen:
-        yield WAY, _way_words(chosen["way"])
+        yield WAY, name_way(chosen["way"])
     yield mark("Size"), _("%(size)s pixels", size=chosen["size"]) if given("size") else ""
     if "with_proposals" in chosen:
         yield mark("Labels"), _label_words(chosen)
@@ -112,17 +112,6 @@ def _filter_words(chosen: Mapping[str, Any]) -> str:
     if light == AUTO:
         return pgettext("light filter", "on")
     return _("on, light: %(light)s", light=answer_word(light))
-
-
-def _way_words(way: str) -> str:
-    known = {
-        AUTO: _("the one that suits the pictures"),
-        "geometry": pgettext("way of turning", "geometry"),
-        "flow": pgettext("way of turning", "flow"),
-        "line": pgettext("way of turning", "line"),
-        "closed-loop": pgettext("way of turning", "closed loop"),
-    }
-    return known.get(way, way)
 
 
 def _label_words(chosen: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from flask import current_app, url_for
+from flask import url_for
 from sqlalchemy.orm import Session
 
 from labeler.languages.texts import gettext as _
@@ -20,8 +20,6 @@ from labeler.web.studio_engine import tell_engine
 from labeler.web.studio_files import address_of
 from labeler.web.studio_settings import Setting, describe_settings
 from labeler.web.studio_words import name_angle, name_measured_angle
-
-NEW = "studio_new.new_turn"  # the form that turns a head
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +123,12 @@ def load_turner(turn: HeadTurn) -> tuple[TurnResult, TurnerView] | None:
 
 
 def new_turn_address(turn: HeadTurn | None = None) -> str:
-    """Return the address of the form that turns a head; "" if this site has none.
+    """Return the address of the form that turns a head.
 
     Parameters:
         turn: the form begins with its source and settings.
     """
-    if NEW not in current_app.view_functions:
-        return ""
-    return url_for(NEW, turn=turn.id if turn is not None else None)
+    return url_for("studio_new.new_turn", turn=turn.id if turn is not None else None)
 
 
 def _doubt(doubt: str, reached: bool | None) -> str:

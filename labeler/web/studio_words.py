@@ -6,6 +6,7 @@ from labeler.languages.numbers import write_number
 from labeler.languages.texts import gettext as _
 from labeler.languages.texts import pgettext
 from labeler.models.studio import HeadTurn
+from labeler.studio.choices import AUTO
 
 WAITING, TURNING, TURNED, FAILED, CANCELLED = "waiting", "turning", "turned", "failed", "cancelled"
 _STATES = {"queued": WAITING, "running": TURNING, "failed": FAILED, "cancelled": CANCELLED}
@@ -52,3 +53,15 @@ def name_state(state: str) -> str:
         FAILED: pgettext("turn", "failed"),
         CANCELLED: pgettext("turn", "cancelled"),
     }[state]
+
+
+def name_way(way: str) -> str:
+    """Name a way of turning in short; one of another version of the program by its code."""
+    known = {
+        AUTO: _("the one that suits the pictures"),
+        "geometry": pgettext("way of turning", "geometry"),
+        "flow": pgettext("way of turning", "flow"),
+        "line": pgettext("way of turning", "line"),
+        "closed-loop": pgettext("way of turning", "closed loop"),
+    }
+    return known.get(way, way)

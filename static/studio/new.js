@@ -19,12 +19,21 @@ async function count() {
   try {
     const answer = await fetch(form.getAttribute("data-preview"), { method: "POST", body, signal });
     const part = await answer.text();
-    if (signal.aborted || !answer.ok) return;
+    if (signal.aborted) return; // a newer count follows
+    if (!answer.ok) throw new Error(`The site answered ${answer.status}.`);
     const parsed = new DOMParser().parseFromString(part, "text/html");
     clusters.replaceChildren(...parsed.body.childNodes);
   } catch {
-    // Offline, or a newer count follows: the old one stays. The button still works later.
+    if (!signal.aborted) tellFailure();
   }
+}
+
+/** The numbers that are shown belong to other choices, so they go. */
+function tellFailure() {
+  const told = document.createElement("p");
+  told.className = "flag";
+  told.textContent = text("failed");
+  clusters.replaceChildren(told);
 }
 
 if (clusters.querySelector("[data-uncounted]")) {

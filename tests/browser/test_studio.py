@@ -120,6 +120,23 @@ def test_a_link_is_created_copied_and_revoked(
         stranger.context.close()
 
 
+def test_a_count_that_fails_is_told(sign_in: SignIn, turned_heads: TurnedHeads) -> None:
+    person = sign_in("supervisor")
+    page = person.page
+    page.goto("/studio/new")
+    clusters = page.locator("#clusters")
+    expect(clusters).to_contain_text("Choose a source")
+    page.route("**/studio/preview", lambda route: route.abort())
+    page.get_by_label("Where does its light come from?").select_option("left")
+    expect(clusters).to_have_text("Could not count. Press “Count again”.")
+    page.unroute("**/studio/preview")
+    page.get_by_label("Where does its light come from?").select_option("right")
+    expect(clusters.get_by_role("table")).to_be_visible()
+    page.route("**/studio/preview", lambda route: route.fulfill(status=500, body="broken"))
+    page.reload()
+    expect(clusters).to_have_text("Could not count. Press “Count again”.")
+
+
 def test_a_page_that_waits_shows_the_result_by_itself(
     site: Site, sign_in: SignIn, turned_heads: TurnedHeads
 ) -> None:

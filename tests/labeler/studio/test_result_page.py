@@ -18,6 +18,8 @@ from labeler.models.audit import AuditEvent
 from labeler.models.jobs import Job
 from labeler.models.studio import HeadTurn
 from labeler.studio.files import turn_folder
+from rotation.clusters.selection import Criteria, too_small_message
+from tests.conftest import CountQueries
 from tests.labeler.conftest import Browser, Visit
 from tests.labeler.studio.turned import (
     COMMAND,
@@ -167,6 +169,86 @@ def test_the_reason_of_a_failure_is_told(boss: Browser, db: Database) -> None:
     with db.write() as session:
         session.scalars(select(Job)).one().problem = "The cluster at -30° has 4 images."
     assert "The cluster at -30° has 4 images." in boss.get(f"/studio/{waiting}").text
+
+
+SMALL = {-30.0: 4, -20.0: 30, 30.0: 1250}
+
+
+@pytest.mark.parametrize(
+    ("problem", "told"),
+    [
+        (
+            too_small_message(SMALL, Criteria("left", minimum=2000, maximum=3000), "as it is"),
+            "2,000 are needed at each angle. There are too few at 30° left (4 found), 20° left "
+            "(30 found), 30° right (1,250 found). Choose smaller angles",
+        ),
+        (
+            "No pose is known of source.png: no face was found, or the file of poses or landmarks "
+            "lacks it. Give its yaw with --source-yaw, or choose another source.",
+            "Say how far the head is turned, or choose another picture.",
+        ),
+        (
+            "The pose of source.png is doubtful: its confidence is 0.1000, and 0.5 is the least. "
+            "Give its yaw with --source-yaw if there is one, or choose another source.",
+            "It is doubtful how far the head in wall.png is turned.",
+        ),
+        (
+            "No face was found in source.png. Choose a picture that shows a whole face, or give "
+            "its yaw with --source-yaw if there is one.",
+            "No face was found in wall.png. Choose a picture that shows a whole face.",
+        ),
+        (
+            "source.png shows 3 faces. Cut the picture so that it shows only the head to turn.",
+            "wall.png shows 3 faces. Cut the picture",
+        ),
+        (
+            "source.png has no label, so its light is not known. Say it with "
+            "--light left|center|right, label the image, or give --no-light-filter.",
+            "wall.png has no label. Say where its light comes from",
+        ),
+        (
+            "/home/site/studio/1/source.png: The face is only 30 pixels wide; 40 are the least.",
+            "The face in wall.png is only 30 pixels wide. It needs at least 40.",
+        ),
+        (
+            "The head is turned by -70 degrees; heads within 50 degrees can be measured. Choose "
+            "another photograph.",
+            "The head in wall.png is turned by 70° already; up to 50° are possible.",
+        ),
+        (
+            "--subset inputs/subset.csv: none of its 12 images has a label in --labels.",
+            "No picture of the subset has a label.",
+        ),
+        (
+            "inputs/labels.csv: no row has one of the labels left, center, right in the column "
+            "'label'; export labels after some voting.",
+            "No picture of the data set has a label yet.",
+        ),
+        ("/home/site/studio/1/source.PNG is odd.", "<p>wall.png is odd.</p>"),
+    ],
+)
+def test_a_refusal_of_the_engine_is_told_in_words_of_the_form(
+    boss: Browser, db: Database, problem: str, told: str
+) -> None:
+    failed = add_turn(db, boss.annotator_id or 0, state="failed", source_name="wall.png")
+    with db.write() as session:
+        session.scalars(select(Job)).one().problem = problem
+    page = unescape(boss.get(f"/studio/{failed}").text)
+    assert told in page
+    assert not re.search(r" --[a-z]|source\.png", page)
+    assert f'href="/studio/new?turn={failed}">Change the settings' in page
+
+
+def test_a_page_that_waits_loads_only_the_names_that_it_shows(
+    app: Flask, boss: Browser, db: Database, count_queries: CountQueries
+) -> None:
+    waiting = add_turn(db, boss.annotator_id or 0, state="running")
+    with count_queries(app.extensions["sidelight_db"]) as statements:
+        assert boss.get(f"/studio/{waiting}", headers={"X-Fragment": "1"}).status_code == 200
+    assert not [one for one in statements if "image_import" in one]
+    of_turns = [one for one in statements if "FROM head_turn" in one]
+    assert of_turns
+    assert all("WHERE" in one for one in of_turns)
 
 
 def test_a_page_that_waited_learns_that_the_head_is_turned(boss: Browser, turn_id: int) -> None:

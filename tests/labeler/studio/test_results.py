@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from labeler.errors import NotFound
+from labeler.errors import BrokenData, NotFound
 from labeler.studio.archive import stream_zip
 from labeler.studio.pictures import (
     LARGE_PIXELS,
@@ -22,6 +22,7 @@ from labeler.studio.pictures import (
     write_copies,
 )
 from labeler.studio.results import TurnResult, find_file, known_files, read_result
+from labeler.studio.summary import read_summary
 from tests.labeler.studio.turned import COMMAND, DOUBT, SIZE, YAWS, write_result
 
 
@@ -61,6 +62,25 @@ def test_without_photographs_the_frames_are_the_crops(tmp_path: Path) -> None:
     assert [frame.reached for frame in result.frames] == [True, True, False]
     source = opened(show_picture(tmp_path, result, 0))
     assert source.width == source.height
+
+
+def test_the_summary_tells_what_the_page_tells(folder: Path) -> None:
+    result, summary = read(folder), read_summary(folder, "again")
+    assert [one["file"] for one in summary["frames"]] == [one.file for one in result.frames]
+    assert [one["doubt"] for one in summary["frames"]] == [None, None, DOUBT]
+    assert summary["source"] == {"yaw_deg": result.source_yaw_deg, "light": "left"}
+    assert set(summary["files"]) == {"strip", "means", "beside_means", "report", "gif", "webp"}
+    assert (summary["command"], summary["fallback"]) == ("again", None)
+    # The way that was asked for left photographs behind, then another one made the frames.
+    path = folder / "report.json"
+    report = json.loads(path.read_text())
+    report["turn"]["fallback"] = "the face was too small"
+    path.write_text(json.dumps(report))
+    kinds = [one["file"][:5] for one in read_summary(folder, "")["frames"]]
+    assert kinds == ["frame"] * 3
+    (folder / "strip.png").unlink()
+    with pytest.raises(BrokenData):
+        read_summary(folder, "")
 
 
 def test_the_middle_is_that_of_the_angles(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def new_turn() -> tuple[str, int]:
         if image_id:
             form.values["source"] = str(image_id)
         campaign = _campaign_of_turn(session, turn) or _campaign(session)
-        # Counting takes a third of a second for all of CelebA: the script asks for it afterwards.
+        # Counting takes up to a second for all of CelebA: the script asks for it afterwards.
         return render(new_turn_page(session, campaign, form, counted=False))
 
 

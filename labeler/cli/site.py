@@ -111,7 +111,8 @@ def worker(with_parent: int | None, queues: str | None) -> None:
 
     `serve` starts two workers, one of them for `turning`, and restarts them when they fail. Use
     this command to run others, also on other machines that reach the same database and images. A
-    job in work is handed back at the end, and another worker takes it up.
+    job in work is handed back at the end, and another worker takes it up. Only workers that take
+    `labels` queue the jobs that are due by themselves.
 
     \b
     Examples:

@@ -31,8 +31,8 @@ MIN_SECRET_LENGTH = 32
 MIN_SECRET_ALPHABET = 8  # different characters; keys such as "aaaa…" have fewer
 # The first parts of the pages' paths. A public path that begins so could not be told from a page.
 OWN_PATHS = re.compile(
-    "account|admin|appearance|flags|grid|guide|healthz|images|join|label|me|messages|privacy|reset|"
-    "shared|sign-in|sign-out|static|studio"
+    "account|admin|appearance|flags|grid|guide|healthz|images|join|label|language|me|messages|privacy|"
+    "reset|shared|sign-in|sign-out|static|studio"
 )
 _PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)*")
 SQLITE = "sqlite:///"  # the rest of such an address is the file, as it is written

@@ -153,7 +153,7 @@ def test_a_subset_restricts_the_clusters(heads: Path, model: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ((), "Give --source NAME or --sources"),
+        ((), "Give --source NAME, --source-file FILE or --sources"),
         (("--source", ONE, "--sources", TWO), "one of them"),
         (("--sources", " , "), "names no image"),
         (("--sources", ONE, "--source-yaw", "10"), "--source-yaw is about one head"),

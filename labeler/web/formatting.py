@@ -161,16 +161,6 @@ def answer_word(answer: str) -> str:
     return translate(ANSWER_WORDS.get(answer, answer))
 
 
-def plural(count: int, word: str) -> str:
-    """Return the singular of a word for one, else its plural with -s."""
-    return word if count == 1 else f"{word}s"
-
-
-def count_words(count: int, word: str) -> str:
-    """Write a count with its word: `1 image`, `1,240 images`."""
-    return f"{count:,} {plural(count, word)}"
-
-
 def _bare(value: float) -> str:
     return write_number(round(100 * value) or 0)
 

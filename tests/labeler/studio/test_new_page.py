@@ -23,11 +23,11 @@ from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset, Image
 from labeler.models.jobs import Job
-from labeler.models.proposals import ModelRun, Proposal
 from labeler.models.studio import HeadTurn
 from labeler.studio import files
 from labeler.subsets.service import import_names
 from tests.conftest import MakeAnnotator
+from tests.labeler.acting import publish_run
 from tests.labeler.conftest import Browser, Visit
 from tests.labeler.lit_faces import register
 from tests.labeler.studio.labelled import YAWS, Face, Labelled, even_faces, register_labelled
@@ -219,19 +219,7 @@ def test_the_model_tells_the_light_only_if_its_labels_are_used(
     visit: Visit, db: Database, tmp_path: Path
 ) -> None:
     found = register_labelled(db, tmp_path / "faces", [Face(0.0, None), *even_faces(3)])
-    with db.write() as session:
-        run = ModelRun(
-            dataset_id=found.dataset_id,
-            method="tests",
-            status="published",
-            settings={},
-            metrics={},
-            published_at=utc_now(),
-        )
-        session.add(run)
-        session.flush()
-        values = {"p_left": 0.9, "p_center": 0.06, "p_right": 0.04}
-        session.add(Proposal(model_run_id=run.id, image_id=found.image_ids[0], **values))
+    publish_run(db, found.dataset_id, {found.image_ids[0]: (0.9, 0.06, 0.04)}, utc_now())
     boss = visit("supervisor")
     refused = send(boss)
     assert refused.status_code == 422

@@ -17,7 +17,6 @@ from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
 from labeler.models.images import Image
-from labeler.models.proposals import ModelRun, Proposal
 from labeler.studio.choices import TurnChoices
 from labeler.studio.preview import (
     ClusterPreview,
@@ -39,6 +38,7 @@ from rotation.editing.pipeline import wanted_light
 from rotation.errors import SelectionError
 from rotation.options import ClusterOptions
 from rotation.poses.source import poses_from_csv
+from tests.labeler.acting import publish_run
 from tests.labeler.studio.labelled import (
     ATTRIBUTES,
     YAWS,
@@ -212,24 +212,17 @@ def _export_mixed(db: Database, folder: Path) -> Exported:
     faces[0] = Face(3.0, None, 5, 7)  # the source: labelled by the model alone
     found = register_labelled(db, folder, faces)
     with db.write() as session:
-        _change_rows(session, found, faces, rng)
+        chances = _change_rows(session, found, faces, rng)
+    publish_run(db, found.dataset_id, chances, utc_now())
     _write_tables(folder, faces)
     return Exported(found.campaign_id, found.image_ids[0], "faces000.png", folder)
 
 
 def _change_rows(
     session: Session, found: Labelled, faces: list[Face], rng: np.random.Generator
-) -> None:
-    run = ModelRun(
-        dataset_id=found.dataset_id,
-        method="tests",
-        status="published",
-        settings={},
-        metrics={},
-        published_at=utc_now(),
-    )
-    session.add(run)
-    session.flush()
+) -> dict[int, tuple[float, float, float]]:
+    """Vary votes and gold; returns what a model shall propose, by image."""
+    chances: dict[int, tuple[float, float, float]] = {}
     for number, image_id in enumerate(found.image_ids):
         row = session.get_one(Consensus, (found.campaign_id, image_id))
         if faces[number].label and number % 3 == 1:  # two of three votes agree
@@ -241,15 +234,9 @@ def _change_rows(
         if faces[number].label and number % 5 == 1:  # gold: agreed without a vote
             row.votes_left = row.votes_center = row.votes_right = 0
         if number % 4 != 3:
-            chances = rng.dirichlet([0.4, 0.3, 0.3]) if number else np.array([0.8, 0.1, 0.1])
-            names = ("p_left", "p_center", "p_right")
-            session.add(
-                Proposal(
-                    model_run_id=run.id,
-                    image_id=image_id,
-                    **dict(zip(names, map(float, chances), strict=True)),
-                )
-            )
+            left, center, right = rng.dirichlet([0.4, 0.3, 0.3]) if number else (0.8, 0.1, 0.1)
+            chances[image_id] = (float(left), float(center), float(right))
+    return chances
 
 
 def _write_tables(folder: Path, faces: list[Face]) -> None:

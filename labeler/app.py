@@ -20,8 +20,6 @@ from labeler.web import (
     appearance,
     audit,
     browser_cookies,
-    campaign_states,
-    campaigns,
     converters,
     current_campaign,
     dashboard,
@@ -31,41 +29,42 @@ from labeler.web import (
     flags,
     forwarding,
     gold,
-    groups,
-    help,
     home,
-    image_browser,
-    image_history,
-    image_imports,
-    images,
     jobs,
     languages,
     manage_menu,
     mean_faces,
     messages,
     password_again,
-    people,
-    person,
-    person_account,
     person_name,
     privacy,
     progress,
-    proposals,
     qualification,
     quality,
     request_fields,
     returns,
     security_headers,
-    studio_access,
-    studio_files,
-    studio_gallery,
-    studio_new,
-    studio_results,
-    studio_shares,
-    subsets,
     verification,
     voting,
 )
+from labeler.web.campaigns import states as campaign_states
+from labeler.web.campaigns import views as campaigns
+from labeler.web.help import views as help
+from labeler.web.images import browser as image_browser
+from labeler.web.images import datasets
+from labeler.web.images import history as image_history
+from labeler.web.images import imports as image_imports
+from labeler.web.people import account as person_account
+from labeler.web.people import groups, person
+from labeler.web.people import overview as people
+from labeler.web.proposals import views as proposals
+from labeler.web.studio import access as studio_access
+from labeler.web.studio import files as studio_files
+from labeler.web.studio import gallery as studio_gallery
+from labeler.web.studio import new as studio_new
+from labeler.web.studio import results as studio_results
+from labeler.web.studio import shares as studio_shares
+from labeler.web.subsets import views as subsets
 
 # Each module has its routes in `bp`. To add a page, write a module and add it here.
 PAGES = (
@@ -77,7 +76,7 @@ PAGES = (
     qualification,
     verification,
     progress,
-    images,
+    datasets,
     image_imports,
     image_browser,
     image_history,

@@ -99,7 +99,7 @@ def http_page() -> str:
             _who(sources.roles_of(app, rule.endpoint)),
             cell(_first_line(view, rule.endpoint)),
         )
-        area = "files" if rule.endpoint == "static" else view.__module__.rpartition(".")[2]
+        area = "files" if rule.endpoint == "static" else _area(view.__module__)
         areas.setdefault(area.replace("_", " "), []).append(row)
     head = ("method", "path", "who", "what it does")
     parts = [
@@ -121,6 +121,11 @@ def http_page() -> str:
 
 def _by_path(row: Sequence[str]) -> tuple[str, str]:
     return row[1], row[0]
+
+
+def _area(module: str) -> str:
+    """The area of a module with views: `labeler.web.images` has several of one area."""
+    return module.removeprefix("labeler.web.").partition(".")[0]
 
 
 def _who(roles: frozenset[str] | None) -> str:

@@ -21,7 +21,7 @@ from labeler.models.subsets import Subset
 from labeler.progress.campaign_progress import COUNTED_UP_TO
 from labeler.subsets import service
 from labeler.subsets.members import count_members, filter_of, stream_names
-from labeler.web.image_filter import PLACES, describe_in_words, form_of, read_form
+from labeler.web.images.filter import PLACES, describe_in_words, form_of, read_form
 from rotation.cli.option_types import InputPath
 from rotation.data.csv_text import read_text_file
 

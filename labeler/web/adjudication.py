@@ -35,7 +35,7 @@ from labeler.web import access, request_fields
 from labeler.web.context import Page, account, actor, db, render
 from labeler.web.current_campaign import campaign, campaign_or_none
 from labeler.web.formatting import answer_word, format_percent
-from labeler.web.images import image_address
+from labeler.web.image_address import image_address
 from labeler.web.person_name import PersonName, name_person
 from rotation.data.labels import LABELS
 

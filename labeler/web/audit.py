@@ -16,7 +16,7 @@ from labeler.languages.texts import mark
 from labeler.models.accounts import ROLES
 from labeler.models.audit import AuditEvent
 from labeler.web import access, gold
-from labeler.web.campaign_rule_fields import tell_rule
+from labeler.web.campaigns.rule_fields import tell_rule
 from labeler.web.context import Page, db, render
 from labeler.web.converters import MAX_ID
 from labeler.web.person_name import PersonName, name_person

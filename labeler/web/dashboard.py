@@ -36,7 +36,7 @@ from labeler.web.formatting import Statistic, answer_word, format_duration, form
 from labeler.web.jobs import JobRow, list_open_jobs
 from labeler.web.plots import Plot, draw_columns
 from labeler.web.progress import CountRow
-from labeler.web.proposals import RunRow, RunState, run_row, run_state
+from labeler.web.proposals.views import RunRow, RunState, run_row, run_state
 from rotation.data.labels import LABELS
 
 bp = Blueprint("dashboard", __name__, url_prefix="/admin")

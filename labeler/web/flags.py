@@ -21,7 +21,7 @@ from labeler.web.confirmation import Undo
 from labeler.web.context import Page, account, actor, db, render, render_problem
 from labeler.web.errors import wants_json
 from labeler.web.flag_reasons import REASON_WORDS
-from labeler.web.images import image_address
+from labeler.web.image_address import image_address
 from labeler.web.person_name import PersonName, name_person
 from labeler.web.voting import TILE_ROOM, scaled_size
 

@@ -21,13 +21,13 @@ from labeler.languages.texts import gettext as _
 from labeler.languages.texts import mark, ngettext
 from labeler.subsets.members import select_members
 from labeler.web import access, confirmation, request_fields
-from labeler.web.campaign_forms import Choice
+from labeler.web.campaigns.forms import Choice
 from labeler.web.confirmation import Undo
 from labeler.web.context import Page, account, actor, db, render
 from labeler.web.current_campaign import campaign, campaign_or_none
 from labeler.web.formatting import Statistic, answer_word
-from labeler.web.images import image_address
-from labeler.web.subset_choice import chosen_subset, subset_choices
+from labeler.web.image_address import image_address
+from labeler.web.subsets.choice import chosen_subset, subset_choices
 from rotation.data.labels import LABELS
 
 bp = Blueprint("gold", __name__, url_prefix="/admin")

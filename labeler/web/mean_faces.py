@@ -20,13 +20,13 @@ from labeler.mean_faces.coverage import Coverage, count_coverage
 from labeler.mean_faces.files import DrawnFigure, Options
 from labeler.models.base import utc_now
 from labeler.web import access, current_campaign, request_fields
-from labeler.web.campaign_forms import Choice
+from labeler.web.campaigns.forms import Choice
 from labeler.web.context import Page, account, db, render, settings
 from labeler.web.current_campaign import links
 from labeler.web.formatting import download_name
-from labeler.web.images import PosesView
+from labeler.web.images.datasets import PosesView
 from labeler.web.jobs import JobRow, list_open_jobs
-from labeler.web.subset_choice import chosen_subset, subset_choices
+from labeler.web.subsets.choice import chosen_subset, subset_choices
 from rotation.data.labels import LABELS
 
 bp = Blueprint("mean_faces", __name__, url_prefix="/admin")

@@ -36,7 +36,7 @@ from labeler.web.formatting import (
     format_share,
 )
 from labeler.web.heatmap import HeatMap, share_heat_map
-from labeler.web.people import status_words
+from labeler.web.people.overview import status_words
 from labeler.web.person_name import PersonName, name_person
 from labeler.web.status_reasons import write_reason
 from rotation.data.labels import LABELS

@@ -24,7 +24,7 @@ from labeler.web import access, request_fields
 from labeler.web.context import Link, Page, account, db, render, settings
 from labeler.web.errors import wants_json
 from labeler.web.idle import Idle, explain_idle
-from labeler.web.images import image_address
+from labeler.web.image_address import image_address
 from labeler.web.voting import TILE_ROOM, scaled_size
 from rotation.data.labels import LABELS
 

@@ -27,7 +27,7 @@ from labeler.web.context import Page, account, db, render, settings
 from labeler.web.errors import always_json, wants_json
 from labeler.web.flag_reasons import REASON_WORDS
 from labeler.web.idle import Idle, why_idle
-from labeler.web.images import image_address
+from labeler.web.image_address import image_address
 
 bp = Blueprint("voting", __name__, url_prefix="/label")
 MAX_LEASES = 120

@@ -29,9 +29,9 @@ from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.presets import PRESETS
 from labeler.statistics.intervals import wilson
-from labeler.web import campaign_rule_fields as rule_fields
+from labeler.web.campaigns import rule_fields
 from labeler.web import campaigns as views
-from labeler.web.campaign_presets import describe_cost
+from labeler.web.campaigns.presets import describe_cost
 from labeler.web.markdown import render
 from tests.conftest import write_images
 from tests.labeler.acting import publish_run, waiting
@@ -379,7 +379,7 @@ def test_markdown_that_is_meant_well() -> None:
 
 
 def test_a_selection_in_words(visit: Visit, db: Database, celeba: int, app: Flask) -> None:
-    from labeler.web.campaign_forms import describe_selection
+    from labeler.web.campaigns.forms import describe_selection
 
     assert describe_selection(ImageSelection()) == "all images"
     chosen = ImageSelection(partitions=(2,), attributes={"Wearing_Hat": False}, sample=7, seed=3)

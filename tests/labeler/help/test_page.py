@@ -8,8 +8,8 @@ import pytest
 from flask import Flask
 
 from labeler.languages.current import in_language
-from labeler.web.help_texts import TOPICS
-from labeler.web.help_topics import Topic, spoken
+from labeler.web.help.texts import TOPICS
+from labeler.web.help.topics import Topic, spoken
 from labeler.web.manage_menu import PAGES
 from tests.labeler.conftest import Visit
 

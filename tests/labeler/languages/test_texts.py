@@ -10,8 +10,8 @@ from labeler.languages.catalogues import load_catalogue
 from labeler.languages.current import LANGUAGES, current_language, in_language
 from labeler.languages.numbers import write_day, write_minute, write_number
 from labeler.languages.texts import gettext, ngettext
-from labeler.web.help_texts import TOPICS
-from labeler.web.help_topics import spoken
+from labeler.web.help.texts import TOPICS
+from labeler.web.help.topics import spoken
 
 MOMENT = datetime(2026, 3, 5, 8, 7, 9, tzinfo=UTC)
 

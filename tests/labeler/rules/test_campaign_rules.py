@@ -10,7 +10,7 @@ from labeler.languages.current import in_language
 from labeler.rules.campaign_rules import ORDERS, Rules, read_rules
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.validation import Problem, RuleError
-from labeler.web import campaign_rule_fields as rule_fields
+from labeler.web.campaigns import rule_fields
 
 
 def problems_of(texts: dict[str, str], base: Rules | None = None) -> list[Problem]:

@@ -11,8 +11,8 @@ from flask import Flask
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.studio.turns import PAGE
-from labeler.web.studio_settings import write_angles
-from labeler.web.studio_words import name_angle
+from labeler.web.studio.settings import write_angles
+from labeler.web.studio.words import name_angle
 from tests.conftest import CountQueries
 from tests.labeler.conftest import Browser, Visit
 from tests.labeler.studio.turned import add_result, add_turn, remove_by_hand

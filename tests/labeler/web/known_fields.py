@@ -10,15 +10,12 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from labeler.rules.campaign_rules import Rules
-from labeler.web import (
-    campaign_forms,
-    campaign_presets,
-    current_campaign,
-    studio_form,
-    subset_choice,
-    subset_pages,
-    voting,
-)
+from labeler.web import current_campaign, voting
+from labeler.web.campaigns import forms as campaign_forms
+from labeler.web.campaigns import presets as campaign_presets
+from labeler.web.studio import form as studio_form
+from labeler.web.subsets import choice as subset_choice
+from labeler.web.subsets import pages as subset_pages
 
 _READ = re.compile(
     r"(?:args|values|form|given|body)\.get(?:list)?\(\s*\"([\w-]+)\""
@@ -28,34 +25,34 @@ _READ = re.compile(
 )
 # Other modules that read fields for the views of an area.
 _READERS = {
-    "campaigns": (campaign_forms, campaign_presets),
+    "campaigns.views": (campaign_forms, campaign_presets),
     "qualification": (voting,),
     "gold": (subset_choice,),
     "mean_faces": (subset_choice,),
-    "studio_new": (studio_form,),
-    "subsets": (subset_pages,),
+    "studio.new": (studio_form,),
+    "subsets.views": (subset_pages,),
 }
 # Names that are put together in the code: one of each is enough.
 _COMPOSED = {
     "verification": ("answer-1",),
-    "studio_new": (*studio_form.TEXTS, *studio_form.TICKS, "image", "turn", "campaign"),
-    "campaigns": ("attribute-0", "confirmed", *Rules().as_dict()),
-    "campaign_states": ("confirmed",),
-    "groups": ("confirmed",),
+    "studio.new": (*studio_form.TEXTS, *studio_form.TICKS, "image", "turn", "campaign"),
+    "campaigns.views": ("attribute-0", "confirmed", *Rules().as_dict()),
+    "campaigns.states": ("confirmed",),
+    "people.groups": ("confirmed",),
     "gold": ("confirmed",),
-    "subsets": ("confirmed", "label", "probability_from", "subset"),
-    "image_imports": ("confirmed", "name", "fingerprint", "size"),
+    "subsets.views": ("confirmed", "label", "probability_from", "subset"),
+    "images.imports": ("confirmed", "name", "fingerprint", "size"),
     "privacy": ("confirmed",),
-    "studio_results": ("confirmed",),
-    "studio_shares": ("confirmed",),
-    "people": ("confirmed", "note", "role", "group", "max_uses", "days"),
+    "studio.results": ("confirmed",),
+    "studio.shares": ("confirmed",),
+    "people.overview": ("confirmed", "note", "role", "group", "max_uses", "days"),
 }
 
 
 def fields_of(app: Flask, rule: Rule) -> list[str]:
     """The names of form fields, JSON keys and query values in the module of a route's view."""
     module = app.view_functions[rule.endpoint].__module__
-    area = module.rpartition(".")[2]
+    area = module.removeprefix("labeler.web.")
     sources = [sys.modules[module], current_campaign, *_READERS.get(area, ())]
     found = {
         name

@@ -29,7 +29,7 @@ from labeler.models.studio import HeadTurn
 from labeler.quality.refresh import judge_people
 from labeler.subsets.service import keep_filter
 from labeler.web import access
-from labeler.web.images import HASH_DIGITS
+from labeler.web.images.datasets import HASH_DIGITS
 from tests.conftest import WRITING, CountQueries, MakeAnnotator
 from tests.labeler.acting import ids, lease, make_gold, publish_run, queue, set_rules, vote, waiting
 from tests.labeler.conftest import Browser, Visit

@@ -37,7 +37,7 @@ from labeler.doctor.findings import Site
 from labeler.models.accounts import Annotator
 from labeler.models.images import Image
 from labeler.web import access
-from labeler.web.images import HASH_DIGITS
+from labeler.web.images.datasets import HASH_DIGITS
 from tests.conftest import WRITING, CountQueries, MakeAnnotator, MakeDataset, Statements
 from tests.labeler.acting import (
     NOON,

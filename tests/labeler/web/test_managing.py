@@ -13,7 +13,7 @@ from labeler.database.engine import Database
 from labeler.models.base import utc_now
 from labeler.models.consensus import Consensus
 from labeler.models.images import Image
-from labeler.web.campaign_forms import attribute_words
+from labeler.web.campaigns.forms import attribute_words
 from labeler.web.formatting import download_name
 from tests.labeler.acting import waiting
 from tests.labeler.conftest import Visit, lease

@@ -20,7 +20,7 @@ from labeler.database.engine import Database
 from labeler.models.base import MAX_ID, MAX_VOTE_ID, Base, largest_whole
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Image
-from labeler.web.images import HASH_DIGITS
+from labeler.web.images.datasets import HASH_DIGITS
 from tests.conftest import MakeAnnotator, MakeDataset
 from tests.labeler.acting import NOON, ids, lease, make_gold, publish_run, queue, vote
 from tests.labeler.conftest import Browser

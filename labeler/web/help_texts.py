@@ -1,9 +1,0 @@
-"""The help for each page of Manage, by the name of the page in `labeler.web.manage_menu`."""
-
-from __future__ import annotations
-
-from labeler.web.help_images import HELP_IMAGES
-from labeler.web.help_labels import HELP_LABELS
-from labeler.web.help_people import HELP_PEOPLE
-
-TOPICS = {**HELP_LABELS, **HELP_IMAGES, **HELP_PEOPLE}

@@ -48,10 +48,12 @@ from rotation.editing.method import EditedFrames, EditRequest, editing_method
 from rotation.editing.pipeline import find_crop_box
 from rotation.errors import ModelError, SelectionError
 from rotation.imaging.images import from_pixels, to_pixels
+from rotation.latents.encoder_network import FOLDER as EMBEDDING
+from rotation.latents.encoder_network import copy_network
 from rotation.latents.encoders import DiffusionCodec, build_codec
 from rotation.options import EditingOptions
 
-EMBEDDINGS = ("inversion", "smooth")
+EMBEDDINGS = ("inversion", "smooth", "network")
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 LINEAR_GAIN = 1.0
 """The default gain along a direction without a flow."""
@@ -110,7 +112,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         unet.register_to_config(sample_size=network["sample_size"])
         self.register_modules(unet=unet, scheduler=DDIMScheduler.from_config(config))
         self.directions: dict[str, Direction] = {}
-        self._folder: Path | None = None  # where a refiner may lie
+        self._folder: Path | None = None  # where a refiner and an embedding network may lie
         self._refiners: dict[tuple[str, bool], Refiner | None] = {}
         self.unet.eval().requires_grad_(False)
         self._denoising()  # raises for weights in half precision
@@ -153,7 +155,10 @@ class HeadRotationPipeline(DiffusionPipeline):
         return pipeline
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
-        """Save model, refiner and directions: for this class, for `--model` and for diffusers."""
+        """Save model, refiner, embedding network and directions.
+
+        This class, `--model` and diffusers can read the folder.
+        """
         kwargs["safe_serialization"] = True
         super().save_pretrained(save_directory, *args, **kwargs)
         folder = Path(save_directory)
@@ -163,9 +168,12 @@ class HeadRotationPipeline(DiffusionPipeline):
             content = content_hash(folder, kwargs.get("variant"))
             save_directions(folder, self.directions, content)
         if self._folder is None or self._folder.resolve() != folder.resolve():
-            shutil.rmtree(folder / REFINER, ignore_errors=True)  # that of another model
+            for part in (REFINER, EMBEDDING):
+                shutil.rmtree(folder / part, ignore_errors=True)  # that of another model
             if self._folder is not None and (self._folder / REFINER).is_dir():
                 shutil.copytree(self._folder / REFINER, folder / REFINER)
+            if self._folder is not None:
+                copy_network(self._folder, folder)
 
     @property
     def image_size(self) -> int:
@@ -183,7 +191,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         gain: float | None = None,
         keep_norm: bool = True,
         num_inference_steps: int = 10,
-        embedding: Literal["inversion", "smooth"] = "inversion",
+        embedding: Literal["inversion", "smooth", "network"] = "inversion",
         detail: float = EditingOptions.detail,
         editing: str | None = None,
         inversion_tolerance: float | None = None,
@@ -207,7 +215,8 @@ class HeadRotationPipeline(DiffusionPipeline):
             keep_norm: see `Direction.move`. It has no effect with a flow.
             num_inference_steps: the steps of the sampler.
             embedding: the encoder, which must be that of the direction's clusters. `inversion` is
-                exact, `smooth` is the encoder of photographs in `rotation run`.
+                exact, `network` is the encoder of photographs in `rotation run`, and `smooth` that
+                of its earlier versions.
             detail: see `EditingOptions`. It has no effect without a flow.
             editing: the name of an editing method (`rotation.editing.method.EDITING_METHODS`).
                 None takes `line` if the direction has no flow. If it has one, whole photographs
@@ -242,7 +251,12 @@ class HeadRotationPipeline(DiffusionPipeline):
         name = editing or _suitable_method(along, photographs)
         gain = LINEAR_GAIN if gain is None and name == "line" else gain
         options = EditingOptions(name, gain, keep_norm, detail)
-        codec = build_codec(model, embedding)
+        if embedding == "network" and self._folder is None:
+            raise ModelError(
+                "The embedding network lies in a model's folder, and this pipeline has none. Load "
+                "it with from_pretrained, or give embedding='smooth' or 'inversion'."
+            )
+        codec = build_codec(model, embedding, self._folder)
         sources = [None] * len(crops)
         if name == "line":
             sources = list(_encode(codec, crops, inversion_tolerance).numpy())

@@ -39,6 +39,7 @@ PIPELINE_INDEX = Path("model_index.json")
 """Names the parts of a pipeline. Folders of the engine have none."""
 
 CHECKSUMS = Path("SHA256SUMS")
+CARD = "README.md"
 
 MAX_CONFIG_BYTES = 16 << 20
 """A config has some kilobytes, with trained betas some megabytes."""
@@ -106,6 +107,20 @@ def find_model(model: Path | str | None = None) -> Path:
         f"{model} is no model folder, nor a bundled model ({', '.join(bundled)}). There is no such "
         "folder; a model of a web site is downloaded into one first."
     )
+
+
+def write_checksums(folder: Path) -> None:
+    """Write the checksums of a folder's files, without the card, which may be edited.
+
+    Their lines are in the format of `sha256sum`.
+    """
+    names = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    lines = [
+        f"{_sha256(folder / name).hexdigest()}  {name.as_posix()}\n"
+        for name in names
+        if name.name != CARD and name != CHECKSUMS
+    ]
+    (folder / CHECKSUMS).write_text("".join(lines), "utf-8")
 
 
 def open_folder(folder: Path, variant: str | None = None, planes: int = 3) -> ModelFiles:

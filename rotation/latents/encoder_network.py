@@ -11,6 +11,8 @@ eps(x, t) is already the first guess of inversion, so training only has to corre
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ import torch
 
 from rotation.diffusion.denoising import Denoising, load_denoising
 from rotation.diffusion.devices import choose_device
-from rotation.diffusion.model_folder import content_hash, find_model
+from rotation.diffusion.model_folder import content_hash, find_model, write_checksums
 from rotation.errors import ModelError
 from rotation.reading import read_json
 
@@ -75,6 +77,32 @@ class EmbeddingNetwork:
         if not 0 <= settings["time"] < len(denoising.schedule):
             raise ModelError(f"{folder / SETTINGS}: there is no time {settings['time']}.")
         return cls(denoising, settings["time"], settings["steps"], content_hash(folder))
+
+
+def has_network(model_folder: Path, steps: int) -> bool:
+    """Whether a model folder has an embedding network for its weights and a number of steps."""
+    path = model_folder / FOLDER / SETTINGS
+    if not path.is_file():
+        return False
+    settings = _read_settings(path)
+    return settings["steps"] == steps and settings["model"] == content_hash(model_folder)
+
+
+def copy_network(model_folder: Path, copy: Path) -> None:
+    """Copy the embedding network of a model folder, if it has one, into a copy of the model.
+
+    The copy may hold the same weights in another precision, so the network is told its content.
+    """
+    settings = model_folder / FOLDER / SETTINGS
+    if not settings.is_file():
+        return
+    values = _read_settings(settings)
+    if values["model"] != content_hash(model_folder):
+        return
+    shutil.copytree(model_folder / FOLDER, copy / FOLDER)
+    values["model"] = content_hash(copy)
+    (copy / FOLDER / SETTINGS).write_text(json.dumps(values, indent=2) + "\n", "utf-8")
+    write_checksums(copy / FOLDER)
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -15,15 +14,15 @@ from safetensors.torch import save_file
 
 from rotation.diffusion.denoising import Denoising
 from rotation.diffusion.model_folder import (
-    CHECKSUMS,
+    CARD,
     SCHEDULER_CONFIG,
     UNET_CONFIG,
     UNET_SHARDS,
     UNET_WEIGHTS,
+    write_checksums,
 )
 from rotation.diffusion.unet import DIFFUSERS_VERSION
 
-CARD = "README.md"
 SHARD_BYTES = 15_000_000
 """The largest file of weights, so that a repository needs no large file storage."""
 
@@ -50,7 +49,7 @@ def export_model(
         _write_json(partial / "model_index.json", _pipeline_index())
     _write_weights(partial, model)
     (partial / CARD).write_text(card, "utf-8")
-    (partial / CHECKSUMS).write_text(_checksums(partial), "utf-8")
+    write_checksums(partial)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(partial, folder)
     return folder
@@ -84,13 +83,3 @@ def _pipeline_index() -> dict[str, Any]:
 def _write_json(path: Path, value: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value, indent=2) + "\n", "utf-8")
-
-
-def _checksums(folder: Path) -> str:
-    """Lines in the format of `sha256sum`; without the card, which may be edited."""
-    names = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
-    return "".join(
-        f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name.as_posix()}\n"
-        for name in names
-        if name.name != CARD
-    )

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from rotation.diffusion.denoising import Denoising, build_denoising, load_denoising
-from rotation.diffusion.model_folder import open_folder
+from rotation.diffusion.model_folder import content_hash, open_folder
 from rotation.diffusion.refiner import PLANES, begin_refiner
+from rotation.latents.encoder_network import FOLDER, SETTINGS
 from rotation.training.config import TrainingConfig
 from rotation.training.export import export_model
 from rotation.training.images import Images
@@ -61,6 +62,12 @@ def tiny_refiner(model: Path) -> Denoising:
 def add_refiner(model: Path) -> Path:
     """Give a model folder an untrained refiner."""
     return export_model(model / "refiner", tiny_refiner(model), "A refiner for tests.")
+
+
+def add_network(model: Path, steps: int) -> Path:
+    """Give a model folder an embedding network, which is the model itself asked at time 127."""
+    settings = {"model": content_hash(model), "time": 127, "steps": steps}
+    return export_model(model / FOLDER, load_denoising(model), "Embeds.", {SETTINGS: settings})
 
 
 def gradients(count: int, size: int = SIZE, seed: int = 0) -> torch.Tensor:

@@ -224,8 +224,8 @@ def test_photographs_are_embedded_smoothly_and_get_their_colours_back(
         np.testing.assert_allclose(
             frame.mean(axis=(0, 1)), np.asarray(crop).mean(axis=(0, 1)) / 255, atol=0.06
         )
-    with pytest.raises(ModelError, match="inversion, smooth"):
-        pipe(two, [0.0], embedding="network")
+    with pytest.raises(ModelError, match="inversion, smooth, network"):
+        pipe(two, [0.0], embedding="adam")
 
 
 def test_arrays_and_tensors_are_taken_as_crops(pipe: HeadRotationPipeline) -> None:

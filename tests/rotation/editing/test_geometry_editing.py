@@ -21,7 +21,7 @@ from rotation.geometry.photograph import Photograph
 from rotation.options import AUTO
 from rotation.synthetic_heads.dataset import read_truth
 from tests.rotation.editing.test_pipeline import SOURCE, heads, model, turn
-from tests.rotation.modelling import add_refiner
+from tests.rotation.modelling import add_network, add_refiner
 
 __all__ = ["heads", "model"]  # fixtures
 GEOMETRY = ("--editing", "geometry", "--embedding", "smooth", "--no-bf16")
@@ -84,9 +84,11 @@ def test_a_refiner_draws_whole_heads(heads: Path, model: Path, tmp_path: Path) -
     folder, out, pipe = tmp_path / "model", tmp_path / "turned", tmp_path / "pipe"
     shutil.copytree(model, folder)
     add_refiner(folder)
+    add_network(folder, steps=10)
     frames = []
     for more in (("--no-refine",), ("--save-pipeline", str(pipe))):
-        result = turn(heads, folder, tmp_path, *GEOMETRY, "--yaw", "10", *more)
+        words = ("--editing", "geometry", "--embedding", "network", "--no-bf16", "--yaw", "10")
+        result = turn(heads, folder, tmp_path, *words, *more)
         assert result.exit_code == 0, result.output
         frames.append(pixels(out / "photograph_+010.0.png"))
     report = json.loads((out / "report.json").read_text())
@@ -102,7 +104,7 @@ def test_a_refiner_draws_whole_heads(heads: Path, model: Path, tmp_path: Path) -
     assert changed[ndimage.maximum_filter(hidden, 31) < 0.01].max() < 12
     assert (pipe / "refiner" / "unet" / "config.json").is_file()
     saved = HeadRotationPipeline.from_pretrained(pipe)
-    own = {"source_yaw_deg": report["source"]["yaw_deg"], "embedding": "smooth"}
+    own = {"source_yaw_deg": report["source"]["yaw_deg"], "embedding": "network"}
     for refine, frame in ((False, frames[0]), (True, frames[1])):
         again = saved(photograph, (10,), refine=refine, **own)
         assert again.photographs is not None

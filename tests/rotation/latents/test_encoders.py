@@ -12,7 +12,13 @@ from rotation.diffusion.inversion import TOLERANCE
 from rotation.diffusion.latent_model import LatentModel
 from rotation.diffusion.model_folder import CHECKSUMS, UNET_WEIGHTS, content_hash
 from rotation.errors import ModelError
-from rotation.latents.encoder_network import FOLDER, SETTINGS, EmbeddingNetwork
+from rotation.latents.encoder_network import (
+    FOLDER,
+    SETTINGS,
+    EmbeddingNetwork,
+    copy_network,
+    has_network,
+)
 from rotation.latents.encoders import (
     ExactInversionEncoder,
     NetworkEncoder,
@@ -28,6 +34,7 @@ from rotation.training.loop import train
 from rotation.training.previews import unseen_heads
 from tests.rotation.modelling import (
     SIZE,
+    add_network,
     gradients,
     tiny_config,
     tiny_denoising,
@@ -79,10 +86,9 @@ def calm_folder(path, **settings):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A model folder with an embedding network, which is the model itself asked at time 127."""
+    """A model folder with an embedding network."""
     home = calm_folder(tmp_path_factory.mktemp("models") / "calm")
-    settings = {"model": content_hash(home), "time": 127, "steps": STEPS}
-    export_model(home / FOLDER, load_denoising(home), "Embeds.", {SETTINGS: settings})
+    add_network(home, STEPS)
     return home
 
 
@@ -159,6 +165,24 @@ def test_a_network_for_other_weights_or_steps_is_refused(folder, model, tmp_path
     (plain / FOLDER / SETTINGS).write_text(json.dumps({"time": "soon"}))
     with pytest.raises(ModelError, match="cannot be read"):
         EmbeddingNetwork.load(plain, "cpu")
+
+
+def test_a_copy_of_a_model_keeps_its_network(folder, tmp_path):
+    """Also in another precision, in which the weights have another hash."""
+    export_model(tmp_path / "copy", load_denoising(folder), "A copy.")
+    assert not has_network(tmp_path / "copy", STEPS)
+    copy_network(folder, tmp_path / "copy")
+    assert has_network(tmp_path / "copy", STEPS)
+    assert not has_network(tmp_path / "copy", STEPS + 1)
+    images = gradients(2)
+    networks = [EmbeddingNetwork.load(one, "cpu") for one in (folder, tmp_path / "copy")]
+    first, second = (NetworkEncoder(network)(images) for network in networks)
+    torch.testing.assert_close(first, second)
+    other = calm_folder(tmp_path / "other", width=(16, 48))
+    shutil.copytree(folder / FOLDER, other / FOLDER)
+    assert not has_network(other, STEPS)  # it belongs to other weights
+    copy_network(other, export_model(tmp_path / "more", load_denoising(other), "A copy."))
+    assert not (tmp_path / "more" / FOLDER).exists()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.9])

@@ -85,7 +85,7 @@ def pack_faces(path: Path) -> int:
     folder = path.parent / "faces"
     write_faces(folder, cycle_labels(90))
     with zipfile.ZipFile(path, "w") as archive:
-        for file in sorted(folder.glob("*.jpg")):
+        for file in sorted(folder.iterdir()):
             archive.write(file, file.name)
     return 90
 

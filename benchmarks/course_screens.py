@@ -51,7 +51,7 @@ CLASS = 40
 PASSWORD = "a short sentence"
 CAMPAIGN, SAMPLE, EXERCISES, GOLD = "First session", 240, 6, 40
 OWN_ANSWERS = 10  # of the student
-PATIENCE_S = 180.0
+PATIENCE_S = 900.0
 EMPTY = "() => !Object.keys(localStorage).some(k => k.startsWith('sidelight.queue.'))"
 
 

@@ -14,9 +14,8 @@ from labeler.config import Settings, load_settings
 from labeler.database.engine import AdvisoryLock, Database
 from labeler.database.work_lock import work_lock
 from labeler.images.checking import check_images
-from labeler.images.datasets import DEMO
 from labeler.images.registration import activate_dataset, register_dataset
-from labeler.models.images import Dataset
+from labeler.models.images import DEMO, Dataset
 
 RENDERED = 480  # heads, unless said otherwise
 

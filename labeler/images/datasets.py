@@ -12,8 +12,6 @@ from labeler.languages.texts import gettext as _
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Dataset, Image
 
-DEMO = "demo"  # what the data set of the command `demo` is called
-
 
 def list_datasets(session: Session) -> Sequence[Dataset]:
     """Return all data sets, the active ones first, then by name."""

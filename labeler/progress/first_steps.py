@@ -9,11 +9,10 @@ from sqlalchemy.orm import Session
 
 from labeler.campaigns.service import active_campaigns
 from labeler.gold.service import count_gold
-from labeler.images.datasets import DEMO
 from labeler.models.accounts import Annotator, Invite
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
-from labeler.models.images import Dataset, Image
+from labeler.models.images import DEMO, Dataset, Image
 
 
 @dataclass(frozen=True, slots=True)

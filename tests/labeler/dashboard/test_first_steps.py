@@ -15,9 +15,8 @@ from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.gold.service import NewGold, add_gold
 from labeler.images.checking import check_images
-from labeler.images.datasets import DEMO
 from labeler.images.registration import register_dataset
-from labeler.models.images import Image
+from labeler.models.images import DEMO, Image
 from labeler.progress.first_steps import find_first_steps
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection

@@ -39,6 +39,7 @@ GERMAN = {"left": "Links", "center": "Mitte", "right": "Rechts"}
 ITALIAN = {"left": "Sinistra", "center": "Centro", "right": "Destra"}
 ANSWERS = tuple(GERMAN)
 IMAGES, ANSWERED, KEPT_OFFLINE = 500, 30, 4
+SAMPLE = ANSWERED + 6  # few enough that two people answer the same images
 THINKING_MS = 600  # nobody judges a face faster
 
 
@@ -214,6 +215,7 @@ def create_campaign(walk: Walk, ada: Person, hands: Mouse) -> None:
     page = ada.page
     hands.follow(page.get_by_role("link", name="Create a campaign with these images"))
     hands.fill(page.get_by_label("Name", exact=True), "Monday")
+    hands.fill(page.get_by_label("Random sample: number of images"), str(SAMPLE))
     hands.follow(page.get_by_role("button", name=re.compile("Careful class")))
     walk.look(ada, "ada-new-campaign")
     hands.press(page.get_by_text("More: all rules", exact=True))

@@ -7,7 +7,7 @@ answer as well. Everything is made anew, so one run renews all pictures after a 
 
 Examples:
     python benchmarks/course_screens.py
-    python benchmarks/course_screens.py --out build/screens --images 480 --votes 460
+    python benchmarks/course_screens.py --out build/screens --images 300 --votes 440
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "img" / "screens")
-    parser.add_argument("--images", type=int, default=480)
+    parser.add_argument("--images", type=int, default=300)
     parser.add_argument("--votes", type=int, default=440, help="of the simulated class")
     return parser.parse_args()
 
@@ -128,7 +128,7 @@ def _read_faces(site: Site) -> dict[int, Face]:
     with site.db.read() as session:
         rows = session.execute(select(Image.id, Image.filename)).all()
     return {
-        number: Face(truth[name], 1.0) if name in truth else Face("center", 3.0)
+        number: Face(truth[name], 1.0) if name in truth else Face("center", 10.0)
         for number, name in rows
     }
 

@@ -29,7 +29,7 @@ class Mouse:
         """Press a link or a button that leads to another page, and wait for that."""
         self.page.evaluate("window.isFormer = true")
         self.press(control)
-        self.page.wait_for_function("!window.isFormer", timeout=WAIT_MS)
+        self.page.wait_for_function("() => !window.isFormer", timeout=WAIT_MS)
         self.page.wait_for_load_state("load")
 
     def fill(self, field: Locator, text: str) -> None:

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Time each managing page at the size of CelebA with three votes an image.
+"""Time each page at the size of CelebA with three votes an image.
 
 An empty database is filled (`_campaign_history.py`), and a refresh processes the votes. Then each
-page is requested through the test client, signed in as a supervisor. This covers statements,
-template and answer, without the network. `cpu` is the processor time of this process. It includes
-SQLite but not the PostgreSQL server. Other work on the machine affects wall time only.
+page is requested through the test client, signed in as an admin, or as an annotator for the pages
+that everybody has. This covers statements, template and answer, without the network. `cpu` is the
+processor time of this process. It includes SQLite but not the PostgreSQL server. Other work on the
+machine affects wall time only.
 
 Examples:
     python benchmarks/dashboard_speed.py --json
@@ -25,16 +26,18 @@ from typing import Any
 from _campaign_history import CampaignHistory, make_history
 from _site import Site, new_site
 from _turned_heads import turn_heads
+from flask import Flask
 from sqlalchemy import func, select
 
 from labeler.accounts.sessions import open_session
 from labeler.app import create_app
 from labeler.database.engine import Database
 from labeler.images.filtering import ImageFilter
-from labeler.models.accounts import Annotator
+from labeler.models.accounts import Annotator, Group, GroupMember
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
+from labeler.models.people import ImageFlag, Message, ReturnedAnswer
 from labeler.models.voting import Vote
 from labeler.progress.campaign_progress import campaign_progress
 from labeler.quality.refresh import judge_people
@@ -82,6 +85,40 @@ PAGES = {
     "turn a head": "/studio/new?image=1",
     "turn it again": "/studio/new?turn=1",
 }
+PAGES |= {
+    "images with flags": "/admin/images?flagged=yes",
+    "one contested image": "/admin/contested/1",
+    "past decisions": "/admin/decisions",
+    "gold questions": "/admin/gold",
+    "a campaign": "/admin/campaigns/1",
+    "new campaign": "/admin/campaigns/new",
+    "delete a campaign": "/admin/campaigns/1/delete",
+    "add images": "/admin/data-sets/add",
+    "people by name": "/admin/people?search=1",
+    "a person": "/admin/people/1",
+    "invites": "/admin/invites",
+    "groups": "/admin/groups",
+    "a group": "/admin/groups/1",
+    "all messages": "/admin/messages",
+    "messages of a person": "/admin/people/1/messages",
+    "jobs": "/admin/jobs",
+    "audit log": "/admin/audit",
+    "help": "/admin/help",
+    "help for a page": "/admin/help/quality",
+    "edit the privacy notice": "/admin/privacy",
+    "privacy": "/privacy",
+    "language": "/language",
+}
+IN_GERMAN = ("overview", "images", "a campaign")
+OWN_PAGES = {  # of a person who has answered, was written to and got answers back
+    "label": "/label",
+    "own progress": "/me",
+    "own answers": "/me?answer=left",
+    "own messages": "/messages",
+    "verify many images": "/grid?label=left&source=model&size=48",
+    "guide": "/guide",
+    "account": "/account",
+}
 CLUSTERS = "/studio/preview"  # what the form of the studio asks for after each change
 FORMS: dict[str, dict[str, Any]] = {
     "clusters of one light": {"light": "left"},
@@ -110,6 +147,7 @@ FIELDS = {
 TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
 TARGET_MS = 300.0
 TURNED_HEADS = 2_000
+MESSAGES, RETURNED, FLAGGED = 100, 40, 80  # of each person
 
 
 def main() -> None:
@@ -124,6 +162,7 @@ def main() -> None:
         judge_people(site.db, campaign_id)
         judged = time.perf_counter()
         frozen_s = _keep_subsets(site.db, campaign_id)
+        _talk(site.db, campaign_id)
         turn_heads(site.db, site.settings, TURNED_HEADS)
         _settle(site.db)
         pages = _measure(site, args.repeats)
@@ -171,6 +210,35 @@ def _keep_subsets(db: Database, campaign_id: int) -> float:
     return took
 
 
+def _talk(db: Database, campaign_id: int) -> None:
+    """Everybody is in a group, writes, is written to, flags images and gets answers back."""
+    with db.write() as session:
+        people = list(session.scalars(select(Annotator.id)))
+        group = Group(name="everybody")
+        session.add(group)
+        session.flush()
+        for person in people:
+            session.add(GroupMember(group_id=group.id, annotator_id=person))
+            own = select(Vote.id, Vote.image_id).where(
+                Vote.annotator_id == person, Vote.superseded_at.is_(None)
+            )
+            votes = session.execute(own.limit(FLAGGED)).all()
+            session.add_all(
+                Message(annotator_id=person, author_id=person, text=f"Question {number}")
+                for number in range(MESSAGES)
+            )
+            session.add_all(
+                ImageFlag(
+                    campaign_id=campaign_id, image_id=image, annotator_id=person, reason="light"
+                )
+                for _, image in votes
+            )
+            session.add_all(
+                ReturnedAnswer(vote_id=vote, annotator_id=person, returned_by_id=person)
+                for vote, _ in votes[:RETURNED]
+            )
+
+
 def _settle(db: Database) -> None:
     """What PostgreSQL's own cleaner does within minutes, and a checkpoint of SQLite's log."""
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -180,25 +248,37 @@ def _settle(db: Database) -> None:
 
 def _measure(site: Site, repeats: int) -> dict[str, dict[str, float]]:
     app = create_app(site.settings)
-    client = app.test_client()
     with site.db.write() as session:
-        boss = Annotator(username="boss", pseudonym="boss", role="supervisor", password_hash="!")
+        boss = Annotator(username="boss", pseudonym="boss", role="admin", password_hash="!")
         session.add(boss)
         session.flush()
-        token = open_session(session, boss, "benchmark", site.settings)
-    with client.session_transaction() as cookie:
-        cookie["token"] = token
-    client.get("/account")  # the imports and templates of the frame
+        boss_id, person_id = boss.id, session.scalars(select(func.min(Annotator.id))).one()
+    client, own = (_sign_in(site, app, who) for who in (boss_id, person_id))
     try:
         pages = {name: _time(client, address, repeats) for name, address in PAGES.items()}
+        pages |= {name: _time(own, address, repeats) for name, address in OWN_PAGES.items()}
         token = TOKEN.search(client.get("/studio/new").text)
         assert token is not None
         for name, changed in FORMS.items():
             sent = {**FIELDS, **changed, "csrf_token": token[1]}
             pages[name] = _time(client, CLUSTERS, repeats, sent)
+        client.environ_base["HTTP_ACCEPT_LANGUAGE"] = "de"
+        pages |= {f"{name}, in German": _time(client, PAGES[name], repeats) for name in IN_GERMAN}
         return pages
     finally:
         app.extensions["sidelight_db"].dispose()
+
+
+def _sign_in(site: Site, app: Flask, person_id: int) -> Any:
+    """A test client of this person, which has loaded the imports and templates of the frame."""
+    client = app.test_client()
+    with site.db.write() as session:
+        person = session.get_one(Annotator, person_id)
+        token = open_session(session, person, "benchmark", site.settings)
+    with client.session_transaction() as cookie:
+        cookie["token"] = token
+    client.get("/account")
+    return client
 
 
 def _time(

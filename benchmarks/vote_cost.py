@@ -4,17 +4,21 @@
 With `--applications 2`, two copies answer in turn, each with its own connection, as two processes
 of the site would. The difference is the cost for SQLite to read again what another connection has
 written. Figures are for blocks of 100 votes, the quickest and the median. Other work on the machine
-can only make a block slower.
+can only make a block slower. `--calls` counts the calls of functions a vote instead, which no other
+work changes.
 
 Example:
     python benchmarks/vote_cost.py --votes 3000
+    python benchmarks/vote_cost.py --votes 600 --images 2000 --calls
     strace -f -c -e trace=pread64 python benchmarks/vote_cost.py --votes 1500 --applications 2
 """
 
 from __future__ import annotations
 
 import argparse
+import cProfile
 import json
+import pstats
 import random
 import statistics
 import time
@@ -49,14 +53,20 @@ def main() -> None:
     parser.add_argument("--votes", type=int, default=3_000)
     parser.add_argument("--applications", type=int, default=1)
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
+    parser.add_argument("--calls", action="store_true", help="count calls of functions")
     options = parser.parse_args()
     with new_site(options.database) as site:
         prepare(site.db, options.images, RULES["majority"])
         people = sign_up(site, PEOPLE)
         apps = [create_app(site.settings) for _ in range(options.applications)]
-        seconds = cast_votes(apps, [take_up(apps[0], person) for person in people], options.votes)
+        hands = [take_up(apps[0], person) for person in people]
+        if options.calls:
+            print(f"calls of functions a vote: {count_calls(apps, hands, options.votes):.0f}")
+        seconds = [] if options.calls else cast_votes(apps, hands, options.votes)
         for app in apps:
             app.extensions["sidelight_db"].dispose()
+    if options.calls:
+        return
     later = seconds[2 * BLOCK :] or seconds  # the first ones build statements
     blocks = [
         1000 * statistics.fmean(later[n : n + BLOCK]) for n in range(0, len(later) - 1, BLOCK)
@@ -76,9 +86,17 @@ def take_up(app: Flask, person: Person) -> Hands:
     return Hands(headers, [image["image_id"] for image in leased["images"]])
 
 
-def cast_votes(apps: list[Flask], people: list[Hands], votes: int) -> list[float]:
+def count_calls(apps: list[Flask], people: list[Hands], votes: int) -> float:
+    """Count the calls a vote, of functions in Python and in C, without those of the first votes."""
+    cast_votes(apps, people, 2 * BLOCK)
+    profile = cProfile.Profile()
+    profile.runcall(cast_votes, apps, people, votes, seed=2)
+    return pstats.Stats(profile).total_calls / votes
+
+
+def cast_votes(apps: list[Flask], people: list[Hands], votes: int, seed: int = 1) -> list[float]:
     """Vote and get the next image, person after person, application after application."""
-    rng, seconds = random.Random(1), []
+    rng, seconds = random.Random(seed), []
     for number in range(votes):
         hands = people[number % len(people)]
         environ = _request(hands, rng)

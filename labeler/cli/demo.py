@@ -15,9 +15,8 @@ from labeler.database.engine import AdvisoryLock, Database
 from labeler.database.work_lock import work_lock
 from labeler.images.checking import check_images
 from labeler.images.registration import activate_dataset, register_dataset
-from labeler.models.images import Dataset
+from labeler.models.images import DEMO, Dataset
 
-NAME = "demo"
 RENDERED = 480  # heads, unless said otherwise
 
 
@@ -70,7 +69,7 @@ def demo(images: int | None, rendered: bool, if_empty: bool, activate: bool) -> 
 
 def _has_others(db: Database) -> bool:
     with db.read() as session:
-        others = select(Dataset.id).where(Dataset.name != NAME, Dataset.deleted_at.is_(None))
+        others = select(Dataset.id).where(Dataset.name != DEMO, Dataset.deleted_at.is_(None))
         return session.scalar(others.limit(1)) is not None
 
 
@@ -79,10 +78,10 @@ def _prepare(
 ) -> None:
     from rotation.data.build_once import IMAGE_FOLDER
 
-    folder = settings.home / NAME
+    folder = settings.home / DEMO
     if not (keep and (folder / IMAGE_FOLDER).is_dir()):  # of any kind and size
         _make(folder, images, rendered)
-    registered = register_dataset(db, folder, NAME, activate=False)
+    registered = register_dataset(db, folder, DEMO, activate=False)
     checked = check_images(db, registered.dataset_id, processes=1)
     click.echo(f"The demo data set is ready: {checked.ok:,} images in {folder}")
 
@@ -94,10 +93,10 @@ def _assign(db: Database, activate: bool) -> str:
     """
     with db.write() as session:
         if activate or not active_campaigns(session):
-            activate_dataset(session, NAME)
+            activate_dataset(session, DEMO)
         active = active_campaigns(session)
-        own = next((one for one in active if one.dataset.name == NAME), None)
-        others = [one.name for one in active if one.dataset.name != NAME]
+        own = next((one for one in active if one.dataset.name == DEMO), None)
+        others = [one.name for one in active if one.dataset.name != DEMO]
     if own is None:
         return (
             f"People keep getting images of the campaign {others[0]!r}. "

@@ -23,6 +23,7 @@ from labeler.models.base import Base, one_of, utc_now
 IMAGE_STATUSES = ("unchecked", "ok", "broken")
 MAX_FILENAME = 400
 MAX_ATTRIBUTES = 63  # bits of a signed 64-bit integer that stay positive
+DEMO = "demo"  # what the data set of the command `demo` is called
 
 
 class Dataset(Base):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import url_for
 from sqlalchemy.orm import Session
@@ -21,13 +21,17 @@ BY_ADMIN = mark("An admin does this.")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step. `address`: where it is done; "" if this person may not. `words`: what it is for."""
+    """A step. `address`: where it is done; "" if this person may not. `words`: what it is for.
+
+    `more`: a step that is done can be done once more, and the words say why.
+    """
 
     title: str
     words: str
     done: bool
     address: str
     button: str
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +72,19 @@ def _is_admin() -> bool:
 def _images(found: FirstSteps, begun: ImageImport | None) -> Step:
     words = _("Upload a zip file or a folder of face images.")
     address, button = url_for("image_imports.add"), _("Add images")
-    if begun is not None and not found.dataset_id:
+    own = found.dataset_id and not found.only_demo
+    if begun is not None and not own:
         if begun.state == "receiving":
             words = _("The import of %(name)s is not finished.", name=begun.name)
         else:
             words = _("The import of %(name)s is being checked.", name=begun.name)
         address = url_for("image_imports.show", import_id=begun.id)
         button = _("See the import")
-    return _admin_step(_("Add images"), words, bool(found.dataset_id), address, button)
+    elif found.only_demo:
+        words = _("So far there are the generated faces of the demo, to try the site with.")
+        button = _("Add your own images")
+    step = _admin_step(_("Add images"), words, bool(found.dataset_id), address, button)
+    return replace(step, more=found.only_demo)
 
 
 def _campaign(found: FirstSteps) -> Step:

@@ -6,8 +6,11 @@ Without a choice the site speaks the language that the browser asks for, if it h
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from flask import Blueprint, Flask, Response, flash, make_response, redirect, request, url_for
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 
 from labeler.accounts.language import check_language, save_language
 from labeler.languages.current import ENGLISH, LANGUAGES, current_language, use_language
@@ -19,6 +22,7 @@ from labeler.web.browser_cookies import chosen_language, remember_language
 from labeler.web.context import Page, account_or_none, db, render
 
 bp = Blueprint("languages", __name__)
+LONGEST = 1_000  # characters of a header that are read; those of browsers are far shorter
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +75,14 @@ def save() -> Response:
 
 
 def _speak() -> None:
-    wished = request.accept_languages.best_match(list(LANGUAGES))
-    use_language(chosen_language() or wished or ENGLISH)
+    use_language(chosen_language() or _wished(request.headers.get("Accept-Language", "")[:LONGEST]))
+
+
+@lru_cache(maxsize=256)
+def _wished(accepted: str) -> str:
+    """The language that a browser asks for. Each vote is a request, so it is read once."""
+    found = parse_accept_header(accepted, LanguageAccept).best_match(list(LANGUAGES))
+    return found or ENGLISH
 
 
 def _fall_silent(_error: BaseException | None) -> None:

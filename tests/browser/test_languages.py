@@ -36,6 +36,9 @@ def test_a_person_labels_in_german(sign_in: SignIn) -> None:
     expect(page.locator("#connection")).to_have_text("Offline: 1 Stimme hier aufbewahrt")
     diary.press("ArrowLeft")
     expect(page.locator("#connection")).to_have_text("Offline: 2 Stimmen hier aufbewahrt")
+    cut_off = "e => e.scrollWidth > e.clientWidth"
+    assert not page.locator("#connection").evaluate(cut_off)
+    assert not page.locator(".status p:visible").evaluate_all(f"es => es.some({cut_off})")
     page.context.set_offline(False)
     diary.wait_until_sent()
     expect(page.locator("#connection")).to_have_text("")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import SignIn, Site, TurnedHeads
+from labeler.web.help.texts import TOPICS
+from tests.browser.conftest import Person, SignIn, Site, TurnedHeads
 from tests.browser.label_page import (
     DESKTOP,
     PHONE,
@@ -66,7 +68,34 @@ PAGES = (
     "/admin/help/quality",
     "/nowhere",
 )
+# These are looked at in the dashboards' own tests too, in English.
+FIGURES = (
+    "/admin/quality",
+    "/admin/agreement",
+    "/admin/runs",
+    "/admin/mean-faces",
+    "/admin/jobs",
+    "/flags/new?image=1",
+    *(f"/admin/help/{topic}" for topic in TOPICS if topic != "quality"),
+)
 BOX = "e => { const b = e.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]; }"
+
+
+def look_at(person: Person, addresses: Iterable[str], width: int) -> None:
+    """Each page is accessible, no wider than the screen, and breaks no rule of its own."""
+    complaints: list[str] = []
+    person.page.on("pageerror", lambda error: complaints.append(str(error)))
+    person.page.on(
+        "console",
+        lambda said: complaints.append(said.text) if "Security Policy" in said.text else None,
+    )
+    found = []
+    for address in addresses:
+        open_whole(person.page, address)
+        found += [f"{address}: {one}" for one in violations(person)]
+        wide = person.page.evaluate("document.documentElement.scrollWidth")
+        found += [f"{address}: {wide} pixels wide"] if wide > width else []
+    assert found + complaints == []
 
 
 @pytest.mark.parametrize(("device", "scheme"), VIEWS)
@@ -78,18 +107,28 @@ def test_every_page_is_accessible_and_fits(
     scheme: str,
 ) -> None:
     person = sign_in("admin", color_scheme=scheme, reduced_motion="reduce", **device)
-    complaints: list[str] = []
-    person.page.on("pageerror", lambda error: complaints.append(str(error)))
-    person.page.on(
-        "console",
-        lambda said: complaints.append(said.text) if "Security Policy" in said.text else None,
-    )
-    for address in (*PAGES, *turned_heads.pages):
-        open_whole(person.page, address)
-        assert violations(person) == [], address
-        width = person.page.evaluate("document.documentElement.scrollWidth")
-        assert width <= device["viewport"]["width"], address
-    assert complaints == []
+    look_at(person, (*PAGES, *turned_heads.pages), device["viewport"]["width"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("locale", "device", "scheme"),
+    [
+        pytest.param("en-GB", PHONE, "dark", id="english-phone-dark"),
+        pytest.param("de-DE", PHONE, "light", id="german-phone-light"),
+        pytest.param("it-IT", DESKTOP, "dark", id="italian-desktop-dark"),
+    ],
+)
+def test_every_page_is_accessible_and_fits_in_each_language(
+    turned_heads: TurnedHeads, sign_in: SignIn, locale: str, device: dict[str, Any], scheme: str
+) -> None:
+    """The pages with words of their own as well, such as the help of each part."""
+    options = {"locale": locale, "color_scheme": scheme, "reduced_motion": "reduce", **device}
+    person = sign_in("admin", **options)
+    person.page.goto("/account")
+    assert person.page.locator("html").get_attribute("lang") == locale[:2]
+    addresses = FIGURES if locale == "en-GB" else (*PAGES, *FIGURES, *turned_heads.pages)
+    look_at(person, addresses, device["viewport"]["width"])
 
 
 def test_help_dialog_and_sign_in_page_are_accessible(site: Site, sign_in: SignIn) -> None:

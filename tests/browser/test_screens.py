@@ -11,9 +11,9 @@ from playwright.sync_api import Page, Request, expect
 from sqlalchemy import select
 
 from labeler.models.accounts import Annotator
-from tests.browser.conftest import SignIn, Site
+from tests.browser.conftest import SignIn, Site, TurnedHeads
 from tests.browser.label_page import PHONE, Diary, open_label_page, open_whole, violations
-from tests.browser.test_pages import PAGES
+from tests.browser.test_pages import FIGURES, PAGES
 from tests.browser.test_qualification import truth  # noqa: F401  a fixture
 
 ENLARGED: dict[str, Any] = {"viewport": {"width": 341, "height": 192}}  # 1366x768 at 400 %
@@ -64,15 +64,25 @@ def test_the_qualification_at_400_percent(sign_in: SignIn) -> None:
     check_enlarged(page)
 
 
-def test_every_page_is_320_pixels_wide(sign_in: SignIn) -> None:
-    page = sign_in("admin", **NARROW).page
+@pytest.mark.parametrize(
+    "locale",
+    [
+        "en-GB",
+        pytest.param("de-DE", marks=pytest.mark.slow),  # the longest words
+        pytest.param("it-IT", marks=pytest.mark.slow),
+    ],
+)
+def test_every_page_is_320_pixels_wide(
+    turned_heads: TurnedHeads, sign_in: SignIn, locale: str
+) -> None:
+    page = sign_in("admin", locale=locale, **NARROW).page
     wide = []
-    for address in (*PAGES, "/admin/quality", "/admin/agreement", "/admin/runs", "/admin/jobs"):
+    for address in (*PAGES, *FIGURES, *turned_heads.pages):
         open_whole(page, address)
         width = page.evaluate("Math.max(document.documentElement.scrollWidth, innerWidth)")
         if width > 320:
-            wide.append((address, width, page.evaluate(BEYOND)))
-    assert wide == []
+            wide.append(f"{address} is {width} wide: {page.evaluate(BEYOND)[:5]}")
+    assert not wide, "\n".join(wide)
 
 
 def test_each_level_of_the_menu_is_one_row_on_a_phone(sign_in: SignIn) -> None:

@@ -16,7 +16,7 @@ from labeler.database.engine import Database
 from labeler.gold.service import NewGold, add_gold
 from labeler.images.checking import check_images
 from labeler.images.registration import register_dataset
-from labeler.models.images import Image
+from labeler.models.images import DEMO, Image
 from labeler.progress.first_steps import find_first_steps
 from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection
@@ -114,3 +114,26 @@ def test_supervisors_are_told_what_an_admin_does(visit: Visit) -> None:
     page = visit("supervisor").get("/admin/").text
     assert "An admin does this." in page
     assert "/admin/data-sets/add" not in page
+
+
+def test_the_demo_counts_only_until_there_are_own_images(
+    visit: Visit, db: Database, settings: Settings
+) -> None:
+    admin = visit("admin")
+    demo = register_dataset(db, write_images(settings.home / "demo", 3), DEMO)
+    check_images(db, demo.dataset_id, processes=1)
+    page = admin.get("/admin/").text
+    assert "So far there are the generated faces of the demo" in page
+    assert 'href="/admin/data-sets/add">Add your own images<' in page
+    assert todo(admin) == ["Add gold questions", "Invite people"]
+
+    folder = write_images(settings.home / "faces", 3)
+    own = register_dataset(db, folder, activate=False, campaign=False)
+    check_images(db, own.dataset_id, processes=1)
+    assert "Add your own images" not in admin.get("/admin/").text
+    assert todo(admin) == STEPS[1:]
+    campaign_id = create_campaign(db, own.dataset_id, CampaignPlan("Monday"))
+    assert current(admin) == ("Add gold questions", f"/admin/gold?campaign={campaign_id}")
+    with db.write() as session:
+        activate_campaign(session, campaign_id)
+    assert todo(admin) == ["Add gold questions", "Invite people"]

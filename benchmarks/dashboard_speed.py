@@ -22,10 +22,12 @@ import statistics
 import time
 from typing import Any
 
+import numpy as np
 from _campaign_history import CampaignHistory, make_history
 from _site import Site, new_site
 from _turned_heads import turn_heads
-from sqlalchemy import func, select
+from PIL import Image as Picture
+from sqlalchemy import func, select, update
 
 from labeler.accounts.sessions import open_session
 from labeler.app import create_app
@@ -35,9 +37,12 @@ from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
+from labeler.models.images import Dataset, Image
+from labeler.models.studio import HeadTurn
 from labeler.models.voting import Vote
 from labeler.progress.campaign_progress import campaign_progress
 from labeler.quality.refresh import judge_people
+from labeler.studio.sharing import share_turn
 from labeler.subsets.service import freeze_filter, keep_filter
 
 PAGES = {
@@ -81,6 +86,12 @@ PAGES = {
     "two turned heads": "/studio/compare?a=1&b=2",
     "turn a head": "/studio/new?image=1",
     "turn it again": "/studio/new?turn=1",
+    "pictures at each angle": "/studio/clusters?source=1&light=left&proposals=yes"
+    "&at=-30:5,-20:5,-10:5,0:5,10:5,20:5,30:5",
+    "mean face of 24 pictures": "/studio/clusters/mean?source=1&light=left&proposals=yes&at=0:5",
+    "pictures that share two attributes": "/studio/clusters?source=1&light=left&proposals=yes"
+    "&attributes=Attribute_3&attributes=Attribute_7&at=-30:5,-20:5,-10:5,0:5,10:5,20:5,30:5",
+    "pictures of a live subset": "/studio/clusters?source=1&light=left&subset=2&at=0:5,30:10",
 }
 CLUSTERS = "/studio/preview"  # what the form of the studio asks for after each change
 FORMS: dict[str, dict[str, Any]] = {
@@ -110,6 +121,7 @@ FIELDS = {
 TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
 TARGET_MS = 300.0
 TURNED_HEADS = 2_000
+WITH_FILES = 2_000  # images
 
 
 def main() -> None:
@@ -125,6 +137,7 @@ def main() -> None:
         judged = time.perf_counter()
         frozen_s = _keep_subsets(site.db, campaign_id)
         turn_heads(site.db, site.settings, TURNED_HEADS)
+        _write_pictures(site)
         _settle(site.db)
         pages = _measure(site, args.repeats)
         figures = {
@@ -171,6 +184,19 @@ def _keep_subsets(db: Database, campaign_id: int) -> float:
     return took
 
 
+def _write_pictures(site: Site) -> None:
+    """Give the first images files, of which mean faces can be drawn."""
+    folder = site.settings.home / "faces"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (218, 178, 3), np.uint8)
+    Picture.fromarray(pixels).save(folder / "one", "JPEG")
+    with site.db.write() as session:
+        session.execute(update(Dataset).values(path=str(folder)))
+        names = session.scalars(select(Image.filename).order_by(Image.id).limit(WITH_FILES))
+        for name in names:
+            (folder / name).hardlink_to(folder / "one")
+
+
 def _settle(db: Database) -> None:
     """What PostgreSQL's own cleaner does within minutes, and a checkpoint of SQLite's log."""
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -188,9 +214,12 @@ def _measure(site: Site, repeats: int) -> dict[str, dict[str, float]]:
         token = open_session(session, boss, "benchmark", site.settings)
     with client.session_transaction() as cookie:
         cookie["token"] = token
+    with site.db.write() as session:
+        link = f"/shared/{share_turn(session, session.get_one(HeadTurn, 1))}"
     client.get("/account")  # the imports and templates of the frame
     try:
-        pages = {name: _time(client, address, repeats) for name, address in PAGES.items()}
+        shared = {"a shared link": link, "its strip": f"{link}/strip.png"}
+        pages = {name: _time(client, one, repeats) for name, one in (PAGES | shared).items()}
         token = TOKEN.search(client.get("/studio/new").text)
         assert token is not None
         for name, changed in FORMS.items():

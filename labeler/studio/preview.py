@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func
+from sqlalchemy import Integer, case, cast, func
 from sqlalchemy.orm import Session
 
 from labeler.labels import likeliest_label
@@ -21,16 +21,18 @@ from labeler.models.consensus import Consensus
 from labeler.models.images import Image
 from labeler.models.proposals import Proposal
 from labeler.proposals.runs import current_run
-from labeler.studio.candidates import PreviewSource, select_candidates
+from labeler.studio.candidates import Candidates, PreviewSource, select_candidates
 from labeler.studio.choices import AUTO, TurnChoices
 from rotation.clusters.selection import cluster_angles
-from rotation.data.labels import MIRRORED_LABEL
+from rotation.data.labels import LABELS, MIRRORED_LABEL
 from rotation.options import ClusterOptions
 
 HALF_WIDTH_DEG, MAX_HALF_WIDTH_DEG = (
     int(ClusterOptions.half_width_deg),
     int(ClusterOptions.max_half_width_deg),
 )
+MIDDLE = 512  # more than twice the largest yaw
+LEVELS = 64  # more than the attributes that can be chosen
 Counts = Counter[tuple[str, int, int]]  # by label, matching attributes and place of the yaw
 
 
@@ -129,19 +131,32 @@ def preview_clusters(
         return ClusterPreview(None)
     attributes = usable_attributes(choices.attributes, campaign, source)
     found = select_candidates(session, campaign, source, choices, attributes, subset_id)
-    columns = found.label, found.matching, found.place
-    counting = found.statement.with_only_columns(*columns, func.count()).group_by(*columns)
-    rows = session.execute(counting).all()
-    counts: Counts = Counter()
-    for label, level, place, number in rows:
-        if place is not None:
-            counts[label, level, int(place)] += number
-    labelled = sum(row[3] for row in rows)
-    unknown = sum(row[3] for row in rows if row[2] is None)
+    counts, unknown = _count(session, found)
+    labelled = counts.total() + unknown
     angles = [int(angle) for angle in cluster_angles(choices.angles_deg)]
     clusters, kept = _fill(counts, light, angles, len(attributes), choices)
     dropped = attributes[kept:]
     return ClusterPreview(light, clusters, attributes[:kept], dropped, labelled, unknown)
+
+
+def _count(session: Session, found: Candidates) -> tuple[Counts, int]:
+    """Count candidates; also returns how many have no known yaw.
+
+    They are grouped by one number: databases sort that faster than three columns.
+    """
+    label = case(dict(zip(LABELS, range(len(LABELS)), strict=True)), value=found.label)
+    place = func.coalesce(cast(found.place, Integer) + MIDDLE, 0)
+    code = ((label * LEVELS + found.matching) * 2 * MIDDLE + place).label("code")
+    counting = found.statement.with_only_columns(code, func.count()).group_by(code)
+    counts: Counts = Counter()
+    unknown = 0
+    for number, images in session.execute(counting):
+        rest, shifted = divmod(number, 2 * MIDDLE)
+        if shifted:
+            counts[LABELS[rest // LEVELS], rest % LEVELS, shifted - MIDDLE] += images
+        else:
+            unknown += images
+    return counts, unknown
 
 
 def _fill(

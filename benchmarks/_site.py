@@ -32,7 +32,7 @@ POSTGRES_CANDIDATES = (
     "postgresql:///postgres",
     "postgresql://root@127.0.0.1:5432/postgres",
 )
-START_S = 60.0
+START_S = 180.0
 STOP_S = 60.0
 _LOGS = tempfile.gettempdir()  # logs stay when the disk of a site is full
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")

@@ -23,11 +23,13 @@ import statistics
 import time
 from typing import Any
 
+import numpy as np
 from _campaign_history import CampaignHistory, make_history
 from _site import Site, new_site
 from _turned_heads import turn_heads
 from flask import Flask
-from sqlalchemy import func, select
+from PIL import Image as Picture
+from sqlalchemy import func, select, update
 
 from labeler.accounts.sessions import open_session
 from labeler.app import create_app
@@ -37,10 +39,13 @@ from labeler.models.accounts import Annotator, Group, GroupMember
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
+from labeler.models.images import Dataset, Image
 from labeler.models.people import ImageFlag, Message, ReturnedAnswer
+from labeler.models.studio import HeadTurn
 from labeler.models.voting import Vote
 from labeler.progress.campaign_progress import campaign_progress
 from labeler.quality.refresh import judge_people
+from labeler.studio.sharing import share_turn
 from labeler.subsets.service import freeze_filter, keep_filter
 
 PAGES = {
@@ -84,6 +89,12 @@ PAGES = {
     "two turned heads": "/studio/compare?a=1&b=2",
     "turn a head": "/studio/new?image=1",
     "turn it again": "/studio/new?turn=1",
+    "pictures at each angle": "/studio/clusters?source=1&light=left&proposals=yes"
+    "&at=-30:5,-20:5,-10:5,0:5,10:5,20:5,30:5",
+    "mean face of 24 pictures": "/studio/clusters/mean?source=1&light=left&proposals=yes&at=0:5",
+    "pictures that share two attributes": "/studio/clusters?source=1&light=left&proposals=yes"
+    "&attributes=Attribute_3&attributes=Attribute_7&at=-30:5,-20:5,-10:5,0:5,10:5,20:5,30:5",
+    "pictures of a live subset": "/studio/clusters?source=1&light=left&subset=2&at=0:5,30:10",
 }
 PAGES |= {
     "images with flags": "/admin/images?flagged=yes",
@@ -148,6 +159,7 @@ TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
 TARGET_MS = 300.0
 TURNED_HEADS = 2_000
 MESSAGES, RETURNED, FLAGGED = 100, 40, 80  # of each person
+WITH_FILES = 2_000  # images
 
 
 def main() -> None:
@@ -164,6 +176,7 @@ def main() -> None:
         frozen_s = _keep_subsets(site.db, campaign_id)
         _talk(site.db, campaign_id)
         turn_heads(site.db, site.settings, TURNED_HEADS)
+        _write_pictures(site)
         _settle(site.db)
         pages = _measure(site, args.repeats)
         figures = {
@@ -239,6 +252,19 @@ def _talk(db: Database, campaign_id: int) -> None:
             )
 
 
+def _write_pictures(site: Site) -> None:
+    """Give the first images files, of which mean faces can be drawn."""
+    folder = site.settings.home / "faces"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (218, 178, 3), np.uint8)
+    Picture.fromarray(pixels).save(folder / "one", "JPEG")
+    with site.db.write() as session:
+        session.execute(update(Dataset).values(path=str(folder)))
+        names = session.scalars(select(Image.filename).order_by(Image.id).limit(WITH_FILES))
+        for name in names:
+            (folder / name).hardlink_to(folder / "one")
+
+
 def _settle(db: Database) -> None:
     """What PostgreSQL's own cleaner does within minutes, and a checkpoint of SQLite's log."""
     with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -253,9 +279,11 @@ def _measure(site: Site, repeats: int) -> dict[str, dict[str, float]]:
         session.add(boss)
         session.flush()
         boss_id, person_id = boss.id, session.scalars(select(func.min(Annotator.id))).one()
+        link = f"/shared/{share_turn(session, session.get_one(HeadTurn, 1))}"
     client, own = (_sign_in(site, app, who) for who in (boss_id, person_id))
+    shared = {"a shared link": link, "its strip": f"{link}/strip.png"}
     try:
-        pages = {name: _time(client, address, repeats) for name, address in PAGES.items()}
+        pages = {name: _time(client, one, repeats) for name, one in (PAGES | shared).items()}
         pages |= {name: _time(own, address, repeats) for name, address in OWN_PAGES.items()}
         token = TOKEN.search(client.get("/studio/new").text)
         assert token is not None

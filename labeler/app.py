@@ -59,6 +59,7 @@ from labeler.web.people import groups, person
 from labeler.web.people import overview as people
 from labeler.web.proposals import views as proposals
 from labeler.web.studio import access as studio_access
+from labeler.web.studio import clusters as studio_clusters
 from labeler.web.studio import files as studio_files
 from labeler.web.studio import gallery as studio_gallery
 from labeler.web.studio import new as studio_new
@@ -96,6 +97,7 @@ PAGES = (
     studio_results,
     studio_files,
     studio_shares,
+    studio_clusters,
     studio_new,
     jobs,
     people,

@@ -8,12 +8,15 @@ reports that it writes name the command as somebody would type it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from pathlib import Path
 
 from rotation.child_processes import end_with_parent
 
 NICENESS = 15
+SHARE = Path("/proc/self/autogroup")
 
 
 def main() -> None:
@@ -22,9 +25,20 @@ def main() -> None:
 
     parent, *words = sys.argv[1:]
     end_with_parent(int(parent))
-    os.nice(NICENESS)
+    be_nice()
     sys.argv = ["manage.py", *words]
     run_command()
+
+
+def be_nice() -> None:
+    """Let processes that answer requests go first.
+
+    Linux may share processor time among sessions first, and only then by niceness within each. The
+    engine has a session of its own, so that share has to be reduced as well.
+    """
+    os.nice(NICENESS)
+    with contextlib.suppress(OSError):  # not every system has it
+        SHARE.write_text(str(NICENESS), encoding="ascii")
 
 
 if __name__ == "__main__":

@@ -60,6 +60,7 @@ COMMANDS: dict[str, Any] = {
     "audit": ("labeler.cli.audit:audit", "Show the audit log."),
     "campaigns": ("labeler.cli.campaigns:campaigns", "Create, list and change campaigns."),
     "subsets": ("labeler.cli.subsets:subsets", "Keep filters and lists of images."),
+    "studio": ("labeler.cli.studio:studio", "List, export and delete turned heads."),
     "gold": ("labeler.cli.gold:gold", "Manage gold questions."),
     "consensus": ("labeler.cli.consensus:consensus", "Combine the votes into labels again."),
     "propose": ("labeler.cli.proposals:propose", "Train a model on the votes and propose labels."),

@@ -104,6 +104,21 @@ def find_image(session: Session, image_id: int) -> ImageFile:
     return ImageFile(*row)
 
 
+def read_file(path: str, filename: str) -> bytes:
+    """Return the bytes of an image file.
+
+    Parameters:
+        path: the folder or zip file of its data set.
+
+    Raises:
+        BrokenData: it cannot be read.
+    """
+    try:
+        return _source(path).read(filename)
+    except (ImageError, DatasetError) as error:
+        raise BrokenData(str(error)) from None
+
+
 def _source(path: str) -> ImageSource:
     global _sources  # noqa: PLW0603  a forked process shares file positions
     if not _sources.is_ours:

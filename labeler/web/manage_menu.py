@@ -122,6 +122,7 @@ GROUPS = (
                 "studio_gallery.gallery",
                 "studio_gallery",
                 "studio_new",
+                "studio_clusters",
                 "studio_results",
                 "studio_shares.revoke",
             ),

@@ -2,11 +2,13 @@
 
 img_align_celeba/000001.jpg ...     192 x 192, the 64 x 64 faces enlarged threefold
 list_landmarks_align_celeba.txt     found by MTCNN on the faces, as CelebA writes them
+list_attr_celeba.txt                four attributes, estimated by a network
 sampled.json                        the request that made the data set; written last
 
 `faces.zip` holds one PNG for each face. Its `faces.csv` has the seed of each face's noise, and the
 landmarks in pixels of the 64 x 64 face. `benchmarks/demo_faces.py` made it;
-docs/experiments/real-faces.md describes how.
+docs/experiments/real-faces.md describes how. `benchmarks/demo_attributes.py` made
+`attributes.csv`: a row for each face, 1 if it has the attribute, else -1.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from rotation.errors import DatasetError
 
 FACES = Path(__file__).parent / "faces.zip"
 TABLE = "faces.csv"
+ATTRIBUTES = Path(__file__).parent / "attributes.csv"
 ENLARGED = 3  # so that landmarks in whole pixels still determine yaw to a degree
+ATTRIBUTE_FILE = "list_attr_celeba.txt"
 _RECIPE, _VERSION = "sampled.json", 1
 _QUALITY = 95
 
@@ -45,8 +49,8 @@ def write_faces(
 ) -> Path:
     """Write the first ``n_images`` faces (None: all); an equal data set is left as it is.
 
-    The folder appears complete or not at all. ``progress`` is called with the images done and
-    their total.
+    The folder appears complete or not at all. One that was written without attributes gets them.
+    ``progress`` is called with the images done and their total.
 
     Returns:
         The folder.
@@ -62,7 +66,10 @@ def write_faces(
             "any number: python manage.py demo --rendered --images 2000"
         )
     recipe = {"version": _VERSION, "images": wanted}
-    return build_once(Path(folder), _RECIPE, recipe, lambda part: _write(part, wanted, progress))
+    built = build_once(Path(folder), _RECIPE, recipe, lambda part: _write(part, wanted, progress))
+    if not (built / ATTRIBUTE_FILE).is_file():  # made before the faces had attributes
+        _write_attributes(built, wanted)
+    return built
 
 
 def _write(folder: Path, wanted: int, progress: Progress | None) -> None:
@@ -83,3 +90,16 @@ def _write(folder: Path, wanted: int, progress: Progress | None) -> None:
                 progress(done, wanted)
     text = "".join(f"{line}\n" for line in lines)
     (folder / "list_landmarks_align_celeba.txt").write_text(text, "ascii", newline="\n")
+    _write_attributes(folder, wanted)
+
+
+def _write_attributes(folder: Path, wanted: int) -> None:
+    """Write the attributes of the first faces; the file appears complete or not at all."""
+    with ATTRIBUTES.open(encoding="ascii", newline="") as file:
+        names, *rows = csv.reader(file)
+    lines = [str(wanted), " ".join(names)]
+    for number, row in enumerate(rows[:wanted], start=1):
+        lines.append(f"{number:06d}.jpg " + " ".join(f"{int(value):2d}" for value in row))
+    part = folder / f".{ATTRIBUTE_FILE}"
+    part.write_text("".join(f"{line}\n" for line in lines), "ascii", newline="\n")
+    part.replace(folder / ATTRIBUTE_FILE)

@@ -36,6 +36,21 @@ function tellFailure() {
   clusters.replaceChildren(told);
 }
 
+/* The pictures at each angle are loaded when somebody wants to see them. The link stays if not. */
+clusters.addEventListener("toggle", async (event) => {
+  const address = event.target.dataset.members;
+  if (!address || !event.target.open) return;
+  delete event.target.dataset.members;
+  try {
+    const answer = await fetch(address);
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const part = page.querySelector("[data-part=members]");
+    if (answer.ok && part) event.target.lastElementChild.replaceWith(part);
+  } catch {
+    // without a connection
+  }
+}, { capture: true });
+
 if (clusters.querySelector("[data-uncounted]")) {
   clusters.firstElementChild.textContent = text("counting");
   count();

@@ -57,7 +57,7 @@ FLAGS = (
 )
 IMAGES = 60
 RULES = replace(PLAIN_RULES, required_votes=50, vote_cap=50)
-START_S = 60
+START_S = 180
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -77,6 +77,7 @@ class Site:
     db: Database
     process: subprocess.Popen[bytes] | None = None
     with_worker: bool = False
+    more_settings: dict[str, str] = field(default_factory=dict)
     log: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -92,7 +93,7 @@ class Site:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command,
-                env=environment(self.home, self.port),
+                env=environment(self.home, self.port) | self.more_settings,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

@@ -40,6 +40,7 @@ PAGES = (
     "/admin/subsets",
     "/admin/subsets/new?status=open&yaw_to=90",
     "/studio/new?image=1",
+    "/studio/clusters?at=-10:10,0:10",
     "/admin/data-sets/add",
     "/admin/people",
     "/admin/people/1",

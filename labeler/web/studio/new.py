@@ -16,11 +16,9 @@ from labeler.models.campaigns import Campaign
 from labeler.models.images import MAX_FILENAME, Image
 from labeler.models.studio import HeadTurn
 from labeler.studio import files
+from labeler.studio.candidates import PreviewSource
 from labeler.studio.choices import AUTO, TurnChoices
-from labeler.studio.preview import (
-    PreviewSource,
-    usable_attributes,
-)
+from labeler.studio.preview import usable_attributes
 from labeler.studio.sources import check_upload
 from labeler.studio.turns import NewTurn, get_turn
 from labeler.web import access, confirmation, current_campaign, request_fields
@@ -52,17 +50,19 @@ MARGIN = 20  # characters that the usual name of a turn adds, in any language
 @bp.get("/new")
 @access.signed_in
 def new_turn() -> tuple[str, int]:
-    """The form that turns a head; `image=NUMBER` or `turn=NUMBER` fill it.
+    """The form that turns a head; `image=NUMBER`, `subset=NUMBER` or `turn=NUMBER` fill it.
 
     A turn also chooses its campaign, unless the address names one.
     """
     me = viewer()
-    image_id, turn_id = request_fields.row_number("image"), request_fields.row_number("turn")
+    image_id, turn_id, subset_id = map(request_fields.row_number, ("image", "turn", "subset"))
     with db().read() as session:
         turn = get_turn(session, turn_id, me) if turn_id else None
         form = form_of_turn(turn) if turn is not None else empty_form()
         if image_id:
             form.values["source"] = str(image_id)
+        if subset_id:
+            form.values["subset"] = str(subset_id)
         campaign = _campaign_of_turn(session, turn) or _campaign(session)
         # Counting takes up to a second for all of CelebA: the script asks for it afterwards.
         return render(new_turn_page(session, campaign, form, counted=False))

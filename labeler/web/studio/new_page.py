@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from flask import url_for
@@ -17,8 +17,9 @@ from labeler.languages.texts import gettext as _
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Image
 from labeler.rules.validation import read_whole
+from labeler.studio.candidates import PreviewSource
 from labeler.studio.choices import SIZES
-from labeler.studio.preview import ClusterPreview, PreviewSource, load_source, preview_clusters
+from labeler.studio.preview import ClusterPreview, load_source, preview_clusters
 from labeler.studio.sources import find_source
 from labeler.web import current_campaign, request_fields
 from labeler.web.campaigns.forms import Choice
@@ -26,6 +27,7 @@ from labeler.web.context import Page, account, manages, settings
 from labeler.web.formatting import answer_word, format_percent
 from labeler.web.image_address import image_address
 from labeler.web.stored_problems import file_problem
+from labeler.web.studio import clusters
 from labeler.web.studio.form import MAX_NAME, StudioForm, light_choices, parse_choices, way_choices
 from labeler.web.subsets.choice import subset_choices
 from labeler.web.voting import scaled_size
@@ -57,7 +59,8 @@ class PreviewView:
     """The clusters, and what would help if some are too small.
 
     `counted`: None if a choice is wrong, as `problem` says, or if nothing is counted yet.
-    `manages`: whether the reader may see labels and have poses measured.
+    `manages`: whether the reader may see labels and have poses measured. `members`: the address of
+    the pictures at each angle; `means`: those of their mean faces, by angle. Both tell labels.
     """
 
     counted: ClusterPreview | None
@@ -66,6 +69,8 @@ class PreviewView:
     dataset_id: int = 0
     wants_proposals: bool = False
     problem: str = ""
+    members: str = ""
+    means: Mapping[float, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +210,17 @@ def view_preview(
     except SidelightError as error:
         return PreviewView(None, problem=error.message)
     measuring = queue.is_open(session, kinds.measure_poses.name, campaign.dataset_id)
+    members, means = (
+        clusters.addresses(campaign, known, choices, counted, subset_id) if manages() else ("", {})
+    )
     return PreviewView(
-        counted, manages(), measuring, campaign.dataset_id, not choices.with_proposals
+        counted,
+        manages(),
+        measuring,
+        campaign.dataset_id,
+        not choices.with_proposals,
+        members=members,
+        means=means,
     )
 
 

@@ -93,8 +93,8 @@ class NewSubsetPage(Page):
 class SubsetPage(Page):
     """A subset. `gone`: a sentence if some of its files are broken or no longer there.
 
-    `images`, `labels`, `mean_faces`, `new_campaign`: addresses, "" without a campaign or if it is
-    not possible. `proposed`: whether there are proposals that can be downloaded with the labels.
+    `images`, `labels`, `mean_faces`, `turn`, `new_campaign`: addresses, "" without a campaign or if
+    it is not possible. `proposed`: whether there are proposals to be downloaded with the labels.
     """
 
     template = "subsets/subset.html"
@@ -113,6 +113,7 @@ class SubsetPage(Page):
     images: str = ""
     labels: str = ""
     mean_faces: str = ""
+    turn: str = ""
     new_campaign: str = ""
     new_name: str = ""
     freeze_name: str = ""
@@ -281,6 +282,7 @@ def _addresses(session: Session, found: Subset, form: FilterForm) -> dict[str, s
         "images": url_for("image_browser.images", **query, **known),
         "labels": url_for("exports.labels_csv", subset=found.id, **known),
         "mean_faces": url_for("mean_faces.mean_faces", subset=found.id, **known),
+        "turn": url_for("studio_new.new_turn", subset=found.id, **known),
     }
     if found.is_frozen:
         chosen: dict[str, Any] = {"dataset": found.dataset_id, "subset": found.id}

@@ -36,6 +36,7 @@ _READERS = {
 _COMPOSED = {
     "verification": ("answer-1",),
     "studio.new": (*studio_form.TEXTS, *studio_form.TICKS, "image", "turn", "campaign"),
+    "studio.clusters": ("source",),
     "campaigns.views": ("attribute-0", "confirmed", *Rules().as_dict()),
     "campaigns.states": ("confirmed",),
     "people.groups": ("confirmed",),

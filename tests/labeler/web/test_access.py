@@ -214,6 +214,8 @@ WRITE_BY_GET_IN_TRAINING = {"qualification.exercise": "the next gold image"}
 QUERIES = {
     "verification.show": {"label": "left", "source": "model", "size": "24"},
     "studio_gallery.compare": {"a": "1", "b": "2"},
+    "studio_clusters.clusters": {"at": "0:5"},
+    "studio_clusters.mean": {"at": "0:5"},
 }
 
 
@@ -244,6 +246,7 @@ def expected_statuses(role: str, rule: Rule) -> set[int]:
     # No figure is there, the person has seen no image that they could flag, and the upload is not
     # theirs.
     absent = {"mean_faces.mean_faces_png", "flags.new", "image_imports.offset"}
+    absent.add("studio_clusters.mean")  # of pictures without a yaw
     absent.add("image_imports.server_folder")  # the settings allow none
     return {404} if rule.endpoint in absent else {200, 302}
 

@@ -51,6 +51,7 @@ PAGES = (
     "/studio/1",
     "/studio/2",
     "/studio/compare?a=1&b=3",
+    "/studio/clusters?at=0:5",
     "/admin/help",
     "/admin/privacy",
     "/privacy",

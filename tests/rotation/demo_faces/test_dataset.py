@@ -11,7 +11,7 @@ from PIL import Image
 from rotation.data.celeba import read_tables
 from rotation.data.crop import standard_crop
 from rotation.data.sources import open_source
-from rotation.demo_faces.dataset import FACES, TABLE, count_faces, write_faces
+from rotation.demo_faces.dataset import ATTRIBUTES, FACES, TABLE, count_faces, write_faces
 from rotation.errors import DatasetError
 from rotation.poses.mtcnn import LandmarkDetector
 from rotation.poses.source import poses_from_landmarks
@@ -79,3 +79,28 @@ def test_more_faces_than_there_are_are_refused(tmp_path, count):
     with pytest.raises(DatasetError, match=r"1 to \d+ are there"):
         write_faces(tmp_path / "faces", count)
     assert not (tmp_path / "faces").exists()
+
+
+def test_the_faces_have_attributes(folder, tmp_path):
+    table = read_tables(folder).attributes
+    assert table.columns == ("Male", "Young", "Eyeglasses", "Smiling")
+    assert table.filenames == tuple(f"{k:06d}.jpg" for k in range(1, N + 1))
+    assert ((table.values.sum(axis=0) > 0)[[0, 1, 3]]).all()
+    assert (table.values.sum(axis=0) < N).all()
+    with ATTRIBUTES.open() as file:
+        assert len(list(csv.reader(file))) == count_faces() + 1
+
+
+def test_a_demo_without_attributes_gets_them(tmp_path):
+    folder = write_faces(tmp_path / "faces", 12)
+    written = folder / "list_attr_celeba.txt"
+    before = written.read_bytes()
+    written.unlink()
+    assert write_faces(folder, 12) == folder
+    assert written.read_bytes() == before
+    assert sorted(one.name for one in folder.iterdir()) == [
+        "img_align_celeba",
+        "list_attr_celeba.txt",
+        "list_landmarks_align_celeba.txt",
+        "sampled.json",
+    ]

@@ -33,12 +33,13 @@ def poses(images: Path, landmarks: str, device: str, out: Path, ray: str | None)
       python manage.py rotation poses --images ~/CelebA --landmarks mtcnn --out poses.csv \\
           --ray 10.0.0.1:6379
     """
-    from rotation.diffusion.devices import choose_device
     from rotation.passes.running import open_runner
-    from rotation.poses.source import write_poses
 
     telling = Progress(lines=ray is not None)
     with rotation_errors_as_messages(), open_runner(ray) as runner, telling as progress:
+        from rotation.diffusion.devices import choose_device  # with torch
+        from rotation.poses.source import write_poses
+
         options, place = PoseOptions(None, landmarks), choose_device(device)
         found, total = write_poses(options, images, place, out, progress, runner)
     click.echo(f"{found} of {total} images have a pose: {out}")

@@ -189,15 +189,25 @@ def _other_versions(machine: Machine, here: Machine) -> list[str]:
 
 
 def _start(ray: ModuleType) -> None:
-    """Start a cluster of this machine that ends with this process."""
-    ray.init(
-        address=LOCAL,
-        num_cpus=len(os.sched_getaffinity(0)),
-        include_dashboard=False,
-        object_store_memory=STORE_BYTES,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    """Start a cluster of this machine that ends with this process.
+
+    Raises:
+        PassError: it does not start.
+    """
+    try:
+        ray.init(
+            address=LOCAL,
+            num_cpus=len(os.sched_getaffinity(0)),
+            include_dashboard=False,
+            object_store_memory=STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except Exception as error:  # noqa: BLE001 - Ray says by no other class that a start took too long
+        raise PassError(
+            f"--ray local: Ray has not started on this machine: {_reason(error)}. It may be too "
+            "busy or its disk full; leave --ray out, or try again."
+        ) from None
 
 
 def _connect(ray: ModuleType, address: str) -> None:

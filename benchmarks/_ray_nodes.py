@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from pathlib import Path
 
 STORE_BYTES = 200_000_000
 START_S = 120.0
+STARTED = "Ray runtime started"
 
 
 @dataclass
@@ -50,14 +52,24 @@ class Node:
 
 @dataclass
 class Nodes:
-    """A cluster in a `with` block. `address` is that of its head."""
+    """A cluster in a `with` block.
+
+    Attributes:
+        address: of its head.
+        environment: what programs that connect to it need: the cluster has a token of its own.
+    """
 
     folder: Path
     address: str
+    environment: dict[str, str]
     running: list[Node] = field(default_factory=list)
 
     def add(self, cpus: int = 1, environment: Mapping[str, str] | None = None) -> Node:
-        """Start one more node, and wait until its raylet runs. The first one is the head."""
+        """Start one more node, and wait until it runs. The first one is the head.
+
+        Raises:
+            RuntimeError: it does not start, for example because the machine is too busy.
+        """
         host, _, port = self.address.partition(":")
         place = (
             ["--address", self.address]
@@ -68,18 +80,21 @@ class Nodes:
         words = ["--block", "--disable-usage-stats", f"--node-ip-address={host}"]
         sizes = [f"--num-cpus={cpus}", f"--object-store-memory={STORE_BYTES}"]
         command = [str(Path(sys.executable).parent / "ray"), "start"]
-        process = subprocess.Popen(
-            [*command, *place, *temporary, *words, *sizes],
-            env={**os.environ, **(environment or {})},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        told = self.folder / f"node{len(self.running)}.txt"
+        with told.open("w") as output:
+            process = subprocess.Popen(
+                [*command, *place, *temporary, *words, *sizes],
+                env={**self.environment, **(environment or {})},
+                stdout=output,
+                stderr=output,
+            )
         node = Node(process)
         self.running.append(node)
         began = time.monotonic()
-        while not any(_program(pid) == "raylet" for pid in node.processes):
+        while STARTED not in told.read_text():
             if process.poll() is not None or time.monotonic() - began > START_S:
-                raise RuntimeError("`ray start` has not started a node.")
+                raise RuntimeError(f"`ray start` has not started a node:\n{told.read_text()}")
             time.sleep(0.2)
         return node
 
@@ -91,7 +106,13 @@ def ray_nodes(folder: Path) -> Iterator[Nodes]:
     Parameters:
         folder: for Ray's own files; its path must be short, since sockets lie in it.
     """
-    nodes = Nodes(folder, f"127.0.0.1:{_free_port()}")
+    environment = {
+        **os.environ,
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_worker_niceness": "0",  # of actors, as of one process; Ray would give them less
+    }
+    nodes = Nodes(folder, f"127.0.0.1:{_free_port()}", environment)
     try:
         yield nodes
     finally:

@@ -108,7 +108,8 @@ def run_on(nodes: Nodes, task: Pass, out: Path, end_bytes: int, victim: Node | N
     if task.name == "features":
         extra += ["--cache", str(out)]
     began, first = time.perf_counter(), None
-    with subprocess.Popen(_command(task.words(out), extra), env=_environment(), cwd=ROOT) as run:
+    environment = {**nodes.environment, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(_command(task.words(out), extra), env=environment, cwd=ROOT) as run:
         while run.poll() is None:
             size = sum(path.stat().st_size for path in out.glob(task.grows))
             if first is None and _has_rows(task, size):

@@ -61,9 +61,11 @@ def embed(images: Path, model: Path, cache: Path, *more: str) -> tuple[str | Pat
     return ("embed", *words, *settings, *more)
 
 
-def run(*words: str | Path, before: str = "", fails: bool = False) -> str:
+def run(
+    *words: str | Path, before: str = "", fails: bool = False, nodes: Nodes | None = None
+) -> str:
     """What the program prints. It has one thread, as the actors have."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**(nodes.environment if nodes else os.environ), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         program(*words, before=before), capture_output=True, text=True, env=environment, check=False
     )
@@ -94,11 +96,11 @@ def plain(images: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def run_and_interrupt(
-    command: list[str], begun: Callable[[], bool], interrupt: Callable[[int], None]
+    nodes: Nodes, command: list[str], begun: Callable[[], bool], interrupt: Callable[[int], None]
 ) -> int:
     """Start a program, interrupt something once it has begun, and wait; the exit status."""
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**nodes.environment, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, env=environment, **quiet) as process:  # type: ignore[call-overload]
         while process.poll() is None and not begun():
             time.sleep(0.02)
@@ -125,6 +127,7 @@ def test_a_lost_node_changes_nothing(
 ) -> None:
     other = nodes.add(cpus=1)
     ended = run_and_interrupt(
+        nodes,
         program(*embed(images, model, tmp_path / "cache", "--ray", nodes.address)),
         lambda: stored(tmp_path / "cache") > 0,
         lambda _pid: other.kill_raylet(),
@@ -138,13 +141,14 @@ def test_a_killed_driver_goes_on_and_no_process_stays(
 ) -> None:
     words = embed(images, model, tmp_path / "cache", "--ray", nodes.address)
     ended = run_and_interrupt(
+        nodes,
         program(*words),
         lambda: stored(tmp_path / "cache") > 0,
         lambda pid: os.kill(pid, signal.SIGKILL),
     )
     assert ended == -signal.SIGKILL
     assert 0 < stored(tmp_path / "cache") < len(plain["rows"])
-    assert "known before" in run(*words)
+    assert "known before" in run(*words, nodes=nodes)
     assert latents(tmp_path / "cache") == plain
     known = nodes.running[0].processes
     nodes.running[0].end()
@@ -162,6 +166,7 @@ def test_a_killed_worker_is_replaced(
         os.kill(actors[0], signal.SIGKILL)
 
     ended = run_and_interrupt(
+        nodes,
         program(*embed(images, model, tmp_path / "cache", "--ray", nodes.address)),
         lambda: stored(tmp_path / "cache") > 0,
         kill_actor,
@@ -182,10 +187,10 @@ def test_a_full_disk_is_told_and_the_same_command_goes_on(
 ) -> None:
     words = embed(images, model, tmp_path / "cache", "--ray", nodes.address)
     full = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({MOST_BYTES},) * 2)"
-    told = run(*words, before=full, fails=True)
+    told = run(*words, before=full, fails=True, nodes=nodes)
     assert "cannot be written (File too large)" in told
     assert stored(tmp_path / "cache") <= MOST_BYTES
-    run(*words)
+    run(*words, nodes=nodes)
     assert latents(tmp_path / "cache") == plain
 
 
@@ -197,7 +202,8 @@ def test_machines_that_are_not_ready_are_named_and_nothing_is_begun(
     other.mkdir(parents=True)
     (other / "METADATA").write_text("Metadata-Version: 2.1\nName: pillow\nVersion: 0.0.1\n")
     nodes.add(cpus=1, environment={"PYTHONPATH": str(other.parent)})
-    told = run(*embed(images, model, tmp_path / "cache", "--ray", nodes.address), fails=True)
+    words = embed(images, model, tmp_path / "cache", "--ray", nodes.address)
+    told = run(*words, fails=True, nodes=nodes)
     assert "Not every machine of the cluster is ready; nothing was begun" in told
     assert "pillow is 0.0.1, here it is" in told
     assert not stored(tmp_path / "cache")

@@ -81,7 +81,8 @@ $(VENV)/.run: requirements.txt $(VENV)/.venv
 	$(BIN)/python -m pip install $(PIP_FLAGS) -r requirements.txt
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt requirements/crowdkit.txt requirements/pictures.txt $(VENV)/.run
+$(VENV)/.dev: requirements/dev.txt requirements/crowdkit.txt requirements/distributed.txt \
+		requirements/pictures.txt $(VENV)/.run
 	$(BIN)/python -m pip install $(PIP_FLAGS) --quiet -r requirements/dev.txt
 	@touch $@
 

@@ -62,10 +62,20 @@ FILES = (
         ("requirements.txt",),
     ),
     File(
+        "requirements/distributed.txt",
+        ("distributed",),
+        "For `--ray`: long passes on the machines of a cluster.",
+        ("requirements.txt",),
+    ),
+    File(
         "requirements/dev.txt",
         ("dev", "docs"),
         "For the tests, the checks and the documentation.",
-        ("requirements/crowdkit.txt", "requirements/pictures.txt"),
+        (
+            "requirements/crowdkit.txt",
+            "requirements/distributed.txt",
+            "requirements/pictures.txt",
+        ),
     ),
     File(
         "requirements/judge.txt",

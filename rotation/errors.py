@@ -24,10 +24,15 @@ class SelectionError(RotationError):
 
 
 class MissingExtraError(RotationError):
-    """A package that only some outputs need is not installed."""
+    """A package that only some options need is not installed.
 
-    def __init__(self, need: str, error: ImportError) -> None:
+    Parameters:
+        need: what needs which package.
+        extra: of pyproject.toml, which has a requirements file of its name.
+    """
+
+    def __init__(self, need: str, error: ImportError, extra: str = "pictures") -> None:
         super().__init__(
-            f"{need}, which is not here ({error}). Install the extras: "
-            "pip install -r requirements/pictures.txt"
+            f"{need}, which is not here ({error}). Install the extra sidelight[{extra}]: "
+            f"pip install -r requirements/{extra}.txt"
         )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +16,28 @@ import numpy as np
 
 from labeler.cli.context import processes_option, progress_bar
 from labeler.cli.output import write_csv
+from labeler.home_files import FEATURES
 from labeler.light_classifier.face_features import N_FEATURES
 from labeler.light_classifier.features import CROP, Features, kind_of
 from labeler.light_classifier.light_direction import light_directions
 from labeler.light_classifier.semi_supervised import MAX_POOL, VARIANTS
+from labeler.proposals.feature_cache import FeatureCache
 from labeler.proposals.feature_extraction import (
     FeatureChunk,
     LandmarkTable,
     extract_crop_features,
     extract_features,
+    extract_features_elsewhere,
     extract_variants,
 )
+from rotation.cli.common import Progress, cache_option, ray_option, rotation_errors_as_messages
 from rotation.cli.option_types import InputPath, OutputFile, OutputFolder
 from rotation.data.csv_rows import CellError, Cells, read_keyed_file
 from rotation.data.formulas import guard_formula
 from rotation.data.image_set import open_images, read_matching_tables
 from rotation.data.labels import LABELS
 from rotation.data.labels_csv import PROBABILITY_COLUMNS, read_labels, stream_csv
+from rotation.passes.running import open_runner
 
 PRECISIONS = (0.95, 0.98, 0.99)
 NAMES_SHOWN = 5  # files named in a message about many
@@ -138,7 +145,11 @@ def fit(
     help="File to write, or - for standard output.",
 )
 @processes_option
-def predict(model: Path, images: Path, out: Path, processes: int | None) -> None:
+@ray_option
+@cache_option("with --ray, features, so that an interrupted run goes on")
+def predict(
+    model: Path, images: Path, out: Path, processes: int | None, ray: str | None, cache: Path
+) -> None:
     """Write the probabilities of left, center and right for every image, and the light's azimuth.
 
     The azimuth is in degrees: 0 is the camera, negative the viewer's left. Images in which no face
@@ -148,6 +159,8 @@ def predict(model: Path, images: Path, out: Path, processes: int | None) -> None
     Example:
       python manage.py classifier predict --model model/ --images faces.zip --out proposals.csv
     """
+    if ray is not None and processes is not None:
+        raise click.UsageError("--processes is about this machine: leave it out with --ray.")
     from labeler.light_classifier.storage import load_model
 
     try:
@@ -157,7 +170,12 @@ def predict(model: Path, images: Path, out: Path, processes: int | None) -> None
     here = image_names(images)
     crops = len(fitted.odd) == CROP.n_odd  # a model of an earlier version
     landmarks = None if crops else read_landmarks(images, here)
-    read = read_features(images, here, "Reading", processes, landmarks, crops=crops)
+    if ray is None:
+        read = read_features(images, here, "Reading", processes, landmarks, crops=crops)
+    elif crops:
+        raise click.UsageError("--ray needs a model that `classifier fit` of this version wrote.")
+    else:
+        read = _read_on_ray(images, here, ray, cache, landmarks)
     write_csv(proposal_lines(read, fitted.predict(read.features)), out)
 
 
@@ -278,7 +296,46 @@ def read_features(
         read = extract_crop_features(path, names, processes)
     else:
         read = extract_features(path, names, processes, landmarks=landmarks)
-    chunks = list(_with_progress(read, len(names), title))
+    return _join(_with_progress(read, len(names), title), path, names, crops)
+
+
+def _read_on_ray(
+    path: Path, names: Sequence[str], address: str, cache: Path, landmarks: LandmarkTable | None
+) -> ReadImages:
+    """Read the features of images on a cluster, and keep them in the cache folder.
+
+    Raises:
+        click.ClickException: the cluster cannot be used, the cache cannot be written, or no image
+            can be read.
+    """
+    store = FeatureCache(cache / FEATURES)
+    telling = Progress(lines=True)
+    with (
+        rotation_errors_as_messages(),
+        open_runner(address) as runner,
+        open_images(path) as source,
+        telling as progress,
+    ):
+        try:
+            chunks = _told(
+                extract_features_elsewhere(source, names, runner, store, landmarks),
+                partial(progress, "features"),
+                len(names),
+            )
+            return _join(chunks, path, names)
+        except (OSError, sqlite3.Error) as error:
+            raise click.ClickException(f"--cache {cache}: cannot be written ({error}).") from None
+
+
+def _join(
+    read: Iterable[FeatureChunk], path: Path, names: Sequence[str], crops: bool = False
+) -> ReadImages:
+    """Join the chunks of images, and print which images cannot be read.
+
+    Raises:
+        click.ClickException: no image can be read.
+    """
+    chunks = list(read)
     found = [names[position] for chunk in chunks for position in chunk.positions]
     _report_left_out([problem for chunk in chunks for problem in chunk.unreadable])
     if names and not found:
@@ -432,12 +489,18 @@ def _save(out: Path, trained: Any, columns: np.ndarray, n_unlabeled: int, starte
 def _with_progress(
     chunks: Iterable[FeatureChunk], total: int, title: str
 ) -> Iterable[FeatureChunk]:
-    done = 0
     with progress_bar(title) as report:
-        for chunk in chunks:
-            done += len(chunk.positions) + len(chunk.unreadable)
-            report(done, total)
-            yield chunk
+        yield from _told(chunks, report, total)
+
+
+def _told(
+    chunks: Iterable[FeatureChunk], report: Callable[[int, int], None], total: int
+) -> Iterable[FeatureChunk]:
+    done = 0
+    for chunk in chunks:
+        done += len(chunk.positions) + len(chunk.unreadable)
+        report(done, total)
+        yield chunk
 
 
 def _report_left_out(problems: Sequence[str]) -> None:

@@ -22,12 +22,12 @@ from labeler.models.images import Image
 from labeler.private_files import PRIVATE_FOLDER
 from rotation.data.sources import ImageSource, open_source
 from rotation.poses.estimation import PoseRow
+from rotation.poses.measuring import PoseWorker
 from rotation.poses.pose_cache import PoseCache
-from rotation.poses.source import PoseSource, poses_from_images
 
 FOLDER = "poses"
 CHUNK = 64  # images between two reports
-_detector: PoseSource | None = None  # each process of the pool loads it once
+_worker: PoseWorker | None = None  # each process of the pool loads it once
 Progress = Callable[[int, int], None]
 
 
@@ -90,11 +90,10 @@ def _measure_all(
 
 def _measure(source: ImageSource, names: Sequence[str]) -> list[PoseRow]:
     """Measure one chunk, in the process of the detector."""
-    global _detector  # noqa: PLW0603  one per process, as `process_pool._source`
-    if _detector is None:
-        _detector = poses_from_images(source, None)
-    found = _detector.find_poses(names)
-    return list(zip(*(column.tolist() for column in found.columns), strict=True))
+    global _worker  # noqa: PLW0603  one per process, as `process_pool._source`
+    if _worker is None:
+        _worker = PoseWorker(source)
+    return list(_worker(names).poses)
 
 
 def _cache_file(home: Path, dataset_id: int) -> Path:

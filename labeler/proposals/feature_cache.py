@@ -59,6 +59,12 @@ class FeatureCache:
             make_private_file(self.path)
             self._make_tables()
 
+    def is_empty(self, kind: str) -> bool:
+        """Whether nothing of a kind is stored."""
+        with self._open() as connection:
+            select = f"SELECT 1 FROM {table_name(kind)} LIMIT 1"  # nosec B608  # a constant's name
+            return connection.execute(select).fetchone() is None
+
     def find(self, kind: str, digests: Sequence[bytes]) -> dict[bytes, Features]:
         """Return stored features by digest."""
         found: dict[bytes, Features] = {}

@@ -28,6 +28,8 @@ from rotation.data.decoding import decode
 from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError
 from rotation.faces.shrinking import Shrunk, shrink_pair
+from rotation.passes.needs import Needs
+from rotation.passes.running import Runner
 
 CHUNK = 64  # images per task
 FEW = 192  # with fewer images it is faster not to start processes
@@ -98,6 +100,57 @@ def extract_features(
     """
     for chunk in _extract_chunks("plain", path, filenames, processes, cache, landmarks):
         yield replace(chunk, features=chunk.features[:, 0])
+
+
+@dataclass(frozen=True)
+class FeatureWorker:
+    """Measures the features of chunks of images in another process: the worker of a pass."""
+
+    source: ImageSource
+
+    def __call__(self, chunk: _Chunk) -> FeatureChunk:
+        """The features of a chunk's images."""
+        return _extract("plain", None, True, self.source, chunk)
+
+
+def extract_features_elsewhere(
+    source: ImageSource,
+    filenames: Sequence[str],
+    runner: Runner,
+    cache: FeatureCache,
+    landmarks: LandmarkTable | None = None,
+) -> Iterator[FeatureChunk]:
+    """Yield features as `extract_features` does, measured by the processes of a cluster.
+
+    Chunks whose features are all in the cache are not measured. The others are stored in it as
+    they come, so an interrupted run goes on from there.
+    """
+    cache.prepare()
+    chunks = [
+        (start, names, _landmarks_of(names, landmarks)) for start, names in _chunks(filenames)
+    ]
+    begun = not cache.is_empty("plain")  # else no file has to be read here
+    known = [begun and _is_known(source, chunk, cache) for chunk in chunks]
+    missing = [chunk for chunk, is_known in zip(chunks, known, strict=True) if not is_known]
+    needs = partial(Needs.of, source, packages=("rotation", "labeler"))
+    measured = runner(FeatureWorker(source), missing, needs)
+    for chunk, is_known in zip(chunks, known, strict=True):
+        if is_known:
+            found = _extract("plain", cache, False, source, chunk)
+        else:
+            found = next(measured)
+            cache.keep("plain", found.measured)
+        yield replace(found, features=found.features[:, 0])
+
+
+def _is_known(source: ImageSource, chunk: _Chunk, cache: FeatureCache) -> bool:
+    """Whether the features of all files of a chunk are in the cache."""
+    start, filenames, landmarks = chunk
+    contents, _problems = _read(source, (start, filenames))
+    if landmarks is not None:
+        contents = [_with_landmarks(each, landmarks, start) for each in contents]
+    digests = {each.digest for each in contents}
+    return len(cache.find("plain", list(digests))) == len(digests)
 
 
 def extract_variants(

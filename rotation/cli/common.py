@@ -14,7 +14,7 @@ from typing import Any, get_args
 import click
 from tqdm import tqdm
 
-from rotation.cli.option_types import InputPath, OutputFolder, WordOrPath
+from rotation.cli.option_types import InputPath, OutputFolder, RayAddress, WordOrPath
 from rotation.errors import RotationError
 from rotation.options import ClusterOptions, EncoderName, ModelOptions, PoseOptions
 from rotation.reading import home_folder, user_path
@@ -79,6 +79,13 @@ pose_options = combine_options(
         help="CelebA's landmark file; auto: the one beside the images, else MTCNN.",
     ),
     device_option,
+)
+ray_option = click.option(
+    "--ray",
+    type=RayAddress(),
+    metavar="HOST:PORT|local",
+    help="Compute on a Ray cluster, or on all processors of this machine "
+    "(needs requirements/distributed.txt).",
 )
 images_option = click.option(
     "--images", type=InputPath(), required=True, help="Folder or zip of images."
@@ -182,7 +189,7 @@ class Progress:
     """
 
     def __init__(self, lines: bool = False) -> None:
-        self._stage = ""
+        self._stage, self._began, self._before = "", 0.0, 0
         self._bar = tqdm(disable=True)
         self._lines = lines and not sys.stderr.isatty()
         self._last_line = 0.0
@@ -196,12 +203,20 @@ class Progress:
     def __call__(self, stage: str, done: int, total: int) -> None:
         if self._stage != stage:
             self._bar.close()
-            self._stage = stage
+            self._stage, self._began, self._before = stage, time.monotonic(), done
             self._bar = tqdm(desc=stage, total=total, disable=None)
         self._bar.update(done - self._bar.n)
         if self._lines and (done == total or time.monotonic() - self._last_line >= LINE_EVERY_S):
             self._last_line = time.monotonic()
-            click.echo(f"{time.strftime('%H:%M:%S')} {stage}: {done} of {total}", err=True)
+            told = f"{time.strftime('%H:%M:%S')} {stage}: {done} of {total}"
+            click.echo(told + self._speed(done, total), err=True)
+
+    def _speed(self, done: int, total: int) -> str:
+        """How many a second, and the time left; empty before two reports."""
+        rate = (done - self._before) / max(time.monotonic() - self._began, 1e-9)
+        if done in (self._before, total):
+            return ""
+        return f", {rate:.3g} a second, {tqdm.format_interval((total - done) / rate)} left"
 
 
 class JsonProgress:

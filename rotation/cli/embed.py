@@ -17,6 +17,7 @@ from rotation.cli.common import (
     images_option,
     model_option,
     model_options,
+    ray_option,
     rotation_errors_as_messages,
     steps_option,
 )
@@ -60,7 +61,10 @@ class ShardType(click.ParamType[tuple[int, int]]):
 @bf16_option
 @cache_option("the latents")
 @device_option
-def embed(images: Path, shard: tuple[int, int], cache: Path, **params: Any) -> None:
+@ray_option
+def embed(
+    images: Path, shard: tuple[int, int], cache: Path, ray: str | None, **params: Any
+) -> None:
     """Encode a whole image set into the latent store.
 
     An interrupted run continues where it stopped. `rotation run` uses the latents if its model,
@@ -70,17 +74,25 @@ def embed(images: Path, shard: tuple[int, int], cache: Path, **params: Any) -> N
     Examples:
       python manage.py rotation embed --images ~/CelebA
       python manage.py rotation embed --images ~/CelebA --shard 3/8 --cache part3
+      python manage.py rotation embed --images ~/CelebA --ray 10.0.0.1:6379
     """
     from rotation.data.image_set import open_images
     from rotation.latents.encoders import open_cluster_store, open_codec
-    from rotation.latents.shards import Shard, encode_shard
+    from rotation.latents.shards import SameCodec, Shard, encode_elsewhere, encode_shard
+    from rotation.passes.running import open_runner
     from rotation.run import resolve_model_options
 
-    with rotation_errors_as_messages():
-        codec = open_codec(resolve_model_options(model_options(params), images))
+    with rotation_errors_as_messages(), open_runner(ray) as runner:
+        options = resolve_model_options(model_options(params), images)
+        codec = open_codec(options)
         store = open_cluster_store(cache, codec)
-        with open_images(images) as source, Progress() as progress:
-            done = encode_shard(codec, store, source, Shard(*shard), progress)
+        with open_images(images) as source, Progress(lines=ray is not None) as progress:
+            part = Shard(*shard)
+            if ray is None:
+                done = encode_shard(codec, store, source, part, progress)
+            else:
+                same = SameCodec.of(options, codec)
+                done = encode_elsewhere(same, store, source, part, runner, progress)
     counts = f"{done.encoded} embedded, {done.stored} known before, {done.unreadable} unreadable"
     click.echo(f"{counts}: {store.folder}")
 

@@ -167,3 +167,16 @@ class Gain(click.ParamType[float | str]):
         if not 0 < gain <= 10:
             self.fail(f"{value!r}: auto, or a number above 0 and up to 10, is allowed", param, ctx)
         return gain
+
+
+class RayAddress(click.ParamType[str]):
+    """The address of a Ray cluster's head, HOST:PORT, or the word `local`."""
+
+    name = "address"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The address as it was given."""
+        host, _, port = str(value).rpartition(":")
+        if value != "local" and (not host or "/" in host or not port.isdecimal()):
+            self.fail(f"{value!r}: give HOST:PORT of the cluster's head, or local", param, ctx)
+        return str(value)

@@ -10,6 +10,7 @@ from rotation.cli.common import (
     Progress,
     images_option,
     pose_options,
+    ray_option,
     rotation_errors_as_messages,
 )
 from rotation.cli.option_types import OutputFile
@@ -20,19 +21,25 @@ from rotation.options import PoseOptions
 @images_option
 @pose_options
 @click.option("--out", type=OutputFile(), required=True, help="The poses.csv to write.")
-def poses(images: Path, landmarks: str, device: str, out: Path) -> None:
+@ray_option
+def poses(images: Path, landmarks: str, device: str, out: Path, ray: str | None) -> None:
     """Measure yaw, pitch and roll of every image.
 
     An interrupted run continues where it stopped.
 
     \b
-    Example:
+    Examples:
       python manage.py rotation poses --images ~/CelebA --out poses.csv
+      python manage.py rotation poses --images ~/CelebA --landmarks mtcnn --out poses.csv \\
+          --ray 10.0.0.1:6379
     """
-    from rotation.diffusion.devices import choose_device
-    from rotation.poses.source import write_poses
+    from rotation.passes.running import open_runner
 
-    with rotation_errors_as_messages(), Progress() as progress:
+    telling = Progress(lines=ray is not None)
+    with rotation_errors_as_messages(), open_runner(ray) as runner, telling as progress:
+        from rotation.diffusion.devices import choose_device  # with torch
+        from rotation.poses.source import write_poses
+
         options, place = PoseOptions(None, landmarks), choose_device(device)
-        found, total = write_poses(options, images, place, out, progress)
+        found, total = write_poses(options, images, place, out, progress, runner)
     click.echo(f"{found} of {total} images have a pose: {out}")

@@ -34,6 +34,8 @@ UNREADABLE = "unreadable"
 class ImageSource(ABC):
     """Images by name. Threads may share a source, but it does not survive a fork.
 
+    A pickled source is opened anew, by its path.
+
     Attributes:
         path: the folder or zip.
         archives: names of archives in it, which are not opened.
@@ -70,7 +72,7 @@ class ImageSource(ABC):
             data = self.read(name)
         except ImageError:
             return UNREADABLE
-        return _fingerprint(len(data), zlib.crc32(data))
+        return fingerprint_of(data)
 
     def _absent(self, name: str, place: Path) -> DatasetError:
         """The error for a name that is not in the source, with a name that is."""
@@ -188,13 +190,16 @@ class FolderSource(ImageSource):
     """
 
     def __init__(self, path: Path, root: Path | None = None) -> None:
-        self.path = real_path(path)
-        self._allowed = {self.path, real_path(root or path)}
+        self.path, self._root = real_path(path), real_path(root or path)
+        self._allowed = {self.path, self._root}
         strip = _common_celeba_folder(self.path)
         self._base = self.path / strip if strip else self.path
         found = FolderWalk(self._base, self._is_inside)
         self._names = sorted(found.images)
         self.archives, self.notes = found.archives, tuple(found.notes())
+
+    def __reduce__(self) -> tuple[type[FolderSource], tuple[Path, Path]]:
+        return FolderSource, (self.path, self._root)
 
     def names(self) -> Sequence[str]:
         return self._names
@@ -252,6 +257,9 @@ class ZipSource(ImageSource):
         self._names = sorted(self._entries)
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[type[ZipSource], tuple[Path]]:
+        return ZipSource, (real_path(self.path),)
+
     def names(self) -> Sequence[str]:
         return self._names
 
@@ -295,6 +303,11 @@ def safe_name(name: str) -> str:
             "'..', '\\' and drive letter is needed"
         )
     return path.as_posix()
+
+
+def fingerprint_of(data: bytes) -> str:
+    """The fingerprint of an image with this content: see `ImageSource.fingerprint`."""
+    return _fingerprint(len(data), zlib.crc32(data))
 
 
 def _fingerprint(size: int, crc: int) -> str:

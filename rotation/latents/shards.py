@@ -1,4 +1,4 @@
-"""Encoding a whole image set into a store, in shards that may run on different machines.
+"""Encoding a whole image set into a store: in shards, or on a cluster (`rotation.passes`).
 
 The sorted names are cut into batches, and shard i of N takes the batches i, i + N, and so on. The
 batches do not depend on N. A batch is always encoded as a whole, since a network's last bits may
@@ -11,19 +11,33 @@ process or in many. `rotation.latents.merge` then makes equal files of them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from rotation.data.crop import Pixels, read_crop
 from rotation.data.sources import ImageSource
-from rotation.errors import ImageError
+from rotation.diffusion.model_folder import find_model
+from rotation.errors import ImageError, ModelError
 from rotation.imaging.images import from_pixels
-from rotation.latents.encoders import BATCH, LatentCodec, content_key
-from rotation.latents.store import LatentStore
+from rotation.latents.encoders import (
+    BATCH,
+    DiffusionCodec,
+    LatentCodec,
+    Latents,
+    content_key,
+    open_codec,
+)
+from rotation.latents.store import LatentStore, key_digest
+from rotation.options import ModelOptions
+from rotation.passes.needs import Needs
+from rotation.passes.running import Runner
 from rotation.progress import Progress
+from rotation.reading import real_path
 
 LOG = logging.getLogger(__name__)
 
@@ -51,6 +65,96 @@ class ShardCounts:
     unreadable: int
 
 
+class EncodedBatch(NamedTuple):
+    """The latents of a batch of images.
+
+    Attributes:
+        keys: of the images that could be decoded.
+        latents: one for each key; None if all are in the store already.
+        unreadable: why the other images could not be decoded.
+    """
+
+    keys: list[str]
+    latents: Latents | None
+    unreadable: list[str]
+
+
+@dataclass(frozen=True)
+class LatentWorker:
+    """Reads, crops and encodes batches of images: the worker of a pass.
+
+    Attributes:
+        source: the images.
+        open_codec: opens the model; called with the first batch.
+        known: digests of the keys that are stored. A batch of known images is not encoded.
+    """
+
+    source: ImageSource
+    open_codec: Callable[[], LatentCodec]
+    known: frozenset[bytes]
+
+    @cached_property
+    def _codec(self) -> LatentCodec:
+        return self.open_codec()
+
+    def __call__(self, names: Sequence[str]) -> EncodedBatch:
+        """The latents of the named images."""
+        crops: list[Pixels] = []
+        unreadable = []
+        for name in names:
+            try:
+                crops.append(read_crop(self.source, name, self._codec.image_size))
+            except ImageError as error:
+                unreadable.append(f"{name} is left out: {error}")
+        keys = [content_key(crop) for crop in crops]
+        if all(key_digest(key) in self.known for key in keys):
+            return EncodedBatch(keys, None, unreadable)
+        images = torch.from_numpy(from_pixels(np.stack(crops)))
+        return EncodedBatch(keys, self._codec.encode(images).numpy(), unreadable)
+
+
+@dataclass(frozen=True)
+class SameCodec:
+    """Opens the codec of this process in another one.
+
+    Attributes:
+        options: of the model, with everything that was chosen here.
+        fingerprint: of the codec.
+    """
+
+    options: ModelOptions
+    fingerprint: str
+
+    @classmethod
+    def of(cls, options: ModelOptions, codec: DiffusionCodec) -> SameCodec:
+        """For a codec that was opened with these options here."""
+        chosen = replace(
+            options,
+            folder=real_path(find_model(options.folder)),
+            device=codec.model.device.type,
+            bf16=codec.model.denoising.bf16,
+        )
+        return cls(chosen, codec.fingerprint)
+
+    def find_needs(self, source: ImageSource) -> Needs:
+        """What another process needs to encode these images."""
+        assert self.options.folder is not None  # `of` has found it
+        return Needs.of(source, (self.options.folder,), device=self.options.device)
+
+    def open(self) -> DiffusionCodec:
+        """The codec.
+
+        Raises:
+            ModelError: it is another one here.
+        """
+        codec = open_codec(self.options)
+        if codec.fingerprint != self.fingerprint:
+            raise ModelError(
+                f"{self.options.folder} is another model in another process of the cluster."
+            )
+        return codec
+
+
 def encode_shard(
     model: LatentCodec,
     store: LatentStore,
@@ -63,35 +167,47 @@ def encode_shard(
     Files that cannot be decoded are left out, and their names are logged.
     """
     batches = shard.batches(source.names())
+    worker = LatentWorker(source, lambda: model, store.sound_keys())
+    return _store_all(map(worker, batches), batches, store, worker.known, progress)
+
+
+def encode_elsewhere(
+    same: SameCodec,
+    store: LatentStore,
+    source: ImageSource,
+    shard: Shard,
+    runner: Runner,
+    progress: Progress | None = None,
+) -> ShardCounts:
+    """The same by other processes, which open the codec for themselves."""
+    batches = shard.batches(source.names())
+    worker = LatentWorker(source, same.open, store.sound_keys())
+    found = runner(worker, batches, partial(same.find_needs, source))
+    return _store_all(found, batches, store, worker.known, progress)
+
+
+def _store_all(
+    found: Iterable[EncodedBatch],
+    batches: Sequence[Sequence[str]],
+    store: LatentStore,
+    known: frozenset[bytes],
+    progress: Progress | None,
+) -> ShardCounts:
+    """Store the latents that are missing, batch by batch, and count."""
+    there = set(known)
     encoded = stored = unreadable = 0
     total = sum(len(batch) for batch in batches)
-    for batch in batches:
-        crops = _crops(source, batch, model.image_size)
-        found = _encode_batch(model, store, crops)
-        stored += found
-        encoded += len(crops) - found
-        unreadable += len(batch) - len(crops)
+    for batch in found:
+        for reason in batch.unreadable:
+            LOG.warning("%s", reason)
+        missing = [row for row, key in enumerate(batch.keys) if key_digest(key) not in there]
+        if missing and batch.latents is not None:
+            new = [batch.keys[row] for row in missing]
+            store.put(new, batch.latents[missing])
+            there.update(map(key_digest, new))
+        encoded += len(missing)
+        stored += len(batch.keys) - len(missing)
+        unreadable += len(batch.unreadable)
         if progress is not None:
             progress("embed", encoded + stored + unreadable, total)
     return ShardCounts(encoded, stored, unreadable)
-
-
-def _encode_batch(model: LatentCodec, store: LatentStore, crops: list[Pixels]) -> int:
-    """Store the latents that are missing, and return how many were in the store already."""
-    keys = [content_key(crop) for crop in crops]
-    found, _ = store.get(keys)
-    if not found.all():
-        latents = model.encode(torch.from_numpy(from_pixels(np.stack(crops)))).numpy()
-        missing = np.flatnonzero(~found).tolist()
-        store.put([keys[row] for row in missing], latents[missing])
-    return int(found.sum())
-
-
-def _crops(source: ImageSource, names: Sequence[str], size: int) -> list[Pixels]:
-    crops = []
-    for name in names:
-        try:
-            crops.append(read_crop(source, name, size))
-        except ImageError as error:
-            LOG.warning("%s is left out: %s", name, error)
-    return crops

@@ -85,7 +85,7 @@ class LatentStore:
         values = np.zeros((len(keys), *self._shape), dtype=np.float32)
         rows = self._mapped()
         for place, key in enumerate(keys):
-            position = self._positions.get(_digest(key))
+            position = self._positions.get(key_digest(key))
             if position is None or position >= len(rows):
                 continue
             row = rows[position]
@@ -93,6 +93,16 @@ class LatentStore:
                 found[place] = True
                 values[place] = row.reshape(self._shape)
         return found, values
+
+    def sound_keys(self) -> frozenset[bytes]:
+        """The digests of the keys whose rows are stored and match their checksums."""
+        self._refresh()
+        rows, crcs = self._mapped(), self._entries["row_crc"]
+        return frozenset(
+            digest
+            for digest, position in self._positions.items()
+            if position < len(rows) and zlib.crc32(rows[position]) == crcs[position]
+        )
 
     def put(self, keys: Sequence[str], values: NDArray[np.floating]) -> None:
         """Store latents (N, C, H, W) under keys (N). They are on the disk when this returns.
@@ -104,7 +114,7 @@ class LatentStore:
                 cannot be written.
         """
         rows = self._checked(keys, values)
-        entries = make_entries([_digest(key) for key in keys], rows)
+        entries = make_entries([key_digest(key) for key in keys], rows)
         try:
             with self._locked():
                 self._refresh()
@@ -157,7 +167,8 @@ class LatentStore:
             yield
 
 
-def _digest(key: str) -> bytes:
+def key_digest(key: str) -> bytes:
+    """The digest (32 bytes) that stands for a key in the index."""
     return hashlib.sha256(key.encode()).digest()
 
 

@@ -18,6 +18,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name
 from facenet_pytorch import MTCNN
 from facenet_pytorch.models.mtcnn import ONet
 from numpy.typing import NDArray
@@ -60,10 +61,15 @@ class LandmarkDetector:
 
     Landmarks are (N, 5, 2) in pixels, in the order of `rotation.poses.estimation`. Scores (N,) are
     probabilities of a face. Without a face they are NaN and 0.
+
+    Parameters:
+        fill_batches: fill up the last batch of O-Net. So an image's last bits do not depend on how
+            many images are measured with it: kernels differ between sizes of batches. For a few
+            images this takes longer.
     """
 
-    def __init__(self, device: torch.device | str = "cpu") -> None:
-        self._device = torch.device(device)
+    def __init__(self, device: torch.device | str = "cpu", fill_batches: bool = False) -> None:
+        self._device, self._fill_batches = torch.device(device), fill_batches
         self._onet = ONet().eval().to(self._device)
 
     @cached_property
@@ -190,10 +196,12 @@ class LandmarkDetector:
 
     @torch.inference_mode()
     def _run(self, inputs: torch.Tensor) -> tuple[Floats, Floats, Floats]:
-        batch = _BATCH.get(self._device.type, 512)
+        batch, count = _BATCH.get(self._device.type, 512), len(inputs)
+        if self._fill_batches:
+            inputs = F.pad(inputs, (0, 0, 0, 0, 0, 0, 0, -count % batch))
         parts = [self._onet(part.to(self._device)) for part in inputs.split(batch)]
         shift, points, score = (
-            torch.cat(column).cpu().double() for column in zip(*parts, strict=True)
+            torch.cat(column)[:count].cpu().double() for column in zip(*parts, strict=True)
         )
         return shift.numpy(), points.numpy(), score.numpy()
 

@@ -80,11 +80,21 @@ class PoseCache:
         revise(self._rows)
         return replaced
 
-    def add(self, names: Sequence[str], poses: Iterable[PoseRow]) -> None:
-        """Keep the poses of images."""
+    def add(
+        self,
+        names: Sequence[str],
+        poses: Iterable[PoseRow],
+        contents: Iterable[str] | None = None,
+    ) -> None:
+        """Keep the poses of images.
+
+        Parameters:
+            contents: the fingerprints of the images that were measured; None reads them now.
+        """
+        known = contents if contents is not None else map(self._fingerprint, names)
         rows = {
-            name: CachedPose(pose, self._fingerprint(name))
-            for name, pose in zip(names, poses, strict=True)
+            name: CachedPose(pose, content)
+            for name, pose, content in zip(names, poses, known, strict=True)
         }
         append_to_pose_cache(self._path, rows)
         self._rows |= rows

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from rotation.data.celeba import Table, Tables, parse_landmarks
-from rotation.data.crop import read_image
 from rotation.data.image_names import match_keys
 from rotation.data.image_set import open_images, read_matching_tables
 from rotation.data.sources import ImageSource
-from rotation.errors import DatasetError, ImageError
+from rotation.errors import DatasetError
 from rotation.imaging.images import save_text
 from rotation.options import PoseOptions
 from rotation.output_paths import check_file
+from rotation.passes.running import Runner, run_here
 from rotation.poses.estimation import PoseRow, Poses, estimate_poses
+from rotation.poses.measuring import MeasuredPoses, PoseWorker, measure_poses
 from rotation.poses.pose_cache import PoseCache
 from rotation.poses.pose_csv import NO_FACE, format_poses, read_poses
 from rotation.progress import Progress
 from rotation.reading import real_path
-
-BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -35,12 +34,12 @@ class PoseSource:
 
     Attributes:
         known: the known poses by filename.
-        measure: measures the poses of named images; None if only known poses can be found.
+        measure: measures named images, batch by batch; None if only known poses can be found.
         cache: keeps measured poses from run to run; None keeps none.
     """
 
     known: dict[str, PoseRow]
-    measure: Callable[[Sequence[str]], Poses] | None = None
+    measure: Callable[[Sequence[str]], Iterator[MeasuredPoses]] | None = None
     cache: PoseCache | None = None
 
     def find_poses(self, names: Sequence[str], progress: Progress | None = None) -> Poses:
@@ -50,23 +49,28 @@ class PoseSource:
                 del self.known[name]
         missing = [name for name in dict.fromkeys(names) if name not in self.known]
         if self.measure is not None:
-            for start in range(0, len(missing), BATCH):
-                batch = missing[start : start + BATCH]
-                self._add(batch, self.measure(batch))
+            done = 0
+            for batch in self.measure(missing):
+                self._add(batch)
+                done += len(batch.names)
                 if progress is not None:
-                    progress("poses", start + len(batch), len(missing))
+                    progress("poses", done, len(missing))
         rows = np.array([self.known.get(name, NO_FACE) for name in names]).reshape(-1, 4)
         return Poses(*rows.T)
 
-    def _add(self, names: Sequence[str], poses: Poses) -> None:
-        rows = _rows(poses)
-        self.known.update(zip(names, rows, strict=True))
+    def _add(self, batch: MeasuredPoses) -> None:
+        self.known.update(zip(batch.names, batch.poses, strict=True))
         if self.cache is not None:
-            self.cache.add(names, rows)
+            self.cache.add(batch.names, batch.poses, batch.contents)
 
 
 def open_pose_source(
-    options: PoseOptions, images: ImageSource, tables: Tables, cache: Path, device: Any
+    options: PoseOptions,
+    images: ImageSource,
+    tables: Tables,
+    cache: Path,
+    device: Any,
+    runner: Runner = run_here,
 ) -> PoseSource:
     """The pose source that the options ask for.
 
@@ -74,6 +78,7 @@ def open_pose_source(
         tables: hold the landmarks that are used by `--landmarks auto`, if there are any.
         cache: the CSV file that keeps what MTCNN measures.
         device: where MTCNN runs.
+        runner: where images are measured.
 
     Raises:
         DatasetError: a file does not exist or cannot be read.
@@ -98,7 +103,7 @@ def open_pose_source(
         return poses_from_landmarks(landmarks)
     if options.landmarks == "auto" and tables.landmarks is not None:
         return poses_from_landmarks(tables.landmarks)
-    return poses_from_images(images, cache, device)
+    return poses_from_images(images, cache, device, runner)
 
 
 def poses_from_csv(path: Path) -> PoseSource:
@@ -113,7 +118,9 @@ def poses_from_landmarks(landmarks: Table | Path) -> PoseSource:
     return PoseSource(dict(zip(table.filenames, _rows(poses), strict=True)))
 
 
-def poses_from_images(source: ImageSource, cache: Path | None, device: Any = "cpu") -> PoseSource:
+def poses_from_images(
+    source: ImageSource, cache: Path | None, device: Any = "cpu", runner: Runner = run_here
+) -> PoseSource:
     """Poses measured by MTCNN on the images.
 
     MTCNN is loaded when the first image is measured. An image that is replaced by another one of
@@ -121,16 +128,9 @@ def poses_from_images(source: ImageSource, cache: Path | None, device: Any = "cp
 
     Parameters:
         cache: the CSV file that keeps the poses; None keeps none.
+        runner: where images are measured.
     """
-    detectors: list[Any] = []
-
-    def measure(names: Sequence[str]) -> Poses:
-        if not detectors:
-            from rotation.poses.mtcnn import LandmarkDetector
-
-            detectors.append(LandmarkDetector(device))
-        return _measure(source, names, detectors[0])
-
+    measure = partial(measure_poses, PoseWorker(source, device), runner)
     if cache is None:
         return PoseSource({}, measure)
     kept = PoseCache(cache, source)
@@ -138,7 +138,12 @@ def poses_from_images(source: ImageSource, cache: Path | None, device: Any = "cp
 
 
 def write_poses(
-    options: PoseOptions, images: Path, device: Any, out: Path, progress: Progress
+    options: PoseOptions,
+    images: Path,
+    device: Any,
+    out: Path,
+    progress: Progress,
+    runner: Runner = run_here,
 ) -> tuple[int, int]:
     """Write the poses of a whole image set to the CSV file `out`.
 
@@ -152,7 +157,7 @@ def write_poses(
     with open_images(images) as source:
         names = source.names()
         tables = read_matching_tables(images, names)
-        poses = open_pose_source(options, source, tables, out, device)
+        poses = open_pose_source(options, source, tables, out, device, runner)
         found = poses.find_poses(names, progress)
     if poses.cache is None:  # estimated from landmarks; otherwise `out` is the cache
         save_text(format_poses(names, found), out)
@@ -173,22 +178,6 @@ def _refuse_foreign(given: str, names: Collection[str], known: Collection[str]) 
             f"{next(iter(names))!r}, the image set has {min(known)!r}. Give the file that belongs "
             "to --images."
         )
-
-
-def _measure(source: ImageSource, names: Sequence[str], detector: Any) -> Poses:
-    """Measure the poses of the named images. One that cannot be decoded has no pose."""
-    images: list[Image.Image | None] = []
-    for name in names:
-        try:
-            images.append(read_image(source, name))
-        except ImageError:
-            images.append(None)
-    columns = np.tile(np.array(NO_FACE), (len(names), 1))
-    readable = [row for row, image in enumerate(images) if image is not None]
-    if readable:
-        found = detector.estimate([images[row] for row in readable])
-        columns[readable] = np.stack(found.columns, axis=1)
-    return Poses(*columns.T)
 
 
 def _rows(poses: Poses) -> list[PoseRow]:

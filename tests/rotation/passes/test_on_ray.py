@@ -1,0 +1,219 @@
+"""Passes on a Ray cluster of this machine: the files of one process, whatever is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks._ray_nodes import Nodes, is_alive, ray_nodes
+from rotation.demo_faces.dataset import write_faces
+from tests.rotation.modelling import tiny_folder
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("ray.data", reason="needs requirements/distributed.txt")
+
+COUNT = 200
+MOST_BYTES = 150_000  # of a file, where the disk is made to look full
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn faces, and a file that is no picture."""
+    folder = write_faces(tmp_path_factory.mktemp("images") / "faces", COUNT)
+    pictures = next(path.parent for path in folder.rglob("*.jpg"))
+    (pictures / "broken.jpg").write_bytes(b"no picture")
+    return pictures
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_folder(tmp_path_factory.mktemp("model") / "tiny")
+
+
+@pytest.fixture
+def nodes() -> Iterator[Nodes]:
+    """A cluster with one node of two processors."""
+    with (
+        tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as folder,
+        ray_nodes(Path(folder)) as cluster,
+    ):
+        cluster.add(cpus=2)
+        yield cluster
+
+
+def program(*words: str | Path, before: str = "") -> list[str]:
+    code = f"{before}\nfrom labeler.cli.main import main; main()"
+    return [sys.executable, "-c", code, "rotation", *map(str, words)]
+
+
+def embed(images: Path, model: Path, cache: Path, *more: str) -> tuple[str | Path, ...]:
+    words = ("--images", images, "--model", model, "--cache", cache, "--device", "cpu")
+    settings = ("--steps", "2", "--iterations", "1", "--no-bf16")
+    return ("embed", *words, *settings, *more)
+
+
+def run(
+    *words: str | Path, before: str = "", fails: bool = False, nodes: Nodes | None = None
+) -> str:
+    """What the program prints. It has one thread, as the actors have."""
+    environment = {**(nodes.environment if nodes else os.environ), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        program(*words, before=before), capture_output=True, text=True, env=environment, check=False
+    )
+    assert (done.returncode != 0) == fails, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+def latents(cache: Path) -> dict[str, bytes]:
+    return {
+        path.name: path.read_bytes()
+        for path in sorted(cache.rglob("*"))
+        if path.is_file() and path.name != "lock"
+    }
+
+
+def stored(cache: Path) -> int:
+    return sum(path.stat().st_size for path in cache.rglob("rows"))
+
+
+@pytest.fixture(scope="module")
+def plain(images: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The files of one process."""
+    cache = tmp_path_factory.mktemp("plain")
+    told = run(*embed(images, model, cache))
+    assert f"{COUNT} embedded, 0 known before, 1 unreadable" in told
+    return latents(cache)
+
+
+def run_and_interrupt(
+    nodes: Nodes, command: list[str], begun: Callable[[], bool], interrupt: Callable[[int], None]
+) -> int:
+    """Start a program, interrupt something once it has begun, and wait; the exit status."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    environment = {**nodes.environment, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, **quiet) as process:  # type: ignore[call-overload]
+        while process.poll() is None and not begun():
+            time.sleep(0.02)
+        assert process.poll() is None, "it ended before it could be interrupted"
+        interrupt(process.pid)
+        return int(process.wait())
+
+
+def test_poses_of_this_machine_s_processors_are_those_of_one_process(
+    images: Path, tmp_path: Path
+) -> None:
+    one, many = tmp_path / "one.csv", tmp_path / "many.csv"
+    words = ("poses", "--images", images, "--landmarks", "mtcnn", "--device", "cpu")
+    run(*words, "--out", one)
+    told = run(*words, "--out", many, "--ray", "local")
+    assert "No pose: broken.jpg: not an image" in told
+    assert many.read_bytes() == one.read_bytes()
+    names = [line.split(",")[0] for line in many.read_text().splitlines()[1:]]
+    assert len(names) == len(set(names)) == COUNT + 1
+
+
+def test_a_lost_node_changes_nothing(
+    images: Path, model: Path, nodes: Nodes, plain: dict[str, bytes], tmp_path: Path
+) -> None:
+    other = nodes.add(cpus=1)
+    ended = run_and_interrupt(
+        nodes,
+        program(*embed(images, model, tmp_path / "cache", "--ray", nodes.address)),
+        lambda: stored(tmp_path / "cache") > 0,
+        lambda _pid: other.kill_raylet(),
+    )
+    assert ended == 0
+    assert latents(tmp_path / "cache") == plain
+
+
+def test_a_killed_driver_goes_on_and_no_process_stays(
+    images: Path, model: Path, nodes: Nodes, plain: dict[str, bytes], tmp_path: Path
+) -> None:
+    words = embed(images, model, tmp_path / "cache", "--ray", nodes.address)
+    ended = run_and_interrupt(
+        nodes,
+        program(*words),
+        lambda: stored(tmp_path / "cache") > 0,
+        lambda pid: os.kill(pid, signal.SIGKILL),
+    )
+    assert ended == -signal.SIGKILL
+    assert 0 < stored(tmp_path / "cache") < len(plain["rows"])
+    assert "known before" in run(*words, nodes=nodes)
+    assert latents(tmp_path / "cache") == plain
+    known = nodes.running[0].processes
+    nodes.running[0].end()
+    assert known
+    assert not [pid for pid in known if is_alive(pid)]
+
+
+def test_a_killed_worker_is_replaced(
+    images: Path, model: Path, nodes: Nodes, plain: dict[str, bytes], tmp_path: Path
+) -> None:
+    def kill_actor(_pid: int) -> None:
+        titles = {pid: _title(pid) for pid in nodes.running[0].processes}
+        actors = [pid for pid, title in titles.items() if "MapWorker" in title]
+        assert actors, titles
+        os.kill(actors[0], signal.SIGKILL)
+
+    ended = run_and_interrupt(
+        nodes,
+        program(*embed(images, model, tmp_path / "cache", "--ray", nodes.address)),
+        lambda: stored(tmp_path / "cache") > 0,
+        kill_actor,
+    )
+    assert ended == 0
+    assert latents(tmp_path / "cache") == plain
+
+
+def _title(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+def test_a_full_disk_is_told_and_the_same_command_goes_on(
+    images: Path, model: Path, nodes: Nodes, plain: dict[str, bytes], tmp_path: Path
+) -> None:
+    words = embed(images, model, tmp_path / "cache", "--ray", nodes.address)
+    full = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({MOST_BYTES},) * 2)"
+    told = run(*words, before=full, fails=True, nodes=nodes)
+    assert "cannot be written (File too large)" in told
+    assert stored(tmp_path / "cache") <= MOST_BYTES
+    run(*words, nodes=nodes)
+    assert latents(tmp_path / "cache") == plain
+
+
+def test_machines_that_are_not_ready_are_named_and_nothing_is_begun(
+    images: Path, model: Path, nodes: Nodes, tmp_path: Path
+) -> None:
+    """A node whose Pillow says that it is another version."""
+    other = tmp_path / "path" / "pillow-0.0.1.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: pillow\nVersion: 0.0.1\n")
+    nodes.add(cpus=1, environment={"PYTHONPATH": str(other.parent)})
+    words = embed(images, model, tmp_path / "cache", "--ray", nodes.address)
+    told = run(*words, fails=True, nodes=nodes)
+    assert "Not every machine of the cluster is ready; nothing was begun" in told
+    assert "pillow is 0.0.1, here it is" in told
+    assert not stored(tmp_path / "cache")
+
+
+def test_an_address_where_nothing_answers_is_named(images: Path, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, but nobody listens
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        words = ("poses", "--images", images, "--out", tmp_path / "poses.csv", "--ray", address)
+        told = run(*words, fails=True)
+    assert f"--ray {address}: no cluster answers there" in told
+    assert not list(tmp_path.iterdir())

@@ -16,6 +16,9 @@ Gain = float | Literal["auto"]
 EncoderName = Literal["inversion", "smooth", "network", "refined"]
 """The name of an encoder; see `rotation.latents.encoders.build_codec`."""
 
+EASILY_EDITED: frozenset[EncoderName] = frozenset({"smooth", "network"})
+"""Encoders of photographs: inexact, but a path through their latents turns a head gradually."""
+
 
 @dataclass(frozen=True)
 class ClusterOptions:

@@ -30,6 +30,7 @@ from rotation.directions.fit import fit_method
 from rotation.editing.method import EstimatorFactory, editing_method
 from rotation.editing.pipeline import Data, Rotation, rotate
 from rotation.errors import DatasetError, ImageError, SelectionError
+from rotation.latents.encoder_network import has_network
 from rotation.latents.encoders import (
     DiffusionCodec,
     open_cluster_store,
@@ -37,7 +38,7 @@ from rotation.latents.encoders import (
     open_source_store,
 )
 from rotation.latents.store import LatentStore
-from rotation.options import ModelOptions, RunOptions
+from rotation.options import EASILY_EDITED, ModelOptions, RunOptions
 from rotation.output_paths import check_folder
 from rotation.poses.source import PoseSource, open_pose_source, pose_cache_path
 from rotation.progress import Progress
@@ -149,8 +150,8 @@ def resolve_options(options: RunOptions) -> RunOptions:
         )
     model = resolve_model_options(options.model, options.images)
     editing = options.turn.editing
-    method, is_smooth = editing_method(editing.method), model.embedding == "smooth"
-    editing = replace(editing, gain=method.choose_gain(editing.gain, is_smooth))
+    method, is_easy = editing_method(editing.method), model.embedding in EASILY_EDITED
+    editing = replace(editing, gain=method.choose_gain(editing.gain, is_easy))
     for folder in (options.out, options.output.save_pipeline):
         if folder is not None:
             check_folder(folder)
@@ -160,11 +161,16 @@ def resolve_options(options: RunOptions) -> RunOptions:
 def resolve_model_options(model: ModelOptions, images: Path) -> ModelOptions:
     """The options with the bundled model and the encoder that suit the images.
 
-    Photographs use `celeba-64` and `smooth`, rendered heads `synthetic-heads-64` and `inversion`.
+    Photographs use `celeba-64` and its embedding network, rendered heads `synthetic-heads-64` and
+    `inversion`. A model of photographs without a network for these steps uses `smooth`.
     """
     is_rendered = os.path.isfile(images / TRUTH)
-    folder = model.folder or find_model(None if is_rendered else PHOTOGRAPH_MODEL)
-    embedding = model.embedding or ("inversion" if is_rendered else "smooth")
+    folder = find_model(model.folder or (None if is_rendered else PHOTOGRAPH_MODEL))
+    embedding = model.embedding
+    if embedding is None and is_rendered:
+        embedding = "inversion"
+    elif embedding is None:
+        embedding = "network" if has_network(folder, model.steps) else "smooth"
     return replace(model, folder=folder, embedding=embedding)
 
 
@@ -173,8 +179,8 @@ def default_editing_method(
 ) -> str:
     """The name of the editing method that suits the encoder.
 
-    This is `geometry` for the encoder `smooth` and `closed-loop` for the others. docs/results.md
-    compares them.
+    This is `geometry` for the encoders of photographs and `closed-loop` for the others.
+    docs/results.md compares them.
 
     Parameters:
         flow, closed_loop: True asks for the method, False excludes it. Geometry editing may fall
@@ -182,9 +188,9 @@ def default_editing_method(
     """
     if flow:
         return "flow"
-    if flow is None and not closed_loop and model.embedding == "smooth":
+    if flow is None and not closed_loop and model.embedding in EASILY_EDITED:
         return "geometry"
-    if closed_loop or (closed_loop is None and model.embedding != "smooth"):
+    if closed_loop or (closed_loop is None and model.embedding not in EASILY_EDITED):
         return "closed-loop"
     return "line"
 

@@ -168,7 +168,7 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
     "--editing",
     type=click.Choice(list(EDITING_METHODS)),
     help=f"How frames are made. {_describe_methods(EDITING_METHODS)} "
-    "[geometry where embedded smoothly, else closed-loop].",
+    "[geometry with --embedding network or smooth, else closed-loop].",
 )
 @click.option("--carry/--no-carry", default=None, help="The same as --editing flow, or not that.")
 @click.option(
@@ -187,7 +187,7 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
     "--gain",
     type=Gain(),
     help="With geometry, line and flow: multiplies the displacement; auto: trial frames "
-    "[geometry 1, flow 0.5, line where embedded smoothly 1.5, else auto].",
+    "[geometry 1, flow 0.5, line with --embedding network or smooth 1.5, else auto].",
 )
 @click.option(
     "--keep-norm/--no-keep-norm",

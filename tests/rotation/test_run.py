@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,7 +71,17 @@ def test_photographs_are_turned_by_geometry_unless_the_flags_say_otherwise(
     options = asked(tmp_path, *words.split())
     assert (options.turn.editing.method, options.turn.editing.gain) == (method, gain)
     assert options.model.folder == find_model("celeba-64")
-    assert options.model.embedding == ("inversion" if "inversion" in words else "smooth")
+    assert options.model.embedding == ("inversion" if "inversion" in words else "network")
+
+
+def test_photographs_are_embedded_smoothly_where_no_network_fits(tmp_path: Path) -> None:
+    assert asked(tmp_path, "--steps", "5").model.embedding == "smooth"
+    folder = tmp_path / "model"
+    shutil.copytree(find_model("celeba-64"), folder)
+    assert asked(tmp_path, "--model", str(folder)).model.embedding == "network"
+    shutil.rmtree(folder / "embedding")
+    options = asked(tmp_path, "--model", str(folder))
+    assert (options.model.embedding, options.turn.editing.method) == ("smooth", "geometry")
 
 
 @pytest.mark.parametrize(

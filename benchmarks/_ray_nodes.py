@@ -10,12 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 STORE_BYTES = 200_000_000
 START_S = 120.0
+END_S = 20.0
 STARTED = "Ray runtime started"
 
 
@@ -45,9 +46,12 @@ class Node:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        for pid in known:
-            if is_alive(pid):
+        for pid in filter(is_alive, known):
+            with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        began = time.monotonic()
+        while any(map(is_alive, known)) and time.monotonic() - began < END_S:
+            time.sleep(0.1)
 
 
 @dataclass

@@ -25,11 +25,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from _project import ROOT
 from _ray_nodes import Node, Nodes, ray_nodes
 
 from rotation.data.sources import open_source
 
-ROOT = Path(__file__).resolve().parent.parent
 MANAGE = str(ROOT / "manage.py")
 PASSES = ("poses", "features", "latents")
 KILL_AT = 0.4  # of the bytes that the pass will have written

@@ -15,7 +15,8 @@ import logging
 import os
 import pickle  # nosec B403  # between processes of one cluster, which runs this program's code anyway
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
@@ -52,6 +53,7 @@ class RayCluster:
 
     def __init__(self, address: str) -> None:
         self._address = address
+        self._begun: list[Generator[Any, None, None]] = []
 
     def __enter__(self) -> Self:
         ray = import_ray()
@@ -63,12 +65,21 @@ class RayCluster:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for each in self._begun:  # Ray ends the process if a pass is stopped after the shutdown
+            each.close()
         import_ray().shutdown()
 
     def __call__(
         self, worker: Callable[[T], R], tasks: Sequence[T], needs: Callable[[], Needs]
     ) -> Iterator[R]:
         """See `Runner`."""
+        found = self._run(worker, tasks, needs)
+        self._begun.append(found)
+        return found
+
+    def _run(
+        self, worker: Callable[[T], R], tasks: Sequence[T], needs: Callable[[], Needs]
+    ) -> Generator[R, None, None]:
         if not tasks:
             return
         ray = import_ray()
@@ -77,14 +88,12 @@ class RayCluster:
         kept = ray.put(worker)  # lives until the pass has ended
         done = 0
         try:
-            for row in _rows(ray, kept, tasks, needed.device):
-                if row["place"] != done:
-                    raise PassError(
-                        f"Ray gave the result of task {row['place']} where that of {done} was due. "
-                        + GOES_ON
-                    )
-                done += 1
-                yield _result(row)
+            with closing(_rows(ray, kept, tasks, needed.device)) as rows:
+                for row in rows:
+                    if row["place"] != done:
+                        raise PassError(f"Ray gave result {row['place']}, not {done}. {GOES_ON}")
+                    done += 1
+                    yield _result(row)
         except ray.exceptions.RayError as error:
             raise PassError(f"The pass on Ray has stopped: {_reason(error)}. {GOES_ON}") from None
         if done != len(tasks):
@@ -235,7 +244,7 @@ def _connect(ray: ModuleType, address: str) -> None:
 
 def _rows(
     ray: ModuleType, kept: Any, tasks: Sequence[Any], device: str
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, None]:
     """The rows of Ray Data: place and pickled result of each task, in order."""
     _be_quiet_and_in_order(ray)
     processors = ray.cluster_resources().get("GPU" if device == "cuda" else "CPU", 0)

@@ -57,7 +57,8 @@ def program(*words: str | Path, before: str = "") -> list[str]:
 
 def embed(images: Path, model: Path, cache: Path, *more: str) -> tuple[str | Path, ...]:
     words = ("--images", images, "--model", model, "--cache", cache, "--device", "cpu")
-    settings = ("--steps", "2", "--iterations", "1", "--no-bf16")
+    # So many steps that a batch takes half a second: there is time to interrupt the pass.
+    settings = ("--steps", "40", "--iterations", "1", "--no-bf16")
     return ("embed", *words, *settings, *more)
 
 

@@ -51,6 +51,7 @@ CLASS = 40
 PASSWORD = "a short sentence"
 CAMPAIGN, SAMPLE, EXERCISES, GOLD = "First session", 240, 6, 40
 OWN_ANSWERS = 10  # of the student
+MOST_VOTES = 4  # few, so that a short session leaves contested images
 PATIENCE_S = 900.0
 EMPTY = "() => !Object.keys(localStorage).some(k => k.startsWith('sidelight.queue.'))"
 
@@ -169,6 +170,7 @@ def _create_campaign(course: Course, page: Page) -> None:
     page.get_by_label("Random sample: number of images").fill(str(SAMPLE))
     page.get_by_text("More: all rules", exact=True).click()
     page.get_by_label("Qualification images").fill(str(EXERCISES))
+    page.get_by_label("Largest number of votes").fill(str(MOST_VOTES))
     expect(page.locator("#count")).to_contain_text(str(SAMPLE))
     page.get_by_text("More: all rules", exact=True).click()
     page.locator("#count").scroll_into_view_if_needed()

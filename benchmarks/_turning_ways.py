@@ -89,7 +89,7 @@ class ClusterWay:
         editing: EditingOptions,
         light_filter: bool = True,
         refine: bool = True,
-        embedding: EncoderName = "smooth",
+        embedding: EncoderName = "network",
     ) -> None:
         self._setting, self._editing, self._light_filter = setting, editing, light_filter
         self._refine, self._embedding = refine, embedding
@@ -238,8 +238,8 @@ WAYS: dict[str, Callable[[Setting], Way]] = {
     "geometry-unrefined": lambda setting: ClusterWay(
         setting, EditingOptions("geometry"), refine=False
     ),
-    "geometry-network": lambda setting: ClusterWay(
-        setting, EditingOptions("geometry"), embedding="network"
+    "geometry-smooth": lambda setting: ClusterWay(
+        setting, EditingOptions("geometry"), embedding="smooth"
     ),
     "geometry-no-light": lambda setting: ClusterWay(setting, EditingOptions("geometry"), False),
     "geometry-model": lambda setting: GeometryWay(

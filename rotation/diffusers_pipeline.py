@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 import numpy as np
 import torch
@@ -51,7 +51,7 @@ from rotation.imaging.images import from_pixels, to_pixels
 from rotation.latents.encoder_network import FOLDER as EMBEDDING
 from rotation.latents.encoder_network import copy_network
 from rotation.latents.encoders import DiffusionCodec, build_codec
-from rotation.options import EditingOptions
+from rotation.options import EditingOptions, EncoderName
 
 EMBEDDINGS = ("inversion", "smooth", "network")
 OUTPUT_TYPES = ("pil", "np", "pt", "latent")
@@ -173,7 +173,7 @@ class HeadRotationPipeline(DiffusionPipeline):
             if self._folder is not None and (self._folder / REFINER).is_dir():
                 shutil.copytree(self._folder / REFINER, folder / REFINER)
             if self._folder is not None:
-                copy_network(self._folder, folder)
+                copy_network(self._folder, folder, kwargs.get("variant"))
 
     @property
     def image_size(self) -> int:
@@ -191,7 +191,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         gain: float | None = None,
         keep_norm: bool = True,
         num_inference_steps: int = 10,
-        embedding: Literal["inversion", "smooth", "network"] = "inversion",
+        embedding: Literal["inversion", "smooth", "network"] | None = None,
         detail: float = EditingOptions.detail,
         editing: str | None = None,
         inversion_tolerance: float | None = None,
@@ -214,9 +214,9 @@ class HeadRotationPipeline(DiffusionPipeline):
                 `flow`.
             keep_norm: see `Direction.move`. It has no effect with a flow.
             num_inference_steps: the steps of the sampler.
-            embedding: the encoder, which must be that of the direction's clusters. `inversion` is
-                exact, `network` is the encoder of photographs in `rotation run`, and `smooth` that
-                of its earlier versions.
+            embedding: the encoder. It must be that of the direction's clusters, so None takes the
+                one that is saved with the direction. `inversion`, which is exact, is taken for a
+                direction that was saved without one.
             detail: see `EditingOptions`. It has no effect without a flow.
             editing: the name of an editing method (`rotation.editing.method.EDITING_METHODS`).
                 None takes `line` if the direction has no flow. If it has one, whole photographs
@@ -233,7 +233,6 @@ class HeadRotationPipeline(DiffusionPipeline):
             SelectionError: no face is found in an image whose yaw is not given.
         """
         _check_known("output_type", output_type, OUTPUT_TYPES)
-        _check_known("embedding", embedding, EMBEDDINGS)
         model = LatentModel(
             self._denoising(bf16),
             num_inference_steps,
@@ -251,12 +250,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         name = editing or _suitable_method(along, photographs)
         gain = LINEAR_GAIN if gain is None and name == "line" else gain
         options = EditingOptions(name, gain, keep_norm, detail)
-        if embedding == "network" and self._folder is None:
-            raise ModelError(
-                "The embedding network lies in a model's folder, and this pipeline has none. Load "
-                "it with from_pretrained, or give embedding='smooth' or 'inversion'."
-            )
-        codec = build_codec(model, embedding, self._folder)
+        codec = self._codec(model, embedding, along)
         sources = [None] * len(crops)
         if name == "line":
             sources = list(_encode(codec, crops, inversion_tolerance).numpy())
@@ -274,7 +268,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         whole = None
         if output_type == "latent":
             shown: Any = latents
-        elif name == "line" and embedding == "inversion":
+        elif name == "line" and codec.encoder_name == "inversion":
             # Exact latents have lost no colours that `show` would have to restore.
             shown = _as_type(model.decode(latents), output_type)
         else:
@@ -293,6 +287,24 @@ class HeadRotationPipeline(DiffusionPipeline):
         config = _config_of(self.scheduler)
         schedule = NoiseSchedule.from_config(config, _SCHEDULER)
         return Denoising(self.unet, schedule, prediction_type(_SCHEDULER, config), bf16, config)
+
+    def _codec(
+        self, model: LatentModel, embedding: str | None, direction: Direction
+    ) -> DiffusionCodec:
+        """The model with the encoder that was asked for, or that of the direction."""
+        name = embedding or direction.encoder or "inversion"
+        _check_known("embedding", name, EMBEDDINGS)
+        if direction.encoder not in ("", name):
+            raise ModelError(
+                f"The direction was fitted to latents of the encoder {direction.encoder!r}, not "
+                f"{name!r}. Leave `embedding` out, or save a direction of that encoder."
+            )
+        if name == "network" and self._folder is None:
+            raise ModelError(
+                "The embedding network lies in a model's folder, and this pipeline has none. Load "
+                "it with from_pretrained, or give embedding='smooth' or 'inversion'."
+            )
+        return build_codec(model, cast(EncoderName, name), self._folder)
 
     def _refiner(self, bf16: bool) -> Refiner | None:
         """The refiner of the folder that the model came from. It is read once."""

@@ -313,5 +313,6 @@ def _save_pipeline(options: RunOptions, result: Rotation) -> None:
     from rotation.diffusers_pipeline import HeadRotationPipeline  # imports all of diffusers
 
     pipeline = HeadRotationPipeline.from_pretrained(find_model(options.model.folder))
-    pipeline.directions[result.source.light or "any"] = result.fit.direction
+    direction = replace(result.fit.direction, encoder=options.model.embedding or "")
+    pipeline.directions[result.source.light or "any"] = direction
     pipeline.save_pretrained(options.output.save_pipeline)

@@ -26,6 +26,7 @@ class Direction:
         r2_left, r2_right: the share of variance that each side's fit explains.
         flow: the parameters of a flow (`Flow.numbers`), or None. With a flow, the image is warped
             first, and the slopes describe the remainder (`rotation.editing.flow_editing`).
+        encoder: the encoder of the latents, for a saved direction; empty if it is not known.
     """
 
     left: Floats
@@ -33,6 +34,7 @@ class Direction:
     r2_left: float
     r2_right: float
     flow: Floats | None = None
+    encoder: str = ""
 
     def path(self, yaw_deg: float) -> Floats:
         """The displacement (D,) from yaw 0 to `yaw_deg`."""

@@ -58,7 +58,7 @@ YAW_SCALES = (0.7, 2.0)
 class FlowEditing(EditingMethod):
     """Warps the image along the flow, and moves the latent of the warped image."""
 
-    def choose_gain(self, gain: Gain | None, smooth: bool = False) -> Gain:
+    def choose_gain(self, gain: Gain | None, easily_edited: bool = False) -> Gain:
         """See `EditingMethod`. The gain is a share of the remainder, so `AUTO` is refused."""
         if gain == AUTO:
             raise SelectionError(

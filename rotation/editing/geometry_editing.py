@@ -108,9 +108,9 @@ class TurnedPhotographs(Sequence[Pixels]):
 class GeometryEditing(FlowEditing):
     """Turns the head in the photograph, and lets clusters and model draw what was hidden."""
 
-    def choose_gain(self, gain: Gain | None, smooth: bool = False) -> Gain:
+    def choose_gain(self, gain: Gain | None, easily_edited: bool = False) -> Gain:
         """See `EditingMethod`. Hidden parts get the whole path, since seen ones are held."""
-        return super().choose_gain(HIDDEN_GAIN if gain is None else gain, smooth)
+        return super().choose_gain(HIDDEN_GAIN if gain is None else gain, easily_edited)
 
     def move(self, request: EditRequest) -> MovedLatents:
         """See `EditingMethod`. Falls back to `FlowEditing` if the face cannot be measured."""

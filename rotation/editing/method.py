@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rotation.editing.pose_estimators import PoseEstimators
     from rotation.latents.encoders import LatentCodec, Latents
 
-SMOOTH_GAIN = 1.5
+EASY_GAIN = 1.5
 """Turns photographs as far as asked, in the median (docs/experiments/real-faces.md)."""
 
 EstimatorFactory = Callable[[int, int, Progress | None], "PoseEstimators"]
@@ -169,19 +169,19 @@ class EditedFrames:
 class EditingMethod(ABC):
     """Turns a face along a direction: `move` moves its latent, `show` decodes frames."""
 
-    def choose_gain(self, gain: Gain | None, smooth: bool = False) -> Gain:
+    def choose_gain(self, gain: Gain | None, easily_edited: bool = False) -> Gain:
         """The gain that was asked for, or the default of this method.
 
         Parameters:
             gain: a factor, `AUTO`, or None for the default.
-            smooth: whether faces are embedded by smoothed inversion.
+            easily_edited: whether the encoder is one of `EASILY_EDITED`.
 
         Raises:
             SelectionError: the method cannot take this gain.
         """
         if gain is not None:
             return gain
-        return SMOOTH_GAIN if smooth else AUTO
+        return EASY_GAIN if easily_edited else AUTO
 
     def prepare(
         self,

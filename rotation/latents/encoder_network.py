@@ -88,10 +88,13 @@ def has_network(model_folder: Path, steps: int) -> bool:
     return settings["steps"] == steps and settings["model"] == content_hash(model_folder)
 
 
-def copy_network(model_folder: Path, copy: Path) -> None:
+def copy_network(model_folder: Path, copy: Path, variant: str | None = None) -> None:
     """Copy the embedding network of a model folder, if it has one, into a copy of the model.
 
     The copy may hold the same weights in another precision, so the network is told its content.
+
+    Parameters:
+        variant: of the weights of the copy.
     """
     settings = model_folder / FOLDER / SETTINGS
     if not settings.is_file():
@@ -100,7 +103,7 @@ def copy_network(model_folder: Path, copy: Path) -> None:
     if values["model"] != content_hash(model_folder):
         return
     shutil.copytree(model_folder / FOLDER, copy / FOLDER)
-    values["model"] = content_hash(copy)
+    values["model"] = content_hash(copy, variant)
     (copy / FOLDER / SETTINGS).write_text(json.dumps(values, indent=2) + "\n", "utf-8")
     write_checksums(copy / FOLDER)
 

@@ -14,9 +14,10 @@ import weakref
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Self
+from typing import Any, Self
 
 from rotation.data.file_names import IMAGE_SUFFIXES, is_archive_name, is_image_name
 from rotation.data.folder_walk import FolderWalk
@@ -78,6 +79,14 @@ class ImageSource(ABC):
         """The error for a name that is not in the source, with a name that is."""
         known = "".join(f", such as {one!r}" for one in self.names()[:1])
         return DatasetError(f"{name!r}: not in {place}. Names are relative to it{known}.")
+
+    @abstractmethod
+    def opening(self) -> partial[ImageSource]:
+        """Opens the same images anew, in another process too."""
+
+    def __reduce__(self) -> tuple[Callable[..., ImageSource], tuple[Any, ...]]:
+        opening = self.opening()
+        return opening.func, opening.args
 
     @abstractmethod
     def close(self) -> None:
@@ -198,8 +207,9 @@ class FolderSource(ImageSource):
         self._names = sorted(found.images)
         self.archives, self.notes = found.archives, tuple(found.notes())
 
-    def __reduce__(self) -> tuple[type[FolderSource], tuple[Path, Path]]:
-        return FolderSource, (self.path, self._root)
+    def opening(self) -> partial[ImageSource]:
+        """See `ImageSource`; links lead as far as here."""
+        return partial(FolderSource, self.path, self._root)
 
     def names(self) -> Sequence[str]:
         return self._names
@@ -257,8 +267,9 @@ class ZipSource(ImageSource):
         self._names = sorted(self._entries)
         self._lock = threading.Lock()
 
-    def __reduce__(self) -> tuple[type[ZipSource], tuple[Path]]:
-        return ZipSource, (real_path(self.path),)
+    def opening(self) -> partial[ImageSource]:
+        """See `ImageSource`."""
+        return partial(ZipSource, real_path(self.path))
 
     def names(self) -> Sequence[str]:
         return self._names

@@ -58,9 +58,17 @@ class PoseWorker:
 
         return LandmarkDetector(self.device, fill_batches=True)
 
+    def __reduce__(self) -> tuple[type[PoseWorker], tuple[ImageSource, str]]:
+        return PoseWorker, (self._source, self._device_type)
+
+    @property
+    def _device_type(self) -> str:
+        """The device for another process, which sees no more than one GPU."""
+        return self.device.partition(":")[0]
+
     def find_needs(self) -> Needs:
         """What another process needs to measure the same images."""
-        return Needs.of(self._source, device=self.device.partition(":")[0])
+        return Needs.of(self._source, device=self._device_type)
 
     def __call__(self, names: Sequence[str]) -> MeasuredPoses:
         """The poses of the named images."""

@@ -80,13 +80,14 @@ class ImageSource(ABC):
         known = "".join(f", such as {one!r}" for one in self.names()[:1])
         return DatasetError(f"{name!r}: not in {place}. Names are relative to it{known}.")
 
-    @abstractmethod
-    def opening(self) -> partial[ImageSource]:
-        """Opens the same images anew, in another process too."""
+    def opening(self) -> Callable[[], ImageSource]:
+        """What opens the same images anew, in another process too."""
+        make, given = self.__reduce__()
+        return partial(make, *given)
 
+    @abstractmethod
     def __reduce__(self) -> tuple[Callable[..., ImageSource], tuple[Any, ...]]:
-        opening = self.opening()
-        return opening.func, opening.args
+        """What opens the images, and what it is given."""
 
     @abstractmethod
     def close(self) -> None:
@@ -207,9 +208,8 @@ class FolderSource(ImageSource):
         self._names = sorted(found.images)
         self.archives, self.notes = found.archives, tuple(found.notes())
 
-    def opening(self) -> partial[ImageSource]:
-        """See `ImageSource`; links lead as far as here."""
-        return partial(FolderSource, self.path, self._root)
+    def __reduce__(self) -> tuple[type[FolderSource], tuple[Path, Path]]:
+        return FolderSource, (self.path, self._root)
 
     def names(self) -> Sequence[str]:
         return self._names
@@ -267,9 +267,8 @@ class ZipSource(ImageSource):
         self._names = sorted(self._entries)
         self._lock = threading.Lock()
 
-    def opening(self) -> partial[ImageSource]:
-        """See `ImageSource`."""
-        return partial(ZipSource, real_path(self.path))
+    def __reduce__(self) -> tuple[type[ZipSource], tuple[Path]]:
+        return ZipSource, (real_path(self.path),)
 
     def names(self) -> Sequence[str]:
         return self._names

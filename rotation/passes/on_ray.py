@@ -16,6 +16,7 @@ import os
 import pickle  # nosec B403  # between processes of one cluster, which runs this program's code anyway
 import secrets
 import socket
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from functools import partial
@@ -237,7 +238,7 @@ def _set_up(is_local: bool) -> None:
     Nothing is told to others. A cluster of this process has a token of its own, or else Ray would
     write one into the home folder.
     """
-    settings = {"RAY_USAGE_STATS_ENABLED": "0"}
+    settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "error"}
     if is_local:
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         settings |= {**WAITS, **token}
@@ -298,16 +299,18 @@ def _rows(
     records = [{"place": k, "task": pickle.dumps(task)} for k, task in enumerate(tasks)]
     # A block for each task: only so does Ray share them out, and repeat one by itself.
     data = ray.data.from_items(records, override_num_blocks=len(records))
-    data = data.map_batches(
-        WorkerActor,
-        fn_constructor_args=([kept],),
-        batch_size=1,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most, initial_size=most),
-        num_cpus=1,
-        num_gpus=1 if device == "cuda" else None,
-        max_restarts=TRIES,
-        max_task_retries=TRIES,
-    )
+    with warnings.catch_warnings():  # Ray has no other way for the two `max_` yet
+        warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
+        data = data.map_batches(
+            WorkerActor,
+            fn_constructor_args=([kept],),
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most, initial_size=most),
+            num_cpus=1,
+            num_gpus=1 if device == "cuda" else None,
+            max_restarts=TRIES,
+            max_task_retries=TRIES,
+        )
     yield from data.iter_rows()
 
 

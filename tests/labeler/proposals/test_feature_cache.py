@@ -190,8 +190,8 @@ def test_a_cache_that_is_deleted_during_a_pass_loses_no_image(
     wanted = plain(folder, NAMES, cache)
 
     class Deleting(Elsewhere):
-        def __call__(self, *given: Any) -> Iterator[Any]:
-            for answer in super().__call__(*given):
+        def __call__(self, *given: Any, **named: Any) -> Iterator[Any]:
+            for answer in super().__call__(*given, **named):
                 cache.path.unlink()
                 cache.prepare()
                 yield answer
@@ -203,7 +203,7 @@ def test_a_cache_that_is_deleted_during_a_pass_loses_no_image(
 
 def test_only_faults_of_the_cache_are_told_of_the_cache(folder: Path, cache: FeatureCache) -> None:
     class Broken(Elsewhere):
-        def __call__(self, *_given: Any) -> Iterator[Any]:
+        def __call__(self, *_given: Any, **_named: Any) -> Iterator[Any]:
             raise OSError("the network is gone")
 
     (folder.parent / "file").write_text("")

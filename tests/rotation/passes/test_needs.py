@@ -150,6 +150,7 @@ def test_without_ray_its_extra_is_named_and_nothing_is_written(heads: Path, tmp_
         [sys.executable, "-c", code, "rotation", "poses", *words],
         capture_output=True,
         text=True,
+        timeout=300,
         check=False,
     )
     assert result.returncode == 1

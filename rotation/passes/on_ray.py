@@ -16,9 +16,10 @@ import os
 import pickle  # nosec B403  # between processes of one cluster, which runs this program's code anyway
 import secrets
 import socket
+import sys
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, redirect_stdout, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -38,7 +39,7 @@ LOCAL = "local"
 STORE_BYTES = 256 * 2**20  # of the object store that `local` starts; results are small
 ANSWER_S = 5.0  # for a connection to the address
 LOOK_S = 180.0  # for all machines to say what they have; the first imports take long
-TRIES = 3  # more for a batch whose process has died, and for the process
+TRIES = 3  # more for a batch whose process has died
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 WAITS = {
     "RAY_gcs_server_port_wait_time_s": "120",
@@ -72,6 +73,7 @@ class RayCluster:
         self._address = address
         self._begun: list[Generator[Any, None, None]] = []
         self._ray: ModuleType | None = None
+        self._opened = ExitStack()
 
     def __enter__(self) -> Self:
         return self
@@ -79,8 +81,7 @@ class RayCluster:
     def __exit__(self, *_: object) -> None:
         for each in self._begun:  # Ray ends the process if a pass is stopped after the shutdown
             each.close()
-        if self._ray is not None:
-            self._ray.shutdown()
+        self._opened.close()
 
     def __call__(
         self, worker: Callable[[T], R], tasks: Sequence[T], needs: Callable[[], Needs]
@@ -94,6 +95,9 @@ class RayCluster:
         if self._ray is None:
             _set_up(is_local=self._address == LOCAL)
             ray = import_ray()
+            # Ray tells of processes that died on standard output, where a CSV file may go.
+            self._opened.enter_context(redirect_stdout(sys.stderr))
+            self._opened.callback(ray.shutdown)
             if self._address == LOCAL:
                 _start(ray)
             else:
@@ -238,7 +242,7 @@ def _set_up(is_local: bool) -> None:
     Nothing is told to others. A cluster of this process has a token of its own, or else Ray would
     write one into the home folder.
     """
-    settings = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "error"}
+    settings = {"RAY_USAGE_STATS_ENABLED": "0"}
     if is_local:
         token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         settings |= {**WAITS, **token}
@@ -299,7 +303,7 @@ def _rows(
     records = [{"place": k, "task": pickle.dumps(task)} for k, task in enumerate(tasks)]
     # A block for each task: only so does Ray share them out, and repeat one by itself.
     data = ray.data.from_items(records, override_num_blocks=len(records))
-    with warnings.catch_warnings():  # Ray has no other way for the two `max_` yet
+    with warnings.catch_warnings():  # Ray has no other way for it yet
         warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
         data = data.map_batches(
             WorkerActor,
@@ -308,14 +312,13 @@ def _rows(
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most, initial_size=most),
             num_cpus=1,
             num_gpus=1 if device == "cuda" else None,
-            max_restarts=TRIES,
             max_task_retries=TRIES,
         )
     yield from data.iter_rows()
 
 
 def _be_quiet_and_in_order(ray: ModuleType) -> None:
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors are raised, and told
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

@@ -40,6 +40,7 @@ def die(names: Sequence[str]) -> int:
 
 def report(address: str, images: str) -> None:
     """Run the passes on a cluster, and tell how each ends."""
+    told = []
     with open_source(Path(images)) as source, RayCluster(address) as runner:
         for worker, device in ((count_threads, "cpu"), (fail, "cpu"), (fail, "cuda"), (die, "cpu")):
             needs = Needs.of(source, device=device)
@@ -48,4 +49,5 @@ def report(address: str, images: str) -> None:
                 found += runner(worker, BATCHES, lambda needs=needs: needs)
             except Exception as error:  # noqa: BLE001 - its kind is told
                 found += [f"{type(error).__name__}: {error}"]
-            sys.stdout.write(f"{worker.__name__} {device} {found}\n")
+            told.append(f"{worker.__name__} {device} {found}\n")
+    sys.stdout.writelines(told)

@@ -198,6 +198,7 @@ def test_passes_that_go_wrong_end_with_a_message(images: Path, nodes: Nodes) -> 
         timeout=MOST_S,
         check=True,
     )
+    assert done.stdout.count("\n") == 4, done.stdout
     threads, failed, no_gpu, died = done.stdout.splitlines()
     assert threads == "count_threads cpu [1, 1, 1]"
     assert failed == "fail cpu [2, 'ImageError: deadly.jpg cannot be used.']"

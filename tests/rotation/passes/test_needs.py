@@ -19,6 +19,7 @@ from labeler.cli.main import cli
 from rotation.data.sources import open_source
 from rotation.errors import MissingExtraError
 from rotation.passes.needs import Needs, find_versions, look_here, other_versions
+from rotation.passes.on_ray import PassError, RayCluster, _unpack
 from rotation.poses.measuring import PoseWorker
 from rotation.synthetic_heads.camera import CELEBA_VIEW
 from rotation.synthetic_heads.renderer import render_view
@@ -159,3 +160,18 @@ def test_without_ray_its_extra_is_named_and_nothing_is_written(heads: Path, tmp_
     assert "pip install -r requirements/distributed.txt" in result.stderr
     assert "Traceback" not in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_pass_that_has_nothing_to_do_needs_no_cluster(heads: Path) -> None:
+    with open_source(heads) as source, RayCluster("127.0.0.1:1") as runner:
+        worker = PoseWorker(source)
+        assert list(runner(worker, [], worker.find_needs)) == []
+
+
+def test_an_actor_of_another_version_says_so_instead_of_computing() -> None:
+    """As on a machine that joins while a pass runs."""
+    versions = find_versions(["rotation"])
+    assert _unpack(pickle.dumps((len, versions, ["rotation"])))([1, 2]) == 2
+    other = {**versions, "torch": "0.0.1"}
+    with pytest.raises(PassError, match=r"ready\. .*torch is .*, here it is 0\.0\.1"):
+        _unpack(pickle.dumps((len, other, ["rotation"])))

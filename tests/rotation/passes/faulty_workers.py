@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from rotation.data.sources import open_source
 from rotation.errors import ImageError
 from rotation.passes.needs import Needs
@@ -17,18 +19,11 @@ NAMES = ("a.jpg", "b.jpg", "deadly.jpg", "d.jpg", "e.jpg", "f.jpg")
 BATCHES = [NAMES[start : start + 2] for start in range(0, len(NAMES), 2)]
 
 
-def count_threads(_names: Sequence[str]) -> int:
-    """How many threads torch computes with."""
-    import torch
-
-    return torch.get_num_threads()
-
-
 def fail(names: Sequence[str]) -> int:
-    """Fail with an expected error, for the second batch."""
+    """How many threads torch computes with, or for the second batch an expected error."""
     if names == BATCHES[1]:
         raise ImageError(f"{names[0]} cannot be used.")
-    return len(names)
+    return torch.get_num_threads()
 
 
 def die(names: Sequence[str]) -> int:
@@ -42,7 +37,7 @@ def report(address: str, images: str) -> None:
     """Run the passes on a cluster, and tell how each ends."""
     told = []
     with open_source(Path(images)) as source, RayCluster(address) as runner:
-        for worker, device in ((count_threads, "cpu"), (fail, "cpu"), (fail, "cuda"), (die, "cpu")):
+        for worker, device in ((fail, "cpu"), (fail, "cuda"), (die, "cpu")):
             needs = Needs.of(source, device=device)
             found = []
             try:

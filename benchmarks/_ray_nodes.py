@@ -9,22 +9,29 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rotation.passes.on_ray import WAITS
+
 STORE_BYTES = 200_000_000
 START_S = 120.0
-END_S = 20.0
+END_S = 40.0
 STARTED = "Ray runtime started"
 
 
 @dataclass
 class Node:
-    """One node: the process of `ray start --block`, whose children are the raylet and others."""
+    """One node: the process of `ray start --block`, whose children are the raylet and others.
+
+    Attributes:
+        known: numbers of processes that it had before its raylet was killed.
+    """
 
     process: subprocess.Popen[bytes]
+    known: set[int] = field(default_factory=set)
 
     @property
     def processes(self) -> list[int]:
@@ -33,25 +40,31 @@ class Node:
 
     def kill_raylet(self) -> None:
         """Kill the raylet at once, as when its machine is lost."""
-        for pid in self.processes:
+        self.known |= set(self.processes)  # they are no longer found once it is dead
+        for pid in self.known:
             if _program(pid) == "raylet":
-                os.kill(pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
-    def end(self) -> None:
-        """End the node and all processes that it has left."""
-        known = self.processes
+    def end(self) -> list[int]:
+        """Ask the node to end, wait, and kill what it leaves.
+
+        Returns:
+            The numbers of the processes that had to be killed.
+        """
+        known = self.known | set(self.processes)
         self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        for pid in filter(is_alive, known):
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(END_S)
+        wait_until(lambda: not any(map(is_alive, known)), END_S)
+        left = [pid for pid in known if is_alive(pid)]
+        for pid in left:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        began = time.monotonic()
-        while any(map(is_alive, known)) and time.monotonic() - began < END_S:
-            time.sleep(0.1)
+        self.process.kill()
+        self.process.wait(END_S)
+        wait_until(lambda: not any(map(is_alive, left)), END_S)
+        return left
 
 
 @dataclass
@@ -85,7 +98,7 @@ class Nodes:
         sizes = [f"--num-cpus={cpus}", f"--object-store-memory={STORE_BYTES}"]
         command = [str(Path(sys.executable).parent / "ray"), "start"]
         self.folder.mkdir(parents=True, exist_ok=True)
-        told = self.folder / f"node{len(self.running)}.txt"
+        told = self.folder / f"node{secrets.token_hex(4)}.txt"
         with told.open("w") as output:
             process = subprocess.Popen(
                 [*command, *place, *temporary, *words, *sizes],
@@ -102,6 +115,11 @@ class Nodes:
             time.sleep(0.2)
         return node
 
+    def end(self, node: Node) -> list[int]:
+        """End a node: see `Node.end`."""
+        self.running = [other for other in self.running if other is not node]
+        return node.end()
+
 
 @contextmanager
 def ray_nodes(folder: Path) -> Iterator[Nodes]:
@@ -114,6 +132,8 @@ def ray_nodes(folder: Path) -> Iterator[Nodes]:
         **os.environ,
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        **{name: value for name, value in WAITS.items() if name not in os.environ},
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "3",  # else a node takes half a minute to end
         "RAY_worker_niceness": "0",  # of actors, as of one process; Ray would give them less
     }
     nodes = Nodes(folder, f"127.0.0.1:{_free_port()}", environment)
@@ -121,7 +141,17 @@ def ray_nodes(folder: Path) -> Iterator[Nodes]:
         yield nodes
     finally:
         for node in reversed(nodes.running):
-            node.end()
+            nodes.end(node)
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float) -> bool:
+    """Wait until something is so; whether it is."""
+    began = time.monotonic()
+    while not is_so():
+        if time.monotonic() - began > seconds:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def is_alive(pid: int) -> bool:

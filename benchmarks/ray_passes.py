@@ -117,7 +117,7 @@ def run_on(nodes: Nodes, task: Pass, out: Path, end_bytes: int, victim: Node | N
             if victim is not None and size >= KILL_AT * end_bytes and _has_rows(task, size):
                 print(f"{task.name}: one raylet is killed", file=sys.stderr)
                 victim.kill_raylet()
-                victim.end()
+                nodes.end(victim)
                 nodes.add(cpus=1)
                 victim = None
             time.sleep(0.05)

@@ -32,7 +32,11 @@ class MissingExtraError(RotationError):
     """
 
     def __init__(self, need: str, error: ImportError, extra: str = "pictures") -> None:
+        self._given = need, error, extra
         super().__init__(
             f"{need}, which is not here ({error}). Install the extra sidelight[{extra}]: "
             f"pip install -r requirements/{extra}.txt"
         )
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, ImportError, str]]:
+        return MissingExtraError, self._given

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +28,7 @@ from labeler.proposals.feature_extraction import (
     extract_features_elsewhere,
     extract_variants,
 )
-from rotation.cli.common import Progress, cache_option, ray_option, rotation_errors_as_messages
+from rotation.cli.common import Progress, default_cache, ray_option, rotation_errors_as_messages
 from rotation.cli.option_types import InputPath, OutputFile, OutputFolder
 from rotation.data.csv_rows import CellError, Cells, read_keyed_file
 from rotation.data.formulas import guard_formula
@@ -146,9 +144,19 @@ def fit(
 )
 @processes_option
 @ray_option
-@cache_option("with --ray, features, so that an interrupted run goes on")
+@click.option(
+    "--cache",
+    type=OutputFolder(),
+    show_default="~/.cache/sidelight",
+    help="With --ray only: keeps the features, so that an interrupted run goes on.",
+)
 def predict(
-    model: Path, images: Path, out: Path, processes: int | None, ray: str | None, cache: Path
+    model: Path,
+    images: Path,
+    out: Path,
+    processes: int | None,
+    ray: str | None,
+    cache: Path | None,
 ) -> None:
     """Write the probabilities of left, center and right for every image, and the light's azimuth.
 
@@ -161,6 +169,8 @@ def predict(
     """
     if ray is not None and processes is not None:
         raise click.UsageError("--processes is about this machine: leave it out with --ray.")
+    if ray is None and cache is not None:
+        raise click.UsageError("--cache keeps features of --ray only: leave it out, or give --ray.")
     from labeler.light_classifier.storage import load_model
 
     try:
@@ -175,7 +185,7 @@ def predict(
     elif crops:
         raise click.UsageError("--ray needs a model that `classifier fit` of this version wrote.")
     else:
-        read = _read_on_ray(images, here, ray, cache, landmarks)
+        read = _read_on_ray(images, here, ray, cache or default_cache(), landmarks)
     write_csv(proposal_lines(read, fitted.predict(read.features)), out)
 
 
@@ -316,15 +326,8 @@ def _read_on_ray(
         open_images(path) as source,
         telling as progress,
     ):
-        try:
-            chunks = _told(
-                extract_features_elsewhere(source, names, runner, store, landmarks),
-                partial(progress, "features"),
-                len(names),
-            )
-            return _join(chunks, path, names)
-        except (OSError, sqlite3.Error) as error:
-            raise click.ClickException(f"--cache {cache}: cannot be written ({error}).") from None
+        read = extract_features_elsewhere(source, names, runner, store, landmarks)
+        return _join(_told_unknown(read, progress, len(names)), path, names)
 
 
 def _join(
@@ -500,6 +503,19 @@ def _told(
     for chunk in chunks:
         done += len(chunk.positions) + len(chunk.unreadable)
         report(done, total)
+        yield chunk
+
+
+def _told_unknown(
+    chunks: Iterable[FeatureChunk], progress: Progress, total: int
+) -> Iterable[FeatureChunk]:
+    """Report the progress of the images that were not in the cache, since only they take long."""
+    done = 0
+    for chunk in chunks:
+        new = len(chunk.measured) + len(chunk.unreadable)
+        done += new
+        total -= len(chunk.positions) + len(chunk.unreadable) - new
+        progress("features", done, total)
         yield chunk
 
 

@@ -59,11 +59,11 @@ class FeatureCache:
             make_private_file(self.path)
             self._make_tables()
 
-    def is_empty(self, kind: str) -> bool:
-        """Whether nothing of a kind is stored."""
+    def digests(self, kind: str) -> frozenset[bytes]:
+        """The digests of all entries of a kind."""
         with self._open() as connection:
-            select = f"SELECT 1 FROM {table_name(kind)} LIMIT 1"  # nosec B608  # a constant's name
-            return connection.execute(select).fetchone() is None
+            select = f"SELECT digest FROM {table_name(kind)}"  # nosec B608  # a constant's name
+            return frozenset(digest for (digest,) in connection.execute(select))
 
     def find(self, kind: str, digests: Sequence[bytes]) -> dict[bytes, Features]:
         """Return stored features by digest."""

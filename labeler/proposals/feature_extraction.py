@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -68,6 +70,21 @@ class FeatureChunk:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredChunk:
+    """What was measured of a chunk.
+
+    Attributes:
+        keys: position and cache key of each image that could be decoded.
+        problems: why the others could not, by position.
+        entries: cache entries that were not known, by key.
+    """
+
+    keys: list[tuple[int, bytes]]
+    problems: dict[int, str]
+    entries: dict[bytes, Features]
+
+
+@dataclass(frozen=True, slots=True)
 class _Content:
     """The content of a file, and its key in the cache: the SHA-256, with the landmarks if known."""
 
@@ -104,13 +121,19 @@ def extract_features(
 
 @dataclass(frozen=True)
 class FeatureWorker:
-    """Measures the features of chunks of images in another process: the worker of a pass."""
+    """Measures the features of chunks of images in another process: the worker of a pass.
+
+    Attributes:
+        source: the images.
+        known: the keys in the cache when the pass began. Their images are read, but not measured.
+    """
 
     source: ImageSource
+    known: frozenset[bytes]
 
-    def __call__(self, chunk: _Chunk) -> FeatureChunk:
-        """The features of a chunk's images."""
-        return _extract("plain", None, True, self.source, chunk)
+    def __call__(self, chunk: _Chunk) -> MeasuredChunk:
+        """The features of a chunk's images that are not known."""
+        return _measure_chunk("plain", self.known.intersection, True, self.source, chunk)
 
 
 def extract_features_elsewhere(
@@ -122,35 +145,42 @@ def extract_features_elsewhere(
 ) -> Iterator[FeatureChunk]:
     """Yield features as `extract_features` does, measured by the processes of a cluster.
 
-    Chunks whose features are all in the cache are not measured. The others are stored in it as
-    they come, so an interrupted run goes on from there.
+    The other processes read all images, and measure those that are not in the cache. These are
+    stored in it as they come, so an interrupted run goes on from there.
+
+    Raises:
+        DatasetError: the cache cannot be read or written.
     """
-    cache.prepare()
+    with _faults_of(cache):
+        cache.prepare()
+        worker = FeatureWorker(source, cache.digests("plain"))
     chunks = [
         (start, names, _landmarks_of(names, landmarks)) for start, names in _chunks(filenames)
     ]
-    begun = not cache.is_empty("plain")  # else no file has to be read here
-    known = [begun and _is_known(source, chunk, cache) for chunk in chunks]
-    missing = [chunk for chunk, is_known in zip(chunks, known, strict=True) if not is_known]
     needs = partial(Needs.of, source, packages=("rotation", "labeler"))
-    measured = runner(FeatureWorker(source), missing, needs)
-    for chunk, is_known in zip(chunks, known, strict=True):
-        if is_known:
-            found = _extract("plain", cache, False, source, chunk)
+    for chunk, measured in zip(chunks, runner(worker, chunks, needs), strict=True):
+        with _faults_of(cache):
+            cache.keep("plain", measured.entries)
+            known = {digest for _position, digest in measured.keys} - measured.entries.keys()
+            entries = cache.find("plain", list(known))
+        if len(entries) < len(known):  # someone has deleted the cache meanwhile
+            found = _extract("plain", None, False, source, chunk)
         else:
-            found = next(measured)
-            cache.keep("plain", found.measured)
+            found = _join("plain", measured, entries | measured.entries)
         yield replace(found, features=found.features[:, 0])
 
 
-def _is_known(source: ImageSource, chunk: _Chunk, cache: FeatureCache) -> bool:
-    """Whether the features of all files of a chunk are in the cache."""
-    start, filenames, landmarks = chunk
-    contents, _problems = _read(source, (start, filenames))
-    if landmarks is not None:
-        contents = [_with_landmarks(each, landmarks, start) for each in contents]
-    digests = {each.digest for each in contents}
-    return len(cache.find("plain", list(digests))) == len(digests)
+@contextmanager
+def _faults_of(cache: FeatureCache) -> Iterator[None]:
+    """Name the cache as the cause of what the system says.
+
+    Raises:
+        DatasetError: the cache cannot be read or written.
+    """
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        raise DatasetError(f"--cache {cache.path.parent}: cannot be written ({error}).") from None
 
 
 def extract_variants(
@@ -222,15 +252,34 @@ def _extract(
     Parameters:
         alone: this process has one processor for itself, so networks use one thread.
     """
+    entries: dict[bytes, Features] = {}
+
+    def find(digests: list[bytes]) -> Iterable[bytes]:
+        if cache is not None:
+            entries.update(cache.find(kind, digests))
+        return entries
+
+    measured = _measure_chunk(kind, find, alone, source, chunk)
+    return _join(kind, measured, entries | measured.entries)
+
+
+def _measure_chunk(
+    kind: str,
+    find_known: Callable[[list[bytes]], Iterable[bytes]],
+    alone: bool,
+    source: ImageSource,
+    chunk: _Chunk,
+) -> MeasuredChunk:
+    """Read all files of a chunk, and measure those whose keys are not known."""
     start, filenames, landmarks = chunk
     read, problems = _read(source, (start, filenames))
     contents = read if landmarks is None else [_with_landmarks(c, landmarks, start) for c in read]
-    entries = cache.find(kind, [each.digest for each in contents]) if cache else {}
+    there = set(find_known([each.digest for each in contents]))
     measured: dict[bytes, Features] = {}
     waiting: dict[bytes, tuple[Shrunk, Floats]] = {}
     unknown = np.full((5, 2), np.nan)
     for each in contents:
-        if each.digest in entries or each.digest in measured or each.digest in waiting:
+        if each.digest in there or each.digest in measured or each.digest in waiting:
             continue
         try:
             photograph = shrink_pair(decode(each.data, each.filename))
@@ -243,18 +292,22 @@ def _extract(
             measured |= _measure(kind, waiting, alone)
             waiting = {}
     measured |= _measure(kind, waiting, alone)
-    entries |= measured
-    found = [each for each in contents if each.digest in entries]
-    rows = [entries[each.digest] for each in found]
+    keys = [(each.position, each.digest) for each in contents if each.position not in problems]
+    return MeasuredChunk(keys, problems, measured)
+
+
+def _join(kind: str, chunk: MeasuredChunk, entries: Mapping[bytes, Features]) -> FeatureChunk:
+    """The features of all images of a chunk that could be decoded."""
+    rows = [entries[digest] for _position, digest in chunk.keys]
     table = np.stack(rows) if rows else np.empty((0, *SHAPES[kind]), np.float32)
     return FeatureChunk(
-        [each.position for each in found],
+        [position for position, _digest in chunk.keys],
         table[:, :, N_FACTS:],
         table[:, 0, 0].astype(int).tolist(),
         table[:, 0, 1],
         table[:, 0, 2],
-        [problems[position] for position in sorted(problems)],
-        measured,
+        [chunk.problems[position] for position in sorted(chunk.problems)],
+        chunk.entries,
     )
 
 

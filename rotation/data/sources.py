@@ -14,9 +14,10 @@ import weakref
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Self
+from typing import Any, Self
 
 from rotation.data.file_names import IMAGE_SUFFIXES, is_archive_name, is_image_name
 from rotation.data.folder_walk import FolderWalk
@@ -78,6 +79,15 @@ class ImageSource(ABC):
         """The error for a name that is not in the source, with a name that is."""
         known = "".join(f", such as {one!r}" for one in self.names()[:1])
         return DatasetError(f"{name!r}: not in {place}. Names are relative to it{known}.")
+
+    def opening(self) -> Callable[[], ImageSource]:
+        """What opens the same images anew, in another process too."""
+        make, given = self.__reduce__()
+        return partial(make, *given)
+
+    @abstractmethod
+    def __reduce__(self) -> tuple[Callable[..., ImageSource], tuple[Any, ...]]:
+        """What opens the images, and what it is given."""
 
     @abstractmethod
     def close(self) -> None:

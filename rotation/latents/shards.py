@@ -86,12 +86,12 @@ class LatentWorker:
     Attributes:
         source: the images.
         open_codec: opens the model; called with the first batch.
-        known: digests of the keys that are stored. A batch of known images is not encoded.
+        are_known: whether all of some keys are stored. A batch of known images is not encoded.
     """
 
     source: ImageSource
     open_codec: Callable[[], LatentCodec]
-    known: frozenset[bytes]
+    are_known: Callable[[Sequence[str]], bool]
 
     @cached_property
     def _codec(self) -> LatentCodec:
@@ -107,10 +107,21 @@ class LatentWorker:
             except ImageError as error:
                 unreadable.append(f"{name} is left out: {error}")
         keys = [content_key(crop) for crop in crops]
-        if all(key_digest(key) in self.known for key in keys):
+        if self.are_known(keys):
             return EncodedBatch(keys, None, unreadable)
         images = torch.from_numpy(from_pixels(np.stack(crops)))
         return EncodedBatch(keys, self._codec.encode(images).numpy(), unreadable)
+
+
+@dataclass(frozen=True)
+class KnownKeys:
+    """The keys that a store had when the pass began, for other processes."""
+
+    digests: frozenset[bytes]
+
+    def __call__(self, keys: Sequence[str]) -> bool:
+        """Whether all of these keys were stored."""
+        return all(key_digest(key) in self.digests for key in keys)
 
 
 @dataclass(frozen=True)
@@ -167,8 +178,8 @@ def encode_shard(
     Files that cannot be decoded are left out, and their names are logged.
     """
     batches = shard.batches(source.names())
-    worker = LatentWorker(source, lambda: model, store.sound_keys())
-    return _store_all(map(worker, batches), batches, store, worker.known, progress)
+    worker = LatentWorker(source, lambda: model, lambda keys: bool(store.get(keys)[0].all()))
+    return _store_all(map(worker, batches), batches, store, progress)
 
 
 def encode_elsewhere(
@@ -181,33 +192,35 @@ def encode_elsewhere(
 ) -> ShardCounts:
     """The same by other processes, which open the codec for themselves."""
     batches = shard.batches(source.names())
-    worker = LatentWorker(source, same.open, store.sound_keys())
+    worker = LatentWorker(source, same.open, KnownKeys(store.sound_keys()))
     found = runner(worker, batches, partial(same.find_needs, source))
-    return _store_all(found, batches, store, worker.known, progress)
+    return _store_all(found, batches, store, progress)
 
 
 def _store_all(
     found: Iterable[EncodedBatch],
     batches: Sequence[Sequence[str]],
     store: LatentStore,
-    known: frozenset[bytes],
     progress: Progress | None,
 ) -> ShardCounts:
-    """Store the latents that are missing, batch by batch, and count."""
-    there = set(known)
+    """Store the latents that are missing, batch by batch, and count.
+
+    The store is asked just before, since other processes may have filled it. The progress is of
+    the images that are not stored already.
+    """
     encoded = stored = unreadable = 0
     total = sum(len(batch) for batch in batches)
     for batch in found:
         for reason in batch.unreadable:
             LOG.warning("%s", reason)
-        missing = [row for row, key in enumerate(batch.keys) if key_digest(key) not in there]
-        if missing and batch.latents is not None:
-            new = [batch.keys[row] for row in missing]
-            store.put(new, batch.latents[missing])
-            there.update(map(key_digest, new))
+        missing: list[int] = []
+        if batch.latents is not None:
+            missing = np.flatnonzero(~store.get(batch.keys)[0]).tolist()
+            if missing:
+                store.put([batch.keys[row] for row in missing], batch.latents[missing])
         encoded += len(missing)
         stored += len(batch.keys) - len(missing)
         unreadable += len(batch.unreadable)
         if progress is not None:
-            progress("embed", encoded + stored + unreadable, total)
+            progress("embed", encoded + unreadable, total - stored)
     return ShardCounts(encoded, stored, unreadable)

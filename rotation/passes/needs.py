@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-from rotation.data.sources import ImageSource, open_source
+from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError
 from rotation.reading import read_bytes, read_text, real_path
 
-LIBRARIES = ("torch", "torchvision", "numpy", "pillow")
+LIBRARIES = ("torch", "torchvision", "facenet-pytorch", "numpy", "pillow")
 """Libraries whose version changes the last bits of results."""
 _VECTOR_UNITS = ("avx2", "avx512f", "avx512_bf16", "amx_tile")
 
@@ -27,14 +27,14 @@ class Needs:
     """What a pass needs on each machine.
 
     Attributes:
-        images: the folder or zip.
+        open_images: opens the images.
         names: a hash of the names of its images.
         models: folders with the hash of their files.
         packages: packages whose code the worker runs.
         device: `cpu` or `cuda`, on which the worker computes.
     """
 
-    images: Path
+    open_images: Callable[[], ImageSource]
     names: str
     models: tuple[tuple[Path, str], ...] = ()
     packages: tuple[str, ...] = ("rotation",)
@@ -50,8 +50,8 @@ class Needs:
     ) -> Needs:
         """What a pass over these images with these model folders needs."""
         folders = tuple((real_path(each), hash_folder(real_path(each))) for each in models)
-        path, names = real_path(source.path), hash_names(source.names())
-        return cls(path, names, folders, tuple(packages), device)
+        names = hash_names(source.names())
+        return cls(source.opening(), names, folders, tuple(packages), device)
 
 
 @dataclass(frozen=True)
@@ -70,10 +70,20 @@ def look_here(needs: Needs) -> Machine:
 
 
 def find_versions(packages: Iterable[str]) -> dict[str, str]:
-    """The versions of Python, the libraries, and the code of packages as a short hash."""
+    """The versions of Python, the libraries, and short hashes of code and bundled networks."""
     found = {"Python": platform.python_version()}
     found |= {name: _library_version(name) for name in LIBRARIES}
-    return found | {f"the code of {name}": _hash_code(name) for name in packages}
+    found |= {f"the code of {name}": _hash_files(name, "*.py") for name in packages}
+    return found | {"the networks for faces": _hash_files("rotation", "faces/networks/**/*.*")}
+
+
+def other_versions(there: dict[str, str], here: dict[str, str]) -> list[str]:
+    """What is another version there than here, in words."""
+    return [
+        f"{name} is {there.get(name, 'none')}, here it is {version}"
+        for name, version in here.items()
+        if there.get(name) != version
+    ]
 
 
 def find_processor() -> str:
@@ -102,12 +112,12 @@ def hash_folder(folder: Path) -> str:
 
 def _image_faults(needs: Needs) -> list[str]:
     try:
-        with open_source(needs.images) as source:
-            names = source.names()
-    except DatasetError as error:
+        with needs.open_images() as source:
+            names, path = source.names(), source.path
+    except (DatasetError, OSError) as error:
         return [f"the images are not there ({error})"]
     if hash_names(names) != needs.names:
-        return [f"{needs.images} has other images ({len(names):,})"]
+        return [f"{path} has other images ({len(names):,})"]
     return []
 
 
@@ -128,11 +138,12 @@ def _library_version(name: str) -> str:
         return "none"
 
 
-def _hash_code(package: str) -> str:
+def _hash_files(package: str, pattern: str) -> str:
+    """A short hash of files of an installed package."""
     spec = util.find_spec(package)
     places = spec.submodule_search_locations if spec is not None else None
     found = hashlib.sha256()
     for place in places or ():
-        for file in sorted(Path(place).rglob("*.py")):
+        for file in sorted(Path(place).rglob(pattern)):
             found.update(str(file.relative_to(place)).encode() + b"\0" + file.read_bytes())
     return found.hexdigest()[:12]

@@ -14,15 +14,19 @@ from __future__ import annotations
 import logging
 import os
 import pickle  # nosec B403  # between processes of one cluster, which runs this program's code anyway
+import secrets
 import socket
+import sys
+import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing, redirect_stdout, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
 from rotation.errors import MissingExtraError, RotationError
-from rotation.passes.needs import Machine, Needs, look_here
+from rotation.passes.needs import Machine, Needs, find_versions, look_here, other_versions
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -35,7 +39,19 @@ LOCAL = "local"
 STORE_BYTES = 256 * 2**20  # of the object store that `local` starts; results are small
 ANSWER_S = 5.0  # for a connection to the address
 LOOK_S = 180.0  # for all machines to say what they have; the first imports take long
+TRIES = 3  # more for a batch whose process has died
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+WAITS = {
+    "RAY_gcs_server_port_wait_time_s": "120",
+    "RAY_gcs_rpc_server_connect_timeout_s": "60",
+    "RAY_gcs_server_request_timeout_seconds": "120",
+    "RAY_raylet_start_wait_time_s": "120",
+    "RAY_worker_register_timeout_seconds": "240",
+}
+"""How long Ray waits for its own processes: longer than it would by itself, for busy machines."""
 GOES_ON = "What was written is kept: the same command goes on from there."
+NOT_READY = "Not every machine of the cluster is ready"
+THE_SAME = "Images, models and versions must be the same everywhere, at the same paths."
 LOG = logging.getLogger(__name__)
 
 
@@ -46,6 +62,8 @@ class PassError(RotationError):
 class RayCluster:
     """A connection to a Ray cluster, in a `with` block: a `Runner`.
 
+    Ray is loaded and the connection is made by the first pass that has something to do.
+
     Parameters:
         address: HOST:PORT of the cluster's head, or `local` for one that lives as long as the
             block, with all processors of this machine.
@@ -54,20 +72,16 @@ class RayCluster:
     def __init__(self, address: str) -> None:
         self._address = address
         self._begun: list[Generator[Any, None, None]] = []
+        self._ray: ModuleType | None = None
+        self._opened = ExitStack()
 
     def __enter__(self) -> Self:
-        ray = import_ray()
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to others
-        if self._address == LOCAL:
-            _start(ray)
-        else:
-            _connect(ray, self._address)
         return self
 
     def __exit__(self, *_: object) -> None:
         for each in self._begun:  # Ray ends the process if a pass is stopped after the shutdown
             each.close()
-        import_ray().shutdown()
+        self._opened.close()
 
     def __call__(
         self, worker: Callable[[T], R], tasks: Sequence[T], needs: Callable[[], Needs]
@@ -77,25 +91,41 @@ class RayCluster:
         self._begun.append(found)
         return found
 
+    def _connected(self) -> ModuleType:
+        if self._ray is None:
+            _set_up(is_local=self._address == LOCAL)
+            ray = import_ray()
+            # Ray tells of processes that died on standard output, where a CSV file may go.
+            self._opened.enter_context(redirect_stdout(sys.stderr))
+            self._opened.callback(ray.shutdown)
+            if self._address == LOCAL:
+                _start(ray)
+            else:
+                _connect(ray, self._address)
+            self._ray = ray
+        return self._ray
+
     def _run(
         self, worker: Callable[[T], R], tasks: Sequence[T], needs: Callable[[], Needs]
     ) -> Generator[R, None, None]:
         if not tasks:
             return
-        ray = import_ray()
         needed = needs()
+        ray = self._connected()
         check_machines(ray, needed)
-        kept = ray.put(worker)  # lives until the pass has ended
+        most = min(count_processors(ray, needed.device), len(tasks))
+        # Pickled here, so that a fault in another process is that of the worker and not of Ray.
+        kept = ray.put(pickle.dumps((worker, find_versions(needed.packages), needed.packages)))
         done = 0
         try:
-            with closing(_rows(ray, kept, tasks, needed.device)) as rows:
+            with closing(_rows(ray, kept, tasks, needed.device, most)) as rows:
                 for row in rows:
                     if row["place"] != done:
                         raise PassError(f"Ray gave result {row['place']}, not {done}. {GOES_ON}")
                     done += 1
                     yield _result(row)
         except ray.exceptions.RayError as error:
-            raise PassError(f"The pass on Ray has stopped: {_reason(error)}. {GOES_ON}") from None
+            raise PassError(_why_stopped(ray, error, tasks[done:])) from None
         if done != len(tasks):
             raise PassError(f"Ray gave {done:,} of {len(tasks):,} results. {GOES_ON}")
 
@@ -108,7 +138,12 @@ class WorkerActor:
     """
 
     def __init__(self, kept: list[Any]) -> None:
-        self._worker: Callable[[Any], Any] = import_ray().get(kept[0])
+        _use_one_thread()
+        self._worker: Callable[[Any], Any]
+        try:
+            self._worker = _unpack(import_ray().get(kept[0]))
+        except RotationError as error:
+            self._worker = partial(_raise, error)
 
     def __call__(self, rows: Columns) -> Columns:
         """The results of rows, each of which has its place and a pickled task."""
@@ -149,14 +184,10 @@ def check_machines(ray: ModuleType, needs: Needs) -> None:
     faults = [
         f"{name}: {fault}"
         for name, machine in found.items()
-        for fault in [*machine.faults, *_other_versions(machine, here)]
+        for fault in [*machine.faults, *other_versions(machine.versions, here.versions)]
     ]
     if faults:
-        raise PassError(
-            "Not every machine of the cluster is ready; nothing was begun. "
-            + "; ".join(faults)
-            + ". Images, models and versions must be the same everywhere, at the same paths."
-        )
+        raise PassError(f"{NOT_READY}; nothing was begun. {'; '.join(faults)}. {THE_SAME}")
     if len({machine.processor for machine in found.values()} | {here.processor}) > 1:
         LOG.warning(
             "Note: the cluster has processors of several kinds. The last bits of results depend "
@@ -181,20 +212,42 @@ def _look_at_all(ray: ModuleType, needs: Needs) -> dict[str, Machine]:
             found[name] = ray.get(reference, timeout=LOOK_S)
         except ray.exceptions.GetTimeoutError:
             raise PassError(f"{name} does not answer within {LOOK_S:.0f} s.") from None
-        except (ray.exceptions.RayError, ImportError) as error:
+        except (ray.exceptions.RayTaskError, ImportError) as error:
             raise PassError(
                 f"{name} cannot run this version of Sidelight: {_reason(error)}. Install the same "
                 "version on each machine of the cluster."
             ) from None
+        except ray.exceptions.RayError as error:  # the pass can go on without it
+            LOG.warning("%s has left the cluster: %s.", name, _reason(error))
     return found
 
 
-def _other_versions(machine: Machine, here: Machine) -> list[str]:
-    return [
-        f"{name} is {machine.versions.get(name, 'none')}, here it is {version}"
-        for name, version in here.versions.items()
-        if machine.versions.get(name) != version
-    ]
+def count_processors(ray: ModuleType, device: str) -> int:
+    """How many processors, or GPUs, the cluster has for a pass on this device.
+
+    Raises:
+        PassError: it has none, so the pass would wait for ever.
+    """
+    kind = "GPU" if device == "cuda" else "CPU"
+    found = int(ray.cluster_resources().get(kind, 0))
+    if found < 1:
+        hint = "Give --device cpu, or add" if kind == "GPU" else "Add"
+        raise PassError(f"The cluster has no {kind} to compute on. {hint} a machine with one.")
+    return found
+
+
+def _set_up(is_local: bool) -> None:
+    """Set what Ray reads from the environment when it is loaded.
+
+    Nothing is told to others. A cluster of this process has a token of its own, or else Ray would
+    write one into the home folder.
+    """
+    settings = {"RAY_USAGE_STATS_ENABLED": "0"}
+    if is_local:
+        token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+        settings |= {**WAITS, **token}
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
 
 
 def _start(ray: ModuleType) -> None:
@@ -243,28 +296,29 @@ def _connect(ray: ModuleType, address: str) -> None:
 
 
 def _rows(
-    ray: ModuleType, kept: Any, tasks: Sequence[Any], device: str
+    ray: ModuleType, kept: Any, tasks: Sequence[Any], device: str, most: int
 ) -> Generator[dict[str, Any], None, None]:
     """The rows of Ray Data: place and pickled result of each task, in order."""
     _be_quiet_and_in_order(ray)
-    processors = ray.cluster_resources().get("GPU" if device == "cuda" else "CPU", 0)
-    most = max(1, min(int(processors), len(tasks)))
     records = [{"place": k, "task": pickle.dumps(task)} for k, task in enumerate(tasks)]
     # A block for each task: only so does Ray share them out, and repeat one by itself.
     data = ray.data.from_items(records, override_num_blocks=len(records))
-    data = data.map_batches(
-        WorkerActor,
-        fn_constructor_args=([kept],),
-        batch_size=1,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most, initial_size=most),
-        num_cpus=1,
-        num_gpus=1 if device == "cuda" else None,
-    )
+    with warnings.catch_warnings():  # Ray has no other way for it yet
+        warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)
+        data = data.map_batches(
+            WorkerActor,
+            fn_constructor_args=([kept],),
+            batch_size=1,
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most, initial_size=most),
+            num_cpus=1,
+            num_gpus=1 if device == "cuda" else None,
+            max_task_retries=TRIES,
+        )
     yield from data.iter_rows()
 
 
 def _be_quiet_and_in_order(ray: ModuleType) -> None:
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors are raised, and told
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -276,6 +330,58 @@ def _result(row: dict[str, Any]) -> Any:
     if isinstance(found, RotationError):
         raise found
     return found
+
+
+def _unpack(packed: bytes) -> Callable[[Any], Any]:
+    """The worker of a pass, in an actor.
+
+    Raises:
+        RotationError: this machine, which may have joined late, lacks something.
+    """
+    worker, wanted, packages = pickle.loads(packed)  # nosec B301  # see above
+    if faults := other_versions(find_versions(packages), wanted):
+        raise PassError(f"{NOT_READY}. {socket.gethostname()}: {'; '.join(faults)}. {THE_SAME}")
+    found: Callable[[Any], Any] = worker
+    return found
+
+
+def _raise(error: RotationError, _task: Any) -> Any:
+    raise error
+
+
+def _use_one_thread() -> None:
+    """Let this process compute with one thread, whatever its machine is set to."""
+    os.environ.update(dict.fromkeys(THREADS, "1"))
+    with suppress(ImportError):  # a worker that needs torch says so itself
+        import torch
+
+        torch.set_num_threads(1)
+
+
+def _why_stopped(ray: ModuleType, error: Exception, left: Sequence[Any]) -> str:
+    """Why a pass has stopped; where its processes died, with the first batch that has no result."""
+    died = ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError
+    if left and isinstance(error, (*died, ray.exceptions.OutOfMemoryError)):
+        return (
+            f"The pass on Ray has stopped: a process died {TRIES + 1} times. An image may have "
+            f"ended it, or the memory was full. It was at {_name_ends(left[0])}, or soon after. "
+            f"{GOES_ON}"
+        )
+    return f"The pass on Ray has stopped: {_reason(error)}. {GOES_ON}"
+
+
+def _name_ends(task: Any) -> str:
+    """The first and the last name in a task."""
+    names = list(_names_in(task)) or [str(task)]
+    return f"{names[0]} to {names[-1]}"
+
+
+def _names_in(task: Any) -> Iterator[str]:
+    if isinstance(task, str):
+        yield task
+    elif isinstance(task, (list, tuple)):
+        for part in task:
+            yield from _names_in(part)
 
 
 def _reason(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from PIL import Image
 
 from rotation.data.decoding import decode
-from rotation.data.sources import UNREADABLE, ImageSource, fingerprint_of
+from rotation.data.sources import ImageSource, fingerprint_of
 from rotation.errors import ImageError
 from rotation.passes.needs import Needs
 from rotation.passes.running import Runner
@@ -29,7 +29,7 @@ class MeasuredPoses(NamedTuple):
 
     Attributes:
         poses: one for each name; an image that cannot be decoded has none.
-        contents: the fingerprints of the images that were measured.
+        contents: the fingerprints of the images (`ImageSource.fingerprint`).
         unreadable: why images could not be decoded.
     """
 
@@ -58,13 +58,21 @@ class PoseWorker:
 
         return LandmarkDetector(self.device, fill_batches=True)
 
+    def __reduce__(self) -> tuple[type[PoseWorker], tuple[ImageSource, str]]:
+        return PoseWorker, (self._source, self._device_type)
+
+    @property
+    def _device_type(self) -> str:
+        """The device for another process, which sees no more than one GPU."""
+        return self.device.partition(":")[0]
+
     def find_needs(self) -> Needs:
         """What another process needs to measure the same images."""
-        return Needs.of(self._source, device=self.device.partition(":")[0])
+        return Needs.of(self._source, device=self._device_type)
 
     def __call__(self, names: Sequence[str]) -> MeasuredPoses:
         """The poses of the named images."""
-        poses, contents = [NO_FACE] * len(names), [UNREADABLE] * len(names)
+        poses, contents = [NO_FACE] * len(names), [""] * len(names)
         images: dict[int, Image.Image] = {}
         unreadable = []
         for row, name in enumerate(names):
@@ -73,6 +81,7 @@ class PoseWorker:
                 contents[row] = fingerprint_of(data)
                 images[row] = decode(data, name)
             except ImageError as error:
+                contents[row] = contents[row] or self._source.fingerprint(name)
                 unreadable.append(str(error))
         if images:
             found = self._detector.estimate(list(images.values())).columns

@@ -295,3 +295,14 @@ def test_awkward_names_survive_from_labels_to_proposals(tmp_path: Path) -> None:
     result = run("evaluate", "--proposals", out, "--truth", path, "--json")
     figures = json.loads(result.stdout)
     assert (figures["n"], figures["n_without_proposal"]) == (len(names), 0)
+
+
+def test_a_cache_without_a_cluster_is_refused(tmp_path: Path) -> None:
+    model, images = tmp_path / "model", tmp_path / "images"
+    model.mkdir()
+    images.mkdir()
+    words = ("--model", model, "--images", images, "--out", tmp_path / "proposals.csv")
+    refused = run("predict", *words, "--cache", tmp_path / "cache")
+    assert refused.exit_code == 2
+    assert "--cache keeps features of --ray only" in refused.output
+    assert not (tmp_path / "cache").exists()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import sqlite3
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +16,17 @@ from numpy.testing import assert_array_equal
 from labeler.light_classifier.face_features import VERSION
 from labeler.proposals import feature_cache
 from labeler.proposals.feature_cache import FeatureCache
-from labeler.proposals.feature_extraction import FeatureChunk, extract_features, extract_variants
+from labeler.proposals.feature_extraction import (
+    FeatureChunk,
+    FeatureWorker,
+    MeasuredChunk,
+    extract_features,
+    extract_features_elsewhere,
+    extract_variants,
+)
+from rotation.data.sources import open_source
+from rotation.errors import DatasetError
+from rotation.passes.needs import Needs
 from tests.labeler.lit_faces import LANDMARKS, cycle_labels, write_faces
 
 COUNT = 9
@@ -127,3 +140,76 @@ def test_a_change_of_the_features_needs_a_new_version(folder: Path) -> None:
     row = plain(folder, NAMES[:1], None).features[0].astype(float)
     found = (row[:49].sum(), row[49:].sum(), np.abs(row).sum())
     assert found == pytest.approx(known[VERSION], rel=1e-4)
+
+
+class Elsewhere:
+    """Runs a pass with a worker that was pickled, and keeps what it answers."""
+
+    def __init__(self) -> None:
+        self.answers: list[MeasuredChunk] = []
+
+    def __call__(
+        self, worker: Callable[[Any], Any], tasks: Sequence[Any], needs: Callable[[], Needs]
+    ) -> Iterator[Any]:
+        assert isinstance(worker, FeatureWorker)
+        other = pickle.loads(pickle.dumps(worker))
+        for task in tasks:
+            self.answers.append(other(task))
+            yield self.answers[-1]
+
+
+def elsewhere(folder: Path, names: list[str], cache: FeatureCache) -> tuple[FeatureChunk, int]:
+    """The features, and how many images other processes measured."""
+    runner = Elsewhere()
+    with open_source(folder) as source:
+        (chunk,) = extract_features_elsewhere(source, names, runner, cache, KNOWN)
+    return chunk, sum(len(answer.entries) for answer in runner.answers)
+
+
+def test_an_interrupted_pass_measures_only_what_is_not_known(
+    folder: Path, cache: FeatureCache
+) -> None:
+    """Also in a chunk with an image that can never be decoded."""
+    (folder / "broken.png").write_bytes(b"no picture")
+    names = [*NAMES, "broken.png"]
+    wanted = plain(folder, NAMES, None)
+    plain(folder, NAMES[:4], cache)
+    first, measured = elsewhere(folder, names, cache)
+    assert measured == COUNT - 4
+    again, measured = elsewhere(folder, names, cache)
+    assert measured == 0
+    for chunk in (first, again):
+        assert chunk.positions == list(range(COUNT))
+        assert_array_equal(chunk.features, wanted.features)
+        assert [problem.partition(":")[0] for problem in chunk.unreadable] == ["broken.png"]
+
+
+def test_a_cache_that_is_deleted_during_a_pass_loses_no_image(
+    folder: Path, cache: FeatureCache
+) -> None:
+    wanted = plain(folder, NAMES, cache)
+
+    class Deleting(Elsewhere):
+        def __call__(self, *given: Any, **named: Any) -> Iterator[Any]:
+            for answer in super().__call__(*given, **named):
+                cache.path.unlink()
+                cache.prepare()
+                yield answer
+
+    with open_source(folder) as source:
+        (chunk,) = extract_features_elsewhere(source, NAMES, Deleting(), cache, KNOWN)
+    assert_array_equal(chunk.features, wanted.features)
+
+
+def test_only_faults_of_the_cache_are_told_of_the_cache(folder: Path, cache: FeatureCache) -> None:
+    class Broken(Elsewhere):
+        def __call__(self, *_given: Any, **_named: Any) -> Iterator[Any]:
+            raise OSError("the network is gone")
+
+    (folder.parent / "file").write_text("")
+    with open_source(folder) as source:
+        with pytest.raises(OSError, match="the network is gone"):
+            list(extract_features_elsewhere(source, NAMES, Broken(), cache))
+        blocked = FeatureCache(folder.parent / "file" / "features.sqlite3")
+        with pytest.raises(DatasetError, match=r"--cache .*: cannot be written"):
+            list(extract_features_elsewhere(source, NAMES, Broken(), blocked))

@@ -1,5 +1,6 @@
 """Whole sets in shards: the same files to the bit, whoever made them and whatever was killed."""
 
+import pickle
 import signal
 import subprocess
 import sys
@@ -14,10 +15,11 @@ from rotation.cli.embed import embed, merge
 from rotation.data.sources import open_source
 from rotation.diffusion.latent_model import LatentModel
 from rotation.errors import DatasetError
-from rotation.latents.encoders import BATCH
+from rotation.latents.encoders import BATCH, open_cluster_store, open_codec
 from rotation.latents.merge import merge as merge_stores
-from rotation.latents.shards import Shard, ShardCounts, encode_shard
+from rotation.latents.shards import SameCodec, Shard, ShardCounts, encode_elsewhere, encode_shard
 from rotation.latents.store import LatentStore
+from rotation.options import ModelOptions
 from tests.rotation.modelling import SIZE, gradients, tiny_folder
 
 COUNT = 5 * BATCH // 2  # two batches and a half
@@ -146,3 +148,28 @@ def test_shards_that_do_not_exist_are_refused(shard, tmp_path):
     done = CliRunner().invoke(embed, words)
     assert done.exit_code == 2
     assert "i/N" in done.output
+
+
+def test_what_another_process_has_stored_meanwhile_is_not_stored_again(images, model, tmp_path):
+    """Both began with an empty store; the other one was quicker."""
+    codec = open_codec(ModelOptions(folder=model, device="cpu", steps=2, iterations=1, bf16=False))
+    with open_source(images) as source:
+
+        def other_is_quicker(worker, tasks, _needs):
+            for task in tasks:
+                found = worker(task)
+                if task is tasks[0]:
+                    encode_shard(codec, open_cluster_store(tmp_path, codec), source, Shard())
+                    rows.append(stored(tmp_path))
+                yield pickle.loads(pickle.dumps(found))
+
+        rows: list[int] = []
+        same = SameCodec.of(ModelOptions(folder=model, device="cpu", steps=2, iterations=1), codec)
+        store = open_cluster_store(tmp_path, codec)
+        told: list[tuple[int, int]] = []
+        done = encode_elsewhere(
+            same, store, source, Shard(), other_is_quicker, lambda _stage, *n: told.append(n)
+        )
+    assert done == ShardCounts(0, COUNT, 1)
+    assert rows == [stored(tmp_path)]
+    assert told[-1] == (1, 1)  # of those that were not known before

@@ -110,3 +110,20 @@ def test_an_unreadable_image_is_measured_once_it_can_be_read(
     assert [bool(row["yaw_deg"]) for row in measure(images, out)] == [True, False, True]
     (images / "b.png").write_bytes(whole)
     assert len({row["yaw_deg"] for row in measure(images, out)}) == 1
+
+
+def test_a_damaged_entry_of_a_zip_is_not_taken_for_a_replaced_image(
+    heads: dict[float, Image.Image], tmp_path: Path
+) -> None:
+    out = tmp_path / "poses.csv"
+    packed = write(tmp_path / "heads", [heads[0.0]] * 3, zipped=True)
+    with zipfile.ZipFile(packed) as archive:
+        entry = archive.getinfo("b.png")
+    data = bytearray(packed.read_bytes())
+    data[entry.header_offset + 200] ^= 255
+    packed.write_bytes(data)
+    assert [bool(row["yaw_deg"]) for row in measure(packed, out)] == [True, False, True]
+    before = out.stat()
+    measure(packed, out)
+    after = out.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)

@@ -159,8 +159,8 @@ embedding_options = combine_options(
         type=click.Choice(ENCODER_NAMES),
         help="How images become latents. inversion: the sampler undone exactly; smooth: undone by "
         "one evaluation a step, inexact but easier to turn; network: an encoder network predicts; "
-        "refined: its prediction is improved [network where the model has one, else smooth; inversion for "
-        "rendered heads].",
+        "refined: its prediction is improved [network where the model has one, else smooth; "
+        "inversion for rendered heads].",
     ),
     bf16_option,
     cache_option("latents and poses"),

@@ -47,8 +47,8 @@ class ShardType(click.ParamType[tuple[int, int]]):
 @click.option(
     "--embedding",
     type=click.Choice(ENCODER_NAMES),
-    help="As of `rotation run` [network where the model has one, else smooth; inversion for rendered "
-    "heads].",
+    help="As of `rotation run` [network where the model has one, else smooth; inversion for "
+    "rendered heads].",
 )
 @click.option(
     "--shard",

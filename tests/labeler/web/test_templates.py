@@ -117,7 +117,8 @@ def label_straight_faces(db: Database) -> None:
     """All faces look straight ahead, and one vote says that their light is from the left."""
     with db.write() as session:
         session.execute(update(Image).values(yaw_deg=0.0))
-        session.execute(update(Consensus).values(votes_left=1, label="left"))
+        agreed = {"status": "agreed", "label": "left", "probability": 0.9}
+        session.execute(update(Consensus).values(votes_left=1, **agreed))
 
 
 @pytest.mark.parametrize("address", PAGES)

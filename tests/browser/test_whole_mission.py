@@ -32,7 +32,9 @@ from tests.browser.label_page import DESKTOP, PHONE, violations
 from tests.rotation.modelling import tiny_folder
 
 pytestmark = pytest.mark.slow
+FACES = 400
 LABELLED = 40
+FEWEST = 5  # pictures at an angle: a subset of the few faces has not many more
 PASSWORD = "correct horse battery"
 NAME = "Right, not smiling"
 WAIT_S = 1800.0  # for a job on a busy machine; with the bundled model three times as long
@@ -117,11 +119,11 @@ class Mission:
 
 @pytest.fixture
 def fresh_site(tmp_path: Path) -> Iterator[Site]:
-    """A site as `make run` starts it on an empty home: init, demo --if-empty, serve."""
+    """A site as `make run` starts it on an empty home, with fewer faces so that training is short."""
     home, port = tmp_path / "home", free_port()
     home.mkdir()
     given = environment(home, port)
-    for words in (["init"], ["demo", "--if-empty"]):
+    for words in (["init"], ["demo", "--if-empty", "--images", str(FACES)]):
         subprocess.run([sys.executable, str(ROOT / "manage.py"), *words], env=given, check=True)
     more = {}
     if not is_bundled():
@@ -238,7 +240,10 @@ def keep_subset(mission: Mission) -> None:
 
 
 def order_turn(mission: Mission) -> None:
-    """From the page of the subset. It has one light only, so pictures of any light are used."""
+    """From the page of the subset.
+
+    It has one light, and with it most heads look to one side. So pictures of any light are used.
+    """
     page = mission.page
     name = page.get_by_role("link", name="Show the images").evaluate(FIRST_NAME)
     mission.link("Turn a head with these images only")
@@ -247,6 +252,8 @@ def order_turn(mission: Mission) -> None:
     mission.button("Show it")
     expect(page.locator("figure.source img")).to_be_visible()
     mission.show("11-too-few")
+    mission.click(page.get_by_text("More", exact=True))
+    mission.fill("Fewest pictures at each angle", str(FEWEST))
     mission.button("Use pictures of any light")
     expect(page.locator("#clusters table")).to_be_visible()
     expect(page.locator("#clusters .too-few")).to_have_count(0)

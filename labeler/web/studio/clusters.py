@@ -156,7 +156,10 @@ def addresses(
 def _way_back(asked: _Asked) -> str:
     """Return the address of the form, with its choices if the present address has them."""
     links: dict[str, Any] = current_campaign.links(asked.campaign)
-    chosen = {"image": asked.source.image_id or None, "subset": asked.subset_id}
+    chosen: dict[str, Any] = {
+        "image": asked.source.image_id or None,
+        "subset": asked.subset_id,
+    }
     form = url_for("studio_new.new_turn", **chosen, **links)
     return request_fields.local_address(request.args.get("back", ""), form)
 

@@ -119,7 +119,7 @@ class Mission:
 
 @pytest.fixture
 def fresh_site(tmp_path: Path) -> Iterator[Site]:
-    """A site as `make run` starts it on an empty home, with fewer faces so that training is short."""
+    """A site as `make run` starts it on an empty home, with few faces so that training is short."""
     home, port = tmp_path / "home", free_port()
     home.mkdir()
     given = environment(home, port)

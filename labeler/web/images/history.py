@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from flask import Blueprint, url_for
 from sqlalchemy.orm import Session
@@ -177,7 +178,7 @@ def _page(session: Session, campaign: Campaign, found: Image) -> ImagePage:
 
 
 def _turn_address(campaign: Campaign, found: Image) -> str:
-    chosen: dict[str, int | None] = {
+    chosen: dict[str, Any] = {
         "image": found.id,
         "subset": request_fields.row_number(FROM_SUBSET) or None,
         "campaign": campaign.id,

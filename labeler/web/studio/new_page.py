@@ -217,7 +217,8 @@ def view_preview(
     except SidelightError as error:
         return PreviewView(None, problem=error.message)
     measuring = queue.is_open(session, kinds.measure_poses.name, campaign.dataset_id)
-    members, means = "", {}
+    members = ""
+    means: Mapping[float, str] = {}
     if manages():
         back = address_of_form(campaign, source, form)
         members, means = clusters.addresses(campaign, known, choices, counted, subset_id, back)

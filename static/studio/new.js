@@ -70,6 +70,7 @@ async function loadMembers() {
 members.addEventListener("toggle", () => {
   if (members.open) loadMembers();
 });
+if (members.open) loadMembers(); // somebody was faster than this script
 
 /* The site draws one mean face after the other, and refuses one that would wait long. */
 clusters.addEventListener("error", (event) => {

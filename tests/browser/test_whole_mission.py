@@ -154,6 +154,7 @@ def test_label_train_choose_turn_and_share(
     pictures: Path,
     record_testsuite_property: Callable[[str, object], None],
 ) -> None:
+    expect.set_options(timeout=30_000)  # on a busy machine
     context = chromium.new_context(base_url=fresh_site.url, **DESKTOP)
     mission = Mission(context.new_page(), pictures)
     with mission.step("sign up"):
@@ -258,7 +259,7 @@ def order_turn(mission: Mission) -> None:
     expect(page.locator("#clusters table")).to_be_visible()
     expect(page.locator("#clusters .too-few")).to_have_count(0)
     mission.click(page.get_by_text("Show some of the pictures"))
-    expect(page.locator("#members .pictures img").first).to_be_visible()
+    expect(page.locator("#members .pictures img").first).to_be_visible(timeout=60_000)
     faces = page.locator("#clusters img.thumb")
     expect(faces).to_have_count(7)
     for face in faces.all():

@@ -137,6 +137,14 @@ def fresh_site(tmp_path: Path) -> Iterator[Site]:
     db.dispose()
 
 
+@pytest.fixture(autouse=True)
+def patience() -> Iterator[None]:
+    """A page may take long on a busy machine."""
+    expect.set_options(timeout=60_000)
+    yield
+    expect.set_options(timeout=5_000)
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     folder = Path(os.environ.get("SIDELIGHT_TEST_SCREENSHOTS") or tmp_path / "screenshots")
@@ -154,7 +162,6 @@ def test_label_train_choose_turn_and_share(
     pictures: Path,
     record_testsuite_property: Callable[[str, object], None],
 ) -> None:
-    expect.set_options(timeout=30_000)  # on a busy machine
     context = chromium.new_context(base_url=fresh_site.url, **DESKTOP)
     mission = Mission(context.new_page(), pictures)
     with mission.step("sign up"):
@@ -259,12 +266,12 @@ def order_turn(mission: Mission) -> None:
     expect(page.locator("#clusters table")).to_be_visible()
     expect(page.locator("#clusters .too-few")).to_have_count(0)
     mission.click(page.get_by_text("Show some of the pictures"))
-    expect(page.locator("#members .pictures img").first).to_be_visible(timeout=60_000)
+    expect(page.locator("#members .pictures img").first).to_be_visible()
     faces = page.locator("#clusters img.thumb")
     expect(faces).to_have_count(7)
     for face in faces.all():
         face.scroll_into_view_if_needed()
-        expect(face).to_have_js_property("naturalWidth", 128, timeout=60_000)
+        expect(face).to_have_js_property("naturalWidth", 128)
     assert violations(Person("ada", page.context, page)) == []
     mission.show("12-studio")
     mission.button("Turn the head")

@@ -24,7 +24,8 @@ RENDERED = 480  # heads, unless said otherwise
 @click.option(
     "--images",
     type=click.IntRange(12, 100_000),
-    help=f"Number of images.  [default: all faces; with --rendered {RENDERED} heads]",
+    help="Number of images.  [default: as many as there are, else all faces; with --rendered "
+    f"{RENDERED} heads]",
 )
 @click.option(
     "--rendered", is_flag=True, help="Render synthetic heads instead of using the generated faces."
@@ -77,8 +78,10 @@ def _prepare(
     db: Database, settings: Settings, images: int | None, rendered: bool, keep: bool
 ) -> None:
     from rotation.data.build_once import IMAGE_FOLDER
+    from rotation.demo_faces.dataset import add_attributes
 
     folder = settings.home / DEMO
+    add_attributes(folder)
     if not (keep and (folder / IMAGE_FOLDER).is_dir()):  # of any kind and size
         _make(folder, images, rendered)
     registered = register_dataset(db, folder, DEMO, activate=False)
@@ -118,7 +121,7 @@ def _make(folder: Path, images: int | None, rendered: bool) -> None:
         with progress_bar("Rendering heads") as progress:
             write_dataset(folder, images or RENDERED, progress=progress)
     else:
-        from rotation.demo_faces.dataset import write_faces
+        from rotation.demo_faces.dataset import count_written, write_faces
 
         with progress_bar("Writing faces") as progress:
-            write_faces(folder, images, progress)
+            write_faces(folder, images or count_written(folder) or None, progress)

@@ -8,14 +8,15 @@ reports that it writes name the command as somebody would type it.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
+import time
 from pathlib import Path
 
 from rotation.child_processes import end_with_parent
 
 NICENESS = 15
+TRIES, PAUSE_S = 50, 0.05
 SHARE = Path("/proc/self/autogroup")
 
 
@@ -37,8 +38,15 @@ def be_nice() -> None:
     engine has a session of its own, so that share has to be reduced as well.
     """
     os.nice(NICENESS)
-    with contextlib.suppress(OSError):  # not every system has it
-        SHARE.write_text(str(NICENESS), encoding="ascii")
+    for _ in range(TRIES):
+        try:
+            SHARE.write_text(str(NICENESS), encoding="ascii")
+        except BlockingIOError:  # Linux takes ten changes a second, of all sessions together
+            time.sleep(PAUSE_S)
+        except OSError:  # not every system has it
+            return
+        else:
+            return
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,18 +14,16 @@ from labeler.cli.context import open_database
 from labeler.cli.output import replace_file
 from labeler.config import load_settings
 from labeler.errors import NotFound
-from labeler.jobs import queue
+from labeler.jobs.turning import withdraw_turn
 from labeler.models.accounts import Annotator
 from labeler.models.jobs import Job
 from labeler.models.studio import HeadTurn
 from labeler.studio.archive import stream_zip
-from labeler.studio.changes import delete_turn
 from labeler.studio.files import remove_files, result_folder
 from labeler.studio.results import known_files
 from labeler.studio.turns import SEE_ALL, get_turn, list_turns
 
-ENDED = ("done", "failed", "cancelled")
-MOST = 10_000  # of a list
+PAGE = 1000  # turned heads that are read at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +48,16 @@ def list_heads() -> None:
       python manage.py studio list
     """
     with open_database() as db, db.read() as session:
-        found = list_turns(session, _Operator(), limit=MOST)
         states = _states(session)
         accounts = session.execute(select(Annotator.id, Annotator.username))
         names = dict(accounts.all())
-        for turn in found:
+        turn = None
+        for turn in _every_turn(session):
             state = "turned" if turn.finished_at else states.get(turn.job_id or 0, "failed")
             shared = ", shared by a link" if turn.share_hash else ""
             owner = names.get(turn.owner_id or 0, "an account that is gone")
             click.echo(f"{turn.id}  {state}  {turn.name}  ({turn.source_name}, {owner}{shared})")
-    if not found:
+    if turn is None:
         click.echo("No head has been turned yet. People turn heads on the page “Studio”.")
 
 
@@ -108,12 +106,16 @@ def delete(number: int, yes: bool) -> None:
             click.confirm(f"Delete {name} and its files? This cannot be undone.", abort=True)
         with db.write() as session:
             turn = get_turn(session, number, _Operator())
-            job = session.get(Job, turn.job_id) if turn.job_id else None
-            if job is not None and job.state not in ENDED:
-                queue.cancel(session, job.id, "the command line")
-            delete_turn(session, turn)
+            withdraw_turn(session, turn, "the command line")
         remove_files(load_settings().home, number)
     click.echo(f"{name} is deleted.")
+
+
+def _every_turn(session: Session) -> Iterator[HeadTurn]:
+    last = None
+    while found := list_turns(session, _Operator(), limit=PAGE, before_id=last):
+        yield from found
+        last = found[-1].id
 
 
 def _states(session: Session) -> Mapping[int, str]:

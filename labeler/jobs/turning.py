@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from labeler.audit.log import Actor
+from labeler.audit.log import NOBODY, Actor
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.errors import TooManyTurns
@@ -19,6 +19,7 @@ from labeler.models.audit import AuditEvent
 from labeler.models.jobs import Job
 from labeler.models.studio import HeadTurn
 from labeler.studio import files
+from labeler.studio.changes import delete_turn
 from labeler.studio.turns import NewTurn, create_turn
 
 FORGOTTEN_AFTER_S = 3600.0
@@ -61,6 +62,20 @@ def order_turn(
     finally:
         if upload is not None:
             upload.unlink(missing_ok=True)
+
+
+def withdraw_turn(session: Session, turn: HeadTurn, who: str, by: Actor = NOBODY) -> None:
+    """Delete the row of a turn. Its job is cancelled, so that it turns nothing for nobody.
+
+    The caller removes the files after the commit, as for `delete_turn`.
+
+    Parameters:
+        who: the name that the job then shows; `by` is for the audit log.
+    """
+    job = session.get(Job, turn.job_id) if turn.job_id else None
+    if job is not None and job.state in ("queued", "running"):
+        queue.cancel(session, job.id, who, by)
+    delete_turn(session, turn, by)
 
 
 def retry_job(session: Session, settings: Settings, job_id: int, by: Actor) -> Job:

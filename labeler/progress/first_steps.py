@@ -55,9 +55,15 @@ def find_first_steps(session: Session) -> FirstSteps:
         only_demo,
         campaign_id,
         sum(count_gold(session, campaign_id).values()) if campaign_id else 0,
-        max(0, _count(session, select(func.count(Annotator.id))) - 1) + _open_invites(session),
+        count_people(session),
         active,
     )
+
+
+def count_people(session: Session) -> int:
+    """Count the accounts beside the first one, and the invites that are open."""
+    accounts = _count(session, select(func.count(Annotator.id)))
+    return max(0, accounts - 1) + _open_invites(session)
 
 
 def _campaign(session: Session, *, with_demo: bool) -> tuple[bool, int]:

@@ -7,17 +7,19 @@ number stand for them, so that what is shown comes at once and stays the same.
 from __future__ import annotations
 
 import io
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import accumulate
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_, true
 from sqlalchemy.orm import Session
 
-from labeler.errors import BrokenData, NotFound
+from labeler.errors import BrokenData, NotFound, StillPreparing
 from labeler.images.serving import read_file
 from labeler.languages.texts import gettext as _
+from labeler.languages.texts import mark
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus
 from labeler.models.images import Image
@@ -28,8 +30,14 @@ from rotation.data.labels import MIRRORED_LABEL
 MEAN_OF = 24
 MEAN_SIDE = 128
 """Side of a mean face in pixels: that of the standard crop in a photograph of CelebA."""
-MOST_PIXELS = 12_000_000  # that are decoded for one mean face
+LEAST_SIDE = 2 * MEAN_SIDE  # in pixels, of a photograph that is read reduced
+MOST_PIXELS = 4_000_000  # of an image, after reducing; a larger one takes too long
+MAX_PIXELS = 50_000_000  # of the only image that there is
 KEPT_MEANS = 256  # of some 15 kilobytes each
+WAIT_S = 10.0
+BUSY = mark("Mean faces are being drawn. Try again in a moment.")
+_Wanted = tuple[str, tuple[tuple[str, str | None, bool], ...]]
+"""A data set, and its members by name and content, each as it is or mirrored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,42 +104,88 @@ def _is_inside(
     return and_(found.place.between(middle - half, middle + half), has_light)
 
 
-def draw_mean(path: str, members: Sequence[Member]) -> bytes:
-    """Return the mean of the standard crops of members as a PNG; those that are large count less.
+class MeanFaces:
+    """Draws mean faces, and keeps the last ones by the contents of their files.
 
-    It is kept by the contents of the files. Images that cannot be read are left out.
-
-    Parameters:
-        path: the folder or zip file of their data set.
-
-    Raises:
-        NotFound: there is no member, or none can be read.
+    A cold one takes up to a second. So a process draws one at a time, and only one more thread
+    waits for it. All others are told to come back.
     """
-    sizes = accumulate((one.image.width or 0) * (one.image.height or 0) for one in members)
-    few = [one for one, size in zip(members, sizes, strict=True) if size <= MOST_PIXELS]
-    chosen = [(one.image.filename, one.image.sha256, one.mirrored) for one in few or members[:1]]
-    return _draw(path, tuple(chosen))
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[_Wanted, bytes] = OrderedDict()
+        self._one_at_a_time = threading.Lock()
+        self._places = threading.BoundedSemaphore(2)  # for one that draws and one that waits
+
+    def draw(self, path: str, members: Sequence[Member]) -> bytes:
+        """Return the mean of the standard crops of members as a PNG.
+
+        Images that cannot be read are left out, and those that are too large to be decoded quickly.
+        Large photographs in JPEG files are read reduced, and count like all others.
+
+        Parameters:
+            path: the folder or zip file of their data set.
+
+        Raises:
+            NotFound: there is no member, or none can be read.
+            StillPreparing: other mean faces are being drawn.
+        """
+        wanted = (
+            path,
+            tuple((one.image.filename, one.image.sha256, one.mirrored) for one in members),
+        )
+        kept = self._kept.get(wanted)
+        if kept is not None:
+            return kept
+        if not self._places.acquire(blocking=False):
+            raise StillPreparing(_(BUSY))
+        try:
+            if not self._one_at_a_time.acquire(timeout=WAIT_S):
+                raise StillPreparing(_(BUSY))
+            try:
+                return self._draw_once(wanted)
+            finally:
+                self._one_at_a_time.release()
+        finally:
+            self._places.release()
+
+    def _draw_once(self, wanted: _Wanted) -> bytes:
+        drawn = self._kept.get(wanted)  # by the thread that was before this one
+        if drawn is None:
+            drawn = self._kept[wanted] = _draw(*wanted)
+            if len(self._kept) > KEPT_MEANS:
+                self._kept.popitem(last=False)
+        return drawn
 
 
-@lru_cache(KEPT_MEANS)
-def _draw(path: str, members: Sequence[tuple[str, str, bool]]) -> bytes:
+MEAN_FACES = MeanFaces()
+
+
+def _draw(path: str, members: Sequence[tuple[str, str | None, bool]]) -> bytes:
     import numpy as np  # late: most pages need neither
     from PIL import Image as Picture
 
+    crops = [crop for name, _sha256, flip in members for crop in _crop(path, name, flip)]
+    for name, _sha256, flip in members if not crops else ():  # only large ones: the first stands
+        crops = _crop(path, name, flip, MAX_PIXELS)
+        if crops:
+            break
+    if not crops:
+        raise NotFound(_("There is no picture of which a mean face could be drawn."))
+    mean = np.rint(np.mean(crops, axis=0)).astype(np.uint8)
+    target = io.BytesIO()
+    Picture.fromarray(mean).save(target, "PNG")
+    return target.getvalue()
+
+
+def _crop(path: str, name: str, flip: bool, most_pixels: int = MOST_PIXELS) -> list[Any]:
+    """Return the standard crop of an image; nothing if it cannot be read or is too large."""
     from rotation.data.crop import standard_crop
     from rotation.data.decoding import decode
     from rotation.errors import ImageError
 
-    total, count = np.zeros((MEAN_SIDE, MEAN_SIDE, 3)), 0
-    for name, _sha256, mirrored in members:
-        try:
-            crop = standard_crop(decode(read_file(path, name), name), MEAN_SIDE)
-        except (BrokenData, ImageError):
-            continue
-        total += crop[:, ::-1] if mirrored else crop
-        count += 1
-    if not count:
-        raise NotFound(_("There is no picture of which a mean face could be drawn."))
-    target = io.BytesIO()
-    Picture.fromarray(np.rint(total / count).astype(np.uint8)).save(target, "PNG")
-    return target.getvalue()
+    try:
+        picture = decode(read_file(path, name), name, most_pixels, least_side=LEAST_SIDE)
+        crop = standard_crop(picture, MEAN_SIDE)
+    except (BrokenData, ImageError):
+        return []
+    return [crop[:, ::-1] if flip else crop]

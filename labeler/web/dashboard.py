@@ -23,6 +23,7 @@ from labeler.models.campaigns import Campaign
 from labeler.progress import campaign_progress
 from labeler.progress import throughput as progress_throughput
 from labeler.progress.campaign_progress import CampaignProgress
+from labeler.progress.first_steps import count_people
 from labeler.progress.throughput import PERIODS, Forecast, Throughput
 from labeler.proposals import runs
 from labeler.proposals.runs import current_run
@@ -74,6 +75,7 @@ class OverviewPage(Page):
     """The state of a campaign; without a campaign, what to do first.
 
     `run`: the model run whose proposals are shown. `latest`: the last run, if it is another one.
+    `is_alone`: nobody else has an account or an open invite.
     """
 
     template = "dashboard/overview.html"
@@ -99,6 +101,7 @@ class OverviewPage(Page):
     jobs: Sequence[JobRow] = ()
     state: RunState | None = None
     first_steps: Checklist | None = None
+    is_alone: bool = False
 
 
 @bp.get("/", endpoint="overview")
@@ -157,6 +160,7 @@ def _overview(session: Session, campaign: Campaign, now: datetime) -> OverviewPa
         jobs=list_open_jobs(session),
         state=run_state(session, campaign, done.votes),
         first_steps=checklist(session),
+        is_alone=not count_people(session),
     )
 
 

@@ -36,7 +36,9 @@ _FAULTS = (
 BACKGROUND = (128, 128, 128)  # behind transparent pixels: mid-grey suggests no light direction
 
 
-def decode(data: bytes, name: str) -> Image.Image:
+def decode(
+    data: bytes, name: str, most_pixels: int = MAX_PIXELS, *, least_side: int | None = None
+) -> Image.Image:
     """Decode an image to 8-bit RGB and apply its EXIF orientation.
 
     16-bit grey keeps its upper eight bits. Palettes and CMYK are converted. Transparent pixels are
@@ -45,12 +47,18 @@ def decode(data: bytes, name: str) -> Image.Image:
     Parameters:
         data: the bytes of the file.
         name: the image's name in error messages.
+        most_pixels: how many may be decoded.
+        least_side: read a JPEG file reduced by 2, 4 or 8, so that its sides still have this many
+            pixels. None: read it whole.
 
     Raises:
         ImageError: the file is empty, no image, truncated or damaged, or has more than
-            `MAX_PIXELS` pixels.
+            `MAX_PIXELS` pixels, or more than `most_pixels` after reducing.
     """
     image = read_header(data, name)
+    if least_side is not None:
+        image.draft(None, (least_side, least_side))  # other formats stay as they are
+    _check_pixels(image, name, most_pixels)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about metadata that is not used
@@ -79,12 +87,16 @@ def read_header(data: bytes, name: str) -> Image.Image:
         raise ImageError(f"{name}: far too many pixels; at most {MAX_PIXELS:,} are read") from None
     except _FAULTS as error:
         raise ImageError(f"{name}: damaged image header ({_message(error)})") from None
-    width, height = image.size
-    if width * height > MAX_PIXELS:
-        raise ImageError(
-            f"{name}: {width} x {height} pixels are too many; at most {MAX_PIXELS:,} are read"
-        )
+    _check_pixels(image, name, MAX_PIXELS)
     return image
+
+
+def _check_pixels(image: Image.Image, name: str, most: int) -> None:
+    width, height = image.size
+    if width * height > most:
+        raise ImageError(
+            f"{name}: {width} x {height} pixels are too many; at most {most:,} are read"
+        )
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import zipfile
 from collections.abc import Callable
@@ -65,11 +66,31 @@ def write_faces(
             f"{wanted} faces were asked for; 1 to {known} are there. Rendered heads can be made in "
             "any number: python manage.py demo --rendered --images 2000"
         )
-    recipe = {"version": _VERSION, "images": wanted}
+    recipe = _recipe(wanted)
     built = build_once(Path(folder), _RECIPE, recipe, lambda part: _write(part, wanted, progress))
-    if not (built / ATTRIBUTE_FILE).is_file():  # made before the faces had attributes
-        _write_attributes(built, wanted)
+    add_attributes(built)
     return built
+
+
+def count_written(folder: str | os.PathLike[str]) -> int:
+    """The number of faces of a folder that `write_faces` has made; 0 for any other folder."""
+    try:
+        made = json.loads((Path(folder) / _RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0
+    images = made.get("images") if isinstance(made, dict) else None
+    return images if isinstance(images, int) and made == _recipe(images) else 0
+
+
+def add_attributes(folder: str | os.PathLike[str]) -> None:
+    """Give attributes to faces that were written before there were any. Other folders stay."""
+    images = count_written(folder)
+    if images and not (Path(folder) / ATTRIBUTE_FILE).is_file():
+        _write_attributes(Path(folder), images)
+
+
+def _recipe(images: int) -> dict[str, int]:
+    return {"version": _VERSION, "images": images}
 
 
 def _write(folder: Path, wanted: int, progress: Progress | None) -> None:

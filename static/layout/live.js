@@ -1,5 +1,5 @@
 /* Keeps a dashboard up to date. While the page is visible, its parts (data-part) are loaded again,
-   and changed parts are replaced. Open details stay open, and the focus stays. */
+   and changed parts are replaced. New ones appear in their place, and those that are gone go. Open details stay open, and the focus stays. */
 
 import { text } from "./texts.js";
 
@@ -62,13 +62,18 @@ function show(fresh) {
     return;
   }
   const place = placeInView();
-  for (const part of fresh.querySelectorAll("[data-part]")) {
+  const parts = [...fresh.querySelectorAll("[data-part]")];
+  let previous = null;
+  for (const part of parts) {
     const name = part.dataset.part;
     const source = part.outerHTML;
-    const there = document.querySelector(`[data-part="${name}"]`);
-    if (there && before.get(name) !== source) replace(there, part);
+    const there = find(name);
+    if (!there) insert(part, previous);
+    else if (before.get(name) !== source) replace(there, part);
     before.set(name, source);
+    previous = find(name);
   }
+  if (parts.length) removeOthers(new Set(parts.map((part) => part.dataset.part)));
   const time = fresh.getElementById("as-of");
   if (time) document.getElementById("as-of").replaceWith(time);
   say(text("updated"));
@@ -82,10 +87,28 @@ function placeInView() {
   const focused = parts.find((part) => part.contains(document.activeElement));
   const part = focused ?? parts.find((each) => each.getBoundingClientRect().bottom > 0);
   if (!part) return () => {};
-  const look = () => (focused ? document.activeElement
-    : document.querySelector(`[data-part="${part.dataset.part}"]`)).getBoundingClientRect().top;
+  const look = () => (focused ? document.activeElement : find(part.dataset.part))
+    ?.getBoundingClientRect().top;
   const top = look();
-  return () => window.scrollBy(0, look() - top);
+  return () => window.scrollBy(0, (look() ?? top) - top);
+}
+
+function find(name) {
+  return document.querySelector(`[data-part="${name}"]`);
+}
+
+/* Puts a part that was not there after the one that comes before it. */
+function insert(part, previous) {
+  if (previous) previous.after(part);
+  else document.querySelector("[data-part]")?.before(part);
+}
+
+function removeOthers(names) {
+  for (const part of document.querySelectorAll("[data-part]")) {
+    if (names.has(part.dataset.part)) continue;
+    before.delete(part.dataset.part);
+    part.remove();
+  }
 }
 
 function replace(there, part) {
@@ -95,7 +118,7 @@ function replace(there, part) {
   there.replaceWith(part);
   part.querySelectorAll("details").forEach((one, index) => { one.open = open[index] ?? false; });
   part.querySelectorAll(".scroll").forEach((one, index) => { one.scrollLeft = scrolled[index] ?? 0; });
-  if (held) find(part, held)?.focus({ preventScroll: true });
+  if (held) childAt(part, held)?.focus({ preventScroll: true });
 }
 
 /* Returns the position of an element in a tree, as the numbers of the children on the way. */
@@ -107,7 +130,7 @@ function path(root, element) {
   return steps;
 }
 
-function find(root, steps) {
+function childAt(root, steps) {
   return steps.reduce((each, step) => each?.children[step], root);
 }
 

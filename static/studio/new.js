@@ -4,9 +4,13 @@
 import { text } from "../layout/texts.js";
 
 const WAIT_MS = 400;
+const RETRY_MS = 1000;
+const MOST_TRIES = 60;
 
 const form = document.getElementById("turn");
 const clusters = document.getElementById("clusters");
+const members = document.getElementById("members");
+let shown = ""; // the address of the pictures that are shown
 let timer = 0;
 let running = new AbortController();
 
@@ -22,7 +26,8 @@ async function count() {
     if (signal.aborted) return; // a newer count follows
     if (!answer.ok) throw new Error(`The site answered ${answer.status}.`);
     const parsed = new DOMParser().parseFromString(part, "text/html");
-    clusters.replaceChildren(...parsed.body.childNodes);
+    clusters.replaceChildren(...parsed.querySelector("[data-part=counted]").childNodes);
+    changeMembers(parsed.getElementById("members"));
   } catch {
     if (!signal.aborted) tellFailure();
   }
@@ -34,21 +39,46 @@ function tellFailure() {
   told.className = "flag";
   told.textContent = text("failed");
   clusters.replaceChildren(told);
+  members.hidden = true;
 }
 
-/* The pictures at each angle are loaded when somebody wants to see them. The link stays if not. */
-clusters.addEventListener("toggle", async (event) => {
-  const address = event.target.dataset.members;
-  if (!address || !event.target.open) return;
-  delete event.target.dataset.members;
+/** The pictures belong to other choices now. They stay open; those that are shown are loaded anew. */
+function changeMembers(next) {
+  members.hidden = next.hidden;
+  if (members.dataset.members === next.dataset.members) return;
+  members.dataset.members = next.dataset.members;
+  if (members.open) loadMembers();
+  else members.lastElementChild.replaceWith(next.lastElementChild);
+}
+
+/** The pictures are loaded when somebody wants to see them. What was there stays if not. */
+async function loadMembers() {
+  const address = members.dataset.members;
+  if (!address || address === shown) return;
   try {
     const answer = await fetch(address);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const part = page.querySelector("[data-part=members]");
-    if (answer.ok && part) event.target.lastElementChild.replaceWith(part);
+    if (!answer.ok || !part || address !== members.dataset.members) return;
+    members.lastElementChild.replaceWith(part);
+    shown = address;
   } catch {
     // without a connection
   }
+}
+
+members.addEventListener("toggle", () => {
+  if (members.open) loadMembers();
+});
+if (members.open) loadMembers(); // somebody was faster than this script
+
+/* The site draws one mean face after the other, and refuses one that would wait long. */
+clusters.addEventListener("error", (event) => {
+  const image = event.target;
+  const tries = Number(image.dataset.tries ?? 0);
+  if (tries >= MOST_TRIES) return;
+  image.dataset.tries = tries + 1;
+  setTimeout(() => { image.src = image.getAttribute("src"); }, RETRY_MS);
 }, { capture: true });
 
 if (clusters.querySelector("[data-uncounted]")) {

@@ -250,10 +250,15 @@ def turned_heads(site: Site) -> TurnedHeads:
 
 
 def _begin(db: Database, dataset_id: int) -> None:
-    """Rules by which nobody runs out of pictures, and a model that calls most of them left."""
+    """Rules by which nobody runs out of pictures, and a model that calls most of them left.
+
+    Some heads look to a side, so that the studio has pictures to learn from.
+    """
     with db.write() as session:
         session.execute(update(Campaign).values(rules=RULES.as_dict()))
         ids = list(session.scalars(select(Image.id).order_by(Image.id)))
+        for number, image_id in enumerate(ids[:60]):
+            session.get_one(Image, image_id).yaw_deg = number % 13 * 5 - 30
     doubts = [0.4 + 0.5 * n / len(ids) for n in range(len(ids))]
     chances = {
         image_id: (p, (1 - p) / 2, (1 - p) / 2) if n % 10 else ((1 - p) / 2, (1 - p) / 2, p)

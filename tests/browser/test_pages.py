@@ -40,7 +40,7 @@ PAGES = (
     "/admin/subsets",
     "/admin/subsets/new?status=open&yaw_to=90",
     "/studio/new?image=1",
-    "/studio/clusters?at=-10:10,0:10",
+    "/studio/clusters?at=-10:10,0:10&light=left&proposals=yes",
     "/admin/data-sets/add",
     "/admin/people",
     "/admin/people/1",
@@ -93,6 +93,8 @@ def look_at(person: Person, addresses: Iterable[str], width: int) -> None:
     found = []
     for address in addresses:
         open_whole(person.page, address)
+        if address.startswith("/studio/clusters"):
+            assert person.page.locator("#main img, main img").count() > 1, "pictures to look at"
         found += [f"{address}: {one}" for one in violations(person)]
         wide = person.page.evaluate("document.documentElement.scrollWidth")
         found += [f"{address}: {wide} pixels wide"] if wide > width else []

@@ -137,6 +137,28 @@ def test_a_count_that_fails_is_told(sign_in: SignIn, turned_heads: TurnedHeads) 
     expect(clusters).to_have_text("Could not count. Press “Count again”.")
 
 
+def test_the_pictures_stay_open_when_a_choice_changes(sign_in: SignIn) -> None:
+    """They are no part of the live region: a screen reader does not read all their names."""
+    page = sign_in("supervisor").page
+    page.goto("/studio/new")
+    light, members = page.get_by_label("Where does its light come from?"), page.locator("#members")
+    light.select_option("left")
+    expect(page.locator("#clusters table")).to_be_visible()
+    members.locator("summary").click()
+    shown = members.locator(".pictures img").first
+    expect(shown).to_be_visible()
+    assert members.evaluate("e => e.closest('[aria-live]')") is None
+    before = members.locator(".pictures").all_inner_texts()
+    members.locator("summary").focus()
+    page.evaluate(
+        "() => { const light = document.getElementById('light'); light.value = 'right';"
+        " light.dispatchEvent(new Event('input', { bubbles: true })); }"
+    )
+    expect(members.locator(".pictures").first).not_to_have_text(before[0])
+    expect(shown).to_be_visible()
+    expect(members.locator("summary")).to_be_focused()
+
+
 def test_a_page_that_waits_shows_the_result_by_itself(
     site: Site, sign_in: SignIn, turned_heads: TurnedHeads
 ) -> None:

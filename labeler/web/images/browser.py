@@ -35,6 +35,7 @@ from labeler.web.context import Page, db, render
 from labeler.web.formatting import format_percent
 from labeler.web.image_address import image_address
 from labeler.web.images.filter import (
+    FROM_SUBSET,
     TITLES,
     Condition,
     FilterForm,
@@ -154,7 +155,7 @@ def images() -> tuple[str, int] | Response:
         form.subsets = frozen_names(session, scope.dataset.id)
         wanted = form.filter(scope.dataset.attribute_names)
         if wanted is not None and form.has_blanks:  # as a form sends it
-            return redirect(asked.address(form.query))
+            return redirect(asked.address(form.query | _from_subset()))
         page = _page(session, asked, wanted)
     return render(page, 422 if wanted is None else 200)
 
@@ -218,7 +219,7 @@ def _grid(
     page = browse(session, asked.scope, wanted, asked.counted, after=after, before=before)
     relaxed = find_relaxations(session, asked.scope, wanted) if page.count == 0 else []
     first, last = (page.images[place].image.id if page.images else 0 for place in (0, -1))
-    query = asked.form.query
+    query = asked.form.query | _from_subset()
     return Grid(
         _heading(page),
         _place(page),
@@ -257,13 +258,19 @@ def _counted_word(status: str, counted: Tally) -> str:
     )
 
 
+def _from_subset() -> dict[str, Any]:
+    """Return the subset whose images are looked at, for addresses that keep to it."""
+    number = request_fields.row_number(FROM_SUBSET)
+    return {FROM_SUBSET: number} if number else {}
+
+
 def _tile(asked: _Asked, one: FoundImage) -> Tile:
     image, row, links = one.image, one.consensus, current_campaign.links(asked.campaign)
     is_shown = asked.has_files and image.status != "broken"
     proposed = likeliest_label(one.model) if one.model else None
     label = row.label if row else None
     return Tile(
-        url_for("image_history.image", image_id=image.id, **links),
+        url_for("image_history.image", image_id=image.id, **links, **_from_subset()),
         image_address(image.id, image.sha256) if is_shown else "",
         *scaled_size(image.width or 0, image.height or 0, TILE_ROOM),
         image.filename,

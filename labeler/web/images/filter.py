@@ -22,7 +22,8 @@ RANGES = {"probability": 100, "confidence": 100, "yaw": 1}  # and the factor of 
 NUMBERS = ("identity", "partition", "subset")
 PLAIN = (*WORDS, "differs", "gold", "flagged", *NUMBERS)
 FIELDS = (*PLAIN, *(f"{name}_{end}" for name in RANGES for end in ("from", "to")))
-PLACES = ("campaign", "after", "before")  # what an address has besides the filter
+FROM_SUBSET = "from_subset"  # the number of the subset whose images are looked at
+PLACES = ("campaign", "after", "before", FROM_SUBSET)  # what an address has besides the filter
 NUMBER = re.compile(r"[+-]?\d{1,9}([.,]\d{0,9})?", re.ASCII)
 TITLES = {
     "search": mark("Name or number"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from flask import Blueprint, url_for
 from sqlalchemy.orm import Session
@@ -33,7 +34,7 @@ from labeler.web.context import Page, db, render
 from labeler.web.flags import FlagRow, flag_row
 from labeler.web.formatting import format_percent, format_seconds
 from labeler.web.image_address import image_address
-from labeler.web.images.filter import label_word, status_word
+from labeler.web.images.filter import FROM_SUBSET, label_word, status_word
 from labeler.web.person_name import PersonName, name_person
 from labeler.web.stored_problems import file_problem
 from labeler.web.voting import scaled_size
@@ -112,7 +113,10 @@ class LabelState:
 
 @dataclass(frozen=True, slots=True)
 class ImagePage(Page):
-    """One image. `state`: None if it is not in the campaign. `gone`: as in `ImagesPage`."""
+    """One image. `state`: None if it is not in the campaign. `gone`: as in `ImagesPage`.
+
+    `turn`: the address that turns this head, with the subset whose images are looked at.
+    """
 
     template = "images/image.html"
     campaign_id: int
@@ -128,6 +132,7 @@ class ImagePage(Page):
     others: Sequence[Picture]
     flags: Sequence[FlagRow]
     gone: str
+    turn: str
     choices: Sequence[str] = (*LABELS, CANNOT_TELL)
     max_note: int = MAX_NOTE
 
@@ -168,7 +173,17 @@ def _page(session: Session, campaign: Campaign, found: Image) -> ImagePage:
         ],
         [flag_row(one) for one in flags_of_image(session, campaign.id, found.id)],
         gone,
+        _turn_address(campaign, found),
     )
+
+
+def _turn_address(campaign: Campaign, found: Image) -> str:
+    chosen: dict[str, Any] = {
+        "image": found.id,
+        "subset": request_fields.row_number(FROM_SUBSET) or None,
+        "campaign": campaign.id,
+    }
+    return url_for("studio_new.new_turn", **chosen)
 
 
 def _picture(campaign: Campaign, found: Image, room: tuple[int, int], gone: str) -> Picture:

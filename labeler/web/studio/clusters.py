@@ -13,14 +13,14 @@ from flask import Blueprint, request, send_file, url_for
 from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
-from labeler.errors import InvalidInput
+from labeler.errors import InvalidInput, NotFound
 from labeler.languages.texts import gettext as _
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Image
 from labeler.rules.validation import RuleError, read_whole
 from labeler.studio.candidates import PreviewSource
 from labeler.studio.choices import LIGHTS, TurnChoices
-from labeler.studio.members import MEAN_SIDE, ClusterPlace, Member, draw_mean, find_members
+from labeler.studio.members import MEAN_FACES, ClusterPlace, Member, find_members
 from labeler.studio.preview import ClusterPreview, load_source
 from labeler.web import access, current_campaign, request_fields
 from labeler.web.context import Page, db, render
@@ -51,10 +51,9 @@ class MemberView:
 
 @dataclass(frozen=True, slots=True)
 class ClusterView:
-    """The pictures at an angle. `mean`: the address of their mean face."""
+    """The pictures at an angle."""
 
     angle: str
-    mean: str
     members: Sequence[MemberView]
 
 
@@ -66,7 +65,6 @@ class ClustersPage(Page):
     clusters: Sequence[ClusterView]
     back: str
     shown: int = SHOWN
-    side: int = MEAN_SIDE
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +92,7 @@ def clusters() -> tuple[str, int]:
         asked = _read(session)
         current_campaign.show(asked.campaign)
         views = [_view(session, asked, place) for place in places]
-        links: dict[str, Any] = current_campaign.links(asked.campaign)
-        back = url_for("studio_new.new_turn", image=asked.source.image_id or None, **links)
-        return render(ClustersPage(views, back))
+        return render(ClustersPage(views, _way_back(asked)))
 
 
 @bp.get("/mean")
@@ -110,7 +106,7 @@ def mean() -> Response:
         asked = _read(session)
         members = asked.find(session, place)
         path = asked.campaign.dataset.path
-    response = send_file(io.BytesIO(draw_mean(path, members)), "image/png")
+    response = send_file(io.BytesIO(MEAN_FACES.draw(path, members)), "image/png")
     digest = sha256(repr([(one.image.sha256, one.mirrored) for one in members]).encode())
     response.set_etag(digest.hexdigest())
     response.headers["Cache-Control"] = "private, no-cache"
@@ -123,10 +119,14 @@ def addresses(
     choices: TurnChoices,
     counted: ClusterPreview,
     subset_id: int | None,
+    back: str,
 ) -> tuple[str, Mapping[float, str]]:
     """Return the address of the clusters' pictures, and those of their mean faces by angle.
 
     A cluster without a picture has no mean face.
+
+    Parameters:
+        back: the address of the form with its choices, to return to.
     """
     if counted.light is None:
         return "", {}
@@ -147,8 +147,21 @@ def addresses(
     means = {
         angle: url_for("studio_clusters.mean", at=place, **chosen) for angle, place in at.items()
     }
-    whole = url_for("studio_clusters.clusters", at=",".join(at.values()), **chosen) if at else ""
-    return whole, means
+    if not at:
+        return "", means
+    every = ",".join(at.values())
+    return url_for("studio_clusters.clusters", at=every, back=back, **chosen), means
+
+
+def _way_back(asked: _Asked) -> str:
+    """Return the address of the form, with its choices if the present address has them."""
+    links: dict[str, Any] = current_campaign.links(asked.campaign)
+    chosen: dict[str, Any] = {
+        "image": asked.source.image_id or None,
+        "subset": asked.subset_id,
+    }
+    form = url_for("studio_new.new_turn", **chosen, **links)
+    return request_fields.local_address(request.args.get("back", ""), form)
 
 
 def _read(session: Session) -> _Asked:
@@ -156,7 +169,7 @@ def _read(session: Session) -> _Asked:
 
     Raises:
         InvalidInput: a value is wrong.
-        NotFound: there is no such campaign or image.
+        NotFound: there is no such campaign, or no such image in its data set.
     """
     campaign = current_campaign.campaign(session)
     light = request.args.get("light", ANY)
@@ -167,19 +180,32 @@ def _read(session: Session) -> _Asked:
             light=LIGHTS[0] if light == ANY else light,
             light_filter=light != ANY,
             attributes=tuple(request.args.getlist("attributes")),
-            min_percent=read_whole(request.args.get("min_percent", "")) or 0,
+            min_percent=_percent(request.args.get("min_percent", "0")),
             with_proposals=request.args.get("proposals") == "yes",
         )
     except RuleError as error:
         raise InvalidInput(str(error)) from None
-    number = request_fields.row_number("source")
-    image = session.get(Image, number) if number else None
-    known = PreviewSource()
-    if image is not None and image.dataset_id == campaign.dataset_id:
-        known = load_source(session, campaign, image, with_proposals=choices.with_proposals)
+    known = _source(session, campaign, choices)
     if not set(choices.attributes) <= set(campaign.dataset.attribute_names):
         raise InvalidInput(_("The data set has no such attribute."))
     return _Asked(campaign, known, choices, request_fields.optional_row("subset"))
+
+
+def _percent(text: str) -> int:
+    number = read_whole(text)
+    if number is None:
+        raise InvalidInput(_("The lowest probability is a whole number from 0 to 100."))
+    return number
+
+
+def _source(session: Session, campaign: Campaign, choices: TurnChoices) -> PreviewSource:
+    number = request_fields.optional_row("source")
+    if number is None:
+        return PreviewSource()
+    image = session.get(Image, number)
+    if image is None or image.dataset_id != campaign.dataset_id:
+        raise NotFound(_("The data set has no image %(number)s.", number=number))
+    return load_source(session, campaign, image, with_proposals=choices.with_proposals)
 
 
 def _places(text: str) -> list[ClusterPlace]:
@@ -190,13 +216,9 @@ def _places(text: str) -> list[ClusterPlace]:
 
 
 def _view(session: Session, asked: _Asked, place: ClusterPlace) -> ClusterView:
-    values: dict[str, Any] = request.args.to_dict(flat=False)
-    values["at"] = f"{place.angle_deg}:{place.half_width_deg}"
     members = asked.find(session, place, most=SHOWN)
     return ClusterView(
-        name_angle(place.angle_deg),
-        url_for("studio_clusters.mean", **values),
-        [_member(one, asked.campaign) for one in members],
+        name_angle(place.angle_deg), [_member(one, asked.campaign) for one in members]
     )
 
 

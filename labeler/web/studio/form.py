@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from flask import request
 
@@ -20,6 +21,7 @@ from rotation.clusters.selection import DEFAULT_ATTRIBUTES
 
 OWN = "own"  # angles of one's own
 YES = "yes"
+NO = "no"  # in an address: an empty field, or a box that is not ticked
 MAX_TEXT = 500
 LABELS = {
     "name": mark("Name"),
@@ -102,6 +104,34 @@ def form_of_turn(turn: HeadTurn) -> StudioForm:
     if turn.subset_id is not None:
         form.values["subset"] = str(turn.subset_id)
     return form
+
+
+def query_of(form: StudioForm) -> dict[str, Any]:
+    """Return the choices that are not the usual ones, for the address of the form.
+
+    The source is left out: the address names the number of its image.
+    """
+    usual = empty_form()
+    query: dict[str, Any] = {
+        name: form.get(name) or NO
+        for name in (*TEXTS, *TICKS)
+        if name != "source" and form.get(name) != usual.get(name)
+    }
+    if form.attributes != usual.attributes:
+        query["attributes"] = form.attributes or [""]
+    return query
+
+
+def fill_from_address(form: StudioForm) -> None:
+    """Change what the address names, as `query_of` has written it. Other values stay."""
+    given = request.args
+    for name in (*TEXTS, *TICKS):
+        text = given.get(name, "").strip()[:MAX_TEXT]
+        if name != "source" and text and "\0" not in text:
+            form.values[name] = "" if text == NO else text
+    if "attributes" in given:
+        named = [one[:100] for one in given.getlist("attributes")]
+        form.attributes = [one for one in named if one and "\0" not in one]
 
 
 def sent_form() -> StudioForm:

@@ -29,13 +29,13 @@ from labeler.web.studio.form import (
     StudioForm,
     check_sizes,
     empty_form,
+    fill_from_address,
     form_of_turn,
     parse_choices,
     sent_form,
 )
 from labeler.web.studio.new_page import (
     PreviewPart,
-    address_of_form,
     find_image,
     load_known,
     new_turn_page,
@@ -52,6 +52,7 @@ MARGIN = 20  # characters that the usual name of a turn adds, in any language
 def new_turn() -> tuple[str, int]:
     """The form that turns a head; `image=NUMBER`, `subset=NUMBER` or `turn=NUMBER` fill it.
 
+    The other fields can be named too, as `query_of` writes them.
     A turn also chooses its campaign, unless the address names one.
     """
     me = viewer()
@@ -59,6 +60,7 @@ def new_turn() -> tuple[str, int]:
     with db().read() as session:
         turn = get_turn(session, turn_id, me) if turn_id else None
         form = form_of_turn(turn) if turn is not None else empty_form()
+        fill_from_address(form)
         if image_id:
             form.values["source"] = str(image_id)
         if subset_id:
@@ -79,7 +81,7 @@ def preview() -> tuple[str, int]:
         campaign = _campaign(session)
         source = find_image(session, campaign, form)
         view = view_preview(session, campaign, source, form)
-        return render(PreviewPart(view, form, address_of_form(campaign, source)))
+        return render(PreviewPart(view, form))
 
 
 @bp.post("/new")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from flask import url_for
 from sqlalchemy.orm import Session
@@ -28,7 +29,14 @@ from labeler.web.formatting import answer_word, format_percent
 from labeler.web.image_address import image_address
 from labeler.web.stored_problems import file_problem
 from labeler.web.studio import clusters
-from labeler.web.studio.form import MAX_NAME, StudioForm, light_choices, parse_choices, way_choices
+from labeler.web.studio.form import (
+    MAX_NAME,
+    StudioForm,
+    light_choices,
+    parse_choices,
+    query_of,
+    way_choices,
+)
 from labeler.web.subsets.choice import subset_choices
 from labeler.web.voting import scaled_size
 from rotation.clusters.selection import DEFAULT_ATTRIBUTES
@@ -104,7 +112,6 @@ class PreviewPart(Page):
     template = "studio/preview.html"
     preview: PreviewView
     form: StudioForm
-    back: str
 
 
 def new_turn_page(
@@ -131,7 +138,7 @@ def new_turn_page(
         view_preview(session, campaign, source, form) if counted else PreviewView(None),
         count_open(session, account().id),
         settings().turns_per_person,
-        address_of_form(campaign, source),
+        address_of_form(campaign, source, form),
         problem,
     )
 
@@ -210,9 +217,11 @@ def view_preview(
     except SidelightError as error:
         return PreviewView(None, problem=error.message)
     measuring = queue.is_open(session, kinds.measure_poses.name, campaign.dataset_id)
-    members, means = (
-        clusters.addresses(campaign, known, choices, counted, subset_id) if manages() else ("", {})
-    )
+    members = ""
+    means: Mapping[float, str] = {}
+    if manages():
+        back = address_of_form(campaign, source, form)
+        members, means = clusters.addresses(campaign, known, choices, counted, subset_id, back)
     return PreviewView(
         counted,
         manages(),
@@ -224,7 +233,8 @@ def view_preview(
     )
 
 
-def address_of_form(campaign: Campaign, source: Image | None) -> str:
-    """Return the address of the form for a campaign and an image."""
-    chosen = current_campaign.links(campaign)
-    return url_for("studio_new.new_turn", image=source.id if source else None, **chosen)
+def address_of_form(campaign: Campaign, source: Image | None, form: StudioForm) -> str:
+    """Return the address that shows the form again, with its source and its choices."""
+    links: dict[str, Any] = current_campaign.links(campaign)
+    image_id = source.id if source else None
+    return url_for("studio_new.new_turn", image=image_id, **query_of(form), **links)

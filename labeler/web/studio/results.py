@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from flask import Blueprint, flash, redirect, request, url_for
-from sqlalchemy.orm import Session
 from werkzeug.wrappers import Response
 
 from labeler.errors import Conflict, InvalidInput
 from labeler.jobs import queue
-from labeler.jobs.turning import retry_job
+from labeler.jobs.turning import retry_job, withdraw_turn
 from labeler.languages.texts import gettext as _
 from labeler.languages.texts import ngettext
-from labeler.models.jobs import Job
 from labeler.models.studio import HeadTurn
-from labeler.studio.changes import delete_turn, rename_turn
+from labeler.studio.changes import rename_turn
 from labeler.studio.files import remove_files
 from labeler.web import access, confirmation, request_fields
 from labeler.web.context import account, actor, db, render, settings
@@ -60,8 +58,7 @@ def delete(turn_id: int) -> tuple[str, int] | Response:
             return _ask_deleting(find_turn(session, turn_id))
     with db().write() as session:
         turn = find_turn(session, turn_id)
-        _cancel_open_job(session, turn)
-        delete_turn(session, turn, actor())
+        withdraw_turn(session, turn, account().username, actor())
     remove_files(settings().home, turn_id)
     flash(_("The turned head and its files have been deleted."), "success")
     return redirect(url_for("studio_gallery.gallery"), 303)
@@ -93,13 +90,6 @@ def retry(turn_id: int) -> Response:
         retry_job(session, settings(), turn.job_id, actor())
     flash(_("The turn is queued again."), "success")
     return _to(turn_id)
-
-
-def _cancel_open_job(session: Session, turn: HeadTurn) -> None:
-    """End the job of a turn that is deleted, so that it turns nothing for nobody."""
-    job = session.get(Job, turn.job_id) if turn.job_id else None
-    if job is not None and job.state in ("queued", "running"):
-        queue.cancel(session, job.id, account().username, actor())
 
 
 def _ask_deleting(turn: HeadTurn) -> tuple[str, int]:

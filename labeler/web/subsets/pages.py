@@ -28,6 +28,7 @@ from labeler.web import current_campaign, request_fields
 from labeler.web.campaigns.forms import Choice
 from labeler.web.context import Page
 from labeler.web.images.filter import (
+    FROM_SUBSET,
     Condition,
     FilterForm,
     describe,
@@ -278,8 +279,9 @@ def _addresses(session: Session, found: Subset, form: FilterForm) -> dict[str, s
         return {}
     known: dict[str, Any] = {"campaign": campaign.id}
     query: dict[str, Any] = {"subset": found.id} if found.is_frozen else form.query
+    shown: dict[str, Any] = {**query, FROM_SUBSET: found.id}
     addresses = {
-        "images": url_for("image_browser.images", **query, **known),
+        "images": url_for("image_browser.images", **shown, **known),
         "labels": url_for("exports.labels_csv", subset=found.id, **known),
         "mean_faces": url_for("mean_faces.mean_faces", subset=found.id, **known),
         "turn": url_for("studio_new.new_turn", subset=found.id, **known),

@@ -180,6 +180,16 @@ def test_the_demo_is_prepared_once(home: Path) -> None:
     assert "ready: 12 images" in run("demo", "--images", "12", "--if-empty").output
 
 
+@pytest.mark.parametrize("words", [(), ("--if-empty",)], ids=["demo", "demo --if-empty"])
+def test_an_old_demo_of_any_size_gets_attributes(home: Path, words: tuple[str, ...]) -> None:
+    run("demo", "--images", "12")
+    attributes = home / "demo" / "list_attr_celeba.txt"
+    written = attributes.read_text()
+    attributes.unlink()
+    assert "ready: 12 images" in run("demo", *words).output
+    assert attributes.read_text() == written
+
+
 def test_the_demo_is_of_drawn_faces(home: Path) -> None:
     run("demo", "--images", "12")
     assert (home / "demo" / "sampled.json").is_file()

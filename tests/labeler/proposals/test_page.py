@@ -161,10 +161,10 @@ def test_a_training_that_is_queued_is_not_queued_twice(
         assert boss.submit("/admin/propose").status_code == 303
     page = boss.get("/admin/runs").text
     assert waiting(db) == 1
-    assert "A training is queued." in page
+    assert "A training is requested." in page
     assert "was queued already" in page
     assert 'form="train"' not in page
-    assert "A training is queued." in boss.get("/admin/").text
+    assert "A training is requested." in boss.get("/admin/").text
 
 
 def test_a_run_that_comes_back_is_not_asked_for_twice(

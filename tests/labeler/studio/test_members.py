@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import html
 import io
 import re
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image as Picture
+from sqlalchemy import select
 
 from labeler.database.engine import Database
-from labeler.errors import NotFound
+from labeler.errors import NotFound, StillPreparing
+from labeler.images.serving import read_file
 from labeler.models.campaigns import Campaign
 from labeler.models.images import Image
 from labeler.studio.candidates import PreviewSource
 from labeler.studio.choices import TurnChoices
-from labeler.studio.members import ClusterPlace, Member, draw_mean, find_members
+from labeler.studio.members import ClusterPlace, MeanFaces, Member, find_members
 from labeler.studio.preview import preview_clusters
 from rotation.data.crop import standard_crop
 from tests.labeler.conftest import Visit
+from tests.labeler.lit_faces import register, write_faces
 from tests.labeler.studio.labelled import Face, Labelled, even_faces, register_labelled
 from tests.labeler.studio.test_new_page import FIELDS
+from tests.processes import wait_for
 
 FEW = TurnChoices(light="left", min_cluster=4, max_cluster=500, with_proposals=False)
 MIXED = [
@@ -93,18 +100,43 @@ def test_the_mean_is_that_of_the_crops(db: Database, tmp_path: Path) -> None:
         for one in members
     ]
     expected = np.rint((crops[0] + crops[1][:, ::-1]) / 2)
-    drawn = Picture.open(io.BytesIO(draw_mean(str(tmp_path), members)))
+    drawn = Picture.open(io.BytesIO(MeanFaces().draw(str(tmp_path), members)))
     assert drawn.size == (128, 128)
     assert np.array_equal(np.asarray(drawn), expected)
     assert not np.array_equal(np.asarray(drawn), crops[0])
 
 
-def test_few_large_pictures_are_decoded(db: Database, tmp_path: Path) -> None:
-    members = _of_sizes(tmp_path, [3000, 3000, 3000])
-    assert _mean_grey(tmp_path, members[:1]) == 0
-    assert _mean_grey(tmp_path, members) == 0, "more than 12 megapixels are not decoded"
-    small = _of_sizes(tmp_path / "small", [32, 32, 32])
-    assert _mean_grey(tmp_path / "small", small) == 40
+def test_large_photographs_count_like_others_and_other_large_images_do_not(tmp_path: Path) -> None:
+    photographs = _of_sizes(tmp_path, [3000, 32, 3000], "jpg")
+    assert _mean_grey(tmp_path, photographs) == 40
+    assert _mean_grey(tmp_path, photographs[1:]) == 60
+    members = _of_sizes(tmp_path, [3000, 32, 32], "png")
+    assert _mean_grey(tmp_path, members) == 60, "9 megapixels that cannot be read reduced"
+    assert _mean_grey(tmp_path, [replace(members[0], mirrored=True)]) == 0, "the only one"
+
+
+def test_one_mean_face_is_drawn_at_a_time_and_each_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is read slowly stands for many faces: two threads are let in, no third one."""
+    members, reading, go_on = _of_sizes(tmp_path, [32]), [], threading.Event()
+
+    def read_slowly(path: str, name: str) -> bytes:
+        reading.append(name)
+        assert go_on.wait(20)
+        return read_file(path, name)
+
+    monkeypatch.setattr("labeler.studio.members.read_file", read_slowly)
+    faces = MeanFaces()
+    with ThreadPoolExecutor() as pool:
+        first, second = (pool.submit(faces.draw, str(tmp_path), members) for _ in range(2))
+        wait_for(lambda: reading and not faces._places._value, "both threads to be let in")
+        with pytest.raises(StillPreparing):
+            faces.draw(str(tmp_path), members)
+        go_on.set()
+        assert first.result() == second.result()
+    assert faces.draw(str(tmp_path), members) == first.result()
+    assert reading == ["0.png"]
 
 
 def test_files_that_are_gone_are_left_out(tmp_path: Path) -> None:
@@ -114,24 +146,25 @@ def test_files_that_are_gone_are_left_out(tmp_path: Path) -> None:
     (tmp_path / "1.png").unlink()
     other = [replace(one, mirrored=True) for one in members]
     with pytest.raises(NotFound, match="no picture"):
-        draw_mean(str(tmp_path), other)
+        MeanFaces().draw(str(tmp_path), other)
     with pytest.raises(NotFound, match="no picture"):
-        draw_mean(str(tmp_path), [])
+        MeanFaces().draw(str(tmp_path), [])
 
 
-def _of_sizes(folder: Path, sides: Sequence[int]) -> list[Member]:
+def _of_sizes(folder: Path, sides: Sequence[int], kind: str = "png") -> list[Member]:
     """Grey pictures, each 40 brighter than the one before, and as members."""
     folder.mkdir(exist_ok=True)
     members = []
     for number, side in enumerate(sides):
-        Picture.new("RGB", (side, side), (40 * number,) * 3).save(folder / f"{number}.png")
-        image = Image(filename=f"{number}.png", sha256=f"{side}-{number}", width=side, height=side)
+        name = f"{number}.{kind}"
+        Picture.new("RGB", (side, side), (40 * number,) * 3).save(folder / name)
+        image = Image(filename=name, sha256=f"{side}-{number}", width=side, height=side)
         members.append(Member(image, False))
     return members
 
 
 def _mean_grey(folder: Path, members: Sequence[Member]) -> float:
-    drawn = Picture.open(io.BytesIO(draw_mean(str(folder), members)))
+    drawn = Picture.open(io.BytesIO(MeanFaces().draw(str(folder), members)))
     return float(np.asarray(drawn).mean())
 
 
@@ -178,10 +211,61 @@ def test_of_an_empty_cluster_no_mean_is_shown(visit: Visit, db: Database, tmp_pa
         "at=10:5&light=up",
         "at=10:5&attributes=Bald",
         "at=10:5&min_percent=200",
+        "at=10:5&min_percent=abc",
+        "at=10:5&source=abc",
     ],
 )
 def test_a_wrong_address_is_refused(visit: Visit, labelled: Labelled, query: str) -> None:
     assert visit("supervisor").get(f"/studio/clusters/mean?{query}").status_code == 422
+
+
+def test_a_foreign_source_is_refused(
+    visit: Visit, db: Database, labelled: Labelled, tmp_path: Path
+) -> None:
+    boss = visit("supervisor")
+    chosen = f"/studio/clusters?at=0:5&campaign={labelled.campaign_id}"
+    write_faces(tmp_path / "others", {"other.png": "left"})
+    with db.write() as session:
+        other = register(session, tmp_path / "others", ["other.png"], "others")
+        foreign = session.scalars(select(Image.id).where(Image.dataset_id == other.id)).one()
+    assert boss.get(f"{chosen}&source={labelled.image_ids[0]}").status_code == 200
+    for number in (foreign, 999_999):
+        answer = boss.get(f"{chosen}&source={number}")
+        assert answer.status_code == 404
+        assert f"no image {number}" in answer.text
+
+
+@pytest.mark.parametrize("name", ["endpoint", "_scheme", "_anchor", "_method", "_external"])
+def test_other_values_of_an_address_do_no_harm(visit: Visit, labelled: Labelled, name: str) -> None:
+    assert visit("supervisor").get(f"/studio/clusters?at=0:5&{name}=x").status_code == 200
+
+
+def test_the_way_back_keeps_the_choices(visit: Visit, labelled: Labelled) -> None:
+    boss = visit("supervisor")
+    chosen = {
+        **FIELDS,
+        "angles": "own",
+        "own_angles": "-20,0,20",
+        "min_percent": "40",
+        "way": "flow",
+    }
+    sent = {**chosen, "csrf_token": boss.token(), "attributes": ["Male"], "source": "3"}
+    part = boss.client.post("/studio/preview", data=sent).text
+    (members,) = re.findall(r'data-members="([^"]+)"', part)
+    page = boss.get(html.unescape(members)).text
+    (back,) = re.findall(r'href="([^"]+)">Back to the form', page)
+    form = boss.get(html.unescape(back)).text
+    assert 'name="own_angles" value="-20,0,20"' in form
+    assert 'name="min_percent" value="40"' in form
+    assert re.search(r'value="flow" selected', form)
+    assert re.findall(r'name="attributes" value="(\w+)" checked', form) == ["Male"]
+    assert 'name="source" value="faces' in form
+
+
+def test_the_way_back_stays_on_this_site(visit: Visit, labelled: Labelled) -> None:
+    page = visit("supervisor").get("/studio/clusters?at=0:5&back=https://elsewhere.example/").text
+    (back,) = re.findall(r'href="([^"]+)">Back to the form', page)
+    assert back.startswith("/studio/new")
 
 
 def test_annotators_see_no_members(visit: Visit, labelled: Labelled) -> None:

@@ -81,6 +81,24 @@ def test_a_filter_is_kept_frozen_and_used(
         assert set(gold) == {labelled.ids[1], labelled.ids[2]}
 
 
+@pytest.mark.parametrize("kind", ["live", "frozen"])
+def test_the_way_to_the_studio_keeps_the_subset(
+    visit: Visit, labelled: LabelledImages, kind: str
+) -> None:
+    """From the images of a subset, over an image, to the form that turns its head."""
+    boss = visit("supervisor", "chief")
+    page = boss.get(keep(boss, "label=left", "left", kind)).text
+    for link in (
+        r'href="([^"]+)">Show the images',
+        r'<a href="(/admin/images/\d[^"]*)"',
+        r'href="([^"]+)">Turn this head',
+    ):
+        found = re.search(link, page)
+        assert found is not None, link
+        page = boss.get(unescape(found[1])).text
+    assert re.search(r'<option value="\d+" selected>left \(', page)
+
+
 def test_a_campaign_of_a_subset(visit: Visit, db: Database, labelled: LabelledImages) -> None:
     boss = visit("supervisor")
     number = keep(boss, "label=left", "left", "frozen").rpartition("/")[2]

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from sqlalchemy import update
 
 from labeler.config import Settings
 from labeler.database.engine import Database
+from labeler.models.consensus import Consensus
+from labeler.models.images import Image
 from labeler.site_files import site_files
 from tests.labeler.conftest import Visit
 from tests.labeler.studio.turned import add_result, add_turn
@@ -110,6 +113,14 @@ def test_static(path: Path) -> None:
     assert not re.search(r"https?://|innerHTML|eval\(", path.read_text())
 
 
+def label_straight_faces(db: Database) -> None:
+    """All faces look straight ahead, and one vote says that their light is from the left."""
+    with db.write() as session:
+        session.execute(update(Image).values(yaw_deg=0.0))
+        agreed = {"status": "agreed", "label": "left", "probability": 0.9}
+        session.execute(update(Consensus).values(votes_left=1, **agreed))
+
+
 @pytest.mark.parametrize("address", PAGES)
 def test_page(
     visit: Visit, db: Database, settings: Settings, dataset_id: int, address: str
@@ -119,7 +130,10 @@ def test_page(
         add_result(db, settings, browser.annotator_id or 0)
         add_turn(db, browser.annotator_id or 0, state="queued")
         add_result(db, settings, browser.annotator_id or 0)
+    if address.startswith("/studio/clusters"):
+        label_straight_faces(db)
     html = browser.get(address).text
+    assert ("<img" in html) >= address.startswith("/studio/clusters")
     outline = Outline()
     outline.feed(html.partition("<template")[0])
     assert len(outline.ids) == len(set(outline.ids))

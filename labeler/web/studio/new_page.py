@@ -42,8 +42,6 @@ from labeler.web.voting import scaled_size
 from rotation.clusters.selection import DEFAULT_ATTRIBUTES
 
 ROOM = (267, 327)  # for the source, in pixels: one and a half times CelebA
-# Of a turn of seven frames on two free processors: 8.4 minutes of processor time, and 0.9.
-FIRST_MINUTES, NEXT_MINUTES = 5, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +100,6 @@ class NewTurnPage(Page):
     ways: Sequence[tuple[str, str]] = field(default_factory=lambda: [*way_choices().items()])
     sizes: Sequence[int] = SIZES
     max_name: int = MAX_NAME
-    minutes: tuple[int, int] = (FIRST_MINUTES, NEXT_MINUTES)
 
 
 @dataclass(frozen=True, slots=True)

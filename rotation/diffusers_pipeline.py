@@ -233,6 +233,8 @@ class HeadRotationPipeline(DiffusionPipeline):
             SelectionError: no face is found in an image whose yaw is not given.
         """
         _check_known("output_type", output_type, OUTPUT_TYPES)
+        if embedding is not None:
+            _check_known("embedding", embedding, EMBEDDINGS)
         model = LatentModel(
             self._denoising(bf16),
             num_inference_steps,

@@ -351,3 +351,15 @@ def test_folders_whose_index_names_the_class_or_its_former_module_open(
     for direction in ("left", "any"):
         output = opened(picture(16), YAWS, direction, source_yaw_deg=0.0, num_inference_steps=3)
         assert len(output.images) == 3
+
+
+def test_a_direction_is_used_with_its_own_encoder(pipe: HeadRotationPipeline) -> None:
+    given = {"source_yaw_deg": 0.0, "num_inference_steps": 3, "output_type": "latent"}
+    plain = next(iter(pipe.directions.values()))
+    of_smooth = replace(plain, encoder="smooth")
+    own = pipe(picture(SIZE), [20.0], of_smooth, **given).latents
+    told = pipe(picture(SIZE), [20.0], plain, embedding="smooth", **given).latents
+    assert torch.equal(own, told)
+    assert not torch.equal(own, pipe(picture(SIZE), [20.0], plain, **given).latents)
+    with pytest.raises(ModelError, match="encoder 'smooth', not 'inversion'"):
+        pipe(picture(SIZE), [20.0], of_smooth, embedding="inversion", **given)

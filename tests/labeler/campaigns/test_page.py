@@ -29,8 +29,7 @@ from labeler.rules.campaign_rules import Rules
 from labeler.rules.image_selection_spec import ImageSelection
 from labeler.rules.presets import PRESETS
 from labeler.statistics.intervals import wilson
-from labeler.web.campaigns import rule_fields
-from labeler.web import campaigns as views
+from labeler.web.campaigns import rule_fields, views
 from labeler.web.campaigns.presets import describe_cost
 from labeler.web.markdown import render
 from tests.conftest import write_images

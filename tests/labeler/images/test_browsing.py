@@ -154,6 +154,7 @@ def pairs() -> list[ImageFilter]:
     ]
 
 
+@pytest.mark.slow
 def test_any_two_conditions_find_what_they_describe(
     any_db: Database, labelled: LabelledImages
 ) -> None:

@@ -72,14 +72,18 @@ members.addEventListener("toggle", () => {
 });
 if (members.open) loadMembers(); // somebody was faster than this script
 
-/* The site draws one mean face after the other, and refuses one that would wait long. */
-clusters.addEventListener("error", (event) => {
-  const image = event.target;
+/** The site draws one mean face after the other, and refuses one that would wait long. */
+function retry(image) {
   const tries = Number(image.dataset.tries ?? 0);
   if (tries >= MOST_TRIES) return;
   image.dataset.tries = tries + 1;
   setTimeout(() => { image.src = image.getAttribute("src"); }, RETRY_MS);
-}, { capture: true });
+}
+
+clusters.addEventListener("error", (event) => retry(event.target), { capture: true });
+for (const image of clusters.querySelectorAll("img")) {
+  if (image.complete && image.naturalWidth === 0) retry(image); // refused before this script ran
+}
 
 if (clusters.querySelector("[data-uncounted]")) {
   clusters.firstElementChild.textContent = text("counting");

@@ -205,7 +205,7 @@ def main() -> None:
     if "features" in wanted and given.classifier is None:
         parser.error("the pass `features` needs --classifier")
     results = []
-    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as place:
+    with tempfile.TemporaryDirectory(prefix="ray") as place:
         folder, names = first_images(given.images, given.count, Path(place) / "images")
         tasks = passes_of(folder, given.classifier, given.embedding, given.device)
         with ray_nodes(Path(place) / "r") as nodes:

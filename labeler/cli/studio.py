@@ -22,6 +22,7 @@ from labeler.studio.archive import stream_zip
 from labeler.studio.files import remove_files, result_folder
 from labeler.studio.results import known_files
 from labeler.studio.turns import SEE_ALL, get_turn, list_turns
+from rotation.cli.option_types import OutputFile
 
 PAGE = 1000  # turned heads that are read at a time
 
@@ -66,7 +67,7 @@ def list_heads() -> None:
 @click.option(
     "--out",
     required=True,
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=OutputFile(),
     help="The ZIP file to write.",
 )
 @click.option("--without-reports", is_flag=True, help="Leave out the reports, which tell labels.")

@@ -339,8 +339,10 @@ def share(mission: Mission, chromium: Browser) -> None:
     assert visitor.locator("img").count() == 1
     assert visitor.locator("img").evaluate("e => e.naturalWidth") > 0
     assert visitor.locator("a, form, button, nav").count() == 0
-    assert visitor.goto(page.url).url.startswith(f"{page.url.split('/studio')[0]}/")  # type: ignore[union-attr]
-    assert "/studio" not in visitor.url.partition("?")[0], "a stranger has to sign in"
+    answer = visitor.goto(page.url)
+    assert answer is not None
+    assert answer.status == 401, "a stranger has to sign in"
+    assert visitor.locator("img[data-yaw]").count() == 0
     visitor.goto(link)
     for name, view in {"desktop": DESKTOP, **VIEWS}.items():
         other = chromium.new_context(**view)

@@ -1,5 +1,6 @@
 /* Keeps a dashboard up to date. While the page is visible, its parts (data-part) are loaded again,
-   and changed parts are replaced. New ones appear in their place, and those that are gone go. Open details stay open, and the focus stays. */
+   and changed parts are replaced. New ones appear in their place, and those that are gone go. Open
+   details stay open, and the focus stays. */
 
 import { text } from "./texts.js";
 

@@ -33,7 +33,7 @@ def test_new_votes_appear_and_nothing_else_moves(site: Site, sign_in: SignIn) ->
     page.goto("/admin/?per=hour")
     votes = page.locator("dt:text-is('votes') + dd")
     before = int(votes.inner_text().replace(",", ""))
-    page.locator("summary").click()
+    page.get_by_text("Show the numbers as a table").click()
     page.get_by_role("link", name="per day").focus()
     page.evaluate("window.scrollTo(0, 250); window.mark = 'the same document'")
     place = page.evaluate(FOCUS)
@@ -45,7 +45,7 @@ def test_new_votes_appear_and_nothing_else_moves(site: Site, sign_in: SignIn) ->
     expect(votes).to_have_text(f"{before + 1:,}")
     expect(page.locator("#live-state")).to_have_text("This page updates automatically.")
     assert page.evaluate("window.mark") == "the same document"
-    assert page.locator("details").evaluate("one => one.open")
+    assert page.locator("main details").evaluate("one => one.open")
     assert page.evaluate("document.activeElement.textContent") == "per day"
     assert abs(page.evaluate(FOCUS) - place) < 1
 

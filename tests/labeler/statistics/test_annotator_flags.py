@@ -93,6 +93,38 @@ def test_a_whole_class_with_real_posteriors() -> None:
                 assert found == "ok", (seed, person)
 
 
+@pytest.mark.parametrize("shares", [(0.33, 0.34, 0.33), (0.1, 0.8, 0.1), (0.45, 0.1, 0.45)])
+def test_a_class_whose_images_are_all_different_is_not_flagged(
+    shares: tuple[float, float, float],
+) -> None:
+    """At the beginning of a large data set nobody has seen what somebody else has seen."""
+    rng = np.random.default_rng(0)
+    people, each = 16, 500
+    truth = draw(np.tile(shares, (people * each, 1)), rng)
+    answers = draw(np.array(CONFUSIONS["good"])[truth], rng)
+    votes = Votes(np.arange(people * each), np.repeat(np.arange(people), each), answers)
+    skills = fit_skills(votes, people * each, people)
+    for person in range(people):
+        rows = np.flatnonzero(votes.annotator == person)
+        posteriors = skills.posteriors[rows]
+        rest = without_own(posteriors, answers[rows], skills.confusions[person])
+        assert flags(Record(answers[rows], rest)) == []
+
+
+def test_a_spammer_is_found_by_the_few_images_that_others_have_seen() -> None:
+    few, many = a_record("spammer", 40, seed=1), np.full((400, 3), 1 / 3)
+    answers = np.concatenate([few.answers, np.random.default_rng(1).integers(0, 3, 400)])
+    found = flags(Record(answers, np.concatenate([few.posteriors, many])))
+    assert [flag.code for flag in found] == ["random"]
+
+
+def test_always_unsure_is_found_if_the_others_are_sure() -> None:
+    unsure = np.full(40, ANSWERS.index("unsure"))
+    sure = a_record("good", 40, seed=1).posteriors
+    assert [flag.code for flag in flags(Record(unsure, sure))] == ["random"]
+    assert flags(Record(unsure, np.full((40, 3), 1 / 3))) == []
+
+
 def test_runs_that_the_images_warrant_are_no_pattern() -> None:
     central = np.tile([0.005, 0.99, 0.005], (60, 1))
     assert flags(Record(np.ones(60, dtype=int), central)) == []

@@ -50,7 +50,10 @@ RULES = {
 
 @dataclass
 class Drive:
-    """A load while it runs. `left`: votes that nobody has begun yet."""
+    """A load while it runs. `left`: votes that nobody has begun yet.
+
+    `seed`: of the answers and the numbers of requests. Two loads of one site need two seeds.
+    """
 
     site: Site
     rules: Rules
@@ -60,6 +63,7 @@ class Drive:
     left: int
     rate: float
     prefetch: int
+    seed: int = 0
     log: Log = field(default_factory=Log)
     lease: Timing = field(default_factory=Timing)
     vote: Timing = field(default_factory=Timing)
@@ -73,7 +77,7 @@ async def annotate(drive: Drive, person: Person) -> None:
     """One person: lease once, then vote and get the next one, at their pace."""
     browser = Browser(drive.site.settings.port, person.cookie, person.id)
     await browser.sign_in()
-    rng = random.Random(person.id)
+    rng = random.Random(f"{drive.seed} {person.id}")
     period_s = drive.people / drive.rate if drive.rate else 0.0
     due = time.perf_counter() + period_s * rng.random()
     images = await _lease(drive, browser, person)

@@ -59,7 +59,8 @@ def main() -> None:
         for pair in range(options.pairs):
             for kind in ("beside", "alone") if pair % 2 else ("alone", "beside"):
                 job_id = _begin_turn(site, pair) if kind == "beside" else 0
-                windows[kind].append(_drive(site, people, campaign_id, options.votes))
+                seed = 2 * pair + (kind == "beside")
+                windows[kind].append(_drive(site, people, campaign_id, options.votes, seed))
                 if job_id:
                     _end_turn(site, job_id)
         figures = _figures(options, windows)
@@ -136,10 +137,10 @@ def _wait(site: Site, job_id: int, reached: Any) -> None:
         time.sleep(LOOK_S)
 
 
-def _drive(site: Site, people: list[Person], campaign_id: int, votes: int) -> float:
+def _drive(site: Site, people: list[Person], campaign_id: int, votes: int, seed: int) -> float:
     """Let everybody vote; returns votes a second."""
     rules = load.RULES["majority"]
-    drive = load.Drive(site, rules, campaign_id, len(people), votes, votes, 0.0, 5)
+    drive = load.Drive(site, rules, campaign_id, len(people), votes, votes, 0.0, 5, seed)
     seconds = asyncio.run(load.run(drive, people, kill=False))
     assert not drive.log.refused, drive.log.refused[:3]
     return len(drive.log.acknowledged) / seconds

@@ -45,19 +45,23 @@ def count_coverage(
         NotFound: there is no such campaign or subset.
     """
     campaign = get_campaign(session, campaign_id)
-    counts = func.count(), func.count().filter(Image.yaw_deg.is_(None))
     agreed = and_(Consensus.status == "agreed", Consensus.probability >= min_probability)
-    wanted = select(*counts).join(Consensus, Consensus.image_id == Image.id)
+    wanted = select(Consensus.image_id)
     run = current_run(session, campaign.dataset_id) if with_proposals else None
     if run is not None:
         chances = (Proposal.p_left, Proposal.p_center, Proposal.p_right)
         likely = or_(*(chance >= min_probability for chance in chances))
-        own = and_(Proposal.image_id == Image.id, Proposal.model_run_id == run.id)
+        own = and_(Proposal.image_id == Consensus.image_id, Proposal.model_run_id == run.id)
         wanted = wanted.outerjoin(Proposal, own)
         agreed = or_(agreed, and_(Consensus.status != "agreed", likely))
+    wanted = wanted.where(Consensus.campaign_id == campaign_id, agreed)
     if subset_id is not None:
-        wanted = wanted.where(Image.id.in_(select_members(session, get_subset(session, subset_id))))
-    labels, unknown = session.execute(
-        wanted.where(Consensus.campaign_id == campaign_id, agreed)
-    ).one()
-    return Coverage(labels, unknown)
+        members = select_members(session, get_subset(session, subset_id))
+        wanted = wanted.where(Consensus.image_id.in_(members))
+    labels = session.scalar(select(func.count()).select_from(wanted.subquery())) or 0
+    unknown = select(func.count(Image.id)).where(
+        Image.dataset_id == campaign.dataset_id,
+        Image.yaw_deg.is_(None),
+        wanted.where(Consensus.image_id == Image.id).exists(),
+    )
+    return Coverage(labels, session.scalar(unknown) or 0)

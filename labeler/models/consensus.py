@@ -58,6 +58,7 @@ class Consensus(Base):
             "votes_center",
             "votes_right",
             "votes_unsure",
+            "probability",
         ),
     )
 

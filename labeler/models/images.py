@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -59,6 +60,14 @@ class Image(Base):
         CheckConstraint(one_of("status", IMAGE_STATUSES), name="status_known"),
         CheckConstraint("(status = 'broken') = (problem IS NOT NULL)", name="problem_if_broken"),
         Index("ix_image_dataset_id_status", "dataset_id", "status"),
+        # Images whose pose was not measured are few, or all of a data set.
+        Index(
+            "ix_image_no_yaw",
+            "dataset_id",
+            "status",
+            sqlite_where=text("yaw_deg IS NULL"),
+            postgresql_where=text("yaw_deg IS NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -13,7 +13,6 @@ from sqlalchemy import (
     Integer,
     String,
     and_,
-    text,
 )
 from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column
@@ -110,13 +109,8 @@ class Vote(Base):
         ),
         Index("ix_vote_annotator_id_campaign_id_id", "annotator_id", "campaign_id", "id"),
         Index("ix_vote_campaign_id_created_at", "campaign_id", "created_at"),
-        # It has few rows. With it, a person's current votes are counted without reading any.
-        Index(
-            "ix_vote_superseded",
-            "annotator_id",
-            sqlite_where=text("superseded_at IS NOT NULL"),
-            postgresql_where=text("superseded_at IS NOT NULL"),
-        ),
+        # The votes that count are counted by person without reading any.
+        Index("ix_vote_counted", "annotator_id", "campaign_id", "superseded_at", "mode"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

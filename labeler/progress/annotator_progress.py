@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from labeler.assignment.presentation import as_seen
 from labeler.campaigns.audience import current_campaign_of
 from labeler.labels import ANSWERS
+from labeler.models.accounts import Annotator
 from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign, Participation
 from labeler.models.consensus import Consensus, Skill
@@ -186,11 +187,13 @@ def count_votes(
         annotator_id: only votes of this person; None: of everybody.
         among: only votes of these people; None: of everybody.
     """
-    query = select(Vote.annotator_id, func.count()).where(Vote.counts)
+    # Everybody is named too, since the index has the votes by person.
+    people: Any = select(Annotator.id) if among is None else among
     if annotator_id is not None:
-        query = query.where(Vote.annotator_id == annotator_id)
-    if among is not None:
-        query = query.where(Vote.annotator_id.in_(among))
+        people = [annotator_id]
+    query = select(Vote.annotator_id, func.count()).where(
+        Vote.counts, Vote.annotator_id.in_(people)
+    )
     if campaign_id is not None:
         query = query.where(Vote.campaign_id == campaign_id)
     return dict(session.execute(query.group_by(Vote.annotator_id)).all())

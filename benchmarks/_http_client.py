@@ -75,6 +75,19 @@ class Browser:
             RefusedError: the server does not take it.
         """
         request = self._request(path, json.dumps(body).encode())
+        answer = await self._send(path, request, timing, str(body))
+        return dict(json.loads(answer))
+
+    async def get(self, path: str, timing: Timing) -> bytes:
+        """Ask until there is an answer; returns it.
+
+        Raises:
+            RefusedError: the server does not give it.
+        """
+        request = f"GET {path} HTTP/1.1\r\n{self._common}{self._cookie}\r\n\r\n"
+        return await self._send(path, request.encode(), timing)
+
+    async def _send(self, path: str, request: bytes, timing: Timing, sent: str = "") -> bytes:
         started, attempts, pause_s = time.perf_counter(), 0, FIRST_PAUSE_S
         while True:
             attempts += 1
@@ -84,10 +97,10 @@ class Browser:
                 status, answer = 0, b""
             if 200 <= status < 300:
                 timing.note(time.perf_counter() - started, attempts)
-                return dict(json.loads(answer))
+                return answer
             timing.note_failure(status, answer)
             if 400 <= status < 500:
-                raise RefusedError(f"{path} {body}: {status} {answer.decode()}")
+                raise RefusedError(f"{path} {sent}: {status} {answer.decode()}")
             self.close()
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

@@ -3,12 +3,14 @@
 
 It starts the real site (`manage.py serve`) in its own folder and drives it over HTTP. Each person
 uses one connection that is kept alive. A vote also asks for the next image. Rows of images are
-written straight into the tables, without files.
+written straight into the tables, without files. With `--pictures` there are files, and each person
+fetches the picture of each image that they get.
 
 Examples:
     python benchmarks/load.py --images 202599 --annotators 64 --votes 100000 --json
     python benchmarks/load.py --votes 100000 --database postgres --kill --json
     python benchmarks/load.py --votes 20000 --rate 250 --json
+    python benchmarks/load.py --votes 20000 --pictures --json
 """
 
 from __future__ import annotations
@@ -24,11 +26,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from _http_client import Browser, RefusedError, Timing
 from _load_checks import Log, audit, double_grants, hands
+from _load_pictures import SIZE, filename, picture, write_pictures
 from _site import Person, Site, new_site, sign_up
 from sqlalchemy import insert
 
@@ -46,6 +50,10 @@ RULES = {
     "majority": Rules(method="majority", required_votes=3, gold_rate=0.0),
     "posterior": Rules(gold_rate=0.0),
 }
+
+
+Granted = dict[str, Any]
+"""An image as the site describes it to the page: `image_id`, `url` and more."""
 
 
 @dataclass
@@ -67,6 +75,9 @@ class Drive:
     log: Log = field(default_factory=Log)
     lease: Timing = field(default_factory=Timing)
     vote: Timing = field(default_factory=Timing)
+    picture: Timing = field(default_factory=Timing)
+    pictures: bool = False
+    wrong_pictures: int = 0
     over_leased: int = 0
     in_two_hands: int = 0
     samples: int = 0
@@ -81,18 +92,34 @@ async def annotate(drive: Drive, person: Person) -> None:
     period_s = drive.people / drive.rate if drive.rate else 0.0
     due = time.perf_counter() + period_s * rng.random()
     images = await _lease(drive, browser, person)
+    seen: set[str] = set()  # as the cache of a real browser
+    await _fetch(drive, browser, images, seen)
     while images and drive.left > 0:
         drive.left -= 1
         if period_s:
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             # Who was held up goes on at the usual pace and does not catch up in a burst.
             due = max(due, time.perf_counter() - period_s) + period_s * rng.uniform(0.5, 1.5)
-        images += await _vote(drive, browser, person, images.pop(0), rng)
+        images += await _vote(drive, browser, person, images.pop(0)["image_id"], rng)
         images = images or await _lease(drive, browser, person)
+        await _fetch(drive, browser, images, seen)
     browser.close()
 
 
-async def _lease(drive: Drive, browser: Browser, person: Person) -> list[int]:
+async def _fetch(drive: Drive, browser: Browser, images: list[Granted], seen: set[str]) -> None:
+    """Fetch the pictures that the person does not have yet."""
+    for image in images if drive.pictures else ():
+        if image["url"] not in seen:
+            seen.add(image["url"])
+            try:
+                content = await browser.get(image["url"], drive.picture)
+            except RefusedError as error:
+                drive.log.refused.append(str(error))
+            else:
+                drive.wrong_pictures += content != picture(image["image_id"])
+
+
+async def _lease(drive: Drive, browser: Browser, person: Person) -> list[Granted]:
     """The next images; asks some more times when there are none: others may let some go."""
     for _ in range(LAST_TRIES):
         answer = await browser.post("/label/leases", {"count": drive.prefetch}, drive.lease)
@@ -105,7 +132,7 @@ async def _lease(drive: Drive, browser: Browser, person: Person) -> list[int]:
 
 async def _vote(
     drive: Drive, browser: Browser, person: Person, image: int, rng: random.Random
-) -> list[int]:
+) -> list[Granted]:
     """Answer an image; returns the next ones."""
     truth = LABELS[image * 2_654_435_761 % 2**32 % 3]
     answer = truth if rng.random() < SKILL else rng.choice(LABELS)
@@ -126,10 +153,10 @@ async def _vote(
     return _granted(drive, person, reply)
 
 
-def _granted(drive: Drive, person: Person, answer: dict[str, Any]) -> list[int]:
+def _granted(drive: Drive, person: Person, answer: dict[str, Any]) -> list[Granted]:
     now = time.perf_counter()
-    images = [image["image_id"] for image in answer["images"]]
-    drive.log.granted.update({(image, person.id): now for image in images})
+    images: list[Granted] = answer["images"]
+    drive.log.granted.update({(image["image_id"], person.id): now for image in images})
     return images
 
 
@@ -176,7 +203,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     rules = Rules.from_dict(RULES[options.rules].as_dict() | {"order": options.order})
     with new_site(options.database, options.worker) as site:
         with _timed() as preparing:
-            campaign_id = prepare(site.db, options.images, rules)
+            folder = site.settings.home / "pictures" if options.pictures else None
+            campaign_id = prepare(site.db, options.images, rules, folder)
             people = sign_up(site, options.annotators)
         site.start()
         drive = Drive(
@@ -188,6 +216,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             options.votes,
             options.rate,
             options.prefetch,
+            pictures=options.pictures,
         )
         load, before, own = os.getloadavg()[0], site.cpu_s(), _own_cpu_s()
         seconds = asyncio.run(run(drive, people, options.kill))
@@ -202,6 +231,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     checks["over_leased_in_samples"] = drive.over_leased
     checks["most_images_in_two_hands"] = drive.in_two_hands
     checks["samples"] = drive.samples
+    checks["wrong_pictures"] = drive.wrong_pictures
     checks["tracebacks"] = log.count("Traceback")
     votes = len(drive.log.acknowledged)
     return {
@@ -211,6 +241,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "votes_per_second": round(votes / seconds, 1),
         "vote_and_next_ms": quantiles(drive.vote),
         "leases_ms": quantiles(drive.lease),
+        "pictures_ms": quantiles(drive.picture),
         "server_cpu_ms_per_vote": round(1000 * spent / votes, 2),
         "client_cpu_ms_per_vote": round(1000 * own / votes, 2),
         "preparing_seconds": round(preparing[0], 1),
@@ -232,14 +263,21 @@ def is_sound(checks: dict[str, Any]) -> bool:
         "double_leases_seen_by_people",
         "over_leased_in_samples",
         "refused",
+        "wrong_pictures",
     )
     return not any(checks[name] for name in wrong)
 
 
-def prepare(db: Database, images: int, rules: Rules) -> int:
-    """A data set of so many images without files, and an active campaign about it."""
+def prepare(db: Database, images: int, rules: Rules, folder: Path | None = None) -> int:
+    """A data set of so many images, and an active campaign about it.
+
+    Parameters:
+        folder: where to write the files; None: there are none.
+    """
+    if folder is not None:
+        write_pictures(folder, images)
     with db.write() as session:
-        dataset = Dataset(name="load", path="/nowhere", attribute_names=[])
+        dataset = Dataset(name="load", path=str(folder or "/nowhere"), attribute_names=[])
         session.add(dataset)
         session.flush()
         dataset_id = dataset.id
@@ -256,11 +294,11 @@ def prepare(db: Database, images: int, rules: Rules) -> int:
 
 
 def _image(dataset_id: int, number: int) -> dict[str, Any]:
-    size = {"width": 178, "height": 218, "byte_size": 8_000}
-    name = f"{number + 1:06d}.jpg"
+    width, height = SIZE
+    size = {"width": width, "height": height, "byte_size": 8_000}
     return {
         "dataset_id": dataset_id,
-        "filename": name,
+        "filename": filename(number),
         "status": "ok",
         "sha256": f"{number:064x}",
         **size,
@@ -308,6 +346,7 @@ def main() -> None:
         help="votes a second of all people;\n"
         "0: each person sends as soon as the last vote is answered",
     )
+    parser.add_argument("--pictures", action="store_true", help="fetch the pictures as well")
     parser.add_argument("--worker", action="store_true", help="background jobs run beside it")
     parser.add_argument("--kill", action="store_true", help="kill -9 a process, then the server")
     parser.add_argument("--json", action="store_true", help="write JSON")

@@ -5,11 +5,12 @@ With `--applications 2`, two copies answer in turn, each with its own connection
 of the site would. The difference is the cost for SQLite to read again what another connection has
 written. Figures are for blocks of 100 votes, the quickest and the median. Other work on the machine
 can only make a block slower. `--calls` counts the calls of functions a vote instead, which no other
-work changes.
+work changes. `--pictures` measures fetching the picture of an image in place of voting.
 
 Example:
     python benchmarks/vote_cost.py --votes 3000
     python benchmarks/vote_cost.py --votes 600 --images 2000 --calls
+    python benchmarks/vote_cost.py --votes 3000 --images 2000 --pictures
     strace -f -c -e trace=pread64 python benchmarks/vote_cost.py --votes 1500 --applications 2
 """
 
@@ -23,7 +24,7 @@ import random
 import statistics
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,12 +38,17 @@ from labeler.app import create_app
 PEOPLE, IN_HAND, BLOCK = 8, 5, 100
 
 
+Act = Callable[[list[Flask], list["Hands"], int, int], list[float]]
+"""Does something so many times, with a seed; returns the processor seconds of each time."""
+
+
 @dataclass
 class Hands:
-    """What a signed-in person sends with each request, and the images that they hold."""
+    """What a signed-in person sends with each request, the images that they hold, and pictures."""
 
     headers: dict[str, str]
     images: list[int]
+    addresses: list[str]
 
 
 def main() -> None:
@@ -54,15 +60,20 @@ def main() -> None:
     parser.add_argument("--applications", type=int, default=1)
     parser.add_argument("--database", choices=["sqlite", "postgres"], default="sqlite")
     parser.add_argument("--calls", action="store_true", help="count calls of functions")
+    parser.add_argument("--pictures", action="store_true", help="fetch pictures in place of voting")
     options = parser.parse_args()
+    what, act = ("picture", fetch_pictures) if options.pictures else ("vote", cast_votes)
     with new_site(options.database) as site:
-        prepare(site.db, options.images, RULES["majority"])
+        folder = site.settings.home / "pictures" if options.pictures else None
+        prepare(site.db, options.images, RULES["majority"], folder)
         people = sign_up(site, PEOPLE)
         apps = [create_app(site.settings) for _ in range(options.applications)]
         hands = [take_up(apps[0], person) for person in people]
         if options.calls:
-            print(f"calls of functions a vote: {count_calls(apps, hands, options.votes):.0f}")
-        seconds = [] if options.calls else cast_votes(apps, hands, options.votes)
+            print(
+                f"calls of functions a {what}: {count_calls(act, apps, hands, options.votes):.0f}"
+            )
+        seconds = [] if options.calls else act(apps, hands, options.votes, 1)
         for app in apps:
             app.extensions["sidelight_db"].dispose()
     if options.calls:
@@ -72,7 +83,7 @@ def main() -> None:
         1000 * statistics.fmean(later[n : n + BLOCK]) for n in range(0, len(later) - 1, BLOCK)
     ]
     quickest, median = round(min(blocks), 2), round(statistics.median(blocks), 2)
-    print(f"processor time a vote, ms: quickest block {quickest}, median {median}")
+    print(f"processor time a {what}, ms: quickest block {quickest}, median {median}")
 
 
 def take_up(app: Flask, person: Person) -> Hands:
@@ -83,15 +94,34 @@ def take_up(app: Flask, person: Person) -> Hands:
     headers["Cookie"] = state.headers["Set-Cookie"].split(";")[0]
     headers["X-CSRFToken"] = state.get_json()["csrf_token"]
     leased = client.post("/label/leases", json={"count": IN_HAND}, headers=headers).get_json()
-    return Hands(headers, [image["image_id"] for image in leased["images"]])
+    images = leased["images"]
+    return Hands(
+        headers, [image["image_id"] for image in images], [image["url"] for image in images]
+    )
 
 
-def count_calls(apps: list[Flask], people: list[Hands], votes: int) -> float:
-    """Count the calls a vote, of functions in Python and in C, without those of the first votes."""
-    cast_votes(apps, people, 2 * BLOCK)
+def count_calls(act: Act, apps: list[Flask], people: list[Hands], times: int) -> float:
+    """Count the calls a vote or picture, of functions in Python and in C, without the first ones."""
+    act(apps, people, 2 * BLOCK, 1)
     profile = cProfile.Profile()
-    profile.runcall(cast_votes, apps, people, votes, seed=2)
-    return pstats.Stats(profile).total_calls / votes
+    profile.runcall(act, apps, people, times, 2)
+    return pstats.Stats(profile).total_calls / times
+
+
+def fetch_pictures(
+    apps: list[Flask], people: list[Hands], times: int, _seed: int = 1
+) -> list[float]:
+    """Fetch the pictures in the hands of all people, again and again."""
+    seconds = []
+    for number in range(times):
+        hands = people[number % len(people)]
+        address = hands.addresses[number // len(people) % len(hands.addresses)]
+        environ = EnvironBuilder(path=address, headers=hands.headers).get_environ()
+        started = time.process_time()
+        answer: Iterable[bytes] = apps[number % len(apps)].wsgi_app(environ, _expect_found)
+        b"".join(answer)
+        seconds.append(time.process_time() - started)
+    return seconds
 
 
 def cast_votes(apps: list[Flask], people: list[Hands], votes: int, seed: int = 1) -> list[float]:
@@ -114,6 +144,11 @@ def _request(hands: Hands, rng: random.Random) -> Any:
     return EnvironBuilder(
         path="/label/votes", method="POST", headers=hands.headers, json={**ballot, "then": 1}
     ).get_environ()
+
+
+def _expect_found(status: str, _headers: Any, _error: Any = None) -> Any:
+    if not status.startswith("200"):
+        raise SystemExit(f"A request of a picture was answered with {status}.")
 
 
 def _expect_created(status: str, _headers: Any, _error: Any = None) -> Any:

@@ -7,10 +7,12 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
+from labeler.database.engine import built_once, connection_of
 from labeler.errors import BrokenData, NotFound
 from labeler.images.converted import ConvertedPictures
 from labeler.languages.texts import gettext as _
@@ -67,9 +69,14 @@ _sources = _Sources()
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
-    """Where an image is: its row, and the folder or zip file of its data set."""
+    """Where an image is, and what it is.
 
-    image: Image
+    `path`: the folder or zip file of its data set. `status` and `sha256`: see `Image`.
+    """
+
+    filename: str
+    status: str
+    sha256: str
     path: str
 
     def for_browser(self, converted: ConvertedPictures) -> tuple[bytes, str]:
@@ -81,11 +88,9 @@ class ImageFile:
             BrokenData: the file is missing or cannot be decoded.
             StillPreparing: other large pictures are being converted.
         """
-        name = self.image.filename
+        name = self.filename
         try:
-            return converted.for_browser(
-                lambda: _source(self.path).read(name), name, self.image.sha256
-            )
+            return converted.for_browser(lambda: _source(self.path).read(name), name, self.sha256)
         except (ImageError, DatasetError) as error:
             raise BrokenData(str(error)) from None
 
@@ -96,12 +101,20 @@ def find_image(session: Session, image_id: int) -> ImageFile:
     Raises:
         NotFound: there is no such image.
     """
-    row = session.execute(
-        select(Image, Dataset.path).join(Dataset).where(Image.id == image_id)
-    ).one_or_none()
+    row = connection_of(session).execute(_find_statement(), {"image_id": image_id}).one_or_none()
     if row is None:
         raise NotFound(_("There is no image %(number)s.", number=image_id))
     return ImageFile(*row)
+
+
+@built_once
+def _find_statement() -> Any:
+    """Built once: it runs for each picture that a page shows."""
+    return (
+        select(Image.filename, Image.status, Image.sha256, Dataset.path)
+        .join(Dataset)
+        .where(Image.id == bindparam("image_id"))
+    )
 
 
 def read_file(path: str, filename: str) -> bytes:

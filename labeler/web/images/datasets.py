@@ -96,13 +96,12 @@ def image_file(image_id: int, sha_prefix: str) -> Response:
     """The file of an image, for people with an account."""
     with db().read() as session:
         found = find_image(session, image_id)
-    image = found.image
-    if image.status == "broken" or image.sha256[:HASH_DIGITS] != sha_prefix:
+    if found.status == "broken" or found.sha256[:HASH_DIGITS] != sha_prefix:
         raise NotFound(_("This image does not exist."))
-    known = request.if_none_match.contains(image.sha256)
+    known = request.if_none_match.contains(found.sha256)
     content, mime = (b"", "") if known else found.for_browser(_converted())
     response = Response(content, 304 if known else 200, mimetype=mime or None)
-    response.set_etag(image.sha256)
+    response.set_etag(found.sha256)
     # The browser may keep it for ever, because the address depends on the content.
     response.headers["Cache-Control"] = "private, max-age=31536000, immutable"
     return response

@@ -101,7 +101,7 @@ def take_up(app: Flask, person: Person) -> Hands:
 
 
 def count_calls(act: Act, apps: list[Flask], people: list[Hands], times: int) -> float:
-    """Count the calls a vote or picture, of functions in Python and in C, without the first ones."""
+    """Count the calls a vote or picture, of functions in Python and in C; the first ones not."""
     act(apps, people, 2 * BLOCK, 1)
     profile = cProfile.Profile()
     profile.runcall(act, apps, people, times, 2)

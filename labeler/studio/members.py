@@ -9,11 +9,11 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, true
+from sqlalchemy import ColumnElement, and_, func, or_, select, true
 from sqlalchemy.orm import Session
 
 from labeler.errors import BrokenData, NotFound, StillPreparing
@@ -33,6 +33,7 @@ MEAN_SIDE = 128
 LEAST_SIDE = 2 * MEAN_SIDE  # in pixels, of a photograph that is read reduced
 MOST_PIXELS = 4_000_000  # of an image, after reducing; a larger one takes too long
 MAX_PIXELS = 50_000_000  # of the only image that there is
+FIRST_STRETCH = 4_000  # images
 KEPT_MEANS = 256  # of some 15 kilobytes each
 WAIT_S = 10.0
 BUSY = mark("Mean faces are being drawn. Try again in a moment.")
@@ -84,11 +85,29 @@ def find_members(
         .order_by(Consensus.image_id)
         .limit(most)
     )
-    members = []
-    for image, as_it_is, as_mirror in session.execute(statement):
-        members += [Member(image, False)] * bool(as_it_is)
-        members += [Member(image, True)] * bool(as_mirror)
+    members: list[Member] = []
+    for first, last in _stretches(session, campaign):
+        for image, as_it_is, as_mirror in session.execute(
+            statement.where(*(one.between(first, last) for one in (Image.id, Consensus.image_id)))
+        ):
+            members += [Member(image, False)] * bool(as_it_is)
+            members += [Member(image, True)] * bool(as_mirror)
+        if len(members) >= most:
+            break
     return members[:most]
+
+
+def _stretches(session: Session, campaign: Campaign) -> Iterator[tuple[int, int]]:
+    """The numbers of a campaign's images in stretches, each twice as long as the one before.
+
+    Most clusters are full after the first one. PostgreSQL would not know, and sort all images.
+    """
+    ends = select(func.min(Consensus.image_id), func.max(Consensus.image_id))
+    first, last = session.execute(ends.where(Consensus.campaign_id == campaign.id)).one()
+    length = FIRST_STRETCH
+    while first is not None and first <= last:
+        yield first, first + length - 1
+        first, length = first + length, 2 * length
 
 
 def _is_inside(

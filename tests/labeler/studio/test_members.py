@@ -75,6 +75,22 @@ def test_as_many_members_are_found_as_are_counted(
         assert len(members_at(any_db, found.campaign_id, choices, place)) == cluster.used
 
 
+def test_the_first_members_are_found_however_the_images_are_looked_through(
+    any_db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = register_labelled(any_db, tmp_path, MIXED)
+    place = ClusterPlace(10, 5)
+
+    def first(most: int) -> list[tuple[int, bool]]:
+        members = members_at(any_db, found.campaign_id, FEW, place, most)
+        return [(one.image.id, one.mirrored) for one in members]
+
+    wanted = [first(most) for most in (1, 5, 1000)]
+    assert len(wanted[2]) > 5
+    monkeypatch.setattr("labeler.studio.members.FIRST_STRETCH", 1)
+    assert [first(most) for most in (1, 5, 1000)] == wanted
+
+
 def test_members_share_the_attributes_of_the_source(any_db: Database, tmp_path: Path) -> None:
     found = register_labelled(any_db, tmp_path, MIXED)
     source = PreviewSource(attribute_bits=3)

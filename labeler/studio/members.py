@@ -87,9 +87,8 @@ def find_members(
     )
     members: list[Member] = []
     for first, last in _stretches(session, campaign):
-        for image, as_it_is, as_mirror in session.execute(
-            statement.where(*(one.between(first, last) for one in (Image.id, Consensus.image_id)))
-        ):
+        stretch = statement.where(Consensus.image_id.between(first, last))
+        for image, as_it_is, as_mirror in session.execute(stretch):
             members += [Member(image, False)] * bool(as_it_is)
             members += [Member(image, True)] * bool(as_mirror)
         if len(members) >= most:
@@ -102,10 +101,13 @@ def _stretches(session: Session, campaign: Campaign) -> Iterator[tuple[int, int]
 
     Most clusters are full after the first one. PostgreSQL would not know, and sort all images.
     """
-    ends = select(func.min(Consensus.image_id), func.max(Consensus.image_id))
-    first, last = session.execute(ends.where(Consensus.campaign_id == campaign.id)).one()
+    ends = func.min(Consensus.image_id), func.max(Consensus.image_id)
+    # SQLite looks up each by itself, and reads all rows for both at once.
+    first, last = (
+        session.scalar(select(end).where(Consensus.campaign_id == campaign.id)) for end in ends
+    )
     length = FIRST_STRETCH
-    while first is not None and first <= last:
+    while first is not None and last is not None and first <= last:
         yield first, first + length - 1
         first, length = first + length, 2 * length
 

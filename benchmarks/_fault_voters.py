@@ -29,7 +29,7 @@ Action = Callable[[Drive], Any]
 
 def new_drive(site: Site, people: int, votes: int, rate: float = 0.0) -> Drive:
     """A load on the first campaign; `rate`: votes a second of all people, 0: the most."""
-    return Drive(site, VOTING_RULES, 1, people, votes, votes, rate, PREFETCH)
+    return Drive([site], VOTING_RULES, 1, people, votes, votes, rate, PREFETCH)
 
 
 def vote_while(drive: Drive, people: list[Person], action: Action) -> Any:

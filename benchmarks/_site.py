@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -57,6 +57,10 @@ class Site:
         self._log = tempfile.TemporaryFile(dir=_LOGS)  # noqa: SIM115 - as long as the site
         self._process: subprocess.Popen[bytes] | None = None
         self._cpu: dict[int, float] = {}
+
+    def twin(self) -> Site:
+        """Another server of the same home and database, as on a second machine."""
+        return Site(replace(self.settings, port=free_port()), with_worker=False)
 
     def start(self) -> None:
         """Start the server and wait until it listens."""

@@ -4,13 +4,15 @@
 It starts the real site (`manage.py serve`) in its own folder and drives it over HTTP. Each person
 uses one connection that is kept alive. A vote also asks for the next image. Rows of images are
 written straight into the tables, without files. With `--pictures` there are files, and each person
-fetches the picture of each image that they get.
+fetches the picture of each image that they get. With `--servers N`, the people are spread over N
+servers of one database and home, as on N machines.
 
 Examples:
     python benchmarks/load.py --images 202599 --annotators 64 --votes 100000 --json
     python benchmarks/load.py --votes 100000 --database postgres --kill --json
     python benchmarks/load.py --votes 20000 --rate 250 --json
     python benchmarks/load.py --votes 20000 --pictures --json
+    python benchmarks/load.py --votes 20000 --servers 2 --database postgres --json
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import random
 import resource
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +65,7 @@ class Drive:
     `seed`: of the answers and the numbers of requests. Two loads of one site need two seeds.
     """
 
-    site: Site
+    sites: Sequence[Site]
     rules: Rules
     campaign_id: int
     people: int
@@ -83,10 +85,20 @@ class Drive:
     samples: int = 0
     ends: list[float] = field(default_factory=list)
 
+    @property
+    def site(self) -> Site:
+        """The first server."""
+        return self.sites[0]
+
+    def cpu_s(self) -> float:
+        """Processor seconds of all servers."""
+        return sum(site.cpu_s() for site in self.sites)
+
 
 async def annotate(drive: Drive, person: Person) -> None:
     """One person: lease once, then vote and get the next one, at their pace."""
-    browser = Browser(drive.site.settings.port, person.cookie, person.id)
+    site = drive.sites[person.id % len(drive.sites)]
+    browser = Browser(site.settings.port, person.cookie, person.id)
     await browser.sign_in()
     rng = random.Random(f"{drive.seed} {person.id}")
     period_s = drive.people / drive.rate if drive.rate else 0.0
@@ -170,7 +182,7 @@ async def watch(drive: Drive) -> None:
         drive.over_leased = max(drive.over_leased, seen[0])
         drive.in_two_hands = max(drive.in_two_hands, seen[1])
         drive.samples += 1
-        drive.site.cpu_s()
+        drive.cpu_s()
 
 
 async def strike(drive: Drive) -> None:
@@ -206,9 +218,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             folder = site.settings.home / "pictures" if options.pictures else None
             campaign_id = prepare(site.db, options.images, rules, folder)
             people = sign_up(site, options.annotators)
-        site.start()
+        sites = [site, *(site.twin() for _ in range(options.servers - 1))]
+        for one in sites:
+            one.start()
         drive = Drive(
-            site,
+            sites,
             rules,
             campaign_id,
             options.annotators,
@@ -218,13 +232,14 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             options.prefetch,
             pictures=options.pictures,
         )
-        load, before, own = os.getloadavg()[0], site.cpu_s(), _own_cpu_s()
+        load, before, own = os.getloadavg()[0], drive.cpu_s(), _own_cpu_s()
         seconds = asyncio.run(run(drive, people, options.kill))
-        spent, own = site.cpu_s() - before, _own_cpu_s() - own
-        site.stop()
+        spent, own = drive.cpu_s() - before, _own_cpu_s() - own
+        for one in sites:
+            one.stop()
         with _timed() as checking:
             checks = audit(site.db, campaign_id, drive.log, options.worker)
-        log = site.log()
+        log = "".join(one.log() for one in sites)
     checks["double_leases_seen_by_people"] = double_grants(
         drive.log, rules.votes_needed, site.settings.lease_seconds
     )
@@ -347,6 +362,7 @@ def main() -> None:
         "0: each person sends as soon as the last vote is answered",
     )
     parser.add_argument("--pictures", action="store_true", help="fetch the pictures as well")
+    parser.add_argument("--servers", type=int, default=1, help="of one database and home")
     parser.add_argument("--worker", action="store_true", help="background jobs run beside it")
     parser.add_argument("--kill", action="store_true", help="kill -9 a process, then the server")
     parser.add_argument("--json", action="store_true", help="write JSON")

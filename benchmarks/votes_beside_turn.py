@@ -140,7 +140,7 @@ def _wait(site: Site, job_id: int, reached: Any) -> None:
 def _drive(site: Site, people: list[Person], campaign_id: int, votes: int, seed: int) -> float:
     """Let everybody vote; returns votes a second."""
     rules = load.RULES["majority"]
-    drive = load.Drive(site, rules, campaign_id, len(people), votes, votes, 0.0, 5, seed)
+    drive = load.Drive([site], rules, campaign_id, len(people), votes, votes, 0.0, 5, seed)
     seconds = asyncio.run(load.run(drive, people, kill=False))
     assert not drive.log.refused, drive.log.refused[:3]
     return len(drive.log.acknowledged) / seconds

@@ -22,7 +22,12 @@ from scipy import ndimage
 
 from rotation.geometry.head import Head
 from rotation.geometry.layers import Floats, fill_smoothly, smoothstep
-from rotation.geometry.light import estimate_light, shading_change, surface_normals
+from rotation.geometry.light import (
+    change_of_mirror_image,
+    estimate_light,
+    shading_change,
+    surface_normals,
+)
 
 _FINE = 2  # columns of the warp for each column of the frame
 _SAMPLES = 8  # samples of the surface for each column of the photograph
@@ -89,6 +94,8 @@ class HeadTurner:
         self._depth = torch.from_numpy(head.depth)[None]
         self._normals = surface_normals(head.depth, head.face_width)
         self._light = estimate_light(head.photograph, head.mesh, self._normals, head.face_width)
+        other_half = change_of_mirror_image(self._light, self._normals, head.mesh.across)
+        self._on_other_half = torch.from_numpy(other_half)[None]
         slope = np.gradient(ndimage.gaussian_filter(head.depth, 0.8))
         facing = 1 / np.sqrt(1 + slope[0] ** 2 + slope[1] ** 2)
         self._facing = torch.from_numpy(facing.astype(np.float32))[None]
@@ -170,7 +177,8 @@ class HeadTurner:
         """Colours and hidden shares, with the other half of the head where it was seen better.
 
         The place on the other half is the mirror image of the point in the face's plane of
-        symmetry. It counts if a surface is there at that depth, and faces the camera more.
+        symmetry. It counts if a surface is there at that depth, and faces the camera more. Light
+        from a side falls on the two halves differently, so the brightness is changed accordingly.
         """
         mesh = self.head.mesh
         normal, middle = (torch.from_numpy(v).float() for v in (mesh.across, mesh.middle))
@@ -185,6 +193,7 @@ class HeadTurner:
         weight = weight * smoothstep(0.7, 0.95, _sample(self._alpha, x, rows=y)[0])
         weight = torch.from_numpy(ndimage.gaussian_filter(weight.numpy(), (2, 2 * _FINE)))
         drawn = _sample(self._person, x, "bicubic", rows=y)
+        drawn = drawn * _sample(self._on_other_half, x, rows=y)
         return colours * (1 - weight) + drawn * weight, hidden * (1 - weight)
 
     def _relight(self, warp: _Warp, angle_deg: float) -> torch.Tensor:

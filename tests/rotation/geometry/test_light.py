@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from rotation.geometry.light import estimate_light, shading_change, surface_normals
+from rotation.geometry.light import (
+    change_of_mirror_image,
+    estimate_light,
+    shading_change,
+    surface_normals,
+)
 from rotation.geometry.photograph import Photograph
 from rotation.synthetic_heads.camera import CELEBA_VIEW
 from rotation.synthetic_heads.renderer import render_view
@@ -49,7 +55,9 @@ def test_grey_walls_have_no_side() -> None:
     head = Photograph(Image.fromarray(pixels)).head
     normals = surface_normals(head.depth, head.face_width)
     grey = np.full(head.photograph.shape, 0.5, np.float32)
-    assert np.abs(estimate_light(grey, head.mesh, normals, head.face_width)).max() < 1e-6
+    light = estimate_light(grey, head.mesh, normals, head.face_width)
+    assert np.abs(light[:2]).max() < 0.05
+    assert light[2] > 0
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -68,6 +76,39 @@ def test_shading_stays_with_the_lamp(seed: int, azimuth: float, angle: float) ->
         brightness(photograph.turn_by(angle, relight)) for relight in (True, False)
     )
     assert abs(with_lamp - expected) < abs(with_head - expected)
+
+
+def test_the_half_that_turns_away_from_a_frontal_lamp_becomes_darker() -> None:
+    """On the mean over heads: how strong the frontal light is, is not measured."""
+    off = []
+    for seed, angle in itertools.product(SEEDS, (25.0, -25.0)):
+        photograph = Photograph(Image.fromarray(render(seed, 0)))
+        truth = Photograph(Image.fromarray(render(seed, 0, angle)))
+        frames = [photograph.turn_by(angle, relight) for relight in (True, False)]
+        expected = _contrast(truth.head.photograph, truth.head.face)
+        off.append([abs(_contrast(one.image, one.face) - expected) for one in frames])
+    with_lamp, with_head = np.mean(off, axis=0)
+    assert with_lamp < 0.8 * with_head
+
+
+def _contrast(image: np.ndarray, face: np.ndarray) -> float:
+    """The mean brightness of the face's left half less that of its right half."""
+    grey, inside = image.mean(axis=2), face > 0.9
+    columns = np.flatnonzero(inside.any(axis=0))
+    middle = (columns[0] + columns[-1] + 1) // 2
+    halves = ((grey[:, part], inside[:, part]) for part in (slice(middle), slice(middle, None)))
+    left, right = (float(one[mask].mean()) for one, mask in halves)
+    return left - right
+
+
+def test_the_mirror_image_of_the_side_that_looks_at_the_lamp_is_darker() -> None:
+    """From each side to the other and back, nothing changes."""
+    sides = np.array([[[-0.6, 0, 0.8], [0.6, 0, 0.8], [0, 0, 1]]], np.float32)
+    light = np.array([-0.5, 0, 0.3], np.float32)  # from the viewer's left
+    left, right, middle = change_of_mirror_image(light, sides, np.array([1.0, 0, 0]))[0]
+    assert left < 1 < right
+    assert left * right == pytest.approx(1)
+    assert middle == 1
 
 
 def test_a_surface_that_turns_to_the_lamp_becomes_brighter() -> None:

@@ -20,6 +20,7 @@ from rotation.cli.common import (
     model_options,
     pose_options,
     poses_csv_option,
+    ray_option,
     refine_option,
     rotation_errors_as_messages,
     window_options,
@@ -240,6 +241,7 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all random draws."
 )
+@ray_option
 @click.option(
     PROGRESS_JSON,
     is_flag=True,
@@ -262,6 +264,8 @@ def run(**params: Any) -> None:
           --match-colours --sharpen 0.5 --webp --paste-back
       python manage.py rotation run --images ~/CelebA --labels labels.csv \\
           --sources sources.csv --subset subset.csv --out turned/
+      python manage.py rotation run --images ~/CelebA --labels labels.csv \\
+          --sources sources.csv --out turned/ --ray 10.0.0.1:6379
     """
     if sum(params[name] is not None for name in ("source", "sources", "source_file")) != 1:
         raise click.UsageError(
@@ -269,6 +273,11 @@ def run(**params: Any) -> None:
         )
     if params["sources"] is not None:
         _run_bulk(params)
+    elif params["ray"] is not None:
+        raise click.UsageError(
+            "--ray shares many heads out: give them by --sources LIST|NAME,.... One head is turned "
+            "in this process; leave --ray out."
+        )
     else:
         _run_one(params)
 
@@ -296,7 +305,8 @@ def _run_bulk(params: dict[str, Any]) -> None:
         click.UsageError: an option is about a single head.
         click.ClickException: sources could not be turned; exit status 1.
     """
-    from rotation.bulk import run_bulk
+    from rotation.bulk.running import run_bulk
+    from rotation.passes.running import open_runner
 
     for name in ("source_yaw", "save_pipeline", "progress_json"):
         if params[name] is not None and params[name] is not False:
@@ -304,8 +314,8 @@ def _run_bulk(params: dict[str, Any]) -> None:
     with rotation_errors_as_messages():
         sources = _source_names(params["sources"])
         options = read_options(params)
-        with _own_outputs(options):
-            rows = run_bulk(options, sources, _command_line(), _Countdown())
+        with _own_outputs(options), open_runner(params["ray"]) as runner:
+            rows = run_bulk(options, sources, _command_line(), _Countdown(), runner)
     failed = sum(not row.is_done for row in rows)
     click.echo(f"index: {options.out / 'index.html'}")
     if failed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -332,7 +333,8 @@ def _source_names(given: str) -> list[str]:
         DatasetError: the list cannot be read.
     """
     path = user_path(given)
-    is_list = path.is_file() and not is_image_name(path.name)
+    # Not `Path.is_file`: many names are too long for that of a file, which is an error to it.
+    is_list = os.path.isfile(path) and not is_image_name(path.name)
     names = read_names_file(path) if is_list else given.split(",")
     found = [name for name in names if name.strip()]
     if not found:

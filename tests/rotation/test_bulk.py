@@ -21,6 +21,8 @@ from click.testing import CliRunner, Result
 
 from rotation.bulk.running import run_bulk
 from rotation.cli.run import read_options, run
+from rotation.errors import PassError
+from rotation.options import RunOptions
 from rotation.passes.needs import Needs, look_here
 from rotation.passes.running import run_here
 from rotation.synthetic_heads.dataset import read_truth
@@ -118,6 +120,13 @@ def test_what_is_done_is_not_done_again(heads: Path, model: Path, tmp_path: Path
     assert (out / ONE / "report.html").stat().st_mtime_ns == kept
 
 
+def test_many_names_are_no_file(heads: Path, model: Path, tmp_path: Path) -> None:
+    """A file's name has at most 255 bytes."""
+    names = ",".join(f"nobody{number}.jpg" for number in range(40))
+    result = turn(heads, model, tmp_path, "--sources", names)
+    assert "40 of 40 sources were not turned" in result.output
+
+
 def test_a_subset_restricts_the_clusters(heads: Path, model: Path, tmp_path: Path) -> None:
     subset = tmp_path / "subset.csv"
     listed = [name for name in read_truth(heads) if name not in (ONE, BROKEN)][::2]
@@ -182,6 +191,29 @@ class Elsewhere:
         return {task[0]: task[1] for task in self.tasks if isinstance(task[1], int)}
 
 
+class Unready(Elsewhere):
+    """Machines that are not ready."""
+
+    def check(self, needs: Callable[[], Needs]) -> None:
+        raise PassError(f"a machine lacks the model {needs().models[0][0]}")
+
+
+def bulk_options(*given: object) -> RunOptions:
+    """The options of a bulk run as the command reads them."""
+    return read_options(run.make_context("run", [*map(str, given), "--sources", ONE]).params)
+
+
+def test_a_cluster_that_is_not_ready_is_told_before_anything_begins(
+    heads: Path, model: Path, tmp_path: Path
+) -> None:
+    unready = Unready()
+    options = bulk_options(*run_words(heads, model, tmp_path / "run"))
+    with pytest.raises(PassError, match="a machine lacks the model"):
+        run_bulk(options, [ONE, TWO], "", runner=unready)
+    assert not unready.tasks
+    assert not any(path.stat().st_size for path in options.cache.glob("latents/*/rows"))
+
+
 @pytest.mark.parametrize(
     ("editing", "turned"),
     [("line", [ONE, TWO, THREE]), pytest.param("closed-loop", [ONE], marks=pytest.mark.slow)],
@@ -201,7 +233,7 @@ def test_other_processes_turn_the_same_heads(
     elsewhere = Elsewhere()
     for place, runner in (("here", run_here), ("there", elsewhere)):
         given = run_words(heads, Path("link"), Path(place, "run"), editing=editing)
-        options = read_options(run.make_context("run", [*given, "--sources", ONE]).params)
+        options = bulk_options(*given)
         rows = run_bulk(options, sources, "the command", runner=runner)
         assert [row.is_done for row in rows] == [name != BROKEN for name in sources]
         outcomes.append([(row.source, row.reason, row.yaw_deg, row.reached) for row in rows])
@@ -220,8 +252,7 @@ def test_a_pass_on_a_cluster_has_the_sources_of_several_groups(
 ) -> None:
     elsewhere = Elsewhere()
     names = list(read_truth(heads))[3:8]
-    given = run_words(heads, model, tmp_path, "--sources", ONE, "--light", "auto")
-    options = read_options(run.make_context("run", given).params)
+    options = bulk_options(*run_words(heads, model, tmp_path, "--light", "auto"))
     rows = run_bulk(options, names, "", runner=elsewhere)
     assert all(row.is_done for row in rows)
     groups, lights = elsewhere.groups(), {row.source: row.light for row in rows}

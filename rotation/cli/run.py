@@ -347,12 +347,13 @@ class _Countdown:
 
     def __init__(self) -> None:
         self._began = time.monotonic()
+        self._output = sys.stdout  # before a connection to Ray sends it elsewhere
 
     def __call__(self, done: int, total: int, row: SourceRow) -> None:
         spent = time.monotonic() - self._began
         left = tqdm.format_interval(spent / done * (total - done))
         what = "turned" if row.is_done else f"failed: {row.reason}"
-        click.echo(f"{done:,} of {total:,}: {row.source} {what} ({left} left)")
+        click.echo(f"{done:,} of {total:,}: {row.source} {what} ({left} left)", self._output)
 
 
 def read_options(params: dict[str, Any]) -> RunOptions:

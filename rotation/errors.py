@@ -40,3 +40,7 @@ class MissingExtraError(RotationError):
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, ImportError, str]]:
         return MissingExtraError, self._given
+
+
+class PassError(RotationError):
+    """A pass on a cluster cannot begin or go on."""

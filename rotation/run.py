@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from PIL import Image
 
@@ -27,8 +27,9 @@ from rotation.data.sources import ImageSource
 from rotation.diffusion.devices import choose_device
 from rotation.diffusion.model_folder import find_model
 from rotation.directions.fit import fit_method
-from rotation.editing.method import EstimatorFactory, editing_method
+from rotation.editing.method import editing_method
 from rotation.editing.pipeline import Data, Rotation, rotate
+from rotation.editing.pose_estimators import TrainedEstimators
 from rotation.errors import DatasetError, ImageError, SelectionError
 from rotation.latents.encoder_network import has_network
 from rotation.latents.encoders import (
@@ -40,17 +41,14 @@ from rotation.latents.encoders import (
 from rotation.latents.store import LatentStore
 from rotation.options import EASILY_EDITED, ModelOptions, RunOptions
 from rotation.output_paths import check_folder
-from rotation.poses.source import PoseSource, open_pose_source, pose_cache_path
+from rotation.passes.running import Runner, run_here
+from rotation.poses.source import open_pose_source, pose_cache_path
 from rotation.progress import Progress
 from rotation.reading import read_bytes
-from rotation.report.html_report import write_html_report
+from rotation.report.html_report import HTML_REPORT, write_html_report
 from rotation.report.json_report import describe_model, describe_run, write_json_report
 from rotation.report.output_files import OutputPlan, plan_output, write_images
 from rotation.synthetic_heads.dataset import TRUTH
-
-if TYPE_CHECKING:
-    from rotation.editing.pose_estimators import PoseEstimators
-
 
 PHOTOGRAPH_MODEL = "celeba-64"
 """The bundled model for photographs."""
@@ -91,19 +89,31 @@ class OpenedRun:
 
 
 @contextmanager
-def open_run(options: RunOptions) -> Iterator[OpenedRun]:
+def open_run(options: RunOptions, runner: Runner = run_here) -> Iterator[OpenedRun]:
     """Open the data set and the model of a run.
+
+    Parameters:
+        runner: where poses are measured.
 
     Raises:
         RotationError: files cannot be read, or do not fit together.
     """
     with open_images(options.images) as images:
-        data = _open_data(options, images)
+        data = _open_data(options, images, runner)
         codec = open_codec(options.model)
         store = open_cluster_store(options.cache, codec)
         if options.source_file is None:  # else nothing of the picture stays behind
-            codec = codec.with_source_cache(open_source_store(options.cache, codec))
+            codec = keep_sources(codec, options.cache)
         yield OpenedRun(data, codec, store)
+
+
+def keep_sources(codec: DiffusionCodec, cache: Path) -> DiffusionCodec:
+    """The codec, which keeps sources' latents in a cache folder and finds them there.
+
+    Raises:
+        DatasetError: the folder cannot be written.
+    """
+    return codec.with_source_cache(open_source_store(cache, codec))
 
 
 def write_result(
@@ -116,7 +126,7 @@ def write_result(
 ) -> dict[str, Any]:
     """Write a turned head into the folder `options.out`; returns the report.
 
-    `report.html` comes last. So a folder that has it is complete.
+    `HTML_REPORT` comes last. So a folder that has it is complete.
 
     Raises:
         DatasetError: a file cannot be written.
@@ -131,7 +141,7 @@ def write_result(
         "command": command,
     }
     write_json_report(report, options.out / "report.json")
-    write_html_report(report, result, shown, options.out / "report.html")
+    write_html_report(report, result, shown, options.out / HTML_REPORT)
     return report
 
 
@@ -219,7 +229,7 @@ class StageTimer:
         self._last = now
 
 
-def _open_data(options: RunOptions, images: ImageSource) -> Data:
+def _open_data(options: RunOptions, images: ImageSource, runner: Runner) -> Data:
     """The image set with its tables, labels and poses."""
     known = set(images.names())
     outside = options.source_file
@@ -227,7 +237,7 @@ def _open_data(options: RunOptions, images: ImageSource) -> Data:
     tables = read_matching_tables(options.images, known)
     device = choose_device(options.model.device)
     cache = pose_cache_path(options.cache, options.images)
-    poses = open_pose_source(options.poses, images, tables, cache, device)
+    poses = open_pose_source(options.poses, images, tables, cache, device, runner)
     asks_probability = options.turn.clusters.min_probability > 0
     asks_azimuth = options.turn.clusters.light_window_deg is not None
     azimuths = read_azimuths(options.azimuths or options.labels, known) if asks_azimuth else {}
@@ -240,7 +250,7 @@ def _open_data(options: RunOptions, images: ImageSource) -> Data:
         photograph=None if outside is None else _read_outside(outside),
         probabilities=read_probabilities(options.labels, known) if asks_probability else {},
         azimuths=azimuths,
-        estimators=_estimators(images, poses, options.cache / ESTIMATOR_FOLDER, str(device)),
+        estimators=TrainedEstimators(images, poses, options.cache / ESTIMATOR_FOLDER, str(device)),
         device=device,
         pool=None if options.subset is None else _read_pool(options.subset, known, labels),
     )
@@ -285,19 +295,6 @@ def _read_pool(path: Path, known: set[str], labels: Mapping[str, str]) -> frozen
             f"--subset {path}: none of its {len(names):,} images has a label in --labels."
         )
     return frozenset(names)
-
-
-def _estimators(
-    images: ImageSource, poses: PoseSource, cache: Path, device: str
-) -> EstimatorFactory:
-    """Pose estimators trained on the image set. Their modules are imported when one is used."""
-
-    def make(size: int, seed: int, progress: Progress | None) -> PoseEstimators:
-        from rotation.editing.pose_estimators import TrainedEstimators
-
-        return TrainedEstimators(images, poses, cache, device)(size, seed, progress)
-
-    return make
 
 
 def _pasted_photograph(options: RunOptions, result: Rotation) -> Image.Image | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from rotation.cli.common import (
     model_options,
     pose_options,
     poses_csv_option,
+    ray_option,
     refine_option,
     rotation_errors_as_messages,
     window_options,
@@ -240,6 +242,7 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
 @click.option(
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all random draws."
 )
+@ray_option
 @click.option(
     PROGRESS_JSON,
     is_flag=True,
@@ -262,6 +265,8 @@ def run(**params: Any) -> None:
           --match-colours --sharpen 0.5 --webp --paste-back
       python manage.py rotation run --images ~/CelebA --labels labels.csv \\
           --sources sources.csv --subset subset.csv --out turned/
+      python manage.py rotation run --images ~/CelebA --labels labels.csv \\
+          --sources sources.csv --out turned/ --ray 10.0.0.1:6379
     """
     if sum(params[name] is not None for name in ("source", "sources", "source_file")) != 1:
         raise click.UsageError(
@@ -269,6 +274,11 @@ def run(**params: Any) -> None:
         )
     if params["sources"] is not None:
         _run_bulk(params)
+    elif params["ray"] is not None:
+        raise click.UsageError(
+            "--ray shares many heads out: give them by --sources LIST|NAME,.... One head is turned "
+            "in this process; leave --ray out."
+        )
     else:
         _run_one(params)
 
@@ -296,7 +306,8 @@ def _run_bulk(params: dict[str, Any]) -> None:
         click.UsageError: an option is about a single head.
         click.ClickException: sources could not be turned; exit status 1.
     """
-    from rotation.bulk import run_bulk
+    from rotation.bulk.running import run_bulk
+    from rotation.passes.running import open_runner
 
     for name in ("source_yaw", "save_pipeline", "progress_json"):
         if params[name] is not None and params[name] is not False:
@@ -304,8 +315,8 @@ def _run_bulk(params: dict[str, Any]) -> None:
     with rotation_errors_as_messages():
         sources = _source_names(params["sources"])
         options = read_options(params)
-        with _own_outputs(options):
-            rows = run_bulk(options, sources, _command_line(), _Countdown())
+        with _own_outputs(options), open_runner(params["ray"]) as runner:
+            rows = run_bulk(options, sources, _command_line(), _Countdown(), runner)
     failed = sum(not row.is_done for row in rows)
     click.echo(f"index: {options.out / 'index.html'}")
     if failed:
@@ -322,7 +333,8 @@ def _source_names(given: str) -> list[str]:
         DatasetError: the list cannot be read.
     """
     path = user_path(given)
-    is_list = path.is_file() and not is_image_name(path.name)
+    # Not `Path.is_file`: many names are too long for that of a file, which is an error to it.
+    is_list = os.path.isfile(path) and not is_image_name(path.name)
     names = read_names_file(path) if is_list else given.split(",")
     found = [name for name in names if name.strip()]
     if not found:
@@ -335,12 +347,13 @@ class _Countdown:
 
     def __init__(self) -> None:
         self._began = time.monotonic()
+        self._output = sys.stdout  # before a connection to Ray sends it elsewhere
 
     def __call__(self, done: int, total: int, row: SourceRow) -> None:
         spent = time.monotonic() - self._began
         left = tqdm.format_interval(spent / done * (total - done))
         what = "turned" if row.is_done else f"failed: {row.reason}"
-        click.echo(f"{done:,} of {total:,}: {row.source} {what} ({left} left)")
+        click.echo(f"{done:,} of {total:,}: {row.source} {what} ({left} left)", self._output)
 
 
 def read_options(params: dict[str, Any]) -> RunOptions:

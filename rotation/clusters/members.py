@@ -17,7 +17,7 @@ from rotation.data.labels import MIRRORED_LABEL
 from rotation.data.records import Records
 from rotation.data.sources import ImageSource
 from rotation.errors import ImageError
-from rotation.latents.encoders import LatentCodec, Latents, encode_crops
+from rotation.latents.encoders import BatchEncoder, Latents, encode_crops
 from rotation.latents.store import LatentStore
 from rotation.poses.estimation import Poses
 from rotation.progress import Progress
@@ -77,7 +77,7 @@ def mean_image_criteria(criteria: Criteria) -> Criteria:
 
 
 def encode_members(
-    model: LatentCodec,
+    encode: BatchEncoder,
     store: LatentStore,
     members: ClusterMembers,
     crops: dict[int, Pixels],
@@ -88,7 +88,7 @@ def encode_members(
     The latent of a mirror image is the flipped latent of the image. E(flip x) = flip E(x) holds for
     models trained with mirror images, and halves the work.
     """
-    latents = encode_crops(model.encode, store, np.stack(list(crops.values())), progress)
+    latents = encode_crops(encode, store, np.stack(list(crops.values())), progress)
     index = {row: k for k, row in enumerate(crops)}
     used = latents[[index[row] for row in members.rows.tolist()]]
     used[members.mirrored] = used[members.mirrored][..., ::-1]

@@ -57,6 +57,12 @@ class Table:
         """The table with the filenames of the image set (`image_names.match_table_names`)."""
         return replace(self, filenames=tuple(match_table_names(self.filenames, known)))
 
+    def only(self, names: Iterable[str]) -> Table:
+        """The rows of these images, in their order, without images that it does not have."""
+        rows = [self.index[name] for name in names if name in self.index]
+        filenames = tuple(self.filenames[row] for row in rows)
+        return Table(self.path, filenames, self.columns, self.values[rows])
+
 
 @dataclass(frozen=True)
 class TableFiles:
@@ -89,6 +95,11 @@ class Tables:
         """The tables with the filenames of the image set (`image_names.match_table_names`)."""
         tables = ((kind, getattr(self, kind)) for kind in FILE_STEMS)
         return Tables(**{kind: table and table.match_names(known) for kind, table in tables})
+
+    def only(self, names: Collection[str]) -> Tables:
+        """The tables with the rows of these images alone."""
+        tables = ((kind, getattr(self, kind)) for kind in FILE_STEMS)
+        return Tables(**{kind: table and table.only(names) for kind, table in tables})
 
 
 def find_tables(path: str | os.PathLike[str]) -> TableFiles:

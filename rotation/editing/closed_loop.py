@@ -79,6 +79,8 @@ class LoopSettings:
 class ClosedLoopEditing(EditingMethod):
     """Corrects each frame along the gradient of its own latent until it shows the target yaw."""
 
+    needs_members = True
+
     def move(self, request: EditRequest) -> MovedLatents:
         """See `EditingMethod`. Raises `SelectionError` without images of the clusters."""
         if request.member_crops is None:

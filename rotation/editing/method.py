@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -167,7 +167,13 @@ class EditedFrames:
 
 
 class EditingMethod(ABC):
-    """Turns a face along a direction: `move` moves its latent, `show` decodes frames."""
+    """Turns a face along a direction: `move` moves its latent, `show` decodes frames.
+
+    Attributes:
+        needs_members: whether a request must hold images of the clusters and pose estimators.
+    """
+
+    needs_members: ClassVar[bool] = False
 
     def choose_gain(self, gain: Gain | None, easily_edited: bool = False) -> Gain:
         """The gain that was asked for, or the default of this method.

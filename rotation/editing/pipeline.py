@@ -56,7 +56,7 @@ from rotation.editing.method import (
 )
 from rotation.errors import SelectionError
 from rotation.imaging.metrics import mean_square_error
-from rotation.latents.encoders import LatentCodec, Latents
+from rotation.latents.encoders import BatchEncoder, LatentCodec, encode_here
 from rotation.latents.store import LatentStore
 from rotation.options import ClusterOptions, TurnOptions
 from rotation.poses.estimation import MIN_CONFIDENCE, Poses
@@ -294,15 +294,23 @@ class SourceGroup:
 class FittedDirection:
     """What the sources of a group share.
 
+    The members' crops are not kept: many directions fit into memory, and go to other processes.
+
     Attributes:
-        images: the clusters.
+        selection: the clusters.
+        means: their mean images, (clusters, S, S, 3).
+        examples: for each cluster, member images.
         fit: the direction that was fitted to them.
         angle_fits: the quality of the fit at each cluster.
+        member_crops: the crops (n, S, S, 3) of the members, if the editing method needs them.
     """
 
-    images: ClusterImages
+    selection: Selection
+    means: Pixels
+    examples: tuple[Examples, ...]
     fit: Fit
     angle_fits: tuple[AngleFit, ...]
+    member_crops: Pixels | None = None
 
 
 @dataclass(frozen=True)
@@ -310,7 +318,6 @@ class _Clusters:
     """The clusters of a group of sources, and what is known of their members."""
 
     images: ClusterImages
-    latents: Latents
     records: Records
     poses: Poses
     criteria: Criteria
@@ -337,10 +344,14 @@ def fit_group(
     store: LatentStore,
     options: TurnOptions,
     progress: Progress | None = None,
+    encode: BatchEncoder | None = None,
 ) -> FittedDirection:
     """Select the clusters of a group of sources, and fit the direction to them.
 
     Images of the sources' persons are in no cluster.
+
+    Parameters:
+        encode: encodes members that are not in the store; None: `model`.
 
     Raises:
         SelectionError: a cluster is too small.
@@ -349,15 +360,25 @@ def fit_group(
     method = replace(fit_method(options.fit.method), shrink=options.fit.shrink)
     editing = editing_method(options.editing.method)
     rng = np.random.default_rng(options.seed)
-    found = _gather(data, group, model, store, options, method, rng, progress)
-    clusters, selection = found.images, found.images.selection
-    relaxed = partial(_relaxed_means, data, group, found, options.seed, progress)
-    latents, flow = editing.prepare(clusters, found.latents, relaxed, data.device)
-    covariates = member_covariates(selection.members, found.records, found.poses, group.light)
+    selected = _select(data, group, model.image_size, options, method, rng, progress)
+    clusters, selection = selected.images, selected.images.selection
+    encode = encode_here(model.encode) if encode is None else encode
+    latents = encode_members(encode, store, selection.members, clusters.crops, progress)
+    relaxed = partial(_relaxed_means, data, group, selected, options.seed, progress)
+    latents, flow = editing.prepare(clusters, latents, relaxed, data.device)
+    covariates = member_covariates(selection.members, selected.records, selected.poses, group.light)
     fit = fit_direction(selection, latents, method, rng, covariates)
     if flow is not None:
         fit = replace(fit, direction=replace(fit.direction, flow=flow.numbers()))
-    return FittedDirection(clusters, fit, angle_fits(selection, latents, fit.direction))
+    crops = clusters.crops
+    return FittedDirection(
+        selection=selection,
+        means=clusters.means,
+        examples=examples(selection, crops),
+        fit=fit,
+        angle_fits=angle_fits(selection, latents, fit.direction),
+        member_crops=np.stack(list(crops.values())) if editing.needs_members else None,
+    )
 
 
 def turn_along(
@@ -379,7 +400,7 @@ def turn_along(
         options=options.editing,
         device=data.device,
         photograph=source.photograph,
-        member_crops=np.stack(list(fitted.images.crops.values())),
+        member_crops=fitted.member_crops,
         estimators=data.estimators,
         seed=options.seed,
         progress=progress,
@@ -388,7 +409,7 @@ def turn_along(
 
 
 def _result(source: Source, fitted: FittedDirection, edited: EditedFrames) -> Rotation:
-    moved, clusters = edited.latents, fitted.images
+    moved = edited.latents
     return Rotation(
         source=source,
         reconstruction=edited.reconstruction,
@@ -396,27 +417,26 @@ def _result(source: Source, fitted: FittedDirection, edited: EditedFrames) -> Ro
         norms=tuple(float(np.linalg.norm(z)) for z in moved.frames),
         source_norm=float(np.linalg.norm(moved.source)),
         turn=moved.path,
-        selection=clusters.selection,
+        selection=fitted.selection,
         fit=fitted.fit,
-        means=clusters.means,
-        examples=examples(clusters.selection, clusters.crops),
+        means=fitted.means,
+        examples=fitted.examples,
         angle_fits=fitted.angle_fits,
         warped=moved.warped,
         photographs=edited.photographs,
     )
 
 
-def _gather(
+def _select(
     data: Data,
     group: SourceGroup,
-    model: LatentCodec,
-    store: LatentStore,
+    size: int,
     options: TurnOptions,
     method: FitMethod,
     rng: np.random.Generator,
     progress: Progress | None,
 ) -> _Clusters:
-    """Select the clusters of a group, read their images and encode them."""
+    """Select the clusters of a group, and read their images with crops of side `size`."""
     records = join_records(
         data.candidates,
         data.images.names(),
@@ -432,13 +452,11 @@ def _gather(
     selection = select(records, poses, group.records, angles, criteria, rng)
     # The records no longer hold uncertain images.
     selection = replace(selection, uncertain_count=uncertain)
-    size = model.image_size
     selection, crops = read_members(data.images, selection, records, size, criteria, progress)
     if options.clusters.similar and group.crop is not None:
         selection = weight_by_appearance(selection, crops, group.crop)
-    latents = encode_members(model, store, selection.members, crops, progress)
     images = ClusterImages(selection, crops, mean_images(selection, crops))
-    return _Clusters(images, latents, records, poses, criteria)
+    return _Clusters(images, records, poses, criteria)
 
 
 def _relaxed_means(

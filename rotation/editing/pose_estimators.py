@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,8 +70,33 @@ class PoseEstimators:
     about: str
 
 
+@dataclass(frozen=True)
+class MadeEstimators:
+    """Estimators of networks that were trained before.
+
+    Attributes:
+        networks: two networks by side of the images; None where there were too few images.
+        device: where MTCNN runs then.
+    """
+
+    networks: Mapping[int, nn.ModuleList | None]
+    device: torch.device | str
+
+    def __call__(self, size: int, seed: int, progress: Progress | None = None) -> PoseEstimators:
+        """Estimators for images of side `size`; `seed` is that of random augmentations."""
+        networks = self.networks[size]
+        if networks is None:
+            return by_landmarks(seed, self.device)
+        guiding, measuring = networks
+        return PoseEstimators(
+            AugmentedEstimator(guiding, seed), AugmentedMeasurement(measuring, seed), TRAINED
+        )
+
+
 class TrainedEstimators:
     """Estimators trained on the poses of an image set when they are first used.
+
+    Another process gets those that were trained before they were sent.
 
     Parameters:
         images, poses: the training data.
@@ -96,13 +121,13 @@ class TrainedEstimators:
         """Estimators for images of side `size`; `seed` is that of random augmentations."""
         if size not in self._made:
             self._made[size] = self._networks(size, progress)
-        networks = self._made[size]
-        if networks is None:
-            return by_landmarks(seed, self._device)
-        guiding, measuring = networks
-        return PoseEstimators(
-            AugmentedEstimator(guiding, seed), AugmentedMeasurement(measuring, seed), TRAINED
-        )
+        return MadeEstimators(self._made, self._device)(size, seed)
+
+    def __reduce__(
+        self,
+    ) -> tuple[type[MadeEstimators], tuple[dict[int, nn.ModuleList | None], str]]:
+        # Another process sees no more than one GPU.
+        return MadeEstimators, (self._made, str(self._device).partition(":")[0])
 
     def _networks(self, size: int, progress: Progress | None) -> nn.ModuleList | None:
         """The networks for `SEEDS`, cached or newly trained; None if there are too few images."""

@@ -35,7 +35,7 @@ from rotation.directions.fit_method import Sample
 from rotation.directions.principal_components import principal_components
 from rotation.directions.reliability import DirectionReliability, Resampling, measure_reliability
 from rotation.errors import DatasetError, SelectionError
-from rotation.latents.encoders import open_cluster_store, open_codec
+from rotation.latents.encoders import encode_here, open_cluster_store, open_codec
 from rotation.options import ModelOptions, PoseOptions
 from rotation.output_paths import check_folder
 from rotation.poses.estimation import Poses
@@ -150,7 +150,7 @@ def gather(options: StudyOptions, progress: Progress) -> tuple[Sample, Pixels, d
     members = selection.members
     covariates = member_covariates(members, records, poses, options.light)
     sizes = _lit_sizes(selection, covariates, options.criteria.minimum)
-    latents = encode_members(codec, store, members, crops, progress)
+    latents = encode_members(encode_here(codec.encode), store, members, crops, progress)
     sample = Sample(
         selection=selection,
         rows=latents.reshape(len(latents), -1),

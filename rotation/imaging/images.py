@@ -183,6 +183,11 @@ def save_text(text: str, path: Path) -> None:
     save_atomically(path, lambda target: Path(target).write_text(text, encoding="utf-8"))
 
 
+def save_bytes(data: bytes, path: Path) -> None:
+    """Write a file, complete or not at all."""
+    save_atomically(path, lambda target: Path(target).write_bytes(data))
+
+
 def save_atomically(path: Path, write: Callable[[str], object]) -> None:
     """Let `write` fill a temporary file, and rename it to `path`; `DatasetError` if that fails."""
     try:

@@ -11,8 +11,9 @@ Both are on the CPU.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -32,6 +33,9 @@ from rotation.options import EncoderName, ModelOptions
 from rotation.progress import Progress
 
 Latents = NDArray[np.float32]
+
+BatchEncoder = Callable[[Sequence[Pixels]], Iterator[Latents]]
+"""Encodes batches of crops, each (n, S, S, 3), into latents (n, 3, S, S), in their order."""
 
 BATCH = 32
 """Images that are encoded and stored together."""
@@ -206,7 +210,8 @@ class CachedEncoder:
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
         """See `ImageEncoder`."""
-        return torch.from_numpy(encode_crops(self.encoder, self.store, to_pixels(images.numpy())))
+        crops = to_pixels(images.numpy())
+        return torch.from_numpy(encode_crops(encode_here(self.encoder), self.store, crops))
 
 
 class LatentCodec(Protocol):
@@ -361,11 +366,19 @@ def content_key(crop: Pixels) -> str:
     return hashlib.sha256(np.ascontiguousarray(crop).tobytes()).hexdigest()
 
 
+def encode_here(encode: Callable[[torch.Tensor], torch.Tensor]) -> BatchEncoder:
+    """Encodes batches in this process by a function of images, one after the other."""
+    return partial(map, partial(encode_batch, encode))
+
+
+def encode_batch(encode: Callable[[torch.Tensor], torch.Tensor], crops: Pixels) -> Latents:
+    """The latents (n, 3, S, S) of a batch of crops (n, S, S, 3)."""
+    latents: Latents = encode(torch.from_numpy(from_pixels(crops))).numpy()
+    return latents
+
+
 def encode_crops(
-    encode: Callable[[torch.Tensor], torch.Tensor],
-    store: LatentStore,
-    crops: Pixels,
-    progress: Progress | None = None,
+    encode: BatchEncoder, store: LatentStore, crops: Pixels, progress: Progress | None = None
 ) -> Latents:
     """Latents (N, 3, S, S), float32, of crops (N, S, S, 3): stored ones, and new ones by `encode`.
 
@@ -377,9 +390,12 @@ def encode_crops(
     missing = list(first)[::-1]
     if not missing:
         return latents
-    for done, batch in _batches(missing):
-        images = torch.from_numpy(from_pixels(np.stack([crops[first[key]] for key in batch])))
-        store.put(batch, encode(images).numpy())
+    batches = [missing[start : start + BATCH] for start in range(0, len(missing), BATCH)]
+    done = 0
+    encoded = encode([np.stack([crops[first[key]] for key in batch]) for batch in batches])
+    for batch, values in zip(batches, encoded, strict=True):
+        store.put(batch, values)
+        done += len(batch)
         if progress is not None:
             progress("embed", done, len(missing))
     return store.get(keys)[1]
@@ -396,10 +412,3 @@ def decode_pixels(codec: LatentCodec, latents: NDArray[np.floating]) -> Pixels:
     """Images (N, S, S, 3) of latents (N, 3, S, S)."""
     z = torch.from_numpy(np.ascontiguousarray(latents, dtype=np.float32))
     return to_pixels(codec.decode(z).numpy())
-
-
-def _batches(keys: Sequence[str]) -> Iterable[tuple[int, Sequence[str]]]:
-    """The keys in batches, each with the number of keys up to its end."""
-    for start in range(0, len(keys), BATCH):
-        batch = keys[start : start + BATCH]
-        yield start + len(batch), batch

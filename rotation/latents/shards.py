@@ -11,25 +11,26 @@ process or in many. `rotation.latents.merge` then makes equal files of them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from rotation.data.crop import Pixels, read_crop
 from rotation.data.sources import ImageSource
 from rotation.diffusion.model_folder import find_model
 from rotation.errors import ImageError, ModelError
-from rotation.imaging.images import from_pixels
 from rotation.latents.encoders import (
     BATCH,
+    BatchEncoder,
     DiffusionCodec,
     LatentCodec,
     Latents,
     content_key,
+    encode_batch,
     open_codec,
 )
 from rotation.latents.store import LatentStore, key_digest
@@ -109,8 +110,47 @@ class LatentWorker:
         keys = [content_key(crop) for crop in crops]
         if self.are_known(keys):
             return EncodedBatch(keys, None, unreadable)
-        images = torch.from_numpy(from_pixels(np.stack(crops)))
-        return EncodedBatch(keys, self._codec.encode(images).numpy(), unreadable)
+        latents = encode_batch(self._codec.encode, np.stack(crops))
+        return EncodedBatch(keys, latents, unreadable)
+
+
+class CropBatch(NamedTuple):
+    """Crops (n, S, S, 3) to encode together, and what they are called in messages."""
+
+    about: str
+    crops: Pixels
+
+
+@dataclass(frozen=True)
+class CropWorker:
+    """Encodes batches of crops: the worker of a pass.
+
+    Attributes:
+        open_codec: opens the model; called with the first batch.
+    """
+
+    open_codec: Callable[[], LatentCodec]
+
+    @cached_property
+    def _codec(self) -> LatentCodec:
+        return self.open_codec()
+
+    def __call__(self, batch: CropBatch) -> Latents:
+        """The latents (n, 3, S, S) of a batch."""
+        return encode_batch(self._codec.encode, batch.crops)
+
+
+def encode_by(runner: Runner, same: SameCodec, source: ImageSource) -> BatchEncoder:
+    """Encodes batches where a runner runs passes over these images."""
+
+    def encode(batches: Sequence[Pixels]) -> Iterator[Latents]:
+        tasks = [
+            CropBatch(f"batch {number} of {len(batches)} of a cluster's images", crops)
+            for number, crops in enumerate(batches, start=1)
+        ]
+        return runner(CropWorker(same.open), tasks, partial(same.find_needs, source))
+
+    return encode
 
 
 @dataclass(frozen=True)
@@ -126,15 +166,22 @@ class KnownKeys:
 
 @dataclass(frozen=True)
 class SameCodec:
-    """Opens the codec of this process in another one.
+    """Opens the codec of this process in another one. In this one, it is open already.
 
     Attributes:
         options: of the model, with everything that was chosen here.
         fingerprint: of the codec.
+        name: of the model; here, its folder may be a link of another name.
+        opened: the codec; None in another process.
     """
 
     options: ModelOptions
     fingerprint: str
+    name: str
+    opened: DiffusionCodec | None = None
+
+    def __reduce__(self) -> tuple[type[SameCodec], tuple[ModelOptions, str, str]]:
+        return SameCodec, (self.options, self.fingerprint, self.name)
 
     @classmethod
     def of(cls, options: ModelOptions, codec: DiffusionCodec) -> SameCodec:
@@ -145,12 +192,12 @@ class SameCodec:
             device=codec.model.device.type,
             bf16=codec.model.denoising.bf16,
         )
-        return cls(chosen, codec.fingerprint)
+        return cls(chosen, codec.fingerprint, codec.model.name, codec)
 
-    def find_needs(self, source: ImageSource) -> Needs:
-        """What another process needs to encode these images."""
+    def find_needs(self, source: ImageSource, *more: Path) -> Needs:
+        """What another process needs to use the codec for these images, and `more` models."""
         assert self.options.folder is not None  # `of` has found it
-        return Needs.of(source, (self.options.folder,), device=self.options.device)
+        return Needs.of(source, (self.options.folder, *more), device=self.options.device)
 
     def open(self) -> DiffusionCodec:
         """The codec.
@@ -158,7 +205,10 @@ class SameCodec:
         Raises:
             ModelError: it is another one here.
         """
+        if self.opened is not None:
+            return self.opened
         codec = open_codec(self.options)
+        codec.model.name = self.name
         if codec.fingerprint != self.fingerprint:
             raise ModelError(
                 f"{self.options.folder} is another model in another process of the cluster."

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
-from rotation.errors import MissingExtraError, RotationError
+from rotation.errors import MissingExtraError, PassError, RotationError
 from rotation.passes.needs import Machine, Needs, find_versions, look_here, other_versions
 
 if TYPE_CHECKING:
@@ -53,10 +53,6 @@ GOES_ON = "What was written is kept: the same command goes on from there."
 NOT_READY = "Not every machine of the cluster is ready"
 THE_SAME = "Images, models and versions must be the same everywhere, at the same paths."
 LOG = logging.getLogger(__name__)
-
-
-class PassError(RotationError):
-    """A pass on a cluster cannot begin or go on."""
 
 
 class RayCluster:
@@ -91,6 +87,16 @@ class RayCluster:
         self._begun.append(found)
         return found
 
+    def check(self, needs: Callable[[], Needs]) -> None:
+        """See `Runner`."""
+        self._checked(needs())
+
+    def _checked(self, needed: Needs) -> tuple[ModuleType, int]:
+        """Ray, and how many actors there may be, once each machine has what is needed."""
+        ray = self._connected()
+        check_machines(ray, needed)
+        return ray, count_processors(ray, needed.device)
+
     def _connected(self) -> ModuleType:
         if self._ray is None:
             _set_up(is_local=self._address == LOCAL)
@@ -111,9 +117,8 @@ class RayCluster:
         if not tasks:
             return
         needed = needs()
-        ray = self._connected()
-        check_machines(ray, needed)
-        most = min(count_processors(ray, needed.device), len(tasks))
+        ray, processors = self._checked(needed)
+        most = min(processors, len(tasks))
         # Pickled here, so that a fault in another process is that of the worker and not of Ray.
         kept = ray.put(pickle.dumps((worker, find_versions(needed.packages), needed.packages)))
         done = 0
@@ -371,9 +376,9 @@ def _why_stopped(ray: ModuleType, error: Exception, left: Sequence[Any]) -> str:
 
 
 def _name_ends(task: Any) -> str:
-    """The first and the last name in a task."""
+    """The first and the last name in a task; the name if there is only one."""
     names = list(_names_in(task)) or [str(task)]
-    return f"{names[0]} to {names[-1]}"
+    return " to ".join(dict.fromkeys((names[0], names[-1])))
 
 
 def _names_in(task: Any) -> Iterator[str]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from rotation.passes.needs import Needs
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+FEW_TASKS = 4
+"""Fewer tasks are done in less time than the processes of a cluster take to begin."""
 
 
 class Runner(Protocol):
@@ -30,12 +34,51 @@ class Runner(Protocol):
         """
         ...
 
+    def check(self, needs: Callable[[], Needs]) -> None:
+        """Check that passes with these needs can run, before long work that leads to them.
 
-def run_here(
-    worker: Callable[[T], R], tasks: Sequence[T], needs: Callable[[], Needs]
-) -> Iterator[R]:
-    """Run the tasks in this process, which has what they need: see `Runner`."""
-    return map(worker, tasks)
+        Raises:
+            RotationError: a process lacks something.
+        """
+        ...
+
+
+class ThisProcess:
+    """Runs the tasks in this process, which has what they need: see `Runner`."""
+
+    def __call__(
+        self, worker: Callable[[T], R], tasks: Sequence[T], needs: Callable[[], Needs]
+    ) -> Iterator[R]:
+        """See `Runner`."""
+        return map(worker, tasks)
+
+    def check(self, needs: Callable[[], Needs]) -> None:
+        """See `Runner`."""
+
+
+run_here = ThisProcess()
+
+
+@dataclass(frozen=True)
+class Sparing:
+    """A runner that keeps passes of few tasks in this process.
+
+    Attributes:
+        runner: runs the others.
+    """
+
+    runner: Runner
+
+    def __call__(
+        self, worker: Callable[[T], R], tasks: Sequence[T], needs: Callable[[], Needs]
+    ) -> Iterator[R]:
+        """See `Runner`."""
+        runner = run_here if len(tasks) < FEW_TASKS else self.runner
+        return runner(worker, tasks, needs)
+
+    def check(self, needs: Callable[[], Needs]) -> None:
+        """See `Runner`."""
+        self.runner.check(needs)
 
 
 def open_runner(address: str | None) -> AbstractContextManager[Runner]:

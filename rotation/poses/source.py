@@ -58,6 +58,10 @@ class PoseSource:
         rows = np.array([self.known.get(name, NO_FACE) for name in names]).reshape(-1, 4)
         return Poses(*rows.T)
 
+    def only(self, names: Sequence[str]) -> PoseSource:
+        """The poses of these images alone, all of them known, for another process."""
+        return PoseSource(dict(zip(names, _rows(self.find_poses(names)), strict=True)))
+
     def _add(self, batch: MeasuredPoses) -> None:
         self.known.update(zip(batch.names, batch.poses, strict=True))
         if self.cache is not None:

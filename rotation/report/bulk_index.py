@@ -20,6 +20,7 @@ from rotation.data.labels_csv import format_csv
 from rotation.errors import DatasetError
 from rotation.imaging.images import save_text
 from rotation.reading import read_json
+from rotation.report.html_report import HTML_REPORT
 
 TEMPLATES = Path(__file__).parents[1] / "templates"
 COLUMNS = ("source", "status", "reason", "light", "yaw_deg", "reached", "seconds")
@@ -125,7 +126,7 @@ class BulkIndex:
     def finished_row(self, source: str) -> SourceRow | None:
         """The row of a source whose folder is complete; None if it is still to be turned."""
         folder = self.out / source
-        if not (folder / "report.html").is_file():  # the last file that is written
+        if not (folder / HTML_REPORT).is_file():
             return None
         try:
             return SourceRow.of_report(read_json(folder / "report.json"))

@@ -23,6 +23,9 @@ from rotation.editing.pipeline import Rotation
 from rotation.imaging.images import at_height, degrees, save_text
 from rotation.report import svg_plots
 
+HTML_REPORT = "report.html"
+"""The last file that a run writes: a folder that has it is complete."""
+
 TEMPLATES = Path(__file__).parents[1] / "templates"
 EMBEDDED_HEIGHT = 320
 """Higher photographs are reduced to it: the page holds each of them twice."""

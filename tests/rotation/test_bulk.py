@@ -5,36 +5,40 @@ from __future__ import annotations
 import csv
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from rotation.cli.run import run
-from rotation.synthetic_heads.dataset import read_truth, write_dataset
+from rotation.bulk.running import run_bulk
+from rotation.cli.run import read_options, run
+from rotation.errors import PassError
+from rotation.options import RunOptions
+from rotation.passes.needs import Needs, look_here
+from rotation.passes.running import run_here
+from rotation.synthetic_heads.dataset import read_truth
+from tests.rotation.bulk_runs import BROKEN, run_words, write_heads
 from tests.rotation.modelling import tiny_folder
 
 ROOT = Path(__file__).resolve().parents[2]
-COUNT = 60
+T = TypeVar("T")
+R = TypeVar("R")
 ONE, TWO, THREE = "000004.jpg", "000007.jpg", "000009.jpg"
-BROKEN = "000002.jpg"
 
 
 @pytest.fixture(scope="module")
 def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set with labels.csv beside it, one of its files broken."""
-    folder = write_dataset(tmp_path_factory.mktemp("heads") / "set", COUNT, seed=5)
-    with (folder / "labels.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["filename", "label"])
-        writer.writerows(read_truth(folder).items())
-    (folder / "img_align_celeba" / BROKEN).write_bytes(b"no picture")
-    return folder
+    return write_heads(tmp_path_factory.mktemp("heads") / "set")
 
 
 @pytest.fixture(scope="module")
@@ -43,27 +47,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_folder(tmp_path_factory.mktemp("model") / "tiny")
 
 
-def words(heads: Path, model: Path, out: Path, *more: object) -> list[str]:
-    """The options that every call needs, and more."""
-    options = {
-        "--images": heads,
-        "--labels": heads / "labels.csv",
-        "--model": model,
-        "--out": out / "turned",
-        "--cache": out.parent / "cache",
-        "--min-cluster": 1,
-        "--iterations": 0,
-        "--device": "cpu",
-        "--light": "left",
-        "--yaw": "-20,20",
-        "--attributes": "none",
-    }
-    given = [str(word) for pair in options.items() for word in pair]
-    return [*given, "--no-closed-loop", *map(str, more)]
-
-
 def turn(heads: Path, model: Path, out: Path, *more: object) -> Result:
-    return CliRunner().invoke(run, words(heads, model, out, *more))
+    return CliRunner().invoke(run, run_words(heads, model, out, *more))
 
 
 def index(out: Path) -> dict[str, dict[str, object]]:
@@ -75,6 +60,12 @@ def index(out: Path) -> dict[str, dict[str, object]]:
 
 def frames(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.png"))}
+
+
+def report(folder: Path) -> dict[str, object]:
+    """The report of a folder, without what differs from run to run."""
+    told: dict[str, object] = json.loads((folder / "report.json").read_text())
+    return {key: value for key, value in told.items() if key != "seconds"}
 
 
 def sizes(folder: Path) -> list[int]:
@@ -129,6 +120,13 @@ def test_what_is_done_is_not_done_again(heads: Path, model: Path, tmp_path: Path
     assert (out / ONE / "report.html").stat().st_mtime_ns == kept
 
 
+def test_many_names_are_no_file(heads: Path, model: Path, tmp_path: Path) -> None:
+    """A file's name has at most 255 bytes."""
+    names = ",".join(f"nobody{number}.jpg" for number in range(40))
+    result = turn(heads, model, tmp_path, "--sources", names)
+    assert "40 of 40 sources were not turned" in result.output
+
+
 def test_a_subset_restricts_the_clusters(heads: Path, model: Path, tmp_path: Path) -> None:
     subset = tmp_path / "subset.csv"
     listed = [name for name in read_truth(heads) if name not in (ONE, BROKEN)][::2]
@@ -158,6 +156,10 @@ def test_a_subset_restricts_the_clusters(heads: Path, model: Path, tmp_path: Pat
         (("--sources", " , "), "names no image"),
         (("--sources", ONE, "--source-yaw", "10"), "--source-yaw is about one head"),
         (("--sources", ONE, "--save-pipeline", "turner"), "--save-pipeline is about one head"),
+        (
+            ("--source", ONE, "--ray", "local"),
+            "--ray shares many heads out: give them",
+        ),
     ],
 )
 def test_options_that_exclude_each_other(
@@ -166,6 +168,98 @@ def test_options_that_exclude_each_other(
     result = turn(heads, model, tmp_path, *given)
     assert result.exit_code != 0
     assert told in " ".join(result.output.split())
+
+
+@dataclass
+class Elsewhere:
+    """Runs the tasks of passes with workers as another process gets them, on ready machines."""
+
+    tasks: list[Any] = field(default_factory=list)
+
+    def __call__(
+        self, worker: Callable[[T], R], tasks: Sequence[T], needs: Callable[[], Needs]
+    ) -> Iterator[R]:
+        self.check(needs)
+        self.tasks += tasks
+        return map(pickle.loads(pickle.dumps(worker)), tasks)
+
+    def check(self, needs: Callable[[], Needs]) -> None:
+        assert look_here(pickle.loads(pickle.dumps(needs()))).faults == ()
+
+    def groups(self) -> dict[str, int]:
+        """The number of each source's group."""
+        return {task[0]: task[1] for task in self.tasks if isinstance(task[1], int)}
+
+
+class Unready(Elsewhere):
+    """Machines that are not ready."""
+
+    def check(self, needs: Callable[[], Needs]) -> None:
+        raise PassError(f"a machine lacks the model {needs().models[0][0]}")
+
+
+def bulk_options(*given: object) -> RunOptions:
+    """The options of a bulk run as the command reads them."""
+    return read_options(run.make_context("run", [*map(str, given), "--sources", ONE]).params)
+
+
+def test_a_cluster_that_is_not_ready_is_told_before_anything_begins(
+    heads: Path, model: Path, tmp_path: Path
+) -> None:
+    unready = Unready()
+    options = bulk_options(*run_words(heads, model, tmp_path / "run"))
+    with pytest.raises(PassError, match="a machine lacks the model"):
+        run_bulk(options, [ONE, TWO], "", runner=unready)
+    assert not unready.tasks
+    assert not any(path.stat().st_size for path in options.cache.glob("latents/*/rows"))
+
+
+@pytest.mark.parametrize(
+    ("editing", "turned"),
+    [("line", [ONE, TWO, THREE]), pytest.param("closed-loop", [ONE], marks=pytest.mark.slow)],
+)
+def test_other_processes_turn_the_same_heads(
+    heads: Path,
+    model: Path,
+    tmp_path: Path,
+    editing: str,
+    turned: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sources = [BROKEN, *turned]
+    (tmp_path / "link").symlink_to(model)  # the reports say this name
+    monkeypatch.chdir(tmp_path)
+    outcomes = []
+    elsewhere = Elsewhere()
+    for place, runner in (("here", run_here), ("there", elsewhere)):
+        given = run_words(heads, Path("link"), Path(place, "run"), editing=editing)
+        options = bulk_options(*given)
+        rows = run_bulk(options, sources, "the command", runner=runner)
+        assert [row.is_done for row in rows] == [name != BROKEN for name in sources]
+        outcomes.append([(row.source, row.reason, row.yaw_deg, row.reached) for row in rows])
+    assert elsewhere.groups() == dict.fromkeys(sources, 0)
+    assert outcomes[0] == outcomes[1]
+    here, there = (Path(place, "run", "turned") for place in ("here", "there"))
+    assert not (there / BROKEN).exists()
+    for name in turned:
+        assert frames(here / name) == frames(there / name)
+        assert report(here / name) == report(there / name)
+        assert "the command" in (there / name / "report.html").read_text()
+
+
+def test_a_pass_on_a_cluster_has_the_sources_of_several_groups(
+    heads: Path, model: Path, tmp_path: Path
+) -> None:
+    elsewhere = Elsewhere()
+    names = list(read_truth(heads))[3:8]
+    options = bulk_options(*run_words(heads, model, tmp_path, "--light", "auto"))
+    rows = run_bulk(options, names, "", runner=elsewhere)
+    assert all(row.is_done for row in rows)
+    groups, lights = elsewhere.groups(), {row.source: row.light for row in rows}
+    assert set(groups) == set(names)
+    assert len(set(lights.values())) > 1
+    pairs = {(groups[name], lights[name]) for name in names}
+    assert len(pairs) == len(set(groups.values())) == len(set(lights.values()))
 
 
 @pytest.mark.slow
@@ -177,7 +271,7 @@ def test_a_killed_run_goes_on(heads: Path, model: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "labeler.cli", "rotation", "run"]
     out = tmp_path / "killed" / "turned"
     process = subprocess.Popen(
-        [*command, *words(heads, model, tmp_path / "killed", *asked)],
+        [*command, *run_words(heads, model, tmp_path / "killed", *asked)],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -24,7 +24,7 @@ from rotation.diffusers_pipeline import HeadRotationPipeline
 from rotation.diffusion.latent_model import LatentModel
 from rotation.editing.pipeline import Data, find_source, rotate
 from rotation.errors import SelectionError
-from rotation.latents.encoders import content_key, encode_crops
+from rotation.latents.encoders import content_key, encode_crops, encode_here
 from rotation.latents.store import LatentStore
 from rotation.options import ClusterOptions, EditingOptions, TurnOptions
 from rotation.poses.estimation import PoseRow
@@ -403,7 +403,7 @@ def test_equal_crops_share_a_latent(heads: Path, model: Path, tmp_path: Path) ->
     store = LatentStore(tmp_path, encoder.fingerprint, (3, SIZE, SIZE))
     with open_source(heads) as images:
         crops = np.stack([read_crop(images, f"{i:06d}.jpg", SIZE) for i in (1, 2, 1)])
-    latents = encode_crops(encoder.encode, store, crops)
+    latents = encode_crops(encode_here(encoder.encode), store, crops)
     assert len(store) == 2
     assert np.array_equal(latents[0], latents[2])
     assert content_key(crops[0]) == content_key(crops[2]) != content_key(crops[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from pathlib import Path
 
@@ -53,6 +54,19 @@ def estimators(
 @pytest.fixture
 def few_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pose_estimators, "MIN_IMAGES", 40)
+
+
+@pytest.mark.usefixtures("few_are_enough")
+def test_another_process_gets_the_estimators_that_were_made(
+    folder: Path, unseen: tuple[torch.Tensor, np.ndarray]
+) -> None:
+    with open_source(folder) as images:
+        made = TrainedEstimators(images, poses_from_csv(folder / "truth.csv"), None, "cpu", 3)
+        here = made(SIZE, seed=0)
+        there = pickle.loads(pickle.dumps(made))(SIZE, seed=0)
+    assert there.about == here.about == pose_estimators.TRAINED
+    assert torch.equal(there.read(unseen[0]), here.read(unseen[0]))
+    assert np.array_equal(there.measure(unseen[0]), here.measure(unseen[0]))
 
 
 def test_a_mirror_negates_yaw_and_keeps_pitch(unseen: tuple[torch.Tensor, np.ndarray]) -> None:

@@ -17,9 +17,9 @@ from PIL import Image
 
 from labeler.cli.main import cli
 from rotation.data.sources import open_source
-from rotation.errors import MissingExtraError
+from rotation.errors import MissingExtraError, PassError
 from rotation.passes.needs import Needs, find_versions, look_here, other_versions
-from rotation.passes.on_ray import PassError, RayCluster, _unpack
+from rotation.passes.on_ray import RayCluster, _unpack
 from rotation.poses.measuring import PoseWorker
 from rotation.synthetic_heads.camera import CELEBA_VIEW
 from rotation.synthetic_heads.renderer import render_view

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -16,11 +17,13 @@ import pytest
 
 from benchmarks._ray_nodes import Nodes, is_alive, ray_nodes, wait_until
 from rotation.demo_faces.dataset import write_faces
+from tests.rotation.bulk_runs import BROKEN, run_words, write_heads
 from tests.rotation.modelling import tiny_folder
 
 pytestmark = pytest.mark.slow
 pytest.importorskip("ray.data", reason="needs requirements/distributed.txt")
 
+INDEX = "turned/index.json"
 COUNT = 144  # more than one batch of poses
 MOST_BYTES = 100_000  # of a file, where the disk is made to look full
 MOST_S = 300.0  # for one command, on a busy machine
@@ -247,6 +250,52 @@ def test_machines_that_are_not_ready_are_named_and_nothing_is_begun(
     assert "Not every machine of the cluster is ready; nothing was begun" in told
     assert "pillow is 0.0.1, here it is" in told
     assert not stored(tmp_path / "cache")
+
+
+def test_turned_heads_are_those_of_one_process_whatever_is_killed(
+    model: Path, nodes: Nodes, tmp_path: Path
+) -> None:
+    """The command is killed after the first head, and an actor of the next command."""
+    heads = write_heads(tmp_path / "heads")
+    names = [BROKEN, *(f"{number:06}.jpg" for number in range(3, 15))]
+    # The clusters have the sources' persons too: there are few others.
+    listed = ("--sources", ",".join(names), "--steps", "40", "--same-person")
+    here, there = tmp_path / "here" / "run", tmp_path / "there" / "run"
+    run("run", *run_words(heads, model, here, *listed), fails=True)  # one of them is no picture
+    assert len(turned(here)) == len(names) - 1
+    on_ray = program("run", *run_words(heads, model, there, *listed, "--ray", nodes.address))
+    ended = run_and_interrupt(
+        nodes, on_ray, lambda: bool(turned(there)), lambda pid: os.kill(pid, signal.SIGKILL)
+    )
+    assert ended == -signal.SIGKILL
+    before = turned(there)
+    assert 0 < len(before) < len(names) - 1
+    ended = run_and_interrupt(
+        nodes,
+        on_ray,
+        lambda: len(turned(there)) > len(before),
+        lambda _pid: os.kill(actors(nodes)[0], signal.SIGKILL),
+    )
+    assert ended == 1  # as without Ray
+    assert before.items() <= turned(there).items()
+    rows = {row["source"]: row for row in json.loads((there / INDEX).read_text())["rows"]}
+    assert [name for name, row in rows.items() if row["status"] == "failed"] == [BROKEN]
+    assert BROKEN in rows[BROKEN]["reason"]
+    for name in names[1:]:
+        assert files(there / "turned" / name) == files(here / "turned" / name)
+
+
+def turned(out: Path) -> dict[Path, int]:
+    """The complete folders of a run, with the time at which each became so."""
+    return {path: path.stat().st_mtime_ns for path in out.glob("turned/*/report.html")}
+
+
+def files(folder: Path) -> dict[str, object]:
+    """The files of a turned head, its report without times and command, which differ."""
+    found: dict[str, object] = {path.name: path.read_bytes() for path in folder.iterdir()}
+    report = json.loads(found.pop("report.json"))  # type: ignore[arg-type]
+    report = {key: value for key, value in report.items() if key not in ("seconds", "command")}
+    return {**found, "report.json": report, "report.html": None}
 
 
 def test_an_address_where_nothing_answers_is_named(images: Path, tmp_path: Path) -> None:

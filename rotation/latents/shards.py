@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from rotation.data.crop import Pixels, read_crop
-from rotation.data.sources import ImageSource
+from rotation.data.image_source import ImageSource
 from rotation.diffusion.model_folder import find_model
 from rotation.errors import ImageError, ModelError
 from rotation.imaging.images import from_pixels
@@ -101,6 +101,7 @@ class LatentWorker:
         """The latents of the named images."""
         crops: list[Pixels] = []
         unreadable = []
+        self.source.read_ahead(names)
         for name in names:
             try:
                 crops.append(read_crop(self.source, name, self._codec.image_size))

@@ -82,7 +82,7 @@ $(VENV)/.run: requirements.txt $(VENV)/.venv
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt requirements/crowdkit.txt requirements/distributed.txt \
-		requirements/pictures.txt $(VENV)/.run
+		requirements/pictures.txt requirements/remote.txt $(VENV)/.run
 	$(BIN)/python -m pip install $(PIP_FLAGS) --quiet -r requirements/dev.txt
 	@touch $@
 

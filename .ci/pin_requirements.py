@@ -68,6 +68,12 @@ FILES = (
         ("requirements.txt",),
     ),
     File(
+        "requirements/remote.txt",
+        ("remote",),
+        "For `--images s3://bucket/faces`: image sets in object stores.",
+        ("requirements.txt",),
+    ),
+    File(
         "requirements/dev.txt",
         ("dev", "docs"),
         "For the tests, the checks and the documentation.",
@@ -75,6 +81,7 @@ FILES = (
             "requirements/crowdkit.txt",
             "requirements/distributed.txt",
             "requirements/pictures.txt",
+            "requirements/remote.txt",
         ),
     ),
     File(

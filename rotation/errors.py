@@ -15,6 +15,18 @@ class ImageError(DatasetError):
     """One image cannot be decoded. The other images can still be used."""
 
 
+class FetchError(ImageError):
+    """One image could not be fetched from its store. It may be there at another time."""
+
+
+class StoreError(DatasetError):
+    """An object store cannot be reached, or does not give what it was asked for."""
+
+
+class UnreachableError(StoreError):
+    """A store does not answer, or the connection to it is lost, also when it is asked again."""
+
+
 class ModelError(RotationError):
     """A model, its settings or its inputs cannot be used."""
 

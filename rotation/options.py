@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from rotation.remote_paths import ImagePlace
+
 AUTO: Literal["auto"] = "auto"
 Gain = float | Literal["auto"]
 """A factor on the displacement of a latent. `AUTO` finds it for each frame by trial frames."""
@@ -172,7 +174,7 @@ class RunOptions:
     """All options of `rotation run`.
 
     Attributes:
-        images: the image set, a folder or a zip.
+        images: the image set, a folder or a zip, on this machine or in a store.
         labels: its labels.csv.
         azimuths: a CSV file with the azimuth of each image's light; None: `labels` has them.
         source: the name of the image whose head is turned.
@@ -183,7 +185,7 @@ class RunOptions:
             name. None: `source` names an image of the set.
     """
 
-    images: Path
+    images: ImagePlace
     labels: Path
     source: str
     out: Path

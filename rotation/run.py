@@ -7,7 +7,6 @@ what they give, and fills in the options that were left open.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,9 +20,9 @@ from rotation.data.csv_text import FAULTS_SHOWN, shown
 from rotation.data.decoding import decode
 from rotation.data.image_names import match_names
 from rotation.data.image_set import open_images, read_matching_tables
+from rotation.data.image_source import ImageSource
 from rotation.data.labels_csv import read_azimuths, read_labels, read_probabilities
 from rotation.data.name_lists import read_names_file
-from rotation.data.sources import ImageSource
 from rotation.diffusion.devices import choose_device
 from rotation.diffusion.model_folder import find_model
 from rotation.directions.fit import fit_method
@@ -45,6 +44,7 @@ from rotation.passes.running import Runner, run_here
 from rotation.poses.source import open_pose_source, pose_cache_path
 from rotation.progress import Progress
 from rotation.reading import read_bytes
+from rotation.remote_paths import ImagePlace, existing_files
 from rotation.report.html_report import HTML_REPORT, write_html_report
 from rotation.report.json_report import describe_model, describe_run, write_json_report
 from rotation.report.output_files import OutputPlan, plan_output, write_images
@@ -168,13 +168,13 @@ def resolve_options(options: RunOptions) -> RunOptions:
     return replace(options, model=model, turn=replace(options.turn, editing=editing))
 
 
-def resolve_model_options(model: ModelOptions, images: Path) -> ModelOptions:
+def resolve_model_options(model: ModelOptions, images: ImagePlace) -> ModelOptions:
     """The options with the bundled model and the encoder that suit the images.
 
     Photographs use `celeba-64` and its embedding network, rendered heads `synthetic-heads-64` and
     `inversion`. A model of photographs without a network for these steps uses `smooth`.
     """
-    is_rendered = os.path.isfile(images / TRUTH)
+    is_rendered = bool(existing_files([images / TRUTH]))
     folder = find_model(model.folder or (None if is_rendered else PHOTOGRAPH_MODEL))
     embedding = model.embedding
     if embedding is None and is_rendered:

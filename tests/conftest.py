@@ -19,6 +19,7 @@ from PIL import Image as Pillow
 from sqlalchemy import Connection, event, select
 from sqlalchemy.engine import make_url
 
+from benchmarks._s3_server import Line, environment_of, s3_server
 from labeler.config import Settings
 from labeler.database.engine import Database
 from labeler.database.migrate import upgrade
@@ -28,6 +29,7 @@ from labeler.models.accounts import Annotator
 from labeler.models.base import Base
 from labeler.models.campaigns import Campaign
 from labeler.rules.campaign_rules import Rules
+from tests.object_store import BUCKET, Store
 
 POSTGRES_CANDIDATES = (
     "postgresql://postgres@127.0.0.1:5432/postgres",
@@ -182,6 +184,21 @@ def _new_postgres_db(server: str) -> Iterator[Database]:
         database.dispose()
         with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def store() -> Iterator[Store]:
+    """A store that speaks S3, in a process of its own; skips without its packages."""
+    for package in ("s3fs", "moto"):
+        pytest.importorskip(package, reason="needs requirements/dev.txt")
+    with s3_server() as port, pytest.MonkeyPatch.context() as patch:
+        line = Line(port)
+        made = Store(line, environment_of(line.url))
+        for name, value in made.environment.items():
+            patch.setenv(name, value)
+        made.client.mkdir(BUCKET)
+        yield made
+        line.close()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

@@ -20,7 +20,8 @@ from rotation.reading import user_path
 from tests.test_outputs import _commands
 
 NAMED = {"PATH", "CSV", "DIR", "FILE"}
-PATHS = (option_types.InputPath, option_types.InputFile, option_types.WordOrPath)
+PATHS: tuple[type, ...] = (option_types.InputPath, option_types.ImagesPath)
+PATHS += (option_types.InputFile, option_types.WordOrPath)
 PATHS += (option_types.OutputFile, option_types.OutputFolder)
 
 

@@ -29,13 +29,14 @@ from labeler.proposals.feature_extraction import (
     extract_variants,
 )
 from rotation.cli.common import Progress, default_cache, ray_option, rotation_errors_as_messages
-from rotation.cli.option_types import InputPath, OutputFile, OutputFolder
+from rotation.cli.option_types import ImagesPath, InputPath, OutputFile, OutputFolder
 from rotation.data.csv_rows import CellError, Cells, read_keyed_file
 from rotation.data.formulas import guard_formula
 from rotation.data.image_set import open_images, read_matching_tables
 from rotation.data.labels import LABELS
 from rotation.data.labels_csv import PROBABILITY_COLUMNS, read_labels, stream_csv
 from rotation.passes.running import open_runner
+from rotation.remote_paths import ImagePlace
 
 PRECISIONS = (0.95, 0.98, 0.99)
 NAMES_SHOWN = 5  # files named in a message about many
@@ -46,10 +47,11 @@ SUM_TOLERANCE = 1e-3  # by how much the probabilities of a row may miss 1
 
 images_option = click.option(
     "--images",
-    type=InputPath(),
+    type=ImagesPath(),
     required=True,
-    metavar="PATH",
-    help="Folder or zip file of images.",
+    metavar="PATH|URL",
+    help="Folder or zip file of images, or the URL of one in an object store (needs "
+    "requirements/remote.txt).",
 )
 
 
@@ -69,8 +71,8 @@ def classifier() -> None:
 )
 @click.option(
     "--unlabeled",
-    type=InputPath(),
-    metavar="PATH",
+    type=ImagesPath(),
+    metavar="PATH|URL",
     help="Folder or zip file of images without labels, also used for training. Default: all "
     "images that --labels does not name.",
 )
@@ -84,9 +86,9 @@ def classifier() -> None:
 )
 @processes_option
 def fit(
-    images: Path,
+    images: ImagePlace,
     labels: Path,
-    unlabeled: Path | None,
+    unlabeled: ImagePlace | None,
     labels_only: bool,
     out: Path,
     processes: int | None,
@@ -152,7 +154,7 @@ def fit(
 )
 def predict(
     model: Path,
-    images: Path,
+    images: ImagePlace,
     out: Path,
     processes: int | None,
     ray: str | None,
@@ -164,8 +166,10 @@ def predict(
     is found get three equal probabilities and n_faces 0. Landmarks are used as by `fit`.
 
     \b
-    Example:
+    Examples:
       python manage.py classifier predict --model model/ --images faces.zip --out proposals.csv
+      python manage.py classifier predict --model model/ --images s3://bucket/faces \\
+          --out proposals.csv --ray local
     """
     if ray is not None and processes is not None:
         raise click.UsageError("--processes is about this machine: leave it out with --ray.")
@@ -240,7 +244,7 @@ def evaluate(proposals: Path, truth: Path, as_json: bool) -> None:
         click.echo(f"{missing:,} images of {truth} have no proposal and are not counted.", err=True)
 
 
-def image_names(path: Path) -> Sequence[str]:
+def image_names(path: ImagePlace) -> Sequence[str]:
     """Return all image names of a folder or zip file, sorted; logs what of it is not used."""
     with open_images(path) as source:
         return list(source.names())
@@ -276,7 +280,7 @@ class ReadImages:
         return kept, self.features[shown]
 
 
-def read_landmarks(path: Path, names: Sequence[str]) -> LandmarkTable | None:
+def read_landmarks(path: ImagePlace, names: Sequence[str]) -> LandmarkTable | None:
     """Return CelebA's landmarks, if their file lies beside the images."""
     if not names:
         return None
@@ -287,7 +291,7 @@ def read_landmarks(path: Path, names: Sequence[str]) -> LandmarkTable | None:
 
 
 def read_features(
-    path: Path,
+    path: ImagePlace,
     names: Sequence[str],
     title: str,
     processes: int | None,
@@ -310,7 +314,11 @@ def read_features(
 
 
 def _read_on_ray(
-    path: Path, names: Sequence[str], address: str, cache: Path, landmarks: LandmarkTable | None
+    path: ImagePlace,
+    names: Sequence[str],
+    address: str,
+    cache: Path,
+    landmarks: LandmarkTable | None,
 ) -> ReadImages:
     """Read the features of images on a cluster, and keep them in the cache folder.
 
@@ -331,7 +339,7 @@ def _read_on_ray(
 
 
 def _join(
-    read: Iterable[FeatureChunk], path: Path, names: Sequence[str], crops: bool = False
+    read: Iterable[FeatureChunk], path: ImagePlace, names: Sequence[str], crops: bool = False
 ) -> ReadImages:
     """Join the chunks of images, and print which images cannot be read.
 
@@ -352,7 +360,7 @@ def _join(
 
 
 def read_pool(
-    path: Path, names: Sequence[str], processes: int | None, landmarks: LandmarkTable | None
+    path: ImagePlace, names: Sequence[str], processes: int | None, landmarks: LandmarkTable | None
 ) -> Features:
     """Read the features of images without a label and with a face, for `fit_with_unlabeled`.
 
@@ -443,7 +451,7 @@ def _probabilities(cells: Cells) -> list[float]:
     return known
 
 
-def _labelled_names(images: Path, here: Sequence[str], table: dict[str, str]) -> list[str]:
+def _labelled_names(images: ImagePlace, here: Sequence[str], table: dict[str, str]) -> list[str]:
     """Return the labelled images that exist, and print the names of the others."""
     there = set(here)
     names = [name for name in table if name in there]

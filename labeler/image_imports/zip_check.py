@@ -15,7 +15,8 @@ from labeler.errors import BrokenData
 from labeler.languages.numbers import write_number
 from labeler.languages.texts import gettext as _
 from rotation.data.file_names import is_image_name
-from rotation.data.sources import open_source, safe_name
+from rotation.data.image_source import safe_name
+from rotation.data.sources import open_source
 from rotation.data.zip_files import ZipError, entry_name, open_zip
 from rotation.errors import DatasetError
 

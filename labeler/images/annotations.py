@@ -15,7 +15,7 @@ from labeler.languages.texts import gettext as _
 from labeler.models.images import MAX_ATTRIBUTES
 from rotation.data.celeba import Table, Tables
 from rotation.data.image_set import matching_tables
-from rotation.data.sources import ImageSource
+from rotation.data.image_source import ImageSource
 from rotation.errors import DatasetError
 
 Lookup = Callable[[str], Any]

@@ -14,7 +14,7 @@ from labeler.images.process_pool import map_chunks
 from labeler.languages.texts import gettext as _
 from labeler.models.images import Dataset, Image
 from rotation.data.decoding import decode
-from rotation.data.sources import ImageSource
+from rotation.data.image_source import ImageSource
 from rotation.errors import DatasetError
 
 CHUNK = 250  # images per task and per transaction

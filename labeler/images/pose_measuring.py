@@ -20,7 +20,8 @@ from labeler.images.process_pool import map_chunks
 from labeler.languages.texts import gettext as _
 from labeler.models.images import Image
 from labeler.private_files import PRIVATE_FOLDER
-from rotation.data.sources import ImageSource, open_source
+from rotation.data.image_source import ImageSource
+from rotation.data.sources import open_source
 from rotation.poses.estimation import PoseRow
 from rotation.poses.measuring import PoseWorker
 from rotation.poses.pose_cache import PoseCache

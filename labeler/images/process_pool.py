@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from rotation.child_processes import SpawnPool
-from rotation.data.sources import ImageSource, open_source
+from rotation.data.image_source import ImageSource
+from rotation.data.sources import open_source
+from rotation.remote_paths import RemotePath
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -20,7 +22,7 @@ _source: ImageSource | None = None  # each process of the pool opens it once
 
 
 def map_chunks(
-    path: str | Path,
+    path: str | Path | RemotePath,
     work: Callable[[ImageSource, T], R],
     chunks: Sequence[T],
     processes: int,
@@ -30,7 +32,7 @@ def map_chunks(
     """Return `work(source, chunk)` for each chunk, in order.
 
     Parameters:
-        path: the folder or zip file of the data set.
+        path: the folder or zip file of the data set, or one in a store.
         work: a function at the top level of a module, so that other processes can import it.
         processes: number of processes; 1 uses this process.
         own_process: do not use this process even then, for example because of torch.
@@ -43,13 +45,13 @@ def map_chunks(
         if processes == 1 and not own_process:
             yield from (work(source, chunk) for chunk in chunks)
             return
-    with SpawnPool(processes, _open, (path,)) as pool:
-        yield from pool.map(partial(_work_on_opened, work), chunks)
+        with SpawnPool(processes, _take, (source,)) as pool:
+            yield from pool.map(partial(_work_on_opened, work), chunks)
 
 
-def _open(path: str | Path) -> None:
+def _take(source: ImageSource) -> None:
     global _source  # noqa: PLW0603  one per process, set by the pool's initialiser
-    _source = open_source(path)
+    _source = source  # opened here when it was unpickled
 
 
 def _work_on_opened(work: Callable[[ImageSource, T], R], chunk: T) -> R:

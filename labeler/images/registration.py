@@ -23,7 +23,8 @@ from labeler.images.head_pose import estimate_yaw
 from labeler.languages.texts import gettext as _
 from labeler.models.images import MAX_FILENAME, Dataset, Image
 from labeler.voting.service import supersede_votes_on
-from rotation.data.sources import ImageSource, open_source
+from rotation.data.image_source import ImageSource
+from rotation.data.sources import open_source
 from rotation.reading import real_path
 
 BATCH = 2_000  # rows per transaction; an interrupted import repeats at most so many

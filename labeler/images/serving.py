@@ -17,8 +17,10 @@ from labeler.errors import BrokenData, NotFound
 from labeler.images.converted import ConvertedPictures
 from labeler.languages.texts import gettext as _
 from labeler.models.images import Dataset, Image
-from rotation.data.sources import ImageSource, image_places, open_source
+from rotation.data.image_source import ImageSource
+from rotation.data.sources import image_places, open_source
 from rotation.errors import DatasetError, ImageError
+from rotation.remote_paths import ImagePlace
 
 OPEN_SOURCES = 4
 
@@ -31,9 +33,9 @@ def _identify(path: str) -> SourceKey:
     return path, tuple(map(_identify_place, image_places(Path(path))))
 
 
-def _identify_place(place: Path) -> tuple[int, int, int]:
+def _identify_place(place: ImagePlace) -> tuple[int, int, int]:
     try:
-        found = place.stat()
+        found = os.stat(str(place))
     except OSError:  # no longer there: opening the source says so
         return (0, 0, 0)
     # Folders are read in place, whatever is added to them.

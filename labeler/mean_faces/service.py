@@ -38,8 +38,8 @@ from rotation.data.crop import standard_crop
 from rotation.data.decoding import decode
 from rotation.data.image_names import match_keys
 from rotation.data.image_set import open_images
+from rotation.data.image_source import ImageSource
 from rotation.data.labels_csv import read_labels, read_probabilities
-from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError
 from rotation.poses.estimation import trusted_yaw
 from rotation.poses.pose_csv import read_poses

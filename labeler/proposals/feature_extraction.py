@@ -27,11 +27,12 @@ from labeler.light_classifier.semi_supervised import VARIANTS
 from labeler.proposals.feature_cache import N_FACTS, SHAPES, FeatureCache
 from rotation.data.crop import standard_crop
 from rotation.data.decoding import decode
-from rotation.data.sources import ImageSource
-from rotation.errors import DatasetError
+from rotation.data.image_source import ImageSource
+from rotation.errors import DatasetError, StoreError
 from rotation.faces.shrinking import Shrunk, shrink_pair
 from rotation.passes.needs import Needs
 from rotation.passes.running import Runner
+from rotation.remote_paths import RemotePath
 
 CHUNK = 64  # images per task
 FEW = 192  # with fewer images it is faster not to start processes
@@ -95,7 +96,7 @@ class _Content:
 
 
 def extract_features(
-    path: str | Path,
+    path: str | Path | RemotePath,
     filenames: Sequence[str],
     processes: int | None = None,
     cache: FeatureCache | None = None,
@@ -106,7 +107,7 @@ def extract_features(
     An image that cannot be read or decoded is reported in its chunk. It does not stop the others.
 
     Parameters:
-        path: the folder or zip file.
+        path: the folder or zip file, or one in a store.
         filenames: the images.
         processes: number of processes; default: one per processor.
         cache: features of known files are read from it, and others are stored in it.
@@ -184,7 +185,7 @@ def _faults_of(cache: FeatureCache) -> Iterator[None]:
 
 
 def extract_variants(
-    path: str | Path,
+    path: str | Path | RemotePath,
     filenames: Sequence[str],
     processes: int | None = None,
     cache: FeatureCache | None = None,
@@ -199,7 +200,7 @@ def extract_variants(
 
 
 def extract_crop_features(
-    path: str | Path, filenames: Sequence[str], processes: int | None = None
+    path: str | Path | RemotePath, filenames: Sequence[str], processes: int | None = None
 ) -> Iterator[FeatureChunk]:
     """Yield the features of fixed crops, which models of earlier versions need.
 
@@ -217,7 +218,7 @@ def _chunks(filenames: Sequence[str]) -> list[tuple[int, Sequence[str]]]:
 
 def _extract_chunks(
     kind: str,
-    path: str | Path,
+    path: str | Path | RemotePath,
     filenames: Sequence[str],
     processes: int | None,
     cache: FeatureCache | None,
@@ -388,9 +389,12 @@ def _read(
     """Return the contents of the files, and the problems of unreadable ones by position."""
     start, filenames = chunk
     contents, problems = [], {}
+    source.read_ahead(filenames)
     for position, filename in enumerate(filenames, start):
         try:
             data = source.read(filename)
+        except StoreError:  # no image of it can be read any more
+            raise
         except DatasetError as error:
             problems[position] = str(error)
         else:

@@ -14,7 +14,7 @@ from typing import Any, get_args
 import click
 from tqdm import tqdm
 
-from rotation.cli.option_types import InputPath, OutputFolder, RayAddress, WordOrPath
+from rotation.cli.option_types import ImagesPath, InputPath, OutputFolder, RayAddress, WordOrPath
 from rotation.errors import RotationError
 from rotation.options import ClusterOptions, EncoderName, ModelOptions, PoseOptions
 from rotation.reading import home_folder, user_path
@@ -88,7 +88,11 @@ ray_option = click.option(
     "(needs requirements/distributed.txt).",
 )
 images_option = click.option(
-    "--images", type=InputPath(), required=True, help="Folder or zip of images."
+    "--images",
+    type=ImagesPath(),
+    required=True,
+    help="Folder or zip of images, or the URL of one in an object store, such as "
+    "s3://bucket/CelebA (needs requirements/remote.txt).",
 )
 poses_csv_option = click.option(
     "--poses", type=InputPath(), help="Your own poses.csv instead of landmarks."

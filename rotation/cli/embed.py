@@ -22,6 +22,7 @@ from rotation.cli.common import (
     steps_option,
 )
 from rotation.cli.option_types import InputPath, OutputFile, OutputFolder
+from rotation.remote_paths import ImagePlace
 
 
 class ShardType(click.ParamType[tuple[int, int]]):
@@ -64,7 +65,7 @@ class ShardType(click.ParamType[tuple[int, int]]):
 @device_option
 @ray_option
 def embed(
-    images: Path, shard: tuple[int, int], cache: Path, ray: str | None, **params: Any
+    images: ImagePlace, shard: tuple[int, int], cache: Path, ray: str | None, **params: Any
 ) -> None:
     """Encode a whole image set into the latent store.
 
@@ -74,6 +75,7 @@ def embed(
     \b
     Examples:
       python manage.py rotation embed --images ~/CelebA
+      python manage.py rotation embed --images s3://bucket/img_align_celeba.zip
       python manage.py rotation embed --images ~/CelebA --shard 3/8 --cache part3
       python manage.py rotation embed --images ~/CelebA --ray 10.0.0.1:6379
     """

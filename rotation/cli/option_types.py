@@ -12,9 +12,17 @@ from rotation.errors import DatasetError
 from rotation.options import AUTO
 from rotation.output_paths import ADVICE, check_file, check_folder
 from rotation.reading import user_path
+from rotation.remote_paths import ImagePlace, RemotePath, is_url, redact
 
 
 def _find(value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+    if is_url(value) and not Path(value).exists():
+        raise click.BadParameter(
+            f"{redact(value)} is a URL. A file or folder of this machine is needed here; the site "
+            "reads local folders and zips only.",
+            ctx,
+            param,
+        )
     try:
         return user_path(value)
     except DatasetError as error:
@@ -30,6 +38,20 @@ class InputPath(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         """The path; whether it exists is found out by what reads it."""
         return _find(value, param, ctx)
+
+
+class ImagesPath(click.ParamType[ImagePlace]):
+    """A folder or zip of images: a path as of `InputPath`, or the URL of one in a store."""
+
+    name = "path|url"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> ImagePlace:
+        """The place; what reads it finds out whether it exists."""
+        if isinstance(value, RemotePath):
+            return value
+        return RemotePath(value) if is_url(value) else _find(value, param, ctx)
 
 
 class InputFile(click.File):

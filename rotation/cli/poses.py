@@ -15,6 +15,7 @@ from rotation.cli.common import (
 )
 from rotation.cli.option_types import OutputFile
 from rotation.options import PoseOptions
+from rotation.remote_paths import ImagePlace
 
 
 @click.command()
@@ -22,7 +23,7 @@ from rotation.options import PoseOptions
 @pose_options
 @click.option("--out", type=OutputFile(), required=True, help="The poses.csv to write.")
 @ray_option
-def poses(images: Path, landmarks: str, device: str, out: Path, ray: str | None) -> None:
+def poses(images: ImagePlace, landmarks: str, device: str, out: Path, ray: str | None) -> None:
     """Measure yaw, pitch and roll of every image.
 
     An interrupted run continues where it stopped.
@@ -30,6 +31,7 @@ def poses(images: Path, landmarks: str, device: str, out: Path, ray: str | None)
     \b
     Examples:
       python manage.py rotation poses --images ~/CelebA --out poses.csv
+      python manage.py rotation poses --images s3://bucket/CelebA --out poses.csv
       python manage.py rotation poses --images ~/CelebA --landmarks mtcnn --out poses.csv \\
           --ray 10.0.0.1:6379
     """

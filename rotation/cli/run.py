@@ -45,6 +45,7 @@ from rotation.options import (
     TurnOptions,
 )
 from rotation.reading import real_path, user_path
+from rotation.remote_paths import redact
 
 if TYPE_CHECKING:
     from rotation.report.bulk_index import SourceRow
@@ -295,8 +296,11 @@ def _run_one(params: dict[str, Any]) -> None:
 
 
 def _command_line() -> str:
-    """The command line for the report, without what only concerns the program that called."""
-    return " ".join(word for word in sys.argv if word != PROGRESS_JSON)
+    """The command line for the report, without what only concerns the program that called.
+
+    URLs tell neither user nor query there, which may be secrets.
+    """
+    return redact(" ".join(word for word in sys.argv if word != PROGRESS_JSON))
 
 
 def _run_bulk(params: dict[str, Any]) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 from rotation.clusters.selection import ClusterMembers, Covariates, Criteria, Selection
 from rotation.clusters.similarity import appearance_descriptors, weight_by_similarity
 from rotation.data.crop import Pixels, read_crop
+from rotation.data.image_source import ImageSource
 from rotation.data.labels import MIRRORED_LABEL
 from rotation.data.records import Records
-from rotation.data.sources import ImageSource
 from rotation.errors import ImageError
 from rotation.latents.encoders import BatchEncoder, Latents, encode_crops
 from rotation.latents.store import LatentStore

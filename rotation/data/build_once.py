@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rotation.data.celeba import LANDMARK_COLUMNS
-from rotation.data.sources import CELEBA_FOLDER
+from rotation.data.image_source import CELEBA_FOLDER
 from rotation.errors import DatasetError
 from rotation.reading import read_json
 

@@ -23,6 +23,7 @@ from rotation.data.integer_table import read_integers
 from rotation.data.sources import image_places
 from rotation.data.zip_files import ZipError, entry_name, open_zip, read_place
 from rotation.errors import DatasetError
+from rotation.remote_paths import ImagePlace, RemotePath, existing_files
 
 LANDMARKS = ("lefteye", "righteye", "nose", "leftmouth", "rightmouth")
 LANDMARK_COLUMNS = tuple(f"{landmark}_{axis}" for landmark in LANDMARKS for axis in "xy")
@@ -40,7 +41,7 @@ _LARGEST = 2**31 - 1
 class Table:
     """A table of integers: `values[i, j]` is column `columns[j]` of image `filenames[i]`."""
 
-    path: Path
+    path: ImagePlace
     filenames: tuple[str, ...]
     columns: tuple[str, ...]
     values: NDArray[np.int64]
@@ -71,10 +72,10 @@ class TableFiles:
     The path of a file within a zip is that of the zip and its name there (`zip_files.read_place`).
     """
 
-    attributes: Path | None = None
-    identities: Path | None = None
-    partitions: Path | None = None
-    landmarks: Path | None = None
+    attributes: ImagePlace | None = None
+    identities: ImagePlace | None = None
+    partitions: ImagePlace | None = None
+    landmarks: ImagePlace | None = None
 
 
 @dataclass(frozen=True)
@@ -102,28 +103,39 @@ class Tables:
         return Tables(**{kind: table and table.only(names) for kind, table in tables})
 
 
-def find_tables(path: str | os.PathLike[str]) -> TableFiles:
+def find_tables(path: str | os.PathLike[str] | RemotePath) -> TableFiles:
     """Find the text files in the data set's folder, beside its image folder or zip, or in the zip.
 
     CelebA's download has them in `Anno/` and `Eval/`, which are searched as well. Files beside a
     zip go before those within it: somebody has put them there.
+
+    Raises:
+        StoreError: they may be in a store, which cannot be asked.
     """
-    root = Path(path)
+    root = path if isinstance(path, RemotePath) else Path(path)
     places = image_places(root)
-    near = [root, *places, *(place.parent for place in places)]
+    folders = [place for place in (root, *places) if place.is_dir()]
+    near = [*folders, *(place.parent for place in places)]
     far = [place.parent.parent for place in places]
-    packed = [file for place in places if place.is_file() for file in _tables_within(place)]
+    there = existing_files(
+        [each for stem in FILE_STEMS.values() for each in _candidates(stem, [*near, *far])]
+    )
+    packed = [file for place in places if _is_zip(place) for file in _tables_within(place)]
     return TableFiles(
         **{
-            kind: _find(stem, near)
+            kind: next((each for each in _candidates(stem, near) if each in there), None)
             or next((file for file in packed if file.stem == stem), None)
-            or _find(stem, far)
+            or next((each for each in _candidates(stem, far) if each in there), None)
             for kind, stem in FILE_STEMS.items()
         }
     )
 
 
-def _tables_within(path: Path) -> list[Path]:
+def _is_zip(place: ImagePlace) -> bool:
+    return place.is_zip() if isinstance(place, RemotePath) else place.is_file()
+
+
+def _tables_within(path: ImagePlace) -> list[ImagePlace]:
     """The paths of the text files within a zip, those nearest to its top first."""
     names = {f"{stem}{suffix}" for stem in FILE_STEMS.values() for suffix in _SUFFIXES}
     try:
@@ -136,11 +148,12 @@ def _tables_within(path: Path) -> list[Path]:
     return [path / file for file in tables if ".." not in file.parts and not file.is_absolute()]
 
 
-def read_tables(path: str | os.PathLike[str]) -> Tables:
+def read_tables(path: str | os.PathLike[str] | RemotePath) -> Tables:
     """Find and parse all text files of a data set.
 
     Raises:
         DatasetError: a file is malformed; the message names file and line.
+        StoreError: they may be in a store, which cannot be asked.
     """
     files = find_tables(path)
     return Tables(
@@ -151,7 +164,7 @@ def read_tables(path: str | os.PathLike[str]) -> Tables:
     )
 
 
-def parse_attributes(path: Path) -> Table:
+def parse_attributes(path: ImagePlace) -> Table:
     """`list_attr_celeba`: a column for each attribute, 1 = present, 0 = absent (-1 in the file).
 
     Raises:
@@ -163,17 +176,17 @@ def parse_attributes(path: Path) -> Table:
     return replace(table, values=(table.values > 0).astype(np.int64))
 
 
-def parse_identities(path: Path) -> Table:
+def parse_identities(path: ImagePlace) -> Table:
     """`identity_CelebA`: one column, the number of the person (>= 0)."""
     return _parse(path, ("identity",), (0, _LARGEST))
 
 
-def parse_partitions(path: Path) -> Table:
+def parse_partitions(path: ImagePlace) -> Table:
     """`list_eval_partition`: one column, 0 = train, 1 = validation, 2 = test."""
     return _parse(path, ("partition",), (0, 2))
 
 
-def parse_landmarks(path: Path) -> Table:
+def parse_landmarks(path: ImagePlace) -> Table:
     """`list_landmarks_align_celeba`: ten columns, x and y of eyes, nose and mouth in pixels.
 
     `lefteye` is the eye at the left of the image.
@@ -181,14 +194,13 @@ def parse_landmarks(path: Path) -> Table:
     return _parse(path, LANDMARK_COLUMNS, (-_LARGEST, _LARGEST))
 
 
-def _find(stem: str, bases: Iterable[Path]) -> Path | None:
-    folders = (place for base in bases for place in (base, base / "Anno", base / "Eval"))
-    candidates = (folder / f"{stem}{suffix}" for folder in folders for suffix in _SUFFIXES)
-    # A pipe in place of a file is found too, so that it is refused rather than overlooked.
-    return next((path for path in candidates if os.path.exists(path) and not path.is_dir()), None)
+def _candidates(stem: str, bases: Iterable[ImagePlace]) -> list[ImagePlace]:
+    """Where a text file may be, the most likely place first."""
+    folders = [place for base in bases for place in (base, base / "Anno", base / "Eval")]
+    return [folder / f"{stem}{suffix}" for folder in folders for suffix in _SUFFIXES]
 
 
-def _parse(path: Path, columns: tuple[str, ...] | None, allowed: tuple[int, int]) -> Table:
+def _parse(path: ImagePlace, columns: tuple[str, ...] | None, allowed: tuple[int, int]) -> Table:
     """Read a table of integers within `allowed`; `columns` None takes the names in the header."""
     try:
         text = decode(read_place(path, MAX_BYTES))

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rotation.data.decoding import decode
-from rotation.data.sources import ImageSource
+from rotation.data.image_source import ImageSource
 from rotation.errors import ImageError
 
 Pixels = NDArray[np.uint8]

@@ -33,7 +33,7 @@ from rotation.data.csv_text import (
     shown_names,
 )
 from rotation.data.formulas import unguard_formula
-from rotation.data.sources import safe_name
+from rotation.data.image_source import safe_name
 from rotation.errors import DatasetError
 
 T = TypeVar("T")

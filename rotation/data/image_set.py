@@ -6,15 +6,16 @@ import logging
 import os
 from collections.abc import Collection
 from dataclasses import replace
-from pathlib import Path
 
 from rotation.data.celeba import FILE_STEMS, Tables, read_tables
-from rotation.data.sources import ImageSource, open_source
+from rotation.data.image_source import ImageSource
+from rotation.data.sources import open_source
+from rotation.remote_paths import ImagePlace, RemotePath
 
 LOG = logging.getLogger(__name__)
 
 
-def open_images(path: str | os.PathLike[str]) -> ImageSource:
+def open_images(path: str | os.PathLike[str] | RemotePath) -> ImageSource:
     """The images of a folder or zip; logs what of it is not used. Raises as `open_source`."""
     source = open_source(path)
     for note in source.notes:
@@ -22,7 +23,7 @@ def open_images(path: str | os.PathLike[str]) -> ImageSource:
     return source
 
 
-def read_matching_tables(path: Path, names: Collection[str]) -> Tables:
+def read_matching_tables(path: ImagePlace, names: Collection[str]) -> Tables:
     """`matching_tables`; what is left out is logged."""
     tables, notes = matching_tables(path, names)
     for note in notes:
@@ -31,7 +32,7 @@ def read_matching_tables(path: Path, names: Collection[str]) -> Tables:
 
 
 def matching_tables(
-    path: str | os.PathLike[str], names: Collection[str]
+    path: str | os.PathLike[str] | RemotePath, names: Collection[str]
 ) -> tuple[Tables, list[str]]:
     """The tables of a data set that are about its images, with their names, and notes.
 

@@ -1,4 +1,4 @@
-"""Image sources: a folder or a zip of images, read in place.
+"""Image sources: a folder or a zip of images, on this machine or in a store, read in place.
 
 CelebA is recognised as it is distributed. A folder with `img_align_celeba.zip` or
 `img_align_celeba/` beside its text files stands for these images. Names do not include the prefix
@@ -12,116 +12,48 @@ import os
 import threading
 import weakref
 import zipfile
-import zlib
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from rotation.data.file_names import IMAGE_SUFFIXES, is_archive_name, is_image_name
 from rotation.data.folder_walk import FolderWalk
+from rotation.data.image_source import (
+    CELEBA_FOLDER,
+    MAX_IMAGE_BYTES,
+    ImageSource,
+    format_fingerprint,
+    safe_name,
+)
+from rotation.data.patience import Patience
+from rotation.data.remote_folder import RemoteFolderSource
 from rotation.data.zip_files import ZipError, entry_name, open_zip, read_entry
-from rotation.errors import DatasetError, ImageError
+from rotation.errors import DatasetError, ImageError, StoreError
 from rotation.reading import open_regular, real_path
+from rotation.remote_paths import ImagePlace, RemotePath, is_url, redact
 
-CELEBA_FOLDER = "img_align_celeba"
-MAX_IMAGE_BYTES = 64 * 2**20  # a larger entry is a mistake or a zip bomb
 SHOWN = 3  # names in a message about many
-UNREADABLE = "unreadable"
-"""The fingerprint of an image that cannot be read."""
 
 
-class ImageSource(ABC):
-    """Images by name. Threads may share a source, but it does not survive a fork.
-
-    A pickled source is opened anew, by its path.
-
-    Attributes:
-        path: the folder or zip.
-        archives: names of archives in it, which are not opened.
-        notes: sentences about what is in the place and not used.
-    """
-
-    path: Path
-    archives: Sequence[str] = ()
-    notes: tuple[str, ...] = ()
-
-    @abstractmethod
-    def names(self) -> Sequence[str]:
-        """All image names, sorted. They are posix paths relative to the root."""
-
-    @abstractmethod
-    def read(self, name: str) -> bytes:
-        """The bytes of one image.
-
-        Raises:
-            DatasetError: the name leaves the root or is not in the source.
-            ImageError: the file cannot be read (damaged entry, too large, no permission).
-        """
-
-    def fingerprint(self, name: str) -> str:
-        """Size and CRC-32 of an image's bytes, which change when the image is replaced.
-
-        The fingerprint is the same in a folder and in a zip. A zip lists both numbers in its
-        directory, so the image is not read. An image that cannot be read has `UNREADABLE`.
-
-        Raises:
-            DatasetError: see `read`.
-        """
-        try:
-            data = self.read(name)
-        except ImageError:
-            return UNREADABLE
-        return fingerprint_of(data)
-
-    def _absent(self, name: str, place: Path) -> DatasetError:
-        """The error for a name that is not in the source, with a name that is."""
-        known = "".join(f", such as {one!r}" for one in self.names()[:1])
-        return DatasetError(f"{name!r}: not in {place}. Names are relative to it{known}.")
-
-    def opening(self) -> Callable[[], ImageSource]:
-        """What opens the same images anew, in another process too."""
-        make, given = self.__reduce__()
-        return partial(make, *given)
-
-    @abstractmethod
-    def __reduce__(self) -> tuple[Callable[..., ImageSource], tuple[Any, ...]]:
-        """What opens the images, and what it is given."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Close open files. Reading afterwards is an error."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-
-def open_source(path: str | os.PathLike[str]) -> ImageSource:
+def open_source(path: str | os.PathLike[str] | RemotePath) -> ImageSource:
     """Open a folder of images, a zip of images, or a folder with CelebA as distributed.
 
     Where CelebA's images are in a folder and in a zip, the place with more images is taken: the
     other one was often not unpacked or copied to its end.
 
+    Parameters:
+        path: on this machine, or a `RemotePath`. Text is never a URL: so the site reads from no
+            store, whatever its database says.
+
     Raises:
         DatasetError: the path does not exist, is no folder or zip, or holds no image.
     """
-    root = Path(path)
-    try:
-        os.stat(root)
-    except FileNotFoundError:
-        raise DatasetError(f"{root}: there is no such file or folder") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DatasetError(f"{root}: cannot be opened ({reason})") from None
+    root = path if isinstance(path, RemotePath) else Path(path)
+    _check(root, path)
     opened: list[ImageSource] = []
     faults: list[str] = []
     for place in image_places(root):
         try:
-            opened.append(FolderSource(place, root) if place.is_dir() else ZipSource(place))
+            opened.append(_open_place(place, root))
         except DatasetError as error:
             faults.append(str(error))
     if not opened:
@@ -137,12 +69,43 @@ def open_source(path: str | os.PathLike[str]) -> ImageSource:
     return best
 
 
-def image_places(root: Path) -> list[Path]:
+def _check(root: ImagePlace, given: object) -> None:
+    """Raise `DatasetError` if there is nothing at this place."""
+    if isinstance(root, RemotePath):
+        root.check()
+        return
+    try:
+        os.stat(root)
+    except FileNotFoundError:
+        if isinstance(given, str) and is_url(given):
+            raise DatasetError(
+                f"{redact(given)}: a URL. Here folders and zips of this machine are read only, as "
+                "by the whole site"
+            ) from None
+        raise DatasetError(f"{root}: there is no such file or folder") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DatasetError(f"{root}: cannot be opened ({reason})") from None
+
+
+def _open_place(place: ImagePlace, root: ImagePlace) -> ImageSource:
+    if not place.is_dir():
+        return ZipSource(place)
+    if isinstance(place, RemotePath):
+        return RemoteFolderSource(place)
+    return FolderSource(place, Path(str(root)))
+
+
+def image_places(root: ImagePlace) -> list[ImagePlace]:
     """The folders and zips that may have the images of `root`: CelebA's own, else `root`."""
     places = [root / CELEBA_FOLDER, root / f"{CELEBA_FOLDER}.zip"]
     places += [root / "Img" / place.name for place in places]  # the layout of CelebA's download
-    found = [place for place in places if os.path.exists(place)] if root.is_dir() else []
-    return found or [root]
+    found = [place for place in places if _exists(place)] if root.is_dir() else []
+    return [*found] or [root]
+
+
+def _exists(place: ImagePlace) -> bool:
+    return place.exists() if isinstance(place, RemotePath) else os.path.exists(place)
 
 
 def _compare(best: ImageSource, opened: Sequence[ImageSource]) -> Iterator[str]:
@@ -156,10 +119,17 @@ def _compare(best: ImageSource, opened: Sequence[ImageSource]) -> Iterator[str]:
             )
 
 
-def _compare_namesake(best: ImageSource, root: Path) -> Iterator[str]:
+def _namesake(root: ImagePlace) -> ImagePlace | None:
+    """The zip beside a folder that has its name, if there is one."""
+    folder = root.absolute()
+    beside = folder.parent / f"{folder.name}.zip"
+    return beside if root.is_dir() and beside.is_file() else None
+
+
+def _compare_namesake(best: ImageSource, root: ImagePlace) -> Iterator[str]:
     """What to tell of a zip beside the folder that was given, which was unpacked in part."""
-    beside = Path(f"{root.absolute()}.zip")
-    if not (root.is_dir() and beside.is_file()):
+    beside = _namesake(root)
+    if beside is None:
         return
     try:
         with ZipSource(beside) as packed:
@@ -173,14 +143,13 @@ def _compare_namesake(best: ImageSource, root: Path) -> Iterator[str]:
         )
 
 
-def _no_images(root: Path, found: ImageSource, faults: Sequence[str]) -> DatasetError:
+def _no_images(root: ImagePlace, found: ImageSource, faults: Sequence[str]) -> DatasetError:
     """The error for a place without images, with what may be the reason."""
     message = (
         f"{root}: no images found; files that end in {', '.join(sorted(IMAGE_SUFFIXES))} count"
     )
-    beside = f"{root.absolute()}.zip"
-    archives = [beside] if root.is_dir() and os.path.isfile(beside) else []
-    if archives := [*archives, *found.archives]:
+    beside = _namesake(root)
+    if archives := [*([str(beside)] if beside else []), *found.archives]:
         shown = ", ".join(archives[:SHOWN]) + (", ..." if len(archives) > SHOWN else "")
         message += (
             f". Archives within a folder or zip are not opened ({shown}): give the path of the "
@@ -198,6 +167,8 @@ class FolderSource(ImageSource):
         path: the folder with the images.
         root: the data set, within which links may lead; None: the folder.
     """
+
+    path: Path
 
     def __init__(self, path: Path, root: Path | None = None) -> None:
         self.path, self._root = real_path(path), real_path(root or path)
@@ -241,9 +212,12 @@ class FolderSource(ImageSource):
 
 
 class ZipSource(ImageSource):
-    """A zip, read in place. A lock guards it, since `zipfile` has one file position."""
+    """A zip, read in place. A lock guards it, since `zipfile` has one file position.
 
-    def __init__(self, path: Path) -> None:
+    Of a zip in a store, only its directory and the blocks of the wanted images are read.
+    """
+
+    def __init__(self, path: ImagePlace) -> None:
         self.path = path
         with contextlib.ExitStack() as opened:
             try:
@@ -265,17 +239,18 @@ class ZipSource(ImageSource):
                 "unpack the outer zip if its images are wanted",
             )
         self._names = sorted(self._entries)
-        self._lock = threading.Lock()
+        self._lock, self._patience = threading.Lock(), Patience()
 
-    def __reduce__(self) -> tuple[type[ZipSource], tuple[Path]]:
-        return ZipSource, (real_path(self.path),)
+    def __reduce__(self) -> tuple[type[ZipSource], tuple[ImagePlace]]:
+        path = self.path
+        return ZipSource, (path if isinstance(path, RemotePath) else real_path(path),)
 
     def names(self) -> Sequence[str]:
         return self._names
 
     def fingerprint(self, name: str) -> str:
         entry = self._entry(name)
-        return _fingerprint(entry.file_size, entry.CRC)
+        return format_fingerprint(entry.file_size, entry.CRC)
 
     def _entry(self, name: str) -> zipfile.ZipInfo:
         entry = self._entries.get(safe_name(name))
@@ -291,37 +266,16 @@ class ZipSource(ImageSource):
             with self._lock:
                 if self._zip.fp is None:
                     raise DatasetError(f"{self.path}: the source is closed")
-                return read_entry(self._zip, entry)
+                data = read_entry(self._zip, entry)
+                self._patience.note_fetched()
+                return data
         except ZipError as error:
             raise ImageError(f"{name}: damaged in {self.path.name} ({error})") from None
+        except StoreError as error:
+            raise self._patience.judge(name, error) from None
 
     def close(self) -> None:
         self._opened.close()
-
-
-def safe_name(name: str) -> str:
-    """`name` as a relative posix path.
-
-    Raises:
-        DatasetError: it is empty, absolute or contains `..`, or would be so on Windows.
-    """
-    path = PurePosixPath(name)
-    unsafe = not path.parts or path.is_absolute() or ".." in path.parts
-    if unsafe or "\\" in name or "\0" in name or ":" in path.parts[0]:
-        raise DatasetError(
-            f"{name!r}: leaves the data set, or would on another system; a relative path without "
-            "'..', '\\' and drive letter is needed"
-        )
-    return path.as_posix()
-
-
-def fingerprint_of(data: bytes) -> str:
-    """The fingerprint of an image with this content: see `ImageSource.fingerprint`."""
-    return _fingerprint(len(data), zlib.crc32(data))
-
-
-def _fingerprint(size: int, crc: int) -> str:
-    return f"{size}-{crc:08x}"
 
 
 def _common_celeba_folder(root: Path) -> str:
@@ -329,7 +283,7 @@ def _common_celeba_folder(root: Path) -> str:
     return CELEBA_FOLDER if (root / CELEBA_FOLDER).is_dir() else ""
 
 
-def _entries(archive: zipfile.ZipFile, path: Path) -> Mapping[str, zipfile.ZipInfo]:
+def _entries(archive: zipfile.ZipFile, path: ImagePlace) -> Mapping[str, zipfile.ZipInfo]:
     """The images of a zip by name, without a prefix `img_align_celeba/` that all of them have."""
     found = {}
     for entry in archive.infolist():

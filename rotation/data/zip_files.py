@@ -11,10 +11,10 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from rotation.reading import open_regular, read_bytes
+from rotation.remote_paths import ImagePlace, RemotePath
 
 _PLAIN_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _STEP = 4096  # bytes at a time where `zipfile` does not bound what a step unpacks
@@ -39,14 +39,16 @@ class ZipError(Exception):
 
 
 @contextmanager
-def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
-    """A zip on the disk, open for reading.
+def open_zip(path: ImagePlace) -> Iterator[zipfile.ZipFile]:
+    """A zip on the disk or in a store, open for reading.
 
     Raises:
         ZipError: it cannot be opened, or is no zip.
+        StoreError: the store cannot be reached, or does not give the file.
     """
     try:
-        file = open_regular(path)
+        # The file of a store has all that `zipfile` asks of one.
+        file = cast(BinaryIO, path.open()) if isinstance(path, RemotePath) else open_regular(path)
     except (OSError, ValueError) as error:
         raise ZipError(_reason(error)) from None
     with file, read_directory(file) as archive:
@@ -88,16 +90,18 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     return b"".join(parts)
 
 
-def read_place(path: Path, limit: int) -> bytes:
+def read_place(path: ImagePlace, limit: int) -> bytes:
     """The bytes of a file, or of an entry if the path leads into a zip.
 
     Raises:
         OSError: it cannot be read, or it has more than `limit` bytes.
+        StoreError: the same of a file in a store.
     """
-    outer = next((folder for folder in path.parents if folder.is_file()), None)
+    outer, inner = _part_at_zip(path)
     if outer is None:
+        if isinstance(path, RemotePath):
+            return path.read_bytes(limit)
         return read_bytes(path, limit)
-    inner = path.relative_to(outer).as_posix()
     try:
         with open_zip(outer) as archive:
             for entry in archive.infolist():
@@ -108,6 +112,15 @@ def read_place(path: Path, limit: int) -> bytes:
     except ZipError as error:
         raise OSError(0, str(error), str(path)) from None
     raise FileNotFoundError(2, f"not in {outer.name}", str(path))
+
+
+def _part_at_zip(path: ImagePlace) -> tuple[ImagePlace | None, str]:
+    """The zip that a path leads into, and the name there; None if it leads into none."""
+    if isinstance(path, RemotePath):
+        zips = [folder for folder in path.parents if folder.is_zip()]
+        return (zips[0], path.relative_to(zips[0]).as_posix()) if zips else (None, "")
+    outer = next((folder for folder in path.parents if folder.is_file()), None)
+    return outer, "" if outer is None else path.relative_to(outer).as_posix()
 
 
 def _reason(error: Exception) -> str:

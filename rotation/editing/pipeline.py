@@ -41,8 +41,8 @@ from rotation.data.crop import (
     read_image,
     standard_crop,
 )
+from rotation.data.image_source import ImageSource, safe_name
 from rotation.data.records import Records, join_records, refuse_foreign, source_record
-from rotation.data.sources import ImageSource, safe_name
 from rotation.directions.diagnostics import AngleFit, Examples, angle_fits, examples
 from rotation.directions.fit import Fit, fit_direction, fit_method
 from rotation.directions.fit_method import FitMethod

@@ -27,7 +27,7 @@ from torch import nn
 from torch.nn.functional import grid_sample
 
 from rotation.data.crop import Pixels, read_crop
-from rotation.data.sources import ImageSource
+from rotation.data.image_source import ImageSource
 from rotation.editing.pose_network import STEPS, PoseNetwork, augment, train_pose_network
 from rotation.errors import ImageError
 from rotation.imaging.images import save_atomically, to_pixels

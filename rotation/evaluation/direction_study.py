@@ -26,9 +26,10 @@ from rotation.clusters.selection import (
 )
 from rotation.data.crop import Pixels
 from rotation.data.image_set import open_images, read_matching_tables
+from rotation.data.image_source import ImageSource
 from rotation.data.labels_csv import read_labels
 from rotation.data.records import UNKNOWN, Records, join_records
-from rotation.data.sources import ImageSource, open_source
+from rotation.data.sources import open_source
 from rotation.diffusion.devices import choose_device
 from rotation.directions.fit import STUDIED_METHODS
 from rotation.directions.fit_method import Sample

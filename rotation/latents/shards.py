@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rotation.data.crop import Pixels, read_crop
-from rotation.data.sources import ImageSource
+from rotation.data.image_source import ImageSource
 from rotation.diffusion.model_folder import find_model
 from rotation.errors import ImageError, ModelError
 from rotation.latents.encoders import (
@@ -102,6 +102,7 @@ class LatentWorker:
         """The latents of the named images."""
         crops: list[Pixels] = []
         unreadable = []
+        self.source.read_ahead(names)
         for name in names:
             try:
                 crops.append(read_crop(self.source, name, self._codec.image_size))

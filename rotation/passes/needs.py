@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
-from rotation.data.sources import ImageSource
-from rotation.errors import DatasetError
+from rotation.data.image_source import ImageSource
+from rotation.errors import RotationError
 from rotation.reading import read_bytes, read_text, real_path
 
 LIBRARIES = ("torch", "torchvision", "facenet-pytorch", "numpy", "pillow")
@@ -114,7 +114,7 @@ def _image_faults(needs: Needs) -> list[str]:
     try:
         with needs.open_images() as source:
             names, path = source.names(), source.path
-    except (DatasetError, OSError) as error:
+    except (RotationError, OSError) as error:
         return [f"the images are not there ({error})"]
     if hash_names(names) != needs.names:
         return [f"{path} has other images ({len(names):,})"]

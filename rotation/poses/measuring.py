@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from PIL import Image
 
 from rotation.data.decoding import decode
-from rotation.data.sources import ImageSource, fingerprint_of
-from rotation.errors import ImageError
+from rotation.data.image_source import UNREADABLE, ImageSource, fingerprint_of
+from rotation.errors import FetchError, ImageError
 from rotation.passes.needs import Needs
 from rotation.passes.running import Runner
 from rotation.poses.estimation import PoseRow
@@ -75,11 +75,15 @@ class PoseWorker:
         poses, contents = [NO_FACE] * len(names), [""] * len(names)
         images: dict[int, Image.Image] = {}
         unreadable = []
+        self._source.read_ahead(names)
         for row, name in enumerate(names):
             try:
                 data = self._source.read(name)
                 contents[row] = fingerprint_of(data)
                 images[row] = decode(data, name)
+            except FetchError as error:  # what a zip tells of it would be taken for measured
+                contents[row] = UNREADABLE
+                unreadable.append(str(error))
             except ImageError as error:
                 contents[row] = contents[row] or self._source.fingerprint(name)
                 unreadable.append(str(error))

@@ -15,8 +15,8 @@ from typing import BinaryIO, NamedTuple
 
 from rotation.data import csv_text
 from rotation.data.csv_rows import read_keyed
+from rotation.data.image_source import ImageSource
 from rotation.data.labels_csv import format_csv
-from rotation.data.sources import ImageSource
 from rotation.errors import DatasetError
 from rotation.file_locks import lock_open_file
 from rotation.poses.estimation import PoseRow

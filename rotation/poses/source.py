@@ -14,7 +14,7 @@ import numpy as np
 from rotation.data.celeba import Table, Tables, parse_landmarks
 from rotation.data.image_names import match_keys
 from rotation.data.image_set import open_images, read_matching_tables
-from rotation.data.sources import ImageSource
+from rotation.data.image_source import ImageSource
 from rotation.errors import DatasetError
 from rotation.imaging.images import save_text
 from rotation.options import PoseOptions
@@ -26,6 +26,7 @@ from rotation.poses.pose_cache import PoseCache
 from rotation.poses.pose_csv import NO_FACE, format_poses, read_poses
 from rotation.progress import Progress
 from rotation.reading import real_path
+from rotation.remote_paths import ImagePlace, RemotePath
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def poses_from_images(
 
 def write_poses(
     options: PoseOptions,
-    images: Path,
+    images: ImagePlace,
     device: Any,
     out: Path,
     progress: Progress,
@@ -168,9 +169,10 @@ def write_poses(
     return int(found.is_trusted.sum()), len(names)
 
 
-def pose_cache_path(folder: Path, images: Path) -> Path:
+def pose_cache_path(folder: Path, images: ImagePlace) -> Path:
     """The cache file of one image set in the cache folder."""
-    digest = hashlib.sha256(str(real_path(images)).encode()).hexdigest()[:12]
+    place = images if isinstance(images, RemotePath) else real_path(images)
+    digest = hashlib.sha256(str(place).encode()).hexdigest()[:12]
     return folder / f"poses-{digest}.csv"
 
 

@@ -21,7 +21,8 @@ from tqdm import tqdm
 from rotation.child_processes import SpawnPool
 from rotation.data.crop import read_crop
 from rotation.data.image_set import open_images, read_matching_tables
-from rotation.data.sources import ImageSource, open_source
+from rotation.data.image_source import ImageSource
+from rotation.data.sources import open_source
 from rotation.errors import DatasetError, ImageError
 from rotation.file_locks import hold_lock
 from rotation.reading import read_json, real_path

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rotation.data.formulas import guard_formula, unguard_formula
+from rotation.data.image_source import safe_name
 from rotation.data.labels_csv import (
     LabelRow,
     read_azimuths,
@@ -16,7 +17,6 @@ from rotation.data.labels_csv import (
     read_probabilities,
     stream_label_rows,
 )
-from rotation.data.sources import safe_name
 from rotation.errors import DatasetError
 from tests.names import AWKWARD_NAMES
 

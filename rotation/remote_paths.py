@@ -367,8 +367,8 @@ def _bounds(protocol: str) -> dict[str, Any]:
     if protocol in WEB:
         import aiohttp
 
-        limits = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
-        return {"client_kwargs": {"timeout": limits} | _configured(protocol, "client_kwargs")}
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=READ_S)
+        return {"client_kwargs": {"timeout": timeout} | _configured(protocol, "client_kwargs")}
     if protocol in S3:
         tries = {"total_max_attempts": 1, "mode": "standard"}  # `ask` and s3fs try again
         limits = {"connect_timeout": CONNECT_S, "read_timeout": READ_S, "retries": tries}

@@ -189,11 +189,11 @@ def count_votes(
     """
     # Everybody is named too, since the index has the votes by person.
     people: Any = select(Annotator.id) if among is None else among
-    if annotator_id is not None:
-        people = [annotator_id]
     query = select(Vote.annotator_id, func.count()).where(
         Vote.counts, Vote.annotator_id.in_(people)
     )
+    if annotator_id is not None:
+        query = query.where(Vote.annotator_id == annotator_id)
     if campaign_id is not None:
         query = query.where(Vote.campaign_id == campaign_id)
     return dict(session.execute(query.group_by(Vote.annotator_id)).all())

@@ -5,15 +5,14 @@ tests compare the answers with the images: forty answers `center` to forty centr
 Below, a_i is the answer to image i, and q_i(t) is its label probability **without this vote**
 (`without_own`). So no vote confirms itself. D is `DEFAULT_CONFUSION`, a competent person.
 
-- `random`: the answers do not depend on the images. With q the mean of all q_i, the sum of
-  log sum_t q_i(t) D(t, a_i) - log sum_t q(t) D(t, a_i)
-  over the answers is below -log `odds`, and the mean of q_i(a_i) is below `plausible`. This finds
-  random keys as well as always the same key. An image about which the others say nothing has
-  q_i = q and counts nothing, so a class that has just begun is not flagged. The second condition
-  protects people who only ever met one label. An answer Unsure counts by the person's share of such
-  answers, m: (1 - H(q_i) / H(q)) log(D / m), where H is the entropy.
-- `swapped`: the same sum exceeds log `odds` if left and right are exchanged, and is that much
-  larger than with the answers as they are.
+- `random`: the answers do not depend on the images. They fit the person's own shares of answers m
+  better than D by the factor `odds`,
+  sum_i w_i (log sum_t q_i(t) D(t, a_i) - log m(a_i)) < -log odds,
+  and the mean of q_i(a_i) is below `plausible`. This finds random keys as well as always the same
+  key. The weight w_i of an image is (1 - H(q_i) / H(q))^(1/4), with H the entropy and q the mean of
+  all q_i: it is 0 if the others say nothing about the image. So a class that has just begun is
+  not flagged. The second condition protects people who only ever met one label.
+- `swapped`: the answers fit D best if left and right are exchanged, with the same weights.
 - `one_sided`: answer k comes for images with another label more often than the `tolerated` rate r.
   With w_i = 1 - q_i(k), p_i = q_i(k) + r w_i and S = sum_i w_i ([a_i = k] - p_i), the statistic
   S / sqrt(sum_i w_i^2 p_i (1 - p_i)) is above the normal quantile.
@@ -48,7 +47,6 @@ from labeler.statistics.posterior import DEFAULT_CONFUSION, SMALLEST
 from labeler.statistics.vote_arrays import MIRRORED_ANSWERS, N_ANSWERS, N_LABELS, Floats, Integers
 from rotation.data.labels import LABELS
 
-_UNSURE = ANSWERS.index("unsure")
 PAUSING = frozenset({"random", "swapped", "low_gold"})
 # The sentences are stored in English. `translate_finding` writes them in other languages.
 _SENTENCES = {
@@ -95,7 +93,7 @@ class Limits:
     min_votes: int = 15
     min_gold: int = 5
     level: float = 1e-3
-    odds: float = 1e3
+    odds: float = 3e3
     plausible: float = 0.6
     tolerated: float = 0.15
     fast_ms: float = 400.0
@@ -240,24 +238,30 @@ def _flag(code: str, **values: object) -> Flag:
     return Flag(code, _SENTENCES[code] % values)
 
 
-def log_evidence(record: Record) -> tuple[float, float]:
-    """Return the evidence that the answers depend on the images, as log likelihood ratios.
+def log_likelihoods(record: Record) -> tuple[float, float, float]:
+    """Return the log likelihood of the answers under three hypotheses.
 
-    0 says nothing. Below 0 the answers fit a person better who does not look at the images.
+    An image counts by what the others say about it. It counts nothing if they say nothing.
 
     Returns:
-        For a competent person, and for one who exchanges left and right.
+        For a competent person, for one who exchanges left and right, and for one whose answers
+        do not depend on the image (with the observed shares of the answers).
     """
-    confusion, rows = np.array(DEFAULT_CONFUSION), np.arange(len(record.answers))
-    images = record.posteriors @ confusion
-    mean = record.posteriors.mean(axis=0)
-    ratios = np.log(images / (mean @ confusion))
-    unsure = record.answers == _UNSURE
-    share = max(unsure.mean(), SMALLEST)
-    told = 1 - _entropy(record.posteriors) / max(float(_entropy(mean)), SMALLEST)
-    ratios[:, _UNSURE] = told.clip(0, 1) * np.log(images[:, _UNSURE] / share)
-    exchanged = MIRRORED_ANSWERS[record.answers]
-    return float(ratios[rows, record.answers].sum()), float(ratios[rows, exchanged].sum())
+    weights = _told(record.posteriors)
+    expected = record.posteriors @ np.array(DEFAULT_CONFUSION)
+    rows = np.arange(len(record.answers))
+    competent = weights @ np.log(expected[rows, record.answers])
+    exchanged = weights @ np.log(expected[rows, MIRRORED_ANSWERS[record.answers]])
+    shares = np.bincount(record.answers, weights, N_ANSWERS) / max(weights.sum(), SMALLEST)
+    blind = weights @ np.log(np.maximum(shares[record.answers], SMALLEST))
+    return float(competent), float(exchanged), float(blind)
+
+
+def _told(posteriors: Floats) -> Floats:
+    """Return how much more is known of each image (n,) than of all on the mean: 0 to 1."""
+    usual = _entropy(posteriors.mean(axis=0))
+    known = 1 - _entropy(posteriors) / np.maximum(usual, SMALLEST)
+    return known.clip(0, 1) ** 0.25
 
 
 def _entropy(probabilities: Floats) -> Floats:
@@ -267,12 +271,12 @@ def _entropy(probabilities: Floats) -> Floats:
 
 
 def _not_looking(record: Record, limits: Limits) -> Flag | None:
-    competent, exchanged = log_evidence(record)
+    competent, exchanged, blind = log_likelihoods(record)
     margin = math.log(limits.odds)
-    if exchanged > max(competent, 0) + margin:
+    if exchanged > max(competent, blind) + margin:
         return _flag("swapped")
     agreement = (record.posteriors * np.eye(N_ANSWERS)[record.answers, :N_LABELS]).sum(axis=1)
-    if competent < -margin and agreement.mean() < limits.plausible:
+    if blind > competent + margin and agreement.mean() < limits.plausible:
         return _flag("random")
     return None
 

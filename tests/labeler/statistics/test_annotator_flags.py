@@ -125,6 +125,22 @@ def test_always_unsure_is_found_if_the_others_are_sure() -> None:
     assert flags(Record(unsure, np.full((40, 3), 1 / 3))) == []
 
 
+def test_who_is_often_unsure_and_otherwise_right_is_not_flagged() -> None:
+    truth = np.arange(40) % 3
+    answers = np.where(np.arange(40) < 18, ANSWERS.index("unsure"), truth)
+    assert flags(Record(answers, 0.94 * np.eye(3)[truth] + 0.02)) == []
+
+
+@pytest.mark.parametrize("center", [0.8, 0.9])
+def test_random_keys_are_found_if_most_images_have_one_label(center: float) -> None:
+    side = (1 - center) / 2
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        truth = draw(np.tile([side, center, side], (40, 1)), rng)
+        record = Record(rng.integers(0, 3, 40), 0.94 * np.eye(3)[truth] + 0.02)
+        assert "random" in {flag.code for flag in flags(record)}
+
+
 def test_runs_that_the_images_warrant_are_no_pattern() -> None:
     central = np.tile([0.005, 0.99, 0.005], (60, 1))
     assert flags(Record(np.ones(60, dtype=int), central)) == []

@@ -69,8 +69,13 @@ def main() -> None:
 
 
 def summarise(halves: Halves) -> dict[str, float]:
-    """The slope per 10 degrees with its 95 % interval, over the N faces within `MOST_DEG`."""
+    """The slope per 10 degrees with its 95 % interval, over the N faces within `MOST_DEG`.
+
+    Frames of one photograph are drawn one by one, so the interval of turned frames is too narrow.
+    """
     halves = halves[np.abs(halves[:, 0]) < MOST_DEG]
+    if len(halves) < 2:
+        raise SystemExit("Fewer than two faces were measured. Give more photographs.")
     rng = np.random.default_rng(0)
     slopes = [_slope(halves[rng.integers(0, len(halves), len(halves))]) for _ in range(DRAWS)]
     low, high = np.quantile(slopes, [0.025, 0.975])
@@ -125,7 +130,7 @@ def _measure(pictures: Iterable[Pixels]) -> Halves:
         halves = (luma[:, :middle][inside[:, :middle]], luma[:, middle:][inside[:, middle:]])
         left_log, right_log = (np.log(max(float(half.mean()), DARK)) for half in halves)
         found.append((mesh.yaw_deg, left_log - right_log))
-    return np.array(found)
+    return np.array(found).reshape(-1, 2)
 
 
 if __name__ == "__main__":

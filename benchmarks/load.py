@@ -26,7 +26,7 @@ import resource
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -213,13 +213,15 @@ async def run(drive: Drive, people: list[Person], kill: bool) -> float:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Prepare, drive, check."""
     rules = Rules.from_dict(RULES[options.rules].as_dict() | {"order": options.order})
-    with new_site(options.database, options.worker) as site:
+    with ExitStack() as opened:
+        site = opened.enter_context(new_site(options.database, options.worker))
         with _timed() as preparing:
             folder = site.settings.home / "pictures" if options.pictures else None
             campaign_id = prepare(site.db, options.images, rules, folder)
             people = sign_up(site, options.annotators)
         sites = [site, *(site.twin() for _ in range(options.servers - 1))]
         for one in sites:
+            opened.callback(one.stop)
             one.start()
         drive = Drive(
             sites,

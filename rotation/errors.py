@@ -15,16 +15,18 @@ class ImageError(DatasetError):
     """One image cannot be decoded. The other images can still be used."""
 
 
-class FetchError(ImageError):
-    """One image could not be fetched from its store. It may be there at another time."""
-
-
 class StoreError(DatasetError):
-    """An object store cannot be reached, or does not give what it was asked for."""
+    """An object store cannot be reached, or does not give what it was asked for.
+
+    It ends the work: an image that could not be fetched must not be taken for an unreadable one.
+    """
 
 
 class UnreachableError(StoreError):
-    """A store does not answer, or the connection to it is lost, also when it is asked again."""
+    """A store does not answer, or the connection to it is lost, also when it is asked again.
+
+    What was written is kept, so the same command goes on from there.
+    """
 
 
 class ModelError(RotationError):

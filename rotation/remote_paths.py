@@ -33,8 +33,8 @@ BLOCK_BYTES = 2**20  # of a zip: some hundred small pictures with one request
 BLOCKS = 32  # of a zip, in memory
 S3, WEB = ("s3", "s3a"), ("http", "https")
 PROBES = 16  # requests at once whether files are there
-_SCHEME = re.compile(r"(?:[a-z][a-z0-9+.-]*::)*([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
-_URL_IN_TEXT = re.compile(r"[a-z][a-z0-9+.-]*://[^\s'\"<>]+", re.IGNORECASE)
+_SCHEME = re.compile(r"(?:[a-z][a-z0-9+.-]*::)*([a-z][a-z0-9+.-]+)://", re.IGNORECASE)
+_URL_IN_TEXT = re.compile(r"[a-z][a-z0-9+.-]+://[^\s'\"<>]+", re.IGNORECASE)
 _QUERY = re.compile(r"[?#]")
 _OF_THE_EXTRA = (*S3, *WEB)
 _ABSENT = (404, 410)
@@ -50,7 +50,14 @@ def is_url(text: object) -> bool:
 
 def redact(text: str) -> str:
     """The text, with URLs that tell neither user nor query."""
-    return _URL_IN_TEXT.sub(lambda found: str(RemotePath(found[0])), text)
+
+    def plain(found: re.Match[str]) -> str:
+        try:
+            return str(RemotePath(found[0]))
+        except StoreError:
+            return "(a URL)"
+
+    return _URL_IN_TEXT.sub(plain, text)
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,6 +74,8 @@ class RemotePath:
 
     def __post_init__(self) -> None:
         head, place, query = self._split()
+        if "://" in place:  # users and queries of both would be in messages
+            raise StoreError("A URL within a URL cannot be read. Give that of one folder or zip.")
         object.__setattr__(self, "url", head + place.rstrip("/") + query)
 
     def _split(self) -> tuple[str, str, str]:
@@ -82,6 +91,8 @@ class RemotePath:
     def __str__(self) -> str:
         head, place, _query = self._split()
         host, slash, rest = place.partition("/")
+        if ":" in host and "@" in rest and self._protocol not in WEB:  # a key may have a slash
+            return head + place.rpartition("@")[2]
         return head + host.rpartition("@")[2] + slash + rest
 
     def __repr__(self) -> str:
@@ -177,10 +188,13 @@ class RemotePath:
             StoreError: it cannot be read, or has more than `most` bytes.
         """
         store, path = self.connect()
-        if self.ask(lambda: store.info(path)).get("size", 0) > most:
-            raise StoreError(f"{self}: it has more than {most:,} bytes")
-        found: bytes = self.ask(lambda: store.cat_file(path))
-        return found
+        size = self.ask(lambda: store.info(path)).get("size")  # some web servers do not tell
+        if size is None or size <= most:
+            end = most + 1 if size is None else None
+            found: bytes = self.ask(lambda: store.cat_file(path, end=end))
+            if len(found) <= most:
+                return found
+        raise StoreError(f"{self}: it has more than {most:,} bytes")
 
     def open(self) -> RemoteFile:
         """This file, open for reading, as a file that can be read from any place.
@@ -358,7 +372,8 @@ def _connect(root: str, _process: int) -> Any:
     bounds = _bounds(protocol)
     store = core.url_to_fs(root, **({protocol: bounds} if bounds else {}))[0]
     if protocol in S3:
-        store.retries = 2  # of s3fs, at once; with its own number a silent store takes minutes
+        # Of s3fs, at once; with its own number a silent store takes minutes.
+        getattr(store, "fs", store).retries = 2
     return store
 
 

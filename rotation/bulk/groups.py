@@ -9,7 +9,7 @@ from rotation.clusters.selection import DEFAULT_ATTRIBUTES
 from rotation.data.csv_text import shown
 from rotation.data.records import join_records, source_record
 from rotation.editing.pipeline import Data, SourceGroup, find_source, wanted_light
-from rotation.errors import DatasetError, RotationError
+from rotation.errors import DatasetError, RotationError, StoreError
 from rotation.options import ClusterOptions, TurnOptions
 
 GROUP_SIZE = 32
@@ -53,6 +53,8 @@ def plan_groups(
             if name not in known:
                 raise DatasetError(f"{shown(name)} is not in the image set.")
             shared[name] = _describe(data, size, options, name)
+        except StoreError:
+            raise
         except RotationError as error:
             yield Refused(name, error)
             continue

@@ -19,7 +19,7 @@ from rotation.data.image_names import match_names
 from rotation.data.records import refuse_foreign
 from rotation.editing.method import editing_method
 from rotation.editing.pipeline import Data, FittedDirection, fit_group
-from rotation.errors import PassError, RotationError
+from rotation.errors import PassError, RotationError, StoreError
 from rotation.imaging.images import save_bytes
 from rotation.latents.shards import SameCodec, encode_by
 from rotation.options import RunOptions
@@ -149,7 +149,7 @@ def _rows(work: _Work, names: Sequence[str]) -> Iterator[SourceRow]:
             continue
         try:
             part.add(left, _fit(work, group), opened.data.poses.only(left))
-        except PassError:
+        except (PassError, StoreError):
             raise
         except RotationError as error:
             yield from (SourceRow.failed(name, error) for name in left)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rotation.editing.pipeline import Data, FittedDirection, find_source, turn_along
-from rotation.errors import DatasetError, RotationError
+from rotation.errors import DatasetError, RotationError, StoreError
 from rotation.latents.encoders import DiffusionCodec
 from rotation.latents.shards import SameCodec
 from rotation.options import RunOptions
@@ -115,6 +115,8 @@ class TurnWorker:
         try:
             source = find_source(data, tools.codec.image_size, turn)
             result = turn_along(data, source, job.fitted[group], tools.codec, turn, timer)
+        except StoreError:
+            raise
         except RotationError as error:
             return TurnedSource(SourceRow.failed(name, error), {})
         timer.mark("turn")

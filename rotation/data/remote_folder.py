@@ -9,8 +9,7 @@ from functools import partial
 
 from rotation.data.file_names import is_archive_name, is_image_name
 from rotation.data.image_source import CELEBA_FOLDER, MAX_IMAGE_BYTES, ImageSource, safe_name
-from rotation.data.patience import Patience
-from rotation.errors import DatasetError, ImageError, StoreError
+from rotation.errors import DatasetError, ImageError, StoreError, UnreachableError
 from rotation.remote_paths import RemotePath
 
 AT_ONCE = 8  # requests, where it is known what is read next
@@ -41,7 +40,6 @@ class RemoteFolderSource(ImageSource):
         self._sizes = {name: self._listed[strip + name] for name in images if _is_safe(name)}
         self._names = sorted(self._sizes)
         self._threads, self._owner = ThreadPoolExecutor(AT_ONCE), os.getpid()
-        self._patience = Patience()
         self._ahead: dict[str, Future[bytes]] = {}
         self.notes = tuple(_notes([name for name in images if name not in self._sizes]))
 
@@ -79,9 +77,10 @@ class RemoteFolderSource(ImageSource):
         store, folder = self._base.connect()
         try:
             found: bytes = (self._base / name).ask(lambda: store.cat_file(f"{folder}/{name}"))
-        except StoreError as error:
-            raise self._patience.judge(name, error) from None
-        self._patience.note_fetched()
+        except UnreachableError:
+            raise
+        except StoreError as error:  # this one was deleted, or must not be read
+            raise ImageError(f"{name}: {error}") from None
         return found
 
     def close(self) -> None:

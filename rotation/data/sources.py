@@ -24,7 +24,6 @@ from rotation.data.image_source import (
     format_fingerprint,
     safe_name,
 )
-from rotation.data.patience import Patience
 from rotation.data.remote_folder import RemoteFolderSource
 from rotation.data.zip_files import ZipError, entry_name, open_zip, read_entry
 from rotation.errors import DatasetError, ImageError, StoreError
@@ -54,6 +53,8 @@ def open_source(path: str | os.PathLike[str] | RemotePath) -> ImageSource:
     for place in image_places(root):
         try:
             opened.append(_open_place(place, root))
+        except StoreError:  # another place may be a part of what is there
+            raise
         except DatasetError as error:
             faults.append(str(error))
     if not opened:
@@ -239,7 +240,7 @@ class ZipSource(ImageSource):
                 "unpack the outer zip if its images are wanted",
             )
         self._names = sorted(self._entries)
-        self._lock, self._patience = threading.Lock(), Patience()
+        self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[ZipSource], tuple[ImagePlace]]:
         path = self.path
@@ -266,13 +267,9 @@ class ZipSource(ImageSource):
             with self._lock:
                 if self._zip.fp is None:
                     raise DatasetError(f"{self.path}: the source is closed")
-                data = read_entry(self._zip, entry)
-                self._patience.note_fetched()
-                return data
+                return read_entry(self._zip, entry)
         except ZipError as error:
             raise ImageError(f"{name}: damaged in {self.path.name} ({error})") from None
-        except StoreError as error:
-            raise self._patience.judge(name, error) from None
 
     def close(self) -> None:
         self._opened.close()

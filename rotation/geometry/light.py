@@ -7,8 +7,8 @@ brightness changes by the factor exp(b . (R n - n)).
 A face's colours are about symmetric, so the part of b across the face follows from the differences
 between mirrored points. The part along the view does not: a cheek may be darker at its rim by its
 colour too. It is taken as `FRONTAL`, since most faces are lit from the camera's side. With this
-value the halves of turned faces differ by yaw as those of photographs do
-(`benchmarks/light_of_turns.py`).
+value the halves of turned faces differ by yaw nearly as those of photographs do
+(`benchmarks/light_by_yaw.py`).
 """
 
 from __future__ import annotations

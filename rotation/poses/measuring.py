@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from PIL import Image
 
 from rotation.data.decoding import decode
-from rotation.data.image_source import UNREADABLE, ImageSource, fingerprint_of
-from rotation.errors import FetchError, ImageError
+from rotation.data.image_source import ImageSource, fingerprint_of
+from rotation.errors import ImageError
 from rotation.passes.needs import Needs
 from rotation.passes.running import Runner
 from rotation.poses.estimation import PoseRow
@@ -81,9 +81,6 @@ class PoseWorker:
                 data = self._source.read(name)
                 contents[row] = fingerprint_of(data)
                 images[row] = decode(data, name)
-            except FetchError as error:  # what a zip tells of it would be taken for measured
-                contents[row] = UNREADABLE
-                unreadable.append(str(error))
             except ImageError as error:
                 contents[row] = contents[row] or self._source.fingerprint(name)
                 unreadable.append(str(error))

@@ -17,7 +17,7 @@ from rotation.data import csv_text
 from rotation.data.csv_rows import read_keyed
 from rotation.data.image_source import ImageSource
 from rotation.data.labels_csv import format_csv
-from rotation.errors import DatasetError
+from rotation.errors import DatasetError, StoreError
 from rotation.file_locks import lock_open_file
 from rotation.poses.estimation import PoseRow
 from rotation.poses.pose_csv import POSE_COLUMNS, parse_pose, pose_cells
@@ -104,6 +104,8 @@ class PoseCache:
         if name not in self._fingerprints:
             try:
                 self._fingerprints[name] = self._source.fingerprint(name)
+            except StoreError:  # nobody knows whether the image was replaced
+                raise
             except DatasetError:
                 self._fingerprints[name] = ""
         return self._fingerprints[name]

@@ -19,6 +19,7 @@ from tests.labeler.light_classifier.test_commands import pack, write_labels
 from tests.labeler.lit_faces import cycle_labels, write_landmarks
 from tests.labeler.lit_faces import write_faces as write_lit_faces
 from tests.object_store import Store, sizes_of
+from tests.rotation.bulk_runs import run_words, write_heads
 from tests.rotation.modelling import tiny_folder
 
 COUNT = 12
@@ -89,6 +90,26 @@ def test_latents_are_those_of_local_images(faces: tuple[Path, list[str]], tmp_pa
         assert f"{COUNT} embedded, 0 known before, 1 unreadable" in done.output
         found.append(files_of(cache))
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize(
+    "sources", [("--source", "000003.jpg"), ("--sources", "000003.jpg,000005.jpg")]
+)
+def test_turned_heads_are_those_of_local_images(
+    store: Store, tmp_path: Path, sources: tuple[str, str]
+) -> None:
+    heads, model = write_heads(tmp_path / "heads"), tiny_folder(tmp_path / "tiny")
+    packed = _pack_all(heads, tmp_path / "heads.zip")
+    url = store.put("heads.zip", packed)
+    found = []
+    for k, images in enumerate([packed, url]):
+        out = tmp_path / str(k) / "out"
+        words = run_words(heads, model, out, *sources)
+        words[words.index("--images") + 1] = str(images)
+        done = run("rotation", "run", *words)
+        assert done.exit_code == 0, done.output
+        found.append({name: data for name, data in files_of(out).items() if name.endswith("png")})
+    assert found[0] == found[1] != {}
 
 
 def test_proposals_are_those_of_local_images(store: Store, tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ This module does not import SQL, so that a process of the pool starts quickly.
 
 from __future__ import annotations
 
+import pickle  # nosec B403  # between a process and those that it starts
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +19,7 @@ from rotation.remote_paths import RemotePath
 T = TypeVar("T")
 R = TypeVar("R")
 
-_source: ImageSource | None = None  # each process of the pool opens it once
+_packed = b""  # what a process of the pool opens
 
 
 def map_chunks(
@@ -45,15 +46,24 @@ def map_chunks(
         if processes == 1 and not own_process:
             yield from (work(source, chunk) for chunk in chunks)
             return
-        with SpawnPool(processes, _take, (source,)) as pool:
+        with SpawnPool(processes, _take, (pickle.dumps(source),)) as pool:
             yield from pool.map(partial(_work_on_opened, work), chunks)
 
 
-def _take(source: ImageSource) -> None:
-    global _source  # noqa: PLW0603  one per process, set by the pool's initialiser
-    _source = source  # opened here when it was unpickled
+def _take(packed: bytes) -> None:
+    global _packed  # noqa: PLW0603  one per process, set by the pool's initialiser
+    _packed = packed
+
+
+@cache
+def _open() -> ImageSource:
+    """The source of this process.
+
+    It is opened by the first task and not by the pool's initialiser, whose errors nobody gets.
+    """
+    source: ImageSource = pickle.loads(_packed)  # nosec B301  # from the process that started this
+    return source
 
 
 def _work_on_opened(work: Callable[[ImageSource, T], R], chunk: T) -> R:
-    assert _source is not None
-    return work(_source, chunk)
+    return work(_open(), chunk)

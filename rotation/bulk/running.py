@@ -172,6 +172,9 @@ def _fit(work: _Work, group: Group) -> FittedDirection:
 def _turn(work: _Work, part: _Pass) -> Iterator[SourceRow]:
     """Turn the sources of a pass, and write what other processes send."""
     worker = work.worker(part)
+    for name, _group in part.tasks:  # a run that was killed may have left unfinished files
+        for leftover in (work.options.out / name).glob(".*-*"):
+            leftover.unlink(missing_ok=True)
     for row, files in work.runner(worker, part.tasks, worker.find_needs):
         # A file that cannot be written ends the run: that of the next source could not be either.
         for name, content in files.items():

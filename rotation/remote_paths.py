@@ -49,15 +49,20 @@ def is_url(text: object) -> bool:
 
 
 def redact(text: str) -> str:
-    """The text, with URLs that tell neither user nor query."""
+    """The text, with URLs that tell neither user nor query.
 
-    def plain(found: re.Match[str]) -> str:
-        try:
-            return str(RemotePath(found[0]))
-        except StoreError:
-            return "(a URL)"
+    A text that is a URL as a whole may have any character in it.
+    """
+    if is_url(text):
+        return _describe(text)
+    return _URL_IN_TEXT.sub(lambda found: _describe(found[0]), text)
 
-    return _URL_IN_TEXT.sub(plain, text)
+
+def _describe(url: str) -> str:
+    try:
+        return str(RemotePath(url))
+    except StoreError:  # it cannot be parted, so none of it is told
+        return "(a URL)"
 
 
 @dataclass(frozen=True, repr=False)
@@ -216,7 +221,7 @@ class RemotePath:
             store = _connect(head + place.partition("/")[0], os.getpid())
         except ImportError as error:
             if self._protocol in _OF_THE_EXTRA or not find_spec("fsspec"):
-                need = f"{self} is read by fsspec, with s3fs or aiohttp"
+                need = f"Reading {self} needs fsspec with s3fs or aiohttp"
                 raise MissingExtraError(need, error, "remote") from None
             raise StoreError(f"{self}: {error}") from None
         except Exception as error:  # noqa: BLE001 - stores have errors of their own
@@ -272,6 +277,7 @@ class RemoteFile(io.RawIOBase):
 
     def __init__(self, path: RemotePath) -> None:
         self._path, self._at = path, 0
+        self._process = 0  # none that has a file to close
         self._open()
 
     def _open(self) -> None:
@@ -281,8 +287,8 @@ class RemoteFile(io.RawIOBase):
             "cache_type": "blockcache",
             "cache_options": {"maxblocks": BLOCKS},
         }
-        self._process = os.getpid()
         self._file = self._path.ask(lambda: store.open(path, "rb", **settings))
+        self._process = os.getpid()
         with self._parts_wanted():
             self._size = self._file.seek(0, os.SEEK_END)
 

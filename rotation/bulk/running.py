@@ -53,7 +53,6 @@ class _Pass:
         self.tasks += [(name, len(self.fitted)) for name in names]
         self.fitted.append(fitted)
         self.poses.known.update(poses.known)
-        self.bytes += len(pickle.dumps(fitted))
 
 
 @dataclass
@@ -79,9 +78,10 @@ class _Work:
         return self.runner
 
     def is_full(self, part: _Pass) -> bool:
-        """Whether a pass should run before another group is fitted."""
+        """Whether a pass should run before another group is fitted. Asked once after each group."""
         if self.runner is run_here:
             return True
+        part.bytes += len(pickle.dumps(part.fitted[-1]))
         return len(part.tasks) >= PASS_SOURCES or part.bytes >= PASS_BYTES
 
     def worker(self, part: _Pass) -> TurnWorker:

@@ -31,7 +31,7 @@ from rotation.data.file_names import is_image_name
 from rotation.data.name_lists import read_names_file
 from rotation.directions.fit import FIT_METHODS
 from rotation.editing.method import EDITING_METHODS
-from rotation.errors import SelectionError, StoreError
+from rotation.errors import SelectionError
 from rotation.file_locks import own_folder
 from rotation.options import (
     AUTO,
@@ -45,7 +45,7 @@ from rotation.options import (
     TurnOptions,
 )
 from rotation.reading import real_path, user_path
-from rotation.remote_paths import RemotePath, is_url, redact
+from rotation.remote_paths import redact
 
 if TYPE_CHECKING:
     from rotation.report.bulk_index import SourceRow
@@ -300,15 +300,7 @@ def _command_line() -> str:
 
     URLs tell neither user nor query there, which may be secrets.
     """
-    return " ".join(_without_secrets(word) for word in sys.argv if word != PROGRESS_JSON)
-
-
-def _without_secrets(word: str) -> str:
-    """A word of the command line; a URL without user and query, whatever characters it has."""
-    try:
-        return str(RemotePath(word)) if is_url(word) else redact(word)
-    except StoreError:
-        return "(a URL)"
+    return " ".join(redact(word) for word in sys.argv if word != PROGRESS_JSON)
 
 
 def _run_bulk(params: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ UNREADABLE = "unreadable"
 
 
 class ImageSource(ABC):
-    """Images by name. Threads may share a source. After a fork, only one in a store may be used.
+    """Images by name. Threads may share a source, but it does not survive a fork.
 
     A pickled source is opened anew, by its path.
 

@@ -26,7 +26,7 @@ from benchmarks._s3_server import environment_of, s3_server
 from rotation.data.celeba import find_tables, read_tables
 from rotation.data.image_source import MAX_IMAGE_BYTES, UNREADABLE, fingerprint_of
 from rotation.data.sources import open_source
-from rotation.errors import DatasetError, ImageError, MissingExtraError, StoreError
+from rotation.errors import DatasetError, ImageError, StoreError
 from rotation.poses.measuring import PoseWorker
 from rotation.poses.pose_cache import PoseCache
 from rotation.remote_paths import RemotePath, is_url, redact
@@ -236,10 +236,10 @@ def test_poses_are_kept_if_the_store_is_gone(store: Store, tmp_path: Path) -> No
     ],
 )
 def test_the_text_of_a_url_has_no_secrets(url: str) -> None:
-    shown = str(RemotePath(url))
-    assert "secret" not in shown
-    assert "ret@" not in shown
-    assert shown.startswith(url.partition("://")[0])
+    for shown in (str(RemotePath(url)), redact(url)):
+        assert "secret" not in shown
+        assert "ret@" not in shown
+        assert shown.startswith(url.partition("://")[0])
 
 
 def test_a_url_within_a_url_is_refused_without_its_secrets() -> None:
@@ -412,7 +412,6 @@ def test_a_missing_package_of_another_store_is_told() -> None:
         pytest.skip("gcsfs is installed")
     with pytest.raises(StoreError, match="gs://bucket/x: Please install gcsfs"):
         open_source(RemotePath("gs://bucket/x"))
-    assert not issubclass(StoreError, MissingExtraError)
 
 
 def test_local_images_load_nothing_for_stores(tmp_path: Path) -> None:

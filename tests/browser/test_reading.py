@@ -171,6 +171,7 @@ def test_keys_of_the_qualification(site: Site, sign_in: SignIn, truth: dict[int,
     page.keyboard.press("u")
     expect(lesson).to_contain_text("✗ Not quite: ")
     expect(lesson).to_contain_text("You answered unsure.")
+    page.wait_for_load_state()  # until then no script answers to keys
     page.keyboard.press("z")
     expect(lesson).to_contain_text("Not quite: ")
     expect(lesson).to_contain_text("cannot be undone")

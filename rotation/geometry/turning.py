@@ -33,6 +33,7 @@ _FINE = 2  # columns of the warp for each column of the frame
 _SAMPLES = 8  # samples of the surface for each column of the photograph
 _STRETCHED = (2.0, 4.0)  # a surface stretched less counts as seen, one stretched more as unseen
 _UNSURE = (1.2, 2.0)  # the same of what is nearly as sharp as in the photograph
+_LONGEST_STEP = 4  # fine columns from one sample to the next that one surface covers
 _LONGEST_GAP = 4  # fine columns between two samples that may still be one surface
 _ALIKE = 0.15  # colours that differ less are of one material
 _SOFT = 0.03  # face widths over which an unseen outline is smoothed
@@ -257,10 +258,15 @@ def _invert(
     )[0]
     place, near, opaque = fine(column), fine(nearness), fine(alpha)
     target = (place * _FINE).floor().long()
-    inside = (target >= 0) & (target < width * _FINE) & (opaque > 0.02)
+    to_next = torch.diff(target, dim=1, append=target[:, -1:])
     rank = ((near - near.min()) / _DEPTH_STEP).long() * count + torch.arange(count)
+    rank = rank.where(opaque > 0.02, -1)
     winner = torch.full((height, width * _FINE), -1, dtype=torch.long)
-    winner.scatter_reduce_(1, target.clamp(0, width * _FINE - 1), rank.where(inside, -1), "amax")
+    # A stretched surface has no holes through which the one behind would show.
+    for step in range(_LONGEST_STEP):
+        cell = target + step * to_next.sign()
+        drawn = (cell >= 0) & (cell < width * _FINE) & (step < to_next.abs().clamp(min=1))
+        winner.scatter_reduce_(1, cell.clamp(0, width * _FINE - 1), rank.where(drawn, -1), "amax")
     hit = winner >= 0
     sample = (winner % count).clamp(min=0)
     centres = (torch.arange(width * _FINE) + 0.5) / _FINE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from rotation.errors import ImageError, SelectionError
 from rotation.geometry.photograph import Photograph, find_face, open_photograph
+from rotation.geometry.turning import HeadTurner
 from tests.rotation.geometry.conftest import render_photograph
 
 SEEDS = (901, 903, 907)
@@ -72,7 +74,7 @@ def test_background_and_shoulders_stay(frontal: np.ndarray) -> None:
     assert difference[:30].max() == 0  # above the head
     assert difference[:150, :12].max() == 0
     assert difference[:150, -12:].max() == 0
-    assert difference[-4:].max() == 0  # shoulders
+    assert difference[-4:].max() <= 1  # shoulders
 
 
 def test_a_mirrored_photograph_turns_as_the_mirror_image(frontal: np.ndarray) -> None:
@@ -91,6 +93,19 @@ def test_there_and_back_is_near_the_photograph(frontal: np.ndarray) -> None:
     view = tuple(picture[face].astype(float) for picture in (back, there, frontal))
     lost = np.square(view[0] - view[2]).mean()
     assert lost < 0.1 * np.square(view[1] - view[2]).mean()
+
+
+def test_a_stretched_surface_has_no_holes() -> None:
+    """The flank of a steep ridge is seen from the side: nothing behind it shows through."""
+    head = opened(901).head
+    beside = np.arange(head.depth.shape[1]) + 0.5 - head.axis[0]
+    ridge = np.broadcast_to(np.clip(70 * (1 - np.abs(beside) / 8), 0, None), head.depth.shape)
+    every = np.ones_like(head.depth)
+    layers = replace(head.layers, alpha=every)
+    whole = replace(head, depth=ridge.astype(np.float32), layers=layers, turn=every)
+    seen = HeadTurner(whole).turn(40.0, mirror=False).seen[100]
+    foot = round(head.axis[0])
+    assert seen[foot + 32 : foot + 52].max() < 0.2
 
 
 def test_hidden_parts_grow_with_the_angle() -> None:

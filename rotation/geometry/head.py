@@ -105,7 +105,7 @@ def build_head(photograph: Floats, mesh: FaceMesh, matte: Floats) -> Head:
     inside = (int(np.clip(nose[1], 0, height - 1)), int(np.clip(nose[0], 0, width - 1)))
     face = _outline_mask(mesh, (height, width))
     reach = _reach(mesh, face)
-    layers = split_layers(photograph, matte * reach, inside, round(0.04 * face_width(mesh)))
+    layers = split_layers(photograph, matte, inside, face_width(mesh), reach)
     axis = _axis(mesh)
     return Head(
         photograph=photograph,

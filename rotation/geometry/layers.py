@@ -18,6 +18,10 @@ Values = TypeVar("Values", bound=Any)
 
 _LEAST, _MOST = 0.2, 0.8  # the matte's values that count as background and as person
 _SOLID = 0.95  # alpha from which a pixel's colour is the person's alone
+_MARGIN = 0.04  # face widths around the person that are not trusted to be background
+_WINDOW = 0.06  # face widths within which the outline follows the colours
+_PASSES = 3
+_ALIKE = 1e-4  # variance of colours, of 1, below which the outline stays as it is
 
 
 @dataclass(frozen=True)
@@ -37,23 +41,64 @@ class Layers:
     filled: Floats
 
 
-def split_layers(photograph: Floats, matte: Floats, inside: tuple[int, int], margin: int) -> Layers:
+def split_layers(
+    photograph: Floats,
+    matte: Floats,
+    inside: tuple[int, int],
+    unit: float,
+    reach: Floats | None = None,
+) -> Layers:
     """The layers of a photograph (H, W, 3) with values from 0 to 1.
 
     Parameters:
         matte: (H, W), from 0 to 1, of all the people in the photograph.
         inside: row and column of a pixel of the person. Other people belong to the background.
-        margin: so many pixels around the person are not trusted to be background.
+        unit: the face's width in pixels.
+        reach: (H, W), 1 where the person is cut out, 0 where the photograph stays as it is, such as
+            far beside the head; None: 1 everywhere.
     """
+    margin = round(_MARGIN * unit)
     alpha = one_person(smoothstep(_LEAST, _MOST, matte), inside)
-    near = ndimage.binary_dilation(alpha > 0.05, iterations=max(2, margin))
-    background = fill_smoothly(photograph, (~near).astype(np.float32))
+    alpha = follow_colours(alpha, photograph, max(2, round(_WINDOW * unit)))
+    reach = np.ones_like(alpha) if reach is None else reach
+    near = ndimage.binary_dilation(alpha * reach > 0.05, iterations=max(2, margin))
+    background = fill_smoothly(photograph, np.where(near, 1 - reach, 1).astype(np.float32))
+    alpha = alpha * reach
     solid = ndimage.binary_erosion(alpha > _SOLID, iterations=max(1, margin // 2)).astype(
         np.float32
     )
     weight = ndimage.gaussian_filter(solid, 0.7)[..., None] * solid[..., None]
     person = weight * photograph + (1 - weight) * fill_smoothly(photograph, solid)
     return Layers(alpha, person.astype(np.float32), background, near.astype(np.float32))
+
+
+def follow_colours(alpha: Floats, photograph: Floats, radius: int) -> Floats:
+    """An alpha (H, W) whose outline follows the edges of the photograph (H, W, 3).
+
+    In each window, alpha is fitted as a linear function of the colours (K. He, J. Sun, X. Tang,
+    *Guided image filtering*, ECCV 2010, eq. 19 to 21).
+
+    Parameters:
+        radius: of the square windows, in pixels.
+    """
+
+    def mean(values: Floats) -> Floats:
+        sizes = (2 * radius + 1,) * 2 + (1,) * (values.ndim - 2)
+        return ndimage.uniform_filter(values, sizes, mode="nearest")
+
+    colours = photograph.astype(np.float64)
+    usual = mean(colours)
+    spread = mean(colours[..., :, None] * colours[..., None, :])
+    spread += _ALIKE * np.eye(3) - usual[..., :, None] * usual[..., None, :]
+    inverse = np.linalg.inv(spread)
+    share = alpha.astype(np.float64)
+    for _ in range(_PASSES):
+        usual_share = mean(share)
+        joint = mean(colours * share[..., None]) - usual * usual_share[..., None]
+        slope = (inverse @ joint[..., None])[..., 0]
+        constant = usual_share - (slope * usual).sum(axis=-1)
+        share = smoothstep(0.2, 0.8, (mean(slope) * colours).sum(axis=-1) + mean(constant))
+    return share.astype(np.float32)
 
 
 def one_person(alpha: Floats, inside: tuple[int, int]) -> Floats:

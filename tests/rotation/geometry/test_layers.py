@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from rotation.geometry.layers import fill_smoothly, one_person, smoothstep, split_layers
+from rotation.geometry.layers import (
+    fill_smoothly,
+    follow_colours,
+    one_person,
+    smoothstep,
+    split_layers,
+)
 
 
 def test_filling_keeps_what_is_known_and_never_leaves_its_range() -> None:
@@ -39,12 +45,46 @@ def test_layers_make_the_photograph_again_and_do_not_mix() -> None:
     photograph[15:45, 15:45] = (0.9, 0.2, 0.1)
     matte = np.zeros((60, 60), np.float32)
     matte[15:45, 15:45] = 1
-    layers = split_layers(photograph, matte, (30, 30), 3)
+    layers = split_layers(photograph, matte, (30, 30), 75)
     alpha = layers.alpha[..., None]
     again = alpha * layers.person + (1 - alpha) * layers.background
     assert np.allclose(again, photograph, atol=1e-3)
     assert np.allclose(layers.background[30, 30], (0, 0, 0.8), atol=1e-3)
     assert np.allclose(layers.person[5, 5], (0.9, 0.2, 0.1), atol=1e-3)
+
+
+def test_a_rough_outline_is_moved_to_the_edge_of_the_colours() -> None:
+    rng = np.random.default_rng(0)
+    photograph = np.full((80, 80, 3), 0.9, np.float32)
+    photograph[:, :40] = (0.5, 0.3, 0.2)
+    photograph += rng.normal(0, 0.01, photograph.shape).astype(np.float32)
+    matte = np.zeros((80, 80), np.float32)
+    matte[:, :44] = 1  # four columns of the wall were taken for the person
+    alpha = follow_colours(matte, photograph, 5)
+    assert alpha[:, 36:40].mean() > 0.95
+    assert alpha[:, 41:44].mean() < 0.2
+    assert alpha[:, 60:].max() < 0.01
+
+
+def test_an_outline_without_an_edge_stays() -> None:
+    matte = np.zeros((60, 60), np.float32)
+    matte[:, :30] = 1
+    alpha = follow_colours(matte, np.full((60, 60, 3), 0.5, np.float32), 4)
+    assert np.argmin(np.abs(alpha[30] - 0.5)) in (29, 30)
+    assert np.all(np.diff(alpha[30]) <= 1e-6)
+
+
+def test_the_photograph_stays_where_the_person_is_not_cut_out() -> None:
+    """Somebody who touches the person is not wiped out."""
+    rng = np.random.default_rng(0)
+    photograph = rng.random((60, 90, 3)).astype(np.float32)
+    matte = np.zeros((60, 90), np.float32)
+    matte[10:, 10:80] = 1
+    reach = np.clip((60 - np.arange(90)) / 10, 0, 1)[None].repeat(60, axis=0).astype(np.float32)
+    layers = split_layers(photograph, matte, (30, 30), 75, reach)
+    assert layers.alpha[30, 65] == 0
+    assert np.allclose(layers.background[:, 64:], photograph[:, 64:], atol=1e-5)
+    assert not np.allclose(layers.background[30, 30], photograph[30, 30], atol=1e-2)
 
 
 def test_smoothstep() -> None:

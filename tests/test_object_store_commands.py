@@ -92,6 +92,7 @@ def test_latents_are_those_of_local_images(faces: tuple[Path, list[str]], tmp_pa
     assert found[0] == found[1] == found[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sources", [("--source", "000003.jpg"), ("--sources", "000003.jpg,000005.jpg")]
 )

@@ -155,6 +155,7 @@ def train_command(
       python manage.py rotation train --minutes 60 --out runs/heads
       python manage.py rotation train --data ~/CelebA --minutes 600 --out runs/celeba
     """
+    from rotation.diffusion.devices import choose_device
     from rotation.diffusion.model_folder import find_model
     from rotation.errors import RotationError
     from rotation.file_locks import own_folder
@@ -167,6 +168,7 @@ def train_command(
         start = str(find_model(init)) if init else None
         asked = TrainingConfig(width=_widths(width), init=start, **settings)
         config = adopt_architecture(asked)
+        choose_device(config.device)  # before images are prepared, which may take minutes
         with own_folder(out):
             images, name = _training_images(data, count, store, config.image_size)
             outcome = train(config, images, out, resume, name)

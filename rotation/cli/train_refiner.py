@@ -67,6 +67,7 @@ def train_refiner_command(
       python manage.py rotation train-refiner --data ~/CelebA --minutes 60 \\
           --init rotation/models/celeba-64/refiner --out runs/longer
     """
+    from rotation.diffusion.devices import choose_device
     from rotation.diffusion.model_folder import find_model
     from rotation.errors import RotationError
     from rotation.file_locks import own_folder
@@ -81,6 +82,7 @@ def train_refiner_command(
         start = str(find_model(init)) if init else None
         task = RefinerTask()
         config = task.adopt(TrainingConfig(init=start, patch=4, prediction="sample", **settings))
+        choose_device(config.device)  # before heads are turned, which may take minutes
         with own_folder(out):
             names = read_names(left_out) if left_out else []
             store = cache or out / "images"

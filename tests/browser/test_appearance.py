@@ -26,7 +26,9 @@ def choose(page: Page, words: str) -> None:
     page.get_by_role("button", name=words, exact=True).click()
 
 
-@pytest.mark.parametrize(("system", "other"), [("light", "dark"), ("dark", "light")])
+@pytest.mark.parametrize(
+    ("system", "other"), [("light", "dark"), pytest.param("dark", "light", marks=pytest.mark.slow)]
+)
 def test_the_choice_of_a_person_is_accessible_on_all_kinds_of_pages(
     sign_in: SignIn, system: str, other: str
 ) -> None:

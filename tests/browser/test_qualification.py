@@ -15,7 +15,7 @@ from labeler.models.base import utc_now
 from labeler.models.campaigns import Campaign
 from labeler.models.consensus import Consensus, Gold
 from tests.browser.conftest import SignIn, Site
-from tests.browser.label_page import DESKTOP, PHONE, Diary, open_label_page, violations
+from tests.browser.label_page import VIEWS, Diary, open_label_page, violations
 
 KEYS = {"left": "ArrowLeft", "center": "2", "right": "3"}
 
@@ -44,8 +44,7 @@ def asked(page: Any) -> int:
     return int(page.locator("#stage img").get_attribute("src").split("/")[2])
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(("device", "scheme"), VIEWS)
 def test_by_keys(
     site: Site, sign_in: SignIn, truth: dict[int, str], device: dict[str, Any], scheme: str
 ) -> None:
@@ -94,8 +93,7 @@ def test_without_scripts(site: Site, sign_in: SignIn, truth: dict[int, str]) -> 
     expect(page.locator(".status")).to_contain_text("1 of 2 answered, 0 correct")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(("device", "scheme"), VIEWS)
 def test_the_own_page(site: Site, sign_in: SignIn, device: dict[str, Any], scheme: str) -> None:
     person = sign_in(color_scheme=scheme, reduced_motion="reduce", **device)
     open_label_page(person.page)

@@ -159,6 +159,7 @@ def test_the_pictures_stay_open_when_a_choice_changes(sign_in: SignIn) -> None:
     expect(members.locator("summary")).to_be_focused()
 
 
+@pytest.mark.slow
 def test_a_page_that_waits_shows_the_result_by_itself(
     site: Site, sign_in: SignIn, turned_heads: TurnedHeads
 ) -> None:

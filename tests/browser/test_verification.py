@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import SignIn, Site
-from tests.browser.label_page import DESKTOP, PHONE, violations
+from tests.browser.label_page import DESKTOP, PHONE, VIEWS, violations
 
 ADDRESS = "/grid?label=left&source=model&size=24"
 
@@ -134,8 +134,7 @@ def test_without_scripts(site: Site, sign_in: SignIn) -> None:
     expect(page.get_by_label("Image 5 of 24")).to_have_value("right")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("device", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize(("device", "scheme"), VIEWS)
 def test_accessible_and_grey(
     site: Site, sign_in: SignIn, device: dict[str, Any], scheme: str
 ) -> None:

@@ -248,6 +248,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_latents_and_poses_are_not_made_again(
     manage: Manage, heads: Path, cache: Path, tmp_path: Path
 ) -> None:

@@ -78,6 +78,7 @@ def test_half_open_connections_hold_no_thread(site: Site, style: str) -> None:
         assert site.get("/healthz") == 200
 
 
+@pytest.mark.slow
 def test_half_open_connections_are_closed_in_time(site: Site) -> None:
     with (
         site.connect() as silent,
@@ -163,6 +164,7 @@ def test_more_connections_than_the_site_keeps(site: Site) -> None:
         assert [site.get("/sign-in") for _ in range(5)] == [200] * 5
 
 
+@pytest.mark.slow
 def test_half_open_connections_do_not_delay_the_end(tmp_path: Path) -> None:
     with running_site(tmp_path) as site, ExitStack() as stack:
         for style in STYLES.values():

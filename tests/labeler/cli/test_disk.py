@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.labeler.faults import fill, manage, mount, small_disk
 
@@ -18,6 +20,15 @@ COMMANDS = (
     ("backup",),
     ("demo", "--images", "12"),
 )
+AS_A_RULE = COMMANDS[:2]  # the others take the same way out, and are tried by the slow tests
+
+
+def tried(commands: Iterable[tuple[str, ...]]) -> list[ParameterSet]:
+    """The commands to try, all but `AS_A_RULE` among the slow tests."""
+    return [
+        pytest.param(one, marks=() if one in AS_A_RULE else pytest.mark.slow, id=" ".join(one))
+        for one in commands
+    ]
 
 
 def check_is_one_line(code: int, said: str) -> None:
@@ -37,9 +48,7 @@ def test_init_on_a_full_disk(tmp_path: Path, free_kb: int) -> None:
         check_is_one_line(*manage(disk / "home", "init"))
 
 
-@pytest.mark.parametrize(
-    "command", [each for each in COMMANDS if each[0] != "worker"], ids=" ".join
-)
+@pytest.mark.parametrize("command", tried(each for each in COMMANDS if each[0] != "worker"))
 def test_a_disk_that_has_become_full(tmp_path: Path, command: tuple[str, ...]) -> None:
     with small_disk(tmp_path / "disk", 2_000) as disk:
         assert manage(disk / "home", "init")[0] == 0
@@ -51,7 +60,7 @@ def test_a_disk_that_has_become_full(tmp_path: Path, command: tuple[str, ...]) -
             check_is_one_line(code, said)
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("command", tried(COMMANDS))
 def test_a_home_that_is_read_only(tmp_path: Path, command: tuple[str, ...]) -> None:
     with small_disk(tmp_path / "disk", 4_000) as disk:
         assert manage(disk / "home", "init")[0] == 0

@@ -107,7 +107,9 @@ def are_idle(pids: list[int]) -> bool:
     return ticks() == before
 
 
-@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "ending", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_the_site_starts_tells_and_ends(tmp_path: Path, ending: signal.Signals) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
@@ -129,6 +131,7 @@ def test_the_site_starts_tells_and_ends(tmp_path: Path, ending: signal.Signals) 
     assert "Traceback" not in told, told
 
 
+@pytest.mark.slow
 def test_nothing_outlives_a_site_that_was_killed(tmp_path: Path) -> None:
     port = free_port()
     with manage(tmp_path, "serve", "--port", str(port)) as process:
@@ -149,6 +152,7 @@ def workers_of(pid: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_started_anew(tmp_path: Path) -> None:
     with manage(tmp_path, "serve", "--port", str(free_port())) as process:
         wait_for(lambda: len(workers_of(process.pid)) == 2, tmp_path)

@@ -221,7 +221,13 @@ VERSIONS = ["20261122c", "20991231z"]
 
 
 @pytest.mark.parametrize(
-    "command", ["worker", "users list", "campaigns list", "export votes --out -"]
+    "command",
+    [
+        "worker",
+        pytest.param("users list", marks=pytest.mark.slow),
+        pytest.param("campaigns list", marks=pytest.mark.slow),
+        "export votes --out -",
+    ],
 )
 @pytest.mark.parametrize("revision", VERSIONS)
 def test_every_command_says_the_same_about_another_version(

@@ -172,6 +172,7 @@ def running(db: Database) -> bool:
     return job_of(db).state == "running" and bool(runs_of(db))
 
 
+@pytest.mark.slow
 def test_sigterm_hands_the_job_back_and_the_next_worker_does_it(
     db: Database, settings: Settings, tmp_path: Path, taught: int
 ) -> None:
@@ -194,6 +195,7 @@ def test_sigterm_hands_the_job_back_and_the_next_worker_does_it(
     assert runs_of(db) == [("failed", INTERRUPTED), ("published", None)]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_in_mid_training(
     db: Database,
     settings: Settings,
@@ -250,6 +252,7 @@ def test_two_workers_run_each_of_a_thousand_jobs_once(
     assert {(job.state, job.attempts) for job in jobs} == {("done", 1)}
 
 
+@pytest.mark.slow
 def test_a_second_attempt_after_the_publication_does_not_train_again(
     db: Database, settings: Settings, taught: int
 ) -> None:

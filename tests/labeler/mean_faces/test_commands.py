@@ -118,6 +118,7 @@ def test_the_key_changes_with_labels_and_yaws_only(db: Database, tmp_path: Path)
     assert key() != before
 
 
+@pytest.mark.slow
 def test_files_give_what_the_database_gives(db: Database, run: Run, tmp_path: Path) -> None:
     set_up(db, tmp_path / "faces")
     labels, poses = tmp_path / "labels.csv", tmp_path / "poses.csv"

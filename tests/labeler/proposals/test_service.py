@@ -248,6 +248,7 @@ def test_teaching_labels_and_shares(db: Database, dataset_id: int) -> None:
         assert np.allclose(np.array(each.likelihood) / sum(each.likelihood), each.shares)
 
 
+@pytest.mark.slow
 def test_proposals_never_teach_themselves(db: Database, voted: int) -> None:
     """Where the model counts in the consensus, the next run still learns from votes alone."""
     set_rules(db, method="posterior", use_model=True)
@@ -387,6 +388,7 @@ def test_unknown_data_set(db: Database) -> None:
         train_and_propose(db, 12345)
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_features_in_the_same_order(tmp_path: Path) -> None:
     labels = cycle_labels(12)
     write_faces(tmp_path, labels)
@@ -404,6 +406,7 @@ def test_processes_give_the_same_features_in_the_same_order(tmp_path: Path) -> N
     assert [names[position] for position in positions] == [n for n in names if n != "face003.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_works_on_postgresql(postgres_db: Database, tmp_path: Path, truth: dict[str, str]) -> None:
     with postgres_db.write() as session:

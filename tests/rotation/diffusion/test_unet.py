@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = ("torch._dynamo", "transformers", "sympy", "sklearn", "scipy", "matplotlib", "torchvision")
 PROGRAM = f"""
 import sys
@@ -13,6 +15,7 @@ print(*(name in vars(diffusers.models.transformers) for name in ("__file__", "Tr
 """
 
 
+@pytest.mark.slow
 def test_a_rotation_imports_no_compiler_and_diffusers_stays_whole():
     lines = subprocess.run(
         [sys.executable, "-c", PROGRAM], check=True, capture_output=True, text=True

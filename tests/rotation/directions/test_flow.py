@@ -137,6 +137,7 @@ def test_a_row_of_numbers_without_a_yaw_scale_is_read() -> None:
     assert old.yaw_scale.tolist() == [1.0]
 
 
+@pytest.mark.slow
 def test_warped_heads_turn_as_far_as_asked() -> None:
     """A flow that lost a quarter, of rendered heads: the yaw scale of others brings it back."""
     yaws, each = tuple(float(yaw) for yaw in range(-30, 31, 10)), 16

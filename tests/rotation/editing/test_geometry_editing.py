@@ -80,6 +80,7 @@ def test_whole_photographs_are_turned(heads: Path, model: Path, tmp_path: Path) 
         assert np.abs(np.asarray(image).astype(int) - pixels(out / name)).mean() < 0.5
 
 
+@pytest.mark.slow
 def test_a_refiner_draws_whole_heads(heads: Path, model: Path, tmp_path: Path) -> None:
     folder, out, pipe = tmp_path / "model", tmp_path / "turned", tmp_path / "pipe"
     shutil.copytree(model, folder)

@@ -53,6 +53,7 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_smooth_latents_give_heads_back_better_for_the_same_cost():
     """As many evaluations as the usual inversion, half its error at most, smaller latents."""
     model, heads = LatentModel.load(device="cpu"), unseen_heads(4, 64)

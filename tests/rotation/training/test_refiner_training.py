@@ -103,6 +103,7 @@ def test_angles_stay_within_what_can_be_turned() -> None:
     assert {draw_angle(0.0, 0.1) < 0, draw_angle(0.0, 0.9) < 0} == {True, False}
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_trained_refiner_draws(photographs: Path, tmp_path: Path) -> None:
     model = tiny_folder(tmp_path / "model")
@@ -127,6 +128,7 @@ def test_a_trained_refiner_draws(photographs: Path, tmp_path: Path) -> None:
     assert not np.array_equal(*frames)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_refiner_is_trained_further(photographs: Path, tmp_path: Path) -> None:
     first = tmp_path / "first" / "model"

@@ -49,7 +49,7 @@ from rotation.editing.pipeline import find_crop_box
 from rotation.errors import ModelError, SelectionError
 from rotation.imaging.images import from_pixels, to_pixels
 from rotation.latents.encoder_network import FOLDER as EMBEDDING
-from rotation.latents.encoder_network import copy_network
+from rotation.latents.encoder_network import EmbeddingNetwork, copy_network
 from rotation.latents.encoders import DiffusionCodec, build_codec
 from rotation.options import EditingOptions, EncoderName
 
@@ -114,6 +114,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         self.directions: dict[str, Direction] = {}
         self._folder: Path | None = None  # where a refiner and an embedding network may lie
         self._refiners: dict[tuple[str, bool], Refiner | None] = {}
+        self._embeddings: dict[tuple[str, bool], EmbeddingNetwork] = {}
         self.unet.eval().requires_grad_(False)
         self._denoising()  # raises for weights in half precision
 
@@ -242,42 +243,13 @@ class HeadRotationPipeline(DiffusionPipeline):
             find_refiner=lambda: self._refiner(bf16) if refine else None,
         )
         along = self._direction(direction, 3 * model.image_size**2)
-        many: Sequence[Any] = image if isinstance(image, list | tuple) else [image]
-        crops = torch.stack([as_crop(one, model.image_size) for one in many])
-        device = model.device
-        yaws = [
-            read_yaw(crop, device) if source_yaw_deg is None else source_yaw_deg for crop in crops
-        ]
-        photographs = [_as_photograph(one, model.image_size) for one in many]
-        name = editing or _suitable_method(along, photographs)
+        sources = _Sources.read(image, model, source_yaw_deg)
+        name = editing or _suitable_method(along, sources.photographs)
         gain = LINEAR_GAIN if gain is None and name == "line" else gain
         options = EditingOptions(name, gain, keep_norm, detail)
         codec = self._codec(model, embedding, along)
-        sources = [None] * len(crops)
-        if name == "line":
-            sources = list(_encode(codec, crops, inversion_tolerance).numpy())
-        requests = [
-            EditRequest(
-                codec, pixels, yaw, yaws_deg, along, options, device, latent, photograph, seed=seed
-            )
-            for pixels, yaw, latent, photograph in zip(
-                to_pixels(crops.numpy()), yaws, sources, photographs, strict=True
-            )
-        ]
-        method = editing_method(name)
-        moved = [method.move(request) for request in requests]
-        latents = torch.from_numpy(np.concatenate([one.frames for one in moved])).float()
-        whole = None
-        if output_type == "latent":
-            shown: Any = latents
-        elif name == "line" and codec.encoder_name == "inversion":
-            # Exact latents have lost no colours that `show` would have to restore.
-            shown = _as_type(model.decode(latents), output_type)
-        else:
-            edited = [method.show(*pair) for pair in zip(requests, moved, strict=True)]
-            shown = _as_type(_join_frames(edited), output_type)
-            whole = _join_photographs(edited)
-        output = HeadRotationPipelineOutput(shown, latents, tuple(yaws), whole)
+        requests = sources.requests(codec, yaws_deg, along, options, inversion_tolerance, seed)
+        output = _turn(requests, codec, output_type)
         return output if return_dict else output.to_tuple()
 
     def _denoising(self, bf16: bool = False) -> Denoising:
@@ -306,15 +278,22 @@ class HeadRotationPipeline(DiffusionPipeline):
                 "The embedding network lies in a model's folder, and this pipeline has none. Load "
                 "it with from_pretrained, or give embedding='smooth' or 'inversion'."
             )
-        return build_codec(model, cast(EncoderName, name), self._folder)
+        network = self._embedding(model.denoising.bf16) if name == "network" else None
+        return build_codec(model, cast(EncoderName, name), self._folder, network)
 
     def _refiner(self, bf16: bool) -> Refiner | None:
         """The refiner of the folder that the model came from. It is read once."""
         key = str(self.unet.device), bf16
         if key not in self._refiners:
-            found = Refiner.load(self._folder, *key) if self._folder else None
-            self._refiners[key] = found
+            self._refiners[key] = Refiner.load(self._folder, *key) if self._folder else None
         return self._refiners[key]
+
+    def _embedding(self, bf16: bool) -> EmbeddingNetwork:
+        """The embedding network of the folder that the model came from. It is read once."""
+        key = str(self.unet.device), bf16
+        if key not in self._embeddings:
+            self._embeddings[key] = EmbeddingNetwork.load(self._folder, *key)
+        return self._embeddings[key]
 
     def _direction(self, named: str | Direction, size: int) -> Direction:
         direction = named
@@ -330,6 +309,85 @@ class HeadRotationPipeline(DiffusionPipeline):
                 f"have {size}."
             )
         return direction
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """The N images to turn.
+
+    Attributes:
+        crops: (N, 3, S, S), in [0, 1].
+        photographs: the whole photographs; None where an image is a crop.
+        yaws_deg: as given, or as read from landmarks.
+    """
+
+    crops: torch.Tensor
+    photographs: tuple[Image.Image | None, ...]
+    yaws_deg: tuple[float, ...]
+
+    @classmethod
+    def read(
+        cls, image: InputImage | Sequence[InputImage], model: LatentModel, yaw_deg: float | None
+    ) -> Self:
+        """One image or several; `yaw_deg` is that of all, None if it is to be read."""
+        size = model.image_size
+        many: Sequence[Any] = image if isinstance(image, list | tuple) else [image]
+        crops = torch.stack([as_crop(one, size) for one in many])
+        yaws = [read_yaw(crop, model.device) if yaw_deg is None else yaw_deg for crop in crops]
+        return cls(crops, tuple(_as_photograph(one, size) for one in many), tuple(yaws))
+
+    def requests(
+        self,
+        codec: DiffusionCodec,
+        yaws_deg: Sequence[float],
+        direction: Direction,
+        options: EditingOptions,
+        tolerance: float | None,
+        seed: int,
+    ) -> list[EditRequest]:
+        """What an editing method is asked for, image by image; `tolerance` as in `_encode`."""
+        latents: Sequence[Any] = [None] * len(self.crops)
+        if options.method == "line":
+            latents = list(_encode(codec, self.crops, tolerance).numpy())
+        return [
+            EditRequest(
+                codec,
+                pixels,
+                yaw,
+                yaws_deg,
+                direction,
+                options,
+                codec.model.device,
+                latent,
+                photograph,
+                seed=seed,
+            )
+            for pixels, yaw, latent, photograph in zip(
+                to_pixels(self.crops.numpy()), self.yaws_deg, latents, self.photographs, strict=True
+            )
+        ]
+
+
+def _turn(
+    requests: Sequence[EditRequest], codec: DiffusionCodec, output_type: str
+) -> HeadRotationPipelineOutput:
+    """Turn the head in each image by the editing method of its request."""
+    name = requests[0].options.method
+    method = editing_method(name)
+    moved = [method.move(request) for request in requests]
+    latents = torch.from_numpy(np.concatenate([one.frames for one in moved])).float()
+    whole = None
+    if output_type == "latent":
+        shown: Any = latents
+    elif name == "line" and codec.encoder_name == "inversion":
+        # Exact latents have lost no colours that `show` would have to restore.
+        shown = _as_type(codec.model.decode(latents), output_type)
+    else:
+        edited = [method.show(*pair) for pair in zip(requests, moved, strict=True)]
+        shown = _as_type(_join_frames(edited), output_type)
+        whole = _join_photographs(edited)
+    yaws = tuple(request.yaw_deg for request in requests)
+    return HeadRotationPipelineOutput(shown, latents, yaws, whole)
 
 
 def _check_known(name: str, value: str, known: Sequence[str]) -> None:

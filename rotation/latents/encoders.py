@@ -299,7 +299,10 @@ class DiffusionCodec:
 
 
 def build_codec(
-    model: LatentModel, encoder_name: EncoderName, folder: Path | None = None
+    model: LatentModel,
+    encoder_name: EncoderName,
+    folder: Path | None = None,
+    network: EmbeddingNetwork | None = None,
 ) -> DiffusionCodec:
     """The model with the encoders of a name.
 
@@ -309,6 +312,7 @@ def build_codec(
 
     Parameters:
         folder: the model folder, which holds the embedding network; None is the bundled model.
+        network: the embedding network, if it is loaded already.
 
     Raises:
         ModelError: the model has no embedding network, or one for another number of steps.
@@ -318,7 +322,8 @@ def build_codec(
     if encoder_name == "smooth":
         clusters, source = SmoothedInversionEncoder(model), InterpolatedInversionEncoder(model)
         return DiffusionCodec(model, clusters, source, encoder_name)
-    network = EmbeddingNetwork.load(folder, str(model.device), model.denoising.bf16)
+    if network is None:
+        network = EmbeddingNetwork.load(folder, str(model.device), model.denoising.bf16)
     if network.steps != model.steps:
         raise ModelError(
             f"The embedding network of {model.name} was trained through {network.steps} steps, "

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 - torch's own name
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -21,6 +23,7 @@ _SOLID = 0.95  # alpha from which a pixel's colour is the person's alone
 _MARGIN = 0.04  # face widths around the person that are not trusted to be background
 _WINDOW = 0.06  # face widths within which the outline follows the colours
 _PASSES = 3
+_FITTED = 5  # pixels of the radius at least, where the fit is made
 _ALIKE = 1e-4  # variance of colours, of 1, below which the outline stays as it is
 
 
@@ -76,29 +79,48 @@ def follow_colours(alpha: Floats, photograph: Floats, radius: int) -> Floats:
     """An alpha (H, W) whose outline follows the edges of the photograph (H, W, 3).
 
     In each window, alpha is fitted as a linear function of the colours (K. He, J. Sun, X. Tang,
-    *Guided image filtering*, ECCV 2010, eq. 19 to 21).
+    *Guided image filtering*, ECCV 2010, eq. 19 to 21). In large windows the fit is made on a
+    reduced photograph (K. He, J. Sun, *Fast guided filter*, 2015).
 
     Parameters:
         radius: of the square windows, in pixels.
     """
+    step = max(1, radius // _FITTED)
+    radius = round(radius / step)
 
     def mean(values: Floats) -> Floats:
         sizes = (2 * radius + 1,) * 2 + (1,) * (values.ndim - 2)
         return ndimage.uniform_filter(values, sizes, mode="nearest")
 
-    colours = photograph.astype(np.float64)
+    colours = _reduce(photograph, step).astype(np.float64)
     usual = mean(colours)
     spread = mean(colours[..., :, None] * colours[..., None, :])
     spread += _ALIKE * np.eye(3) - usual[..., :, None] * usual[..., None, :]
     inverse = np.linalg.inv(spread)
-    share = alpha.astype(np.float64)
+    share = alpha
     for _ in range(_PASSES):
-        usual_share = mean(share)
-        joint = mean(colours * share[..., None]) - usual * usual_share[..., None]
+        inside = _reduce(share[..., None], step).astype(np.float64)
+        usual_share = mean(inside)
+        joint = mean(colours * inside) - usual * usual_share
         slope = (inverse @ joint[..., None])[..., 0]
-        constant = usual_share - (slope * usual).sum(axis=-1)
-        share = smoothstep(0.2, 0.8, (mean(slope) * colours).sum(axis=-1) + mean(constant))
+        constant = usual_share - (slope * usual).sum(axis=-1, keepdims=True)
+        fit = _resize(mean(np.concatenate([slope, constant], axis=-1)), alpha.shape)
+        share = smoothstep(0.2, 0.8, (fit[..., :3] * photograph).sum(axis=-1) + fit[..., 3])
     return share.astype(np.float32)
+
+
+def _reduce(image: Floats, step: int) -> Floats:
+    """An image (H, W, C) at a `step`th of its size; each pixel is a mean."""
+    height, width = image.shape[:2]
+    return _resize(image, (max(1, height // step), max(1, width // step)), "area")
+
+
+def _resize(image: Floats, shape: tuple[int, ...], mode: str = "bilinear") -> Floats:
+    """An image (H, W, C) at another size."""
+    if image.shape[:2] == shape:
+        return image
+    planes = torch.from_numpy(np.ascontiguousarray(image, np.float32)).permute(2, 0, 1)[None]
+    return F.interpolate(planes, shape, mode=mode)[0].permute(1, 2, 0).numpy()
 
 
 def one_person(alpha: Floats, inside: tuple[int, int]) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from rotation.geometry.layers import (
     fill_smoothly,
@@ -53,17 +54,18 @@ def test_layers_make_the_photograph_again_and_do_not_mix() -> None:
     assert np.allclose(layers.person[5, 5], (0.9, 0.2, 0.1), atol=1e-3)
 
 
-def test_a_rough_outline_is_moved_to_the_edge_of_the_colours() -> None:
+@pytest.mark.parametrize("size", [1, 6])
+def test_a_rough_outline_is_moved_to_the_edge_of_the_colours(size: int) -> None:
     rng = np.random.default_rng(0)
-    photograph = np.full((80, 80, 3), 0.9, np.float32)
-    photograph[:, :40] = (0.5, 0.3, 0.2)
+    photograph = np.full((80 * size, 80 * size, 3), 0.9, np.float32)
+    photograph[:, : 40 * size] = (0.5, 0.3, 0.2)
     photograph += rng.normal(0, 0.01, photograph.shape).astype(np.float32)
-    matte = np.zeros((80, 80), np.float32)
-    matte[:, :44] = 1  # four columns of the wall were taken for the person
-    alpha = follow_colours(matte, photograph, 5)
-    assert alpha[:, 36:40].mean() > 0.95
-    assert alpha[:, 41:44].mean() < 0.2
-    assert alpha[:, 60:].max() < 0.01
+    matte = np.zeros(photograph.shape[:2], np.float32)
+    matte[:, : 44 * size] = 1  # some columns of the wall were taken for the person
+    alpha = follow_colours(matte, photograph, 5 * size)
+    assert alpha[:, 36 * size : 40 * size].mean() > 0.95
+    assert alpha[:, 41 * size : 44 * size].mean() < 0.2
+    assert alpha[:, 60 * size :].max() < 0.01
 
 
 def test_an_outline_without_an_edge_stays() -> None:

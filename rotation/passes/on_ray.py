@@ -1,9 +1,13 @@
 """Passes on a Ray cluster, by Ray Data.
 
 One row of the data set is one task, and an actor holds the worker of a pass. Ray Data places actors
-on the machines, holds tasks back while results wait, replaces actors that die, and repeats what was
-lost with a machine. Results come back in the order of the tasks. So whoever writes them writes the
-same files as after a run in one process.
+on the machines, and holds tasks back while results wait. Results come back in the order of the
+tasks. So whoever writes them writes the same files as after a run in one process.
+
+If an actor or its machine is lost, the run of Ray Data ends, and another one begins with the first
+task that has no result. Ray could restart the actor and repeat its calls. But its limit of repeats
+is used up within seconds, before it knows that a machine is lost. And a restarted actor waits for a
+free processor, while the others keep theirs and wait for its results.
 
 What is done is known from the files that the results are written into, and the tasks are chosen
 before Ray sees them. Ray's own checkpoints are not used.
@@ -39,7 +43,7 @@ LOCAL = "local"
 STORE_BYTES = 256 * 2**20  # of the object store that `local` starts; results are small
 ANSWER_S = 5.0  # for a connection to the address
 LOOK_S = 180.0  # for all machines to say what they have; the first imports take long
-TRIES = 3  # more for a batch whose process has died
+TRIES = 4  # that may end with a lost process, one after the other without any result
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 WAITS = {
     "RAY_gcs_server_port_wait_time_s": "120",
@@ -91,11 +95,11 @@ class RayCluster:
         """See `Runner`."""
         self._checked(needs())
 
-    def _checked(self, needed: Needs) -> tuple[ModuleType, int]:
-        """Ray, and how many actors there may be, once each machine has what is needed."""
+    def _checked(self, needed: Needs) -> int:
+        """How many actors there may be, once each machine has what is needed."""
         ray = self._connected()
         check_machines(ray, needed)
-        return ray, count_processors(ray, needed.device)
+        return count_processors(ray, needed.device)
 
     def _connected(self) -> ModuleType:
         if self._ray is None:
@@ -117,22 +121,31 @@ class RayCluster:
         if not tasks:
             return
         needed = needs()
-        ray, processors = self._checked(needed)
-        most = min(processors, len(tasks))
+        ray = self._connected()
         # Pickled here, so that a fault in another process is that of the worker and not of Ray.
         kept = ray.put(pickle.dumps((worker, find_versions(needed.packages), needed.packages)))
-        done = 0
-        try:
-            with closing(_rows(ray, kept, tasks, needed.device, most)) as rows:
-                for row in rows:
-                    if row["place"] != done:
-                        raise PassError(f"Ray gave result {row['place']}, not {done}. {GOES_ON}")
-                    done += 1
-                    yield _result(row)
-        except ray.exceptions.RayError as error:
-            raise PassError(_why_stopped(ray, error, tasks[done:])) from None
-        if done != len(tasks):
-            raise PassError(f"Ray gave {done:,} of {len(tasks):,} results. {GOES_ON}")
+        done = tries = 0
+        while done < len(tasks):
+            start = done
+            # Again after a loss: a machine that does not answer is waited for until it is known to
+            # be lost. Ray Data stops if it has more actors than the cluster has processors.
+            most = min(self._checked(needed), len(tasks) - start)
+            try:
+                with closing(_rows(ray, kept, tasks[start:], needed.device, most)) as rows:
+                    for place, row in enumerate(rows, start=start):
+                        if start + row["place"] != place:
+                            raise PassError(
+                                f"Ray gave result {start + row['place']}, not {place}. {GOES_ON}"
+                            )
+                        done += 1
+                        yield _result(row)
+                if done != len(tasks):
+                    raise PassError(f"Ray gave {done:,} of {len(tasks):,} results. {GOES_ON}")
+            except ray.exceptions.RayError as error:
+                tries = 1 if done > start else tries + 1
+                if not isinstance(error, _losses(ray)) or tries == TRIES:
+                    raise PassError(_why_stopped(ray, error, tasks[done:])) from None
+                LOG.warning("%s; going on with %d tasks.", _reason(error), len(tasks) - done)
 
 
 class WorkerActor:
@@ -317,7 +330,8 @@ def _rows(
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most, initial_size=most),
             num_cpus=1,
             num_gpus=1 if device == "cuda" else None,
-            max_task_retries=TRIES,
+            max_restarts=0,
+            max_task_retries=0,
         )
     yield from data.iter_rows()
 
@@ -363,14 +377,24 @@ def _use_one_thread() -> None:
         torch.set_num_threads(1)
 
 
+def _losses(ray: ModuleType) -> tuple[type[Exception], ...]:
+    """The errors of Ray by which a process, a machine, or a result that lay there is lost."""
+    errors = ray.exceptions
+    return (
+        errors.RayActorError,
+        errors.WorkerCrashedError,
+        errors.OutOfMemoryError,
+        errors.ObjectLostError,
+        errors.NodeDiedError,
+    )
+
+
 def _why_stopped(ray: ModuleType, error: Exception, left: Sequence[Any]) -> str:
     """Why a pass has stopped; where its processes died, with the first batch that has no result."""
-    died = ray.exceptions.RayActorError, ray.exceptions.WorkerCrashedError
-    if left and isinstance(error, (*died, ray.exceptions.OutOfMemoryError)):
+    if isinstance(error, _losses(ray)):
         return (
-            f"The pass on Ray has stopped: a process died {TRIES + 1} times. An image may have "
-            f"ended it, or the memory was full. It was at {_name_ends(left[0])}, or soon after. "
-            f"{GOES_ON}"
+            f"The pass on Ray has stopped: a process died {TRIES} times. An image may have ended "
+            f"it, or the memory was full. It was at {_name_ends(left[0])}, or soon after. {GOES_ON}"
         )
     return f"The pass on Ray has stopped: {_reason(error)}. {GOES_ON}"
 

@@ -209,6 +209,24 @@ def test_passes_that_go_wrong_end_with_a_message(images: Path, nodes: Nodes) -> 
     assert "a.jpg to b.jpg" in died or "deadly.jpg to d.jpg" in died
 
 
+def test_a_node_lost_among_quick_tasks_is_borne(images: Path, nodes: Nodes, tmp_path: Path) -> None:
+    """Calls of its actors fail for seconds, until the cluster knows of the loss."""
+    other, begun = nodes.add(cpus=1), tmp_path / "begun"
+    code = "import sys; from tests.rotation.passes.faulty_workers import hurry; "
+    command = [sys.executable, "-c", code + "hurry(*sys.argv[1:])", nodes.address, str(images)]
+    with subprocess.Popen(
+        [*command, str(begun)], env=nodes.environment, cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert wait_until(lambda: begun.exists() or process.poll() is not None, MOST_S)
+            other.kill_raylet()
+            said, _ = process.communicate(timeout=MOST_S)
+        finally:
+            process.kill()
+            nodes.end(other)
+    assert said == "4000 results in order\n"
+
+
 def actors(nodes: Nodes) -> list[int]:
     """The processes of the head's node that hold the worker of a pass."""
     titles = {pid: _title(pid) for pid in nodes.running[0].processes}

@@ -7,32 +7,40 @@ should have the same one. The slope of log(left half / right half) by the yaw sa
 The strength of the frontal light (`rotation.geometry.light.FRONTAL`) was chosen in this way, on
 photographs of people who are not judged. `--judged` takes the others.
 
+With `--classifier` it also says in which share of the turned frames the light class of the
+photograph is kept, where a face is found in both.
+
 Examples:
     OMP_NUM_THREADS=1 python benchmarks/light_by_yaw.py celeba10k
     OMP_NUM_THREADS=1 python benchmarks/light_by_yaw.py lfw_250.zip --judged --json
     OMP_NUM_THREADS=1 python benchmarks/light_by_yaw.py celeba10k --frontal 0.6
+    OMP_NUM_THREADS=1 python benchmarks/light_by_yaw.py celeba10k --judged --classifier DIR
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import _project  # noqa: F401
 import numpy as np
+from _light_reader import NO_FACE, light_classes
 from _photographs import PhotographSet, celeba, lfw
 from _picture_measures import face_mask
 from numpy.typing import NDArray
 from PIL import Image
 
+from labeler.light_classifier.mirror_logistic import MirrorLogistic
+from labeler.light_classifier.storage import load_model
 from rotation.data.crop import CELEBA_HEIGHT, CELEBA_WIDTH, Pixels
 from rotation.errors import ImageError
 from rotation.faces.face_mesh import find_mesh
 from rotation.geometry import light
 from rotation.geometry.photograph import Photograph
-from rotation.imaging.metrics import LUMA
+from rotation.imaging.metrics import LUMA, bootstrap
 
 YAWS = (-30.0, -15.0, 0.0, 15.0, 30.0)
 MOST_DEG = 40.0  # faces turned further show too little of one half
@@ -52,6 +60,7 @@ def main() -> None:
     parser.add_argument("--turned", type=int, default=40, help="others, to be turned [40]")
     parser.add_argument("--judged", action="store_true", help="take the people kept aside")
     parser.add_argument("--frontal", type=float, help="another strength of the frontal light")
+    parser.add_argument("--classifier", type=Path, help="of `classifier fit`")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     asked = parser.parse_args()
     if asked.frontal is not None:
@@ -59,12 +68,13 @@ def main() -> None:
     images = lfw(asked.data) if asked.data.suffix == ".zip" else celeba(asked.data)
     names = images.judged(10**9, 0) if asked.judged else images.others()
     to_turn, to_measure = names[: asked.turned], names[asked.turned :][: asked.photographs]
-    seen = {"photographs": _measure(_aligned(images, name) for name in to_measure)}
+    report = {"photographs": summarise(_measure(_aligned(images, name) for name in to_measure))}
     for way, relight in (("light turns with the head", False), ("light stays", True)):
-        seen[way] = _measure(
-            frame for name in to_turn for frame in _turn(_aligned(images, name), relight)
-        )
-    report = {way: summarise(halves) for way, halves in seen.items()}
+        sources = [_aligned(images, name) for name in to_turn]
+        strips = [[pixels, *_turn(pixels, relight)] for pixels in sources]
+        report[way] = summarise(_measure(frame for strip in strips for frame in strip[1:]))
+        if asked.classifier:
+            report[way] |= classes_kept(load_model(asked.classifier)[0], strips)
     print(json.dumps(report, indent=1) if asked.json else table(report))
 
 
@@ -82,13 +92,27 @@ def summarise(halves: Halves) -> dict[str, float]:
     return {"faces": len(halves), "slope": _slope(halves), "low": float(low), "high": float(high)}
 
 
-def table(report: dict[str, dict[str, float]]) -> str:
+def classes_kept(
+    model: MirrorLogistic, strips: Sequence[Sequence[Pixels]]
+) -> dict[str, tuple[float, float, float]]:
+    """The share of frames with the light class of their photograph; 95 % over photographs."""
+    shares = []
+    for source, *frames in strips:
+        first, *classes = light_classes(model, [source, *frames]).tolist()
+        known = [one for one in classes if one != NO_FACE]
+        if first != NO_FACE and known:
+            shares.append(np.mean([one == first for one in known]))
+    found = bootstrap(np.array(shares), np.random.default_rng(0))
+    return {"kept": (found.mean, found.low, found.high)}
+
+
+def table(report: dict[str, dict[str, Any]]) -> str:
     """Markdown, a line a way."""
-    lines = ["| | faces | log(left / right) per 10° |", "|---|---|---|"]
-    lines += [
-        "| {} | {faces} | {slope:+.3f} [{low:+.3f}, {high:+.3f}] |".format(way, **one)
-        for way, one in report.items()
-    ]
+    lines = ["| | faces | log(left / right) per 10° | class kept |", "|---|---|---|---|"]
+    for way, one in report.items():
+        kept = "{:.2f} [{:.2f}, {:.2f}]".format(*one["kept"]) if "kept" in one else ""
+        slope = "{slope:+.3f} [{low:+.3f}, {high:+.3f}]".format(**one)
+        lines.append(f"| {way} | {one['faces']} | {slope} | {kept} |")
     return "\n".join(lines)
 
 
@@ -106,11 +130,11 @@ def _aligned(images: PhotographSet, name: str) -> Pixels:
 def _turn(pixels: Pixels, relight: bool) -> Iterator[Pixels]:
     """The photograph turned to each of `YAWS`; nothing if it cannot be measured."""
     try:
-        photograph = Photograph(Image.fromarray(pixels))
+        photograph = Photograph(Image.fromarray(pixels), relight=relight)
     except ImageError:
         return
     for yaw in YAWS:
-        yield photograph.paste(photograph.turn_by(yaw - photograph.yaw_deg, relight))
+        yield photograph.paste(photograph.turn_by(yaw - photograph.yaw_deg))
 
 
 def _measure(pictures: Iterable[Pixels]) -> Halves:

@@ -107,17 +107,15 @@ def _heads(count: int) -> list[Head]:
 
 def _strips(head: Head) -> list[Pixels] | None:
     """Frames (K, H, W, 3) by each of `WAYS`; None if the face cannot be measured."""
-    try:
-        photograph = HeadPhotograph(Image.fromarray(rendered_source(head)))
-    except ImageError:
-        return None
-    truth = np.stack([rendered_truth(head, yaw)[0] for yaw in YAWS])
-    steps = [yaw - photograph.yaw_deg for yaw in YAWS]
-    turned = [
-        np.stack([photograph.paste(photograph.turn_by(step, relight)) for step in steps])
-        for relight in (True, False)
-    ]
-    return [truth, *turned]
+    source, turned = Image.fromarray(rendered_source(head)), []
+    for relight in (True, False):
+        try:
+            photograph = HeadPhotograph(source, relight=relight)
+        except ImageError:
+            return None
+        turns = [photograph.turn_by(yaw - photograph.yaw_deg) for yaw in YAWS]
+        turned.append(np.stack([photograph.paste(frame) for frame in turns]))
+    return [np.stack([rendered_truth(head, yaw)[0] for yaw in YAWS]), *turned]
 
 
 def _contrasts(judge: FaceJudge, source: Pixels, frames: Sequence[Pixels]) -> NDArray:

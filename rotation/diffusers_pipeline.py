@@ -198,6 +198,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         inversion_tolerance: float | None = None,
         seed: int = 0,
         refine: bool = True,
+        relight: bool = True,
         bf16: bool = False,
         output_type: str = "pil",
         return_dict: bool = True,
@@ -225,6 +226,7 @@ class HeadRotationPipeline(DiffusionPipeline):
             inversion_tolerance: see `LatentModel.encode_exactly`; None is its default.
             seed: of the noise with which `geometry` draws hidden parts.
             refine: let the refiner of the model's folder draw hidden parts, if it has one.
+            relight: let the lamp stay while `geometry` turns the head, not turn with it.
             bf16: evaluate the network in bfloat16.
             output_type: `pil`, `np`, `pt` or `latent`.
             return_dict: False returns a tuple.
@@ -246,7 +248,7 @@ class HeadRotationPipeline(DiffusionPipeline):
         sources = _Sources.read(image, model, source_yaw_deg)
         name = editing or _suitable_method(along, sources.photographs)
         gain = LINEAR_GAIN if gain is None and name == "line" else gain
-        options = EditingOptions(name, gain, keep_norm, detail)
+        options = EditingOptions(name, gain, keep_norm, detail, relight)
         codec = self._codec(model, embedding, along)
         requests = sources.requests(codec, yaws_deg, along, options, inversion_tolerance, seed)
         output = _turn(requests, codec, output_type)

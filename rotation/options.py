@@ -79,12 +79,15 @@ class EditingOptions:
             measures instead.
         keep_norm: of a latent that is moved along the linear direction alone.
         detail: share of the warped image's detail that frames get back, by flow editing.
+        relight: let the lamp stay while the head turns, by geometry editing; otherwise it turns
+            with the head.
     """
 
     method: str = "line"
     gain: Gain | None = None
     keep_norm: bool = True
     detail: float = 0.5
+    relight: bool = True
 
 
 @dataclass(frozen=True)

@@ -142,6 +142,12 @@ refine_option = click.option(
     show_default=True,
     help="Let the model's refiner draw hidden parts, if it has one.",
 )
+relight_option = click.option(
+    "--relight/--no-relight",
+    default=True,
+    show_default=True,
+    help="With geometry: the lamp stays where it is, or turns with the head.",
+)
 
 bf16_option = click.option(
     "--bf16/--no-bf16",

@@ -23,6 +23,7 @@ from rotation.cli.common import (
     poses_csv_option,
     ray_option,
     refine_option,
+    relight_option,
     rotation_errors_as_messages,
     window_options,
 )
@@ -186,6 +187,7 @@ def _describe_methods(methods: Mapping[str, Any]) -> str:
     show_default=True,
     help="With flow: share of the warped image's detail that frames get back.",
 )
+@relight_option
 @click.option(
     "--gain",
     type=Gain(),
@@ -384,6 +386,7 @@ def read_options(params: dict[str, Any]) -> RunOptions:
                 gain=params["gain"],
                 keep_norm=params["keep_norm"],
                 detail=params["detail"],
+                relight=params["relight"],
             ),
             seed=params["seed"],
             source_yaw_deg=params["source_yaw"],

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from rotation.cli.common import Progress, refine_option, rotation_errors_as_messages
+from rotation.cli.common import (
+    Progress,
+    refine_option,
+    relight_option,
+    rotation_errors_as_messages,
+)
 from rotation.cli.option_types import InputPath, OutputFolder, Yaws
 from rotation.file_locks import own_folder
 from rotation.options import ModelOptions
@@ -32,6 +38,7 @@ from rotation.options import ModelOptions
     "--model", "folder", type=InputPath(), help="Model folder or bundled name [celeba-64]."
 )
 @refine_option
+@relight_option
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 def turn(
     photograph: Path,
@@ -39,9 +46,8 @@ def turn(
     out: Path,
     animations: tuple[str, ...],
     fill: str,
-    folder: Path | None,
-    refine: bool,
-    device: str,
+    relight: bool,
+    **drawing: Any,
 ) -> None:
     """Turn the head in one photograph by geometry: no labels, no other photographs.
 
@@ -57,9 +63,9 @@ def turn(
     """
     from rotation.geometry.preview import write_preview
 
-    model = ModelOptions(folder, device, refine=refine) if fill == "model" else None
+    model = ModelOptions(**drawing) if fill == "model" else None
     with rotation_errors_as_messages(), own_folder(out), Progress() as progress:
-        report = write_preview(photograph, yaws_deg, out, animations, model, progress)
+        report = write_preview(photograph, yaws_deg, out, animations, model, relight, progress)
     click.echo(f"The head looks to {report['yaw_deg']:+.0f} degrees in {photograph.name}.")
     for frame in report["frames"]:
         if frame["doubt"]:

@@ -222,10 +222,12 @@ def _turn(
 
 def _measure(request: EditRequest) -> Photograph:
     """The head in the photograph of a request, or in its crop if there is no photograph."""
+    relight = request.options.relight
     if request.photograph is not None:
-        return Photograph(request.photograph)
+        return Photograph(request.photograph, relight=relight)
     crop = Image.fromarray(request.crop)
     if crop.width < SMALLEST_SIDE:
         crop = crop.resize((SMALLEST_SIDE, SMALLEST_SIDE), Image.Resampling.BICUBIC)
     edge = crop.width / 8
-    return Photograph(crop, (edge, edge, crop.width - edge, crop.width - edge))
+    face = (edge, edge, crop.width - edge, crop.width - edge)
+    return Photograph(crop, face, relight)

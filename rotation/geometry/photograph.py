@@ -56,17 +56,19 @@ class TurnedPhotograph:
 class Photograph:
     """A photograph with one head that can be turned."""
 
-    def __init__(self, image: Image.Image, face: Box | None = None) -> None:
+    def __init__(self, image: Image.Image, face: Box | None = None, relight: bool = True) -> None:
         """Measure the head.
 
         Parameters:
             image: the photograph.
             face: left, top, right, bottom of the face in pixels; None: the largest face is taken.
+            relight: leave the lamp where it is while the head turns; otherwise it turns with it.
 
         Raises:
             ImageError: no face is found, or it is too small or too far turned.
         """
         self.image = image.convert("RGB")
+        self._relight = relight
         box = face or find_face(self.image)
         if box[2] - box[0] < LEAST_FACE:
             raise ImageError(
@@ -115,9 +117,9 @@ class Photograph:
             frame = draw_hidden(frame, angle, self.head, model, seed)
         return TurnedPhotograph(yaw_deg, self.paste(frame), hidden, self.doubt(yaw_deg, hidden))
 
-    def turn_by(self, angle_deg: float, relight: bool = True) -> TurnedFrame:
+    def turn_by(self, angle_deg: float) -> TurnedFrame:
         """The window around the head, turned by an angle; see `HeadTurner.turn`."""
-        return self._turner.turn(angle_deg, relight=relight)
+        return self._turner.turn(angle_deg, relight=self._relight)
 
     def paste(self, turned: TurnedFrame) -> Pixels:
         """The whole photograph (H, W, 3) with a turned window in its place."""
@@ -154,10 +156,10 @@ class Photograph:
         return None
 
 
-def open_photograph(path: Path) -> Photograph:
+def open_photograph(path: Path, relight: bool = True) -> Photograph:
     """The photograph in a file; raises `ImageError` as `Photograph` does, naming the file."""
     try:
-        return Photograph(decode(read_bytes(path), str(path)))
+        return Photograph(decode(read_bytes(path), str(path)), relight=relight)
     except OSError as error:
         raise ImageError(f"{path} cannot be read: {error.strerror or error}") from error
     except ImageError as error:

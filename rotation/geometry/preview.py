@@ -45,6 +45,7 @@ def write_preview(
     out: Path,
     animations: Sequence[str] = (),
     model: ModelOptions | None = None,
+    relight: bool = True,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Turn the head in a photograph, and write frames, strip and `report.json` into `out`.
@@ -54,6 +55,7 @@ def write_preview(
         yaws_deg: the target yaws, positive towards the viewer's right.
         animations: names among `rotation.imaging.animation.WRITERS`.
         model: the diffusion model that draws hidden parts; None: their surroundings fill them.
+        relight: let the lamp stay where it is while the head turns.
 
     Returns:
         What `report.json` contains.
@@ -69,10 +71,10 @@ def write_preview(
     if "mp4" in animations:
         import_av()
     drawing = _load_model(model) if model else None
-    opened = open_photograph(photograph)
+    opened = open_photograph(photograph, relight)
     height = shown_height(opened.image.height)
     tiles, names = [at_height(np.asarray(opened.image), height)], ["photograph"]
-    report = _describe(photograph, opened, drawing) | {"frames": []}
+    report = _describe(photograph, opened, drawing) | {"relight": relight, "frames": []}
     for yaw in yaws_deg:
         frame, told = _write_frame(opened, yaw, drawing, out)
         tiles.append(at_height(frame.pixels, height))

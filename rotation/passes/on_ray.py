@@ -145,7 +145,11 @@ class RayCluster:
                 tries = 1 if done > start else tries + 1
                 if not isinstance(error, _losses(ray)) or tries == TRIES:
                     raise PassError(_why_stopped(ray, error, tasks[done:])) from None
-                LOG.warning("%s; going on with %d tasks.", _reason(error), len(tasks) - done)
+                LOG.warning(
+                    "A process or a machine of the cluster was lost; going on with %d of %d tasks.",
+                    len(tasks) - done,
+                    len(tasks),
+                )
 
 
 class WorkerActor:
@@ -235,8 +239,8 @@ def _look_at_all(ray: ModuleType, needs: Needs) -> dict[str, Machine]:
                 f"{name} cannot run this version of Sidelight: {_reason(error)}. Install the same "
                 "version on each machine of the cluster."
             ) from None
-        except ray.exceptions.RayError as error:  # the pass can go on without it
-            LOG.warning("%s has left the cluster: %s.", name, _reason(error))
+        except ray.exceptions.RayError:  # the pass can go on without it
+            LOG.warning("%s has left the cluster.", name)
     return found
 
 

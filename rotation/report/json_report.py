@@ -39,6 +39,7 @@ def describe_run(result: Rotation, options: RunOptions) -> dict[str, Any]:
         "fit": _describe_fit(result, turn.fit),
         "editing": turn.editing.method,
         "carried": {"detail": turn.editing.detail} if _is_carried(result) else None,
+        "relight": turn.editing.relight if result.photographs is not None else None,
         "gain": turn.editing.gain,
         "turn": asdict(result.turn),
         "finish": describe_finishing(options.output),

@@ -43,6 +43,7 @@ def test_whole_photographs_are_turned(heads: Path, model: Path, tmp_path: Path) 
     report = json.loads((out / "report.json").read_text())
     assert report["editing"] == "geometry"
     assert report["gain"] == HIDDEN_GAIN
+    assert report["relight"] is True
     assert report["carried"] is None
     assert report["turn"]["fallback"] is None
     # The source looks to +26 degrees.
@@ -78,6 +79,11 @@ def test_whole_photographs_are_turned(heads: Path, model: Path, tmp_path: Path) 
         again.photographs, ("photograph_-030.0.png", "photograph_+030.0.png"), strict=True
     ):
         assert np.abs(np.asarray(image).astype(int) - pixels(out / name)).mean() < 0.5
+    own = {"source_yaw_deg": report["source"]["yaw_deg"], "embedding": "smooth"}
+    other = saved(photograph, (-30,), relight=False, **own).photographs
+    assert other is not None
+    change = np.abs(np.asarray(other[0]).astype(int) - pixels(out / "photograph_-030.0.png"))
+    assert change.max() > 15
 
 
 @pytest.mark.slow

@@ -45,6 +45,21 @@ def test_frames_strip_and_report(file: Path, tmp_path: Path) -> None:
     assert "strip.png" in said
 
 
+def test_the_lamp_stays_or_turns_with_the_head(file: Path, tmp_path: Path) -> None:
+    frames = []
+    for option in ("--relight", "--no-relight"):
+        out = tmp_path / option
+        code, said = run(file, "--yaw", "25", "--fill", "surroundings", option, "--out", out)
+        assert code == 0, said
+        report = json.loads((out / "report.json").read_text("utf-8"))
+        assert report["relight"] == (option == "--relight")
+        with Image.open(out / "photograph_+025.0.png") as frame:
+            frames.append(np.asarray(frame).astype(int))
+    change = np.abs(frames[0] - frames[1]).mean(axis=2)
+    assert change.max() > 15  # on the head
+    assert change[:30].max() == 0  # above it
+
+
 def test_doubtful_frames_are_named(file: Path, tmp_path: Path) -> None:
     code, said = run(file, "--yaw", "-58,5", "--fill", "surroundings", "--out", tmp_path / "out")
     assert code == 0

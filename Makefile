@@ -7,7 +7,7 @@ PIP_FLAGS := --disable-pip-version-check --no-input
 export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-engine test-site lint format docs reference \
+.PHONY: help run test test-all test-first test-second lint format docs reference \
 	languages requirements judge clean
 
 help: ## Show this list
@@ -19,20 +19,22 @@ run: $(VENV)/.run ## Set up, prepare the demo if there is no data set, serve on 
 	@exec $(BIN)/python manage.py serve
 
 # Two halves at once, a thread each: on more threads small networks mostly wait for one another.
-# The browser's tests are of the site, but run with the engine's: so both halves take as long.
+# Some of the site's tests run with the engine's, so that both halves take as long.
 test test-all: export OMP_NUM_THREADS := 1
 test: $(VENV)/.dev ## Set up and run the tests
-	@echo "The engine's and the site's tests run at once; each half is shown when it has ended."
-	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target test-engine test-site
+	@echo "Two halves of the tests run at once; each is shown when it has ended."
+	@$(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target test-first test-second
 
 test-all: export PYTEST_ADDOPTS := $(PYTEST_ADDOPTS) -m "slow or not slow"
 test-all: test ## The slow tests too
 
-test-engine:
-	$(BIN)/python -m pytest tests/rotation tests/compatibility tests/browser
+FIRST_HALF := tests/rotation tests/compatibility tests/browser tests/labeler/images
 
-test-site:
-	$(BIN)/python -m pytest --ignore=tests/rotation --ignore=tests/compatibility --ignore=tests/browser
+test-first:
+	$(BIN)/python -m pytest $(FIRST_HALF)
+
+test-second:
+	$(BIN)/python -m pytest $(FIRST_HALF:%=--ignore=%)
 
 lint: $(VENV)/.dev ## Style, types, import directions, security, requirements and documentation
 	$(BIN)/ruff check .

@@ -113,6 +113,7 @@ def test_turned_heads_are_those_of_local_images(
     assert found[0] == found[1] != {}
 
 
+@pytest.mark.slow
 def test_proposals_are_those_of_local_images(store: Store, tmp_path: Path) -> None:
     truth = cycle_labels(30)
     images = tmp_path / "images"

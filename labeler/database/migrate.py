@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from alembic import command
@@ -104,8 +105,9 @@ def current(database: Database) -> str | None:
         return _revision(connection)
 
 
+@cache
 def head() -> str | None:
-    """The newest revision that this program knows."""
+    """The newest revision that this program knows. The migrations are loaded once a process."""
     return ScriptDirectory(str(SCRIPTS)).get_current_head()
 
 
@@ -155,5 +157,6 @@ def _revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
 
 
-def _program_revisions() -> set[str]:
-    return {script.revision for script in ScriptDirectory(str(SCRIPTS)).walk_revisions()}
+@cache
+def _program_revisions() -> frozenset[str]:
+    return frozenset(one.revision for one in ScriptDirectory(str(SCRIPTS)).walk_revisions())

@@ -103,7 +103,7 @@ def test_a_page_of_the_grid_is_kept_and_sent_later(site: Site, sign_in: SignIn) 
     assert stored(site, person.username) == expected
 
 
-@pytest.mark.parametrize("back", [ADDRESS, "/grid", "/label"])
+@pytest.mark.parametrize("back", [pytest.param(ADDRESS, marks=pytest.mark.slow), "/grid", "/label"])
 def test_a_page_that_was_closed_offline_is_sent_later(
     site: Site, sign_in: SignIn, back: str
 ) -> None:
@@ -246,7 +246,13 @@ def test_a_page_that_is_refused_later_is_told(sign_in: SignIn, back: str) -> Non
     page.wait_for_function(GRID_SENT)
 
 
-@pytest.mark.parametrize("key", ["", "sidelight.grid."], ids=["forbidden", "full"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param("", id="forbidden", marks=pytest.mark.slow),
+        pytest.param("sidelight.grid.", id="full"),
+    ],
+)
 def test_a_page_is_sent_without_storage(site: Site, sign_in: SignIn, key: str) -> None:
     person = sign_in(**TALL)
     page = person.page

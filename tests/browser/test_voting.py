@@ -6,6 +6,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import select
 
@@ -223,6 +224,7 @@ def test_on_plain_http(site: Site, sign_in: SignIn) -> None:
     assert_stored_once(site, person.username, diary)
 
 
+@pytest.mark.slow
 def test_next_picture_at_the_key_press(
     site: Site, sign_in: SignIn, record_testsuite_property: Callable[[str, object], None]
 ) -> None:

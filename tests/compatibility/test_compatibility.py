@@ -318,6 +318,7 @@ def test_poses_are_measured_on_into_the_earlier_file(
             assert float(row[name]) == pytest.approx(float(before[name]), abs=0.05)
 
 
+@pytest.mark.slow
 def test_csv_files_of_poses_and_labels_are_read(
     manage: Manage, heads: Path, cache: Path, tmp_path: Path
 ) -> None:

@@ -120,6 +120,7 @@ def test_images_come_along_if_asked(
     assert len(list(path.glob("*.jpg"))) == 6
 
 
+@pytest.mark.slow
 def test_a_data_set_in_the_home_moves_with_it(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new"
     assert manage(old, "demo", "--images", "12")[0] == 0

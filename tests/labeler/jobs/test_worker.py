@@ -264,6 +264,7 @@ def test_a_second_attempt_after_the_publication_does_not_train_again(
     assert runs_of(db) == [("published", None)]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_current_already_is_not_restored_again(
     db: Database, settings: Settings, taught: int
 ) -> None:

@@ -320,6 +320,7 @@ def test_missing_folder_fails_the_run_and_keeps_the_last_one(
     assert "DatasetError" in (failed.problem or "")
 
 
+@pytest.mark.slow
 def test_interrupt_fails_the_run_and_its_proposals_go_later(db: Database, voted: int) -> None:
     def interrupt(_done: int, _total: int) -> None:
         raise KeyboardInterrupt
@@ -353,6 +354,7 @@ def test_people_can_vote_while_it_works(db: Database, voted: int) -> None:
     assert votes == 1
 
 
+@pytest.mark.slow
 def test_old_proposals_are_pruned_and_runs_stay(db: Database, voted: int) -> None:
     runs = [train_and_propose(db, voted).run_id for _ in range(KEEP_RUNS + 2)]
     assert sorted(count_proposals(db)) == runs[-KEEP_RUNS:]

@@ -46,9 +46,8 @@ def start(out, *options):
     )
 
 
-@pytest.mark.parametrize(
-    "number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_command_told_to_stop_saves_and_the_same_one_goes_on(tmp_path, number):
     process = start(tmp_path, "--minutes", "60", "--preview-minutes", "0.005")
     wait_for(tmp_path / "log.jsonl", process)

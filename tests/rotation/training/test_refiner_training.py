@@ -64,6 +64,7 @@ def test_people_who_are_left_out_are_in_no_pair(photographs: Path, tmp_path: Pat
     assert read_yaws(pairs.pixels).min() > 0
 
 
+@pytest.mark.slow
 def test_a_single_folder_is_no_person_and_new_pictures_are_found(
     photographs: Path, tmp_path: Path
 ) -> None:

@@ -2,9 +2,9 @@
 """Write an image set of any size, of shifted, scaled and mirrored images of another set.
 
 The first images are those of the given set, byte for byte. The next ones are drawn anew from them:
-each is shifted by up to 3 % of its width, scaled by up to 5 %, and every other one is mirrored. So
-all differ, and each must be decoded and looked at. Beyond the edge the last pixels are repeated.
-The same seed gives the same files.
+each is shifted by up to 3 % of its width and scaled by up to 5 %. Every other copy of the set is
+mirrored, beginning with the first. So all differ, and each must be decoded and looked at. Beyond
+the edge the last pixels are repeated. The same seed gives the same files.
 
 Example:
     python benchmarks/larger_set.py $CELEBA build/celeba-202599.zip --images 202599

@@ -11,8 +11,9 @@ a weighted sum, batch by batch. Formats:
     parquet   a file of fixed-size rows and their keys for each batch, in groups of 64 rows
               (pyarrow, no compression)
 
-Before each reading the system is asked to forget the files. Memory is the largest anonymous memory
-of the process; pages of mapped files are not counted. The disk needs 16 GB.
+pyarrow comes with the extra `distributed`. Before each reading the system is asked to forget the
+files. Memory is the largest anonymous memory of the process; pages of mapped files are not counted.
+The disk needs 16 GB.
 
 Example:
     OMP_NUM_THREADS=1 python benchmarks/store_formats.py --rows 202599 --folder DIR --json
@@ -34,6 +35,7 @@ from typing import Any, Protocol
 
 import _project  # noqa: F401
 import numpy as np
+import torch
 from latent_store import BATCH, ROW_BYTES, SHAPE, dd, forget, values_of
 from numpy.typing import NDArray
 
@@ -134,7 +136,7 @@ class Parquet:
         from pyarrow import parquet
 
         for path in sorted(self._folder.glob("*.parquet")):
-            yield _rows_of(parquet.read_table(path, columns=["latent"])).astype(np.float32)
+            yield _rows_of(parquet.read_table(path, columns=["latent"]))
 
     def _learn(self, path: Path) -> None:
         from pyarrow import parquet
@@ -144,8 +146,11 @@ class Parquet:
 
 
 def _rows_of(table: Any) -> Rows:
+    """The rows (n, D) of a table in float32, widened by torch as the store's are."""
     column = table["latent"].combine_chunks()
-    return np.frombuffer(column.buffers()[1], np.float16).reshape(len(column), -1)
+    rows = np.frombuffer(column.buffers()[1], np.float16).reshape(len(column), -1)
+    wide: Rows = torch.from_numpy(rows.copy()).float().numpy()
+    return wide
 
 
 FORMATS: dict[str, type[Format]] = {"store": Store, "parquet": Parquet}

@@ -226,7 +226,8 @@ class HeadRotationPipeline(DiffusionPipeline):
             inversion_tolerance: see `LatentModel.encode_exactly`; None is its default.
             seed: of the noise with which `geometry` draws hidden parts.
             refine: let the refiner of the model's folder draw hidden parts, if it has one.
-            relight: let the lamp stay while `geometry` turns the head, not turn with it.
+            relight: whether the light stays where it is while `geometry` turns the head. Otherwise
+                it turns with the head.
             bf16: evaluate the network in bfloat16.
             output_type: `pil`, `np`, `pt` or `latent`.
             return_dict: False returns a tuple.

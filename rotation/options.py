@@ -79,8 +79,8 @@ class EditingOptions:
             measures instead.
         keep_norm: of a latent that is moved along the linear direction alone.
         detail: share of the warped image's detail that frames get back, by flow editing.
-        relight: let the lamp stay while the head turns, by geometry editing; otherwise it turns
-            with the head.
+        relight: whether the light stays where it is while geometry turns the head. Otherwise it
+            turns with the head.
     """
 
     method: str = "line"

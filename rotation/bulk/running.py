@@ -35,6 +35,9 @@ PASS_BYTES = 64 * 2**20
 """The directions of a pass on a cluster are at most so large, and one more. Each process of the
 cluster holds them all."""
 
+_ADDED_LATER = (", relight=True",)
+"""Options that runs of earlier versions did not have, at their defaults: such runs go on."""
+
 Told = Callable[[int, int, SourceRow], None]
 """Called after each source with how many have a row now, how many there are, and its row."""
 
@@ -116,7 +119,7 @@ def run_bulk(
     """
     options = resolve_options(options)
     output = plan_output(options.output)
-    index = BulkIndex(options.out, _fingerprint(options), command)
+    index = BulkIndex(options.out, fingerprint(options), command)
     index.check()
     found: dict[str, SourceRow] = {}
     with open_run(options, Sparing(runner)) as opened:
@@ -195,7 +198,9 @@ def _only(data: Data, names: Sequence[str], poses: PoseSource) -> Data:
     )
 
 
-def _fingerprint(options: RunOptions) -> str:
+def fingerprint(options: RunOptions) -> str:
     """A hash of all options that change what a source's folder holds."""
-    settings = replace(options, source="", out=Path(), cache=Path())
-    return hashlib.sha256(repr(settings).encode()).hexdigest()
+    settings = repr(replace(options, source="", out=Path(), cache=Path()))
+    for added in _ADDED_LATER:
+        settings = settings.replace(added, "")
+    return hashlib.sha256(settings.encode()).hexdigest()

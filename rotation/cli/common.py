@@ -146,7 +146,7 @@ relight_option = click.option(
     "--relight/--no-relight",
     default=True,
     show_default=True,
-    help="With geometry: the lamp stays where it is, or turns with the head.",
+    help="Let the light stay where it is while geometry turns the head, or turn with it.",
 )
 
 bf16_option = click.option(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -40,14 +39,16 @@ from rotation.options import ModelOptions
 @refine_option
 @relight_option
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-def turn(
+def turn(  # noqa: PLR0913, PLR0917 - one for each option
     photograph: Path,
     yaws_deg: tuple[float, ...],
     out: Path,
     animations: tuple[str, ...],
     fill: str,
+    folder: Path | None,
+    refine: bool,
     relight: bool,
-    **drawing: Any,
+    device: str,
 ) -> None:
     """Turn the head in one photograph by geometry: no labels, no other photographs.
 
@@ -63,9 +64,9 @@ def turn(
     """
     from rotation.geometry.preview import write_preview
 
-    model = ModelOptions(**drawing) if fill == "model" else None
+    model = ModelOptions(folder, device, refine=refine) if fill == "model" else None
     with rotation_errors_as_messages(), own_folder(out), Progress() as progress:
-        report = write_preview(photograph, yaws_deg, out, animations, model, relight, progress)
+        report = write_preview(photograph, yaws_deg, out, animations, model, progress, relight)
     click.echo(f"The head looks to {report['yaw_deg']:+.0f} degrees in {photograph.name}.")
     for frame in report["frames"]:
         if frame["doubt"]:

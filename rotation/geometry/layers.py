@@ -1,7 +1,7 @@
 """The layers of a photograph: the person, and the background behind.
 
-Each pixel of a photograph is alpha * person + (1 - alpha) * background. The layers' colours are
-continued to where the photograph does not show them, so that a moved person leaves no trace.
+Each pixel of a photograph is about alpha * person + (1 - alpha) * background. The layers' colours
+are continued to where the photograph does not show them, so that a moved person leaves no trace.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from scipy import ndimage
 Floats = NDArray[np.floating]
 Values = TypeVar("Values", bound=Any)
 
-_LEAST, _MOST = 0.2, 0.8  # the matte's values that count as background and as person
+_LEAST, _MOST = 0.2, 0.8  # the values that count as background and as person
 _SOLID = 0.95  # alpha from which a pixel's colour is the person's alone
 _MARGIN = 0.04  # face widths around the person that are not trusted to be background
 _WINDOW = 0.06  # face widths within which the outline follows the colours
 _PASSES = 3
-_FITTED = 5  # pixels of the radius at least, where the fit is made
-_ALIKE = 1e-4  # variance of colours, of 1, below which the outline stays as it is
+_FITTED = 5  # pixels of the radius from which the fit is made on a reduced photograph
+_ALIKE = 1e-4  # variance of colours, of 1, that is too small for the outline to follow
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,8 @@ class Layers:
         alpha: (H, W), the person's share of each pixel, 0 to 1.
         person: (H, W, 3), the person's colours, continued beyond the outline; 0 to 1.
         background: (H, W, 3), the background's colours, continued behind the person; 0 to 1.
-        filled: (H, W), 1 where the background is continued, 0 where the photograph shows it.
+        filled: (H, W), 1 where the background is continued, 0 where the photograph shows it, and
+            between them where both are mixed.
     """
 
     alpha: Floats
@@ -63,16 +64,17 @@ def split_layers(
     margin = round(_MARGIN * unit)
     alpha = one_person(smoothstep(_LEAST, _MOST, matte), inside)
     alpha = follow_colours(alpha, photograph, max(2, round(_WINDOW * unit)))
+    alpha = one_person(alpha, inside)  # colours like the person's lie beside the outline too
     reach = np.ones_like(alpha) if reach is None else reach
     near = ndimage.binary_dilation(alpha * reach > 0.05, iterations=max(2, margin))
-    background = fill_smoothly(photograph, np.where(near, 1 - reach, 1).astype(np.float32))
-    alpha = alpha * reach
+    filled = (near * reach).astype(np.float32)
+    background = fill_smoothly(photograph, 1 - filled)
     solid = ndimage.binary_erosion(alpha > _SOLID, iterations=max(1, margin // 2)).astype(
         np.float32
     )
     weight = ndimage.gaussian_filter(solid, 0.7)[..., None] * solid[..., None]
     person = weight * photograph + (1 - weight) * fill_smoothly(photograph, solid)
-    return Layers(alpha, person.astype(np.float32), background, near.astype(np.float32))
+    return Layers(alpha * reach, person.astype(np.float32), background, filled)
 
 
 def follow_colours(alpha: Floats, photograph: Floats, radius: int) -> Floats:
@@ -80,7 +82,8 @@ def follow_colours(alpha: Floats, photograph: Floats, radius: int) -> Floats:
 
     In each window, alpha is fitted as a linear function of the colours (K. He, J. Sun, X. Tang,
     *Guided image filtering*, ECCV 2010, eq. 19 to 21). In large windows the fit is made on a
-    reduced photograph (K. He, J. Sun, *Fast guided filter*, 2015).
+    reduced photograph (K. He, J. Sun, *Fast guided filter*, 2015). The fit is sharpened and made
+    again, since one fit leaves the outline soft.
 
     Parameters:
         radius: of the square windows, in pixels.
@@ -105,7 +108,7 @@ def follow_colours(alpha: Floats, photograph: Floats, radius: int) -> Floats:
         slope = (inverse @ joint[..., None])[..., 0]
         constant = usual_share - (slope * usual).sum(axis=-1, keepdims=True)
         fit = _resize(mean(np.concatenate([slope, constant], axis=-1)), alpha.shape)
-        share = smoothstep(0.2, 0.8, (fit[..., :3] * photograph).sum(axis=-1) + fit[..., 3])
+        share = smoothstep(_LEAST, _MOST, (fit[..., :3] * photograph).sum(axis=-1) + fit[..., 3])
     return share.astype(np.float32)
 
 

@@ -62,7 +62,8 @@ class Photograph:
         Parameters:
             image: the photograph.
             face: left, top, right, bottom of the face in pixels; None: the largest face is taken.
-            relight: leave the lamp where it is while the head turns; otherwise it turns with it.
+            relight: whether the light stays where it is while the head turns. Otherwise it turns
+                with the head.
 
         Raises:
             ImageError: no face is found, or it is too small or too far turned.
@@ -117,9 +118,13 @@ class Photograph:
             frame = draw_hidden(frame, angle, self.head, model, seed)
         return TurnedPhotograph(yaw_deg, self.paste(frame), hidden, self.doubt(yaw_deg, hidden))
 
-    def turn_by(self, angle_deg: float) -> TurnedFrame:
-        """The window around the head, turned by an angle; see `HeadTurner.turn`."""
-        return self._turner.turn(angle_deg, relight=self._relight)
+    def turn_by(self, angle_deg: float, relight: bool | None = None) -> TurnedFrame:
+        """The window around the head, turned by an angle; see `HeadTurner.turn`.
+
+        `relight` None is what the photograph was opened with.
+        """
+        relight = self._relight if relight is None else relight
+        return self._turner.turn(angle_deg, relight=relight)
 
     def paste(self, turned: TurnedFrame) -> Pixels:
         """The whole photograph (H, W, 3) with a turned window in its place."""

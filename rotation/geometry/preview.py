@@ -45,8 +45,8 @@ def write_preview(
     out: Path,
     animations: Sequence[str] = (),
     model: ModelOptions | None = None,
-    relight: bool = True,
     progress: Progress | None = None,
+    relight: bool = True,
 ) -> dict[str, Any]:
     """Turn the head in a photograph, and write frames, strip and `report.json` into `out`.
 
@@ -55,7 +55,8 @@ def write_preview(
         yaws_deg: the target yaws, positive towards the viewer's right.
         animations: names among `rotation.imaging.animation.WRITERS`.
         model: the diffusion model that draws hidden parts; None: their surroundings fill them.
-        relight: let the lamp stay where it is while the head turns.
+        relight: whether the light stays where it is while the head turns. Otherwise it turns with
+            the head.
 
     Returns:
         What `report.json` contains.

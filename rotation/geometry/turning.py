@@ -33,7 +33,7 @@ _FINE = 2  # columns of the warp for each column of the frame
 _SAMPLES = 8  # samples of the surface for each column of the photograph
 _STRETCHED = (2.0, 4.0)  # a surface stretched less counts as seen, one stretched more as unseen
 _UNSURE = (1.2, 2.0)  # the same of what is nearly as sharp as in the photograph
-_LONGEST_STEP = 4  # fine columns from one sample to the next that one surface covers
+_LONGEST_STEP = 4  # fine columns between neighbouring samples that are of one surface
 _LONGEST_GAP = 4  # fine columns between two samples that may still be one surface
 _ALIKE = 0.15  # colours that differ less are of one material
 _SOFT = 0.03  # face widths over which an unseen outline is smoothed
@@ -263,9 +263,11 @@ def _invert(
     rank = rank.where(opaque > 0.02, -1)
     winner = torch.full((height, width * _FINE), -1, dtype=torch.long)
     # A stretched surface has no holes through which the one behind would show.
+    covers = to_next.abs().clamp(min=1)
+    covers = covers.where(covers <= _LONGEST_STEP, 1)
     for step in range(_LONGEST_STEP):
         cell = target + step * to_next.sign()
-        drawn = (cell >= 0) & (cell < width * _FINE) & (step < to_next.abs().clamp(min=1))
+        drawn = (cell >= 0) & (cell < width * _FINE) & (step < covers)
         winner.scatter_reduce_(1, cell.clamp(0, width * _FINE - 1), rank.where(drawn, -1), "amax")
     hit = winner >= 0
     sample = (winner % count).clamp(min=0)

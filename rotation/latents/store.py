@@ -28,7 +28,7 @@ from rotation.file_locks import lock_open_file
 ENTRY = np.dtype([("key", "V32"), ("row_crc", "<u4"), ("entry_crc", "<u4")])
 ROW_TYPE = np.dtype("<f2")
 SETTINGS = "store.json"
-_CHUNK = 1024  # rows that are widened to float32 at once
+_CHUNK_BYTES = 2**25  # of rows that are widened to float32 at once
 
 
 class LatentStore:
@@ -86,8 +86,9 @@ class LatentStore:
         found = np.zeros(len(keys), dtype=bool)
         values = np.empty((len(keys), self._row_bytes // ROW_TYPE.itemsize), dtype=np.float32)
         rows, crcs = self._mapped(), self._entries["row_crc"]
-        for start in range(0, len(keys), _CHUNK):
-            part = keys[start : start + _CHUNK]
+        chunk = max(1, _CHUNK_BYTES // self._row_bytes)
+        for start in range(0, len(keys), chunk):
+            part = keys[start : start + chunk]
             halves = np.zeros((len(part), values.shape[1]), np.float16)
             for place, key in enumerate(part):
                 position = self._positions.get(key_digest(key), len(rows))
@@ -95,7 +96,7 @@ class LatentStore:
                     found[start + place] = True
                     halves[place] = rows[position]
             # torch widens float16 eight times as fast as numpy.
-            torch.from_numpy(values[start : start + _CHUNK]).copy_(torch.from_numpy(halves))
+            torch.from_numpy(values[start : start + chunk]).copy_(torch.from_numpy(halves))
         return found, values.reshape(len(keys), *self._shape)
 
     def sound_keys(self) -> frozenset[bytes]:

@@ -43,7 +43,7 @@ LOCAL = "local"
 STORE_BYTES = 256 * 2**20  # of the object store that `local` starts; results are small
 ANSWER_S = 5.0  # for a connection to the address
 LOOK_S = 180.0  # for all machines to say what they have; the first imports take long
-TRIES = 4  # that may end with a lost process, one after the other without any result
+TRIES = 4  # runs in a row that may lose a process before they give a result
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 WAITS = {
     "RAY_gcs_server_port_wait_time_s": "120",
@@ -95,11 +95,18 @@ class RayCluster:
         """See `Runner`."""
         self._checked(needs())
 
-    def _checked(self, needed: Needs) -> int:
+    def _checked(self, needed: Needs, begun: bool = False) -> int:
         """How many actors there may be, once each machine has what is needed."""
         ray = self._connected()
-        check_machines(ray, needed)
+        check_machines(ray, needed, begun)
         return count_processors(ray, needed.device)
+
+    def _checked_again(self, needed: Needs, tries: int) -> int:
+        """`_checked`; after a loss, a message says that the same command goes on."""
+        try:
+            return self._checked(needed, begun=tries > 0)
+        except PassError as error:
+            raise PassError(f"{error} {GOES_ON}" if tries else str(error)) from None
 
     def _connected(self) -> ModuleType:
         if self._ray is None:
@@ -129,7 +136,7 @@ class RayCluster:
             start = done
             # Again after a loss: a machine that does not answer is waited for until it is known to
             # be lost. Ray Data stops if it has more actors than the cluster has processors.
-            most = min(self._checked(needed), len(tasks) - start)
+            most = min(self._checked_again(needed, tries), len(tasks) - start)
             try:
                 with closing(_rows(ray, kept, tasks[start:], needed.device, most)) as rows:
                     for place, row in enumerate(rows, start=start):
@@ -156,7 +163,7 @@ class WorkerActor:
     """Holds the worker of a pass in a process of the cluster.
 
     An expected error is a result, so that its message reaches the people who ask for the pass.
-    Otherwise Ray would take it for a fault of the machine and try again.
+    Otherwise Ray would take it for a fault of the program and end the pass without the message.
     """
 
     def __init__(self, kept: list[Any]) -> None:
@@ -195,8 +202,11 @@ def import_ray() -> ModuleType:
     return ray
 
 
-def check_machines(ray: ModuleType, needs: Needs) -> None:
+def check_machines(ray: ModuleType, needs: Needs, begun: bool = False) -> None:
     """Check that each machine of the cluster has what a pass needs, and the versions of this one.
+
+    Parameters:
+        begun: whether the pass has begun, and may have written results.
 
     Raises:
         PassError: a machine lacks something; the message names the machine.
@@ -209,7 +219,8 @@ def check_machines(ray: ModuleType, needs: Needs) -> None:
         for fault in [*machine.faults, *other_versions(machine.versions, here.versions)]
     ]
     if faults:
-        raise PassError(f"{NOT_READY}; nothing was begun. {'; '.join(faults)}. {THE_SAME}")
+        state = "" if begun else "; nothing was begun"
+        raise PassError(f"{NOT_READY}{state}. {'; '.join(faults)}. {THE_SAME}")
     if len({machine.processor for machine in found.values()} | {here.processor}) > 1:
         LOG.warning(
             "Note: the cluster has processors of several kinds. The last bits of results depend "
@@ -239,8 +250,10 @@ def _look_at_all(ray: ModuleType, needs: Needs) -> dict[str, Machine]:
                 f"{name} cannot run this version of Sidelight: {_reason(error)}. Install the same "
                 "version on each machine of the cluster."
             ) from None
-        except ray.exceptions.RayError:  # the pass can go on without it
-            LOG.warning("%s has left the cluster.", name)
+        except (ray.exceptions.NodeDiedError, ray.exceptions.TaskUnschedulableError):
+            LOG.warning("%s has left the cluster.", name)  # the pass can go on without it
+        except ray.exceptions.RayError as error:
+            LOG.warning("%s has not said what it has: %s.", name, _reason(error))
     return found
 
 
@@ -323,7 +336,7 @@ def _rows(
     """The rows of Ray Data: place and pickled result of each task, in order."""
     _be_quiet_and_in_order(ray)
     records = [{"place": k, "task": pickle.dumps(task)} for k, task in enumerate(tasks)]
-    # A block for each task: only so does Ray share them out, and repeat one by itself.
+    # A block for each task: only so does Ray share them out one by one.
     data = ray.data.from_items(records, override_num_blocks=len(records))
     with warnings.catch_warnings():  # Ray has no other way for it yet
         warnings.simplefilter("ignore", ray.util.annotations.RayDeprecationWarning)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from rotation.bulk.running import run_bulk
+from rotation.bulk.running import fingerprint, run_bulk
 from rotation.cli.run import read_options, run
 from rotation.errors import PassError
-from rotation.options import RunOptions
+from rotation.options import EditingOptions, RunOptions, TurnOptions
 from rotation.passes.needs import Needs, look_here
 from rotation.passes.running import run_here
 from rotation.synthetic_heads.dataset import read_truth
@@ -45,6 +45,23 @@ def heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained model's folder."""
     return tiny_folder(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def test_runs_of_earlier_versions_go_on() -> None:
+    """The fingerprint is that of the version whose options had no `relight`."""
+    editing = EditingOptions("geometry")
+    options = RunOptions(
+        images=Path("faces"),
+        labels=Path("labels.csv"),
+        source="a.jpg",
+        out=Path("out"),
+        cache=Path("cache"),
+        turn=TurnOptions((-30.0, 30.0), editing=editing),
+    )
+    before = "1c751bc4795e8d3e7b450172a0b91d4b7b408793933276ef346a7ab67554521e"
+    assert fingerprint(options) == before
+    other = replace(options.turn, editing=replace(editing, relight=False))
+    assert fingerprint(replace(options, turn=other)) != before
 
 
 def turn(heads: Path, model: Path, out: Path, *more: object) -> Result:

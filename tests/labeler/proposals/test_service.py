@@ -248,7 +248,6 @@ def test_teaching_labels_and_shares(db: Database, dataset_id: int) -> None:
         assert np.allclose(np.array(each.likelihood) / sum(each.likelihood), each.shares)
 
 
-@pytest.mark.slow
 def test_proposals_never_teach_themselves(db: Database, voted: int) -> None:
     """Where the model counts in the consensus, the next run still learns from votes alone."""
     set_rules(db, method="posterior", use_model=True)

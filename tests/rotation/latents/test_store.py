@@ -28,6 +28,18 @@ def only_file(folder: Path, name: str) -> Path:
     return path
 
 
+def test_rows_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rotation.latents.store._CHUNK_BYTES", 2 * 2 * 3 * 4 * 4)
+    store = LatentStore(tmp_path, "model", (3, 4, 4))
+    values = np.arange(5 * 48, dtype=np.float32).reshape(5, 3, 4, 4)
+    store.put([str(n) for n in range(5)], values)
+    found, read = store.get(["4", "0", "absent", "2", "1"])
+    assert found.tolist() == [True, True, False, True, True]
+    assert np.array_equal(
+        read, np.stack([values[4], values[0], 0 * values[0], values[2], values[1]])
+    )
+
+
 def test_what_is_put_is_got_back_in_any_order(store):
     values = latents(3)
     store.put(["a", "b", "c"], values)

@@ -215,15 +215,21 @@ def test_a_node_lost_among_quick_tasks_is_borne(images: Path, nodes: Nodes, tmp_
     code = "import sys; from tests.rotation.passes.faulty_workers import hurry; "
     command = [sys.executable, "-c", code + "hurry(*sys.argv[1:])", nodes.address, str(images)]
     with subprocess.Popen(
-        [*command, str(begun)], env=nodes.environment, cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [*command, str(begun)],
+        env=nodes.environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
         try:
             assert wait_until(lambda: begun.exists() or process.poll() is not None, MOST_S)
             other.kill_raylet()
-            said, _ = process.communicate(timeout=MOST_S)
+            said, told = process.communicate(timeout=MOST_S)
         finally:
             process.kill()
             nodes.end(other)
+    assert "A process or a machine of the cluster was lost; going on with" in told
     assert said == "4000 results in order\n"
 
 

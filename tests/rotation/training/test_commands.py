@@ -98,6 +98,16 @@ def test_wrong_options_end_with_a_message_and_no_traceback(tmp_path, options, me
     assert message in ended.output
 
 
+def test_a_wrong_device_is_told_before_images_are_prepared(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("rotation.cli.train._training_images", lambda *given: asked.append(given))
+    words = ["--steps", "1", "--device", "cuda:99", "--out", str(tmp_path)]
+    ended = CliRunner().invoke(train_command, words)
+    assert ended.exit_code == 1
+    assert "cuda:99" in ended.output
+    assert asked == []
+
+
 def draw(*options):
     command = [sys.executable, "-c", "from rotation.cli.train import samples_command as s; s()"]
     return subprocess.run(

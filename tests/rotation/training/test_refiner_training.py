@@ -158,6 +158,7 @@ def test_a_refiner_is_trained_further(photographs: Path, tmp_path: Path) -> None
         (["--data", "DATA", "--steps", 1, "--init", "celeba-64", "--size", 100], "multiple"),
         (["--data", "DATA", "--steps", 1, "--init", "nowhere"], "no model folder"),
         (["--data", "DATA", "--steps", 1, "--left-out", "absent.txt"], "absent.txt"),
+        (["--data", "DATA", "--steps", 1, "--device", "cuda:99", "--init", "celeba-64"], "cuda:99"),
     ],
 )
 def test_what_cannot_be_trained_is_said(

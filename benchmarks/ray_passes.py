@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -111,7 +112,7 @@ def run_on(nodes: Nodes, task: Pass, out: Path, end_bytes: int, victim: Node | N
     environment = {**nodes.environment, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(_command(task.words(out), extra), env=environment, cwd=ROOT) as run:
         while run.poll() is None:
-            size = sum(path.stat().st_size for path in out.glob(task.grows))
+            size = _size(out, task)
             if first is None and _has_rows(task, size):
                 first = time.perf_counter() - began
             if victim is not None and size >= KILL_AT * end_bytes and _has_rows(task, size):
@@ -155,7 +156,7 @@ def measure(task: Pass, folder: Path, nodes: Nodes, names: Sequence[str], kill: 
         seconds_file.write_text(str(run_one(task, one)))
     alone = float(seconds_file.read_text())
     ray.mkdir(parents=True)
-    end_bytes = sum(path.stat().st_size for path in one.glob(task.grows)) or 450 * len(names)
+    end_bytes = _size(one, task) or 450 * len(names)
     spent, first = run_on(nodes, task, ray, end_bytes, nodes.running[-1] if kill else None)
     equal, complete = compare(task, one, ray, names)
     count = len(names)
@@ -170,6 +171,15 @@ def _command(words: Sequence[str], extra: Sequence[str]) -> list[str]:
 
 def _environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def _size(out: Path, task: Pass) -> int:
+    """The bytes of the files that grow; SQLite removes some of them when it closes."""
+    size = 0
+    for path in out.glob(task.grows):
+        with suppress(FileNotFoundError):
+            size += path.stat().st_size
+    return size
 
 
 def _has_rows(task: Pass, size: int) -> bool:

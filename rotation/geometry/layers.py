@@ -20,7 +20,7 @@ Values = TypeVar("Values", bound=Any)
 
 _LEAST, _MOST = 0.2, 0.8  # the values that count as background and as person
 _SOLID = 0.95  # alpha from which a pixel's colour is the person's alone
-_MARGIN = 0.04  # face widths around the person that are not trusted to be background
+_BESIDE, _WITHIN = 0.06, 0.02  # face widths beside and within the outline where colours are mixed
 _WINDOW = 0.06  # face widths within which the outline follows the colours
 _PASSES = 3
 _FITTED = 5  # pixels of the radius from which the fit is made on a reduced photograph
@@ -61,15 +61,14 @@ def split_layers(
         reach: (H, W), 1 where the person is cut out, 0 where the photograph stays as it is, such as
             far beside the head; None: 1 everywhere.
     """
-    margin = round(_MARGIN * unit)
     alpha = one_person(smoothstep(_LEAST, _MOST, matte), inside)
     alpha = follow_colours(alpha, photograph, max(2, round(_WINDOW * unit)))
     alpha = one_person(alpha, inside)  # colours like the person's lie beside the outline too
     reach = np.ones_like(alpha) if reach is None else reach
-    near = ndimage.binary_dilation(alpha * reach > 0.05, iterations=max(2, margin))
+    near = ndimage.binary_dilation(alpha * reach > 0.05, iterations=max(3, round(_BESIDE * unit)))
     filled = (near * reach).astype(np.float32)
     background = fill_smoothly(photograph, 1 - filled)
-    solid = ndimage.binary_erosion(alpha > _SOLID, iterations=max(1, margin // 2)).astype(
+    solid = ndimage.binary_erosion(alpha > _SOLID, iterations=max(1, round(_WITHIN * unit))).astype(
         np.float32
     )
     weight = ndimage.gaussian_filter(solid, 0.7)[..., None] * solid[..., None]

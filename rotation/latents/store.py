@@ -85,19 +85,40 @@ class LatentStore:
         self._refresh()
         found = np.zeros(len(keys), dtype=bool)
         values = np.empty((len(keys), self._row_bytes // ROW_TYPE.itemsize), dtype=np.float32)
-        rows, crcs = self._mapped(), self._entries["row_crc"]
+        positions = [self._positions.get(key_digest(key)) for key in keys]
         chunk = max(1, _CHUNK_BYTES // self._row_bytes)
-        for start in range(0, len(keys), chunk):
-            part = keys[start : start + chunk]
-            halves = np.zeros((len(part), values.shape[1]), np.float16)
-            for place, key in enumerate(part):
-                position = self._positions.get(key_digest(key), len(rows))
-                if position < len(rows) and zlib.crc32(rows[position]) == crcs[position]:
-                    found[start + place] = True
-                    halves[place] = rows[position]
-            # torch widens float16 eight times as fast as numpy.
-            torch.from_numpy(values[start : start + chunk]).copy_(torch.from_numpy(halves))
+        with self._rows.open("rb", buffering=0) as file:
+            for start in range(0, len(keys), chunk):
+                part = slice(start, start + chunk)
+                found[part], halves = self._read(file.fileno(), positions[part])
+                # torch widens float16 eight times as fast as numpy.
+                torch.from_numpy(values[part]).copy_(torch.from_numpy(halves))
         return found, values.reshape(len(keys), *self._shape)
+
+    def _read(
+        self, file: int, positions: Sequence[int | None]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float16]]:
+        """Which rows (n,) are there and match their checksums, and the rows (n, D); others are 0.
+
+        Rows that lie one after the other are read at once. The system is told of all of them
+        before, so that it can fetch scattered ones in parallel.
+        """
+        found = np.zeros(len(positions), dtype=bool)
+        rows = np.zeros((len(positions), self._row_bytes // ROW_TYPE.itemsize), np.float16)
+        runs = _consecutive(positions)
+        if hasattr(os, "posix_fadvise"):
+            for first, places in runs:
+                extent = first * self._row_bytes, len(places) * self._row_bytes
+                os.posix_fadvise(file, *extent, os.POSIX_FADV_WILLNEED)
+        crcs = self._entries["row_crc"]
+        for first, places in runs:
+            data = os.pread(file, len(places) * self._row_bytes, first * self._row_bytes)
+            whole = len(data) // self._row_bytes  # fewer, if the file was cut off
+            read = np.frombuffer(data, ROW_TYPE, whole * rows.shape[1]).reshape(whole, -1)
+            for position, (place, row) in enumerate(zip(places, read, strict=False), start=first):
+                if zlib.crc32(row.data) == crcs[position]:
+                    found[place], rows[place] = True, row
+        return found, rows
 
     def sound_keys(self) -> frozenset[bytes]:
         """The digests of the keys whose rows are stored and match their checksums."""
@@ -240,6 +261,21 @@ def _write_settings(path: Path, fingerprint: str, shape: tuple[int, ...]) -> Non
         text = json.dumps({"fingerprint": fingerprint, "shape": list(shape)}, indent=2)
         partial.write_text(text + "\n", "utf-8")
         os.replace(partial, path)
+
+
+def _consecutive(positions: Sequence[int | None]) -> list[tuple[int, list[int]]]:
+    """Runs of positions that follow one another: the first one, and the place of each in the list.
+
+    A position that is asked for twice is in two runs. None is left out.
+    """
+    runs: list[tuple[int, list[int]]] = []
+    known = sorted((at, place) for place, at in enumerate(positions) if at is not None)
+    for position, place in known:
+        if runs and position == runs[-1][0] + len(runs[-1][1]):
+            runs[-1][1].append(place)
+        else:
+            runs.append((position, [place]))
+    return runs
 
 
 def _overwrite(path: Path, offset: int, data: bytes) -> None:

@@ -114,7 +114,9 @@ class LatentStore:
         for first, places in runs:
             data = os.pread(file, len(places) * self._row_bytes, first * self._row_bytes)
             whole = len(data) // self._row_bytes  # fewer, if the file was cut off
-            read = np.frombuffer(data, ROW_TYPE, whole * rows.shape[1]).reshape(whole, -1)
+            read = np.frombuffer(data[: whole * self._row_bytes], ROW_TYPE).reshape(
+                -1, rows.shape[1]
+            )
             for position, (place, row) in enumerate(zip(places, read, strict=False), start=first):
                 if zlib.crc32(row.data) == crcs[position]:
                     found[place], rows[place] = True, row

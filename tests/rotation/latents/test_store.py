@@ -111,6 +111,16 @@ def test_rows_cut_short_are_not_found(store, tmp_path):
     assert found.tolist() == [True, False]
 
 
+@pytest.mark.parametrize("left", [0, 1])
+def test_rows_that_are_gone_are_not_found(store, tmp_path, left):
+    store.put(["a"], latents(1))
+    rows = only_file(tmp_path, "rows")
+    rows.write_bytes(rows.read_bytes()[:left])
+    found, values = LatentStore(tmp_path, "model-a", SHAPE).get(["a", "b"])
+    assert not found.any()
+    assert not values.any()
+
+
 def test_an_index_of_zeros_holds_no_entries(store, tmp_path):
     only_file(tmp_path, "index").write_bytes(bytes(ENTRY.itemsize * 3))
     only_file(tmp_path, "rows").write_bytes(bytes(1000))

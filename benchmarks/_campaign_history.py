@@ -111,7 +111,7 @@ def _make_runs(session: Any, dataset_id: int, history: CampaignHistory) -> int:
         session.add(
             ModelRun(
                 dataset_id=dataset_id,
-                method="mirror-logistic-3",
+                method="mirror-logistic-4",
                 status="published",
                 settings={},
                 created_at=at,
@@ -134,7 +134,7 @@ def _make_runs(session: Any, dataset_id: int, history: CampaignHistory) -> int:
     session.add(
         ModelRun(
             dataset_id=dataset_id,
-            method="mirror-logistic-3",
+            method="mirror-logistic-4",
             status="failed",
             metrics={},
             settings={},

@@ -11,6 +11,10 @@ both read, and with flip the mirrored cells,
     odd = (f - flip f) / 2,    even = (f + flip f) / 2,    f = (f(photograph) + flip f(mirror)) / 2.
 
 So a mirrored photograph has the negated odd part and the same even part, to the last bit.
+
+The odd part also has the contrast c of the face's two halves, which is what people look at. The
+even part has exp(-(c / `EVEN_CONTRAST`)^2), which is near 1 for evenly lit faces only. From few
+labels these are easier to learn than a sum over many cells.
 """
 
 from __future__ import annotations
@@ -24,14 +28,17 @@ import numpy.typing as npt
 from labeler.light_classifier.rendered_prior import FACE_PRIOR, load_rendered, rendered_scores
 from rotation.faces.mean_face import FaceSurface, SurfacePair, mean_face
 
-VERSION = 2  # of the features; raise it when the same file gives others
+VERSION = 3  # of the features; raise it when the same file gives others
 GRID = 4  # cells per side
 MEASUREMENT_SCALES = (11.0, 9.5, 4.5)  # as in `crop_features`
 N_MEASUREMENTS = 2 * len(MEASUREMENT_SCALES)  # of both grids
 N_PLAIN = N_MEASUREMENTS * GRID * GRID // 2
-N_ODD = N_EVEN = N_PLAIN + 1
+N_ODD = N_EVEN = N_PLAIN + 2
 N_FEATURES = N_ODD + N_EVEN
 RENDERED_SCALE = 20.0  # standard deviation of the two predictions of rendered heads
+CONTRAST_SCALE = 10.0  # of the contrast of the halves; chosen on CelebA and Yale B
+EVEN_CONTRAST = 0.1  # a contrast of the halves that people begin to see
+RENDERED_CONTRAST = (0.335, 0.0, -0.335)  # mean of rendered heads lit from left, front, right
 
 FACE_MIDDLE = (0.0, -1.06)  # of the face on the mean face, in half eye distances
 FACE_REACH = (1.5, 1.7)  # from there to the middle of the outermost cells
@@ -49,14 +56,12 @@ def face_features(pairs: Sequence[SurfacePair]) -> Features:
     """Return the features of faces.
 
     Returns:
-        (N, N_FEATURES). First the odd part, positive if the left is brighter, with the rendered
-        heads' prediction of the side last. Then the even part, with their prediction of `center`
-        last. A row is NaN if neither the photograph nor its mirror image shows a face.
+        (N, N_FEATURES). First the odd part, positive if the left is brighter: the cells, the
+        contrast of the halves and the rendered heads' prediction of the side. Then the even part:
+        the cells, how even the halves are and their prediction of `center`. A row is NaN if
+        neither the photograph nor its mirror image shows a face.
     """
-    odd, even = plain_features(pairs)
-    side, center = rendered_scores(FACE_PRIOR, odd, even)
-    columns = [odd, side[:, None] * RENDERED_SCALE, even, center[:, None] * RENDERED_SCALE]
-    return np.concatenate(columns, axis=1).astype(np.float32)
+    return _join(*plain_features(pairs), np.array([half_contrast(pair) for pair in pairs]))
 
 
 def typical_features() -> Features:
@@ -64,9 +69,25 @@ def typical_features() -> Features:
     model = load_rendered(FACE_PRIOR)
     odd = np.stack([model.mean_left_odd, np.zeros(N_PLAIN), -model.mean_left_odd])
     even = np.stack([model.mean_left_even, model.mean_center_even, model.mean_left_even])
+    return _join(odd, even, np.array(RENDERED_CONTRAST))
+
+
+def _join(odd: Floats, even: Floats, contrast: Floats) -> Features:
+    """Return features from the odd and even parts of the cells and the contrast of the halves.
+
+    An unknown contrast, where a face hardly shows one half, counts as none.
+    """
+    known = np.isfinite(contrast)
+    shown = np.where(known, contrast, 0.0)
+    evenness = np.where(known, np.exp(-((shown / EVEN_CONTRAST) ** 2)), 0.0)
     side, center = rendered_scores(FACE_PRIOR, odd, even)
-    columns = [odd, side[:, None] * RENDERED_SCALE, even, center[:, None] * RENDERED_SCALE]
-    return np.concatenate(columns, axis=1).astype(np.float32)
+    columns = [
+        *(odd, shown[:, None] * CONTRAST_SCALE, side[:, None] * RENDERED_SCALE),
+        *(even, evenness[:, None] * CONTRAST_SCALE, center[:, None] * RENDERED_SCALE),
+    ]
+    rows = np.concatenate(columns, axis=1)
+    rows[np.isnan(odd).any(axis=1)] = np.nan
+    return rows.astype(np.float32)
 
 
 def plain_features(pairs: Sequence[SurfacePair]) -> tuple[Floats, Floats]:

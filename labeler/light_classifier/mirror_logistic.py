@@ -23,7 +23,7 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from labeler.light_classifier.features import Features, kind_of
+from labeler.light_classifier.features import Features, as_kind, kind_of
 
 LEFT, CENTER, RIGHT = 0, 1, 2
 N_LABELS = 3
@@ -54,10 +54,12 @@ class MirrorLogistic:
         """Return probabilities (N, 3) of left, center, right from features (N, 2 K).
 
         Rows of NaN, which are images without a face, get the same probability for each label.
+        Features of a face may have more numbers than the model knows (`features.as_kind`).
 
         Raises:
             ValueError: the features are of another kind, or partly NaN or infinite.
         """
+        features = as_kind(features, 2 * len(self.odd))
         _check_shape(features, len(self.odd))
         faceless = np.isnan(features).all(axis=1, keepdims=True)
         known = np.where(faceless, np.float32(0), features)

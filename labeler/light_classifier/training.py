@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from labeler.light_classifier.calibration import fit_temperature, threshold_for_precision
 from labeler.light_classifier.evaluation import Groups, out_of_fold
-from labeler.light_classifier.features import CROP, FACE, Features
+from labeler.light_classifier.features import CELLS, CROP, FACE, Features
 from labeler.light_classifier.mirror_logistic import (
     Labels,
     MirrorLogistic,
@@ -17,9 +17,9 @@ from labeler.light_classifier.mirror_logistic import (
 )
 from labeler.light_classifier.semi_supervised import fit_with_unlabeled, sharpen
 
-METHODS = {"mirror-logistic-2": CROP, "mirror-logistic-3": FACE}
-"""The kind of features by the method of a run. Runs of the first one are no longer made."""
-METHOD = "mirror-logistic-3"
+METHODS = {"mirror-logistic-2": CROP, "mirror-logistic-3": CELLS, "mirror-logistic-4": FACE}
+"""The kind of features by the method of a run. New runs have the last one."""
+METHOD = "mirror-logistic-4"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from labeler.cli.main import cli
-from labeler.light_classifier.features import CROP
+from labeler.light_classifier.features import CELLS, CROP, FeatureKind
 from labeler.light_classifier.mirror_logistic import MirrorLogistic
 from labeler.light_classifier.storage import save_model
 from labeler.light_classifier.training import METHOD
@@ -125,22 +125,26 @@ def test_images_without_a_face_are_proposed_flat_and_teach_nothing(
     assert (figures["n"], figures["n_without_face"]) == (60, 1)
 
 
-def test_a_model_folder_of_the_former_method_still_predicts(
-    tmp_path: Path, truth: dict[str, str]
+@pytest.mark.parametrize(
+    ("method", "kind", "faces"),
+    [("mirror-logistic-2", CROP, ""), ("mirror-logistic-3", CELLS, "1")],
+)
+def test_a_model_folder_of_a_former_method_still_predicts(
+    tmp_path: Path, truth: dict[str, str], method: str, kind: FeatureKind, faces: str
 ) -> None:
-    """It was fitted to fixed crops: positive odd features are brighter on the left."""
+    """Positive odd features are brighter on the left, in fixed crops and in faces."""
     folder, out = tmp_path / "former", tmp_path / "proposals.csv"
-    odd = np.full(CROP.n_odd, 0.2)
-    rest = np.zeros(2 * CROP.n_odd)
+    odd = np.full(kind.n_odd, 0.2)
+    rest = np.zeros(2 * kind.n_odd)
     save_model(folder, MirrorLogistic(odd, rest, rest, -4.0, 0.0), {})
     description = folder / "model.json"
-    description.write_text(description.read_text().replace(METHOD, "mirror-logistic-2"))
+    description.write_text(description.read_text().replace(METHOD, method))
     done = run("predict", "--model", folder, "--images", tmp_path / "images", "--out", out)
     assert done.exit_code == 0, done.output
     names = ("left", "center", "right")
     right = [names[int(np.argmax(p))] == truth[name] for name, p in read(out).items()]
     assert np.mean(right) > 0.9
-    assert out.read_text().splitlines()[1].endswith(",,,,")
+    assert out.read_text().splitlines()[1].rpartition(",")[2] == faces
 
 
 def test_mirrored_files_get_mirrored_rows(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from labeler.light_classifier.face_features import (
+    CONTRAST_SCALE,
     N_FEATURES,
     N_ODD,
+    N_PLAIN,
     face_features,
     half_contrast,
 )
-from labeler.light_classifier.features import mirror_features
+from labeler.light_classifier.features import CELLS, kind_of, mirror_features, without_contrast
 from labeler.light_classifier.light_direction import light_directions
 from labeler.light_classifier.mirror_logistic import fit
 from rotation.faces.face_pairs import FacePair, find_pairs, read_pair
@@ -95,6 +99,39 @@ def test_without_a_face_there_is_nothing_to_say() -> None:
     assert np.isnan(found.azimuth_deg).all()
     assert np.isnan(found.spread_deg).all()
     assert np.isnan(half_contrast((None, None)))
+
+
+def test_the_contrast_of_the_halves_is_a_feature(pairs: list[FacePair]) -> None:
+    rows, seen = features(pairs), [read_pair(pair) for pair in pairs]
+    contrasts = np.array([half_contrast(each) for each in seen])
+    np.testing.assert_allclose(rows[:, N_PLAIN], contrasts * CONTRAST_SCALE, rtol=1e-6)
+    evenness = rows[:, N_ODD + N_PLAIN] / CONTRAST_SCALE
+    assert evenness.argmax() == 2
+    assert (evenness[[0, 4]] < 0.01).all()
+
+
+def test_an_unknown_contrast_says_nothing(pairs: list[FacePair]) -> None:
+    """Where a face hardly shows one half, the cells and the prior still say something."""
+    ((one, two),) = [read_pair(pairs[0])]
+    assert one is not None
+    assert two is not None
+    places = len(one.seen) // 2
+    half = np.repeat([0.0, 1.0], places)
+    profile = replace(one, seen=one.seen * half), replace(two, seen=two.seen * half[::-1])
+    assert np.isnan(half_contrast(profile))
+    rows = face_features([profile])
+    assert np.isfinite(rows).all()
+    assert rows[0, N_PLAIN] == 0
+    assert rows[0, N_ODD + N_PLAIN] == 0
+
+
+def test_a_model_of_the_cells_alone_reads_later_features(pairs: list[FacePair]) -> None:
+    rows = features(pairs)
+    cells = without_contrast(rows)
+    model = fit(cells, np.array([0, 0, 1, 2, 2]), np.ones(len(rows)))
+    np.testing.assert_array_equal(model.predict(rows), model.predict(cells))
+    assert kind_of(cells) is CELLS
+    np.testing.assert_array_equal(without_contrast(mirror_features(rows)), mirror_features(cells))
 
 
 def test_one_of_the_pair_is_enough(pairs: list[FacePair]) -> None:

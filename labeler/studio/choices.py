@@ -55,6 +55,7 @@ class TurnChoices:
         min_cluster, max_cluster: bounds of a cluster's size.
         match_colours: give frames the source's colours.
         similar: members that look like the source count more.
+        relight: the light stays where it is while the head turns, and does not turn with it.
         seed: of all random draws.
 
     Raises:
@@ -74,6 +75,7 @@ class TurnChoices:
     max_cluster: int = MAX_CLUSTER
     match_colours: bool = False
     similar: bool = False
+    relight: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -101,7 +103,7 @@ class TurnChoices:
         yield check_word("light", self.light, LIGHTS)
         if self.yaw_deg is not None:
             yield check_number("yaw_deg", self.yaw_deg, -MAX_SOURCE_YAW, MAX_SOURCE_YAW)
-        for name in ("light_filter", "with_proposals", "match_colours", "similar"):
+        for name in ("light_filter", "with_proposals", "match_colours", "similar", "relight"):
             yield check_yes_no(name, getattr(self, name))
         if len(self.attributes) > MAX_ATTRIBUTES_CHOSEN:
             needed = _("at most %(most)s attributes", most=MAX_ATTRIBUTES_CHOSEN)

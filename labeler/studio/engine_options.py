@@ -74,6 +74,8 @@ def _of_choices(choices: TurnChoices) -> Iterator[str]:
         yield "--match-colours"
     if choices.similar:
         yield "--similar"
+    if not choices.relight:
+        yield "--no-relight"
     if choices.seed:
         yield from ("--seed", str(choices.seed))
     yield from ("--contact-sheets", "--gif", "--webp")

@@ -42,7 +42,7 @@ LABELS = {
     "seed": mark("Seed"),
 }
 TEXTS = tuple(name for name in LABELS if name not in ("upload", "attributes"))
-TICKS = ("proposals", "colours", "similar", "keep")
+TICKS = ("relight", "proposals", "colours", "similar", "keep")
 _FIELDS = {  # the fields of the form by those of `TurnChoices`
     "light": "light",
     "yaw_deg": "yaw",
@@ -167,6 +167,7 @@ def parse_choices(form: StudioForm) -> TurnChoices | None:
             with_proposals=form.is_on("proposals"),
             match_colours=form.is_on("colours"),
             similar=form.is_on("similar"),
+            relight=form.is_on("relight"),
             **numbers,
         )
     except RuleError as error:
@@ -201,6 +202,7 @@ def _of_choices(chosen: TurnChoices) -> StudioForm:
         "proposals": YES if chosen.with_proposals else "",
         "colours": YES if chosen.match_colours else "",
         "similar": YES if chosen.similar else "",
+        "relight": YES if chosen.relight else "",
     }
     return StudioForm(values, list(chosen.attributes))
 

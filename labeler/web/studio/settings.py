@@ -102,6 +102,9 @@ def _describe_choices(chosen: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield mark("Cluster size"), _("%(low)s to %(high)s images", low=low, high=high)
     yield mark("Colours"), _("those of the source") if given("match_colours") else ""
     yield mark("Members like the source"), _("count more") if given("similar") else ""
+    if "relight" in chosen:
+        stays, turns = _("stays where it is"), _("turns with the head")
+        yield mark("Light on the head"), stays if chosen["relight"] else turns
     yield mark("Seed"), str(chosen["seed"]) if given("seed") else ""
 
 

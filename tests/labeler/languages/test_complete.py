@@ -88,6 +88,7 @@ TURN = {
     "max_cluster": 300,
     "match_colours": True,
     "similar": True,
+    "relight": False,
     "seed": 7,
 }
 OTHER_TURN = {

@@ -28,6 +28,7 @@ OTHER = TurnChoices(
     max_cluster=40,
     match_colours=True,
     similar=True,
+    relight=False,
     seed=3,
 )
 
@@ -52,6 +53,7 @@ def test_choices_survive_being_stored() -> None:
         {"min_cluster": 0},
         {"max_cluster": 1001},
         {"seed": -1},
+        {"relight": "off"},
         {"colour": "red"},
         {"attributes": ["A"] * 11},
     ],
@@ -99,6 +101,7 @@ def test_the_engine_understands_the_options(
     assert options.turn.clusters.min_probability == choices.min_percent / 100
     assert options.turn.clusters.similar == choices.similar
     assert options.turn.source_yaw_deg == choices.yaw_deg
+    assert options.turn.editing.relight == choices.relight
     assert options.turn.seed == choices.seed
     assert options.output.side == choices.size
     assert options.output.match_colours == choices.match_colours

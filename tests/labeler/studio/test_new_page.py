@@ -228,6 +228,17 @@ def test_the_model_tells_the_light_only_if_its_labels_are_used(
     assert send(boss, proposals="yes").status_code == 303
 
 
+def test_the_light_stays_or_turns_with_the_head(
+    visit: Visit, db: Database, labelled: Labelled
+) -> None:
+    boss = visit("supervisor")
+    first = boss.get(f"/studio/new?source={labelled.image_ids[0]}").text
+    assert re.search(r'name="relight" value="yes" checked', first)
+    for fields in ({"relight": "yes"}, {}):
+        assert send(boss, **fields).status_code == 303
+    assert [turn.settings["relight"] for turn in turns(db)] == [True, False]
+
+
 def test_a_broken_image_and_one_of_another_data_set_are_refused(
     visit: Visit, db: Database, labelled: Labelled
 ) -> None:
